@@ -1,0 +1,114 @@
+# Attune: `make demo` and `make test` set everything up by themselves; a second run starts in seconds. `make help` lists the rest.
+#
+# Variables: VENV (folder of the virtual environment), PYTHON (the interpreter that makes it; 3.11 or newer), TORCH_INDEX (a package
+# index to take torch from, such as PyTorch's own index of CPU builds: the default build brings gigabytes of CUDA on x86).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3 python3.14,$(shell $(name) -c \
+    'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+TORCH_INDEX ?=
+
+# What Attune runs, and a C++ compiler for llama.cpp.
+DEBIAN_PACKAGES := build-essential libportaudio2 espeak-ng flite fortunes asterisk-core-sounds-en-g722 asterisk-core-sounds-en
+
+# llama.cpp is built for the CPU that it runs on, so its wheels are kept apart by instruction sets (pip's own cache would hand one
+# machine's wheel to another), and a virtual environment that moves to another CPU gets another wheel.
+CACHE := $(or $(ATTUNE__CACHE_DIR),$(if $(filter 0,$(shell id -u)),/var/cache/attune,$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/attune))
+LLAMA := $(shell grep '^llama-cpp-python==' constraints.txt)
+CPU := $(shell { uname -m; grep -m2 -E '^(model name|flags|Features)' /proc/cpuinfo; } | sha256sum | cut -c1-12)
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+CODE := daemon engines calibration tests
+
+.PHONY: help
+help: ## Show this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: demo
+demo: ready ## Set everything up and show the whole loop on real speech
+	$(BIN)/attune demo
+
+.PHONY: test
+test: ready ## Set everything up and pass the tests
+	$(BIN)/pytest
+
+.PHONY: run
+run: ready ## Run the daemon in the foreground
+	$(BIN)/attune serve
+
+.PHONY: setup
+setup: ready ## Set everything up
+
+.PHONY: lint
+lint: $(VENV)/.installed ## Check style, formatting and the layers
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/lint-imports
+
+.PHONY: types
+types: $(VENV)/.installed ## Check the types
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(VENV)/.installed ## Format the code and sort its imports
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+.PHONY: base
+base: ready ## Train the base projector anew (an hour or more; for maintainers)
+	$(BIN)/python -m calibration.base_training --encoder $(CACHE)/engines/encoder.onnx --corpus build/base-corpus --out engines/base \
+	  --language-model "$$($(BIN)/python -c 'from engines.models import model_path; print(model_path("smollm2-135m-instruct-q4_1"))')"
+
+.PHONY: clean
+clean: ## Remove the virtual environment and what was built; models and state stay
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
+
+# --- set-up, step by step ---
+
+# Both commands return at once where everything is there and intact.
+.PHONY: ready
+ready: $(VENV)/.installed
+	@$(BIN)/attune models fetch
+	@$(BIN)/attune engines build
+
+.PHONY: debian
+debian:
+	@command -v dpkg-query apt-get >/dev/null || { echo "attune: this set-up needs Debian or Ubuntu (apt)" >&2; exit 1; }
+	@missing=$$(for package in $(DEBIAN_PACKAGES); do \
+	    dpkg-query --show --showformat='$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || echo $$package; \
+	  done | xargs); \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ]; then as_root=env; elif sudo -n true 2>/dev/null; then as_root='sudo -n env'; else \
+	    echo "attune: Debian packages are missing; run: sudo apt-get install --no-install-recommends $$missing" >&2; exit 1; fi; \
+	  $$as_root apt-get update; \
+	  $$as_root DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $$missing; \
+	fi
+
+$(BIN)/python: | debian
+	@[ -n "$(PYTHON)" ] || { echo "attune: no Python 3.11 or newer with venv; run: sudo apt-get install python3 python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.llama-$(CPU): constraints.txt engines/cpu_features.py | $(BIN)/python
+	flags="$$($(BIN)/python -m engines.cpu_features)"; \
+	wheels=$(CACHE)/wheels/$$(echo "$(LLAMA) $$flags" | sha256sum | cut -c1-12); \
+	if ! ls $$wheels/*.whl >/dev/null 2>&1; then \
+	  echo "Building llama.cpp for this CPU ($$flags); this takes minutes, once."; \
+	  mkdir -p $$wheels; building=$$(mktemp -d $$wheels/.building-XXXXXX); \
+	  CMAKE_ARGS="$$flags" $(PIP) wheel --quiet --no-deps --no-cache-dir --wheel-dir $$building '$(LLAMA)'; \
+	  mv $$building/*.whl $$wheels/; rmdir $$building; \
+	fi; \
+	$(PIP) install --quiet --force-reinstall --no-deps $$wheels/*.whl
+	rm -f $(VENV)/.llama-*
+	touch $@
+
+$(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.llama-$(CPU) | debian
+	$(if $(TORCH_INDEX),$(PIP) install --quiet --no-deps --index-url $(TORCH_INDEX) "$$(grep '^torch==' constraints.txt)")
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[calibration,dev]'
+	touch $@
