@@ -1,0 +1,1 @@
+"""What runs a model, and the on-disk formats of what it runs. Knows no torch, no SQLite, no HTTP, no configuration files."""

@@ -1,0 +1,74 @@
+"""Opens the engines that serve: the one place that names concrete backends. Knows paths and numbers, no configuration files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .digest import sha256_of
+from .encoder_onnx import OnnxEncoder
+from .errors import AttuneError
+from .generation import Generation
+from .interfaces import LanguageModel, SpeechEncoder
+from .job import EngineFiles
+from .language_model import LlamaCppLanguageModel
+from .models import model_path
+from .projector import OnnxProjector
+from .routes import AlignedRoute, CascadeRoute
+from .transcriber import WhisperTranscriber
+from .vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Engines:
+    """Everything that serves whatever generation is current."""
+
+    files: EngineFiles
+    vocabulary: Vocabulary
+    language_model: LanguageModel
+    encoder: SpeechEncoder
+    transcriber: WhisperTranscriber
+    threads: int
+
+    def cascade(self) -> CascadeRoute:
+        return CascadeRoute(self.transcriber)
+
+    def aligned(self, generation: Generation) -> AlignedRoute:
+        """The aligned route through the projector of `generation`.
+
+        Raises AttuneError where it was made for another language model or encoder, whose vectors mean something else.
+        """
+        made_for = {
+            "language model": (generation.card.language_model_sha256, self.files.language_model),
+            "speech encoder": (generation.card.encoder_sha256, self.files.encoder_weights / "model.bin"),
+        }
+        for what, (expected, path) in made_for.items():
+            if sha256_of(path) != expected:
+                raise AttuneError(
+                    f"generation {generation.number:04d} was made for another {what} than {path}; "
+                    "set it back, or use a state_dir of its own for the new one"
+                )
+        return AlignedRoute(self.encoder, OnnxProjector(generation.projector, self.threads))
+
+
+def engine_files(cache_dir: Path, whisper: str, language_model: str) -> EngineFiles:
+    """Where the named models and the exported encoder lie. Raises AttuneError where a model is not fetched.
+
+    The encoder's own file is named after the model that it was exported from, and may not be there yet.
+    """
+    return EngineFiles(
+        encoder=cache_dir / "engines" / f"{whisper}.encoder.onnx",
+        encoder_weights=model_path(whisper, cache_dir),
+        language_model=model_path(language_model, cache_dir),
+    )
+
+
+def open_engines(files: EngineFiles, system_prompt: str, context_tokens: int, threads: int) -> Engines:
+    """Open all of them. Raises AttuneError naming the first that is missing or damaged."""
+    vocabulary = Vocabulary(files.language_model)
+    return Engines(
+        files=files,
+        vocabulary=vocabulary,
+        language_model=LlamaCppLanguageModel(files.language_model, vocabulary, system_prompt, context_tokens, threads),
+        encoder=OnnxEncoder(files.encoder, threads),
+        transcriber=WhisperTranscriber(files.encoder_weights, threads),
+        threads=threads,
+    )

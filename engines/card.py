@@ -1,0 +1,62 @@
+"""The card of a generation: what it was made from, what it cost, and how it was judged. Knows no weights."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Score(_Frozen):
+    """How one way of hearing did on one set of utterances."""
+
+    utterances: int
+    words: int
+    """Words in the labels, after normalisation."""
+    word_error_rate: float
+    """Substitutions, deletions and insertions over `words`; can exceed 1."""
+    rouge_l: float | None = None
+    """Mean ROUGE-L F of the replies against the replies to the label's text; None where replies were not compared."""
+
+
+class Judgement(_Frozen):
+    """One set of utterances, heard by the candidate, by the current generation and by the cascade."""
+
+    candidate: Score
+    current: Score
+    cascade: Score
+
+
+class Card(_Frozen):
+    """`card.json` of a generation."""
+
+    number: int
+    parent: int | None
+    """The generation whose weights it started from; None for the base."""
+    created_at: str
+    """ISO 8601, UTC."""
+    recipe: str
+    """What trained it, such as `embedlink-cif`."""
+    examples_by_origin: dict[str, int] = Field(default_factory=dict)
+    trained_seconds_of_audio: float = 0.0
+    training_seconds: float = 0.0
+    """Wall time of the optimisation, pauses left out."""
+    steps: int = 0
+    losses: dict[str, float] = Field(default_factory=dict)
+    """Means over the last tenth of the steps, by name."""
+    peak_bytes: int = 0
+    """Peak resident memory of the process that trained it."""
+    seed: int = 0
+    versions: dict[str, str] = Field(default_factory=dict)
+    language_model_sha256: str = ""
+    """The GGUF file whose embedding table it lands on; it serves no other."""
+    encoder_sha256: str = ""
+    """The weights file of the encoder whose frames it reads."""
+    holdout: Judgement | None = None
+    """On enrolled and corrected utterances never trained on."""
+    recognised: Judgement | None = None
+    """On held-out utterances whose labels the cascade itself wrote: agreement, not proof."""
+    general: Judgement | None = None
+    """On the general set: what was forgotten."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """sha256 of every other file in the folder, by name."""

@@ -1,0 +1,64 @@
+"""What a training process does to itself first: it dies with the daemon and gives way to everything else. Knows no training."""
+
+import ctypes
+import logging
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+PARENT_VARIABLE = "ATTUNE_PARENT_PID"
+"""Environment variable in which the daemon tells the child who started it."""
+
+_PR_SET_PDEATHSIG = 1
+_IOPRIO_WHO_PROCESS = 1
+_IOPRIO_CLASS_IDLE = 3 << 13
+_IOPRIO_SET_SYSCALL = {"x86_64": 251, "aarch64": 30}
+_OOM_SCORE = 800
+
+_log = logging.getLogger(__name__)
+
+
+def settle_as_child() -> None:
+    """Die with the parent; run only when the processor and the disk are idle; be the first that the kernel kills for memory.
+
+    To be called before anything large is imported. Each step is tried by itself: a sandbox or another kernel may refuse one,
+    which is logged and does no harm. Exits at once where the daemon named in PARENT_VARIABLE is gone already.
+    """
+    steps: dict[str, Callable[[], None]] = {
+        "death with the parent": _die_with_parent,
+        "idle scheduling": lambda: os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)),
+        "lowest priority": lambda: os.setpriority(os.PRIO_PROCESS, 0, 19),
+        "idle input and output": _idle_io,
+        "out-of-memory score": lambda: _be_killed_first(Path("/proc/self/oom_score_adj")),
+    }
+    for name, step in steps.items():
+        try:
+            step()
+        except OSError as error:
+            _log.warning("no %s for this child: %s", name, error.strerror)
+
+
+def _die_with_parent() -> None:
+    """SIGKILL reaches a stopped process too, which end-of-file on a pipe would not."""
+    expected = os.environ.get(PARENT_VARIABLE, "")
+    if not expected:
+        return  # started by hand
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    if expected != str(os.getppid()):  # it died before the line above
+        os._exit(128 + signal.SIGKILL)
+
+
+def _idle_io() -> None:
+    number = _IOPRIO_SET_SYSCALL.get(os.uname().machine)
+    if number is None:
+        raise OSError(0, f"unknown machine {os.uname().machine}")
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(ctypes.c_long(number), _IOPRIO_WHO_PROCESS, 0, _IOPRIO_CLASS_IDLE) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _be_killed_first(path: Path) -> None:
+    path.write_text(str(_OOM_SCORE))

@@ -1,0 +1,63 @@
+"""Files that survive a power cut: written beside, flushed to the disk, renamed. Knows nothing of what is in them."""
+
+import hashlib
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+_BLOCK_BYTES = 1 << 20
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Put `data` at `path` (mode 0600): a reader, or a process killed at any instant, sees the old file or the new one.
+
+    Raises OSError where the disk is full or the folder cannot be written; the old file then stays as it was.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+    sync_folder(path.parent)
+
+
+def point_atomically(link: Path, target: str) -> None:
+    """Make `link` a symbolic link to `target` (kept as given, so relative stays relative), replacing what it pointed to."""
+    folder = Path(tempfile.mkdtemp(prefix=f".{link.name}.", dir=link.parent))
+    try:
+        os.symlink(target, folder / link.name)
+        os.replace(folder / link.name, link)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(folder / link.name)
+        os.rmdir(folder)
+    sync_folder(link.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the names in `folder`: a rename is durable only once its folder is."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def copy_flushed(source: Path, target: Path) -> str:
+    """Copy one file to a name that is free, in a folder that is made where it is missing; the sha256 of the bytes written."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with source.open("rb") as reader, target.open("xb") as writer:
+        while block := reader.read(_BLOCK_BYTES):
+            digest.update(block)
+            writer.write(block)
+        writer.flush()
+        os.fsync(writer.fileno())
+    return digest.hexdigest()

@@ -1,0 +1,41 @@
+"""The Whisper encoder in ONNX Runtime, on exactly as much audio as was spoken. Knows no transcripts and no soft tokens."""
+
+from pathlib import Path
+
+import numpy as np
+
+from .errors import AttuneError
+from .mel import HOP_SAMPLES, log_mel
+from .onnx_session import open_session
+from .types import SAMPLE_RATE_HZ, Float32
+
+CLOSING_SILENCE_SECONDS = 0.5
+"""Silence appended before encoding: Whisper's frames near the very end of its input are unreliable."""
+
+MAX_SECONDS = 30.0 - CLOSING_SILENCE_SECONDS
+"""The encoder has 1,500 positions of 20 ms."""
+
+
+class OnnxEncoder:
+    """Speech to frames."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        """Open `path`, an encoder written by `attune engines build`. Raises AttuneError where it cannot be opened."""
+        self._session = open_session(path, threads, "run `attune engines build`")
+        mel = self._session.get_inputs()[0]
+        self._mel_bins = int(mel.shape[1])
+        self.frame_width = int(self._session.get_outputs()[0].shape[2])
+
+    def encode(self, samples: Float32) -> Float32:
+        """Encode `samples` ([N] at 16 kHz, up to MAX_SECONDS) to [T, frame_width] frames of 20 ms.
+
+        Raises AttuneError for audio that is too long.
+        """
+        if len(samples) > MAX_SECONDS * SAMPLE_RATE_HZ:
+            raise AttuneError(f"an utterance of {len(samples) / SAMPLE_RATE_HZ:.1f} s is over the encoder's {MAX_SECONDS:.1f} s")
+        silence = np.zeros(int(CLOSING_SILENCE_SECONDS * SAMPLE_RATE_HZ), np.float32)
+        padded = np.concatenate([samples, silence])
+        even = len(padded) // (2 * HOP_SAMPLES) * (2 * HOP_SAMPLES)
+        mel = log_mel(padded[:even], self._mel_bins)
+        frames: Float32 = self._session.run(None, {"mel": mel[None]})[0][0]
+        return frames

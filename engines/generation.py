@@ -1,0 +1,293 @@
+"""Numbered, immutable folders of what was learnt, and the two pointers `current` and `previous`. Knows no training, no verdict.
+
+A folder appears whole under its number or not at all; what is read back is checked against the sha256 of every file. The pointers
+are relative symbolic links beside the folder of generations, so that a state folder can be moved or copied.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from pydantic import ValidationError
+
+from .card import Card
+from .digest import sha256_of
+from .durable import copy_flushed, point_atomically, sync_folder, write_atomically
+from .errors import AttuneError
+
+BASE = 0
+"""The generation that is shipped."""
+
+CARD = "card.json"
+PROJECTOR = "projector.onnx"
+WEIGHTS = "projector.safetensors"
+MAX_CARD_BYTES = 1 << 20
+MAX_NUMBER = 9999
+_FOLDER = re.compile(r"\d{4}")
+_LEFTOVER = re.compile(r"\.(\d{4}|current|previous)\..+")
+
+Pointer = Literal["current", "previous"]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A folder whose card and files were found whole."""
+
+    number: int
+    folder: Path
+    card: Card
+
+    @property
+    def projector(self) -> Path:
+        return self.folder / PROJECTOR
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / WEIGHTS
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A folder that must not be served."""
+
+    number: int
+    folder: Path
+    reason: str
+
+
+def read_generation(folder: Path) -> Generation:
+    """Read and check one generation. Raises AttuneError naming what is missing, damaged or unexpected in it."""
+    try:
+        number = int(folder.name) if _FOLDER.fullmatch(folder.name) else None
+        with (folder / CARD).open("rb") as file:
+            text = file.read(MAX_CARD_BYTES + 1)
+        if len(text) > MAX_CARD_BYTES:
+            raise _damaged(folder, f"{CARD} is larger than {MAX_CARD_BYTES} bytes")
+        card = Card.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _damaged(folder, f"{CARD}: {'.'.join(map(str, first['loc']))} {first['msg']}".strip()) from None
+    except OSError as error:
+        raise _damaged(folder, f"{CARD}: {error.strerror}") from None
+    if card.number != number:
+        raise _damaged(folder, f"{CARD} belongs to generation {card.number}")
+    for name in (PROJECTOR, WEIGHTS):
+        if name not in card.files:
+            raise _damaged(folder, f"{CARD} lists no {name}")
+    for name, expected in card.files.items():
+        if not _stays_inside(name):
+            raise _damaged(folder, f"{CARD} lists a file outside the folder ({name})")
+        try:
+            found = sha256_of(folder / name)
+        except OSError as error:
+            raise _damaged(folder, f"{name}: {error.strerror}") from None
+        if found != expected:
+            raise _damaged(folder, f"{name} is not what was written (sha256 {found[:12]}, expected {expected[:12]})")
+    return Generation(card.number, folder, card)
+
+
+def list_generations(root: Path) -> list[Generation | Damaged]:
+    """Every numbered folder in `root` in ascending order, each read and checked; empty where `root` is missing."""
+    return [_read_or_damaged(folder) for folder in _folders(root)]
+
+
+def next_number(root: Path) -> int:
+    """The number after the highest that is taken, by whole and damaged folders alike; never that of the base."""
+    return max((int(folder.name) for folder in _folders(root)), default=BASE) + 1
+
+
+def write_generation(root: Path, number: int, card: Card, files: dict[str, Path]) -> Generation:
+    """Copy `files` (name in the folder to source) and `card` into `root/NNNN`; `card.number` and `card.files` are filled in.
+
+    The folder is written under a temporary name and renamed at the end, so a process killed at any instant leaves a
+    whole generation or none. Raises AttuneError where the number is taken or out of range, a source cannot be read, or the disk
+    is full.
+    """
+    if not 0 <= number <= MAX_NUMBER:
+        raise AttuneError(f"generation numbers run from 0 to {MAX_NUMBER}, not {number}; move old folders out of {root}")
+    if outside := [name for name in files if name == CARD or not _stays_inside(name)]:
+        raise ValueError(f"not names for files of a generation: {outside}")
+    folder = root / f"{number:04d}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with _writing(root, number) as beside:
+            sums = {name: copy_flushed(source, beside / name) for name, source in files.items()}
+            whole = card.model_copy(update={"number": number, "files": sums})
+            write_atomically(beside / CARD, whole.model_dump_json(indent=2).encode() + b"\n")
+            for inner in {(beside / name).parent for name in files}:
+                sync_folder(inner)
+            if os.path.lexists(folder):  # rename would silently replace an empty folder
+                raise AttuneError(f"generation {folder} exists already; generations are never overwritten")
+            beside.rename(folder)
+            sync_folder(root)
+    except OSError as error:
+        where = error.filename or root
+        raise AttuneError(f"generation {folder} could not be written ({where}: {error.strerror}); nothing was changed") from None
+    return read_generation(folder)
+
+
+def current(root: Path) -> Generation | None:
+    """What `current` points to; None where there is no such pointer. Raises AttuneError where that is damaged or gone."""
+    return _pointed(root, "current")
+
+
+def previous(root: Path) -> Generation | None:
+    """What `previous` points to; None where there is no such pointer. Raises AttuneError where that is damaged or gone."""
+    return _pointed(root, "previous")
+
+
+def promote(root: Path, number: int) -> Generation:
+    """Check generation `number`, then make it current; the old current becomes previous, unless it is damaged.
+
+    Raises AttuneError, with both pointers as they were, where the generation is missing or damaged. Killed between its two
+    renames it leaves the old generation current. Promoting the current generation changes nothing.
+    """
+    chosen = read_generation(root / f"{number:04d}")
+    old = _number_before(root)
+    if old == number and _target(root, "current") is not None:
+        return chosen
+    if old is not None and old != number:
+        _point(root, "previous", old)
+    _point(root, "current", number)
+    return chosen
+
+
+def rollback(root: Path) -> Generation:
+    """Make the previous generation current, by one rename; `previous` stays, so a second rollback has nowhere to go.
+
+    Raises AttuneError, with both pointers as they were, where there is no previous generation, or it is damaged or current.
+    """
+    back = previous(root)
+    if back is None:
+        raise AttuneError(f"there is no previous generation in {root.parent}; choose one with `attune generations promote`")
+    if _target(root, "current") == back.folder:
+        raise AttuneError(
+            f"generation {back.number:04d} is both current and previous; choose another with `attune generations promote`"
+        )
+    _point(root, "current", back.number)
+    return back
+
+
+def usable(root: Path) -> tuple[Generation | None, list[str]]:
+    """The generation to serve: current, else previous, else the base, else None; with one line on each that was passed over."""
+    reasons: list[str] = []
+    for read in (current, previous):
+        try:
+            if (found := read(root)) is not None:
+                return found, reasons
+        except AttuneError as error:
+            reasons.append(str(error))
+    base = root / f"{BASE:04d}"
+    if base.exists():
+        try:
+            return read_generation(base), reasons
+        except AttuneError as error:
+            reasons.append(str(error))
+    return None, list(dict.fromkeys(reasons))
+
+
+def sweep(root: Path) -> list[Path]:
+    """Remove and return what killed writers left beside (`.NNNN.*`, `.current.*`, `.previous.*`); nothing while one writes."""
+    if not root.is_dir():
+        return []
+    with _locked(root, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
+        if not alone:
+            return []
+        found = [path for folder in (root, root.parent) for path in folder.iterdir() if _LEFTOVER.fullmatch(path.name)]
+        for path in found:
+            shutil.rmtree(path)
+        return sorted(found)
+
+
+def _number_before(root: Path) -> int | None:
+    """The generation that a promotion may later be rolled back to; the base is what is served while nothing was ever promoted."""
+    try:
+        old = current(root)
+        if old is None and (root / f"{BASE:04d}").exists():
+            old = read_generation(root / f"{BASE:04d}")
+    except AttuneError:
+        return None  # a damaged generation is no place to go back to: the older `previous` stays
+    return old.number if old else None
+
+
+def _folders(root: Path) -> list[Path]:
+    if not root.is_dir():
+        return []
+    return sorted(path for path in root.iterdir() if _FOLDER.fullmatch(path.name))
+
+
+def _read_or_damaged(folder: Path) -> Generation | Damaged:
+    try:
+        return read_generation(folder)
+    except AttuneError as error:
+        return Damaged(int(folder.name), folder, str(error))
+
+
+def _damaged(folder: Path, what: str) -> AttuneError:
+    return AttuneError(f"generation {folder} is damaged ({what}); choose another with `attune generations promote`")
+
+
+def _stays_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and str(path) == name
+
+
+def _target(root: Path, pointer: Pointer) -> Path | None:
+    link = root.parent / pointer
+    try:
+        target = os.readlink(link)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise AttuneError(f"{link} is not a link to a generation ({error.strerror}); move it away") from None
+    if not (target.startswith(f"{root.name}/") and _FOLDER.fullmatch(target[len(root.name) + 1 :])):
+        raise AttuneError(f"{link} points to {target}, no generation in {root}; choose one with `attune generations promote`")
+    return root.parent / target
+
+
+def _pointed(root: Path, pointer: Pointer) -> Generation | None:
+    target = _target(root, pointer)
+    return None if target is None else read_generation(target)
+
+
+def _point(root: Path, pointer: Pointer, number: int) -> None:
+    try:
+        point_atomically(root.parent / pointer, f"{root.name}/{number:04d}")
+    except OSError as error:
+        raise AttuneError(f"{root.parent / pointer} could not be moved to {number:04d} ({error.strerror})") from None
+
+
+@contextmanager
+def _writing(root: Path, number: int) -> Iterator[Path]:
+    """A temporary folder in `root` that `sweep` leaves alone while this process lives; removed unless it was renamed."""
+    with _locked(root, fcntl.LOCK_SH):
+        beside = Path(tempfile.mkdtemp(prefix=f".{number:04d}.", dir=root))
+        try:
+            yield beside
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[bool]:
+    """Hold a lock on `folder`, or yield False where `how` says not to wait and another process holds it. The kernel frees it."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield _lock(handle, how)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, how: int) -> bool:
+    try:
+        fcntl.flock(handle, how)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,31 @@
+"""The two seams where more than one implementation ships. Knows no implementation."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from .types import Float32, SoftTokens
+
+
+class SpeechEncoder(Protocol):
+    """Speech to frames."""
+
+    @property
+    def frame_width(self) -> int:
+        """Values in one frame."""
+
+    def encode(self, samples: Float32) -> Float32:
+        """Encode `samples` ([N] at 16 kHz) to [T, frame_width] frames of 20 ms. Raises AttuneError for audio that is too long."""
+
+
+class LanguageModel(Protocol):
+    """One conversation: the user's words in, a reply out."""
+
+    def reply(self, words: str | SoftTokens, max_tokens: int) -> Iterator[str]:
+        """Stream the reply to `words` as pieces of text, at most `max_tokens` tokens.
+
+        Closing the iterator stops the decode; the turn, as far as it was decoded, stays in the conversation.
+        Raises AttuneError where the words do not fit or the decode fails.
+        """
+
+    def reset(self) -> None:
+        """Forget the conversation, keep the system prompt."""

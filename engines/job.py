@@ -1,0 +1,89 @@
+"""The contract between the daemon and its calibration child: a job file in, progress lines out. Knows no training.
+
+The daemon writes the job, starts `python -m calibration JOB.json`, and reads one JSON object per line from the child's
+standard output. Both sides use these models, so a field that one side does not know is an error on the spot.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Origin = Literal["enrolled", "corrected", "recognised"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Example(_Frozen):
+    """One labelled utterance."""
+
+    id: str
+    audio: Path
+    text: str
+    origin: Origin
+    confidence: float = 1.0
+    holdout: bool = False
+
+
+class EngineFiles(_Frozen):
+    """The models that a job runs."""
+
+    encoder: Path
+    """encoder.onnx"""
+    encoder_weights: Path
+    """The CTranslate2 folder: the transcriber, and the weights that encoder.onnx came from."""
+    language_model: Path
+    """The GGUF file."""
+
+
+class AdaptJob(_Frozen):
+    """Train a candidate on the user's examples and judge it."""
+
+    kind: Literal["adapt"] = "adapt"
+    folder: Path
+    """Checkpoints of this round; a round that was killed goes on from here."""
+    generations: Path
+    number: int
+    """The number of the generation to write."""
+    parent: int
+    """The generation to start from."""
+    engines: EngineFiles
+    features: Path
+    """Cache of encoder frames."""
+    examples: list[Example]
+    general: list[Example] = []
+    system_prompt: str
+    training_seconds: float = 180.0
+    learning_rate: float = 3e-4
+    reply_utterances: int = 16
+    """How many utterances of each set are also judged by their replies."""
+    reply_tokens: int = 24
+    threads: int = 2
+    seed: int = 0
+
+
+class BaseJob(_Frozen):
+    """Write the shipped base projector as generation 0, and the encoder as ONNX: what set-up does once."""
+
+    kind: Literal["base"] = "base"
+    folder: Path
+    """Where what is being made lies until it is done."""
+    generations: Path
+    engines: EngineFiles
+    """`encoder` is written where it is missing."""
+    features: Path
+    """Gets the replay set."""
+    threads: int = 2
+
+
+class Progress(_Frozen):
+    """One line from the child."""
+
+    stage: str
+    """`frames`, `train`, `export`, `judge`, `done` or `failed`."""
+    fraction: float
+    """0 to 1 within the stage."""
+    note: str = ""
+    """For people: a loss, a count, the reason of a failure."""

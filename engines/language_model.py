@@ -1,0 +1,262 @@
+"""A conversation with a llama.cpp model: the system prompt is computed once, turns follow, the oldest go when room runs out.
+
+Knows words as text or as soft tokens; knows nothing of audio, of projectors, or of who speaks.
+"""
+
+import codecs
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import llama_cpp.llama_cpp as llama
+import numpy as np
+
+from .chat_template import split_template
+from .errors import AttuneError
+from .interfaces import LanguageModel
+from .llama_sequence import LlamaSequence
+from .types import Float32, SoftTokens
+from .vocabulary import Vocabulary
+
+_Words = list[int] | Float32
+"""The user's words: token ids, or [U, width] soft tokens."""
+
+_ROWS_TOLERANCE = 0.01
+"""How far, as a part of their range, logits may move when tokens are given as embedding rows: kernels round differently."""
+
+
+@dataclass(frozen=True)
+class _Turn:
+    words: _Words
+    reply: list[int] = field(default_factory=list)
+
+
+class LlamaCppLanguageModel(LanguageModel):
+    """One conversation, streamed greedily. One caller at a time: a call during a reply raises RuntimeError.
+
+    Between calls the sequence ends exactly where the next user's words stand, so a reply costs its words and the closing only.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        vocabulary: Vocabulary,
+        system_prompt: str,
+        context_tokens: int = 2048,
+        threads: int = 2,
+        adapter: Path | None = None,
+    ) -> None:
+        """Load the GGUF file `path`, whose vocabulary is `vocabulary`, and compute the system prompt.
+
+        Raises AttuneError where the file or the adapter does not load or fit, or the system prompt is too long.
+        """
+        self._vocabulary = vocabulary
+        self._turns: list[_Turn] = []
+        self._caller = threading.Lock()
+        self._sequence = LlamaSequence(path, context_tokens, threads, adapter)
+        try:
+            if (self._sequence.vocabulary_size, self._sequence.width) != (vocabulary.size, vocabulary.width):
+                raise AttuneError(f"{path} does not belong to the vocabulary that it was opened with; use one file for both")
+            self._opening, self._closing, self._between = self._template_tokens(system_prompt)
+            if self._cost_tokens(_Turn([])) >= context_tokens - len(self._opening):
+                raise AttuneError(f"{len(self._opening)} tokens of system prompt leave no room in a context of {context_tokens}")
+            self._sequence.append_tokens(self._opening, want_logits=False)
+            self._closing_rows = self._rows_in_place_of(self._closing)
+        except AttuneError:
+            self.close()
+            raise
+
+    def reply(self, words: str | SoftTokens, max_tokens: int) -> Generator[str, None, None]:
+        """Stream the reply to `words` as pieces of text, the first before a second token is decoded.
+
+        Closing the iterator stops the decode; the turn, as far as it was decoded, stays. Nothing happens before the first `next`.
+        Control tokens in a text are plain text. Raises AttuneError at once for words that are empty, do not fit the context with
+        `max_tokens`, or are no soft tokens of this model; and while streaming where llama.cpp fails, which forgets this turn.
+        """
+        if max_tokens < 1:
+            raise ValueError("a reply has at least one token")
+        checked = self._checked(words, max_tokens)
+        return self._stream(checked, max_tokens)
+
+    def reset(self) -> None:
+        """Forget the conversation, keep the system prompt."""
+        with self._alone():
+            self._forget_all()
+
+    def set_adapter(self, adapter: Path | None) -> None:
+        """Make `adapter` the one that speech passes through; the conversation is forgotten.
+
+        Raises AttuneError, and changes nothing, where it does not fit the model.
+        """
+        with self._alone():
+            self._sequence.load_adapter(adapter)
+            self._turns.clear()
+            try:
+                self._sequence.append_tokens(self._opening, want_logits=False)
+            except AttuneError:
+                self._sequence.close()
+                raise
+
+    def first_logits(self, words: str | SoftTokens) -> Float32:
+        """[vocabulary size] logits of the first token of the reply to `words`, which do not become a turn.
+
+        Raises AttuneError as `reply` does. The oldest turns go where the words need their room.
+        """
+        checked = self._checked(words, 1)
+        with self._alone():
+            self._make_room(self._cost_tokens(_Turn(checked)))
+            start = self._sequence.length
+            try:
+                self._append_words(checked)
+                return self._sequence.logits().copy()
+            finally:
+                self._sequence.truncate(start)
+
+    def close(self) -> None:
+        """Free the model. Further calls do nothing; any other call then raises RuntimeError."""
+        if not self._sequence.closed:
+            with self._alone():
+                self._sequence.close()
+
+    def _template_tokens(self, system_prompt: str) -> tuple[list[int], list[int], list[int]]:
+        vocabulary = self._vocabulary
+        bos, eos = llama.llama_vocab_bos(vocabulary.pointer), llama.llama_vocab_eos(vocabulary.pointer)
+        variables = {
+            name: (llama.llama_vocab_get_text(vocabulary.pointer, token) or b"").decode(errors="replace") if token >= 0 else ""
+            for name, token in (("bos_token", bos), ("eos_token", eos))
+        }
+        template = split_template(self._sequence.chat_template, system_prompt, variables)
+        opening = vocabulary.tokenize(template.opening, special=True)
+        if llama.llama_vocab_get_add_bos(vocabulary.pointer) and opening[:1] != [bos]:
+            opening.insert(0, bos)
+        return opening, vocabulary.tokenize(template.closing, special=True), vocabulary.tokenize(template.between, special=True)
+
+    def _rows_in_place_of(self, tokens: list[int]) -> Float32 | None:
+        """The embedding rows of `tokens`, or None where this model does not take rows for tokens (it scales them first)."""
+        rows = self._vocabulary.rows(tokens)
+        self._sequence.append_tokens(tokens)
+        expected = self._sequence.logits().copy()
+        self._forget_all()
+        self._sequence.append_vectors(rows)
+        difference = np.abs(self._sequence.logits() - expected).max()
+        self._forget_all()
+        return rows if difference <= _ROWS_TOLERANCE * np.ptp(expected) else None
+
+    def _checked(self, words: str | SoftTokens, max_tokens: int) -> _Words:
+        checked: _Words
+        if isinstance(words, str):
+            checked = self._vocabulary.tokenize(words.strip())
+        else:
+            if self._closing_rows is None:
+                raise AttuneError("this language model scales its embeddings and takes no soft tokens; use the cascade")
+            checked = words.vectors.astype(np.float32)
+            if checked.ndim != 2 or checked.shape[1] != self._sequence.width or not np.isfinite(checked).all():
+                raise AttuneError(
+                    f"soft tokens of shape {checked.shape} are not finite vectors of the language model's width "
+                    f"{self._sequence.width}; roll back to another generation"
+                )
+        if not len(checked):
+            raise AttuneError("there are no words to reply to; say something")
+        if len(self._opening) + self._cost_tokens(_Turn(checked)) + max_tokens > self._sequence.capacity_tokens:
+            raise AttuneError(
+                f"{len(checked)} tokens of words and {max_tokens} of reply do not fit a context of "
+                f"{self._sequence.capacity_tokens} tokens; say less at a time"
+            )
+        return checked
+
+    def _cost_tokens(self, turn: _Turn) -> int:
+        return len(turn.words) + len(self._closing) + len(turn.reply) + len(self._between)
+
+    def _stream(self, words: _Words, max_tokens: int) -> Generator[str, None, None]:
+        turn = _Turn(words)
+        needed_tokens = self._cost_tokens(turn) + max_tokens
+        with self._alone():
+            self._make_room(needed_tokens)
+            start = self._sequence.length
+            try:
+                yield from self._decode(turn, max_tokens)
+            except AttuneError:
+                self._sequence.truncate(start)
+                raise
+            finally:
+                self._settle(turn, start)
+            # Room for another turn like this one is made now, when nobody waits for a token.
+            self._make_room(needed_tokens)
+
+    def _decode(self, turn: _Turn, max_tokens: int) -> Generator[str, None, None]:
+        """Append the words and decode greedily into `turn.reply`, whose last token is not yet in the sequence."""
+        self._append_words(turn.words)
+        characters = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        while len(turn.reply) < max_tokens:
+            if turn.reply:
+                self._sequence.append_tokens(turn.reply[-1:])
+            token = int(self._sequence.logits().argmax())
+            if llama.llama_vocab_is_eog(self._vocabulary.pointer, token):
+                return
+            turn.reply.append(token)
+            if text := characters.decode(self._vocabulary.piece(token)):
+                yield text
+
+    def _append_words(self, words: _Words) -> None:
+        """The user's words and the closing, logits of the reply's first token included."""
+        if isinstance(words, list):
+            self._sequence.append_tokens(words + self._closing)
+        elif self._sequence.has_adapter:
+            with self._sequence.adapter_on():
+                self._sequence.append_vectors(words, want_logits=False)
+            self._sequence.append_tokens(self._closing)
+        else:
+            assert self._closing_rows is not None  # soft tokens are refused without them
+            self._sequence.append_vectors(np.concatenate([words, self._closing_rows]))  # one batch is quicker than two
+
+    def _settle(self, turn: _Turn, start: int) -> None:
+        """After a reply, whatever ended it: bring the sequence to where the next user's words stand, with the turn or without."""
+        begun_tokens = self._sequence.length - start - len(turn.words) - len(self._closing)
+        if begun_tokens < 0:
+            self._sequence.truncate(start)
+            return
+        try:
+            self._sequence.append_tokens((turn.reply + self._between)[begun_tokens:], want_logits=False)
+        except AttuneError:
+            self._sequence.truncate(start)
+            raise
+        self._turns.append(turn)
+
+    def _make_room(self, needed_tokens: int) -> None:
+        """Drop the oldest turns where `needed_tokens` do not fit, so many that half of the context is free and this is rare.
+
+        The kept turns are computed anew: the conversation is then one that never had the others.
+        """
+        capacity = self._sequence.capacity_tokens
+        if self._sequence.length + needed_tokens <= capacity:
+            return
+        most_tokens = min(capacity // 2, capacity - needed_tokens)
+        kept = list(self._turns)
+        while kept and len(self._opening) + sum(map(self._cost_tokens, kept)) > most_tokens:
+            kept.pop(0)
+        self._forget_all()
+        try:
+            for turn in kept:
+                self._append_words(turn.words)
+                self._sequence.append_tokens(turn.reply + self._between, want_logits=False)
+                self._turns.append(turn)
+        except AttuneError:
+            self._forget_all()
+            raise
+
+    def _forget_all(self) -> None:
+        self._turns.clear()
+        self._sequence.truncate(len(self._opening))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._caller.acquire(blocking=False):
+            raise RuntimeError("the language model is replying to another caller; finish or close that reply first")
+        try:
+            if self._sequence.closed:
+                raise RuntimeError("the language model is closed")
+            yield
+        finally:
+            self._caller.release()

@@ -1,0 +1,25 @@
+"""Frames to soft tokens, through the ONNX graph of a generation. Knows no training and no language model."""
+
+from pathlib import Path
+
+import numpy as np
+
+from .onnx_session import open_session
+from .types import Float32, SoftTokens
+
+
+class OnnxProjector:
+    """The projector of one generation."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        """Open a generation's `projector.onnx`. Raises AttuneError where it cannot be opened."""
+        self._session = open_session(path, threads, "choose another generation with `attune generations promote`")
+        self._stacked_width = int(self._session.get_inputs()[0].shape[2])
+
+    def project(self, frames: Float32) -> SoftTokens:
+        """[T, D] frames to soft tokens, at least one. T must be at least two stacks (120 ms)."""
+        stack = self._stacked_width // frames.shape[1]
+        groups = len(frames) // stack
+        stacked = np.ascontiguousarray(frames[: groups * stack], np.float32).reshape(1, groups, self._stacked_width)
+        vectors, count, quantity = self._session.run(None, {"stacked": stacked})
+        return SoftTokens(vectors[0, : int(count[0])], float(quantity[0]))

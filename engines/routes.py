@@ -1,0 +1,54 @@
+"""The two ways from speech to what the language model reads, behind one small interface. Knows no conversation."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from .interfaces import SpeechEncoder
+from .projector import OnnxProjector
+from .transcriber import WhisperTranscriber
+from .types import Float32, SoftTokens
+from .vocabulary import Vocabulary
+
+
+class Route(Protocol):
+    """Speech in, words for the language model out."""
+
+    @property
+    def name(self) -> str:
+        """`cascade` or `aligned`."""
+        ...
+
+    def hear(self, samples: Float32) -> str | SoftTokens:
+        """[N] samples at 16 kHz to a transcript (cascade) or to soft tokens (aligned)."""
+        ...
+
+
+@dataclass(frozen=True)
+class CascadeRoute:
+    """Recognise, then read: works from the first minute."""
+
+    transcriber: WhisperTranscriber
+    name: str = "cascade"
+
+    def hear(self, samples: Float32) -> str:
+        return self.transcriber.transcribe(samples).text
+
+
+@dataclass(frozen=True)
+class AlignedRoute:
+    """Encode and project: no transcript is decoded before the reply begins."""
+
+    encoder: SpeechEncoder
+    projector: OnnxProjector
+    name: str = "aligned"
+
+    def hear(self, samples: Float32) -> SoftTokens:
+        return self.projector.project(self.encoder.encode(samples))
+
+
+def words_of(heard: str | SoftTokens, vocabulary: Vocabulary) -> str:
+    """What was heard, for people: the transcript, or each soft token's nearest row of the embedding table, detokenized."""
+    if isinstance(heard, str):
+        return heard
+    tokens, _ = vocabulary.nearest(heard.vectors)
+    return vocabulary.detokenize(tokens).strip()

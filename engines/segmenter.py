@@ -1,0 +1,158 @@
+"""Cuts a stream into segments by the probability of speech in each chunk. Knows no model, no clock and no thread.
+
+A SpeechStarted is always followed by one Segment or one SpeechCancelled before the next SpeechStarted.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from .types import SAMPLE_RATE_HZ, Float32, Segment
+
+
+@dataclass(frozen=True)
+class SegmenterLimits:
+    """When speech starts, ends and counts."""
+
+    start_seconds: float = 0.1
+    """Speech heard before a start is believed, so that a click starts nothing."""
+    end_silence_seconds: float = 0.6
+    """Silence that ends a segment."""
+    max_seconds: float = 29.0
+    """Longest segment; longer speech is cut here and goes on in the next segment. The encoder takes 29.5 s."""
+    pre_roll_seconds: float = 0.3
+    """Sound kept from before the first speech: a soft first consonant is below the threshold."""
+    min_speech_seconds: float = 0.2
+    """A segment with less speech than this is cancelled."""
+    start_threshold: float = 0.5
+    """A chunk at or above this probability is speech."""
+    stop_threshold: float = 0.35
+    """A chunk below this probability is silence; between the two thresholds a chunk is what the one before it was."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, naming the fields, where the limits contradict each other."""
+        if not 0.0 < self.stop_threshold <= self.start_threshold <= 1.0:
+            raise ValueError("stop_threshold must be above 0 and at most start_threshold, start_threshold at most 1")
+        if min(self.start_seconds, self.end_silence_seconds) <= 0.0 or min(self.pre_roll_seconds, self.min_speech_seconds) < 0.0:
+            raise ValueError("start_seconds, end_silence_seconds must be above 0, pre_roll_seconds, min_speech_seconds not below")
+        shortest_seconds = self.pre_roll_seconds + self.start_seconds + self.min_speech_seconds + self.end_silence_seconds
+        if self.max_seconds < 2 * shortest_seconds:
+            raise ValueError(f"max_seconds must be at least {2 * shortest_seconds:.1f}, twice the sum of the other durations")
+
+
+@dataclass(frozen=True)
+class SpeechStarted:
+    """Somebody began to speak."""
+
+    start_seconds: float
+    """Where the coming segment begins in its stream."""
+
+
+@dataclass(frozen=True)
+class SpeechCancelled:
+    """What had started was too short to be speech."""
+
+    start_seconds: float
+    """The `start_seconds` of the SpeechStarted that it takes back."""
+
+
+Event = SpeechStarted | SpeechCancelled | Segment
+
+
+class Segmenter:
+    """The state of one stream. It holds at most `max_seconds` of sound, and in silence only the pre-roll."""
+
+    def __init__(self, limits: SegmenterLimits | None = None) -> None:
+        self.limits = limits or SegmenterLimits()
+        self._position_samples = 0  # of the end of the last chunk in the stream
+        self._held: deque[Float32] = deque()  # the chunks up to there that belong to no segment yet
+        self._held_samples = 0
+        self._last_is_speech = False
+        self._leave_speech()
+
+    def push(self, chunk: Float32, probability: float) -> Event | None:
+        """Take the stream's next [n] samples and the probability that they are speech; at most one event follows.
+
+        Limits are checked where chunks end, so they hold to within one chunk; `max_seconds` and the pre-roll are never exceeded.
+        """
+        threshold = self.limits.stop_threshold if self._last_is_speech else self.limits.start_threshold
+        self._last_is_speech = probability >= threshold
+        self._position_samples += len(chunk)
+        if not self._in_speech:
+            return self._push_in_silence(chunk)
+        if self._held_samples + len(chunk) > _samples(self.limits.max_seconds):
+            return self._cut_before(chunk)
+        self._hold(chunk)
+        if not self._announced:
+            return self._announce()
+        if self._silent_run_samples >= _samples(self.limits.end_silence_seconds):
+            return self._end(self._position_samples)
+        return None
+
+    def flush(self) -> Segment | SpeechCancelled | None:
+        """End the stream: what is left of a started segment, or its cancellation. A next stream's positions follow on."""
+        event = self._end(self._position_samples) if self._announced else None
+        self._leave_speech()
+        self._last_is_speech = False
+        self._drop_held(keep_samples=0)
+        return event
+
+    def _push_in_silence(self, chunk: Float32) -> SpeechStarted | None:
+        self._hold(chunk)
+        if not self._last_is_speech:
+            self._speech_samples = 0
+            self._drop_held(keep_samples=_samples(self.limits.pre_roll_seconds))
+        elif self._speech_samples >= _samples(self.limits.start_seconds):
+            self._in_speech = True
+            return self._announce()
+        return None
+
+    def _announce(self) -> SpeechStarted:
+        self._announced = True
+        return SpeechStarted(self._start_seconds(self._position_samples))
+
+    def _cut_before(self, chunk: Float32) -> Segment | SpeechCancelled:
+        """End a segment that is full; speech goes on in the next, which `push` announces with its second chunk."""
+        event = self._end(self._position_samples - len(chunk))
+        self._drop_held(keep_samples=0)
+        self._in_speech = True
+        self._hold(chunk)
+        return event
+
+    def _end(self, position_samples: int) -> Segment | SpeechCancelled:
+        start_seconds = self._start_seconds(position_samples)
+        enough = self._speech_samples >= _samples(self.limits.min_speech_seconds)
+        self._leave_speech()
+        if not enough:
+            self._drop_held(keep_samples=_samples(self.limits.pre_roll_seconds))
+            return SpeechCancelled(start_seconds)
+        samples = np.concatenate(self._held)
+        self._drop_held(keep_samples=0)
+        return Segment(samples, start_seconds)
+
+    def _leave_speech(self) -> None:
+        self._in_speech = False
+        self._announced = False  # whether the SpeechStarted of the speech we are in has been given out
+        self._speech_samples = 0  # in speech: all of the segment's; in silence: the unbroken run at the end
+        self._silent_run_samples = 0
+
+    def _hold(self, chunk: Float32) -> None:
+        self._held.append(chunk.copy())  # the caller may reuse its buffer
+        self._held_samples += len(chunk)
+        if self._last_is_speech:
+            self._speech_samples += len(chunk)
+            self._silent_run_samples = 0
+        else:
+            self._silent_run_samples += len(chunk)
+
+    def _drop_held(self, keep_samples: int) -> None:
+        while self._held_samples > keep_samples:
+            self._held_samples -= len(self._held.popleft())
+
+    def _start_seconds(self, end_samples: int) -> float:
+        return (end_samples - self._held_samples) / SAMPLE_RATE_HZ
+
+
+def _samples(seconds: float) -> int:
+    return round(seconds * SAMPLE_RATE_HZ)

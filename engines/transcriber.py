@@ -1,0 +1,78 @@
+"""Speech to text by Whisper's own decoder, through faster-whisper on CTranslate2. Knows samples, not streams.
+
+The decoder needs the padded 30 s window: on frames trimmed to the utterance it invents text.
+"""
+
+import logging
+import math
+from pathlib import Path
+
+import numpy as np
+
+from .errors import AttuneError
+from .types import SAMPLE_RATE_HZ, Float32, Transcript
+
+logger = logging.getLogger(__name__)
+
+NOTHING = Transcript("", 0.0)
+
+_FILES = ("config.json", "model.bin", "tokenizer.json")
+_REMEDY = "run `attune models fetch`"
+_SHORTEST_SECONDS = 0.1
+_SILENT_PEAK = 1e-3
+"""Whisper hears words in a recording's own noise when it is given nothing else; below -60 dB of full scale nobody is asked."""
+_NO_SPEECH_PROBABILITY = 0.6
+_MAX_TOKENS_PER_SECOND = 10
+"""Bounds the time of a decode that falls into a loop; quick speech has about 5."""
+_MAX_TOKENS_ALWAYS = 20
+_MAX_TOKENS = 220
+
+
+class WhisperTranscriber:
+    """A CTranslate2 Whisper model, 8-bit on the CPU, decoding greedily."""
+
+    def __init__(self, folder: Path, threads: int, language: str | None = None) -> None:
+        """Load `folder`. `language` is a code such as "de"; left out, an English-only model takes English and others detect it.
+
+        Raises AttuneError where the folder is missing, incomplete or damaged.
+        """
+        for name in _FILES:  # without a tokenizer faster-whisper would go and ask a hub for one
+            if not (folder / name).is_file():
+                raise AttuneError(f"{folder / name} is missing; {_REMEDY}")
+        from faster_whisper import WhisperModel  # CTranslate2 takes a second to load: only processes that transcribe pay it
+
+        try:
+            self._model = WhisperModel(
+                str(folder), device="cpu", compute_type="int8", cpu_threads=threads, num_workers=1, local_files_only=True
+            )
+        except Exception as error:  # CTranslate2 and tokenizers raise RuntimeError, ValueError or a bare Exception
+            reason = " ".join(str(error).split())[:200]
+            raise AttuneError(f"the speech model in {folder} is damaged ({reason}); remove the folder and {_REMEDY}") from error
+        self._language = language if self._model.model.is_multilingual else "en"
+
+    def transcribe(self, samples: Float32) -> Transcript:
+        """Transcribe [N] samples. Audio without speech gives an empty text with confidence 0."""
+        seconds = len(samples) / SAMPLE_RATE_HZ
+        if seconds < _SHORTEST_SECONDS or np.abs(samples).max() < _SILENT_PEAK:
+            return NOTHING
+        segments, _ = self._model.transcribe(
+            samples,
+            language=self._language,
+            beam_size=1,
+            temperature=0.0,
+            without_timestamps=True,
+            condition_on_previous_text=False,
+            vad_filter=False,
+            no_speech_threshold=_NO_SPEECH_PROBABILITY,
+            log_prob_threshold=None,  # else a sure decode overrules the model's doubt that anybody spoke
+            compression_ratio_threshold=None,
+            max_new_tokens=min(_MAX_TOKENS, _MAX_TOKENS_ALWAYS + int(_MAX_TOKENS_PER_SECOND * seconds)),
+        )
+        heard = [segment for segment in segments if segment.text.strip()]
+        if not heard:
+            return NOTHING
+        tokens = sum(len(segment.tokens) for segment in heard)
+        log_probability = sum(segment.avg_logprob * len(segment.tokens) for segment in heard) / tokens
+        text = " ".join(segment.text.strip() for segment in heard)
+        logger.debug("transcribed %.1f s as %r", seconds, text)
+        return Transcript(text, math.exp(min(0.0, log_probability)))

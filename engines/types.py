@@ -1,0 +1,47 @@
+"""Frozen values that cross the borders between parts. Knows numpy and nothing else of this project."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+
+SAMPLE_RATE_HZ = 16_000
+"""Every array of samples in Attune is mono float32 in [-1, 1] at this rate."""
+
+FRAME_SECONDS = 0.02
+"""One encoder frame: two 10 ms log-mel columns."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What voice activity detection cut out of a stream."""
+
+    samples: Float32
+    """[N] mono samples at SAMPLE_RATE_HZ, pre-roll and closing silence included."""
+    start_seconds: float
+    """Position of the first sample in its stream."""
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / SAMPLE_RATE_HZ
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """Recognised text."""
+
+    text: str
+    confidence: float
+    """Mean probability of the decoded tokens, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class SoftTokens:
+    """Vectors that take the place of tokens in the language model."""
+
+    vectors: Float32
+    """[U, E] rows in the space of the language model's embedding table."""
+    quantity: float
+    """The unrounded sum of the integrate-and-fire weights: how many tokens the projector believes it heard."""

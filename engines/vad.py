@@ -1,0 +1,55 @@
+"""Silero voice activity detection, one chunk at a time. Knows no segments.
+
+The model is the ONNX file inside the faster-whisper package, found without importing that package: it would load CTranslate2.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from .errors import AttuneError
+from .onnx_session import open_session
+from .types import Float32
+
+CHUNK_SAMPLES = 512
+"""The one chunk size that the model was trained on: 32 ms."""
+
+_CONTEXT_SAMPLES = 64
+_STATE_SHAPE = (1, 1, 128)
+_REMEDY = "reinstall the package faster-whisper"
+
+
+class SileroVad:
+    """The probability of speech in each chunk of one stream; it remembers the chunks before."""
+
+    _context: Float32
+    _h: Float32
+    _c: Float32
+
+    def __init__(self, threads: int = 1) -> None:
+        """Open the model. Raises AttuneError where it is missing or damaged."""
+        self._session = open_session(_model_path(), threads, _REMEDY)
+        self.reset()
+
+    def probability(self, chunk: Float32) -> float:
+        """Probability, 0 to 1, that somebody speaks in the stream's next [CHUNK_SAMPLES] samples."""
+        if chunk.shape != (CHUNK_SAMPLES,):
+            raise ValueError(f"a chunk has shape ({CHUNK_SAMPLES},), not {chunk.shape}")
+        samples = np.concatenate([self._context, chunk])[None]
+        probabilities, self._h, self._c = self._session.run(None, {"input": samples, "h": self._h, "c": self._c})
+        self._context = chunk[-_CONTEXT_SAMPLES:].copy()  # the caller may reuse its buffer
+        return float(probabilities[0])
+
+    def reset(self) -> None:
+        """Forget the stream: the next chunk is the first of another."""
+        self._h = np.zeros(_STATE_SHAPE, np.float32)
+        self._c = np.zeros(_STATE_SHAPE, np.float32)
+        self._context = np.zeros(_CONTEXT_SAMPLES, np.float32)
+
+
+def _model_path() -> Path:
+    package = find_spec("faster_whisper")
+    if package is None or package.origin is None:
+        raise AttuneError(f"the voice activity model cannot be found: faster-whisper is not installed; {_REMEDY}")
+    return Path(package.origin).parent / "assets" / "silero_vad_v6.onnx"

@@ -1,0 +1,96 @@
+"""The language model's vocabulary and embedding table, from its GGUF file, without the model.
+
+Tokenizes with llama.cpp (vocabulary only, a few megabytes) and reads embedding rows straight from the memory-mapped file, so
+that alignment never has to run the language model (Tiny-Align's EmbedLink).
+"""
+
+import ctypes
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import llama_cpp.llama_cpp as llama
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import AttuneError
+from .gguf_tensor import map_tensor
+from .llama_backend import quiet_backend
+from .types import Float32
+
+_NEAREST_CHUNK_ROWS = 8192
+"""Rows dequantized at a time by `nearest`: 19 MB of float32 at width 576."""
+
+_USUAL_PIECE_BYTES = 64
+
+
+class Vocabulary:
+    """Text to token ids and back, and the rows that the tokens stand for."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the GGUF file `path`. Raises AttuneError where it is missing, damaged, or has no embedding table."""
+        if not path.is_file():
+            raise AttuneError(f"the language model {path} is missing; run `attune models fetch`")
+        quiet_backend()
+        parameters = llama.llama_model_default_params()
+        parameters.vocab_only = True
+        self._model = llama.llama_model_load_from_file(os.fsencode(path), parameters)
+        if not self._model:
+            raise AttuneError(f"{path} is not a GGUF file that llama.cpp can load; run `attune models verify`")
+        self.pointer = llama.llama_model_get_vocab(self._model)
+        self.size: int = llama.llama_vocab_n_tokens(self.pointer)
+        try:
+            self._table = map_tensor(path, "token_embd.weight", self.size)
+        except AttuneError:
+            self.close()
+            raise
+        self.width = self.rows([0]).shape[1]
+
+    def close(self) -> None:
+        if self._model:
+            llama.llama_model_free(self._model)
+            self._model = None
+
+    def tokenize(self, text: str, special: bool = False) -> list[int]:
+        """Token ids of `text`; with `special`, control tokens such as `<|im_start|>` are parsed, else they are plain text."""
+        encoded = text.encode(errors="replace")
+        capacity = len(encoded) + 8
+        tokens = (llama.llama_token * capacity)()
+        count = llama.llama_tokenize(self.pointer, encoded, len(encoded), tokens, capacity, False, special)
+        if count < 0:
+            raise AttuneError(f"a text of {len(text)} characters does not tokenize")
+        return list(tokens[:count])
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that `token` stands for; part of a character, it may be. Control tokens stand for nothing."""
+        capacity_bytes = _USUAL_PIECE_BYTES
+        while True:
+            buffer = ctypes.create_string_buffer(capacity_bytes)
+            count = llama.llama_token_to_piece(self.pointer, token, buffer, capacity_bytes, 0, False)
+            if count >= 0:
+                return buffer.raw[:count]
+            capacity_bytes = -count
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of `tokens`, ill-formed bytes replaced."""
+        return b"".join(self.piece(token) for token in tokens).decode(errors="replace")
+
+    def rows(self, tokens: Sequence[int] | NDArray[np.int64]) -> Float32:
+        """Dequantized embedding rows: [len(tokens), width] float32."""
+        return self._table.rows(np.asarray(tokens, np.int64))
+
+    def nearest(self, vectors: Float32) -> tuple[list[int], Float32]:
+        """The token whose row is nearest by cosine to each of `vectors` ([U, width]), and those cosines [U]."""
+        count = len(vectors)
+        best_cosine = np.full(count, -2.0, np.float32)
+        best_token = np.zeros(count, np.int64)
+        if count:
+            unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+            for start in range(0, self.size, _NEAREST_CHUNK_ROWS):
+                rows = self._table.rows(slice(start, start + _NEAREST_CHUNK_ROWS))
+                cosine = (unit @ rows.T) / np.maximum(np.linalg.norm(rows, axis=1), 1e-6)
+                token = cosine.argmax(axis=1)
+                value = cosine[np.arange(count), token]
+                better = value > best_cosine
+                best_cosine[better], best_token[better] = value[better], start + token[better]
+        return best_token.tolist(), best_cosine
