@@ -1,0 +1,162 @@
+"""A personal round: frames, training, export, judgement, a new generation. Knows the order of things; each part is elsewhere."""
+
+import importlib.metadata
+import random
+import resource
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from engines.card import Card, Judgement
+from engines.digest import sha256_of
+from engines.errors import AttuneError
+from engines.generation import Generation, read_generation, write_generation
+from engines.job import AdaptJob, Example
+from engines.projector import OnnxProjector
+
+from .embedlink import EmbedLink, Sample
+from .evaluate import Judge
+from .dataset import make_sample
+from .projector_file import export_projector, load_projector, save_projector
+from .replay import load_replay
+from .training import Plan, Run, fit
+
+OWN_PER_STEP = 8
+REPLAYED_PER_STEP = 4
+PASSES = 16
+"""How often each utterance is seen at most: more learns the recordings, not the voice."""
+LEAST_STEPS = 100
+PULL = 0.01
+REPORT_EVERY_STEPS = 5
+
+Report = Callable[[str, float, str], None]
+"""Called with the stage, the fraction done of it, and a note."""
+
+
+def adapt(job: AdaptJob, report: Report) -> int:
+    """Run `job` and return the number of the generation it wrote. What a killed run of the same job did is not done again.
+
+    Raises AttuneError where there is nothing to train on, the parent is damaged, or training diverges.
+    """
+    torch.set_num_threads(job.threads)
+    parent = read_generation(job.generations / f"{job.parent:04d}")
+    weights, projector_onnx = job.folder / "projector.safetensors", job.folder / "projector.onnx"
+    training = [example for example in job.examples if not example.holdout]
+    judge = Judge(
+        job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances
+    )
+    samples, seconds = _samples(job, judge, training, report)
+    projector = load_projector(parent.weights)
+    replay = load_replay(job.features / "replay", judge.vocabulary, projector.config.stack)
+    torch.manual_seed(job.seed)
+    embedlink = EmbedLink(projector.config.width, judge.vocabulary)
+    steps = max(LEAST_STEPS, PASSES * len(samples) // OWN_PER_STEP)
+    plan = Plan(steps, job.training_seconds, job.learning_rate, seed=job.seed, pull=PULL)
+    run = Run()
+    for run in fit(projector, embedlink, _draw(samples, replay, job.seed), plan, job.folder / "checkpoint.safetensors"):
+        if run.step % REPORT_EVERY_STEPS == 0:
+            report("train", run.fraction(plan), f"step {run.step}, contrast {run.losses[-1]['contrast']:.2f}")
+    report("export", 0.0, "")
+    save_projector(projector, weights)
+    export_projector(projector, projector_onnx)
+    report("judge", 0.0, "")
+    judgements = _judge(job, judge, parent, projector_onnx, report)
+    card = Card(
+        number=job.number,
+        parent=job.parent,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        recipe="embedlink-cif",
+        examples_by_origin=dict(Counter(example.origin for example in training)),
+        trained_seconds_of_audio=round(seconds, 2),
+        training_seconds=round(run.seconds, 2),
+        steps=run.step,
+        losses=_tail_means(run),
+        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        seed=job.seed,
+        versions=versions(),
+        language_model_sha256=sha256_of(job.engines.language_model),
+        encoder_sha256=sha256_of(job.engines.encoder_weights / "model.bin"),
+        **judgements,
+    )
+    generation = write_generation(
+        job.generations, job.number, card, {"projector.onnx": projector_onnx, "projector.safetensors": weights}
+    )
+    return generation.number
+
+
+def versions() -> dict[str, str]:
+    """The versions of what shapes a generation."""
+    names = ("attune", "torch", "onnx", "onnxruntime", "llama-cpp-python", "faster-whisper")
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed as a distribution"
+    return found
+
+
+def _samples(job: AdaptJob, judge: Judge, training: list[Example], report: Report) -> tuple[list[Sample], float]:
+    stack = load_projector(job.generations / f"{job.parent:04d}" / "projector.safetensors").config.stack
+    samples, seconds, unusable = [], 0.0, 0
+    for index, example in enumerate(training):
+        try:
+            frames = judge.frames(example)
+        except AttuneError as error:
+            unusable += 1
+            report("frames", index / len(training), f"left out: {error}")
+            continue
+        sample = make_sample(frames, example.text, judge.vocabulary, stack)
+        if sample is None:
+            unusable += 1
+        else:
+            samples.append(sample)
+            seconds += len(frames) * 0.02
+        report("frames", (index + 1) / len(training), f"{index + 1} of {len(training)} utterances")
+    if not samples:
+        raise AttuneError(f"none of the {len(training)} labelled utterances can be trained on ({unusable} unusable); enrol some")
+    return samples, seconds
+
+
+def _draw(samples: list[Sample], replay: list[Sample], seed: int) -> Callable[[int], list[Sample]]:
+    def draw(step: int) -> list[Sample]:
+        rng = random.Random(seed * 1_000_003 + step)
+        own = rng.sample(samples, min(OWN_PER_STEP, len(samples)))
+        return own + rng.sample(replay, min(REPLAYED_PER_STEP, len(replay)))
+
+    return draw
+
+
+def _judge(job: AdaptJob, judge: Judge, parent: Generation, candidate: Path, report: Report) -> dict[str, Judgement]:
+    sets = {
+        "holdout": [e for e in job.examples if e.holdout and e.origin != "recognised"],
+        "recognised": [e for e in job.examples if e.holdout and e.origin == "recognised"],
+        "general": job.general,
+    }
+    hearings = {
+        "candidate": judge.aligned(OnnxProjector(candidate, job.threads)),
+        "current": judge.aligned(OnnxProjector(parent.projector, job.threads)),
+        "cascade": judge.cascade,
+    }
+    to_do = sum(len(examples) for examples in sets.values()) * len(hearings)
+    done = 0
+
+    def count(note: str) -> None:
+        nonlocal done
+        done += 1
+        report("judge", done / max(to_do, 1), note)
+
+    judge.heard = count
+    return {
+        name: Judgement(**{who: judge.score(hear, examples, f"{name}, {who}", name == "holdout") for who, hear in hearings.items()})
+        for name, examples in sets.items()
+        if examples
+    }
+
+
+def _tail_means(run: Run) -> dict[str, float]:
+    tail = run.losses[-max(1, len(run.losses) // 10) :]
+    return {name: round(float(np.mean([losses[name] for losses in tail])), 4) for name in (tail[0] if tail else {})}

@@ -1,0 +1,58 @@
+"""What set-up does once: the encoder as ONNX, generation 0 from the shipped base projector, and the replay set."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from engines.card import Card
+from engines.digest import sha256_of
+from engines.errors import AttuneError
+from engines.generation import BASE, write_generation
+from engines.job import BaseJob
+
+from .adapt import Report, versions
+from .encoder_export import export_encoder
+from .projector_file import export_projector, load_projector, save_projector
+from .replay import build_replay
+
+SHIPPED = Path(__file__).parent.parent / "engines" / "base"
+
+
+def make_base(job: BaseJob, report: Report) -> int:
+    """Write what is missing of encoder, generation 0 and replay set; returns the number of the base generation."""
+    if not job.engines.encoder.is_file():
+        report("export", 0.0, "encoder")
+        export_encoder(job.engines.encoder_weights / "model.bin", job.engines.encoder)
+    if not (job.generations / f"{BASE:04d}").is_dir():
+        report("export", 0.5, "base projector")
+        _write_base(job)
+    try:
+        report("frames", 0.0, "replay set")
+        build_replay(job.features / "replay", job.engines.encoder, job.threads)
+    except AttuneError as error:
+        report("frames", 1.0, f"no replay set, so rounds only pull toward the base: {error}")
+    return BASE
+
+
+def _write_base(job: BaseJob) -> None:
+    job.folder.mkdir(parents=True, exist_ok=True)
+    projector = load_projector(SHIPPED / "projector.safetensors")
+    weights, graph = job.folder / "projector.safetensors", job.folder / "projector.onnx"
+    save_projector(projector, weights)
+    export_projector(projector, graph)
+    recipe = json.loads((SHIPPED / "card.json").read_text())
+    card = Card(
+        number=BASE,
+        parent=None,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        recipe=f"{recipe['recipe']} base, {recipe['hours']} h of synthetic speech",
+        trained_seconds_of_audio=recipe["hours"] * 3600,
+        training_seconds=recipe["training_seconds"],
+        steps=recipe["steps"],
+        losses=recipe["losses"],
+        seed=recipe["seed"],
+        versions=versions(),
+        language_model_sha256=sha256_of(job.engines.language_model),
+        encoder_sha256=sha256_of(job.engines.encoder_weights / "model.bin"),
+    )
+    write_generation(job.generations, BASE, card, {"projector.onnx": graph, "projector.safetensors": weights})

@@ -1,0 +1,45 @@
+"""Labelled utterances as training samples, their encoder frames computed once and cached. Knows no losses."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from engines.audio import read_audio
+from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
+from engines.types import Float32
+from engines.vocabulary import Vocabulary
+
+from .embedlink import Sample
+
+
+def cached_frames(audio: Path, key: str, folder: Path, encoder: Callable[[], OnnxEncoder]) -> Float32:
+    """Frames [T, D] of `audio`, float16 precision, from `folder`/`key`.npy or computed and put there.
+
+    A cache file that does not load is computed anew. Raises AttuneError where the audio cannot be read.
+    """
+    path = folder / f"{key}.npy"
+    try:
+        return np.load(path, allow_pickle=False).astype(np.float32)
+    except FileNotFoundError:
+        pass
+    except (ValueError, EOFError, OSError):
+        path.unlink(missing_ok=True)
+    frames = encoder().encode(read_audio(audio, MAX_SECONDS)).astype(np.float16)
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(f".{os.getpid()}.tmp")
+    with beside.open("wb") as file:
+        np.save(file, frames)
+    beside.replace(path)
+    return frames.astype(np.float32)
+
+
+def make_sample(frames: Float32, text: str, vocabulary: Vocabulary, stack: int) -> Sample | None:
+    """A training sample, or None where the text has more tokens than the audio has groups of frames (a wrong label)."""
+    tokens = vocabulary.tokenize(text)
+    groups = len(frames) // stack
+    if not tokens or groups < max(2, len(tokens)):
+        return None
+    stacked = torch.from_numpy(frames[: groups * stack].astype(np.float16)).view(groups, stack * frames.shape[1])
+    return Sample(stacked, torch.tensor(tokens))

@@ -1,0 +1,120 @@
+"""The demo's two speakers, with their enrolment and their judged streams. Knows voices and texts, not the daemon.
+
+*clear*: real recordings of one woman (Asterisk's prompts). *atypical*: espeak-ng speaking phonemes to which consistent phonological
+processes were applied (fronting, gliding, lisp, labialised dentals, dropped final sibilants), reading requests from templates.
+"""
+
+import argparse
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from engines.audio import read_audio
+from engines.general_speech import general_set, read_prompts
+from engines.types import SAMPLE_RATE_HZ, Float32
+
+from .synthesis import FINAL_CONSONANT_DELETION, FRONTING, GLIDING, LABIALISED_DENTALS, LISP, Voice, speak
+
+ATYPICAL_VOICE = Voice(
+    "espeak-ng", "en-us+m5", 125, 42, (*FRONTING, *GLIDING, *LABIALISED_DENTALS, *LISP, *FINAL_CONSONANT_DELETION)
+)
+PAUSE_SECONDS = 1.2
+ATYPICAL_ENROLLED, ATYPICAL_JUDGED = 300, 100
+CLEAR_JUDGED = 40
+
+_ROOMS = "kitchen,bedroom,living room,hallway,garage,office,bathroom,garden".split(",")
+_PEOPLE = "Susan,Michael,my sister,Doctor Green,Robert,Grandma,the neighbour,Karen".split(",")
+_THINGS = "bread,milk,eggs,coffee,apples,cheese,tea,sugar,butter,rice".split(",")
+_TOPICS = "sports,science,politics,music".split(",")
+_TEMPLATES = (
+    "Turn on the {room} light.|Turn off the lights in the {room}.|Set a timer for {minutes} minutes.|Call {person}, please.|"
+    "Send a message to {person} that I will be late.|Add {thing} and {other} to my shopping list.|"
+    "Remind me to take my pills at {hour} o'clock.|What is the temperature in the {room}?|Set the {room} to {degrees} degrees.|"
+    "Read me the news about {topic}.|Play the radio in the {room}.|When is my appointment with {person}?|"
+    "Close the curtains in the {room}.|Tell {person} I am going to the shop.|How do I cook {thing} with {other}?"
+).split("|")
+
+
+def everyday_requests(count: int, rng: random.Random) -> list[str]:
+    """`count` different requests, in random order."""
+    made: dict[str, None] = {}
+    while len(made) < count:
+        thing, other = rng.sample(_THINGS, 2)
+        made[
+            rng.choice(_TEMPLATES).format(
+                room=rng.choice(_ROOMS), person=rng.choice(_PEOPLE), thing=thing, other=other, topic=rng.choice(_TOPICS),
+                minutes=rng.randint(2, 59), hour=rng.randint(1, 12), degrees=rng.randint(15, 25),
+            )
+        ] = None
+    return list(made)
+
+
+def make_atypical(folder: Path, seed: int) -> Iterator[str]:
+    """Speak the atypical speaker's sets into `folder`, yielding a note per utterance."""
+    rng = random.Random(seed)
+    texts = everyday_requests(ATYPICAL_ENROLLED + ATYPICAL_JUDGED, rng)
+    spoken = []
+    for index, text in enumerate(texts):
+        spoken.append((text, speak(text, ATYPICAL_VOICE)))
+        yield f"atypical speaker: utterance {index + 1} of {len(texts)}"
+    _write(folder, spoken[:ATYPICAL_ENROLLED], spoken[ATYPICAL_ENROLLED:])
+
+
+def make_clear(folder: Path, recordings: Path, seed: int) -> Iterator[str]:
+    """Lay out the clear speaker's sets in `folder`; the general set's prompts are left out of both."""
+    prompts = read_prompts(recordings)
+    general = {prompt.name for prompt in general_set(prompts)}
+    own = [prompt for prompt in prompts if prompt.name not in general]
+    random.Random(seed).shuffle(own)
+    spoken = []
+    for prompt in own:
+        spoken.append((prompt.text, read_audio(prompt.audio)))
+        yield f"clear speaker: prompt {prompt.name}"
+    _write(folder, spoken[CLEAR_JUDGED:], spoken[:CLEAR_JUDGED])
+
+
+def _write(folder: Path, enrolled: list[tuple[str, Float32]], judged: list[tuple[str, Float32]]) -> None:
+    """`enrol.jsonl` with its WAV files; `judge.wav`, one long stream with pauses, and `judge.jsonl` saying what stands where."""
+    (folder / "enrol").mkdir(parents=True, exist_ok=True)
+    rows = []
+    for index, (text, samples) in enumerate(enrolled):
+        path = folder / "enrol" / f"{index:03d}.wav"
+        soundfile.write(path, samples, SAMPLE_RATE_HZ, "PCM_16")
+        rows.append({"audio": str(path.resolve()), "text": text})
+    _write_lines(folder / "enrol.jsonl", rows)
+    pause = np.zeros(int(PAUSE_SECONDS * SAMPLE_RATE_HZ), np.float32)
+    stream, places, position = [pause], [], len(pause)
+    for text, samples in judged:
+        end = position + len(samples)
+        places.append({"text": text, "start_seconds": position / SAMPLE_RATE_HZ, "end_seconds": end / SAMPLE_RATE_HZ})
+        stream += [samples, pause]
+        position = end + len(pause)
+    soundfile.write(folder / "judge.wav", np.concatenate(stream), SAMPLE_RATE_HZ, "PCM_16")
+    _write_lines(folder / "judge.jsonl", places)
+
+
+def _write_lines(path: Path, rows: list[dict[str, object]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def main() -> None:
+    """Make one speaker, printing a line of progress per utterance."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("speaker", choices=["clear", "atypical"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--recordings", type=Path, help="folder of the general-speech model (clear)")
+    parser.add_argument("--seed", type=int, default=11)
+    arguments = parser.parse_args()
+    if arguments.speaker == "atypical":
+        notes = make_atypical(arguments.folder, arguments.seed)
+    else:
+        notes = make_clear(arguments.folder, arguments.recordings, arguments.seed)
+    for note in notes:
+        print(note, flush=True)
+
+
+if __name__ == "__main__":
+    main()

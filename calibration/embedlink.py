@@ -1,0 +1,102 @@
+"""EmbedLink (Tiny-Align, arXiv 2411.13766): train a projector against the embedding table, never running the language model.
+
+Knows batches and losses. The training loop is `training.py`, the data `dataset.py`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from engines.vocabulary import Vocabulary
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .cif import CifOutput
+
+CONTRAST_NEGATIVES = 3000
+"""Rows of the table that each step contrasts against, drawn anew: halves a step against all 49,152 rows."""
+CTC_NEGATIVES = 500
+CONTRAST_SCALE_START = 20.0
+CTC_SCALE = 1 / 3
+
+LOSS_WEIGHTS = {"contrast": 1.0, "mse": 0.3, "cosine": 0.3, "ctc": 0.3, "quantity": 1.0}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One utterance ready to train on."""
+
+    stacked: Tensor
+    """[G, stack * D] float16 stacked frames."""
+    tokens: Tensor
+    """[U] int64 token ids of the label, U at most G."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples padded to the longest."""
+
+    stacked: Tensor
+    """[B, G, stack * D] float32."""
+    mask: Tensor
+    """[B, G]."""
+    tokens: Tensor
+    """[B, U] int64, -1 where padded."""
+    units: Tensor
+    """[B] int64."""
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Pad `samples` into one batch."""
+    stacked = nn.utils.rnn.pad_sequence([sample.stacked.float() for sample in samples], batch_first=True)
+    lengths = torch.tensor([len(sample.stacked) for sample in samples])
+    tokens = nn.utils.rnn.pad_sequence([sample.tokens for sample in samples], batch_first=True, padding_value=-1)
+    units = torch.tensor([len(sample.tokens) for sample in samples])
+    mask = torch.arange(stacked.shape[1]).unsqueeze(0) < lengths.unsqueeze(1)
+    return Batch(stacked, mask, tokens, units)
+
+
+class EmbedLink(nn.Module):
+    """The losses, with the little that they learn themselves: the contrast's scale and the CTC head. Thrown away after training."""
+
+    def __init__(self, width: int, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.contrast_log_scale = nn.Parameter(torch.tensor(CONTRAST_SCALE_START).log())
+        self.ctc_out = nn.Linear(width, vocabulary.width)
+        self.ctc_blank = nn.Parameter(torch.randn(vocabulary.width) * 0.1)
+
+    def forward(self, output: CifOutput, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """The unweighted losses of one batch, by the names of LOSS_WEIGHTS.
+
+        contrast: softmax over cosines with the batch's own rows and random others. mse, cosine: Tiny-Align's pair, against
+        each unit's own token. ctc: connectionist temporal classification of the groups. quantity: |sum / U - 1| (BLSP-KD).
+        """
+        real = batch.tokens >= 0
+        present, target = batch.tokens[real].unique(return_inverse=True)
+        negatives = torch.randint(self.vocabulary.size, (CONTRAST_NEGATIVES,), generator=generator)
+        rows = torch.from_numpy(self.vocabulary.rows(torch.cat([present, negatives]).numpy()))
+        vectors = output.vectors[:, : real.shape[1]][real]
+        cosines = F.normalize(vectors, dim=-1) @ F.normalize(rows, dim=-1).T
+        # A negative that happens to be a token of the batch is masked: it would contradict its own target.
+        clash = torch.isin(negatives, present)
+        cosines = torch.cat([cosines[:, : len(present)], cosines[:, len(present) :].masked_fill(clash, -1.0)], dim=1)
+        own_rows = rows[target]
+        return {
+            "contrast": F.cross_entropy(self.contrast_log_scale.exp() * cosines, target),
+            "mse": F.mse_loss(vectors, own_rows) * self.vocabulary.width,
+            "cosine": 1 - F.cosine_similarity(vectors, own_rows, dim=-1).mean(),
+            "ctc": self._ctc(output.hidden, batch, rows[: len(present) + CTC_NEGATIVES], target),
+            "quantity": (output.quantity / batch.units - 1).abs().mean(),
+        }
+
+    def _ctc(self, hidden: Tensor, batch: Batch, rows: Tensor, target: Tensor) -> Tensor:
+        symbols = torch.cat([self.ctc_blank.unsqueeze(0), rows])
+        log_probabilities = (CTC_SCALE * self.ctc_out(hidden) @ symbols.T).log_softmax(dim=-1).transpose(0, 1)
+        lengths = batch.mask.sum(dim=1)
+        return F.ctc_loss(log_probabilities, target + 1, lengths, batch.units, zero_infinity=True)
+
+
+def weighted(losses: dict[str, Tensor]) -> Tensor:
+    """The scalar that is minimised."""
+    return torch.stack([LOSS_WEIGHTS[name] * loss for name, loss in losses.items()]).sum()

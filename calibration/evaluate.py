@@ -1,0 +1,108 @@
+"""Judges ways of hearing on labelled utterances, through the engines that serve. Knows no training.
+
+Word error is that of the transcript (cascade) or of each soft token's nearest row of the embedding table, detokenized (aligned).
+Replies are compared, by ROUGE-L, with the replies to the label's own text.
+"""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from engines.audio import read_audio
+from engines.card import Score
+from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
+from engines.job import EngineFiles, Example
+from engines.language_model import LlamaCppLanguageModel
+from engines.projector import OnnxProjector
+from engines.routes import words_of
+from engines.transcriber import WhisperTranscriber
+from engines.types import Float32, SoftTokens
+from engines.vocabulary import Vocabulary
+
+from .dataset import cached_frames
+from .text_scores import rouge_l, word_error_rate
+
+Hear = Callable[[Example], str | SoftTokens]
+
+
+@dataclass
+class Judge:
+    """The serving engines, opened when first needed, and what they have already heard."""
+
+    engines: EngineFiles
+    features: Path
+    system_prompt: str
+    threads: int
+    reply_tokens: int
+    reply_utterances: int
+    heard: Callable[[str], None] = lambda _: None
+    """Called with a note after each utterance."""
+    _references: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary(self.engines.language_model)
+
+    @cached_property
+    def encoder(self) -> OnnxEncoder:
+        return OnnxEncoder(self.engines.encoder, self.threads)
+
+    @cached_property
+    def _transcriber(self) -> WhisperTranscriber:
+        return WhisperTranscriber(self.engines.encoder_weights, self.threads)
+
+    @cached_property
+    def _language_model(self) -> LlamaCppLanguageModel:
+        return LlamaCppLanguageModel(self.engines.language_model, self.vocabulary, self.system_prompt, threads=self.threads)
+
+    def frames(self, example: Example) -> Float32:
+        """Cached encoder frames [T, D] of an example."""
+        return cached_frames(example.audio, example.id, self.features, lambda: self.encoder)
+
+    def aligned(self, projector: OnnxProjector) -> Hear:
+        """Hearing through `projector`."""
+        return lambda example: projector.project(self.frames(example))
+
+    def cascade(self, example: Example) -> str:
+        """Hearing through the transcriber, which hears each utterance once and is then remembered on disk."""
+        path = self.features / f"{example.id}.transcript.json"
+        try:
+            return str(json.loads(path.read_text())["text"])
+        except (OSError, ValueError, KeyError):
+            pass  # not heard yet, or cut short when written: hear it now
+        text = self._transcriber.transcribe(read_audio(example.audio, MAX_SECONDS)).text
+        self.features.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(f".{os.getpid()}.tmp")
+        beside.write_text(json.dumps({"text": text}))
+        beside.replace(path)
+        return text
+
+    def score(self, hear: Hear, examples: Sequence[Example], name: str, replies: bool) -> Score:
+        """Hear every example; with `replies`, also answer the first `reply_utterances` of them."""
+        pairs, agreement = [], []
+        for index, example in enumerate(examples):
+            words = hear(example)
+            pairs.append((example.text, words_of(words, self.vocabulary)))
+            if replies and index < self.reply_utterances:
+                agreement.append(rouge_l(self._reference(example.text), self._reply(words)))
+            self.heard(f"{name} {index + 1}/{len(examples)}")
+        error, words_counted = word_error_rate(pairs)
+        return Score(
+            utterances=len(examples),
+            words=words_counted,
+            word_error_rate=error,
+            rouge_l=float(np.mean(agreement)) if agreement else None,
+        )
+
+    def _reference(self, text: str) -> str:
+        if text not in self._references:
+            self._references[text] = self._reply(text)
+        return self._references[text]
+
+    def _reply(self, words: str | SoftTokens) -> str:
+        self._language_model.reset()
+        return "".join(self._language_model.reply(words, self.reply_tokens))

@@ -1,0 +1,45 @@
+"""The projector on disk: safetensors with its sizes in the metadata, and the ONNX graph that serves. Knows no training."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from engines.errors import AttuneError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from .cif import CifConfig, CifProjector, ProjectorGraph
+from .encoder_export import export_onnx
+
+
+def save_projector(projector: CifProjector, path: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write weights and sizes to `path`, flushed."""
+    tensors = {name: value.detach().to(dtype).contiguous() for name, value in projector.state_dict().items()}
+    save_file(tensors, path, {"cif": json.dumps(asdict(projector.config))})
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def load_projector(path: Path) -> CifProjector:
+    """Read a projector back as float32, in evaluation mode. Raises AttuneError where the file is missing or damaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            config = CifConfig(**json.loads(file.metadata()["cif"]))
+            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise AttuneError(f"the projector {path} cannot be read ({error}); choose another with `attune generations promote`") from None
+    projector = CifProjector(config)
+    projector.load_state_dict(state)
+    return projector.eval()
+
+
+def export_projector(projector: CifProjector, path: Path) -> None:
+    """Write the serving graph: input `stacked` [1, G, stack * D]; outputs `vectors` [1, G, E], `count` [1], `quantity` [1]."""
+    config = projector.config
+    example = torch.zeros(1, 50, config.stack * config.frame_width)
+    groups = torch.export.Dim("groups", min=2, max=1500 // config.stack)
+    export_onnx(
+        ProjectorGraph(projector).eval(), (example,), ["stacked"], ["vectors", "count", "quantity"], {"stacked": {1: groups}}, path
+    )

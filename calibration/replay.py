@@ -1,0 +1,37 @@
+"""Synthetic sentences replayed in personal rounds, against forgetting. Knows no user.
+
+The corpus that the base learned from is not shipped; a small one of the same making is spoken on the spot, once.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from engines.vocabulary import Vocabulary
+
+from .base_corpus import build
+from .dataset import make_sample
+from .embedlink import Sample
+
+UTTERANCES = 160
+SEED = 20_000
+"""Far from the base's own seed: other sentences, the same voices."""
+
+
+def build_replay(folder: Path, encoder: Path, workers: int) -> None:
+    """Speak and encode the sentences that are not in `folder` yet. Raises AttuneError where no synthesizer is installed."""
+    build(folder, encoder, UTTERANCES, SEED, workers)
+
+
+def load_replay(folder: Path, vocabulary: Vocabulary, stack: int) -> list[Sample]:
+    """What `build_replay` has made so far; empty where it never ran."""
+    manifest = folder / "manifest.jsonl"
+    if not manifest.is_file():
+        return []
+    samples = []
+    for line in manifest.read_text().splitlines():
+        row = json.loads(line)
+        sample = make_sample(np.load(folder / row["frames"], allow_pickle=False), row["text"], vocabulary, stack)
+        if sample is not None:
+            samples.append(sample)
+    return samples
