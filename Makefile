@@ -15,6 +15,8 @@ TORCH_INDEX ?=
 
 # What Attune runs, and a C++ compiler for llama.cpp.
 DEBIAN_PACKAGES := build-essential libportaudio2 espeak-ng flite fortunes asterisk-core-sounds-en-g722 asterisk-core-sounds-en
+# A microphone without a sound card, for the tests.
+TEST_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins
 
 # llama.cpp is built for the CPU that it runs on, so its wheels are kept apart by instruction sets (pip's own cache would hand one
 # machine's wheel to another), and a virtual environment that moves to another CPU gets another wheel.
@@ -62,7 +64,7 @@ format: $(VENV)/.installed ## Format the code and sort its imports
 
 .PHONY: base
 base: ready ## Train the base projector anew (an hour or more; for maintainers)
-	$(BIN)/python -m calibration.base_training --encoder $(CACHE)/engines/encoder.onnx --corpus build/base-corpus --out engines/base \
+	$(BIN)/python -m calibration.base_training --encoder $(CACHE)/engines/whisper-tiny.en.encoder.onnx --corpus build/base-corpus --out engines/base \
 	  --language-model "$$($(BIN)/python -c 'from engines.models import model_path; print(model_path("smollm2-135m-instruct-q4_1"))')"
 
 .PHONY: clean
@@ -81,7 +83,7 @@ ready: $(VENV)/.installed
 .PHONY: debian
 debian:
 	@command -v dpkg-query apt-get >/dev/null || { echo "attune: this set-up needs Debian or Ubuntu (apt)" >&2; exit 1; }
-	@missing=$$(for package in $(DEBIAN_PACKAGES); do \
+	@missing=$$(for package in $(DEBIAN_PACKAGES) $(TEST_PACKAGES); do \
 	    dpkg-query --show --showformat='$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || echo $$package; \
 	  done | xargs); \
 	if [ -n "$$missing" ]; then \

@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from pydantic import TypeAdapter, ValidationError
+
 from engines.child_process import settle_as_child
 from engines.errors import AttuneError
 from engines.job import AdaptJob, BaseJob, Progress
-from pydantic import TypeAdapter, ValidationError
 
 _JOB: TypeAdapter[AdaptJob | BaseJob] = TypeAdapter(AdaptJob | BaseJob)
 

@@ -10,16 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from engines.card import Card, Judgement
 from engines.digest import sha256_of
 from engines.errors import AttuneError
 from engines.generation import Generation, read_generation, write_generation
 from engines.job import AdaptJob, Example
 from engines.projector import OnnxProjector
+from engines.types import FRAME_SECONDS
 
+from .dataset import make_sample
 from .embedlink import EmbedLink, Sample
 from .evaluate import Judge
-from .dataset import make_sample
 from .projector_file import export_projector, load_projector, save_projector
 from .replay import load_replay
 from .training import Plan, Run, fit
@@ -45,11 +47,9 @@ def adapt(job: AdaptJob, report: Report) -> int:
     parent = read_generation(job.generations / f"{job.parent:04d}")
     weights, projector_onnx = job.folder / "projector.safetensors", job.folder / "projector.onnx"
     training = [example for example in job.examples if not example.holdout]
-    judge = Judge(
-        job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances
-    )
-    samples, seconds = _samples(job, judge, training, report)
+    judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
     projector = load_projector(parent.weights)
+    samples, seconds = _samples(training, judge, projector.config.stack, report)
     replay = load_replay(job.features / "replay", judge.vocabulary, projector.config.stack)
     torch.manual_seed(job.seed)
     embedlink = EmbedLink(projector.config.width, judge.vocabulary)
@@ -99,8 +99,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _samples(job: AdaptJob, judge: Judge, training: list[Example], report: Report) -> tuple[list[Sample], float]:
-    stack = load_projector(job.generations / f"{job.parent:04d}" / "projector.safetensors").config.stack
+def _samples(training: list[Example], judge: Judge, stack: int, report: Report) -> tuple[list[Sample], float]:
     samples, seconds, unusable = [], 0.0, 0
     for index, example in enumerate(training):
         try:
@@ -114,7 +113,7 @@ def _samples(job: AdaptJob, judge: Judge, training: list[Example], report: Repor
             unusable += 1
         else:
             samples.append(sample)
-            seconds += len(frames) * 0.02
+            seconds += len(frames) * FRAME_SECONDS
         report("frames", (index + 1) / len(training), f"{index + 1} of {len(training)} utterances")
     if not samples:
         raise AttuneError(f"none of the {len(training)} labelled utterances can be trained on ({unusable} unusable); enrol some")
@@ -151,7 +150,9 @@ def _judge(job: AdaptJob, judge: Judge, parent: Generation, candidate: Path, rep
 
     judge.heard = count
     return {
-        name: Judgement(**{who: judge.score(hear, examples, f"{name}, {who}", name == "holdout") for who, hear in hearings.items()})
+        name: Judgement(
+            **{who: judge.score(hear, examples, f"{name}, {who}", name == "holdout") for who, hear in hearings.items()}
+        )
         for name, examples in sets.items()
         if examples
     }

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ

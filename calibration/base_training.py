@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from engines.vocabulary import Vocabulary
 
 from .base_corpus import build
@@ -108,9 +109,7 @@ def main() -> None:
         "training_seconds": round(run.seconds),
         "seed": arguments.seed,
         "losses": {name: round(float(np.mean([loss[name] for loss in run.losses[-200:]])), 4) for name in run.losses[-1]},
-        "word_error_rate_unheard_sentences": round(
-            token_word_error(projector, samples[:judged], texts[:judged], vocabulary), 4
-        ),
+        "word_error_rate_unheard_sentences": round(token_word_error(projector, samples[:judged], texts[:judged], vocabulary), 4),
         "language_model": "smollm2-135m-instruct-q4_1",
         "encoder": "whisper-tiny.en",
     }

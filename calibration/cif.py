@@ -78,7 +78,9 @@ class Block(nn.Module):
         query, key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
         x = x + self.dropout(self.attention_out(attended.transpose(1, 2).reshape(batch, length, width)))
-        return x + self.dropout(self.feed_out(self.dropout(F.gelu(self.feed_in(self.feed_norm(x))))))
+        fed: Tensor = self.feed_out(self.dropout(F.gelu(self.feed_in(self.feed_norm(x)))))
+        output: Tensor = x + self.dropout(fed)
+        return output
 
 
 class Neighbours(nn.Module):

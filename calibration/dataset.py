@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from engines.audio import read_audio
 from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
 from engines.types import Float32
@@ -21,7 +22,8 @@ def cached_frames(audio: Path, key: str, folder: Path, encoder: Callable[[], Onn
     """
     path = folder / f"{key}.npy"
     try:
-        return np.load(path, allow_pickle=False).astype(np.float32)
+        cached: Float32 = np.load(path, allow_pickle=False).astype(np.float32)
+        return cached
     except FileNotFoundError:
         pass
     except (ValueError, EOFError, OSError):

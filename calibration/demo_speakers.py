@@ -1,17 +1,18 @@
 """The demo's two speakers, with their enrolment and their judged streams. Knows voices and texts, not the daemon.
 
-*clear*: real recordings of one woman (Asterisk's prompts). *atypical*: espeak-ng speaking phonemes to which consistent phonological
-processes were applied (fronting, gliding, lisp, labialised dentals, dropped final sibilants), reading requests from templates.
+*clear*: real recordings of one woman (Asterisk's prompts). *atypical*: espeak-ng speaking phonemes to which consistent
+phonological processes were applied (fronting, gliding, lisp, labialised dentals, dropped final sibilants), reading requests from templates.
 """
 
 import argparse
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
+
 from engines.audio import read_audio
 from engines.general_speech import general_set, read_prompts
 from engines.types import SAMPLE_RATE_HZ, Float32
@@ -45,8 +46,14 @@ def everyday_requests(count: int, rng: random.Random) -> list[str]:
         thing, other = rng.sample(_THINGS, 2)
         made[
             rng.choice(_TEMPLATES).format(
-                room=rng.choice(_ROOMS), person=rng.choice(_PEOPLE), thing=thing, other=other, topic=rng.choice(_TOPICS),
-                minutes=rng.randint(2, 59), hour=rng.randint(1, 12), degrees=rng.randint(15, 25),
+                room=rng.choice(_ROOMS),
+                person=rng.choice(_PEOPLE),
+                thing=thing,
+                other=other,
+                topic=rng.choice(_TOPICS),
+                minutes=rng.randint(2, 59),
+                hour=rng.randint(1, 12),
+                degrees=rng.randint(15, 25),
             )
         ] = None
     return list(made)
@@ -96,7 +103,7 @@ def _write(folder: Path, enrolled: list[tuple[str, Float32]], judged: list[tuple
     _write_lines(folder / "judge.jsonl", places)
 
 
-def _write_lines(path: Path, rows: list[dict[str, object]]) -> None:
+def _write_lines(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from engines.vocabulary import Vocabulary
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from engines.vocabulary import Vocabulary
 
 from .cif import CifOutput
 
@@ -57,7 +58,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 
 class EmbedLink(nn.Module):
-    """The losses, with the little that they learn themselves: the contrast's scale and the CTC head. Thrown away after training."""
+    """The losses, with the little that they learn themselves (the contrast's scale, the CTC head). Thrown away after training."""
 
     def __init__(self, width: int, vocabulary: Vocabulary) -> None:
         super().__init__()
@@ -73,7 +74,7 @@ class EmbedLink(nn.Module):
         each unit's own token. ctc: connectionist temporal classification of the groups. quantity: |sum / U - 1| (BLSP-KD).
         """
         real = batch.tokens >= 0
-        present, target = batch.tokens[real].unique(return_inverse=True)
+        present, target = torch.unique(batch.tokens[real], return_inverse=True)
         negatives = torch.randint(self.vocabulary.size, (CONTRAST_NEGATIVES,), generator=generator)
         rows = torch.from_numpy(self.vocabulary.rows(torch.cat([present, negatives]).numpy()))
         vectors = output.vectors[:, : real.shape[1]][real]

@@ -5,14 +5,16 @@ The layers are transformers' own; only the length check of its `forward`, which 
 
 import os
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
-from engines.whisper_weights import read_ctranslate2
 from torch import Tensor, nn
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from engines.whisper_weights import read_ctranslate2
 
 OPSET = 18
 
@@ -33,7 +35,8 @@ class TrimmedEncoder(nn.Module):
         for layer in encoder.layers:
             output = layer(hidden, None)
             hidden = output[0] if isinstance(output, tuple) else output
-        return encoder.layer_norm(hidden)
+        frames: Tensor = encoder.layer_norm(hidden)
+        return frames
 
 
 def load_encoder(model_bin: Path) -> TrimmedEncoder:
@@ -102,18 +105,20 @@ def export_onnx(
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         written = Path(folder) / path.name
-        torch.onnx.export(
-            module.eval(),
-            example,
-            written,
-            input_names=inputs,
-            output_names=outputs,
-            dynamic_shapes=dynamic_shapes,
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's exporter warns of its own internals, which nobody here can mend
+            torch.onnx.export(
+                module.eval(),
+                example,
+                written,
+                input_names=inputs,
+                output_names=outputs,
+                dynamic_shapes=dynamic_shapes,
+                opset_version=OPSET,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
         with written.open("rb") as file:
             os.fsync(file.fileno())
         written.replace(path)

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+
 from engines.audio import read_audio
 from engines.card import Score
 from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder

@@ -6,9 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from engines.errors import AttuneError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+
+from engines.errors import AttuneError
 
 from .cif import CifConfig, CifProjector, ProjectorGraph
 from .encoder_export import export_onnx
@@ -29,7 +30,9 @@ def load_projector(path: Path) -> CifProjector:
             config = CifConfig(**json.loads(file.metadata()["cif"]))
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise AttuneError(f"the projector {path} cannot be read ({error}); choose another with `attune generations promote`") from None
+        raise AttuneError(
+            f"the projector {path} cannot be read ({error}); choose another with `attune generations promote`"
+        ) from None
     projector = CifProjector(config)
     projector.load_state_dict(state)
     return projector.eval()
@@ -41,5 +44,10 @@ def export_projector(projector: CifProjector, path: Path) -> None:
     example = torch.zeros(1, 50, config.stack * config.frame_width)
     groups = torch.export.Dim("groups", min=2, max=1500 // config.stack)
     export_onnx(
-        ProjectorGraph(projector).eval(), (example,), ["stacked"], ["vectors", "count", "quantity"], {"stacked": {1: groups}}, path
+        ProjectorGraph(projector).eval(),
+        (example,),
+        ["stacked"],
+        ["vectors", "count", "quantity"],
+        {"stacked": {1: groups}},
+        path,
     )

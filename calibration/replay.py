@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+
 from engines.vocabulary import Vocabulary
 
 from .base_corpus import build

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import soundfile
 import soxr
+
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32
 

@@ -14,7 +14,7 @@ from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 @cache
 def _normalizer() -> EnglishTextNormalizer:
-    return EnglishTextNormalizer({})
+    return EnglishTextNormalizer({})  # type: ignore[no-untyped-call]
 
 
 def normalise(text: str) -> str:

@@ -16,7 +16,17 @@ _NAMES = (
     "Matthew Michael Nancy Nicole Oliver Patricia Paul Peter Rachel Richard Robert Ruth Sam Sandra Sarah Simon Stephen Susan "
     "Thomas Tom Victoria Walter William"
 ).split()
-_RELATIONS = ["my mother", "my father", "my sister", "my brother", "the doctor", "Grandma", "the neighbour", "my boss", "Uncle Bob"]
+_RELATIONS = [
+    "my mother",
+    "my father",
+    "my sister",
+    "my brother",
+    "the doctor",
+    "Grandma",
+    "the neighbour",
+    "my boss",
+    "Uncle Bob",
+]
 _ROOMS = (
     "kitchen,bedroom,living room,hallway,garage,office,bathroom,garden,basement,attic,nursery,library,porch,dining room,balcony"
 ).split(",")
@@ -28,13 +38,15 @@ _ITEMS = (
 _CITIES = "Paris,London,Boston,Tokyo,Berlin,Rome,Chicago,Madrid,Sydney,Dublin,Toronto,New York,Seattle,Oslo".split(",")
 _TOPICS = "sports,science,politics,music,history,cooking,space,animals,technology,the weather,football,art,business".split(",")
 _TASKS = (
-    "take my pills,call my mother,water the plants,buy milk,feed the cat,walk the dog,pay the rent,charge my phone,do the laundry,"
-    "book a table,pick up the children,clean the kitchen,check the mail,go to the dentist,take out the trash"
+    "take my pills,call my mother,water the plants,buy milk,feed the cat,walk the dog,pay the rent,charge my phone,"
+    "do the laundry,book a table,pick up the children,clean the kitchen,check the mail,go to the dentist,take out the trash"
 ).split(",")
-_DAYS = "today,tomorrow,tonight,on Monday,on Tuesday,on Wednesday,on Thursday,on Friday,on Saturday,on Sunday,next week".split(",")
+_DAYS = ("today,tomorrow,tonight,on Monday,on Tuesday,on Wednesday,on Thursday,on Friday,on Saturday,on Sunday,next week").split(
+    ","
+)
 _TEMPLATES = (
-    "Turn on the {device} in the {room}.|Turn off the {room} {device}.|Switch the {device} off.|Is the {device} in the {room} on?|"
-    "Open the {device} in the {room}.|Close the {room} {device}.|Set a timer for {minutes} minutes.|Wake me up at {hour} {day}.|"
+    "Turn on the {device} in the {room}.|Turn off the {room} {device}.|Switch the {device} off.|"
+    "Is the {device} in the {room} on?|Open the {device} in the {room}.|Close the {room} {device}.|Set a timer for {minutes} minutes.|Wake me up at {hour} {day}.|"
     "Set an alarm for {hour} o'clock.|Cancel my alarm for {day}.|What time is it in {city}?|How is the weather in {city} {day}?|"
     "Will it rain in {city} {day}?|Call {name}.|Please call {name} {day}.|Send a message to {name} that I will be late.|"
     "Tell {name} that dinner is at {hour}.|Read my messages from {name}.|Remind me to {task} at {hour} o'clock.|"
@@ -78,9 +90,18 @@ def requests(count: int, rng: random.Random) -> list[str]:
         person = rng.choice(_NAMES + _RELATIONS)
         made[
             rng.choice(_TEMPLATES).format(
-                device=rng.choice(_DEVICES), room=rng.choice(_ROOMS), minutes=rng.randint(1, 90), hour=rng.randint(1, 12),
-                day=rng.choice(_DAYS), city=rng.choice(_CITIES), name=person, task=rng.choice(_TASKS), item=rng.choice(_ITEMS),
-                degrees=rng.randint(10, 30), topic=rng.choice(_TOPICS), updown=rng.choice(["up", "down"]),
+                device=rng.choice(_DEVICES),
+                room=rng.choice(_ROOMS),
+                minutes=rng.randint(1, 90),
+                hour=rng.randint(1, 12),
+                day=rng.choice(_DAYS),
+                city=rng.choice(_CITIES),
+                name=person,
+                task=rng.choice(_TASKS),
+                item=rng.choice(_ITEMS),
+                degrees=rng.randint(10, 30),
+                topic=rng.choice(_TOPICS),
+                updown=rng.choice(["up", "down"]),
             )
         ] = None
     return list(made)

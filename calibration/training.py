@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from engines.errors import AttuneError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from engines.errors import AttuneError
 
 from .cif import CifProjector
 from .embedlink import EmbedLink, Sample, collate, weighted
@@ -113,7 +114,7 @@ def _step(
     if not torch.isfinite(total):
         raise AttuneError(f"training diverged at step {step} (loss {total.item()}); lower adapt.learning_rate")
     optimizer.zero_grad(set_to_none=True)
-    total.backward()
+    torch.autograd.backward(total)
     nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
     optimizer.step()
     if anchor:

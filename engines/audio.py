@@ -59,14 +59,17 @@ def stream_audio(path: Path, max_seconds: float) -> Iterator[Float32]:
     with _open(path, max_seconds) as container:
         stream = container.streams.audio[0]
         rate_hz = stream.codec_context.sample_rate
-        to_float = av.AudioResampler(format="fltp")
+        to_float = av.AudioResampler(format="flt")  # interleaved: PyAV reads planes that are not there where channels are many
         to_rate = soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1)
         decoded_samples = 0
+        first_coding: tuple[int, int, str] | None = None
         for frame in container.decode(stream):
-            if frame.sample_rate != rate_hz:
-                raise AttuneError(f"{path} changes its sample rate midway; save it again as one WAV or FLAC file")
+            coding = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
+            first_coding = first_coding or coding
+            if coding != first_coding:
+                raise AttuneError(f"{path} changes its rate or channels midway; save it again as one WAV or FLAC file")
             for converted in to_float.resample(frame):
-                mono = converted.to_ndarray().mean(axis=0, dtype=np.float32)
+                mono = converted.to_ndarray().reshape(-1, frame.layout.nb_channels).mean(axis=1, dtype=np.float32)
                 decoded_samples += len(mono)
                 _check_samples(path, mono)
                 if decoded_samples > max_seconds * rate_hz:
@@ -118,16 +121,16 @@ def _open(path: Path, max_seconds: float) -> Iterator[InputContainer]:
             raise AttuneError(f"{path} {problem}; give the path of a recording")
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
-            if not head:
-                raise AttuneError(f"{path} is empty; give a recording")
-            if _is_text(head):
-                raise AttuneError(f"{path} is text, not audio; give a recording")
-            _check_wav_size(path, head)
-            file.seek(0)
-            raw = "g722" if path.suffix.lower() == ".g722" else None
-            with av.open(file, "r", format=raw, options={"format_whitelist": _FORMATS}) as container:
-                _check_stream(path, container, max_seconds)
-                yield container
+        if not head:
+            raise AttuneError(f"{path} is empty; give a recording")
+        if _is_text(head):
+            raise AttuneError(f"{path} is text, not audio; give a recording")
+        _check_wav_size(path, head)
+        raw = "g722" if path.suffix.lower() == ".g722" else None
+        # "file:" keeps a name such as "http:x" from being taken for an address
+        with av.open(f"file:{path}", "r", format=raw, options={"format_whitelist": _FORMATS}) as container:
+            _check_stream(path, container, max_seconds)
+            yield container
     except av.FFmpegError as error:
         raise AttuneError(f"{path} is truncated or not audio ({error.strerror}); give a whole recording") from error
     except OSError as error:
@@ -137,7 +140,9 @@ def _open(path: Path, max_seconds: float) -> Iterator[InputContainer]:
 def _check_stream(path: Path, container: InputContainer, max_seconds: float) -> None:
     if not container.streams.audio:
         raise AttuneError(f"{path} has no sound track; give a recording")
-    rate_hz = container.streams.audio[0].codec_context.sample_rate
+    rate_hz = getattr(container.streams.audio[0].codec_context, "sample_rate", 0)  # without a decoder there is no context
+    if not rate_hz:
+        raise AttuneError(f"{path} is coded in a way that cannot be decoded; save it as WAV or FLAC")
     if rate_hz not in _RATES_HZ:
         raise AttuneError(f"{path} has {rate_hz} samples a second; record at 16000 or more")
     if container.duration is not None and container.duration / av.time_base > max_seconds:

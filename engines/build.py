@@ -24,7 +24,8 @@ class Engines:
     files: EngineFiles
     vocabulary: Vocabulary
     language_model: LanguageModel
-    encoder: SpeechEncoder
+    encoder: SpeechEncoder | None
+    """None where it was not exported: speech then takes the cascade."""
     transcriber: WhisperTranscriber
     threads: int
 
@@ -34,8 +35,11 @@ class Engines:
     def aligned(self, generation: Generation) -> AlignedRoute:
         """The aligned route through the projector of `generation`.
 
-        Raises AttuneError where it was made for another language model or encoder, whose vectors mean something else.
+        Raises AttuneError where there is no encoder, or where the generation was made for another language model or encoder,
+        whose vectors mean something else.
         """
+        if self.encoder is None:
+            raise AttuneError(f"the speech encoder {self.files.encoder} is missing; run `attune engines build`")
         made_for = {
             "language model": (generation.card.language_model_sha256, self.files.language_model),
             "speech encoder": (generation.card.encoder_sha256, self.files.encoder_weights / "model.bin"),
@@ -68,7 +72,7 @@ def open_engines(files: EngineFiles, system_prompt: str, context_tokens: int, th
         files=files,
         vocabulary=vocabulary,
         language_model=LlamaCppLanguageModel(files.language_model, vocabulary, system_prompt, context_tokens, threads),
-        encoder=OnnxEncoder(files.encoder, threads),
+        encoder=OnnxEncoder(files.encoder, threads) if files.encoder.is_file() else None,
         transcriber=WhisperTranscriber(files.encoder_weights, threads),
         threads=threads,
     )

@@ -30,7 +30,7 @@ def _render(template: jinja2.Template, conversation: object, variables: dict[str
 
 
 def main() -> None:
-    """Render each of the request's `conversations`; an outcome is `{"text": …}` or, where the template refuses, `{"error": …}`."""
+    """Render each of the request's conversations: an outcome is `{"text": …}` or, where the template refuses, `{"error": …}`."""
     request: dict[str, Any] = json.load(sys.stdin)
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))

@@ -1,6 +1,5 @@
 """The general set: real recordings with their texts, of nobody in particular, on which forgetting shows. Knows no scores."""
 
-import gzip
 import hashlib
 import re
 from dataclasses import dataclass
@@ -24,20 +23,18 @@ class Prompt:
 def read_prompts(folder: Path) -> list[Prompt]:
     """Every whole sentence of 4 to 16 words among Asterisk's voice prompts in `folder`, sorted by name.
 
-    `folder` holds the `.g722` files and `core-sounds-en.txt` (or `.txt.gz`). Raises AttuneError where it does not.
+    `folder` holds the `.g722` files and `core-sounds-en.txt`. Raises AttuneError where it does not.
     """
-    texts = next((path for path in sorted(folder.rglob("core-sounds-en.txt*"))), None)
+    texts = next(folder.rglob("core-sounds-en.txt"), None)
     if texts is None:
         raise AttuneError(f"no core-sounds-en.txt in {folder}; run `attune models fetch`")
-    opened = gzip.open(texts, "rt", errors="replace") if texts.suffix == ".gz" else texts.open(errors="replace")
     recordings = {path.stem: path for path in folder.rglob("*.g722")}
     prompts = []
-    with opened as lines:
-        for line in lines:
-            name, _, text = line.strip().partition(": ")
-            words = len(text.split())
-            if name in recordings and _LEAST_WORDS <= words <= _MOST_WORDS and not re.search(r"[\[\]();#*]", text):
-                prompts.append(Prompt(name, recordings[name], text.strip()))
+    for line in texts.read_text(errors="replace").splitlines():
+        name, _, text = line.strip().partition(": ")
+        words = len(text.split())
+        if name in recordings and _LEAST_WORDS <= words <= _MOST_WORDS and not re.search(r"[\[\]();#*]", text):
+            prompts.append(Prompt(name, recordings[name], text.strip()))
     if not prompts:
         raise AttuneError(f"{folder} holds no recorded prompts; run `attune models verify`")
     return sorted(prompts, key=lambda prompt: prompt.name)

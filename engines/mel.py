@@ -36,7 +36,8 @@ def log_mel(samples: Float32, mel_bins: int = 80) -> Float32:
     spectrum = np.fft.rfft(frames * _hann(), axis=1)
     power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
     mel = np.log10(np.maximum(mel_filters(mel_bins) @ power.T, 1e-10))
-    return ((np.maximum(mel, mel.max() - 8.0) + 4.0) / 4.0).astype(np.float32)
+    scaled: Float32 = ((np.maximum(mel, mel.max() - 8.0) + 4.0) / 4.0).astype(np.float32)
+    return scaled
 
 
 @cache

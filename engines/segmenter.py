@@ -23,6 +23,8 @@ class SegmenterLimits:
     """Longest segment; longer speech is cut here and goes on in the next segment. The encoder takes 29.5 s."""
     pre_roll_seconds: float = 0.3
     """Sound kept from before the first speech: a soft first consonant is below the threshold."""
+    post_roll_seconds: float = 0.2
+    """Silence kept at the end of a segment; the rest would only make the encoder work."""
     min_speech_seconds: float = 0.2
     """A segment with less speech than this is cancelled."""
     start_threshold: float = 0.5
@@ -34,8 +36,10 @@ class SegmenterLimits:
         """Raises ValueError, naming the fields, where the limits contradict each other."""
         if not 0.0 < self.stop_threshold <= self.start_threshold <= 1.0:
             raise ValueError("stop_threshold must be above 0 and at most start_threshold, start_threshold at most 1")
-        if min(self.start_seconds, self.end_silence_seconds) <= 0.0 or min(self.pre_roll_seconds, self.min_speech_seconds) < 0.0:
-            raise ValueError("start_seconds, end_silence_seconds must be above 0, pre_roll_seconds, min_speech_seconds not below")
+        if min(self.start_seconds, self.end_silence_seconds) <= 0.0:
+            raise ValueError("start_seconds and end_silence_seconds must be above 0")
+        if min(self.pre_roll_seconds, self.post_roll_seconds, self.min_speech_seconds) < 0.0:
+            raise ValueError("pre_roll_seconds, post_roll_seconds and min_speech_seconds must not be below 0")
         shortest_seconds = self.pre_roll_seconds + self.start_seconds + self.min_speech_seconds + self.end_silence_seconds
         if self.max_seconds < 2 * shortest_seconds:
             raise ValueError(f"max_seconds must be at least {2 * shortest_seconds:.1f}, twice the sum of the other durations")
@@ -122,14 +126,15 @@ class Segmenter:
 
     def _end(self, position_samples: int) -> Segment | SpeechCancelled:
         start_seconds = self._start_seconds(position_samples)
+        surplus_samples = max(0, self._silent_run_samples - _samples(self.limits.post_roll_seconds))
         enough = self._speech_samples >= _samples(self.limits.min_speech_seconds)
         self._leave_speech()
         if not enough:
             self._drop_held(keep_samples=_samples(self.limits.pre_roll_seconds))
             return SpeechCancelled(start_seconds)
         samples = np.concatenate(self._held)
-        self._drop_held(keep_samples=0)
-        return Segment(samples, start_seconds)
+        self._drop_held(keep_samples=min(surplus_samples, _samples(self.limits.pre_roll_seconds)))
+        return Segment(samples[: len(samples) - surplus_samples], start_seconds)
 
     def _leave_speech(self) -> None:
         self._in_speech = False

@@ -1,0 +1,299 @@
+"""The life of a round: wait for an idle window, train in a child, yield to speech, judge, promote. Knows no model, no database.
+
+One thread does all of it; other threads only say what happened (`speech_started`, `run_now`, `cancel`). A round that fails costs
+nothing but time: the next one goes on from its checkpoint, and what is served stays.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from engines.errors import AttuneError
+from engines.generation import Generation, next_number, sweep, usable
+from engines.job import AdaptJob, Progress
+
+from .child import Child, Outcome
+from .idle import Decision, Limits, Snapshot, decide, may_go_on, may_start
+from .rounds import RoundOutcome, RoundRecord, Rounds, clear, job_folder, prepare, promote_or_refuse, unjudged
+
+Status = dict[str, object]
+
+FRESH_AFTER_FAILURES = 3
+"""Failures in a row after which a round does not go on from its checkpoint: the checkpoint may be what makes it fail."""
+
+_log = logging.getLogger(__name__)
+
+
+class Adaptation:
+    def __init__(
+        self,
+        rounds: Rounds,
+        *,
+        snapshot: Callable[[], Snapshot],
+        build_job: Callable[[int, int, Path], AdaptJob],
+        on_promoted: Callable[[Generation], None] = lambda generation: None,
+        record: Callable[[RoundRecord], None] = lambda record: None,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`build_job(number, parent, folder)` gathers the examples of a round, or raises AttuneError saying why there is none.
+
+        `snapshot` need not know of failures: those are counted here. `on_promoted` makes the daemon serve a generation; where it
+        raises AttuneError the promotion is rolled back. All three, and `record`, are called from the adaptation thread.
+        """
+        self._rounds = rounds
+        self._snapshot = snapshot
+        self._build_job = build_job
+        self._on_promoted = on_promoted
+        self._record = record
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._thread = threading.Thread(target=self._run, name="adaptation", daemon=True)
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._requested = threading.Event()
+        self._cancelled = threading.Event()
+        self._speech_lock = threading.Lock()
+        """Held while pausing and resuming, so that a resume decided on before new speech cannot follow its pause."""
+        self._speaking = False
+        self._speech_ended_at = float("-inf")
+        self._child: Child | None = None
+        self._status_lock = threading.Lock()
+        self._subscribers: list[Callable[[Status], None]] = []
+        self._status: Status = {"state": "waiting", "stage": "", "fraction": 0.0, "note": "", "number": None}
+        self._status |= {"last_outcome": None, "last_reason": "", "consecutive_failures": 0, "pauses": 0}
+        self._status |= {"pause_latency_ms": None}
+        self._on_request = False
+        self._failures = self._failures_of_job = 0
+        self._failed_at = self._cancelled_at = float("-inf")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End a running round (its checkpoint stays) and the thread; returns once both are gone."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def speech_started(self) -> None:
+        """Stop a running child at once. Called from the listening thread: takes microseconds."""
+        with self._speech_lock:
+            self._speaking = True
+            if self._child is not None:
+                self._child.pause()
+        self._wake.set()
+
+    def speech_ended(self) -> None:
+        """The child may go on after `resume_after_seconds`. To be called when the reply is given, not when the words end."""
+        with self._speech_lock:
+            self._speaking = False
+            self._speech_ended_at = self._clock()
+        self._wake.set()
+
+    def run_now(self) -> None:
+        """Start a round without waiting for an idle window; while one runs, nothing more. `subscribe` first to follow it."""
+        self._requested.set()
+        self._wake.set()
+
+    def cancel(self) -> None:
+        """End the running round, or withdraw a request for one; the next starts after `min_minutes_between_rounds`."""
+        if self._requested.is_set():
+            self._requested.clear()
+            self._publish(outcome="cancelled", last_outcome="cancelled", last_reason="cancelled by the user")
+        self._cancelled.set()
+        self._wake.set()
+
+    def subscribe(self, follower: Callable[[Status], None]) -> Callable[[], None]:
+        """Call `follower` with the status at every step from now on, from other threads; it must neither block nor raise.
+
+        The last status of a round, or of a request that could not be met, has the key `outcome`. Returns what unsubscribes.
+        """
+        with self._status_lock:
+            self._subscribers.append(follower)
+
+        def unsubscribe() -> None:
+            with self._status_lock:
+                if follower in self._subscribers:
+                    self._subscribers.remove(follower)
+
+        return unsubscribe
+
+    def status(self) -> Status:
+        """What it is doing: `state` is `waiting`, `training`, `paused`, `judging` or `stopped`; the note says why it waits."""
+        child = self._child
+        with self._status_lock:
+            status = dict(self._status)
+        if child is not None:
+            status["pauses"] = int(str(status["pauses"])) + child.pauses
+            if child.pauses:
+                status["pause_latency_ms"] = child.pause_latency_seconds * 1000
+            if child.paused:
+                status["state"] = "paused"
+        return status
+
+    def _run(self) -> None:
+        self._guarded(self._judge_leftover)
+        while not self._stopping.is_set():
+            self._wake.clear()
+            self._guarded(self._step)
+            self._wake.wait(self._rounds.poll_seconds)
+        self._publish(state="stopped", note="")
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 (a defect in one round must not end adaptation, nor the daemon, for good)
+            _log.exception("a round of training ended in a defect")
+            self._note_failure()
+            self._publish(state="waiting", last_outcome="failed", last_reason=repr(error), outcome="failed")
+
+    def _step(self) -> None:
+        self._on_request = requested = self._requested.is_set()
+        self._requested.clear()
+        self._cancelled.clear()
+        decision = self._decide(may_start if requested else decide)
+        self._publish(state="waiting", stage="", fraction=0.0, note=decision.reason)
+        if decision.run:
+            self._round()
+        elif requested:
+            self._publish(last_outcome="cancelled", last_reason=decision.reason, outcome="cancelled")
+
+    def _decide(self, rule: Callable[[Snapshot, Limits], Decision]) -> Decision:
+        try:
+            snapshot = self._snapshot()
+        except AttuneError as error:
+            return Decision(False, str(error))
+        now = self._clock()
+        known = replace(
+            snapshot,
+            paused=snapshot.paused and not self._on_request,
+            consecutive_failures=self._failures,
+            seconds_since_failure=now - self._failed_at,
+            seconds_since_round=min(snapshot.seconds_since_round, now - self._cancelled_at),
+        )
+        return rule(known, self._rounds.limits)
+
+    def _round(self) -> None:
+        started_at = self._wall_clock()
+        number = next_number(self._rounds.generations)
+        try:
+            child, end = self._train(number)
+        except (AttuneError, OSError) as error:
+            self._failures_of_job += 1
+            self._finish(RoundRecord(number, started_at, self._wall_clock(), "failed", str(error), 0.0, 0, None))
+            return
+        candidate = unjudged(self._rounds.jobs, self._rounds.generations)
+        if candidate is not None and candidate.number == number:  # however the child ended: what it wrote is whole
+            self._judge(candidate, started_at, child.peak_bytes)
+            return
+        outcome: RoundOutcome = "cancelled" if end.kind == "stopped" else "failed"
+        reason = end.reason or f"the training process ended without writing generation {number:04d}"
+        self._failures_of_job = self._failures_of_job + 1 if end.kind in ("failed", "hung", "done") else 0
+        ended_at = self._wall_clock()
+        self._finish(RoundRecord(number, started_at, ended_at, outcome, reason, child.running_seconds, child.peak_bytes, None))
+
+    def _train(self, number: int) -> tuple[Child, Outcome]:
+        rounds = self._rounds
+        parent, reasons = usable(rounds.generations)
+        if parent is None:
+            raise AttuneError(
+                f"no generation in {rounds.generations} to start from: {'; '.join(reasons) or 'the base is missing'}"
+            )
+        for reason in reasons:
+            _log.warning("a round starts from generation %04d: %s", parent.number, reason)
+        sweep(rounds.generations)  # no child is writing now: what is left there was left by a killed one
+        job = self._build_job(number, parent.number, job_folder(rounds.jobs, number))
+        path = prepare(job, rounds.jobs, anew=self._failures_of_job >= FRESH_AFTER_FAILURES)
+        self._publish(state="training", stage="start", fraction=0.0, note="", number=number)
+        child = Child.start(
+            job,
+            path,
+            rounds.command,
+            on_progress=self._on_progress,
+            on_end=self._wake.set,
+            silence_limit_seconds=rounds.silence_limit_seconds,
+            clock=self._clock,
+        )
+        with self._speech_lock:
+            self._child = child
+            if self._speaking:
+                child.pause()
+        try:
+            return child, self._follow(child)
+        finally:
+            child.kill("its round ended")  # does nothing to one that has ended
+            self._child = None
+            with self._status_lock:
+                self._status["pauses"] = int(str(self._status["pauses"])) + child.pauses
+                if child.pauses:
+                    self._status["pause_latency_ms"] = child.pause_latency_seconds * 1000
+
+    def _follow(self, child: Child) -> Outcome:
+        while (outcome := child.poll()) is None:
+            self._wake.clear()
+            if self._stopping.is_set():
+                return child.stop(self._rounds.grace_seconds, "the daemon is stopping")
+            if self._cancelled.is_set():
+                return child.stop(self._rounds.grace_seconds, "cancelled by the user")
+            if not (decision := self._decide(may_go_on)).run:
+                return child.stop(self._rounds.grace_seconds, decision.reason)
+            with self._speech_lock:
+                quiet_seconds = self._clock() - self._speech_ended_at
+                if child.paused and not self._speaking and quiet_seconds >= self._rounds.resume_after_seconds:
+                    child.resume()
+            self._wake.wait(self._rounds.poll_seconds)
+        return outcome
+
+    def _judge_leftover(self) -> None:
+        """Judge what a daemon that was killed had trained but not judged."""
+        candidate = unjudged(self._rounds.jobs, self._rounds.generations)
+        if candidate is not None:
+            self._judge(candidate, self._wall_clock(), 0)
+
+    def _judge(self, candidate: Generation, started_at: float, peak_bytes: int) -> None:
+        self._publish(state="judging", number=candidate.number)
+        outcome, reason = promote_or_refuse(candidate, self._rounds, self._on_promoted)
+        clear(self._rounds.jobs, candidate.number)
+        peak_bytes = max(peak_bytes, candidate.card.peak_bytes)
+        seconds = candidate.card.training_seconds
+        self._failures_of_job = 0
+        self._finish(
+            RoundRecord(candidate.number, started_at, self._wall_clock(), outcome, reason, seconds, peak_bytes, candidate.number)
+        )
+
+    def _finish(self, record: RoundRecord) -> None:
+        if record.outcome == "failed":
+            self._note_failure()
+        elif record.outcome == "cancelled":
+            self._cancelled_at = self._clock()
+        else:
+            self._failures = 0
+        level = logging.WARNING if record.outcome == "failed" else logging.INFO
+        _log.log(level, "round %04d %s: %s", record.number, record.outcome, record.reason)
+        try:
+            self._record(record)
+        except AttuneError as error:
+            _log.warning("the round could not be recorded: %s", error)
+        self._requested.clear()  # whoever asked while it ran has followed it
+        self._publish(state="waiting", note="", last_outcome=record.outcome, last_reason=record.reason, outcome=record.outcome)
+
+    def _note_failure(self) -> None:
+        self._failures += 1
+        self._failed_at = self._clock()
+
+    def _on_progress(self, progress: Progress) -> None:
+        self._publish(stage=progress.stage, fraction=progress.fraction, note=progress.note)
+
+    def _publish(self, outcome: str | None = None, **changes: object) -> None:
+        with self._status_lock:
+            before = self._status
+            self._status = {**before, **changes, "consecutive_failures": self._failures}
+            subscribers = list(self._subscribers) if outcome or self._status != before else []
+        status = self.status() | ({} if outcome is None else {"outcome": outcome})
+        for follower in subscribers:
+            follower(status)

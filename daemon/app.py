@@ -1,0 +1,262 @@
+"""The composition root: starts every part of the daemon in order and stops them in reverse. The one place that wires them."""
+
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from engines.build import Engines, engine_files, open_engines
+from engines.errors import AttuneError
+from engines.generation import Generation, sweep
+from engines.interfaces import LanguageModel
+from engines.job import EngineFiles, Example
+from engines.routes import Route, words_of
+from engines.segmenter import Segmenter, SegmenterLimits
+from engines.types import Float32, SoftTokens, Transcript
+from engines.vad import SileroVad
+
+from .adaptation import Adaptation
+from .attention import Attention
+from .capture import AudioSource, WavSource
+from .commands import Service, answer
+from .config import Settings
+from .control import ControlServer, hold_state
+from .conversation import Conversation, Manners
+from .events import Event, Events
+from .hearing import hand_on
+from .labelling import Labeller
+from .learning import Learning, general_examples, limits_of
+from .listener import Listener
+from .microphone import Microphone
+from .rounds import Rounds
+from .routing import Hearing, choose
+from .store import Store
+
+logger = logging.getLogger(__name__)
+
+_SHOWN_TURNS = 5
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What hears and answers, as plain functions: the engines in service, something tiny in tests."""
+
+    language_model: LanguageModel
+    transcribe: Callable[[Float32], Transcript]
+    cascade: Route
+    aligned: Callable[[Generation], Route]
+    words_of: Callable[[str | SoftTokens], str]
+    files: EngineFiles
+    general: list[Example]
+
+
+def open_voice(settings: Settings) -> Voice:
+    """Open the models. Raises AttuneError naming the first that is missing or damaged."""
+    files = engine_files(settings.cache_dir, settings.engines.whisper, settings.engines.language_model)
+    engines: Engines = open_engines(
+        files, settings.conversation.system_prompt, settings.llm.context_tokens, settings.engines.threads
+    )
+    return Voice(
+        language_model=engines.language_model,
+        transcribe=engines.transcriber.transcribe,
+        cascade=engines.cascade(),
+        aligned=engines.aligned,
+        words_of=lambda heard: words_of(heard, engines.vocabulary),
+        files=files,
+        general=general_examples(settings.cache_dir),
+    )
+
+
+class App:
+    """A running daemon. Entering starts it, leaving stops it."""
+
+    def __init__(
+        self, settings: Settings, open_voice: Callable[[Settings], Voice] = open_voice, command: tuple[str, ...] | None = None
+    ) -> None:
+        """`command` runs a round's job in place of the calibration child."""
+        self._settings = settings
+        self._open_voice = open_voice
+        self._command = command
+        self._stack = ExitStack()
+        self._started_at = time.time()
+        self._listener: Listener | None = None
+        self._deaf_because = ""
+
+    def __enter__(self) -> "App":
+        """Raises AttuneError, with everything stopped that was started, where the daemon cannot serve."""
+        with ExitStack() as stack:
+            self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+        logger.info("stopped")
+
+    def _start(self, stack: ExitStack) -> None:
+        settings = self._settings
+        refuse_strangers()
+        stack.enter_context(hold_state(settings.state_dir))
+        self._store = Store(settings.state_dir)
+        stack.callback(self._store.close)
+        sweep(settings.generations)
+        self._voice = self._open_voice(settings)
+        if close := getattr(self._voice.language_model, "close", None):
+            stack.callback(close)
+        self._events, self._attention = Events(), Attention()
+        self._hearing = self._choose()
+        self._conversation = self._converse()
+        stack.callback(self._conversation.close)
+        labeller = Labeller(self._store, self._attention, self._voice.transcribe)
+        labeller.start()
+        stack.callback(labeller.stop)
+        self._adaptation = self._adapt(labeller)
+        self._adaptation.start()
+        stack.callback(self._adaptation.stop)
+        self._listen(stack)
+        service = Service(
+            conversation=self._conversation,
+            attention=self._attention,
+            events=self._events,
+            store=self._store,
+            adaptation=self._adaptation,
+            generations=settings.generations,
+            segmenter=self._segmenter_limits(),
+            status=self.status,
+            reload=self.reload,
+        )
+        control = ControlServer(settings.control.socket, lambda request: answer(service, request))
+        stack.callback(control.close)
+        logger.info("serving at %s, %s route: %s", settings.control.socket, self._hearing.route, self._hearing.reason)
+
+    def reload(self) -> None:
+        """Serve what the generation pointers say now, from the next turn on."""
+        self._hearing = self._choose()
+        self._conversation.use(self._hearing.ears, self._hearing.route)
+        self._events.publish({"event": "serving", "generation": self._hearing.generation, "route": self._hearing.route})
+
+    def status(self) -> Event:
+        """Everything `attune status` shows."""
+        listening = asdict(self._listener.status()) if self._listener else {"state": "off", "problem": self._deaf_because}
+        return {
+            "event": "status",
+            "version": version(),
+            "process": os.getpid(),
+            "uptime_seconds": time.time() - self._started_at,
+            "state_dir": self._settings.state_dir,
+            "route": self._hearing.route,
+            "route_reason": self._hearing.reason,
+            "routes": sorted(self._hearing.ears),
+            "generation": self._hearing.generation,
+            "problems": self._hearing.problems,
+            "listening": listening,
+            "attentive": self._attention.needed,
+            "quiet_seconds": self._attention.quiet_seconds(),
+            "counts": asdict(self._store.counts(self._settings.adapt.min_confidence)),
+            "adaptation": self._adaptation.status(),
+            "last_turns": [asdict(turn) for turn in self._store.last_turns(_SHOWN_TURNS)],
+        }
+
+    def _choose(self) -> Hearing:
+        voice = self._voice
+        return choose(self._settings.conversation.route, self._settings.generations, voice.cascade, voice.aligned, voice.words_of)
+
+    def _converse(self) -> Conversation:
+        manners = self._settings.conversation
+        return Conversation(
+            self._hearing.ears,
+            self._hearing.route,
+            self._voice.language_model,
+            self._store,
+            self._events,
+            self._attention,
+            Manners(manners.max_reply_tokens, manners.forget_after_seconds, manners.barge_in, self._settings.audio.keep),
+        )
+
+    def _adapt(self, labeller: Labeller) -> Adaptation:
+        settings = self._settings
+        learning = Learning(settings, self._store, self._attention, labeller, self._voice.files, self._voice.general)
+        adaptation = Adaptation(
+            Rounds(settings.generations, settings.state_dir / "jobs", limits_of(settings), command=self._command),
+            snapshot=learning.snapshot,
+            build_job=learning.build_job,
+            on_promoted=lambda generation: self._put_to_use(generation),
+            record=learning.record,
+        )
+        self._attention.watch(lambda needed: adaptation.speech_started() if needed else adaptation.speech_ended())
+        adaptation.subscribe(lambda status: self._events.publish({"event": "adaptation", **status}))
+        return adaptation
+
+    def _put_to_use(self, generation: Generation) -> None:
+        self.reload()
+        if self._hearing.generation != generation.number:
+            raise AttuneError(f"generation {generation.number:04d} cannot be served: {'; '.join(self._hearing.problems)}")
+
+    def _listen(self, stack: ExitStack) -> None:
+        """Hear the microphone, or the recording in its place. Without either the daemon answers commands."""
+        source = self._open_source()
+        if source is None:
+            return
+        answered = hand_on(
+            self._conversation,
+            self._attention,
+            self._events,
+            lambda segment: self._conversation.hear(segment, wait=bool(self._settings.audio.source)),
+        )
+        self._listener = Listener(source, SileroVad(), Segmenter(self._segmenter_limits()), answered)
+        self._listener.start()
+        stack.callback(self._listener.join)
+        stack.callback(self._listener.stop)
+
+    def _open_source(self) -> AudioSource | None:
+        audio = self._settings.audio
+        if audio.source == "none":
+            self._deaf_because = "audio.source is none"
+            return None
+        if audio.source:
+            return WavSource(Path(audio.source).expanduser(), audio.speed)
+        try:
+            return Microphone(audio.device)
+        except AttuneError as error:
+            self._deaf_because = str(error)
+            logger.warning("no microphone, so only commands are answered: %s", error)
+            return None
+
+    def _segmenter_limits(self) -> SegmenterLimits:
+        try:
+            return SegmenterLimits(**self._settings.segmenter.model_dump())
+        except ValueError as error:
+            raise AttuneError(f"the settings of [segmenter] contradict each other: {error}") from error
+
+
+def refuse_strangers() -> None:
+    """Raises AttuneError where another distribution has put a package of the same name in the way of one of ours."""
+    home = Path(__file__).resolve().parent.parent
+    for name in ("daemon", "engines", "calibration"):
+        found = importlib.util.find_spec(name)
+        place = Path(found.origin).resolve().parent.parent if found and found.origin else None
+        if place != home:
+            raise AttuneError(
+                f"the package {name} of {home} is shadowed by {place}; install Attune into an environment of its own"
+            )
+
+
+def version() -> str:
+    """Of the installed distribution."""
+    try:
+        return importlib.metadata.version("attune")
+    except importlib.metadata.PackageNotFoundError:
+        return "uninstalled"
+
+
+def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
+    """Run a daemon until `stop` is set; `ready` is called once it answers. Raises AttuneError where it cannot serve."""
+    with App(settings, open_voice):
+        ready()
+        stop.wait()

@@ -1,0 +1,117 @@
+"""Where sound comes from: the protocol of a source, and a source that plays files. Knows no speech."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from engines.audio import check_audio, stream_audio
+from engines.types import SAMPLE_RATE_HZ, Float32
+from engines.vad import CHUNK_SAMPLES
+
+CHUNK_SECONDS = CHUNK_SAMPLES / SAMPLE_RATE_HZ
+LONGEST_STREAM_SECONDS = 12 * 3600.0
+"""Files are played block by block, so a long one costs time, not memory."""
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """What `attune status` says about a source."""
+
+    device: str
+    """The name of the device or file."""
+    connected: bool
+    since_unix_seconds: float
+    """When it was connected, or lost."""
+    dropped_chunks: int = 0
+    """Chunks that were thrown away because nobody took them in time."""
+    reconnects: int = 0
+    problem: str = ""
+    """Why it is not connected; empty while it is."""
+
+
+class AudioSource(Protocol):
+    """A stream of sound."""
+
+    def chunks(self) -> Iterator[Float32]:
+        """Yield [CHUNK_SAMPLES] samples at a time, waiting for them, until the stream ends or is closed.
+
+        Called again after an error, it goes on with what comes next.
+        """
+
+    def status(self) -> SourceStatus:
+        """The state of the device; may be called from any thread."""
+
+    def close(self) -> None:
+        """End the stream; a waiting `chunks` returns. May be called from any thread, and twice."""
+
+
+class WavSource:
+    """Recordings of any format, played one after another as one long stream."""
+
+    def __init__(
+        self,
+        paths: Path | Iterable[Path],
+        speed: float = 1.0,
+        pause_seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Play `paths`, each followed by `pause_seconds` of digital silence, `speed` times as fast as they were spoken.
+
+        Speed 0 plays as fast as the chunks are taken. Raises AttuneError where a file cannot be opened.
+        """
+        self._paths = deque([paths] if isinstance(paths, Path) else paths)
+        for path in self._paths:
+            check_audio(path, LONGEST_STREAM_SECONDS)
+        self._speed = speed
+        self._pause_samples = round(pause_seconds * SAMPLE_RATE_HZ)
+        self._clock = clock
+        self._closed = threading.Event()
+        self._playing = ""
+        self._since_unix_seconds = time.time()
+
+    def chunks(self) -> Iterator[Float32]:
+        """See AudioSource. The last chunk of the stream is filled up with zeros. Raises AttuneError for a file that is damaged
+        further on; called again, it plays the next file."""
+        due = self._clock()
+        for chunk in rechunk(self._blocks()):
+            due += CHUNK_SECONDS / self._speed if self._speed > 0 else 0.0
+            # A chunk is there once it has been spoken whole. A taker that is late gets the ones it missed at once, none is lost.
+            if self._closed.wait(max(0.0, due - self._clock()) if self._speed > 0 else 0.0):
+                return
+            yield chunk
+
+    def status(self) -> SourceStatus:
+        """See AudioSource."""
+        return SourceStatus(self._playing, bool(self._playing), self._since_unix_seconds)
+
+    def close(self) -> None:
+        """See AudioSource."""
+        self._closed.set()
+
+    def _blocks(self) -> Iterator[Float32]:
+        while self._paths:
+            path = self._paths.popleft()
+            self._playing, self._since_unix_seconds = str(path), time.time()
+            try:
+                yield from stream_audio(path, LONGEST_STREAM_SECONDS)
+            finally:
+                self._playing, self._since_unix_seconds = "", time.time()
+            yield np.zeros(self._pause_samples, np.float32)
+
+
+def rechunk(blocks: Iterable[Float32]) -> Iterator[Float32]:
+    """Cut [n] blocks of any length into [CHUNK_SAMPLES] chunks; what is left at the end is filled up with zeros."""
+    waiting = np.zeros(0, np.float32)
+    for block in blocks:
+        waiting = np.concatenate([waiting, block])
+        whole = len(waiting) // CHUNK_SAMPLES * CHUNK_SAMPLES
+        yield from waiting[:whole].reshape(-1, CHUNK_SAMPLES)
+        waiting = waiting[whole:]
+    if len(waiting):
+        yield np.pad(waiting, (0, CHUNK_SAMPLES - len(waiting)))

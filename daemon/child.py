@@ -1,0 +1,283 @@
+"""One calibration job as a child process: started, followed, paused while somebody speaks, ended. Knows no training, no schedule.
+
+The child says how far it is on its standard output (`engines.job.Progress`, one JSON object per line); silence for too long means
+that it hangs. It dies with the daemon: `engines.child_process.settle_as_child`, which the child calls first.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from pydantic import ValidationError
+
+from engines.child_process import PARENT_VARIABLE
+from engines.durable import write_atomically
+from engines.errors import AttuneError
+from engines.job import AdaptJob, BaseJob, Progress
+
+CALIBRATION: tuple[str, ...] = (sys.executable, "-m", "calibration")
+LOG_NAME = "child.log"
+MAX_LINE_BYTES = 8192
+MAX_LOG_BYTES = 4 << 20
+MAX_REASON_CHARACTERS = 300
+SIGTERM_EXIT = 128 + signal.SIGTERM
+"""How a child leaves that was asked to save a checkpoint and go."""
+_KEPT_VARIABLES = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"),
+    *("XDG_CACHE_HOME", "ATTUNE__CACHE_DIR"),
+)
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a child ended."""
+
+    kind: Literal["done", "failed", "killed", "hung", "stopped"]
+    """`killed`: by somebody else, such as the kernel for want of memory. `stopped`: because this process told it to."""
+    reason: str
+    """One line for people; empty when done."""
+
+
+class Child:
+    """A running job. `pause`, `resume`, `stop` and `kill` may be called from any thread; `poll` from the one that started it."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], log: Path, silence_limit_seconds: float, clock: Callable[[], float]
+    ) -> None:
+        self.last = Progress(stage="start", fraction=0.0)
+        self.outcome: Outcome | None = None
+        self.pauses = 0
+        self.pause_latency_seconds = 0.0
+        """From the last call of `pause` to the signal having been sent."""
+        self.peak_bytes = 0
+        """Largest resident memory seen; sampled by `poll`."""
+        self._process = process
+        self._log_path = log
+        self._silence_limit_seconds = silence_limit_seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        """Held while signalling and while reaping, so that no signal goes to a process number that is somebody else's by then."""
+        self._gone = threading.Event()
+        """The process has ended and waits to be reaped: until `_ended` does so its number is nobody else's."""
+        self._told_to_leave = ""
+        self._began = clock()
+        self._paused_at: float | None = None
+        self._paused_seconds = 0.0
+        self._heard_at_running_seconds = 0.0
+        self._reader: threading.Thread | None = None
+
+    @classmethod
+    def start(
+        cls,
+        job: AdaptJob | BaseJob,
+        job_path: Path,
+        command: Sequence[str] | None = None,
+        *,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+        on_end: Callable[[], None] = lambda: None,
+        silence_limit_seconds: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> "Child":
+        """Write the job to `job_path` and start `command` (default CALIBRATION) with that path as its last argument.
+
+        `on_progress`, and `on_end` once the process is gone and `poll` will say how, are called from threads of the child's own.
+        The child dies with the *thread* that calls this (such is PR_SET_PDEATHSIG): call it from one that lives as long.
+        Raises AttuneError where the job cannot be written or the command not be started.
+        """
+        log_path = job_path.parent / LOG_NAME
+        try:
+            job_path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(job_path, job.model_dump_json(indent=2).encode())
+            log_path.unlink(missing_ok=True)
+            with log_path.open("ab") as log:
+                process = subprocess.Popen(
+                    [*(command or CALIBRATION), str(job_path)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    env=_environment(job.threads if isinstance(job, AdaptJob) else os.cpu_count() or 1),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise AttuneError(f"training could not be started ({error.filename or job_path}: {error.strerror})") from None
+        child = cls(process, log_path, silence_limit_seconds, clock)
+        assert process.stdout is not None
+        child._reader = threading.Thread(target=child._read, args=(process.stdout, on_progress), name="child-output", daemon=True)
+        child._reader.start()
+        threading.Thread(target=child._await_end, args=(on_end,), name="child-end", daemon=True).start()
+        return child
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def paused(self) -> bool:
+        return self._paused_at is not None
+
+    @property
+    def running_seconds(self) -> float:
+        """Since the start, pauses left out."""
+        with self._lock:
+            return self._running_seconds()
+
+    def pause(self) -> None:
+        """Stop the child's processes at once (SIGSTOP). Without effect on one that is paused or has ended."""
+        called = time.perf_counter()
+        with self._lock:
+            if self._paused_at is None and self._signal(signal.SIGSTOP):
+                self.pause_latency_seconds = time.perf_counter() - called
+                self._paused_at = self._clock()
+                self.pauses += 1
+
+    def resume(self) -> None:
+        """Let a paused child go on (SIGCONT); its pause counts as no silence."""
+        with self._lock:
+            self._resume()
+
+    def stop(self, grace_seconds: float = 1.0, reason: str = "told to leave") -> Outcome:
+        """Ask the child to save a checkpoint and leave (SIGTERM); kill it after `grace_seconds`. Returns once it is gone."""
+        with self._lock:
+            self._told_to_leave = self._told_to_leave or reason
+            self._signal(signal.SIGTERM)
+            self._resume()  # a stopped process takes no SIGTERM
+        self._gone.wait(grace_seconds)
+        return self.kill(reason)
+
+    def kill(self, reason: str = "told to leave at once") -> Outcome:
+        """End the child now (SIGKILL reaches a stopped process too) and return once it is gone."""
+        with self._lock:
+            self._told_to_leave = self._told_to_leave or reason
+            self._signal(signal.SIGKILL)
+        return self._ended()
+
+    def poll(self) -> Outcome | None:
+        """None while the child runs; ends one that hangs. To be called every few seconds, and after `on_end`."""
+        if self.outcome is not None or self._gone.is_set():
+            return self._ended()
+        self._bound_log()
+        with self._lock:
+            self.peak_bytes = max(self.peak_bytes, _peak_bytes(self.pid))
+            silent_seconds = self._running_seconds() - self._heard_at_running_seconds
+            if silent_seconds <= self._silence_limit_seconds:
+                return None
+            self._signal(signal.SIGKILL)
+        return self._ended(Outcome("hung", f"the training process said nothing for {silent_seconds:.0f} s and was killed"))
+
+    def _signal(self, number: signal.Signals) -> bool:
+        """Signal the whole group, under the lock; False where there is nobody left."""
+        if self._process.returncode is not None:
+            return False
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def _resume(self) -> None:
+        if self._paused_at is not None:
+            self._signal(signal.SIGCONT)
+            self._paused_seconds += self._clock() - self._paused_at
+            self._paused_at = None
+
+    def _running_seconds(self) -> float:
+        now = self._clock() if self._paused_at is None else self._paused_at
+        return now - self._began - self._paused_seconds
+
+    def _ended(self, outcome: Outcome | None = None) -> Outcome:
+        """Wait for the end, take down what the child had started itself, read the last lines, reap."""
+        self._gone.wait()
+        with self._lock:
+            self._signal(signal.SIGKILL)
+        if self._reader is not None:
+            self._reader.join(5.0)
+        with self._lock:
+            code = self._process.wait()
+            if self.outcome is None:
+                self.outcome = outcome or self._read_outcome(code)
+            return self.outcome
+
+    def _read_outcome(self, code: int) -> Outcome:
+        if code == 0:
+            return Outcome("done", "")
+        if self._told_to_leave:
+            how = "saved its checkpoint" if code == SIGTERM_EXIT else "did not leave in time and was killed"
+            return Outcome("stopped", f"{self._told_to_leave} ({how})")
+        if code < 0:
+            hint = "; out of memory?" if code == -signal.SIGKILL else ""
+            name = signal.Signals(-code).name
+            return Outcome("killed", f"the training process was killed by {name} during `{self.last.stage}`{hint}")
+        said = self.last.note if self.last.stage == "failed" else _last_line(self._log_path)
+        reason = f"the training process failed (exit {code}): {said or 'it did not say why'}"
+        return Outcome("failed", reason[:MAX_REASON_CHARACTERS])
+
+    def _read(self, stream: IO[bytes], on_progress: Callable[[Progress], None]) -> None:
+        with stream:
+            for line in _bounded_lines(stream):
+                try:
+                    progress = Progress.model_validate_json(line)
+                except ValidationError:
+                    _log.debug("not a progress line from the training process: %r", line[:200])
+                    continue
+                with self._lock:
+                    self.last = progress
+                    self._heard_at_running_seconds = self._running_seconds()
+                on_progress(progress)
+
+    def _await_end(self, on_end: Callable[[], None]) -> None:
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)  # leaves the reaping to `_ended`
+        self._gone.set()
+        on_end()
+
+    def _bound_log(self) -> None:
+        """Start the log anew where it has grown too long; the child appends, so it goes on at the new end."""
+        with suppress(FileNotFoundError):
+            if self._log_path.stat().st_size > MAX_LOG_BYTES:
+                os.truncate(self._log_path, 0)
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """What a job needs and no more: keys and passwords in the daemon's environment are not its business."""
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    limited = dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    return {**kept, **limited, PARENT_VARIABLE: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+
+
+def _bounded_lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """Whole lines of at most MAX_LINE_BYTES; longer ones, and an unfinished last one, are dropped."""
+    inside_long_line = False
+    while piece := stream.readline(MAX_LINE_BYTES):
+        ends = piece.endswith(b"\n")
+        if ends and not inside_long_line:
+            yield piece
+        inside_long_line = not ends
+
+
+def _last_line(path: Path) -> str:
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - MAX_LINE_BYTES))
+        lines = file.read(MAX_LINE_BYTES).decode("utf-8", "replace").strip().splitlines()
+        return lines[-1].strip() if lines else ""
+    return ""
+
+
+def _peak_bytes(pid: int) -> int:
+    """High-water mark of resident memory; 0 once the process is gone."""
+    with suppress(OSError, ValueError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0

@@ -1,0 +1,163 @@
+"""The command line. Heavy parts are imported by the commands that need them, so that `attune --help` is quick."""
+
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from engines.errors import AttuneError
+
+from . import cli_config, cli_engines, cli_generations, cli_models
+from .cli_common import AsJson, ask_daemon, console, print_json, settings, use_sources
+from .cli_learn import adapt, correct, enroll
+from .cli_talk import ask, listen, talk
+from .demo import demo
+from .events import Event
+
+app = typer.Typer(
+    help="Attune: a voice assistant that learns its user's voice on the device, while nobody is talking.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from .app import version
+
+        typer.echo(f"attune {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    config: Annotated[
+        Path | None, typer.Option(help="Read this configuration file in place of the usual ones.", show_default=False)
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set a configuration key for this command; may be repeated."),
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log what happens inside; with transcripts and replies.")
+    ] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What stands before every command."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    use_sources(config, assignments or [])
+
+
+@app.command()
+def serve() -> None:
+    """Run the daemon in the foreground, until SIGTERM or Ctrl-C."""
+    from .app import serve as run
+
+    if not logging.getLogger().isEnabledFor(logging.INFO):
+        logging.getLogger("daemon").setLevel(logging.INFO)
+    stop = threading.Event()
+
+    def leave(number: int, _: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)  # a second one does not wait
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
+    run(settings(), stop)
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Show what the daemon hears, answers and learns."""
+    [found] = ask_daemon({"command": "status"}, quiet_seconds=10.0)
+    if as_json:
+        print_json(found)
+        return
+    for name, text in _status_lines(found):
+        console.print(f"[bold]{name:10}[/bold] {escape(text)}", highlight=False, soft_wrap=True)
+
+
+def _status_lines(found: Event) -> list[tuple[str, str]]:
+    def part(name: str) -> Event:
+        value = found[name]
+        return value if isinstance(value, dict) else {}
+
+    listening, counts, learning = part("listening"), part("counts"), part("adaptation")
+    source = listening.get("source")
+    device = source if isinstance(source, dict) else {}
+    ear = f"{listening['state']} {device.get('device', '')}".strip()
+    if problem := device.get("problem") or listening["problem"]:
+        ear += f" ({problem})"
+    lines = [
+        (
+            "daemon",
+            f"{found['version']}, process {found['process']}, up {_minutes(found['uptime_seconds'])}, {found['state_dir']}",
+        ),
+        ("hearing", ear),
+        ("route", f"{found['route']} ({found['route_reason']})"),
+        ("heard", f"{counts['utterances']} utterances, {_minutes(counts['seconds'])}; {counts['turns']} turns"),
+        ("labels", f"{_pairs(counts['labels_by_origin'])}, {counts['unlabelled']} without, {counts['new_labels']} new"),
+        ("learning", f"{learning['state']} {learning['stage']}: {learning['note']}".replace(" :", ":").rstrip(": ")),
+    ]
+    if learning["last_outcome"]:
+        lines.append(("last round", f"{learning['last_outcome']}: {learning['last_reason']}"))
+    problems = found["problems"]
+    lines += [("problem", str(problem)) for problem in (problems if isinstance(problems, list) else [])]
+    turns = found["last_turns"]
+    for turn in turns if isinstance(turns, list) else []:
+        first = "no reply" if turn["first_token_ms"] is None else f"{turn['first_token_ms']:.0f} ms"
+        lines.append((f"turn {turn['id']}", f"{turn['route']}, {first}: “{turn['heard']}” → “{turn['reply']}”"))
+    return lines
+
+
+def _minutes(seconds: object) -> str:
+    return f"{float(str(seconds)) / 60:.1f} min"
+
+
+def _pairs(values: object) -> str:
+    return ", ".join(f"{count} {name}" for name, count in values.items()) if isinstance(values, dict) and values else "none"
+
+
+app.command()(ask)
+app.command()(listen)
+app.command()(talk)
+app.command()(enroll)
+app.command()(correct)
+app.command()(adapt)
+app.command()(demo)
+app.command()(demo)
+
+app.command()(cli_engines.doctor)
+app.add_typer(cli_generations.app, name="generations")
+app.add_typer(cli_models.app, name="models")
+app.add_typer(cli_engines.app, name="engines")
+app.add_typer(cli_config.app, name="config")
+
+
+def main() -> None:
+    """Entry point of `attune`: 0 where all went well, 1 with one line for a user's error, 2 for wrong usage."""
+    try:
+        app()
+    except AttuneError as error:
+        print(f"attune: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:  # whoever read our output left, as `head` does
+        sys.stderr.close()
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

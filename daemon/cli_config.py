@@ -1,0 +1,36 @@
+"""`attune config`: what is set, where it was set, and whether it is right."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from .cli_common import AsJson, console, loaded, print_json
+from .config import described_keys, value_of
+
+app = typer.Typer(help="Configuration: what is set, where it was set, and whether it is right.", no_args_is_help=True)
+
+
+@app.command()
+def show(
+    origin: Annotated[bool, typer.Option("--origin", help="Also show where each value came from.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show every key with its value."""
+    found = loaded()
+    values = {key: value_of(found.settings, key) for key in described_keys()}
+    if as_json:
+        shown = {key: {"value": value, "origin": found.origins[key]} for key, value in values.items()} if origin else values
+        print_json(shown)
+        return
+    table = Table("key", "value", *(["from"] if origin else []), "meaning")
+    for key, meaning in described_keys().items():
+        table.add_row(key, str(values[key]), *([found.origins[key]] if origin else []), meaning)
+    console.print(table)
+
+
+@app.command()
+def check() -> None:
+    """Read the whole configuration. Exits with 1 and one line where something is wrong."""
+    changed = sorted({origin for origin in loaded().origins.values() if origin != "default"})
+    typer.echo(f"the configuration is right; read from {', '.join(changed) or 'defaults alone'}")

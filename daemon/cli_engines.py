@@ -1,0 +1,159 @@
+"""`attune engines build` and `attune doctor`: what set-up makes once, and what was found on this machine."""
+
+import threading
+from pathlib import Path
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from engines.errors import AttuneError
+from engines.generation import BASE, read_generation, usable
+from engines.job import BaseJob
+from engines.job import Progress as Step
+from engines.models import model_path
+
+from .child import Child
+from .cli_common import AsJson, ask_daemon, console, errors, print_json, settings
+from .config import Settings
+from .learning import GENERAL_MODEL
+from .promotion import earned_route
+from .sensors import read_board
+
+app = typer.Typer(help="Engines: what is computed once from the models.", no_args_is_help=True)
+
+
+@app.command()
+def build() -> None:
+    """Export the speech encoder and write the base generation, where they are not there yet."""
+    from engines.build import engine_files  # brings in every engine
+
+    chosen = settings()
+    files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
+    base = chosen.generations / f"{BASE:04d}"
+    if base.exists():
+        read_generation(base)  # a damaged base is reported, never written over
+        if files.encoder.is_file():
+            typer.echo("the engines are there")
+            return
+    folder = chosen.cache_dir / "engines" / "base"
+    _make_folder(folder)
+    _make_folder(chosen.generations)
+    job = BaseJob(
+        folder=folder,
+        generations=chosen.generations,
+        engines=files,
+        features=chosen.cache_dir / "features",
+        threads=chosen.adapt.threads,
+    )
+    run_child(job, folder / "job.json")
+    typer.echo(f"the speech encoder is at {files.encoder}, the base generation at {base}")
+
+
+def run_child(job: BaseJob, job_path: Path) -> None:
+    """Run a job to its end with a progress bar. Raises AttuneError where it fails."""
+    ended = threading.Event()
+    with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), console=errors) as bar:
+        task = bar.add_task("start", total=1.0, note="")
+
+        def show(step: Step) -> None:
+            bar.update(task, description=step.stage, completed=step.fraction, note=escape(step.note))
+
+        child = Child.start(job, job_path, on_progress=show, on_end=ended.set, silence_limit_seconds=1800.0)
+        try:
+            while (outcome := child.poll()) is None:
+                ended.wait(1.0)
+        finally:
+            child.kill("the command ended")
+    if outcome.kind != "done":
+        raise AttuneError(outcome.reason)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Show what was found on this machine for each part, and what takes the place of what is missing."""
+    found = _findings(settings())
+    if as_json:
+        print_json({part: {"well": well, "found": text} for part, well, text in found})
+        return
+    table = Table("part", "", "found")
+    for part, well, text in found:
+        table.add_row(part, "[green]ok[/green]" if well else "[yellow]look[/yellow]", escape(text))
+    console.print(table)
+
+
+def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
+    from engines.build import engine_files  # brings in every engine
+
+    found: list[tuple[str, bool, str]] = []
+    try:
+        files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
+        found.append(("speech to text", True, f"{chosen.engines.whisper}, CTranslate2 on the processor"))
+        found.append(("language model", True, f"{chosen.engines.language_model}, llama.cpp"))
+        there = files.encoder.is_file()
+        text = f"{files.encoder.name}, ONNX Runtime on the processor" if there else "not exported; run `attune engines build`"
+        found.append(("speech encoder", there, text))
+    except AttuneError as error:
+        found.append(("models", False, str(error)))
+    generation, problems = usable(chosen.generations)
+    for problem in problems:
+        found.append(("generation", False, problem))
+    if generation is None:
+        found.append(("generation", False, "none, so speech takes the cascade; run `attune engines build`"))
+    else:
+        route, reason = earned_route(generation.card)
+        found.append(("generation", True, f"{generation.number:04d}; speech takes the {route} route: {reason}"))
+    found += [("general set", *_general_set(chosen)), ("microphone", *_microphone(chosen)), ("sensors", *_sensors(chosen))]
+    try:
+        [status] = ask_daemon({"command": "status"}, quiet_seconds=5.0)
+        found.append(("daemon", True, f"process {status['process']} answers at {chosen.control.socket}"))
+    except AttuneError as error:
+        found.append(("daemon", False, str(error)))
+    return found
+
+
+def _general_set(chosen: Settings) -> tuple[bool, str]:
+    try:
+        return True, f"at {model_path(GENERAL_MODEL, chosen.cache_dir)}"
+    except AttuneError as error:
+        return False, f"{error}; without it no candidate is promoted"
+
+
+def _microphone(chosen: Settings) -> tuple[bool, str]:
+    if chosen.audio.source:
+        return True, f"not used: audio.source is {chosen.audio.source}"
+    try:
+        import sounddevice  # asks the sound server when it is imported
+    except OSError as error:
+        return False, f"PortAudio is missing ({error}), so only commands are answered; install libportaudio2"
+    inputs = [device["name"] for device in sounddevice.query_devices() if device["max_input_channels"] > 0]
+    wanted = [name for name in inputs if chosen.audio.device in name]
+    if wanted:
+        return True, ", ".join(wanted)
+    return (
+        False,
+        f"none called “{chosen.audio.device}”; the daemon answers commands and waits for it"
+        if inputs
+        else "none; the daemon answers commands and waits for one",
+    )
+
+
+def _sensors(chosen: Settings) -> tuple[bool, str]:
+    try:
+        board = read_board(chosen.state_dir if chosen.state_dir.exists() else Path("/"))
+    except AttuneError as error:
+        return False, str(error)
+    heat = "no temperature sensor" if board.temperature_celsius is None else f"{board.temperature_celsius:.0f} °C"
+    enough = board.available_bytes >= chosen.idle.min_available_bytes
+    return enough, f"{board.available_bytes / 1e9:.1f} GB of memory available, {heat}" + (
+        "" if enough else ", too little to train"
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AttuneError(
+            f"the folder {folder} cannot be made: {error.strerror}; set state_dir and cache_dir to others"
+        ) from error

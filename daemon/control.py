@@ -1,0 +1,179 @@
+"""The control socket: JSON lines over a private UNIX socket, and the lock that keeps a second daemon off the same state.
+
+One request object a line; each is answered by event objects, the last of which holds `"done": true` or `"error"`: no other may.
+Knows no command.
+"""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+from engines.errors import AttuneError
+
+from .events import Event
+
+logger = logging.getLogger(__name__)
+
+MAX_LINE_BYTES = 1 << 20
+_MAX_CONNECTIONS = 16
+_IDLE_SECONDS = 60.0
+"""A connection that asks nothing, or does not read its answer, for so long is closed."""
+
+Handler = Callable[[Event], Generator[Event, None, None]]
+"""Answers one request with events; closed early when the client leaves. AttuneError becomes the last event."""
+
+
+@contextlib.contextmanager
+def hold_state(state_dir: Path) -> Iterator[None]:
+    """Own `state_dir` for the length of the `with`. Raises AttuneError naming the process that owns it already."""
+    path = state_dir / "attune.lock"
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = path.open("a+", encoding="ascii")
+    except OSError as error:
+        raise AttuneError(f"the state folder {state_dir} cannot be used: {error.strerror}; set state_dir to another") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            holder = file.read(20).strip() or "unknown"
+            raise AttuneError(
+                f"another Attune daemon (process {holder}) already uses {state_dir}; stop it, or set another state_dir"
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+class ControlServer:
+    """Listens on `path` and answers with `handle`, each connection in a thread of its own."""
+
+    def __init__(self, path: Path, handle: Handler, idle_seconds: float = _IDLE_SECONDS) -> None:
+        """Bind and start. Raises AttuneError where the path cannot be bound or another daemon answers there."""
+        self._path = path
+        self._handle = handle
+        self._idle_seconds = idle_seconds
+        self._places = threading.BoundedSemaphore(_MAX_CONNECTIONS)
+        self._connections: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._closing = False
+        self._socket = _bind(path)
+        self._thread = threading.Thread(target=self._accept, name="control", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop answering and remove the socket."""
+        self._closing = True
+        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join()
+        with self._lock:
+            for connection in self._connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        while not self._closing:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError as error:
+                if not self._closing:
+                    logger.error("the control socket %s failed: %s", self._path, error)
+                return
+            connection.settimeout(self._idle_seconds)
+            if not self._places.acquire(blocking=False):
+                with connection, contextlib.suppress(OSError):
+                    connection.sendall(_line({"error": "the daemon has too many connections; try again"}))
+                continue
+            with self._lock:
+                self._connections.add(connection)
+            threading.Thread(target=self._serve, args=(connection,), name="control-client", daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            with connection, connection.makefile("rb") as lines:
+                while (line := lines.readline(MAX_LINE_BYTES + 1)) and self._answer(connection, line):
+                    pass
+        except OSError as error:  # the client left, or was silent for too long
+            logger.debug("a control connection ended: %s", error)
+        finally:
+            with self._lock:
+                self._connections.discard(connection)
+            self._places.release()
+
+    def _answer(self, connection: socket.socket, line: bytes) -> bool:
+        """Answer one request; False where the connection is past understanding."""
+        if len(line) > MAX_LINE_BYTES:
+            connection.sendall(_line({"error": f"a request is longer than {MAX_LINE_BYTES} bytes"}))
+            return False
+        try:
+            request = json.loads(line)
+            if not isinstance(request, dict):
+                raise ValueError("it is not an object")
+        except (ValueError, RecursionError) as error:
+            connection.sendall(_line({"error": f"a request is not one JSON object on one line: {error}"}))
+            return True
+        with contextlib.closing(self._outcome(request)) as events:
+            for event in events:
+                connection.sendall(_line(event))
+        return True
+
+    def _outcome(self, request: Event) -> Generator[Event, None, None]:
+        try:
+            yield from self._handle(request)
+            yield {"done": True}
+        except AttuneError as error:
+            yield {"error": str(error)}
+        except Exception as error:  # a defect in one command must not take the daemon away from its other users
+            logger.exception("the command %r failed", request.get("command"))
+            yield {"error": f"the daemon failed at this: {error!r}; its log says more"}
+
+
+def _line(event: Event) -> bytes:
+    return json.dumps(event, ensure_ascii=False).encode(errors="replace") + b"\n"
+
+
+def _bind(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _remove_stale(path)
+        listener.bind(str(path))
+        path.chmod(0o600)  # within a folder that only its owner can enter
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or error  # a path over 107 bytes has no errno
+        raise AttuneError(f"the control socket {path} cannot be made: {reason}; set control.socket to another path") from error
+    except AttuneError:
+        listener.close()
+        raise
+    return listener
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove what a daemon that was killed left behind, and only that."""
+    if not path.exists():
+        return
+    if not path.is_socket():
+        raise AttuneError(f"{path} is in the way of the control socket and is no socket; move it, or set control.socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(2)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except TimeoutError:
+            pass  # somebody holds it, and is busy
+    raise AttuneError(f"another Attune daemon answers at {path}; stop it, or set control.socket to another path")

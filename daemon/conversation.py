@@ -1,0 +1,284 @@
+"""Answers, one turn at a time in a thread of its own: words in, pieces of a reply out, as events. Stores the turn afterwards.
+
+Knows neither where speech comes from nor which models hear and answer.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import cast
+
+from engines.errors import AttuneError
+from engines.interfaces import LanguageModel
+from engines.routes import Route
+from engines.types import Float32, Segment, SoftTokens
+
+from .attention import Attention
+from .events import Event, Events
+from .store import Store, Turn
+
+logger = logging.getLogger(__name__)
+
+_WAITING_TURNS = 32
+
+
+@dataclass(frozen=True)
+class Ears:
+    """One way of hearing, as it is now."""
+
+    route: Route
+    words_of: Callable[[str | SoftTokens], str]
+    """What was heard, for people."""
+    generation: int | None
+    """The generation whose projector takes part; None on the cascade."""
+
+
+@dataclass(frozen=True)
+class Manners:
+    """How the conversation is held."""
+
+    max_reply_tokens: int
+    forget_after_seconds: float
+    barge_in: bool
+    keep_audio: bool
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A turn that is to be answered."""
+
+    number: int
+    words: Float32 | str
+    source: str
+    route: str | None
+    asked_at: float
+    events: "queue.SimpleQueue[Event] | None"
+    """Where its events go besides all followers."""
+
+
+class Conversation:
+    """The queue of turns and the thread that answers them."""
+
+    def __init__(
+        self,
+        ears: Mapping[str, Ears],
+        route: str,
+        language_model: LanguageModel,
+        store: Store,
+        events: Events,
+        attention: Attention,
+        manners: Manners,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Hear through `ears[route]` unless a turn asks for another of `ears`; the thread starts at once."""
+        self._ears, self._route = dict(ears), route
+        self._language_model = language_model
+        self._store, self._events, self._attention, self._manners, self._clock = store, events, attention, manners, clock
+        self._waiting: queue.Queue[_Waiting | None] = queue.Queue(_WAITING_TURNS)
+        self._lock = threading.Lock()
+        self._count = 0
+        self._last_end = clock()
+        self._interrupted = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="conversation", daemon=True)
+        self._thread.start()
+
+    # --- from other threads
+
+    @property
+    def route(self) -> str:
+        return self._route
+
+    def check_route(self, route: str | None) -> None:
+        """Raises AttuneError, listing those there are, where `route` is named and not one of them."""
+        if route is not None and route not in self._ears:
+            raise AttuneError(f"there is no {route} route here; routes are: {', '.join(sorted(self._ears))}")
+
+    def use(self, ears: Mapping[str, Ears], route: str) -> None:
+        """Hear through these from the next turn on."""
+        with self._lock:
+            self._ears, self._route = dict(ears), route
+
+    def hear(
+        self,
+        segment: Segment,
+        source: str = "microphone",
+        wait: bool = False,
+        route: str | None = None,
+        events: "queue.SimpleQueue[Event] | None" = None,
+    ) -> int:
+        """Answer what was said; returns the number of the turn at once. Its events also go to `events`, and end with `turn` or
+        `turn_failed`.
+
+        Where too many turns wait: with `wait`, stands still until there is room (a file can), else the oldest of them is stored
+        without an answer, and says so: a microphone cannot wait, and what was said is never dropped silently.
+        """
+        turn = self._new_turn(segment.samples, source, route, events)
+        self._attention.begin()
+        if wait:
+            self._waiting.put(turn)
+            return turn.number
+        while True:
+            try:
+                self._waiting.put_nowait(turn)
+                return turn.number
+            except queue.Full:
+                self._give_up("too much was said at once to be answered")
+
+    def ask(self, words: Float32 | str, source: str, route: str | None = None) -> Iterator[Event]:
+        """Answer typed words, or samples ([N] at SAMPLE_RATE_HZ): the events of that turn, the last of which is `turn`.
+
+        Raises AttuneError where the turn fails or too many wait already.
+        """
+        self.check_route(route)
+        events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        turn = self._new_turn(words, source, route, events)
+        self._attention.begin()
+        try:
+            self._waiting.put_nowait(turn)
+        except queue.Full:
+            self._attention.end()
+            raise AttuneError(f"{_WAITING_TURNS} turns wait for an answer already; try again in a moment") from None
+        while True:
+            event = events.get()
+            if event["event"] == "turn_failed":
+                raise AttuneError(str(event["problem"]))
+            yield event
+            if event["event"] == "turn":
+                return
+
+    def interrupt(self) -> None:
+        """Somebody began to speak: where manners say so, end the reply that is being given."""
+        if self._manners.barge_in:
+            self._interrupted.set()
+
+    def close(self) -> None:
+        """End the running reply; turns that wait are stored without an answer."""
+        self._closing = True
+        self._interrupted.set()
+        while self._thread.is_alive():
+            try:
+                self._waiting.put(None, timeout=0.1)
+                break
+            except queue.Full:
+                continue
+        self._thread.join()
+
+    # --- in the thread
+
+    def _new_turn(
+        self, words: Float32 | str, source: str, route: str | None, events: "queue.SimpleQueue[Event] | None"
+    ) -> _Waiting:
+        with self._lock:
+            self._count += 1
+            return _Waiting(self._count, words, source, route, time.perf_counter(), events)
+
+    def _run(self) -> None:
+        while (turn := self._waiting.get()) is not None and not self._closing:
+            self._take(turn)
+        while turn is not None:
+            self._leave(turn, "the daemon is stopping")
+            turn = None if self._waiting.empty() else self._waiting.get()
+
+    def _take(self, turn: _Waiting) -> None:
+        try:
+            outcome = self._answer(turn)
+        except AttuneError as error:
+            outcome = self._failure(turn, str(error))
+        except Exception as error:  # a defect in one turn must not take the voice from all the others
+            logger.exception("turn %d failed", turn.number)
+            outcome = self._failure(turn, f"this turn failed: {error!r}; the daemon's log says more")
+        self._last_end = self._clock()
+        self._attention.end()
+        self._publish(turn, outcome)
+
+    def _answer(self, turn: _Waiting) -> Event:
+        with self._lock:
+            ears = self._ears.get(turn.route or self._route, self._ears[self._route])
+        if self._clock() - self._last_end >= self._manners.forget_after_seconds:
+            self._language_model.reset()
+        self._interrupted.clear()
+        heard = turn.words if isinstance(turn.words, str) else ears.route.hear(turn.words)
+        if isinstance(heard, str):
+            self._publish(turn, {"event": "heard", "text": heard})
+        reply, first_token_ms, interrupted = self._reply(turn, heard)
+        reply_ms = 1000 * (time.perf_counter() - turn.asked_at)
+        typed = isinstance(turn.words, str)
+        words = heard if isinstance(heard, str) else ears.words_of(heard)
+        done = Turn(
+            utterance=None,
+            route="text" if typed else ears.route.name,
+            heard=words,
+            reply=reply,
+            first_token_ms=first_token_ms,
+            reply_ms=reply_ms,
+            generation=None if typed else ears.generation,
+            created_at=time.time(),
+        )
+        return {"event": "turn", **self._keep(turn, done), "interrupted": interrupted}
+
+    def _reply(self, turn: _Waiting, heard: str | SoftTokens) -> tuple[str, float | None, bool]:
+        """The reply, the milliseconds to its first piece, and whether it was cut short."""
+        if not (heard.strip() if isinstance(heard, str) else len(heard.vectors)):
+            return "", None, False  # a cough: there is nothing to answer
+        pieces: list[str] = []
+        first_token_ms = None
+        pieces_of_reply = self._language_model.reply(heard, self._manners.max_reply_tokens)
+        with closing(cast(Generator[str, None, None], pieces_of_reply)) as stream:
+            for piece in stream:
+                if first_token_ms is None:
+                    first_token_ms = 1000 * (time.perf_counter() - turn.asked_at)
+                pieces.append(piece)
+                self._publish(turn, {"event": "token", "text": piece})
+                if self._interrupted.is_set() or self._closing:
+                    return "".join(pieces).strip(), first_token_ms, True
+        return "".join(pieces).strip(), first_token_ms, False
+
+    def _keep(self, waiting: _Waiting, turn: Turn) -> Event:
+        """Store the turn; the reply was given, so a full disk is told beside it and not in place of it."""
+        shown: Event = {
+            name: getattr(turn, name) for name in ("route", "heard", "reply", "first_token_ms", "reply_ms", "generation")
+        }
+        try:
+            utterance = self._keep_audio(waiting)
+            stored = self._store.add_turn(replace(turn, utterance=utterance))
+        except AttuneError as error:
+            logger.error("a turn was not stored: %s", error)
+            return {**shown, "id": None, "utterance": None, "warning": str(error)}
+        return {**shown, "id": stored.id, "utterance": stored.utterance}
+
+    def _keep_audio(self, turn: _Waiting) -> str | None:
+        if isinstance(turn.words, str) or not self._manners.keep_audio:
+            return None
+        return self._store.add_utterance(turn.words, turn.source).id
+
+    def _give_up(self, why: str) -> None:
+        try:
+            oldest = self._waiting.get_nowait()
+        except queue.Empty:
+            return
+        if oldest is not None:
+            self._leave(oldest, why)
+
+    def _leave(self, turn: _Waiting, why: str) -> None:
+        outcome = self._failure(turn, f"{why}; what was said is kept" if self._manners.keep_audio else why)
+        self._attention.end()
+        self._publish(turn, outcome)
+
+    def _failure(self, turn: _Waiting, error: str) -> Event:
+        logger.warning("turn %d was not answered: %s", turn.number, error)
+        try:
+            self._keep_audio(turn)
+        except AttuneError as full:
+            logger.error("and what was said is lost: %s", full)
+        return {"event": "turn_failed", "problem": error}
+
+    def _publish(self, turn: _Waiting, event: Event) -> None:
+        event = {**event, "turn": turn.number, "source": turn.source}
+        if turn.events is not None:
+            turn.events.put(event)
+        self._events.publish(event)

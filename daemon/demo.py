@@ -1,0 +1,297 @@
+"""`attune demo`: the whole loop on two speakers, through the daemon as anyone would use it. Knows no models.
+
+For each speaker a daemon of their own is started on a fresh state; unheard requests are played into its capture path, heard on
+the cascade and on the aligned route; the speaker enrols; the daemon goes idle, trains, judges, promotes or refuses by itself; the
+same requests are played again. Nothing is staged: every figure comes from what the daemon answered.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from engines.errors import AttuneError
+from engines.generation import BASE, Generation, list_generations
+from engines.models import model_path
+
+from .cli_common import console, settings
+from .client import NoDaemonError, request
+from .demo_report import Hearing, Outcome, Row, report, write_figures
+from .events import Event
+from .learning import GENERAL_MODEL
+
+_START_SECONDS = 60.0
+_ROUND_SECONDS = 900.0
+"""After which a round that neither ended nor failed is given up."""
+_OVERLAP_SECONDS = 0.1
+_SETTINGS = {
+    "AUDIO__SOURCE": "none",  # the demo's streams come by `listen`; a microphone in the room would be heard too
+    "AUDIO__KEEP": "false",  # what is judged must never become something to train on
+    "CONVERSATION__FORGET_AFTER_SECONDS": "0",
+    "CONVERSATION__MAX_REPLY_TOKENS": "24",
+    "IDLE__QUIET_SECONDS": "2",
+    "IDLE__MIN_MINUTES_BETWEEN_ROUNDS": "0",
+}
+_TRAINING_SECONDS = {"clear": 60, "atypical": 150}
+
+
+@dataclass
+class _Show:
+    """The progress display, and the lines above it."""
+
+    progress: Progress
+    task: TaskID = field(init=False)
+
+    def begin(self, what: str, total: float | None) -> None:
+        if self.progress.tasks:
+            self.progress.remove_task(self.task)
+        self.task = self.progress.add_task(what, total=total, note="")
+
+    def step(self, completed: float | None = None, note: str = "") -> None:
+        if completed is None:
+            self.progress.update(self.task, advance=1, note=escape(note[:60]))
+        else:
+            self.progress.update(self.task, completed=completed, note=escape(note[:60]))
+
+    def say(self, text: str) -> None:
+        self.progress.console.print(text, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class _Speaker:
+    """One of the demo's users and the daemon that serves them."""
+
+    name: str
+    folder: Path
+    socket: Path
+    show: _Show
+
+    def ask(self, command: Event) -> Iterator[Event]:
+        return request(self.socket, command, quiet_seconds=_ROUND_SECONDS)
+
+    def judged(self) -> list[dict[str, float | str]]:
+        return [json.loads(line) for line in (self.folder / "judge.jsonl").read_text().splitlines()]
+
+
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the speakers, their state and demo.json go.")] = Path("build"),
+    speakers: Annotated[str, typer.Option(help="Which to show, with a comma between.")] = "clear,atypical",
+) -> None:
+    """Show the whole loop: two speakers ask, enrol, are learnt while idle, and ask again. Ends with a table for each."""
+    began = time.monotonic()
+    chosen = [name.strip() for name in speakers.split(",")]
+    if unknown := set(chosen) - set(_TRAINING_SECONDS):
+        raise AttuneError(f"there is no speaker {', '.join(sorted(unknown))}; choose from {', '.join(_TRAINING_SECONDS)}")
+    outcomes: dict[str, Outcome] = {}
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        show = _Show(progress)
+        for name in chosen:
+            outcomes[name] = _run_speaker(name, folder.absolute() / "demo" / name, show)
+    for name, outcome in outcomes.items():
+        report(name, outcome, console)
+    figures = folder / "demo.json"
+    write_figures(outcomes, figures)
+    console.print(f"{(time.monotonic() - began) / 60:.1f} minutes; the same figures are in {figures}", highlight=False)
+
+
+def _run_speaker(name: str, folder: Path, show: _Show) -> Outcome:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    show.say(f"\n[bold]The {name} speaker[/bold]")
+    _make_speaker(name, folder, show)
+    with tempfile.TemporaryDirectory(prefix="attune-") as sockets:  # a path short enough for a UNIX socket
+        speaker = _Speaker(name, folder, Path(sockets) / "attune.sock", show)
+        with _daemon(speaker):
+            cascade = _play(speaker, "cascade")
+            before = _play(speaker, "aligned")
+            enrolled_seconds = _enrol(speaker)
+            verdict, reason = _follow_round(speaker)
+            after = _play(speaker, "aligned")
+            references = _references(speaker)
+    candidate = _candidate(folder / "state" / "generations")
+    return Outcome(
+        cascade=_hearing(speaker, cascade, references),
+        before=_hearing(speaker, before, references),
+        after=_hearing(speaker, after, references),
+        enrolled_seconds=enrolled_seconds,
+        training_seconds=candidate.card.training_seconds if candidate else 0.0,
+        peak_bytes=candidate.card.peak_bytes if candidate else 0,
+        promoted=verdict == "promoted",
+        reason=reason,
+    )
+
+
+def _make_speaker(name: str, folder: Path, show: _Show) -> None:
+    command = [sys.executable, "-m", "calibration.demo_speakers", name, str(folder)]
+    if name == "clear":
+        command += ["--recordings", str(model_path(GENERAL_MODEL, settings().cache_dir))]
+    show.begin("recording", None)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        for line in child.stdout:
+            show.step(note=line.strip())
+        problem = child.stderr.read().strip()
+    if child.returncode != 0:
+        raise AttuneError(f"the {name} speaker could not be made: {problem.splitlines()[-1] if problem else 'no reason given'}")
+
+
+@contextmanager
+def _daemon(speaker: _Speaker) -> Iterator[None]:
+    """A daemon on a fresh state that starts from the base generation."""
+    chosen = settings()
+    state = speaker.folder / "state"
+    shutil.copytree(chosen.generations / f"{BASE:04d}", state / "generations" / f"{BASE:04d}")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ATTUNE__")} | {
+        "ATTUNE__STATE_DIR": str(state),
+        "ATTUNE__CACHE_DIR": str(chosen.cache_dir.absolute()),
+        "ATTUNE__CONTROL__SOCKET": str(speaker.socket),
+        "ATTUNE__ADAPT__TRAINING_SECONDS": str(_TRAINING_SECONDS[speaker.name]),
+        **{f"ATTUNE__{key}": value for key, value in _SETTINGS.items()},
+    }
+    log = speaker.folder / "daemon.log"
+    with log.open("wb") as lines:
+        process = subprocess.Popen([sys.executable, "-m", "daemon.cli", "serve"], env=environment, stdout=lines, stderr=lines)
+    try:
+        _await_daemon(speaker, process, log)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def _await_daemon(speaker: _Speaker, process: subprocess.Popen[bytes], log: Path) -> None:
+    speaker.show.begin("starting the daemon", None)
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            [status] = speaker.ask({"command": "status"})
+        except NoDaemonError:
+            time.sleep(0.2)
+            continue
+        speaker.show.say(f"daemon, process {status['process']}: {status['route']} route ({status['route_reason']})")
+        return
+    last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+    raise AttuneError(f"the demo's daemon did not start: {last}")
+
+
+def _play(speaker: _Speaker, route: str) -> list[Event]:
+    """Play the judged stream through the capture path; returns the turns, each with where in the stream it began and ended."""
+    speaker.show.begin(f"{speaker.name}, {route}", len(speaker.judged()))
+    turns: list[Event] = []
+    where: Event = {}
+    command: Event = {"command": "listen", "audio": str(speaker.folder / "judge.wav"), "speed": 0, "route": route}
+    for event in speaker.ask(command):
+        if event["event"] == "segment":
+            where = event
+        elif event["event"] == "turn_failed":
+            speaker.show.say(f"[red]{escape(str(event['problem']))}[/red]")
+        elif event["event"] == "turn":
+            turns.append({**where, **event})
+            speaker.show.step()
+            first = event["first_token_ms"]
+            ms = "no reply" if first is None else f"{float(str(first)):.0f} ms"
+            heard, reply = escape(str(event["heard"])), escape(" ".join(str(event["reply"]).split()))
+            speaker.show.say(f"  {event['route']:8}{ms:>9}  [cyan]{heard}[/cyan]  →  {reply}")
+    return turns
+
+
+def _enrol(speaker: _Speaker) -> float:
+    manifest = speaker.folder / "enrol.jsonl"
+    speaker.show.begin("enrolling", sum(1 for _ in manifest.open()))
+    seconds = 0.0
+    for event in speaker.ask({"command": "enroll", "manifest": str(manifest)}):
+        if event["event"] == "bad_row":
+            speaker.show.say(f"[red]{escape(str(event['problem']))}[/red]")
+        elif event["event"] == "enrolled_all":
+            seconds = float(str(event["seconds"]))
+            speaker.show.say(f"enrolled {event['enrolled']} utterances, {seconds / 60:.1f} minutes; now nobody speaks")
+        speaker.show.step()
+    return seconds
+
+
+def _follow_round(speaker: _Speaker) -> tuple[str, str]:
+    """Wait while the idle daemon trains and judges; returns the outcome and its reason."""
+    speaker.show.begin("idle", 1.0)
+    deadline = time.monotonic() + _ROUND_SECONDS
+    # The round may have begun, or even ended, before anyone follows it: the status says so too.
+    for event in speaker.ask({"command": "events"}):
+        if time.monotonic() > deadline:
+            break
+        if event["event"] == "adaptation" and (outcome := event.get("outcome")):
+            reason = str(event["last_reason"])
+            speaker.show.say(f"[bold]{escape(reason)}[/bold]")
+            return str(outcome), reason
+        if event["event"] == "adaptation":
+            state = " ".join(part for part in (str(event["state"]), str(event["stage"])) if part)
+            speaker.show.progress.update(speaker.show.task, description=f"idle, {state}")
+            speaker.show.step(float(str(event["fraction"])), str(event["note"]))
+        elif event["event"] == "following":
+            [status] = speaker.ask({"command": "status"})
+            learning = status["adaptation"]
+            if isinstance(learning, dict) and learning["last_outcome"]:
+                return str(learning["last_outcome"]), str(learning["last_reason"])
+    return "failed", f"no verdict within {_ROUND_SECONDS / 60:.0f} minutes"
+
+
+def _references(speaker: _Speaker) -> dict[str, str]:
+    """The reply to each judged request when it is typed."""
+    texts = [str(row["text"]) for row in speaker.judged()]
+    speaker.show.begin("typing the true texts", len(texts))
+    replies = {}
+    for text in texts:
+        for event in speaker.ask({"command": "ask", "text": text}):
+            if event["event"] == "turn":
+                replies[text] = str(event["reply"])
+        speaker.show.step()
+    return replies
+
+
+def _hearing(speaker: _Speaker, turns: list[Event], references: dict[str, str]) -> Hearing:
+    rows = [_row(place, turns, references) for place in speaker.judged()]
+    times = [float(str(turn["first_token_ms"])) for turn in turns if turn["first_token_ms"] is not None]
+    return Hearing.of(rows, times)
+
+
+def _row(place: dict[str, float | str], turns: list[Event], references: dict[str, str]) -> Row:
+    """What was made of one judged request: of every segment that the daemon cut within its place in the stream."""
+    start, end = float(place["start_seconds"]), float(place["end_seconds"])
+    inside = [turn for turn in turns if _overlap(turn, start, end) > _OVERLAP_SECONDS]
+    text = str(place["text"])
+    return Row(
+        label=text,
+        heard=" ".join(str(turn["heard"]) for turn in inside),
+        reply=str(inside[-1]["reply"]) if inside else "",
+        reference=references.get(text, ""),
+    )
+
+
+def _overlap(turn: Event, start_seconds: float, end_seconds: float) -> float:
+    began = float(str(turn["start_seconds"]))
+    return min(end_seconds, began + float(str(turn["seconds"]))) - max(start_seconds, began)
+
+
+def _candidate(generations: Path) -> Generation | None:
+    """What the round wrote, promoted or not."""
+    found = [entry for entry in list_generations(generations) if isinstance(entry, Generation) and entry.number != BASE]
+    return found[-1] if found else None

@@ -1,0 +1,108 @@
+"""The demo's figures: scored by the calibration side, shown as one table per speaker, written as JSON. Knows no daemon."""
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from engines.durable import write_atomically
+from engines.errors import AttuneError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One request and what was made of it."""
+
+    label: str
+    heard: str
+    reply: str
+    reference: str
+    """The reply to the label when it is typed."""
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """How one pass over the judged requests did."""
+
+    word_error_rate: float
+    rouge_l: float
+    first_token_ms: float
+    """Median from the end of speech to the first token of the reply."""
+
+    @staticmethod
+    def of(rows: Sequence[Row], first_token_ms: Sequence[float]) -> "Hearing":
+        """Score `rows` in a child process (scoring is the calibration side's). Raises AttuneError where that fails."""
+        given = json.dumps([asdict(row) for row in rows])
+        command = [sys.executable, "-m", "calibration.score"]
+        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=300, check=False)
+        if done.returncode != 0:
+            raise AttuneError(f"the demo's replies could not be scored: {done.stderr.strip().splitlines()[-1]}")
+        scores = json.loads(done.stdout)
+        median = statistics.median(first_token_ms) if first_token_ms else float("nan")
+        return Hearing(scores["word_error_rate"], scores["rouge_l"], median)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the demo found out about one speaker."""
+
+    cascade: Hearing
+    before: Hearing
+    after: Hearing
+    enrolled_seconds: float
+    training_seconds: float
+    peak_bytes: int
+    promoted: bool
+    reason: str
+
+
+def report(name: str, outcome: Outcome, console: Console) -> None:
+    """Print the table of one speaker."""
+    table = Table(title=f"The {name} speaker, requests never heard before", title_justify="left")
+    table.add_column("")
+    for heading in ("word error rate", "ROUGE-L of replies", "ms to first token"):
+        table.add_column(heading, justify="right")
+    for label, hearing in (("cascade", outcome.cascade), ("aligned before", outcome.before), ("aligned after", outcome.after)):
+        table.add_row(label, f"{hearing.word_error_rate:.1%}", f"{hearing.rouge_l:.3f}", f"{hearing.first_token_ms:.0f}")
+    console.print()
+    console.print(table)
+    console.print(
+        f"enrolled {outcome.enrolled_seconds / 60:.1f} min, trained {outcome.training_seconds:.0f} s, "
+        f"peak memory {outcome.peak_bytes / 2**20:.0f} MiB\n{outcome.reason}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if outcome.after.word_error_rate >= outcome.before.word_error_rate:
+        console.print("It did not get better.", highlight=False)
+
+
+def figures(outcome: Outcome) -> dict[str, float | bool | str]:
+    """The flat figures that scripts read."""
+    return {
+        "cascade_wer": outcome.cascade.word_error_rate,
+        "aligned_before_wer": outcome.before.word_error_rate,
+        "aligned_after_wer": outcome.after.word_error_rate,
+        "cascade_rouge_l": outcome.cascade.rouge_l,
+        "aligned_before_rouge_l": outcome.before.rouge_l,
+        "aligned_after_rouge_l": outcome.after.rouge_l,
+        "cascade_first_token_ms": outcome.cascade.first_token_ms,
+        "aligned_first_token_ms": outcome.after.first_token_ms,
+        "enrolled_seconds": outcome.enrolled_seconds,
+        "training_seconds": outcome.training_seconds,
+        "peak_bytes": outcome.peak_bytes,
+        "promoted": outcome.promoted,
+        "reason": outcome.reason,
+    }
+
+
+def write_figures(outcomes: Mapping[str, Outcome], path: Path) -> None:
+    """Write `demo.json`: the figures by speaker."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = {name: figures(outcome) for name, outcome in outcomes.items()}
+    write_atomically(path, json.dumps(found, indent=2).encode() + b"\n")

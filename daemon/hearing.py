@@ -1,0 +1,100 @@
+"""From what the segmenter notices to what the conversation answers; and a recording heard as a microphone would be."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+from engines.segmenter import Event as Noticed
+from engines.segmenter import Segmenter, SegmenterLimits, SpeechStarted
+from engines.types import Segment
+from engines.vad import SileroVad
+
+from .attention import Attention
+from .capture import WavSource
+from .conversation import Conversation
+from .events import Event, Events
+from .listener import Listener
+
+logger = logging.getLogger(__name__)
+
+_ALIVE_SECONDS = 10.0
+
+
+def hand_on(
+    conversation: Conversation, attention: Attention, events: Events, answer: Callable[[Segment], object]
+) -> Callable[[Noticed], None]:
+    """What a listener does with what it notices: attention from the start of speech on, an `answer` for each segment."""
+
+    def noticed(event: Noticed) -> None:
+        if isinstance(event, SpeechStarted):
+            attention.begin()
+            conversation.interrupt()
+            events.publish({"event": "speech"})
+            return
+        try:
+            if isinstance(event, Segment):
+                answer(event)
+        finally:  # a segment that waits for its answer holds attention by itself
+            attention.end()
+
+    return noticed
+
+
+def hear_recording(
+    path: Path,
+    speed: float,
+    route: str | None,
+    conversation: Conversation,
+    attention: Attention,
+    events: Events,
+    limits: SegmenterLimits,
+) -> Generator[Event, None, None]:
+    """Play `path` through capture, voice activity detection and segmenter, and yield the events of every turn in it.
+
+    Each `turn` and `turn_failed` is preceded by its `segment` event, with the seconds at which it began and its length.
+    At `speed` 0 each segment waits for the answer to the one before. Closing the generator stops the playing. Raises AttuneError
+    where the file cannot be opened.
+    """
+    conversation.check_route(route)
+    source = WavSource(path, speed)
+    heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    answered, left = threading.Semaphore(0), threading.Event()
+
+    def answer(segment: Segment) -> None:
+        heard.put({"event": "segment", "start_seconds": segment.start_seconds, "seconds": segment.seconds})
+        conversation.hear(segment, source="file", wait=True, route=route, events=heard)
+        if (
+            not speed and not left.is_set()
+        ):  # nobody speaks on before the answer, and the milliseconds to it hold no wait for the turn before
+            answered.acquire()
+
+    listener = Listener(
+        source,
+        SileroVad(),
+        Segmenter(limits),
+        hand_on(conversation, attention, events, answer),
+        on_end=lambda: heard.put({"event": "stream_ended"}),
+    )
+    listener.start()
+    try:
+        unanswered, ended = 0, False
+        while unanswered or not ended:
+            try:
+                event = heard.get(timeout=_ALIVE_SECONDS)
+            except queue.Empty:
+                yield {"event": "alive"}  # a client that left is noticed by writing to it
+                continue
+            ended |= event["event"] == "stream_ended"
+            unanswered += {"segment": 1, "turn": -1, "turn_failed": -1}.get(str(event["event"]), 0)
+            if event["event"] in ("turn", "turn_failed"):
+                answered.release()
+            yield event
+        status = listener.status()
+        yield {"event": "listened", "heard_seconds": status.heard_seconds, "problem": status.problem}
+    finally:
+        left.set()
+        answered.release()
+        listener.stop()
+        listener.join()

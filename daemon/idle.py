@@ -1,0 +1,155 @@
+"""Whether a round of training may start, or go on, now. Pure: it knows no clock, no sensor and no process."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+
+_PAUSED = "training is paused by the user"
+
+
+@dataclass(frozen=True)
+class Board:
+    """What the machine's sensors say; None where there is no such sensor."""
+
+    available_bytes: int
+    """Memory that can be had without swapping."""
+    disk_free_bytes: int
+    """On the file system of the state folder."""
+    load_per_core: float = 0.0
+    """Mean over the last minute of runnable processes, per processor core."""
+    memory_pressure_percent: float | None = None
+    """Share of the last ten seconds in which some process waited for memory."""
+    temperature_celsius: float | None = None
+    """The hottest sensor."""
+    on_battery: bool = False
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that the decision rests on. Times are ages: `inf` where the thing never happened."""
+
+    board: Board
+    labelled_utterances: int
+    """All that a round would train on or judge by."""
+    new_utterances: int
+    """Those labelled since the last finished round."""
+    speaking: bool = False
+    seconds_since_speech: float = inf
+    seconds_since_round: float = inf
+    """Since the last round that finished, whatever its verdict."""
+    consecutive_failures: int = 0
+    """Rounds in a row that failed, were killed or hung."""
+    seconds_since_failure: float = inf
+    paused: bool = False
+    """By the user."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    quiet_seconds: float = 600.0
+    """Without speech before a round starts."""
+    min_utterances: int = 20
+    min_new_utterances: int = 20
+    min_minutes_between_rounds: float = 60.0
+    min_available_bytes: int = 1_500_000_000
+    """To start a round."""
+    floor_available_bytes: int = 300_000_000
+    """To go on with one, which by then holds its own memory."""
+    min_disk_free_bytes: int = 500_000_000
+    max_load_per_core: float = 4.0
+    max_memory_pressure_percent: float = 10.0
+    max_temperature: float = 80.0
+    """Degrees Celsius to start a round."""
+    temperature_margin: float = 10.0
+    """Degrees Celsius above `max_temperature` at which a running round ends."""
+    on_battery: bool = False
+    """Whether training may run without mains power."""
+    retry_seconds: float = 60.0
+    """Wait after one failure; doubled by each further one."""
+    max_retry_seconds: float = 6 * 3600.0
+
+
+@dataclass(frozen=True)
+class Decision:
+    run: bool
+    reason: str
+    """One plain sentence with the figures."""
+
+
+def decide(snapshot: Snapshot, limits: Limits) -> Decision:
+    """Whether to start a round by itself. The reason is the first obstacle, or what the round would learn from."""
+    obstacle = next(_obstacles(snapshot, limits), None)
+    if obstacle is not None:
+        return Decision(False, obstacle)
+    return Decision(True, f"quiet, with {snapshot.new_utterances} new labelled utterances of {snapshot.labelled_utterances}")
+
+
+def may_start(snapshot: Snapshot, limits: Limits) -> Decision:
+    """Whether the machine allows a round that a person asked for: a pause, quiet, history and numbers do not matter then."""
+    obstacle = next(_machine_obstacles(snapshot.board, limits), None)
+    return Decision(obstacle is None, obstacle or "asked for")
+
+
+def may_go_on(snapshot: Snapshot, limits: Limits) -> Decision:
+    """Whether a running round may go on. Laxer than the start, so that a round does not end what its own start caused."""
+    board = snapshot.board
+    if snapshot.paused:
+        return Decision(False, _PAUSED)
+    if not board.available_bytes >= limits.floor_available_bytes:
+        return Decision(
+            False, f"only {_mb(board.available_bytes)} of memory left, {_mb(limits.floor_available_bytes)} needed to go on"
+        )
+    hottest = limits.max_temperature + limits.temperature_margin
+    if board.temperature_celsius is not None and not board.temperature_celsius <= hottest:
+        return Decision(False, f"the board is at {board.temperature_celsius:.0f} °C, {hottest:.0f} °C allowed while training")
+    if board.on_battery and not limits.on_battery:
+        return Decision(False, "mains power went away")
+    return Decision(True, "nothing stands in the way")
+
+
+def retry_wait_seconds(consecutive_failures: int, limits: Limits) -> float:
+    """How long to wait after so many failures in a row: 0 after none, doubled by each, up to a bound."""
+    if consecutive_failures <= 0:
+        return 0.0
+    return min(limits.retry_seconds * 2.0 ** min(consecutive_failures - 1, 60), limits.max_retry_seconds)
+
+
+def _obstacles(snapshot: Snapshot, limits: Limits) -> Iterator[str]:
+    # Every comparison is written so that a reading which is not a number counts as an obstacle.
+    if snapshot.paused:
+        yield _PAUSED
+    if snapshot.speaking:
+        yield "somebody is speaking"
+    if not snapshot.seconds_since_speech >= limits.quiet_seconds:
+        yield f"last speech {snapshot.seconds_since_speech:.0f} s ago, {limits.quiet_seconds:.0f} s of quiet needed"
+    if not snapshot.labelled_utterances >= limits.min_utterances:
+        yield f"{snapshot.labelled_utterances} labelled utterances, {limits.min_utterances} needed"
+    if not snapshot.new_utterances >= limits.min_new_utterances:
+        yield f"{snapshot.new_utterances} new labelled utterances since the last round, {limits.min_new_utterances} needed"
+    if not snapshot.seconds_since_round >= limits.min_minutes_between_rounds * 60:
+        yield f"last round {snapshot.seconds_since_round / 60:.0f} minutes ago, {limits.min_minutes_between_rounds:.0f} needed"
+    wait = retry_wait_seconds(snapshot.consecutive_failures, limits)
+    if not snapshot.seconds_since_failure >= wait:
+        failures = f"{snapshot.consecutive_failures} failed round{'s' if snapshot.consecutive_failures > 1 else ''} in a row"
+        yield f"{failures}, the last {snapshot.seconds_since_failure:.0f} s ago; trying again after {wait:.0f} s"
+    yield from _machine_obstacles(snapshot.board, limits)
+
+
+def _machine_obstacles(board: Board, limits: Limits) -> Iterator[str]:
+    if not board.available_bytes >= limits.min_available_bytes:
+        yield f"{_mb(board.available_bytes)} of memory available, {_mb(limits.min_available_bytes)} needed"
+    if not board.disk_free_bytes >= limits.min_disk_free_bytes:
+        yield f"{_mb(board.disk_free_bytes)} free on the disk, {_mb(limits.min_disk_free_bytes)} needed"
+    pressure, celsius = board.memory_pressure_percent, board.temperature_celsius
+    if pressure is not None and not pressure <= limits.max_memory_pressure_percent:
+        yield f"memory pressure {pressure:.0f} %, at most {limits.max_memory_pressure_percent:.0f} % allowed"
+    if celsius is not None and not celsius <= limits.max_temperature:
+        yield f"the board is at {celsius:.0f} °C, at most {limits.max_temperature:.0f} °C allowed"
+    if not board.load_per_core <= limits.max_load_per_core:
+        yield f"load {board.load_per_core:.1f} per core, at most {limits.max_load_per_core:.1f} allowed"
+    if board.on_battery and not limits.on_battery:
+        yield "running on battery"
+
+
+def _mb(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.0f} MB"

@@ -1,0 +1,111 @@
+"""What a round learns from and when: the store, the settings and the sensors put into the words of idle policy and job file."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from engines.errors import AttuneError
+from engines.general_speech import general_set, read_prompts
+from engines.job import AdaptJob, EngineFiles, Example
+from engines.models import model_path
+
+from .attention import Attention
+from .config import Settings
+from .idle import Limits, Snapshot
+from .labelling import Labeller
+from .rounds import RoundRecord
+from .sensors import read_board
+from .store import Round, Store
+
+logger = logging.getLogger(__name__)
+
+GENERAL_MODEL = "general-speech"
+
+
+class Learning:
+    """The callbacks of the adaptation thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        attention: Attention,
+        labeller: Labeller,
+        engines: EngineFiles,
+        general: list[Example],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings, self._store, self._attention, self._labeller = settings, store, attention, labeller
+        self._engines, self._general, self._clock = engines, general, clock
+        self._labels_at_start = 0
+
+    def snapshot(self) -> Snapshot:
+        """The machine and the history, as they are now."""
+        counts = self._store.counts(self._settings.adapt.min_confidence)
+        last = self._store.last_round()
+        return Snapshot(
+            board=read_board(self._settings.state_dir),
+            labelled_utterances=counts.utterances - counts.unlabelled,
+            new_utterances=counts.new_labels,
+            speaking=self._attention.needed,
+            seconds_since_speech=self._attention.quiet_seconds(),
+            seconds_since_round=self._clock() - last.ended_at if last else math.inf,
+            paused=not self._settings.idle.enabled,
+        )
+
+    def build_job(self, number: int, parent: int, folder: Path) -> AdaptJob:
+        """The job of a round. Raises AttuneError where there is nothing to learn from."""
+        self._labeller.label()
+        settings = self._settings
+        examples = self._store.examples(settings.adapt.min_confidence)
+        if not any(not example.holdout for example in examples):
+            raise AttuneError(
+                "nothing is labelled yet, so there is nothing to learn from; speak, correct, or `attune enroll --from MANIFEST`"
+            )
+        self._labels_at_start = self._store.counts().last_label
+        return AdaptJob(
+            folder=folder,
+            generations=settings.generations,
+            number=number,
+            parent=parent,
+            engines=self._engines,
+            features=settings.cache_dir / "features",
+            examples=examples,
+            general=self._general,
+            system_prompt=settings.conversation.system_prompt,
+            training_seconds=settings.adapt.training_seconds,
+            learning_rate=settings.adapt.learning_rate,
+            reply_utterances=settings.adapt.reply_utterances,
+            threads=settings.adapt.threads,
+        )
+
+    def record(self, ended: RoundRecord) -> None:
+        """Keep how a round ended."""
+        self._store.add_round(
+            Round(ended.started_at, ended.ended_at, ended.generation, ended.outcome, ended.reason, self._labels_at_start)
+        )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The idle policy's limits."""
+    idle = settings.idle
+    return Limits(
+        quiet_seconds=idle.quiet_seconds,
+        min_new_utterances=idle.min_new_utterances,
+        min_minutes_between_rounds=idle.min_minutes_between_rounds,
+        min_available_bytes=idle.min_available_bytes,
+        max_temperature=idle.max_temperature,
+        on_battery=idle.on_battery,
+    )
+
+
+def general_examples(cache_dir: Path) -> list[Example]:
+    """The recordings on which forgetting shows; none where they were not fetched, and then no candidate can be promoted."""
+    try:
+        prompts = general_set(read_prompts(model_path(GENERAL_MODEL, cache_dir)))
+    except AttuneError as error:
+        logger.warning("without the general set no candidate is promoted: %s", error)
+        return []
+    return [Example(id=f"general-{prompt.name}", audio=prompt.audio, text=prompt.text, origin="enrolled") for prompt in prompts]

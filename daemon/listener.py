@@ -1,0 +1,145 @@
+"""The thread that turns a source's chunks into segments. Knows neither what hears them nor what is answered."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from engines.segmenter import Event, Segmenter
+from engines.types import SAMPLE_RATE_HZ
+from engines.vad import SileroVad
+
+from .capture import AudioSource, SourceStatus
+
+logger = logging.getLogger(__name__)
+
+MAX_FAILURES_IN_A_ROW = 5
+_FIRST_PAUSE_SECONDS = 0.05
+
+State = Literal["new", "listening", "ended", "failed"]
+
+
+@dataclass(frozen=True)
+class ListenerStatus:
+    """What `attune status` says about listening."""
+
+    state: State
+    source: SourceStatus
+    heard_seconds: float
+    """Length of the stream so far."""
+    seconds_since_chunk: float
+    """How long ago the last chunk was taken; what a watchdog looks at."""
+    failures: int
+    """Errors that the listener went on after."""
+    problem: str
+    """The last of them; empty where there was none."""
+
+
+class Listener:
+    """Feeds one source through voice activity detection into a segmenter, and hands on each event."""
+
+    def __init__(
+        self,
+        source: AudioSource,
+        vad: SileroVad,
+        segmenter: Segmenter,
+        on_event: Callable[[Event], None],
+        on_end: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`on_event` is called in the listener's thread; while it runs no chunk is taken: a file waits, a microphone queues.
+
+        `on_end` is called there last, whether the stream ended, was stopped, or failed.
+        """
+        self._source = source
+        self._vad = vad
+        self._segmenter = segmenter
+        self._on_event = on_event
+        self._on_end = on_end
+        self._clock = clock
+        self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
+        self._stopping = threading.Event()
+        self._state: State = "new"
+        self._heard_samples = 0
+        self._last_chunk = clock()
+        self._failures = 0
+        self._failures_in_a_row = 0
+        self._problem = ""
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._state = "listening"
+        self._last_chunk = self._clock()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End listening: the source is closed, what was being said is cut there and handed on. `join` waits for it."""
+        self._stopping.set()
+        self._source.close()
+
+    def join(self, timeout_seconds: float | None = None) -> bool:
+        """Wait until the thread has ended. True if it has."""
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
+    def status(self) -> ListenerStatus:
+        """How listening goes; may be called from any thread."""
+        return ListenerStatus(
+            state=self._state,
+            source=self._source.status(),
+            heard_seconds=self._heard_samples / SAMPLE_RATE_HZ,
+            seconds_since_chunk=self._clock() - self._last_chunk,
+            failures=self._failures,
+            problem=self._problem,
+        )
+
+    def _run(self) -> None:
+        try:
+            while not self._listen_until_error():
+                if self._failures_in_a_row > MAX_FAILURES_IN_A_ROW:
+                    logger.error("listening failed %d times in a row and ends: %s", self._failures_in_a_row, self._problem)
+                    self._state = "failed"
+                    return
+                self._stopping.wait(_FIRST_PAUSE_SECONDS * 2**self._failures_in_a_row)
+            self._state = "ended"
+        finally:
+            self._source.close()
+            self._hand_on_end()
+
+    def _listen_until_error(self) -> bool:
+        """Take chunks until the stream ends (True) or something fails (False)."""
+        try:
+            for chunk in self._source.chunks():
+                self._last_chunk = self._clock()
+                self._heard_samples += len(chunk)
+                self._hand_on(self._segmenter.push(chunk, self._vad.probability(chunk)))
+                self._failures_in_a_row = 0
+            return True
+        except Exception as error:  # noqa: BLE001 - the worst is a daemon gone deaf without a word
+            self._note_failure("the audio source", error)
+            self._failures_in_a_row += 1
+            return False
+        finally:  # a stream that was interrupted is not glued to what follows
+            self._hand_on(self._segmenter.flush())
+            self._vad.reset()
+
+    def _hand_on(self, event: Event | None) -> None:
+        if event is None:
+            return
+        try:
+            self._on_event(event)
+        except Exception as error:  # noqa: BLE001 - one failed utterance must not end listening
+            self._note_failure(f"handling {type(event).__name__}", error)
+
+    def _hand_on_end(self) -> None:
+        try:
+            self._on_end()
+        except Exception as error:  # noqa: BLE001 - nobody is left to raise it to
+            self._note_failure("handling the end of the stream", error)
+
+    def _note_failure(self, where: str, error: Exception) -> None:
+        self._failures += 1
+        self._problem = f"{where}: {error}" if str(error) else f"{where}: {type(error).__name__}"
+        logger.error("%s failed: %s", where, error, exc_info=error)

@@ -1,0 +1,251 @@
+"""A microphone that comes back: whatever happens to the device or the sound server, it is opened again. Knows no speech.
+
+PortAudio is touched by one thread only, the keeper. Where a call hangs there, the taker of chunks still gets its silence and
+`close` still returns.
+"""
+
+import atexit
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import soxr
+
+from engines.errors import AttuneError
+from engines.types import SAMPLE_RATE_HZ, Float32
+from engines.vad import CHUNK_SAMPLES
+
+from .capture import CHUNK_SECONDS, SourceStatus, rechunk
+
+logger = logging.getLogger(__name__)
+
+_PATIENCE_SECONDS = 2.0
+"""How long the sound server may keep a caller of this class waiting."""
+_POLL_SECONDS = 0.1
+_WRONG_CHANNELS = -9998
+_WRONG_RATE = -9997
+
+
+@dataclass(frozen=True)
+class MicrophoneLimits:
+    """When a microphone is taken for lost, and how eagerly it is opened again."""
+
+    stall_seconds: float = 1.0
+    """Without a block for so long the stream is dead: PortAudio reports neither a suspended source nor a hung server."""
+    zeros_seconds: float = 10.0
+    """So long a run of exact zeros comes from no live microphone: the server may have moved the stream to another source. A muted
+    microphone does the same, so the span doubles, up to `longest_zeros_seconds`, each time that opening again did not help."""
+    longest_zeros_seconds: float = 300.0
+    first_retry_seconds: float = 0.25
+    longest_retry_seconds: float = 10.0
+    queue_seconds: float = 5.0
+    """Sound kept for a taker that is late; older chunks are dropped."""
+
+
+class _Opening:
+    """One opening of the device, as its callbacks see it."""
+
+    def __init__(self) -> None:
+        self.finished = threading.Event()
+        self.wanted = True
+        self.heard = False
+        self.last_block = self.last_sound = time.monotonic()
+
+
+class Microphone:
+    """An AudioSource. While the device is away it yields silence, so that the stream keeps its time and speech gets its end."""
+
+    def __init__(self, device: str = "", limits: MicrophoneLimits | None = None) -> None:
+        """Listen to the input device whose name is, or alone contains, `device`; left empty, to the system's default.
+
+        Raises AttuneError where PortAudio is not installed. A device that is absent is waited for.
+        """
+        self._device = device
+        self._limits = limits or MicrophoneLimits()
+        self._blocks: queue.Queue[Float32] = queue.Queue(max(1, round(self._limits.queue_seconds / CHUNK_SECONDS)))
+        self._status = SourceStatus(device or "default", False, time.time(), problem="not opened yet")
+        self._dropped_chunks = 0
+        self._connections = 0
+        self._zeros_seconds = self._limits.zeros_seconds
+        self._wanted = threading.Event()
+        self._closed = threading.Event()
+        self._loaded = threading.Event()
+        self._load_error: OSError | None = None
+        self._keeper = threading.Thread(target=self._keep, name="microphone", daemon=True)
+        self._keeper.start()
+        self._loaded.wait(_PATIENCE_SECONDS)  # a hung sound server hangs the import, and only that is waited out
+        if self._load_error:
+            raise AttuneError(
+                "no microphone: the PortAudio library is not installed; run `sudo apt install libportaudio2`"
+            ) from self._load_error
+
+    def chunks(self) -> Iterator[Float32]:
+        """See AudioSource."""
+        self._wanted.set()
+        return rechunk(self._blocks_or_silence())
+
+    def status(self) -> SourceStatus:
+        """See AudioSource."""
+        return replace(self._status, dropped_chunks=self._dropped_chunks, reconnects=max(0, self._connections - 1))
+
+    def close(self) -> None:
+        """See AudioSource. Returns within seconds even where the sound server hangs."""
+        self._closed.set()
+        self._wanted.set()
+        self._keeper.join(_PATIENCE_SECONDS)
+        if self._keeper.is_alive() and self._loaded.is_set():
+            logger.warning("the sound server does not let go of the microphone %s; it is left behind", self._status.device)
+            # sounddevice would wait for that server once more when the process exits
+            atexit.unregister(self._sounddevice._exit_handler)
+
+    def _blocks_or_silence(self) -> Iterator[Float32]:
+        silence = np.zeros(CHUNK_SAMPLES, np.float32)
+        while not self._closed.is_set():
+            try:
+                yield self._blocks.get(timeout=CHUNK_SECONDS)
+            except queue.Empty:
+                if not self._status.connected:
+                    yield silence
+
+    # What follows runs in the keeper's thread; the functions made by `_callback` run in PortAudio's.
+
+    def _keep(self) -> None:
+        try:
+            self._sounddevice = _import_sounddevice()
+        except OSError as error:
+            self._load_error = error
+            return
+        finally:
+            self._loaded.set()
+        self._wanted.wait()
+        retry_seconds = self._limits.first_retry_seconds
+        while not self._closed.is_set():
+            opening = _Opening()
+            problem = self._open_and_wait(opening)
+            if opening.heard:
+                retry_seconds = self._limits.first_retry_seconds
+            if self._closed.wait(retry_seconds):
+                return
+            retry_seconds = min(2 * retry_seconds, self._limits.longest_retry_seconds)
+            logger.debug("opening the microphone again after: %s", problem)
+            self._refresh_devices()
+
+    def _open_and_wait(self, opening: _Opening) -> str:
+        """Open the device, stay until it is lost or the microphone is closed, and close it. Returns what was the matter."""
+        try:
+            stream, name = self._open(opening)
+        except (self._sounddevice.PortAudioError, ValueError) as error:  # ValueError: no device, or several, of that name
+            problem = f"cannot be opened: {' '.join(str(error).split())}"
+            self._note_lost(problem)
+            return problem
+        problem = self._wait_until_lost(opening, name)
+        opening.wanted = False  # a server that hung hands over a backlog once it wakes
+        if not self._closed.is_set():
+            self._note_lost(problem)
+        try:
+            stream.abort()
+        except self._sounddevice.PortAudioError as error:
+            logger.debug("stopping the lost stream: %s", error)
+        stream.close()
+        return problem
+
+    def _open(self, opening: _Opening) -> tuple[Any, str]:
+        """Open the device as Attune wants it, or else as the device wants it. Returns the running stream and its name."""
+        device = self._sounddevice.query_devices(self._device or None, "input")
+        device_rate_hz = round(device["default_samplerate"])
+        attempts = [(SAMPLE_RATE_HZ, 1), (device_rate_hz, 1), (device_rate_hz, device["max_input_channels"])]
+        for attempt, (rate_hz, channels) in enumerate(attempts):
+            try:
+                stream = self._sounddevice.InputStream(
+                    device=device["index"],
+                    samplerate=rate_hz,
+                    channels=channels,
+                    dtype="float32",
+                    blocksize=round(CHUNK_SECONDS * rate_hz),
+                    callback=self._callback(opening, rate_hz),
+                    finished_callback=opening.finished.set,
+                )
+                break
+            except self._sounddevice.PortAudioError as error:
+                if attempt == len(attempts) - 1 or error.args[1] not in (_WRONG_RATE, _WRONG_CHANNELS):
+                    raise
+        try:
+            stream.start()
+        except self._sounddevice.PortAudioError:
+            stream.close()
+            raise
+        logger.debug("opened the microphone %s: %d Hz, %d channels", device["name"], rate_hz, channels)
+        return stream, str(device["name"])
+
+    def _callback(self, opening: _Opening, rate_hz: int) -> Callable[..., None]:
+        resampler = None if rate_hz == SAMPLE_RATE_HZ else soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32")
+
+        def take(data: Float32, _frames: int, _time: object, _flags: object) -> None:
+            if not opening.wanted:
+                return
+            block = data[:, 0].copy()  # PortAudio reuses its buffer; of several channels the first is as good as a mean
+            opening.last_block = time.monotonic()
+            opening.heard = True
+            if block.any():
+                opening.last_sound = opening.last_block
+                self._zeros_seconds = self._limits.zeros_seconds
+            self._put(block if resampler is None else resampler.resample_chunk(block))
+
+        return take
+
+    def _put(self, block: Float32) -> None:
+        try:
+            self._blocks.put_nowait(block)
+        except queue.Full:
+            with suppress(queue.Empty):  # taken by the taker after all, just now
+                self._blocks.get_nowait()
+            self._blocks.put_nowait(block)
+            self._dropped_chunks += 1
+            if self._dropped_chunks == 1:
+                logger.warning("sound from the microphone is not taken in time; the oldest is dropped")
+
+    def _wait_until_lost(self, opening: _Opening, name: str) -> str:
+        while not self._closed.is_set():
+            if opening.finished.wait(_POLL_SECONDS):
+                return "was removed, or the sound server ended"
+            now = time.monotonic()
+            if now - opening.last_block > self._limits.stall_seconds:
+                return f"gave no sound for {self._limits.stall_seconds:.1f} s"
+            if now - opening.last_sound > self._zeros_seconds:
+                problem = f"gave exact silence for {self._zeros_seconds:.1f} s"
+                self._zeros_seconds = min(2 * self._zeros_seconds, self._limits.longest_zeros_seconds)
+                return problem
+            if opening.heard and not self._status.connected:  # an open stream is not yet one that gives sound
+                self._connections += 1
+                self._status = SourceStatus(name, True, time.time())
+                logger.info("listening to the microphone %s", name)
+        return "closed"
+
+    def _note_lost(self, problem: str) -> None:
+        lost = self._status.connected
+        if lost or problem != self._status.problem:  # once, not at every retry
+            logger.warning("the microphone %s %s; trying again until it is back", self._status.device, problem)
+        since_unix_seconds = time.time() if lost else self._status.since_unix_seconds
+        self._status = SourceStatus(self._status.device, False, since_unix_seconds, problem=problem)
+
+    def _refresh_devices(self) -> None:
+        """PortAudio lists devices once, when it is initialised; only anew does it find what was plugged in since."""
+        for step in (self._sounddevice._terminate, self._sounddevice._initialize):
+            try:
+                step()
+            except self._sounddevice.PortAudioError as error:
+                logger.debug("%s: %s", step.__name__, error)
+
+
+def _import_sounddevice() -> ModuleType:
+    import sounddevice  # raises OSError where the library is missing, and asks the sound server for its devices
+
+    module: ModuleType = sounddevice
+    return module

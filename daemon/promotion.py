@@ -1,0 +1,91 @@
+"""Whether a candidate takes over, and which route it has earned, from the scores on its card. Pure: reads and moves nothing."""
+
+from dataclasses import dataclass
+from math import inf
+from typing import Literal
+
+from engines.card import Card, Judgement, Score
+
+RouteName = Literal["cascade", "aligned"]
+
+
+@dataclass(frozen=True)
+class PromotionLimits:
+    min_gain: float = 0.005
+    """Word error rate by which the candidate must be better on the holdout; absolute, 0.01 is one percentage point."""
+    general_slack: float = 0.03
+    """Word error rate by which it may be worse on the general set; absolute."""
+    min_holdout_utterances: int = 3
+    """Fewer held-out utterances than this prove nothing."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    promote: bool
+    reason: str
+    """For people, with the figures."""
+
+
+def verdict(card: Card, limits: PromotionLimits = PromotionLimits()) -> Verdict:
+    """Promote when the candidate hears the user's held-out, confirmed utterances better and has not forgotten the rest.
+
+    Better means a lower word error rate by `min_gain`, or one no higher with as large a gain on the general set. Whatever was not
+    measured, and whatever is not a number, refuses. Recognised labels are not looked at: the cascade itself wrote them.
+    """
+    holdout, general = card.holdout, card.general
+    if holdout is None or not _proves(holdout, limits):
+        found = 0 if holdout is None else holdout.candidate.utterances
+        return _refused(
+            f"{found} held-out utterances with a confirmed text, {limits.min_holdout_utterances} needed; enrol or correct more"
+        )
+    if general is None or general.candidate.words == 0:
+        return _refused("the general set was not judged, so nothing shows what was forgotten")
+    figures = f"{_holdout_figures(holdout)}; {_general_figures(general)}"
+    gain, general_gain = _gain(holdout), _gain(general)
+    if not general_gain >= -limits.general_slack:
+        return _refused(f"it forgot too much: {figures}")
+    if gain >= limits.min_gain or (gain >= 0 and general_gain >= limits.min_gain):
+        return Verdict(True, f"promoted: {figures}")
+    return _refused(f"no better for this user: {figures}")
+
+
+def earned_route(card: Card, limits: PromotionLimits = PromotionLimits()) -> tuple[RouteName, str]:
+    """The route that a generation has earned: aligned where, on confirmed held-out utterances, it beats or equals the cascade."""
+    holdout = card.holdout
+    if holdout is None or not _proves(holdout, limits):
+        return (
+            "cascade",
+            f"generation {card.number:04d} was not judged on enough confirmed utterances to take over from the cascade",
+        )
+    ours, theirs = holdout.candidate.word_error_rate, holdout.cascade.word_error_rate
+    figures = f"{_percent(ours)} word error on {holdout.candidate.utterances} held-out utterances, cascade {_percent(theirs)}"
+    return ("aligned", f"earned: {figures}") if ours <= theirs < inf else ("cascade", f"not earned yet: {figures}")
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.1f} %"
+
+
+def _proves(judgement: Judgement, limits: PromotionLimits) -> bool:
+    scores: tuple[Score, ...] = (judgement.candidate, judgement.current, judgement.cascade)
+    return all(score.words > 0 and score.utterances >= max(1, limits.min_holdout_utterances) for score in scores)
+
+
+def _gain(judgement: Judgement) -> float:
+    """Rounded, so that a difference of exactly the limit counts on every machine."""
+    return round(judgement.current.word_error_rate - judgement.candidate.word_error_rate, 9)
+
+
+def _refused(why: str) -> Verdict:
+    return Verdict(False, f"refused: {why}")
+
+
+def _holdout_figures(judgement: Judgement) -> str:
+    ours, current, cascade = (
+        _percent(score.word_error_rate) for score in (judgement.candidate, judgement.current, judgement.cascade)
+    )
+    return f"{ours} word error on {judgement.candidate.utterances} held-out utterances (current {current}, cascade {cascade})"
+
+
+def _general_figures(judgement: Judgement) -> str:
+    return f"general set {_percent(judgement.candidate.word_error_rate)} (was {_percent(judgement.current.word_error_rate)})"

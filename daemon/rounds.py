@@ -1,0 +1,135 @@
+"""What a round is: where it lives, how it is recorded, how its candidate is put to use or refused. Knows no process.
+
+A folder `jobs/NNNN` (job file, checkpoint, log) stands from the start of a round until its verdict. What it means can be told
+from the disk alone, so a daemon that was killed goes on where it was.
+"""
+
+import logging
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from engines.errors import AttuneError
+from engines.generation import Generation, promote, read_generation, rollback, usable
+from engines.job import AdaptJob
+
+from .idle import Limits
+from .promotion import PromotionLimits, verdict
+
+JOB_NAME = "job.json"
+
+RoundOutcome = Literal["promoted", "refused", "cancelled", "failed"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """One round that ended."""
+
+    number: int
+    """The generation that it was to write."""
+    started_at: float
+    """Seconds since the epoch, as `ended_at`."""
+    ended_at: float
+    outcome: RoundOutcome
+    reason: str
+    training_seconds: float
+    peak_bytes: int
+    generation: int | None
+    """What it wrote; None where it wrote nothing."""
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Where rounds live and how they are run."""
+
+    generations: Path
+    jobs: Path
+    limits: Limits = field(default_factory=Limits)
+    promotion: PromotionLimits = field(default_factory=PromotionLimits)
+    resume_after_seconds: float = 2.0
+    """Without speech before a paused child goes on."""
+    poll_seconds: float = 1.0
+    silence_limit_seconds: float = 300.0
+    grace_seconds: float = 1.0
+    """For a child that was told to leave, before it is killed."""
+    command: Sequence[str] | None = None
+    """What runs a job, in place of `python -m calibration`."""
+
+
+def job_folder(jobs: Path, number: int) -> Path:
+    """Where the round that writes generation `number` keeps what it needs."""
+    return jobs / f"{number:04d}"
+
+
+def prepare(job: AdaptJob, jobs: Path, anew: bool = False) -> Path:
+    """Make ready the folder of `job` and return the path of its job file, which is still to be written.
+
+    A checkpoint in it is kept only where it belongs to the very same job (examples, parent, settings) and `anew` is false.
+    Raises OSError where the disk is full or the folder cannot be written.
+    """
+    path = job_folder(jobs, job.number) / JOB_NAME
+    if anew or _read_job(path) != job:
+        clear(jobs, job.number)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+def clear(jobs: Path, number: int) -> None:
+    """Remove a job's folder; the job file first, so that a half-removed folder is never gone on from."""
+    folder = job_folder(jobs, number)
+    with suppress(FileNotFoundError):
+        (folder / JOB_NAME).unlink()
+        shutil.rmtree(folder)
+
+
+def unjudged(jobs: Path, generations: Path) -> Generation | None:
+    """The latest generation that was written by a round whose verdict is still to be given; None where there is none."""
+    folders = sorted((path for path in jobs.glob("*") if re.fullmatch(r"\d{4}", path.name)), reverse=True)
+    for folder in folders:
+        written = generations / folder.name
+        if not (written.exists() and (folder / JOB_NAME).exists()):
+            continue
+        try:
+            return read_generation(written)
+        except AttuneError as error:
+            _log.warning("a candidate cannot be judged: %s", error)
+            clear(jobs, int(folder.name))
+    return None
+
+
+def promote_or_refuse(
+    candidate: Generation, rounds: Rounds, on_promoted: Callable[[Generation], None]
+) -> tuple[RoundOutcome, str]:
+    """Give the verdict and act on it: the outcome and its reason, for people.
+
+    Doing so again after a kill comes to the same. Where `on_promoted` raises AttuneError the candidate cannot be served: the
+    promotion is rolled back and the outcome is `failed`.
+    """
+    root = rounds.generations
+    served, _ = usable(root)
+    if served is not None and served.number not in (candidate.number, candidate.card.parent):
+        return "refused", f"refused: it was judged against generation {candidate.card.parent}, but {served.number} is current now"
+    judged = verdict(candidate.card, rounds.promotion)
+    if not judged.promote:
+        return "refused", judged.reason
+    try:
+        on_promoted(promote(root, candidate.number))
+    except AttuneError as error:
+        if usable(root)[0] == candidate:
+            on_promoted(rollback(root))
+        return "failed", f"generation {candidate.number:04d} could not be put to use and the old one stays: {error}"
+    return "promoted", judged.reason
+
+
+def _read_job(path: Path) -> AdaptJob | None:
+    with suppress(FileNotFoundError, ValidationError):
+        return AdaptJob.model_validate_json(path.read_bytes())
+    return None

@@ -1,0 +1,61 @@
+"""Which route speech takes now: what the settings ask for, what the current generation earned, what can be opened at all."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from engines.errors import AttuneError
+from engines.generation import usable
+from engines.routes import Route
+from engines.types import SoftTokens
+
+from .conversation import Ears
+from .promotion import earned_route
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """The routes that can be taken, and the one that is."""
+
+    ears: dict[str, Ears]
+    route: str
+    reason: str
+    """Why this route, for people."""
+    generation: int | None
+    """The generation that is served; None where there is none."""
+    problems: list[str]
+    """What had to be passed over, one line each."""
+
+
+def choose(
+    wanted: Literal["auto", "cascade", "aligned"],
+    generations: Path,
+    cascade: Route,
+    aligned: Callable[..., Route],
+    words_of: Callable[[str | SoftTokens], str],
+) -> Hearing:
+    """Open the generation to serve (current, else previous, else the base) and choose between it and the cascade.
+
+    `aligned(generation)` opens a generation's route, or raises AttuneError, which becomes a problem: the cascade is always there.
+    """
+    generation, problems = usable(generations)
+    ears = {"cascade": Ears(cascade, words_of, None)}
+    if generation is not None:
+        try:
+            ears["aligned"] = Ears(aligned(generation), words_of, generation.number)
+        except AttuneError as error:
+            problems = [*problems, str(error)]
+    for problem in problems:
+        logger.warning("%s", problem)
+    number = generation.number if generation is not None and "aligned" in ears else None
+    if generation is None or "aligned" not in ears:
+        reason = "there is no generation to take the aligned route with; run `attune engines build`"
+        return Hearing(ears, "cascade", reason, None, problems)
+    if wanted == "auto":
+        route, reason = earned_route(generation.card)
+        return Hearing(ears, route, reason, number, problems)
+    return Hearing(ears, wanted, f"conversation.route is {wanted}", number, problems)

@@ -1,0 +1,43 @@
+"""Opens the database and brings it to the newest form: numbered SQL files, each applied whole or not at all."""
+
+import sqlite3
+from pathlib import Path
+
+from engines.errors import AttuneError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def migrate(path: Path, migrations: Path = MIGRATIONS) -> sqlite3.Connection:
+    """A connection to `path` in its newest form. Raises AttuneError where it is newer than this program, sqlite3's if damaged."""
+    steps = sorted(migrations.glob("[0-9][0-9][0-9][0-9]_*.sql"))
+    connection = sqlite3.connect(path, check_same_thread=False, timeout=10)
+    try:
+        path.chmod(0o600)
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        newest = int(steps[-1].name[:4])
+        if version > newest:
+            raise AttuneError(f"the database {path} has form {version}, this program knows {newest}; start a newer Attune")
+        for step in steps:
+            number = int(step.name[:4])
+            if number > version:
+                _apply(connection, step.read_text(encoding="utf-8"), number)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _apply(connection: sqlite3.Connection, script: str, number: int) -> None:
+    try:
+        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.rollback()
+        raise

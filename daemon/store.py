@@ -1,0 +1,300 @@
+"""What was heard, what it meant, what was answered, and what was learnt from it: SQLite beside a folder of FLAC files.
+
+Audio is written before its row, and a file without a row (the process was killed in between, or the database was moved aside)
+becomes an utterance again at the next start: audio is never deleted here. Knows no model and no conversation.
+"""
+
+import hashlib
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from engines.audio import read_audio, write_flac
+from engines.errors import AttuneError
+from engines.job import Example, Origin
+from engines.types import SAMPLE_RATE_HZ, Float32
+
+from .schema import migrate
+
+logger = logging.getLogger(__name__)
+
+MAX_LABEL_CHARACTERS = 1000
+HOLDOUT_ONE_IN = 8
+_ORPHAN_SECONDS = 60.0
+"""A file without a row, younger than this, may belong to a row that is just being written."""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    id: str
+    created_at: float
+    """Seconds since the epoch."""
+    seconds: float
+    source: str
+    audio: Path
+    holdout: bool
+
+
+@dataclass(frozen=True)
+class Turn:
+    utterance: str | None
+    """None for a typed turn, and where audio is not kept."""
+    route: str
+    """`cascade`, `aligned`, or `text`."""
+    heard: str
+    reply: str
+    first_token_ms: float | None
+    """From the end of speech to the first piece of the reply; None where there was no reply."""
+    reply_ms: float
+    generation: int | None
+    created_at: float
+    id: int = 0
+    """Given by the store."""
+
+
+@dataclass(frozen=True)
+class Round:
+    started_at: float
+    ended_at: float
+    generation: int | None
+    outcome: str
+    """`promoted`, `refused`, `cancelled` or `failed`."""
+    reason: str
+    labels: int
+    """`Counts.last_label` when it began."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    utterances: int
+    seconds: float
+    labels_by_origin: dict[str, int]
+    """Utterances by the origin of the label that they would be trained on."""
+    unlabelled: int
+    turns: int
+    rounds: int
+    new_labels: int
+    """Utterances labelled since the last finished round began."""
+    last_label: int
+
+
+def utterance_id(samples: Float32) -> str:
+    """The name of this audio, from its 16-bit samples: 32 hexadecimal digits, the same for the same audio."""
+    return hashlib.sha256(_pcm(samples).tobytes()).hexdigest()[:32]
+
+
+def _pcm(samples: Float32) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
+    return np.clip(np.round(samples * 32768.0), -32768, 32767).astype("<i2")
+
+
+def is_holdout(identifier: str) -> bool:
+    """Whether an utterance is kept from training, decided by its id alone, so that it never changes sides."""
+    return int(identifier[:8], 16) % HOLDOUT_ONE_IN == 0
+
+
+_TURNS = "SELECT utterance, route, heard, reply, first_token_ms, reply_ms, generation, created_at, id FROM turns "
+
+
+class Store:
+    """All of it, under `folder`; safe to use from several threads."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        """Open or create. Raises AttuneError where the database is damaged, newer than this program, or out of reach."""
+        self.audio_folder = folder / "audio"
+        self.path = folder / "attune.db"
+        self._clock = clock
+        self._lock = threading.RLock()
+        with self._guarded():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.audio_folder.mkdir(exist_ok=True, mode=0o700)
+            self._connection = migrate(self.path)
+        self._adopt_orphans()
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    # --- utterances and labels
+
+    def add_utterance(self, samples: Float32, source: str) -> Utterance:
+        """Keep `samples` ([N] mono at SAMPLE_RATE_HZ). The same audio is kept once. Raises AttuneError where the disk is full."""
+        identifier = utterance_id(samples)
+        path = self.audio_folder / f"{identifier}.flac"
+        with self._guarded(), self._lock:
+            known = self.utterance(identifier)
+            if known and known.audio.is_file():
+                return known
+            write_flac(path, samples)
+            return known or self._add_row(identifier, len(samples) / SAMPLE_RATE_HZ, source, self._clock())
+
+    def _add_row(self, identifier: str, seconds: float, source: str, created_at: float) -> Utterance:
+        name = f"{identifier}.flac"
+        with self._guarded(), self._lock, self._connection:
+            row = (identifier, created_at, seconds, source, name, is_holdout(identifier))
+            self._connection.execute("INSERT INTO utterances VALUES (?, ?, ?, ?, ?, ?)", row)
+        return Utterance(identifier, created_at, seconds, source, self.audio_folder / name, is_holdout(identifier))
+
+    def utterance(self, identifier: str) -> Utterance | None:
+        rows = self._rows("SELECT id, created_at, seconds, source, audio, holdout FROM utterances WHERE id = ?", identifier)
+        return self._utterance(rows[0]) if rows else None
+
+    def add_label(self, utterance: str, text: str, origin: Origin, confidence: float = 1.0) -> None:
+        """Say what `utterance` means. Raises AttuneError for a text that is empty or too long, or an unknown utterance."""
+        text = " ".join(text.split())
+        if not text or len(text) > MAX_LABEL_CHARACTERS:
+            raise AttuneError(f"a label has 1 to {MAX_LABEL_CHARACTERS} characters, not {len(text)}; give what was said")
+        if self.utterance(utterance) is None:
+            raise AttuneError(f"there is no utterance {utterance} in {self.path}")
+        with self._guarded(), self._lock, self._connection:
+            latest = self._rows("SELECT text, origin FROM labels WHERE utterance = ? ORDER BY id DESC LIMIT 1", utterance)
+            if latest != [(text, origin)]:
+                self._connection.execute(
+                    "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?, ?, ?, ?, ?)",
+                    (utterance, text, origin, confidence, self._clock()),
+                )
+
+    def missing_labels(self) -> list[Utterance]:
+        """Utterances that nobody and nothing has labelled, the oldest first."""
+        rows = self._rows(
+            "SELECT id, created_at, seconds, source, audio, holdout FROM utterances"
+            " WHERE id NOT IN (SELECT utterance FROM labels) ORDER BY created_at, id"
+        )
+        return [utterance for utterance in map(self._utterance, rows) if utterance.audio.is_file()]
+
+    def examples(self, min_confidence: float = 0.0) -> list[Example]:
+        """What can be learnt from, by id. Recognised labels below `min_confidence` are left out, and so is lost audio."""
+        rows = self._rows(
+            "SELECT u.id, u.audio, c.text, c.origin, c.confidence, u.holdout FROM utterances u JOIN chosen_labels c"
+            " ON c.utterance = u.id WHERE c.origin != 'recognised' OR c.confidence >= ? ORDER BY u.id",
+            min_confidence,
+        )
+        examples = [
+            Example(
+                id=row[0], audio=self.audio_folder / row[1], text=row[2], origin=row[3], confidence=row[4], holdout=bool(row[5])
+            )
+            for row in rows
+        ]
+        present = [example for example in examples if example.audio.is_file()]
+        if len(present) < len(examples):
+            logger.warning("the audio of %d utterances is gone from %s", len(examples) - len(present), self.audio_folder)
+        return present
+
+    # --- turns and rounds
+
+    def add_turn(self, turn: Turn) -> Turn:
+        """Keep `turn`; returns it with its id."""
+        with self._guarded(), self._lock, self._connection:
+            cursor = self._connection.execute(
+                "INSERT INTO turns (utterance, route, heard, reply, first_token_ms, reply_ms, generation, created_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                astuple(turn)[:-1],
+            )
+        return replace(turn, id=cursor.lastrowid or 0)
+
+    def turn(self, number: int) -> Turn | None:
+        return next(iter(self._turns(_TURNS + "WHERE id = ?", number)), None)
+
+    def last_turns(self, count: int) -> list[Turn]:
+        """The latest `count` turns, the newest first."""
+        return self._turns(_TURNS + "ORDER BY id DESC LIMIT ?", count)
+
+    def last_spoken_turn(self) -> Turn | None:
+        """The latest turn whose audio was kept: what a correction means by default."""
+        return next(iter(self._turns(_TURNS + "WHERE utterance IS NOT NULL ORDER BY id DESC LIMIT ?", 1)), None)
+
+    def add_round(self, finished: Round) -> None:
+        """Keep how a round ended."""
+        with self._guarded(), self._lock, self._connection:
+            self._connection.execute(
+                "INSERT INTO rounds (started_at, ended_at, generation, outcome, reason, labels) VALUES (?, ?, ?, ?, ?, ?)",
+                astuple(finished),
+            )
+
+    def last_round(self) -> Round | None:
+        rows = self._rows("SELECT started_at, ended_at, generation, outcome, reason, labels FROM rounds ORDER BY id DESC LIMIT 1")
+        return Round(*rows[0]) if rows else None
+
+    def counts(self, min_confidence: float = 0.0) -> Counts:
+        """Totals; recognised labels below `min_confidence` do not count as new."""
+        with self._lock:
+            utterances, seconds = self._rows("SELECT count(*), coalesce(sum(seconds), 0.0) FROM utterances")[0]
+            by_origin = dict(self._rows("SELECT origin, count(*) FROM chosen_labels GROUP BY origin ORDER BY origin"))
+            # A round that failed or was cancelled learnt nothing, so what it was given is still new.
+            learnt = self._rows("SELECT coalesce(max(labels), 0) FROM rounds WHERE outcome IN ('promoted', 'refused')")[0][0]
+            return Counts(
+                utterances=utterances,
+                seconds=seconds,
+                labels_by_origin=by_origin,
+                unlabelled=utterances - sum(by_origin.values()),
+                turns=self._rows("SELECT count(*) FROM turns")[0][0],
+                rounds=self._rows("SELECT count(*) FROM rounds")[0][0],
+                new_labels=self._rows(
+                    "SELECT count(DISTINCT utterance) FROM labels WHERE id > ? AND (origin != 'recognised' OR confidence >= ?)",
+                    learnt,
+                    min_confidence,
+                )[0][0],
+                last_label=self._rows("SELECT coalesce(max(id), 0) FROM labels")[0][0],
+            )
+
+    # --- inside
+
+    def _utterance(self, row: tuple) -> Utterance:  # type: ignore[type-arg]
+        return Utterance(row[0], row[1], row[2], row[3], self.audio_folder / row[4], bool(row[5]))
+
+    def _turns(self, query: str, value: int) -> list[Turn]:
+        return [Turn(*row) for row in self._rows(query, value)]
+
+    def _rows(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
+        with self._guarded(), self._lock:
+            return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Turns what the disk and the database can do to us into one line that says what to do."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise AttuneError(
+                f"the database {self.path} cannot be used: {error}; free or repair the disk that holds it"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:
+                raise  # its other subclasses are defects of ours
+            raise AttuneError(
+                f"the database {self.path} is damaged ({error}); move it aside and start again: the audio beside it is taken up"
+            ) from error
+        except OSError as error:
+            raise AttuneError(
+                f"{error.filename or self.path} cannot be written: {error.strerror}; free or repair its disk"
+            ) from error
+
+    def _adopt_orphans(self) -> None:
+        """Take up audio files that no row names, so that a kill between file and row, or a lost database, loses no audio."""
+        known = {row[0] for row in self._rows("SELECT audio FROM utterances")}
+        for path in sorted(self.audio_folder.iterdir()):
+            written_at = path.stat().st_mtime
+            if time.time() - written_at < _ORPHAN_SECONDS:
+                continue
+            if path.name.startswith("."):  # what `write_flac` was writing when the process was killed
+                path.unlink()
+            elif path.suffix == ".flac" and path.name not in known:
+                self._adopt(path, written_at)
+
+    def _adopt(self, path: Path, written_at: float) -> None:
+        try:
+            samples = read_audio(path)
+        except AttuneError as error:
+            logger.warning("an audio file that no utterance names is left where it is: %s", error)
+            return
+        if utterance_id(samples) != path.stem:
+            logger.warning("%s is no utterance of this store and is left where it is", path)
+            return
+        self._add_row(path.stem, len(samples) / SAMPLE_RATE_HZ, "recovered", written_at)
+        logger.info("took up the utterance %s", path.stem)

@@ -1,0 +1,151 @@
+"""The calibration child as the daemon runs it: a job file in, progress lines and a generation out; killed, resumed, refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from calibration.cif import CifConfig, CifProjector
+from calibration.projector_file import export_projector, save_projector
+from engines.card import Card
+from engines.general_speech import general_set, read_prompts
+from engines.generation import list_generations, read_generation, write_generation
+from engines.job import AdaptJob, EngineFiles, Example, Progress
+
+TRAINED, HELD_OUT, GENERAL = 6, 2, 2
+
+
+@pytest.fixture(scope="module")
+def generations(tmp_path_factory: pytest.TempPathFactory, llm_path: Path) -> Path:
+    """A base generation with a small, untrained projector."""
+    folder = tmp_path_factory.mktemp("base")
+    torch.manual_seed(0)
+    projector = CifProjector(CifConfig(384, 576, width=48, heads=2, layers_before=1, layers_after=1))
+    save_projector(projector, folder / "projector.safetensors")
+    export_projector(projector, folder / "projector.onnx")
+    card = Card(number=0, parent=None, created_at="2026-01-01T00:00:00+00:00", recipe="untrained, for a test")
+    files = {name: folder / name for name in ("projector.onnx", "projector.safetensors")}
+    write_generation(folder / "generations", 0, card, files)
+    return folder / "generations"
+
+
+@pytest.fixture
+def job(
+    tmp_path: Path, generations: Path, general_speech: Path, encoder_path: Path, whisper_folder: Path, llm_path: Path
+) -> AdaptJob:
+    prompts = read_prompts(general_speech)
+    general = general_set(prompts)[:GENERAL]
+    own = [prompt for prompt in prompts if prompt not in general][: TRAINED + HELD_OUT]
+    examples = [
+        Example(id=prompt.name, audio=prompt.audio, text=prompt.text, origin="enrolled", holdout=index < HELD_OUT)
+        for index, prompt in enumerate(own)
+    ]
+    root = tmp_path / "generations"
+    root.mkdir()
+    (root / "0000").symlink_to(generations / "0000")
+    folder = tmp_path / "jobs" / "0001"
+    folder.mkdir(parents=True)
+    return AdaptJob(
+        folder=folder,
+        generations=root,
+        number=1,
+        parent=0,
+        engines=EngineFiles(encoder=encoder_path, encoder_weights=whisper_folder, language_model=llm_path),
+        features=tmp_path / "features",
+        examples=examples,
+        general=[Example(id=f"general-{p.name}", audio=p.audio, text=p.text, origin="enrolled") for p in general],
+        system_prompt="Answer briefly.",
+        training_seconds=4.0,
+        reply_utterances=1,
+        reply_tokens=4,
+        threads=1,
+    )
+
+
+def start(job: AdaptJob) -> "subprocess.Popen[str]":
+    path = job.folder / "job.json"
+    path.write_text(job.model_dump_json())
+    command = [sys.executable, "-m", "calibration", str(path)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+
+
+def run(job: AdaptJob) -> tuple[int, list[Progress]]:
+    with start(job) as child:
+        out, _ = child.communicate(timeout=240)
+    return child.returncode, [Progress.model_validate_json(line) for line in out.splitlines()]
+
+
+def test_a_round_writes_a_judged_generation(job: AdaptJob) -> None:
+    status, lines = run(job)
+    assert (status, lines[-1].stage, lines[-1].note) == (0, "done", "1")
+    assert list(dict.fromkeys(line.stage for line in lines)) == ["frames", "train", "export", "judge", "done"]
+    generation = read_generation(job.generations / "0001")
+    card = generation.card
+    assert card.parent == 0
+    assert card.examples_by_origin == {"enrolled": TRAINED}
+    assert card.steps > 0
+    assert card.losses.keys() == {"contrast", "mse", "cosine", "ctc", "quantity"}
+    assert card.peak_bytes > 100e6
+    assert card.training_seconds > 0
+    assert card.holdout is not None
+    assert card.holdout.candidate.utterances == HELD_OUT
+    assert card.holdout.cascade.word_error_rate < 0.5 < card.holdout.candidate.word_error_rate
+    assert card.holdout.cascade.rouge_l is not None
+    assert card.general is not None
+    assert card.general.cascade.utterances == GENERAL
+    assert card.recognised is None
+    assert "torch" in card.versions
+
+
+def test_killed_while_training_the_same_job_goes_on_from_its_checkpoint(job: AdaptJob) -> None:
+    long = job.model_copy(update={"training_seconds": 600.0})
+    with start(long) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            step = Progress.model_validate_json(line)
+            if step.stage == "train":
+                child.send_signal(signal.SIGTERM)
+                break
+        child.communicate(timeout=60)
+    assert child.returncode == 143
+    assert (job.folder / "checkpoint.safetensors").is_file()
+    assert not (job.generations / "0001").exists()
+    status, lines = run(job)
+    first = next(line for line in lines if line.stage == "train")
+    assert status == 0
+    assert int(first.note.split()[1].rstrip(",")) > 5  # the first report of a fresh run is step 5
+
+
+@pytest.mark.parametrize("damage", ["parent", "nothing to train on", "unreadable audio"])
+def test_what_cannot_be_run_says_so_in_one_line(job: AdaptJob, damage: str, tmp_path: Path) -> None:
+    if damage == "parent":
+        job = job.model_copy(update={"parent": 7})
+    elif damage == "nothing to train on":
+        job = job.model_copy(update={"examples": [example for example in job.examples if example.holdout]})
+    else:
+        (tmp_path / "noise.flac").write_bytes(b"not audio")
+        broken = [e.model_copy(update={"audio": tmp_path / "noise.flac"}) for e in job.examples if not e.holdout]
+        job = job.model_copy(update={"examples": broken})
+    status, lines = run(job)
+    assert status == 1
+    assert lines[-1].stage == "failed"
+    assert lines[-1].note
+    assert "\n" not in lines[-1].note
+    assert [entry.number for entry in list_generations(job.generations)] == [0]
+
+
+def test_a_job_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps({"kind": "adapt", "surprise": 1}))
+    done = subprocess.run(
+        [sys.executable, "-m", "calibration", str(path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert Progress.model_validate_json(done.stdout.splitlines()[-1]).stage == "failed"

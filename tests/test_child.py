@@ -1,0 +1,240 @@
+"""The training child seen from its parent: how it ends, how it pauses, and what of it can reach the daemon."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from daemon.child import LOG_NAME, MAX_LOG_BYTES, Child, Outcome
+from engines.child_process import PARENT_VARIABLE
+from engines.errors import AttuneError
+from engines.generation import read_generation
+from engines.job import AdaptJob, Progress
+from tests.fake_child import DEADLINE_SECONDS, FAKE, eventually, make_job, state_of
+
+
+@dataclass
+class Watched:
+    """A child with everything it said, and events to wait on."""
+
+    child: Child
+    said: list[Progress]
+    changed: threading.Condition
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def wait_for(self, condition: Callable[[list[Progress]], bool]) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: condition(self.said), DEADLINE_SECONDS)
+
+    def outcome(self) -> Outcome:
+        assert self.ended.wait(DEADLINE_SECONDS)
+        outcome = self.child.poll()
+        assert outcome is not None
+        return outcome
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Watched]]:
+    started: list[Child] = []
+
+    def start(mode: str, seconds_per_step: float = 0.0, **options: object) -> Watched:
+        said: list[Progress] = []
+        changed, ended = threading.Condition(), threading.Event()
+
+        def on_progress(progress: Progress) -> None:
+            with changed:
+                said.append(progress)
+                changed.notify_all()
+
+        job = make_job(tmp_path)
+        command = [sys.executable, str(FAKE), mode, str(seconds_per_step)]
+        child = Child.start(job, job.folder / "job.json", command, on_progress=on_progress, on_end=ended.set, **options)  # type: ignore[arg-type]
+        started.append(child)
+        return Watched(child, said, changed, ended)
+
+    yield start
+    for child in started:
+        child.kill()
+
+
+def test_a_job_that_is_done(start: Callable[..., Watched], tmp_path: Path) -> None:
+    watched = start("done")
+    assert watched.outcome() == Outcome("done", "")
+    assert [said.stage for said in watched.said][:: len(watched.said) - 1] == ["frames", "done"]
+    assert read_generation(tmp_path / "generations/0001").card.recipe == "fake"
+    assert AdaptJob.model_validate_json((tmp_path / "jobs/0001/job.json").read_text()) == make_job(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "reason"),
+    [
+        ("fails", "failed", "the training process failed (exit 1): the examples are empty"),
+        ("raises", "failed", "the training process failed (exit 1): RuntimeError: torch is tired"),
+        ("dies", "killed", "the training process was killed by SIGKILL during `train`; out of memory?"),
+    ],
+)
+def test_a_job_that_ends_badly_says_why_in_one_line(start: Callable[..., Watched], mode: str, kind: str, reason: str) -> None:
+    assert start(mode).outcome() == Outcome(kind, reason)  # type: ignore[arg-type]
+
+
+def test_garbage_is_ignored(start: Callable[..., Watched]) -> None:
+    watched = start("garbage")
+    assert watched.outcome().kind == "done"
+    assert {said.stage for said in watched.said} == {"frames", "train", "done"}
+
+
+def test_a_flood_of_progress_is_borne(start: Callable[..., Watched]) -> None:
+    watched = start("flood")
+    assert watched.outcome().kind == "done"
+    assert len(watched.said) > 10_000
+
+
+def test_a_log_that_grows_too_long_begins_anew(start: Callable[..., Watched], tmp_path: Path) -> None:
+    watched = start("hangs-loudly")
+    watched.wait_for(lambda said: said[-1:] == [Progress(stage="train", fraction=0.5, note="loud")])
+    log = tmp_path / "jobs/0001" / LOG_NAME
+    assert log.stat().st_size > MAX_LOG_BYTES
+    assert watched.child.poll() is None
+    assert log.stat().st_size == 0
+
+
+def test_pause_stops_the_process_and_resume_lets_it_go_on(start: Callable[..., Watched]) -> None:
+    watched = start("done", 0.01)
+    watched.wait_for(lambda said: len(said) >= 3)
+    watched.child.pause()
+    assert watched.child.paused
+    assert eventually(lambda: state_of(watched.child.pid) == "T")
+    spent = psutil.Process(watched.child.pid).cpu_times()
+    assert not watched.ended.wait(0.3), "20 steps of 10 ms would have ended"
+    assert psutil.Process(watched.child.pid).cpu_times() == spent
+    watched.child.pause()
+    assert watched.child.pauses == 1, "a second pause is none"
+    assert watched.child.pause_latency_seconds > 0
+    watched.child.resume()
+    assert watched.outcome().kind == "done"
+    watched.child.pause()
+    watched.child.resume()
+    assert watched.child.pauses == 1, "the dead cannot be paused"
+
+
+def test_a_child_that_is_told_to_leave_saves_its_checkpoint(start: Callable[..., Watched], tmp_path: Path) -> None:
+    watched = start("done", 0.01)
+    watched.wait_for(lambda said: len(said) >= 4)
+    watched.child.pause()
+    assert watched.child.stop(DEADLINE_SECONDS, "memory is short") == Outcome("stopped", "memory is short (saved its checkpoint)")
+    assert int((tmp_path / "jobs/0001/checkpoint").read_text()) >= 3
+    again = start("done")
+    assert again.outcome().kind == "done"
+    assert int(again.said[0].note.removeprefix("from step ")) >= 3
+
+
+def test_a_child_that_ignores_it_is_killed(start: Callable[..., Watched]) -> None:
+    watched = start("deaf", 1.0)
+    watched.wait_for(lambda said: len(said) >= 1)
+    outcome = watched.child.stop(0.2, "memory is short")
+    assert outcome == Outcome("stopped", "memory is short (did not leave in time and was killed)")
+    assert not psutil.pid_exists(watched.child.pid)
+    assert watched.child.stop() == outcome
+
+
+def test_a_child_that_hangs_is_killed_but_not_for_a_pause(start: Callable[..., Watched]) -> None:
+    clock = Clock()
+    watched = start("hangs", silence_limit_seconds=60.0, clock=clock)
+    watched.wait_for(lambda said: len(said) == 11)
+    clock.now = 50.0
+    assert watched.child.poll() is None
+    watched.child.pause()
+    clock.now = 5000.0
+    assert watched.child.poll() is None
+    watched.child.resume()
+    clock.now = 5009.0
+    assert watched.child.poll() is None
+    assert watched.child.running_seconds == 59.0
+    clock.now = 5012.0
+    outcome = watched.child.poll()
+    assert outcome == Outcome("hung", "the training process said nothing for 62 s and was killed")
+    assert not psutil.pid_exists(watched.child.pid)
+
+
+def test_it_gives_way_to_everything_else_and_keeps_no_secrets(
+    start: Callable[..., Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_TOKEN", "hunter2")
+    watched = start("hangs")
+    watched.wait_for(lambda said: len(said) == 11)
+    pid = watched.child.pid
+    environment = psutil.Process(pid).environ()
+    assert "SECRET_TOKEN" not in environment
+    assert environment["OMP_NUM_THREADS"] == "3"
+    assert os.sched_getscheduler(pid) == os.SCHED_IDLE
+    assert os.getpriority(os.PRIO_PROCESS, pid) == 19
+    assert psutil.Process(pid).ionice().ioclass == psutil.IOPRIO_CLASS_IDLE
+    assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "800\n"
+    assert os.getsid(pid) == pid
+    assert watched.child.poll() is None
+    assert watched.child.peak_bytes > 1_000_000
+
+
+def test_what_cannot_be_started(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    with pytest.raises(AttuneError, match=r"training could not be started \(/no/such/program: No such file or directory\)"):
+        Child.start(job, job.folder / "job.json", ["/no/such/program"])
+
+
+PARENT = """
+import sys, threading
+from pathlib import Path
+from daemon.child import Child
+from tests.fake_child import FAKE, make_job
+job = make_job(Path(sys.argv[1]))
+ready = threading.Event()
+command = [sys.executable, str(FAKE), "done", "60"]
+child = Child.start(job, job.folder / "job.json", command, on_progress=lambda progress: ready.set())
+ready.wait()
+if sys.argv[2] == "paused":
+    child.pause()
+print(child.pid, flush=True)
+threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize("state", ["running", "paused"])
+def test_it_dies_with_the_daemon(tmp_path: Path, state: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(FAKE.parent.parent)}
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path), state], stdout=subprocess.PIPE, env=environment
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert psutil.pid_exists(pid)
+        parent.send_signal(signal.SIGKILL)
+    assert eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_it_leaves_at_once_where_the_daemon_is_gone_already(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    job.folder.mkdir(parents=True)
+    path = job.folder / "job.json"
+    path.write_text(job.model_dump_json())
+    environment = {**os.environ, PARENT_VARIABLE: "1"}
+    ended = subprocess.run([sys.executable, str(FAKE), "done", str(path)], env=environment, capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout) == (128 + signal.SIGKILL, b"")
+    del environment[PARENT_VARIABLE]  # started by hand
+    assert (
+        subprocess.run([sys.executable, str(FAKE), "done", str(path)], env=environment, stdout=subprocess.DEVNULL).returncode == 0
+    )

@@ -1,0 +1,122 @@
+"""The CIF projector: the loop-free integration against a textbook loop, masks, and the exported graph against torch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from calibration.cif import CifConfig, CifProjector, integration_weights
+from calibration.projector_file import export_projector, load_projector, save_projector
+from engines.errors import AttuneError
+from engines.projector import OnnxProjector
+
+SMALL = CifConfig(frame_width=16, embedding_width=24, width=32, heads=4, layers_before=1, layers_after=1)
+
+
+def small_projector(seed: int = 0) -> CifProjector:
+    torch.manual_seed(seed)
+    return CifProjector(SMALL).eval()
+
+
+def textbook(weights: list[float], units: int) -> np.ndarray:
+    """Integrate and fire, frame by frame: a unit fires whenever the accumulator reaches one, perhaps several times a frame."""
+    scaled = np.array(weights, np.float64) * (units / sum(weights))
+    rows = np.zeros((units, len(weights)))
+    unit, accumulated = 0, 0.0
+    for frame, weight in enumerate(scaled):
+        left = float(weight)
+        while left > 0 and unit < units:
+            part = min(left, 1.0 - accumulated)
+            rows[unit, frame] += part
+            accumulated += part
+            left -= part
+            if accumulated >= 1.0 - 1e-9:
+                unit, accumulated = unit + 1, 0.0
+            if part == 0.0:
+                break
+    return rows
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.floats(0.02, 1.0), min_size=1, max_size=40), st.integers(1, 12))
+def test_integration_equals_the_textbook_loop(weights: list[float], units: int) -> None:
+    found = integration_weights(torch.tensor([weights], dtype=torch.float64), torch.tensor([units]), units)[0].numpy()
+    assert np.abs(found - textbook(weights, units)).max() < 1e-4
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=60), st.integers(1, 20), st.integers(0, 5))
+def test_every_unit_weighs_one_and_units_past_the_count_nothing(weights: list[float], units: int, more: int) -> None:
+    weights[0] += 0.1
+    found = integration_weights(torch.tensor([weights]), torch.tensor([units]), units + more)[0]
+    assert torch.allclose(found[:units].sum(dim=1), torch.ones(units), atol=1e-4)
+    assert float(found[units:].sum()) < 1e-3
+    assert torch.all(found >= 0)
+
+
+def test_long_sums_do_not_lose_units() -> None:
+    """1,500 equal frames that make 30 units: a half-precision running sum stops at 27.7."""
+    weights = torch.full((1, 1500), 0.02).half()
+    found = integration_weights(weights, torch.tensor([30]), 30)[0]
+    assert torch.allclose(found.sum(dim=1), torch.ones(30), atol=1e-2)
+
+
+def test_padding_changes_nothing() -> None:
+    projector = small_projector()
+    stacked = torch.randn(1, 20, SMALL.stack * SMALL.frame_width)
+    units = torch.tensor([5])
+    alone = projector(stacked, torch.ones(1, 20, dtype=torch.bool), units)
+    padded = torch.cat([stacked, torch.randn(1, 7, stacked.shape[2])], dim=1)
+    mask = torch.arange(27).unsqueeze(0) < 20
+    beside = projector(padded, mask, units)
+    assert torch.allclose(alone.vectors, beside.vectors, atol=1e-5)
+    assert torch.allclose(alone.quantity, beside.quantity, atol=1e-5)
+
+
+def test_silence_still_makes_one_soft_token() -> None:
+    projector = small_projector()
+    torch.nn.init.constant_(projector.weight.bias, -50.0)
+    output = projector(torch.zeros(1, 9, SMALL.stack * SMALL.frame_width), torch.ones(1, 9, dtype=torch.bool))
+    assert output.vectors.shape[:2] == (1, 1)
+    assert torch.isfinite(output.vectors).all()
+
+
+def test_exported_graph_equals_torch_at_every_length(tmp_path: Path) -> None:
+    projector = small_projector()
+    export_projector(projector, tmp_path / "projector.onnx")
+    served = OnnxProjector(tmp_path / "projector.onnx", threads=1)
+    for frames_count in (6, 31, 150, 700, 1474):
+        frames = np.random.default_rng(frames_count).standard_normal((frames_count, SMALL.frame_width)).astype(np.float32)
+        groups = frames_count // SMALL.stack
+        stacked = torch.from_numpy(frames[: groups * SMALL.stack].reshape(1, groups, -1))
+        with torch.no_grad():
+            expected = projector(stacked, torch.ones(1, groups, dtype=torch.bool))
+        found = served.project(frames)
+        assert found.vectors.shape == tuple(expected.vectors[0].shape)
+        assert np.abs(found.vectors - expected.vectors[0].numpy()).max() < 1e-4
+        assert found.quantity == pytest.approx(float(expected.quantity[0]), rel=1e-4)
+
+
+def test_file_round_trip_keeps_sizes_and_weights(tmp_path: Path) -> None:
+    projector = small_projector()
+    save_projector(projector, tmp_path / "projector.safetensors")
+    read = load_projector(tmp_path / "projector.safetensors")
+    assert read.config == SMALL
+    assert all(torch.equal(value, read.state_dict()[name]) for name, value in projector.state_dict().items())
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights", b"\x80\x04pickle"])
+def test_damaged_file_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "projector.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(AttuneError, match=r"cannot be read") as caught:
+        load_projector(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_graph_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(AttuneError, match="is missing"):
+        OnnxProjector(tmp_path / "projector.onnx", threads=1)

@@ -1,0 +1,234 @@
+"""Turns: what is heard is answered, stored, and never dropped silently."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon.attention import Attention
+from daemon.conversation import Conversation, Ears, Manners
+from daemon.events import Event, Events
+from daemon.store import Store
+from engines.errors import AttuneError
+from engines.types import Segment
+from tests.fakes import EchoLanguageModel, PitchRoute, tone, words_of
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class House:
+    """A conversation and everything it speaks to."""
+
+    def __init__(self, folder: Path, **manners: float | bool) -> None:
+        self.clock = Clock()
+        self.store, self.events, self.attention = Store(folder), Events(), Attention(self.clock)
+        self.language_model = EchoLanguageModel()
+        held = Manners(max_reply_tokens=50, forget_after_seconds=60, barge_in=False, keep_audio=True)
+        self.conversation = Conversation(
+            {"cascade": ears("cascade"), "aligned": ears("aligned")},
+            "cascade",
+            self.language_model,
+            self.store,
+            self.events,
+            self.attention,
+            Manners(**{**vars(held), **manners}),
+            self.clock,
+        )
+
+    def close(self) -> None:
+        self.language_model.hold.set()
+        self.conversation.close()
+        self.store.close()
+
+
+def ears(name: str, generation: int = 0) -> Ears:
+    return Ears(PitchRoute(name), words_of, generation if name == "aligned" else None)
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Iterator[Callable[..., House]]:
+    houses: list[House] = []
+
+    def make(**manners: float | bool) -> House:
+        houses.append(House(tmp_path, **manners))
+        return houses[-1]
+
+    yield make
+    for house in houses:
+        house.close()
+
+
+def last(events: Iterator[Event]) -> Event:
+    return list(events)[-1]
+
+
+def test_a_spoken_turn_is_heard_answered_and_stored(build: Callable[..., House]) -> None:
+    house = build()
+    events = list(house.conversation.ask(tone(1.0, 300), "file"))
+    assert [event["event"] for event in events] == ["heard"] + ["token"] * 5 + ["turn"]
+    assert events[0]["text"] == "a tone of 300"
+    assert events[-1]["reply"] == "0 a tone of 300"
+    assert events[-1]["route"] == "cascade"
+    assert 0 < float(str(events[-1]["first_token_ms"])) <= float(str(events[-1]["reply_ms"]))
+    [turn] = house.store.last_turns(5)
+    assert (turn.heard, turn.reply, turn.generation) == ("a tone of 300", "0 a tone of 300", None)
+    assert turn.utterance is not None
+    stored = house.store.utterance(turn.utterance)
+    assert stored is not None
+    assert stored.seconds == 1.0
+    assert stored.audio.is_file()
+
+
+def test_on_the_aligned_route_the_transcript_follows_the_reply(build: Callable[..., House]) -> None:
+    house = build()
+    house.conversation.use({"cascade": ears("cascade"), "aligned": ears("aligned", 7)}, "aligned")
+    events = list(house.conversation.ask(tone(1.0), "file"))
+    assert "heard" not in [event["event"] for event in events]
+    assert events[-1]["heard"] == "soft soft soft soft"
+    assert events[-1]["reply"] == "0 4 tokens"
+    assert (events[-1]["route"], events[-1]["generation"]) == ("aligned", 7)
+    assert last(house.conversation.ask(tone(1.0), "file", route="cascade"))["route"] == "cascade"
+    with pytest.raises(AttuneError, match="no sideways route here; routes are: aligned, cascade"):
+        next(house.conversation.ask("hello", "text", route="sideways"))
+
+
+def test_a_typed_turn_shares_the_conversation_and_has_no_utterance(build: Callable[..., House]) -> None:
+    house = build()
+    last(house.conversation.ask("hello there", "text"))
+    turn = last(house.conversation.ask("again", "text"))
+    assert turn["reply"] == "1 again"
+    assert (turn["route"], turn["utterance"]) == ("text", None)
+
+
+def test_a_pause_begins_a_new_conversation(build: Callable[..., House]) -> None:
+    house = build(forget_after_seconds=60)
+    last(house.conversation.ask("one", "text"))
+    house.clock.now += 59
+    assert last(house.conversation.ask("two", "text"))["reply"] == "1 two"
+    house.clock.now += 60
+    assert last(house.conversation.ask("three", "text"))["reply"] == "0 three"
+
+
+def test_zero_seconds_make_every_turn_new(build: Callable[..., House]) -> None:
+    house = build(forget_after_seconds=0)
+    assert [last(house.conversation.ask("x", "text"))["reply"] for _ in range(3)] == ["0 x"] * 3
+
+
+def test_nothing_heard_is_not_answered(build: Callable[..., House]) -> None:
+    house = build()
+    house.conversation.use({"aligned": ears("aligned")}, "aligned")
+    turn = last(house.conversation.ask(tone(0.1), "file"))
+    assert (turn["reply"], turn["first_token_ms"]) == ("", None)
+    assert house.language_model.remembered == []
+
+
+@pytest.mark.parametrize(("words", "line"), [("too long", "do not fit; say less"), ("defect", "log says more")])
+def test_a_turn_that_fails_says_so_and_the_next_one_is_answered(build: Callable[..., House], words: str, line: str) -> None:
+    house = build()
+    with pytest.raises(AttuneError, match=line):
+        list(house.conversation.ask(words, "text"))
+    assert last(house.conversation.ask("fine", "text"))["reply"] == "0 fine"
+    assert not house.attention.needed
+
+
+def test_audio_is_not_kept_where_settings_say_so(build: Callable[..., House]) -> None:
+    house = build(keep_audio=False)
+    assert last(house.conversation.ask(tone(1.0), "file"))["utterance"] is None
+    assert house.store.counts().utterances == 0
+    assert house.store.counts().turns == 1
+
+
+def test_a_full_disk_does_not_silence_the_reply(build: Callable[..., House]) -> None:
+    house = build()
+    pages = house.store._connection.execute("PRAGMA page_count").fetchone()[0]
+    house.store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    long_words = "word " * 40_000
+    turn = last(house.conversation.ask(long_words, "text"))
+    assert str(turn["reply"]).startswith("0 word")
+    assert "cannot be used" in str(turn["warning"])
+    house.store._connection.execute("PRAGMA max_page_count = 1000000")
+    assert last(house.conversation.ask("fine", "text"))["id"] is not None
+
+
+def test_speech_in_excess_is_kept_and_told(build: Callable[..., House]) -> None:
+    house = build()
+    house.language_model.hold.clear()
+    with house.events.follow() as events:
+        house.conversation.hear(Segment(tone(0.3, 200), 0.0))
+        assert house.language_model.began.wait(10)
+        for index in range(40):
+            house.conversation.hear(Segment(tone(0.3, 300 + 10 * index), 0.0))
+        house.language_model.hold.set()
+        outcomes: list[Event] = []
+        while len(outcomes) < 41:
+            event = events.get(timeout=30)
+            if event["event"] in ("turn", "turn_failed"):
+                outcomes.append(event)
+    failed = [event for event in outcomes if event["event"] == "turn_failed"]
+    assert len(failed) == 8
+    assert all("what was said is kept" in str(event["problem"]) for event in failed)
+    assert house.store.counts().utterances == 41
+
+
+def test_stopping_keeps_what_waits_and_ends_the_running_reply(build: Callable[..., House]) -> None:
+    house = build()
+    house.language_model.hold.clear()
+    with house.events.follow() as events:
+        for pitch in (200, 300, 400):
+            house.conversation.hear(Segment(tone(0.3, pitch), 0.0))
+        assert house.language_model.began.wait(10)
+        house.conversation._closing = True  # what close() does first, before it waits for the thread
+        house.close()
+        kinds = [events.get_nowait()["event"] for _ in range(events.qsize())]
+    assert kinds == ["heard", "token", "turn", "turn_failed", "turn_failed"]
+    reopened = Store(house.store.path.parent)
+    assert reopened.counts().utterances == 3
+    reopened.close()
+
+
+def test_new_speech_ends_a_reply_where_manners_say_so(build: Callable[..., House]) -> None:
+    for barge_in, pieces in ((True, 1), (False, 4)):
+        house = build(barge_in=barge_in)
+        house.language_model.hold.clear()
+        events = house.conversation.ask("one two three", "text")
+        next(events)  # heard
+        assert house.language_model.began.wait(10)
+        house.conversation.interrupt()
+        house.language_model.hold.set()
+        rest = list(events)
+        assert len([event for event in rest if event["event"] == "token"]) == pieces
+        assert rest[-1]["interrupted"] is barge_in
+        assert house.language_model.remembered == ["0 one two three" if not barge_in else "0"]
+
+
+def test_attention_lasts_from_the_first_reason_to_the_last(tmp_path: Path) -> None:
+    clock = Clock()
+    attention = Attention(clock)
+    seen: list[bool] = []
+    attention.watch(seen.append)
+    clock.now += 5
+    assert attention.quiet_seconds() == 5
+    attention.begin()
+    attention.begin()
+    attention.end()
+    assert attention.needed
+    assert attention.quiet_seconds() == 0
+    attention.end()
+    clock.now += 3
+    assert attention.quiet_seconds() == 3
+    assert seen == [True, False]
+
+
+def test_the_database_is_what_sqlite_reads(build: Callable[..., House]) -> None:
+    house = build()
+    last(house.conversation.ask("hello", "text"))
+    with sqlite3.connect(f"file:{house.store.path}?mode=ro", uri=True) as other:
+        assert other.execute("SELECT heard FROM turns").fetchall() == [("hello",)]
+    other.close()

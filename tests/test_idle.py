@@ -1,0 +1,154 @@
+"""The idle policy: each reading can forbid a round by itself, and a worse reading never allows one."""
+
+from dataclasses import replace
+from math import inf, nan
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daemon.idle import Board, Limits, Snapshot, decide, may_go_on, may_start, retry_wait_seconds
+
+LIMITS = Limits()
+BOARD = Board(available_bytes=4_000_000_000, disk_free_bytes=8_000_000_000, memory_pressure_percent=0.0, temperature_celsius=50.0)
+GOOD = Snapshot(board=BOARD, labelled_utterances=300, new_utterances=40)
+
+OBSTACLES = [
+    ({"paused": True}, {}, "training is paused by the user"),
+    ({"speaking": True}, {}, "somebody is speaking"),
+    ({"seconds_since_speech": 42.0}, {}, "last speech 42 s ago, 600 s of quiet needed"),
+    ({"labelled_utterances": 7}, {}, "7 labelled utterances, 20 needed"),
+    ({"new_utterances": 3}, {}, "3 new labelled utterances since the last round, 20 needed"),
+    ({"seconds_since_round": 600.0}, {}, "last round 10 minutes ago, 60 needed"),
+    (
+        {"consecutive_failures": 2, "seconds_since_failure": 30.0},
+        {},
+        "2 failed rounds in a row, the last 30 s ago; trying again after 120 s",
+    ),
+    ({}, {"available_bytes": 900_000_000}, "900 MB of memory available, 1500 MB needed"),
+    ({}, {"disk_free_bytes": 1_000_000}, "1 MB free on the disk, 500 MB needed"),
+    ({}, {"memory_pressure_percent": 35.0}, "memory pressure 35 %, at most 10 % allowed"),
+    ({}, {"temperature_celsius": 91.4}, "the board is at 91 °C, at most 80 °C allowed"),
+    ({}, {"load_per_core": 9.0}, "load 9.0 per core, at most 4.0 allowed"),
+    ({}, {"on_battery": True}, "running on battery"),
+]
+
+
+def spoiled(readings: dict[str, object], board: dict[str, object]) -> Snapshot:
+    return replace(GOOD, **readings, board=replace(GOOD.board, **board))  # type: ignore[arg-type]
+
+
+def test_runs_when_nothing_stands_in_the_way() -> None:
+    decision = decide(GOOD, LIMITS)
+    assert decision.run
+    assert decision.reason == "quiet, with 40 new labelled utterances of 300"
+
+
+@pytest.mark.parametrize(("readings", "board", "reason"), OBSTACLES)
+def test_each_reading_forbids_a_round_and_says_why(readings: dict[str, object], board: dict[str, object], reason: str) -> None:
+    decision = decide(spoiled(readings, board), LIMITS)
+    assert not decision.run
+    assert decision.reason == reason
+
+
+@pytest.mark.parametrize(("readings", "board", "reason"), OBSTACLES)
+def test_a_person_who_asks_overrules_history_but_not_the_machine(
+    readings: dict[str, object], board: dict[str, object], reason: str
+) -> None:
+    assert may_start(spoiled(readings, board), LIMITS).run == (not board)
+
+
+@pytest.mark.parametrize(
+    "field", ["available_bytes", "disk_free_bytes", "load_per_core", "memory_pressure_percent", "temperature_celsius"]
+)
+def test_a_reading_that_is_no_number_forbids_a_round(field: str) -> None:
+    assert not decide(spoiled({}, {field: nan}), LIMITS).run
+
+
+def test_a_battery_is_fine_where_the_user_says_so() -> None:
+    assert decide(spoiled({}, {"on_battery": True}), replace(LIMITS, on_battery=True)).run
+
+
+def test_a_running_round_bears_what_it_causes_itself_but_not_more() -> None:
+    assert may_go_on(
+        spoiled({"speaking": True}, {"available_bytes": 900_000_000, "load_per_core": 9.0, "temperature_celsius": 85.0}), LIMITS
+    ).run
+    ends: list[tuple[dict[str, object], dict[str, object], str]] = [
+        ({"paused": True}, {}, "paused by the user"),
+        ({}, {"available_bytes": 200_000_000}, "only 200 MB of memory left"),
+        ({}, {"temperature_celsius": 95.0}, "the board is at 95 °C"),
+        ({}, {"on_battery": True}, "mains power went away"),
+    ]
+    for readings, board, reason in ends:
+        decision = may_go_on(spoiled(readings, board), LIMITS)
+        assert not decision.run
+        assert reason in decision.reason
+
+
+ages = st.one_of(st.floats(0, 100_000), st.just(inf))
+boards = st.builds(
+    Board,
+    available_bytes=st.integers(0, 4_000_000_000),
+    disk_free_bytes=st.integers(0, 2_000_000_000),
+    load_per_core=st.floats(0, 8),
+    memory_pressure_percent=st.none() | st.floats(0, 100),
+    temperature_celsius=st.none() | st.floats(0, 110),
+    on_battery=st.booleans(),
+)
+snapshots = st.builds(
+    Snapshot,
+    board=boards,
+    labelled_utterances=st.integers(0, 60),
+    new_utterances=st.integers(0, 60),
+    speaking=st.booleans(),
+    seconds_since_speech=ages,
+    seconds_since_round=ages,
+    consecutive_failures=st.integers(0, 80),
+    seconds_since_failure=ages,
+    paused=st.booleans(),
+)
+mostly_good = st.one_of(snapshots, st.just(GOOD))
+
+
+@settings(deadline=None)
+@given(
+    snapshot=mostly_good,
+    field=st.sampled_from([name for name in Snapshot.__dataclass_fields__ if name != "board"]),
+    other=snapshots,
+)
+def test_a_worse_history_never_turns_a_no_into_a_yes(snapshot: Snapshot, field: str, other: Snapshot) -> None:
+    pair = [getattr(snapshot, field), getattr(other, field)]
+    higher_is_worse = field in ("speaking", "paused", "consecutive_failures")
+    better, worse = sorted(pair, reverse=not higher_is_worse)
+    allowed = [decide(replace(snapshot, **{field: value}), LIMITS).run for value in (better, worse)]
+    assert allowed[0] or not allowed[1]
+
+
+@settings(deadline=None)
+@given(snapshot=mostly_good, other=boards, field=st.sampled_from([*Board.__dataclass_fields__]))
+def test_a_worse_machine_never_turns_a_no_into_a_yes(snapshot: Snapshot, other: Board, field: str) -> None:
+    pair = [getattr(snapshot.board, field), getattr(other, field)]
+    if None in pair:
+        return
+    better, worse = sorted(pair, reverse=field in ("available_bytes", "disk_free_bytes"))
+    for rule in (decide, may_start, may_go_on):
+        allowed = [
+            rule(replace(snapshot, board=replace(snapshot.board, **{field: value})), LIMITS).run for value in (better, worse)
+        ]
+        assert allowed[0] or not allowed[1]
+
+
+@settings(deadline=None)
+@given(snapshot=snapshots)
+def test_the_reason_is_one_line_and_says_something(snapshot: Snapshot) -> None:
+    for rule in (decide, may_start, may_go_on):
+        reason = rule(snapshot, LIMITS).reason
+        assert reason
+        assert "\n" not in reason
+
+
+@settings(deadline=None)
+@given(failures=st.integers(-5, 5000))
+def test_waits_grow_with_failures_and_are_bounded(failures: int) -> None:
+    wait, next_wait = retry_wait_seconds(failures, LIMITS), retry_wait_seconds(failures + 1, LIMITS)
+    assert 0 <= wait <= next_wait <= LIMITS.max_retry_seconds

@@ -1,0 +1,48 @@
+"""The layers hold: who may import whom, torch stays out of the resident service, and nobody shadows the packages."""
+
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def run(*command: str, folder: Path = PROJECT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    return run(str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache", folder=folder)
+
+
+def test_import_contracts_hold() -> None:
+    done = lint_imports(PROJECT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"), [("engines", "torch"), ("daemon", "torch"), ("engines", "daemon"), ("daemon", "calibration")]
+)
+def test_a_broken_contract_is_noticed(tmp_path: Path, package: str, forbidden: str) -> None:
+    for name in ("daemon", "engines", "calibration"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"import {forbidden}\n" if name == package else "")
+    (tmp_path / "pyproject.toml").write_text((PROJECT / "pyproject.toml").read_text())
+    done = lint_imports(tmp_path)
+    assert done.returncode == 1
+    assert f"{package} -> {forbidden}" in done.stdout
+
+
+@pytest.mark.parametrize("module", ["daemon.app", "daemon.cli"])
+def test_the_resident_service_loads_no_torch(module: str) -> None:
+    heavy = "{'torch', 'transformers', 'calibration'}"
+    done = run(sys.executable, "-W", "ignore", "-c", f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))")
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+@pytest.mark.parametrize("package", ["daemon", "engines", "calibration"])
+def test_no_other_distribution_shadows_a_package(package: str) -> None:
+    assert import_module(package).__file__ == str(PROJECT / package / "__init__.py")

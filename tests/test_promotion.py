@@ -1,0 +1,118 @@
+"""The verdict on a candidate: better for the user, no worse for the rest, and never without proof."""
+
+from math import inf, nan
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daemon.promotion import PromotionLimits, earned_route, verdict
+from engines.card import Card, Judgement, Score
+
+LIMITS = PromotionLimits()
+
+
+def score(rate: float, utterances: int = 37, words: int = 200) -> Score:
+    return Score(utterances=utterances, words=words, word_error_rate=rate)
+
+
+def judgement(candidate: float, current: float, cascade: float = 0.592, utterances: int = 37) -> Judgement:
+    return Judgement(
+        candidate=score(candidate, utterances), current=score(current, utterances), cascade=score(cascade, utterances)
+    )
+
+
+def card(holdout: Judgement | None, general: Judgement | None = None, recognised: Judgement | None = None) -> Card:
+    return Card(number=3, parent=2, created_at="", recipe="test", holdout=holdout, general=general, recognised=recognised)
+
+
+def test_promotes_what_hears_better_and_says_so_in_figures() -> None:
+    judged = verdict(card(judgement(0.031, 0.57), judgement(0.606, 0.631)))
+    assert judged.promote
+    assert judged.reason == (
+        "promoted: 3.1 % word error on 37 held-out utterances (current 57.0 %, cascade 59.2 %); general set 60.6 % (was 63.1 %)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("holdout", "general", "why"),
+    [
+        (None, judgement(0.6, 0.6), "0 held-out utterances with a confirmed text, 3 needed"),
+        (judgement(0.0, 0.5, utterances=2), judgement(0.6, 0.6), "2 held-out utterances"),
+        (Judgement(candidate=score(0, words=0), current=score(0.5), cascade=score(0.5)), judgement(0.6, 0.6), "held-out"),
+        (judgement(0.1, 0.5), None, "the general set was not judged"),
+        (judgement(0.1, 0.5), judgement(0.64, 0.60), "it forgot too much"),
+        (judgement(0.5, 0.5), judgement(0.6, 0.6), "no better for this user"),
+        (judgement(0.51, 0.5), judgement(0.1, 0.6), "no better for this user"),
+        (judgement(0.497, 0.5), judgement(0.6, 0.6), "no better for this user"),
+        (judgement(nan, 0.5), judgement(0.6, 0.6), "no better for this user"),
+        (judgement(0.1, 0.5), judgement(nan, 0.6), "it forgot too much"),
+    ],
+)
+def test_refuses_without_proof(holdout: Judgement | None, general: Judgement | None, why: str) -> None:
+    judged = verdict(card(holdout, general))
+    assert not judged.promote
+    assert judged.reason.startswith("refused: ")
+    assert why in judged.reason
+
+
+def test_an_equal_holdout_is_enough_where_the_general_set_gained() -> None:
+    assert verdict(card(judgement(0.5, 0.5), judgement(0.59, 0.60))).promote
+
+
+def test_forgetting_exactly_the_slack_is_allowed() -> None:
+    assert verdict(card(judgement(0.1, 0.5), judgement(0.63, 0.60))).promote
+
+
+def test_recognised_labels_alone_prove_nothing() -> None:
+    agreeing = card(None, judgement(0.5, 0.6), recognised=judgement(0.0, 0.9, 0.0))
+    assert not verdict(agreeing).promote
+    assert earned_route(agreeing)[0] == "cascade"
+
+
+@pytest.mark.parametrize(
+    ("holdout", "route"),
+    [
+        (judgement(0.03, 0.5, 0.59), "aligned"),
+        (judgement(0.02, 0.5, 0.02), "aligned"),
+        (judgement(0.03, 0.5, 0.02), "cascade"),
+        (judgement(nan, 0.5, 0.02), "cascade"),
+        (judgement(0.03, 0.5, nan), "cascade"),
+        (judgement(inf, 0.5, inf), "cascade"),
+        (judgement(0.0, 0.5, 0.5, utterances=2), "cascade"),
+        (None, "cascade"),
+    ],
+)
+def test_the_aligned_route_is_earned_against_the_cascade(holdout: Judgement | None, route: str) -> None:
+    assert earned_route(card(holdout))[0] == route
+
+
+rates = st.floats(0, 2)
+
+
+@settings(deadline=None)
+@given(candidate=rates, current=rates, general=rates, general_before=rates, gain=st.floats(0, 1))
+def test_a_worse_candidate_is_never_promoted_where_a_better_one_is_refused(
+    candidate: float, current: float, general: float, general_before: float, gain: float
+) -> None:
+    allowed = verdict(card(judgement(candidate, current), judgement(general, general_before))).promote
+    better_here = verdict(card(judgement(max(0, candidate - gain), current), judgement(general, general_before))).promote
+    better_there = verdict(card(judgement(candidate, current), judgement(max(0, general - gain), general_before))).promote
+    assert better_here >= allowed
+    assert better_there >= allowed
+
+
+@settings(deadline=None)
+@given(candidate=rates, current=rates, general=rates, general_before=rates)
+def test_what_is_promoted_is_no_worse_for_the_user_and_has_hardly_forgotten(
+    candidate: float, current: float, general: float, general_before: float
+) -> None:
+    if verdict(card(judgement(candidate, current), judgement(general, general_before))).promote:
+        assert candidate <= current + 1e-9
+        assert general <= general_before + LIMITS.general_slack + 1e-9
+
+
+@settings(deadline=None)
+@given(candidate=rates, cascade=rates)
+def test_aligned_exactly_where_no_worse_than_the_cascade(candidate: float, cascade: float) -> None:
+    assert (earned_route(card(judgement(candidate, 0.5, cascade)))[0] == "aligned") == (candidate <= cascade)

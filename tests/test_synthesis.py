@@ -1,0 +1,62 @@
+"""Synthetic speakers: the phonological processes by rule, and that what is spoken is speech at the right rate."""
+
+import random
+
+import numpy as np
+import pytest
+
+from calibration.demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE, everyday_requests
+from calibration.synthesis import FRONTING, GLIDING, LISP, STOPPING, Voice, phonemes, rewrite, speak
+from calibration.texts import fortune_sentences, requests
+from engines.errors import AttuneError
+
+
+@pytest.mark.parametrize(
+    ("processes", "plain", "expected"),
+    [
+        (FRONTING, "k'I2tSIn g'ArdIn", "t'I2tSIn d'ArdIn"),
+        (GLIDING, "r'eIdi;oU", "r'eIdi;oU"),
+        (GLIDING, "tar@n", "taw@n"),
+        (LISP, "sI2st3", "TI2Tt3"),
+        (STOPPING, "sVn fAn", "tVn pAn"),
+    ],
+)
+def test_processes_are_consistent(processes: tuple[tuple[str, str], ...], plain: str, expected: str) -> None:
+    assert rewrite(plain, processes) == expected
+
+
+def test_the_atypical_speaker_fronts_and_lisps() -> None:
+    spoken = phonemes("Close the kitchen curtains.", ATYPICAL_VOICE)
+    assert "k" not in spoken
+    assert "s" not in spoken.replace("ts", "")
+
+
+@pytest.mark.parametrize("voice", [Voice("espeak-ng", "en-us"), Voice("flite", "slt"), ATYPICAL_VOICE])
+def test_speech_has_a_plausible_length_and_level(voice: Voice) -> None:
+    samples = speak("Turn on the light in the kitchen.", voice)
+    assert samples.dtype == np.float32
+    assert 1.0 < len(samples) / 16000 < 5.0
+    assert 0.05 < float(np.abs(samples).max()) <= 1.5
+
+
+def test_a_sentence_that_looks_like_an_option_is_spoken() -> None:
+    assert len(speak("--help me", Voice("espeak-ng", "en-us"))) > 8000
+
+
+def test_an_unknown_voice_is_one_clear_line() -> None:
+    with pytest.raises(AttuneError, match="espeak-ng failed") as caught:
+        speak("hello", Voice("espeak-ng", "xx-none"))
+    assert "\n" not in str(caught.value)
+
+
+def test_judged_requests_are_never_enrolled() -> None:
+    texts = everyday_requests(ATYPICAL_ENROLLED + ATYPICAL_JUDGED, random.Random(11))
+    assert len(set(texts)) == ATYPICAL_ENROLLED + ATYPICAL_JUDGED
+
+
+def test_texts_are_plain_and_repeatable() -> None:
+    sentences = fortune_sentences()
+    assert len(sentences) > 5000
+    assert all(3 <= len(sentence.split()) <= 14 for sentence in sentences)
+    assert requests(50, random.Random(3)) == requests(50, random.Random(3))
+    assert len(set(requests(50, random.Random(3)))) == 50

@@ -1,0 +1,39 @@
+"""Word error rate and ROUGE-L: against values counted by hand."""
+
+import pytest
+
+from calibration.text_scores import rouge_l, word_error_rate, word_errors
+
+
+@pytest.mark.parametrize(
+    ("label", "heard", "expected"),
+    [
+        ("Turn on the light.", "turn on the light", (0, 4)),
+        ("Turn on the light.", "turn off the light", (1, 4)),
+        ("Turn on the light.", "", (4, 4)),
+        ("Call Doctor Green, please.", "Call Dr. Green please", (0, 4)),
+        ("Set a timer for twenty minutes.", "Set a timer for 20 minutes", (0, 6)),
+        ("Stop.", "stop stop stop", (2, 1)),
+        ("", "anything", (1, 0)),
+    ],
+)
+def test_word_errors(label: str, heard: str, expected: tuple[int, int]) -> None:
+    assert word_errors(label, heard) == expected
+
+
+def test_word_error_rate_weighs_words_not_utterances() -> None:
+    rate, words = word_error_rate([("one two three four five six", "one two three four five six"), ("seven", "no")])
+    assert words > 0
+    assert rate == pytest.approx(1 / words)
+
+
+def test_nothing_to_say_is_no_error() -> None:
+    assert word_error_rate([]) == (0.0, 0)
+
+
+def test_rouge_l_is_the_longest_common_subsequence() -> None:
+    # precision 3/4, recall 3/5: F = 2 * 0.75 * 0.6 / 1.35
+    assert rouge_l("the cat sat down quietly", "the cat lay down") == pytest.approx(2 / 3)
+    assert rouge_l("same words", "Same words!") == 1.0
+    assert rouge_l("", "") == 1.0
+    assert rouge_l("something", "") == 0.0

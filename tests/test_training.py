@@ -1,0 +1,137 @@
+"""EmbedLink and the training loop, small: it learns, it resumes to the same weights, it refuses what is damaged."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from calibration.cif import CifConfig, CifProjector
+from calibration.dataset import cached_frames, make_sample
+from calibration.embedlink import EmbedLink, Sample, collate, weighted
+from calibration.training import Plan, Run, fit, learning_rate
+from engines.encoder_onnx import OnnxEncoder
+from engines.errors import AttuneError
+from engines.vocabulary import Vocabulary
+
+SIZES = {"frame_width": 12, "width": 32, "heads": 2, "layers_before": 1, "layers_after": 1, "dropout": 0.1}
+TEXTS = ["Turn on the light.", "Call my sister.", "What time is it?"]
+
+
+@pytest.fixture(scope="module")
+def vocabulary(llm_path: Path) -> Vocabulary:
+    return Vocabulary(llm_path)
+
+
+@pytest.fixture(scope="module")
+def samples(vocabulary: Vocabulary) -> list[Sample]:
+    rng = np.random.default_rng(0)
+    made = [make_sample(rng.standard_normal((60, 12)).astype(np.float32), text, vocabulary, 3) for text in TEXTS]
+    return [sample for sample in made if sample is not None]
+
+
+def start(vocabulary: Vocabulary) -> tuple[CifProjector, EmbedLink]:
+    torch.manual_seed(0)
+    config = CifConfig(embedding_width=vocabulary.width, **SIZES)  # type: ignore[arg-type]
+    return CifProjector(config), EmbedLink(config.width, vocabulary)
+
+
+def run_for(
+    vocabulary: Vocabulary, samples: list[Sample], steps: int, stop_after: int, checkpoint: Path | None
+) -> tuple[CifProjector, Run]:
+    projector, embedlink = start(vocabulary)
+    run = Run()
+    loop = fit(projector, embedlink, lambda _: samples, Plan(steps, 1e9, 3e-3, warmup_steps=3), checkpoint)
+    for run in loop:
+        if run.step == stop_after:
+            loop.close()  # type: ignore[attr-defined]
+            break
+    return projector, run
+
+
+def test_the_losses_fall(vocabulary: Vocabulary, samples: list[Sample]) -> None:
+    _, run = run_for(vocabulary, samples, 60, 60, None)
+    for name in ("contrast", "cosine", "quantity"):
+        assert run.losses[-1][name] < 0.7 * run.losses[0][name], name
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(vocabulary: Vocabulary, samples: list[Sample], tmp_path: Path) -> None:
+    undisturbed, whole = run_for(vocabulary, samples, 12, 12, None)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    run_for(vocabulary, samples, 12, 5, checkpoint)
+    resumed, rest = run_for(vocabulary, samples, 12, 12, checkpoint)
+    for expected, found in zip(whole.losses, rest.losses, strict=True):
+        assert found == pytest.approx(expected, rel=1e-5)
+    for name, value in undisturbed.state_dict().items():
+        assert torch.allclose(value, resumed.state_dict()[name], atol=1e-6), name
+
+
+def test_a_finished_run_takes_no_further_step(vocabulary: Vocabulary, samples: list[Sample], tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    run_for(vocabulary, samples, 4, 4, checkpoint)
+    _, again = run_for(vocabulary, samples, 4, 4, checkpoint)
+    assert again.step == 0  # nothing was yielded
+
+
+def test_a_damaged_checkpoint_is_one_clear_line(vocabulary: Vocabulary, samples: list[Sample], tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    checkpoint.write_bytes(b"half a file")
+    with pytest.raises(AttuneError, match="checkpoint .* is damaged"):
+        run_for(vocabulary, samples, 4, 4, checkpoint)
+
+
+def test_divergence_stops_the_run(vocabulary: Vocabulary, samples: list[Sample]) -> None:
+    poisoned = [Sample(torch.full_like(samples[0].stacked, float("nan")), samples[0].tokens)]
+    with pytest.raises(AttuneError, match="diverged at step 0"):
+        run_for(vocabulary, poisoned, 4, 4, None)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_the_end() -> None:
+    plan = Plan(100, 1e9, 1.0, warmup_steps=10)
+    rates = [learning_rate(plan, Run(step)) for step in range(100)]
+    assert rates[0] < rates[5] < rates[9]
+    assert max(rates) == max(rates[8:14])
+    assert rates[-1] == pytest.approx(1 / 30, rel=0.1)
+
+
+def test_time_ends_a_run_that_steps_would_not() -> None:
+    assert Run(step=1, seconds=20.0).fraction(Plan(1000, 10.0, 1.0)) == 1.0
+
+
+def test_the_losses_see_no_padding(vocabulary: Vocabulary, samples: list[Sample]) -> None:
+    projector, embedlink = start(vocabulary)
+    projector.eval()
+    short = [samples[0]]
+    with torch.no_grad():
+        alone = collate(short)
+        generator = torch.Generator().manual_seed(0)
+        expected = embedlink(projector(alone.stacked, alone.mask, alone.units), alone, generator)
+        beside = collate([samples[0], samples[0]])
+        generator = torch.Generator().manual_seed(0)
+        doubled = embedlink(projector(beside.stacked, beside.mask, beside.units), beside, generator)
+    assert float(weighted(expected)) == pytest.approx(float(weighted(doubled)), rel=1e-3)
+
+
+def test_a_label_longer_than_its_audio_is_left_out(vocabulary: Vocabulary) -> None:
+    frames = np.zeros((12, 12), np.float32)
+    assert make_sample(frames, "a great many words that nobody can say in a quarter of a second", vocabulary, 3) is None
+    assert make_sample(frames, "", vocabulary, 3) is None
+
+
+def test_frames_are_computed_once_and_a_damaged_cache_is_computed_anew(
+    tmp_path: Path, encoder_path: Path, general_speech: Path
+) -> None:
+    audio = next(iter(sorted(general_speech.glob("*.g722"))))
+    opened = []
+
+    def encoder() -> OnnxEncoder:
+        opened.append(1)
+        return OnnxEncoder(encoder_path, threads=1)
+
+    first = cached_frames(audio, "one", tmp_path, encoder)
+    second = cached_frames(audio, "one", tmp_path, encoder)
+    assert np.array_equal(first, second)
+    assert len(opened) == 1
+    (tmp_path / "one.npy").write_bytes(b"\x93NUMPY broken")
+    assert np.array_equal(cached_frames(audio, "one", tmp_path, encoder), first)
+    assert len(opened) == 2

@@ -1,0 +1,80 @@
+"""Transcripts of real speech, none of silence, and one line for every damaged model."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.errors import AttuneError
+from engines.transcriber import WhisperTranscriber
+from tests.audio_fixtures import noise, prompt, tone
+
+
+@pytest.fixture(scope="module")
+def transcriber(whisper_folder: Path) -> WhisperTranscriber:
+    return WhisperTranscriber(whisper_folder, threads=2)
+
+
+@pytest.fixture
+def damaged(whisper_folder: Path, tmp_path: Path) -> Path:
+    """A folder of links to the model's files, for a test to break one."""
+    for path in whisper_folder.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    return tmp_path
+
+
+def test_real_speech(general_speech: Path, transcriber: WhisperTranscriber) -> None:
+    transcript = transcriber.transcribe(prompt(general_speech, "agent-alreadyon"))
+    assert transcript.text.lower().startswith("that agent is already logged on")
+    assert 0.7 < transcript.confidence <= 1.0
+
+
+def test_more_than_one_window(general_speech: Path, transcriber: WhisperTranscriber) -> None:
+    speech = prompt(general_speech, "agent-alreadyon")
+    text = transcriber.transcribe(np.concatenate([np.pad(speech, (0, 16_000))] * 6)).text.lower()
+    assert text.count("agent is already logged") >= 5
+
+
+def test_an_unsure_transcript_has_a_lower_confidence(general_speech: Path, transcriber: WhisperTranscriber) -> None:
+    clean = prompt(general_speech, "agent-alreadyon")
+    noisy = clean + noise(len(clean) / 16_000 + 1, 0.15)[: len(clean)]
+    assert transcriber.transcribe(noisy).confidence < transcriber.transcribe(clean).confidence
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.5, 3.0])
+@pytest.mark.parametrize("amplitude", [0.0, 1e-4, 1e-2])
+def test_nothing_is_heard_in_silence_and_noise(transcriber: WhisperTranscriber, seconds: float, amplitude: float) -> None:
+    transcript = transcriber.transcribe(noise(seconds, amplitude))
+    assert (transcript.text, transcript.confidence) == ("", 0.0)
+
+
+def test_nothing_is_heard_in_a_hum(transcriber: WhisperTranscriber) -> None:
+    assert transcriber.transcribe(tone(3.0, 50.0, amplitude=0.05)).text == ""
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(AttuneError, match="absent.* is missing; run"):
+        WhisperTranscriber(tmp_path / "absent", threads=1)
+
+
+@pytest.mark.parametrize("name", ["model.bin", "config.json", "tokenizer.json"])
+def test_a_missing_file(damaged: Path, name: str) -> None:
+    (damaged / name).unlink()
+    with pytest.raises(AttuneError, match=f"{name} is missing; run"):
+        WhisperTranscriber(damaged, threads=1)
+
+
+@pytest.mark.parametrize("name", ["model.bin", "config.json", "tokenizer.json"])
+@pytest.mark.parametrize("content", [b"", b"\x00not what it should be", None])
+def test_a_damaged_file(damaged: Path, name: str, content: bytes | None) -> None:
+    """`None`: the first half of what it was."""
+    whole = (damaged / name).read_bytes() if content is None else b""
+    (damaged / name).unlink()
+    (damaged / name).write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(AttuneError, match=r"is damaged .*attune models fetch") as caught:
+        WhisperTranscriber(damaged, threads=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_links_to_a_whole_model_are_not_damage(damaged: Path) -> None:
+    WhisperTranscriber(damaged, threads=1)

@@ -1,0 +1,62 @@
+"""Streamed voice activity against faster-whisper's, which sees a whole recording at once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from faster_whisper.vad import get_vad_model
+
+from engines.types import Float32
+from engines.vad import CHUNK_SAMPLES, SileroVad
+from tests.audio_fixtures import noise, prompt
+
+
+def streamed(vad: SileroVad, samples: Float32) -> list[float]:
+    buffer = np.empty(CHUNK_SAMPLES, np.float32)  # reused, as an audio driver does
+    probabilities = []
+    for chunk in samples[: len(samples) // CHUNK_SAMPLES * CHUNK_SAMPLES].reshape(-1, CHUNK_SAMPLES):
+        buffer[:] = chunk
+        probabilities.append(vad.probability(buffer))
+    return probabilities
+
+
+@pytest.fixture(scope="module")
+def stream(general_speech: Path) -> Float32:
+    """Two prompts with noise between and after; a whole number of chunks."""
+    parts = [prompt(general_speech, "vm-intro"), noise(1.0, 0.01), prompt(general_speech, "agent-alreadyon"), noise(0.5, 0.01)]
+    samples = np.concatenate(parts)
+    return samples[: len(samples) // CHUNK_SAMPLES * CHUNK_SAMPLES]
+
+
+def test_equals_the_batch(stream: Float32) -> None:
+    # The batch silences the last 64 samples that it is given: so it gets one chunk more, which is not compared.
+    batch = get_vad_model()(np.pad(stream, (0, CHUNK_SAMPLES)))[:-1]
+    np.testing.assert_allclose(streamed(SileroVad(), stream), batch, rtol=0, atol=1e-4)
+    assert batch.max() > 0.9
+    assert batch.min() < 0.1
+
+
+def test_reset_forgets(stream: Float32) -> None:
+    vad = SileroVad()
+    first = streamed(vad, stream)
+    assert streamed(vad, stream) != first, "the state is carried on"
+    vad.reset()
+    assert streamed(vad, stream) == first
+
+
+def test_no_speech_in_silence_and_noise() -> None:
+    for samples in (np.zeros(32_000, np.float32), noise(2.0, 0.05)):
+        assert max(streamed(SileroVad(), samples)) < 0.35
+
+
+def test_only_whole_chunks() -> None:
+    with pytest.raises(ValueError, match=r"\(512,\)"):
+        SileroVad().probability(np.zeros(256, np.float32))
+
+
+def test_finding_the_model_loads_no_other_runtime() -> None:
+    script = "import sys; from engines.vad import SileroVad; SileroVad(); print(*sys.modules)"
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert not {"torch", "ctranslate2", "faster_whisper"} & set(finished.stdout.split())
