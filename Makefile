@@ -40,6 +40,10 @@ demo: ready ## Set everything up and show the whole loop on real speech
 test: ready ## Set everything up and pass the tests
 	$(BIN)/pytest
 
+.PHONY: bench
+bench: ready ## Measure what training costs a speaker, and kill it twenty times (about twenty minutes)
+	$(BIN)/python -m tests.bench_adaptation
+
 .PHONY: run
 run: ready ## Run the daemon in the foreground
 	$(BIN)/attune serve

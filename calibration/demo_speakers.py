@@ -1,7 +1,8 @@
 """The demo's two speakers, with their enrolment and their judged streams. Knows voices and texts, not the daemon.
 
 *clear*: real recordings of one woman (Asterisk's prompts). *atypical*: espeak-ng speaking phonemes to which consistent
-phonological processes were applied (fronting, gliding, lisp, labialised dentals, dropped final sibilants), reading requests from templates.
+phonological processes were applied (fronting, gliding, lisp, labialised dentals, dropped final sibilants), reading requests from
+templates.
 """
 
 import argparse

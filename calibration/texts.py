@@ -46,7 +46,8 @@ _DAYS = ("today,tomorrow,tonight,on Monday,on Tuesday,on Wednesday,on Thursday,o
 )
 _TEMPLATES = (
     "Turn on the {device} in the {room}.|Turn off the {room} {device}.|Switch the {device} off.|"
-    "Is the {device} in the {room} on?|Open the {device} in the {room}.|Close the {room} {device}.|Set a timer for {minutes} minutes.|Wake me up at {hour} {day}.|"
+    "Is the {device} in the {room} on?|Open the {device} in the {room}.|Close the {room} {device}.|"
+    "Set a timer for {minutes} minutes.|Wake me up at {hour} {day}.|"
     "Set an alarm for {hour} o'clock.|Cancel my alarm for {day}.|What time is it in {city}?|How is the weather in {city} {day}?|"
     "Will it rain in {city} {day}?|Call {name}.|Please call {name} {day}.|Send a message to {name} that I will be late.|"
     "Tell {name} that dinner is at {hour}.|Read my messages from {name}.|Remind me to {task} at {hour} o'clock.|"

@@ -6,15 +6,12 @@ same requests are played again. Nothing is staged: every figure comes from what 
 """
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -28,12 +25,12 @@ from engines.generation import BASE, Generation, list_generations
 from engines.models import model_path
 
 from .cli_common import console, settings
-from .client import NoDaemonError, request
+from .client import request
 from .demo_report import Hearing, Outcome, Row, report, write_figures
 from .events import Event
 from .learning import GENERAL_MODEL
+from .private_daemon import private_daemon
 
-_START_SECONDS = 60.0
 _ROUND_SECONDS = 900.0
 """After which a round that neither ended nor failed is given up."""
 _OVERLAP_SECONDS = 0.1
@@ -121,7 +118,9 @@ def _run_speaker(name: str, folder: Path, show: _Show) -> Outcome:
     _make_speaker(name, folder, show)
     with tempfile.TemporaryDirectory(prefix="attune-") as sockets:  # a path short enough for a UNIX socket
         speaker = _Speaker(name, folder, Path(sockets) / "attune.sock", show)
-        with _daemon(speaker):
+        show.begin("starting the daemon", None)
+        with private_daemon(_environment(speaker), folder / "daemon.log") as status:
+            show.say(f"daemon, process {status['process']}: {status['route']} route ({status['route_reason']})")
             cascade = _play(speaker, "cascade")
             before = _play(speaker, "aligned")
             enrolled_seconds = _enrol(speaker)
@@ -156,43 +155,18 @@ def _make_speaker(name: str, folder: Path, show: _Show) -> None:
         raise AttuneError(f"the {name} speaker could not be made: {problem.splitlines()[-1] if problem else 'no reason given'}")
 
 
-@contextmanager
-def _daemon(speaker: _Speaker) -> Iterator[None]:
-    """A daemon on a fresh state that starts from the base generation."""
+def _environment(speaker: _Speaker) -> dict[str, str]:
+    """A fresh state of the speaker's own, which starts from the base generation."""
     chosen = settings()
     state = speaker.folder / "state"
     shutil.copytree(chosen.generations / f"{BASE:04d}", state / "generations" / f"{BASE:04d}")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("ATTUNE__")} | {
-        "ATTUNE__STATE_DIR": str(state),
-        "ATTUNE__CACHE_DIR": str(chosen.cache_dir.absolute()),
-        "ATTUNE__CONTROL__SOCKET": str(speaker.socket),
-        "ATTUNE__ADAPT__TRAINING_SECONDS": str(_TRAINING_SECONDS[speaker.name]),
-        **{f"ATTUNE__{key}": value for key, value in _SETTINGS.items()},
+    return {
+        "STATE_DIR": str(state),
+        "CACHE_DIR": str(chosen.cache_dir.absolute()),
+        "CONTROL__SOCKET": str(speaker.socket),
+        "ADAPT__TRAINING_SECONDS": str(_TRAINING_SECONDS[speaker.name]),
+        **_SETTINGS,
     }
-    log = speaker.folder / "daemon.log"
-    with log.open("wb") as lines:
-        process = subprocess.Popen([sys.executable, "-m", "daemon.cli", "serve"], env=environment, stdout=lines, stderr=lines)
-    try:
-        _await_daemon(speaker, process, log)
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
-
-
-def _await_daemon(speaker: _Speaker, process: subprocess.Popen[bytes], log: Path) -> None:
-    speaker.show.begin("starting the daemon", None)
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            [status] = speaker.ask({"command": "status"})
-        except NoDaemonError:
-            time.sleep(0.2)
-            continue
-        speaker.show.say(f"daemon, process {status['process']}: {status['route']} route ({status['route_reason']})")
-        return
-    last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-    raise AttuneError(f"the demo's daemon did not start: {last}")
 
 
 def _play(speaker: _Speaker, route: str) -> list[Event]:

@@ -1,0 +1,58 @@
+"""A daemon as a child process on a state of its own, for the demo and for benchmarks. Knows the control socket, no models."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from engines.errors import AttuneError
+
+from .client import NoDaemonError, request
+from .events import Event
+
+_START_SECONDS = 120.0
+_STOP_SECONDS = 30.0
+
+
+@contextmanager
+def private_daemon(environment: Mapping[str, str], log: Path) -> Iterator[Event]:
+    """Run `attune serve` with the settings in `environment` (keys without `ATTUNE__`; no other setting of this process's
+    environment reaches it) and its log in `log`; yields its first status and stops it at the end.
+
+    `CONTROL__SOCKET` must be among the settings. Raises AttuneError with the last line of the log where it does not start.
+    """
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("ATTUNE__")}
+    given = {f"ATTUNE__{key}": value for key, value in environment.items()}
+    with log.open("wb") as lines:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "daemon.cli", "serve"],
+            env=inherited | given,
+            stdin=subprocess.DEVNULL,
+            stdout=lines,
+            stderr=lines,
+        )
+    try:
+        yield _first_status(Path(environment["CONTROL__SOCKET"]), process, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _first_status(socket: Path, process: "subprocess.Popen[bytes]", log: Path) -> Event:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            [status] = request(socket, {"command": "status"}, quiet_seconds=_START_SECONDS)
+        except NoDaemonError:
+            time.sleep(0.2)
+            continue
+        return status
+    last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+    raise AttuneError(f"the daemon did not start: {last}")

@@ -1,0 +1,172 @@
+"""`make bench`: what training costs the person who speaks, and what killing it costs anyone. Prints JSON; ratios of one run.
+
+1. The same spoken requests, answered while nothing trains and while a round trains: median milliseconds to the first token.
+2. The training child killed with SIGKILL at random moments, a request after each; then the next round, which must finish.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from daemon.cli_common import settings
+from daemon.client import request
+from daemon.events import Event
+from daemon.private_daemon import private_daemon
+
+ENROLLED = 60
+ASKED = 20
+
+
+def main() -> None:
+    """Run both parts on a fresh state."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    random.seed(arguments.seed)
+    with tempfile.TemporaryDirectory(prefix="attune-bench-") as name:
+        folder = Path(name)
+        subprocess.run(
+            [sys.executable, "-m", "calibration.demo_speakers", "atypical", str(folder)], check=True, stdout=subprocess.DEVNULL
+        )
+        rows = [json.loads(line) for line in (folder / "enrol.jsonl").read_text().splitlines()]
+        manifest = folder / "some.jsonl"
+        manifest.write_text("".join(json.dumps(row) + "\n" for row in rows[:ENROLLED]))
+        questions = [row["audio"] for row in rows[-ASKED:]]
+        state = folder / "state"
+        (state / "generations").mkdir(parents=True)
+        (state / "generations" / "0000").symlink_to(settings().generations / "0000")
+        environment = {
+            "STATE_DIR": str(state),
+            "CACHE_DIR": str(settings().cache_dir),
+            "CONTROL__SOCKET": str(folder / "attune.sock"),
+            "AUDIO__SOURCE": "none",
+            "AUDIO__KEEP": "false",
+            "IDLE__ENABLED": "false",
+            "CONVERSATION__FORGET_AFTER_SECONDS": "0",
+            "CONVERSATION__MAX_REPLY_TOKENS": "16",
+            "ADAPT__TRAINING_SECONDS": "60",
+            "ADAPT__REPLY_UTTERANCES": "2",
+        }
+        with private_daemon(environment, folder / "daemon.log"):
+            daemon = _Daemon(folder / "attune.sock")
+            list(daemon.ask({"command": "enroll", "manifest": str(manifest)}))
+            found = {"yield": _measure_yield(daemon, questions), "kills": _kill(daemon, questions, arguments.kills)}
+    print(json.dumps(found, indent=2))
+
+
+class _Daemon:
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self.outcome: object = None
+        """Of the last round that was started; None while it runs."""
+
+    def ask(self, command: Event) -> Iterator[Event]:
+        return request(self._socket, command, quiet_seconds=600)
+
+    def first_token_ms(self, question: str, route: str) -> float:
+        """Ask by recording; milliseconds to the first token, or to the end of an empty reply."""
+        [turn] = [event for event in self.ask({"command": "ask", "audio": question, "route": route}) if event["event"] == "turn"]
+        first = turn["first_token_ms"]
+        return float(str(turn["reply_ms"] if first is None else first))
+
+    def learning(self) -> Event:
+        [status] = self.ask({"command": "status"})
+        learning = status["adaptation"]
+        assert isinstance(learning, dict)
+        return learning
+
+    def start_round(self) -> "threading.Thread":
+        """Ask for a round and follow it in a thread, which ends with the round."""
+
+        def follow() -> None:
+            for event in self.ask({"command": "adapt"}):
+                self.outcome = event.get("outcome")
+
+        self.outcome = None
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        return thread
+
+    def await_training(self) -> None:
+        while self.learning()["stage"] != "train" and self.outcome is None:
+            time.sleep(0.1)
+
+
+def _measure_yield(daemon: _Daemon, questions: list[str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for route in ("aligned", "cascade"):
+        for question in questions[:3]:
+            daemon.first_token_ms(question, route)
+    idle = {route: [daemon.first_token_ms(question, route) for question in questions] for route in ("aligned", "cascade")}
+    daemon.start_round()
+    for route, before in idle.items():
+        during = []
+        for question in questions:
+            _await_running(daemon)
+            during.append(daemon.first_token_ms(question, route))
+        found[route] = {
+            "idle_ms": round(statistics.median(before), 1),
+            "training_ms": round(statistics.median(during), 1),
+            "ratio": round(statistics.median(during) / statistics.median(before), 3),
+        }
+    found["pause_latency_ms"] = daemon.learning()["pause_latency_ms"]
+    list(daemon.ask({"command": "adapt", "action": "cancel"}))
+    while daemon.learning()["state"] != "waiting":
+        time.sleep(0.2)
+    return found
+
+
+def _await_running(daemon: _Daemon) -> None:
+    """Until the child really runs: paused children resume some seconds after a reply."""
+    while True:
+        learning = daemon.learning()
+        if learning["state"] in ("training", "judging") and learning["stage"] == "train":
+            time.sleep(random.uniform(0.0, 0.5))
+            return
+        if daemon.outcome is not None:
+            daemon.start_round()
+        time.sleep(0.1)
+
+
+def _kill(daemon: _Daemon, questions: list[str], kills: int) -> dict[str, object]:
+    answered = 0
+    for number in range(kills):
+        thread = daemon.start_round()
+        time.sleep(random.uniform(0.5, 25.0))
+        for process in _children():
+            os.kill(process, signal.SIGKILL)
+        daemon.first_token_ms(questions[number % len(questions)], "aligned")
+        answered += 1
+        thread.join(60)
+        print(f"kill {number + 1}: answered, round {daemon.outcome}", file=sys.stderr, flush=True)
+    thread = daemon.start_round()
+    thread.join(900)
+    return {"kills": kills, "answered": answered, "next_round": daemon.outcome, "reason": daemon.learning()["last_reason"]}
+
+
+def _children() -> list[int]:
+    """Processes that run a calibration job of this benchmark's daemon."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            command = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if entry.name.isdigit() and b"calibration" in command and any(b"attune-bench-" in part for part in command):
+            found.append(int(entry.name))
+    return found
+
+
+if __name__ == "__main__":
+    main()
