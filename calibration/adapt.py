@@ -16,7 +16,6 @@ from engines.digest import sha256_of
 from engines.errors import AttuneError
 from engines.generation import Generation, read_generation, write_generation
 from engines.job import AdaptJob, Example
-from engines.projector import OnnxProjector
 from engines.types import FRAME_SECONDS
 
 from .dataset import make_sample
@@ -28,9 +27,9 @@ from .training import Plan, Run, fit
 
 OWN_PER_STEP = 8
 REPLAYED_PER_STEP = 4
-PASSES = 16
+PASSES = 8
 """How often each utterance is seen at most: more learns the recordings, not the voice."""
-LEAST_STEPS = 100
+LEAST_STEPS = 150
 PULL = 0.01
 REPORT_EVERY_STEPS = 5
 
@@ -50,6 +49,7 @@ def adapt(job: AdaptJob, report: Report) -> int:
     judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
     projector = load_projector(parent.weights)
     samples, seconds = _samples(training, judge, projector.config.stack, report)
+    projector.heard_tokens.update(token for sample in samples for token in sample.tokens.tolist())
     replay = load_replay(job.features / "replay", judge.vocabulary, projector.config.stack)
     torch.manual_seed(job.seed)
     embedlink = EmbedLink(projector.config.width, judge.vocabulary)
@@ -136,8 +136,8 @@ def _judge(job: AdaptJob, judge: Judge, parent: Generation, candidate: Path, rep
         "general": job.general,
     }
     hearings = {
-        "candidate": judge.aligned(OnnxProjector(candidate, job.threads)),
-        "current": judge.aligned(OnnxProjector(parent.projector, job.threads)),
+        "candidate": judge.aligned(candidate),
+        "current": judge.aligned(parent.projector),
         "cascade": judge.cascade,
     }
     to_do = sum(len(examples) for examples in sets.values()) * len(hearings)

@@ -75,6 +75,7 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     projector = CifProjector(config)
     embedlink = EmbedLink(config.width, vocabulary)
+    projector.heard_tokens.update(token for sample in samples[judged:] for token in sample.tokens.tolist())
     batches = length_batches(samples[judged:], BATCH_SAMPLES)
 
     def draw(step: int) -> list[Sample]:

@@ -101,6 +101,8 @@ class CifProjector(nn.Module):
     def __init__(self, config: CifConfig) -> None:
         super().__init__()
         self.config = config
+        self.heard_tokens: set[int] = set()
+        """Ids of the tokens met in training: what a soft token may be read as."""
         width = config.width
         stacked = config.frame_width * config.stack
         self.group_norm = nn.LayerNorm(stacked)

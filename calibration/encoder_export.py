@@ -6,6 +6,7 @@ The layers are transformers' own; only the length check of its `forward`, which 
 import os
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -100,25 +101,27 @@ def export_onnx(
     outputs: list[str],
     dynamic_shapes: dict[str, dict[int, object]],
     path: Path,
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Export `module` to one self-contained ONNX file, written beside `path`, flushed and renamed."""
+    """Export `module` to one self-contained ONNX file with `metadata`, written beside `path`, flushed and renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         written = Path(folder) / path.name
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's exporter warns of its own internals, which nobody here can mend
-            torch.onnx.export(
+            program = torch.onnx.export(
                 module.eval(),
                 example,
-                written,
                 input_names=inputs,
                 output_names=outputs,
                 dynamic_shapes=dynamic_shapes,
                 opset_version=OPSET,
                 dynamo=True,
-                external_data=False,
                 verbose=False,
             )
+            assert program is not None  # it is None only for the exporter before dynamo's
+            program.model.metadata_props.update(metadata or {})
+            program.save(written, external_data=False)
         with written.open("rb") as file:
             os.fsync(file.fileno())
         written.replace(path)

@@ -19,7 +19,8 @@ from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
 from engines.job import EngineFiles, Example
 from engines.language_model import LlamaCppLanguageModel
 from engines.projector import OnnxProjector
-from engines.routes import words_of
+from engines.readout import Readout
+from engines.routes import AlignedRoute, words_of
 from engines.transcriber import WhisperTranscriber
 from engines.types import Float32, SoftTokens
 from engines.vocabulary import Vocabulary
@@ -64,9 +65,11 @@ class Judge:
         """Cached encoder frames [T, D] of an example."""
         return cached_frames(example.audio, example.id, self.features, lambda: self.encoder)
 
-    def aligned(self, projector: OnnxProjector) -> Hear:
-        """Hearing through `projector`."""
-        return lambda example: projector.project(self.frames(example))
+    def aligned(self, projector_onnx: Path) -> Hear:
+        """Hearing through a projector's graph."""
+        projector = OnnxProjector(projector_onnx, self.threads)
+        route = AlignedRoute(self.encoder, projector, Readout(self.vocabulary, projector.heard_tokens))
+        return lambda example: route.read(self.frames(example))
 
     def cascade(self, example: Example) -> str:
         """Hearing through the transcriber, which hears each utterance once and is then remembered on disk."""

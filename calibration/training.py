@@ -23,7 +23,7 @@ from .cif import CifProjector
 from .embedlink import EmbedLink, Sample, collate, weighted
 
 LONGEST_STEP_SECONDS = 5.0
-"""What a step counts at most: the rest of a longer one was spent stopped while the user spoke."""
+"""What a step counts at most in the wall time that is reported; the rest of a longer one was a pause."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Plan:
 
     steps: int
     max_seconds: float
-    """Ends the run before `steps` on a slow machine; the learning rate falls by whichever is further on."""
+    """Processor seconds per thread that end the run before `steps` on a slow machine; the learning rate falls by whichever is
+    further on. Not wall time: neither pauses nor a busy machine, which seldom runs its idle child, shorten what is learnt."""
     learning_rate: float
     warmup_steps: int = 20
     seed: int = 0
@@ -48,11 +49,14 @@ class Run:
 
     step: int = 0
     seconds: float = 0.0
+    """Wall time of the steps, pauses left out."""
+    processor_seconds: float = 0.0
+    """Per thread."""
     losses: list[dict[str, float]] = field(default_factory=list)
 
     def fraction(self, plan: Plan) -> float:
         """0 to 1, by steps or by time, whichever is further on."""
-        return min(1.0, max(self.step / plan.steps, self.seconds / plan.max_seconds))
+        return min(1.0, max(self.step / plan.steps, self.processor_seconds / plan.max_seconds))
 
 
 def fit(
@@ -75,12 +79,13 @@ def fit(
     both.train()
     try:
         while run.fraction(plan) < 1.0:
-            began = time.monotonic()
+            began, processor_began = time.monotonic(), time.process_time()
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(plan, run)
             run.losses.append(_step(projector, embedlink, optimizer, draw(run.step), plan, run.step, anchor))
             run.step += 1
             run.seconds += min(time.monotonic() - began, LONGEST_STEP_SECONDS)
+            run.processor_seconds += (time.process_time() - processor_began) / torch.get_num_threads()
             if checkpoint is not None and run.seconds - saved_seconds > plan.checkpoint_seconds:
                 _save(both, optimizer, run, checkpoint)
                 saved_seconds = run.seconds
@@ -129,7 +134,7 @@ def _save(both: nn.Module, optimizer: torch.optim.Optimizer, run: Run, path: Pat
     tensors = {f"model.{name}": value.detach() for name, value in both.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
-    about = {"step": run.step, "seconds": run.seconds, "losses": run.losses[-200:]}
+    about = {"step": run.step, "seconds": run.seconds, "processor_seconds": run.processor_seconds, "losses": run.losses[-200:]}
     beside = path.with_suffix(".tmp")
     save_file(tensors, beside, {"run": json.dumps(about)})
     with beside.open("rb") as file:
@@ -151,4 +156,4 @@ def _resume(both: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> Ru
             _, index, moment = name.split(".")
             state.setdefault(int(index), {})[moment] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return Run(about["step"], about["seconds"], about["losses"])
+    return Run(about["step"], about["seconds"], about["processor_seconds"], about["losses"])

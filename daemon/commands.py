@@ -198,7 +198,11 @@ def _correct(service: Service, request: Correct) -> Generator[Event, None, None]
 
 
 def _enroll(service: Service, request: Enroll) -> Generator[Event, None, None]:
-    yield from enroll(request.manifest, service.store)
+    service.attention.begin()  # no round starts on half of what is being enrolled
+    try:
+        yield from enroll(request.manifest, service.store)
+    finally:
+        service.attention.end()
 
 
 def _generations(service: Service, request: Generations) -> Generator[Event, None, None]:

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 MAX_LINE_BYTES = 1 << 20
 _MAX_CONNECTIONS = 16
+_REFUSAL_SECONDS = 0.2
 _IDLE_SECONDS = 60.0
 """A connection that asks nothing, or does not read its answer, for so long is closed."""
 
@@ -93,6 +94,8 @@ class ControlServer:
             connection.settimeout(self._idle_seconds)
             if not self._places.acquire(blocking=False):
                 with connection, contextlib.suppress(OSError):
+                    connection.settimeout(_REFUSAL_SECONDS)
+                    connection.recv(MAX_LINE_BYTES)  # a client that is still sending would see a broken pipe, not the reason
                     connection.sendall(_line({"error": "the daemon has too many connections; try again"}))
                 continue
             with self._lock:

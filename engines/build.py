@@ -12,6 +12,7 @@ from .job import EngineFiles
 from .language_model import LlamaCppLanguageModel
 from .models import model_path
 from .projector import OnnxProjector
+from .readout import Readout
 from .routes import AlignedRoute, CascadeRoute
 from .transcriber import WhisperTranscriber
 from .vocabulary import Vocabulary
@@ -50,7 +51,8 @@ class Engines:
                     f"generation {generation.number:04d} was made for another {what} than {path}; "
                     "set it back, or use a state_dir of its own for the new one"
                 )
-        return AlignedRoute(self.encoder, OnnxProjector(generation.projector, self.threads))
+        projector = OnnxProjector(generation.projector, self.threads)
+        return AlignedRoute(self.encoder, projector, Readout(self.vocabulary, projector.heard_tokens))
 
 
 def engine_files(cache_dir: Path, whisper: str, language_model: str) -> EngineFiles:

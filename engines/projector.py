@@ -1,11 +1,15 @@
 """Frames to soft tokens, through the ONNX graph of a generation. Knows no training and no language model."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 
 from .onnx_session import open_session
 from .types import Float32, SoftTokens
+
+HEARD_TOKENS = "heard_tokens"
+"""Name of the graph's metadata that holds, as JSON, the ids of the tokens met in training."""
 
 
 class OnnxProjector:
@@ -15,6 +19,9 @@ class OnnxProjector:
         """Open a generation's `projector.onnx`. Raises AttuneError where it cannot be opened."""
         self._session = open_session(path, threads, "choose another generation with `attune generations promote`")
         self._stacked_width = int(self._session.get_inputs()[0].shape[2])
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.heard_tokens: list[int] = json.loads(metadata.get(HEARD_TOKENS, "[]"))
+        """Ids of the tokens that it met in training."""
 
     def project(self, frames: Float32) -> SoftTokens:
         """[T, D] frames to soft tokens, at least one. T must be at least two stacks (120 ms)."""

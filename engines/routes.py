@@ -5,6 +5,7 @@ from typing import Protocol
 
 from .interfaces import SpeechEncoder
 from .projector import OnnxProjector
+from .readout import Readout
 from .transcriber import WhisperTranscriber
 from .types import Float32, SoftTokens
 from .vocabulary import Vocabulary
@@ -40,10 +41,15 @@ class AlignedRoute:
 
     encoder: SpeechEncoder
     projector: OnnxProjector
+    readout: Readout
     name: str = "aligned"
 
     def hear(self, samples: Float32) -> SoftTokens:
-        return self.projector.project(self.encoder.encode(samples))
+        return self.read(self.encoder.encode(samples))
+
+    def read(self, frames: Float32) -> SoftTokens:
+        """The part of hearing that differs between generations: [T, D] frames to sharpened soft tokens."""
+        return self.readout.sharpen(self.projector.project(frames))
 
 
 def words_of(heard: str | SoftTokens, vocabulary: Vocabulary) -> str:

@@ -86,8 +86,10 @@ def test_silence_still_makes_one_soft_token() -> None:
 
 def test_exported_graph_equals_torch_at_every_length(tmp_path: Path) -> None:
     projector = small_projector()
+    projector.heard_tokens = {7, 3}
     export_projector(projector, tmp_path / "projector.onnx")
     served = OnnxProjector(tmp_path / "projector.onnx", threads=1)
+    assert served.heard_tokens == [3, 7]
     for frames_count in (6, 31, 150, 700, 1474):
         frames = np.random.default_rng(frames_count).standard_normal((frames_count, SMALL.frame_width)).astype(np.float32)
         groups = frames_count // SMALL.stack
@@ -102,8 +104,10 @@ def test_exported_graph_equals_torch_at_every_length(tmp_path: Path) -> None:
 
 def test_file_round_trip_keeps_sizes_and_weights(tmp_path: Path) -> None:
     projector = small_projector()
+    projector.heard_tokens = {7, 3}
     save_projector(projector, tmp_path / "projector.safetensors")
     read = load_projector(tmp_path / "projector.safetensors")
+    assert read.heard_tokens == {3, 7}
     assert read.config == SMALL
     assert all(torch.equal(value, read.state_dict()[name]) for name, value in projector.state_dict().items())
 

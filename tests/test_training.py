@@ -95,7 +95,7 @@ def test_the_learning_rate_warms_up_and_falls_to_the_end() -> None:
 
 
 def test_time_ends_a_run_that_steps_would_not() -> None:
-    assert Run(step=1, seconds=20.0).fraction(Plan(1000, 10.0, 1.0)) == 1.0
+    assert Run(step=1, processor_seconds=20.0).fraction(Plan(1000, 10.0, 1.0)) == 1.0
 
 
 def test_the_losses_see_no_padding(vocabulary: Vocabulary, samples: list[Sample]) -> None:

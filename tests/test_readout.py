@@ -1,0 +1,49 @@
+"""The readout: sure soft tokens become rows, hesitating ones a mean of the rows they hesitate over, unheard tokens nothing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.readout import Readout
+from engines.types import SoftTokens
+from engines.vocabulary import Vocabulary
+
+
+@pytest.fixture(scope="module")
+def vocabulary(llm_path: Path) -> Vocabulary:
+    return Vocabulary(llm_path)
+
+
+def test_near_a_row_it_becomes_the_row(vocabulary: Vocabulary) -> None:
+    tokens = vocabulary.tokenize("Turn on the kitchen light.")
+    rows = vocabulary.rows(tokens)
+    noisy = rows + 0.03 * np.random.default_rng(0).standard_normal(rows.shape).astype(np.float32)
+    sharpened = Readout(vocabulary, sorted({*tokens, *vocabulary.tokenize("Call my sister tomorrow.")})).sharpen(
+        SoftTokens(noisy, 6.2)
+    )
+    assert np.array_equal(sharpened.vectors, rows)
+    assert sharpened.quantity == 6.2
+
+
+def test_the_length_of_a_vector_does_not_matter(vocabulary: Vocabulary) -> None:
+    tokens = vocabulary.tokenize("Call my sister tomorrow.")
+    readout = Readout(vocabulary, tokens)
+    short, long = (SoftTokens(np.float32(factor) * vocabulary.rows(tokens), 4.0) for factor in (0.01, 50.0))
+    assert np.array_equal(readout.sharpen(short).vectors, readout.sharpen(long).vectors)
+
+
+def test_between_two_rows_it_stays_between_them(vocabulary: Vocabulary) -> None:
+    first, second = vocabulary.tokenize(" coffee")[0], vocabulary.tokenize(" milk")[0]
+    rows = vocabulary.rows([first, second])
+    between = (rows[:1] / np.linalg.norm(rows[0]) + rows[1:] / np.linalg.norm(rows[1])) / 2
+    sharpened = Readout(vocabulary, [first, second]).sharpen(SoftTokens(between, 1.0))
+    assert np.allclose(sharpened.vectors[0], rows.mean(axis=0), atol=1e-3)
+
+
+def test_a_token_never_heard_is_never_read(vocabulary: Vocabulary) -> None:
+    heard = vocabulary.tokenize("Call my sister tomorrow.")
+    unheard = vocabulary.rows(vocabulary.tokenize(" fjord"))
+    sharpened = Readout(vocabulary, heard).sharpen(SoftTokens(unheard, 2.0))
+    nearest, _ = vocabulary.nearest(sharpened.vectors)
+    assert set(nearest) <= set(heard)
