@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -242,13 +242,16 @@ def _references(speaker: _Speaker) -> dict[str, str]:
 
 
 def _hearing(speaker: _Speaker, turns: list[Event], references: dict[str, str]) -> Hearing:
-    rows = [_row(place, turns, references) for place in speaker.judged()]
     times = [float(str(turn["first_token_ms"])) for turn in turns if turn["first_token_ms"] is not None]
-    return Hearing.of(rows, times)
+    return Hearing.of(assign(speaker.judged(), turns, references), times)
 
 
-def _row(place: dict[str, float | str], turns: list[Event], references: dict[str, str]) -> Row:
-    """What was made of one judged request: of every segment that the daemon cut within its place in the stream."""
+def assign(places: Sequence[Mapping[str, float | str]], turns: Sequence[Event], references: Mapping[str, str]) -> list[Row]:
+    """What was made of each judged request: of every segment that the daemon cut within its place in the stream."""
+    return [_row(place, turns, references) for place in places]
+
+
+def _row(place: Mapping[str, float | str], turns: Sequence[Event], references: Mapping[str, str]) -> Row:
     start, end = float(place["start_seconds"]), float(place["end_seconds"])
     inside = [turn for turn in turns if _overlap(turn, start, end) > _OVERLAP_SECONDS]
     text = str(place["text"])

@@ -1,9 +1,9 @@
 """Sharpens soft tokens: from where the projector landed to what it most probably meant. Knows the embedding table, no audio.
 
 A projector trained by regression lands between the rows that it hesitates over, and a language model that reads such a mean
-answers something else entirely. EmbedLink's contrast trains a softmax over cosines to the rows; here it is read out over the tokens
-that the projector ever heard in training (it cannot land on another): where one row has most of the probability the soft token
-becomes that row, elsewhere it becomes the rows' mean under the probabilities (the idea of LegoSLM, arXiv 2505.11352).
+answers something else entirely. EmbedLink's contrast trains a softmax over cosines to the rows; here it is read out over the
+tokens that the projector ever heard in training (it cannot land on another): where one row has most of the probability the soft
+token becomes that row, elsewhere it becomes the rows' mean under the probabilities (the idea of LegoSLM, arXiv 2505.11352).
 """
 
 from collections.abc import Sequence

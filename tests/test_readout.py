@@ -29,14 +29,15 @@ def test_near_a_row_it_becomes_the_row(vocabulary: Vocabulary) -> None:
 def test_the_length_of_a_vector_does_not_matter(vocabulary: Vocabulary) -> None:
     tokens = vocabulary.tokenize("Call my sister tomorrow.")
     readout = Readout(vocabulary, tokens)
-    short, long = (SoftTokens(np.float32(factor) * vocabulary.rows(tokens), 4.0) for factor in (0.01, 50.0))
+    rows = vocabulary.rows(tokens)
+    short, long = (SoftTokens(np.multiply(rows, factor, dtype=np.float32), 4.0) for factor in (0.01, 50.0))
     assert np.array_equal(readout.sharpen(short).vectors, readout.sharpen(long).vectors)
 
 
 def test_between_two_rows_it_stays_between_them(vocabulary: Vocabulary) -> None:
     first, second = vocabulary.tokenize(" coffee")[0], vocabulary.tokenize(" milk")[0]
     rows = vocabulary.rows([first, second])
-    between = (rows[:1] / np.linalg.norm(rows[0]) + rows[1:] / np.linalg.norm(rows[1])) / 2
+    between = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).mean(axis=0, keepdims=True).astype(np.float32)
     sharpened = Readout(vocabulary, [first, second]).sharpen(SoftTokens(between, 1.0))
     assert np.allclose(sharpened.vectors[0], rows.mean(axis=0), atol=1e-3)
 

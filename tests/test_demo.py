@@ -1,0 +1,83 @@
+"""The demo's arithmetic: which segments belong to which request, what the figures are called, and that nothing is made up."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from daemon.demo import assign
+from daemon.demo_report import Hearing, Outcome, Row, report, write_figures
+from daemon.events import Event
+from daemon.private_daemon import private_daemon
+from engines.errors import AttuneError
+
+KEYS = {
+    *("cascade_wer", "aligned_before_wer", "aligned_after_wer", "cascade_rouge_l", "aligned_before_rouge_l"),
+    *("aligned_after_rouge_l", "cascade_first_token_ms", "aligned_first_token_ms", "enrolled_seconds", "training_seconds"),
+    *("peak_bytes", "promoted", "reason"),
+}
+
+
+def turn(start: float, seconds: float, heard: str, reply: str = "") -> Event:
+    return {"start_seconds": start, "seconds": seconds, "heard": heard, "reply": reply}
+
+
+def outcome(before: float = 0.6, after: float = 0.1) -> Outcome:
+    return Outcome(
+        cascade=Hearing(0.5, 0.2, 500.0),
+        before=Hearing(before, 0.1, 100.0),
+        after=Hearing(after, 0.9, 90.0),
+        enrolled_seconds=600.0,
+        training_seconds=120.0,
+        peak_bytes=1 << 30,
+        promoted=True,
+        reason="promoted: because",
+    )
+
+
+def test_each_request_gets_the_segments_cut_within_it() -> None:
+    places: list[dict[str, float | str]] = [
+        {"text": "one", "start_seconds": 1.0, "end_seconds": 3.0},
+        {"text": "two", "start_seconds": 4.2, "end_seconds": 6.0},
+        {"text": "three", "start_seconds": 7.2, "end_seconds": 9.0},
+    ]
+    turns = [turn(0.7, 1.2, "on"), turn(2.2, 1.0, "e", "first"), turn(6.9, 2.0, "three", "last")]
+    rows = assign(places, turns, {"one": "reference"})
+    assert [row.heard for row in rows] == ["on e", "", "three"]
+    assert [row.reply for row in rows] == ["first", "", "last"]
+    assert [row.reference for row in rows] == ["reference", "", ""]
+
+
+def test_scores_come_from_what_was_heard() -> None:
+    rows = [Row("Turn on the light.", "turn on the light", "yes it is", "yes it is"), Row("Call Ann.", "", "", "calling")]
+    hearing = Hearing.of(rows, [100.0, 300.0, 200.0])
+    assert hearing.word_error_rate == pytest.approx(2 / 6)
+    assert hearing.rouge_l == pytest.approx(0.5)
+    assert hearing.first_token_ms == 200.0
+
+
+def test_the_figures_have_the_names_that_scripts_read(tmp_path: Path) -> None:
+    write_figures({"clear": outcome(), "atypical": outcome()}, tmp_path / "build" / "demo.json")
+    found = json.loads((tmp_path / "build" / "demo.json").read_text())
+    assert found.keys() == {"clear", "atypical"}
+    assert found["atypical"].keys() == KEYS
+    assert found["atypical"]["aligned_first_token_ms"] == 90.0
+
+
+@pytest.mark.parametrize(("after", "says"), [(0.1, False), (0.6, True), (0.7, True)])
+def test_the_table_says_when_it_did_not_get_better(after: float, says: bool) -> None:
+    shown = io.StringIO()
+    report("atypical", outcome(after=after), Console(file=shown, width=120))
+    assert ("did not get better" in shown.getvalue()) == says
+    assert "promoted: because" in shown.getvalue()
+
+
+def test_a_daemon_that_does_not_start_gives_its_last_line(tmp_path: Path) -> None:
+    environment = {"STATE_DIR": str(tmp_path), "CACHE_DIR": str(tmp_path / "empty"), "CONTROL__SOCKET": str(tmp_path / "s.sock")}
+    with (
+        pytest.raises(AttuneError, match="did not start: attune: .*attune models fetch"),
+        private_daemon(environment, tmp_path / "daemon.log"),
+    ):
+        pytest.fail("it started without models")
