@@ -20,7 +20,7 @@ from engines.job import EngineFiles, Example
 from engines.language_model import LlamaCppLanguageModel
 from engines.projector import OnnxProjector
 from engines.readout import Readout
-from engines.routes import AlignedRoute, words_of
+from engines.routes import AlignedRoute, all_words_of
 from engines.transcriber import WhisperTranscriber
 from engines.types import Float32, SoftTokens
 from engines.vocabulary import Vocabulary
@@ -87,14 +87,15 @@ class Judge:
 
     def score(self, hear: Hear, examples: Sequence[Example], name: str, replies: bool) -> Score:
         """Hear every example; with `replies`, also answer the first `reply_utterances` of them."""
-        pairs, agreement = [], []
+        everything, agreement = [], []
         for index, example in enumerate(examples):
             words = hear(example)
-            pairs.append((example.text, words_of(words, self.vocabulary)))
+            everything.append(words)
             if replies and index < self.reply_utterances:
                 agreement.append(rouge_l(self._reference(example.text), self._reply(words)))
             self.heard(f"{name} {index + 1}/{len(examples)}")
-        error, words_counted = word_error_rate(pairs)
+        texts = all_words_of(everything, self.vocabulary)
+        error, words_counted = word_error_rate([(example.text, text) for example, text in zip(examples, texts, strict=True)])
         return Score(
             utterances=len(examples),
             words=words_counted,

@@ -1,7 +1,11 @@
 """The two ways from speech to what the language model reads, behind one small interface. Knows no conversation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
+
+import numpy as np
 
 from .interfaces import SpeechEncoder
 from .projector import OnnxProjector
@@ -54,7 +58,14 @@ class AlignedRoute:
 
 def words_of(heard: str | SoftTokens, vocabulary: Vocabulary) -> str:
     """What was heard, for people: the transcript, or each soft token's nearest row of the embedding table, detokenized."""
-    if isinstance(heard, str):
-        return heard
-    tokens, _ = vocabulary.nearest(heard.vectors)
-    return vocabulary.detokenize(tokens).strip()
+    return all_words_of([heard], vocabulary)[0]
+
+
+def all_words_of(heard: Sequence[str | SoftTokens], vocabulary: Vocabulary) -> list[str]:
+    """As `words_of`, for many at the price of one: going through the whole table is what costs."""
+    vectors = [words.vectors for words in heard if not isinstance(words, str)]
+    tokens = iter(vocabulary.nearest(np.concatenate(vectors))[0] if vectors else [])
+    return [
+        words if isinstance(words, str) else vocabulary.detokenize(list(islice(tokens, len(words.vectors)))).strip()
+        for words in heard
+    ]
