@@ -1,10 +1,11 @@
-"""The readout: sure soft tokens become rows, hesitating ones a mean of the rows they hesitate over, unheard tokens nothing."""
+"""The readout: every soft token becomes the nearest row of a token that was heard."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from engines.errors import AttuneError
 from engines.readout import Readout
 from engines.types import SoftTokens
 from engines.vocabulary import Vocabulary
@@ -34,12 +35,12 @@ def test_the_length_of_a_vector_does_not_matter(vocabulary: Vocabulary) -> None:
     assert np.array_equal(readout.sharpen(short).vectors, readout.sharpen(long).vectors)
 
 
-def test_between_two_rows_it_stays_between_them(vocabulary: Vocabulary) -> None:
-    first, second = vocabulary.tokenize(" coffee")[0], vocabulary.tokenize(" milk")[0]
-    rows = vocabulary.rows([first, second])
-    between = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).mean(axis=0, keepdims=True).astype(np.float32)
-    sharpened = Readout(vocabulary, [first, second]).sharpen(SoftTokens(between, 1.0))
-    assert np.allclose(sharpened.vectors[0], rows.mean(axis=0), atol=1e-3)
+def test_short_of_a_row_it_becomes_the_nearer_one(vocabulary: Vocabulary) -> None:
+    tokens = vocabulary.tokenize(" coffee") + vocabulary.tokenize(" milk")
+    rows = vocabulary.rows(tokens)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    hesitating = np.stack([0.6 * unit[0] + 0.4 * unit[1], 0.4 * unit[0] + 0.6 * unit[1]])
+    assert np.array_equal(Readout(vocabulary, tokens).sharpen(SoftTokens(hesitating, 2.0)).vectors, rows)
 
 
 def test_a_token_never_heard_is_never_read(vocabulary: Vocabulary) -> None:
@@ -48,3 +49,9 @@ def test_a_token_never_heard_is_never_read(vocabulary: Vocabulary) -> None:
     sharpened = Readout(vocabulary, heard).sharpen(SoftTokens(unheard, 2.0))
     nearest, _ = vocabulary.nearest(sharpened.vectors)
     assert set(nearest) <= set(heard)
+
+
+@pytest.mark.parametrize("heard", [[], [-1, 5], [5, 10**9]])
+def test_a_projector_that_does_not_say_what_it_heard_is_refused(vocabulary: Vocabulary, heard: list[int]) -> None:
+    with pytest.raises(AttuneError, match="which tokens it heard"):
+        Readout(vocabulary, heard)

@@ -54,7 +54,7 @@ def test_the_cascade_hears_a_transcript(whisper_folder: Path, general_speech: Pa
 
 def test_words_of_many_are_the_words_of_each(vocabulary: Vocabulary) -> None:
     soft = [SoftTokens(vocabulary.rows(vocabulary.tokenize(text)), 1.0) for text in ("Call Robert.", " Close the curtains. ")]
-    heard = ["a transcript", soft[0], "", soft[1]]
+    heard: list[str | SoftTokens] = ["a transcript", soft[0], "", soft[1]]
     assert all_words_of(heard, vocabulary) == ["a transcript", "Call Robert.", "", "Close the curtains."]
     assert [words_of(words, vocabulary) for words in heard] == all_words_of(heard, vocabulary)
     assert words_of(SoftTokens(np.zeros((0, vocabulary.width), np.float32), 0.0), vocabulary) == ""
