@@ -106,6 +106,7 @@ def main() -> None:
         "texts": "three quarters Debian fortunes, one quarter request templates",
         "steps": run.step,
         "batch": BATCH_SAMPLES,
+        "heard_tokens": len(projector.heard_tokens),
         "epochs": round(run.step / len(batches), 2),
         "training_seconds": round(run.seconds),
         "seed": arguments.seed,

@@ -1,8 +1,8 @@
 """Reads soft tokens out: from where the projector landed to the token that it most probably meant. Knows the table, no audio.
 
-A projector trained by regression lands short of the row that it means, and a small language model that reads such a vector answers
-something else entirely (docs/adr/0005). So each soft token becomes the nearest row, by cosine, among the tokens that the projector
-ever met in training: it cannot land on another.
+A projector trained by regression lands short of the row that it means, and a small language model that reads such a vector
+answers something else entirely (docs/adr/0005). So each soft token becomes the nearest row, by cosine, among the tokens that the
+projector ever met in training: it cannot land on another.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class Readout:
     """The rows of the heard tokens, kept in memory: 25 MB for 11,000 tokens of width 576."""
 
     def __init__(self, vocabulary: Vocabulary, heard_tokens: Sequence[int]) -> None:
-        """`heard_tokens` are the ids that soft tokens may become. Raises AttuneError where there are none, or others than exist."""
+        """`heard_tokens` are the ids that soft tokens may become. Raises AttuneError for none, or for others than exist."""
         if not heard_tokens or not 0 <= min(heard_tokens) <= max(heard_tokens) < vocabulary.size:
             raise AttuneError(
                 "the projector does not say which tokens it heard; choose another with `attune generations promote`"
