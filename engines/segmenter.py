@@ -23,7 +23,7 @@ class SegmenterLimits:
     """Longest segment; longer speech is cut here and goes on in the next segment. The encoder takes 29.5 s."""
     pre_roll_seconds: float = 0.3
     """Sound kept from before the first speech: a soft first consonant is below the threshold."""
-    post_roll_seconds: float = 0.2
+    post_roll_seconds: float = 0.1
     """Silence kept at the end of a segment; the rest would only make the encoder work."""
     min_speech_seconds: float = 0.2
     """A segment with less speech than this is cancelled."""
