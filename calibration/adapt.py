@@ -27,7 +27,7 @@ from .training import Plan, Run, fit
 
 OWN_PER_STEP = 8
 REPLAYED_PER_STEP = 8
-PASSES = 6
+PASSES = 5
 """How often each utterance is seen at most: more learns the recordings, not the voice."""
 LEAST_STEPS = 150
 PULL = 30.0

@@ -154,8 +154,8 @@ class CifProjector(nn.Module):
 class ProjectorGraph(nn.Module):
     """One utterance in the shape that is exported: half as many rows as groups, of which the first `count` are soft tokens.
 
-    That is eight tokens a second, quicker than anyone speaks. The number of units depends on the data; padding it so keeps every shape in the graph a function of the
-    input's, which ONNX Runtime plans once and TensorRT insists on.
+    That is eight tokens a second, quicker than anyone speaks. The number of units depends on the data; padding it so keeps every
+    shape in the graph a function of the input's, which ONNX Runtime plans once and TensorRT insists on.
     """
 
     def __init__(self, projector: CifProjector) -> None:

@@ -43,7 +43,7 @@ _SETTINGS = {
     "ADAPT__REPLY_UTTERANCES": "8",
     "IDLE__MIN_MINUTES_BETWEEN_ROUNDS": "0",
 }
-_TRAINING_SECONDS = {"clear": 60, "atypical": 120}
+_TRAINING_SECONDS = {"clear": 60, "atypical": 110}
 
 
 @dataclass
@@ -101,7 +101,7 @@ def demo(
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, refresh_per_second=2) as progress:
         show = _Show(progress)
         for name in chosen:
             outcomes[name] = _run_speaker(name, folder.absolute() / "demo" / name, show)

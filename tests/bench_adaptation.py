@@ -30,7 +30,8 @@ ASKED = 20
 def main() -> None:
     """Run both parts on a fresh state."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=20, help="0 leaves the second part out")
+    parser.add_argument("--skip-yield", action="store_true", help="leave the first part out")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     random.seed(arguments.seed)
@@ -61,7 +62,11 @@ def main() -> None:
         with private_daemon(environment, folder / "daemon.log"):
             daemon = _Daemon(folder / "attune.sock")
             list(daemon.ask({"command": "enroll", "manifest": str(manifest)}))
-            found = {"yield": _measure_yield(daemon, questions), "kills": _kill(daemon, questions, arguments.kills)}
+            found = {}
+            if not arguments.skip_yield:
+                found["yield"] = _measure_yield(daemon, questions)
+            if arguments.kills:
+                found["kills"] = _kill(daemon, questions, arguments.kills)
     print(json.dumps(found, indent=2))
 
 
