@@ -26,6 +26,7 @@ def generations(tmp_path_factory: pytest.TempPathFactory, llm_path: Path) -> Pat
     folder = tmp_path_factory.mktemp("base")
     torch.manual_seed(0)
     projector = CifProjector(CifConfig(384, 576, width=48, heads=2, layers_before=1, layers_after=1))
+    projector.heard_tokens = set(range(300, 400))
     save_projector(projector, folder / "projector.safetensors")
     export_projector(projector, folder / "projector.onnx")
     card = Card(number=0, parent=None, created_at="2026-01-01T00:00:00+00:00", recipe="untrained, for a test")
