@@ -66,9 +66,9 @@ def fit(
     plan: Plan,
     checkpoint: Path | None,
 ) -> Iterator[Run]:
-    """Train `projector` in place, yielding the state after each step. `draw(step)` gives the samples of a step.
+    """Train `projector` in place, yielding the state after each step, or once where the checkpoint is of a finished run.
 
-    Goes on from `checkpoint` where that file exists, writes it every `plan.checkpoint_seconds` and when the iterator is closed.
+    `draw(step)` gives the samples of a step. Goes on from `checkpoint` where that file exists, writes it every `plan.checkpoint_seconds` and when the iterator is closed.
     """
     torch.manual_seed(plan.seed)
     both = nn.ModuleDict({"projector": projector, "embedlink": embedlink})
@@ -78,6 +78,8 @@ def fit(
     saved_seconds = run.seconds
     both.train()
     try:
+        if run.fraction(plan) >= 1.0:
+            yield run  # killed after its last step: what it did is told all the same
         while run.fraction(plan) < 1.0:
             began, processor_began = time.monotonic(), time.process_time()
             for group in optimizer.param_groups:

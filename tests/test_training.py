@@ -69,8 +69,9 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(vocabulary: Vocabulary,
 def test_a_finished_run_takes_no_further_step(vocabulary: Vocabulary, samples: list[Sample], tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint.safetensors"
     run_for(vocabulary, samples, 4, 4, checkpoint)
-    _, again = run_for(vocabulary, samples, 4, 4, checkpoint)
-    assert again.step == 0  # nothing was yielded
+    _, again = run_for(vocabulary, samples, 4, 99, checkpoint)
+    assert again.step == 4
+    assert len(again.losses) == 4
 
 
 def test_a_damaged_checkpoint_is_one_clear_line(vocabulary: Vocabulary, samples: list[Sample], tmp_path: Path) -> None:
