@@ -68,7 +68,8 @@ def fit(
 ) -> Iterator[Run]:
     """Train `projector` in place, yielding the state after each step, or once where the checkpoint is of a finished run.
 
-    `draw(step)` gives the samples of a step. Goes on from `checkpoint` where that file exists, writes it every `plan.checkpoint_seconds` and when the iterator is closed.
+    `draw(step)` gives the samples of a step. Goes on from `checkpoint` where that file exists, writes it every
+    `plan.checkpoint_seconds` and when the iterator is closed.
     """
     torch.manual_seed(plan.seed)
     both = nn.ModuleDict({"projector": projector, "embedlink": embedlink})
