@@ -43,7 +43,7 @@ _SETTINGS = {
     "ADAPT__REPLY_UTTERANCES": "8",
     "IDLE__MIN_MINUTES_BETWEEN_ROUNDS": "0",
 }
-_TRAINING_SECONDS = {"clear": 60, "atypical": 110}
+_SPEAKERS = ("clear", "atypical")
 
 
 @dataclass
@@ -91,8 +91,8 @@ def demo(
     """Show the whole loop: two speakers ask, enrol, are learnt while idle, and ask again. Ends with a table for each."""
     began = time.monotonic()
     chosen = [name.strip() for name in speakers.split(",")]
-    if unknown := set(chosen) - set(_TRAINING_SECONDS):
-        raise AttuneError(f"there is no speaker {', '.join(sorted(unknown))}; choose from {', '.join(_TRAINING_SECONDS)}")
+    if unknown := set(chosen) - set(_SPEAKERS):
+        raise AttuneError(f"there is no speaker {', '.join(sorted(unknown))}; choose from {', '.join(_SPEAKERS)}")
     outcomes: dict[str, Outcome] = {}
     columns = (
         TextColumn("{task.description}"),
@@ -165,7 +165,6 @@ def _environment(speaker: _Speaker) -> dict[str, str]:
         "STATE_DIR": str(state),
         "CACHE_DIR": str(chosen.cache_dir.absolute()),
         "CONTROL__SOCKET": str(speaker.socket),
-        "ADAPT__TRAINING_SECONDS": str(_TRAINING_SECONDS[speaker.name]),
         **_SETTINGS,
     }
 
