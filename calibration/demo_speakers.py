@@ -25,7 +25,7 @@ ATYPICAL_VOICE = Voice(
 )
 PAUSE_SECONDS = 1.2
 ATYPICAL_ENROLLED, ATYPICAL_JUDGED = 300, 100
-CLEAR_JUDGED = 30
+CLEAR_JUDGED = 24
 
 _ROOMS = "kitchen,bedroom,living room,hallway,garage,office,bathroom,garden".split(",")
 _PEOPLE = "Susan,Michael,my sister,Doctor Green,Robert,Grandma,the neighbour,Karen".split(",")

@@ -24,10 +24,11 @@ class Readout:
             raise AttuneError(
                 "the projector does not say which tokens it heard; choose another with `attune generations promote`"
             )
+        self._heard_tokens = list(heard_tokens)
         self._rows = vocabulary.rows(heard_tokens)
         self._unit_rows = self._rows / np.maximum(np.linalg.norm(self._rows, axis=1, keepdims=True), 1e-6)
 
     def sharpen(self, soft: SoftTokens) -> SoftTokens:
         """The same number of soft tokens, each exactly a row of the embedding table."""
         best = (soft.vectors @ self._unit_rows.T).argmax(axis=1)
-        return replace(soft, vectors=self._rows[best])
+        return replace(soft, vectors=self._rows[best], tokens=tuple(self._heard_tokens[index] for index in best))

@@ -62,10 +62,11 @@ def words_of(heard: str | SoftTokens, vocabulary: Vocabulary) -> str:
 
 
 def all_words_of(heard: Sequence[str | SoftTokens], vocabulary: Vocabulary) -> list[str]:
-    """As `words_of`, for many at the price of one: going through the whole table is what costs."""
-    vectors = [words.vectors for words in heard if not isinstance(words, str)]
-    tokens = iter(vocabulary.nearest(np.concatenate(vectors))[0] if vectors else [])
-    return [
-        words if isinstance(words, str) else vocabulary.detokenize(list(islice(tokens, len(words.vectors)))).strip()
-        for words in heard
-    ]
+    """As `words_of`, for many at the price of one pass through the table. An exact row is its own nearest."""
+    vectors = [words.vectors for words in heard if not isinstance(words, str) and words.tokens is None]
+    found = iter(vocabulary.nearest(np.concatenate(vectors))[0] if vectors else [])
+
+    def tokens_of(soft: SoftTokens) -> list[int]:
+        return list(soft.tokens) if soft.tokens is not None else list(islice(found, len(soft.vectors)))
+
+    return [words if isinstance(words, str) else vocabulary.detokenize(tokens_of(words)).strip() for words in heard]

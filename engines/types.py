@@ -45,3 +45,5 @@ class SoftTokens:
     """[U, E] rows in the space of the language model's embedding table."""
     quantity: float
     """The unrounded sum of the integrate-and-fire weights: how many tokens the projector believes it heard."""
+    tokens: tuple[int, ...] | None = None
+    """[U] the tokens whose rows the vectors are, where each vector is exactly a row; None elsewhere."""

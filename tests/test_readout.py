@@ -24,6 +24,7 @@ def test_near_a_row_it_becomes_the_row(vocabulary: Vocabulary) -> None:
         SoftTokens(noisy, 6.2)
     )
     assert np.array_equal(sharpened.vectors, rows)
+    assert sharpened.tokens == tuple(tokens) == tuple(vocabulary.nearest(sharpened.vectors)[0])
     assert sharpened.quantity == 6.2
 
 
