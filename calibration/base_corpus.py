@@ -16,7 +16,7 @@ from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ
 
-from .synthesis import Voice, speak
+from .synthesis import SYNTHESIZERS, Voice, require, speak
 from .texts import fortune_sentences, requests
 
 _FLITE = ("slt", "rms", "awb", "kal16")
@@ -71,7 +71,12 @@ def _make_one(task: tuple[int, str, Voice, Path]) -> dict[str, object] | None:
 
 
 def build(folder: Path, encoder: Path, count: int, seed: int, workers: int) -> None:
-    """Speak and encode `count` sentences into `folder`, with a `manifest.jsonl`. What is there already is kept."""
+    """Speak and encode `count` sentences into `folder`, with a `manifest.jsonl`. What is there already is kept.
+
+    Raises AttuneError where a synthesizer is not installed: sentence by sentence that would pass for one that cannot be spoken.
+    """
+    for name in SYNTHESIZERS:
+        require(name)
     folder.mkdir(parents=True, exist_ok=True)
     manifest = folder / "manifest.jsonl"
     done = {json.loads(line)["frames"] for line in manifest.read_text().splitlines()} if manifest.exists() else set()

@@ -16,7 +16,8 @@ import soxr
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32
 
-PACKAGES = {"espeak-ng": "espeak-ng", "flite": "flite"}
+SYNTHESIZERS = ("espeak-ng", "flite")
+"""Their commands, and the Debian packages that bring them."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,14 @@ def rewrite(plain: str, processes: Sequence[tuple[str, str]]) -> str:
     return plain
 
 
+def require(name: str) -> None:
+    """Raises AttuneError where the synthesizer `name` is not installed."""
+    if shutil.which(name) is None:
+        raise AttuneError(f"{name} is not installed; run `apt-get install {name}`")
+
+
 def _run(command: list[str]) -> bytes:
-    if shutil.which(command[0]) is None:
-        raise AttuneError(f"{command[0]} is not installed; run `apt-get install {PACKAGES[command[0]]}`")
+    require(command[0])
     done = subprocess.run(command, capture_output=True, timeout=60, check=False)
     if done.returncode != 0 or (not done.stdout):
         raise AttuneError(f"{command[0]} failed ({done.stderr.decode(errors='replace').strip()[:200]})")

@@ -1,10 +1,12 @@
 """Synthetic speakers: the phonological processes by rule, and that what is spoken is speech at the right rate."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from calibration.base_corpus import build
 from calibration.demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE, everyday_requests
 from calibration.synthesis import FRONTING, GLIDING, LISP, STOPPING, Voice, phonemes, rewrite, speak
 from calibration.texts import fortune_sentences, requests
@@ -60,3 +62,9 @@ def test_texts_are_plain_and_repeatable() -> None:
     assert all(3 <= len(sentence.split()) <= 14 for sentence in sentences)
     assert requests(50, random.Random(3)) == requests(50, random.Random(3))
     assert len(set(requests(50, random.Random(3)))) == 50
+
+
+def test_without_a_synthesizer_no_corpus_is_made_in_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(AttuneError, match="espeak-ng is not installed"):
+        build(tmp_path / "corpus", tmp_path / "encoder.onnx", 4, 0, 1)
