@@ -51,7 +51,7 @@ def adapt(job: AdaptJob, report: Report) -> int:
     projector = load_projector(parent.weights)
     samples, seconds = _samples(training, judge, projector.config.stack, report)
     projector.heard_tokens.update(token for sample in samples for token in sample.tokens.tolist())
-    replay = load_replay(job.features / "replay", judge.vocabulary, projector.config.stack)
+    replay = load_replay(job.features, judge.vocabulary, projector.config.stack)
     torch.manual_seed(job.seed)
     embedlink = EmbedLink(projector.config.width, judge.vocabulary)
     steps = max(LEAST_STEPS, PASSES * len(samples) // OWN_PER_STEP)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engines.durable import write_atomically
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ
@@ -70,6 +71,15 @@ def _make_one(task: tuple[int, str, Voice, Path]) -> dict[str, object] | None:
     return {"frames": path.name, "text": text, "seconds": round(seconds, 2), "voice": asdict(voice)}
 
 
+def _made_so_far(manifest: Path) -> set[str]:
+    """Files of frames that `manifest` lists; what a killed build left of its last line is taken out of it."""
+    if not manifest.exists():
+        return set()
+    whole = [line for line in manifest.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    write_atomically(manifest, "".join(whole).encode())
+    return {json.loads(line)["frames"] for line in whole}
+
+
 def build(folder: Path, encoder: Path, count: int, seed: int, workers: int) -> None:
     """Speak and encode `count` sentences into `folder`, with a `manifest.jsonl`. What is there already is kept.
 
@@ -79,7 +89,7 @@ def build(folder: Path, encoder: Path, count: int, seed: int, workers: int) -> N
         require(name)
     folder.mkdir(parents=True, exist_ok=True)
     manifest = folder / "manifest.jsonl"
-    done = {json.loads(line)["frames"] for line in manifest.read_text().splitlines()} if manifest.exists() else set()
+    done = _made_so_far(manifest)
     tasks = [(i, t, v, folder) for i, (t, v) in enumerate(plan(count, seed)) if f"{i:06d}.npy" not in done]
     with (
         multiprocessing.Pool(workers, _open_encoder, (encoder,)) as pool,

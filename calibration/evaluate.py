@@ -59,7 +59,9 @@ class Judge:
 
     @cached_property
     def _language_model(self) -> LlamaCppLanguageModel:
-        return LlamaCppLanguageModel(self.engines.language_model, self.vocabulary, self.system_prompt, threads=self.threads)
+        return LlamaCppLanguageModel(
+            self.engines.served_language_model, self.vocabulary, self.system_prompt, threads=self.threads
+        )
 
     def frames(self, example: Example) -> Float32:
         """Cached encoder frames [T, D] of an example."""
@@ -68,7 +70,7 @@ class Judge:
     def aligned(self, projector_onnx: Path) -> Hear:
         """Hearing through a projector's graph."""
         projector = OnnxProjector(projector_onnx, self.threads)
-        route = AlignedRoute(self.encoder, projector, Readout(self.vocabulary, projector.heard_tokens))
+        route = AlignedRoute(self.encoder, projector, Readout(self.vocabulary, projector.heard_tokens, self.threads))
         return lambda example: route.read(self.frames(example))
 
     def cascade(self, example: Example) -> str:

@@ -8,25 +8,25 @@ from pathlib import Path
 
 import numpy as np
 
+from engines.replay_set import REPLAY_UTTERANCES, replay_folder, replay_manifest
 from engines.vocabulary import Vocabulary
 
 from .base_corpus import build
 from .dataset import make_sample
 from .embedlink import Sample
 
-UTTERANCES = 400
 SEED = 20_000
 """Far from the base's own seed: other sentences, the same voices."""
 
 
-def build_replay(folder: Path, encoder: Path, workers: int) -> None:
-    """Speak and encode the sentences that are not in `folder` yet. Raises AttuneError where no synthesizer is installed."""
-    build(folder, encoder, UTTERANCES, SEED, workers)
+def build_replay(features: Path, encoder: Path, workers: int) -> None:
+    """Speak and encode the sentences that are not there yet. Raises AttuneError where no synthesizer is installed."""
+    build(replay_folder(features), encoder, REPLAY_UTTERANCES, SEED, workers)
 
 
-def load_replay(folder: Path, vocabulary: Vocabulary, stack: int) -> list[Sample]:
+def load_replay(features: Path, vocabulary: Vocabulary, stack: int) -> list[Sample]:
     """What `build_replay` has made so far; empty where it never ran."""
-    manifest = folder / "manifest.jsonl"
+    folder, manifest = replay_folder(features), replay_manifest(features)
     if not manifest.is_file():
         return []
     samples = []

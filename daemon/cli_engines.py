@@ -1,6 +1,7 @@
 """`attune engines build` and `attune doctor`: what set-up makes once, and what was found on this machine."""
 
 import threading
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -13,6 +14,7 @@ from engines.generation import BASE, read_generation, usable
 from engines.job import BaseJob
 from engines.job import Progress as Step
 from engines.models import model_path
+from engines.replay_set import REPLAY_UTTERANCES, count_replay, is_complete
 
 from .child import Child
 from .cli_common import AsJson, ask_daemon, console, errors, print_json, settings
@@ -26,15 +28,17 @@ app = typer.Typer(help="Engines: what is computed once from the models.", no_arg
 
 @app.command()
 def build() -> None:
-    """Export the speech encoder and write the base generation, where they are not there yet."""
+    """Export the speech encoder, choose the weights that this processor runs fastest, and write the base generation, where they
+    are not there yet."""
     from engines.build import engine_files  # brings in every engine
 
     chosen = settings()
     files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
+    _choose_weights(files.language_model, chosen)
     base = chosen.generations / f"{BASE:04d}"
     if base.exists():
         read_generation(base)  # a damaged base is reported, never written over
-        if files.encoder.is_file():
+        if files.encoder.is_file() and is_complete(_features(chosen)):
             typer.echo("the engines are there")
             return
     folder = chosen.cache_dir / "engines" / "base"
@@ -44,11 +48,32 @@ def build() -> None:
         folder=folder,
         generations=chosen.generations,
         engines=files,
-        features=chosen.cache_dir / "features",
+        features=_features(chosen),
         threads=chosen.adapt.threads,
     )
     run_child(job, folder / "job.json")
     typer.echo(f"the speech encoder is at {files.encoder}, the base generation at {base}")
+
+
+def _choose_weights(language_model: Path, chosen: Settings) -> None:
+    from engines.requantize import compare_weights, is_compared, time_both  # brings in llama.cpp
+
+    if not is_compared(language_model, chosen.cache_dir):
+        compare_weights(language_model, chosen.cache_dir, partial(time_both, threads=chosen.engines.threads))
+        typer.echo(f"the language model {_weights_note(language_model, chosen.cache_dir)}")
+
+
+def _weights_note(language_model: Path, cache_dir: Path) -> str:
+    """How llama.cpp runs it, for people."""
+    from engines.requantize import is_compared, read_comparison, served_weights  # brings in llama.cpp
+
+    found = read_comparison(language_model, cache_dir)
+    if not is_compared(language_model, cache_dir):
+        return "runs in its own weights; `attune engines build` finds out whether 8-bit ones are faster here"
+    if found is None:
+        return "runs in its own weights, which llama.cpp computes well"
+    runs = "8-bit weights" if served_weights(language_model, cache_dir) != language_model else "its own weights"
+    return f"runs in {runs}: in 8 bits a prompt takes {found.prompt_ratio:.2f} of the time, a token {found.reply_ratio:.2f}"
 
 
 def run_child(job: BaseJob, job_path: Path) -> None:
@@ -89,7 +114,8 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
     try:
         files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
         found.append(("speech to text", True, f"{chosen.engines.whisper}, CTranslate2 on the processor"))
-        found.append(("language model", True, f"{chosen.engines.language_model}, llama.cpp"))
+        note = _weights_note(files.language_model, chosen.cache_dir)
+        found.append(("language model", True, f"{chosen.engines.language_model}, llama.cpp; {note}"))
         there = files.encoder.is_file()
         text = f"{files.encoder.name}, ONNX Runtime on the processor" if there else "not exported; run `attune engines build`"
         found.append(("speech encoder", there, text))
@@ -103,7 +129,12 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
     else:
         route, reason = earned_route(generation.card)
         found.append(("generation", True, f"{generation.number:04d}; speech takes the {route} route: {reason}"))
-    found += [("general set", *_general_set(chosen)), ("microphone", *_microphone(chosen)), ("sensors", *_sensors(chosen))]
+    found += [
+        ("general set", *_general_set(chosen)),
+        ("replay set", *_replay_set(chosen)),
+        ("microphone", *_microphone(chosen)),
+        ("sensors", *_sensors(chosen)),
+    ]
     try:
         [status] = ask_daemon({"command": "status"}, quiet_seconds=5.0)
         found.append(("daemon", True, f"process {status['process']} answers at {chosen.control.socket}"))
@@ -117,6 +148,20 @@ def _general_set(chosen: Settings) -> tuple[bool, str]:
         return True, f"at {model_path(GENERAL_MODEL, chosen.cache_dir)}"
     except AttuneError as error:
         return False, f"{error}; without it no candidate is promoted"
+
+
+def _replay_set(chosen: Settings) -> tuple[bool, str]:
+    count = count_replay(_features(chosen))
+    if is_complete(_features(chosen)):
+        return True, f"{count} synthetic utterances, against forgetting"
+    return (
+        False,
+        f"{count} of {REPLAY_UTTERANCES} utterances, so rounds forget more; install espeak-ng and run `attune engines build`",
+    )
+
+
+def _features(chosen: Settings) -> Path:
+    return chosen.cache_dir / "features"
 
 
 def _microphone(chosen: Settings) -> tuple[bool, str]:

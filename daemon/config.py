@@ -70,7 +70,7 @@ class SegmenterSettings(_Section):
     start_seconds: float = Field(0.1, gt=0, le=2, description="Speech, in seconds, that opens a segment.")
     end_silence_seconds: float = Field(0.6, gt=0, le=5, description="Silence, in seconds, that closes a segment.")
     max_seconds: float = Field(29.0, gt=1, le=29.5, description="Longest segment, in seconds; longer speech is cut.")
-    pre_roll_seconds: float = Field(0.3, ge=0, le=2, description="Audio, in seconds, kept from before the speech was noticed.")
+    pre_roll_seconds: float = Field(0.2, ge=0, le=2, description="Audio, in seconds, kept from before the speech was noticed.")
     post_roll_seconds: float = Field(0.1, ge=0, le=5, description="Silence, in seconds, kept at the end of a segment.")
     min_speech_seconds: float = Field(
         0.2, ge=0, le=5, description="Segments with less speech than this, in seconds, are dropped."

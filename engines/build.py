@@ -13,6 +13,7 @@ from .language_model import LlamaCppLanguageModel
 from .models import model_path
 from .projector import OnnxProjector
 from .readout import Readout
+from .requantize import served_weights
 from .routes import AlignedRoute, CascadeRoute
 from .transcriber import WhisperTranscriber
 from .vocabulary import Vocabulary
@@ -52,7 +53,7 @@ class Engines:
                     "set it back, or use a state_dir of its own for the new one"
                 )
         projector = OnnxProjector(generation.projector, self.threads)
-        return AlignedRoute(self.encoder, projector, Readout(self.vocabulary, projector.heard_tokens))
+        return AlignedRoute(self.encoder, projector, Readout(self.vocabulary, projector.heard_tokens, self.threads))
 
 
 def engine_files(cache_dir: Path, whisper: str, language_model: str) -> EngineFiles:
@@ -60,10 +61,12 @@ def engine_files(cache_dir: Path, whisper: str, language_model: str) -> EngineFi
 
     The encoder's own file is named after the model that it was exported from, and may not be there yet.
     """
+    gguf = model_path(language_model, cache_dir)
     return EngineFiles(
         encoder=cache_dir / "engines" / f"{whisper}.encoder.onnx",
         encoder_weights=model_path(whisper, cache_dir),
-        language_model=model_path(language_model, cache_dir),
+        language_model=gguf,
+        served_language_model=served_weights(gguf, cache_dir),
     )
 
 
@@ -73,7 +76,7 @@ def open_engines(files: EngineFiles, system_prompt: str, context_tokens: int, th
     return Engines(
         files=files,
         vocabulary=vocabulary,
-        language_model=LlamaCppLanguageModel(files.language_model, vocabulary, system_prompt, context_tokens, threads),
+        language_model=LlamaCppLanguageModel(files.served_language_model, vocabulary, system_prompt, context_tokens, threads),
         encoder=OnnxEncoder(files.encoder, threads) if files.encoder.is_file() else None,
         transcriber=WhisperTranscriber(files.encoder_weights, threads),
         threads=threads,

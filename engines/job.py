@@ -35,7 +35,9 @@ class EngineFiles(_Frozen):
     encoder_weights: Path
     """The CTranslate2 folder: the transcriber, and the weights that encoder.onnx came from."""
     language_model: Path
-    """The GGUF file."""
+    """The GGUF file: its vocabulary and its embedding table."""
+    served_language_model: Path
+    """What llama.cpp runs: the same file, or a copy in weights that this machine computes faster."""
 
 
 class AdaptJob(_Frozen):

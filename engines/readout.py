@@ -6,6 +6,7 @@ projector ever met in training: it cannot land on another.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from .vocabulary import Vocabulary
 class Readout:
     """The rows of the heard tokens, kept in memory: 25 MB for 11,000 tokens of width 576."""
 
-    def __init__(self, vocabulary: Vocabulary, heard_tokens: Sequence[int]) -> None:
+    def __init__(self, vocabulary: Vocabulary, heard_tokens: Sequence[int], threads: int) -> None:
         """`heard_tokens` are the ids that soft tokens may become. Raises AttuneError for none, or for others than exist."""
         if not heard_tokens or not 0 <= min(heard_tokens) <= max(heard_tokens) < vocabulary.size:
             raise AttuneError(
@@ -26,9 +27,13 @@ class Readout:
             )
         self._heard_tokens = list(heard_tokens)
         self._rows = vocabulary.rows(heard_tokens)
-        self._unit_rows = self._rows / np.maximum(np.linalg.norm(self._rows, axis=1, keepdims=True), 1e-6)
+        unit_rows = self._rows / np.maximum(np.linalg.norm(self._rows, axis=1, keepdims=True), 1e-6)
+        # numpy's own threads are off (they spin on the language model's cores), so the rows are shared out here.
+        self._shares = np.array_split(unit_rows, threads)
+        self._threads = ThreadPoolExecutor(threads, "readout")
 
     def sharpen(self, soft: SoftTokens) -> SoftTokens:
         """The same number of soft tokens, each exactly a row of the embedding table."""
-        best = (soft.vectors @ self._unit_rows.T).argmax(axis=1)
+        cosines = list(self._threads.map(lambda share: soft.vectors @ share.T, self._shares))
+        best = np.concatenate(cosines, axis=1).argmax(axis=1)
         return replace(soft, vectors=self._rows[best], tokens=tuple(self._heard_tokens[index] for index in best))

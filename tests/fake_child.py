@@ -92,7 +92,7 @@ def say(stage: str, fraction: float, note: str = "") -> None:
 
 
 def make_job(state: Path) -> AdaptJob:
-    nothing = EngineFiles(encoder=state, encoder_weights=state, language_model=state)
+    nothing = EngineFiles(encoder=state, encoder_weights=state, language_model=state, served_language_model=state)
     generations = state / "generations"
     if not generations.exists():
         empty = state / "empty"

@@ -86,7 +86,12 @@ def words_of(heard: str | SoftTokens) -> str:
 
 def fake_voice(settings: Settings) -> Voice:
     """Everything that a daemon needs to hear tones and to answer."""
-    nothing = EngineFiles(encoder=settings.cache_dir, encoder_weights=settings.cache_dir, language_model=settings.cache_dir)
+    nothing = EngineFiles(
+        encoder=settings.cache_dir,
+        encoder_weights=settings.cache_dir,
+        language_model=settings.cache_dir,
+        served_language_model=settings.cache_dir,
+    )
     return Voice(
         EchoLanguageModel(), transcribe, PitchRoute("cascade"), lambda _: PitchRoute("aligned"), words_of, nothing, general=[]
     )

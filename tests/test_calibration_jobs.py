@@ -56,7 +56,9 @@ def job(
         generations=root,
         number=1,
         parent=0,
-        engines=EngineFiles(encoder=encoder_path, encoder_weights=whisper_folder, language_model=llm_path),
+        engines=EngineFiles(
+            encoder=encoder_path, encoder_weights=whisper_folder, language_model=llm_path, served_language_model=llm_path
+        ),
         features=tmp_path / "features",
         examples=examples,
         general=[Example(id=f"general-{p.name}", audio=p.audio, text=p.text, origin="enrolled") for p in general],

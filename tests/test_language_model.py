@@ -16,7 +16,7 @@ from engines.language_model import LlamaCppLanguageModel
 from engines.llama_sequence import LlamaSequence
 from engines.types import Float32, SoftTokens
 from engines.vocabulary import Vocabulary
-from tests.tiny_llama import CHATML, END, PRINTABLE, byte_names, write_adapter, write_tiny_llama
+from tests.tiny_llama import CHATML, END, FEED_FORWARD, PRINTABLE, byte_names, write_adapter, write_tiny_llama
 
 SYSTEM = "Be brief."
 CONTEXT_TOKENS = 256
@@ -107,7 +107,7 @@ def linear_shapes(layers: int, width: int, feed_forward: int, kv_width: int | No
     return {f"blk.{layer}.{name}.weight": shape for layer in range(layers) for name, shape in shapes.items()}
 
 
-TINY_SHAPES = linear_shapes(2, WIDTH, 48)
+TINY_SHAPES = linear_shapes(2, WIDTH, FEED_FORWARD)
 SMOLLM2_SHAPES = linear_shapes(30, 576, 1536, 192)
 
 

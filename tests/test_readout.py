@@ -20,7 +20,7 @@ def test_near_a_row_it_becomes_the_row(vocabulary: Vocabulary) -> None:
     tokens = vocabulary.tokenize("Turn on the kitchen light.")
     rows = vocabulary.rows(tokens)
     noisy = rows + 0.03 * np.random.default_rng(0).standard_normal(rows.shape).astype(np.float32)
-    sharpened = Readout(vocabulary, sorted({*tokens, *vocabulary.tokenize("Call my sister tomorrow.")})).sharpen(
+    sharpened = Readout(vocabulary, sorted({*tokens, *vocabulary.tokenize("Call my sister tomorrow.")}), 2).sharpen(
         SoftTokens(noisy, 6.2)
     )
     assert np.array_equal(sharpened.vectors, rows)
@@ -30,7 +30,7 @@ def test_near_a_row_it_becomes_the_row(vocabulary: Vocabulary) -> None:
 
 def test_the_length_of_a_vector_does_not_matter(vocabulary: Vocabulary) -> None:
     tokens = vocabulary.tokenize("Call my sister tomorrow.")
-    readout = Readout(vocabulary, tokens)
+    readout = Readout(vocabulary, tokens, 2)
     rows = vocabulary.rows(tokens)
     short, long = (SoftTokens(np.multiply(rows, factor, dtype=np.float32), 4.0) for factor in (0.01, 50.0))
     assert np.array_equal(readout.sharpen(short).vectors, readout.sharpen(long).vectors)
@@ -41,13 +41,13 @@ def test_short_of_a_row_it_becomes_the_nearer_one(vocabulary: Vocabulary) -> Non
     rows = vocabulary.rows(tokens)
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     hesitating = np.stack([0.6 * unit[0] + 0.4 * unit[1], 0.4 * unit[0] + 0.6 * unit[1]])
-    assert np.array_equal(Readout(vocabulary, tokens).sharpen(SoftTokens(hesitating, 2.0)).vectors, rows)
+    assert np.array_equal(Readout(vocabulary, tokens, 2).sharpen(SoftTokens(hesitating, 2.0)).vectors, rows)
 
 
 def test_a_token_never_heard_is_never_read(vocabulary: Vocabulary) -> None:
     heard = vocabulary.tokenize("Call my sister tomorrow.")
     unheard = vocabulary.rows(vocabulary.tokenize(" fjord"))
-    sharpened = Readout(vocabulary, heard).sharpen(SoftTokens(unheard, 2.0))
+    sharpened = Readout(vocabulary, heard, 2).sharpen(SoftTokens(unheard, 2.0))
     nearest, _ = vocabulary.nearest(sharpened.vectors)
     assert set(nearest) <= set(heard)
 
@@ -55,4 +55,4 @@ def test_a_token_never_heard_is_never_read(vocabulary: Vocabulary) -> None:
 @pytest.mark.parametrize("heard", [[], [-1, 5], [5, 10**9]])
 def test_a_projector_that_does_not_say_what_it_heard_is_refused(vocabulary: Vocabulary, heard: list[int]) -> None:
     with pytest.raises(AttuneError, match="which tokens it heard"):
-        Readout(vocabulary, heard)
+        Readout(vocabulary, heard, 2)

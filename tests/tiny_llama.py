@@ -16,7 +16,7 @@ CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", END)
 PRINTABLE = [chr(code) for code in range(33, 127)] + ["\u0120", "\u010a"]
 """A character a token: printable ASCII, and the names under which byte-level BPE keeps space and newline."""
 
-FEED_FORWARD = 48
+FEED_FORWARD = 64
 HEAD_WIDTH = 16
 LAYERS = 2
 
