@@ -85,7 +85,8 @@ def make_clear(folder: Path, recordings: Path, seed: int) -> Iterator[str]:
 
 
 def _write(folder: Path, enrolled: list[tuple[str, Float32]], judged: list[tuple[str, Float32]]) -> None:
-    """`enrol.jsonl` with its WAV files; `judge.wav`, one long stream with pauses, and `judge.jsonl` saying what stands where."""
+    """`enrol.jsonl` with its WAV files; two long streams of judged requests with pauses between, `judge-0.wav` and `judge-1.wav`,
+    each with a `.jsonl` saying what stands where."""
     (folder / "enrol").mkdir(parents=True, exist_ok=True)
     rows = []
     for index, (text, samples) in enumerate(enrolled):
@@ -93,6 +94,11 @@ def _write(folder: Path, enrolled: list[tuple[str, Float32]], judged: list[tuple
         soundfile.write(path, samples, SAMPLE_RATE_HZ, "PCM_16")
         rows.append({"audio": str(path.resolve()), "text": text})
     _write_lines(folder / "enrol.jsonl", rows)
+    for half in (0, 1):
+        _write_stream(folder / f"judge-{half}", judged[half::2])
+
+
+def _write_stream(path: Path, judged: list[tuple[str, Float32]]) -> None:
     pause = np.zeros(int(PAUSE_SECONDS * SAMPLE_RATE_HZ), np.float32)
     stream, places, position = [pause], [], len(pause)
     for text, samples in judged:
@@ -100,8 +106,8 @@ def _write(folder: Path, enrolled: list[tuple[str, Float32]], judged: list[tuple
         places.append({"text": text, "start_seconds": position / SAMPLE_RATE_HZ, "end_seconds": end / SAMPLE_RATE_HZ})
         stream += [samples, pause]
         position = end + len(pause)
-    soundfile.write(folder / "judge.wav", np.concatenate(stream), SAMPLE_RATE_HZ, "PCM_16")
-    _write_lines(folder / "judge.jsonl", places)
+    soundfile.write(path.with_suffix(".wav"), np.concatenate(stream), SAMPLE_RATE_HZ, "PCM_16")
+    _write_lines(path.with_suffix(".jsonl"), places)
 
 
 def _write_lines(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

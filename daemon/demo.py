@@ -2,7 +2,8 @@
 
 For each speaker a daemon of their own is started on a fresh state; unheard requests are played into its capture path, heard on
 the cascade and on the aligned route; the speaker enrols; the daemon goes idle, trains, judges, promotes or refuses by itself; the
-same requests are played again. Nothing is staged: every figure comes from what the daemon answered.
+same requests are played again. Nothing is staged: every figure comes from what the daemon answered. The cascade, which learns
+nothing, hears one half of the requests before and the other half after, so that a machine whose speed drifts slows both routes.
 """
 
 import json
@@ -80,8 +81,9 @@ class _Speaker:
     def ask(self, command: Event) -> Iterator[Event]:
         return request(self.socket, command, quiet_seconds=_ROUND_SECONDS)
 
-    def judged(self) -> list[dict[str, float | str]]:
-        return [json.loads(line) for line in (self.folder / "judge.jsonl").read_text().splitlines()]
+    def judged(self, half: int) -> list[dict[str, float | str]]:
+        """What stands where in one of the two streams."""
+        return [json.loads(line) for line in (self.folder / f"judge-{half}.jsonl").read_text().splitlines()]
 
 
 def demo(
@@ -122,11 +124,13 @@ def _run_speaker(name: str, folder: Path, show: _Show) -> Outcome:
         show.begin("starting the daemon", None)
         with private_daemon(_environment(speaker), folder / "daemon.log") as status:
             show.say(f"daemon, process {status['process']}: {status['route']} route ({status['route_reason']})")
-            cascade = _play(speaker, "cascade")
-            before = _play(speaker, "aligned")
+            cascade = [_play(speaker, "cascade", 0)]
+            before = [_play(speaker, "aligned", half) for half in (0, 1)]
             enrolled_seconds = _enrol(speaker)
             verdict, reason = _follow_round(speaker)
-            after = _play(speaker, "aligned")
+            after = [_play(speaker, "aligned", 0)]
+            cascade.append(_play(speaker, "cascade", 1))
+            after.append(_play(speaker, "aligned", 1))
             references = _references(speaker)
     candidate = _candidate(folder / "state" / "generations")
     return Outcome(
@@ -169,12 +173,12 @@ def _environment(speaker: _Speaker) -> dict[str, str]:
     }
 
 
-def _play(speaker: _Speaker, route: str) -> list[Event]:
-    """Play the judged stream through the capture path; returns the turns, each with where in the stream it began and ended."""
-    speaker.show.begin(f"{speaker.name}, {route}", len(speaker.judged()))
+def _play(speaker: _Speaker, route: str, half: int) -> list[Event]:
+    """Play one stream through the capture path; returns the turns, each with where in the stream it began and ended."""
+    speaker.show.begin(f"{speaker.name}, {route}", len(speaker.judged(half)))
     turns: list[Event] = []
     where: Event = {}
-    command: Event = {"command": "listen", "audio": str(speaker.folder / "judge.wav"), "speed": 0, "route": route}
+    command: Event = {"command": "listen", "audio": str(speaker.folder / f"judge-{half}.wav"), "speed": 0, "route": route}
     for event in speaker.ask(command):
         if event["event"] == "segment":
             where = event
@@ -232,7 +236,7 @@ def _follow_round(speaker: _Speaker) -> tuple[str, str]:
 
 def _references(speaker: _Speaker) -> dict[str, str]:
     """The reply to each judged request when it is typed."""
-    texts = [str(row["text"]) for row in speaker.judged()]
+    texts = [str(row["text"]) for half in (0, 1) for row in speaker.judged(half)]
     speaker.show.begin("typing the true texts", len(texts))
     replies = {}
     for text in texts:
@@ -243,9 +247,10 @@ def _references(speaker: _Speaker) -> dict[str, str]:
     return replies
 
 
-def _hearing(speaker: _Speaker, turns: list[Event], references: dict[str, str]) -> Hearing:
-    times = [float(str(turn["first_token_ms"])) for turn in turns if turn["first_token_ms"] is not None]
-    return Hearing.of(assign(speaker.judged(), turns, references), times)
+def _hearing(speaker: _Speaker, halves: Sequence[list[Event]], references: dict[str, str]) -> Hearing:
+    rows = [row for half, turns in enumerate(halves) for row in assign(speaker.judged(half), turns, references)]
+    times = [float(str(turn["first_token_ms"])) for turns in halves for turn in turns if turn["first_token_ms"] is not None]
+    return Hearing.of(rows, times)
 
 
 def assign(places: Sequence[Mapping[str, float | str]], turns: Sequence[Event], references: Mapping[str, str]) -> list[Row]:
