@@ -122,12 +122,23 @@ def _samples(training: list[Example], judge: Judge, stack: int, report: Report) 
 
 
 def _draw(samples: list[Sample], replay: list[Sample], seed: int) -> Callable[[int], list[Sample]]:
+    own, again = (sorted(group, key=lambda sample: len(sample.stacked)) for group in (samples, replay))
+
     def draw(step: int) -> list[Sample]:
         rng = random.Random(seed * 1_000_003 + step)
-        own = rng.sample(samples, min(OWN_PER_STEP, len(samples)))
-        return own + rng.sample(replay, min(REPLAYED_PER_STEP, len(replay)))
+        place = rng.random()
+        return _of_like_length(own, place, OWN_PER_STEP, rng) + _of_like_length(again, place, REPLAYED_PER_STEP, rng)
 
     return draw
+
+
+def _of_like_length(by_length: list[Sample], place: float, count: int, rng: random.Random) -> list[Sample]:
+    """`count` samples from around `place` (0 to 1): a batch is padded to its longest, and padding is computed like speech."""
+    window = 3 * count
+    start = round(place * (len(by_length) + window)) - window
+    start = max(0, min(start, len(by_length) - window))
+    near = by_length[start : start + window]
+    return rng.sample(near, min(count, len(near)))
 
 
 def _judge(job: AdaptJob, judge: Judge, parent: Generation, candidate: Path, report: Report) -> dict[str, Judgement]:

@@ -7,8 +7,11 @@ templates.
 
 import argparse
 import json
+import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +68,10 @@ def make_atypical(folder: Path, seed: int) -> Iterator[str]:
     rng = random.Random(seed)
     texts = everyday_requests(ATYPICAL_ENROLLED + ATYPICAL_JUDGED, rng)
     spoken = []
-    for index, text in enumerate(texts):
-        spoken.append((text, speak(text, ATYPICAL_VOICE)))
-        yield f"atypical speaker: utterance {index + 1} of {len(texts)}"
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # each waits for a synthesizer's process
+        for text, samples in zip(texts, threads.map(partial(speak, voice=ATYPICAL_VOICE), texts), strict=True):
+            spoken.append((text, samples))
+            yield f"atypical speaker: utterance {len(spoken)} of {len(texts)}"
     _write(folder, spoken[:ATYPICAL_ENROLLED], spoken[ATYPICAL_ENROLLED:])
 
 

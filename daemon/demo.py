@@ -39,7 +39,7 @@ _SETTINGS = {
     "AUDIO__SOURCE": "none",  # the demo's streams come by `listen`; a microphone in the room would be heard too
     "AUDIO__KEEP": "false",  # what is judged must never become something to train on
     "CONVERSATION__FORGET_AFTER_SECONDS": "0",
-    "CONVERSATION__MAX_REPLY_TOKENS": "16",
+    "CONVERSATION__MAX_REPLY_TOKENS": "12",
     "IDLE__QUIET_SECONDS": "2",
     "ADAPT__REPLY_UTTERANCES": "8",
     "IDLE__MIN_MINUTES_BETWEEN_ROUNDS": "0",
