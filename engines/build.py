@@ -61,10 +61,10 @@ def engine_files(cache_dir: Path, whisper: str, language_model: str) -> EngineFi
 
     The encoder's own file is named after the model that it was exported from, and may not be there yet.
     """
-    gguf = model_path(language_model, cache_dir)
+    weights, gguf = model_path(whisper, cache_dir), model_path(language_model, cache_dir)
     return EngineFiles(
         encoder=cache_dir / "engines" / f"{whisper}.encoder.onnx",
-        encoder_weights=model_path(whisper, cache_dir),
+        encoder_weights=weights,
         language_model=gguf,
         served_language_model=served_weights(gguf, cache_dir),
     )

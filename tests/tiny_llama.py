@@ -16,7 +16,7 @@ CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", END)
 PRINTABLE = [chr(code) for code in range(33, 127)] + ["\u0120", "\u010a"]
 """A character a token: printable ASCII, and the names under which byte-level BPE keeps space and newline."""
 
-FEED_FORWARD = 64
+FEED_FORWARD = 48
 HEAD_WIDTH = 16
 LAYERS = 2
 
@@ -37,6 +37,7 @@ def write_tiny_llama(
     context_tokens: int = 4096,
     template: str | None = CHATML,
     architecture: str = "llama",
+    feed_forward: int = FEED_FORWARD,
 ) -> Path:
     """Write a model of random float32 weights whose tokens are CONTROL_TOKENS and `characters`.
 
@@ -66,7 +67,7 @@ def write_tiny_llama(
     writer.add_context_length(context_tokens)
     writer.add_embedding_length(width)
     writer.add_block_count(LAYERS)
-    writer.add_feed_forward_length(FEED_FORWARD)
+    writer.add_feed_forward_length(feed_forward)
     writer.add_head_count(heads)
     writer.add_key_length(head_width)
     writer.add_value_length(head_width)
@@ -96,9 +97,9 @@ def write_tiny_llama(
                 writer.add_tensor(f"blk.{layer}.{name}_norm.weight", np.ones(length, np.float32))
         for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
             writer.add_tensor(f"blk.{layer}.{name}.weight", weights(width, width))
-        writer.add_tensor(f"blk.{layer}.ffn_gate.weight", weights(FEED_FORWARD, width))
-        writer.add_tensor(f"blk.{layer}.ffn_up.weight", weights(FEED_FORWARD, width))
-        writer.add_tensor(f"blk.{layer}.ffn_down.weight", weights(width, FEED_FORWARD))
+        writer.add_tensor(f"blk.{layer}.ffn_gate.weight", weights(feed_forward, width))
+        writer.add_tensor(f"blk.{layer}.ffn_up.weight", weights(feed_forward, width))
+        writer.add_tensor(f"blk.{layer}.ffn_down.weight", weights(width, feed_forward))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
