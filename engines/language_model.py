@@ -193,11 +193,16 @@ class LlamaCppLanguageModel(LanguageModel):
             if turn.reply:
                 self._sequence.append_tokens(turn.reply[-1:])
             token = int(self._sequence.logits().argmax())
-            if llama.llama_vocab_is_eog(self._vocabulary.pointer, token):
+            if self._ends_reply(token):
                 return
             turn.reply.append(token)
             if text := characters.decode(self._vocabulary.piece(token)):
                 yield text
+
+    def _ends_reply(self, token: int) -> bool:
+        """At its own end, and where a small model goes on with the other side's part: no control token is ever a word."""
+        pointer = self._vocabulary.pointer
+        return bool(llama.llama_vocab_is_eog(pointer, token) or llama.llama_vocab_is_control(pointer, token))
 
     def _append_words(self, words: _Words) -> None:
         """The user's words and the closing, logits of the reply's first token included."""

@@ -235,6 +235,15 @@ class TestStreaming:
         assert list(model.reply("Now me", 5))
 
 
+def test_a_model_that_begins_the_other_sides_part_has_ended_its_reply(tmp_path: Path) -> None:
+    path = write_tiny_llama(
+        tmp_path / "script.gguf", next_token={"\u010a": "a", "a": "b", "b": "<|im_start|>", "<|im_start|>": "c"}
+    )
+    for model, _ in opened(path):
+        assert list(model.reply("Hello", 10)) == ["a", "b"]
+        assert list(model.reply("Hello", 10)) == ["a", "b"]
+
+
 class TestRoom:
     @settings(max_examples=25, deadline=None)
     @given(
