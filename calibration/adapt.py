@@ -1,7 +1,6 @@
 """A personal round: frames, training, export, judgement, a new generation. Knows the order of things; each part is elsewhere."""
 
 import importlib.metadata
-import random
 import resource
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from engines.generation import Generation, read_generation, write_generation
 from engines.job import AdaptJob, Example
 from engines.types import FRAME_SECONDS
 
+from .batches import draw_beside
 from .dataset import make_sample
 from .embedlink import EmbedLink, Sample
 from .evaluate import Judge
@@ -56,8 +56,9 @@ def adapt(job: AdaptJob, report: Report) -> int:
     embedlink = EmbedLink(projector.config.width, judge.vocabulary)
     steps = max(LEAST_STEPS, PASSES * len(samples) // OWN_PER_STEP)
     plan = Plan(steps, job.training_seconds, job.learning_rate, seed=job.seed, pull=PULL)
+    draw = draw_beside(samples, OWN_PER_STEP, replay, REPLAYED_PER_STEP, job.seed)
     run = Run()
-    for run in fit(projector, embedlink, _draw(samples, replay, job.seed), plan, job.folder / "checkpoint.safetensors"):
+    for run in fit(projector, embedlink, draw, plan, job.folder / "checkpoint.safetensors"):
         if run.step % REPORT_EVERY_STEPS == 0:
             report("train", run.fraction(plan), f"step {run.step}, contrast {run.losses[-1]['contrast']:.2f}")
     report("export", 0.0, "")
@@ -119,26 +120,6 @@ def _samples(training: list[Example], judge: Judge, stack: int, report: Report) 
     if not samples:
         raise AttuneError(f"none of the {len(training)} labelled utterances can be trained on ({unusable} unusable); enrol some")
     return samples, seconds
-
-
-def _draw(samples: list[Sample], replay: list[Sample], seed: int) -> Callable[[int], list[Sample]]:
-    own, again = (sorted(group, key=lambda sample: len(sample.stacked)) for group in (samples, replay))
-
-    def draw(step: int) -> list[Sample]:
-        rng = random.Random(seed * 1_000_003 + step)
-        place = rng.random()
-        return _of_like_length(own, place, OWN_PER_STEP, rng) + _of_like_length(again, place, REPLAYED_PER_STEP, rng)
-
-    return draw
-
-
-def _of_like_length(by_length: list[Sample], place: float, count: int, rng: random.Random) -> list[Sample]:
-    """`count` samples from around `place` (0 to 1): a batch is padded to its longest, and padding is computed like speech."""
-    window = 3 * count
-    start = round(place * (len(by_length) + window)) - window
-    start = max(0, min(start, len(by_length) - window))
-    near = by_length[start : start + window]
-    return rng.sample(near, min(count, len(near)))
 
 
 def _judge(job: AdaptJob, judge: Judge, parent: Generation, candidate: Path, report: Report) -> dict[str, Judgement]:

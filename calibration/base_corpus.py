@@ -9,12 +9,14 @@ import os
 import random
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from engines.durable import write_atomically
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
+from engines.replay_set import MANIFEST
 from engines.types import SAMPLE_RATE_HZ
 
 from .synthesis import SYNTHESIZERS, Voice, require, speak
@@ -71,13 +73,13 @@ def _make_one(task: tuple[int, str, Voice, Path]) -> dict[str, object] | None:
     return {"frames": path.name, "text": text, "seconds": round(seconds, 2), "voice": asdict(voice)}
 
 
-def _made_so_far(manifest: Path) -> set[str]:
-    """Files of frames that `manifest` lists; what a killed build left of its last line is taken out of it."""
-    if not manifest.exists():
-        return set()
-    whole = [line for line in manifest.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    write_atomically(manifest, "".join(whole).encode())
-    return {json.loads(line)["frames"] for line in whole}
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """What the manifest in `folder` lists, without what a killed build left of its last line; empty where there is none."""
+    try:
+        lines = (folder / MANIFEST).read_text().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def build(folder: Path, encoder: Path, count: int, seed: int, workers: int) -> None:
@@ -88,8 +90,9 @@ def build(folder: Path, encoder: Path, count: int, seed: int, workers: int) -> N
     for name in SYNTHESIZERS:
         require(name)
     folder.mkdir(parents=True, exist_ok=True)
-    manifest = folder / "manifest.jsonl"
-    done = _made_so_far(manifest)
+    manifest, rows = folder / MANIFEST, read_rows(folder)
+    write_atomically(manifest, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    done = {row["frames"] for row in rows}
     tasks = [(i, t, v, folder) for i, (t, v) in enumerate(plan(count, seed)) if f"{i:06d}.npy" not in done]
     with (
         multiprocessing.Pool(workers, _open_encoder, (encoder,)) as pool,

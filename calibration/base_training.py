@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import random
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import torch
 
 from engines.vocabulary import Vocabulary
 
-from .base_corpus import build
+from .base_corpus import build, read_rows
+from .batches import draw_epochs
 from .cif import CifConfig, CifProjector
 from .dataset import make_sample
 from .embedlink import EmbedLink, Sample, collate
@@ -25,20 +25,13 @@ BATCH_SAMPLES = 16
 def load_corpus(folder: Path, vocabulary: Vocabulary, stack: int) -> tuple[list[Sample], list[str], float]:
     """Every usable sample of a corpus folder, the texts, and the seconds of audio."""
     samples, texts, seconds = [], [], 0.0
-    for line in (folder / "manifest.jsonl").read_text().splitlines():
-        row = json.loads(line)
+    for row in read_rows(folder):
         sample = make_sample(np.load(folder / row["frames"]), row["text"], vocabulary, stack)
         if sample is not None:
             samples.append(sample)
             texts.append(row["text"])
             seconds += row["seconds"]
     return samples, texts, seconds
-
-
-def length_batches(samples: list[Sample], size: int) -> list[list[Sample]]:
-    """Batches of samples of like length: little padding, so little wasted work."""
-    ordered = sorted(samples, key=lambda sample: len(sample.stacked))
-    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
 
 def token_word_error(projector: CifProjector, samples: list[Sample], texts: list[str], vocabulary: Vocabulary) -> float:
@@ -76,13 +69,7 @@ def main() -> None:
     projector = CifProjector(config)
     embedlink = EmbedLink(config.width, vocabulary)
     projector.heard_tokens.update(token for sample in samples[judged:] for token in sample.tokens.tolist())
-    batches = length_batches(samples[judged:], BATCH_SAMPLES)
-
-    def draw(step: int) -> list[Sample]:
-        epoch, index = divmod(step, len(batches))
-        order = list(range(len(batches)))
-        random.Random(arguments.seed * 7919 + epoch).shuffle(order)
-        return batches[order[index]]
+    draw = draw_epochs(samples[judged:], BATCH_SAMPLES, arguments.seed)
 
     plan = Plan(10**9, arguments.minutes * 60, 8e-4, warmup_steps=200, seed=arguments.seed, checkpoint_seconds=120.0)
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -107,7 +94,7 @@ def main() -> None:
         "steps": run.step,
         "batch": BATCH_SAMPLES,
         "heard_tokens": len(projector.heard_tokens),
-        "epochs": round(run.step / len(batches), 2),
+        "epochs": round(run.step * BATCH_SAMPLES / (len(samples) - judged), 2),
         "training_seconds": round(run.seconds),
         "seed": arguments.seed,
         "losses": {name: round(float(np.mean([loss[name] for loss in run.losses[-200:]])), 4) for name in run.losses[-1]},

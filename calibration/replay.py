@@ -3,15 +3,14 @@
 The corpus that the base learned from is not shipped; a small one of the same making is spoken on the spot, once.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 
-from engines.replay_set import REPLAY_UTTERANCES, replay_folder, replay_manifest
+from engines.replay_set import REPLAY_UTTERANCES, replay_folder
 from engines.vocabulary import Vocabulary
 
-from .base_corpus import build
+from .base_corpus import build, read_rows
 from .dataset import make_sample
 from .embedlink import Sample
 
@@ -26,12 +25,9 @@ def build_replay(features: Path, encoder: Path, workers: int) -> None:
 
 def load_replay(features: Path, vocabulary: Vocabulary, stack: int) -> list[Sample]:
     """What `build_replay` has made so far; empty where it never ran."""
-    folder, manifest = replay_folder(features), replay_manifest(features)
-    if not manifest.is_file():
-        return []
+    folder = replay_folder(features)
     samples = []
-    for line in manifest.read_text().splitlines():
-        row = json.loads(line)
+    for row in read_rows(folder):
         sample = make_sample(np.load(folder / row["frames"], allow_pickle=False), row["text"], vocabulary, stack)
         if sample is not None:
             samples.append(sample)

@@ -150,7 +150,7 @@ app.add_typer(cli_config.app, name="config")
 def main() -> None:
     """Entry point of `attune`: 0 where all went well, 1 with one line for a user's error, 2 for wrong usage."""
     try:
-        app()
+        app(prog_name="attune")
     except AttuneError as error:
         print(f"attune: {error}", file=sys.stderr)
         sys.exit(1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from engines.errors import AttuneError
 from engines.generation import BASE, read_generation, usable
@@ -33,8 +33,8 @@ def build() -> None:
     from engines.build import engine_files  # brings in every engine
 
     chosen = settings()
+    _choose_weights(model_path(chosen.engines.language_model, chosen.cache_dir), chosen)
     files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
-    _choose_weights(files.language_model, chosen)
     base = chosen.generations / f"{BASE:04d}"
     if base.exists():
         read_generation(base)  # a damaged base is reported, never written over
@@ -60,20 +60,20 @@ def _choose_weights(language_model: Path, chosen: Settings) -> None:
 
     if not is_compared(language_model, chosen.cache_dir):
         compare_weights(language_model, chosen.cache_dir, partial(time_both, threads=chosen.engines.threads))
-        typer.echo(f"the language model {_weights_note(language_model, chosen.cache_dir)}")
+        typer.echo(f"the language model {_weights(language_model, chosen.cache_dir)[1]}")
 
 
-def _weights_note(language_model: Path, cache_dir: Path) -> str:
-    """How llama.cpp runs it, for people."""
+def _weights(language_model: Path, cache_dir: Path) -> tuple[bool, str]:
+    """Whether the faster weights are known, and how llama.cpp runs it, for people."""
     from engines.requantize import is_compared, read_comparison, served_weights  # brings in llama.cpp
 
     found = read_comparison(language_model, cache_dir)
     if not is_compared(language_model, cache_dir):
-        return "runs in its own weights; `attune engines build` finds out whether 8-bit ones are faster here"
+        return False, "runs in its own weights; `attune engines build` finds out whether 8-bit ones are faster here"
     if found is None:
-        return "runs in its own weights, which llama.cpp computes well"
+        return True, "runs in its own weights, which llama.cpp computes well"
     runs = "8-bit weights" if served_weights(language_model, cache_dir) != language_model else "its own weights"
-    return f"runs in {runs}: in 8 bits a prompt takes {found.prompt_ratio:.2f} of the time, a token {found.reply_ratio:.2f}"
+    return True, f"runs in {runs}: in 8 bits a prompt takes {found.prompt_ratio:.2f} of the time, a token {found.reply_ratio:.2f}"
 
 
 def run_child(job: BaseJob, job_path: Path) -> None:
@@ -101,7 +101,7 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print_json({part: {"well": well, "found": text} for part, well, text in found})
         return
-    table = Table("part", "", "found")
+    table = Table("part", "", Column("found", overflow="fold"))
     for part, well, text in found:
         table.add_row(part, "[green]ok[/green]" if well else "[yellow]look[/yellow]", escape(text))
     console.print(table)
@@ -114,8 +114,8 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
     try:
         files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
         found.append(("speech to text", True, f"{chosen.engines.whisper}, CTranslate2 on the processor"))
-        note = _weights_note(files.language_model, chosen.cache_dir)
-        found.append(("language model", True, f"{chosen.engines.language_model}, llama.cpp; {note}"))
+        settled, note = _weights(files.language_model, chosen.cache_dir)
+        found.append(("language model", settled, f"{chosen.engines.language_model}, llama.cpp; {note}"))
         there = files.encoder.is_file()
         text = f"{files.encoder.name}, ONNX Runtime on the processor" if there else "not exported; run `attune engines build`"
         found.append(("speech encoder", there, text))

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 REPLAY_UTTERANCES = 400
+MANIFEST = "manifest.jsonl"
+"""JSON lines: `frames` (a .npy file beside it) and `text`."""
 
 _SPOKEN_SHARE = 0.95
 """Now and then a voice cannot say a sentence."""
@@ -13,15 +15,10 @@ def replay_folder(features: Path) -> Path:
     return features / "replay"
 
 
-def replay_manifest(features: Path) -> Path:
-    """JSON lines: `frames` (a .npy file in the folder) and `text`."""
-    return replay_folder(features) / "manifest.jsonl"
-
-
 def count_replay(features: Path) -> int:
     """How many utterances were made so far."""
     try:
-        return len(replay_manifest(features).read_text().splitlines())
+        return len((replay_folder(features) / MANIFEST).read_text().splitlines())
     except FileNotFoundError:
         return 0
 

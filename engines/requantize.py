@@ -7,6 +7,7 @@ a token of the reply, and the first token waits for it. Whether 8 bits are the f
 
 import ctypes
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from .errors import AttuneError
 from .gguf_tensor import has_tensor, kind_of, main_kind
 from .llama_backend import quiet_backend
 from .llama_sequence import LlamaSequence
+
+_log = logging.getLogger(__name__)
 
 _UNBATCHED = {gguf.GGMLQuantizationType.Q4_1, gguf.GGMLQuantizationType.Q5_0, gguf.GGMLQuantizationType.Q5_1}
 """Types whose prompts were measured to be slow, and that 8 bits hold without loss that could be heard."""
@@ -50,7 +53,12 @@ class Comparison:
 def served_weights(language_model: Path, cache_dir: Path) -> Path:
     """The file that llama.cpp runs for `language_model`: its 8-bit copy in `cache_dir` where one was found faster, or itself."""
     comparison, copy = read_comparison(language_model, cache_dir), _copy_path(language_model, cache_dir)
-    return copy if comparison and comparison.copy_bytes and _is_whole(copy, comparison) else language_model
+    if comparison is None or not comparison.copy_bytes:
+        return language_model
+    if _is_whole(copy, comparison):
+        return copy
+    _log.warning("%s is damaged or gone, so the language model runs in its own weights; run `attune engines build`", copy)
+    return language_model
 
 
 def read_comparison(language_model: Path, cache_dir: Path) -> Comparison | None:
@@ -80,10 +88,10 @@ def compare_weights(
     if not _worth_a_try(language_model):
         return None
     copy = _copy_path(language_model, cache_dir)
+    beside = copy.with_suffix(".partial")  # one name, so that what a killed run left is written over
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.unlink(missing_ok=True)
-        beside = copy.with_suffix(".partial")  # one name, so that what a killed run left is written over
         _requantize(language_model, beside)
         prompt_ratio, reply_ratio = time_both(language_model, beside)
         wins = prompt_ratio <= _PROMPT_GAIN and reply_ratio <= _REPLY_LOSS
@@ -92,11 +100,12 @@ def compare_weights(
             with beside.open("rb") as written:
                 os.fsync(written.fileno())
             beside.replace(copy)
-        else:
-            beside.unlink()
         write_atomically(_record_path(language_model, cache_dir), json.dumps(asdict(comparison)).encode() + b"\n")
     except OSError as error:
         raise AttuneError(f"the 8-bit weights of {language_model.name} could not be written to {copy.parent}: {error}") from error
+    finally:
+        if copy.parent.is_dir():
+            beside.unlink(missing_ok=True)
     return comparison
 
 

@@ -116,12 +116,15 @@ def assert_hears(server: SoundServer, taker: Taker) -> None:
 def test_it_hears_what_is_played(server: SoundServer, taker: Taker) -> None:
     before = len(taker.chunks)
     server.play()
-    taker.wait_for_chunks(20)
+    taker.wait_for(
+        lambda: any(map(is_loud, taker.chunks[before:-10])) and not any(map(is_loud, taker.chunks[-10:])), "all played"
+    )
     heard = np.concatenate(taker.chunks[before:])
     assert all(chunk.shape == (CHUNK_SAMPLES,) and chunk.dtype == np.float32 for chunk in taker.chunks)
-    played = noise(1.0, 0.2)
-    likeness = np.correlate(heard, played).max() / np.linalg.norm(played) ** 2
-    assert likeness > 0.7, "a busy machine may lose a block or two, not more"
+    # A busy machine may lose a block and what follows then comes earlier, so each tenth of a second is looked for by itself.
+    pieces = noise(1.0, 0.2).reshape(10, -1)
+    likeness = [np.correlate(heard, piece).max() / np.linalg.norm(piece) ** 2 for piece in pieces]
+    assert np.median(likeness) == pytest.approx(1.0, abs=0.1), likeness
     assert taker.microphone.status().device == "vmic"
 
 

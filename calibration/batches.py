@@ -1,0 +1,51 @@
+"""Which samples a training step sees: of like length, for a batch is padded to its longest and padding is computed like speech.
+
+Knows lengths and orders; every draw is a function of the seed and the step alone, so a run that goes on draws what it would have.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+
+from .embedlink import Sample
+
+Draw = Callable[[int], list[Sample]]
+"""From the number of a step to its batch."""
+
+
+def draw_epochs(samples: Sequence[Sample], size: int, seed: int) -> Draw:
+    """Every sample once an epoch, in batches of at most `size` neighbours by length whose order is shuffled each epoch."""
+    ordered = _by_length(samples)
+    batches = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+
+    def draw(step: int) -> list[Sample]:
+        epoch, index = divmod(step, len(batches))
+        order = list(range(len(batches)))
+        random.Random(seed * 7919 + epoch).shuffle(order)
+        return batches[order[index]]
+
+    return draw
+
+
+def draw_beside(own: Sequence[Sample], own_count: int, replay: Sequence[Sample], replay_count: int, seed: int) -> Draw:
+    """`own_count` of `own` and `replay_count` of `replay`, or all where there are fewer, of about a length drawn at random."""
+    groups = ((_by_length(own), own_count), (_by_length(replay), replay_count))
+
+    def draw(step: int) -> list[Sample]:
+        rng = random.Random(seed * 1_000_003 + step)
+        place = rng.random()
+        return [sample for ordered, count in groups for sample in _near(ordered, place, count, rng)]
+
+    return draw
+
+
+def _by_length(samples: Sequence[Sample]) -> list[Sample]:
+    return sorted(samples, key=lambda sample: len(sample.stacked))
+
+
+def _near(ordered: list[Sample], place: float, count: int, rng: random.Random) -> list[Sample]:
+    """`count` from around `place` (0 to 1)."""
+    window = 3 * count
+    start = round(place * (len(ordered) + window)) - window
+    start = max(0, min(start, len(ordered) - window))
+    near = ordered[start : start + window]
+    return rng.sample(near, min(count, len(near)))

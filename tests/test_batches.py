@@ -1,0 +1,58 @@
+"""Which samples a step sees: the right number of each kind, nobody left out, lengths alike, the same again for the same step."""
+
+import random
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calibration.batches import draw_beside, draw_epochs
+from calibration.embedlink import Sample
+
+LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=60)
+
+
+def make(lengths: list[int]) -> list[Sample]:
+    return [Sample(torch.zeros(length, 1, dtype=torch.float16), torch.tensor([number])) for number, length in enumerate(lengths)]
+
+
+def numbers(batch: list[Sample]) -> list[int]:
+    return [int(sample.tokens[0]) for sample in batch]
+
+
+@given(LENGTHS, st.integers(1, 9), st.integers(0, 3))
+def test_an_epoch_sees_each_once(lengths: list[int], size: int, seed: int) -> None:
+    draw = draw_epochs(make(lengths), size, seed)
+    steps = -(-len(lengths) // size)
+    for epoch in range(2):
+        seen = [number for step in range(steps) for number in numbers(draw(epoch * steps + step))]
+        assert sorted(seen) == list(range(len(lengths)))
+
+
+@given(LENGTHS, LENGTHS, st.integers(0, 1000))
+def test_own_and_replayed_are_drawn_in_their_numbers(own: list[int], replay: list[int], step: int) -> None:
+    again = [Sample(sample.stacked, sample.tokens + 1000) for sample in make(replay)]
+    drawn = numbers(draw_beside(make(own), 8, again, 4, 0)(step))
+    assert len(set(drawn)) == len(drawn), "nobody twice in a step"
+    assert sum(number < 1000 for number in drawn) == min(8, len(own))
+    assert sum(number >= 1000 for number in drawn) == min(4, len(replay))
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 30, 200])
+def test_everybody_has_a_turn(count: int) -> None:
+    draw = draw_beside(make(list(range(1, count + 1))), 8, [], 8, seed=1)
+    seen = {number for step in range(40 * max(1, count // 8)) for number in numbers(draw(step))}
+    assert seen == set(range(count))
+
+
+def test_lengths_are_alike_and_draws_repeat() -> None:
+    lengths = random.Random(0).choices(range(1, 200), k=400)
+    draw = draw_beside(make(lengths), 8, make(lengths), 8, seed=2)
+    spreads = []
+    for step in range(100):
+        own, replayed = draw(step)[:8], draw(step)[8:]
+        assert numbers(draw(step)) == numbers([*own, *replayed])
+        drawn = [len(sample.stacked) for sample in [*own, *replayed]]
+        spreads.append(max(drawn) - min(drawn))
+    assert sum(spreads) / len(spreads) < 40, "of 200"
