@@ -13,9 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from engines.child_process import settle_as_child
 from engines.errors import AttuneError
-from engines.job import AdaptJob, BaseJob, Progress
+from engines.job import AdaptJob, BaseJob, CorpusJob, Progress
 
-_JOB: TypeAdapter[AdaptJob | BaseJob] = TypeAdapter(AdaptJob | BaseJob)
+_JOB: TypeAdapter[AdaptJob | BaseJob | CorpusJob] = TypeAdapter(AdaptJob | BaseJob | CorpusJob)
 
 
 def report(stage: str, fraction: float, note: str) -> None:
@@ -35,6 +35,10 @@ def run(path: Path) -> int:
             from .adapt import adapt
 
             number = adapt(job, report)
+        elif isinstance(job, CorpusJob):
+            from .corpus_job import make_corpus
+
+            number = make_corpus(job, report)
         else:
             from .base_job import make_base
 

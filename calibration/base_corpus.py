@@ -19,8 +19,9 @@ from engines.errors import AttuneError
 from engines.replay_set import MANIFEST
 from engines.types import SAMPLE_RATE_HZ
 
+from .request_texts import requests
 from .synthesis import SYNTHESIZERS, Voice, require, speak
-from .texts import fortune_sentences, requests
+from .texts import fortune_sentences
 
 _FLITE = ("slt", "rms", "awb", "kal16")
 _ESPEAK_LANGUAGES = ("en-us", "en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029")

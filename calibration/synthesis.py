@@ -1,4 +1,4 @@
-"""Synthetic speech from the command-line synthesizers of Debian (espeak-ng, flite). Knows texts and voices, not models.
+"""Synthetic speech: the command-line synthesizers of Debian (espeak-ng, flite), and Kokoro and Piper. Knows texts and voices.
 
 Also the atypical speakers: consistent phonological processes applied to espeak-ng's phonemes before they are spoken.
 """
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import soundfile
 import soxr
@@ -16,8 +17,12 @@ import soxr
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32
 
+from .neural_voices import KOKORO_RATE_HZ, Kokoro, Piper
+
 SYNTHESIZERS = ("espeak-ng", "flite")
 """Their commands, and the Debian packages that bring them."""
+
+_USUAL_WORDS_PER_MINUTE = 160
 
 
 @dataclass(frozen=True)
@@ -25,9 +30,9 @@ class Voice:
     """One way of speaking."""
 
     synthesizer: str
-    """`espeak-ng` or `flite`."""
+    """`espeak-ng`, `flite`, `kokoro` or `piper`."""
     name: str
-    """The synthesizer's own name for the voice, such as `en-us+f3` or `slt`."""
+    """The synthesizer's own name for the voice, such as `en-us+f3`, `slt` or `af_bella`."""
     words_per_minute: int = 160
     pitch: int = 50
     """espeak-ng's pitch, 0 to 99; flite ignores it."""
@@ -35,28 +40,70 @@ class Voice:
     """Rewriting rules (pattern, replacement) over espeak-ng's phonemes, in order: an atypical speaker."""
 
 
-# The phonological processes of speech-sound disorders, as rules over espeak-ng's Kirshenbaum phonemes.
+_VOWEL = "[aeiouAEIOUV@03]"
+
+# The phonological processes of speech-sound disorders and of accents, as rules over espeak-ng's Kirshenbaum phonemes.
 FRONTING = ((r"k", "t"), (r"g", "d"))
-GLIDING = ((r"r(?=[aeiouAEIOU@V03])", "w"),)
+BACKING = ((r"t(?!S)", "k"), (r"d(?!Z)", "g"))
+GLIDING = ((rf"r(?={_VOWEL})", "w"),)
+LATERAL_GLIDING = ((rf"l(?={_VOWEL})", "w"), (rf"r(?={_VOWEL})", "l"))
 LISP = ((r"tS", "ts"), (r"S", "s"), (r"(?<!t)s", "T"))
 STOPPING = ((r"T", "t"), (r"D", "d"), (r"v", "b"), (r"f", "p"), (r"(?<!t)s(?!h)", "t"), (r"z", "d"))
 LABIALISED_DENTALS = ((r"T", "f"), (r"D", "d"))
+ALVEOLAR_DENTALS = ((r"T", "s"), (r"D", "z"))
+DEAFFRICATION = ((r"tS", "S"), (r"dZ", "Z"))
+DEVOICING = ((r"b(?= |$)", "p"), (r"d(?= |$)", "t"), (r"g(?= |$)", "k"), (r"v(?= |$)", "f"), (r"z(?= |$)", "s"))
 FINAL_CONSONANT_DELETION = ((r"[zt](?= |$)", ""),)
+FINAL_STOP_DELETION = ((r"[ptkbdg](?= |$)", ""),)
+CLUSTER_REDUCTION = ((r"s(?=[ptkmnlw])", ""), (rf"(?<=[pbtdkgfT])[rl](?={_VOWEL})", ""))
+H_DROPPING = ((rf"h(?='?{_VOWEL})", ""),)
+V_FOR_W = ((r"w", "v"),)
+TENSE_VOWELS = ((r"I(?![@2])", "i:"), (r"U(?!@)", "u:"))
+OPEN_VOWELS = ((r"E", "a"), (r"oU", "O:"))
 
 
 def speak(text: str, voice: Voice) -> Float32:
-    """Synthesize `text`: [N] float32 samples at SAMPLE_RATE_HZ.
+    """Synthesize `text` by espeak-ng or flite: [N] float32 samples at SAMPLE_RATE_HZ.
 
     Raises AttuneError where the synthesizer is not installed or fails.
     """
     if voice.synthesizer == "flite":
-        stretch = 160 / voice.words_per_minute
+        stretch = _USUAL_WORDS_PER_MINUTE / voice.words_per_minute
         command = ["flite", "-voice", voice.name, "--setf", f"duration_stretch={stretch:.2f}", "-t", text, "-o", "/dev/stdout"]
     else:
         spoken = f"[[{phonemes(text, voice)}]]" if voice.processes else text
         options = ["-v", voice.name, "-s", str(voice.words_per_minute), "-p", str(voice.pitch)]
         command = ["espeak-ng", *options, "--stdout", "--", spoken]
     samples, rate_hz = soundfile.read(io.BytesIO(_run(command)), dtype="float32")
+    return _at_our_rate(samples, rate_hz)
+
+
+class Synthesizers:
+    """Every synthesizer behind one call, the neural ones opened at their first turn."""
+
+    def __init__(self, kokoro: Path | None, piper: Path | None) -> None:
+        """The folder of the model `kokoro-82m` and the graph of a Piper voice; None where nobody is to speak so."""
+        self._kokoro_folder, self._piper_graph = kokoro, piper
+        self._kokoro: Kokoro | None = None
+        self._piper: Piper | None = None
+
+    def speak(self, text: str, voice: Voice) -> Float32:
+        """[N] float32 samples at SAMPLE_RATE_HZ. Raises AttuneError where the voice is not there or cannot say it."""
+        speed = voice.words_per_minute / _USUAL_WORDS_PER_MINUTE
+        if voice.synthesizer == "kokoro":
+            if self._kokoro_folder is None:
+                raise AttuneError("Kokoro's voices are not there; run `attune models fetch kokoro-82m`")
+            self._kokoro = self._kokoro or Kokoro(self._kokoro_folder, threads=1)
+            return _at_our_rate(self._kokoro.speak(text, voice.name, speed), KOKORO_RATE_HZ)
+        if voice.synthesizer == "piper":
+            if self._piper_graph is None:
+                raise AttuneError("Piper's voice is not there; run `attune models fetch piper-joe`")
+            self._piper = self._piper or Piper(self._piper_graph, threads=1)
+            return _at_our_rate(self._piper.speak(text, speed), self._piper.rate_hz)
+        return speak(text, voice)
+
+
+def _at_our_rate(samples: Float32, rate_hz: int) -> Float32:
     resampled: Float32 = soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ) if rate_hz != SAMPLE_RATE_HZ else samples
     return resampled
 

@@ -1,62 +1,22 @@
-"""English sentences for synthetic speech: Debian's fortunes, and requests made from templates. Knows no audio."""
+"""English to speak, from what Debian packages: fortunes, WordNet's examples, and runs of words that cover a vocabulary.
+
+Knows no audio and no requests.
+"""
 
 import random
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from engines.errors import AttuneError
+from engines.vocabulary import Vocabulary
 
 FORTUNES = Path("/usr/share/games/fortunes")
+WORDNET = Path("/usr/share/wordnet")
+WORD_LIST = Path("/usr/share/dict/american-english")
 _UNSPEAKABLE = {"ascii-art", "songs-poems", "drugs", "perl", "zippy", "translate-me", "knghtbrd"}
 """Files of drawings, dialect, code and quotations that a synthesizer garbles."""
-
-_NAMES = (
-    "Alice Amanda Andrew Anna Anthony Barbara Ben Carol Charles Chris Daniel David Diana Emily Emma Eric Frank George Grace "
-    "Hannah Helen Henry Jack James Jane Jennifer Jessica John Joseph Julia Karen Kevin Laura Linda Lisa Mark Martin Mary "
-    "Matthew Michael Nancy Nicole Oliver Patricia Paul Peter Rachel Richard Robert Ruth Sam Sandra Sarah Simon Stephen Susan "
-    "Thomas Tom Victoria Walter William"
-).split()
-_RELATIONS = [
-    "my mother",
-    "my father",
-    "my sister",
-    "my brother",
-    "the doctor",
-    "Grandma",
-    "the neighbour",
-    "my boss",
-    "Uncle Bob",
-]
-_ROOMS = (
-    "kitchen,bedroom,living room,hallway,garage,office,bathroom,garden,basement,attic,nursery,library,porch,dining room,balcony"
-).split(",")
-_DEVICES = "light,lamp,fan,heater,television,radio,speaker,air conditioning,oven,door,window,alarm,curtains,blinds".split(",")
-_ITEMS = (
-    "bread,milk,eggs,coffee,apples,cheese,tea,sugar,butter,rice,flour,onions,chicken,soup,pasta,honey,lemons,yogurt,carrots,"
-    "salt,pepper,potatoes,bananas,fish,tomatoes,orange juice,toilet paper,soap,batteries,cat food"
-).split(",")
-_CITIES = "Paris,London,Boston,Tokyo,Berlin,Rome,Chicago,Madrid,Sydney,Dublin,Toronto,New York,Seattle,Oslo".split(",")
-_TOPICS = "sports,science,politics,music,history,cooking,space,animals,technology,the weather,football,art,business".split(",")
-_TASKS = (
-    "take my pills,call my mother,water the plants,buy milk,feed the cat,walk the dog,pay the rent,charge my phone,"
-    "do the laundry,book a table,pick up the children,clean the kitchen,check the mail,go to the dentist,take out the trash"
-).split(",")
-_DAYS = ("today,tomorrow,tonight,on Monday,on Tuesday,on Wednesday,on Thursday,on Friday,on Saturday,on Sunday,next week").split(
-    ","
-)
-_TEMPLATES = (
-    "Turn on the {device} in the {room}.|Turn off the {room} {device}.|Switch the {device} off.|"
-    "Is the {device} in the {room} on?|Open the {device} in the {room}.|Close the {room} {device}.|"
-    "Set a timer for {minutes} minutes.|Wake me up at {hour} {day}.|"
-    "Set an alarm for {hour} o'clock.|Cancel my alarm for {day}.|What time is it in {city}?|How is the weather in {city} {day}?|"
-    "Will it rain in {city} {day}?|Call {name}.|Please call {name} {day}.|Send a message to {name} that I will be late.|"
-    "Tell {name} that dinner is at {hour}.|Read my messages from {name}.|Remind me to {task} at {hour} o'clock.|"
-    "Remind me to {task} {day}.|Add {item} to my shopping list.|Do we have {item} and {item}?|How do I cook {item} with {item}?|"
-    "Play some music in the {room}.|Make the {room} warmer.|Set the {room} to {degrees} degrees.|What is the news about {topic}?|"
-    "Tell me something about {topic}.|When is my appointment with {name}?|What is {minutes} plus {degrees}?|"
-    "How far is it from {city} to {city}?|Who is {name}?|Where are my keys?|Stop.|Thank you.|Say that again, please.|"
-    "Turn the volume {updown}.|What is on my calendar {day}?|Find a restaurant in {city}.|Did I {task} {day}?"
-).split("|")
+_MOST_WORDS = 14
 
 
 def fortune_sentences() -> list[str]:
@@ -68,41 +28,74 @@ def fortune_sentences() -> list[str]:
         for fortune in path.read_text(errors="ignore").split("\n%\n"):
             for sentence in re.split(r"(?<=[.!?]) ", re.sub(r"\s+", " ", fortune)):
                 stripped = sentence.strip(" \"'-")
-                if _is_plain(stripped):
+                if is_plain(stripped):
                     sentences.add(stripped)
     if not sentences:
         raise AttuneError(f"no fortunes in {FORTUNES}; run `apt-get install fortunes`")
     return sorted(sentences)
 
 
-def _is_plain(sentence: str) -> bool:
+def wordnet_sentences() -> list[str]:
+    """Every plain example of 3 to 14 words in WordNet, as a sentence, sorted. Raises AttuneError where it is not installed.
+
+    Its examples show words that nobody writes a fortune about: each sense of each word has its own.
+    """
+    sentences: set[str] = set()
+    for path in sorted(WORDNET.glob("data.*")):
+        for line in path.read_text(errors="ignore").splitlines():
+            for example in re.findall(r'"([^"]+)"', line.partition(" | ")[2]):
+                sentence = as_sentence(example)
+                if is_plain(sentence):
+                    sentences.add(sentence)
+    if not sentences:
+        raise AttuneError(f"no WordNet in {WORDNET}; run `apt-get install wordnet-base`")
+    return sorted(sentences)
+
+
+def as_sentence(text: str) -> str:
+    """With a capital at its start and a full stop at its end, as a transcript has them."""
+    stripped = text.strip(" ;,-")
+    return stripped[:1].upper() + stripped[1:] + ("" if stripped[-1:] in ".?!" else ".")
+
+
+def is_plain(sentence: str) -> bool:
+    """Whether every synthesizer reads it as it is written: letters, commas and full stops, no abbreviations in capitals."""
     return (
         re.fullmatch(r"[A-Za-z][A-Za-z ,'?!.]*", sentence) is not None
-        and 3 <= len(sentence.split()) <= 14
+        and 3 <= len(sentence.split()) <= _MOST_WORDS
         and len(sentence) < 90
         and re.search(r"[A-Z]{3}", sentence) is None
     )
 
 
-def requests(count: int, rng: random.Random) -> list[str]:
-    """`count` different requests to an assistant, made from templates."""
-    made: dict[str, None] = {}
-    while len(made) < count:
-        person = rng.choice(_NAMES + _RELATIONS)
-        made[
-            rng.choice(_TEMPLATES).format(
-                device=rng.choice(_DEVICES),
-                room=rng.choice(_ROOMS),
-                minutes=rng.randint(1, 90),
-                hour=rng.randint(1, 12),
-                day=rng.choice(_DAYS),
-                city=rng.choice(_CITIES),
-                name=person,
-                task=rng.choice(_TASKS),
-                item=rng.choice(_ITEMS),
-                degrees=rng.randint(10, 30),
-                topic=rng.choice(_TOPICS),
-                updown=rng.choice(["up", "down"]),
-            )
-        ] = None
-    return list(made)
+def word_entries(vocabulary: Vocabulary) -> list[str]:
+    """The entries of a language model's vocabulary that are words: a space, letters, and in Debian's word list; sorted.
+
+    Capitals only where the word list has nothing else (names): nobody hears a capital. Raises AttuneError where the word list is not installed.
+    """
+    try:
+        known = set(WORD_LIST.read_text().split())
+    except OSError:
+        raise AttuneError(f"no word list at {WORD_LIST}; run `apt-get install wamerican`") from None
+    pieces = (vocabulary.piece(token).decode(errors="replace") for token in range(vocabulary.size))
+    words = {piece[1:] for piece in pieces if re.fullmatch(r" [A-Za-z]{2,}", piece)}
+    return sorted(word for word in words if word in known and (word.islower() or word.lower() not in known))
+
+
+def coverage_sentences(words: Sequence[str], times: int, rng: random.Random) -> list[str]:
+    """Sentences of no meaning in which each of `words` stands `times` times: a soft token cannot land on what was never heard."""
+    runs = []
+    for _ in range(times):
+        left = rng.sample(list(words), len(words))
+        while left:
+            size = rng.randint(3, 6)
+            runs.append(left[:size])
+            left = left[size:]
+    return [_run_of(run, rng) for run in runs]
+
+
+def _run_of(words: Iterable[str], rng: random.Random) -> str:
+    run = list(words)
+    text = rng.choice([", ", " ", " "]).join(run)
+    opening = rng.choice(["", "", "", "Say ", "And ", "The words are ", "I wrote ", "It was "])
+    return as_sentence(opening + text)

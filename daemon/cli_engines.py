@@ -11,7 +11,7 @@ from rich.table import Column, Table
 
 from engines.errors import AttuneError
 from engines.generation import BASE, read_generation, usable
-from engines.job import BaseJob
+from engines.job import BaseJob, CorpusJob
 from engines.job import Progress as Step
 from engines.models import model_path
 from engines.replay_set import REPLAY_UTTERANCES, count_replay, is_complete
@@ -76,7 +76,7 @@ def _weights(language_model: Path, cache_dir: Path) -> tuple[bool, str]:
     return True, f"runs in {runs}: in 8 bits a prompt takes {found.prompt_ratio:.2f} of the time, a token {found.reply_ratio:.2f}"
 
 
-def run_child(job: BaseJob, job_path: Path) -> None:
+def run_child(job: BaseJob | CorpusJob, job_path: Path) -> None:
     """Run a job to its end with a progress bar. Raises AttuneError where it fails."""
     ended = threading.Event()
     with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), console=errors) as bar:

@@ -15,6 +15,10 @@ CLOSING_SILENCE_SECONDS = 0.5
 MAX_SECONDS = 30.0 - CLOSING_SILENCE_SECONDS
 """The encoder has 1,500 positions of 20 ms."""
 
+_WINDOW_COLUMNS = 3000
+_SILENT_MEL = -0.6
+"""What log-mel columns of silence are beside speech of usual loudness."""
+
 
 class OnnxEncoder:
     """Speech to frames."""
@@ -38,4 +42,10 @@ class OnnxEncoder:
         even = len(padded) // (2 * HOP_SAMPLES) * (2 * HOP_SAMPLES)
         mel = log_mel(padded[:even], self._mel_bins)
         frames: Float32 = self._session.run(None, {"mel": mel[None]})[0][0]
+        return frames
+
+    def encode_silent_window(self) -> Float32:
+        """The 1,500 frames of a whole window in which nobody speaks."""
+        mel = np.full((1, self._mel_bins, _WINDOW_COLUMNS), _SILENT_MEL, np.float32)
+        frames: Float32 = self._session.run(None, {"mel": mel})[0][0]
         return frames

@@ -80,11 +80,32 @@ class BaseJob(_Frozen):
     threads: int = 2
 
 
+class CorpusJob(_Frozen):
+    """Make a corpus of encoder frames to train a base projector on."""
+
+    kind: Literal["corpus"] = "corpus"
+    folder: Path
+    """Gets the shards; a build that was killed goes on from those that are there."""
+    engines: EngineFiles
+    kokoro: Path
+    """The folder of the model `kokoro-82m`."""
+    piper: Path
+    """The graph of the voice `piper-joe`."""
+    sources: list[Path] = []
+    """Manifests and folders of recordings; none for synthetic speech."""
+    hours: float = 50.0
+    """Of synthetic speech."""
+    written: int = 800
+    """Sentences that the language model writes for it."""
+    workers: int = 2
+    seed: int = 0
+
+
 class Progress(_Frozen):
     """One line from the child."""
 
     stage: str
-    """`frames`, `train`, `export`, `judge`, `done` or `failed`."""
+    """`frames`, `train`, `export`, `judge`, `write`, `corpus`, `done` or `failed`."""
     fraction: float
     """0 to 1 within the stage."""
     note: str = ""

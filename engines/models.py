@@ -51,7 +51,7 @@ class ModelFile(_Frozen):
 class Origin(_Frozen):
     """A source and the files that come from it."""
 
-    source: str = Field(pattern=r"^(hf:[^@]+@.+|pypi:[^=]+==[^:]+:.*|deb:[^:]+:.+|file:.+)$")
+    source: str = Field(pattern=r"^(hf:[^@]+@.+|pypi:[^=]+==[^:]+:.*|npm:[^:]+@[^:@]+:.*|deb:[^:]+:.+|file:.+)$")
     files: tuple[ModelFile, ...] = Field(min_length=1)
 
 

@@ -5,7 +5,9 @@ The decoder needs the padded 30 s window: on frames trimmed to the utterance it 
 
 import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -76,3 +78,12 @@ class WhisperTranscriber:
         text = " ".join(segment.text.strip() for segment in heard)
         logger.debug("transcribed %.1f s as %r", seconds, text)
         return Transcript(text, math.exp(min(0.0, log_probability)))
+
+    def frame_decoder(self) -> tuple[Any, list[int], Callable[[list[int]], str]]:
+        """For whoever has frames already: the CTranslate2 model, the prompt that asks for plain text, and token ids to text."""
+        tokenizer = self._model.hf_tokenizer
+        names = ["<|startoftranscript|>"]
+        if self._model.model.is_multilingual:
+            names += [f"<|{self._language or 'en'}|>", "<|transcribe|>"]
+        prompt = [tokenizer.token_to_id(name) for name in [*names, "<|notimestamps|>"]]
+        return self._model.model, prompt, tokenizer.decode

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float32 = NDArray[np.float32]
+Float16 = NDArray[np.float16]
 
 SAMPLE_RATE_HZ = 16_000
 """Every array of samples in Attune is mono float32 in [-1, 1] at this rate."""

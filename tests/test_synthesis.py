@@ -8,8 +8,9 @@ import pytest
 
 from calibration.base_corpus import build, read_rows
 from calibration.demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE, everyday_requests
+from calibration.request_texts import requests
 from calibration.synthesis import FRONTING, GLIDING, LISP, STOPPING, Voice, phonemes, rewrite, speak
-from calibration.texts import fortune_sentences, requests
+from calibration.texts import fortune_sentences
 from engines.errors import AttuneError
 
 

@@ -1,0 +1,115 @@
+"""Makes a corpus: speaks or reads each planned utterance, roughens it, encodes it, drafts it, and writes it in shards.
+
+Knows the work and its workers; the plan is `corpus_plan.py`, the files `shards.py`.
+"""
+
+import multiprocessing
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engines.audio import read_audio
+from engines.draft import Drafter
+from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
+from engines.errors import AttuneError
+from engines.transcriber import WhisperTranscriber
+from engines.types import FRAME_SECONDS, SAMPLE_RATE_HZ, Float32
+
+from .augment import augment
+from .corpus_plan import Planned
+from .shards import is_there, write_shard
+from .synthesis import Synthesizers, Voice
+
+SHARD_UTTERANCES = 200
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.3, 20.0
+
+
+@dataclass(frozen=True)
+class Models:
+    """The files that a worker opens."""
+
+    encoder: Path
+    whisper: Path
+    kokoro: Path | None
+    piper: Path | None
+
+
+@dataclass(frozen=True)
+class _Worker:
+    folder: Path
+    encoder: OnnxEncoder
+    drafter: Drafter
+    synthesizers: Synthesizers
+
+
+_worker: _Worker
+
+
+def expected_bytes(plan: Sequence[Planned], frame_width: int) -> int:
+    """What the frames of `plan` will take on the disk."""
+    seconds = sum(planned.expected_seconds for planned in plan)
+    return int(seconds / FRAME_SECONDS * frame_width * np.float16().nbytes)
+
+
+def build(folder: Path, plan: Sequence[Planned], models: Models, workers: int, report: Callable[[int, int], None]) -> int:
+    """Make what `folder` lacks of `plan`; returns the number of utterances made in this call.
+
+    `report` is called with the shards that are there and the shards there will be. Raises AttuneError where the disk is too
+    small for what is missing, or a shard cannot be written.
+    """
+    shards = -(-len(plan) // SHARD_UTTERANCES)
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [number for number in range(shards) if not is_there(folder, number)]
+    tasks = [(number, plan[number * SHARD_UTTERANCES : (number + 1) * SHARD_UTTERANCES]) for number in missing]
+    needed = expected_bytes([planned for _, some in tasks for planned in some], OnnxEncoder(models.encoder, 1).frame_width)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise AttuneError(
+            f"the corpus needs {needed / 1e9:.1f} GB more and {folder} has {free / 1e9:.1f} GB free; ask for fewer hours"
+        )
+    made, done = 0, shards - len(missing)
+    report(done, shards)
+    with multiprocessing.get_context("spawn").Pool(workers, _open, (folder, models)) as pool:
+        for count in pool.imap_unordered(_make_shard, tasks):
+            made, done = made + count, done + 1
+            report(done, shards)
+    return made
+
+
+def _open(folder: Path, models: Models) -> None:
+    global _worker
+    encoder = OnnxEncoder(models.encoder, threads=1)
+    drafter = Drafter(WhisperTranscriber(models.whisper, threads=1), encoder)
+    _worker = _Worker(folder, encoder, drafter, Synthesizers(models.kokoro, models.piper))
+
+
+def _make_shard(task: tuple[int, Sequence[Planned]]) -> int:
+    number, plan = task
+    made = (_make_one(planned) for planned in plan)
+    return write_shard(_worker.folder, number, (one for one in made if one is not None))
+
+
+def _make_one(planned: Planned) -> tuple[Float32, dict[str, Any]] | None:
+    """Frames and the rest of the row, or None where a voice cannot say this sentence or a recording cannot be read."""
+    rng = np.random.default_rng(planned.seed)
+    try:
+        if isinstance(planned.source, Voice):
+            samples, voice = _worker.synthesizers.speak(planned.text, planned.source), str(planned.source)
+        else:
+            samples, voice = read_audio(planned.source, MAX_SECONDS), "recorded"
+    except AttuneError:
+        return None  # the index shows how many were made
+    seconds = len(samples) / SAMPLE_RATE_HZ
+    if not _SHORTEST_SECONDS < seconds < _LONGEST_SECONDS:
+        return None
+    frames = _worker.encoder.encode(augment(samples, rng))
+    return frames, {
+        "text": planned.text,
+        "draft": _worker.drafter.draft(frames).text,
+        "voice": voice,
+        "seconds": round(seconds, 2),
+    }

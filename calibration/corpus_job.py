@@ -1,0 +1,83 @@
+"""`attune align corpus`: sentences written by the language model, then the plan, then its shards. Knows the order of things."""
+
+import json
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from engines.durable import write_atomically
+from engines.errors import AttuneError
+from engines.job import CorpusJob
+from engines.language_model import LlamaCppLanguageModel
+from engines.vocabulary import Vocabulary
+
+from .adapt import Report
+from .corpus import SHARD_UTTERANCES, Models, build
+from .corpus_plan import Planned, recorded_plan, synthetic_plan
+from .texts import as_sentence, is_plain, word_entries
+
+_WRITER = "You write short, natural English sentences as people say them aloud. You answer with one sentence and nothing else."
+_TASKS = (
+    "Write one short sentence with the word {word}.",
+    "Write a short request to a voice assistant with the word {word}.",
+    "Write a short question with the word {word}.",
+    "What would someone say to a friend about {word}?",
+)
+_MOST_TOKENS = 28
+_SAVE_EVERY = 50
+
+
+def make_corpus(job: CorpusJob, report: Report) -> int:
+    """Make what is missing of the corpus; returns the number of utterances made."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    if job.sources:
+        plan = recorded_plan(job.sources, job.seed)
+    else:
+        vocabulary = Vocabulary(job.engines.language_model)
+        written = _write_sentences(job, vocabulary, report)
+        plan = synthetic_plan(job.hours, vocabulary, written, job.seed)
+    _keep_to(job.folder / "plan.json", plan)
+    began = time.monotonic()
+    there_at_first: list[int] = []
+
+    def show(done: int, shards: int) -> None:
+        if not there_at_first:
+            there_at_first.append(done)
+        made = done - there_at_first[0]
+        left = f", about {(shards - done) * (time.monotonic() - began) / made / 60:.0f} min to go" if made else ""
+        report("corpus", done / max(shards, 1), f"{done * SHARD_UTTERANCES} of {len(plan)} utterances{left}")
+
+    models = Models(job.engines.encoder, job.engines.encoder_weights, job.kokoro, job.piper)
+    return build(job.folder, plan, models, job.workers, show)
+
+
+def _keep_to(path: Path, plan: Sequence[Planned]) -> None:
+    """A folder holds one plan: shards of another would be taken for its own. Raises AttuneError where it is another's."""
+    about = {"utterances": len(plan), "first": plan[0].text if plan else "", "last": plan[-1].text if plan else ""}
+    if path.is_file() and json.loads(path.read_text()) != about:
+        raise AttuneError(
+            f"{path.parent} holds a corpus of another plan; choose another folder, or the same hours, sources and seed"
+        )
+    write_atomically(path, json.dumps(about).encode() + b"\n")
+
+
+def _write_sentences(job: CorpusJob, vocabulary: Vocabulary, report: Report) -> list[str]:
+    """Sentences by the language model itself, each about another word of its vocabulary; kept in the folder as they are made."""
+    path = job.folder / "written.jsonl"
+    texts: list[str | None] = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    if len(texts) < job.written:
+        rng = random.Random(job.seed)
+        words = rng.sample(word_entries(vocabulary), job.written)
+        model = LlamaCppLanguageModel(job.engines.served_language_model, vocabulary, _WRITER, 512, job.workers)
+        for number in range(len(texts), job.written):
+            model.reset()
+            prompt = _TASKS[number % len(_TASKS)].format(word=words[number])
+            reply = "".join(model.reply(prompt, _MOST_TOKENS)).strip().split("\n")[0].strip('" ')
+            sentence = as_sentence(reply.split(". ")[0])
+            texts.append(sentence if is_plain(sentence) else None)
+            if number % _SAVE_EVERY == 0 or number == job.written - 1:
+                write_atomically(path, "".join(json.dumps(text) + "\n" for text in texts).encode())
+                report("write", number / job.written, f"{number} of {job.written} sentences")
+        model.close()
+    return sorted({text for text in texts[: job.written] if text})

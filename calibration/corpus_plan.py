@@ -1,0 +1,107 @@
+"""What a corpus will hold, before any of it is made: which text in which voice, or which recording. Knows no audio.
+
+A plan is a function of its sources and its seed, so a build that was killed goes on with the same plan.
+"""
+
+import csv
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engines.errors import AttuneError
+from engines.vocabulary import Vocabulary
+
+from .request_texts import requests
+from .synthesis import Voice
+from .texts import as_sentence, coverage_sentences, fortune_sentences, word_entries, wordnet_sentences
+from .voices import SHARES, random_voice
+
+COVERAGE_TIMES = 3
+_REQUEST_SHARE = 0.15
+_FORTUNE_SHARE = 0.25
+"""The rest of what coverage leaves are WordNet's examples."""
+_WORDS_PER_SECOND = 2.4
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One utterance to make."""
+
+    text: str
+    source: Voice | Path
+    """Who is to say it, or the recording in which it is said."""
+    seed: int
+    """Of its augmentation."""
+
+    @property
+    def expected_seconds(self) -> float:
+        return 0.6 + len(self.text.split()) / _WORDS_PER_SECOND
+
+
+def synthetic_plan(hours: float, vocabulary: Vocabulary, written: Sequence[str], seed: int) -> list[Planned]:
+    """About `hours` of synthetic speech: coverage of the vocabulary, `written` (sentences by the language model), requests,
+    fortunes and WordNet's examples, in random order and random voices. Raises AttuneError where a source is not installed.
+    """
+    rng = random.Random(seed)
+    texts = list(written)
+    texts += coverage_sentences(word_entries(vocabulary), COVERAGE_TIMES, rng)
+    needed = hours * 3600 / _mean_seconds(texts)
+    texts = texts[: int(needed / 2)] if len(texts) > needed / 2 else texts
+    left = int(needed) - len(texts)
+    texts += requests(int(left * _REQUEST_SHARE), rng)
+    for sentences, share in ((fortune_sentences(), _FORTUNE_SHARE), (wordnet_sentences(), 1 - _REQUEST_SHARE - _FORTUNE_SHARE)):
+        texts += rng.sample(sentences, min(len(sentences), int(left * share)))
+    rng.shuffle(texts)
+    return [Planned(text, random_voice(rng, SHARES), seed * 10_000_019 + index) for index, text in enumerate(texts)]
+
+
+def recorded_plan(sources: Sequence[Path], seed: int) -> list[Planned]:
+    """Every utterance of `sources`: JSON lines (`audio`, `text`), a LibriSpeech folder, or a Common Voice folder.
+
+    Raises AttuneError for a source that is none of them, or a line that cannot be read.
+    """
+    found = [pair for source in sources for pair in _recordings(source)]
+    return [Planned(text, audio, seed * 10_000_019 + index) for index, (audio, text) in enumerate(found)]
+
+
+def _mean_seconds(texts: Sequence[str]) -> float:
+    return sum(Planned(text, Path(), 0).expected_seconds for text in texts) / len(texts)
+
+
+def _recordings(source: Path) -> Iterator[tuple[Path, str]]:
+    if source.is_file():
+        yield from _from_json_lines(source)
+    elif (source / "validated.tsv").is_file():
+        yield from _from_common_voice(source)
+    elif any(source.rglob("*.trans.txt")):
+        yield from _from_librispeech(source)
+    else:
+        raise AttuneError(
+            f"{source} is neither a manifest of JSON lines, nor a LibriSpeech folder (*.trans.txt), nor a Common Voice folder "
+            "(validated.tsv); give one of them"
+        )
+
+
+def _from_json_lines(path: Path) -> Iterator[tuple[Path, str]]:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+            yield (path.parent / row["audio"]).resolve(), str(row["text"]).strip()
+        except (ValueError, KeyError, TypeError) as error:
+            raise AttuneError(f"{path} line {number} is not an object with `audio` and `text` ({error})") from None
+
+
+def _from_librispeech(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Its texts are in capitals without punctuation; what a transcript would look like is guessed."""
+    for listing in sorted(folder.rglob("*.trans.txt")):
+        for line in listing.read_text().splitlines():
+            name, _, text = line.partition(" ")
+            yield listing.parent / f"{name}.flac", as_sentence(text.lower().replace(" i ", " I ").replace(" i'", " I'"))
+
+
+def _from_common_voice(folder: Path) -> Iterator[tuple[Path, str]]:
+    with (folder / "validated.tsv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+            yield folder / "clips" / row["path"], row["sentence"].strip()

@@ -1,0 +1,92 @@
+"""A corpus on disk: encoder frames in memory-mapped shards, each with an index of what was said. Knows no voices and no losses.
+
+`00042.npy` holds the frames of a shard's utterances one after the other ([T, D] float16), `00042.jsonl` a row for each. The index
+is written last and whole, so a shard is there or it is not: whatever a killed build left is written anew.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engines.durable import write_atomically
+from engines.errors import AttuneError
+from engines.types import Float16, Float32
+
+
+@dataclass(frozen=True)
+class Row:
+    """One utterance of a shard."""
+
+    text: str
+    draft: str
+    """What Whisper's decoder made of it; empty where it made nothing."""
+    voice: str
+    seconds: float
+    start: int
+    """Where its frames begin in the shard."""
+    frames: int
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One utterance to train on."""
+
+    row: Row
+    frames: Float16
+    """[T, D], memory-mapped."""
+
+
+def is_there(folder: Path, number: int) -> bool:
+    """Whether the shard `number` is complete."""
+    return _index(folder, number).is_file()
+
+
+def write_shard(folder: Path, number: int, spoken: Iterable[tuple[Float32, dict[str, Any]]]) -> int:
+    """Write frames [T, D] with the rest of their rows (`text`, `draft`, `voice`, `seconds`); returns how many there were."""
+    rows, parts, start = [], [], 0
+    for frames, about in spoken:
+        parts.append(frames.astype(np.float16))
+        rows.append(Row(**about, start=start, frames=len(frames)))
+        start += len(frames)
+    joined = np.concatenate(parts) if parts else np.zeros((0, 0), np.float16)
+    path = _frames(folder, number)
+    beside = path.with_suffix(".partial")
+    with beside.open("wb") as file:
+        np.save(file, joined)
+    beside.replace(path)
+    write_atomically(_index(folder, number), "".join(json.dumps(asdict(row)) + "\n" for row in rows).encode())
+    return len(rows)
+
+
+def read_corpus(folders: Sequence[Path]) -> list[Utterance]:
+    """Every utterance of the shards in `folders`. Raises AttuneError where there is none, or a shard is damaged."""
+    found = []
+    for folder in folders:
+        for index in sorted(folder.glob("[0-9]*.jsonl")):
+            found += _read_shard(index)
+    if not found:
+        raise AttuneError(f"no corpus in {', '.join(map(str, folders))}; run `attune align corpus`")
+    return found
+
+
+def _read_shard(index: Path) -> list[Utterance]:
+    try:
+        rows = [Row(**json.loads(line)) for line in index.read_text().splitlines()]
+        frames = np.load(index.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, TypeError, EOFError) as error:
+        raise AttuneError(f"the shard {index} is damaged ({error}); delete it and run `attune align corpus` again") from None
+    if rows and rows[-1].start + rows[-1].frames != len(frames):
+        raise AttuneError(f"the shard {index} is damaged (its frames are cut off); delete it and run `attune align corpus` again")
+    return [Utterance(row, frames[row.start : row.start + row.frames]) for row in rows]
+
+
+def _index(folder: Path, number: int) -> Path:
+    return folder / f"{number:05d}.jsonl"
+
+
+def _frames(folder: Path, number: int) -> Path:
+    return folder / f"{number:05d}.npy"
