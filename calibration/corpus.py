@@ -5,7 +5,7 @@ Knows the work and its workers; the plan is `corpus_plan.py`, the files `shards.
 
 import multiprocessing
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from engines.types import FRAME_SECONDS, SAMPLE_RATE_HZ, Float32
 from .augment import augment
 from .corpus_plan import Planned
 from .shards import is_there, write_shard
-from .synthesis import Synthesizers, Voice
+from .synthesis import Synthesizers, Voice, describe
 
 SHARD_UTTERANCES = 200
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.3, 20.0
@@ -51,7 +51,7 @@ _worker: _Worker
 
 def expected_bytes(plan: Sequence[Planned], frame_width: int) -> int:
     """What the frames of `plan` will take on the disk."""
-    seconds = sum(planned.expected_seconds for planned in plan)
+    seconds = sum(planned.expected_seconds * planned.takes for planned in plan)
     return int(seconds / FRAME_SECONDS * frame_width * np.float16().nbytes)
 
 
@@ -89,27 +89,23 @@ def _open(folder: Path, models: Models) -> None:
 
 def _make_shard(task: tuple[int, Sequence[Planned]]) -> int:
     number, plan = task
-    made = (_make_one(planned) for planned in plan)
-    return write_shard(_worker.folder, number, (one for one in made if one is not None))
+    return write_shard(_worker.folder, number, (row for planned in plan for row in _make_rows(planned)))
 
 
-def _make_one(planned: Planned) -> tuple[Float32, dict[str, Any]] | None:
-    """Frames and the rest of the row, or None where a voice cannot say this sentence or a recording cannot be read."""
-    rng = np.random.default_rng(planned.seed)
+def _make_rows(planned: Planned) -> Iterator[tuple[Float32, dict[str, Any]]]:
+    """Frames and the rest of the row of each take; none where a voice cannot say this sentence or a recording cannot be read."""
     try:
         if isinstance(planned.source, Voice):
-            samples, voice = _worker.synthesizers.speak(planned.text, planned.source), str(planned.source)
+            samples, voice = _worker.synthesizers.speak(planned.text, planned.source), describe(planned.source)
         else:
             samples, voice = read_audio(planned.source, MAX_SECONDS), "recorded"
     except AttuneError:
-        return None  # the index shows how many were made
-    seconds = len(samples) / SAMPLE_RATE_HZ
-    if not _SHORTEST_SECONDS < seconds < _LONGEST_SECONDS:
-        return None
-    frames = _worker.encoder.encode(augment(samples, rng))
-    return frames, {
-        "text": planned.text,
-        "draft": _worker.drafter.draft(frames).text,
-        "voice": voice,
-        "seconds": round(seconds, 2),
-    }
+        return  # the index shows how many were made
+    if not _SHORTEST_SECONDS < len(samples) / SAMPLE_RATE_HZ < _LONGEST_SECONDS:
+        return
+    rng = np.random.default_rng(planned.seed)
+    for _ in range(planned.takes):
+        roughened = augment(samples, rng)
+        frames = _worker.encoder.encode(roughened)
+        about = {"text": planned.text, "draft": _worker.drafter.draft(frames).text, "voice": voice}
+        yield frames, about | {"seconds": round(len(roughened) / SAMPLE_RATE_HZ, 2)}

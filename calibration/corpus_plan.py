@@ -16,7 +16,7 @@ from engines.vocabulary import Vocabulary
 from .request_texts import requests
 from .synthesis import Voice
 from .texts import as_sentence, coverage_sentences, fortune_sentences, word_entries, wordnet_sentences
-from .voices import SHARES, random_voice
+from .voices import SHARES, TAKES, random_voice
 
 COVERAGE_TIMES = 3
 _REQUEST_SHARE = 0.15
@@ -36,6 +36,11 @@ class Planned:
     """Of its augmentation."""
 
     @property
+    def takes(self) -> int:
+        """How often it is roughened and encoded."""
+        return TAKES.get(self.source.synthesizer, 1) if isinstance(self.source, Voice) else 1
+
+    @property
     def expected_seconds(self) -> float:
         return 0.6 + len(self.text.split()) / _WORDS_PER_SECOND
 
@@ -47,7 +52,8 @@ def synthetic_plan(hours: float, vocabulary: Vocabulary, written: Sequence[str],
     rng = random.Random(seed)
     texts = list(written)
     texts += coverage_sentences(word_entries(vocabulary), COVERAGE_TIMES, rng)
-    needed = hours * 3600 / _mean_seconds(texts)
+    takes = sum(share * TAKES.get(kind, 1) for kind, share in SHARES.items())
+    needed = hours * 3600 / (_mean_seconds(texts) * takes)
     texts = texts[: int(needed / 2)] if len(texts) > needed / 2 else texts
     left = int(needed) - len(texts)
     texts += requests(int(left * _REQUEST_SHARE), rng)

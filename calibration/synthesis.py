@@ -103,6 +103,12 @@ class Synthesizers:
         return speak(text, voice)
 
 
+def describe(voice: Voice) -> str:
+    """A line about it, for the index of a corpus."""
+    atypical = f", {len(voice.processes)} rules" if voice.processes else ""
+    return f"{voice.synthesizer} {voice.name}, {voice.words_per_minute} words a minute{atypical}"
+
+
 def _at_our_rate(samples: Float32, rate_hz: int) -> Float32:
     resampled: Float32 = soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ) if rate_hz != SAMPLE_RATE_HZ else samples
     return resampled

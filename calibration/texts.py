@@ -71,7 +71,7 @@ def is_plain(sentence: str) -> bool:
 def word_entries(vocabulary: Vocabulary) -> list[str]:
     """The entries of a language model's vocabulary that are words: a space, letters, and in Debian's word list; sorted.
 
-    Capitals only where the word list has nothing else (names): nobody hears a capital. Raises AttuneError where the word list is not installed.
+    Capitals only where the word list has nothing else (names): nobody hears a capital. Raises AttuneError where there is no list.
     """
     try:
         known = set(WORD_LIST.read_text().split())

@@ -55,8 +55,11 @@ _PROCESSES = (
     OPEN_VOWELS,
 )
 
-SHARES = {"espeak-ng": 0.33, "atypical": 0.18, "flite": 0.30, "piper": 0.15, "kokoro": 0.04}
-"""How often each kind of voice has its turn; Kokoro, the most natural, costs thirty times what espeak-ng costs."""
+SHARES = {"espeak-ng": 0.27, "atypical": 0.27, "flite": 0.27, "piper": 0.16, "kokoro": 0.03}
+"""How often each kind of voice has its turn; Kokoro, the most natural, costs eighty times what espeak-ng costs."""
+
+TAKES = {"piper": 2, "kokoro": 3}
+"""How often what such a voice said is roughened anew, for its cost; once for the others."""
 
 
 def random_voice(rng: random.Random, shares: dict[str, float]) -> Voice:
