@@ -16,7 +16,7 @@ TORCH_INDEX ?=
 # What Attune runs, and a C++ compiler for llama.cpp.
 DEBIAN_PACKAGES := build-essential libportaudio2 espeak-ng flite fortunes asterisk-core-sounds-en-g722 asterisk-core-sounds-en
 # A microphone without a sound card, for the tests.
-TEST_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins
+TEST_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins wordnet-base wamerican
 
 # llama.cpp is built for the CPU that it runs on, so its wheels are kept apart by instruction sets (pip's own cache would hand one
 # machine's wheel to another), and a virtual environment that moves to another CPU gets another wheel.

@@ -13,9 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from engines.child_process import settle_as_child
 from engines.errors import AttuneError
-from engines.job import AdaptJob, BaseJob, CorpusJob, Progress
+from engines.job import AdaptJob, CorpusJob, Job, Progress, TrainJob
 
-_JOB: TypeAdapter[AdaptJob | BaseJob | CorpusJob] = TypeAdapter(AdaptJob | BaseJob | CorpusJob)
+_JOB: TypeAdapter[Job] = TypeAdapter(Job)
 
 
 def report(stage: str, fraction: float, note: str) -> None:
@@ -39,6 +39,10 @@ def run(path: Path) -> int:
             from .corpus_job import make_corpus
 
             number = make_corpus(job, report)
+        elif isinstance(job, TrainJob):
+            from .train_job import train
+
+            number = train(job, report)
         else:
             from .base_job import make_base
 

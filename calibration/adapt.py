@@ -18,12 +18,14 @@ from engines.job import AdaptJob, Example
 from engines.types import FRAME_SECONDS
 
 from .batches import draw_beside
+from .checkpoint import Run
+from .cif import CifConfig
 from .dataset import make_sample
 from .embedlink import EmbedLink, Sample
 from .evaluate import Judge
 from .projector_file import export_projector, load_projector, save_projector
 from .replay import load_replay
-from .training import Plan, Run, fit
+from .training import Plan, fit, fraction
 
 OWN_PER_STEP = 8
 REPLAYED_PER_STEP = 8
@@ -49,7 +51,7 @@ def adapt(job: AdaptJob, report: Report) -> int:
     training = [example for example in job.examples if not example.holdout]
     judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
     projector = load_projector(parent.weights)
-    samples, seconds = _samples(training, judge, projector.config.stack, report)
+    samples, seconds = _samples(training, judge, projector.config, report)
     projector.heard_tokens.update(token for sample in samples for token in sample.tokens.tolist())
     replay = load_replay(job.features, judge.vocabulary, projector.config.stack)
     torch.manual_seed(job.seed)
@@ -60,7 +62,7 @@ def adapt(job: AdaptJob, report: Report) -> int:
     run = Run()
     for run in fit(projector, embedlink, draw, plan, job.folder / "checkpoint.safetensors"):
         if run.step % REPORT_EVERY_STEPS == 0:
-            report("train", run.fraction(plan), f"step {run.step}, contrast {run.losses[-1]['contrast']:.2f}")
+            report("train", fraction(run, plan), f"step {run.step}, contrast {run.losses[-1]['contrast']:.2f}")
     report("export", 0.0, "")
     save_projector(projector, weights)
     export_projector(projector, projector_onnx)
@@ -101,16 +103,17 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _samples(training: list[Example], judge: Judge, stack: int, report: Report) -> tuple[list[Sample], float]:
+def _samples(training: list[Example], judge: Judge, config: CifConfig, report: Report) -> tuple[list[Sample], float]:
     samples, seconds, unusable = [], 0.0, 0
     for index, example in enumerate(training):
         try:
             frames = judge.frames(example)
+            draft = judge.draft(example) if config.reads_draft else ""
         except AttuneError as error:
             unusable += 1
             report("frames", index / len(training), f"left out: {error}")
             continue
-        sample = make_sample(frames, example.text, judge.vocabulary, stack)
+        sample = make_sample(frames, example.text, draft, judge.vocabulary, config.stack)
         if sample is None:
             unusable += 1
         else:

@@ -28,7 +28,7 @@ def make_base(job: BaseJob, report: Report) -> int:
         _write_base(job)
     try:
         report("frames", 0.0, "replay set")
-        build_replay(job.features, job.engines.encoder, job.threads)
+        build_replay(job.features, job.engines, job.threads)
     except AttuneError as error:
         report("frames", 1.0, f"no replay set, so rounds only pull toward the base: {error}")
     return BASE

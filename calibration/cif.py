@@ -1,4 +1,6 @@
-"""The CIF projector: frames to as many soft tokens as there are text tokens. Knows no losses and no data.
+"""The CIF projector: frames, and a draft of what was said where there is one, to as many soft tokens as there are text tokens.
+
+Knows no losses and no data.
 
 Continuous integrate-and-fire as in BLSP-KD's CFormer (arXiv 2405.19041): every frame carries a weight, weights are summed, and
 each time the sum passes a whole number a unit fires. Here in the loop-free form: with S the running sum and P the sum before the
@@ -11,7 +13,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from .draft_fusion import CopyHead, Draft, DraftReader, ReadDraft, copied
+from .layers import Block, Cross, Neighbours
 
 GROUPS_PER_UNIT = 2
 """Groups of frames that a unit takes at least when it serves."""
@@ -30,6 +34,8 @@ class CifConfig:
     layers_before: int = 2
     layers_after: int = 2
     dropout: float = 0.05
+    reads_draft: bool = False
+    """Whether it reads a draft transcript beside the frames, and may copy from it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,9 @@ class CifOutput:
     """[B] unscaled sums of the weights."""
     hidden: Tensor
     """[B, G, H] groups before integration, for the auxiliary CTC."""
+    copy_scores: Tensor | None
+    """[B, U, N + 1] how much each unit copies from none (slot 0) or from each token of the draft, before softmax; None where the
+    projector reads no drafts."""
 
 
 def integration_weights(weights: Tensor, units: Tensor, max_units: int) -> Tensor:
@@ -58,44 +67,6 @@ def integration_weights(weights: Tensor, units: Tensor, max_units: int) -> Tenso
     before = after - scaled.unsqueeze(1)
     unit = torch.arange(max_units, device=weights.device, dtype=weights.dtype).view(1, -1, 1)
     return (torch.minimum(after, unit + 1) - torch.maximum(before, unit)).clamp(min=0)
-
-
-class Block(nn.Module):
-    """A pre-norm transformer layer. Without positions: the encoder's frames carry their own (Tiny-Align, BridgeFormer)."""
-
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.attention_norm = nn.LayerNorm(width)
-        self.query_key_value = nn.Linear(width, 3 * width)
-        self.attention_out = nn.Linear(width, width)
-        self.feed_norm = nn.LayerNorm(width)
-        self.feed_in = nn.Linear(width, 4 * width)
-        self.feed_out = nn.Linear(4 * width, width)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """[B, N, H] and the mask [B, N] of what may be attended to, to [B, N, H]."""
-        batch, length, width = x.shape
-        projected = self.query_key_value(self.attention_norm(x)).view(batch, length, 3, self.heads, width // self.heads)
-        query, key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
-        x = x + self.dropout(self.attention_out(attended.transpose(1, 2).reshape(batch, length, width)))
-        fed: Tensor = self.feed_out(self.dropout(F.gelu(self.feed_in(self.feed_norm(x)))))
-        output: Tensor = x + self.dropout(fed)
-        return output
-
-
-class Neighbours(nn.Module):
-    """Adds a convolution over neighbours: local order, which attention without positions cannot see."""
-
-    def __init__(self, width: int, kernel: int) -> None:
-        super().__init__()
-        self.convolution = nn.Conv1d(width, width, kernel, padding=kernel // 2)
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        visible = x * mask.unsqueeze(-1).to(x.dtype)
-        return x + F.gelu(self.convolution(visible.transpose(1, 2)).transpose(1, 2))
 
 
 class CifProjector(nn.Module):
@@ -121,53 +92,79 @@ class CifProjector(nn.Module):
         self.out = nn.Linear(width, config.embedding_width)
         with torch.no_grad():  # start at about the norm of an embedding row, not seven times it
             self.out.weight.mul_(0.2)
+        if config.reads_draft:
+            self.draft = DraftReader(width, config.embedding_width, config.heads, config.dropout)
+            self.group_draft = Cross(width, config.heads)
+            self.unit_draft = Cross(width, config.heads)
+            self.copy = CopyHead(width)
 
-    def groups(self, stacked: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden groups [B, G, H] and their weights [B, G] in (0, 1), zero where `mask` [B, G] is False."""
+    def groups(self, stacked: Tensor, mask: Tensor, draft: Draft | None) -> tuple[Tensor, Tensor, ReadDraft | None]:
+        """Hidden groups [B, G, H], their weights [B, G] in (0, 1), zero where `mask` [B, G] is False, and the draft as read."""
         x = self.group_neighbours(self.group_in(self.group_norm(stacked)), mask)
-        for block in self.before:
+        first, *rest = self.before
+        x = first(x, mask)
+        read = self.draft(draft, x, mask) if self.config.reads_draft else None
+        if read is not None:
+            x = self.group_draft(x, read.slots, read.mask)
+        for block in rest:
             x = block(x, mask)
-        return x, torch.sigmoid(self.weight(x).squeeze(-1).float()) * mask
+        return x, torch.sigmoid(self.weight(x).squeeze(-1).float()) * mask, read
 
-    def units(self, hidden: Tensor, weights: Tensor, units: Tensor, max_units: int) -> tuple[Tensor, Tensor]:
-        """Soft tokens [B, max_units, E] and their mask [B, max_units]."""
+    def units(
+        self, hidden: Tensor, weights: Tensor, read: ReadDraft | None, units: Tensor, max_units: int
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Soft tokens [B, max_units, E], their mask [B, max_units], and the scores of what they copy."""
         gathered = integration_weights(weights, units, max_units).to(hidden.dtype) @ self.unit_in(hidden)
         mask = torch.arange(max_units, device=hidden.device).unsqueeze(0) < units.unsqueeze(1)
         x = self.unit_neighbours(gathered, mask)
-        for block in self.after:
+        *first, last = self.after
+        for block in first:
             x = block(x, mask)
-        return self.out(self.out_norm(x)), mask
+        if read is None:
+            return self.out(self.out_norm(last(x, mask))), mask, None
+        x = self.unit_draft(x, read.slots, read.mask)
+        x = self.out_norm(last(x, mask))
+        scores = self.copy(x, units, read)
+        return copied(scores, self.out(x), read.rows), mask, scores
 
-    def forward(self, stacked: Tensor, mask: Tensor, units: Tensor | None = None) -> CifOutput:
-        """[B, G, stack * D] stacked frames and their mask [B, G] to soft tokens.
+    def forward(self, stacked: Tensor, mask: Tensor, draft: Draft | None = None, units: Tensor | None = None) -> CifOutput:
+        """[B, G, stack * D] stacked frames, their mask [B, G], and the drafts where it reads them, to soft tokens.
 
         `units` [B] int64 is the number of text tokens when it is known (training); without it the rounded sum decides.
         """
-        hidden, weights = self.groups(stacked, mask)
+        hidden, weights, read = self.groups(stacked, mask, draft)
         quantity = weights.sum(dim=1)
         if units is None:
             units = quantity.round().clamp(min=1).long()
-        vectors, unit_mask = self.units(hidden, weights, units, int(units.max()))
-        return CifOutput(vectors, unit_mask, quantity, hidden)
+        vectors, unit_mask, scores = self.units(hidden, weights, read, units, int(units.max()))
+        return CifOutput(vectors, unit_mask, quantity, hidden, scores)
 
 
 class ProjectorGraph(nn.Module):
     """One utterance in the shape that is exported: half as many rows as groups, of which the first `count` are soft tokens.
 
     That is eight tokens a second, quicker than anyone speaks. The number of units depends on the data; padding it so keeps every
-    shape in the graph a function of the input's, which ONNX Runtime plans once and TensorRT insists on.
+    shape in the graph a function of the inputs', which ONNX Runtime plans once and TensorRT insists on.
     """
 
     def __init__(self, projector: CifProjector) -> None:
         super().__init__()
         self.projector = projector
 
-    def forward(self, stacked: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[1, G, stack * D] to vectors [1, G // 2, E], count [1] int64, quantity [1] float32."""
+    def forward(self, stacked: Tensor, draft: Tensor | None = None, draft_count: Tensor | None = None) -> tuple[Tensor, ...]:
+        """[1, G, stack * D] to vectors [1, G // 2, E], count [1] int64 and quantity [1] float32.
+
+        A projector that reads drafts also takes rows of one, [1, N, E], with [1] int64 how many of them count (0: no draft), and
+        gives shares [1, G // 2, N + 1]: how much of each unit is its own, and how much is copied from each row.
+        """
         mask = torch.ones_like(stacked[:, :, 0], dtype=torch.bool)
-        hidden, weights = self.projector.groups(stacked, mask)
+        given = None
+        if draft is not None and draft_count is not None:
+            counted = torch.arange(draft.shape[1], device=draft.device).unsqueeze(0) < draft_count.unsqueeze(1)
+            given = Draft(draft, counted)
+        hidden, weights, read = self.projector.groups(stacked, mask, given)
         quantity = weights.sum(dim=1)
         max_units = stacked.shape[1] // GROUPS_PER_UNIT
         count = quantity.round().clamp(min=1, max=max_units).long()
-        vectors, _ = self.projector.units(hidden, weights, count, max_units)
-        return vectors, count, quantity
+        vectors, _, scores = self.projector.units(hidden, weights, read, count, max_units)
+        return (vectors, count, quantity) if scores is None else (vectors, count, quantity, scores.softmax(dim=-1))

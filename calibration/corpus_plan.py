@@ -63,6 +63,16 @@ def synthetic_plan(hours: float, vocabulary: Vocabulary, written: Sequence[str],
     return [Planned(text, random_voice(rng, SHARES), seed * 10_000_019 + index) for index, text in enumerate(texts)]
 
 
+def replay_plan(count: int, seed: int) -> list[Planned]:
+    """`count` sentences for the voices that set-up installs: a quarter requests, the rest fortunes."""
+    rng = random.Random(seed)
+    texts = rng.sample(fortune_sentences(), count * 3 // 4)
+    texts += requests(count - len(texts), rng)
+    rng.shuffle(texts)
+    shares = {kind: SHARES[kind] for kind in ("espeak-ng", "atypical", "flite")}
+    return [Planned(text, random_voice(rng, shares), seed * 10_000_019 + index) for index, text in enumerate(texts)]
+
+
 def recorded_plan(sources: Sequence[Path], seed: int) -> list[Planned]:
     """Every utterance of `sources`: JSON lines (`audio`, `text`), a LibriSpeech folder, or a Common Voice folder.
 

@@ -1,5 +1,6 @@
 """Labelled utterances as training samples, their encoder frames computed once and cached. Knows no losses."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +9,10 @@ import numpy as np
 import torch
 
 from engines.audio import read_audio
+from engines.draft import Drafter
+from engines.durable import write_atomically
 from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
-from engines.types import Float32
+from engines.types import Float16, Float32
 from engines.vocabulary import Vocabulary
 
 from .cif import GROUPS_PER_UNIT
@@ -38,11 +41,25 @@ def cached_frames(audio: Path, key: str, folder: Path, encoder: Callable[[], Onn
     return frames.astype(np.float32)
 
 
-def make_sample(frames: Float32, text: str, vocabulary: Vocabulary, stack: int) -> Sample | None:
+def cached_draft(frames: Float32, key: str, folder: Path, drafter: Callable[[], Drafter]) -> str:
+    """What Whisper's decoder makes of `frames`, from `folder`/`key`.draft.json or drafted and put there."""
+    path = folder / f"{key}.draft.json"
+    try:
+        return str(json.loads(path.read_text())["text"])
+    except (OSError, ValueError, KeyError):
+        pass  # not drafted yet, or cut short when written
+    text = drafter().draft(frames).text
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps({"text": text}).encode())
+    return text
+
+
+def make_sample(frames: Float16 | Float32, text: str, draft: str, vocabulary: Vocabulary, stack: int) -> Sample | None:
     """A training sample, or None where the text has more tokens than its audio can make units (a wrong label)."""
     tokens = vocabulary.tokenize(text)
     groups = len(frames) // stack
     if not tokens or groups < GROUPS_PER_UNIT * len(tokens):
         return None
-    stacked = torch.from_numpy(frames[: groups * stack].astype(np.float16)).view(groups, stack * frames.shape[1])
-    return Sample(stacked, torch.tensor(tokens))
+    halves = np.ascontiguousarray(frames[: groups * stack], np.float16)
+    stacked = torch.from_numpy(halves).view(groups, stack * frames.shape[1])
+    return Sample(stacked, torch.tensor(tokens), torch.tensor(vocabulary.tokenize(draft), dtype=torch.int64))

@@ -4,7 +4,8 @@ Knows batches and losses. The training loop is `training.py`, the data `dataset.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from difflib import SequenceMatcher
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from engines.vocabulary import Vocabulary
 
 from .cif import CifOutput
+from .draft_fusion import Draft
 
 CONTRAST_NEGATIVES = 3000
 """Rows of the table that each step contrasts against, drawn anew: halves a step against all 49,152 rows."""
@@ -20,7 +22,9 @@ CTC_NEGATIVES = 500
 CONTRAST_SCALE_START = 20.0
 CTC_SCALE = 1 / 3
 
-LOSS_WEIGHTS = {"contrast": 1.0, "mse": 0.3, "cosine": 0.3, "ctc": 0.3, "quantity": 1.0}
+LOSS_WEIGHTS = {"contrast": 1.0, "mse": 0.3, "cosine": 0.3, "ctc": 0.3, "quantity": 1.0, "copy": 0.5}
+DRAFT_DROPOUT = 0.25
+"""How many of the drafts a step hides: a projector serves without one where its own reading is sure."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Sample:
     """[G, stack * D] float16 stacked frames."""
     tokens: Tensor
     """[U] int64 token ids of the label, U at most G."""
+    draft: Tensor
+    """[N] int64 token ids of the draft; N may be 0."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,15 @@ class Batch:
     """[B, U] int64, -1 where padded."""
     units: Tensor
     """[B] int64."""
+    draft: Tensor
+    """[B, N] int64, -1 where padded; N at least 1."""
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    def without_drafts(self, hidden: Tensor) -> "Batch":
+        """The same, the drafts of the utterances where `hidden` [B] is True left out."""
+        return replace(self, draft=self.draft.masked_fill(hidden.unsqueeze(1), -1))
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -54,7 +69,24 @@ def collate(samples: Sequence[Sample]) -> Batch:
     tokens = nn.utils.rnn.pad_sequence([sample.tokens for sample in samples], batch_first=True, padding_value=-1)
     units = torch.tensor([len(sample.tokens) for sample in samples])
     mask = torch.arange(stacked.shape[1]).unsqueeze(0) < lengths.unsqueeze(1)
-    return Batch(stacked, mask, tokens, units)
+    draft = nn.utils.rnn.pad_sequence([*(sample.draft for sample in samples), torch.tensor([0])], True, -1)[:-1]
+    return Batch(stacked, mask, tokens, units, draft)
+
+
+def draft_rows(batch: Batch, vocabulary: Vocabulary) -> Draft:
+    """The drafts of a batch as the projector reads them."""
+    mask = batch.draft >= 0
+    rows = torch.zeros(*batch.draft.shape, vocabulary.width, device=mask.device)
+    rows[mask] = torch.from_numpy(vocabulary.rows(batch.draft[mask].cpu().numpy())).to(mask.device)
+    return Draft(rows, mask)
+
+
+def copied_slots(tokens: Sequence[int], draft: Sequence[int]) -> list[int]:
+    """For each token of the label the slot of the draft that holds it, from 1, in the longest matching order; 0 for none."""
+    slots = [0] * len(tokens)
+    for block in SequenceMatcher(None, tokens, draft, autojunk=False).get_matching_blocks():
+        slots[block.a : block.a + block.size] = range(block.b + 1, block.b + block.size + 1)
+    return slots
 
 
 class EmbedLink(nn.Module):
@@ -72,24 +104,34 @@ class EmbedLink(nn.Module):
 
         contrast: softmax over cosines with the batch's own rows and random others. mse, cosine: Tiny-Align's pair, against
         each unit's own token. ctc: connectionist temporal classification of the groups. quantity: |sum / U - 1| (BLSP-KD).
+        copy: softmax over the slots of the draft (nothing for a projector that reads none).
         """
         real = batch.tokens >= 0
         present, target = torch.unique(batch.tokens[real], return_inverse=True)
-        negatives = torch.randint(self.vocabulary.size, (CONTRAST_NEGATIVES,), generator=generator)
-        rows = torch.from_numpy(self.vocabulary.rows(torch.cat([present, negatives]).numpy()))
+        negatives = torch.randint(self.vocabulary.size, (CONTRAST_NEGATIVES,), generator=generator).to(present.device)
+        rows = torch.from_numpy(self.vocabulary.rows(torch.cat([present, negatives]).cpu().numpy())).to(present.device)
         vectors = output.vectors[:, : real.shape[1]][real]
         cosines = F.normalize(vectors, dim=-1) @ F.normalize(rows, dim=-1).T
         # A negative that happens to be a token of the batch is masked: it would contradict its own target.
         clash = torch.isin(negatives, present)
         cosines = torch.cat([cosines[:, : len(present)], cosines[:, len(present) :].masked_fill(clash, -1.0)], dim=1)
         own_rows = rows[target]
-        return {
+        losses = {
             "contrast": F.cross_entropy(self.contrast_log_scale.exp() * cosines, target),
             "mse": F.mse_loss(vectors, own_rows) * self.vocabulary.width,
             "cosine": 1 - F.cosine_similarity(vectors, own_rows, dim=-1).mean(),
             "ctc": self._ctc(output.hidden, batch, rows[: len(present) + CTC_NEGATIVES], target),
             "quantity": (output.quantity / batch.units - 1).abs().mean(),
         }
+        return losses | {"copy": self._copy(output.copy_scores, batch)} if output.copy_scores is not None else losses
+
+    def _copy(self, scores: Tensor, batch: Batch) -> Tensor:
+        real, given = batch.tokens >= 0, batch.draft >= 0
+        slots = [
+            torch.tensor(copied_slots(tokens[some].tolist(), draft[few].tolist()))
+            for tokens, some, draft, few in zip(batch.tokens, real, batch.draft, given, strict=True)
+        ]
+        return F.cross_entropy(scores[:, : real.shape[1]][real], torch.cat(slots).to(scores.device))
 
     def _ctc(self, hidden: Tensor, batch: Batch, rows: Tensor, target: Tensor) -> Tensor:
         symbols = torch.cat([self.ctc_blank.unsqueeze(0), rows])

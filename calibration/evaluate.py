@@ -5,7 +5,6 @@ Replies are compared, by ROUGE-L, with the replies to the label's own text.
 """
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +14,8 @@ import numpy as np
 
 from engines.audio import read_audio
 from engines.card import Score
+from engines.draft import Drafter
+from engines.durable import write_atomically
 from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
 from engines.job import EngineFiles, Example
 from engines.language_model import LlamaCppLanguageModel
@@ -25,7 +26,7 @@ from engines.transcriber import WhisperTranscriber
 from engines.types import Float32, SoftTokens
 from engines.vocabulary import Vocabulary
 
-from .dataset import cached_frames
+from .dataset import cached_draft, cached_frames
 from .text_scores import rouge_l, word_error_rate
 
 Hear = Callable[[Example], str | SoftTokens]
@@ -58,6 +59,10 @@ class Judge:
         return WhisperTranscriber(self.engines.encoder_weights, self.threads)
 
     @cached_property
+    def _drafter(self) -> Drafter:
+        return Drafter(self._transcriber, self.encoder)
+
+    @cached_property
     def _language_model(self) -> LlamaCppLanguageModel:
         return LlamaCppLanguageModel(
             self.engines.served_language_model, self.vocabulary, self.system_prompt, threads=self.threads
@@ -67,11 +72,16 @@ class Judge:
         """Cached encoder frames [T, D] of an example."""
         return cached_frames(example.audio, example.id, self.features, lambda: self.encoder)
 
+    def draft(self, example: Example) -> str:
+        """Cached draft transcript of an example."""
+        return cached_draft(self.frames(example), example.id, self.features, lambda: self._drafter)
+
     def aligned(self, projector_onnx: Path) -> Hear:
         """Hearing through a projector's graph."""
         projector = OnnxProjector(projector_onnx, self.threads)
-        route = AlignedRoute(self.encoder, projector, Readout(self.vocabulary, projector.heard_tokens, self.threads))
-        return lambda example: route.read(self.frames(example))
+        readout = Readout(self.vocabulary, projector.heard_tokens, self.threads)
+        route = AlignedRoute(self.encoder, None, projector, readout, self.vocabulary)
+        return lambda example: route.read(self.frames(example), self.draft(example) if projector.reads_draft else "")
 
     def cascade(self, example: Example) -> str:
         """Hearing through the transcriber, which hears each utterance once and is then remembered on disk."""
@@ -82,9 +92,7 @@ class Judge:
             pass  # not heard yet, or cut short when written: hear it now
         text = self._transcriber.transcribe(read_audio(example.audio, MAX_SECONDS)).text
         self.features.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(f".{os.getpid()}.tmp")
-        beside.write_text(json.dumps({"text": text}))
-        beside.replace(path)
+        write_atomically(path, json.dumps({"text": text}).encode())
         return text
 
     def score(self, hear: Hear, examples: Sequence[Example], name: str, replies: bool) -> Score:

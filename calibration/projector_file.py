@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from engines.errors import AttuneError
 from engines.projector import HEARD_TOKENS
@@ -15,14 +16,29 @@ from engines.projector import HEARD_TOKENS
 from .cif import CifConfig, CifProjector, ProjectorGraph
 from .encoder_export import export_onnx
 
+_SCALE = ".scale"
+_PACKED_DIMENSIONS = 2
+_PACKED_MAX = 127
+
 
 def save_projector(projector: CifProjector, path: Path, dtype: torch.dtype = torch.float32) -> None:
     """Write weights and sizes to `path`, flushed."""
     tensors = {name: value.detach().to(dtype).contiguous() for name, value in projector.state_dict().items()}
-    about = {"cif": json.dumps(asdict(projector.config)), HEARD_TOKENS: json.dumps(sorted(projector.heard_tokens))}
-    save_file(tensors, path, about)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    _write(projector, tensors, path)
+
+
+def save_packed(projector: CifProjector, path: Path) -> None:
+    """As `save_projector`, with matrices in 8 bits and a scale for each row: the form that ships."""
+    tensors: dict[str, Tensor] = {}
+    for name, value in projector.state_dict().items():
+        if value.dim() < _PACKED_DIMENSIONS:
+            tensors[name] = value.detach().half().contiguous()
+            continue
+        rows = value.detach().flatten(1)
+        scale = (rows.abs().amax(dim=1) / _PACKED_MAX).clamp(min=1e-12)
+        tensors[name] = (rows / scale.unsqueeze(1)).round().to(torch.int8).view(value.shape).contiguous()
+        tensors[name + _SCALE] = scale.float()
+    _write(projector, tensors, path)
 
 
 def load_projector(path: Path) -> CifProjector:
@@ -31,29 +47,42 @@ def load_projector(path: Path) -> CifProjector:
         with safe_open(path, "pt") as file:
             config = CifConfig(**json.loads(file.metadata()["cif"]))
             heard = json.loads(file.metadata()[HEARD_TOKENS])
-            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dict)
+            stored = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise AttuneError(
             f"the projector {path} cannot be read ({error}); choose another with `attune generations promote`"
         ) from None
     projector = CifProjector(config)
-    projector.load_state_dict(state)
+    projector.load_state_dict(_unpacked(stored))
     projector.heard_tokens = set(heard)
     return projector.eval()
 
 
+def _write(projector: CifProjector, tensors: dict[str, Tensor], path: Path) -> None:
+    about = {"cif": json.dumps(asdict(projector.config)), HEARD_TOKENS: json.dumps(sorted(projector.heard_tokens))}
+    save_file(tensors, path, about)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _unpacked(stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    state = {}
+    for name, value in stored.items():
+        if not name.endswith(_SCALE):
+            scale = stored.get(name + _SCALE)
+            state[name] = value if scale is None else (value.flatten(1) * scale.unsqueeze(1)).view(value.shape)
+    return state
+
+
 def export_projector(projector: CifProjector, path: Path) -> None:
-    """Write the serving graph: input `stacked` [1, G, stack * D]; outputs `vectors` [1, G, E], `count` [1], `quantity` [1]."""
+    """Write the serving graph: the inputs and outputs of `ProjectorGraph`, G and N of any size."""
     config = projector.config
-    example = torch.zeros(1, 50, config.stack * config.frame_width)
-    groups = torch.export.Dim("groups", min=2, max=1500 // config.stack)
+    inputs = {"stacked": torch.zeros(1, 50, config.stack * config.frame_width)}
+    shapes: dict[str, dict[int, object]] = {"stacked": {1: torch.export.Dim("groups", min=2, max=1500 // config.stack)}}
+    outputs = ["vectors", "count", "quantity"]
+    if config.reads_draft:
+        inputs |= {"draft": torch.zeros(1, 12, config.embedding_width), "draft_count": torch.tensor([12])}
+        shapes |= {"draft": {1: torch.export.Dim("tokens", min=1, max=1000)}, "draft_count": {}}
+        outputs.append("shares")
     metadata = {HEARD_TOKENS: json.dumps(sorted(projector.heard_tokens))}
-    export_onnx(
-        ProjectorGraph(projector).eval(),
-        (example,),
-        ["stacked"],
-        ["vectors", "count", "quantity"],
-        {"stacked": {1: groups}},
-        path,
-        metadata,
-    )
+    export_onnx(ProjectorGraph(projector).eval(), tuple(inputs.values()), list(inputs), outputs, shapes, path, metadata)

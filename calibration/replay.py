@@ -1,34 +1,42 @@
 """Synthetic sentences replayed in personal rounds, against forgetting. Knows no user.
 
-The corpus that the base learned from is not shipped; a small one of the same making is spoken on the spot, once.
+The corpus that the base learned from is not shipped; a small one, of voices that set-up installs, is spoken on the spot, once.
 """
 
 from pathlib import Path
 
-import numpy as np
-
-from engines.replay_set import REPLAY_UTTERANCES, replay_folder
+from engines.job import EngineFiles
+from engines.replay_set import REPLAY_UTTERANCES, count_replay, replay_folder
 from engines.vocabulary import Vocabulary
 
-from .base_corpus import build, read_rows
+from .corpus import Models, build
+from .corpus_plan import replay_plan
 from .dataset import make_sample
 from .embedlink import Sample
+from .shards import read_corpus
+from .synthesis import SYNTHESIZERS, require
 
 SEED = 20_000
 """Far from the base's own seed: other sentences, the same voices."""
 
 
-def build_replay(features: Path, encoder: Path, workers: int) -> None:
-    """Speak and encode the sentences that are not there yet. Raises AttuneError where no synthesizer is installed."""
-    build(replay_folder(features), encoder, REPLAY_UTTERANCES, SEED, workers)
+def build_replay(features: Path, engines: EngineFiles, workers: int) -> None:
+    """Speak and encode the sentences that are not there yet. Raises AttuneError where a synthesizer is not installed: sentence by
+    sentence that would pass for one that cannot be spoken.
+    """
+    for name in SYNTHESIZERS:
+        require(name)
+    models = Models(engines.encoder, engines.encoder_weights, kokoro=None, piper=None)
+    build(replay_folder(features), replay_plan(REPLAY_UTTERANCES, SEED), models, workers, lambda done, shards: None)
 
 
 def load_replay(features: Path, vocabulary: Vocabulary, stack: int) -> list[Sample]:
     """What `build_replay` has made so far; empty where it never ran."""
-    folder = replay_folder(features)
+    if not count_replay(features):
+        return []
     samples = []
-    for row in read_rows(folder):
-        sample = make_sample(np.load(folder / row["frames"], allow_pickle=False), row["text"], vocabulary, stack)
+    for utterance in read_corpus([replay_folder(features)]):
+        sample = make_sample(utterance.frames, utterance.row.text, utterance.row.draft, vocabulary, stack)
         if sample is not None:
             samples.append(sample)
     return samples

@@ -76,7 +76,8 @@ def read_corpus(folders: Sequence[Path]) -> list[Utterance]:
 def _read_shard(index: Path) -> list[Utterance]:
     try:
         rows = [Row(**json.loads(line)) for line in index.read_text().splitlines()]
-        frames = np.load(index.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
+        # Copy-on-write: torch takes such memory as it is, without reading the shard.
+        frames = np.load(index.with_suffix(".npy"), mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError, TypeError, EOFError) as error:
         raise AttuneError(f"the shard {index} is damaged ({error}); delete it and run `attune align corpus` again") from None
     if rows and rows[-1].start + rows[-1].frames != len(frames):

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from engines.child_process import PARENT_VARIABLE
 from engines.durable import write_atomically
 from engines.errors import AttuneError
-from engines.job import AdaptJob, BaseJob, CorpusJob, Progress
+from engines.job import AdaptJob, Job, Progress
 
 CALIBRATION: tuple[str, ...] = (sys.executable, "-m", "calibration")
 LOG_NAME = "child.log"
@@ -81,7 +81,7 @@ class Child:
     @classmethod
     def start(
         cls,
-        job: AdaptJob | BaseJob | CorpusJob,
+        job: Job,
         job_path: Path,
         command: Sequence[str] | None = None,
         *,

@@ -1,12 +1,13 @@
 """`attune align`: makes and trains base projectors, the part that every user's rounds start from. Knows jobs, no training."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from engines.errors import AttuneError
-from engines.job import CorpusJob
+from engines.job import CorpusJob, TrainJob
 from engines.models import model_path
 
 from .cli_common import settings
@@ -52,3 +53,45 @@ def corpus(
     )
     run_child(job, out / "job.json")
     typer.echo(f"the corpus is in {out}")
+
+
+@app.command()
+def train(
+    corpora: Annotated[list[Path], typer.Argument(help="Folders made by `attune align corpus`.", exists=True, file_okay=False)],
+    out: Annotated[Path, typer.Option(help="Folder that gets projector.safetensors, card.json and the checkpoint.")],
+    start: Annotated[Path | None, typer.Option(help="A projector.safetensors to go on from.", exists=True)] = None,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Of processor time.")] = 60.0,
+    learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="At its highest.")] = 8e-4,
+    batch: Annotated[int, typer.Option(min=1, max=4096, help="Utterances in a step of each process.")] = 16,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that learn together, on a GPU each where there are GPUs.")
+    ] = 1,
+    seed: Annotated[int, typer.Option(help="Of weights, batches and dropout.")] = 0,
+) -> None:
+    """Train a base projector on corpora; a run that was stopped goes on where it was."""
+    from engines.build import engine_files  # brings in every engine
+
+    chosen = settings()
+    out.mkdir(parents=True, exist_ok=True)
+    job = TrainJob(
+        folder=out.resolve(),
+        engines=engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model),
+        corpora=[folder.resolve() for folder in corpora],
+        start=start.resolve() if start else None,
+        minutes=minutes,
+        learning_rate=learning_rate,
+        batch=batch,
+        threads=max(1, chosen.adapt.threads // processes),
+        seed=seed,
+    )
+    together = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc-per-node={processes}",
+        "-m",
+        "calibration",
+    ]
+    run_child(job, out / "job.json", together if processes > 1 else None)
+    typer.echo(f"the projector is at {out / 'projector.safetensors'}, its card beside it")

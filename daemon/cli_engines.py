@@ -1,6 +1,7 @@
 """`attune engines build` and `attune doctor`: what set-up makes once, and what was found on this machine."""
 
 import threading
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rich.table import Column, Table
 
 from engines.errors import AttuneError
 from engines.generation import BASE, read_generation, usable
-from engines.job import BaseJob, CorpusJob
+from engines.job import BaseJob, Job
 from engines.job import Progress as Step
 from engines.models import model_path
 from engines.replay_set import REPLAY_UTTERANCES, count_replay, is_complete
@@ -76,8 +77,8 @@ def _weights(language_model: Path, cache_dir: Path) -> tuple[bool, str]:
     return True, f"runs in {runs}: in 8 bits a prompt takes {found.prompt_ratio:.2f} of the time, a token {found.reply_ratio:.2f}"
 
 
-def run_child(job: BaseJob | CorpusJob, job_path: Path) -> None:
-    """Run a job to its end with a progress bar. Raises AttuneError where it fails."""
+def run_child(job: Job, job_path: Path, command: Sequence[str] | None = None) -> None:
+    """Run a job to its end with a progress bar, by `command` or else a calibration child. Raises AttuneError where it fails."""
     ended = threading.Event()
     with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), console=errors) as bar:
         task = bar.add_task("start", total=1.0, note="")
@@ -85,7 +86,7 @@ def run_child(job: BaseJob | CorpusJob, job_path: Path) -> None:
         def show(step: Step) -> None:
             bar.update(task, description=step.stage, completed=step.fraction, note=escape(step.note))
 
-        child = Child.start(job, job_path, on_progress=show, on_end=ended.set, silence_limit_seconds=1800.0)
+        child = Child.start(job, job_path, command, on_progress=show, on_end=ended.set, silence_limit_seconds=1800.0)
         try:
             while (outcome := child.poll()) is None:
                 ended.wait(1.0)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .digest import sha256_of
+from .draft import Drafter
 from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
 from .generation import Generation
@@ -28,6 +29,8 @@ class Engines:
     language_model: LanguageModel
     encoder: SpeechEncoder | None
     """None where it was not exported: speech then takes the cascade."""
+    drafter: Drafter | None
+    """There where the encoder is."""
     transcriber: WhisperTranscriber
     threads: int
 
@@ -53,7 +56,8 @@ class Engines:
                     "set it back, or use a state_dir of its own for the new one"
                 )
         projector = OnnxProjector(generation.projector, self.threads)
-        return AlignedRoute(self.encoder, projector, Readout(self.vocabulary, projector.heard_tokens, self.threads))
+        readout = Readout(self.vocabulary, projector.heard_tokens, self.threads)
+        return AlignedRoute(self.encoder, self.drafter, projector, readout, self.vocabulary)
 
 
 def engine_files(cache_dir: Path, whisper: str, language_model: str) -> EngineFiles:
@@ -73,11 +77,14 @@ def engine_files(cache_dir: Path, whisper: str, language_model: str) -> EngineFi
 def open_engines(files: EngineFiles, system_prompt: str, context_tokens: int, threads: int) -> Engines:
     """Open all of them. Raises AttuneError naming the first that is missing or damaged."""
     vocabulary = Vocabulary(files.language_model)
+    transcriber = WhisperTranscriber(files.encoder_weights, threads)
+    encoder = OnnxEncoder(files.encoder, threads) if files.encoder.is_file() else None
     return Engines(
         files=files,
         vocabulary=vocabulary,
         language_model=LlamaCppLanguageModel(files.served_language_model, vocabulary, system_prompt, context_tokens, threads),
-        encoder=OnnxEncoder(files.encoder, threads) if files.encoder.is_file() else None,
-        transcriber=WhisperTranscriber(files.encoder_weights, threads),
+        encoder=encoder,
+        drafter=Drafter(transcriber, encoder) if encoder is not None else None,
+        transcriber=transcriber,
         threads=threads,
     )

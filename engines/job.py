@@ -101,6 +101,29 @@ class CorpusJob(_Frozen):
     seed: int = 0
 
 
+class TrainJob(_Frozen):
+    """Train a base projector on corpora."""
+
+    kind: Literal["train"] = "train"
+    folder: Path
+    """Gets `projector.safetensors` and `card.json`, and the checkpoint from which a run that was killed goes on."""
+    engines: EngineFiles
+    corpora: list[Path]
+    """Folders made by a corpus job."""
+    start: Path | None = None
+    """A projector to go on from; one that reads no drafts learns to."""
+    minutes: float
+    """Of processor time per thread."""
+    learning_rate: float = 8e-4
+    batch: int = 16
+    """Utterances in a step of each process."""
+    threads: int = 2
+    seed: int = 0
+
+
+Job = AdaptJob | BaseJob | CorpusJob | TrainJob
+
+
 class Progress(_Frozen):
     """One line from the child."""
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from .errors import AttuneError
-from .types import SoftTokens
+from .types import Float32, SoftTokens
 from .vocabulary import Vocabulary
 
 
@@ -25,15 +25,26 @@ class Readout:
             raise AttuneError(
                 "the projector does not say which tokens it heard; choose another with `attune generations promote`"
             )
+        self._vocabulary = vocabulary
         self._heard_tokens = list(heard_tokens)
         self._rows = vocabulary.rows(heard_tokens)
-        unit_rows = self._rows / np.maximum(np.linalg.norm(self._rows, axis=1, keepdims=True), 1e-6)
         # numpy's own threads are off (they spin on the language model's cores), so the rows are shared out here.
-        self._shares = np.array_split(unit_rows, threads)
+        self._shares = np.array_split(_unit(self._rows), threads)
         self._threads = ThreadPoolExecutor(threads, "readout")
 
-    def sharpen(self, soft: SoftTokens) -> SoftTokens:
-        """The same number of soft tokens, each exactly a row of the embedding table."""
+    def sharpen(self, soft: SoftTokens, draft: Sequence[int] = ()) -> SoftTokens:
+        """The same number of soft tokens, each exactly a row of the embedding table: a heard token's, or one of `draft`'s, which
+        a projector copies without having heard it."""
         cosines = list(self._threads.map(lambda share: soft.vectors @ share.T, self._shares))
+        tokens, rows = self._heard_tokens, self._rows
+        if draft:
+            own_rows = self._vocabulary.rows(draft)
+            tokens, rows = [*tokens, *draft], np.concatenate([rows, own_rows])
+            cosines.append(soft.vectors @ _unit(own_rows).T)
         best = np.concatenate(cosines, axis=1).argmax(axis=1)
-        return replace(soft, vectors=self._rows[best], tokens=tuple(self._heard_tokens[index] for index in best))
+        return replace(soft, vectors=rows[best], tokens=tuple(tokens[index] for index in best))
+
+
+def _unit(rows: Float32) -> Float32:
+    lengths: Float32 = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+    return rows / lengths

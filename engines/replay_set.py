@@ -3,24 +3,19 @@
 from pathlib import Path
 
 REPLAY_UTTERANCES = 400
-MANIFEST = "manifest.jsonl"
-"""JSON lines: `frames` (a .npy file beside it) and `text`."""
 
 _SPOKEN_SHARE = 0.95
 """Now and then a voice cannot say a sentence."""
 
 
 def replay_folder(features: Path) -> Path:
-    """The folder of the set below the cache of encoder frames."""
+    """The folder of the set below the cache of encoder frames: shards, each with an index of a line an utterance."""
     return features / "replay"
 
 
 def count_replay(features: Path) -> int:
     """How many utterances were made so far."""
-    try:
-        return len((replay_folder(features) / MANIFEST).read_text().splitlines())
-    except FileNotFoundError:
-        return 0
+    return sum(len(index.read_text().splitlines()) for index in replay_folder(features).glob("[0-9]*.jsonl"))
 
 
 def is_complete(features: Path) -> bool:

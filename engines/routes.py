@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from .draft import Drafter
 from .interfaces import SpeechEncoder
 from .projector import OnnxProjector
 from .readout import Readout
@@ -41,19 +42,24 @@ class CascadeRoute:
 
 @dataclass(frozen=True)
 class AlignedRoute:
-    """Encode and project: no transcript is decoded before the reply begins."""
+    """Encode and project, with a draft transcript beside the frames where the projector reads one."""
 
     encoder: SpeechEncoder
+    drafter: Drafter | None
     projector: OnnxProjector
     readout: Readout
+    vocabulary: Vocabulary
     name: str = "aligned"
 
     def hear(self, samples: Float32) -> SoftTokens:
-        return self.read(self.encoder.encode(samples))
+        frames = self.encoder.encode(samples)
+        draft = self.drafter.draft(frames).text if self.drafter is not None and self.projector.reads_draft else ""
+        return self.read(frames, draft)
 
-    def read(self, frames: Float32) -> SoftTokens:
-        """The part of hearing that differs between generations: [T, D] frames to sharpened soft tokens."""
-        return self.readout.sharpen(self.projector.project(frames))
+    def read(self, frames: Float32, draft: str) -> SoftTokens:
+        """The part of hearing that differs between generations: [T, D] frames and a draft ("": none) to sharpened soft tokens."""
+        tokens = self.vocabulary.tokenize(draft) if draft else []
+        return self.readout.sharpen(self.projector.project(frames, self.vocabulary.rows(tokens) if tokens else None), tokens)
 
 
 def words_of(heard: str | SoftTokens, vocabulary: Vocabulary) -> str:

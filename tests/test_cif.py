@@ -1,5 +1,6 @@
 """The CIF projector: the loop-free integration against a textbook loop, masks, and the exported graph against torch."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calibration.cif import CifConfig, CifProjector, integration_weights
-from calibration.projector_file import export_projector, load_projector, save_projector
+from calibration.draft_fusion import Draft, displacement
+from calibration.projector_file import export_projector, load_projector, save_packed, save_projector
 from engines.errors import AttuneError
 from engines.projector import OnnxProjector
 
 SMALL = CifConfig(frame_width=16, embedding_width=24, width=32, heads=4, layers_before=1, layers_after=1)
+BOTH = pytest.mark.parametrize("reads_draft", [False, True])
 
 
-def small_projector(seed: int = 0) -> CifProjector:
-    torch.manual_seed(seed)
-    return CifProjector(SMALL).eval()
+def small_projector(reads_draft: bool = False) -> CifProjector:
+    torch.manual_seed(0)
+    projector = CifProjector(replace(SMALL, reads_draft=reads_draft))
+    with torch.no_grad():  # what starts at nothing would hide what is wrong with it
+        for value in projector.parameters():
+            value.add_(0.05 * torch.randn_like(value))
+    return projector.eval()
+
+
+def draft_of(count: int, room: int) -> Draft:
+    """A draft of `count` tokens, with noise where there is none."""
+    rows = torch.randn(1, room, SMALL.embedding_width, generator=torch.Generator().manual_seed(1))
+    return Draft(rows, torch.arange(room).unsqueeze(0) < count)
 
 
 def textbook(weights: list[float], units: int) -> np.ndarray:
@@ -64,16 +77,38 @@ def test_long_sums_do_not_lose_units() -> None:
     assert torch.allclose(found.sum(dim=1), torch.ones(30), atol=1e-2)
 
 
-def test_padding_changes_nothing() -> None:
-    projector = small_projector()
+@BOTH
+def test_padding_changes_nothing(reads_draft: bool) -> None:
+    projector = small_projector(reads_draft)
     stacked = torch.randn(1, 20, SMALL.stack * SMALL.frame_width)
     units = torch.tensor([5])
-    alone = projector(stacked, torch.ones(1, 20, dtype=torch.bool), units)
+    alone = projector(stacked, torch.ones(1, 20, dtype=torch.bool), draft_of(4, 4), units)
     padded = torch.cat([stacked, torch.randn(1, 7, stacked.shape[2])], dim=1)
     mask = torch.arange(27).unsqueeze(0) < 20
-    beside = projector(padded, mask, units)
+    wider = Draft(torch.cat([draft_of(4, 4).rows, torch.randn(1, 3, SMALL.embedding_width)], dim=1), torch.arange(7)[None] < 4)
+    beside = projector(padded, mask, wider, units)
     assert torch.allclose(alone.vectors, beside.vectors, atol=1e-5)
     assert torch.allclose(alone.quantity, beside.quantity, atol=1e-5)
+
+
+def test_a_draft_is_copied_at_its_own_place_from_the_start() -> None:
+    """Untrained, but with a strong pull to its place: each unit is the token of the draft that stands where it stands."""
+    projector = small_projector(reads_draft=True)
+    with torch.no_grad():
+        projector.copy.none_bias.fill_(-50.0)
+        projector.copy.slope.fill_(50.0)
+        draft = draft_of(5, 5)
+        output = projector(torch.randn(1, 20, SMALL.stack * SMALL.frame_width), torch.ones(1, 20) > 0, draft, torch.tensor([5]))
+    assert torch.allclose(output.vectors, draft.rows, atol=1e-3)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 12), st.integers(0, 12))
+def test_displacement_counts_from_the_nearer_end(units: int, tokens: int) -> None:
+    found = displacement(torch.tensor([units]), torch.tensor([tokens]), units + 2, tokens + 3)[0]
+    for unit in range(units):
+        for token in range(tokens):
+            assert found[unit, token] == min(abs(unit - token), abs((units - unit) - (tokens - token)))
 
 
 def test_silence_still_makes_one_soft_token() -> None:
@@ -84,32 +119,47 @@ def test_silence_still_makes_one_soft_token() -> None:
     assert torch.isfinite(output.vectors).all()
 
 
-def test_exported_graph_equals_torch_at_every_length(tmp_path: Path) -> None:
-    projector = small_projector()
+@BOTH
+def test_exported_graph_equals_torch_at_every_length(tmp_path: Path, reads_draft: bool) -> None:
+    projector = small_projector(reads_draft)
     projector.heard_tokens = {7, 3}
     export_projector(projector, tmp_path / "projector.onnx")
     served = OnnxProjector(tmp_path / "projector.onnx", threads=1)
     assert served.heard_tokens == [3, 7]
-    for frames_count in (12, 31, 150, 700, 1474):
+    assert served.reads_draft is reads_draft
+    for frames_count, drafted in ((12, 1), (31, 0), (150, 9), (700, 40), (1474, 200)):
         frames = np.random.default_rng(frames_count).standard_normal((frames_count, SMALL.frame_width)).astype(np.float32)
         groups = frames_count // SMALL.stack
         stacked = torch.from_numpy(frames[: groups * SMALL.stack].reshape(1, groups, -1))
+        draft = draft_of(drafted, max(1, drafted))
         with torch.no_grad():
-            expected = projector(stacked, torch.ones(1, groups, dtype=torch.bool))
-        found = served.project(frames)
+            expected = projector(stacked, torch.ones(1, groups, dtype=torch.bool), draft)
+        found = served.project(frames, draft.rows[0, :drafted].numpy())
         assert found.vectors.shape == tuple(expected.vectors[0].shape)
         assert np.abs(found.vectors - expected.vectors[0].numpy()).max() < 1e-4
         assert found.quantity == pytest.approx(float(expected.quantity[0]), rel=1e-4)
 
 
-def test_file_round_trip_keeps_sizes_and_weights(tmp_path: Path) -> None:
-    projector = small_projector()
+@BOTH
+def test_file_round_trip_keeps_sizes_and_weights(tmp_path: Path, reads_draft: bool) -> None:
+    projector = small_projector(reads_draft)
     projector.heard_tokens = {7, 3}
     save_projector(projector, tmp_path / "projector.safetensors")
     read = load_projector(tmp_path / "projector.safetensors")
     assert read.heard_tokens == {3, 7}
-    assert read.config == SMALL
+    assert read.config == projector.config
     assert all(torch.equal(value, read.state_dict()[name]) for name, value in projector.state_dict().items())
+
+
+def test_packed_weights_are_a_quarter_and_nearly_the_same(tmp_path: Path) -> None:
+    projector = small_projector(reads_draft=True)
+    save_projector(projector, tmp_path / "whole.safetensors")
+    save_packed(projector, tmp_path / "packed.safetensors")
+    read = load_projector(tmp_path / "packed.safetensors")
+    for name, value in projector.state_dict().items():
+        assert (read.state_dict()[name] - value).abs().max() <= value.abs().max() / 200, name
+    # the rest is names and scales, which matter at these sizes
+    assert (tmp_path / "packed.safetensors").stat().st_size < 0.45 * (tmp_path / "whole.safetensors").stat().st_size
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights", b"\x80\x04pickle"])

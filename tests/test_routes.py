@@ -36,7 +36,9 @@ def projector(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) 
 def test_the_aligned_route_hears_tokens_that_it_knows(
     encoder_path: Path, projector: OnnxProjector, vocabulary: Vocabulary, general_speech: Path
 ) -> None:
-    route: Route = AlignedRoute(OnnxEncoder(encoder_path, 1), projector, Readout(vocabulary, projector.heard_tokens, 2))
+    route: Route = AlignedRoute(
+        OnnxEncoder(encoder_path, 1), None, projector, Readout(vocabulary, projector.heard_tokens, 2), vocabulary
+    )
     heard = route.hear(prompt(general_speech, "agent-newlocation"))
     assert isinstance(heard, SoftTokens)
     assert heard.vectors.shape[1] == vocabulary.width

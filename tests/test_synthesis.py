@@ -1,12 +1,10 @@
 """Synthetic speakers: the phonological processes by rule, and that what is spoken is speech at the right rate."""
 
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from calibration.base_corpus import build, read_rows
 from calibration.demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE, everyday_requests
 from calibration.request_texts import requests
 from calibration.synthesis import FRONTING, GLIDING, LISP, STOPPING, Voice, phonemes, rewrite, speak
@@ -63,15 +61,3 @@ def test_texts_are_plain_and_repeatable() -> None:
     assert all(3 <= len(sentence.split()) <= 14 for sentence in sentences)
     assert requests(50, random.Random(3)) == requests(50, random.Random(3))
     assert len(set(requests(50, random.Random(3)))) == 50
-
-
-def test_without_a_synthesizer_no_corpus_is_made_in_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(AttuneError, match="espeak-ng is not installed"):
-        build(tmp_path / "corpus", tmp_path / "encoder.onnx", 4, 0, 1)
-
-
-def test_what_a_killed_build_left_of_its_last_line_is_passed_over(tmp_path: Path) -> None:
-    (tmp_path / "manifest.jsonl").write_text('{"frames": "000000.npy", "text": "one"}\n{"frames": "0000')
-    assert [row["text"] for row in read_rows(tmp_path)] == ["one"]
-    assert read_rows(tmp_path / "none") == []

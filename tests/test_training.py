@@ -1,15 +1,17 @@
 """EmbedLink and the training loop, small: it learns, it resumes to the same weights, it refuses what is damaged."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from calibration.checkpoint import Run
 from calibration.cif import CifConfig, CifProjector
 from calibration.dataset import cached_frames, make_sample
 from calibration.embedlink import EmbedLink, Sample, collate, weighted
-from calibration.training import Plan, Run, fit, learning_rate
+from calibration.training import Plan, fit, fraction, learning_rate
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.vocabulary import Vocabulary
@@ -26,7 +28,7 @@ def vocabulary(llm_path: Path) -> Vocabulary:
 @pytest.fixture(scope="module")
 def samples(vocabulary: Vocabulary) -> list[Sample]:
     rng = np.random.default_rng(0)
-    made = [make_sample(rng.standard_normal((60, 12)).astype(np.float32), text, vocabulary, 3) for text in TEXTS]
+    made = [make_sample(rng.standard_normal((60, 12)).astype(np.float32), text, "", vocabulary, 3) for text in TEXTS]
     return [sample for sample in made if sample is not None]
 
 
@@ -82,7 +84,7 @@ def test_a_damaged_checkpoint_is_one_clear_line(vocabulary: Vocabulary, samples:
 
 
 def test_divergence_stops_the_run(vocabulary: Vocabulary, samples: list[Sample]) -> None:
-    poisoned = [Sample(torch.full_like(samples[0].stacked, float("nan")), samples[0].tokens)]
+    poisoned = [replace(samples[0], stacked=torch.full_like(samples[0].stacked, float("nan")))]
     with pytest.raises(AttuneError, match="diverged at step 0"):
         run_for(vocabulary, poisoned, 4, 4, None)
 
@@ -96,7 +98,7 @@ def test_the_learning_rate_warms_up_and_falls_to_the_end() -> None:
 
 
 def test_time_ends_a_run_that_steps_would_not() -> None:
-    assert Run(step=1, processor_seconds=20.0).fraction(Plan(1000, 10.0, 1.0)) == 1.0
+    assert fraction(Run(step=1, processor_seconds=20.0), Plan(1000, 10.0, 1.0)) == 1.0
 
 
 def test_the_losses_see_no_padding(vocabulary: Vocabulary, samples: list[Sample]) -> None:
@@ -106,17 +108,17 @@ def test_the_losses_see_no_padding(vocabulary: Vocabulary, samples: list[Sample]
     with torch.no_grad():
         alone = collate(short)
         generator = torch.Generator().manual_seed(0)
-        expected = embedlink(projector(alone.stacked, alone.mask, alone.units), alone, generator)
+        expected = embedlink(projector(alone.stacked, alone.mask, None, alone.units), alone, generator)
         beside = collate([samples[0], samples[0]])
         generator = torch.Generator().manual_seed(0)
-        doubled = embedlink(projector(beside.stacked, beside.mask, beside.units), beside, generator)
+        doubled = embedlink(projector(beside.stacked, beside.mask, None, beside.units), beside, generator)
     assert float(weighted(expected)) == pytest.approx(float(weighted(doubled)), rel=1e-3)
 
 
 def test_a_label_longer_than_its_audio_is_left_out(vocabulary: Vocabulary) -> None:
     frames = np.zeros((12, 12), np.float32)
-    assert make_sample(frames, "a great many words that nobody can say in a quarter of a second", vocabulary, 3) is None
-    assert make_sample(frames, "", vocabulary, 3) is None
+    assert make_sample(frames, "a great many words that nobody can say in a quarter of a second", "", vocabulary, 3) is None
+    assert make_sample(frames, "", "", vocabulary, 3) is None
 
 
 def test_frames_are_computed_once_and_a_damaged_cache_is_computed_anew(

@@ -5,7 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from calibration.text_scores import word_error_rate
+from engines.audio import read_audio
+from engines.draft import Drafter
+from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
+from engines.general_speech import general_set, read_prompts
 from engines.transcriber import WhisperTranscriber
 from tests.audio_fixtures import noise, prompt, tone
 
@@ -27,6 +32,28 @@ def test_real_speech(general_speech: Path, transcriber: WhisperTranscriber) -> N
     transcript = transcriber.transcribe(prompt(general_speech, "agent-alreadyon"))
     assert transcript.text.lower().startswith("that agent is already logged on")
     assert 0.7 < transcript.confidence <= 1.0
+
+
+def test_a_draft_from_trimmed_frames_is_about_as_good_as_the_padded_window(
+    general_speech: Path, transcriber: WhisperTranscriber, encoder_path: Path
+) -> None:
+    encoder = OnnxEncoder(encoder_path, threads=2)
+    drafter = Drafter(transcriber, encoder)
+    prompts = general_set(read_prompts(general_speech))[:20]
+    spoken = [read_audio(one.audio) for one in prompts]
+    drafts = [drafter.draft(encoder.encode(samples)) for samples in spoken]
+    padded = [transcriber.transcribe(samples).text for samples in spoken]
+    texts = [one.text for one in prompts]
+    draft_error = word_error_rate(list(zip(texts, [draft.text for draft in drafts], strict=True)))[0]
+    assert draft_error <= word_error_rate(list(zip(texts, padded, strict=True)))[0] + 0.05
+    assert all(0 < draft.confidence <= 1 for draft in drafts)
+
+
+def test_a_draft_of_nothing_ends(transcriber: WhisperTranscriber, encoder_path: Path) -> None:
+    encoder = OnnxEncoder(encoder_path, threads=2)
+    drafter = Drafter(transcriber, encoder)
+    for samples in (np.zeros(3200, np.float32), noise(1.0, 0.1), noise(29.5, 0.1)):
+        assert len(drafter.draft(encoder.encode(samples)).text) < 2000
 
 
 def test_more_than_one_window(general_speech: Path, transcriber: WhisperTranscriber) -> None:

@@ -1,0 +1,117 @@
+"""Training a base projector on a corpus: it learns, goes on where it was stopped, and two processes learn as one would."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from calibration.cif import CifConfig, CifProjector
+from calibration.projector_file import load_projector, save_projector
+from calibration.request_texts import requests
+from calibration.shards import write_shard
+from engines.job import EngineFiles, Progress, TrainJob
+
+WIDTH = 384
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Frames that say nothing, with drafts that are the text: all there is to learn is to copy."""
+    import random
+
+    folder = tmp_path_factory.mktemp("corpus")
+    rng = np.random.default_rng(0)
+    texts = requests(400, random.Random(0))
+    spoken = [
+        (
+            rng.standard_normal((90, WIDTH)).astype(np.float32),
+            {"text": text, "draft": text, "voice": "flite slt, 160 words a minute", "seconds": 1.8},
+        )
+        for text in texts
+    ]
+    write_shard(folder, 0, spoken)
+    return folder
+
+
+@pytest.fixture
+def job(tmp_path: Path, corpus: Path, encoder_path: Path, whisper_folder: Path, llm_path: Path) -> TrainJob:
+    engines = EngineFiles(
+        encoder=encoder_path, encoder_weights=whisper_folder, language_model=llm_path, served_language_model=llm_path
+    )
+    return TrainJob(folder=tmp_path, engines=engines, corpora=[corpus], minutes=0.15, batch=4, threads=1)
+
+
+def start(job: TrainJob, processes: int = 1) -> "subprocess.Popen[str]":
+    path = job.folder / "job.json"
+    path.write_text(job.model_dump_json())
+    together = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"] if processes > 1 else []
+    command = [sys.executable, "-m", *together, "calibration", str(path)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+
+
+def run(job: TrainJob, processes: int = 1) -> list[Progress]:
+    with start(job, processes) as child:
+        out, err = child.communicate(timeout=300)
+    assert child.returncode == 0, err
+    return [Progress.model_validate_json(line) for line in out.splitlines()]
+
+
+def test_a_projector_with_a_card_comes_out_and_can_be_gone_on_from(job: TrainJob, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    older = CifProjector(CifConfig(WIDTH, 576))  # as shipped first: it read no drafts
+    older.heard_tokens = {5}
+    save_projector(older, tmp_path / "older.safetensors")
+    lines = run(job.model_copy(update={"start": tmp_path / "older.safetensors"}))
+    assert list(dict.fromkeys(line.stage for line in lines)) == ["frames", "train", "judge", "done"]
+    projector = load_projector(job.folder / "projector.safetensors")
+    assert projector.config.reads_draft
+    assert 5 in projector.heard_tokens
+    assert (job.folder / "projector.safetensors").stat().st_size < 20e6
+    card = json.loads((job.folder / "card.json").read_text())
+    assert card["steps"] == int(lines[-1].note)
+    assert card["hours"] == pytest.approx(0.2)
+    assert card["voices"] == {"flite": 400}
+    assert card["losses"].keys() == {"contrast", "mse", "cosine", "ctc", "quantity", "copy"}
+    unheard = card["unheard_sentences"]
+    assert unheard["word_error_rate"] < unheard["word_error_rate_without_drafts"]
+
+
+def test_a_stopped_run_goes_on(job: TrainJob) -> None:
+    with start(job.model_copy(update={"minutes": 60.0})) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if Progress.model_validate_json(line).stage == "train":
+                child.send_signal(signal.SIGTERM)
+                break
+        child.communicate(timeout=120)
+    assert child.returncode == 143
+    first = next(line for line in run(job) if line.stage == "train")
+    assert int(first.note.split()[1].rstrip(":")) > 10  # the first report of a fresh run is step 10
+
+
+def test_two_processes_learn_together(job: TrainJob) -> None:
+    lines = run(job, processes=2)
+    assert [line.stage for line in lines].count("done") == 2
+    card = json.loads((job.folder / "card.json").read_text())
+    assert card["batch"] == 8
+    assert card["steps"] > 0
+    assert load_projector(job.folder / "projector.safetensors").config.reads_draft
+
+
+def test_too_small_a_corpus_is_one_clear_line(job: TrainJob, tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    about = {"text": "Hello there.", "draft": "", "voice": "v", "seconds": 1.0}
+    write_shard(folder, 0, [(np.zeros((60, WIDTH), np.float32), about)])
+    with start(job.model_copy(update={"corpora": [folder]})) as child:
+        out, _ = child.communicate(timeout=120)
+    assert child.returncode == 1
+    assert Progress.model_validate_json(out.splitlines()[-1]).note.startswith("1 utterances are too few")
