@@ -21,10 +21,11 @@ from .batches import draw_beside
 from .checkpoint import Run
 from .cif import CifConfig
 from .dataset import make_sample
-from .embedlink import EmbedLink, Sample
+from .embedlink import EmbedLink
 from .evaluate import Judge
 from .projector_file import export_projector, load_projector, save_projector
 from .replay import load_replay
+from .samples import Sample
 from .training import Plan, fit, fraction
 
 OWN_PER_STEP = 8
@@ -55,12 +56,12 @@ def adapt(job: AdaptJob, report: Report) -> int:
     projector.heard_tokens.update(token for sample in samples for token in sample.tokens.tolist())
     replay = load_replay(job.features, judge.vocabulary, projector.config.stack)
     torch.manual_seed(job.seed)
-    embedlink = EmbedLink(projector.config.width, judge.vocabulary)
+    embedlink = EmbedLink(projector, judge.vocabulary)
     steps = max(LEAST_STEPS, PASSES * len(samples) // OWN_PER_STEP)
     plan = Plan(steps, job.training_seconds, job.learning_rate, seed=job.seed, pull=PULL)
     draw = draw_beside(samples, OWN_PER_STEP, replay, REPLAYED_PER_STEP, job.seed)
     run = Run()
-    for run in fit(projector, embedlink, draw, plan, job.folder / "checkpoint.safetensors"):
+    for run in fit(embedlink, draw, plan, job.folder / "checkpoint.safetensors"):
         if run.step % REPORT_EVERY_STEPS == 0:
             report("train", fraction(run, plan), f"step {run.step}, contrast {run.losses[-1]['contrast']:.2f}")
     report("export", 0.0, "")

@@ -6,7 +6,7 @@ Knows lengths and orders; every draw is a function of the seed and the step alon
 import random
 from collections.abc import Callable, Sequence
 
-from .embedlink import Sample
+from .samples import Sample
 
 Draw = Callable[[int], list[Sample]]
 """From the number of a step to its batch."""

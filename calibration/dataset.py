@@ -16,7 +16,7 @@ from engines.types import Float16, Float32
 from engines.vocabulary import Vocabulary
 
 from .cif import GROUPS_PER_UNIT
-from .embedlink import Sample
+from .samples import Sample
 
 
 def cached_frames(audio: Path, key: str, folder: Path, encoder: Callable[[], OnnxEncoder]) -> Float32:

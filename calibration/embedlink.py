@@ -4,8 +4,8 @@ Knows batches and losses. The training loop is `training.py`, the data `dataset.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
 from difflib import SequenceMatcher
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,10 @@ from torch.nn import functional as F
 
 from engines.vocabulary import Vocabulary
 
-from .cif import CifOutput
+from .cif import CifOutput, CifProjector
 from .draft_fusion import Draft
+from .samples import Batch
+from .training import Learner
 
 CONTRAST_NEGATIVES = 3000
 """Rows of the table that each step contrasts against, drawn anew: halves a step against all 49,152 rows."""
@@ -22,55 +24,8 @@ CTC_NEGATIVES = 500
 CONTRAST_SCALE_START = 20.0
 CTC_SCALE = 1 / 3
 
-LOSS_WEIGHTS = {"contrast": 1.0, "mse": 0.3, "cosine": 0.3, "ctc": 0.3, "quantity": 1.0, "copy": 0.5}
 DRAFT_DROPOUT = 0.25
 """How many of the drafts a step hides: a projector serves without one where its own reading is sure."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One utterance ready to train on."""
-
-    stacked: Tensor
-    """[G, stack * D] float16 stacked frames."""
-    tokens: Tensor
-    """[U] int64 token ids of the label, U at most G."""
-    draft: Tensor
-    """[N] int64 token ids of the draft; N may be 0."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Samples padded to the longest."""
-
-    stacked: Tensor
-    """[B, G, stack * D] float32."""
-    mask: Tensor
-    """[B, G]."""
-    tokens: Tensor
-    """[B, U] int64, -1 where padded."""
-    units: Tensor
-    """[B] int64."""
-    draft: Tensor
-    """[B, N] int64, -1 where padded; N at least 1."""
-
-    def to(self, device: torch.device) -> "Batch":
-        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
-
-    def without_drafts(self, hidden: Tensor) -> "Batch":
-        """The same, the drafts of the utterances where `hidden` [B] is True left out."""
-        return replace(self, draft=self.draft.masked_fill(hidden.unsqueeze(1), -1))
-
-
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Pad `samples` into one batch."""
-    stacked = nn.utils.rnn.pad_sequence([sample.stacked.float() for sample in samples], batch_first=True)
-    lengths = torch.tensor([len(sample.stacked) for sample in samples])
-    tokens = nn.utils.rnn.pad_sequence([sample.tokens for sample in samples], batch_first=True, padding_value=-1)
-    units = torch.tensor([len(sample.tokens) for sample in samples])
-    mask = torch.arange(stacked.shape[1]).unsqueeze(0) < lengths.unsqueeze(1)
-    draft = nn.utils.rnn.pad_sequence([*(sample.draft for sample in samples), torch.tensor([0])], True, -1)[:-1]
-    return Batch(stacked, mask, tokens, units, draft)
 
 
 def draft_rows(batch: Batch, vocabulary: Vocabulary) -> Draft:
@@ -89,18 +44,28 @@ def copied_slots(tokens: Sequence[int], draft: Sequence[int]) -> list[int]:
     return slots
 
 
-class EmbedLink(nn.Module):
-    """The losses, with the little that they learn themselves (the contrast's scale, the CTC head). Thrown away after training."""
+class EmbedLink(Learner):
+    """A CIF projector and its losses, with the little that these learn themselves (the contrast's scale, the CTC head)."""
 
-    def __init__(self, width: int, vocabulary: Vocabulary) -> None:
+    loss_weights: ClassVar = {"contrast": 1.0, "mse": 0.3, "cosine": 0.3, "ctc": 0.3, "quantity": 1.0, "copy": 0.5}
+
+    def __init__(self, projector: CifProjector, vocabulary: Vocabulary) -> None:
         super().__init__()
+        self.projector: CifProjector = projector
         self.vocabulary = vocabulary
         self.contrast_log_scale = nn.Parameter(torch.tensor(CONTRAST_SCALE_START).log())
-        self.ctc_out = nn.Linear(width, vocabulary.width)
+        self.ctc_out = nn.Linear(projector.config.width, vocabulary.width)
         self.ctc_blank = nn.Parameter(torch.randn(vocabulary.width) * 0.1)
 
-    def forward(self, output: CifOutput, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """The unweighted losses of one batch, by the names of LOSS_WEIGHTS.
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Run the projector on a batch of which DRAFT_DROPOUT lose their drafts, and `losses`."""
+        hidden = torch.rand(len(batch.units), generator=generator).to(batch.units.device) < DRAFT_DROPOUT
+        batch = batch.without_drafts(hidden)
+        draft = draft_rows(batch, self.vocabulary) if self.projector.config.reads_draft else None
+        return self.losses(self.projector(batch.stacked, batch.mask, draft, batch.units), batch, generator)
+
+    def losses(self, output: CifOutput, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """The losses of a projector's output.
 
         contrast: softmax over cosines with the batch's own rows and random others. mse, cosine: Tiny-Align's pair, against
         each unit's own token. ctc: connectionist temporal classification of the groups. quantity: |sum / U - 1| (BLSP-KD).
@@ -138,8 +103,3 @@ class EmbedLink(nn.Module):
         log_probabilities = (CTC_SCALE * self.ctc_out(hidden) @ symbols.T).log_softmax(dim=-1).transpose(0, 1)
         lengths = batch.mask.sum(dim=1)
         return F.ctc_loss(log_probabilities, target + 1, lengths, batch.units, zero_infinity=True)
-
-
-def weighted(losses: dict[str, Tensor]) -> Tensor:
-    """The scalar that is minimised."""
-    return torch.stack([LOSS_WEIGHTS[name] * loss for name, loss in losses.items()]).sum()

@@ -12,7 +12,7 @@ from engines.vocabulary import Vocabulary
 from .corpus import Models, build
 from .corpus_plan import replay_plan
 from .dataset import make_sample
-from .embedlink import Sample
+from .samples import Sample
 from .shards import read_corpus
 from .synthesis import SYNTHESIZERS, require
 

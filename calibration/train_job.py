@@ -20,8 +20,9 @@ from .batches import draw_epochs
 from .checkpoint import Run
 from .cif import CifConfig, CifProjector
 from .dataset import make_sample
-from .embedlink import EmbedLink, Sample, collate, draft_rows
+from .embedlink import EmbedLink, draft_rows
 from .projector_file import load_projector, save_packed
+from .samples import Sample, collate
 from .shards import Utterance, read_corpus
 from .text_scores import word_errors
 from .training import Plan, fit, fraction
@@ -41,13 +42,13 @@ def train(job: TrainJob, report: Report) -> int:
     report("frames", 0.0, f"{len(utterances)} utterances")
     learnt, judged = _split(utterances, vocabulary, config.stack)
     torch.manual_seed(job.seed)
-    projector = _start(config, job.start).to(device)
+    projector = _start(config, job.start)
     projector.heard_tokens.update(token for sample, _ in learnt for token in sample.tokens.tolist())
-    embedlink = EmbedLink(config.width, vocabulary).to(device)
+    embedlink = EmbedLink(projector, vocabulary).to(device)
     draw = draw_epochs([sample for sample, _ in learnt], job.batch, job.seed)
     plan = Plan(10**9, job.minutes * 60, job.learning_rate, warmup_steps=200, seed=job.seed, checkpoint_seconds=120.0)
     run = Run()
-    for run in fit(projector, embedlink, lambda step: draw(step * world + rank), plan, job.folder / "checkpoint.safetensors"):
+    for run in fit(embedlink, lambda step: draw(step * world + rank), plan, job.folder / "checkpoint.safetensors"):
         if rank == 0 and run.step % REPORT_EVERY_STEPS == 0:
             losses = ", ".join(f"{name} {value:.2f}" for name, value in _recent(run).items())
             report("train", fraction(run, plan), f"step {run.step}: {losses}")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -17,8 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from engines.errors import AttuneError
 
 from .checkpoint import Run, load_checkpoint, save_checkpoint
-from .cif import CifProjector
-from .embedlink import DRAFT_DROPOUT, Batch, EmbedLink, Sample, collate, draft_rows, weighted
+from .samples import Batch, Sample, collate
 
 LONGEST_STEP_SECONDS = 5.0
 """What a step counts at most in the wall time that is reported; the rest of a longer one was a pause."""
@@ -42,37 +42,37 @@ class Plan:
 
 
 class Learner(nn.Module):
-    """A projector and its losses as one module: what one step runs, on one process or on many."""
+    """What a run trains: a projector with its losses as one module, run by one process or by many."""
 
-    def __init__(self, projector: CifProjector, embedlink: EmbedLink) -> None:
-        super().__init__()
-        self.projector, self.embedlink = projector, embedlink
+    loss_weights: ClassVar[dict[str, float]]
+    projector: nn.Module
+    """The part that is kept, and pulled toward where it started."""
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """The unweighted losses of a batch."""
-        draft = draft_rows(batch, self.embedlink.vocabulary) if self.projector.config.reads_draft else None
-        output = self.projector(batch.stacked, batch.mask, draft, batch.units)
-        losses: dict[str, Tensor] = self.embedlink(output, batch, generator)
-        return losses
+        """The unweighted losses of a batch, by the names of `loss_weights`; random choices are drawn from `generator`."""
+        raise NotImplementedError
+
+    def weighted(self, losses: dict[str, Tensor]) -> Tensor:
+        """The scalar that is minimised."""
+        return torch.stack([self.loss_weights[name] * loss for name, loss in losses.items()]).sum()
 
 
 def fit(
-    projector: CifProjector,
-    embedlink: EmbedLink,
+    learner: Learner,
     draw: Callable[[int], list[Sample]],
     plan: Plan,
     checkpoint: Path | None,
 ) -> Iterator[Run]:
-    """Train `projector` in place, yielding the state after each step, or once where the checkpoint is of a finished run.
+    """Train `learner` in place, yielding the state after each step, or once where the checkpoint is of a finished run.
 
     `draw(step)` gives the samples of a step; where torch.distributed is initialised, this process's share of them, and the
     processes learn together. Goes on from `checkpoint` where that file exists, writes it every
     `plan.checkpoint_seconds` and when the iterator is closed.
     """
     torch.manual_seed(plan.seed)
-    learner = Learner(projector, embedlink)
-    anchor = {name: value.detach().clone() for name, value in projector.named_parameters()} if plan.pull else {}
-    optimizer = torch.optim.AdamW(learner.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
+    anchor = {name: value.detach().clone() for name, value in learner.projector.named_parameters()} if plan.pull else {}
+    trained = [value for value in learner.parameters() if value.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=plan.learning_rate, weight_decay=plan.weight_decay)
     run = load_checkpoint(learner, optimizer, checkpoint) if checkpoint is not None and checkpoint.is_file() else Run()
     saved_seconds = run.seconds
     learner.train()
@@ -85,8 +85,8 @@ def fit(
             began, processor_began = time.monotonic(), time.process_time()
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(plan, run)
-            run.losses.append(_step(model, optimizer, draw(run.step), plan, run.step))
-            _pull(projector, anchor, plan.pull * optimizer.param_groups[0]["lr"])
+            run.losses.append(_step(learner, model, optimizer, draw(run.step), plan, run.step))
+            _pull(learner.projector, anchor, plan.pull * optimizer.param_groups[0]["lr"])
             run.step += 1
             run.seconds += min(time.monotonic() - began, LONGEST_STEP_SECONDS)
             run.processor_seconds += _slowest((time.process_time() - processor_began) / torch.get_num_threads())
@@ -97,7 +97,7 @@ def fit(
     finally:
         if saves and checkpoint is not None:
             save_checkpoint(learner, optimizer, run, checkpoint)
-        projector.eval()
+        learner.eval()
 
 
 def fraction(run: Run, plan: Plan) -> float:
@@ -111,20 +111,22 @@ def learning_rate(plan: Plan, run: Run) -> float:
     return plan.learning_rate * warm * max(1 / 30, 0.5 * (1 + math.cos(math.pi * fraction(run, plan))))
 
 
-def _step(model: nn.Module, optimizer: torch.optim.Optimizer, samples: list[Sample], plan: Plan, step: int) -> dict[str, float]:
+def _step(
+    learner: Learner, model: nn.Module, optimizer: torch.optim.Optimizer, samples: list[Sample], plan: Plan, step: int
+) -> dict[str, float]:
     torch.manual_seed(plan.seed * 1_000_003 + step)
     generator = torch.Generator().manual_seed(plan.seed * 1_000_003 + step)
-    device = next(model.parameters()).device
-    hidden = torch.rand(len(samples), generator=generator) < DRAFT_DROPOUT
-    batch = collate(samples).without_drafts(hidden).to(device)
+    trained = [value for group in optimizer.param_groups for value in group["params"]]
+    device = trained[0].device
+    batch = collate(samples).to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" and torch.cuda.is_bf16_supported()):
         losses = model(batch, generator)
-        total = weighted(losses)
+        total = learner.weighted(losses)
     if not torch.isfinite(total):
         raise AttuneError(f"training diverged at step {step} (loss {total.item()}); lower adapt.learning_rate")
     optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(total)
-    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    nn.utils.clip_grad_norm_(trained, 1.0)
     optimizer.step()
     return {name: float(value.detach()) for name, value in losses.items()}
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibration.batches import draw_beside, draw_epochs
-from calibration.embedlink import Sample
+from calibration.samples import Sample
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=60)
 

@@ -10,7 +10,8 @@ import torch
 from calibration.checkpoint import Run
 from calibration.cif import CifConfig, CifProjector
 from calibration.dataset import cached_frames, make_sample
-from calibration.embedlink import EmbedLink, Sample, collate, weighted
+from calibration.embedlink import EmbedLink
+from calibration.samples import Sample, collate
 from calibration.training import Plan, fit, fraction, learning_rate
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
@@ -32,23 +33,23 @@ def samples(vocabulary: Vocabulary) -> list[Sample]:
     return [sample for sample in made if sample is not None]
 
 
-def start(vocabulary: Vocabulary) -> tuple[CifProjector, EmbedLink]:
+def start(vocabulary: Vocabulary) -> EmbedLink:
     torch.manual_seed(0)
     config = CifConfig(embedding_width=vocabulary.width, **SIZES)  # type: ignore[arg-type]
-    return CifProjector(config), EmbedLink(config.width, vocabulary)
+    return EmbedLink(CifProjector(config), vocabulary)
 
 
 def run_for(
     vocabulary: Vocabulary, samples: list[Sample], steps: int, stop_after: int, checkpoint: Path | None
 ) -> tuple[CifProjector, Run]:
-    projector, embedlink = start(vocabulary)
+    embedlink = start(vocabulary)
     run = Run()
-    loop = fit(projector, embedlink, lambda _: samples, Plan(steps, 1e9, 3e-3, warmup_steps=3), checkpoint)
+    loop = fit(embedlink, lambda _: samples, Plan(steps, 1e9, 3e-3, warmup_steps=3), checkpoint)
     for run in loop:
         if run.step == stop_after:
             loop.close()  # type: ignore[attr-defined]
             break
-    return projector, run
+    return embedlink.projector, run
 
 
 def test_the_losses_fall(vocabulary: Vocabulary, samples: list[Sample]) -> None:
@@ -102,17 +103,17 @@ def test_time_ends_a_run_that_steps_would_not() -> None:
 
 
 def test_the_losses_see_no_padding(vocabulary: Vocabulary, samples: list[Sample]) -> None:
-    projector, embedlink = start(vocabulary)
-    projector.eval()
+    embedlink = start(vocabulary)
+    projector = embedlink.projector.eval()
     short = [samples[0]]
     with torch.no_grad():
         alone = collate(short)
         generator = torch.Generator().manual_seed(0)
-        expected = embedlink(projector(alone.stacked, alone.mask, None, alone.units), alone, generator)
+        expected = embedlink.losses(projector(alone.stacked, alone.mask, None, alone.units), alone, generator)
         beside = collate([samples[0], samples[0]])
         generator = torch.Generator().manual_seed(0)
-        doubled = embedlink(projector(beside.stacked, beside.mask, None, beside.units), beside, generator)
-    assert float(weighted(expected)) == pytest.approx(float(weighted(doubled)), rel=1e-3)
+        doubled = embedlink.losses(projector(beside.stacked, beside.mask, None, beside.units), beside, generator)
+    assert float(embedlink.weighted(expected)) == pytest.approx(float(embedlink.weighted(doubled)), rel=1e-3)
 
 
 def test_a_label_longer_than_its_audio_is_left_out(vocabulary: Vocabulary) -> None:

@@ -1,0 +1,53 @@
+"""Utterances as tensors, alone and in batches. Knows no projector and no losses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One utterance ready to train on."""
+
+    stacked: Tensor
+    """[G, stack * D] float16 stacked frames."""
+    tokens: Tensor
+    """[U] int64 token ids of the label, U at most G."""
+    draft: Tensor
+    """[N] int64 token ids of the draft; N may be 0."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples padded to the longest."""
+
+    stacked: Tensor
+    """[B, G, stack * D] float32."""
+    mask: Tensor
+    """[B, G]."""
+    tokens: Tensor
+    """[B, U] int64, -1 where padded."""
+    units: Tensor
+    """[B] int64."""
+    draft: Tensor
+    """[B, N] int64, -1 where padded; N at least 1."""
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    def without_drafts(self, hidden: Tensor) -> "Batch":
+        """The same, the drafts of the utterances where `hidden` [B] is True left out."""
+        return replace(self, draft=self.draft.masked_fill(hidden.unsqueeze(1), -1))
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Pad `samples` into one batch."""
+    stacked = nn.utils.rnn.pad_sequence([sample.stacked.float() for sample in samples], batch_first=True)
+    lengths = torch.tensor([len(sample.stacked) for sample in samples])
+    tokens = nn.utils.rnn.pad_sequence([sample.tokens for sample in samples], batch_first=True, padding_value=-1)
+    units = torch.tensor([len(sample.tokens) for sample in samples])
+    mask = torch.arange(stacked.shape[1]).unsqueeze(0) < lengths.unsqueeze(1)
+    draft = nn.utils.rnn.pad_sequence([*(sample.draft for sample in samples), torch.tensor([0])], True, -1)[:-1]
+    return Batch(stacked, mask, tokens, units, draft)
