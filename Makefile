@@ -67,9 +67,10 @@ format: $(VENV)/.installed ## Format the code and sort its imports
 	$(BIN)/ruff format $(CODE)
 
 .PHONY: base
-base: ready ## Train the base projector anew (an hour or more; for maintainers)
-	$(BIN)/python -m calibration.base_training --encoder $(CACHE)/engines/whisper-tiny.en.encoder.onnx --corpus build/base-corpus --out engines/base \
-	  --language-model "$$($(BIN)/python -c 'from engines.models import model_path; print(model_path("smollm2-135m-instruct-q4_1"))')"
+base: ready ## Make a corpus and train the base projector anew (many hours; for maintainers)
+	$(BIN)/attune models fetch kokoro-82m piper-joe
+	$(BIN)/attune align corpus --out build/corpus
+	$(BIN)/attune align train build/corpus --out build/base --minutes 240
 
 .PHONY: clean
 clean: ## Remove the virtual environment and what was built; models and state stay

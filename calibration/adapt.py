@@ -26,7 +26,7 @@ from .evaluate import Judge
 from .projector_file import export_projector, load_projector, save_projector
 from .replay import load_replay
 from .samples import Sample
-from .training import Plan, fit, fraction
+from .training import Schedule, fit, fraction
 
 OWN_PER_STEP = 8
 REPLAYED_PER_STEP = 8
@@ -58,12 +58,12 @@ def adapt(job: AdaptJob, report: Report) -> int:
     torch.manual_seed(job.seed)
     embedlink = EmbedLink(projector, judge.vocabulary)
     steps = max(LEAST_STEPS, PASSES * len(samples) // OWN_PER_STEP)
-    plan = Plan(steps, job.training_seconds, job.learning_rate, seed=job.seed, pull=PULL)
+    schedule = Schedule(steps, job.training_seconds, job.learning_rate, seed=job.seed, pull=PULL)
     draw = draw_beside(samples, OWN_PER_STEP, replay, REPLAYED_PER_STEP, job.seed)
     run = Run()
-    for run in fit(embedlink, draw, plan, job.folder / "checkpoint.safetensors"):
+    for run in fit(embedlink, draw, schedule, job.folder / "checkpoint.safetensors"):
         if run.step % REPORT_EVERY_STEPS == 0:
-            report("train", fraction(run, plan), f"step {run.step}, contrast {run.losses[-1]['contrast']:.2f}")
+            report("train", fraction(run, schedule), f"step {run.step}, contrast {run.losses[-1]['contrast']:.2f}")
     report("export", 0.0, "")
     save_projector(projector, weights)
     export_projector(projector, projector_onnx)

@@ -1,6 +1,6 @@
-"""Makes a corpus: speaks or reads each planned utterance, roughens it, encodes it, drafts it, and writes it in shards.
+"""Makes a corpus: speaks or reads each line utterance, roughens it, encodes it, drafts it, and writes it in shards.
 
-Knows the work and its workers; the plan is `corpus_plan.py`, the files `shards.py`.
+Knows the work and its workers; the script is `corpus_script.py`, the files `shards.py`.
 """
 
 import multiprocessing
@@ -20,7 +20,7 @@ from engines.transcriber import WhisperTranscriber
 from engines.types import FRAME_SECONDS, SAMPLE_RATE_HZ, Float32
 
 from .augment import augment
-from .corpus_plan import Planned
+from .corpus_script import ScriptLine
 from .shards import is_there, write_shard
 from .synthesis import Synthesizers, Voice, describe
 
@@ -49,23 +49,23 @@ class _Worker:
 _worker: _Worker
 
 
-def expected_bytes(plan: Sequence[Planned], frame_width: int) -> int:
-    """What the frames of `plan` will take on the disk."""
-    seconds = sum(planned.expected_seconds * planned.takes for planned in plan)
+def expected_bytes(script: Sequence[ScriptLine], frame_width: int) -> int:
+    """What the frames of `script` will take on the disk."""
+    seconds = sum(line.expected_seconds * line.takes for line in script)
     return int(seconds / FRAME_SECONDS * frame_width * np.float16().nbytes)
 
 
-def build(folder: Path, plan: Sequence[Planned], models: Models, workers: int, report: Callable[[int, int], None]) -> int:
-    """Make what `folder` lacks of `plan`; returns the number of utterances made in this call.
+def build(folder: Path, script: Sequence[ScriptLine], models: Models, workers: int, report: Callable[[int, int], None]) -> int:
+    """Make what `folder` lacks of `script`; returns the number of utterances made in this call.
 
     `report` is called with the shards that are there and the shards there will be. Raises AttuneError where the disk is too
     small for what is missing, or a shard cannot be written.
     """
-    shards = -(-len(plan) // SHARD_UTTERANCES)
+    shards = -(-len(script) // SHARD_UTTERANCES)
     folder.mkdir(parents=True, exist_ok=True)
     missing = [number for number in range(shards) if not is_there(folder, number)]
-    tasks = [(number, plan[number * SHARD_UTTERANCES : (number + 1) * SHARD_UTTERANCES]) for number in missing]
-    needed = expected_bytes([planned for _, some in tasks for planned in some], OnnxEncoder(models.encoder, 1).frame_width)
+    tasks = [(number, script[number * SHARD_UTTERANCES : (number + 1) * SHARD_UTTERANCES]) for number in missing]
+    needed = expected_bytes([line for _, some in tasks for line in some], OnnxEncoder(models.encoder, 1).frame_width)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise AttuneError(
@@ -87,25 +87,25 @@ def _open(folder: Path, models: Models) -> None:
     _worker = _Worker(folder, encoder, drafter, Synthesizers(models.kokoro, models.piper))
 
 
-def _make_shard(task: tuple[int, Sequence[Planned]]) -> int:
-    number, plan = task
-    return write_shard(_worker.folder, number, (row for planned in plan for row in _make_rows(planned)))
+def _make_shard(task: tuple[int, Sequence[ScriptLine]]) -> int:
+    number, script = task
+    return write_shard(_worker.folder, number, (row for line in script for row in _make_rows(line)))
 
 
-def _make_rows(planned: Planned) -> Iterator[tuple[Float32, dict[str, Any]]]:
+def _make_rows(line: ScriptLine) -> Iterator[tuple[Float32, dict[str, Any]]]:
     """Frames and the rest of the row of each take; none where a voice cannot say this sentence or a recording cannot be read."""
     try:
-        if isinstance(planned.source, Voice):
-            samples, voice = _worker.synthesizers.speak(planned.text, planned.source), describe(planned.source)
+        if isinstance(line.source, Voice):
+            samples, voice = _worker.synthesizers.speak(line.text, line.source), describe(line.source)
         else:
-            samples, voice = read_audio(planned.source, MAX_SECONDS), "recorded"
+            samples, voice = read_audio(line.source, MAX_SECONDS), "recorded"
     except AttuneError:
         return  # the index shows how many were made
     if not _SHORTEST_SECONDS < len(samples) / SAMPLE_RATE_HZ < _LONGEST_SECONDS:
         return
-    rng = np.random.default_rng(planned.seed)
-    for _ in range(planned.takes):
+    rng = np.random.default_rng(line.seed)
+    for _ in range(line.takes):
         roughened = augment(samples, rng)
         frames = _worker.encoder.encode(roughened)
-        about = {"text": planned.text, "draft": _worker.drafter.draft(frames).text, "voice": voice}
+        about = {"text": line.text, "draft": _worker.drafter.draft(frames).text, "voice": voice}
         yield frames, about | {"seconds": round(len(roughened) / SAMPLE_RATE_HZ, 2)}

@@ -1,4 +1,4 @@
-"""`attune align corpus`: sentences written by the language model, then the plan, then its shards. Knows the order of things."""
+"""`attune align corpus`: sentences written by the language model, then the script, then its shards. Knows the order of things."""
 
 import json
 import random
@@ -8,13 +8,14 @@ from pathlib import Path
 
 from engines.durable import write_atomically
 from engines.errors import AttuneError
+from engines.encoder_onnx import OnnxEncoder
 from engines.job import CorpusJob
 from engines.language_model import LlamaCppLanguageModel
 from engines.vocabulary import Vocabulary
 
 from .adapt import Report
-from .corpus import SHARD_UTTERANCES, Models, build
-from .corpus_plan import Planned, recorded_plan, synthetic_plan
+from .corpus import SHARD_UTTERANCES, Models, build, expected_bytes
+from .corpus_script import ScriptLine, recorded_script, synthetic_script
 from .texts import as_sentence, is_plain, word_entries
 
 _WRITER = "You write short, natural English sentences as people say them aloud. You answer with one sentence and nothing else."
@@ -32,12 +33,16 @@ def make_corpus(job: CorpusJob, report: Report) -> int:
     """Make what is missing of the corpus; returns the number of utterances made."""
     job.folder.mkdir(parents=True, exist_ok=True)
     if job.sources:
-        plan = recorded_plan(job.sources, job.seed)
+        script = recorded_script(job.sources, job.seed)
     else:
         vocabulary = Vocabulary(job.engines.language_model)
         written = _write_sentences(job, vocabulary, report)
-        plan = synthetic_plan(job.hours, vocabulary, written, job.seed)
-    _keep_to(job.folder / "plan.json", plan)
+        script = synthetic_script(job.hours, vocabulary, written, job.seed)
+    _keep_to(job.folder / "script.json", script)
+    width = OnnxEncoder(job.engines.encoder, 1).frame_width
+    size = (
+        f"{sum(line.expected_seconds * line.takes for line in script) / 3600:.1f} h, {expected_bytes(script, width) / 1e9:.2f} GB"
+    )
     began = time.monotonic()
     there_at_first: list[int] = []
 
@@ -46,18 +51,19 @@ def make_corpus(job: CorpusJob, report: Report) -> int:
             there_at_first.append(done)
         made = done - there_at_first[0]
         left = f", about {(shards - done) * (time.monotonic() - began) / made / 60:.0f} min to go" if made else ""
-        report("corpus", done / max(shards, 1), f"{done * SHARD_UTTERANCES} of {len(plan)} utterances{left}")
+        said = min(done * SHARD_UTTERANCES, len(script))
+        report("corpus", done / max(shards, 1), f"{said} of {len(script)} lines of a script of about {size}{left}")
 
     models = Models(job.engines.encoder, job.engines.encoder_weights, job.kokoro, job.piper)
-    return build(job.folder, plan, models, job.workers, show)
+    return build(job.folder, script, models, job.workers, show)
 
 
-def _keep_to(path: Path, plan: Sequence[Planned]) -> None:
-    """A folder holds one plan: shards of another would be taken for its own. Raises AttuneError where it is another's."""
-    about = {"utterances": len(plan), "first": plan[0].text if plan else "", "last": plan[-1].text if plan else ""}
+def _keep_to(path: Path, script: Sequence[ScriptLine]) -> None:
+    """A folder holds one script: shards of another would be taken for its own. Raises AttuneError where it is another's."""
+    about = {"utterances": len(script), "first": script[0].text if script else "", "last": script[-1].text if script else ""}
     if path.is_file() and json.loads(path.read_text()) != about:
         raise AttuneError(
-            f"{path.parent} holds a corpus of another plan; choose another folder, or the same hours, sources and seed"
+            f"{path.parent} holds a corpus of another script; choose another folder, or the same hours, sources and seed"
         )
     write_atomically(path, json.dumps(about).encode() + b"\n")
 

@@ -10,7 +10,7 @@ from engines.replay_set import REPLAY_UTTERANCES, count_replay, replay_folder
 from engines.vocabulary import Vocabulary
 
 from .corpus import Models, build
-from .corpus_plan import replay_plan
+from .corpus_script import replay_script
 from .dataset import make_sample
 from .samples import Sample
 from .shards import read_corpus
@@ -27,7 +27,7 @@ def build_replay(features: Path, engines: EngineFiles, workers: int) -> None:
     for name in SYNTHESIZERS:
         require(name)
     models = Models(engines.encoder, engines.encoder_weights, kokoro=None, piper=None)
-    build(replay_folder(features), replay_plan(REPLAY_UTTERANCES, SEED), models, workers, lambda done, shards: None)
+    build(replay_folder(features), replay_script(REPLAY_UTTERANCES, SEED), models, workers, lambda done, shards: None)
 
 
 def load_replay(features: Path, vocabulary: Vocabulary, stack: int) -> list[Sample]:

@@ -25,7 +25,7 @@ from .projector_file import load_projector, save_packed
 from .samples import Sample, collate
 from .shards import Utterance, read_corpus
 from .text_scores import word_errors
-from .training import Plan, fit, fraction
+from .training import Schedule, fit, fraction
 
 REPORT_EVERY_STEPS = 10
 JUDGED_AT_MOST = 200
@@ -46,12 +46,12 @@ def train(job: TrainJob, report: Report) -> int:
     projector.heard_tokens.update(token for sample, _ in learnt for token in sample.tokens.tolist())
     embedlink = EmbedLink(projector, vocabulary).to(device)
     draw = draw_epochs([sample for sample, _ in learnt], job.batch, job.seed)
-    plan = Plan(10**9, job.minutes * 60, job.learning_rate, warmup_steps=200, seed=job.seed, checkpoint_seconds=120.0)
+    schedule = Schedule(10**9, job.minutes * 60, job.learning_rate, warmup_steps=200, seed=job.seed, checkpoint_seconds=120.0)
     run = Run()
-    for run in fit(embedlink, lambda step: draw(step * world + rank), plan, job.folder / "checkpoint.safetensors"):
+    for run in fit(embedlink, lambda step: draw(step * world + rank), schedule, job.folder / "checkpoint.safetensors"):
         if rank == 0 and run.step % REPORT_EVERY_STEPS == 0:
             losses = ", ".join(f"{name} {value:.2f}" for name, value in _recent(run).items())
-            report("train", fraction(run, plan), f"step {run.step}: {losses}")
+            report("train", fraction(run, schedule), f"step {run.step}: {losses}")
     if rank == 0:
         report("judge", 0.0, f"{len(judged)} unheard sentences")
         projector.cpu()

@@ -25,7 +25,7 @@ LONGEST_STEP_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class Schedule:
     """How long and how fast to learn."""
 
     steps: int
@@ -60,37 +60,37 @@ class Learner(nn.Module):
 def fit(
     learner: Learner,
     draw: Callable[[int], list[Sample]],
-    plan: Plan,
+    schedule: Schedule,
     checkpoint: Path | None,
 ) -> Iterator[Run]:
     """Train `learner` in place, yielding the state after each step, or once where the checkpoint is of a finished run.
 
     `draw(step)` gives the samples of a step; where torch.distributed is initialised, this process's share of them, and the
     processes learn together. Goes on from `checkpoint` where that file exists, writes it every
-    `plan.checkpoint_seconds` and when the iterator is closed.
+    `schedule.checkpoint_seconds` and when the iterator is closed.
     """
-    torch.manual_seed(plan.seed)
-    anchor = {name: value.detach().clone() for name, value in learner.projector.named_parameters()} if plan.pull else {}
+    torch.manual_seed(schedule.seed)
+    anchor = {name: value.detach().clone() for name, value in learner.projector.named_parameters()} if schedule.pull else {}
     trained = [value for value in learner.parameters() if value.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=plan.learning_rate, weight_decay=plan.weight_decay)
+    optimizer = torch.optim.AdamW(trained, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
     run = load_checkpoint(learner, optimizer, checkpoint) if checkpoint is not None and checkpoint.is_file() else Run()
     saved_seconds = run.seconds
     learner.train()
     model = DistributedDataParallel(learner) if distributed.is_initialized() else learner
     saves = checkpoint is not None and (not distributed.is_initialized() or distributed.get_rank() == 0)
     try:
-        if fraction(run, plan) >= 1.0:
+        if fraction(run, schedule) >= 1.0:
             yield run  # killed after its last step: what it did is told all the same
-        while fraction(run, plan) < 1.0:
+        while fraction(run, schedule) < 1.0:
             began, processor_began = time.monotonic(), time.process_time()
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(plan, run)
-            run.losses.append(_step(learner, model, optimizer, draw(run.step), plan, run.step))
-            _pull(learner.projector, anchor, plan.pull * optimizer.param_groups[0]["lr"])
+                group["lr"] = learning_rate(schedule, run)
+            run.losses.append(_step(learner, model, optimizer, draw(run.step), schedule, run.step))
+            _pull(learner.projector, anchor, schedule.pull * optimizer.param_groups[0]["lr"])
             run.step += 1
             run.seconds += min(time.monotonic() - began, LONGEST_STEP_SECONDS)
             run.processor_seconds += _slowest((time.process_time() - processor_began) / torch.get_num_threads())
-            if saves and checkpoint is not None and run.seconds - saved_seconds > plan.checkpoint_seconds:
+            if saves and checkpoint is not None and run.seconds - saved_seconds > schedule.checkpoint_seconds:
                 save_checkpoint(learner, optimizer, run, checkpoint)
                 saved_seconds = run.seconds
             yield run
@@ -100,22 +100,22 @@ def fit(
         learner.eval()
 
 
-def fraction(run: Run, plan: Plan) -> float:
+def fraction(run: Run, schedule: Schedule) -> float:
     """How far a run is, 0 to 1, by steps or by time, whichever is further on."""
-    return min(1.0, max(run.step / plan.steps, run.processor_seconds / plan.max_seconds))
+    return min(1.0, max(run.step / schedule.steps, run.processor_seconds / schedule.max_seconds))
 
 
-def learning_rate(plan: Plan, run: Run) -> float:
+def learning_rate(schedule: Schedule, run: Run) -> float:
     """Linear warm-up, then a cosine to a thirtieth."""
-    warm = min(1.0, (run.step + 1) / plan.warmup_steps)
-    return plan.learning_rate * warm * max(1 / 30, 0.5 * (1 + math.cos(math.pi * fraction(run, plan))))
+    warm = min(1.0, (run.step + 1) / schedule.warmup_steps)
+    return schedule.learning_rate * warm * max(1 / 30, 0.5 * (1 + math.cos(math.pi * fraction(run, schedule))))
 
 
 def _step(
-    learner: Learner, model: nn.Module, optimizer: torch.optim.Optimizer, samples: list[Sample], plan: Plan, step: int
+    learner: Learner, model: nn.Module, optimizer: torch.optim.Optimizer, samples: list[Sample], schedule: Schedule, step: int
 ) -> dict[str, float]:
-    torch.manual_seed(plan.seed * 1_000_003 + step)
-    generator = torch.Generator().manual_seed(plan.seed * 1_000_003 + step)
+    torch.manual_seed(schedule.seed * 1_000_003 + step)
+    generator = torch.Generator().manual_seed(schedule.seed * 1_000_003 + step)
     trained = [value for group in optimizer.param_groups for value in group["params"]]
     device = trained[0].device
     batch = collate(samples).to(device)

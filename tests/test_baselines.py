@@ -13,7 +13,7 @@ from calibration.dataset import make_sample
 from calibration.end_to_end import EndToEnd, StackConfig, StackProjector
 from calibration.gguf_model import load_language_model
 from calibration.samples import Sample, collate
-from calibration.training import Plan, fit
+from calibration.training import Schedule, fit
 from engines.llama_sequence import LlamaSequence
 from engines.vocabulary import Vocabulary
 from tests.tiny_llama import write_tiny_llama
@@ -84,7 +84,7 @@ def test_bridgeformer_learns_its_texts(vocabulary: Vocabulary, samples: list[Sam
     config = BridgeFormerConfig(WIDTH, vocabulary.width, width=48, heads=2, layers=1, vectors=8, dropout=0.0)
     end = vocabulary.tokenize("<|im_end|>", special=True)[0]
     link = BridgeFormerLink(BridgeFormer(config), vocabulary, end)
-    for _ in fit(link, lambda _: samples, Plan(150, 1e9, 3e-3, warmup_steps=3), None):
+    for _ in fit(link, lambda _: samples, Schedule(150, 1e9, 3e-3, warmup_steps=3), None):
         pass
     batch = collate(samples)
     with torch.no_grad():
@@ -118,7 +118,7 @@ def test_end_to_end_teaches_the_projector_alone(tiny: tuple[Vocabulary, LlamaFor
     torch.manual_seed(0)
     learner = EndToEnd(StackProjector(StackConfig(WIDTH, vocabulary.width, width=64)), vocabulary, language_model)
     frozen = language_model.model.layers[1].mlp.up_proj.weight.clone()
-    losses = [run.losses[-1]["repeat"] for run in fit(learner, lambda _: few, Plan(200, 1e9, 3e-3, warmup_steps=3), None)]
+    losses = [run.losses[-1]["repeat"] for run in fit(learner, lambda _: few, Schedule(200, 1e9, 3e-3, warmup_steps=3), None)]
     assert losses[-1] < 0.8 * losses[0]
     assert torch.equal(frozen, language_model.model.layers[1].mlp.up_proj.weight)
     assert not any("layers" in name for name in learner.state_dict())

@@ -75,6 +75,9 @@ COMMANDS = [
         "generations rollback",
         "engines",
         "engines build",
+        "align",
+        "align corpus",
+        "align train",
     ),
 ]
 
@@ -85,6 +88,14 @@ def test_every_command_explains_itself(attune: Attune, command: str) -> None:
     assert code == 0
     assert "Usage: attune" in out
     assert len(out.splitlines()) > 4
+
+
+def test_a_corpus_needs_its_models_and_training_a_corpus(attune: Attune, folder: Path) -> None:
+    assert "models fetch" in one_line(attune("align", "corpus", "--out", folder / "corpus"))
+    (folder / "empty").mkdir()
+    assert "models fetch" in one_line(attune("align", "train", folder / "empty", "--out", folder / "out"))
+    assert attune("align", "train", folder / "none", "--out", folder / "out")[0] == 2
+    assert attune("align", "corpus", "--out", folder / "corpus", "--hours", "0")[0] == 2
 
 
 def test_the_version_and_wrong_usage(attune: Attune) -> None:

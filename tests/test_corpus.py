@@ -1,4 +1,4 @@
-"""Making a corpus: what is planned, what comes out, that it goes on where it was killed, and what it says of bad sources."""
+"""Making a corpus: what is line, what comes out, that it goes on where it was killed, and what it says of bad sources."""
 
 import json
 import random
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from calibration.augment import augment, band_limited, faster, noisy, reverberated
 from calibration.corpus import Models, build, expected_bytes
-from calibration.corpus_plan import Planned, recorded_plan, replay_plan
+from calibration.corpus_script import ScriptLine, recorded_script, replay_script
 from calibration.replay import build_replay
 from calibration.shards import read_corpus, write_shard
 from calibration.synthesis import Voice
@@ -39,8 +39,8 @@ def silent(done: int, shards: int) -> None:
 
 def test_a_corpus_holds_what_was_said_and_a_fair_draft_of_it(tmp_path: Path, models: Models) -> None:
     left_clean = [seed for seed in range(100) if np.random.default_rng(seed).random() < 0.3]
-    plan = [Planned(text, Voice("flite", "slt", 150), seed) for seed, text in zip(left_clean, SENTENCES, strict=False)]
-    assert build(tmp_path, plan, models, 1, silent) == len(plan)
+    script = [ScriptLine(text, Voice("flite", "slt", 150), seed) for seed, text in zip(left_clean, SENTENCES, strict=False)]
+    assert build(tmp_path, script, models, 1, silent) == len(script)
     utterances = read_corpus([tmp_path])
     assert [utterance.row.text for utterance in utterances] == list(SENTENCES)
     for utterance in utterances:
@@ -51,24 +51,24 @@ def test_a_corpus_holds_what_was_said_and_a_fair_draft_of_it(tmp_path: Path, mod
     pairs = [(utterance.row.text, utterance.row.draft) for utterance in utterances]
     assert word_error_rate(pairs)[0] < 0.25
     stored = sum(path.stat().st_size for path in tmp_path.glob("*.npy"))
-    assert 0.5 < expected_bytes(plan, 384) / stored < 2
+    assert 0.5 < expected_bytes(script, 384) / stored < 2
 
 
 def test_a_killed_build_makes_only_what_is_missing(tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("calibration.corpus.SHARD_UTTERANCES", 2)
-    plan = [Planned(text, Voice("espeak-ng", "en-us"), seed) for seed, text in enumerate(SENTENCES)]
-    build(tmp_path, plan, models, 1, silent)
+    script = [ScriptLine(text, Voice("espeak-ng", "en-us"), seed) for seed, text in enumerate(SENTENCES)]
+    build(tmp_path, script, models, 1, silent)
     whole = [utterance.row for utterance in read_corpus([tmp_path])]
     (tmp_path / "00001.jsonl").unlink()  # killed before the index was written
     (tmp_path / "00001.npy").write_bytes(b"half")
     kept = (tmp_path / "00000.npy").stat().st_mtime_ns
-    assert build(tmp_path, plan, models, 1, silent) == 2
+    assert build(tmp_path, script, models, 1, silent) == 2
     assert [utterance.row for utterance in read_corpus([tmp_path])] == whole
     assert (tmp_path / "00000.npy").stat().st_mtime_ns == kept
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_made(tmp_path: Path, models: Models) -> None:
-    endless = [Planned("word " * 10_000, Path("none.wav"), seed) for seed in range(1)] * 100_000
+    endless = [ScriptLine("word " * 10_000, Path("none.wav"), seed) for seed in range(1)] * 100_000
     with pytest.raises(AttuneError, match=r"needs .* GB more .* free"):
         build(tmp_path, endless, models, 1, silent)
     assert not list(tmp_path.glob("*.npy"))
@@ -99,8 +99,8 @@ def test_manifests_librispeech_and_common_voice_are_read(tmp_path: Path) -> None
     (tmp_path / "libri/1/2/1-2.trans.txt").write_text("1-2-0000 SO I SAID I'M HERE\n1-2-0001 YES\n")
     (tmp_path / "voice/clips").mkdir(parents=True)
     (tmp_path / "voice/validated.tsv").write_text('client_id\tpath\tsentence\nx\tc.mp3\tHe said "no".\n')
-    plan = recorded_plan([tmp_path / "own.jsonl", tmp_path / "libri", tmp_path / "voice"], 0)
-    assert [(planned.source, planned.text) for planned in plan] == [
+    script = recorded_script([tmp_path / "own.jsonl", tmp_path / "libri", tmp_path / "voice"], 0)
+    assert [(line.source, line.text) for line in script] == [
         (tmp_path / "a.wav", "One, two."),
         (tmp_path / "libri/1/2/1-2-0000.flac", "So I said I'm here."),
         (tmp_path / "libri/1/2/1-2-0001.flac", "Yes."),
@@ -112,12 +112,12 @@ def test_manifests_librispeech_and_common_voice_are_read(tmp_path: Path) -> None
 def test_a_bad_line_of_a_manifest_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "own.jsonl").write_text('{"audio": "a.wav", "text": "x"}\n' + content + "\n")
     with pytest.raises(AttuneError, match=r"own\.jsonl line 2"):
-        recorded_plan([tmp_path / "own.jsonl"], 0)
+        recorded_script([tmp_path / "own.jsonl"], 0)
 
 
 def test_a_folder_of_nothing_known_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AttuneError, match="neither a manifest"):
-        recorded_plan([tmp_path], 0)
+        recorded_script([tmp_path], 0)
 
 
 def test_recordings_become_a_corpus_and_unreadable_ones_are_left_out(tmp_path: Path, models: Models) -> None:
@@ -125,7 +125,7 @@ def test_recordings_become_a_corpus_and_unreadable_ones_are_left_out(tmp_path: P
     (tmp_path / "b.wav").write_bytes(b"no audio")
     rows = [{"audio": name, "text": "Hum."} for name in ("a.wav", "b.wav", "none.wav")]
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert build(tmp_path / "corpus", recorded_plan([tmp_path / "own.jsonl"], 0), models, 1, silent) == 1
+    assert build(tmp_path / "corpus", recorded_script([tmp_path / "own.jsonl"], 0), models, 1, silent) == 1
     assert [utterance.row.voice for utterance in read_corpus([tmp_path / "corpus"])] == ["recorded"]
 
 
@@ -161,7 +161,7 @@ def test_voices_kept_for_judging_never_train() -> None:
 def test_the_replay_set_needs_only_what_set_up_installs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder_path: Path, whisper_folder: Path, llm_path: Path
 ) -> None:
-    assert {planned.source.synthesizer for planned in replay_plan(300, 1) if isinstance(planned.source, Voice)} == {
+    assert {line.source.synthesizer for line in replay_script(300, 1) if isinstance(line.source, Voice)} == {
         "espeak-ng",
         "flite",
     }

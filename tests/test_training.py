@@ -12,7 +12,7 @@ from calibration.cif import CifConfig, CifProjector
 from calibration.dataset import cached_frames, make_sample
 from calibration.embedlink import EmbedLink
 from calibration.samples import Sample, collate
-from calibration.training import Plan, fit, fraction, learning_rate
+from calibration.training import Schedule, fit, fraction, learning_rate
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.vocabulary import Vocabulary
@@ -44,7 +44,7 @@ def run_for(
 ) -> tuple[CifProjector, Run]:
     embedlink = start(vocabulary)
     run = Run()
-    loop = fit(embedlink, lambda _: samples, Plan(steps, 1e9, 3e-3, warmup_steps=3), checkpoint)
+    loop = fit(embedlink, lambda _: samples, Schedule(steps, 1e9, 3e-3, warmup_steps=3), checkpoint)
     for run in loop:
         if run.step == stop_after:
             loop.close()  # type: ignore[attr-defined]
@@ -91,15 +91,15 @@ def test_divergence_stops_the_run(vocabulary: Vocabulary, samples: list[Sample])
 
 
 def test_the_learning_rate_warms_up_and_falls_to_the_end() -> None:
-    plan = Plan(100, 1e9, 1.0, warmup_steps=10)
-    rates = [learning_rate(plan, Run(step)) for step in range(100)]
+    schedule = Schedule(100, 1e9, 1.0, warmup_steps=10)
+    rates = [learning_rate(schedule, Run(step)) for step in range(100)]
     assert rates[0] < rates[5] < rates[9]
     assert max(rates) == max(rates[8:14])
     assert rates[-1] == pytest.approx(1 / 30, rel=0.1)
 
 
 def test_time_ends_a_run_that_steps_would_not() -> None:
-    assert fraction(Run(step=1, processor_seconds=20.0), Plan(1000, 10.0, 1.0)) == 1.0
+    assert fraction(Run(step=1, processor_seconds=20.0), Schedule(1000, 10.0, 1.0)) == 1.0
 
 
 def test_the_losses_see_no_padding(vocabulary: Vocabulary, samples: list[Sample]) -> None:

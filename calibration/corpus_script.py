@@ -1,6 +1,6 @@
 """What a corpus will hold, before any of it is made: which text in which voice, or which recording. Knows no audio.
 
-A plan is a function of its sources and its seed, so a build that was killed goes on with the same plan.
+A script is a function of its sources and its seed, so a build that was killed goes on with the same script.
 """
 
 import csv
@@ -26,7 +26,7 @@ _WORDS_PER_SECOND = 2.4
 
 
 @dataclass(frozen=True)
-class Planned:
+class ScriptLine:
     """One utterance to make."""
 
     text: str
@@ -45,7 +45,7 @@ class Planned:
         return 0.6 + len(self.text.split()) / _WORDS_PER_SECOND
 
 
-def synthetic_plan(hours: float, vocabulary: Vocabulary, written: Sequence[str], seed: int) -> list[Planned]:
+def synthetic_script(hours: float, vocabulary: Vocabulary, written: Sequence[str], seed: int) -> list[ScriptLine]:
     """About `hours` of synthetic speech: coverage of the vocabulary, `written` (sentences by the language model), requests,
     fortunes and WordNet's examples, in random order and random voices. Raises AttuneError where a source is not installed.
     """
@@ -60,30 +60,30 @@ def synthetic_plan(hours: float, vocabulary: Vocabulary, written: Sequence[str],
     for sentences, share in ((fortune_sentences(), _FORTUNE_SHARE), (wordnet_sentences(), 1 - _REQUEST_SHARE - _FORTUNE_SHARE)):
         texts += rng.sample(sentences, min(len(sentences), int(left * share)))
     rng.shuffle(texts)
-    return [Planned(text, random_voice(rng, SHARES), seed * 10_000_019 + index) for index, text in enumerate(texts)]
+    return [ScriptLine(text, random_voice(rng, SHARES), seed * 10_000_019 + index) for index, text in enumerate(texts)]
 
 
-def replay_plan(count: int, seed: int) -> list[Planned]:
+def replay_script(count: int, seed: int) -> list[ScriptLine]:
     """`count` sentences for the voices that set-up installs: a quarter requests, the rest fortunes."""
     rng = random.Random(seed)
     texts = rng.sample(fortune_sentences(), count * 3 // 4)
     texts += requests(count - len(texts), rng)
     rng.shuffle(texts)
     shares = {kind: SHARES[kind] for kind in ("espeak-ng", "atypical", "flite")}
-    return [Planned(text, random_voice(rng, shares), seed * 10_000_019 + index) for index, text in enumerate(texts)]
+    return [ScriptLine(text, random_voice(rng, shares), seed * 10_000_019 + index) for index, text in enumerate(texts)]
 
 
-def recorded_plan(sources: Sequence[Path], seed: int) -> list[Planned]:
+def recorded_script(sources: Sequence[Path], seed: int) -> list[ScriptLine]:
     """Every utterance of `sources`: JSON lines (`audio`, `text`), a LibriSpeech folder, or a Common Voice folder.
 
     Raises AttuneError for a source that is none of them, or a line that cannot be read.
     """
     found = [pair for source in sources for pair in _recordings(source)]
-    return [Planned(text, audio, seed * 10_000_019 + index) for index, (audio, text) in enumerate(found)]
+    return [ScriptLine(text, audio, seed * 10_000_019 + index) for index, (audio, text) in enumerate(found)]
 
 
 def _mean_seconds(texts: Sequence[str]) -> float:
-    return sum(Planned(text, Path(), 0).expected_seconds for text in texts) / len(texts)
+    return sum(ScriptLine(text, Path(), 0).expected_seconds for text in texts) / len(texts)
 
 
 def _recordings(source: Path) -> Iterator[tuple[Path, str]]:
