@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engines.durable import write_atomically
-from engines.errors import AttuneError
 from engines.encoder_onnx import OnnxEncoder
+from engines.errors import AttuneError
 from engines.job import CorpusJob
 from engines.language_model import LlamaCppLanguageModel
 from engines.vocabulary import Vocabulary
