@@ -3,6 +3,7 @@
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,10 +68,13 @@ def test_a_killed_build_makes_only_what_is_missing(tmp_path: Path, models: Model
     assert (tmp_path / "00000.npy").stat().st_mtime_ns == kept
 
 
-def test_a_disk_that_is_too_small_is_told_before_anything_is_made(tmp_path: Path, models: Models) -> None:
-    endless = [ScriptLine("word " * 10_000, Path("none.wav"), seed) for seed in range(1)] * 100_000
+def test_a_disk_that_is_too_small_is_told_before_anything_is_made(
+    tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calibration.corpus.shutil.disk_usage", lambda _: SimpleNamespace(free=10_000))
+    script = [ScriptLine(text, Voice("flite", "slt"), 0) for text in SENTENCES]
     with pytest.raises(AttuneError, match=r"needs .* GB more .* free"):
-        build(tmp_path, endless, models, 1, silent)
+        build(tmp_path, script, models, 1, silent)
     assert not list(tmp_path.glob("*.npy"))
 
 
