@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from engines.audio import read_audio
-from engines.draft import Drafter
 from engines.durable import write_atomically
 from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
 from engines.types import Float16, Float32
@@ -41,15 +40,14 @@ def cached_frames(audio: Path, key: str, folder: Path, encoder: Callable[[], Onn
     return frames.astype(np.float32)
 
 
-def cached_draft(frames: Float32, key: str, folder: Path, drafter: Callable[[], Drafter]) -> str:
-    """What Whisper's decoder makes of `frames`, from `folder`/`key`.draft.json or drafted and put there."""
-    path = folder / f"{key}.draft.json"
+def cached_text(path: Path, make: Callable[[], str]) -> str:
+    """A transcript from the file `path`, or made and put there."""
     try:
         return str(json.loads(path.read_text())["text"])
     except (OSError, ValueError, KeyError):
-        pass  # not drafted yet, or cut short when written
-    text = drafter().draft(frames).text
-    folder.mkdir(parents=True, exist_ok=True)
+        pass  # not made yet, or cut short when written
+    text = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps({"text": text}).encode())
     return text
 

@@ -4,7 +4,6 @@ Word error is that of the transcript (cascade) or of each soft token's nearest r
 Replies are compared, by ROUGE-L, with the replies to the label's own text.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +14,6 @@ import numpy as np
 from engines.audio import read_audio
 from engines.card import Score
 from engines.draft import Drafter
-from engines.durable import write_atomically
 from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
 from engines.job import EngineFiles, Example
 from engines.language_model import LlamaCppLanguageModel
@@ -26,7 +24,7 @@ from engines.transcriber import WhisperTranscriber
 from engines.types import Float32, SoftTokens
 from engines.vocabulary import Vocabulary
 
-from .dataset import cached_draft, cached_frames
+from .dataset import cached_frames, cached_text
 from .text_scores import rouge_l, word_error_rate
 
 Hear = Callable[[Example], str | SoftTokens]
@@ -74,7 +72,8 @@ class Judge:
 
     def draft(self, example: Example) -> str:
         """Cached draft transcript of an example."""
-        return cached_draft(self.frames(example), example.id, self.features, lambda: self._drafter)
+        path = self.features / f"{example.id}.draft.json"
+        return cached_text(path, lambda: self._drafter.draft(self.frames(example)).text)
 
     def aligned(self, projector_onnx: Path) -> Hear:
         """Hearing through a projector's graph."""
@@ -85,15 +84,10 @@ class Judge:
 
     def cascade(self, example: Example) -> str:
         """Hearing through the transcriber, which hears each utterance once and is then remembered on disk."""
-        path = self.features / f"{example.id}.transcript.json"
-        try:
-            return str(json.loads(path.read_text())["text"])
-        except (OSError, ValueError, KeyError):
-            pass  # not heard yet, or cut short when written: hear it now
-        text = self._transcriber.transcribe(read_audio(example.audio, MAX_SECONDS)).text
-        self.features.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps({"text": text}).encode())
-        return text
+        return cached_text(
+            self.features / f"{example.id}.transcript.json",
+            lambda: self._transcriber.transcribe(read_audio(example.audio, MAX_SECONDS)).text,
+        )
 
     def score(self, hear: Hear, examples: Sequence[Example], name: str, replies: bool) -> Score:
         """Hear every example; with `replies`, also answer the first `reply_utterances` of them."""

@@ -54,7 +54,7 @@ class Kokoro:
         ids = [self._ids[phoneme] for phoneme in ipa(text, "en-gb" if british else "en-us") if phoneme in self._ids]
         if not 0 < len(ids) <= _KOKORO_MOST_PHONEMES:
             raise AttuneError(f"{text!r} has {len(ids)} phonemes; Kokoro speaks 1 to {_KOKORO_MOST_PHONEMES}")
-        style = np.mean([self._style(name)[len(ids) - 1] for name in voice.split("+")], axis=0)
+        style = np.mean([_style(self._voices / f"{name}.bin")[len(ids) - 1] for name in voice.split("+")], axis=0)
         inputs = {
             "tokens": np.array([[0, *ids, 0]], np.int64),
             "style": style[None].astype(np.float32),
@@ -63,12 +63,14 @@ class Kokoro:
         audio: Float32 = self._session.run(None, inputs)[0].reshape(-1)
         return audio
 
-    @cache  # noqa: B019 (one Kokoro lives as long as its process)
-    def _style(self, name: str) -> Float32:
-        try:
-            return np.fromfile(self._voices / f"{name}.bin", np.float32).reshape(510, 256)
-        except OSError:
-            raise AttuneError(f"Kokoro has no voice {name} in {self._voices}") from None
+
+@cache
+def _style(path: Path) -> Float32:
+    """[510, 256] a voice's style for each number of phonemes."""
+    try:
+        return np.fromfile(path, np.float32).reshape(510, 256)
+    except OSError:
+        raise AttuneError(f"Kokoro has no voice {path.stem} in {path.parent}") from None
 
 
 class Piper:

@@ -60,9 +60,11 @@ def load_projector(path: Path) -> CifProjector:
 
 def _write(projector: CifProjector, tensors: dict[str, Tensor], path: Path) -> None:
     about = {"cif": json.dumps(asdict(projector.config)), HEARD_TOKENS: json.dumps(sorted(projector.heard_tokens))}
-    save_file(tensors, path, about)
-    with path.open("rb") as file:
+    beside = path.with_suffix(".partial")
+    save_file(tensors, beside, about)
+    with beside.open("rb") as file:
         os.fsync(file.fileno())
+    beside.replace(path)
 
 
 def _unpacked(stored: dict[str, Tensor]) -> dict[str, Tensor]:

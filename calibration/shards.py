@@ -5,6 +5,7 @@ is written last and whole, so a shard is there or it is not: whatever a killed b
 """
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -57,6 +58,8 @@ def write_shard(folder: Path, number: int, spoken: Iterable[tuple[Float32, dict[
     beside = path.with_suffix(".partial")
     with beside.open("wb") as file:
         np.save(file, joined)
+        file.flush()
+        os.fsync(file.fileno())
     beside.replace(path)
     write_atomically(_index(folder, number), "".join(json.dumps(asdict(row)) + "\n" for row in rows).encode())
     return len(rows)

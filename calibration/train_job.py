@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import distributed
 
+from engines.durable import write_atomically
 from engines.errors import AttuneError
 from engines.job import TrainJob
 from engines.vocabulary import Vocabulary
@@ -78,7 +79,7 @@ def train(job: TrainJob, report: Report) -> int:
             "heard_tokens": len(projector.heard_tokens),
             "versions": versions(),
         }
-        (job.folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+        write_atomically(job.folder / "card.json", json.dumps(card, indent=2).encode() + b"\n")
     return run.step
 
 

@@ -6,6 +6,7 @@ was killed and goes on from its checkpoint takes the steps that an undisturbed r
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,16 +42,16 @@ class Schedule:
     checkpoint_seconds: float = 30.0
 
 
-class Learner(nn.Module):
+class Learner(nn.Module, ABC):
     """What a run trains: a projector with its losses as one module, run by one process or by many."""
 
     loss_weights: ClassVar[dict[str, float]]
     projector: nn.Module
     """The part that is kept, and pulled toward where it started."""
 
+    @abstractmethod
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The unweighted losses of a batch, by the names of `loss_weights`; random choices are drawn from `generator`."""
-        raise NotImplementedError
 
     def weighted(self, losses: dict[str, Tensor]) -> Tensor:
         """The scalar that is minimised."""

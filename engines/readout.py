@@ -25,24 +25,22 @@ class Readout:
             raise AttuneError(
                 "the projector does not say which tokens it heard; choose another with `attune generations promote`"
             )
-        self._vocabulary = vocabulary
         self._heard_tokens = list(heard_tokens)
         self._rows = vocabulary.rows(heard_tokens)
         # numpy's own threads are off (they spin on the language model's cores), so the rows are shared out here.
         self._shares = np.array_split(_unit(self._rows), threads)
         self._threads = ThreadPoolExecutor(threads, "readout")
 
-    def sharpen(self, soft: SoftTokens, draft: Sequence[int] = ()) -> SoftTokens:
-        """The same number of soft tokens, each exactly a row of the embedding table: a heard token's, or one of `draft`'s, which
-        a projector copies without having heard it."""
+    def sharpen(self, soft: SoftTokens, draft: Sequence[int], draft_rows: Float32) -> SoftTokens:
+        """The same number of soft tokens, each exactly a row of the embedding table: a heard token's, or one of `draft`'s (whose
+        rows are `draft_rows` [N, E]), which a projector copies without having heard it."""
         cosines = list(self._threads.map(lambda share: soft.vectors @ share.T, self._shares))
-        tokens, rows = self._heard_tokens, self._rows
-        if draft:
-            own_rows = self._vocabulary.rows(draft)
-            tokens, rows = [*tokens, *draft], np.concatenate([rows, own_rows])
-            cosines.append(soft.vectors @ _unit(own_rows).T)
-        best = np.concatenate(cosines, axis=1).argmax(axis=1)
-        return replace(soft, vectors=rows[best], tokens=tuple(tokens[index] for index in best))
+        cosines.append(soft.vectors @ _unit(draft_rows).T)
+        heard = len(self._heard_tokens)
+        best = np.concatenate(cosines, axis=1).argmax(axis=1).tolist()
+        rows = [self._rows[index] if index < heard else draft_rows[index - heard] for index in best]
+        tokens = tuple(self._heard_tokens[index] if index < heard else draft[index - heard] for index in best)
+        return replace(soft, vectors=np.stack(rows), tokens=tokens)
 
 
 def _unit(rows: Float32) -> Float32:

@@ -46,6 +46,7 @@ class AlignedRoute:
 
     encoder: SpeechEncoder
     drafter: Drafter | None
+    """None for who calls `read` with drafts of its own."""
     projector: OnnxProjector
     readout: Readout
     vocabulary: Vocabulary
@@ -58,8 +59,9 @@ class AlignedRoute:
 
     def read(self, frames: Float32, draft: str) -> SoftTokens:
         """The part of hearing that differs between generations: [T, D] frames and a draft ("": none) to sharpened soft tokens."""
-        tokens = self.vocabulary.tokenize(draft) if draft else []
-        return self.readout.sharpen(self.projector.project(frames, self.vocabulary.rows(tokens) if tokens else None), tokens)
+        tokens = self.vocabulary.tokenize(draft)
+        rows = self.vocabulary.rows(tokens)
+        return self.readout.sharpen(self.projector.project(frames, rows), tokens, rows)
 
 
 def words_of(heard: str | SoftTokens, vocabulary: Vocabulary) -> str:

@@ -1,13 +1,11 @@
 """Speech to text by Whisper's own decoder, through faster-whisper on CTranslate2. Knows samples, not streams.
 
-The decoder needs the padded 30 s window: on frames trimmed to the utterance it invents text.
+The decoder needs a window of 30 s, or at least its end (`draft.py`): on frames trimmed to the utterance it invents text.
 """
 
 import logging
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -68,7 +66,7 @@ class WhisperTranscriber:
             no_speech_threshold=_NO_SPEECH_PROBABILITY,
             log_prob_threshold=None,  # else a sure decode overrules the model's doubt that anybody spoke
             compression_ratio_threshold=None,
-            max_new_tokens=min(_MAX_TOKENS, _MAX_TOKENS_ALWAYS + int(_MAX_TOKENS_PER_SECOND * seconds)),
+            max_new_tokens=_most_tokens(seconds),
         )
         heard = [segment for segment in segments if segment.text.strip()]
         if not heard:
@@ -79,11 +77,25 @@ class WhisperTranscriber:
         logger.debug("transcribed %.1f s as %r", seconds, text)
         return Transcript(text, math.exp(min(0.0, log_probability)))
 
-    def frame_decoder(self) -> tuple[Any, list[int], Callable[[list[int]], str]]:
-        """For whoever has frames already: the CTranslate2 model, the prompt that asks for plain text, and token ids to text."""
+    def decode_window(self, window: Float32, seconds: float) -> Transcript:
+        """Decode encoder frames [T, D] that hold `seconds` of speech and end as a window of 30 s ends (`draft.py`)."""
+        from ctranslate2 import StorageView  # as above: only who transcribes pays for it
+
         tokenizer = self._model.hf_tokenizer
         names = ["<|startoftranscript|>"]
         if self._model.model.is_multilingual:
             names += [f"<|{self._language or 'en'}|>", "<|transcribe|>"]
         prompt = [tokenizer.token_to_id(name) for name in [*names, "<|notimestamps|>"]]
-        return self._model.model, prompt, tokenizer.decode
+        found = self._model.model.generate(
+            StorageView.from_array(np.ascontiguousarray(window[None], np.float32)),
+            [prompt],
+            beam_size=1,
+            max_length=len(prompt) + _most_tokens(seconds),
+            suppress_blank=True,
+            return_scores=True,
+        )[0]
+        return Transcript(tokenizer.decode(found.sequences_ids[0]).strip(), math.exp(min(0.0, found.scores[0])))
+
+
+def _most_tokens(seconds: float) -> int:
+    return min(_MAX_TOKENS, _MAX_TOKENS_ALWAYS + int(_MAX_TOKENS_PER_SECOND * seconds))
