@@ -15,7 +15,7 @@ TORCH_INDEX ?=
 
 # What Attune runs, and a C++ compiler for llama.cpp.
 DEBIAN_PACKAGES := build-essential libportaudio2 espeak-ng flite fortunes asterisk-core-sounds-en-g722 asterisk-core-sounds-en
-# A microphone without a sound card, for the tests.
+# For the tests: a microphone without a sound card, and the word lists that the scripts of corpora draw on.
 TEST_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins wordnet-base wamerican
 
 # llama.cpp is built for the CPU that it runs on, so its wheels are kept apart by instruction sets (pip's own cache would hand one

@@ -1,9 +1,7 @@
 """A personal round: frames, training, export, judgement, a new generation. Knows the order of things; each part is elsewhere."""
 
-import importlib.metadata
 import resource
 from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from .embedlink import EmbedLink
 from .evaluate import Judge
 from .projector_file import export_projector, load_projector, save_projector
 from .replay import load_replay
+from .reporting import Report, versions
 from .samples import Sample
 from .training import Schedule, fit, fraction
 
@@ -36,9 +35,6 @@ LEAST_STEPS = 150
 PULL = 30.0
 """With as much replayed as new: the atypical speaker's own error 0.4 to 1.1 %, the general set's loss 3.0 to 1.3 points."""
 REPORT_EVERY_STEPS = 5
-
-Report = Callable[[str, float, str], None]
-"""Called with the stage, the fraction done of it, and a note."""
 
 
 def adapt(job: AdaptJob, report: Report) -> int:
@@ -90,18 +86,6 @@ def adapt(job: AdaptJob, report: Report) -> int:
         job.generations, job.number, card, {"projector.onnx": projector_onnx, "projector.safetensors": weights}
     )
     return generation.number
-
-
-def versions() -> dict[str, str]:
-    """The versions of what shapes a generation."""
-    names = ("attune", "torch", "onnx", "onnxruntime", "llama-cpp-python", "faster-whisper")
-    found = {}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed as a distribution"
-    return found
 
 
 def _samples(training: list[Example], judge: Judge, config: CifConfig, report: Report) -> tuple[list[Sample], float]:

@@ -10,10 +10,10 @@ from engines.errors import AttuneError
 from engines.generation import BASE, write_generation
 from engines.job import BaseJob
 
-from .adapt import Report, versions
 from .encoder_export import export_encoder
 from .projector_file import export_projector, load_projector, save_projector
 from .replay import build_replay
+from .reporting import Report, versions
 
 SHIPPED = Path(__file__).parent.parent / "engines" / "base"
 

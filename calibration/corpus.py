@@ -22,7 +22,7 @@ from engines.types import FRAME_SECONDS, SAMPLE_RATE_HZ, Float32
 from .augment import augment
 from .corpus_script import ScriptLine
 from .shards import is_there, write_shard
-from .synthesis import Synthesizers, Voice, describe
+from .synthesis import COMMAND_OF, Synthesizers, Voice, describe, require
 
 SHARD_UTTERANCES = 200
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.3, 20.0
@@ -58,9 +58,11 @@ def expected_bytes(script: Sequence[ScriptLine], frame_width: int) -> int:
 def build(folder: Path, script: Sequence[ScriptLine], models: Models, workers: int, report: Callable[[int, int], None]) -> int:
     """Make what `folder` lacks of `script`; returns the number of utterances made in this call.
 
-    `report` is called with the shards that are there and the shards there will be. Raises AttuneError where the disk is too
-    small for what is missing, or a shard cannot be written.
+    `report` is called with the shards that are there and the shards there will be. Raises AttuneError where a synthesizer is not
+    installed, the disk is too small for what is missing, or a shard cannot be written.
     """
+    for synthesizer in sorted({line.source.synthesizer for line in script if isinstance(line.source, Voice)}):
+        require(COMMAND_OF[synthesizer])  # else each of its lines would pass for one that cannot be spoken
     shards = -(-len(script) // SHARD_UTTERANCES)
     folder.mkdir(parents=True, exist_ok=True)
     missing = [number for number in range(shards) if not is_there(folder, number)]

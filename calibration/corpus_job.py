@@ -13,9 +13,10 @@ from engines.job import CorpusJob
 from engines.language_model import LlamaCppLanguageModel
 from engines.vocabulary import Vocabulary
 
-from .adapt import Report
 from .corpus import SHARD_UTTERANCES, Models, build, expected_bytes
 from .corpus_script import ScriptLine, recorded_script, synthetic_script
+from .reporting import Report
+from .shards import read_corpus
 from .texts import as_sentence, is_plain, word_entries
 
 _WRITER = "You write short, natural English sentences as people say them aloud. You answer with one sentence and nothing else."
@@ -55,7 +56,11 @@ def make_corpus(job: CorpusJob, report: Report) -> int:
         report("corpus", done / max(shards, 1), f"{said} of {len(script)} lines of a script of about {size}{left}")
 
     models = Models(job.engines.encoder, job.engines.encoder_weights, job.kokoro, job.piper)
-    return build(job.folder, script, models, job.workers, show)
+    made = build(job.folder, script, models, job.workers, show)
+    kept, asked = len(read_corpus([job.folder])), sum(line.takes for line in script)
+    why = f"; {asked - kept} could not be spoken or read, or were shorter than 0.3 s or longer than 20 s" if kept < asked else ""
+    report("corpus", 1.0, f"{kept} utterances{why}")
+    return made
 
 
 def _keep_to(path: Path, script: Sequence[ScriptLine]) -> None:

@@ -14,18 +14,13 @@ from .corpus_script import replay_script
 from .dataset import make_sample
 from .samples import Sample
 from .shards import read_corpus
-from .synthesis import SYNTHESIZERS, require
 
 SEED = 20_000
 """Far from the base's own seed: other sentences, the same voices."""
 
 
 def build_replay(features: Path, engines: EngineFiles, workers: int) -> None:
-    """Speak and encode the sentences that are not there yet. Raises AttuneError where a synthesizer is not installed: sentence by
-    sentence that would pass for one that cannot be spoken.
-    """
-    for name in SYNTHESIZERS:
-        require(name)
+    """Speak and encode the sentences that are not there yet. Raises AttuneError where a synthesizer is not installed."""
     models = Models(engines.encoder, engines.encoder_weights, kokoro=None, piper=None)
     build(replay_folder(features), replay_script(REPLAY_UTTERANCES, SEED), models, workers, lambda done, shards: None)
 

@@ -19,8 +19,8 @@ from engines.types import SAMPLE_RATE_HZ, Float32
 
 from .neural_voices import KOKORO_RATE_HZ, Kokoro, Piper
 
-SYNTHESIZERS = ("espeak-ng", "flite")
-"""Their commands, and the Debian packages that bring them."""
+COMMAND_OF = {"espeak-ng": "espeak-ng", "flite": "flite", "kokoro": "espeak-ng", "piper": "espeak-ng"}
+"""What each synthesizer runs: the command, and the Debian package that brings it."""
 
 _USUAL_WORDS_PER_MINUTE = 160
 

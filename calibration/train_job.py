@@ -16,13 +16,13 @@ from engines.errors import AttuneError
 from engines.job import TrainJob
 from engines.vocabulary import Vocabulary
 
-from .adapt import Report, versions
 from .batches import draw_epochs
 from .checkpoint import Run
 from .cif import CifConfig, CifProjector
 from .dataset import make_sample
 from .embedlink import EmbedLink, draft_rows
 from .projector_file import load_projector, save_packed
+from .reporting import Report, versions
 from .samples import Sample, collate
 from .shards import Utterance, read_corpus
 from .text_scores import word_errors

@@ -43,8 +43,8 @@ def corpus(
     job = CorpusJob(
         folder=out.resolve(),
         engines=files,
-        kokoro=model_path("kokoro-82m", chosen.cache_dir),
-        piper=model_path("piper-joe", chosen.cache_dir) / PIPER_GRAPH,
+        kokoro=None if source else model_path("kokoro-82m", chosen.cache_dir),
+        piper=None if source else model_path("piper-joe", chosen.cache_dir) / PIPER_GRAPH,
         sources=[path.resolve() for path in source or []],
         hours=hours,
         written=written,

@@ -84,7 +84,8 @@ def run_child(job: Job, job_path: Path, command: Sequence[str] | None = None) ->
         task = bar.add_task("start", total=1.0, note="")
 
         def show(step: Step) -> None:
-            bar.update(task, description=step.stage, completed=step.fraction, note=escape(step.note))
+            if step.stage != "done":  # its note is a bare number; what was said before it says more
+                bar.update(task, description=step.stage, completed=step.fraction, note=escape(step.note))
 
         child = Child.start(job, job_path, command, on_progress=show, on_end=ended.set, silence_limit_seconds=1800.0)
         try:

@@ -87,10 +87,10 @@ class CorpusJob(_Frozen):
     folder: Path
     """Gets the shards; a build that was killed goes on from those that are there."""
     engines: EngineFiles
-    kokoro: Path
-    """The folder of the model `kokoro-82m`."""
-    piper: Path
-    """The graph of the voice `piper-joe`."""
+    kokoro: Path | None = None
+    """The folder of the model `kokoro-82m`; None where no such voice is to speak."""
+    piper: Path | None = None
+    """The graph of the voice `piper-joe`; None where it is not to speak."""
     sources: list[Path] = []
     """Manifests and folders of recordings; none for synthetic speech."""
     hours: float = 50.0

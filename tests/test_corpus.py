@@ -124,6 +124,16 @@ def test_a_folder_of_nothing_known_is_refused(tmp_path: Path) -> None:
         recorded_script([tmp_path], 0)
 
 
+@pytest.mark.parametrize("synthesizer", ["espeak-ng", "flite", "kokoro", "piper"])
+def test_a_missing_synthesizer_is_told_before_anything_is_made(
+    tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch, synthesizer: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(AttuneError, match="is not installed; run `apt-get install"):
+        build(tmp_path, [ScriptLine(SENTENCES[0], Voice(synthesizer, "any"), 0)], models, 1, silent)
+    assert not list(tmp_path.iterdir())
+
+
 def test_recordings_become_a_corpus_and_unreadable_ones_are_left_out(tmp_path: Path, models: Models) -> None:
     soundfile.write(tmp_path / "a.wav", tone(1.0, 220.0), SAMPLE_RATE_HZ)
     (tmp_path / "b.wav").write_bytes(b"no audio")

@@ -1,4 +1,4 @@
-"""Training a base projector on a corpus: it learns, goes on where it was stopped, and two processes learn as one would."""
+"""Training a base projector on a corpus: it learns, goes on where it was stopped, and two processes train it together."""
 
 import json
 import os

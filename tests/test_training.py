@@ -1,11 +1,14 @@
 """EmbedLink and the training loop, small: it learns, it resumes to the same weights, it refuses what is damaged."""
 
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from torch import distributed
 
 from calibration.checkpoint import Run
 from calibration.cif import CifConfig, CifProjector
@@ -28,6 +31,11 @@ def vocabulary(llm_path: Path) -> Vocabulary:
 
 @pytest.fixture(scope="module")
 def samples(vocabulary: Vocabulary) -> list[Sample]:
+    return make_samples(vocabulary)
+
+
+def make_samples(vocabulary: Vocabulary) -> list[Sample]:
+    """Noise, said to be TEXTS."""
     rng = np.random.default_rng(0)
     made = [make_sample(rng.standard_normal((60, 12)).astype(np.float32), text, "", vocabulary, 3) for text in TEXTS]
     return [sample for sample in made if sample is not None]
@@ -67,6 +75,34 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(vocabulary: Vocabulary,
         assert found == pytest.approx(expected, rel=1e-5)
     for name, value in undisturbed.state_dict().items():
         assert torch.allclose(value, resumed.state_dict()[name], atol=1e-6), name
+
+
+def learn_as_one_of_two(rank: int, llm_path: Path, folder: Path) -> None:
+    """A process of two: three steps on a share of its own, its weights written to `folder`."""
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    torch.set_num_threads(1)
+    vocabulary = Vocabulary(llm_path)
+    embedlink = start(vocabulary)
+    share = make_samples(vocabulary)[rank : rank + 2]
+    for _ in fit(embedlink, lambda _: share, Schedule(3, 1e9, 3e-3, warmup_steps=3), None):
+        pass
+    save_file(embedlink.projector.state_dict(), folder / f"{rank}.safetensors")
+    distributed.destroy_process_group()
+
+
+def test_two_processes_end_with_the_same_weights(vocabulary: Vocabulary, llm_path: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    both = [context.Process(target=learn_as_one_of_two, args=(rank, llm_path, tmp_path)) for rank in (0, 1)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(120)
+    assert [process.exitcode for process in both] == [0, 0]
+    one, other = (load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1))
+    begun = start(vocabulary).projector.state_dict()
+    assert any(not torch.equal(value, begun[name]) for name, value in one.items())
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
 
 
 def test_a_finished_run_takes_no_further_step(vocabulary: Vocabulary, samples: list[Sample], tmp_path: Path) -> None:
