@@ -40,6 +40,10 @@ demo: ready ## Set everything up and show the whole loop on real speech
 test: ready ## Set everything up and pass the tests
 	$(BIN)/pytest
 
+.PHONY: thorough
+thorough: ready ## Pass the tests that take minutes, too
+	$(BIN)/pytest -m "long or not long"
+
 .PHONY: bench
 bench: ready ## Measure what training costs a speaker, and kill it twenty times (about twenty minutes)
 	$(BIN)/python -m tests.bench_adaptation

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from engines.child_process import settle_as_child
 from engines.errors import AttuneError
-from engines.job import AdaptJob, CorpusJob, Job, Progress, TrainJob
+from engines.job import AdaptJob, BenchAdaptJob, BenchQualityJob, BenchSpeakersJob, CorpusJob, Job, Progress, TrainJob
 
 _JOB: TypeAdapter[Job] = TypeAdapter(Job)
 
@@ -43,6 +43,18 @@ def run(path: Path) -> int:
             from .train_job import train
 
             number = train(job, report)
+        elif isinstance(job, BenchAdaptJob):
+            from .bench.adapt_bench import bench_adapt
+
+            number = bench_adapt(job, report)
+        elif isinstance(job, BenchSpeakersJob):
+            from .bench.speakers import make_speakers
+
+            number = make_speakers(job, report)
+        elif isinstance(job, BenchQualityJob):
+            from .bench.quality_bench import bench_quality
+
+            number = bench_quality(job, report)
         else:
             from .base_job import make_base
 

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 
 from engines.card import Card, Judgement
+from engines.confidence import Confidence
 from engines.digest import sha256_of
 from engines.errors import AttuneError
 from engines.generation import Generation, read_generation, write_generation
 from engines.job import AdaptJob, Example
+from engines.reader import Reader
 from engines.types import FRAME_SECONDS
 
 from .batches import draw_beside
@@ -22,6 +24,7 @@ from .dataset import make_sample
 from .embedlink import EmbedLink
 from .evaluate import Judge
 from .projector_file import export_projector, load_projector, save_projector
+from .reliability import fit_confidence
 from .replay import load_replay
 from .reporting import Report, versions
 from .samples import Sample
@@ -64,7 +67,8 @@ def adapt(job: AdaptJob, report: Report) -> int:
     save_projector(projector, weights)
     export_projector(projector, projector_onnx)
     report("judge", 0.0, "")
-    judgements = _judge(job, judge, parent, projector_onnx, report)
+    confidence = _confidence(job, judge, projector_onnx)
+    judgements = _judge(job, judge, parent, judge.reader(projector_onnx, confidence), report)
     card = Card(
         number=job.number,
         parent=job.parent,
@@ -80,6 +84,7 @@ def adapt(job: AdaptJob, report: Report) -> int:
         versions=versions(),
         language_model_sha256=sha256_of(job.engines.language_model),
         encoder_sha256=sha256_of(job.engines.encoder_weights / "model.bin"),
+        confidence=confidence,
         **judgements,
     )
     generation = write_generation(
@@ -110,15 +115,24 @@ def _samples(training: list[Example], judge: Judge, config: CifConfig, report: R
     return samples, seconds
 
 
-def _judge(job: AdaptJob, judge: Judge, parent: Generation, candidate: Path, report: Report) -> dict[str, Judgement]:
+def _holdout(job: AdaptJob) -> list[Example]:
+    return [example for example in job.examples if example.holdout and example.origin != "recognised"]
+
+
+def _confidence(job: AdaptJob, judge: Judge, projector_onnx: Path) -> Confidence | None:
+    reader = judge.reader(projector_onnx, None)
+    return fit_confidence([*judge.looks(reader, _holdout(job), own=True), *judge.looks(reader, job.general, own=False)])
+
+
+def _judge(job: AdaptJob, judge: Judge, parent: Generation, candidate: Reader, report: Report) -> dict[str, Judgement]:
     sets = {
-        "holdout": [e for e in job.examples if e.holdout and e.origin != "recognised"],
+        "holdout": _holdout(job),
         "recognised": [e for e in job.examples if e.holdout and e.origin == "recognised"],
         "general": job.general,
     }
     hearings = {
         "candidate": judge.aligned(candidate),
-        "current": judge.aligned(parent.projector),
+        "current": judge.aligned(judge.reader(parent.projector, parent.card.confidence)),
         "cascade": judge.cascade,
     }
     to_do = sum(len(examples) for examples in sets.values()) * len(hearings)

@@ -9,8 +9,10 @@ Shapes: B utterances, G groups of stacked frames, T vectors, H hidden width, E e
 """
 
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -95,10 +97,10 @@ class BridgeFormerLink(Learner):
             "cosine": 1 - F.cosine_similarity(vectors, target, dim=-1).mean(),
         }
 
-    def heard(self, vectors: Tensor) -> list[int]:
-        """The nearest tokens of [T, E] vectors, up to the first that ends the text."""
-        tokens = self.vocabulary.nearest(vectors.numpy())[0]
-        return tokens[: tokens.index(self.end)] if self.end in tokens else tokens
+    def heard(self, vectors: Tensor) -> list[list[int]]:
+        """The nearest tokens of [B, T, E] vectors, of each utterance up to the first that ends the text."""
+        tokens = np.array(self.vocabulary.nearest(vectors.flatten(0, 1).numpy())[0]).reshape(vectors.shape[:2])
+        return [[*takewhile(lambda token: token != self.end, row)] for row in tokens.tolist()]
 
     def _target(self, batch: Batch) -> Tensor:
         room = self.projector.config.vectors

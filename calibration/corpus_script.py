@@ -3,19 +3,17 @@
 A script is a function of its sources and its seed, so a build that was killed goes on with the same script.
 """
 
-import csv
-import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.errors import AttuneError
 from engines.vocabulary import Vocabulary
 
+from .manifests import read_recordings
 from .request_texts import requests
 from .synthesis import Voice
-from .texts import as_sentence, coverage_sentences, fortune_sentences, word_entries, wordnet_sentences
+from .texts import coverage_sentences, fortune_sentences, word_entries, wordnet_sentences
 from .voices import SHARES, TAKES, random_voice
 
 COVERAGE_TIMES = 3
@@ -78,46 +76,9 @@ def recorded_script(sources: Sequence[Path], seed: int) -> list[ScriptLine]:
 
     Raises AttuneError for a source that is none of them, or a line that cannot be read.
     """
-    found = [pair for source in sources for pair in _recordings(source)]
+    found = [pair for source in sources for pair in read_recordings(source)]
     return [ScriptLine(text, audio, seed * 10_000_019 + index) for index, (audio, text) in enumerate(found)]
 
 
 def _mean_seconds(texts: Sequence[str]) -> float:
     return sum(ScriptLine(text, Path(), 0).expected_seconds for text in texts) / len(texts)
-
-
-def _recordings(source: Path) -> Iterator[tuple[Path, str]]:
-    if source.is_file():
-        yield from _from_json_lines(source)
-    elif (source / "validated.tsv").is_file():
-        yield from _from_common_voice(source)
-    elif any(source.rglob("*.trans.txt")):
-        yield from _from_librispeech(source)
-    else:
-        raise AttuneError(
-            f"{source} is neither a manifest of JSON lines, nor a LibriSpeech folder (*.trans.txt), nor a Common Voice folder "
-            "(validated.tsv); give one of them"
-        )
-
-
-def _from_json_lines(path: Path) -> Iterator[tuple[Path, str]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            row = json.loads(line)
-            yield (path.parent / row["audio"]).resolve(), str(row["text"]).strip()
-        except (ValueError, KeyError, TypeError) as error:
-            raise AttuneError(f"{path} line {number} is not an object with `audio` and `text` ({error})") from None
-
-
-def _from_librispeech(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Its texts are in capitals without punctuation; what a transcript would look like is guessed."""
-    for listing in sorted(folder.rglob("*.trans.txt")):
-        for line in listing.read_text().splitlines():
-            name, _, text = line.partition(" ")
-            yield listing.parent / f"{name}.flac", as_sentence(text.lower().replace(" i ", " I ").replace(" i'", " I'"))
-
-
-def _from_common_voice(folder: Path) -> Iterator[tuple[Path, str]]:
-    with (folder / "validated.tsv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
-            yield folder / "clips" / row["path"], row["sentence"].strip()

@@ -21,6 +21,7 @@ from engines.audio import read_audio
 from engines.general_speech import general_set, read_prompts
 from engines.types import SAMPLE_RATE_HZ, Float32
 
+from .everyday_requests import ENROLLED, everyday_requests
 from .synthesis import FINAL_CONSONANT_DELETION, FRONTING, GLIDING, LABIALISED_DENTALS, LISP, Voice, speak
 
 ATYPICAL_VOICE = Voice(
@@ -30,43 +31,11 @@ PAUSE_SECONDS = 1.2
 ATYPICAL_ENROLLED, ATYPICAL_JUDGED = 300, 100
 CLEAR_JUDGED = 24
 
-_ROOMS = "kitchen,bedroom,living room,hallway,garage,office,bathroom,garden".split(",")
-_PEOPLE = "Susan,Michael,my sister,Doctor Green,Robert,Grandma,the neighbour,Karen".split(",")
-_THINGS = "bread,milk,eggs,coffee,apples,cheese,tea,sugar,butter,rice".split(",")
-_TOPICS = "sports,science,politics,music".split(",")
-_TEMPLATES = (
-    "Turn on the {room} light.|Turn off the lights in the {room}.|Set a timer for {minutes} minutes.|Call {person}, please.|"
-    "Send a message to {person} that I will be late.|Add {thing} and {other} to my shopping list.|"
-    "Remind me to take my pills at {hour} o'clock.|What is the temperature in the {room}?|Set the {room} to {degrees} degrees.|"
-    "Read me the news about {topic}.|Play the radio in the {room}.|When is my appointment with {person}?|"
-    "Close the curtains in the {room}.|Tell {person} I am going to the shop.|How do I cook {thing} with {other}?"
-).split("|")
-
-
-def everyday_requests(count: int, rng: random.Random) -> list[str]:
-    """`count` different requests, in random order."""
-    made: dict[str, None] = {}
-    while len(made) < count:
-        thing, other = rng.sample(_THINGS, 2)
-        made[
-            rng.choice(_TEMPLATES).format(
-                room=rng.choice(_ROOMS),
-                person=rng.choice(_PEOPLE),
-                thing=thing,
-                other=other,
-                topic=rng.choice(_TOPICS),
-                minutes=rng.randint(2, 59),
-                hour=rng.randint(1, 12),
-                degrees=rng.randint(15, 25),
-            )
-        ] = None
-    return list(made)
-
 
 def make_atypical(folder: Path, seed: int) -> Iterator[str]:
     """Speak the atypical speaker's sets into `folder`, yielding a note per utterance."""
     rng = random.Random(seed)
-    texts = everyday_requests(ATYPICAL_ENROLLED + ATYPICAL_JUDGED, rng)
+    texts = everyday_requests(ATYPICAL_ENROLLED + ATYPICAL_JUDGED, ENROLLED, rng)
     spoken = []
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # each waits for a synthesizer's process
         for text, samples in zip(texts, threads.map(partial(speak, voice=ATYPICAL_VOICE), texts), strict=True):

@@ -91,19 +91,27 @@ class EndToEnd(Learner):
         return {"repeat": F.cross_entropy(logits, targets[:, 1:][predicts])}
 
     @torch.no_grad()
-    def repeat(self, stacked: Tensor, max_tokens: int) -> str:
-        """What the language model repeats of one utterance [1, G, stack * D], greedily."""
-        vectors, mask = self.projector(stacked, torch.ones_like(stacked[:, :, 0], dtype=torch.bool))
-        before = [self._embed(self._opening, vectors), vectors[0][mask[0]], self._embed(self._asking, vectors)]
-        output = self._model(inputs_embeds=torch.cat(before)[None], use_cache=True)
-        tokens: list[int] = []
-        while len(tokens) < max_tokens:
-            token = int(output.logits[0, -1].argmax())
-            if token in self._end:
-                break
-            tokens.append(token)
-            output = self._model(input_ids=torch.tensor([[token]]), past_key_values=output.past_key_values, use_cache=True)
-        return self.vocabulary.detokenize(tokens).strip()
+    def repeat(self, batch: Batch, max_tokens: int) -> list[str]:
+        """What the language model repeats of each utterance, greedily, in at most `max_tokens` tokens."""
+        vectors, mask = self.projector(batch.stacked, batch.mask)
+        opening, asking = self._embed(self._opening, vectors), self._embed(self._asking, vectors)
+        prompts = [torch.cat([opening, row[real], asking]) for row, real in zip(vectors, mask, strict=True)]
+        longest = max(map(len, prompts))
+        inputs = torch.stack([F.pad(prompt, (0, 0, longest - len(prompt), 0)) for prompt in prompts])  # they end together
+        there = torch.arange(longest, device=inputs.device) >= torch.tensor([[longest - len(p)] for p in prompts]).to(
+            inputs.device
+        )
+        said = self._model.generate(  # type: ignore[misc]  # its stub names a self that no model has
+            inputs_embeds=inputs,
+            attention_mask=there.long(),
+            max_new_tokens=max_tokens,
+            do_sample=False,
+            eos_token_id=self._end,
+            pad_token_id=self._end[0],
+        )
+        return [
+            self.vocabulary.detokenize([t for t in row if t not in self._end]).strip() for row in torch.as_tensor(said).tolist()
+        ]
 
     @property
     def _model(self) -> LlamaForCausalLM:

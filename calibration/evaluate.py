@@ -13,18 +13,20 @@ import numpy as np
 
 from engines.audio import read_audio
 from engines.card import Score
+from engines.confidence import Confidence
 from engines.draft import Drafter
 from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
 from engines.job import EngineFiles, Example
 from engines.language_model import LlamaCppLanguageModel
 from engines.projector import OnnxProjector
-from engines.readout import Readout
-from engines.routes import AlignedRoute, all_words_of
+from engines.reader import Reader, open_reader
+from engines.routes import all_words_of
 from engines.transcriber import WhisperTranscriber
 from engines.types import Float32, SoftTokens
 from engines.vocabulary import Vocabulary
 
 from .dataset import cached_frames, cached_text
+from .reliability import Reading, looks
 from .text_scores import rouge_l, word_error_rate
 
 Hear = Callable[[Example], str | SoftTokens]
@@ -57,11 +59,11 @@ class Judge:
         return WhisperTranscriber(self.engines.encoder_weights, self.threads)
 
     @cached_property
-    def _drafter(self) -> Drafter:
+    def drafter(self) -> Drafter:
         return Drafter(self._transcriber, self.encoder)
 
     @cached_property
-    def _language_model(self) -> LlamaCppLanguageModel:
+    def language_model(self) -> LlamaCppLanguageModel:
         return LlamaCppLanguageModel(
             self.engines.served_language_model, self.vocabulary, self.system_prompt, threads=self.threads
         )
@@ -73,14 +75,25 @@ class Judge:
     def draft(self, example: Example) -> str:
         """Cached draft transcript of an example."""
         path = self.features / f"{example.id}.draft.json"
-        return cached_text(path, lambda: self._drafter.draft(self.frames(example)).text)
+        return cached_text(path, lambda: self.drafter.draft(self.frames(example)).text)
 
-    def aligned(self, projector_onnx: Path) -> Hear:
-        """Hearing through a projector's graph."""
-        projector = OnnxProjector(projector_onnx, self.threads)
-        readout = Readout(self.vocabulary, projector.heard_tokens, self.threads)
-        route = AlignedRoute(self.encoder, None, projector, readout, self.vocabulary)
-        return lambda example: route.read(self.frames(example), self.draft(example) if projector.reads_draft else "")
+    def reader(self, projector_onnx: Path, confidence: Confidence | None) -> Reader:
+        """What reads through a projector's graph, as it would serve with `confidence`."""
+        return open_reader(OnnxProjector(projector_onnx, self.threads), self.vocabulary, confidence, self.threads)
+
+    def aligned(self, reader: Reader) -> Hear:
+        """Hearing through a reader."""
+        return lambda example: reader.read(self.frames(example), lambda: self.draft(example))
+
+    def looks(self, reader: Reader, examples: Sequence[Example], own: bool) -> list[Reading]:
+        """What a confidence is fitted to: the examples, the user's own or not, each looked at alone and with a draft."""
+        return [
+            reading
+            for example in examples
+            for reading in looks(
+                reader, self.frames(example), self.draft(example) if reader.projector.reads_draft else "", example.text, own
+            )
+        ]
 
     def cascade(self, example: Example) -> str:
         """Hearing through the transcriber, which hears each utterance once and is then remembered on disk."""
@@ -113,5 +126,11 @@ class Judge:
         return self._references[text]
 
     def _reply(self, words: str | SoftTokens) -> str:
-        self._language_model.reset()
-        return "".join(self._language_model.reply(words, self.reply_tokens))
+        return "".join(self.reply_pieces(words))
+
+    def reply_pieces(self, words: str | SoftTokens) -> list[str]:
+        """The reply to what was heard, a piece for each token, in a conversation of its own."""
+        self.language_model.reset()
+        if not (words.strip() if isinstance(words, str) else len(words.vectors)):
+            return []
+        return list(self.language_model.reply(words, self.reply_tokens))

@@ -1,4 +1,4 @@
-"""Word error rate and ROUGE-L of texts, both normalised alike. Knows no audio and no models.
+"""Word error rate and ROUGE of texts, both normalised alike. Knows no audio and no models.
 
 Normalisation is Whisper's own for English (numbers to digits, contractions, punctuation and case away), so that no recogniser is
 charged for spelling "Dr." where the label says "doctor".
@@ -10,6 +10,14 @@ from functools import cache
 import jiwer
 from rouge_score import rouge_scorer
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+_FUNCTION_WORDS = frozenset(
+    "a about after all am an and any are as at be because been before but by can could did do does for from had has have he "
+    "her him his how i if in into is it its let may me might must my no nor not of off on or our out over shall she should "
+    "so some than that the their them then there these they this those to too under until up us was we were what when where "
+    "which while who whom whose why will with would you your please".split()
+)
+"""Words that say how others belong together; every other word carries content."""
 
 
 @cache
@@ -31,6 +39,25 @@ def word_errors(label: str, heard: str) -> tuple[int, int]:
     return measured.substitutions + measured.deletions + measured.insertions, len(expected.split())
 
 
+def content_errors(label: str, heard: str) -> tuple[int, int]:
+    """Content words that are wrong, missing or too many in `heard`, and the content words of `label`."""
+    expected, found = normalise(label).split(), normalise(heard).split()
+    total = sum(_carries_content(word) for word in expected)
+    if not expected or not found:
+        return (total if expected else sum(map(_carries_content, found))), total
+    wrong = 0
+    for chunk in jiwer.process_words(" ".join(expected), " ".join(found)).alignments[0]:
+        if chunk.type in ("substitute", "delete"):
+            wrong += sum(map(_carries_content, expected[chunk.ref_start_idx : chunk.ref_end_idx]))
+        elif chunk.type == "insert":
+            wrong += sum(map(_carries_content, found[chunk.hyp_start_idx : chunk.hyp_end_idx]))
+    return wrong, total
+
+
+def _carries_content(word: str) -> bool:
+    return word not in _FUNCTION_WORDS
+
+
 def word_error_rate(pairs: Sequence[tuple[str, str]]) -> tuple[float, int]:
     """Errors over words across (label, heard) pairs, and the words. Zero where there are no words."""
     counted = [word_errors(label, heard) for label, heard in pairs]
@@ -40,7 +67,12 @@ def word_error_rate(pairs: Sequence[tuple[str, str]]) -> tuple[float, int]:
 
 def rouge_l(reference: str, reply: str) -> float:
     """ROUGE-L F-measure of two replies, 0 to 1; two empty replies agree."""
+    return rouge(reference, reply)[1]
+
+
+def rouge(reference: str, reply: str) -> tuple[float, float]:
+    """ROUGE-1 and ROUGE-L F-measures of two replies, 0 to 1; two empty replies agree."""
     if not normalise(reference) and not normalise(reply):
-        return 1.0
-    scorer = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
-    return float(scorer.score(normalise(reference), normalise(reply))["rougeL"].fmeasure)
+        return 1.0, 1.0
+    scores = rouge_scorer.RougeScorer(["rouge1", "rougeL"], use_stemmer=False).score(normalise(reference), normalise(reply))
+    return float(scores["rouge1"].fmeasure), float(scores["rougeL"].fmeasure)

@@ -1,6 +1,5 @@
 """`attune align train`: a base projector from corpora, by one process or by many under torchrun. Knows the order of things."""
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -11,9 +10,12 @@ import numpy as np
 import torch
 from torch import distributed
 
+from engines.confidence import Confidence
 from engines.durable import write_atomically
 from engines.errors import AttuneError
 from engines.job import TrainJob
+from engines.projector import OnnxProjector
+from engines.reader import open_reader
 from engines.vocabulary import Vocabulary
 
 from .batches import draw_epochs
@@ -21,7 +23,9 @@ from .checkpoint import Run
 from .cif import CifConfig, CifProjector
 from .dataset import make_sample
 from .embedlink import EmbedLink, draft_rows
-from .projector_file import load_projector, save_packed
+from .held_out_text import is_held_out
+from .projector_file import export_projector, load_projector, save_packed
+from .reliability import Reading, fit_confidence, looks
 from .reporting import Report, versions
 from .samples import Sample, collate
 from .shards import Utterance, read_corpus
@@ -57,6 +61,7 @@ def train(job: TrainJob, report: Report) -> int:
         report("judge", 0.0, f"{len(judged)} unheard sentences")
         projector.cpu()
         save_packed(projector, job.folder / "projector.safetensors")
+        confidence = _confidence(job, vocabulary, [utterance for utterance in utterances if is_held_out(utterance.row.text)])
         seconds = sum(utterance.row.seconds for utterance in utterances)
         card = {
             "recipe": "embedlink-cif with drafts",
@@ -77,6 +82,7 @@ def train(job: TrainJob, report: Report) -> int:
                 "word_error_rate_without_drafts": round(token_word_error(projector, judged, vocabulary, drafts=False), 4),
             },
             "heard_tokens": len(projector.heard_tokens),
+            "confidence": confidence.model_dump() if confidence is not None else None,
             "versions": versions(),
         }
         write_atomically(job.folder / "card.json", json.dumps(card, indent=2).encode() + b"\n")
@@ -134,10 +140,22 @@ def _split(
         text = utterance.row.text
         sample = make_sample(utterance.frames, text, utterance.row.draft, vocabulary, stack)
         if sample is not None:
-            (judged if hashlib.sha256(text.encode()).digest()[0] == 0 else learnt).append((sample, text))
+            (judged if is_held_out(text) else learnt).append((sample, text))
     if not learnt or not judged:
         raise AttuneError(f"{len(utterances)} utterances are too few to train on and to judge; make a larger corpus")
     return learnt, judged[:JUDGED_AT_MOST]
+
+
+def _confidence(job: TrainJob, vocabulary: Vocabulary, judged: Sequence[Utterance]) -> Confidence | None:
+    """Of what ships, on sentences never trained on, through the graph that serves."""
+    graph = job.folder / "projector.onnx"
+    export_projector(load_projector(job.folder / "projector.safetensors"), graph)
+    reader = open_reader(OnnxProjector(graph, job.threads), vocabulary, None, job.threads)
+    readings: list[Reading] = []
+    for utterance in judged[:JUDGED_AT_MOST]:
+        frames = np.asarray(utterance.frames, np.float32)
+        readings += looks(reader, frames, utterance.row.draft, utterance.row.text, own=False)
+    return fit_confidence(readings)
 
 
 def _voices(utterances: Sequence[Utterance]) -> dict[str, int]:

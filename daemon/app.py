@@ -50,7 +50,8 @@ class Voice:
     language_model: LanguageModel
     transcribe: Callable[[Float32], Transcript]
     cascade: Route
-    aligned: Callable[[Generation], Route]
+    aligned: Callable[[Generation, bool], Route]
+    """Of a generation, and of whether a reading that leaves doubt gives way to a draft transcript."""
     words_of: Callable[[str | SoftTokens], str]
     files: EngineFiles
     general: list[Example]
@@ -164,8 +165,8 @@ class App:
         }
 
     def _choose(self) -> Hearing:
-        voice = self._voice
-        return choose(self._settings.conversation.route, self._settings.generations, voice.cascade, voice.aligned, voice.words_of)
+        voice, asked = self._voice, self._settings.conversation
+        return choose(asked.route, asked.when_unsure, self._settings.generations, voice.cascade, voice.aligned, voice.words_of)
 
     def _converse(self) -> Conversation:
         manners = self._settings.conversation

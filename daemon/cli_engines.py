@@ -77,7 +77,7 @@ def _weights(language_model: Path, cache_dir: Path) -> tuple[bool, str]:
     return True, f"runs in {runs}: in 8 bits a prompt takes {found.prompt_ratio:.2f} of the time, a token {found.reply_ratio:.2f}"
 
 
-def run_child(job: Job, job_path: Path, command: Sequence[str] | None = None) -> None:
+def run_child(job: Job, job_path: Path, command: Sequence[str] | None = None, silence_limit_seconds: float = 1800.0) -> None:
     """Run a job to its end with a progress bar, by `command` or else a calibration child. Raises AttuneError where it fails."""
     ended = threading.Event()
     with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), console=errors) as bar:
@@ -87,7 +87,9 @@ def run_child(job: Job, job_path: Path, command: Sequence[str] | None = None) ->
             if step.stage != "done":  # its note is a bare number; what was said before it says more
                 bar.update(task, description=step.stage, completed=step.fraction, note=escape(step.note))
 
-        child = Child.start(job, job_path, command, on_progress=show, on_end=ended.set, silence_limit_seconds=1800.0)
+        child = Child.start(
+            job, job_path, command, on_progress=show, on_end=ended.set, silence_limit_seconds=silence_limit_seconds
+        )
         try:
             while (outcome := child.poll()) is None:
                 ended.wait(1.0)

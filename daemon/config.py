@@ -56,6 +56,11 @@ class ConversationSettings(_Section):
         "auto",
         description="How speech reaches the language model; `auto` takes the aligned route once a generation has earned it.",
     )
+    when_unsure: Literal["auto", "cascade", "ask", "answer"] = Field(
+        "auto",
+        description="What follows when the aligned route doubts what it heard: the cascade's words instead, a question back, or "
+        "an answer all the same; `auto` takes the cascade's words where it hears this user well, else asks back.",
+    )
     system_prompt: str = Field(
         _SYSTEM_PROMPT, max_length=4000, description="What the language model is told before every conversation."
     )

@@ -17,6 +17,7 @@ from engines.interfaces import LanguageModel
 from engines.routes import Route
 from engines.types import Float32, Segment, SoftTokens
 
+from .asking_back import SAY_AGAIN, answer_to_question, question
 from .attention import Attention
 from .events import Event, Events
 from .store import Store, Turn
@@ -35,6 +36,8 @@ class Ears:
     """What was heard, for people."""
     generation: int | None
     """The generation whose projector takes part; None on the cascade."""
+    asks_back: bool = False
+    """Whether soft tokens that are not sure lead to a question in place of an answer."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,15 @@ class Manners:
     forget_after_seconds: float
     barge_in: bool
     keep_audio: bool
+
+
+@dataclass(frozen=True)
+class _Doubted:
+    """What the user was asked about."""
+
+    utterance: str | None
+    """None where audio is not kept."""
+    words: str
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,7 @@ class Conversation:
         self._waiting: queue.Queue[_Waiting | None] = queue.Queue(_WAITING_TURNS)
         self._lock = threading.Lock()
         self._count = 0
+        self._doubted: _Doubted | None = None
         self._last_end = clock()
         self._interrupted = threading.Event()
         self._closing = False
@@ -205,30 +218,44 @@ class Conversation:
         heard = turn.words if isinstance(turn.words, str) else ears.route.hear(turn.words)
         if isinstance(heard, str):
             self._publish(turn, {"event": "heard", "text": heard})
-        reply, first_token_ms, interrupted = self._reply(turn, heard)
-        reply_ms = 1000 * (time.perf_counter() - turn.asked_at)
-        typed = isinstance(turn.words, str)
+        soft = heard if isinstance(heard, SoftTokens) else None
         words = heard if isinstance(heard, str) else ears.words_of(heard)
-        done = Turn(
-            utterance=None,
-            route="text" if typed else ears.route.name,
-            heard=words,
-            reply=reply,
-            first_token_ms=first_token_ms,
-            reply_ms=reply_ms,
-            generation=None if typed else ears.generation,
-            created_at=time.time(),
-        )
-        return {"event": "turn", **self._keep(turn, done), "interrupted": interrupted}
+        doubted, self._doubted = self._doubted, None
+        agreed = answer_to_question(words) if doubted else None
+        asks = ears.asks_back and soft is not None and not soft.sure and agreed is None
+        if doubted and agreed == "yes":
+            self._confirm(doubted)
+            heard = doubted.words
+        said = question(words) if asks else SAY_AGAIN if agreed == "no" else None
+        reply, first_token_ms, interrupted = self._reply(turn, heard, said)
+        reply_ms = 1000 * (time.perf_counter() - turn.asked_at)
+        route = "text" if isinstance(turn.words, str) else ears.route.name if soft else "cascade"
+        generation = ears.generation if soft else None
+        done = Turn(None, route, words, reply, first_token_ms, reply_ms, generation, created_at=time.time())
+        kept = self._keep(turn, done)
+        if asks:
+            self._doubted = _Doubted(cast(str | None, kept["utterance"]), words)
+        confidence = soft.confidence if soft else None
+        return {"event": "turn", **kept, "interrupted": interrupted, "confidence": confidence, "asked_back": asks}
 
-    def _reply(self, turn: _Waiting, heard: str | SoftTokens) -> tuple[str, float | None, bool]:
-        """The reply, the milliseconds to its first piece, and whether it was cut short."""
-        if not (heard.strip() if isinstance(heard, str) else len(heard.vectors)):
+    def _confirm(self, doubted: _Doubted) -> None:
+        """What the user agreed to have said is a label like any correction."""
+        try:
+            if doubted.utterance is not None:
+                self._store.add_label(doubted.utterance, doubted.words, "corrected")
+        except AttuneError as error:
+            logger.error("what the user confirmed is not kept: %s", error)
+
+    def _reply(self, turn: _Waiting, heard: str | SoftTokens, said: str | None) -> tuple[str, float | None, bool]:
+        """The reply (or `said` in its place), the milliseconds to its first piece, and whether it was cut short."""
+        if said is None and not (heard.strip() if isinstance(heard, str) else len(heard.vectors)):
             return "", None, False  # a cough: there is nothing to answer
         pieces: list[str] = []
         first_token_ms = None
-        pieces_of_reply = self._language_model.reply(heard, self._manners.max_reply_tokens)
-        with closing(cast(Generator[str, None, None], pieces_of_reply)) as stream:
+        answer = (
+            self._language_model.reply(heard, self._manners.max_reply_tokens) if said is None else (piece for piece in (said,))
+        )
+        with closing(cast(Generator[str, None, None], answer)) as stream:
             for piece in stream:
                 if first_token_ms is None:
                     first_token_ms = 1000 * (time.perf_counter() - turn.asked_at)

@@ -7,6 +7,10 @@ from typing import Literal
 from engines.card import Card, Judgement, Score
 
 RouteName = Literal["cascade", "aligned"]
+WhenUnsure = Literal["cascade", "ask", "answer"]
+
+_CASCADE_HEARS_WELL = 0.25
+"""Word error rate on the holdout up to which the cascade's words are better than a question back."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,13 @@ def earned_route(card: Card, limits: PromotionLimits = PromotionLimits()) -> tup
     ours, theirs = holdout.candidate.word_error_rate, holdout.cascade.word_error_rate
     figures = f"{_percent(ours)} word error on {holdout.candidate.utterances} held-out utterances, cascade {_percent(theirs)}"
     return ("aligned", f"earned: {figures}") if ours <= theirs < inf else ("cascade", f"not earned yet: {figures}")
+
+
+def when_unsure(card: Card, limits: PromotionLimits = PromotionLimits()) -> WhenUnsure:
+    """What a doubted utterance leads to: the cascade's words where it hears this user well, else a question back."""
+    if card.holdout is None or not _proves(card.holdout, limits):
+        return "cascade"  # nothing says that it hears this user badly
+    return "cascade" if card.holdout.cascade.word_error_rate <= _CASCADE_HEARS_WELL else "ask"
 
 
 def _percent(rate: float) -> str:

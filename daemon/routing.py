@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from engines.errors import AttuneError
-from engines.generation import usable
+from engines.generation import Generation, usable
 from engines.routes import Route
 from engines.types import SoftTokens
 
 from .conversation import Ears
-from .promotion import earned_route
+from .promotion import earned_route, when_unsure
 
 logger = logging.getLogger(__name__)
 
@@ -33,20 +33,23 @@ class Hearing:
 
 def choose(
     wanted: Literal["auto", "cascade", "aligned"],
+    unsure: Literal["auto", "cascade", "ask", "answer"],
     generations: Path,
     cascade: Route,
-    aligned: Callable[..., Route],
+    aligned: Callable[[Generation, bool], Route],
     words_of: Callable[[str | SoftTokens], str],
 ) -> Hearing:
     """Open the generation to serve (current, else previous, else the base) and choose between it and the cascade.
 
-    `aligned(generation)` opens a generation's route, or raises AttuneError, which becomes a problem: the cascade is always there.
+    `aligned(generation, unsure_takes_draft)` opens a generation's route, or raises AttuneError, which becomes a problem: the
+    cascade is always there. `unsure` is what follows when that route doubts what it heard.
     """
     generation, problems = usable(generations)
     ears = {"cascade": Ears(cascade, words_of, None)}
     if generation is not None:
         try:
-            ears["aligned"] = Ears(aligned(generation), words_of, generation.number)
+            then = when_unsure(generation.card) if unsure == "auto" else unsure
+            ears["aligned"] = Ears(aligned(generation, then == "cascade"), words_of, generation.number, then == "ask")
         except AttuneError as error:
             problems = [*problems, str(error)]
     for problem in problems:

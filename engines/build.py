@@ -13,7 +13,7 @@ from .job import EngineFiles
 from .language_model import LlamaCppLanguageModel
 from .models import model_path
 from .projector import OnnxProjector
-from .readout import Readout
+from .reader import open_reader
 from .requantize import served_weights
 from .routes import AlignedRoute, CascadeRoute
 from .transcriber import WhisperTranscriber
@@ -37,13 +37,13 @@ class Engines:
     def cascade(self) -> CascadeRoute:
         return CascadeRoute(self.transcriber)
 
-    def aligned(self, generation: Generation) -> AlignedRoute:
-        """The aligned route through the projector of `generation`.
+    def aligned(self, generation: Generation, unsure_takes_draft: bool) -> AlignedRoute:
+        """The aligned route through the projector of `generation`; see `AlignedRoute` for `unsure_takes_draft`.
 
         Raises AttuneError where there is no encoder, or where the generation was made for another language model or encoder,
         whose vectors mean something else.
         """
-        if self.encoder is None:
+        if self.encoder is None or self.drafter is None:
             raise AttuneError(f"the speech encoder {self.files.encoder} is missing; run `attune engines build`")
         made_for = {
             "language model": (generation.card.language_model_sha256, self.files.language_model),
@@ -56,8 +56,8 @@ class Engines:
                     "set it back, or use a state_dir of its own for the new one"
                 )
         projector = OnnxProjector(generation.projector, self.threads)
-        readout = Readout(self.vocabulary, projector.heard_tokens, self.threads)
-        return AlignedRoute(self.encoder, self.drafter, projector, readout, self.vocabulary)
+        reader = open_reader(projector, self.vocabulary, generation.card.confidence, self.threads)
+        return AlignedRoute(self.encoder, self.drafter, reader, unsure_takes_draft)
 
 
 def engine_files(cache_dir: Path, whisper: str, language_model: str) -> EngineFiles:

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .confidence import Confidence
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,5 +60,7 @@ class Card(_Frozen):
     """On held-out utterances whose labels the cascade itself wrote: agreement, not proof."""
     general: Judgement | None = None
     """On the general set: what was forgotten."""
+    confidence: Confidence | None = None
+    """When its readings are to be trusted; None where there was too little to tell."""
     files: dict[str, str] = Field(default_factory=dict)
     """sha256 of every other file in the folder, by name."""

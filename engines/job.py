@@ -121,7 +121,70 @@ class TrainJob(_Frozen):
     seed: int = 0
 
 
-Job = AdaptJob | BaseJob | CorpusJob | TrainJob
+class BenchAdaptJob(_Frozen):
+    """Measure personal rounds on one speaker, from more and more of their enrolment."""
+
+    kind: Literal["bench-adapt"] = "bench-adapt"
+    folder: Path
+    """Gets `figures.json`, `picture.svg`, what each set was heard as, and the generations."""
+    engines: EngineFiles
+    base: Path
+    """The folder of the generation to start from."""
+    features: Path
+    """Cache of encoder frames, with the replay set."""
+    enrol: Path
+    """A manifest, as every other one: JSON lines of `audio` and `text`."""
+    judge: list[Path]
+    general: Path | None = None
+    """What must not be forgotten; None for the shipped general set, `general_examples`."""
+    general_examples: list[Example] = []
+    minutes: list[float]
+    """Of enrolment, for each round."""
+    system_prompt: str
+    training_seconds: float
+    learning_rate: float
+    threads: int = 2
+    seed: int = 0
+
+
+class BenchQualityJob(_Frozen):
+    """Train the papers' designs on the same recordings for the same time, and judge each of them."""
+
+    kind: Literal["bench-quality"] = "bench-quality"
+    folder: Path
+    """As of BenchAdaptJob."""
+    engines: EngineFiles
+    base: Path
+    """The folder of the generation that the design in use starts from."""
+    features: Path
+    """Cache of the frames of what is judged; those of what is trained on are made anew, for their time counts."""
+    enrol: Path
+    judge: list[Path]
+    designs: list[str]
+    minutes: float
+    """Of training, for each design."""
+    judged_utterances: int = 40
+    """Of the first judged set, at each point of the curve."""
+    reply_utterances: int = 40
+    reply_tokens: int = 24
+    system_prompt: str
+    threads: int = 2
+    seed: int = 0
+
+
+class BenchSpeakersJob(_Frozen):
+    """Make speakers to benchmark with."""
+
+    kind: Literal["bench-speakers"] = "bench-speakers"
+    folder: Path
+    """Gets a manifest and a folder of recordings for each."""
+    recordings: Path
+    """The folder of the model `general-speech`."""
+    kokoro: Path
+    """The folder of the model `kokoro-82m`."""
+
+
+Job = AdaptJob | BaseJob | BenchAdaptJob | BenchQualityJob | BenchSpeakersJob | CorpusJob | TrainJob
 
 
 class Progress(_Frozen):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Protocol
 
@@ -9,8 +10,7 @@ import numpy as np
 
 from .draft import Drafter
 from .interfaces import SpeechEncoder
-from .projector import OnnxProjector
-from .readout import Readout
+from .reader import Reader
 from .transcriber import WhisperTranscriber
 from .types import Float32, SoftTokens
 from .vocabulary import Vocabulary
@@ -42,26 +42,20 @@ class CascadeRoute:
 
 @dataclass(frozen=True)
 class AlignedRoute:
-    """Encode and project, with a draft transcript beside the frames where the projector reads one."""
+    """Encode and read; a draft transcript is made, at its price, where the frames alone leave doubt."""
 
     encoder: SpeechEncoder
-    drafter: Drafter | None
-    """None for who calls `read` with drafts of its own."""
-    projector: OnnxProjector
-    readout: Readout
-    vocabulary: Vocabulary
+    drafter: Drafter
+    reader: Reader
+    unsure_takes_draft: bool = False
+    """Whether a reading that leaves doubt to the end gives way to the draft, which is what the cascade would have heard."""
     name: str = "aligned"
 
-    def hear(self, samples: Float32) -> SoftTokens:
+    def hear(self, samples: Float32) -> str | SoftTokens:
         frames = self.encoder.encode(samples)
-        draft = self.drafter.draft(frames).text if self.drafter is not None and self.projector.reads_draft else ""
-        return self.read(frames, draft)
-
-    def read(self, frames: Float32, draft: str) -> SoftTokens:
-        """The part of hearing that differs between generations: [T, D] frames and a draft ("": none) to sharpened soft tokens."""
-        tokens = self.vocabulary.tokenize(draft)
-        rows = self.vocabulary.rows(tokens)
-        return self.readout.sharpen(self.projector.project(frames, rows), tokens, rows)
+        draft = cache(lambda: self.drafter.draft(frames).text)
+        reading = self.reader.read(frames, draft)
+        return draft() if self.unsure_takes_draft and not reading.sure else reading
 
 
 def words_of(heard: str | SoftTokens, vocabulary: Vocabulary) -> str:

@@ -48,3 +48,11 @@ class SoftTokens:
     """The unrounded sum of the integrate-and-fire weights: how many tokens the projector believes it heard."""
     tokens: tuple[int, ...] | None = None
     """[U] the tokens whose rows the vectors are, where each vector is exactly a row; None elsewhere."""
+    log_probabilities: tuple[float, ...] | None = None
+    """[U] of each token among all that it could have been; None where it was not read out."""
+    confidences: tuple[float, ...] | None = None
+    """[U] fitted probabilities that each token is right; None where nothing was fitted."""
+    confidence: float | None = None
+    """Fitted probability that every word is right; None where nothing was fitted."""
+    sure: bool = True
+    """False where `confidence` is below the generation's threshold."""

@@ -54,10 +54,13 @@ class EchoLanguageModel:
 
 
 class PitchRoute:
-    """Hears tones: a transcript that names the pitch on the cascade, one soft token for each quarter of a second when aligned."""
+    """Hears tones: a transcript that names the pitch on the cascade, one soft token for each quarter of a second when aligned.
 
-    def __init__(self, name: str = "cascade") -> None:
-        self._name = name
+    Aligned, it is not sure of tones below `doubts_below_hz`.
+    """
+
+    def __init__(self, name: str = "cascade", doubts_below_hz: int = 0) -> None:
+        self._name, self._doubts_below_hz = name, doubts_below_hz
 
     @property
     def name(self) -> str:
@@ -66,7 +69,9 @@ class PitchRoute:
     def hear(self, samples: Float32) -> str | SoftTokens:
         if self._name == "aligned":
             count = int(4 * len(samples) / SAMPLE_RATE_HZ)
-            return SoftTokens(np.zeros((count, 4), np.float32), float(count))
+            sure = pitch_of(samples) >= self._doubts_below_hz
+            vectors = np.zeros((count, 4), np.float32)
+            return SoftTokens(vectors, float(count), confidence=0.9 if sure else 0.1, sure=sure)
         return f"a tone of {pitch_of(samples)}"
 
 
@@ -93,7 +98,13 @@ def fake_voice(settings: Settings) -> Voice:
         served_language_model=settings.cache_dir,
     )
     return Voice(
-        EchoLanguageModel(), transcribe, PitchRoute("cascade"), lambda _: PitchRoute("aligned"), words_of, nothing, general=[]
+        EchoLanguageModel(),
+        transcribe,
+        PitchRoute("cascade"),
+        lambda _generation, _unsure: PitchRoute("aligned"),
+        words_of,
+        nothing,
+        general=[],
     )
 
 

@@ -8,31 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-from calibration.cif import CifConfig, CifProjector
-from calibration.projector_file import export_projector, save_projector
-from engines.card import Card
 from engines.general_speech import general_set, read_prompts
-from engines.generation import list_generations, read_generation, write_generation
+from engines.generation import list_generations, read_generation
 from engines.job import AdaptJob, EngineFiles, Example, Progress
+from tests.untrained_base import write_untrained_base
 
 TRAINED, HELD_OUT, GENERAL = 6, 2, 2
 
 
 @pytest.fixture(scope="module")
-def generations(tmp_path_factory: pytest.TempPathFactory, llm_path: Path) -> Path:
-    """A base generation with a small, untrained projector."""
-    folder = tmp_path_factory.mktemp("base")
-    torch.manual_seed(0)
-    projector = CifProjector(CifConfig(384, 576, width=48, heads=2, layers_before=1, layers_after=1))
-    projector.heard_tokens = set(range(300, 400))
-    save_projector(projector, folder / "projector.safetensors")
-    export_projector(projector, folder / "projector.onnx")
-    card = Card(number=0, parent=None, created_at="2026-01-01T00:00:00+00:00", recipe="untrained, for a test")
-    files = {name: folder / name for name in ("projector.onnx", "projector.safetensors")}
-    write_generation(folder / "generations", 0, card, files)
-    return folder / "generations"
+def generations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_untrained_base(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture

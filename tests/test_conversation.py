@@ -129,6 +129,52 @@ def test_nothing_heard_is_not_answered(build: Callable[..., House]) -> None:
     assert house.language_model.remembered == []
 
 
+def doubtful(house: House, asks_back: bool = True) -> None:
+    """From now on tones below 500 Hz are doubted on the aligned route."""
+    house.conversation.use({"aligned": Ears(PitchRoute("aligned", doubts_below_hz=500), words_of, 3, asks_back)}, "aligned")
+
+
+def test_what_is_doubted_is_asked_back_and_a_yes_answers_it(build: Callable[..., House]) -> None:
+    house = build()
+    doubtful(house)
+    asked = last(house.conversation.ask(tone(1.0, 300), "file"))
+    assert asked["reply"] == "I am not sure that I heard you. Did you say: soft soft soft soft"
+    assert (asked["asked_back"], asked["confidence"]) == (True, 0.1)
+    assert house.language_model.remembered == []
+    assert last(house.conversation.ask("Yes.", "text"))["reply"] == "0 soft soft soft soft"
+    [label] = [example for example in house.store.examples(0.0) if example.id == asked["utterance"]]
+    assert (label.text, label.origin) == ("soft soft soft soft", "corrected")
+    assert last(house.conversation.ask("Yes.", "text"))["reply"] == "1 Yes."  # nothing is asked any more
+
+
+def test_a_no_drops_it_and_another_request_is_answered_for_itself(build: Callable[..., House]) -> None:
+    house = build()
+    doubtful(house)
+    last(house.conversation.ask(tone(1.0, 300), "file"))
+    assert last(house.conversation.ask("No!", "text"))["reply"] == "Then please say it again."
+    last(house.conversation.ask(tone(1.0, 300), "file"))
+    assert last(house.conversation.ask("What time is it?", "text"))["reply"] == "0 What time is it?"
+    assert last(house.conversation.ask("yes", "text"))["reply"] == "1 yes"
+    assert not house.store.examples(0.0)
+
+
+def test_what_is_sure_or_not_to_be_asked_is_answered(build: Callable[..., House]) -> None:
+    house = build()
+    doubtful(house)
+    sure = last(house.conversation.ask(tone(1.0, 800), "file"))
+    assert (sure["reply"], sure["asked_back"], sure["confidence"]) == ("0 4 tokens", False, 0.9)
+    doubtful(house, asks_back=False)
+    assert last(house.conversation.ask(tone(1.0, 300), "file"))["reply"] == "1 4 tokens"
+
+
+def test_a_yes_is_no_label_where_audio_is_not_kept(build: Callable[..., House]) -> None:
+    house = build(keep_audio=False)
+    doubtful(house)
+    last(house.conversation.ask(tone(1.0, 300), "file"))
+    assert last(house.conversation.ask("that's right", "text"))["reply"] == "0 soft soft soft soft"
+    assert not house.store.examples(0.0)
+
+
 @pytest.mark.parametrize(("words", "line"), [("too long", "do not fit; say less"), ("defect", "log says more")])
 def test_a_turn_that_fails_says_so_and_the_next_one_is_answered(build: Callable[..., House], words: str, line: str) -> None:
     house = build()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.promotion import PromotionLimits, earned_route, verdict
+from daemon.promotion import PromotionLimits, earned_route, verdict, when_unsure
 from engines.card import Card, Judgement, Score
 
 LIMITS = PromotionLimits()
@@ -54,6 +54,18 @@ def test_refuses_without_proof(holdout: Judgement | None, general: Judgement | N
     assert not judged.promote
     assert judged.reason.startswith("refused: ")
     assert why in judged.reason
+
+
+@pytest.mark.parametrize(
+    ("cascade", "expected"), [(0.05, "cascade"), (0.25, "cascade"), (0.26, "ask"), (0.6, "ask"), (nan, "ask")]
+)
+def test_a_doubt_goes_to_the_cascade_only_where_that_hears_well(cascade: float, expected: str) -> None:
+    assert when_unsure(card(judgement(0.1, 0.2, cascade=cascade))) == expected
+
+
+def test_a_doubt_goes_to_the_cascade_where_nothing_is_known() -> None:
+    assert when_unsure(card(None)) == "cascade"
+    assert when_unsure(card(judgement(0.1, 0.2, cascade=0.6, utterances=2))) == "cascade"
 
 
 def test_an_equal_holdout_is_enough_where_the_general_set_gained() -> None:

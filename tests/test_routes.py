@@ -1,5 +1,6 @@
 """Both routes behind one interface, and what was heard put into words."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ import torch
 
 from calibration.cif import CifConfig, CifProjector
 from calibration.projector_file import export_projector
+from engines.confidence import Confidence, Fit
+from engines.draft import Drafter
 from engines.encoder_onnx import OnnxEncoder
 from engines.projector import OnnxProjector
-from engines.readout import Readout
+from engines.reader import open_reader
 from engines.routes import AlignedRoute, CascadeRoute, Route, all_words_of, words_of
 from engines.transcriber import WhisperTranscriber
 from engines.types import SoftTokens
@@ -33,17 +36,82 @@ def projector(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) 
     return OnnxProjector(path, threads=1)
 
 
+@pytest.fixture(scope="module")
+def reads_draft(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) -> OnnxProjector:
+    torch.manual_seed(0)
+    sizes = CifConfig(384, vocabulary.width, width=48, heads=2, layers_before=1, layers_after=1, reads_draft=True)
+    untrained = CifProjector(sizes)
+    untrained.heard_tokens = set(vocabulary.tokenize("Turn on the light in the kitchen."))
+    path = tmp_path_factory.mktemp("reads_draft") / "projector.onnx"
+    export_projector(untrained, path)
+    return OnnxProjector(path, threads=1)
+
+
+@pytest.fixture(scope="module")
+def aligned(encoder_path: Path, whisper_folder: Path, projector: OnnxProjector, vocabulary: Vocabulary) -> AlignedRoute:
+    encoder = OnnxEncoder(encoder_path, 1)
+    drafter = Drafter(WhisperTranscriber(whisper_folder, 1), encoder)
+    return AlignedRoute(encoder, drafter, open_reader(projector, vocabulary, None, 2))
+
+
 def test_the_aligned_route_hears_tokens_that_it_knows(
-    encoder_path: Path, projector: OnnxProjector, vocabulary: Vocabulary, general_speech: Path
+    aligned: AlignedRoute, vocabulary: Vocabulary, general_speech: Path
 ) -> None:
-    route: Route = AlignedRoute(
-        OnnxEncoder(encoder_path, 1), None, projector, Readout(vocabulary, projector.heard_tokens, 2), vocabulary
-    )
+    route: Route = aligned
     heard = route.hear(prompt(general_speech, "agent-newlocation"))
     assert isinstance(heard, SoftTokens)
     assert heard.vectors.shape[1] == vocabulary.width
     assert len(heard.vectors) == max(1, round(heard.quantity))
+    assert len(heard.log_probabilities or ()) == len(heard.vectors)
+    assert (heard.confidence, heard.sure) == (None, True)
     assert route.name == "aligned"
+
+
+def always(probability: float, threshold: float = 0.5) -> Confidence:
+    """Says `probability` of whatever it is asked."""
+    offset = float(np.log(probability / (1 - probability)))
+    return Confidence(alone=Fit(token_offset=0, token_slope=0, offset=offset, weights=(0, 0, 0, 0)), threshold=threshold)
+
+
+def test_a_doubtful_reading_gives_way_to_the_draft_where_that_is_wanted(aligned: AlignedRoute, general_speech: Path) -> None:
+    spoken = prompt(general_speech, "agent-newlocation")
+    doubtful = replace(aligned, reader=replace(aligned.reader, confidence=always(0.4)), unsure_takes_draft=True)
+    drafted = doubtful.hear(spoken)
+    assert isinstance(drafted, str)
+    assert len(drafted.split()) >= 3
+    sure = replace(doubtful, reader=replace(aligned.reader, confidence=always(0.6))).hear(spoken)
+    assert isinstance(sure, SoftTokens)
+    assert sure.sure
+    kept = replace(doubtful, unsure_takes_draft=False).hear(spoken)
+    assert isinstance(kept, SoftTokens)
+    assert not kept.sure
+    assert kept.confidence == pytest.approx(0.4)
+
+
+def test_a_draft_is_made_only_where_the_frames_alone_leave_doubt(
+    aligned: AlignedRoute, reads_draft: OnnxProjector, vocabulary: Vocabulary, general_speech: Path
+) -> None:
+    frames = aligned.encoder.encode(prompt(general_speech, "agent-newlocation"))
+    reader = open_reader(reads_draft, vocabulary, always(0.6), 1)
+    asked: list[str] = []
+
+    def draft() -> str:
+        asked.append("asked")
+        return "Turn on the light."
+
+    assert reader.read(frames, draft).sure
+    assert not asked
+    surer_drafted = always(0.4).model_copy(update={"with_draft": always(0.9).alone})
+    second = replace(reader, confidence=surer_drafted).read(frames, draft)
+    assert second.sure
+    assert second.confidence == pytest.approx(0.9)
+    assert asked == ["asked"]
+    surer_alone = always(0.4).model_copy(update={"with_draft": always(0.3).alone})
+    first = replace(reader, confidence=surer_alone).read(frames, draft)
+    assert not first.sure
+    assert first.confidence == pytest.approx(0.4)
+    replace(reader, confidence=None).read(frames, draft)
+    assert asked == ["asked"] * 3
 
 
 def test_the_cascade_hears_a_transcript(whisper_folder: Path, general_speech: Path) -> None:

@@ -5,7 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from calibration.demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE, everyday_requests
+from calibration.demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE
+from calibration.everyday_requests import ENROLLED, everyday_requests
 from calibration.request_texts import requests
 from calibration.synthesis import FRONTING, GLIDING, LISP, STOPPING, Voice, phonemes, rewrite, speak
 from calibration.texts import fortune_sentences
@@ -51,7 +52,7 @@ def test_an_unknown_voice_is_one_clear_line() -> None:
 
 
 def test_judged_requests_are_never_enrolled() -> None:
-    texts = everyday_requests(ATYPICAL_ENROLLED + ATYPICAL_JUDGED, random.Random(11))
+    texts = everyday_requests(ATYPICAL_ENROLLED + ATYPICAL_JUDGED, ENROLLED, random.Random(11))
     assert len(set(texts)) == ATYPICAL_ENROLLED + ATYPICAL_JUDGED
 
 

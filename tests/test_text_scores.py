@@ -1,8 +1,8 @@
-"""Word error rate and ROUGE-L: against values counted by hand."""
+"""Word error rate and ROUGE: against values counted by hand."""
 
 import pytest
 
-from calibration.text_scores import rouge_l, word_error_rate, word_errors
+from calibration.text_scores import content_errors, rouge, rouge_l, word_error_rate, word_errors
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,23 @@ def test_rouge_l_is_the_longest_common_subsequence() -> None:
     assert rouge_l("same words", "Same words!") == 1.0
     assert rouge_l("", "") == 1.0
     assert rouge_l("something", "") == 0.0
+
+
+def test_rouge_1_counts_words_wherever_they_stand() -> None:
+    # unigrams: precision 3/4, recall 3/5; longest common subsequence: "cat sat", 2/4 and 2/5
+    assert rouge("the cat sat down quietly", "down cat sat here") == pytest.approx((2 / 3, 4 / 9))
+    assert rouge("", "") == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("label", "heard", "expected"),
+    [
+        ("Call Patricia, please.", "Call Robert please", (1, 2)),
+        ("Turn off the lights.", "Turn on the lights", (0, 2)),  # a particle carries no content
+        ("Turn off the lights.", "Turn off the big lights", (1, 2)),
+        ("Turn off the lights.", "", (2, 2)),
+        ("", "big lights", (2, 0)),
+    ],
+)
+def test_content_errors(label: str, heard: str, expected: tuple[int, int]) -> None:
+    assert content_errors(label, heard) == expected

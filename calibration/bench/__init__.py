@@ -1,0 +1,1 @@
+"""Benchmarks of what is learnt: whole training runs, judged through the engines that serve."""

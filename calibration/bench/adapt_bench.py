@@ -1,0 +1,116 @@
+"""`attune bench adapt`: personal rounds from more and more enrolment, judged on whatever sets are given.
+
+Each round is the job that the daemon would run, in a process of its own: what it takes is what it would take there.
+"""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+
+from engines.bench_figures import AdaptFigures, HeardSet, PersonalRound
+from engines.child_process import PARENT_VARIABLE
+from engines.durable import write_atomically
+from engines.errors import AttuneError
+from engines.generation import BASE, Generation, read_generation
+from engines.job import AdaptJob, BenchAdaptJob, Example, Progress
+from engines.types import FRAME_SECONDS
+
+from ..evaluate import Judge
+from ..reporting import Report
+from .judged_sets import JudgedSet, first_minutes, judge_set, read_set
+from .machine import describe_machine
+from .picture import draw_adapt
+
+HOLDOUT = 8
+"""One enrolled utterance in so many is held out, as in the daemon."""
+
+
+def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
+    """Run `job`; returns the number of rounds. Raises AttuneError where a manifest cannot be used or a round fails."""
+    judge = Judge(job.engines, job.features, job.system_prompt, job.threads, reply_tokens=1, reply_utterances=0)
+    enrolled = read_set(job.enrol).examples
+    random.Random(job.seed).shuffle(enrolled)
+    sets = [read_set(path) for path in job.judge]
+    general = read_set(job.general, "general") if job.general else JudgedSet("general", job.general_examples)
+    generations = job.folder / "generations"
+    shutil.rmtree(generations, ignore_errors=True)
+    shutil.copytree(job.base, generations / f"{BASE:04d}")
+    log = job.folder / "heard.jsonl"
+    log.unlink(missing_ok=True)
+    heard: list[HeardSet] = []
+    rounds: list[PersonalRound] = []
+
+    def seconds_of(example: Example) -> float:
+        return len(judge.frames(example)) * FRAME_SECONDS
+
+    def hear(hearer: str, generation: Generation | None) -> None:
+        for judged in (*sets, general):
+            report(f"{hearer}: {judged.name}", 0.0, f"{len(judged.examples)} utterances")
+            confidence = generation.card.confidence if generation else None
+            way = judge.aligned(judge.reader(generation.projector, confidence)) if generation else judge.cascade
+            threshold = confidence.threshold if confidence else None
+            everything = [way(example) for example in judged.examples]
+            heard.append(judge_set(judged, hearer, everything, judge.vocabulary, threshold, log))
+
+    hear("cascade", None)
+    hear("base", read_generation(generations / f"{BASE:04d}"))
+    for number, minutes in enumerate(job.minutes, 1):
+        examples = first_minutes(enrolled, minutes, seconds_of)
+        generation = _round(job, number, examples, general.examples, report, f"{minutes:g} minutes")
+        card = generation.card
+        rounds.append(
+            PersonalRound(
+                minutes=sum(map(seconds_of, examples)) / 60,
+                utterances=len(examples),
+                steps=card.steps,
+                training_seconds=card.training_seconds,
+                peak_bytes=card.peak_bytes,
+            )
+        )
+        hear(f"{minutes:g} min", generation)
+    figures = AdaptFigures(rounds=rounds, heard=heard, machine=describe_machine())
+    write_atomically(job.folder / "figures.json", figures.model_dump_json(indent=1).encode())
+    draw_adapt(figures, job.folder / "picture.svg")
+    return len(rounds)
+
+
+def _round(
+    job: BenchAdaptJob, number: int, examples: list[Example], general: list[Example], report: Report, name: str
+) -> Generation:
+    folder = job.folder / "rounds" / f"{number:04d}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    personal = AdaptJob(
+        folder=folder,
+        generations=job.folder / "generations",
+        number=number,
+        parent=BASE,
+        engines=job.engines,
+        features=job.features,
+        examples=[
+            example.model_copy(update={"holdout": index % HOLDOUT == HOLDOUT - 1}) for index, example in enumerate(examples)
+        ],
+        general=general,
+        system_prompt=job.system_prompt,
+        training_seconds=job.training_seconds,
+        learning_rate=job.learning_rate,
+        reply_utterances=0,
+        threads=job.threads,
+        seed=job.seed,
+    )
+    path = folder / "job.json"
+    path.write_text(personal.model_dump_json())
+    command = [sys.executable, "-m", "calibration", str(path)]
+    last = None
+    environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            last = Progress.model_validate(json.loads(line))
+            report(f"{name}: {last.stage}", last.fraction, last.note)
+    if child.returncode != 0:
+        raise AttuneError(f"the round of {name} failed: {last.note if last else 'its process said nothing'}")
+    return read_generation(job.folder / "generations" / f"{number:04d}")

@@ -1,0 +1,126 @@
+"""The designs that are compared, behind one small interface: what is trained, how it is read, what it hands the language model.
+
+As the papers write them, from random weights, each with the settings of its own module; `attune` is the design in use, from the
+shipped base.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from engines.errors import AttuneError
+from engines.routes import all_words_of
+from engines.types import SoftTokens
+from engines.vocabulary import Vocabulary
+
+from ..bridgeformer import BridgeFormer, BridgeFormerConfig, BridgeFormerLink
+from ..cif import CifConfig, CifProjector
+from ..embedlink import EmbedLink, draft_rows
+from ..end_to_end import END, EndToEnd, StackConfig, StackProjector
+from ..gguf_model import load_language_model
+from ..projector_file import load_projector
+from ..samples import Sample, collate
+from ..training import Learner
+
+LONGEST_REPETITION_TOKENS, REPEATED_AT_ONCE = 24, 40
+FRESH_LEARNING_RATE, PERSONAL_LEARNING_RATE = 8e-4, 2e-4
+
+
+@dataclass(frozen=True)
+class Design:
+    """One way of joining speech to the language model, while it is trained."""
+
+    name: str
+    learner: Learner
+    heard: Callable[[Sequence[Sample]], list[str]]
+    """The words of utterances: each soft token's nearest row, or, end to end, what the language model repeats."""
+    soft: Callable[[Sequence[Sample]], list[SoftTokens]]
+    """What the language model reads in place of utterances."""
+    batch: int
+    learning_rate: float
+    reads_draft: bool = False
+
+
+NAMES = ("attune", "cif", "bridgeformer", "end-to-end")
+
+
+def make_design(name: str, frame_width: int, vocabulary: Vocabulary, gguf: Path, base: Path) -> Design:
+    """A design with untrained weights, or the shipped ones (`attune`, from `base`/projector.safetensors).
+
+    Raises AttuneError for a name that is not in NAMES.
+    """
+    if name in ("attune", "cif"):
+        projector = (
+            load_projector(base / "projector.safetensors")
+            if name == "attune"
+            else CifProjector(CifConfig(frame_width, vocabulary.width))
+        )
+        return _embedlink(name, projector, vocabulary)
+    if name == "bridgeformer":
+        return _bridgeformer(BridgeFormer(BridgeFormerConfig(frame_width, vocabulary.width)), vocabulary)
+    if name == "end-to-end":
+        stack = StackProjector(StackConfig(frame_width, vocabulary.width))
+        return _end_to_end(EndToEnd(stack, vocabulary, load_language_model(gguf)))
+    raise AttuneError(f"there is no design {name}; choose from {', '.join(NAMES)}")
+
+
+def _embedlink(name: str, projector: CifProjector, vocabulary: Vocabulary) -> Design:
+    learner = EmbedLink(projector, vocabulary)
+
+    @torch.no_grad()
+    def read(sample: Sample) -> SoftTokens:
+        batch = collate([sample])
+        draft = draft_rows(batch, vocabulary) if projector.config.reads_draft else None
+        output = projector(batch.stacked, batch.mask, draft)
+        return SoftTokens(output.vectors[0].numpy(), float(output.quantity[0]))
+
+    def sharpened(samples: Sequence[Sample]) -> list[SoftTokens]:
+        read_softs = [read(sample) for sample in samples]
+        found = iter(vocabulary.nearest(np.concatenate([soft.vectors for soft in read_softs]))[0])
+        tokens = [tuple(islice(found, len(soft.vectors))) for soft in read_softs]
+        return [replace(soft, vectors=vocabulary.rows(some), tokens=some) for soft, some in zip(read_softs, tokens, strict=True)]
+
+    def heard(samples: Sequence[Sample]) -> list[str]:
+        return all_words_of(sharpened(samples), vocabulary)
+
+    learning_rate = FRESH_LEARNING_RATE if name == "cif" else PERSONAL_LEARNING_RATE
+    return Design(
+        name, learner, heard, sharpened, batch=16, learning_rate=learning_rate, reads_draft=projector.config.reads_draft
+    )
+
+
+def _bridgeformer(projector: BridgeFormer, vocabulary: Vocabulary) -> Design:
+    learner = BridgeFormerLink(projector, vocabulary, vocabulary.tokenize(END, special=True)[0])
+
+    @torch.no_grad()
+    def soft(samples: Sequence[Sample]) -> list[SoftTokens]:
+        batches = [collate([sample]) for sample in samples]
+        vectors = [projector(batch.stacked, batch.mask)[0].numpy() for batch in batches]
+        return [SoftTokens(some, float(len(some))) for some in vectors]
+
+    def heard(samples: Sequence[Sample]) -> list[str]:
+        vectors = torch.from_numpy(np.stack([one.vectors for one in soft(samples)]))
+        return [vocabulary.detokenize(tokens).strip() for tokens in learner.heard(vectors)]
+
+    return Design("bridgeformer", learner, heard, soft, batch=16, learning_rate=FRESH_LEARNING_RATE)
+
+
+def _end_to_end(learner: EndToEnd) -> Design:
+    @torch.no_grad()
+    def soft(samples: Sequence[Sample]) -> list[SoftTokens]:
+        made = []
+        for batch in (collate([sample]) for sample in samples):
+            vectors, mask = learner.projector(batch.stacked, batch.mask)
+            kept = vectors[0][mask[0]].numpy()
+            made.append(SoftTokens(kept, float(len(kept))))
+        return made
+
+    def heard(samples: Sequence[Sample]) -> list[str]:
+        some = [samples[start : start + REPEATED_AT_ONCE] for start in range(0, len(samples), REPEATED_AT_ONCE)]
+        return [text for few in some for text in learner.repeat(collate(few), LONGEST_REPETITION_TOKENS)]
+
+    return Design("end-to-end", learner, heard, soft, batch=8, learning_rate=1e-3)

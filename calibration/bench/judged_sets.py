@@ -1,0 +1,95 @@
+"""Sets of utterances to judge on, and what hearing them in one way comes to. Knows scores, no training."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engines.bench_figures import HeardSet, ReliabilityStep, Trust
+from engines.errors import AttuneError
+from engines.job import Example
+from engines.routes import all_words_of
+from engines.types import SoftTokens
+from engines.vocabulary import Vocabulary
+
+from ..manifests import read_recordings
+from ..reliability import calibration_error, reliability_curve
+from ..text_scores import content_errors, word_error_rate, word_errors
+
+
+@dataclass(frozen=True)
+class JudgedSet:
+    """A manifest that was read."""
+
+    name: str
+    examples: list[Example]
+
+
+def read_set(manifest: Path, name: str | None = None) -> JudgedSet:
+    """The recordings of a manifest as examples, named after what they hold. Raises AttuneError where there are none, or one is
+    missing: a benchmark leaves nothing out in silence.
+    """
+    examples = []
+    for audio, text in read_recordings(manifest):
+        try:
+            digest = hashlib.sha256(audio.read_bytes()).hexdigest()[:32]
+        except OSError as error:
+            raise AttuneError(f"{manifest}: {audio} cannot be read ({error.strerror})") from None
+        examples.append(Example(id=digest, audio=audio, text=text, origin="enrolled"))
+    if not examples:
+        raise AttuneError(f"{manifest} has no recordings; give JSON lines of `audio` and `text`")
+    return JudgedSet(name or manifest.stem, examples)
+
+
+def judge_set(
+    judged: JudgedSet,
+    hearer: str,
+    heard: Sequence[str | SoftTokens],
+    vocabulary: Vocabulary,
+    threshold: float | None,
+    log: Path,
+) -> HeardSet:
+    """What hearing a set came to, a JSON line for each utterance in `log`. With a `threshold`, also what confidence was worth."""
+    words = all_words_of(heard, vocabulary)
+    pairs = [(example.text, text) for example, text in zip(judged.examples, words, strict=True)]
+    content = [content_errors(label, text) for label, text in pairs]
+    content_words = max(1, sum(total for _, total in content))
+    confidences = [soft.confidence if isinstance(soft, SoftTokens) else None for soft in heard]
+    rows = [
+        {"set": judged.name, "hearer": hearer, "text": label, "heard": text, "confidence": sure}
+        for (label, text), sure in zip(pairs, confidences, strict=True)
+    ]
+    with log.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    trust = None
+    if threshold is not None:
+        sure = [confidence or 0.0 for confidence in confidences]
+        curve = reliability_curve([(one, word_errors(*pair)[0] == 0) for one, pair in zip(sure, pairs, strict=True)])
+        trust = Trust(
+            passing=sum(one >= threshold for one in sure) / len(sure),
+            wrong_acted=sum(wrong for (wrong, _), one in zip(content, sure, strict=True) if one >= threshold) / content_words,
+            threshold=threshold,
+            reliability=[ReliabilityStep(confidence=step.confidence, right=step.right, count=step.count) for step in curve],
+            calibration_error=calibration_error(curve),
+        )
+    return HeardSet(
+        set=judged.name,
+        hearer=hearer,
+        utterances=len(heard),
+        word_error_rate=word_error_rate(pairs)[0],
+        content_word_error_rate=sum(wrong for wrong, _ in content) / content_words,
+        trust=trust,
+    )
+
+
+def first_minutes(examples: Sequence[Example], minutes: float, seconds_of: Callable[[Example], float]) -> list[Example]:
+    """The first of `examples` that together last no longer than `minutes`, and at least one."""
+    taken: list[Example] = []
+    seconds = 0.0
+    for example in examples:
+        seconds += seconds_of(example)
+        if taken and seconds > 60 * minutes:
+            break
+        taken.append(example)
+    return taken

@@ -1,0 +1,175 @@
+"""`attune bench quality`: the papers' designs trained on the same recordings for the same time, and judged.
+
+Each design learns in a process of its own, so that its peak memory is its own. Its time counts from the first frame that is
+encoded; what judging takes is left out. Word error is the design's own: of each soft token's nearest row, or, end to end, of what
+the language model says when it is asked to repeat what it was told, which is the task that it was trained on.
+"""
+
+import multiprocessing
+import os
+import resource
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import torch
+
+from engines.audio import read_audio
+from engines.bench_figures import CurvePoint, DesignRun, HeardSet, QualityFigures
+from engines.child_process import PARENT_VARIABLE, settle_as_child
+from engines.durable import write_atomically
+from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
+from engines.errors import AttuneError
+from engines.job import BenchQualityJob, Example
+from engines.types import SoftTokens
+from engines.vocabulary import Vocabulary
+
+from ..batches import draw_epochs
+from ..checkpoint import Run
+from ..dataset import make_sample
+from ..evaluate import Judge
+from ..reporting import Report
+from ..samples import Sample
+from ..text_scores import rouge, word_error_rate
+from ..training import Schedule, fit, fraction
+from .designs import Design, make_design
+from .judged_sets import JudgedSet, judge_set, read_set
+from .machine import describe_machine
+from .picture import draw_quality
+
+STACK = 3
+LOG = "heard.jsonl"
+Replies = dict[str, list[str]]
+"""The pieces of the reply to each text."""
+JUDGED_AT_SECONDS = (0, 5, 10, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720, 960, 1440, 1920, 2880, 3840, 5760, 7680)
+"""Of training; closer together where most is learnt."""
+
+
+def bench_quality(job: BenchQualityJob, report: Report) -> int:
+    """Run `job`; returns the number of designs. Raises AttuneError where a manifest or a design cannot be used."""
+    (job.folder / LOG).unlink(missing_ok=True)
+    runs: list[DesignRun] = []
+    report("judge", 0.0, "cascade")
+    heard, expected = _judge_cascade(job)
+    os.environ[PARENT_VARIABLE] = str(os.getpid())
+    for number, name in enumerate(job.designs):
+        report("train", number / len(job.designs), f"{name}: {job.minutes:g} minutes")
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), settle_as_child) as apart:
+            run, of_design = apart.submit(_run_design, job, name, expected).result()
+        runs.append(run)
+        heard += of_design
+    figures = QualityFigures(designs=runs, heard=heard, machine=describe_machine())
+    write_atomically(job.folder / "figures.json", figures.model_dump_json(indent=1).encode())
+    draw_quality(figures, job.folder / "picture.svg")
+    return len(runs)
+
+
+def _run_design(job: BenchQualityJob, name: str, expected: Replies) -> tuple[DesignRun, list[HeardSet]]:
+    """Train one design from the audio on, judging it now and then; then judge all sets and its replies."""
+    torch.set_num_threads(job.threads)
+    torch.manual_seed(job.seed)
+    vocabulary = Vocabulary(job.engines.language_model)
+    judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
+    sets = [read_set(path) for path in job.judge]
+    enrolled = read_set(job.enrol).examples
+    began = time.monotonic()
+    encoder = OnnxEncoder(job.engines.encoder, job.threads)
+    design = make_design(name, encoder.frame_width, vocabulary, job.engines.language_model, job.base)
+    learnt = [sample for example in enrolled if (sample := _fresh_sample(example, encoder, judge, design)) is not None]
+    features_seconds = time.monotonic() - began
+
+    def sample_of(example: Example) -> Sample:
+        draft = judge.draft(example) if design.reads_draft else ""
+        sample = make_sample(judge.frames(example), example.text, draft, vocabulary, STACK)
+        if sample is None:
+            raise AttuneError(f"{example.audio} is too short for its text; leave it out")
+        return sample
+
+    def error() -> float:
+        few = sets[0].examples[: job.judged_utterances]
+        heard = design.heard([sample_of(example) for example in few])
+        return word_error_rate([(example.text, text) for example, text in zip(few, heard, strict=True)])[0]
+
+    curve, run = _learn(job, design, learnt, features_seconds, error)
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    heard = []
+    for judged in sets:
+        judged_samples = [sample_of(example) for example in judged.examples]
+        one = judge_set(judged, name, design.heard(judged_samples), vocabulary, None, job.folder / LOG)
+        replied = design.soft(judged_samples[: job.reply_utterances])
+        heard.append(_with_replies(one, judge, judged, replied, expected))
+    described = DesignRun(
+        design=name,
+        features_seconds=features_seconds,
+        step_seconds=run.seconds / max(run.step, 1),
+        peak_bytes=peak_bytes,
+        parameters=sum(value.numel() for value in design.learner.projector.parameters()),
+        curve=curve,
+    )
+    return described, heard
+
+
+def _fresh_sample(example: Example, encoder: OnnxEncoder, judge: Judge, design: Design) -> Sample | None:
+    """Encoded here and now, whatever a cache has: the time that it takes counts."""
+    frames = encoder.encode(read_audio(example.audio, MAX_SECONDS))
+    draft = judge.drafter.draft(frames).text if design.reads_draft else ""
+    return make_sample(frames, example.text, draft, judge.vocabulary, STACK)
+
+
+def _learn(
+    job: BenchQualityJob, design: Design, learnt: list[Sample], features_seconds: float, error: Callable[[], float]
+) -> tuple[list[CurvePoint], Run]:
+    """Train to the end of the time; the error is measured at JUDGED_AT_SECONDS and at the end."""
+    schedule = Schedule(10**9, 60 * job.minutes, design.learning_rate, seed=job.seed)
+    run, points, due = Run(), [CurvePoint(seconds=features_seconds, step=0, loss=0.0, word_error_rate=error())], 0
+    for run in fit(design.learner, draw_epochs(learnt, design.batch, job.seed), schedule, None):
+        if run.seconds >= JUDGED_AT_SECONDS[min(due, len(JUDGED_AT_SECONDS) - 1)] or fraction(run, schedule) >= 1:
+            due = sum(seconds <= run.seconds for seconds in JUDGED_AT_SECONDS)
+            design.learner.eval()
+            points.append(
+                CurvePoint(
+                    seconds=features_seconds + run.seconds, step=run.step, loss=_recent_loss(design, run), word_error_rate=error()
+                )
+            )
+            design.learner.train()
+    return points, run
+
+
+def _recent_loss(design: Design, run: Run) -> float:
+    weights = design.learner.loss_weights
+    return float(np.mean([sum(weights[name] * value for name, value in losses.items()) for losses in run.losses[-10:]]))
+
+
+def _with_replies(
+    heard: HeardSet, judge: Judge, judged: JudgedSet, words: Sequence[str | SoftTokens], expected: Replies
+) -> HeardSet:
+    """With what the replies to `words`, of the first utterances, have in common with the replies to their true texts."""
+    scores, same = [], []
+    for example, some in zip(judged.examples, words, strict=False):
+        true, found = expected[example.text], judge.reply_pieces(some)
+        scores.append(rouge("".join(true), "".join(found)))
+        same.append(true[:1] == found[:1])
+    unigrams, longest = zip(*scores, strict=True) if scores else ((), ())
+    return heard.model_copy(
+        update={
+            "rouge_1": float(np.mean(unigrams)) if scores else None,
+            "rouge_l": float(np.mean(longest)) if scores else None,
+            "same_first_token": float(np.mean(same)) if same else None,
+        }
+    )
+
+
+def _judge_cascade(job: BenchQualityJob) -> tuple[list[HeardSet], Replies]:
+    """The cascade on every set, and the replies to the true texts."""
+    judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
+    heard: list[HeardSet] = []
+    expected: Replies = {}
+    for path in job.judge:
+        judged = read_set(path)
+        expected |= {example.text: judge.reply_pieces(example.text) for example in judged.examples[: job.reply_utterances]}
+        words = [judge.cascade(example) for example in judged.examples]
+        one = judge_set(judged, "cascade", words, judge.vocabulary, None, job.folder / LOG)
+        heard.append(_with_replies(one, judge, judged, words[: job.reply_utterances], expected))
+    judge.language_model.close()
+    return heard, expected

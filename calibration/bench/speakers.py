@@ -1,0 +1,88 @@
+"""Speakers to benchmark with, for who has no recordings of their own: manifests and recordings of voices that never train.
+
+*atypical*: the demo's (consistent phonological processes). *second*: atypical of another kind, slow and slurred: vowels drawn to
+the middle, fricatives stopped, clusters and final stops lost, a pause after every word. Both enrol requests, and are judged on
+other requests of the same words and on requests with words that they never enrolled. *real*: a woman's recordings (Asterisk's
+prompts). *af_heart* and so on: Kokoro's voices kept for judging, with sentences that no base projector trains on.
+"""
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import soundfile
+
+from engines.durable import write_atomically
+from engines.general_speech import read_prompts
+from engines.job import BenchSpeakersJob
+from engines.types import SAMPLE_RATE_HZ, Float32
+
+from ..demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE
+from ..everyday_requests import ENROLLED, NEVER_ENROLLED, everyday_requests
+from ..held_out_text import is_held_out
+from ..reporting import Report
+from ..synthesis import CLUSTER_REDUCTION, FINAL_STOP_DELETION, STOPPING, Synthesizers, Voice, speak
+from ..texts import wordnet_sentences
+from ..voices import KEPT_FOR_JUDGING
+
+SECOND_VOICE = Voice(
+    "espeak-ng",
+    "en-gb+klatt2",
+    105,
+    35,
+    ((r"[IE3]", "@"), *STOPPING, *CLUSTER_REDUCTION, *FINAL_STOP_DELETION, (r" ", " _: ")),
+)
+REAL_JUDGED, NATURAL_JUDGED = 200, 50
+_SEED = 11
+
+
+def make_speakers(job: BenchSpeakersJob, report: Report) -> int:
+    """Make what `job.folder` lacks; returns the number of manifests. Raises AttuneError where a voice or a text is missing."""
+    requests = _request_sets()
+    made = 0
+    for name, voice in (("atypical", ATYPICAL_VOICE), ("second", SECOND_VOICE)):
+        for kind, texts in requests.items():
+            report(f"{name}-{kind}", made / 11, f"{len(texts)} utterances")
+            _make(job.folder, f"{name}-{kind}", texts, partial(speak, voice=voice))
+            made += 1
+    natural = Synthesizers(job.kokoro, None)
+    sentences = [text for text in wordnet_sentences() if is_held_out(text)]
+    for number, name in enumerate(sorted(KEPT_FOR_JUDGING)):
+        texts = random.Random(_SEED + number).sample(sentences, NATURAL_JUDGED)
+        report(name, made / 11, f"{len(texts)} utterances")
+        _make(job.folder, name, texts, partial(natural.speak, voice=Voice("kokoro", name)), threads=1)
+        made += 1
+    prompts = read_prompts(job.recordings)
+    chosen = random.Random(_SEED).sample(prompts, min(REAL_JUDGED, len(prompts)))
+    _write(job.folder / "real.jsonl", [(prompt.audio.resolve(), prompt.text) for prompt in chosen])
+    return made + 1
+
+
+def _request_sets() -> dict[str, list[str]]:
+    rng = random.Random(_SEED)
+    requests = everyday_requests(ATYPICAL_ENROLLED + ATYPICAL_JUDGED, ENROLLED, rng)
+    never = everyday_requests(ATYPICAL_JUDGED, NEVER_ENROLLED, random.Random(_SEED + 1))
+    return {"enrol": requests[:ATYPICAL_ENROLLED], "judge": requests[ATYPICAL_ENROLLED:], "never-enrolled": never}
+
+
+def _make(folder: Path, name: str, texts: Sequence[str], say: Callable[[str], Float32], threads: int = 4) -> None:
+    """Speak `texts`; the manifest is written last, so that one that is there is whole."""
+    manifest = folder / f"{name}.jsonl"
+    if manifest.is_file():
+        return
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    rows = []
+    with ThreadPoolExecutor(threads) as pool:
+        for index, (text, samples) in enumerate(zip(texts, pool.map(say, texts), strict=True)):
+            path = folder / name / f"{index:03d}.wav"
+            soundfile.write(path, samples, SAMPLE_RATE_HZ, "PCM_16")
+            rows.append((path.resolve(), text))
+    _write(manifest, rows)
+
+
+def _write(manifest: Path, rows: Sequence[tuple[Path, str]]) -> None:
+    lines = "".join(json.dumps({"audio": str(audio), "text": text}) + "\n" for audio, text in rows)
+    write_atomically(manifest, lines.encode())

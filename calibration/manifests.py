@@ -1,0 +1,52 @@
+"""Recordings with their texts, as other people keep them: JSON lines, LibriSpeech, Common Voice. Knows no audio."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from engines.errors import AttuneError
+
+from .texts import as_sentence
+
+
+def read_recordings(source: Path) -> Iterator[tuple[Path, str]]:
+    """The recordings of `source` and what is said in them; none of the recordings is opened.
+
+    `source` is a file of JSON lines `{"audio": PATH, "text": TEXT}`, paths relative to it, or a LibriSpeech or Common Voice
+    folder. Raises AttuneError for anything else, and for a line that cannot be read.
+    """
+    if source.is_file():
+        yield from _from_json_lines(source)
+    elif (source / "validated.tsv").is_file():
+        yield from _from_common_voice(source)
+    elif any(source.rglob("*.trans.txt")):
+        yield from _from_librispeech(source)
+    else:
+        raise AttuneError(
+            f"{source} is neither a manifest of JSON lines, nor a LibriSpeech folder (*.trans.txt), nor a Common Voice folder "
+            "(validated.tsv); give one of them"
+        )
+
+
+def _from_json_lines(path: Path) -> Iterator[tuple[Path, str]]:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+            yield (path.parent / row["audio"]).resolve(), str(row["text"]).strip()
+        except (ValueError, KeyError, TypeError) as error:
+            raise AttuneError(f"{path} line {number} is not an object with `audio` and `text` ({error})") from None
+
+
+def _from_librispeech(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Its texts are in capitals without punctuation; what a transcript would look like is guessed."""
+    for listing in sorted(folder.rglob("*.trans.txt")):
+        for line in listing.read_text().splitlines():
+            name, _, text = line.partition(" ")
+            yield listing.parent / f"{name}.flac", as_sentence(text.lower().replace(" i ", " I ").replace(" i'", " I'"))
+
+
+def _from_common_voice(folder: Path) -> Iterator[tuple[Path, str]]:
+    with (folder / "validated.tsv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+            yield folder / "clips" / row["path"], row["sentence"].strip()

@@ -1,0 +1,148 @@
+"""Fits how much a generation's readings are to be trusted, and measures whether such trust is deserved. Knows no audio.
+
+Logistic regression on what a reading shows of itself (`engines/confidence.py`), over labelled utterances that were never trained
+on: the user's own, and the general set, whose many errors tell what being wrong looks like.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from engines.confidence import Confidence, Fit, evidence, log_odds, weigh
+from engines.reader import Reader
+from engines.types import Float32, SoftTokens
+
+from .text_scores import word_errors
+
+LEAST_READINGS = 20
+"""Fewer tell nothing."""
+PASSING = 0.95
+"""Share of the user's own rightly read utterances that the threshold lets pass."""
+_HIGHEST_THRESHOLD, _LOWEST_THRESHOLD = 0.9, 0.3
+_RIDGE = 0.5
+"""Of summed losses: a standard normal prior on the weights."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One look at a labelled utterance."""
+
+    soft: SoftTokens
+    draft: tuple[int, ...]
+    """Empty for a look without one."""
+    right_tokens: tuple[bool, ...]
+    right: bool
+    """Whether every word was read right."""
+    own: bool
+    """Whether the user said it; else it is of the general set."""
+
+
+def right_tokens(read: Sequence[int], label: Sequence[int]) -> tuple[bool, ...]:
+    """For each token read whether the label has it, in the longest matching order."""
+    right = [False] * len(read)
+    for block in SequenceMatcher(None, read, label, autojunk=False).get_matching_blocks():
+        right[block.a : block.a + block.size] = [True] * block.size
+    return tuple(right)
+
+
+def looks(reader: Reader, frames: Float32, draft: str, label: str, own: bool) -> list[Reading]:
+    """An utterance as `reader` looks at it alone and, where it reads drafts, with one; the words of `label` are right."""
+    expected = reader.vocabulary.tokenize(label)
+    made = []
+    for given in ("", draft) if reader.projector.reads_draft else ("",):
+        soft = reader.look(frames, given)
+        tokens = soft.tokens or ()
+        wrong, _ = word_errors(label, reader.vocabulary.detokenize(tokens))
+        made.append(Reading(soft, tuple(reader.vocabulary.tokenize(given)), right_tokens(tokens, expected), wrong == 0, own))
+    return made
+
+
+def fit_confidence(readings: Sequence[Reading]) -> Confidence | None:
+    """The confidence that `readings` support; None where they are fewer than LEAST_READINGS.
+
+    The threshold lets PASSING of the user's own rightly read utterances pass; without such, it is even odds.
+    """
+    alone = [reading for reading in readings if not reading.draft]
+    drafted = [reading for reading in readings if reading.draft]
+    if len(alone) < LEAST_READINGS:
+        return None
+    fits = [_fit(some) if len(some) >= LEAST_READINGS else None for some in (alone, drafted)]
+    assert fits[0] is not None
+    confidence = Confidence(alone=fits[0], with_draft=fits[1], threshold=0.5)
+    own = [weigh(reading.soft, reading.draft, confidence).confidence or 0.0 for reading in alone if reading.own and reading.right]
+    if not own:
+        return confidence
+    threshold = float(np.clip(np.quantile(own, 1 - PASSING), _LOWEST_THRESHOLD, _HIGHEST_THRESHOLD))
+    return confidence.model_copy(update={"threshold": threshold})
+
+
+def _fit(readings: Sequence[Reading]) -> Fit:
+    of_tokens = [
+        (log_odds(value), right)
+        for reading in readings
+        for value, right in zip(reading.soft.log_probabilities or (), reading.right_tokens, strict=True)
+    ]
+    token_offset, (token_slope,) = logistic_regression(
+        np.array([[value] for value, _ in of_tokens]), np.array([right for _, right in of_tokens])
+    )
+    offset, weights = logistic_regression(
+        np.array([evidence(reading.soft, reading.draft) for reading in readings]),
+        np.array([reading.right for reading in readings]),
+    )
+    return Fit(token_offset=token_offset, token_slope=token_slope, offset=offset, weights=weights)
+
+
+def logistic_regression(features: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[float, tuple[float, ...]]:
+    """Offset and weights for [N, F] features, with a slight ridge on standardised ones, so that they stay finite where everything
+    was right."""
+    mean, spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)
+    given = torch.from_numpy((features - mean) / spread)
+    expected = torch.from_numpy(right.astype(np.float64))
+    found = torch.zeros(features.shape[1] + 1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([found], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        value = F.binary_cross_entropy_with_logits(given @ found[1:] + found[0], expected) + _RIDGE * (found**2).sum() / len(
+            given
+        )
+        torch.autograd.backward(value)
+        return value
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    weights = found[1:].detach().numpy() / spread
+    offset = float(found[0].detach()) - float(weights @ mean)
+    return offset, tuple(float(weight) for weight in weights)
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Readings of about the same confidence."""
+
+    confidence: float
+    """Their mean."""
+    right: float
+    """The share of them that was right: as high, where the confidence means something."""
+    count: int
+
+
+def reliability_curve(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> list[ReliabilityBin]:
+    """(confidence, right) pairs in `bins` steps of confidence; empty ones are left out."""
+    made = []
+    for index in range(bins):
+        inside = [pair for pair in pairs if index <= pair[0] * bins < index + 1 or (index == bins - 1 and pair[0] == 1.0)]
+        if inside:
+            confidences, rights = zip(*inside, strict=True)
+            made.append(ReliabilityBin(float(np.mean(confidences)), float(np.mean(rights)), len(inside)))
+    return made
+
+
+def calibration_error(curve: Sequence[ReliabilityBin]) -> float:
+    """Expected calibration error, 0 to 1: the mean distance of a curve from the diagonal, weighted by count."""
+    total = sum(bin_.count for bin_ in curve)
+    return sum(abs(bin_.confidence - bin_.right) * bin_.count for bin_ in curve) / max(total, 1)

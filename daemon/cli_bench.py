@@ -1,0 +1,209 @@
+"""`attune bench`: what learning is worth, measured on anybody's recordings. Knows jobs and figures, no training."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Column, Table
+
+from engines.bench_figures import AdaptFigures, HeardSet, QualityFigures
+from engines.errors import AttuneError
+from engines.generation import BASE, read_generation
+from engines.job import BenchAdaptJob, BenchQualityJob, BenchSpeakersJob, EngineFiles
+from engines.models import model_path
+
+from .cli_common import AsJson, console, settings
+from .cli_engines import run_child
+from .config import Settings
+from .learning import GENERAL_MODEL, general_examples
+
+app = typer.Typer(help="Benchmarks: what a personal round gains, and how the papers' designs compare.", no_args_is_help=True)
+
+Enrol = Annotated[
+    Path, typer.Option("--enrol", help='What is trained on: JSON lines {"audio": PATH, "text": TEXT}.', exists=True)
+]
+Judged = Annotated[list[Path], typer.Option("--judge", help="What is judged on, likewise; may be repeated.", exists=True)]
+General = Annotated[
+    Path | None,
+    typer.Option("--general", help="What must not be forgotten; the shipped general set where none is given.", exists=True),
+]
+
+
+@app.command()
+def speakers(
+    out: Annotated[Path, typer.Option(help="Gets the manifests and recordings; what is there already is kept.")] = Path(
+        "build/bench-speakers"
+    ),
+) -> None:
+    """Make speakers to benchmark with: two atypical ones, a real voice, and natural voices that never train."""
+    chosen = settings()
+    folder = _folder(out)
+    job = BenchSpeakersJob(
+        folder=folder,
+        recordings=model_path(GENERAL_MODEL, chosen.cache_dir),
+        kokoro=model_path("kokoro-82m", chosen.cache_dir),
+    )
+    run_child(job, folder / "job.json")
+    typer.echo(f"their manifests are in {out}: " + ", ".join(sorted(path.stem for path in folder.glob("*.jsonl"))))
+
+
+@app.command()
+def adapt(
+    enrol: Enrol,
+    judge: Judged,
+    general: General = None,
+    minutes: Annotated[str, typer.Option(help="Of enrolment, a round for each, with commas between.")] = "2,5,15",
+    out: Annotated[Path, typer.Option(help="Gets figures.json, picture.svg and heard.jsonl.")] = Path("build/bench-adapt"),
+    seed: Annotated[int, typer.Option(help="Of the order of enrolment and of training.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure personal rounds: error on each set, from more and more of one speaker's enrolment, beside the cascade's."""
+    try:
+        rounds = [float(part) for part in minutes.split(",")]
+    except ValueError:
+        raise AttuneError(f"--minutes {minutes} is not a list of numbers; give 2,5,15 or the like") from None
+    if not all(0 < one < 10_000 for one in rounds):
+        raise AttuneError(f"--minutes {minutes}: each must be above 0")
+    chosen = settings()
+    folder = _folder(out)
+    job = BenchAdaptJob(
+        folder=folder,
+        engines=_files(chosen),
+        base=_base(chosen),
+        features=chosen.cache_dir / "features",
+        enrol=enrol.resolve(),
+        judge=[path.resolve() for path in judge],
+        general=general.resolve() if general else None,
+        general_examples=general_examples(chosen.cache_dir),
+        minutes=rounds,
+        system_prompt=chosen.conversation.system_prompt,
+        training_seconds=chosen.adapt.training_seconds,
+        learning_rate=chosen.adapt.learning_rate,
+        threads=chosen.adapt.threads,
+        seed=seed,
+    )
+    run_child(job, folder / "job.json")
+    figures = AdaptFigures.model_validate_json((folder / "figures.json").read_bytes())
+    if as_json:
+        typer.echo(figures.model_dump_json(indent=1))
+        return
+    table = Table("round", "utterances", "steps", "seconds", "peak")
+    for one in figures.rounds:
+        table.add_row(
+            f"{one.minutes:.1f} min",
+            str(one.utterances),
+            str(one.steps),
+            f"{one.training_seconds:.0f}",
+            f"{one.peak_bytes / 2**30:.2f} GiB",
+        )
+    console.print(table)
+    console.print(_heard_table(sorted(figures.heard, key=lambda one: one.set)))
+    _say_where(folder, figures.machine)
+
+
+@app.command()
+def quality(
+    enrol: Enrol,
+    judge: Judged,
+    minutes: Annotated[float, typer.Option(min=0.05, max=10_000, help="Of training, for each design.")] = 20.0,
+    designs: Annotated[str, typer.Option(help="Which, in which order.")] = "attune,cif,bridgeformer,end-to-end",
+    out: Annotated[Path, typer.Option(help="Gets figures.json, picture.svg and heard.jsonl.")] = Path("build/bench-quality"),
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Of each design's process.")] = 2,
+    seed: Annotated[int, typer.Option(help="Of weights and batches.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the papers' designs, each trained on the same recordings for the same time, beside the cascade."""
+    chosen = settings()
+    folder = _folder(out)
+    job = BenchQualityJob(
+        folder=folder,
+        engines=_files(chosen),
+        base=_base(chosen),
+        features=chosen.cache_dir / "features",
+        enrol=enrol.resolve(),
+        judge=[path.resolve() for path in judge],
+        designs=[name.strip() for name in designs.split(",")],
+        minutes=minutes,
+        system_prompt=chosen.conversation.system_prompt,
+        threads=threads,
+        seed=seed,
+    )
+    run_child(job, folder / "job.json", silence_limit_seconds=60 * minutes + 3600)
+    figures = QualityFigures.model_validate_json((folder / "figures.json").read_bytes())
+    if as_json:
+        typer.echo(figures.model_dump_json(indent=1))
+        return
+    table = Table("design", "parameters", "features", "a step", "peak", "error at its end")
+    for run in figures.designs:
+        last = run.curve[-1]
+        table.add_row(
+            run.design,
+            f"{run.parameters / 1e6:.1f} M",
+            f"{run.features_seconds:.0f} s",
+            f"{run.step_seconds:.2f} s",
+            f"{run.peak_bytes / 2**30:.2f} GiB",
+            f"{100 * last.word_error_rate:.1f} % after {last.seconds:.0f} s",
+        )
+    console.print(table)
+    console.print(_reached_table(figures))
+    console.print(_heard_table(sorted(figures.heard, key=lambda one: one.set)))
+    _say_where(folder, figures.machine)
+
+
+def _reached_table(figures: QualityFigures) -> Table:
+    """How soon each design is as good as each other one is in the end."""
+    table = Table("seconds to reach the end of:", *(run.design for run in figures.designs))
+    for run in figures.designs:
+        cells = []
+        for other in figures.designs:
+            seconds = run.seconds_to(other.curve[-1].word_error_rate)
+            ratio = f" ({other.curve[-1].seconds / seconds:.1f}x sooner)" if seconds else ""
+            cells.append("-" if run is other else "never" if seconds is None else f"{seconds:.0f}{ratio}")
+        table.add_row(run.design, *cells)
+    return table
+
+
+def _heard_table(heard: list[HeardSet]) -> Table:
+    """A row for each set and hearer; columns that nobody measured are left out."""
+
+    def percent(value: float | None) -> str:
+        return "" if value is None else f"{100 * value:.1f} %"
+
+    def score(value: float | None) -> str:
+        return "" if value is None else f"{value:.2f}"
+
+    measured: list[tuple[str, list[str]]] = [
+        ("word error", [percent(one.word_error_rate) for one in heard]),
+        ("content words", [percent(one.content_word_error_rate) for one in heard]),
+        ("ROUGE-1", [score(one.rouge_1) for one in heard]),
+        ("ROUGE-L", [score(one.rouge_l) for one in heard]),
+        ("first token", [percent(one.same_first_token) for one in heard]),
+        ("passing", [percent(one.trust.passing if one.trust else None) for one in heard]),
+        ("wrong acted on", [percent(one.trust.wrong_acted if one.trust else None) for one in heard]),
+    ]
+    shown = [(name, cells) for name, cells in measured if any(cells)]
+    table = Table(Column("set", no_wrap=True), Column("heard by", no_wrap=True), *(name for name, _ in shown))
+    last = ""
+    for index, one in enumerate(heard):
+        table.add_row(one.set if one.set != last else "", one.hearer, *(cells[index] for _, cells in shown))
+        last = one.set
+    return table
+
+
+def _say_where(folder: Path, machine: str) -> None:
+    console.print(f"{machine}; figures and a picture are in {folder}", highlight=False, soft_wrap=True)
+
+
+def _folder(out: Path) -> Path:
+    out.mkdir(parents=True, exist_ok=True)
+    return out.resolve()
+
+
+def _files(chosen: Settings) -> EngineFiles:
+    from engines.build import engine_files  # brings in every engine
+
+    return engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
+
+
+def _base(chosen: Settings) -> Path:
+    return read_generation(chosen.generations / f"{BASE:04d}").folder

@@ -1,0 +1,99 @@
+"""What a benchmark found, as it is written to `figures.json`: the contract between who measures and who shows."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ReliabilityStep(_Frozen):
+    """Utterances of about the same confidence."""
+
+    confidence: float
+    right: float
+    """The share of them of which every word was right."""
+    count: int
+
+
+class Trust(_Frozen):
+    """What confidence was worth on one set."""
+
+    passing: float
+    """Share of utterances above the threshold."""
+    wrong_acted: float
+    """Wrong content words in those, over all content words of the set."""
+    threshold: float
+    reliability: list[ReliabilityStep]
+    calibration_error: float
+    """Expected calibration error, 0 to 1."""
+
+
+class HeardSet(_Frozen):
+    """One set of utterances, heard in one way."""
+
+    set: str
+    hearer: str
+    utterances: int
+    word_error_rate: float
+    content_word_error_rate: float
+    rouge_1: float | None = None
+    """Of the replies against the replies to the true text; None where replies were not compared, as below."""
+    rouge_l: float | None = None
+    same_first_token: float | None = None
+    """Share of the replies that begin with the same token."""
+    trust: Trust | None = None
+    """None where there is no confidence."""
+
+
+class PersonalRound(_Frozen):
+    """What a personal round took."""
+
+    minutes: float
+    """Of enrolled audio."""
+    utterances: int
+    steps: int
+    training_seconds: float
+    peak_bytes: int
+
+
+class AdaptFigures(_Frozen):
+    """`attune bench adapt`."""
+
+    rounds: list[PersonalRound]
+    heard: list[HeardSet]
+    machine: str
+
+
+class CurvePoint(_Frozen):
+    """How good a design was after some training."""
+
+    seconds: float
+    """Of the whole run so far: features and steps, without the judging."""
+    step: int
+    loss: float
+    word_error_rate: float
+
+
+class DesignRun(_Frozen):
+    """A whole training run of one design."""
+
+    design: str
+    features_seconds: float
+    step_seconds: float
+    """Mean."""
+    peak_bytes: int
+    parameters: int
+    curve: list[CurvePoint]
+
+    def seconds_to(self, word_error_rate: float) -> float | None:
+        """When it was first as good as that; None where it never was."""
+        return next((point.seconds for point in self.curve if point.word_error_rate <= word_error_rate), None)
+
+
+class QualityFigures(_Frozen):
+    """`attune bench quality`."""
+
+    designs: list[DesignRun]
+    heard: list[HeardSet]
+    machine: str
