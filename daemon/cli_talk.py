@@ -104,7 +104,8 @@ def _show_turn(event: Event) -> None:
     took = "nothing understood" if first is None else f"{float(str(first)):.0f} ms to the first word"
     heard = f", heard: {event['heard']}" if event["route"] == "aligned" else ""
     cut = ", interrupted" if event["interrupted"] else ""
-    line = escape(f"{event['route']} route, {took}{cut}{heard}")
+    sure = f", {float(str(event['confidence'])):.0%} sure" if event["confidence"] is not None else ""
+    line = escape(f"{event['route']} route, {took}{cut}{sure}{heard}")
     console.print(f"\n[dim]{line}[/dim]", highlight=False, soft_wrap=True)
     if "warning" in event:
         errors.print(f"[yellow]{escape(str(event['warning']))}[/yellow]")

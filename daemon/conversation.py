@@ -235,8 +235,8 @@ class Conversation:
         kept = self._keep(turn, done)
         if asks:
             self._doubted = _Doubted(cast(str | None, kept["utterance"]), words)
-        confidence = soft.confidence if soft else None
-        return {"event": "turn", **kept, "interrupted": interrupted, "confidence": confidence, "asked_back": asks}
+        trust: Event = {"confidence": soft.confidence if soft else None, "sure": soft is None or soft.sure, "asked_back": asks}
+        return {"event": "turn", **kept, "interrupted": interrupted, **trust}
 
     def _confirm(self, doubted: _Doubted) -> None:
         """What the user agreed to have said is a label like any correction."""

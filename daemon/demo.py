@@ -39,6 +39,7 @@ _SETTINGS = {
     "AUDIO__SOURCE": "none",  # the demo's streams come by `listen`; a microphone in the room would be heard too
     "AUDIO__KEEP": "false",  # what is judged must never become something to train on
     "CONVERSATION__FORGET_AFTER_SECONDS": "0",
+    "CONVERSATION__WHEN_UNSURE": "answer",  # what is shown is the route asked for; doubts are counted, not acted on
     "CONVERSATION__MAX_REPLY_TOKENS": "12",
     "IDLE__QUIET_SECONDS": "2",
     "ADAPT__REPLY_UTTERANCES": "8",
@@ -190,7 +191,8 @@ def _play(speaker: _Speaker, route: str, half: int) -> list[Event]:
             first = event["first_token_ms"]
             ms = "no reply" if first is None else f"{float(str(first)):.0f} ms"
             heard, reply = escape(str(event["heard"])), escape(" ".join(str(event["reply"]).split()))
-            speaker.show.say(f"  {event['route']:8}{ms:>9}  [cyan]{heard}[/cyan]  →  {reply}")
+            doubt = "" if event["sure"] else " [yellow](doubted)[/yellow]"
+            speaker.show.say(f"  {event['route']:8}{ms:>9}  [cyan]{heard}[/cyan]{doubt}  →  {reply}")
     return turns
 
 
@@ -250,7 +252,8 @@ def _references(speaker: _Speaker) -> dict[str, str]:
 def _hearing(speaker: _Speaker, halves: Sequence[list[Event]], references: dict[str, str]) -> Hearing:
     rows = [row for half, turns in enumerate(halves) for row in assign(speaker.judged(half), turns, references)]
     times = [float(str(turn["first_token_ms"])) for turns in halves for turn in turns if turn["first_token_ms"] is not None]
-    return Hearing.of(rows, times)
+    doubts = [not turn["sure"] for turns in halves for turn in turns]
+    return Hearing.of(rows, times, sum(doubts) / max(len(doubts), 1))
 
 
 def assign(places: Sequence[Mapping[str, float | str]], turns: Sequence[Event], references: Mapping[str, str]) -> list[Row]:

@@ -34,9 +34,11 @@ class Hearing:
     rouge_l: float
     first_token_ms: float
     """Median from the end of speech to the first token of the reply."""
+    doubted: float
+    """Share of what was heard that the route was not sure of."""
 
     @staticmethod
-    def of(rows: Sequence[Row], first_token_ms: Sequence[float]) -> "Hearing":
+    def of(rows: Sequence[Row], first_token_ms: Sequence[float], doubted: float) -> "Hearing":
         """Score `rows` in a child process (scoring is the calibration side's). Raises AttuneError where that fails."""
         given = json.dumps([asdict(row) for row in rows])
         command = [sys.executable, "-m", "calibration.score"]
@@ -45,7 +47,7 @@ class Hearing:
             raise AttuneError(f"the demo's replies could not be scored: {done.stderr.strip().splitlines()[-1]}")
         scores = json.loads(done.stdout)
         median = statistics.median(first_token_ms) if first_token_ms else float("nan")
-        return Hearing(scores["word_error_rate"], scores["rouge_l"], median)
+        return Hearing(scores["word_error_rate"], scores["rouge_l"], median, doubted)
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,16 @@ def report(name: str, outcome: Outcome, console: Console) -> None:
     """Print the table of one speaker."""
     table = Table(title=f"The {name} speaker, requests never heard before", title_justify="left")
     table.add_column("")
-    for heading in ("word error rate", "ROUGE-L of replies", "ms to first token"):
+    for heading in ("word error rate", "ROUGE-L of replies", "ms to first token", "doubted"):
         table.add_column(heading, justify="right")
     for label, hearing in (("cascade", outcome.cascade), ("aligned before", outcome.before), ("aligned after", outcome.after)):
-        table.add_row(label, f"{hearing.word_error_rate:.1%}", f"{hearing.rouge_l:.3f}", f"{hearing.first_token_ms:.0f}")
+        table.add_row(
+            label,
+            f"{hearing.word_error_rate:.1%}",
+            f"{hearing.rouge_l:.3f}",
+            f"{hearing.first_token_ms:.0f}",
+            f"{hearing.doubted:.0%}",
+        )
     console.print()
     console.print(table)
     console.print(
@@ -93,6 +101,7 @@ def figures(outcome: Outcome) -> dict[str, float | bool | str]:
         "aligned_after_rouge_l": outcome.after.rouge_l,
         "cascade_first_token_ms": outcome.cascade.first_token_ms,
         "aligned_first_token_ms": outcome.after.first_token_ms,
+        "aligned_after_doubted": outcome.after.doubted,
         "enrolled_seconds": outcome.enrolled_seconds,
         "training_seconds": outcome.training_seconds,
         "peak_bytes": outcome.peak_bytes,

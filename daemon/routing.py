@@ -16,6 +16,8 @@ from .promotion import earned_route, when_unsure
 
 logger = logging.getLogger(__name__)
 
+_DOUBTED = {"cascade": "goes the cascade's way", "ask": "is asked back", "answer": "is answered all the same"}
+
 
 @dataclass(frozen=True)
 class Hearing:
@@ -46,9 +48,9 @@ def choose(
     """
     generation, problems = usable(generations)
     ears = {"cascade": Ears(cascade, words_of, None)}
+    then = unsure if unsure != "auto" else when_unsure(generation.card) if generation is not None else "cascade"
     if generation is not None:
         try:
-            then = when_unsure(generation.card) if unsure == "auto" else unsure
             ears["aligned"] = Ears(aligned(generation, then == "cascade"), words_of, generation.number, then == "ask")
         except AttuneError as error:
             problems = [*problems, str(error)]
@@ -58,7 +60,7 @@ def choose(
     if generation is None or "aligned" not in ears:
         reason = "there is no generation to take the aligned route with; run `attune engines build`"
         return Hearing(ears, "cascade", reason, None, problems)
-    if wanted == "auto":
-        route, reason = earned_route(generation.card)
-        return Hearing(ears, route, reason, number, problems)
-    return Hearing(ears, wanted, f"conversation.route is {wanted}", number, problems)
+    route, reason = earned_route(generation.card) if wanted == "auto" else (wanted, f"conversation.route is {wanted}")
+    if route == "aligned" and generation.card.confidence is not None:
+        reason += f"; what it doubts {_DOUBTED[then]}"
+    return Hearing(ears, route, reason, number, problems)

@@ -139,7 +139,7 @@ def test_what_is_doubted_is_asked_back_and_a_yes_answers_it(build: Callable[...,
     doubtful(house)
     asked = last(house.conversation.ask(tone(1.0, 300), "file"))
     assert asked["reply"] == "I am not sure that I heard you. Did you say: soft soft soft soft"
-    assert (asked["asked_back"], asked["confidence"]) == (True, 0.1)
+    assert (asked["asked_back"], asked["sure"], asked["confidence"]) == (True, False, 0.1)
     assert house.language_model.remembered == []
     assert last(house.conversation.ask("Yes.", "text"))["reply"] == "0 soft soft soft soft"
     [label] = [example for example in house.store.examples(0.0) if example.id == asked["utterance"]]
@@ -164,7 +164,8 @@ def test_what_is_sure_or_not_to_be_asked_is_answered(build: Callable[..., House]
     sure = last(house.conversation.ask(tone(1.0, 800), "file"))
     assert (sure["reply"], sure["asked_back"], sure["confidence"]) == ("0 4 tokens", False, 0.9)
     doubtful(house, asks_back=False)
-    assert last(house.conversation.ask(tone(1.0, 300), "file"))["reply"] == "1 4 tokens"
+    answered = last(house.conversation.ask(tone(1.0, 300), "file"))
+    assert (answered["reply"], answered["sure"]) == ("1 4 tokens", False)
 
 
 def test_a_yes_is_no_label_where_audio_is_not_kept(build: Callable[..., House]) -> None:

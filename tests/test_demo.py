@@ -16,7 +16,7 @@ from engines.errors import AttuneError
 KEYS = {
     *("cascade_wer", "aligned_before_wer", "aligned_after_wer", "cascade_rouge_l", "aligned_before_rouge_l"),
     *("aligned_after_rouge_l", "cascade_first_token_ms", "aligned_first_token_ms", "enrolled_seconds", "training_seconds"),
-    *("peak_bytes", "promoted", "reason"),
+    *("peak_bytes", "promoted", "reason", "aligned_after_doubted"),
 }
 
 
@@ -26,9 +26,9 @@ def turn(start: float, seconds: float, heard: str, reply: str = "") -> Event:
 
 def outcome(before: float = 0.6, after: float = 0.1) -> Outcome:
     return Outcome(
-        cascade=Hearing(0.5, 0.2, 500.0),
-        before=Hearing(before, 0.1, 100.0),
-        after=Hearing(after, 0.9, 90.0),
+        cascade=Hearing(0.5, 0.2, 500.0, 0.0),
+        before=Hearing(before, 0.1, 100.0, 0.5),
+        after=Hearing(after, 0.9, 90.0, 0.07),
         enrolled_seconds=600.0,
         training_seconds=120.0,
         peak_bytes=1 << 30,
@@ -52,10 +52,10 @@ def test_each_request_gets_the_segments_cut_within_it() -> None:
 
 def test_scores_come_from_what_was_heard() -> None:
     rows = [Row("Turn on the light.", "turn on the light", "yes it is", "yes it is"), Row("Call Ann.", "", "", "calling")]
-    hearing = Hearing.of(rows, [100.0, 300.0, 200.0])
+    hearing = Hearing.of(rows, [100.0, 300.0, 200.0], 0.25)
     assert hearing.word_error_rate == pytest.approx(2 / 6)
     assert hearing.rouge_l == pytest.approx(0.5)
-    assert hearing.first_token_ms == 200.0
+    assert (hearing.first_token_ms, hearing.doubted) == (200.0, 0.25)
 
 
 def test_the_figures_have_the_names_that_scripts_read(tmp_path: Path) -> None:

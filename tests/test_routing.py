@@ -1,0 +1,74 @@
+"""Which route speech takes, and what follows doubt there."""
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from daemon.routing import choose
+from engines.card import Card, Judgement, Score
+from engines.confidence import Confidence, Fit
+from engines.errors import AttuneError
+from engines.generation import Generation, write_generation
+from engines.routes import Route
+from tests.fakes import PitchRoute, words_of
+
+EVEN = Fit(token_offset=0, token_slope=1, offset=0, weights=(1, 0, 0, 0))
+
+
+def write(generations: Path, cascade_error: float, confidence: Confidence | None) -> None:
+    """A generation 0 that hears its user without an error."""
+    empty = generations.parent / "empty"
+    empty.write_bytes(b"")
+    scores = [Score(utterances=30, words=200, word_error_rate=rate) for rate in (0.0, 0.5, cascade_error)]
+    judged = Judgement(candidate=scores[0], current=scores[1], cascade=scores[2])
+    card = Card(number=0, parent=None, created_at="", recipe="test", holdout=judged, confidence=confidence)
+    write_generation(generations, 0, card, {"projector.onnx": empty, "projector.safetensors": empty})
+
+
+@pytest.mark.parametrize(
+    ("unsure", "cascade_error", "takes_draft", "asks_back", "told"),
+    [
+        ("auto", 0.05, True, False, "goes the cascade's way"),
+        ("auto", 0.60, False, True, "is asked back"),
+        ("ask", 0.05, False, True, "is asked back"),
+        ("cascade", 0.60, True, False, "goes the cascade's way"),
+        ("answer", 0.60, False, False, "is answered all the same"),
+    ],
+)
+def test_what_follows_doubt(
+    tmp_path: Path,
+    unsure: Literal["auto", "cascade", "ask", "answer"],
+    cascade_error: float,
+    takes_draft: bool,
+    asks_back: bool,
+    told: str,
+) -> None:
+    write(tmp_path / "generations", cascade_error, Confidence(alone=EVEN, threshold=0.5))
+    opened: list[bool] = []
+
+    def aligned(_: Generation, unsure_takes_draft: bool) -> Route:
+        opened.append(unsure_takes_draft)
+        return PitchRoute("aligned")
+
+    found = choose("aligned", unsure, tmp_path / "generations", PitchRoute("cascade"), aligned, words_of)
+    assert opened == [takes_draft]
+    assert found.ears["aligned"].asks_back == asks_back
+    assert found.reason == f"conversation.route is aligned; what it doubts {told}"
+
+
+def test_without_confidence_nothing_is_said_of_doubt(tmp_path: Path) -> None:
+    write(tmp_path / "generations", 0.6, None)
+    found = choose("auto", "auto", tmp_path / "generations", PitchRoute("cascade"), lambda *_: PitchRoute("aligned"), words_of)
+    assert found.route == "aligned"
+    assert "doubts" not in found.reason
+
+
+def test_what_cannot_be_opened_leaves_the_cascade(tmp_path: Path) -> None:
+    write(tmp_path / "generations", 0.6, None)
+
+    def aligned(_: Generation, _unsure: bool) -> Route:
+        raise AttuneError("no encoder")
+
+    found = choose("aligned", "auto", tmp_path / "generations", PitchRoute("cascade"), aligned, words_of)
+    assert (found.route, found.problems, found.generation) == ("cascade", ["no encoder"], None)
