@@ -25,6 +25,8 @@ from .store import Store, Turn
 logger = logging.getLogger(__name__)
 
 _WAITING_TURNS = 32
+_QUESTION_STANDS_SECONDS = 60.0
+"""For how long a yes or a no is taken for the answer to what was asked back."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,8 @@ class Conversation:
     def _answer(self, turn: _Waiting) -> Event:
         with self._lock:
             ears = self._ears.get(turn.route or self._route, self._ears[self._route])
-        if self._clock() - self._last_end >= self._manners.forget_after_seconds:
+        quiet_seconds = self._clock() - self._last_end
+        if quiet_seconds >= self._manners.forget_after_seconds:
             self._language_model.reset()
         self._interrupted.clear()
         heard = turn.words if isinstance(turn.words, str) else ears.route.hear(turn.words)
@@ -221,11 +224,14 @@ class Conversation:
         soft = heard if isinstance(heard, SoftTokens) else None
         words = heard if isinstance(heard, str) else ears.words_of(heard)
         doubted, self._doubted = self._doubted, None
-        agreed = answer_to_question(words) if doubted else None
-        asks = ears.asks_back and soft is not None and not soft.sure and agreed is None
+        agreed = answer_to_question(words) if doubted and quiet_seconds < _QUESTION_STANDS_SECONDS else None
+        unsure = ears.asks_back and soft is not None and not soft.sure and agreed is None
+        asks = unsure and bool(words.strip())
         if doubted and agreed == "yes":
             self._confirm(doubted)
             heard = doubted.words
+        elif unsure and not asks:
+            heard = ""  # nothing that could be asked about
         said = question(words) if asks else SAY_AGAIN if agreed == "no" else None
         reply, first_token_ms, interrupted = self._reply(turn, heard, said)
         reply_ms = 1000 * (time.perf_counter() - turn.asked_at)

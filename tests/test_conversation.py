@@ -158,6 +158,25 @@ def test_a_no_drops_it_and_another_request_is_answered_for_itself(build: Callabl
     assert not house.store.examples(0.0)
 
 
+def test_a_question_does_not_stand_for_ever(build: Callable[..., House]) -> None:
+    house = build(forget_after_seconds=0)  # which is about the conversation, not about the question
+    doubtful(house)
+    last(house.conversation.ask(tone(1.0, 300), "file"))
+    house.clock.now += 59
+    assert last(house.conversation.ask("Yes.", "text"))["reply"] == "0 soft soft soft soft"
+    last(house.conversation.ask(tone(1.0, 300), "file"))
+    house.clock.now += 60
+    assert last(house.conversation.ask("Yes.", "text"))["reply"] == "0 Yes."
+
+
+def test_doubtful_noise_without_words_is_not_asked_about(build: Callable[..., House]) -> None:
+    house = build()
+    doubtful(house)
+    turn = last(house.conversation.ask(tone(0.1, 300), "file"))
+    assert (turn["reply"], turn["asked_back"], turn["sure"]) == ("", False, False)
+    assert house.language_model.remembered == []
+
+
 def test_what_is_sure_or_not_to_be_asked_is_answered(build: Callable[..., House]) -> None:
     house = build()
     doubtful(house)
