@@ -22,7 +22,8 @@ from engines.types import FRAME_SECONDS, SAMPLE_RATE_HZ, Float32
 from .augment import augment
 from .corpus_script import ScriptLine
 from .shards import is_there, write_shard
-from .synthesis import COMMAND_OF, Synthesizers, Voice, describe, require
+from .speech_commands import require
+from .synthesis import COMMAND_OF, Synthesizers, Voice, describe
 
 SHARD_UTTERANCES = 200
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.3, 20.0

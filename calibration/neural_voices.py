@@ -6,7 +6,6 @@ the text is cut at its punctuation, spoken clause by clause, and put together ag
 
 import json
 import re
-import subprocess
 import unicodedata
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,8 @@ import numpy as np
 from engines.errors import AttuneError
 from engines.onnx_session import open_session
 from engines.types import Float32
+
+from .speech_commands import run_command
 
 KOKORO_RATE_HZ = 24000
 _KOKORO_PARTS = 4
@@ -27,9 +28,8 @@ def ipa(text: str, language: str) -> str:
     """The phonemes of `text` with its punctuation. Raises AttuneError where espeak-ng fails."""
     clauses = [(clause.strip(), mark) for clause, mark in re.findall(r"([^,.;:!?]*)([,.;:!?]?)", text) if clause.strip()]
     command = ["espeak-ng", "-v", language, "-q", "--ipa=0", "--", "\n\n".join(clause for clause, _ in clauses)]
-    done = subprocess.run(command, capture_output=True, timeout=60, check=False, text=True)
-    spoken = [line.strip() for line in done.stdout.strip().splitlines() if line.strip()]
-    if done.returncode != 0 or len(spoken) != len(clauses):
+    spoken = [line.strip() for line in run_command(command).decode().splitlines() if line.strip()]
+    if len(spoken) != len(clauses):
         raise AttuneError(f"espeak-ng gave {len(spoken)} lines of phonemes for the {len(clauses)} clauses of {text!r}")
     return " ".join(line + mark for line, (_, mark) in zip(spoken, clauses, strict=True))
 

@@ -5,8 +5,6 @@ Also the atypical speakers: consistent phonological processes applied to espeak-
 
 import io
 import re
-import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32
 
 from .neural_voices import KOKORO_RATE_HZ, Kokoro, Piper
+from .speech_commands import run_command
 
 COMMAND_OF = {"espeak-ng": "espeak-ng", "flite": "flite", "kokoro": "espeak-ng", "piper": "espeak-ng"}
 """What each synthesizer runs: the command, and the Debian package that brings it."""
@@ -74,7 +73,7 @@ def speak(text: str, voice: Voice) -> Float32:
         spoken = f"[[{phonemes(text, voice)}]]" if voice.processes else text
         options = ["-v", voice.name, "-s", str(voice.words_per_minute), "-p", str(voice.pitch)]
         command = ["espeak-ng", *options, "--stdout", "--", spoken]
-    samples, rate_hz = soundfile.read(io.BytesIO(_run(command)), dtype="float32")
+    samples, rate_hz = soundfile.read(io.BytesIO(run_command(command)), dtype="float32")
     return _at_our_rate(samples, rate_hz)
 
 
@@ -117,7 +116,7 @@ def _at_our_rate(samples: Float32, rate_hz: int) -> Float32:
 def phonemes(text: str, voice: Voice) -> str:
     """espeak-ng's phonemes of `text` after the voice's processes."""
     language = voice.name.split("+")[0]
-    plain = _run(["espeak-ng", "-v", language, "-q", "-x", "--", text]).decode().strip().replace("\n", " ")
+    plain = run_command(["espeak-ng", "-v", language, "-q", "-x", "--", text]).decode().strip().replace("\n", " ")
     return rewrite(plain, voice.processes)
 
 
@@ -126,17 +125,3 @@ def rewrite(plain: str, processes: Sequence[tuple[str, str]]) -> str:
     for pattern, replacement in processes:
         plain = re.sub(pattern, replacement, plain)
     return plain
-
-
-def require(name: str) -> None:
-    """Raises AttuneError where the synthesizer `name` is not installed."""
-    if shutil.which(name) is None:
-        raise AttuneError(f"{name} is not installed; run `apt-get install {name}`")
-
-
-def _run(command: list[str]) -> bytes:
-    require(command[0])
-    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-    if done.returncode != 0 or (not done.stdout):
-        raise AttuneError(f"{command[0]} failed ({done.stderr.decode(errors='replace').strip()[:200]})")
-    return done.stdout

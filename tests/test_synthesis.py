@@ -1,12 +1,14 @@
 """Synthetic speakers: the phonological processes by rule, and that what is spoken is speech at the right rate."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from calibration.demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE
 from calibration.everyday_requests import ENROLLED, everyday_requests
+from calibration.neural_voices import ipa
 from calibration.request_texts import requests
 from calibration.synthesis import FRONTING, GLIDING, LISP, STOPPING, Voice, phonemes, rewrite, speak
 from calibration.texts import fortune_sentences
@@ -62,3 +64,15 @@ def test_texts_are_plain_and_repeatable() -> None:
     assert all(3 <= len(sentence.split()) <= 14 for sentence in sentences)
     assert requests(50, random.Random(3)) == requests(50, random.Random(3))
     assert len(set(requests(50, random.Random(3)))) == 50
+
+
+def test_a_synthesizer_that_hangs_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = tmp_path / "espeak-ng"
+    hanging.write_text("#!/bin/sh\nexec /bin/sleep 30\n")
+    hanging.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("calibration.speech_commands.LONGEST_RUN_SECONDS", 0.2)
+    with pytest.raises(AttuneError, match="espeak-ng said nothing for 0.2 s"):
+        speak("hello", Voice("espeak-ng", "en-us"))
+    with pytest.raises(AttuneError, match="espeak-ng said nothing for 0.2 s"):
+        ipa("hello", "en-us")
