@@ -6,6 +6,7 @@ Leaves with 0 when the job is done, 1 when it failed (the last line says why), 1
 import json
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
@@ -13,9 +14,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from engines.child_process import settle_as_child
 from engines.errors import AttuneError
-from engines.job import AdaptJob, BenchAdaptJob, BenchQualityJob, BenchSpeakersJob, CorpusJob, Job, Progress, TrainJob
+from engines.job import AdaptJob, BaseJob, BenchAdaptJob, BenchQualityJob, BenchSpeakersJob, CorpusJob, Job, Progress, TrainJob
 
 _JOB: TypeAdapter[Job] = TypeAdapter(Job)
+_WORK: dict[type[Job], tuple[str, str]] = {
+    AdaptJob: ("adapt", "adapt"),
+    BaseJob: ("base_job", "make_base"),
+    BenchAdaptJob: ("bench.adapt_bench", "bench_adapt"),
+    BenchQualityJob: ("bench.quality_bench", "bench_quality"),
+    BenchSpeakersJob: ("bench.speakers", "make_speakers"),
+    CorpusJob: ("corpus_job", "make_corpus"),
+    TrainJob: ("train_job", "train"),
+}
+"""Module and function of each kind of job; only the one that runs is imported."""
 
 
 def report(stage: str, fraction: float, note: str) -> None:
@@ -31,34 +42,8 @@ def run(path: Path) -> int:
     """Run the job in `path`; returns the exit status."""
     try:
         job = _JOB.validate_python(json.loads(path.read_text()))
-        if isinstance(job, AdaptJob):
-            from .adapt import adapt
-
-            number = adapt(job, report)
-        elif isinstance(job, CorpusJob):
-            from .corpus_job import make_corpus
-
-            number = make_corpus(job, report)
-        elif isinstance(job, TrainJob):
-            from .train_job import train
-
-            number = train(job, report)
-        elif isinstance(job, BenchAdaptJob):
-            from .bench.adapt_bench import bench_adapt
-
-            number = bench_adapt(job, report)
-        elif isinstance(job, BenchSpeakersJob):
-            from .bench.speakers import make_speakers
-
-            number = make_speakers(job, report)
-        elif isinstance(job, BenchQualityJob):
-            from .bench.quality_bench import bench_quality
-
-            number = bench_quality(job, report)
-        else:
-            from .base_job import make_base
-
-            number = make_base(job, report)
+        module, function = _WORK[type(job)]
+        number = getattr(import_module(f".{module}", __package__), function)(job, report)
     except (ValidationError, OSError, ValueError) as error:
         report("failed", 1.0, f"the job {path} cannot be run: {str(error).splitlines()[0]}")
         return 1

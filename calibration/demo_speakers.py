@@ -6,10 +6,9 @@ templates.
 """
 
 import argparse
-import json
 import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from engines.general_speech import general_set, read_prompts
 from engines.types import SAMPLE_RATE_HZ, Float32
 
 from .everyday_requests import ENROLLED, everyday_requests
+from .manifests import write_recordings, write_rows
 from .synthesis import FINAL_CONSONANT_DELETION, FRONTING, GLIDING, LABIALISED_DENTALS, LISP, Voice, speak
 
 ATYPICAL_VOICE = Voice(
@@ -60,13 +60,7 @@ def make_clear(folder: Path, recordings: Path, seed: int) -> Iterator[str]:
 def _write(folder: Path, enrolled: list[tuple[str, Float32]], judged: list[tuple[str, Float32]]) -> None:
     """`enrol.jsonl` with its WAV files; two long streams of judged requests with pauses between, `judge-0.wav` and `judge-1.wav`,
     each with a `.jsonl` saying what stands where."""
-    (folder / "enrol").mkdir(parents=True, exist_ok=True)
-    rows = []
-    for index, (text, samples) in enumerate(enrolled):
-        path = folder / "enrol" / f"{index:03d}.wav"
-        soundfile.write(path, samples, SAMPLE_RATE_HZ, "PCM_16")
-        rows.append({"audio": str(path.resolve()), "text": text})
-    _write_lines(folder / "enrol.jsonl", rows)
+    write_recordings(folder / "enrol.jsonl", folder / "enrol", enrolled)
     for half in (0, 1):
         _write_stream(folder / f"judge-{half}", judged[half::2])
 
@@ -80,11 +74,7 @@ def _write_stream(path: Path, judged: list[tuple[str, Float32]]) -> None:
         stream += [samples, pause]
         position = end + len(pause)
     soundfile.write(path.with_suffix(".wav"), np.concatenate(stream), SAMPLE_RATE_HZ, "PCM_16")
-    _write_lines(path.with_suffix(".jsonl"), places)
-
-
-def _write_lines(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_rows(path.with_suffix(".jsonl"), places)
 
 
 def main() -> None:

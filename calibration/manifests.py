@@ -1,11 +1,15 @@
-"""Recordings with their texts, as other people keep them: JSON lines, LibriSpeech, Common Voice. Knows no audio."""
+"""Recordings with their texts: read as other people keep them (JSON lines, LibriSpeech, Common Voice), written as JSON lines."""
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import soundfile
+
+from engines.durable import write_atomically
 from engines.errors import AttuneError
+from engines.types import SAMPLE_RATE_HZ, Float32
 
 from .texts import as_sentence
 
@@ -50,3 +54,19 @@ def _from_common_voice(folder: Path) -> Iterator[tuple[Path, str]]:
     with (folder / "validated.tsv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
             yield folder / "clips" / row["path"], row["sentence"].strip()
+
+
+def write_recordings(manifest: Path, folder: Path, spoken: Iterable[tuple[str, Float32]]) -> None:
+    """Write each (text, samples) as a WAV file in `folder`; the manifest is written last, so that one that is there is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for index, (text, samples) in enumerate(spoken):
+        path = folder / f"{index:03d}.wav"
+        soundfile.write(path, samples, SAMPLE_RATE_HZ, "PCM_16")
+        rows.append({"audio": str(path.resolve()), "text": text})
+    write_rows(manifest, rows)
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write JSON lines."""
+    write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())

@@ -1,7 +1,7 @@
 """`attune bench`: what learning is worth, measured on anybody's recordings. Knows jobs and figures, no training."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Column, Table
@@ -9,7 +9,7 @@ from rich.table import Column, Table
 from engines.bench_figures import AdaptFigures, HeardSet, QualityFigures
 from engines.errors import AttuneError
 from engines.generation import BASE, read_generation
-from engines.job import BenchAdaptJob, BenchQualityJob, BenchSpeakersJob, EngineFiles
+from engines.job import BenchAdaptJob, BenchQualityJob, BenchSpeakersJob
 from engines.models import model_path
 
 from .cli_common import AsJson, console, settings
@@ -67,16 +67,10 @@ def adapt(
     chosen = settings()
     folder = _folder(out)
     job = BenchAdaptJob(
-        folder=folder,
-        engines=_files(chosen),
-        base=_base(chosen),
-        features=chosen.cache_dir / "features",
-        enrol=enrol.resolve(),
-        judge=[path.resolve() for path in judge],
+        **_common(chosen, folder, enrol, judge),
         general=general.resolve() if general else None,
         general_examples=general_examples(chosen.cache_dir),
         minutes=rounds,
-        system_prompt=chosen.conversation.system_prompt,
         training_seconds=chosen.adapt.training_seconds,
         learning_rate=chosen.adapt.learning_rate,
         threads=chosen.adapt.threads,
@@ -116,15 +110,9 @@ def quality(
     chosen = settings()
     folder = _folder(out)
     job = BenchQualityJob(
-        folder=folder,
-        engines=_files(chosen),
-        base=_base(chosen),
-        features=chosen.cache_dir / "features",
-        enrol=enrol.resolve(),
-        judge=[path.resolve() for path in judge],
+        **_common(chosen, folder, enrol, judge),
         designs=[name.strip() for name in designs.split(",")],
         minutes=minutes,
-        system_prompt=chosen.conversation.system_prompt,
         threads=threads,
         seed=seed,
     )
@@ -199,11 +187,16 @@ def _folder(out: Path) -> Path:
     return out.resolve()
 
 
-def _files(chosen: Settings) -> EngineFiles:
+def _common(chosen: Settings, folder: Path, enrol: Path, judge: list[Path]) -> dict[str, Any]:
+    """The part of a job that both benchmarks have."""
     from engines.build import engine_files  # brings in every engine
 
-    return engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
-
-
-def _base(chosen: Settings) -> Path:
-    return read_generation(chosen.generations / f"{BASE:04d}").folder
+    return {
+        "folder": folder,
+        "engines": engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model),
+        "base": read_generation(chosen.generations / f"{BASE:04d}").folder,
+        "features": chosen.cache_dir / "features",
+        "enrol": enrol.resolve(),
+        "judge": [path.resolve() for path in judge],
+        "system_prompt": chosen.conversation.system_prompt,
+    }

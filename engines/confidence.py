@@ -31,7 +31,7 @@ class Fit(_Frozen):
 
 
 class Confidence(_Frozen):
-    """What a generation's readings are to be trusted."""
+    """How far a generation's readings are to be trusted."""
 
     alone: Fit
     """For readings without a draft."""

@@ -121,12 +121,9 @@ class TrainJob(_Frozen):
     seed: int = 0
 
 
-class BenchAdaptJob(_Frozen):
-    """Measure personal rounds on one speaker, from more and more of their enrolment."""
-
-    kind: Literal["bench-adapt"] = "bench-adapt"
+class _BenchJob(_Frozen):
     folder: Path
-    """Gets `figures.json`, `picture.svg`, what each set was heard as, and the generations."""
+    """Gets `figures.json`, `picture.svg`, and what each set was heard as."""
     engines: EngineFiles
     base: Path
     """The folder of the generation to start from."""
@@ -135,31 +132,31 @@ class BenchAdaptJob(_Frozen):
     enrol: Path
     """A manifest, as every other one: JSON lines of `audio` and `text`."""
     judge: list[Path]
+    system_prompt: str
+    threads: int = 2
+    seed: int = 0
+
+
+class BenchAdaptJob(_BenchJob):
+    """Measure personal rounds on one speaker, from more and more of their enrolment."""
+
+    kind: Literal["bench-adapt"] = "bench-adapt"
     general: Path | None = None
     """What must not be forgotten; None for the shipped general set, `general_examples`."""
     general_examples: list[Example] = []
     minutes: list[float]
     """Of enrolment, for each round."""
-    system_prompt: str
     training_seconds: float
     learning_rate: float
-    threads: int = 2
-    seed: int = 0
 
 
-class BenchQualityJob(_Frozen):
-    """Train the papers' designs on the same recordings for the same time, and judge each of them."""
+class BenchQualityJob(_BenchJob):
+    """Train the papers' designs on the same recordings for the same time, and judge each of them.
+
+    The frames of what is trained on are made anew, whatever `features` has, for their time counts.
+    """
 
     kind: Literal["bench-quality"] = "bench-quality"
-    folder: Path
-    """As of BenchAdaptJob."""
-    engines: EngineFiles
-    base: Path
-    """The folder of the generation that the design in use starts from."""
-    features: Path
-    """Cache of the frames of what is judged; those of what is trained on are made anew, for their time counts."""
-    enrol: Path
-    judge: list[Path]
     designs: list[str]
     minutes: float
     """Of training, for each design."""
@@ -167,9 +164,6 @@ class BenchQualityJob(_Frozen):
     """Of the first judged set, at each point of the curve."""
     reply_utterances: int = 40
     reply_tokens: int = 24
-    system_prompt: str
-    threads: int = 2
-    seed: int = 0
 
 
 class BenchSpeakersJob(_Frozen):

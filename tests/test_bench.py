@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,6 +57,21 @@ def manifests(tmp_path_factory: pytest.TempPathFactory, general_speech: Path) ->
     return made
 
 
+@pytest.fixture
+def common(tmp_path: Path, engines: EngineFiles, base: Path, manifests: dict[str, Path]) -> dict[str, Any]:
+    """The part of a job that both benchmarks have."""
+    return {
+        "folder": tmp_path / "out",
+        "engines": engines,
+        "base": base,
+        "features": tmp_path / "features",
+        "enrol": manifests["enrol"],
+        "judge": [manifests["judge"]],
+        "system_prompt": "Answer briefly.",
+        "threads": 1,
+    }
+
+
 def run(job: BenchAdaptJob | BenchQualityJob) -> tuple[int, list[Progress]]:
     job.folder.mkdir(exist_ok=True)
     path = job.folder / "job.json"
@@ -71,20 +87,13 @@ def run(job: BenchAdaptJob | BenchQualityJob) -> tuple[int, list[Progress]]:
     return done.returncode, [Progress.model_validate_json(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
-def test_personal_rounds_are_measured(tmp_path: Path, engines: EngineFiles, base: Path, manifests: dict[str, Path]) -> None:
+def test_personal_rounds_are_measured(common: dict[str, Any], manifests: dict[str, Path]) -> None:
     job = BenchAdaptJob(
-        folder=tmp_path / "out",
-        engines=engines,
-        base=base,
-        features=tmp_path / "features",
-        enrol=manifests["enrol"],
-        judge=[manifests["judge"]],
+        **common,
         general=manifests["general"],
         minutes=[0.2],
-        system_prompt="Answer briefly.",
         training_seconds=1.0,
         learning_rate=2e-4,
-        threads=1,
     )
     status, lines = run(job)
     assert (status, lines[-1].note) == (0, "1")
@@ -107,22 +116,15 @@ def test_personal_rounds_are_measured(tmp_path: Path, engines: EngineFiles, base
 
 
 @pytest.mark.long
-def test_designs_are_trained_and_judged(tmp_path: Path, engines: EngineFiles, base: Path, manifests: dict[str, Path]) -> None:
+def test_designs_are_trained_and_judged(common: dict[str, Any]) -> None:
     designs = ["attune", "end-to-end"]
     job = BenchQualityJob(
-        folder=tmp_path / "out",
-        engines=engines,
-        base=base,
-        features=tmp_path / "features",
-        enrol=manifests["enrol"],
-        judge=[manifests["judge"]],
+        **common,
         designs=designs,
         minutes=0.01,
         judged_utterances=2,
         reply_utterances=1,
         reply_tokens=4,
-        system_prompt="Answer briefly.",
-        threads=1,
     )
     status, lines = run(job)
     assert status == 0, lines[-1].note

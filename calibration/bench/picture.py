@@ -2,19 +2,16 @@
 
 from pathlib import Path
 
-import matplotlib as mpl
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 
-mpl.use("svg")
-mpl.rcParams["svg.hashsalt"] = "attune"  # the same figures make the same file
-
-from matplotlib import pyplot as plt  # noqa: E402 (the backend is chosen first)
-
-from engines.bench_figures import AdaptFigures, QualityFigures  # noqa: E402
+from engines.bench_figures import AdaptFigures, QualityFigures
 
 
 def draw_adapt(figures: AdaptFigures, path: Path) -> None:
     """Error on each set against enrolled minutes, with the cascade's as a dashed line."""
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
     minutes = [0.0, *(one.minutes for one in figures.rounds)]
     names = list(dict.fromkeys(heard.set for heard in figures.heard))
     for index, name in enumerate(names):
@@ -26,13 +23,13 @@ def draw_adapt(figures: AdaptFigures, path: Path) -> None:
     axes.set(xlabel="minutes enrolled", ylabel="word error, %", title="A personal round (dashed: cascade)", ylim=(0, None))
     axes.legend()
     axes.grid(alpha=0.3)
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+    _save(figure, path)
 
 
 def draw_quality(figures: QualityFigures, path: Path) -> None:
     """Loss and word error of each design against seconds of its run."""
-    figure, (above, below) = plt.subplots(2, 1, figsize=(8, 7), sharex=True, layout="constrained")
+    figure = Figure(figsize=(8, 7), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
     for run in figures.designs:
         trained = [point for point in run.curve if point.step]
         above.plot([point.seconds for point in trained], [point.loss for point in trained], "o-", label=run.design)
@@ -42,5 +39,10 @@ def draw_quality(figures: QualityFigures, path: Path) -> None:
     for axes in (above, below):
         axes.legend()
         axes.grid(alpha=0.3)
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """The same figures make the same file."""
+    with rc_context({"svg.hashsalt": "attune"}):
+        figure.savefig(path, metadata={"Date": None})

@@ -6,23 +6,20 @@ other requests of the same words and on requests with words that they never enro
 prompts). *af_heart* and so on: Kokoro's voices kept for judging, with sentences that no base projector trains on.
 """
 
-import json
 import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import soundfile
-
-from engines.durable import write_atomically
 from engines.general_speech import read_prompts
 from engines.job import BenchSpeakersJob
-from engines.types import SAMPLE_RATE_HZ, Float32
+from engines.types import Float32
 
 from ..demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE
 from ..everyday_requests import ENROLLED, NEVER_ENROLLED, everyday_requests
 from ..held_out_text import is_held_out
+from ..manifests import write_recordings, write_rows
 from ..reporting import Report
 from ..synthesis import CLUSTER_REDUCTION, FINAL_STOP_DELETION, STOPPING, Synthesizers, Voice, speak
 from ..texts import wordnet_sentences
@@ -57,7 +54,7 @@ def make_speakers(job: BenchSpeakersJob, report: Report) -> int:
         made += 1
     prompts = read_prompts(job.recordings)
     chosen = random.Random(_SEED).sample(prompts, min(REAL_JUDGED, len(prompts)))
-    _write(job.folder / "real.jsonl", [(prompt.audio.resolve(), prompt.text) for prompt in chosen])
+    write_rows(job.folder / "real.jsonl", [{"audio": str(prompt.audio.resolve()), "text": prompt.text} for prompt in chosen])
     return made + 1
 
 
@@ -69,20 +66,9 @@ def _request_sets() -> dict[str, list[str]]:
 
 
 def _make(folder: Path, name: str, texts: Sequence[str], say: Callable[[str], Float32], threads: int = 4) -> None:
-    """Speak `texts`; the manifest is written last, so that one that is there is whole."""
+    """Speak `texts`, unless their manifest is there."""
     manifest = folder / f"{name}.jsonl"
     if manifest.is_file():
         return
-    (folder / name).mkdir(parents=True, exist_ok=True)
-    rows = []
     with ThreadPoolExecutor(threads) as pool:
-        for index, (text, samples) in enumerate(zip(texts, pool.map(say, texts), strict=True)):
-            path = folder / name / f"{index:03d}.wav"
-            soundfile.write(path, samples, SAMPLE_RATE_HZ, "PCM_16")
-            rows.append((path.resolve(), text))
-    _write(manifest, rows)
-
-
-def _write(manifest: Path, rows: Sequence[tuple[Path, str]]) -> None:
-    lines = "".join(json.dumps({"audio": str(audio), "text": text}) + "\n" for audio, text in rows)
-    write_atomically(manifest, lines.encode())
+        write_recordings(manifest, folder / name, zip(texts, pool.map(say, texts), strict=True))
