@@ -42,6 +42,8 @@ class Design:
     """What the language model reads in place of utterances."""
     batch: int
     learning_rate: float
+    stack: int
+    """Frames joined into one group."""
     reads_draft: bool = False
 
 
@@ -89,7 +91,14 @@ def _embedlink(name: str, projector: CifProjector, vocabulary: Vocabulary) -> De
 
     learning_rate = FRESH_LEARNING_RATE if name == "cif" else PERSONAL_LEARNING_RATE
     return Design(
-        name, learner, heard, sharpened, batch=16, learning_rate=learning_rate, reads_draft=projector.config.reads_draft
+        name,
+        learner,
+        heard,
+        sharpened,
+        batch=16,
+        learning_rate=learning_rate,
+        stack=projector.config.stack,
+        reads_draft=projector.config.reads_draft,
     )
 
 
@@ -106,7 +115,7 @@ def _bridgeformer(projector: BridgeFormer, vocabulary: Vocabulary) -> Design:
         vectors = torch.from_numpy(np.stack([one.vectors for one in soft(samples)]))
         return [vocabulary.detokenize(tokens).strip() for tokens in learner.heard(vectors)]
 
-    return Design("bridgeformer", learner, heard, soft, batch=16, learning_rate=FRESH_LEARNING_RATE)
+    return Design("bridgeformer", learner, heard, soft, batch=16, learning_rate=FRESH_LEARNING_RATE, stack=projector.config.stack)
 
 
 def _end_to_end(learner: EndToEnd) -> Design:
@@ -123,4 +132,4 @@ def _end_to_end(learner: EndToEnd) -> Design:
         some = [samples[start : start + REPEATED_AT_ONCE] for start in range(0, len(samples), REPEATED_AT_ONCE)]
         return [text for few in some for text in learner.repeat(collate(few), LONGEST_REPETITION_TOKENS)]
 
-    return Design("end-to-end", learner, heard, soft, batch=8, learning_rate=1e-3)
+    return Design("end-to-end", learner, heard, soft, batch=8, learning_rate=1e-3, stack=learner.projector.config.stack)

@@ -38,11 +38,10 @@ from .judged_sets import JudgedSet, judge_set, read_set
 from .machine import describe_machine
 from .picture import draw_quality
 
-STACK = 3
 LOG = "heard.jsonl"
 Replies = dict[str, list[str]]
 """The pieces of the reply to each text."""
-JUDGED_AT_SECONDS = (0, 5, 10, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720, 960, 1440, 1920, 2880, 3840, 5760, 7680)
+JUDGED_AT_SECONDS = (5, 10, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720, 960, 1440, 1920, 2880, 3840, 5760, 7680)
 """Of training; closer together where most is learnt."""
 
 
@@ -81,7 +80,7 @@ def _run_design(job: BenchQualityJob, name: str, expected: Replies) -> tuple[Des
 
     def sample_of(example: Example) -> Sample:
         draft = judge.draft(example) if design.reads_draft else ""
-        sample = make_sample(judge.frames(example), example.text, draft, vocabulary, STACK)
+        sample = make_sample(judge.frames(example), example.text, draft, vocabulary, design.stack)
         if sample is None:
             raise AttuneError(f"{example.audio} is too short for its text; leave it out")
         return sample
@@ -91,7 +90,7 @@ def _run_design(job: BenchQualityJob, name: str, expected: Replies) -> tuple[Des
         heard = design.heard([sample_of(example) for example in few])
         return word_error_rate([(example.text, text) for example, text in zip(few, heard, strict=True)])[0]
 
-    curve, run = _learn(job, design, learnt, features_seconds, error)
+    curve, step_seconds = _learn(job, design, learnt, features_seconds, error)
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     heard = []
     for judged in sets:
@@ -102,7 +101,7 @@ def _run_design(job: BenchQualityJob, name: str, expected: Replies) -> tuple[Des
     described = DesignRun(
         design=name,
         features_seconds=features_seconds,
-        step_seconds=run.seconds / max(run.step, 1),
+        step_seconds=step_seconds,
         peak_bytes=peak_bytes,
         parameters=sum(value.numel() for value in design.learner.projector.parameters()),
         curve=curve,
@@ -114,26 +113,28 @@ def _fresh_sample(example: Example, encoder: OnnxEncoder, judge: Judge, design: 
     """Encoded here and now, whatever a cache has: the time that it takes counts."""
     frames = encoder.encode(read_audio(example.audio, MAX_SECONDS))
     draft = judge.drafter.draft(frames).text if design.reads_draft else ""
-    return make_sample(frames, example.text, draft, judge.vocabulary, STACK)
+    return make_sample(frames, example.text, draft, judge.vocabulary, design.stack)
 
 
 def _learn(
     job: BenchQualityJob, design: Design, learnt: list[Sample], features_seconds: float, error: Callable[[], float]
-) -> tuple[list[CurvePoint], Run]:
-    """Train to the end of the time; the error is measured at JUDGED_AT_SECONDS and at the end."""
+) -> tuple[list[CurvePoint], float]:
+    """Train to the end of the time, judged at JUDGED_AT_SECONDS and at the end; the curve, and what a step took."""
     schedule = Schedule(10**9, 60 * job.minutes, design.learning_rate, seed=job.seed)
-    run, points, due = Run(), [CurvePoint(seconds=features_seconds, step=0, loss=0.0, word_error_rate=error())], 0
-    for run in fit(design.learner, draw_epochs(learnt, design.batch, job.seed), schedule, None):
-        if run.seconds >= JUDGED_AT_SECONDS[min(due, len(JUDGED_AT_SECONDS) - 1)] or fraction(run, schedule) >= 1:
-            due = sum(seconds <= run.seconds for seconds in JUDGED_AT_SECONDS)
+    run, points = Run(), [CurvePoint(seconds=features_seconds, step=0, loss=0.0, word_error_rate=error())]
+    seconds, due = 0.0, list(JUDGED_AT_SECONDS)
+    steps = fit(design.learner, draw_epochs(learnt, design.batch, job.seed), schedule, None)
+    began = time.monotonic()
+    for run in steps:
+        seconds += time.monotonic() - began
+        if (due and seconds >= due[0]) or fraction(run, schedule) >= 1:
+            due = [later for later in due if later > seconds]
             design.learner.eval()
-            points.append(
-                CurvePoint(
-                    seconds=features_seconds + run.seconds, step=run.step, loss=_recent_loss(design, run), word_error_rate=error()
-                )
-            )
+            loss = _recent_loss(design, run)
+            points.append(CurvePoint(seconds=features_seconds + seconds, step=run.step, loss=loss, word_error_rate=error()))
             design.learner.train()
-    return points, run
+        began = time.monotonic()
+    return points, seconds / max(run.step, 1)
 
 
 def _recent_loss(design: Design, run: Run) -> float:

@@ -39,17 +39,17 @@ _SEED = 11
 def make_speakers(job: BenchSpeakersJob, report: Report) -> int:
     """Make what `job.folder` lacks; returns the number of manifests. Raises AttuneError where a voice or a text is missing."""
     requests = _request_sets()
-    made = 0
+    made, expected = 0, 2 * len(requests) + len(KEPT_FOR_JUDGING) + 1
     for name, voice in (("atypical", ATYPICAL_VOICE), ("second", SECOND_VOICE)):
         for kind, texts in requests.items():
-            report(f"{name}-{kind}", made / 11, f"{len(texts)} utterances")
+            report(f"{name}-{kind}", made / expected, f"{len(texts)} utterances")
             _make(job.folder, f"{name}-{kind}", texts, partial(speak, voice=voice))
             made += 1
     natural = Synthesizers(job.kokoro, None)
     sentences = [text for text in wordnet_sentences() if is_held_out(text)]
     for number, name in enumerate(sorted(KEPT_FOR_JUDGING)):
         texts = random.Random(_SEED + number).sample(sentences, NATURAL_JUDGED)
-        report(name, made / 11, f"{len(texts)} utterances")
+        report(name, made / expected, f"{len(texts)} utterances")
         _make(job.folder, name, texts, partial(natural.speak, voice=Voice("kokoro", name)), threads=1)
         made += 1
     prompts = read_prompts(job.recordings)
