@@ -53,6 +53,7 @@ def adapt(job: AdaptJob, report: Report) -> int:
     projector = load_projector(parent.weights)
     samples, seconds = _samples(training, judge, projector.config, report)
     projector.heard_tokens.update(token for sample in samples for token in sample.tokens.tolist())
+    projector.keys.requires_grad_(False)  # what a word sounds like is not this speaker's to change; what is heard is
     replay = load_replay(job.features, judge.vocabulary, projector.config.stack)
     torch.manual_seed(job.seed)
     embedlink = EmbedLink(projector, judge.vocabulary)
@@ -98,7 +99,7 @@ def _samples(training: list[Example], judge: Judge, config: CifConfig, report: R
     for index, example in enumerate(training):
         try:
             frames = judge.frames(example)
-            draft = judge.draft(example) if config.reads_draft else ""
+            draft = judge.draft(example).text if config.reads_draft else ""
         except AttuneError as error:
             unusable += 1
             report("frames", index / len(training), f"left out: {error}")
@@ -121,7 +122,7 @@ def _holdout(job: AdaptJob) -> list[Example]:
 
 def _confidence(job: AdaptJob, judge: Judge, projector_onnx: Path) -> Confidence | None:
     reader = judge.reader(projector_onnx, None)
-    return fit_confidence([*judge.looks(reader, _holdout(job), own=True), *judge.looks(reader, job.general, own=False)])
+    return fit_confidence([*judge.readings(reader, _holdout(job), own=True), *judge.readings(reader, job.general, own=False)])
 
 
 def _judge(job: AdaptJob, judge: Judge, parent: Generation, candidate: Reader, report: Report) -> dict[str, Judgement]:

@@ -6,19 +6,27 @@ Continuous integrate-and-fire as in BLSP-KD's CFormer (arXiv 2405.19041): every 
 each time the sum passes a whole number a unit fires. Here in the loop-free form: with S the running sum and P the sum before the
 frame, W[u, t] = relu(min(S_t, u + 1) - max(P_t, u)).
 
-Shapes: B utterances, T frames, G = T // stack groups, U units, D frame width, H hidden width, E embedding width.
+A unit is told by two things: where it stands in the embedding table, and what it sounded like, as a vector in the space of the
+tokens' pronunciation keys (`pronunciation.py`). Both are one vector of width E + K here: an embedding row and a key side by side.
+
+Shapes: B utterances, T frames, G = T // stack groups, U units, D frame width, H hidden width, E embedding width, K key width.
 """
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .draft_fusion import CopyHead, Draft, DraftReader, ReadDraft, copied
 from .layers import Block, Cross, Neighbours
+from .pronunciation import PHONEME_SYMBOLS, PronunciationKeys
 
 GROUPS_PER_UNIT = 2
 """Groups of frames that a unit takes at least when it serves."""
+PHONEMES_PER_GROUP = 2
+"""Phonemes that the auxiliary CTC may find in a group: 33 a second, quicker than anyone speaks."""
+ROW_SCALE_START, KEY_SCALE_START = 20.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,8 @@ class CifConfig:
 
     frame_width: int
     embedding_width: int
+    vocabulary_size: int
+    key_width: int = 128
     width: int = 384
     heads: int = 6
     stack: int = 3
@@ -43,13 +53,13 @@ class CifOutput:
     """What a projector makes of a batch."""
 
     vectors: Tensor
-    """[B, U, E] soft tokens."""
+    """[B, U, E + K] soft tokens, and what they sounded like."""
     unit_mask: Tensor
     """[B, U] True where a unit fired."""
     quantity: Tensor
     """[B] unscaled sums of the weights."""
     hidden: Tensor
-    """[B, G, H] groups before integration, for the auxiliary CTC."""
+    """[B, G, H] groups before integration."""
     copy_scores: Tensor | None
     """[B, U, N + 1] how much each unit copies from none (slot 0) or from each token of the draft, before softmax; None where the
     projector reads no drafts."""
@@ -92,11 +102,22 @@ class CifProjector(nn.Module):
         self.out = nn.Linear(width, config.embedding_width)
         with torch.no_grad():  # start at about the norm of an embedding row, not seven times it
             self.out.weight.mul_(0.2)
+        self.sound_out = nn.Linear(width, config.key_width)
+        self.keys = PronunciationKeys(config.vocabulary_size, config.key_width)
+        self.row_log_scale = nn.Parameter(torch.tensor(ROW_SCALE_START).log())
+        self.key_log_scale = nn.Parameter(torch.tensor(KEY_SCALE_START).log())
+        self.phonemes_out = nn.Linear(width, PHONEMES_PER_GROUP * PHONEME_SYMBOLS)
         if config.reads_draft:
-            self.draft = DraftReader(width, config.embedding_width, config.heads, config.dropout)
+            self.draft = DraftReader(width, config.embedding_width, config.key_width, config.heads, config.dropout)
             self.group_draft = Cross(width, config.heads)
             self.unit_draft = Cross(width, config.heads)
             self.copy = CopyHead(width)
+
+    @torch.no_grad()
+    def heard_keys(self) -> Tensor:
+        """[n, K] pronunciation keys of the heard tokens, in the order of their ids."""
+        keys: Tensor = self.keys(torch.tensor(sorted(self.heard_tokens), dtype=torch.int64))
+        return keys
 
     def groups(self, stacked: Tensor, mask: Tensor, draft: Draft | None) -> tuple[Tensor, Tensor, ReadDraft | None]:
         """Hidden groups [B, G, H], their weights [B, G] in (0, 1), zero where `mask` [B, G] is False, and the draft as read."""
@@ -113,7 +134,7 @@ class CifProjector(nn.Module):
     def units(
         self, hidden: Tensor, weights: Tensor, read: ReadDraft | None, units: Tensor, max_units: int
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Soft tokens [B, max_units, E], their mask [B, max_units], and the scores of what they copy."""
+        """Soft tokens and their sounds [B, max_units, E + K], their mask [B, max_units], and the scores of what they copy."""
         gathered = integration_weights(weights, units, max_units).to(hidden.dtype) @ self.unit_in(hidden)
         mask = torch.arange(max_units, device=hidden.device).unsqueeze(0) < units.unsqueeze(1)
         x = self.unit_neighbours(gathered, mask)
@@ -121,11 +142,25 @@ class CifProjector(nn.Module):
         for block in first:
             x = block(x, mask)
         if read is None:
-            return self.out(self.out_norm(last(x, mask))), mask, None
+            return self._own(self.out_norm(last(x, mask))), mask, None
         x = self.unit_draft(x, read.slots, read.mask)
         x = self.out_norm(last(x, mask))
         scores = self.copy(x, units, read)
-        return copied(scores, self.out(x), read.rows), mask, scores
+        return copied(scores, self._own(x), read.rows), mask, scores
+
+    def _own(self, x: Tensor) -> Tensor:
+        return torch.cat([self.out(x), F.normalize(self.sound_out(x), dim=-1)], dim=-1)
+
+    def scored(self, vectors: Tensor) -> Tensor:
+        """[..., E + K] soft tokens and sounds to as many numbers, whose product with a token's unit row and key is its score."""
+        row, sound = vectors[..., : self.config.embedding_width], vectors[..., self.config.embedding_width :]
+        of_row = self.row_log_scale.exp() * F.normalize(row, dim=-1)
+        return torch.cat([of_row, self.key_log_scale.exp() * F.normalize(sound, dim=-1)], dim=-1)
+
+    def phoneme_log_probabilities(self, hidden: Tensor) -> Tensor:
+        """[B, G, H] groups to [B, G * PHONEMES_PER_GROUP, PHONEME_SYMBOLS], symbol 0 being none: for the auxiliary CTC."""
+        logits: Tensor = self.phonemes_out(hidden).view(hidden.shape[0], -1, PHONEME_SYMBOLS)
+        return logits.log_softmax(dim=-1)
 
     def forward(self, stacked: Tensor, mask: Tensor, draft: Draft | None = None, units: Tensor | None = None) -> CifOutput:
         """[B, G, stack * D] stacked frames, their mask [B, G], and the drafts where it reads them, to soft tokens.
@@ -147,15 +182,20 @@ class ProjectorGraph(nn.Module):
     shape in the graph a function of the inputs', which ONNX Runtime plans once and TensorRT insists on.
     """
 
+    heard_keys: Tensor
+    """Named apart from the output `keys`: a graph's names are all its own."""
+
     def __init__(self, projector: CifProjector) -> None:
         super().__init__()
         self.projector = projector
+        self.register_buffer("heard_keys", projector.heard_keys())
 
     def forward(self, stacked: Tensor, draft: Tensor | None = None, draft_count: Tensor | None = None) -> tuple[Tensor, ...]:
-        """[1, G, stack * D] to vectors [1, G // 2, E], count [1] int64 and quantity [1] float32.
+        """[1, G, stack * D] to vectors [1, G // 2, E + K] (`CifProjector.scored`), count [1] int64, quantity [1] float32 and keys
+        [n, K], those of the heard tokens in their order: what a unit means is read out by who has the embedding table.
 
-        A projector that reads drafts also takes rows of one, [1, N, E], with [1] int64 how many of them count (0: no draft), and
-        gives shares [1, G // 2, N + 1]: how much of each unit is its own, and how much is copied from each row.
+        A projector that reads drafts also takes rows and keys of one, [1, N, E + K], with [1] int64 how many of them count (0: no
+        draft).
         """
         mask = torch.ones_like(stacked[:, :, 0], dtype=torch.bool)
         given = None
@@ -166,5 +206,5 @@ class ProjectorGraph(nn.Module):
         quantity = weights.sum(dim=1)
         max_units = stacked.shape[1] // GROUPS_PER_UNIT
         count = quantity.round().clamp(min=1, max=max_units).long()
-        vectors, _, scores = self.projector.units(hidden, weights, read, count, max_units)
-        return (vectors, count, quantity) if scores is None else (vectors, count, quantity, scores.softmax(dim=-1))
+        vectors, _, _ = self.projector.units(hidden, weights, read, count, max_units)
+        return self.projector.scored(vectors), count, quantity, self.heard_keys.clone()

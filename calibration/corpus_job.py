@@ -79,7 +79,7 @@ def _write_sentences(job: CorpusJob, vocabulary: Vocabulary, report: Report) -> 
     texts: list[str | None] = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
     if len(texts) < job.written:
         rng = random.Random(job.seed)
-        words = rng.sample(word_entries(vocabulary), job.written)
+        words = rng.sample(list(word_entries(vocabulary)), job.written)
         model = LlamaCppLanguageModel(job.engines.served_language_model, vocabulary, _WRITER, 512, job.workers)
         for number in range(len(texts), job.written):
             model.reset()

@@ -11,15 +11,16 @@ from pathlib import Path
 from engines.vocabulary import Vocabulary
 
 from .manifests import read_recordings
-from .request_texts import requests
+from .request_texts import open_requests, requests
 from .synthesis import Voice
 from .texts import coverage_sentences, fortune_sentences, word_entries, wordnet_sentences
 from .voices import SHARES, TAKES, random_voice
+from .word_classes import word_classes
 
-COVERAGE_TIMES = 3
-_REQUEST_SHARE = 0.15
-_FORTUNE_SHARE = 0.25
-"""The rest of what coverage leaves are WordNet's examples."""
+_COVERED_UNTIL = (10**9, 24_000, 8_000, 8_000)
+"""Each word stands in a sentence of no meaning, once more if its number in the vocabulary is below the second, and so on."""
+_REQUEST_SHARE, _OPEN_REQUEST_SHARE, _FORTUNE_SHARE = 0.12, 0.28, 0.2
+"""Of what coverage leaves; the rest are WordNet's examples."""
 _WORDS_PER_SECOND = 2.4
 
 
@@ -48,15 +49,18 @@ def synthetic_script(hours: float, vocabulary: Vocabulary, written: Sequence[str
     fortunes and WordNet's examples, in random order and random voices. Raises AttuneError where a source is not installed.
     """
     rng = random.Random(seed)
-    texts = list(written)
-    texts += coverage_sentences(word_entries(vocabulary), COVERAGE_TIMES, rng)
+    texts, entries = list(written), word_entries(vocabulary)
+    for end in _COVERED_UNTIL:
+        texts += coverage_sentences([word for word, number in entries.items() if number < end], rng)
     takes = sum(share * TAKES.get(kind, 1) for kind, share in SHARES.items())
     needed = hours * 3600 / (_mean_seconds(texts) * takes)
     texts = texts[: int(needed / 2)] if len(texts) > needed / 2 else texts
     left = int(needed) - len(texts)
     texts += requests(int(left * _REQUEST_SHARE), rng)
-    for sentences, share in ((fortune_sentences(), _FORTUNE_SHARE), (wordnet_sentences(), 1 - _REQUEST_SHARE - _FORTUNE_SHARE)):
-        texts += rng.sample(sentences, min(len(sentences), int(left * share)))
+    texts += open_requests(int(left * _OPEN_REQUEST_SHARE), word_classes(entries), rng)
+    fortunes, examples = fortune_sentences(), wordnet_sentences()
+    texts += rng.sample(fortunes, min(len(fortunes), int(left * _FORTUNE_SHARE)))
+    texts += rng.sample(examples, min(len(examples), int(needed) - len(texts)))
     rng.shuffle(texts)
     return [ScriptLine(text, random_voice(rng, SHARES), seed * 10_000_019 + index) for index, text in enumerate(texts)]
 

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch
 from engines.audio import read_audio
 from engines.durable import write_atomically
 from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
-from engines.types import Float16, Float32
+from engines.spoken_text import spoken_tokens
+from engines.types import Float16, Float32, Transcript
 from engines.vocabulary import Vocabulary
 
 from .cif import GROUPS_PER_UNIT
@@ -40,24 +42,24 @@ def cached_frames(audio: Path, key: str, folder: Path, encoder: Callable[[], Onn
     return frames.astype(np.float32)
 
 
-def cached_text(path: Path, make: Callable[[], str]) -> str:
+def cached_transcript(path: Path, make: Callable[[], Transcript]) -> Transcript:
     """A transcript from the file `path`, or made and put there."""
     try:
-        return str(json.loads(path.read_text())["text"])
-    except (OSError, ValueError, KeyError):
-        pass  # not made yet, or cut short when written
-    text = make()
+        return Transcript(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        pass  # not made yet, cut short when written, or of another time
+    made = make()
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps({"text": text}).encode())
-    return text
+    write_atomically(path, json.dumps(asdict(made)).encode())
+    return made
 
 
 def make_sample(frames: Float16 | Float32, text: str, draft: str, vocabulary: Vocabulary, stack: int) -> Sample | None:
     """A training sample, or None where the text has more tokens than its audio can make units (a wrong label)."""
-    tokens = vocabulary.tokenize(text)
+    tokens = spoken_tokens(text, vocabulary)
     groups = len(frames) // stack
     if not tokens or groups < GROUPS_PER_UNIT * len(tokens):
         return None
     halves = np.ascontiguousarray(frames[: groups * stack], np.float16)
     stacked = torch.from_numpy(halves).view(groups, stack * frames.shape[1])
-    return Sample(stacked, torch.tensor(tokens), torch.tensor(vocabulary.tokenize(draft), dtype=torch.int64))
+    return Sample(stacked, torch.tensor(tokens), torch.tensor(spoken_tokens(draft, vocabulary), dtype=torch.int64))

@@ -4,8 +4,8 @@ The draft is Whisper's decoder's (`engines/draft.py`), as rows of the language m
 stands exactly where its token stands, be it one that training never met. Which unit copies which token is learned from frames and
 from order, with a head start: the same place counted from either end.
 
-Shapes: B utterances, N tokens of the draft, U units, G groups of frames, H hidden width, E embedding width. Slot 0 of N + 1 is
-"none of them", which is also all that there is where no draft was made.
+Shapes: B utterances, N tokens of the draft, U units, G groups of frames, H hidden width, E embedding width, K key width. Slot 0
+of N + 1 is "none of them", which is also all that there is where no draft was made.
 """
 
 import math
@@ -25,7 +25,7 @@ class Draft:
     """The draft transcripts of a batch."""
 
     rows: Tensor
-    """[B, N, E] rows of the embedding table, zero where padded; N at least 1."""
+    """[B, N, E + K] rows of the embedding table and pronunciation keys, zero where padded; N at least 1."""
     mask: Tensor
     """[B, N] True where a token stands."""
 
@@ -35,7 +35,7 @@ class ReadDraft:
     """A draft that was read beside its frames."""
 
     rows: Tensor
-    """[B, N, E]."""
+    """[B, N, E + K]."""
     slots: Tensor
     """[B, N + 1, H]."""
     mask: Tensor
@@ -45,10 +45,12 @@ class ReadDraft:
 class DraftReader(nn.Module):
     """Tokens of a draft, each having looked at the frames for the place where it might have been said."""
 
-    def __init__(self, width: int, embedding_width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, embedding_width: int, key_width: int, heads: int, dropout: float) -> None:
         super().__init__()
+        self.embedding_width = embedding_width
         self.row_norm = nn.LayerNorm(embedding_width)
         self.row_in = nn.Linear(embedding_width, width)
+        self.key_in = nn.Linear(key_width, width, bias=False)
         self.none = nn.Parameter(torch.zeros(width))
         self.place_scale = nn.Parameter(torch.tensor(0.3))
         self.first_look = Cross(width, heads)
@@ -58,7 +60,8 @@ class DraftReader(nn.Module):
     def forward(self, draft: Draft, groups: Tensor, mask: Tensor) -> ReadDraft:
         """A draft and hidden groups [B, G, H] with their mask [B, G]."""
         batch, length, _ = draft.rows.shape
-        tokens = self.row_in(self.row_norm(draft.rows))
+        rows, keys = draft.rows[..., : self.embedding_width], draft.rows[..., self.embedding_width :]
+        tokens = self.row_in(self.row_norm(rows)) + self.key_in(keys)
         tokens = tokens + self.place_scale * sinusoids(length, tokens.shape[2], tokens.device)
         slots = torch.cat([self.none.expand(batch, 1, -1), tokens], dim=1)
         slot_mask = torch.cat([torch.ones_like(draft.mask[:, :1]), draft.mask], dim=1)
@@ -88,7 +91,7 @@ class CopyHead(nn.Module):
 
 
 def copied(scores: Tensor, own: Tensor, rows: Tensor) -> Tensor:
-    """The mean of `own` [B, U, E] (slot 0) and of the draft's `rows` [B, N, E], by softened `scores` [B, U, N + 1]."""
+    """The mean of `own` [B, U, E + K] (slot 0) and of the draft's `rows` [B, N, E + K], by softened `scores` [B, U, N + 1]."""
     shares = scores.softmax(dim=-1)
     return shares[:, :, :1] * own + shares[:, :, 1:] @ rows
 

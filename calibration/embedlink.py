@@ -8,32 +8,34 @@ from difflib import SequenceMatcher
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from engines.vocabulary import Vocabulary
 
-from .cif import CifOutput, CifProjector
+from .cif import PHONEMES_PER_GROUP, CifOutput, CifProjector
 from .draft_fusion import Draft
+from .pronunciation import PronunciationKeys
 from .samples import Batch
 from .training import Learner
 
 CONTRAST_NEGATIVES = 3000
-"""Rows of the table that each step contrasts against, drawn anew: halves a step against all 49,152 rows."""
-CTC_NEGATIVES = 500
-CONTRAST_SCALE_START = 20.0
-CTC_SCALE = 1 / 3
+"""Heard tokens that each step contrasts against, drawn anew: halves a step against all of them."""
 
 DRAFT_DROPOUT = 0.25
 """How many of the drafts a step hides: a projector serves without one where its own reading is sure."""
 
 
-def draft_rows(batch: Batch, vocabulary: Vocabulary) -> Draft:
+def draft_rows(batch: Batch, vocabulary: Vocabulary, keys: PronunciationKeys) -> Draft:
     """The drafts of a batch as the projector reads them."""
     mask = batch.draft >= 0
-    rows = torch.zeros(*batch.draft.shape, vocabulary.width, device=mask.device)
-    rows[mask] = torch.from_numpy(vocabulary.rows(batch.draft[mask].cpu().numpy())).to(mask.device)
-    return Draft(rows, mask)
+    tokens = batch.draft[mask]
+    found = torch.cat([_rows(vocabulary, tokens), keys(tokens)], dim=1)
+    return Draft(torch.zeros(*mask.shape, found.shape[1], device=mask.device).masked_scatter(mask.unsqueeze(2), found), mask)
+
+
+def _rows(vocabulary: Vocabulary, tokens: Tensor) -> Tensor:
+    return torch.from_numpy(vocabulary.rows(tokens.cpu().numpy())).to(tokens.device)
 
 
 def copied_slots(tokens: Sequence[int], draft: Sequence[int]) -> list[int]:
@@ -45,49 +47,52 @@ def copied_slots(tokens: Sequence[int], draft: Sequence[int]) -> list[int]:
 
 
 class EmbedLink(Learner):
-    """A CIF projector and its losses, with the little that these learn themselves (the contrast's scale, the CTC head)."""
+    """A CIF projector and its losses."""
 
-    loss_weights: ClassVar = {"contrast": 1.0, "mse": 0.3, "cosine": 0.3, "ctc": 0.3, "quantity": 1.0, "copy": 0.5}
+    heard: Tensor
+    loss_weights: ClassVar = {"contrast": 1.0, "sound": 0.5, "mse": 0.3, "cosine": 0.3, "ctc": 0.3, "quantity": 1.0, "copy": 0.5}
 
     def __init__(self, projector: CifProjector, vocabulary: Vocabulary) -> None:
+        """`projector.heard_tokens` has the tokens of every label by now: they are what is contrasted against."""
         super().__init__()
         self.projector: CifProjector = projector
         self.vocabulary = vocabulary
-        self.contrast_log_scale = nn.Parameter(torch.tensor(CONTRAST_SCALE_START).log())
-        self.ctc_out = nn.Linear(projector.config.width, vocabulary.width)
-        self.ctc_blank = nn.Parameter(torch.randn(vocabulary.width) * 0.1)
+        self.register_buffer("heard", torch.tensor(sorted(projector.heard_tokens)), persistent=False)
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Run the projector on a batch of which DRAFT_DROPOUT lose their drafts, and `losses`."""
         hidden = torch.rand(len(batch.units), generator=generator).to(batch.units.device) < DRAFT_DROPOUT
         batch = batch.without_drafts(hidden)
-        draft = draft_rows(batch, self.vocabulary) if self.projector.config.reads_draft else None
+        draft = draft_rows(batch, self.vocabulary, self.projector.keys) if self.projector.config.reads_draft else None
         return self.losses(self.projector(batch.stacked, batch.mask, draft, batch.units), batch, generator)
 
     def losses(self, output: CifOutput, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The losses of a projector's output.
 
-        contrast: softmax over cosines with the batch's own rows and random others. mse, cosine: Tiny-Align's pair, against
-        each unit's own token. ctc: connectionist temporal classification of the groups. quantity: |sum / U - 1| (BLSP-KD).
-        copy: softmax over the slots of the draft (nothing for a projector that reads none).
+        contrast: softmax over what each of the batch's own tokens and of random heard ones scores by row and by sound. sound: the
+        same by sound alone. mse, cosine: Tiny-Align's pair, against each unit's own token. ctc: connectionist temporal
+        classification of the groups as the label's phonemes. quantity: |sum / U - 1| (BLSP-KD). copy: softmax over the slots of
+        the draft. What a projector lacks the means for (pronunciations, drafts) has no loss.
         """
+        projector, width = self.projector, self.vocabulary.width
         real = batch.tokens >= 0
         present, target = torch.unique(batch.tokens[real], return_inverse=True)
-        negatives = torch.randint(self.vocabulary.size, (CONTRAST_NEGATIVES,), generator=generator).to(present.device)
-        rows = torch.from_numpy(self.vocabulary.rows(torch.cat([present, negatives]).cpu().numpy())).to(present.device)
+        drawn = torch.randint(len(self.heard), (CONTRAST_NEGATIVES,), generator=generator).to(present.device)
+        others = torch.unique(self.heard[drawn])
+        tokens = torch.cat([present, others[~torch.isin(others, present)]])
+        rows, keys = _rows(self.vocabulary, tokens), projector.keys(tokens)
         vectors = output.vectors[:, : real.shape[1]][real]
-        cosines = F.normalize(vectors, dim=-1) @ F.normalize(rows, dim=-1).T
-        # A negative that happens to be a token of the batch is masked: it would contradict its own target.
-        clash = torch.isin(negatives, present)
-        cosines = torch.cat([cosines[:, : len(present)], cosines[:, len(present) :].masked_fill(clash, -1.0)], dim=1)
-        own_rows = rows[target]
+        scored = projector.scored(vectors)
+        by_sound = scored[:, width:] @ keys.T
+        own, own_rows = vectors[:, :width], rows[target]
         losses = {
-            "contrast": F.cross_entropy(self.contrast_log_scale.exp() * cosines, target),
-            "mse": F.mse_loss(vectors, own_rows) * self.vocabulary.width,
-            "cosine": 1 - F.cosine_similarity(vectors, own_rows, dim=-1).mean(),
-            "ctc": self._ctc(output.hidden, batch, rows[: len(present) + CTC_NEGATIVES], target),
+            "contrast": F.cross_entropy(scored[:, :width] @ F.normalize(rows, dim=-1).T + by_sound, target),
+            "mse": F.mse_loss(own, own_rows) * width,
+            "cosine": 1 - F.cosine_similarity(own, own_rows, dim=-1).mean(),
             "quantity": (output.quantity / batch.units - 1).abs().mean(),
         }
+        if projector.keys.phonemes.any():
+            losses |= {"sound": F.cross_entropy(by_sound, target), "ctc": self._ctc(output.hidden, batch, real)}
         return losses | {"copy": self._copy(output.copy_scores, batch)} if output.copy_scores is not None else losses
 
     def _copy(self, scores: Tensor, batch: Batch) -> Tensor:
@@ -98,8 +103,9 @@ class EmbedLink(Learner):
         ]
         return F.cross_entropy(scores[:, : real.shape[1]][real], torch.cat(slots).to(scores.device))
 
-    def _ctc(self, hidden: Tensor, batch: Batch, rows: Tensor, target: Tensor) -> Tensor:
-        symbols = torch.cat([self.ctc_blank.unsqueeze(0), rows])
-        log_probabilities = (CTC_SCALE * self.ctc_out(hidden) @ symbols.T).log_softmax(dim=-1).transpose(0, 1)
-        lengths = batch.mask.sum(dim=1)
-        return F.ctc_loss(log_probabilities, target + 1, lengths, batch.units, zero_infinity=True)
+    def _ctc(self, hidden: Tensor, batch: Batch, real: Tensor) -> Tensor:
+        said = [self.projector.keys.spoken(tokens[some]) for tokens, some in zip(batch.tokens, real, strict=True)]
+        log_probabilities = self.projector.phoneme_log_probabilities(hidden).transpose(0, 1)
+        lengths = PHONEMES_PER_GROUP * batch.mask.sum(dim=1)
+        said_lengths = torch.tensor([len(some) for some in said], device=hidden.device)
+        return F.ctc_loss(log_probabilities, torch.cat(said), lengths, said_lengths, zero_infinity=True)

@@ -22,11 +22,11 @@ from engines.projector import OnnxProjector
 from engines.reader import Reader, open_reader
 from engines.routes import all_words_of
 from engines.transcriber import WhisperTranscriber
-from engines.types import Float32, SoftTokens
+from engines.types import Float32, SoftTokens, Transcript
 from engines.vocabulary import Vocabulary
 
-from .dataset import cached_frames, cached_text
-from .reliability import Reading, looks
+from .dataset import cached_frames, cached_transcript
+from .reliability import Reading, readings_of
 from .text_scores import rouge_l, word_error_rate
 
 Hear = Callable[[Example], str | SoftTokens]
@@ -72,10 +72,9 @@ class Judge:
         """Cached encoder frames [T, D] of an example."""
         return cached_frames(example.audio, example.id, self.features, lambda: self.encoder)
 
-    def draft(self, example: Example) -> str:
-        """Cached draft transcript of an example."""
-        path = self.features / f"{example.id}.draft.json"
-        return cached_text(path, lambda: self.drafter.draft(self.frames(example)).text)
+    def draft(self, example: Example) -> Transcript:
+        """Cached draft of an example."""
+        return cached_transcript(self.features / f"{example.id}.draft.json", lambda: self.drafter.draft(self.frames(example)))
 
     def reader(self, projector_onnx: Path, confidence: Confidence | None) -> Reader:
         """What reads through a projector's graph, as it would serve with `confidence`."""
@@ -85,22 +84,27 @@ class Judge:
         """Hearing through a reader."""
         return lambda example: reader.read(self.frames(example), lambda: self.draft(example))
 
-    def looks(self, reader: Reader, examples: Sequence[Example], own: bool) -> list[Reading]:
-        """What a confidence is fitted to: the examples, the user's own or not, each looked at alone and with a draft."""
+    def readings(self, reader: Reader, examples: Sequence[Example], own: bool) -> list[Reading]:
+        """What a confidence is fitted to: the examples, the user's own or not, each read in every way that `reader` can."""
+        nothing = Transcript("", 0.0)
         return [
             reading
             for example in examples
-            for reading in looks(
-                reader, self.frames(example), self.draft(example) if reader.projector.reads_draft else "", example.text, own
+            for reading in readings_of(
+                reader,
+                self.frames(example),
+                self.draft(example) if reader.projector.reads_draft else nothing,
+                example.text,
+                own,
             )
         ]
 
     def cascade(self, example: Example) -> str:
         """Hearing through the transcriber, which hears each utterance once and is then remembered on disk."""
-        return cached_text(
+        return cached_transcript(
             self.features / f"{example.id}.transcript.json",
-            lambda: self._transcriber.transcribe(read_audio(example.audio, MAX_SECONDS)).text,
-        )
+            lambda: self._transcriber.transcribe(read_audio(example.audio, MAX_SECONDS)),
+        ).text
 
     def score(self, hear: Hear, examples: Sequence[Example], name: str, replies: bool) -> Score:
         """Hear every example; with `replies`, also answer the first `reply_utterances` of them."""

@@ -23,7 +23,10 @@ _PACKED_MAX = 127
 
 def save_projector(projector: CifProjector, path: Path, dtype: torch.dtype = torch.float32) -> None:
     """Write weights and sizes to `path`, flushed."""
-    tensors = {name: value.detach().to(dtype).contiguous() for name, value in projector.state_dict().items()}
+    tensors = {
+        name: (value.detach().to(dtype) if value.is_floating_point() else value).contiguous()
+        for name, value in projector.state_dict().items()
+    }
     _write(projector, tensors, path)
 
 
@@ -31,6 +34,9 @@ def save_packed(projector: CifProjector, path: Path) -> None:
     """As `save_projector`, with matrices in 8 bits and a scale for each row: the form that ships."""
     tensors: dict[str, Tensor] = {}
     for name, value in projector.state_dict().items():
+        if not value.is_floating_point():
+            tensors[name] = value
+            continue
         if value.dim() < _PACKED_DIMENSIONS:
             tensors[name] = value.detach().half().contiguous()
             continue
@@ -47,7 +53,7 @@ def load_projector(path: Path) -> CifProjector:
         with safe_open(path, "pt") as file:
             config = CifConfig(**json.loads(file.metadata()["cif"]))
             heard = json.loads(file.metadata()[HEARD_TOKENS])
-            stored = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dict)
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise AttuneError(
             f"the projector {path} cannot be read ({error}); choose another with `attune generations promote`"
@@ -72,7 +78,7 @@ def _unpacked(stored: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, value in stored.items():
         if not name.endswith(_SCALE):
             scale = stored.get(name + _SCALE)
-            state[name] = value if scale is None else (value.flatten(1) * scale.unsqueeze(1)).view(value.shape)
+            state[name] = value if scale is None else (value.float().flatten(1) * scale.unsqueeze(1)).view(value.shape)
     return state
 
 
@@ -81,10 +87,9 @@ def export_projector(projector: CifProjector, path: Path) -> None:
     config = projector.config
     inputs = {"stacked": torch.zeros(1, 50, config.stack * config.frame_width)}
     shapes: dict[str, dict[int, object]] = {"stacked": {1: torch.export.Dim("groups", min=2, max=1500 // config.stack)}}
-    outputs = ["vectors", "count", "quantity"]
+    outputs = ["vectors", "count", "quantity", "keys"]
     if config.reads_draft:
-        inputs |= {"draft": torch.zeros(1, 12, config.embedding_width), "draft_count": torch.tensor([12])}
+        inputs |= {"draft": torch.zeros(1, 12, config.embedding_width + config.key_width), "draft_count": torch.tensor([12])}
         shapes |= {"draft": {1: torch.export.Dim("tokens", min=1, max=1000)}, "draft_count": {}}
-        outputs.append("shares")
     metadata = {HEARD_TOKENS: json.dumps(sorted(projector.heard_tokens))}
     export_onnx(ProjectorGraph(projector).eval(), tuple(inputs.values()), list(inputs), outputs, shapes, path, metadata)

@@ -7,6 +7,7 @@ on: the user's own, and the general set, whose many errors tell what being wrong
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from enum import Enum
 
 import numpy as np
 import torch
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from engines.confidence import Confidence, Fit, evidence, log_odds, weigh
-from engines.reader import Reader
-from engines.types import Float32, SoftTokens
+from engines.reader import Reader, drafted
+from engines.spoken_text import spoken_tokens
+from engines.types import Float32, SoftTokens, Transcript
 
 from .text_scores import word_errors
 
@@ -28,13 +30,23 @@ _RIDGE = 0.5
 """Of summed losses: a standard normal prior on the weights."""
 
 
+class Way(Enum):
+    """How an utterance came to be read as it was."""
+
+    ALONE = "alone"
+    WITH_DRAFT = "with draft"
+    DRAFT = "draft"
+    """Nothing but the draft."""
+
+
 @dataclass(frozen=True)
 class Reading:
-    """One look at a labelled utterance."""
+    """One reading of a labelled utterance."""
 
+    way: Way
     soft: SoftTokens
-    draft: tuple[int, ...]
-    """Empty for a look without one."""
+    beside: tuple[int, ...]
+    """The tokens that it is compared with (`engines.confidence.weigh`)."""
     right_tokens: tuple[bool, ...]
     right: bool
     """Whether every word was read right."""
@@ -50,33 +62,40 @@ def right_tokens(read: Sequence[int], label: Sequence[int]) -> tuple[bool, ...]:
     return tuple(right)
 
 
-def looks(reader: Reader, frames: Float32, draft: str, label: str, own: bool) -> list[Reading]:
-    """An utterance as `reader` looks at it alone and, where it reads drafts, with one; the words of `label` are right."""
-    expected = reader.vocabulary.tokenize(label)
-    made = []
-    for given in ("", draft) if reader.projector.reads_draft else ("",):
-        soft = reader.look(frames, given)
+def readings_of(reader: Reader, frames: Float32, draft: Transcript, label: str, own: bool) -> list[Reading]:
+    """An utterance as `reader` reads it in each way that it can; the words of `label` are right."""
+    vocabulary = reader.vocabulary
+    expected = spoken_tokens(label, vocabulary)
+
+    def judged(way: Way, soft: SoftTokens, beside: Sequence[int]) -> Reading:
         tokens = soft.tokens or ()
-        wrong, _ = word_errors(label, reader.vocabulary.detokenize(tokens))
-        made.append(Reading(soft, tuple(reader.vocabulary.tokenize(given)), right_tokens(tokens, expected), wrong == 0, own))
+        wrong, _ = word_errors(label, vocabulary.detokenize(tokens))
+        return Reading(way, soft, tuple(beside), right_tokens(tokens, expected), wrong == 0, own)
+
+    made = [judged(Way.ALONE, reader.look(frames, ""), ())]
+    if reader.projector.reads_draft and draft.text.strip():
+        second = reader.look(frames, draft.text)
+        made.append(judged(Way.WITH_DRAFT, second, spoken_tokens(draft.text, vocabulary)))
+        taken = drafted(draft, second, vocabulary)
+        made += [judged(Way.DRAFT, taken, second.tokens or ())] if taken is not None else []
     return made
 
 
 def fit_confidence(readings: Sequence[Reading]) -> Confidence | None:
-    """The confidence that `readings` support; None where they are fewer than LEAST_READINGS.
+    """The confidence that `readings` support; None where fewer than LEAST_READINGS are of looks alone.
 
     The threshold lets PASSING of the user's own rightly read utterances pass; without such, it is even odds.
     """
-    alone = [reading for reading in readings if not reading.draft]
-    drafted = [reading for reading in readings if reading.draft]
-    if len(alone) < LEAST_READINGS:
+    of_way = {way: [reading for reading in readings if reading.way is way] for way in Way}
+    fits = {way: _fit(some) for way, some in of_way.items() if len(some) >= LEAST_READINGS}
+    if Way.ALONE not in fits:
         return None
-    fits = [_fit(some) if len(some) >= LEAST_READINGS else None for some in (alone, drafted)]
-    assert fits[0] is not None
-    confidence = Confidence(alone=fits[0], with_draft=fits[1], threshold=0.5)
-    own = [weigh(reading.soft, reading.draft, confidence).confidence or 0.0 for reading in alone if reading.own and reading.right]
-    if not own:
+    alone = fits[Way.ALONE]
+    confidence = Confidence(alone=alone, with_draft=fits.get(Way.WITH_DRAFT), draft=fits.get(Way.DRAFT), threshold=0.5)
+    rights = [reading for reading in of_way[Way.ALONE] if reading.own and reading.right]
+    if not rights:
         return confidence
+    own = [weigh(reading.soft, reading.beside, alone, 0.5).confidence or 0.0 for reading in rights]
     threshold = float(np.clip(np.quantile(own, 1 - PASSING), _LOWEST_THRESHOLD, _HIGHEST_THRESHOLD))
     return confidence.model_copy(update={"threshold": threshold})
 
@@ -91,7 +110,7 @@ def _fit(readings: Sequence[Reading]) -> Fit:
         np.array([[value] for value, _ in of_tokens]), np.array([right for _, right in of_tokens])
     )
     offset, weights = logistic_regression(
-        np.array([evidence(reading.soft, reading.draft) for reading in readings]),
+        np.array([evidence(reading.soft, reading.beside) for reading in readings]),
         np.array([reading.right for reading in readings]),
     )
     return Fit(token_offset=token_offset, token_slope=token_slope, offset=offset, weights=weights)

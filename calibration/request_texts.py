@@ -1,6 +1,9 @@
-"""Requests to an assistant, made from templates with names, numbers, times and places. Knows no audio."""
+"""Requests to an assistant, from templates: with names, numbers, times and places, or any everyday words. Knows no audio."""
 
 import random
+import re
+
+from .word_classes import WordClasses
 
 _NAMES = (
     "Alice Amanda Andrew Anna Anthony Barbara Ben Carol Charles Chris Daniel David Diana Emily Emma Eric Frank George Grace "
@@ -49,6 +52,21 @@ _TEMPLATES = (
     "How far is it from {city} to {city}?|Who is {name}?|Where are my keys?|Stop.|Thank you.|Say that again, please.|"
     "Turn the volume {updown}.|What is on my calendar {day}?|Find a restaurant in {city}.|Did I {task} {day}?"
 ).split("|")
+_OPEN_TEMPLATES = (
+    "Where did I leave the {thing}?|Put the {thing} on the {thing}.|Add {food} and {food} to my shopping list.|"
+    "Add {food} to the list.|How long do I cook {food}?|Find a recipe for {food} and {food}.|Order some {food} for {name}.|"
+    "Buy {food}, {food} and {food}.|Is there any {food} left in the {thing}?|Call {name}.|Call {name} and then {name}, please.|"
+    "Invite {name} to the {thing}.|Ask {name} to {verb} the {thing}.|Tell {name} to bring the {thing}.|"
+    "Send the {thing} to {name} in {name}.|Write down that {name} has the {thing}.|Read me the news about {topic}.|"
+    "What is {topic}?|Tell me about the {animal} and the {plant}.|What does a {animal} eat?|Open the {thing} in the {thing}.|"
+    "Turn on the {thing} in the {room}.|Clean the {thing} and the {thing}.|Please {verb} the {thing} {day}.|"
+    "Do not {verb} the {thing}.|Remind me to {verb} the {thing} {day}.|My {body} hurts.|Show me the {thing}.|"
+    "The {person} wants the {thing}.|I want to {verb} the {thing}.|Did the {person} {verb} the {thing}?|"
+    "When is my appointment with the {person}?|Play something by {name}.|Spell {thing}.|Is the {thing} in the {place}?|"
+    "Find a {thing} near the {place}.|How far is the {place} from {name}?|Water the {plant}.|Feed the {animal}.|"
+    "Look up {topic} and {topic}.|{verb} it, please.|{verb} and {verb} again.|Meet the {person} at the {place}.|"
+    "Dim the {thing}.|Take the {food} out of the {thing}.|Who is the {person}?|Search for {thing} and {thing}."
+).split("|")
 
 
 def requests(count: int, rng: random.Random) -> list[str]:
@@ -73,3 +91,17 @@ def requests(count: int, rng: random.Random) -> list[str]:
             )
         ] = None
     return list(made)
+
+
+def open_requests(count: int, classes: WordClasses, rng: random.Random) -> list[str]:
+    """`count` requests with any words of `classes` in them: what an assistant may be asked about, most of it said but once."""
+    return [_filled(rng.choice(_OPEN_TEMPLATES), classes, rng) for _ in range(count)]
+
+
+def _filled(template: str, classes: WordClasses, rng: random.Random) -> str:
+    def fill(slot: re.Match[str]) -> str:
+        own = {"room": _ROOMS, "day": _DAYS}.get(slot[1])
+        return rng.choice(own) if own else classes.draw(slot[1], rng)
+
+    text = re.sub(r"\{(\w+)\}", fill, template)
+    return text[0].upper() + text[1:]

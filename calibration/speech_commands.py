@@ -16,11 +16,14 @@ def require(name: str) -> None:
         raise AttuneError(f"{name} is not installed; run `apt-get install {name}`")
 
 
-def run_command(command: Sequence[str]) -> bytes:
-    """What `command` prints. Raises AttuneError where it is not installed, fails, hangs, or prints nothing."""
+def run_command(command: Sequence[str], given: bytes = b"") -> bytes:
+    """What `command` prints when it is `given` something to read.
+
+    Raises AttuneError where it is not installed, fails, hangs, or prints nothing.
+    """
     require(command[0])
     try:
-        done = subprocess.run(command, capture_output=True, timeout=LONGEST_RUN_SECONDS, check=False)
+        done = subprocess.run(command, input=given, capture_output=True, timeout=LONGEST_RUN_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise AttuneError(f"{command[0]} said nothing for {LONGEST_RUN_SECONDS:g} s") from None
     if done.returncode != 0 or not done.stdout:

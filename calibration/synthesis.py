@@ -58,6 +58,8 @@ CLUSTER_REDUCTION = ((r"s(?=[ptkmnlw])", ""), (rf"(?<=[pbtdkgfT])[rl](?={_VOWEL}
 H_DROPPING = ((rf"h(?='?{_VOWEL})", ""),)
 V_FOR_W = ((r"w", "v"),)
 TENSE_VOWELS = ((r"I(?![@2])", "i:"), (r"U(?!@)", "u:"))
+CENTRAL_VOWELS = ((r"[IEV](?![@2])", "@"),)
+WORD_BY_WORD = ((r" ", " _: "),)
 OPEN_VOWELS = ((r"E", "a"), (r"oU", "O:"))
 
 

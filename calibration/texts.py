@@ -68,29 +68,28 @@ def is_plain(sentence: str) -> bool:
     )
 
 
-def word_entries(vocabulary: Vocabulary) -> list[str]:
-    """The entries of a language model's vocabulary that are words: a space, letters, and in Debian's word list; sorted.
+def word_entries(vocabulary: Vocabulary) -> dict[str, int]:
+    """The entries of a language model's vocabulary that are words (a space, letters, in Debian's word list) and their numbers.
 
-    Capitals only where the word list has nothing else (names): nobody hears a capital. Raises AttuneError where there is no list.
+    Capitals only where the word list has nothing else (names): nobody hears a capital. Sorted. Raises AttuneError where there
+    is no list.
     """
     try:
         known = set(WORD_LIST.read_text().split())
     except OSError:
         raise AttuneError(f"no word list at {WORD_LIST}; run `apt-get install wamerican`") from None
-    pieces = (vocabulary.piece(token).decode(errors="replace") for token in range(vocabulary.size))
-    words = {piece[1:] for piece in pieces if re.fullmatch(r" [A-Za-z]{2,}", piece)}
-    return sorted(word for word in words if word in known and (word.islower() or word.lower() not in known))
+    pieces = ((token, vocabulary.piece(token).decode(errors="replace")) for token in range(vocabulary.size))
+    words = {piece[1:]: token for token, piece in pieces if re.fullmatch(r" [A-Za-z]{2,}", piece)}
+    return {word: words[word] for word in sorted(words) if word in known and (word.islower() or word.lower() not in known)}
 
 
-def coverage_sentences(words: Sequence[str], times: int, rng: random.Random) -> list[str]:
-    """Sentences of no meaning in which each of `words` stands `times` times: a soft token cannot land on what was never heard."""
-    runs = []
-    for _ in range(times):
-        left = rng.sample(list(words), len(words))
-        while left:
-            size = rng.randint(3, 6)
-            runs.append(left[:size])
-            left = left[size:]
+def coverage_sentences(words: Sequence[str], rng: random.Random) -> list[str]:
+    """Sentences of no meaning in which each of `words` stands once: a soft token cannot land on what was never heard."""
+    left, runs = rng.sample(list(words), len(words)), []
+    while left:
+        size = rng.randint(3, 6)
+        runs.append(left[:size])
+        left = left[size:]
     return [_run_of(run, rng) for run in runs]
 
 

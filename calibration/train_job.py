@@ -11,25 +11,31 @@ import torch
 from torch import distributed
 
 from engines.confidence import Confidence
+from engines.draft import Drafter
 from engines.durable import write_atomically
+from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
-from engines.job import TrainJob
+from engines.job import CorpusJob, TrainJob
 from engines.projector import OnnxProjector
 from engines.reader import open_reader
+from engines.routes import all_words_of
+from engines.transcriber import WhisperTranscriber
 from engines.vocabulary import Vocabulary
 
 from .batches import draw_epochs
 from .checkpoint import Run
 from .cif import CifConfig, CifProjector
 from .dataset import make_sample
-from .embedlink import EmbedLink, draft_rows
+from .embedlink import EmbedLink
 from .held_out_text import is_held_out
 from .projector_file import export_projector, load_projector, save_packed
-from .reliability import Reading, fit_confidence, looks
+from .pronunciation import pronounce
+from .reading import read_samples
+from .reliability import Reading, fit_confidence, readings_of
 from .reporting import Report, versions
-from .samples import Sample, collate
+from .samples import Sample
 from .shards import Utterance, read_corpus
-from .text_scores import word_errors
+from .text_scores import word_error_rate
 from .training import Schedule, fit, fraction
 
 REPORT_EVERY_STEPS = 10
@@ -43,12 +49,15 @@ def train(job: TrainJob, report: Report) -> int:
     vocabulary = Vocabulary(job.engines.language_model)
     utterances = read_corpus(job.corpora)
     first = utterances[0].frames
-    config = CifConfig(frame_width=first.shape[1], embedding_width=vocabulary.width, reads_draft=True)
+    config = CifConfig(first.shape[1], vocabulary.width, vocabulary.size, reads_draft=True)
     report("frames", 0.0, f"{len(utterances)} utterances")
     learnt, judged = _split(utterances, vocabulary, config.stack)
     torch.manual_seed(job.seed)
     projector = _start(config, job.start)
     projector.heard_tokens.update(token for sample, _ in learnt for token in sample.tokens.tolist())
+    if not projector.keys.phonemes.any():
+        report("pronounce", 0.0, f"{vocabulary.size} tokens")
+        projector.keys.phonemes.copy_(torch.from_numpy(pronounce(vocabulary, range(vocabulary.size), job.threads)))
     embedlink = EmbedLink(projector, vocabulary).to(device)
     draw = draw_epochs([sample for sample, _ in learnt], job.batch, job.seed)
     schedule = Schedule(10**9, job.minutes * 60, job.learning_rate, warmup_steps=200, seed=job.seed, checkpoint_seconds=120.0)
@@ -64,7 +73,8 @@ def train(job: TrainJob, report: Report) -> int:
         confidence = _confidence(job, vocabulary, [utterance for utterance in utterances if is_held_out(utterance.row.text)])
         seconds = sum(utterance.row.seconds for utterance in utterances)
         card = {
-            "recipe": "embedlink-cif with drafts",
+            "recipe": "embedlink-cif with drafts and pronunciation keys",
+            "command": _command(job, world),
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "started_from": str(job.start.name) if job.start else None,
             "utterances": len(learnt),
@@ -92,19 +102,10 @@ def train(job: TrainJob, report: Report) -> int:
 def token_word_error(
     projector: CifProjector, judged: Sequence[tuple[Sample, str]], vocabulary: Vocabulary, drafts: bool = True
 ) -> float:
-    """Word error rate of each unit's nearest token, the number of units decided by the projector."""
+    """Word error rate of what is read out of `judged`, the number of units decided by the projector."""
     projector.eval()
-    errors = words = 0
-    with torch.no_grad():
-        for sample, text in judged:
-            batch = collate([sample])
-            batch = batch if drafts else batch.without_drafts(torch.ones(1, dtype=torch.bool))
-            draft = draft_rows(batch, vocabulary) if projector.config.reads_draft else None
-            output = projector(batch.stacked, batch.mask, draft)
-            heard = vocabulary.detokenize(vocabulary.nearest(output.vectors[0].numpy())[0])
-            wrong, total = word_errors(text, heard)
-            errors, words = errors + wrong, words + total
-    return errors / max(words, 1)
+    heard = all_words_of(read_samples(projector, [sample for sample, _ in judged], vocabulary, drafts), vocabulary)
+    return word_error_rate([(text, found) for (_, text), found in zip(judged, heard, strict=True)])[0]
 
 
 def _join() -> tuple[int, int, torch.device]:
@@ -151,10 +152,12 @@ def _confidence(job: TrainJob, vocabulary: Vocabulary, judged: Sequence[Utteranc
     graph = job.folder / "projector.onnx"
     export_projector(load_projector(job.folder / "projector.safetensors"), graph)
     reader = open_reader(OnnxProjector(graph, job.threads), vocabulary, None, job.threads)
+    drafter = Drafter(WhisperTranscriber(job.engines.encoder_weights, job.threads), OnnxEncoder(job.engines.encoder, job.threads))
     readings: list[Reading] = []
     for utterance in judged[:JUDGED_AT_MOST]:
         frames = np.asarray(utterance.frames, np.float32)
-        readings += looks(reader, frames, utterance.row.draft, utterance.row.text, own=False)
+        # Drafted anew: the corpus does not say how sure a draft was.
+        readings += readings_of(reader, frames, drafter.draft(frames), utterance.row.text, own=False)
     return fit_confidence(readings)
 
 
@@ -164,6 +167,26 @@ def _voices(utterances: Sequence[Utterance]) -> dict[str, int]:
         kind = utterance.row.voice.split(" ")[0] + (" atypical" if "rules" in utterance.row.voice else "")
         counts[kind] = counts.get(kind, 0) + 1
     return dict(sorted(counts.items()))
+
+
+def _command(job: TrainJob, processes: int) -> str:
+    """What makes this projector again, the corpora first."""
+    corpora = [_corpus_command(folder) for folder in job.corpora]
+    start = f" --start {job.start.name}" if job.start else ""
+    options = f"--minutes {job.minutes:g} --learning-rate {job.learning_rate:g} --batch {job.batch} --seed {job.seed}"
+    folders = " ".join(folder.name for folder in job.corpora)
+    return " && ".join(
+        [*corpora, f"attune align train {folders} --out {job.folder.name}{start} {options} --processes {processes}"]
+    )
+
+
+def _corpus_command(folder: Path) -> str:
+    try:
+        made = CorpusJob.model_validate_json((folder / "job.json").read_text())
+    except (OSError, ValueError):
+        return f"# {folder.name}: nobody wrote down how it was made"
+    sources = "".join(f" --from {source.name}" for source in made.sources) or f" --hours {made.hours:g} --written {made.written}"
+    return f"attune align corpus --out {folder.name}{sources} --seed {made.seed}"
 
 
 def _recent(run: Run) -> dict[str, float]:

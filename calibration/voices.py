@@ -8,6 +8,7 @@ import random
 from .synthesis import (
     ALVEOLAR_DENTALS,
     BACKING,
+    CENTRAL_VOWELS,
     CLUSTER_REDUCTION,
     DEAFFRICATION,
     DEVOICING,
@@ -23,6 +24,7 @@ from .synthesis import (
     STOPPING,
     TENSE_VOWELS,
     V_FOR_W,
+    WORD_BY_WORD,
     Voice,
 )
 
@@ -53,9 +55,13 @@ _PROCESSES = (
     V_FOR_W,
     TENSE_VOWELS,
     OPEN_VOWELS,
+    CENTRAL_VOWELS,
 )
+_NEAR = ("pbfvw", "tdsz", "kgh", "lrwj", "nmN", "szSZ", "fTs", "vDz", "IEa", "aV0", "EI@", "VU0")
+"""Sounds of which any may be said as any other."""
+_PAUSES = 0.15
 
-SHARES = {"espeak-ng": 0.27, "atypical": 0.27, "flite": 0.27, "piper": 0.16, "kokoro": 0.03}
+SHARES = {"espeak-ng": 0.2, "atypical": 0.36, "flite": 0.23, "piper": 0.18, "kokoro": 0.03}
 """How often each kind of voice has its turn; Kokoro, the most natural, costs eighty times what espeak-ng costs."""
 
 TAKES = {"piper": 2, "kokoro": 3}
@@ -81,6 +87,15 @@ def random_voice(rng: random.Random, shares: dict[str, float]) -> Voice:
 
 
 def random_processes(rng: random.Random) -> tuple[tuple[str, str], ...]:
-    """The rules of one to four phonological processes, in random order: a speaker whom nobody has heard before."""
-    chosen = rng.sample(_PROCESSES, rng.randint(1, 4))
+    """The rules of an atypical speaker whom nobody has heard before: some of the known processes, some that are made up (a sound
+    said as another that is near it), perhaps a pause after every word; in random order, at least one of them.
+    """
+    known, made_up = rng.choice([(1, 0), (2, 0), (3, 0), (4, 0), (0, 2), (1, 1), (1, 2), (2, 1), (3, 1)])
+    chosen = rng.sample(_PROCESSES, known)
+    for _ in range(made_up):
+        said, heard = rng.sample(rng.choice(_NEAR), 2)
+        chosen.append(((rf"{said}(?![:SZ@23IU#])", heard),))
+    if rng.random() < _PAUSES:
+        chosen.append(WORD_BY_WORD)
+    rng.shuffle(chosen)
     return tuple(rule for process in chosen for rule in process)

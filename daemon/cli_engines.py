@@ -32,13 +32,15 @@ def build() -> None:
     """Export the speech encoder, choose the weights that this processor runs fastest, and write the base generation, where they
     are not there yet."""
     from engines.build import engine_files  # brings in every engine
+    from engines.projector import OnnxProjector
 
     chosen = settings()
     _choose_weights(model_path(chosen.engines.language_model, chosen.cache_dir), chosen)
     files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
     base = chosen.generations / f"{BASE:04d}"
     if base.exists():
-        read_generation(base)  # a damaged base is reported, never written over
+        # A damaged base, or one that this version cannot use, is reported, never written over.
+        OnnxProjector(read_generation(base).projector, threads=1)
         if files.encoder.is_file() and is_complete(_features(chosen)):
             typer.echo("the engines are there")
             return

@@ -36,32 +36,36 @@ class Confidence(_Frozen):
     alone: Fit
     """For readings without a draft."""
     with_draft: Fit | None = None
-    """None for a projector that reads no drafts."""
+    """For readings with a draft; None for a projector that reads none."""
+    draft: Fit | None = None
+    """For drafts taken as they are; None where nobody takes them so."""
     threshold: float
     """Probability, 0 to 1, below which nothing is done on the strength of a reading."""
 
 
-def evidence(reading: SoftTokens, draft: Sequence[int]) -> tuple[float, float, float, float]:
-    """What speaks for an utterance: its least sure token's log odds, the mean of all, how far the quantity is from a whole number
-    (0 to 0.5), and how much of it stands in the draft (0 to 1; 0 without a draft).
+def evidence(reading: SoftTokens, beside: Sequence[int]) -> tuple[float, float, float, float]:
+    """What speaks for an utterance: its least sure token's log odds, the mean of all, by how many its tokens differ from the
+    quantity that was heard, and how much of it stands in `beside` as well (0 to 1; 0 where that is empty).
 
     Raises ValueError for soft tokens that were not read out.
     """
-    if reading.log_probabilities is None or reading.tokens is None:
+    if not reading.log_probabilities or reading.tokens is None:
         raise ValueError("these soft tokens were not read out")
     sure = [log_odds(value) for value in reading.log_probabilities]
-    apart = abs(reading.quantity - round(reading.quantity))
-    agreed = SequenceMatcher(None, reading.tokens, tuple(draft), autojunk=False).ratio() if draft else 0.0
+    apart = abs(reading.quantity - len(reading.tokens))
+    agreed = SequenceMatcher(None, reading.tokens, tuple(beside), autojunk=False).ratio() if beside else 0.0
     return min(sure), sum(sure) / len(sure), apart, agreed
 
 
-def weigh(reading: SoftTokens, draft: Sequence[int], confidence: Confidence) -> SoftTokens:
-    """The same reading with the probability that each token, and that every word, is right."""
-    fit = confidence.with_draft if draft and confidence.with_draft is not None else confidence.alone
-    found = evidence(reading, draft)
+def weigh(reading: SoftTokens, beside: Sequence[int], fit: Fit, threshold: float) -> SoftTokens:
+    """The same reading with the probability, by `fit`, that each token, and that every word, is right; sure from `threshold` on.
+
+    `beside` has the tokens of another witness: the draft for what a projector read, what it read for a draft.
+    """
+    found = evidence(reading, beside)
     utterance = _logistic(fit.offset + sum(weight * value for weight, value in zip(fit.weights, found, strict=True)))
     tokens = tuple(_logistic(fit.token_offset + fit.token_slope * log_odds(value)) for value in reading.log_probabilities or ())
-    return replace(reading, confidences=tokens, confidence=utterance, sure=utterance >= confidence.threshold)
+    return replace(reading, confidences=tokens, confidence=utterance, sure=utterance >= threshold)
 
 
 def log_odds(log_probability: float) -> float:

@@ -1,23 +1,30 @@
-"""Frames to soft tokens, through the ONNX graph of a generation. Knows no training and no language model."""
+"""Frames to units, through the ONNX graph of a generation. Knows no training and no language model."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .errors import AttuneError
 from .onnx_session import open_session
-from .types import Float32, SoftTokens
+from .types import Float32, Units
 
 HEARD_TOKENS = "heard_tokens"
 """Name of the graph's metadata that holds, as JSON, the ids of the tokens met in training."""
+_LEAST_GROUPS = 2
 
 
 class OnnxProjector:
     """The projector of one generation."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        """Open a generation's `projector.onnx`. Raises AttuneError where it cannot be opened."""
-        self._session = open_session(path, threads, "choose another generation with `attune generations promote`")
+        """Open a generation's `projector.onnx`. Raises AttuneError where it cannot be opened, or an older Attune made it."""
+        remedy = "choose another generation with `attune generations promote`"
+        self._session = open_session(path, threads, remedy)
+        if "keys" not in {made.name for made in self._session.get_outputs()}:
+            raise AttuneError(f"{path} was made by an older Attune; remove {path.parent} and run `attune engines build`")
         inputs = {given.name: given for given in self._session.get_inputs()}
         self._stacked_width = int(inputs["stacked"].shape[2])
         self.reads_draft = "draft" in inputs
@@ -25,19 +32,26 @@ class OnnxProjector:
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.heard_tokens: list[int] = json.loads(metadata.get(HEARD_TOKENS, "[]"))
         """Ids of the tokens that it met in training."""
+        least = np.zeros((1, _LEAST_GROUPS, self._stacked_width), np.float32)
+        no_draft = np.zeros((0, int(inputs["draft"].shape[2]) if self.reads_draft else 0), np.float32)
+        self.keys: Float32 = self._session.run(["keys"], self._inputs(least, no_draft))[0]
+        """[n, K] pronunciation keys of the heard tokens, in their order."""
 
-    def project(self, frames: Float32, draft: Float32) -> SoftTokens:
-        """[T, D] frames to soft tokens, at least one. T must be at least two stacks (120 ms).
+    def project(self, frames: Float32, draft: Float32) -> Units:
+        """[T, D] frames to units, at least one. T must be at least two stacks (120 ms).
 
-        `draft` ([N, E], N may be 0) holds the embedding rows of a draft transcript; who reads none ignores it.
+        `draft` ([N, E + K], N may be 0) holds the embedding rows and pronunciation keys of a draft transcript; who reads none
+        ignores it.
         """
         stack = self._stacked_width // frames.shape[1]
         groups = len(frames) // stack
         stacked = np.ascontiguousarray(frames[: groups * stack], np.float32).reshape(1, groups, self._stacked_width)
-        inputs = {"stacked": stacked}
-        if self.reads_draft:
-            room = np.zeros((1, max(1, len(draft)), draft.shape[1]), np.float32)  # an empty input is no input
-            room[0, : len(draft)] = draft
-            inputs |= {"draft": room, "draft_count": np.array([len(draft)], np.int64)}
-        vectors, count, quantity = self._session.run(["vectors", "count", "quantity"], inputs)
-        return SoftTokens(vectors[0, : int(count[0])], float(quantity[0]))
+        vectors, count, quantity = self._session.run(["vectors", "count", "quantity"], self._inputs(stacked, draft))
+        return Units(vectors[0, : int(count[0])], float(quantity[0]))
+
+    def _inputs(self, stacked: Float32, draft: Float32) -> dict[str, NDArray[Any]]:
+        if not self.reads_draft:
+            return {"stacked": stacked}
+        room = np.zeros((1, max(1, len(draft)), draft.shape[1]), np.float32)  # an empty input is no input
+        room[0, : len(draft)] = draft
+        return {"stacked": stacked, "draft": room, "draft_count": np.array([len(draft)], np.int64)}

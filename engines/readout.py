@@ -1,56 +1,66 @@
-"""Reads soft tokens out: from where the projector landed to the token that it most probably meant. Knows the table, no audio.
+"""Reads units out: from where the projector landed to the token that it most probably meant. Knows the table, no audio.
 
 A projector trained by regression lands short of the row that it means, and a small language model that reads such a vector
-answers something else entirely (docs/adr/0005). So each soft token becomes the nearest row, by cosine, among the tokens that the
-projector ever met in training: it cannot land on another.
+answers something else entirely (docs/adr/0005). So each unit becomes a row of the embedding table, among the tokens that the
+projector ever met in training: it cannot mean another. A token's score is how near the unit is to its row and to its
+pronunciation key.
 """
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 
 from .errors import AttuneError
-from .types import Float32, SoftTokens
+from .types import Float32, SoftTokens, Units
 from .vocabulary import Vocabulary
-
-SCALE = 20.0
-"""Of a cosine before the softmax: where the contrastive loss of training starts."""
 
 
 class Readout:
-    """The rows of the heard tokens, kept in memory: 25 MB for 11,000 tokens of width 576."""
+    """The rows and keys of the heard tokens, kept in memory: 62 MB for 22,000 tokens of width 576 + 128."""
 
-    def __init__(self, vocabulary: Vocabulary, heard_tokens: Sequence[int], threads: int) -> None:
-        """`heard_tokens` are the ids that soft tokens may become. Raises AttuneError for none, or for others than exist."""
-        if not heard_tokens or not 0 <= min(heard_tokens) <= max(heard_tokens) < vocabulary.size:
+    def __init__(self, vocabulary: Vocabulary, heard_tokens: Sequence[int], keys: Float32, threads: int) -> None:
+        """`heard_tokens` are the ids that units may become, `keys` [n, K] what each sounds like.
+
+        Raises AttuneError for no heard tokens, for others than exist, or for another number of keys.
+        """
+        if (
+            not heard_tokens
+            or not 0 <= min(heard_tokens) <= max(heard_tokens) < vocabulary.size
+            or len(keys) != len(heard_tokens)
+        ):
             raise AttuneError(
                 "the projector does not say which tokens it heard; choose another with `attune generations promote`"
             )
-        self._heard_tokens, self._heard = list(heard_tokens), frozenset(heard_tokens)
-        self._rows = vocabulary.rows(heard_tokens)
-        # numpy's own threads are off (they spin on the language model's cores), so the rows are shared out here.
-        self._shares = np.array_split(_unit(self._rows), threads)
+        self._vocabulary = vocabulary
+        self._heard_tokens, self._keys = list(heard_tokens), keys
+        self._place = {token: place for place, token in enumerate(heard_tokens)}
+        table = np.concatenate([_unit(vocabulary.rows(heard_tokens)), keys], axis=1)
+        # numpy's own threads are off (they spin on the language model's cores), so the table is shared out here.
+        self._shares = np.array_split(table, threads)
         self._threads = ThreadPoolExecutor(threads, "readout")
 
-    def sharpen(self, soft: SoftTokens, draft: Sequence[int], draft_rows: Float32) -> SoftTokens:
-        """The same number of soft tokens, each exactly a row of the embedding table: a heard token's, or one of `draft`'s (whose
-        rows are `draft_rows` [N, E]), which a projector copies without having heard it. With the log probability of each, by a
-        softmax over the cosines times SCALE."""
-        vectors = _unit(soft.vectors)
-        cosines = list(self._threads.map(lambda share: vectors @ share.T, self._shares))
-        # A token twice among the choices would share its probability with itself.
-        first_at = {token: place for place, token in reversed(list(enumerate(draft))) if token not in self._heard}
-        only_drafted, places = list(first_at), list(first_at.values())
-        cosines.append(vectors @ _unit(draft_rows[places]).T)
-        scores = SCALE * np.concatenate(cosines, axis=1)
-        heard, best = len(self._heard_tokens), scores.argmax(axis=1)
-        highest = scores[np.arange(len(best)), best]
-        log_probabilities = -np.log(np.exp(scores - highest[:, None]).sum(axis=1))
-        rows = [self._rows[index] if index < heard else draft_rows[places[index - heard]] for index in best]
-        tokens = tuple(self._heard_tokens[index] if index < heard else only_drafted[index - heard] for index in best)
-        return replace(soft, vectors=np.stack(rows), tokens=tokens, log_probabilities=tuple(log_probabilities.tolist()))
+    def rows_and_keys(self, tokens: Sequence[int]) -> Float32:
+        """[N, E + K] embedding rows and pronunciation keys of `tokens` side by side; no key (zeros) where one was never heard."""
+        keys = np.zeros((len(tokens), self._keys.shape[1]), np.float32)
+        for index, token in enumerate(tokens):
+            if token in self._place:
+                keys[index] = self._keys[self._place[token]]
+        return np.concatenate([self._vocabulary.rows(tokens), keys], axis=1)
+
+    def read(self, units: Units, draft: Sequence[int]) -> SoftTokens:
+        """As many soft tokens as units, each exactly a row of the embedding table: a heard token's, or that of one of `draft`,
+        which a projector copies without having heard it. With the log probability of each, by a softmax over the scores."""
+        scores = list(self._threads.map(lambda share: units.vectors @ share.T, self._shares))
+        only_drafted = [token for token in dict.fromkeys(draft) if token not in self._place]
+        width = self._vocabulary.width
+        scores.append(units.vectors[:, :width] @ _unit(self._vocabulary.rows(only_drafted)).T)
+        all_scores, choices = np.concatenate(scores, axis=1), self._heard_tokens + only_drafted
+        best = all_scores.argmax(axis=1)
+        highest = all_scores[np.arange(len(best)), best]
+        log_probabilities = -np.log(np.exp(all_scores - highest[:, None]).sum(axis=1))
+        tokens = tuple(choices[index] for index in best)
+        return SoftTokens(self._vocabulary.rows(tokens), units.quantity, tokens, tuple(log_probabilities.tolist()))
 
 
 def _unit(rows: Float32) -> Float32:

@@ -53,9 +53,9 @@ class AlignedRoute:
 
     def hear(self, samples: Float32) -> str | SoftTokens:
         frames = self.encoder.encode(samples)
-        draft = cache(lambda: self.drafter.draft(frames).text)
+        draft = cache(lambda: self.drafter.draft(frames))
         reading = self.reader.read(frames, draft)
-        return draft() if self.unsure_takes_draft and not reading.sure else reading
+        return draft().text if self.unsure_takes_draft and not reading.sure else reading
 
 
 def words_of(heard: str | SoftTokens, vocabulary: Vocabulary) -> str:

@@ -39,6 +39,16 @@ class Transcript:
 
 
 @dataclass(frozen=True)
+class Units:
+    """What a projector makes of frames, before it is read out."""
+
+    vectors: Float32
+    """[U, E + K]: the product with a token's unit row and pronunciation key, side by side, is that token's score (a logit)."""
+    quantity: float
+    """The unrounded sum of the integrate-and-fire weights: how many tokens the projector believes it heard."""
+
+
+@dataclass(frozen=True)
 class SoftTokens:
     """Vectors that take the place of tokens in the language model."""
 

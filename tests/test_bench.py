@@ -147,7 +147,7 @@ def test_designs_from_random_weights_hear_and_hand_on_soft_tokens(
     name: str, base: Path, llm_path: Path, vocabulary: Vocabulary
 ) -> None:
     torch.manual_seed(0)
-    design = make_design(name, 12, vocabulary, llm_path, base)
+    design = make_design(name, 12, vocabulary, llm_path, base, ["Hello."])
     design.learner.eval()
     rng = np.random.default_rng(0)
     made = [make_sample(rng.standard_normal((size, 12)).astype(np.float32), "Hello.", "", vocabulary, 3) for size in (60, 90)]
@@ -160,7 +160,7 @@ def test_designs_from_random_weights_hear_and_hand_on_soft_tokens(
 
 def test_an_unknown_design_is_one_clear_line(base: Path, llm_path: Path, vocabulary: Vocabulary) -> None:
     with pytest.raises(AttuneError, match="there is no design magic; choose from attune, cif, bridgeformer, end-to-end"):
-        make_design("magic", 12, vocabulary, llm_path, base)
+        make_design("magic", 12, vocabulary, llm_path, base, [])
 
 
 def test_a_manifest_that_cannot_be_judged_on_is_one_clear_line(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_round_writes_a_judged_generation(job: AdaptJob) -> None:
     assert card.parent == 0
     assert card.examples_by_origin == {"enrolled": TRAINED}
     assert card.steps > 0
-    assert card.losses.keys() == {"contrast", "mse", "cosine", "ctc", "quantity"}
+    assert card.losses.keys() == {"contrast", "sound", "mse", "cosine", "ctc", "quantity"}
     assert card.peak_bytes > 100e6
     assert card.training_seconds > 0
     assert card.holdout is not None

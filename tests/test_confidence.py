@@ -11,13 +11,14 @@ from calibration.reliability import (
     LEAST_READINGS,
     PASSING,
     Reading,
+    Way,
     calibration_error,
     fit_confidence,
     logistic_regression,
     reliability_curve,
     right_tokens,
 )
-from engines.confidence import Confidence, Fit, evidence, log_odds, weigh
+from engines.confidence import Fit, evidence, log_odds, weigh
 from engines.types import SoftTokens
 
 EVEN = Fit(token_offset=0.0, token_slope=1.0, offset=0.0, weights=(1.0, 0.0, 0.0, 0.0))
@@ -29,15 +30,16 @@ def reading(log_probabilities: list[float], quantity: float = 2.0) -> SoftTokens
     return SoftTokens(vectors, quantity, tokens=tuple(range(count)), log_probabilities=tuple(log_probabilities))
 
 
-def simulated(count: int, seed: int, drafted: bool = False) -> list[Reading]:
+def simulated(count: int, seed: int, way: Way = Way.ALONE) -> list[Reading]:
     """Utterances of five tokens that are right as often as their log probability says, half of them the user's."""
     rng = np.random.default_rng(seed)
     made = []
     for index in range(count):
         values = -rng.exponential(0.05 if index % 2 else 0.6, 5)
         rights = tuple(bool(right) for right in rng.random(5) < np.exp(values))
-        draft = (0, 1, 2) if drafted else ()
-        made.append(Reading(reading(values.tolist(), 5 + rng.uniform(-0.5, 0.5)), draft, rights, all(rights), index % 2 == 1))
+        beside = () if way is Way.ALONE else (0, 1, 2)
+        soft = reading(values.tolist(), 5 + rng.uniform(-0.5, 0.5))
+        made.append(Reading(way, soft, beside, rights, all(rights), index % 2 == 1))
     return made
 
 
@@ -47,31 +49,22 @@ def test_evidence_is_told_in_order() -> None:
     assert evidence(look, ()) == pytest.approx((odds[1], (odds[0] + odds[1]) / 2, 0.3, 0.0))
     assert log_odds(0.0) == pytest.approx(13.8, abs=0.1)
     assert evidence(reading([-1.0, -3.0], 1.6), (0, 1))[3] == 1.0
+    assert evidence(reading([-1.0, -3.0], 4.5), (0, 1))[2] == 2.5  # a draft of two tokens where four or five were heard
     with pytest.raises(ValueError, match="not read out"):
         evidence(SoftTokens(np.zeros((1, 4), np.float32), 1.0), ())
 
 
 def test_a_reading_below_the_threshold_is_not_sure() -> None:
-    confidence = Confidence(alone=EVEN, threshold=0.4)
-    doubted, trusted = (weigh(reading([math.log(least), math.log(0.7)]), (), confidence) for least in (0.3, 0.5))
+    doubted, trusted = (weigh(reading([math.log(least), math.log(0.7)]), (), EVEN, 0.4) for least in (0.3, 0.5))
     assert (doubted.sure, trusted.sure) == (False, True)
     assert doubted.confidence == pytest.approx(0.3)
     assert doubted.confidences == pytest.approx((0.3, 0.7))
 
 
-def test_with_a_draft_the_fit_for_drafts_counts_where_there_is_one() -> None:
-    surer = EVEN.model_copy(update={"offset": 5.0})
-    look = reading([-1.0])
-    alone = weigh(look, (), Confidence(alone=EVEN, with_draft=surer, threshold=0.5))
-    drafted = weigh(look, (7,), Confidence(alone=EVEN, with_draft=surer, threshold=0.5))
-    assert (alone.confidence or 0) < 0.5 < (drafted.confidence or 0)
-    assert weigh(look, (7,), Confidence(alone=EVEN, threshold=0.5)).confidence == alone.confidence
-
-
 @given(st.lists(st.floats(-50, 0), min_size=1, max_size=20), st.floats(0, 30), st.floats(-100, 100))
 def test_confidences_are_probabilities(values: list[float], quantity: float, slope: float) -> None:
     fit = Fit(token_offset=1.0, token_slope=slope, offset=-1.0, weights=(slope, 1.0, -slope, 0.0))
-    weighed = weigh(reading(values, quantity), (), Confidence(alone=fit, threshold=0.5))
+    weighed = weigh(reading(values, quantity), (), fit, 0.5)
     assert weighed.confidence is not None
     assert weighed.confidences is not None
     assert all(0 <= value <= 1 for value in (weighed.confidence, *weighed.confidences))
@@ -80,7 +73,7 @@ def test_confidences_are_probabilities(values: list[float], quantity: float, slo
 def test_a_fitted_confidence_is_right_as_often_as_it_says() -> None:
     confidence = fit_confidence(simulated(2000, seed=0))
     assert confidence is not None
-    weighed = [(weigh(one.soft, one.draft, confidence), one) for one in simulated(2000, seed=1)]
+    weighed = [(weigh(one.soft, one.beside, confidence.alone, confidence.threshold), one) for one in simulated(2000, seed=1)]
     utterances = reliability_curve([(soft.confidence or 0.0, one.right) for soft, one in weighed])
     tokens = reliability_curve(
         [pair for soft, one in weighed for pair in zip(soft.confidences or (), one.right_tokens, strict=True)]
@@ -94,11 +87,15 @@ def test_a_fitted_confidence_is_right_as_often_as_it_says() -> None:
     assert np.mean(wrong) < 0.6
 
 
-def test_drafts_have_a_fit_of_their_own() -> None:
-    confidence = fit_confidence([*simulated(100, seed=0), *simulated(100, seed=1, drafted=True)])
+def test_each_way_of_reading_has_a_fit_of_its_own() -> None:
+    confidence = fit_confidence([one for seed, way in enumerate(Way) for one in simulated(100, seed, way)])
     assert confidence is not None
-    assert confidence.with_draft is not None
-    assert confidence.with_draft != confidence.alone
+    fits = [confidence.alone, confidence.with_draft, confidence.draft]
+    assert all(fit is not None for fit in fits)
+    assert len({fit.offset for fit in fits if fit is not None}) == 3
+    few = fit_confidence([*simulated(100, 0), *simulated(LEAST_READINGS - 1, 1, Way.DRAFT)])
+    assert few is not None
+    assert few.with_draft is few.draft is None
 
 
 def test_too_few_readings_tell_nothing() -> None:
@@ -107,11 +104,11 @@ def test_too_few_readings_tell_nothing() -> None:
 
 @pytest.mark.parametrize("right", [True, False])
 def test_where_all_are_right_or_all_wrong_the_fit_stays_finite(right: bool) -> None:
-    alike = [Reading(one.soft, (), (right,) * 5, right, True) for one in simulated(30, seed=0)]
+    alike = [Reading(Way.ALONE, one.soft, (), (right,) * 5, right, True) for one in simulated(30, seed=0)]
     confidence = fit_confidence(alike)
     assert confidence is not None
     assert all(math.isfinite(value) for value in (confidence.alone.offset, *confidence.alone.weights, confidence.threshold))
-    assert ((weigh(alike[0].soft, (), confidence).confidence or 0) > 0.5) == right
+    assert ((weigh(alike[0].soft, (), confidence.alone, 0.5).confidence or 0) > 0.5) == right
 
 
 def test_logistic_regression_finds_what_it_was_made_from() -> None:

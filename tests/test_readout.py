@@ -1,4 +1,4 @@
-"""The readout: every soft token becomes the nearest row of a token that was heard."""
+"""The readout: every unit becomes the row of a token that was heard, by where it stands and by how it sounded."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ import pytest
 
 from engines.errors import AttuneError
 from engines.readout import Readout
-from engines.types import SoftTokens
+from engines.types import Float32, Units
 from engines.vocabulary import Vocabulary
 
-NO_ROWS = np.zeros((0, 576), np.float32)
+SCALE = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -18,51 +18,77 @@ def vocabulary(llm_path: Path) -> Vocabulary:
     return Vocabulary(llm_path)
 
 
+def unit(rows: Float32) -> Float32:
+    made: Float32 = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+    return made
+
+
+def mute(vocabulary: Vocabulary, heard: list[int]) -> Readout:
+    """A readout of tokens that nobody has pronounced."""
+    return Readout(vocabulary, heard, np.zeros((len(heard), 4), np.float32), 2)
+
+
+def units_at(rows: Float32) -> Units:
+    """Units that stand toward `rows` and sounded like nothing."""
+    scored = np.concatenate([SCALE * unit(rows), np.zeros((len(rows), 4), np.float32)], axis=1)
+    return Units(scored.astype(np.float32), 6.2)
+
+
 def test_near_a_row_it_becomes_the_row(vocabulary: Vocabulary) -> None:
     tokens = vocabulary.tokenize("Turn on the kitchen light.")
     rows = vocabulary.rows(tokens)
     noisy = rows + 0.03 * np.random.default_rng(0).standard_normal(rows.shape).astype(np.float32)
-    readout = Readout(vocabulary, sorted({*tokens, *vocabulary.tokenize("Call my sister tomorrow.")}), 2)
-    sharpened = readout.sharpen(SoftTokens(noisy, 6.2), (), NO_ROWS)
-    assert np.array_equal(sharpened.vectors, rows)
-    assert sharpened.tokens == tuple(tokens) == tuple(vocabulary.nearest(sharpened.vectors)[0])
-    assert sharpened.quantity == 6.2
-
-
-def test_the_length_of_a_vector_does_not_matter(vocabulary: Vocabulary) -> None:
-    tokens = vocabulary.tokenize("Call my sister tomorrow.")
-    readout = Readout(vocabulary, tokens, 2)
-    rows = vocabulary.rows(tokens)
-    short, long = (SoftTokens(np.multiply(rows, factor, dtype=np.float32), 4.0) for factor in (0.01, 50.0))
-    assert np.array_equal(readout.sharpen(short, (), NO_ROWS).vectors, readout.sharpen(long, (), NO_ROWS).vectors)
+    read = mute(vocabulary, sorted({*tokens, *vocabulary.tokenize("Call my sister tomorrow.")})).read(units_at(noisy), ())
+    assert np.array_equal(read.vectors, rows)
+    assert read.tokens == tuple(tokens) == tuple(vocabulary.nearest(read.vectors)[0])
+    assert read.quantity == 6.2
 
 
 def test_short_of_a_row_it_becomes_the_nearer_one(vocabulary: Vocabulary) -> None:
     tokens = vocabulary.tokenize(" coffee") + vocabulary.tokenize(" milk")
     rows = vocabulary.rows(tokens)
-    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    hesitating = np.stack([0.6 * unit[0] + 0.4 * unit[1], 0.4 * unit[0] + 0.6 * unit[1]])
-    assert np.array_equal(Readout(vocabulary, tokens, 2).sharpen(SoftTokens(hesitating, 2.0), (), NO_ROWS).vectors, rows)
+    one, other = unit(rows)
+    hesitating = np.stack([0.6 * one + 0.4 * other, 0.4 * one + 0.6 * other])
+    assert np.array_equal(mute(vocabulary, tokens).read(units_at(hesitating), ()).vectors, rows)
+
+
+def test_of_two_rows_as_near_the_one_that_sounds_right_is_read(vocabulary: Vocabulary) -> None:
+    tokens = vocabulary.tokenize(" coffee") + vocabulary.tokenize(" milk")
+    keys = np.eye(2, 4, dtype=np.float32)
+    between = unit(unit(vocabulary.rows(tokens)).sum(axis=0, keepdims=True))
+    for wanted in (0, 1):
+        scored = np.concatenate([SCALE * between, 10.0 * keys[[wanted]]], axis=1).astype(np.float32)
+        read = Readout(vocabulary, tokens, keys, 2).read(Units(scored, 1.0), ())
+        assert read.tokens == (tokens[wanted],)
+        assert read.log_probabilities == pytest.approx([-np.log1p(np.exp(-10.0))], abs=1e-3)
 
 
 def test_a_token_never_heard_is_never_read(vocabulary: Vocabulary) -> None:
     heard = vocabulary.tokenize("Call my sister tomorrow.")
     unheard = vocabulary.rows(vocabulary.tokenize(" fjord"))
-    sharpened = Readout(vocabulary, heard, 2).sharpen(SoftTokens(unheard, 2.0), (), NO_ROWS)
-    nearest, _ = vocabulary.nearest(sharpened.vectors)
+    nearest, _ = vocabulary.nearest(mute(vocabulary, heard).read(units_at(unheard), ()).vectors)
     assert set(nearest) <= set(heard)
 
 
 def test_a_token_never_heard_is_read_where_the_draft_has_it(vocabulary: Vocabulary) -> None:
     fjord = vocabulary.tokenize(" fjord")
     rows = vocabulary.rows(fjord)
-    readout = Readout(vocabulary, vocabulary.tokenize("Call my sister tomorrow."), 2)
-    sharpened = readout.sharpen(SoftTokens(rows * np.float32(0.9), 2.0), fjord, rows)
-    assert sharpened.tokens == tuple(fjord)
-    assert np.array_equal(sharpened.vectors, rows)
+    read = mute(vocabulary, vocabulary.tokenize("Call my sister tomorrow.")).read(units_at(rows), fjord)
+    assert read.tokens == tuple(fjord)
+    assert np.array_equal(read.vectors, rows)
+
+
+def test_a_draft_is_given_with_the_keys_of_what_was_heard(vocabulary: Vocabulary) -> None:
+    heard, drafted = vocabulary.tokenize(" coffee"), vocabulary.tokenize(" fjord coffee")
+    keys = np.full((1, 4), 0.5, np.float32)
+    given = Readout(vocabulary, heard, keys, 2).rows_and_keys(drafted)
+    assert np.array_equal(given[:, :576], vocabulary.rows(drafted))
+    assert np.array_equal(given[-1, 576:], keys[0])
+    assert not given[:-1, 576:].any()
+    assert Readout(vocabulary, heard, keys, 2).rows_and_keys([]).shape == (0, 580)
 
 
 @pytest.mark.parametrize("heard", [[], [-1, 5], [5, 10**9]])
 def test_a_projector_that_does_not_say_what_it_heard_is_refused(vocabulary: Vocabulary, heard: list[int]) -> None:
     with pytest.raises(AttuneError, match="which tokens it heard"):
-        Readout(vocabulary, heard, 2)
+        mute(vocabulary, heard)

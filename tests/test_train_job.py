@@ -39,12 +39,23 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def pronounced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained projector that has pronunciations: making them anew takes longer than these runs."""
+    torch.manual_seed(0)
+    projector = CifProjector(CifConfig(WIDTH, 576, 49_152, reads_draft=True))
+    projector.keys.phonemes[:, :5] = torch.randint(1, 70, (49_152, 5))
+    path = tmp_path_factory.mktemp("pronounced") / "projector.safetensors"
+    save_projector(projector, path)
+    return path
+
+
 @pytest.fixture
-def job(tmp_path: Path, corpus: Path, encoder_path: Path, whisper_folder: Path, llm_path: Path) -> TrainJob:
+def job(tmp_path: Path, corpus: Path, pronounced: Path, encoder_path: Path, whisper_folder: Path, llm_path: Path) -> TrainJob:
     engines = EngineFiles(
         encoder=encoder_path, encoder_weights=whisper_folder, language_model=llm_path, served_language_model=llm_path
     )
-    return TrainJob(folder=tmp_path, engines=engines, corpora=[corpus], minutes=0.15, batch=4, threads=1)
+    return TrainJob(folder=tmp_path, engines=engines, corpora=[corpus], start=pronounced, minutes=0.15, batch=4, threads=1)
 
 
 def start(job: TrainJob, processes: int = 1) -> "subprocess.Popen[str]":
@@ -60,26 +71,28 @@ def start(job: TrainJob, processes: int = 1) -> "subprocess.Popen[str]":
 def run(job: TrainJob, processes: int = 1) -> list[Progress]:
     with start(job, processes) as child:
         out, err = child.communicate(timeout=300)
-    assert child.returncode == 0, err
+    assert child.returncode == 0, out[-600:] + err
     return [Progress.model_validate_json(line) for line in out.splitlines()]
 
 
 def test_a_projector_with_a_card_comes_out_and_can_be_gone_on_from(job: TrainJob, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    older = CifProjector(CifConfig(WIDTH, 576))  # as shipped first: it read no drafts
+    older = CifProjector(CifConfig(WIDTH, 576, 49_152))  # reads no drafts, knows no pronunciations
     older.heard_tokens = {5}
     save_projector(older, tmp_path / "older.safetensors")
     lines = run(job.model_copy(update={"start": tmp_path / "older.safetensors"}))
-    assert list(dict.fromkeys(line.stage for line in lines)) == ["frames", "train", "judge", "done"]
+    assert list(dict.fromkeys(line.stage for line in lines)) == ["frames", "pronounce", "train", "judge", "done"]
     projector = load_projector(job.folder / "projector.safetensors")
     assert projector.config.reads_draft
     assert 5 in projector.heard_tokens
+    assert (projector.keys.phonemes > 0).any(dim=1).sum() > 40_000
     assert (job.folder / "projector.safetensors").stat().st_size < 20e6
     card = json.loads((job.folder / "card.json").read_text())
     assert card["steps"] == int(lines[-1].note)
+    assert f"attune align train {job.corpora[0].name} --out {job.folder.name} --start older.safetensors" in card["command"]
     assert card["hours"] == pytest.approx(0.2)
     assert card["voices"] == {"flite": 400}
-    assert card["losses"].keys() == {"contrast", "mse", "cosine", "ctc", "quantity", "copy"}
+    assert card["losses"].keys() == {"contrast", "sound", "mse", "cosine", "ctc", "quantity", "copy"}
     unheard = card["unheard_sentences"]
     assert unheard["word_error_rate"] < unheard["word_error_rate_without_drafts"]
 

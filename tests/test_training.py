@@ -14,6 +14,7 @@ from calibration.checkpoint import Run
 from calibration.cif import CifConfig, CifProjector
 from calibration.dataset import cached_frames, make_sample
 from calibration.embedlink import EmbedLink
+from calibration.pronunciation import pronounce
 from calibration.samples import Sample, collate
 from calibration.training import Schedule, fit, fraction, learning_rate
 from engines.encoder_onnx import OnnxEncoder
@@ -43,8 +44,11 @@ def make_samples(vocabulary: Vocabulary) -> list[Sample]:
 
 def start(vocabulary: Vocabulary) -> EmbedLink:
     torch.manual_seed(0)
-    config = CifConfig(embedding_width=vocabulary.width, **SIZES)  # type: ignore[arg-type]
-    return EmbedLink(CifProjector(config), vocabulary)
+    config = CifConfig(embedding_width=vocabulary.width, vocabulary_size=vocabulary.size, **SIZES)  # type: ignore[arg-type]
+    projector = CifProjector(config)
+    projector.heard_tokens = {token for text in TEXTS for token in vocabulary.tokenize(text)}
+    projector.keys.phonemes.copy_(torch.from_numpy(pronounce(vocabulary, projector.heard_tokens, 1)))
+    return EmbedLink(projector, vocabulary)
 
 
 def run_for(
@@ -62,7 +66,7 @@ def run_for(
 
 def test_the_losses_fall(vocabulary: Vocabulary, samples: list[Sample]) -> None:
     _, run = run_for(vocabulary, samples, 60, 60, None)
-    for name in ("contrast", "cosine", "quantity"):
+    for name in ("contrast", "sound", "cosine", "ctc", "quantity"):
         assert run.losses[-1][name] < 0.7 * run.losses[0][name], name
 
 

@@ -13,8 +13,9 @@ from engines.generation import write_generation
 def write_untrained_base(folder: Path) -> Path:
     """Write generation 0 below `folder` and return the root of the generations."""
     torch.manual_seed(0)
-    projector = CifProjector(CifConfig(384, 576, width=48, heads=2, layers_before=1, layers_after=1))
+    projector = CifProjector(CifConfig(384, 576, 49_152, width=48, heads=2, layers_before=1, layers_after=1))
     projector.heard_tokens = set(range(300, 400))
+    projector.keys.phonemes[:, :3] = torch.randint(1, 70, (49_152, 3))
     save_projector(projector, folder / "projector.safetensors")
     export_projector(projector, folder / "projector.onnx")
     card = Card(number=0, parent=None, created_at="2026-01-01T00:00:00+00:00", recipe="untrained, for a test")

@@ -6,7 +6,6 @@ shipped base.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +13,17 @@ import torch
 
 from engines.errors import AttuneError
 from engines.routes import all_words_of
+from engines.spoken_text import spoken_tokens
 from engines.types import SoftTokens
 from engines.vocabulary import Vocabulary
 
 from ..bridgeformer import BridgeFormer, BridgeFormerConfig, BridgeFormerLink
-from ..cif import CifConfig, CifProjector
-from ..embedlink import EmbedLink, draft_rows
+from ..cif import CifProjector
+from ..embedlink import EmbedLink
 from ..end_to_end import END, EndToEnd, StackConfig, StackProjector
 from ..gguf_model import load_language_model
 from ..projector_file import load_projector
+from ..reading import read_samples
 from ..samples import Sample, collate
 from ..training import Learner
 
@@ -50,17 +51,19 @@ class Design:
 NAMES = ("attune", "cif", "bridgeformer", "end-to-end")
 
 
-def make_design(name: str, frame_width: int, vocabulary: Vocabulary, gguf: Path, base: Path) -> Design:
-    """A design with untrained weights, or the shipped ones (`attune`, from `base`/projector.safetensors).
+def make_design(name: str, frame_width: int, vocabulary: Vocabulary, gguf: Path, base: Path, learnt: Sequence[str]) -> Design:
+    """A design with untrained weights, or the shipped ones (`attune`, from `base`/projector.safetensors), to learn the texts
+    `learnt`. `cif` has the pronunciations of the shipped one, and nothing else of it.
 
     Raises AttuneError for a name that is not in NAMES.
     """
     if name in ("attune", "cif"):
+        shipped = load_projector(base / "projector.safetensors")
         projector = (
-            load_projector(base / "projector.safetensors")
-            if name == "attune"
-            else CifProjector(CifConfig(frame_width, vocabulary.width))
+            shipped if name == "attune" else CifProjector(replace(shipped.config, frame_width=frame_width, reads_draft=False))
         )
+        projector.keys.phonemes.copy_(shipped.keys.phonemes)
+        projector.heard_tokens.update(token for text in learnt for token in spoken_tokens(text, vocabulary))
         return _embedlink(name, projector, vocabulary)
     if name == "bridgeformer":
         return _bridgeformer(BridgeFormer(BridgeFormerConfig(frame_width, vocabulary.width)), vocabulary)
@@ -73,28 +76,18 @@ def make_design(name: str, frame_width: int, vocabulary: Vocabulary, gguf: Path,
 def _embedlink(name: str, projector: CifProjector, vocabulary: Vocabulary) -> Design:
     learner = EmbedLink(projector, vocabulary)
 
-    @torch.no_grad()
-    def read(sample: Sample) -> SoftTokens:
-        batch = collate([sample])
-        draft = draft_rows(batch, vocabulary) if projector.config.reads_draft else None
-        output = projector(batch.stacked, batch.mask, draft)
-        return SoftTokens(output.vectors[0].numpy(), float(output.quantity[0]))
-
-    def sharpened(samples: Sequence[Sample]) -> list[SoftTokens]:
-        read_softs = [read(sample) for sample in samples]
-        found = iter(vocabulary.nearest(np.concatenate([soft.vectors for soft in read_softs]))[0])
-        tokens = [tuple(islice(found, len(soft.vectors))) for soft in read_softs]
-        return [replace(soft, vectors=vocabulary.rows(some), tokens=some) for soft, some in zip(read_softs, tokens, strict=True)]
+    def soft(samples: Sequence[Sample]) -> list[SoftTokens]:
+        return read_samples(projector, samples, vocabulary)
 
     def heard(samples: Sequence[Sample]) -> list[str]:
-        return all_words_of(sharpened(samples), vocabulary)
+        return all_words_of(soft(samples), vocabulary)
 
     learning_rate = FRESH_LEARNING_RATE if name == "cif" else PERSONAL_LEARNING_RATE
     return Design(
         name,
         learner,
         heard,
-        sharpened,
+        soft,
         batch=16,
         learning_rate=learning_rate,
         stack=projector.config.stack,

@@ -74,12 +74,13 @@ def _run_design(job: BenchQualityJob, name: str, expected: Replies) -> tuple[Des
     enrolled = read_set(job.enrol).examples
     began = time.monotonic()
     encoder = OnnxEncoder(job.engines.encoder, job.threads)
-    design = make_design(name, encoder.frame_width, vocabulary, job.engines.language_model, job.base)
+    texts = [example.text for example in enrolled]
+    design = make_design(name, encoder.frame_width, vocabulary, job.engines.language_model, job.base, texts)
     learnt = [sample for example in enrolled if (sample := _fresh_sample(example, encoder, judge, design)) is not None]
     features_seconds = time.monotonic() - began
 
     def sample_of(example: Example) -> Sample:
-        draft = judge.draft(example) if design.reads_draft else ""
+        draft = judge.draft(example).text if design.reads_draft else ""
         sample = make_sample(judge.frames(example), example.text, draft, vocabulary, design.stack)
         if sample is None:
             raise AttuneError(f"{example.audio} is too short for its text; leave it out")

@@ -1,0 +1,75 @@
+"""Everyday words by what they stand for, from WordNet: what is eaten, what is used, who does what. Knows no templates.
+
+Only words that are one entry of the language model's vocabulary; the more frequent, the oftener drawn: byte-pair encodings number
+their entries by how early they were merged, which is how frequent they are.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from engines.errors import AttuneError
+
+WORDNET = Path("/usr/share/wordnet")
+_FILES = {
+    "noun": {
+        **dict.fromkeys((4, 9, 10, 12, 26), "topic"),
+        **dict.fromkeys((6, 27), "thing"),
+        5: "animal",
+        8: "body",
+        13: "food",
+        15: "place",
+        18: "person",
+        20: "plant",
+    },
+    "verb": dict.fromkeys((30, 35, 36, 38, 39, 40), "verb"),
+}
+"""WordNet's lexicographer files (lexnames(5WN)) of which words are taken, by the sense that it lists first."""
+_UNWELCOME = frozenset("ass bitch bastard bugger cock cocaine dick heroin lesbian moll negro pee pussy screw slut whore".split())
+_EVENNESS = 1500
+"""Added to a word's number before it is weighed by its inverse: the first word is drawn twenty times as often as the last."""
+
+
+@dataclass(frozen=True)
+class WordClasses:
+    """Words of each class, and how often each is drawn."""
+
+    words: Mapping[str, tuple[str, ...]]
+    weights: Mapping[str, tuple[float, ...]]
+
+    def draw(self, name: str, rng: random.Random) -> str:
+        """One word of the class `name`."""
+        return rng.choices(self.words[name], self.weights[name])[0]
+
+
+def word_classes(entries: Mapping[str, int]) -> WordClasses:
+    """The classes of `entries`, words with their number in the vocabulary; `name` has those with a capital.
+
+    Raises AttuneError where WordNet is not installed.
+    """
+    found: dict[str, dict[str, int]] = {"name": {word: number for word, number in entries.items() if word.istitle()}}
+    for kind, classes in _FILES.items():
+        senses = _first_senses(kind)
+        for word, number in entries.items():
+            file = senses.get(word, senses.get(word.removesuffix("s")) if kind == "noun" else None)  # "carrots" is food, too
+            if file in classes and word not in _UNWELCOME:
+                found.setdefault(classes[file], {})[word] = number
+    words = {name: tuple(sorted(some)) for name, some in found.items()}
+    weights = {name: tuple(1 / (_EVENNESS + found[name][word]) for word in some) for name, some in words.items()}
+    return WordClasses(words, weights)
+
+
+def _first_senses(kind: str) -> dict[str, int]:
+    """The lexicographer file of each lemma's first sense."""
+    try:
+        data, index = ((WORDNET / f"{name}.{kind}").read_text(errors="ignore").splitlines() for name in ("data", "index"))
+    except OSError:
+        raise AttuneError(f"no WordNet in {WORDNET}; run `apt-get install wordnet-base`") from None
+    file_at = {line.split(" ", 1)[0]: int(line.split(" ", 2)[1]) for line in data if not line.startswith(" ")}
+    senses = {}
+    for line in index:
+        if not line.startswith(" "):
+            fields = line.split()  # lemma, part of speech, senses, pointers, the pointers, senses, tagged senses, the offsets
+            senses[fields[0]] = file_at[fields[6 + int(fields[3])]]
+    return senses
