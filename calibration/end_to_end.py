@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import LlamaForCausalLM
 
+from engines.spoken_text import written_tokens
 from engines.vocabulary import Vocabulary
 
 from .samples import Batch
@@ -76,7 +77,7 @@ class EndToEnd(Learner):
         vectors, mask = self.projector(batch.stacked, batch.mask)
         sequences, labels = [], []
         for row, real, tokens in zip(vectors, mask, batch.tokens, strict=True):
-            target = [*tokens[tokens >= 0].tolist(), *self._end]
+            target = [*written_tokens(tokens[tokens >= 0].tolist(), self.vocabulary), *self._end]  # as it writes itself
             before = [self._embed(self._opening, vectors), row[real], self._embed(self._asking, vectors)]
             sequences.append(torch.cat([*before, self._embed(target, vectors)]))
             labels.append(torch.tensor([_IGNORED] * sum(map(len, before)) + target, device=vectors.device))

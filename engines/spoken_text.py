@@ -6,6 +6,7 @@ sentence again before the language model reads it.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from .types import SoftTokens
@@ -28,21 +29,23 @@ def spoken_tokens(text: str, vocabulary: Vocabulary) -> list[int]:
     return min(vocabulary.tokenize(lower), vocabulary.tokenize(as_it_is), key=len)
 
 
-def as_written(reading: SoftTokens, vocabulary: Vocabulary) -> SoftTokens:
-    """A reading that was read out, its first token replaced by those that begin a sentence: "Find" for " find".
+def written_tokens(tokens: Sequence[int], vocabulary: Vocabulary) -> list[int]:
+    """Spoken tokens with the first one replaced by those that begin a sentence: "Find" for " find"."""
+    first = vocabulary.detokenize(tokens[:1]).strip()
+    if not first[:1].isalpha():  # nothing to write in capitals; or part of a character
+        return list(tokens)
+    return [*vocabulary.tokenize(first[:1].upper() + first[1:]), *tokens[1:]]
 
-    Where these are several, each has the first one's probability and confidence.
-    """
+
+def as_written(reading: SoftTokens, vocabulary: Vocabulary) -> SoftTokens:
+    """A reading of spoken tokens as one of written ones; where the first becomes several, each is as probable."""
     if not reading.tokens:
         return reading
-    first = vocabulary.detokenize(reading.tokens[:1]).strip()
-    if not first[:1].isalpha():  # nothing to write in capitals; or part of a character
-        return reading
-    opening = vocabulary.tokenize(first[:1].upper() + first[1:])
-    tokens = (*opening, *reading.tokens[1:])
+    tokens = tuple(written_tokens(reading.tokens, vocabulary))
+    more = len(tokens) - len(reading.tokens)
 
     def stretched(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        return values if values is None else (*values[:1] * len(opening), *values[1:])
+        return values if values is None else (*values[:1] * (1 + more), *values[1:])
 
     return replace(
         reading,

@@ -15,6 +15,7 @@ from calibration.gguf_model import load_language_model
 from calibration.samples import Sample, collate
 from calibration.training import Schedule, fit
 from engines.llama_sequence import LlamaSequence
+from engines.spoken_text import spoken_tokens
 from engines.vocabulary import Vocabulary
 from tests.tiny_llama import write_tiny_llama
 
@@ -89,7 +90,7 @@ def test_bridgeformer_learns_its_texts(vocabulary: Vocabulary, samples: list[Sam
     batch = collate(samples)
     with torch.no_grad():
         heard = [vocabulary.detokenize(tokens) for tokens in link.heard(link.projector(batch.stacked, batch.mask))]
-    assert heard == TEXTS
+    assert heard == [vocabulary.detokenize(spoken_tokens(text, vocabulary)) for text in TEXTS]
 
 
 def test_end_to_end_loss_is_the_language_models_own(tiny: tuple[Vocabulary, LlamaForCausalLM], few: list[Sample]) -> None:
@@ -105,7 +106,7 @@ def test_end_to_end_loss_is_the_language_models_own(tiny: tuple[Vocabulary, Llam
         asked = vocabulary.tokenize(
             "<|im_end|>\n<|im_start|>user\nRepeat it word for word.<|im_end|>\n<|im_start|>assistant\n", special=True
         )
-        target = vocabulary.tokenize("on" + "<|im_end|>", special=True)
+        target = vocabulary.tokenize("On" + "<|im_end|>", special=True)  # as a sentence begins
         embed = language_model.model.embed_tokens
         inputs = torch.cat([embed(torch.tensor(before)), vectors[0], embed(torch.tensor(asked)), embed(torch.tensor(target))])
         labels = torch.tensor([-100] * (len(before) + vectors.shape[1] + len(asked)) + target)
