@@ -32,6 +32,8 @@ def spoken_tokens(text: str, vocabulary: Vocabulary) -> list[int]:
 def written_tokens(tokens: Sequence[int], vocabulary: Vocabulary) -> list[int]:
     """Spoken tokens with the first one replaced by those that begin a sentence: "Find" for " find"."""
     first = vocabulary.detokenize(tokens[:1]).strip()
+    if not first and len(tokens) > 1:  # a vocabulary in which a space is a token of its own
+        return written_tokens(tokens[1:], vocabulary)
     if not first[:1].isalpha():  # nothing to write in capitals; or part of a character
         return list(tokens)
     return [*vocabulary.tokenize(first[:1].upper() + first[1:]), *tokens[1:]]

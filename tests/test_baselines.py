@@ -15,7 +15,7 @@ from calibration.gguf_model import load_language_model
 from calibration.samples import Sample, collate
 from calibration.training import Schedule, fit
 from engines.llama_sequence import LlamaSequence
-from engines.spoken_text import spoken_tokens
+from engines.spoken_text import spoken_tokens, written_tokens
 from engines.vocabulary import Vocabulary
 from tests.tiny_llama import write_tiny_llama
 
@@ -135,6 +135,6 @@ def test_padding_changes_nothing_end_to_end(tiny: tuple[Vocabulary, LlamaForCaus
     with torch.no_grad():
         alone = [float(learner(collate([sample]), torch.Generator())["repeat"]) for sample in few]
         together = float(learner(collate(few), torch.Generator())["repeat"])
-    counts = [len(sample.tokens) + 1 for sample in few]
+    counts = [len(written_tokens(sample.tokens.tolist(), vocabulary)) + 1 for sample in few]
     mean = sum(loss * count for loss, count in zip(alone, counts, strict=True)) / sum(counts)
     assert together == pytest.approx(mean, rel=1e-3)
