@@ -36,6 +36,9 @@ class Readout:
         self._heard_tokens, self._keys = list(heard_tokens), keys
         self._place = {token: place for place, token in enumerate(heard_tokens)}
         table = np.concatenate([_unit(vocabulary.rows(heard_tokens)), keys], axis=1)
+        spelled = [vocabulary.detokenize([token]).casefold() for token in heard_tokens]
+        self._words = np.unique(spelled, return_inverse=True)[1]
+        """Which tokens are the same word but for capitals: nobody hears those, so they share what is probable."""
         # numpy's own threads are off (they spin on the language model's cores), so the table is shared out here.
         self._shares = np.array_split(table, threads)
         self._threads = ThreadPoolExecutor(threads, "readout")
@@ -50,17 +53,22 @@ class Readout:
 
     def read(self, units: Units, draft: Sequence[int]) -> SoftTokens:
         """As many soft tokens as units, each exactly a row of the embedding table: a heard token's, or that of one of `draft`,
-        which a projector copies without having heard it. With the log probability of each, by a softmax over the scores."""
+        which a projector copies without having heard it. With the log probability of each as a word, by a softmax over the
+        scores."""
         scores = list(self._threads.map(lambda share: units.vectors @ share.T, self._shares))
         only_drafted = [token for token in dict.fromkeys(draft) if token not in self._place]
         width = self._vocabulary.width
         scores.append(units.vectors[:, :width] @ _unit(self._vocabulary.rows(only_drafted)).T)
         all_scores, choices = np.concatenate(scores, axis=1), self._heard_tokens + only_drafted
-        best = all_scores.argmax(axis=1)
-        highest = all_scores[np.arange(len(best)), best]
-        log_probabilities = -np.log(np.exp(all_scores - highest[:, None]).sum(axis=1))
-        tokens = tuple(choices[index] for index in best)
-        return SoftTokens(self._vocabulary.rows(tokens), units.quantity, tokens, tuple(log_probabilities.tolist()))
+        words = np.concatenate([self._words, self._words.max() + 1 + np.arange(len(only_drafted))])
+        tokens, log_probabilities = [], []
+        for of_unit in all_scores:
+            shares = np.exp(of_unit - of_unit.max())
+            of_word = np.bincount(words, shares)
+            word = of_word.argmax()
+            tokens.append(choices[int(np.where(words == word, of_unit, -np.inf).argmax())])
+            log_probabilities.append(min(0.0, float(np.log(of_word[word] / shares.sum()))))
+        return SoftTokens(self._vocabulary.rows(tokens), units.quantity, tuple(tokens), tuple(log_probabilities))
 
 
 def _unit(rows: Float32) -> Float32:

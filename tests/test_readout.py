@@ -63,6 +63,18 @@ def test_of_two_rows_as_near_the_one_that_sounds_right_is_read(vocabulary: Vocab
         assert read.log_probabilities == pytest.approx([-np.log1p(np.exp(-10.0))], abs=1e-3)
 
 
+def test_words_that_differ_in_their_capitals_share_what_is_probable(vocabulary: Vocabulary) -> None:
+    """Each of the two is less probable than the third word, together they are more."""
+    lower, capital, other = (vocabulary.tokenize(word)[0] for word in (" sugar", " Sugar", " milk"))
+    keys = np.eye(3, 4, dtype=np.float32)
+    sound = np.array([[1.4, 1.5, 1.6, 0.0]], np.float32)
+    scored = np.concatenate([np.zeros((1, 576), np.float32), sound], axis=1)
+    read = Readout(vocabulary, [lower, capital, other], keys, 2).read(Units(scored, 1.0), ())
+    assert read.tokens == (capital,)
+    odds = np.exp(sound[0, :3])
+    assert read.log_probabilities == pytest.approx([np.log(odds[:2].sum() / odds.sum())], abs=1e-4)
+
+
 def test_a_token_never_heard_is_never_read(vocabulary: Vocabulary) -> None:
     heard = vocabulary.tokenize("Call my sister tomorrow.")
     unheard = vocabulary.rows(vocabulary.tokenize(" fjord"))
