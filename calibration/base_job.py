@@ -54,6 +54,6 @@ def _write_base(job: BaseJob) -> None:
         versions=versions(),
         language_model_sha256=sha256_of(job.engines.language_model),
         encoder_sha256=sha256_of(job.engines.encoder_weights / "model.bin"),
-        confidence=recipe.get("confidence"),
+        confidence=recipe["confidence"],
     )
     write_generation(job.generations, BASE, card, {"projector.onnx": graph, "projector.safetensors": weights})

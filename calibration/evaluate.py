@@ -6,7 +6,7 @@ Replies are compared, by ROUGE-L, with the replies to the label's own text.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -86,17 +86,10 @@ class Judge:
 
     def readings(self, reader: Reader, examples: Sequence[Example], own: bool) -> list[Reading]:
         """What a confidence is fitted to: the examples, the user's own or not, each read in every way that `reader` can."""
-        nothing = Transcript("", 0.0)
         return [
             reading
             for example in examples
-            for reading in readings_of(
-                reader,
-                self.frames(example),
-                self.draft(example) if reader.projector.reads_draft else nothing,
-                example.text,
-                own,
-            )
+            for reading in readings_of(reader, self.frames(example), partial(self.draft, example), example.text, own)
         ]
 
     def cascade(self, example: Example) -> str:

@@ -1,6 +1,7 @@
 """Requests to a voice assistant from templates and word lists: those that are enrolled, and others with words that never are.
 
-None of these words is drawn for a training corpus on purpose (`request_texts.py` has its own), and none is kept from it.
+They are ordinary words: a base projector may have heard each of them, in other voices (`request_texts.py` has most of them, too).
+What is never enrolled was never heard in the user's.
 """
 
 import random

@@ -4,7 +4,7 @@ Logistic regression on what a reading shows of itself (`engines/confidence.py`),
 on: the user's own, and the general set, whose many errors tell what being wrong looks like.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import Enum
@@ -62,8 +62,9 @@ def right_tokens(read: Sequence[int], label: Sequence[int]) -> tuple[bool, ...]:
     return tuple(right)
 
 
-def readings_of(reader: Reader, frames: Float32, draft: Transcript, label: str, own: bool) -> list[Reading]:
-    """An utterance as `reader` reads it in each way that it can; the words of `label` are right."""
+def readings_of(reader: Reader, frames: Float32, draft: Callable[[], Transcript], label: str, own: bool) -> list[Reading]:
+    """An utterance as `reader` reads it in each way that it can, with a `draft` where it reads one; the words of `label` are
+    right."""
     vocabulary = reader.vocabulary
     expected = spoken_tokens(label, vocabulary)
 
@@ -72,13 +73,15 @@ def readings_of(reader: Reader, frames: Float32, draft: Transcript, label: str, 
         wrong, _ = word_errors(label, vocabulary.detokenize(tokens))
         return Reading(way, soft, tuple(beside), right_tokens(tokens, expected), wrong == 0, own)
 
-    made = [judged(Way.ALONE, reader.look(frames, ""), ())]
-    if reader.projector.reads_draft and draft.text.strip():
-        second = reader.look(frames, draft.text)
-        made.append(judged(Way.WITH_DRAFT, second, spoken_tokens(draft.text, vocabulary)))
-        taken = drafted(draft, second, vocabulary)
-        made += [judged(Way.DRAFT, taken, second.tokens or ())] if taken is not None else []
-    return made
+    alone = judged(Way.ALONE, reader.look(frames, ""), ())
+    if not reader.projector.reads_draft:
+        return [alone]
+    made = draft()
+    second = reader.look(frames, made.text)
+    taken = drafted(made, second, vocabulary)
+    if taken is None:
+        return [alone]
+    return [alone, judged(Way.WITH_DRAFT, second, taken.tokens or ()), judged(Way.DRAFT, taken, second.tokens or ())]
 
 
 def fit_confidence(readings: Sequence[Reading]) -> Confidence | None:

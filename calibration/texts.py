@@ -41,15 +41,25 @@ def wordnet_sentences() -> list[str]:
     Its examples show words that nobody writes a fortune about: each sense of each word has its own.
     """
     sentences: set[str] = set()
-    for path in sorted(WORDNET.glob("data.*")):
-        for line in path.read_text(errors="ignore").splitlines():
+    for kind in ("adj", "adv", "noun", "verb"):
+        for line in wordnet_lines("data", kind):
             for example in re.findall(r'"([^"]+)"', line.partition(" | ")[2]):
                 sentence = as_sentence(example)
                 if is_plain(sentence):
                     sentences.add(sentence)
-    if not sentences:
-        raise AttuneError(f"no WordNet in {WORDNET}; run `apt-get install wordnet-base`")
     return sorted(sentences)
+
+
+def wordnet_lines(name: str, kind: str) -> list[str]:
+    """The lines of WordNet's file `name` ("data" or "index") of a kind of words, its licence left out (wndb(5WN)).
+
+    Raises AttuneError where it is not installed.
+    """
+    try:
+        lines = (WORDNET / f"{name}.{kind}").read_text(errors="ignore").splitlines()
+    except OSError:
+        raise AttuneError(f"no WordNet in {WORDNET}; run `apt-get install wordnet-base`") from None
+    return [line for line in lines if not line.startswith(" ")]
 
 
 def as_sentence(text: str) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -157,7 +158,7 @@ def _confidence(job: TrainJob, vocabulary: Vocabulary, judged: Sequence[Utteranc
     for utterance in judged[:JUDGED_AT_MOST]:
         frames = np.asarray(utterance.frames, np.float32)
         # Drafted anew: the corpus does not say how sure a draft was.
-        readings += readings_of(reader, frames, drafter.draft(frames), utterance.row.text, own=False)
+        readings += readings_of(reader, frames, partial(drafter.draft, frames), utterance.row.text, own=False)
     return fit_confidence(readings)
 
 

@@ -7,11 +7,9 @@ their entries by how early they were merged, which is how frequent they are.
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from engines.errors import AttuneError
+from .texts import wordnet_lines
 
-WORDNET = Path("/usr/share/wordnet")
 _FILES = {
     "noun": {
         **dict.fromkeys((4, 9, 10, 12, 26), "topic"),
@@ -62,14 +60,9 @@ def word_classes(entries: Mapping[str, int]) -> WordClasses:
 
 def _first_senses(kind: str) -> dict[str, int]:
     """The lexicographer file of each lemma's first sense."""
-    try:
-        data, index = ((WORDNET / f"{name}.{kind}").read_text(errors="ignore").splitlines() for name in ("data", "index"))
-    except OSError:
-        raise AttuneError(f"no WordNet in {WORDNET}; run `apt-get install wordnet-base`") from None
-    file_at = {line.split(" ", 1)[0]: int(line.split(" ", 2)[1]) for line in data if not line.startswith(" ")}
+    file_at = {line.split(" ", 1)[0]: int(line.split(" ", 2)[1]) for line in wordnet_lines("data", kind)}
     senses = {}
-    for line in index:
-        if not line.startswith(" "):
-            fields = line.split()  # lemma, part of speech, senses, pointers, the pointers, senses, tagged senses, the offsets
-            senses[fields[0]] = file_at[fields[6 + int(fields[3])]]
+    for line in wordnet_lines("index", kind):
+        fields = line.split()  # lemma, part of speech, senses, pointers, the pointers, senses, tagged senses, the offsets
+        senses[fields[0]] = file_at[fields[6 + int(fields[3])]]
     return senses

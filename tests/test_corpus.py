@@ -180,7 +180,7 @@ def test_open_requests_have_everyday_words_that_few_templates_would(llm_path: Pa
 
 
 def test_wordnet_that_is_not_there_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("calibration.word_classes.WORDNET", tmp_path)
+    monkeypatch.setattr("calibration.texts.WORDNET", tmp_path)
     with pytest.raises(AttuneError, match="apt-get install wordnet-base"):
         word_classes({"soup": 1})
 

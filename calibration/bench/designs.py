@@ -1,7 +1,7 @@
 """The designs that are compared, behind one small interface: what is trained, how it is read, what it hands the language model.
 
-As the papers write them, from random weights, each with the settings of its own module; `attune` is the design in use, from the
-shipped base.
+As the papers write them, from random weights, each with the settings of its own module, but that `cif` has pronunciation keys;
+`attune` is the design in use, from the shipped base.
 """
 
 from collections.abc import Callable, Sequence
