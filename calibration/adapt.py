@@ -24,7 +24,7 @@ from .dataset import make_sample
 from .embedlink import EmbedLink
 from .evaluate import Judge
 from .projector_file import export_projector, load_projector, save_projector
-from .reliability import fit_confidence
+from .reliability import fit_confidence, readings_of, witness_weights
 from .replay import load_replay
 from .reporting import Report, versions
 from .samples import Sample
@@ -68,7 +68,7 @@ def adapt(job: AdaptJob, report: Report) -> int:
     save_projector(projector, weights)
     export_projector(projector, projector_onnx)
     report("judge", 0.0, "")
-    confidence = _confidence(job, judge, projector_onnx)
+    confidence = _confidence(job, judge, parent, projector_onnx)
     judgements = _judge(job, judge, parent, judge.reader(projector_onnx, confidence), report)
     card = Card(
         number=job.number,
@@ -120,9 +120,12 @@ def _holdout(job: AdaptJob) -> list[Example]:
     return [example for example in job.examples if example.holdout and example.origin != "recognised"]
 
 
-def _confidence(job: AdaptJob, judge: Judge, projector_onnx: Path) -> Confidence | None:
+def _confidence(job: AdaptJob, judge: Judge, parent: Generation, projector_onnx: Path) -> Confidence | None:
     reader = judge.reader(projector_onnx, None)
-    return fit_confidence([*judge.readings(reader, _holdout(job), own=True), *judge.readings(reader, job.general, own=False)])
+    heard = [*judge.heard_by(reader, _holdout(job), own=True), *judge.heard_by(reader, job.general, own=False)]
+    inherited = parent.card.confidence.witness_weights if parent.card.confidence is not None else ()
+    weights = witness_weights(heard, judge.vocabulary, inherited)
+    return fit_confidence([reading for one in heard for reading in readings_of(reader, one, weights)], weights)
 
 
 def _judge(job: AdaptJob, judge: Judge, parent: Generation, candidate: Reader, report: Report) -> dict[str, Judgement]:

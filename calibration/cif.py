@@ -184,15 +184,22 @@ class ProjectorGraph(nn.Module):
 
     heard_keys: Tensor
     """Named apart from the output `keys`: a graph's names are all its own."""
+    spellings: Tensor
 
     def __init__(self, projector: CifProjector) -> None:
         super().__init__()
         self.projector = projector
         self.register_buffer("heard_keys", projector.heard_keys())
+        self.register_buffer("spellings", projector.keys.phonemes.clone())
 
-    def forward(self, stacked: Tensor, draft: Tensor | None = None, draft_count: Tensor | None = None) -> tuple[Tensor, ...]:
-        """[1, G, stack * D] to vectors [1, G // 2, E + K] (`CifProjector.scored`), count [1] int64, quantity [1] float32 and keys
-        [n, K], those of the heard tokens in their order: what a unit means is read out by who has the embedding table.
+    def forward(
+        self, stacked: Tensor, asked: Tensor, draft: Tensor | None = None, draft_count: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """[1, G, stack * D] and how many units are `asked` for ([1] int64; 0: as many as were heard) to vectors
+        [1, G // 2, E + K] (`CifProjector.scored`), count [1] int64, quantity [1] float32, log probabilities of phonemes
+        [1, G * PHONEMES_PER_GROUP, PHONEME_SYMBOLS], and what never changes: keys [n, K], those of the heard tokens in their
+        order, and the pronunciations [V, MOST_PHONEMES] uint8 of all tokens. What a unit means is read out by who has the
+        embedding table.
 
         A projector that reads drafts also takes rows and keys of one, [1, N, E + K], with [1] int64 how many of them count (0: no
         draft).
@@ -202,9 +209,11 @@ class ProjectorGraph(nn.Module):
         if draft is not None and draft_count is not None:
             counted = torch.arange(draft.shape[1], device=draft.device).unsqueeze(0) < draft_count.unsqueeze(1)
             given = Draft(draft, counted)
-        hidden, weights, read = self.projector.groups(stacked, mask, given)
+        projector = self.projector
+        hidden, weights, read = projector.groups(stacked, mask, given)
         quantity = weights.sum(dim=1)
         max_units = stacked.shape[1] // GROUPS_PER_UNIT
-        count = quantity.round().clamp(min=1, max=max_units).long()
-        vectors, _, _ = self.projector.units(hidden, weights, read, count, max_units)
-        return self.projector.scored(vectors), count, quantity, self.heard_keys.clone()
+        count = torch.where(asked > 0, asked, quantity.round().long()).clamp(min=1, max=max_units)
+        vectors, _, _ = projector.units(hidden, weights, read, count, max_units)
+        phonemes = projector.phoneme_log_probabilities(hidden)
+        return projector.scored(vectors), count, quantity, phonemes, self.heard_keys.clone(), self.spellings.clone()

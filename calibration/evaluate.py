@@ -18,6 +18,7 @@ from engines.draft import Drafter
 from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
 from engines.job import EngineFiles, Example
 from engines.language_model import LlamaCppLanguageModel
+from engines.likelihood import LlamaLikelihood
 from engines.projector import OnnxProjector
 from engines.reader import Reader, open_reader
 from engines.routes import all_words_of
@@ -26,7 +27,7 @@ from engines.types import Float32, SoftTokens, Transcript
 from engines.vocabulary import Vocabulary
 
 from .dataset import cached_frames, cached_transcript
-from .reliability import Reading, readings_of
+from .reliability import Heard, hear
 from .text_scores import rouge_l, word_error_rate
 
 Hear = Callable[[Example], str | SoftTokens]
@@ -68,6 +69,10 @@ class Judge:
             self.engines.served_language_model, self.vocabulary, self.system_prompt, threads=self.threads
         )
 
+    @cached_property
+    def likelihood(self) -> LlamaLikelihood:
+        return self.language_model.likelihood
+
     def frames(self, example: Example) -> Float32:
         """Cached encoder frames [T, D] of an example."""
         return cached_frames(example.audio, example.id, self.features, lambda: self.encoder)
@@ -78,19 +83,17 @@ class Judge:
 
     def reader(self, projector_onnx: Path, confidence: Confidence | None) -> Reader:
         """What reads through a projector's graph, as it would serve with `confidence`."""
-        return open_reader(OnnxProjector(projector_onnx, self.threads), self.vocabulary, confidence, self.threads)
+        return open_reader(
+            OnnxProjector(projector_onnx, self.threads), self.vocabulary, confidence, self.likelihood, self.threads
+        )
 
     def aligned(self, reader: Reader) -> Hear:
         """Hearing through a reader."""
         return lambda example: reader.read(self.frames(example), lambda: self.draft(example))
 
-    def readings(self, reader: Reader, examples: Sequence[Example], own: bool) -> list[Reading]:
-        """What a confidence is fitted to: the examples, the user's own or not, each read in every way that `reader` can."""
-        return [
-            reading
-            for example in examples
-            for reading in readings_of(reader, self.frames(example), partial(self.draft, example), example.text, own)
-        ]
+    def heard_by(self, reader: Reader, examples: Sequence[Example], own: bool) -> list[Heard]:
+        """What a confidence is fitted to: the examples, the user's own or not, as `reader` hears them."""
+        return [hear(reader, self.frames(example), partial(self.draft, example), example.text, own) for example in examples]
 
     def cascade(self, example: Example) -> str:
         """Hearing through the transcriber, which hears each utterance once and is then remembered on disk."""

@@ -26,7 +26,8 @@ def read_samples(
         batch = batch if drafts else batch.without_drafts(torch.ones(1, dtype=torch.bool))
         draft = draft_rows(batch, vocabulary, projector.keys) if projector.config.reads_draft else None
         output = projector(batch.stacked, batch.mask, draft)
-        units = Units(projector.scored(output.vectors[0]).numpy(), float(output.quantity[0]))
+        phonemes = projector.phoneme_log_probabilities(output.hidden)[0].numpy()
+        units = Units(projector.scored(output.vectors[0]).numpy(), float(output.quantity[0]), phonemes)
         found = readout.read(units, sample.draft.tolist() if drafts and projector.config.reads_draft else ())
         read.append(as_written(found, vocabulary))
     return read

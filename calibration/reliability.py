@@ -14,11 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from engines.confidence import Confidence, Fit, evidence, log_odds, weigh
-from engines.reader import Reader, drafted
+from engines.confidence import Confidence, Fit, evidence, log_odds, rescored_evidence, weigh
+from engines.hypotheses import Hypotheses
+from engines.reader import NO_DRAFT, Reader
 from engines.spoken_text import spoken_tokens
 from engines.types import Float32, SoftTokens, Transcript
+from engines.vocabulary import Vocabulary
 
+from .rescoring_fit import fit_witness_weights
 from .text_scores import word_errors
 
 LEAST_READINGS = 20
@@ -34,9 +37,20 @@ class Way(Enum):
     """How an utterance came to be read as it was."""
 
     ALONE = "alone"
-    WITH_DRAFT = "with draft"
-    DRAFT = "draft"
-    """Nothing but the draft."""
+    """One look."""
+    RESCORED = "rescored"
+    """The best of all hypotheses."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A labelled utterance as a generation hears it, before anything is known of how far that is to be trusted."""
+
+    text: str
+    own: bool
+    """Whether the user said it; else it is of the general set."""
+    alone: SoftTokens
+    hypotheses: Hypotheses
 
 
 @dataclass(frozen=True)
@@ -45,8 +59,8 @@ class Reading:
 
     way: Way
     soft: SoftTokens
-    beside: tuple[int, ...]
-    """The tokens that it is compared with (`engines.confidence.weigh`)."""
+    evidence: tuple[float, ...]
+    """What shows how far it is to be trusted."""
     right_tokens: tuple[bool, ...]
     right: bool
     """Whether every word was read right."""
@@ -62,30 +76,43 @@ def right_tokens(read: Sequence[int], label: Sequence[int]) -> tuple[bool, ...]:
     return tuple(right)
 
 
-def readings_of(reader: Reader, frames: Float32, draft: Callable[[], Transcript], label: str, own: bool) -> list[Reading]:
-    """An utterance as `reader` reads it in each way that it can, with a `draft` where it reads one; the words of `label` are
-    right."""
+def hear(reader: Reader, frames: Float32, draft: Callable[[], Transcript], text: str, own: bool) -> Heard:
+    """An utterance as `reader` hears it, with a `draft` where it reads one."""
+    given = draft() if reader.projector.reads_draft else NO_DRAFT
+    return Heard(text, own, reader.look(frames, ""), reader.hypotheses(frames, given))
+
+
+def witness_weights(heard: Sequence[Heard], vocabulary: Vocabulary, start: tuple[float, ...] = ()) -> tuple[float, ...]:
+    """By which the hypotheses of `heard` are compared best, near `start`; that where there is nothing to learn them from."""
+    lists = []
+    for one in heard:
+        wrong = [word_errors(one.text, vocabulary.detokenize(sentence))[0] for sentence in one.hypotheses.sentences]
+        lists.append((one.hypotheses.evidence, np.array(wrong)))
+    return fit_witness_weights(lists, start)
+
+
+def readings_of(reader: Reader, heard: Heard, weights: tuple[float, ...]) -> list[Reading]:
+    """How `heard` is read in each way that `reader` can, with `weights` for its hypotheses or without any; the words of its text
+    are right."""
     vocabulary = reader.vocabulary
-    expected = spoken_tokens(label, vocabulary)
+    expected = spoken_tokens(heard.text, vocabulary)
 
-    def judged(way: Way, soft: SoftTokens, beside: Sequence[int]) -> Reading:
+    def judged(way: Way, soft: SoftTokens, found: tuple[float, ...]) -> Reading:
         tokens = soft.tokens or ()
-        wrong, _ = word_errors(label, vocabulary.detokenize(tokens))
-        return Reading(way, soft, tuple(beside), right_tokens(tokens, expected), wrong == 0, own)
+        wrong, _ = word_errors(heard.text, vocabulary.detokenize(tokens))
+        return Reading(way, soft, found, right_tokens(tokens, expected), wrong == 0, heard.own)
 
-    alone = judged(Way.ALONE, reader.look(frames, ""), ())
-    if not reader.projector.reads_draft:
+    alone = judged(Way.ALONE, heard.alone, evidence(heard.alone))
+    if not weights:
         return [alone]
-    made = draft()
-    second = reader.look(frames, made.text)
-    taken = drafted(made, second, vocabulary)
-    if taken is None:
-        return [alone]
-    return [alone, judged(Way.WITH_DRAFT, second, taken.tokens or ()), judged(Way.DRAFT, taken, second.tokens or ())]
+    near = heard.hypotheses.narrowed(weights)
+    best = reader.best(near, weights)
+    return [alone, judged(Way.RESCORED, best, rescored_evidence(best, heard.alone, near.draft))]
 
 
-def fit_confidence(readings: Sequence[Reading]) -> Confidence | None:
-    """The confidence that `readings` support; None where fewer than LEAST_READINGS are of looks alone.
+def fit_confidence(readings: Sequence[Reading], weights: tuple[float, ...]) -> Confidence | None:
+    """The confidence that `readings` support, the rescored ones of them made with `weights`; None where fewer than LEAST_READINGS
+    are of looks alone.
 
     The threshold lets PASSING of the user's own rightly read utterances pass; without such, it is even odds.
     """
@@ -94,11 +121,14 @@ def fit_confidence(readings: Sequence[Reading]) -> Confidence | None:
     if Way.ALONE not in fits:
         return None
     alone = fits[Way.ALONE]
-    confidence = Confidence(alone=alone, with_draft=fits.get(Way.WITH_DRAFT), draft=fits.get(Way.DRAFT), threshold=0.5)
+    rescored = fits.get(Way.RESCORED)
+    confidence = Confidence(
+        alone=alone, rescored=rescored, witness_weights=weights if rescored is not None else (), threshold=0.5
+    )
     rights = [reading for reading in of_way[Way.ALONE] if reading.own and reading.right]
     if not rights:
         return confidence
-    own = [weigh(reading.soft, reading.beside, alone, 0.5).confidence or 0.0 for reading in rights]
+    own = [weigh(reading.soft, reading.evidence, alone, 0.5).confidence or 0.0 for reading in rights]
     threshold = float(np.clip(np.quantile(own, 1 - PASSING), _LOWEST_THRESHOLD, _HIGHEST_THRESHOLD))
     return confidence.model_copy(update={"threshold": threshold})
 
@@ -113,7 +143,7 @@ def _fit(readings: Sequence[Reading]) -> Fit:
         np.array([[value] for value, _ in of_tokens]), np.array([right for _, right in of_tokens])
     )
     offset, weights = logistic_regression(
-        np.array([evidence(reading.soft, reading.beside) for reading in readings]),
+        np.array([reading.evidence for reading in readings]),
         np.array([reading.right for reading in readings]),
     )
     return Fit(token_offset=token_offset, token_slope=token_slope, offset=offset, weights=weights)

@@ -17,6 +17,7 @@ from engines.durable import write_atomically
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.job import CorpusJob, TrainJob
+from engines.language_model import LlamaCppLanguageModel
 from engines.projector import OnnxProjector
 from engines.reader import open_reader
 from engines.routes import all_words_of
@@ -32,7 +33,7 @@ from .held_out_text import is_held_out
 from .projector_file import export_projector, load_projector, save_packed
 from .pronunciation import pronounce
 from .reading import read_samples
-from .reliability import Reading, fit_confidence, readings_of
+from .reliability import fit_confidence, hear, readings_of, witness_weights
 from .reporting import Report, versions
 from .samples import Sample
 from .shards import Utterance, read_corpus
@@ -152,14 +153,17 @@ def _confidence(job: TrainJob, vocabulary: Vocabulary, judged: Sequence[Utteranc
     """Of what ships, on sentences never trained on, through the graph that serves."""
     graph = job.folder / "projector.onnx"
     export_projector(load_projector(job.folder / "projector.safetensors"), graph)
-    reader = open_reader(OnnxProjector(graph, job.threads), vocabulary, None, job.threads)
+    model = LlamaCppLanguageModel(job.engines.served_language_model, vocabulary, "", 256, job.threads)
+    reader = open_reader(OnnxProjector(graph, job.threads), vocabulary, None, model.likelihood, job.threads)
     drafter = Drafter(WhisperTranscriber(job.engines.encoder_weights, job.threads), OnnxEncoder(job.engines.encoder, job.threads))
-    readings: list[Reading] = []
+    heard = []
     for utterance in judged[:JUDGED_AT_MOST]:
         frames = np.asarray(utterance.frames, np.float32)
         # Drafted anew: the corpus does not say how sure a draft was.
-        readings += readings_of(reader, frames, partial(drafter.draft, frames), utterance.row.text, own=False)
-    return fit_confidence(readings)
+        heard.append(hear(reader, frames, partial(drafter.draft, frames), utterance.row.text, own=False))
+    model.close()
+    weights = witness_weights(heard, vocabulary)
+    return fit_confidence([reading for one in heard for reading in readings_of(reader, one, weights)], weights)
 
 
 def _voices(utterances: Sequence[Utterance]) -> dict[str, int]:

@@ -8,6 +8,7 @@ from .draft import Drafter
 from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
 from .generation import Generation
+from .hypotheses import Likelihood
 from .interfaces import LanguageModel, SpeechEncoder
 from .job import EngineFiles
 from .language_model import LlamaCppLanguageModel
@@ -27,6 +28,7 @@ class Engines:
     files: EngineFiles
     vocabulary: Vocabulary
     language_model: LanguageModel
+    likelihood: Likelihood
     encoder: SpeechEncoder | None
     """None where it was not exported: speech then takes the cascade."""
     drafter: Drafter | None
@@ -56,7 +58,7 @@ class Engines:
                     "set it back, or use a state_dir of its own for the new one"
                 )
         projector = OnnxProjector(generation.projector, self.threads)
-        reader = open_reader(projector, self.vocabulary, generation.card.confidence, self.threads)
+        reader = open_reader(projector, self.vocabulary, generation.card.confidence, self.likelihood, self.threads)
         return AlignedRoute(self.encoder, self.drafter, reader, unsure_takes_draft)
 
 
@@ -79,10 +81,12 @@ def open_engines(files: EngineFiles, system_prompt: str, context_tokens: int, th
     vocabulary = Vocabulary(files.language_model)
     transcriber = WhisperTranscriber(files.encoder_weights, threads)
     encoder = OnnxEncoder(files.encoder, threads) if files.encoder.is_file() else None
+    language_model = LlamaCppLanguageModel(files.served_language_model, vocabulary, system_prompt, context_tokens, threads)
     return Engines(
         files=files,
         vocabulary=vocabulary,
-        language_model=LlamaCppLanguageModel(files.served_language_model, vocabulary, system_prompt, context_tokens, threads),
+        language_model=language_model,
+        likelihood=language_model.likelihood,
         encoder=encoder,
         drafter=Drafter(transcriber, encoder) if encoder is not None else None,
         transcriber=transcriber,

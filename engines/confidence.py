@@ -27,45 +27,52 @@ class Fit(_Frozen):
     """Of the token's log odds."""
     offset: float
     weights: tuple[float, ...]
-    """Of `evidence`, in its order."""
+    """Of `evidence` or `rescored_evidence`, in its order."""
 
 
 class Confidence(_Frozen):
     """How far a generation's readings are to be trusted."""
 
     alone: Fit
-    """For readings without a draft."""
-    with_draft: Fit | None = None
-    """For readings with a draft; None for a projector that reads none."""
-    draft: Fit | None = None
-    """For drafts taken as they are; None where nobody takes them so."""
+    """For one look."""
+    rescored: Fit | None = None
+    """For the best of all hypotheses; None where there were too few to tell."""
+    witness_weights: tuple[float, ...] = ()
+    """By which hypotheses are compared, in the order of `hypotheses.WITNESSES`; there where `rescored` is."""
     threshold: float
     """Probability, 0 to 1, below which nothing is done on the strength of a reading."""
 
 
-def evidence(reading: SoftTokens, beside: Sequence[int]) -> tuple[float, float, float, float]:
-    """What speaks for an utterance: its least sure token's log odds, the mean of all, by how many its tokens differ from the
-    quantity that was heard, and how much of it stands in `beside` as well (0 to 1; 0 where that is empty).
+def evidence(reading: SoftTokens) -> tuple[float, float, float]:
+    """What one look shows of itself: its least sure token's log odds, the mean of all, and by how many its tokens differ from the
+    quantity that was heard.
 
     Raises ValueError for soft tokens that were not read out.
     """
     if not reading.log_probabilities or reading.tokens is None:
         raise ValueError("these soft tokens were not read out")
     sure = [log_odds(value) for value in reading.log_probabilities]
-    apart = abs(reading.quantity - len(reading.tokens))
-    agreed = SequenceMatcher(None, reading.tokens, tuple(beside), autojunk=False).ratio() if beside else 0.0
-    return min(sure), sum(sure) / len(sure), apart, agreed
+    return min(sure), sum(sure) / len(sure), abs(reading.quantity - len(reading.tokens))
 
 
-def weigh(reading: SoftTokens, beside: Sequence[int], fit: Fit, threshold: float) -> SoftTokens:
-    """The same reading with the probability, by `fit`, that each token, and that every word, is right; sure from `threshold` on.
+def rescored_evidence(reading: SoftTokens, look: SoftTokens, draft: Sequence[int]) -> tuple[float, ...]:
+    """What speaks for the best of all hypotheses: the evidence of the one look before it, its own least sure token's log odds,
+    and how much of it stands in that look and in the draft (0 to 1 each)."""
+    least, _, _ = evidence(reading)
+    tokens = reading.tokens or ()
+    return *evidence(look), least, _in_common(tokens, look.tokens or ()), _in_common(tokens, draft)
 
-    `beside` has the tokens of another witness: the draft for what a projector read, what it read for a draft.
-    """
-    found = evidence(reading, beside)
+
+def weigh(reading: SoftTokens, found: Sequence[float], fit: Fit, threshold: float) -> SoftTokens:
+    """The same reading with the probability, by `fit` and the evidence `found`, that each token is right, and that every word is;
+    sure from `threshold` on."""
     utterance = _logistic(fit.offset + sum(weight * value for weight, value in zip(fit.weights, found, strict=True)))
     tokens = tuple(_logistic(fit.token_offset + fit.token_slope * log_odds(value)) for value in reading.log_probabilities or ())
     return replace(reading, confidences=tokens, confidence=utterance, sure=utterance >= threshold)
+
+
+def _in_common(tokens: Sequence[int], others: Sequence[int]) -> float:
+    return SequenceMatcher(None, tuple(tokens), tuple(others), autojunk=False).ratio()
 
 
 def log_odds(log_probability: float) -> float:

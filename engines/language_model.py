@@ -8,6 +8,7 @@ import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import llama_cpp.llama_cpp as llama
@@ -16,6 +17,7 @@ import numpy as np
 from .chat_template import split_template
 from .errors import AttuneError
 from .interfaces import LanguageModel
+from .likelihood import LlamaLikelihood
 from .llama_sequence import LlamaSequence
 from .types import Float32, SoftTokens
 from .vocabulary import Vocabulary
@@ -52,12 +54,12 @@ class LlamaCppLanguageModel(LanguageModel):
 
         Raises AttuneError where the file or the adapter does not load or fit, or the system prompt is too long.
         """
-        self._vocabulary = vocabulary
+        self._vocabulary, self._threads = vocabulary, threads
         self._turns: list[_Turn] = []
         self._caller = threading.Lock()
         self._sequence = LlamaSequence(path, context_tokens, threads, adapter)
         try:
-            if (self._sequence.vocabulary_size, self._sequence.width) != (vocabulary.size, vocabulary.width):
+            if (self._sequence.model.vocabulary_size, self._sequence.model.width) != (vocabulary.size, vocabulary.width):
                 raise AttuneError(f"{path} does not belong to the vocabulary that it was opened with; use one file for both")
             self._opening, self._closing, self._between = self._template_tokens(system_prompt)
             if self._cost_tokens(_Turn([])) >= context_tokens - len(self._opening):
@@ -114,10 +116,17 @@ class LlamaCppLanguageModel(LanguageModel):
             finally:
                 self._sequence.truncate(start)
 
+    @cached_property
+    def likelihood(self) -> LlamaLikelihood:
+        """A judge of sentences that shares this model's weights and is closed with it. Raises AttuneError without memory."""
+        return LlamaLikelihood(self._sequence.model, self._vocabulary, self._threads)
+
     def close(self) -> None:
         """Free the model. Further calls do nothing; any other call then raises RuntimeError."""
         if not self._sequence.closed:
             with self._alone():
+                if "likelihood" in self.__dict__:
+                    self.likelihood.close()
                 self._sequence.close()
 
     def _template_tokens(self, system_prompt: str) -> tuple[list[int], list[int], list[int]]:
@@ -127,7 +136,7 @@ class LlamaCppLanguageModel(LanguageModel):
             name: (llama.llama_vocab_get_text(vocabulary.pointer, token) or b"").decode(errors="replace") if token >= 0 else ""
             for name, token in (("bos_token", bos), ("eos_token", eos))
         }
-        template = split_template(self._sequence.chat_template, system_prompt, variables)
+        template = split_template(self._sequence.model.chat_template, system_prompt, variables)
         opening = vocabulary.tokenize(template.opening, special=True)
         if llama.llama_vocab_get_add_bos(vocabulary.pointer) and opening[:1] != [bos]:
             opening.insert(0, bos)
@@ -152,10 +161,10 @@ class LlamaCppLanguageModel(LanguageModel):
             if self._closing_rows is None:
                 raise AttuneError("this language model scales its embeddings and takes no soft tokens; use the cascade")
             checked = words.vectors.astype(np.float32)
-            if checked.ndim != 2 or checked.shape[1] != self._sequence.width or not np.isfinite(checked).all():
+            if checked.ndim != 2 or checked.shape[1] != self._sequence.model.width or not np.isfinite(checked).all():
                 raise AttuneError(
                     f"soft tokens of shape {checked.shape} are not finite vectors of the language model's width "
-                    f"{self._sequence.width}; roll back to another generation"
+                    f"{self._sequence.model.width}; roll back to another generation"
                 )
         if not len(checked):
             raise AttuneError("there are no words to reply to; say something")

@@ -11,7 +11,7 @@ import llama_cpp.llama_cpp as llama
 import numpy as np
 
 from .errors import AttuneError
-from .llama_backend import quiet_backend
+from .llama_model import LlamaModel
 from .types import Float32
 
 _BATCH_TOKENS = 512
@@ -23,20 +23,12 @@ class LlamaSequence:
 
     def __init__(self, path: Path, context_tokens: int, threads: int, adapter: Path | None) -> None:
         """Load the GGUF file `path` with room for `context_tokens`. Raises AttuneError where something does not load or fit."""
-        if not path.is_file():
-            raise AttuneError(f"the language model {path} is missing; run `attune models fetch`")
-        quiet_backend()
-        self._model: Any = llama.llama_model_load_from_file(os.fsencode(path), llama.llama_model_default_params())
-        if not self._model:
-            raise AttuneError(f"{path} is not a language model that llama.cpp can load; run `attune models verify`")
+        self.model = LlamaModel(path)
         self._path, self._threads = path, threads
         self._context: Any = None
         self._adapter: Any = None
         self.capacity_tokens = context_tokens
-        self.width: int = llama.llama_model_n_embd(self._model)
-        self.vocabulary_size: int = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(self._model))
         try:
-            self._check_model()
             self.load_adapter(adapter)
         except AttuneError:
             self.close()
@@ -44,22 +36,7 @@ class LlamaSequence:
 
     @property
     def closed(self) -> bool:
-        return self._model is None
-
-    def _check_model(self) -> None:
-        trained_tokens = llama.llama_model_n_ctx_train(self._model)
-        if not 0 < self.capacity_tokens <= trained_tokens:
-            raise AttuneError(f"a context of {self.capacity_tokens} tokens is over the {trained_tokens} of {self._path}, or none")
-        if llama.llama_model_is_recurrent(self._model) or llama.llama_model_is_hybrid(self._model):
-            raise AttuneError(f"{self._path} is a recurrent model, which cannot forget single turns; use a transformer")
-
-    @property
-    def chat_template(self) -> str:
-        """The Jinja source in the file's metadata. Raises AttuneError where there is none."""
-        template: bytes | None = llama.llama_model_chat_template(self._model, None)
-        if not template:
-            raise AttuneError(f"{self._path} has no chat template; use an instruct model")
-        return template.decode(errors="replace")
+        return self.model.pointer is None
 
     @property
     def length(self) -> int:
@@ -80,29 +57,19 @@ class LlamaSequence:
         if path is not None:
             if not path.is_file():
                 raise AttuneError(f"the adapter {path} is missing; roll back to another generation")
-            adapter = llama.llama_adapter_lora_init(self._model, os.fsencode(path))
+            adapter = llama.llama_adapter_lora_init(self.model.pointer, os.fsencode(path))
             if not adapter:
                 raise AttuneError(f"the adapter {path} is damaged or does not fit {self._path}; roll back to another generation")
         # llama.cpp sizes a context's graph by the adapters that are loaded when it is made.
         self._free_context()
         self._adapter = adapter
         try:
-            self._context = self._open_context()
+            self._context = self.model.open_context(self.capacity_tokens, _BATCH_TOKENS, self._threads)
         except AttuneError:
             self.close()
             raise
         self._memory = llama.llama_get_memory(self._context)
         self._batch_tokens = llama.llama_n_batch(self._context)
-
-    def _open_context(self) -> Any:
-        parameters = llama.llama_context_default_params()
-        parameters.n_ctx = self.capacity_tokens
-        parameters.n_batch = parameters.n_ubatch = min(_BATCH_TOKENS, self.capacity_tokens)
-        parameters.n_threads = parameters.n_threads_batch = self._threads
-        context = llama.llama_init_from_model(self._model, parameters)
-        if not context:
-            raise AttuneError(f"no memory for a context of {self.capacity_tokens} tokens; make it smaller")
-        return context
 
     @contextmanager
     def adapter_on(self) -> Iterator[None]:
@@ -145,7 +112,7 @@ class LlamaSequence:
     def logits(self) -> Float32:
         """[vocabulary_size] of the position appended last: a view that the next decode overwrites."""
         pointer = llama.llama_get_logits_ith(self._context, -1)
-        return np.ctypeslib.as_array(pointer, (self.vocabulary_size,))
+        return np.ctypeslib.as_array(pointer, (self.model.vocabulary_size,))
 
     def truncate(self, length: int) -> None:
         """Forget everything from position `length` on."""
@@ -163,6 +130,4 @@ class LlamaSequence:
     def close(self) -> None:
         """Free the model. Further calls do nothing."""
         self._free_context()
-        if self._model:
-            llama.llama_model_free(self._model)
-            self._model = None
+        self.model.close()

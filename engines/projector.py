@@ -23,7 +23,7 @@ class OnnxProjector:
         """Open a generation's `projector.onnx`. Raises AttuneError where it cannot be opened, or an older Attune made it."""
         remedy = "choose another generation with `attune generations promote`"
         self._session = open_session(path, threads, remedy)
-        if "keys" not in {made.name for made in self._session.get_outputs()}:
+        if "pronunciations" not in {made.name for made in self._session.get_outputs()}:
             raise AttuneError(f"{path} was made by an older Attune; remove {path.parent} and run `attune engines build`")
         inputs = {given.name: given for given in self._session.get_inputs()}
         self._stacked_width = int(inputs["stacked"].shape[2])
@@ -34,24 +34,29 @@ class OnnxProjector:
         """Ids of the tokens that it met in training."""
         least = np.zeros((1, _LEAST_GROUPS, self._stacked_width), np.float32)
         no_draft = np.zeros((0, int(inputs["draft"].shape[2]) if self.reads_draft else 0), np.float32)
-        self.keys: Float32 = self._session.run(["keys"], self._inputs(least, no_draft))[0]
+        constants = self._session.run(["keys", "pronunciations"], self._inputs(least, 0, no_draft))
+        self.keys: Float32 = constants[0]
         """[n, K] pronunciation keys of the heard tokens, in their order."""
+        self.pronunciations: NDArray[np.uint8] = constants[1]
+        """[V, P] phonemes of each token of the vocabulary, zeros after the last; all zeros where it has none."""
 
-    def project(self, frames: Float32, draft: Float32) -> Units:
-        """[T, D] frames to units, at least one. T must be at least two stacks (120 ms).
+    def project(self, frames: Float32, draft: Float32, asked: int = 0) -> Units:
+        """[T, D] frames to units: as many as are `asked` for, or with 0 as many as were heard, and at least one.
 
-        `draft` ([N, E + K], N may be 0) holds the embedding rows and pronunciation keys of a draft transcript; who reads none
-        ignores it.
+        T must be at least two stacks (120 ms). `draft` ([N, E + K], N may be 0) holds the embedding rows and pronunciation keys
+        of a draft transcript; who reads none ignores it.
         """
         stack = self._stacked_width // frames.shape[1]
         groups = len(frames) // stack
         stacked = np.ascontiguousarray(frames[: groups * stack], np.float32).reshape(1, groups, self._stacked_width)
-        vectors, count, quantity = self._session.run(["vectors", "count", "quantity"], self._inputs(stacked, draft))
-        return Units(vectors[0, : int(count[0])], float(quantity[0]))
+        made = self._session.run(["vectors", "count", "quantity", "phonemes"], self._inputs(stacked, asked, draft))
+        vectors, count, quantity, phonemes = made
+        return Units(vectors[0, : int(count[0])], float(quantity[0]), phonemes[0])
 
-    def _inputs(self, stacked: Float32, draft: Float32) -> dict[str, NDArray[Any]]:
+    def _inputs(self, stacked: Float32, asked: int, draft: Float32) -> dict[str, NDArray[Any]]:
+        given: dict[str, NDArray[Any]] = {"stacked": stacked, "asked": np.array([asked], np.int64)}
         if not self.reads_draft:
-            return {"stacked": stacked}
+            return given
         room = np.zeros((1, max(1, len(draft)), draft.shape[1]), np.float32)  # an empty input is no input
         room[0, : len(draft)] = draft
-        return {"stacked": stacked, "draft": room, "draft_count": np.array([len(draft)], np.int64)}
+        return given | {"draft": room, "draft_count": np.array([len(draft)], np.int64)}

@@ -1,4 +1,4 @@
-"""What a generation makes of frames: one look; where that leaves doubt, a second one with a draft transcript, or the draft.
+"""What a generation makes of frames: one look; where that leaves doubt, everything it may have been, and the best of that.
 
 Knows no samples: frames come from an encoder, drafts from whoever can make one.
 """
@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .confidence import Confidence, weigh
+from .confidence import Confidence, evidence, rescored_evidence, weigh
+from .hypotheses import Hypotheses, Likelihood, Looks, agreement, gather
 from .projector import OnnxProjector
 from .readout import Readout
 from .spoken_text import as_written, spoken_tokens
@@ -24,48 +25,57 @@ class Reader:
     vocabulary: Vocabulary
     confidence: Confidence | None
     """None where nothing was fitted: every reading is sure, and a projector that reads drafts always gets one."""
+    likelihood: Likelihood
+    """Of sentences, to a language model."""
 
     def read(self, frames: Float32, draft: Callable[[], Transcript]) -> SoftTokens:
-        """[T, D] frames, and a `draft` that is made only when it is needed, to the surest of up to three readings, as written."""
+        """[T, D] frames, and a `draft` that is made only when it is needed, to the surest reading of them, as written.
+
+        Raises AttuneError where the language model cannot judge what was heard.
+        """
         return as_written(self._surest(frames, draft), self.vocabulary)
 
     def _surest(self, frames: Float32, draft: Callable[[], Transcript]) -> SoftTokens:
         if self.confidence is None:
             return self.look(frames, draft().text if self.projector.reads_draft else "")
         first = self.look(frames, "")
-        if first.sure or not self.projector.reads_draft:
+        if first.sure or self.confidence.rescored is None:
             return first
-        made = draft()
-        second = self.look(frames, made.text)
-        readings = [first, second, *self.take(made, second)]
-        return max(readings, key=lambda reading: reading.confidence or 0.0)
+        hypotheses = self.hypotheses(frames, draft() if self.projector.reads_draft else NO_DRAFT)
+        second = self.best(hypotheses, self.confidence.witness_weights)
+        found = rescored_evidence(second, first, hypotheses.draft)
+        return weigh(second, found, self.confidence.rescored, self.confidence.threshold)
 
     def look(self, frames: Float32, draft: str) -> SoftTokens:
-        """One look: [T, D] frames and a draft ("": none) to soft tokens that were read out, and weighed where that was fitted."""
+        """One look: [T, D] frames and a draft ("": none) to soft tokens that were read out; weighed where that was fitted and
+        there is no draft."""
         tokens = spoken_tokens(draft, self.vocabulary)
         reading = self.readout.read(self.projector.project(frames, self.readout.rows_and_keys(tokens)), tokens)
-        if self.confidence is None:
+        if self.confidence is None or tokens:
             return reading
-        fit = self.confidence.with_draft if tokens else None
-        return weigh(reading, tokens, fit or self.confidence.alone, self.confidence.threshold)
+        return weigh(reading, evidence(reading), self.confidence.alone, self.confidence.threshold)
 
-    def take(self, draft: Transcript, look: SoftTokens) -> list[SoftTokens]:
-        """The draft as it is, beside a `look` with it: one reading, or none where it is empty or no draft can be weighed."""
-        reading = drafted(draft, look, self.vocabulary)
-        if reading is None or self.confidence is None or self.confidence.draft is None:
-            return []
-        return [weigh(reading, look.tokens or (), self.confidence.draft, self.confidence.threshold)]
+    def hypotheses(self, frames: Float32, draft: Transcript) -> Hypotheses:
+        """What [T, D] frames with a `draft` may have been."""
+        tokens = spoken_tokens(draft.text, self.vocabulary) if self.projector.reads_draft else ()
+        weights = self.confidence.witness_weights if self.confidence is not None else ()
+        looks = Looks(self.projector, self.readout, frames, tokens)
+        return gather(looks, draft.confidence, self.likelihood, weights)
 
-
-def drafted(draft: Transcript, look: SoftTokens, vocabulary: Vocabulary) -> SoftTokens | None:
-    """The draft's own tokens, each as probable as all are on average, with the quantity of `look`; None for an empty draft."""
-    tokens = tuple(spoken_tokens(draft.text, vocabulary))
-    if not tokens:
-        return None
-    each = math.log(max(draft.confidence, 1e-6))
-    return SoftTokens(vocabulary.rows(tokens), look.quantity, tokens, (each,) * len(tokens))
+    def best(self, hypotheses: Hypotheses, weights: tuple[float, ...]) -> SoftTokens:
+        """The most probable of `hypotheses`; its tokens are as probable as all hypotheses together make them."""
+        probabilities = hypotheses.probabilities(weights)
+        tokens = hypotheses.sentences[int(probabilities.argmax())]
+        logs = tuple(math.log(max(share, 1e-9)) for share in agreement(tokens, hypotheses, probabilities))
+        return SoftTokens(self.vocabulary.rows(tokens), hypotheses.quantity, tokens, logs)
 
 
-def open_reader(projector: OnnxProjector, vocabulary: Vocabulary, confidence: Confidence | None, threads: int) -> Reader:
+NO_DRAFT = Transcript("", 0.0)
+
+
+def open_reader(
+    projector: OnnxProjector, vocabulary: Vocabulary, confidence: Confidence | None, likelihood: Likelihood, threads: int
+) -> Reader:
     """A reader of a projector. Raises AttuneError where the projector does not say which tokens it heard."""
-    return Reader(projector, Readout(vocabulary, projector.heard_tokens, projector.keys, threads), vocabulary, confidence)
+    readout = Readout(vocabulary, projector.heard_tokens, projector.keys, threads)
+    return Reader(projector, readout, vocabulary, confidence, likelihood)

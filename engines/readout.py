@@ -8,8 +8,10 @@ pronunciation key.
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import AttuneError
 from .types import Float32, SoftTokens, Units
@@ -51,24 +53,63 @@ class Readout:
                 keys[index] = self._keys[self._place[token]]
         return np.concatenate([self._vocabulary.rows(tokens), keys], axis=1)
 
-    def read(self, units: Units, draft: Sequence[int]) -> SoftTokens:
-        """As many soft tokens as units, each exactly a row of the embedding table: a heard token's, or that of one of `draft`,
-        which a projector copies without having heard it. With the log probability of each as a word, by a softmax over the
-        scores."""
+    def scores(self, units: Units, draft: Sequence[int]) -> "Scores":
+        """How probable each heard token is as each unit, and each of `draft`, which may be copied without having been heard."""
         scores = list(self._threads.map(lambda share: units.vectors @ share.T, self._shares))
         only_drafted = [token for token in dict.fromkeys(draft) if token not in self._place]
         width = self._vocabulary.width
         scores.append(units.vectors[:, :width] @ _unit(self._vocabulary.rows(only_drafted)).T)
-        all_scores, choices = np.concatenate(scores, axis=1), self._heard_tokens + only_drafted
+        table = np.concatenate(scores, axis=1)
+        highest = table.max(axis=1, keepdims=True)
+        table -= highest + np.log(np.exp(table - highest).sum(axis=1, keepdims=True))
+        places = self._place | {token: len(self._heard_tokens) + more for more, token in enumerate(only_drafted)}
         words = np.concatenate([self._words, self._words.max() + 1 + np.arange(len(only_drafted))])
+        return Scores([*self._heard_tokens, *only_drafted], places, words, table)
+
+    def read(self, units: Units, draft: Sequence[int]) -> SoftTokens:
+        """As many soft tokens as units, each exactly a row of the embedding table: that of its most probable word, with the log
+        probability of that word. See `scores` for `draft`."""
+        tokens, log_probabilities = self.scores(units, draft).best_words()
+        return SoftTokens(self._vocabulary.rows(tokens), units.quantity, tokens, log_probabilities)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What each unit may have meant."""
+
+    tokens: list[int]
+    places: dict[int, int]
+    """Where each of `tokens` stands."""
+    words: NDArray[np.int64]
+    """[n] which tokens are the same word but for capitals."""
+    table: Float32
+    """[U, n] natural log probabilities."""
+
+    def best_words(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Of each unit the most probable token of the most probable word, and the log probability of that word."""
         tokens, log_probabilities = [], []
-        for of_unit in all_scores:
-            shares = np.exp(of_unit - of_unit.max())
-            of_word = np.bincount(words, shares)
+        for of_unit in self.table:
+            of_word = np.bincount(self.words, np.exp(of_unit))
             word = of_word.argmax()
-            tokens.append(choices[int(np.where(words == word, of_unit, -np.inf).argmax())])
-            log_probabilities.append(min(0.0, float(np.log(of_word[word] / shares.sum()))))
-        return SoftTokens(self._vocabulary.rows(tokens), units.quantity, tuple(tokens), tuple(log_probabilities))
+            tokens.append(self.tokens[int(np.where(self.words == word, of_unit, -np.inf).argmax())])
+            log_probabilities.append(min(0.0, float(np.log(of_word[word]))))
+        return tuple(tokens), tuple(log_probabilities)
+
+    def choices(self, most: int, within: float) -> list[list[tuple[int, float]]]:
+        """For each unit up to `most` tokens, best first, whose log probability is at most `within` below the best one's."""
+        most = min(most, len(self.tokens))
+        found = []
+        for of_unit in self.table:
+            best = np.argpartition(-of_unit, most - 1)[:most]
+            best = best[np.argsort(-of_unit[best], kind="stable")]
+            near = best[of_unit[best] >= of_unit[best[0]] - within]
+            found.append([(self.tokens[place], float(of_unit[place])) for place in near])
+        return found
+
+    def of(self, sentence: Sequence[int], least: float) -> float:
+        """The summed log probability of a token for each unit; `least` for one that is less probable or cannot be read."""
+        values = (self.table[unit, self.places[token]] if token in self.places else least for unit, token in enumerate(sentence))
+        return float(sum(max(least, value) for value in values))
 
 
 def _unit(rows: Float32) -> Float32:

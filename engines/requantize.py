@@ -162,6 +162,6 @@ def _requantize(source: Path, target: Path) -> None:
 
 def _seconds(sequence: LlamaSequence, tokens: int) -> float:
     began = time.perf_counter()
-    sequence.append_tokens([token % sequence.vocabulary_size for token in range(1, tokens + 1)])
+    sequence.append_tokens([token % sequence.model.vocabulary_size for token in range(1, tokens + 1)])
     sequence.logits()
     return time.perf_counter() - began

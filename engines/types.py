@@ -46,6 +46,8 @@ class Units:
     """[U, E + K]: the product with a token's unit row and pronunciation key, side by side, is that token's score (a logit)."""
     quantity: float
     """The unrounded sum of the integrate-and-fire weights: how many tokens the projector believes it heard."""
+    phonemes: Float32
+    """[P, S] log probabilities of phonemes, from 1 on, at each of P moments; 0 is none (`phoneme_score.py`)."""
 
 
 @dataclass(frozen=True)

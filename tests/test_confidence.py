@@ -18,10 +18,11 @@ from calibration.reliability import (
     reliability_curve,
     right_tokens,
 )
-from engines.confidence import Fit, evidence, log_odds, weigh
+from engines.confidence import Fit, evidence, log_odds, rescored_evidence, weigh
+from engines.hypotheses import WITNESSES
 from engines.types import SoftTokens
 
-EVEN = Fit(token_offset=0.0, token_slope=1.0, offset=0.0, weights=(1.0, 0.0, 0.0, 0.0))
+EVEN = Fit(token_offset=0.0, token_slope=1.0, offset=0.0, weights=(1.0, 0.0, 0.0))
 
 
 def reading(log_probabilities: list[float], quantity: float = 2.0) -> SoftTokens:
@@ -37,25 +38,36 @@ def simulated(count: int, seed: int, way: Way = Way.ALONE) -> list[Reading]:
     for index in range(count):
         values = -rng.exponential(0.05 if index % 2 else 0.6, 5)
         rights = tuple(bool(right) for right in rng.random(5) < np.exp(values))
-        beside = () if way is Way.ALONE else (0, 1, 2)
         soft = reading(values.tolist(), 5 + rng.uniform(-0.5, 0.5))
-        made.append(Reading(way, soft, beside, rights, all(rights), index % 2 == 1))
+        found = evidence(soft) if way is Way.ALONE else rescored_evidence(soft, soft, (0, 1, 2))
+        made.append(Reading(way, soft, found, rights, all(rights), index % 2 == 1))
     return made
 
 
 def test_evidence_is_told_in_order() -> None:
     odds = [math.log(probability / (1 - probability)) for probability in (0.7, 0.2)]
     look = reading([math.log(0.7), math.log(0.2)], 2.3)
-    assert evidence(look, ()) == pytest.approx((odds[1], (odds[0] + odds[1]) / 2, 0.3, 0.0))
+    assert evidence(look) == pytest.approx((odds[1], (odds[0] + odds[1]) / 2, 0.3))
     assert log_odds(0.0) == pytest.approx(13.8, abs=0.1)
-    assert evidence(reading([-1.0, -3.0], 1.6), (0, 1))[3] == 1.0
-    assert evidence(reading([-1.0, -3.0], 4.5), (0, 1))[2] == 2.5  # a draft of two tokens where four or five were heard
+    assert evidence(reading([-1.0, -3.0], 4.5))[2] == 2.5  # two tokens where four or five were heard
     with pytest.raises(ValueError, match="not read out"):
-        evidence(SoftTokens(np.zeros((1, 4), np.float32), 1.0), ())
+        evidence(SoftTokens(np.zeros((1, 4), np.float32), 1.0))
+
+
+def test_what_was_rescored_is_compared_with_the_look_and_the_draft() -> None:
+    look, best = reading([-1.0, -3.0], 2.3), reading([-0.5, -0.1, -0.2], 2.3)
+    found = rescored_evidence(best, look, (7, 8))
+    assert found[:3] == evidence(look)
+    assert found[3] == pytest.approx(log_odds(-0.5))
+    assert found[4:] == pytest.approx((0.8, 0.0))
+    assert rescored_evidence(best, look, (0, 1, 2))[5] == 1.0
+    assert rescored_evidence(best, look, ())[5] == 0.0
 
 
 def test_a_reading_below_the_threshold_is_not_sure() -> None:
-    doubted, trusted = (weigh(reading([math.log(least), math.log(0.7)]), (), EVEN, 0.4) for least in (0.3, 0.5))
+    doubted, trusted = (
+        weigh(look, evidence(look), EVEN, 0.4) for look in (reading([math.log(least), math.log(0.7)]) for least in (0.3, 0.5))
+    )
     assert (doubted.sure, trusted.sure) == (False, True)
     assert doubted.confidence == pytest.approx(0.3)
     assert doubted.confidences == pytest.approx((0.3, 0.7))
@@ -63,17 +75,17 @@ def test_a_reading_below_the_threshold_is_not_sure() -> None:
 
 @given(st.lists(st.floats(-50, 0), min_size=1, max_size=20), st.floats(0, 30), st.floats(-100, 100))
 def test_confidences_are_probabilities(values: list[float], quantity: float, slope: float) -> None:
-    fit = Fit(token_offset=1.0, token_slope=slope, offset=-1.0, weights=(slope, 1.0, -slope, 0.0))
-    weighed = weigh(reading(values, quantity), (), fit, 0.5)
+    fit = Fit(token_offset=1.0, token_slope=slope, offset=-1.0, weights=(slope, 1.0, -slope))
+    weighed = weigh(reading(values, quantity), evidence(reading(values, quantity)), fit, 0.5)
     assert weighed.confidence is not None
     assert weighed.confidences is not None
     assert all(0 <= value <= 1 for value in (weighed.confidence, *weighed.confidences))
 
 
 def test_a_fitted_confidence_is_right_as_often_as_it_says() -> None:
-    confidence = fit_confidence(simulated(2000, seed=0))
+    confidence = fit_confidence(simulated(2000, seed=0), ())
     assert confidence is not None
-    weighed = [(weigh(one.soft, one.beside, confidence.alone, confidence.threshold), one) for one in simulated(2000, seed=1)]
+    weighed = [(weigh(one.soft, one.evidence, confidence.alone, confidence.threshold), one) for one in simulated(2000, seed=1)]
     utterances = reliability_curve([(soft.confidence or 0.0, one.right) for soft, one in weighed])
     tokens = reliability_curve(
         [pair for soft, one in weighed for pair in zip(soft.confidences or (), one.right_tokens, strict=True)]
@@ -88,27 +100,28 @@ def test_a_fitted_confidence_is_right_as_often_as_it_says() -> None:
 
 
 def test_each_way_of_reading_has_a_fit_of_its_own() -> None:
-    confidence = fit_confidence([one for seed, way in enumerate(Way) for one in simulated(100, seed, way)])
+    weights = (1.0,) * len(WITNESSES)
+    confidence = fit_confidence([one for seed, way in enumerate(Way) for one in simulated(100, seed, way)], weights)
     assert confidence is not None
-    fits = [confidence.alone, confidence.with_draft, confidence.draft]
-    assert all(fit is not None for fit in fits)
-    assert len({fit.offset for fit in fits if fit is not None}) == 3
-    few = fit_confidence([*simulated(100, 0), *simulated(LEAST_READINGS - 1, 1, Way.DRAFT)])
+    assert confidence.rescored is not None
+    assert (len(confidence.alone.weights), len(confidence.rescored.weights)) == (3, 6)
+    assert confidence.witness_weights == weights
+    few = fit_confidence([*simulated(100, 0), *simulated(LEAST_READINGS - 1, 1, Way.RESCORED)], weights)
     assert few is not None
-    assert few.with_draft is few.draft is None
+    assert (few.rescored, few.witness_weights) == (None, ())
 
 
 def test_too_few_readings_tell_nothing() -> None:
-    assert fit_confidence(simulated(LEAST_READINGS - 1, seed=0)) is None
+    assert fit_confidence(simulated(LEAST_READINGS - 1, seed=0), ()) is None
 
 
 @pytest.mark.parametrize("right", [True, False])
 def test_where_all_are_right_or_all_wrong_the_fit_stays_finite(right: bool) -> None:
-    alike = [Reading(Way.ALONE, one.soft, (), (right,) * 5, right, True) for one in simulated(30, seed=0)]
-    confidence = fit_confidence(alike)
+    alike = [Reading(Way.ALONE, one.soft, one.evidence, (right,) * 5, right, True) for one in simulated(30, seed=0)]
+    confidence = fit_confidence(alike, ())
     assert confidence is not None
     assert all(math.isfinite(value) for value in (confidence.alone.offset, *confidence.alone.weights, confidence.threshold))
-    assert ((weigh(alike[0].soft, (), confidence.alone, 0.5).confidence or 0) > 0.5) == right
+    assert ((weigh(alike[0].soft, alike[0].evidence, confidence.alone, 0.5).confidence or 0) > 0.5) == right
 
 
 def test_logistic_regression_finds_what_it_was_made_from() -> None:

@@ -11,6 +11,7 @@ from engines.types import Float32, Units
 from engines.vocabulary import Vocabulary
 
 SCALE = 20.0
+MUTE = np.zeros((0, 4), np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def mute(vocabulary: Vocabulary, heard: list[int]) -> Readout:
 def units_at(rows: Float32) -> Units:
     """Units that stand toward `rows` and sounded like nothing."""
     scored = np.concatenate([SCALE * unit(rows), np.zeros((len(rows), 4), np.float32)], axis=1)
-    return Units(scored.astype(np.float32), 6.2)
+    return Units(scored.astype(np.float32), 6.2, MUTE)
 
 
 def test_near_a_row_it_becomes_the_row(vocabulary: Vocabulary) -> None:
@@ -58,7 +59,7 @@ def test_of_two_rows_as_near_the_one_that_sounds_right_is_read(vocabulary: Vocab
     between = unit(unit(vocabulary.rows(tokens)).sum(axis=0, keepdims=True))
     for wanted in (0, 1):
         scored = np.concatenate([SCALE * between, 10.0 * keys[[wanted]]], axis=1).astype(np.float32)
-        read = Readout(vocabulary, tokens, keys, 2).read(Units(scored, 1.0), ())
+        read = Readout(vocabulary, tokens, keys, 2).read(Units(scored, 1.0, MUTE), ())
         assert read.tokens == (tokens[wanted],)
         assert read.log_probabilities == pytest.approx([-np.log1p(np.exp(-10.0))], abs=1e-3)
 
@@ -69,10 +70,25 @@ def test_words_that_differ_in_their_capitals_share_what_is_probable(vocabulary: 
     keys = np.eye(3, 4, dtype=np.float32)
     sound = np.array([[1.4, 1.5, 1.6, 0.0]], np.float32)
     scored = np.concatenate([np.zeros((1, 576), np.float32), sound], axis=1)
-    read = Readout(vocabulary, [lower, capital, other], keys, 2).read(Units(scored, 1.0), ())
+    read = Readout(vocabulary, [lower, capital, other], keys, 2).read(Units(scored, 1.0, MUTE), ())
     assert read.tokens == (capital,)
     odds = np.exp(sound[0, :3])
     assert read.log_probabilities == pytest.approx([np.log(odds[:2].sum() / odds.sum())], abs=1e-4)
+
+
+def test_choices_are_the_most_probable_ones_that_are_not_too_far_behind(vocabulary: Vocabulary) -> None:
+    tokens = [vocabulary.tokenize(word)[0] for word in (" sugar", " milk", " tea", " salt")]
+    sound = np.array([[4.0, 5.0, 1.0, 4.5], [0.0, 9.0, 0.0, 0.0]], np.float32)
+    scored = np.concatenate([np.zeros((2, 576), np.float32), sound], axis=1)
+    scores = Readout(vocabulary, tokens, np.eye(4, dtype=np.float32), 2).scores(Units(scored, 2.0, MUTE), ())
+    assert np.exp(scores.table).sum(axis=1) == pytest.approx(1.0)
+    first, second = scores.choices(most=3, within=2.0)
+    assert [token for token, _ in first] == [tokens[1], tokens[3], tokens[0]]
+    assert [token for token, _ in second] == [tokens[1]]
+    assert first[0][1] - first[1][1] == pytest.approx(0.5, abs=1e-5)
+    assert len(scores.choices(most=99, within=99.0)[0]) == 4
+    assert scores.of([tokens[3], tokens[1]], -99.0) == pytest.approx(first[1][1] + second[0][1], abs=1e-5)
+    assert scores.of([tokens[0], -1], -12.0) == pytest.approx(first[2][1] - 12.0, abs=1e-5)  # a token that nobody heard
 
 
 def test_a_token_never_heard_is_never_read(vocabulary: Vocabulary) -> None:

@@ -1,5 +1,6 @@
 """Both routes behind one interface, and what was heard put into words."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from calibration.projector_file import export_projector
 from engines.confidence import Confidence, Fit
 from engines.draft import Drafter
 from engines.encoder_onnx import OnnxEncoder
+from engines.hypotheses import WITNESSES
 from engines.projector import OnnxProjector
 from engines.reader import open_reader
 from engines.routes import AlignedRoute, CascadeRoute, Route, all_words_of, words_of
@@ -55,7 +57,7 @@ def reads_draft(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary
 def aligned(encoder_path: Path, whisper_folder: Path, projector: OnnxProjector, vocabulary: Vocabulary) -> AlignedRoute:
     encoder = OnnxEncoder(encoder_path, 1)
     drafter = Drafter(WhisperTranscriber(whisper_folder, 1), encoder)
-    return AlignedRoute(encoder, drafter, open_reader(projector, vocabulary, None, 2))
+    return AlignedRoute(encoder, drafter, open_reader(projector, vocabulary, None, evenly, 2))
 
 
 def test_the_aligned_route_hears_tokens_that_it_knows(
@@ -71,10 +73,22 @@ def test_the_aligned_route_hears_tokens_that_it_knows(
     assert route.name == "aligned"
 
 
+def evenly(sentences: Sequence[tuple[int, ...]]) -> list[float]:
+    """A language model to which all sentences are alike."""
+    return [0.0] * len(sentences)
+
+
 def always(probability: float, threshold: float = 0.5) -> Confidence:
-    """Says `probability` of whatever it is asked."""
+    """Says `probability` of whatever one look shows."""
     offset = float(np.log(probability / (1 - probability)))
-    return Confidence(alone=Fit(token_offset=0, token_slope=0, offset=offset, weights=(0, 0, 0, 0)), threshold=threshold)
+    return Confidence(alone=Fit(token_offset=0, token_slope=0, offset=offset, weights=(0, 0, 0)), threshold=threshold)
+
+
+def rescoring(probability: float, **weights: float) -> Confidence:
+    """Doubts every look, and says `probability` of the best hypothesis by witnesses that count as much as `weights` say."""
+    fit = always(probability).alone.model_copy(update={"weights": (0.0,) * 6})
+    counted = tuple(weights.get(name, 0.0) for name in WITNESSES)
+    return always(0.4).model_copy(update={"rescored": fit, "witness_weights": counted})
 
 
 def test_a_doubtful_reading_gives_way_to_the_draft_where_that_is_wanted(aligned: AlignedRoute, general_speech: Path) -> None:
@@ -96,45 +110,64 @@ def test_a_draft_is_made_only_where_the_frames_alone_leave_doubt(
     aligned: AlignedRoute, reads_draft: OnnxProjector, vocabulary: Vocabulary, general_speech: Path
 ) -> None:
     frames = aligned.encoder.encode(prompt(general_speech, "agent-newlocation"))
-    reader = open_reader(reads_draft, vocabulary, always(0.6), 1)
+    reader = open_reader(reads_draft, vocabulary, always(0.6), evenly, 1)
     asked: list[str] = []
 
     def draft() -> Transcript:
         asked.append("asked")
         return Transcript("Turn on the light.", 0.8)
 
-    def read(**fits: float) -> SoftTokens:
-        """With a first look that is 40 % sure, and `fits` as sure as they say."""
-        confidence = always(0.4).model_copy(update={name: always(sure).alone for name, sure in fits.items()})
-        return replace(reader, confidence=confidence).read(frames, draft)
-
     assert reader.read(frames, draft).sure
     assert not asked
-    second = read(with_draft=0.9)
-    assert second.sure
-    assert second.confidence == pytest.approx(0.9)
-    assert asked == ["asked"]
-    first = read(with_draft=0.3)
-    assert not first.sure
-    assert first.confidence == pytest.approx(0.4)
+    doubted = replace(reader, confidence=always(0.4)).read(frames, draft)
+    assert not asked  # nothing was fitted that could make use of it
+    assert doubted.confidence == pytest.approx(0.4)
     replace(reader, confidence=None).read(frames, draft)
-    assert asked == ["asked"] * 3
-    taken = read(with_draft=0.3, draft=0.7)
+    assert asked == ["asked"]
+    taken = replace(reader, confidence=rescoring(0.7, drafted=9.0)).read(frames, draft)
+    assert asked == ["asked"] * 2
     assert words_of(taken, vocabulary) == "Turn on the light."
+    assert taken.sure
     assert taken.confidence == pytest.approx(0.7)
     assert taken.tokens == tuple(vocabulary.tokenize("Turn on the light."))
     assert np.array_equal(taken.vectors, vocabulary.rows(taken.tokens))
-    assert read(with_draft=0.8, draft=0.7).confidence == pytest.approx(0.8)
+    assert len(taken.log_probabilities or ()) == len(taken.confidences or ()) == len(taken.tokens)
 
 
-def test_an_empty_draft_is_not_taken(
+def test_of_all_hypotheses_the_one_is_read_that_the_witnesses_favour(
+    aligned: AlignedRoute, reads_draft: OnnxProjector, vocabulary: Vocabulary, general_speech: Path
+) -> None:
+    """Of what an untrained projector says, the language model here likes whatever ends in " kitchen" best."""
+    frames = aligned.encoder.encode(prompt(general_speech, "agent-newlocation"))
+    kitchen = vocabulary.tokenize(" kitchen")[0]
+    judged: list[tuple[int, ...]] = []
+
+    def likelihood(sentences: Sequence[tuple[int, ...]]) -> list[float]:
+        judged.extend(sentences)
+        return [float(20 * (sentence[-1] == kitchen)) for sentence in sentences]
+
+    reader = open_reader(reads_draft, vocabulary, rescoring(0.3, language=1.0), likelihood, 1)
+    for draft in ("Turn on the light.", " "):
+        read = reader.read(frames, lambda draft=draft: Transcript(draft, 0.5))  # type: ignore[misc]
+        assert (read.tokens or ())[-1] == kitchen
+        assert not read.sure
+        assert read.confidence == pytest.approx(0.3)
+    longest, shortest = (
+        replace(reader, confidence=rescoring(0.3, tokens=sign)).read(frames, lambda: Transcript("", 0.0)) for sign in (9.0, -9.0)
+    )
+    assert len(longest.tokens or ()) - len(shortest.tokens or ()) == 2  # a unit more and a unit less were looked at too
+    judged.clear()
+    replace(reader, confidence=rescoring(0.3, alone=1e6)).read(frames, lambda: Transcript("", 0.0))
+    assert not judged  # one sentence is so far ahead that nobody is asked
+
+
+def test_a_draft_that_goes_on_and_on_is_no_hypothesis(
     aligned: AlignedRoute, reads_draft: OnnxProjector, vocabulary: Vocabulary, general_speech: Path
 ) -> None:
     frames = aligned.encoder.encode(prompt(general_speech, "agent-newlocation"))
-    confidence = always(0.4).model_copy(update={"draft": always(0.9).alone})
-    heard = open_reader(reads_draft, vocabulary, confidence, 1).read(frames, lambda: Transcript(" ", 0.0))
-    assert len(heard.vectors) > 0
-    assert heard.confidence == pytest.approx(0.4)
+    reader = open_reader(reads_draft, vocabulary, rescoring(0.7, drafted=9.0), evenly, 1)
+    read = reader.read(frames, lambda: Transcript("Turn on the light. " * 60, 0.9))
+    assert 0 < len(read.tokens or ()) < 60
 
 
 def test_the_cascade_hears_a_transcript(whisper_folder: Path, general_speech: Path) -> None:

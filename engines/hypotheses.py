@@ -1,0 +1,175 @@
+"""Sentences that an utterance may have been, and what speaks for each of them: the list that rescoring chooses from.
+
+One look at the units names a few words for each, and takes for granted how many there were. So the same frames are looked at with
+a unit less and a unit more, without the draft and with it, and the most probable sentences of all those looks, and the draft
+itself, are gathered. The units' own probabilities are poor judges of a sentence that was never enrolled; beside them stand how
+well its phonemes fit the frames (`phoneme_score.py`), which counts no units, and how likely the language model finds it
+(`likelihood.py`). Knows no samples; the weights of the witnesses are fitted elsewhere (`calibration/rescoring_fit.py`).
+"""
+
+import heapq
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .phoneme_score import phoneme_scores
+from .projector import OnnxProjector
+from .readout import Readout, Scores
+from .types import Float32, Units
+
+WITNESSES = ("alone", "with_draft", "phonemes", "language", "apart", "drafted", "draft_confidence", "tokens")
+"""What speaks for a sentence, in this order: its log probability by the units without a draft, and by those that have seen it;
+its phonemes' log likelihood; the language model's; minus the square of how far its number of tokens is from the quantity heard;
+whether it is the draft (1 or 0), and if so the logarithm of the mean probability of the draft's tokens; its number of tokens."""
+_LANGUAGE, _DRAFTED = WITNESSES.index("language"), WITNESSES.index("drafted")
+
+Likelihood = Callable[[Sequence[tuple[int, ...]]], Sequence[float]]
+"""Sentences, as spoken tokens, to their natural log likelihoods."""
+
+_CHOICES, _WITHIN = 12, 8.0
+_OF_EACH_LOOK = 50
+_KEPT = 30
+"""Sentences that the language model judges at most: with 16, requests never enrolled have two points more of word error."""
+FIRST_WEIGHTS = (0.03, 0.1, 0.12, 0.0, 0.1, 4.0, 3.0, 0.5)
+"""By which they are chosen where nothing was fitted."""
+_MARGIN = 3.0
+"""How far the language model may move one sentence against another: what is further behind the best is not asked about. Of a
+voice that recognisers hear well, most utterances have but one sentence left (docs/alignment.md)."""
+_LEAST_TOKEN = -12.0
+_FARTHEST = 25.0
+"""How far behind the best a sentence can be in the eyes of one witness: it may be mistaken (a word whose pronunciation it does
+not know), and no sentence that has everything else for it falls with it."""
+
+
+@dataclass(frozen=True)
+class Hypotheses:
+    """Sentences beside each other."""
+
+    sentences: tuple[tuple[int, ...], ...]
+    evidence: NDArray[np.float64]
+    """[N, len(WITNESSES)]."""
+    quantity: float
+    """Of the look without a draft."""
+    draft: tuple[int, ...]
+
+    def narrowed(self, weights: Sequence[float]) -> "Hypotheses":
+        """Those that the language model could still make the best."""
+        scores = _without_language(self.evidence, weights)
+        near = np.flatnonzero(scores >= scores.max() - _MARGIN)
+        return replace(self, sentences=tuple(self.sentences[place] for place in near), evidence=self.evidence[near])
+
+    def probabilities(self, weights: Sequence[float]) -> NDArray[np.float64]:
+        """[N] of each sentence's being the best of them, by weighted evidence."""
+        scores = self.evidence @ np.asarray(weights)
+        odds: NDArray[np.float64] = np.exp(scores - scores.max())
+        return np.asarray(odds / odds.sum())
+
+
+class Looks:
+    """Looks at one utterance, without a draft and with it, at any number of units; each is made once."""
+
+    def __init__(self, projector: OnnxProjector, readout: Readout, frames: Float32, draft: Sequence[int]) -> None:
+        """[T, D] `frames`, and the spoken tokens of a `draft`, which may be none."""
+        self._projector, self._readout, self._frames = projector, readout, frames
+        self.draft = tuple(draft)
+        self._made: dict[tuple[bool, int], Scores] = {}
+        own = self._look((), 0)
+        self.quantity, self.phonemes = own.quantity, own.phonemes
+        self._heard = [(False, own.quantity)]
+        if self.draft:
+            self._heard.append((True, self._look(self.draft, 0).quantity))
+
+    def _look(self, draft: tuple[int, ...], asked: int) -> Units:
+        units = self._projector.project(self._frames, self._readout.rows_and_keys(draft), asked)
+        self._made[bool(draft), len(units.vectors)] = self._readout.scores(units, draft)
+        return units
+
+    def at(self, drafted: bool, count: int) -> Scores:
+        """What each of `count` units may have meant, or of as many as there is room for."""
+        if (drafted, count) not in self._made:
+            room = len(self._look(self.draft if drafted else (), count).vectors)
+            self._made[drafted, count] = self._made[drafted, room]
+        return self._made[drafted, count]
+
+    def sentences(self, spread: int) -> list[tuple[int, ...]]:
+        """The most probable ones by all looks at as many units as were heard, give or take `spread`, and the draft unless it is
+        longer than anyone speaks (a decoder that loops)."""
+        found: dict[tuple[int, ...], None] = {}
+        for drafted, quantity in self._heard:
+            heard = max(1, round(quantity))
+            for count in range(max(1, heard - spread), heard + spread + 1):
+                units = self.at(drafted, count).choices(_CHOICES, _WITHIN)
+                found |= dict.fromkeys(most_probable(units, _OF_EACH_LOOK))
+        spoken = self.draft and len(self.at(True, len(self.draft)).table) == len(self.draft)
+        return list(found | dict.fromkeys([self.draft] if spoken else []))
+
+    def evidence(self, sentences: Sequence[tuple[int, ...]], draft_probability: float) -> NDArray[np.float64]:
+        """[N, len(WITNESSES)] what speaks for `sentences`; nobody has asked the language model yet."""
+        found = np.zeros((len(sentences), len(WITNESSES)))
+        spoken = [self._projector.pronunciations[list(sentence)] for sentence in sentences]
+        found[:, 2] = phoneme_scores(self.phonemes, [some[some > 0] for some in spoken])
+        for row, sentence in zip(found, sentences, strict=True):
+            row[0] = self.at(False, len(sentence)).of(sentence, _LEAST_TOKEN)
+            row[1] = self.at(True, len(sentence)).of(sentence, _LEAST_TOKEN) if self.draft else row[0]
+            row[4] = -((len(sentence) - self.quantity) ** 2)
+            if sentence == self.draft:
+                row[5:7] = 1.0, math.log(max(draft_probability, 1e-3))
+            row[7] = len(sentence)
+        found[:, :3] = _bounded(found[:, :3])
+        return found
+
+
+def gather(looks: Looks, draft_probability: float, likelihood: Likelihood, weights: Sequence[float]) -> Hypotheses:
+    """The hypotheses of an utterance: at least one.
+
+    `draft_probability` is the mean probability of the draft's tokens, 0 to 1. With `weights` for the WITNESSES, sentences are
+    left out that the language model could not save any more, and where that leaves the draft, nothing further is looked at.
+    Raises what `likelihood` raises.
+    """
+    for spread in (0, 1) if weights else (1,):
+        sentences = looks.sentences(spread)
+        evidence = looks.evidence(sentences, draft_probability)
+        scores = _without_language(evidence, weights or FIRST_WEIGHTS)
+        best = [
+            place for rank, place in enumerate(np.argsort(-scores, kind="stable")) if rank < _KEPT or evidence[place, _DRAFTED]
+        ]
+        few = Hypotheses(tuple(sentences[place] for place in best), evidence[best], looks.quantity, looks.draft)
+        few = few.narrowed(weights) if weights else few
+        if few.sentences == (looks.draft,):  # a recogniser and the units agree: nothing is left to look for
+            return few
+    if len(few.sentences) > 1:
+        few.evidence[:, _LANGUAGE] = _bounded(np.array(likelihood(few.sentences)))
+    return few
+
+
+def _bounded(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[N] or [N, W]: none farther than _FARTHEST behind the best of its column."""
+    return np.asarray(np.maximum(scores, scores.max(axis=0) - _FARTHEST))
+
+
+def _without_language(evidence: NDArray[np.float64], weights: Sequence[float]) -> NDArray[np.float64]:
+    counted = np.array(weights)
+    counted[_LANGUAGE] = 0.0
+    return np.asarray(evidence @ counted)
+
+
+def most_probable(units: Sequence[Sequence[tuple[int, float]]], most: int) -> list[tuple[int, ...]]:
+    """The `most` most probable sentences, best first, of units that may be tokens of some log probability, each by itself."""
+    found: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
+    for choices in units:
+        longer = (((*tokens, token), total + value) for tokens, total in found for token, value in choices)
+        found = heapq.nlargest(most, longer, key=lambda sentence: sentence[1])
+    return [tokens for tokens, _ in found]
+
+
+def agreement(sentence: Sequence[int], hypotheses: Hypotheses, probabilities: NDArray[np.float64]) -> list[float]:
+    """For each token of `sentence` the summed probability, 0 to 1, of the hypotheses that have it in the same place."""
+    agreed = np.zeros(len(sentence))
+    for other, share in zip(hypotheses.sentences, probabilities, strict=True):
+        for block in SequenceMatcher(None, sentence, other, autojunk=False).get_matching_blocks():
+            agreed[block.a : block.a + block.size] += share
+    return [min(1.0, float(value)) for value in agreed]

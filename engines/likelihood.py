@@ -1,0 +1,158 @@
+"""How likely sentences are as the next request, to the language model that serves. Knows tokens, no audio and no conversation.
+
+Sentences that begin alike share what they have in common: they are one tree, decoded in a few batches in a context of its own
+beside the conversation's.
+"""
+
+import math
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import llama_cpp.llama_cpp as llama
+import numpy as np
+
+from .errors import AttuneError
+from .llama_model import LlamaModel
+from .types import Float32
+from .vocabulary import Vocabulary
+
+USUAL_REQUESTS = (
+    "remind me to water the plants at seven.",
+    "what will the weather be like on Friday?",
+    "wake me at half past six.",
+    "how far is it to the moon?",
+    "play some quiet piano music.",
+    "who wrote this song?",
+    "tell me a joke about penguins.",
+    "make it a bit warmer in here.",
+    "where did I leave my keys?",
+    "send a message to Laura that I will be late.",
+    "stop the music, please.",
+    "what does this word mean?",
+    "put the meeting with Daniel on Monday morning.",
+    "how many grams are in an ounce?",
+    "can you read that again more slowly?",
+    "is the front door locked?",
+)
+"""What requests look like, to a language model that would else expect an essay; as inside a sentence (`spoken_text.py`)."""
+
+_HEADING = "Requests to a voice assistant:\n"
+_AT_ONCE_TOKENS = 64
+"""Each token's logits take four bytes for every entry of the vocabulary: 39 MB for 64 of them at 152,000 entries."""
+_SENTENCES_AT_ONCE = 32
+_CONTEXT_TOKENS = 1024
+
+
+class LlamaLikelihood:
+    """Judges sentences. Safe to use from several threads."""
+
+    def __init__(self, model: LlamaModel, vocabulary: Vocabulary, threads: int) -> None:
+        """Compute what comes before every sentence. Raises AttuneError where there is no memory for the context."""
+        self._vocabulary_size = model.vocabulary_size
+        self._alone = threading.Lock()
+        room = min(_CONTEXT_TOKENS, model.most_tokens)
+        self._context: Any = model.open_context(room, _AT_ONCE_TOKENS, threads, _SENTENCES_AT_ONCE + 1)
+        self._memory = llama.llama_get_memory(self._context)
+        self._batch = llama.llama_batch_init(_AT_ONCE_TOKENS, 0, _SENTENCES_AT_ONCE)
+        self._line_end = vocabulary.tokenize("\n")[0]
+        before = vocabulary.tokenize(_HEADING + "".join(f"- {request}\n" for request in USUAL_REQUESTS) + "-")
+        bos = llama.llama_vocab_bos(vocabulary.pointer)
+        if llama.llama_vocab_get_add_bos(vocabulary.pointer) and before[:1] != [bos]:
+            before.insert(0, bos)
+        self._before_tokens = len(before)
+        self._most_tokens = room - len(before)
+        for start in range(0, len(before), _AT_ONCE_TOKENS):
+            some = before[start : start + _AT_ONCE_TOKENS]
+            self._first = self._decode([(token, start + place, [0]) for place, token in enumerate(some)])[-1].copy()
+
+    def __call__(self, sentences: Sequence[tuple[int, ...]]) -> list[float]:
+        """The natural log likelihood of each of `sentences`, one spoken token or more, the end included.
+
+        Raises AttuneError where llama.cpp fails or a sentence does not fit the context, RuntimeError after `close`.
+        """
+        found: dict[tuple[int, ...], float] = {}
+        with self._alone:
+            if not self._context:
+                raise RuntimeError("the language model is closed")
+            for some in self._groups(sentences):
+                found |= self._judge(some)
+        return [found[sentence] for sentence in sentences]
+
+    def _groups(self, sentences: Sequence[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
+        """All of them, as many at a time as there are sequences and room for, neighbours beginning alike."""
+        group: list[tuple[int, ...]] = []
+        for sentence in sorted(set(sentences)):
+            if len(sentence) > self._most_tokens:
+                raise AttuneError(f"a sentence of {len(sentence)} tokens is over the {self._most_tokens} that can be judged")
+            if len(group) == _SENTENCES_AT_ONCE or sum(map(len, group)) + len(sentence) > self._most_tokens:
+                yield group
+                group = []
+            group.append(sentence)
+        if group:
+            yield group
+
+    def _judge(self, sentences: list[tuple[int, ...]]) -> dict[tuple[int, ...], float]:
+        sequences: dict[tuple[int, ...], list[int]] = {}
+        followers: dict[tuple[int, ...], set[int]] = {}
+        for number, sentence in enumerate(sentences, start=1):
+            for length, token in enumerate((*sentence, self._line_end)):
+                followers.setdefault(sentence[:length], set()).add(token)
+                sequences.setdefault(sentence[:length], []).append(number)
+        values = _log_probabilities((), self._first, followers[()])
+        beginnings = sorted(filter(None, sequences), key=len)
+        with self._branches(len(sentences)):
+            for start in range(0, len(beginnings), _AT_ONCE_TOKENS):
+                some = beginnings[start : start + _AT_ONCE_TOKENS]
+                given = [(begun[-1], self._before_tokens + len(begun) - 1, sequences[begun]) for begun in some]
+                for begun, logits in zip(some, self._decode(given), strict=True):
+                    values |= _log_probabilities(begun, logits, followers[begun])
+        return {
+            sentence: sum(values[sentence[:length], token] for length, token in enumerate((*sentence, self._line_end)))
+            for sentence in sentences
+        }
+
+    @contextmanager
+    def _branches(self, count: int) -> Iterator[None]:
+        """Sequences 1 to `count`, each beginning with what comes before every sentence."""
+        for number in range(1, count + 1):
+            llama.llama_memory_seq_cp(self._memory, 0, number, -1, -1)
+        try:
+            yield
+        finally:
+            for number in range(1, count + 1):
+                llama.llama_memory_seq_rm(self._memory, number, -1, -1)
+
+    def _decode(self, given: Sequence[tuple[int, int, list[int]]]) -> list[Float32]:
+        """Logits after each token, given its position and the sequences it stands in: views that the next call overwrites."""
+        batch = self._batch
+        batch.n_tokens = len(given)
+        for place, (token, position, sequences) in enumerate(given):
+            batch.token[place], batch.pos[place], batch.n_seq_id[place] = token, position, len(sequences)
+            for index, sequence in enumerate(sequences):
+                batch.seq_id[place][index] = sequence
+            batch.logits[place] = True
+        status = llama.llama_decode(self._context, batch)
+        if status:
+            raise AttuneError(f"llama.cpp could not judge {len(given)} tokens (status {status}): say it again")
+        return [
+            np.ctypeslib.as_array(llama.llama_get_logits_ith(self._context, place), (self._vocabulary_size,))
+            for place in range(len(given))
+        ]
+
+    def close(self) -> None:
+        """Free the context. Further calls do nothing."""
+        with self._alone:
+            if self._context:
+                llama.llama_batch_free(self._batch)
+                llama.llama_free(self._context)
+                self._context = None
+
+
+def _log_probabilities(
+    begun: tuple[int, ...], logits: Float32, followers: Iterable[int]
+) -> dict[tuple[tuple[int, ...], int], float]:
+    highest = logits.max()
+    total = float(highest) + math.log(float(np.exp(logits - highest).sum()))
+    return {(begun, token): float(logits[token]) - total for token in followers}

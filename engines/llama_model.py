@@ -1,0 +1,59 @@
+"""The weights of one llama.cpp model, which several contexts may read at once. Knows no tokens."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import llama_cpp.llama_cpp as llama
+
+from .errors import AttuneError
+from .llama_backend import quiet_backend
+
+
+class LlamaModel:
+    """A GGUF file that llama.cpp has loaded. Its contexts are freed before it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        """Load the GGUF file `path`. Raises AttuneError where it is missing, damaged, or of a kind that cannot forget."""
+        if not path.is_file():
+            raise AttuneError(f"the language model {path} is missing; run `attune models fetch`")
+        quiet_backend()
+        self.path = path
+        self.pointer: Any = llama.llama_model_load_from_file(os.fsencode(path), llama.llama_model_default_params())
+        if not self.pointer:
+            raise AttuneError(f"{path} is not a language model that llama.cpp can load; run `attune models verify`")
+        self.width: int = llama.llama_model_n_embd(self.pointer)
+        self.vocabulary_size: int = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(self.pointer))
+        self.most_tokens: int = llama.llama_model_n_ctx_train(self.pointer)
+        """Of context that it was trained with."""
+        if llama.llama_model_is_recurrent(self.pointer) or llama.llama_model_is_hybrid(self.pointer):
+            self.close()
+            raise AttuneError(f"{path} is a recurrent model, which cannot forget single turns; use a transformer")
+
+    @property
+    def chat_template(self) -> str:
+        """The Jinja source in the file's metadata. Raises AttuneError where there is none."""
+        template: bytes | None = llama.llama_model_chat_template(self.pointer, None)
+        if not template:
+            raise AttuneError(f"{self.path} has no chat template; use an instruct model")
+        return template.decode(errors="replace")
+
+    def open_context(self, context_tokens: int, batch_tokens: int, threads: int, sequences: int = 1) -> Any:
+        """A context of its own, `sequences` in it sharing its room. Raises AttuneError where it cannot be had."""
+        if not 0 < context_tokens <= self.most_tokens:
+            raise AttuneError(f"a context of {context_tokens} tokens is over the {self.most_tokens} of {self.path}, or none")
+        parameters = llama.llama_context_default_params()
+        parameters.n_ctx = context_tokens
+        parameters.n_batch = parameters.n_ubatch = min(batch_tokens, context_tokens)
+        parameters.n_threads = parameters.n_threads_batch = threads
+        parameters.n_seq_max, parameters.kv_unified = sequences, True
+        context = llama.llama_init_from_model(self.pointer, parameters)
+        if not context:
+            raise AttuneError(f"no memory for a context of {context_tokens} tokens; make it smaller")
+        return context
+
+    def close(self) -> None:
+        """Free the weights. Further calls do nothing."""
+        if self.pointer:
+            llama.llama_model_free(self.pointer)
+            self.pointer = None
