@@ -73,6 +73,10 @@ def read_generation(folder: Path) -> Generation:
         card = Card.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "extra_forbidden":  # whole, and about something that is not known here
+            raise AttuneError(
+                f"generation {folder} was made by another version of Attune; remove it and run `attune engines build`"
+            ) from None
         raise _damaged(folder, f"{CARD}: {'.'.join(map(str, first['loc']))} {first['msg']}".strip()) from None
     except OSError as error:
         raise _damaged(folder, f"{CARD}: {error.strerror}") from None

@@ -1,5 +1,6 @@
 """Generations on disk: whole or absent, never overwritten, never served damaged; pointers that survive a kill."""
 
+import json
 import os
 import shutil
 import threading
@@ -298,3 +299,11 @@ def test_any_files_come_back_as_they_were(tmp_path_factory: pytest.TempPathFacto
         path.write_bytes(content[name])
     written = write_generation(folder / "generations", 1, CARD, sources)
     assert {name: (written.folder / name).read_bytes() for name in written.card.files} == content
+
+
+def test_a_generation_of_another_version_is_told_from_a_damaged_one(root: Path) -> None:
+    folder = write(root, 0).folder
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps(card | {"invented_later": 1}))
+    with pytest.raises(AttuneError, match="another version of Attune; remove it and run `attune engines build`"):
+        read_generation(folder)
