@@ -12,7 +12,7 @@ from engines.card import Card, Judgement
 from engines.confidence import Confidence
 from engines.digest import sha256_of
 from engines.errors import AttuneError
-from engines.generation import Generation, read_generation, write_generation
+from engines.generation import BASE, Generation, read_generation, write_generation
 from engines.job import AdaptJob, Example
 from engines.reader import Reader
 from engines.types import FRAME_SECONDS
@@ -123,9 +123,20 @@ def _holdout(job: AdaptJob) -> list[Example]:
 def _confidence(job: AdaptJob, judge: Judge, parent: Generation, projector_onnx: Path) -> Confidence | None:
     reader = judge.reader(projector_onnx, None)
     heard = [*judge.heard_by(reader, _holdout(job), own=True), *judge.heard_by(reader, job.general, own=False)]
-    inherited = parent.card.confidence.witness_weights if parent.card.confidence is not None else ()
-    weights = witness_weights(heard, judge.vocabulary, inherited)
-    return fit_confidence([reading for one in heard for reading in readings_of(reader, one, weights)], weights)
+    base = _base_confidence(job, parent)
+    weights = witness_weights(heard, judge.vocabulary, base.witness_weights if base is not None else ())
+    return fit_confidence([reading for one in heard for reading in readings_of(reader, one, weights)], weights, base)
+
+
+def _base_confidence(job: AdaptJob, parent: Generation) -> Confidence | None:
+    """The base's, whose many readings a round's few are added to: not the parent's, which has counted the older ones already.
+
+    The parent's where the base is gone.
+    """
+    try:
+        return read_generation(job.generations / f"{BASE:04d}").card.confidence
+    except AttuneError:
+        return parent.card.confidence
 
 
 def _judge(job: AdaptJob, judge: Judge, parent: Generation, candidate: Reader, report: Report) -> dict[str, Judgement]:

@@ -28,9 +28,13 @@ LEAST_READINGS = 20
 """Fewer tell nothing."""
 PASSING = 0.95
 """Share of the user's own rightly read utterances that the threshold lets pass."""
+_STILL = 1e-6
 _HIGHEST_THRESHOLD, _LOWEST_THRESHOLD = 0.9, 0.3
 _RIDGE = 0.5
 """Of summed losses: a standard normal prior on the weights."""
+_INHERITED_RIDGE = 5.0
+"""Toward an inherited fit: a round hears few readings that rescoring left wrong (14 of a second atypical speaker's 65), from
+which alone it would learn that everything is right (docs/alignment.md)."""
 
 
 class Way(Enum):
@@ -110,14 +114,17 @@ def readings_of(reader: Reader, heard: Heard, weights: tuple[float, ...]) -> lis
     return [alone, judged(Way.RESCORED, best, rescored_evidence(best, heard.alone, near.draft))]
 
 
-def fit_confidence(readings: Sequence[Reading], weights: tuple[float, ...]) -> Confidence | None:
+def fit_confidence(
+    readings: Sequence[Reading], weights: tuple[float, ...], inherited: Confidence | None = None
+) -> Confidence | None:
     """The confidence that `readings` support, the rescored ones of them made with `weights`; None where fewer than LEAST_READINGS
-    are of looks alone.
+    are of looks alone. What rescoring shows is trusted about as far as `inherited` trusts it.
 
     The threshold lets PASSING of the user's own rightly read utterances pass; without such, it is even odds.
     """
     of_way = {way: [reading for reading in readings if reading.way is way] for way in Way}
-    fits = {way: _fit(some) for way, some in of_way.items() if len(some) >= LEAST_READINGS}
+    near = {Way.RESCORED: inherited.rescored if inherited is not None else None}
+    fits = {way: _fit(some, near.get(way)) for way, some in of_way.items() if len(some) >= LEAST_READINGS}
     if Way.ALONE not in fits:
         return None
     alone = fits[Way.ALONE]
@@ -133,7 +140,7 @@ def fit_confidence(readings: Sequence[Reading], weights: tuple[float, ...]) -> C
     return confidence.model_copy(update={"threshold": threshold})
 
 
-def _fit(readings: Sequence[Reading]) -> Fit:
+def _fit(readings: Sequence[Reading], near: Fit | None) -> Fit:
     of_tokens = [
         (log_odds(value), right)
         for reading in readings
@@ -145,24 +152,30 @@ def _fit(readings: Sequence[Reading]) -> Fit:
     offset, weights = logistic_regression(
         np.array([reading.evidence for reading in readings]),
         np.array([reading.right for reading in readings]),
+        (near.offset, near.weights) if near is not None else None,
     )
     return Fit(token_offset=token_offset, token_slope=token_slope, offset=offset, weights=weights)
 
 
-def logistic_regression(features: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[float, tuple[float, ...]]:
+def logistic_regression(
+    features: NDArray[np.float64], right: NDArray[np.bool_], near: tuple[float, tuple[float, ...]] | None = None
+) -> tuple[float, tuple[float, ...]]:
     """Offset and weights for [N, F] features, with a slight ridge on standardised ones, so that they stay finite where everything
-    was right."""
-    mean, spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)
+    was right; with a strong one toward the offset and weights `near`, where those are given."""
+    mean, spread = features.mean(axis=0), features.std(axis=0)
+    spread[spread < _STILL] = 1.0
     given = torch.from_numpy((features - mean) / spread)
     expected = torch.from_numpy(right.astype(np.float64))
-    found = torch.zeros(features.shape[1] + 1, dtype=torch.float64, requires_grad=True)
+    offset_before, weights_before = near or (0.0, (0.0,) * features.shape[1])
+    before = torch.from_numpy(np.array([offset_before + np.dot(weights_before, mean), *(weights_before * spread)]))
+    ridge = _RIDGE if near is None else _INHERITED_RIDGE
+    found = before.clone().requires_grad_()
     optimizer = torch.optim.LBFGS([found], max_iter=200, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
-        value = F.binary_cross_entropy_with_logits(given @ found[1:] + found[0], expected) + _RIDGE * (found**2).sum() / len(
-            given
-        )
+        missed = F.binary_cross_entropy_with_logits(given @ found[1:] + found[0], expected)
+        value = missed + ridge * ((found - before) ** 2).sum() / len(given)
         torch.autograd.backward(value)
         return value
 

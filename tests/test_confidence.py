@@ -1,6 +1,7 @@
 """Confidence: fitted to what turned out right, it is right as often as it says; the threshold lets the user's good ones pass."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from calibration.reliability import (
     reliability_curve,
     right_tokens,
 )
-from engines.confidence import Fit, evidence, log_odds, rescored_evidence, weigh
+from engines.confidence import Confidence, Fit, evidence, log_odds, rescored_evidence, weigh
 from engines.hypotheses import WITNESSES
 from engines.types import SoftTokens
 
@@ -109,6 +110,24 @@ def test_each_way_of_reading_has_a_fit_of_its_own() -> None:
     few = fit_confidence([*simulated(100, 0), *simulated(LEAST_READINGS - 1, 1, Way.RESCORED)], weights)
     assert few is not None
     assert (few.rescored, few.witness_weights) == (None, ())
+
+
+def test_what_few_readings_say_of_rescoring_is_weighed_against_what_was_inherited() -> None:
+    """All of a round's readings are right; a base that has seen many wrong ones is not forgotten over them."""
+    inherited = fit_confidence([one for seed, way in enumerate(Way) for one in simulated(400, seed, way)], (1.0,) * 8)
+    few = [replace(one, right=True, right_tokens=(True,) * 5) for one in simulated(30, 7, Way.RESCORED)]
+    own = [*simulated(60, 8), *few]
+    alone, beside = fit_confidence(own, (1.0,) * 8), fit_confidence(own, (1.0,) * 8, inherited)
+    assert inherited is not None
+    assert alone is not None
+    assert beside is not None
+    doubtful = min(simulated(200, 9, Way.RESCORED), key=lambda one: one.evidence[3])
+
+    def trusted(confidence: Confidence) -> float:
+        assert confidence.rescored is not None
+        return weigh(doubtful.soft, doubtful.evidence, confidence.rescored, 0.5).confidence or 0.0
+
+    assert trusted(alone) > 0.5 > trusted(beside) > trusted(inherited)
 
 
 def test_too_few_readings_tell_nothing() -> None:
