@@ -68,7 +68,7 @@ def adapt(job: AdaptJob, report: Report) -> int:
     save_projector(projector, weights)
     export_projector(projector, projector_onnx)
     report("judge", 0.0, "")
-    confidence = _confidence(job, judge, parent, projector_onnx)
+    confidence = _confidence(job, judge, parent, projector_onnx, report)
     judgements = _judge(job, judge, parent, judge.reader(projector_onnx, confidence), report)
     card = Card(
         number=job.number,
@@ -120,22 +120,23 @@ def _holdout(job: AdaptJob) -> list[Example]:
     return [example for example in job.examples if example.holdout and example.origin != "recognised"]
 
 
-def _confidence(job: AdaptJob, judge: Judge, parent: Generation, projector_onnx: Path) -> Confidence | None:
+def _confidence(job: AdaptJob, judge: Judge, parent: Generation, projector_onnx: Path, report: Report) -> Confidence | None:
     reader = judge.reader(projector_onnx, None)
     heard = [*judge.heard_by(reader, _holdout(job), own=True), *judge.heard_by(reader, job.general, own=False)]
-    base = _base_confidence(job, parent)
+    base = _base_confidence(job, parent, report)
     weights = witness_weights(heard, judge.vocabulary, base.witness_weights if base is not None else ())
     return fit_confidence([reading for one in heard for reading in readings_of(reader, one, weights)], weights, base)
 
 
-def _base_confidence(job: AdaptJob, parent: Generation) -> Confidence | None:
+def _base_confidence(job: AdaptJob, parent: Generation, report: Report) -> Confidence | None:
     """The base's, whose many readings a round's few are added to: not the parent's, which has counted the older ones already.
 
-    The parent's where the base is gone.
+    The parent's where the base is gone, which is reported.
     """
     try:
         return read_generation(job.generations / f"{BASE:04d}").card.confidence
-    except AttuneError:
+    except AttuneError as error:
+        report("judge", 0.0, f"the parent's confidence in place of the base's: {error}")
         return parent.card.confidence
 
 

@@ -21,6 +21,7 @@ from engines.spoken_text import spoken_tokens
 from engines.types import Float32, SoftTokens, Transcript
 from engines.vocabulary import Vocabulary
 
+from .minimise import minimise
 from .rescoring_fit import fit_witness_weights
 from .text_scores import word_errors
 
@@ -83,7 +84,8 @@ def right_tokens(read: Sequence[int], label: Sequence[int]) -> tuple[bool, ...]:
 def hear(reader: Reader, frames: Float32, draft: Callable[[], Transcript], text: str, own: bool) -> Heard:
     """An utterance as `reader` hears it, with a `draft` where it reads one."""
     given = draft() if reader.projector.reads_draft else NO_DRAFT
-    return Heard(text, own, reader.look(frames, ""), reader.hypotheses(frames, given))
+    looks = reader.looks(frames)
+    return Heard(text, own, looks.first, reader.hypotheses(looks, given))
 
 
 def witness_weights(heard: Sequence[Heard], vocabulary: Vocabulary, start: tuple[float, ...] = ()) -> tuple[float, ...]:
@@ -170,16 +172,12 @@ def logistic_regression(
     before = torch.from_numpy(np.array([offset_before + np.dot(weights_before, mean), *(weights_before * spread)]))
     ridge = _RIDGE if near is None else _INHERITED_RIDGE
     found = before.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS([found], max_iter=200, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
-        optimizer.zero_grad()
         missed = F.binary_cross_entropy_with_logits(given @ found[1:] + found[0], expected)
-        value = missed + ridge * ((found - before) ** 2).sum() / len(given)
-        torch.autograd.backward(value)
-        return value
+        return missed + ridge * ((found - before) ** 2).sum() / len(given)
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    minimise(found, loss)
     weights = found[1:].detach().numpy() / spread
     offset = float(found[0].detach()) - float(weights @ mean)
     return offset, tuple(float(weight) for weight in weights)

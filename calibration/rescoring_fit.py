@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from engines.hypotheses import WITNESSES
 
+from .minimise import minimise
+
 _RIDGE = 0.03
 """Of the mean loss of a list, on standardised witnesses."""
 _SILENT = 1e-6
@@ -37,19 +39,15 @@ def fit_witness_weights(
     best = [torch.from_numpy(wrong == wrong.min()) for _, wrong in telling]
     before = torch.from_numpy(np.array(start or np.zeros(len(spread))) * spread)
     roots = torch.where(torch.arange(len(spread)) == _SIGNED, before, before.clamp(min=0.01).sqrt()).requires_grad_()
-    optimizer = torch.optim.LBFGS([roots], max_iter=300, line_search_fn="strong_wolfe")
 
     def weights() -> torch.Tensor:
         return torch.where(torch.arange(len(spread)) == _SIGNED, roots, roots**2)
 
     def loss() -> torch.Tensor:
-        optimizer.zero_grad()
         scores = [evidence @ weights() for evidence in given]
         missed = [score.logsumexp(0) - score[good].logsumexp(0) for score, good in zip(scores, best, strict=True)]
-        value = torch.stack(missed).mean() + _RIDGE * ((weights() - before) ** 2).sum()
-        torch.autograd.backward(value)
-        return value
+        return torch.stack(missed).mean() + _RIDGE * ((weights() - before) ** 2).sum()
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    minimise(roots, loss)
     learnt = np.where(silent, before.numpy(), weights().detach().numpy()) / spread
     return tuple(float(weight) for weight in learnt)

@@ -34,7 +34,7 @@ _CHOICES, _WITHIN = 12, 8.0
 _OF_EACH_LOOK = 50
 _KEPT = 30
 """Sentences that the language model judges at most: with 16, requests never enrolled have two points more of word error."""
-FIRST_WEIGHTS = (0.03, 0.1, 0.12, 0.0, 0.1, 4.0, 3.0, 0.5)
+_FIRST_WEIGHTS = (0.03, 0.1, 0.12, 0.0, 0.1, 4.0, 3.0, 0.5)
 """By which they are chosen where nothing was fitted."""
 _MARGIN = 3.0
 """How far the language model may move one sentence against another: what is further behind the best is not asked about. Of a
@@ -70,76 +70,81 @@ class Hypotheses:
 
 
 class Looks:
-    """Looks at one utterance, without a draft and with it, at any number of units; each is made once."""
+    """Looks at one utterance, with any draft (none: no tokens) and at any number of units; each is made once."""
 
-    def __init__(self, projector: OnnxProjector, readout: Readout, frames: Float32, draft: Sequence[int]) -> None:
-        """[T, D] `frames`, and the spoken tokens of a `draft`, which may be none."""
+    def __init__(self, projector: OnnxProjector, readout: Readout, frames: Float32) -> None:
+        """Look once at [T, D] `frames`, without a draft."""
         self._projector, self._readout, self._frames = projector, readout, frames
-        self.draft = tuple(draft)
-        self._made: dict[tuple[bool, int], Scores] = {}
+        self._made: dict[tuple[tuple[int, ...], int], Scores] = {}
+        self._quantities: dict[tuple[int, ...], float] = {}
         own = self._look((), 0)
         self.quantity, self.phonemes = own.quantity, own.phonemes
-        self._heard = [(False, own.quantity)]
-        if self.draft:
-            self._heard.append((True, self._look(self.draft, 0).quantity))
+        self.first = readout.most_probable(self._made[(), len(own.vectors)], own.quantity)
+        """What that look reads."""
 
     def _look(self, draft: tuple[int, ...], asked: int) -> Units:
         units = self._projector.project(self._frames, self._readout.rows_and_keys(draft), asked)
-        self._made[bool(draft), len(units.vectors)] = self._readout.scores(units, draft)
+        self._made[draft, len(units.vectors)] = self._readout.scores(units, draft)
+        self._quantities[draft] = units.quantity
         return units
 
-    def at(self, drafted: bool, count: int) -> Scores:
+    def at(self, draft: tuple[int, ...], count: int) -> Scores:
         """What each of `count` units may have meant, or of as many as there is room for."""
-        if (drafted, count) not in self._made:
-            room = len(self._look(self.draft if drafted else (), count).vectors)
-            self._made[drafted, count] = self._made[drafted, room]
-        return self._made[drafted, count]
+        if (draft, count) not in self._made:
+            room = len(self._look(draft, count).vectors)
+            self._made[draft, count] = self._made[draft, room]
+        return self._made[draft, count]
 
-    def sentences(self, spread: int) -> list[tuple[int, ...]]:
+    def sentences(self, draft: tuple[int, ...], spread: int) -> list[tuple[int, ...]]:
         """The most probable ones by all looks at as many units as were heard, give or take `spread`, and the draft unless it is
         longer than anyone speaks (a decoder that loops)."""
+        if draft not in self._quantities:
+            self._look(draft, 0)
         found: dict[tuple[int, ...], None] = {}
-        for drafted, quantity in self._heard:
-            heard = max(1, round(quantity))
+        for seen in dict.fromkeys([(), draft]):
+            heard = max(1, round(self._quantities[seen]))
             for count in range(max(1, heard - spread), heard + spread + 1):
-                units = self.at(drafted, count).choices(_CHOICES, _WITHIN)
-                found |= dict.fromkeys(most_probable(units, _OF_EACH_LOOK))
-        spoken = self.draft and len(self.at(True, len(self.draft)).table) == len(self.draft)
-        return list(found | dict.fromkeys([self.draft] if spoken else []))
+                found |= dict.fromkeys(most_probable(self.at(seen, count).choices(_CHOICES, _WITHIN), _OF_EACH_LOOK))
+        spoken = draft and len(self.at(draft, len(draft)).table) == len(draft)
+        return list(found | dict.fromkeys([draft] if spoken else []))
 
-    def evidence(self, sentences: Sequence[tuple[int, ...]], draft_probability: float) -> NDArray[np.float64]:
+    def evidence(
+        self, sentences: Sequence[tuple[int, ...]], draft: tuple[int, ...], draft_probability: float
+    ) -> NDArray[np.float64]:
         """[N, len(WITNESSES)] what speaks for `sentences`; nobody has asked the language model yet."""
         found = np.zeros((len(sentences), len(WITNESSES)))
         spoken = [self._projector.pronunciations[list(sentence)] for sentence in sentences]
         found[:, 2] = phoneme_scores(self.phonemes, [some[some > 0] for some in spoken])
         for row, sentence in zip(found, sentences, strict=True):
-            row[0] = self.at(False, len(sentence)).of(sentence, _LEAST_TOKEN)
-            row[1] = self.at(True, len(sentence)).of(sentence, _LEAST_TOKEN) if self.draft else row[0]
+            row[0] = self.at((), len(sentence)).of(sentence, _LEAST_TOKEN)
+            row[1] = self.at(draft, len(sentence)).of(sentence, _LEAST_TOKEN)
             row[4] = -((len(sentence) - self.quantity) ** 2)
-            if sentence == self.draft:
+            if sentence == draft:
                 row[5:7] = 1.0, math.log(max(draft_probability, 1e-3))
             row[7] = len(sentence)
         found[:, :3] = _bounded(found[:, :3])
         return found
 
 
-def gather(looks: Looks, draft_probability: float, likelihood: Likelihood, weights: Sequence[float]) -> Hypotheses:
+def gather(
+    looks: Looks, draft: tuple[int, ...], draft_probability: float, likelihood: Likelihood, weights: Sequence[float]
+) -> Hypotheses:
     """The hypotheses of an utterance: at least one.
 
-    `draft_probability` is the mean probability of the draft's tokens, 0 to 1. With `weights` for the WITNESSES, sentences are
-    left out that the language model could not save any more, and where that leaves the draft, nothing further is looked at.
-    Raises what `likelihood` raises.
+    `draft` are spoken tokens, or none where none was made; `draft_probability` is the mean probability of its tokens, 0 to 1. With
+    `weights` for the WITNESSES, sentences are left out that the language model could not save any more, and where that leaves the
+    draft, nothing further is looked at. Raises what `likelihood` raises.
     """
     for spread in (0, 1) if weights else (1,):
-        sentences = looks.sentences(spread)
-        evidence = looks.evidence(sentences, draft_probability)
-        scores = _without_language(evidence, weights or FIRST_WEIGHTS)
+        sentences = looks.sentences(draft, spread)
+        evidence = looks.evidence(sentences, draft, draft_probability)
+        scores = _without_language(evidence, weights or _FIRST_WEIGHTS)
         best = [
             place for rank, place in enumerate(np.argsort(-scores, kind="stable")) if rank < _KEPT or evidence[place, _DRAFTED]
         ]
-        few = Hypotheses(tuple(sentences[place] for place in best), evidence[best], looks.quantity, looks.draft)
+        few = Hypotheses(tuple(sentences[place] for place in best), evidence[best], looks.quantity, draft)
         few = few.narrowed(weights) if weights else few
-        if few.sentences == (looks.draft,):  # a recogniser and the units agree: nothing is left to look for
+        if few.sentences == (draft,):  # a recogniser and the units agree: nothing is left to look for
             return few
     if len(few.sentences) > 1:
         few.evidence[:, _LANGUAGE] = _bounded(np.array(likelihood(few.sentences)))

@@ -37,30 +37,26 @@ class Reader:
 
     def _surest(self, frames: Float32, draft: Callable[[], Transcript]) -> SoftTokens:
         if self.confidence is None:
-            return self.look(frames, draft().text if self.projector.reads_draft else "")
-        first = self.look(frames, "")
+            tokens = spoken_tokens(draft().text, self.vocabulary) if self.projector.reads_draft else []
+            return self.readout.read(self.projector.project(frames, self.readout.rows_and_keys(tokens)), tokens)
+        looks = self.looks(frames)
+        first = weigh(looks.first, evidence(looks.first), self.confidence.alone, self.confidence.threshold)
         if first.sure or self.confidence.rescored is None:
             return first
-        hypotheses = self.hypotheses(frames, draft() if self.projector.reads_draft else NO_DRAFT)
+        hypotheses = self.hypotheses(looks, draft() if self.projector.reads_draft else NO_DRAFT)
         second = self.best(hypotheses, self.confidence.witness_weights)
         found = rescored_evidence(second, first, hypotheses.draft)
         return weigh(second, found, self.confidence.rescored, self.confidence.threshold)
 
-    def look(self, frames: Float32, draft: str) -> SoftTokens:
-        """One look: [T, D] frames and a draft ("": none) to soft tokens that were read out; weighed where that was fitted and
-        there is no draft."""
-        tokens = spoken_tokens(draft, self.vocabulary)
-        reading = self.readout.read(self.projector.project(frames, self.readout.rows_and_keys(tokens)), tokens)
-        if self.confidence is None or tokens:
-            return reading
-        return weigh(reading, evidence(reading), self.confidence.alone, self.confidence.threshold)
+    def looks(self, frames: Float32) -> Looks:
+        """The first look at [T, D] frames, without a draft, and those that may follow."""
+        return Looks(self.projector, self.readout, frames)
 
-    def hypotheses(self, frames: Float32, draft: Transcript) -> Hypotheses:
-        """What [T, D] frames with a `draft` may have been."""
-        tokens = spoken_tokens(draft.text, self.vocabulary) if self.projector.reads_draft else ()
+    def hypotheses(self, looks: Looks, draft: Transcript) -> Hypotheses:
+        """What was looked at may have been, given a `draft` of it."""
+        tokens = tuple(spoken_tokens(draft.text, self.vocabulary)) if self.projector.reads_draft else ()
         weights = self.confidence.witness_weights if self.confidence is not None else ()
-        looks = Looks(self.projector, self.readout, frames, tokens)
-        return gather(looks, draft.confidence, self.likelihood, weights)
+        return gather(looks, tokens, draft.confidence, self.likelihood, weights)
 
     def best(self, hypotheses: Hypotheses, weights: tuple[float, ...]) -> SoftTokens:
         """The most probable of `hypotheses`; its tokens are as probable as all hypotheses together make them."""

@@ -69,8 +69,12 @@ class Readout:
     def read(self, units: Units, draft: Sequence[int]) -> SoftTokens:
         """As many soft tokens as units, each exactly a row of the embedding table: that of its most probable word, with the log
         probability of that word. See `scores` for `draft`."""
-        tokens, log_probabilities = self.scores(units, draft).best_words()
-        return SoftTokens(self._vocabulary.rows(tokens), units.quantity, tokens, log_probabilities)
+        return self.most_probable(self.scores(units, draft), units.quantity)
+
+    def most_probable(self, scores: "Scores", quantity: float) -> SoftTokens:
+        """As `read`, of units whose scores are known."""
+        tokens, log_probabilities = scores.best_words()
+        return SoftTokens(self._vocabulary.rows(tokens), quantity, tokens, log_probabilities)
 
 
 @dataclass(frozen=True)

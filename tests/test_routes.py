@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -148,7 +149,7 @@ def test_of_all_hypotheses_the_one_is_read_that_the_witnesses_favour(
 
     reader = open_reader(reads_draft, vocabulary, rescoring(0.3, language=1.0), likelihood, 1)
     for draft in ("Turn on the light.", " "):
-        read = reader.read(frames, lambda draft=draft: Transcript(draft, 0.5))  # type: ignore[misc]
+        read = reader.read(frames, partial(Transcript, draft, 0.5))
         assert (read.tokens or ())[-1] == kitchen
         assert not read.sure
         assert read.confidence == pytest.approx(0.3)
