@@ -131,7 +131,7 @@ def gather(
 ) -> Hypotheses:
     """The hypotheses of an utterance: at least one.
 
-    `draft` are spoken tokens, or none where none was made; `draft_probability` is the mean probability of its tokens, 0 to 1. With
+    `draft` are spoken tokens, or none where there is none; `draft_probability` is the mean probability of its tokens, 0 to 1. With
     `weights` for the WITNESSES, sentences are left out that the language model could not save any more, and where that leaves the
     draft, nothing further is looked at. Raises what `likelihood` raises.
     """
