@@ -131,9 +131,9 @@ def gather(
 ) -> Hypotheses:
     """The hypotheses of an utterance: at least one.
 
-    `draft` are spoken tokens, or none where there is none; `draft_probability` is the mean probability of its tokens, 0 to 1. With
-    `weights` for the WITNESSES, sentences are left out that the language model could not save any more, and where that leaves the
-    draft, nothing further is looked at. Raises what `likelihood` raises.
+    `draft` are spoken tokens, or none where there is none; `draft_probability` is their mean probability, 0 to 1. With `weights`
+    for the WITNESSES, sentences are left out that the language model could not save any more, and where that leaves the draft,
+    nothing further is looked at. Raises what `likelihood` raises.
     """
     for spread in (0, 1) if weights else (1,):
         sentences = looks.sentences(draft, spread)

@@ -137,9 +137,7 @@ class LlamaCppLanguageModel(LanguageModel):
             for name, token in (("bos_token", bos), ("eos_token", eos))
         }
         template = split_template(self._sequence.model.chat_template, system_prompt, variables)
-        opening = vocabulary.tokenize(template.opening, special=True)
-        if llama.llama_vocab_get_add_bos(vocabulary.pointer) and opening[:1] != [bos]:
-            opening.insert(0, bos)
+        opening = vocabulary.begun(vocabulary.tokenize(template.opening, special=True))
         return opening, vocabulary.tokenize(template.closing, special=True), vocabulary.tokenize(template.between, special=True)
 
     def _rows_in_place_of(self, tokens: list[int]) -> Float32 | None:

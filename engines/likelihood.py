@@ -57,10 +57,8 @@ class LlamaLikelihood:
         self._memory = llama.llama_get_memory(self._context)
         self._batch = llama.llama_batch_init(_AT_ONCE_TOKENS, 0, _SENTENCES_AT_ONCE)
         self._line_end = vocabulary.tokenize("\n")[0]
-        before = vocabulary.tokenize(_HEADING + "".join(f"- {request}\n" for request in USUAL_REQUESTS) + "-")
-        bos = llama.llama_vocab_bos(vocabulary.pointer)
-        if llama.llama_vocab_get_add_bos(vocabulary.pointer) and before[:1] != [bos]:
-            before.insert(0, bos)
+        requests = "".join(f"- {request}\n" for request in USUAL_REQUESTS)
+        before = vocabulary.begun(vocabulary.tokenize(f"{_HEADING}{requests}-"))
         self._before_tokens = len(before)
         self._most_tokens = room - len(before)
         for start in range(0, len(before), _AT_ONCE_TOKENS):

@@ -61,6 +61,11 @@ class Vocabulary:
             raise AttuneError(f"a text of {len(text)} characters does not tokenize")
         return list(tokens[:count])
 
+    def begun(self, tokens: list[int]) -> list[int]:
+        """The same after the token that begins every text, for a model that wants one and where it is not there yet."""
+        bos = llama.llama_vocab_bos(self.pointer)
+        return [bos, *tokens] if llama.llama_vocab_get_add_bos(self.pointer) and tokens[:1] != [bos] else tokens
+
     def piece(self, token: int) -> bytes:
         """The bytes that `token` stands for; part of a character, it may be. Control tokens stand for nothing."""
         capacity_bytes = _USUAL_PIECE_BYTES
