@@ -3,7 +3,6 @@
 import resource
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from .cif import CifConfig
 from .dataset import make_sample
 from .embedlink import EmbedLink
 from .evaluate import Judge
+from .own_requests import telling_requests
 from .projector_file import export_projector, load_projector, save_projector
 from .reliability import fit_confidence, readings_of, witness_weights
 from .replay import load_replay
@@ -68,8 +68,9 @@ def adapt(job: AdaptJob, report: Report) -> int:
     save_projector(projector, weights)
     export_projector(projector, projector_onnx)
     report("judge", 0.0, "")
-    confidence = _confidence(job, judge, parent, projector_onnx, report)
-    judgements = _judge(job, judge, parent, judge.reader(projector_onnx, confidence), report)
+    requests = telling_requests(example.text for example in training)
+    confidence = _confidence(job, judge, parent, judge.reader(projector_onnx, None, requests), report)
+    judgements = _judge(job, judge, parent, judge.reader(projector_onnx, confidence, requests), report)
     card = Card(
         number=job.number,
         parent=job.parent,
@@ -86,6 +87,7 @@ def adapt(job: AdaptJob, report: Report) -> int:
         language_model_sha256=sha256_of(job.engines.language_model),
         encoder_sha256=sha256_of(job.engines.encoder_weights / "model.bin"),
         confidence=confidence,
+        requests=requests,
         **judgements,
     )
     generation = write_generation(
@@ -120,8 +122,7 @@ def _holdout(job: AdaptJob) -> list[Example]:
     return [example for example in job.examples if example.holdout and example.origin != "recognised"]
 
 
-def _confidence(job: AdaptJob, judge: Judge, parent: Generation, projector_onnx: Path, report: Report) -> Confidence | None:
-    reader = judge.reader(projector_onnx, None)
+def _confidence(job: AdaptJob, judge: Judge, parent: Generation, reader: Reader, report: Report) -> Confidence | None:
     heard = [*judge.heard_by(reader, _holdout(job), own=True), *judge.heard_by(reader, job.general, own=False)]
     base = _base_confidence(job, parent, report)
     weights = witness_weights(heard, judge.vocabulary, base.witness_weights if base is not None else ())
@@ -148,7 +149,7 @@ def _judge(job: AdaptJob, judge: Judge, parent: Generation, candidate: Reader, r
     }
     hearings = {
         "candidate": judge.aligned(candidate),
-        "current": judge.aligned(judge.reader(parent.projector, parent.card.confidence)),
+        "current": judge.aligned(judge.serving_reader(parent)),
         "cascade": judge.cascade,
     }
     to_do = sum(len(examples) for examples in sets.values()) * len(hearings)

@@ -16,6 +16,7 @@ from engines.card import Score
 from engines.confidence import Confidence
 from engines.draft import Drafter
 from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
+from engines.generation import Generation
 from engines.job import EngineFiles, Example
 from engines.language_model import LlamaCppLanguageModel
 from engines.likelihood import LlamaLikelihood
@@ -81,11 +82,14 @@ class Judge:
         """Cached draft of an example."""
         return cached_transcript(self.features / f"{example.id}.draft.json", lambda: self.drafter.draft(self.frames(example)))
 
-    def reader(self, projector_onnx: Path, confidence: Confidence | None) -> Reader:
-        """What reads through a projector's graph, as it would serve with `confidence`."""
-        return open_reader(
-            OnnxProjector(projector_onnx, self.threads), self.vocabulary, confidence, self.likelihood, self.threads
-        )
+    def reader(self, projector_onnx: Path, confidence: Confidence | None, requests: Sequence[str]) -> Reader:
+        """What reads through a projector's graph, as it would serve with `confidence` and the user's own `requests`."""
+        projector, likelihood = OnnxProjector(projector_onnx, self.threads), self.likelihood.after(requests)
+        return open_reader(projector, self.vocabulary, confidence, likelihood, self.threads)
+
+    def serving_reader(self, generation: Generation) -> Reader:
+        """As `generation` serves."""
+        return self.reader(generation.projector, generation.card.confidence, generation.card.requests)
 
     def aligned(self, reader: Reader) -> Hear:
         """Hearing through a reader."""

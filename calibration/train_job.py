@@ -154,7 +154,7 @@ def _confidence(job: TrainJob, vocabulary: Vocabulary, judged: Sequence[Utteranc
     graph = job.folder / "projector.onnx"
     export_projector(load_projector(job.folder / "projector.safetensors"), graph)
     model = LlamaCppLanguageModel(job.engines.served_language_model, vocabulary, "", 256, job.threads)
-    reader = open_reader(OnnxProjector(graph, job.threads), vocabulary, None, model.likelihood, job.threads)
+    reader = open_reader(OnnxProjector(graph, job.threads), vocabulary, None, model.likelihood.after(()), job.threads)
     drafter = Drafter(WhisperTranscriber(job.engines.encoder_weights, job.threads), OnnxEncoder(job.engines.encoder, job.threads))
     heard = []
     for utterance in judged[:JUDGED_AT_MOST]:

@@ -8,10 +8,10 @@ from .draft import Drafter
 from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
 from .generation import Generation
-from .hypotheses import Likelihood
 from .interfaces import LanguageModel, SpeechEncoder
 from .job import EngineFiles
 from .language_model import LlamaCppLanguageModel
+from .likelihood import LlamaLikelihood
 from .models import model_path
 from .projector import OnnxProjector
 from .reader import open_reader
@@ -28,7 +28,7 @@ class Engines:
     files: EngineFiles
     vocabulary: Vocabulary
     language_model: LanguageModel
-    likelihood: Likelihood
+    likelihood: LlamaLikelihood
     encoder: SpeechEncoder | None
     """None where it was not exported: speech then takes the cascade."""
     drafter: Drafter | None
@@ -58,7 +58,8 @@ class Engines:
                     "set it back, or use a state_dir of its own for the new one"
                 )
         projector = OnnxProjector(generation.projector, self.threads)
-        reader = open_reader(projector, self.vocabulary, generation.card.confidence, self.likelihood, self.threads)
+        likelihood = self.likelihood.after(generation.card.requests)
+        reader = open_reader(projector, self.vocabulary, generation.card.confidence, likelihood, self.threads)
         return AlignedRoute(self.encoder, self.drafter, reader, unsure_takes_draft)
 
 

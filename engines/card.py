@@ -62,5 +62,7 @@ class Card(_Frozen):
     """On the general set: what was forgotten."""
     confidence: Confidence | None = None
     """When its readings are to be trusted; None where there was too little to tell."""
+    requests: tuple[str, ...] = ()
+    """Of the user, from what it was trained on: what the language model is shown before it judges what was heard."""
     files: dict[str, str] = Field(default_factory=dict)
     """sha256 of every other file in the folder, by name."""

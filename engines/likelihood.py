@@ -1,90 +1,114 @@
 """How likely sentences are as the next request, to the language model that serves. Knows tokens, no audio and no conversation.
 
-Sentences that begin alike share what they have in common: they are one tree, decoded in a few batches in a context of its own
-beside the conversation's.
+What comes before them is a list of requests, the user's own where there are any: people differ more in how they ask than one
+person does from day to day. Sentences that begin alike share what they have in common: they are one tree, decoded in a few
+batches in a context of its own beside the conversation's.
 """
 
 import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import llama_cpp.llama_cpp as llama
 import numpy as np
 
 from .errors import AttuneError
+from .hypotheses import Likelihood
 from .llama_model import LlamaModel
+from .spoken_text import spoken_tokens
 from .types import Float32
 from .vocabulary import Vocabulary
 
 USUAL_REQUESTS = (
-    "remind me to water the plants at seven.",
-    "what will the weather be like on Friday?",
-    "wake me at half past six.",
-    "how far is it to the moon?",
-    "play some quiet piano music.",
-    "who wrote this song?",
-    "tell me a joke about penguins.",
-    "make it a bit warmer in here.",
-    "where did I leave my keys?",
-    "send a message to Laura that I will be late.",
-    "stop the music, please.",
-    "what does this word mean?",
-    "put the meeting with Daniel on Monday morning.",
-    "how many grams are in an ounce?",
-    "can you read that again more slowly?",
-    "is the front door locked?",
+    "Remind me to water the plants at seven.",
+    "What will the weather be like on Friday?",
+    "Wake me at half past six.",
+    "How far is it to the moon?",
+    "Play some quiet piano music.",
+    "Who wrote this song?",
+    "Tell me a joke about penguins.",
+    "Make it a bit warmer in here.",
+    "Where did I leave my keys?",
+    "Send a message to Laura that I will be late.",
+    "Stop the music, please.",
+    "What does this word mean?",
+    "Put the meeting with Daniel on Monday morning.",
+    "How many grams are in an ounce?",
+    "Can you read that again more slowly?",
+    "Is the front door locked?",
 )
-"""What requests look like, to a language model that would else expect an essay; as inside a sentence (`spoken_text.py`)."""
+"""What requests look like, to a language model that would else expect an essay."""
 
 _HEADING = "Requests to a voice assistant:\n"
 _AT_ONCE_TOKENS = 64
 """Each token's logits take four bytes for every entry of the vocabulary: 39 MB for 64 of them at 152,000 entries."""
 _SENTENCES_AT_ONCE = 32
 _CONTEXT_TOKENS = 1024
+_MOST_BEFORE_TOKENS = 400
 
 
 class LlamaLikelihood:
     """Judges sentences. Safe to use from several threads."""
 
     def __init__(self, model: LlamaModel, vocabulary: Vocabulary, threads: int) -> None:
-        """Compute what comes before every sentence. Raises AttuneError where there is no memory for the context."""
-        self._vocabulary_size = model.vocabulary_size
+        """Nothing is computed yet. Raises AttuneError where there is no memory for the context."""
+        self._vocabulary = vocabulary
         self._alone = threading.Lock()
-        room = min(_CONTEXT_TOKENS, model.most_tokens)
-        self._context: Any = model.open_context(room, _AT_ONCE_TOKENS, threads, _SENTENCES_AT_ONCE + 1)
+        self._room = min(_CONTEXT_TOKENS, model.most_tokens)
+        self._context: Any = model.open_context(self._room, _AT_ONCE_TOKENS, threads, _SENTENCES_AT_ONCE + 1)
         self._memory = llama.llama_get_memory(self._context)
         self._batch = llama.llama_batch_init(_AT_ONCE_TOKENS, 0, _SENTENCES_AT_ONCE)
         self._line_end = vocabulary.tokenize("\n")[0]
-        requests = "".join(f"- {request}\n" for request in USUAL_REQUESTS)
-        before = vocabulary.begun(vocabulary.tokenize(f"{_HEADING}{requests}-"))
-        self._before_tokens = len(before)
-        self._most_tokens = room - len(before)
-        for start in range(0, len(before), _AT_ONCE_TOKENS):
-            some = before[start : start + _AT_ONCE_TOKENS]
-            self._first = self._decode([(token, start + place, [0]) for place, token in enumerate(some)])[-1].copy()
+        self._before: list[int] = []
 
-    def __call__(self, sentences: Sequence[tuple[int, ...]]) -> list[float]:
-        """The natural log likelihood of each of `sentences`, one spoken token or more, the end included.
+    def after(self, requests: Sequence[str]) -> Likelihood:
+        """Judges sentences that come after `requests`, beside usual ones where they are few, and is ready to.
 
-        Raises AttuneError where llama.cpp fails or a sentence does not fit the context, RuntimeError after `close`.
+        The judge takes spoken sentences of one token or more and returns the natural log likelihood of each, its end included. It
+        raises AttuneError where llama.cpp fails or a sentence does not fit the context, RuntimeError after `close`.
         """
+        before = self._vocabulary.begun(self._vocabulary.tokenize(_HEADING))
+        for request in [*requests, *USUAL_REQUESTS][: max(len(requests), len(USUAL_REQUESTS))]:
+            line = [*self._vocabulary.tokenize("-"), *spoken_tokens(request, self._vocabulary), self._line_end]
+            if len(before) + len(line) <= _MOST_BEFORE_TOKENS:
+                before += line
+        before += self._vocabulary.tokenize("-")
+        with self._alone:
+            self._read(before)
+        return partial(self._likelihoods, before)
+
+    def _likelihoods(self, before: list[int], sentences: Sequence[tuple[int, ...]]) -> list[float]:
         found: dict[tuple[int, ...], float] = {}
         with self._alone:
-            if not self._context:
-                raise RuntimeError("the language model is closed")
+            self._read(before)
             for some in self._groups(sentences):
                 found |= self._judge(some)
         return [found[sentence] for sentence in sentences]
 
+    def _read(self, before: list[int]) -> None:
+        """Compute `before`, unless it is what was computed last."""
+        if not self._context:
+            raise RuntimeError("the language model is closed")
+        if before == self._before:
+            return
+        self._before = []
+        llama.llama_memory_clear(self._memory, True)
+        for start in range(0, len(before), _AT_ONCE_TOKENS):
+            some = before[start : start + _AT_ONCE_TOKENS]
+            self._first = self._decode([(token, start + place, [0]) for place, token in enumerate(some)])[-1].copy()
+        self._before = before
+
     def _groups(self, sentences: Sequence[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
         """All of them, as many at a time as there are sequences and room for, neighbours beginning alike."""
+        most_tokens = self._room - len(self._before)
         group: list[tuple[int, ...]] = []
         for sentence in sorted(set(sentences)):
-            if len(sentence) > self._most_tokens:
-                raise AttuneError(f"a sentence of {len(sentence)} tokens is over the {self._most_tokens} that can be judged")
-            if len(group) == _SENTENCES_AT_ONCE or sum(map(len, group)) + len(sentence) > self._most_tokens:
+            if len(sentence) > most_tokens:
+                raise AttuneError(f"a sentence of {len(sentence)} tokens is over the {most_tokens} that can be judged")
+            if len(group) == _SENTENCES_AT_ONCE or sum(map(len, group)) + len(sentence) > most_tokens:
                 yield group
                 group = []
             group.append(sentence)
@@ -103,7 +127,7 @@ class LlamaLikelihood:
         with self._branches(len(sentences)):
             for start in range(0, len(beginnings), _AT_ONCE_TOKENS):
                 some = beginnings[start : start + _AT_ONCE_TOKENS]
-                given = [(begun[-1], self._before_tokens + len(begun) - 1, sequences[begun]) for begun in some]
+                given = [(begun[-1], len(self._before) + len(begun) - 1, sequences[begun]) for begun in some]
                 for begun, logits in zip(some, self._decode(given), strict=True):
                     values |= _log_probabilities(begun, logits, followers[begun])
         return {
@@ -135,7 +159,7 @@ class LlamaLikelihood:
         if status:
             raise AttuneError(f"llama.cpp could not judge {len(given)} tokens (status {status}): say it again")
         return [
-            np.ctypeslib.as_array(llama.llama_get_logits_ith(self._context, place), (self._vocabulary_size,))
+            np.ctypeslib.as_array(llama.llama_get_logits_ith(self._context, place), (self._vocabulary.size,))
             for place in range(len(given))
         ]
 

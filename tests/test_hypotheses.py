@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from calibration.rescoring_fit import fit_witness_weights
 from engines.errors import AttuneError
-from engines.hypotheses import WITNESSES, Hypotheses, agreement, most_probable
+from engines.hypotheses import WITNESSES, Hypotheses, Likelihood, agreement, most_probable
 from engines.likelihood import USUAL_REQUESTS, LlamaLikelihood
 from engines.llama_model import LlamaModel
 from engines.llama_sequence import LlamaSequence
@@ -67,22 +67,28 @@ def vocabulary(llm_path: Path) -> Vocabulary:
 
 
 @pytest.fixture(scope="module")
-def likelihood(llm_path: Path, vocabulary: Vocabulary) -> Iterator[LlamaLikelihood]:
+def judges(llm_path: Path, vocabulary: Vocabulary) -> Iterator[LlamaLikelihood]:
     model = LlamaModel(llm_path)
-    judge = LlamaLikelihood(model, vocabulary, 2)
-    yield judge
-    judge.close()
-    judge.close()
+    judges = LlamaLikelihood(model, vocabulary, 2)
+    judge = judges.after(())
+    yield judges
+    judges.close()
+    judges.close()
     with pytest.raises(RuntimeError, match="closed"):
         judge([(1,)])
     model.close()
+
+
+@pytest.fixture(scope="module")
+def likelihood(judges: LlamaLikelihood) -> Likelihood:
+    return judges.after(())
 
 
 def spoken(vocabulary: Vocabulary, *texts: str) -> list[tuple[int, ...]]:
     return [tuple(spoken_tokens(text, vocabulary)) for text in texts]
 
 
-def test_what_people_say_is_likelier_than_what_sounds_like_it(likelihood: LlamaLikelihood, vocabulary: Vocabulary) -> None:
+def test_what_people_say_is_likelier_than_what_sounds_like_it(likelihood: Likelihood, vocabulary: Vocabulary) -> None:
     said, heard = (
         spoken(vocabulary, "How do I cook chicken with onions?", "Open the window in the attic.", "Invite my brother to dinner."),
         spoken(
@@ -94,11 +100,12 @@ def test_what_people_say_is_likelier_than_what_sounds_like_it(likelihood: LlamaL
 
 
 def test_likelihoods_are_those_of_one_sentence_after_the_other(
-    likelihood: LlamaLikelihood, vocabulary: Vocabulary, llm_path: Path
+    likelihood: Likelihood, vocabulary: Vocabulary, llm_path: Path
 ) -> None:
     """As a plain sequence says it, whatever other sentences were judged beside them."""
     sentences = spoken(vocabulary, "Open the window.", "Open the door.", "Open the window now.", "Tea")
-    before = "Requests to a voice assistant:\n" + "".join(f"- {request}\n" for request in USUAL_REQUESTS) + "-"
+    lines = [vocabulary.detokenize(spoken_tokens(request, vocabulary)) for request in USUAL_REQUESTS]
+    before = "Requests to a voice assistant:\n" + "".join(f"-{line}\n" for line in lines) + "-"
     end = vocabulary.tokenize("\n")[0]
     expected = []
     for sentence in sentences:
@@ -114,7 +121,16 @@ def test_likelihoods_are_those_of_one_sentence_after_the_other(
     assert [likelihood([sentence])[0] for sentence in sentences] == pytest.approx(expected, abs=0.3)
 
 
-def test_many_and_long_sentences_are_judged_in_parts(likelihood: LlamaLikelihood, vocabulary: Vocabulary) -> None:
+def test_the_users_own_requests_make_others_like_them_likelier(judges: LlamaLikelihood, vocabulary: Vocabulary) -> None:
+    like_them, other = spoken(vocabulary, "Fetch the quince jam, Igor.", "What time is it?")
+    usual, own = judges.after(()), judges.after(["Fetch the fig jam, Igor.", "Fetch the plum jam, Igor."])
+    before, after = usual([like_them, other]), own([like_them, other])
+    assert after[0] > before[0] + 5
+    assert abs(after[1] - before[1]) < 3
+    assert usual([like_them, other]) == before  # each judges after its own list, whoever was asked last
+
+
+def test_many_and_long_sentences_are_judged_in_parts(likelihood: Likelihood, vocabulary: Vocabulary) -> None:
     rng = np.random.default_rng(0)
     many = [tuple(int(token) for token in rng.integers(1000, 20_000, 60)) for _ in range(40)]
     together = likelihood([*many, many[0]])

@@ -27,7 +27,8 @@ def vocabulary(llm_path: Path) -> Vocabulary:
         ("I'll go.", " I'll go."),
         ("It is late.", " it is late."),
         ("  what? ", " what?"),
-        ("7 o'clock.", " 7 o'clock."),
+        ("7 o'clock.", " seven o'clock."),
+        ("Set it to 25 degrees.", " set it to twenty five degrees."),
         ("…", " …"),
     ],
 )
@@ -62,12 +63,26 @@ def test_what_was_read_is_written_as_the_language_model_has_it(vocabulary: Vocab
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text(alphabet="abyzAIZ '.,?é 3\n", max_size=20))
+@given(text=st.text(alphabet="abyzAIZ '.,?é\n", max_size=20))
 def test_any_text_keeps_its_words(vocabulary: Vocabulary, text: str) -> None:
     tokens = spoken_tokens(text, vocabulary)
     assert vocabulary.detokenize(tokens).strip().lower() == text.strip().lower()
     written = as_written(SoftTokens(vocabulary.rows(tokens), 1.0, tuple(tokens)), vocabulary)
     assert vocabulary.detokenize(written.tokens or ()).strip().lower() == text.strip().lower()
+
+
+def test_a_number_that_was_read_is_written_in_digits_and_as_sure_as_its_least_sure_word(vocabulary: Vocabulary) -> None:
+    tokens = tuple(spoken_tokens("Set it to 25 degrees.", vocabulary))
+    said = [vocabulary.detokenize([token]) for token in tokens]
+    assert said == [" set", " it", " to", " twenty", " five", " degrees", "."]
+    sure = (0.9, 0.9, 0.9, 0.4, 0.3, 0.8, 0.7)
+    written = as_written(SoftTokens(vocabulary.rows(tokens), 7.0, tokens, None, sure, 0.3), vocabulary)
+    assert written.tokens == tuple(vocabulary.tokenize("Set it to 25 degrees."))
+    assert written.confidences is not None
+    assert len(written.confidences) == len(written.tokens)
+    assert min(written.confidences) == 0.3
+    assert written.confidences[0] == 0.9
+    assert written.confidences[-2:] == (0.8, 0.7)
 
 
 def test_nothing_read_stays_nothing(vocabulary: Vocabulary) -> None:

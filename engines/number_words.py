@@ -1,0 +1,78 @@
+"""Numbers as they are said, and as they are written. Knows English texts, no tokens.
+
+A vocabulary that splits "25" into its digits gives two units to what sounds like neither of them, and a "20" ends in a digit that
+nobody says. So projectors learn "twenty five", each word of which is heard, and the language model and the reader of a
+transcript get the 25 back.
+"""
+
+import re
+
+from num2words import num2words
+from text_to_num import alpha2digit
+
+_NUMBER = re.compile(
+    r"(?<![\w.,:\u2013-])(?P<minus>[-\u2212])?(?P<money>[$£€])?"
+    r"(?:(?P<hour>1?\d|2[0-3]):(?P<minute>[0-5]\d)|(?P<digits>\d{1,3}(?:,\d{3})+|\d+)(?P<fraction>\.\d+)?)"
+    r"(?P<ordinal>st|nd|rd|th)?(?P<unit> ?%| ?°[CF]?)?(?![\w:\u2013-])(?![.,]\d)"
+)
+_CURRENCIES = {"$": "dollars", "£": "pounds", "€": "euros"}
+_UNITS = {"%": "percent", "°": "degrees", "°C": "degrees", "°F": "degrees"}
+_PHONE = re.compile(r"(?<![\w.,\u2013-])\d{3}-(?:\d{3}-)?\d{4}(?![\w\u2013-])")
+_RANGE = re.compile(r"(?<![\w.,\u2013-])(\d+)[\u2013-](\d+)(?![\w\u2013-])")
+_YEARS = range(1100, 2100)
+_SPELLED_FROM_DIGITS = 7
+"""From as many digits on, a number is read out one by one, as it is where it begins with a zero."""
+_CLOCK = re.compile(r"\b([1-9]|1[0-2]) (?:([1-5]\d)|oh ([1-9]))\b(?! ?%)")
+_YEAR = re.compile(r"\b(1[1-9]|20) (\d\d)\b")
+
+
+def numbers_in_words(text: str) -> str:
+    """`text` with numbers, times, sums of money and years as an American says them; what is no number by itself ("MP3") stays."""
+    text = _PHONE.sub(lambda found: _one_by_one(found[0].replace("-", "")), text)
+    return _NUMBER.sub(_said, _RANGE.sub(r"\1 to \2", text))
+
+
+def numbers_in_digits(text: str) -> str:
+    """`text` with spelled numbers in digits, but for "one" to "three" on their own, which are seldom meant as numbers."""
+    spelled = str(alpha2digit(text, "en"))
+    clock = _CLOCK.sub(lambda found: f"{found[1]}:{found[2] or '0' + found[3]}", spelled)
+    return _YEAR.sub(r"\1\2", clock)
+
+
+def _said(number: re.Match[str]) -> str:
+    if number["hour"]:
+        return " ".join([_cardinal(int(number["hour"])), *_minutes(number["minute"])])
+    digits = number["digits"].replace(",", "")
+    if number["ordinal"]:
+        said = _plain(num2words(int(digits), to="ordinal"))
+    elif number["fraction"]:
+        said = f"{_cardinal(int(digits))} point {_one_by_one(number['fraction'][1:])}"
+    elif len(digits) >= _SPELLED_FROM_DIGITS or (digits[0] == "0" and len(digits) > 1):
+        said = _one_by_one(digits)
+    elif int(digits) in _YEARS and "," not in number["digits"] and not number["money"]:
+        said = _plain(num2words(int(digits), to="year"))
+    else:
+        said = _cardinal(int(digits))
+    before = ["minus"] if number["minus"] else []
+    after = [_CURRENCIES[number["money"]]] if number["money"] else []
+    after += [_UNITS[number["unit"].strip()]] if number["unit"] else []
+    return " ".join([*before, said, *after])
+
+
+def _minutes(minute: str) -> list[str]:
+    if minute == "00":
+        return []
+    return ["oh", _cardinal(int(minute))] if minute[0] == "0" else [_cardinal(int(minute))]
+
+
+def _one_by_one(digits: str) -> str:
+    return " ".join(_cardinal(int(digit)) for digit in digits)
+
+
+def _cardinal(value: int) -> str:
+    return _plain(num2words(value))
+
+
+def _plain(said: str) -> str:
+    """Without what nobody hears."""
+    return re.sub(r"\band ", "", said.replace("-", " ").replace(",", ""))
