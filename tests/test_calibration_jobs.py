@@ -92,6 +92,8 @@ def test_a_round_writes_a_judged_generation(job: AdaptJob) -> None:
     assert card.general.cascade.utterances == GENERAL
     assert card.recognised is None
     assert "torch" in card.versions
+    assert card.requests
+    assert set(card.requests) <= {example.text for example in job.examples if not example.holdout}
 
 
 def test_killed_while_training_the_same_job_goes_on_from_its_checkpoint(job: AdaptJob) -> None:
