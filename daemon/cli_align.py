@@ -84,14 +84,6 @@ def train(
         threads=max(1, chosen.adapt.threads // processes),
         seed=seed,
     )
-    together = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        f"--nproc-per-node={processes}",
-        "-m",
-        "calibration",
-    ]
+    together = [sys.executable, "-m", "calibration.together", str(processes)]
     run_child(job, out / "job.json", together if processes > 1 else None)
     typer.echo(f"the projector is at {out / 'projector.safetensors'}, its card beside it")

@@ -15,6 +15,7 @@ from calibration.cif import CifConfig, CifProjector
 from calibration.projector_file import load_projector, save_projector
 from calibration.request_texts import requests
 from calibration.shards import write_shard
+from engines.child_process import PARENT_VARIABLE
 from engines.job import EngineFiles, Progress, TrainJob
 
 WIDTH = 384
@@ -61,10 +62,10 @@ def job(tmp_path: Path, corpus: Path, pronounced: Path, encoder_path: Path, whis
 def start(job: TrainJob, processes: int = 1) -> "subprocess.Popen[str]":
     path = job.folder / "job.json"
     path.write_text(job.model_dump_json())
-    together = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"] if processes > 1 else []
-    command = [sys.executable, "-m", *together, "calibration", str(path)]
+    module = ["calibration.together", str(processes)] if processes > 1 else ["calibration"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", PARENT_VARIABLE: str(os.getpid())}
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        [sys.executable, "-m", *module, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
 
 

@@ -1,0 +1,23 @@
+"""Several training processes as one child: torchrun's launcher, which settles as a child does and whose workers die with it.
+
+Knows neither jobs nor training.
+"""
+
+import os
+import sys
+
+from engines.child_process import PARENT_VARIABLE, settle_as_child
+
+
+def main() -> None:
+    """Run the job in the file named second in as many processes as are named first."""
+    settle_as_child()
+    os.environ[PARENT_VARIABLE] = str(os.getpid())  # the workers' parent is this process, not the one that started it
+    from torch.distributed.run import main as launch  # large
+
+    processes, job = sys.argv[1:]
+    launch(["--standalone", f"--nproc-per-node={processes}", "-m", "calibration", job])
+
+
+if __name__ == "__main__":
+    main()
