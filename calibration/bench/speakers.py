@@ -2,8 +2,9 @@
 
 *atypical*: the demo's (consistent phonological processes). *second*: atypical of another kind, slow and slurred: vowels drawn to
 the middle, fricatives stopped, clusters and final stops lost, a pause after every word. Both enrol requests, and are judged on
-other requests of the same words and on requests with words that they never enrolled. *real*: a woman's recordings (Asterisk's
-prompts). *af_heart* and so on: Kokoro's voices kept for judging, with sentences that no base projector trains on.
+other requests of the same words, on requests with words that they never enrolled, and on requests in people's own words.
+*real*: a woman's recordings (Asterisk's prompts). *af_heart* and so on: Kokoro's voices kept for judging, with sentences that no
+base projector trains on.
 """
 
 import random
@@ -18,6 +19,7 @@ from engines.types import Float32
 
 from ..demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE
 from ..everyday_requests import ENROLLED, NEVER_ENROLLED, everyday_requests
+from ..free_requests import FREE_REQUESTS
 from ..held_out_text import is_held_out
 from ..manifests import write_recordings, write_rows
 from ..reporting import Report
@@ -62,7 +64,12 @@ def _request_sets() -> dict[str, list[str]]:
     rng = random.Random(_SEED)
     requests = everyday_requests(ATYPICAL_ENROLLED + ATYPICAL_JUDGED, ENROLLED, rng)
     never = everyday_requests(ATYPICAL_JUDGED, NEVER_ENROLLED, random.Random(_SEED + 1))
-    return {"enrol": requests[:ATYPICAL_ENROLLED], "judge": requests[ATYPICAL_ENROLLED:], "never-enrolled": never}
+    return {
+        "enrol": requests[:ATYPICAL_ENROLLED],
+        "judge": requests[ATYPICAL_ENROLLED:],
+        "never-enrolled": never,
+        "free": list(FREE_REQUESTS),
+    }
 
 
 def _make(folder: Path, name: str, texts: Sequence[str], say: Callable[[str], Float32], threads: int = 4) -> None:
