@@ -24,7 +24,7 @@ from .embedlink import EmbedLink
 from .evaluate import Judge
 from .own_requests import telling_requests
 from .projector_file import export_projector, load_projector, save_projector
-from .reliability import fit_confidence, readings_of, witness_weights
+from .reliability import learn_confidence
 from .replay import load_replay
 from .reporting import Report, versions
 from .samples import Sample
@@ -124,9 +124,7 @@ def _holdout(job: AdaptJob) -> list[Example]:
 
 def _confidence(job: AdaptJob, judge: Judge, parent: Generation, reader: Reader, report: Report) -> Confidence | None:
     heard = [*judge.heard_by(reader, _holdout(job), own=True), *judge.heard_by(reader, job.general, own=False)]
-    base = _base_confidence(job, parent, report)
-    weights = witness_weights(heard, judge.vocabulary, base.witness_weights if base is not None else ())
-    return fit_confidence([reading for one in heard for reading in readings_of(reader, one, weights)], weights, base)
+    return learn_confidence(reader, heard, _base_confidence(job, parent, report))
 
 
 def _base_confidence(job: AdaptJob, parent: Generation, report: Report) -> Confidence | None:

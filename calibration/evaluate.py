@@ -19,7 +19,6 @@ from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
 from engines.generation import Generation
 from engines.job import EngineFiles, Example
 from engines.language_model import LlamaCppLanguageModel
-from engines.likelihood import LlamaLikelihood
 from engines.projector import OnnxProjector
 from engines.reader import Reader, open_reader
 from engines.routes import all_words_of
@@ -70,10 +69,6 @@ class Judge:
             self.engines.served_language_model, self.vocabulary, self.system_prompt, threads=self.threads
         )
 
-    @cached_property
-    def likelihood(self) -> LlamaLikelihood:
-        return self.language_model.likelihood
-
     def frames(self, example: Example) -> Float32:
         """Cached encoder frames [T, D] of an example."""
         return cached_frames(example.audio, example.id, self.features, lambda: self.encoder)
@@ -84,7 +79,7 @@ class Judge:
 
     def reader(self, projector_onnx: Path, confidence: Confidence | None, requests: Sequence[str]) -> Reader:
         """What reads through a projector's graph, as it would serve with `confidence` and the user's own `requests`."""
-        projector, likelihood = OnnxProjector(projector_onnx, self.threads), self.likelihood.after(requests)
+        projector, likelihood = OnnxProjector(projector_onnx, self.threads), self.language_model.likelihood.after(requests)
         return open_reader(projector, self.vocabulary, confidence, likelihood, self.threads)
 
     def serving_reader(self, generation: Generation) -> Reader:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from engines.confidence import Confidence, Fit, evidence, log_odds, rescored_evidence, weigh
 from engines.hypotheses import Hypotheses
-from engines.reader import NO_DRAFT, Reader
+from engines.reader import Reader
 from engines.spoken_text import spoken_tokens
 from engines.types import Float32, SoftTokens, Transcript
 from engines.vocabulary import Vocabulary
@@ -83,12 +83,17 @@ def right_tokens(read: Sequence[int], label: Sequence[int]) -> tuple[bool, ...]:
 
 def hear(reader: Reader, frames: Float32, draft: Callable[[], Transcript], text: str, own: bool) -> Heard:
     """An utterance as `reader` hears it, with a `draft` where it reads one."""
-    given = draft() if reader.projector.reads_draft else NO_DRAFT
     looks = reader.looks(frames)
-    return Heard(text, own, looks.first, reader.hypotheses(looks, given))
+    return Heard(text, own, looks.first, reader.hypotheses(looks, draft))
 
 
-def witness_weights(heard: Sequence[Heard], vocabulary: Vocabulary, start: tuple[float, ...] = ()) -> tuple[float, ...]:
+def learn_confidence(reader: Reader, heard: Sequence[Heard], inherited: Confidence | None = None) -> Confidence | None:
+    """How far what `reader` hears is to be trusted, from what it heard: the weights of the witnesses, and `fit_confidence`."""
+    weights = _witness_weights(heard, reader.vocabulary, inherited.witness_weights if inherited is not None else ())
+    return fit_confidence([reading for one in heard for reading in _readings_of(reader, one, weights)], weights, inherited)
+
+
+def _witness_weights(heard: Sequence[Heard], vocabulary: Vocabulary, start: tuple[float, ...]) -> tuple[float, ...]:
     """By which the hypotheses of `heard` are compared best, near `start`; that where there is nothing to learn them from."""
     lists = []
     for one in heard:
@@ -97,7 +102,7 @@ def witness_weights(heard: Sequence[Heard], vocabulary: Vocabulary, start: tuple
     return fit_witness_weights(lists, start)
 
 
-def readings_of(reader: Reader, heard: Heard, weights: tuple[float, ...]) -> list[Reading]:
+def _readings_of(reader: Reader, heard: Heard, weights: tuple[float, ...]) -> list[Reading]:
     """How `heard` is read in each way that `reader` can, with `weights` for its hypotheses or without any; the words of its text
     are right."""
     vocabulary = reader.vocabulary

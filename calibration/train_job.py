@@ -33,7 +33,7 @@ from .held_out_text import is_held_out
 from .projector_file import export_projector, load_projector, save_packed
 from .pronunciation import pronounce
 from .reading import read_samples
-from .reliability import fit_confidence, hear, readings_of, witness_weights
+from .reliability import hear, learn_confidence
 from .reporting import Report, versions
 from .samples import Sample
 from .shards import Utterance, read_corpus
@@ -86,7 +86,7 @@ def train(job: TrainJob, report: Report) -> int:
             "batch": job.batch * world,
             "epochs": round(run.step * job.batch * world / len(learnt), 2),
             "training_seconds": round(run.seconds),
-            "device": torch.cuda.get_device_name() if device.type == "cuda" else f"processor, {job.threads} threads",
+            "device": torch.cuda.get_device_name() if device.type == "cuda" else f"processor, {world} x {job.threads} threads",
             "seed": job.seed,
             "losses": {name: round(value, 4) for name, value in _recent(run).items()},
             "unheard_sentences": {
@@ -162,8 +162,7 @@ def _confidence(job: TrainJob, vocabulary: Vocabulary, judged: Sequence[Utteranc
         # Drafted anew: the corpus does not say how sure a draft was.
         heard.append(hear(reader, frames, partial(drafter.draft, frames), utterance.row.text, own=False))
     model.close()
-    weights = witness_weights(heard, vocabulary)
-    return fit_confidence([reading for one in heard for reading in readings_of(reader, one, weights)], weights)
+    return learn_confidence(reader, heard)
 
 
 def _voices(utterances: Sequence[Utterance]) -> dict[str, int]:

@@ -15,6 +15,8 @@ from .spoken_text import as_written, spoken_tokens
 from .types import Float32, SoftTokens, Transcript
 from .vocabulary import Vocabulary
 
+_NO_DRAFT = Transcript("", 0.0)
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -43,7 +45,7 @@ class Reader:
         first = weigh(looks.first, evidence(looks.first), self.confidence.alone, self.confidence.threshold)
         if first.sure or self.confidence.rescored is None:
             return first
-        hypotheses = self.hypotheses(looks, draft() if self.projector.reads_draft else NO_DRAFT)
+        hypotheses = self.hypotheses(looks, draft)
         second = self.best(hypotheses, self.confidence.witness_weights)
         found = rescored_evidence(second, first, hypotheses.draft)
         return weigh(second, found, self.confidence.rescored, self.confidence.threshold)
@@ -52,11 +54,12 @@ class Reader:
         """The first look at [T, D] frames, without a draft, and those that may follow."""
         return Looks(self.projector, self.readout, frames)
 
-    def hypotheses(self, looks: Looks, draft: Transcript) -> Hypotheses:
-        """What was looked at may have been, given a `draft` of it."""
-        tokens = tuple(spoken_tokens(draft.text, self.vocabulary)) if self.projector.reads_draft else ()
+    def hypotheses(self, looks: Looks, draft: Callable[[], Transcript]) -> Hypotheses:
+        """What was looked at may have been, with a `draft` of it where the projector reads one."""
+        made = draft() if self.projector.reads_draft else _NO_DRAFT
+        tokens = tuple(spoken_tokens(made.text, self.vocabulary))
         weights = self.confidence.witness_weights if self.confidence is not None else ()
-        return gather(looks, tokens, draft.confidence, self.likelihood, weights)
+        return gather(looks, tokens, made.confidence, self.likelihood, weights)
 
     def best(self, hypotheses: Hypotheses, weights: tuple[float, ...]) -> SoftTokens:
         """The most probable of `hypotheses`; its tokens are as probable as all hypotheses together make them."""
@@ -64,9 +67,6 @@ class Reader:
         tokens = hypotheses.sentences[int(probabilities.argmax())]
         logs = tuple(math.log(max(share, 1e-9)) for share in agreement(tokens, hypotheses, probabilities))
         return SoftTokens(self.vocabulary.rows(tokens), hypotheses.quantity, tokens, logs)
-
-
-NO_DRAFT = Transcript("", 0.0)
 
 
 def open_reader(

@@ -19,13 +19,13 @@ from engines.types import Float32
 
 from ..demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE
 from ..everyday_requests import ENROLLED, NEVER_ENROLLED, everyday_requests
-from ..free_requests import FREE_REQUESTS
 from ..held_out_text import is_held_out
 from ..manifests import write_recordings, write_rows
 from ..reporting import Report
 from ..synthesis import CLUSTER_REDUCTION, FINAL_STOP_DELETION, STOPPING, Synthesizers, Voice, speak
 from ..texts import wordnet_sentences
 from ..voices import KEPT_FOR_JUDGING
+from .free_requests import FREE_REQUESTS
 
 SECOND_VOICE = Voice(
     "espeak-ng",
