@@ -20,8 +20,10 @@ _UNITS = {"%": "percent", "°": "degrees", "°C": "degrees", "°F": "degrees"}
 _PHONE = re.compile(r"(?<![\w.,\u2013-])\d{3}-(?:\d{3}-)?\d{4}(?![\w\u2013-])")
 _RANGE = re.compile(r"(?<![\w.,\u2013-])(\d+)[\u2013-](\d+)(?![\w\u2013-])")
 _YEARS = range(1100, 2100)
-_SPELLED_FROM_DIGITS = 7
+_ONE_BY_ONE_FROM_DIGITS = 7
 """From as many digits on, a number is read out one by one, as it is where it begins with a zero."""
+_MOST_DIGITS = 15
+"""That are said as one number where its commas, its ordinal or its fraction show that it is one."""
 _CLOCK = re.compile(r"\b([1-9]|1[0-2]) (?:([1-5]\d)|oh ([1-9]))\b(?! ?%)")
 _YEAR = re.compile(r"\b(1[1-9]|20) (\d\d)\b")
 
@@ -42,21 +44,26 @@ def numbers_in_digits(text: str) -> str:
 def _said(number: re.Match[str]) -> str:
     if number["hour"]:
         return " ".join([_cardinal(int(number["hour"])), *_minutes(number["minute"])])
-    digits = number["digits"].replace(",", "")
-    if number["ordinal"]:
-        said = _plain(num2words(int(digits), to="ordinal"))
-    elif number["fraction"]:
-        said = f"{_cardinal(int(digits))} point {_one_by_one(number['fraction'][1:])}"
-    elif len(digits) >= _SPELLED_FROM_DIGITS or (digits[0] == "0" and len(digits) > 1):
-        said = _one_by_one(digits)
-    elif int(digits) in _YEARS and "," not in number["digits"] and not number["money"]:
-        said = _plain(num2words(int(digits), to="year"))
-    else:
-        said = _cardinal(int(digits))
     before = ["minus"] if number["minus"] else []
     after = [_CURRENCIES[number["money"]]] if number["money"] else []
     after += [_UNITS[number["unit"].strip()]] if number["unit"] else []
-    return " ".join([*before, said, *after])
+    return " ".join([*before, _said_number(number), *after])
+
+
+def _said_number(number: re.Match[str]) -> str:
+    grouped, digits, fraction = "," in number["digits"], number["digits"].replace(",", ""), (number["fraction"] or "")[1:]
+    whole = grouped or number["ordinal"] or fraction
+    too_long = len(digits) > (_MOST_DIGITS if whole else _ONE_BY_ONE_FROM_DIGITS - 1)
+    if too_long or (not whole and digits[0] == "0" and digits != "0"):
+        return _one_by_one(digits + fraction)
+    value = int(digits)
+    if number["ordinal"]:
+        return _plain(num2words(value, to="ordinal"))
+    if fraction:
+        return f"{_cardinal(value)} point {_one_by_one(fraction)}"
+    if value in _YEARS and not grouped and not number["money"]:
+        return _plain(num2words(value, to="year"))
+    return _cardinal(value)
 
 
 def _minutes(minute: str) -> list[str]:

@@ -20,6 +20,8 @@ from engines.number_words import numbers_in_digits, numbers_in_words
         ("It is 19:00.", "It is nineteen.", "It is 19."),
         ("In 1999 and 2005.", "In nineteen ninety nine and two thousand five.", None),
         ("1,250 people", "one thousand two hundred fifty people", "1250 people"),
+        ("1,000,000 bees", "one million bees", "1000000 bees"),
+        ("call 5551234", "call five five five one two three four", "call 5 5 5 1 2 3 4"),
         ("$5 at 50%", "five dollars at fifty percent", "5 dollars at 50 percent"),
         ("21 °C or 70°", "twenty one degrees or seventy degrees", "21 degrees or 70 degrees"),
         ("the 21st of March", "the twenty first of March", None),
@@ -40,6 +42,11 @@ def test_numbers_are_said_and_written_again(written: str, said: str, back: str |
 @pytest.mark.parametrize("text", ["Play the MP3.", "192.168.1.1", "B12", "covid-19", "1-2-3-4", "v1.2.3", "1:2:3"])
 def test_what_is_no_number_by_itself_stays(text: str) -> None:
     assert numbers_in_words(text) == text
+
+
+@pytest.mark.parametrize("text", ["9" * 310 + "st", "9" * 400 + ".5", "9" * 5000, "1" + ",000" * 2000])
+def test_numbers_longer_than_anybody_says_are_read_out(text: str) -> None:
+    assert not re.search(r"\d", numbers_in_words(text))
 
 
 @given(st.integers(4, 999))
