@@ -110,6 +110,11 @@ def describe(voice: Voice) -> str:
     return f"{voice.synthesizer} {voice.name}, {voice.words_per_minute} words a minute{atypical}"
 
 
+def is_atypical(description: str) -> bool:
+    """Whether a voice of that `description` is an atypical speaker's."""
+    return re.search(r", \d+ rules$", description) is not None
+
+
 def _at_our_rate(samples: Float32, rate_hz: int) -> Float32:
     resampled: Float32 = soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ) if rate_hz != SAMPLE_RATE_HZ else samples
     return resampled

@@ -36,7 +36,8 @@ from .reading import read_samples
 from .reliability import hear, learn_confidence
 from .reporting import Report, versions
 from .samples import Sample
-from .shards import Utterance, read_corpus
+from .shards import Row, Utterance, read_corpus
+from .synthesis import is_atypical
 from .text_scores import word_error_rate
 from .training import Schedule, fit, fraction
 
@@ -61,7 +62,9 @@ def train(job: TrainJob, report: Report) -> int:
         report("pronounce", 0.0, f"{vocabulary.size} tokens")
         projector.keys.phonemes.copy_(torch.from_numpy(pronounce(vocabulary, range(vocabulary.size), job.threads)))
     embedlink = EmbedLink(projector, vocabulary).to(device)
-    draw = draw_epochs([sample for sample, _ in learnt], job.batch, job.seed)
+    atypical = [sample for sample, row in learnt if is_atypical(row.voice)]
+    drawn = [*(sample for sample, _ in learnt), *atypical * (job.atypical_times - 1)]
+    draw = draw_epochs(drawn, job.batch, job.seed)
     schedule = Schedule(10**9, job.minutes * 60, job.learning_rate, warmup_steps=200, seed=job.seed, checkpoint_seconds=120.0)
     run = Run()
     for run in fit(embedlink, lambda step: draw(step * world + rank), schedule, job.folder / "checkpoint.safetensors"):
@@ -84,7 +87,7 @@ def train(job: TrainJob, report: Report) -> int:
             "voices": _voices(utterances),
             "steps": run.step,
             "batch": job.batch * world,
-            "epochs": round(run.step * job.batch * world / len(learnt), 2),
+            "epochs": round(run.step * job.batch * world / len(drawn), 2),
             "training_seconds": round(run.seconds),
             "device": torch.cuda.get_device_name() if device.type == "cuda" else f"processor, {world} x {job.threads} threads",
             "seed": job.seed,
@@ -135,15 +138,17 @@ def _start(config: CifConfig, start: Path | None) -> CifProjector:
 
 def _split(
     utterances: Sequence[Utterance], vocabulary: Vocabulary, stack: int
-) -> tuple[list[tuple[Sample, str]], list[tuple[Sample, str]]]:
+) -> tuple[list[tuple[Sample, Row]], list[tuple[Sample, str]]]:
     """Samples to learn from and to judge on, by a hash of the text: no sentence is in both, whoever says it."""
-    learnt: list[tuple[Sample, str]] = []
+    learnt: list[tuple[Sample, Row]] = []
     judged: list[tuple[Sample, str]] = []
     for utterance in utterances:
         text = utterance.row.text
         sample = make_sample(utterance.frames, text, utterance.row.draft, vocabulary, stack)
-        if sample is not None:
-            (judged if is_held_out(text) else learnt).append((sample, text))
+        if sample is not None and is_held_out(text):
+            judged.append((sample, text))
+        elif sample is not None:
+            learnt.append((sample, utterance.row))
     if not learnt or not judged:
         raise AttuneError(f"{len(utterances)} utterances are too few to train on and to judge; make a larger corpus")
     return learnt, judged[:JUDGED_AT_MOST]
@@ -168,7 +173,7 @@ def _confidence(job: TrainJob, vocabulary: Vocabulary, judged: Sequence[Utteranc
 def _voices(utterances: Sequence[Utterance]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for utterance in utterances:
-        kind = utterance.row.voice.split(" ")[0] + (" atypical" if "rules" in utterance.row.voice else "")
+        kind = utterance.row.voice.split(" ")[0] + (" atypical" if is_atypical(utterance.row.voice) else "")
         counts[kind] = counts.get(kind, 0) + 1
     return dict(sorted(counts.items()))
 
@@ -178,6 +183,7 @@ def _command(job: TrainJob, processes: int) -> str:
     corpora = [_corpus_command(folder) for folder in job.corpora]
     start = f" --start {job.start.name}" if job.start else ""
     options = f"--minutes {job.minutes:g} --learning-rate {job.learning_rate:g} --batch {job.batch} --seed {job.seed}"
+    options += f" --atypical-times {job.atypical_times}" if job.atypical_times > 1 else ""
     folders = " ".join(folder.name for folder in job.corpora)
     return " && ".join(
         [*corpora, f"attune align train {folders} --out {job.folder.name}{start} {options} --processes {processes}"]

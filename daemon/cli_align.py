@@ -63,6 +63,9 @@ def train(
     minutes: Annotated[float, typer.Option(min=0.1, help="Of processor time.")] = 60.0,
     learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="At its highest.")] = 8e-4,
     batch: Annotated[int, typer.Option(min=1, max=4096, help="Utterances in a step of each process.")] = 16,
+    atypical_times: Annotated[
+        int, typer.Option(min=1, max=100, help="How often an epoch draws an atypical voice's utterance; others' are drawn once.")
+    ] = 1,
     processes: Annotated[
         int, typer.Option(min=1, max=64, help="Processes that learn together, on a GPU each where there are GPUs.")
     ] = 1,
@@ -81,6 +84,7 @@ def train(
         minutes=minutes,
         learning_rate=learning_rate,
         batch=batch,
+        atypical_times=atypical_times,
         threads=max(1, chosen.adapt.threads // processes),
         seed=seed,
     )

@@ -117,6 +117,8 @@ class TrainJob(_Frozen):
     learning_rate: float = 8e-4
     batch: int = 16
     """Utterances in a step of each process."""
+    atypical_times: int = 1
+    """How often in an epoch an atypical voice's utterance is drawn; the others' are once."""
     threads: int = 2
     seed: int = 0
 
