@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from engines.models import default_cache_dir, model_path
+from tests.llama_conversations import WIDTH, Opened, Reference, one_prompt, opened
 from tests.model_fakes import Hub
+from tests.tiny_llama import write_tiny_llama
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +39,44 @@ def encoder_path(whisper_folder: Path) -> Path:
 
         export_encoder(whisper_folder / "model.bin", path)
     return path
+
+
+@pytest.fixture(scope="module")
+def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """GGUF file of a random Llama of two layers."""
+    return write_tiny_llama(tmp_path_factory.mktemp("tiny") / "tiny.gguf", width=WIDTH)
+
+
+@pytest.fixture(scope="module")
+def tiny_once(tiny_path: Path) -> Iterator[Opened]:
+    """The tiny model, as the test before left it."""
+    yield from opened(tiny_path)
+
+
+@pytest.fixture
+def tiny(tiny_once: Opened) -> Opened:
+    """The tiny model, to which nothing was said yet."""
+    tiny_once[0].reset()
+    return tiny_once
+
+
+@pytest.fixture(scope="module")
+def real_once(llm_path: Path) -> Iterator[Opened]:
+    """SmolLM2, as the test before left it."""
+    yield from opened(llm_path, 512)
+
+
+@pytest.fixture
+def real(real_once: Opened) -> Opened:
+    """SmolLM2, to which nothing was said yet."""
+    real_once[0].reset()
+    return real_once
+
+
+@pytest.fixture(scope="module")
+def reference(tiny_path: Path, tiny_once: Opened) -> Iterator[Reference]:
+    """What the tiny model computes of a text that comes as one prompt."""
+    yield from one_prompt(tiny_path, tiny_once[1])
 
 
 @pytest.fixture
