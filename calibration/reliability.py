@@ -27,10 +27,10 @@ from .text_scores import word_errors
 
 LEAST_READINGS = 20
 """Fewer tell nothing."""
-PASSING = 0.95
-"""Share of the user's own rightly read utterances that the threshold lets pass."""
+PASSING = 0.97
+"""Share of the user's own rightly read utterances that the threshold lets pass, after rescoring where there is any."""
 _STILL = 1e-6
-_HIGHEST_THRESHOLD, _LOWEST_THRESHOLD = 0.9, 0.3
+_HIGHEST_THRESHOLD, _LOWEST_THRESHOLD = 0.95, 0.3
 _RIDGE = 0.5
 """Of summed losses: a standard normal prior on the weights."""
 _INHERITED_RIDGE = 5.0
@@ -90,7 +90,7 @@ def hear(reader: Reader, frames: Float32, draft: Callable[[], Transcript], text:
 def learn_confidence(reader: Reader, heard: Sequence[Heard], inherited: Confidence | None = None) -> Confidence | None:
     """How far what `reader` hears is to be trusted, from what it heard: the weights of the witnesses, and `fit_confidence`."""
     weights = _witness_weights(heard, reader.vocabulary, inherited.witness_weights if inherited is not None else ())
-    return fit_confidence([reading for one in heard for reading in _readings_of(reader, one, weights)], weights, inherited)
+    return fit_confidence([_readings_of(reader, one, weights) for one in heard], weights, inherited)
 
 
 def _witness_weights(heard: Sequence[Heard], vocabulary: Vocabulary, start: tuple[float, ...]) -> tuple[float, ...]:
@@ -103,8 +103,8 @@ def _witness_weights(heard: Sequence[Heard], vocabulary: Vocabulary, start: tupl
 
 
 def _readings_of(reader: Reader, heard: Heard, weights: tuple[float, ...]) -> list[Reading]:
-    """How `heard` is read in each way that `reader` can, with `weights` for its hypotheses or without any; the words of its text
-    are right."""
+    """How `heard` is read in each way that `reader` can, in the order of Way, with `weights` for its hypotheses or without any;
+    the words of its text are right."""
     vocabulary = reader.vocabulary
     expected = spoken_tokens(heard.text, vocabulary)
 
@@ -122,14 +122,14 @@ def _readings_of(reader: Reader, heard: Heard, weights: tuple[float, ...]) -> li
 
 
 def fit_confidence(
-    readings: Sequence[Reading], weights: tuple[float, ...], inherited: Confidence | None = None
+    heard: Sequence[Sequence[Reading]], weights: tuple[float, ...], inherited: Confidence | None = None
 ) -> Confidence | None:
-    """The confidence that `readings` support, the rescored ones of them made with `weights`; None where fewer than LEAST_READINGS
-    are of looks alone. What rescoring shows is trusted about as far as `inherited` trusts it.
+    """The confidence that the readings of each utterance in `heard` support, the rescored ones of them made with `weights`; None
+    where fewer than LEAST_READINGS are of looks alone. What rescoring shows is trusted about as far as `inherited` trusts it.
 
     The threshold lets PASSING of the user's own rightly read utterances pass; without such, it is even odds.
     """
-    of_way = {way: [reading for reading in readings if reading.way is way] for way in Way}
+    of_way = {way: [reading for readings in heard for reading in readings if reading.way is way] for way in Way}
     near = {Way.RESCORED: inherited.rescored if inherited is not None else None}
     fits = {way: _fit(some, near.get(way)) for way, some in of_way.items() if len(some) >= LEAST_READINGS}
     if Way.ALONE not in fits:
@@ -139,10 +139,12 @@ def fit_confidence(
     confidence = Confidence(
         alone=alone, rescored=rescored, witness_weights=weights if rescored is not None else (), threshold=0.5
     )
-    rights = [reading for reading in of_way[Way.ALONE] if reading.own and reading.right]
+    served = [[reading for reading in readings if reading.way in fits] for readings in heard]
+    rights = [readings for readings in served if readings and readings[-1].own and readings[-1].right]
     if not rights:
         return confidence
-    own = [weigh(reading.soft, reading.evidence, alone, 0.5).confidence or 0.0 for reading in rights]
+    # What the first look leaves in doubt, the next reading decides: an utterance passes where either does.
+    own = [max(weigh(one.soft, one.evidence, fits[one.way], 0.5).confidence or 0.0 for one in readings) for readings in rights]
     threshold = float(np.clip(np.quantile(own, 1 - PASSING), _LOWEST_THRESHOLD, _HIGHEST_THRESHOLD))
     return confidence.model_copy(update={"threshold": threshold})
 

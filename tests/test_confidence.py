@@ -45,6 +45,16 @@ def simulated(count: int, seed: int, way: Way = Way.ALONE) -> list[Reading]:
     return made
 
 
+def apart(readings: list[Reading]) -> list[list[Reading]]:
+    """Each of an utterance of its own."""
+    return [[reading] for reading in readings]
+
+
+def in_both_ways(count: int) -> list[list[Reading]]:
+    """Utterances that are read by one look and again by rescoring."""
+    return [list(both) for both in zip(*(simulated(count, seed, way) for seed, way in enumerate(Way)), strict=True)]
+
+
 def test_evidence_is_told_in_order() -> None:
     odds = [math.log(probability / (1 - probability)) for probability in (0.7, 0.2)]
     look = reading([math.log(0.7), math.log(0.2)], 2.3)
@@ -84,7 +94,7 @@ def test_confidences_are_probabilities(values: list[float], quantity: float, slo
 
 
 def test_a_fitted_confidence_is_right_as_often_as_it_says() -> None:
-    confidence = fit_confidence(simulated(2000, seed=0), ())
+    confidence = fit_confidence(apart(simulated(2000, seed=0)), ())
     assert confidence is not None
     weighed = [(weigh(one.soft, one.evidence, confidence.alone, confidence.threshold), one) for one in simulated(2000, seed=1)]
     utterances = reliability_curve([(soft.confidence or 0.0, one.right) for soft, one in weighed])
@@ -100,23 +110,36 @@ def test_a_fitted_confidence_is_right_as_often_as_it_says() -> None:
     assert np.mean(wrong) < 0.6
 
 
+def test_the_threshold_counts_what_rescoring_saves() -> None:
+    confidence = fit_confidence(in_both_ways(2000), (1.0,) * len(WITNESSES))
+    assert confidence is not None
+    assert confidence.rescored is not None
+    fits = {Way.ALONE: confidence.alone, Way.RESCORED: confidence.rescored}
+    passing = []
+    for readings in in_both_ways(2000):
+        weighed = [weigh(one.soft, one.evidence, fits[one.way], confidence.threshold) for one in readings]
+        if readings[-1].own and readings[-1].right:
+            passing.append(any(one.sure for one in weighed))
+    assert np.mean(passing) == pytest.approx(PASSING, abs=0.01)
+
+
 def test_each_way_of_reading_has_a_fit_of_its_own() -> None:
     weights = (1.0,) * len(WITNESSES)
-    confidence = fit_confidence([one for seed, way in enumerate(Way) for one in simulated(100, seed, way)], weights)
+    confidence = fit_confidence(in_both_ways(100), weights)
     assert confidence is not None
     assert confidence.rescored is not None
     assert (len(confidence.alone.weights), len(confidence.rescored.weights)) == (3, 6)
     assert confidence.witness_weights == weights
-    few = fit_confidence([*simulated(100, 0), *simulated(LEAST_READINGS - 1, 1, Way.RESCORED)], weights)
+    few = fit_confidence(apart([*simulated(100, 0), *simulated(LEAST_READINGS - 1, 1, Way.RESCORED)]), weights)
     assert few is not None
     assert (few.rescored, few.witness_weights) == (None, ())
 
 
 def test_what_few_readings_say_of_rescoring_is_weighed_against_what_was_inherited() -> None:
     """All of a round's readings are right; a base that has seen many wrong ones is not forgotten over them."""
-    inherited = fit_confidence([one for seed, way in enumerate(Way) for one in simulated(400, seed, way)], (1.0,) * 8)
+    inherited = fit_confidence(in_both_ways(400), (1.0,) * 8)
     few = [replace(one, right=True, right_tokens=(True,) * 5) for one in simulated(30, 7, Way.RESCORED)]
-    own = [*simulated(60, 8), *few]
+    own = apart([*simulated(60, 8), *few])
     alone, beside = fit_confidence(own, (1.0,) * 8), fit_confidence(own, (1.0,) * 8, inherited)
     assert inherited is not None
     assert alone is not None
@@ -131,13 +154,13 @@ def test_what_few_readings_say_of_rescoring_is_weighed_against_what_was_inherite
 
 
 def test_too_few_readings_tell_nothing() -> None:
-    assert fit_confidence(simulated(LEAST_READINGS - 1, seed=0), ()) is None
+    assert fit_confidence(apart(simulated(LEAST_READINGS - 1, seed=0)), ()) is None
 
 
 @pytest.mark.parametrize("right", [True, False])
 def test_where_all_are_right_or_all_wrong_the_fit_stays_finite(right: bool) -> None:
     alike = [Reading(Way.ALONE, one.soft, one.evidence, (right,) * 5, right, True) for one in simulated(30, seed=0)]
-    confidence = fit_confidence(alike, ())
+    confidence = fit_confidence(apart(alike), ())
     assert confidence is not None
     assert all(math.isfinite(value) for value in (confidence.alone.offset, *confidence.alone.weights, confidence.threshold))
     assert ((weigh(alike[0].soft, alike[0].evidence, confidence.alone, 0.5).confidence or 0) > 0.5) == right
