@@ -25,7 +25,7 @@ WITNESSES = ("alone", "with_draft", "phonemes", "language", "apart", "drafted", 
 """What speaks for a sentence, in this order: its log probability by the units without a draft, and by those that have seen it;
 its phonemes' log likelihood; the language model's; minus the square of how far its number of tokens is from the quantity heard;
 whether it is the draft (1 or 0), and if so the logarithm of the mean probability of the draft's tokens; its number of tokens."""
-_LANGUAGE, _DRAFTED = WITNESSES.index("language"), WITNESSES.index("drafted")
+_LANGUAGE, _DRAFTED, _TOKENS = (WITNESSES.index(name) for name in ("language", "drafted", "tokens"))
 
 Likelihood = Callable[[Sequence[tuple[int, ...]]], Sequence[float]]
 """Sentences, as spoken tokens, to their natural log likelihoods."""
@@ -34,11 +34,14 @@ _CHOICES, _WITHIN = 12, 8.0
 _OF_EACH_LOOK = 50
 _KEPT = 30
 """Sentences that the language model judges at most: with 16, requests never enrolled have two points more of word error."""
-_FIRST_WEIGHTS = (0.03, 0.1, 0.12, 0.0, 0.1, 4.0, 3.0, 0.5)
+_FIRST_WEIGHTS = (0.03, 0.1, 0.12, 0.0, 0.1, 4.0, 3.0, 0.0)
 """By which they are chosen where nothing was fitted."""
 _MARGIN = 3.0
 """How far the language model may move one sentence against another: what is further behind the best is not asked about. Of a
 voice that recognisers hear well, most utterances have but one sentence left (docs/alignment.md)."""
+_DRAFT_APART = 0.5
+"""By what share of the quantity heard a draft may be longer or shorter. Of "Invite Angela to dinner" one made "And": a language
+model always has more to say for that than for six words that it finds odd."""
 _LEAST_TOKEN = -12.0
 _FARTHEST = 25.0
 """How far behind the best a sentence can be in the eyes of one witness: it may be mistaken (a word whose pronunciation it does
@@ -96,8 +99,8 @@ class Looks:
         return self._made[draft, count]
 
     def sentences(self, draft: tuple[int, ...], spread: int) -> list[tuple[int, ...]]:
-        """The most probable ones by all looks at as many units as were heard, give or take `spread`, and the draft unless it is
-        longer than anyone speaks (a decoder that loops)."""
+        """The most probable ones by all looks at as many units as were heard, give or take `spread`, those that repeat a word
+        also without that, and the draft unless it is far longer (a decoder that loops) or shorter than what was heard."""
         if draft not in self._quantities:
             self._look(draft, 0)
         found: dict[tuple[int, ...], None] = {}
@@ -105,8 +108,11 @@ class Looks:
             heard = max(1, round(self._quantities[seen]))
             for count in range(max(1, heard - spread), heard + spread + 1):
                 found |= dict.fromkeys(most_probable(self.at(seen, count).choices(_CHOICES, _WITHIN), _OF_EACH_LOOK))
-        spoken = draft and len(self.at(draft, len(draft)).table) == len(draft)
-        return list(found | dict.fromkeys([draft] if spoken else []))
+        found |= dict.fromkeys(said_once(sentence) for sentence in list(found))
+        apart = abs(len(draft) - self.quantity)
+        if apart <= max(2.0, _DRAFT_APART * self.quantity) and len(self.at(draft, len(draft)).table) == len(draft) > 0:
+            found[draft] = None
+        return list(found)
 
     def evidence(
         self, sentences: Sequence[tuple[int, ...]], draft: tuple[int, ...], draft_probability: float
@@ -114,10 +120,13 @@ class Looks:
         """[N, len(WITNESSES)] what speaks for `sentences`; nobody has asked the language model yet."""
         found = np.zeros((len(sentences), len(WITNESSES)))
         spoken = [self._projector.pronunciations[list(sentence)] for sentence in sentences]
+        stuttered = {said_once(sentence): sentence for sentence in reversed(sentences) if repeats(sentence)}
         found[:, 2] = phoneme_scores(self.phonemes, [some[some > 0] for some in spoken])
         for row, sentence in zip(found, sentences, strict=True):
-            row[0] = self.at((), len(sentence)).of(sentence, _LEAST_TOKEN)
-            row[1] = self.at(draft, len(sentence)).of(sentence, _LEAST_TOKEN)
+            for place, seen in enumerate(((), draft)):
+                # A word that made two units is as probable as those: at one unit less, all others would have to shift.
+                ways = {sentence, stuttered.get(sentence, sentence)}
+                row[place] = max(self.at(seen, len(way)).of(way, _LEAST_TOKEN) for way in ways)
             row[4] = -((len(sentence) - self.quantity) ** 2)
             if sentence == draft:
                 row[5:7] = 1.0, math.log(max(draft_probability, 1e-3))
@@ -151,14 +160,26 @@ def gather(
     return few
 
 
+def said_once(sentence: Sequence[int]) -> tuple[int, ...]:
+    """A sentence without the tokens that only repeat the one before them."""
+    return tuple(token for before, token in zip((None, *sentence), sentence, strict=False) if token != before)
+
+
+def repeats(sentence: Sequence[int]) -> bool:
+    """Whether a token follows itself: a long word may have made two units."""
+    return len(said_once(sentence)) < len(sentence)
+
+
 def _bounded(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """[N] or [N, W]: none farther than _FARTHEST behind the best of its column."""
     return np.asarray(np.maximum(scores, scores.max(axis=0) - _FARTHEST))
 
 
 def _without_language(evidence: NDArray[np.float64], weights: Sequence[float]) -> NDArray[np.float64]:
+    """[N] by weighted evidence, but for the language model's and the length's: that makes up for what the language model charges
+    for each token, and without it would put the longest sentences first."""
     counted = np.array(weights)
-    counted[_LANGUAGE] = 0.0
+    counted[[_LANGUAGE, _TOKENS]] = 0.0
     return np.asarray(evidence @ counted)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .confidence import Confidence, evidence, rescored_evidence, weigh
-from .hypotheses import Hypotheses, Likelihood, Looks, agreement, gather
+from .hypotheses import Hypotheses, Likelihood, Looks, agreement, gather, repeats
 from .projector import OnnxProjector
 from .readout import Readout
 from .spoken_text import as_written, spoken_tokens
@@ -43,7 +43,7 @@ class Reader:
             return self.readout.read(self.projector.project(frames, self.readout.rows_and_keys(tokens)), tokens)
         looks = self.looks(frames)
         first = weigh(looks.first, evidence(looks.first), self.confidence.alone, self.confidence.threshold)
-        if first.sure or self.confidence.rescored is None:
+        if (first.sure and not repeats(first.tokens or ())) or self.confidence.rescored is None:
             return first
         hypotheses = self.hypotheses(looks, draft)
         second = self.best(hypotheses, self.confidence.witness_weights)
