@@ -10,7 +10,7 @@ from calibration.demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPIC
 from calibration.everyday_requests import ENROLLED, everyday_requests
 from calibration.neural_voices import ipa
 from calibration.request_texts import requests
-from calibration.synthesis import FRONTING, GLIDING, LISP, STOPPING, Voice, phonemes, rewrite, speak
+from calibration.synthesis import FRONTING, GLIDING, LISP, STOPPING, Voice, describe, is_atypical, phonemes, rewrite, speak
 from calibration.texts import fortune_sentences
 from engines.errors import AttuneError
 
@@ -33,6 +33,12 @@ def test_the_atypical_speaker_fronts_and_lisps() -> None:
     spoken = phonemes("Close the kitchen curtains.", ATYPICAL_VOICE)
     assert "k" not in spoken
     assert "s" not in spoken.replace("ts", "")
+
+
+def test_a_description_tells_an_atypical_speaker() -> None:
+    assert is_atypical(describe(ATYPICAL_VOICE))
+    assert not is_atypical(describe(Voice("espeak-ng", "en-us")))
+    assert not is_atypical("my, 12 rules/recording.flac")
 
 
 @pytest.mark.parametrize("voice", [Voice("espeak-ng", "en-us"), Voice("flite", "slt"), ATYPICAL_VOICE])

@@ -19,6 +19,7 @@ from engines.child_process import PARENT_VARIABLE
 from engines.job import EngineFiles, Progress, TrainJob
 
 WIDTH = 384
+VOICES = ("flite slt, 160 words a minute", "espeak-ng en-us, 160 words a minute, 2 rules")
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +33,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spoken = [
         (
             rng.standard_normal((90, WIDTH)).astype(np.float32),
-            {"text": text, "draft": text, "voice": "flite slt, 160 words a minute", "seconds": 1.8},
+            {"text": text, "draft": text, "voice": VOICES[index % 2], "seconds": 1.8},
         )
-        for text in texts
+        for index, text in enumerate(texts)
     ]
     write_shard(folder, 0, spoken)
     return folder
@@ -81,7 +82,7 @@ def test_a_projector_with_a_card_comes_out_and_can_be_gone_on_from(job: TrainJob
     older = CifProjector(CifConfig(WIDTH, 576, 49_152))  # reads no drafts, knows no pronunciations
     older.heard_tokens = {5}
     save_projector(older, tmp_path / "older.safetensors")
-    lines = run(job.model_copy(update={"start": tmp_path / "older.safetensors"}))
+    lines = run(job.model_copy(update={"start": tmp_path / "older.safetensors", "atypical_times": 3}))
     assert list(dict.fromkeys(line.stage for line in lines)) == ["frames", "pronounce", "train", "judge", "done"]
     projector = load_projector(job.folder / "projector.safetensors")
     assert projector.config.reads_draft
@@ -92,7 +93,10 @@ def test_a_projector_with_a_card_comes_out_and_can_be_gone_on_from(job: TrainJob
     assert card["steps"] == int(lines[-1].note)
     assert f"attune align train {job.corpora[0].name} --out {job.folder.name} --start older.safetensors" in card["command"]
     assert card["hours"] == pytest.approx(0.2)
-    assert card["voices"] == {"flite": 400}
+    assert card["voices"] == {"espeak-ng atypical": 200, "flite": 200}
+    assert "--atypical-times 3 " in card["command"]
+    drawn_per_epoch = 2 * card["utterances"]  # one time half of them, three times the others
+    assert card["epochs"] == pytest.approx(card["steps"] * 4 / drawn_per_epoch, rel=0.1, abs=0.01)
     assert card["losses"].keys() == {"contrast", "sound", "mse", "cosine", "ctc", "quantity", "copy"}
     unheard = card["unheard_sentences"]
     assert unheard["word_error_rate"] < unheard["word_error_rate_without_drafts"]
