@@ -153,10 +153,9 @@ def test_of_all_hypotheses_the_one_is_read_that_the_witnesses_favour(
         assert (read.tokens or ())[-1] == kitchen
         assert not read.sure
         assert read.confidence == pytest.approx(0.3)
-    longest, shortest = (
-        replace(reader, confidence=rescoring(0.3, tokens=sign)).read(frames, lambda: Transcript("", 0.0)) for sign in (9.0, -9.0)
-    )
-    assert len(longest.tokens or ()) - len(shortest.tokens or ()) == 2  # a unit more and a unit less were looked at too
+    looks = reader.looks(frames)
+    heard = len(looks.first.tokens or ())
+    assert {heard - 1, heard, heard + 1} <= {len(sentence) for sentence in looks.sentences((), 1)}
     judged.clear()
     replace(reader, confidence=rescoring(0.3, alone=1e6)).read(frames, lambda: Transcript("", 0.0))
     assert not judged  # one sentence is so far ahead that nobody is asked
