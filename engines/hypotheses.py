@@ -39,9 +39,9 @@ _FIRST_WEIGHTS = (0.03, 0.1, 0.12, 0.0, 0.1, 4.0, 3.0, 0.0)
 _MARGIN = 3.0
 """How far the language model may move one sentence against another: what is further behind the best is not asked about. Of a
 voice that recognisers hear well, most utterances have but one sentence left (docs/alignment.md)."""
-_DRAFT_APART = 0.5
-"""By what share of the quantity heard a draft may be longer or shorter. Of "Invite Angela to dinner" one made "And": a language
-model always has more to say for that than for six words that it finds odd."""
+_DRAFT_APART, _DRAFT_APART_TOKENS = 0.5, 2.0
+"""By what share of the quantity heard, or by how many tokens if those are more, a draft may be longer or shorter. Of "Invite
+Angela to dinner" one made "And": a language model always has more to say for that than for six words that it finds odd."""
 _LEAST_TOKEN = -12.0
 _FARTHEST = 25.0
 """How far behind the best a sentence can be in the eyes of one witness: it may be mistaken (a word whose pronunciation it does
@@ -110,7 +110,8 @@ class Looks:
                 found |= dict.fromkeys(most_probable(self.at(seen, count).choices(_CHOICES, _WITHIN), _OF_EACH_LOOK))
         found |= dict.fromkeys(said_once(sentence) for sentence in list(found))
         apart = abs(len(draft) - self.quantity)
-        if apart <= max(2.0, _DRAFT_APART * self.quantity) and len(self.at(draft, len(draft)).table) == len(draft) > 0:
+        near = apart <= max(_DRAFT_APART_TOKENS, _DRAFT_APART * self.quantity)
+        if draft and near and len(self.at(draft, len(draft)).table) == len(draft):
             found[draft] = None
         return list(found)
 

@@ -1,0 +1,77 @@
+"""A whole daemon on tiny engines, started by tests in their own process."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from daemon.app import App, Voice
+from daemon.client import request
+from daemon.config import Settings
+from daemon.config_sources import load_settings
+from daemon.events import Event
+from daemon.idle import Board
+from engines.audio import write_flac
+from tests.fake_child import FAKE
+from tests.fakes import fake_voice, tone
+
+
+def make_settings(folder: Path, **flags: object) -> Settings:
+    base: dict[str, object] = {
+        "state_dir": folder / "state",
+        "cache_dir": folder / "cache",
+        "control.socket": folder / "run" / "a.sock",
+        "audio.source": "none",
+    }
+    named = {name.replace("__", "."): value for name, value in flags.items()}
+    return load_settings(Path(os.devnull), {**base, **named}, {}).settings
+
+
+class Daemon:
+    """A daemon in this process, and a client of it."""
+
+    def __init__(self, settings: Settings, mode: str, open_voice: Callable[[Settings], Voice]) -> None:
+        self.settings = settings
+        self.app = App(settings, open_voice, (sys.executable, str(FAKE), mode, "0.01"))
+
+    def do(self, command: str, **arguments: object) -> list[Event]:
+        values = {name: str(value) if isinstance(value, Path) else value for name, value in arguments.items()}
+        return list(request(self.settings.control.socket, {"command": command, **values}, 60))
+
+    def status(self) -> Event:
+        return self.do("status")[0]
+
+
+Start = Callable[..., Daemon]
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("d")  # short: the path of a socket holds 107 bytes
+
+
+@pytest.fixture
+def start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    # Rounds must not depend on how busy the machine is that runs the tests.
+    monkeypatch.setattr("daemon.learning.read_board", lambda _: Board(available_bytes=10**10, disk_free_bytes=10**10))
+    with ExitStack() as stack:
+
+        def run(mode: str = "done", open_voice: Callable[[Settings], Voice] = fake_voice, **flags: object) -> Daemon:
+            daemon = Daemon(make_settings(folder, **flags), mode, open_voice)
+            stack.enter_context(daemon.app)
+            return daemon
+
+        yield run
+
+
+def enroll(daemon: Daemon, folder: Path, count: int = 20) -> list[Event]:
+    rows = []
+    for index in range(count):
+        write_flac(folder / f"{index}.flac", tone(0.5, 200 + 10 * index))
+        rows.append(json.dumps({"audio": f"{index}.flac", "text": f"number {index}"}))
+    (folder / "manifest.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return daemon.do("enroll", manifest=folder / "manifest.jsonl")
