@@ -99,24 +99,26 @@ def adapt(
 def quality(
     enrol: Enrol,
     judge: Judged,
-    minutes: Annotated[float, typer.Option(min=0.05, max=10_000, help="Of training, for each design.")] = 20.0,
-    designs: Annotated[str, typer.Option(help="Which, in which order.")] = "attune,cif,bridgeformer,end-to-end",
+    minutes: Annotated[float, typer.Option(min=0.05, max=10_000, help="Of training, for each design without its own.")] = 20.0,
+    designs: Annotated[
+        str, typer.Option(help="Which, in which order; NAME:MINUTES for one that is done learning sooner or later.")
+    ] = "attune,cif,bridgeformer,end-to-end",
     out: Annotated[Path, typer.Option(help="Gets figures.json, picture.svg and heard.jsonl.")] = Path("build/bench-quality"),
     threads: Annotated[int, typer.Option(min=1, max=256, help="Of each design's process.")] = 2,
     seed: Annotated[int, typer.Option(help="Of weights and batches.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the papers' designs, each trained on the same recordings for the same time, beside the cascade."""
+    """Compare the papers' designs, each trained on the same recordings, beside the cascade."""
+    times = _times_of(designs, minutes)
     chosen = settings()
     folder = _folder(out)
     job = BenchQualityJob(
         **_common(chosen, folder, enrol, judge),
-        designs=[name.strip() for name in designs.split(",")],
-        minutes=minutes,
+        designs=times,
         threads=threads,
         seed=seed,
     )
-    run_child(job, folder / "job.json", silence_limit_seconds=60 * minutes + 3600)
+    run_child(job, folder / "job.json", silence_limit_seconds=60 * max(times.values()) + 3600)
     figures = QualityFigures.model_validate_json((folder / "figures.json").read_bytes())
     if as_json:
         typer.echo(figures.model_dump_json(indent=1))
@@ -136,6 +138,20 @@ def quality(
     console.print(_reached_table(figures))
     console.print(_heard_table(sorted(figures.heard, key=lambda one: one.set)))
     _say_where(folder, figures.machine)
+
+
+def _times_of(designs: str, minutes: float) -> dict[str, float]:
+    """The minutes of each design of a list as `--designs` takes it. Raises AttuneError where it is none."""
+    times = {}
+    for part in designs.split(","):
+        name, _, own = part.strip().partition(":")
+        try:
+            times[name] = float(own or minutes)
+        except ValueError:
+            times[name] = 0.0
+        if not 0 < times[name] < 10_000:
+            raise AttuneError(f"--designs {designs}: {part.strip()} has no minutes above 0; give cif, cif:10 or the like")
+    return times
 
 
 def _reached_table(figures: QualityFigures) -> Table:

@@ -153,15 +153,14 @@ class BenchAdaptJob(_BenchJob):
 
 
 class BenchQualityJob(_BenchJob):
-    """Train the papers' designs on the same recordings for the same time, and judge each of them.
+    """Train the papers' designs on the same recordings, and judge each of them.
 
     The frames of what is trained on are made anew, whatever `features` has, for their time counts.
     """
 
     kind: Literal["bench-quality"] = "bench-quality"
-    designs: list[str]
-    minutes: float
-    """Of training, for each design."""
+    designs: dict[str, float]
+    """Which, in order, and how many minutes each is trained."""
     judged_utterances: int = 40
     """Of the first judged set, at each point of the curve."""
     reply_utterances: int = 40

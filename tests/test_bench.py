@@ -19,7 +19,7 @@ from calibration.dataset import make_sample
 from calibration.demo_speakers import ATYPICAL_VOICE
 from calibration.everyday_requests import ENROLLED, NEVER_ENROLLED
 from calibration.synthesis import phonemes
-from daemon.cli_bench import _heard_table, _reached_table
+from daemon.cli_bench import _heard_table, _reached_table, _times_of
 from engines.bench_figures import AdaptFigures, CurvePoint, DesignRun, HeardSet, PersonalRound, QualityFigures
 from engines.errors import AttuneError
 from engines.general_speech import read_prompts
@@ -117,11 +117,10 @@ def test_personal_rounds_are_measured(common: dict[str, Any], manifests: dict[st
 
 @pytest.mark.long
 def test_designs_are_trained_and_judged(common: dict[str, Any]) -> None:
-    designs = ["attune", "end-to-end"]
+    designs = {"attune": 0.01, "end-to-end": 0.02}
     job = BenchQualityJob(
         **common,
         designs=designs,
-        minutes=0.01,
         judged_utterances=2,
         reply_utterances=1,
         reply_tokens=4,
@@ -129,7 +128,7 @@ def test_designs_are_trained_and_judged(common: dict[str, Any]) -> None:
     status, lines = run(job)
     assert status == 0, lines[-1].note
     figures = QualityFigures.model_validate_json((job.folder / "figures.json").read_bytes())
-    assert [one.design for one in figures.designs] == designs
+    assert [one.design for one in figures.designs] == list(designs)
     assert [one.hearer for one in figures.heard] == ["cascade", *designs]
     for one in figures.designs:
         assert one.curve[0].step == 0
@@ -156,6 +155,13 @@ def test_designs_from_random_weights_hear_and_hand_on_soft_tokens(
     assert len(heard) == len(soft) == 2
     assert all(one.vectors.shape[1] == vocabulary.width for one in soft)
     assert (len({len(one.vectors) for one in soft}) == 1) == (name == "bridgeformer")  # a fixed number, or as many as were said
+
+
+def test_a_design_may_be_trained_for_its_own_time() -> None:
+    assert _times_of("attune:2, cif,end-to-end:40.5", 10.0) == {"attune": 2.0, "cif": 10.0, "end-to-end": 40.5}
+    for bad in ("cif:soon", "cif:0", "cif:-1", "cif:nan"):
+        with pytest.raises(AttuneError, match=rf"--designs {bad}: {bad} has no minutes above 0"):
+            _times_of(bad, 10.0)
 
 
 def test_an_unknown_design_is_one_clear_line(base: Path, llm_path: Path, vocabulary: Vocabulary) -> None:

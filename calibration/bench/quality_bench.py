@@ -1,4 +1,4 @@
-"""`attune bench quality`: the papers' designs trained on the same recordings for the same time, and judged.
+"""`attune bench quality`: the papers' designs trained on the same recordings, and judged.
 
 Each design learns in a process of its own, so that its peak memory is its own. Its time counts from the first frame that is
 encoded; what judging takes is left out. Word error is the design's own: of each soft token's nearest row, or, end to end, of what
@@ -52,8 +52,8 @@ def bench_quality(job: BenchQualityJob, report: Report) -> int:
     report("judge", 0.0, "cascade")
     heard, expected = _judge_cascade(job)
     os.environ[PARENT_VARIABLE] = str(os.getpid())
-    for number, name in enumerate(job.designs):
-        report("train", number / len(job.designs), f"{name}: {job.minutes:g} minutes")
+    for number, (name, minutes) in enumerate(job.designs.items()):
+        report("train", number / len(job.designs), f"{name}: {minutes:g} minutes")
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), settle_as_child) as apart:
             run, of_design = apart.submit(_run_design, job, name, expected).result()
         runs.append(run)
@@ -121,7 +121,7 @@ def _learn(
     job: BenchQualityJob, design: Design, learnt: list[Sample], features_seconds: float, error: Callable[[], float]
 ) -> tuple[list[CurvePoint], float]:
     """Train to the end of the time, judged at JUDGED_AT_SECONDS and at the end; the curve, and what a step took."""
-    schedule = Schedule(10**9, 60 * job.minutes, design.learning_rate, seed=job.seed)
+    schedule = Schedule(10**9, 60 * job.designs[design.name], design.learning_rate, seed=job.seed)
     run, points = Run(), [CurvePoint(seconds=features_seconds, step=0, loss=0.0, word_error_rate=error())]
     seconds, due = 0.0, list(JUDGED_AT_SECONDS)
     steps = fit(design.learner, draw_epochs(learnt, design.batch, job.seed), schedule, None)
