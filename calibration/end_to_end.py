@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
 
 from engines.spoken_text import written_tokens
 from engines.vocabulary import Vocabulary
@@ -65,7 +65,7 @@ class EndToEnd(Learner):
 
     loss_weights: ClassVar = {"repeat": 1.0}
 
-    def __init__(self, projector: StackProjector, vocabulary: Vocabulary, language_model: LlamaForCausalLM) -> None:
+    def __init__(self, projector: StackProjector, vocabulary: Vocabulary, language_model: PreTrainedModel) -> None:
         super().__init__()
         self.projector: StackProjector = projector
         self.vocabulary = vocabulary
@@ -102,7 +102,7 @@ class EndToEnd(Learner):
         there = torch.arange(longest, device=inputs.device) >= torch.tensor([[longest - len(p)] for p in prompts]).to(
             inputs.device
         )
-        said = self._model.generate(  # type: ignore[misc]  # its stub names a self that no model has
+        said = self._model.generate(  # type: ignore[operator]  # not every model has it, all of ours do
             inputs_embeds=inputs,
             attention_mask=there.long(),
             max_new_tokens=max_tokens,
@@ -115,7 +115,7 @@ class EndToEnd(Learner):
         ]
 
     @property
-    def _model(self) -> LlamaForCausalLM:
+    def _model(self) -> PreTrainedModel:
         return self._language_model[0]
 
     def _embed(self, tokens: list[int], like: Tensor) -> Tensor:

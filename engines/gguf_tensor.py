@@ -1,14 +1,16 @@
-"""Finds tensors in a GGUF file, and maps one into memory. Knows the container, not the model.
+"""What a GGUF file says of itself, and its tensors mapped into memory. Knows the container, not the model.
 
 ggml's own parser does the walking (10 ms where a parser in Python takes seconds, for a vocabulary of 49,152 strings).
 """
 
 import ctypes
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -37,11 +39,33 @@ _tensor_offset = _function("gguf_get_tensor_offset", ctypes.c_size_t, _P, _I64)
 _tensor_size = _function("gguf_get_tensor_size", ctypes.c_size_t, _P, _I64)
 _tensor_type = _function("gguf_get_tensor_type", ctypes.c_int, _P, _I64)
 _tensor_count = _function("gguf_get_n_tensors", _I64, _P)
+_tensor_name = _function("gguf_get_tensor_name", _S, _P, _I64)
+_tensor_sizes = _function("gguf_get_tensor_ne", ctypes.POINTER(_I64), _P, _I64)
+_value_count = _function("gguf_get_n_kv", _I64, _P)
+_value_name = _function("gguf_get_key", _S, _P, _I64)
+_value_type = _function("gguf_get_kv_type", ctypes.c_int, _P, _I64)
+_VALUES: dict[int, Callable[..., Any]] = {
+    int(kind): _function(f"gguf_get_val_{name}", result, _P, _I64)
+    for kind, name, result in (
+        (gguf.GGUFValueType.UINT8, "u8", ctypes.c_uint8),
+        (gguf.GGUFValueType.INT8, "i8", ctypes.c_int8),
+        (gguf.GGUFValueType.UINT16, "u16", ctypes.c_uint16),
+        (gguf.GGUFValueType.INT16, "i16", ctypes.c_int16),
+        (gguf.GGUFValueType.UINT32, "u32", ctypes.c_uint32),
+        (gguf.GGUFValueType.INT32, "i32", ctypes.c_int32),
+        (gguf.GGUFValueType.FLOAT32, "f32", ctypes.c_float),
+        (gguf.GGUFValueType.BOOL, "bool", ctypes.c_bool),
+        (gguf.GGUFValueType.STRING, "str", _S),
+        (gguf.GGUFValueType.UINT64, "u64", ctypes.c_uint64),
+        (gguf.GGUFValueType.INT64, "i64", ctypes.c_int64),
+        (gguf.GGUFValueType.FLOAT64, "f64", ctypes.c_double),
+    )
+}
 
 
 @dataclass(frozen=True)
 class MappedTensor:
-    """A quantized matrix whose rows stay in the file until they are read."""
+    """A matrix, quantized or not, whose rows stay in the file until they are read; a vector is one row."""
 
     data: NDArray[np.uint8]
     """[rows, bytes per row], memory-mapped."""
@@ -61,15 +85,45 @@ def map_tensor(path: Path, name: str, rows: int) -> MappedTensor:
         index = _find(context, name.encode())
         if index < 0:
             raise AttuneError(f"{path} has no tensor {name}")
-        offset = _data_offset(context) + _tensor_offset(context, index)
-        size_bytes = _tensor_size(context, index)
-        kind = gguf.GGMLQuantizationType(_tensor_type(context, index))
+        return _mapped(path, context, index, rows)
+
+
+def map_tensors(path: Path) -> dict[str, MappedTensor]:
+    """Map every tensor, by name. Raises AttuneError where the file is damaged."""
+    with _opened(path) as context:
+        found = {}
+        for index in range(_tensor_count(context)):
+            _, *others = _tensor_sizes(context, index)[:4]  # type: ignore[index]  # a pointer to four sizes
+            name: bytes = _tensor_name(context, index)  # type: ignore[assignment]
+            found[name.decode()] = _mapped(path, context, index, math.prod(others))
+        return found
+
+
+def metadata(path: Path) -> dict[str, Any]:
+    """What the file says of itself, but for its lists: numbers, flags and texts by their names.
+
+    Raises AttuneError where it is no GGUF file.
+    """
+    with _opened(path) as context:
+        found = {}
+        for index in range(_value_count(context)):
+            if read := _VALUES.get(_value_type(context, index)):
+                name: bytes = _value_name(context, index)  # type: ignore[assignment]
+                value = read(context, index)
+                found[name.decode()] = value.decode(errors="replace") if isinstance(value, bytes) else value
+        return found
+
+
+def _mapped(path: Path, context: int, index: int, rows: int) -> MappedTensor:
+    offset = _data_offset(context) + _tensor_offset(context, index)
+    size_bytes = _tensor_size(context, index)
+    kind = gguf.GGMLQuantizationType(_tensor_type(context, index))
     if offset + size_bytes > path.stat().st_size:
         raise AttuneError(f"{path} is truncated; run `attune models verify`")
     if rows < 1 or size_bytes % rows:
-        raise AttuneError(f"the tensor {name} of {path} is not of {rows} rows; run `attune models verify`")
-    data = np.memmap(path, np.uint8, "r", offset, (rows, size_bytes // rows))
-    return MappedTensor(data, kind)
+        name: bytes = _tensor_name(context, index)  # type: ignore[assignment]
+        raise AttuneError(f"the tensor {name.decode()} of {path} is not of {rows} rows; run `attune models verify`")
+    return MappedTensor(np.memmap(path, np.uint8, "r", offset, (rows, size_bytes // rows)), kind)
 
 
 def kind_of(path: Path, name: str) -> gguf.GGMLQuantizationType:

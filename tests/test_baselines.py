@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
 
 from calibration.bridgeformer import BridgeFormer, BridgeFormerConfig, BridgeFormerLink, pooling_weights
 from calibration.dataset import make_sample
 from calibration.end_to_end import EndToEnd, StackConfig, StackProjector
-from calibration.gguf_model import load_language_model
+from calibration.gguf_model import dequantize_linears, load_language_model
 from calibration.samples import Sample, collate
 from calibration.training import Schedule, fit
 from engines.llama_sequence import LlamaSequence
@@ -29,13 +29,15 @@ def vocabulary(llm_path: Path) -> Vocabulary:
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Vocabulary, LlamaForCausalLM]:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Vocabulary, PreTrainedModel]:
     path = write_tiny_llama(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
-    return Vocabulary(path), load_language_model(path)
+    language_model = load_language_model(path)
+    dequantize_linears(language_model)
+    return Vocabulary(path), language_model
 
 
 @pytest.fixture(scope="module")
-def few(tiny: tuple[Vocabulary, LlamaForCausalLM]) -> list[Sample]:
+def few(tiny: tuple[Vocabulary, PreTrainedModel]) -> list[Sample]:
     """A token is a character in the tiny model, so the words are short."""
     return [sample for text in ("on", "call", "off") if (sample := sample_of(text, 60, tiny[0]))]
 
@@ -93,7 +95,7 @@ def test_bridgeformer_learns_its_texts(vocabulary: Vocabulary, samples: list[Sam
     assert heard == [vocabulary.detokenize(spoken_tokens(text, vocabulary)) for text in TEXTS]
 
 
-def test_end_to_end_loss_is_the_language_models_own(tiny: tuple[Vocabulary, LlamaForCausalLM], few: list[Sample]) -> None:
+def test_end_to_end_loss_is_the_language_models_own(tiny: tuple[Vocabulary, PreTrainedModel], few: list[Sample]) -> None:
     """Against transformers' own loss on one utterance, with the prompt written out."""
     vocabulary, language_model = tiny
     torch.manual_seed(0)
@@ -114,7 +116,7 @@ def test_end_to_end_loss_is_the_language_models_own(tiny: tuple[Vocabulary, Llam
     assert float(found) == pytest.approx(float(expected), rel=1e-4)
 
 
-def test_end_to_end_teaches_the_projector_alone(tiny: tuple[Vocabulary, LlamaForCausalLM], few: list[Sample]) -> None:
+def test_end_to_end_teaches_the_projector_alone(tiny: tuple[Vocabulary, PreTrainedModel], few: list[Sample]) -> None:
     vocabulary, language_model = tiny
     torch.manual_seed(0)
     learner = EndToEnd(StackProjector(StackConfig(WIDTH, vocabulary.width, width=64)), vocabulary, language_model)
@@ -128,7 +130,7 @@ def test_end_to_end_teaches_the_projector_alone(tiny: tuple[Vocabulary, LlamaFor
     assert len(set(together)) > 1
 
 
-def test_padding_changes_nothing_end_to_end(tiny: tuple[Vocabulary, LlamaForCausalLM], few: list[Sample]) -> None:
+def test_padding_changes_nothing_end_to_end(tiny: tuple[Vocabulary, PreTrainedModel], few: list[Sample]) -> None:
     vocabulary, language_model = tiny
     torch.manual_seed(0)
     learner = EndToEnd(StackProjector(StackConfig(WIDTH, vocabulary.width, width=32)), vocabulary, language_model).eval()

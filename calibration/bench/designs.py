@@ -21,7 +21,7 @@ from ..bridgeformer import BridgeFormer, BridgeFormerConfig, BridgeFormerLink
 from ..cif import CifProjector
 from ..embedlink import EmbedLink
 from ..end_to_end import END, EndToEnd, StackConfig, StackProjector
-from ..gguf_model import load_language_model
+from ..gguf_model import dequantize_linears, load_language_model
 from ..projector_file import load_projector
 from ..reading import read_samples
 from ..samples import Sample, collate
@@ -69,7 +69,9 @@ def make_design(name: str, frame_width: int, vocabulary: Vocabulary, gguf: Path,
         return _bridgeformer(BridgeFormer(BridgeFormerConfig(frame_width, vocabulary.width)), vocabulary)
     if name == "end-to-end":
         stack = StackProjector(StackConfig(frame_width, vocabulary.width))
-        return _end_to_end(EndToEnd(stack, vocabulary, load_language_model(gguf)))
+        language_model = load_language_model(gguf)
+        dequantize_linears(language_model)  # once, not at every step: the baseline at its quickest
+        return _end_to_end(EndToEnd(stack, vocabulary, language_model))
     raise AttuneError(f"there is no design {name}; choose from {', '.join(NAMES)}")
 
 

@@ -1,0 +1,194 @@
+"""Partial LoRA (BLSP-KD's family; InternLM-XComposer2): low-rank adapters of a language model that only speech passes through.
+
+y = Wx + mask * (alpha / r) * BAx, the mask 1 where a soft token stands. A layer of peft's, saved in its own format, for linear
+layers in blocks; and what llama.cpp loads of it. It cannot be merged into the weights: text must not pass through it. Knows no
+losses.
+"""
+
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gguf
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora.layer import LoraLayer
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from engines.durable import write_atomically
+from engines.errors import AttuneError
+
+from .gguf_model import LINEAR_NAMES
+from .quantized import QuantizedLinear
+
+RANK, ALPHA, DROPOUT = 16, 16, 0.05
+"""BLSP-KD's family's."""
+ADAPTER = "default"
+"""peft's name for the only one."""
+
+
+class PartialLoraLinear(nn.Module, LoraLayer):
+    """A frozen linear layer, and a low-rank one beside it for some positions."""
+
+    base_layer: QuantizedLinear
+    speech: Tensor | None
+    """[B, T] True where a soft token stands; None: nowhere. Set by `speech_at`."""
+
+    def __init__(
+        self, base_layer: nn.Module, adapter_name: str, config: LoraConfig, r: int = 0, lora_alpha: int = 1, **_: Any
+    ) -> None:
+        super().__init__()
+        with _unwarned():
+            LoraLayer.__init__(self, base_layer)
+        self._active_adapter = adapter_name
+        self.speech = None
+        self.update_layer(adapter_name, r, lora_alpha=lora_alpha, config=config)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, T, inputs] to [B, T, outputs]."""
+        y: Tensor = self.base_layer(x)
+        if self.speech is None or self.disable_adapters:
+            return y
+        for name in self.active_adapters:
+            spoken = self.lora_dropout[name](x[self.speech])
+            added = self.lora_B[name](self.lora_A[name](spoken)) * self.scaling[name]
+            y = y.index_put((self.speech,), added.to(y.dtype), accumulate=True)
+        return y
+
+    def merge(self, *_: Any, **__: Any) -> None:
+        """Refused."""
+        raise AttuneError("a partial adapter cannot be merged: text must not pass through it")
+
+
+def add_adapter(
+    language_model: PreTrainedModel,
+    rank: int = RANK,
+    ranks: Mapping[str, int] | None = None,
+    alpha: int = ALPHA,
+    dropout: float = DROPOUT,
+) -> PeftModel:
+    """`language_model` with a fresh adapter, which changes nothing yet, on every linear layer of its blocks.
+
+    `ranks` are those of modules that need another, by transformers' names or their ends ("mlp.down_proj"); 0 leaves one out.
+    """
+    ranks = ranks or {}
+    unknown = [name for name in ranks if not any(f".{place}".endswith(f".{name}") for place in LINEAR_NAMES.values())]
+    if unknown:
+        raise AttuneError(f"no linear layer is called {unknown[0]}; they are {', '.join(LINEAR_NAMES.values())}")
+    config = _config(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        rank_pattern={name: some for name, some in ranks.items() if some},
+        target_modules=[place for place in LINEAR_NAMES.values() if _rank_of(place, rank, ranks)],
+    )
+    with _unwarned():
+        return get_peft_model(language_model, config)
+
+
+def load_adapter(language_model: PreTrainedModel, folder: Path, trained: bool) -> PeftModel:
+    """`language_model` with the adapter that `save_adapter` wrote to `folder`. Raises AttuneError where that cannot be read."""
+    try:
+        saved = LoraConfig.from_pretrained(str(folder))
+        config = _config(
+            **{
+                name: getattr(saved, name)
+                for name in ("r", "lora_alpha", "lora_dropout", "rank_pattern", "alpha_pattern", "target_modules")
+            }
+        )
+        with _unwarned():
+            return PeftModel.from_pretrained(language_model, str(folder), config=config, is_trainable=trained)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise AttuneError(f"the adapter in {folder} cannot be read ({str(error).splitlines()[0]})") from None
+
+
+def save_adapter(model: PeftModel, folder: Path) -> None:
+    """Write the adapter of `model` in peft's own format, as safetensors."""
+    with _unwarned():
+        model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+
+
+@contextmanager
+def speech_at(model: PeftModel, mask: Tensor | None) -> Iterator[None]:
+    """Inside, the positions where `mask` [B, T] is True pass through the adapter; without a mask none do.
+
+    Gradients are to be computed inside, too: checkpointed layers run once more then.
+    """
+    layers = [module for module in model.modules() if isinstance(module, PartialLoraLinear)]
+    try:
+        for layer in layers:
+            layer.speech = mask
+        yield
+    finally:
+        for layer in layers:
+            layer.speech = None
+
+
+def export_adapter(model: PeftModel, path: Path) -> None:
+    """Write the adapter of `model` as a GGUF file that llama.cpp loads for the same language model."""
+    stored = {place: name for name, place in LINEAR_NAMES.items()}
+    alphas = {layer.lora_alpha[ADAPTER] for _, layer in _layers(model)}
+    if len(alphas) != 1:
+        raise AttuneError(f"llama.cpp knows one alpha for a whole adapter, and this one has {sorted(alphas)}")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".adapter-") as folder:
+        beside = Path(folder) / path.name
+        writer = gguf.GGUFWriter(beside, _architecture(model))
+        writer.add_type("adapter")
+        writer.add_string("adapter.type", "lora")
+        writer.add_float32("adapter.lora.alpha", float(alphas.pop()))
+        for name, layer in _layers(model):
+            block, _, place = name.partition("layers.")[2].partition(".")
+            down, up = (_weight(some[ADAPTER]) for some in (layer.lora_A, layer.lora_B))
+            if layer.base_layer.order is not None:  # as llama.cpp orders the layer's own rows
+                up = torch.empty_like(up).index_copy_(0, layer.base_layer.order.cpu(), up)
+            weight = f"blk.{block}.{stored[place]}.weight"
+            writer.add_tensor(f"{weight}.lora_a", down.numpy())
+            writer.add_tensor(f"{weight}.lora_b", up.numpy())
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        write_atomically(path, beside.read_bytes())
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """peft warns of any layer that is not its own, of a base model that is nowhere but in its file, and of its own age."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+def _config(**arguments: Any) -> LoraConfig:
+    config = LoraConfig(**arguments)
+    config._register_custom_module({QuantizedLinear: PartialLoraLinear})
+    return config
+
+
+def _rank_of(place: str, rank: int, ranks: Mapping[str, int]) -> int:
+    return next((some for name, some in ranks.items() if f".{place}".endswith(f".{name}")), rank)
+
+
+def _layers(model: PeftModel) -> Iterator[tuple[str, PartialLoraLinear]]:
+    modules: nn.Module = model
+    for name, module in modules.named_modules():
+        if isinstance(module, PartialLoraLinear):
+            yield name, module
+
+
+def _weight(linear: nn.Module) -> Tensor:
+    weight = linear.weight
+    assert isinstance(weight, Tensor)
+    return weight.detach().float().cpu()
+
+
+def _architecture(model: PeftModel) -> str:
+    """llama.cpp's name for that of `model`."""
+    base: Any = model.base_model.model
+    return str(base.config.model_type).removesuffix("_text")
