@@ -77,12 +77,13 @@ def blocks_of(mapped: MappedTensor) -> Tensor:
 def multiply(x: Tensor, blocks: Tensor, kind: Kind) -> Tensor:
     """[..., inputs] times the transpose of the matrix in `blocks`, [..., outputs]; without gradients."""
     y = x.new_empty(*x.shape[:-1], len(blocks))
-    for rows in _row_slices(blocks, kind):
+    for rows in row_slices(blocks, kind):
         y[..., rows] = x @ dequantize(blocks[rows], kind).to(x.dtype).T
     return y
 
 
-def _row_slices(blocks: Tensor, kind: Kind) -> list[slice]:
+def row_slices(blocks: Tensor, kind: Kind) -> list[slice]:
+    """The rows of a matrix in blocks, as many at a time as may be dequantized at once."""
     many = max(1, _AT_ONCE // width_of(blocks.shape[1], kind))
     return [slice(start, min(start + many, len(blocks))) for start in range(0, len(blocks), many)]
 
@@ -99,6 +100,6 @@ class _Multiplied(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, given: Tensor) -> tuple[Tensor, None, None]:
         found = given.new_zeros(*given.shape[:-1], width_of(ctx.blocks.shape[1], ctx.kind))
-        for rows in _row_slices(ctx.blocks, ctx.kind):
+        for rows in row_slices(ctx.blocks, ctx.kind):
             found += given[..., rows] @ dequantize(ctx.blocks[rows], ctx.kind).to(given.dtype)
         return found, None, None

@@ -1,0 +1,112 @@
+"""Losses over a whole vocabulary of which only a few rows are in memory at a time: the full logits never exist.
+
+Cross-entropy against tokens, and the divergence from a teacher of whom the most probable tokens are known, the rest as one mass.
+Knows hidden states and an output layer in blocks, no model and no words.
+
+Shapes: N positions, H hidden width, V vocabulary, K tokens that the teacher found most probable.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .dequantize import dequantize
+from .quantized import QuantizedLinear, multiply, row_slices
+
+_LEAST_MASS = 1e-6
+"""Of what is left beside the most probable tokens: less is float32's rounding."""
+_POSITIONS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """What a teacher expects next, after each of N positions."""
+
+    tokens: Tensor
+    """[N, K] int64, the most probable first."""
+    log_probabilities: Tensor
+    """[N, K] float32, natural, at the temperature that it was asked at."""
+
+    @property
+    def log_tail(self) -> Tensor:
+        """[N] the logarithm of all other tokens' probability."""
+        return _log_rest(self.log_probabilities)
+
+
+@torch.no_grad()
+def ask_teacher(hidden: Tensor, output: QuantizedLinear, most: int, temperature: float) -> Teacher:
+    """The `most` most probable tokens after each of the [N, H] hidden states, a few positions at a time."""
+    parts = []
+    for few in hidden.split(_POSITIONS_AT_ONCE):
+        logits = multiply(few, output.qweight, output.kind).float() / temperature
+        highest, tokens = logits.topk(most, dim=-1)
+        parts.append((tokens, highest - logits.logsumexp(dim=-1, keepdim=True)))
+    return Teacher(*(torch.cat(some) for some in zip(*parts, strict=True)))
+
+
+def divergence(hidden: Tensor, output: QuantizedLinear, teacher: Teacher, temperature: float) -> Tensor:
+    """[N] Kullback-Leibler divergence from the teacher's next-token distribution to the student's after [N, H] hidden states.
+
+    Both at `temperature`, forward and without a factor for it, as in BLSP-KD's family; tokens that the teacher did not name count
+    as one.
+    """
+    total, picked = vocabulary_scores(hidden, output, teacher.tokens, temperature)
+    student = picked - total.unsqueeze(1)
+    named = (teacher.log_probabilities.exp() * (teacher.log_probabilities - student)).sum(dim=1)
+    tail = teacher.log_tail
+    return named + tail.exp() * (tail - _log_rest(student))
+
+
+def cross_entropy(hidden: Tensor, output: QuantizedLinear, tokens: Tensor) -> Tensor:
+    """[N] natural cross-entropy of `tokens` [N] as what follows [N, H] hidden states."""
+    total, picked = vocabulary_scores(hidden, output, tokens.unsqueeze(1), 1.0)
+    return total - picked.squeeze(1)
+
+
+def vocabulary_scores(hidden: Tensor, output: QuantizedLinear, tokens: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Of all logits divided by `temperature` the logarithm of the summed exponentials, [N], and those of `tokens`, [N, K]."""
+    total, picked = _Scores.apply(hidden / temperature, output, tokens)  # type: ignore[no-untyped-call]
+    return total, picked
+
+
+def _log_rest(log_probabilities: Tensor) -> Tensor:
+    return (1 - log_probabilities.exp().sum(dim=1)).clamp(min=_LEAST_MASS).log()
+
+
+class _Scores(torch.autograd.Function):
+    """Both passes go through the rows of the output layer a few at a time."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, output: QuantizedLinear, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        total = hidden.new_full((len(hidden),), -torch.inf)
+        picked = hidden.new_zeros(tokens.shape)
+        for rows in row_slices(output.qweight, output.kind):
+            logits = hidden @ dequantize(output.qweight[rows], output.kind).T
+            total = torch.logaddexp(total, logits.logsumexp(dim=1))
+            inside, places = _inside(tokens, rows)
+            picked = torch.where(inside, logits.gather(1, places), picked)
+        ctx.output = output
+        ctx.save_for_backward(hidden, tokens, total)
+        return total, picked
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_total: Tensor, of_picked: Tensor) -> tuple[Tensor, None, None]:
+        hidden, tokens, total = ctx.saved_tensors
+        found = torch.zeros_like(hidden)
+        for rows in row_slices(ctx.output.qweight, ctx.output.kind):
+            weights = dequantize(ctx.output.qweight[rows], ctx.output.kind)
+            of_logits = (hidden @ weights.T - total.unsqueeze(1)).exp() * of_total.unsqueeze(1)
+            inside, places = _inside(tokens, rows)
+            of_logits.scatter_add_(1, places, of_picked * inside)
+            found += of_logits @ weights
+        return found, None, None
+
+
+def _inside(tokens: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+    """Which of `tokens` are among `rows`, and their places there (0 for the others)."""
+    inside = (tokens >= rows.start) & (tokens < rows.stop)
+    return inside, torch.where(inside, tokens - rows.start, 0)
