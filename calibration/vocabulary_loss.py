@@ -40,7 +40,8 @@ class Teacher:
 def ask_teacher(hidden: Tensor, output: QuantizedLinear, most: int, temperature: float) -> Teacher:
     """The `most` most probable tokens after each of the [N, H] hidden states, a few positions at a time."""
     parts = []
-    for few in hidden.split(_POSITIONS_AT_ONCE):
+    for start in range(0, len(hidden), _POSITIONS_AT_ONCE):
+        few = hidden[start : start + _POSITIONS_AT_ONCE]
         logits = multiply(few, output.qweight, output.kind).float() / temperature
         highest, tokens = logits.topk(most, dim=-1)
         parts.append((tokens, highest - logits.logsumexp(dim=-1, keepdim=True)))
