@@ -37,7 +37,7 @@ class PartialLoraLinear(nn.Module, LoraLayer):
 
     base_layer: QuantizedLinear
     speech: Tensor | None
-    """[B, T] True where a soft token stands; None: nowhere. Set by `speech_at`."""
+    """[B, T] True where a soft token stands; None: nowhere. Set by `set_speech`."""
 
     def __init__(
         self, base_layer: nn.Module, adapter_name: str, config: LoraConfig, r: int = 0, lora_alpha: int = 1, **_: Any
@@ -113,20 +113,23 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
         model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
 
 
+def set_speech(model: PeftModel, mask: Tensor | None) -> None:
+    """Let the positions where `mask` [B, T] is True pass through the adapter from now on; None: no position does.
+
+    Checkpointed layers run once more when gradients are computed, so the mask must stay until then.
+    """
+    for _, layer in _layers(model):
+        layer.speech = mask
+
+
 @contextmanager
 def speech_at(model: PeftModel, mask: Tensor | None) -> Iterator[None]:
-    """Inside, the positions where `mask` [B, T] is True pass through the adapter; without a mask none do.
-
-    Gradients are to be computed inside, too: checkpointed layers run once more then.
-    """
-    layers = [module for module in model.modules() if isinstance(module, PartialLoraLinear)]
+    """`set_speech` inside, and none outside: for running a model without gradients."""
+    set_speech(model, mask)
     try:
-        for layer in layers:
-            layer.speech = mask
         yield
     finally:
-        for layer in layers:
-            layer.speech = None
+        set_speech(model, None)
 
 
 def export_adapter(model: PeftModel, path: Path) -> None:

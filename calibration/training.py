@@ -7,7 +7,7 @@ was killed and goes on from its checkpoint takes the steps that an undisturbed r
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -52,6 +52,10 @@ class Learner(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The unweighted losses of a batch, by the names of `loss_weights`; random choices are drawn from `generator`."""
+
+    def collate(self, samples: Sequence[Sample]) -> Batch:
+        """Samples into the batch that `forward` takes."""
+        return collate(samples)
 
     def weighted(self, losses: dict[str, Tensor]) -> Tensor:
         """The scalar that is minimised."""
@@ -119,7 +123,7 @@ def _step(
     generator = torch.Generator().manual_seed(schedule.seed * 1_000_003 + step)
     trained = [value for group in optimizer.param_groups for value in group["params"]]
     device = trained[0].device
-    batch = collate(samples).to(device)
+    batch = learner.collate(samples).to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" and torch.cuda.is_bf16_supported()):
         losses = model(batch, generator)
         total = learner.weighted(losses)

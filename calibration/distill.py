@@ -1,0 +1,171 @@
+"""Distillation (BLSP-KD, arXiv 2405.19041): the language model that reads text teaches the same one that reads speech.
+
+The teacher reads the words as text; the student reads soft tokens in their place, one for each text token, which pass through a
+partial adapter. The student is to expect after each soft token what the teacher expects after the token (input), and the same
+next tokens all through a reply that the language model itself gave to the text (response). Knows lessons and losses; who makes
+lessons is elsewhere.
+
+Shapes: B lessons, U tokens of words, R tokens of reply, N positions of all lessons, E embedding width, H hidden width.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .cif import CifProjector
+from .embedlink import EmbedLink, draft_rows
+from .partial_lora import PartialLoraLinear, set_speech
+from .quantized import QuantizedLinear
+from .samples import Batch, Sample, collate
+from .training import Learner
+from .vocabulary_loss import Teacher, ask_teacher, cross_entropy, divergence
+
+TEMPERATURE = 2.0
+MOST_PROBABLE = 64
+"""How many tokens of a teacher's distribution are kept; the rest as one mass."""
+LOSS_WEIGHTS = {"input_kl": 1.0, "response_kl": 1.0, "response_ce": 0.0}
+"""Of the language model's losses, beside EmbedLink's, which keep their weights. A loss of weight 0 is not computed."""
+
+
+@dataclass(frozen=True)
+class Lesson(Sample):
+    """An utterance in a conversation, and what the teacher expects in it."""
+
+    before: Tensor
+    """[P] int64 tokens before the words, the system prompt included."""
+    after: Tensor
+    """[Q] int64 tokens between the words and the reply: an instruction where there is one, and the closing of the turn."""
+    reply: Tensor
+    """[R] int64 tokens of the reply, its end included."""
+    at_words: Teacher
+    """After each of the U tokens of the words."""
+    at_reply: Teacher
+    """Before each of the R tokens of the reply."""
+
+
+@dataclass(frozen=True)
+class LessonBatch(Batch):
+    """Lessons beside each other."""
+
+    lessons: Sequence[Lesson] = ()
+
+    def to(self, device: torch.device) -> "LessonBatch":
+        plain = Batch(**{field.name: getattr(self, field.name) for field in fields(Batch)})
+        return LessonBatch(**vars(plain.to(device)), lessons=self.lessons)
+
+
+def teach(language_model: Any, sample: Sample, before: Tensor, after: Tensor, reply: Tensor, most: int = MOST_PROBABLE) -> Lesson:
+    """The lesson of a sample in a conversation: `language_model`, which reads text alone, runs once."""
+    tokens = torch.cat([before, sample.tokens, after, reply])
+    with torch.no_grad():
+        hidden = language_model.model(tokens[None], use_cache=False).last_hidden_state[0]
+    words_end = len(before) + len(sample.tokens)
+    reply_start = words_end + len(after)
+    at_words, at_reply = (
+        ask_teacher(some, language_model.lm_head, most, TEMPERATURE)
+        for some in (hidden[len(before) : words_end], hidden[reply_start - 1 : len(tokens) - 1])
+    )
+    return Lesson(**vars(sample), before=before, after=after, reply=reply, at_words=at_words, at_reply=at_reply)
+
+
+class Distillation(Learner):
+    """A projector and an adapter, the language model between them, and EmbedLink's losses beside."""
+
+    def __init__(self, embedlink: EmbedLink, adapted: PeftModel, weights: Mapping[str, float] = LOSS_WEIGHTS) -> None:
+        """`adapted` is the frozen language model with its adapter; `weights` those of LOSS_WEIGHTS and of EmbedLink's losses."""
+        super().__init__()
+        self.embedlink = embedlink
+        self.adapter = nn.ModuleDict(
+            {
+                name.replace(".", "/"): nn.ModuleList([module.lora_A, module.lora_B, module.lora_dropout])
+                for name, module in adapted.named_modules()
+                if isinstance(module, PartialLoraLinear)
+            }
+        )
+        self.loss_weights = {**embedlink.loss_weights, **LOSS_WEIGHTS, **weights}  # type: ignore[misc]  # each has its own
+        self._adapted = (adapted,)  # in a tuple: its own weights are neither trained nor saved
+        self.language_model.activation_checkpointing_enable({"use_reentrant": False})
+        self.language_model.train()
+
+    @property
+    def projector(self) -> CifProjector:  # type: ignore[override]  # it is embedlink's, and saved as such
+        """What is trained beside the adapter."""
+        return self.embedlink.projector
+
+    @property
+    def language_model(self) -> Any:
+        """The frozen one, its adapter inside."""
+        return self._adapted[0].base_model.model
+
+    def collate(self, samples: Sequence[Sample]) -> LessonBatch:
+        """Lessons into one batch."""
+        lessons = [sample for sample in samples if isinstance(sample, Lesson)]
+        return LessonBatch(**vars(collate(lessons)), lessons=lessons)
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """EmbedLink's losses and the language model's, all unweighted; gradients are computed before the next call."""
+        assert isinstance(batch, LessonBatch)
+        projector = self.projector
+        draft = draft_rows(batch, self.embedlink.vocabulary, projector.keys) if projector.config.reads_draft else None
+        output = projector(batch.stacked, batch.mask, draft, batch.units)
+        losses = self.embedlink.losses(output, batch, generator)
+        soft = [row[: len(lesson.tokens)] for row, lesson in zip(self.soft(output.vectors), batch.lessons, strict=True)]
+        return losses | self._from_language_model(soft, batch.lessons)
+
+    def soft(self, vectors: Tensor) -> Tensor:
+        """[B, U, E + K] units to [B, U, E] soft tokens: the rows that they may mean, as probable as they are."""
+        projector, vocabulary = self.projector, self.embedlink.vocabulary
+        heard = self.embedlink.heard
+        rows = torch.from_numpy(vocabulary.rows(heard.cpu().numpy())).to(vectors.device)
+        table = torch.cat([F.normalize(rows, dim=-1), projector.keys(heard)], dim=1)
+        return (projector.scored(vectors) @ table.T).softmax(dim=-1) @ rows
+
+    def _from_language_model(self, soft: Sequence[Tensor], lessons: Sequence[Lesson]) -> dict[str, Tensor]:
+        if not any(self.loss_weights[name] for name in LOSS_WEIGHTS):
+            return {}
+        embed = self.language_model.get_input_embeddings()
+        device = soft[0].device
+        conversations, spoken = [], []
+        for words, lesson in zip(soft, lessons, strict=True):
+            before, rest = (embed(tokens.to(device)) for tokens in (lesson.before, torch.cat([lesson.after, lesson.reply])))
+            conversations.append(torch.cat([before, words, rest]))
+            place = torch.arange(len(conversations[-1]), device=device)
+            spoken.append((place >= len(before)) & (place < len(before) + len(words)))
+        inputs, mask = (nn.utils.rnn.pad_sequence(some, batch_first=True) for some in (conversations, spoken))
+        there = torch.arange(inputs.shape[1], device=device) < torch.tensor([[len(c)] for c in conversations], device=device)
+        set_speech(self._adapted[0], mask)
+        hidden = self.language_model.model(inputs_embeds=inputs, attention_mask=there.long(), use_cache=False).last_hidden_state
+        return self._judged(hidden, lessons)
+
+    def _judged(self, hidden: Tensor, lessons: Sequence[Lesson]) -> dict[str, Tensor]:
+        """The losses of the [B, T, H] hidden states of all conversations; each position counts the same."""
+        output: QuantizedLinear = self.language_model.lm_head
+        at_words, at_reply = [], []
+        for states, lesson in zip(hidden, lessons, strict=True):
+            words_end = len(lesson.before) + len(lesson.tokens)
+            reply_start = words_end + len(lesson.after)
+            at_words.append(states[len(lesson.before) : words_end])
+            at_reply.append(states[reply_start - 1 : reply_start - 1 + len(lesson.reply)])
+        losses = {}
+        for name, states, teachers in (
+            ("input_kl", at_words, [lesson.at_words for lesson in lessons]),
+            ("response_kl", at_reply, [lesson.at_reply for lesson in lessons]),
+        ):
+            if self.loss_weights[name]:
+                losses[name] = divergence(torch.cat(states), output, _joined(teachers, hidden.device), TEMPERATURE).mean()
+        if self.loss_weights["response_ce"]:
+            tokens = torch.cat([lesson.reply for lesson in lessons]).to(hidden.device)
+            losses["response_ce"] = cross_entropy(torch.cat(at_reply), output, tokens).mean()
+        return losses
+
+
+def _joined(teachers: Sequence[Teacher], device: torch.device) -> Teacher:
+    return Teacher(
+        torch.cat([teacher.tokens for teacher in teachers]).to(device),
+        torch.cat([teacher.log_probabilities for teacher in teachers]).to(device),
+    )
