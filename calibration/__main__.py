@@ -14,13 +14,25 @@ from pydantic import TypeAdapter, ValidationError
 
 from engines.child_process import settle_as_child
 from engines.errors import AttuneError
-from engines.job import AdaptJob, BaseJob, BenchAdaptJob, BenchQualityJob, BenchSpeakersJob, CorpusJob, Job, Progress, TrainJob
+from engines.job import (
+    AdaptJob,
+    BaseJob,
+    BenchAdaptJob,
+    BenchMemoryJob,
+    BenchQualityJob,
+    BenchSpeakersJob,
+    CorpusJob,
+    Job,
+    Progress,
+    TrainJob,
+)
 
 _JOB: TypeAdapter[Job] = TypeAdapter(Job)
 _WORK: dict[type[Job], tuple[str, str]] = {
     AdaptJob: ("adapt", "adapt"),
     BaseJob: ("base_job", "make_base"),
     BenchAdaptJob: ("bench.adapt_bench", "bench_adapt"),
+    BenchMemoryJob: ("bench.memory_bench", "bench_memory"),
     BenchQualityJob: ("bench.quality_bench", "bench_quality"),
     BenchSpeakersJob: ("bench.speakers", "make_speakers"),
     CorpusJob: ("corpus_job", "make_corpus"),

@@ -15,10 +15,9 @@ from typing import Any
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .cif import CifProjector
-from .embedlink import EmbedLink, draft_rows
+from .embedlink import Candidates, EmbedLink, draft_rows
 from .partial_lora import PartialLoraLinear, set_speech
 from .quantized import QuantizedLinear
 from .samples import Batch, Sample, collate
@@ -113,17 +112,16 @@ class Distillation(Learner):
         projector = self.projector
         draft = draft_rows(batch, self.embedlink.vocabulary, projector.keys) if projector.config.reads_draft else None
         output = projector(batch.stacked, batch.mask, draft, batch.units)
-        losses = self.embedlink.losses(output, batch, generator)
-        soft = [row[: len(lesson.tokens)] for row, lesson in zip(self.soft(output.vectors), batch.lessons, strict=True)]
-        return losses | self._from_language_model(soft, batch.lessons)
+        candidates = self.embedlink.candidates(batch, generator)
+        losses = self.embedlink.losses(output, batch, candidates)
+        soft = self.soft(output.vectors, candidates)
+        words = [row[: len(lesson.tokens)] for row, lesson in zip(soft, batch.lessons, strict=True)]
+        return losses | self._from_language_model(words, batch.lessons)
 
-    def soft(self, vectors: Tensor) -> Tensor:
-        """[B, U, E + K] units to [B, U, E] soft tokens: the rows that they may mean, as probable as they are."""
-        projector, vocabulary = self.projector, self.embedlink.vocabulary
-        heard = self.embedlink.heard
-        rows = torch.from_numpy(vocabulary.rows(heard.cpu().numpy())).to(vectors.device)
-        table = torch.cat([F.normalize(rows, dim=-1), projector.keys(heard)], dim=1)
-        return (projector.scored(vectors) @ table.T).softmax(dim=-1) @ rows
+    def soft(self, vectors: Tensor, candidates: Candidates) -> Tensor:
+        """[B, U, E + K] units to [B, U, E] soft tokens: the mean of the rows that each may mean, weighted by how probable they
+        are by row and by key."""
+        return (self.projector.scored(vectors) @ candidates.table.T).softmax(dim=-1) @ candidates.rows
 
     def _from_language_model(self, soft: Sequence[Tensor], lessons: Sequence[Lesson]) -> dict[str, Tensor]:
         if not any(self.loss_weights[name] for name in LOSS_WEIGHTS):

@@ -4,6 +4,7 @@ Knows batches and losses. The training loop is `training.py`, the data `dataset.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import ClassVar
 
@@ -24,6 +25,16 @@ CONTRAST_NEGATIVES = 3000
 
 DRAFT_DROPOUT = 0.25
 """How many of the drafts a step hides: a projector serves without one where its own reading is sure."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Tokens that a unit may mean."""
+
+    rows: Tensor
+    """[n, E] of the embedding table."""
+    table: Tensor
+    """[n, E + K] unit rows and keys: a unit's score for each is its product with what `CifProjector.scored` makes of the unit."""
 
 
 def draft_rows(batch: Batch, vocabulary: Vocabulary, keys: PronunciationKeys) -> Draft:
@@ -64,9 +75,10 @@ class EmbedLink(Learner):
         hidden = torch.rand(len(batch.units), generator=generator).to(batch.units.device) < DRAFT_DROPOUT
         batch = batch.without_drafts(hidden)
         draft = draft_rows(batch, self.vocabulary, self.projector.keys) if self.projector.config.reads_draft else None
-        return self.losses(self.projector(batch.stacked, batch.mask, draft, batch.units), batch, generator)
+        output = self.projector(batch.stacked, batch.mask, draft, batch.units)
+        return self.losses(output, batch, self.candidates(batch, generator))
 
-    def losses(self, output: CifOutput, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, output: CifOutput, batch: Batch, candidates: Candidates) -> dict[str, Tensor]:
         """The losses of a projector's output.
 
         contrast: softmax over what each of the batch's own tokens and of random heard ones scores by row and by sound. sound: the
@@ -76,17 +88,13 @@ class EmbedLink(Learner):
         """
         projector, width = self.projector, self.vocabulary.width
         real = batch.tokens >= 0
-        present, target = torch.unique(batch.tokens[real], return_inverse=True)
-        drawn = torch.randint(len(self.heard), (CONTRAST_NEGATIVES,), generator=generator).to(present.device)
-        others = torch.unique(self.heard[drawn])
-        tokens = torch.cat([present, others[~torch.isin(others, present)]])
-        rows, keys = _rows(self.vocabulary, tokens), projector.keys(tokens)
+        target = torch.unique(batch.tokens[real], return_inverse=True)[1]
         vectors = output.vectors[:, : real.shape[1]][real]
         scored = projector.scored(vectors)
-        by_sound = scored[:, width:] @ keys.T
-        own, own_rows = vectors[:, :width], rows[target]
+        by_sound = scored[:, width:] @ candidates.table[:, width:].T
+        own, own_rows = vectors[:, :width], candidates.rows[target]
         losses = {
-            "contrast": F.cross_entropy(scored[:, :width] @ F.normalize(rows, dim=-1).T + by_sound, target),
+            "contrast": F.cross_entropy(scored @ candidates.table.T, target),
             "mse": F.mse_loss(own, own_rows) * width,
             "cosine": 1 - F.cosine_similarity(own, own_rows, dim=-1).mean(),
             "quantity": (output.quantity / batch.units - 1).abs().mean(),
@@ -94,6 +102,15 @@ class EmbedLink(Learner):
         if projector.keys.phonemes.any():
             losses |= {"sound": F.cross_entropy(by_sound, target), "ctc": self._ctc(output.hidden, batch, real)}
         return losses | {"copy": self._copy(output.copy_scores, batch)} if output.copy_scores is not None else losses
+
+    def candidates(self, batch: Batch, generator: torch.Generator) -> Candidates:
+        """The tokens of a batch, in ascending order, and after them random heard ones."""
+        present = torch.unique(batch.tokens[batch.tokens >= 0])
+        drawn = torch.randint(len(self.heard), (CONTRAST_NEGATIVES,), generator=generator).to(present.device)
+        others = torch.unique(self.heard[drawn])
+        tokens = torch.cat([present, others[~torch.isin(others, present)]])
+        rows = _rows(self.vocabulary, tokens)
+        return Candidates(rows, torch.cat([F.normalize(rows, dim=-1), self.projector.keys(tokens)], dim=1))
 
     def _copy(self, scores: Tensor, batch: Batch) -> Tensor:
         real, given = batch.tokens >= 0, batch.draft >= 0

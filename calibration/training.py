@@ -129,10 +129,10 @@ def _step(
         total = learner.weighted(losses)
     if not torch.isfinite(total):
         raise AttuneError(f"training diverged at step {step} (loss {total.item()}); lower adapt.learning_rate")
-    optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(total)
     nn.utils.clip_grad_norm_(trained, 1.0)
     optimizer.step()
+    optimizer.zero_grad(set_to_none=True)  # now, so that they take no memory in the next pass
     return {name: float(value.detach()) for name, value in losses.items()}
 
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Column, Table
 
-from engines.bench_figures import AdaptFigures, HeardSet, QualityFigures
+from engines.bench_figures import AdaptFigures, HeardSet, MemoryFigures, QualityFigures
 from engines.errors import AttuneError
 from engines.generation import BASE, read_generation
-from engines.job import BenchAdaptJob, BenchQualityJob, BenchSpeakersJob
+from engines.job import BenchAdaptJob, BenchMemoryJob, BenchQualityJob, BenchSpeakersJob
 from engines.models import model_path
 
 from .cli_common import AsJson, console, settings
@@ -140,6 +140,51 @@ def quality(
     _say_where(folder, figures.machine)
 
 
+@app.command()
+def memory(
+    shapes: Annotated[str, typer.Option(help="Of which language models, with commas between.")] = "llama-3.2-1b,qwen3-1.7b",
+    positions: Annotated[str, typer.Option(help="Tokens of the conversation in a step, with commas between.")] = "64,256,512",
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Of each measurement.")] = 3,
+    out: Annotated[Path, typer.Option(help="Gets figures.json, and 1 GB for a while.")] = Path("build/bench-memory"),
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Of each measurement.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what steps of distillation take in memory, through models of random weights in 4 bits."""
+    try:
+        lengths = [int(part) for part in positions.split(",")]
+    except ValueError:
+        raise AttuneError(f"--positions {positions} is not a list of whole numbers; give 64,256 or the like") from None
+    if not all(16 <= length <= 4096 for length in lengths):
+        raise AttuneError(f"--positions {positions}: each must be from 16 to 4096")
+    folder = _folder(out)
+    names = [name.strip() for name in shapes.split(",")]
+    job = BenchMemoryJob(folder=folder, shapes=names, positions=lengths, steps=steps, threads=threads)
+    run_child(job, folder / "job.json", silence_limit_seconds=7200.0)
+    figures = MemoryFigures.model_validate_json((folder / "figures.json").read_bytes())
+    if as_json:
+        typer.echo(figures.model_dump_json(indent=1))
+        return
+    table = Table(Column("model", no_wrap=True), "its file", "positions", "peak", "over file", "Python", "allocated", "a step")
+    for run in figures.runs:
+        allocated = run.peak_allocated_bytes
+        table.add_row(
+            run.shape,
+            _gib(run.file_bytes),
+            str(run.positions),
+            _gib(run.peak_resident_bytes),
+            _gib(run.over_file_bytes),
+            _gib(run.before_bytes),
+            "" if allocated is None else _gib(allocated),
+            f"{run.seconds_per_step:.1f} s",
+        )
+    console.print(table)
+    _say_where(folder, figures.machine)
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / 2**30:.2f} GiB"
+
+
 def _times_of(designs: str, minutes: float) -> dict[str, float]:
     """The minutes of each design of a list as `--designs` takes it. Raises AttuneError where it is none."""
     times = {}
@@ -195,7 +240,7 @@ def _heard_table(heard: list[HeardSet]) -> Table:
 
 
 def _say_where(folder: Path, machine: str) -> None:
-    console.print(f"{machine}; figures and a picture are in {folder}", highlight=False, soft_wrap=True)
+    console.print(f"{machine}; the figures are in {folder}", highlight=False, soft_wrap=True)
 
 
 def _folder(out: Path) -> Path:

@@ -97,3 +97,31 @@ class QualityFigures(_Frozen):
     designs: list[DesignRun]
     heard: list[HeardSet]
     machine: str
+
+
+class MemoryRun(_Frozen):
+    """What steps through one language model took."""
+
+    shape: str
+    file_bytes: int
+    positions: int
+    """Of the conversation in a step."""
+    before_bytes: int
+    """Resident before anything was loaded: Python and its packages."""
+    peak_resident_bytes: int
+    """Mapped pages of the file counted."""
+    peak_allocated_bytes: int | None
+    """On a GPU; None without one."""
+    seconds_per_step: float
+
+    @property
+    def over_file_bytes(self) -> int:
+        """What the peak has more than the file."""
+        return self.peak_resident_bytes - self.file_bytes
+
+
+class MemoryFigures(_Frozen):
+    """`attune bench memory`."""
+
+    runs: list[MemoryRun]
+    machine: str

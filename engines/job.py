@@ -179,7 +179,21 @@ class BenchSpeakersJob(_Frozen):
     """The folder of the model `kokoro-82m`."""
 
 
-Job = AdaptJob | BaseJob | BenchAdaptJob | BenchQualityJob | BenchSpeakersJob | CorpusJob | TrainJob
+class BenchMemoryJob(_Frozen):
+    """Measure what steps of distillation take in memory."""
+
+    kind: Literal["bench-memory"] = "bench-memory"
+    folder: Path
+    """Gets `figures.json`; the models lie there while they are measured."""
+    shapes: list[str]
+    positions: list[int]
+    """Tokens of the conversation in a step, a measurement for each."""
+    steps: int = 3
+    threads: int = 2
+    seed: int = 0
+
+
+Job = AdaptJob | BaseJob | BenchAdaptJob | BenchMemoryJob | BenchQualityJob | BenchSpeakersJob | CorpusJob | TrainJob
 
 
 class Progress(_Frozen):

@@ -71,7 +71,7 @@ def test_a_student_that_reads_the_words_has_nothing_to_learn(
     """Whatever stands where: a position too far to either side would show."""
     distillation = made(path, vocabulary, lessons)
 
-    def rows(_: Tensor) -> Tensor:
+    def rows(*_: Tensor) -> Tensor:
         longest = max(len(lesson.tokens) for lesson in lessons)
         found = torch.zeros(len(lessons), longest, vocabulary.width)
         for row, lesson in zip(found, lessons, strict=True):

@@ -149,10 +149,14 @@ def test_the_losses_see_no_padding(vocabulary: Vocabulary, samples: list[Sample]
     with torch.no_grad():
         alone = collate(short)
         generator = torch.Generator().manual_seed(0)
-        expected = embedlink.losses(projector(alone.stacked, alone.mask, None, alone.units), alone, generator)
+        expected = embedlink.losses(
+            projector(alone.stacked, alone.mask, None, alone.units), alone, embedlink.candidates(alone, generator)
+        )
         beside = collate([samples[0], samples[0]])
         generator = torch.Generator().manual_seed(0)
-        doubled = embedlink.losses(projector(beside.stacked, beside.mask, None, beside.units), beside, generator)
+        doubled = embedlink.losses(
+            projector(beside.stacked, beside.mask, None, beside.units), beside, embedlink.candidates(beside, generator)
+        )
     assert float(embedlink.weighted(expected)) == pytest.approx(float(embedlink.weighted(doubled)), rel=1e-3)
 
 

@@ -7,7 +7,6 @@ the language model says when it is asked to repeat what it was told, which is th
 
 import multiprocessing
 import os
-import resource
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -35,7 +34,7 @@ from ..text_scores import rouge, word_error_rate
 from ..training import Schedule, fit, fraction
 from .designs import Design, make_design
 from .judged_sets import JudgedSet, judge_set, read_set
-from .machine import describe_machine
+from .machine import describe_machine, peak_resident_bytes
 from .picture import draw_quality
 
 LOG = "heard.jsonl"
@@ -92,7 +91,7 @@ def _run_design(job: BenchQualityJob, name: str, expected: Replies) -> tuple[Des
         return word_error_rate([(example.text, text) for example, text in zip(few, heard, strict=True)])[0]
 
     curve, step_seconds = _learn(job, design, learnt, features_seconds, error)
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak_bytes = peak_resident_bytes()
     heard = []
     for judged in sets:
         judged_samples = [sample_of(example) for example in judged.examples]

@@ -1,0 +1,74 @@
+"""`attune bench memory` measures real steps through a model in 4 bits, and says what cannot be measured."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gguf import GGMLQuantizationType as Kind
+from typer.testing import CliRunner
+
+from calibration.bench.machine import peak_resident_bytes
+from calibration.bench.random_model import SHAPES, ModelShape, random_blocks, write_random_model
+from daemon.cli_bench import app
+from engines.bench_figures import MemoryFigures
+from engines.errors import AttuneError
+from engines.gguf_tensor import map_tensors, metadata
+
+
+@pytest.mark.parametrize("kind", [Kind.F32, Kind.F16, Kind.Q4_0, Kind.Q8_0, Kind.Q4_K, Kind.Q6_K])
+def test_random_weights_have_the_spread_that_was_asked_for(tmp_path: Path, kind: Kind) -> None:
+    shape = ModelShape("llama", 256, 2, 4, 2, 64, 512, 300)
+    stored = map_tensors(write_random_model(tmp_path / "model.gguf", shape, kind, kind, scale=0.02))
+    for name in ("blk.0.ffn_up.weight", "blk.1.attn_k.weight"):
+        values = stored[name].rows(slice(None))
+        assert abs(values.mean()) < 0.004
+        assert values.std() == pytest.approx(0.02, rel=0.3)
+
+
+def test_shapes_are_those_of_the_models_they_are_named_after(tmp_path: Path) -> None:
+    """Against the sizes that their makers publish."""
+    shape = SHAPES["llama-3.2-1b"]
+    attended = shape.width * (2 * shape.heads + 2 * shape.kv_heads) * shape.head_width
+    whole = shape.layers * (attended + 3 * shape.width * shape.feed_forward) + shape.vocabulary * shape.width
+    assert whole == pytest.approx(1.235e9, rel=0.01)
+    path = write_random_model(tmp_path / "small.gguf", ModelShape("qwen3", 256, 1, 2, 1, 128, 256, 300), seed=3)
+    assert metadata(path)["qwen3.attention.key_length"] == 128
+
+
+def test_rows_that_are_no_whole_blocks_are_refused() -> None:
+    with pytest.raises(AttuneError, match="rows of 300 are not whole blocks of Q4_K, which have 256"):
+        random_blocks(np.random.default_rng(0), 2, 300, Kind.Q4_K, 0.02)
+    with pytest.raises(AttuneError, match="IQ4_NL are not drawn"):
+        random_blocks(np.random.default_rng(0), 2, 256, Kind.IQ4_NL, 0.02)
+
+
+def test_the_peak_is_what_was_touched() -> None:
+    before = peak_resident_bytes()
+    touched = np.ones(200 * 2**20, np.uint8)
+    assert 150 * 2**20 < peak_resident_bytes() - before < 300 * 2**20
+    assert touched[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--positions", "many"], "--positions many is not a list of whole numbers"),
+        (["--positions", "8"], "each must be from 16 to 4096"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_clear_line(options: list[str], told: str) -> None:
+    result = CliRunner().invoke(app, ["memory", *options])
+    assert isinstance(result.exception, AttuneError)
+    assert told in str(result.exception)
+
+
+@pytest.mark.long
+def test_steps_through_a_model_of_a_billion_weights(tmp_path: Path) -> None:
+    options = ["--shapes", "llama-3.2-1b", "--positions", "64", "--steps", "1", "--out", str(tmp_path), "--json"]
+    result = CliRunner().invoke(app, ["memory", *options])
+    assert result.exit_code == 0, result.output
+    [run] = MemoryFigures.model_validate_json((tmp_path / "figures.json").read_bytes()).runs
+    assert run.file_bytes == pytest.approx(0.76e9, rel=0.05)
+    assert run.file_bytes < run.peak_resident_bytes
+    assert run.over_file_bytes < 1.2 * 2**30
+    assert not list(tmp_path.glob("*.gguf")) + list(tmp_path.glob(".model-*"))
