@@ -16,8 +16,8 @@ from engines.gguf_tensor import MappedTensor
 
 from .dequantize import dequantize, width_of
 
-_AT_ONCE = 2**19
-"""Weights that are dequantized at a time: 2 MiB in float32, which a processor's cache holds."""
+_AT_ONCE = 2**18
+"""Weights that are dequantized at a time: 1 MiB in float32, which a processor's cache holds."""
 
 
 class QuantizedLinear(nn.Module):

@@ -24,6 +24,7 @@ from engines.errors import AttuneError
 from engines.job import BenchMemoryJob
 from engines.vocabulary import Vocabulary
 
+from ..allocation import give_back_freed_memory
 from ..cif import PHONEMES_PER_GROUP, CifConfig, CifProjector
 from ..distill import Distillation, teach
 from ..embedlink import EmbedLink
@@ -85,6 +86,7 @@ def _measure(path: Path, name: str, positions: int, job: BenchMemoryJob) -> Memo
     """Take `job.steps` steps through the model in `path`, a conversation of `positions` tokens each."""
     torch.set_num_threads(job.threads)
     torch.manual_seed(job.seed)
+    give_back_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     before_bytes = peak_resident_bytes()
     shape, vocabulary, rng = SHAPES[name], Vocabulary(path), np.random.default_rng(job.seed)
