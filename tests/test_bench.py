@@ -217,6 +217,13 @@ def test_pictures_and_tables_show_what_was_found(tmp_path: Path) -> None:
     )
     draw_adapt(adapt, tmp_path / "adapt.svg")
     assert "minutes enrolled" in (tmp_path / "adapt.svg").read_text()
+    longer = PersonalRound(minutes=5, utterances=90, steps=150, training_seconds=100, peak_bytes=10**9)
+    fifth = heard_set("5 min", 0.02)
+    for name, rounds, heard in (("up", [0, 1], [2, 3]), ("down", [1, 0], [3, 2])):
+        all_rounds, all_heard = [*adapt.rounds, longer], [*adapt.heard, fifth]
+        asked = {"rounds": [all_rounds[place] for place in rounds], "heard": [*adapt.heard[:2], *(all_heard[p] for p in heard)]}
+        draw_adapt(adapt.model_copy(update=asked), tmp_path / f"{name}.svg")
+    assert (tmp_path / "up.svg").read_bytes() == (tmp_path / "down.svg").read_bytes()
     table = _heard_table(adapt.heard)
     assert [column.header for column in table.columns] == ["set", "heard by", "word error", "content words"]
     slow, quick = (

@@ -17,11 +17,12 @@ def draw_adapt(figures: AdaptFigures, path: Path) -> None:
     for index, name in enumerate(names):
         of_set = [heard for heard in figures.heard if heard.set == name]
         ours = [100 * heard.word_error_rate for heard in of_set if heard.hearer != "cascade"]
+        points = sorted(zip(minutes, ours, strict=True))  # in whatever order the rounds ran
         cascade = next(100 * heard.word_error_rate for heard in of_set if heard.hearer == "cascade")
-        axes.plot(minutes, ours, "o-", color=f"C{index}", label=name)
+        axes.plot(*zip(*points, strict=True), "o-", color=f"C{index}", label=name)
         axes.axhline(cascade, color=f"C{index}", linestyle="--", linewidth=1)
     axes.set(xlabel="minutes enrolled", ylabel="word error, %", title="A personal round (dashed: cascade)", ylim=(0, None))
-    axes.legend()
+    figure.legend(loc="outside right upper")
     axes.grid(alpha=0.3)
     _save(figure, path)
 
