@@ -82,6 +82,12 @@ class LlamaCppLanguageModel(LanguageModel):
         checked = self._checked(words, max_tokens)
         return self._stream(checked, max_tokens)
 
+    @property
+    def turn_tokens(self) -> tuple[list[int], list[int], list[int]]:
+        """The tokens before the first words, those from words to reply, and those from a reply to the next words, of which the
+        first ends the reply."""
+        return self._opening, self._closing, self._between
+
     def reset(self) -> None:
         """Forget the conversation, keep the system prompt."""
         with self._alone():
