@@ -17,7 +17,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 
 from .cif import CifProjector
-from .embedlink import Candidates, EmbedLink, draft_rows
+from .embedlink import Candidates, EmbedLink
 from .partial_lora import PartialLoraLinear, set_speech
 from .quantized import QuantizedLinear
 from .samples import Batch, Sample, collate
@@ -60,16 +60,22 @@ class LessonBatch(Batch):
 
 def teach(language_model: Any, sample: Sample, before: Tensor, after: Tensor, reply: Tensor, most: int = MOST_PROBABLE) -> Lesson:
     """The lesson of a sample in a conversation: `language_model`, which reads text alone, runs once."""
-    tokens = torch.cat([before, sample.tokens, after, reply])
+    tokens = torch.cat([before, sample.tokens, after, reply]).to(language_model.device)
     with torch.no_grad():
         hidden = language_model.model(tokens[None], use_cache=False).last_hidden_state[0]
-    words_end = len(before) + len(sample.tokens)
-    reply_start = words_end + len(after)
     at_words, at_reply = (
-        ask_teacher(some, language_model.lm_head, most, TEMPERATURE)
-        for some in (hidden[len(before) : words_end], hidden[reply_start - 1 : len(tokens) - 1])
+        _moved(ask_teacher(some, language_model.lm_head, most, TEMPERATURE), torch.device("cpu"))
+        for some in _expecting(hidden, len(before), len(sample.tokens), len(after), len(reply))
     )
     return Lesson(**vars(sample), before=before, after=after, reply=reply, at_words=at_words, at_reply=at_reply)
+
+
+def _expecting(hidden: Tensor, before: int, words: int, after: int, reply: int) -> tuple[Tensor, Tensor]:
+    """Of the [T, H] hidden states of a conversation those after each of its words, and those before each token of the reply:
+    shifted by one, or the first token of the reply would never be learnt."""
+    words_end = before + words
+    reply_start = words_end + after
+    return hidden[before:words_end], hidden[reply_start - 1 : reply_start - 1 + reply]
 
 
 class Distillation(Learner):
@@ -109,9 +115,7 @@ class Distillation(Learner):
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """EmbedLink's losses and the language model's, all unweighted; gradients are computed before the next call."""
         assert isinstance(batch, LessonBatch)
-        projector = self.projector
-        draft = draft_rows(batch, self.embedlink.vocabulary, projector.keys) if projector.config.reads_draft else None
-        output = projector(batch.stacked, batch.mask, draft, batch.units)
+        output = self.embedlink.project(batch)
         candidates = self.embedlink.candidates(batch, generator)
         losses = self.embedlink.losses(output, batch, candidates)
         soft = self.soft(output.vectors, candidates)
@@ -143,27 +147,27 @@ class Distillation(Learner):
     def _judged(self, hidden: Tensor, lessons: Sequence[Lesson]) -> dict[str, Tensor]:
         """The losses of the [B, T, H] hidden states of all conversations; each position counts the same."""
         output: QuantizedLinear = self.language_model.lm_head
-        at_words, at_reply = [], []
-        for states, lesson in zip(hidden, lessons, strict=True):
-            words_end = len(lesson.before) + len(lesson.tokens)
-            reply_start = words_end + len(lesson.after)
-            at_words.append(states[len(lesson.before) : words_end])
-            at_reply.append(states[reply_start - 1 : reply_start - 1 + len(lesson.reply)])
+        pairs = [
+            _expecting(states, len(lesson.before), len(lesson.tokens), len(lesson.after), len(lesson.reply))
+            for states, lesson in zip(hidden, lessons, strict=True)
+        ]
+        at_words, at_reply = (torch.cat(some) for some in zip(*pairs, strict=True))
         losses = {}
         for name, states, teachers in (
             ("input_kl", at_words, [lesson.at_words for lesson in lessons]),
             ("response_kl", at_reply, [lesson.at_reply for lesson in lessons]),
         ):
             if self.loss_weights[name]:
-                losses[name] = divergence(torch.cat(states), output, _joined(teachers, hidden.device), TEMPERATURE).mean()
+                losses[name] = divergence(states, output, _moved(_joined(teachers), hidden.device), TEMPERATURE).mean()
         if self.loss_weights["response_ce"]:
             tokens = torch.cat([lesson.reply for lesson in lessons]).to(hidden.device)
-            losses["response_ce"] = cross_entropy(torch.cat(at_reply), output, tokens).mean()
+            losses["response_ce"] = cross_entropy(at_reply, output, tokens).mean()
         return losses
 
 
-def _joined(teachers: Sequence[Teacher], device: torch.device) -> Teacher:
-    return Teacher(
-        torch.cat([teacher.tokens for teacher in teachers]).to(device),
-        torch.cat([teacher.log_probabilities for teacher in teachers]).to(device),
-    )
+def _joined(teachers: Sequence[Teacher]) -> Teacher:
+    return Teacher(*(torch.cat([getattr(one, field.name) for one in teachers]) for field in fields(Teacher)))
+
+
+def _moved(teacher: Teacher, device: torch.device) -> Teacher:
+    return Teacher(teacher.tokens.to(device), teacher.log_probabilities.to(device))

@@ -74,9 +74,13 @@ class EmbedLink(Learner):
         """Run the projector on a batch of which DRAFT_DROPOUT lose their drafts, and `losses`."""
         hidden = torch.rand(len(batch.units), generator=generator).to(batch.units.device) < DRAFT_DROPOUT
         batch = batch.without_drafts(hidden)
+        return self.losses(self.project(batch), batch, self.candidates(batch, generator))
+
+    def project(self, batch: Batch) -> CifOutput:
+        """What the projector makes of a batch, with its drafts where it reads any."""
         draft = draft_rows(batch, self.vocabulary, self.projector.keys) if self.projector.config.reads_draft else None
-        output = self.projector(batch.stacked, batch.mask, draft, batch.units)
-        return self.losses(output, batch, self.candidates(batch, generator))
+        output: CifOutput = self.projector(batch.stacked, batch.mask, draft, batch.units)
+        return output
 
     def losses(self, output: CifOutput, batch: Batch, candidates: Candidates) -> dict[str, Tensor]:
         """The losses of a projector's output.

@@ -40,7 +40,7 @@ _MARGIN = 3.0
 """How far the language model may move one sentence against another: what is further behind the best is not asked about."""
 _DRAFT_MARGIN = 1.5
 """By how much a draft must lead all others for nothing further to be looked at: so it does in most utterances of a voice that
-recognisers hear well, which lose nothing by it (docs/alignment.md)."""
+recognisers hear well, which lose nothing by it (docs/adr/0011)."""
 _DRAFT_APART, _DRAFT_APART_TOKENS = 0.5, 2.0
 """By what share of the quantity heard, or by how many tokens if those are more, a draft may be longer or shorter. Of "Invite
 Angela to dinner" one made "And": a language model always has more to say for that than for six words that it finds odd."""

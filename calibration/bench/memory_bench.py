@@ -43,9 +43,9 @@ _GROUPS_PER_TOKEN = 6
 """0.36 s of speech: people say about three tokens a second."""
 _HEARD_TOKENS = 26_000
 """As many as the shipped base has heard."""
-Result = TypeVar("Result")
 _SHARE_OF_WORDS, _SHARE_OF_REPLY = 0.2, 0.3
 """Of the positions of a conversation."""
+Result = TypeVar("Result")
 
 
 def bench_memory(job: BenchMemoryJob, report: Report) -> int:
