@@ -40,7 +40,7 @@ from .picture import draw_quality
 LOG = "heard.jsonl"
 Replies = dict[str, list[str]]
 """The pieces of the reply to each text."""
-JUDGED_AT_SECONDS = (5, 10, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720, 960, 1440, 1920, 2880, 3840, 5760, 7680)
+JUDGED_AT_SECONDS = (5, 10, 15, 20, 25, 30, 37, 45, 60, 90, 120, 180, 240, 360, 480, 720, 960, 1440, 1920, 2880, 3840, 5760, 7680)
 """Of training; closer together where most is learnt."""
 
 
