@@ -2,27 +2,40 @@
 
 import resource
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from engines.card import Card, Judgement
+from engines.card import Card, Judgement, Score
 from engines.confidence import Confidence
 from engines.digest import sha256_of
 from engines.errors import AttuneError
-from engines.generation import BASE, Generation, read_generation, write_generation
+from engines.generation import (
+    ADAPTER,
+    ADAPTER_WEIGHTS,
+    BASE,
+    PROJECTOR,
+    WEIGHTS,
+    Generation,
+    read_generation,
+    write_generation,
+)
 from engines.job import AdaptJob, Example
 from engines.reader import Reader
 from engines.types import FRAME_SECONDS
 
 from .batches import draw_beside
 from .checkpoint import Run
-from .cif import CifConfig
+from .cif import CifConfig, CifProjector
 from .dataset import make_sample
+from .distil_stage import distil, make_lessons
 from .embedlink import EmbedLink
-from .evaluate import Judge
+from .evaluate import Hear, Judge
 from .own_requests import telling_requests
+from .partial_lora import export_adapter, save_adapter
 from .projector_file import export_projector, load_projector, save_projector
 from .reliability import learn_confidence
 from .replay import load_replay
@@ -64,18 +77,25 @@ def adapt(job: AdaptJob, report: Report) -> int:
     for run in fit(embedlink, draw, schedule, job.folder / "checkpoint.safetensors"):
         if run.step % REPORT_EVERY_STEPS == 0:
             report("train", fraction(run, schedule), f"step {run.step}, contrast {run.losses[-1]['contrast']:.2f}")
+    adapter_files = _distil(job, judge, parent, projector, training, report) if job.distil else {}
     report("export", 0.0, "")
     save_projector(projector, weights)
     export_projector(projector, projector_onnx)
     report("judge", 0.0, "")
     requests = telling_requests(example.text for example in training)
     confidence = _confidence(job, judge, parent, judge.reader(projector_onnx, None, requests), report)
-    judgements = _judge(job, judge, parent, judge.reader(projector_onnx, confidence, requests), report)
+    candidate = judge.reader(projector_onnx, confidence, requests)
+    replies = _compare_replies(job, judge, candidate, adapter_files.get(ADAPTER))
+    if replies and replies["blends"] > replies["rows"]:
+        candidate = replace(candidate, blends=True)
+    else:
+        adapter_files = {}
+    judgements = _judge(job, judge, parent, candidate, adapter_files.get(ADAPTER), report)
     card = Card(
         number=job.number,
         parent=job.parent,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        recipe="embedlink-cif",
+        recipe="embedlink-cif, distilled" if adapter_files else "embedlink-cif",
         examples_by_origin=dict(Counter(example.origin for example in training)),
         trained_seconds_of_audio=round(seconds, 2),
         training_seconds=round(run.seconds, 2),
@@ -88,12 +108,42 @@ def adapt(job: AdaptJob, report: Report) -> int:
         encoder_sha256=sha256_of(job.engines.encoder_weights / "model.bin"),
         confidence=confidence,
         requests=requests,
+        replies=replies,
         **judgements,
     )
     generation = write_generation(
-        job.generations, job.number, card, {"projector.onnx": projector_onnx, "projector.safetensors": weights}
+        job.generations, job.number, card, {PROJECTOR: projector_onnx, WEIGHTS: weights, **adapter_files}
     )
     return generation.number
+
+
+def _distil(
+    job: AdaptJob, judge: Judge, parent: Generation, projector: CifProjector, training: list[Example], report: Report
+) -> dict[str, Path]:
+    """Train `projector` on, and an adapter; the files of the adapter, by their names in a generation."""
+    assert job.distil is not None
+    lessons = make_lessons(judge, training, projector.config.stack, report)
+    checkpoint = job.folder / "distil.safetensors"
+    adapted, _ = distil(projector, judge, lessons, job.distil, PULL, job.seed, parent.adapter_weights, checkpoint, report)
+    folder, exported = job.folder / ADAPTER_WEIGHTS, job.folder / ADAPTER
+    save_adapter(adapted, folder)
+    export_adapter(adapted, exported)
+    kept = (path for path in folder.iterdir() if path.suffix in (".json", ".safetensors"))
+    return {ADAPTER: exported} | {f"{ADAPTER_WEIGHTS}/{path.name}": path for path in kept}
+
+
+def _compare_replies(job: AdaptJob, judge: Judge, reader: Reader, adapter: Path | None) -> dict[str, float]:
+    """How well replies to rows, and to blends through `adapter`, agree with those to the true text; nothing without one."""
+    if adapter is None:
+        return {}
+    found = {}
+    for name, some in (("rows", reader), ("blends", replace(reader, blends=True))):
+        judge.pass_through(adapter if some.blends else None)
+        score = judge.score(judge.aligned(some), _holdout(job), f"replies to {name}", replies=True)
+        if score.rouge_l is None:
+            return {}
+        found[name] = score.rouge_l
+    return found
 
 
 def _samples(training: list[Example], judge: Judge, config: CifConfig, report: Report) -> tuple[list[Sample], float]:
@@ -139,16 +189,18 @@ def _base_confidence(job: AdaptJob, parent: Generation, report: Report) -> Confi
         return parent.card.confidence
 
 
-def _judge(job: AdaptJob, judge: Judge, parent: Generation, candidate: Reader, report: Report) -> dict[str, Judgement]:
+def _judge(
+    job: AdaptJob, judge: Judge, parent: Generation, candidate: Reader, adapter: Path | None, report: Report
+) -> dict[str, Judgement]:
     sets = {
         "holdout": _holdout(job),
         "recognised": [e for e in job.examples if e.holdout and e.origin == "recognised"],
         "general": job.general,
     }
-    hearings = {
-        "candidate": judge.aligned(candidate),
-        "current": judge.aligned(judge.serving_reader(parent)),
-        "cascade": judge.cascade,
+    hearings: dict[str, tuple[Hear, Path | None]] = {
+        "candidate": (judge.aligned(candidate), adapter),
+        "current": (judge.aligned(judge.serving_reader(parent)), parent.adapter),
+        "cascade": (judge.cascade, None),
     }
     to_do = sum(len(examples) for examples in sets.values()) * len(hearings)
     done = 0
@@ -158,14 +210,13 @@ def _judge(job: AdaptJob, judge: Judge, parent: Generation, candidate: Reader, r
         done += 1
         report("judge", done / max(to_do, 1), note)
 
+    def score(who: str, name: str) -> Score:
+        hear, through = hearings[who]
+        judge.pass_through(through)
+        return judge.score(hear, sets[name], f"{name}, {who}", name == "holdout")
+
     judge.heard = count
-    return {
-        name: Judgement(
-            **{who: judge.score(hear, examples, f"{name}, {who}", name == "holdout") for who, hear in hearings.items()}
-        )
-        for name, examples in sets.items()
-        if examples
-    }
+    return {name: Judgement(**{who: score(who, name) for who in hearings}) for name, examples in sets.items() if examples}
 
 
 def _tail_means(run: Run) -> dict[str, float]:

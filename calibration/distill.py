@@ -1,9 +1,9 @@
 """Distillation (BLSP-KD, arXiv 2405.19041): the language model that reads text teaches the same one that reads speech.
 
-The teacher reads the words as text; the student reads soft tokens in their place, one for each text token, which pass through a
-partial adapter. The student is to expect after each soft token what the teacher expects after the token (input), and the same
-next tokens all through a reply that the language model itself gave to the text (response). Knows lessons and losses; who makes
-lessons is elsewhere.
+The teacher reads the words as text; the student reads soft tokens in their place, one for each spoken token, which pass through a
+partial adapter. The student is to expect after each soft token what the teacher expects after the spoken token (input), and all
+through a reply that the language model itself gave to the text the same next tokens as the teacher, who has read the text as it
+is written (response). Knows lessons and losses; who makes lessons is elsewhere.
 
 Shapes: B lessons, U tokens of words, R tokens of reply, N positions of all lessons, E embedding width, H hidden width.
 """
@@ -58,31 +58,41 @@ class LessonBatch(Batch):
         return LessonBatch(**vars(plain.to(device)), lessons=self.lessons)
 
 
-def teach(language_model: Any, sample: Sample, before: Tensor, after: Tensor, reply: Tensor, most: int = MOST_PROBABLE) -> Lesson:
-    """The lesson of a sample in a conversation: `language_model`, which reads text alone, runs once."""
-    tokens = torch.cat([before, sample.tokens, after, reply]).to(language_model.device)
-    with torch.no_grad():
-        hidden = language_model.model(tokens[None], use_cache=False).last_hidden_state[0]
-    at_words, at_reply = (
-        _moved(ask_teacher(some, language_model.lm_head, most, TEMPERATURE), torch.device("cpu"))
-        for some in _expecting(hidden, len(before), len(sample.tokens), len(after), len(reply))
-    )
-    return Lesson(**vars(sample), before=before, after=after, reply=reply, at_words=at_words, at_reply=at_reply)
+def teach(
+    language_model: Any,
+    sample: Sample,
+    written: Tensor,
+    before: Tensor,
+    after: Tensor,
+    reply: Tensor,
+    most: int = MOST_PROBABLE,
+) -> Lesson:
+    """The lesson of a sample, of whose text `written` are the tokens, in a conversation.
+
+    `language_model`, which reads text alone, runs over its spoken tokens, and over the whole conversation as it is written.
+    """
+    spoken = _expected(language_model, torch.cat([before, sample.tokens]), len(before), most)
+    # Shifted by one, or the first token of the reply would never be learnt.
+    first = len(before) + len(written) + len(after) - 1
+    replied = _expected(language_model, torch.cat([before, written, after, reply[:-1]]), first, most)
+    return Lesson(**vars(sample), before=before, after=after, reply=reply, at_words=spoken, at_reply=replied)
 
 
-def _expecting(hidden: Tensor, before: int, words: int, after: int, reply: int) -> tuple[Tensor, Tensor]:
-    """Of the [T, H] hidden states of a conversation those after each of its words, and those before each token of the reply:
-    shifted by one, or the first token of the reply would never be learnt."""
-    words_end = before + words
-    reply_start = words_end + after
-    return hidden[before:words_end], hidden[reply_start - 1 : reply_start - 1 + reply]
+@torch.no_grad()
+def _expected(language_model: Any, tokens: Tensor, first: int, most: int) -> Teacher:
+    """After each of `tokens` from `first` on."""
+    hidden = language_model.model(tokens[None].to(language_model.device), use_cache=False).last_hidden_state[0, first:]
+    return _moved(ask_teacher(hidden, language_model.lm_head, most, TEMPERATURE), torch.device("cpu"))
 
 
 class Distillation(Learner):
     """A projector and an adapter, the language model between them, and EmbedLink's losses beside."""
 
     def __init__(self, embedlink: EmbedLink, adapted: PeftModel, weights: Mapping[str, float] = LOSS_WEIGHTS) -> None:
-        """`adapted` is the frozen language model with its adapter; `weights` those of LOSS_WEIGHTS and of EmbedLink's losses."""
+        """`adapted` is the frozen language model with its adapter; `weights` those of LOSS_WEIGHTS and of EmbedLink's losses.
+
+        What does not require gradients by now is not trained; with a frozen projector, EmbedLink's losses are left out.
+        """
         super().__init__()
         self.embedlink = embedlink
         self.adapter = nn.ModuleDict(
@@ -93,6 +103,7 @@ class Distillation(Learner):
             }
         )
         self.loss_weights = {**embedlink.loss_weights, **LOSS_WEIGHTS, **weights}  # type: ignore[misc]  # each has its own
+        self._projector_learns = any(value.requires_grad for value in embedlink.projector.parameters())
         self._adapted = (adapted,)  # in a tuple: its own weights are neither trained nor saved
         self.language_model.activation_checkpointing_enable({"use_reentrant": False})
         self.language_model.train()
@@ -117,7 +128,7 @@ class Distillation(Learner):
         assert isinstance(batch, LessonBatch)
         output = self.embedlink.project(batch)
         candidates = self.embedlink.candidates(batch, generator)
-        losses = self.embedlink.losses(output, batch, candidates)
+        losses = self.embedlink.losses(output, batch, candidates) if self._projector_learns else {}
         soft = self.soft(output.vectors, candidates)
         words = [row[: len(lesson.tokens)] for row, lesson in zip(soft, batch.lessons, strict=True)]
         return losses | self._from_language_model(words, batch.lessons)
@@ -147,11 +158,7 @@ class Distillation(Learner):
     def _judged(self, hidden: Tensor, lessons: Sequence[Lesson]) -> dict[str, Tensor]:
         """The losses of the [B, T, H] hidden states of all conversations; each position counts the same."""
         output: QuantizedLinear = self.language_model.lm_head
-        pairs = [
-            _expecting(states, len(lesson.before), len(lesson.tokens), len(lesson.after), len(lesson.reply))
-            for states, lesson in zip(hidden, lessons, strict=True)
-        ]
-        at_words, at_reply = (torch.cat(some) for some in zip(*pairs, strict=True))
+        at_words, at_reply = (torch.cat(some) for some in zip(*map(_expecting, hidden, lessons), strict=True))
         losses = {}
         for name, states, teachers in (
             ("input_kl", at_words, [lesson.at_words for lesson in lessons]),
@@ -163,6 +170,14 @@ class Distillation(Learner):
             tokens = torch.cat([lesson.reply for lesson in lessons]).to(hidden.device)
             losses["response_ce"] = cross_entropy(at_reply, output, tokens).mean()
         return losses
+
+
+def _expecting(hidden: Tensor, lesson: Lesson) -> tuple[Tensor, Tensor]:
+    """Of the [T, H] hidden states of a student's conversation those after each soft token, and those before each token of the
+    reply, as in `teach`."""
+    end = len(lesson.before) + len(lesson.tokens)
+    first = end + len(lesson.after) - 1
+    return hidden[len(lesson.before) : end], hidden[first : first + len(lesson.reply)]
 
 
 def _joined(teachers: Sequence[Teacher]) -> Teacher:

@@ -46,6 +46,7 @@ class Judge:
     heard: Callable[[str], None] = lambda _: None
     """Called with a note after each utterance."""
     _references: dict[str, str] = field(default_factory=dict)
+    _adapter: Path | None = None
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -77,14 +78,23 @@ class Judge:
         """Cached draft of an example."""
         return cached_transcript(self.features / f"{example.id}.draft.json", lambda: self.drafter.draft(self.frames(example)))
 
-    def reader(self, projector_onnx: Path, confidence: Confidence | None, requests: Sequence[str]) -> Reader:
+    def reader(
+        self, projector_onnx: Path, confidence: Confidence | None, requests: Sequence[str], blends: bool = False
+    ) -> Reader:
         """What reads through a projector's graph, as it would serve with `confidence` and the user's own `requests`."""
         projector, likelihood = OnnxProjector(projector_onnx, self.threads), self.language_model.likelihood.after(requests)
-        return open_reader(projector, self.vocabulary, confidence, likelihood, self.threads)
+        return open_reader(projector, self.vocabulary, confidence, likelihood, self.threads, blends)
 
     def serving_reader(self, generation: Generation) -> Reader:
         """As `generation` serves."""
-        return self.reader(generation.projector, generation.card.confidence, generation.card.requests)
+        card = generation.card
+        return self.reader(generation.projector, card.confidence, card.requests, generation.adapter is not None)
+
+    def pass_through(self, adapter: Path | None) -> None:
+        """Let soft tokens that are replied to pass through `adapter` from now on. Raises AttuneError where it does not fit."""
+        if adapter != self._adapter:
+            self.language_model.set_adapter(adapter)
+            self._adapter = adapter
 
     def aligned(self, reader: Reader) -> Hear:
         """Hearing through a reader."""

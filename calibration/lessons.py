@@ -61,7 +61,8 @@ class LessonMaker:
         kept = _read(path)
         if kept is None:
             reply = torch.tensor(self._reply(text, instruction))
-            taught = teach(self._teacher, sample, before, after, reply)
+            written = torch.tensor(self.vocabulary.tokenize(text.strip()))
+            taught = teach(self._teacher, sample, written, before, after, reply)
             kept = {"reply": reply, **_packed("words", taught.at_words), **_packed("reply", taught.at_reply)}
             _write(path, kept)
         of_words, of_reply = _unpacked("words", kept), _unpacked("reply", kept)

@@ -6,12 +6,13 @@ from typing import Annotated, Any
 import typer
 from rich.table import Column, Table
 
-from engines.bench_figures import AdaptFigures, HeardSet, MemoryFigures, QualityFigures
+from engines.bench_figures import AdaptFigures, DistilFigures, MemoryFigures, QualityFigures
 from engines.errors import AttuneError
 from engines.generation import BASE, read_generation
-from engines.job import BenchAdaptJob, BenchMemoryJob, BenchQualityJob, BenchSpeakersJob
+from engines.job import BenchAdaptJob, BenchDistilJob, BenchMemoryJob, BenchQualityJob, BenchSpeakersJob, DistilRecipe
 from engines.models import model_path
 
+from .bench_tables import gib, heard_table, reached_table
 from .cli_common import AsJson, console, settings
 from .cli_engines import run_child
 from .config import Settings
@@ -91,7 +92,7 @@ def adapt(
             f"{one.peak_bytes / 2**30:.2f} GiB",
         )
     console.print(table)
-    console.print(_heard_table(sorted(figures.heard, key=lambda one: one.set)))
+    console.print(heard_table(sorted(figures.heard, key=lambda one: one.set)))
     _say_where(folder, figures.machine)
 
 
@@ -135,8 +136,65 @@ def quality(
             f"{100 * last.word_error_rate:.1f} % after {last.seconds:.0f} s",
         )
     console.print(table)
-    console.print(_reached_table(figures))
-    console.print(_heard_table(sorted(figures.heard, key=lambda one: one.set)))
+    console.print(reached_table(figures))
+    console.print(heard_table(sorted(figures.heard, key=lambda one: one.set)))
+    _say_where(folder, figures.machine)
+
+
+_RECIPES: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "without-input-kl": {"loss_weights": {"input_kl": 0.0}},
+    "without-response-kl": {"loss_weights": {"response_kl": 0.0}},
+    "cross-entropy": {"loss_weights": {"input_kl": 0.0, "response_kl": 0.0, "response_ce": 1.0}},
+    "adapter": {"trains": "adapter"},
+    "projector": {"trains": "projector"},
+}
+
+
+@app.command()
+def distil(
+    enrol: Enrol,
+    judge: Judged,
+    generation: Annotated[
+        Path | None, typer.Option(help="Folder of the generation to distil; the shipped one if none.", exists=True)
+    ] = None,
+    recipes: Annotated[str, typer.Option(help=f"Which, with commas between: {', '.join(_RECIPES)}.")] = "whole",
+    seconds: Annotated[float, typer.Option(min=1, max=36_000, help="Of training, for each.")] = 180.0,
+    rank: Annotated[int, typer.Option(min=1, max=256, help="Of the adapter.")] = 16,
+    learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="Step size of the optimiser.")] = 3e-4,
+    utterances: Annotated[int, typer.Option(min=1, max=10_000, help="Of each judged set, the first ones.")] = 50,
+    out: Annotated[Path, typer.Option(help="Gets figures.json and heard.jsonl.")] = Path("build/bench-distil"),
+    seed: Annotated[int, typer.Option(help="Of adapter and batches.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what distillation is worth: how far replies to speech agree with the replies to the true text."""
+    names = [name.strip() for name in recipes.split(",")]
+    if unknown := [name for name in names if name not in _RECIPES]:
+        raise AttuneError(f"there is no recipe {unknown[0]}; choose from {', '.join(_RECIPES)}")
+    chosen = settings()
+    folder = _folder(out)
+    common = _common(chosen, folder, enrol, judge)
+    if generation is not None:
+        common["base"] = generation.resolve()
+    job = BenchDistilJob(
+        **common,
+        recipes={name: DistilRecipe(seconds=seconds, rank=rank, learning_rate=learning_rate, **_RECIPES[name]) for name in names},
+        reply_utterances=utterances,
+        threads=chosen.adapt.threads,
+        seed=seed,
+    )
+    run_child(job, folder / "job.json", silence_limit_seconds=3600.0)
+    figures = DistilFigures.model_validate_json((folder / "figures.json").read_bytes())
+    if as_json:
+        typer.echo(figures.model_dump_json(indent=1))
+        return
+    table = Table("recipe", "steps", "seconds", "losses at its end")
+    for run in figures.runs:
+        losses = ", ".join(f"{name} {value:.2f}" for name, value in run.losses.items())
+        table.add_row(run.recipe, str(run.steps), f"{run.seconds:.0f}", losses)
+    console.print(table)
+    console.print(heard_table(sorted(figures.heard, key=lambda one: one.set)))
+    typer.echo(f"{figures.lessons} lessons, made or read in {figures.lessons_seconds:.0f} s")
     _say_where(folder, figures.machine)
 
 
@@ -169,20 +227,16 @@ def memory(
         allocated = run.peak_allocated_bytes
         table.add_row(
             run.shape,
-            _gib(run.file_bytes),
+            gib(run.file_bytes),
             str(run.positions),
-            _gib(run.peak_resident_bytes),
-            _gib(run.over_file_bytes),
-            _gib(run.before_bytes),
-            "" if allocated is None else _gib(allocated),
+            gib(run.peak_resident_bytes),
+            gib(run.over_file_bytes),
+            gib(run.before_bytes),
+            "" if allocated is None else gib(allocated),
             f"{run.seconds_per_step:.1f} s",
         )
     console.print(table)
     _say_where(folder, figures.machine)
-
-
-def _gib(size_bytes: int) -> str:
-    return f"{size_bytes / 2**30:.2f} GiB"
 
 
 def _times_of(designs: str, minutes: float) -> dict[str, float]:
@@ -197,46 +251,6 @@ def _times_of(designs: str, minutes: float) -> dict[str, float]:
         if not 0 < times[name] < 10_000:
             raise AttuneError(f"--designs {designs}: {part.strip()} has no minutes above 0; give cif, cif:10 or the like")
     return times
-
-
-def _reached_table(figures: QualityFigures) -> Table:
-    """How soon each design is as good as each other one is in the end."""
-    table = Table("seconds to reach the end of:", *(run.design for run in figures.designs))
-    for run in figures.designs:
-        cells = []
-        for other in figures.designs:
-            seconds = run.seconds_to(other.curve[-1].word_error_rate)
-            ratio = f" ({other.curve[-1].seconds / seconds:.1f}x sooner)" if seconds else ""
-            cells.append("-" if run is other else "never" if seconds is None else f"{seconds:.0f}{ratio}")
-        table.add_row(run.design, *cells)
-    return table
-
-
-def _heard_table(heard: list[HeardSet]) -> Table:
-    """A row for each set and hearer; columns that nobody measured are left out."""
-
-    def percent(value: float | None) -> str:
-        return "" if value is None else f"{100 * value:.1f} %"
-
-    def score(value: float | None) -> str:
-        return "" if value is None else f"{value:.2f}"
-
-    measured: list[tuple[str, list[str]]] = [
-        ("word error", [percent(one.word_error_rate) for one in heard]),
-        ("content words", [percent(one.content_word_error_rate) for one in heard]),
-        ("ROUGE-1", [score(one.rouge_1) for one in heard]),
-        ("ROUGE-L", [score(one.rouge_l) for one in heard]),
-        ("first token", [percent(one.same_first_token) for one in heard]),
-        ("passing", [percent(one.trust.passing if one.trust else None) for one in heard]),
-        ("wrong acted on", [percent(one.trust.wrong_acted if one.trust else None) for one in heard]),
-    ]
-    shown = [(name, cells) for name, cells in measured if any(cells)]
-    table = Table(Column("set", no_wrap=True), Column("heard by", no_wrap=True), *(name for name, _ in shown))
-    last = ""
-    for index, one in enumerate(heard):
-        table.add_row(one.set if one.set != last else "", one.hearer, *(cells[index] for _, cells in shown))
-        last = one.set
-    return table
 
 
 def _say_where(folder: Path, machine: str) -> None:

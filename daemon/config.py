@@ -122,6 +122,12 @@ class AdaptSettings(_Section):
         description="Longest training in a round, in seconds of processor time per thread: pauses do not count.",
     )
     learning_rate: float = Field(2e-4, gt=0, lt=1, description="Step size of the optimiser.")
+    distil_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=36_000,
+        description="How long, in such seconds, the language model then learns to read what the projector makes; 0: not at all.",
+    )
     reply_utterances: int = Field(16, ge=0, description="Held-out utterances of each set that are judged by their replies too.")
     min_confidence: float = Field(0.85, ge=0, le=1, description="Confidence below which a recognised label is not trained on.")
     threads: int = Field(2, ge=1, le=64, description="Threads that the training child may use.")

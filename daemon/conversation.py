@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import cast
 
 from engines.errors import AttuneError
@@ -40,6 +41,8 @@ class Ears:
     """The generation whose projector takes part; None on the cascade."""
     asks_back: bool = False
     """Whether soft tokens that are not sure lead to a question in place of an answer."""
+    adapter: Path | None = None
+    """What the language model passes soft tokens through."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ class Conversation:
         self._lock = threading.Lock()
         self._count = 0
         self._doubted: _Doubted | None = None
+        self._adapter: Path | None = None
         self._last_end = clock()
         self._interrupted = threading.Event()
         self._closing = False
@@ -233,7 +237,7 @@ class Conversation:
         elif unsure and not asks:
             heard = ""  # nothing that could be asked about
         said = question(words) if asks else SAY_AGAIN if agreed == "no" else None
-        reply, first_token_ms, interrupted = self._reply(turn, heard, said)
+        reply, first_token_ms, interrupted = self._reply(turn, ears, heard, said)
         reply_ms = 1000 * (time.perf_counter() - turn.asked_at)
         route = "text" if isinstance(turn.words, str) else ears.route.name if soft else "cascade"
         generation = ears.generation if soft else None
@@ -252,12 +256,15 @@ class Conversation:
         except AttuneError as error:
             logger.error("what the user confirmed is not kept: %s", error)
 
-    def _reply(self, turn: _Waiting, heard: str | SoftTokens, said: str | None) -> tuple[str, float | None, bool]:
+    def _reply(self, turn: _Waiting, ears: Ears, heard: str | SoftTokens, said: str | None) -> tuple[str, float | None, bool]:
         """The reply (or `said` in its place), the milliseconds to its first piece, and whether it was cut short."""
         if said is None and not (heard.strip() if isinstance(heard, str) else len(heard.vectors)):
             return "", None, False  # a cough: there is nothing to answer
         pieces: list[str] = []
         first_token_ms = None
+        if isinstance(heard, SoftTokens) and ears.adapter != self._adapter:
+            self._language_model.set_adapter(ears.adapter)
+            self._adapter = ears.adapter
         answer = (
             self._language_model.reply(heard, self._manners.max_reply_tokens) if said is None else (piece for piece in (said,))
         )

@@ -27,7 +27,7 @@ from engines.models import model_path
 
 from .cli_common import console, settings
 from .client import request
-from .demo_report import Hearing, Outcome, Row, report, write_figures
+from .demo_report import Exchange, Hearing, Outcome, Row, report, write_figures, write_picture
 from .events import Event
 from .learning import GENERAL_MODEL
 from .private_daemon import private_daemon
@@ -46,6 +46,8 @@ _SETTINGS = {
     "IDLE__MIN_MINUTES_BETWEEN_ROUNDS": "0",
 }
 _SPEAKERS = ("clear", "atypical")
+_SHOWN = 6
+"""Requests in the picture."""
 
 
 @dataclass
@@ -112,7 +114,9 @@ def demo(
         report(name, outcome, console)
     figures = folder / "demo.json"
     write_figures(outcomes, figures)
-    console.print(f"{(time.monotonic() - began) / 60:.1f} minutes; the same figures are in {figures}", highlight=False)
+    write_picture(outcomes, folder / "demo.svg")
+    minutes = (time.monotonic() - began) / 60
+    console.print(f"{minutes:.1f} minutes; the same figures are in {figures}, a picture beside it", highlight=False)
 
 
 def _run_speaker(name: str, folder: Path, show: _Show) -> Outcome:
@@ -134,15 +138,20 @@ def _run_speaker(name: str, folder: Path, show: _Show) -> Outcome:
             after.append(_play(speaker, "aligned", 1))
             references = _references(speaker)
     candidate = _candidate(folder / "state" / "generations")
+    heard = _rows(speaker, cascade, references), _rows(speaker, after, references)
     return Outcome(
-        cascade=_hearing(speaker, cascade, references),
-        before=_hearing(speaker, before, references),
-        after=_hearing(speaker, after, references),
+        cascade=_hearing(cascade, heard[0]),
+        before=_hearing(before, _rows(speaker, before, references)),
+        after=_hearing(after, heard[1]),
         enrolled_seconds=enrolled_seconds,
         training_seconds=candidate.card.training_seconds if candidate else 0.0,
         peak_bytes=candidate.card.peak_bytes if candidate else 0,
         promoted=verdict == "promoted",
         reason=reason,
+        exchanges=[
+            Exchange(theirs.label, theirs.heard, ours.heard, ours.reply)
+            for theirs, ours in zip(heard[0][:_SHOWN], heard[1][:_SHOWN], strict=True)
+        ],
     )
 
 
@@ -249,8 +258,11 @@ def _references(speaker: _Speaker) -> dict[str, str]:
     return replies
 
 
-def _hearing(speaker: _Speaker, halves: Sequence[list[Event]], references: dict[str, str]) -> Hearing:
-    rows = [row for half, turns in enumerate(halves) for row in assign(speaker.judged(half), turns, references)]
+def _rows(speaker: _Speaker, halves: Sequence[list[Event]], references: dict[str, str]) -> list[Row]:
+    return [row for half, turns in enumerate(halves) for row in assign(speaker.judged(half), turns, references)]
+
+
+def _hearing(halves: Sequence[list[Event]], rows: Sequence[Row]) -> Hearing:
     times = [float(str(turn["first_token_ms"])) for turns in halves for turn in turns if turn["first_token_ms"] is not None]
     doubts = [not turn["sure"] for turns in halves for turn in turns]
     return Hearing.of(rows, times, sum(doubts) / max(len(doubts), 1))

@@ -1,5 +1,6 @@
 """The demo's figures: scored by the calibration side, shown as one table per speaker, written as JSON. Knows no daemon."""
 
+import io
 import json
 import statistics
 import subprocess
@@ -9,10 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from engines.durable import write_atomically
 from engines.errors import AttuneError
+
+_PICTURE_COLUMNS = 130
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,16 @@ class Hearing:
 
 
 @dataclass(frozen=True)
+class Exchange:
+    """One request as both routes heard it, and what the aligned one replied after the round."""
+
+    said: str
+    cascade: str
+    aligned: str
+    reply: str
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What the demo found out about one speaker."""
 
@@ -62,6 +76,8 @@ class Outcome:
     peak_bytes: int
     promoted: bool
     reason: str
+    exchanges: Sequence[Exchange] = ()
+    """The first few requests."""
 
 
 def report(name: str, outcome: Outcome, console: Console) -> None:
@@ -108,6 +124,20 @@ def figures(outcome: Outcome) -> dict[str, float | bool | str]:
         "promoted": outcome.promoted,
         "reason": outcome.reason,
     }
+
+
+def write_picture(outcomes: Mapping[str, Outcome], path: Path) -> None:
+    """Write what the demo ends with as an SVG: the first requests of the last speaker, and its table."""
+    name, outcome = list(outcomes.items())[-1]
+    console = Console(record=True, width=_PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True)
+    table = Table(title=f"The {name} speaker asks, after a quarter of an hour of enrolment", title_justify="left")
+    for heading in ("said", "a recogniser hears", "Attune hears", "and replies"):
+        table.add_column(heading)
+    for exchange in outcome.exchanges:
+        table.add_row(exchange.said, f"[red]{escape(exchange.cascade)}[/red]", escape(exchange.aligned), escape(exchange.reply))
+    console.print(table)
+    report(name, outcome, console)
+    console.save_svg(str(path), title="attune demo")
 
 
 def write_figures(outcomes: Mapping[str, Outcome], path: Path) -> None:

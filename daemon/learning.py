@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engines.errors import AttuneError
 from engines.general_speech import general_set, read_prompts
-from engines.job import AdaptJob, EngineFiles, Example
+from engines.job import AdaptJob, DistilRecipe, EngineFiles, Example
 from engines.models import model_path
 
 from .attention import Attention
@@ -77,6 +77,7 @@ class Learning:
             system_prompt=settings.conversation.system_prompt,
             training_seconds=settings.adapt.training_seconds,
             learning_rate=settings.adapt.learning_rate,
+            distil=DistilRecipe(seconds=settings.adapt.distil_seconds) if settings.adapt.distil_seconds else None,
             reply_utterances=settings.adapt.reply_utterances,
             threads=settings.adapt.threads,
         )

@@ -51,7 +51,8 @@ def choose(
     then = unsure if unsure != "auto" else when_unsure(generation.card) if generation is not None else "cascade"
     if generation is not None:
         try:
-            ears["aligned"] = Ears(aligned(generation, then == "cascade"), words_of, generation.number, then == "ask")
+            opened = aligned(generation, then == "cascade")
+            ears["aligned"] = Ears(opened, words_of, generation.number, then == "ask", generation.adapter)
         except AttuneError as error:
             problems = [*problems, str(error)]
     for problem in problems:

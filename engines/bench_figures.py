@@ -99,6 +99,28 @@ class QualityFigures(_Frozen):
     machine: str
 
 
+class DistilRun(_Frozen):
+    """One way of distilling."""
+
+    recipe: str
+    steps: int
+    seconds: float
+    """Of training; what lessons take is apart."""
+    losses: dict[str, float]
+    """Means over the last tenth of the steps, by name."""
+
+
+class DistilFigures(_Frozen):
+    """`attune bench distil`."""
+
+    lessons: int
+    lessons_seconds: float
+    """What making them took; near nothing where they lay on the disk."""
+    runs: list[DistilRun]
+    heard: list[HeardSet]
+    machine: str
+
+
 class MemoryRun(_Frozen):
     """What steps through one language model took."""
 

@@ -59,7 +59,8 @@ class Engines:
                 )
         projector = OnnxProjector(generation.projector, self.threads)
         likelihood = self.likelihood.after(generation.card.requests)
-        reader = open_reader(projector, self.vocabulary, generation.card.confidence, likelihood, self.threads)
+        blends = generation.adapter is not None
+        reader = open_reader(projector, self.vocabulary, generation.card.confidence, likelihood, self.threads, blends)
         return AlignedRoute(self.encoder, self.drafter, reader, unsure_takes_draft)
 
 

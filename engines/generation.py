@@ -28,6 +28,9 @@ BASE = 0
 CARD = "card.json"
 PROJECTOR = "projector.onnx"
 WEIGHTS = "projector.safetensors"
+ADAPTER = "adapter.gguf"
+ADAPTER_WEIGHTS = "adapter"
+"""A folder, in peft's own format."""
 MAX_CARD_BYTES = 1 << 20
 MAX_NUMBER = 9999
 _FOLDER = re.compile(r"\d{4}")
@@ -51,6 +54,16 @@ class Generation:
     @property
     def weights(self) -> Path:
         return self.folder / WEIGHTS
+
+    @property
+    def adapter(self) -> Path | None:
+        """What the language model passes speech through; None where it reads rows, which need none."""
+        return self.folder / ADAPTER if ADAPTER in self.card.files else None
+
+    @property
+    def adapter_weights(self) -> Path | None:
+        """What `adapter` was made of, to go on learning from."""
+        return self.folder / ADAPTER_WEIGHTS if self.adapter else None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ ggml's own parser does the walking (10 ms where a parser in Python takes seconds
 
 import ctypes
 import math
+import mmap
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,7 +125,22 @@ def _mapped(path: Path, context: int, index: int, rows: int) -> MappedTensor:
     if rows < 1 or size_bytes % rows:
         name: bytes = _tensor_name(context, index)  # type: ignore[assignment]
         raise AttuneError(f"the tensor {name.decode()} of {path} is not of {rows} rows; run `attune models verify`")
-    return MappedTensor(np.memmap(path, np.uint8, "r", offset, (rows, size_bytes // rows)), kind)
+    data = np.frombuffer(_file_in_memory(path), np.uint8, size_bytes, offset)
+    return MappedTensor(data.reshape(rows, size_bytes // rows), kind)
+
+
+_in_memory: "weakref.WeakValueDictionary[tuple[int, ...], mmap.mmap]" = weakref.WeakValueDictionary()
+"""Files that something is still mapped from, by what tells one from another."""
+
+
+def _file_in_memory(path: Path) -> mmap.mmap:
+    """The file, mapped once however many ask: the kernel counts a page for each mapping that it is read through."""
+    with path.open("rb") as file:
+        about = os.fstat(file.fileno())
+        which = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
+        if (mapped := _in_memory.get(which)) is None:
+            mapped = _in_memory[which] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return mapped
 
 
 def kind_of(path: Path, name: str) -> gguf.GGMLQuantizationType:

@@ -20,6 +20,7 @@ from .phoneme_score import phoneme_scores
 from .projector import OnnxProjector
 from .readout import Readout, Scores
 from .types import Float32, Units
+from .vocabulary import Vocabulary
 
 WITNESSES = ("alone", "with_draft", "phonemes", "language", "apart", "drafted", "draft_confidence", "tokens")
 """What speaks for a sentence, in this order: its log probability by the units without a draft, and by those that have seen it;
@@ -76,6 +77,15 @@ class Hypotheses:
         odds: NDArray[np.float64] = np.exp(scores - scores.max())
         return np.asarray(odds / odds.sum())
 
+    def blends(self, weights: Sequence[float], vocabulary: Vocabulary) -> Float32:
+        """[U, E] the mean of the rows of all sentences that are as long as the most probable one, weighted by how probable they
+        are by weighted evidence."""
+        probabilities = self.probabilities(weights)
+        count = len(self.sentences[int(probabilities.argmax())])
+        alike = [(rate, tokens) for rate, tokens in zip(probabilities, self.sentences, strict=True) if len(tokens) == count]
+        blended = sum(rate * vocabulary.rows(tokens) for rate, tokens in alike) / sum(rate for rate, _ in alike)
+        return np.asarray(blended, np.float32)
+
 
 class Looks:
     """Looks at one utterance, with any draft (none: no tokens) and at any number of units; each is made once."""
@@ -87,7 +97,8 @@ class Looks:
         self._quantities: dict[tuple[int, ...], float] = {}
         own = self._look((), 0)
         self.quantity, self.phonemes = own.quantity, own.phonemes
-        self.first = readout.most_probable(self._made[(), len(own.vectors)], own.quantity)
+        self.first_scores = self._made[(), len(own.vectors)]
+        self.first = readout.most_probable(self.first_scores, own.quantity)
         """What that look reads."""
 
     def _look(self, draft: tuple[int, ...], asked: int) -> Units:

@@ -1,6 +1,7 @@
 """The two seams where more than one implementation ships. Knows no implementation."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 from .types import Float32, SoftTokens
@@ -29,3 +30,9 @@ class LanguageModel(Protocol):
 
     def reset(self) -> None:
         """Forget the conversation, keep the system prompt."""
+
+    def set_adapter(self, adapter: Path | None) -> None:
+        """Make `adapter` the one that speech, and nothing else, passes through; the conversation is forgotten.
+
+        Raises AttuneError, and changes nothing, where it does not fit the model.
+        """

@@ -40,6 +40,19 @@ class EngineFiles(_Frozen):
     """What llama.cpp runs: the same file, or a copy in weights that this machine computes faster."""
 
 
+class DistilRecipe(_Frozen):
+    """How the language model learns to read what a projector makes of speech."""
+
+    seconds: float
+    """Of processor time per thread."""
+    learning_rate: float = 3e-4
+    rank: int = 16
+    """Of the adapter; that of the generation that a round starts from stays as it is."""
+    trains: Literal["both", "adapter", "projector"] = "both"
+    loss_weights: dict[str, float] = {}
+    """Those that are to be others than `calibration.distill.LOSS_WEIGHTS`."""
+
+
 class AdaptJob(_Frozen):
     """Train a candidate on the user's examples and judge it."""
 
@@ -59,6 +72,8 @@ class AdaptJob(_Frozen):
     system_prompt: str
     training_seconds: float = 180.0
     learning_rate: float = 2e-4
+    distil: DistilRecipe | None = None
+    """What follows the projector's own training; None: nothing."""
     reply_utterances: int = 16
     """How many utterances of each set are also judged by their replies."""
     reply_tokens: int = 24
@@ -193,7 +208,20 @@ class BenchMemoryJob(_Frozen):
     seed: int = 0
 
 
-Job = AdaptJob | BaseJob | BenchAdaptJob | BenchMemoryJob | BenchQualityJob | BenchSpeakersJob | CorpusJob | TrainJob
+class BenchDistilJob(_BenchJob):
+    """Measure what distillation is worth: one generation, distilled in several ways, each judged by the replies.
+
+    `base` is the generation to start from: the shipped one, or one that learnt a speaker.
+    """
+
+    kind: Literal["bench-distil"] = "bench-distil"
+    recipes: dict[str, DistilRecipe]
+    reply_utterances: int = 50
+    reply_tokens: int = 24
+
+
+BenchJob = BenchAdaptJob | BenchDistilJob | BenchMemoryJob | BenchQualityJob | BenchSpeakersJob
+Job = AdaptJob | BaseJob | BenchJob | CorpusJob | TrainJob
 
 
 class Progress(_Frozen):

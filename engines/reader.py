@@ -5,7 +5,8 @@ Knows no samples: frames come from an encoder, drafts from whoever can make one.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from .confidence import Confidence, evidence, rescored_evidence, weigh
 from .hypotheses import Hypotheses, Likelihood, Looks, agreement, gather, repeats
@@ -29,26 +30,36 @@ class Reader:
     """None where nothing was fitted: every reading is sure, and a projector that reads drafts always gets one."""
     likelihood: Likelihood
     """Of sentences, to a language model."""
+    blends: bool = False
+    """Whether the language model is to read blends of what was heard, as spoken, rather than the rows of a written sentence: for
+    one that passes speech through an adapter, which has learnt them."""
 
     def read(self, frames: Float32, draft: Callable[[], Transcript]) -> SoftTokens:
         """[T, D] frames, and a `draft` that is made only when it is needed, to the surest reading of them, as written.
 
         Raises AttuneError where the language model cannot judge what was heard.
         """
-        return as_written(self._surest(frames, draft), self.vocabulary)
+        surest, blends = self._surest(frames, draft)
+        written = as_written(surest, self.vocabulary)
+        return replace(written, vectors=blends()) if self.blends else written
 
-    def _surest(self, frames: Float32, draft: Callable[[], Transcript]) -> SoftTokens:
+    def _surest(self, frames: Float32, draft: Callable[[], Transcript]) -> tuple[SoftTokens, Callable[[], Float32]]:
+        """The surest reading, as spoken, and what makes blends of it."""
         if self.confidence is None:
             tokens = spoken_tokens(draft().text, self.vocabulary) if self.projector.reads_draft else []
-            return self.readout.read(self.projector.project(frames, self.readout.rows_and_keys(tokens)), tokens)
+            units = self.projector.project(frames, self.readout.rows_and_keys(tokens))
+            scores = self.readout.scores(units, tokens)
+            return self.readout.most_probable(scores, units.quantity), partial(scores.blends, self.vocabulary)
         looks = self.looks(frames)
         first = weigh(looks.first, evidence(looks.first), self.confidence.alone, self.confidence.threshold)
         if (first.sure and not repeats(first.tokens or ())) or self.confidence.rescored is None:
-            return first
+            return first, partial(looks.first_scores.blends, self.vocabulary)
         hypotheses = self.hypotheses(looks, draft)
-        second = self.best(hypotheses, self.confidence.witness_weights)
+        weights = self.confidence.witness_weights
+        second = self.best(hypotheses, weights)
         found = rescored_evidence(second, first, hypotheses.draft)
-        return weigh(second, found, self.confidence.rescored, self.confidence.threshold)
+        weighed = weigh(second, found, self.confidence.rescored, self.confidence.threshold)
+        return weighed, partial(hypotheses.blends, weights, self.vocabulary)
 
     def looks(self, frames: Float32) -> Looks:
         """The first look at [T, D] frames, without a draft, and those that may follow."""
@@ -70,8 +81,13 @@ class Reader:
 
 
 def open_reader(
-    projector: OnnxProjector, vocabulary: Vocabulary, confidence: Confidence | None, likelihood: Likelihood, threads: int
+    projector: OnnxProjector,
+    vocabulary: Vocabulary,
+    confidence: Confidence | None,
+    likelihood: Likelihood,
+    threads: int,
+    blends: bool = False,
 ) -> Reader:
     """A reader of a projector. Raises AttuneError where the projector does not say which tokens it heard."""
     readout = Readout(vocabulary, projector.heard_tokens, projector.keys, threads)
-    return Reader(projector, readout, vocabulary, confidence, likelihood)
+    return Reader(projector, readout, vocabulary, confidence, likelihood, blends)

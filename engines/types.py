@@ -55,11 +55,12 @@ class SoftTokens:
     """Vectors that take the place of tokens in the language model."""
 
     vectors: Float32
-    """[U, E] rows in the space of the language model's embedding table."""
+    """[U, E] in the space of the language model's embedding table: rows of it, or blends of rows."""
     quantity: float
     """The unrounded sum of the integrate-and-fire weights: how many tokens the projector believes it heard."""
     tokens: tuple[int, ...] | None = None
-    """[U] the tokens whose rows the vectors are, where each vector is exactly a row; None elsewhere."""
+    """What was heard. Where the vectors are rows, they are those of these tokens; blends may be fewer or more. None where the
+    vectors were not read out."""
     log_probabilities: tuple[float, ...] | None = None
     """[U] of each token among all that it could have been; None where it was not read out."""
     confidences: tuple[float, ...] | None = None

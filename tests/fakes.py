@@ -29,6 +29,7 @@ class EchoLanguageModel:
 
     def __init__(self) -> None:
         self.remembered: list[str] = []
+        self.adapters: list[Path | None] = []
         self.hold = threading.Event()
         self.hold.set()
         self.began = threading.Event()
@@ -50,6 +51,10 @@ class EchoLanguageModel:
             self.remembered.append(" ".join(said))
 
     def reset(self) -> None:
+        self.remembered.clear()
+
+    def set_adapter(self, adapter: Path | None) -> None:
+        self.adapters.append(adapter)
         self.remembered.clear()
 
 

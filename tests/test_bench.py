@@ -19,11 +19,12 @@ from calibration.dataset import make_sample
 from calibration.demo_speakers import ATYPICAL_VOICE
 from calibration.everyday_requests import ENROLLED, NEVER_ENROLLED
 from calibration.synthesis import phonemes
-from daemon.cli_bench import _heard_table, _reached_table, _times_of
-from engines.bench_figures import AdaptFigures, CurvePoint, DesignRun, HeardSet, PersonalRound, QualityFigures
+from daemon.bench_tables import heard_table, reached_table
+from daemon.cli_bench import _times_of
+from engines.bench_figures import AdaptFigures, CurvePoint, DesignRun, DistilFigures, HeardSet, PersonalRound, QualityFigures
 from engines.errors import AttuneError
 from engines.general_speech import read_prompts
-from engines.job import BenchAdaptJob, BenchQualityJob, EngineFiles, Example, Progress
+from engines.job import BenchAdaptJob, BenchDistilJob, BenchQualityJob, DistilRecipe, EngineFiles, Example, Progress
 from engines.types import SoftTokens
 from engines.vocabulary import Vocabulary
 from tests.untrained_base import write_untrained_base
@@ -72,7 +73,7 @@ def common(tmp_path: Path, engines: EngineFiles, base: Path, manifests: dict[str
     }
 
 
-def run(job: BenchAdaptJob | BenchQualityJob) -> tuple[int, list[Progress]]:
+def run(job: BenchAdaptJob | BenchDistilJob | BenchQualityJob) -> tuple[int, list[Progress]]:
     job.folder.mkdir(exist_ok=True)
     path = job.folder / "job.json"
     path.write_text(job.model_dump_json())
@@ -139,6 +140,25 @@ def test_designs_are_trained_and_judged(common: dict[str, Any]) -> None:
     assert memory["end-to-end"] > memory["attune"] + 200e6  # it holds the language model
     assert all(one.rouge_1 is not None and one.same_first_token in (0, 1) for one in figures.heard)
     assert (job.folder / "picture.svg").is_file()
+
+
+@pytest.mark.long
+def test_a_generation_is_distilled_and_judged(common: dict[str, Any]) -> None:
+    recipes = {
+        "adapter": DistilRecipe(seconds=1.0, rank=4, trains="adapter"),
+        "projector": DistilRecipe(seconds=1.0, trains="projector"),
+    }
+    job = BenchDistilJob(**common, recipes=recipes, reply_utterances=2, reply_tokens=4)
+    status, lines = run(job)
+    assert status == 0, lines[-1].note
+    figures = DistilFigures.model_validate_json((job.folder / "figures.json").read_bytes())
+    assert figures.lessons == 2 * 16
+    assert [one.recipe for one in figures.runs] == list(recipes)
+    assert all(one.steps > 0 and "response_kl" in one.losses for one in figures.runs)
+    assert ("contrast" in figures.runs[0].losses, "contrast" in figures.runs[1].losses) == (False, True)
+    before = ["cascade", "rows, as served", "vectors", "blends"]
+    assert [one.hearer for one in figures.heard] == [*before, *(f"blends, {name}" for name in recipes)]
+    assert all(one.rouge_l is not None for one in figures.heard)
 
 
 @pytest.mark.parametrize("name", ["cif", "bridgeformer"])
@@ -224,7 +244,7 @@ def test_pictures_and_tables_show_what_was_found(tmp_path: Path) -> None:
         asked = {"rounds": [all_rounds[place] for place in rounds], "heard": [*adapt.heard[:2], *(all_heard[p] for p in heard)]}
         draw_adapt(adapt.model_copy(update=asked), tmp_path / f"{name}.svg")
     assert (tmp_path / "up.svg").read_bytes() == (tmp_path / "down.svg").read_bytes()
-    table = _heard_table(adapt.heard)
+    table = heard_table(adapt.heard)
     assert [column.header for column in table.columns] == ["set", "heard by", "word error", "content words"]
     slow, quick = (
         DesignRun(
@@ -244,7 +264,7 @@ def test_pictures_and_tables_show_what_was_found(tmp_path: Path) -> None:
     quality = QualityFigures(designs=[slow, quick], heard=[heard_set("slow", 0.5)], machine="a machine")
     draw_quality(quality, tmp_path / "quality.svg")
     assert (tmp_path / "quality.svg").is_file()
-    reached = _reached_table(quality)
+    reached = reached_table(quality)
     assert [list(column.cells) for column in reached.columns] == [
         ["slow", "quick"],
         ["-", "2 (50.0x sooner)"],

@@ -11,7 +11,7 @@ import pytest
 
 from engines.general_speech import general_set, read_prompts
 from engines.generation import list_generations, read_generation
-from engines.job import AdaptJob, EngineFiles, Example, Progress
+from engines.job import AdaptJob, DistilRecipe, EngineFiles, Example, Progress
 from tests.untrained_base import write_untrained_base
 
 TRAINED, HELD_OUT, GENERAL = 6, 2, 2
@@ -113,6 +113,36 @@ def test_killed_while_training_the_same_job_goes_on_from_its_checkpoint(job: Ada
     first = next(line for line in lines if line.stage == "train")
     assert status == 0
     assert int(first.note.split()[1].rstrip(",")) > 5  # the first report of a fresh run is step 5
+
+
+def test_a_round_that_distils_serves_what_is_replied_to_better(job: AdaptJob) -> None:
+    """Killed in its second stage it goes on there, and neither trains the projector nor makes lessons anew."""
+    recipe = DistilRecipe(seconds=600.0, rank=4, trains="adapter")
+    with start(job.model_copy(update={"distil": recipe})) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            step = Progress.model_validate_json(line)
+            if step.stage == "distil" and step.note.startswith("step 2,"):
+                child.send_signal(signal.SIGTERM)
+                break
+        child.communicate(timeout=60)
+    assert child.returncode == 143
+    lessons = {path: path.stat().st_mtime_ns for path in (job.features / "lessons").iterdir()}
+    assert len(lessons) == 2 * TRAINED
+    status, lines = run(job.model_copy(update={"distil": recipe.model_copy(update={"seconds": 8.0})}))
+    assert (status, lines[-1].note) == (0, "1")
+    assert len([line for line in lines if line.stage == "train"]) <= 1
+    first = next(line for line in lines if line.stage == "distil")
+    assert int(first.note.split()[1].rstrip(",")) > 2
+    assert {path: path.stat().st_mtime_ns for path in lessons} == lessons
+    generation = read_generation(job.generations / "0001")
+    card = generation.card
+    assert card.replies.keys() == {"rows", "blends"}
+    assert card.holdout is not None
+    assert card.holdout.candidate.rouge_l == pytest.approx(max(card.replies.values()))
+    serves_blends = card.replies["blends"] > card.replies["rows"]
+    assert (generation.adapter is not None) == serves_blends
+    assert ("adapter/adapter_model.safetensors" in card.files) == serves_blends
 
 
 @pytest.mark.parametrize("damage", ["parent", "nothing to train on", "unreadable audio"])

@@ -11,7 +11,7 @@ from daemon.conversation import Conversation, Ears, Manners
 from daemon.events import Event, Events
 from daemon.store import Store
 from engines.errors import AttuneError
-from engines.types import Segment
+from engines.types import Float32, Segment
 from tests.fakes import EchoLanguageModel, PitchRoute, tone, words_of
 
 
@@ -298,3 +298,26 @@ def test_the_database_is_what_sqlite_reads(build: Callable[..., House]) -> None:
     with sqlite3.connect(f"file:{house.store.path}?mode=ro", uri=True) as other:
         assert other.execute("SELECT heard FROM turns").fetchall() == [("hello",)]
     other.close()
+
+
+def test_speech_passes_through_its_generations_adapter(build: Callable[..., House]) -> None:
+    """Set before the first soft tokens that need it, and left in place: text does not pass through it anyway."""
+    house = build()
+    first, second = Path("0001/adapter.gguf"), Path("0002/adapter.gguf")
+
+    def use(adapter: Path | None) -> None:
+        aligned = Ears(PitchRoute("aligned"), words_of, 1, adapter=adapter)
+        house.conversation.use({"cascade": ears("cascade"), "aligned": aligned}, "aligned")
+
+    def say(words: Float32 | str, route: str | None = None) -> None:
+        last(house.conversation.ask(words, "test", route))
+
+    for adapter in (None, first, second, None):
+        use(adapter)
+        say("typed")
+        say(tone(1.0), "cascade")
+        before = list(house.language_model.adapters)
+        say(tone(1.0))
+        say(tone(1.0))
+        assert house.language_model.adapters == [*before, *([] if adapter is None and not before else [adapter])]
+    assert house.language_model.adapters == [first, second, None]

@@ -2,13 +2,14 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from daemon.demo import assign
-from daemon.demo_report import Hearing, Outcome, Row, report, write_figures
+from daemon.demo_report import Exchange, Hearing, Outcome, Row, report, write_figures, write_picture
 from daemon.events import Event
 from daemon.private_daemon import private_daemon
 from engines.errors import AttuneError
@@ -81,3 +82,12 @@ def test_a_daemon_that_does_not_start_gives_its_last_line(tmp_path: Path) -> Non
         private_daemon(environment, tmp_path / "daemon.log"),
     ):
         pytest.fail("it started without models")
+
+
+def test_the_picture_shows_what_was_said_and_heard(tmp_path: Path) -> None:
+    exchanges = [Exchange("Call Robert.", "Tall Wobbit", "Call Robert.", "Calling [Robert].")]
+    write_picture({"clear": outcome(), "atypical": replace(outcome(), exchanges=exchanges)}, tmp_path / "demo.svg")
+    shown = (tmp_path / "demo.svg").read_text().replace("&#160;", " ")
+    for part in ("Tall Wobbit", "Calling [Robert].", "The atypical speaker", "promoted: because"):
+        assert part in shown
+    assert "The clear speaker" not in shown

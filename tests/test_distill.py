@@ -39,8 +39,8 @@ def lessons(path: Path, vocabulary: Vocabulary) -> list[Lesson]:
     model = load_language_model(path)
     replies = np.random.default_rng(0).integers(5, vocabulary.size, (len(WORDS), 6))
     return [
-        teach(model, sample_of(text, vocabulary), BEFORE, AFTER, torch.from_numpy(reply), most=vocabulary.size)
-        for text, reply in zip(WORDS, replies, strict=True)
+        teach(model, sample, sample.tokens, BEFORE, AFTER, torch.from_numpy(reply), most=vocabulary.size)
+        for sample, reply in zip([sample_of(text, vocabulary) for text in WORDS], replies, strict=True)
     ]
 
 
@@ -90,14 +90,19 @@ def test_the_teacher_is_asked_before_each_token_of_the_reply(path: Path, vocabul
     """The first one, too, and nothing past the last: the mask is shifted by one."""
     model = load_language_model(path)
     sample, reply = sample_of("call", vocabulary), torch.tensor([40, 41, 42, 43])
-    lesson = teach(model, sample, BEFORE, AFTER, reply, most=3)
-    tokens = torch.cat([BEFORE, sample.tokens, AFTER, reply])
-    with torch.no_grad():
-        expected = (model(tokens[None]).logits[0] / 2).log_softmax(-1).topk(3)
-    start = len(tokens) - len(reply)
-    assert torch.equal(lesson.at_reply.tokens, expected.indices[start - 1 : -1])
-    torch.testing.assert_close(lesson.at_reply.log_probabilities, expected.values[start - 1 : -1])
-    assert torch.equal(lesson.at_words.tokens, expected.indices[len(BEFORE) : len(BEFORE) + len(sample.tokens)])
+    written = torch.tensor(vocabulary.tokenize("Call!"))
+    lesson = teach(model, sample, written, BEFORE, AFTER, reply, most=3)
+
+    def expected(words: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            logits = model(torch.cat([BEFORE, words, AFTER, reply])[None]).logits[0] / 2
+        values, indices = logits.log_softmax(-1).topk(3)
+        return values, indices
+
+    values, indices = expected(written)
+    assert torch.equal(lesson.at_reply.tokens, indices[-len(reply) - 1 : -1])
+    torch.testing.assert_close(lesson.at_reply.log_probabilities, values[-len(reply) - 1 : -1])
+    assert torch.equal(lesson.at_words.tokens, expected(sample.tokens)[1][len(BEFORE) : len(BEFORE) + len(sample.tokens)])
 
 
 def test_projector_and_adapter_learn_and_the_language_model_does_not(

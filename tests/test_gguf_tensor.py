@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engines.errors import AttuneError
-from engines.gguf_tensor import map_tensor
+from engines.gguf_tensor import map_tensor, map_tensors
 
 ROWS, WIDTH = 12, 64
 
@@ -57,3 +57,21 @@ def test_a_missing_file_a_missing_tensor_and_a_table_of_another_size(tmp_path: P
     for rows in (ROWS + 1, 5, 0):
         with pytest.raises(AttuneError, match=f"is not of {rows} rows"):
             map_tensor(path, "token_embd.weight", rows)
+
+
+def test_a_file_is_mapped_once_however_many_ask_and_let_go_of(tmp_path: Path) -> None:
+    path = tmp_path / "table.gguf"
+    first = write_table(path, gguf.GGMLQuantizationType.F32)
+
+    def mappings() -> int:
+        return Path("/proc/self/maps").read_text().count(str(path))
+
+    table, every = map_tensor(path, "token_embd.weight", ROWS), map_tensors(path)
+    assert every.keys() == {"other.weight", "token_embd.weight"}
+    assert mappings() == 1
+    path.unlink()
+    second = write_table(path, gguf.GGMLQuantizationType.F32, seed=1)
+    assert np.array_equal(map_tensor(path, "token_embd.weight", ROWS).rows(slice(0, ROWS)), second)
+    assert np.array_equal(table.rows(slice(0, ROWS)), first)
+    del table, every
+    assert mappings() == 0

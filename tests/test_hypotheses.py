@@ -193,3 +193,13 @@ def test_weights_stay_where_nothing_speaks_against_them() -> None:
     weights = fit_witness_weights(contrary * 50, start)
     assert min(weights) >= 0.0
     assert weights[3] == pytest.approx(start[3], abs=1e-3)
+
+
+def test_a_blend_of_hypotheses_is_of_those_that_are_as_long(vocabulary: Vocabulary) -> None:
+    sentences = tuple(tuple(vocabulary.tokenize(text)) for text in (" a light", " the light", " lights"))
+    evidence = np.zeros((3, len(WITNESSES)))
+    evidence[:, 0] = np.log([0.5, 0.3, 0.2])
+    weights = (1.0, *(0.0 for _ in WITNESSES[1:]))
+    blends = Hypotheses(sentences, evidence, 2.0, ()).blends(weights, vocabulary)
+    first, second = (vocabulary.rows(sentence) for sentence in sentences[:2])
+    np.testing.assert_allclose(blends, (5 * first + 3 * second) / 8, atol=1e-6)

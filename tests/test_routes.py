@@ -107,6 +107,22 @@ def test_a_doubtful_reading_gives_way_to_the_draft_where_that_is_wanted(aligned:
     assert kept.confidence == pytest.approx(0.4)
 
 
+def test_blends_are_read_as_spoken_and_told_as_written(
+    aligned: AlignedRoute, vocabulary: Vocabulary, general_speech: Path
+) -> None:
+    """Of one look, of all hypotheses, and where nothing was fitted."""
+    spoken = prompt(general_speech, "agent-newlocation")
+    for confidence, most_apart in ((None, 1), (always(0.9), 1), (rescoring(0.9, alone=1.0), 8)):
+        reader = replace(aligned.reader, confidence=confidence)
+        rows, blends = (replace(aligned, reader=replace(reader, blends=some)).hear(spoken) for some in (False, True))
+        assert isinstance(rows, SoftTokens)
+        assert isinstance(blends, SoftTokens)
+        assert words_of(blends, vocabulary) == words_of(rows, vocabulary)
+        assert (blends.tokens, blends.confidence) == (rows.tokens, rows.confidence)
+        assert abs(len(blends.vectors) - blends.quantity) <= most_apart  # a sentence that was rescored may be of any length
+        assert not np.array_equal(blends.vectors, rows.vectors)
+
+
 def test_a_draft_is_made_only_where_the_frames_alone_leave_doubt(
     aligned: AlignedRoute, reads_draft: OnnxProjector, vocabulary: Vocabulary, general_speech: Path
 ) -> None:

@@ -9,7 +9,7 @@ from daemon.routing import choose
 from engines.card import Card, Judgement, Score
 from engines.confidence import Confidence, Fit
 from engines.errors import AttuneError
-from engines.generation import Generation, write_generation
+from engines.generation import Generation, promote, write_generation
 from engines.routes import Route
 from tests.fakes import PitchRoute, words_of
 
@@ -72,3 +72,17 @@ def test_what_cannot_be_opened_leaves_the_cascade(tmp_path: Path) -> None:
 
     found = choose("aligned", "auto", tmp_path / "generations", PitchRoute("cascade"), aligned, words_of)
     assert (found.route, found.problems, found.generation) == ("cascade", ["no encoder"], None)
+
+
+def test_a_distilled_generation_is_heard_through_its_adapter(tmp_path: Path) -> None:
+    generations = tmp_path / "generations"
+    write(generations, 0.6, None)
+    empty = tmp_path / "empty"
+    card = Card(number=1, parent=0, created_at="", recipe="test")
+    names = ("projector.onnx", "projector.safetensors", "adapter.gguf", "adapter/adapter_model.safetensors")
+    distilled = write_generation(generations, 1, card, dict.fromkeys(names, empty))
+    assert distilled.adapter_weights == generations / "0001" / "adapter"
+    for number, adapter in ((0, None), (1, generations / "0001" / "adapter.gguf")):
+        promote(generations, number)
+        hearing = choose("aligned", "auto", generations, PitchRoute(), lambda *_: PitchRoute("aligned"), words_of)
+        assert hearing.ears["aligned"].adapter == adapter

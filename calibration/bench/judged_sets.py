@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from engines.bench_figures import HeardSet, ReliabilityStep, Trust
 from engines.errors import AttuneError
 from engines.job import Example
@@ -13,9 +15,10 @@ from engines.routes import all_words_of
 from engines.types import SoftTokens
 from engines.vocabulary import Vocabulary
 
+from ..evaluate import Judge
 from ..manifests import read_recordings
 from ..reliability import calibration_error, reliability_curve
-from ..text_scores import content_errors, word_error_rate, word_errors
+from ..text_scores import content_errors, rouge, word_error_rate, word_errors
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,10 @@ class JudgedSet:
 
     name: str
     examples: list[Example]
+
+    def first(self, count: int) -> "JudgedSet":
+        """The same with no more than `count` examples."""
+        return JudgedSet(self.name, self.examples[:count])
 
 
 def read_set(manifest: Path, name: str | None = None) -> JudgedSet:
@@ -80,6 +87,29 @@ def judge_set(
         word_error_rate=word_error_rate(pairs)[0],
         content_word_error_rate=sum(wrong for wrong, _ in content) / content_words,
         trust=trust,
+    )
+
+
+Replies = dict[str, list[str]]
+"""The pieces of the reply to each text."""
+
+
+def with_replies(
+    heard: HeardSet, judge: Judge, judged: JudgedSet, words: Sequence[str | SoftTokens], expected: Replies
+) -> HeardSet:
+    """With what the replies to `words`, of the first utterances, have in common with the replies to their true texts."""
+    scores, same = [], []
+    for example, some in zip(judged.examples, words, strict=False):
+        true, found = expected[example.text], judge.reply_pieces(some)
+        scores.append(rouge("".join(true), "".join(found)))
+        same.append(true[:1] == found[:1])
+    unigrams, longest = zip(*scores, strict=True) if scores else ((), ())
+    return heard.model_copy(
+        update={
+            "rouge_1": float(np.mean(unigrams)) if scores else None,
+            "rouge_l": float(np.mean(longest)) if scores else None,
+            "same_first_token": float(np.mean(same)) if same else None,
+        }
     )
 
 

@@ -100,7 +100,7 @@ def _measure(path: Path, name: str, positions: int, job: BenchMemoryJob) -> Memo
     frames = rng.standard_normal((words * _GROUPS_PER_TOKEN, STACK * FRAME_WIDTH), np.float32)
     sample = Sample(torch.from_numpy(frames).half(), tokens(words), tokens(words))
     before, after = positions - words - reply - positions // 20, positions // 20
-    lesson = teach(language_model, sample, tokens(before), tokens(after), tokens(reply))
+    lesson = teach(language_model, sample, sample.tokens, tokens(before), tokens(after), tokens(reply))
     projector = CifProjector(CifConfig(FRAME_WIDTH, shape.width, shape.vocabulary, reads_draft=True))
     projector.heard_tokens.update(range(_HEARD_TOKENS))
     projector.keys.phonemes[:, :PHONEMES_PER_GROUP] = torch.randint(1, PHONEME_SYMBOLS, (shape.vocabulary, PHONEMES_PER_GROUP))

@@ -8,7 +8,7 @@ the language model says when it is asked to repeat what it was told, which is th
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -21,7 +21,6 @@ from engines.durable import write_atomically
 from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
 from engines.errors import AttuneError
 from engines.job import BenchQualityJob, Example
-from engines.types import SoftTokens
 from engines.vocabulary import Vocabulary
 
 from ..batches import draw_epochs
@@ -30,16 +29,14 @@ from ..dataset import make_sample
 from ..evaluate import Judge
 from ..reporting import Report
 from ..samples import Sample
-from ..text_scores import rouge, word_error_rate
+from ..text_scores import word_error_rate
 from ..training import Schedule, fit, fraction
 from .designs import Design, make_design
-from .judged_sets import JudgedSet, judge_set, read_set
+from .judged_sets import Replies, judge_set, read_set, with_replies
 from .machine import describe_machine, peak_resident_bytes
 from .picture import draw_quality
 
 LOG = "heard.jsonl"
-Replies = dict[str, list[str]]
-"""The pieces of the reply to each text."""
 JUDGED_AT_SECONDS = (5, 10, 15, 20, 25, 30, 37, 45, 60, 90, 120, 180, 240, 360, 480, 720, 960, 1440, 1920, 2880, 3840, 5760, 7680)
 """Of training; closer together where most is learnt."""
 
@@ -97,7 +94,7 @@ def _run_design(job: BenchQualityJob, name: str, expected: Replies) -> tuple[Des
         judged_samples = [sample_of(example) for example in judged.examples]
         one = judge_set(judged, name, design.heard(judged_samples), vocabulary, None, job.folder / LOG)
         replied = design.soft(judged_samples[: job.reply_utterances])
-        heard.append(_with_replies(one, judge, judged, replied, expected))
+        heard.append(with_replies(one, judge, judged, replied, expected))
     described = DesignRun(
         design=name,
         features_seconds=features_seconds,
@@ -142,25 +139,6 @@ def _recent_loss(design: Design, run: Run) -> float:
     return float(np.mean([sum(weights[name] * value for name, value in losses.items()) for losses in run.losses[-10:]]))
 
 
-def _with_replies(
-    heard: HeardSet, judge: Judge, judged: JudgedSet, words: Sequence[str | SoftTokens], expected: Replies
-) -> HeardSet:
-    """With what the replies to `words`, of the first utterances, have in common with the replies to their true texts."""
-    scores, same = [], []
-    for example, some in zip(judged.examples, words, strict=False):
-        true, found = expected[example.text], judge.reply_pieces(some)
-        scores.append(rouge("".join(true), "".join(found)))
-        same.append(true[:1] == found[:1])
-    unigrams, longest = zip(*scores, strict=True) if scores else ((), ())
-    return heard.model_copy(
-        update={
-            "rouge_1": float(np.mean(unigrams)) if scores else None,
-            "rouge_l": float(np.mean(longest)) if scores else None,
-            "same_first_token": float(np.mean(same)) if same else None,
-        }
-    )
-
-
 def _judge_cascade(job: BenchQualityJob) -> tuple[list[HeardSet], Replies]:
     """The cascade on every set, and the replies to the true texts."""
     judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
@@ -171,6 +149,6 @@ def _judge_cascade(job: BenchQualityJob) -> tuple[list[HeardSet], Replies]:
         expected |= {example.text: judge.reply_pieces(example.text) for example in judged.examples[: job.reply_utterances]}
         words = [judge.cascade(example) for example in judged.examples]
         one = judge_set(judged, "cascade", words, judge.vocabulary, None, job.folder / LOG)
-        heard.append(_with_replies(one, judge, judged, words[: job.reply_utterances], expected))
+        heard.append(with_replies(one, judge, judged, words[: job.reply_utterances], expected))
     judge.language_model.close()
     return heard, expected

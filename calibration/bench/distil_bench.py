@@ -1,0 +1,104 @@
+"""`attune bench distil`: what distillation is worth, and each of its parts.
+
+One generation is distilled in several ways on one speaker's enrolment. Replies to the judged sets are compared with the replies
+to their true texts, where the language model reads what that generation serves, what its projector makes, and blends: as they
+are, and through each adapter.
+"""
+
+import time
+from dataclasses import replace
+
+import torch
+
+from engines.bench_figures import DistilFigures, DistilRun, HeardSet
+from engines.durable import write_atomically
+from engines.generation import read_generation
+from engines.job import BenchDistilJob, DistilRecipe, Example
+from engines.reader import Reader
+from engines.types import SoftTokens
+
+from ..adapt import PULL
+from ..distil_stage import distil, make_lessons
+from ..distill import Lesson
+from ..evaluate import Hear, Judge
+from ..partial_lora import export_adapter
+from ..projector_file import export_projector, load_projector
+from ..reporting import Report
+from .judged_sets import Replies, judge_set, read_set, with_replies
+from .machine import describe_machine
+
+
+def bench_distil(job: BenchDistilJob, report: Report) -> int:
+    """Run `job`; returns the number of recipes. Raises AttuneError where a manifest or the generation cannot be used."""
+    torch.set_num_threads(job.threads)
+    judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
+    generation = read_generation(job.base)
+    enrolled = read_set(job.enrol).examples
+    sets = [judged.first(job.reply_utterances) for judged in map(read_set, job.judge)]
+    log = job.folder / "heard.jsonl"
+    log.unlink(missing_ok=True)
+    expected: Replies = {example.text: judge.reply_pieces(example.text) for judged in sets for example in judged.examples}
+    heard: list[HeardSet] = []
+
+    def hear(name: str, way: Hear) -> None:
+        for judged in sets:
+            report("judge", 0.0, f"{name}: {judged.name}")
+            words = [way(example) for example in judged.examples]
+            one = judge_set(judged, name, words, judge.vocabulary, None, log)
+            heard.append(with_replies(one, judge, judged, words, expected))
+
+    reader = judge.reader(generation.projector, generation.card.confidence, generation.card.requests)
+    hear("cascade", judge.cascade)
+    hear("rows, as served", judge.aligned(reader))
+    hear("vectors", _vectors(judge, reader))
+    hear("blends", judge.aligned(replace(reader, blends=True)))
+    began = time.monotonic()
+    config = load_projector(generation.weights).config
+    lessons = make_lessons(judge, enrolled, config.stack, report)
+    lessons_seconds = time.monotonic() - began
+    runs = []
+    for name, recipe in job.recipes.items():
+        run, distilled = _distil(job, judge, name, recipe, lessons, report)
+        runs.append(run)
+        hear(f"blends, {name}", judge.aligned(distilled))
+        judge.pass_through(None)
+    figures = DistilFigures(
+        lessons=len(lessons), lessons_seconds=lessons_seconds, runs=runs, heard=heard, machine=describe_machine()
+    )
+    write_atomically(job.folder / "figures.json", figures.model_dump_json(indent=1).encode())
+    return len(runs)
+
+
+def _distil(
+    job: BenchDistilJob, judge: Judge, name: str, recipe: DistilRecipe, lessons: list[Lesson], report: Report
+) -> tuple[DistilRun, Reader]:
+    """Distil the generation by one recipe; replies pass through the adapter from now on, and the reader reads blends."""
+    generation = read_generation(job.base)
+    projector = load_projector(generation.weights)
+    projector.keys.requires_grad_(False)
+    projector.heard_tokens.update(token for lesson in lessons for token in lesson.tokens.tolist())
+    folder = job.folder / name.replace(" ", "-")
+    folder.mkdir(exist_ok=True)
+
+    def told(stage: str, fraction: float, note: str) -> None:
+        report(f"{name}: {stage}", fraction, note)
+
+    adapted, run = distil(projector, judge, lessons, recipe, PULL, job.seed, generation.adapter_weights, None, told)
+    export_projector(projector, folder / "projector.onnx")
+    export_adapter(adapted, folder / "adapter.gguf")
+    judge.pass_through(folder / "adapter.gguf")
+    tenth = run.losses[-max(1, len(run.losses) // 10) :]
+    losses = {loss: sum(step[loss] for step in tenth) / len(tenth) for loss in tenth[0]}
+    described = DistilRun(recipe=name, steps=run.step, seconds=run.seconds, losses=losses)
+    card = generation.card
+    return described, judge.reader(folder / "projector.onnx", card.confidence, card.requests, blends=True)
+
+
+def _vectors(judge: Judge, reader: Reader) -> Hear:
+    """What the projector makes, as the papers' language models read it."""
+
+    def hear(example: Example) -> SoftTokens:
+        units = reader.projector.project(judge.frames(example), reader.readout.rows_and_keys([]))
+        return SoftTokens(units.vectors[:, : judge.vocabulary.width], units.quantity)
+
+    return hear

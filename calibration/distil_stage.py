@@ -1,0 +1,79 @@
+"""The second stage of a round: lessons from the user's utterances, and an adapter through which the language model reads them.
+
+Knows the order of things; lessons and losses are elsewhere.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from peft import PeftModel
+
+from engines.digest import sha256_of
+from engines.job import DistilRecipe, Example
+
+from .batches import draw_epochs
+from .checkpoint import Run
+from .cif import CifProjector
+from .dataset import make_sample
+from .distill import LOSS_WEIGHTS, Distillation, Lesson
+from .embedlink import EmbedLink
+from .evaluate import Judge
+from .gguf_model import load_language_model
+from .lessons import INSTRUCTIONS, LessonMaker
+from .partial_lora import add_adapter, load_adapter, set_speech
+from .reporting import Report
+from .training import Schedule, fit, fraction
+
+LESSONS_PER_STEP = 8
+WARMUP_STEPS = 10
+
+
+def make_lessons(judge: Judge, examples: Sequence[Example], stack: int, report: Report) -> list[Lesson]:
+    """Two lessons of each example that can be trained on: to answer it, and one of the other INSTRUCTIONS in turn.
+
+    Without drafts, as a first look reads. What lessons were made before is read from the folder of features.
+    """
+    path = judge.engines.language_model
+    about = f"{sha256_of(path)} {judge.system_prompt}"
+    maker = LessonMaker(
+        judge.vocabulary, judge.language_model, lambda: load_language_model(path), about, judge.features / "lessons"
+    )
+    lessons: list[Lesson] = []
+    for index, example in enumerate(examples):
+        sample = make_sample(judge.frames(example), example.text, "", judge.vocabulary, stack)
+        if sample is not None:
+            other = INSTRUCTIONS[1 + index % (len(INSTRUCTIONS) - 1)]
+            lessons += maker.lessons(sample, example.text, [INSTRUCTIONS[0], other])
+        report("lessons", (index + 1) / len(examples), f"{len(lessons)} lessons")
+    return lessons
+
+
+def distil(
+    projector: CifProjector,
+    judge: Judge,
+    lessons: list[Lesson],
+    recipe: DistilRecipe,
+    pull: float,
+    seed: int,
+    start: Path | None,
+    checkpoint: Path | None,
+    report: Report,
+) -> tuple[PeftModel, Run]:
+    """Train `projector` in place, and an adapter, fresh or from the folder `start`, on `lessons`.
+
+    Goes on from `checkpoint` where that file exists. Raises AttuneError where training diverges or `start` cannot be read.
+    """
+    language_model = load_language_model(judge.engines.language_model)
+    adapted = load_adapter(language_model, start, trained=True) if start else add_adapter(language_model, recipe.rank)
+    if recipe.trains == "adapter":
+        projector.requires_grad_(False)
+    if recipe.trains == "projector":
+        adapted.requires_grad_(False)
+    distillation = Distillation(EmbedLink(projector, judge.vocabulary), adapted, recipe.loss_weights)
+    schedule = Schedule(10**9, recipe.seconds, recipe.learning_rate, WARMUP_STEPS, seed, pull=pull)
+    run = Run()
+    for run in fit(distillation, draw_epochs(lessons, LESSONS_PER_STEP, seed), schedule, checkpoint):
+        losses = ", ".join(f"{name} {value:.2f}" for name, value in run.losses[-1].items() if name in LOSS_WEIGHTS)
+        report("distil", fraction(run, schedule), f"step {run.step}, {losses}")
+    set_speech(adapted, None)
+    return adapted, run
