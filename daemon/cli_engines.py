@@ -194,11 +194,16 @@ def _sensors(chosen: Settings) -> tuple[bool, str]:
         board = read_board(chosen.state_dir if chosen.state_dir.exists() else Path("/"))
     except AttuneError as error:
         return False, str(error)
-    heat = "no temperature sensor" if board.temperature_celsius is None else f"{board.temperature_celsius:.0f} °C"
+    found = [
+        f"{board.available_bytes / 1e9:.1f} GB of memory available",
+        "no temperature sensor" if board.temperature_celsius is None else f"{board.temperature_celsius:.0f} °C",
+    ]
+    if board.gpu_load_percent is not None:
+        found.append(f"GPU at {board.gpu_load_percent:.0f} %")
+    if board.power_mode is not None:
+        found.append(f"power mode {board.power_mode}")
     enough = board.available_bytes >= chosen.idle.min_available_bytes
-    return enough, f"{board.available_bytes / 1e9:.1f} GB of memory available, {heat}" + (
-        "" if enough else ", too little to train"
-    )
+    return enough, ", ".join(found if enough else [*found, "too little to train"])
 
 
 def _make_folder(folder: Path) -> None:

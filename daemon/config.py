@@ -5,6 +5,7 @@ holds the two together.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +16,25 @@ _SYSTEM_PROMPT = "You are Attune, a helpful voice assistant. Answer in one short
 
 
 _Folder = Annotated[Path, AfterValidator(Path.expanduser)]
+
+
+def hours_of(text: str) -> tuple[int, int] | None:
+    """Two minutes of the day from "22:00-06:30"; None for an empty text. Raises ValueError for anything else."""
+    if not text:
+        return None
+    found = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)", text)
+    if found is None or (found[1], found[2]) == (found[3], found[4]):
+        raise ValueError("give two different times of the day, as in 22:00-06:30, or nothing for any time")
+    first_hour, first_minute, last_hour, last_minute = map(int, found.groups())
+    return 60 * first_hour + first_minute, 60 * last_hour + last_minute
+
+
+def _checked_hours(text: str) -> str:
+    hours_of(text)
+    return text
+
+
+_Hours = Annotated[str, AfterValidator(_checked_hours)]
 
 
 def _runs_as_root() -> bool:
@@ -107,9 +127,16 @@ class IdleSettings(_Section):
     min_minutes_between_rounds: float = Field(
         60.0, ge=0, description="Minutes from the end of one round to the start of the next."
     )
+    hours: _Hours = Field(
+        "",
+        description="When rounds may start by themselves, by the clock on the wall, as in `22:00-06:30`; empty for any time.",
+    )
     max_temperature: float = Field(80.0, gt=0, description="Hottest sensor, in degrees Celsius, at which training may run.")
     min_available_bytes: int = Field(
         1_500_000_000, ge=0, description="Available memory, in bytes, without which no round starts."
+    )
+    max_gpu_load_percent: float = Field(
+        50.0, ge=0, le=100, description="Load of an integrated GPU, in percent, above which no round starts."
     )
     on_battery: bool = Field(False, description="Whether training may run without mains power.")
 

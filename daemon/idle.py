@@ -21,6 +21,10 @@ class Board:
     """Share of the last ten seconds in which some process waited for memory."""
     temperature_celsius: float | None = None
     """The hottest sensor."""
+    gpu_load_percent: float | None = None
+    """Of an integrated GPU, which shares memory and heat with everything else."""
+    power_mode: str | None = None
+    """The number of the power mode that a Jetson is set to, for people: nothing is decided by it."""
     on_battery: bool = False
 
 
@@ -42,6 +46,8 @@ class Snapshot:
     seconds_since_failure: float = inf
     paused: bool = False
     """By the user."""
+    minute_of_day: int = 0
+    """0 to 1439, by the clock on the wall."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,11 @@ class Limits:
     """Degrees Celsius to start a round."""
     temperature_margin: float = 10.0
     """Degrees Celsius above `max_temperature` at which a running round ends."""
+    max_gpu_load_percent: float = 50.0
+    """To start a round: somebody else is at work on the GPU. What a round loads it with does not end it."""
+    hours: tuple[int, int] | None = None
+    """First minute of the day at which a round may start by itself, and the first at which it may not; across midnight where
+    the second is the smaller. None: at any time."""
     on_battery: bool = False
     """Whether training may run without mains power."""
     retry_seconds: float = 60.0
@@ -120,6 +131,9 @@ def _obstacles(snapshot: Snapshot, limits: Limits) -> Iterator[str]:
         yield _PAUSED
     if snapshot.speaking:
         yield "somebody is speaking"
+    if limits.hours is not None and not _within(snapshot.minute_of_day, *limits.hours):
+        first, last = map(_clock, limits.hours)
+        yield f"it is {_clock(snapshot.minute_of_day)}, rounds start by themselves from {first} to {last}"
     if not snapshot.seconds_since_speech >= limits.quiet_seconds:
         yield f"last speech {snapshot.seconds_since_speech:.0f} s ago, {limits.quiet_seconds:.0f} s of quiet needed"
     if not snapshot.labelled_utterances >= limits.min_utterances:
@@ -147,8 +161,18 @@ def _machine_obstacles(board: Board, limits: Limits) -> Iterator[str]:
         yield f"the board is at {celsius:.0f} °C, at most {limits.max_temperature:.0f} °C allowed"
     if not board.load_per_core <= limits.max_load_per_core:
         yield f"load {board.load_per_core:.1f} per core, at most {limits.max_load_per_core:.1f} allowed"
+    if board.gpu_load_percent is not None and not board.gpu_load_percent <= limits.max_gpu_load_percent:
+        yield f"the GPU is at {board.gpu_load_percent:.0f} %, at most {limits.max_gpu_load_percent:.0f} % allowed"
     if board.on_battery and not limits.on_battery:
         yield "running on battery"
+
+
+def _within(minute: int, first: int, last: int) -> bool:
+    return first <= minute < last if first < last else minute >= first or minute < last
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02d}:{minute % 60:02d}"
 
 
 def _mb(size_bytes: int) -> str:

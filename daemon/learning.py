@@ -12,7 +12,7 @@ from engines.job import AdaptJob, DistilRecipe, EngineFiles, Example
 from engines.models import model_path
 
 from .attention import Attention
-from .config import Settings
+from .config import Settings, hours_of
 from .idle import Limits, Snapshot
 from .labelling import Labeller
 from .rounds import RoundRecord
@@ -53,6 +53,7 @@ class Learning:
             seconds_since_speech=self._attention.quiet_seconds(),
             seconds_since_round=self._clock() - last.ended_at if last else math.inf,
             paused=not self._settings.idle.enabled,
+            minute_of_day=_minute_of_day(self._clock()),
         )
 
     def build_job(self, number: int, parent: int, folder: Path) -> AdaptJob:
@@ -98,8 +99,15 @@ def limits_of(settings: Settings) -> Limits:
         min_minutes_between_rounds=idle.min_minutes_between_rounds,
         min_available_bytes=idle.min_available_bytes,
         max_temperature=idle.max_temperature,
+        max_gpu_load_percent=idle.max_gpu_load_percent,
+        hours=hours_of(idle.hours),
         on_battery=idle.on_battery,
     )
+
+
+def _minute_of_day(seconds_since_epoch: float) -> int:
+    now = time.localtime(seconds_since_epoch)
+    return 60 * now.tm_hour + now.tm_min
 
 
 def general_examples(cache_dir: Path) -> list[Example]:

@@ -1,4 +1,7 @@
-"""Reads what the idle policy needs to know of the machine from /proc and /sys. Knows no limits and decides nothing."""
+"""Reads what the idle policy needs to know of the machine from /proc and /sys. Knows no limits and decides nothing.
+
+What a Jetson has of its own (its GPU's load, its power mode) is read where its documentation puts it; no board was at hand.
+"""
 
 import logging
 import os
@@ -13,12 +16,14 @@ from .idle import Board
 
 _PLAUSIBLE_CELSIUS = (-40.0, 150.0)
 """A sensor that is switched off reports such values as -256000 millidegrees or 2^31."""
+_GPU_NAMES = ("gpu", "ga10b", "gv11b", "gp10b")
+"""In the device tree: Orin's by two names, and its elders'."""
 
 _log = logging.getLogger(__name__)
 
 
 def read_board(state_dir: Path, root: Path = Path("/")) -> Board:
-    """One reading of every sensor; `root` is where `proc` and `sys` are found.
+    """One reading of every sensor; `root` is where `proc`, `sys` and `var` are found.
 
     A sensor that is absent or unreadable is None (or 0 load, mains power). Raises AttuneError where the available memory or
     the free space cannot be read: nothing may be trained blindly.
@@ -29,6 +34,8 @@ def read_board(state_dir: Path, root: Path = Path("/")) -> Board:
         load_per_core=_load(root / "proc/loadavg") / (os.cpu_count() or 1),
         memory_pressure_percent=_pressure_percent(root / "proc/pressure/memory"),
         temperature_celsius=max(_temperatures(root / "sys/class/thermal"), default=None),
+        gpu_load_percent=max(_gpu_loads(root / "sys/class/devfreq"), default=None),
+        power_mode=_power_mode(root / "var/lib/nvpmodel/status"),
         on_battery=_on_battery(root / "sys/class/power_supply"),
     )
 
@@ -64,6 +71,19 @@ def _temperatures(folder: Path) -> Iterator[float]:
         text = (_text(zone / "temp") or "").strip()
         if re.fullmatch(r"-?\d+", text) and coldest <= int(text) / 1000 <= hottest:
             yield int(text) / 1000
+
+
+def _gpu_loads(folder: Path) -> Iterator[float]:
+    """Of integrated GPUs, which their kernel driver tells in thousandths; other devices that change their frequency tell none."""
+    for device in sorted(folder.glob("*")):
+        text = _word(device / "device/load")
+        if _word(device / "device/of_node/name").rstrip("\0") in _GPU_NAMES and re.fullmatch(r"\d{1,4}", text):
+            yield int(text) / 10
+
+
+def _power_mode(path: Path) -> str | None:
+    found = re.fullmatch(r"pmode:(\d+)", _word(path))
+    return None if found is None else str(int(found[1]))
 
 
 def _on_battery(folder: Path) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config import Settings, described_keys, value_of
+from daemon.config import Settings, described_keys, hours_of, value_of
 from daemon.config_sources import load_settings
 from engines.errors import AttuneError
 
@@ -94,3 +94,14 @@ def test_the_documentation_lists_every_key_with_its_default() -> None:
         if not isinstance(value, Path):  # paths depend on who runs it; the page says how
             shown = str(value).lower() if isinstance(value, bool) else str(value)
             assert rows[key] == f"`{shown}`" if shown else rows[key] == "(empty)", key
+
+
+@pytest.mark.parametrize("hours", ["22:00", "25:00-06:00", "22:00-22:00", "night", "22:00-06:60"])
+def test_hours_that_are_none_are_refused(hours: str) -> None:
+    with pytest.raises(ValueError, match="give two different times of the day"):
+        Settings.model_validate({"idle": {"hours": hours}})
+
+
+def test_hours_may_run_across_midnight() -> None:
+    assert hours_of("22:00-06:30") == (1320, 390)
+    assert hours_of("") is None

@@ -30,6 +30,7 @@ OBSTACLES = [
     ({}, {"memory_pressure_percent": 35.0}, "memory pressure 35 %, at most 10 % allowed"),
     ({}, {"temperature_celsius": 91.4}, "the board is at 91 °C, at most 80 °C allowed"),
     ({}, {"load_per_core": 9.0}, "load 9.0 per core, at most 4.0 allowed"),
+    ({}, {"gpu_load_percent": 80.0}, "the GPU is at 80 %, at most 50 % allowed"),
     ({}, {"on_battery": True}, "running on battery"),
 ]
 
@@ -152,3 +153,28 @@ def test_the_reason_is_one_line_and_says_something(snapshot: Snapshot) -> None:
 def test_waits_grow_with_failures_and_are_bounded(failures: int) -> None:
     wait, next_wait = retry_wait_seconds(failures, LIMITS), retry_wait_seconds(failures + 1, LIMITS)
     assert 0 <= wait <= next_wait <= LIMITS.max_retry_seconds
+
+
+@pytest.mark.parametrize(
+    ("hours", "minute", "run"),
+    [
+        (None, 0, True),
+        ((60, 360), 59, False),
+        ((60, 360), 60, True),
+        ((60, 360), 359, True),
+        ((60, 360), 360, False),
+        ((1320, 390), 1319, False),
+        ((1320, 390), 1439, True),
+        ((1320, 390), 0, True),
+        ((1320, 390), 390, False),
+    ],
+)
+def test_rounds_start_by_themselves_in_their_hours(hours: tuple[int, int] | None, minute: int, run: bool) -> None:
+    snapshot, limits = replace(GOOD, minute_of_day=minute), replace(LIMITS, hours=hours)
+    assert decide(snapshot, limits).run == run
+    assert may_start(snapshot, limits).run, "a person may ask at any time"
+    assert may_go_on(snapshot, limits).run, "what has begun is not cut off"
+    if not run:
+        first, last = ("22:00", "06:30") if hours == (1320, 390) else ("01:00", "06:00")
+        expected = f"it is {minute // 60:02d}:{minute % 60:02d}, rounds start by themselves from {first} to {last}"
+        assert decide(snapshot, limits).reason == expected

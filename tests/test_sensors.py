@@ -1,6 +1,7 @@
 """The sensors: a small file tree stands in for /proc and /sys."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,30 @@ def test_unknown_memory_is_an_error(root: Path, tmp_path: Path, text: str) -> No
 def test_a_missing_state_folder_is_an_error(root: Path, tmp_path: Path) -> None:
     with pytest.raises(AttuneError, match="check `state_dir`"):
         read_board(tmp_path / "nowhere", root)
+
+
+@pytest.fixture
+def orin(tmp_path: Path) -> Path:
+    """A copy of the tree of an Orin Nano, made by hand from what is documented: see its README."""
+    return Path(shutil.copytree(Path(__file__).parent / "orin_nano", tmp_path / "orin"))
+
+
+def test_an_orin_nano_tells_its_gpus_load_and_its_power_mode(orin: Path, tmp_path: Path) -> None:
+    board = read_board(tmp_path, orin)
+    assert board.available_bytes == 5_214_316 * 1024
+    assert board.gpu_load_percent == 37.4
+    assert board.temperature_celsius == 51.562
+    assert board.power_mode == "2"
+    assert board.memory_pressure_percent == 0.0
+    assert not board.on_battery
+
+
+@pytest.mark.parametrize("text", ["", "N/A\n", "-1\n", "99999\n"])
+def test_a_gpu_that_does_not_say_is_left_out(orin: Path, tmp_path: Path, text: str) -> None:
+    write(orin, "sys/class/devfreq/17000000.gpu/device/load", text)
+    write(orin, "var/lib/nvpmodel/status", text)
+    board = read_board(tmp_path, orin)
+    assert (board.gpu_load_percent, board.power_mode) == (None, None)
 
 
 def test_reads_this_machine(tmp_path: Path) -> None:
