@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engines.card import Card, Judgement, Score
+from engines.card import Card, JudgedUtterance, Judgement
 from engines.confidence import Confidence
 from engines.digest import sha256_of
 from engines.errors import AttuneError
@@ -33,7 +33,7 @@ from .cif import CifConfig, CifProjector
 from .dataset import make_sample
 from .distil_stage import distil, make_lessons
 from .embedlink import EmbedLink
-from .evaluate import Hear, Judge
+from .evaluate import Hear, Judge, Scored
 from .own_requests import telling_requests
 from .partial_lora import export_adapter, save_adapter
 from .projector_file import export_projector, load_projector, save_projector
@@ -139,7 +139,7 @@ def _compare_replies(job: AdaptJob, judge: Judge, reader: Reader, adapter: Path 
     found = {}
     for name, some in (("rows", reader), ("blends", replace(reader, blends=True))):
         judge.pass_through(adapter if some.blends else None)
-        score = judge.score(judge.aligned(some), _holdout(job), f"replies to {name}", replies=True)
+        score = judge.score(judge.aligned(some), _holdout(job), f"replies to {name}", replies=True).score
         if score.rouge_l is None:
             return {}
         found[name] = score.rouge_l
@@ -210,13 +210,25 @@ def _judge(
         done += 1
         report("judge", done / max(to_do, 1), note)
 
-    def score(who: str, name: str) -> Score:
+    def score(who: str, name: str) -> Scored:
         hear, through = hearings[who]
         judge.pass_through(through)
         return judge.score(hear, sets[name], f"{name}, {who}", name == "holdout")
 
     judge.heard = count
-    return {name: Judgement(**{who: score(who, name) for who in hearings}) for name, examples in sets.items() if examples}
+    return {
+        name: _judgement(examples, {who: score(who, name) for who in hearings}) for name, examples in sets.items() if examples
+    }
+
+
+def _judgement(examples: list[Example], by: dict[str, Scored]) -> Judgement:
+    """`by` the names of Judgement's scores."""
+    words = next(iter(by.values())).words
+    utterances = [
+        JudgedUtterance(id=example.id, words=words[place], **{who: scored.errors[place] for who, scored in by.items()})
+        for place, example in enumerate(examples)
+    ]
+    return Judgement(**{who: scored.score for who, scored in by.items()}, utterances=tuple(utterances))
 
 
 def _tail_means(run: Run) -> dict[str, float]:

@@ -28,9 +28,20 @@ from engines.vocabulary import Vocabulary
 
 from .dataset import cached_frames, cached_transcript
 from .reliability import Heard, hear
-from .text_scores import rouge_l, word_error_rate
+from .text_scores import rouge_l, word_errors
 
 Hear = Callable[[Example], str | SoftTokens]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """How one way of hearing did on one set of utterances, and on each of them."""
+
+    score: Score
+    errors: tuple[int, ...]
+    """Wrong, missing and added words."""
+    words: tuple[int, ...]
+    """In the labels."""
 
 
 @dataclass
@@ -111,7 +122,7 @@ class Judge:
             lambda: self._transcriber.transcribe(read_audio(example.audio, MAX_SECONDS)),
         ).text
 
-    def score(self, hear: Hear, examples: Sequence[Example], name: str, replies: bool) -> Score:
+    def score(self, hear: Hear, examples: Sequence[Example], name: str, replies: bool) -> "Scored":
         """Hear every example; with `replies`, also answer the first `reply_utterances` of them."""
         everything, agreement = [], []
         for index, example in enumerate(examples):
@@ -121,13 +132,15 @@ class Judge:
                 agreement.append(rouge_l(self._reference(example.text), self._reply(words)))
             self.heard(f"{name} {index + 1}/{len(examples)}")
         texts = all_words_of(everything, self.vocabulary)
-        error, words_counted = word_error_rate([(example.text, text) for example, text in zip(examples, texts, strict=True)])
-        return Score(
+        counted = [word_errors(example.text, text) for example, text in zip(examples, texts, strict=True)]
+        errors, words_said = (tuple(some) for some in zip(*counted, strict=True)) if counted else ((), ())
+        score = Score(
             utterances=len(examples),
-            words=words_counted,
-            word_error_rate=error,
+            words=sum(words_said),
+            word_error_rate=sum(errors) / sum(words_said) if sum(words_said) else 0.0,
             rouge_l=float(np.mean(agreement)) if agreement else None,
         )
+        return Scored(score, errors, words_said)
 
     def _reference(self, text: str) -> str:
         if text not in self._references:

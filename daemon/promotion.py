@@ -1,8 +1,12 @@
 """Whether a candidate takes over, and which route it has earned, from the scores on its card. Pure: reads and moves nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engines.card import Card, Judgement, Score
 
@@ -11,6 +15,7 @@ WhenUnsure = Literal["cascade", "ask", "answer"]
 
 _CASCADE_HEARS_WELL = 0.25
 """Word error rate on the holdout up to which the cascade's words are better than a question back."""
+_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,8 @@ class PromotionLimits:
     """Word error rate by which it may be worse on the general set; absolute."""
     min_holdout_utterances: int = 3
     """Fewer held-out utterances than this prove nothing."""
+    certainty: float = 0.9
+    """Share of resampled sets of utterances that must say the same: a gain on a few of them may be chance."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,9 @@ class Verdict:
 def verdict(card: Card, limits: PromotionLimits = PromotionLimits()) -> Verdict:
     """Promote when the candidate hears the user's held-out, confirmed utterances better and has not forgotten the rest.
 
-    Better means a lower word error rate by `min_gain`, or one no higher with as large a gain on the general set. Whatever was not
-    measured, and whatever is not a number, refuses. Recognised labels are not looked at: the cascade itself wrote them.
+    Better means a lower word error rate by `min_gain`, or one no higher with as large a gain on the general set. Neither a gain
+    nor its not having forgotten may be chance: a paired bootstrap over utterances must agree with `certainty`. Whatever was
+    not measured, and whatever is not a number, refuses. Recognised labels are not looked at: the cascade itself wrote them.
     """
     holdout, general = card.holdout, card.general
     if holdout is None or not _proves(holdout, limits):
@@ -45,12 +53,18 @@ def verdict(card: Card, limits: PromotionLimits = PromotionLimits()) -> Verdict:
     if general is None or general.candidate.words == 0:
         return _refused("the general set was not judged, so nothing shows what was forgotten")
     figures = f"{_holdout_figures(holdout)}; {_general_figures(general)}"
-    gain, general_gain = _gain(holdout), _gain(general)
-    if not general_gain >= -limits.general_slack:
+    if not _gain(general) >= -limits.general_slack:
         return _refused(f"it forgot too much: {figures}")
-    if gain >= limits.min_gain or (gain >= 0 and general_gain >= limits.min_gain):
-        return Verdict(True, f"promoted: {figures}")
-    return _refused(f"no better for this user: {figures}")
+    kept = _share(general, lambda gain: gain >= -limits.general_slack)
+    if not kept >= limits.certainty:
+        return _refused(f"it may have forgotten too much (it did in {1 - kept:.0%} of resampled sets): {figures}")
+    gains = [judged for judged in (holdout, general) if _gain(judged) >= limits.min_gain]
+    if not _gain(holdout) >= 0 or not gains:
+        return _refused(f"no better for this user: {figures}")
+    better = max(_share(judged, lambda gain: gain > 0) for judged in gains)
+    if not better >= limits.certainty:
+        return _refused(f"that it is better may be chance (it is in {better:.0%} of resampled sets): {figures}")
+    return Verdict(True, f"promoted: {figures}")
 
 
 def earned_route(card: Card, limits: PromotionLimits = PromotionLimits()) -> tuple[RouteName, str]:
@@ -85,6 +99,17 @@ def _proves(judgement: Judgement, limits: PromotionLimits) -> bool:
 def _gain(judgement: Judgement) -> float:
     """Rounded, so that a difference of exactly the limit counts on every machine."""
     return round(judgement.current.word_error_rate - judgement.candidate.word_error_rate, 9)
+
+
+def _share(judgement: Judgement, holds: Callable[[NDArray[np.float64]], NDArray[np.bool_]]) -> float:
+    """Of sets of as many utterances drawn from a judgement's own, in how many the gain `holds`; 0 where the card does not say how
+    each was heard."""
+    if not judgement.utterances:
+        return 0.0
+    words, gained = np.array([(some.words, some.current - some.candidate) for some in judgement.utterances]).T
+    drawn = np.random.default_rng(0).integers(len(words), size=(_RESAMPLES, len(words)))
+    gains = gained[drawn].sum(axis=1) / np.maximum(words[drawn].sum(axis=1), 1)
+    return float(holds(np.round(gains, 9)).mean())
 
 
 def _refused(why: str) -> Verdict:

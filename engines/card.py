@@ -21,12 +21,25 @@ class Score(_Frozen):
     """Mean ROUGE-L F of the replies against the replies to the label's text; None where replies were not compared."""
 
 
+class JudgedUtterance(_Frozen):
+    """One utterance as all three heard it."""
+
+    id: str
+    words: int
+    """In its label, after normalisation."""
+    candidate: int
+    """Wrong, missing and added words, as in the others."""
+    current: int
+    cascade: int
+
+
 class Judgement(_Frozen):
     """One set of utterances, heard by the candidate, by the current generation and by the cascade."""
 
     candidate: Score
     current: Score
     cascade: Score
+    utterances: tuple[JudgedUtterance, ...] = ()
 
 
 class Card(_Frozen):

@@ -10,11 +10,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from engines.card import Card, Judgement, Score
+from engines.card import Card, JudgedUtterance, Judgement, Score
 from engines.child_process import settle_as_child
 from engines.durable import write_atomically
 from engines.generation import write_generation
@@ -65,8 +66,17 @@ def main(mode: str, seconds_per_step: float, job_path: Path) -> int:
     return 0
 
 
+def judged(candidate: float, current: float, cascade: float, utterances: int = 10, words: int = 1000) -> Judgement:
+    """All utterances heard alike, with such rates of `words` each."""
+    rates = {"candidate": candidate, "current": current, "cascade": cascade}
+    errors = {who: round(rate * words) if isfinite(rate) else 0 for who, rate in rates.items()}
+    return Judgement(
+        **{who: Score(utterances=utterances, words=utterances * words, word_error_rate=rate) for who, rate in rates.items()},
+        utterances=tuple(JudgedUtterance(id=f"u{index}", words=words, **errors) for index in range(utterances)),
+    )
+
+
 def write(job: dict[str, object], folder: Path, error_rate: float) -> None:
-    new, old, cascade = (Score(utterances=10, words=50, word_error_rate=rate) for rate in (error_rate, 0.5, 0.6))
     card = Card(
         number=int(str(job["number"])),
         parent=int(str(job["parent"])),
@@ -74,8 +84,8 @@ def write(job: dict[str, object], folder: Path, error_rate: float) -> None:
         recipe="fake",
         training_seconds=1.5,
         peak_bytes=1000,
-        holdout=Judgement(candidate=new, current=old, cascade=cascade),
-        general=Judgement(candidate=old, current=old, cascade=old),
+        holdout=judged(error_rate, 0.5, 0.6),
+        general=judged(0.5, 0.5, 0.5),
     )
     files = {name: folder / name for name in ("projector.onnx", "projector.safetensors")}
     for path in files.values():

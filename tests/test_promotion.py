@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.promotion import PromotionLimits, earned_route, verdict, when_unsure
-from engines.card import Card, Judgement, Score
+from engines.card import Card, JudgedUtterance, Judgement, Score
+from tests.fake_child import judged
 
 LIMITS = PromotionLimits()
 
@@ -17,9 +18,18 @@ def score(rate: float, utterances: int = 37, words: int = 200) -> Score:
 
 
 def judgement(candidate: float, current: float, cascade: float = 0.592, utterances: int = 37) -> Judgement:
-    return Judgement(
-        candidate=score(candidate, utterances), current=score(current, utterances), cascade=score(cascade, utterances)
-    )
+    return judged(candidate, current, cascade, utterances)
+
+
+def each(*heard: tuple[int, int]) -> Judgement:
+    """Utterances of ten words, by what the candidate and the current generation have wrong."""
+    utterances = [
+        JudgedUtterance(id=f"u{index}", words=10, candidate=candidate, current=current, cascade=5)
+        for index, (candidate, current) in enumerate(heard)
+    ]
+    rates = [sum(errors) / (10 * len(heard)) for errors in zip(*heard, strict=True)]
+    scores = [score(rate, len(heard), 10 * len(heard)) for rate in (*rates, 0.5)]
+    return Judgement(candidate=scores[0], current=scores[1], cascade=scores[2], utterances=tuple(utterances))
 
 
 def card(holdout: Judgement | None, general: Judgement | None = None, recognised: Judgement | None = None) -> Card:
@@ -27,9 +37,9 @@ def card(holdout: Judgement | None, general: Judgement | None = None, recognised
 
 
 def test_promotes_what_hears_better_and_says_so_in_figures() -> None:
-    judged = verdict(card(judgement(0.031, 0.57), judgement(0.606, 0.631)))
-    assert judged.promote
-    assert judged.reason == (
+    found = verdict(card(judgement(0.031, 0.57), judgement(0.606, 0.631)))
+    assert found.promote
+    assert found.reason == (
         "promoted: 3.1 % word error on 37 held-out utterances (current 57.0 %, cascade 59.2 %); general set 60.6 % (was 63.1 %)"
     )
 
@@ -50,10 +60,10 @@ def test_promotes_what_hears_better_and_says_so_in_figures() -> None:
     ],
 )
 def test_refuses_without_proof(holdout: Judgement | None, general: Judgement | None, why: str) -> None:
-    judged = verdict(card(holdout, general))
-    assert not judged.promote
-    assert judged.reason.startswith("refused: ")
-    assert why in judged.reason
+    found = verdict(card(holdout, general))
+    assert not found.promote
+    assert found.reason.startswith("refused: ")
+    assert why in found.reason
 
 
 @pytest.mark.parametrize(
@@ -66,6 +76,32 @@ def test_a_doubt_goes_to_the_cascade_only_where_that_hears_well(cascade: float, 
 def test_a_doubt_goes_to_the_cascade_where_nothing_is_known() -> None:
     assert when_unsure(card(None)) == "cascade"
     assert when_unsure(card(judgement(0.1, 0.2, cascade=0.6, utterances=2))) == "cascade"
+
+
+SAME = judgement(0.5, 0.5)
+ALIKE = [(1, 1)] * 27
+
+
+@pytest.mark.parametrize(
+    ("holdout", "general", "told"),
+    [
+        (each((0, 9), *ALIKE), SAME, "that it is better may be chance (it is in 63% of resampled sets): 9.6 % word error on 28"),
+        (each(*[(0, 2)] * 3, *[(1, 0)] * 3, *ALIKE), SAME, "that it is better may be chance"),
+        (judgement(0.1, 0.5), each((7, 0), *ALIKE), "it may have forgotten too much"),
+        (judgement(0.1, 0.5).model_copy(update={"utterances": ()}), SAME, "that it is better may be chance (it is in 0%"),
+    ],
+)
+def test_what_may_be_chance_promotes_nothing(holdout: Judgement, general: Judgement, told: str) -> None:
+    found = verdict(card(holdout, general))
+    assert not found.promote
+    assert told in found.reason
+
+
+@pytest.mark.parametrize("improved", [4, 10, 28])
+def test_what_a_few_utterances_agree_on_is_none(improved: int) -> None:
+    holdout = each(*[(0, 3)] * improved, *ALIKE[: 28 - improved])
+    assert verdict(card(holdout, SAME)).promote
+    assert verdict(card(SAME, holdout)).promote
 
 
 def test_an_equal_holdout_is_enough_where_the_general_set_gained() -> None:
