@@ -41,7 +41,7 @@ from .reliability import learn_confidence
 from .replay import load_replay
 from .reporting import Report, versions
 from .samples import Sample
-from .training import Schedule, fit, fraction
+from .training import Schedule, describe, fit, fraction
 
 OWN_PER_STEP = 8
 REPLAYED_PER_STEP = 8
@@ -76,7 +76,7 @@ def adapt(job: AdaptJob, report: Report) -> int:
     run = Run()
     for run in fit(embedlink, draw, schedule, job.folder / "checkpoint.safetensors"):
         if run.step % REPORT_EVERY_STEPS == 0:
-            report("train", fraction(run, schedule), f"step {run.step}, contrast {run.losses[-1]['contrast']:.2f}")
+            report("train", fraction(run, schedule), describe(run, ("contrast",)))
     adapter_files = _distil(job, judge, parent, projector, training, report) if job.distil else {}
     report("export", 0.0, "")
     save_projector(projector, weights)
@@ -100,6 +100,7 @@ def adapt(job: AdaptJob, report: Report) -> int:
         trained_seconds_of_audio=round(seconds, 2),
         training_seconds=round(run.seconds, 2),
         steps=run.step,
+        skipped_steps=run.skipped,
         losses=_tail_means(run),
         peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         seed=job.seed,

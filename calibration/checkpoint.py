@@ -24,6 +24,8 @@ class Run:
     """Wall time of the steps, pauses left out."""
     processor_seconds: float = 0.0
     """Per thread."""
+    skipped: int = 0
+    """Steps, among `step`, that memory did not suffice for: they taught nothing."""
     losses: list[dict[str, float]] = field(default_factory=list)
 
 

@@ -22,7 +22,7 @@ from .gguf_model import load_language_model
 from .lessons import INSTRUCTIONS, LessonMaker
 from .partial_lora import add_adapter, load_adapter, set_speech
 from .reporting import Report
-from .training import Schedule, fit, fraction
+from .training import Schedule, describe, fit, fraction
 
 LESSONS_PER_STEP = 8
 WARMUP_STEPS = 10
@@ -73,7 +73,6 @@ def distil(
     schedule = Schedule(10**9, recipe.seconds, recipe.learning_rate, WARMUP_STEPS, seed, pull=pull)
     run = Run()
     for run in fit(distillation, draw_epochs(lessons, LESSONS_PER_STEP, seed), schedule, checkpoint):
-        losses = ", ".join(f"{name} {value:.2f}" for name, value in run.losses[-1].items() if name in LOSS_WEIGHTS)
-        report("distil", fraction(run, schedule), f"step {run.step}, {losses}")
+        report("distil", fraction(run, schedule), describe(run, LOSS_WEIGHTS))
     set_speech(adapted, None)
     return adapted, run

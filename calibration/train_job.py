@@ -200,4 +200,5 @@ def _corpus_command(folder: Path) -> str:
 
 
 def _recent(run: Run) -> dict[str, float]:
-    return {name: float(np.mean([losses[name] for losses in run.losses[-50:]])) for name in run.losses[-1]}
+    recent = run.losses[-50:]
+    return {name: float(np.mean([losses[name] for losses in recent])) for name in (recent[-1] if recent else {})}

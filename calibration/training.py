@@ -7,7 +7,7 @@ was killed and goes on from its checkpoint takes the steps that an undisturbed r
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -18,9 +18,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from engines.errors import AttuneError
 
+from .allocation import drop_caches, is_shortage
 from .checkpoint import Run, load_checkpoint, save_checkpoint
 from .samples import Batch, Sample, collate
 
+MOST_SKIPPED = 5
 LONGEST_STEP_SECONDS = 5.0
 """What a step counts at most in the wall time that is reported; the rest of a longer one was a pause."""
 
@@ -70,8 +72,9 @@ def fit(
 ) -> Iterator[Run]:
     """Train `learner` in place, yielding the state after each step, or once where the checkpoint is of a finished run.
 
-    `draw(step)` gives the samples of a step; where torch.distributed is initialised, this process's share of them, and the
-    processes learn together. Goes on from `checkpoint` where that file exists, writes it every
+    A step that memory does not suffice for is skipped; raises AttuneError where MOST_SKIPPED follow one another, or training
+    diverges. `draw(step)` gives the samples of a step; where torch.distributed is initialised, this process's share of them, and
+    the processes learn together. Goes on from `checkpoint` where that file exists, writes it every
     `schedule.checkpoint_seconds` and when the iterator is closed.
     """
     torch.manual_seed(schedule.seed)
@@ -79,7 +82,7 @@ def fit(
     trained = [value for value in learner.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
     run = load_checkpoint(learner, optimizer, checkpoint) if checkpoint is not None and checkpoint.is_file() else Run()
-    saved_seconds = run.seconds
+    saved_seconds, in_a_row = run.seconds, 0
     learner.train()
     model = DistributedDataParallel(learner) if distributed.is_initialized() else learner
     saves = checkpoint is not None and (not distributed.is_initialized() or distributed.get_rank() == 0)
@@ -90,8 +93,16 @@ def fit(
             began, processor_began = time.monotonic(), time.process_time()
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(schedule, run)
-            run.losses.append(_step(learner, model, optimizer, draw(run.step), schedule, run.step))
-            _pull(learner.projector, anchor, schedule.pull * optimizer.param_groups[0]["lr"])
+            losses = _step_or_none(learner, model, optimizer, draw(run.step), schedule, run.step)
+            if losses is None:
+                run.skipped += 1
+                in_a_row += 1
+                if in_a_row == MOST_SKIPPED:
+                    raise AttuneError(f"memory did not suffice for {in_a_row} steps in a row; free some, or train less at a time")
+            else:
+                in_a_row = 0
+                run.losses.append(losses)
+                _pull(learner.projector, anchor, schedule.pull * optimizer.param_groups[0]["lr"])
             run.step += 1
             run.seconds += min(time.monotonic() - began, LONGEST_STEP_SECONDS)
             run.processor_seconds += _slowest((time.process_time() - processor_began) / torch.get_num_threads())
@@ -105,6 +116,13 @@ def fit(
         learner.eval()
 
 
+def describe(run: Run, names: Container[str]) -> str:
+    """Where a run is, for people, with the last losses that are among `names`."""
+    losses = run.losses[-1] if run.losses else {}
+    parts = [f"step {run.step}", *(f"{name} {value:.2f}" for name, value in losses.items() if name in names)]
+    return ", ".join([*parts, f"{run.skipped} skipped"] if run.skipped else parts)
+
+
 def fraction(run: Run, schedule: Schedule) -> float:
     """How far a run is, 0 to 1, by steps or by time, whichever is further on."""
     return min(1.0, max(run.step / schedule.steps, run.processor_seconds / schedule.max_seconds))
@@ -114,6 +132,20 @@ def learning_rate(schedule: Schedule, run: Run) -> float:
     """Linear warm-up, then a cosine to a thirtieth."""
     warm = min(1.0, (run.step + 1) / schedule.warmup_steps)
     return schedule.learning_rate * warm * max(1 / 30, 0.5 * (1 + math.cos(math.pi * fraction(run, schedule))))
+
+
+def _step_or_none(
+    learner: Learner, model: nn.Module, optimizer: torch.optim.Optimizer, samples: list[Sample], schedule: Schedule, step: int
+) -> dict[str, float] | None:
+    """As `_step`; None where memory did not suffice. One of many processes cannot leave out a step that the others take."""
+    try:
+        return _step(learner, model, optimizer, samples, schedule, step)
+    except (MemoryError, RuntimeError, OSError) as error:
+        if distributed.is_initialized() or not is_shortage(error):
+            raise
+    optimizer.zero_grad(set_to_none=True)
+    drop_caches()
+    return None
 
 
 def _step(

@@ -57,6 +57,8 @@ class Card(_Frozen):
     training_seconds: float = 0.0
     """Wall time of the optimisation, pauses left out."""
     steps: int = 0
+    skipped_steps: int = 0
+    """Those among them that memory did not suffice for."""
     losses: dict[str, float] = Field(default_factory=dict)
     """Means over the last tenth of the steps, by name."""
     peak_bytes: int = 0

@@ -183,3 +183,63 @@ def test_frames_are_computed_once_and_a_damaged_cache_is_computed_anew(
     (tmp_path / "one.npy").write_bytes(b"\x93NUMPY broken")
     assert np.array_equal(cached_frames(audio, "one", tmp_path, encoder), first)
     assert len(opened) == 2
+
+
+SHORTAGES = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 1"
+    ),
+    RuntimeError("NVML_SUCCESS == r INTERNAL ASSERT FAILED at CUDACachingAllocator.cpp:983, please report a bug to PyTorch."),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("NvMapMemAllocInternalTagged: 1075072515 error 12; NvMap error 12"),
+    RuntimeError("std::bad_alloc"),
+    OSError(12, "Cannot allocate memory"),
+]
+
+
+class Starved(EmbedLink):
+    """Raises `error` in the steps of `at`, half of its memory taken."""
+
+    def starve(self, error: Exception, at: set[int]) -> "Starved":
+        self.error, self.at, self.calls = error, at, 0
+        return self
+
+    def weighted(self, losses: dict[str, torch.Tensor]) -> torch.Tensor:
+        self.calls += 1
+        if self.calls - 1 in self.at:
+            raise self.error
+        return super().weighted(losses)
+
+
+def starved(vocabulary: Vocabulary, error: Exception, at: set[int]) -> Starved:
+    return Starved(start(vocabulary).projector, vocabulary).starve(error, at)
+
+
+@pytest.mark.parametrize("error", SHORTAGES, ids=lambda error: str(error)[:30])
+def test_a_step_without_memory_is_skipped(vocabulary: Vocabulary, samples: list[Sample], error: Exception) -> None:
+    learner = starved(vocabulary, error, {1, 2})
+    runs = list(fit(learner, lambda _: samples, Schedule(5, 1e9, 3e-3, warmup_steps=3), None))
+    assert (runs[-1].step, runs[-1].skipped, len(runs[-1].losses)) == (5, 2, 3)
+
+
+def test_memory_that_never_suffices_ends_the_run_in_one_line(
+    vocabulary: Vocabulary, samples: list[Sample], tmp_path: Path
+) -> None:
+    learner, checkpoint = starved(vocabulary, MemoryError(), set(range(2, 99))), tmp_path / "checkpoint.safetensors"
+    with pytest.raises(AttuneError, match="memory did not suffice for 5 steps in a row"):
+        list(fit(learner, lambda _: samples, Schedule(20, 1e9, 3e-3, warmup_steps=3), checkpoint))
+    assert checkpoint.is_file(), "what was learnt until then is kept"
+
+
+def test_another_error_is_no_shortage(vocabulary: Vocabulary, samples: list[Sample]) -> None:
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        list(
+            fit(
+                starved(vocabulary, RuntimeError("mat1 and mat2 shapes cannot be multiplied"), {0}),
+                lambda _: samples,
+                Schedule(2, 1e9, 3e-3),
+                None,
+            )
+        )
