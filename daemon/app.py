@@ -30,6 +30,7 @@ from .control import ControlServer, hold_state
 from .conversation import Conversation, Manners
 from .events import Event, Events
 from .hearing import hand_on
+from .housekeeping import Housekeeping
 from .labelling import Labeller
 from .learning import Learning, general_examples, limits_of
 from .listener import Listener
@@ -117,6 +118,9 @@ class App:
         labeller = Labeller(self._store, self._attention, self._voice.transcribe)
         labeller.start()
         stack.callback(labeller.stop)
+        self._housekeeping = Housekeeping(settings, self._store, self._attention)
+        self._housekeeping.start()
+        stack.callback(self._housekeeping.stop)
         self._adaptation = self._adapt(labeller)
         self._adaptation.start()
         stack.callback(self._adaptation.stop)
@@ -155,7 +159,7 @@ class App:
             "route_reason": self._hearing.reason,
             "routes": sorted(self._hearing.ears),
             "generation": self._hearing.generation,
-            "problems": self._hearing.problems,
+            "problems": [*self._hearing.problems, *filter(None, [self._housekeeping.problem])],
             "listening": listening,
             "attentive": self._attention.needed,
             "quiet_seconds": self._attention.quiet_seconds(),

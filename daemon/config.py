@@ -160,6 +160,21 @@ class AdaptSettings(_Section):
     threads: int = Field(2, ge=1, le=64, description="Threads that the training child may use.")
 
 
+class StorageSettings(_Section):
+    audio_bytes: int = Field(
+        4_000_000_000,
+        ge=0,
+        description="What utterances may take: the oldest that nobody enrolled or corrected go first, and those never.",
+    )
+    features_bytes: int = Field(
+        2_000_000_000, ge=0, description="What encoder frames and lessons may take; they can be made again."
+    )
+    generations: int = Field(
+        8, ge=0, description="How many generations are kept beside the base, the current and the previous one."
+    )
+    days_of_turns: float = Field(365.0, ge=0, description="How long what was said and answered is kept, in days.")
+
+
 class ControlSettings(_Section):
     socket: _Folder = Field(default_factory=_default_socket, description="UNIX socket through which commands reach the daemon.")
 
@@ -180,6 +195,7 @@ class Settings(_Section):
     llm: LanguageModelSettings = LanguageModelSettings()
     idle: IdleSettings = IdleSettings()
     adapt: AdaptSettings = AdaptSettings()
+    storage: StorageSettings = StorageSettings()
     control: ControlSettings = ControlSettings()
 
     @property

@@ -21,7 +21,8 @@ from engines.types import Float32, Segment, SoftTokens
 from .asking_back import SAY_AGAIN, answer_to_question, question
 from .attention import Attention
 from .events import Event, Events
-from .store import Store, Turn
+from .records import Turn
+from .store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,10 @@ from .attention import Attention
 from .config import Settings, hours_of
 from .idle import Limits, Snapshot
 from .labelling import Labeller
+from .records import Round
 from .rounds import RoundRecord
 from .sensors import read_board
-from .store import Round, Store
+from .store import Store
 
 logger = logging.getLogger(__name__)
 

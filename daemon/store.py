@@ -1,7 +1,7 @@
 """What was heard, what it meant, what was answered, and what was learnt from it: SQLite beside a folder of FLAC files.
 
 Audio is written before its row, and a file without a row (the process was killed in between, or the database was moved aside)
-becomes an utterance again at the next start: audio is never deleted here. Knows no model and no conversation.
+becomes an utterance again at the next start. Nothing is deleted that nobody named. Knows no model and no conversation.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ from engines.errors import AttuneError
 from engines.job import Example, Origin
 from engines.types import SAMPLE_RATE_HZ, Float32
 
+from .records import Counts, Round, Turn, Utterance
+from .retention import Stored
 from .schema import migrate
 
 logger = logging.getLogger(__name__)
@@ -29,60 +31,6 @@ MAX_LABEL_CHARACTERS = 1000
 HOLDOUT_ONE_IN = 8
 _ORPHAN_SECONDS = 60.0
 """A file without a row, younger than this, may belong to a row that is just being written."""
-
-
-@dataclass(frozen=True)
-class Utterance:
-    id: str
-    created_at: float
-    """Seconds since the epoch."""
-    seconds: float
-    source: str
-    audio: Path
-    holdout: bool
-
-
-@dataclass(frozen=True)
-class Turn:
-    utterance: str | None
-    """None for a typed turn, and where audio is not kept."""
-    route: str
-    """`cascade`, `aligned`, or `text`."""
-    heard: str
-    reply: str
-    first_token_ms: float | None
-    """From the end of speech to the first piece of the reply; None where there was no reply."""
-    reply_ms: float
-    generation: int | None
-    created_at: float
-    id: int = 0
-    """Given by the store."""
-
-
-@dataclass(frozen=True)
-class Round:
-    started_at: float
-    ended_at: float
-    generation: int | None
-    outcome: str
-    """`promoted`, `refused`, `cancelled` or `failed`."""
-    reason: str
-    labels: int
-    """`Counts.last_label` when it began."""
-
-
-@dataclass(frozen=True)
-class Counts:
-    utterances: int
-    seconds: float
-    labels_by_origin: dict[str, int]
-    """Utterances by the origin of the label that they would be trained on."""
-    unlabelled: int
-    turns: int
-    rounds: int
-    new_labels: int
-    """Utterances labelled since the last finished round began."""
-    last_label: int
 
 
 def utterance_id(samples: Float32) -> str:
@@ -186,6 +134,22 @@ class Store:
             logger.warning("the audio of %d utterances is gone from %s", len(examples) - len(present), self.audio_folder)
         return present
 
+    def stored_audio(self) -> list[Stored]:
+        """What each utterance takes on the disk; precious is what a person enrolled or corrected."""
+        rows = self._rows(
+            "SELECT u.audio, u.created_at, coalesce(c.origin, '') FROM utterances u"
+            " LEFT JOIN chosen_labels c ON c.utterance = u.id"
+        )
+        paths = [(self.audio_folder / name, created_at, origin in ("enrolled", "corrected")) for name, created_at, origin in rows]
+        return [Stored(path, path.stat().st_size, at, precious) for path, at, precious in paths if path.is_file()]
+
+    def forget(self, audio: Path) -> None:
+        """Remove the utterance of an audio file, with its labels; what was answered to it stays."""
+        with self._guarded(), self._lock:
+            with self._connection:  # first, or a kill in between would leave a row without audio
+                self._connection.execute("DELETE FROM utterances WHERE audio = ?", (audio.name,))
+            audio.unlink(missing_ok=True)
+
     # --- turns and rounds
 
     def add_turn(self, turn: Turn) -> Turn:
@@ -197,6 +161,11 @@ class Store:
                 astuple(turn)[:-1],
             )
         return replace(turn, id=cursor.lastrowid or 0)
+
+    def forget_turns(self, before: float) -> int:
+        """Remove turns that were older than `before`, in seconds since the epoch; returns how many."""
+        with self._guarded(), self._lock, self._connection:
+            return self._connection.execute("DELETE FROM turns WHERE created_at < ?", (before,)).rowcount
 
     def turn(self, number: int) -> Turn | None:
         return next(iter(self._turns(_TURNS + "WHERE id = ?", number)), None)

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.records import Round, Turn
 from daemon.schema import MIGRATIONS, migrate
-from daemon.store import Round, Store, Turn, is_holdout, utterance_id
+from daemon.store import Store, is_holdout, utterance_id
 from engines.audio import read_audio, write_flac
 from engines.errors import AttuneError
 from tests.fakes import tone

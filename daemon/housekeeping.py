@@ -1,0 +1,117 @@
+"""Keeps what is stored within its quotas while nobody needs the machine. Knows where things lie; `retention.py` says what goes."""
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from engines.errors import AttuneError
+from engines.generation import BASE, Generation, current, previous
+
+from .attention import Attention
+from .config import Settings
+from .retention import Stored, surplus, surplus_generations
+from .store import Store
+
+logger = logging.getLogger(__name__)
+
+AFTER_QUIET_SECONDS = 30.0
+EVERY_SECONDS = 3600.0
+_LOOK_EVERY_SECONDS = 5.0
+_SECONDS_A_DAY = 86_400
+
+
+class Housekeeping:
+    """A thread that tidies once an hour, when it is quiet; `tidy` does it at once, from any thread."""
+
+    def __init__(self, settings: Settings, store: Store, attention: Attention, clock: Callable[[], float] = time.time) -> None:
+        self._settings, self._store, self._attention, self._clock = settings, store, attention, clock
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+        self.problem = ""
+        """What does not fit although everything went that may, for people."""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the file that is being removed."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def tidy(self) -> int:
+        """Bring everything within its quota; returns how many files, generations and turns went."""
+        quotas = self._settings.storage
+        with self._lock:
+            gone = self._forget_audio(quotas.audio_bytes) + self._drop_features(quotas.features_bytes)
+            gone += self._drop_generations(quotas.generations)
+            gone += self._store.forget_turns(self._clock() - quotas.days_of_turns * _SECONDS_A_DAY)
+        if gone:
+            logger.info("%d files, generations and turns went, for what is stored to fit its quotas", gone)
+        return gone
+
+    def _forget_audio(self, quota_bytes: int) -> int:
+        stored = self._store.stored_audio()
+        spare = surplus(stored, quota_bytes)
+        for one in spare:
+            if self._stopping.is_set():
+                return 0
+            self._store.forget(one.path)
+        left_bytes = sum(one.size_bytes for one in stored) - sum(one.size_bytes for one in spare)
+        self.problem = (
+            f"enrolled and corrected utterances take {left_bytes / 1e9:.1f} GB of the {quota_bytes / 1e9:.1f} GB that "
+            "storage.audio_bytes allows; nothing of them is removed: allow more"
+            if left_bytes > quota_bytes
+            else ""
+        )
+        return len(spare)
+
+    def _drop_features(self, quota_bytes: int) -> int:
+        """They can be computed again, so what a round is about to read may go, too."""
+        spare = surplus(list(_cached(self._settings.cache_dir / "features")), quota_bytes)
+        for one in spare:
+            one.path.unlink(missing_ok=True)
+        return len(spare)
+
+    def _drop_generations(self, most: int) -> int:
+        root = self._settings.generations
+        served = {BASE, *(found.number for read in (current, previous) if (found := _read(read, root)) is not None)}
+        folders = {int(folder.name): folder for folder in root.glob("[0-9][0-9][0-9][0-9]")}
+        waiting = {int(job.name) for job in (self._settings.state_dir / "jobs").glob("[0-9][0-9][0-9][0-9]")}
+        spare = surplus_generations(list(folders), served | waiting, most)
+        for number in spare:
+            # Under another name at once: half a folder would be a damaged generation.
+            going = folders[number].rename(root / f".{number:04d}.going")
+            shutil.rmtree(going)
+        return len(spare)
+
+    def _run(self) -> None:
+        tidied_at = -EVERY_SECONDS
+        while not self._stopping.wait(_LOOK_EVERY_SECONDS):
+            if self._attention.quiet_seconds() < AFTER_QUIET_SECONDS or time.monotonic() - tidied_at < EVERY_SECONDS:
+                continue
+            tidied_at = time.monotonic()
+            try:
+                self.tidy()
+            except (AttuneError, OSError) as error:
+                logger.warning("what is stored could not be brought within its quotas: %s", error)
+
+
+def _cached(features: Path) -> Iterator[Stored]:
+    """Frames, drafts and lessons; not the replay set, which only set-up makes."""
+    for folder in (features, features / "lessons"):
+        for path in folder.glob("*") if folder.is_dir() else ():
+            if path.is_file():
+                about = path.stat()
+                yield Stored(path, about.st_size, max(about.st_atime, about.st_mtime))
+
+
+def _read(read: Callable[[Path], Generation | None], root: Path) -> Generation | None:
+    try:
+        return read(root)
+    except AttuneError:
+        return None  # whatever a broken pointer meant, `usable` passes it over
