@@ -1,4 +1,4 @@
-"""Keeps what is stored within its quotas while nobody needs the machine. Knows where things lie; `retention.py` says what goes."""
+"""Keeps what is stored within its quotas while nobody needs the machine. Knows where things lie; `retention.py` what goes."""
 
 import logging
 import shutil
