@@ -139,6 +139,7 @@ app.command()(correct)
 app.command()(adapt)
 app.command()(demo)
 
+app.command()(cli_generations.why)
 app.command()(cli_engines.doctor)
 app.add_typer(cli_generations.app, name="generations")
 app.add_typer(cli_models.app, name="models")

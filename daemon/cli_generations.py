@@ -1,21 +1,35 @@
 """`attune generations`: what was learnt, how it was judged, and which of it is served."""
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from engines.card import Score
 from engines.errors import AttuneError
-from engines.generation import Damaged, Generation, current, list_generations, previous, promote, rollback, usable
+from engines.generation import (
+    Damaged,
+    Generation,
+    current,
+    list_generations,
+    previous,
+    promote,
+    read_generation,
+    rollback,
+    usable,
+)
 
 from .cli_common import AsJson, ask_daemon, console, print_json, settings
 from .client import NoDaemonError
 from .events import Event
+from .explain import explained
 from .promotion import earned_route
 
 app = typer.Typer(help="Generations: what was learnt, how it was judged, and which of it is served.", no_args_is_help=True)
+
+_ENDED = {"promoted": "was good", "refused": "changed nothing", "cancelled": "was cancelled", "failed": "failed"}
 
 
 @app.command("list")
@@ -38,6 +52,35 @@ def list_all(as_json: AsJson = False) -> None:
     console.print(table)
 
 
+@app.command()
+def show(
+    number: Annotated[int, typer.Argument(help="Number of the generation.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show how one generation was made and judged, and which utterances it hears otherwise. Works without a daemon."""
+    found = explained(read_generation(settings().generations / f"{number:04d}").card, lambda _: "")
+    if as_json:
+        print_json(found)
+    else:
+        _print_explained(found)
+
+
+def why(
+    number: Annotated[int | None, typer.Argument(help="Of the generation to ask about; that of the last round if none.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say why the last round was promoted, refused or given up, and on which utterances the generation differs."""
+    for event in ask_daemon({"command": "why", "number": number}):
+        if as_json:
+            print_json(event)
+            continue
+        last: Any = event["round"]
+        if last:
+            console.print(f"the last round {_ENDED[last['outcome']]}: {escape(str(last['reason']))}", highlight=False)
+        if event["generation"]:
+            _print_explained(event["generation"])
+
+
 @app.command("promote")
 def promote_one(number: Annotated[int, typer.Argument(help="Number of the generation to serve from now on.")]) -> None:
     """Serve this generation; the one served so far becomes the previous one."""
@@ -57,6 +100,30 @@ def _move(command: Event, here: Callable[[], Generation]) -> None:
             typer.echo(f"generation {event['generation']:04d} is current; speech takes the {event['route']} route")
     except NoDaemonError:
         typer.echo(f"generation {here().number:04d} is current from the next start on")
+
+
+def _print_explained(found: Any) -> None:
+    made = found["made"]
+    parent = "" if found["parent"] is None else f" from {found['parent']:04d}"
+    console.print(f"generation {found['generation']:04d}{parent}, {made['recipe']}: {escape(found['verdict'])}", highlight=False)
+    examples = ", ".join(f"{count} {origin}" for origin, count in made["examples"].items()) or "none of the user's"
+    console.print(
+        f"made {made['created_at']} of {made['minutes_of_audio']:.1f} minutes ({examples}): {made['steps']} steps in "
+        f"{made['seconds']:.0f} s, peak {made['peak_bytes'] / 2**30:.2f} GiB",
+        highlight=False,
+    )
+    scores = Table("heard", "utterances", "this one", "the one before", "cascade")
+    for name, judged in found["scores"].items():
+        rates = (f"{100 * judged[who]['word_error_rate']:.1f} %" for who in ("candidate", "current", "cascade"))
+        scores.add_row(name, str(judged["candidate"]["utterances"]), *rates)
+    console.print(scores)
+    changed = Table("heard otherwise", "words", "wrong now", "before", "cascade", "label")
+    for name, utterances in found["changed"].items():
+        for one in utterances:
+            counts = (str(one[key]) for key in ("words", "candidate", "current", "cascade"))
+            changed.add_row(f"{name} {one['id'][:12]}", *counts, escape(one["text"]))
+    if changed.row_count:
+        console.print(changed)
 
 
 def _number(read: Callable[[], Generation | None]) -> int | None:

@@ -11,7 +11,7 @@ from pydantic_core import to_jsonable_python
 
 from engines.audio import read_audio
 from engines.errors import AttuneError
-from engines.generation import promote, rollback
+from engines.generation import promote, read_generation, rollback
 from engines.segmenter import SegmenterLimits
 
 from .adaptation import Adaptation
@@ -19,6 +19,7 @@ from .attention import Attention
 from .conversation import Conversation
 from .enrolment import MAX_SECONDS, enroll
 from .events import Event, Events
+from .explain import explained
 from .hearing import hear_recording
 from .store import MAX_LABEL_CHARACTERS, Store
 
@@ -92,6 +93,13 @@ class Enroll(_Request):
     manifest: Path
 
 
+class Why(_Request):
+    """How the last round ended, and what speaks for and against the generation that it wrote, or for generation `number`."""
+
+    command: Literal["why"]
+    number: int | None = None
+
+
 class Generations(_Request):
     """Move the pointer. What there is can be read from the disk."""
 
@@ -100,7 +108,9 @@ class Generations(_Request):
     number: int | None = None
 
 
-_AnyRequest = Annotated[Status | Ask | Listen | Follow | Adapt | Correct | Enroll | Generations, Field(discriminator="command")]
+_AnyRequest = Annotated[
+    Status | Ask | Listen | Follow | Adapt | Correct | Enroll | Why | Generations, Field(discriminator="command")
+]
 _REQUESTS: TypeAdapter[_AnyRequest] = TypeAdapter(_AnyRequest)
 
 
@@ -136,6 +146,8 @@ def answer(service: Service, request: Event) -> Generator[Event, None, None]:
             events = _correct(service, checked)
         case Enroll():
             events = _enroll(service, checked)
+        case Why():
+            events = _one(_why(service, checked))
         case Generations():
             events = _generations(service, checked)
     for event in events:
@@ -203,6 +215,21 @@ def _enroll(service: Service, request: Enroll) -> Generator[Event, None, None]:
         yield from enroll(request.manifest, service.store)
     finally:
         service.attention.end()
+
+
+def _why(service: Service, request: Why) -> Event:
+    last = service.store.last_round()
+    number = last.generation if request.number is None and last else request.number
+    found: Event = {"event": "why", "round": None, "generation": None}
+    if request.number is None:
+        if last is None:
+            raise AttuneError("no round has ended yet; `attune status` says what it waits for")
+        found["round"] = {"ended_at": last.ended_at, "outcome": last.outcome, "reason": last.reason}
+    if number is not None:
+        texts = {example.id: example.text for example in service.store.examples()}
+        card = read_generation(service.generations / f"{number:04d}").card
+        found["generation"] = explained(card, lambda utterance: texts.get(utterance, ""))
+    return found
 
 
 def _generations(service: Service, request: Generations) -> Generator[Event, None, None]:

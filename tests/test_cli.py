@@ -71,8 +71,10 @@ COMMANDS = [
         "config check",
         "generations",
         "generations list",
+        "generations show",
         "generations promote",
         "generations rollback",
+        "why",
         "engines",
         "engines build",
         "align",
@@ -171,6 +173,23 @@ def test_enrolling_learning_and_going_back(attune: Attune, daemon: App, folder: 
     assert attune("generations", "promote", "0")[1] == "generation 0000 is current; speech takes the cascade route\n"
     assert attune("generations", "rollback")[1] == "generation 0001 is current; speech takes the aligned route\n"
     assert "10.0 %" in attune("generations", "list")[1]
+    why = attune("why")[1]
+    assert why.startswith("the last round was good: promoted: 10.0 % word error")
+    assert "generation 0001 from 0000, fake: promoted: " in why
+    shown = attune("generations", "show", "1")[1]
+    assert shown in why, "here the labels are of utterances that nobody stored"
+    told = json.loads(attune("why", "1", "--json")[1])
+    assert told["round"] is None
+    assert told["generation"]["changed"]["holdout"][0] == {
+        "id": "u0",
+        "words": 1000,
+        "candidate": 100,
+        "current": 500,
+        "cascade": 600,
+        "text": "",
+    }
+    assert "the base, which came with Attune" in attune("generations", "show", "0")[1]
+    assert "0007" in one_line(attune("generations", "show", "7"))
 
 
 def test_a_correction_shows_both_texts(attune: Attune, daemon: App, folder: Path) -> None:
@@ -184,6 +203,8 @@ def test_what_cannot_be_learnt_is_an_error(attune: Attune, daemon: App) -> None:
     code, _, err = attune("adapt", "--now")
     assert code == 1
     assert err.splitlines()[-1].startswith("attune: nothing is labelled yet")
+    why = attune("why")[1]
+    assert why.startswith("the last round failed: nothing is labelled yet")
 
 
 def test_generations_without_a_daemon(attune: Attune, folder: Path) -> None:

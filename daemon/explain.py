@@ -1,0 +1,46 @@
+"""Why a generation is what it is: how it was made, how it was judged, and on which utterances it differs from the one before it.
+
+Pure: knows cards, no disk and no daemon.
+"""
+
+from collections.abc import Callable
+
+from engines.card import Card, JudgedUtterance, Judgement
+
+from .events import Event
+from .promotion import verdict
+
+SHOWN = 20
+
+
+def explained(card: Card, text_of: Callable[[str], str]) -> Event:
+    """A card in the words of its verdict, with the utterances that were heard better or worse; `text_of` an utterance's label."""
+    sets = {"holdout": card.holdout, "recognised": card.recognised, "general": card.general}
+    return {
+        "generation": card.number,
+        "parent": card.parent,
+        "verdict": verdict(card).reason if card.parent is not None else "the base, which came with Attune",
+        "made": {
+            "created_at": card.created_at,
+            "recipe": card.recipe,
+            "examples": card.examples_by_origin,
+            "minutes_of_audio": card.trained_seconds_of_audio / 60,
+            "steps": card.steps,
+            "skipped_steps": card.skipped_steps,
+            "seconds": card.training_seconds,
+            "peak_bytes": card.peak_bytes,
+            "replies": card.replies,
+        },
+        "scores": {name: judged.model_dump(mode="json", exclude={"utterances"}) for name, judged in sets.items() if judged},
+        "changed": {
+            name: [one.model_dump() | {"text": text_of(one.id)} for one in changed(judged)[:SHOWN]]
+            for name, judged in sets.items()
+            if judged
+        },
+    }
+
+
+def changed(judged: Judgement) -> list[JudgedUtterance]:
+    """The utterances that the candidate heard otherwise than the generation before it, those that got worse first."""
+    differing = [one for one in judged.utterances if one.candidate != one.current]
+    return sorted(differing, key=lambda one: (one.current - one.candidate, one.id))
