@@ -13,7 +13,7 @@ from pathlib import Path
 
 from engines.build import Engines, engine_files, open_engines
 from engines.errors import AttuneError
-from engines.generation import Generation, sweep
+from engines.generation import Generation, rollback, sweep
 from engines.interfaces import LanguageModel
 from engines.job import EngineFiles, Example
 from engines.routes import Route, words_of
@@ -35,6 +35,7 @@ from .labelling import Labeller
 from .learning import Learning, general_examples, limits_of
 from .listener import Listener
 from .microphone import Microphone
+from .regression import regression
 from .rounds import Rounds
 from .routing import Hearing, choose
 from .store import Store
@@ -135,6 +136,7 @@ class App:
             segmenter=self._segmenter_limits(),
             status=self.status,
             reload=self.reload,
+            corrected=self._look_back,
         )
         control = ControlServer(settings.control.socket, lambda request: answer(service, request))
         stack.callback(control.close)
@@ -198,10 +200,30 @@ class App:
         adaptation.subscribe(lambda status: self._events.publish({"event": "adaptation", **status}))
         return adaptation
 
+    def _look_back(self) -> None:
+        """Serve the previous generation again where the current one turns out worse than what was before it."""
+        number = self._hearing.generation
+        if not number or not self._settings.adapt.roll_back:  # what came with Attune gives way to nothing
+            return
+        reason = regression(*self._store.use(number))
+        if reason is None:
+            return
+        try:
+            back = rollback(self._settings.generations)
+        except AttuneError as error:
+            logger.warning("generation %04d should give way (%s), but cannot: %s", number, reason, error)
+            return
+        self.reload()
+        reason = f"generation {number:04d} gave way: {reason}"
+        self._store.add_move(back.number, reason)
+        logger.warning("%s", reason)
+        self._events.publish({"event": "rolled_back", "generation": back.number, "reason": reason})
+
     def _put_to_use(self, generation: Generation) -> None:
         self.reload()
         if self._hearing.generation != generation.number:
             raise AttuneError(f"generation {generation.number:04d} cannot be served: {'; '.join(self._hearing.problems)}")
+        self._store.add_move(generation.number, "its round ended")
 
     def _listen(self, stack: ExitStack) -> None:
         """Hear the microphone, or the recording in its place. Without either the daemon answers commands."""

@@ -1,6 +1,7 @@
 """`attune generations`: what was learnt, how it was judged, and which of it is served."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -79,6 +80,10 @@ def why(
             console.print(f"the last round {_ENDED[last['outcome']]}: {escape(str(last['reason']))}", highlight=False)
         if event["generation"]:
             _print_explained(event["generation"])
+        moves: Any = event["moves"]
+        for move in moves:
+            when = datetime.fromtimestamp(move["at"]).isoformat(" ", "minutes")
+            console.print(f"since {when} generation {move['generation']:04d}: {escape(move['reason'])}", highlight=False)
 
 
 @app.command("promote")

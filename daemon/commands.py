@@ -25,6 +25,7 @@ from .store import MAX_LABEL_CHARACTERS, Store
 
 _ALIVE_SECONDS = 10.0
 _MAX_TEXT_CHARACTERS = 8000
+_SHOWN_MOVES = 5
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Service:
     status: Callable[[], Event]
     reload: Callable[[], None]
     """Serve what `current` points to now. Raises AttuneError where that cannot be served."""
+    corrected: Callable[[], None]
+    """Called after each correction."""
 
 
 class _Request(BaseModel):
@@ -206,6 +209,7 @@ def _correct(service: Service, request: Correct) -> Generator[Event, None, None]
     if turn.utterance is None:
         raise AttuneError(f"turn {turn.id} has no stored audio (it was typed, or audio.keep is off), so it cannot be learnt from")
     service.store.add_label(turn.utterance, request.text, "corrected")
+    service.corrected()
     yield {"event": "corrected", "turn": turn.id, "utterance": turn.utterance, "heard": turn.heard, "text": request.text}
 
 
@@ -220,7 +224,7 @@ def _enroll(service: Service, request: Enroll) -> Generator[Event, None, None]:
 def _why(service: Service, request: Why) -> Event:
     last = service.store.last_round()
     number = last.generation if request.number is None and last else request.number
-    found: Event = {"event": "why", "round": None, "generation": None}
+    found: Event = {"event": "why", "round": None, "generation": None, "moves": service.store.last_moves(_SHOWN_MOVES)}
     if request.number is None:
         if last is None:
             raise AttuneError("no round has ended yet; `attune status` says what it waits for")
@@ -240,4 +244,5 @@ def _generations(service: Service, request: Generations) -> Generator[Event, Non
     else:
         chosen = promote(service.generations, request.number)
     service.reload()
+    service.store.add_move(chosen.number, f"{request.action} by hand")
     yield {"event": "serving", "generation": chosen.number, "route": service.conversation.route}

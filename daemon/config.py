@@ -155,6 +155,9 @@ class AdaptSettings(_Section):
         le=36_000,
         description="How long, in such seconds, the language model then learns to read what the projector makes; 0: not at all.",
     )
+    roll_back: bool = Field(
+        True, description="Whether a generation that is corrected more often than what was before it gives way by itself."
+    )
     reply_utterances: int = Field(16, ge=0, description="Held-out utterances of each set that are judged by their replies too.")
     min_confidence: float = Field(0.85, ge=0, le=1, description="Confidence below which a recognised label is not trained on.")
     threads: int = Field(2, ge=1, le=64, description="Threads that the training child may use.")

@@ -45,6 +45,16 @@ class Round:
 
 
 @dataclass(frozen=True)
+class Move:
+    """Another generation came to be served."""
+
+    at: float
+    """Seconds since the epoch."""
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Counts:
     utterances: int
     seconds: float

@@ -21,7 +21,8 @@ from engines.errors import AttuneError
 from engines.job import Example, Origin
 from engines.types import SAMPLE_RATE_HZ, Float32
 
-from .records import Counts, Round, Turn, Utterance
+from .records import Counts, Move, Round, Turn, Utterance
+from .regression import Use
 from .retention import Stored
 from .schema import migrate
 
@@ -189,6 +190,28 @@ class Store:
     def last_round(self) -> Round | None:
         rows = self._rows("SELECT started_at, ended_at, generation, outcome, reason, labels FROM rounds ORDER BY id DESC LIMIT 1")
         return Round(*rows[0]) if rows else None
+
+    def add_move(self, generation: int, reason: str) -> None:
+        """Keep that `generation` is served from now on, and why."""
+        with self._guarded(), self._lock, self._connection:
+            self._connection.execute(
+                "INSERT INTO moves (at, generation, reason) VALUES (?, ?, ?)", (self._clock(), generation, reason)
+            )
+
+    def last_moves(self, count: int) -> list[Move]:
+        """The latest `count` moves, the newest first."""
+        return [Move(*row) for row in self._rows("SELECT at, generation, reason FROM moves ORDER BY id DESC LIMIT ?", count)]
+
+    def use(self, generation: int) -> tuple[Use, Use]:
+        """How often what was spoken had to be corrected: heard by `generation`, and by anything else."""
+        rows = self._rows(
+            "SELECT generation IS ?, count(*), coalesce(sum(EXISTS (SELECT 1 FROM labels l WHERE l.utterance = t.utterance"
+            " AND l.origin = 'corrected' AND lower(l.text) != lower(t.heard))), 0)"
+            " FROM turns t WHERE utterance IS NOT NULL GROUP BY 1",
+            generation,
+        )
+        found = {bool(here): Use(turns, corrected) for here, turns, corrected in rows}
+        return found.get(True, Use(0, 0)), found.get(False, Use(0, 0))
 
     def counts(self, min_confidence: float = 0.0) -> Counts:
         """Totals; recognised labels below `min_confidence` do not count as new."""

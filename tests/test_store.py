@@ -20,6 +20,8 @@ from engines.audio import read_audio, write_flac
 from engines.errors import AttuneError
 from tests.fakes import tone
 
+NEWEST = len(list(MIGRATIONS.glob("*.sql")))
+
 
 def turn(heard: str, utterance: str | None = None) -> Turn:
     return Turn(utterance, "cascade", heard, "reply", 12.5, 80.0, None, 1.0)
@@ -204,8 +206,27 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "attune.db") as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(AttuneError, match="form 99, this program knows 1; start a newer Attune"):
+    with pytest.raises(AttuneError, match=f"form 99, this program knows {NEWEST}; start a newer Attune"):
         Store(tmp_path)
+
+
+def test_a_database_of_every_older_form_is_brought_up_with_what_it_holds(tmp_path: Path) -> None:
+    for form in range(1, NEWEST):
+        steps, folder = tmp_path / f"steps{form}", tmp_path / f"state{form}"
+        steps.mkdir()
+        folder.mkdir()
+        for number in range(1, form + 1):
+            [step] = MIGRATIONS.glob(f"{number:04d}_*.sql")
+            (steps / step.name).write_text(step.read_text(encoding="utf-8"), encoding="utf-8")
+        older = migrate(folder / "attune.db", steps)
+        with older:
+            older.execute("INSERT INTO turns VALUES (7, NULL, 'text', 'hello', 'reply', 1.0, 2.0, NULL, 3.0)")
+        older.close()
+        store = Store(folder)
+        assert [(one.id, one.heard) for one in store.last_turns(9)] == [(7, "hello")]
+        store.add_move(3, "by hand")
+        assert [move.generation for move in store.last_moves(1)] == [3]
+        store.close()
 
 
 def test_a_migration_is_applied_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -214,13 +235,13 @@ def test_a_migration_is_applied_whole_or_not_at_all(tmp_path: Path) -> None:
     for step in MIGRATIONS.iterdir():
         (steps / step.name).write_text(step.read_text(encoding="utf-8"), encoding="utf-8")
     migrate(tmp_path / "a.db", steps).close()
-    second = steps / "0002_second.sql"
+    second = steps / f"{NEWEST + 1:04d}_next.sql"
     second.write_text("CREATE TABLE added (x); CREATE TABLE utterances (y);", encoding="utf-8")
     with pytest.raises(sqlite3.OperationalError):
         migrate(tmp_path / "a.db", steps)
     second.write_text("CREATE TABLE added (x);", encoding="utf-8")
     connection = migrate(tmp_path / "a.db", steps)
-    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (NEWEST + 1,)
     connection.close()
 
 

@@ -1,0 +1,47 @@
+"""Whether the generation that is served turned out worse in use: whether its turns are corrected more often than others' were.
+
+Pure: reads no store and moves no pointer.
+"""
+
+from dataclasses import dataclass
+from math import comb
+
+
+@dataclass(frozen=True)
+class Use:
+    """Spoken turns, and how many of them a person corrected."""
+
+    turns: int
+    corrected: int
+
+
+@dataclass(frozen=True)
+class RegressionLimits:
+    min_turns: int = 20
+    """Of the served generation, and of all before it: fewer say nothing."""
+    chance: float = 0.02
+    """How improbable so many corrections must be for a generation that is no worse than what was before it."""
+
+
+def regression(now: Use, before: Use, limits: RegressionLimits = RegressionLimits()) -> str | None:
+    """Why the served generation should give way, for people; None where nothing shows that it should.
+
+    Fisher's exact test, one-sided.
+    """
+    if min(now.turns, before.turns) < limits.min_turns or now.corrected * before.turns <= before.corrected * now.turns:
+        return None
+    if chance_of(now, before) > limits.chance:
+        return None
+    return (
+        f"corrections rose: {now.corrected} of {now.turns} turns since it is served, {before.corrected} of {before.turns} before"
+    )
+
+
+def chance_of(now: Use, before: Use) -> float:
+    """The probability of at least `now.corrected` among `now.turns`, were all corrections spread over all turns by chance."""
+    turns, corrected = now.turns + before.turns, now.corrected + before.corrected
+    ways = sum(
+        comb(corrected, here) * comb(turns - corrected, now.turns - here)
+        for here in range(now.corrected, min(corrected, now.turns) + 1)
+    )
+    return ways / comb(turns, now.turns)
