@@ -48,6 +48,10 @@ thorough: ready ## Pass the tests that take minutes, too
 bench: ready ## Measure what training costs a speaker, and kill it twenty times (about twenty minutes)
 	$(BIN)/python -m tests.bench_adaptation
 
+.PHONY: endurance
+endurance: ready ## Live a month of simulated days, and see that nothing grows without an end
+	$(BIN)/python -m tests.endurance
+
 .PHONY: run
 run: ready ## Run the daemon in the foreground
 	$(BIN)/attune serve

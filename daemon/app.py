@@ -24,6 +24,7 @@ from engines.vad import SileroVad
 from .adaptation import Adaptation
 from .attention import Attention
 from .capture import AudioSource, WavSource
+from .clocks import REAL_TIME, Clocks
 from .commands import Service, answer
 from .config import Settings
 from .control import ControlServer, hold_state
@@ -36,7 +37,7 @@ from .learning import Learning, general_examples, limits_of
 from .listener import Listener
 from .microphone import Microphone
 from .regression import regression
-from .rounds import Rounds
+from .rounds import RoundRecord, Rounds
 from .routing import Hearing, choose
 from .store import Store
 
@@ -80,10 +81,15 @@ class App:
     """A running daemon. Entering starts it, leaving stops it."""
 
     def __init__(
-        self, settings: Settings, open_voice: Callable[[Settings], Voice] = open_voice, command: tuple[str, ...] | None = None
+        self,
+        settings: Settings,
+        open_voice: Callable[[Settings], Voice] = open_voice,
+        command: tuple[str, ...] | None = None,
+        clocks: Clocks = REAL_TIME,
     ) -> None:
         """`command` runs a round's job in place of the calibration child."""
         self._settings = settings
+        self._clocks = clocks
         self._open_voice = open_voice
         self._command = command
         self._stack = ExitStack()
@@ -106,20 +112,20 @@ class App:
         settings = self._settings
         refuse_strangers()
         stack.enter_context(hold_state(settings.state_dir))
-        self._store = Store(settings.state_dir)
+        self._store = Store(settings.state_dir, self._clocks.wall)
         stack.callback(self._store.close)
         sweep(settings.generations)
         self._voice = self._open_voice(settings)
         if close := getattr(self._voice.language_model, "close", None):
             stack.callback(close)
-        self._events, self._attention = Events(), Attention()
+        self._events, self._attention = Events(), Attention(self._clocks.monotonic)
         self._hearing = self._choose()
         self._conversation = self._converse()
         stack.callback(self._conversation.close)
         labeller = Labeller(self._store, self._attention, self._voice.transcribe)
         labeller.start()
         stack.callback(labeller.stop)
-        self._housekeeping = Housekeeping(settings, self._store, self._attention)
+        self._housekeeping = Housekeeping(settings, self._store, self._attention, self._clocks)
         self._housekeeping.start()
         stack.callback(self._housekeeping.stop)
         self._adaptation = self._adapt(labeller)
@@ -184,17 +190,27 @@ class App:
             self._events,
             self._attention,
             Manners(manners.max_reply_tokens, manners.forget_after_seconds, manners.barge_in, self._settings.audio.keep),
+            self._clocks,
         )
 
     def _adapt(self, labeller: Labeller) -> Adaptation:
         settings = self._settings
-        learning = Learning(settings, self._store, self._attention, labeller, self._voice.files, self._voice.general)
+        learning = Learning(
+            settings, self._store, self._attention, labeller, self._voice.files, self._voice.general, self._clocks.wall
+        )
+
+        def ended(record: RoundRecord) -> None:
+            learning.record(record)
+            self._housekeeping.tidy_or_tell()
+
         adaptation = Adaptation(
             Rounds(settings.generations, settings.state_dir / "jobs", limits_of(settings), command=self._command),
             snapshot=learning.snapshot,
             build_job=learning.build_job,
             on_promoted=lambda generation: self._put_to_use(generation),
-            record=learning.record,
+            record=ended,
+            clock=self._clocks.monotonic,
+            wall_clock=self._clocks.wall,
         )
         self._attention.watch(lambda needed: adaptation.speech_started() if needed else adaptation.speech_ended())
         adaptation.subscribe(lambda status: self._events.publish({"event": "adaptation", **status}))

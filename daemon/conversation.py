@@ -20,6 +20,7 @@ from engines.types import Float32, Segment, SoftTokens
 
 from .asking_back import SAY_AGAIN, answer_to_question, question
 from .attention import Attention
+from .clocks import REAL_TIME, Clocks
 from .events import Event, Events
 from .records import Turn
 from .store import Store
@@ -90,18 +91,18 @@ class Conversation:
         events: Events,
         attention: Attention,
         manners: Manners,
-        clock: Callable[[], float] = time.monotonic,
+        clocks: Clocks = REAL_TIME,
     ) -> None:
         """Hear through `ears[route]` unless a turn asks for another of `ears`; the thread starts at once."""
         self._ears, self._route = dict(ears), route
         self._language_model = language_model
-        self._store, self._events, self._attention, self._manners, self._clock = store, events, attention, manners, clock
+        self._store, self._events, self._attention, self._manners, self._clocks = store, events, attention, manners, clocks
         self._waiting: queue.Queue[_Waiting | None] = queue.Queue(_WAITING_TURNS)
         self._lock = threading.Lock()
         self._count = 0
         self._doubted: _Doubted | None = None
         self._adapter: Path | None = None
-        self._last_end = clock()
+        self._last_end = clocks.monotonic()
         self._interrupted = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="conversation", daemon=True)
@@ -212,14 +213,14 @@ class Conversation:
         except Exception as error:  # a defect in one turn must not take the voice from all the others
             logger.exception("turn %d failed", turn.number)
             outcome = self._failure(turn, f"this turn failed: {error!r}; the daemon's log says more")
-        self._last_end = self._clock()
+        self._last_end = self._clocks.monotonic()
         self._attention.end()
         self._publish(turn, outcome)
 
     def _answer(self, turn: _Waiting) -> Event:
         with self._lock:
             ears = self._ears.get(turn.route or self._route, self._ears[self._route])
-        quiet_seconds = self._clock() - self._last_end
+        quiet_seconds = self._clocks.monotonic() - self._last_end
         if quiet_seconds >= self._manners.forget_after_seconds:
             self._language_model.reset()
         self._interrupted.clear()
@@ -242,7 +243,7 @@ class Conversation:
         reply_ms = 1000 * (time.perf_counter() - turn.asked_at)
         route = "text" if isinstance(turn.words, str) else ears.route.name if soft else "cascade"
         generation = ears.generation if soft else None
-        done = Turn(None, route, words, reply, first_token_ms, reply_ms, generation, created_at=time.time())
+        done = Turn(None, route, words, reply, first_token_ms, reply_ms, generation, created_at=self._clocks.wall())
         kept = self._keep(turn, done)
         if asks:
             self._doubted = _Doubted(cast(str | None, kept["utterance"]), words)

@@ -3,14 +3,15 @@
 import logging
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 
 from engines.errors import AttuneError
 from engines.generation import BASE, Generation, current, previous
 
 from .attention import Attention
+from .clocks import REAL_TIME, Clocks
 from .config import Settings
 from .retention import Stored, surplus, surplus_generations
 from .store import Store
@@ -26,8 +27,8 @@ _SECONDS_A_DAY = 86_400
 class Housekeeping:
     """A thread that tidies once an hour, when it is quiet; `tidy` does it at once, from any thread."""
 
-    def __init__(self, settings: Settings, store: Store, attention: Attention, clock: Callable[[], float] = time.time) -> None:
-        self._settings, self._store, self._attention, self._clock = settings, store, attention, clock
+    def __init__(self, settings: Settings, store: Store, attention: Attention, clocks: Clocks = REAL_TIME) -> None:
+        self._settings, self._store, self._attention, self._clocks = settings, store, attention, clocks
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
@@ -49,10 +50,17 @@ class Housekeeping:
         with self._lock:
             gone = self._forget_audio(quotas.audio_bytes) + self._drop_features(quotas.features_bytes)
             gone += self._drop_generations(quotas.generations)
-            gone += self._store.forget_turns(self._clock() - quotas.days_of_turns * _SECONDS_A_DAY)
+            gone += self._store.forget_turns(self._clocks.wall() - quotas.days_of_turns * _SECONDS_A_DAY)
         if gone:
             logger.info("%d files, generations and turns went, for what is stored to fit its quotas", gone)
         return gone
+
+    def tidy_or_tell(self) -> None:
+        """As `tidy`; what goes wrong is logged, for the next time may go better."""
+        try:
+            self.tidy()
+        except (AttuneError, OSError) as error:
+            logger.warning("what is stored could not be brought within its quotas: %s", error)
 
     def _forget_audio(self, quota_bytes: int) -> int:
         stored = self._store.stored_audio()
@@ -90,15 +98,12 @@ class Housekeeping:
         return len(spare)
 
     def _run(self) -> None:
-        tidied_at = -EVERY_SECONDS
+        tidied_at = -inf
         while not self._stopping.wait(_LOOK_EVERY_SECONDS):
-            if self._attention.quiet_seconds() < AFTER_QUIET_SECONDS or time.monotonic() - tidied_at < EVERY_SECONDS:
-                continue
-            tidied_at = time.monotonic()
-            try:
-                self.tidy()
-            except (AttuneError, OSError) as error:
-                logger.warning("what is stored could not be brought within its quotas: %s", error)
+            now = self._clocks.monotonic()
+            if self._attention.quiet_seconds() >= AFTER_QUIET_SECONDS and now - tidied_at >= EVERY_SECONDS:
+                tidied_at = now
+                self.tidy_or_tell()
 
 
 def _cached(features: Path) -> Iterator[Stored]:

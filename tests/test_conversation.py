@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.attention import Attention
+from daemon.clocks import Clocks
 from daemon.conversation import Conversation, Ears, Manners
 from daemon.events import Event, Events
 from daemon.store import Store
@@ -39,7 +40,7 @@ class House:
             self.events,
             self.attention,
             Manners(**{**vars(held), **manners}),
-            self.clock,
+            Clocks(monotonic=self.clock),
         )
 
     def close(self) -> None:

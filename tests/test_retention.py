@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.attention import Attention
+from daemon.clocks import Clocks
 from daemon.config import Settings
 from daemon.housekeeping import Housekeeping
 from daemon.records import Turn
@@ -67,7 +68,7 @@ def house(tmp_path: Path) -> Iterator[House]:
         return now
 
     store = Store(settings.state_dir, clock)
-    yield House(settings, store, Housekeeping(settings, store, Attention(), clock=lambda: now))
+    yield House(settings, store, Housekeeping(settings, store, Attention(), Clocks(wall=lambda: now)))
     store.close()
 
 
