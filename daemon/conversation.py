@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -24,6 +24,7 @@ from .clocks import REAL_TIME, Clocks
 from .events import Event, Events
 from .records import Turn
 from .store import Store
+from .turn_memory import TurnMemory, Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -66,19 +67,6 @@ class _Doubted:
     words: str
 
 
-@dataclass(frozen=True)
-class _Waiting:
-    """A turn that is to be answered."""
-
-    number: int
-    words: Float32 | str
-    source: str
-    route: str | None
-    asked_at: float
-    events: "queue.SimpleQueue[Event] | None"
-    """Where its events go besides all followers."""
-
-
 class Conversation:
     """The queue of turns and the thread that answers them."""
 
@@ -97,7 +85,8 @@ class Conversation:
         self._ears, self._route = dict(ears), route
         self._language_model = language_model
         self._store, self._events, self._attention, self._manners, self._clocks = store, events, attention, manners, clocks
-        self._waiting: queue.Queue[_Waiting | None] = queue.Queue(_WAITING_TURNS)
+        self._memory = TurnMemory(store, manners.keep_audio)
+        self._waiting: queue.Queue[Waiting | None] = queue.Queue(_WAITING_TURNS)
         self._lock = threading.Lock()
         self._count = 0
         self._doubted: _Doubted | None = None
@@ -193,10 +182,10 @@ class Conversation:
 
     def _new_turn(
         self, words: Float32 | str, source: str, route: str | None, events: "queue.SimpleQueue[Event] | None"
-    ) -> _Waiting:
+    ) -> Waiting:
         with self._lock:
             self._count += 1
-            return _Waiting(self._count, words, source, route, time.perf_counter(), events)
+            return Waiting(self._count, words, source, route, time.perf_counter(), events)
 
     def _run(self) -> None:
         while (turn := self._waiting.get()) is not None and not self._closing:
@@ -205,7 +194,7 @@ class Conversation:
             self._leave(turn, "the daemon is stopping")
             turn = None if self._waiting.empty() else self._waiting.get()
 
-    def _take(self, turn: _Waiting) -> None:
+    def _take(self, turn: Waiting) -> None:
         try:
             outcome = self._answer(turn)
         except AttuneError as error:
@@ -217,7 +206,7 @@ class Conversation:
         self._attention.end()
         self._publish(turn, outcome)
 
-    def _answer(self, turn: _Waiting) -> Event:
+    def _answer(self, turn: Waiting) -> Event:
         with self._lock:
             ears = self._ears.get(turn.route or self._route, self._ears[self._route])
         quiet_seconds = self._clocks.monotonic() - self._last_end
@@ -244,7 +233,7 @@ class Conversation:
         route = "text" if isinstance(turn.words, str) else ears.route.name if soft else "cascade"
         generation = ears.generation if soft else None
         done = Turn(None, route, words, reply, first_token_ms, reply_ms, generation, created_at=self._clocks.wall())
-        kept = self._keep(turn, done)
+        kept = self._memory.keep(turn, done)
         if asks:
             self._doubted = _Doubted(cast(str | None, kept["utterance"]), words)
         trust: Event = {"confidence": soft.confidence if soft else None, "sure": soft is None or soft.sure, "asked_back": asks}
@@ -258,7 +247,7 @@ class Conversation:
         except AttuneError as error:
             logger.error("what the user confirmed is not kept: %s", error)
 
-    def _reply(self, turn: _Waiting, ears: Ears, heard: str | SoftTokens, said: str | None) -> tuple[str, float | None, bool]:
+    def _reply(self, turn: Waiting, ears: Ears, heard: str | SoftTokens, said: str | None) -> tuple[str, float | None, bool]:
         """The reply (or `said` in its place), the milliseconds to its first piece, and whether it was cut short."""
         if said is None and not (heard.strip() if isinstance(heard, str) else len(heard.vectors)):
             return "", None, False  # a cough: there is nothing to answer
@@ -280,24 +269,6 @@ class Conversation:
                     return "".join(pieces).strip(), first_token_ms, True
         return "".join(pieces).strip(), first_token_ms, False
 
-    def _keep(self, waiting: _Waiting, turn: Turn) -> Event:
-        """Store the turn; the reply was given, so a full disk is told beside it and not in place of it."""
-        shown: Event = {
-            name: getattr(turn, name) for name in ("route", "heard", "reply", "first_token_ms", "reply_ms", "generation")
-        }
-        try:
-            utterance = self._keep_audio(waiting)
-            stored = self._store.add_turn(replace(turn, utterance=utterance))
-        except AttuneError as error:
-            logger.error("a turn was not stored: %s", error)
-            return {**shown, "id": None, "utterance": None, "warning": str(error)}
-        return {**shown, "id": stored.id, "utterance": stored.utterance}
-
-    def _keep_audio(self, turn: _Waiting) -> str | None:
-        if isinstance(turn.words, str) or not self._manners.keep_audio:
-            return None
-        return self._store.add_utterance(turn.words, turn.source).id
-
     def _give_up(self, why: str) -> None:
         try:
             oldest = self._waiting.get_nowait()
@@ -306,20 +277,17 @@ class Conversation:
         if oldest is not None:
             self._leave(oldest, why)
 
-    def _leave(self, turn: _Waiting, why: str) -> None:
+    def _leave(self, turn: Waiting, why: str) -> None:
         outcome = self._failure(turn, f"{why}; what was said is kept" if self._manners.keep_audio else why)
         self._attention.end()
         self._publish(turn, outcome)
 
-    def _failure(self, turn: _Waiting, error: str) -> Event:
+    def _failure(self, turn: Waiting, error: str) -> Event:
         logger.warning("turn %d was not answered: %s", turn.number, error)
-        try:
-            self._keep_audio(turn)
-        except AttuneError as full:
-            logger.error("and what was said is lost: %s", full)
+        self._memory.keep_audio_or_tell(turn)
         return {"event": "turn_failed", "problem": error}
 
-    def _publish(self, turn: _Waiting, event: Event) -> None:
+    def _publish(self, turn: Waiting, event: Event) -> None:
         event = {**event, "turn": turn.number, "source": turn.source}
         if turn.events is not None:
             turn.events.put(event)

@@ -1,0 +1,62 @@
+"""Turns on their way into the store: what was said is kept whatever became of it, and a reply that was given is never taken back.
+
+Knows the store, no route and no language model.
+"""
+
+import logging
+import queue
+from dataclasses import dataclass, replace
+
+from engines.errors import AttuneError
+from engines.types import Float32
+
+from .events import Event
+from .records import Turn
+from .store import Store
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A turn that is to be answered."""
+
+    number: int
+    words: Float32 | str
+    source: str
+    route: str | None
+    asked_at: float
+    events: "queue.SimpleQueue[Event] | None"
+    """Where its events go besides all followers."""
+
+
+@dataclass(frozen=True)
+class TurnMemory:
+    """Where turns go."""
+
+    store: Store
+    keeps_audio: bool
+
+    def keep(self, waiting: Waiting, turn: Turn) -> Event:
+        """Store the turn; the reply was given, so a full disk is told beside it and not in place of it."""
+        shown: Event = {
+            name: getattr(turn, name) for name in ("route", "heard", "reply", "first_token_ms", "reply_ms", "generation")
+        }
+        try:
+            stored = self.store.add_turn(replace(turn, utterance=self._keep_audio(waiting)))
+        except AttuneError as error:
+            logger.error("a turn was not stored: %s", error)
+            return {**shown, "id": None, "utterance": None, "warning": str(error)}
+        return {**shown, "id": stored.id, "utterance": stored.utterance}
+
+    def keep_audio_or_tell(self, waiting: Waiting) -> None:
+        """Store what was said in a turn that was not answered."""
+        try:
+            self._keep_audio(waiting)
+        except AttuneError as full:
+            logger.error("and what was said is lost: %s", full)
+
+    def _keep_audio(self, waiting: Waiting) -> str | None:
+        if isinstance(waiting.words, str) or not self.keeps_audio:
+            return None
+        return self.store.add_utterance(waiting.words, waiting.source).id
