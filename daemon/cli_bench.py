@@ -162,6 +162,7 @@ def distil(
     seconds: Annotated[float, typer.Option(min=1, max=36_000, help="Of training, for each.")] = 180.0,
     rank: Annotated[int, typer.Option(min=1, max=256, help="Of the adapter.")] = 16,
     learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="Step size of the optimiser.")] = 3e-4,
+    learnt: Annotated[int, typer.Option(min=1, max=100_000, help="Utterances that lessons are made of.")] = 100,
     utterances: Annotated[int, typer.Option(min=1, max=10_000, help="Of each judged set, the first ones.")] = 50,
     out: Annotated[Path, typer.Option(help="Gets figures.json and heard.jsonl.")] = Path("build/bench-distil"),
     seed: Annotated[int, typer.Option(help="Of adapter and batches.")] = 0,
@@ -179,6 +180,7 @@ def distil(
     job = BenchDistilJob(
         **common,
         recipes={name: DistilRecipe(seconds=seconds, rank=rank, learning_rate=learning_rate, **_RECIPES[name]) for name in names},
+        learnt_utterances=learnt,
         reply_utterances=utterances,
         threads=chosen.adapt.threads,
         seed=seed,

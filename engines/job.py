@@ -216,6 +216,8 @@ class BenchDistilJob(_BenchJob):
 
     kind: Literal["bench-distil"] = "bench-distil"
     recipes: dict[str, DistilRecipe]
+    learnt_utterances: int = 100
+    """Of the enrolled ones, drawn as `BenchAdaptJob` draws them."""
     reply_utterances: int = 50
     reply_tokens: int = 24
 

@@ -5,6 +5,7 @@ to their true texts, where the language model reads what that generation serves,
 are, and through each adapter.
 """
 
+import random
 import time
 from dataclasses import replace
 
@@ -34,6 +35,8 @@ def bench_distil(job: BenchDistilJob, report: Report) -> int:
     judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
     generation = read_generation(job.base)
     enrolled = read_set(job.enrol).examples
+    random.Random(job.seed).shuffle(enrolled)
+    learnt = enrolled[: job.learnt_utterances]
     sets = [judged.first(job.reply_utterances) for judged in map(read_set, job.judge)]
     log = job.folder / "heard.jsonl"
     log.unlink(missing_ok=True)
@@ -54,7 +57,7 @@ def bench_distil(job: BenchDistilJob, report: Report) -> int:
     hear("blends", judge.aligned(replace(reader, blends=True)))
     began = time.monotonic()
     config = load_projector(generation.weights).config
-    lessons = make_lessons(judge, enrolled, config.stack, report)
+    lessons = make_lessons(judge, learnt, config.stack, report)
     lessons_seconds = time.monotonic() - began
     runs = []
     for name, recipe in job.recipes.items():
