@@ -133,7 +133,7 @@ def test_a_round_that_distils_serves_what_is_replied_to_better(job: AdaptJob) ->
     assert (status, lines[-1].note) == (0, "1")
     assert len([line for line in lines if line.stage == "train"]) <= 1
     first = next(line for line in lines if line.stage == "distil")
-    assert int(first.note.split()[1].rstrip(",")) > 2
+    assert int(first.note.split()[1].rstrip(",")) >= 2  # a fresh run tells of its first step
     assert {path: path.stat().st_mtime_ns for path in lessons} == lessons
     generation = read_generation(job.generations / "0001")
     card = generation.card
