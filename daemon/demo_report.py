@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -82,7 +83,7 @@ class Outcome:
 
 def report(name: str, outcome: Outcome, console: Console) -> None:
     """Print the table of one speaker."""
-    table = Table(title=f"The {name} speaker, requests never heard before", title_justify="left")
+    table = Table(title=f"The {name} speaker, requests never heard before", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("")
     for heading in ("word error rate", "ROUGE-L of replies", "ms to first token", "doubted"):
         table.add_column(heading, justify="right")
@@ -130,7 +131,8 @@ def write_picture(outcomes: Mapping[str, Outcome], path: Path) -> None:
     """Write what the demo ends with as an SVG: the first requests of the last speaker, and its table."""
     name, outcome = list(outcomes.items())[-1]
     console = Console(record=True, width=_PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True)
-    table = Table(title=f"The {name} speaker asks, after a quarter of an hour of enrolment", title_justify="left")
+    title = f"The {name} speaker asks, after {outcome.enrolled_seconds / 60:.0f} minutes of enrolment"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for heading in ("said", "a recogniser hears", "Attune hears", "and replies"):
         table.add_column(heading)
     for exchange in outcome.exchanges:
