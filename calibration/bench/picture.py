@@ -36,7 +36,7 @@ def draw_quality(figures: QualityFigures, path: Path) -> None:
         above.plot([point.seconds for point in trained], [point.loss for point in trained], "o-", label=run.design)
         below.plot([p.seconds for p in run.curve], [100 * p.word_error_rate for p in run.curve], "o-", label=run.design)
     above.set(ylabel="its own loss", yscale="log", title="From the first frame that is encoded")
-    below.set(xlabel="seconds", ylabel="word error, %", xscale="log", ylim=(0, None))
+    below.set(xlabel="seconds", ylabel="word error, % (cut off at 100)", xscale="log", ylim=(0, 100))
     for axes in (above, below):
         axes.legend()
         axes.grid(alpha=0.3)
