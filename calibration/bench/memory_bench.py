@@ -104,6 +104,7 @@ def _measure(path: Path, name: str, positions: int, job: BenchMemoryJob) -> Memo
     projector = CifProjector(CifConfig(FRAME_WIDTH, shape.width, shape.vocabulary, reads_draft=True))
     projector.heard_tokens.update(range(_HEARD_TOKENS))
     projector.keys.phonemes[:, :PHONEMES_PER_GROUP] = torch.randint(1, PHONEME_SYMBOLS, (shape.vocabulary, PHONEMES_PER_GROUP))
+    projector.keys.requires_grad_(False)  # as in a round
     distillation = Distillation(EmbedLink(projector, vocabulary), add_adapter(language_model)).to(device)
     steps = fit(distillation, lambda _: [lesson], Schedule(job.steps, 1e9, 1e-4, warmup_steps=1), None)
     began = time.monotonic()
