@@ -136,7 +136,7 @@ class Distillation(Learner):
     def soft(self, vectors: Tensor, candidates: Candidates) -> Tensor:
         """[B, U, E + K] units to [B, U, E] soft tokens: the mean of the rows that each may mean, weighted by how probable they
         are by row and by key."""
-        return (self.projector.scored(vectors) @ candidates.table.T).softmax(dim=-1) @ candidates.rows
+        return candidates.blends((self.projector.scored(vectors) @ candidates.table.T).softmax(dim=-1))
 
     def _from_language_model(self, soft: Sequence[Tensor], lessons: Sequence[Lesson]) -> dict[str, Tensor]:
         if not any(self.loss_weights[name] for name in LOSS_WEIGHTS):

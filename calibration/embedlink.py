@@ -26,15 +26,28 @@ CONTRAST_NEGATIVES = 3000
 DRAFT_DROPOUT = 0.25
 """How many of the drafts a step hides: a projector serves without one where its own reading is sure."""
 
+_SHORTEST = 1e-12
+"""A row of zeros stays one."""
+
 
 @dataclass(frozen=True)
 class Candidates:
     """Tokens that a unit may mean."""
 
-    rows: Tensor
-    """[n, E] of the embedding table."""
     table: Tensor
     """[n, E + K] unit rows and keys: a unit's score for each is its product with what `CifProjector.scored` makes of the unit."""
+    lengths: Tensor
+    """[n, 1] of the embedding table's rows, which are not kept a second time."""
+    width: int
+    """E"""
+
+    def rows(self, places: Tensor) -> Tensor:
+        """[m, E] rows of the embedding table."""
+        return self.table[places, : self.width] * self.lengths[places]
+
+    def blends(self, shares: Tensor) -> Tensor:
+        """[..., n] shares of the tokens to [..., E] sums of their rows."""
+        return (shares * self.lengths.squeeze(1)) @ self.table[:, : self.width]
 
 
 def draft_rows(batch: Batch, vocabulary: Vocabulary, keys: PronunciationKeys) -> Draft:
@@ -96,7 +109,7 @@ class EmbedLink(Learner):
         vectors = output.vectors[:, : real.shape[1]][real]
         scored = projector.scored(vectors)
         by_sound = scored[:, width:] @ candidates.table[:, width:].T
-        own, own_rows = vectors[:, :width], candidates.rows[target]
+        own, own_rows = vectors[:, :width], candidates.rows(target)
         losses = {
             "contrast": F.cross_entropy(scored @ candidates.table.T, target),
             "mse": F.mse_loss(own, own_rows) * width,
@@ -113,8 +126,9 @@ class EmbedLink(Learner):
         drawn = torch.randint(len(self.heard), (CONTRAST_NEGATIVES,), generator=generator).to(present.device)
         others = torch.unique(self.heard[drawn])
         tokens = torch.cat([present, others[~torch.isin(others, present)]])
-        rows = _rows(self.vocabulary, tokens)
-        return Candidates(rows, torch.cat([F.normalize(rows, dim=-1), self.projector.keys(tokens)], dim=1))
+        rows, keys = _rows(self.vocabulary, tokens), self.projector.keys(tokens)
+        lengths = rows.norm(dim=1, keepdim=True).clamp(min=_SHORTEST)
+        return Candidates(torch.cat([rows.div_(lengths), keys], dim=1), lengths, self.vocabulary.width)
 
     def _copy(self, scores: Tensor, batch: Batch) -> Tensor:
         real, given = batch.tokens >= 0, batch.draft >= 0
