@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from engines.card import Card, JudgedUtterance, Judgement
@@ -41,15 +40,13 @@ from .reliability import learn_confidence
 from .replay import load_replay
 from .reporting import Report, versions
 from .samples import Sample
-from .training import Schedule, describe, fit, fraction
+from .training import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means
 
 OWN_PER_STEP = 8
 REPLAYED_PER_STEP = 8
 PASSES = 5
 """How often each utterance is seen at most: more learns the recordings, not the voice."""
 LEAST_STEPS = 150
-PULL = 30.0
-"""With as much replayed as new: the atypical speaker's own error 0.4 to 1.1 %, the general set's loss 3.0 to 1.3 points."""
 REPORT_EVERY_STEPS = 5
 
 
@@ -71,7 +68,7 @@ def adapt(job: AdaptJob, report: Report) -> int:
     torch.manual_seed(job.seed)
     embedlink = EmbedLink(projector, judge.vocabulary)
     steps = max(LEAST_STEPS, PASSES * len(samples) // OWN_PER_STEP)
-    schedule = Schedule(steps, job.training_seconds, job.learning_rate, seed=job.seed, pull=PULL)
+    schedule = Schedule(steps, job.training_seconds, job.learning_rate, seed=job.seed, pull=PERSONAL_PULL)
     draw = draw_beside(samples, OWN_PER_STEP, replay, REPLAYED_PER_STEP, job.seed)
     run = Run()
     for run in fit(embedlink, draw, schedule, job.folder / "checkpoint.safetensors"):
@@ -101,7 +98,7 @@ def adapt(job: AdaptJob, report: Report) -> int:
         training_seconds=round(run.seconds, 2),
         steps=run.step,
         skipped_steps=run.skipped,
-        losses=_tail_means(run),
+        losses=tail_means(run),
         peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         seed=job.seed,
         versions=versions(),
@@ -125,7 +122,7 @@ def _distil(
     assert job.distil is not None
     lessons = make_lessons(judge, training, projector.config.stack, report)
     checkpoint = job.folder / "distil.safetensors"
-    adapted, _ = distil(projector, judge, lessons, job.distil, PULL, job.seed, parent.adapter_weights, checkpoint, report)
+    adapted, _ = distil(projector, judge, lessons, job.distil, job.seed, parent.adapter_weights, checkpoint, report)
     folder, exported = job.folder / ADAPTER_WEIGHTS, job.folder / ADAPTER
     save_adapter(adapted, folder)
     export_adapter(adapted, exported)
@@ -140,7 +137,8 @@ def _compare_replies(job: AdaptJob, judge: Judge, reader: Reader, adapter: Path 
     found = {}
     for name, some in (("rows", reader), ("blends", replace(reader, blends=True))):
         judge.pass_through(adapter if some.blends else None)
-        score = judge.score(judge.aligned(some), _holdout(job), f"replies to {name}", replies=True).score
+        answered = _holdout(job)[: job.reply_utterances]
+        score = judge.score(judge.aligned(some), answered, f"replies to {name}", replies=True).score
         if score.rouge_l is None:
             return {}
         found[name] = score.rouge_l
@@ -224,14 +222,9 @@ def _judge(
 
 def _judgement(examples: list[Example], by: dict[str, Scored]) -> Judgement:
     """`by` the names of Judgement's scores."""
-    words = next(iter(by.values())).words
-    utterances = [
-        JudgedUtterance(id=example.id, words=words[place], **{who: scored.errors[place] for who, scored in by.items()})
-        for place, example in enumerate(examples)
-    ]
+    utterances = []
+    for place, example in enumerate(examples):
+        errors = {who: scored.counted[place][0] for who, scored in by.items()}
+        _, words = next(iter(by.values())).counted[place]
+        utterances.append(JudgedUtterance(id=example.id, words=words, **errors))
     return Judgement(**{who: scored.score for who, scored in by.items()}, utterances=tuple(utterances))
-
-
-def _tail_means(run: Run) -> dict[str, float]:
-    tail = run.losses[-max(1, len(run.losses) // 10) :]
-    return {name: round(float(np.mean([losses[name] for losses in tail])), 4) for name in (tail[0] if tail else {})}

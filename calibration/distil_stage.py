@@ -22,7 +22,7 @@ from .gguf_model import load_language_model
 from .lessons import INSTRUCTIONS, LessonMaker
 from .partial_lora import add_adapter, load_adapter, set_speech
 from .reporting import Report
-from .training import Schedule, describe, fit, fraction
+from .training import PERSONAL_PULL, Schedule, describe, fit, fraction
 
 LESSONS_PER_STEP = 8
 WARMUP_STEPS = 10
@@ -53,7 +53,6 @@ def distil(
     judge: Judge,
     lessons: list[Lesson],
     recipe: DistilRecipe,
-    pull: float,
     seed: int,
     start: Path | None,
     checkpoint: Path | None,
@@ -70,7 +69,7 @@ def distil(
     if recipe.trains == "projector":
         adapted.requires_grad_(False)
     distillation = Distillation(EmbedLink(projector, judge.vocabulary), adapted, recipe.loss_weights)
-    schedule = Schedule(10**9, recipe.seconds, recipe.learning_rate, WARMUP_STEPS, seed, pull=pull)
+    schedule = Schedule(10**9, recipe.seconds, recipe.learning_rate, WARMUP_STEPS, seed, pull=PERSONAL_PULL)
     run = Run()
     for run in fit(distillation, draw_epochs(lessons, LESSONS_PER_STEP, seed), schedule, checkpoint):
         report("distil", fraction(run, schedule), describe(run, LOSS_WEIGHTS))

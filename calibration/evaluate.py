@@ -28,7 +28,7 @@ from engines.vocabulary import Vocabulary
 
 from .dataset import cached_frames, cached_transcript
 from .reliability import Heard, hear
-from .text_scores import rouge_l, word_errors
+from .text_scores import error_rate, rouge_l, word_errors
 
 Hear = Callable[[Example], str | SoftTokens]
 
@@ -38,10 +38,8 @@ class Scored:
     """How one way of hearing did on one set of utterances, and on each of them."""
 
     score: Score
-    errors: tuple[int, ...]
-    """Wrong, missing and added words."""
-    words: tuple[int, ...]
-    """In the labels."""
+    counted: list[tuple[int, int]]
+    """Wrong, missing and added words, and the words of the label."""
 
 
 @dataclass
@@ -122,7 +120,7 @@ class Judge:
             lambda: self._transcriber.transcribe(read_audio(example.audio, MAX_SECONDS)),
         ).text
 
-    def score(self, hear: Hear, examples: Sequence[Example], name: str, replies: bool) -> "Scored":
+    def score(self, hear: Hear, examples: Sequence[Example], name: str, replies: bool) -> Scored:
         """Hear every example; with `replies`, also answer the first `reply_utterances` of them."""
         everything, agreement = [], []
         for index, example in enumerate(examples):
@@ -133,14 +131,14 @@ class Judge:
             self.heard(f"{name} {index + 1}/{len(examples)}")
         texts = all_words_of(everything, self.vocabulary)
         counted = [word_errors(example.text, text) for example, text in zip(examples, texts, strict=True)]
-        errors, words_said = (tuple(some) for some in zip(*counted, strict=True)) if counted else ((), ())
+        error, words_said = error_rate(counted)
         score = Score(
             utterances=len(examples),
-            words=sum(words_said),
-            word_error_rate=sum(errors) / sum(words_said) if sum(words_said) else 0.0,
+            words=words_said,
+            word_error_rate=error,
             rouge_l=float(np.mean(agreement)) if agreement else None,
         )
-        return Scored(score, errors, words_said)
+        return Scored(score, counted)
 
     def _reference(self, text: str) -> str:
         if text not in self._references:

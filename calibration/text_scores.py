@@ -60,7 +60,11 @@ def _carries_content(word: str) -> bool:
 
 def word_error_rate(pairs: Sequence[tuple[str, str]]) -> tuple[float, int]:
     """Errors over words across (label, heard) pairs, and the words. Zero where there are no words."""
-    counted = [word_errors(label, heard) for label, heard in pairs]
+    return error_rate([word_errors(label, heard) for label, heard in pairs])
+
+
+def error_rate(counted: Sequence[tuple[int, int]]) -> tuple[float, int]:
+    """From the errors and words of utterances (`word_errors`) the rate across them, and all words. Zero where there are none."""
     words = sum(total for _, total in counted)
     return (sum(wrong for wrong, _ in counted) / words if words else 0.0), words
 

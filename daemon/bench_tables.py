@@ -5,11 +5,6 @@ from rich.table import Column, Table
 from engines.bench_figures import HeardSet, QualityFigures
 
 
-def gib(size_bytes: int) -> str:
-    """A size for people."""
-    return f"{size_bytes / 2**30:.2f} GiB"
-
-
 def reached_table(figures: QualityFigures) -> Table:
     """How soon each design is as good as each other one is in the end."""
     table = Table("seconds to reach the end of:", *(run.design for run in figures.designs))

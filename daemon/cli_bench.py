@@ -12,8 +12,8 @@ from engines.generation import BASE, read_generation
 from engines.job import BenchAdaptJob, BenchDistilJob, BenchMemoryJob, BenchQualityJob, BenchSpeakersJob, DistilRecipe
 from engines.models import model_path
 
-from .bench_tables import gib, heard_table, reached_table
-from .cli_common import AsJson, console, settings
+from .bench_tables import heard_table, reached_table
+from .cli_common import AsJson, console, gib, settings
 from .cli_engines import run_child
 from .config import Settings
 from .learning import GENERAL_MODEL, general_examples
@@ -89,7 +89,7 @@ def adapt(
             str(one.utterances),
             str(one.steps),
             f"{one.training_seconds:.0f}",
-            f"{one.peak_bytes / 2**30:.2f} GiB",
+            gib(one.peak_bytes),
         )
     console.print(table)
     console.print(heard_table(sorted(figures.heard, key=lambda one: one.set)))
@@ -132,7 +132,7 @@ def quality(
             f"{run.parameters / 1e6:.1f} M",
             f"{run.features_seconds:.0f} s",
             f"{run.step_seconds:.2f} s",
-            f"{run.peak_bytes / 2**30:.2f} GiB",
+            gib(run.peak_bytes),
             f"{100 * last.word_error_rate:.1f} % after {last.seconds:.0f} s",
         )
     console.print(table)

@@ -70,3 +70,8 @@ def print_json(value: object) -> None:
 def print_json_line(value: object) -> None:
     """One JSON value on one line, at once: for commands that go on."""
     typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def gib(size_bytes: int) -> str:
+    """A size for people."""
+    return f"{size_bytes / 2**30:.2f} GiB"

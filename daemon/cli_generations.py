@@ -22,7 +22,7 @@ from engines.generation import (
     usable,
 )
 
-from .cli_common import AsJson, ask_daemon, console, print_json, settings
+from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings
 from .client import NoDaemonError
 from .events import Event
 from .explain import explained
@@ -114,7 +114,7 @@ def _print_explained(found: Any) -> None:
     examples = ", ".join(f"{count} {origin}" for origin, count in made["examples"].items()) or "none of the user's"
     console.print(
         f"made {made['created_at']} of {made['minutes_of_audio']:.1f} minutes ({examples}): {made['steps']} steps in "
-        f"{made['seconds']:.0f} s, peak {made['peak_bytes'] / 2**30:.2f} GiB",
+        f"{made['seconds']:.0f} s, peak {gib(made['peak_bytes'])}",
         highlight=False,
     )
     scores = Table("heard", "utterances", "this one", "the one before", "cascade")

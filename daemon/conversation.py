@@ -253,7 +253,7 @@ class Conversation:
             return "", None, False  # a cough: there is nothing to answer
         pieces: list[str] = []
         first_token_ms = None
-        if isinstance(heard, SoftTokens) and ears.adapter != self._adapter:
+        if said is None and isinstance(heard, SoftTokens) and ears.adapter != self._adapter:
             self._language_model.set_adapter(ears.adapter)
             self._adapter = ears.adapter
         answer = (

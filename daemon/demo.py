@@ -138,19 +138,18 @@ def _run_speaker(name: str, folder: Path, show: _Show) -> Outcome:
             after.append(_play(speaker, "aligned", 1))
             references = _references(speaker)
     candidate = _candidate(folder / "state" / "generations")
-    heard = _rows(speaker, cascade, references), _rows(speaker, after, references)
+    theirs, ours = _rows(speaker, cascade, references), _rows(speaker, after, references)
     return Outcome(
-        cascade=_hearing(cascade, heard[0]),
+        cascade=_hearing(cascade, theirs),
         before=_hearing(before, _rows(speaker, before, references)),
-        after=_hearing(after, heard[1]),
+        after=_hearing(after, ours),
         enrolled_seconds=enrolled_seconds,
         training_seconds=candidate.card.training_seconds if candidate else 0.0,
         peak_bytes=candidate.card.peak_bytes if candidate else 0,
         promoted=verdict == "promoted",
         reason=reason,
         exchanges=[
-            Exchange(theirs.label, theirs.heard, ours.heard, ours.reply)
-            for theirs, ours in zip(heard[0][:_SHOWN], heard[1][:_SHOWN], strict=True)
+            Exchange(row.label, row.heard, own.heard, own.reply) for row, own in zip(theirs[:_SHOWN], ours[:_SHOWN], strict=True)
         ],
     )
 

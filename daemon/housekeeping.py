@@ -4,7 +4,6 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from math import inf
 from pathlib import Path
 
 from engines.errors import AttuneError
@@ -13,14 +12,13 @@ from engines.generation import BASE, Generation, current, previous
 from .attention import Attention
 from .clocks import REAL_TIME, Clocks
 from .config import Settings
+from .quiet_chore import QuietChore
 from .retention import Stored, surplus, surplus_generations
 from .store import Store
 
 logger = logging.getLogger(__name__)
 
-AFTER_QUIET_SECONDS = 30.0
 EVERY_SECONDS = 3600.0
-_LOOK_EVERY_SECONDS = 5.0
 _SECONDS_A_DAY = 86_400
 
 
@@ -28,21 +26,18 @@ class Housekeeping:
     """A thread that tidies once an hour, when it is quiet; `tidy` does it at once, from any thread."""
 
     def __init__(self, settings: Settings, store: Store, attention: Attention, clocks: Clocks = REAL_TIME) -> None:
-        self._settings, self._store, self._attention, self._clocks = settings, store, attention, clocks
+        self._settings, self._store, self._clocks = settings, store, clocks
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+        self._chore = QuietChore("housekeeping", self.tidy_or_tell, attention, EVERY_SECONDS, clocks.monotonic)
         self.problem = ""
         """What does not fit although everything went that may, for people."""
 
     def start(self) -> None:
-        self._thread.start()
+        self._chore.start()
 
     def stop(self) -> None:
         """End after the file that is being removed."""
-        self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._chore.stop()
 
     def tidy(self) -> int:
         """Bring everything within its quota; returns how many files, generations and turns went."""
@@ -66,7 +61,7 @@ class Housekeeping:
         stored = self._store.stored_audio()
         spare = surplus(stored, quota_bytes)
         for one in spare:
-            if self._stopping.is_set():
+            if self._chore.stopping.is_set():
                 return 0
             self._store.forget(one.path)
         left_bytes = sum(one.size_bytes for one in stored) - sum(one.size_bytes for one in spare)
@@ -96,14 +91,6 @@ class Housekeeping:
             going = folders[number].rename(root / f".{number:04d}.going")
             shutil.rmtree(going)
         return len(spare)
-
-    def _run(self) -> None:
-        tidied_at = -inf
-        while not self._stopping.wait(_LOOK_EVERY_SECONDS):
-            now = self._clocks.monotonic()
-            if self._attention.quiet_seconds() >= AFTER_QUIET_SECONDS and now - tidied_at >= EVERY_SECONDS:
-                tidied_at = now
-                self.tidy_or_tell()
 
 
 def _cached(features: Path) -> Iterator[Stored]:

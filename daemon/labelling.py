@@ -9,12 +9,10 @@ from engines.errors import AttuneError
 from engines.types import Float32, Transcript
 
 from .attention import Attention
+from .quiet_chore import QuietChore
 from .store import Store
 
 logger = logging.getLogger(__name__)
-
-AFTER_QUIET_SECONDS = 30.0
-_LOOK_EVERY_SECONDS = 5.0
 
 
 class Labeller:
@@ -25,24 +23,21 @@ class Labeller:
         self._wordless: set[str] = set()
         """Utterances in which nothing was recognised: not asked about again until the next start."""
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="labeller", daemon=True)
+        self._chore = QuietChore("labelling", self._label_and_tell, attention)
 
     def start(self) -> None:
-        self._thread.start()
+        self._chore.start()
 
     def stop(self) -> None:
         """End after the utterance that is being recognised."""
-        self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._chore.stop()
 
     def label(self) -> int:
         """Label what lacks a label until somebody speaks; returns how many were labelled."""
         labelled = 0
         with self._lock:
             for utterance in self._store.missing_labels():
-                if self._attention.needed or self._stopping.is_set():
+                if self._attention.needed or self._chore.stopping.is_set():
                     break
                 if utterance.id in self._wordless:
                     continue
@@ -58,12 +53,6 @@ class Labeller:
                     logger.warning("utterance %s stays without a label: %s", utterance.id, error)
         return labelled
 
-    def _run(self) -> None:
-        while not self._stopping.wait(_LOOK_EVERY_SECONDS):
-            if self._attention.quiet_seconds() < AFTER_QUIET_SECONDS:
-                continue
-            try:
-                if labelled := self.label():
-                    logger.info("labelled %d utterances", labelled)
-            except Exception:  # labels can wait; the daemon must not lose its labeller to one bad utterance
-                logger.exception("labelling failed and is tried again later")
+    def _label_and_tell(self) -> None:
+        if labelled := self.label():
+            logger.info("labelled %d utterances", labelled)

@@ -98,6 +98,7 @@ class Looks:
         own = self._look((), 0)
         self.quantity, self.phonemes = own.quantity, own.phonemes
         self.first_scores = self._made[(), len(own.vectors)]
+        """What each of its units may have meant."""
         self.first = readout.most_probable(self.first_scores, own.quantity)
         """What that look reads."""
 

@@ -18,13 +18,13 @@ from engines.job import BenchDistilJob, DistilRecipe, Example
 from engines.reader import Reader
 from engines.types import SoftTokens
 
-from ..adapt import PULL
 from ..distil_stage import distil, make_lessons
 from ..distill import Lesson
 from ..evaluate import Hear, Judge
 from ..partial_lora import export_adapter
 from ..projector_file import export_projector, load_projector
 from ..reporting import Report
+from ..training import tail_means
 from .judged_sets import Replies, judge_set, read_set, with_replies
 from .machine import describe_machine
 
@@ -86,13 +86,11 @@ def _distil(
     def told(stage: str, fraction: float, note: str) -> None:
         report(f"{name}: {stage}", fraction, note)
 
-    adapted, run = distil(projector, judge, lessons, recipe, PULL, job.seed, generation.adapter_weights, None, told)
+    adapted, run = distil(projector, judge, lessons, recipe, job.seed, generation.adapter_weights, None, told)
     export_projector(projector, folder / "projector.onnx")
     export_adapter(adapted, folder / "adapter.gguf")
     judge.pass_through(folder / "adapter.gguf")
-    tenth = run.losses[-max(1, len(run.losses) // 10) :]
-    losses = {loss: sum(step[loss] for step in tenth) / len(tenth) for loss in tenth[0]}
-    described = DistilRun(recipe=name, steps=run.step, seconds=run.seconds, losses=losses)
+    described = DistilRun(recipe=name, steps=run.step, seconds=run.seconds, losses=tail_means(run))
     card = generation.card
     return described, judge.reader(folder / "projector.onnx", card.confidence, card.requests, blends=True)
 

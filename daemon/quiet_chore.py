@@ -1,0 +1,52 @@
+"""What can wait until nobody needs the machine: a thread that does one thing again and again, only while it is quiet."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from math import inf
+
+from .attention import Attention
+
+logger = logging.getLogger(__name__)
+
+AFTER_QUIET_SECONDS = 30.0
+_LOOK_EVERY_SECONDS = 5.0
+
+
+class QuietChore:
+    """Does `act` every `every_seconds` at most; what that raises is logged, and tried again at its next time."""
+
+    def __init__(
+        self,
+        name: str,
+        act: Callable[[], object],
+        attention: Attention,
+        every_seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name, self._act, self._attention, self._every_seconds, self._clock = name, act, attention, every_seconds, clock
+        self.stopping = threading.Event()
+        """Set while `stop` waits: for what takes long to look at now and then."""
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after what is being done."""
+        self.stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        done_at = -inf
+        while not self.stopping.wait(_LOOK_EVERY_SECONDS):
+            now = self._clock()
+            if self._attention.quiet_seconds() < AFTER_QUIET_SECONDS or now - done_at < self._every_seconds:
+                continue
+            done_at = now
+            try:
+                self._act()
+            except Exception:  # it can wait; the daemon must not lose the chore to what went wrong once
+                logger.exception("%s failed and is tried again later", self._name)
