@@ -74,7 +74,7 @@ def adapt(job: AdaptJob, report: Report) -> int:
     for run in fit(embedlink, draw, schedule, job.folder / "checkpoint.safetensors"):
         if run.step % REPORT_EVERY_STEPS == 0:
             report("train", fraction(run, schedule), describe(run, ("contrast",)))
-    adapter_files = _distil(job, judge, parent, projector, training, report) if job.distil else {}
+    adapter_files, distilled = _distil(job, judge, parent, projector, training, report) if job.distil else ({}, Run())
     report("export", 0.0, "")
     save_projector(projector, weights)
     export_projector(projector, projector_onnx)
@@ -95,10 +95,10 @@ def adapt(job: AdaptJob, report: Report) -> int:
         recipe="embedlink-cif, distilled" if adapter_files else "embedlink-cif",
         examples_by_origin=dict(Counter(example.origin for example in training)),
         trained_seconds_of_audio=round(seconds, 2),
-        training_seconds=round(run.seconds, 2),
-        steps=run.step,
-        skipped_steps=run.skipped,
-        losses=tail_means(run),
+        training_seconds=round(run.seconds + distilled.seconds, 2),
+        steps=run.step + distilled.step,
+        skipped_steps=run.skipped + distilled.skipped,
+        losses=tail_means(run) | tail_means(distilled),
         peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         seed=job.seed,
         versions=versions(),
@@ -117,17 +117,17 @@ def adapt(job: AdaptJob, report: Report) -> int:
 
 def _distil(
     job: AdaptJob, judge: Judge, parent: Generation, projector: CifProjector, training: list[Example], report: Report
-) -> dict[str, Path]:
-    """Train `projector` on, and an adapter; the files of the adapter, by their names in a generation."""
+) -> tuple[dict[str, Path], Run]:
+    """Train `projector` on, and an adapter; the files of the adapter, by their names in a generation, and how that went."""
     assert job.distil is not None
     lessons = make_lessons(judge, training, projector.config.stack, report)
     checkpoint = job.folder / "distil.safetensors"
-    adapted, _ = distil(projector, judge, lessons, job.distil, job.seed, parent.adapter_weights, checkpoint, report)
+    adapted, run = distil(projector, judge, lessons, job.distil, job.seed, parent.adapter_weights, checkpoint, report)
     folder, exported = job.folder / ADAPTER_WEIGHTS, job.folder / ADAPTER
     save_adapter(adapted, folder)
     export_adapter(adapted, exported)
     kept = (path for path in folder.iterdir() if path.suffix in (".json", ".safetensors"))
-    return {ADAPTER: exported} | {f"{ADAPTER_WEIGHTS}/{path.name}": path for path in kept}
+    return {ADAPTER: exported} | {f"{ADAPTER_WEIGHTS}/{path.name}": path for path in kept}, run
 
 
 def _compare_replies(job: AdaptJob, judge: Judge, reader: Reader, adapter: Path | None) -> dict[str, float]:

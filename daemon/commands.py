@@ -229,9 +229,10 @@ def _why(service: Service, request: Why) -> Event:
         if last is None:
             raise AttuneError("no round has ended yet; `attune status` says what it waits for")
         found["round"] = {"ended_at": last.ended_at, "outcome": last.outcome, "reason": last.reason}
-    if number is not None:
+    folder = service.generations / f"{number:04d}" if number is not None else None
+    if folder is not None and (folder.exists() or request.number is not None):  # that of the last round may have gone since
         texts = {example.id: example.text for example in service.store.examples()}
-        card = read_generation(service.generations / f"{number:04d}").card
+        card = read_generation(folder).card
         found["generation"] = explained(card, lambda utterance: texts.get(utterance, ""))
     return found
 

@@ -173,7 +173,7 @@ class StorageSettings(_Section):
         2_000_000_000, ge=0, description="What encoder frames and lessons may take; they can be made again."
     )
     generations: int = Field(
-        8, ge=0, description="How many generations are kept beside the base, the current and the previous one."
+        8, ge=1, description="How many generations are kept beside the base, the current and the previous one."
     )
     days_of_turns: float = Field(365.0, ge=0, description="How long what was said and answered is kept, in days.")
 

@@ -55,12 +55,12 @@ class Card(_Frozen):
     examples_by_origin: dict[str, int] = Field(default_factory=dict)
     trained_seconds_of_audio: float = 0.0
     training_seconds: float = 0.0
-    """Wall time of the optimisation, pauses left out."""
+    """Wall time of the optimisation, pauses left out, of distillation too; as are the steps."""
     steps: int = 0
     skipped_steps: int = 0
     """Those among them that memory did not suffice for."""
     losses: dict[str, float] = Field(default_factory=dict)
-    """Means over the last tenth of the steps, by name."""
+    """Means over the last tenth of the steps, by name; distillation's where it has one of that name."""
     peak_bytes: int = 0
     """Peak resident memory of the process that trained it."""
     seed: int = 0

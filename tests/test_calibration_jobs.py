@@ -138,6 +138,8 @@ def test_a_round_that_distils_serves_what_is_replied_to_better(job: AdaptJob) ->
     generation = read_generation(job.generations / "0001")
     card = generation.card
     assert card.replies.keys() == {"rows", "blends"}
+    assert {"contrast", "input_kl", "response_kl"} <= card.losses.keys()
+    assert card.steps > int(first.note.split()[1].rstrip(",")), "those of both stages count"
     assert card.holdout is not None
     assert card.holdout.candidate.rouge_l == pytest.approx(max(card.replies.values()))
     serves_blends = card.replies["blends"] > card.replies["rows"]

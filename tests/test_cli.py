@@ -189,6 +189,10 @@ def test_enrolling_learning_and_going_back(attune: Attune, daemon: App, folder: 
         "text": "",
     }
     assert "the base, which came with Attune" in attune("generations", "show", "0")[1]
+    going = folder / "state" / "generations" / "0001"
+    going.rename(going.with_name("gone"))
+    assert attune("why")[1].splitlines()[0] == why.splitlines()[0]
+    assert "0001" in one_line(attune("why", "1"))
     assert "0007" in one_line(attune("generations", "show", "7"))
 
 

@@ -102,6 +102,12 @@ def test_hours_that_are_none_are_refused(hours: str) -> None:
         Settings.model_validate({"idle": {"hours": hours}})
 
 
+def test_a_generation_at_least_is_kept() -> None:
+    """Or the highest could go, and its number be given to another."""
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        Settings.model_validate({"storage": {"generations": 0}})
+
+
 def test_hours_may_run_across_midnight() -> None:
     assert hours_of("22:00-06:30") == (1320, 390)
     assert hours_of("") is None
