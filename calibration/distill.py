@@ -24,7 +24,8 @@ from .samples import Batch, Sample, collate
 from .training import Learner
 from .vocabulary_loss import Teacher, ask_teacher, cross_entropy, divergence
 
-TEMPERATURE = 2.0
+TEMPERATURE = 1.0
+"""At 2, most of a teacher's probability lies outside the tokens that are kept (docs/distillation.md)."""
 MOST_PROBABLE = 64
 """How many tokens of a teacher's distribution are kept; the rest as one mass."""
 LOSS_WEIGHTS = {"input_kl": 1.0, "response_kl": 1.0, "response_ce": 0.0}

@@ -142,12 +142,12 @@ def quality(
 
 
 _RECIPES: dict[str, dict[str, Any]] = {
-    "whole": {},
+    "adapter": {},
+    "both": {"trains": "both"},
+    "projector": {"trains": "projector"},
     "without-input-kl": {"loss_weights": {"input_kl": 0.0}},
     "without-response-kl": {"loss_weights": {"response_kl": 0.0}},
     "cross-entropy": {"loss_weights": {"input_kl": 0.0, "response_kl": 0.0, "response_ce": 1.0}},
-    "adapter": {"trains": "adapter"},
-    "projector": {"trains": "projector"},
 }
 
 
@@ -158,7 +158,7 @@ def distil(
     generation: Annotated[
         Path | None, typer.Option(help="Folder of the generation to distil; the shipped one if none.", exists=True)
     ] = None,
-    recipes: Annotated[str, typer.Option(help=f"Which, with commas between: {', '.join(_RECIPES)}.")] = "whole",
+    recipes: Annotated[str, typer.Option(help=f"Which, with commas between: {', '.join(_RECIPES)}.")] = "adapter",
     seconds: Annotated[float, typer.Option(min=1, max=36_000, help="Of training, for each.")] = 180.0,
     rank: Annotated[int, typer.Option(min=1, max=256, help="Of the adapter.")] = 16,
     learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="Step size of the optimiser.")] = 3e-4,

@@ -48,7 +48,7 @@ class DistilRecipe(_Frozen):
     learning_rate: float = 3e-4
     rank: int = 16
     """Of the adapter; that of the generation that a round starts from stays as it is."""
-    trains: Literal["both", "adapter", "projector"] = "both"
+    trains: Literal["adapter", "projector", "both"] = "adapter"
     loss_weights: dict[str, float] = {}
     """Those that are to be others than `calibration.distill.LOSS_WEIGHTS`."""
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from calibration.cif import CifConfig, CifProjector
 from calibration.dataset import make_sample
-from calibration.distill import Distillation, Lesson, teach
+from calibration.distill import TEMPERATURE, Distillation, Lesson, teach
 from calibration.embedlink import EmbedLink
 from calibration.gguf_model import load_language_model
 from calibration.partial_lora import add_adapter
@@ -95,7 +95,7 @@ def test_the_teacher_is_asked_before_each_token_of_the_reply(path: Path, vocabul
 
     def expected(words: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            logits = model(torch.cat([BEFORE, words, AFTER, reply])[None]).logits[0] / 2
+            logits = model(torch.cat([BEFORE, words, AFTER, reply])[None]).logits[0] / TEMPERATURE
         values, indices = logits.log_softmax(-1).topk(3)
         return values, indices
 
