@@ -4,11 +4,13 @@ Leaves with 0 when the job is done, 1 when it failed (the last line says why), 1
 """
 
 import json
+import os
 import signal
 import sys
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -40,7 +42,8 @@ _WORK: dict[type[Job], tuple[str, str]] = {
     CorpusJob: ("corpus_job", "make_corpus"),
     TrainJob: ("train_job", "train"),
 }
-"""Module and function of each kind of job; only the one that runs is imported."""
+"""Module and function of each kind of job; only the one that runs is imported. A function that returns None has more to do, in a
+process that has nothing of this one's in its memory."""
 
 
 def report(stage: str, fraction: float, note: str) -> None:
@@ -50,6 +53,13 @@ def report(stage: str, fraction: float, note: str) -> None:
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
     raise SystemExit(143)  # unwinds through `fit`, which saves
+
+
+def _begin_anew(path: Path) -> NoReturn:
+    """Become the process that goes on with the job: same number, same parent, nothing in memory."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until there is a handler again, in `main`
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", __package__ or "calibration", str(path)])  # noqa: S606 (no shell is wanted)
 
 
 def run(path: Path) -> int:
@@ -67,6 +77,8 @@ def run(path: Path) -> int:
     except MemoryError:
         report("failed", 1.0, "out of memory; free some or lower adapt.training_seconds and try again")
         return 1
+    if number is None:
+        _begin_anew(path)
     report("done", 1.0, str(number))
     return 0
 
@@ -77,6 +89,7 @@ def main() -> int:
         print("usage: python -m calibration JOB.json", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, _leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     settle_as_child()
     return run(Path(sys.argv[1]))
 

@@ -1,4 +1,4 @@
-"""The second stage of a round: lessons from the user's utterances, and an adapter through which the language model reads them.
+"""A round's stages of distillation: lessons from the user's utterances, and an adapter through which speech is read.
 
 Knows the order of things; lessons and losses are elsewhere.
 """
@@ -6,10 +6,12 @@ Knows the order of things; lessons and losses are elsewhere.
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from peft import PeftModel
 
 from engines.digest import sha256_of
-from engines.job import DistilRecipe, Example
+from engines.generation import read_generation
+from engines.job import AdaptJob, DistilRecipe, Example
 
 from .batches import draw_epochs
 from .checkpoint import Run
@@ -20,12 +22,42 @@ from .embedlink import EmbedLink
 from .evaluate import Judge
 from .gguf_model import load_language_model
 from .lessons import INSTRUCTIONS, LessonMaker
-from .partial_lora import add_adapter, load_adapter, set_speech
+from .partial_lora import add_adapter, export_adapter, load_adapter, save_adapter, set_speech
+from .projector_file import load_projector, save_projector
 from .reporting import Report
-from .training import PERSONAL_PULL, Schedule, describe, fit, fraction
+from .round_folder import RoundFolder, StageRecord
+from .training import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means
 
 LESSONS_PER_STEP = 8
 WARMUP_STEPS = 10
+
+
+def prepare_lessons(job: AdaptJob, report: Report) -> StageRecord:
+    """Make the lessons of `job.examples`, and leave them in the folder of features: only now must a teacher be open."""
+    _lessons_of(job, report)
+    return StageRecord()
+
+
+def distil_round(job: AdaptJob, report: Report) -> StageRecord:
+    """Distil what EmbedLink made; write the adapter, and the projector if it learnt too. Raises AttuneError as `distil` does."""
+    assert job.distil is not None
+    folder = RoundFolder(job.folder)
+    torch.manual_seed(job.seed)
+    judge, lessons = _lessons_of(job, report)
+    start = read_generation(job.generations / f"{job.parent:04d}").adapter_weights
+    projector = load_projector(folder.trained)
+    adapted, run = distil(projector, judge, lessons, job.distil, job.seed, start, folder.checkpoint("distil"), report)
+    save_adapter(adapted, folder.adapter_weights)
+    export_adapter(adapted, folder.adapter)
+    if job.distil.trains != "adapter":
+        save_projector(projector, folder.distilled)
+    return StageRecord(steps=run.step, skipped_steps=run.skipped, seconds=run.seconds, losses=tail_means(run))
+
+
+def _lessons_of(job: AdaptJob, report: Report) -> tuple[Judge, list[Lesson]]:
+    judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
+    stack = load_projector(RoundFolder(job.folder).trained).config.stack
+    return judge, make_lessons(judge, [example for example in job.examples if not example.holdout], stack, report)
 
 
 def make_lessons(judge: Judge, examples: Sequence[Example], stack: int, report: Report) -> list[Lesson]:

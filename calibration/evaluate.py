@@ -11,22 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.audio import read_audio
 from engines.card import Score
 from engines.confidence import Confidence
 from engines.draft import Drafter
-from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
 from engines.generation import Generation
 from engines.job import EngineFiles, Example
 from engines.language_model import LlamaCppLanguageModel
 from engines.projector import OnnxProjector
 from engines.reader import Reader, open_reader
 from engines.routes import all_words_of
-from engines.transcriber import WhisperTranscriber
 from engines.types import Float32, SoftTokens, Transcript
 from engines.vocabulary import Vocabulary
 
-from .dataset import cached_frames, cached_transcript
+from .features import Features
 from .reliability import Heard, hear
 from .text_scores import error_rate, rouge_l, word_errors
 
@@ -62,16 +59,12 @@ class Judge:
         return Vocabulary(self.engines.language_model)
 
     @cached_property
-    def encoder(self) -> OnnxEncoder:
-        return OnnxEncoder(self.engines.encoder, self.threads)
+    def _heard(self) -> Features:
+        return Features(self.engines, self.features, self.threads)
 
-    @cached_property
-    def _transcriber(self) -> WhisperTranscriber:
-        return WhisperTranscriber(self.engines.encoder_weights, self.threads)
-
-    @cached_property
+    @property
     def drafter(self) -> Drafter:
-        return Drafter(self._transcriber, self.encoder)
+        return self._heard.drafter
 
     @cached_property
     def language_model(self) -> LlamaCppLanguageModel:
@@ -81,11 +74,11 @@ class Judge:
 
     def frames(self, example: Example) -> Float32:
         """Cached encoder frames [T, D] of an example."""
-        return cached_frames(example.audio, example.id, self.features, lambda: self.encoder)
+        return self._heard.frames(example)
 
     def draft(self, example: Example) -> Transcript:
         """Cached draft of an example."""
-        return cached_transcript(self.features / f"{example.id}.draft.json", lambda: self.drafter.draft(self.frames(example)))
+        return self._heard.draft(example)
 
     def reader(
         self, projector_onnx: Path, confidence: Confidence | None, requests: Sequence[str], blends: bool = False
@@ -114,11 +107,8 @@ class Judge:
         return [hear(reader, self.frames(example), partial(self.draft, example), example.text, own) for example in examples]
 
     def cascade(self, example: Example) -> str:
-        """Hearing through the transcriber, which hears each utterance once and is then remembered on disk."""
-        return cached_transcript(
-            self.features / f"{example.id}.transcript.json",
-            lambda: self._transcriber.transcribe(read_audio(example.audio, MAX_SECONDS)),
-        ).text
+        """Hearing through the transcriber."""
+        return self._heard.transcript(example).text
 
     def score(self, hear: Hear, examples: Sequence[Example], name: str, replies: bool) -> Scored:
         """Hear every example; with `replies`, also answer the first `reply_utterances` of them."""

@@ -1,19 +1,21 @@
 """Minimises smooth losses of a few numbers. Knows no data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+Numbers = NDArray[np.float64]
 
 
-def minimise(found: Tensor, loss: Callable[[], Tensor]) -> None:
-    """Move `found`, a leaf that wants a gradient, to where `loss` is least (L-BFGS over everything at once)."""
-    optimizer: torch.optim.Optimizer = torch.optim.LBFGS([found], max_iter=300, line_search_fn="strong_wolfe")
+def minimise(
+    start: Numbers, loss: Callable[[Numbers], tuple[float, Numbers]], least: Sequence[float | None] | None = None
+) -> Numbers:
+    """Where `loss`, which returns its value and its gradient, is least near `start` (L-BFGS-B).
 
-    def with_gradient() -> float:
-        optimizer.zero_grad()
-        value = loss()
-        torch.autograd.backward(value)
-        return float(value.detach())
-
-    optimizer.step(with_gradient)
+    With `least`, no number is below its own there; None for one that has none.
+    """
+    bounds = [(bound, None) for bound in least] if least is not None else None
+    found: Numbers = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 300}).x
+    return found

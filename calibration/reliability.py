@@ -10,9 +10,8 @@ from difflib import SequenceMatcher
 from enum import Enum
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
+from scipy.special import expit
 
 from engines.confidence import Confidence, Fit, evidence, log_odds, rescored_evidence, weigh
 from engines.hypotheses import Hypotheses
@@ -173,21 +172,20 @@ def logistic_regression(
     was right; with a strong one toward the offset and weights `near`, where those are given."""
     mean, spread = features.mean(axis=0), features.std(axis=0)
     spread[spread < _STILL] = 1.0
-    given = torch.from_numpy((features - mean) / spread)
-    expected = torch.from_numpy(right.astype(np.float64))
+    given = np.column_stack([np.ones(len(features)), (features - mean) / spread])
     offset_before, weights_before = near or (0.0, (0.0,) * features.shape[1])
-    before = torch.from_numpy(np.array([offset_before + np.dot(weights_before, mean), *(weights_before * spread)]))
-    ridge = _RIDGE if near is None else _INHERITED_RIDGE
-    found = before.clone().requires_grad_()
+    before = np.array([offset_before + np.dot(weights_before, mean), *(weights_before * spread)])
+    ridge = (_RIDGE if near is None else _INHERITED_RIDGE) / len(given)
 
-    def loss() -> torch.Tensor:
-        missed = F.binary_cross_entropy_with_logits(given @ found[1:] + found[0], expected)
-        return missed + ridge * ((found - before) ** 2).sum() / len(given)
+    def loss(found: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        odds, away = given @ found, found - before
+        missed = np.logaddexp(0.0, odds) - right * odds
+        gradient = given.T @ (expit(odds) - right) / len(given) + 2 * ridge * away
+        return float(missed.mean() + ridge * away @ away), gradient
 
-    minimise(found, loss)
-    weights = found[1:].detach().numpy() / spread
-    offset = float(found[0].detach()) - float(weights @ mean)
-    return offset, tuple(float(weight) for weight in weights)
+    found = minimise(before, loss)
+    weights = found[1:] / spread
+    return float(found[0] - weights @ mean), tuple(float(weight) for weight in weights)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ their list, on labelled utterances that were never trained on.
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from scipy.special import logsumexp, softmax
 
 from engines.hypotheses import WITNESSES
 
@@ -35,19 +35,20 @@ def fit_witness_weights(
     spread = np.concatenate([evidence - evidence.mean(axis=0) for evidence, _ in telling]).std(axis=0)
     silent = spread < _SILENT  # says the same of every sentence here, so nothing is learnt of it
     spread[silent] = 1.0
-    given = [torch.from_numpy((evidence - evidence.mean(axis=0)) / spread) for evidence, _ in telling]
-    best = [torch.from_numpy(wrong == wrong.min()) for _, wrong in telling]
-    before = torch.from_numpy(np.array(start or np.zeros(len(spread))) * spread)
-    roots = torch.where(torch.arange(len(spread)) == _SIGNED, before, before.clamp(min=0.01).sqrt()).requires_grad_()
+    given = [(evidence - evidence.mean(axis=0)) / spread for evidence, _ in telling]
+    best = [wrong == wrong.min() for _, wrong in telling]
+    before = np.array(start or np.zeros(len(spread))) * spread
 
-    def weights() -> torch.Tensor:
-        return torch.where(torch.arange(len(spread)) == _SIGNED, roots, roots**2)
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        away = weights - before
+        value, gradient = _RIDGE * away @ away, 2 * _RIDGE * away
+        for evidence, good in zip(given, best, strict=True):
+            scores = evidence @ weights
+            among_all, among_good = softmax(scores), softmax(np.where(good, scores, -np.inf))
+            value += (logsumexp(scores) - logsumexp(scores[good])) / len(given)
+            gradient += (among_all - among_good) @ evidence / len(given)
+        return float(value), gradient
 
-    def loss() -> torch.Tensor:
-        scores = [evidence @ weights() for evidence in given]
-        missed = [score.logsumexp(0) - score[good].logsumexp(0) for score, good in zip(scores, best, strict=True)]
-        return torch.stack(missed).mean() + _RIDGE * ((weights() - before) ** 2).sum()
-
-    minimise(roots, loss)
-    learnt = np.where(silent, before.numpy(), weights().detach().numpy()) / spread
+    least = [None if place == _SIGNED else 0.0 for place in range(len(spread))]
+    learnt = np.where(silent, before, minimise(before, loss, least)) / spread
     return tuple(float(weight) for weight in learnt)

@@ -23,6 +23,7 @@ from engines.child_process import PARENT_VARIABLE
 from engines.durable import write_atomically
 from engines.errors import AttuneError
 from engines.job import AdaptJob, Job, Progress
+from engines.process_memory import peak_resident_bytes
 
 CALIBRATION: tuple[str, ...] = (sys.executable, "-m", "calibration")
 LOG_NAME = "child.log"
@@ -169,7 +170,7 @@ class Child:
             return self._ended()
         self._bound_log()
         with self._lock:
-            self.peak_bytes = max(self.peak_bytes, _peak_bytes(self.pid))
+            self.peak_bytes = max(self.peak_bytes, peak_resident_bytes(self.pid))
             silent_seconds = self._running_seconds() - self._heard_at_running_seconds
             if silent_seconds <= self._silence_limit_seconds:
                 return None
@@ -272,12 +273,3 @@ def _last_line(path: Path) -> str:
         lines = file.read(MAX_LINE_BYTES).decode("utf-8", "replace").strip().splitlines()
         return lines[-1].strip() if lines else ""
     return ""
-
-
-def _peak_bytes(pid: int) -> int:
-    """High-water mark of resident memory; 0 once the process is gone."""
-    with suppress(OSError, ValueError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return 0

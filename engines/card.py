@@ -62,7 +62,9 @@ class Card(_Frozen):
     losses: dict[str, float] = Field(default_factory=dict)
     """Means over the last tenth of the steps, by name; distillation's where it has one of that name."""
     peak_bytes: int = 0
-    """Peak resident memory of the process that trained it."""
+    """Peak resident memory of the processes that trained and judged it, one after the other."""
+    stage_peak_bytes: dict[str, int] = Field(default_factory=dict)
+    """Of each of them, by the name of its stage."""
     seed: int = 0
     versions: dict[str, str] = Field(default_factory=dict)
     language_model_sha256: str = ""

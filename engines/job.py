@@ -230,7 +230,7 @@ class Progress(_Frozen):
     """One line from the child."""
 
     stage: str
-    """`frames`, `train`, `export`, `judge`, `write`, `corpus`, `done` or `failed`."""
+    """Such as `hear`, `train`, `distil`, `export`, `judge`, `corpus`; `done` or `failed` at the end."""
     fraction: float
     """0 to 1 within the stage."""
     note: str = ""

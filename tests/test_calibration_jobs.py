@@ -75,7 +75,7 @@ def run(job: AdaptJob) -> tuple[int, list[Progress]]:
 def test_a_round_writes_a_judged_generation(job: AdaptJob) -> None:
     status, lines = run(job)
     assert (status, lines[-1].stage, lines[-1].note) == (0, "done", "1")
-    assert list(dict.fromkeys(line.stage for line in lines)) == ["frames", "train", "export", "judge", "done"]
+    assert list(dict.fromkeys(line.stage for line in lines)) == ["hear", "samples", "train", "export", "judge", "done"]
     generation = read_generation(job.generations / "0001")
     card = generation.card
     assert card.parent == 0
@@ -107,7 +107,7 @@ def test_killed_while_training_the_same_job_goes_on_from_its_checkpoint(job: Ada
                 break
         child.communicate(timeout=60)
     assert child.returncode == 143
-    assert (job.folder / "checkpoint.safetensors").is_file()
+    assert (job.folder / "train.checkpoint.safetensors").is_file()
     assert not (job.generations / "0001").exists()
     status, lines = run(job)
     first = next(line for line in lines if line.stage == "train")

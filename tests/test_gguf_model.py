@@ -125,7 +125,7 @@ def test_weights_are_the_files_own_pages(llm_path: Path) -> None:
     program = f"""
 import torch
 from pathlib import Path
-from calibration.bench.machine import peak_resident_bytes
+from engines.process_memory import peak_resident_bytes
 from calibration.gguf_model import load_language_model
 before = peak_resident_bytes()
 with torch.no_grad():

@@ -12,8 +12,9 @@ from torch import distributed
 
 from calibration.checkpoint import Run
 from calibration.cif import CifConfig, CifProjector
-from calibration.dataset import cached_frames, make_sample
+from calibration.dataset import make_sample
 from calibration.embedlink import EmbedLink
+from calibration.features import cached_frames
 from calibration.pronunciation import pronounce
 from calibration.samples import Sample, collate
 from calibration.training import Schedule, fit, fraction, learning_rate

@@ -22,6 +22,7 @@ from engines.child_process import PARENT_VARIABLE, settle_as_child
 from engines.durable import write_atomically
 from engines.errors import AttuneError
 from engines.job import BenchMemoryJob
+from engines.process_memory import peak_resident_bytes
 from engines.vocabulary import Vocabulary
 
 from ..allocation import give_back_freed_memory
@@ -34,7 +35,7 @@ from ..pronunciation import PHONEME_SYMBOLS
 from ..reporting import Report
 from ..samples import Sample
 from ..training import Schedule, fit
-from .machine import describe_machine, peak_allocated_bytes, peak_resident_bytes
+from .machine import describe_machine, peak_allocated_bytes
 from .random_model import SHAPES, write_random_model
 
 FRAME_WIDTH, STACK = 384, 3

@@ -21,6 +21,7 @@ from engines.durable import write_atomically
 from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
 from engines.errors import AttuneError
 from engines.job import BenchQualityJob, Example
+from engines.process_memory import peak_resident_bytes
 from engines.vocabulary import Vocabulary
 
 from ..batches import draw_epochs
@@ -33,7 +34,7 @@ from ..text_scores import word_error_rate
 from ..training import Schedule, fit, fraction
 from .designs import Design, make_design
 from .judged_sets import Replies, judge_set, read_set, with_replies
-from .machine import describe_machine, peak_resident_bytes
+from .machine import describe_machine
 from .picture import draw_quality
 
 LOG = "heard.jsonl"

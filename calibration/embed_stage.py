@@ -1,0 +1,90 @@
+"""The second stage of a round: EmbedLink on the user's utterances, beside replayed ones; and its result as a serving graph."""
+
+import torch
+
+from engines.errors import AttuneError
+from engines.generation import read_generation
+from engines.job import AdaptJob, Example
+from engines.types import FRAME_SECONDS
+from engines.vocabulary import Vocabulary
+
+from .batches import draw_beside
+from .checkpoint import Run
+from .cif import CifConfig
+from .dataset import make_sample
+from .embedlink import EmbedLink
+from .features import Features
+from .projector_file import export_projector, load_projector, save_projector
+from .replay import load_replay
+from .reporting import Report
+from .round_folder import RoundFolder, StageRecord
+from .samples import Sample
+from .training import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means
+
+OWN_PER_STEP = 8
+REPLAYED_PER_STEP = 8
+PASSES = 5
+"""How often each utterance is seen at most: more learns the recordings, not the voice."""
+LEAST_STEPS = 150
+REPORT_EVERY_STEPS = 5
+
+
+def train(job: AdaptJob, report: Report) -> StageRecord:
+    """Train the parent's projector on `job.examples`, going on from a checkpoint where there is one.
+
+    Raises AttuneError where there is nothing to train on, the parent is damaged, or training diverges.
+    """
+    folder = RoundFolder(job.folder)
+    projector = load_projector(read_generation(job.generations / f"{job.parent:04d}").weights)
+    vocabulary = Vocabulary(job.engines.language_model)
+    samples, seconds = _samples(job, vocabulary, projector.config, report)
+    projector.heard_tokens.update(token for sample in samples for token in sample.tokens.tolist())
+    projector.keys.requires_grad_(False)  # what a word sounds like is not this speaker's to change; what is heard is
+    replay = load_replay(job.features, vocabulary, projector.config.stack)
+    torch.manual_seed(job.seed)
+    embedlink = EmbedLink(projector, vocabulary)
+    steps = max(LEAST_STEPS, PASSES * len(samples) // OWN_PER_STEP)
+    schedule = Schedule(steps, job.training_seconds, job.learning_rate, seed=job.seed, pull=PERSONAL_PULL)
+    draw = draw_beside(samples, OWN_PER_STEP, replay, REPLAYED_PER_STEP, job.seed)
+    run = Run()
+    for run in fit(embedlink, draw, schedule, folder.checkpoint("train")):
+        if run.step % REPORT_EVERY_STEPS == 0:
+            report("train", fraction(run, schedule), describe(run, ("contrast",)))
+    save_projector(projector, folder.trained)
+    return StageRecord(
+        steps=run.step,
+        skipped_steps=run.skipped,
+        seconds=run.seconds,
+        losses=tail_means(run),
+        seconds_of_audio=seconds,
+    )
+
+
+def export(job: AdaptJob, report: Report) -> StageRecord:
+    """Write the projector's serving graph."""
+    report("export", 0.0, "")
+    folder = RoundFolder(job.folder)
+    export_projector(load_projector(folder.weights), folder.projector)
+    return StageRecord()
+
+
+def _samples(job: AdaptJob, vocabulary: Vocabulary, config: CifConfig, report: Report) -> tuple[list[Sample], float]:
+    """What can be trained on, and its seconds."""
+    training: list[Example] = [example for example in job.examples if not example.holdout]
+    features = Features(job.engines, job.features, job.threads)
+    samples, seconds = [], 0.0
+    for example in training:
+        try:
+            frames = features.frames(example)
+            draft = features.draft(example).text if config.reads_draft else ""
+        except AttuneError:
+            continue  # told when it was heard
+        sample = make_sample(frames, example.text, draft, vocabulary, config.stack)
+        if sample is not None:
+            samples.append(sample)
+            seconds += len(frames) * FRAME_SECONDS
+    unusable = len(training) - len(samples)
+    report("samples", 1.0, f"{len(samples)} of {len(training)} utterances can be trained on")
+    if not samples:
+        raise AttuneError(f"none of the {len(training)} labelled utterances can be trained on ({unusable} unusable); enrol some")
+    return samples, seconds

@@ -1,0 +1,158 @@
+"""The last stage of a round: the candidate judged through the engines that serve, and written as a generation. Loads no torch."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from engines.card import Card, JudgedUtterance, Judgement
+from engines.confidence import Confidence
+from engines.digest import sha256_of
+from engines.errors import AttuneError
+from engines.generation import (
+    ADAPTER,
+    ADAPTER_WEIGHTS,
+    BASE,
+    PROJECTOR,
+    WEIGHTS,
+    Generation,
+    read_generation,
+    write_generation,
+)
+from engines.job import AdaptJob, Example
+from engines.process_memory import peak_resident_bytes
+from engines.reader import Reader
+
+from .evaluate import Hear, Judge, Scored
+from .own_requests import telling_requests
+from .reliability import learn_confidence
+from .reporting import Report, versions
+from .round_folder import RoundFolder, StageRecord
+
+
+def judge(job: AdaptJob, report: Report) -> StageRecord:
+    """Judge what the stages before made, and write the generation. Raises AttuneError where an engine or the parent fails."""
+    folder = RoundFolder(job.folder)
+    parent = read_generation(job.generations / f"{job.parent:04d}")
+    training = [example for example in job.examples if not example.holdout]
+    judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
+    report("judge", 0.0, "")
+    requests = telling_requests(example.text for example in training)
+    unsure = judge.reader(folder.projector, None, requests)
+    confidence = _confidence(job, judge, parent, unsure, report)
+    candidate = replace(unsure, confidence=confidence)
+    replies = _compare_replies(job, judge, candidate, folder.adapter)
+    adapter = None
+    if replies and replies["blends"] > replies["rows"]:
+        candidate, adapter = replace(candidate, blends=True), folder.adapter
+    judgements = _judge(job, judge, parent, candidate, adapter, report)
+    trained, distilled = folder.record("train"), folder.record("distil")
+    peaks = folder.peaks() | {"judge": peak_resident_bytes()}
+    card = Card(
+        number=job.number,
+        parent=job.parent,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        recipe="embedlink-cif, distilled" if adapter else "embedlink-cif",
+        examples_by_origin=dict(Counter(example.origin for example in training)),
+        trained_seconds_of_audio=round(trained.seconds_of_audio, 2),
+        training_seconds=round(trained.seconds + distilled.seconds, 2),
+        steps=trained.steps + distilled.steps,
+        skipped_steps=trained.skipped_steps + distilled.skipped_steps,
+        losses=trained.losses | distilled.losses,
+        peak_bytes=max(peaks.values()),
+        stage_peak_bytes=peaks,
+        seed=job.seed,
+        versions=versions(),
+        language_model_sha256=sha256_of(job.engines.language_model),
+        encoder_sha256=sha256_of(job.engines.encoder_weights / "model.bin"),
+        confidence=confidence,
+        requests=requests,
+        replies=replies,
+        **judgements,
+    )
+    files = {PROJECTOR: folder.projector, WEIGHTS: folder.weights} | (_adapter_files(folder) if adapter else {})
+    write_generation(job.generations, job.number, card, files)
+    return StageRecord()
+
+
+def _adapter_files(folder: RoundFolder) -> dict[str, Path]:
+    kept = (path for path in folder.adapter_weights.iterdir() if path.suffix in (".json", ".safetensors"))
+    return {ADAPTER: folder.adapter} | {f"{ADAPTER_WEIGHTS}/{path.name}": path for path in kept}
+
+
+def _compare_replies(job: AdaptJob, judge: Judge, reader: Reader, adapter: Path) -> dict[str, float]:
+    """How well replies to rows, and to blends through `adapter`, agree with those to the true text; nothing without one."""
+    if not adapter.is_file():
+        return {}
+    found = {}
+    for name, some in (("rows", reader), ("blends", replace(reader, blends=True))):
+        judge.pass_through(adapter if some.blends else None)
+        answered = _holdout(job)[: job.reply_utterances]
+        score = judge.score(judge.aligned(some), answered, f"replies to {name}", replies=True).score
+        if score.rouge_l is None:
+            return {}
+        found[name] = score.rouge_l
+    return found
+
+
+def _holdout(job: AdaptJob) -> list[Example]:
+    return [example for example in job.examples if example.holdout and example.origin != "recognised"]
+
+
+def _confidence(job: AdaptJob, judge: Judge, parent: Generation, reader: Reader, report: Report) -> Confidence | None:
+    heard = [*judge.heard_by(reader, _holdout(job), own=True), *judge.heard_by(reader, job.general, own=False)]
+    return learn_confidence(reader, heard, _base_confidence(job, parent, report))
+
+
+def _base_confidence(job: AdaptJob, parent: Generation, report: Report) -> Confidence | None:
+    """The base's, whose many readings a round's few are added to: not the parent's, which has counted the older ones already.
+
+    The parent's where the base is gone, which is reported.
+    """
+    try:
+        return read_generation(job.generations / f"{BASE:04d}").card.confidence
+    except AttuneError as error:
+        report("judge", 0.0, f"the parent's confidence in place of the base's: {error}")
+        return parent.card.confidence
+
+
+def _judge(
+    job: AdaptJob, judge: Judge, parent: Generation, candidate: Reader, adapter: Path | None, report: Report
+) -> dict[str, Judgement]:
+    sets = {
+        "holdout": _holdout(job),
+        "recognised": [e for e in job.examples if e.holdout and e.origin == "recognised"],
+        "general": job.general,
+    }
+    hearings: dict[str, tuple[Hear, Path | None]] = {
+        "candidate": (judge.aligned(candidate), adapter),
+        "current": (judge.aligned(judge.serving_reader(parent)), parent.adapter),
+        "cascade": (judge.cascade, None),
+    }
+    to_do = sum(len(examples) for examples in sets.values()) * len(hearings)
+    done = 0
+
+    def count(note: str) -> None:
+        nonlocal done
+        done += 1
+        report("judge", done / max(to_do, 1), note)
+
+    def score(who: str, name: str) -> Scored:
+        hear, through = hearings[who]
+        judge.pass_through(through)
+        return judge.score(hear, sets[name], f"{name}, {who}", name == "holdout")
+
+    judge.heard = count
+    return {
+        name: _judgement(examples, {who: score(who, name) for who in hearings}) for name, examples in sets.items() if examples
+    }
+
+
+def _judgement(examples: list[Example], by: dict[str, Scored]) -> Judgement:
+    """`by` the names of Judgement's scores."""
+    utterances = []
+    for place, example in enumerate(examples):
+        errors = {who: scored.counted[place][0] for who, scored in by.items()}
+        _, words = next(iter(by.values())).counted[place]
+        utterances.append(JudgedUtterance(id=example.id, words=words, **errors))
+    return Judgement(**{who: scored.score for who, scored in by.items()}, utterances=tuple(utterances))
