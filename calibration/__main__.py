@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from engines.child_process import settle_as_child
 from engines.errors import AttuneError
+from engines.heap import give_back_freed_memory
 from engines.job import (
     AdaptJob,
     BaseJob,
@@ -91,6 +92,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     settle_as_child()
+    give_back_freed_memory()
     return run(Path(sys.argv[1]))
 
 

@@ -18,7 +18,7 @@ _STAGES = {
     "train": ("embed_stage", "train"),
     "lessons": ("distil_stage", "prepare_lessons"),
     "distil": ("distil_stage", "distil_round"),
-    "export": ("embed_stage", "export"),
+    "export": ("export_stage", "export"),
     "judge": ("judge_stage", "judge"),
 }
 """Module and function of each, in order; only the one that runs is imported."""

@@ -11,7 +11,8 @@ from engines.generation import BASE, write_generation
 from engines.job import BaseJob
 
 from .encoder_export import export_encoder
-from .projector_file import export_projector, load_projector, save_projector
+from .projector_export import export_projector
+from .projector_file import load_projector, save_projector
 from .replay import build_replay
 from .reporting import Report, versions
 

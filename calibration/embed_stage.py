@@ -1,4 +1,4 @@
-"""The second stage of a round: EmbedLink on the user's utterances, beside replayed ones; and its result as a serving graph."""
+"""The second stage of a round: EmbedLink on the user's utterances, beside replayed ones."""
 
 import torch
 
@@ -14,7 +14,7 @@ from .cif import CifConfig
 from .dataset import make_sample
 from .embedlink import EmbedLink
 from .features import Features
-from .projector_file import export_projector, load_projector, save_projector
+from .projector_file import load_projector, save_projector
 from .replay import load_replay
 from .reporting import Report
 from .round_folder import RoundFolder, StageRecord
@@ -58,14 +58,6 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
         losses=tail_means(run),
         seconds_of_audio=seconds,
     )
-
-
-def export(job: AdaptJob, report: Report) -> StageRecord:
-    """Write the projector's serving graph."""
-    report("export", 0.0, "")
-    folder = RoundFolder(job.folder)
-    export_projector(load_projector(folder.weights), folder.projector)
-    return StageRecord()
 
 
 def _samples(job: AdaptJob, vocabulary: Vocabulary, config: CifConfig, report: Report) -> tuple[list[Sample], float]:

@@ -13,8 +13,7 @@ from torch import Tensor
 from engines.errors import AttuneError
 from engines.projector import HEARD_TOKENS
 
-from .cif import CifConfig, CifProjector, ProjectorGraph
-from .encoder_export import export_onnx
+from .cif import CifConfig, CifProjector
 
 _SCALE = ".scale"
 _PACKED_DIMENSIONS = 2
@@ -80,17 +79,3 @@ def _unpacked(stored: dict[str, Tensor]) -> dict[str, Tensor]:
             scale = stored.get(name + _SCALE)
             state[name] = value if scale is None else (value.float().flatten(1) * scale.unsqueeze(1)).view(value.shape)
     return state
-
-
-def export_projector(projector: CifProjector, path: Path) -> None:
-    """Write the serving graph: the inputs and outputs of `ProjectorGraph`, G and N of any size."""
-    config = projector.config
-    inputs = {"stacked": torch.zeros(1, 50, config.stack * config.frame_width), "asked": torch.tensor([0])}
-    groups = torch.export.Dim("groups", min=2, max=1500 // config.stack)
-    shapes: dict[str, dict[int, object]] = {"stacked": {1: groups}, "asked": {}}
-    outputs = ["vectors", "count", "quantity", "phonemes", "keys", "pronunciations"]
-    if config.reads_draft:
-        inputs |= {"draft": torch.zeros(1, 12, config.embedding_width + config.key_width), "draft_count": torch.tensor([12])}
-        shapes |= {"draft": {1: torch.export.Dim("tokens", min=1, max=1000)}, "draft_count": {}}
-    metadata = {HEARD_TOKENS: json.dumps(sorted(projector.heard_tokens))}
-    export_onnx(ProjectorGraph(projector).eval(), tuple(inputs.values()), list(inputs), outputs, shapes, path, metadata)

@@ -30,7 +30,8 @@ from .cif import CifConfig, CifProjector
 from .dataset import make_sample
 from .embedlink import EmbedLink
 from .held_out_text import is_held_out
-from .projector_file import export_projector, load_projector, save_packed
+from .projector_export import export_projector
+from .projector_file import load_projector, save_packed
 from .pronunciation import pronounce
 from .reading import read_samples
 from .reliability import hear, learn_confidence

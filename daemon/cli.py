@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 
 from engines.errors import AttuneError
+from engines.heap import give_back_freed_memory
 
 from . import cli_align, cli_bench, cli_config, cli_engines, cli_generations, cli_models
 from .cli_common import AsJson, ask_daemon, console, print_json, settings, use_sources
@@ -66,6 +67,7 @@ def serve() -> None:
     """Run the daemon in the foreground, until SIGTERM or Ctrl-C."""
     from .app import serve as run
 
+    give_back_freed_memory()
     if not logging.getLogger().isEnabledFor(logging.INFO):
         logging.getLogger("daemon").setLevel(logging.INFO)
     stop = threading.Event()

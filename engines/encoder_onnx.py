@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from onnxruntime import RunOptions
 
 from .errors import AttuneError
 from .mel import HOP_SAMPLES, log_mel
@@ -16,6 +17,8 @@ MAX_SECONDS = 30.0 - CLOSING_SILENCE_SECONDS
 """The encoder has 1,500 positions of 20 ms."""
 
 _WINDOW_COLUMNS = 3000
+_USUAL_COLUMNS = 1000
+"""10 s: memory that longer audio takes is given back."""
 _SILENT_MEL = -0.6
 """What log-mel columns of silence are beside speech of usual loudness."""
 
@@ -41,11 +44,15 @@ class OnnxEncoder:
         padded = np.concatenate([samples, silence])
         even = len(padded) // (2 * HOP_SAMPLES) * (2 * HOP_SAMPLES)
         mel = log_mel(padded[:even], self._mel_bins)
-        frames: Float32 = self._session.run(None, {"mel": mel[None]})[0][0]
-        return frames
+        return self._run(mel)
 
     def encode_silent_window(self) -> Float32:
         """The 1,500 frames of a whole window in which nobody speaks."""
-        mel = np.full((1, self._mel_bins, _WINDOW_COLUMNS), _SILENT_MEL, np.float32)
-        frames: Float32 = self._session.run(None, {"mel": mel})[0][0]
+        return self._run(np.full((self._mel_bins, _WINDOW_COLUMNS), _SILENT_MEL, np.float32))
+
+    def _run(self, mel: Float32) -> Float32:
+        options = RunOptions()
+        if mel.shape[1] > _USUAL_COLUMNS:  # a window takes 183 MB, which nobody needs again soon
+            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        frames: Float32 = self._session.run(None, {"mel": mel[None]}, options)[0][0]
         return frames

@@ -32,13 +32,21 @@ class OnnxProjector:
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.heard_tokens: list[int] = json.loads(metadata.get(HEARD_TOKENS, "[]"))
         """Ids of the tokens that it met in training."""
-        least = np.zeros((1, _LEAST_GROUPS, self._stacked_width), np.float32)
-        no_draft = np.zeros((0, int(inputs["draft"].shape[2]) if self.reads_draft else 0), np.float32)
-        constants = self._session.run(["keys", "pronunciations"], self._inputs(least, 0, no_draft))
-        self.keys: Float32 = constants[0]
-        """[n, K] pronunciation keys of the heard tokens, in their order."""
-        self.pronunciations: NDArray[np.uint8] = constants[1]
+        self.pronunciations: NDArray[np.uint8] = self._constant("pronunciations")
         """[V, P] phonemes of each token of the vocabulary, zeros after the last; all zeros where it has none."""
+
+    @property
+    def keys(self) -> Float32:
+        """[n, K] pronunciation keys of the heard tokens, in their order; read anew each time, not kept here."""
+        return np.asarray(self._constant("keys"), np.float32)
+
+    def _constant(self, name: str) -> NDArray[Any]:
+        """An output that depends on no input."""
+        least = np.zeros((1, _LEAST_GROUPS, self._stacked_width), np.float32)
+        given = next((given for given in self._session.get_inputs() if given.name == "draft"), None)
+        no_draft = np.zeros((0, int(given.shape[2]) if given is not None else 0), np.float32)
+        found: NDArray[Any] = self._session.run([name], self._inputs(least, 0, no_draft))[0]
+        return found
 
     def project(self, frames: Float32, draft: Float32, asked: int = 0) -> Units:
         """[T, D] frames to units: as many as are `asked` for, or with 0 as many as were heard, and at least one.

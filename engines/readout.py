@@ -38,9 +38,10 @@ class Readout:
                 "the projector does not say which tokens it heard; choose another with `attune generations promote`"
             )
         self._vocabulary = vocabulary
-        self._heard_tokens, self._keys = list(heard_tokens), keys
+        self._heard_tokens = list(heard_tokens)
         self._place = {token: place for place, token in enumerate(heard_tokens)}
         table = np.concatenate([_unit(vocabulary.rows(heard_tokens)), keys], axis=1)
+        self._keys = table[:, vocabulary.width :]
         spelled = [vocabulary.detokenize([token]).casefold() for token in heard_tokens]
         self._words = np.unique(spelled, return_inverse=True)[1]
         """Which tokens are the same word but for capitals: nobody hears those, so they share what is probable."""

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from calibration.cif import CifConfig, CifProjector, integration_weights
 from calibration.draft_fusion import Draft, displacement
-from calibration.projector_file import export_projector, load_projector, save_packed, save_projector
+from calibration.projector_export import export_projector
+from calibration.projector_file import load_projector, save_packed, save_projector
 from engines.errors import AttuneError
 from engines.projector import OnnxProjector
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from calibration.cif import CifConfig, CifProjector
-from calibration.projector_file import export_projector
+from calibration.projector_export import export_projector
 from engines.confidence import Confidence, Fit
 from engines.draft import Drafter
 from engines.encoder_onnx import OnnxEncoder

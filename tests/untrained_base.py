@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 
 from calibration.cif import CifConfig, CifProjector
-from calibration.projector_file import export_projector, save_projector
+from calibration.projector_export import export_projector
+from calibration.projector_file import save_projector
 from engines.card import Card
 from engines.generation import write_generation
 

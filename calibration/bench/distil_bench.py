@@ -22,7 +22,8 @@ from ..distil_stage import distil, make_lessons
 from ..distill import Lesson
 from ..evaluate import Hear, Judge
 from ..partial_lora import export_adapter
-from ..projector_file import export_projector, load_projector
+from ..projector_export import export_projector
+from ..projector_file import load_projector
 from ..reporting import Report
 from ..training import tail_means
 from .judged_sets import Replies, judge_set, read_set, with_replies

@@ -21,11 +21,11 @@ from engines.bench_figures import MemoryFigures, MemoryRun
 from engines.child_process import PARENT_VARIABLE, settle_as_child
 from engines.durable import write_atomically
 from engines.errors import AttuneError
+from engines.heap import give_back_freed_memory
 from engines.job import BenchMemoryJob
 from engines.process_memory import peak_resident_bytes
 from engines.vocabulary import Vocabulary
 
-from ..allocation import give_back_freed_memory
 from ..cif import PHONEMES_PER_GROUP, CifConfig, CifProjector
 from ..distill import Distillation, teach
 from ..embedlink import EmbedLink

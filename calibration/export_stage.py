@@ -1,0 +1,16 @@
+"""The stage of a round that turns what was trained into the graph that serves."""
+
+from engines.job import AdaptJob
+
+from .projector_export import export_projector
+from .projector_file import load_projector
+from .reporting import Report
+from .round_folder import RoundFolder, StageRecord
+
+
+def export(job: AdaptJob, report: Report) -> StageRecord:
+    """Write the projector's serving graph. Raises AttuneError where the projector is damaged."""
+    report("export", 0.0, "")
+    folder = RoundFolder(job.folder)
+    export_projector(load_projector(folder.weights), folder.projector)
+    return StageRecord()
