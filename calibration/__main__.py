@@ -26,6 +26,7 @@ from engines.job import (
     BenchQualityJob,
     BenchSpeakersJob,
     CorpusJob,
+    FootprintJob,
     Job,
     Progress,
     TrainJob,
@@ -41,6 +42,7 @@ _WORK: dict[type[Job], tuple[str, str]] = {
     BenchQualityJob: ("bench.quality_bench", "bench_quality"),
     BenchSpeakersJob: ("bench.speakers", "make_speakers"),
     CorpusJob: ("corpus_job", "make_corpus"),
+    FootprintJob: ("footprint_job", "measure"),
     TrainJob: ("train_job", "train"),
 }
 """Module and function of each kind of job; only the one that runs is imported. A function that returns None has more to do, in a

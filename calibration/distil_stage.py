@@ -46,7 +46,7 @@ def distil_round(job: AdaptJob, report: Report) -> StageRecord:
     judge, lessons = _lessons_of(job, report)
     start = read_generation(job.generations / f"{job.parent:04d}").adapter_weights
     projector = load_projector(folder.trained)
-    adapted, run = distil(projector, judge, lessons, job.distil, job.seed, start, folder.checkpoint("distil"), report)
+    adapted, run = distil(projector, judge, lessons, job.distil, job.seed, start, folder.checkpoint("distil"), report, job.parts)
     save_adapter(adapted, folder.adapter_weights)
     export_adapter(adapted, folder.adapter)
     if job.distil.trains != "adapter":
@@ -89,6 +89,7 @@ def distil(
     start: Path | None,
     checkpoint: Path | None,
     report: Report,
+    parts: int = 1,
 ) -> tuple[PeftModel, Run]:
     """Train `projector` in place, and an adapter, fresh or from the folder `start`, on `lessons`.
 
@@ -101,7 +102,7 @@ def distil(
     if recipe.trains == "projector":
         adapted.requires_grad_(False)
     distillation = Distillation(EmbedLink(projector, judge.vocabulary), adapted, recipe.loss_weights)
-    schedule = Schedule(10**9, recipe.seconds, recipe.learning_rate, WARMUP_STEPS, seed, pull=PERSONAL_PULL)
+    schedule = Schedule(10**9, recipe.seconds, recipe.learning_rate, WARMUP_STEPS, seed, pull=PERSONAL_PULL, parts=parts)
     run = Run()
     for run in fit(distillation, draw_epochs(lessons, LESSONS_PER_STEP, seed), schedule, checkpoint):
         report("distil", fraction(run, schedule), describe(run, LOSS_WEIGHTS))

@@ -3,6 +3,7 @@
 import torch
 
 from engines.errors import AttuneError
+from engines.footprints import OWN_PER_STEP, REPLAYED_PER_STEP
 from engines.generation import read_generation
 from engines.job import AdaptJob, Example
 from engines.types import FRAME_SECONDS
@@ -21,8 +22,6 @@ from .round_folder import RoundFolder, StageRecord
 from .samples import Sample
 from .training import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means
 
-OWN_PER_STEP = 8
-REPLAYED_PER_STEP = 8
 PASSES = 5
 """How often each utterance is seen at most: more learns the recordings, not the voice."""
 LEAST_STEPS = 150
@@ -44,7 +43,7 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
     torch.manual_seed(job.seed)
     embedlink = EmbedLink(projector, vocabulary)
     steps = max(LEAST_STEPS, PASSES * len(samples) // OWN_PER_STEP)
-    schedule = Schedule(steps, job.training_seconds, job.learning_rate, seed=job.seed, pull=PERSONAL_PULL)
+    schedule = Schedule(steps, job.training_seconds, job.learning_rate, seed=job.seed, pull=PERSONAL_PULL, parts=job.parts)
     draw = draw_beside(samples, OWN_PER_STEP, replay, REPLAYED_PER_STEP, job.seed)
     run = Run()
     for run in fit(embedlink, draw, schedule, folder.checkpoint("train")):

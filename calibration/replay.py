@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engines.job import EngineFiles
 from engines.replay_set import REPLAY_UTTERANCES, count_replay, replay_folder
+from engines.types import FRAME_SECONDS
 from engines.vocabulary import Vocabulary
 
 from .corpus import Models, build
@@ -35,3 +36,10 @@ def load_replay(features: Path, vocabulary: Vocabulary, stack: int) -> list[Samp
         if sample is not None:
             samples.append(sample)
     return samples
+
+
+def longest_replay_seconds(features: Path) -> float:
+    """Of what `build_replay` has made so far; 0 where it never ran."""
+    if not count_replay(features):
+        return 0.0
+    return max((utterance.row.frames for utterance in read_corpus([replay_folder(features)])), default=0) * FRAME_SECONDS

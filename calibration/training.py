@@ -45,6 +45,8 @@ class Schedule:
     pull: float = 0.0
     """Strength of the pull toward the starting weights (L2-SP), against forgetting."""
     checkpoint_seconds: float = 30.0
+    parts: int = 1
+    """In how many parts, one after the other, the samples of a step are computed: the more, the less memory it takes."""
 
 
 class Learner(nn.Module, ABC):
@@ -164,17 +166,27 @@ def _step(
     generator = torch.Generator().manual_seed(schedule.seed * 1_000_003 + step)
     trained = [value for group in optimizer.param_groups for value in group["params"]]
     device = trained[0].device
-    batch = learner.collate(samples).to(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" and torch.cuda.is_bf16_supported()):
-        losses = model(batch, generator)
-        total = learner.weighted(losses)
-    if not torch.isfinite(total):
-        raise AttuneError(f"training diverged at step {step} (loss {total.item()}); lower adapt.learning_rate")
-    torch.autograd.backward(total)
+    found: dict[str, float] = {}
+    for part in _in_parts(samples, schedule.parts):
+        batch, share = learner.collate(part).to(device), len(part) / len(samples)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" and torch.cuda.is_bf16_supported()):
+            losses = model(batch, generator)
+            total = learner.weighted(losses)
+        if not torch.isfinite(total):
+            raise AttuneError(f"training diverged at step {step} (loss {total.item()}); lower adapt.learning_rate")
+        torch.autograd.backward(share * total)
+        for name, value in losses.items():
+            found[name] = found.get(name, 0.0) + share * float(value.detach())
     nn.utils.clip_grad_norm_(trained, 1.0)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)  # now, so that they take no memory in the next pass
-    return {name: float(value.detach()) for name, value in losses.items()}
+    return found
+
+
+def _in_parts(samples: list[Sample], parts: int) -> list[list[Sample]]:
+    """As many parts as there are samples, if those are fewer; neighbours stay together, which are of like length."""
+    size = math.ceil(len(samples) / parts)
+    return [samples[start : start + size] for start in range(0, len(samples), size)]
 
 
 def _pull(projector: nn.Module, anchor: dict[str, Tensor], strength: float) -> None:

@@ -7,6 +7,7 @@ nothing but time: the next one goes on from its checkpoint, and what is served s
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +17,16 @@ from engines.generation import Generation, next_number, sweep, usable
 from engines.job import AdaptJob, Progress
 
 from .child import Child, Outcome
+from .governor import Governor
 from .idle import Decision, Limits, Snapshot, decide, may_go_on, may_start
-from .rounds import RoundOutcome, RoundRecord, Rounds, clear, job_folder, prepare, promote_or_refuse, unjudged
+from .rounds import JOB_NAME, RoundOutcome, RoundRecord, Rounds, clear, job_folder, prepare, promote_or_refuse, unjudged
+from .standing import Standing, Status
 
-Status = dict[str, object]
-
+_KEPT_LATENCIES = 1000
 FRESH_AFTER_FAILURES = 3
 """Failures in a row after which a round does not go on from its checkpoint: the checkpoint may be what makes it fail."""
+
+_SPEECH_NEEDS_MODELS = "somebody speaks, and the models that answer need the memory"
 
 _log = logging.getLogger(__name__)
 
@@ -36,19 +40,22 @@ class Adaptation:
         build_job: Callable[[int, int, Path], AdaptJob],
         on_promoted: Callable[[Generation], None] = lambda generation: None,
         record: Callable[[RoundRecord], None] = lambda record: None,
+        governor: Governor | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """`build_job(number, parent, folder)` gathers the examples of a round, or raises AttuneError saying why there is none.
 
         `snapshot` need not know of failures: those are counted here. `on_promoted` makes the daemon serve a generation; where it
-        raises AttuneError the promotion is rolled back. All three, and `record`, are called from the adaptation thread.
+        raises AttuneError the promotion is rolled back. All three, and `record`, are called from the adaptation thread. Without a
+        `governor` a round takes what memory it takes.
         """
         self._rounds = rounds
         self._snapshot = snapshot
         self._build_job = build_job
         self._on_promoted = on_promoted
         self._record = record
+        self._governor = governor
         self._clock = clock
         self._wall_clock = wall_clock
         self._thread = threading.Thread(target=self._run, name="adaptation", daemon=True)
@@ -61,11 +68,12 @@ class Adaptation:
         self._speaking = False
         self._speech_ended_at = float("-inf")
         self._child: Child | None = None
-        self._status_lock = threading.Lock()
-        self._subscribers: list[Callable[[Status], None]] = []
-        self._status: Status = {"state": "waiting", "stage": "", "fraction": 0.0, "note": "", "number": None}
-        self._status |= {"last_outcome": None, "last_reason": "", "consecutive_failures": 0, "pauses": 0}
-        self._status |= {"pause_latency_ms": None}
+        self._standing = Standing()
+        self._latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)
+        """Seconds from each onset of speech to the child's having been told to stop."""
+        self._pauses = 0
+        self._again = ""
+        """Why a child that was told to leave is to be started anew in the same round; empty where it is not."""
         self._on_request = False
         self._failures = self._failures_of_job = 0
         self._failed_at = self._cancelled_at = float("-inf")
@@ -104,36 +112,23 @@ class Adaptation:
         """End the running round, or withdraw a request for one; the next starts after `min_minutes_between_rounds`."""
         if self._requested.is_set():
             self._requested.clear()
-            self._publish(outcome="cancelled", last_outcome="cancelled", last_reason="cancelled by the user")
+            self._tell(outcome="cancelled", last_outcome="cancelled", last_reason="cancelled by the user")
         self._cancelled.set()
         self._wake.set()
 
     def subscribe(self, follower: Callable[[Status], None]) -> Callable[[], None]:
-        """Call `follower` with the status at every step from now on, from other threads; it must neither block nor raise.
-
-        The last status of a round, or of a request that could not be met, has the key `outcome`. Returns what unsubscribes.
-        """
-        with self._status_lock:
-            self._subscribers.append(follower)
-
-        def unsubscribe() -> None:
-            with self._status_lock:
-                if follower in self._subscribers:
-                    self._subscribers.remove(follower)
-
-        return unsubscribe
+        """As `Standing.subscribe`."""
+        return self._standing.subscribe(follower)
 
     def status(self) -> Status:
         """What it is doing: `state` is `waiting`, `training`, `paused`, `judging` or `stopped`; the note says why it waits."""
-        child = self._child
-        with self._status_lock:
-            status = dict(self._status)
-        if child is not None:
-            status["pauses"] = int(str(status["pauses"])) + child.pauses
-            if child.pauses:
-                status["pause_latency_ms"] = child.pause_latency_seconds * 1000
-            if child.paused:
-                status["state"] = "paused"
+        child, status = self._child, self._standing.read()
+        latencies = sorted([*self._latencies, *(child.pause_latencies if child is not None else ())])
+        status["pauses"] = self._pauses + (child.pauses if child is not None else 0)
+        if latencies:
+            status["pause_latency_ms"] = 1000 * latencies[min(len(latencies) - 1, int(0.99 * len(latencies)))]
+        if child is not None and child.paused:
+            status["state"] = "paused"
         return status
 
     def _run(self) -> None:
@@ -142,7 +137,7 @@ class Adaptation:
             self._wake.clear()
             self._guarded(self._step)
             self._wake.wait(self._rounds.poll_seconds)
-        self._publish(state="stopped", note="")
+        self._tell(state="stopped", note="")
 
     def _guarded(self, act: Callable[[], None]) -> None:
         try:
@@ -150,18 +145,18 @@ class Adaptation:
         except Exception as error:  # noqa: BLE001 (a defect in one round must not end adaptation, nor the daemon, for good)
             _log.exception("a round of training ended in a defect")
             self._note_failure()
-            self._publish(state="waiting", last_outcome="failed", last_reason=repr(error), outcome="failed")
+            self._tell(state="waiting", last_outcome="failed", last_reason=repr(error), outcome="failed")
 
     def _step(self) -> None:
         self._on_request = requested = self._requested.is_set()
         self._requested.clear()
         self._cancelled.clear()
         decision = self._decide(may_start if requested else decide)
-        self._publish(state="waiting", stage="", fraction=0.0, note=decision.reason)
+        self._tell(state="waiting", stage="", fraction=0.0, note=decision.reason)
         if decision.run:
             self._round()
         elif requested:
-            self._publish(last_outcome="cancelled", last_reason=decision.reason, outcome="cancelled")
+            self._tell(last_outcome="cancelled", last_reason=decision.reason, outcome="cancelled")
 
     def _decide(self, rule: Callable[[Snapshot, Limits], Decision]) -> Decision:
         try:
@@ -208,11 +203,35 @@ class Adaptation:
             _log.warning("a round starts from generation %04d: %s", parent.number, reason)
         sweep(rounds.generations)  # no child is writing now: what is left there was left by a killed one
         job = self._build_job(number, parent.number, job_folder(rounds.jobs, number))
-        path = prepare(job, rounds.jobs, anew=self._failures_of_job >= FRESH_AFTER_FAILURES)
-        self._publish(state="training", stage="start", fraction=0.0, note="", number=number)
+        prepare(job, rounds.jobs, anew=self._failures_of_job >= FRESH_AFTER_FAILURES)
+        try:
+            while True:
+                self._tell(state="training", stage="start", fraction=0.0, note="", number=number)
+                child, outcome = self._run_child(self._admitted(job))
+                if outcome.kind != "stopped" or not self._again:
+                    return child, outcome
+                _log.info("round %04d goes on later: %s", number, self._again)
+                if (smaller := self._after_yielding(job)) is None:
+                    return child, outcome
+                job = smaller
+        finally:
+            if self._governor is not None:
+                self._governor.need_models()
+
+    def _admitted(self, job: AdaptJob) -> AdaptJob:
+        """`job` as it fits the memory that there is. Raises AttuneError where it does not."""
+        if self._governor is None:
+            return job
+        made = self._governor.plan(job)
+        self._tell(budget_bytes=made.budget_bytes, predicted_bytes=made.peak_bytes, most_used_bytes=0)
+        return self._governor.admit(job, made)
+
+    def _run_child(self, job: AdaptJob) -> tuple[Child, Outcome]:
+        rounds = self._rounds
+        self._again = ""
         child = Child.start(
             job,
-            path,
+            job.folder / JOB_NAME,
             rounds.command,
             on_progress=self._on_progress,
             on_end=self._wake.set,
@@ -228,10 +247,10 @@ class Adaptation:
         finally:
             child.kill("its round ended")  # does nothing to one that has ended
             self._child = None
-            with self._status_lock:
-                self._status["pauses"] = int(str(self._status["pauses"])) + child.pauses
-                if child.pauses:
-                    self._status["pause_latency_ms"] = child.pause_latency_seconds * 1000
+            if self._governor is not None:
+                self._governor.make_room()
+            self._pauses += child.pauses
+            self._latencies.extend(child.pause_latencies)
 
     def _follow(self, child: Child) -> Outcome:
         while (outcome := child.poll()) is None:
@@ -242,12 +261,39 @@ class Adaptation:
                 return child.stop(self._rounds.grace_seconds, "cancelled by the user")
             if not (decision := self._decide(may_go_on)).run:
                 return child.stop(self._rounds.grace_seconds, decision.reason)
+            if self._governor is not None and (reason := self._must_yield(self._governor, child)):
+                self._again = reason
+                return child.stop(self._rounds.yield_grace_seconds, reason)
             with self._speech_lock:
                 quiet_seconds = self._clock() - self._speech_ended_at
                 if child.paused and not self._speaking and quiet_seconds >= self._rounds.resume_after_seconds:
                     child.resume()
             self._wake.wait(self._rounds.poll_seconds)
         return outcome
+
+    def _must_yield(self, governor: Governor, child: Child) -> str:
+        """Why the memory of `child` is needed; empty where it is not."""
+        if governor.tight and self._speaking:
+            return _SPEECH_NEEDS_MODELS
+        used = governor.used_bytes(child.pid)
+        self._tell(most_used_bytes=max(used, int(str(self._standing.read()["most_used_bytes"] or 0))))
+        return governor.exceeded(used)
+
+    def _after_yielding(self, job: AdaptJob) -> AdaptJob | None:
+        """The job to go on with once it may; None where it may not."""
+        assert self._governor is not None
+        if self._again != _SPEECH_NEEDS_MODELS:
+            return self._governor.smaller(job)
+        self._governor.need_models()
+        self._tell(state="paused", note=self._again)
+        while not (self._stopping.is_set() or self._cancelled.is_set()):
+            self._wake.clear()
+            with self._speech_lock:
+                quiet_seconds = 0.0 if self._speaking else self._clock() - self._speech_ended_at
+            if quiet_seconds >= self._rounds.reload_after_seconds:
+                return job
+            self._wake.wait(self._rounds.poll_seconds)
+        return None
 
     def _judge_leftover(self) -> None:
         """Judge what a daemon that was killed had trained but not judged."""
@@ -256,7 +302,7 @@ class Adaptation:
             self._judge(candidate, self._wall_clock(), 0)
 
     def _judge(self, candidate: Generation, started_at: float, peak_bytes: int) -> None:
-        self._publish(state="judging", number=candidate.number)
+        self._tell(state="judging", number=candidate.number)
         outcome, reason = promote_or_refuse(candidate, self._rounds, self._on_promoted)
         clear(self._rounds.jobs, candidate.number)
         peak_bytes = max(peak_bytes, candidate.card.peak_bytes)
@@ -280,20 +326,14 @@ class Adaptation:
         except AttuneError as error:
             _log.warning("the round could not be recorded: %s", error)
         self._requested.clear()  # whoever asked while it ran has followed it
-        self._publish(state="waiting", note="", last_outcome=record.outcome, last_reason=record.reason, outcome=record.outcome)
+        self._tell(state="waiting", note="", last_outcome=record.outcome, last_reason=record.reason, outcome=record.outcome)
 
     def _note_failure(self) -> None:
         self._failures += 1
         self._failed_at = self._clock()
 
     def _on_progress(self, progress: Progress) -> None:
-        self._publish(stage=progress.stage, fraction=progress.fraction, note=progress.note)
+        self._tell(stage=progress.stage, fraction=progress.fraction, note=progress.note)
 
-    def _publish(self, outcome: str | None = None, **changes: object) -> None:
-        with self._status_lock:
-            before = self._status
-            self._status = {**before, **changes, "consecutive_failures": self._failures}
-            subscribers = list(self._subscribers) if outcome or self._status != before else []
-        status = self.status() | ({} if outcome is None else {"outcome": outcome})
-        for follower in subscribers:
-            follower(status)
+    def _tell(self, outcome: str | None = None, **changes: object) -> None:
+        self._standing.publish(outcome, **changes, consecutive_failures=self._failures)

@@ -8,17 +8,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from engines.build import Engines, engine_files, open_engines
 from engines.errors import AttuneError
 from engines.generation import Generation, rollback, sweep
-from engines.interfaces import LanguageModel
-from engines.job import EngineFiles, Example
-from engines.routes import Route, words_of
+from engines.process_memory import proportional_bytes, total_bytes
 from engines.segmenter import Segmenter, SegmenterLimits
-from engines.types import Float32, SoftTokens, Transcript
+from engines.types import Float32, Transcript
 from engines.vad import SileroVad
 
 from .adaptation import Adaptation
@@ -30,51 +27,22 @@ from .config import Settings
 from .control import ControlServer, hold_state
 from .conversation import Conversation, Manners
 from .events import Event, Events
+from .governor import Governor, footprints_path
 from .hearing import hand_on
 from .housekeeping import Housekeeping
 from .labelling import Labeller
-from .learning import Learning, general_examples, limits_of
+from .learning import Learning, limits_of
 from .listener import Listener
 from .microphone import Microphone
 from .regression import regression
 from .rounds import RoundRecord, Rounds
 from .routing import Hearing, choose
 from .store import Store
+from .voice import Voice, open_voice
 
 logger = logging.getLogger(__name__)
 
 _SHOWN_TURNS = 5
-
-
-@dataclass(frozen=True)
-class Voice:
-    """What hears and answers, as plain functions: the engines in service, something tiny in tests."""
-
-    language_model: LanguageModel
-    transcribe: Callable[[Float32], Transcript]
-    cascade: Route
-    aligned: Callable[[Generation, bool], Route]
-    """Of a generation, and of whether a reading that leaves doubt gives way to a draft transcript."""
-    words_of: Callable[[str | SoftTokens], str]
-    files: EngineFiles
-    general: list[Example]
-
-
-def open_voice(settings: Settings) -> Voice:
-    """Open the models. Raises AttuneError naming the first that is missing or damaged."""
-    files = engine_files(settings.cache_dir, settings.engines.whisper, settings.engines.language_model)
-    engines: Engines = open_engines(
-        files, settings.conversation.system_prompt, settings.llm.context_tokens, settings.engines.threads
-    )
-    return Voice(
-        language_model=engines.language_model,
-        transcribe=engines.transcriber.transcribe,
-        cascade=engines.cascade(),
-        aligned=engines.aligned,
-        words_of=lambda heard: words_of(heard, engines.vocabulary),
-        files=files,
-        general=general_examples(settings.cache_dir),
-    )
 
 
 class App:
@@ -112,23 +80,26 @@ class App:
         settings = self._settings
         refuse_strangers()
         stack.enter_context(hold_state(settings.state_dir))
+        self._bare_bytes = proportional_bytes()
         self._store = Store(settings.state_dir, self._clocks.wall)
         stack.callback(self._store.close)
         sweep(settings.generations)
-        self._voice = self._open_voice(settings)
-        if close := getattr(self._voice.language_model, "close", None):
-            stack.callback(close)
+        self._voice: Voice | None = self._open_voice(settings)
+        files, general = self._voice.files, self._voice.general
+        stack.callback(self._close_voice)
         self._events, self._attention = Events(), Attention(self._clocks.monotonic)
-        self._hearing = self._choose()
-        self._conversation = self._converse()
+        self._hearing = self._choose(self._voice)
+        self._governor = self._govern()
+        self._conversation = self._converse(self._voice)
         stack.callback(self._conversation.close)
-        labeller = Labeller(self._store, self._attention, self._voice.transcribe)
+        labeller = Labeller(self._store, self._attention, self._transcribe, ready=lambda: self._voice is not None)
         labeller.start()
         stack.callback(labeller.stop)
         self._housekeeping = Housekeeping(settings, self._store, self._attention, self._clocks)
         self._housekeeping.start()
         stack.callback(self._housekeeping.stop)
-        self._adaptation = self._adapt(labeller)
+        self._learning = Learning(settings, self._store, self._attention, labeller, files, general, self._clocks.wall)
+        self._adaptation = self._adapt()
         self._adaptation.start()
         stack.callback(self._adaptation.stop)
         self._listen(stack)
@@ -142,6 +113,7 @@ class App:
             segmenter=self._segmenter_limits(),
             status=self.status,
             reload=self.reload,
+            plan=lambda: self._governor.plan(self._learning.planned_job()),
             corrected=self._look_back,
         )
         control = ControlServer(settings.control.socket, lambda request: answer(service, request))
@@ -150,7 +122,9 @@ class App:
 
     def reload(self) -> None:
         """Serve what the generation pointers say now, from the next turn on."""
-        self._hearing = self._choose()
+        if self._voice is None:
+            return  # they are looked at when the models are opened again
+        self._hearing = self._choose(self._voice)
         self._conversation.use(self._hearing.ears, self._hearing.route)
         self._events.publish({"event": "serving", "generation": self._hearing.generation, "route": self._hearing.route})
 
@@ -166,6 +140,7 @@ class App:
             "route": self._hearing.route,
             "route_reason": self._hearing.reason,
             "routes": sorted(self._hearing.ears),
+            "unloaded": self._voice is None,
             "generation": self._hearing.generation,
             "problems": [*self._hearing.problems, *filter(None, [self._housekeeping.problem])],
             "listening": listening,
@@ -176,28 +151,60 @@ class App:
             "last_turns": [asdict(turn) for turn in self._store.last_turns(_SHOWN_TURNS)],
         }
 
-    def _choose(self) -> Hearing:
-        voice, asked = self._voice, self._settings.conversation
+    def _choose(self, voice: Voice) -> Hearing:
+        asked = self._settings.conversation
         return choose(asked.route, asked.when_unsure, self._settings.generations, voice.cascade, voice.aligned, voice.words_of)
 
-    def _converse(self) -> Conversation:
+    def _govern(self) -> Governor:
+        budget = self._settings.budget
+        return Governor(
+            budget.bytes or total_bytes() // 2,
+            budget.unload,
+            footprints_path(self._settings.cache_dir),
+            self._bare_bytes,
+            unload=self._unload,
+            load=self._load,
+        )
+
+    def _unload(self) -> None:
+        """Close the models, for a round that needs their memory."""
+        self._conversation.rest()
+        self._hearing = replace(self._hearing, ears={})
+        self._close_voice()
+
+    def _load(self) -> None:
+        began = time.monotonic()
+        self._voice = self._open_voice(self._settings)
+        self._hearing = self._choose(self._voice)
+        self._conversation.use(self._hearing.ears, self._hearing.route, self._voice.language_model)
+        logger.info("the models are open again after %.2f s", time.monotonic() - began)
+
+    def _close_voice(self) -> None:
+        voice, self._voice = self._voice, None
+        if voice is not None and (close := getattr(voice.language_model, "close", None)):
+            close()
+
+    def _transcribe(self, samples: Float32) -> Transcript:
+        if self._voice is None:
+            raise AttuneError("the models are unloaded for a round")
+        return self._voice.transcribe(samples)
+
+    def _converse(self, voice: Voice) -> Conversation:
         manners = self._settings.conversation
         return Conversation(
             self._hearing.ears,
             self._hearing.route,
-            self._voice.language_model,
+            voice.language_model,
             self._store,
             self._events,
             self._attention,
             Manners(manners.max_reply_tokens, manners.forget_after_seconds, manners.barge_in, self._settings.audio.keep),
             self._clocks,
+            self._governor.need_models,
         )
 
-    def _adapt(self, labeller: Labeller) -> Adaptation:
-        settings = self._settings
-        learning = Learning(
-            settings, self._store, self._attention, labeller, self._voice.files, self._voice.general, self._clocks.wall
-        )
+    def _adapt(self) -> Adaptation:
+        settings, learning = self._settings, self._learning
 
         def ended(record: RoundRecord) -> None:
             learning.record(record)
@@ -209,6 +216,7 @@ class App:
             build_job=learning.build_job,
             on_promoted=lambda generation: self._put_to_use(generation),
             record=ended,
+            governor=self._governor,
             clock=self._clocks.monotonic,
             wall_clock=self._clocks.wall,
         )

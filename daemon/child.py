@@ -60,8 +60,8 @@ class Child:
         self.last = Progress(stage="start", fraction=0.0)
         self.outcome: Outcome | None = None
         self.pauses = 0
-        self.pause_latency_seconds = 0.0
-        """From the last call of `pause` to the signal having been sent."""
+        self.pause_latencies: list[float] = []
+        """Seconds from each call of `pause` that did something to the signal having been sent."""
         self.peak_bytes = 0
         """Largest resident memory seen; sampled by `poll`."""
         self._process = process
@@ -139,7 +139,7 @@ class Child:
         called = time.perf_counter()
         with self._lock:
             if self._paused_at is None and self._signal(signal.SIGSTOP):
-                self.pause_latency_seconds = time.perf_counter() - called
+                self.pause_latencies.append(time.perf_counter() - called)
                 self._paused_at = self._clock()
                 self.pauses += 1
 

@@ -14,7 +14,7 @@ from rich.markup import escape
 from engines.errors import AttuneError
 from engines.heap import give_back_freed_memory
 
-from . import cli_align, cli_bench, cli_config, cli_engines, cli_generations, cli_models
+from . import cli_align, cli_bench, cli_calibrate, cli_config, cli_engines, cli_generations, cli_models
 from .cli_common import AsJson, ask_daemon, console, print_json, settings, use_sources
 from .cli_learn import adapt, correct, enroll
 from .cli_talk import ask, listen, talk
@@ -147,6 +147,7 @@ app.add_typer(cli_generations.app, name="generations")
 app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_engines.app, name="engines")
 app.add_typer(cli_align.app, name="align")
+app.add_typer(cli_calibrate.app, name="calibrate")
 app.add_typer(cli_bench.app, name="bench")
 app.add_typer(cli_config.app, name="config")
 

@@ -2,15 +2,16 @@
 
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
 
 from engines.errors import AttuneError
 
-from .cli_common import AsJson, ask_daemon, console, errors, print_json_line
+from .cli_common import AsJson, ask_daemon, console, errors, gib, print_json_line
 from .events import Event
 
 
@@ -57,11 +58,17 @@ def correct(
 def adapt(
     now: Annotated[bool, typer.Option("--now", help="Start a round without waiting for an idle window, and follow it.")] = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="End the round that runs; its checkpoint stays.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what a round would take now, and start nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train on what was said so far, judge the result, and promote it where it is better."""
-    if now == cancel:
-        raise typer.BadParameter("give either --now or --cancel")
+    """Train on what was said so far, judge the result, and promote it where it is better. With --plan, exits with 1 where a round
+    does not fit its budget."""
+    if now + cancel + plan != 1:
+        raise typer.BadParameter("give one of --now, --cancel and --plan")
+    if plan:
+        [made] = ask_daemon({"command": "adapt", "action": "plan"})
+        _show_plan(made, as_json)
+        return
     if cancel:
         for event in ask_daemon({"command": "adapt", "action": "cancel"}):
             if as_json:
@@ -88,3 +95,25 @@ def adapt(
             console.print(escape(reason), highlight=False)
         return
     raise AttuneError(reason or "the daemon stopped before the round had ended; it goes on at the next round")
+
+
+def _show_plan(made: dict[str, Any], as_json: bool) -> None:
+    """Print a plan. Raises AttuneError where it is refused."""
+    if as_json:
+        print_json_line(made)
+    else:
+        table = Table("stage", Column("peak of all", justify="right"), Column("minutes", justify="right"))
+        for stage in made["stages"]:
+            peak = gib(stage["peak_bytes"])
+            over = stage["peak_bytes"] > made["budget_bytes"]
+            table.add_row(stage["name"], f"[red]{peak}[/red]" if over else peak, f"{stage['seconds'] / 60:.1f}")
+        console.print(table)
+        minutes = sum(stage["seconds"] for stage in made["stages"]) / 60
+        ways = [f"each step in {made['parts']} parts"] if made["parts"] != 1 else []
+        ways += ["the models that answer unloaded"] if made["unloads"] else []
+        line = f"{gib(made['peak_bytes'])} of {gib(made['budget_bytes'])}, about {minutes:.0f} minutes"
+        console.print(", ".join([line, *ways]), highlight=False)
+        if not made["measured_here"]:
+            console.print("by figures of another machine; `attune calibrate memory` measures this one", highlight=False)
+    if made["refusal"]:
+        raise AttuneError(made["refusal"])

@@ -2,7 +2,7 @@
 
 import queue
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +16,7 @@ from engines.segmenter import SegmenterLimits
 
 from .adaptation import Adaptation
 from .attention import Attention
+from .budget import Plan
 from .conversation import Conversation
 from .enrolment import MAX_SECONDS, enroll
 from .events import Event, Events
@@ -42,6 +43,8 @@ class Service:
     status: Callable[[], Event]
     reload: Callable[[], None]
     """Serve what `current` points to now. Raises AttuneError where that cannot be served."""
+    plan: Callable[[], Plan]
+    """How a round would be run now. Raises AttuneError where there is nothing to learn from."""
     corrected: Callable[[], None]
     """Called after each correction."""
 
@@ -77,10 +80,10 @@ class Follow(_Request):
 
 
 class Adapt(_Request):
-    """Start a round now and follow it, follow the one that runs, or cancel it."""
+    """Start a round now and follow it, follow the one that runs, cancel it, or say what one would take."""
 
     command: Literal["adapt"]
-    action: Literal["start", "cancel"] = "start"
+    action: Literal["start", "cancel", "plan"] = "start"
 
 
 class Correct(_Request):
@@ -184,6 +187,10 @@ def _adapt(service: Service, request: Adapt) -> Generator[Event, None, None]:
     if request.action == "cancel":
         service.adaptation.cancel()
         yield {"event": "adaptation", **service.adaptation.status()}
+        return
+    if request.action == "plan":
+        made = service.plan()
+        yield {"event": "plan", "peak_bytes": made.peak_bytes, **asdict(made)}
         return
     steps: queue.SimpleQueue[Event] = queue.SimpleQueue()
     unsubscribe = service.adaptation.subscribe(steps.put)

@@ -163,6 +163,16 @@ class AdaptSettings(_Section):
     threads: int = Field(2, ge=1, le=64, description="Threads that the training child may use.")
 
 
+class BudgetSettings(_Section):
+    bytes: int = Field(
+        0, ge=0, description="Memory that all of Attune may take while it learns; 0 for half of what the machine has."
+    )
+    unload: bool = Field(
+        False,
+        description="Whether the models that serve may be unloaded for a round that would not fit otherwise; speech loads them.",
+    )
+
+
 class StorageSettings(_Section):
     audio_bytes: int = Field(
         4_000_000_000,
@@ -198,6 +208,7 @@ class Settings(_Section):
     llm: LanguageModelSettings = LanguageModelSettings()
     idle: IdleSettings = IdleSettings()
     adapt: AdaptSettings = AdaptSettings()
+    budget: BudgetSettings = BudgetSettings()
     storage: StorageSettings = StorageSettings()
     control: ControlSettings = ControlSettings()
 

@@ -80,10 +80,18 @@ class Conversation:
         attention: Attention,
         manners: Manners,
         clocks: Clocks = REAL_TIME,
+        awake: Callable[[], None] = lambda: None,
     ) -> None:
-        """Hear through `ears[route]` unless a turn asks for another of `ears`; the thread starts at once."""
+        """Hear through `ears[route]` unless a turn asks for another of `ears`; the thread starts at once.
+
+        After `rest` the next turn calls `awake`, which is to call `use`.
+        """
         self._ears, self._route = dict(ears), route
-        self._language_model = language_model
+        self._routes = frozenset(ears)
+        self._language_model: LanguageModel | None = language_model
+        self._awake = awake
+        self._answering = threading.Lock()
+        """Held from a turn's first use of the models to its last."""
         self._store, self._events, self._attention, self._manners, self._clocks = store, events, attention, manners, clocks
         self._memory = TurnMemory(store, manners.keep_audio)
         self._waiting: queue.Queue[Waiting | None] = queue.Queue(_WAITING_TURNS)
@@ -105,13 +113,20 @@ class Conversation:
 
     def check_route(self, route: str | None) -> None:
         """Raises AttuneError, listing those there are, where `route` is named and not one of them."""
-        if route is not None and route not in self._ears:
-            raise AttuneError(f"there is no {route} route here; routes are: {', '.join(sorted(self._ears))}")
+        if route is not None and route not in self._routes:
+            raise AttuneError(f"there is no {route} route here; routes are: {', '.join(sorted(self._routes))}")
 
-    def use(self, ears: Mapping[str, Ears], route: str) -> None:
-        """Hear through these from the next turn on."""
+    def use(self, ears: Mapping[str, Ears], route: str, language_model: LanguageModel | None = None) -> None:
+        """Hear through these, and answer with `language_model` where one is given, from the next turn on."""
         with self._lock:
-            self._ears, self._route = dict(ears), route
+            self._ears, self._route, self._routes = dict(ears), route, frozenset(ears)
+            if language_model is not None:
+                self._language_model, self._adapter = language_model, None
+
+    def rest(self) -> None:
+        """Let go of the models once the turn that is being answered is done; the conversation is forgotten."""
+        with self._answering, self._lock:
+            self._ears, self._language_model = {}, None
 
     def hear(
         self,
@@ -196,7 +211,8 @@ class Conversation:
 
     def _take(self, turn: Waiting) -> None:
         try:
-            outcome = self._answer(turn)
+            with self._answering:
+                outcome = self._answer(turn)
         except AttuneError as error:
             outcome = self._failure(turn, str(error))
         except Exception as error:  # a defect in one turn must not take the voice from all the others
@@ -207,11 +223,10 @@ class Conversation:
         self._publish(turn, outcome)
 
     def _answer(self, turn: Waiting) -> Event:
-        with self._lock:
-            ears = self._ears.get(turn.route or self._route, self._ears[self._route])
+        ears, language_model = self._models(turn.route)
         quiet_seconds = self._clocks.monotonic() - self._last_end
         if quiet_seconds >= self._manners.forget_after_seconds:
-            self._language_model.reset()
+            language_model.reset()
         self._interrupted.clear()
         heard = turn.words if isinstance(turn.words, str) else ears.route.hear(turn.words)
         if isinstance(heard, str):
@@ -228,7 +243,7 @@ class Conversation:
         elif unsure and not asks:
             heard = ""  # nothing that could be asked about
         said = question(words) if asks else SAY_AGAIN if agreed == "no" else None
-        reply, first_token_ms, interrupted = self._reply(turn, ears, heard, said)
+        reply, first_token_ms, interrupted = self._reply(turn, ears, language_model, heard, said)
         reply_ms = 1000 * (time.perf_counter() - turn.asked_at)
         route = "text" if isinstance(turn.words, str) else ears.route.name if soft else "cascade"
         generation = ears.generation if soft else None
@@ -239,6 +254,15 @@ class Conversation:
         trust: Event = {"confidence": soft.confidence if soft else None, "sure": soft is None or soft.sure, "asked_back": asks}
         return {"event": "turn", **kept, "interrupted": interrupted, **trust}
 
+    def _models(self, route: str | None) -> tuple[Ears, LanguageModel]:
+        """What hears through `route` or the one in use, and what answers."""
+        if self._language_model is None:
+            self._awake()
+        with self._lock:
+            if self._language_model is None:
+                raise AttuneError("the models could not be opened again; the daemon's log says why")
+            return self._ears.get(route or self._route, self._ears[self._route]), self._language_model
+
     def _confirm(self, doubted: _Doubted) -> None:
         """What the user agreed to have said is a label like any correction."""
         try:
@@ -247,18 +271,18 @@ class Conversation:
         except AttuneError as error:
             logger.error("what the user confirmed is not kept: %s", error)
 
-    def _reply(self, turn: Waiting, ears: Ears, heard: str | SoftTokens, said: str | None) -> tuple[str, float | None, bool]:
+    def _reply(
+        self, turn: Waiting, ears: Ears, language_model: LanguageModel, heard: str | SoftTokens, said: str | None
+    ) -> tuple[str, float | None, bool]:
         """The reply (or `said` in its place), the milliseconds to its first piece, and whether it was cut short."""
         if said is None and not (heard.strip() if isinstance(heard, str) else len(heard.vectors)):
             return "", None, False  # a cough: there is nothing to answer
         pieces: list[str] = []
         first_token_ms = None
         if said is None and isinstance(heard, SoftTokens) and ears.adapter != self._adapter:
-            self._language_model.set_adapter(ears.adapter)
+            language_model.set_adapter(ears.adapter)
             self._adapter = ears.adapter
-        answer = (
-            self._language_model.reply(heard, self._manners.max_reply_tokens) if said is None else (piece for piece in (said,))
-        )
+        answer = language_model.reply(heard, self._manners.max_reply_tokens) if said is None else (piece for piece in (said,))
         with closing(cast(Generator[str, None, None], answer)) as stream:
             for piece in stream:
                 if first_token_ms is None:

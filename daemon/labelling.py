@@ -18,8 +18,15 @@ logger = logging.getLogger(__name__)
 class Labeller:
     """A thread that labels when it is quiet; `label` does it at once, from any thread."""
 
-    def __init__(self, store: Store, attention: Attention, transcribe: Callable[[Float32], Transcript]) -> None:
-        self._store, self._attention, self._transcribe = store, attention, transcribe
+    def __init__(
+        self,
+        store: Store,
+        attention: Attention,
+        transcribe: Callable[[Float32], Transcript],
+        ready: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Nothing is recognised while `ready` says no."""
+        self._store, self._attention, self._transcribe, self._ready = store, attention, transcribe, ready
         self._wordless: set[str] = set()
         """Utterances in which nothing was recognised: not asked about again until the next start."""
         self._lock = threading.Lock()
@@ -37,7 +44,7 @@ class Labeller:
         labelled = 0
         with self._lock:
             for utterance in self._store.missing_labels():
-                if self._attention.needed or self._chore.stopping.is_set():
+                if self._attention.needed or self._chore.stopping.is_set() or not self._ready():
                     break
                 if utterance.id in self._wordless:
                     continue

@@ -60,13 +60,20 @@ class Learning:
     def build_job(self, number: int, parent: int, folder: Path) -> AdaptJob:
         """The job of a round. Raises AttuneError where there is nothing to learn from."""
         self._labeller.label()
+        self._labels_at_start = self._store.counts().last_label
+        return self._job(number, parent, folder)
+
+    def planned_job(self) -> AdaptJob:
+        """What a round would be now, to be planned and not to be run. Raises AttuneError as `build_job` does."""
+        return self._job(0, 0, self._settings.state_dir)
+
+    def _job(self, number: int, parent: int, folder: Path) -> AdaptJob:
         settings = self._settings
         examples = self._store.examples(settings.adapt.min_confidence)
         if not any(not example.holdout for example in examples):
             raise AttuneError(
                 "nothing is labelled yet, so there is nothing to learn from; speak, correct, or `attune enroll --from MANIFEST`"
             )
-        self._labels_at_start = self._store.counts().last_label
         return AdaptJob(
             folder=folder,
             generations=settings.generations,

@@ -56,10 +56,14 @@ class Rounds:
     promotion: PromotionLimits = field(default_factory=PromotionLimits)
     resume_after_seconds: float = 2.0
     """Without speech before a paused child goes on."""
+    reload_after_seconds: float = 60.0
+    """Without speech before a round goes on for which models are unloaded again."""
     poll_seconds: float = 1.0
     silence_limit_seconds: float = 300.0
     grace_seconds: float = 1.0
     """For a child that was told to leave, before it is killed."""
+    yield_grace_seconds: float = 0.5
+    """The same where somebody waits for its memory."""
     command: Sequence[str] | None = None
     """What runs a job, in place of `python -m calibration`."""
 
@@ -76,7 +80,7 @@ def prepare(job: AdaptJob, jobs: Path, anew: bool = False) -> Path:
     Raises OSError where the disk is full or the folder cannot be written.
     """
     path = job_folder(jobs, job.number) / JOB_NAME
-    if anew or _read_job(path) != job:
+    if anew or (before := _read_job(path)) is None or before.model_copy(update={"parts": job.parts}) != job:
         clear(jobs, job.number)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path

@@ -120,15 +120,21 @@ class Store:
     def examples(self, min_confidence: float = 0.0) -> list[Example]:
         """What can be learnt from, by id. Recognised labels below `min_confidence` are left out, and so is lost audio."""
         rows = self._rows(
-            "SELECT u.id, u.audio, c.text, c.origin, c.confidence, u.holdout FROM utterances u JOIN chosen_labels c"
+            "SELECT u.id, u.audio, c.text, c.origin, c.confidence, u.holdout, u.seconds FROM utterances u JOIN chosen_labels c"
             " ON c.utterance = u.id WHERE c.origin != 'recognised' OR c.confidence >= ? ORDER BY u.id",
             min_confidence,
         )
         examples = [
             Example(
-                id=row[0], audio=self.audio_folder / row[1], text=row[2], origin=row[3], confidence=row[4], holdout=bool(row[5])
+                id=identifier,
+                audio=self.audio_folder / name,
+                text=text,
+                origin=origin,
+                seconds=seconds,
+                confidence=confidence,
+                holdout=bool(holdout),
             )
-            for row in rows
+            for identifier, name, text, origin, confidence, holdout, seconds in rows
         ]
         present = [example for example in examples if example.audio.is_file()]
         if len(present) < len(examples):

@@ -23,6 +23,8 @@ class Example(_Frozen):
     audio: Path
     text: str
     origin: Origin
+    seconds: float = 0.0
+    """Of audio; 0 where nobody measured it."""
     confidence: float = 1.0
     holdout: bool = False
 
@@ -79,6 +81,8 @@ class AdaptJob(_Frozen):
     reply_tokens: int = 24
     threads: int = 2
     seed: int = 0
+    parts: int = 1
+    """In how many parts each step is computed: what it takes in memory, not what is learnt."""
 
 
 class BaseJob(_Frozen):
@@ -222,8 +226,29 @@ class BenchDistilJob(_BenchJob):
     reply_tokens: int = 24
 
 
+class FootprintJob(_Frozen):
+    """Measure what the stages of a round take on this device."""
+
+    kind: Literal["footprints"] = "footprints"
+    folder: Path
+    """Small rounds lie there while they are measured."""
+    output: Path
+    """Gets the figures, as `engines.footprints` writes them."""
+    engines: EngineFiles
+    base: Path
+    """The folder of the generation that the rounds start from."""
+    features: Path
+    """Has the replay set."""
+    recordings: list[Example]
+    """Speech with texts, of which the rounds' utterances are put together."""
+    system_prompt: str
+    threads: int = 2
+    distils: bool = False
+    """Whether distillation is measured too."""
+
+
 BenchJob = BenchAdaptJob | BenchDistilJob | BenchMemoryJob | BenchQualityJob | BenchSpeakersJob
-Job = AdaptJob | BaseJob | BenchJob | CorpusJob | TrainJob
+Job = AdaptJob | BaseJob | BenchJob | CorpusJob | FootprintJob | TrainJob
 
 
 class Progress(_Frozen):

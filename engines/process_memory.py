@@ -1,6 +1,7 @@
 """How much memory processes take, as the kernel counts it. Knows no limits."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -25,9 +26,32 @@ def total_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What a process takes at one moment, in bytes."""
+
+    private: int
+    """Nobody else has these pages."""
+    resident: int
+    """Pages that others have too are counted whole."""
+
+
+def taken(process: int) -> Taken:
+    """By the kernel's count; zeros once the process is gone."""
+    found = _fields(process, "smaps_rollup")
+    private = found.get("Private_Clean", 0) + found.get("Private_Dirty", 0)
+    return Taken(private * 1024, found.get("Rss", 0) * 1024)
+
+
 def _kib(process: int | None, file: str, field: str) -> int:
+    return _fields(process, file).get(field, 0)
+
+
+def _fields(process: int | None, file: str) -> dict[str, int]:
+    """The fields in kB of a file below /proc/PROCESS; none once the process is gone."""
     try:
         lines = Path(f"/proc/{process or 'self'}/{file}").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith(f"{field}:")), 0)
+        return {}
+    pairs = (line.split() for line in lines if line.endswith(" kB"))
+    return {words[0].rstrip(":"): int(words[1]) for words in pairs}

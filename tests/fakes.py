@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.app import Voice
 from daemon.config import Settings
+from daemon.voice import Voice
 from engines.card import Card
 from engines.errors import AttuneError
 from engines.generation import Generation, write_generation

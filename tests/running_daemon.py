@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from daemon.app import App, Voice
+from daemon.app import App
 from daemon.client import request
 from daemon.config import Settings
 from daemon.config_sources import load_settings
 from daemon.events import Event
 from daemon.idle import Board
+from daemon.voice import Voice
 from engines.audio import write_flac
 from tests.fake_child import FAKE
 from tests.fakes import fake_voice, tone

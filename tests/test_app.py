@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.app import Voice
 from daemon.client import request
 from daemon.config import Settings
+from daemon.voice import Voice
 from engines.audio import write_flac
 from engines.errors import AttuneError
 from tests.fakes import tone

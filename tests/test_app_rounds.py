@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.app import Voice
 from daemon.config import Settings
 from daemon.events import Event
+from daemon.voice import Voice
 from engines.audio import write_flac
 from engines.errors import AttuneError
 from tests.fake_child import eventually

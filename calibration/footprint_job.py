@@ -1,0 +1,226 @@
+"""Measures what a round's stages take in memory and time: small rounds of made-up utterances, run as rounds are run.
+
+Meanwhile the process that measures has open what a daemon that serves has, so that what both map is told apart.
+"""
+
+import gc
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import cycle
+
+import numpy as np
+
+from engines.audio import read_audio, write_flac
+from engines.build import Engines, open_engines
+from engines.child_process import PARENT_VARIABLE
+from engines.digest import sha256_of
+from engines.errors import AttuneError
+from engines.footprints import Footprint, Footprints, write_footprints
+from engines.generation import BASE, read_generation
+from engines.heap import trim
+from engines.job import AdaptJob, DistilRecipe, Example, FootprintJob, Progress
+from engines.process_memory import Taken, proportional_bytes, taken
+from engines.routes import Route
+from engines.types import SAMPLE_RATE_HZ, Float32
+
+from .adapt import stages_of
+from .bench.machine import describe_machine
+from .replay import longest_replay_seconds
+from .reporting import Report
+from .round_folder import RoundFolder
+
+LENGTHS_SECONDS = (6.0, 14.0, 28.0)
+"""Of the utterances of a round: training is a line through these."""
+_UTTERANCES, _HOLDOUT, _GENERAL = 10, 2, 4
+_TRAINING_SECONDS = 5.0
+_SAMPLED_SECONDS = 0.05
+_CONTEXT_TOKENS = 2048
+
+
+@dataclass
+class _Stage:
+    """What a stage of one round took."""
+
+    peak: Taken = field(default_factory=lambda: Taken(0, 0))
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Round:
+    job: AdaptJob
+    stages: dict[str, _Stage]
+
+
+def measure(job: FootprintJob, report: Report) -> int:
+    """Run `job`; returns the number of rounds. Raises AttuneError where a round fails or there are no recordings."""
+    if not job.recordings:
+        raise AttuneError("there are no recordings to measure with; run `attune models fetch`")
+    shutil.rmtree(job.folder / "rounds", ignore_errors=True)
+    bare_bytes = proportional_bytes()
+    engines = open_engines(job.engines, job.system_prompt, _CONTEXT_TOKENS, job.threads)
+    width = engines.encoder.frame_width if engines.encoder is not None else 0
+    longest = _joined(job.recordings, LENGTHS_SECONDS[-1])[0]
+    answering_bytes = _answering_bytes(engines, job, longest)
+    report("serving", 1.0, f"answering takes {answering_bytes / 2**20:.0f} MiB more than waiting")
+    rounds = [_round(job, number, seconds, width, report) for number, seconds in enumerate(LENGTHS_SECONDS, 1)]
+    _close(engines)
+    del engines
+    gc.collect()
+    trim()
+    footprints = Footprints(
+        machine=describe_machine(),
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        encoder_sha256=sha256_of(job.engines.encoder_weights / "model.bin"),
+        language_model_sha256=sha256_of(job.engines.language_model),
+        frame_width=width,
+        replay_seconds=longest_replay_seconds(job.features),
+        stages={},
+        answering_bytes=answering_bytes,
+        left_bytes=max(0, proportional_bytes() - bare_bytes),
+    )
+    fitted = {stage: _fitted(stage, rounds, footprints) for stage in rounds[0].stages}
+    write_footprints(job.output, footprints.model_copy(update={"stages": fitted}))
+    shutil.rmtree(job.folder / "rounds", ignore_errors=True)
+    return len(rounds)
+
+
+def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footprint:
+    """The line through what `stage` took: against what a step holds in training, level elsewhere."""
+    grows = stage == "train"
+    positions = np.array([footprints.positions(one.job) if grows else 0 for one in rounds], np.float64)
+    kept = np.array([_kept_bytes(one.job, footprints) if grows else 0 for one in rounds], np.float64)
+    beside = np.array([one.stages[stage].peak.private for one in rounds]) - kept
+    alone = np.array([one.stages[stage].peak.resident for one in rounds]) - kept
+    slope = float(np.polyfit(positions, beside, 1)[0]) if grows else 0.0
+    lines = [level - slope * positions for level in (beside, alone)]
+    fixed = [float(line.mean() if grows else line.max()) for line in lines]
+    seconds = [one.stages[stage].seconds for one in rounds]
+    heard = {"hear": _UTTERANCES + _GENERAL, "judge": _HOLDOUT + _GENERAL}.get(stage, 0)
+    return Footprint(
+        beside_bytes=fixed[0],
+        alone_bytes=fixed[1],
+        bytes_per_position=slope,
+        residual_bytes=float(np.abs(lines[0] - fixed[0]).max()),
+        seconds=0.0 if heard else max(0.0, min(seconds) - (_TRAINING_SECONDS if stage in ("train", "distil") else 0.0)),
+        seconds_per_utterance=min(seconds) / heard if heard else 0.0,
+    )
+
+
+def _kept_bytes(job: AdaptJob, footprints: Footprints) -> int:
+    """Of the frames that training keeps, as `Footprints.predicted_bytes` counts them."""
+    without = footprints.model_copy(update={"stages": {"train": Footprint(beside_bytes=0.0, alone_bytes=0.0)}})
+    return without.predicted_bytes("train", job, beside=True)
+
+
+def _round(job: FootprintJob, number: int, seconds: float, width: int, report: Report) -> _Round:
+    """A round of utterances of `seconds` each, its stages watched as they run."""
+    folder = job.folder / "rounds" / f"{number:04d}"
+    (folder / "job").mkdir(parents=True)
+    (folder / "generations").mkdir()
+    (folder / "generations" / f"{BASE:04d}").symlink_to(job.base.resolve())
+    (folder / "features").mkdir()
+    (folder / "features" / "replay").symlink_to((job.features / "replay").resolve())
+    samples, text = _joined(job.recordings, seconds)
+    audio = folder / "utterance.flac"
+    write_flac(audio, samples)
+    examples = [
+        Example(id=f"{place}", audio=audio, text=text, origin="enrolled", seconds=seconds, holdout=place < _HOLDOUT)
+        for place in range(_UTTERANCES)
+    ]
+    adapt = AdaptJob(
+        folder=folder / "job",
+        generations=folder / "generations",
+        number=1,
+        parent=BASE,
+        engines=job.engines,
+        features=folder / "features",
+        examples=examples,
+        general=job.recordings[:_GENERAL],
+        system_prompt=job.system_prompt,
+        training_seconds=_TRAINING_SECONDS,
+        distil=DistilRecipe(seconds=_TRAINING_SECONDS) if job.distils else None,
+        reply_utterances=_HOLDOUT,
+        threads=job.threads,
+    )
+    path = adapt.folder / "job.json"
+    path.write_text(adapt.model_dump_json())
+    stages = {stage: _Stage() for stage in stages_of(adapt)}
+    command, environment = [sys.executable, "-m", "calibration", str(path)], {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
+        watcher = threading.Thread(target=_watch, args=(child.pid, adapt, stages), daemon=True)
+        watcher.start()
+        assert child.stdout is not None
+        last = None
+        for line in child.stdout:
+            last = Progress.model_validate_json(line)
+            report(f"{seconds:g} s: {last.stage}", last.fraction, last.note)
+    watcher.join()
+    if child.returncode != 0:
+        raise AttuneError(f"a round could not be measured: {last.note if last else 'its process said nothing'}")
+    return _Round(adapt, stages)
+
+
+def _watch(process: int, job: AdaptJob, stages: dict[str, _Stage]) -> None:
+    """Note what the process takes, for whichever of its stages it is in, until it is gone."""
+    folder = RoundFolder(job.folder)
+    before = time.monotonic()
+    while (now := taken(process)).resident:
+        stage = next((name for name in stages if not folder.is_done(name)), None)
+        if stage is not None:
+            seen = stages[stage].peak
+            stages[stage].peak = Taken(max(seen.private, now.private), max(seen.resident, now.resident))
+            stages[stage].seconds += time.monotonic() - before
+        before = time.monotonic()
+        time.sleep(_SAMPLED_SECONDS)
+
+
+def _answering_bytes(engines: Engines, job: FootprintJob, samples: Float32) -> int:
+    """What answering takes more than waiting, at most."""
+    routes: list[Route] = [engines.aligned(read_generation(job.base), True), engines.cascade()]
+    waiting = most = proportional_bytes()
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not done.wait(_SAMPLED_SECONDS):
+            most = max(most, proportional_bytes())
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    for route in routes:
+        heard = route.hear(samples)
+        if heard if isinstance(heard, str) else len(heard.vectors):
+            list(engines.language_model.reply(heard, 24))
+            engines.language_model.reset()
+    done.set()
+    watcher.join()
+    return most - waiting
+
+
+def _close(engines: Engines) -> None:
+    close: Callable[[], None] | None = getattr(engines.language_model, "close", None)
+    if close is not None:
+        close()
+    engines.vocabulary.close()
+
+
+def _joined(recordings: list[Example], seconds: float) -> tuple[Float32, str]:
+    """As many recordings, one after the other, as `seconds` hold, cut there; and what is said in the whole ones."""
+    pieces: list[Float32] = []
+    texts: list[str] = []
+    room = round(seconds * SAMPLE_RATE_HZ)
+    for example in cycle(recordings):
+        piece = read_audio(example.audio)[:room]
+        room -= len(piece)
+        pieces.append(piece)
+        if not room:
+            return np.concatenate(pieces), " ".join(texts) or example.text
+        texts.append(example.text)
+    raise AssertionError("a cycle has no end")

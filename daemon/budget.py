@@ -1,0 +1,97 @@
+"""Whether a round fits the memory that Attune may take, and how it must be run to fit. Pure: knows no process and no sensor."""
+
+from dataclasses import dataclass, replace
+
+from engines.footprints import Footprints
+from engines.job import AdaptJob
+
+PARTS = (1, 2, 4, 8, 16)
+"""In how many parts a step of training may be computed: half the memory of its activations each time, somewhat slower."""
+MARGIN = 0.05
+"""Of what a stage is predicted to take: no two runs allocate alike."""
+
+
+@dataclass(frozen=True)
+class Resident:
+    """What the daemon itself takes, in bytes."""
+
+    serving: int
+    """With its models open, at most, answering included."""
+    unloaded: int
+    """With its models unloaded for a round."""
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One process of a round."""
+
+    name: str
+    peak_bytes: int
+    """Of daemon and stage together, the margin included."""
+    seconds: float
+    """Predicted, on an idle machine."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a round would be run."""
+
+    stages: tuple[PlannedStage, ...]
+    budget_bytes: int
+    parts: int
+    unloads: bool
+    """Whether the models that serve are unloaded meanwhile."""
+    measured_here: bool
+    refusal: str = ""
+    """Why it cannot be run, and the smallest change that would let it; empty where it can."""
+
+    @property
+    def peak_bytes(self) -> int:
+        return max(stage.peak_bytes for stage in self.stages)
+
+
+def plan(
+    job: AdaptJob,
+    stages: tuple[str, ...],
+    footprints: Footprints,
+    budget_bytes: int,
+    resident: Resident,
+    may_unload: bool,
+    measured_here: bool = True,
+) -> Plan:
+    """The way of running `stages` of `job` that changes least and fits; its refusal says so where none does.
+
+    Tried in this order: as it is, in more PARTS, with the models unloaded.
+    """
+    tried: list[Plan] = []
+    for unloads in (False, True):
+        for parts in PARTS:
+            asked = job.model_copy(update={"parts": parts})
+            found = tuple(_stage(name, asked, footprints, resident, unloads) for name in stages)
+            one = Plan(found, budget_bytes, parts, unloads, measured_here)
+            if one.peak_bytes <= budget_bytes and unloads <= may_unload:
+                return one
+            tried.append(one)
+    least = min((one for one in tried if one.unloads <= may_unload), key=lambda one: (one.peak_bytes, one.parts))
+    return replace(least, refusal=_refusal(least, tried, budget_bytes))
+
+
+def _stage(name: str, job: AdaptJob, footprints: Footprints, resident: Resident, unloads: bool) -> PlannedStage:
+    predicted = footprints.predicted_bytes(name, job, beside=not unloads)
+    room = round(MARGIN * predicted + footprints.stages[name].residual_bytes)
+    daemon_bytes = resident.unloaded if unloads else resident.serving
+    return PlannedStage(name, daemon_bytes + predicted + room, footprints.predicted_seconds(name, job))
+
+
+def _refusal(least: Plan, tried: list[Plan], budget_bytes: int) -> str:
+    stage = max(least.stages, key=lambda one: one.peak_bytes)
+    reason = f"`{stage.name}` would take Attune to {_mib(stage.peak_bytes)} of {_mib(budget_bytes)} allowed"
+    if any(one.peak_bytes <= budget_bytes for one in tried):
+        return f"{reason}; with budget.unload = true it fits"
+    best = min(one.peak_bytes for one in tried)
+    unloading = "" if least.unloads else " and budget.unload = true" if best < least.peak_bytes else ""
+    return f"{reason}; the least that it fits is budget.bytes = {best}{unloading}"
+
+
+def _mib(size_bytes: int) -> str:
+    return f"{size_bytes / 2**20:.0f} MiB"

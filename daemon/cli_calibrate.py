@@ -1,0 +1,63 @@
+"""`attune calibrate`: what is measured on this device, so that plans and engines rest on its own figures."""
+
+import typer
+from rich.markup import escape
+from rich.table import Column, Table
+
+from engines.errors import AttuneError
+from engines.footprints import Footprints, read_footprints
+from engines.generation import BASE, usable
+from engines.job import FootprintJob
+
+from .cli_common import AsJson, console, gib, print_json, settings
+from .cli_engines import run_child
+from .governor import footprints_path
+from .learning import general_examples
+
+app = typer.Typer(help="Calibration: what is measured on this device.", no_args_is_help=True)
+
+_RECORDINGS = 24
+
+
+@app.command()
+def memory(as_json: AsJson = False) -> None:
+    """Measure what each stage of a round takes in memory and time here; `attune adapt --plan` rests on it. Takes minutes."""
+    from engines.build import engine_files  # brings in every engine
+
+    chosen = settings()
+    files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
+    generation, _ = usable(chosen.generations)
+    if generation is None:
+        raise AttuneError("there is no generation to measure with; run `attune engines build`")
+    folder, output = chosen.cache_dir / "footprints", footprints_path(chosen.cache_dir)
+    base = chosen.generations / f"{BASE:04d}"
+    job = FootprintJob(
+        folder=folder,
+        output=output,
+        engines=files,
+        base=base if base.is_dir() else generation.folder,
+        features=chosen.cache_dir / "features",
+        recordings=general_examples(chosen.cache_dir)[:_RECORDINGS],
+        system_prompt=chosen.conversation.system_prompt,
+        threads=chosen.adapt.threads,
+        distils=chosen.adapt.distil_seconds > 0,
+    )
+    run_child(job, folder / "job.json")
+    found = read_footprints(output)
+    if found is None:
+        raise AttuneError(f"{output} was not written; {folder / 'child.log'} may say why")
+    if as_json:
+        print_json(found.model_dump())
+        return
+    console.print(_table(found))
+    console.print(escape(f"{found.machine}; kept in {output}"), highlight=False, soft_wrap=True)
+
+
+def _table(found: Footprints) -> Table:
+    names = ("beside the daemon", "alone", "MiB / 1000 frames", "off by")
+    table = Table("stage", *(Column(name, justify="right") for name in names))
+    for name, stage in found.stages.items():
+        grows = f"{stage.bytes_per_position * 1000 / 2**20:.0f}" if stage.bytes_per_position else ""
+        levels = [gib(round(level)) for level in (stage.beside_bytes, stage.alone_bytes)]
+        table.add_row(name, *levels, grows, gib(round(stage.residual_bytes)))
+    return table

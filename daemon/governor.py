@@ -1,0 +1,113 @@
+"""Keeps a round inside the memory that Attune may take: plans it, unloads models for it, watches it, makes it smaller.
+
+The plan is a pure function (`budget.py`) of what was measured; here is what is done about it. All is called by the adaptation
+thread, but for `need_models`, which comes from whoever has to answer.
+"""
+
+import gc
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from engines.errors import AttuneError
+from engines.footprints import SHIPPED, Footprints, read_footprints
+from engines.heap import trim
+from engines.job import AdaptJob
+from engines.process_memory import proportional_bytes
+
+from .budget import PARTS, Plan, Resident, plan
+
+
+def footprints_path(cache_dir: Path) -> Path:
+    """Where what was measured on this device lies."""
+    return cache_dir / "footprints.json"
+
+
+_ROOM_SECONDS = 3.0
+
+_log = logging.getLogger(__name__)
+
+
+class Governor:
+    def __init__(
+        self,
+        budget_bytes: int,
+        may_unload: bool,
+        footprints: Path,
+        bare_bytes: int,
+        unload: Callable[[], None],
+        load: Callable[[], None],
+        measure: Callable[[int | None], int] = proportional_bytes,
+    ) -> None:
+        """`bare_bytes` is what the daemon took before it opened its models; `measure` takes a process, None for this one."""
+        self.budget_bytes, self._may_unload, self._path, self._bare_bytes = budget_bytes, may_unload, footprints, bare_bytes
+        self._unload, self._load, self._measure = unload, load, measure
+        self._lock = threading.Lock()
+        self._room = threading.Event()
+        self._room.set()
+        self.unloaded = False
+        self.tight = False
+        """Whether the round that runs leaves no room for the models."""
+
+    def plan(self, job: AdaptJob) -> Plan:
+        """How `job` would be run. Raises AttuneError where what it takes was never measured."""
+        found = read_footprints(self._path)
+        footprints = found or read_footprints(SHIPPED)
+        if footprints is None:
+            raise AttuneError("nobody measured what a round takes here; run `attune calibrate memory`")
+        stages = ("hear", "train", *(("lessons", "distil") if job.distil else ()), "export", "judge")
+        missing = [stage for stage in stages if stage not in footprints.stages]
+        if missing:
+            raise AttuneError(f"nobody measured what the stage `{missing[0]}` takes here; run `attune calibrate memory`")
+        return plan(
+            job, stages, footprints, self.budget_bytes, self._resident(footprints), self._may_unload, measured_here=bool(found)
+        )
+
+    def admit(self, job: AdaptJob, made: Plan) -> AdaptJob:
+        """`job` as `made` for it says it is to be run, models unloaded if they must be. Raises AttuneError, nothing changed,
+        where it does not fit."""
+        if made.refusal:
+            raise AttuneError(made.refusal)
+        self.tight = made.unloads
+        if made.unloads:
+            self._room.clear()
+            with self._lock:
+                if not self.unloaded:
+                    self._unload()
+                    self.unloaded = True
+            gc.collect()
+            trim()
+        _log.info("a round may take %d MiB of %d", made.peak_bytes >> 20, self.budget_bytes >> 20)
+        return job.model_copy(update={"parts": max(job.parts, made.parts)})
+
+    def make_room(self) -> None:
+        """The child is gone: its memory may be taken."""
+        self.tight = False
+        self._room.set()
+
+    def need_models(self) -> None:
+        """Return once the models that serve are open. Waits for a child to make room, but not for ever."""
+        self._room.wait(_ROOM_SECONDS)
+        with self._lock:
+            if self.unloaded:
+                self._load()
+                self.unloaded = False
+
+    def used_bytes(self, child: int) -> int:
+        """By this process and `child`."""
+        return self._measure(None) + self._measure(child)
+
+    def exceeded(self, used: int) -> str:
+        """Why a child must stop where daemon and child take `used` bytes; empty where it need not."""
+        return "" if used <= self.budget_bytes else f"it took {used >> 20} MiB of {self.budget_bytes >> 20} MiB allowed"
+
+    def smaller(self, job: AdaptJob) -> AdaptJob | None:
+        """`job` in more parts; None where it is in as many as there can be."""
+        more = [parts for parts in PARTS if parts > job.parts]
+        return job.model_copy(update={"parts": more[0]}) if more else None
+
+    def _resident(self, footprints: Footprints) -> Resident:
+        now = self._measure(None)
+        unloaded = now if self.unloaded else self._bare_bytes + footprints.left_bytes
+        return Resident(serving=max(now, unloaded) + footprints.answering_bytes, unloaded=unloaded)

@@ -1,0 +1,45 @@
+"""What hears and answers: the models as plain functions, so that the rest of the daemon need not know which they are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from engines.build import Engines, engine_files, open_engines
+from engines.generation import Generation
+from engines.interfaces import LanguageModel
+from engines.job import EngineFiles, Example
+from engines.routes import Route, words_of
+from engines.types import Float32, SoftTokens, Transcript
+
+from .config import Settings
+from .learning import general_examples
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What hears and answers, as plain functions: the engines in service, something tiny in tests."""
+
+    language_model: LanguageModel
+    transcribe: Callable[[Float32], Transcript]
+    cascade: Route
+    aligned: Callable[[Generation, bool], Route]
+    """Of a generation, and of whether a reading that leaves doubt gives way to a draft transcript."""
+    words_of: Callable[[str | SoftTokens], str]
+    files: EngineFiles
+    general: list[Example]
+
+
+def open_voice(settings: Settings) -> Voice:
+    """Open the models. Raises AttuneError naming the first that is missing or damaged."""
+    files = engine_files(settings.cache_dir, settings.engines.whisper, settings.engines.language_model)
+    engines: Engines = open_engines(
+        files, settings.conversation.system_prompt, settings.llm.context_tokens, settings.engines.threads
+    )
+    return Voice(
+        language_model=engines.language_model,
+        transcribe=engines.transcriber.transcribe,
+        cascade=engines.cascade(),
+        aligned=engines.aligned,
+        words_of=lambda heard: words_of(heard, engines.vocabulary),
+        files=files,
+        general=general_examples(settings.cache_dir),
+    )

@@ -1,0 +1,97 @@
+"""What the stages of a round take in memory and time on this device, as it was measured. Knows no budget.
+
+Bytes are counted twice: `beside` a daemon that serves, which maps the language model's file and libraries already, and `alone`,
+where nobody does.
+"""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .durable import write_atomically
+from .job import AdaptJob
+from .types import FRAME_SECONDS
+
+OWN_PER_STEP = 8
+REPLAYED_PER_STEP = 8
+_FRAME_BYTES = 2
+"""Encoder frames are kept in float16."""
+SHIPPED = Path(__file__).parent / "base" / "footprints.json"
+"""Measured elsewhere, with the embedded default: better than nothing until this device was measured."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Footprint(_Frozen):
+    """Of one stage: a straight line through what was measured."""
+
+    beside_bytes: float
+    """Where a step holds no positions."""
+    alone_bytes: float
+    bytes_per_position: float = 0.0
+    """Of what a step holds at once: encoder frames in training, padding included; elsewhere nothing grows."""
+    residual_bytes: float = 0.0
+    """How far the farthest measurement lies from the line."""
+    seconds: float = 0.0
+    """Whatever there is to do."""
+    seconds_per_utterance: float = 0.0
+    """That is heard, trained on or judged."""
+
+    def predicted_bytes(self, positions: int, beside: bool) -> int:
+        """The peak, beside a daemon that serves or alone."""
+        return round((self.beside_bytes if beside else self.alone_bytes) + self.bytes_per_position * positions)
+
+
+class Footprints(_Frozen):
+    """All that was measured on one device."""
+
+    machine: str
+    measured_at: str
+    """ISO 8601, UTC."""
+    encoder_sha256: str
+    language_model_sha256: str
+    frame_width: int
+    """Of the encoder."""
+    replay_seconds: float
+    """The longest replayed sentence."""
+    stages: dict[str, Footprint]
+    answering_bytes: int
+    """What a daemon that serves takes more while it answers the longest utterance."""
+    left_bytes: int
+    """What a daemon whose models are unloaded takes more than before it opened them."""
+
+    def positions(self, job: AdaptJob) -> int:
+        """Encoder frames in the largest step of training, each of its samples as long as the longest."""
+        longest = max([self.replay_seconds, *(example.seconds for example in job.examples if not example.holdout)])
+        samples = -(-(OWN_PER_STEP + REPLAYED_PER_STEP) // job.parts)
+        return samples * round(longest / FRAME_SECONDS)
+
+    def predicted_bytes(self, stage: str, job: AdaptJob, beside: bool) -> int:
+        """The peak of a stage of `job`. Raises KeyError for a stage that was never measured."""
+        kept = sum(example.seconds for example in job.examples if not example.holdout) / FRAME_SECONDS
+        samples_bytes = round(kept * self.frame_width * _FRAME_BYTES) if stage == "train" else 0
+        return self.stages[stage].predicted_bytes(self.positions(job), beside) + samples_bytes
+
+    def predicted_seconds(self, stage: str, job: AdaptJob) -> float:
+        """How long a stage of `job` takes; training as long as it is allowed to."""
+        found = self.stages[stage]
+        judged = [example for example in job.examples if example.holdout]
+        count = {"hear": len(job.examples) + len(job.general), "judge": len(judged) + len(job.general)}.get(stage, 0)
+        bound = {"train": job.training_seconds, "distil": job.distil.seconds if job.distil else 0.0}.get(stage, 0.0)
+        return found.seconds + bound + found.seconds_per_utterance * count
+
+
+def read_footprints(path: Path) -> Footprints | None:
+    """What was measured; None where nothing was, or by another version."""
+    try:
+        return Footprints.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write_footprints(path: Path, footprints: Footprints) -> None:
+    """Keep what was measured."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, footprints.model_dump_json(indent=1).encode())
