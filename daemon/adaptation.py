@@ -204,6 +204,7 @@ class Adaptation:
         sweep(rounds.generations)  # no child is writing now: what is left there was left by a killed one
         job = self._build_job(number, parent.number, job_folder(rounds.jobs, number))
         prepare(job, rounds.jobs, anew=self._failures_of_job >= FRESH_AFTER_FAILURES)
+        self._tell(most_used_bytes=0)
         try:
             while True:
                 self._tell(state="training", stage="start", fraction=0.0, note="", number=number)
@@ -223,7 +224,7 @@ class Adaptation:
         if self._governor is None:
             return job
         made = self._governor.plan(job)
-        self._tell(budget_bytes=made.budget_bytes, predicted_bytes=made.peak_bytes, most_used_bytes=0)
+        self._tell(budget_bytes=made.budget_bytes, predicted_bytes=made.peak_bytes)
         return self._governor.admit(job, made)
 
     def _run_child(self, job: AdaptJob) -> tuple[Child, Outcome]:

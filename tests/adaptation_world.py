@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from daemon.adaptation import Adaptation
+from daemon.governor import Governor
 from daemon.idle import Board, Limits, Snapshot
 from daemon.rounds import RoundRecord, Rounds
 from engines.errors import AttuneError
@@ -36,6 +37,7 @@ class World:
     blind: bool = False
     full: bool = False
     note: str = ""
+    governor: Governor | None = None
     adaptation: Adaptation | None = None
 
     def start(self, **options: object) -> Adaptation:
@@ -56,6 +58,7 @@ class World:
             build_job=self.build_job,
             on_promoted=self.serve,
             record=self.record,
+            governor=self.governor,
         )
         self.adaptation.start()
         return self.adaptation

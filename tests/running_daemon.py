@@ -11,6 +11,7 @@ import pytest
 
 from daemon.app import App
 from daemon.client import request
+from daemon.clocks import REAL_TIME, Clocks
 from daemon.config import Settings
 from daemon.config_sources import load_settings
 from daemon.events import Event
@@ -27,6 +28,7 @@ def make_settings(folder: Path, **flags: object) -> Settings:
         "cache_dir": folder / "cache",
         "control.socket": folder / "run" / "a.sock",
         "audio.source": "none",
+        "budget.bytes": 2**50,  # the memory of the machine that tests is not what is tested
     }
     named = {name.replace("__", "."): value for name, value in flags.items()}
     return load_settings(Path(os.devnull), {**base, **named}, {}).settings
@@ -35,9 +37,11 @@ def make_settings(folder: Path, **flags: object) -> Settings:
 class Daemon:
     """A daemon in this process, and a client of it."""
 
-    def __init__(self, settings: Settings, mode: str, open_voice: Callable[[Settings], Voice]) -> None:
+    def __init__(
+        self, settings: Settings, mode: str, open_voice: Callable[[Settings], Voice], clocks: Clocks = REAL_TIME
+    ) -> None:
         self.settings = settings
-        self.app = App(settings, open_voice, (sys.executable, str(FAKE), mode, "0.01"))
+        self.app = App(settings, open_voice, (sys.executable, str(FAKE), mode, "0.01"), clocks)
 
     def do(self, command: str, **arguments: object) -> list[Event]:
         values = {name: str(value) if isinstance(value, Path) else value for name, value in arguments.items()}
@@ -61,8 +65,13 @@ def start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     monkeypatch.setattr("daemon.learning.read_board", lambda _: Board(available_bytes=10**10, disk_free_bytes=10**10))
     with ExitStack() as stack:
 
-        def run(mode: str = "done", open_voice: Callable[[Settings], Voice] = fake_voice, **flags: object) -> Daemon:
-            daemon = Daemon(make_settings(folder, **flags), mode, open_voice)
+        def run(
+            mode: str = "done",
+            open_voice: Callable[[Settings], Voice] = fake_voice,
+            clocks: Clocks = REAL_TIME,
+            **flags: object,
+        ) -> Daemon:
+            daemon = Daemon(make_settings(folder, **flags), mode, open_voice, clocks)
             stack.enter_context(daemon.app)
             return daemon
 

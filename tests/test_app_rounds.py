@@ -1,18 +1,22 @@
 """Rounds of a whole daemon on tiny engines: started, followed, promoted, cancelled, and what damage leaves of them."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from daemon.clocks import Clocks
 from daemon.config import Settings
 from daemon.events import Event
 from daemon.voice import Voice
 from engines.audio import write_flac
 from engines.errors import AttuneError
+from engines.footprints import write_footprints
 from tests.fake_child import eventually
 from tests.fakes import fake_voice, tone, write_base
 from tests.running_daemon import Start, enroll, folder, start
+from tests.test_budget import FOOTPRINTS
 
 __all__ = ["folder", "start"]
 
@@ -133,3 +137,53 @@ def test_a_generation_for_other_models_leaves_the_cascade(start: Start, folder: 
     status = daemon.status()
     assert (status["route"], status["generation"], status["routes"]) == ("cascade", None, ["cascade"])
     assert "made for another" in str(status["problems"])
+
+
+def write_tight_footprints(folder: Path) -> None:
+    """By which no round fits beside the models, and any without them."""
+    tight = {
+        name: one.model_copy(update={"beside_bytes": 2.0**45, "alone_bytes": 2.0**20, "bytes_per_position": 0.0})
+        for name, one in FOOTPRINTS.stages.items()
+    }
+    write_footprints(folder / "cache" / "footprints.json", FOOTPRINTS.model_copy(update={"stages": tight}))
+
+
+def test_a_round_that_would_need_the_models_memory_says_so(start: Start, folder: Path) -> None:
+    write_base(folder / "state" / "generations")
+    write_tight_footprints(folder)
+    daemon = start(budget__bytes=2**44)
+    enroll(daemon, folder)
+    refused = daemon.do("adapt")[-1]
+    assert refused["outcome"] == "failed"
+    assert "budget.unload = true" in str(refused["last_reason"])
+    plan = daemon.do("adapt", action="plan")[0]
+    assert plan["refusal"] == refused["last_reason"]
+    assert plan["parts"] == 1
+
+
+def test_a_round_that_unloads_serves_what_it_promoted(start: Start, folder: Path) -> None:
+    write_base(folder / "state" / "generations")
+    write_tight_footprints(folder)
+    opened = []
+
+    def open_voice(settings: Settings) -> Voice:
+        opened.append(threading.current_thread().name)
+        return fake_voice(settings)
+
+    quick = Clocks(time.time, lambda: 30 * time.monotonic())  # a minute of quiet is two seconds
+    daemon = start(open_voice=open_voice, clocks=quick, budget__bytes=2**44, budget__unload=True)
+    enroll(daemon, folder)
+    answers: list[Event] = []
+    with daemon.app._events.follow() as events:
+        asker = threading.Thread(target=lambda: answers.extend(daemon.do("adapt")))
+        asker.start()
+        while events.get(timeout=60).get("state") != "training":
+            pass
+        assert str(daemon.do("ask", text="hello")[-1]["reply"]).endswith("hello")
+        assert daemon.do("ask", audio=folder / "0.flac", route="aligned")[-1]["route"] == "aligned"
+        asker.join(60)
+    assert answers[-1]["outcome"] == "promoted", answers[-1]
+    assert len(opened) > 1
+    status = daemon.status()
+    assert not status["unloaded"]
+    assert (status["generation"], status["routes"]) == (1, ["aligned", "cascade"])

@@ -1,0 +1,119 @@
+"""The plan of a round: what it changes, what it refuses, and that it never lets through what does not fit."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.budget import PARTS, Plan, Resident, plan
+from engines.footprints import Footprint, Footprints
+from engines.job import AdaptJob, EngineFiles, Example
+
+MIB = 2**20
+STAGES = ("hear", "train", "export", "judge")
+FOOTPRINTS = Footprints(
+    machine="a test's",
+    measured_at="2026-01-01T00:00:00+00:00",
+    encoder_sha256="",
+    language_model_sha256="",
+    frame_width=384,
+    replay_seconds=6.0,
+    stages={
+        "hear": Footprint(beside_bytes=250 * MIB, alone_bytes=300 * MIB, seconds_per_utterance=0.5),
+        "train": Footprint(beside_bytes=450 * MIB, alone_bytes=480 * MIB, bytes_per_position=60_000, residual_bytes=5 * MIB),
+        "export": Footprint(beside_bytes=600 * MIB, alone_bytes=620 * MIB, seconds=10),
+        "judge": Footprint(beside_bytes=400 * MIB, alone_bytes=600 * MIB, seconds_per_utterance=1),
+    },
+    answering_bytes=50 * MIB,
+    left_bytes=60 * MIB,
+)
+RESIDENT = Resident(serving=600 * MIB, unloaded=140 * MIB)
+
+
+def job_of(longest_seconds: float, count: int = 100) -> AdaptJob:
+    nowhere = Path("nowhere")
+    example = Example(id="one", audio=nowhere, text="yes", origin="enrolled", seconds=longest_seconds)
+    return AdaptJob(
+        folder=nowhere,
+        generations=nowhere,
+        number=1,
+        parent=0,
+        engines=EngineFiles(encoder=nowhere, encoder_weights=nowhere, language_model=nowhere, served_language_model=nowhere),
+        features=nowhere,
+        examples=[example] * count,
+        system_prompt="",
+    )
+
+
+def planned(budget_mib: int, longest_seconds: float = 5.0, may_unload: bool = True) -> Plan:
+    return plan(job_of(longest_seconds), STAGES, FOOTPRINTS, budget_mib * MIB, RESIDENT, may_unload)
+
+
+def test_where_there_is_room_nothing_is_changed() -> None:
+    made = planned(3000)
+    assert (made.parts, made.unloads, made.refusal) == (1, False, "")
+    assert [stage.name for stage in made.stages] == list(STAGES)
+
+
+def test_first_training_is_cut_into_parts_then_models_are_unloaded() -> None:
+    long = planned(1500, longest_seconds=20.0)
+    assert long.parts > 1
+    assert not long.unloads
+    assert not long.refusal
+    tight = planned(1024, longest_seconds=20.0)
+    assert tight.unloads
+    assert not tight.refusal
+
+
+def test_a_refusal_names_the_smallest_change() -> None:
+    kept = planned(1024, may_unload=False)
+    assert "budget.unload = true" in kept.refusal
+    assert "budget.bytes" not in kept.refusal
+    small = planned(512)
+    assert "budget.bytes = " in small.refusal
+    enough = int(small.refusal.split("budget.bytes = ")[1].split()[0])
+    again = plan(job_of(5.0), STAGES, FOOTPRINTS, enough, RESIDENT, may_unload=True)
+    assert not again.refusal
+    assert plan(job_of(5.0), STAGES, FOOTPRINTS, enough - 1, RESIDENT, may_unload=True).refusal
+
+
+@given(
+    budget_mib=st.integers(100, 4000),
+    longest_seconds=st.floats(0.5, 29.0),
+    may_unload=st.booleans(),
+    serving_mib=st.integers(200, 1500),
+)
+def test_what_is_let_through_fits(budget_mib: int, longest_seconds: float, may_unload: bool, serving_mib: int) -> None:
+    resident = Resident(serving=serving_mib * MIB, unloaded=140 * MIB)
+    made = plan(job_of(longest_seconds), STAGES, FOOTPRINTS, budget_mib * MIB, resident, may_unload)
+    assert bool(made.refusal) == (made.peak_bytes > budget_mib * MIB)
+    assert made.parts in PARTS
+    assert may_unload or not made.unloads
+    if not made.refusal:  # nothing easier would have done
+        easier = PARTS[: PARTS.index(made.parts)]
+        for parts in easier:
+            cut = job_of(longest_seconds).model_copy(update={"parts": parts})
+            train = FOOTPRINTS.predicted_bytes("train", cut, beside=not made.unloads)
+            others = max(stage.peak_bytes for stage in made.stages if stage.name != "train")
+            daemon_bytes = resident.unloaded if made.unloads else resident.serving
+            assert max(others, daemon_bytes + 1.05 * train + 5 * MIB) > budget_mib * MIB - MIB
+
+
+@given(first=st.floats(0.5, 29.0), second=st.floats(0.5, 29.0))
+def test_longer_utterances_never_take_less(first: float, second: float) -> None:
+    shorter, longer = sorted([first, second])
+    sizes = [FOOTPRINTS.predicted_bytes("train", job_of(seconds), beside=True) for seconds in (shorter, longer)]
+    assert sizes[0] <= sizes[1]
+
+
+@pytest.mark.parametrize("parts", PARTS[1:])
+def test_more_parts_take_less(parts: int) -> None:
+    whole, cut = (job_of(10.0).model_copy(update={"parts": some}) for some in (1, parts))
+    assert FOOTPRINTS.positions(cut) < FOOTPRINTS.positions(whole)
+
+
+def test_what_is_held_out_is_never_in_a_step() -> None:
+    job = job_of(5.0, count=2)
+    held = job.examples[0].model_copy(update={"seconds": 29.0, "holdout": True})
+    assert FOOTPRINTS.positions(job.model_copy(update={"examples": [*job.examples, held]})) == FOOTPRINTS.positions(job)
