@@ -44,6 +44,11 @@ test: ready ## Set everything up and pass the tests
 thorough: ready ## Pass the tests that take minutes, too
 	$(BIN)/pytest -m "long or not long"
 
+.PHONY: bench-budget
+bench-budget: ready ## Run rounds under budgets of 1.0, 1.5, 2 and 3 GiB and sample what they take (about fifteen minutes)
+	$(BIN)/attune calibrate memory
+	$(BIN)/python -m tests.bench_budget
+
 .PHONY: bench
 bench: ready ## Measure what training costs a speaker, and kill it twenty times (about twenty minutes)
 	$(BIN)/python -m tests.bench_adaptation

@@ -1,0 +1,139 @@
+"""`make bench-budget`: whether rounds stay inside budgets, and how far predictions of what they take are off. Prints JSON.
+
+For each budget a fresh daemon enrols, says what a round would take, and runs one; meanwhile the proportional set size of both
+processes is sampled 20 times a second. Where models are unloaded for the round, a request is asked in the middle of it.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from daemon.cli_common import settings
+from daemon.client import request
+from daemon.events import Event
+from daemon.private_daemon import private_daemon
+from engines.errors import AttuneError
+from engines.process_memory import proportional_bytes
+
+BUDGETS_GIB = (1.0, 1.5, 2.0, 3.0)
+_SAMPLED_SECONDS = 0.05
+
+
+@dataclass
+class Watch:
+    """The most that was seen of a daemon and its children, sampled in a thread until `stop`."""
+
+    daemon: int
+    most_bytes: int = 0
+    of_child_bytes: int = 0
+    children: int = 0
+    samples: int = 0
+
+    def __post_init__(self) -> None:
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        process, seen = psutil.Process(self.daemon), set()
+        while not self._done.wait(_SAMPLED_SECONDS):
+            children = [child.pid for child in process.children(recursive=True)]
+            seen |= set(children)
+            own, theirs = proportional_bytes(self.daemon), sum(map(proportional_bytes, children))
+            if own + theirs > self.most_bytes:
+                self.most_bytes, self.of_child_bytes = own + theirs, theirs
+            self.children, self.samples = len(seen), self.samples + 1
+
+    def stop(self) -> None:
+        self._done.set()
+        self._thread.join()
+
+
+def main() -> None:
+    """Run a round under each budget."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--budgets", default=",".join(map(str, BUDGETS_GIB)), help="in GiB, with commas between")
+    parser.add_argument("--enrolled", type=int, default=100, help="utterances")
+    parser.add_argument("--training-seconds", type=float, default=30.0)
+    parser.add_argument("--no-unload", action="store_true", help="leave budget.unload off")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="attune-budget-") as name:
+        folder = Path(name)
+        speak = [sys.executable, "-m", "calibration.demo_speakers", "atypical", str(folder)]
+        subprocess.run(speak, check=True, stdout=subprocess.DEVNULL)
+        rows = (folder / "enrol.jsonl").read_text().splitlines()
+        manifest = folder / "some.jsonl"
+        manifest.write_text("".join(f"{row}\n" for row in rows[: arguments.enrolled]))
+        question = json.loads(rows[-1])["audio"]
+        found = [
+            _try(folder, float(budget), manifest, question, arguments.training_seconds, not arguments.no_unload)
+            for budget in arguments.budgets.split(",")
+        ]
+    print(json.dumps(found, indent=2))
+
+
+def _try(folder: Path, gib: float, manifest: Path, question: str, training_seconds: float, unload: bool) -> dict[str, object]:
+    budget = round(gib * 2**30)
+    state = folder / f"state-{gib:g}"
+    (state / "generations").mkdir(parents=True)
+    (state / "generations" / "0000").symlink_to(settings().generations / "0000")
+    socket = folder / f"{gib:g}.sock"
+    environment = {
+        "STATE_DIR": str(state),
+        "CACHE_DIR": str(settings().cache_dir),
+        "CONTROL__SOCKET": str(socket),
+        "AUDIO__SOURCE": "none",
+        "IDLE__ENABLED": "false",
+        "ADAPT__TRAINING_SECONDS": str(training_seconds),
+        "BUDGET__BYTES": str(budget),
+        "BUDGET__UNLOAD": str(unload).lower(),
+    }
+    with private_daemon(environment, folder / f"daemon-{gib:g}.log") as status:
+
+        def ask(command: Event) -> list[Event]:
+            return list(request(socket, command, quiet_seconds=600))
+
+        ask({"command": "enroll", "manifest": str(manifest)})
+        ask({"command": "ask", "audio": question, "route": "aligned"})
+        [plan] = ask({"command": "adapt", "action": "plan"})
+        watch = Watch(int(str(status["process"])))
+        last: Event = {}
+        spoke_ms = None
+        for last in request(socket, {"command": "adapt"}, quiet_seconds=600):
+            if last.get("stage") == "train" and plan["unloads"] and spoke_ms is None:
+                began = time.monotonic()
+                ask({"command": "ask", "audio": question, "route": "aligned"})
+                spoke_ms = round(1000 * (time.monotonic() - began))
+        watch.stop()
+    most, predicted = watch.most_bytes, int(str(plan["peak_bytes"]))
+    return {
+        "budget_mib": budget >> 20,
+        "parts": plan["parts"],
+        "unloads": plan["unloads"],
+        "refusal": plan["refusal"],
+        "outcome": last.get("outcome"),
+        "reason": last.get("last_reason"),
+        "predicted_mib": predicted >> 20,
+        "most_mib": most >> 20,
+        "of_child_mib": watch.of_child_bytes >> 20,
+        "inside": most <= budget,
+        "predicted_over_most": round(predicted / most, 3) if most else None,
+        "started_processes": watch.children,
+        "answered_while_unloaded_ms": spoke_ms,
+        "samples": watch.samples,
+    }
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except AttuneError as error:
+        sys.exit(str(error))
