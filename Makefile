@@ -44,6 +44,10 @@ test: ready ## Set everything up and pass the tests
 thorough: ready ## Pass the tests that take minutes, too
 	$(BIN)/pytest -m "long or not long"
 
+.PHONY: kills
+kills: ready ## Kill the child 200 times, the daemon 50 times, cut its power 25 times, and count what is lost (about forty minutes)
+	$(BIN)/python -m tests.bench_kills
+
 .PHONY: bench-budget
 bench-budget: ready ## Run rounds under budgets of 1.0, 1.5, 2 and 3 GiB and sample what they take (about fifteen minutes)
 	$(BIN)/attune calibrate memory

@@ -15,7 +15,7 @@ from engines.errors import AttuneError
 from engines.heap import give_back_freed_memory
 
 from . import cli_align, cli_bench, cli_calibrate, cli_config, cli_engines, cli_generations, cli_models
-from .cli_common import AsJson, ask_daemon, console, print_json, settings, use_sources
+from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings, use_sources
 from .cli_learn import adapt, correct, enroll
 from .cli_talk import ask, listen, talk
 from .demo import demo
@@ -109,11 +109,17 @@ def _status_lines(found: Event) -> list[tuple[str, str]]:
             f"{found['version']}, process {found['process']}, up {_minutes(found['uptime_seconds'])}, {found['state_dir']}",
         ),
         ("hearing", ear),
-        ("route", f"{found['route']} ({found['route_reason']})"),
+        ("route", f"{found['route']} ({found['route_reason']})" + (", unloaded for a round" if found["unloaded"] else "")),
         ("heard", f"{counts['utterances']} utterances, {_minutes(counts['seconds'])}; {counts['turns']} turns"),
         ("labels", f"{_pairs(counts['labels_by_origin'])}, {counts['unlabelled']} without, {counts['new_labels']} new"),
         ("learning", f"{learning['state']} {learning['stage']}: {learning['note']}".replace(" :", ":").rstrip(": ")),
     ]
+    if learning["pauses"]:
+        latency = f"99 of 100 within {learning['pause_latency_ms']:.2f} ms of speech"
+        lines.append(("yielding", f"training stopped {learning['pauses']} times, {latency}"))
+    if learning["most_used_bytes"]:
+        sizes = [gib(int(str(learning[name]))) for name in ("most_used_bytes", "predicted_bytes", "budget_bytes")]
+        lines.append(("memory", "at most {} in a round, {} predicted, {} allowed".format(*sizes)))
     if learning["last_outcome"]:
         lines.append(("last round", f"{learning['last_outcome']}: {learning['last_reason']}"))
     problems = found["problems"]
