@@ -92,10 +92,10 @@ def measure(job: FootprintJob, report: Report) -> int:
 
 
 def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footprint:
-    """The line through what `stage` took: against what a step holds in training, level elsewhere."""
-    grows = stage == "train"
-    positions = np.array([footprints.positions(one.job) if grows else 0 for one in rounds], np.float64)
-    kept = np.array([_kept_bytes(one.job, footprints) if grows else 0 for one in rounds], np.float64)
+    """The line through what `stage` took, against what it holds at once where that grows."""
+    positions = np.array([footprints.positions(stage, one.job) for one in rounds], np.float64)
+    grows = bool(positions.max() > positions.min())
+    kept = np.array([_kept_bytes(one.job, footprints) if stage == "train" else 0 for one in rounds], np.float64)
     beside = np.array([one.stages[stage].peak.private for one in rounds]) - kept
     alone = np.array([one.stages[stage].peak.resident for one in rounds]) - kept
     slope = float(np.polyfit(positions, beside, 1)[0]) if grows else 0.0

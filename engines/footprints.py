@@ -31,7 +31,7 @@ class Footprint(_Frozen):
     """Where a step holds no positions."""
     alone_bytes: float
     bytes_per_position: float = 0.0
-    """Of what a step holds at once: encoder frames in training, padding included; elsewhere nothing grows."""
+    """Of `Footprints.positions`; 0 where nothing grows."""
     residual_bytes: float = 0.0
     """How far the farthest measurement lies from the line."""
     seconds: float = 0.0
@@ -62,17 +62,24 @@ class Footprints(_Frozen):
     left_bytes: int
     """What a daemon whose models are unloaded takes more than before it opened them."""
 
-    def positions(self, job: AdaptJob) -> int:
-        """Encoder frames in the largest step of training, each of its samples as long as the longest."""
-        longest = max([self.replay_seconds, *(example.seconds for example in job.examples if not example.holdout)])
-        samples = -(-(OWN_PER_STEP + REPLAYED_PER_STEP) // job.parts)
+    def positions(self, stage: str, job: AdaptJob) -> int:
+        """Encoder frames that a stage of `job` holds at once, at most: in training those of a step, each of whose samples is as
+        long as the longest; where it is judged, those of the longest utterance; elsewhere none that would count."""
+        if stage == "train":
+            longest = max([self.replay_seconds, *(example.seconds for example in job.examples if not example.holdout)])
+            samples = -(-(OWN_PER_STEP + REPLAYED_PER_STEP) // job.parts)
+        elif stage == "judge":
+            judged = [*(example for example in job.examples if example.holdout), *job.general]
+            longest, samples = max((example.seconds for example in judged), default=0.0), 1
+        else:
+            return 0
         return samples * round(longest / FRAME_SECONDS)
 
     def predicted_bytes(self, stage: str, job: AdaptJob, beside: bool) -> int:
         """The peak of a stage of `job`. Raises KeyError for a stage that was never measured."""
         kept = sum(example.seconds for example in job.examples if not example.holdout) / FRAME_SECONDS
         samples_bytes = round(kept * self.frame_width * _FRAME_BYTES) if stage == "train" else 0
-        return self.stages[stage].predicted_bytes(self.positions(job), beside) + samples_bytes
+        return self.stages[stage].predicted_bytes(self.positions(stage, job), beside) + samples_bytes
 
     def predicted_seconds(self, stage: str, job: AdaptJob) -> float:
         """How long a stage of `job` takes; training as long as it is allowed to."""

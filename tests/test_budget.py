@@ -110,10 +110,13 @@ def test_longer_utterances_never_take_less(first: float, second: float) -> None:
 @pytest.mark.parametrize("parts", PARTS[1:])
 def test_more_parts_take_less(parts: int) -> None:
     whole, cut = (job_of(10.0).model_copy(update={"parts": some}) for some in (1, parts))
-    assert FOOTPRINTS.positions(cut) < FOOTPRINTS.positions(whole)
+    assert FOOTPRINTS.positions("train", cut) < FOOTPRINTS.positions("train", whole)
 
 
 def test_what_is_held_out_is_never_in_a_step() -> None:
     job = job_of(5.0, count=2)
     held = job.examples[0].model_copy(update={"seconds": 29.0, "holdout": True})
-    assert FOOTPRINTS.positions(job.model_copy(update={"examples": [*job.examples, held]})) == FOOTPRINTS.positions(job)
+    more = job.model_copy(update={"examples": [*job.examples, held]})
+    assert FOOTPRINTS.positions("train", more) == FOOTPRINTS.positions("train", job)
+    assert FOOTPRINTS.positions("judge", more) == 29 * 50
+    assert FOOTPRINTS.positions("export", more) == 0
