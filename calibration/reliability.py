@@ -11,7 +11,6 @@ from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from engines.confidence import Confidence, Fit, evidence, log_odds, rescored_evidence, weigh
 from engines.hypotheses import Hypotheses
@@ -20,7 +19,7 @@ from engines.spoken_text import spoken_tokens
 from engines.types import Float32, SoftTokens, Transcript
 from engines.vocabulary import Vocabulary
 
-from .minimise import minimise
+from .minimise import Numbers, minimise
 from .rescoring_fit import fit_witness_weights
 from .text_scores import word_errors
 
@@ -177,11 +176,13 @@ def logistic_regression(
     before = np.array([offset_before + np.dot(weights_before, mean), *(weights_before * spread)])
     ridge = (_RIDGE if near is None else _INHERITED_RIDGE) / len(given)
 
-    def loss(found: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def loss(found: Numbers) -> tuple[float, Numbers, Numbers]:
         odds, away = given @ found, found - before
         missed = np.logaddexp(0.0, odds) - right * odds
-        gradient = given.T @ (expit(odds) - right) / len(given) + 2 * ridge * away
-        return float(missed.mean() + ridge * away @ away), gradient
+        probable = np.exp(-np.logaddexp(0.0, -odds))
+        gradient = given.T @ (probable - right) / len(given) + 2 * ridge * away
+        curvature = (given.T * (probable * (1 - probable))) @ given / len(given) + 2 * ridge * np.eye(len(found))
+        return float(missed.mean() + ridge * away @ away), gradient, curvature
 
     found = minimise(before, loss)
     weights = found[1:] / spread

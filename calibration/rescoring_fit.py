@@ -8,11 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp, softmax
 
 from engines.hypotheses import WITNESSES
 
-from .minimise import minimise
+from .minimise import Numbers, minimise
 
 _RIDGE = 0.03
 """Of the mean loss of a list, on standardised witnesses."""
@@ -39,15 +38,19 @@ def fit_witness_weights(
     best = [wrong == wrong.min() for _, wrong in telling]
     before = np.array(start or np.zeros(len(spread))) * spread
 
-    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def loss(weights: Numbers) -> tuple[float, Numbers, Numbers]:
         away = weights - before
-        value, gradient = _RIDGE * away @ away, 2 * _RIDGE * away
+        value, gradient, curvature = _RIDGE * away @ away, 2 * _RIDGE * away, 2 * _RIDGE * np.eye(len(weights))
         for evidence, good in zip(given, best, strict=True):
             scores = evidence @ weights
-            among_all, among_good = softmax(scores), softmax(np.where(good, scores, -np.inf))
-            value += (logsumexp(scores) - logsumexp(scores[good])) / len(given)
-            gradient += (among_all - among_good) @ evidence / len(given)
-        return float(value), gradient
+            total, of_good = np.logaddexp.reduce(scores), np.logaddexp.reduce(scores[good])
+            among_all, among_good = np.exp(scores - total), np.where(good, np.exp(scores - of_good), 0.0)
+            mean = among_all @ evidence
+            value += (total - of_good) / len(given)
+            gradient += (mean - among_good @ evidence) / len(given)
+            # That among the good ones would be taken off, but then it need not be positive.
+            curvature += ((evidence.T * among_all) @ evidence - np.outer(mean, mean)) / len(given)
+        return float(value), gradient, curvature
 
     least = [None if place == _SIGNED else 0.0 for place in range(len(spread))]
     learnt = np.where(silent, before, minimise(before, loss, least)) / spread
