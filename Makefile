@@ -44,6 +44,10 @@ test: ready ## Set everything up and pass the tests
 thorough: ready ## Pass the tests that take minutes, too
 	$(BIN)/pytest -m "long or not long"
 
+.PHONY: poison
+poison: ready ## Teach wrong labels, another speaker and noise, and see whether what is served gets worse (about fifteen minutes)
+	$(BIN)/python -m tests.bench_poison
+
 .PHONY: kills
 kills: ready ## Kill the child 200 times, the daemon 50 times, cut its power 25 times, and count what is lost (about forty minutes)
 	$(BIN)/python -m tests.bench_kills

@@ -36,8 +36,6 @@ from .replay import longest_replay_seconds
 from .reporting import Report
 from .round_folder import RoundFolder
 
-LENGTHS_SECONDS = (6.0, 14.0, 28.0)
-"""Of the utterances of a round: training is a line through these."""
 _UTTERANCES, _HOLDOUT, _GENERAL = 10, 2, 4
 _TRAINING_SECONDS = 5.0
 _SAMPLED_SECONDS = 0.05
@@ -66,10 +64,10 @@ def measure(job: FootprintJob, report: Report) -> int:
     bare_bytes = proportional_bytes()
     engines = open_engines(job.engines, job.system_prompt, _CONTEXT_TOKENS, job.threads)
     width = engines.encoder.frame_width if engines.encoder is not None else 0
-    longest = _joined(job.recordings, LENGTHS_SECONDS[-1])[0]
+    longest = _joined(job.recordings, max(job.lengths_seconds))[0]
     answering_bytes = _answering_bytes(engines, job, longest)
     report("serving", 1.0, f"answering takes {answering_bytes / 2**20:.0f} MiB more than waiting")
-    rounds = [_round(job, number, seconds, width, report) for number, seconds in enumerate(LENGTHS_SECONDS, 1)]
+    rounds = [_round(job, number, seconds, width, report) for number, seconds in enumerate(job.lengths_seconds, 1)]
     _close(engines)
     del engines
     gc.collect()

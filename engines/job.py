@@ -245,6 +245,8 @@ class FootprintJob(_Frozen):
     threads: int = 2
     distils: bool = False
     """Whether distillation is measured too."""
+    lengths_seconds: list[float] = [6.0, 14.0, 28.0]
+    """Of the utterances of each round: what grows is a line through these."""
 
 
 BenchJob = BenchAdaptJob | BenchDistilJob | BenchMemoryJob | BenchQualityJob | BenchSpeakersJob

@@ -82,7 +82,9 @@ def test_a_round_writes_a_judged_generation(job: AdaptJob) -> None:
     assert card.examples_by_origin == {"enrolled": TRAINED}
     assert card.steps > 0
     assert card.losses.keys() == {"contrast", "sound", "mse", "cosine", "ctc", "quantity"}
-    assert card.peak_bytes > 100e6
+    assert card.stage_peak_bytes.keys() == {"hear", "train", "export", "judge"}
+    assert card.peak_bytes == max(card.stage_peak_bytes.values())
+    assert min(card.stage_peak_bytes.values()) > 100e6
     assert card.training_seconds > 0
     assert card.holdout is not None
     assert card.holdout.candidate.utterances == HELD_OUT
@@ -113,6 +115,25 @@ def test_killed_while_training_the_same_job_goes_on_from_its_checkpoint(job: Ada
     first = next(line for line in lines if line.stage == "train")
     assert status == 0
     assert int(first.note.split()[1].rstrip(",")) > 5  # the first report of a fresh run is step 5
+
+
+@pytest.mark.parametrize("killed_in", ["train", "export", "judge"])
+def test_what_a_stage_has_done_is_not_done_again(job: AdaptJob, killed_in: str) -> None:
+    with start(job) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if Progress.model_validate_json(line).stage == killed_in:
+                child.kill()
+                break
+        child.communicate(timeout=60)
+    assert child.returncode == -signal.SIGKILL
+    status, lines = run(job)
+    assert status == 0, lines[-1].note
+    stages = list(dict.fromkeys(line.stage for line in lines))
+    order = ["hear", "samples", "train", "export", "judge", "done"]
+    begun = order.index("samples" if killed_in == "train" else killed_in)
+    assert stages == order[begun:]
+    assert read_generation(job.generations / "0001").card.steps > 0
 
 
 def test_a_round_that_distils_serves_what_is_replied_to_better(job: AdaptJob) -> None:

@@ -1,0 +1,146 @@
+"""`make poison`: whether wrong labels, another speaker or noise among what is learnt make what is served worse. Prints JSON.
+
+A daemon learns a speaker. Then, each from that state anew, a hundred utterances of one kind of poison are enrolled and a round is
+run; requests that were never enrolled are put to what is served before and after. Exits with 1 where poison made it worse by more
+than a tenth of its errors and two points.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from calibration.text_scores import word_error_rate
+from daemon.cli_common import settings
+from daemon.client import request
+from daemon.events import Event
+from daemon.private_daemon import private_daemon
+from engines.audio import write_flac
+from engines.errors import AttuneError
+from engines.types import SAMPLE_RATE_HZ
+
+POISONED = 100
+LEARNT = 140
+ASKED = 60
+
+Rows = list[dict[str, str]]
+
+
+def main() -> None:
+    """Learn, poison in three ways, compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--training-seconds", type=float, default=60.0)
+    arguments = parser.parse_args()
+    rng = random.Random(0)
+    with tempfile.TemporaryDirectory(prefix="attune-poison-") as name:
+        folder = Path(name)
+        rows = _speak(folder / "atypical", "atypical")
+        good, spare, asked = rows[:LEARNT], rows[LEARNT : LEARNT + POISONED], rows[-ASKED:]
+        clean = folder / "clean"
+        (clean / "generations").mkdir(parents=True)
+        shutil.copytree(settings().generations / "0000", clean / "generations" / "0000")
+        with _daemon(clean, arguments.training_seconds) as ask:
+            _learn(ask, folder, good)
+            before = _error(ask, asked)
+        found: dict[str, object] = {"before": round(before, 4)}
+        worse = False
+        poisons: dict[str, Callable[[], Rows]] = {
+            "wrong labels": lambda: _mislabelled(spare, rng),
+            "another speaker": lambda: _speak(folder / "clear", "clear")[:POISONED],
+            "noise": lambda: _noise(folder / "noise", [row["text"] for row in spare]),
+        }
+        for kind, make in poisons.items():
+            state = folder / kind.replace(" ", "-")
+            shutil.copytree(clean, state, symlinks=True)
+            with _daemon(state, arguments.training_seconds) as ask:
+                last = _learn(ask, folder, make())
+                after = _error(ask, asked)
+            worse |= after > max(1.1 * before, before + 0.02)
+            found[kind] = {"outcome": last.get("outcome"), "reason": last.get("last_reason"), "after": round(after, 4)}
+    print(json.dumps(found, indent=2))
+    sys.exit(worse)
+
+
+Ask = Callable[[Event], Iterator[Event]]
+
+
+@contextmanager
+def _daemon(state: Path, training_seconds: float) -> Iterator[Ask]:
+    socket = state.parent / "a.sock"
+    environment = {
+        "STATE_DIR": str(state),
+        "CACHE_DIR": str(settings().cache_dir),
+        "CONTROL__SOCKET": str(socket),
+        "AUDIO__SOURCE": "none",
+        "AUDIO__KEEP": "false",
+        "IDLE__ENABLED": "false",
+        "CONVERSATION__MAX_REPLY_TOKENS": "1",
+        "ADAPT__TRAINING_SECONDS": str(training_seconds),
+        "ADAPT__REPLY_UTTERANCES": "2",
+    }
+    with private_daemon(environment, state.parent / f"{state.name}.log"):
+        yield lambda command: request(socket, command, quiet_seconds=600)
+
+
+def _learn(ask: Ask, folder: Path, rows: Rows) -> Event:
+    """Enrol and run a round; how that ended."""
+    manifest = folder / "some.jsonl"
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for _ in ask({"command": "enroll", "manifest": str(manifest)}):
+        pass
+    return list(ask({"command": "adapt"}))[-1]
+
+
+def _error(ask: Ask, asked: Rows) -> float:
+    """Word error of what is understood on the aligned route."""
+    heard = []
+    for row in asked:
+        [turn] = [
+            event for event in ask({"command": "ask", "audio": row["audio"], "route": "aligned"}) if event["event"] == "turn"
+        ]
+        heard.append(str(turn["heard"]))
+    return word_error_rate([(row["text"], text) for row, text in zip(asked, heard, strict=True)])[0]
+
+
+def _speak(folder: Path, speaker: str) -> Rows:
+    folder.mkdir()
+    subprocess.run(
+        [sys.executable, "-m", "calibration.demo_speakers", speaker, str(folder)], check=True, stdout=subprocess.DEVNULL
+    )
+    return _read(folder / "enrol.jsonl")
+
+
+def _read(manifest: Path) -> Rows:
+    return [json.loads(line) for line in manifest.read_text().splitlines()]
+
+
+def _mislabelled(rows: Rows, rng: random.Random) -> Rows:
+    texts = [row["text"] for row in rows]
+    rng.shuffle(texts)
+    return [{"audio": row["audio"], "text": text} for row, text in zip(rows, texts, strict=True)]
+
+
+def _noise(folder: Path, texts: list[str]) -> Rows:
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    rows = []
+    for number, text in enumerate(texts):
+        path = folder / f"{number}.flac"
+        write_flac(path, (0.1 * rng.standard_normal(3 * SAMPLE_RATE_HZ)).astype(np.float32))
+        rows.append({"audio": str(path), "text": text})
+    return rows
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except AttuneError as error:
+        sys.exit(str(error))
