@@ -26,6 +26,8 @@ _KEPT_LATENCIES = 1000
 FRESH_AFTER_FAILURES = 3
 """Failures in a row after which a round does not go on from its checkpoint: the checkpoint may be what makes it fail."""
 
+_CUT_INTO_PARTS = ("samples", "train", "distil")
+"""Stages that take less memory in more parts."""
 _SPEECH_NEEDS_MODELS = "somebody speaks, and the models that answer need the memory"
 
 _log = logging.getLogger(__name__)
@@ -208,7 +210,8 @@ class Adaptation:
         try:
             while True:
                 self._tell(state="training", stage="start", fraction=0.0, note="", number=number)
-                child, outcome = self._run_child(self._admitted(job))
+                job = self._admitted(job)
+                child, outcome = self._run_child(job)
                 if outcome.kind != "stopped" or not self._again:
                     return child, outcome
                 _log.info("round %04d goes on later: %s", number, self._again)
@@ -216,7 +219,7 @@ class Adaptation:
                     return child, outcome
                 job = smaller
         finally:
-            if self._governor is not None:
+            if self._governor is not None and not self._stopping.is_set():
                 self._governor.need_models()
 
     def _admitted(self, job: AdaptJob) -> AdaptJob:
@@ -284,7 +287,7 @@ class Adaptation:
         """The job to go on with once it may; None where it may not."""
         assert self._governor is not None
         if self._again != _SPEECH_NEEDS_MODELS:
-            return self._governor.smaller(job)
+            return self._governor.smaller(job) if self._standing.read()["stage"] in _CUT_INTO_PARTS else None
         self._governor.need_models()
         self._tell(state="paused", note=self._again)
         while not (self._stopping.is_set() or self._cancelled.is_set()):
