@@ -37,7 +37,8 @@ from .reporting import Report
 from .round_folder import RoundFolder
 
 _UTTERANCES, _HOLDOUT, _GENERAL = 10, 2, 4
-_TRAINING_SECONDS = 5.0
+_TRAINING_SECONDS = 20.0
+"""Several steps even of the longest: the second is the first with the optimizer's moments beside it."""
 _SAMPLED_SECONDS = 0.05
 _CONTEXT_TOKENS = 2048
 
