@@ -5,6 +5,7 @@ person does from day to day. Sentences that begin alike share what they have in 
 batches in a context of its own beside the conversation's.
 """
 
+import logging
 import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +22,8 @@ from .llama_model import LlamaModel
 from .spoken_text import spoken_tokens
 from .types import Float32
 from .vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
 
 USUAL_REQUESTS = (
     "Remind me to water the plants at seven.",
@@ -65,7 +68,8 @@ class LlamaLikelihood:
         self._before: list[int] = []
 
     def after(self, requests: Sequence[str]) -> Likelihood:
-        """Judges sentences that come after `requests`, beside usual ones where they are few, and is ready to.
+        """Judges sentences that come after `requests`, beside usual ones where they are few. It makes itself ready in a thread of
+        its own, so that whoever opens it need not wait.
 
         The judge takes spoken sentences of one token or more and returns the natural log likelihood of each, its end included. It
         raises AttuneError where llama.cpp fails or a sentence does not fit the context, RuntimeError after `close`.
@@ -76,9 +80,16 @@ class LlamaLikelihood:
             if len(before) + len(line) <= _MOST_BEFORE_TOKENS:
                 before += line
         before += self._vocabulary.tokenize("-")
-        with self._alone:
-            self._read(before)
+        threading.Thread(target=self._make_ready, args=(before,), name="likelihood", daemon=True).start()
         return partial(self._likelihoods, before)
+
+    def _make_ready(self, before: list[int]) -> None:
+        try:
+            with self._alone:
+                if self._context:
+                    self._read(before)
+        except AttuneError as error:  # whoever asks first is told the same
+            logger.warning("%s", error)
 
     def _likelihoods(self, before: list[int], sentences: Sequence[tuple[int, ...]]) -> list[float]:
         found: dict[tuple[int, ...], float] = {}
