@@ -227,7 +227,7 @@ class Adaptation:
         if self._governor is None:
             return job
         made = self._governor.plan(job)
-        self._tell(budget_bytes=made.budget_bytes, predicted_bytes=made.peak_bytes)
+        self._tell(budget_bytes=made.budget_bytes, predicted_bytes=made.predicted_bytes)
         return self._governor.admit(job, made)
 
     def _run_child(self, job: AdaptJob) -> tuple[Child, Outcome]:

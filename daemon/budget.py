@@ -15,8 +15,10 @@ MARGIN = 0.05
 class Resident:
     """What the daemon itself takes, in bytes."""
 
-    serving: int
-    """With its models open, at most, answering included."""
+    waiting: int
+    """With its models open, while nobody talks."""
+    answering: int
+    """What the longest utterance takes more than that: room is kept for it."""
     unloaded: int
     """With its models unloaded for a round."""
 
@@ -26,8 +28,10 @@ class PlannedStage:
     """One process of a round."""
 
     name: str
+    predicted_bytes: int
+    """The peak of daemon and stage together, while nobody talks."""
     peak_bytes: int
-    """Of daemon and stage together, the margin included."""
+    """The same with room for what was not foreseen, and for an answer where models stay open."""
     seconds: float
     """Predicted, on an idle machine."""
 
@@ -44,6 +48,10 @@ class Plan:
     measured_here: bool
     refusal: str = ""
     """Why it cannot be run, and the smallest change that would let it; empty where it can."""
+
+    @property
+    def predicted_bytes(self) -> int:
+        return max(stage.predicted_bytes for stage in self.stages)
 
     @property
     def peak_bytes(self) -> int:
@@ -78,9 +86,9 @@ def plan(
 
 def _stage(name: str, job: AdaptJob, footprints: Footprints, resident: Resident, unloads: bool) -> PlannedStage:
     predicted = footprints.predicted_bytes(name, job, beside=not unloads)
-    room = round(MARGIN * predicted + footprints.stages[name].residual_bytes)
-    daemon_bytes = resident.unloaded if unloads else resident.serving
-    return PlannedStage(name, daemon_bytes + predicted + room, footprints.predicted_seconds(name, job))
+    room = round(MARGIN * predicted + footprints.stages[name].residual_bytes) + (0 if unloads else resident.answering)
+    together = predicted + (resident.unloaded if unloads else resident.waiting)
+    return PlannedStage(name, together, together + room, footprints.predicted_seconds(name, job))
 
 
 def _refusal(least: Plan, tried: list[Plan], budget_bytes: int) -> str:

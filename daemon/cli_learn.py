@@ -102,11 +102,16 @@ def _show_plan(made: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json_line(made)
     else:
-        table = Table("stage", Column("peak of all", justify="right"), Column("minutes", justify="right"))
+        table = Table("stage", *(Column(name, justify="right") for name in ("predicted", "with room", "minutes")))
         for stage in made["stages"]:
             peak = gib(stage["peak_bytes"])
             over = stage["peak_bytes"] > made["budget_bytes"]
-            table.add_row(stage["name"], f"[red]{peak}[/red]" if over else peak, f"{stage['seconds'] / 60:.1f}")
+            table.add_row(
+                stage["name"],
+                gib(stage["predicted_bytes"]),
+                f"[red]{peak}[/red]" if over else peak,
+                f"{stage['seconds'] / 60:.1f}",
+            )
         console.print(table)
         minutes = sum(stage["seconds"] for stage in made["stages"]) / 60
         ways = [f"each step in {made['parts']} parts"] if made["parts"] != 1 else []

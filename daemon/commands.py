@@ -190,7 +190,7 @@ def _adapt(service: Service, request: Adapt) -> Generator[Event, None, None]:
         return
     if request.action == "plan":
         made = service.plan()
-        yield {"event": "plan", "peak_bytes": made.peak_bytes, **asdict(made)}
+        yield {"event": "plan", "predicted_bytes": made.predicted_bytes, "peak_bytes": made.peak_bytes, **asdict(made)}
         return
     steps: queue.SimpleQueue[Event] = queue.SimpleQueue()
     unsubscribe = service.adaptation.subscribe(steps.put)

@@ -110,4 +110,4 @@ class Governor:
     def _resident(self, footprints: Footprints) -> Resident:
         now = self._measure(None)
         unloaded = now if self.unloaded else self._bare_bytes + footprints.left_bytes
-        return Resident(serving=max(now, unloaded) + footprints.answering_bytes, unloaded=unloaded)
+        return Resident(waiting=max(now, unloaded), answering=footprints.answering_bytes, unloaded=unloaded)

@@ -113,7 +113,7 @@ def _try(folder: Path, gib: float, manifest: Path, question: str, training_secon
                 ask({"command": "ask", "audio": question, "route": "aligned"})
                 spoke_ms = round(1000 * (time.monotonic() - began))
         watch.stop()
-    most, predicted = watch.most_bytes, int(str(plan["peak_bytes"]))
+    most, predicted = watch.most_bytes, int(str(plan["predicted_bytes"]))
     return {
         "budget_mib": budget >> 20,
         "parts": plan["parts"],
@@ -122,6 +122,7 @@ def _try(folder: Path, gib: float, manifest: Path, question: str, training_secon
         "outcome": last.get("outcome"),
         "reason": last.get("last_reason"),
         "predicted_mib": predicted >> 20,
+        "with_room_mib": int(str(plan["peak_bytes"])) >> 20,
         "most_mib": most >> 20,
         "of_child_mib": watch.of_child_bytes >> 20,
         "inside": most <= budget,

@@ -28,7 +28,7 @@ FOOTPRINTS = Footprints(
     answering_bytes=50 * MIB,
     left_bytes=60 * MIB,
 )
-RESIDENT = Resident(serving=600 * MIB, unloaded=140 * MIB)
+RESIDENT = Resident(waiting=550 * MIB, answering=50 * MIB, unloaded=140 * MIB)
 
 
 def job_of(longest_seconds: float, count: int = 100) -> AdaptJob:
@@ -85,7 +85,7 @@ def test_a_refusal_names_the_smallest_change() -> None:
     serving_mib=st.integers(200, 1500),
 )
 def test_what_is_let_through_fits(budget_mib: int, longest_seconds: float, may_unload: bool, serving_mib: int) -> None:
-    resident = Resident(serving=serving_mib * MIB, unloaded=140 * MIB)
+    resident = Resident(waiting=serving_mib * MIB, answering=50 * MIB, unloaded=140 * MIB)
     made = plan(job_of(longest_seconds), STAGES, FOOTPRINTS, budget_mib * MIB, resident, may_unload)
     assert bool(made.refusal) == (made.peak_bytes > budget_mib * MIB)
     assert made.parts in PARTS
@@ -96,7 +96,7 @@ def test_what_is_let_through_fits(budget_mib: int, longest_seconds: float, may_u
             cut = job_of(longest_seconds).model_copy(update={"parts": parts})
             train = FOOTPRINTS.predicted_bytes("train", cut, beside=not made.unloads)
             others = max(stage.peak_bytes for stage in made.stages if stage.name != "train")
-            daemon_bytes = resident.unloaded if made.unloads else resident.serving
+            daemon_bytes = resident.unloaded if made.unloads else resident.waiting + resident.answering
             assert max(others, daemon_bytes + 1.05 * train + 5 * MIB) > budget_mib * MIB - MIB
 
 
