@@ -153,11 +153,13 @@ def main() -> None:
         speak = [sys.executable, "-m", "calibration.demo_speakers", "atypical", str(folder)]
         subprocess.run(speak, check=True, stdout=subprocess.DEVNULL)
         rows = [json.loads(line) for line in (folder / "enrol.jsonl").read_text().splitlines()]
-        found = {
-            "children": _kill_children(_home(folder / "c"), rows, arguments.children),
-            "daemons": _kill_daemons(_home(folder / "d"), rows, arguments.daemons, cuts=False),
-            "cuts": _kill_daemons(_home(folder / "p", _compiled(folder)), rows, arguments.cuts, cuts=True),
-        }
+        found: dict[str, dict[str, object]] = {}
+        if arguments.children:
+            found["children"] = _kill_children(_home(folder / "c"), rows, arguments.children)
+        if arguments.daemons:
+            found["daemons"] = _kill_daemons(_home(folder / "d"), rows, arguments.daemons, cuts=False)
+        if arguments.cuts:
+            found["cuts"] = _kill_daemons(_home(folder / "p", _compiled(folder)), rows, arguments.cuts, cuts=True)
     print(json.dumps(found, indent=2))
     sys.exit(any(part["lost"] or not part["finished"] for part in found.values()))
 
