@@ -11,7 +11,7 @@ import pytest
 
 from daemon.idle import Limits
 from engines.generation import Generation, list_generations, promote
-from tests.adaptation_world import GOOD, NEVER, World, world
+from tests.adaptation_world import GOOD, NEVER, World, trainers, world
 from tests.fake_child import eventually
 
 __all__ = ["world"]
@@ -99,9 +99,9 @@ def test_killed_at_twenty_random_moments_the_next_round_finishes(world: World) -
     kills = finished = 0
     while kills < 20:
         adaptation.run_now()
-        assert eventually(lambda: bool(world._children()))
+        assert eventually(lambda: bool(trainers()))
         time.sleep(draw.uniform(0.0, 0.8))  # the random moment: there is nothing to wait for
-        for pid in world._children():
+        for pid in trainers():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
                 kills += 1

@@ -11,7 +11,7 @@ from daemon.governor import Governor
 from engines.errors import AttuneError
 from engines.footprints import write_footprints
 from engines.job import AdaptJob
-from tests.adaptation_world import World, world
+from tests.adaptation_world import World, trainers, world
 from tests.fake_child import DEADLINE_SECONDS, eventually, make_job
 from tests.test_budget import FOOTPRINTS, MIB
 
@@ -100,7 +100,7 @@ def test_models_make_room_and_come_back_for_speech_and_at_the_end(world: World, 
     adaptation.speech_started()
     assert eventually(lambda: machine.open)
     assert eventually(lambda: adaptation.status()["state"] == "paused")
-    assert world._children() == [], "the child has made room"
+    assert trainers() == [], "the child has made room"
     adaptation.speech_ended()
     assert world.next_record().outcome == "promoted"
     assert machine.happened == ["unloaded", "loaded", "unloaded", "loaded"]
