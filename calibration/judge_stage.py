@@ -29,6 +29,8 @@ from .reliability import learn_confidence
 from .reporting import Report, versions
 from .round_folder import RoundFolder, StageRecord
 
+_HEARERS = ("candidate", "current", "cascade")
+
 
 def judge(job: AdaptJob, report: Report) -> StageRecord:
     """Judge what the stages before made, and write the generation. Raises AttuneError where an engine or the parent fails."""
@@ -37,6 +39,9 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
     training = [example for example in job.examples if not example.holdout]
     judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
     report("judge", 0.0, "")
+    panel = _Panel(job, judge, report)
+    # First, and gone by the time that the candidate is opened: two readers at once would take 160 MB more.
+    panel.hear("current", judge.aligned(judge.serving_reader(parent)), parent.adapter)
     requests = telling_requests(example.text for example in training)
     unsure = judge.reader(folder.projector, None, requests)
     confidence = _confidence(job, judge, parent, unsure, report)
@@ -45,7 +50,8 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
     adapter = None
     if replies and replies["blends"] > replies["rows"]:
         candidate, adapter = replace(candidate, blends=True), folder.adapter
-    judgements = _judge(job, judge, parent, candidate, adapter, report)
+    panel.hear("candidate", judge.aligned(candidate), adapter)
+    panel.hear("cascade", judge.cascade, None)
     trained, distilled = folder.record("train"), folder.record("distil")
     peaks = folder.peaks() | {"judge": peak_resident_bytes()}
     card = Card(
@@ -68,7 +74,7 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         confidence=confidence,
         requests=requests,
         replies=replies,
-        **judgements,
+        **panel.judgements(),
     )
     files = {PROJECTOR: folder.projector, WEIGHTS: folder.weights} | (_adapter_files(folder) if adapter else {})
     write_generation(job.generations, job.number, card, files)
@@ -116,36 +122,39 @@ def _base_confidence(job: AdaptJob, parent: Generation, report: Report) -> Confi
         return parent.card.confidence
 
 
-def _judge(
-    job: AdaptJob, judge: Judge, parent: Generation, candidate: Reader, adapter: Path | None, report: Report
-) -> dict[str, Judgement]:
-    sets = {
-        "holdout": _holdout(job),
-        "recognised": [e for e in job.examples if e.holdout and e.origin == "recognised"],
-        "general": job.general,
-    }
-    hearings: dict[str, tuple[Hear, Path | None]] = {
-        "candidate": (judge.aligned(candidate), adapter),
-        "current": (judge.aligned(judge.serving_reader(parent)), parent.adapter),
-        "cascade": (judge.cascade, None),
-    }
-    to_do = sum(len(examples) for examples in sets.values()) * len(hearings)
-    done = 0
+class _Panel:
+    """All sets of utterances, heard by one after the other."""
 
-    def count(note: str) -> None:
-        nonlocal done
-        done += 1
-        report("judge", done / max(to_do, 1), note)
+    def __init__(self, job: AdaptJob, judge: Judge, report: Report) -> None:
+        sets = {
+            "holdout": _holdout(job),
+            "recognised": [e for e in job.examples if e.holdout and e.origin == "recognised"],
+            "general": job.general,
+        }
+        self._sets = {name: examples for name, examples in sets.items() if examples}
+        self._judge, self._report = judge, report
+        self._done, self._to_do = 0, len(_HEARERS) * sum(map(len, self._sets.values()))
+        self._scored: dict[str, dict[str, Scored]] = {}
 
-    def score(who: str, name: str) -> Scored:
-        hear, through = hearings[who]
-        judge.pass_through(through)
-        return judge.score(hear, sets[name], f"{name}, {who}", name == "holdout")
+    def hear(self, who: str, hear: Hear, adapter: Path | None) -> None:
+        """Let `who`, one of _HEARERS, hear them all, replies passing through `adapter`."""
+        self._judge.pass_through(adapter)
+        self._judge.heard = self._count
+        self._scored[who] = {
+            name: self._judge.score(hear, examples, f"{name}, {who}", name == "holdout") for name, examples in self._sets.items()
+        }
+        self._judge.heard = lambda _: None
 
-    judge.heard = count
-    return {
-        name: _judgement(examples, {who: score(who, name) for who in hearings}) for name, examples in sets.items() if examples
-    }
+    def judgements(self) -> dict[str, Judgement]:
+        """Once all have heard."""
+        return {
+            name: _judgement(examples, {who: self._scored[who][name] for who in _HEARERS})
+            for name, examples in self._sets.items()
+        }
+
+    def _count(self, note: str) -> None:
+        self._done += 1
+        self._report("judge", self._done / max(self._to_do, 1), note)
 
 
 def _judgement(examples: list[Example], by: dict[str, Scored]) -> Judgement:

@@ -46,6 +46,7 @@ class Governor:
         self._lock = threading.Lock()
         self._room = threading.Event()
         self._room.set()
+        self._waiting_bytes = 0
         self.unloaded = False
         self.tight = False
         """Whether the round that runs leaves no room for the models."""
@@ -69,17 +70,26 @@ class Governor:
         where it does not fit."""
         if made.refusal:
             raise AttuneError(made.refusal)
-        self.tight = made.unloads
         if made.unloads:
+            self._make_models_leave()
+            made = self.plan(job)  # by what is left of them, which was only predicted before
+            if made.refusal or not made.unloads:
+                self.need_models()
+            if made.refusal:
+                raise AttuneError(made.refusal)
+        self.tight = made.unloads
+        if self.tight:
             self._room.clear()
-            with self._lock:
-                if not self.unloaded:
-                    self._unload()
-                    self.unloaded = True
-            gc.collect()
-            trim()
         _log.info("a round may take %d MiB of %d", made.peak_bytes >> 20, self.budget_bytes >> 20)
         return job.model_copy(update={"parts": max(job.parts, made.parts)})
+
+    def _make_models_leave(self) -> None:
+        with self._lock:
+            if not self.unloaded:
+                self._unload()
+                self.unloaded = True
+        gc.collect()
+        trim()
 
     def make_room(self) -> None:
         """The child is gone: its memory may be taken."""
@@ -109,5 +119,7 @@ class Governor:
 
     def _resident(self, footprints: Footprints) -> Resident:
         now = self._measure(None)
+        if not self.unloaded:
+            self._waiting_bytes = now
         unloaded = now if self.unloaded else self._bare_bytes + footprints.left_bytes
-        return Resident(waiting=max(now, unloaded), answering=footprints.answering_bytes, unloaded=unloaded)
+        return Resident(waiting=self._waiting_bytes, answering=footprints.answering_bytes, unloaded=unloaded)

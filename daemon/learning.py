@@ -125,4 +125,4 @@ def general_examples(cache_dir: Path) -> list[Example]:
     except AttuneError as error:
         logger.warning("without the general set no candidate is promoted: %s", error)
         return []
-    return [Example(id=f"general-{prompt.name}", audio=prompt.audio, text=prompt.text, origin="enrolled") for prompt in prompts]
+    return [Example(id=f"general-{p.name}", audio=p.audio, text=p.text, origin="enrolled", seconds=p.seconds) for p in prompts]

@@ -11,6 +11,10 @@ _LEAST_WORDS = 4
 _MOST_WORDS = 16
 
 
+_BYTES_PER_SECOND = 8000
+"""Of G.722 at 64 kbit/s."""
+
+
 @dataclass(frozen=True)
 class Prompt:
     """One recorded sentence."""
@@ -18,6 +22,10 @@ class Prompt:
     name: str
     audio: Path
     text: str
+
+    @property
+    def seconds(self) -> float:
+        return self.audio.stat().st_size / _BYTES_PER_SECOND
 
 
 def read_prompts(folder: Path) -> list[Prompt]:

@@ -28,6 +28,8 @@ class Machine:
     budget_mib: int
     may_unload: bool = False
     child_mib: Callable[[], int] = lambda: 300
+    left_mib: int = 0
+    """By how much the daemon is larger than it was before it ever opened the models."""
     open: bool = True
     happened: list[str] = field(default_factory=list)
     most_bytes: int = 0
@@ -46,7 +48,7 @@ class Machine:
         self.happened.append("loaded")
 
     def measure(self, process: int | None) -> int:
-        return (DAEMON if self.open else BARE) if process is None else self.child_mib() * MIB
+        return (DAEMON if self.open else BARE + self.left_mib * MIB) if process is None else self.child_mib() * MIB
 
 
 def test_what_cannot_fit_is_refused_before_anything_starts(world: World, tmp_path: Path) -> None:
@@ -104,6 +106,23 @@ def test_models_make_room_and_come_back_for_speech_and_at_the_end(world: World, 
     adaptation.speech_ended()
     assert world.next_record().outcome == "promoted"
     assert machine.happened == ["unloaded", "loaded", "unloaded", "loaded"]
+
+
+def test_what_unloading_leaves_behind_counts(tmp_path: Path) -> None:
+    """More than was predicted: the plan is made anew, and where nothing fits the models come back before anything starts."""
+    machine = Machine(tmp_path, budget_mib=1000, may_unload=True)
+    governor, job = machine.governor(), make_job(tmp_path)
+    made = governor.plan(job)
+    assert made.unloads
+    assert not made.refusal
+    machine.left_mib = 400
+    with pytest.raises(AttuneError, match="of 1000 MiB allowed"):
+        governor.admit(job, made)
+    assert machine.happened == ["unloaded", "loaded"]
+    assert machine.open
+    machine.left_mib = 150
+    assert governor.admit(job, governor.plan(job)).parts > 1
+    assert not machine.open
 
 
 def test_models_wait_until_the_child_has_made_room(tmp_path: Path) -> None:
