@@ -36,8 +36,9 @@ from engines.generation import Generation, list_generations, usable
 
 ENROLLED = 40
 _START_SECONDS = 120.0
-_CHILD_SECONDS, _DAEMON_SECONDS = 9.0, 5.0
-"""Longest lives: of a child from its start, of a daemon from its first answer."""
+_CHILD_SECONDS, _LONG_CHILD_SECONDS, _DAEMON_SECONDS = 8.0, 60.0, 5.0
+"""Longest lives: of a child from its start, of one child in four, so that later stages are reached, and of a daemon from its first
+answer."""
 
 
 @dataclass
@@ -209,7 +210,7 @@ def _kill_children(home: Home, rows: list[Event], kills: int) -> dict[str, objec
         thread = _follow(home, ended)
         while home.child() is None and thread.is_alive():
             time.sleep(0.02)
-        thread.join(random.uniform(0.0, _CHILD_SECONDS))
+        thread.join(random.uniform(0.0, _LONG_CHILD_SECONDS if random.random() < 0.25 else _CHILD_SECONDS))
         child = home.child()
         if child is not None:
             [status] = home.ask({"command": "status"})
@@ -224,7 +225,7 @@ def _kill_children(home: Home, rows: list[Event], kills: int) -> dict[str, objec
         turn = list(home.ask({"command": "ask", "audio": rows[-1]["audio"]}))[-1]
         answered += turn["event"] == "turn"
         home.check(f"kill {killed}")
-        print(f"{killed} of {kills} children killed, {rounds} rounds finished", file=sys.stderr)
+        print(f"{killed} of {kills} children killed in {stages}, {rounds} rounds finished, {home.kept.lost}", file=sys.stderr)
     finished = _finish(home)
     home.kill()
     return {"killed": killed, "in": stages, "answered": answered, "rounds": rounds, "finished": finished, "lost": home.kept.lost}
@@ -253,7 +254,7 @@ def _kill_daemons(home: Home, rows: list[Event], kills: int, cuts: bool) -> dict
             _cut(home)
         home.start()
         home.check(f"{'cut' if cuts else 'kill'} {number + 1}")
-        print(f"{number + 1} of {kills} daemons {'cut off' if cuts else 'killed'}", file=sys.stderr)
+        print(f"{number + 1} of {kills} daemons {'cut off' if cuts else 'killed'}, {home.kept.lost}", file=sys.stderr)
     finished = _finish(home)
     home.kill()
     kept = home.kept
