@@ -37,7 +37,7 @@ from engines.generation import Generation, list_generations, usable
 ENROLLED = 40
 _START_SECONDS = 120.0
 _CHILD_SECONDS, _LONG_CHILD_SECONDS, _DAEMON_SECONDS = 8.0, 60.0, 5.0
-"""Longest lives: of a child from its start, of one child in four, so that later stages are reached, and of a daemon from its first
+"""Longest lives: of a child from its start; of one in four, so that later stages are reached; of a daemon from its first
 answer."""
 
 
