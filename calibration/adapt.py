@@ -1,4 +1,4 @@
-"""A personal round, stage by stage: hear, train, distil, export, judge. Knows their order; each is elsewhere.
+"""A personal round, stage by stage, each of which is elsewhere.
 
 Each stage runs in a process of its own, so that the system has its memory back before the next one begins: the peak of a round is
 that of its largest stage, not of what all of them opened. What a stage leaves lies in the job's folder, and a round that was
@@ -13,7 +13,7 @@ from engines.process_memory import peak_resident_bytes
 from .reporting import Report
 from .round_folder import RoundFolder
 
-_STAGES = {
+_WORK = {
     "hear": ("hear_stage", "hear"),
     "train": ("embed_stage", "train"),
     "lessons": ("distil_stage", "prepare_lessons"),
@@ -21,13 +21,7 @@ _STAGES = {
     "export": ("export_stage", "export"),
     "judge": ("judge_stage", "judge"),
 }
-"""Module and function of each, in order; only the one that runs is imported."""
-_OF_DISTILLATION = ("lessons", "distil")
-
-
-def stages_of(job: AdaptJob) -> list[str]:
-    """The stages that `job` has, in order."""
-    return [stage for stage in _STAGES if job.distil is not None or stage not in _OF_DISTILLATION]
+"""Module and function of each stage; only the one that runs is imported."""
 
 
 def adapt(job: AdaptJob, report: Report) -> int | None:
@@ -36,9 +30,9 @@ def adapt(job: AdaptJob, report: Report) -> int | None:
     Raises AttuneError where there is nothing to train on, the parent is damaged, or training diverges.
     """
     folder = RoundFolder(job.folder)
-    left = [stage for stage in stages_of(job) if not folder.is_done(stage)]
+    left = [stage for stage in job.stages if not folder.is_done(stage)]
     if left:
-        module, function = _STAGES[left[0]]
+        module, function = _WORK[left[0]]
         record = getattr(import_module(f".{module}", __package__), function)(job, report)
         folder.finish(left[0], record.model_copy(update={"peak_bytes": peak_resident_bytes()}))
     return None if left[1:] else job.number

@@ -55,6 +55,7 @@ def distil_round(job: AdaptJob, report: Report) -> StageRecord:
 
 
 def _lessons_of(job: AdaptJob, report: Report) -> tuple[Judge, list[Lesson]]:
+    torch.set_num_threads(job.threads)
     judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
     stack = load_projector(RoundFolder(job.folder).trained).config.stack
     return judge, make_lessons(judge, [example for example in job.examples if not example.holdout], stack, report)

@@ -5,7 +5,7 @@ import torch
 from engines.errors import AttuneError
 from engines.footprints import OWN_PER_STEP, REPLAYED_PER_STEP
 from engines.generation import read_generation
-from engines.job import AdaptJob, Example
+from engines.job import AdaptJob
 from engines.types import FRAME_SECONDS
 from engines.vocabulary import Vocabulary
 
@@ -33,6 +33,7 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
 
     Raises AttuneError where there is nothing to train on, the parent is damaged, or training diverges.
     """
+    torch.set_num_threads(job.threads)
     folder = RoundFolder(job.folder)
     projector = load_projector(read_generation(job.generations / f"{job.parent:04d}").weights)
     vocabulary = Vocabulary(job.engines.language_model)
@@ -61,7 +62,7 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
 
 def _samples(job: AdaptJob, vocabulary: Vocabulary, config: CifConfig, report: Report) -> tuple[list[Sample], float]:
     """What can be trained on, and its seconds."""
-    training: list[Example] = [example for example in job.examples if not example.holdout]
+    training = [example for example in job.examples if not example.holdout]
     features = Features(job.engines, job.features, job.threads)
     samples, seconds = [], 0.0
     for example in training:

@@ -1,5 +1,7 @@
 """The stage of a round that turns what was trained into the graph that serves."""
 
+import torch
+
 from engines.job import AdaptJob
 
 from .projector_export import export_projector
@@ -10,6 +12,7 @@ from .round_folder import RoundFolder, StageRecord
 
 def export(job: AdaptJob, report: Report) -> StageRecord:
     """Write the projector's serving graph. Raises AttuneError where the projector is damaged."""
+    torch.set_num_threads(job.threads)
     report("export", 0.0, "")
     folder = RoundFolder(job.folder)
     export_projector(load_projector(folder.weights), folder.projector)

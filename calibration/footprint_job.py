@@ -4,10 +4,7 @@ Meanwhile the process that measures has open what a daemon that serves has, so t
 """
 
 import gc
-import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,28 +16,26 @@ import numpy as np
 
 from engines.audio import read_audio, write_flac
 from engines.build import Engines, open_engines
-from engines.child_process import PARENT_VARIABLE
 from engines.digest import sha256_of
 from engines.errors import AttuneError
 from engines.footprints import Footprint, Footprints, write_footprints
 from engines.generation import BASE, read_generation
 from engines.heap import trim
-from engines.job import AdaptJob, DistilRecipe, Example, FootprintJob, Progress
+from engines.job import AdaptJob, DistilRecipe, Example, FootprintJob
 from engines.process_memory import Taken, proportional_bytes, taken
 from engines.routes import Route
 from engines.types import SAMPLE_RATE_HZ, Float32
 
-from .adapt import stages_of
 from .bench.machine import describe_machine
 from .replay import longest_replay_seconds
 from .reporting import Report
 from .round_folder import RoundFolder
+from .round_process import run_apart
 
 _UTTERANCES, _HOLDOUT, _GENERAL = 10, 2, 4
 _TRAINING_SECONDS = 20.0
 """Several steps even of the longest: the second is the first with the optimizer's moments beside it."""
 _SAMPLED_SECONDS = 0.05
-_CONTEXT_TOKENS = 2048
 
 
 @dataclass
@@ -63,12 +58,14 @@ def measure(job: FootprintJob, report: Report) -> int:
         raise AttuneError("there are no recordings to measure with; run `attune models fetch`")
     shutil.rmtree(job.folder / "rounds", ignore_errors=True)
     bare_bytes = proportional_bytes()
-    engines = open_engines(job.engines, job.system_prompt, _CONTEXT_TOKENS, job.threads)
-    width = engines.encoder.frame_width if engines.encoder is not None else 0
+    engines = open_engines(job.engines, job.system_prompt, job.context_tokens, job.threads)
+    if engines.encoder is None:
+        raise AttuneError(f"the speech encoder {job.engines.encoder} is missing; run `attune engines build`")
+    frame_width = engines.encoder.frame_width
     longest = _joined(job.recordings, max(job.lengths_seconds))[0]
     answering_bytes = _answering_bytes(engines, job, longest)
     report("serving", 1.0, f"answering takes {answering_bytes / 2**20:.0f} MiB more than waiting")
-    rounds = [_round(job, number, seconds, width, report) for number, seconds in enumerate(job.lengths_seconds, 1)]
+    rounds = [_round(job, number, seconds, report) for number, seconds in enumerate(job.lengths_seconds, 1)]
     _close(engines)
     del engines
     gc.collect()
@@ -78,7 +75,7 @@ def measure(job: FootprintJob, report: Report) -> int:
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         encoder_sha256=sha256_of(job.engines.encoder_weights / "model.bin"),
         language_model_sha256=sha256_of(job.engines.language_model),
-        frame_width=width,
+        frame_width=frame_width,
         replay_seconds=longest_replay_seconds(job.features),
         stages={},
         answering_bytes=answering_bytes,
@@ -94,7 +91,7 @@ def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footpri
     """The line through what `stage` took, against what it holds at once where that grows."""
     positions = np.array([footprints.positions(stage, one.job) for one in rounds], np.float64)
     grows = bool(positions.max() > positions.min())
-    kept = np.array([_kept_bytes(one.job, footprints) if stage == "train" else 0 for one in rounds], np.float64)
+    kept = np.array([footprints.kept_bytes(stage, one.job) for one in rounds], np.float64)
     beside = np.array([one.stages[stage].peak.private for one in rounds]) - kept
     alone = np.array([one.stages[stage].peak.resident for one in rounds]) - kept
     slope = float(np.polyfit(positions, beside, 1)[0]) if grows else 0.0
@@ -106,19 +103,13 @@ def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footpri
         beside_bytes=fixed[0],
         alone_bytes=fixed[1],
         bytes_per_position=slope,
-        residual_bytes=float(np.abs(lines[0] - fixed[0]).max()),
+        residual_bytes=float(max(np.abs(line - level).max() for line, level in zip(lines, fixed, strict=True))),
         seconds=0.0 if heard else max(0.0, min(seconds) - (_TRAINING_SECONDS if stage in ("train", "distil") else 0.0)),
         seconds_per_utterance=min(seconds) / heard if heard else 0.0,
     )
 
 
-def _kept_bytes(job: AdaptJob, footprints: Footprints) -> int:
-    """Of the frames that training keeps, as `Footprints.predicted_bytes` counts them."""
-    without = footprints.model_copy(update={"stages": {"train": Footprint(beside_bytes=0.0, alone_bytes=0.0)}})
-    return without.predicted_bytes("train", job, beside=True)
-
-
-def _round(job: FootprintJob, number: int, seconds: float, width: int, report: Report) -> _Round:
+def _round(job: FootprintJob, number: int, seconds: float, report: Report) -> _Round:
     """A round of utterances of `seconds` each, its stages watched as they run."""
     folder = job.folder / "rounds" / f"{number:04d}"
     (folder / "job").mkdir(parents=True)
@@ -148,21 +139,15 @@ def _round(job: FootprintJob, number: int, seconds: float, width: int, report: R
         reply_utterances=_HOLDOUT,
         threads=job.threads,
     )
-    path = adapt.folder / "job.json"
-    path.write_text(adapt.model_dump_json())
-    stages = {stage: _Stage() for stage in stages_of(adapt)}
-    command, environment = [sys.executable, "-m", "calibration", str(path)], {**os.environ, PARENT_VARIABLE: str(os.getpid())}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
-        watcher = threading.Thread(target=_watch, args=(child.pid, adapt, stages), daemon=True)
-        watcher.start()
-        assert child.stdout is not None
-        last = None
-        for line in child.stdout:
-            last = Progress.model_validate_json(line)
-            report(f"{seconds:g} s: {last.stage}", last.fraction, last.note)
-    watcher.join()
-    if child.returncode != 0:
-        raise AttuneError(f"a round could not be measured: {last.note if last else 'its process said nothing'}")
+    stages = {stage: _Stage() for stage in adapt.stages}
+    watchers: list[threading.Thread] = []
+
+    def watch(process: int) -> None:
+        watchers.append(threading.Thread(target=_watch, args=(process, adapt, stages), daemon=True))
+        watchers[0].start()
+
+    run_apart(adapt, f"{seconds:g} s", report, watch)
+    watchers[0].join()
     return _Round(adapt, stages)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
+Loss = Callable[[Numbers], tuple[float, Numbers, Numbers]]
+"""F numbers to a value, its gradient [F], and a positive definite curvature [F, F], the value's own or one that is no smaller."""
 
 _STEPS, _HALVINGS = 300, 40
 _FLAT = 1e-8
@@ -17,14 +19,9 @@ _SUFFICIENT = 1e-4
 """Of the decrease that the gradient promises (Armijo 1966)."""
 
 
-def minimise(
-    start: Numbers, loss: Callable[[Numbers], tuple[float, Numbers, Numbers]], least: Sequence[float | None] | None = None
-) -> Numbers:
-    """Where `loss` is least near `start`, which has F numbers.
-
-    `loss` returns its value, its gradient [F], and a positive definite curvature [F, F], its own or one that is no smaller. With
-    `least`, no number is below its own there; None for one that has none.
-    """
+def minimise(start: Numbers, loss: Loss, least: Sequence[float | None] | None = None) -> Numbers:
+    """Where `loss` is least near `start`, which has F numbers. With `least`, no number is below its own there; None for one that
+    has none."""
     bounds = np.array([-np.inf if bound is None else bound for bound in least or [None] * len(start)])
     found = np.maximum(start, bounds)
     value, gradient, curvature = loss(found)

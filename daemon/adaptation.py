@@ -70,10 +70,10 @@ class Adaptation:
         self._speaking = False
         self._speech_ended_at = float("-inf")
         self._child: Child | None = None
-        self._standing = Standing()
+        self._standing = Standing(self._at_once)
         self._latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)
         """Seconds from each onset of speech to the child's having been told to stop."""
-        self._pauses = 0
+        self._pauses = self._most_used_bytes = 0
         self._again = ""
         """Why a child that was told to leave is to be started anew in the same round; empty where it is not."""
         self._on_request = False
@@ -124,14 +124,16 @@ class Adaptation:
 
     def status(self) -> Status:
         """What it is doing: `state` is `waiting`, `training`, `paused`, `judging` or `stopped`; the note says why it waits."""
-        child, status = self._child, self._standing.read()
+        return self._standing.read()
+
+    def _at_once(self) -> Status:
+        """Of the child that runs: pauses, and the 99th percentile of what it took to make them."""
+        child = self._child
         latencies = sorted([*self._latencies, *(child.pause_latencies if child is not None else ())])
-        status["pauses"] = self._pauses + (child.pauses if child is not None else 0)
+        found: Status = {"pauses": self._pauses + (child.pauses if child is not None else 0)}
         if latencies:
-            status["pause_latency_ms"] = 1000 * latencies[min(len(latencies) - 1, int(0.99 * len(latencies)))]
-        if child is not None and child.paused:
-            status["state"] = "paused"
-        return status
+            found["pause_latency_ms"] = 1000 * latencies[int(0.99 * len(latencies))]
+        return found | ({"state": "paused"} if child is not None and child.paused else {})
 
     def _run(self) -> None:
         self._guarded(self._judge_leftover)
@@ -206,7 +208,7 @@ class Adaptation:
         sweep(rounds.generations)  # no child is writing now: what is left there was left by a killed one
         job = self._build_job(number, parent.number, job_folder(rounds.jobs, number))
         prepare(job, rounds.jobs, anew=self._failures_of_job >= FRESH_AFTER_FAILURES)
-        self._tell(most_used_bytes=0)
+        self._most_used_bytes = 0
         try:
             while True:
                 self._tell(state="training", stage="start", fraction=0.0, note="", number=number)
@@ -280,7 +282,8 @@ class Adaptation:
         if governor.tight and self._speaking:
             return _SPEECH_NEEDS_MODELS
         used = governor.used_bytes(child.pid)
-        self._tell(most_used_bytes=max(used, int(str(self._standing.read()["most_used_bytes"] or 0))))
+        self._most_used_bytes = max(self._most_used_bytes, used)
+        self._tell(most_used_bytes=self._most_used_bytes)
         return governor.exceeded(used)
 
     def _after_yielding(self, job: AdaptJob) -> AdaptJob | None:

@@ -12,8 +12,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from engines.errors import AttuneError
+from engines.footprints import footprints_path
 from engines.generation import Generation, rollback, sweep
-from engines.process_memory import proportional_bytes, total_bytes
+from engines.process_memory import proportional_bytes
 from engines.segmenter import Segmenter, SegmenterLimits
 from engines.types import Float32, Transcript
 from engines.vad import SileroVad
@@ -27,7 +28,7 @@ from .config import Settings
 from .control import ControlServer, hold_state
 from .conversation import Conversation, Manners
 from .events import Event, Events
-from .governor import Governor, footprints_path
+from .governor import Governor
 from .hearing import hand_on
 from .housekeeping import Housekeeping
 from .labelling import Labeller
@@ -158,7 +159,7 @@ class App:
     def _govern(self) -> Governor:
         budget = self._settings.budget
         return Governor(
-            budget.bytes or total_bytes() // 2,
+            budget.allowed_bytes,
             budget.unload,
             footprints_path(self._settings.cache_dir),
             self._bare_bytes,

@@ -60,14 +60,13 @@ class Plan:
 
 def plan(
     job: AdaptJob,
-    stages: tuple[str, ...],
     footprints: Footprints,
     budget_bytes: int,
     resident: Resident,
     may_unload: bool,
     measured_here: bool = True,
 ) -> Plan:
-    """The way of running `stages` of `job` that changes least and fits; its refusal says so where none does.
+    """The way of running `job` that changes least and fits; its refusal says so where none does.
 
     Tried in this order: as it is, in more PARTS, with the models unloaded.
     """
@@ -75,7 +74,7 @@ def plan(
     for unloads in (False, True):
         for parts in PARTS:
             asked = job.model_copy(update={"parts": parts})
-            found = tuple(_stage(name, asked, footprints, resident, unloads) for name in stages)
+            found = tuple(_stage(name, asked, footprints, resident, unloads) for name in job.stages)
             one = Plan(found, budget_bytes, parts, unloads, measured_here)
             if one.peak_bytes <= budget_bytes and unloads <= may_unload:
                 return one

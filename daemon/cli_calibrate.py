@@ -5,13 +5,12 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from engines.errors import AttuneError
-from engines.footprints import Footprints, read_footprints
+from engines.footprints import Footprints, footprints_path, read_footprints
 from engines.generation import BASE, usable
 from engines.job import FootprintJob
 
 from .cli_common import AsJson, console, gib, print_json, settings
 from .cli_engines import run_child
-from .governor import footprints_path
 from .learning import general_examples
 
 app = typer.Typer(help="Calibration: what is measured on this device.", no_args_is_help=True)
@@ -39,6 +38,7 @@ def memory(as_json: AsJson = False) -> None:
         features=chosen.cache_dir / "features",
         recordings=general_examples(chosen.cache_dir)[:_RECORDINGS],
         system_prompt=chosen.conversation.system_prompt,
+        context_tokens=chosen.llm.context_tokens,
         threads=chosen.adapt.threads,
         distils=chosen.adapt.distil_seconds > 0,
     )

@@ -11,18 +11,16 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
 
 from engines.errors import AttuneError
-from engines.footprints import read_footprints
+from engines.footprints import footprints_path, read_footprints
 from engines.generation import BASE, read_generation, usable
 from engines.job import BaseJob, Job
 from engines.job import Progress as Step
 from engines.models import model_path
-from engines.process_memory import total_bytes
 from engines.replay_set import REPLAY_UTTERANCES, count_replay, is_complete
 
 from .child import Child
 from .cli_common import AsJson, ask_daemon, console, errors, gib, print_json, settings
 from .config import Settings
-from .governor import footprints_path
 from .learning import GENERAL_MODEL
 from .promotion import earned_route
 from .sensors import read_board
@@ -154,9 +152,8 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
 
 
 def _budget(chosen: Settings) -> tuple[bool, str]:
-    allowed = chosen.budget.bytes or total_bytes() // 2
     unloading = "models may be unloaded" if chosen.budget.unload else "models stay open"
-    text = f"a round may take Attune to {gib(allowed)}, {unloading}; "
+    text = f"a round may take Attune to {gib(chosen.budget.allowed_bytes)}, {unloading}; "
     if read_footprints(footprints_path(chosen.cache_dir)) is None:
         return False, text + "planned by figures of another machine; `attune calibrate memory` measures this one"
     return True, text + "planned by what was measured here"

@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 import platformdirs
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from engines.process_memory import total_bytes
+
 _SYSTEM_PROMPT = "You are Attune, a helpful voice assistant. Answer in one short sentence."
 
 
@@ -171,6 +173,11 @@ class BudgetSettings(_Section):
         False,
         description="Whether the models that serve may be unloaded for a round that would not fit otherwise; speech loads them.",
     )
+
+    @property
+    def allowed_bytes(self) -> int:
+        """What `bytes` comes to on this machine."""
+        return self.bytes or total_bytes() // 2
 
 
 class StorageSettings(_Section):

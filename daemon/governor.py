@@ -1,7 +1,7 @@
 """Keeps a round inside the memory that Attune may take: plans it, unloads models for it, watches it, makes it smaller.
 
-The plan is a pure function (`budget.py`) of what was measured; here is what is done about it. All is called by the adaptation
-thread, but for `need_models`, which comes from whoever has to answer.
+The plan is a pure function (`budget.py`) of what was measured; here is what is done about it. `plan` and `need_models` may be
+called by any thread (people ask for the one, whoever has to answer for the other), all else by that of adaptation.
 """
 
 import gc
@@ -18,13 +18,8 @@ from engines.process_memory import proportional_bytes
 
 from .budget import PARTS, Plan, Resident, plan
 
-
-def footprints_path(cache_dir: Path) -> Path:
-    """Where what was measured on this device lies."""
-    return cache_dir / "footprints.json"
-
-
 _ROOM_SECONDS = 3.0
+"""For a child to make room."""
 
 _log = logging.getLogger(__name__)
 
@@ -57,13 +52,10 @@ class Governor:
         footprints = found or read_footprints(SHIPPED)
         if footprints is None:
             raise AttuneError("nobody measured what a round takes here; run `attune calibrate memory`")
-        stages = ("hear", "train", *(("lessons", "distil") if job.distil else ()), "export", "judge")
-        missing = [stage for stage in stages if stage not in footprints.stages]
+        missing = [stage for stage in job.stages if stage not in footprints.stages]
         if missing:
             raise AttuneError(f"nobody measured what the stage `{missing[0]}` takes here; run `attune calibrate memory`")
-        return plan(
-            job, stages, footprints, self.budget_bytes, self._resident(footprints), self._may_unload, measured_here=bool(found)
-        )
+        return plan(job, footprints, self.budget_bytes, self._resident(footprints), self._may_unload, measured_here=bool(found))
 
     def admit(self, job: AdaptJob, made: Plan) -> AdaptJob:
         """`job` as `made` for it says it is to be run, models unloaded if they must be. Raises AttuneError, nothing changed,

@@ -9,7 +9,9 @@ Status = dict[str, object]
 class Standing:
     """A status that threads change and others follow."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: Callable[[], Status]) -> None:
+        """`at_once` gives what is only known when it is asked; it is asked from any thread and must not wait."""
+        self._at_once = at_once
         self._lock = threading.Lock()
         self._followers: list[Callable[[Status], None]] = []
         self._status: Status = {"state": "waiting", "stage": "", "fraction": 0.0, "note": "", "number": None}
@@ -18,7 +20,8 @@ class Standing:
 
     def read(self) -> Status:
         with self._lock:
-            return dict(self._status)
+            status = dict(self._status)
+        return status | self._at_once()
 
     def publish(self, outcome: str | None = None, **changes: object) -> None:
         """Change the status and tell it, where anything did change, to all followers; with an `outcome` in any case."""
@@ -26,9 +29,8 @@ class Standing:
             before = self._status
             self._status = {**before, **changes}
             followers = list(self._followers) if outcome or self._status != before else []
-            status = dict(self._status)
         for follower in followers:
-            follower(status | ({} if outcome is None else {"outcome": outcome}))
+            follower(self.read() | ({} if outcome is None else {"outcome": outcome}))
 
     def subscribe(self, follower: Callable[[Status], None]) -> Callable[[], None]:
         """Call `follower` with the status at every step from now on, from other threads; it must neither block nor raise.

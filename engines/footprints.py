@@ -77,9 +77,14 @@ class Footprints(_Frozen):
 
     def predicted_bytes(self, stage: str, job: AdaptJob, beside: bool) -> int:
         """The peak of a stage of `job`. Raises KeyError for a stage that was never measured."""
-        kept = sum(example.seconds for example in job.examples if not example.holdout) / FRAME_SECONDS
-        samples_bytes = round(kept * self.frame_width * _FRAME_BYTES) if stage == "train" else 0
-        return self.stages[stage].predicted_bytes(self.positions(stage, job), beside) + samples_bytes
+        return self.stages[stage].predicted_bytes(self.positions(stage, job), beside) + self.kept_bytes(stage, job)
+
+    def kept_bytes(self, stage: str, job: AdaptJob) -> int:
+        """Of the frames that training keeps all along; 0 for other stages."""
+        if stage != "train":
+            return 0
+        frames = sum(example.seconds for example in job.examples if not example.holdout) / FRAME_SECONDS
+        return round(frames * self.frame_width * _FRAME_BYTES)
 
     def predicted_seconds(self, stage: str, job: AdaptJob) -> float:
         """How long a stage of `job` takes; training as long as it is allowed to."""
@@ -88,6 +93,11 @@ class Footprints(_Frozen):
         count = {"hear": len(job.examples) + len(job.general), "judge": len(judged) + len(job.general)}.get(stage, 0)
         bound = {"train": job.training_seconds, "distil": job.distil.seconds if job.distil else 0.0}.get(stage, 0.0)
         return found.seconds + bound + found.seconds_per_utterance * count
+
+
+def footprints_path(cache_dir: Path) -> Path:
+    """Where what was measured on this device lies."""
+    return cache_dir / "footprints.json"
 
 
 def read_footprints(path: Path) -> Footprints | None:

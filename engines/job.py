@@ -84,6 +84,11 @@ class AdaptJob(_Frozen):
     parts: int = 1
     """In how many parts each step is computed: what it takes in memory, not what is learnt."""
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Its stages in order, a process for each."""
+        return ("hear", "train", *(("lessons", "distil") if self.distil is not None else ()), "export", "judge")
+
 
 class BaseJob(_Frozen):
     """Write the shipped base projector as generation 0, and the encoder as ONNX: what set-up does once."""
@@ -242,6 +247,7 @@ class FootprintJob(_Frozen):
     recordings: list[Example]
     """Speech with texts, of which the rounds' utterances are put together."""
     system_prompt: str
+    context_tokens: int = 2048
     threads: int = 2
     distils: bool = False
     """Whether distillation is measured too."""

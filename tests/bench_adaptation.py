@@ -10,7 +10,6 @@ import os
 import random
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -18,10 +17,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from daemon.cli_common import settings
 from daemon.client import request
 from daemon.events import Event
 from daemon.private_daemon import private_daemon
+from tests.bench_world import fresh_state, settings_of, speak, write_rows
 
 ENROLLED = 60
 ASKED = 20
@@ -37,28 +36,18 @@ def main() -> None:
     random.seed(arguments.seed)
     with tempfile.TemporaryDirectory(prefix="attune-bench-") as name:
         folder = Path(name)
-        subprocess.run(
-            [sys.executable, "-m", "calibration.demo_speakers", "atypical", str(folder)], check=True, stdout=subprocess.DEVNULL
-        )
-        rows = [json.loads(line) for line in (folder / "enrol.jsonl").read_text().splitlines()]
-        manifest = folder / "some.jsonl"
-        manifest.write_text("".join(json.dumps(row) + "\n" for row in rows[:ENROLLED]))
+        rows = speak(folder, "atypical")
+        manifest = write_rows(folder / "some.jsonl", rows[:ENROLLED])
         questions = [row["audio"] for row in rows[-ASKED:]]
-        state = folder / "state"
-        (state / "generations").mkdir(parents=True)
-        (state / "generations" / "0000").symlink_to(settings().generations / "0000")
-        environment = {
-            "STATE_DIR": str(state),
-            "CACHE_DIR": str(settings().cache_dir),
-            "CONTROL__SOCKET": str(folder / "attune.sock"),
-            "AUDIO__SOURCE": "none",
-            "AUDIO__KEEP": "false",
-            "IDLE__ENABLED": "false",
-            "CONVERSATION__FORGET_AFTER_SECONDS": "0",
-            "CONVERSATION__MAX_REPLY_TOKENS": "16",
-            "ADAPT__TRAINING_SECONDS": "60",
-            "ADAPT__REPLY_UTTERANCES": "2",
-        }
+        environment = settings_of(
+            fresh_state(folder / "state"),
+            folder / "attune.sock",
+            AUDIO__KEEP=False,
+            CONVERSATION__FORGET_AFTER_SECONDS=0,
+            CONVERSATION__MAX_REPLY_TOKENS=16,
+            ADAPT__TRAINING_SECONDS=60,
+            ADAPT__REPLY_UTTERANCES=2,
+        )
         with private_daemon(environment, folder / "daemon.log"):
             daemon = _Daemon(folder / "attune.sock")
             list(daemon.ask({"command": "enroll", "manifest": str(manifest)}))

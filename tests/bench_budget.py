@@ -6,7 +6,6 @@ processes is sampled 20 times a second. Where models are unloaded for the round,
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import threading
@@ -16,12 +15,12 @@ from pathlib import Path
 
 import psutil
 
-from daemon.cli_common import settings
 from daemon.client import request
 from daemon.events import Event
 from daemon.private_daemon import private_daemon
 from engines.errors import AttuneError
 from engines.process_memory import proportional_bytes
+from tests.bench_world import fresh_state, settings_of, speak, write_rows
 
 BUDGETS_GIB = (1.0, 1.5, 2.0, 3.0)
 _SAMPLED_SECONDS = 0.05
@@ -67,12 +66,9 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="attune-budget-") as name:
         folder = Path(name)
-        speak = [sys.executable, "-m", "calibration.demo_speakers", "atypical", str(folder)]
-        subprocess.run(speak, check=True, stdout=subprocess.DEVNULL)
-        rows = (folder / "enrol.jsonl").read_text().splitlines()
-        manifest = folder / "some.jsonl"
-        manifest.write_text("".join(f"{row}\n" for row in rows[: arguments.enrolled]))
-        question = json.loads(rows[-1])["audio"]
+        rows = speak(folder, "atypical")
+        manifest = write_rows(folder / "some.jsonl", rows[: arguments.enrolled])
+        question = rows[-1]["audio"]
         found = [
             _try(folder, float(budget), manifest, question, arguments.training_seconds, not arguments.no_unload)
             for budget in arguments.budgets.split(",")
@@ -82,20 +78,14 @@ def main() -> None:
 
 def _try(folder: Path, gib: float, manifest: Path, question: str, training_seconds: float, unload: bool) -> dict[str, object]:
     budget = round(gib * 2**30)
-    state = folder / f"state-{gib:g}"
-    (state / "generations").mkdir(parents=True)
-    (state / "generations" / "0000").symlink_to(settings().generations / "0000")
     socket = folder / f"{gib:g}.sock"
-    environment = {
-        "STATE_DIR": str(state),
-        "CACHE_DIR": str(settings().cache_dir),
-        "CONTROL__SOCKET": str(socket),
-        "AUDIO__SOURCE": "none",
-        "IDLE__ENABLED": "false",
-        "ADAPT__TRAINING_SECONDS": str(training_seconds),
-        "BUDGET__BYTES": str(budget),
-        "BUDGET__UNLOAD": str(unload).lower(),
-    }
+    environment = settings_of(
+        fresh_state(folder / f"state-{gib:g}"),
+        socket,
+        ADAPT__TRAINING_SECONDS=training_seconds,
+        BUDGET__BYTES=budget,
+        BUDGET__UNLOAD=unload,
+    )
     with private_daemon(environment, folder / f"daemon-{gib:g}.log") as status:
 
         def ask(command: Event) -> list[Event]:

@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import random
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -22,17 +21,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
-from daemon.cli_common import settings
 from daemon.client import NoDaemonError, request
 from daemon.events import Event
 from engines.errors import AttuneError
 from engines.generation import Generation, list_generations, usable
+from tests.bench_world import Rows, fresh_state, settings_of, speak, write_rows
 
 ENROLLED = 40
 _START_SECONDS = 120.0
@@ -73,17 +72,14 @@ class Home:
         return self.folder / "flushes"
 
     def start(self) -> None:
-        given = {
-            "STATE_DIR": str(self.state),
-            "CACHE_DIR": str(settings().cache_dir),
-            "CONTROL__SOCKET": str(self.folder / "a.sock"),
-            "AUDIO__SOURCE": "none",
-            "IDLE__ENABLED": "false",
-            "CONVERSATION__MAX_REPLY_TOKENS": "4",
-            "ADAPT__TRAINING_SECONDS": "6",
-            "ADAPT__REPLY_UTTERANCES": "1",
-            "BUDGET__BYTES": str(2**50),
-        }
+        given = settings_of(
+            self.state,
+            self.folder / "a.sock",
+            CONVERSATION__MAX_REPLY_TOKENS=4,
+            ADAPT__TRAINING_SECONDS=6,
+            ADAPT__REPLY_UTTERANCES=1,
+            BUDGET__BYTES=2**50,
+        )
         environment = {key: value for key, value in os.environ.items() if not key.startswith("ATTUNE__")}
         environment |= {f"ATTUNE__{key}": value for key, value in given.items()}
         if self.shim is not None:
@@ -101,19 +97,26 @@ class Home:
         raise AttuneError(f"the daemon did not start again; {self.folder / 'daemon.log'} says why")
 
     def kill(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
+        """End the daemon, where one runs, and wait for the child that dies with it."""
+        if self.process is None:
+            return
+        children = self._children() if self.process.poll() is None else []
+        self.process.kill()
         self.process.wait()
-        with suppress(psutil.Error):  # its child dies with it, but not before this line
-            time.sleep(0.2)
+        psutil.wait_procs(children, timeout=_START_SECONDS)
 
     def ask(self, command: Event) -> Iterator[Event]:
         return request(self.folder / "a.sock", command, quiet_seconds=120)
 
     def child(self) -> int | None:
-        assert self.process is not None
-        children = psutil.Process(self.process.pid).children()
+        children = self._children()
         return children[0].pid if children else None
+
+    def _children(self) -> list[psutil.Process]:
+        assert self.process is not None
+        with suppress(psutil.Error):
+            return list(psutil.Process(self.process.pid).children())
+        return []
 
     def check(self, when: str) -> None:
         """Compare what is there with what was acknowledged."""
@@ -151,25 +154,30 @@ def main() -> None:
     random.seed(arguments.seed)
     with tempfile.TemporaryDirectory(prefix="attune-kills-") as name:
         folder = Path(name)
-        speak = [sys.executable, "-m", "calibration.demo_speakers", "atypical", str(folder)]
-        subprocess.run(speak, check=True, stdout=subprocess.DEVNULL)
-        rows = [json.loads(line) for line in (folder / "enrol.jsonl").read_text().splitlines()]
+        rows = speak(folder, "atypical")
         found: dict[str, dict[str, object]] = {}
         if arguments.children:
-            found["children"] = _kill_children(_home(folder / "c"), rows, arguments.children)
+            with _home(folder / "c") as home:
+                found["children"] = _kill_children(home, rows, arguments.children)
         if arguments.daemons:
-            found["daemons"] = _kill_daemons(_home(folder / "d"), rows, arguments.daemons, cuts=False)
+            with _home(folder / "d") as home:
+                found["daemons"] = _kill_daemons(home, rows, arguments.daemons, cuts=False)
         if arguments.cuts:
-            found["cuts"] = _kill_daemons(_home(folder / "p", _compiled(folder)), rows, arguments.cuts, cuts=True)
+            with _home(folder / "p", _compiled(folder)) as home:
+                found["cuts"] = _kill_daemons(home, rows, arguments.cuts, cuts=True)
     print(json.dumps(found, indent=2))
     sys.exit(any(part["lost"] or not part["finished"] for part in found.values()))
 
 
-def _home(folder: Path, shim: Path | None = None) -> Home:
-    generations = folder / "state" / "generations"
-    generations.mkdir(parents=True)
-    shutil.copytree(settings().generations / "0000", generations / "0000")
-    return Home(folder, shim)
+@contextmanager
+def _home(folder: Path, shim: Path | None = None) -> Iterator[Home]:
+    """No daemon is left of it, however it is left."""
+    fresh_state(folder / "state")
+    home = Home(folder, shim)
+    try:
+        yield home
+    finally:
+        home.kill()
 
 
 def _compiled(folder: Path) -> Path:
@@ -179,10 +187,9 @@ def _compiled(folder: Path) -> Path:
     return shim
 
 
-def _enrol(home: Home, rows: list[Event], name: str) -> None:
+def _enrol(home: Home, rows: Rows, name: str) -> None:
     """Enrol `rows`, noting each as it is acknowledged."""
-    manifest = home.folder / f"{name}.jsonl"
-    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    manifest = write_rows(home.folder / f"{name}.jsonl", rows)
     for event in home.ask({"command": "enroll", "manifest": str(manifest)}):
         if event["event"] == "enrolled":
             home.kept.utterances.add(str(event["utterance"]))
@@ -201,7 +208,7 @@ def _follow(home: Home, ended: list[object]) -> threading.Thread:
     return thread
 
 
-def _kill_children(home: Home, rows: list[Event], kills: int) -> dict[str, object]:
+def _kill_children(home: Home, rows: Rows, kills: int) -> dict[str, object]:
     home.start()
     _enrol(home, rows[:ENROLLED], "all")
     killed, rounds, answered, stages = 0, 0, 0, dict[str, int]()
@@ -227,7 +234,6 @@ def _kill_children(home: Home, rows: list[Event], kills: int) -> dict[str, objec
         home.check(f"kill {killed}")
         print(f"{killed} of {kills} children killed in {stages}, {rounds} rounds finished, {home.kept.lost}", file=sys.stderr)
     finished = _finish(home)
-    home.kill()
     return {"killed": killed, "in": stages, "answered": answered, "rounds": rounds, "finished": finished, "lost": home.kept.lost}
 
 
@@ -238,7 +244,7 @@ def _finish(home: Home) -> bool:
     return bool(ended) and ended[-1] in ("promoted", "refused")
 
 
-def _kill_daemons(home: Home, rows: list[Event], kills: int, cuts: bool) -> dict[str, object]:
+def _kill_daemons(home: Home, rows: Rows, kills: int, cuts: bool) -> dict[str, object]:
     home.start()
     _enrol(home, rows[:24], "first")
     rest = rows[24:-1]
@@ -256,13 +262,12 @@ def _kill_daemons(home: Home, rows: list[Event], kills: int, cuts: bool) -> dict
         home.check(f"{'cut' if cuts else 'kill'} {number + 1}")
         print(f"{number + 1} of {kills} daemons {'cut off' if cuts else 'killed'}, {home.kept.lost}", file=sys.stderr)
     finished = _finish(home)
-    home.kill()
     kept = home.kept
     told = {"utterances": len(kept.utterances), "labels": len(kept.labels), "turns": len(kept.turns)}
     return {"killed": kills, "acknowledged": told, "finished": finished, "lost": kept.lost}
 
 
-def _busy(home: Home, rows: list[Event], number: int) -> None:
+def _busy(home: Home, rows: Rows, number: int) -> None:
     """Enrol, ask and correct until the daemon is gone."""
     with suppress(AttuneError, NoDaemonError, OSError):
         while True:

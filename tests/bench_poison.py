@@ -9,7 +9,6 @@ import argparse
 import json
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,19 +18,17 @@ from pathlib import Path
 import numpy as np
 
 from calibration.text_scores import word_error_rate
-from daemon.cli_common import settings
 from daemon.client import request
 from daemon.events import Event
 from daemon.private_daemon import private_daemon
 from engines.audio import write_flac
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ
+from tests.bench_world import Rows, fresh_state, settings_of, speak, write_rows
 
 POISONED = 100
 LEARNT = 140
 ASKED = 60
-
-Rows = list[dict[str, str]]
 
 
 def main() -> None:
@@ -42,11 +39,9 @@ def main() -> None:
     rng = random.Random(0)
     with tempfile.TemporaryDirectory(prefix="attune-poison-") as name:
         folder = Path(name)
-        rows = _speak(folder / "atypical", "atypical")
+        rows = speak(folder / "atypical", "atypical")
         good, spare, asked = rows[:LEARNT], rows[LEARNT : LEARNT + POISONED], rows[-ASKED:]
-        clean = folder / "clean"
-        (clean / "generations").mkdir(parents=True)
-        shutil.copytree(settings().generations / "0000", clean / "generations" / "0000")
+        clean = fresh_state(folder / "clean")
         with _daemon(clean, arguments.training_seconds) as ask:
             _learn(ask, folder, good)
             before = _error(ask, asked)
@@ -54,7 +49,7 @@ def main() -> None:
         worse = False
         poisons: dict[str, Callable[[], Rows]] = {
             "wrong labels": lambda: _mislabelled(spare, rng),
-            "another speaker": lambda: _speak(folder / "clear", "clear")[:POISONED],
+            "another speaker": lambda: speak(folder / "clear", "clear")[:POISONED],
             "noise": lambda: _noise(folder / "noise", [row["text"] for row in spare]),
         }
         for kind, make in poisons.items():
@@ -75,25 +70,21 @@ Ask = Callable[[Event], Iterator[Event]]
 @contextmanager
 def _daemon(state: Path, training_seconds: float) -> Iterator[Ask]:
     socket = state.parent / "a.sock"
-    environment = {
-        "STATE_DIR": str(state),
-        "CACHE_DIR": str(settings().cache_dir),
-        "CONTROL__SOCKET": str(socket),
-        "AUDIO__SOURCE": "none",
-        "AUDIO__KEEP": "false",
-        "IDLE__ENABLED": "false",
-        "CONVERSATION__MAX_REPLY_TOKENS": "1",
-        "ADAPT__TRAINING_SECONDS": str(training_seconds),
-        "ADAPT__REPLY_UTTERANCES": "2",
-    }
+    environment = settings_of(
+        state,
+        socket,
+        AUDIO__KEEP=False,
+        CONVERSATION__MAX_REPLY_TOKENS=1,
+        ADAPT__TRAINING_SECONDS=training_seconds,
+        ADAPT__REPLY_UTTERANCES=2,
+    )
     with private_daemon(environment, state.parent / f"{state.name}.log"):
         yield lambda command: request(socket, command, quiet_seconds=600)
 
 
 def _learn(ask: Ask, folder: Path, rows: Rows) -> Event:
     """Enrol and run a round; how that ended."""
-    manifest = folder / "some.jsonl"
-    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    manifest = write_rows(folder / "some.jsonl", rows)
     for _ in ask({"command": "enroll", "manifest": str(manifest)}):
         pass
     return list(ask({"command": "adapt"}))[-1]
@@ -108,18 +99,6 @@ def _error(ask: Ask, asked: Rows) -> float:
         ]
         heard.append(str(turn["heard"]))
     return word_error_rate([(row["text"], text) for row, text in zip(asked, heard, strict=True)])[0]
-
-
-def _speak(folder: Path, speaker: str) -> Rows:
-    folder.mkdir()
-    subprocess.run(
-        [sys.executable, "-m", "calibration.demo_speakers", speaker, str(folder)], check=True, stdout=subprocess.DEVNULL
-    )
-    return _read(folder / "enrol.jsonl")
-
-
-def _read(manifest: Path) -> Rows:
-    return [json.loads(line) for line in manifest.read_text().splitlines()]
 
 
 def _mislabelled(rows: Rows, rng: random.Random) -> Rows:

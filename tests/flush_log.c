@@ -24,22 +24,23 @@ static void note(int file)
     close(log);
 }
 
-int fsync(int file)
+static int flush(const char *name, int file)
 {
-    int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
+    int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
     int status = real(file);
     if (status == 0)
         note(file);
     return status;
 }
 
+int fsync(int file)
+{
+    return flush("fsync", file);
+}
+
 int fdatasync(int file)
 {
-    int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
-    int status = real(file);
-    if (status == 0)
-        note(file);
-    return status;
+    return flush("fdatasync", file);
 }
 
 /* A child is started with an environment of its own: it is to be noted, too. */

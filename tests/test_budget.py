@@ -11,7 +11,6 @@ from engines.footprints import Footprint, Footprints
 from engines.job import AdaptJob, EngineFiles, Example
 
 MIB = 2**20
-STAGES = ("hear", "train", "export", "judge")
 FOOTPRINTS = Footprints(
     machine="a test's",
     measured_at="2026-01-01T00:00:00+00:00",
@@ -47,13 +46,13 @@ def job_of(longest_seconds: float, count: int = 100) -> AdaptJob:
 
 
 def planned(budget_mib: int, longest_seconds: float = 5.0, may_unload: bool = True) -> Plan:
-    return plan(job_of(longest_seconds), STAGES, FOOTPRINTS, budget_mib * MIB, RESIDENT, may_unload)
+    return plan(job_of(longest_seconds), FOOTPRINTS, budget_mib * MIB, RESIDENT, may_unload)
 
 
 def test_where_there_is_room_nothing_is_changed() -> None:
     made = planned(3000)
     assert (made.parts, made.unloads, made.refusal) == (1, False, "")
-    assert [stage.name for stage in made.stages] == list(STAGES)
+    assert [stage.name for stage in made.stages] == list(FOOTPRINTS.stages)
 
 
 def test_first_training_is_cut_into_parts_then_models_are_unloaded() -> None:
@@ -73,9 +72,9 @@ def test_a_refusal_names_the_smallest_change() -> None:
     small = planned(512)
     assert "budget.bytes = " in small.refusal
     enough = int(small.refusal.split("budget.bytes = ")[1].split()[0])
-    again = plan(job_of(5.0), STAGES, FOOTPRINTS, enough, RESIDENT, may_unload=True)
+    again = plan(job_of(5.0), FOOTPRINTS, enough, RESIDENT, may_unload=True)
     assert not again.refusal
-    assert plan(job_of(5.0), STAGES, FOOTPRINTS, enough - 1, RESIDENT, may_unload=True).refusal
+    assert plan(job_of(5.0), FOOTPRINTS, enough - 1, RESIDENT, may_unload=True).refusal
 
 
 @given(
@@ -86,7 +85,7 @@ def test_a_refusal_names_the_smallest_change() -> None:
 )
 def test_what_is_let_through_fits(budget_mib: int, longest_seconds: float, may_unload: bool, serving_mib: int) -> None:
     resident = Resident(waiting=serving_mib * MIB, answering=50 * MIB, unloaded=140 * MIB)
-    made = plan(job_of(longest_seconds), STAGES, FOOTPRINTS, budget_mib * MIB, resident, may_unload)
+    made = plan(job_of(longest_seconds), FOOTPRINTS, budget_mib * MIB, resident, may_unload)
     assert bool(made.refusal) == (made.peak_bytes > budget_mib * MIB)
     assert made.parts in PARTS
     assert may_unload or not made.unloads

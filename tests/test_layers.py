@@ -43,6 +43,12 @@ def test_the_resident_service_loads_no_torch(module: str) -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
 
+@pytest.mark.parametrize("module", ["calibration.adapt", "calibration.hear_stage", "calibration.judge_stage"])
+def test_stages_that_train_nothing_load_no_torch(module: str) -> None:
+    done = run(sys.executable, "-W", "ignore", "-c", f"import sys, {module}; print('torch' in sys.modules)")
+    assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
+
+
 @pytest.mark.parametrize("package", ["daemon", "engines", "calibration"])
 def test_no_other_distribution_shadows_a_package(package: str) -> None:
     assert import_module(package).__file__ == str(PROJECT / package / "__init__.py")

@@ -3,23 +3,18 @@
 Each round is the job that the daemon would run, in a process of its own: what it takes is what it would take there.
 """
 
-import json
-import os
 import random
 import shutil
-import subprocess
-import sys
 
 from engines.bench_figures import AdaptFigures, HeardSet, PersonalRound
-from engines.child_process import PARENT_VARIABLE
 from engines.durable import write_atomically
-from engines.errors import AttuneError
 from engines.generation import BASE, Generation, read_generation
-from engines.job import AdaptJob, BenchAdaptJob, Example, Progress
+from engines.job import AdaptJob, BenchAdaptJob, Example
 from engines.types import FRAME_SECONDS
 
 from ..evaluate import Judge
 from ..reporting import Report
+from ..round_process import run_apart
 from .judged_sets import JudgedSet, first_minutes, judge_set, read_set
 from .machine import describe_machine
 from .picture import draw_adapt
@@ -101,16 +96,4 @@ def _round(
         threads=job.threads,
         seed=job.seed,
     )
-    path = folder / "job.json"
-    path.write_text(personal.model_dump_json())
-    command = [sys.executable, "-m", "calibration", str(path)]
-    last = None
-    environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
-        assert child.stdout is not None
-        for line in child.stdout:
-            last = Progress.model_validate(json.loads(line))
-            report(f"{name}: {last.stage}", last.fraction, last.note)
-    if child.returncode != 0:
-        raise AttuneError(f"the round of {name} failed: {last.note if last else 'its process said nothing'}")
-    return read_generation(job.folder / "generations" / f"{number:04d}")
+    return run_apart(personal, name, report)

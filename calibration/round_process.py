@@ -1,0 +1,35 @@
+"""Runs a personal round as the daemon would: a child process, told what to do by a job file. Knows nothing of what it is for."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+from engines.child_process import PARENT_VARIABLE
+from engines.errors import AttuneError
+from engines.generation import Generation, read_generation
+from engines.job import AdaptJob, Progress
+
+from .reporting import Report
+
+
+def run_apart(job: AdaptJob, name: str, report: Report, began: Callable[[int], None] = lambda process: None) -> Generation:
+    """Run `job`, whose folder is there, and return what it wrote; progress is reported under `name`.
+
+    `began` is called with the number of the process, which stays the same through all stages. Raises AttuneError where it fails.
+    """
+    path = job.folder / "job.json"
+    path.write_text(job.model_dump_json())
+    environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+    last = None
+    with subprocess.Popen(
+        [sys.executable, "-m", "calibration", str(path)], stdout=subprocess.PIPE, text=True, env=environment
+    ) as child:
+        began(child.pid)
+        assert child.stdout is not None
+        for line in child.stdout:
+            last = Progress.model_validate_json(line)
+            report(f"{name}: {last.stage}", last.fraction, last.note)
+    if child.returncode != 0:
+        raise AttuneError(f"the round of {name} failed: {last.note if last else 'its process said nothing'}")
+    return read_generation(job.generations / f"{job.number:04d}")
