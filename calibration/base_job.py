@@ -23,7 +23,7 @@ def make_base(job: BaseJob, report: Report) -> int:
     """Write what is missing of encoder, generation 0 and replay set; returns the number of the base generation."""
     if not job.engines.encoder.is_file():
         report("export", 0.0, "encoder")
-        export_encoder(job.engines.encoder_weights / "model.bin", job.engines.encoder)
+        export_encoder(job.engines.encoder_weights_file, job.engines.encoder)
     if not (job.generations / f"{BASE:04d}").is_dir():
         report("export", 0.5, "base projector")
         _write_base(job)
@@ -54,7 +54,7 @@ def _write_base(job: BaseJob) -> None:
         seed=recipe["seed"],
         versions=versions(),
         language_model_sha256=sha256_of(job.engines.language_model),
-        encoder_sha256=sha256_of(job.engines.encoder_weights / "model.bin"),
+        encoder_sha256=sha256_of(job.engines.encoder_weights_file),
         confidence=recipe["confidence"],
     )
     write_generation(job.generations, BASE, card, {"projector.onnx": graph, "projector.safetensors": weights})

@@ -73,7 +73,7 @@ def measure(job: FootprintJob, report: Report) -> int:
     footprints = Footprints(
         machine=describe_machine(),
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        encoder_sha256=sha256_of(job.engines.encoder_weights / "model.bin"),
+        encoder_sha256=sha256_of(job.engines.encoder_weights_file),
         language_model_sha256=sha256_of(job.engines.language_model),
         frame_width=frame_width,
         replay_seconds=longest_replay_seconds(job.features),

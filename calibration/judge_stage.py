@@ -70,7 +70,7 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         seed=job.seed,
         versions=versions(),
         language_model_sha256=sha256_of(job.engines.language_model),
-        encoder_sha256=sha256_of(job.engines.encoder_weights / "model.bin"),
+        encoder_sha256=sha256_of(job.engines.encoder_weights_file),
         confidence=confidence,
         requests=requests,
         replies=replies,

@@ -11,9 +11,9 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
 
 from engines.errors import AttuneError
-from engines.footprints import footprints_path, read_footprints
+from engines.footprints import footprints_of, footprints_path
 from engines.generation import BASE, read_generation, usable
-from engines.job import BaseJob, Job
+from engines.job import BaseJob, EngineFiles, Job
 from engines.job import Progress as Step
 from engines.models import model_path
 from engines.replay_set import REPLAY_UTTERANCES, count_replay, is_complete
@@ -118,6 +118,7 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
     from engines.build import engine_files  # brings in every engine
 
     found: list[tuple[str, bool, str]] = []
+    files = None
     try:
         files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
         found.append(("speech to text", True, f"{chosen.engines.whisper}, CTranslate2 on the processor"))
@@ -139,7 +140,7 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
     found += [
         ("general set", *_general_set(chosen)),
         ("replay set", *_replay_set(chosen)),
-        ("memory budget", *_budget(chosen)),
+        ("memory budget", *_budget(chosen, files)),
         ("microphone", *_microphone(chosen)),
         ("sensors", *_sensors(chosen)),
     ]
@@ -151,10 +152,16 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
     return found
 
 
-def _budget(chosen: Settings) -> tuple[bool, str]:
+def _budget(chosen: Settings, files: EngineFiles | None) -> tuple[bool, str]:
     unloading = "models may be unloaded" if chosen.budget.unload else "models stay open"
     text = f"a round may take Attune to {gib(chosen.budget.allowed_bytes)}, {unloading}; "
-    if read_footprints(footprints_path(chosen.cache_dir)) is None:
+    if files is None:
+        return False, text + "what a round takes is not known without the models"
+    try:
+        _, measured_here = footprints_of(files, footprints_path(chosen.cache_dir))
+    except AttuneError as error:
+        return False, text + str(error)
+    if not measured_here:
         return False, text + "planned by figures of another machine; `attune calibrate memory` measures this one"
     return True, text + "planned by what was measured here"
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engines.errors import AttuneError
-from engines.footprints import SHIPPED, Footprints, read_footprints
+from engines.footprints import Footprints, footprints_of
 from engines.heap import trim
 from engines.job import AdaptJob
 from engines.process_memory import proportional_bytes
@@ -48,14 +48,11 @@ class Governor:
 
     def plan(self, job: AdaptJob) -> Plan:
         """How `job` would be run. Raises AttuneError where what it takes was never measured."""
-        found = read_footprints(self._path)
-        footprints = found or read_footprints(SHIPPED)
-        if footprints is None:
-            raise AttuneError("nobody measured what a round takes here; run `attune calibrate memory`")
+        footprints, measured_here = footprints_of(job.engines, self._path)
         missing = [stage for stage in job.stages if stage not in footprints.stages]
         if missing:
             raise AttuneError(f"nobody measured what the stage `{missing[0]}` takes here; run `attune calibrate memory`")
-        return plan(job, footprints, self.budget_bytes, self._resident(footprints), self._may_unload, measured_here=bool(found))
+        return plan(job, footprints, self.budget_bytes, self._resident(footprints), self._may_unload, measured_here)
 
     def admit(self, job: AdaptJob, made: Plan) -> AdaptJob:
         """`job` as `made` for it says it is to be run, models unloaded if they must be. Raises AttuneError, nothing changed,

@@ -49,7 +49,7 @@ class Engines:
             raise AttuneError(f"the speech encoder {self.files.encoder} is missing; run `attune engines build`")
         made_for = {
             "language model": (generation.card.language_model_sha256, self.files.language_model),
-            "speech encoder": (generation.card.encoder_sha256, self.files.encoder_weights / "model.bin"),
+            "speech encoder": (generation.card.encoder_sha256, self.files.encoder_weights_file),
         }
         for what, (expected, path) in made_for.items():
             if sha256_of(path) != expected:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from .digest import sha256_of
 from .durable import write_atomically
-from .job import AdaptJob
+from .errors import AttuneError
+from .job import AdaptJob, EngineFiles
 from .types import FRAME_SECONDS
 
 OWN_PER_STEP = 8
@@ -62,6 +64,14 @@ class Footprints(_Frozen):
     left_bytes: int
     """What a daemon whose models are unloaded takes more than before it opened them."""
 
+    def are_of(self, engines: EngineFiles) -> bool:
+        """Whether they were measured with these models: others take something else."""
+        try:
+            found = sha256_of(engines.encoder_weights_file), sha256_of(engines.language_model)
+        except OSError:
+            return False
+        return found == (self.encoder_sha256, self.language_model_sha256)
+
     def positions(self, stage: str, job: AdaptJob) -> int:
         """Encoder frames that a stage of `job` holds at once, at most: in training those of a step, each of whose samples is as
         long as the longest; where it is judged, those of the longest utterance; elsewhere none that would count."""
@@ -98,6 +108,18 @@ class Footprints(_Frozen):
 def footprints_path(cache_dir: Path) -> Path:
     """Where what was measured on this device lies."""
     return cache_dir / "footprints.json"
+
+
+def footprints_of(engines: EngineFiles, path: Path) -> tuple[Footprints, bool]:
+    """What was measured with these models, and whether it was on this device, which keeps it at `path`.
+
+    Raises AttuneError where nobody has.
+    """
+    for place in (path, SHIPPED):
+        found = read_footprints(place)
+        if found is not None and found.are_of(engines):
+            return found, place == path
+    raise AttuneError("nobody measured what a round takes with these models; run `attune calibrate memory`")
 
 
 def read_footprints(path: Path) -> Footprints | None:

@@ -41,6 +41,11 @@ class EngineFiles(_Frozen):
     served_language_model: Path
     """What llama.cpp runs: the same file, or a copy in weights that this machine computes faster."""
 
+    @property
+    def encoder_weights_file(self) -> Path:
+        """The one in `encoder_weights` by whose sha256 an encoder is told from others."""
+        return self.encoder_weights / "model.bin"
+
 
 class DistilRecipe(_Frozen):
     """How the language model learns to read what a projector makes of speech."""

@@ -27,6 +27,7 @@ from engines.audio import write_flac
 from engines.errors import AttuneError
 from tests.fake_child import FAKE
 from tests.fakes import fake_voice, tone, write_base
+from tests.running_daemon import measured
 
 STORAGE = {"audio_bytes": 20_000_000, "features_bytes": 1_000_000, "generations": 4, "days_of_turns": 7.0}
 NIGHT_SECONDS, PAUSE_SECONDS = 8 * 3600.0, 120.0
@@ -79,6 +80,7 @@ def main() -> int:
             }
         )
         write_base(settings.generations)
+        measured(settings.cache_dir)
         evenings = []
         with App(settings, fake_voice, (sys.executable, str(FAKE), "done", "0.0"), ahead.clocks()):
             for day in range(arguments.days):

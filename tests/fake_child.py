@@ -101,8 +101,16 @@ def say(stage: str, fraction: float, note: str = "") -> None:
     os.write(1, line(stage, fraction, note))
 
 
+def no_models(folder: Path) -> EngineFiles:
+    """Files of models, with nothing in them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = folder / "model.bin"
+    model.write_bytes(b"")
+    return EngineFiles(encoder=folder / "encoder.onnx", encoder_weights=folder, language_model=model, served_language_model=model)
+
+
 def make_job(state: Path) -> AdaptJob:
-    nothing = EngineFiles(encoder=state, encoder_weights=state, language_model=state, served_language_model=state)
+    nothing = no_models(state)
     generations = state / "generations"
     if not generations.exists():
         empty = state / "empty"

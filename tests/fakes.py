@@ -11,8 +11,8 @@ from daemon.voice import Voice
 from engines.card import Card
 from engines.errors import AttuneError
 from engines.generation import Generation, write_generation
-from engines.job import EngineFiles
 from engines.types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript
+from tests.fake_child import no_models
 
 
 def tone(seconds: float, pitch_hz: float = 220.0) -> Float32:
@@ -96,19 +96,13 @@ def words_of(heard: str | SoftTokens) -> str:
 
 def fake_voice(settings: Settings) -> Voice:
     """Everything that a daemon needs to hear tones and to answer."""
-    nothing = EngineFiles(
-        encoder=settings.cache_dir,
-        encoder_weights=settings.cache_dir,
-        language_model=settings.cache_dir,
-        served_language_model=settings.cache_dir,
-    )
     return Voice(
         EchoLanguageModel(),
         transcribe,
         PitchRoute("cascade"),
         lambda _generation, _unsure: PitchRoute("aligned"),
         words_of,
-        nothing,
+        no_models(settings.cache_dir),
         general=[],
     )
 

@@ -18,8 +18,10 @@ from daemon.events import Event
 from daemon.idle import Board
 from daemon.voice import Voice
 from engines.audio import write_flac
+from engines.footprints import footprints_path, write_footprints
 from tests.fake_child import FAKE
 from tests.fakes import fake_voice, tone
+from tests.test_budget import FOOTPRINTS
 
 
 def make_settings(folder: Path, **flags: object) -> Settings:
@@ -32,6 +34,11 @@ def make_settings(folder: Path, **flags: object) -> Settings:
     }
     named = {name.replace("__", "."): value for name, value in flags.items()}
     return load_settings(Path(os.devnull), {**base, **named}, {}).settings
+
+
+def measured(cache_dir: Path) -> None:
+    """Keep that rounds of models with nothing in them were measured."""
+    write_footprints(footprints_path(cache_dir), FOOTPRINTS)
 
 
 class Daemon:
@@ -71,6 +78,8 @@ def start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
             clocks: Clocks = REAL_TIME,
             **flags: object,
         ) -> Daemon:
+            if not footprints_path(folder / "cache").exists():
+                measured(folder / "cache")
             daemon = Daemon(make_settings(folder, **flags), mode, open_voice, clocks)
             stack.enter_context(daemon.app)
             return daemon

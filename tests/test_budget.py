@@ -1,5 +1,6 @@
 """The plan of a round: what it changes, what it refuses, and that it never lets through what does not fit."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,13 @@ from engines.footprints import Footprint, Footprints
 from engines.job import AdaptJob, EngineFiles, Example
 
 MIB = 2**20
+EMPTY_SHA256 = sha256(b"").hexdigest()
+"""Of the models that tests do without."""
 FOOTPRINTS = Footprints(
     machine="a test's",
     measured_at="2026-01-01T00:00:00+00:00",
-    encoder_sha256="",
-    language_model_sha256="",
+    encoder_sha256=EMPTY_SHA256,
+    language_model_sha256=EMPTY_SHA256,
     frame_width=384,
     replay_seconds=6.0,
     stages={

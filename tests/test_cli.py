@@ -15,6 +15,7 @@ from daemon.idle import Board
 from engines.audio import write_flac
 from tests.fake_child import FAKE
 from tests.fakes import fake_voice, tone, write_base
+from tests.running_daemon import measured
 
 Outcome = tuple[int, str, str]
 """Exit code, standard output, standard error."""
@@ -53,6 +54,7 @@ def attune(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 @pytest.fixture
 def daemon(folder: Path) -> Iterator[App]:
     write_base(folder / "state" / "generations")
+    measured(folder / "cache")
     with App(load_settings().settings, fake_voice, (sys.executable, str(FAKE), "done")) as app:
         yield app
 

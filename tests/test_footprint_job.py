@@ -30,16 +30,17 @@ def test_stages_are_measured_and_longer_utterances_take_more(
         recordings=[Example(id=p.name, audio=p.audio, text=p.text, origin="enrolled", seconds=4.0) for p in prompts],
         system_prompt="Answer briefly.",
         lengths_seconds=[3.0, 10.0],
+        distils=True,
     )
     (tmp_path / "features" / "replay").mkdir(parents=True)
     path = tmp_path / "job.json"
     path.write_text(job.model_dump_json())
     command = [sys.executable, "-m", "calibration", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1500, check=False)
     assert done.returncode == 0, Progress.model_validate_json(done.stdout.splitlines()[-1]).note
     found = read_footprints(job.output)
     assert found is not None
-    assert list(found.stages) == ["hear", "train", "export", "judge"]
+    assert list(found.stages) == ["hear", "train", "lessons", "distil", "export", "judge"]
     assert found.frame_width == 384
     assert found.answering_bytes > 0
     assert all(100 * MIB < one.beside_bytes <= one.alone_bytes for one in found.stages.values())

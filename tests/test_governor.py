@@ -10,7 +10,7 @@ import pytest
 from daemon.governor import Governor
 from engines.errors import AttuneError
 from engines.footprints import write_footprints
-from engines.job import AdaptJob
+from engines.job import AdaptJob, EngineFiles
 from tests.adaptation_world import World, trainers, world
 from tests.fake_child import DEADLINE_SECONDS, eventually, make_job
 from tests.test_budget import FOOTPRINTS, MIB
@@ -143,7 +143,19 @@ def test_the_plan_rests_on_this_device_where_it_was_measured(tmp_path: Path) -> 
     governor = machine.governor()
     assert governor.plan(make_job(tmp_path)).measured_here
     (tmp_path / "footprints.json").write_text("{}")
-    assert not governor.plan(make_job(tmp_path)).measured_here
+    with pytest.raises(AttuneError, match="calibrate memory"):
+        governor.plan(make_job(tmp_path))
+
+
+def test_the_embedded_default_was_measured_before_it_shipped(tmp_path: Path, whisper_folder: Path, llm_path: Path) -> None:
+    machine = Machine(tmp_path, budget_mib=3000)
+    governor = machine.governor()
+    default = EngineFiles(
+        encoder=tmp_path, encoder_weights=whisper_folder, language_model=llm_path, served_language_model=llm_path
+    )
+    made = governor.plan(make_job(tmp_path).model_copy(update={"engines": default}))
+    assert not made.measured_here, "what was measured here was measured with other models"
+    assert 100 * MIB < made.predicted_bytes - DAEMON < 2000 * MIB
 
 
 def test_a_stage_that_nobody_measured_is_refused(tmp_path: Path) -> None:
