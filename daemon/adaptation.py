@@ -7,7 +7,6 @@ nothing but time: the next one goes on from its checkpoint, and what is served s
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +20,8 @@ from .governor import Governor
 from .idle import Decision, Limits, Snapshot, decide, may_go_on, may_start
 from .rounds import JOB_NAME, RoundOutcome, RoundRecord, Rounds, clear, job_folder, prepare, promote_or_refuse, unjudged
 from .standing import Standing, Status
+from .yielding import Yielding
 
-_KEPT_LATENCIES = 1000
 FRESH_AFTER_FAILURES = 3
 """Failures in a row after which a round does not go on from its checkpoint: the checkpoint may be what makes it fail."""
 
@@ -65,15 +64,9 @@ class Adaptation:
         self._stopping = threading.Event()
         self._requested = threading.Event()
         self._cancelled = threading.Event()
-        self._speech_lock = threading.Lock()
-        """Held while pausing and resuming, so that a resume decided on before new speech cannot follow its pause."""
-        self._speaking = False
-        self._speech_ended_at = float("-inf")
-        self._child: Child | None = None
-        self._standing = Standing(self._at_once)
-        self._latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)
-        """Seconds from each onset of speech to the child's having been told to stop."""
-        self._pauses = self._most_used_bytes = 0
+        self._yielding = Yielding(clock)
+        self._standing = Standing(self._yielding.status)
+        self._most_used_bytes = 0
         self._again = ""
         """Why a child that was told to leave is to be started anew in the same round; empty where it is not."""
         self._on_request = False
@@ -92,17 +85,12 @@ class Adaptation:
 
     def speech_started(self) -> None:
         """Stop a running child at once. Called from the listening thread: takes microseconds."""
-        with self._speech_lock:
-            self._speaking = True
-            if self._child is not None:
-                self._child.pause()
+        self._yielding.speech_started()
         self._wake.set()
 
     def speech_ended(self) -> None:
         """The child may go on after `resume_after_seconds`. To be called when the reply is given, not when the words end."""
-        with self._speech_lock:
-            self._speaking = False
-            self._speech_ended_at = self._clock()
+        self._yielding.speech_ended()
         self._wake.set()
 
     def run_now(self) -> None:
@@ -125,15 +113,6 @@ class Adaptation:
     def status(self) -> Status:
         """What it is doing: `state` is `waiting`, `training`, `paused`, `judging` or `stopped`; the note says why it waits."""
         return self._standing.read()
-
-    def _at_once(self) -> Status:
-        """Of the child that runs: pauses, and the 99th percentile of what it took to make them."""
-        child = self._child
-        latencies = sorted([*self._latencies, *(child.pause_latencies if child is not None else ())])
-        found: Status = {"pauses": self._pauses + (child.pauses if child is not None else 0)}
-        if latencies:
-            found["pause_latency_ms"] = 1000 * latencies[int(0.99 * len(latencies))]
-        return found | ({"state": "paused"} if child is not None and child.paused else {})
 
     def _run(self) -> None:
         self._guarded(self._judge_leftover)
@@ -244,19 +223,13 @@ class Adaptation:
             silence_limit_seconds=rounds.silence_limit_seconds,
             clock=self._clock,
         )
-        with self._speech_lock:
-            self._child = child
-            if self._speaking:
-                child.pause()
         try:
-            return child, self._follow(child)
+            with self._yielding.holding(child):
+                return child, self._follow(child)
         finally:
             child.kill("its round ended")  # does nothing to one that has ended
-            self._child = None
             if self._governor is not None:
                 self._governor.make_room()
-            self._pauses += child.pauses
-            self._latencies.extend(child.pause_latencies)
 
     def _follow(self, child: Child) -> Outcome:
         while (outcome := child.poll()) is None:
@@ -270,16 +243,13 @@ class Adaptation:
             if self._governor is not None and (reason := self._must_yield(self._governor, child)):
                 self._again = reason
                 return child.stop(self._rounds.yield_grace_seconds, reason)
-            with self._speech_lock:
-                quiet_seconds = self._clock() - self._speech_ended_at
-                if child.paused and not self._speaking and quiet_seconds >= self._rounds.resume_after_seconds:
-                    child.resume()
+            self._yielding.go_on_after(self._rounds.resume_after_seconds)
             self._wake.wait(self._rounds.poll_seconds)
         return outcome
 
     def _must_yield(self, governor: Governor, child: Child) -> str:
         """Why the memory of `child` is needed; empty where it is not."""
-        if governor.tight and self._speaking:
+        if governor.tight and self._yielding.speaking:
             return _SPEECH_NEEDS_MODELS
         used = governor.used_bytes(child.pid)
         self._most_used_bytes = max(self._most_used_bytes, used)
@@ -295,9 +265,7 @@ class Adaptation:
         self._tell(state="paused", note=self._again)
         while not (self._stopping.is_set() or self._cancelled.is_set()):
             self._wake.clear()
-            with self._speech_lock:
-                quiet_seconds = 0.0 if self._speaking else self._clock() - self._speech_ended_at
-            if quiet_seconds >= self._rounds.reload_after_seconds:
+            if self._yielding.quiet_seconds() >= self._rounds.reload_after_seconds:
                 return job
             self._wake.wait(self._rounds.poll_seconds)
         return None

@@ -1,0 +1,81 @@
+"""Training gives way to speech: stops the child that runs the moment somebody speaks, lets it go on after a while of quiet.
+
+Knows no round and no memory.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from .child import Child
+from .standing import Status
+
+_KEPT_LATENCIES = 1000
+
+
+class Yielding:
+    """Whether somebody speaks, and the child that must stand still meanwhile."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        """Held while pausing and resuming, so that a resume decided on before new speech cannot follow its pause."""
+        self._speaking = False
+        self._ended_at = float("-inf")
+        self._child: Child | None = None
+        self._pauses = 0
+        self._latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)
+        """Seconds from each onset of speech to the child's having been told to stop."""
+
+    @property
+    def speaking(self) -> bool:
+        return self._speaking
+
+    def speech_started(self) -> None:
+        """Stop a child that runs at once; takes microseconds."""
+        with self._lock:
+            self._speaking = True
+            if self._child is not None:
+                self._child.pause()
+
+    def speech_ended(self) -> None:
+        with self._lock:
+            self._speaking = False
+            self._ended_at = self._clock()
+
+    def quiet_seconds(self) -> float:
+        """Since the end of speech; 0 during it."""
+        with self._lock:
+            return 0.0 if self._speaking else self._clock() - self._ended_at
+
+    @contextmanager
+    def holding(self, child: Child) -> Iterator[None]:
+        """Until this ends, `child` is what gives way."""
+        with self._lock:
+            self._child = child
+            if self._speaking:
+                child.pause()
+        try:
+            yield
+        finally:
+            self._child = None
+            self._pauses += child.pauses
+            self._latencies.extend(child.pause_latencies)
+
+    def go_on_after(self, quiet_seconds: float) -> None:
+        """Let the child go on where nobody has spoken for so long."""
+        with self._lock:
+            child, quiet = self._child, self._clock() - self._ended_at
+            if child is not None and child.paused and not self._speaking and quiet >= quiet_seconds:
+                child.resume()
+
+    def status(self) -> Status:
+        """How often a child was stopped, and the 99th percentile of what that took; that it is, where it is."""
+        child = self._child
+        latencies = sorted([*self._latencies, *(child.pause_latencies if child is not None else ())])
+        found: Status = {"pauses": self._pauses + (child.pauses if child is not None else 0)}
+        if latencies:
+            found["pause_latency_ms"] = 1000 * latencies[int(0.99 * len(latencies))]
+        return found | ({"state": "paused"} if child is not None and child.paused else {})
