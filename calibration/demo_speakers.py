@@ -87,6 +87,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.speaker == "atypical":
         notes = make_atypical(arguments.folder, arguments.seed)
+    elif arguments.recordings is None:
+        parser.error("the clear speaker is made of --recordings")
     else:
         notes = make_clear(arguments.folder, arguments.recordings, arguments.seed)
     for note in notes:

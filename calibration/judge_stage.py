@@ -9,16 +9,7 @@ from engines.card import Card, JudgedUtterance, Judgement
 from engines.confidence import Confidence
 from engines.digest import sha256_of
 from engines.errors import AttuneError
-from engines.generation import (
-    ADAPTER,
-    ADAPTER_WEIGHTS,
-    BASE,
-    PROJECTOR,
-    WEIGHTS,
-    Generation,
-    read_generation,
-    write_generation,
-)
+from engines.generation import ADAPTER, ADAPTER_WEIGHTS, BASE, PROJECTOR, WEIGHTS, Generation, read_generation, write_generation
 from engines.job import AdaptJob, Example
 from engines.process_memory import peak_resident_bytes
 from engines.reader import Reader

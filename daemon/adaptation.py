@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from engines.errors import AttuneError
-from engines.generation import Generation, next_number, sweep, usable
+from engines.generation import Generation, next_number, sweep
 from engines.job import AdaptJob, Progress
+from engines.pointers import usable
 
 from .child import Child, Outcome
 from .governor import Governor

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from engines.errors import AttuneError
 from engines.footprints import footprints_path
-from engines.generation import Generation, rollback, sweep
+from engines.generation import Generation, sweep
+from engines.pointers import rollback
 from engines.process_memory import proportional_bytes
 from engines.segmenter import Segmenter, SegmenterLimits
 from engines.types import Float32, Transcript

@@ -6,8 +6,9 @@ from rich.table import Column, Table
 
 from engines.errors import AttuneError
 from engines.footprints import Footprints, footprints_path, read_footprints
-from engines.generation import BASE, usable
+from engines.generation import BASE
 from engines.job import FootprintJob
+from engines.pointers import usable
 
 from .cli_common import AsJson, console, gib, print_json, settings
 from .cli_engines import run_child

@@ -12,10 +12,11 @@ from rich.table import Column, Table
 
 from engines.errors import AttuneError
 from engines.footprints import footprints_of, footprints_path
-from engines.generation import BASE, read_generation, usable
+from engines.generation import BASE, read_generation
 from engines.job import BaseJob, EngineFiles, Job
 from engines.job import Progress as Step
 from engines.models import model_path
+from engines.pointers import usable
 from engines.replay_set import REPLAY_UTTERANCES, count_replay, is_complete
 
 from .child import Child

@@ -10,17 +10,8 @@ from rich.table import Table
 
 from engines.card import Score
 from engines.errors import AttuneError
-from engines.generation import (
-    Damaged,
-    Generation,
-    current,
-    list_generations,
-    previous,
-    promote,
-    read_generation,
-    rollback,
-    usable,
-)
+from engines.generation import Damaged, Generation, list_generations, read_generation
+from engines.pointers import current, previous, promote, rollback, usable
 
 from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings
 from .client import NoDaemonError

@@ -11,7 +11,8 @@ from pydantic_core import to_jsonable_python
 
 from engines.audio import read_audio
 from engines.errors import AttuneError
-from engines.generation import promote, read_generation, rollback
+from engines.generation import read_generation
+from engines.pointers import promote, rollback
 from engines.segmenter import SegmenterLimits
 
 from .adaptation import Adaptation

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engines.errors import AttuneError
-from engines.generation import BASE, Generation, current, previous
+from engines.generation import BASE, Generation
+from engines.pointers import current, previous
 
 from .attention import Attention
 from .clocks import REAL_TIME, Clocks

@@ -16,8 +16,9 @@ from typing import Literal
 from pydantic import ValidationError
 
 from engines.errors import AttuneError
-from engines.generation import Generation, promote, read_generation, rollback, usable
+from engines.generation import Generation, read_generation
 from engines.job import AdaptJob
+from engines.pointers import promote, rollback, usable
 
 from .idle import Limits
 from .promotion import PromotionLimits, verdict

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from engines.errors import AttuneError
-from engines.generation import Generation, usable
+from engines.generation import Generation
+from engines.pointers import usable
 from engines.routes import Route
 from engines.types import SoftTokens
 

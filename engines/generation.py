@@ -1,7 +1,6 @@
-"""Numbered, immutable folders of what was learnt, and the two pointers `current` and `previous`. Knows no training, no verdict.
+"""Numbered, immutable folders of what was learnt. Knows no training, no verdict, and not which of them is served.
 
-A folder appears whole under its number or not at all; what is read back is checked against the sha256 of every file. The pointers
-are relative symbolic links beside the folder of generations, so that a state folder can be moved or copied.
+A folder appears whole under its number or not at all; what is read back is checked against the sha256 of every file.
 """
 
 import fcntl
@@ -13,13 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from pydantic import ValidationError
 
 from .card import Card
 from .digest import sha256_of
-from .durable import copy_flushed, point_atomically, sync_folder, write_atomically
+from .durable import copy_flushed, sync_folder, write_atomically
 from .errors import AttuneError
 
 BASE = 0
@@ -33,10 +31,8 @@ ADAPTER_WEIGHTS = "adapter"
 """A folder, in peft's own format."""
 MAX_CARD_BYTES = 1 << 20
 MAX_NUMBER = 9999
-_FOLDER = re.compile(r"\d{4}")
-_LEFTOVER = re.compile(r"\.(\d{4}|current|previous)\..+")
-
-Pointer = Literal["current", "previous"]
+FOLDER = re.compile(r"\d{4}")
+_LEFTOVER = re.compile(r"\.(\d{4}|current|previous|shadow)\..+")
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,7 @@ class Damaged:
 def read_generation(folder: Path) -> Generation:
     """Read and check one generation. Raises AttuneError naming what is missing, damaged or unexpected in it."""
     try:
-        number = int(folder.name) if _FOLDER.fullmatch(folder.name) else None
+        number = int(folder.name) if FOLDER.fullmatch(folder.name) else None
         with (folder / CARD).open("rb") as file:
             text = file.read(MAX_CARD_BYTES + 1)
         if len(text) > MAX_CARD_BYTES:
@@ -150,68 +146,8 @@ def write_generation(root: Path, number: int, card: Card, files: dict[str, Path]
     return read_generation(folder)
 
 
-def current(root: Path) -> Generation | None:
-    """What `current` points to; None where there is no such pointer. Raises AttuneError where that is damaged or gone."""
-    return _pointed(root, "current")
-
-
-def previous(root: Path) -> Generation | None:
-    """What `previous` points to; None where there is no such pointer. Raises AttuneError where that is damaged or gone."""
-    return _pointed(root, "previous")
-
-
-def promote(root: Path, number: int) -> Generation:
-    """Check generation `number`, then make it current; the old current becomes previous, unless it is damaged.
-
-    Raises AttuneError, with both pointers as they were, where the generation is missing or damaged. Killed between its two
-    renames it leaves the old generation current. Promoting the current generation changes nothing.
-    """
-    chosen = read_generation(root / f"{number:04d}")
-    old = _number_before(root)
-    if old == number and _target(root, "current") is not None:
-        return chosen
-    if old is not None and old != number:
-        _point(root, "previous", old)
-    _point(root, "current", number)
-    return chosen
-
-
-def rollback(root: Path) -> Generation:
-    """Make the previous generation current, by one rename; `previous` stays, so a second rollback has nowhere to go.
-
-    Raises AttuneError, with both pointers as they were, where there is no previous generation, or it is damaged or current.
-    """
-    back = previous(root)
-    if back is None:
-        raise AttuneError(f"there is no previous generation in {root.parent}; choose one with `attune generations promote`")
-    if _target(root, "current") == back.folder:
-        raise AttuneError(
-            f"generation {back.number:04d} is both current and previous; choose another with `attune generations promote`"
-        )
-    _point(root, "current", back.number)
-    return back
-
-
-def usable(root: Path) -> tuple[Generation | None, list[str]]:
-    """The generation to serve: current, else previous, else the base, else None; with one line on each that was passed over."""
-    reasons: list[str] = []
-    for read in (current, previous):
-        try:
-            if (found := read(root)) is not None:
-                return found, reasons
-        except AttuneError as error:
-            reasons.append(str(error))
-    base = root / f"{BASE:04d}"
-    if base.exists():
-        try:
-            return read_generation(base), reasons
-        except AttuneError as error:
-            reasons.append(str(error))
-    return None, list(dict.fromkeys(reasons))
-
-
 def sweep(root: Path) -> list[Path]:
-    """Remove and return what killed writers left beside (`.NNNN.*`, `.current.*`, `.previous.*`); nothing while one writes."""
+    """Remove and return what killed writers left beside (`.NNNN.*`, `.current.*` and such); nothing while one writes."""
     if not root.is_dir():
         return []
     with _locked(root, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
@@ -223,21 +159,10 @@ def sweep(root: Path) -> list[Path]:
         return sorted(found)
 
 
-def _number_before(root: Path) -> int | None:
-    """The generation that a promotion may later be rolled back to; the base is what is served while nothing was ever promoted."""
-    try:
-        old = current(root)
-        if old is None and (root / f"{BASE:04d}").exists():
-            old = read_generation(root / f"{BASE:04d}")
-    except AttuneError:
-        return None  # a damaged generation is no place to go back to: the older `previous` stays
-    return old.number if old else None
-
-
 def _folders(root: Path) -> list[Path]:
     if not root.is_dir():
         return []
-    return sorted(path for path in root.iterdir() if _FOLDER.fullmatch(path.name))
+    return sorted(path for path in root.iterdir() if FOLDER.fullmatch(path.name))
 
 
 def _read_or_damaged(folder: Path) -> Generation | Damaged:
@@ -254,31 +179,6 @@ def _damaged(folder: Path, what: str) -> AttuneError:
 def _stays_inside(name: str) -> bool:
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and str(path) == name
-
-
-def _target(root: Path, pointer: Pointer) -> Path | None:
-    link = root.parent / pointer
-    try:
-        target = os.readlink(link)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise AttuneError(f"{link} is not a link to a generation ({error.strerror}); move it away") from None
-    if not (target.startswith(f"{root.name}/") and _FOLDER.fullmatch(target[len(root.name) + 1 :])):
-        raise AttuneError(f"{link} points to {target}, no generation in {root}; choose one with `attune generations promote`")
-    return root.parent / target
-
-
-def _pointed(root: Path, pointer: Pointer) -> Generation | None:
-    target = _target(root, pointer)
-    return None if target is None else read_generation(target)
-
-
-def _point(root: Path, pointer: Pointer, number: int) -> None:
-    try:
-        point_atomically(root.parent / pointer, f"{root.name}/{number:04d}")
-    except OSError as error:
-        raise AttuneError(f"{root.parent / pointer} could not be moved to {number:04d} ({error.strerror})") from None
 
 
 @contextmanager

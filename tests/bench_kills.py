@@ -30,7 +30,8 @@ import psutil
 from daemon.client import NoDaemonError, request
 from daemon.events import Event
 from engines.errors import AttuneError
-from engines.generation import Generation, list_generations, usable
+from engines.generation import Generation, list_generations
+from engines.pointers import usable
 from tests.bench_world import Rows, fresh_state, settings_of, speak, write_rows
 
 ENROLLED = 40

@@ -60,6 +60,7 @@ def main() -> None:
                 after = _error(ask, asked)
             worse |= after > max(1.1 * before, before + 0.02)
             found[kind] = {"outcome": last.get("outcome"), "reason": last.get("last_reason"), "after": round(after, 4)}
+            print(kind, found[kind], file=sys.stderr)
     print(json.dumps(found, indent=2))
     sys.exit(worse)
 

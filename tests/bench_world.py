@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from daemon.cli_common import settings
+from daemon.learning import GENERAL_MODEL
+from engines.models import model_path
 
 Rows = list[dict[str, str]]
 
@@ -15,6 +17,7 @@ def speak(folder: Path, speaker: str) -> Rows:
     """The enrolment of `clear` or `atypical`, spoken into `folder`: audio and text of each row."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "calibration.demo_speakers", speaker, str(folder)]
+    command += ["--recordings", str(model_path(GENERAL_MODEL, settings().cache_dir))]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return [json.loads(line) for line in (folder / "enrol.jsonl").read_text().splitlines()]
 

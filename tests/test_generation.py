@@ -11,20 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.errors import AttuneError
-from engines.generation import (
-    Damaged,
-    Generation,
-    current,
-    list_generations,
-    next_number,
-    previous,
-    promote,
-    read_generation,
-    rollback,
-    sweep,
-    usable,
-    write_generation,
-)
+from engines.generation import Damaged, Generation, list_generations, next_number, read_generation, sweep, write_generation
+from engines.pointers import current, previous, promote, rollback, usable
 from tests.generations import CARD, numbers, write
 
 REPOSITORY = Path(__file__).resolve().parent.parent

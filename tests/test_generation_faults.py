@@ -11,12 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from engines.generation import (
-    Generation,
-    list_generations,
-    promote,
-    sweep,
-)
+from engines.generation import Generation, list_generations, sweep
+from engines.pointers import promote
 from tests.generations import numbers, write
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -32,7 +28,8 @@ import itertools, os, sys
 from pathlib import Path
 from engines.card import Card
 from engines.errors import AttuneError
-from engines.generation import next_number, promote, rollback, write_generation
+from engines.generation import next_number, write_generation
+from engines.pointers import promote, rollback
 root = Path(sys.argv[2])
 source = root.parent / "sources" / "projector.onnx"
 files = {"projector.onnx": source, "projector.safetensors": source}
@@ -105,7 +102,8 @@ KILLED_AT_A_STEP = """
 import os, signal, sys
 from pathlib import Path
 from engines.card import Card
-from engines.generation import next_number, promote, rollback, write_generation
+from engines.generation import next_number, write_generation
+from engines.pointers import promote, rollback
 root = Path(sys.argv[1])
 source = root.parent / "sources" / "projector.onnx"
 files = {"projector.onnx": source, "projector.safetensors": source}

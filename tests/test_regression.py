@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from daemon.regression import Use, chance_of, regression
 from engines.audio import write_flac
-from engines.generation import promote
+from engines.pointers import promote
 from tests.fakes import tone, write_base
 from tests.running_daemon import Daemon, Start, enroll, folder, start
 

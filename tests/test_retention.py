@@ -17,7 +17,8 @@ from daemon.records import Turn
 from daemon.retention import Stored, surplus, surplus_generations
 from daemon.store import Store
 from engines.card import Card
-from engines.generation import promote, write_generation
+from engines.generation import write_generation
+from engines.pointers import promote
 from tests.fakes import tone
 
 stored = st.lists(

@@ -9,7 +9,8 @@ from daemon.routing import choose
 from engines.card import Card, Judgement, Score
 from engines.confidence import Confidence, Fit
 from engines.errors import AttuneError
-from engines.generation import Generation, promote, write_generation
+from engines.generation import Generation, write_generation
+from engines.pointers import promote
 from engines.routes import Route
 from tests.fakes import PitchRoute, words_of
 

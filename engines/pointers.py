@@ -1,0 +1,134 @@
+"""The pointers to generations: `current` is served, `previous` was before it, `shadow` hears along. Knows no verdict.
+
+They are relative symbolic links beside the folder of generations, so that a state folder can be moved or copied.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from .durable import point_atomically, sync_folder
+from .errors import AttuneError
+from .generation import BASE, FOLDER, Generation, read_generation
+
+Pointer = Literal["current", "previous", "shadow"]
+
+
+def current(root: Path) -> Generation | None:
+    """What `current` points to; None where there is no such pointer. Raises AttuneError where that is damaged or gone."""
+    return _pointed(root, "current")
+
+
+def previous(root: Path) -> Generation | None:
+    """What `previous` points to; None where there is no such pointer. Raises AttuneError where that is damaged or gone."""
+    return _pointed(root, "previous")
+
+
+def promote(root: Path, number: int) -> Generation:
+    """Check generation `number`, then make it current; the old current becomes previous, unless it is damaged.
+
+    Raises AttuneError, with both pointers as they were, where the generation is missing or damaged. Killed between its two
+    renames it leaves the old generation current. Promoting the current generation changes nothing.
+    """
+    chosen = read_generation(root / f"{number:04d}")
+    old = _number_before(root)
+    if old == number and _target(root, "current") is not None:
+        return chosen
+    if old is not None and old != number:
+        _point(root, "previous", old)
+    _point(root, "current", number)
+    return chosen
+
+
+def rollback(root: Path) -> Generation:
+    """Make the previous generation current, by one rename; `previous` stays, so a second rollback has nowhere to go.
+
+    Raises AttuneError, with both pointers as they were, where there is no previous generation, or it is damaged or current.
+    """
+    back = previous(root)
+    if back is None:
+        raise AttuneError(f"there is no previous generation in {root.parent}; choose one with `attune generations promote`")
+    if _target(root, "current") == back.folder:
+        raise AttuneError(
+            f"generation {back.number:04d} is both current and previous; choose another with `attune generations promote`"
+        )
+    _point(root, "current", back.number)
+    return back
+
+
+def usable(root: Path) -> tuple[Generation | None, list[str]]:
+    """The generation to serve: current, else previous, else the base, else None; with one line on each that was passed over."""
+    reasons: list[str] = []
+    for read in (current, previous):
+        try:
+            if (found := read(root)) is not None:
+                return found, reasons
+        except AttuneError as error:
+            reasons.append(str(error))
+    base = root / f"{BASE:04d}"
+    if base.exists():
+        try:
+            return read_generation(base), reasons
+        except AttuneError as error:
+            reasons.append(str(error))
+    return None, list(dict.fromkeys(reasons))
+
+
+def shadow(root: Path) -> Generation | None:
+    """What `shadow` points to; None where there is no such pointer. Raises AttuneError where that is damaged or gone."""
+    return _pointed(root, "shadow")
+
+
+def put_in_shadow(root: Path, number: int) -> Generation:
+    """Check generation `number`, then let it hear along; what was in the shadow before leaves it.
+
+    Raises AttuneError, with the pointer as it was, where the generation is missing or damaged.
+    """
+    chosen = read_generation(root / f"{number:04d}")
+    _point(root, "shadow", number)
+    return chosen
+
+
+def leave_shadow(root: Path) -> None:
+    """Let nothing hear along any more."""
+    try:
+        (root.parent / "shadow").unlink(missing_ok=True)
+        sync_folder(root.parent)
+    except OSError as error:
+        raise AttuneError(f"{root.parent / 'shadow'} could not be removed ({error.strerror})") from None
+
+
+def _number_before(root: Path) -> int | None:
+    """The generation that a promotion may later be rolled back to; the base is what is served while nothing was ever promoted."""
+    try:
+        old = current(root)
+        if old is None and (root / f"{BASE:04d}").exists():
+            old = read_generation(root / f"{BASE:04d}")
+    except AttuneError:
+        return None  # a damaged generation is no place to go back to: the older `previous` stays
+    return old.number if old else None
+
+
+def _target(root: Path, pointer: Pointer) -> Path | None:
+    link = root.parent / pointer
+    try:
+        target = os.readlink(link)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise AttuneError(f"{link} is not a link to a generation ({error.strerror}); move it away") from None
+    if not (target.startswith(f"{root.name}/") and FOLDER.fullmatch(target[len(root.name) + 1 :])):
+        raise AttuneError(f"{link} points to {target}, no generation in {root}; choose one with `attune generations promote`")
+    return root.parent / target
+
+
+def _pointed(root: Path, pointer: Pointer) -> Generation | None:
+    target = _target(root, pointer)
+    return None if target is None else read_generation(target)
+
+
+def _point(root: Path, pointer: Pointer, number: int) -> None:
+    try:
+        point_atomically(root.parent / pointer, f"{root.name}/{number:04d}")
+    except OSError as error:
+        raise AttuneError(f"{root.parent / pointer} could not be moved to {number:04d} ({error.strerror})") from None
