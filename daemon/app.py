@@ -8,16 +8,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from engines.errors import AttuneError
 from engines.footprints import footprints_path
-from engines.generation import Generation, sweep
-from engines.pointers import rollback
+from engines.generation import sweep
 from engines.process_memory import proportional_bytes
 from engines.segmenter import Segmenter, SegmenterLimits
-from engines.types import Float32, Transcript
 from engines.vad import SileroVad
 
 from .adaptation import Adaptation
@@ -36,9 +34,10 @@ from .labelling import Labeller
 from .learning import Learning, limits_of
 from .listener import Listener
 from .microphone import Microphone
-from .regression import regression
 from .rounds import RoundRecord, Rounds
-from .routing import Hearing, choose
+from .served import Served
+from .shadow import Shadow, ShadowLimits
+from .shadow_readings import ShadowReadings
 from .store import Store
 from .voice import Voice, open_voice
 
@@ -86,27 +85,31 @@ class App:
         self._store = Store(settings.state_dir, self._clocks.wall)
         stack.callback(self._store.close)
         sweep(settings.generations)
-        self._voice: Voice | None = self._open_voice(settings)
-        files, general = self._voice.files, self._voice.general
-        stack.callback(self._close_voice)
         self._events, self._attention = Events(), Attention(self._clocks.monotonic)
-        self._hearing = self._choose(self._voice)
+        self._served = Served(settings, self._open_voice, self._store, self._events, lambda: self._governor.need_models())
+        stack.callback(self._served.close)
         self._governor = self._govern()
-        self._conversation = self._converse(self._voice)
+        self._shadow = self._hear_along()
+        self._conversation = self._converse()
         stack.callback(self._conversation.close)
-        labeller = Labeller(self._store, self._attention, self._transcribe, ready=lambda: self._voice is not None)
+        labeller = Labeller(self._store, self._attention, self._served.transcribe, ready=lambda: self._served.open)
         labeller.start()
         stack.callback(labeller.stop)
         self._housekeeping = Housekeeping(settings, self._store, self._attention, self._clocks)
         self._housekeeping.start()
         stack.callback(self._housekeeping.stop)
-        self._learning = Learning(settings, self._store, self._attention, labeller, files, general, self._clocks.wall)
+        self._learning = Learning(
+            settings, self._store, self._attention, labeller, self._served.files, self._served.general, self._clocks.wall
+        )
         self._adaptation = self._adapt()
         self._adaptation.start()
         stack.callback(self._adaptation.stop)
+        self._shadow.start()
+        stack.callback(self._shadow.stop)
         self._listen(stack)
         service = Service(
             conversation=self._conversation,
+            serving=self._served.serving,
             attention=self._attention,
             events=self._events,
             store=self._store,
@@ -114,24 +117,19 @@ class App:
             generations=settings.generations,
             segmenter=self._segmenter_limits(),
             status=self.status,
-            reload=self.reload,
+            reload=self._served.reload,
             plan=lambda: self._governor.plan(self._learning.planned_job()),
-            corrected=self._look_back,
+            corrected=self._served.look_back,
+            shadow_readings=ShadowReadings(self._store),
         )
         control = ControlServer(settings.control.socket, lambda request: answer(service, request))
         stack.callback(control.close)
-        logger.info("serving at %s, %s route: %s", settings.control.socket, self._hearing.route, self._hearing.reason)
-
-    def reload(self) -> None:
-        """Serve what the generation pointers say now, from the next turn on."""
-        if self._voice is None:
-            return  # they are looked at when the models are opened again
-        self._hearing = self._choose(self._voice)
-        self._conversation.use(self._hearing.ears, self._hearing.route)
-        self._events.publish({"event": "serving", "generation": self._hearing.generation, "route": self._hearing.route})
+        hearing = self._served.hearing
+        logger.info("serving at %s, %s route: %s", settings.control.socket, hearing.route, hearing.reason)
 
     def status(self) -> Event:
         """Everything `attune status` shows."""
+        hearing = self._served.hearing
         listening = asdict(self._listener.status()) if self._listener else {"state": "off", "problem": self._deaf_because}
         return {
             "event": "status",
@@ -139,23 +137,20 @@ class App:
             "process": os.getpid(),
             "uptime_seconds": time.time() - self._started_at,
             "state_dir": self._settings.state_dir,
-            "route": self._hearing.route,
-            "route_reason": self._hearing.reason,
-            "routes": sorted(self._hearing.ears),
-            "unloaded": self._voice is None,
-            "generation": self._hearing.generation,
-            "problems": [*self._hearing.problems, *filter(None, [self._housekeeping.problem])],
+            "route": hearing.route,
+            "route_reason": hearing.reason,
+            "routes": sorted(hearing.ears),
+            "unloaded": not self._served.open,
+            "generation": hearing.generation,
+            "problems": [*hearing.problems, *filter(None, [self._housekeeping.problem])],
             "listening": listening,
             "attentive": self._attention.needed,
             "quiet_seconds": self._attention.quiet_seconds(),
             "counts": asdict(self._store.counts(self._settings.adapt.min_confidence)),
             "adaptation": self._adaptation.status(),
+            "shadow": self._shadow.status(),
             "last_turns": [asdict(turn) for turn in self._store.last_turns(_SHOWN_TURNS)],
         }
-
-    def _choose(self, voice: Voice) -> Hearing:
-        asked = self._settings.conversation
-        return choose(asked.route, asked.when_unsure, self._settings.generations, voice.cascade, voice.aligned, voice.words_of)
 
     def _govern(self) -> Governor:
         budget = self._settings.budget
@@ -165,44 +160,41 @@ class App:
             footprints_path(self._settings.cache_dir),
             self._bare_bytes,
             unload=self._unload,
-            load=self._load,
+            load=self._served.load,
         )
 
     def _unload(self) -> None:
-        """Close the models, for a round that needs their memory."""
-        self._conversation.rest()
-        self._hearing = replace(self._hearing, ears={})
-        self._close_voice()
+        self._served.unload()
+        self._shadow.let_go()
 
-    def _load(self) -> None:
-        began = time.monotonic()
-        self._voice = self._open_voice(self._settings)
-        self._hearing = self._choose(self._voice)
-        self._conversation.use(self._hearing.ears, self._hearing.route, self._voice.language_model)
-        logger.info("the models are open again after %.2f s", time.monotonic() - began)
-
-    def _close_voice(self) -> None:
-        voice, self._voice = self._voice, None
-        if voice is not None and (close := getattr(voice.language_model, "close", None)):
-            close()
-
-    def _transcribe(self, samples: Float32) -> Transcript:
-        if self._voice is None:
-            raise AttuneError("the models are unloaded for a round")
-        return self._voice.transcribe(samples)
-
-    def _converse(self, voice: Voice) -> Conversation:
+    def _converse(self) -> Conversation:
         manners = self._settings.conversation
         return Conversation(
-            self._hearing.ears,
-            self._hearing.route,
-            voice.language_model,
+            self._served.serving,
             self._store,
             self._events,
             self._attention,
             Manners(manners.max_reply_tokens, manners.forget_after_seconds, manners.barge_in, self._settings.audio.keep),
             self._clocks,
-            self._governor.need_models,
+        )
+
+    def _hear_along(self) -> Shadow:
+        settings = self._settings
+        return Shadow(
+            settings.generations,
+            ShadowReadings(self._store),
+            self._served.serving,
+            self._attention,
+            self._events,
+            ShadowLimits(
+                settings.adapt.shadow_turns,
+                settings.adapt.shadow_days,
+                settings.conversation.forget_after_seconds,
+                settings.conversation.max_reply_tokens,
+            ),
+            open_ears=self._served.ears_of,
+            on_promoted=lambda generation: self._served.put_to_use(generation, "its time in shadow was over"),
+            clocks=self._clocks,
         )
 
     def _adapt(self) -> Adaptation:
@@ -213,10 +205,16 @@ class App:
             self._housekeeping.tidy_or_tell()
 
         adaptation = Adaptation(
-            Rounds(settings.generations, settings.state_dir / "jobs", limits_of(settings), command=self._command),
+            Rounds(
+                settings.generations,
+                settings.state_dir / "jobs",
+                limits_of(settings),
+                shadow_turns=settings.adapt.shadow_turns,
+                command=self._command,
+            ),
             snapshot=learning.snapshot,
             build_job=learning.build_job,
-            on_promoted=lambda generation: self._put_to_use(generation),
+            on_promoted=lambda generation: self._served.put_to_use(generation, "its round ended"),
             record=ended,
             governor=self._governor,
             clock=self._clocks.monotonic,
@@ -225,31 +223,6 @@ class App:
         self._attention.watch(lambda needed: adaptation.speech_started() if needed else adaptation.speech_ended())
         adaptation.subscribe(lambda status: self._events.publish({"event": "adaptation", **status}))
         return adaptation
-
-    def _look_back(self) -> None:
-        """Serve the previous generation again where the current one turns out worse than what was before it."""
-        number = self._hearing.generation
-        if not number or not self._settings.adapt.roll_back:  # what came with Attune gives way to nothing
-            return
-        reason = regression(*self._store.use(number))
-        if reason is None:
-            return
-        try:
-            back = rollback(self._settings.generations)
-        except AttuneError as error:
-            logger.warning("generation %04d should give way (%s), but cannot: %s", number, reason, error)
-            return
-        self.reload()
-        reason = f"generation {number:04d} gave way: {reason}"
-        self._store.add_move(back.number, reason)
-        logger.warning("%s", reason)
-        self._events.publish({"event": "rolled_back", "generation": back.number, "reason": reason})
-
-    def _put_to_use(self, generation: Generation) -> None:
-        self.reload()
-        if self._hearing.generation != generation.number:
-            raise AttuneError(f"generation {generation.number:04d} cannot be served: {'; '.join(self._hearing.problems)}")
-        self._store.add_move(generation.number, "its round ended")
 
     def _listen(self, stack: ExitStack) -> None:
         """Hear the microphone, or the recording in its place. Without either the daemon answers commands."""

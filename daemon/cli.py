@@ -120,6 +120,9 @@ def _status_lines(found: Event) -> list[tuple[str, str]]:
     if learning["most_used_bytes"]:
         sizes = [gib(int(str(learning[name]))) for name in ("most_used_bytes", "predicted_bytes", "budget_bytes")]
         lines.append(("memory", "at most {} in a round, {} predicted, {} allowed".format(*sizes)))
+    if shadowed := part("shadow"):
+        told = "generation {generation:04d} heard {turns} of {of} turns, {otherwise} of them otherwise"
+        lines.append(("shadow", str(shadowed.get("problem") or told.format(**shadowed))))
     if learning["last_outcome"]:
         lines.append(("last round", f"{learning['last_outcome']}: {learning['last_reason']}"))
     problems = found["problems"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from rich.table import Table
 from engines.card import Score
 from engines.errors import AttuneError
 from engines.generation import Damaged, Generation, list_generations, read_generation
-from engines.pointers import current, previous, promote, rollback, usable
+from engines.pointers import current, previous, promote, rollback, shadow, usable
 
 from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings
 from .client import NoDaemonError
@@ -21,14 +22,20 @@ from .promotion import earned_route
 
 app = typer.Typer(help="Generations: what was learnt, how it was judged, and which of it is served.", no_args_is_help=True)
 
-_ENDED = {"promoted": "was good", "refused": "changed nothing", "cancelled": "was cancelled", "failed": "failed"}
+_ENDED = {
+    "promoted": "was good",
+    "refused": "changed nothing",
+    "shadowed": "is not over",
+    "cancelled": "was cancelled",
+    "failed": "failed",
+}
 
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
     """Show every generation with its scores. Works without a daemon."""
     root = settings().generations
-    places = {"current": _number(lambda: current(root)), "previous": _number(lambda: previous(root))}
+    places = {read.__name__: _number(partial(read, root)) for read in (current, previous, shadow)}
     served, _ = usable(root)
     rows = [_described(found, places, served) for found in list_generations(root)]
     if as_json:
@@ -71,6 +78,10 @@ def why(
             console.print(f"the last round {_ENDED[last['outcome']]}: {escape(str(last['reason']))}", highlight=False)
         if event["generation"]:
             _print_explained(event["generation"])
+        if event["problem"]:
+            console.print(escape(str(event["problem"])), highlight=False)
+        if event["shadow"]:
+            _print_shadow(event["shadow"])
         moves: Any = event["moves"]
         for move in moves:
             when = datetime.fromtimestamp(move["at"]).isoformat(" ", "minutes")
@@ -120,6 +131,17 @@ def _print_explained(found: Any) -> None:
             changed.add_row(f"{name} {one['id'][:12]}", *counts, escape(one["text"]))
     if changed.row_count:
         console.print(changed)
+
+
+def _print_shadow(found: Any) -> None:
+    if not found["turns"]:
+        return
+    console.print(f"in shadow it heard {found['turns']} turns, of these otherwise:", highlight=False)
+    table = Table("turn", "heard", "in shadow", "meant", "would have been answered")
+    for one in found["otherwise"]:
+        texts = (one[name] or "" for name in ("heard", "shadow_heard", "label", "shadow_reply"))
+        table.add_row(str(one["turn"]), *map(escape, texts))
+    console.print(table)
 
 
 def _number(read: Callable[[], Generation | None]) -> int | None:

@@ -90,7 +90,7 @@ def adapt(
             doing = " ".join(part for part in (str(last["state"]), str(last["stage"])) if part)
             bar.update(task, description=doing, completed=float(str(last["fraction"])), note=escape(str(last["note"])))
     outcome, reason = last.get("outcome"), str(last.get("last_reason", ""))
-    if outcome in ("promoted", "refused"):
+    if outcome in ("promoted", "refused", "shadowed"):
         if not as_json:
             console.print(escape(reason), highlight=False)
         return

@@ -21,8 +21,11 @@ from .budget import Plan
 from .conversation import Conversation
 from .enrolment import MAX_SECONDS, enroll
 from .events import Event, Events
-from .explain import explained
+from .explain import SHOWN, explained
 from .hearing import hear_recording
+from .serving import Serving
+from .shadow_readings import ShadowReadings
+from .shadow_verdict import same_words
 from .store import MAX_LABEL_CHARACTERS, Store
 
 _ALIVE_SECONDS = 10.0
@@ -35,6 +38,7 @@ class Service:
     """The parts of a running daemon that commands reach."""
 
     conversation: Conversation
+    serving: Serving
     attention: Attention
     events: Events
     store: Store
@@ -48,6 +52,7 @@ class Service:
     """How a round would be run now. Raises AttuneError where there is nothing to learn from."""
     corrected: Callable[[], None]
     """Called after each correction."""
+    shadow_readings: ShadowReadings
 
 
 class _Request(BaseModel):
@@ -232,7 +237,14 @@ def _enroll(service: Service, request: Enroll) -> Generator[Event, None, None]:
 def _why(service: Service, request: Why) -> Event:
     last = service.store.last_round()
     number = last.generation if request.number is None and last else request.number
-    found: Event = {"event": "why", "round": None, "generation": None, "moves": service.store.last_moves(_SHOWN_MOVES)}
+    found: Event = {
+        "event": "why",
+        "round": None,
+        "generation": None,
+        "shadow": None,
+        "problem": "",
+        "moves": service.store.last_moves(_SHOWN_MOVES),
+    }
     if request.number is None:
         if last is None:
             raise AttuneError("no round has ended yet; `attune status` says what it waits for")
@@ -240,8 +252,16 @@ def _why(service: Service, request: Why) -> Event:
     folder = service.generations / f"{number:04d}" if number is not None else None
     if folder is not None and (folder.exists() or request.number is not None):  # that of the last round may have gone since
         texts = {example.id: example.text for example in service.store.examples()}
-        card = read_generation(folder).card
+        try:
+            card = read_generation(folder).card
+        except AttuneError as error:
+            if request.number is not None:
+                raise
+            return {**found, "problem": str(error)}
         found["generation"] = explained(card, lambda utterance: texts.get(utterance, ""))
+        heard = service.shadow_readings.compared(card.number)
+        otherwise = [asdict(one) for one in heard if not same_words(one.heard, one.shadow_heard)]
+        found["shadow"] = {"turns": len(heard), "otherwise": otherwise[-SHOWN:]}
     return found
 
 
@@ -254,4 +274,4 @@ def _generations(service: Service, request: Generations) -> Generator[Event, Non
         chosen = promote(service.generations, request.number)
     service.reload()
     service.store.add_move(chosen.number, f"{request.action} by hand")
-    yield {"event": "serving", "generation": chosen.number, "route": service.conversation.route}
+    yield {"event": "serving", "generation": chosen.number, "route": service.serving.route}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from engines.process_memory import total_bytes
 
@@ -157,6 +157,13 @@ class AdaptSettings(_Section):
         le=36_000,
         description="How long, in such seconds, the language model then learns to read what the projector makes; 0: not at all.",
     )
+    shadow_turns: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Spoken turns that a better candidate hears, and answers silently, before it takes over; 0: it does at once.",
+    )
+    shadow_days: float = Field(7.0, gt=0, description="Days after which it takes over though fewer turns were spoken.")
     roll_back: bool = Field(
         True, description="Whether a generation that is corrected more often than what was before it gives way by itself."
     )
@@ -218,6 +225,12 @@ class Settings(_Section):
     budget: BudgetSettings = BudgetSettings()
     storage: StorageSettings = StorageSettings()
     control: ControlSettings = ControlSettings()
+
+    @model_validator(mode="after")
+    def _shadows_need_audio(self) -> "Settings":
+        if self.adapt.shadow_turns and not self.audio.keep:
+            raise ValueError("adapt.shadow_turns needs the audio of turns: set audio.keep = true, or adapt.shadow_turns = 0")
+        return self
 
     @property
     def generations(self) -> Path:

@@ -52,6 +52,8 @@ def load_settings(
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         message = first["msg"][:1].lower() + first["msg"][1:]
+        if not key:  # two values that contradict each other
+            raise AttuneError(message.removeprefix("value error, ")) from error
         raise AttuneError(f"{key} = {first['input']!r} ({origins.get(key, '?')}): {message}") from error
 
 

@@ -7,15 +7,13 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 from engines.errors import AttuneError
 from engines.interfaces import LanguageModel
-from engines.routes import Route
 from engines.types import Float32, Segment, SoftTokens
 
 from .asking_back import SAY_AGAIN, answer_to_question, question
@@ -23,6 +21,7 @@ from .attention import Attention
 from .clocks import REAL_TIME, Clocks
 from .events import Event, Events
 from .records import Turn
+from .serving import Ears, Serving
 from .store import Store
 from .turn_memory import TurnMemory, Waiting
 
@@ -31,21 +30,6 @@ logger = logging.getLogger(__name__)
 _WAITING_TURNS = 32
 _QUESTION_STANDS_SECONDS = 60.0
 """For how long a yes or a no is taken for the answer to what was asked back."""
-
-
-@dataclass(frozen=True)
-class Ears:
-    """One way of hearing, as it is now."""
-
-    route: Route
-    words_of: Callable[[str | SoftTokens], str]
-    """What was heard, for people."""
-    generation: int | None
-    """The generation whose projector takes part; None on the cascade."""
-    asks_back: bool = False
-    """Whether soft tokens that are not sure lead to a question in place of an answer."""
-    adapter: Path | None = None
-    """What the language model passes soft tokens through."""
 
 
 @dataclass(frozen=True)
@@ -72,33 +56,21 @@ class Conversation:
 
     def __init__(
         self,
-        ears: Mapping[str, Ears],
-        route: str,
-        language_model: LanguageModel,
+        serving: Serving,
         store: Store,
         events: Events,
         attention: Attention,
         manners: Manners,
         clocks: Clocks = REAL_TIME,
-        awake: Callable[[], None] = lambda: None,
     ) -> None:
-        """Hear through `ears[route]` unless a turn asks for another of `ears`; the thread starts at once.
-
-        After `rest` the next turn calls `awake`, which is to call `use`.
-        """
-        self._ears, self._route = dict(ears), route
-        self._routes = frozenset(ears)
-        self._language_model: LanguageModel | None = language_model
-        self._awake = awake
-        self._answering = threading.Lock()
-        """Held from a turn's first use of the models to its last."""
+        """The thread starts at once."""
+        self._serving = serving
         self._store, self._events, self._attention, self._manners, self._clocks = store, events, attention, manners, clocks
         self._memory = TurnMemory(store, manners.keep_audio)
         self._waiting: queue.Queue[Waiting | None] = queue.Queue(_WAITING_TURNS)
         self._lock = threading.Lock()
         self._count = 0
         self._doubted: _Doubted | None = None
-        self._adapter: Path | None = None
         self._last_end = clocks.monotonic()
         self._interrupted = threading.Event()
         self._closing = False
@@ -107,26 +79,9 @@ class Conversation:
 
     # --- from other threads
 
-    @property
-    def route(self) -> str:
-        return self._route
-
     def check_route(self, route: str | None) -> None:
-        """Raises AttuneError, listing those there are, where `route` is named and not one of them."""
-        if route is not None and route not in self._routes:
-            raise AttuneError(f"there is no {route} route here; routes are: {', '.join(sorted(self._routes))}")
-
-    def use(self, ears: Mapping[str, Ears], route: str, language_model: LanguageModel | None = None) -> None:
-        """Hear through these, and answer with `language_model` where one is given, from the next turn on."""
-        with self._lock:
-            self._ears, self._route, self._routes = dict(ears), route, frozenset(ears)
-            if language_model is not None:
-                self._language_model, self._adapter = language_model, None
-
-    def rest(self) -> None:
-        """Let go of the models once the turn that is being answered is done; the conversation is forgotten."""
-        with self._answering, self._lock:
-            self._ears, self._language_model = {}, None
+        """As `Serving.check_route`."""
+        self._serving.check_route(route)
 
     def hear(
         self,
@@ -159,7 +114,7 @@ class Conversation:
 
         Raises AttuneError where the turn fails or too many wait already.
         """
-        self.check_route(route)
+        self._serving.check_route(route)
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         turn = self._new_turn(words, source, route, events)
         self._attention.begin()
@@ -211,8 +166,8 @@ class Conversation:
 
     def _take(self, turn: Waiting) -> None:
         try:
-            with self._answering:
-                outcome = self._answer(turn)
+            with self._serving.held(turn.route) as (ears, language_model):
+                outcome = self._answer(turn, ears, language_model)
         except AttuneError as error:
             outcome = self._failure(turn, str(error))
         except Exception as error:  # a defect in one turn must not take the voice from all the others
@@ -222,8 +177,7 @@ class Conversation:
         self._attention.end()
         self._publish(turn, outcome)
 
-    def _answer(self, turn: Waiting) -> Event:
-        ears, language_model = self._models(turn.route)
+    def _answer(self, turn: Waiting, ears: Ears, language_model: LanguageModel) -> Event:
         quiet_seconds = self._clocks.monotonic() - self._last_end
         if quiet_seconds >= self._manners.forget_after_seconds:
             language_model.reset()
@@ -247,21 +201,13 @@ class Conversation:
         reply_ms = 1000 * (time.perf_counter() - turn.asked_at)
         route = "text" if isinstance(turn.words, str) else ears.route.name if soft else "cascade"
         generation = ears.generation if soft else None
-        done = Turn(None, route, words, reply, first_token_ms, reply_ms, generation, created_at=self._clocks.wall())
+        now, sure = self._clocks.wall(), soft.sure if soft else None
+        done = Turn(None, route, words, reply, first_token_ms, reply_ms, generation, now, sure)
         kept = self._memory.keep(turn, done)
         if asks:
             self._doubted = _Doubted(cast(str | None, kept["utterance"]), words)
         trust: Event = {"confidence": soft.confidence if soft else None, "sure": soft is None or soft.sure, "asked_back": asks}
         return {"event": "turn", **kept, "interrupted": interrupted, **trust}
-
-    def _models(self, route: str | None) -> tuple[Ears, LanguageModel]:
-        """What hears through `route` or the one in use, and what answers."""
-        if self._language_model is None:
-            self._awake()
-        with self._lock:
-            if self._language_model is None:
-                raise AttuneError("the models could not be opened again; the daemon's log says why")
-            return self._ears.get(route or self._route, self._ears[self._route]), self._language_model
 
     def _confirm(self, doubted: _Doubted) -> None:
         """What the user agreed to have said is a label like any correction."""
@@ -279,11 +225,10 @@ class Conversation:
             return "", None, False  # a cough: there is nothing to answer
         pieces: list[str] = []
         first_token_ms = None
-        if said is None and isinstance(heard, SoftTokens) and ears.adapter != self._adapter:
-            language_model.set_adapter(ears.adapter)
-            self._adapter = ears.adapter
-        answer = language_model.reply(heard, self._manners.max_reply_tokens) if said is None else (piece for piece in (said,))
-        with closing(cast(Generator[str, None, None], answer)) as stream:
+        answer = (piece for piece in (said or "",))
+        if said is None:
+            answer = self._serving.reply(ears, language_model, heard, self._manners.max_reply_tokens)
+        with closing(answer) as stream:
             for piece in stream:
                 if first_token_ms is None:
                     first_token_ms = 1000 * (time.perf_counter() - turn.asked_at)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engines.errors import AttuneError
 from engines.generation import BASE, Generation
-from engines.pointers import current, previous
+from engines.pointers import current, previous, shadow
 
 from .attention import Attention
 from .clocks import REAL_TIME, Clocks
@@ -83,7 +83,7 @@ class Housekeeping:
 
     def _drop_generations(self, most: int) -> int:
         root = self._settings.generations
-        served = {BASE, *(found.number for read in (current, previous) if (found := _read(read, root)) is not None)}
+        served = {BASE, *(found.number for read in (current, previous, shadow) if (found := _read(read, root)) is not None)}
         folders = {int(folder.name): folder for folder in root.glob("[0-9][0-9][0-9][0-9]")}
         waiting = {int(job.name) for job in (self._settings.state_dir / "jobs").glob("[0-9][0-9][0-9][0-9]")}
         spare = surplus_generations(list(folders), served | waiting, most)

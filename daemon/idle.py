@@ -46,6 +46,8 @@ class Snapshot:
     seconds_since_failure: float = inf
     paused: bool = False
     """By the user."""
+    in_shadow: int | None = None
+    """The generation that hears along before it is promoted."""
     minute_of_day: int = 0
     """0 to 1439, by the clock on the wall."""
 
@@ -142,6 +144,8 @@ def _obstacles(snapshot: Snapshot, limits: Limits) -> Iterator[str]:
         yield f"{snapshot.new_utterances} new labelled utterances since the last round, {limits.min_new_utterances} needed"
     if not snapshot.seconds_since_round >= limits.min_minutes_between_rounds * 60:
         yield f"last round {snapshot.seconds_since_round / 60:.0f} minutes ago, {limits.min_minutes_between_rounds:.0f} needed"
+    if snapshot.in_shadow is not None:
+        yield f"generation {snapshot.in_shadow:04d} hears along in shadow; a round waits until it is known what becomes of it"
     wait = retry_wait_seconds(snapshot.consecutive_failures, limits)
     if not snapshot.seconds_since_failure >= wait:
         failures = f"{snapshot.consecutive_failures} failed round{'s' if snapshot.consecutive_failures > 1 else ''} in a row"

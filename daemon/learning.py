@@ -10,6 +10,7 @@ from engines.errors import AttuneError
 from engines.general_speech import general_set, read_prompts
 from engines.job import AdaptJob, DistilRecipe, EngineFiles, Example
 from engines.models import model_path
+from engines.pointers import number_in_shadow
 
 from .attention import Attention
 from .config import Settings, hours_of
@@ -54,6 +55,7 @@ class Learning:
             seconds_since_speech=self._attention.quiet_seconds(),
             seconds_since_round=self._clock() - last.ended_at if last else math.inf,
             paused=not self._settings.idle.enabled,
+            in_shadow=number_in_shadow(self._settings.generations),
             minute_of_day=_minute_of_day(self._clock()),
         )
 

@@ -28,6 +28,8 @@ class Turn:
     reply_ms: float
     generation: int | None
     created_at: float
+    sure: bool | None = None
+    """Whether the reading left no doubt; None where it was typed or the cascade heard it."""
     id: int = 0
     """Given by the store."""
 
@@ -38,7 +40,7 @@ class Round:
     ended_at: float
     generation: int | None
     outcome: str
-    """`promoted`, `refused`, `cancelled` or `failed`."""
+    """`promoted`, `refused`, `shadowed`, `cancelled` or `failed`."""
     reason: str
     labels: int
     """`Counts.last_label` when it began."""

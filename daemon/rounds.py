@@ -18,14 +18,15 @@ from pydantic import ValidationError
 from engines.errors import AttuneError
 from engines.generation import Generation, read_generation
 from engines.job import AdaptJob
-from engines.pointers import promote, rollback, usable
+from engines.pointers import promote, put_in_shadow, rollback, usable
 
 from .idle import Limits
 from .promotion import PromotionLimits, verdict
 
 JOB_NAME = "job.json"
 
-RoundOutcome = Literal["promoted", "refused", "cancelled", "failed"]
+RoundOutcome = Literal["promoted", "refused", "shadowed", "cancelled", "failed"]
+"""`shadowed`: good enough to be promoted, it hears along before that."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ class Rounds:
     jobs: Path
     limits: Limits = field(default_factory=Limits)
     promotion: PromotionLimits = field(default_factory=PromotionLimits)
+    shadow_turns: int = 0
+    """Spoken turns that a candidate which is good enough hears in shadow before it is promoted."""
     resume_after_seconds: float = 2.0
     """Without speech before a paused child goes on."""
     reload_after_seconds: float = 60.0
@@ -125,13 +128,26 @@ def promote_or_refuse(
     judged = verdict(candidate.card, rounds.promotion)
     if not judged.promote:
         return "refused", judged.reason
+    if rounds.shadow_turns:
+        try:
+            put_in_shadow(root, candidate.number)
+        except AttuneError as error:
+            return "failed", str(error)
+        figures = judged.reason.removeprefix("promoted: ")
+        return "shadowed", f"good enough to hear {rounds.shadow_turns} turns in shadow before it is promoted: {figures}"
+    problem = take_over(candidate, root, on_promoted)
+    return ("failed", problem) if problem else ("promoted", judged.reason)
+
+
+def take_over(candidate: Generation, root: Path, on_promoted: Callable[[Generation], None]) -> str:
+    """Promote `candidate`. Where `on_promoted` raises AttuneError the promotion is rolled back, and the problem returned."""
     try:
         on_promoted(promote(root, candidate.number))
     except AttuneError as error:
         if usable(root)[0] == candidate:
             on_promoted(rollback(root))
-        return "failed", f"generation {candidate.number:04d} could not be put to use and the old one stays: {error}"
-    return "promoted", judged.reason
+        return f"generation {candidate.number:04d} could not be put to use and the old one stays: {error}"
+    return ""
 
 
 def _read_job(path: Path) -> AdaptJob | None:

@@ -12,11 +12,12 @@ from engines.pointers import usable
 from engines.routes import Route
 from engines.types import SoftTokens
 
-from .conversation import Ears
-from .promotion import earned_route, when_unsure
+from .promotion import WhenUnsure, earned_route, when_unsure
+from .serving import Ears
 
 logger = logging.getLogger(__name__)
 
+Unsure = Literal["auto", "cascade", "ask", "answer"]
 _DOUBTED = {"cascade": "goes the cascade's way", "ask": "is asked back", "answer": "is answered all the same"}
 
 
@@ -36,7 +37,7 @@ class Hearing:
 
 def choose(
     wanted: Literal["auto", "cascade", "aligned"],
-    unsure: Literal["auto", "cascade", "ask", "answer"],
+    unsure: Unsure,
     generations: Path,
     cascade: Route,
     aligned: Callable[[Generation, bool], Route],
@@ -49,11 +50,10 @@ def choose(
     """
     generation, problems = usable(generations)
     ears = {"cascade": Ears(cascade, words_of, None)}
-    then = unsure if unsure != "auto" else when_unsure(generation.card) if generation is not None else "cascade"
+    then = _then(generation, unsure)
     if generation is not None:
         try:
-            opened = aligned(generation, then == "cascade")
-            ears["aligned"] = Ears(opened, words_of, generation.number, then == "ask", generation.adapter)
+            ears["aligned"] = aligned_ears(generation, unsure, aligned, words_of)
         except AttuneError as error:
             problems = [*problems, str(error)]
     for problem in problems:
@@ -66,3 +66,21 @@ def choose(
     if route == "aligned" and generation.card.confidence is not None:
         reason += f"; what it doubts {_DOUBTED[then]}"
     return Hearing(ears, route, reason, number, problems)
+
+
+def aligned_ears(
+    generation: Generation,
+    unsure: Unsure,
+    aligned: Callable[[Generation, bool], Route],
+    words_of: Callable[[str | SoftTokens], str],
+) -> Ears:
+    """The aligned route of `generation`, opened as in `choose`. Raises AttuneError where it cannot be."""
+    then = _then(generation, unsure)
+    return Ears(aligned(generation, then == "cascade"), words_of, generation.number, then == "ask", generation.adapter)
+
+
+def _then(generation: Generation | None, unsure: Unsure) -> WhenUnsure:
+    """What follows doubt."""
+    if unsure != "auto":
+        return unsure
+    return when_unsure(generation.card) if generation is not None else "cascade"

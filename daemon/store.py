@@ -48,7 +48,7 @@ def is_holdout(identifier: str) -> bool:
     return int(identifier[:8], 16) % HOLDOUT_ONE_IN == 0
 
 
-_TURNS = "SELECT utterance, route, heard, reply, first_token_ms, reply_ms, generation, created_at, id FROM turns "
+_TURNS = "SELECT utterance, route, heard, reply, first_token_ms, reply_ms, generation, created_at, sure, id FROM turns "
 
 
 class Store:
@@ -85,13 +85,13 @@ class Store:
 
     def _add_row(self, identifier: str, seconds: float, source: str, created_at: float) -> Utterance:
         name = f"{identifier}.flac"
-        with self._guarded(), self._lock, self._connection:
+        with self.writing() as connection:
             row = (identifier, created_at, seconds, source, name, is_holdout(identifier))
-            self._connection.execute("INSERT INTO utterances VALUES (?, ?, ?, ?, ?, ?)", row)
+            connection.execute("INSERT INTO utterances VALUES (?, ?, ?, ?, ?, ?)", row)
         return Utterance(identifier, created_at, seconds, source, self.audio_folder / name, is_holdout(identifier))
 
     def utterance(self, identifier: str) -> Utterance | None:
-        rows = self._rows("SELECT id, created_at, seconds, source, audio, holdout FROM utterances WHERE id = ?", identifier)
+        rows = self.rows("SELECT id, created_at, seconds, source, audio, holdout FROM utterances WHERE id = ?", identifier)
         return self._utterance(rows[0]) if rows else None
 
     def add_label(self, utterance: str, text: str, origin: Origin, confidence: float = 1.0) -> None:
@@ -101,17 +101,17 @@ class Store:
             raise AttuneError(f"a label has 1 to {MAX_LABEL_CHARACTERS} characters, not {len(text)}; give what was said")
         if self.utterance(utterance) is None:
             raise AttuneError(f"there is no utterance {utterance} in {self.path}")
-        with self._guarded(), self._lock, self._connection:
-            latest = self._rows("SELECT text, origin FROM labels WHERE utterance = ? ORDER BY id DESC LIMIT 1", utterance)
+        with self.writing() as connection:
+            latest = self.rows("SELECT text, origin FROM labels WHERE utterance = ? ORDER BY id DESC LIMIT 1", utterance)
             if latest != [(text, origin)]:
-                self._connection.execute(
+                connection.execute(
                     "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?, ?, ?, ?, ?)",
                     (utterance, text, origin, confidence, self._clock()),
                 )
 
     def missing_labels(self) -> list[Utterance]:
         """Utterances that nobody and nothing has labelled, the oldest first."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT id, created_at, seconds, source, audio, holdout FROM utterances"
             " WHERE id NOT IN (SELECT utterance FROM labels) ORDER BY created_at, id"
         )
@@ -119,7 +119,7 @@ class Store:
 
     def examples(self, min_confidence: float = 0.0) -> list[Example]:
         """What can be learnt from, by id. Recognised labels below `min_confidence` are left out, and so is lost audio."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT u.id, u.audio, c.text, c.origin, c.confidence, u.holdout, u.seconds FROM utterances u JOIN chosen_labels c"
             " ON c.utterance = u.id WHERE c.origin != 'recognised' OR c.confidence >= ? ORDER BY u.id",
             min_confidence,
@@ -143,7 +143,7 @@ class Store:
 
     def stored_audio(self) -> list[Stored]:
         """What each utterance takes on the disk; precious is what a person enrolled or corrected."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT u.audio, u.created_at, coalesce(c.origin, '') FROM utterances u"
             " LEFT JOIN chosen_labels c ON c.utterance = u.id"
         )
@@ -161,56 +161,54 @@ class Store:
 
     def add_turn(self, turn: Turn) -> Turn:
         """Keep `turn`; returns it with its id."""
-        with self._guarded(), self._lock, self._connection:
-            cursor = self._connection.execute(
-                "INSERT INTO turns (utterance, route, heard, reply, first_token_ms, reply_ms, generation, created_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        with self.writing() as connection:
+            cursor = connection.execute(
+                "INSERT INTO turns (utterance, route, heard, reply, first_token_ms, reply_ms, generation, created_at, sure)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 astuple(turn)[:-1],
             )
         return replace(turn, id=cursor.lastrowid or 0)
 
     def forget_turns(self, before: float) -> int:
         """Remove turns that were older than `before`, in seconds since the epoch; returns how many."""
-        with self._guarded(), self._lock, self._connection:
-            return self._connection.execute("DELETE FROM turns WHERE created_at < ?", (before,)).rowcount
+        with self.writing() as connection:
+            return connection.execute("DELETE FROM turns WHERE created_at < ?", (before,)).rowcount
 
     def turn(self, number: int) -> Turn | None:
-        return next(iter(self._turns(_TURNS + "WHERE id = ?", number)), None)
+        return next(iter(self.turns("WHERE id = ?", number)), None)
 
     def last_turns(self, count: int) -> list[Turn]:
         """The latest `count` turns, the newest first."""
-        return self._turns(_TURNS + "ORDER BY id DESC LIMIT ?", count)
+        return self.turns("ORDER BY id DESC LIMIT ?", count)
 
     def last_spoken_turn(self) -> Turn | None:
         """The latest turn whose audio was kept: what a correction means by default."""
-        return next(iter(self._turns(_TURNS + "WHERE utterance IS NOT NULL ORDER BY id DESC LIMIT ?", 1)), None)
+        return next(iter(self.turns("WHERE utterance IS NOT NULL ORDER BY id DESC LIMIT 1")), None)
 
     def add_round(self, finished: Round) -> None:
         """Keep how a round ended."""
-        with self._guarded(), self._lock, self._connection:
-            self._connection.execute(
+        with self.writing() as connection:
+            connection.execute(
                 "INSERT INTO rounds (started_at, ended_at, generation, outcome, reason, labels) VALUES (?, ?, ?, ?, ?, ?)",
                 astuple(finished),
             )
 
     def last_round(self) -> Round | None:
-        rows = self._rows("SELECT started_at, ended_at, generation, outcome, reason, labels FROM rounds ORDER BY id DESC LIMIT 1")
+        rows = self.rows("SELECT started_at, ended_at, generation, outcome, reason, labels FROM rounds ORDER BY id DESC LIMIT 1")
         return Round(*rows[0]) if rows else None
 
     def add_move(self, generation: int, reason: str) -> None:
         """Keep that `generation` is served from now on, and why."""
-        with self._guarded(), self._lock, self._connection:
-            self._connection.execute(
-                "INSERT INTO moves (at, generation, reason) VALUES (?, ?, ?)", (self._clock(), generation, reason)
-            )
+        with self.writing() as connection:
+            connection.execute("INSERT INTO moves (at, generation, reason) VALUES (?, ?, ?)", (self._clock(), generation, reason))
 
     def last_moves(self, count: int) -> list[Move]:
         """The latest `count` moves, the newest first."""
-        return [Move(*row) for row in self._rows("SELECT at, generation, reason FROM moves ORDER BY id DESC LIMIT ?", count)]
+        return [Move(*row) for row in self.rows("SELECT at, generation, reason FROM moves ORDER BY id DESC LIMIT ?", count)]
 
     def use(self, generation: int) -> tuple[Use, Use]:
         """How often what was spoken had to be corrected: heard by `generation`, and by anything else."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT generation IS ?, count(*), coalesce(sum(EXISTS (SELECT 1 FROM labels l WHERE l.utterance = t.utterance"
             " AND l.origin = 'corrected' AND lower(l.text) != lower(t.heard))), 0)"
             " FROM turns t WHERE utterance IS NOT NULL GROUP BY 1",
@@ -222,36 +220,49 @@ class Store:
     def counts(self, min_confidence: float = 0.0) -> Counts:
         """Totals; recognised labels below `min_confidence` do not count as new."""
         with self._lock:
-            utterances, seconds = self._rows("SELECT count(*), coalesce(sum(seconds), 0.0) FROM utterances")[0]
-            by_origin = dict(self._rows("SELECT origin, count(*) FROM chosen_labels GROUP BY origin ORDER BY origin"))
+            utterances, seconds = self.rows("SELECT count(*), coalesce(sum(seconds), 0.0) FROM utterances")[0]
+            by_origin = dict(self.rows("SELECT origin, count(*) FROM chosen_labels GROUP BY origin ORDER BY origin"))
             # A round that failed or was cancelled learnt nothing, so what it was given is still new.
-            learnt = self._rows("SELECT coalesce(max(labels), 0) FROM rounds WHERE outcome IN ('promoted', 'refused')")[0][0]
+            learnt = self.rows(
+                "SELECT coalesce(max(labels), 0) FROM rounds WHERE outcome IN ('promoted', 'refused', 'shadowed')"
+            )[0][0]
             return Counts(
                 utterances=utterances,
                 seconds=seconds,
                 labels_by_origin=by_origin,
                 unlabelled=utterances - sum(by_origin.values()),
-                turns=self._rows("SELECT count(*) FROM turns")[0][0],
-                rounds=self._rows("SELECT count(*) FROM rounds")[0][0],
-                new_labels=self._rows(
+                turns=self.rows("SELECT count(*) FROM turns")[0][0],
+                rounds=self.rows("SELECT count(*) FROM rounds")[0][0],
+                new_labels=self.rows(
                     "SELECT count(DISTINCT utterance) FROM labels WHERE id > ? AND (origin != 'recognised' OR confidence >= ?)",
                     learnt,
                     min_confidence,
                 )[0][0],
-                last_label=self._rows("SELECT coalesce(max(id), 0) FROM labels")[0][0],
+                last_label=self.rows("SELECT coalesce(max(id), 0) FROM labels")[0][0],
             )
+
+    # --- for what else is kept in the same database
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: kept whole or not at all. Raises AttuneError where the disk is full or the database damaged."""
+        with self._guarded(), self._lock, self._connection:
+            yield self._connection
+
+    def turns(self, condition: str, *values: object) -> list[Turn]:
+        """The turns for which `condition`, the rest of a query, holds."""
+        rows = self.rows(_TURNS + condition, *values)
+        return [Turn(*(*row[:-2], None if row[-2] is None else bool(row[-2]), row[-1])) for row in rows]
+
+    def rows(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
+        """What a query finds."""
+        with self._guarded(), self._lock:
+            return self._connection.execute(query, values).fetchall()
 
     # --- inside
 
     def _utterance(self, row: tuple) -> Utterance:  # type: ignore[type-arg]
         return Utterance(row[0], row[1], row[2], row[3], self.audio_folder / row[4], bool(row[5]))
-
-    def _turns(self, query: str, value: int) -> list[Turn]:
-        return [Turn(*row) for row in self._rows(query, value)]
-
-    def _rows(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
-        with self._guarded(), self._lock:
-            return self._connection.execute(query, values).fetchall()
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -275,7 +286,7 @@ class Store:
 
     def _adopt_orphans(self) -> None:
         """Take up audio files that no row names, so that a kill between file and row, or a lost database, loses no audio."""
-        known = {row[0] for row in self._rows("SELECT audio FROM utterances")}
+        known = {row[0] for row in self.rows("SELECT audio FROM utterances")}
         for path in sorted(self.audio_folder.iterdir()):
             written_at = path.stat().st_mtime
             if time.time() - written_at < _ORPHAN_SECONDS:

@@ -79,6 +79,18 @@ def shadow(root: Path) -> Generation | None:
     return _pointed(root, "shadow")
 
 
+def number_in_shadow(root: Path) -> int | None:
+    """The number that `shadow` points to, whether that can be read or not; None where there is no such pointer."""
+    target = _target(root, "shadow")
+    return None if target is None else int(target.name)
+
+
+def in_shadow_since(root: Path) -> float:
+    """When `shadow` came to point where it does, in seconds since the epoch; 0 where there is no such pointer."""
+    link = root.parent / "shadow"
+    return link.lstat().st_mtime if os.path.lexists(link) else 0.0
+
+
 def put_in_shadow(root: Path, number: int) -> Generation:
     """Check generation `number`, then let it hear along; what was in the shadow before leaves it.
 

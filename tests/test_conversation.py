@@ -8,8 +8,9 @@ import pytest
 
 from daemon.attention import Attention
 from daemon.clocks import Clocks
-from daemon.conversation import Conversation, Ears, Manners
+from daemon.conversation import Conversation, Manners
 from daemon.events import Event, Events
+from daemon.serving import Ears, Serving
 from daemon.store import Store
 from engines.errors import AttuneError
 from engines.types import Float32, Segment
@@ -32,10 +33,9 @@ class House:
         self.store, self.events, self.attention = Store(folder), Events(), Attention(self.clock)
         self.language_model = EchoLanguageModel()
         held = Manners(max_reply_tokens=50, forget_after_seconds=60, barge_in=False, keep_audio=True)
+        self.serving = Serving({"cascade": ears("cascade"), "aligned": ears("aligned")}, "cascade", self.language_model)
         self.conversation = Conversation(
-            {"cascade": ears("cascade"), "aligned": ears("aligned")},
-            "cascade",
-            self.language_model,
+            self.serving,
             self.store,
             self.events,
             self.attention,
@@ -89,7 +89,7 @@ def test_a_spoken_turn_is_heard_answered_and_stored(build: Callable[..., House])
 
 def test_on_the_aligned_route_the_transcript_follows_the_reply(build: Callable[..., House]) -> None:
     house = build()
-    house.conversation.use({"cascade": ears("cascade"), "aligned": ears("aligned", 7)}, "aligned")
+    house.serving.use({"cascade": ears("cascade"), "aligned": ears("aligned", 7)}, "aligned")
     events = list(house.conversation.ask(tone(1.0), "file"))
     assert "heard" not in [event["event"] for event in events]
     assert events[-1]["heard"] == "soft soft soft soft"
@@ -124,7 +124,7 @@ def test_zero_seconds_make_every_turn_new(build: Callable[..., House]) -> None:
 
 def test_nothing_heard_is_not_answered(build: Callable[..., House]) -> None:
     house = build()
-    house.conversation.use({"aligned": ears("aligned")}, "aligned")
+    house.serving.use({"aligned": ears("aligned")}, "aligned")
     turn = last(house.conversation.ask(tone(0.1), "file"))
     assert (turn["reply"], turn["first_token_ms"]) == ("", None)
     assert house.language_model.remembered == []
@@ -132,7 +132,7 @@ def test_nothing_heard_is_not_answered(build: Callable[..., House]) -> None:
 
 def doubtful(house: House, asks_back: bool = True) -> None:
     """From now on tones below 500 Hz are doubted on the aligned route."""
-    house.conversation.use({"aligned": Ears(PitchRoute("aligned", doubts_below_hz=500), words_of, 3, asks_back)}, "aligned")
+    house.serving.use({"aligned": Ears(PitchRoute("aligned", doubts_below_hz=500), words_of, 3, asks_back)}, "aligned")
 
 
 def test_what_is_doubted_is_asked_back_and_a_yes_answers_it(build: Callable[..., House]) -> None:
@@ -308,7 +308,7 @@ def test_speech_passes_through_its_generations_adapter(build: Callable[..., Hous
 
     def use(adapter: Path | None) -> None:
         aligned = Ears(PitchRoute("aligned"), words_of, 1, adapter=adapter)
-        house.conversation.use({"cascade": ears("cascade"), "aligned": aligned}, "aligned")
+        house.serving.use({"cascade": ears("cascade"), "aligned": aligned}, "aligned")
 
     def say(words: Float32 | str, route: str | None = None) -> None:
         last(house.conversation.ask(words, "test", route))

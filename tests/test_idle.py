@@ -107,6 +107,7 @@ snapshots = st.builds(
     consecutive_failures=st.integers(0, 80),
     seconds_since_failure=ages,
     paused=st.booleans(),
+    in_shadow=st.none() | st.integers(1, 9999),
 )
 mostly_good = st.one_of(snapshots, st.just(GOOD))
 
@@ -120,7 +121,10 @@ mostly_good = st.one_of(snapshots, st.just(GOOD))
 def test_a_worse_history_never_turns_a_no_into_a_yes(snapshot: Snapshot, field: str, other: Snapshot) -> None:
     pair = [getattr(snapshot, field), getattr(other, field)]
     higher_is_worse = field in ("speaking", "paused", "consecutive_failures")
-    better, worse = sorted(pair, reverse=not higher_is_worse)
+    if field == "in_shadow":
+        better, worse = sorted(pair, key=lambda number: number is not None)
+    else:
+        better, worse = sorted(pair, reverse=not higher_is_worse)
     allowed = [decide(replace(snapshot, **{field: value}), LIMITS).run for value in (better, worse)]
     assert allowed[0] or not allowed[1]
 

@@ -1,0 +1,105 @@
+"""The models that hear and answer: which of them now, for one turn at a time; let go of for a round, asked for again by a turn.
+
+Knows no turn and no store.
+"""
+
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from engines.errors import AttuneError
+from engines.interfaces import LanguageModel
+from engines.routes import Route
+from engines.types import SoftTokens
+
+
+@dataclass(frozen=True)
+class Ears:
+    """One way of hearing, as it is now."""
+
+    route: Route
+    words_of: Callable[[str | SoftTokens], str]
+    """What was heard, for people."""
+    generation: int | None
+    """The generation whose projector takes part; None on the cascade."""
+    asks_back: bool = False
+    """Whether soft tokens that are not sure lead to a question in place of an answer."""
+    adapter: Path | None = None
+    """What the language model passes soft tokens through."""
+
+
+class Serving:
+    """Safe to use from several threads; the models are one thread's at a time."""
+
+    def __init__(
+        self,
+        ears: Mapping[str, Ears],
+        route: str,
+        language_model: LanguageModel,
+        awake: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Hear through `ears[route]` unless another of `ears` is asked for. After `rest`, `awake` is called by whoever needs the
+        models next; it is to call `use`."""
+        self._ears, self._route = dict(ears), route
+        self._routes = frozenset(ears)
+        self._language_model: LanguageModel | None = language_model
+        self._adapter: Path | None = None
+        self._awake = awake
+        self._busy = threading.Lock()
+        """Held from somebody's first use of the models to their last."""
+        self._lock = threading.Lock()
+
+    @property
+    def route(self) -> str:
+        return self._route
+
+    def check_route(self, route: str | None) -> None:
+        """Raises AttuneError, listing those there are, where `route` is named and not one of them."""
+        if route is not None and route not in self._routes:
+            raise AttuneError(f"there is no {route} route here; routes are: {', '.join(sorted(self._routes))}")
+
+    def use(self, ears: Mapping[str, Ears], route: str, language_model: LanguageModel | None = None) -> None:
+        """Hear through these, and answer with `language_model` where one is given, from the next turn on."""
+        with self._lock:
+            self._ears, self._route, self._routes = dict(ears), route, frozenset(ears)
+            if language_model is not None:
+                self._language_model, self._adapter = language_model, None
+
+    def rest(self) -> None:
+        """Let go of the models once nobody uses them; the conversation is forgotten."""
+        with self._busy, self._lock:
+            self._ears, self._language_model = {}, None
+
+    @property
+    def resting(self) -> bool:
+        """Whether the models were let go of."""
+        return self._language_model is None
+
+    @contextmanager
+    def held(self, route: str | None = None, wake: bool = True) -> Iterator[tuple[Ears, LanguageModel]]:
+        """What hears through `route` or the one in use, and what answers; nobody else uses them until this ends.
+
+        Raises AttuneError where they were let go of and cannot be opened again, or are not to be without `wake`.
+        """
+        with self._busy:
+            if self._language_model is None and not wake:
+                raise AttuneError("the models were let go of for a round")
+            if self._language_model is None:
+                self._awake()
+            with self._lock:
+                if self._language_model is None:
+                    raise AttuneError("the models could not be opened again; the daemon's log says why")
+                found = self._ears.get(route or self._route, self._ears[self._route]), self._language_model
+            yield found
+
+    def reply(
+        self, ears: Ears, language_model: LanguageModel, heard: str | SoftTokens, max_tokens: int
+    ) -> Generator[str, None, None]:
+        """The reply to what `ears` heard, through their adapter where that is soft tokens; only while they are `held`."""
+        if isinstance(heard, SoftTokens) and ears.adapter != self._adapter:
+            language_model.set_adapter(ears.adapter)
+            self._adapter = ears.adapter
+        return cast(Generator[str, None, None], language_model.reply(heard, max_tokens))

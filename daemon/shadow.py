@@ -1,0 +1,191 @@
+"""A candidate that was judged good enough hears along, and answers silently, before it takes over: the turns of some days.
+
+Done while it is quiet and the conversation is forgotten, from the audio of turns that were answered before, so that nobody waits
+for it. Knows no database; `shadow_verdict.py` says what becomes of the candidate.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from engines.audio import read_audio
+from engines.errors import AttuneError
+from engines.generation import Generation
+from engines.interfaces import LanguageModel
+from engines.pointers import in_shadow_since, leave_shadow, shadow, usable
+from engines.types import SoftTokens
+
+from .attention import Attention
+from .clocks import REAL_TIME, Clocks
+from .events import Event, Events
+from .quiet_chore import QuietChore
+from .records import Turn
+from .rounds import RoundOutcome, take_over
+from .serving import Ears, Serving
+from .shadow_readings import ShadowReadings
+from .shadow_verdict import same_words, shadow_verdict
+
+logger = logging.getLogger(__name__)
+
+_SECONDS_A_DAY = 86_400
+
+
+@dataclass(frozen=True)
+class ShadowLimits:
+    turns: int
+    """Spoken turns after which it is decided."""
+    days: float
+    """After which it is decided in any case."""
+    quiet_seconds: float
+    """Without speech before it hears: the conversation is forgotten by then."""
+    max_reply_tokens: int
+
+
+class Shadow:
+    """A thread that lets the candidate hear what it has not heard yet; `step` does it at once, from any thread."""
+
+    def __init__(
+        self,
+        generations: Path,
+        readings: ShadowReadings,
+        serving: Serving,
+        attention: Attention,
+        events: Events,
+        limits: ShadowLimits,
+        *,
+        open_ears: Callable[[Generation], Ears],
+        on_promoted: Callable[[Generation], None],
+        clocks: Clocks = REAL_TIME,
+    ) -> None:
+        """`open_ears` raises AttuneError where the candidate cannot be opened, `on_promoted` where it cannot be served."""
+        self._generations, self._readings, self._serving, self._attention = generations, readings, serving, attention
+        self._events, self._limits, self._clocks = events, limits, clocks
+        self._open_ears, self._on_promoted = open_ears, on_promoted
+        self._ears: Ears | None = None
+        self._chore = QuietChore("shadow", self.step_or_tell, attention, clock=clocks.monotonic)
+
+    def start(self) -> None:
+        self._chore.start()
+
+    def stop(self) -> None:
+        """End after the turn that is being heard."""
+        self._chore.stop()
+
+    def let_go(self) -> None:
+        """Close what the candidate hears with: its memory is needed."""
+        self._ears = None
+
+    def status(self) -> Event | None:
+        """Which generation is in shadow, and how much it has heard; None where none is."""
+        try:
+            candidate = shadow(self._generations)
+        except AttuneError as error:
+            return {"generation": None, "problem": str(error)}
+        if candidate is None:
+            return None
+        compared = self._readings.compared(candidate.number)
+        return {
+            "generation": candidate.number,
+            "turns": len(compared),
+            "of": self._limits.turns,
+            "otherwise": sum(not same_words(one.heard, one.shadow_heard) for one in compared),
+        }
+
+    def step_or_tell(self) -> None:
+        """As `step`; what goes wrong is logged, for the next time may go better."""
+        try:
+            self.step()
+        except AttuneError as error:
+            logger.warning("the generation in shadow could not hear along: %s", error)
+
+    def step(self) -> None:
+        """Hear what is to be heard, as long as it stays quiet, and decide where that was enough."""
+        candidate = self._candidate()
+        self._end_others(candidate)
+        if candidate is None or self._overtaken(candidate):
+            return
+        began_at = self._readings.began_at(candidate.number)
+        if began_at is None:  # its round is being recorded, or the database was lost
+            began_at = in_shadow_since(self._generations)
+        if self._attention.quiet_seconds() >= self._limits.quiet_seconds and not self._serving.resting:
+            self._hear(candidate, began_at)
+        compared = self._readings.compared(candidate.number)
+        stood_seconds = self._clocks.wall() - began_at
+        if len(compared) < self._limits.turns and stood_seconds < self._limits.days * _SECONDS_A_DAY:
+            return
+        judged = shadow_verdict(compared)
+        if not judged.promote:
+            self._end(candidate.number, "refused", judged.reason)
+            return
+        problem = take_over(candidate, self._generations, self._on_promoted)
+        self._end(candidate.number, "failed" if problem else "promoted", problem or judged.reason)
+
+    def _candidate(self) -> Generation | None:
+        try:
+            return shadow(self._generations)
+        except AttuneError as error:
+            leave_shadow(self._generations)  # a damaged one will not mend
+            logger.warning("a generation left the shadow: %s", error)
+            return None
+
+    def _end_others(self, candidate: Generation | None) -> None:
+        """Say what became of those that are not in shadow any more."""
+        for number in self._readings.standing():
+            if candidate is None or number != candidate.number:
+                self._readings.end(number, "refused", "refused: it left the shadow, or another generation came there")
+
+    def _overtaken(self, candidate: Generation) -> bool:
+        """Whether what is served is not what it was judged against any more."""
+        served, _ = usable(self._generations)
+        if served is None or served.number == candidate.card.parent:
+            return False
+        if served.number == candidate.number:
+            heard = self._readings.compared(candidate.number)
+            by_hand = "promoted by hand, before its time in shadow was over"  # else a kill came between promotion and word
+            self._end(candidate.number, "promoted", by_hand if len(heard) < self._limits.turns else shadow_verdict(heard).reason)
+        else:
+            told = f"refused: it was judged against generation {candidate.card.parent}, but {served.number} is current now"
+            self._end(candidate.number, "refused", told)
+        return True
+
+    def _hear(self, candidate: Generation, since: float) -> None:
+        left = self._limits.turns - len(self._readings.compared(candidate.number))
+        for turn in self._readings.unheard(candidate.number, since):
+            if left <= 0 or self._attention.needed or self._chore.stopping.is_set():
+                return
+            try:
+                left -= self._hear_turn(candidate, turn)
+            except AttuneError as error:
+                logger.warning("turn %d could not be heard in shadow: %s", turn.id, error)
+
+    def _hear_turn(self, candidate: Generation, turn: Turn) -> bool:
+        """Whether there is audio of it."""
+        utterance = self._readings.store.utterance(turn.utterance or "")
+        if utterance is None or not utterance.audio.is_file():
+            return False
+        samples = read_audio(utterance.audio)
+        with self._serving.held(wake=False) as (_, language_model):
+            ears = self._ears or self._open_ears(candidate)
+            self._ears = ears
+            heard = ears.route.hear(samples)
+            words = heard if isinstance(heard, str) else ears.words_of(heard)
+            reply = None if same_words(words, turn.heard) else self._reply(ears, language_model, heard)
+        self._readings.add(candidate.number, turn.id, words, reply)
+        return True
+
+    def _reply(self, ears: Ears, language_model: LanguageModel, heard: str | SoftTokens) -> str:
+        """What would have been said; nobody hears it, and the conversation does not know of it."""
+        if not (heard.strip() if isinstance(heard, str) else len(heard.vectors)):
+            return ""
+        language_model.reset()
+        pieces = list(self._serving.reply(ears, language_model, heard, self._limits.max_reply_tokens))
+        language_model.reset()
+        return "".join(pieces).strip()
+
+    def _end(self, number: int, outcome: RoundOutcome, reason: str) -> None:
+        self.let_go()
+        self._readings.end(number, outcome, reason)  # first: what left the shadow without a word was taken out by hand
+        leave_shadow(self._generations)
+        logger.info("generation %04d leaves the shadow: %s", number, reason)
+        self._events.publish({"event": "shadow_ended", "generation": number, "outcome": outcome, "reason": reason})

@@ -1,0 +1,67 @@
+"""Whether a candidate that heard turns in the shadow of the served generation takes over. Pure: knows no store and no route.
+
+A turn's words are known where a person confirmed them, and where the served generation was sure of them and nobody corrected it.
+What is sure is wrong now and then, so only a clear majority against the candidate refuses it: it has passed its verdict before.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+
+from .promotion import Verdict
+
+CHANCE = 0.05
+"""How improbable it must be, for a candidate that hears no worse, to be wrong so much more often."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One turn, heard by the served generation and in its shadow."""
+
+    turn: int
+    heard: str
+    reply: str
+    sure: bool | None
+    """Whether what was served left no doubt; None on the cascade, which does not say."""
+    label: str | None
+    """What a person said was meant; None where nobody did."""
+    shadow_heard: str
+    shadow_reply: str | None
+    """None where the same was heard."""
+
+    @property
+    def meant(self) -> str | None:
+        """What was said, as far as it is known."""
+        return self.label if self.label is not None else self.heard if self.sure else None
+
+
+def shadow_verdict(turns: Sequence[Compared]) -> Verdict:
+    """Refuse where the candidate misheard more of the turns whose words are known, by a sign test over those that only one of the
+    two heard right."""
+    known = [turn for turn in turns if turn.meant is not None]
+    rights = [(same_words(turn.heard, turn.meant), same_words(turn.shadow_heard, turn.meant)) for turn in known if turn.meant]
+    worse, better = rights.count((True, False)), rights.count((False, True))
+    otherwise = sum(not same_words(one.heard, one.shadow_heard) for one in turns)
+    figures = (
+        f"of {len(turns)} turns in shadow {otherwise} were heard otherwise; "
+        f"of {len(known)} whose words are known {worse} only wrong now, {better} only right now"
+    )
+    if chance_of(worse, better) <= CHANCE:
+        return Verdict(False, f"refused: {figures}")
+    return Verdict(True, f"promoted: {figures}")
+
+
+def chance_of(worse: int, better: int) -> float:
+    """The probability of at least `worse` among all that differ, were each as likely to be one as the other."""
+    differ = worse + better
+    return sum(comb(differ, count) for count in range(worse, differ + 1)) / (1 << differ)
+
+
+def same_words(one: str, other: str) -> bool:
+    """Whether two texts differ in no word; capitals and punctuation make none."""
+    return _words(one) == _words(other)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+(?:'\w+)*", text.lower())
