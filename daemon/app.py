@@ -202,6 +202,8 @@ class App:
 
         def ended(record: RoundRecord) -> None:
             learning.record(record)
+            if record.outcome in ("refused", "shadowed"):  # what is served was judged anew: it may have earned another route
+                self._served.reload()
             self._housekeeping.tidy_or_tell()
 
         adaptation = Adaptation(

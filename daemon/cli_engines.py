@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from engines.errors import AttuneError
 from engines.footprints import footprints_of, footprints_path
-from engines.generation import BASE, read_generation
+from engines.generation import BASE, judged_against, read_generation
 from engines.job import BaseJob, EngineFiles, Job
 from engines.job import Progress as Step
 from engines.models import model_path
@@ -136,7 +136,7 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
     if generation is None:
         found.append(("generation", False, "none, so speech takes the cascade; run `attune engines build`"))
     else:
-        route, reason = earned_route(generation.card)
+        route, reason = earned_route(generation.card, judged_against(chosen.generations, generation.number))
         found.append(("generation", True, f"{generation.number:04d}; speech takes the {route} route: {reason}"))
     found += [
         ("general set", *_general_set(chosen)),

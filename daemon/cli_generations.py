@@ -7,18 +7,18 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
-from engines.card import Score
+from engines.card import Card, Score
 from engines.errors import AttuneError
-from engines.generation import Damaged, Generation, list_generations, read_generation
+from engines.generation import Damaged, Generation, judged_against, list_generations, read_generation
 from engines.pointers import current, previous, promote, rollback, shadow, usable
 
 from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings
 from .client import NoDaemonError
 from .events import Event
 from .explain import explained
-from .promotion import earned_route
+from .promotion import earned_route, measured
 
 app = typer.Typer(help="Generations: what was learnt, how it was judged, and which of it is served.", no_args_is_help=True)
 
@@ -37,13 +37,14 @@ def list_all(as_json: AsJson = False) -> None:
     root = settings().generations
     places = {read.__name__: _number(partial(read, root)) for read in (current, previous, shadow)}
     served, _ = usable(root)
-    rows = [_described(found, places, served) for found in list_generations(root)]
+    rows = [_described(found, places, served, judged_against(root, found.number)) for found in list_generations(root)]
     if as_json:
         print_json(rows)
         return
     if not rows:
         raise AttuneError(f"there are no generations in {root}; run `attune engines build`")
-    table = Table("number", "place", "recipe", "audio", "holdout WER", "cascade WER", "general WER", "earned route")
+    recipe = Column("recipe", no_wrap=True, max_width=24)
+    table = Table("number", "place", recipe, "audio", "holdout WER", "cascade WER", "general WER", "earned route")
     for row in rows:
         table.add_row(
             *(str(row[name]) for name in ("number", "place", "recipe", "audio", "holdout", "cascade", "general", "route"))
@@ -156,7 +157,7 @@ def _percent(score: Score) -> str:
     return f"{100 * score.word_error_rate:.1f} %"
 
 
-def _described(found: Generation | Damaged, places: dict[str, int | None], served: Generation | None) -> Event:
+def _described(found: Generation | Damaged, places: dict[str, int | None], served: Generation | None, later: list[Card]) -> Event:
     place = [name for name, number in places.items() if number == found.number]
     if served is not None and served.number == found.number and "current" not in place:
         place.insert(0, "served")
@@ -164,13 +165,14 @@ def _described(found: Generation | Damaged, places: dict[str, int | None], serve
     if isinstance(found, Damaged):
         return {**row, "recipe": found.reason, "audio": "", "holdout": "", "cascade": "", "general": "", "route": "damaged"}
     card = found.card
+    heard = measured(card, later)
     return {
         **row,
         "recipe": card.recipe,
         "audio": f"{card.trained_seconds_of_audio / 60:.1f} min",
-        "holdout": _percent(card.holdout.candidate) if card.holdout else "-",
-        "cascade": _percent(card.holdout.cascade) if card.holdout else "-",
+        "holdout": _percent(heard.own) if heard else "-",
+        "cascade": _percent(heard.cascade) if heard else "-",
         "general": _percent(card.general.candidate) if card.general else "-",
-        "route": earned_route(card)[0],
+        "route": earned_route(card, later)[0],
         "card": card.model_dump(mode="json"),
     }

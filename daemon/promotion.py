@@ -1,6 +1,6 @@
 """Whether a candidate takes over, and which route it has earned, from the scores on its card. Pure: reads and moves nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Literal
@@ -67,24 +67,47 @@ def verdict(card: Card, limits: PromotionLimits = PromotionLimits()) -> Verdict:
     return Verdict(True, f"promoted: {figures}")
 
 
-def earned_route(card: Card, limits: PromotionLimits = PromotionLimits()) -> tuple[RouteName, str]:
-    """The route that a generation has earned: aligned where, on confirmed held-out utterances, it beats or equals the cascade."""
-    holdout = card.holdout
-    if holdout is None or not _proves(holdout, limits):
+@dataclass(frozen=True)
+class Measured:
+    """How a generation and the cascade heard the same held-out utterances, whose texts a person confirmed."""
+
+    own: Score
+    cascade: Score
+
+
+def measured(card: Card, later: Sequence[Card] = (), limits: PromotionLimits = PromotionLimits()) -> Measured | None:
+    """By the newest judgement that proves anything; None where there is none.
+
+    A generation is judged as a candidate, by its own card, and again as the current one by the cards of those that were trained
+    from it, `later`, the newest last: what came with Attune is judged for this user by nothing else.
+    """
+    for child in reversed(later):
+        if child.holdout is not None and _proves(child.holdout, limits):
+            return Measured(child.holdout.current, child.holdout.cascade)
+    if card.holdout is not None and _proves(card.holdout, limits):
+        return Measured(card.holdout.candidate, card.holdout.cascade)
+    return None
+
+
+def earned_route(card: Card, later: Sequence[Card] = (), limits: PromotionLimits = PromotionLimits()) -> tuple[RouteName, str]:
+    """The route that a generation has earned: aligned where, as far as it was `measured`, it beats or equals the cascade."""
+    found = measured(card, later, limits)
+    if found is None:
         return (
             "cascade",
             f"generation {card.number:04d} was not judged on enough confirmed utterances to take over from the cascade",
         )
-    ours, theirs = holdout.candidate.word_error_rate, holdout.cascade.word_error_rate
-    figures = f"{_percent(ours)} word error on {holdout.candidate.utterances} held-out utterances, cascade {_percent(theirs)}"
+    ours, theirs = found.own.word_error_rate, found.cascade.word_error_rate
+    figures = f"{_percent(ours)} word error on {found.own.utterances} held-out utterances, cascade {_percent(theirs)}"
     return ("aligned", f"earned: {figures}") if ours <= theirs < inf else ("cascade", f"not earned yet: {figures}")
 
 
-def when_unsure(card: Card, limits: PromotionLimits = PromotionLimits()) -> WhenUnsure:
+def when_unsure(card: Card, later: Sequence[Card] = (), limits: PromotionLimits = PromotionLimits()) -> WhenUnsure:
     """What a doubted utterance leads to: the cascade's words where it hears this user well, else a question back."""
-    if card.holdout is None or not _proves(card.holdout, limits):
+    found = measured(card, later, limits)
+    if found is None:
         return "cascade"  # nothing says that it hears this user badly
-    return "cascade" if card.holdout.cascade.word_error_rate <= _CASCADE_HEARS_WELL else "ask"
+    return "cascade" if found.cascade.word_error_rate <= _CASCADE_HEARS_WELL else "ask"
 
 
 def _percent(rate: float) -> str:

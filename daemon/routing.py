@@ -1,13 +1,14 @@
 """Which route speech takes now: what the settings ask for, what the current generation earned, what can be opened at all."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from engines.card import Card
 from engines.errors import AttuneError
-from engines.generation import Generation
+from engines.generation import Generation, judged_against
 from engines.pointers import usable
 from engines.routes import Route
 from engines.types import SoftTokens
@@ -50,10 +51,11 @@ def choose(
     """
     generation, problems = usable(generations)
     ears = {"cascade": Ears(cascade, words_of, None)}
-    then = _then(generation, unsure)
+    later = judged_against(generations, generation.number) if generation is not None else []
+    then = _then(generation, later, unsure)
     if generation is not None:
         try:
-            ears["aligned"] = aligned_ears(generation, unsure, aligned, words_of)
+            ears["aligned"] = _ears(generation, then, aligned, words_of)
         except AttuneError as error:
             problems = [*problems, str(error)]
     for problem in problems:
@@ -62,7 +64,7 @@ def choose(
     if generation is None or "aligned" not in ears:
         reason = "there is no generation to take the aligned route with; run `attune engines build`"
         return Hearing(ears, "cascade", reason, None, problems)
-    route, reason = earned_route(generation.card) if wanted == "auto" else (wanted, f"conversation.route is {wanted}")
+    route, reason = earned_route(generation.card, later) if wanted == "auto" else (wanted, f"conversation.route is {wanted}")
     if route == "aligned" and generation.card.confidence is not None:
         reason += f"; what it doubts {_DOUBTED[then]}"
     return Hearing(ears, route, reason, number, problems)
@@ -74,13 +76,21 @@ def aligned_ears(
     aligned: Callable[[Generation, bool], Route],
     words_of: Callable[[str | SoftTokens], str],
 ) -> Ears:
-    """The aligned route of `generation`, opened as in `choose`. Raises AttuneError where it cannot be."""
-    then = _then(generation, unsure)
+    """The aligned route of a generation that was never served. Raises AttuneError where it cannot be opened."""
+    return _ears(generation, _then(generation, [], unsure), aligned, words_of)
+
+
+def _ears(
+    generation: Generation,
+    then: WhenUnsure,
+    aligned: Callable[[Generation, bool], Route],
+    words_of: Callable[[str | SoftTokens], str],
+) -> Ears:
     return Ears(aligned(generation, then == "cascade"), words_of, generation.number, then == "ask", generation.adapter)
 
 
-def _then(generation: Generation | None, unsure: Unsure) -> WhenUnsure:
+def _then(generation: Generation | None, later: Sequence[Card], unsure: Unsure) -> WhenUnsure:
     """What follows doubt."""
     if unsure != "auto":
         return unsure
-    return when_unsure(generation.card) if generation is not None else "cascade"
+    return when_unsure(generation.card, later) if generation is not None else "cascade"

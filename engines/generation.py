@@ -111,6 +111,11 @@ def list_generations(root: Path) -> list[Generation | Damaged]:
     return [_read_or_damaged(folder) for folder in _folders(root)]
 
 
+def judged_against(root: Path, number: int) -> list[Card]:
+    """The cards of the whole generations that were trained from `number` and judged against it, in ascending order."""
+    return [found.card for found in list_generations(root) if isinstance(found, Generation) and found.card.parent == number]
+
+
 def next_number(root: Path) -> int:
     """The number after the highest that is taken, by whole and damaged folders alike; never that of the base."""
     return max((int(folder.name) for folder in _folders(root)), default=BASE) + 1

@@ -58,6 +58,39 @@ def test_what_follows_doubt(
     assert found.reason == f"conversation.route is aligned; what it doubts {told}"
 
 
+def test_what_came_with_attune_earns_its_route_where_a_later_round_judged_it(tmp_path: Path) -> None:
+    """A candidate that is no better says, all the same, that what is served hears its user better than the cascade does."""
+    generations = tmp_path / "generations"
+    empty = tmp_path / "empty"
+    empty.write_bytes(b"")
+    files = {"projector.onnx": empty, "projector.safetensors": empty}
+    confident = Confidence(alone=EVEN, threshold=0.5)
+    write_generation(generations, 0, Card(number=0, parent=None, created_at="", recipe="base", confidence=confident), files)
+
+    def route() -> tuple[str, bool]:
+        voice = (PitchRoute("cascade"), lambda *_: PitchRoute("aligned"), words_of)
+        found = choose("auto", "auto", generations, *voice)
+        return found.route, found.ears["aligned"].asks_back
+
+    def judge(number: int, current: float, cascade: float, parent: int = 0, utterances: int = 30) -> None:
+        scores = [Score(utterances=utterances, words=200, word_error_rate=rate) for rate in (0.9, current, cascade)]
+        judged = Judgement(candidate=scores[0], current=scores[1], cascade=scores[2])
+        write_generation(
+            generations, number, Card(number=number, parent=parent, created_at="", recipe="t", holdout=judged), files
+        )
+
+    assert route() == ("cascade", False)
+    judge(1, current=0.1, cascade=0.05)
+    assert route() == ("cascade", False)
+    judge(2, current=0.1, cascade=0.5)
+    assert route() == ("aligned", True)
+    judge(3, current=0.9, cascade=0.1, parent=2)
+    judge(4, current=0.9, cascade=0.1, utterances=2)
+    assert route() == ("aligned", True), "neither of another generation nor of too few utterances"
+    judge(5, current=0.3, cascade=0.1)
+    assert route() == ("cascade", False)
+
+
 def test_without_confidence_nothing_is_said_of_doubt(tmp_path: Path) -> None:
     write(tmp_path / "generations", 0.6, None)
     found = choose("auto", "auto", tmp_path / "generations", PitchRoute("cascade"), lambda *_: PitchRoute("aligned"), words_of)
