@@ -36,6 +36,7 @@ from tests.bench_world import Rows, fresh_state, settings_of, speak, write_rows
 
 ENROLLED = 40
 _START_SECONDS = 120.0
+_LAST_STAGES = ("export", "judge")
 _CHILD_SECONDS, _LONG_CHILD_SECONDS, _DAEMON_SECONDS = 8.0, 60.0, 5.0
 """Longest lives: of a child from its start; of one in four, so that later stages are reached; of a daemon from its first
 answer."""
@@ -77,7 +78,7 @@ class Home:
             self.state,
             self.folder / "a.sock",
             CONVERSATION__MAX_REPLY_TOKENS=4,
-            ADAPT__TRAINING_SECONDS=6,
+            ADAPT__TRAINING_SECONDS=5,
             ADAPT__REPLY_UTTERANCES=1,
             BUDGET__BYTES=2**50,
         )
@@ -153,6 +154,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     random.seed(arguments.seed)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))  # through `_home`, which leaves no daemon behind
     with tempfile.TemporaryDirectory(prefix="attune-kills-") as name:
         folder = Path(name)
         rows = speak(folder, "atypical")
@@ -229,17 +231,20 @@ def _kill_children(home: Home, rows: Rows, kills: int) -> dict[str, object]:
                 killed += 1
                 stages[stage] = stages.get(stage, 0) + 1
         thread.join(_START_SECONDS)
+            thread.join(_START_SECONDS)
+            if stage in _LAST_STAGES:  # begin anew, or all further kills would fall on the end of one round
+                _finish(home, ended)
         rounds += any(outcome in ("promoted", "refused") for outcome in ended)
         turn = list(home.ask({"command": "ask", "audio": rows[-1]["audio"]}))[-1]
         answered += turn["event"] == "turn"
         home.check(f"kill {killed}")
         print(f"{killed} of {kills} children killed in {stages}, {rounds} rounds finished, {home.kept.lost}", file=sys.stderr)
-    finished = _finish(home)
+    finished = _finish(home, [])
     return {"killed": killed, "in": stages, "answered": answered, "rounds": rounds, "finished": finished, "lost": home.kept.lost}
 
 
-def _finish(home: Home) -> bool:
-    ended: list[object] = []
+def _finish(home: Home, ended: list[object]) -> bool:
+    """Let the round come to its end; how it ended is added to `ended`."""
     _follow(home, ended).join(600)
     home.check("at the end")
     return bool(ended) and ended[-1] in ("promoted", "refused")
@@ -262,7 +267,7 @@ def _kill_daemons(home: Home, rows: Rows, kills: int, cuts: bool) -> dict[str, o
         home.start()
         home.check(f"{'cut' if cuts else 'kill'} {number + 1}")
         print(f"{number + 1} of {kills} daemons {'cut off' if cuts else 'killed'}, {home.kept.lost}", file=sys.stderr)
-    finished = _finish(home)
+    finished = _finish(home, [])
     kept = home.kept
     told = {"utterances": len(kept.utterances), "labels": len(kept.labels), "turns": len(kept.turns)}
     return {"killed": kills, "acknowledged": told, "finished": finished, "lost": kept.lost}

@@ -27,14 +27,14 @@ from engines.types import SAMPLE_RATE_HZ
 from tests.bench_world import Rows, fresh_state, settings_of, speak, write_rows
 
 POISONED = 100
-LEARNT = 140
-ASKED = 60
+LEARNT = 160
+ASKED = 40
 
 
 def main() -> None:
     """Learn, poison in three ways, compare."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--training-seconds", type=float, default=60.0)
+    parser.add_argument("--training-seconds", type=float, default=120.0)
     arguments = parser.parse_args()
     rng = random.Random(0)
     with tempfile.TemporaryDirectory(prefix="attune-poison-") as name:
@@ -43,7 +43,9 @@ def main() -> None:
         good, spare, asked = rows[:LEARNT], rows[LEARNT : LEARNT + POISONED], rows[-ASKED:]
         clean = fresh_state(folder / "clean")
         with _daemon(clean, arguments.training_seconds) as ask:
-            _learn(ask, folder, good)
+            first = _learn(ask, folder, good)
+            if first.get("outcome") != "promoted":
+                raise AttuneError(f"nothing was learnt that could be poisoned: {first.get('last_reason')}")
             before = _error(ask, asked)
         found: dict[str, object] = {"before": round(before, 4)}
         worse = False
