@@ -230,10 +230,10 @@ def _kill_children(home: Home, rows: Rows, kills: int) -> dict[str, object]:
                 os.kill(child, signal.SIGKILL)
                 killed += 1
                 stages[stage] = stages.get(stage, 0) + 1
-        thread.join(_START_SECONDS)
             thread.join(_START_SECONDS)
             if stage in _LAST_STAGES:  # begin anew, or all further kills would fall on the end of one round
                 _finish(home, ended)
+        thread.join(_START_SECONDS)
         rounds += any(outcome in ("promoted", "refused") for outcome in ended)
         turn = list(home.ask({"command": "ask", "audio": rows[-1]["audio"]}))[-1]
         answered += turn["event"] == "turn"
