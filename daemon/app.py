@@ -33,6 +33,7 @@ from .housekeeping import Housekeeping
 from .labelling import Labeller
 from .learning import Learning, limits_of
 from .listener import Listener
+from .metrics import Metrics
 from .microphone import Microphone
 from .rounds import RoundRecord, Rounds
 from .served import Served
@@ -107,6 +108,8 @@ class App:
         self._shadow.start()
         stack.callback(self._shadow.stop)
         self._listen(stack)
+        metrics = Metrics(self.status)
+        self._events.watch(metrics.note)
         service = Service(
             conversation=self._conversation,
             serving=self._served.serving,
@@ -117,6 +120,7 @@ class App:
             generations=settings.generations,
             segmenter=self._segmenter_limits(),
             status=self.status,
+            metrics=metrics,
             reload=self._served.reload,
             plan=lambda: self._governor.plan(self._learning.planned_job()),
             corrected=self._served.look_back,

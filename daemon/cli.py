@@ -92,6 +92,13 @@ def status(as_json: AsJson = False) -> None:
         console.print(f"[bold]{name:10}[/bold] {escape(text)}", highlight=False, soft_wrap=True)
 
 
+@app.command()
+def metrics() -> None:
+    """Print figures for machines, in Prometheus' text format: write them where a collector of text files looks."""
+    [found] = ask_daemon({"command": "metrics"}, quiet_seconds=10.0)
+    typer.echo(found["text"], nl=False)
+
+
 def _status_lines(found: Event) -> list[tuple[str, str]]:
     def part(name: str) -> Event:
         value = found[name]

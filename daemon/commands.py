@@ -23,6 +23,7 @@ from .enrolment import MAX_SECONDS, enroll
 from .events import Event, Events
 from .explain import SHOWN, explained
 from .hearing import hear_recording
+from .metrics import Metrics
 from .serving import Serving
 from .shadow_readings import ShadowReadings
 from .shadow_verdict import same_words
@@ -46,6 +47,7 @@ class Service:
     generations: Path
     segmenter: SegmenterLimits
     status: Callable[[], Event]
+    metrics: Metrics
     reload: Callable[[], None]
     """Serve what `current` points to now. Raises AttuneError where that cannot be served."""
     plan: Callable[[], Plan]
@@ -61,6 +63,10 @@ class _Request(BaseModel):
 
 class Status(_Request):
     command: Literal["status"]
+
+
+class ShowMetrics(_Request):
+    command: Literal["metrics"]
 
 
 class Ask(_Request):
@@ -121,7 +127,7 @@ class Generations(_Request):
 
 
 _AnyRequest = Annotated[
-    Status | Ask | Listen | Follow | Adapt | Correct | Enroll | Why | Generations, Field(discriminator="command")
+    Status | ShowMetrics | Ask | Listen | Follow | Adapt | Correct | Enroll | Why | Generations, Field(discriminator="command")
 ]
 _REQUESTS: TypeAdapter[_AnyRequest] = TypeAdapter(_AnyRequest)
 
@@ -138,6 +144,8 @@ def answer(service: Service, request: Event) -> Generator[Event, None, None]:
     match checked:
         case Status():
             events = _one(service.status())
+        case ShowMetrics():
+            events = _one({"event": "metrics", "text": service.metrics.text()})
         case Ask():
             events = _ask(service, checked)
         case Listen():

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Event = dict[str, object]
@@ -16,10 +16,17 @@ class Events:
 
     def __init__(self) -> None:
         self._followers: set[queue.Queue[Event]] = set()
+        self._watchers: list[Callable[[Event], None]] = []
         self._lock = threading.Lock()
+
+    def watch(self, note: Callable[[Event], None]) -> None:
+        """Call `note` with every event, in the thread that publishes it: it must take no time and not raise."""
+        self._watchers.append(note)
 
     def publish(self, event: Event) -> None:
         """Hand `event` to all followers; one that lags too far behind misses it. Never blocks."""
+        for note in self._watchers:
+            note(event)
         with self._lock:
             for follower in self._followers:
                 if not follower.full():
