@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 
 import psutil
@@ -214,7 +215,7 @@ def _follow(home: Home, ended: list[object]) -> threading.Thread:
 def _kill_children(home: Home, rows: Rows, kills: int) -> dict[str, object]:
     home.start()
     _enrol(home, rows[:ENROLLED], "all")
-    killed, rounds, answered, stages = 0, 0, 0, dict[str, int]()
+    killed, rounds, answered, stages, more = 0, 0, 0, dict[str, int](), cycle(rows[ENROLLED:])
     while killed < kills:
         ended: list[object] = []
         thread = _follow(home, ended)
@@ -231,20 +232,20 @@ def _kill_children(home: Home, rows: Rows, kills: int) -> dict[str, object]:
                 killed += 1
                 stages[stage] = stages.get(stage, 0) + 1
             thread.join(_START_SECONDS)
-            if stage in _LAST_STAGES:  # begin anew, or all further kills would fall on the end of one round
-                _finish(home, ended)
+            if stage in _LAST_STAGES:  # a new utterance makes a new job, or all further kills would fall on the end of this one
+                _enrol(home, [next(more)], "one-more")
         thread.join(_START_SECONDS)
         rounds += any(outcome in ("promoted", "refused") for outcome in ended)
         turn = list(home.ask({"command": "ask", "audio": rows[-1]["audio"]}))[-1]
         answered += turn["event"] == "turn"
         home.check(f"kill {killed}")
         print(f"{killed} of {kills} children killed in {stages}, {rounds} rounds finished, {home.kept.lost}", file=sys.stderr)
-    finished = _finish(home, [])
+    finished = _finish(home)
     return {"killed": killed, "in": stages, "answered": answered, "rounds": rounds, "finished": finished, "lost": home.kept.lost}
 
 
-def _finish(home: Home, ended: list[object]) -> bool:
-    """Let the round come to its end; how it ended is added to `ended`."""
+def _finish(home: Home) -> bool:
+    ended: list[object] = []
     _follow(home, ended).join(600)
     home.check("at the end")
     return bool(ended) and ended[-1] in ("promoted", "refused")
@@ -267,7 +268,7 @@ def _kill_daemons(home: Home, rows: Rows, kills: int, cuts: bool) -> dict[str, o
         home.start()
         home.check(f"{'cut' if cuts else 'kill'} {number + 1}")
         print(f"{number + 1} of {kills} daemons {'cut off' if cuts else 'killed'}, {home.kept.lost}", file=sys.stderr)
-    finished = _finish(home, [])
+    finished = _finish(home)
     kept = home.kept
     told = {"utterances": len(kept.utterances), "labels": len(kept.labels), "turns": len(kept.turns)}
     return {"killed": kills, "acknowledged": told, "finished": finished, "lost": kept.lost}
