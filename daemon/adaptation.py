@@ -208,9 +208,9 @@ class Adaptation:
         """`job` as it fits the memory that there is. Raises AttuneError where it does not."""
         if self._governor is None:
             return job
-        made = self._governor.plan(job)
+        admitted, made = self._governor.admit(job)
         self._tell(budget_bytes=made.budget_bytes, predicted_bytes=made.predicted_bytes)
-        return self._governor.admit(job, made)
+        return admitted
 
     def _run_child(self, job: AdaptJob) -> tuple[Child, Outcome]:
         rounds = self._rounds

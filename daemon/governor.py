@@ -54,9 +54,10 @@ class Governor:
             raise AttuneError(f"nobody measured what the stage `{missing[0]}` takes here; run `attune calibrate memory`")
         return plan(job, footprints, self.budget_bytes, self._resident(footprints), self._may_unload, measured_here)
 
-    def admit(self, job: AdaptJob, made: Plan) -> AdaptJob:
-        """`job` as `made` for it says it is to be run, models unloaded if they must be. Raises AttuneError, nothing changed,
-        where it does not fit."""
+    def admit(self, job: AdaptJob) -> tuple[AdaptJob, Plan]:
+        """`job` as it is to be run, and the plan by which it is; models are unloaded if they must be. Raises AttuneError, nothing
+        changed, where it does not fit."""
+        made = self.plan(job)
         if made.refusal:
             raise AttuneError(made.refusal)
         if made.unloads:
@@ -70,7 +71,7 @@ class Governor:
         if self.tight:
             self._room.clear()
         _log.info("a round may take %d MiB of %d", made.peak_bytes >> 20, self.budget_bytes >> 20)
-        return job.model_copy(update={"parts": max(job.parts, made.parts)})
+        return job.model_copy(update={"parts": max(job.parts, made.parts)}), made
 
     def _make_models_leave(self) -> None:
         with self._lock:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -31,8 +31,12 @@ class Watch:
     """The most that was seen of a daemon and its children, sampled in a thread until `stop`."""
 
     daemon: int
+    stage: str = "start"
+    """Of the round, as far as is known."""
     most_bytes: int = 0
     of_child_bytes: int = 0
+    of_stages_bytes: dict[str, int] = field(default_factory=dict)
+    """The most of both together in each stage."""
     children: int = 0
     samples: int = 0
 
@@ -49,6 +53,7 @@ class Watch:
             own, theirs = proportional_bytes(self.daemon), sum(map(proportional_bytes, children))
             if own + theirs > self.most_bytes:
                 self.most_bytes, self.of_child_bytes = own + theirs, theirs
+            self.of_stages_bytes[self.stage] = max(self.of_stages_bytes.get(self.stage, 0), own + theirs)
             self.children, self.samples = len(seen), self.samples + 1
 
     def stop(self) -> None:
@@ -98,12 +103,14 @@ def _try(folder: Path, gib: float, manifest: Path, question: str, training_secon
         last: Event = {}
         spoke_ms = None
         for last in request(socket, {"command": "adapt"}, quiet_seconds=600):
-            if last.get("stage") == "train" and plan["unloads"] and spoke_ms is None:
+            watch.stage = str(last.get("stage") or watch.stage)
+            if watch.stage == "train" and plan["unloads"] and spoke_ms is None:
                 began = time.monotonic()
                 ask({"command": "ask", "audio": question, "route": "aligned"})
                 spoke_ms = round(1000 * (time.monotonic() - began))
         watch.stop()
-    most, predicted = watch.most_bytes, int(str(plan["predicted_bytes"]))
+    # as it was run: where models were unloaded the plan is made anew by what they left
+    most, predicted = watch.most_bytes, int(str(last.get("predicted_bytes") or plan["predicted_bytes"]))
     return {
         "budget_mib": budget >> 20,
         "parts": plan["parts"],
@@ -115,6 +122,8 @@ def _try(folder: Path, gib: float, manifest: Path, question: str, training_secon
         "with_room_mib": int(str(plan["peak_bytes"])) >> 20,
         "most_mib": most >> 20,
         "of_child_mib": watch.of_child_bytes >> 20,
+        "of_stages_mib": {stage: size >> 20 for stage, size in watch.of_stages_bytes.items()},
+        "planned_mib": {stage["name"]: stage["predicted_bytes"] >> 20 for stage in plan["stages"]},  # type: ignore[attr-defined]
         "inside": most <= budget,
         "predicted_over_most": round(predicted / most, 3) if most else None,
         "started_processes": watch.children,

@@ -117,18 +117,18 @@ def test_what_unloading_leaves_behind_counts(tmp_path: Path) -> None:
     assert not made.refusal
     machine.left_mib = 400
     with pytest.raises(AttuneError, match="of 1000 MiB allowed"):
-        governor.admit(job, made)
+        governor.admit(job)
     assert machine.happened == ["unloaded", "loaded"]
     assert machine.open
     machine.left_mib = 150
-    assert governor.admit(job, governor.plan(job)).parts > 1
+    assert governor.admit(job)[0].parts > 1
     assert not machine.open
 
 
 def test_models_wait_until_the_child_has_made_room(tmp_path: Path) -> None:
     machine = Machine(tmp_path, budget_mib=1100, may_unload=True)
     governor, job = machine.governor(), make_job(tmp_path)
-    governor.admit(job, governor.plan(job))
+    governor.admit(job)
     waiting = threading.Thread(target=governor.need_models)
     waiting.start()
     waiting.join(0.3)
