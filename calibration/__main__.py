@@ -28,6 +28,7 @@ from engines.job import (
     CorpusJob,
     FootprintJob,
     Job,
+    PrecisionJob,
     Progress,
     TrainJob,
 )
@@ -43,6 +44,7 @@ _WORK: dict[type[Job], tuple[str, str]] = {
     BenchSpeakersJob: ("bench.speakers", "make_speakers"),
     CorpusJob: ("corpus_job", "make_corpus"),
     FootprintJob: ("footprint_job", "measure"),
+    PrecisionJob: ("precision_job", "make_precisions"),
     TrainJob: ("train_job", "train"),
 }
 """Module and function of each kind of job; only the one that runs is imported. A function that returns None has more to do, in a

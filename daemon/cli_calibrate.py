@@ -7,12 +7,13 @@ from rich.table import Column, Table
 from engines.errors import AttuneError
 from engines.footprints import Footprints, footprints_path, read_footprints
 from engines.generation import BASE
-from engines.job import FootprintJob
+from engines.job import FootprintJob, PrecisionJob
 from engines.pointers import usable
+from engines.precision import PRECISIONS, Heard, PrecisionCard, read_card
 
 from .cli_common import AsJson, console, gib, print_json, settings
 from .cli_engines import run_child
-from .learning import general_examples
+from .learning import general_examples, stored_examples
 
 app = typer.Typer(help="Calibration: what is measured on this device.", no_args_is_help=True)
 
@@ -52,6 +53,52 @@ def memory(as_json: AsJson = False) -> None:
         return
     console.print(_table(found))
     console.print(escape(f"{found.machine}; kept in {output}"), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def int8(as_json: AsJson = False) -> None:
+    """Make the speech encoder in float16 and, calibrated on your utterances, in 8 bits; say which of them may be used."""
+    from engines.build import engine_files  # brings in every engine
+
+    chosen = settings()
+    files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
+    generation, _ = usable(chosen.generations)
+    if generation is None:
+        raise AttuneError("there is no generation to compare with; run `attune engines build`")
+    folder = chosen.cache_dir / "engines" / "precision"
+    job = PrecisionJob(
+        folder=folder,
+        engines=files,
+        generation=generation.folder,
+        examples=[*stored_examples(chosen), *general_examples(chosen.cache_dir, whole=True)],
+        threads=chosen.adapt.threads,
+    )
+    run_child(job, folder / "job.json")
+    cards = [card for precision in PRECISIONS if (card := read_card(files.encoder, precision)) is not None]
+    if as_json:
+        print_json([card.model_dump() | {"problem": card.problem} for card in cards])
+        return
+    console.print(_precisions(cards))
+    for card in cards:
+        console.print(f"{card.precision}: {card.problem or 'may be used'}", highlight=False)
+
+
+def _precisions(cards: list[PrecisionCard]) -> Table:
+    names = ("size", "cosine", "worst of 100", "token error", "transcript error")
+    table = Table("precision", "method", *(Column(name, justify="right") for name in names))
+    if cards:
+        first = cards[0].original
+        table.add_row(
+            "float32", "", "100 %", "1", "1", f"{100 * first.token_error:.1f} %", f"{100 * first.transcript_error:.1f} %"
+        )
+    for card in cards:
+        nearness = (f"{100 * card.size:.0f} %", f"{card.cosine:.4f}", f"{card.cosine_worst:.4f}")
+        table.add_row(card.precision, card.method, *nearness, *_errors(card.heard))
+    return table
+
+
+def _errors(heard: Heard) -> list[str]:
+    return [f"{100 * rate:.1f} %" for rate in (heard.token_error, heard.transcript_error)]
 
 
 def _table(found: Footprints) -> Table:

@@ -19,7 +19,7 @@ from .labelling import Labeller
 from .records import Round
 from .rounds import RoundRecord
 from .sensors import read_board
-from .store import Store
+from .store import DATABASE, Store
 
 logger = logging.getLogger(__name__)
 
@@ -120,10 +120,23 @@ def _minute_of_day(seconds_since_epoch: float) -> int:
     return 60 * now.tm_hour + now.tm_min
 
 
-def general_examples(cache_dir: Path) -> list[Example]:
-    """The recordings on which forgetting shows; none where they were not fetched, and then no candidate can be promoted."""
+def stored_examples(settings: Settings) -> list[Example]:
+    """What a round would learn from now, whether a daemon runs or not."""
+    if not (settings.state_dir / DATABASE).is_file():
+        return []
+    store = Store(settings.state_dir)
     try:
-        prompts = general_set(read_prompts(model_path(GENERAL_MODEL, cache_dir)))
+        return store.examples(settings.adapt.min_confidence)
+    finally:
+        store.close()
+
+
+def general_examples(cache_dir: Path, whole: bool = False) -> list[Example]:
+    """The recordings on which forgetting shows, or with `whole` all that there are of that voice; none where they were not
+    fetched, and then no candidate can be promoted."""
+    try:
+        prompts = read_prompts(model_path(GENERAL_MODEL, cache_dir))
+        prompts = prompts if whole else general_set(prompts)
     except AttuneError as error:
         logger.warning("without the general set no candidate is promoted: %s", error)
         return []

@@ -28,6 +28,7 @@ from .schema import migrate
 
 logger = logging.getLogger(__name__)
 
+DATABASE = "attune.db"
 MAX_LABEL_CHARACTERS = 1000
 HOLDOUT_ONE_IN = 8
 _ORPHAN_SECONDS = 60.0
@@ -57,7 +58,7 @@ class Store:
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         """Open or create. Raises AttuneError where the database is damaged, newer than this program, or out of reach."""
         self.audio_folder = folder / "audio"
-        self.path = folder / "attune.db"
+        self.path = folder / DATABASE
         self._clock = clock
         self._lock = threading.RLock()
         with self._guarded():

@@ -23,14 +23,26 @@ _SILENT_MEL = -0.6
 """What log-mel columns of silence are beside speech of usual loudness."""
 
 
+def encoder_mel(samples: Float32, mel_bins: int) -> Float32:
+    """What an encoder is given of `samples` ([N] at 16 kHz, up to MAX_SECONDS): [mel_bins, an even number of columns].
+
+    Raises AttuneError for audio that is too long.
+    """
+    if len(samples) > MAX_SECONDS * SAMPLE_RATE_HZ:
+        raise AttuneError(f"an utterance of {len(samples) / SAMPLE_RATE_HZ:.1f} s is over the encoder's {MAX_SECONDS:.1f} s")
+    silence = np.zeros(int(CLOSING_SILENCE_SECONDS * SAMPLE_RATE_HZ), np.float32)
+    padded = np.concatenate([samples, silence])
+    even = len(padded) // (2 * HOP_SAMPLES) * (2 * HOP_SAMPLES)
+    return log_mel(padded[:even], mel_bins)
+
+
 class OnnxEncoder:
     """Speech to frames."""
 
     def __init__(self, path: Path, threads: int) -> None:
         """Open `path`, an encoder written by `attune engines build`. Raises AttuneError where it cannot be opened."""
         self._session = open_session(path, threads, "run `attune engines build`")
-        mel = self._session.get_inputs()[0]
-        self._mel_bins = int(mel.shape[1])
+        self.mel_bins = int(self._session.get_inputs()[0].shape[1])
         self.frame_width = int(self._session.get_outputs()[0].shape[2])
 
     def encode(self, samples: Float32) -> Float32:
@@ -38,17 +50,11 @@ class OnnxEncoder:
 
         Raises AttuneError for audio that is too long.
         """
-        if len(samples) > MAX_SECONDS * SAMPLE_RATE_HZ:
-            raise AttuneError(f"an utterance of {len(samples) / SAMPLE_RATE_HZ:.1f} s is over the encoder's {MAX_SECONDS:.1f} s")
-        silence = np.zeros(int(CLOSING_SILENCE_SECONDS * SAMPLE_RATE_HZ), np.float32)
-        padded = np.concatenate([samples, silence])
-        even = len(padded) // (2 * HOP_SAMPLES) * (2 * HOP_SAMPLES)
-        mel = log_mel(padded[:even], self._mel_bins)
-        return self._run(mel)
+        return self._run(encoder_mel(samples, self.mel_bins))
 
     def encode_silent_window(self) -> Float32:
         """The 1,500 frames of a whole window in which nobody speaks."""
-        return self._run(np.full((self._mel_bins, _WINDOW_COLUMNS), _SILENT_MEL, np.float32))
+        return self._run(np.full((self.mel_bins, _WINDOW_COLUMNS), _SILENT_MEL, np.float32))
 
     def _run(self, mel: Float32) -> Float32:
         options = RunOptions()

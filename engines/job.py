@@ -260,8 +260,25 @@ class FootprintJob(_Frozen):
     """Of the utterances of each round: what grows is a line through these."""
 
 
+class PrecisionJob(_Frozen):
+    """Make the speech encoder's other precisions, and measure them against the original."""
+
+    kind: Literal["precision"] = "precision"
+    folder: Path
+    """Where what is being made lies until it is done."""
+    engines: EngineFiles
+    """`encoder` is the original; what is made goes beside it."""
+    generation: Path
+    """The folder of the one whose projector reads the frames."""
+    examples: list[Example]
+    """Every second one to compare on, the others to calibrate with."""
+    checked_utterances: int = 200
+    """At most, and as many to calibrate with."""
+    threads: int = 2
+
+
 BenchJob = BenchAdaptJob | BenchDistilJob | BenchMemoryJob | BenchQualityJob | BenchSpeakersJob
-Job = AdaptJob | BaseJob | BenchJob | CorpusJob | FootprintJob | TrainJob
+Job = AdaptJob | BaseJob | BenchJob | CorpusJob | FootprintJob | PrecisionJob | TrainJob
 
 
 class Progress(_Frozen):

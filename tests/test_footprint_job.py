@@ -25,7 +25,7 @@ def test_stages_are_measured_and_longer_utterances_take_more(
         engines=EngineFiles(
             encoder=encoder_path, encoder_weights=whisper_folder, language_model=llm_path, served_language_model=llm_path
         ),
-        base=write_untrained_base(tmp_path / "base") / "0000",
+        base=write_untrained_base(tmp_path) / "0000",
         features=tmp_path / "features",
         recordings=[Example(id=p.name, audio=p.audio, text=p.text, origin="enrolled", seconds=4.0) for p in prompts],
         system_prompt="Answer briefly.",

@@ -1,0 +1,117 @@
+"""Writes the speech encoder in half precision, and in 8 bits with its own Q/DQ nodes. Knows no verdict.
+
+The precision lies in the graph: whatever runs it (ONNX Runtime, or TensorRT as a strongly typed network) computes the same types.
+"""
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
+
+from engines.types import Float32
+
+METHODS = {"entropy": CalibrationMethod.Entropy, "percentile": CalibrationMethod.Percentile}
+WINDOW_COLUMNS = 200
+"""Of log-mel, 2 s: the histograms of both methods want inputs of one length."""
+_PERCENTILE = 99.999
+_IN_FLOAT = ("LayerNormalization", "Softmax")
+"""What sums over many values or takes their exponentials stays in float32."""
+
+
+def write_float16(source: Path, path: Path) -> None:
+    """Write the encoder `source` with float16 weights and activations as `path`; its input and output stay float32."""
+
+    def convert(written: Path) -> None:
+        model = OnnxModel(convert_float_to_float16(onnx.load(source), keep_io_types=True, op_block_list=list(_IN_FLOAT)))
+        model.topological_sort()  # the casts were appended
+        del model.model.graph.value_info[:]  # some still says what was before them
+        onnx.save(model.model, written)
+
+    _write(path, convert)
+
+
+def write_int8(source: Path, path: Path, mels: Sequence[Float32], method: str) -> None:
+    """Write the encoder `source` with 8-bit convolutions and linear layers as `path`.
+
+    `mels` ([mel_bins, columns] each) show how large activations become; those of less than WINDOW_COLUMNS show nothing. `method`
+    is one of METHODS. Scales are symmetric, of weights one for each output channel: TensorRT takes no zero points. What a layer
+    gives stays in float: the encoder's residual sums reach values beside which all others would round to nothing (cosine 0.977
+    with 8-bit outputs, 0.996 without). So do the products of attention, normalisation and softmax.
+
+    Raises ValueError where no utterance is long enough.
+    """
+    windows = [window for mel in mels for window in _windows(mel)]
+    if not windows:
+        raise ValueError("no utterance is as long as a window of calibration")
+    graph = onnx.load(source).graph
+    constant = {initializer.name for initializer in graph.initializer}
+    layers = [node.name for node in graph.node if node.op_type in ("Conv", "MatMul") and node.input[1] in constant]
+
+    def quantize(written: Path) -> None:
+        with _quiet():
+            quantize_static(
+                source,
+                written,
+                _Windows(graph.input[0].name, windows),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_quantize=layers,
+                calibrate_method=METHODS[method],
+                extra_options={
+                    "ActivationSymmetric": True,
+                    "WeightSymmetric": True,
+                    "CalibPercentile": _PERCENTILE,
+                    "OpTypesToExcludeOutputQuantization": ["Conv", "MatMul"],
+                },
+                calibration_providers=["CPUExecutionProvider"],
+            )
+
+    _write(path, quantize)
+
+
+class _Windows(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, name: str, windows: Sequence[Float32]) -> None:
+        self._left = iter([{name: window[None]} for window in windows])
+
+    def get_next(self) -> dict[str, Float32] | None:
+        return next(self._left, None)
+
+
+def _windows(mel: Float32) -> Iterator[Float32]:
+    for start in range(0, mel.shape[1] - WINDOW_COLUMNS + 1, WINDOW_COLUMNS):
+        yield np.ascontiguousarray(mel[:, start : start + WINDOW_COLUMNS])
+
+
+def _write(path: Path, write: Callable[[Path], None]) -> None:
+    """Have `write` write beside `path`; checked, flushed and renamed."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".precision-") as folder:
+        written = Path(folder) / path.name
+        write(written)
+        onnx.checker.check_model(str(written), full_check=True)
+        with written.open("rb") as file:
+            os.fsync(file.fileno())
+        written.replace(path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """ONNX Runtime's quantizer advises, on the root logger and by print, what was decided here on purpose."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    with Path(os.devnull).open("w") as nowhere:
+        try:
+            with redirect_stdout(nowhere):
+                yield
+        finally:
+            root.setLevel(before)

@@ -1,0 +1,149 @@
+"""Makes the speech encoder's other precisions, and measures each against the original on utterances of its own. Keeps the cards.
+
+Of several ways to find the ranges of activations the one whose frames come nearest to the original's is kept.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import jiwer
+import numpy as np
+
+from engines.audio import read_audio
+from engines.digest import sha256_of
+from engines.draft import Drafter
+from engines.durable import write_atomically
+from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder, encoder_mel
+from engines.errors import AttuneError
+from engines.generation import read_generation
+from engines.hypotheses import Looks
+from engines.job import Example, PrecisionJob
+from engines.precision import PRECISIONS, Heard, Precision, PrecisionCard, card_path, path_of
+from engines.projector import OnnxProjector
+from engines.readout import Readout
+from engines.spoken_text import spoken_tokens
+from engines.transcriber import WhisperTranscriber
+from engines.types import Float32
+from engines.vocabulary import Vocabulary
+
+from .bench.machine import describe_machine
+from .precision import METHODS, write_float16, write_int8
+from .reporting import Report
+from .text_scores import error_rate, word_errors
+
+
+def make_precisions(job: PrecisionJob, report: Report) -> int:
+    """Run `job`; returns how many precisions may be used. Raises AttuneError where there is too little speech to say."""
+    source = job.engines.encoder
+    if not source.is_file():
+        raise AttuneError(f"the speech encoder {source} is missing; run `attune engines build`")
+    checked, calibrated = _shared_out(job)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    ear = _Ear(job, checked)
+    original = OnnxEncoder(source, job.threads)
+    report("original", 0.0, f"{len(checked)} utterances to compare on, {len(calibrated)} to calibrate with")
+    frames = [original.encode(samples) for samples in ear.samples]
+    heard = ear.heard(original, frames)
+    mels = [encoder_mel(read_audio(example.audio, MAX_SECONDS), original.mel_bins) for example in calibrated]
+    usable = 0
+    for precision in PRECISIONS:
+        report(precision, 0.0, "")
+        path, method = _written(job, precision, mels, lambda made: _cosines(ear.frames_of(made), frames).mean())
+        report(precision, 0.5, f"by {method}" if method else "")
+        encoder = OnnxEncoder(path, job.threads)
+        others = [encoder.encode(samples) for samples in ear.samples]
+        cosines = _cosines(others, frames)
+        card = PrecisionCard(
+            precision=precision,
+            method=method,
+            source_sha256=sha256_of(source),
+            sha256=sha256_of(path),
+            made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            machine=describe_machine(),
+            calibrated_utterances=len(calibrated) if method else 0,
+            checked_utterances=len(checked),
+            cosine=float(cosines.mean()),
+            cosine_worst=float(np.percentile(cosines, 1)),
+            size=path.stat().st_size / source.stat().st_size,
+            heard=ear.heard(encoder, others),
+            original=heard,
+        )
+        card_path(source, precision).unlink(missing_ok=True)  # what stands there is of another file
+        path.replace(path_of(source, precision))
+        write_atomically(card_path(source, precision), card.model_dump_json(indent=1).encode())
+        report(precision, 1.0, card.problem or "good enough")
+        usable += not card.problem
+    return usable
+
+
+def _written(
+    job: PrecisionJob, precision: Precision, mels: Sequence[Float32], nearness: Callable[[Path], float]
+) -> tuple[Path, str]:
+    """The encoder in `precision`, and the method that brought it nearest."""
+    if precision == "float16":
+        path = job.folder / "float16.onnx"
+        write_float16(job.engines.encoder, path)
+        return path, ""
+    found: dict[str, tuple[float, Path]] = {}
+    for method in METHODS:
+        path = job.folder / f"int8-{method}.onnx"
+        try:
+            write_int8(job.engines.encoder, path, mels, method)
+        except ValueError as error:
+            raise AttuneError(f"the encoder cannot be calibrated: {error}; enrol or speak more") from None
+        found[method] = nearness(path), path
+    best = max(found, key=lambda method: found[method][0])
+    return found[best][1], best
+
+
+class _Ear:
+    """The utterances to compare on, and what hears them beside an encoder."""
+
+    def __init__(self, job: PrecisionJob, examples: Sequence[Example]) -> None:
+        self._job, self._examples = job, examples
+        self.samples = [read_audio(example.audio, MAX_SECONDS) for example in examples]
+        self._vocabulary = Vocabulary(job.engines.language_model)
+        self._projector = OnnxProjector(read_generation(job.generation).projector, job.threads)
+        self._readout = Readout(self._vocabulary, self._projector.heard_tokens, self._projector.keys, job.threads)
+        self._transcriber = WhisperTranscriber(job.engines.encoder_weights, job.threads)
+
+    def frames_of(self, path: Path) -> list[Float32]:
+        """As the encoder in `path` makes them."""
+        encoder = OnnxEncoder(path, self._job.threads)
+        return [encoder.encode(samples) for samples in self.samples]
+
+    def heard(self, encoder: OnnxEncoder, frames: Sequence[Float32]) -> Heard:
+        """How well `frames`, which `encoder` made, were heard."""
+        drafter = Drafter(self._transcriber, encoder)
+        wrong = tokens = 0
+        words: list[tuple[int, int]] = []
+        for example, one in zip(self._examples, frames, strict=True):
+            expected = spoken_tokens(example.text, self._vocabulary)
+            read = Looks(self._projector, self._readout, one).first.tokens or ()
+            wrong, tokens = wrong + _edits(expected, read), tokens + len(expected)
+            words.append(word_errors(example.text, drafter.draft(one).text))
+        return Heard(token_error=wrong / max(1, tokens), transcript_error=error_rate(words)[0])
+
+
+def _shared_out(job: PrecisionJob) -> tuple[list[Example], list[Example]]:
+    """Those to compare on, and those to calibrate with: by turns, so that both are of all who speak."""
+    both = [job.examples[index::2][: job.checked_utterances] for index in (0, 1)]
+    if not all(both):
+        raise AttuneError("there is no speech to calibrate and compare with; run `attune models fetch`, or enrol")
+    return both[0], both[1]
+
+
+def _cosines(frames: Sequence[Float32], originals: Sequence[Float32]) -> Float32:
+    """Of every frame with its original, [number of frames]."""
+    ours, theirs = np.concatenate(list(frames)), np.concatenate(list(originals))
+    found: Float32 = (ours * theirs).sum(1) / np.maximum(np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1), 1e-9)
+    return found
+
+
+def _edits(expected: Sequence[int], read: Sequence[int]) -> int:
+    """Substitutions, deletions and insertions."""
+    if not expected:
+        return len(read)
+    done = jiwer.process_words(" ".join(map(str, expected)), " ".join(map(str, read)))
+    return done.substitutions + done.deletions + done.insertions

@@ -1,0 +1,109 @@
+"""The speech encoder in other precisions: where each lies, how near it comes to the original, and whether it may be used.
+
+Knows no quantization: `calibration/precision.py` writes the files, and what stands on their cards.
+"""
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .digest import sha256_of
+
+Precision = Literal["float16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+_MAX_CARD_BYTES = 1 << 20
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Gate(_Frozen):
+    """What a precision must come to before it is used."""
+
+    min_cosine: float
+    """Of its frames with the original's, in the mean."""
+    max_lost: float
+    """By which its tokens and transcripts may be worse; absolute, 0.01 is one percentage point."""
+    max_size: float
+    """Of its file, as a share of the original's."""
+
+
+GATES: dict[Precision, Gate] = {
+    "float16": Gate(min_cosine=0.999, max_lost=0.005, max_size=0.55),
+    "int8": Gate(min_cosine=0.98, max_lost=0.02, max_size=0.35),
+}
+
+
+class Heard(_Frozen):
+    """How well speech was heard through one encoder."""
+
+    token_error: float
+    """Of the projector's first look: substitutions, deletions and insertions over the tokens of the label."""
+    transcript_error: float
+    """The same of words, of what the decoder made of the frames."""
+
+
+class PrecisionCard(_Frozen):
+    """What was measured of one precision, against the original on the same utterances."""
+
+    precision: Precision
+    method: str
+    """How the ranges of activations were found; empty where none were needed."""
+    source_sha256: str
+    sha256: str
+    made_at: str
+    """ISO 8601, UTC."""
+    machine: str
+    calibrated_utterances: int
+    checked_utterances: int
+    """None of them among those that it was calibrated on."""
+    cosine: float
+    """Of its frames with the original's, in the mean."""
+    cosine_worst: float
+    """The same of the worst frame in a hundred."""
+    size: float
+    """Of its file, as a share of the original's."""
+    heard: Heard
+    original: Heard
+
+    @property
+    def problem(self) -> str:
+        """Why it must not be used, for people; empty where it may."""
+        gate = GATES[self.precision]
+        limits = (
+            (self.cosine >= gate.min_cosine, f"its frames' cosine is {self.cosine:.4f}, {gate.min_cosine} needed"),
+            (self.size <= gate.max_size, f"its file is {self.size:.0%} of the original's, {gate.max_size:.0%} allowed"),
+            *(
+                (lost <= gate.max_lost, f"its {what} are {100 * lost:.1f} points worse, {100 * gate.max_lost:.1f} allowed")
+                for what, lost in (
+                    ("tokens", self.heard.token_error - self.original.token_error),
+                    ("transcripts", self.heard.transcript_error - self.original.transcript_error),
+                )
+            ),
+        )
+        return next((problem for holds, problem in limits if not holds), "")
+
+
+def path_of(encoder: Path, precision: Precision) -> Path:
+    """Where `encoder` lies in another precision."""
+    return encoder.with_suffix(f".{precision}.onnx")
+
+
+def card_path(encoder: Path, precision: Precision) -> Path:
+    """Where its card lies."""
+    return path_of(encoder, precision).with_suffix(".json")
+
+
+def read_card(encoder: Path, precision: Precision) -> PrecisionCard | None:
+    """The card of `encoder` in another precision; None where it was not made, or where it or the encoder changed since."""
+    path = card_path(encoder, precision)
+    try:
+        if path.stat().st_size > _MAX_CARD_BYTES:
+            return None
+        card = PrecisionCard.model_validate_json(path.read_bytes())
+        found = sha256_of(encoder), sha256_of(path_of(encoder, precision))
+    except (OSError, ValidationError):
+        return None
+    return card if found == (card.source_sha256, card.sha256) else None
