@@ -1,7 +1,8 @@
 """`make bench`: what training costs the person who speaks, and what killing it costs anyone. Prints JSON; ratios of one run.
 
 1. The same spoken requests, answered while nothing trains and while a round trains: median milliseconds to the first token.
-2. The training child killed with SIGKILL at random moments, a request after each; then the next round, which must finish.
+2. Something is asked again and again while a round trains: milliseconds from the asking to every thread of the child standing still.
+3. The training child killed with SIGKILL at random moments, a request after each; then the next round, which must finish.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from daemon.client import request
@@ -24,6 +26,7 @@ from tests.bench_world import fresh_state, settings_of, speak, write_rows
 
 ENROLLED = 60
 ASKED = 20
+PAUSES = 120
 
 
 def main() -> None:
@@ -54,6 +57,7 @@ def main() -> None:
             found = {}
             if not arguments.skip_yield:
                 found["yield"] = _measure_yield(daemon, questions)
+                found["stopped_ms"] = _measure_stops(daemon)
             if arguments.kills:
                 found["kills"] = _kill(daemon, questions, arguments.kills)
     print(json.dumps(found, indent=2))
@@ -114,11 +118,43 @@ def _measure_yield(daemon: _Daemon, questions: list[str]) -> dict[str, object]:
             "training_ms": round(statistics.median(during), 1),
             "ratio": round(statistics.median(during) / statistics.median(before), 3),
         }
-    found["pause_latency_ms"] = daemon.learning()["pause_latency_ms"]
+    return found
+
+
+def _measure_stops(daemon: _Daemon) -> dict[str, float]:
+    """Through socket, conversation and signal, as seen from outside."""
+    took: list[float] = []
+    while len(took) < PAUSES:
+        _await_running(daemon)
+        [child] = _children()
+        asker = threading.Thread(target=lambda: list(daemon.ask({"command": "ask", "text": "Yes."})))
+        began = time.perf_counter()
+        asker.start()
+        while not _stands_still(child):
+            pass
+        took.append(1000 * (time.perf_counter() - began))
+        asker.join()
+    told = float(str(daemon.learning()["pause_latency_ms"]))
     list(daemon.ask({"command": "adapt", "action": "cancel"}))
     while daemon.learning()["state"] != "waiting":
         time.sleep(0.2)
-    return found
+    took.sort()
+    return {
+        "pauses": PAUSES,
+        "median": round(statistics.median(took), 2),
+        "99th percentile": round(took[int(0.99 * PAUSES)], 2),
+        "most": round(took[-1], 2),
+        "99th percentile that the daemon tells": round(told, 3),
+    }
+
+
+def _stands_still(process: int) -> bool:
+    """Whether every thread is stopped."""
+    states = []
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        with suppress(OSError):
+            states.append((thread / "stat").read_text().rpartition(")")[2].split()[0])
+    return bool(states) and set(states) <= {"T", "t"}
 
 
 def _await_running(daemon: _Daemon) -> None:
