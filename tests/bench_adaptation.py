@@ -1,7 +1,7 @@
 """`make bench`: what training costs the person who speaks, and what killing it costs anyone. Prints JSON; ratios of one run.
 
 1. The same spoken requests, answered while nothing trains and while a round trains: median milliseconds to the first token.
-2. Something is asked again and again while a round trains: milliseconds from the asking to every thread of the child standing still.
+2. Something is asked while a round trains: milliseconds from the asking until every thread of the child stands still.
 3. The training child killed with SIGKILL at random moments, a request after each; then the next round, which must finish.
 """
 
@@ -54,7 +54,7 @@ def main() -> None:
         with private_daemon(environment, folder / "daemon.log"):
             daemon = _Daemon(folder / "attune.sock")
             list(daemon.ask({"command": "enroll", "manifest": str(manifest)}))
-            found = {}
+            found: dict[str, object] = {}
             if not arguments.skip_yield:
                 found["yield"] = _measure_yield(daemon, questions)
                 found["stopped_ms"] = _measure_stops(daemon)
