@@ -14,8 +14,9 @@ import numpy as np
 
 from engines.audio import read_audio
 from engines.draft import Drafter
-from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder
+from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
+from engines.speech_encoder import MAX_SECONDS
 from engines.transcriber import WhisperTranscriber
 from engines.types import FRAME_SECONDS, SAMPLE_RATE_HZ, Float32
 

@@ -14,7 +14,7 @@ from engines.audio import read_audio
 from engines.digest import sha256_of
 from engines.draft import Drafter
 from engines.durable import write_atomically
-from engines.encoder_onnx import MAX_SECONDS, OnnxEncoder, encoder_mel
+from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.generation import read_generation
 from engines.hypotheses import Looks
@@ -22,6 +22,7 @@ from engines.job import Example, PrecisionJob
 from engines.precision import PRECISIONS, Heard, Precision, PrecisionCard, card_path, path_of
 from engines.projector import OnnxProjector
 from engines.readout import Readout
+from engines.speech_encoder import MAX_SECONDS, encoder_mel
 from engines.spoken_text import spoken_tokens
 from engines.transcriber import WhisperTranscriber
 from engines.types import Float32

@@ -8,7 +8,7 @@ from .draft import Drafter
 from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
 from .generation import Generation
-from .interfaces import LanguageModel, SpeechEncoder
+from .interfaces import LanguageModel
 from .job import EngineFiles
 from .language_model import LlamaCppLanguageModel
 from .likelihood import LlamaLikelihood
@@ -17,6 +17,7 @@ from .projector import OnnxProjector
 from .reader import open_reader
 from .requantize import served_weights
 from .routes import AlignedRoute, CascadeRoute
+from .speech_encoder import SpeechEncoder
 from .transcriber import WhisperTranscriber
 from .vocabulary import Vocabulary
 

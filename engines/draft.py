@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .encoder_onnx import OnnxEncoder
+from .speech_encoder import SpeechEncoder
 from .transcriber import WhisperTranscriber
 from .types import FRAME_SECONDS, Float32, Transcript
 
@@ -20,7 +20,7 @@ _WINDOW_FRAMES = 1500
 class Drafter:
     """Frames to a draft of what was said."""
 
-    def __init__(self, transcriber: WhisperTranscriber, encoder: OnnxEncoder) -> None:
+    def __init__(self, transcriber: WhisperTranscriber, encoder: SpeechEncoder) -> None:
         """Shares the transcriber's weights; `encoder` must be of the same model."""
         self._transcriber, self._encoder = transcriber, encoder
 

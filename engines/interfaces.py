@@ -1,21 +1,10 @@
-"""The two seams where more than one implementation ships. Knows no implementation."""
+"""What answers, whichever implementation it is. Knows none of them."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from .types import Float32, SoftTokens
-
-
-class SpeechEncoder(Protocol):
-    """Speech to frames."""
-
-    @property
-    def frame_width(self) -> int:
-        """Values in one frame."""
-
-    def encode(self, samples: Float32) -> Float32:
-        """Encode `samples` ([N] at 16 kHz) to [T, frame_width] frames of 20 ms. Raises AttuneError for audio that is too long."""
+from .types import SoftTokens
 
 
 class LanguageModel(Protocol):

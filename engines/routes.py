@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from .draft import Drafter
-from .interfaces import SpeechEncoder
 from .reader import Reader
+from .speech_encoder import SpeechEncoder
 from .transcriber import WhisperTranscriber
 from .types import Float32, SoftTokens
 from .vocabulary import Vocabulary

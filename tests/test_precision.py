@@ -12,11 +12,12 @@ from calibration.precision import METHODS, WINDOW_COLUMNS, write_float16, write_
 from calibration.precision_job import make_precisions
 from engines.audio import read_audio
 from engines.digest import sha256_of
-from engines.encoder_onnx import OnnxEncoder, encoder_mel
+from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.general_speech import read_prompts
 from engines.job import EngineFiles, Example, PrecisionJob
 from engines.precision import PRECISIONS, Heard, PrecisionCard, card_path, path_of, read_card
+from engines.speech_encoder import encoder_mel
 from engines.types import Float32
 from tests.untrained_base import write_untrained_base
 

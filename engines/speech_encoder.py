@@ -1,0 +1,55 @@
+"""What every speech encoder does with samples, whatever runs it: silence at the end, log-mel, whole frames. Knows no runtime."""
+
+from typing import Protocol
+
+import numpy as np
+
+from .errors import AttuneError
+from .mel import HOP_SAMPLES, log_mel
+from .types import SAMPLE_RATE_HZ, Float32
+
+CLOSING_SILENCE_SECONDS = 0.5
+"""Silence appended before encoding: Whisper's frames near the very end of its input are unreliable."""
+
+MAX_SECONDS = 30.0 - CLOSING_SILENCE_SECONDS
+"""The encoder has 1,500 positions of 20 ms."""
+
+MAX_COLUMNS = 3000
+"""Of log-mel, two for each frame."""
+_SILENT_MEL = -0.6
+"""What log-mel columns of silence are beside speech of usual loudness."""
+
+
+def encoder_mel(samples: Float32, mel_bins: int) -> Float32:
+    """What an encoder is given of `samples` ([N] at 16 kHz, up to MAX_SECONDS): [mel_bins, an even number of columns].
+
+    Raises AttuneError for audio that is too long.
+    """
+    if len(samples) > MAX_SECONDS * SAMPLE_RATE_HZ:
+        raise AttuneError(f"an utterance of {len(samples) / SAMPLE_RATE_HZ:.1f} s is over the encoder's {MAX_SECONDS:.1f} s")
+    silence = np.zeros(int(CLOSING_SILENCE_SECONDS * SAMPLE_RATE_HZ), np.float32)
+    padded = np.concatenate([samples, silence])
+    even = len(padded) // (2 * HOP_SAMPLES) * (2 * HOP_SAMPLES)
+    return log_mel(padded[:even], mel_bins)
+
+
+class SpeechEncoder(Protocol):
+    """Speech to frames; `run` is all that a runtime has to do."""
+
+    mel_bins: int
+    frame_width: int
+
+    def run(self, mel: Float32) -> Float32:
+        """[mel_bins, 2T] log-mel, T up to 1,500, to [T, frame_width] frames."""
+        ...
+
+    def encode(self, samples: Float32) -> Float32:
+        """Encode `samples` ([N] at 16 kHz, up to MAX_SECONDS) to [T, frame_width] frames of 20 ms.
+
+        Raises AttuneError for audio that is too long.
+        """
+        return self.run(encoder_mel(samples, self.mel_bins))
+
+    def encode_silent_window(self) -> Float32:
+        """The 1,500 frames of a whole window in which nobody speaks."""
+        return self.run(np.full((self.mel_bins, MAX_COLUMNS), _SILENT_MEL, np.float32))
