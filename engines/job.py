@@ -277,6 +277,20 @@ class PrecisionJob(_Frozen):
     threads: int = 2
 
 
+class PlanJob(_Frozen):
+    """Build a TensorRT plan of the speech encoder, or try the one that is there."""
+
+    kind: Literal["plan"] = "plan"
+    graph: Path
+    """The encoder in the precision that the plan is to have; ONNX Runtime runs the same to compare with."""
+    precision: Literal["float32", "float16", "int8"]
+    plans: Path
+    """The folder of plans."""
+    workspace_bytes: int = 512 << 20
+    tries_only: bool = False
+    threads: int = 2
+
+
 BenchJob = BenchAdaptJob | BenchDistilJob | BenchMemoryJob | BenchQualityJob | BenchSpeakersJob
 Job = AdaptJob | BaseJob | BenchJob | CorpusJob | FootprintJob | PrecisionJob | TrainJob
 

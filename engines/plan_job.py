@@ -1,0 +1,129 @@
+"""`python -m engines.plan_job JOB.json`: builds a plan and tries it, or tries one that is there, as a child process of its own.
+
+Whatever TensorRT does to the process that runs it, it does here. Speaks the same lines as a calibration child.
+"""
+
+import os
+import signal
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from .child_process import settle_as_child
+from .digest import sha256_of
+from .encoder_onnx import OnnxEncoder
+from .errors import AttuneError
+from .gpu import find_gpu, l4t_release
+from .job import PlanJob, Progress
+from .plans import PlanCard, PlanKey, keep_plan, plan_path
+from .probe_speech import probe_speech
+from .process_memory import peak_resident_bytes
+from .speech_encoder import SpeechEncoder, encoder_mel
+from .tensorrt_encoder import TensorRtEncoder
+from .tensorrt_plan import build_plan, import_tensorrt
+from .types import Float32
+
+MIN_COSINE = 0.99
+"""Of a plan's frames with those of ONNX Runtime, in the mean: both compute the same types, in another order."""
+_TIMED = 5
+_TIMING_CACHE = "timing.cache"
+
+
+def key_of(job: PlanJob) -> PlanKey:
+    """What a plan of `job` is good for on this machine. Raises AttuneError where there is no GPU or no TensorRT."""
+    return PlanKey(
+        graph_sha256=sha256_of(job.graph),
+        precision=job.precision,
+        tensorrt=str(import_tensorrt().__version__),
+        compute_capability=find_gpu().compute_capability,
+        l4t=l4t_release(),
+        workspace_bytes=job.workspace_bytes,
+    )
+
+
+def run(job: PlanJob) -> None:
+    """Carry it out. Raises AttuneError, and leaves what was there, where the plan is not to be trusted."""
+    key = key_of(job)  # asks the driver before anything else does
+    oracle = OnnxEncoder(job.graph, job.threads)
+    if job.tries_only:
+        _say("try", 0.5, "opening the plan")
+        _compare(TensorRtEncoder(plan_path(job.plans, key)), oracle)
+        return
+    began = time.monotonic()
+    _say("build", 0.0, f"{job.graph.name} for TensorRT {key.tensorrt}")
+    job.plans.mkdir(parents=True, exist_ok=True)
+    cache = job.plans / _TIMING_CACHE
+    built = build_plan(job.graph, oracle.mel_bins, job.workspace_bytes, cache.read_bytes() if cache.is_file() else b"")
+    seconds = time.monotonic() - began
+    beside = job.plans / f".{key.name}.{os.getpid()}"
+    try:
+        _write(beside, built.plan)
+        _say("try", 0.9, f"built in {seconds:.0f} s")
+        cosine, milliseconds = _compare(TensorRtEncoder(beside), oracle)
+        card = PlanCard(
+            key=key,
+            sha256=sha256_of(beside),
+            built_at=time.time(),
+            build_seconds=seconds,
+            peak_bytes=peak_resident_bytes(os.getpid()),
+            cosine=cosine,
+            milliseconds=milliseconds,
+        )
+        keep_plan(job.plans, card, beside)
+    finally:
+        beside.unlink(missing_ok=True)
+    _write(cache.with_suffix(".new"), built.timing_cache)
+    cache.with_suffix(".new").replace(cache)
+
+
+def _compare(encoder: SpeechEncoder, oracle: SpeechEncoder) -> tuple[float, float]:
+    """The mean cosine of the frames of both, and the milliseconds that `encoder` takes. Raises AttuneError where they differ."""
+    mel = encoder_mel(probe_speech(), oracle.mel_bins)
+    ours, theirs = encoder.run(mel), oracle.run(mel)
+    if ours.shape != theirs.shape:
+        raise AttuneError(f"the plan makes frames of the shape {ours.shape}, ONNX Runtime of {theirs.shape}")
+    cosine = _cosine(ours, theirs)
+    if not cosine >= MIN_COSINE:
+        raise AttuneError(f"the plan's frames stray from ONNX Runtime's: cosine {cosine:.4f}, {MIN_COSINE} needed")
+    took = []
+    for _ in range(_TIMED):
+        began = time.perf_counter()
+        encoder.run(mel)
+        took.append(1000 * (time.perf_counter() - began))
+    return cosine, statistics.median(took)
+
+
+def _cosine(ours: Float32, theirs: Float32) -> float:
+    norms = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    return float(((ours * theirs).sum(1) / np.maximum(norms, 1e-9)).mean())
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _say(stage: str, fraction: float, note: str = "") -> None:
+    print(Progress(stage=stage, fraction=fraction, note=note).model_dump_json(), flush=True)
+
+
+def main() -> int:
+    """Settle as a background child and run the job named on the command line."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    settle_as_child()
+    try:
+        run(PlanJob.model_validate_json(Path(sys.argv[1]).read_bytes()))
+    except (AttuneError, OSError, ValueError) as error:
+        _say("failed", 1.0, str(error).splitlines()[0])
+        return 1
+    _say("done", 1.0)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""TensorRT plans on the disk: under which key one may be used, what was measured of it, and which are not to be trusted.
+
+A plan is only good for the graph, the TensorRT, the kind of GPU and the system that it was built for and with; its name is made
+of all of them. Knows no TensorRT.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .digest import sha256_of
+from .durable import write_atomically
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_MAX_CARD_BYTES = 1 << 20
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 600.0, 86_400.0
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PlanKey(_Frozen):
+    """What a plan was built of and for."""
+
+    graph_sha256: str
+    precision: Literal["float32", "float16", "int8"]
+    tensorrt: str
+    compute_capability: str
+    l4t: str
+    """Empty where it is no Jetson."""
+    workspace_bytes: int
+
+    @property
+    def name(self) -> str:
+        """The same for the same key, another for any other."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+
+class PlanCard(_Frozen):
+    """What was measured of a plan when it was built."""
+
+    key: PlanKey
+    sha256: str
+    built_at: float
+    """Seconds since the epoch."""
+    build_seconds: float
+    peak_bytes: int
+    """Of the process that built it."""
+    cosine: float
+    """Of its frames with those that ONNX Runtime makes of the same graph, in the mean."""
+    milliseconds: float
+    """For two seconds of speech, median."""
+
+
+class Quarantine(_Frozen):
+    """Why a plan is not used."""
+
+    key: PlanKey
+    reason: str
+    at: float
+    """Seconds since the epoch."""
+    times: int
+    """In a row."""
+
+    def is_over(self, now: float) -> bool:
+        """Whether it may be tried again: after ten minutes, doubled by every further time, up to a day."""
+        wait = min(_FIRST_WAIT_SECONDS * 2.0 ** (self.times - 1), _LONGEST_WAIT_SECONDS)
+        return not 0 <= now - self.at < wait
+
+
+def plan_path(folder: Path, key: PlanKey) -> Path:
+    """Where the plan of `key` lies."""
+    return folder / f"{key.name}.plan"
+
+
+def read_plan(folder: Path, key: PlanKey) -> PlanCard | None:
+    """The card of the plan of `key`; None where there is none that is whole."""
+    card = _read(plan_path(folder, key).with_suffix(".json"), PlanCard)
+    try:
+        whole = card is not None and card.key == key and sha256_of(plan_path(folder, key)) == card.sha256
+    except OSError:
+        return None
+    return card if whole else None
+
+
+def keep_plan(folder: Path, card: PlanCard, plan: Path) -> None:
+    """Put a plan that was written beside, and flushed, in its place; one that stood in quarantine leaves it."""
+    target = plan_path(folder, card.key)
+    target.with_suffix(".json").unlink(missing_ok=True)  # a kill in between leaves a plan without a card, which is built anew
+    plan.replace(target)
+    write_atomically(target.with_suffix(".json"), card.model_dump_json(indent=1).encode())
+    _quarantine_path(folder, card.key).unlink(missing_ok=True)
+
+
+def quarantine(folder: Path, key: PlanKey, reason: str, now: float) -> Quarantine:
+    """Never use the plan of `key` as it is: it is removed, and said why. `now` is in seconds since the epoch."""
+    before = read_quarantine(folder, key)
+    found = Quarantine(key=key, reason=reason[:500], at=now, times=before.times + 1 if before else 1)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(_quarantine_path(folder, key), found.model_dump_json(indent=1).encode())
+    for suffix in (".json", ".plan"):
+        plan_path(folder, key).with_suffix(suffix).unlink(missing_ok=True)
+    return found
+
+
+def read_quarantine(folder: Path, key: PlanKey) -> Quarantine | None:
+    """Why the plan of `key` is not used; None where nothing speaks against it."""
+    return _read(_quarantine_path(folder, key), Quarantine)
+
+
+def list_plans(folder: Path) -> list[PlanCard | Quarantine]:
+    """All that are there and all that were refused, the latest first."""
+    cards = [_read(path, PlanCard) for path in sorted(folder.glob("*.json")) if not path.name.endswith(".quarantine.json")]
+    refused = [_read(path, Quarantine) for path in sorted(folder.glob("*.quarantine.json"))]
+    return sorted(filter(None, [*cards, *refused]), key=lambda one: -(one.built_at if isinstance(one, PlanCard) else one.at))
+
+
+def _quarantine_path(folder: Path, key: PlanKey) -> Path:
+    return folder / f"{key.name}.quarantine.json"
+
+
+def _read(path: Path, kind: type[_Model]) -> _Model | None:
+    try:
+        if path.stat().st_size > _MAX_CARD_BYTES:
+            return None
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None

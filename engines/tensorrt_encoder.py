@@ -1,0 +1,85 @@
+"""The speech encoder as a TensorRT plan, on buffers of the GPU and a stream of its own. Knows no building and no cache of plans.
+
+To be opened only where `find_gpu` finds one and a child process has opened the plan before: what is wrong with a plan may end the
+process that opens it.
+"""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import AttuneError
+from .speech_encoder import MAX_COLUMNS, SpeechEncoder
+from .tensorrt_plan import import_tensorrt, open_log
+from .types import Float32
+
+_FLOAT_BYTES = 4
+
+
+class TensorRtEncoder(SpeechEncoder):
+    """Speech to frames."""
+
+    def __init__(self, plan: Path) -> None:
+        """Open `plan`. Raises AttuneError where it was built by another version or for another GPU, or is damaged."""
+        trt, self._cuda = import_tensorrt(), _import_cuda()
+        self._log = open_log(trt)
+        self._runtime = trt.Runtime(self._log)
+        self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
+        if self._engine is None:
+            raise AttuneError(f"TensorRT {trt.__version__} cannot open {plan.name}: {self._log.last or 'it did not say why'}")
+        names = {self._engine.get_tensor_mode(name): name for name in map(self._engine.get_tensor_name, range(2))}
+        self._mel, self._frames = names[trt.TensorIOMode.INPUT], names[trt.TensorIOMode.OUTPUT]
+        self.mel_bins = int(self._engine.get_tensor_shape(self._mel)[1])
+        self.frame_width = int(self._engine.get_tensor_shape(self._frames)[2])
+        self._context = self._engine.create_execution_context()
+        if self._context is None:
+            raise AttuneError(f"the GPU has no memory for {plan.name}: {self._log.last}")
+        self._stream = self._call("cudaStreamCreate")
+        self._mel_at = self._call("cudaMalloc", _FLOAT_BYTES * self.mel_bins * MAX_COLUMNS)
+        self._frames_at = self._call("cudaMalloc", _FLOAT_BYTES * self.frame_width * MAX_COLUMNS // 2)
+        self._context.set_tensor_address(self._mel, self._mel_at)
+        self._context.set_tensor_address(self._frames, self._frames_at)
+        self._lock = threading.Lock()
+        """An execution context, and its buffers, are for one thread at a time."""
+
+    def run(self, mel: Float32) -> Float32:
+        """As in SpeechEncoder. Raises AttuneError where the GPU fails."""
+        given = np.ascontiguousarray(mel[None], np.float32)
+        frames = np.empty((mel.shape[1] // 2, self.frame_width), np.float32)
+        kinds = self._cuda.cudaMemcpyKind
+        with self._lock:
+            if not self._context.set_input_shape(self._mel, given.shape):
+                raise AttuneError(f"the plan takes no log-mel of {mel.shape[1]} columns: {self._log.last}")
+            stream = int(self._stream)
+            there, back = kinds.cudaMemcpyHostToDevice, kinds.cudaMemcpyDeviceToHost
+            self._call("cudaMemcpyAsync", self._mel_at, given.ctypes.data, given.nbytes, there, self._stream)
+            if not self._context.execute_async_v3(stream):
+                raise AttuneError(f"the GPU could not run the encoder: {self._log.last}")
+            self._call("cudaMemcpyAsync", frames.ctypes.data, self._frames_at, frames.nbytes, back, self._stream)
+            self._call("cudaStreamSynchronize", self._stream)
+        return frames
+
+    def close(self) -> None:
+        """Give the GPU's memory back."""
+        with self._lock:
+            for address in (self._mel_at, self._frames_at):
+                self._call("cudaFree", address)
+            self._call("cudaStreamDestroy", self._stream)
+            del self._context, self._engine, self._runtime
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        """What a function of the CUDA runtime returns. Raises AttuneError with its error."""
+        code, *found = getattr(self._cuda, name)(*arguments)
+        if int(code) != 0:
+            raise AttuneError(f"{name} failed on the GPU: {code!r}")
+        return found[0] if found else None
+
+
+def _import_cuda() -> Any:
+    try:
+        from cuda.bindings import runtime
+    except ImportError as error:
+        raise AttuneError(f"the CUDA bindings are not there ({error}); install the package cuda-bindings") from error
+    return runtime
