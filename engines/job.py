@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 Origin = Literal["enrolled", "corrected", "recognised"]
+GraphPrecision = Literal["float32", "float16", "int8"]
+"""That a graph computes in, whatever runs it."""
 
 
 class _Frozen(BaseModel):
@@ -283,7 +285,7 @@ class PlanJob(_Frozen):
     kind: Literal["plan"] = "plan"
     graph: Path
     """The encoder in the precision that the plan is to have; ONNX Runtime runs the same to compare with."""
-    precision: Literal["float32", "float16", "int8"]
+    precision: GraphPrecision
     plans: Path
     """The folder of plans."""
     workspace_bytes: int = 512 << 20

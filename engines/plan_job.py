@@ -18,7 +18,7 @@ from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
 from .gpu import find_gpu, l4t_release
 from .job import PlanJob, Progress
-from .plans import PlanCard, PlanKey, keep_plan, plan_path
+from .plans import PlanCard, PlanKey, keep_plan, note_tried, plan_path, read_plan
 from .probe_speech import probe_speech
 from .process_memory import peak_resident_bytes
 from .speech_encoder import SpeechEncoder, encoder_mel
@@ -51,6 +51,9 @@ def run(job: PlanJob) -> None:
     if job.tries_only:
         _say("try", 0.5, "opening the plan")
         _compare(TensorRtEncoder(plan_path(job.plans, key)), oracle)
+        if (card := read_plan(job.plans, key)) is None:
+            raise AttuneError("the plan is not what was built")
+        note_tried(job.plans, card)
         return
     began = time.monotonic()
     _say("build", 0.0, f"{job.graph.name} for TensorRT {key.tensorrt}")
@@ -73,6 +76,7 @@ def run(job: PlanJob) -> None:
             milliseconds=milliseconds,
         )
         keep_plan(job.plans, card, beside)
+        note_tried(job.plans, card)
     finally:
         beside.unlink(missing_ok=True)
     _write(cache.with_suffix(".new"), built.timing_cache)

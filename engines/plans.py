@@ -6,15 +6,17 @@ of all of them. Knows no TensorRT.
 
 import hashlib
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .digest import sha256_of
 from .durable import write_atomically
+from .job import GraphPrecision
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _MAX_CARD_BYTES = 1 << 20
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 600.0, 86_400.0
 
 
@@ -26,7 +28,7 @@ class PlanKey(_Frozen):
     """What a plan was built of and for."""
 
     graph_sha256: str
-    precision: Literal["float32", "float16", "int8"]
+    precision: GraphPrecision
     tensorrt: str
     compute_capability: str
     l4t: str
@@ -95,13 +97,26 @@ def keep_plan(folder: Path, card: PlanCard, plan: Path) -> None:
     _quarantine_path(folder, card.key).unlink(missing_ok=True)
 
 
+def note_tried(folder: Path, card: PlanCard) -> None:
+    """Keep that a process of its own opened the plan of `card` and found its frames right, since the machine started."""
+    write_atomically(_tried_path(folder, card.key), _tried(card).encode())
+
+
+def was_tried(folder: Path, card: PlanCard) -> bool:
+    """Whether it was: since then nothing that a plan rests on can have changed below it, such as the driver."""
+    try:
+        return _tried_path(folder, card.key).read_text() == _tried(card)
+    except OSError:
+        return False
+
+
 def quarantine(folder: Path, key: PlanKey, reason: str, now: float) -> Quarantine:
     """Never use the plan of `key` as it is: it is removed, and said why. `now` is in seconds since the epoch."""
     before = read_quarantine(folder, key)
     found = Quarantine(key=key, reason=reason[:500], at=now, times=before.times + 1 if before else 1)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(_quarantine_path(folder, key), found.model_dump_json(indent=1).encode())
-    for suffix in (".json", ".plan"):
+    for suffix in (".json", ".plan", ".tried"):
         plan_path(folder, key).with_suffix(suffix).unlink(missing_ok=True)
     return found
 
@@ -116,6 +131,14 @@ def list_plans(folder: Path) -> list[PlanCard | Quarantine]:
     cards = [_read(path, PlanCard) for path in sorted(folder.glob("*.json")) if not path.name.endswith(".quarantine.json")]
     refused = [_read(path, Quarantine) for path in sorted(folder.glob("*.quarantine.json"))]
     return sorted(filter(None, [*cards, *refused]), key=lambda one: -(one.built_at if isinstance(one, PlanCard) else one.at))
+
+
+def _tried_path(folder: Path, key: PlanKey) -> Path:
+    return plan_path(folder, key).with_suffix(".tried")
+
+
+def _tried(card: PlanCard) -> str:
+    return f"{_BOOT.read_text().strip()} {card.sha256}"
 
 
 def _quarantine_path(folder: Path, key: PlanKey) -> Path:

@@ -79,7 +79,7 @@ def left(board: Board) -> list[str]:
 def test_a_plan_is_built_tried_and_kept(board: Board) -> None:
     code, last = board.run()
     assert (code, last.stage) == (0, "done")
-    assert left(board) == [".cache", ".json", ".plan"]
+    assert left(board) == [".cache", ".json", ".plan", ".tried"]
     [card] = list_plans(board.plans)
     assert isinstance(card, PlanCard)
     assert card.key.compute_capability == "8.7"
@@ -236,3 +236,78 @@ def test_the_probe_is_the_same_everywhere_and_sounds_like_something() -> None:
     mel = encoder_mel(samples, 80)
     assert mel.shape == (80, 250)
     assert mel.std() > 0.2
+
+
+CHOOSE = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from engines.encoder_choice import choose_encoder, open_encoder
+from engines.probe_speech import probe_speech
+graph, plans, shift, *wrong = sys.argv[1:]
+choice = choose_encoder(Path(graph), "auto", Path(plans), time.time() + float(shift))
+print(choice.step, "|", choice.why)
+encoder = open_encoder(choice, Path(graph), Path(plans), 2)
+if wrong:
+    encoder._serving._context.execute_async_v3 = lambda stream: False
+print(encoder.encode(probe_speech()).shape)
+print(choose_encoder(Path(graph), "auto", Path(plans), time.time() + float(shift)).step)
+"""
+
+
+def choose(board: Board, *more: str, shift: float = 0.0) -> list[str]:
+    command = [sys.executable, "-c", CHOOSE, str(board.graph), str(board.plans), str(shift), *more]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=board.environment(), check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_speech_is_encoded_whatever_becomes_of_the_plan(board: Board) -> None:
+    """From no plan at all to one that fails while it serves; each time the next step is known, and the frames come."""
+    first, frames, _ = choose(board)
+    assert first.startswith("build | ONNX Runtime on the processor until a plan is built; float16 was not made yet")
+    assert frames == "(125, 384)"
+    board.run()
+    assert choose(board)[0].startswith("open | TensorRT 10.3.0 in float32")
+    for tried in board.plans.glob("*.tried"):
+        tried.write_text("another start of the machine")
+    assert choose(board)[0].startswith("try | ")
+    assert board.run(tries_only=True)[0] == 0
+    opened, frames, after = choose(board, "wrong")
+    assert opened.startswith("open")
+    assert frames == "(125, 384)", "the turn in which it fails is answered, too"
+    assert after == "wait"
+    waits = choose(board)[0]
+    assert waits.startswith("wait | ONNX Runtime on the processor: the plan is not trusted (the GPU could not run the encoder")
+    assert choose(board, shift=601.0)[0].startswith("build")
+    board.run()
+    assert choose(board)[0].startswith("open")
+
+
+def test_a_plan_that_ended_its_process_is_not_opened_again(board: Board) -> None:
+    board.run()
+    board.odd = {"FAKE_TENSORRT": "open=crashes"}
+    command = [sys.executable, "-c", CHOOSE, str(board.graph), str(board.plans), "0"]
+    crashed = subprocess.run(command, capture_output=True, check=False, env=board.environment())
+    assert crashed.returncode == -11
+    found = choose(board)
+    assert found[0].startswith("wait | ONNX Runtime on the processor: the plan is not trusted (the process that opened it ended")
+    assert found[1] == "(125, 384)"
+
+
+@pytest.mark.parametrize(
+    ("odd", "why"),
+    [
+        ({"LD_LIBRARY_PATH": "/nowhere"}, "there is no NVIDIA driver (libcuda.so.1 is missing)"),
+        ({"FAKE_CUDA": "none"}, "the NVIDIA driver knows of no GPU"),
+        ({"PYTHONPATH": str(FAKES.parent.parent)}, "TensorRT is not there"),
+    ],
+)
+def test_without_gpu_or_library_the_reason_is_told(board: Board, odd: dict[str, str], why: str) -> None:
+    board.odd = odd
+    if "LD_LIBRARY_PATH" in odd:
+        board.driver = None
+    found = choose(board)
+    assert found[0].startswith("none | ONNX Runtime on the processor: ")
+    assert why in found[0]
+    assert found[1] == "(125, 384)"

@@ -1,0 +1,149 @@
+"""Which encoder serves: a TensorRT plan where GPU, library and a plan that was tried are there, else ONNX Runtime; and why.
+
+Knows when a plan must be built or tried, and does neither: `plan_job.py` does, in a process of its own.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .digest import sha256_of
+from .encoder_onnx import OnnxEncoder
+from .errors import AttuneError
+from .gpu import find_gpu, l4t_release
+from .job import GraphPrecision
+from .plans import PlanKey, plan_path, quarantine, read_plan, read_quarantine, was_tried
+from .precision import path_of, read_card
+from .speech_encoder import SpeechEncoder
+from .tensorrt_encoder import TensorRtEncoder
+from .tensorrt_plan import import_tensorrt
+from .types import Float32
+
+WORKSPACE_BYTES = 512 << 20
+WantedPrecision = Literal["auto", "float32", "float16", "int8"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is to be done about a plan for the encoder, and what serves meanwhile."""
+
+    step: Literal["none", "wait", "build", "try", "open"]
+    """`none`: there can be no plan here. `wait`: it is not trusted, for now. `open`: it serves."""
+    why: str
+    """For people."""
+    graph: Path
+    """The encoder in the precision of the plan."""
+    precision: GraphPrecision
+    key: PlanKey | None = None
+    """None where there can be no plan."""
+
+
+def choose_encoder(encoder: Path, wanted: WantedPrecision, plans: Path, now: float) -> Choice:
+    """What to do about a plan of `encoder`; `now` is in seconds since the epoch."""
+    precision, note = _precision(encoder, wanted)
+    graph = encoder if precision == "float32" else path_of(encoder, precision)
+    try:
+        key = PlanKey(
+            graph_sha256=sha256_of(graph),
+            precision=precision,
+            compute_capability=find_gpu().compute_capability,  # before TensorRT is touched
+            tensorrt=str(import_tensorrt().__version__),
+            l4t=l4t_release(),
+            workspace_bytes=WORKSPACE_BYTES,
+        )
+    except (AttuneError, OSError) as error:
+        return Choice("none", f"ONNX Runtime on the processor: {error}", graph, precision)
+    _note_crash(plans, key, now)
+    refused = read_quarantine(plans, key)
+    if refused is not None and not refused.is_over(now):
+        why = f"ONNX Runtime on the processor: the plan is not trusted ({refused.reason}), and is built anew later"
+        return Choice("wait", why, graph, precision, key)
+    if (card := read_plan(plans, key)) is None:
+        return Choice("build", f"ONNX Runtime on the processor until a plan is built{note}", graph, precision, key)
+    if not was_tried(plans, card):
+        return Choice("try", f"ONNX Runtime on the processor until the plan was tried{note}", graph, precision, key)
+    return Choice("open", f"TensorRT {key.tensorrt} in {precision}{note}", graph, precision, key)
+
+
+def open_encoder(choice: Choice, encoder: Path, plans: Path, threads: int) -> SpeechEncoder:
+    """The encoder that serves by `choice`. A plan that cannot be opened, or that fails later, gives way to ONNX Runtime and is
+    quarantined. Raises AttuneError where ONNX Runtime cannot open `encoder` either."""
+    standby = OnnxEncoder(encoder, threads)
+    key = choice.key
+    if choice.step != "open" or key is None:
+        return standby
+
+    def failed(error: AttuneError) -> None:
+        logger.warning("the encoder's plan is not used any more: %s", error)
+        quarantine(plans, key, str(error), time.time())
+
+    try:
+        with _opening(plans, key):
+            plan = TensorRtEncoder(plan_path(plans, key))
+    except AttuneError as error:
+        failed(error)
+        return standby
+    return _WithStandby(plan, standby, failed)
+
+
+class _WithStandby(SpeechEncoder):
+    """An encoder until it fails once, another from then on: nobody who speaks is to notice more than the time that it takes."""
+
+    def __init__(self, first: SpeechEncoder, second: SpeechEncoder, failed: Callable[[AttuneError], None]) -> None:
+        self.mel_bins, self.frame_width = first.mel_bins, first.frame_width
+        self._serving, self._second, self._failed = first, second, failed
+
+    def run(self, mel: Float32) -> Float32:
+        serving = self._serving
+        try:
+            return serving.run(mel)
+        except AttuneError as error:
+            if serving is self._second:
+                raise
+            self._serving = self._second
+            self._failed(error)
+            return self._second.run(mel)
+
+
+def _precision(encoder: Path, wanted: WantedPrecision) -> tuple[GraphPrecision, str]:
+    """The precision to serve in, and what is to be said of it."""
+    if wanted == "float32":
+        return "float32", ""
+    chosen: Literal["float16", "int8"] = "float16" if wanted == "auto" else wanted
+    card = read_card(encoder, chosen)
+    if card is None:
+        return "float32", f"; {chosen} was not made yet: run `attune calibrate int8`"
+    return ("float32", f"; not in {chosen}: {card.problem}") if card.problem else (chosen, "")
+
+
+@contextmanager
+def _opening(plans: Path, key: PlanKey) -> Iterator[None]:
+    """Leave a mark while a plan is opened, by which the next process knows that this one did not survive it."""
+    mark = _mark(plans, key)
+    mark.write_text(str(os.getpid()))
+    try:
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+def _note_crash(plans: Path, key: PlanKey, now: float) -> None:
+    mark = _mark(plans, key)
+    try:
+        process = int(mark.read_text())
+    except (OSError, ValueError):
+        return
+    if not Path(f"/proc/{process}").exists():
+        quarantine(plans, key, "the process that opened it ended there", now)
+        mark.unlink(missing_ok=True)
+
+
+def _mark(plans: Path, key: PlanKey) -> Path:
+    return plan_path(plans, key).with_suffix(".opening")
