@@ -35,6 +35,7 @@ from .learning import Learning, limits_of
 from .listener import Listener
 from .metrics import Metrics
 from .microphone import Microphone
+from .plan_keeper import PLAN_COMMAND, PlanKeeper, plans_folder
 from .rounds import RoundRecord, Rounds
 from .served import Served
 from .shadow import Shadow, ShadowLimits
@@ -56,8 +57,10 @@ class App:
         open_voice: Callable[[Settings], Voice] = open_voice,
         command: tuple[str, ...] | None = None,
         clocks: Clocks = REAL_TIME,
+        plan_command: tuple[str, ...] = PLAN_COMMAND,
     ) -> None:
-        """`command` runs a round's job in place of the calibration child."""
+        """`command` runs a round's job in place of the calibration child, `plan_command` one about a plan."""
+        self._plan_command = plan_command
         self._settings = settings
         self._clocks = clocks
         self._open_voice = open_voice
@@ -105,6 +108,9 @@ class App:
         self._adaptation = self._adapt()
         self._adaptation.start()
         stack.callback(self._adaptation.stop)
+        self._plan_keeper = self._keep_plans()
+        self._plan_keeper.start()
+        stack.callback(self._plan_keeper.stop)
         self._shadow.start()
         stack.callback(self._shadow.stop)
         self._listen(stack)
@@ -145,6 +151,7 @@ class App:
             "route_reason": hearing.reason,
             "routes": sorted(hearing.ears),
             "unloaded": not self._served.open,
+            "encoder": "TensorRT" if self._served.by_plan else "ONNX Runtime",
             "generation": hearing.generation,
             "problems": [*hearing.problems, *filter(None, [self._housekeeping.problem])],
             "listening": listening,
@@ -199,6 +206,26 @@ class App:
             open_ears=self._served.ears_of,
             on_promoted=lambda generation: self._served.put_to_use(generation, "its time in shadow was over"),
             clocks=self._clocks,
+        )
+
+    def _keep_plans(self) -> PlanKeeper:
+        settings, served = self._settings, self._served
+
+        def reopen() -> None:
+            served.reopen()
+            self._shadow.let_go()
+
+        return PlanKeeper(
+            served.files,
+            settings.engines.encoder_precision,
+            plans_folder(settings.cache_dir),
+            self._attention,
+            self._events,
+            served_by_plan=lambda: served.by_plan,
+            reopen=reopen,
+            may_run=lambda: served.open and self._adaptation.status()["state"] == "waiting",
+            clocks=self._clocks,
+            command=self._plan_command,
         )
 
     def _adapt(self) -> Adaptation:

@@ -1,6 +1,7 @@
 """`attune engines build` and `attune doctor`: what set-up makes once, and what was found on this machine."""
 
 import threading
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
 
+from engines.encoder_choice import choose_encoder
 from engines.errors import AttuneError
 from engines.footprints import footprints_of, footprints_path
 from engines.generation import BASE, judged_against, read_generation
@@ -23,6 +25,7 @@ from .child import Child
 from .cli_common import AsJson, ask_daemon, console, errors, gib, print_json, settings
 from .config import Settings
 from .learning import GENERAL_MODEL
+from .plan_keeper import plans_folder
 from .promotion import earned_route
 from .sensors import read_board
 
@@ -126,7 +129,10 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
         settled, note = _weights(files.language_model, chosen.cache_dir)
         found.append(("language model", settled, f"{chosen.engines.language_model}, llama.cpp; {note}"))
         there = files.encoder.is_file()
-        text = f"{files.encoder.name}, ONNX Runtime on the processor" if there else "not exported; run `attune engines build`"
+        text = "not exported; run `attune engines build`"
+        if there:
+            plans = plans_folder(chosen.cache_dir)
+            text = choose_encoder(files.encoder, chosen.engines.encoder_precision, plans, time.time()).why
         found.append(("speech encoder", there, text))
     except AttuneError as error:
         found.append(("models", False, str(error)))

@@ -110,6 +110,10 @@ class EngineSettings(_Section):
     whisper: str = Field(
         "whisper-tiny.en", description="Model (a name of `attune models list`) whose encoder and decoder hear speech."
     )
+    encoder_precision: Literal["auto", "float32", "float16", "int8"] = Field(
+        "auto",
+        description="Precision of the speech encoder on a GPU: `auto` is float16; one that did not pass its gate is not used.",
+    )
     language_model: str = Field("smollm2-135m-instruct-q4_1", description="Model (a name of `attune models list`) that answers.")
     threads: int = Field(2, ge=1, le=64, description="Threads that each engine may use.")
 

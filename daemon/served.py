@@ -49,6 +49,20 @@ class Served:
         """Whether the models are."""
         return self._voice is not None
 
+    @property
+    def by_plan(self) -> bool:
+        """Whether a TensorRT plan runs the encoder."""
+        return self._voice is not None and self._voice.served_by_plan()
+
+    def reopen(self) -> None:
+        """Open the models anew beside those that serve, then close these. Raises AttuneError, and nothing changes, as opening
+        them does."""
+        voice = self._open_voice(self._settings)
+        self.hearing = self._choose(voice)
+        self.serving.exchange(self.hearing.ears, self.hearing.route, voice.language_model)
+        self.close()
+        self._voice = voice
+
     def close(self) -> None:
         """Close the models, where they are open."""
         voice, self._voice = self._voice, None

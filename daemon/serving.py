@@ -68,6 +68,11 @@ class Serving:
             if language_model is not None:
                 self._language_model, self._adapter = language_model, None
 
+    def exchange(self, ears: Mapping[str, Ears], route: str, language_model: LanguageModel) -> None:
+        """As `use`, once nobody uses the models that served so far: they may be closed then."""
+        with self._busy:
+            self.use(ears, route, language_model)
+
     def rest(self) -> None:
         """Let go of the models once nobody uses them; the conversation is forgotten."""
         with self._busy, self._lock:

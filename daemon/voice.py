@@ -1,9 +1,11 @@
 """What hears and answers: the models as plain functions, so that the rest of the daemon need not know which they are."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from engines.build import Engines, engine_files, open_engines
+from engines.encoder_choice import EncoderWithStandby, choose_encoder, open_encoder
 from engines.generation import Generation
 from engines.interfaces import LanguageModel
 from engines.job import EngineFiles, Example
@@ -12,6 +14,7 @@ from engines.types import Float32, SoftTokens, Transcript
 
 from .config import Settings
 from .learning import general_examples
+from .plan_keeper import plans_folder
 
 
 @dataclass(frozen=True)
@@ -26,14 +29,20 @@ class Voice:
     words_of: Callable[[str | SoftTokens], str]
     files: EngineFiles
     general: list[Example]
+    served_by_plan: Callable[[], bool] = lambda: False
+    """Whether a TensorRT plan runs the encoder."""
 
 
 def open_voice(settings: Settings) -> Voice:
     """Open the models. Raises AttuneError naming the first that is missing or damaged."""
     files = engine_files(settings.cache_dir, settings.engines.whisper, settings.engines.language_model)
-    engines: Engines = open_engines(
-        files, settings.conversation.system_prompt, settings.llm.context_tokens, settings.engines.threads
-    )
+    threads = settings.engines.threads
+    plans = plans_folder(settings.cache_dir)
+    encoder = None
+    if files.encoder.is_file():
+        choice = choose_encoder(files.encoder, settings.engines.encoder_precision, plans, time.time())
+        encoder = open_encoder(choice, files.encoder, plans, threads)
+    engines: Engines = open_engines(files, settings.conversation.system_prompt, settings.llm.context_tokens, threads, encoder)
     return Voice(
         language_model=engines.language_model,
         transcribe=engines.transcriber.transcribe,
@@ -42,4 +51,5 @@ def open_voice(settings: Settings) -> Voice:
         words_of=lambda heard: words_of(heard, engines.vocabulary),
         files=files,
         general=general_examples(settings.cache_dir),
+        served_by_plan=lambda: isinstance(encoder, EncoderWithStandby) and not encoder.failed,
     )

@@ -79,11 +79,15 @@ def engine_files(cache_dir: Path, whisper: str, language_model: str) -> EngineFi
     )
 
 
-def open_engines(files: EngineFiles, system_prompt: str, context_tokens: int, threads: int) -> Engines:
-    """Open all of them. Raises AttuneError naming the first that is missing or damaged."""
+def open_engines(
+    files: EngineFiles, system_prompt: str, context_tokens: int, threads: int, encoder: SpeechEncoder | None = None
+) -> Engines:
+    """Open all of them, the encoder in ONNX Runtime where none is given. Raises AttuneError naming the first that is missing or
+    damaged."""
     vocabulary = Vocabulary(files.language_model)
     transcriber = WhisperTranscriber(files.encoder_weights, threads)
-    encoder = OnnxEncoder(files.encoder, threads) if files.encoder.is_file() else None
+    if encoder is None and files.encoder.is_file():
+        encoder = OnnxEncoder(files.encoder, threads)
     language_model = LlamaCppLanguageModel(files.served_language_model, vocabulary, system_prompt, context_tokens, threads)
     return Engines(
         files=files,

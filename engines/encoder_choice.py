@@ -90,15 +90,20 @@ def open_encoder(choice: Choice, encoder: Path, plans: Path, threads: int) -> Sp
     except AttuneError as error:
         failed(error)
         return standby
-    return _WithStandby(plan, standby, failed)
+    return EncoderWithStandby(plan, standby, failed)
 
 
-class _WithStandby(SpeechEncoder):
+class EncoderWithStandby(SpeechEncoder):
     """An encoder until it fails once, another from then on: nobody who speaks is to notice more than the time that it takes."""
 
     def __init__(self, first: SpeechEncoder, second: SpeechEncoder, failed: Callable[[AttuneError], None]) -> None:
         self.mel_bins, self.frame_width = first.mel_bins, first.frame_width
-        self._serving, self._second, self._failed = first, second, failed
+        self._serving, self._second, self._tell = first, second, failed
+
+    @property
+    def failed(self) -> bool:
+        """Whether the other serves by now."""
+        return self._serving is self._second
 
     def run(self, mel: Float32) -> Float32:
         serving = self._serving
@@ -108,7 +113,7 @@ class _WithStandby(SpeechEncoder):
             if serving is self._second:
                 raise
             self._serving = self._second
-            self._failed(error)
+            self._tell(error)
             return self._second.run(mel)
 
 

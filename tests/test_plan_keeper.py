@@ -1,0 +1,177 @@
+"""A whole daemon on a machine with a GPU, as far as its children can tell: whatever becomes of the plan, speech is answered."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from daemon.attention import Attention
+from daemon.clocks import Clocks
+from daemon.events import Event, Events
+from daemon.plan_keeper import PLAN_COMMAND, PlanKeeper, PlanLimits
+from tests.fake_child import eventually
+from tests.test_plans import FAKES, driver
+
+__all__ = ["driver"]
+
+
+@dataclass
+class Desk:
+    """A keeper, and everything it did."""
+
+    folder: Path
+    encoder: Path
+    driver: Path
+    odd: dict[str, str] = field(default_factory=dict)
+    busy: bool = False
+    by_plan: bool = False
+    reopened: int = 0
+    now: float = 1000.0
+    limits: PlanLimits = field(default_factory=PlanLimits)
+
+    def __post_init__(self) -> None:
+        self.events, self.attention = Events(), Attention()
+        self.told: list[Event] = []
+        self.events.watch(self.told.append)
+
+    def keeper(self) -> PlanKeeper:
+        shown = [f"{name}={value}" for name, value in self.odd.items()]
+        libraries = [f"LD_LIBRARY_PATH={self.driver}", f"PYTHONPATH={FAKES}:{FAKES.parent.parent}"]
+        return PlanKeeper(
+            EngineFiles(
+                encoder=self.encoder, encoder_weights=self.folder, language_model=self.folder, served_language_model=self.folder
+            ),
+            "auto",
+            self.folder / "plans",
+            self.attention,
+            self.events,
+            served_by_plan=lambda: self.by_plan,
+            reopen=self.reopen,
+            may_run=lambda: not self.busy,
+            limits=self.limits,
+            clocks=Clocks(lambda: self.now, lambda: self.now),
+            command=["env", *libraries, *shown, *PLAN_COMMAND],
+        )
+
+    def reopen(self) -> None:
+        self.reopened += 1
+        self.by_plan = True
+
+
+@pytest.fixture
+def desk(tmp_path: Path, encoder_path: Path, driver: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """The process of the test itself sees the same GPU and the same library as its children."""
+    monkeypatch.syspath_prepend(str(FAKES))
+    for name in [name for name in sys.modules if name.split(".")[0] in ("tensorrt", "cuda")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr("engines.gpu._DRIVER", str(driver / "libcuda.so.1"))
+    found = Desk(tmp_path, encoder_path, driver)
+    yield found
+    for name in [name for name in sys.modules if name.split(".")[0] in ("tensorrt", "cuda")]:
+        del sys.modules[name]
+
+
+def plans(desk: Desk) -> list[str]:
+    return sorted(path.suffix for path in (desk.folder / "plans").glob("*.plan"))
+
+
+def test_a_plan_is_built_and_the_engines_opened_with_it(desk: Desk) -> None:
+    keeper = desk.keeper()
+    keeper.step()
+    assert plans(desk) == [".plan"]
+    assert desk.reopened == 1
+    [event] = desk.told
+    assert event["by_plan"]
+    assert str(event["why"]).startswith("TensorRT 10.3.0 in float32")
+    keeper.step()
+    assert desk.reopened == 1, "once is enough"
+
+
+def test_nothing_is_done_while_somebody_else_needs_the_machine(desk: Desk) -> None:
+    desk.busy = True
+    desk.keeper().step()
+    assert plans(desk) == []
+    assert desk.told == []
+
+
+@pytest.mark.parametrize(
+    ("odd", "limits", "said"),
+    [
+        ("build=fails", PlanLimits(), "no tactic fits the workspace"),
+        ("build=dies", PlanLimits(), "killed by SIGKILL"),
+        ("build=hangs", PlanLimits(seconds=3.0), "said nothing for"),
+        ("open=crashes", PlanLimits(), "killed by SIGSEGV"),
+        ("frames=wrong", PlanLimits(), "stray from ONNX Runtime's"),
+        ("", PlanLimits(peak_bytes=1 << 20), "1 MiB allowed"),
+    ],
+)
+def test_what_goes_wrong_is_said_once_and_made_good_when_its_cause_is_gone(
+    desk: Desk, odd: str, limits: PlanLimits, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.odd, desk.limits = ({"FAKE_TENSORRT": odd} if odd else {}), limits
+    if limits.seconds < 10:  # the clock of the keeper must move for a child to be silent too long
+        ticking = threading.Event()
+        threading.Thread(target=_tick, args=(desk, ticking), daemon=True).start()
+    keeper = desk.keeper()
+    keeper.step()
+    if limits.seconds < 10:
+        ticking.set()
+    assert desk.reopened == 0
+    [event] = desk.told
+    assert said in str(event["why"])
+    assert caplog.text.count("the encoder's plan is not used") == 1
+    keeper.step()
+    assert len(desk.told) == 1, "not tried again at once"
+    desk.odd, desk.limits, desk.now = {}, PlanLimits(), desk.now + 700.0
+    desk.keeper().step()
+    assert desk.reopened == 1
+    assert plans(desk) == [".plan"]
+
+
+def _tick(desk: Desk, done: threading.Event) -> None:
+    while not done.wait(0.1):
+        desk.now += 0.2
+
+
+def test_a_build_stands_still_while_somebody_speaks(desk: Desk) -> None:
+    desk.odd = {"FAKE_TENSORRT": "build=hangs"}
+    keeper = desk.keeper()
+    thread = threading.Thread(target=keeper.step)
+    thread.start()
+    pid = _pid_of(desk)
+    desk.attention.begin()
+    assert eventually(lambda: _state(pid) == "T")
+    desk.attention.end()
+    assert eventually(lambda: _state(pid) in "SRD")
+    keeper.stop()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert not Path(f"/proc/{pid}").exists()
+    assert desk.told == [], "the daemon ends; the plan is not to blame"
+
+
+def _pid_of(desk: Desk) -> int:
+    found: list[int] = []
+
+    def look() -> bool:
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"engines.plan_job" in command and str(desk.folder).encode() in command and not command.startswith(b"env"):
+                found.append(int(entry.name))
+        return bool(found)
+
+    assert eventually(look)
+    return found[0]
+
+
+def _state(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "gone"
