@@ -14,7 +14,7 @@ from rich.markup import escape
 from engines.errors import AttuneError
 from engines.heap import give_back_freed_memory
 
-from . import cli_align, cli_bench, cli_calibrate, cli_config, cli_engines, cli_generations, cli_models
+from . import cli_align, cli_bench, cli_calibrate, cli_config, cli_doctor, cli_engines, cli_generations, cli_models
 from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings, use_sources
 from .cli_learn import adapt, correct, enroll
 from .cli_talk import ask, listen, talk
@@ -158,7 +158,7 @@ app.command()(adapt)
 app.command()(demo)
 
 app.command()(cli_generations.why)
-app.command()(cli_engines.doctor)
+app.command()(cli_doctor.doctor)
 app.add_typer(cli_generations.app, name="generations")
 app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_engines.app, name="engines")

@@ -1,4 +1,4 @@
-"""`attune engines build` and `attune doctor`: what set-up makes once, and what was found on this machine."""
+"""`attune engines`: what is computed once from the models, and whether it can be trusted on this machine."""
 
 import threading
 import time
@@ -9,25 +9,21 @@ from pathlib import Path
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Column, Table
+from rich.table import Table
 
-from engines.encoder_choice import choose_encoder
+from engines.encoder_choice import WORKSPACE_BYTES, Choice, choose_encoder
 from engines.errors import AttuneError
-from engines.footprints import footprints_of, footprints_path
-from engines.generation import BASE, judged_against, read_generation
-from engines.job import BaseJob, EngineFiles, Job
+from engines.generation import BASE, read_generation
+from engines.job import BaseJob, EngineFiles, Job, PlanJob
 from engines.job import Progress as Step
 from engines.models import model_path
-from engines.pointers import usable
-from engines.replay_set import REPLAY_UTTERANCES, count_replay, is_complete
+from engines.plans import PlanCard, list_plans, quarantine
+from engines.replay_set import is_complete
 
 from .child import Child
-from .cli_common import AsJson, ask_daemon, console, errors, gib, print_json, settings
+from .cli_common import AsJson, console, errors, print_json, settings
 from .config import Settings
-from .learning import GENERAL_MODEL
-from .plan_keeper import plans_folder
-from .promotion import earned_route
-from .sensors import read_board
+from .plan_keeper import PLAN_COMMAND, plans_folder
 
 app = typer.Typer(help="Engines: what is computed once from the models.", no_args_is_help=True)
 
@@ -46,8 +42,9 @@ def build() -> None:
     if base.exists():
         # A damaged base, or one that this version cannot use, is reported, never written over.
         OnnxProjector(read_generation(base).projector, threads=1)
-        if files.encoder.is_file() and is_complete(_features(chosen)):
+        if files.encoder.is_file() and is_complete(features_folder(chosen)):
             typer.echo("the engines are there")
+            _build_plan(chosen, files)
             return
     folder = chosen.cache_dir / "engines" / "base"
     _make_folder(folder)
@@ -56,11 +53,79 @@ def build() -> None:
         folder=folder,
         generations=chosen.generations,
         engines=files,
-        features=_features(chosen),
+        features=features_folder(chosen),
         threads=chosen.adapt.threads,
     )
     run_child(job, folder / "job.json")
     typer.echo(f"the speech encoder is at {files.encoder}, the base generation at {base}")
+    _build_plan(chosen, files)
+
+
+def _build_plan(chosen: Settings, files: EngineFiles) -> None:
+    """Where there is a GPU: build the encoder's plan, or try the one that is there."""
+    choice = _choice(chosen, files)
+    if choice.step in ("build", "try"):
+        _run_plan_job(chosen, choice, tries_only=choice.step == "try")
+        choice = _choice(chosen, files)
+    if choice.key is not None:
+        typer.echo(f"the speech encoder runs by {choice.why}")
+
+
+def _choice(chosen: Settings, files: EngineFiles) -> Choice:
+    return choose_encoder(files.encoder, chosen.engines.encoder_precision, plans_folder(chosen.cache_dir), time.time())
+
+
+def _run_plan_job(chosen: Settings, choice: Choice, tries_only: bool) -> None:
+    """Raises AttuneError, the plan in quarantine, where it is not to be trusted."""
+    plans = plans_folder(chosen.cache_dir)
+    assert choice.key is not None
+    job = PlanJob(
+        graph=choice.graph,
+        precision=choice.precision,
+        plans=plans,
+        workspace_bytes=WORKSPACE_BYTES,
+        tries_only=tries_only,
+        threads=chosen.engines.threads,
+    )
+    try:
+        run_child(job, plans / "job.json", PLAN_COMMAND)
+    except AttuneError as error:
+        quarantine(plans, choice.key, str(error), time.time())
+        raise
+
+
+@app.command("list")
+def list_all(as_json: AsJson = False) -> None:
+    """Show the plans that were built for this machine's GPU, and those that are not trusted. Works without a daemon."""
+    found = list_plans(plans_folder(settings().cache_dir))
+    if as_json:
+        print_json([one.model_dump() | {"trusted": isinstance(one, PlanCard)} for one in found])
+        return
+    if not found:
+        console.print("there are no plans; on a machine with a GPU `attune engines build` makes one")
+        return
+    table = Table("plan", "precision", "TensorRT", "GPU", "system", "cosine", "2 s of speech", "")
+    for one in found:
+        key = one.key
+        figures = (f"{one.cosine:.4f}", f"{one.milliseconds:.1f} ms") if isinstance(one, PlanCard) else ("", "")
+        state = "trusted" if isinstance(one, PlanCard) else f"not trusted: {one.reason}"
+        table.add_row(key.name, key.precision, key.tensorrt, key.compute_capability, key.l4t or "-", *figures, escape(state))
+    console.print(table)
+
+
+@app.command()
+def verify() -> None:
+    """Open the encoder's plan in a process of its own and compare its frames with ONNX Runtime's. Exits with 1 where it is not to
+    be trusted."""
+    from engines.build import engine_files  # brings in every engine
+
+    chosen = settings()
+    files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
+    choice = _choice(chosen, files)
+    if choice.key is None or choice.step in ("build", "wait"):
+        raise AttuneError(f"there is no plan to verify; the speech encoder runs by {choice.why}")
+    _run_plan_job(chosen, choice, tries_only=True)
+    typer.echo("the plan's frames are those of ONNX Runtime")
 
 
 def _choose_weights(language_model: Path, chosen: Settings) -> None:
@@ -68,10 +133,10 @@ def _choose_weights(language_model: Path, chosen: Settings) -> None:
 
     if not is_compared(language_model, chosen.cache_dir):
         compare_weights(language_model, chosen.cache_dir, partial(time_both, threads=chosen.engines.threads))
-        typer.echo(f"the language model {_weights(language_model, chosen.cache_dir)[1]}")
+        typer.echo(f"the language model {described_weights(language_model, chosen.cache_dir)[1]}")
 
 
-def _weights(language_model: Path, cache_dir: Path) -> tuple[bool, str]:
+def described_weights(language_model: Path, cache_dir: Path) -> tuple[bool, str]:
     """Whether the faster weights are known, and how llama.cpp runs it, for people."""
     from engines.requantize import is_compared, read_comparison, served_weights  # brings in llama.cpp
 
@@ -84,7 +149,9 @@ def _weights(language_model: Path, cache_dir: Path) -> tuple[bool, str]:
     return True, f"runs in {runs}: in 8 bits a prompt takes {found.prompt_ratio:.2f} of the time, a token {found.reply_ratio:.2f}"
 
 
-def run_child(job: Job, job_path: Path, command: Sequence[str] | None = None, silence_limit_seconds: float = 1800.0) -> None:
+def run_child(
+    job: Job | PlanJob, job_path: Path, command: Sequence[str] | None = None, silence_limit_seconds: float = 1800.0
+) -> None:
     """Run a job to its end with a progress bar, by `command` or else a calibration child. Raises AttuneError where it fails."""
     ended = threading.Event()
     with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), console=errors) as bar:
@@ -106,128 +173,9 @@ def run_child(job: Job, job_path: Path, command: Sequence[str] | None = None, si
         raise AttuneError(outcome.reason)
 
 
-def doctor(as_json: AsJson = False) -> None:
-    """Show what was found on this machine for each part, and what takes the place of what is missing."""
-    found = _findings(settings())
-    if as_json:
-        print_json({part: {"well": well, "found": text} for part, well, text in found})
-        return
-    table = Table("part", "", Column("found", overflow="fold"))
-    for part, well, text in found:
-        table.add_row(part, "[green]ok[/green]" if well else "[yellow]look[/yellow]", escape(text))
-    console.print(table)
-
-
-def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
-    from engines.build import engine_files  # brings in every engine
-
-    found: list[tuple[str, bool, str]] = []
-    files = None
-    try:
-        files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
-        found.append(("speech to text", True, f"{chosen.engines.whisper}, CTranslate2 on the processor"))
-        settled, note = _weights(files.language_model, chosen.cache_dir)
-        found.append(("language model", settled, f"{chosen.engines.language_model}, llama.cpp; {note}"))
-        there = files.encoder.is_file()
-        text = "not exported; run `attune engines build`"
-        if there:
-            plans = plans_folder(chosen.cache_dir)
-            text = choose_encoder(files.encoder, chosen.engines.encoder_precision, plans, time.time()).why
-        found.append(("speech encoder", there, text))
-    except AttuneError as error:
-        found.append(("models", False, str(error)))
-    generation, problems = usable(chosen.generations)
-    for problem in problems:
-        found.append(("generation", False, problem))
-    if generation is None:
-        found.append(("generation", False, "none, so speech takes the cascade; run `attune engines build`"))
-    else:
-        route, reason = earned_route(generation.card, judged_against(chosen.generations, generation.number))
-        found.append(("generation", True, f"{generation.number:04d}; speech takes the {route} route: {reason}"))
-    found += [
-        ("general set", *_general_set(chosen)),
-        ("replay set", *_replay_set(chosen)),
-        ("memory budget", *_budget(chosen, files)),
-        ("microphone", *_microphone(chosen)),
-        ("sensors", *_sensors(chosen)),
-    ]
-    try:
-        [status] = ask_daemon({"command": "status"}, quiet_seconds=5.0)
-        found.append(("daemon", True, f"process {status['process']} answers at {chosen.control.socket}"))
-    except AttuneError as error:
-        found.append(("daemon", False, str(error)))
-    return found
-
-
-def _budget(chosen: Settings, files: EngineFiles | None) -> tuple[bool, str]:
-    unloading = "models may be unloaded" if chosen.budget.unload else "models stay open"
-    text = f"a round may take Attune to {gib(chosen.budget.allowed_bytes)}, {unloading}; "
-    if files is None:
-        return False, text + "what a round takes is not known without the models"
-    try:
-        _, measured_here = footprints_of(files, footprints_path(chosen.cache_dir))
-    except AttuneError as error:
-        return False, text + str(error)
-    if not measured_here:
-        return False, text + "planned by figures of another machine; `attune calibrate memory` measures this one"
-    return True, text + "planned by what was measured here"
-
-
-def _general_set(chosen: Settings) -> tuple[bool, str]:
-    try:
-        return True, f"at {model_path(GENERAL_MODEL, chosen.cache_dir)}"
-    except AttuneError as error:
-        return False, f"{error}; without it no candidate is promoted"
-
-
-def _replay_set(chosen: Settings) -> tuple[bool, str]:
-    count = count_replay(_features(chosen))
-    if is_complete(_features(chosen)):
-        return True, f"{count} synthetic utterances, against forgetting"
-    return (
-        False,
-        f"{count} of {REPLAY_UTTERANCES} utterances, so rounds forget more; install espeak-ng and run `attune engines build`",
-    )
-
-
-def _features(chosen: Settings) -> Path:
+def features_folder(chosen: Settings) -> Path:
+    """Where encoder frames are kept."""
     return chosen.cache_dir / "features"
-
-
-def _microphone(chosen: Settings) -> tuple[bool, str]:
-    if chosen.audio.source:
-        return True, f"not used: audio.source is {chosen.audio.source}"
-    try:
-        import sounddevice  # asks the sound server when it is imported
-    except OSError as error:
-        return False, f"PortAudio is missing ({error}), so only commands are answered; install libportaudio2"
-    inputs = [device["name"] for device in sounddevice.query_devices() if device["max_input_channels"] > 0]
-    wanted = [name for name in inputs if chosen.audio.device in name]
-    if wanted:
-        return True, ", ".join(wanted)
-    return (
-        False,
-        f"none called “{chosen.audio.device}”; the daemon answers commands and waits for it"
-        if inputs
-        else "none; the daemon answers commands and waits for one",
-    )
-
-
-def _sensors(chosen: Settings) -> tuple[bool, str]:
-    try:
-        board = read_board(chosen.state_dir if chosen.state_dir.exists() else Path("/"))
-    except AttuneError as error:
-        return False, str(error)
-    found = [
-        f"{board.available_bytes / 1e9:.1f} GB of memory available",
-        "no temperature sensor" if board.temperature_celsius is None else f"{board.temperature_celsius:.0f} °C",
-    ]
-    if board.gpu_load_percent is not None:
-        found.append(f"GPU at {board.gpu_load_percent:.0f} %")
-    if board.power_mode is not None:
-        found.append(f"power mode {board.power_mode}")
-    enough = board.available_bytes >= chosen.idle.min_available_bytes
-    return enough, ", ".join(found if enough else [*found, "too little to train"])
 
 
 def _make_folder(folder: Path) -> None:

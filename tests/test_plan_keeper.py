@@ -12,7 +12,7 @@ from daemon.attention import Attention
 from daemon.clocks import Clocks
 from daemon.events import Event, Events
 from daemon.plan_keeper import PLAN_COMMAND, PlanKeeper, PlanLimits
-from tests.fake_child import eventually
+from tests.fake_child import eventually, no_models
 from tests.test_plans import FAKES, driver
 
 __all__ = ["driver"]
@@ -41,9 +41,7 @@ class Desk:
         shown = [f"{name}={value}" for name, value in self.odd.items()]
         libraries = [f"LD_LIBRARY_PATH={self.driver}", f"PYTHONPATH={FAKES}:{FAKES.parent.parent}"]
         return PlanKeeper(
-            EngineFiles(
-                encoder=self.encoder, encoder_weights=self.folder, language_model=self.folder, served_language_model=self.folder
-            ),
+            no_models(self.folder / "models").model_copy(update={"encoder": self.encoder}),
             "auto",
             self.folder / "plans",
             self.attention,

@@ -1,0 +1,144 @@
+"""`attune doctor`: what was found on this machine for each part, and what takes the place of what is missing."""
+
+import time
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Column, Table
+
+from engines.encoder_choice import choose_encoder
+from engines.errors import AttuneError
+from engines.footprints import footprints_of, footprints_path
+from engines.generation import judged_against
+from engines.job import EngineFiles
+from engines.models import model_path
+from engines.pointers import usable
+from engines.replay_set import REPLAY_UTTERANCES, count_replay, is_complete
+
+from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings
+from .cli_engines import described_weights, features_folder
+from .config import Settings
+from .learning import GENERAL_MODEL
+from .plan_keeper import plans_folder
+from .promotion import earned_route
+from .sensors import read_board
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Show what was found on this machine for each part, and what takes the place of what is missing."""
+    found = _findings(settings())
+    if as_json:
+        print_json({part: {"well": well, "found": text} for part, well, text in found})
+        return
+    table = Table("part", "", Column("found", overflow="fold"))
+    for part, well, text in found:
+        table.add_row(part, "[green]ok[/green]" if well else "[yellow]look[/yellow]", escape(text))
+    console.print(table)
+
+
+def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
+    from engines.build import engine_files  # brings in every engine
+
+    found: list[tuple[str, bool, str]] = []
+    files = None
+    try:
+        files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
+        found.append(("speech to text", True, f"{chosen.engines.whisper}, CTranslate2 on the processor"))
+        settled, note = described_weights(files.language_model, chosen.cache_dir)
+        found.append(("language model", settled, f"{chosen.engines.language_model}, llama.cpp; {note}"))
+        there = files.encoder.is_file()
+        text = "not exported; run `attune engines build`"
+        if there:
+            plans = plans_folder(chosen.cache_dir)
+            text = choose_encoder(files.encoder, chosen.engines.encoder_precision, plans, time.time()).why
+        found.append(("speech encoder", there, text))
+    except AttuneError as error:
+        found.append(("models", False, str(error)))
+    generation, problems = usable(chosen.generations)
+    for problem in problems:
+        found.append(("generation", False, problem))
+    if generation is None:
+        found.append(("generation", False, "none, so speech takes the cascade; run `attune engines build`"))
+    else:
+        route, reason = earned_route(generation.card, judged_against(chosen.generations, generation.number))
+        found.append(("generation", True, f"{generation.number:04d}; speech takes the {route} route: {reason}"))
+    found += [
+        ("general set", *_general_set(chosen)),
+        ("replay set", *_replay_set(chosen)),
+        ("memory budget", *_budget(chosen, files)),
+        ("microphone", *_microphone(chosen)),
+        ("sensors", *_sensors(chosen)),
+    ]
+    try:
+        [status] = ask_daemon({"command": "status"}, quiet_seconds=5.0)
+        found.append(("daemon", True, f"process {status['process']} answers at {chosen.control.socket}"))
+    except AttuneError as error:
+        found.append(("daemon", False, str(error)))
+    return found
+
+
+def _budget(chosen: Settings, files: EngineFiles | None) -> tuple[bool, str]:
+    unloading = "models may be unloaded" if chosen.budget.unload else "models stay open"
+    text = f"a round may take Attune to {gib(chosen.budget.allowed_bytes)}, {unloading}; "
+    if files is None:
+        return False, text + "what a round takes is not known without the models"
+    try:
+        _, measured_here = footprints_of(files, footprints_path(chosen.cache_dir))
+    except AttuneError as error:
+        return False, text + str(error)
+    if not measured_here:
+        return False, text + "planned by figures of another machine; `attune calibrate memory` measures this one"
+    return True, text + "planned by what was measured here"
+
+
+def _general_set(chosen: Settings) -> tuple[bool, str]:
+    try:
+        return True, f"at {model_path(GENERAL_MODEL, chosen.cache_dir)}"
+    except AttuneError as error:
+        return False, f"{error}; without it no candidate is promoted"
+
+
+def _replay_set(chosen: Settings) -> tuple[bool, str]:
+    count = count_replay(features_folder(chosen))
+    if is_complete(features_folder(chosen)):
+        return True, f"{count} synthetic utterances, against forgetting"
+    return (
+        False,
+        f"{count} of {REPLAY_UTTERANCES} utterances, so rounds forget more; install espeak-ng and run `attune engines build`",
+    )
+
+
+def _microphone(chosen: Settings) -> tuple[bool, str]:
+    if chosen.audio.source:
+        return True, f"not used: audio.source is {chosen.audio.source}"
+    try:
+        import sounddevice  # asks the sound server when it is imported
+    except OSError as error:
+        return False, f"PortAudio is missing ({error}), so only commands are answered; install libportaudio2"
+    inputs = [device["name"] for device in sounddevice.query_devices() if device["max_input_channels"] > 0]
+    wanted = [name for name in inputs if chosen.audio.device in name]
+    if wanted:
+        return True, ", ".join(wanted)
+    return (
+        False,
+        f"none called “{chosen.audio.device}”; the daemon answers commands and waits for it"
+        if inputs
+        else "none; the daemon answers commands and waits for one",
+    )
+
+
+def _sensors(chosen: Settings) -> tuple[bool, str]:
+    try:
+        board = read_board(chosen.state_dir if chosen.state_dir.exists() else Path("/"))
+    except AttuneError as error:
+        return False, str(error)
+    found = [
+        f"{board.available_bytes / 1e9:.1f} GB of memory available",
+        "no temperature sensor" if board.temperature_celsius is None else f"{board.temperature_celsius:.0f} °C",
+    ]
+    if board.gpu_load_percent is not None:
+        found.append(f"GPU at {board.gpu_load_percent:.0f} %")
+    if board.power_mode is not None:
+        found.append(f"power mode {board.power_mode}")
+    enough = board.available_bytes >= chosen.idle.min_available_bytes
+    return enough, ", ".join(found if enough else [*found, "too little to train"])
