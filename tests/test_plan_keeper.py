@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +10,14 @@ from pathlib import Path
 import pytest
 
 from daemon.attention import Attention
+from daemon.client import request
 from daemon.clocks import Clocks
 from daemon.events import Event, Events
 from daemon.plan_keeper import PLAN_COMMAND, PlanKeeper, PlanLimits
+from daemon.private_daemon import private_daemon
+from engines.general_speech import read_prompts
+from engines.models import default_cache_dir
+from tests.bench_world import fresh_state, settings_of
 from tests.fake_child import eventually, no_models
 from tests.test_plans import FAKES, driver
 
@@ -173,3 +179,32 @@ def _state(process: int) -> str:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return "gone"
+
+
+@pytest.mark.long
+def test_a_daemon_of_real_models_comes_to_serve_through_its_plan(
+    tmp_path_factory: pytest.TempPathFactory, driver: Path, general_speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, cache = tmp_path_factory.mktemp("p"), default_cache_dir()
+    (folder / "cache" / "engines").mkdir(parents=True)
+    (folder / "cache" / "models").symlink_to(cache / "models")
+    for path in (cache / "engines").glob("*.*"):
+        (folder / "cache" / "engines" / path.name).symlink_to(path)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(driver))
+    monkeypatch.setenv("PYTHONPATH", f"{FAKES}:{FAKES.parent.parent}")
+    socket = folder / "a.sock"
+    environment = settings_of(fresh_state(folder / "state"), socket, CACHE_DIR=folder / "cache")
+    said = str(read_prompts(general_speech)[0].audio)
+    with private_daemon(environment, folder / "daemon.log") as status:
+        assert "ONNX" in str(status["encoder"])
+
+        def heard() -> str:
+            return str(list(request(socket, {"command": "ask", "audio": said, "route": "aligned"}))[-1]["heard"])
+
+        before = heard()
+        deadline = time.monotonic() + 180
+        while status["encoder"] != "TensorRT" and time.monotonic() < deadline:
+            time.sleep(2)
+            [status] = request(socket, {"command": "status"})
+        assert status["encoder"] == "TensorRT", (folder / "daemon.log").read_text()
+        assert heard() == before
