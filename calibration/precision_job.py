@@ -95,6 +95,9 @@ def _written(
             raise AttuneError(f"the encoder cannot be calibrated: {error}; enrol or speak more") from None
         found[method] = nearness(path), path
     best = max(found, key=lambda method: found[method][0])
+    for method, (_, path) in found.items():
+        if method != best:
+            path.unlink()
     return found[best][1], best
 
 
