@@ -1,16 +1,23 @@
 """`attune engines`: what is computed once from the models, and whether it can be trusted on this machine."""
 
+import importlib.metadata
+import json
+import platform
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from engines.durable import write_atomically
 from engines.encoder_choice import WORKSPACE_BYTES, Choice, choose_encoder
 from engines.errors import AttuneError
 from engines.generation import BASE, read_generation
@@ -23,7 +30,11 @@ from engines.replay_set import is_complete
 from .child import Child
 from .cli_common import AsJson, console, errors, print_json, settings
 from .config import Settings
+from .learning import general_examples
 from .plan_keeper import PLAN_COMMAND, plans_folder
+
+if TYPE_CHECKING:
+    from engines.selftest import Verdict
 
 app = typer.Typer(help="Engines: what is computed once from the models.", no_args_is_help=True)
 
@@ -147,6 +158,61 @@ def described_weights(language_model: Path, cache_dir: Path) -> tuple[bool, str]
         return True, "runs in its own weights, which llama.cpp computes well"
     runs = "8-bit weights" if served_weights(language_model, cache_dir) != language_model else "its own weights"
     return True, f"runs in {runs}: in 8 bits a prompt takes {found.prompt_ratio:.2f} of the time, a token {found.reply_ratio:.2f}"
+
+
+@app.command()
+def selftest(
+    as_json: AsJson = False,
+    out: Annotated[Path | None, typer.Option(help="Write the report there, too.")] = None,
+) -> None:
+    """Try every claim that is made about GPUs on this machine. Exits with 1 where one was refuted; one that could not be tried is
+    none."""
+    from engines.build import engine_files  # brings in every engine
+    from engines.selftest import Request, run_claims
+
+    chosen = settings()
+    files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
+    choice = _choice(chosen, files)
+    recordings = [example.audio for example in general_examples(chosen.cache_dir, whole=True)]
+    with tempfile.TemporaryDirectory(prefix="attune-selftest-") as name:
+        request = Request(
+            encoder=files.encoder,
+            graph=choice.graph,
+            precision=choice.precision,
+            language_model=files.served_language_model,
+            whisper=files.encoder_weights,
+            folder=Path(name),
+            recordings=recordings,
+            threads=chosen.engines.threads,
+        )
+        found = run_claims(request, lambda verdict: None if as_json else _show_verdict(verdict))
+    report = {
+        "version": importlib.metadata.version("attune"),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": platform.platform(),
+        "versions": {name: _version(name) for name in ("onnxruntime", "llama-cpp-python", "ctranslate2", "tensorrt", "numpy")},
+        "claims": [verdict.model_dump(mode="json") for verdict in found],
+    }
+    if out is not None:
+        write_atomically(out, json.dumps(report, indent=1).encode() + b"\n")
+    if as_json:
+        print_json(report)
+    if refuted := [verdict.claim for verdict in found if verdict.state == "refuted"]:
+        raise AttuneError(f"refuted here: {', '.join(refuted)}")
+
+
+def _show_verdict(verdict: "Verdict") -> None:
+    colour = {"held": "green", "refuted": "red", "not run": "yellow"}[verdict.state]
+    figures = ", ".join(f"{name} {value}" for name, value in verdict.figures.items() if not isinstance(value, dict))
+    said = f"{verdict.says} {verdict.note or figures}".strip()
+    console.print(f"[{colour}]{verdict.state:8}[/{colour}] {escape(said)}", highlight=False, soft_wrap=True)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def run_child(

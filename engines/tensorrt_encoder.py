@@ -23,7 +23,7 @@ class TensorRtEncoder(SpeechEncoder):
 
     def __init__(self, plan: Path) -> None:
         """Open `plan`. Raises AttuneError where it was built by another version or for another GPU, or is damaged."""
-        trt, self._cuda = import_tensorrt(), _import_cuda()
+        trt, self._cuda = import_tensorrt(), cuda_runtime()
         self._log = open_log(trt)
         self._runtime = trt.Runtime(self._log)
         self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
@@ -77,7 +77,8 @@ class TensorRtEncoder(SpeechEncoder):
         return found[0] if found else None
 
 
-def _import_cuda() -> Any:
+def cuda_runtime() -> Any:
+    """The CUDA runtime's bindings. Raises AttuneError where they are not installed."""
     try:
         from cuda.bindings import runtime
     except ImportError as error:

@@ -19,7 +19,7 @@ from engines.general_speech import read_prompts
 from engines.models import default_cache_dir
 from tests.bench_world import fresh_state, settings_of
 from tests.fake_child import eventually, no_models
-from tests.test_plans import FAKES, driver
+from tests.test_plans import FAKES, alone, driver
 
 __all__ = ["driver"]
 
@@ -72,7 +72,7 @@ def desk(tmp_path: Path, encoder_path: Path, driver: Path, monkeypatch: pytest.M
     for name in [name for name in sys.modules if name.split(".")[0] in ("tensorrt", "cuda")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr("engines.gpu._DRIVER", str(driver / "libcuda.so.1"))
-    found = Desk(tmp_path, encoder_path, driver)
+    found = Desk(tmp_path, alone(encoder_path, tmp_path), driver)
     yield found
     for name in [name for name in sys.modules if name.split(".")[0] in ("tensorrt", "cuda")]:
         del sys.modules[name]
@@ -188,7 +188,7 @@ def test_a_daemon_of_real_models_comes_to_serve_through_its_plan(
     folder, cache = tmp_path_factory.mktemp("p"), default_cache_dir()
     (folder / "cache" / "engines").mkdir(parents=True)
     (folder / "cache" / "models").symlink_to(cache / "models")
-    for path in (cache / "engines").glob("*.*"):
+    for path in [*(cache / "engines").glob("*.gguf"), *(cache / "engines").glob("*.encoder.onnx")]:
         (folder / "cache" / "engines" / path.name).symlink_to(path)
     monkeypatch.setenv("LD_LIBRARY_PATH", str(driver))
     monkeypatch.setenv("PYTHONPATH", f"{FAKES}:{FAKES.parent.parent}")

@@ -1,6 +1,7 @@
 """TensorRT plans, built, tried and kept by a child process on a stand-in for TensorRT, CUDA and the driver."""
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from engines.encoder_onnx import OnnxEncoder
+from engines.general_speech import read_prompts
 from engines.gpu import l4t_release
 from engines.job import PlanJob, Progress
 from engines.plans import PlanCard, PlanKey, Quarantine, keep_plan, list_plans, plan_path, quarantine, read_plan, read_quarantine
@@ -69,7 +71,14 @@ class Board:
 
 @pytest.fixture
 def board(tmp_path: Path, encoder_path: Path, driver: Path) -> Board:
-    return Board(tmp_path, encoder_path, driver)
+    return Board(tmp_path, alone(encoder_path, tmp_path), driver)
+
+
+def alone(encoder: Path, folder: Path) -> Path:
+    """The encoder under another path, where nobody made other precisions of it."""
+    link = folder / encoder.name
+    link.symlink_to(encoder)
+    return link
 
 
 def left(board: Board) -> list[str]:
@@ -94,9 +103,9 @@ def test_its_frames_are_those_of_the_graph(board: Board) -> None:
     assert board.run()[0] == 0
     script = f"""
 import numpy as np
+from engines.errors import AttuneError
 from engines.tensorrt_encoder import TensorRtEncoder
 from engines.probe_speech import probe_speech
-from engines.errors import AttuneError
 [plan] = __import__("pathlib").Path({str(board.plans)!r}).glob("*.plan")
 encoder = TensorRtEncoder(plan)
 np.save({str(board.folder / "frames.npy")!r}, encoder.encode(probe_speech()))
@@ -311,3 +320,33 @@ def test_without_gpu_or_library_the_reason_is_told(board: Board, odd: dict[str, 
     assert found[0].startswith("none | ONNX Runtime on the processor: ")
     assert why in found[0]
     assert found[1] == "(125, 384)"
+
+
+def test_claims_about_a_gpu_are_tried_each_in_a_process_of_its_own(board: Board, general_speech: Path, llm_path: Path) -> None:
+    recordings = [str(prompt.audio) for prompt in read_prompts(general_speech)[:3]]
+    script = f"""
+import json
+from pathlib import Path
+from engines.selftest import Request, run_claims
+request = Request(
+    encoder={str(board.graph)!r}, graph={str(board.graph)!r}, precision="float32", language_model={str(llm_path)!r},
+    whisper={str(board.folder)!r}, folder={str(board.folder / "selftest")!r}, recordings={recordings!r},
+)
+print(json.dumps([verdict.model_dump() for verdict in run_claims(request)]))
+"""
+    found = {one["claim"]: one for one in json.loads(board.ask(script))}
+    assert {name for name, one in found.items() if one["state"] == "held"} >= {
+        "driver", "tensorrt", "plan", "plan_frames", "plan_memory"
+    }  # fmt: skip
+    assert found["driver"]["figures"]["compute_capability"] == "8.7"
+    assert found["plan_frames"]["figures"]["recordings"] == 3
+    assert {found[name]["state"] for name in ("onnxruntime_cuda", "llama_cuda", "ctranslate2_cuda")} == {"not run"}
+    assert "built without CUDA" in found["llama_cuda"]["note"]
+    board.odd = {"FAKE_TENSORRT": "open=crashes"}
+    crashed = {one["claim"]: one for one in json.loads(board.ask(script))}
+    assert crashed["plan"]["state"] == "refuted"
+    assert "its process ended with -11" in crashed["plan"]["note"]
+    assert crashed["driver"]["state"] == "held"
+    board.odd = {"FAKE_CUDA": "none"}
+    nothing = json.loads(board.ask(script))
+    assert {one["state"] for one in nothing} == {"not run"}

@@ -122,6 +122,7 @@ def test_each_precision_gets_a_card_of_what_was_measured(job: PrecisionJob) -> N
         assert card.cosine_worst <= card.cosine
         assert 0.0 <= card.original.transcript_error < 0.4
         assert (card.method in METHODS) == (precision == "int8")
+    assert list(job.folder.iterdir()) == [], "what was not chosen is gone"
     # what changed since is no longer what was measured
     path_of(job.engines.encoder, "int8").write_bytes(b"another")
     assert read_card(job.engines.encoder, "int8") is None

@@ -1,0 +1,304 @@
+"""Every claim that is made about a GPU, tried on this machine: `python -m engines.selftest REQUEST.json CLAIM`, a process each.
+
+A claim that cannot be tried, because there is no GPU or a library lacks it, is not refuted; it was not run. Whatever a library
+does to its process, the others are tried all the same.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from .audio import read_audio
+from .encoder_onnx import OnnxEncoder
+from .errors import AttuneError
+from .gpu import find_gpu, l4t_release
+from .job import GraphPrecision, PlanJob
+from .plan_job import key_of
+from .plan_job import run as run_plan_job
+from .plans import plan_path, read_plan
+from .speech_encoder import MAX_SECONDS, SpeechEncoder, encoder_mel
+from .tensorrt_encoder import TensorRtEncoder, cuda_runtime
+from .tensorrt_plan import import_tensorrt
+from .types import SAMPLE_RATE_HZ, Float32
+from .vocabulary import Vocabulary
+
+Figures = dict[str, object]
+_LIMIT_SECONDS = 1800.0
+_LENGTHS_SECONDS = (2.0, 6.0, 15.0, 29.0)
+_TIMED = 9
+_MIN_COSINE = 0.99
+_TENSORRT = ((10, 3), (12, 0))
+"""The first version that is supported, and the first that is not."""
+_PROMPT = "The house is quiet, and somebody asks how the weather will be tomorrow."
+
+
+class Request(BaseModel):
+    """What the claims are tried on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    encoder: Path
+    """In float32."""
+    graph: Path
+    """The encoder in the precision that serves on a GPU."""
+    precision: GraphPrecision
+    language_model: Path
+    whisper: Path
+    """The CTranslate2 folder."""
+    folder: Path
+    """Gets a plan of its own."""
+    recordings: list[Path]
+    threads: int = 2
+
+
+class Verdict(BaseModel):
+    """What became of one claim."""
+
+    claim: str
+    says: str
+    state: Literal["held", "refuted", "not run"]
+    note: str = ""
+    figures: Figures = {}
+
+
+class Refuted(Exception):
+    """A claim that does not hold, with what was measured."""
+
+    def __init__(self, why: str, figures: Figures) -> None:
+        super().__init__(why)
+        self.figures = figures
+
+
+def run_claims(request: Request, tell: Callable[[Verdict], None] = lambda verdict: None) -> list[Verdict]:
+    """Try them all, one after the other."""
+    request.folder.mkdir(parents=True, exist_ok=True)
+    path = request.folder / "request.json"
+    path.write_text(request.model_dump_json())
+    found = []
+    for claim, act in CLAIMS.items():
+        found.append(_apart(path, claim, (act.__doc__ or "").strip()))
+        tell(found[-1])
+    return found
+
+
+def _apart(request: Path, claim: str, says: str) -> Verdict:
+    command = [sys.executable, "-m", "engines.selftest", str(request), claim]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return Verdict(claim=claim, says=says, state="refuted", note=f"nothing came of it in {_LIMIT_SECONDS:.0f} s")
+    with suppress(ValueError, IndexError):
+        return Verdict.model_validate_json(done.stdout.splitlines()[-1])
+    last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    return Verdict(claim=claim, says=says, state="refuted", note=f"its process ended with {done.returncode}: {last[:200]}")
+
+
+# --- the claims: the first line of each says what is claimed
+
+
+def driver(request: Request) -> Figures:
+    """The driver knows of a GPU that can be used."""
+    gpu = find_gpu()
+    return {
+        "name": gpu.name,
+        "compute_capability": gpu.compute_capability,
+        "cuda": gpu.driver,
+        "integrated": gpu.integrated,
+        "l4t": l4t_release(),
+    }
+
+
+def tensorrt(request: Request) -> Figures:
+    """TensorRT is there, in a version that is supported."""
+    find_gpu()
+    version = str(import_tensorrt().__version__)
+    major, minor = (int(part) for part in version.split(".")[:2])
+    if not _TENSORRT[0] <= (major, minor) < _TENSORRT[1]:
+        raise Refuted(f"TensorRT {version} was never tested", {"version": version})
+    return {"version": version}
+
+
+def plan(request: Request) -> Figures:
+    """A plan of the encoder is built, opens, and makes the frames that ONNX Runtime makes."""
+    job = _plan_job(request)
+    find_gpu()
+    run_plan_job(job)
+    card = read_plan(job.plans, key_of(job))
+    if card is None:
+        raise Refuted("the plan that was just built is not there", {})
+    return card.model_dump(mode="json", exclude={"key"})
+
+
+def plan_frames(request: Request) -> Figures:
+    """On recorded speech the plan's frames stay near those of the original in float32."""
+    encoder, original = _opened_plan(request), OnnxEncoder(request.encoder, request.threads)
+    cosines = []
+    for path in request.recordings:
+        mel = encoder_mel(read_audio(path, MAX_SECONDS), original.mel_bins)
+        ours, theirs = encoder.run(mel), original.run(mel)
+        cosines.append((ours * theirs).sum(1) / np.maximum(np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1), 1e-9))
+    if not cosines:
+        raise AttuneError("there are no recordings; run `attune models fetch`")
+    mean = float(np.concatenate(cosines).mean())
+    figures: Figures = {"recordings": len(cosines), "cosine": mean}
+    if not mean >= _MIN_COSINE:
+        raise Refuted(f"cosine {mean:.4f}, {_MIN_COSINE} needed", figures)
+    return figures
+
+
+def plan_speed(request: Request) -> Figures:
+    """The plan is faster than ONNX Runtime on the processor, at every length."""
+    encoder, original = _opened_plan(request), OnnxEncoder(request.encoder, request.threads)
+    figures: Figures = {}
+    slower = []
+    for seconds in _LENGTHS_SECONDS:
+        mel = encoder_mel(_noise(seconds), original.mel_bins)
+        ours, theirs = _milliseconds(encoder, mel), _milliseconds(original, mel)
+        figures[f"{seconds:g} s"] = {"tensorrt_ms": ours, "onnxruntime_ms": theirs, "ratio": ours / theirs}
+        slower += [seconds] if ours >= theirs else []
+    if slower:
+        raise Refuted(f"no faster at {slower} s", figures)
+    return figures
+
+
+def plan_memory(request: Request) -> Figures:
+    """The plan takes less than 512 MiB of the GPU's memory."""
+    path = _plan_path(request)
+    before = _free_bytes()
+    encoder = TensorRtEncoder(path)
+    encoder.encode_silent_window()
+    taken = before - _free_bytes()
+    if not taken < 512 << 20:
+        raise Refuted(f"it takes {taken >> 20} MiB", {"bytes": taken})
+    return {"bytes": taken}
+
+
+def onnxruntime_cuda(request: Request) -> Figures:
+    """ONNX Runtime runs the encoder on the GPU, and makes the same frames."""
+    find_gpu()
+    import onnxruntime
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise AttuneError(f"ONNX Runtime {onnxruntime.__version__} was built without CUDA; install onnxruntime-gpu")
+    original = OnnxEncoder(request.encoder, request.threads)
+    mel = encoder_mel(_noise(6.0), original.mel_bins)
+    session = onnxruntime.InferenceSession(str(request.encoder), providers=["CUDAExecutionProvider"])
+    if "CUDAExecutionProvider" not in session.get_providers():
+        raise Refuted("the session fell back to the processor", {"providers": session.get_providers()})
+    difference = float(np.abs(session.run(None, {"mel": mel[None]})[0][0] - original.run(mel)).max())
+    if not difference < 0.05:
+        raise Refuted(f"frames differ by {difference:.3f}", {"difference": difference})
+    return {"difference": difference}
+
+
+def llama_cuda(request: Request) -> Figures:
+    """llama.cpp computes on the GPU; rows of the table, given as vectors, mean there what their tokens mean."""
+    find_gpu()
+    import llama_cpp
+
+    if not llama_cpp.llama_supports_gpu_offload():
+        raise AttuneError("llama.cpp was built without CUDA; docs/jetson.md has the line that builds it")
+    from .llama_sequence import LlamaSequence
+
+    vocabulary = Vocabulary(request.language_model)
+    tokens = vocabulary.tokenize(_PROMPT)
+    sequence = LlamaSequence(request.language_model, 512, request.threads, None)
+    began = time.perf_counter()
+    sequence.append_tokens(tokens)
+    seconds = time.perf_counter() - began
+    by_tokens = sequence.logits().copy()
+    sequence.truncate(0)
+    sequence.append_vectors(vocabulary.rows(tokens))
+    difference = float(np.abs(sequence.logits() - by_tokens).max())
+    sequence.close()
+    figures: Figures = {"tokens": len(tokens), "prompt_ms": 1000 * seconds, "difference": difference}
+    if not difference < 1e-2:
+        raise Refuted(f"logits differ by {difference:.3f}", figures)
+    return figures
+
+
+def ctranslate2_cuda(request: Request) -> Figures:
+    """CTranslate2 transcribes on the GPU."""
+    find_gpu()
+    import ctranslate2
+
+    if ctranslate2.get_cuda_device_count() < 1:
+        raise AttuneError("CTranslate2 was built without CUDA: its arm64 packages are; it serves on the processor")
+    model = ctranslate2.models.Whisper(str(request.whisper), device="cuda")
+    mel = encoder_mel(_noise(2.0), 80)
+    window = np.zeros((1, 80, 3000), np.float32)
+    window[0, :, : mel.shape[1]] = mel
+    model.encode(ctranslate2.StorageView.from_array(window))
+    return {"device": model.device}
+
+
+CLAIMS: dict[str, Callable[[Request], Figures]] = {
+    act.__name__: act
+    for act in (driver, tensorrt, plan, plan_frames, plan_speed, plan_memory, onnxruntime_cuda, llama_cuda, ctranslate2_cuda)
+}
+
+
+def _plan_job(request: Request) -> PlanJob:
+    return PlanJob(graph=request.graph, precision=request.precision, plans=request.folder / "plans", threads=request.threads)
+
+
+def _plan_path(request: Request) -> Path:
+    """Of the plan that the claim `plan` built. Raises AttuneError where it built none."""
+    job = _plan_job(request)
+    find_gpu()
+    key = key_of(job)
+    if read_plan(job.plans, key) is None:
+        raise AttuneError("no plan was built")
+    return plan_path(job.plans, key)
+
+
+def _opened_plan(request: Request) -> TensorRtEncoder:
+    return TensorRtEncoder(_plan_path(request))
+
+
+def _noise(seconds: float) -> Float32:
+    return (0.1 * np.random.default_rng(0).standard_normal(int(seconds * SAMPLE_RATE_HZ))).astype(np.float32)
+
+
+def _milliseconds(encoder: SpeechEncoder, mel: Float32) -> float:
+    took = []
+    for _ in range(_TIMED):
+        began = time.perf_counter()
+        encoder.run(mel)
+        took.append(1000 * (time.perf_counter() - began))
+    return statistics.median(took)
+
+
+def _free_bytes() -> int:
+    code, free, _ = cuda_runtime().cudaMemGetInfo()
+    if int(code) != 0:
+        raise AttuneError(f"cudaMemGetInfo failed on the GPU: {code!r}")
+    return int(free)
+
+
+def main() -> int:
+    """Try one claim and print its verdict as JSON."""
+    request, claim = Request.model_validate_json(Path(sys.argv[1]).read_bytes()), sys.argv[2]
+    act = CLAIMS[claim]
+    says = (act.__doc__ or "").strip()
+    try:
+        verdict = Verdict(claim=claim, says=says, state="held", figures=act(request))
+    except Refuted as error:
+        verdict = Verdict(claim=claim, says=says, state="refuted", note=str(error), figures=error.figures)
+    except AttuneError as error:
+        verdict = Verdict(claim=claim, says=says, state="not run", note=str(error))
+    print(json.dumps(verdict.model_dump(mode="json")), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
