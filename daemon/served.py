@@ -4,6 +4,7 @@ Knows no round: those who run them say when the memory of the models is needed a
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -41,6 +42,8 @@ class Served:
         voice = open_voice(settings)
         self.files, self.general = voice.files, voice.general
         self._voice: Voice | None = voice
+        self._changing = threading.RLock()
+        """Held while models are opened or closed."""
         self.hearing = self._choose(voice)
         self.serving = Serving(self.hearing.ears, self.hearing.route, voice.language_model, awake)
 
@@ -57,11 +60,14 @@ class Served:
     def reopen(self) -> None:
         """Open the models anew beside those that serve, then close these. Raises AttuneError, and nothing changes, as opening
         them does."""
-        voice = self._open_voice(self._settings)
-        self.hearing = self._choose(voice)
-        self.serving.exchange(self.hearing.ears, self.hearing.route, voice.language_model)
-        self.close()
-        self._voice = voice
+        with self._changing:
+            if self._voice is None:
+                return  # whoever opens them again finds the same
+            voice = self._open_voice(self._settings)
+            self.hearing = self._choose(voice)
+            self.serving.exchange(self.hearing.ears, self.hearing.route, voice.language_model)
+            self.close()
+            self._voice = voice
 
     def close(self) -> None:
         """Close the models, where they are open."""
@@ -71,16 +77,18 @@ class Served:
 
     def unload(self) -> None:
         """Close the models once nobody uses them, for a round that needs their memory."""
-        self.serving.rest()
-        self.hearing = replace(self.hearing, ears={})
-        self.close()
+        with self._changing:
+            self.serving.rest()
+            self.hearing = replace(self.hearing, ears={})
+            self.close()
 
     def load(self) -> None:
         """Open them again. Raises AttuneError as opening them does."""
         began = time.monotonic()
-        voice = self._voice = self._open_voice(self._settings)
-        self.hearing = self._choose(voice)
-        self.serving.use(self.hearing.ears, self.hearing.route, voice.language_model)
+        with self._changing:
+            voice = self._voice = self._open_voice(self._settings)
+            self.hearing = self._choose(voice)
+            self.serving.use(self.hearing.ears, self.hearing.route, voice.language_model)
         logger.info("the models are open again after %.2f s", time.monotonic() - began)
 
     def transcribe(self, samples: Float32) -> Transcript:
