@@ -10,10 +10,12 @@ from engines.encoder_choice import choose_encoder
 from engines.errors import AttuneError
 from engines.footprints import footprints_of, footprints_path
 from engines.generation import judged_against
+from engines.gpu import find_gpu
 from engines.job import EngineFiles
 from engines.models import model_path
 from engines.pointers import usable
 from engines.replay_set import REPLAY_UTTERANCES, count_replay, is_complete
+from engines.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Runtimes, read_runtimes, runtimes_path
 
 from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings
 from .cli_engines import described_weights, features_folder
@@ -43,9 +45,11 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
     files = None
     try:
         files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
-        found.append(("speech to text", True, f"{chosen.engines.whisper}, CTranslate2 on the processor"))
+        tried = read_runtimes(runtimes_path(chosen.cache_dir))
+        found.append(("speech to text", True, f"{chosen.engines.whisper}, CTranslate2 {_where(tried, TRANSCRIBER)}"))
         settled, note = described_weights(files.language_model, chosen.cache_dir)
-        found.append(("language model", settled, f"{chosen.engines.language_model}, llama.cpp; {note}"))
+        served = f"{chosen.engines.language_model}, llama.cpp {_where(tried, LANGUAGE_MODEL)}; {note}"
+        found.append(("language model", settled, served))
         there = files.encoder.is_file()
         text = "not exported; run `attune engines build`"
         if there:
@@ -63,6 +67,7 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
         route, reason = earned_route(generation.card, judged_against(chosen.generations, generation.number))
         found.append(("generation", True, f"{generation.number:04d}; speech takes the {route} route: {reason}"))
     found += [
+        ("GPU", *_gpu()),
         ("general set", *_general_set(chosen)),
         ("replay set", *_replay_set(chosen)),
         ("memory budget", *_budget(chosen, files)),
@@ -75,6 +80,25 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
     except AttuneError as error:
         found.append(("daemon", False, str(error)))
     return found
+
+
+def _gpu() -> tuple[bool, str]:
+    try:
+        gpu = find_gpu()
+    except AttuneError as error:
+        return True, f"none: {error}; everything runs on the processor, and docs/jetson.md says what a GPU would run"
+    return True, f"{gpu.name}, compute capability {gpu.compute_capability}, CUDA {gpu.driver}"
+
+
+def _where(tried: Runtimes | None, claim: str) -> str:
+    """Where an engine computes, and why not on a GPU."""
+    try:
+        find_gpu()
+    except AttuneError as error:
+        return f"on the processor: {error}"
+    if tried is None:
+        return "on the processor: whether it could use the GPU was not tried yet; run `attune engines build`"
+    return "on the GPU" if tried.on_gpu(claim) else f"on the processor: {tried.why(claim)}"
 
 
 def _budget(chosen: Settings, files: EngineFiles | None) -> tuple[bool, str]:

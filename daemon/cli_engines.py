@@ -26,6 +26,7 @@ from engines.job import Progress as Step
 from engines.models import model_path
 from engines.plans import PlanCard, list_plans, quarantine
 from engines.replay_set import is_complete
+from engines.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Trial, keep_runtimes, read_runtimes, runtimes_path
 
 from .child import Child
 from .cli_common import AsJson, console, errors, print_json, settings
@@ -34,7 +35,7 @@ from .learning import general_examples
 from .plan_keeper import PLAN_COMMAND, plans_folder
 
 if TYPE_CHECKING:
-    from engines.selftest import Verdict
+    from engines.selftest import Request, Verdict
 
 app = typer.Typer(help="Engines: what is computed once from the models.", no_args_is_help=True)
 
@@ -75,11 +76,25 @@ def build() -> None:
 def _build_plan(chosen: Settings, files: EngineFiles) -> None:
     """Where there is a GPU: build the encoder's plan, or try the one that is there."""
     choice = _choice(chosen, files)
+    if choice.key is not None:
+        _try_runtimes(chosen, files)
     if choice.step in ("build", "try"):
         _run_plan_job(chosen, choice, tries_only=choice.step == "try")
         choice = _choice(chosen, files)
     if choice.key is not None:
         typer.echo(f"the speech encoder runs by {choice.why}")
+
+
+def _try_runtimes(chosen: Settings, files: EngineFiles) -> None:
+    """Find out which other engines compute on the GPU, where that is not known."""
+    from engines.selftest import run_claims
+
+    path = runtimes_path(chosen.cache_dir)
+    if read_runtimes(path) is None:
+        with tempfile.TemporaryDirectory(prefix="attune-runtimes-") as name:
+            request = _request(chosen, files, Path(name))
+            found = run_claims(request, _show_verdict, only=(LANGUAGE_MODEL, TRANSCRIBER))
+        keep_runtimes(path, [Trial(claim=one.claim, held=one.state == "held", note=one.note) for one in found])
 
 
 def _choice(chosen: Settings, files: EngineFiles) -> Choice:
@@ -168,24 +183,12 @@ def selftest(
     """Try every claim that is made about GPUs on this machine. Exits with 1 where one was refuted; one that could not be tried is
     none."""
     from engines.build import engine_files  # brings in every engine
-    from engines.selftest import Request, run_claims
+    from engines.selftest import run_claims
 
     chosen = settings()
     files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
-    choice = _choice(chosen, files)
-    recordings = [example.audio for example in general_examples(chosen.cache_dir, whole=True)]
     with tempfile.TemporaryDirectory(prefix="attune-selftest-") as name:
-        request = Request(
-            encoder=files.encoder,
-            graph=choice.graph,
-            precision=choice.precision,
-            language_model=files.served_language_model,
-            whisper=files.encoder_weights,
-            folder=Path(name),
-            recordings=recordings,
-            threads=chosen.engines.threads,
-        )
-        found = run_claims(request, lambda verdict: None if as_json else _show_verdict(verdict))
+        found = run_claims(_request(chosen, files, Path(name)), lambda verdict: None if as_json else _show_verdict(verdict))
     report = {
         "version": importlib.metadata.version("attune"),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -199,6 +202,22 @@ def selftest(
         print_json(report)
     if refuted := [verdict.claim for verdict in found if verdict.state == "refuted"]:
         raise AttuneError(f"refuted here: {', '.join(refuted)}")
+
+
+def _request(chosen: Settings, files: EngineFiles, folder: Path) -> "Request":
+    from engines.selftest import Request  # brings in every engine
+
+    choice = _choice(chosen, files)
+    return Request(
+        encoder=files.encoder,
+        graph=choice.graph,
+        precision=choice.precision,
+        language_model=files.served_language_model,
+        whisper=files.encoder_weights,
+        folder=folder,
+        recordings=[example.audio for example in general_examples(chosen.cache_dir, whole=True)],
+        threads=chosen.engines.threads,
+    )
 
 
 def _show_verdict(verdict: "Verdict") -> None:

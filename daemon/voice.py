@@ -10,6 +10,7 @@ from engines.generation import Generation
 from engines.interfaces import LanguageModel
 from engines.job import EngineFiles, Example
 from engines.routes import Route, words_of
+from engines.runtimes import read_runtimes, runtimes_path
 from engines.types import Float32, SoftTokens, Transcript
 
 from .config import Settings
@@ -42,7 +43,9 @@ def open_voice(settings: Settings) -> Voice:
     if files.encoder.is_file():
         choice = choose_encoder(files.encoder, settings.engines.encoder_precision, plans, time.time())
         encoder = open_encoder(choice, files.encoder, plans, threads)
-    engines: Engines = open_engines(files, settings.conversation.system_prompt, settings.llm.context_tokens, threads, encoder)
+    runtimes = read_runtimes(runtimes_path(settings.cache_dir))
+    prompt, context_tokens = settings.conversation.system_prompt, settings.llm.context_tokens
+    engines: Engines = open_engines(files, prompt, context_tokens, threads, encoder, runtimes)
     return Voice(
         language_model=engines.language_model,
         transcribe=engines.transcriber.transcribe,

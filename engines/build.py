@@ -17,6 +17,7 @@ from .projector import OnnxProjector
 from .reader import open_reader
 from .requantize import served_weights
 from .routes import AlignedRoute, CascadeRoute
+from .runtimes import LANGUAGE_MODEL, TRANSCRIBER, Runtimes
 from .speech_encoder import SpeechEncoder
 from .transcriber import WhisperTranscriber
 from .vocabulary import Vocabulary
@@ -80,15 +81,25 @@ def engine_files(cache_dir: Path, whisper: str, language_model: str) -> EngineFi
 
 
 def open_engines(
-    files: EngineFiles, system_prompt: str, context_tokens: int, threads: int, encoder: SpeechEncoder | None = None
+    files: EngineFiles,
+    system_prompt: str,
+    context_tokens: int,
+    threads: int,
+    encoder: SpeechEncoder | None = None,
+    runtimes: Runtimes | None = None,
 ) -> Engines:
-    """Open all of them, the encoder in ONNX Runtime where none is given. Raises AttuneError naming the first that is missing or
-    damaged."""
+    """Open all of them, the encoder in ONNX Runtime where none is given, the others on the GPU where `runtimes` says so.
+
+    Raises AttuneError naming the first that is missing or damaged.
+    """
     vocabulary = Vocabulary(files.language_model)
-    transcriber = WhisperTranscriber(files.encoder_weights, threads)
+    transcriber = WhisperTranscriber(files.encoder_weights, threads, on_gpu=runtimes is not None and runtimes.on_gpu(TRANSCRIBER))
     if encoder is None and files.encoder.is_file():
         encoder = OnnxEncoder(files.encoder, threads)
-    language_model = LlamaCppLanguageModel(files.served_language_model, vocabulary, system_prompt, context_tokens, threads)
+    on_gpu = runtimes is not None and runtimes.on_gpu(LANGUAGE_MODEL)
+    language_model = LlamaCppLanguageModel(
+        files.served_language_model, vocabulary, system_prompt, context_tokens, threads, on_gpu=on_gpu
+    )
     return Engines(
         files=files,
         vocabulary=vocabulary,

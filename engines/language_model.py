@@ -49,6 +49,7 @@ class LlamaCppLanguageModel(LanguageModel):
         context_tokens: int = 2048,
         threads: int = 2,
         adapter: Path | None = None,
+        on_gpu: bool = False,
     ) -> None:
         """Load the GGUF file `path`, whose vocabulary is `vocabulary`, and compute the system prompt.
 
@@ -57,7 +58,7 @@ class LlamaCppLanguageModel(LanguageModel):
         self._vocabulary, self._threads = vocabulary, threads
         self._turns: list[_Turn] = []
         self._caller = threading.Lock()
-        self._sequence = LlamaSequence(path, context_tokens, threads, adapter)
+        self._sequence = LlamaSequence(path, context_tokens, threads, adapter, on_gpu)
         try:
             if (self._sequence.model.vocabulary_size, self._sequence.model.width) != (vocabulary.size, vocabulary.width):
                 raise AttuneError(f"{path} does not belong to the vocabulary that it was opened with; use one file for both")

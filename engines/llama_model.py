@@ -9,17 +9,24 @@ import llama_cpp.llama_cpp as llama
 from .errors import AttuneError
 from .llama_backend import quiet_backend
 
+_ALL_LAYERS = 999
+
 
 class LlamaModel:
     """A GGUF file that llama.cpp has loaded. Its contexts are freed before it is closed."""
 
-    def __init__(self, path: Path) -> None:
-        """Load the GGUF file `path`. Raises AttuneError where it is missing, damaged, or of a kind that cannot forget."""
+    def __init__(self, path: Path, on_gpu: bool = False) -> None:
+        """Load the GGUF file `path`, all of its layers on the GPU where that is asked for.
+
+        Raises AttuneError where it is missing, damaged, or of a kind that cannot forget.
+        """
         if not path.is_file():
             raise AttuneError(f"the language model {path} is missing; run `attune models fetch`")
         quiet_backend()
         self.path = path
-        self.pointer: Any = llama.llama_model_load_from_file(os.fsencode(path), llama.llama_model_default_params())
+        parameters = llama.llama_model_default_params()
+        parameters.n_gpu_layers = _ALL_LAYERS if on_gpu else 0
+        self.pointer: Any = llama.llama_model_load_from_file(os.fsencode(path), parameters)
         if not self.pointer:
             raise AttuneError(f"{path} is not a language model that llama.cpp can load; run `attune models verify`")
         self.width: int = llama.llama_model_n_embd(self.pointer)

@@ -21,9 +21,9 @@ _BATCH_TOKENS = 512
 class LlamaSequence:
     """The key-value cache of one conversation, and the only place that decodes."""
 
-    def __init__(self, path: Path, context_tokens: int, threads: int, adapter: Path | None) -> None:
+    def __init__(self, path: Path, context_tokens: int, threads: int, adapter: Path | None, on_gpu: bool = False) -> None:
         """Load the GGUF file `path` with room for `context_tokens`. Raises AttuneError where something does not load or fit."""
-        self.model = LlamaModel(path)
+        self.model = LlamaModel(path, on_gpu)
         self._path, self._threads = path, threads
         self._context: Any = None
         self._adapter: Any = None

@@ -73,6 +73,11 @@ class Quarantine(_Frozen):
         return not 0 <= now - self.at < wait
 
 
+def boot_id() -> str:
+    """Another with every start of the machine."""
+    return _BOOT.read_text().strip()
+
+
 def plan_path(folder: Path, key: PlanKey) -> Path:
     """Where the plan of `key` lies."""
     return folder / f"{key.name}.plan"
@@ -138,7 +143,7 @@ def _tried_path(folder: Path, key: PlanKey) -> Path:
 
 
 def _tried(card: PlanCard) -> str:
-    return f"{_BOOT.read_text().strip()} {card.sha256}"
+    return f"{boot_id()} {card.sha256}"
 
 
 def _quarantine_path(folder: Path, key: PlanKey) -> Path:

@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -78,13 +78,17 @@ class Refuted(Exception):
         self.figures = figures
 
 
-def run_claims(request: Request, tell: Callable[[Verdict], None] = lambda verdict: None) -> list[Verdict]:
-    """Try them all, one after the other."""
+def run_claims(
+    request: Request, tell: Callable[[Verdict], None] = lambda verdict: None, only: Collection[str] = ()
+) -> list[Verdict]:
+    """Try them all, or `only` some, one after the other."""
     request.folder.mkdir(parents=True, exist_ok=True)
     path = request.folder / "request.json"
     path.write_text(request.model_dump_json())
     found = []
     for claim, act in CLAIMS.items():
+        if only and claim not in only:
+            continue
         found.append(_apart(path, claim, (act.__doc__ or "").strip()))
         tell(found[-1])
     return found
@@ -211,7 +215,7 @@ def llama_cuda(request: Request) -> Figures:
 
     vocabulary = Vocabulary(request.language_model)
     tokens = vocabulary.tokenize(_PROMPT)
-    sequence = LlamaSequence(request.language_model, 512, request.threads, None)
+    sequence = LlamaSequence(request.language_model, 512, request.threads, None, on_gpu=True)
     began = time.perf_counter()
     sequence.append_tokens(tokens)
     seconds = time.perf_counter() - began

@@ -29,9 +29,9 @@ _MAX_TOKENS = 220
 
 
 class WhisperTranscriber:
-    """A CTranslate2 Whisper model, 8-bit on the CPU, decoding greedily."""
+    """A CTranslate2 Whisper model, 8-bit on the CPU and float16 on a GPU, decoding greedily."""
 
-    def __init__(self, folder: Path, threads: int, language: str | None = None) -> None:
+    def __init__(self, folder: Path, threads: int, language: str | None = None, on_gpu: bool = False) -> None:
         """Load `folder`. `language` is a code such as "de"; left out, an English-only model takes English and others detect it.
 
         Raises AttuneError where the folder is missing, incomplete or damaged.
@@ -43,7 +43,12 @@ class WhisperTranscriber:
 
         try:
             self._model = WhisperModel(
-                str(folder), device="cpu", compute_type="int8", cpu_threads=threads, num_workers=1, local_files_only=True
+                str(folder),
+                device="cuda" if on_gpu else "cpu",
+                compute_type="float16" if on_gpu else "int8",
+                cpu_threads=threads,
+                num_workers=1,
+                local_files_only=True,
             )
         except Exception as error:  # CTranslate2 and tokenizers raise RuntimeError, ValueError or a bare Exception
             reason = " ".join(str(error).split())[:200]

@@ -1,0 +1,81 @@
+"""Which other engines compute on the GPU: those that did so in a process of their own, since the machine started.
+
+An import proves nothing: packages that were built for other GPUs import, and die at the first kernel.
+"""
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .durable import write_atomically
+from .plans import boot_id
+
+LANGUAGE_MODEL, TRANSCRIBER = "llama_cuda", "ctranslate2_cuda"
+"""The claims of the self-test that say it."""
+_PACKAGES = ("llama-cpp-python", "ctranslate2")
+_MAX_BYTES = 1 << 20
+
+
+class Trial(BaseModel):
+    """What became of one claim."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    claim: str
+    held: bool
+    note: str = ""
+    """Why not, for people."""
+
+
+class Runtimes(BaseModel):
+    """What was tried, and with what."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    boot: str
+    versions: dict[str, str]
+    trials: tuple[Trial, ...] = ()
+
+    def on_gpu(self, claim: str) -> bool:
+        """Whether a claim held."""
+        return any(trial.held for trial in self.trials if trial.claim == claim)
+
+    def why(self, claim: str) -> str:
+        """Why one did not, for people; empty where it did."""
+        return next((trial.note for trial in self.trials if trial.claim == claim), "it was not tried yet")
+
+
+def runtimes_path(cache_dir: Path) -> Path:
+    """Where they are kept."""
+    return cache_dir / "engines" / "runtimes.json"
+
+
+def read_runtimes(path: Path) -> Runtimes | None:
+    """What was tried; None where nothing was since the machine started and the packages were installed."""
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            return None
+        found = Runtimes.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return found if (found.boot, found.versions) == (boot_id(), _versions()) else None
+
+
+def keep_runtimes(path: Path, trials: Sequence[Trial]) -> Runtimes:
+    """Keep what was tried now."""
+    found = Runtimes(boot=boot_id(), versions=_versions(), trials=tuple(trials))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, found.model_dump_json(indent=1).encode())
+    return found
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = ""
+    return found
