@@ -35,6 +35,7 @@ def main() -> None:
     """Learn, poison in three ways, compare."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--training-seconds", type=float, default=120.0)
+    parser.add_argument("--kinds", default="wrong labels,another speaker,noise", help="of poison, with commas between")
     arguments = parser.parse_args()
     rng = random.Random(0)
     with tempfile.TemporaryDirectory(prefix="attune-poison-") as name:
@@ -51,14 +52,14 @@ def main() -> None:
         worse = False
         poisons: dict[str, Callable[[], Rows]] = {
             "wrong labels": lambda: _mislabelled(spare, rng),
-            "another speaker": lambda: speak(folder / "clear", "clear")[:POISONED],
-            "noise": lambda: _noise(folder / "noise", [row["text"] for row in spare]),
+            "another speaker": lambda: speak(folder / "clear-speaker", "clear")[:POISONED],
+            "noise": lambda: _noise(folder / "noises", [row["text"] for row in spare]),
         }
-        for kind, make in poisons.items():
+        for kind in arguments.kinds.split(","):
             state = folder / kind.replace(" ", "-")
             shutil.copytree(clean, state, symlinks=True)
             with _daemon(state, arguments.training_seconds) as ask:
-                last = _learn(ask, folder, make())
+                last = _learn(ask, folder, poisons[kind]())
                 after = _error(ask, asked)
             worse |= after > max(1.1 * before, before + 0.02)
             found[kind] = {"outcome": last.get("outcome"), "reason": last.get("last_reason"), "after": round(after, 4)}
