@@ -10,6 +10,7 @@ import torch
 from peft import PeftModel
 
 from engines.digest import sha256_of
+from engines.footprints import LESSONS_PER_STEP
 from engines.generation import read_generation
 from engines.job import AdaptJob, DistilRecipe, Example
 
@@ -28,7 +29,6 @@ from .reporting import Report
 from .round_folder import RoundFolder, StageRecord
 from .training import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means
 
-LESSONS_PER_STEP = 8
 WARMUP_STEPS = 10
 
 

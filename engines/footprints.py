@@ -16,6 +16,7 @@ from .types import FRAME_SECONDS
 
 OWN_PER_STEP = 8
 REPLAYED_PER_STEP = 8
+LESSONS_PER_STEP = 8
 _FRAME_BYTES = 2
 """Encoder frames are kept in float16."""
 SHIPPED = Path(__file__).parent / "base" / "footprints.json"
@@ -73,11 +74,14 @@ class Footprints(_Frozen):
         return found == (self.encoder_sha256, self.language_model_sha256)
 
     def positions(self, stage: str, job: AdaptJob) -> int:
-        """Encoder frames that a stage of `job` holds at once, at most: in training those of a step, each of whose samples is as
-        long as the longest; where it is judged, those of the longest utterance; elsewhere none that would count."""
+        """Encoder frames that a stage of `job` holds at once, at most: in training and distillation those of a step, each of whose
+        samples is as long as the longest; where it is judged, those of the longest utterance; elsewhere none that would count."""
+        trained = [example.seconds for example in job.examples if not example.holdout]
         if stage == "train":
-            longest = max([self.replay_seconds, *(example.seconds for example in job.examples if not example.holdout)])
+            longest = max([self.replay_seconds, *trained])
             samples = -(-(OWN_PER_STEP + REPLAYED_PER_STEP) // job.parts)
+        elif stage == "distil":
+            longest, samples = max(trained, default=0.0), -(-LESSONS_PER_STEP // job.parts)
         elif stage == "judge":
             judged = [*(example for example in job.examples if example.holdout), *job.general]
             longest, samples = max((example.seconds for example in judged), default=0.0), 1
