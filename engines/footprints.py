@@ -74,8 +74,11 @@ class Footprints(_Frozen):
         return found == (self.encoder_sha256, self.language_model_sha256)
 
     def positions(self, stage: str, job: AdaptJob) -> int:
-        """Encoder frames that a stage of `job` holds at once, at most: in training and distillation those of a step, each sample of
-        which is as long as the longest; where it is judged, those of the longest utterance; elsewhere none that would count."""
+        """Encoder frames that a stage of `job` holds at once, at most.
+
+        In training and distillation those of a step, each sample of which is as long as the longest; where it is judged, those of
+        the longest utterance; elsewhere none that would count.
+        """
         trained = [example.seconds for example in job.examples if not example.holdout]
         if stage == "train":
             longest = max([self.replay_seconds, *trained])
