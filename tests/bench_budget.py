@@ -6,6 +6,7 @@ processes is sampled 20 times a second. Where models are unloaded for the round,
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import threading
@@ -109,6 +110,8 @@ def _try(folder: Path, gib: float, manifest: Path, question: str, training_secon
                 ask({"command": "ask", "audio": question, "route": "aligned"})
                 spoke_ms = round(1000 * (time.monotonic() - began))
         watch.stop()
+    log = (folder / f"daemon-{gib:g}.log").read_text(errors="replace")
+    opened = [float(found) for found in re.findall(r"the models are open again after ([\d.]+) s", log)]
     # as it was run: where models were unloaded the plan is made anew by what they left
     most, predicted = watch.most_bytes, int(str(last.get("predicted_bytes") or plan["predicted_bytes"]))
     return {
@@ -128,6 +131,7 @@ def _try(folder: Path, gib: float, manifest: Path, question: str, training_secon
         "predicted_over_most": round(predicted / most, 3) if most else None,
         "started_processes": watch.children,
         "answered_while_unloaded_ms": spoke_ms,
+        "models_opened_again_s": opened,
         "samples": watch.samples,
     }
 
