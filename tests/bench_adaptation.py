@@ -1,7 +1,7 @@
 """`make bench`: what training costs the person who speaks, and what killing it costs anyone. Prints JSON; ratios of one run.
 
 1. The same spoken requests, answered while nothing trains and while a round trains: median milliseconds to the first token.
-2. Something is asked while a round trains: milliseconds from the asking until every thread of the child stands still.
+2. Something is asked while a round trains: milliseconds from the asking until the child has no more processor time.
 3. The training child killed with SIGKILL at random moments, a request after each; then the next round, which must finish.
 """
 
@@ -10,13 +10,14 @@ import json
 import os
 import random
 import signal
+import socket
 import statistics
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from daemon.client import request
@@ -27,12 +28,15 @@ from tests.bench_world import fresh_state, settings_of, speak, write_rows
 ENROLLED = 60
 ASKED = 20
 PAUSES = 120
+_WATCHED_SECONDS = 0.4
+_NOTHING_NS = 1_000_000
 
 
 def main() -> None:
     """Run both parts on a fresh state."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=20, help="0 leaves the second part out")
+    parser.add_argument("--kills", type=int, default=20, help="0 leaves the third part out")
+    parser.add_argument("--pauses", type=int, default=PAUSES, help="0 leaves the second part out")
     parser.add_argument("--skip-yield", action="store_true", help="leave the first part out")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -57,7 +61,8 @@ def main() -> None:
             found: dict[str, object] = {}
             if not arguments.skip_yield:
                 found["yield"] = _measure_yield(daemon, questions)
-                found["stopped_ms"] = _measure_stops(daemon)
+            if arguments.pauses:
+                found["stopped_ms"] = _measure_stops(daemon, arguments.pauses)
             if arguments.kills:
                 found["kills"] = _kill(daemon, questions, arguments.kills)
     print(json.dumps(found, indent=2))
@@ -71,6 +76,13 @@ class _Daemon:
 
     def ask(self, command: Event) -> Iterator[Event]:
         return request(self._socket, command, quiet_seconds=600)
+
+    @contextmanager
+    def connected(self) -> Iterator[socket.socket]:
+        """A connection on which nothing was asked yet."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(str(self._socket))
+            yield connection
 
     def first_token_ms(self, question: str, route: str) -> float:
         """Ask by recording; milliseconds to the first token, or to the end of an empty reply."""
@@ -121,40 +133,50 @@ def _measure_yield(daemon: _Daemon, questions: list[str]) -> dict[str, object]:
     return found
 
 
-def _measure_stops(daemon: _Daemon) -> dict[str, float]:
-    """Through socket, conversation and signal, as seen from outside."""
+def _measure_stops(daemon: _Daemon, pauses: int) -> dict[str, float]:
+    """Through socket, conversation and signal, as seen from outside: until the child has had all but a millisecond of processor
+    time.
+
+    Its threads give way to everything, so while a reply is computed some wait long for the moment in which they learn that they are
+    stopped; until then they cost nothing.
+    """
     took: list[float] = []
-    while len(took) < PAUSES:
+    while len(took) < pauses:
         _await_running(daemon)
         [child] = _children()
-        asker = threading.Thread(target=lambda: list(daemon.ask({"command": "ask", "text": "Yes."})))
-        began = time.perf_counter()
-        asker.start()
-        while not _stands_still(child):
-            pass
-        took.append(1000 * (time.perf_counter() - began))
-        asker.join()
+        with daemon.connected() as connection:
+            began = time.perf_counter()
+            connection.sendall(b'{"command": "ask", "text": "Yes."}\n')
+            seen = [(0.0, _run_ns(child))]
+            while seen[-1][0] < _WATCHED_SECONDS:
+                time.sleep(0.0005)
+                seen.append((time.perf_counter() - began, _run_ns(child)))
+            with connection.makefile("rb") as answer:
+                for line in answer:
+                    if json.loads(line).get("event") == "turn":
+                        break
+        took.append(1000 * next(seconds for seconds, ran in seen if seen[-1][1] - ran < _NOTHING_NS))
     told = float(str(daemon.learning()["pause_latency_ms"]))
     list(daemon.ask({"command": "adapt", "action": "cancel"}))
     while daemon.learning()["state"] != "waiting":
         time.sleep(0.2)
     took.sort()
     return {
-        "pauses": PAUSES,
+        "pauses": pauses,
         "median": round(statistics.median(took), 2),
-        "99th percentile": round(took[int(0.99 * PAUSES)], 2),
+        "99th percentile": round(took[int(0.99 * pauses)], 2),
         "most": round(took[-1], 2),
         "99th percentile that the daemon tells": round(told, 3),
     }
 
 
-def _stands_still(process: int) -> bool:
-    """Whether every thread is stopped."""
-    states = []
+def _run_ns(process: int) -> int:
+    """Nanoseconds of processor time that all threads had; those of a thread that is running count when it stops, or at a tick."""
+    total = 0
     for thread in Path(f"/proc/{process}/task").iterdir():
         with suppress(OSError):
-            states.append((thread / "stat").read_text().rpartition(")")[2].split()[0])
-    return bool(states) and set(states) <= {"T", "t"}
+            total += int((thread / "schedstat").read_text().split()[0])
+    return total
 
 
 def _await_running(daemon: _Daemon) -> None:
