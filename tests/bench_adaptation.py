@@ -137,8 +137,8 @@ def _measure_stops(daemon: _Daemon, pauses: int) -> dict[str, float]:
     """Through socket, conversation and signal, as seen from outside: until the child has had all but a millisecond of processor
     time.
 
-    Its threads give way to everything, so while a reply is computed some wait long for the moment in which they learn that they are
-    stopped; until then they cost nothing.
+    Its threads give way to everything, so while a reply is computed some wait long for the moment in which they learn that they
+    are stopped; until then they cost nothing.
     """
     took: list[float] = []
     while len(took) < pauses:
