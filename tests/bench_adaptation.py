@@ -141,6 +141,8 @@ def _measure_stops(daemon: _Daemon, pauses: int) -> dict[str, float]:
     are stopped; until then they cost nothing.
     """
     took: list[float] = []
+    if daemon.outcome is not None or daemon.learning()["state"] == "waiting":
+        daemon.start_round()
     while len(took) < pauses:
         _await_running(daemon)
         [child] = _children()
