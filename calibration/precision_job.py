@@ -22,7 +22,7 @@ from engines.job import Example, PrecisionJob
 from engines.precision import PRECISIONS, Heard, Precision, PrecisionCard, card_path, path_of
 from engines.projector import OnnxProjector
 from engines.readout import Readout
-from engines.speech_encoder import MAX_SECONDS, encoder_mel
+from engines.speech_encoder import MAX_SECONDS, encoder_mel, frame_cosines
 from engines.spoken_text import spoken_tokens
 from engines.transcriber import WhisperTranscriber
 from engines.types import Float32
@@ -140,9 +140,7 @@ def _shared_out(job: PrecisionJob) -> tuple[list[Example], list[Example]]:
 
 def _cosines(frames: Sequence[Float32], originals: Sequence[Float32]) -> Float32:
     """Of every frame with its original, [number of frames]."""
-    ours, theirs = np.concatenate(list(frames)), np.concatenate(list(originals))
-    found: Float32 = (ours * theirs).sum(1) / np.maximum(np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1), 1e-9)
-    return found
+    return frame_cosines(np.concatenate(list(frames)), np.concatenate(list(originals)))
 
 
 def _edits(expected: Sequence[int], read: Sequence[int]) -> int:

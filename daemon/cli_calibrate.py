@@ -6,13 +6,14 @@ from rich.table import Column, Table
 
 from engines.errors import AttuneError
 from engines.footprints import Footprints, footprints_path, read_footprints
-from engines.generation import BASE
-from engines.job import FootprintJob, PrecisionJob
+from engines.generation import BASE, Generation
+from engines.job import EngineFiles, FootprintJob, PrecisionJob
 from engines.pointers import usable
 from engines.precision import PRECISIONS, Heard, PrecisionCard, read_card
 
 from .cli_common import AsJson, console, gib, print_json, settings
 from .cli_engines import run_child
+from .config import Settings
 from .learning import general_examples, stored_examples
 
 app = typer.Typer(help="Calibration: what is measured on this device.", no_args_is_help=True)
@@ -23,13 +24,8 @@ _RECORDINGS = 24
 @app.command()
 def memory(as_json: AsJson = False) -> None:
     """Measure what each stage of a round takes in memory and time here; `attune adapt --plan` rests on it. Takes minutes."""
-    from engines.build import engine_files  # brings in every engine
-
     chosen = settings()
-    files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
-    generation, _ = usable(chosen.generations)
-    if generation is None:
-        raise AttuneError("there is no generation to measure with; run `attune engines build`")
+    files, generation = _opened(chosen)
     folder, output = chosen.cache_dir / "footprints", footprints_path(chosen.cache_dir)
     base = chosen.generations / f"{BASE:04d}"
     job = FootprintJob(
@@ -58,13 +54,8 @@ def memory(as_json: AsJson = False) -> None:
 @app.command()
 def int8(as_json: AsJson = False) -> None:
     """Make the speech encoder in float16 and, calibrated on your utterances, in 8 bits; say which of them may be used."""
-    from engines.build import engine_files  # brings in every engine
-
     chosen = settings()
-    files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
-    generation, _ = usable(chosen.generations)
-    if generation is None:
-        raise AttuneError("there is no generation to compare with; run `attune engines build`")
+    files, generation = _opened(chosen)
     folder = chosen.cache_dir / "engines" / "precision"
     job = PrecisionJob(
         folder=folder,
@@ -81,6 +72,17 @@ def int8(as_json: AsJson = False) -> None:
     console.print(_precisions(cards))
     for card in cards:
         console.print(f"{card.precision}: {card.problem or 'may be used'}", highlight=False)
+
+
+def _opened(chosen: Settings) -> tuple[EngineFiles, Generation]:
+    """The models, and the generation that is served. Raises AttuneError where either is missing."""
+    from engines.build import engine_files  # brings in every engine
+
+    files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
+    generation, _ = usable(chosen.generations)
+    if generation is None:
+        raise AttuneError("there is no generation to measure with; run `attune engines build`")
+    return files, generation
 
 
 def _precisions(cards: list[PrecisionCard]) -> Table:

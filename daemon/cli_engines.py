@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from engines.durable import write_atomically
-from engines.encoder_choice import WORKSPACE_BYTES, Choice, choose_encoder
+from engines.encoder_choice import Choice, choose_encoder, plan_job
 from engines.errors import AttuneError
 from engines.generation import BASE, read_generation
 from engines.job import BaseJob, EngineFiles, Job, PlanJob
@@ -105,14 +105,7 @@ def _run_plan_job(chosen: Settings, choice: Choice, tries_only: bool) -> None:
     """Raises AttuneError, the plan in quarantine, where it is not to be trusted."""
     plans = plans_folder(chosen.cache_dir)
     assert choice.key is not None
-    job = PlanJob(
-        graph=choice.graph,
-        precision=choice.precision,
-        plans=plans,
-        workspace_bytes=WORKSPACE_BYTES,
-        tries_only=tries_only,
-        threads=chosen.engines.threads,
-    )
+    job = plan_job(choice, plans, chosen.engines.threads, tries_only)
     try:
         run_child(job, plans / "job.json", PLAN_COMMAND)
     except AttuneError as error:
@@ -190,7 +183,7 @@ def selftest(
     with tempfile.TemporaryDirectory(prefix="attune-selftest-") as name:
         found = run_claims(_request(chosen, files, Path(name)), lambda verdict: None if as_json else _show_verdict(verdict))
     report = {
-        "version": importlib.metadata.version("attune"),
+        "version": _version("attune"),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": platform.platform(),
         "versions": {name: _version(name) for name in ("onnxruntime", "llama-cpp-python", "ctranslate2", "tensorrt", "numpy")},

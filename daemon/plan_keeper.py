@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.encoder_choice import WORKSPACE_BYTES, Choice, WantedPrecision, choose_encoder
-from engines.job import EngineFiles, PlanJob
+from engines.encoder_choice import Choice, WantedPrecision, choose_encoder, plan_job
+from engines.job import EngineFiles
 from engines.plans import quarantine
 
 from .attention import Attention
@@ -99,14 +99,7 @@ class PlanKeeper:
         self._events.publish({"event": "encoder", "by_plan": False, "why": reason})
 
     def _run(self, choice: Choice) -> Outcome:
-        job = PlanJob(
-            graph=choice.graph,
-            precision=choice.precision,
-            plans=self._plans,
-            workspace_bytes=WORKSPACE_BYTES,
-            tries_only=choice.step == "try",
-            threads=self._limits.threads,
-        )
+        job = plan_job(choice, self._plans, self._limits.threads, tries_only=choice.step == "try")
         self._ended.clear()
         child = Child.start(
             job,

@@ -16,7 +16,7 @@ from .digest import sha256_of
 from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
 from .gpu import find_gpu, l4t_release
-from .job import GraphPrecision
+from .job import GraphPrecision, PlanJob
 from .plans import PlanKey, plan_path, quarantine, read_plan, read_quarantine, was_tried
 from .precision import path_of, read_card
 from .speech_encoder import SpeechEncoder
@@ -70,6 +70,18 @@ def choose_encoder(encoder: Path, wanted: WantedPrecision, plans: Path, now: flo
     if not was_tried(plans, card):
         return Choice("try", f"ONNX Runtime on the processor until the plan was tried{note}", graph, precision, key)
     return Choice("open", f"TensorRT {key.tensorrt} in {precision}{note}", graph, precision, key)
+
+
+def plan_job(choice: Choice, plans: Path, threads: int, tries_only: bool) -> PlanJob:
+    """What a child process is told to do about the plan of `choice`."""
+    return PlanJob(
+        graph=choice.graph,
+        precision=choice.precision,
+        plans=plans,
+        workspace_bytes=WORKSPACE_BYTES,
+        tries_only=tries_only,
+        threads=threads,
+    )
 
 
 def open_encoder(choice: Choice, encoder: Path, plans: Path, threads: int) -> SpeechEncoder:

@@ -10,8 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
 from .child_process import settle_as_child
 from .digest import sha256_of
 from .encoder_onnx import OnnxEncoder
@@ -21,10 +19,9 @@ from .job import PlanJob, Progress
 from .plans import PlanCard, PlanKey, keep_plan, note_tried, plan_path, read_plan
 from .probe_speech import probe_speech
 from .process_memory import peak_resident_bytes
-from .speech_encoder import SpeechEncoder, encoder_mel
+from .speech_encoder import SpeechEncoder, encoder_mel, frame_cosines
 from .tensorrt_encoder import TensorRtEncoder
 from .tensorrt_plan import build_plan, import_tensorrt
-from .types import Float32
 
 MIN_COSINE = 0.99
 """Of a plan's frames with those of ONNX Runtime, in the mean: both compute the same types, in another order."""
@@ -89,7 +86,7 @@ def _compare(encoder: SpeechEncoder, oracle: SpeechEncoder) -> tuple[float, floa
     ours, theirs = encoder.run(mel), oracle.run(mel)
     if ours.shape != theirs.shape:
         raise AttuneError(f"the plan makes frames of the shape {ours.shape}, ONNX Runtime of {theirs.shape}")
-    cosine = _cosine(ours, theirs)
+    cosine = float(frame_cosines(ours, theirs).mean())
     if not cosine >= MIN_COSINE:
         raise AttuneError(f"the plan's frames stray from ONNX Runtime's: cosine {cosine:.4f}, {MIN_COSINE} needed")
     took = []
@@ -98,11 +95,6 @@ def _compare(encoder: SpeechEncoder, oracle: SpeechEncoder) -> tuple[float, floa
         encoder.run(mel)
         took.append(1000 * (time.perf_counter() - began))
     return cosine, statistics.median(took)
-
-
-def _cosine(ours: Float32, theirs: Float32) -> float:
-    norms = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
-    return float(((ours * theirs).sum(1) / np.maximum(norms, 1e-9)).mean())
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -25,7 +25,7 @@ from .job import GraphPrecision, PlanJob
 from .plan_job import key_of
 from .plan_job import run as run_plan_job
 from .plans import plan_path, read_plan
-from .speech_encoder import MAX_SECONDS, SpeechEncoder, encoder_mel
+from .speech_encoder import MAX_SECONDS, SpeechEncoder, encoder_mel, frame_cosines
 from .tensorrt_encoder import TensorRtEncoder, cuda_runtime
 from .tensorrt_plan import import_tensorrt
 from .types import SAMPLE_RATE_HZ, Float32
@@ -148,8 +148,7 @@ def plan_frames(request: Request) -> Figures:
     cosines = []
     for path in request.recordings:
         mel = encoder_mel(read_audio(path, MAX_SECONDS), original.mel_bins)
-        ours, theirs = encoder.run(mel), original.run(mel)
-        cosines.append((ours * theirs).sum(1) / np.maximum(np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1), 1e-9))
+        cosines.append(frame_cosines(encoder.run(mel), original.run(mel)))
     if not cosines:
         raise AttuneError("there are no recordings; run `attune models fetch`")
     mean = float(np.concatenate(cosines).mean())

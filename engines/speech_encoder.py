@@ -33,6 +33,13 @@ def encoder_mel(samples: Float32, mel_bins: int) -> Float32:
     return log_mel(padded[:even], mel_bins)
 
 
+def frame_cosines(ours: Float32, theirs: Float32) -> Float32:
+    """How near the frames of two encoders ([T, D] each) are: [T], 1 where they point alike."""
+    norms = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    found: Float32 = (ours * theirs).sum(1) / np.maximum(norms, 1e-9)
+    return found
+
+
 class SpeechEncoder(Protocol):
     """Speech to frames; `run` is all that a runtime has to do."""
 

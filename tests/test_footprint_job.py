@@ -18,14 +18,15 @@ MIB = 2**20
 def test_stages_are_measured_and_longer_utterances_take_more(
     tmp_path: Path, general_speech: Path, encoder_path: Path, whisper_folder: Path, llm_path: Path
 ) -> None:
+    files = EngineFiles(
+        encoder=encoder_path, encoder_weights=whisper_folder, language_model=llm_path, served_language_model=llm_path
+    )
     prompts = general_set(read_prompts(general_speech))[:8]
     job = FootprintJob(
         folder=tmp_path,
         output=tmp_path / "footprints.json",
-        engines=EngineFiles(
-            encoder=encoder_path, encoder_weights=whisper_folder, language_model=llm_path, served_language_model=llm_path
-        ),
-        base=write_untrained_base(tmp_path) / "0000",
+        engines=files,
+        base=write_untrained_base(tmp_path, files) / "0000",
         features=tmp_path / "features",
         recordings=[Example(id=p.name, audio=p.audio, text=p.text, origin="enrolled", seconds=4.0) for p in prompts],
         system_prompt="Answer briefly.",
@@ -45,5 +46,6 @@ def test_stages_are_measured_and_longer_utterances_take_more(
     assert found.answering_bytes > 0
     assert all(100 * MIB < one.beside_bytes <= one.alone_bytes for one in found.stages.values())
     assert found.stages["train"].bytes_per_position > 0
+    assert found.stages["distil"].bytes_per_position > 0
     assert found.stages["judge"].seconds_per_utterance > 0
     assert not (tmp_path / "rounds").exists()
