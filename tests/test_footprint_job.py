@@ -30,7 +30,7 @@ def test_stages_are_measured_and_longer_utterances_take_more(
         features=tmp_path / "features",
         recordings=[Example(id=p.name, audio=p.audio, text=p.text, origin="enrolled", seconds=4.0) for p in prompts],
         system_prompt="Answer briefly.",
-        lengths_seconds=[3.0, 10.0],
+        lengths_seconds=[3.0, 25.0],
         distils=True,
     )
     (tmp_path / "features" / "replay").mkdir(parents=True)
