@@ -7,7 +7,6 @@ import gc
 import shutil
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import cycle
@@ -66,7 +65,7 @@ def measure(job: FootprintJob, report: Report) -> int:
     answering_bytes = _answering_bytes(engines, job, longest)
     report("serving", 1.0, f"answering takes {answering_bytes / 2**20:.0f} MiB more than waiting")
     rounds = [_round(job, number, seconds, report) for number, seconds in enumerate(job.lengths_seconds, 1)]
-    _close(engines)
+    engines.close()
     del engines
     gc.collect()
     trim()
@@ -186,13 +185,6 @@ def _answering_bytes(engines: Engines, job: FootprintJob, samples: Float32) -> i
     done.set()
     watcher.join()
     return most - waiting
-
-
-def _close(engines: Engines) -> None:
-    close: Callable[[], None] | None = getattr(engines.language_model, "close", None)
-    if close is not None:
-        close()
-    engines.vocabulary.close()
 
 
 def _joined(recordings: list[Example], seconds: float) -> tuple[Float32, str]:

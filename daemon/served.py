@@ -63,17 +63,16 @@ class Served:
         with self._changing:
             if self._voice is None:
                 return  # whoever opens them again finds the same
-            voice = self._open_voice(self._settings)
-            self.hearing = self._choose(voice)
-            self.serving.exchange(self.hearing.ears, self.hearing.route, voice.language_model)
-            self.close()
-            self._voice = voice
+            before, self._voice = self._voice, self._open_voice(self._settings)
+            self.hearing = self._choose(self._voice)
+            self.serving.exchange(self.hearing.ears, self.hearing.route, self._voice.language_model)
+            before.close()
 
     def close(self) -> None:
         """Close the models, where they are open."""
         voice, self._voice = self._voice, None
-        if voice is not None and (close := getattr(voice.language_model, "close", None)):
-            close()
+        if voice is not None:
+            voice.close()
 
     def unload(self) -> None:
         """Close the models once nobody uses them, for a round that needs their memory."""

@@ -62,7 +62,8 @@ class Shadow:
         self._generations, self._readings, self._serving, self._attention = generations, readings, serving, attention
         self._events, self._limits, self._clocks = events, limits, clocks
         self._open_ears, self._on_promoted = open_ears, on_promoted
-        self._ears: Ears | None = None
+        self._opened: tuple[LanguageModel, Ears] | None = None
+        """What the candidate hears with, of the models that were open with that language model."""
         self._chore = QuietChore("shadow", self.step_or_tell, attention, clock=clocks.monotonic)
 
     def start(self) -> None:
@@ -74,7 +75,7 @@ class Shadow:
 
     def let_go(self) -> None:
         """Close what the candidate hears with: its memory is needed."""
-        self._ears = None
+        self._opened = None
 
     def status(self) -> Event | None:
         """Which generation is in shadow, and how much it has heard; None where none is."""
@@ -166,8 +167,9 @@ class Shadow:
             return False
         samples = read_audio(utterance.audio)
         with self._serving.held(wake=False) as (_, language_model):
-            ears = self._ears or self._open_ears(candidate)
-            self._ears = ears
+            if self._opened is None or self._opened[0] is not language_model:
+                self._opened = language_model, self._open_ears(candidate)
+            ears = self._opened[1]
             heard = ears.route.hear(samples)
             words = heard if isinstance(heard, str) else ears.words_of(heard)
             reply = None if same_words(words, turn.heard) else self._reply(ears, language_model, heard)

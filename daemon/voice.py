@@ -30,6 +30,8 @@ class Voice:
     words_of: Callable[[str | SoftTokens], str]
     files: EngineFiles
     general: list[Example]
+    close: Callable[[], None] = lambda: None
+    """Frees what it takes; called once nobody uses any of it."""
     served_by_plan: Callable[[], bool] = lambda: False
     """Whether a TensorRT plan runs the encoder."""
 
@@ -54,5 +56,6 @@ def open_voice(settings: Settings) -> Voice:
         words_of=lambda heard: words_of(heard, engines.vocabulary),
         files=files,
         general=general_examples(settings.cache_dir),
+        close=engines.close,
         served_by_plan=lambda: isinstance(encoder, EncoderWithStandby) and not encoder.failed,
     )

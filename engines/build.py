@@ -8,7 +8,6 @@ from .draft import Drafter
 from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
 from .generation import Generation
-from .interfaces import LanguageModel
 from .job import EngineFiles
 from .language_model import LlamaCppLanguageModel
 from .likelihood import LlamaLikelihood
@@ -29,7 +28,7 @@ class Engines:
 
     files: EngineFiles
     vocabulary: Vocabulary
-    language_model: LanguageModel
+    language_model: LlamaCppLanguageModel
     likelihood: LlamaLikelihood
     encoder: SpeechEncoder | None
     """None where it was not exported: speech then takes the cascade."""
@@ -37,6 +36,11 @@ class Engines:
     """There where the encoder is."""
     transcriber: WhisperTranscriber
     threads: int
+
+    def close(self) -> None:
+        """Free what llama.cpp holds; nothing that was opened here may be used any more."""
+        self.language_model.close()
+        self.vocabulary.close()
 
     def cascade(self) -> CascadeRoute:
         return CascadeRoute(self.transcriber)

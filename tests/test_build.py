@@ -1,0 +1,38 @@
+"""The engines are opened and closed for every round that needs their memory: what they took has to come back each time."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = """
+import gc, sys
+from pathlib import Path
+from engines.build import open_engines
+from engines.heap import give_back_freed_memory, trim
+from engines.job import EngineFiles
+from engines.process_memory import proportional_bytes
+
+encoder, whisper, language_model = map(Path, sys.argv[1:])
+files = EngineFiles(
+    encoder=encoder, encoder_weights=whisper, language_model=language_model, served_language_model=language_model
+)
+give_back_freed_memory()
+for time in range(6):
+    engines = open_engines(files, "Answer briefly.", 512, 2)
+    list(engines.language_model.reply("Hello.", 2))
+    engines.close()
+    del engines
+    gc.collect()
+    trim()
+    print(proportional_bytes())
+"""
+MIB = 2**20
+
+
+def test_opened_and_closed_again_and_again_the_engines_leave_nothing(
+    encoder_path: Path, whisper_folder: Path, llm_path: Path
+) -> None:
+    command = [sys.executable, "-c", SCRIPT, str(encoder_path), str(whisper_folder), str(llm_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    _, second, *_, last = map(int, done.stdout.split())
+    assert last - second < 12 * MIB  # four times; a vocabulary that stays open is as much each time
