@@ -17,7 +17,7 @@ from engines.audio import read_audio, write_flac
 from engines.build import Engines, open_engines
 from engines.digest import sha256_of
 from engines.errors import AttuneError
-from engines.footprints import Footprint, Footprints, write_footprints
+from engines.footprints import Footprint, Footprints, rank_of, write_footprints
 from engines.generation import BASE, read_generation
 from engines.heap import trim
 from engines.job import AdaptJob, DistilRecipe, Example, FootprintJob
@@ -35,6 +35,9 @@ _UTTERANCES, _HOLDOUT, _GENERAL = 10, 2, 4
 _TRAINING_SECONDS = 20.0
 """Several steps even of the longest: the second is the first with the optimizer's moments beside it."""
 _SAMPLED_SECONDS = 0.05
+_LEAVING_SECONDS = 0.3
+"""In which a stage that is done may still hold what it took; the next one is only importing then."""
+_RANK, _HIGHER_RANK = 16, 64
 
 
 @dataclass
@@ -64,7 +67,10 @@ def measure(job: FootprintJob, report: Report) -> int:
     longest = _joined(job.recordings, max(job.lengths_seconds))[0]
     answering_bytes = _answering_bytes(engines, job, longest)
     report("serving", 1.0, f"answering takes {answering_bytes / 2**20:.0f} MiB more than waiting")
-    rounds = [_round(job, number, seconds, report) for number, seconds in enumerate(job.lengths_seconds, 1)]
+    shapes = [(seconds, _RANK) for seconds in job.lengths_seconds]
+    if job.distils:
+        shapes.append((min(job.lengths_seconds), _HIGHER_RANK))
+    rounds = [_round(job, number, *shape, report) for number, shape in enumerate(shapes, 1)]
     engines.close()
     del engines
     gc.collect()
@@ -87,29 +93,34 @@ def measure(job: FootprintJob, report: Report) -> int:
 
 
 def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footprint:
-    """The line through what `stage` took, against what it holds at once where that grows."""
-    positions = np.array([footprints.positions(stage, one.job) for one in rounds], np.float64)
-    grows = bool(positions.max() > positions.min())
+    """The plane through what `stage` took, against what it holds at once and the rank of what it trains, where these vary."""
+    found = {
+        "bytes_per_position": [footprints.positions(stage, one.job) for one in rounds],
+        "bytes_per_rank": [rank_of(one.job) if stage == "distil" else 0 for one in rounds],
+    }
+    varying = {name: np.array(values, np.float64) for name, values in found.items() if len(set(values)) > 1}
     kept = np.array([footprints.kept_bytes(stage, one.job) for one in rounds], np.float64)
     beside = np.array([one.stages[stage].peak.private for one in rounds]) - kept
     alone = np.array([one.stages[stage].peak.resident for one in rounds]) - kept
-    slope = float(np.polyfit(positions, beside, 1)[0]) if grows else 0.0
-    lines = [level - slope * positions for level in (beside, alone)]
-    fixed = [float(line.mean() if grows else line.max()) for line in lines]
+    columns = np.column_stack([np.ones(len(rounds)), *varying.values()])
+    slopes = dict(zip(varying, np.linalg.lstsq(columns, beside, rcond=None)[0][1:], strict=True))
+    grown = sum(slopes[name] * values for name, values in varying.items())
+    levels = [level - grown for level in (beside, alone)]
+    fixed = [float(level.mean() if varying else level.max()) for level in levels]
     seconds = [one.stages[stage].seconds for one in rounds]
     heard = {"hear": _UTTERANCES + _GENERAL, "judge": _HOLDOUT + _GENERAL}.get(stage, 0)
     return Footprint(
         beside_bytes=fixed[0],
         alone_bytes=fixed[1],
-        bytes_per_position=slope,
-        residual_bytes=float(max(np.abs(line - level).max() for line, level in zip(lines, fixed, strict=True))),
+        residual_bytes=float(max(np.abs(level - mean).max() for level, mean in zip(levels, fixed, strict=True))),
+        **{name: float(slope) for name, slope in slopes.items()},
         seconds=0.0 if heard else max(0.0, min(seconds) - (_TRAINING_SECONDS if stage in ("train", "distil") else 0.0)),
         seconds_per_utterance=min(seconds) / heard if heard else 0.0,
     )
 
 
-def _round(job: FootprintJob, number: int, seconds: float, report: Report) -> _Round:
-    """A round of utterances of `seconds` each, its stages watched as they run."""
+def _round(job: FootprintJob, number: int, seconds: float, rank: int, report: Report) -> _Round:
+    """A round of utterances of `seconds` each, its adapter of `rank`, its stages watched as they run."""
     folder = job.folder / "rounds" / f"{number:04d}"
     (folder / "job").mkdir(parents=True)
     (folder / "generations").mkdir()
@@ -134,7 +145,7 @@ def _round(job: FootprintJob, number: int, seconds: float, report: Report) -> _R
         general=job.recordings[:_GENERAL],
         system_prompt=job.system_prompt,
         training_seconds=_TRAINING_SECONDS,
-        distil=DistilRecipe(seconds=_TRAINING_SECONDS) if job.distils else None,
+        distil=DistilRecipe(seconds=_TRAINING_SECONDS, rank=rank) if job.distils else None,
         reply_utterances=_HOLDOUT,
         threads=job.threads,
     )
@@ -145,7 +156,7 @@ def _round(job: FootprintJob, number: int, seconds: float, report: Report) -> _R
         watchers.append(threading.Thread(target=_watch, args=(process, adapt, stages), daemon=True))
         watchers[0].start()
 
-    run_apart(adapt, f"{seconds:g} s", report, watch)
+    run_apart(adapt, f"{seconds:g} s, rank {rank}" if job.distils else f"{seconds:g} s", report, watch)
     watchers[0].join()
     return _Round(adapt, stages)
 
@@ -153,13 +164,17 @@ def _round(job: FootprintJob, number: int, seconds: float, report: Report) -> _R
 def _watch(process: int, job: AdaptJob, stages: dict[str, _Stage]) -> None:
     """Note what the process takes, for whichever of its stages it is in, until it is gone."""
     folder = RoundFolder(job.folder)
-    before = time.monotonic()
+    before = began = time.monotonic()
+    last = None
     while (now := taken(process)).resident:
         stage = next((name for name in stages if not folder.is_done(name)), None)
+        if stage != last:
+            last, began = stage, before
         if stage is not None:
-            seen = stages[stage].peak
-            stages[stage].peak = Taken(max(seen.private, now.private), max(seen.resident, now.resident))
             stages[stage].seconds += time.monotonic() - before
+            if time.monotonic() - began > _LEAVING_SECONDS:
+                seen = stages[stage].peak
+                stages[stage].peak = Taken(max(seen.private, now.private), max(seen.resident, now.resident))
         before = time.monotonic()
         time.sleep(_SAMPLED_SECONDS)
 

@@ -26,6 +26,7 @@ from .commands import Service, answer
 from .config import Settings
 from .control import ControlServer, hold_state
 from .conversation import Conversation, Manners
+from .engine_keeper import ENGINE_COMMAND, EngineKeeper
 from .events import Event, Events
 from .governor import Governor
 from .hearing import hand_on
@@ -35,7 +36,6 @@ from .learning import Learning, limits_of
 from .listener import Listener
 from .metrics import Metrics
 from .microphone import Microphone
-from .plan_keeper import PLAN_COMMAND, PlanKeeper, plans_folder
 from .rounds import RoundRecord, Rounds
 from .served import Served
 from .shadow import Shadow, ShadowLimits
@@ -57,10 +57,10 @@ class App:
         open_voice: Callable[[Settings], Voice] = open_voice,
         command: tuple[str, ...] | None = None,
         clocks: Clocks = REAL_TIME,
-        plan_command: tuple[str, ...] = PLAN_COMMAND,
+        engine_command: tuple[str, ...] = ENGINE_COMMAND,
     ) -> None:
-        """`command` runs a round's job in place of the calibration child, `plan_command` one about a plan."""
-        self._plan_command = plan_command
+        """`command` runs a round's job in place of the calibration child, `engine_command` one about engines."""
+        self._engine_command = engine_command
         self._settings = settings
         self._clocks = clocks
         self._open_voice = open_voice
@@ -108,9 +108,9 @@ class App:
         self._adaptation = self._adapt()
         self._adaptation.start()
         stack.callback(self._adaptation.stop)
-        self._plan_keeper = self._keep_plans()
-        self._plan_keeper.start()
-        stack.callback(self._plan_keeper.stop)
+        self._engine_keeper = self._keep_engines()
+        self._engine_keeper.start()
+        stack.callback(self._engine_keeper.stop)
         self._shadow.start()
         stack.callback(self._shadow.stop)
         self._listen(stack)
@@ -208,24 +208,24 @@ class App:
             clocks=self._clocks,
         )
 
-    def _keep_plans(self) -> PlanKeeper:
+    def _keep_engines(self) -> EngineKeeper:
         settings, served = self._settings, self._served
 
         def reopen() -> None:
             served.reopen()
             self._shadow.let_go()
 
-        return PlanKeeper(
+        return EngineKeeper(
             served.files,
             settings.engines.encoder_precision,
-            plans_folder(settings.cache_dir),
+            settings.cache_dir,
             self._attention,
             self._events,
             served_by_plan=lambda: served.by_plan,
             reopen=reopen,
             may_run=lambda: served.open and self._adaptation.status()["state"] == "waiting",
             clocks=self._clocks,
-            command=self._plan_command,
+            command=self._engine_command,
         )
 
     def _adapt(self) -> Adaptation:

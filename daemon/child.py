@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from engines.child_process import PARENT_VARIABLE
 from engines.durable import write_atomically
 from engines.errors import AttuneError
-from engines.job import AdaptJob, Job, PlanJob, Progress
+from engines.job import AdaptJob, EngineJob, Job, Progress
 from engines.process_memory import peak_resident_bytes
 
 CALIBRATION: tuple[str, ...] = (sys.executable, "-m", "calibration")
@@ -82,7 +82,7 @@ class Child:
     @classmethod
     def start(
         cls,
-        job: Job | PlanJob,
+        job: Job | EngineJob,
         job_path: Path,
         command: Sequence[str] | None = None,
         *,

@@ -13,6 +13,7 @@ from engines.generation import judged_against
 from engines.gpu import find_gpu
 from engines.job import EngineFiles
 from engines.models import model_path
+from engines.plans import plans_folder
 from engines.pointers import usable
 from engines.replay_set import REPLAY_UTTERANCES, count_replay, is_complete
 from engines.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Runtimes, read_runtimes, runtimes_path
@@ -21,7 +22,6 @@ from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings
 from .cli_engines import described_weights, features_folder
 from .config import Settings
 from .learning import GENERAL_MODEL
-from .plan_keeper import plans_folder
 from .promotion import earned_route
 from .sensors import read_board
 

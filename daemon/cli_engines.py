@@ -21,18 +21,19 @@ from engines.durable import write_atomically
 from engines.encoder_choice import Choice, choose_encoder, plan_job
 from engines.errors import AttuneError
 from engines.generation import BASE, read_generation
-from engines.job import BaseJob, EngineFiles, Job, PlanJob
+from engines.gpu import has_gpu
+from engines.job import BaseJob, EngineFiles, EngineJob, Job, TrialJob
 from engines.job import Progress as Step
 from engines.models import model_path
-from engines.plans import PlanCard, list_plans, quarantine
+from engines.plans import PlanCard, list_plans, plans_folder, quarantine
 from engines.replay_set import is_complete
-from engines.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Trial, keep_runtimes, read_runtimes, runtimes_path
+from engines.runtimes import read_runtimes, runtimes_path
 
 from .child import Child
 from .cli_common import AsJson, console, errors, print_json, settings
 from .config import Settings
+from .engine_keeper import ENGINE_COMMAND
 from .learning import general_examples
-from .plan_keeper import PLAN_COMMAND, plans_folder
 
 if TYPE_CHECKING:
     from engines.selftest import Request, Verdict
@@ -74,27 +75,18 @@ def build() -> None:
 
 
 def _build_plan(chosen: Settings, files: EngineFiles) -> None:
-    """Where there is a GPU: build the encoder's plan, or try the one that is there."""
+    """Where there is a GPU: build the encoder's plan, or try the one that is there, and try which other engines compute there."""
     choice = _choice(chosen, files)
-    if choice.key is not None:
-        _try_runtimes(chosen, files)
     if choice.step in ("build", "try"):
         _run_plan_job(chosen, choice, tries_only=choice.step == "try")
         choice = _choice(chosen, files)
     if choice.key is not None:
         typer.echo(f"the speech encoder runs by {choice.why}")
-
-
-def _try_runtimes(chosen: Settings, files: EngineFiles) -> None:
-    """Find out which other engines compute on the GPU, where that is not known."""
-    from engines.selftest import run_claims
-
     path = runtimes_path(chosen.cache_dir)
-    if read_runtimes(path) is None:
-        with tempfile.TemporaryDirectory(prefix="attune-runtimes-") as name:
-            request = _request(chosen, files, Path(name))
-            found = run_claims(request, _show_verdict, only=(LANGUAGE_MODEL, TRANSCRIBER))
-        keep_runtimes(path, [Trial(claim=one.claim, held=one.state == "held", note=one.note) for one in found])
+    if has_gpu() and read_runtimes(path) is None:
+        run_child(
+            TrialJob(engines=files, output=path, threads=chosen.engines.threads), path.parent / "trials.json", ENGINE_COMMAND
+        )
 
 
 def _choice(chosen: Settings, files: EngineFiles) -> Choice:
@@ -107,7 +99,7 @@ def _run_plan_job(chosen: Settings, choice: Choice, tries_only: bool) -> None:
     assert choice.key is not None
     job = plan_job(choice, plans, chosen.engines.threads, tries_only)
     try:
-        run_child(job, plans / "job.json", PLAN_COMMAND)
+        run_child(job, plans / "job.json", ENGINE_COMMAND)
     except AttuneError as error:
         quarantine(plans, choice.key, str(error), time.time())
         raise
@@ -228,7 +220,7 @@ def _version(package: str) -> str | None:
 
 
 def run_child(
-    job: Job | PlanJob, job_path: Path, command: Sequence[str] | None = None, silence_limit_seconds: float = 1800.0
+    job: Job | EngineJob, job_path: Path, command: Sequence[str] | None = None, silence_limit_seconds: float = 1800.0
 ) -> None:
     """Run a job to its end with a progress bar, by `command` or else a calibration child. Raises AttuneError where it fails."""
     ended = threading.Event()

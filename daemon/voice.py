@@ -9,13 +9,13 @@ from engines.encoder_choice import EncoderWithStandby, choose_encoder, open_enco
 from engines.generation import Generation
 from engines.interfaces import LanguageModel
 from engines.job import EngineFiles, Example
+from engines.plans import plans_folder
 from engines.routes import Route, words_of
 from engines.runtimes import read_runtimes, runtimes_path
 from engines.types import Float32, SoftTokens, Transcript
 
 from .config import Settings
 from .learning import general_examples
-from .plan_keeper import plans_folder
 
 
 @dataclass(frozen=True)

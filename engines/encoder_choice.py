@@ -1,6 +1,6 @@
 """Which encoder serves: a TensorRT plan where GPU, library and a plan that was tried are there, else ONNX Runtime; and why.
 
-Knows when a plan must be built or tried, and does neither: `plan_job.py` does, in a process of its own.
+Knows when a plan must be built or tried, and does neither: `plan_build.py` does, in a process of its own.
 """
 
 import logging

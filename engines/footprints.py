@@ -28,23 +28,26 @@ class _Frozen(BaseModel):
 
 
 class Footprint(_Frozen):
-    """Of one stage: a straight line through what was measured."""
+    """Of one stage: a plane through what was measured."""
 
     beside_bytes: float
-    """Where a step holds no positions."""
+    """Where a step holds no positions, through an adapter of rank 0."""
     alone_bytes: float
     bytes_per_position: float = 0.0
     """Of `Footprints.positions`; 0 where nothing grows."""
+    bytes_per_rank: float = 0.0
+    """Of the adapter that is trained; 0 where none is."""
     residual_bytes: float = 0.0
-    """How far the farthest measurement lies from the line."""
+    """How far the farthest measurement lies from the plane."""
     seconds: float = 0.0
     """Whatever there is to do."""
     seconds_per_utterance: float = 0.0
     """That is heard, trained on or judged."""
 
-    def predicted_bytes(self, positions: int, beside: bool) -> int:
+    def predicted_bytes(self, positions: int, beside: bool, rank: int = 0) -> int:
         """The peak, beside a daemon that serves or alone."""
-        return round((self.beside_bytes if beside else self.alone_bytes) + self.bytes_per_position * positions)
+        fixed = self.beside_bytes if beside else self.alone_bytes
+        return round(fixed + self.bytes_per_position * positions + self.bytes_per_rank * rank)
 
 
 class Footprints(_Frozen):
@@ -94,7 +97,8 @@ class Footprints(_Frozen):
 
     def predicted_bytes(self, stage: str, job: AdaptJob, beside: bool) -> int:
         """The peak of a stage of `job`. Raises KeyError for a stage that was never measured."""
-        return self.stages[stage].predicted_bytes(self.positions(stage, job), beside) + self.kept_bytes(stage, job)
+        found = self.stages[stage].predicted_bytes(self.positions(stage, job), beside, rank_of(job))
+        return found + self.kept_bytes(stage, job)
 
     def kept_bytes(self, stage: str, job: AdaptJob) -> int:
         """Of the frames that training keeps all along; 0 for other stages."""
@@ -110,6 +114,11 @@ class Footprints(_Frozen):
         count = {"hear": len(job.examples) + len(job.general), "judge": len(judged) + len(job.general)}.get(stage, 0)
         bound = {"train": job.training_seconds, "distil": job.distil.seconds if job.distil else 0.0}.get(stage, 0.0)
         return found.seconds + bound + found.seconds_per_utterance * count
+
+
+def rank_of(job: AdaptJob) -> int:
+    """Of the adapter that `job` trains; 0 where it trains none."""
+    return job.distil.rank if job.distil is not None else 0
 
 
 def footprints_path(cache_dir: Path) -> Path:

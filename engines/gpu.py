@@ -53,6 +53,15 @@ def find_gpu() -> Gpu:
     )
 
 
+def has_gpu() -> bool:
+    """Whether there is one that can be used."""
+    try:
+        find_gpu()
+    except AttuneError:
+        return False
+    return True
+
+
 def l4t_release(root: Path = Path("/")) -> str:
     """The release of a Jetson's Linux, such as 36.4.3; empty on other machines. `root` is where the file system begins."""
     try:

@@ -297,6 +297,19 @@ BenchJob = BenchAdaptJob | BenchDistilJob | BenchMemoryJob | BenchQualityJob | B
 Job = AdaptJob | BaseJob | BenchJob | CorpusJob | FootprintJob | PrecisionJob | TrainJob
 
 
+class TrialJob(_Frozen):
+    """Find out which engines compute on the GPU."""
+
+    kind: Literal["trials"] = "trials"
+    engines: EngineFiles
+    output: Path
+    """Gets what became of it, as `engines.runtimes` keeps it."""
+    threads: int = 2
+
+
+EngineJob = PlanJob | TrialJob
+
+
 class Progress(_Frozen):
     """One line from the child."""
 

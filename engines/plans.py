@@ -73,6 +73,11 @@ class Quarantine(_Frozen):
         return not 0 <= now - self.at < wait
 
 
+def plans_folder(cache_dir: Path) -> Path:
+    """Where plans lie."""
+    return cache_dir / "engines" / "plans"
+
+
 def boot_id() -> str:
     """Another with every start of the machine."""
     return _BOOT.read_text().strip()

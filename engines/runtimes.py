@@ -14,6 +14,7 @@ from .plans import boot_id
 
 LANGUAGE_MODEL, TRANSCRIBER = "llama_cuda", "ctranslate2_cuda"
 """The claims of the self-test that say it."""
+CLAIMS = (LANGUAGE_MODEL, TRANSCRIBER)
 _PACKAGES = ("llama-cpp-python", "ctranslate2")
 _MAX_BYTES = 1 << 20
 

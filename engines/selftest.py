@@ -22,8 +22,8 @@ from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
 from .gpu import find_gpu, l4t_release
 from .job import GraphPrecision, PlanJob
-from .plan_job import key_of
-from .plan_job import run as run_plan_job
+from .plan_build import key_of
+from .plan_build import run as build_plan
 from .plans import plan_path, read_plan
 from .speech_encoder import MAX_SECONDS, SpeechEncoder, encoder_mel, frame_cosines
 from .tensorrt_encoder import TensorRtEncoder, cuda_runtime
@@ -135,7 +135,7 @@ def plan(request: Request) -> Figures:
     """A plan of the encoder is built, opens, and makes the frames that ONNX Runtime makes."""
     job = _plan_job(request)
     find_gpu()
-    run_plan_job(job)
+    build_plan(job)
     card = read_plan(job.plans, key_of(job))
     if card is None:
         raise Refuted("the plan that was just built is not there", {})

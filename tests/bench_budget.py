@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--budgets", default=",".join(map(str, BUDGETS_GIB)), help="in GiB, with commas between")
     parser.add_argument("--enrolled", type=int, default=100, help="utterances")
     parser.add_argument("--training-seconds", type=float, default=30.0)
+    parser.add_argument("--distil-seconds", type=float, default=0.0, help="of distillation after training; 0 for none")
     parser.add_argument("--no-unload", action="store_true", help="leave budget.unload off")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="attune-budget-") as name:
@@ -75,23 +76,19 @@ def main() -> None:
         rows = speak(folder, "atypical")
         manifest = write_rows(folder / "some.jsonl", rows[: arguments.enrolled])
         question = rows[-1]["audio"]
-        found = [
-            _try(folder, float(budget), manifest, question, arguments.training_seconds, not arguments.no_unload)
-            for budget in arguments.budgets.split(",")
-        ]
+        how = {
+            "ADAPT__TRAINING_SECONDS": arguments.training_seconds,
+            "ADAPT__DISTIL_SECONDS": arguments.distil_seconds,
+            "BUDGET__UNLOAD": not arguments.no_unload,
+        }
+        found = [_try(folder, float(budget), manifest, question, how) for budget in arguments.budgets.split(",")]
     print(json.dumps(found, indent=2))
 
 
-def _try(folder: Path, gib: float, manifest: Path, question: str, training_seconds: float, unload: bool) -> dict[str, object]:
+def _try(folder: Path, gib: float, manifest: Path, question: str, how: dict[str, object]) -> dict[str, object]:
     budget = round(gib * 2**30)
     socket = folder / f"{gib:g}.sock"
-    environment = settings_of(
-        fresh_state(folder / f"state-{gib:g}"),
-        socket,
-        ADAPT__TRAINING_SECONDS=training_seconds,
-        BUDGET__BYTES=budget,
-        BUDGET__UNLOAD=unload,
-    )
+    environment = settings_of(fresh_state(folder / f"state-{gib:g}"), socket, BUDGET__BYTES=budget, **how)
     with private_daemon(environment, folder / f"daemon-{gib:g}.log") as status:
 
         def ask(command: Event) -> list[Event]:

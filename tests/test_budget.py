@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from daemon.budget import PARTS, Plan, Resident, plan
 from engines.footprints import Footprint, Footprints
-from engines.job import AdaptJob, EngineFiles, Example
+from engines.job import AdaptJob, DistilRecipe, EngineFiles, Example
 
 MIB = 2**20
 EMPTY_SHA256 = sha256(b"").hexdigest()
@@ -128,3 +128,14 @@ def test_distillation_holds_lessons_of_what_is_trained_on() -> None:
     job = job_of(5.0)
     assert FOOTPRINTS.positions("distil", job) == 8 * 250
     assert FOOTPRINTS.positions("distil", job.model_copy(update={"parts": 4})) == 2 * 250
+
+
+def test_an_adapter_of_a_higher_rank_takes_more() -> None:
+    distil = Footprint(beside_bytes=700 * MIB, alone_bytes=800 * MIB, bytes_per_position=30_000, bytes_per_rank=MIB)
+    footprints = FOOTPRINTS.model_copy(update={"stages": {**FOOTPRINTS.stages, "distil": distil}})
+    low, high = (
+        footprints.predicted_bytes("distil", job_of(5.0).model_copy(update={"distil": DistilRecipe(seconds=60, rank=rank)}), True)
+        for rank in (16, 64)
+    )
+    assert low == 716 * MIB + 30_000 * 8 * 250
+    assert high - low == 48 * MIB

@@ -55,7 +55,7 @@ class Board:
         job = PlanJob(graph=self.graph, precision="float32", plans=self.plans, tries_only=tries_only)
         path = self.folder / "job.json"
         path.write_text(job.model_dump_json())
-        command = [sys.executable, "-m", "engines.plan_job", str(path)]
+        command = [sys.executable, "-m", "engines.engine_job", str(path)]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=timeout_seconds, check=False, env=self.environment()
         )
@@ -170,7 +170,7 @@ def test_a_build_that_is_killed_leaves_what_was_there(board: Board) -> None:
     board.odd = {"FAKE_TENSORRT": "build=dies"}
     job = board.folder / "job.json"
     done = subprocess.run(
-        [sys.executable, "-m", "engines.plan_job", str(job)], capture_output=True, env=board.environment(), check=False
+        [sys.executable, "-m", "engines.engine_job", str(job)], capture_output=True, env=board.environment(), check=False
     )
     assert done.returncode == -9
     assert left(board) == before

@@ -12,11 +12,13 @@ import pytest
 from daemon.attention import Attention
 from daemon.client import request
 from daemon.clocks import Clocks
+from daemon.engine_keeper import ENGINE_COMMAND, ChildLimits, EngineKeeper
 from daemon.events import Event, Events
-from daemon.plan_keeper import PLAN_COMMAND, PlanKeeper, PlanLimits
 from daemon.private_daemon import private_daemon
 from engines.general_speech import read_prompts
 from engines.models import default_cache_dir
+from engines.plans import plans_folder
+from engines.runtimes import LANGUAGE_MODEL, read_runtimes, runtimes_path
 from tests.bench_world import fresh_state, settings_of
 from tests.fake_child import eventually, no_models
 from tests.test_plans import FAKES, alone, driver
@@ -36,20 +38,21 @@ class Desk:
     by_plan: bool = False
     reopened: int = 0
     now: float = 1000.0
-    limits: PlanLimits = field(default_factory=PlanLimits)
+    limits: ChildLimits = field(default_factory=ChildLimits)
+    command: tuple[str, ...] = ENGINE_COMMAND
 
     def __post_init__(self) -> None:
         self.events, self.attention = Events(), Attention()
         self.told: list[Event] = []
         self.events.watch(self.told.append)
 
-    def keeper(self) -> PlanKeeper:
+    def keeper(self) -> EngineKeeper:
         shown = [f"{name}={value}" for name, value in self.odd.items()]
         libraries = [f"LD_LIBRARY_PATH={self.driver}", f"PYTHONPATH={FAKES}:{FAKES.parent.parent}"]
-        return PlanKeeper(
+        return EngineKeeper(
             no_models(self.folder / "models").model_copy(update={"encoder": self.encoder}),
             "auto",
-            self.folder / "plans",
+            self.folder,
             self.attention,
             self.events,
             served_by_plan=lambda: self.by_plan,
@@ -57,7 +60,7 @@ class Desk:
             may_run=lambda: not self.busy,
             limits=self.limits,
             clocks=Clocks(lambda: self.now, lambda: self.now),
-            command=["env", *libraries, *shown, *PLAN_COMMAND],
+            command=["env", *libraries, *shown, *self.command],
         )
 
     def reopen(self) -> None:
@@ -79,7 +82,7 @@ def desk(tmp_path: Path, encoder_path: Path, driver: Path, monkeypatch: pytest.M
 
 
 def plans(desk: Desk) -> list[str]:
-    return sorted(path.suffix for path in (desk.folder / "plans").glob("*.plan"))
+    return sorted(path.suffix for path in plans_folder(desk.folder).glob("*.plan"))
 
 
 def test_a_plan_is_built_and_the_engines_opened_with_it(desk: Desk) -> None:
@@ -104,16 +107,16 @@ def test_nothing_is_done_while_somebody_else_needs_the_machine(desk: Desk) -> No
 @pytest.mark.parametrize(
     ("odd", "limits", "said"),
     [
-        ("build=fails", PlanLimits(), "no tactic fits the workspace"),
-        ("build=dies", PlanLimits(), "killed by SIGKILL"),
-        ("build=hangs", PlanLimits(seconds=3.0), "said nothing for"),
-        ("open=crashes", PlanLimits(), "killed by SIGSEGV"),
-        ("frames=wrong", PlanLimits(), "stray from ONNX Runtime's"),
-        ("build=hangs", PlanLimits(peak_bytes=1 << 20), "1 MiB allowed"),
+        ("build=fails", ChildLimits(), "no tactic fits the workspace"),
+        ("build=dies", ChildLimits(), "killed by SIGKILL"),
+        ("build=hangs", ChildLimits(seconds=3.0), "said nothing for"),
+        ("open=crashes", ChildLimits(), "killed by SIGSEGV"),
+        ("frames=wrong", ChildLimits(), "stray from ONNX Runtime's"),
+        ("build=hangs", ChildLimits(peak_bytes=1 << 20), "1 MiB allowed"),
     ],
 )
 def test_what_goes_wrong_is_said_once_and_made_good_when_its_cause_is_gone(
-    desk: Desk, odd: str, limits: PlanLimits, said: str, caplog: pytest.LogCaptureFixture
+    desk: Desk, odd: str, limits: ChildLimits, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk.odd, desk.limits = ({"FAKE_TENSORRT": odd} if odd else {}), limits
     if limits.seconds < 10:  # the clock of the keeper must move for a child to be silent too long
@@ -129,10 +132,52 @@ def test_what_goes_wrong_is_said_once_and_made_good_when_its_cause_is_gone(
     assert caplog.text.count("the encoder's plan is not used") == 1
     keeper.step()
     assert len(desk.told) == 1, "not tried again at once"
-    desk.odd, desk.limits, desk.now = {}, PlanLimits(), desk.now + 700.0
+    desk.odd, desk.limits, desk.now = {}, ChildLimits(), desk.now + 700.0
     desk.keeper().step()
     assert desk.reopened == 1
     assert plans(desk) == [".plan"]
+
+
+COMPUTES = (
+    "import sys; from pathlib import Path; from engines.job import Progress, TrialJob; "
+    "from engines.runtimes import LANGUAGE_MODEL, Trial, keep_runtimes; "
+    "job = TrialJob.model_validate_json(Path(sys.argv[1]).read_bytes()); "
+    "keep_runtimes(job.output, [Trial(claim=LANGUAGE_MODEL, held=True)]); "
+    "print(Progress(stage='done', fraction=1.0).model_dump_json())"
+)
+"""A child that knows of nothing but trials, and that llama.cpp computes on the GPU."""
+
+
+def test_engines_that_compute_on_the_gpu_are_opened_there_once_they_were_tried(desk: Desk) -> None:
+    desk.by_plan = True
+    desk.keeper().step()
+    tried = read_runtimes(runtimes_path(desk.folder))
+    assert tried is not None
+    assert not tried.on_gpu(LANGUAGE_MODEL)
+    assert "built without CUDA" in tried.why(LANGUAGE_MODEL)
+    assert desk.reopened == 0
+
+    runtimes_path(desk.folder).unlink()  # as after a start of the machine
+    desk.command = (sys.executable, "-c", COMPUTES)
+    keeper = desk.keeper()
+    keeper.step()
+    assert desk.reopened == 1
+    keeper.step()
+    assert desk.reopened == 1, "once is enough"
+
+
+def test_a_trial_that_fails_is_not_made_again_before_the_machine_starts_again(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.by_plan = True
+    desk.keeper().step()
+    runtimes_path(desk.folder).unlink()
+    desk.command = (sys.executable, "-c", "raise SystemExit(3)")
+    keeper = desk.keeper()
+    keeper.step()
+    keeper.step()
+    assert caplog.text.count("is not known until the machine starts again") == 1
+    assert desk.reopened == 0
 
 
 def _tick(desk: Desk, done: threading.Event) -> None:
@@ -166,7 +211,7 @@ def _pid_of(desk: Desk) -> int:
                 command = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if b"engines.plan_job" in command and str(desk.folder).encode() in command and not command.startswith(b"env"):
+            if b"engines.engine_job" in command and str(desk.folder).encode() in command and not command.startswith(b"env"):
                 found.append(int(entry.name))
         return bool(found)
 

@@ -1,27 +1,26 @@
-"""`python -m engines.plan_job JOB.json`: builds a plan and tries it, or tries one that is there, as a child process of its own.
-
-Whatever TensorRT does to the process that runs it, it does here. Speaks the same lines as a calibration child.
+"""Builds a TensorRT plan and tries it, or tries one that is there: in a process of its own (`engine_job.py`), for whatever
+TensorRT does to a process it does here.
 """
 
 import os
-import signal
 import statistics
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from .child_process import settle_as_child
 from .digest import sha256_of
 from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
 from .gpu import find_gpu, l4t_release
-from .job import PlanJob, Progress
+from .job import PlanJob
 from .plans import PlanCard, PlanKey, keep_plan, note_tried, plan_path, read_plan
 from .probe_speech import probe_speech
 from .process_memory import peak_resident_bytes
 from .speech_encoder import SpeechEncoder, encoder_mel, frame_cosines
 from .tensorrt_encoder import TensorRtEncoder
 from .tensorrt_plan import build_plan, import_tensorrt
+
+Report = Callable[[str, float, str], None]
 
 MIN_COSINE = 0.99
 """Of a plan's frames with those of ONNX Runtime, in the mean: both compute the same types, in another order."""
@@ -41,19 +40,22 @@ def key_of(job: PlanJob) -> PlanKey:
     )
 
 
-def run(job: PlanJob) -> None:
-    """Carry it out. Raises AttuneError, and leaves what was there, where the plan is not to be trusted."""
+def run(job: PlanJob, report: Report = lambda stage, fraction, note: None) -> None:
+    """Carry it out; `report` is told what is done, how far it is, and notes for people.
+
+    Raises AttuneError, and leaves what was there, where the plan is not to be trusted.
+    """
     key = key_of(job)  # asks the driver before anything else does
     oracle = OnnxEncoder(job.graph, job.threads)
     if job.tries_only:
-        _say("try", 0.5, "opening the plan")
+        report("try", 0.5, "opening the plan")
         _compare(TensorRtEncoder(plan_path(job.plans, key)), oracle)
         if (card := read_plan(job.plans, key)) is None:
             raise AttuneError("the plan is not what was built")
         note_tried(job.plans, card)
         return
     began = time.monotonic()
-    _say("build", 0.0, f"{job.graph.name} for TensorRT {key.tensorrt}")
+    report("build", 0.0, f"{job.graph.name} for TensorRT {key.tensorrt}")
     job.plans.mkdir(parents=True, exist_ok=True)
     cache = job.plans / _TIMING_CACHE
     built = build_plan(job.graph, oracle.mel_bins, job.workspace_bytes, cache.read_bytes() if cache.is_file() else b"")
@@ -61,7 +63,7 @@ def run(job: PlanJob) -> None:
     beside = job.plans / f".{key.name}.{os.getpid()}"
     try:
         _write(beside, built.plan)
-        _say("try", 0.9, f"built in {seconds:.0f} s")
+        report("try", 0.9, f"built in {seconds:.0f} s")
         cosine, milliseconds = _compare(TensorRtEncoder(beside), oracle)
         card = PlanCard(
             key=key,
@@ -102,24 +104,3 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _say(stage: str, fraction: float, note: str = "") -> None:
-    print(Progress(stage=stage, fraction=fraction, note=note).model_dump_json(), flush=True)
-
-
-def main() -> int:
-    """Settle as a background child and run the job named on the command line."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    settle_as_child()
-    try:
-        run(PlanJob.model_validate_json(Path(sys.argv[1]).read_bytes()))
-    except (AttuneError, OSError, ValueError) as error:
-        _say("failed", 1.0, str(error).splitlines()[0])
-        return 1
-    _say("done", 1.0)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,7 @@
-"""Sees to it that the encoder has a plan that can be trusted: has it built and tried by a child process while it is quiet.
+"""Sees to it that a GPU is used where it can be trusted: while it is quiet, a child process builds and tries the encoder's plan,
+and tries which other engines compute there.
 
-Knows no TensorRT; `engines/encoder_choice.py` says what is to be done.
+Knows no TensorRT; `engines/encoder_choice.py` says what is to be done about the plan.
 """
 
 import logging
@@ -11,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.encoder_choice import Choice, WantedPrecision, choose_encoder, plan_job
-from engines.job import EngineFiles
-from engines.plans import quarantine
+from engines.gpu import has_gpu
+from engines.job import EngineFiles, EngineJob, TrialJob
+from engines.plans import plans_folder, quarantine
+from engines.runtimes import CLAIMS, Trial, keep_runtimes, read_runtimes, runtimes_path
 
 from .attention import Attention
 from .child import Child, Outcome
@@ -22,45 +25,46 @@ from .quiet_chore import QuietChore
 
 logger = logging.getLogger(__name__)
 
-PLAN_COMMAND: tuple[str, ...] = (sys.executable, "-m", "engines.plan_job")
+ENGINE_COMMAND: tuple[str, ...] = (sys.executable, "-m", "engines.engine_job")
 _EVERY_SECONDS = 60.0
 _POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class PlanLimits:
+class ChildLimits:
     seconds: float = 1800.0
-    """Without a word from the child, in which builds are silent."""
+    """Without a word from the child: builds are silent."""
     peak_bytes: int = 3 << 30
     """Of the child."""
     threads: int = 2
 
 
-class PlanKeeper:
+class EngineKeeper:
     """A thread that does what there is to do; `step` does it at once, from any thread."""
 
     def __init__(
         self,
         files: EngineFiles,
         wanted: WantedPrecision,
-        plans: Path,
+        cache_dir: Path,
         attention: Attention,
         events: Events,
         *,
         served_by_plan: Callable[[], bool],
         reopen: Callable[[], None],
         may_run: Callable[[], bool],
-        limits: PlanLimits = PlanLimits(),
+        limits: ChildLimits = ChildLimits(),
         clocks: Clocks = REAL_TIME,
-        command: Sequence[str] = PLAN_COMMAND,
+        command: Sequence[str] = ENGINE_COMMAND,
     ) -> None:
-        """`reopen` opens the engines anew, which then find the plan; nothing is done while `may_run` says no."""
-        self._files, self._wanted, self._plans = files, wanted, plans
+        """`reopen` opens the engines anew, which then find what was built and tried; nothing is done while `may_run` says no."""
+        self._files, self._wanted = files, wanted
+        self._plans, self._runtimes = plans_folder(cache_dir), runtimes_path(cache_dir)
         self._attention, self._events, self._clocks = attention, events, clocks
         self._served_by_plan, self._reopen, self._may_run = served_by_plan, reopen, may_run
         self._limits, self._command = limits, command
         self._ended = threading.Event()
-        self._chore = QuietChore("plans", self.step, attention, _EVERY_SECONDS, clocks.monotonic)
+        self._chore = QuietChore("engines", self.step, attention, _EVERY_SECONDS, clocks.monotonic)
 
     def start(self) -> None:
         self._chore.start()
@@ -72,22 +76,44 @@ class PlanKeeper:
         self._chore.stop()
 
     def step(self) -> None:
-        """Do what is to be done next about the plan, if anything."""
+        """Do what is to be done next, if anything."""
         if not self._may_run():
             return
+        has_plan = self._see_to_plan()
+        has_others = self._may_run() and self._see_to_trials()
+        if has_plan or has_others:
+            self._reopen()
+        if has_plan:
+            self._events.publish({"event": "encoder", "by_plan": self._served_by_plan(), "why": self._choice().why})
+
+    def _see_to_plan(self) -> bool:
+        """Whether there is a plan now that does not serve yet."""
         choice = self._choice()
         if choice.step in ("build", "try"):
-            outcome = self._run(choice)
+            outcome = self._run(plan_job(choice, self._plans, self._limits.threads, tries_only=choice.step == "try"))
             if outcome.kind == "stopped":
-                return  # the daemon ends; the plan is not to blame
+                return False  # the daemon ends; the plan is not to blame
             if outcome.kind != "done":
                 self._refuse(choice, outcome.reason)
-                return
+                return False
             logger.info("the encoder's plan was %s", "built" if choice.step == "build" else "tried")
             choice = self._choice()
-        if choice.step == "open" and not self._served_by_plan():
-            self._reopen()
-            self._events.publish({"event": "encoder", "by_plan": self._served_by_plan(), "why": choice.why})
+        return choice.step == "open" and not self._served_by_plan()
+
+    def _see_to_trials(self) -> bool:
+        """Whether engines were tried just now that compute on the GPU."""
+        if read_runtimes(self._runtimes) is not None or not has_gpu():
+            return False
+        outcome = self._run(TrialJob(engines=self._files, output=self._runtimes, threads=self._limits.threads))
+        if outcome.kind == "stopped":
+            return False
+        found = read_runtimes(self._runtimes) if outcome.kind == "done" else None
+        if found is None:
+            logger.warning("which engines compute on the GPU is not known until the machine starts again: %s", outcome.reason)
+            found = keep_runtimes(self._runtimes, [Trial(claim=claim, held=False, note=outcome.reason) for claim in CLAIMS])
+        for trial in found.trials:
+            logger.info("%s: %s", trial.claim, "computes on the GPU" if trial.held else f"on the processor: {trial.note}")
+        return any(trial.held for trial in found.trials)
 
     def _choice(self) -> Choice:
         return choose_encoder(self._files.encoder, self._wanted, self._plans, self._clocks.wall())
@@ -98,8 +124,7 @@ class PlanKeeper:
         logger.warning("the encoder's plan is not used (%d times in a row): %s", found.times, reason)
         self._events.publish({"event": "encoder", "by_plan": False, "why": reason})
 
-    def _run(self, choice: Choice) -> Outcome:
-        job = plan_job(choice, self._plans, self._limits.threads, tries_only=choice.step == "try")
+    def _run(self, job: EngineJob) -> Outcome:
         self._ended.clear()
         child = Child.start(
             job,
@@ -127,8 +152,3 @@ class PlanKeeper:
                 child.resume()
             self._ended.wait(_POLL_SECONDS)
         return outcome
-
-
-def plans_folder(cache_dir: Path) -> Path:
-    """Where plans lie."""
-    return cache_dir / "engines" / "plans"

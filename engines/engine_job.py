@@ -1,0 +1,39 @@
+"""`python -m engines.engine_job JOB.json`: plans and trials, which the process that serves leaves alone: libraries of a GPU may
+end the process that runs them. Speaks the same lines as a calibration child.
+"""
+
+import signal
+import sys
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from . import plan_build, runtime_trials
+from .child_process import settle_as_child
+from .errors import AttuneError
+from .job import EngineJob, PlanJob, Progress
+
+
+def main() -> int:
+    """Settle as a background child and run the job named on the command line."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    settle_as_child()
+    try:
+        job: EngineJob = TypeAdapter(EngineJob).validate_json(Path(sys.argv[1]).read_bytes())
+        if isinstance(job, PlanJob):
+            plan_build.run(job, _say)
+        else:
+            runtime_trials.run(job, _say)
+    except (AttuneError, OSError, ValueError) as error:
+        _say("failed", 1.0, str(error).splitlines()[0])
+        return 1
+    _say("done", 1.0)
+    return 0
+
+
+def _say(stage: str, fraction: float, note: str = "") -> None:
+    print(Progress(stage=stage, fraction=fraction, note=note).model_dump_json(), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""Finds out which engines compute on the GPU, each in a process of its own, for some die at their first kernel."""
+
+import tempfile
+from pathlib import Path
+
+from .job import TrialJob
+from .plan_build import Report
+from .runtimes import CLAIMS, Runtimes, Trial, keep_runtimes
+from .selftest import Request, Verdict, run_claims
+
+
+def run(job: TrialJob, report: Report) -> Runtimes:
+    """Try them all, and keep what became of them."""
+
+    def tell(verdict: Verdict) -> None:
+        report("try", 0.5, f"{verdict.says} {verdict.state}{verdict.note and ': '}{verdict.note}")
+
+    with tempfile.TemporaryDirectory(prefix="attune-trials-") as name:
+        request = Request(
+            encoder=job.engines.encoder,
+            graph=job.engines.encoder,
+            precision="float32",
+            language_model=job.engines.served_language_model,
+            whisper=job.engines.encoder_weights,
+            folder=Path(name),
+            recordings=[],
+            threads=job.threads,
+        )
+        found = run_claims(request, tell, only=CLAIMS)
+    return keep_runtimes(job.output, [Trial(claim=one.claim, held=one.state == "held", note=one.note) for one in found])
