@@ -16,6 +16,7 @@ from engines.footprints import footprints_path
 from engines.generation import sweep
 from engines.process_memory import proportional_bytes
 from engines.segmenter import Segmenter, SegmenterLimits
+from engines.tensorrt_encoder import TENSORRT
 from engines.vad import SileroVad
 
 from .adaptation import Adaptation
@@ -151,7 +152,7 @@ class App:
             "route_reason": hearing.reason,
             "routes": sorted(hearing.ears),
             "unloaded": not self._served.open,
-            "encoder": "TensorRT" if self._served.by_plan else "ONNX Runtime",
+            "encoder": self._served.encoder_runs_by,
             "generation": hearing.generation,
             "problems": [*hearing.problems, *filter(None, [self._housekeeping.problem])],
             "listening": listening,
@@ -221,7 +222,7 @@ class App:
             settings.cache_dir,
             self._attention,
             self._events,
-            served_by_plan=lambda: served.by_plan,
+            served_by_plan=lambda: served.encoder_runs_by == TENSORRT,
             reopen=reopen,
             may_run=lambda: served.open and self._adaptation.status()["state"] == "waiting",
             clocks=self._clocks,

@@ -121,6 +121,8 @@ def _status_lines(found: Event) -> list[tuple[str, str]]:
         ("labels", f"{_pairs(counts['labels_by_origin'])}, {counts['unlabelled']} without, {counts['new_labels']} new"),
         ("learning", f"{learning['state']} {learning['stage']}: {learning['note']}".replace(" :", ":").rstrip(": ")),
     ]
+    if found["encoder"]:
+        lines.insert(3, ("encoder", str(found["encoder"])))
     if learning["pauses"]:
         latency = f"99 of 100 within {learning['pause_latency_ms']:.2f} ms of speech"
         lines.append(("yielding", f"training stopped {learning['pauses']} times, {latency}"))

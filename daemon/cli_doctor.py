@@ -16,7 +16,7 @@ from engines.models import model_path
 from engines.plans import plans_folder
 from engines.pointers import usable
 from engines.replay_set import REPLAY_UTTERANCES, count_replay, is_complete
-from engines.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Runtimes, read_runtimes, runtimes_path
+from engines.runtimes import ENCODER, LANGUAGE_MODEL, TRANSCRIBER, Runtimes, read_runtimes, runtimes_path
 
 from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings
 from .cli_engines import described_weights, features_folder
@@ -54,7 +54,8 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
         text = "not exported; run `attune engines build`"
         if there:
             plans = plans_folder(chosen.cache_dir)
-            text = choose_encoder(files.encoder, chosen.engines.encoder_precision, plans, time.time()).why
+            on_gpu = tried is not None and tried.on_gpu(ENCODER)
+            text = choose_encoder(files.encoder, chosen.engines.encoder_precision, plans, time.time(), on_gpu).why
         found.append(("speech encoder", there, text))
     except AttuneError as error:
         found.append(("models", False, str(error)))

@@ -53,9 +53,9 @@ class Served:
         return self._voice is not None
 
     @property
-    def by_plan(self) -> bool:
-        """Whether a TensorRT plan runs the encoder."""
-        return self._voice is not None and self._voice.served_by_plan()
+    def encoder_runs_by(self) -> str:
+        """What runs the speech encoder, and where; empty while the models are closed, or without one."""
+        return self._voice.encoder_runs_by() if self._voice is not None else ""
 
     def reopen(self) -> None:
         """Open the models anew beside those that serve, then close these. Raises AttuneError, and nothing changes, as opening

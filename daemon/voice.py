@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engines.build import Engines, engine_files, open_engines
-from engines.encoder_choice import EncoderWithStandby, choose_encoder, open_encoder
+from engines.encoder_choice import choose_encoder, open_encoder
 from engines.generation import Generation
 from engines.interfaces import LanguageModel
 from engines.job import EngineFiles, Example
 from engines.plans import plans_folder
 from engines.routes import Route, words_of
-from engines.runtimes import read_runtimes, runtimes_path
+from engines.runtimes import ENCODER, read_runtimes, runtimes_path
 from engines.types import Float32, SoftTokens, Transcript
 
 from .config import Settings
@@ -32,8 +32,8 @@ class Voice:
     general: list[Example]
     close: Callable[[], None] = lambda: None
     """Frees what it takes; called once nobody uses any of it."""
-    served_by_plan: Callable[[], bool] = lambda: False
-    """Whether a TensorRT plan runs the encoder."""
+    encoder_runs_by: Callable[[], str] = lambda: ""
+    """What runs the encoder, and where, for people."""
 
 
 def open_voice(settings: Settings) -> Voice:
@@ -41,11 +41,12 @@ def open_voice(settings: Settings) -> Voice:
     files = engine_files(settings.cache_dir, settings.engines.whisper, settings.engines.language_model)
     threads = settings.engines.threads
     plans = plans_folder(settings.cache_dir)
+    runtimes = read_runtimes(runtimes_path(settings.cache_dir))
     encoder = None
     if files.encoder.is_file():
-        choice = choose_encoder(files.encoder, settings.engines.encoder_precision, plans, time.time())
-        encoder = open_encoder(choice, files.encoder, plans, threads)
-    runtimes = read_runtimes(runtimes_path(settings.cache_dir))
+        on_gpu = runtimes is not None and runtimes.on_gpu(ENCODER)
+        choice = choose_encoder(files.encoder, settings.engines.encoder_precision, plans, time.time(), on_gpu)
+        encoder = open_encoder(choice, files.encoder, plans, threads, on_gpu)
     prompt, context_tokens = settings.conversation.system_prompt, settings.llm.context_tokens
     engines: Engines = open_engines(files, prompt, context_tokens, threads, encoder, runtimes)
     return Voice(
@@ -57,5 +58,5 @@ def open_voice(settings: Settings) -> Voice:
         files=files,
         general=general_examples(settings.cache_dir),
         close=engines.close,
-        served_by_plan=lambda: isinstance(encoder, EncoderWithStandby) and not encoder.failed,
+        encoder_runs_by=lambda: encoder.runs_by if encoder is not None else "",
     )

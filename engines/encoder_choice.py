@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from .digest import sha256_of
-from .encoder_onnx import OnnxEncoder
+from .encoder_onnx import ONNX_CPU, ONNX_GPU, OnnxEncoder
 from .errors import AttuneError
 from .gpu import find_gpu, l4t_release
 from .job import GraphPrecision, PlanJob
@@ -45,8 +45,12 @@ class Choice:
     """None where there can be no plan."""
 
 
-def choose_encoder(encoder: Path, wanted: WantedPrecision, plans: Path, now: float) -> Choice:
-    """What to do about a plan of `encoder`; `now` is in seconds since the epoch."""
+def choose_encoder(encoder: Path, wanted: WantedPrecision, plans: Path, now: float, onnx_on_gpu: bool = False) -> Choice:
+    """What to do about a plan of `encoder`; `now` is in seconds since the epoch.
+
+    Without a plan ONNX Runtime serves, on the GPU where it was found to compute there (`onnx_on_gpu`).
+    """
+    meanwhile = ONNX_GPU if onnx_on_gpu else ONNX_CPU
     precision, note = _precision(encoder, wanted)
     graph = encoder if precision == "float32" else path_of(encoder, precision)
     try:
@@ -59,16 +63,16 @@ def choose_encoder(encoder: Path, wanted: WantedPrecision, plans: Path, now: flo
             workspace_bytes=WORKSPACE_BYTES,
         )
     except (AttuneError, OSError) as error:
-        return Choice("none", f"ONNX Runtime on the processor: {error}", graph, precision)
+        return Choice("none", f"{meanwhile}: {error}", graph, precision)
     _note_crash(plans, key, now)
     refused = read_quarantine(plans, key)
     if refused is not None and not refused.is_over(now):
-        why = f"ONNX Runtime on the processor: the plan is not trusted ({refused.reason}), and is built anew later"
+        why = f"{meanwhile}: the plan is not trusted ({refused.reason}), and is built anew later"
         return Choice("wait", why, graph, precision, key)
     if (card := read_plan(plans, key)) is None:
-        return Choice("build", f"ONNX Runtime on the processor until a plan is built{note}", graph, precision, key)
+        return Choice("build", f"{meanwhile} until a plan is built{note}", graph, precision, key)
     if not was_tried(plans, card):
-        return Choice("try", f"ONNX Runtime on the processor until the plan was tried{note}", graph, precision, key)
+        return Choice("try", f"{meanwhile} until the plan was tried{note}", graph, precision, key)
     return Choice("open", f"TensorRT {key.tensorrt} in {precision}{note}", graph, precision, key)
 
 
@@ -84,13 +88,13 @@ def plan_job(choice: Choice, plans: Path, threads: int, tries_only: bool) -> Pla
     )
 
 
-def open_encoder(choice: Choice, encoder: Path, plans: Path, threads: int) -> SpeechEncoder:
-    """The encoder that serves by `choice`. A plan that cannot be opened, or that fails later, gives way to ONNX Runtime and is
-    quarantined. Raises AttuneError where ONNX Runtime cannot open `encoder` either."""
+def open_encoder(choice: Choice, encoder: Path, plans: Path, threads: int, onnx_on_gpu: bool = False) -> SpeechEncoder:
+    """The encoder that serves by `choice`. A plan that cannot be opened, or that fails later, gives way to ONNX Runtime on the
+    processor and is quarantined; so does ONNX Runtime on the GPU. Raises AttuneError where `encoder` cannot be opened at all."""
     standby = OnnxEncoder(encoder, threads)
     key = choice.key
     if choice.step != "open" or key is None:
-        return standby
+        return _onnx_on_gpu(encoder, threads, standby) if onnx_on_gpu else standby
 
     def failed(error: AttuneError) -> None:
         logger.warning("the encoder's plan is not used any more: %s", error)
@@ -105,6 +109,17 @@ def open_encoder(choice: Choice, encoder: Path, plans: Path, threads: int) -> Sp
     return EncoderWithStandby(plan, standby, failed)
 
 
+def _onnx_on_gpu(encoder: Path, threads: int, standby: OnnxEncoder) -> SpeechEncoder:
+    def failed(error: AttuneError) -> None:
+        logger.warning("the encoder runs on the processor from now on: %s", error)
+
+    try:
+        return EncoderWithStandby(OnnxEncoder(encoder, threads, on_gpu=True), standby, failed)
+    except AttuneError as error:
+        failed(error)
+        return standby
+
+
 class EncoderWithStandby(SpeechEncoder):
     """An encoder until it fails once, another from then on: nobody who speaks is to notice more than the time that it takes."""
 
@@ -113,9 +128,8 @@ class EncoderWithStandby(SpeechEncoder):
         self._serving, self._second, self._tell = first, second, failed
 
     @property
-    def failed(self) -> bool:
-        """Whether the other serves by now."""
-        return self._serving is self._second
+    def runs_by(self) -> str:
+        return self._serving.runs_by
 
     def run(self, mel: Float32) -> Float32:
         serving = self._serving

@@ -4,10 +4,12 @@ from pathlib import Path
 
 from onnxruntime import RunOptions
 
+from .errors import AttuneError
 from .onnx_session import open_session
 from .speech_encoder import SpeechEncoder
 from .types import Float32
 
+ONNX_CPU, ONNX_GPU = "ONNX Runtime on the processor", "ONNX Runtime on the GPU"
 _USUAL_COLUMNS = 1000
 """10 s: memory that longer audio takes is given back."""
 
@@ -15,15 +17,24 @@ _USUAL_COLUMNS = 1000
 class OnnxEncoder(SpeechEncoder):
     """Speech to frames."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, on_gpu: bool = False) -> None:
         """Open `path`, an encoder written by `attune engines build`. Raises AttuneError where it cannot be opened."""
-        self._session = open_session(path, threads, "run `attune engines build`")
+        self._session = open_session(path, threads, "run `attune engines build`", on_gpu)
         self.mel_bins = int(self._session.get_inputs()[0].shape[1])
         self.frame_width = int(self._session.get_outputs()[0].shape[2])
+        self._on_gpu = on_gpu
+
+    @property
+    def runs_by(self) -> str:
+        return ONNX_GPU if self._on_gpu else ONNX_CPU
 
     def run(self, mel: Float32) -> Float32:
         options = RunOptions()
         if mel.shape[1] > _USUAL_COLUMNS:  # a window takes 183 MB, which nobody needs again soon
-            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        frames: Float32 = self._session.run(None, {"mel": mel[None]}, options)[0][0]
+            where = "cpu:0;gpu:0" if self._on_gpu else "cpu:0"
+            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", where)
+        try:
+            frames: Float32 = self._session.run(None, {"mel": mel[None]}, options)[0][0]
+        except Exception as error:  # ONNX Runtime raises its own classes, which share no base but Exception
+            raise AttuneError(f"{self.runs_by} could not encode: {str(error).splitlines()[0][:200]}") from error
         return frames

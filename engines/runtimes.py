@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from .durable import write_atomically
 from .plans import boot_id
 
-LANGUAGE_MODEL, TRANSCRIBER = "llama_cuda", "ctranslate2_cuda"
+ENCODER, LANGUAGE_MODEL, TRANSCRIBER = "onnxruntime_cuda", "llama_cuda", "ctranslate2_cuda"
 """The claims of the self-test that say it."""
-CLAIMS = (LANGUAGE_MODEL, TRANSCRIBER)
-_PACKAGES = ("llama-cpp-python", "ctranslate2")
+CLAIMS = (ENCODER, LANGUAGE_MODEL, TRANSCRIBER)
+_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "llama-cpp-python", "ctranslate2")
 _MAX_BYTES = 1 << 20
 
 

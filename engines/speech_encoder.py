@@ -46,8 +46,13 @@ class SpeechEncoder(Protocol):
     mel_bins: int
     frame_width: int
 
+    @property
+    def runs_by(self) -> str:
+        """What computes, and where, for people."""
+        ...
+
     def run(self, mel: Float32) -> Float32:
-        """[mel_bins, 2T] log-mel, T up to 1,500, to [T, frame_width] frames."""
+        """[mel_bins, 2T] log-mel, T up to 1,500, to [T, frame_width] frames. Raises AttuneError where the runtime fails."""
         ...
 
     def encode(self, samples: Float32) -> Float32:

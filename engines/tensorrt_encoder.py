@@ -15,6 +15,7 @@ from .speech_encoder import MAX_COLUMNS, SpeechEncoder
 from .tensorrt_plan import import_tensorrt, open_log
 from .types import Float32
 
+TENSORRT = "TensorRT"
 _FLOAT_BYTES = 4
 
 
@@ -43,6 +44,10 @@ class TensorRtEncoder(SpeechEncoder):
         self._context.set_tensor_address(self._frames, self._frames_at)
         self._lock = threading.Lock()
         """An execution context, and its buffers, are for one thread at a time."""
+
+    @property
+    def runs_by(self) -> str:
+        return TENSORRT
 
     def run(self, mel: Float32) -> Float32:
         """As in SpeechEncoder. Raises AttuneError where the GPU fails."""

@@ -39,10 +39,10 @@ from tests.fake_child import FAKE
 from tests.fakes import fake_voice, tone, write_base
 from tests.running_daemon import measured
 
-STORAGE = {"audio_bytes": 40_000_000, "features_bytes": 10_000_000, "generations": 4, "days_of_turns": 7.0}
+STORAGE = {"audio_bytes": 40_000_000, "features_bytes": 20_000_000, "generations": 4, "days_of_turns": 7.0}
 NIGHT_SECONDS, PAUSE_SECONDS = 8 * 3600.0, 120.0
 ROUND_SECONDS = 600.0
-LABELS_A_DAY = 15
+LABELS_A_DAY = 12
 SETTLED_DAYS = 10
 """After which nothing may grow any more."""
 
@@ -223,7 +223,7 @@ def _unbounded(evenings: list[Evening]) -> list[str]:
         "the database grows": last.database_bytes > 1.5 * settled.database_bytes,
         "audio is beyond its quota": last.audio_bytes > STORAGE["audio_bytes"],
         # A round writes its own after the last tidying.
-        "features are beyond their quota": last.features_bytes > 5 * STORAGE["features_bytes"],
+        "features are beyond their quota": last.features_bytes > 3 * STORAGE["features_bytes"],
         "jobs are left behind": last.jobs > 2,
         "generations are beyond their quota": last.generations > STORAGE["generations"] + 3,
         "there were nights without a round": any(evening.round == "none" for evening in evenings),
