@@ -44,17 +44,22 @@ def save_checkpoint(model: nn.Module, optimizer: torch.optim.Optimizer, run: Run
 
 def load_checkpoint(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> Run:
     """Put `model` and `optimizer` where the checkpoint left them. Raises AttuneError where it is damaged."""
+    there = model.state_dict()
+    state: dict[int, dict[str, Tensor]] = {}
     try:
         with safe_open(path, "pt") as file:
             about = json.loads(file.metadata()["run"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+            # Copied one by one: what is read shares the file's pages, all of which would stay in memory for one that is kept.
+            for name in file.keys():  # noqa: SIM118 (not a dict)
+                kind, _, rest = name.partition(".")
+                if kind == "model":
+                    there.pop(rest).copy_(file.get_tensor(name))
+                else:
+                    index, moment = rest.split(".")
+                    state.setdefault(int(index), {})[moment] = file.get_tensor(name).clone()
+    except (SafetensorError, KeyError, ValueError, OSError, RuntimeError) as error:
         raise AttuneError(f"the checkpoint {path} is damaged ({error}); delete it to start the round anew") from None
-    model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, moment = name.split(".")
-            state.setdefault(int(index), {})[moment] = value
+    if there:
+        raise AttuneError(f"the checkpoint {path} lacks {', '.join(sorted(there))}; delete it to start the round anew")
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return Run(**about)

@@ -38,6 +38,7 @@ _SAMPLED_SECONDS = 0.05
 _LEAVING_SECONDS = 0.3
 """In which a stage that is done may still hold what it took; the next one is only importing then."""
 _RANK, _HIGHER_RANK = 16, 64
+_PARTS = 4
 
 
 @dataclass
@@ -67,9 +68,10 @@ def measure(job: FootprintJob, report: Report) -> int:
     longest = _joined(job.recordings, max(job.lengths_seconds))[0]
     answering_bytes = _answering_bytes(engines, job, longest)
     report("serving", 1.0, f"answering takes {answering_bytes / 2**20:.0f} MiB more than waiting")
-    shapes = [(seconds, _RANK) for seconds in job.lengths_seconds]
+    shapes = [(seconds, _RANK, 1) for seconds in job.lengths_seconds]
+    shapes.append((max(job.lengths_seconds), _RANK, _PARTS))
     if job.distils:
-        shapes.append((min(job.lengths_seconds), _HIGHER_RANK))
+        shapes.append((min(job.lengths_seconds), _HIGHER_RANK, 1))
     rounds = [_round(job, number, *shape, report) for number, shape in enumerate(shapes, 1)]
     engines.close()
     del engines
@@ -93,10 +95,12 @@ def measure(job: FootprintJob, report: Report) -> int:
 
 
 def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footprint:
-    """The plane through what `stage` took, against what it holds at once and the rank of what it trains, where these vary."""
-    found = {
+    """The plane through what `stage` took, against what it holds at once, the rank of what it trains and whether in parts, where
+    these vary."""
+    found: dict[str, list[int]] = {
         "bytes_per_position": [footprints.positions(stage, one.job) for one in rounds],
         "bytes_per_rank": [rank_of(one.job) if stage == "distil" else 0 for one in rounds],
+        "parts_bytes": [int(one.job.parts > 1 and stage in ("train", "distil")) for one in rounds],
     }
     varying = {name: np.array(values, np.float64) for name, values in found.items() if len(set(values)) > 1}
     kept = np.array([footprints.kept_bytes(stage, one.job) for one in rounds], np.float64)
@@ -119,8 +123,8 @@ def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footpri
     )
 
 
-def _round(job: FootprintJob, number: int, seconds: float, rank: int, report: Report) -> _Round:
-    """A round of utterances of `seconds` each, its adapter of `rank`, its stages watched as they run."""
+def _round(job: FootprintJob, number: int, seconds: float, rank: int, parts: int, report: Report) -> _Round:
+    """A round of utterances of `seconds` each, its adapter of `rank`, steps in `parts`; its stages watched as they run."""
     folder = job.folder / "rounds" / f"{number:04d}"
     (folder / "job").mkdir(parents=True)
     (folder / "generations").mkdir()
@@ -148,6 +152,7 @@ def _round(job: FootprintJob, number: int, seconds: float, rank: int, report: Re
         distil=DistilRecipe(seconds=_TRAINING_SECONDS, rank=rank) if job.distils else None,
         reply_utterances=_HOLDOUT,
         threads=job.threads,
+        parts=parts,
     )
     stages = {stage: _Stage() for stage in adapt.stages}
     watchers: list[threading.Thread] = []
@@ -156,7 +161,9 @@ def _round(job: FootprintJob, number: int, seconds: float, rank: int, report: Re
         watchers.append(threading.Thread(target=_watch, args=(process, adapt, stages), daemon=True))
         watchers[0].start()
 
-    run_apart(adapt, f"{seconds:g} s, rank {rank}" if job.distils else f"{seconds:g} s", report, watch)
+    run_apart(
+        adapt, f"{seconds:g} s" + f", rank {rank}" * (rank != _RANK) + f", steps in {parts} parts" * (parts > 1), report, watch
+    )
     watchers[0].join()
     return _Round(adapt, stages)
 

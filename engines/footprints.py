@@ -37,6 +37,8 @@ class Footprint(_Frozen):
     """Of `Footprints.positions`; 0 where nothing grows."""
     bytes_per_rank: float = 0.0
     """Of the adapter that is trained; 0 where none is."""
+    parts_bytes: float = 0.0
+    """More where steps are computed in parts: gradients are kept from one to the next."""
     residual_bytes: float = 0.0
     """How far the farthest measurement lies from the plane."""
     seconds: float = 0.0
@@ -44,10 +46,10 @@ class Footprint(_Frozen):
     seconds_per_utterance: float = 0.0
     """That is heard, trained on or judged."""
 
-    def predicted_bytes(self, positions: int, beside: bool, rank: int = 0) -> int:
+    def predicted_bytes(self, positions: int, beside: bool, rank: int = 0, in_parts: bool = False) -> int:
         """The peak, beside a daemon that serves or alone."""
         fixed = self.beside_bytes if beside else self.alone_bytes
-        return round(fixed + self.bytes_per_position * positions + self.bytes_per_rank * rank)
+        return round(fixed + self.bytes_per_position * positions + self.bytes_per_rank * rank + self.parts_bytes * in_parts)
 
 
 class Footprints(_Frozen):
@@ -97,7 +99,7 @@ class Footprints(_Frozen):
 
     def predicted_bytes(self, stage: str, job: AdaptJob, beside: bool) -> int:
         """The peak of a stage of `job`. Raises KeyError for a stage that was never measured."""
-        found = self.stages[stage].predicted_bytes(self.positions(stage, job), beside, rank_of(job))
+        found = self.stages[stage].predicted_bytes(self.positions(stage, job), beside, rank_of(job), job.parts > 1)
         return found + self.kept_bytes(stage, job)
 
     def kept_bytes(self, stage: str, job: AdaptJob) -> int:

@@ -139,3 +139,11 @@ def test_an_adapter_of_a_higher_rank_takes_more() -> None:
     )
     assert low == 716 * MIB + 30_000 * 8 * 250
     assert high - low == 48 * MIB
+
+
+def test_a_step_in_parts_keeps_its_gradients() -> None:
+    train = FOOTPRINTS.stages["train"].model_copy(update={"parts_bytes": 70.0 * MIB})
+    footprints = FOOTPRINTS.model_copy(update={"stages": {**FOOTPRINTS.stages, "train": train}})
+    for parts, more in ((1, 0), (2, 70 * MIB), (16, 70 * MIB)):
+        job = job_of(5.0).model_copy(update={"parts": parts})
+        assert footprints.predicted_bytes("train", job, True) - FOOTPRINTS.predicted_bytes("train", job, True) == more
