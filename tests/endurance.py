@@ -41,7 +41,7 @@ from tests.running_daemon import measured
 
 STORAGE = {"audio_bytes": 40_000_000, "features_bytes": 20_000_000, "generations": 4, "days_of_turns": 7.0}
 NIGHT_SECONDS, PAUSE_SECONDS = 8 * 3600.0, 120.0
-ROUND_SECONDS = 600.0
+ROUND_SECONDS = 1800.0
 LABELS_A_DAY = 12
 SETTLED_DAYS = 10
 """After which nothing may grow any more."""
