@@ -60,23 +60,15 @@ def measure(job: FootprintJob, report: Report) -> int:
     if not job.recordings:
         raise AttuneError("there are no recordings to measure with; run `attune models fetch`")
     shutil.rmtree(job.folder / "rounds", ignore_errors=True)
-    bare_bytes = proportional_bytes()
-    engines = open_engines(job.engines, job.system_prompt, job.context_tokens, job.threads)
-    if engines.encoder is None:
-        raise AttuneError(f"the speech encoder {job.engines.encoder} is missing; run `attune engines build`")
-    frame_width = engines.encoder.frame_width
-    longest = _joined(job.recordings, max(job.lengths_seconds))[0]
-    answering_bytes = _answering_bytes(engines, job, longest)
+    frame_width, answering_bytes, left_bytes = _serving(job)
     report("serving", 1.0, f"answering takes {answering_bytes / 2**20:.0f} MiB more than waiting")
+    engines = open_engines(job.engines, job.system_prompt, job.context_tokens, job.threads)
     shapes = [(seconds, _RANK, 1) for seconds in job.lengths_seconds]
     shapes.append((max(job.lengths_seconds), _RANK, _PARTS))
     if job.distils:
         shapes.append((min(job.lengths_seconds), _HIGHER_RANK, 1))
     rounds = [_round(job, number, *shape, report) for number, shape in enumerate(shapes, 1)]
     engines.close()
-    del engines
-    gc.collect()
-    trim()
     footprints = Footprints(
         machine=describe_machine(),
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -86,7 +78,7 @@ def measure(job: FootprintJob, report: Report) -> int:
         replay_seconds=longest_replay_seconds(job.features),
         stages={},
         answering_bytes=answering_bytes,
-        left_bytes=max(0, proportional_bytes() - bare_bytes),
+        left_bytes=left_bytes,
     )
     fitted = {stage: _fitted(stage, rounds, footprints) for stage in rounds[0].stages}
     write_footprints(job.output, footprints.model_copy(update={"stages": fitted}))
@@ -184,6 +176,21 @@ def _watch(process: int, job: AdaptJob, stages: dict[str, _Stage]) -> None:
                 stages[stage].peak = Taken(max(seen.private, now.private), max(seen.resident, now.resident))
         before = time.monotonic()
         time.sleep(_SAMPLED_SECONDS)
+
+
+def _serving(job: FootprintJob) -> tuple[int, int, int]:
+    """The encoder's width, what answering takes more than waiting, and what stays behind once the models are closed."""
+    longest = _joined(job.recordings, max(job.lengths_seconds))[0]
+    bare_bytes = proportional_bytes()
+    engines = open_engines(job.engines, job.system_prompt, job.context_tokens, job.threads)
+    if engines.encoder is None:
+        raise AttuneError(f"the speech encoder {job.engines.encoder} is missing; run `attune engines build`")
+    frame_width, answering_bytes = engines.encoder.frame_width, _answering_bytes(engines, job, longest)
+    engines.close()
+    del engines
+    gc.collect()
+    trim()
+    return frame_width, answering_bytes, max(0, proportional_bytes() - bare_bytes)
 
 
 def _answering_bytes(engines: Engines, job: FootprintJob, samples: Float32) -> int:
