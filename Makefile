@@ -62,7 +62,7 @@ bench: ready ## Measure what training costs a speaker, and kill it twenty times 
 	$(BIN)/python -m tests.bench_adaptation
 
 .PHONY: endurance
-endurance: ready ## Live a month of simulated days, and see that nothing grows without an end
+endurance: ready ## Live a month of simulated days, a round each night, and see that nothing grows without an end (about forty minutes)
 	$(BIN)/python -m tests.endurance
 
 .PHONY: run
