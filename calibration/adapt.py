@@ -7,10 +7,9 @@ killed goes on with the first stage that is not done.
 
 from importlib import import_module
 
-from engines.job import AdaptJob
+from engines.job import AdaptJob, Report
 from engines.process_memory import peak_resident_bytes
 
-from .reporting import Report
 from .round_folder import RoundFolder
 
 _WORK = {

@@ -8,13 +8,13 @@ from engines.card import Card
 from engines.digest import sha256_of
 from engines.errors import AttuneError
 from engines.generation import BASE, write_generation
-from engines.job import BaseJob
+from engines.job import BaseJob, Report
 
 from .encoder_export import export_encoder
 from .projector_export import export_projector
 from .projector_file import load_projector, save_projector
 from .replay import build_replay
-from .reporting import Report, versions
+from .versions import versions
 
 SHIPPED = Path(__file__).parent.parent / "engines" / "base"
 

@@ -50,7 +50,7 @@ def load_checkpoint(model: nn.Module, optimizer: torch.optim.Optimizer, path: Pa
         with safe_open(path, "pt") as file:
             about = json.loads(file.metadata()["run"])
             # Copied one by one: what is read shares the file's pages, all of which would stay in memory for one that is kept.
-            for name in file.keys():  # noqa: SIM118 (not a dict)
+            for name in sorted(file.keys()):
                 kind, _, rest = name.partition(".")
                 if kind == "model":
                     there.pop(rest).copy_(file.get_tensor(name))

@@ -9,13 +9,12 @@ from pathlib import Path
 from engines.durable import write_atomically
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
-from engines.job import CorpusJob
+from engines.job import CorpusJob, Report
 from engines.language_model import LlamaCppLanguageModel
 from engines.vocabulary import Vocabulary
 
 from .corpus import SHARD_UTTERANCES, Models, build, expected_bytes
 from .corpus_script import ScriptLine, recorded_script, synthetic_script
-from .reporting import Report
 from .shards import read_corpus
 from .texts import as_sentence, is_plain, word_entries
 

@@ -12,7 +12,7 @@ from peft import PeftModel
 from engines.digest import sha256_of
 from engines.footprints import LESSONS_PER_STEP
 from engines.generation import read_generation
-from engines.job import AdaptJob, DistilRecipe, Example
+from engines.job import AdaptJob, DistilRecipe, Example, Report
 
 from .batches import draw_epochs
 from .checkpoint import Run
@@ -25,7 +25,6 @@ from .gguf_model import load_language_model
 from .lessons import INSTRUCTIONS, LessonMaker
 from .partial_lora import add_adapter, export_adapter, load_adapter, save_adapter, set_speech
 from .projector_file import load_projector, save_projector
-from .reporting import Report
 from .round_folder import RoundFolder, StageRecord
 from .training import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means
 

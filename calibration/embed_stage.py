@@ -5,7 +5,7 @@ import torch
 from engines.errors import AttuneError
 from engines.footprints import OWN_PER_STEP, REPLAYED_PER_STEP
 from engines.generation import read_generation
-from engines.job import AdaptJob
+from engines.job import AdaptJob, Report
 from engines.types import FRAME_SECONDS
 from engines.vocabulary import Vocabulary
 
@@ -17,7 +17,6 @@ from .embedlink import EmbedLink
 from .features import Features
 from .projector_file import load_projector, save_projector
 from .replay import load_replay
-from .reporting import Report
 from .round_folder import RoundFolder, StageRecord
 from .samples import Sample
 from .training import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means

@@ -2,11 +2,10 @@
 
 import torch
 
-from engines.job import AdaptJob
+from engines.job import AdaptJob, Report
 
 from .projector_export import export_projector
 from .projector_file import load_projector
-from .reporting import Report
 from .round_folder import RoundFolder, StageRecord
 
 

@@ -20,14 +20,13 @@ from engines.errors import AttuneError
 from engines.footprints import Footprint, Footprints, rank_of, write_footprints
 from engines.generation import BASE, read_generation
 from engines.heap import trim
-from engines.job import AdaptJob, DistilRecipe, Example, FootprintJob
+from engines.job import AdaptJob, DistilRecipe, Example, FootprintJob, Report
 from engines.process_memory import Taken, proportional_bytes, taken
 from engines.routes import Route
 from engines.types import SAMPLE_RATE_HZ, Float32
 
 from .bench.machine import describe_machine
 from .replay import longest_replay_seconds
-from .reporting import Report
 from .round_folder import RoundFolder
 from .round_process import run_apart
 
@@ -153,9 +152,7 @@ def _round(job: FootprintJob, number: int, seconds: float, rank: int, parts: int
         watchers.append(threading.Thread(target=_watch, args=(process, adapt, stages), daemon=True))
         watchers[0].start()
 
-    run_apart(
-        adapt, f"{seconds:g} s" + f", rank {rank}" * (rank != _RANK) + f", steps in {parts} parts" * (parts > 1), report, watch
-    )
+    run_apart(adapt, f"{seconds:g} s, rank {rank}, {parts} parts", report, watch)
     watchers[0].join()
     return _Round(adapt, stages)
 

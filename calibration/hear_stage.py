@@ -1,10 +1,9 @@
 """The first stage of a round: every recording heard once, so that no later stage opens encoder or decoder. Loads no torch."""
 
 from engines.errors import AttuneError
-from engines.job import AdaptJob
+from engines.job import AdaptJob, Report
 
 from .features import Features
-from .reporting import Report
 from .round_folder import StageRecord
 
 

@@ -10,15 +10,15 @@ from engines.confidence import Confidence
 from engines.digest import sha256_of
 from engines.errors import AttuneError
 from engines.generation import ADAPTER, ADAPTER_WEIGHTS, BASE, PROJECTOR, WEIGHTS, Generation, read_generation, write_generation
-from engines.job import AdaptJob, Example
+from engines.job import AdaptJob, Example, Report
 from engines.process_memory import peak_resident_bytes
 from engines.reader import Reader
 
 from .evaluate import Hear, Judge, Scored
 from .own_requests import telling_requests
 from .reliability import learn_confidence
-from .reporting import Report, versions
 from .round_folder import RoundFolder, StageRecord
+from .versions import versions
 
 _HEARERS = ("candidate", "current", "cascade")
 

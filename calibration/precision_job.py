@@ -18,7 +18,7 @@ from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.generation import read_generation
 from engines.hypotheses import Looks
-from engines.job import Example, PrecisionJob
+from engines.job import Example, PrecisionJob, Report
 from engines.precision import PRECISIONS, Heard, Precision, PrecisionCard, card_path, path_of
 from engines.projector import OnnxProjector
 from engines.readout import Readout
@@ -30,7 +30,6 @@ from engines.vocabulary import Vocabulary
 
 from .bench.machine import describe_machine
 from .precision import METHODS, write_float16, write_int8
-from .reporting import Report
 from .text_scores import error_rate, word_errors
 
 

@@ -16,7 +16,7 @@ from engines.draft import Drafter
 from engines.durable import write_atomically
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
-from engines.job import CorpusJob, TrainJob
+from engines.job import CorpusJob, Report, TrainJob
 from engines.language_model import LlamaCppLanguageModel
 from engines.projector import OnnxProjector
 from engines.reader import open_reader
@@ -35,12 +35,12 @@ from .projector_file import load_projector, save_packed
 from .pronunciation import pronounce
 from .reading import read_samples
 from .reliability import hear, learn_confidence
-from .reporting import Report, versions
 from .samples import Sample
 from .shards import Row, Utterance, read_corpus
 from .synthesis import is_atypical
 from .text_scores import word_error_rate
 from .training import Schedule, fit, fraction
+from .versions import versions
 
 REPORT_EVERY_STEPS = 10
 JUDGED_AT_MOST = 200

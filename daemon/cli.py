@@ -117,12 +117,11 @@ def _status_lines(found: Event) -> list[tuple[str, str]]:
         ),
         ("hearing", ear),
         ("route", f"{found['route']} ({found['route_reason']})" + (", unloaded for a round" if found["unloaded"] else "")),
+        *([("encoder", str(found["encoder"]))] if found["encoder"] else []),
         ("heard", f"{counts['utterances']} utterances, {_minutes(counts['seconds'])}; {counts['turns']} turns"),
         ("labels", f"{_pairs(counts['labels_by_origin'])}, {counts['unlabelled']} without, {counts['new_labels']} new"),
         ("learning", f"{learning['state']} {learning['stage']}: {learning['note']}".replace(" :", ":").rstrip(": ")),
     ]
-    if found["encoder"]:
-        lines.insert(3, ("encoder", str(found["encoder"])))
     if learning["pauses"]:
         latency = f"99 of 100 within {learning['pause_latency_ms']:.2f} ms of speech"
         lines.append(("yielding", f"training stopped {learning['pauses']} times, {latency}"))

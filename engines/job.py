@@ -4,6 +4,7 @@ The daemon writes the job, starts `python -m calibration JOB.json`, and reads on
 standard output. Both sides use these models, so a field that one side does not know is an error on the spot.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -308,6 +309,10 @@ class TrialJob(_Frozen):
 
 
 EngineJob = PlanJob | TrialJob
+
+
+Report = Callable[[str, float, str], None]
+"""What a job tells its progress to: the stage, the fraction done of it, and a note."""
 
 
 class Progress(_Frozen):

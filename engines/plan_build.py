@@ -5,22 +5,19 @@ TensorRT does to a process it does here.
 import os
 import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from .digest import sha256_of
 from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
 from .gpu import find_gpu, l4t_release
-from .job import PlanJob
+from .job import PlanJob, Report
 from .plans import PlanCard, PlanKey, keep_plan, note_tried, plan_path, read_plan
 from .probe_speech import probe_speech
 from .process_memory import peak_resident_bytes
 from .speech_encoder import SpeechEncoder, encoder_mel, frame_cosines
 from .tensorrt_encoder import TensorRtEncoder
 from .tensorrt_plan import build_plan, import_tensorrt
-
-Report = Callable[[str, float, str], None]
 
 MIN_COSINE = 0.99
 """Of a plan's frames with those of ONNX Runtime, in the mean: both compute the same types, in another order."""

@@ -3,13 +3,12 @@
 import tempfile
 from pathlib import Path
 
-from .job import TrialJob
-from .plan_build import Report
-from .runtimes import CLAIMS, Runtimes, Trial, keep_runtimes
+from .job import Report, TrialJob
+from .runtimes import CLAIMS, Trial, keep_runtimes
 from .selftest import Request, Verdict, run_claims
 
 
-def run(job: TrialJob, report: Report) -> Runtimes:
+def run(job: TrialJob, report: Report) -> None:
     """Try them all, and keep what became of them."""
 
     def tell(verdict: Verdict) -> None:
@@ -27,4 +26,4 @@ def run(job: TrialJob, report: Report) -> Runtimes:
             threads=job.threads,
         )
         found = run_claims(request, tell, only=CLAIMS)
-    return keep_runtimes(job.output, [Trial(claim=one.claim, held=one.state == "held", note=one.note) for one in found])
+    keep_runtimes(job.output, [Trial(claim=one.claim, held=one.state == "held", note=one.note) for one in found])

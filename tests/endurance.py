@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -141,8 +141,11 @@ def _share_models(cache_dir: Path) -> None:
 def _stand_in(settings: Settings) -> Voice:
     """What hears and answers tones, and is sure of nothing, beside the installed models' files: what a round needs of a voice."""
     files = engine_files(settings.cache_dir, settings.engines.whisper, settings.engines.language_model)
-    unsure: Callable[[Float32], Transcript] = lambda _samples: Transcript("something", 0.0)  # noqa: E731
-    return replace(fake_voice(settings), transcribe=unsure, files=files, general=general_examples(settings.cache_dir)[:8])
+    return replace(fake_voice(settings), transcribe=_unsure, files=files, general=general_examples(settings.cache_dir)[:8])
+
+
+def _unsure(_samples: Float32) -> Transcript:
+    return Transcript("something", 0.0)
 
 
 def _tones(rng: random.Random) -> Said:

@@ -1,6 +1,5 @@
 """The exported encoder against CTranslate2's, which has the same weights, and against the torch module it was exported from."""
 
-import time
 from pathlib import Path
 
 import ctranslate2
@@ -10,12 +9,11 @@ import torch
 from faster_whisper.feature_extractor import FeatureExtractor
 
 from calibration.encoder_export import TrimmedEncoder, load_encoder
-from engines.encoder_choice import EncoderWithStandby, choose_encoder, open_encoder
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.mel import log_mel
 from engines.speech_encoder import CLOSING_SILENCE_SECONDS, MAX_SECONDS
-from engines.types import SAMPLE_RATE_HZ, Float32
+from engines.types import SAMPLE_RATE_HZ
 from tests.audio_fixtures import noise, prompt
 
 PROMPTS = ["vm-intro", "agent-alreadyon", "vm-goodbye"]
@@ -80,35 +78,3 @@ def test_a_missing_or_damaged_file(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("not a model")
     with pytest.raises(AttuneError, match="cannot be loaded .*; run"):
         OnnxEncoder(tmp_path / "text.onnx", 1)
-
-
-def test_where_onnx_runtime_knows_no_gpu_the_processor_serves(
-    encoder_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with pytest.raises(AttuneError, match="on the GPU: ONNX Runtime .* was built without CUDA"):
-        OnnxEncoder(encoder_path, 2, on_gpu=True)
-    choice = choose_encoder(encoder_path, "float32", tmp_path, time.time(), onnx_on_gpu=True)
-    assert choice.why.startswith("ONNX Runtime on the GPU: ")
-    opened = open_encoder(choice, encoder_path, tmp_path, 2, onnx_on_gpu=True)
-    assert opened.runs_by == "ONNX Runtime on the processor"
-    assert caplog.text.count("runs on the processor from now on") == 1
-
-
-class Breaks(OnnxEncoder):
-    """A GPU that fails."""
-
-    runs_by = "a GPU"
-
-    def run(self, mel: Float32) -> Float32:
-        raise AttuneError("CUDA error 700")
-
-
-def test_an_encoder_that_fails_gives_way_in_the_middle_of_an_utterance(encoder: OnnxEncoder, encoder_path: Path) -> None:
-    told: list[AttuneError] = []
-    both = EncoderWithStandby(Breaks(encoder_path, 2), encoder, told.append)
-    assert both.runs_by == "a GPU"
-    samples = np.zeros(16_000, np.float32)
-    assert np.array_equal(both.encode(samples), encoder.encode(samples))
-    both.encode(samples)
-    assert [str(error) for error in told] == ["CUDA error 700"]
-    assert both.runs_by == encoder.runs_by

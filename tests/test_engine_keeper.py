@@ -21,7 +21,7 @@ from engines.plans import plans_folder
 from engines.runtimes import LANGUAGE_MODEL, read_runtimes, runtimes_path
 from tests.bench_world import fresh_state, settings_of
 from tests.fake_child import eventually, no_models
-from tests.test_plans import FAKES, alone, driver
+from tests.gpu_board import FAKES, alone, driver
 
 __all__ = ["driver"]
 

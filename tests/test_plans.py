@@ -1,84 +1,24 @@
 """TensorRT plans, built, tried and kept by a child process on a stand-in for TensorRT, CUDA and the driver."""
 
 import hashlib
-import json
 import os
 import re
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engines.encoder_onnx import OnnxEncoder
-from engines.general_speech import read_prompts
 from engines.gpu import l4t_release
-from engines.job import PlanJob, Progress
 from engines.plans import PlanCard, PlanKey, Quarantine, keep_plan, list_plans, plan_path, quarantine, read_plan, read_quarantine
 from engines.probe_speech import probe_speech
 from engines.speech_encoder import MAX_COLUMNS, encoder_mel
+from tests.gpu_board import Board, board, driver
 
-FAKES = Path(__file__).parent / "fake_tensorrt"
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a libcuda that knows one Orin."""
-    folder = tmp_path_factory.mktemp("driver")
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(folder / "libcuda.so.1"), str(FAKES / "libcuda.c")], check=True)
-    return folder
-
-
-@dataclass
-class Board:
-    """A machine with a GPU, as far as the children that run on it can tell."""
-
-    folder: Path
-    graph: Path
-    driver: Path | None
-    odd: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def plans(self) -> Path:
-        return self.folder / "plans"
-
-    def environment(self) -> dict[str, str]:
-        paths = [str(FAKES), str(FAKES.parent.parent)]
-        found = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **self.odd}
-        return found | ({"LD_LIBRARY_PATH": str(self.driver)} if self.driver else {})
-
-    def run(self, tries_only: bool = False, timeout_seconds: float = 120.0) -> tuple[int, Progress]:
-        """Its exit status and last line."""
-        job = PlanJob(graph=self.graph, precision="float32", plans=self.plans, tries_only=tries_only)
-        path = self.folder / "job.json"
-        path.write_text(job.model_dump_json())
-        command = [sys.executable, "-m", "engines.engine_job", str(path)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout_seconds, check=False, env=self.environment()
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done.returncode, Progress.model_validate_json(done.stdout.splitlines()[-1])
-
-    def ask(self, script: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120, env=self.environment()
-        )
-        return done.stdout.strip()
-
-
-@pytest.fixture
-def board(tmp_path: Path, encoder_path: Path, driver: Path) -> Board:
-    return Board(tmp_path, alone(encoder_path, tmp_path), driver)
-
-
-def alone(encoder: Path, folder: Path) -> Path:
-    """The encoder under another path, where nobody made other precisions of it."""
-    link = folder / encoder.name
-    link.symlink_to(encoder)
-    return link
+__all__ = ["board", "driver"]
 
 
 def left(board: Board) -> list[str]:
@@ -245,108 +185,3 @@ def test_the_probe_is_the_same_everywhere_and_sounds_like_something() -> None:
     mel = encoder_mel(samples, 80)
     assert mel.shape == (80, 250)
     assert mel.std() > 0.2
-
-
-CHOOSE = """
-import sys, time
-from pathlib import Path
-import numpy as np
-from engines.encoder_choice import choose_encoder, open_encoder
-from engines.probe_speech import probe_speech
-graph, plans, shift, *wrong = sys.argv[1:]
-choice = choose_encoder(Path(graph), "auto", Path(plans), time.time() + float(shift))
-print(choice.step, "|", choice.why)
-encoder = open_encoder(choice, Path(graph), Path(plans), 2)
-if wrong:
-    encoder._serving._context.execute_async_v3 = lambda stream: False
-print(encoder.encode(probe_speech()).shape)
-print(choose_encoder(Path(graph), "auto", Path(plans), time.time() + float(shift)).step)
-"""
-
-
-def choose(board: Board, *more: str, shift: float = 0.0) -> list[str]:
-    command = [sys.executable, "-c", CHOOSE, str(board.graph), str(board.plans), str(shift), *more]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=board.environment(), check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
-
-
-def test_speech_is_encoded_whatever_becomes_of_the_plan(board: Board) -> None:
-    """From no plan at all to one that fails while it serves; each time the next step is known, and the frames come."""
-    first, frames, _ = choose(board)
-    assert first.startswith("build | ONNX Runtime on the processor until a plan is built; float16 was not made yet")
-    assert frames == "(125, 384)"
-    board.run()
-    assert choose(board)[0].startswith("open | TensorRT 10.3.0 in float32")
-    for tried in board.plans.glob("*.tried"):
-        tried.write_text("another start of the machine")
-    assert choose(board)[0].startswith("try | ")
-    assert board.run(tries_only=True)[0] == 0
-    opened, frames, after = choose(board, "wrong")
-    assert opened.startswith("open")
-    assert frames == "(125, 384)", "the turn in which it fails is answered, too"
-    assert after == "wait"
-    waits = choose(board)[0]
-    assert waits.startswith("wait | ONNX Runtime on the processor: the plan is not trusted (the GPU could not run the encoder")
-    assert choose(board, shift=601.0)[0].startswith("build")
-    board.run()
-    assert choose(board)[0].startswith("open")
-
-
-def test_a_plan_that_ended_its_process_is_not_opened_again(board: Board) -> None:
-    board.run()
-    board.odd = {"FAKE_TENSORRT": "open=crashes"}
-    command = [sys.executable, "-c", CHOOSE, str(board.graph), str(board.plans), "0"]
-    crashed = subprocess.run(command, capture_output=True, check=False, env=board.environment())
-    assert crashed.returncode == -11
-    found = choose(board)
-    assert found[0].startswith("wait | ONNX Runtime on the processor: the plan is not trusted (the process that opened it ended")
-    assert found[1] == "(125, 384)"
-
-
-@pytest.mark.parametrize(
-    ("odd", "why"),
-    [
-        ({"LD_LIBRARY_PATH": "/nowhere"}, "there is no NVIDIA driver (libcuda.so.1 is missing)"),
-        ({"FAKE_CUDA": "none"}, "the NVIDIA driver knows of no GPU"),
-        ({"PYTHONPATH": str(FAKES.parent.parent)}, "TensorRT is not there"),
-    ],
-)
-def test_without_gpu_or_library_the_reason_is_told(board: Board, odd: dict[str, str], why: str) -> None:
-    board.odd = odd
-    if "LD_LIBRARY_PATH" in odd:
-        board.driver = None
-    found = choose(board)
-    assert found[0].startswith("none | ONNX Runtime on the processor: ")
-    assert why in found[0]
-    assert found[1] == "(125, 384)"
-
-
-def test_claims_about_a_gpu_are_tried_each_in_a_process_of_its_own(board: Board, general_speech: Path, llm_path: Path) -> None:
-    recordings = [str(prompt.audio) for prompt in read_prompts(general_speech)[:3]]
-    script = f"""
-import json
-from pathlib import Path
-from engines.selftest import Request, run_claims
-request = Request(
-    encoder={str(board.graph)!r}, graph={str(board.graph)!r}, precision="float32", language_model={str(llm_path)!r},
-    whisper={str(board.folder)!r}, folder={str(board.folder / "selftest")!r}, recordings={recordings!r},
-)
-print(json.dumps([verdict.model_dump() for verdict in run_claims(request)]))
-"""
-    found = {one["claim"]: one for one in json.loads(board.ask(script))}
-    assert {name for name, one in found.items() if one["state"] == "held"} >= {
-        "driver", "tensorrt", "plan", "plan_frames", "plan_memory"
-    }  # fmt: skip
-    assert found["driver"]["figures"]["compute_capability"] == "8.7"
-    assert found["plan_frames"]["figures"]["recordings"] == 3
-    assert {found[name]["state"] for name in ("onnxruntime_cuda", "llama_cuda", "ctranslate2_cuda")} == {"not run"}
-    assert "built without CUDA" in found["llama_cuda"]["note"]
-    board.odd = {"FAKE_TENSORRT": "open=crashes"}
-    crashed = {one["claim"]: one for one in json.loads(board.ask(script))}
-    assert crashed["plan"]["state"] == "refuted"
-    assert "its process ended with -11" in crashed["plan"]["note"]
-    assert crashed["driver"]["state"] == "held"
-    board.odd = {"FAKE_CUDA": "none"}
-    nothing = json.loads(board.ask(script))
-    assert {one["state"] for one in nothing} == {"not run"}

@@ -9,11 +9,10 @@ import shutil
 from engines.bench_figures import AdaptFigures, HeardSet, PersonalRound
 from engines.durable import write_atomically
 from engines.generation import BASE, Generation, read_generation
-from engines.job import AdaptJob, BenchAdaptJob, Example
+from engines.job import AdaptJob, BenchAdaptJob, Example, Report
 from engines.types import FRAME_SECONDS
 
 from ..evaluate import Judge
-from ..reporting import Report
 from ..round_process import run_apart
 from .judged_sets import JudgedSet, first_minutes, judge_set, read_set
 from .machine import describe_machine

@@ -14,7 +14,7 @@ import torch
 from engines.bench_figures import DistilFigures, DistilRun, HeardSet
 from engines.durable import write_atomically
 from engines.generation import read_generation
-from engines.job import BenchDistilJob, DistilRecipe, Example
+from engines.job import BenchDistilJob, DistilRecipe, Example, Report
 from engines.reader import Reader
 from engines.types import SoftTokens
 
@@ -24,7 +24,6 @@ from ..evaluate import Hear, Judge
 from ..partial_lora import export_adapter
 from ..projector_export import export_projector
 from ..projector_file import load_projector
-from ..reporting import Report
 from ..training import tail_means
 from .judged_sets import Replies, judge_set, read_set, with_replies
 from .machine import describe_machine

@@ -22,7 +22,7 @@ from engines.child_process import PARENT_VARIABLE, settle_as_child
 from engines.durable import write_atomically
 from engines.errors import AttuneError
 from engines.heap import give_back_freed_memory
-from engines.job import BenchMemoryJob
+from engines.job import BenchMemoryJob, Report
 from engines.process_memory import peak_resident_bytes
 from engines.vocabulary import Vocabulary
 
@@ -32,7 +32,6 @@ from ..embedlink import EmbedLink
 from ..gguf_model import load_language_model
 from ..partial_lora import add_adapter
 from ..pronunciation import PHONEME_SYMBOLS
-from ..reporting import Report
 from ..samples import Sample
 from ..training import Schedule, fit
 from .machine import describe_machine, peak_allocated_bytes

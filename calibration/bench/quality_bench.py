@@ -20,7 +20,7 @@ from engines.child_process import PARENT_VARIABLE, settle_as_child
 from engines.durable import write_atomically
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
-from engines.job import BenchQualityJob, Example
+from engines.job import BenchQualityJob, Example, Report
 from engines.process_memory import peak_resident_bytes
 from engines.speech_encoder import MAX_SECONDS
 from engines.vocabulary import Vocabulary
@@ -29,7 +29,6 @@ from ..batches import draw_epochs
 from ..checkpoint import Run
 from ..dataset import make_sample
 from ..evaluate import Judge
-from ..reporting import Report
 from ..samples import Sample
 from ..text_scores import word_error_rate
 from ..training import Schedule, fit, fraction

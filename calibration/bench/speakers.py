@@ -14,14 +14,13 @@ from functools import partial
 from pathlib import Path
 
 from engines.general_speech import read_prompts
-from engines.job import BenchSpeakersJob
+from engines.job import BenchSpeakersJob, Report
 from engines.types import Float32
 
 from ..demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE
 from ..everyday_requests import ENROLLED, NEVER_ENROLLED, everyday_requests
 from ..held_out_text import is_held_out
 from ..manifests import write_recordings, write_rows
-from ..reporting import Report
 from ..synthesis import CLUSTER_REDUCTION, FINAL_STOP_DELETION, STOPPING, Synthesizers, Voice, speak
 from ..texts import wordnet_sentences
 from ..voices import KEPT_FOR_JUDGING

@@ -1,10 +1,6 @@
-"""What every job says of itself: how far it is, and the versions of what it was made with."""
+"""The versions of what a job makes a generation with."""
 
 import importlib.metadata
-from collections.abc import Callable
-
-Report = Callable[[str, float, str], None]
-"""Called with the stage, the fraction done of it, and a note."""
 
 
 def versions() -> dict[str, str]:
