@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from engines.errors import AttuneError
 
+from .adamw import AdamW
 from .allocation import drop_caches, is_shortage
 from .checkpoint import Run, load_checkpoint, save_checkpoint
 from .samples import Batch, Sample, collate
@@ -84,8 +85,7 @@ def fit(
     """
     torch.manual_seed(schedule.seed)
     anchor = {name: value.detach().clone() for name, value in learner.projector.named_parameters()} if schedule.pull else {}
-    trained = [value for value in learner.parameters() if value.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
+    optimizer = AdamW((value for value in learner.parameters() if value.requires_grad), schedule.weight_decay)
     run = load_checkpoint(learner, optimizer, checkpoint) if checkpoint is not None and checkpoint.is_file() else Run()
     saved_seconds, in_a_row = run.seconds, 0
     learner.train()
@@ -96,9 +96,8 @@ def fit(
             yield run  # killed after its last step: what it did is told all the same
         while fraction(run, schedule) < 1.0:
             began, processor_began = time.monotonic(), time.process_time()
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(schedule, run)
-            losses = _step_or_none(learner, model, optimizer, draw(run.step), schedule, run.step)
+            rate = learning_rate(schedule, run)
+            losses = _step_or_none(learner, model, optimizer, draw(run.step), schedule, run.step, rate)
             if losses is None:
                 run.skipped += 1
                 in_a_row += 1
@@ -107,7 +106,7 @@ def fit(
             else:
                 in_a_row = 0
                 run.losses.append(losses)
-                _pull(learner.projector, anchor, schedule.pull * optimizer.param_groups[0]["lr"])
+                _pull(learner.projector, anchor, schedule.pull * rate)
             run.step += 1
             run.seconds += min(time.monotonic() - began, LONGEST_STEP_SECONDS)
             run.processor_seconds += _slowest((time.process_time() - processor_began) / torch.get_num_threads())
@@ -146,26 +145,25 @@ def learning_rate(schedule: Schedule, run: Run) -> float:
 
 
 def _step_or_none(
-    learner: Learner, model: nn.Module, optimizer: torch.optim.Optimizer, samples: list[Sample], schedule: Schedule, step: int
+    learner: Learner, model: nn.Module, optimizer: AdamW, samples: list[Sample], schedule: Schedule, step: int, rate: float
 ) -> dict[str, float] | None:
     """As `_step`; None where memory did not suffice. One of many processes cannot leave out a step that the others take."""
     try:
-        return _step(learner, model, optimizer, samples, schedule, step)
+        return _step(learner, model, optimizer, samples, schedule, step, rate)
     except (MemoryError, RuntimeError, OSError) as error:
         if distributed.is_initialized() or not is_shortage(error):
             raise
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.clear()
     drop_caches()
     return None
 
 
 def _step(
-    learner: Learner, model: nn.Module, optimizer: torch.optim.Optimizer, samples: list[Sample], schedule: Schedule, step: int
+    learner: Learner, model: nn.Module, optimizer: AdamW, samples: list[Sample], schedule: Schedule, step: int, rate: float
 ) -> dict[str, float]:
     torch.manual_seed(schedule.seed * 1_000_003 + step)
     generator = torch.Generator().manual_seed(schedule.seed * 1_000_003 + step)
-    trained = [value for group in optimizer.param_groups for value in group["params"]]
-    device = trained[0].device
+    device = optimizer.trained[0].device
     found: dict[str, float] = {}
     for part in _in_parts(samples, schedule.parts):
         batch, share = learner.collate(part).to(device), len(part) / len(samples)
@@ -177,9 +175,9 @@ def _step(
         torch.autograd.backward(share * total)
         for name, value in losses.items():
             found[name] = found.get(name, 0.0) + share * float(value.detach())
-    nn.utils.clip_grad_norm_(trained, 1.0)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)  # now, so that they take no memory in the next pass
+    nn.utils.clip_grad_norm_(optimizer.trained, 1.0)
+    optimizer.step(rate)
+    optimizer.clear()  # now, so that they take no memory in the next pass
     return found
 
 

@@ -1,15 +1,19 @@
 """EmbedLink and the training loop, small: it learns, it resumes to the same weights, it refuses what is damaged."""
 
 import multiprocessing
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import distributed
+from torch import distributed, nn
 
+from calibration.adamw import AdamW
 from calibration.checkpoint import Run
 from calibration.cif import CifConfig, CifProjector
 from calibration.dataset import make_sample
@@ -123,6 +127,56 @@ def test_a_damaged_checkpoint_is_one_clear_line(vocabulary: Vocabulary, samples:
     checkpoint.write_bytes(b"half a file")
     with pytest.raises(AttuneError, match="checkpoint .* is damaged"):
         run_for(vocabulary, samples, 4, 4, checkpoint)
+
+
+@pytest.mark.parametrize("harm", ["lacks", "another shape"])
+def test_a_checkpoint_of_another_model_is_one_clear_line(
+    vocabulary: Vocabulary, samples: list[Sample], tmp_path: Path, harm: str
+) -> None:
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    run_for(vocabulary, samples, 4, 4, checkpoint)
+    with safe_open(checkpoint, "pt") as file:
+        about, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - a file, no mapping
+    name = next(name for name in tensors if name.startswith("optimizer.1.exp_avg"))
+    value = tensors.pop(name)
+    if harm == "another shape":
+        tensors[name] = value[None]
+    save_file(tensors, checkpoint, about)
+    with pytest.raises(AttuneError, match=rf"{checkpoint} is damaged \({name}.*delete it"):
+        run_for(vocabulary, samples, 4, 4, checkpoint)
+
+
+def test_steps_are_those_of_torch(vocabulary: Vocabulary) -> None:
+    """The same weights as `torch.optim.AdamW` leaves, also for a parameter that has no gradient at some steps."""
+    generator = torch.Generator().manual_seed(3)
+    ours, theirs = ([nn.Parameter(torch.ones(3, 4)), nn.Parameter(torch.full((5,), -2.0))] for _ in range(2))
+    optimizer, reference = AdamW(ours, 0.1), torch.optim.AdamW(theirs, weight_decay=0.1)
+    for step in range(8):
+        rate = 0.01 * (step + 1)
+        reference.param_groups[0]["lr"] = rate
+        for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            gradient = torch.randn(one.shape, generator=generator)
+            one.grad = other.grad = None if number == 1 and step % 3 == 0 else gradient
+        optimizer.step(rate)
+        reference.step()
+        for one, other in zip(ours, theirs, strict=True):
+            assert torch.allclose(one, other, rtol=1e-6, atol=1e-8)
+
+
+NO_COMPILER = """
+import sys
+from pathlib import Path
+from tests.test_training import make_samples, run_for
+from engines.vocabulary import Vocabulary
+vocabulary = Vocabulary(Path(sys.argv[1]))
+run_for(vocabulary, make_samples(vocabulary), 2, 2, None)
+sys.exit("torch._dynamo" in sys.modules)
+"""
+
+
+def test_a_run_imports_no_compiler(llm_path: Path) -> None:
+    """Which nothing here uses and which costs 70 MiB."""
+    subprocess.run([sys.executable, "-c", NO_COMPILER, str(llm_path)], check=True, timeout=120)
 
 
 def test_divergence_stops_the_run(vocabulary: Vocabulary, samples: list[Sample]) -> None:
