@@ -61,7 +61,7 @@ class Child:
         self.outcome: Outcome | None = None
         self.pauses = 0
         self.pause_latencies: list[float] = []
-        """Seconds from each call of `pause` that did something to the signal having been sent."""
+        """Seconds from each call of `pause` that did something until every thread stood still, by the kernel's word."""
         self.peak_bytes = 0
         """Largest resident memory seen; sampled by `poll`."""
         self._process = process
@@ -75,6 +75,8 @@ class Child:
         self._told_to_leave = ""
         self._began = clock()
         self._paused_at: float | None = None
+        self._stopping_since: float | None = None
+        """When `pause` was called, until the kernel says that the process stands still."""
         self._paused_seconds = 0.0
         self._heard_at_running_seconds = 0.0
         self._reader: threading.Thread | None = None
@@ -139,7 +141,7 @@ class Child:
         called = time.perf_counter()
         with self._lock:
             if self._paused_at is None and self._signal(signal.SIGSTOP):
-                self.pause_latencies.append(time.perf_counter() - called)
+                self._stopping_since = called
                 self._paused_at = self._clock()
                 self.pauses += 1
 
@@ -189,6 +191,7 @@ class Child:
 
     def _resume(self) -> None:
         if self._paused_at is not None:
+            self._stopped(time.perf_counter())  # where it never stood still, it took at least until now
             self._signal(signal.SIGCONT)
             self._paused_seconds += self._clock() - self._paused_at
             self._paused_at = None
@@ -237,11 +240,26 @@ class Child:
                     self._heard_at_running_seconds = self._running_seconds()
                 on_progress(progress)
 
+    def _stopped(self, at: float) -> None:
+        """Note under the lock how long the last pause took, once."""
+        if self._stopping_since is not None:
+            self.pause_latencies.append(at - self._stopping_since)
+            self._stopping_since = None
+
     def _await_end(self, on_end: Callable[[], None]) -> None:
         with suppress(ChildProcessError):
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)  # leaves the reaping to `_ended`
+            while self._next_change() == os.CLD_STOPPED:
+                at = time.perf_counter()
+                os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)  # takes this notice away, or the next wait finds it again
+                with self._lock:
+                    self._stopped(at)
         self._gone.set()
         on_end()
+
+    def _next_change(self) -> int | None:
+        """Wait until the process has stopped, all its threads, or ended; leaves the reaping to `_ended`."""
+        seen = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WSTOPPED | os.WNOWAIT)
+        return None if seen is None else seen.si_code
 
     def _bound_log(self) -> None:
         """Start the log anew where it has grown too long; the child appends, so it goes on at the new end."""

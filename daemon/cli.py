@@ -122,7 +122,7 @@ def _status_lines(found: Event) -> list[tuple[str, str]]:
         ("labels", f"{_pairs(counts['labels_by_origin'])}, {counts['unlabelled']} without, {counts['new_labels']} new"),
         ("learning", f"{learning['state']} {learning['stage']}: {learning['note']}".replace(" :", ":").rstrip(": ")),
     ]
-    if learning["pauses"]:
+    if learning["pause_latency_ms"] is not None:
         latency = f"99 of 100 within {learning['pause_latency_ms']:.2f} ms of speech"
         lines.append(("yielding", f"training stopped {learning['pauses']} times, {latency}"))
     if learning["most_used_bytes"]:

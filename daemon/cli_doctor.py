@@ -77,7 +77,8 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
     ]
     try:
         [status] = ask_daemon({"command": "status"}, quiet_seconds=5.0)
-        found.append(("daemon", True, f"process {status['process']} answers at {chosen.control.socket}"))
+        encoder = f"; its speech encoder runs by {status['encoder']}" if status["encoder"] else ""
+        found.append(("daemon", True, f"process {status['process']} answers at {chosen.control.socket}{encoder}"))
     except AttuneError as error:
         found.append(("daemon", False, str(error)))
     return found
@@ -98,7 +99,9 @@ def _where(tried: Runtimes | None, claim: str) -> str:
     except AttuneError as error:
         return f"on the processor: {error}"
     if tried is None:
-        return "on the processor: whether it could use the GPU was not tried yet; run `attune engines build`"
+        return (
+            "on the processor until it was tried on the GPU, which the daemon does while it is quiet (or `attune engines build`)"
+        )
     return "on the GPU" if tried.on_gpu(claim) else f"on the processor: {tried.why(claim)}"
 
 

@@ -57,7 +57,7 @@ def build() -> None:
         OnnxProjector(read_generation(base).projector, threads=1)
         if files.encoder.is_file() and is_complete(features_folder(chosen)):
             typer.echo("the engines are there")
-            _build_plan(chosen, files)
+            _use_gpu(chosen, files)
             return
     folder = chosen.cache_dir / "engines" / "base"
     _make_folder(folder)
@@ -71,22 +71,21 @@ def build() -> None:
     )
     run_child(job, folder / "job.json")
     typer.echo(f"the speech encoder is at {files.encoder}, the base generation at {base}")
-    _build_plan(chosen, files)
+    _use_gpu(chosen, files)
 
 
-def _build_plan(chosen: Settings, files: EngineFiles) -> None:
-    """Where there is a GPU: build the encoder's plan, or try the one that is there, and try which other engines compute there."""
+def _use_gpu(chosen: Settings, files: EngineFiles) -> None:
+    """Where there is a GPU: try which engines compute there, and build the encoder's plan or try the one that is there."""
+    path = runtimes_path(chosen.cache_dir)
+    if has_gpu() and read_runtimes(path) is None:
+        job = TrialJob(engines=files, output=path, threads=chosen.engines.threads)
+        run_child(job, path.parent / "trials.json", ENGINE_COMMAND)
     choice = _choice(chosen, files)
     if choice.step in ("build", "try"):
         _run_plan_job(chosen, choice, tries_only=choice.step == "try")
         choice = _choice(chosen, files)
     if choice.key is not None:
         typer.echo(f"the speech encoder runs by {choice.why}")
-    path = runtimes_path(chosen.cache_dir)
-    if has_gpu() and read_runtimes(path) is None:
-        run_child(
-            TrialJob(engines=files, output=path, threads=chosen.engines.threads), path.parent / "trials.json", ENGINE_COMMAND
-        )
 
 
 def _choice(chosen: Settings, files: EngineFiles) -> Choice:

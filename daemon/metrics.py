@@ -87,7 +87,7 @@ class _Now(Collector):
         latency_ms = learning["pause_latency_ms"]
         yield GaugeMetricFamily(
             "attune_training_pause_seconds",
-            "99th percentile from the onset of speech to training told to stop.",
+            "99th percentile from the onset of speech until training stands still.",
             _or_nan(None if latency_ms is None else latency_ms / 1000),
         )
         for name, meaning in (

@@ -4,14 +4,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engines.build import Engines, engine_files, open_engines
+from engines.build import engine_files, open_engines
 from engines.encoder_choice import choose_encoder, open_encoder
 from engines.generation import Generation
 from engines.interfaces import LanguageModel
 from engines.job import EngineFiles, Example
 from engines.plans import plans_folder
 from engines.routes import Route, words_of
-from engines.runtimes import ENCODER, read_runtimes, runtimes_path
+from engines.runtimes import ENCODER, opening, runtimes_path
 from engines.types import Float32, SoftTokens, Transcript
 
 from .config import Settings
@@ -41,14 +41,16 @@ def open_voice(settings: Settings) -> Voice:
     files = engine_files(settings.cache_dir, settings.engines.whisper, settings.engines.language_model)
     threads = settings.engines.threads
     plans = plans_folder(settings.cache_dir)
-    runtimes = read_runtimes(runtimes_path(settings.cache_dir))
-    encoder = None
-    if files.encoder.is_file():
-        on_gpu = runtimes is not None and runtimes.on_gpu(ENCODER)
-        choice = choose_encoder(files.encoder, settings.engines.encoder_precision, plans, time.time(), on_gpu)
-        encoder = open_encoder(choice, files.encoder, plans, threads, on_gpu)
     prompt, context_tokens = settings.conversation.system_prompt, settings.llm.context_tokens
-    engines: Engines = open_engines(files, prompt, context_tokens, threads, encoder, runtimes)
+    encoder = None
+    with opening(runtimes_path(settings.cache_dir)) as runtimes:
+        if files.encoder.is_file():
+            on_gpu = runtimes is not None and runtimes.on_gpu(ENCODER)
+            choice = choose_encoder(files.encoder, settings.engines.encoder_precision, plans, time.time(), on_gpu)
+            encoder = open_encoder(choice, files.encoder, plans, threads, on_gpu)
+        engines = open_engines(files, prompt, context_tokens, threads, encoder, runtimes)
+        if runtimes is not None and runtimes.any_on_gpu:
+            engines.compute_once()
     return Voice(
         language_model=engines.language_model,
         transcribe=engines.transcriber.transcribe,

@@ -27,7 +27,7 @@ class Yielding:
         self._child: Child | None = None
         self._pauses = 0
         self._latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)
-        """Seconds from each onset of speech to the child's having been told to stop."""
+        """Seconds from each onset of speech until the child stood still."""
 
     @property
     def speaking(self) -> bool:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from .digest import sha256_of
 from .draft import Drafter
 from .encoder_onnx import OnnxEncoder
@@ -19,6 +21,7 @@ from .routes import AlignedRoute, CascadeRoute
 from .runtimes import LANGUAGE_MODEL, TRANSCRIBER, Runtimes
 from .speech_encoder import SpeechEncoder
 from .transcriber import WhisperTranscriber
+from .types import SAMPLE_RATE_HZ
 from .vocabulary import Vocabulary
 
 
@@ -41,6 +44,11 @@ class Engines:
         """Free what llama.cpp holds; nothing that was opened here may be used any more."""
         self.language_model.close()
         self.vocabulary.close()
+
+    def compute_once(self) -> None:
+        """Have what hears compute something; what answers did when it was opened. On a GPU the first time is slow, or fatal."""
+        if self.encoder is not None and self.drafter is not None:
+            self.drafter.draft(self.encoder.encode(np.zeros(SAMPLE_RATE_HZ, np.float32)))
 
     def cascade(self) -> CascadeRoute:
         return CascadeRoute(self.transcriber)

@@ -4,14 +4,13 @@ Knows when a plan must be built or tried, and does neither: `plan_build.py` does
 """
 
 import logging
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from .crash_mark import marked, was_fatal
 from .digest import sha256_of
 from .encoder_onnx import ONNX_CPU, ONNX_GPU, OnnxEncoder
 from .errors import AttuneError
@@ -64,7 +63,8 @@ def choose_encoder(encoder: Path, wanted: WantedPrecision, plans: Path, now: flo
         )
     except (AttuneError, OSError) as error:
         return Choice("none", f"{meanwhile}: {error}", graph, precision)
-    _note_crash(plans, key, now)
+    if was_fatal(_mark(plans, key)):
+        quarantine(plans, key, "the process that opened it ended there", now)
     refused = read_quarantine(plans, key)
     if refused is not None and not refused.is_over(now):
         why = f"{meanwhile}: the plan is not trusted ({refused.reason}), and is built anew later"
@@ -89,8 +89,11 @@ def plan_job(choice: Choice, plans: Path, threads: int, tries_only: bool) -> Pla
 
 
 def open_encoder(choice: Choice, encoder: Path, plans: Path, threads: int, onnx_on_gpu: bool = False) -> SpeechEncoder:
-    """The encoder that serves by `choice`. A plan that cannot be opened, or that fails later, gives way to ONNX Runtime on the
-    processor and is quarantined; so does ONNX Runtime on the GPU. Raises AttuneError where `encoder` cannot be opened at all."""
+    """The encoder that serves by `choice`.
+
+    A plan that cannot be opened, or that fails later, gives way to ONNX Runtime on the processor and is quarantined. ONNX Runtime
+    on the GPU gives way, too, until this is called again. Raises AttuneError where `encoder` cannot be opened at all.
+    """
     standby = OnnxEncoder(encoder, threads)
     key = choice.key
     if choice.step != "open" or key is None:
@@ -101,7 +104,7 @@ def open_encoder(choice: Choice, encoder: Path, plans: Path, threads: int, onnx_
         quarantine(plans, key, str(error), time.time())
 
     try:
-        with _opening(plans, key):
+        with marked(_mark(plans, key)):
             plan = TensorRtEncoder(plan_path(plans, key))
     except AttuneError as error:
         failed(error)
@@ -152,28 +155,6 @@ def _precision(encoder: Path, wanted: WantedPrecision) -> tuple[GraphPrecision, 
     if card is None:
         return "float32", f"; {chosen} was not made yet: run `attune calibrate int8`"
     return ("float32", f"; not in {chosen}: {card.problem}") if card.problem else (chosen, "")
-
-
-@contextmanager
-def _opening(plans: Path, key: PlanKey) -> Iterator[None]:
-    """Leave a mark while a plan is opened, by which the next process knows that this one did not survive it."""
-    mark = _mark(plans, key)
-    mark.write_text(str(os.getpid()))
-    try:
-        yield
-    finally:
-        mark.unlink(missing_ok=True)
-
-
-def _note_crash(plans: Path, key: PlanKey, now: float) -> None:
-    mark = _mark(plans, key)
-    try:
-        process = int(mark.read_text())
-    except (OSError, ValueError):
-        return
-    if not Path(f"/proc/{process}").exists():
-        quarantine(plans, key, "the process that opened it ended there", now)
-        mark.unlink(missing_ok=True)
 
 
 def _mark(plans: Path, key: PlanKey) -> Path:

@@ -20,7 +20,8 @@ def open_session(graph: Path | bytes, threads: int, remedy: str, on_gpu: bool = 
     if isinstance(graph, Path) and not graph.is_file():
         raise AttuneError(f"{graph} is missing; {remedy}")
     if on_gpu and _CUDA not in onnxruntime.get_available_providers():
-        raise AttuneError(f"{name} cannot be loaded on the GPU: ONNX Runtime {onnxruntime.__version__} was built without CUDA")
+        how = f"ONNX Runtime {onnxruntime.__version__} was built without CUDA; install onnxruntime-gpu"
+        raise AttuneError(f"{name} cannot be loaded on the GPU: {how}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -3,12 +3,15 @@
 An import proves nothing: packages that were built for other GPUs import, and die at the first kernel.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from .crash_mark import marked, was_fatal
 from .durable import write_atomically
 from .plans import boot_id
 
@@ -17,6 +20,9 @@ ENCODER, LANGUAGE_MODEL, TRANSCRIBER = "onnxruntime_cuda", "llama_cuda", "ctrans
 CLAIMS = (ENCODER, LANGUAGE_MODEL, TRANSCRIBER)
 _PACKAGES = ("onnxruntime", "onnxruntime-gpu", "llama-cpp-python", "ctranslate2")
 _MAX_BYTES = 1 << 20
+_DIED = "the process that opened it on the GPU ended there"
+
+logger = logging.getLogger(__name__)
 
 
 class Trial(BaseModel):
@@ -38,6 +44,10 @@ class Runtimes(BaseModel):
     boot: str
     versions: dict[str, str]
     trials: tuple[Trial, ...] = ()
+
+    @property
+    def any_on_gpu(self) -> bool:
+        return any(trial.held for trial in self.trials)
 
     def on_gpu(self, claim: str) -> bool:
         """Whether a claim held."""
@@ -62,6 +72,26 @@ def read_runtimes(path: Path) -> Runtimes | None:
     except (OSError, ValidationError):
         return None
     return found if (found.boot, found.versions) == (boot_id(), _versions()) else None
+
+
+@contextmanager
+def opening(path: Path) -> Iterator[Runtimes | None]:
+    """As `read_runtimes`, for who opens engines by it and has them compute before this ends.
+
+    A process that did not survive that was the last to use a GPU by what was found here.
+    """
+    mark = path.with_suffix(".opening")
+    found = read_runtimes(path)
+    if was_fatal(mark) and found is not None:
+        logger.warning("engines run on the processor until the machine starts again: %s", _DIED)
+        found = keep_runtimes(
+            path, [trial.model_copy(update={"held": False, "note": trial.note or _DIED}) for trial in found.trials]
+        )
+    if found is None or not found.any_on_gpu:
+        yield found
+        return
+    with marked(mark):
+        yield found
 
 
 def keep_runtimes(path: Path, trials: Sequence[Trial]) -> Runtimes:

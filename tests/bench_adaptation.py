@@ -1,7 +1,8 @@
 """`make bench`: what training costs the person who speaks, and what killing it costs anyone. Prints JSON; ratios of one run.
 
 1. The same spoken requests, answered while nothing trains and while a round trains: median milliseconds to the first token.
-2. Something is asked while a round trains: milliseconds from the asking until the child has no more processor time.
+2. Somebody speaks while a round trains: milliseconds from the onset, as the listener hears it, until the child has no more
+   processor time, and until it stands still.
 3. The training child killed with SIGKILL at random moments, a request after each; then the next round, which must finish.
 """
 
@@ -10,14 +11,13 @@ import json
 import os
 import random
 import signal
-import socket
 import statistics
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from daemon.client import request
@@ -27,16 +27,18 @@ from tests.bench_world import fresh_state, settings_of, speak, write_rows
 
 ENROLLED = 60
 ASKED = 20
-PAUSES = 120
+PAUSES = 150
+TYPED = 40
 _WATCHED_SECONDS = 0.4
 _NOTHING_NS = 1_000_000
 
 
 def main() -> None:
-    """Run both parts on a fresh state."""
+    """Run the three parts on a fresh state."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20, help="0 leaves the third part out")
     parser.add_argument("--pauses", type=int, default=PAUSES, help="0 leaves the second part out")
+    parser.add_argument("--typed", type=int, default=TYPED, help="so many of the second part again, with a request that is typed")
     parser.add_argument("--skip-yield", action="store_true", help="leave the first part out")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -62,7 +64,7 @@ def main() -> None:
             if not arguments.skip_yield:
                 found["yield"] = _measure_yield(daemon, questions)
             if arguments.pauses:
-                found["stopped_ms"] = _measure_stops(daemon, arguments.pauses)
+                found["stopped_ms"] = _measure_stops(daemon, questions, arguments.pauses, arguments.typed)
             if arguments.kills:
                 found["kills"] = _kill(daemon, questions, arguments.kills)
     print(json.dumps(found, indent=2))
@@ -76,13 +78,6 @@ class _Daemon:
 
     def ask(self, command: Event) -> Iterator[Event]:
         return request(self._socket, command, quiet_seconds=600)
-
-    @contextmanager
-    def connected(self) -> Iterator[socket.socket]:
-        """A connection on which nothing was asked yet."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.connect(str(self._socket))
-            yield connection
 
     def first_token_ms(self, question: str, route: str) -> float:
         """Ask by recording; milliseconds to the first token, or to the end of an empty reply."""
@@ -133,43 +128,65 @@ def _measure_yield(daemon: _Daemon, questions: list[str]) -> dict[str, object]:
     return found
 
 
-def _measure_stops(daemon: _Daemon, pauses: int) -> dict[str, float]:
-    """Through socket, conversation and signal, as seen from outside: until the child has had all but a millisecond of processor
-    time.
+def _measure_stops(daemon: _Daemon, questions: list[str], pauses: int, typed: int) -> dict[str, dict[str, float]]:
+    """Requests heard in real time, then ones typed, whose reply begins to be computed at once."""
+    if daemon.outcome is not None or daemon.learning()["state"] == "waiting":
+        daemon.start_round()
+    found = {}
+    spoken: list[Event] = [{"command": "listen", "audio": question, "speed": 1.0} for question in questions]
+    written: list[Event] = [{"command": "ask", "text": "Yes."}]
+    for kind, requests, times in (("spoken", spoken, pauses), ("typed", written, typed)):
+        if times:
+            found[kind] = _stops(daemon, [requests[number % len(requests)] for number in range(times)])
+    list(daemon.ask({"command": "adapt", "action": "cancel"}))
+    while daemon.learning()["state"] != "waiting":
+        time.sleep(0.2)
+    return found
+
+
+def _stops(daemon: _Daemon, requests: list[Event]) -> dict[str, float]:
+    """Until the child has had all but a millisecond of processor time, as seen from outside; and until the kernel says that every
+    thread of it stands still, as the daemon tells.
 
     Its threads give way to everything, so while a reply is computed some wait long for the moment in which they learn that they
     are stopped; until then they cost nothing.
     """
     took: list[float] = []
-    if daemon.outcome is not None or daemon.learning()["state"] == "waiting":
-        daemon.start_round()
-    while len(took) < pauses:
+    begun = threading.Event()
+    threading.Thread(target=_tell_beginnings, args=(daemon, begun), daemon=True).start()
+    for asked in requests:
         _await_running(daemon)
         [child] = _children()
-        with daemon.connected() as connection:
-            began = time.perf_counter()
-            connection.sendall(b'{"command": "ask", "text": "Yes."}\n')
-            seen = [(0.0, _run_ns(child))]
-            while seen[-1][0] < _WATCHED_SECONDS:
-                time.sleep(0.0005)
-                seen.append((time.perf_counter() - began, _run_ns(child)))
-            with connection.makefile("rb") as answer:
-                for line in answer:
-                    if json.loads(line).get("event") == "turn":
-                        break
+        begun.clear()
+        answer = threading.Thread(target=lambda asked=asked: list(daemon.ask(asked)))
+        if "text" in asked:
+            begun.set()
+        answer.start()
+        begun.wait()
+        began = time.perf_counter()
+        seen = [(0.0, _run_ns(child))]
+        while seen[-1][0] < _WATCHED_SECONDS:
+            time.sleep(0.0005)
+            seen.append((time.perf_counter() - began, _run_ns(child)))
+        answer.join()
         took.append(1000 * next(seconds for seconds, ran in seen if seen[-1][1] - ran < _NOTHING_NS))
+        print(f"stop {len(took)}: {took[-1]:.1f} ms", file=sys.stderr, flush=True)
     told = float(str(daemon.learning()["pause_latency_ms"]))
-    list(daemon.ask({"command": "adapt", "action": "cancel"}))
-    while daemon.learning()["state"] != "waiting":
-        time.sleep(0.2)
     took.sort()
     return {
-        "pauses": pauses,
+        "pauses": len(took),
         "median": round(statistics.median(took), 2),
-        "99th percentile": round(took[int(0.99 * pauses)], 2),
+        "99th percentile": round(took[int(0.99 * len(took))], 2),
         "most": round(took[-1], 2),
-        "99th percentile that the daemon tells": round(told, 3),
+        "99th percentile that the daemon tells, so far": round(told, 2),
     }
+
+
+def _tell_beginnings(daemon: _Daemon, begun: threading.Event) -> None:
+    """Set `begun` at each onset of speech."""
+    for event in daemon.ask({"command": "follow"}):
+        if event["event"] == "speech":
+            begun.set()
 
 
 def _run_ns(process: int) -> int:

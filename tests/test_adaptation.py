@@ -82,7 +82,8 @@ def test_speech_stops_the_child_at_once_and_silence_lets_it_go_on(world: World) 
     pid = world.child_pid()
     adaptation.speech_started()
     assert adaptation.status()["state"] == "paused"
-    assert eventually(lambda: state_of(pid) == "T")
+    assert eventually(lambda: adaptation.status()["pause_latency_ms"] is not None)
+    assert state_of(pid) == "T"
     note = adaptation.status()["note"]
     with pytest.raises(queue.Empty):
         world.records.get(timeout=0.6)

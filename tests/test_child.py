@@ -118,18 +118,29 @@ def test_pause_stops_the_process_and_resume_lets_it_go_on(start: Callable[..., W
     watched.wait_for(lambda said: len(said) >= 3)
     watched.child.pause()
     assert watched.child.paused
-    assert eventually(lambda: state_of(watched.child.pid) == "T")
+    assert eventually(lambda: bool(watched.child.pause_latencies)), "the kernel says that it stands still"
+    assert state_of(watched.child.pid) == "T"
     spent = psutil.Process(watched.child.pid).cpu_times()
     assert not watched.ended.wait(0.3), "20 steps of 10 ms would have ended"
     assert psutil.Process(watched.child.pid).cpu_times() == spent
     watched.child.pause()
     assert watched.child.pauses == 1, "a second pause is none"
-    assert watched.child.pause_latencies[0] > 0
+    assert len(watched.child.pause_latencies) == 1
     watched.child.resume()
     assert watched.outcome().kind == "done"
     watched.child.pause()
     watched.child.resume()
     assert watched.child.pauses == 1, "the dead cannot be paused"
+
+
+def test_every_pause_is_measured_also_one_that_is_taken_back_at_once(start: Callable[..., Watched]) -> None:
+    watched = start("done", 0.01)
+    watched.wait_for(lambda said: len(said) >= 3)
+    for _ in range(20):
+        watched.child.pause()
+        watched.child.resume()
+    assert watched.outcome().kind == "done"
+    assert len(watched.child.pause_latencies) == watched.child.pauses == 20
 
 
 def test_a_child_that_is_told_to_leave_saves_its_checkpoint(start: Callable[..., Watched], tmp_path: Path) -> None:

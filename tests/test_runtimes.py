@@ -1,11 +1,13 @@
 """Which engines compute on the GPU: only those that did, with these packages, since the machine started."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from engines.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Trial, keep_runtimes, read_runtimes, runtimes_path
+from engines.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Trial, keep_runtimes, opening, read_runtimes, runtimes_path
 
 TRIALS = [Trial(claim=LANGUAGE_MODEL, held=True), Trial(claim=TRANSCRIBER, held=False, note="built without CUDA")]
 
@@ -25,3 +27,43 @@ def test_after_a_restart_or_another_package_nothing_is_known(tmp_path: Path, cha
     keep_runtimes(path, TRIALS)
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     assert read_runtimes(path) is None
+
+
+OPEN = """
+import os, sys
+from pathlib import Path
+from engines.runtimes import opening
+with opening(Path(sys.argv[1])) as found:
+    if sys.argv[2] == "dies" and found.any_on_gpu:
+        os.kill(os.getpid(), 9)
+print(found.any_on_gpu)
+"""
+
+
+def open_engines(path: Path, how: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", OPEN, str(path), how], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_engines_that_end_the_daemon_are_not_opened_on_the_gpu_again(tmp_path: Path) -> None:
+    path = runtimes_path(tmp_path)
+    keep_runtimes(path, TRIALS)
+    assert open_engines(path, "survives").stdout == "True\n"
+    assert open_engines(path, "dies").returncode == -9
+    assert open_engines(path, "dies").stdout == "False\n"
+    after = read_runtimes(path)
+    assert after is not None
+    assert "ended there" in after.why(LANGUAGE_MODEL)
+    assert after.why(TRANSCRIBER) == "built without CUDA"
+
+
+def test_a_mark_of_an_earlier_start_of_the_machine_blames_nobody(tmp_path: Path) -> None:
+    """Power may have been cut in just that moment."""
+    path = runtimes_path(tmp_path)
+    keep_runtimes(path, TRIALS)
+    mark = path.with_suffix(".opening")
+    mark.write_text("another-start 1 1")
+    with opening(path) as found:
+        assert found is not None
+        assert found.any_on_gpu
+        assert mark.is_file()
+    assert not mark.exists()
