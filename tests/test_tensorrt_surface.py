@@ -16,7 +16,7 @@ from types import ModuleType
 
 import pytest
 
-from engines.models import default_cache_dir
+from tests.installed_apart import installed_apart
 
 VERSIONS = {"10.3.0": "tensorrt-cu12-bindings", "10.16.0.72": "tensorrt-cu12-bindings", "11.4.0.106": "tensorrt-cu13-bindings"}
 FAKE = Path(__file__).parent / "fake_tensorrt" / "tensorrt" / "__init__.py"
@@ -48,12 +48,7 @@ print(json.dumps({"version": real.__version__, "classes": classes}))
 def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Surface:
     """What the bindings of a version say of themselves."""
     version = request.param
-    wheel = default_cache_dir() / "tests" / f"tensorrt-{version}"
-    if not (wheel / "tensorrt_bindings").is_dir():
-        package = f"{VERSIONS[version]}=={version}"
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(wheel), package]
-        if subprocess.run(command, capture_output=True, check=False).returncode != 0:
-            pytest.skip(f"{package} cannot be had here")
+    wheel = installed_apart(f"{VERSIONS[version]}=={version}")
     stubs = tmp_path_factory.mktemp("stubs")
     source = stubs / "stubs.c"
     source.write_text("".join(f"void *{name}(void) {{ return 0; }}\n" for name in TAKEN_FROM_ITS_LIBRARIES))
