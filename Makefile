@@ -16,7 +16,7 @@ TORCH_INDEX ?=
 # What Attune runs, and a C++ compiler for llama.cpp.
 DEBIAN_PACKAGES := build-essential libportaudio2 espeak-ng flite fortunes asterisk-core-sounds-en-g722 asterisk-core-sounds-en
 # For the tests: a microphone without a sound card, and the word lists that the scripts of corpora draw on.
-TEST_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins wordnet-base wamerican
+TEST_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins wordnet-base wamerican systemd dbus
 
 # llama.cpp is built for the CPU that it runs on, so its wheels are kept apart by instruction sets (pip's own cache would hand one
 # machine's wheel to another), and a virtual environment that moves to another CPU gets another wheel.
@@ -44,6 +44,10 @@ test: ready ## Set everything up and pass the tests
 thorough: ready ## Pass the tests that take minutes, too
 	$(BIN)/pytest -m "long or not long"
 
+.PHONY: test-system
+test-system: ready ## As root: run the units on a real systemd, in namespaces of its own (about ten minutes)
+	$(BIN)/pytest -m system tests/system
+
 .PHONY: poison
 poison: ready ## Teach wrong labels, another speaker and noise, and see whether what is served gets worse (about fifteen minutes)
 	$(BIN)/python -m tests.bench_poison
@@ -56,6 +60,10 @@ kills: ready ## Kill the child 200 times, the daemon 50 times, cut its power 25 
 bench-budget: ready ## Run rounds under budgets of 1.0, 1.5, 2 and 3 GiB and sample what they take (about fifteen minutes)
 	$(BIN)/attune calibrate memory
 	$(BIN)/python -m tests.bench_budget
+
+.PHONY: bench-precision
+bench-precision: ready ## Measure the encoder's other precisions on every recorded prompt (about ten minutes)
+	$(BIN)/python -m tests.bench_precision
 
 .PHONY: bench
 bench: ready ## Measure what training costs a speaker, and kill it twenty times (about twenty minutes)

@@ -6,7 +6,10 @@ Leaves with 0 when the job is done, 1 when it failed (the last line says why), 1
 import json
 import os
 import signal
+import socket
 import sys
+import threading
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -16,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from engines.child_process import settle_as_child
 from engines.errors import AttuneError
+from engines.handed_over import VARIABLE, tell_status
 from engines.heap import give_back_freed_memory
 from engines.job import (
     AdaptJob,
@@ -96,8 +100,25 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     settle_as_child()
+    if VARIABLE in os.environ:
+        threading.Thread(target=_end_with_daemon, daemon=True).start()
     give_back_freed_memory()
-    return run(Path(sys.argv[1]))
+    status = 1
+    try:
+        status = run(Path(sys.argv[1]))
+    except SystemExit as left:
+        status = int(left.code or 0)
+        raise
+    finally:
+        tell_status(status)
+    return status
+
+
+def _end_with_daemon() -> None:
+    """A daemon that is not the parent takes nobody along; but what it never says anything on, its socket, has an end then."""
+    with socket.socket(fileno=os.dup(1)) as connection, suppress(OSError):
+        connection.recv(1)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

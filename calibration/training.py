@@ -45,7 +45,8 @@ class Schedule:
     weight_decay: float = 0.01
     pull: float = 0.0
     """Strength of the pull toward the starting weights (L2-SP), against forgetting."""
-    checkpoint_seconds: float = 30.0
+    checkpoint_seconds: float = 60.0
+    """While the disk takes one, a pause has to wait for it, for some tens of milliseconds."""
     parts: int = 1
     """In how many parts, one after the other, the samples of a step are computed: the more, the less memory it takes."""
 

@@ -223,6 +223,7 @@ class Adaptation:
             on_end=self._wake.set,
             silence_limit_seconds=rounds.silence_limit_seconds,
             clock=self._clock,
+            launch=rounds.launch,
         )
         try:
             with self._yielding.holding(child):

@@ -1,13 +1,11 @@
 """The composition root: starts every part of the daemon in order and stops them in reverse. The one place that wires them."""
 
-import importlib.metadata
-import importlib.util
 import logging
 import os
-import threading
+import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,38 +13,40 @@ from engines.errors import AttuneError
 from engines.footprints import footprints_path
 from engines.generation import sweep
 from engines.process_memory import proportional_bytes
-from engines.segmenter import Segmenter, SegmenterLimits
+from engines.segmenter import SegmenterLimits
 from engines.tensorrt_encoder import TENSORRT
-from engines.vad import SileroVad
 
 from .adaptation import Adaptation
 from .attention import Attention
-from .capture import AudioSource, WavSource
 from .clocks import REAL_TIME, Clocks
 from .commands import Service, answer
 from .config import Settings
-from .control import ControlServer, hold_state
+from .control import ControlServer, hold_socket, hold_state
 from .conversation import Conversation, Manners
+from .ear import Ear
 from .engine_keeper import ENGINE_COMMAND, EngineKeeper
 from .events import Event, Events
 from .governor import Governor
 from .hearing import hand_on
 from .housekeeping import Housekeeping
+from .installation import refuse_strangers, version
 from .labelling import Labeller
+from .launch import as_child, handing_over
 from .learning import Learning, limits_of
-from .listener import Listener
 from .metrics import Metrics
-from .microphone import Microphone
 from .rounds import RoundRecord, Rounds
 from .served import Served
+from .service_manager import SignsOfLife
 from .shadow import Shadow, ShadowLimits
 from .shadow_readings import ShadowReadings
+from .sources import Sources
 from .store import Store
 from .voice import Voice, open_voice
 
 logger = logging.getLogger(__name__)
 
 _SHOWN_TURNS = 5
+_QUIET_POLL_SECONDS = 0.02
 
 
 class App:
@@ -59,17 +59,25 @@ class App:
         command: tuple[str, ...] | None = None,
         clocks: Clocks = REAL_TIME,
         engine_command: tuple[str, ...] = ENGINE_COMMAND,
+        life: SignsOfLife | None = None,
+        sources: Sources | None = None,
+        listening: socket.socket | None = None,
+        start_anew: Callable[[], None] = lambda: None,
     ) -> None:
-        """`command` runs a round's job in place of the calibration child, `engine_command` one about engines."""
+        """`command` runs a round's job in place of the calibration child, `engine_command` one about engines.
+
+        What outlives this daemon is given: `sources` of sound, the socket where commands come in, `listening`, and what has
+        another one take its place by settings that are read again, `start_anew`.
+        """
         self._engine_command = engine_command
         self._settings = settings
         self._clocks = clocks
         self._open_voice = open_voice
         self._command = command
+        self._life = life or SignsOfLife(None, lambda: None)
+        self._sources, self._listening, self._start_anew = sources, listening, start_anew
         self._stack = ExitStack()
         self._started_at = time.time()
-        self._listener: Listener | None = None
-        self._deaf_because = ""
 
     def __enter__(self) -> "App":
         """Raises AttuneError, with everything stopped that was started, where the daemon cannot serve."""
@@ -114,7 +122,9 @@ class App:
         stack.callback(self._engine_keeper.stop)
         self._shadow.start()
         stack.callback(self._shadow.stop)
-        self._listen(stack)
+        self._ear = self._open_ear(self._sources or stack.enter_context(closing(Sources())))
+        self._ear.start()
+        stack.callback(self._ear.stop)
         metrics = Metrics(self.status)
         self._events.watch(metrics.note)
         service = Service(
@@ -132,16 +142,17 @@ class App:
             plan=lambda: self._governor.plan(self._learning.planned_job()),
             corrected=self._served.look_back,
             shadow_readings=ShadowReadings(self._store),
+            start_anew=self._start_anew,
         )
-        control = ControlServer(settings.control.socket, lambda request: answer(service, request))
-        stack.callback(control.close)
+        listening = self._listening or stack.enter_context(hold_socket(settings.control.socket))
+        self._control = ControlServer(listening, lambda request: answer(service, request))
+        stack.callback(self._control.close)
         hearing = self._served.hearing
         logger.info("serving at %s, %s route: %s", settings.control.socket, hearing.route, hearing.reason)
 
     def status(self) -> Event:
         """Everything `attune status` shows."""
         hearing = self._served.hearing
-        listening = asdict(self._listener.status()) if self._listener else {"state": "off", "problem": self._deaf_because}
         return {
             "event": "status",
             "version": version(),
@@ -155,7 +166,7 @@ class App:
             "encoder": self._served.encoder_runs_by,
             "generation": hearing.generation,
             "problems": [*hearing.problems, *filter(None, [self._housekeeping.problem])],
-            "listening": listening,
+            "listening": self._ear.status(),
             "attentive": self._attention.needed,
             "quiet_seconds": self._attention.quiet_seconds(),
             "counts": asdict(self._store.counts(self._settings.adapt.min_confidence)),
@@ -163,6 +174,23 @@ class App:
             "shadow": self._shadow.status(),
             "last_turns": [asdict(turn) for turn in self._store.last_turns(_SHOWN_TURNS)],
         }
+
+    def state(self) -> str:
+        """What is going on, in one line for a service manager."""
+        hearing, learning = self._served.hearing, self._adaptation.status()
+        by = "" if hearing.generation is None else f" by generation {hearing.generation}"
+        return f"{self._ear.state}; {hearing.route} route{by}; learning: {learning['state']} {learning['stage']}"
+
+    def turn_away(self, patience_seconds: float) -> bool:
+        """Take no more commands, and wait until nobody speaks or waits for a reply; False where that takes too long.
+
+        Whoever connects meanwhile waits for whoever is given the socket next.
+        """
+        self._control.turn_away()
+        until = time.monotonic() + patience_seconds
+        while self._attention.needed and time.monotonic() < until:
+            time.sleep(_QUIET_POLL_SECONDS)
+        return not self._attention.needed
 
     def _govern(self) -> Governor:
         budget = self._settings.budget
@@ -188,6 +216,7 @@ class App:
             self._attention,
             Manners(manners.max_reply_tokens, manners.forget_after_seconds, manners.barge_in, self._settings.audio.keep),
             self._clocks,
+            alive=self._life.watch("conversation"),
         )
 
     def _hear_along(self) -> Shadow:
@@ -245,6 +274,7 @@ class App:
                 limits_of(settings),
                 shadow_turns=settings.adapt.shadow_turns,
                 command=self._command,
+                launch=handing_over(Path(settings.adapt.hand_over)) if settings.adapt.hand_over else as_child,
             ),
             snapshot=learning.snapshot,
             build_job=learning.build_job,
@@ -258,65 +288,18 @@ class App:
         adaptation.subscribe(lambda status: self._events.publish({"event": "adaptation", **status}))
         return adaptation
 
-    def _listen(self, stack: ExitStack) -> None:
-        """Hear the microphone, or the recording in its place. Without either the daemon answers commands."""
-        source = self._open_source()
-        if source is None:
-            return
+    def _open_ear(self, sources: Sources) -> Ear:
+        audio = self._settings.audio
         answered = hand_on(
             self._conversation,
             self._attention,
             self._events,
-            lambda segment: self._conversation.hear(segment, wait=bool(self._settings.audio.source)),
+            lambda segment: self._conversation.hear(segment, wait=bool(audio.source)),
         )
-        self._listener = Listener(source, SileroVad(), Segmenter(self._segmenter_limits()), answered)
-        self._listener.start()
-        stack.callback(self._listener.join)
-        stack.callback(self._listener.stop)
-
-    def _open_source(self) -> AudioSource | None:
-        audio = self._settings.audio
-        if audio.source == "none":
-            self._deaf_because = "audio.source is none"
-            return None
-        if audio.source:
-            return WavSource(Path(audio.source).expanduser(), audio.speed)
-        try:
-            return Microphone(audio.device)
-        except AttuneError as error:
-            self._deaf_because = str(error)
-            logger.warning("no microphone, so only commands are answered: %s", error)
-            return None
+        return Ear(sources, audio, self._segmenter_limits(), answered, self._life)
 
     def _segmenter_limits(self) -> SegmenterLimits:
         try:
             return SegmenterLimits(**self._settings.segmenter.model_dump())
         except ValueError as error:
             raise AttuneError(f"the settings of [segmenter] contradict each other: {error}") from error
-
-
-def refuse_strangers() -> None:
-    """Raises AttuneError where another distribution has put a package of the same name in the way of one of ours."""
-    home = Path(__file__).resolve().parent.parent
-    for name in ("daemon", "engines", "calibration"):
-        found = importlib.util.find_spec(name)
-        place = Path(found.origin).resolve().parent.parent if found and found.origin else None
-        if place != home:
-            raise AttuneError(
-                f"the package {name} of {home} is shadowed by {place}; install Attune into an environment of its own"
-            )
-
-
-def version() -> str:
-    """Of the installed distribution."""
-    try:
-        return importlib.metadata.version("attune")
-    except importlib.metadata.PackageNotFoundError:
-        return "uninstalled"
-
-
-def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
-    """Run a daemon until `stop` is set; `ready` is called once it answers. Raises AttuneError where it cannot serve."""
-    with App(settings, open_voice):
-        ready()
-        stop.wait()

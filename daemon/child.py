@@ -7,15 +7,14 @@ that it hangs. It dies with the daemon: `engines.child_process.settle_as_child`,
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -25,13 +24,14 @@ from engines.errors import AttuneError
 from engines.job import AdaptJob, EngineJob, Job, Progress
 from engines.process_memory import peak_resident_bytes
 
+from .launch import SIGTERM_EXIT, Launch, Output, Process, as_child
+
 CALIBRATION: tuple[str, ...] = (sys.executable, "-m", "calibration")
 LOG_NAME = "child.log"
 MAX_LINE_BYTES = 8192
 MAX_LOG_BYTES = 4 << 20
 MAX_REASON_CHARACTERS = 300
-SIGTERM_EXIT = 128 + signal.SIGTERM
-"""How a child leaves that was asked to save a checkpoint and go."""
+_STOPPING_SECONDS = 0.01
 _KEPT_VARIABLES = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"),
     *("XDG_CACHE_HOME", "ATTUNE__CACHE_DIR"),
@@ -54,9 +54,7 @@ class Outcome:
 class Child:
     """A running job. `pause`, `resume`, `stop` and `kill` may be called from any thread; `poll` from the one that started it."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], log: Path, silence_limit_seconds: float, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, process: Process, log: Path, silence_limit_seconds: float, clock: Callable[[], float]) -> None:
         self.last = Progress(stage="start", fraction=0.0)
         self.outcome: Outcome | None = None
         self.pauses = 0
@@ -77,6 +75,7 @@ class Child:
         self._paused_at: float | None = None
         self._stopping_since: float | None = None
         """When `pause` was called, until the kernel says that the process stands still."""
+        self._stands_still = threading.Event()
         self._paused_seconds = 0.0
         self._heard_at_running_seconds = 0.0
         self._reader: threading.Thread | None = None
@@ -92,8 +91,9 @@ class Child:
         on_end: Callable[[], None] = lambda: None,
         silence_limit_seconds: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
+        launch: Launch = as_child,
     ) -> "Child":
-        """Write the job to `job_path` and start `command` (default CALIBRATION) with that path as its last argument.
+        """Write the job to `job_path` and have `launch` start `command` (default CALIBRATION) for it.
 
         `on_progress`, and `on_end` once the process is gone and `poll` will say how, are called from threads of the child's own.
         The child dies with the *thread* that calls this (such is PR_SET_PDEATHSIG): call it from one that lives as long.
@@ -104,20 +104,12 @@ class Child:
             job_path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(job_path, job.model_dump_json(indent=2).encode())
             log_path.unlink(missing_ok=True)
-            with log_path.open("ab") as log:
-                process = subprocess.Popen(
-                    [*(command or CALIBRATION), str(job_path)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    env=_environment(job.threads if isinstance(job, AdaptJob) else os.cpu_count() or 1),
-                    start_new_session=True,
-                )
+            environment = _environment(job.threads if isinstance(job, AdaptJob) else os.cpu_count() or 1)
+            process = launch(command or CALIBRATION, job_path, environment, log_path)
         except OSError as error:
             raise AttuneError(f"training could not be started ({error.filename or job_path}: {error.strerror})") from None
         child = cls(process, log_path, silence_limit_seconds, clock)
-        assert process.stdout is not None
-        child._reader = threading.Thread(target=child._read, args=(process.stdout, on_progress), name="child-output", daemon=True)
+        child._reader = threading.Thread(target=child._read, args=(process.output, on_progress), name="child-output", daemon=True)
         child._reader.start()
         threading.Thread(target=child._await_end, args=(on_end,), name="child-end", daemon=True).start()
         return child
@@ -137,13 +129,22 @@ class Child:
             return self._running_seconds()
 
     def pause(self) -> None:
-        """Stop the child's processes at once (SIGSTOP). Without effect on one that is paused or has ended."""
+        """Stop the child's processes at once (SIGSTOP). Without effect on one that is paused or has ended.
+
+        Waits a moment until they stand still: threads that give way to everything else would not get to stopping for long once
+        this process computes.
+        """
         called = time.perf_counter()
         with self._lock:
-            if self._paused_at is None and self._signal(signal.SIGSTOP):
-                self._stopping_since = called
-                self._paused_at = self._clock()
-                self.pauses += 1
+            if self._paused_at is not None:
+                return
+            self._stands_still.clear()
+            if not self._process.signal(signal.SIGSTOP):
+                return
+            self._stopping_since = called
+            self._paused_at = self._clock()
+            self.pauses += 1
+        self._stands_still.wait(_STOPPING_SECONDS)
 
     def resume(self) -> None:
         """Let a paused child go on (SIGCONT); its pause counts as no silence."""
@@ -154,7 +155,7 @@ class Child:
         """Ask the child to save a checkpoint and leave (SIGTERM); kill it after `grace_seconds`. Returns once it is gone."""
         with self._lock:
             self._told_to_leave = self._told_to_leave or reason
-            self._signal(signal.SIGTERM)
+            self._process.signal(signal.SIGTERM)
             self._resume()  # a stopped process takes no SIGTERM
         self._gone.wait(grace_seconds)
         return self.kill(reason)
@@ -163,7 +164,7 @@ class Child:
         """End the child now (SIGKILL reaches a stopped process too) and return once it is gone."""
         with self._lock:
             self._told_to_leave = self._told_to_leave or reason
-            self._signal(signal.SIGKILL)
+            self._process.signal(signal.SIGKILL)
         return self._ended()
 
     def poll(self) -> Outcome | None:
@@ -176,23 +177,13 @@ class Child:
             silent_seconds = self._running_seconds() - self._heard_at_running_seconds
             if silent_seconds <= self._silence_limit_seconds:
                 return None
-            self._signal(signal.SIGKILL)
+            self._process.signal(signal.SIGKILL)
         return self._ended(Outcome("hung", f"the training process said nothing for {silent_seconds:.0f} s and was killed"))
-
-    def _signal(self, number: signal.Signals) -> bool:
-        """Signal the whole group, under the lock; False where there is nobody left."""
-        if self._process.returncode is not None:
-            return False
-        try:
-            os.killpg(self.pid, number)
-        except ProcessLookupError:
-            return False
-        return True
 
     def _resume(self) -> None:
         if self._paused_at is not None:
             self._stopped(time.perf_counter())  # where it never stood still, it took at least until now
-            self._signal(signal.SIGCONT)
+            self._process.signal(signal.SIGCONT)
             self._paused_seconds += self._clock() - self._paused_at
             self._paused_at = None
 
@@ -204,11 +195,11 @@ class Child:
         """Wait for the end, take down what the child had started itself, read the last lines, reap."""
         self._gone.wait()
         with self._lock:
-            self._signal(signal.SIGKILL)
+            self._process.signal(signal.SIGKILL)
         if self._reader is not None:
             self._reader.join(5.0)
         with self._lock:
-            code = self._process.wait()
+            code = self._process.reap()
             if self.outcome is None:
                 self.outcome = outcome or self._read_outcome(code)
             return self.outcome
@@ -227,9 +218,9 @@ class Child:
         reason = f"the training process failed (exit {code}): {said or 'it did not say why'}"
         return Outcome("failed", reason[:MAX_REASON_CHARACTERS])
 
-    def _read(self, stream: IO[bytes], on_progress: Callable[[Progress], None]) -> None:
-        with stream:
-            for line in _bounded_lines(stream):
+    def _read(self, output: Output, on_progress: Callable[[Progress], None]) -> None:
+        with closing(output):
+            for line in _bounded_lines(output):
                 try:
                     progress = Progress.model_validate_json(line)
                 except ValidationError:
@@ -245,21 +236,15 @@ class Child:
         if self._stopping_since is not None:
             self.pause_latencies.append(at - self._stopping_since)
             self._stopping_since = None
+            self._stands_still.set()
 
     def _await_end(self, on_end: Callable[[], None]) -> None:
-        with suppress(ChildProcessError):
-            while self._next_change() == os.CLD_STOPPED:
-                at = time.perf_counter()
-                os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)  # takes this notice away, or the next wait finds it again
-                with self._lock:
-                    self._stopped(at)
+        while self._process.wait_for_change() == "stopped":
+            at = time.perf_counter()
+            with self._lock:
+                self._stopped(at)
         self._gone.set()
         on_end()
-
-    def _next_change(self) -> int | None:
-        """Wait until the process has stopped, all its threads, or ended; leaves the reaping to `_ended`."""
-        seen = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WSTOPPED | os.WNOWAIT)
-        return None if seen is None else seen.si_code
 
     def _bound_log(self) -> None:
         """Start the log anew where it has grown too long; the child appends, so it goes on at the new end."""
@@ -275,10 +260,10 @@ def _environment(threads: int) -> dict[str, str]:
     return {**kept, **limited, PARENT_VARIABLE: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
 
 
-def _bounded_lines(stream: IO[bytes]) -> Iterator[bytes]:
+def _bounded_lines(output: Output) -> Iterator[bytes]:
     """Whole lines of at most MAX_LINE_BYTES; longer ones, and an unfinished last one, are dropped."""
     inside_long_line = False
-    while piece := stream.readline(MAX_LINE_BYTES):
+    while piece := output.readline(MAX_LINE_BYTES):
         ends = piece.endswith(b"\n")
         if ends and not inside_long_line:
             yield piece

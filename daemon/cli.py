@@ -1,11 +1,9 @@
 """The command line. Heavy parts are imported by the commands that need them, so that `attune --help` is quick."""
 
+import faulthandler
 import logging
-import signal
 import sys
-import threading
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -20,6 +18,7 @@ from .cli_learn import adapt, correct, enroll
 from .cli_talk import ask, listen, talk
 from .demo import demo
 from .events import Event
+from .service_manager import JournalFormatter, writes_to_journal
 
 app = typer.Typer(
     help="Attune: a voice assistant that learns its user's voice on the device, while nobody is talking.",
@@ -31,7 +30,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from .app import version
+        from .installation import version
 
         typer.echo(f"attune {version()}")
         raise typer.Exit
@@ -54,31 +53,30 @@ def options(
     ] = False,
 ) -> None:
     """What stands before every command."""
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    written = logging.StreamHandler(sys.stderr)
+    lines = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    written.setFormatter(JournalFormatter() if writes_to_journal() else lines)
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, handlers=[written])
     use_sources(config, assignments or [])
 
 
 @app.command()
 def serve() -> None:
-    """Run the daemon in the foreground, until SIGTERM or Ctrl-C."""
-    from .app import serve as run
+    """Run the daemon in the foreground, until SIGTERM or Ctrl-C; SIGHUP has it read its settings again."""
+    from .lifecycle import serve as run
+    from .lifecycle import wishes_of_signals
 
     give_back_freed_memory()
+    faulthandler.enable()  # a watchdog's SIGABRT leaves in the log where every thread was
     if not logging.getLogger().isEnabledFor(logging.INFO):
         logging.getLogger("daemon").setLevel(logging.INFO)
-    stop = threading.Event()
+    run(settings, wishes_of_signals())
 
-    def leave(number: int, _: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)  # a second one does not wait
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, leave)
-    run(settings(), stop)
+@app.command()
+def reload() -> None:
+    """Have the daemon read its settings again, and open what was built since. Nothing that is said meanwhile is lost."""
+    list(ask_daemon({"command": "reload"}, quiet_seconds=10.0))
 
 
 @app.command()

@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,8 @@ from engines.replay_set import is_complete
 from engines.runtimes import read_runtimes, runtimes_path
 
 from .child import Child
-from .cli_common import AsJson, console, errors, print_json, settings
+from .cli_common import AsJson, ask_daemon, console, errors, print_json, settings
+from .client import NoDaemonError
 from .config import Settings
 from .engine_keeper import ENGINE_COMMAND
 from .learning import general_examples
@@ -49,7 +51,7 @@ def build() -> None:
     from engines.projector import OnnxProjector
 
     chosen = settings()
-    _choose_weights(model_path(chosen.engines.language_model, chosen.cache_dir), chosen)
+    chose = _choose_weights(model_path(chosen.engines.language_model, chosen.cache_dir), chosen)
     files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
     base = chosen.generations / f"{BASE:04d}"
     if base.exists():
@@ -57,6 +59,8 @@ def build() -> None:
         OnnxProjector(read_generation(base).projector, threads=1)
         if files.encoder.is_file() and is_complete(features_folder(chosen)):
             typer.echo("the engines are there")
+            if chose:
+                _tell_daemon()
             _use_gpu(chosen, files)
             return
     folder = chosen.cache_dir / "engines" / "base"
@@ -71,6 +75,7 @@ def build() -> None:
     )
     run_child(job, folder / "job.json")
     typer.echo(f"the speech encoder is at {files.encoder}, the base generation at {base}")
+    _tell_daemon()
     _use_gpu(chosen, files)
 
 
@@ -138,12 +143,22 @@ def verify() -> None:
     typer.echo("the plan's frames are those of ONNX Runtime")
 
 
-def _choose_weights(language_model: Path, chosen: Settings) -> None:
+def _choose_weights(language_model: Path, chosen: Settings) -> bool:
+    """Find out which weights are faster here, where that is not known; whether it was not."""
     from engines.requantize import compare_weights, is_compared, time_both  # brings in llama.cpp
 
-    if not is_compared(language_model, chosen.cache_dir):
-        compare_weights(language_model, chosen.cache_dir, partial(time_both, threads=chosen.engines.threads))
-        typer.echo(f"the language model {described_weights(language_model, chosen.cache_dir)[1]}")
+    if is_compared(language_model, chosen.cache_dir):
+        return False
+    compare_weights(language_model, chosen.cache_dir, partial(time_both, threads=chosen.engines.threads))
+    typer.echo(f"the language model {described_weights(language_model, chosen.cache_dir)[1]}")
+    return True
+
+
+def _tell_daemon() -> None:
+    """Where one runs, it opens what was built; one that does not finds it when it starts."""
+    with suppress(NoDaemonError):
+        list(ask_daemon({"command": "reload"}, quiet_seconds=10.0))
+        typer.echo("the daemon opens them")
 
 
 def described_weights(language_model: Path, cache_dir: Path) -> tuple[bool, str]:

@@ -30,7 +30,7 @@ def list_models(as_json: AsJson = False) -> None:
         return
     table = Table(Column("model", no_wrap=True), "role", "licence", "MB", "here")
     for model in models:
-        here = "yes" if model.folder(cache_dir).is_dir() else "no (default)" if model.default else "no"
+        here = "yes" if model.found(cache_dir) is not None else "no (default)" if model.default else "no"
         table.add_row(model.name, model.role, model.licence, f"{model.size_bytes / 1e6:.0f}", here)
     console.print(table)
 
@@ -85,6 +85,6 @@ def _described(model: Model, cache_dir: Path) -> dict[str, object]:
         "sha256": model.sha256,
         "default": model.default,
         "sources": [origin.source for origin in model.origins],
-        "path": str(model.path(cache_dir)),
-        "here": model.folder(cache_dir).is_dir(),
+        "path": str(model.within(model.found(cache_dir) or model.folder(cache_dir))),
+        "here": model.found(cache_dir) is not None,
     }

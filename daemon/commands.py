@@ -55,6 +55,8 @@ class Service:
     corrected: Callable[[], None]
     """Called after each correction."""
     shadow_readings: ShadowReadings
+    start_anew: Callable[[], None]
+    """Have the settings read again, once what is being answered is."""
 
 
 class _Request(BaseModel):
@@ -67,6 +69,12 @@ class Status(_Request):
 
 class ShowMetrics(_Request):
     command: Literal["metrics"]
+
+
+class Reload(_Request):
+    """Read the settings again, and open what was built since; who asks meanwhile waits."""
+
+    command: Literal["reload"]
 
 
 class Ask(_Request):
@@ -127,7 +135,8 @@ class Generations(_Request):
 
 
 _AnyRequest = Annotated[
-    Status | ShowMetrics | Ask | Listen | Follow | Adapt | Correct | Enroll | Why | Generations, Field(discriminator="command")
+    Status | ShowMetrics | Reload | Ask | Listen | Follow | Adapt | Correct | Enroll | Why | Generations,
+    Field(discriminator="command"),
 ]
 _REQUESTS: TypeAdapter[_AnyRequest] = TypeAdapter(_AnyRequest)
 
@@ -146,6 +155,9 @@ def answer(service: Service, request: Event) -> Generator[Event, None, None]:
             events = _one(service.status())
         case ShowMetrics():
             events = _one({"event": "metrics", "text": service.metrics.text()})
+        case Reload():
+            service.start_anew()
+            events = _one({"event": "reloading"})
         case Ask():
             events = _ask(service, checked)
         case Listen():

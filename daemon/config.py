@@ -154,6 +154,9 @@ class AdaptSettings(_Section):
         le=36_000,
         description="Longest training in a round, in seconds of processor time per thread: pauses do not count.",
     )
+    hand_over: str = Field(
+        "", description="Folder in which the jobs of rounds are left for a unit of systemd's to run; empty: the daemon runs them."
+    )
     learning_rate: float = Field(2e-4, gt=0, lt=1, description="Step size of the optimiser.")
     distil_seconds: float = Field(
         0.0,

@@ -58,9 +58,13 @@ def load_settings(
 
 
 def _usual_files() -> list[Path]:
-    folder = Path("/etc/attune") if os.geteuid() == 0 else platformdirs.user_config_path("attune")
-    main = folder / "attune.toml"
-    return ([main] if main.exists() else []) + sorted((folder / "attune.toml.d").glob("*.toml"))
+    """Those of the machine, then those of a user, which go before."""
+    folders = [Path("/etc/attune")] if os.geteuid() == 0 else [Path("/etc/attune"), platformdirs.user_config_path("attune")]
+    found = []
+    for folder in folders:
+        main = folder / "attune.toml"
+        found += ([main] if main.exists() else []) + sorted((folder / "attune.toml.d").glob("*.toml"))
+    return found
 
 
 def _read_file(path: Path) -> dict[str, object]:

@@ -9,8 +9,10 @@ import fcntl
 import json
 import logging
 import os
+import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -23,6 +25,8 @@ logger = logging.getLogger(__name__)
 MAX_LINE_BYTES = 1 << 20
 _MAX_CONNECTIONS = 16
 _REFUSAL_SECONDS = 0.2
+_LAST_WORD_SECONDS = 0.3
+_POLL_SECONDS = 0.01
 _IDLE_SECONDS = 60.0
 """A connection that asks nothing, or does not read its answer, for so long is closed."""
 
@@ -54,58 +58,91 @@ def hold_state(state_dir: Path) -> Iterator[None]:
         yield
 
 
-class ControlServer:
-    """Listens on `path` and answers with `handle`, each connection in a thread of its own."""
+@contextlib.contextmanager
+def hold_socket(path: Path) -> Iterator[socket.socket]:
+    """A socket that listens at `path` for the length of the `with`, and is removed after it.
 
-    def __init__(self, path: Path, handle: Handler, idle_seconds: float = _IDLE_SECONDS) -> None:
-        """Bind and start. Raises AttuneError where the path cannot be bound or another daemon answers there."""
-        self._path = path
+    Raises AttuneError where the path cannot be bound or another daemon answers there.
+    """
+    listener = _bind(path)
+    try:
+        yield listener
+    finally:
+        path.unlink(missing_ok=True)
+        listener.close()
+
+
+class ControlServer:
+    """Answers with `handle` whoever connects to a listening socket, each connection in a thread of its own."""
+
+    def __init__(self, listener: socket.socket, handle: Handler, idle_seconds: float = _IDLE_SECONDS) -> None:
+        """Starts at once. `listener` stays the caller's: whoever connects to it later waits for the next server."""
+        listener.setblocking(False)
+        self._listener = listener
         self._handle = handle
         self._idle_seconds = idle_seconds
         self._places = threading.BoundedSemaphore(_MAX_CONNECTIONS)
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
-        self._closing = False
-        self._socket = _bind(path)
+        self._closing = threading.Event()
+        self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._accept, name="control", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """Stop answering and remove the socket."""
-        self._closing = True
-        self._path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
+    def turn_away(self) -> None:
+        """Take no more connections, and no further request from those there are; what is being answered goes on."""
+        self._closing.set()
+        self._wake.close()
         self._thread.join()
+
+    def close(self) -> None:
+        """Stop answering; what is nearly said is said."""
+        self.turn_away()
+        self._end(socket.SHUT_RD)
+        until = time.monotonic() + _LAST_WORD_SECONDS
+        while self._connections and time.monotonic() < until:
+            time.sleep(_POLL_SECONDS)
+        self._end(socket.SHUT_RDWR)
+
+    def _end(self, ways: int) -> None:
         with self._lock:
             for connection in self._connections:
                 with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
+                    connection.shutdown(ways)
 
     def _accept(self) -> None:
-        while not self._closing:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError as error:
-                if not self._closing:
-                    logger.error("the control socket %s failed: %s", self._path, error)
-                return
-            connection.settimeout(self._idle_seconds)
-            if not self._places.acquire(blocking=False):
-                with connection, contextlib.suppress(OSError):
-                    connection.settimeout(_REFUSAL_SECONDS)
-                    connection.recv(MAX_LINE_BYTES)  # a client that is still sending would see a broken pipe, not the reason
-                    connection.sendall(_line({"error": "the daemon has too many connections; try again"}))
-                continue
-            with self._lock:
-                self._connections.add(connection)
-            threading.Thread(target=self._serve, args=(connection,), name="control-client", daemon=True).start()
+        with self._woken:
+            while not self._closing.is_set():
+                select.select([self._listener, self._woken], [], [])
+                if self._closing.is_set():
+                    return
+                try:
+                    connection, _ = self._listener.accept()
+                except BlockingIOError:  # it is gone already
+                    continue
+                except OSError as error:
+                    logger.error("the control socket failed: %s", error)
+                    return
+                self._take(connection)
+
+    def _take(self, connection: socket.socket) -> None:
+        connection.settimeout(self._idle_seconds)
+        if not self._places.acquire(blocking=False):
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(_REFUSAL_SECONDS)
+                connection.recv(MAX_LINE_BYTES)  # a client that is still sending would see a broken pipe, not the reason
+                connection.sendall(_line({"error": "the daemon has too many connections; try again"}))
+            return
+        with self._lock:
+            self._connections.add(connection)
+        threading.Thread(target=self._serve, args=(connection,), name="control-client", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
         try:
             with connection, connection.makefile("rb") as lines:
-                while (line := lines.readline(MAX_LINE_BYTES + 1)) and self._answer(connection, line):
+                while (
+                    not self._closing.is_set() and (line := lines.readline(MAX_LINE_BYTES + 1)) and self._answer(connection, line)
+                ):
                     pass
         except OSError as error:  # the client left, or was silent for too long
             logger.debug("a control connection ended: %s", error)

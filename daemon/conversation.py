@@ -7,8 +7,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -28,6 +28,7 @@ from .turn_memory import TurnMemory, Waiting
 logger = logging.getLogger(__name__)
 
 _WAITING_TURNS = 32
+_ROUND_SECONDS = 1.0
 _QUESTION_STANDS_SECONDS = 60.0
 """For how long a yes or a no is taken for the answer to what was asked back."""
 
@@ -62,8 +63,10 @@ class Conversation:
         attention: Attention,
         manners: Manners,
         clocks: Clocks = REAL_TIME,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
-        """The thread starts at once."""
+        """The thread starts at once, and calls `alive` at least every _ROUND_SECONDS that it does not wait for a model."""
+        self._alive = alive
         self._serving = serving
         self._store, self._events, self._attention, self._manners, self._clocks = store, events, attention, manners, clocks
         self._memory = TurnMemory(store, manners.keep_audio)
@@ -158,11 +161,17 @@ class Conversation:
             return Waiting(self._count, words, source, route, time.perf_counter(), events)
 
     def _run(self) -> None:
-        while (turn := self._waiting.get()) is not None and not self._closing:
+        while (turn := self._next()) is not None and not self._closing:
             self._take(turn)
         while turn is not None:
             self._leave(turn, "the daemon is stopping")
             turn = None if self._waiting.empty() else self._waiting.get()
+
+    def _next(self) -> Waiting | None:
+        while True:
+            self._alive()
+            with suppress(queue.Empty):
+                return self._waiting.get(timeout=_ROUND_SECONDS)
 
     def _take(self, turn: Waiting) -> None:
         try:
@@ -230,6 +239,7 @@ class Conversation:
             answer = self._serving.reply(ears, language_model, heard, self._manners.max_reply_tokens)
         with closing(answer) as stream:
             for piece in stream:
+                self._alive()
                 if first_token_ms is None:
                     first_token_ms = 1000 * (time.perf_counter() - turn.asked_at)
                 pieces.append(piece)

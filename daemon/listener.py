@@ -48,16 +48,18 @@ class Listener:
         on_event: Callable[[Event], None],
         on_end: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         """`on_event` is called in the listener's thread; while it runs no chunk is taken: a file waits, a microphone queues.
 
-        `on_end` is called there last, whether the stream ended, was stopped, or failed.
+        `alive` is called after each chunk; `on_end` last, whether the stream ended, was stopped, or failed.
         """
         self._source = source
         self._vad = vad
         self._segmenter = segmenter
         self._on_event = on_event
         self._on_end = on_end
+        self._alive = alive
         self._clock = clock
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
         self._stopping = threading.Event()
@@ -116,6 +118,7 @@ class Listener:
                 self._heard_samples += len(chunk)
                 self._hand_on(self._segmenter.push(chunk, self._vad.probability(chunk)))
                 self._failures_in_a_row = 0
+                self._alive()
             return True
         except Exception as error:  # noqa: BLE001 - the worst is a daemon gone deaf without a word
             self._note_failure("the audio source", error)

@@ -21,6 +21,7 @@ from engines.job import AdaptJob
 from engines.pointers import promote, put_in_shadow, rollback, usable
 
 from .idle import Limits
+from .launch import Launch, as_child
 from .promotion import PromotionLimits, verdict
 
 JOB_NAME = "job.json"
@@ -70,6 +71,8 @@ class Rounds:
     """The same where somebody waits for its memory."""
     command: Sequence[str] | None = None
     """What runs a job, in place of `python -m calibration`."""
+    launch: Launch = as_child
+    """How its process comes to be."""
 
 
 def job_folder(jobs: Path, number: int) -> Path:

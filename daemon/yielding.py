@@ -34,7 +34,7 @@ class Yielding:
         return self._speaking
 
     def speech_started(self) -> None:
-        """Stop a child that runs at once; takes microseconds."""
+        """Stop a child that runs at once; takes a millisecond, ten at most."""
         with self._lock:
             self._speaking = True
             if self._child is not None:

@@ -27,7 +27,7 @@ def settle_as_child() -> None:
     """
     steps: dict[str, Callable[[], None]] = {
         "death with the parent": _die_with_parent,
-        "idle scheduling": lambda: os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)),
+        "idle scheduling": _idle_scheduling,
         "lowest priority": lambda: os.setpriority(os.PRIO_PROCESS, 0, 19),
         "idle input and output": _idle_io,
         "out-of-memory score": lambda: _be_killed_first(Path("/proc/self/oom_score_adj")),
@@ -49,6 +49,12 @@ def _die_with_parent() -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     if expected != str(os.getppid()):  # it died before the line above
         os._exit(128 + signal.SIGKILL)
+
+
+def _idle_scheduling() -> None:
+    """A unit may have seen to it already, and forbidden it to its processes."""
+    if os.sched_getscheduler(0) != os.SCHED_IDLE:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _idle_io() -> None:

@@ -1,9 +1,11 @@
 """Files that survive a power cut: written beside, flushed to the disk, renamed. Knows nothing of what is in them."""
 
+import fcntl
 import hashlib
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _BLOCK_BYTES = 1 << 20
@@ -48,6 +50,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def one_at_a_time(lock: Path) -> Iterator[None]:
+    """Wait until no other process is inside of this with the same `lock`. The kernel lets go of it for one that is killed."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def copy_flushed(source: Path, target: Path) -> str:

@@ -1,9 +1,9 @@
 """The manifest of models, and their verified copies on disk. Knows where files lie and what they must be, not what they do.
 
-A model is stored under `<cache>/models/<sha256>/`, which appears there by one rename, after every file was verified.
+A model is stored under `<cache>/models/<sha256>/`, which appears there by one rename, after every file was verified. Or it came
+with a package of the system's, to `attune/models/<sha256>/` in a folder of shared data, and is only read.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -20,14 +20,11 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .digest import sha256_of
-from .durable import sync_folder, write_atomically
+from .durable import one_at_a_time, sync_folder, write_atomically
 from .errors import AttuneError
 from .model_sources import files_below, matching, obtain
 
 MANIFEST = Path(__file__).with_name("models.toml")
-SEEN = ".verified"
-"""Remembers the sizes and times of verified files, so that they are hashed again only when they have changed."""
-
 _PARTIAL = ".partial-"
 _log = logging.getLogger(__name__)
 
@@ -85,12 +82,17 @@ class Model(_Frozen):
         return len(self.files) > 1 or "*" in self.files[0].path
 
     def folder(self, cache_dir: Path) -> Path:
-        """Where its files lie below `cache_dir`, fetched or not."""
+        """Where its files lie below `cache_dir` once they are fetched."""
         return cache_dir / "models" / self.sha256
 
-    def path(self, cache_dir: Path) -> Path:
-        """What an engine opens: the one file, or the folder of many."""
-        return self.folder(cache_dir) if self.is_folder else self.folder(cache_dir) / self.files[0].path
+    def found(self, cache_dir: Path) -> Path | None:
+        """The folder with its files, there or among the system's data; None where it is in neither."""
+        shared = [Path(place) / "models" / self.sha256 for place in _shared_folders()]
+        return next((folder for folder in (self.folder(cache_dir), *shared) if folder.is_dir()), None)
+
+    def within(self, folder: Path) -> Path:
+        """What an engine opens, of the files in `folder`: the one, or the folder of many."""
+        return folder if self.is_folder else folder / self.files[0].path
 
 
 class _Manifest(_Frozen):
@@ -133,21 +135,21 @@ def model_path(name: str, cache_dir: Path | None = None, manifest: Path = MANIFE
     """
     model = find_model(name, manifest)
     root = cache_dir or default_cache_dir()
-    folder = model.folder(root)
-    if not folder.is_dir():
+    folder = model.found(root)
+    if folder is None:
         raise AttuneError(f"the model {name} is not in {root}; run `attune models fetch {name}`")
     seen = _stat_of_files(folder)
-    if not seen or seen != _read_seen(folder):
+    if not seen or seen != _read_seen(model, root):
         if problem := _first_problem(model, folder):
             raise AttuneError(f"the model {name} is damaged: {folder}/{problem}; run `attune models fetch {name}`")
-        _remember(folder)
-    return model.path(root)
+        _remember(model, root, folder)
+    return model.within(folder)
 
 
 def verify(model: Model, cache_dir: Path) -> str | None:
     """Hash every file of `model`. Returns None where all is well, else what is wrong, in one line."""
-    folder = model.folder(cache_dir)
-    return _first_problem(model, folder) if folder.is_dir() else "not fetched"
+    folder = model.found(cache_dir)
+    return _first_problem(model, folder) if folder is not None else "not fetched"
 
 
 def fetch(model: Model, cache_dir: Path, report: Report) -> Path:
@@ -159,17 +161,20 @@ def fetch(model: Model, cache_dir: Path, report: Report) -> Path:
     folder = model.folder(cache_dir)
     try:
         with _lock(folder.parent):
-            if (problem := verify(model, cache_dir)) is None:
+            there = model.found(cache_dir)
+            problem = _first_problem(model, there) if there is not None else "not fetched"
+            if there is not None and problem is None:
                 report(model.size_bytes, model.size_bytes)
+                folder = there
             else:
-                if folder.exists():
+                if there is not None:
                     _log.warning("the model %s was damaged (%s); fetching it again", model.name, problem)
                 _fetch(model, folder, report)
-            _remember(folder)
+            _remember(model, cache_dir, folder)
     except OSError as error:
         advice = "free some space, or set cache_dir to a folder with room"
         raise AttuneError(f"the model {model.name} cannot be stored in {folder.parent} ({error.strerror}); {advice}") from error
-    return model.path(cache_dir)
+    return model.within(folder)
 
 
 def _fetch(model: Model, folder: Path, report: Report) -> None:
@@ -208,9 +213,7 @@ def _fetch(model: Model, folder: Path, report: Report) -> None:
 @contextmanager
 def _lock(models: Path) -> Iterator[None]:
     """One fetch at a time in `models`; the kernel gives the lock back even when a process is killed."""
-    models.mkdir(parents=True, exist_ok=True)
-    with (models / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with one_at_a_time(models / ".lock"):
         _sweep(models)  # of fetches that were killed
         yield
 
@@ -243,22 +246,34 @@ def _sha256_of_list(hashes: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
+def _shared_folders() -> list[str]:
+    """Where the system keeps data of Attune's, the first first ($XDG_DATA_DIRS)."""
+    return str(platformdirs.site_data_dir("attune", multipath=True)).split(os.pathsep)
+
+
 def _stat_of_files(folder: Path) -> dict[str, list[int]]:
     # The change time cannot be set from outside, as the modification time can.
-    stats = {name: (folder / name).stat() for name in sorted(files_below(folder))}
+    stats = {str(folder / name): (folder / name).stat() for name in sorted(files_below(folder))}
     return {name: [stat.st_size, stat.st_ctime_ns] for name, stat in stats.items()}
 
 
-def _read_seen(folder: Path) -> object:
+def _seen_path(model: Model, cache_dir: Path) -> Path:
+    """Where sizes and times of verified files are remembered, so that they are hashed again only when they have changed."""
+    return cache_dir / "verified" / model.sha256
+
+
+def _read_seen(model: Model, cache_dir: Path) -> object:
     try:
-        return json.loads((folder / SEEN).read_text())
+        return json.loads(_seen_path(model, cache_dir).read_text())
     except (OSError, ValueError):
         return None  # a note that cannot be read only costs another hashing
 
 
-def _remember(folder: Path) -> None:
+def _remember(model: Model, cache_dir: Path, folder: Path) -> None:
+    path = _seen_path(model, cache_dir)
     try:
-        write_atomically(folder / SEEN, json.dumps(_stat_of_files(folder)).encode())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(_stat_of_files(folder)).encode())
     except OSError as error:
         # Another user's cache: everything works, only slower.
         _log.debug("cannot note that %s is verified: %s", folder, error)

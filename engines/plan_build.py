@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 
 from .digest import sha256_of
+from .durable import one_at_a_time
 from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
 from .gpu import find_gpu, l4t_release
 from .job import PlanJob, Report
-from .plans import PlanCard, PlanKey, keep_plan, note_tried, plan_path, read_plan
+from .plans import PlanCard, PlanKey, keep_plan, note_tried, plan_path, read_plan, was_tried
 from .probe_speech import probe_speech
 from .process_memory import peak_resident_bytes
 from .speech_encoder import SpeechEncoder, encoder_mel, frame_cosines
@@ -38,11 +39,18 @@ def key_of(job: PlanJob) -> PlanKey:
 
 
 def run(job: PlanJob, report: Report = lambda stage, fraction, note: None) -> None:
-    """Carry it out; `report` is told what is done, how far it is, and notes for people.
+    """Carry it out; `report` is told what is done, how far it is, and notes for people. What another process does meanwhile is
+    waited for, and not done again.
 
     Raises AttuneError, and leaves what was there, where the plan is not to be trusted.
     """
     key = key_of(job)  # asks the driver before anything else does
+    with one_at_a_time(job.plans / ".lock"):
+        if job.tries_only or (card := read_plan(job.plans, key)) is None or not was_tried(job.plans, card):
+            _carry_out(job, key, report)
+
+
+def _carry_out(job: PlanJob, key: PlanKey, report: Report) -> None:
     oracle = OnnxEncoder(job.graph, job.threads)
     if job.tries_only:
         report("try", 0.5, "opening the plan")
@@ -53,7 +61,6 @@ def run(job: PlanJob, report: Report = lambda stage, fraction, note: None) -> No
         return
     began = time.monotonic()
     report("build", 0.0, f"{job.graph.name} for TensorRT {key.tensorrt}")
-    job.plans.mkdir(parents=True, exist_ok=True)
     cache = job.plans / _TIMING_CACHE
     built = build_plan(job.graph, oracle.mel_bins, job.workspace_bytes, cache.read_bytes() if cache.is_file() else b"")
     seconds = time.monotonic() - began

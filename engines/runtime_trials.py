@@ -3,14 +3,20 @@
 import tempfile
 from pathlib import Path
 
+from .durable import one_at_a_time
 from .job import Report, TrialJob
-from .runtimes import CLAIMS, Trial, keep_runtimes
+from .runtimes import CLAIMS, Trial, keep_runtimes, read_runtimes
 from .selftest import Request, Verdict, run_claims
 
 
 def run(job: TrialJob, report: Report) -> None:
-    """Try them all, and keep what became of them."""
+    """Try them all, and keep what became of them. What another process tries meanwhile is waited for, and not tried again."""
+    with one_at_a_time(job.output.with_suffix(".lock")):
+        if read_runtimes(job.output) is None:
+            keep_runtimes(job.output, _tried(job, report))
 
+
+def _tried(job: TrialJob, report: Report) -> list[Trial]:
     def tell(verdict: Verdict) -> None:
         report("try", 0.5, f"{verdict.says} {verdict.state}{verdict.note and ': '}{verdict.note}")
 
@@ -26,4 +32,4 @@ def run(job: TrialJob, report: Report) -> None:
             threads=job.threads,
         )
         found = run_claims(request, tell, only=CLAIMS)
-    keep_runtimes(job.output, [Trial(claim=one.claim, held=one.state == "held", note=one.note) for one in found])
+    return [Trial(claim=one.claim, held=one.state == "held", note=one.note) for one in found]

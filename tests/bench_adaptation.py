@@ -184,7 +184,7 @@ def _stops(daemon: _Daemon, requests: list[Event]) -> dict[str, float]:
 
 def _tell_beginnings(daemon: _Daemon, begun: threading.Event) -> None:
     """Set `begun` at each onset of speech."""
-    for event in daemon.ask({"command": "follow"}):
+    for event in daemon.ask({"command": "events"}):
         if event["event"] == "speech":
             begun.set()
 

@@ -19,6 +19,7 @@ from engines.card import Card, JudgedUtterance, Judgement, Score
 from engines.child_process import settle_as_child
 from engines.durable import write_atomically
 from engines.generation import write_generation
+from engines.handed_over import tell_status
 from engines.job import AdaptJob, EngineFiles, Progress
 
 FAKE = Path(__file__).resolve()
@@ -28,6 +29,15 @@ DEADLINE_SECONDS = 60.0
 
 def main(mode: str, seconds_per_step: float, job_path: Path) -> int:
     settle_as_child()
+    status = 1
+    try:
+        status = work(mode, seconds_per_step, job_path)
+    finally:
+        tell_status(status)
+    return status
+
+
+def work(mode: str, seconds_per_step: float, job_path: Path) -> int:
     job = json.loads(job_path.read_text())
     checkpoint = job_path.parent / "checkpoint"
     first = int(checkpoint.read_text()) if checkpoint.exists() else 0

@@ -154,10 +154,6 @@ def test_a_daemon_that_cannot_start_leaves_nothing_behind(start: Start, folder: 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_cleanly_and_a_kill_is_survived(folder: Path, number: signal.Signals) -> None:
-    code = (
-        "import daemon.app, daemon.cli, sys; from tests.fakes import fake_voice\n"
-        "daemon.app.open_voice = fake_voice; sys.argv = ['attune', 'serve']; daemon.cli.main()"
-    )
     settings = make_settings(folder)
     environment = {
         **os.environ,
@@ -166,7 +162,9 @@ def test_a_signal_stops_it_cleanly_and_a_kill_is_survived(folder: Path, number: 
         "ATTUNE__AUDIO__SOURCE": "none",
     }
     for how in (signal.SIGKILL, number):
-        process = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.tiny_daemon"], env=environment, stderr=subprocess.PIPE, text=True
+        )
         assert process.stderr is not None
         line = process.stderr.readline()
         assert "serving at" in line, line + process.stderr.read()

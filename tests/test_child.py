@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,9 +14,11 @@ import psutil
 import pytest
 
 from daemon.child import LOG_NAME, MAX_LOG_BYTES, Child, Outcome
+from daemon.launch import Launch, as_child, handing_over
 from engines.child_process import PARENT_VARIABLE
 from engines.errors import AttuneError
 from engines.generation import read_generation
+from engines.handed_over import REQUEST_NAME, VARIABLE, HandedOver
 from engines.job import AdaptJob, Progress
 from tests.fake_child import DEADLINE_SECONDS, FAKE, eventually, make_job, state_of
 
@@ -48,8 +51,60 @@ class Clock:
         return self.now
 
 
+class ServiceManager:
+    """Starts, for each job that is handed over, what its unit would: not this process's child as far as the daemon knows."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ended = threading.Event()
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        self.command: list[str] = []
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        for process in self._started:
+            process.kill()
+            process.wait()
+
+    def _run(self) -> None:
+        request = self.folder / REQUEST_NAME
+        while not self._ended.wait(0.01):
+            if not request.exists():
+                continue
+            asked = HandedOver.model_validate_json(request.read_bytes())
+            request.unlink()
+            with asked.log.open("ab") as log:
+                # It connects itself: the daemon asks the socket who is at its other end.
+                code = f"import os, socket; end = socket.socket(socket.AF_UNIX); end.connect({str(asked.socket)!r})\n"
+                code += f"os.dup2(end.fileno(), 1); os.execv({sys.executable!r}, {[*self.command, str(asked.job)]!r})"
+                environment = {**os.environ, **asked.environment, VARIABLE: "1"}
+                command = [sys.executable, "-c", code]
+                self._started.append(subprocess.Popen(command, stderr=log, env=environment, start_new_session=True))
+
+
+@pytest.fixture(params=["a child", "handed over"])
+def launch(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[list[str]], Launch]]:
+    """Gives how a command is started."""
+    if request.param == "a child":
+        yield lambda command: as_child
+        return
+    folder = tmp_path / "run"
+    folder.mkdir()
+    manager = ServiceManager(folder)
+
+    def launch(command: list[str]) -> Launch:
+        manager.command = command
+        return handing_over(folder)
+
+    yield launch
+    manager.stop()
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Watched]]:
+def start(tmp_path: Path, launch: Callable[[list[str]], Launch]) -> Iterator[Callable[..., Watched]]:
     started: list[Child] = []
 
     def start(mode: str, seconds_per_step: float = 0.0, **options: object) -> Watched:
@@ -63,7 +118,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Watched]]:
 
         job = make_job(tmp_path)
         command = [sys.executable, str(FAKE), mode, str(seconds_per_step)]
-        child = Child.start(job, job.folder / "job.json", command, on_progress=on_progress, on_end=ended.set, **options)  # type: ignore[arg-type]
+        path, how = job.folder / "job.json", launch(command)
+        child = Child.start(job, path, command, on_progress=on_progress, on_end=ended.set, launch=how, **options)  # type: ignore[arg-type]
         started.append(child)
         return Watched(child, said, changed, ended)
 
@@ -249,3 +305,34 @@ def test_it_leaves_at_once_where_the_daemon_is_gone_already(tmp_path: Path) -> N
     assert (
         subprocess.run([sys.executable, str(FAKE), "done", str(path)], env=environment, stdout=subprocess.DEVNULL).returncode == 0
     )
+
+
+def test_a_job_that_nobody_takes_is_one_clear_line(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    with pytest.raises(AttuneError, match=r"nobody took the job within 0 s; see `systemctl status attune-adapt\.path"):
+        Child.start(job, job.folder / "job.json", launch=handing_over(tmp_path, taken_seconds=0.1))
+    assert not (tmp_path / REQUEST_NAME).exists(), "nobody takes it later"
+
+
+def test_a_process_that_took_a_job_ends_with_the_daemon(tmp_path: Path) -> None:
+    """As the unit runs it: on the real entry, with a job that is none, whose daemon is gone or goes."""
+    take = [sys.executable, "-m", "calibration.handed_over", str(tmp_path)]
+    assert subprocess.run(take, check=False).returncode == 0, "there is nothing to take"
+    asked = HandedOver(job=tmp_path / "job.json", log=tmp_path / "log", socket=tmp_path / "a.sock", environment={})
+    (tmp_path / REQUEST_NAME).write_text(asked.model_dump_json())
+    done = subprocess.run(take, check=False, capture_output=True, text=True)
+    assert (done.returncode, "is gone" in done.stderr) == (0, True)
+    assert not (tmp_path / REQUEST_NAME).exists()
+    (tmp_path / REQUEST_NAME).write_text("[")
+    done = subprocess.run(take, check=False, capture_output=True, text=True)
+    assert (done.returncode, "is no request" in done.stderr) == (1, True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "a.sock"))
+        listener.listen()
+        (tmp_path / REQUEST_NAME).write_text(asked.model_dump_json())
+        os.mkfifo(tmp_path / "job.json")  # reading the job takes for ever
+        process = subprocess.Popen(take)
+        connection, _ = listener.accept()
+        assert process.poll() is None
+        connection.close()
+        assert process.wait(30) == -signal.SIGKILL

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from daemon.client import request
-from daemon.control import MAX_LINE_BYTES, ControlServer, hold_state
+from daemon.control import MAX_LINE_BYTES, ControlServer, Handler, hold_socket, hold_state
 from daemon.events import Event, Events
 from engines.errors import AttuneError
 
@@ -31,9 +32,17 @@ def count_to(command: Event) -> Generator[Event, None, None]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Iterator[Path]:
-    server = ControlServer(tmp_path / "run" / "a.sock", count_to)
-    yield tmp_path / "run" / "a.sock"
-    server.close()
+    path = tmp_path / "run" / "a.sock"
+    with serving(path, count_to):
+        yield path
+
+
+@contextmanager
+def serving(path: Path, handle: Handler, **options: float) -> Iterator[None]:
+    with hold_socket(path) as listener:
+        server = ControlServer(listener, handle, **options)
+        yield
+        server.close()
 
 
 def raw(path: Path, *data: bytes) -> list[Event]:
@@ -54,10 +63,9 @@ def test_a_command_is_answered_by_its_events(path: Path) -> None:
 
 def test_the_socket_is_private_and_goes_with_the_server(tmp_path: Path) -> None:
     path = tmp_path / "run" / "a.sock"
-    server = ControlServer(path, count_to)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    server.close()
+    with serving(path, count_to):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert not path.exists()
 
 
@@ -83,12 +91,10 @@ def test_a_line_without_an_end_is_refused(path: Path) -> None:
 
 
 def test_a_silent_connection_is_closed(tmp_path: Path) -> None:
-    server = ControlServer(tmp_path / "a.sock", count_to, idle_seconds=0.05)
-    with socket.socket(socket.AF_UNIX) as connection:
+    with serving(tmp_path / "a.sock", count_to, idle_seconds=0.05), socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(10)
         connection.connect(str(tmp_path / "a.sock"))
         assert connection.recv(1) == b""
-    server.close()
 
 
 def test_a_client_that_leaves_ends_its_command(tmp_path: Path) -> None:
@@ -101,12 +107,11 @@ def test_a_client_that_leaves_ends_its_command(tmp_path: Path) -> None:
         finally:
             ended.set()
 
-    server = ControlServer(tmp_path / "a.sock", endless)
-    events = request(tmp_path / "a.sock", {"command": "go"})
-    next(events)
-    events.close()  # type: ignore[attr-defined]
-    assert ended.wait(10)
-    server.close()
+    with serving(tmp_path / "a.sock", endless):
+        events = request(tmp_path / "a.sock", {"command": "go"})
+        next(events)
+        events.close()  # type: ignore[attr-defined]
+        assert ended.wait(10)
 
 
 def test_no_daemon_is_one_clear_line(tmp_path: Path) -> None:
@@ -139,24 +144,50 @@ def test_a_stale_socket_is_taken_over_and_a_live_one_is_not(tmp_path: Path) -> N
     dead = socket.socket(socket.AF_UNIX)
     dead.bind(str(path))
     dead.close()
-    server = ControlServer(path, count_to)
-    with pytest.raises(AttuneError, match="another Attune daemon answers"):
-        ControlServer(path, count_to)
-    assert list(request(path, {"command": "count", "to": 1})) == [{"number": 0}]
-    server.close()
+    with serving(path, count_to):
+        with pytest.raises(AttuneError, match="another Attune daemon answers"), hold_socket(path):
+            pass
+        assert list(request(path, {"command": "count", "to": 1})) == [{"number": 0}]
+
+
+def test_who_asks_between_two_servers_of_a_socket_is_answered_by_the_second(tmp_path: Path) -> None:
+    path = tmp_path / "a.sock"
+    release = threading.Event()
+
+    def wait(_: Event) -> Generator[Event, None, None]:
+        yield {"waiting": True}
+        assert release.wait(10)
+        yield {"waited": True}
+
+    with hold_socket(path) as listener:
+        first = ControlServer(listener, wait)
+        under_way = request(path, {"command": "wait"})
+        assert next(under_way) == {"waiting": True}
+        first.turn_away()
+        answers: list[Event] = []
+        asking = threading.Thread(target=lambda: answers.extend(request(path, {"command": "count", "to": 1})))
+        asking.start()
+        release.set()
+        assert list(under_way) == [{"waited": True}], "what was being answered is answered to its end"
+        first.close()
+        assert answers == []
+        second = ControlServer(listener, count_to)
+        asking.join(10)
+        second.close()
+    assert answers == [{"number": 0}]
 
 
 def test_a_file_in_the_way_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.sock"
     path.write_text("precious", encoding="utf-8")
-    with pytest.raises(AttuneError, match="in the way"):
-        ControlServer(path, count_to)
+    with pytest.raises(AttuneError, match="in the way"), hold_socket(path):
+        pass
     assert path.read_text(encoding="utf-8") == "precious"
 
 
 def test_a_path_too_long_for_a_socket_says_so(tmp_path: Path) -> None:
-    with pytest.raises(AttuneError, match="set control.socket to another path"):
-        ControlServer(tmp_path / ("x" * 120), count_to)
+    with pytest.raises(AttuneError, match="set control.socket to another path"), hold_socket(tmp_path / ("x" * 120)):
+        pass
 
 
 def test_too_many_connections_are_told_so(tmp_path: Path) -> None:
@@ -166,16 +197,15 @@ def test_too_many_connections_are_told_so(tmp_path: Path) -> None:
         yield {"waiting": True}
         release.wait(30)
 
-    server = ControlServer(tmp_path / "a.sock", wait)
-    held = [request(tmp_path / "a.sock", {"command": "wait"}) for _ in range(16)]
-    for events in held:
-        next(events)
-    with pytest.raises(AttuneError, match="too many connections"):
-        list(request(tmp_path / "a.sock", {"command": "wait"}))
-    release.set()
-    for events in held:
-        assert list(events) == []
-    server.close()
+    with serving(tmp_path / "a.sock", wait):
+        held = [request(tmp_path / "a.sock", {"command": "wait"}) for _ in range(16)]
+        for events in held:
+            next(events)
+        with pytest.raises(AttuneError, match="too many connections"):
+            list(request(tmp_path / "a.sock", {"command": "wait"}))
+        release.set()
+        for events in held:
+            assert list(events) == []
 
 
 def test_the_state_has_one_owner_and_outlives_a_kill(tmp_path: Path) -> None:

@@ -116,7 +116,8 @@ def test_a_corrupted_model_is_named(folder: Path, whisper_folder: Path, llm_path
         source, target = find_model(name).folder(default_cache_dir()), find_model(name).folder(folder / "cache")
         assert path.exists()
         shutil.copytree(source, target)
-    llm = find_model("smollm2-135m-instruct-q4_1").path(folder / "cache")
+    model = find_model("smollm2-135m-instruct-q4_1")
+    llm = model.within(model.folder(folder / "cache"))
     os.truncate(llm, 1_000_000)
     line = attune(folder, "serve")
     assert "smollm2-135m-instruct-q4_1 is damaged" in line

@@ -118,6 +118,29 @@ def test_an_engine_gets_a_path_only_to_an_intact_model(tmp_path: Path) -> None:
         model_path("tiny", tmp_path, manifest)
 
 
+def test_a_model_of_the_systems_is_read_where_it_lies_and_fetched_only_where_it_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_DIRS", f"{tmp_path}/local:{tmp_path}/share")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "model.bin").write_bytes(WEIGHTS)
+    manifest = write_manifest(tmp_path, f"file:{tmp_path}/here", {"model.bin": WEIGHTS})
+    model = find_model("tiny", manifest)
+    shared = model.folder(tmp_path / "share" / "attune") / "model.bin"
+    shared.parent.mkdir(parents=True)
+    shared.write_bytes(WEIGHTS)
+    shared.parent.chmod(0o555)
+    cache = tmp_path / "cache"
+    assert model_path("tiny", cache, manifest) == shared
+    assert fetch(model, cache, ignore_progress) == shared
+    assert not list(cache.rglob("model.bin"))
+    shared.write_bytes(b"?" + WEIGHTS[1:])
+    with pytest.raises(AttuneError, match=f"damaged: {shared.parent}"):
+        model_path("tiny", cache, manifest)
+    assert fetch(model, cache, ignore_progress) == model_path("tiny", cache, manifest)
+    assert model_path("tiny", cache, manifest).is_relative_to(cache)
+
+
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(AttuneError, match=r"whisper-tiny\.en"):
         model_path("whisper-enormous")

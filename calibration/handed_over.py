@@ -1,0 +1,47 @@
+"""`python -m calibration.handed_over FOLDER`: takes the job that a daemon left in FOLDER, and does it as its child would.
+
+For a service manager's unit, which so gives it limits of its own. Knows no job.
+"""
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from engines.handed_over import REQUEST_NAME, VARIABLE, HandedOver
+
+_MAX_BYTES = 1 << 20
+
+
+def main() -> int:
+    """Take the request away and become the process that carries it out; 0 where there is none, or nobody who waits for it."""
+    request = Path(sys.argv[1]) / REQUEST_NAME
+    try:
+        if request.stat().st_size > _MAX_BYTES:
+            raise ValueError("it is too large")
+        asked = HandedOver.model_validate_json(request.read_bytes())
+    except FileNotFoundError:
+        return 0
+    except (OSError, ValueError, ValidationError) as error:
+        print(f"{request} is no request: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 1
+    finally:
+        request.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.connect(str(asked.socket))
+        except OSError as error:
+            print(f"the daemon that asked is gone ({error.strerror})", file=sys.stderr)
+            return 0
+        os.dup2(connection.fileno(), 1)
+    log = os.open(asked.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.dup2(log, 2)
+    os.close(log)
+    os.environ.update(asked.environment | {VARIABLE: "1"})
+    os.execv(sys.executable, [sys.executable, "-m", "calibration", str(asked.job)])  # noqa: S606 (no shell is wanted)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

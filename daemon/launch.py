@@ -1,0 +1,220 @@
+"""How a job's process comes to be: as a child of this one, or started by a service manager to whose unit the job is handed over.
+
+Knows no training; `child.py` follows the process, whichever it is.
+"""
+
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, Protocol
+
+from engines.child_process import PARENT_VARIABLE
+from engines.durable import write_atomically
+from engines.errors import AttuneError
+from engines.handed_over import REQUEST_NAME, STATUS, HandedOver
+
+Change = Literal["stopped", "ended"]
+SIGTERM_EXIT = 128 + signal.SIGTERM
+"""How a process leaves that was asked to save a checkpoint and go."""
+_TAKEN_SECONDS = 60.0
+_POLL_SECONDS = 0.001
+
+
+class Output(Protocol):
+    """A stream of lines, to be read by one thread."""
+
+    def readline(self, limit: int, /) -> bytes:
+        """The next line, or as much of it as fits; nothing at the end."""
+
+    def close(self) -> None:
+        """Read no more."""
+
+
+class Process(Protocol):
+    """A job's process, running."""
+
+    pid: int
+
+    @property
+    def output(self) -> Output:
+        """What it prints."""
+
+    def signal(self, number: signal.Signals) -> bool:
+        """Reach it, and what it started; False where nobody is left."""
+
+    def wait_for_change(self) -> Change:
+        """Wait until all its threads have stopped, or it has ended: then it still has its number, until `reap`."""
+
+    def reap(self) -> int:
+        """The exit status, negative for a signal, of one that has ended and whose output was read."""
+
+
+class Launch(Protocol):
+    """Starts the process of the job in `job`, which writes complaints to `log`."""
+
+    def __call__(self, command: Sequence[str], job: Path, environment: Mapping[str, str], log: Path) -> Process:
+        """Raises OSError or AttuneError where it cannot be started."""
+
+
+def as_child(command: Sequence[str], job: Path, environment: Mapping[str, str], log: Path) -> "ChildProcess":
+    """Run `command` with the job's path as its last argument."""
+    with log.open("ab") as complaints:
+        process = subprocess.Popen(
+            [*command, str(job)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            env=dict(environment),
+            start_new_session=True,
+        )
+    return ChildProcess(process)
+
+
+class ChildProcess:
+    """A Process that this one is the parent of."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        assert process.stdout is not None
+        self._process = process
+        self.pid, self.output = process.pid, process.stdout
+
+    def signal(self, number: signal.Signals) -> bool:
+        """As in Process."""
+        if self._process.returncode is not None:
+            return False
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def wait_for_change(self) -> Change:
+        """As in Process."""
+        with suppress(ChildProcessError):
+            seen = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WSTOPPED | os.WNOWAIT)  # leaves the reaping to `reap`
+            if seen is not None and seen.si_code == os.CLD_STOPPED:
+                os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)  # takes this notice away, or the next wait finds it again
+                return "stopped"
+        return "ended"
+
+    def reap(self) -> int:
+        """As in Process."""
+        return self._process.wait()
+
+
+def handing_over(folder: Path, taken_seconds: float = _TAKEN_SECONDS) -> Launch:
+    """Put what is to be done into `folder`, where a unit waits for it; its process then connects to a socket there."""
+
+    def launch(command: Sequence[str], job: Path, environment: Mapping[str, str], log: Path) -> Process:
+        request, address = folder / REQUEST_NAME, folder / "adapt.sock"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            address.unlink(missing_ok=True)
+            listener.bind(str(address))
+            address.chmod(0o600)
+            listener.listen(1)
+            listener.settimeout(taken_seconds)
+            passed = {name: value for name, value in environment.items() if name != PARENT_VARIABLE}  # it is not its parent
+            asked = HandedOver(job=job, log=log, socket=address, environment=passed)
+            write_atomically(request, asked.model_dump_json().encode())
+            try:
+                connection, _ = listener.accept()
+            except TimeoutError:
+                raise AttuneError(
+                    f"nobody took the job within {taken_seconds:.0f} s; see `systemctl status attune-adapt.path attune-adapt`"
+                ) from None
+            finally:
+                request.unlink(missing_ok=True)
+                address.unlink(missing_ok=True)
+        return UnitProcess(connection)
+
+    return launch
+
+
+class UnitProcess:
+    """A Process that a service manager started, at the other end of `connection`."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        """Raises AttuneError where it ended at once."""
+        connection.setblocking(True)
+        self.pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+        try:
+            self._handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            raise AttuneError("the process that took the job ended at once; `journalctl -u attune-adapt` says why") from None
+        self._connection = connection  # while it is open the process goes on
+        self.output = _Said(connection)
+        self._stopping = threading.Event()
+        self._wake, self._woken = os.pipe()
+        self._reaped = False
+
+    def signal(self, number: signal.Signals) -> bool:
+        """As in Process; what it started is the service manager's to end."""
+        if self._reaped:
+            return False
+        try:
+            signal.pidfd_send_signal(self._handle, number)
+        except ProcessLookupError:
+            return False
+        if number == signal.SIGSTOP:
+            self._stopping.set()
+            os.write(self._woken, b"!")
+        elif number == signal.SIGCONT:
+            self._stopping.clear()
+        return True
+
+    def wait_for_change(self) -> Change:
+        """As in Process. Nobody tells of a stop who is not the parent, so it is looked at."""
+        while True:
+            ready, _, _ = select.select([self._handle, self._wake], [], [])
+            if self._handle in ready:
+                return "ended"
+            os.read(self._wake, 1)
+            while self._stopping.is_set():
+                if all(state in "TtXZ" for state in _states(self.pid)):
+                    self._stopping.clear()
+                    return "stopped"
+                time.sleep(_POLL_SECONDS)
+
+    def reap(self) -> int:
+        """As in Process: killed, where it did not say how it left."""
+        self._connection.close()
+        for end in (self._handle, self._wake, self._woken):
+            os.close(end)
+        self._reaped = True
+        return -signal.SIGKILL if self.output.status is None else self.output.status
+
+
+class _Said:
+    """What a process says that took a job, the last of which is its exit status."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.status: int | None = None
+        self._lines = connection.makefile("rb")
+
+    def readline(self, limit: int, /) -> bytes:
+        """As in Output."""
+        line = self._lines.readline(limit)
+        if line.startswith(STATUS):
+            self.status = int(line.removeprefix(STATUS).rstrip(b"}\n"))
+        return line
+
+    def close(self) -> None:
+        """As in Output."""
+        self._lines.close()
+
+
+def _states(process: int) -> list[str]:
+    """The state of each thread, a letter as in proc(5)."""
+    found = []
+    for thread in Path(f"/proc/{process}/task").glob("*/stat"):
+        with suppress(OSError):
+            found.append(thread.read_text().rpartition(")")[2].split()[0])
+    return found

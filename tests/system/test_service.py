@@ -1,0 +1,228 @@
+"""The units on a real systemd: started at boot, sandboxed, watched, reloaded, stopped, and what becomes of it all."""
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon.learning import general_examples
+from engines.audio import read_audio, write_flac
+from engines.models import default_cache_dir
+from tests.system.machine import PROJECT, TESTS, Machine
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(not Path("/usr/lib/systemd/systemd").exists(), reason="needs systemd"),
+]
+SERVICES = ("attune.service", "attune-adapt.service", "attune-engines.service")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    made = Machine(tmp_path)
+    yield made
+    made.halt()
+
+
+def with_engines(machine: Machine) -> None:
+    """Spare it the first build."""
+    shutil.copytree(default_cache_dir() / "engines", machine.folder / "cache" / "engines")
+    shutil.copytree(Path("/var/lib/attune/generations/0000"), machine.folder / "lib" / "generations" / "0000")
+
+
+def test_it_starts_at_boot_answers_and_stops(machine: Machine) -> None:
+    with_engines(machine)
+    machine.configure(audio__source='"none"')
+    machine.enable(["attune.service"])
+    machine.start()
+    machine.wait_for("attune.service")
+    assert machine.show("attune.service", "StatusText").startswith("deaf (audio.source is none); ")
+    reply = machine.attune("ask", "Say hello.")
+    assert reply.strip()
+    began = time.monotonic()
+    machine.run("systemctl", "stop", "attune.service")
+    assert time.monotonic() - began < 5
+    assert machine.show("attune.service", "Result") == "success"
+    assert machine.attune("ask", "Are you there?").strip(), "whoever asks starts it again"
+
+
+def test_what_is_said_to_a_microphone_is_answered_under_the_sandbox(machine: Machine, general_speech: Path) -> None:
+    with_engines(machine)
+    sound = "".join(
+        f"Environment={name}=/run/mic/{value}\n"
+        for name, value in (("PULSE_SERVER", "socket"), ("PULSE_COOKIE", "cookie"), ("ALSA_CONFIG_PATH", "asound.conf"))
+    ).replace("PULSE_SERVER=", "PULSE_SERVER=unix:")
+    machine.write("systemd/system/attune.service.d/microphone.conf", f"[Service]\n{sound}Environment=PULSE_LATENCY_MSEC=20\n")
+    machine.configure(audio__device='"vmic"')
+    said = machine.folder / "lib" / "said.flac"
+    write_flac(said, read_audio(general_speech / "vm-intro.g722", 30.0))
+    machine.start()
+    script = f"bash {TESTS}/tests/virtual_mic.sh /run/mic"
+    as_user = ("systemd-run", "--quiet", "--uid=attune", "--gid=attune", "--setenv=PATH=/usr/bin:/bin")
+    machine.run(*as_user, "--unit=mic", "--property=RuntimeDirectory=mic", "sh", "-c", f"{script} start && sleep infinity")
+    machine.eventually(lambda: "mic" in machine.run("ls", "/run/mic/reader.pid", check=False), "mic")
+    machine.run("systemctl", "start", "attune.service")
+    machine.eventually(lambda: "listening to vmic" in machine.show("attune.service", "StatusText"), "attune.service")
+    machine.run(*as_user, "--pipe", "--wait", "sh", "-c", f"{script} play /var/lib/attune/said.flac")
+    machine.eventually(lambda: bool(machine.status()["last_turns"]), "attune.service")
+    [turn, *_] = machine.status()["last_turns"]
+    assert "message" in turn["heard"].lower()
+    assert turn["reply"]
+    assert machine.status()["counts"]["utterances"] >= 1
+    assert machine.show("attune.service", "NRestarts") == "0"
+
+
+def on_tiny_engines(machine: Machine, watchdog_seconds: int) -> None:
+    """The service, with tiny engines in it."""
+    lines = f"""[Service]
+        Environment=PYTHONPATH={TESTS} ATTUNE__AUDIO__SOURCE=none
+        ExecStart=
+        ExecStart=/usr/lib/attune/bin/python -m tests.tiny_daemon
+        WatchdogSec={watchdog_seconds}
+    """
+    machine.write("systemd/system/attune.service.d/tiny.conf", "\n".join(line.strip() for line in lines.splitlines()))
+
+
+def test_a_loop_that_freezes_is_started_again_and_the_first_request_after_it_is_answered(machine: Machine) -> None:
+    on_tiny_engines(machine, 3)
+    machine.enable(["attune.service"])
+    machine.start()
+    machine.wait_for("attune.service")
+    first = machine.show("attune.service", "MainPID")
+    assert machine.attune("ask", "hello").strip() == "0 hello"
+    began = time.monotonic()
+    with pytest.raises(AssertionError, match="ended before it had answered"):
+        machine.attune("ask", "freeze")
+    machine.eventually(lambda: machine.show("attune.service", "MainPID") not in ("0", first), "attune.service", 30)
+    took = time.monotonic() - began
+    assert machine.attune("ask", "hello again").strip() == "0 hello again"
+    assert took < 3 + 3, f"started again after {took:.1f} s"
+    assert machine.show("attune.service", "NRestarts") == "1"
+    assert "in reply" in machine.journal("attune.service"), "where every thread was stands in the journal"
+
+
+def test_a_frozen_process_is_started_again(machine: Machine) -> None:
+    on_tiny_engines(machine, 2)
+    machine.start()
+    machine.run("systemctl", "start", "attune.service")
+    began = time.monotonic()
+    machine.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", "attune.service")
+    machine.eventually(lambda: machine.show("attune.service", "NRestarts") == "1", "attune.service", 30)
+    assert time.monotonic() - began < 2 + 3
+    assert machine.attune("ask", "hello").strip() == "0 hello"
+
+
+def test_while_it_reads_its_settings_again_no_request_is_lost(machine: Machine) -> None:
+    on_tiny_engines(machine, 30)
+    machine.start()
+    machine.run("systemctl", "start", "attune.service")
+    process = machine.show("attune.service", "MainPID")
+    answers: list[str] = []
+    asking = threading.Thread(target=lambda: answers.extend(machine.attune("ask", f"number {n}").strip() for n in range(8)))
+    asking.start()
+    for _ in range(3):
+        machine.run("systemctl", "reload", "attune.service")
+        time.sleep(0.5)
+    asking.join()
+    assert [answer.partition(" ")[2] for answer in answers] == [f"number {number}" for number in range(8)]
+    assert machine.show("attune.service", "MainPID") == process
+    assert machine.journal("attune.service").count("serving at") == 4
+
+
+def test_engines_are_built_at_the_first_boot_also_after_a_power_cut_and_it_answers_meanwhile(machine: Machine) -> None:
+    machine.configure(audio__source='"none"')
+    machine.enable(["attune.service", "attune-engines.service"])
+    machine.start()
+    machine.wait_for("attune.service")
+    assert machine.show("attune-engines.service", "ActiveState") == "activating"
+    assert machine.attune("ask", "Say hello.").strip(), "it answers while they are built"
+    assert machine.status()["routes"] == ["cascade"]
+    machine.eventually(lambda: any((machine.folder / "cache").glob("engines/*")), "attune-engines.service")
+    machine.cut()
+    machine.start()
+    machine.wait_for("attune.service")
+    machine.wait_for("attune-engines.service", "inactive", seconds=900)
+    assert machine.show("attune-engines.service", "Result") == "success"
+    machine.eventually(lambda: "aligned" in machine.status()["routes"], "attune.service")
+    assert machine.show("attune.service", "NRestarts") == "0", "it opened them without a restart"
+    began = time.monotonic()
+    machine.run("systemctl", "start", "attune-engines.service")
+    assert time.monotonic() - began < 30, "what is there is not built again"
+
+
+def enrolled(machine: Machine) -> None:
+    """A service that runs, with recordings to learn from, and trains only when it is told to."""
+    with_engines(machine)
+    machine.configure(audio__source='"none"', idle__enabled="false", adapt__training_seconds="25", adapt__reply_utterances="2")
+    machine.enable(["attune.service"])
+    models = default_cache_dir() / "models"
+    rows = [
+        {"audio": str(Path("/usr/share/attune/models") / example.audio.relative_to(models)), "text": example.text}
+        for example in general_examples(default_cache_dir(), whole=True)[:24]
+    ]
+    (machine.folder / "cache" / "spoken.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    machine.start()
+    machine.wait_for("attune.service")
+    machine.attune("enroll", "/var/cache/attune/spoken.jsonl")
+
+
+def trains(machine: Machine) -> bool:
+    return bool(machine.status()["adaptation"]["stage"] == "train")
+
+
+def outcome(machine: Machine) -> tuple[str, str]:
+    """Of the last round, once no round runs."""
+    machine.eventually(lambda: machine.status()["adaptation"]["state"] == "waiting", "attune-adapt.service", 400)
+    learning = machine.status()["adaptation"]
+    return learning["last_outcome"], learning["last_reason"]
+
+
+def test_training_is_a_unit_of_its_own_whose_want_of_memory_is_only_its_own(machine: Machine) -> None:
+    machine.write("systemd/system/attune-adapt.service.d/small.conf", "[Service]\nMemoryMax=250M\n")
+    enrolled(machine)
+    process = machine.show("attune.service", "MainPID")
+    machine.run("systemd-run", "--quiet", "/usr/lib/attune/bin/attune", "adapt", "--now")
+    machine.eventually(lambda: machine.show("attune-adapt.service", "Result") in ("oom-kill", "signal"), "attune-adapt.service")
+    ended, why = outcome(machine)
+    assert ended == "failed"
+    assert "killed" in why
+    assert machine.show("attune.service", "MainPID") == process
+    assert machine.attune("ask", "Say hello.").strip()
+    machine.run("systemctl", "set-property", "--runtime", "attune-adapt.service", "MemoryMax=4G")
+    machine.run("systemd-run", "--quiet", "/usr/lib/attune/bin/attune", "adapt", "--now")
+    machine.eventually(lambda: trains(machine), "attune-adapt.service")
+    child = machine.show("attune-adapt.service", "MainPID")
+    assert machine.run("chrt", "--pid", child).splitlines()[0].endswith("SCHED_IDLE")
+    assert machine.run("cat", f"/proc/{child}/oom_score_adj").strip() == "800"
+    machine.attune("ask", "Say hello.")
+    assert machine.status()["adaptation"]["pauses"] >= 1
+    assert outcome(machine)[0] in ("promoted", "refused")
+
+
+def test_a_round_goes_on_after_the_machine_was_started_anew(machine: Machine) -> None:
+    enrolled(machine)
+    machine.run("systemd-run", "--quiet", "/usr/lib/attune/bin/attune", "adapt", "--now")
+    machine.eventually(lambda: trains(machine), "attune-adapt.service")
+    time.sleep(5)
+    machine.halt()
+    [checkpoint] = (machine.folder / "lib" / "jobs").rglob("*checkpoint*.safetensors")
+    assert checkpoint.stat().st_size
+    machine.start()
+    machine.wait_for("attune.service")
+    machine.run("systemd-run", "--quiet", "/usr/lib/attune/bin/attune", "adapt", "--now")
+    assert outcome(machine)[0] in ("promoted", "refused")
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_units_are_well_formed_and_well_confined(unit: str) -> None:
+    path = PROJECT / "systemd" / unit
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout.splitlines()[-1]

@@ -1,0 +1,188 @@
+"""A daemon from its start to its end, told what to do by signals, reading its settings again without losing a turn."""
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from daemon.app import App
+from daemon.client import request
+from daemon.config import Settings
+from daemon.lifecycle import Wish, serve
+from daemon.service_manager import ServiceManager
+from engines.errors import AttuneError
+from tests.fakes import fake_voice
+from tests.running_daemon import folder, make_settings
+
+__all__ = ["folder"]
+
+
+class Running:
+    """A daemon in a thread, its settings, and what its service manager was told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = make_settings(folder)
+        self.problem = ""
+        self.wishes: queue.SimpleQueue[Wish] = queue.SimpleQueue()
+        self._end = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._end.bind(str(folder / "notify"))
+        self._end.settimeout(30)
+        manager = ServiceManager({"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "600000"})
+        start = partial(App, open_voice=fake_voice)
+        self._thread = threading.Thread(target=serve, args=(self._load, self.wishes, start, manager), daemon=True)
+        self._thread.start()
+
+    def _load(self) -> Settings:
+        if self.problem:
+            raise AttuneError(self.problem)
+        return self.settings
+
+    def told(self, beginning: str) -> str:
+        """The next thing that is told and begins so; signs of life and states may come between."""
+        while True:
+            message = self._end.recv(1000).decode()
+            if message.startswith(beginning):
+                return message
+
+    def ask(self, text: str) -> str:
+        return str(list(request(self.settings.control.socket, {"command": "ask", "text": text}, 30))[-1]["reply"])
+
+    def stop(self) -> None:
+        self.wishes.put("stop")
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+        self._end.close()
+
+
+@pytest.fixture
+def running(folder: Path) -> Iterator[Running]:
+    daemon = Running(folder)
+    yield daemon
+    daemon.stop()
+
+
+def test_it_is_ready_says_what_it_does_lives_and_stops(folder: Path) -> None:
+    daemon = Running(folder)
+    daemon.told("READY=1")
+    assert daemon.told("STATUS=") == "STATUS=deaf (audio.source is none); cascade route; learning: waiting"
+    assert daemon.ask("hello") == "0 hello"
+    for _ in range(3):
+        daemon.told("WATCHDOG=1")
+    daemon.wishes.put("stop")
+    daemon.told("STOPPING=1")
+    daemon.stop()
+    assert not daemon.settings.control.socket.exists()
+
+
+def test_settings_are_read_again_and_nobody_who_asks_meanwhile_is_turned_away(running: Running, folder: Path) -> None:
+    running.told("READY=1")
+    answers: list[str] = []
+    asking = threading.Thread(target=lambda: answers.extend(running.ask(f"number {number}") for number in range(40)))
+    asking.start()
+    for words in ("first", "second"):
+        running.settings = make_settings(folder, conversation__system_prompt=words)
+        running.wishes.put("reload")
+        running.told("RELOADING=1")
+        running.told("READY=1")
+    asking.join(60)
+    assert [answer.partition(" ")[2] for answer in answers] == [f"number {number}" for number in range(40)]
+
+
+def test_a_command_has_the_settings_read_again_too(running: Running, folder: Path) -> None:
+    running.told("READY=1")
+    running.settings = make_settings(folder, conversation__route="cascade")
+    assert list(request(running.settings.control.socket, {"command": "reload"}, 30)) == [{"event": "reloading"}]
+    running.told("READY=1")
+    [status] = request(running.settings.control.socket, {"command": "status"}, 30)
+    assert status["route_reason"] == "conversation.route is cascade"
+
+
+@pytest.mark.parametrize("how", ["unreadable", "unusable"])
+def test_by_wrong_settings_the_old_ones_go_on(running: Running, folder: Path, how: str, caplog: pytest.LogCaptureFixture) -> None:
+    running.told("READY=1")
+    if how == "unreadable":
+        running.problem = "unknown configuration key odd"
+    else:
+        running.settings = make_settings(folder, segmenter__start_threshold=0.2)
+    running.wishes.put("reload")
+    running.told("RELOADING=1")
+    running.told("READY=1")
+    running.settings = make_settings(folder)
+    assert running.ask("still here").endswith("still here")
+    assert ("odd" if how == "unreadable" else "contradict") in caplog.text
+
+
+def test_settings_that_are_wrong_at_the_start_end_it(folder: Path) -> None:
+    wishes: queue.SimpleQueue[Wish] = queue.SimpleQueue()
+    with pytest.raises(AttuneError, match="contradict"):
+        serve(lambda: make_settings(folder, segmenter__start_threshold=0.2), wishes, partial(App, open_voice=fake_voice))
+
+
+@pytest.fixture
+def process(folder: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    started = []
+
+    def run(**more: str) -> "subprocess.Popen[str]":
+        settings = make_settings(folder)
+        environment = {
+            **os.environ,
+            "ATTUNE__STATE_DIR": str(settings.state_dir),
+            "ATTUNE__CACHE_DIR": str(settings.cache_dir),
+            "ATTUNE__CONTROL__SOCKET": str(settings.control.socket),
+            "ATTUNE__AUDIO__SOURCE": "none",
+            **more,
+        }
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.tiny_daemon"],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield run
+    for one in started:
+        one.kill()
+        one.communicate()
+
+
+def await_line(daemon: "subprocess.Popen[str]", text: str) -> str:
+    assert daemon.stderr is not None
+    for line in daemon.stderr:
+        if text in line:
+            return line
+    raise AssertionError(f"it ended without saying “{text}”")
+
+
+def test_sighup_reads_the_settings_again_and_sigabrt_tells_where_every_thread_was(
+    process: Callable[..., "subprocess.Popen[str]"],
+) -> None:
+    daemon = process()
+    await_line(daemon, "serving at")
+    daemon.send_signal(signal.SIGHUP)
+    await_line(daemon, "stopped")
+    await_line(daemon, "serving at")
+    daemon.send_signal(signal.SIGABRT)
+    await_line(daemon, "in _next")
+    assert daemon.wait(30) == -signal.SIGABRT
+
+
+def test_it_stops_within_seconds_also_while_it_answers(process: Callable[..., "subprocess.Popen[str]"], folder: Path) -> None:
+    daemon = process()
+    await_line(daemon, "serving at")
+    began = time.monotonic()
+    daemon.terminate()
+    assert daemon.wait(30) == 0
+    assert time.monotonic() - began < 5

@@ -1,0 +1,42 @@
+"""`python -m tests.tiny_daemon`: a whole daemon on tiny engines in a process of its own, with what the command line gives one.
+
+Told to "freeze", the loop that answers stands still for good.
+"""
+
+import faulthandler
+import logging
+import sys
+import threading
+from collections.abc import Generator
+from dataclasses import replace
+from functools import partial
+
+from daemon.app import App
+from daemon.cli_common import settings
+from daemon.config import Settings
+from daemon.lifecycle import serve, wishes_of_signals
+from daemon.voice import Voice
+from engines.types import SoftTokens
+from tests.fakes import EchoLanguageModel, fake_voice
+
+
+class FreezingLanguageModel(EchoLanguageModel):
+    def reply(self, words: str | SoftTokens, max_tokens: int) -> Generator[str, None, None]:
+        if words == "freeze":
+            threading.Event().wait()
+        return super().reply(words, max_tokens)
+
+
+def freezing_voice(settings: Settings) -> Voice:
+    return replace(fake_voice(settings), language_model=FreezingLanguageModel())
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    faulthandler.enable()
+    serve(settings, wishes_of_signals(), partial(App, open_voice=freezing_voice))
+
+
+if __name__ == "__main__":
+    main()
