@@ -59,6 +59,7 @@ def adapt(
     now: Annotated[bool, typer.Option("--now", help="Start a round without waiting for an idle window, and follow it.")] = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="End the round that runs; its checkpoint stays.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Say what a round would take now, and start nothing.")] = False,
+    if_new: Annotated[bool, typer.Option("--if-new", help="With --now: only where a label is new since the last round.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train on what was said so far, judge the result, and promote it where it is better. With --plan, exits with 1 where a round
@@ -75,6 +76,9 @@ def adapt(
                 print_json_line(event)
             else:
                 console.print("cancelled" if event["state"] != "waiting" else "no round is running")
+        return
+    if if_new and not _new_labels():
+        console.print("there is nothing new to learn")
         return
     last: Event = {}
     bar = Progress(
@@ -95,6 +99,13 @@ def adapt(
             console.print(escape(reason), highlight=False)
         return
     raise AttuneError(reason or "the daemon stopped before the round had ended; it goes on at the next round")
+
+
+def _new_labels() -> int:
+    [status] = ask_daemon({"command": "status"})
+    counts = status["counts"]
+    assert isinstance(counts, dict)
+    return int(counts["new_labels"])
 
 
 def _show_plan(made: dict[str, Any], as_json: bool) -> None:

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(not Path("/usr/lib/systemd/systemd").exists(), reason="needs systemd"),
 ]
-SERVICES = ("attune.service", "attune-adapt.service", "attune-engines.service")
+SERVICES = ("attune.service", "attune-adapt.service", "attune-adapt-nightly.service", "attune-engines.service")
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def enrolled(machine: Machine) -> None:
     (machine.folder / "cache" / "spoken.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     machine.start()
     machine.wait_for("attune.service")
-    machine.attune("enroll", "/var/cache/attune/spoken.jsonl")
+    machine.attune("enroll", "--from", "/var/cache/attune/spoken.jsonl")
 
 
 def trains(machine: Machine) -> bool:
