@@ -155,8 +155,7 @@ def _stops(daemon: _Daemon, requests: list[Event]) -> dict[str, float]:
     begun = threading.Event()
     threading.Thread(target=_tell_beginnings, args=(daemon, begun), daemon=True).start()
     for asked in requests:
-        _await_running(daemon)
-        [child] = _children()
+        child = _await_running(daemon)
         begun.clear()
         answer = threading.Thread(target=lambda asked=asked: list(daemon.ask(asked)))
         if "text" in asked:
@@ -198,13 +197,14 @@ def _run_ns(process: int) -> int:
     return total
 
 
-def _await_running(daemon: _Daemon) -> None:
-    """Until the child really runs: paused children resume some seconds after a reply."""
+def _await_running(daemon: _Daemon) -> int:
+    """The number of the child, once it really runs: paused children resume some seconds after a reply."""
     while True:
         learning = daemon.learning()
         if learning["state"] in ("training", "judging") and learning["stage"] == "train":
             time.sleep(random.uniform(0.0, 0.5))
-            return
+            if children := _children():  # none where the round ended just now
+                return children[0]
         if daemon.outcome is not None:
             daemon.start_round()
         time.sleep(0.1)
