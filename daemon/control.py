@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 MAX_LINE_BYTES = 1 << 20
 _MAX_CONNECTIONS = 16
 _REFUSAL_SECONDS = 0.2
-_LAST_WORD_SECONDS = 0.3
+_FIRST_WORD_SECONDS, _LAST_WORD_SECONDS = 1.0, 0.3
 _POLL_SECONDS = 0.01
 _IDLE_SECONDS = 60.0
 """A connection that asks nothing, or does not read its answer, for so long is closed."""
@@ -83,6 +83,8 @@ class ControlServer:
         self._idle_seconds = idle_seconds
         self._places = threading.BoundedSemaphore(_MAX_CONNECTIONS)
         self._connections: set[socket.socket] = set()
+        self._unheard: set[socket.socket] = set()
+        """Those that were accepted, and are still to get the first event of an answer."""
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._wake, self._woken = socket.socketpair()
@@ -90,18 +92,21 @@ class ControlServer:
         self._thread.start()
 
     def turn_away(self) -> None:
-        """Take no more connections, and no further request from those there are; what is being answered goes on."""
-        self._closing.set()
-        self._wake.close()
-        self._thread.join()
+        """Take no more connections, and no further request from those there are; what is being answered goes on.
+
+        Who was accepted and is about to ask is waited for.
+        """
+        if not self._closing.is_set():
+            self._closing.set()
+            self._wake.close()
+            self._thread.join()
+            _wait_while(lambda: bool(self._unheard), _FIRST_WORD_SECONDS)
 
     def close(self) -> None:
         """Stop answering; what is nearly said is said."""
         self.turn_away()
         self._end(socket.SHUT_RD)
-        until = time.monotonic() + _LAST_WORD_SECONDS
-        while self._connections and time.monotonic() < until:
-            time.sleep(_POLL_SECONDS)
+        _wait_while(lambda: bool(self._connections), _LAST_WORD_SECONDS)
         self._end(socket.SHUT_RDWR)
 
     def _end(self, ways: int) -> None:
@@ -135,20 +140,21 @@ class ControlServer:
             return
         with self._lock:
             self._connections.add(connection)
+            self._unheard.add(connection)
         threading.Thread(target=self._serve, args=(connection,), name="control-client", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
         try:
             with connection, connection.makefile("rb") as lines:
-                while (
-                    not self._closing.is_set() and (line := lines.readline(MAX_LINE_BYTES + 1)) and self._answer(connection, line)
-                ):
-                    pass
+                while (line := lines.readline(MAX_LINE_BYTES + 1)) and self._answer(connection, line):
+                    if self._closing.is_set():
+                        return
         except OSError as error:  # the client left, or was silent for too long
             logger.debug("a control connection ended: %s", error)
         finally:
             with self._lock:
                 self._connections.discard(connection)
+                self._unheard.discard(connection)
             self._places.release()
 
     def _answer(self, connection: socket.socket, line: bytes) -> bool:
@@ -166,6 +172,7 @@ class ControlServer:
         with contextlib.closing(self._outcome(request)) as events:
             for event in events:
                 connection.sendall(_line(event))
+                self._unheard.discard(connection)
         return True
 
     def _outcome(self, request: Event) -> Generator[Event, None, None]:
@@ -177,6 +184,12 @@ class ControlServer:
         except Exception as error:  # a defect in one command must not take the daemon away from its other users
             logger.exception("the command %r failed", request.get("command"))
             yield {"error": f"the daemon failed at this: {error!r}; its log says more"}
+
+
+def _wait_while(holds: Callable[[], bool], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while holds() and time.monotonic() < until:
+        time.sleep(_POLL_SECONDS)
 
 
 def _line(event: Event) -> bytes:

@@ -185,10 +185,11 @@ class UnitProcess:
 
     def reap(self) -> int:
         """As in Process: killed, where it did not say how it left."""
-        self._connection.close()
-        for end in (self._handle, self._wake, self._woken):
-            os.close(end)
-        self._reaped = True
+        if not self._reaped:
+            self._reaped = True
+            self._connection.close()
+            for end in (self._handle, self._wake, self._woken):
+                os.close(end)
         return -signal.SIGKILL if self.output.status is None else self.output.status
 
 

@@ -72,6 +72,8 @@ class ServiceManager:
     def _run(self) -> None:
         request = self.folder / REQUEST_NAME
         while not self._ended.wait(0.01):
+            for process in self._started:
+                process.poll()
             if not request.exists():
                 continue
             asked = HandedOver.model_validate_json(request.read_bytes())
@@ -80,7 +82,7 @@ class ServiceManager:
                 # It connects itself: the daemon asks the socket who is at its other end.
                 code = f"import os, socket; end = socket.socket(socket.AF_UNIX); end.connect({str(asked.socket)!r})\n"
                 code += f"os.dup2(end.fileno(), 1); os.execv({sys.executable!r}, {[*self.command, str(asked.job)]!r})"
-                environment = {**os.environ, **asked.environment, VARIABLE: "1"}
+                environment = {"PATH": os.environ["PATH"], **asked.environment, VARIABLE: "1"}
                 command = [sys.executable, "-c", code]
                 self._started.append(subprocess.Popen(command, stderr=log, env=environment, start_new_session=True))
 
@@ -215,7 +217,7 @@ def test_a_child_that_ignores_it_is_killed(start: Callable[..., Watched]) -> Non
     watched.wait_for(lambda said: len(said) >= 1)
     outcome = watched.child.stop(0.2, "memory is short")
     assert outcome == Outcome("stopped", "memory is short (did not leave in time and was killed)")
-    assert not psutil.pid_exists(watched.child.pid)
+    assert eventually(lambda: not psutil.pid_exists(watched.child.pid))
     assert watched.child.stop() == outcome
 
 
@@ -235,7 +237,7 @@ def test_a_child_that_hangs_is_killed_but_not_for_a_pause(start: Callable[..., W
     clock.now = 5012.0
     outcome = watched.child.poll()
     assert outcome == Outcome("hung", "the training process said nothing for 62 s and was killed")
-    assert not psutil.pid_exists(watched.child.pid)
+    assert eventually(lambda: not psutil.pid_exists(watched.child.pid))
 
 
 def test_it_gives_way_to_everything_else_and_keeps_no_secrets(
