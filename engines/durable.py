@@ -53,12 +53,18 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def one_at_a_time(lock: Path) -> Iterator[None]:
-    """Wait until no other process is inside of this with the same `lock`. The kernel lets go of it for one that is killed."""
+def one_at_a_time(lock: Path) -> Iterator[bool]:
+    """Wait until no other process is inside of this with the same `lock`; yields whether there was one. The kernel lets go of it
+    for one that is killed."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        waited = False
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waited = True
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield waited
 
 
 def copy_flushed(source: Path, target: Path) -> str:

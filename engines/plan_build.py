@@ -45,8 +45,9 @@ def run(job: PlanJob, report: Report = lambda stage, fraction, note: None) -> No
     Raises AttuneError, and leaves what was there, where the plan is not to be trusted.
     """
     key = key_of(job)  # asks the driver before anything else does
-    with one_at_a_time(job.plans / ".lock"):
-        if job.tries_only or (card := read_plan(job.plans, key)) is None or not was_tried(job.plans, card):
+    with one_at_a_time(job.plans / ".lock") as waited:
+        card = read_plan(job.plans, key) if waited and not job.tries_only else None
+        if card is None or not was_tried(job.plans, card):
             _carry_out(job, key, report)
 
 

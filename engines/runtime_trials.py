@@ -11,8 +11,8 @@ from .selftest import Request, Verdict, run_claims
 
 def run(job: TrialJob, report: Report) -> None:
     """Try them all, and keep what became of them. What another process tries meanwhile is waited for, and not tried again."""
-    with one_at_a_time(job.output.with_suffix(".lock")):
-        if read_runtimes(job.output) is None:
+    with one_at_a_time(job.output.with_suffix(".lock")) as waited:
+        if not waited or read_runtimes(job.output) is None:
             keep_runtimes(job.output, _tried(job, report))
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from engines.encoder_onnx import OnnxEncoder
 from engines.gpu import l4t_release
+from engines.job import PlanJob, Progress
 from engines.plans import PlanCard, PlanKey, Quarantine, keep_plan, list_plans, plan_path, quarantine, read_plan, read_quarantine
 from engines.probe_speech import probe_speech
 from engines.speech_encoder import MAX_COLUMNS, encoder_mel
@@ -22,7 +23,8 @@ __all__ = ["board", "driver"]
 
 
 def left(board: Board) -> list[str]:
-    return sorted(path.suffix or path.name for path in board.plans.iterdir()) if board.plans.is_dir() else []
+    found = (path.suffix or path.name for path in board.plans.iterdir()) if board.plans.is_dir() else ()
+    return sorted(name for name in found if name != ".lock")
 
 
 def test_a_plan_is_built_tried_and_kept(board: Board) -> None:
@@ -37,6 +39,19 @@ def test_a_plan_is_built_tried_and_kept(board: Board) -> None:
     assert card.milliseconds > 0
     assert read_plan(board.plans, card.key) == card
     assert board.run(tries_only=True)[0] == 0
+
+
+def test_two_processes_do_not_build_the_same_plan(board: Board) -> None:
+    """As when the machine's first boot has it built, and so does the daemon."""
+    job = PlanJob(graph=board.graph, precision="float32", plans=board.plans)
+    path = board.folder / "job.json"
+    path.write_text(job.model_dump_json())
+    command = [sys.executable, "-m", "engines.engine_job", str(path)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=board.environment()) for _ in range(2)]
+    said = [process.communicate(timeout=120)[0].splitlines() for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    stages = sorted([Progress.model_validate_json(line).stage for line in lines] for lines in said)
+    assert stages == [["build", "try", "done"], ["done"]]
 
 
 def test_its_frames_are_those_of_the_graph(board: Board) -> None:
