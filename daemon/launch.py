@@ -3,8 +3,11 @@
 Knows no training; `child.py` follows the process, whichever it is.
 """
 
+import errno
+import logging
 import os
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -13,6 +16,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -20,6 +24,8 @@ from engines.child_process import PARENT_VARIABLE
 from engines.durable import write_atomically
 from engines.errors import AttuneError
 from engines.handed_over import REQUEST_NAME, STATUS, HandedOver
+
+logger = logging.getLogger(__name__)
 
 Change = Literal["stopped", "ended"]
 SIGTERM_EXIT = 128 + signal.SIGTERM
@@ -66,16 +72,42 @@ class Launch(Protocol):
 
 def as_child(command: Sequence[str], job: Path, environment: Mapping[str, str], log: Path) -> "ChildProcess":
     """Run `command` with the job's path as its last argument."""
+    if shutil.which(command[0]) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
+    leashed = _leash()
     with log.open("ab") as complaints:
         process = subprocess.Popen(
-            [*command, str(job)],
+            [*leashed, *command, str(job)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=complaints,
             env=dict(environment),
             start_new_session=True,
         )
+    while leashed and process.poll() is None and _runs(process.pid, leashed[0]):
+        time.sleep(_POLL_SECONDS)
     return ChildProcess(process)
+
+
+@cache
+def _leash() -> tuple[str, ...]:
+    """What makes a command die with the thread that starts it, before it does anything else.
+
+    The child sees to that itself (`settle_as_child`), but one that is stopped before it gets there would outlive the daemon.
+    """
+    if found := shutil.which("setpriv"):
+        return found, "--pdeathsig", "KILL", "--"
+    logger.warning(
+        "setpriv (of util-linux) is missing: a child that is stopped just as it starts may outlive a daemon that is killed"
+    )
+    return ()
+
+
+def _runs(process: int, program: str) -> bool:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[0] in (program.encode(), b"")
+    except OSError:
+        return False
 
 
 class ChildProcess:

@@ -274,15 +274,16 @@ job = make_job(Path(sys.argv[1]))
 ready = threading.Event()
 command = [sys.executable, str(FAKE), "done", "60"]
 child = Child.start(job, job.folder / "job.json", command, on_progress=lambda progress: ready.set())
-ready.wait()
-if sys.argv[2] == "paused":
+if sys.argv[2] != "paused at its start":
+    ready.wait()
+if sys.argv[2] != "running":
     child.pause()
 print(child.pid, flush=True)
 threading.Event().wait()
 """
 
 
-@pytest.mark.parametrize("state", ["running", "paused"])
+@pytest.mark.parametrize("state", ["running", "paused", "paused at its start"])
 def test_it_dies_with_the_daemon(tmp_path: Path, state: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(FAKE.parent.parent)}
     with subprocess.Popen(

@@ -17,6 +17,7 @@ _SCRIPT = Path(__file__).with_name("machine.sh")
 _INSTALLED = "/usr/lib/attune"
 _PACKAGES = "/usr/lib/attune-packages"
 _BASE = "/usr/lib/attune-python"
+_OWN_LIBRARY = f"LD_LIBRARY_PATH={_BASE}/lib"
 TESTS = "/usr/lib/attune-tests"
 """With the folder `tests`, for units that run parts of it."""
 
@@ -83,7 +84,7 @@ class Machine:
         return found
 
     def attune(self, *arguments: str, seconds: float = 120.0) -> str:
-        return self.run(f"{_INSTALLED}/bin/attune", *arguments, seconds=seconds)
+        return self.run("env", _OWN_LIBRARY, f"{_INSTALLED}/bin/attune", *arguments, seconds=seconds)
 
     def show(self, unit: str, name: str) -> str:
         """A property of a unit."""
@@ -116,8 +117,9 @@ class Machine:
         (site / "attune.pth").write_text(f"{_PACKAGES}\n")
         base = Path(sys.base_prefix)
         home = base if base.is_relative_to("/usr") else Path(_BASE)
-        if home != base:
+        if home != base:  # an interpreter in somebody's home, which services do not see, with a library of its own
             self.bind(base, _BASE, read_only=True)
+            self.write("systemd/system/service.d/python.conf", f"[Service]\nEnvironment={_OWN_LIBRARY}\n")
         (tree / "bin").mkdir()
         interpreter = f"python{sys.version_info.major}.{sys.version_info.minor}"
         (tree / "bin" / "python").symlink_to(home / "bin" / interpreter)
@@ -130,7 +132,7 @@ class Machine:
         self.bind(default_cache_dir() / "models", "/usr/share/attune/models", read_only=True)
         self.bind(PROJECT / "tests", f"{TESTS}/tests", read_only=True)
         units = PROJECT / "systemd"
-        (self.etc / "systemd" / "system").mkdir(parents=True)
+        (self.etc / "systemd" / "system").mkdir(parents=True, exist_ok=True)
         for unit in units.glob("attune*.*"):
             if unit.suffix != ".toml":
                 shutil.copy(unit, self.etc / "systemd" / "system")

@@ -48,7 +48,7 @@ start() {
   done
   [ -n "$first" ] || fail "it did not start"
   echo "$first" > "$folder/pid"
-  for tries in $(seq 300); do
+  for tries in $(seq 1200); do
     [ -d "/proc/$first" ] || fail "process 1 ended"
     if is_ours "$first" && inside systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; then return; fi
     sleep 0.1
