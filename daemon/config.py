@@ -52,8 +52,9 @@ def _default_cache_dir() -> Path:
 
 
 def _default_socket() -> Path:
-    folder = Path("/run/attune") if _runs_as_root() else platformdirs.user_runtime_path("attune")
-    return folder / "attune.sock"
+    if _runs_as_root():
+        return Path("/run/attune/attune.sock")
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / "attune" / "attune.sock"
 
 
 class _Section(BaseModel):

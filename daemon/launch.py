@@ -95,10 +95,12 @@ def _leash() -> tuple[str, ...]:
 
     The child sees to that itself (`settle_as_child`), but one that is stopped before it gets there would outlive the daemon.
     """
-    if found := shutil.which("setpriv"):
-        return found, "--pdeathsig", "KILL", "--"
+    found = shutil.which("setpriv")
+    leash = (found or "setpriv", "--pdeathsig", "KILL", "--")
+    if found and subprocess.run([*leash, "true"], capture_output=True, check=False).returncode == 0:
+        return leash
     logger.warning(
-        "setpriv (of util-linux) is missing: a child that is stopped just as it starts may outlive a daemon that is killed"
+        "setpriv (of util-linux) cannot be run: a child that is stopped as it starts may outlive a daemon that is killed"
     )
     return ()
 

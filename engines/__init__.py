@@ -5,3 +5,7 @@ import os
 # numpy's BLAS threads go on spinning for milliseconds after each product, on the cores that the language model wants next:
 # with two threads on two cores they tripled the time to its first token. Read when numpy is first imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# ONNX Runtime's packages for Linux (1.29 and later) tell their maker about each session that is opened, unless this is set before
+# they are imported. Nothing of anybody's home leaves it. The hub's client tells about itself likewise.
+os.environ |= {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}

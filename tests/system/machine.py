@@ -83,6 +83,10 @@ class Machine:
         found: dict[str, Any] = json.loads(self.attune("status", "--json"))
         return found
 
+    def reply(self, text: str) -> str:
+        """What the service answers to words that are typed."""
+        return self.attune("ask", text).splitlines()[0].strip()
+
     def attune(self, *arguments: str, seconds: float = 120.0) -> str:
         return self.run("env", _OWN_LIBRARY, f"{_INSTALLED}/bin/attune", *arguments, seconds=seconds)
 
@@ -138,6 +142,8 @@ class Machine:
                 shutil.copy(unit, self.etc / "systemd" / "system")
         shutil.copytree(units / "sysusers.d", self.etc / "sysusers.d")
         shutil.copytree(units / "tmpfiles.d", self.etc / "tmpfiles.d")
+        own = "".join(f"Z /var/{name}/attune - attune attune -\n" for name in ("lib", "cache"))
+        self.write("tmpfiles.d/owned.conf", own)  # what tests put there is root's
         self.write("attune/attune.toml", (units / "attune.toml").read_text())
 
     def enable(self, units: Sequence[str]) -> None:

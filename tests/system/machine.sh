@@ -50,7 +50,7 @@ start() {
   echo "$first" > "$folder/pid"
   for tries in $(seq 1200); do
     [ -d "/proc/$first" ] || fail "process 1 ended"
-    if is_ours "$first" && inside systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; then return; fi
+    if is_ours "$first"; then case $(inside systemctl is-system-running 2>/dev/null || true) in running | degraded) return ;; esac; fi
     sleep 0.1
   done
   fail "it did not come up"

@@ -44,13 +44,12 @@ def test_it_starts_at_boot_answers_and_stops(machine: Machine) -> None:
     machine.start()
     machine.wait_for("attune.service")
     assert machine.show("attune.service", "StatusText").startswith("deaf (audio.source is none); ")
-    reply = machine.attune("ask", "Say hello.")
-    assert reply.strip()
+    assert machine.reply("Say hello.")
     began = time.monotonic()
     machine.run("systemctl", "stop", "attune.service")
     assert time.monotonic() - began < 5
     assert machine.show("attune.service", "Result") == "success"
-    assert machine.attune("ask", "Are you there?").strip(), "whoever asks starts it again"
+    assert machine.reply("Are you there?"), "whoever asks starts it again"
 
 
 def test_what_is_said_to_a_microphone_is_answered_under_the_sandbox(machine: Machine, general_speech: Path) -> None:
@@ -96,13 +95,13 @@ def test_a_loop_that_freezes_is_started_again_and_the_first_request_after_it_is_
     machine.start()
     machine.wait_for("attune.service")
     first = machine.show("attune.service", "MainPID")
-    assert machine.attune("ask", "hello").strip() == "0 hello"
+    assert machine.reply("hello") == "0 hello"
     began = time.monotonic()
     with pytest.raises(AssertionError, match="ended before it had answered"):
         machine.attune("ask", "freeze")
     machine.eventually(lambda: machine.show("attune.service", "MainPID") not in ("0", first), "attune.service", 30)
     took = time.monotonic() - began
-    assert machine.attune("ask", "hello again").strip() == "0 hello again"
+    assert machine.reply("hello again") == "0 hello again"
     assert took < 3 + 3, f"started again after {took:.1f} s"
     assert machine.show("attune.service", "NRestarts") == "1"
     assert "in reply" in machine.journal("attune.service"), "where every thread was stands in the journal"
@@ -116,7 +115,7 @@ def test_a_frozen_process_is_started_again(machine: Machine) -> None:
     machine.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", "attune.service")
     machine.eventually(lambda: machine.show("attune.service", "NRestarts") == "1", "attune.service", 30)
     assert time.monotonic() - began < 2 + 3
-    assert machine.attune("ask", "hello").strip() == "0 hello"
+    assert machine.reply("hello") == "0 hello"
 
 
 def test_while_it_reads_its_settings_again_no_request_is_lost(machine: Machine) -> None:
@@ -125,7 +124,7 @@ def test_while_it_reads_its_settings_again_no_request_is_lost(machine: Machine) 
     machine.run("systemctl", "start", "attune.service")
     process = machine.show("attune.service", "MainPID")
     answers: list[str] = []
-    asking = threading.Thread(target=lambda: answers.extend(machine.attune("ask", f"number {n}").strip() for n in range(8)))
+    asking = threading.Thread(target=lambda: answers.extend(machine.reply(f"number {n}") for n in range(8)))
     asking.start()
     for _ in range(3):
         machine.run("systemctl", "reload", "attune.service")
@@ -142,7 +141,7 @@ def test_engines_are_built_at_the_first_boot_also_after_a_power_cut_and_it_answe
     machine.start()
     machine.wait_for("attune.service")
     assert machine.show("attune-engines.service", "ActiveState") == "activating"
-    assert machine.attune("ask", "Say hello.").strip(), "it answers while they are built"
+    assert machine.reply("Say hello."), "it answers while they are built"
     assert machine.status()["routes"] == ["cascade"]
     machine.eventually(lambda: any((machine.folder / "cache").glob("engines/*")), "attune-engines.service")
     machine.cut()
@@ -194,7 +193,7 @@ def test_training_is_a_unit_of_its_own_whose_want_of_memory_is_only_its_own(mach
     assert ended == "failed"
     assert "killed" in why
     assert machine.show("attune.service", "MainPID") == process
-    assert machine.attune("ask", "Say hello.").strip()
+    assert machine.reply("Say hello.")
     machine.run("systemctl", "set-property", "--runtime", "attune-adapt.service", "MemoryMax=4G")
     machine.run("systemd-run", "--quiet", "/usr/lib/attune/bin/attune", "adapt", "--now")
     machine.eventually(lambda: trains(machine), "attune-adapt.service")
