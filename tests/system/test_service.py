@@ -140,7 +140,7 @@ def test_engines_are_built_at_the_first_boot_also_after_a_power_cut_and_it_answe
     machine.enable(["attune.service", "attune-engines.service"])
     machine.start()
     machine.wait_for("attune.service")
-    assert machine.show("attune-engines.service", "ActiveState") == "activating"
+    assert machine.show("attune-engines.service", "ActiveState") == "active"
     assert machine.reply("Say hello."), "it answers while they are built"
     assert machine.status()["routes"] == ["cascade"]
     machine.eventually(lambda: any((machine.folder / "cache").glob("engines/*")), "attune-engines.service")
@@ -153,7 +153,8 @@ def test_engines_are_built_at_the_first_boot_also_after_a_power_cut_and_it_answe
     assert machine.show("attune.service", "NRestarts") == "0", "it opened them without a restart"
     began = time.monotonic()
     machine.run("systemctl", "start", "attune-engines.service")
-    assert time.monotonic() - began < 30, "what is there is not built again"
+    machine.wait_for("attune-engines.service", "inactive")
+    assert time.monotonic() - began < 60, "what is there is not built again"
 
 
 def enrolled(machine: Machine) -> None:
