@@ -63,6 +63,7 @@ def build() -> None:
                 _tell_daemon()
             _use_gpu(chosen, files)
             return
+    serves_later = not (base.exists() and files.encoder.is_file())
     folder = chosen.cache_dir / "engines" / "base"
     _make_folder(folder)
     _make_folder(chosen.generations)
@@ -75,7 +76,8 @@ def build() -> None:
     )
     run_child(job, folder / "job.json")
     typer.echo(f"the speech encoder is at {files.encoder}, the base generation at {base}")
-    _tell_daemon()
+    if serves_later or chose:
+        _tell_daemon()
     _use_gpu(chosen, files)
 
 

@@ -53,6 +53,12 @@ class Machine:
         (self.etc / path).parent.mkdir(parents=True, exist_ok=True)
         (self.etc / path).write_text(text)
 
+    def mask(self, unit: str) -> None:
+        """It cannot be started, from the next start on."""
+        path = self.etc / "systemd" / "system" / unit
+        path.unlink()
+        path.symlink_to("/dev/null")
+
     def start(self) -> None:
         (self.folder / "binds").write_text("".join(f"{source} {target} {how}\n" for source, target, how in self._binds))
         self._script("start")
@@ -118,6 +124,7 @@ class Machine:
         site.mkdir(parents=True)
         for name in ("daemon", "engines", "calibration"):
             shutil.copytree(PROJECT / name, site / name, ignore=shutil.ignore_patterns("__pycache__"))
+        subprocess.run(["chmod", "--recursive", "a+rX", str(tree)], check=True)  # as an installer does
         (site / "attune.pth").write_text(f"{_PACKAGES}\n")
         base = Path(sys.base_prefix)
         home = base if base.is_relative_to("/usr") else Path(_BASE)

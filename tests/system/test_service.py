@@ -161,6 +161,7 @@ def enrolled(machine: Machine) -> None:
     """A service that runs, with recordings to learn from, and trains only when it is told to."""
     with_engines(machine)
     machine.configure(audio__source='"none"', idle__enabled="false", adapt__training_seconds="25", adapt__reply_utterances="2")
+    machine.mask("attune-engines.service")  # it would make the replay set, beside the training
     machine.enable(["attune.service"])
     models = default_cache_dir() / "models"
     rows = [
