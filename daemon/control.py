@@ -11,6 +11,7 @@ import logging
 import os
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -227,6 +228,11 @@ def _remove_stale(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
             return
-        except TimeoutError:
-            pass  # somebody holds it, and is busy
-    raise AttuneError(f"another Attune daemon answers at {path}; stop it, or set control.socket to another path")
+        except TimeoutError:  # somebody holds it, and is busy
+            holder = "unknown"
+        else:
+            about = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            holder = str(struct.unpack("3i", about)[0])
+    raise AttuneError(
+        f"another Attune daemon (process {holder}) answers at {path}; stop it, or set control.socket to another path"
+    )

@@ -136,7 +136,7 @@ def test_a_second_daemon_is_refused_and_the_first_lives_on(start: Start, folder:
     daemon = start()
     with pytest.raises(AttuneError, match=rf"process {os.getpid()}\) already uses"):
         start()
-    with pytest.raises(AttuneError, match="another Attune daemon answers"):
+    with pytest.raises(AttuneError, match=rf"another Attune daemon \(process {os.getpid()}\) answers"):
         start(state_dir=folder / "other")
     assert daemon.do("ask", text="hello")[-1]["reply"] == "0 hello"
 

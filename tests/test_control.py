@@ -145,7 +145,7 @@ def test_a_stale_socket_is_taken_over_and_a_live_one_is_not(tmp_path: Path) -> N
     dead.bind(str(path))
     dead.close()
     with serving(path, count_to):
-        with pytest.raises(AttuneError, match="another Attune daemon answers"), hold_socket(path):
+        with pytest.raises(AttuneError, match=rf"another Attune daemon \(process {os.getpid()}\) answers"), hold_socket(path):
             pass
         assert list(request(path, {"command": "count", "to": 1})) == [{"number": 0}]
 

@@ -145,7 +145,9 @@ def test_an_unknown_key_is_named_by_every_command(folder: Path) -> None:
 
 def test_a_second_daemon_says_who_is_there(folder: Path) -> None:
     with running(folder):
-        assert f"another Attune daemon (process {os.getpid()}) already uses" in attune(folder, "serve")
+        assert f"another Attune daemon (process {os.getpid()}) answers at" in attune(folder, "serve")
+        elsewhere = str(folder / "b.sock")
+        assert f"another Attune daemon (process {os.getpid()}) already uses" in attune(folder, "serve", CONTROL__SOCKET=elsewhere)
 
 
 def test_a_state_folder_that_cannot_be_used_is_named(folder: Path) -> None:
