@@ -181,16 +181,15 @@ class App:
         by = "" if hearing.generation is None else f" by generation {hearing.generation}"
         return f"{self._ear.state}; {hearing.route} route{by}; learning: {learning['state']} {learning['stage']}"
 
-    def turn_away(self, patience_seconds: float) -> bool:
-        """Take no more commands, and wait until nobody speaks or waits for a reply; False where that takes too long.
+    def turn_away(self, patience_seconds: float, hurry: Callable[[], bool] = lambda: False) -> None:
+        """Take no more commands, and wait until nobody speaks or waits for a reply, unless that takes too long or there is `hurry`.
 
         Whoever connects meanwhile waits for whoever is given the socket next.
         """
         self._control.turn_away()
         until = time.monotonic() + patience_seconds
-        while self._attention.needed and time.monotonic() < until:
+        while self._attention.needed and time.monotonic() < until and not hurry():
             time.sleep(_QUIET_POLL_SECONDS)
-        return not self._attention.needed
 
     def _govern(self) -> Governor:
         budget = self._settings.budget

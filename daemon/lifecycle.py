@@ -79,7 +79,7 @@ def serve(
                 if read.control.socket != settings.control.socket:
                     logger.warning("control.socket is read only at the start: %s is still listened on", settings.control.socket)
                 settings, before = read, settings
-                app.turn_away(_PATIENCE_SECONDS)
+                app.turn_away(_PATIENCE_SECONDS, hurry=lambda: not wishes.empty())
 
 
 def _until_changed(
