@@ -182,7 +182,7 @@ class App:
         return f"{self._ear.state}; {hearing.route} route{by}; learning: {learning['state']} {learning['stage']}"
 
     def turn_away(self, patience_seconds: float, hurry: Callable[[], bool] = lambda: False) -> None:
-        """Take no more commands, and wait until nobody speaks or waits for a reply, unless that takes too long or there is `hurry`.
+        """Take no more commands, and wait until nobody speaks or waits for a reply; not for longer, nor where there is `hurry`.
 
         Whoever connects meanwhile waits for whoever is given the socket next.
         """
