@@ -30,7 +30,7 @@ class ListenerStatus:
     heard_seconds: float
     """Length of the stream so far."""
     seconds_since_chunk: float
-    """How long ago the last chunk was taken; what a watchdog looks at."""
+    """How long ago the last chunk was taken."""
     failures: int
     """Errors that the listener went on after."""
     problem: str

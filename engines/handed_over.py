@@ -9,7 +9,6 @@ REQUEST_NAME = "adapt.job"
 """The file whose appearing starts the unit."""
 VARIABLE = "ATTUNE_HANDED_OVER"
 """Set in the environment of a process that took a job: its standard output is the socket."""
-
 STATUS = b'{"status": '
 """How the line begins that tells it."""
 
@@ -25,7 +24,7 @@ class HandedOver(BaseModel):
     log: Path
     """Gets what goes to standard error."""
     environment: dict[str, str]
-    """Besides what the unit has: the numbers of threads."""
+    """Besides what the unit has: what a child of the daemon's would get."""
 
 
 def tell_status(status: int) -> None:

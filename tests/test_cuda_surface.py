@@ -3,7 +3,6 @@
 Skipped where the wheels cannot be had.
 """
 
-import importlib.util
 import inspect
 import json
 import os
@@ -16,6 +15,7 @@ from types import ModuleType
 import pytest
 
 from tests.installed_apart import installed_apart
+from tests.loaded_alone import loaded_alone
 
 VERSIONS = ("12.9.10", "13.2.0", "13.5.0")
 ANSWERS = {"cudaMalloc": 2, "cudaFree": 1, "cudaMemcpyAsync": 1, "cudaMemGetInfo": 3}
@@ -41,12 +41,7 @@ print(json.dumps({"functions": found, "kinds": kinds, "stream": int(real.cudaStr
 
 @pytest.fixture(scope="module")
 def fake() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fake_cuda", FAKE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded_alone(FAKE, "fake_cuda")
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -5,7 +5,6 @@ nothing of them is ever called. Skipped where the wheels cannot be had.
 """
 
 import ast
-import importlib.util
 import inspect
 import json
 import os
@@ -17,6 +16,7 @@ from types import ModuleType
 import pytest
 
 from tests.installed_apart import installed_apart
+from tests.loaded_alone import loaded_alone
 
 VERSIONS = {"10.3.0": "tensorrt-cu12-bindings", "10.16.0.72": "tensorrt-cu12-bindings", "11.4.0.106": "tensorrt-cu13-bindings"}
 FAKE = Path(__file__).parent / "fake_tensorrt" / "tensorrt" / "__init__.py"
@@ -65,12 +65,7 @@ def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="module")
 def fake() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fake_tensorrt", FAKE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded_alone(FAKE, "fake_tensorrt")
 
 
 def public(kind: type) -> dict[str, object]:
