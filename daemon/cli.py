@@ -75,7 +75,7 @@ def serve() -> None:
 
 @app.command()
 def reload() -> None:
-    """Have the daemon read its settings again, and open what was built since. Nothing that is said meanwhile is lost."""
+    """Have the daemon read its settings again, and open what was built since. Who asks meanwhile waits."""
     list(ask_daemon({"command": "reload"}, quiet_seconds=10.0))
 
 

@@ -57,6 +57,7 @@ class Ear:
         if self._listener is not None:
             self._listener.stop()
             self._listener.join()
+            self._life.leave(_LOOP)  # also where it had failed: what comes after it need not be deaf
 
     def status(self) -> Event:
         """What `attune status` says about it."""

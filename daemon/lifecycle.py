@@ -1,6 +1,6 @@
 """Runs a daemon until it is told to stop, and anew by other settings when it is told to read them again.
 
-What is said or asked in between is not lost: the microphone and the socket where commands come in stay open. Knows no part of the
+The microphone and the socket where commands come in stay open in between, for what is said and asked then. Knows no part of the
 daemon.
 """
 

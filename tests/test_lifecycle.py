@@ -15,13 +15,18 @@ from pathlib import Path
 import pytest
 
 from daemon.app import App
+from daemon.capture import AudioSource
 from daemon.client import request
-from daemon.config import Settings
+from daemon.config import AudioSettings, Settings
+from daemon.ear import Ear
 from daemon.lifecycle import Wish, serve
-from daemon.service_manager import ServiceManager
+from daemon.service_manager import ServiceManager, SignsOfLife
 from engines.errors import AttuneError
+from engines.segmenter import SegmenterLimits
+from tests.fake_child import eventually
 from tests.fakes import fake_voice
 from tests.running_daemon import folder, make_settings
+from tests.test_listener import ScriptedSource
 
 __all__ = ["folder"]
 
@@ -103,6 +108,25 @@ def test_a_command_has_the_settings_read_again_too(running: Running, folder: Pat
     assert list(request(running.settings.control.socket, {"command": "reload"}, 30)) == [{"event": "reloading"}]
     running.told("READY=1")
     assert running.ask("three more words") == "0"
+
+
+def test_life_goes_on_where_a_source_that_failed_is_heard_no_more(folder: Path) -> None:
+    class Broken:
+        def lend(self, audio: AudioSettings) -> AudioSource:
+            return ScriptedSource([OSError("it broke")] * 20)
+
+    told: list[str] = []
+    life = SignsOfLife(0.0, lambda: told.append("alive"))
+    conversation = life.watch("conversation")
+    settings = make_settings(folder, audio__source=os.devnull)
+    ear = Ear(Broken(), settings.audio, SegmenterLimits(), lambda noticed: None, life)  # type: ignore[arg-type]
+    ear.start()
+    assert eventually(lambda: ear.status()["state"] == "failed")
+    conversation()
+    assert told == [], "a daemon that went deaf shows no sign of life"
+    ear.stop()
+    conversation()
+    assert told == ["alive"]
 
 
 @pytest.mark.parametrize("how", ["unreadable", "unusable"])
