@@ -131,15 +131,20 @@ $(BIN)/python: | debian
 	@[ -n "$(PYTHON)" ] || { echo "attune: no Python 3.11 or newer with venv; run: sudo apt-get install python3 python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.llama-$(CPU): constraints.txt engines/cpu_features.py | $(BIN)/python
-	flags="$$($(BIN)/python -m engines.cpu_features)"; \
+# $(call llama_wheel,FLAGS): sets the shell's $$wheels to a folder with llama.cpp's wheel for these flags; it is built where it is not there.
+define llama_wheel
+flags="$(1)"; \
 	wheels=$(CACHE)/wheels/$$(echo "$(LLAMA) $$flags" | sha256sum | cut -c1-12); \
 	if ! ls $$wheels/*.whl >/dev/null 2>&1; then \
-	  echo "Building llama.cpp for this CPU ($$flags); this takes minutes, once."; \
+	  echo "Building llama.cpp ($$flags); this takes minutes, once."; \
 	  mkdir -p $$wheels; building=$$(mktemp -d $$wheels/.building-XXXXXX); \
-	  CMAKE_ARGS="$$flags" $(PIP) wheel --quiet --no-deps --no-cache-dir --wheel-dir $$building '$(LLAMA)'; \
+	  CMAKE_ARGS="$$flags" $(2) wheel --quiet --no-deps --no-cache-dir --wheel-dir $$building '$(LLAMA)'; \
 	  mv $$building/*.whl $$wheels/; rmdir $$building; \
-	fi; \
+	fi
+endef
+
+$(VENV)/.llama-$(CPU): constraints.txt engines/cpu_features.py | $(BIN)/python
+	$(call llama_wheel,$$($(BIN)/python -m engines.cpu_features),$(PIP)); \
 	$(PIP) install --quiet --force-reinstall --no-deps $$wheels/*.whl
 	rm -f $(VENV)/.llama-*
 	touch $@
@@ -148,3 +153,54 @@ $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.llama-$(CPU) | debia
 	$(if $(TORCH_INDEX),$(PIP) install --quiet --no-deps --index-url $(TORCH_INDEX) "$$(grep '^torch==' constraints.txt)")
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[calibration,dev]'
 	touch $@
+
+# --- what packages and images are made of, below DESTDIR ---
+
+# SYSTEM_PYTHON: the interpreter that the installed system has at the same path. EXTRAS: what comes with Attune. UNITS: systemd's folder.
+SYSTEM_PYTHON ?= /usr/bin/python3
+EXTRAS ?= calibration$(if $(filter aarch64,$(shell uname -m)),$(COMMA)tensorrt)
+UNITS ?= /usr/lib/systemd
+DESTDIR ?=
+ATTUNE ?= attune
+COMMA := ,
+PLACE = install -D --mode=644 --target-directory=$(DESTDIR)
+
+.PHONY: install
+install: install-environment install-units install-documents ## For packages: everything but the models, below DESTDIR
+
+.PHONY: install-environment
+install-environment: ## For packages: Attune in an environment of its own, below DESTDIR
+	building=build/install; [ -x $$building/bin/pip ] || $(SYSTEM_PYTHON) -m venv $$building; \
+	$(call llama_wheel,$$($(SYSTEM_PYTHON) -m engines.cpu_features --portable),$$building/bin/pip); \
+	PYTHON=$(SYSTEM_PYTHON) EXTRAS=$(EXTRAS) WHEELS=$$wheels TORCH_INDEX=$(TORCH_INDEX) docker/environment.sh $(DESTDIR)
+	install -d $(DESTDIR)/usr/bin
+	ln -sf ../lib/attune/bin/attune $(DESTDIR)/usr/bin/attune
+
+.PHONY: install-units
+install-units: ## For packages: the units and what belongs to them, below DESTDIR
+	$(PLACE)$(UNITS)/system systemd/attune*.service systemd/attune*.path systemd/attune*.timer systemd/attune.slice systemd/attune.socket
+	$(PLACE)$(UNITS)/system-preset systemd/system-preset/*
+	$(PLACE)$(UNITS)/user systemd/user/*
+	$(PLACE)/usr/lib/sysusers.d systemd/sysusers.d/*
+	$(PLACE)/usr/lib/tmpfiles.d systemd/tmpfiles.d/*
+	$(PLACE)/etc/attune systemd/attune.toml
+	install -d $(DESTDIR)/etc/attune/attune.toml.d
+
+.PHONY: install-documents
+install-documents: ## For packages: man pages and completions of what install-environment laid down, below DESTDIR
+	docker/documents.sh $(DESTDIR)
+
+.PHONY: install-models
+install-models: ## For packages: the models that are needed, below DESTDIR, fetched by the command ATTUNE
+	ATTUNE__CACHE_DIR=$(DESTDIR)/usr/share/attune $(ATTUNE) models fetch
+	rm -rf $(DESTDIR)/usr/share/attune/verified
+
+# Debian's tools build a copy: they leave their work in the tree that they build.
+.PHONY: deb
+deb: ## Build the packages attune and attune-models for this system, into build/deb
+	rm -rf build/deb
+	mkdir -p build/deb/source
+	cp -r Makefile pyproject.toml constraints.txt README.md LICENSE CHANGELOG.md daemon engines calibration systemd docker build/deb/source
+	cp -r docker/debian build/deb/source
+	cd build/deb/source && ATTUNE__CACHE_DIR=$(CACHE) dpkg-buildpackage --build=binary --unsigned-source --unsigned-changes
+	rm -rf build/deb/source

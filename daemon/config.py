@@ -39,22 +39,28 @@ def _checked_hours(text: str) -> str:
 _Hours = Annotated[str, AfterValidator(_checked_hours)]
 
 
-def _runs_as_root() -> bool:
-    return os.geteuid() == 0
+_MACHINE_SOCKET = Path("/run/attune/attune.sock")
+
+
+def _own_socket() -> Path:
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / "attune" / "attune.sock"
+
+
+def _of_the_machine() -> bool:
+    """Whether it is about the Attune that the machine runs: for root, and for who has none of their own where the machine has one."""
+    return os.geteuid() == 0 or (_MACHINE_SOCKET.exists() and not _own_socket().exists())
 
 
 def _default_state_dir() -> Path:
-    return Path("/var/lib/attune") if _runs_as_root() else platformdirs.user_state_path("attune")
+    return Path("/var/lib/attune") if _of_the_machine() else platformdirs.user_state_path("attune")
 
 
 def _default_cache_dir() -> Path:
-    return Path("/var/cache/attune") if _runs_as_root() else platformdirs.user_cache_path("attune")
+    return Path("/var/cache/attune") if _of_the_machine() else platformdirs.user_cache_path("attune")
 
 
 def _default_socket() -> Path:
-    if _runs_as_root():
-        return Path("/run/attune/attune.sock")
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / "attune" / "attune.sock"
+    return _MACHINE_SOCKET if _of_the_machine() else _own_socket()
 
 
 class _Section(BaseModel):

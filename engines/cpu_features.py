@@ -2,7 +2,8 @@
 
 What a virtual machine lists and what it runs differ (AMX is the usual liar), and a library built for the list dies with an
 illegal instruction at its first prompt. So each set is tried: a program that uses it is compiled and run, its result checked.
-Run as `python -m engines.cpu_features`; `make setup` does, before any package is installed.
+Run as `python -m engines.cpu_features`; `make setup` does, before any package is installed. With `--portable` the flags are for
+packages, which run on other machines than this one.
 """
 
 import platform
@@ -12,6 +13,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+from .errors import AttuneError
 
 _RUN_SECONDS = 30.0
 
@@ -113,8 +116,23 @@ def cmake_args() -> str:
     )
 
 
+def portable_cmake_args() -> str:
+    """CMAKE_ARGS for a build of llama.cpp that runs wherever Attune is meant to: on an Orin (Cortex-A78AE), on x86-64 with AVX2.
+
+    Needs no compiler. Raises AttuneError for another architecture.
+    """
+    if platform.machine() in ("aarch64", "arm64"):
+        return "-DGGML_NATIVE=OFF -DGGML_CPU_ARM_ARCH=armv8.2-a+dotprod+fp16"
+    if platform.machine() in ("x86_64", "AMD64"):
+        floor = ("AVX", "AVX2", "BMI2", "F16C", "FMA")
+        return " ".join(["-DGGML_NATIVE=OFF", *(f"-DGGML_{name}=ON" for name in floor), "-DGGML_AVX512=OFF"])
+    raise AttuneError(f"there are no packages of Attune for {platform.machine()}, only for x86_64 and aarch64")
+
+
 if __name__ == "__main__":
     try:
-        print(cmake_args())
+        print(portable_cmake_args() if sys.argv[1:] == ["--portable"] else cmake_args())
+    except AttuneError as error:
+        sys.exit(f"attune: {error}")
     except FileNotFoundError:
         sys.exit("attune: there is no C compiler (cc); run `apt-get install build-essential`")
