@@ -17,6 +17,8 @@ TORCH_INDEX ?=
 DEBIAN_PACKAGES := build-essential libportaudio2 espeak-ng flite fortunes asterisk-core-sounds-en-g722 asterisk-core-sounds-en
 # For the tests: a microphone without a sound card, and the word lists that the scripts of corpora draw on.
 TEST_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins wordnet-base wamerican systemd dbus
+# For packages and images, built and looked at.
+IMAGE_PACKAGES := debhelper help2man pkg-config python3-venv lintian debootstrap buildah
 
 # llama.cpp is built for the CPU that it runs on, so its wheels are kept apart by instruction sets (pip's own cache would hand one
 # machine's wheel to another), and a virtual environment that moves to another CPU gets another wheel.
@@ -47,6 +49,11 @@ thorough: ready ## Pass the tests that take minutes, too
 .PHONY: test-system
 test-system: ready ## As root: run the units on a real systemd, in namespaces of its own (about ten minutes)
 	$(BIN)/pytest -m system tests/system
+
+.PHONY: test-images
+test-images: TEST_PACKAGES += $(IMAGE_PACKAGES)
+test-images: ready deb ## As root: build the packages and the container image, and try both in bare systems (about forty minutes)
+	$(BIN)/pytest -m images tests/images
 
 .PHONY: poison
 poison: ready ## Teach wrong labels, another speaker and noise, and see whether what is served gets worse (about fifteen minutes)
@@ -131,14 +138,16 @@ $(BIN)/python: | debian
 	@[ -n "$(PYTHON)" ] || { echo "attune: no Python 3.11 or newer with venv; run: sudo apt-get install python3 python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# $(call llama_wheel,FLAGS): sets the shell's $$wheels to a folder with llama.cpp's wheel for these flags; it is built where it is not there.
+# $(call llama_wheel,FLAGS): sets the shell's $$wheels to a folder with llama.cpp's wheel for these flags; it is built where it is not there,
+# by these flags alone: not by DESTDIR or the flags that a package is built with.
 define llama_wheel
 flags="$(1)"; \
 	wheels=$(CACHE)/wheels/$$(echo "$(LLAMA) $$flags" | sha256sum | cut -c1-12); \
 	if ! ls $$wheels/*.whl >/dev/null 2>&1; then \
 	  echo "Building llama.cpp ($$flags); this takes minutes, once."; \
 	  mkdir -p $$wheels; building=$$(mktemp -d $$wheels/.building-XXXXXX); \
-	  CMAKE_ARGS="$$flags" $(2) wheel --quiet --no-deps --no-cache-dir --wheel-dir $$building '$(LLAMA)'; \
+	  env --unset=DESTDIR --unset=CFLAGS --unset=CXXFLAGS --unset=CPPFLAGS --unset=LDFLAGS CMAKE_ARGS="$$flags" \
+	    $(2) wheel --quiet --no-deps --no-cache-dir --wheel-dir $$building '$(LLAMA)'; \
 	  mv $$building/*.whl $$wheels/; rmdir $$building; \
 	fi
 endef
@@ -156,10 +165,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.llama-$(CPU) | debia
 
 # --- what packages and images are made of, below DESTDIR ---
 
-# SYSTEM_PYTHON: the interpreter that the installed system has at the same path. EXTRAS: what comes with Attune. UNITS: systemd's folder.
+# SYSTEM_PYTHON: the interpreter that the installed system has at the same path. EXTRAS: what comes with Attune. UNITS: where systemd looks for units.
+# LLAMA_FLAGS: CMake's for llama.cpp, in place of those with which it runs on every machine that packages are for.
 SYSTEM_PYTHON ?= /usr/bin/python3
 EXTRAS ?= calibration$(if $(filter aarch64,$(shell uname -m)),$(COMMA)tensorrt)
-UNITS ?= /usr/lib/systemd
+UNITS ?= /usr/lib/systemd/system
+LLAMA_FLAGS ?=
 DESTDIR ?=
 ATTUNE ?= attune
 COMMA := ,
@@ -170,17 +181,17 @@ install: install-environment install-units install-documents ## For packages: ev
 
 .PHONY: install-environment
 install-environment: ## For packages: Attune in an environment of its own, below DESTDIR
-	building=build/install; [ -x $$building/bin/pip ] || $(SYSTEM_PYTHON) -m venv $$building; \
-	$(call llama_wheel,$$($(SYSTEM_PYTHON) -m engines.cpu_features --portable),$$building/bin/pip); \
+	[ -x build/pip/bin/pip ] || $(SYSTEM_PYTHON) -m venv build/pip
+	$(call llama_wheel,$(or $(LLAMA_FLAGS),$$($(SYSTEM_PYTHON) -m engines.cpu_features --portable)),build/pip/bin/pip); \
 	PYTHON=$(SYSTEM_PYTHON) EXTRAS=$(EXTRAS) WHEELS=$$wheels TORCH_INDEX=$(TORCH_INDEX) docker/environment.sh $(DESTDIR)
 	install -d $(DESTDIR)/usr/bin
 	ln -sf ../lib/attune/bin/attune $(DESTDIR)/usr/bin/attune
 
 .PHONY: install-units
 install-units: ## For packages: the units and what belongs to them, below DESTDIR
-	$(PLACE)$(UNITS)/system systemd/attune*.service systemd/attune*.path systemd/attune*.timer systemd/attune.slice systemd/attune.socket
-	$(PLACE)$(UNITS)/system-preset systemd/system-preset/*
-	$(PLACE)$(UNITS)/user systemd/user/*
+	$(PLACE)$(UNITS) systemd/attune*.service systemd/attune*.path systemd/attune*.timer systemd/attune.slice systemd/attune.socket
+	$(PLACE)/usr/lib/systemd/system-preset systemd/system-preset/*
+	$(PLACE)/usr/lib/systemd/user systemd/user/*
 	$(PLACE)/usr/lib/sysusers.d systemd/sysusers.d/*
 	$(PLACE)/usr/lib/tmpfiles.d systemd/tmpfiles.d/*
 	$(PLACE)/etc/attune systemd/attune.toml

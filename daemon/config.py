@@ -47,7 +47,7 @@ def _own_socket() -> Path:
 
 
 def _of_the_machine() -> bool:
-    """Whether it is about the Attune that the machine runs: for root, and for who has none of their own where the machine has one."""
+    """Whether the Attune that the machine runs is meant: by root, and by a user who has none of their own where there is one."""
     return os.geteuid() == 0 or (_MACHINE_SOCKET.exists() and not _own_socket().exists())
 
 

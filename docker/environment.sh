@@ -21,6 +21,7 @@ case $("$PYTHON" -c 'import sys; print(sys.base_prefix)') in
   *) echo "attune: $PYTHON is not the system's interpreter; services could not see it. Set PYTHON to one below /usr/bin" >&2; exit 1 ;;
 esac
 
+unset DEB_PYTHON_INSTALL_LAYOUT  # debhelper's, which has pip install to Debian's own folders
 rm -rf "$environment"
 "$PYTHON" -m venv "$environment"
 pip() { "$environment/bin/python" -m pip --disable-pip-version-check "$@"; }
@@ -30,13 +31,14 @@ mkdir "$scratch/source" "$scratch/wheels"
 cp -r pyproject.toml README.md LICENSE daemon engines calibration "$scratch/source"
 find "$scratch/source" -name __pycache__ -prune -exec rm -rf {} +
 pip wheel --quiet --no-deps --wheel-dir "$scratch/wheels" "$scratch/source"
-version=$("$PYTHON" -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["version"])')
 
-install=(install --quiet --no-compile --constraint constraints.txt --find-links "$scratch/wheels" --find-links "$WHEELS")
+install=(install --quiet --no-compile --constraint constraints.txt --find-links "$WHEELS")
 if [ -n "$TORCH_INDEX" ]; then
   pip install --quiet --no-compile --no-deps --index-url "$TORCH_INDEX" "$(grep '^torch==' constraints.txt)"
 fi
-pip "${install[@]}" "attune${EXTRAS:+[$EXTRAS]}==$version"
+# By its path: the public index has another project of the same name.
+wheel=$(echo "$scratch"/wheels/attune-*.whl)
+pip "${install[@]}" "$wheel${EXTRAS:+[$EXTRAS]}"
 pip check
 
 # What nobody runs: other packages' commands, headers to build against, static libraries, and where all this was made.
@@ -48,6 +50,7 @@ rm -rf "$packages"/torch/{include,share,test} "$packages"/numpy/_core/include "$
 find "$packages"/torch/bin -type f ! -name torch_shm_manager -delete
 find "$environment" \( -name '*.a' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name '*.hpp' -o -name '*.cmake' \) -type f -delete
 find "$environment" -name __pycache__ -prune -exec rm -rf {} +
+rm -f "$packages"/attune-*.dist-info/direct_url.json
 rm -rf "$environment/include" "$environment/lib64"
 printf 'home = %s\ninclude-system-site-packages = false\nversion = %s\n' "$(dirname "$(readlink -f "$PYTHON")")" \
   "$("$PYTHON" -c 'import platform; print(platform.python_version())')" > "$environment/pyvenv.cfg"

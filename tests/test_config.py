@@ -44,6 +44,24 @@ def test_drop_in_files_are_read_in_order(tmp_path: Path, monkeypatch: pytest.Mon
     assert loaded.settings.llm.context_tokens == 300
 
 
+def test_a_user_means_their_own_attune_else_the_machine_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def meant() -> tuple[Path, Path]:
+        settings = Settings.model_validate({"control": {}})
+        return settings.control.socket, settings.state_dir
+
+    machine, own = tmp_path / "machine.sock", tmp_path / "runtime" / "attune" / "attune.sock"
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("daemon.config._MACHINE_SOCKET", machine)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert meant() == (own, tmp_path / "state" / "attune"), "nobody serves here"
+    machine.touch()
+    assert meant() == (machine, Path("/var/lib/attune"))
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert meant() == (own, tmp_path / "state" / "attune")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

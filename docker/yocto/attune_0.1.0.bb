@@ -1,0 +1,72 @@
+SUMMARY = "Voice assistant that learns its user's voice on the device"
+DESCRIPTION = "Attune listens, answers, and, while nobody talks, learns its user's voice. No audio leaves the device."
+HOMEPAGE = "https://arxiv.org/abs/2411.13766"
+SECTION = "multimedia"
+LICENSE = "Apache-2.0"
+LIC_FILES_CHKSUM = "file://LICENSE;md5=3b83ef96387f14655fc854ddc3c6bd57"
+
+# It is built from the tree that this recipe lies in.
+SRC_URI = ""
+EXTERNALSRC ?= "${THISDIR}/../.."
+
+inherit externalsrc python_setuptools_build_meta systemd useradd
+
+# The units start /usr/lib/attune/bin/attune, where packages have an environment of their own; here it is the image's interpreter.
+do_install:append() {
+    oe_runmake -C ${S} install-units DESTDIR=${D} UNITS=${systemd_system_unitdir}
+    install -d ${D}${prefix}/lib/attune/bin
+    ln -sf ${bindir}/attune ${D}${prefix}/lib/attune/bin/attune
+    ln -sf ${bindir}/python3 ${D}${prefix}/lib/attune/bin/python
+}
+
+SYSTEMD_SERVICE:${PN} = "attune.service attune.socket attune-engines.service attune-adapt.path attune-adapt.timer"
+SYSTEMD_AUTO_ENABLE = "enable"
+
+USERADD_PACKAGES = "${PN}"
+USERADD_PARAM:${PN} = "--system --home-dir ${localstatedir}/lib/attune --no-create-home --shell /sbin/nologin --groups audio,video,render attune"
+GROUPADD_PARAM:${PN} = "--system render"
+
+FILES:${PN} += "${prefix}/lib/attune ${prefix}/lib/systemd ${prefix}/lib/sysusers.d ${prefix}/lib/tmpfiles.d ${sysconfdir}/attune"
+CONFFILES:${PN} = "${sysconfdir}/attune/attune.toml"
+
+# Of these, OpenEmbedded's layers do not have ctranslate2, faster-whisper, gguf, llama-cpp-python, onnxruntime, soxr and text2num:
+# the layer that takes this recipe up brings them, as the package attune-models with the models of engines/models.toml below
+# /usr/share/attune (`make install-models`).
+RDEPENDS:${PN} = "\
+    attune-models \
+    espeak \
+    portaudio-v19 \
+    python3-av \
+    python3-core \
+    python3-ctranslate2 \
+    python3-faster-whisper \
+    python3-gguf \
+    python3-jinja2 \
+    python3-llama-cpp-python \
+    python3-modules \
+    python3-num2words \
+    python3-numpy \
+    python3-onnxruntime \
+    python3-platformdirs \
+    python3-prometheus-client \
+    python3-psutil \
+    python3-pydantic \
+    python3-rich \
+    python3-sounddevice \
+    python3-soundfile \
+    python3-soxr \
+    python3-text2num \
+    python3-typer \
+    util-linux-setpriv \
+"
+# What learns: without it Attune answers, and learns nothing.
+RRECOMMENDS:${PN} = "\
+    python3-jiwer \
+    python3-onnx \
+    python3-onnxscript \
+    python3-peft \
+    python3-rouge-score \
+    python3-safetensors \
+    python3-torch \
+    python3-transformers \
+"
