@@ -46,26 +46,29 @@ def choose(
 ) -> Hearing:
     """Open the generation to serve (current, else previous, else the base) and choose between it and the cascade.
 
-    `aligned(generation, unsure_takes_draft)` opens a generation's route, or raises AttuneError, which becomes a problem: the
-    cascade is always there. `unsure` is what follows when that route doubts what it heard.
+    `aligned(generation, unsure_takes_draft)` gives a generation's route, or raises AttuneError, which becomes a problem: the
+    cascade is always there. It is opened only where it serves: until somebody asks for it, it takes no memory. `unsure` is what
+    follows when that route doubts what it heard.
     """
     generation, problems = usable(generations)
     ears = {"cascade": Ears(cascade, words_of, None)}
     later = judged_against(generations, generation.number) if generation is not None else []
     then = _then(generation, later, unsure)
+    route, reason = "cascade", "there is no generation to take the aligned route with; run `attune engines build`"
     if generation is not None:
         try:
-            ears["aligned"] = _ears(generation, then, aligned, words_of)
+            there = _ears(generation, then, aligned, words_of)
+            earned = earned_route(generation.card, later) if wanted == "auto" else (wanted, f"conversation.route is {wanted}")
+            if earned[0] == "aligned":
+                there.route.ready()
+            ears["aligned"] = there
+            route, reason = earned
         except AttuneError as error:
             problems = [*problems, str(error)]
     for problem in problems:
         logger.warning("%s", problem)
     number = generation.number if generation is not None and "aligned" in ears else None
-    if generation is None or "aligned" not in ears:
-        reason = "there is no generation to take the aligned route with; run `attune engines build`"
-        return Hearing(ears, "cascade", reason, None, problems)
-    route, reason = earned_route(generation.card, later) if wanted == "auto" else (wanted, f"conversation.route is {wanted}")
-    if route == "aligned" and generation.card.confidence is not None:
+    if route == "aligned" and generation is not None and generation.card.confidence is not None:
         reason += f"; what it doubts {_DOUBTED[then]}"
     return Hearing(ears, route, reason, number, problems)
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from engines.errors import AttuneError
 from engines.generation import Generation
+from engines.heap import trim
 from engines.pointers import rollback
 from engines.types import Float32, Transcript
 
@@ -135,7 +136,9 @@ class Served:
 
     def _choose(self, voice: Voice) -> Hearing:
         asked = self._settings.conversation
-        return choose(asked.route, asked.when_unsure, self._settings.generations, voice.cascade, voice.aligned, voice.words_of)
+        chosen = choose(asked.route, asked.when_unsure, self._settings.generations, voice.cascade, voice.aligned, voice.words_of)
+        trim()  # opening takes half as much again as what is open
+        return chosen
 
     def _opened(self) -> Voice:
         if self._voice is None:

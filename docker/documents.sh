@@ -12,7 +12,7 @@ trap 'rm -rf "$scratch"' EXIT
 printf '#!/bin/sh\nexec "%s" -I -c "import sys; sys.argv[0] = \\"attune\\"; from daemon.cli import main; main()" "$@"\n' \
   "$(realpath "$1")/usr/lib/attune/bin/python" > "$scratch/attune"
 chmod +x "$scratch/attune"
-export PATH=$scratch:$PATH LC_ALL=C.UTF-8 TYPER_USE_RICH=0 SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(stat -c %Y pyproject.toml)}"
+export PYTHONDONTWRITEBYTECODE=1 PATH=$scratch:$PATH LC_ALL=C.UTF-8 TYPER_USE_RICH=0 SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(stat -c %Y pyproject.toml)}"
 
 mkdir -p "$pages"
 commands=$(attune --help | sed -n '/^Commands:/,$ s/^  \([a-z][a-z-]*\) .*/\1/p')

@@ -21,6 +21,7 @@ case $("$PYTHON" -c 'import sys; print(sys.base_prefix)') in
   *) echo "attune: $PYTHON is not the system's interpreter; services could not see it. Set PYTHON to one below /usr/bin" >&2; exit 1 ;;
 esac
 
+export PYTHONDONTWRITEBYTECODE=1
 unset DEB_PYTHON_INSTALL_LAYOUT  # debhelper's, which has pip install to Debian's own folders
 rm -rf "$environment"
 "$PYTHON" -m venv "$environment"
@@ -41,12 +42,13 @@ wheel=$(echo "$scratch"/wheels/attune-*.whl)
 pip "${install[@]}" "$wheel${EXTRAS:+[$EXTRAS]}"
 pip check
 
-# What nobody runs: other packages' commands, headers to build against, static libraries, and where all this was made.
+# What nobody runs: other packages' commands and tests, headers to build against, static libraries, and where all this was made.
 find "$environment/bin" -mindepth 1 ! -name 'python*' ! -name attune -delete
 sed -i '1s|^.*$|#!/usr/lib/attune/bin/python|' "$environment/bin/attune"
 packages=$(echo "$environment"/lib/python3.*/site-packages)
 rm -rf "$packages"/{bin,include,lib,lib64}  # llama.cpp's, once more
-rm -rf "$packages"/torch/{include,share,test} "$packages"/numpy/_core/include "$packages"/numpy/tests
+rm -rf "$packages"/torch/{include,share} "$packages"/numpy/_core/include
+find "$packages" \( -type d \( -name tests -o -name test \) -o -name '_*_tests.cpython*' \) -prune -exec rm -rf {} +
 find "$packages"/torch/bin -type f ! -name torch_shm_manager -delete
 find "$environment" \( -name '*.a' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name '*.hpp' -o -name '*.cmake' \) -type f -delete
 find "$environment" -name __pycache__ -prune -exec rm -rf {} +
@@ -59,7 +61,9 @@ printf 'home = %s\ninclude-system-site-packages = false\nversion = %s\n' "$(dirn
 if [ "$(uname -m)" = aarch64 ]; then
   ln -s "/usr/lib/$(basename "$(dirname "$packages")")/dist-packages/tensorrt" "$packages/tensorrt"
 fi
+find "$environment/lib" -type f -perm /111 ! -name torch_shm_manager -exec chmod a-x {} +
+find "$packages" -name '*.py' -exec sed -i '1{/^#!/d}' {} +  # they are modules, whatever they say
 chmod --recursive u+w,go+rX,go-w "$environment"
 
 # It starts, with everything that it imports, from where it lies now.
-"$environment/bin/python" -I -c 'import sys; sys.argv = ["attune", "--version"]; from daemon.cli import main; main()'
+"$environment/bin/python" -I -c 'import ctranslate2, llama_cpp, onnxruntime, sys; sys.argv = ["attune", "--version"]; from daemon.cli import main; main()'

@@ -1,6 +1,7 @@
 """Opens the engines that serve: the one place that names concrete backends. Knows paths and numbers, no configuration files."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,9 @@ from .errors import AttuneError
 from .generation import Generation
 from .job import EngineFiles
 from .language_model import LlamaCppLanguageModel
-from .likelihood import LlamaLikelihood
 from .models import model_path
 from .projector import OnnxProjector
-from .reader import open_reader
+from .reader import Reader, open_reader
 from .requantize import served_weights
 from .routes import AlignedRoute, CascadeRoute
 from .runtimes import LANGUAGE_MODEL, TRANSCRIBER, Runtimes
@@ -32,7 +32,6 @@ class Engines:
     files: EngineFiles
     vocabulary: Vocabulary
     language_model: LlamaCppLanguageModel
-    likelihood: LlamaLikelihood
     encoder: SpeechEncoder | None
     """None where it was not exported: speech then takes the cascade."""
     drafter: Drafter | None
@@ -54,7 +53,7 @@ class Engines:
         return CascadeRoute(self.transcriber)
 
     def aligned(self, generation: Generation, unsure_takes_draft: bool) -> AlignedRoute:
-        """The aligned route through the projector of `generation`; see `AlignedRoute` for `unsure_takes_draft`.
+        """The aligned route through the projector of `generation`, not opened yet; see `AlignedRoute` for `unsure_takes_draft`.
 
         Raises AttuneError where there is no encoder, or where the generation was made for another language model or encoder,
         whose vectors mean something else.
@@ -71,11 +70,13 @@ class Engines:
                     f"generation {generation.number:04d} was made for another {what} than {path}; "
                     "set it back, or use a state_dir of its own for the new one"
                 )
+        return AlignedRoute(self.encoder, self.drafter, partial(self._reader, generation), unsure_takes_draft)
+
+    def _reader(self, generation: Generation) -> Reader:
         projector = OnnxProjector(generation.projector, self.threads)
-        likelihood = self.likelihood.after(generation.card.requests)
+        likelihood = self.language_model.likelihood.after(generation.card.requests)
         blends = generation.adapter is not None
-        reader = open_reader(projector, self.vocabulary, generation.card.confidence, likelihood, self.threads, blends)
-        return AlignedRoute(self.encoder, self.drafter, reader, unsure_takes_draft)
+        return open_reader(projector, self.vocabulary, generation.card.confidence, likelihood, self.threads, blends)
 
 
 def engine_files(cache_dir: Path, whisper: str, language_model: str) -> EngineFiles:
@@ -104,7 +105,7 @@ def open_engines(
 
     Raises AttuneError naming the first that is missing or damaged.
     """
-    vocabulary = Vocabulary(files.language_model)
+    vocabulary = Vocabulary(files.served_language_model)  # whose rows are the same, and in memory once
     transcriber = WhisperTranscriber(files.encoder_weights, threads, on_gpu=runtimes is not None and runtimes.on_gpu(TRANSCRIBER))
     if encoder is None and files.encoder.is_file():
         encoder = OnnxEncoder(files.encoder, threads)
@@ -116,7 +117,6 @@ def open_engines(
         files=files,
         vocabulary=vocabulary,
         language_model=language_model,
-        likelihood=language_model.likelihood,
         encoder=encoder,
         drafter=Drafter(transcriber, encoder) if encoder is not None else None,
         transcriber=transcriber,

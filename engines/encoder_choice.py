@@ -94,7 +94,7 @@ def open_encoder(choice: Choice, encoder: Path, plans: Path, threads: int, onnx_
     A plan that cannot be opened, or that fails later, gives way to ONNX Runtime on the processor and is quarantined. ONNX Runtime
     on the GPU gives way, too, until this is called again. Raises AttuneError where `encoder` cannot be opened at all.
     """
-    standby = OnnxEncoder(encoder, threads)
+    standby = OnnxEncoder(encoder, threads, later=True)
     key = choice.key
     if choice.step != "open" or key is None:
         return _onnx_on_gpu(encoder, threads, standby) if onnx_on_gpu else standby

@@ -1,8 +1,9 @@
 """The Whisper encoder in ONNX Runtime, on exactly as much audio as was spoken. Knows no transcripts and no soft tokens."""
 
+from functools import cached_property, partial
 from pathlib import Path
 
-from onnxruntime import RunOptions
+from onnxruntime import InferenceSession, RunOptions
 
 from .errors import AttuneError
 from .onnx_session import open_session
@@ -17,12 +18,30 @@ _USUAL_COLUMNS = 1000
 class OnnxEncoder(SpeechEncoder):
     """Speech to frames."""
 
-    def __init__(self, path: Path, threads: int, on_gpu: bool = False) -> None:
-        """Open `path`, an encoder written by `attune engines build`. Raises AttuneError where it cannot be opened."""
-        self._session = open_session(path, threads, "run `attune engines build`", on_gpu)
-        self.mel_bins = int(self._session.get_inputs()[0].shape[1])
-        self.frame_width = int(self._session.get_outputs()[0].shape[2])
+    def __init__(self, path: Path, threads: int, on_gpu: bool = False, later: bool = False) -> None:
+        """Open `path`, an encoder written by `attune engines build`, or with `later` when it is used first or made ready.
+
+        Raises AttuneError where it cannot be opened.
+        """
         self._on_gpu = on_gpu
+        self._open = partial(open_session, path, threads, "run `attune engines build`", on_gpu)
+        if not later:
+            self.ready()
+
+    @cached_property
+    def _session(self) -> InferenceSession:
+        return self._open()
+
+    @cached_property
+    def mel_bins(self) -> int:  # type: ignore[override]  # cached: set by its first use
+        return int(self._session.get_inputs()[0].shape[1])
+
+    @cached_property
+    def frame_width(self) -> int:  # type: ignore[override]
+        return int(self._session.get_outputs()[0].shape[2])
+
+    def ready(self) -> None:
+        _ = self._session
 
     @property
     def runs_by(self) -> str:

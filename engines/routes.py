@@ -1,8 +1,8 @@
 """The two ways from speech to what the language model reads, behind one small interface. Knows no conversation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import islice
 from typing import Protocol
 
@@ -28,6 +28,10 @@ class Route(Protocol):
         """[N] samples at 16 kHz to a transcript (cascade) or to soft tokens (aligned)."""
         ...
 
+    def ready(self) -> None:
+        """Open what it hears with, which its first use would do else. Raises AttuneError where that cannot be opened."""
+        ...
+
 
 @dataclass(frozen=True)
 class CascadeRoute:
@@ -39,6 +43,9 @@ class CascadeRoute:
     def hear(self, samples: Float32) -> str:
         return self.transcriber.transcribe(samples).text
 
+    def ready(self) -> None:
+        """It always is."""
+
 
 @dataclass(frozen=True)
 class AlignedRoute:
@@ -46,12 +53,23 @@ class AlignedRoute:
 
     encoder: SpeechEncoder
     drafter: Drafter
-    reader: Reader
+    open_reader: Callable[[], Reader]
+    """Takes a second and 200 MB."""
     unsure_takes_draft: bool = False
     """Whether a reading that leaves doubt to the end gives way to the draft, which is what the cascade would have heard."""
     name: str = "aligned"
 
+    @cached_property
+    def reader(self) -> Reader:
+        return self.open_reader()
+
+    def ready(self) -> None:
+        """As the protocol says."""
+        self.encoder.ready()
+        _ = self.reader
+
     def hear(self, samples: Float32) -> str | SoftTokens:
+        """As the protocol says."""
         frames = self.encoder.encode(samples)
         draft = cache(lambda: self.drafter.draft(frames))
         reading = self.reader.read(frames, draft)

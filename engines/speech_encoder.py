@@ -46,6 +46,10 @@ class SpeechEncoder(Protocol):
     mel_bins: int
     frame_width: int
 
+    def ready(self) -> None:
+        """Open what it computes with, where that waits for its first use. Raises AttuneError where it cannot be opened."""
+        return
+
     @property
     def runs_by(self) -> str:
         """What computes, and where, for people."""

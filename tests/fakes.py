@@ -67,6 +67,9 @@ class PitchRoute:
     def __init__(self, name: str = "cascade", doubts_below_hz: int = 0) -> None:
         self._name, self._doubts_below_hz = name, doubts_below_hz
 
+    def ready(self) -> None:
+        """It is."""
+
     @property
     def name(self) -> str:
         return self._name

@@ -58,7 +58,7 @@ def reads_draft(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary
 def aligned(encoder_path: Path, whisper_folder: Path, projector: OnnxProjector, vocabulary: Vocabulary) -> AlignedRoute:
     encoder = OnnxEncoder(encoder_path, 1)
     drafter = Drafter(WhisperTranscriber(whisper_folder, 1), encoder)
-    return AlignedRoute(encoder, drafter, open_reader(projector, vocabulary, None, evenly, 2))
+    return AlignedRoute(encoder, drafter, lambda: open_reader(projector, vocabulary, None, evenly, 2))
 
 
 def test_the_aligned_route_hears_tokens_that_it_knows(
@@ -94,11 +94,11 @@ def rescoring(probability: float, **weights: float) -> Confidence:
 
 def test_a_doubtful_reading_gives_way_to_the_draft_where_that_is_wanted(aligned: AlignedRoute, general_speech: Path) -> None:
     spoken = prompt(general_speech, "agent-newlocation")
-    doubtful = replace(aligned, reader=replace(aligned.reader, confidence=always(0.4)), unsure_takes_draft=True)
+    doubtful = replace(aligned, open_reader=partial(replace, aligned.reader, confidence=always(0.4)), unsure_takes_draft=True)
     drafted = doubtful.hear(spoken)
     assert isinstance(drafted, str)
     assert len(drafted.split()) >= 3
-    sure = replace(doubtful, reader=replace(aligned.reader, confidence=always(0.6))).hear(spoken)
+    sure = replace(doubtful, open_reader=partial(replace, aligned.reader, confidence=always(0.6))).hear(spoken)
     assert isinstance(sure, SoftTokens)
     assert sure.sure
     kept = replace(doubtful, unsure_takes_draft=False).hear(spoken)
@@ -114,7 +114,9 @@ def test_blends_are_read_as_spoken_and_told_as_written(
     spoken = prompt(general_speech, "agent-newlocation")
     for confidence, most_apart in ((None, 1), (always(0.9), 1), (rescoring(0.9, alone=1.0), 8)):
         reader = replace(aligned.reader, confidence=confidence)
-        rows, blends = (replace(aligned, reader=replace(reader, blends=some)).hear(spoken) for some in (False, True))
+        rows, blends = (
+            replace(aligned, open_reader=partial(replace, reader, blends=some)).hear(spoken) for some in (False, True)
+        )
         assert isinstance(rows, SoftTokens)
         assert isinstance(blends, SoftTokens)
         assert words_of(blends, vocabulary) == words_of(rows, vocabulary)
