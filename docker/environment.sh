@@ -50,7 +50,7 @@ rm -rf "$packages"/{bin,include,lib,lib64}  # llama.cpp's, once more
 rm -rf "$packages"/torch/{include,share} "$packages"/numpy/_core/include
 find "$packages" \( -type d \( -name tests -o -name test \) -o -name '_*_tests.cpython*' \) -prune -exec rm -rf {} +
 find "$packages"/torch/bin -type f ! -name torch_shm_manager -delete
-find "$environment" \( -name '*.a' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name '*.hpp' -o -name '*.cmake' \) -type f -delete
+find "$environment" \( -name '*.a' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name '*.hpp' -o -name '*.cmake' -o -name '*.sh' \) -type f -delete
 find "$environment" -name __pycache__ -prune -exec rm -rf {} +
 rm -f "$packages"/attune-*.dist-info/direct_url.json
 rm -rf "$environment/include" "$environment/lib64"
@@ -66,4 +66,4 @@ find "$packages" -name '*.py' -exec sed -i '1{/^#!/d}' {} +  # they are modules,
 chmod --recursive u+w,go+rX,go-w "$environment"
 
 # It starts, with everything that it imports, from where it lies now.
-"$environment/bin/python" -I -c 'import ctranslate2, llama_cpp, onnxruntime, sys; sys.argv = ["attune", "--version"]; from daemon.cli import main; main()'
+"$environment/bin/python" -I -B -c 'import ctranslate2, llama_cpp, onnxruntime, sys; sys.argv = ["attune", "--version"]; from daemon.cli import main; main()'

@@ -78,3 +78,11 @@ def test_a_missing_or_damaged_file(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("not a model")
     with pytest.raises(AttuneError, match="cannot be loaded .*; run"):
         OnnxEncoder(tmp_path / "text.onnx", 1)
+
+
+def test_it_may_be_opened_by_its_first_use(encoder_path: Path, tmp_path: Path) -> None:
+    later = OnnxEncoder(tmp_path / "encoder.onnx", 1, later=True)
+    with pytest.raises(AttuneError, match="missing"):
+        later.ready()
+    (tmp_path / "encoder.onnx").symlink_to(encoder_path)
+    assert later.encode(np.zeros(16000, np.float32)).shape[1] == later.frame_width

@@ -120,3 +120,24 @@ def test_a_distilled_generation_is_heard_through_its_adapter(tmp_path: Path) -> 
         promote(generations, number)
         hearing = choose("aligned", "auto", generations, PitchRoute(), lambda *_: PitchRoute("aligned"), words_of)
         assert hearing.ears["aligned"].adapter == adapter
+
+
+class _Opened(PitchRoute):
+    def __init__(self) -> None:
+        super().__init__("aligned")
+        self.is_open = False
+
+    def ready(self) -> None:
+        self.is_open = True
+
+
+@pytest.mark.parametrize("route", ["cascade", "aligned"])
+def test_a_route_that_does_not_serve_can_be_asked_for_but_is_not_opened(
+    tmp_path: Path, route: Literal["cascade", "aligned"]
+) -> None:
+    write(tmp_path / "generations", 0.6, None)
+    aligned = _Opened()
+    found = choose(route, "auto", tmp_path / "generations", PitchRoute("cascade"), lambda *_: aligned, words_of)
+    assert found.ears["aligned"].route is aligned
+    assert found.route == route
+    assert aligned.is_open == (route == "aligned")

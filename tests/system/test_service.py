@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -76,6 +77,13 @@ def test_what_is_said_to_a_microphone_is_answered_under_the_sandbox(machine: Mac
     assert turn["reply"]
     assert machine.status()["counts"]["utterances"] >= 1
     assert machine.show("attune.service", "NRestarts") == "0"
+    used = int(machine.show("attune.service", "CPUUsageNSec"))
+    time.sleep(30)
+    share = (int(machine.show("attune.service", "CPUUsageNSec")) - used) / 30e9
+    assert share < 0.02, f"{share:.1%} of a core while nobody talks"
+    process = machine.show("attune.service", "MainPID")
+    [resident] = re.findall(r"VmRSS:\s+(\d+) kB", machine.run("cat", f"/proc/{process}/status"))
+    assert int(resident) < 450 * 1024, f"{int(resident) >> 10} MiB are resident"
 
 
 def on_tiny_engines(machine: Machine, watchdog_seconds: int) -> None:
@@ -219,6 +227,21 @@ def test_a_round_goes_on_after_the_machine_was_started_anew(machine: Machine) ->
     machine.wait_for("attune.service")
     machine.run("systemd-run", "--quiet", "/usr/lib/attune/bin/attune", "adapt", "--now")
     assert outcome(machine)[0] in ("promoted", "refused")
+
+
+def test_a_key_reaches_the_service_where_there_is_one(machine: Machine) -> None:
+    on_tiny_engines(machine, 30)
+    machine.start()
+    machine.run("systemctl", "start", "attune.service")
+    assert machine.reply("hello") == "0 hello", "without a key it runs as well"
+    machine.run(
+        "sh", "-c", "mkdir -p /etc/credstore && echo secret > /etc/credstore/attune.key && systemctl restart attune.service"
+    )
+    process = machine.show("attune.service", "MainPID")
+    environment = machine.run("cat", f"/proc/{process}/environ").split("\0")
+    [folder] = [entry.partition("=")[2] for entry in environment if entry.startswith("CREDENTIALS_DIRECTORY=")]
+    inside = ("nsenter", "--target", process, "--mount", "setpriv", "--reuid=attune", "--regid=attune", "--clear-groups")
+    assert machine.run(*inside, "cat", f"{folder}/attune.key") == "secret\n"
 
 
 @pytest.mark.parametrize("unit", SERVICES)
