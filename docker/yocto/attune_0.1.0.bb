@@ -36,6 +36,7 @@ RDEPENDS:${PN} = "\
     attune-models \
     espeak \
     portaudio-v19 \
+    procps \
     python3-av \
     python3-core \
     python3-ctranslate2 \

@@ -1,5 +1,6 @@
 """A bare system as an image builder has it: a root file system without a network, a running systemd or a GPU. As root only."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 from engines.models import default_cache_dir
 
 _INCLUDED = (
-    "ca-certificates,espeak-ng,flite,fortunes,libasound2-plugins,libgomp1,libportaudio2,libstdc++6,man-db,python3,systemd,sqlite3"
+    "ca-certificates,espeak-ng,flite,fortunes,libasound2-plugins,libgomp1,libportaudio2,libstdc++6,man-db,procps,python3,systemd"
 )
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _UNTOLD = ("/proc", "/dev", "/tmp", "/var/lib/dpkg", "/var/log", "/var/cache/man", "/var/cache/ldconfig", "/var/cache/debconf")
@@ -18,7 +19,7 @@ _UNTOLD = ("/proc", "/dev", "/tmp", "/var/lib/dpkg", "/var/log", "/var/cache/man
 def root_file_system() -> Path:
     """Of this machine's release, made once. Nothing in it is changed."""
     codename, *_ = _of_apt("$(CODENAME)")
-    folder = default_cache_dir() / "tests" / f"root-{codename}"
+    folder = default_cache_dir() / "tests" / f"root-{codename}-{hashlib.sha256(_INCLUDED.encode()).hexdigest()[:8]}"
     if not folder.is_dir():
         making = folder.with_suffix(".making")
         shutil.rmtree(making, ignore_errors=True)
