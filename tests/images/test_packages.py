@@ -13,17 +13,14 @@ import psutil
 import pytest
 
 from tests.images.bare_system import BareSystem
+from tests.images.built import built, older
 
 pytestmark = [pytest.mark.images, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
-PROJECT = Path(__file__).parents[2]
-BUILT = PROJECT / "build" / "deb"
 
 
 @pytest.fixture(scope="module")
 def packages() -> list[Path]:
-    found = sorted(BUILT.glob("*.deb"))
-    assert sorted(path.name.partition("_")[0] for path in found) == ["attune", "attune-models"], "run `make deb`"
-    return found
+    return [built("attune-models"), built("attune")]
 
 
 @pytest.fixture
@@ -74,7 +71,7 @@ def ended(daemon: subprocess.Popen[str]) -> None:
 
 def test_they_are_well_made(packages: list[Path]) -> None:
     command = ["lintian", "--allow-root", "--fail-on", "error,warning", "--tag-display-limit", "0", *map(str, packages)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=BUILT)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-8000:]
 
 
@@ -110,19 +107,6 @@ def test_it_answers_and_builds_what_it_computes_with(system: BareSystem, package
     ended(daemon)
 
 
-def older(package: Path, folder: Path) -> Path:
-    """The same package as of a version that did not know the last migration, built anew."""
-    tree = folder / "older"
-    subprocess.run(["dpkg-deb", "--raw-extract", str(package), str(tree)], check=True)
-    control = tree / "DEBIAN" / "control"
-    control.write_text(control.read_text().replace("Version: 0.1.0", "Version: 0.0.9"))
-    [migrations] = tree.rglob("daemon/migrations")
-    sorted(migrations.glob("*.sql"))[-1].unlink()
-    made = folder / "attune_0.0.9_older.deb"
-    subprocess.run(["dpkg-deb", "-Znone", "--root-owner-group", "--build", str(tree), str(made)], check=True, capture_output=True)
-    return made
-
-
 def form(system: BareSystem) -> tuple[int, int]:
     """Of the database: its version, and how many turns it holds."""
     database = sqlite3.connect(f"file:{system.root}/var/lib/attune/attune.db?mode=ro", uri=True)
@@ -136,9 +120,8 @@ def test_an_upgrade_keeps_what_was_said_and_set_and_a_purge_only_what_was_said(
     system: BareSystem, packages: list[Path], tmp_path: Path
 ) -> None:
     before = system.files()
-    [models] = [path for path in packages if path.name.startswith("attune-models")]
-    [package] = [path for path in packages if path != models]
-    install(system, models, older(package, tmp_path))
+    models, package = packages
+    install(system, models, older(tmp_path))
     daemon = served(system)
     [recording] = (system.root / "usr/share/attune/models").glob("*/vm-intro.g722")
     attune(system, "ask", "/" + str(recording.relative_to(system.root)))

@@ -25,10 +25,12 @@ TESTS = "/usr/lib/attune-tests"
 class Machine:
     """What outlives it lies in `folder`: the state and the cache."""
 
-    def __init__(self, folder: Path) -> None:
-        """Install what the units need. Nothing runs yet."""
+    def __init__(self, folder: Path, installed: bool = True) -> None:
+        """Install what the units need, unless that is to come by a package. Nothing runs yet."""
         self.folder = folder
         self._binds: list[tuple[Path, str, str]] = []
+        if not installed:
+            return
         self._install()
         for name in ("lib", "cache"):
             (folder / name).mkdir()

@@ -66,7 +66,7 @@ first() {
 second() {
   local root=$folder/root entry source target how controllers unit
   controllers=$(awk -F: '$2 != "" && $2 != "cpuset" {print $2}' /proc/self/cgroup)
-  mount -t tmpfs -o mode=755,size=2g upper /mnt
+  mount -t tmpfs -o mode=755,size=6g upper /mnt
   mkdir /mnt/upper /mnt/work
   mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work root "$root"
   mount -t proc proc "$root/proc"
