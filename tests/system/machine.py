@@ -17,7 +17,7 @@ _SCRIPT = Path(__file__).with_name("machine.sh")
 _INSTALLED = "/usr/lib/attune"
 _PACKAGES = "/usr/lib/attune-packages"
 _BASE = "/usr/lib/attune-python"
-_OWN_LIBRARY = f"LD_LIBRARY_PATH={_BASE}/lib"
+OWN_LIBRARY = f"LD_LIBRARY_PATH={_BASE}/lib"
 TESTS = "/usr/lib/attune-tests"
 """With the folder `tests`, for units that run parts of it."""
 
@@ -96,7 +96,7 @@ class Machine:
         return self.attune("ask", text).splitlines()[0].strip()
 
     def attune(self, *arguments: str, seconds: float = 120.0) -> str:
-        return self.run("env", _OWN_LIBRARY, f"{_INSTALLED}/bin/attune", *arguments, seconds=seconds)
+        return self.run("env", OWN_LIBRARY, f"{_INSTALLED}/bin/attune", *arguments, seconds=seconds)
 
     def show(self, unit: str, name: str) -> str:
         """A property of a unit."""
@@ -132,7 +132,7 @@ class Machine:
         home = base if base.is_relative_to("/usr") else Path(_BASE)
         if home != base:  # an interpreter in somebody's home, which services do not see, with a library of its own
             self.bind(base, _BASE, read_only=True)
-            self.write("systemd/system/service.d/python.conf", f"[Service]\nEnvironment={_OWN_LIBRARY}\n")
+            self.write("systemd/system/service.d/python.conf", f"[Service]\nEnvironment={OWN_LIBRARY}\n")
         (tree / "bin").mkdir()
         interpreter = f"python{sys.version_info.major}.{sys.version_info.minor}"
         (tree / "bin" / "python").symlink_to(home / "bin" / interpreter)
@@ -149,6 +149,7 @@ class Machine:
         for unit in units.glob("attune*.*"):
             if unit.suffix != ".toml":
                 shutil.copy(unit, self.etc / "systemd" / "system")
+        shutil.copytree(units / "user", self.etc / "systemd" / "user")
         shutil.copytree(units / "sysusers.d", self.etc / "sysusers.d")
         shutil.copytree(units / "tmpfiles.d", self.etc / "tmpfiles.d")
         own = "".join(f"Z /var/{name}/attune - attune attune -\n" for name in ("lib", "cache"))

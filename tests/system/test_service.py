@@ -15,7 +15,7 @@ import pytest
 from daemon.learning import general_examples
 from engines.audio import read_audio, write_flac
 from engines.models import default_cache_dir
-from tests.system.machine import PROJECT, TESTS, Machine
+from tests.system.machine import OWN_LIBRARY, PROJECT, TESTS, Machine
 
 pytestmark = [
     pytest.mark.system,
@@ -86,15 +86,15 @@ def test_what_is_said_to_a_microphone_is_answered_under_the_sandbox(machine: Mac
     assert int(resident) < 450 * 1024, f"{int(resident) >> 10} MiB are resident"
 
 
-def on_tiny_engines(machine: Machine, watchdog_seconds: int) -> None:
-    """The service, with tiny engines in it."""
+def on_tiny_engines(machine: Machine, watchdog_seconds: int, whose: str = "system") -> None:
+    """The service of the machine, or of a `user`, with tiny engines in it."""
     lines = f"""[Service]
         Environment=PYTHONPATH={TESTS} ATTUNE__AUDIO__SOURCE=none
         ExecStart=
         ExecStart=/usr/lib/attune/bin/python -m tests.tiny_daemon
         WatchdogSec={watchdog_seconds}
     """
-    machine.write("systemd/system/attune.service.d/tiny.conf", "\n".join(line.strip() for line in lines.splitlines()))
+    machine.write(f"systemd/{whose}/attune.service.d/tiny.conf", "\n".join(line.strip() for line in lines.splitlines()))
 
 
 def test_a_loop_that_freezes_is_started_again_and_the_first_request_after_it_is_answered(machine: Machine) -> None:
@@ -227,6 +227,31 @@ def test_a_round_goes_on_after_the_machine_was_started_anew(machine: Machine) ->
     machine.wait_for("attune.service")
     machine.run("systemd-run", "--quiet", "/usr/lib/attune/bin/attune", "adapt", "--now")
     assert outcome(machine)[0] in ("promoted", "refused")
+
+
+def test_a_user_s_own_session_has_an_attune_of_its_own(machine: Machine) -> None:
+    on_tiny_engines(machine, 30)
+    on_tiny_engines(machine, 30, "user")
+    machine.start()
+    machine.run("systemctl", "start", "attune.service")
+    machine.run("useradd", "--create-home", "--groups", "attune", "ann")
+    number = machine.run("id", "--user", "ann").strip()
+    machine.run("systemctl", "start", f"user@{number}.service")
+
+    def as_ann(*command: str) -> str:
+        session = f"XDG_RUNTIME_DIR=/run/user/{number}"
+        return machine.run("runuser", "--user", "ann", "--", "env", session, "HOME=/home/ann", OWN_LIBRARY, *command)
+
+    def where() -> str:
+        return str(json.loads(as_ann("/usr/lib/attune/bin/attune", "status", "--json"))["state_dir"])
+
+    assert where() == "/var/lib/attune", "whoever has none of their own means the machine's"
+    as_ann("systemctl", "--user", "start", "attune.socket", "attune.service")
+    assert where() == "/home/ann/.local/state/attune"
+    assert as_ann("/usr/lib/attune/bin/attune", "ask", "hello").startswith("0 hello")
+    assert machine.status()["counts"]["turns"] == 0
+    as_ann("systemctl", "--user", "stop", "attune.socket", "attune.service")
+    assert where() == "/var/lib/attune"
 
 
 def test_a_key_reaches_the_service_where_there_is_one(machine: Machine) -> None:
