@@ -48,7 +48,11 @@ def _own_socket() -> Path:
 
 def _of_the_machine() -> bool:
     """Whether the Attune that the machine runs is meant: by root, and by a user who has none of their own where there is one."""
-    return os.geteuid() == 0 or (_MACHINE_SOCKET.exists() and not _own_socket().exists())
+    return os.geteuid() == 0 or (_is_there(_MACHINE_SOCKET) and not _is_there(_own_socket()))
+
+
+def _is_there(path: Path) -> bool:
+    return os.access(path, os.F_OK)  # also where it may not be looked at, as in a service's sandbox
 
 
 def _default_state_dir() -> Path:

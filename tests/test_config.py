@@ -56,6 +56,9 @@ def test_a_user_means_their_own_attune_else_the_machine_s(tmp_path: Path, monkey
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert meant() == (own, tmp_path / "state" / "attune"), "nobody serves here"
     machine.touch()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/" + 300 * "x")  # nobody can even look
+    assert meant() == (machine, Path("/var/lib/attune"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
     assert meant() == (machine, Path("/var/lib/attune"))
     own.parent.mkdir(parents=True)
     own.touch()
