@@ -77,13 +77,20 @@ def test_what_is_said_to_a_microphone_is_answered_under_the_sandbox(machine: Mac
     assert turn["reply"]
     assert machine.status()["counts"]["utterances"] >= 1
     assert machine.show("attune.service", "NRestarts") == "0"
-    used = int(machine.show("attune.service", "CPUUsageNSec"))
-    time.sleep(30)
-    share = (int(machine.show("attune.service", "CPUUsageNSec")) - used) / 30e9
-    assert share < 0.02, f"{share:.1%} of a core while nobody talks"
     process = machine.show("attune.service", "MainPID")
+
+    def processor_seconds() -> float:
+        fields = machine.run("cat", f"/proc/{process}/stat").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    used = processor_seconds()
+    time.sleep(30)
+    share = (processor_seconds() - used) / 30
+    print(f"{share:.2%} of a core while nobody talks")
+    assert share < 0.02
     [resident] = re.findall(r"VmRSS:\s+(\d+) kB", machine.run("cat", f"/proc/{process}/status"))
-    assert int(resident) < 450 * 1024, f"{int(resident) >> 10} MiB are resident"
+    print(f"{int(resident) >> 10} MiB are resident")
+    assert int(resident) < 450 * 1024
 
 
 def on_tiny_engines(machine: Machine, watchdog_seconds: int, whose: str = "system") -> None:
@@ -252,21 +259,6 @@ def test_a_user_s_own_session_has_an_attune_of_its_own(machine: Machine) -> None
     assert machine.status()["counts"]["turns"] == 0
     as_ann("systemctl", "--user", "stop", "attune.socket", "attune.service")
     assert where() == "/var/lib/attune"
-
-
-def test_a_key_reaches_the_service_where_there_is_one(machine: Machine) -> None:
-    on_tiny_engines(machine, 30)
-    machine.start()
-    machine.run("systemctl", "start", "attune.service")
-    assert machine.reply("hello") == "0 hello", "without a key it runs as well"
-    machine.run(
-        "sh", "-c", "mkdir -p /etc/credstore && echo secret > /etc/credstore/attune.key && systemctl restart attune.service"
-    )
-    process = machine.show("attune.service", "MainPID")
-    environment = machine.run("cat", f"/proc/{process}/environ").split("\0")
-    [folder] = [entry.partition("=")[2] for entry in environment if entry.startswith("CREDENTIALS_DIRECTORY=")]
-    inside = ("nsenter", "--target", process, "--mount", "setpriv", "--reuid=attune", "--regid=attune", "--clear-groups")
-    assert machine.run(*inside, "cat", f"{folder}/attune.key") == "secret\n"
 
 
 @pytest.mark.parametrize("unit", SERVICES)
