@@ -82,7 +82,8 @@ class BareSystem:
         script = (
             f"cd {self.root}; mount -t proc proc proc; mount -t tmpfs dev dev; {devices}mkdir dev/shm; "
             f"mount -t tmpfs shm dev/shm; exec chroot . "
-            f"runuser --user {user} -- env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/nonexistent LANG=C.UTF-8 "
+            f"setpriv --reuid={user} --regid={user} --init-groups "
+            f"env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/nonexistent LANG=C.UTF-8 "
             'DEBIAN_FRONTEND=noninteractive "$@"'
         )
         return ["unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "bash", "-ec", script, "inside", *command]

@@ -1,4 +1,4 @@
-"""The packages that `make deb` built, and what they would have been a version ago."""
+"""The packages that `make deb` built, and what the next version of one may be."""
 
 import subprocess
 from pathlib import Path
@@ -13,14 +13,15 @@ def built(name: str) -> Path:
     return found[0]
 
 
-def older(folder: Path) -> Path:
-    """The package attune as of a version that did not know the last migration of the database, built in `folder`."""
-    tree = folder / "older"
+def newer(folder: Path) -> Path:
+    """The package attune as of a next version, which brings the database to a next form, built in `folder`."""
+    tree = folder / "newer"
     subprocess.run(["dpkg-deb", "--raw-extract", str(built("attune")), str(tree)], check=True)
     control = tree / "DEBIAN" / "control"
-    control.write_text(control.read_text().replace("Version: 0.1.0", "Version: 0.0.9"))
+    control.write_text(control.read_text().replace("Version: 0.1.0", "Version: 0.1.1"))
     [migrations] = tree.rglob("daemon/migrations")
-    sorted(migrations.glob("*.sql"))[-1].unlink()
-    made = folder / "attune_0.0.9_older.deb"
+    number = int(sorted(migrations.glob("*.sql"))[-1].name[:4]) + 1
+    (migrations / f"{number:04d}_next.sql").write_text("CREATE TABLE next (value INTEGER);\n")
+    made = folder / "attune_0.1.1_newer.deb"
     subprocess.run(["dpkg-deb", "-Znone", "--root-owner-group", "--build", str(tree), str(made)], check=True, capture_output=True)
     return made

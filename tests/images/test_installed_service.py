@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.images.built import built, older
+from tests.images.built import built, newer
 from tests.system.machine import Machine
 
 pytestmark = [pytest.mark.images, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -26,21 +26,21 @@ def dpkg(machine: Machine, *arguments: str) -> str:
 
 def test_the_service_is_upgraded_with_its_database_and_purged_while_it_runs(machine: Machine, tmp_path: Path) -> None:
     models, package = built("attune-models"), built("attune")
-    (tmp_path / "older").mkdir()
-    before = older(tmp_path / "older")
+    (tmp_path / "next").mkdir()
+    after = newer(tmp_path / "next")
     machine.bind(package.parent, "/packages", read_only=True)
-    machine.bind(before.parent, "/older", read_only=True)
+    machine.bind(after.parent, "/next", read_only=True)
     machine.configure(audio__source='"none"')
     machine.start()
     machine.run("rm", "-rf", "/var/lib/attune", "/var/cache/attune")  # of whoever works on this host, in the machine's own view
-    dpkg(machine, "--install", f"/packages/{models.name}", f"/older/{before.name}")
+    dpkg(machine, "--install", f"/packages/{models.name}", f"/packages/{package.name}")
     machine.wait_for("attune.service")
     assert machine.show("attune-adapt-nightly.service", "ActiveEnterTimestamp") == "", "nothing is trained by an installation"
     assert machine.attune("ask", "Say hello.")
     old = int(machine.run("python3", "-c", VERSION))
     assert old >= 1
 
-    dpkg(machine, "--install", f"/packages/{package.name}")
+    dpkg(machine, "--install", f"/next/{after.name}")
     machine.wait_for("attune.service")
     assert machine.attune("ask", "Are you there?")
     assert int(machine.run("python3", "-c", VERSION)) == old + 1

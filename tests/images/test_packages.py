@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.images.bare_system import BareSystem
-from tests.images.built import built, older
+from tests.images.built import built, newer
 
 pytestmark = [pytest.mark.images, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -121,7 +121,7 @@ def test_an_upgrade_keeps_what_was_said_and_set_and_a_purge_only_what_was_said(
 ) -> None:
     before = system.files()
     models, package = packages
-    install(system, models, older(tmp_path))
+    install(system, models, package)
     daemon = served(system)
     [recording] = (system.root / "usr/share/attune/models").glob("*/vm-intro.g722")
     attune(system, "ask", "/" + str(recording.relative_to(system.root)))
@@ -131,7 +131,7 @@ def test_an_upgrade_keeps_what_was_said_and_set_and_a_purge_only_what_was_said(
     settings = system.root / "etc/attune/attune.toml"
     settings.write_text(settings.read_text() + "\n[conversation]\nmax_reply_tokens = 7\n")
 
-    install(system, package)
+    install(system, newer(tmp_path))
     assert "max_reply_tokens = 7" in settings.read_text(), "a changed conffile is the administrator's"
     daemon = served(system)
     assert attune(system, "ask", "Are you there?").strip()
