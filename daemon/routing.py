@@ -80,7 +80,9 @@ def aligned_ears(
     words_of: Callable[[str | SoftTokens], str],
 ) -> Ears:
     """The aligned route of a generation that was never served. Raises AttuneError where it cannot be opened."""
-    return _ears(generation, _then(generation, [], unsure), aligned, words_of)
+    ears = _ears(generation, _then(generation, [], unsure), aligned, words_of)
+    ears.route.ready()
+    return ears
 
 
 def _ears(

@@ -8,8 +8,8 @@ from pathlib import Path
 from jetson_containers import CUDA_ARCHITECTURES
 
 # The Dockerfile copies from the project's root.
-package["path"] = str(Path(package["path"]).resolve().parent)  # noqa: F821
-package["dockerfile"] = "docker/Dockerfile"  # noqa: F821
+package["path"] = str(Path(package["path"]).resolve().parent)
+package["dockerfile"] = "docker/Dockerfile"
 
 architectures = ";".join(str(each) for each in CUDA_ARCHITECTURES)
-package["build_args"] = {"LLAMA_FLAGS": f"-DGGML_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES={architectures}"}  # noqa: F821
+package["build_args"] = {"LLAMA_FLAGS": f"-DGGML_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES={architectures}"}
