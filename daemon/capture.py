@@ -38,9 +38,10 @@ class SourceStatus:
 class AudioSource(Protocol):
     """A stream of sound."""
 
-    def chunks(self) -> Iterator[Float32]:
-        """Yield [CHUNK_SAMPLES] samples at a time, waiting for them, until the stream ends or is closed.
+    def chunks(self, wanted: Callable[[], int] = lambda: 1) -> Iterator[Float32]:
+        """Yield [CHUNK_SAMPLES] samples at a time, waiting for them, until the stream ends or is closed. They are the taker's.
 
+        A taker has no use for the next before so many as `wanted` says then: a live source lets it sleep so long.
         Called again after an error, it goes on with what comes next.
         """
 
@@ -75,7 +76,7 @@ class WavSource:
         self._playing = ""
         self._since_unix_seconds = time.time()
 
-    def chunks(self) -> Iterator[Float32]:
+    def chunks(self, wanted: Callable[[], int] = lambda: 1) -> Iterator[Float32]:
         """See AudioSource. The last chunk of the stream is filled up with zeros. Raises AttuneError for a file that is damaged
         further on; called again, it plays the next file."""
         due = self._clock()

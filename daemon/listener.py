@@ -1,15 +1,18 @@
 """The thread that turns a source's chunks into segments. Knows neither what hears them nor what is answered."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from engines.segmenter import Event, Segmenter
-from engines.types import SAMPLE_RATE_HZ
-from engines.vad import SileroVad
+from engines.types import SAMPLE_RATE_HZ, Float32
+from engines.vad import CHUNK_SAMPLES, SileroVad
 
 from .capture import AudioSource, SourceStatus
 
@@ -52,7 +55,7 @@ class Listener:
     ) -> None:
         """`on_event` is called in the listener's thread; while it runs no chunk is taken: a file waits, a microphone queues.
 
-        `alive` is called after each chunk; `on_end` last, whether the stream ended, was stopped, or failed.
+        `alive` is called whenever some chunks were heard; `on_end` last, whether the stream ended, was stopped, or failed.
         """
         self._source = source
         self._vad = vad
@@ -112,13 +115,17 @@ class Listener:
 
     def _listen_until_error(self) -> bool:
         """Take chunks until the stream ends (True) or something fails (False)."""
+        held: list[Float32] = []
         try:
-            for chunk in self._source.chunks():
-                self._last_chunk = self._clock()
-                self._heard_samples += len(chunk)
-                self._hand_on(self._segmenter.push(chunk, self._vad.probability(chunk)))
-                self._failures_in_a_row = 0
-                self._alive()
+            try:
+                for chunk in self._source.chunks(lambda: self._chunks_to_event - len(held)):
+                    self._last_chunk = self._clock()
+                    self._heard_samples += len(chunk)
+                    held.append(chunk)
+                    if len(held) >= self._chunks_to_event:  # with fewer there is nothing to notice: none is late
+                        self._push(held)
+            finally:
+                self._push(held)
             return True
         except Exception as error:  # noqa: BLE001 - the worst is a daemon gone deaf without a word
             self._note_failure("the audio source", error)
@@ -127,6 +134,25 @@ class Listener:
         finally:  # a stream that was interrupted is not glued to what follows
             self._hand_on(self._segmenter.flush())
             self._vad.reset()
+
+    @property
+    def _chunks_to_event(self) -> int:
+        return math.ceil(self._segmenter.samples_to_event / CHUNK_SAMPLES)
+
+    def _push(self, held: list[Float32]) -> None:
+        chunks, held[:] = list(held), []
+        if not chunks:
+            return
+        for chunk, probability in zip(chunks, self._probabilities(np.stack(chunks)), strict=True):
+            self._hand_on(self._segmenter.push(chunk, probability))
+        self._failures_in_a_row = 0
+        self._alive()
+
+    def _probabilities(self, chunks: Float32) -> list[float]:
+        if self._segmenter.in_speech or chunks.any():
+            return self._vad.probabilities(chunks)
+        self._vad.reset()  # a muted microphone needs no model
+        return [0.0] * len(chunks)
 
     def _hand_on(self, event: Event | None) -> None:
         if event is None:

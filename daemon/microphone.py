@@ -6,12 +6,12 @@ PortAudio is touched by one thread only, the keeper. Where a call hangs there, t
 
 import atexit
 import logging
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -59,6 +59,27 @@ class _Opening:
         self.last_block = self.last_sound = time.monotonic()
 
 
+class _Format:
+    """What the blocks of one opening are, and the samples in them.
+
+    The taker asks for these: a callback that made them would cost twice the processor time, running cold thirty times a second.
+    """
+
+    def __init__(self, rate_hz: int, channels: int) -> None:
+        self.block_frames = round(CHUNK_SECONDS * rate_hz)
+        self.frame_bytes = channels * np.dtype(np.float32).itemsize
+        self._channels = channels
+        self._resampler = None
+        if rate_hz != SAMPLE_RATE_HZ:
+            self._resampler = soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32")
+
+    def samples(self, block: bytes) -> Float32:
+        """At SAMPLE_RATE_HZ; blocks are to be given in their order."""
+        # Of several channels the first is as good as a mean.
+        first = np.ascontiguousarray(np.frombuffer(block, np.float32).reshape(-1, self._channels)[:, 0])
+        return first if self._resampler is None else self._resampler.resample_chunk(first)
+
+
 class Microphone:
     """An AudioSource. While the device is away it yields silence, so that the stream keeps its time and speech gets its end."""
 
@@ -69,7 +90,10 @@ class Microphone:
         """
         self._device = device
         self._limits = limits or MicrophoneLimits()
-        self._blocks: queue.Queue[Float32] = queue.Queue(max(1, round(self._limits.queue_seconds / CHUNK_SECONDS)))
+        self._blocks: deque[tuple[_Format, bytes]] = deque()
+        self._most_blocks = max(1, round(self._limits.queue_seconds / CHUNK_SECONDS))
+        self._wanted_blocks = 1
+        self._arrived = threading.Condition()
         self._status = SourceStatus(device or "default", False, time.time(), problem="not opened yet")
         self._dropped_chunks = 0
         self._connections = 0
@@ -86,10 +110,10 @@ class Microphone:
                 "no microphone: the PortAudio library is not installed; run `sudo apt install libportaudio2`"
             ) from self._load_error
 
-    def chunks(self) -> Iterator[Float32]:
+    def chunks(self, wanted: Callable[[], int] = lambda: 1) -> Iterator[Float32]:
         """See AudioSource."""
         self._wanted.set()
-        return rechunk(self._blocks_or_silence())
+        return rechunk(self._blocks_or_silence(wanted))
 
     def status(self) -> SourceStatus:
         """See AudioSource."""
@@ -99,20 +123,33 @@ class Microphone:
         """See AudioSource. Returns within seconds even where the sound server hangs."""
         self._closed.set()
         self._wanted.set()
+        with self._arrived:
+            self._arrived.notify()
         self._keeper.join(_PATIENCE_SECONDS)
         if self._keeper.is_alive() and self._loaded.is_set():
             logger.warning("the sound server does not let go of the microphone %s; it is left behind", self._status.device)
             # sounddevice would wait for that server once more when the process exits
             atexit.unregister(self._sounddevice._exit_handler)
 
-    def _blocks_or_silence(self) -> Iterator[Float32]:
+    def _blocks_or_silence(self, wanted: Callable[[], int]) -> Iterator[Float32]:
         silence = np.zeros(CHUNK_SAMPLES, np.float32)
         while not self._closed.is_set():
-            try:
-                yield self._blocks.get(timeout=CHUNK_SECONDS)
-            except queue.Empty:
-                if not self._status.connected:
-                    yield silence
+            connected = self._status.connected
+            with self._arrived:
+                self._wanted_blocks = min(wanted(), self._most_blocks)
+                self._arrived.wait_for(partial(self._need_not_wait, connected), None if connected else CHUNK_SECONDS)
+                taken = self._blocks.popleft() if self._blocks else None
+            if taken is not None:
+                form, block = taken
+                yield form.samples(block)
+            elif not self._status.connected:
+                yield silence
+
+    def _need_not_wait(self, connected: bool) -> bool:
+        return self._are_enough() or self._closed.is_set() or self._status.connected != connected
+
+    def _are_enough(self) -> bool:
+        return len(self._blocks) >= self._wanted_blocks
 
     # What follows runs in the keeper's thread; the functions made by `_callback` run in PortAudio's.
 
@@ -162,14 +199,15 @@ class Microphone:
         device_rate_hz = round(device["default_samplerate"])
         attempts = [(SAMPLE_RATE_HZ, 1), (device_rate_hz, 1), (device_rate_hz, device["max_input_channels"])]
         for attempt, (rate_hz, channels) in enumerate(attempts):
+            form = _Format(rate_hz, channels)
             try:
-                stream = self._sounddevice.InputStream(
+                stream = self._sounddevice.RawInputStream(
                     device=device["index"],
                     samplerate=rate_hz,
                     channels=channels,
                     dtype="float32",
-                    blocksize=round(CHUNK_SECONDS * rate_hz),
-                    callback=self._callback(opening, rate_hz),
+                    blocksize=form.block_frames,
+                    callback=self._callback(opening, form),
                     finished_callback=opening.finished.set,
                 )
                 break
@@ -184,32 +222,33 @@ class Microphone:
         logger.debug("opened the microphone %s: %d Hz, %d channels", device["name"], rate_hz, channels)
         return stream, str(device["name"])
 
-    def _callback(self, opening: _Opening, rate_hz: int) -> Callable[..., None]:
-        resampler = None if rate_hz == SAMPLE_RATE_HZ else soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32")
+    def _callback(self, opening: _Opening, form: _Format) -> Callable[..., None]:
+        silence = bytes(form.block_frames * form.frame_bytes)
 
-        def take(data: Float32, _frames: int, _time: object, _flags: object) -> None:
+        def take(data: Any, _frames: int, _time: object, _flags: object) -> None:
             if not opening.wanted:
                 return
-            block = data[:, 0].copy()  # PortAudio reuses its buffer; of several channels the first is as good as a mean
+            block = bytes(data)  # PortAudio reuses its buffer
             opening.last_block = time.monotonic()
             opening.heard = True
-            if block.any():
+            if block != silence:
                 opening.last_sound = opening.last_block
                 self._zeros_seconds = self._limits.zeros_seconds
-            self._put(block if resampler is None else resampler.resample_chunk(block))
+            self._put(form, block)
 
         return take
 
-    def _put(self, block: Float32) -> None:
-        try:
-            self._blocks.put_nowait(block)
-        except queue.Full:
-            with suppress(queue.Empty):  # taken by the taker after all, just now
-                self._blocks.get_nowait()
-            self._blocks.put_nowait(block)
-            self._dropped_chunks += 1
-            if self._dropped_chunks == 1:
-                logger.warning("sound from the microphone is not taken in time; the oldest is dropped")
+    def _put(self, form: _Format, block: bytes) -> None:
+        with self._arrived:
+            dropped = len(self._blocks) == self._most_blocks
+            if dropped:
+                self._blocks.popleft()
+            self._blocks.append((form, block))
+            if self._are_enough():
+                self._arrived.notify()
+        self._dropped_chunks += dropped
+        if dropped and self._dropped_chunks == 1:
+            logger.warning("sound from the microphone is not taken in time; the oldest is dropped")
 
     def _wait_until_lost(self, opening: _Opening, name: str) -> str:
         while not self._closed.is_set():
@@ -234,6 +273,8 @@ class Microphone:
             logger.warning("the microphone %s %s; trying again until it is back", self._status.device, problem)
         since_unix_seconds = time.time() if lost else self._status.since_unix_seconds
         self._status = SourceStatus(self._status.device, False, since_unix_seconds, problem=problem)
+        with self._arrived:
+            self._arrived.notify()
 
     def _refresh_devices(self) -> None:
         """PortAudio lists devices once, when it is initialised; only anew does it find what was plugged in since."""

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engines.types import Float32
@@ -47,8 +47,8 @@ class _Lent:
         self._source = source
         self._returned = threading.Event()
 
-    def chunks(self) -> Iterator[Float32]:
-        for chunk in self._source.chunks():
+    def chunks(self, wanted: Callable[[], int] = lambda: 1) -> Iterator[Float32]:
+        for chunk in self._source.chunks(wanted):
             yield chunk
             if self._returned.is_set():
                 return

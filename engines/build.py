@@ -113,6 +113,7 @@ def open_engines(
     language_model = LlamaCppLanguageModel(
         files.served_language_model, vocabulary, system_prompt, context_tokens, threads, on_gpu=on_gpu
     )
+    vocabulary.borrow(language_model.model)
     return Engines(
         files=files,
         vocabulary=vocabulary,

@@ -18,6 +18,7 @@ from .chat_template import split_template
 from .errors import AttuneError
 from .interfaces import LanguageModel
 from .likelihood import LlamaLikelihood
+from .llama_model import LlamaModel
 from .llama_sequence import LlamaSequence
 from .types import Float32, SoftTokens
 from .vocabulary import Vocabulary
@@ -88,6 +89,11 @@ class LlamaCppLanguageModel(LanguageModel):
         """The tokens before the first words, those from words to reply, and those from a reply to the next words, of which the
         first ends the reply."""
         return self._opening, self._closing, self._between
+
+    @property
+    def model(self) -> LlamaModel:
+        """The weights that it answers with."""
+        return self._sequence.model
 
     def reset(self) -> None:
         """Forget the conversation, keep the system prompt."""

@@ -7,7 +7,6 @@ transcript get the 25 back.
 
 import re
 
-from num2words import num2words
 from text_to_num import alpha2digit
 
 _NUMBER = re.compile(
@@ -58,11 +57,11 @@ def _said_number(number: re.Match[str]) -> str:
         return _one_by_one(digits + fraction)
     value = int(digits)
     if number["ordinal"]:
-        return _plain(num2words(value, to="ordinal"))
+        return _in_words(value, "ordinal")
     if fraction:
         return f"{_cardinal(value)} point {_one_by_one(fraction)}"
     if value in _YEARS and not grouped and not number["money"]:
-        return _plain(num2words(value, to="year"))
+        return _in_words(value, "year")
     return _cardinal(value)
 
 
@@ -77,9 +76,12 @@ def _one_by_one(digits: str) -> str:
 
 
 def _cardinal(value: int) -> str:
-    return _plain(num2words(value))
+    return _in_words(value, "cardinal")
 
 
-def _plain(said: str) -> str:
+def _in_words(value: int, kind: str) -> str:
     """Without what nobody hears."""
+    from num2words import num2words  # sixty languages: a service in which nobody says a number yet is spared them
+
+    said = str(num2words(value, to=kind))
     return re.sub(r"\band ", "", said.replace("-", " ").replace(",", ""))

@@ -83,7 +83,7 @@ class Segmenter:
         threshold = self.limits.stop_threshold if self._last_is_speech else self.limits.start_threshold
         self._last_is_speech = probability >= threshold
         self._position_samples += len(chunk)
-        if not self._in_speech:
+        if not self.in_speech:
             return self._push_in_silence(chunk)
         if self._held_samples + len(chunk) > _samples(self.limits.max_seconds):
             return self._cut_before(chunk)
@@ -93,6 +93,11 @@ class Segmenter:
         if self._silent_run_samples >= _samples(self.limits.end_silence_seconds):
             return self._end(self._position_samples)
         return None
+
+    @property
+    def samples_to_event(self) -> int:
+        """The fewest samples in whose pushing an event can come: in silence, what a start still needs if all of it is speech."""
+        return 1 if self.in_speech else max(1, _samples(self.limits.start_seconds) - self._speech_samples)
 
     def flush(self) -> Segment | SpeechCancelled | None:
         """End the stream: what is left of a started segment, or its cancellation. A next stream's positions follow on."""
@@ -108,7 +113,7 @@ class Segmenter:
             self._speech_samples = 0
             self._drop_held(keep_samples=_samples(self.limits.pre_roll_seconds))
         elif self._speech_samples >= _samples(self.limits.start_seconds):
-            self._in_speech = True
+            self.in_speech = True
             return self._announce()
         return None
 
@@ -120,7 +125,7 @@ class Segmenter:
         """End a segment that is full; speech goes on in the next, which `push` announces with its second chunk."""
         event = self._end(self._position_samples - len(chunk))
         self._drop_held(keep_samples=0)
-        self._in_speech = True
+        self.in_speech = True
         self._hold(chunk)
         return event
 
@@ -137,7 +142,7 @@ class Segmenter:
         return Segment(samples[: len(samples) - surplus_samples], start_seconds)
 
     def _leave_speech(self) -> None:
-        self._in_speech = False
+        self.in_speech = False  # from a start that is about to be announced to its end
         self._announced = False  # whether the SpeechStarted of the speech we are in has been given out
         self._speech_samples = 0  # in speech: all of the segment's; in silence: the unbroken run at the end
         self._silent_run_samples = 0

@@ -1,4 +1,4 @@
-"""Silero voice activity detection, one chunk at a time. Knows no segments.
+"""Silero voice activity detection, a few chunks at a time. Knows no segments.
 
 The model is the ONNX file inside the faster-whisper package, found without importing that package: it would load CTranslate2.
 """
@@ -32,14 +32,18 @@ class SileroVad:
         self._session = open_session(_model_path(), threads, _REMEDY)
         self.reset()
 
-    def probability(self, chunk: Float32) -> float:
-        """Probability, 0 to 1, that somebody speaks in the stream's next [CHUNK_SAMPLES] samples."""
-        if chunk.shape != (CHUNK_SAMPLES,):
-            raise ValueError(f"a chunk has shape ({CHUNK_SAMPLES},), not {chunk.shape}")
-        samples = np.concatenate([self._context, chunk])[None]
+    def probabilities(self, chunks: Float32) -> list[float]:
+        """For each of the stream's next [n, CHUNK_SAMPLES] chunks the probability, 0 to 1, that somebody speaks in it.
+
+        Where the processor sleeps in between, most of the time goes to waking the model: four chunks take twice as long as one.
+        """
+        if chunks.shape[1:] != (CHUNK_SAMPLES,) or not len(chunks):
+            raise ValueError(f"chunks have shape (1 or more, {CHUNK_SAMPLES}), not {chunks.shape}")
+        ends = np.concatenate([self._context[None], chunks[:, -_CONTEXT_SAMPLES:]])  # a copy: the caller may reuse its buffer
+        samples = np.concatenate([ends[:-1], chunks], axis=1)
         probabilities, self._h, self._c = self._session.run(None, {"input": samples, "h": self._h, "c": self._c})
-        self._context = chunk[-_CONTEXT_SAMPLES:].copy()  # the caller may reuse its buffer
-        return float(probabilities[0])
+        self._context = ends[-1]
+        return [float(probability) for probability in probabilities.reshape(-1)]
 
     def reset(self) -> None:
         """Forget the stream: the next chunk is the first of another."""

@@ -8,6 +8,7 @@ import ctypes
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import llama_cpp.llama_cpp as llama
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from .errors import AttuneError
 from .gguf_tensor import map_tensor
 from .llama_backend import quiet_backend
+from .llama_model import LlamaModel
 from .types import Float32
 
 _NEAREST_CHUNK_ROWS = 8192
@@ -37,7 +39,7 @@ class Vocabulary:
         self._model = llama.llama_model_load_from_file(os.fsencode(path), parameters)
         if not self._model:
             raise AttuneError(f"{path} is not a GGUF file that llama.cpp can load; run `attune models verify`")
-        self.pointer = llama.llama_model_get_vocab(self._model)
+        self._lender: LlamaModel | None = None
         self.size: int = llama.llama_vocab_n_tokens(self.pointer)
         try:
             self._table = map_tensor(path, "token_embd.weight", self.size)
@@ -46,7 +48,25 @@ class Vocabulary:
             raise
         self.width = self.rows([0]).shape[1]
 
+    @property
+    def pointer(self) -> Any:
+        """What llama.cpp calls the vocabulary. Raises AttuneError where it is closed."""
+        model = self._model if self._lender is None else self._lender.pointer
+        if not model:
+            raise AttuneError("the language model is closed, and its vocabulary with it")
+        return llama.llama_model_get_vocab(model)
+
+    def borrow(self, model: LlamaModel) -> None:
+        """From now on use what `model`, loaded from the same file, holds of the vocabulary: a second copy takes 16 MB."""
+        self._lender = model
+        self._free()
+
     def close(self) -> None:
+        """Further calls do nothing."""
+        self._lender = None
+        self._free()
+
+    def _free(self) -> None:
         if self._model:
             llama.llama_model_free(self._model)
             self._model = None

@@ -1,7 +1,7 @@
 """The listening thread: from a stream to segments, and on after every failure."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ class ScriptedSource:
         self.script = iter(script)
         self.closed = threading.Event()
 
-    def chunks(self) -> Iterator[Float32]:
+    def chunks(self, wanted: Callable[[], int] = lambda: 1) -> Iterator[Float32]:
         for each in self.script:
             if isinstance(each, Exception):
                 raise each
@@ -148,6 +148,53 @@ def test_stop_hands_on_what_was_being_said(general_speech: Path) -> None:
     assert listener.join(30)
     assert listener.status().state == "ended"
     assert len(events) == 2
+
+
+def test_chunks_that_are_heard_together_make_no_event_late(general_speech: Path) -> None:
+    """In silence it hears several chunks at once, for the processor's sake."""
+    stream = [*quiet(11), *spoken(general_speech, "vm-intro"), *quiet(40)]
+    taken, seen = 0, []
+
+    class Counted(ScriptedSource):
+        def chunks(self, wanted: Callable[[], int] = lambda: 1) -> Iterator[Float32]:
+            nonlocal taken
+            for chunk in super().chunks(wanted):
+                taken += 1
+                yield chunk
+
+    def handle(event: Event) -> None:
+        seen.append((type(event), taken))
+
+    listener = Listener(Counted(stream), SileroVad(), Segmenter(), handle)
+    listener.start()
+    assert listener.join(60)
+    vad, segmenter = SileroVad(), Segmenter()
+    at_once = [
+        (type(event), number)
+        for number, chunk in enumerate(stream, 1)
+        if isinstance(chunk, np.ndarray) and (event := segmenter.push(chunk, vad.probabilities(chunk[None])[0]))
+    ]
+    assert len(at_once) == 2
+    assert seen == at_once
+
+
+def test_a_muted_microphone_needs_no_model(general_speech: Path) -> None:
+    asked = 0
+
+    class Counting(SileroVad):
+        def probabilities(self, chunks: Float32) -> list[float]:
+            nonlocal asked
+            asked += 1
+            return super().probabilities(chunks)
+
+    events: list[Event] = []
+    listener = Listener(
+        ScriptedSource([*quiet(1000), *spoken(general_speech, "vm-intro"), *quiet(1000)]), Counting(), Segmenter(), events.append
+    )
+    listener.start()
+    assert listener.join(60)
+    assert [type(event) for event in events] == [SpeechStarted, Segment]
+    assert 20 < asked < 250
 
 
 def test_progress_for_a_watchdog() -> None:

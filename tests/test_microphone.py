@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,15 +49,16 @@ class SoundServer:
 class Taker:
     """Takes chunks in a thread, and wakes whoever waits for something at each."""
 
-    def __init__(self, microphone: Microphone) -> None:
+    def __init__(self, microphone: Microphone, wanted: Callable[[], int] = lambda: 1) -> None:
         self.microphone = microphone
+        self.wanted = wanted
         self.chunks: list[Float32] = []
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._take)
         self._thread.start()
 
     def _take(self) -> None:
-        for chunk in self.microphone.chunks():
+        for chunk in self.microphone.chunks(self.wanted):
             with self._news:
                 self.chunks.append(chunk)
                 self._news.notify_all()
@@ -217,7 +219,7 @@ class OddDevice:
     def query_devices(self, device: str | None, kind: str) -> dict[str, Any]:
         return {"name": "odd", "index": 3, "default_samplerate": float(self.rate_hz), "max_input_channels": self.channels}
 
-    def InputStream(self, *, samplerate: int, channels: int, callback: Callable[..., None], **_: object) -> SimpleNamespace:
+    def RawInputStream(self, *, samplerate: int, channels: int, callback: Callable[..., None], **_: object) -> SimpleNamespace:
         if samplerate != self.rate_hz:
             raise self.PortAudioError("Invalid sample rate", -9997)
         if channels != self.channels:
@@ -231,7 +233,7 @@ class OddDevice:
         for start in range(0, len(samples) - size + 1, size):
             block = np.full((size, self.channels), 0.5, np.float32)
             block[:, 0] = samples[start : start + size]
-            self.callback(block, size, None, None)
+            self.callback(memoryview(block.tobytes()), size, None, None)
 
     def _terminate(self) -> None: ...
 
@@ -266,6 +268,43 @@ def test_what_is_not_taken_in_time_is_dropped_oldest_first(
     microphone.close()
     assert microphone.status().dropped_chunks == 5
     assert caplog.text.count("not taken in time") == 1
+
+
+def test_a_taker_sleeps_until_there_is_as_much_as_it_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = OddDevice(SAMPLE_RATE_HZ, 1)
+    monkeypatch.setattr(daemon.microphone, "_import_sounddevice", lambda: device)
+    wanted = [1]
+    taker = Taker(Microphone("odd", MicrophoneLimits(stall_seconds=3.0, first_retry_seconds=60.0)), lambda: wanted[0])
+
+    def deliver(*values: int) -> None:
+        device.deliver(np.repeat(np.array(values, np.float32), CHUNK_SAMPLES))
+
+    def taken() -> list[int]:
+        return [int(chunk[0]) for chunk in taker.chunks if chunk.any()]
+
+    try:
+        assert device.opened.wait(10)
+        deliver(1)
+        while not taker.microphone.status().connected:
+            time.sleep(0.01)
+        wanted[0] = 4
+        deliver(2)
+        taker.wait_for(lambda: 2 in taken(), "the second")
+        deliver(3, 4, 5)
+        time.sleep(0.2)
+        assert taken() == [1, 2]
+        wanted[0] = 1
+        deliver(6)
+        taker.wait_for(lambda: taken() == [1, 2, 3, 4, 5, 6], "all")
+        wanted[0] = 4
+        deliver(7)
+        taker.wait_for(lambda: 7 in taken(), "the seventh")
+        deliver(8)
+        taker.wait_for(
+            lambda: 8 in taken() and not taker.chunks[-1].any(), "what was left when the device was lost, then silence"
+        )
+    finally:
+        taker.close()
 
 
 def test_without_portaudio(monkeypatch: pytest.MonkeyPatch) -> None:

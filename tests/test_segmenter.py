@@ -211,3 +211,21 @@ def test_the_size_of_chunks_does_not_matter(probabilities: list[float], within: 
     ]
     for one, other in zip(segments(whole), segments(halves), strict=True):
         np.testing.assert_array_equal(one.samples, other.samples)
+
+
+@given(streams, limits())
+def test_no_event_comes_sooner_than_it_says(probabilities: list[float], within: SegmenterLimits) -> None:
+    segmenter, soonest = Segmenter(within), 0
+    for position in range(CHUNK, (len(probabilities) + 1) * CHUNK, CHUNK):
+        soonest = max(soonest, position - CHUNK + segmenter.samples_to_event)
+        event = segmenter.push(np.ones(CHUNK, np.float32), probabilities[position // CHUNK - 1])
+        assert event is None or position >= soonest
+
+
+def test_in_silence_a_start_needs_all_of_its_speech() -> None:
+    segmenter = Segmenter()
+    said = []
+    for probability in [0.0, 0.9, 0.9, 0.0, *[0.9] * 5]:
+        said.append(segmenter.samples_to_event)
+        segmenter.push(np.ones(CHUNK, np.float32), probability)
+    assert said == [1600, 1600, 1088, 576, 1600, 1088, 576, 64, 1]

@@ -13,12 +13,14 @@ from engines.vad import CHUNK_SAMPLES, SileroVad
 from tests.audio_fixtures import noise, prompt
 
 
-def streamed(vad: SileroVad, samples: Float32) -> list[float]:
-    buffer = np.empty(CHUNK_SAMPLES, np.float32)  # reused, as an audio driver does
+def streamed(vad: SileroVad, samples: Float32, at_once: int = 1) -> list[float]:
+    buffer = np.empty((at_once, CHUNK_SAMPLES), np.float32)  # reused, as an audio driver does
     probabilities = []
-    for chunk in samples[: len(samples) // CHUNK_SAMPLES * CHUNK_SAMPLES].reshape(-1, CHUNK_SAMPLES):
-        buffer[:] = chunk
-        probabilities.append(vad.probability(buffer))
+    chunks = samples[: len(samples) // CHUNK_SAMPLES * CHUNK_SAMPLES].reshape(-1, CHUNK_SAMPLES)
+    for start in range(0, len(chunks), at_once):
+        some = chunks[start : start + at_once]
+        buffer[: len(some)] = some
+        probabilities += vad.probabilities(buffer[: len(some)])
     return probabilities
 
 
@@ -30,10 +32,11 @@ def stream(general_speech: Path) -> Float32:
     return samples[: len(samples) // CHUNK_SAMPLES * CHUNK_SAMPLES]
 
 
-def test_equals_the_batch(stream: Float32) -> None:
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_equals_the_batch(stream: Float32, at_once: int) -> None:
     # The batch silences the last 64 samples that it is given: so it gets one chunk more, which is not compared.
     batch = get_vad_model()(np.pad(stream, (0, CHUNK_SAMPLES)))[:-1]
-    np.testing.assert_allclose(streamed(SileroVad(), stream), batch, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(streamed(SileroVad(), stream, at_once), batch, rtol=0, atol=1e-4)
     assert batch.max() > 0.9
     assert batch.min() < 0.1
 
@@ -51,9 +54,10 @@ def test_no_speech_in_silence_and_noise() -> None:
         assert max(streamed(SileroVad(), samples)) < 0.35
 
 
-def test_only_whole_chunks() -> None:
-    with pytest.raises(ValueError, match=r"\(512,\)"):
-        SileroVad().probability(np.zeros(256, np.float32))
+@pytest.mark.parametrize("shape", [(1, 256), (512,), (0, 512)])
+def test_only_whole_chunks(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"\(1 or more, 512\)"):
+        SileroVad().probabilities(np.zeros(shape, np.float32))
 
 
 def test_finding_the_model_loads_no_other_runtime() -> None:

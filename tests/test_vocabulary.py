@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.errors import AttuneError
+from engines.llama_model import LlamaModel
 from engines.vocabulary import Vocabulary
 from tests.tiny_llama import byte_names, write_tiny_llama
 
@@ -116,3 +117,17 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, kind: str) -> Non
     with pytest.raises(AttuneError, match=r"bad\.gguf is (missing|truncated|not a GGUF file)") as caught:
         Vocabulary(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_vocabulary_that_is_borrowed_from_its_model_ends_with_it(llm_path: Path) -> None:
+    opened, model = Vocabulary(llm_path), LlamaModel(llm_path)
+    tokens = opened.tokenize("It stays the same.")
+    opened.borrow(model)
+    assert opened.tokenize("It stays the same.") == tokens
+    assert opened.detokenize(tokens) == "It stays the same."
+    model.close()
+    with pytest.raises(AttuneError, match="closed"):
+        opened.tokenize("It is gone.")
+    opened.close()
+    with pytest.raises(AttuneError, match="closed"):
+        opened.detokenize(tokens)

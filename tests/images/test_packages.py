@@ -66,7 +66,8 @@ def served(system: BareSystem) -> subprocess.Popen[str]:
 def ended(daemon: subprocess.Popen[str]) -> None:
     """As systemd ends it."""
     psutil.Process(daemon.pid).children(recursive=True)[-1].terminate()
-    assert daemon.wait(timeout=10) == 0
+    daemon.communicate(timeout=30)
+    assert daemon.returncode == 0
 
 
 def test_they_are_well_made(packages: list[Path]) -> None:
