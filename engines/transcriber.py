@@ -25,7 +25,11 @@ _NO_SPEECH_PROBABILITY = 0.6
 _MAX_TOKENS_PER_SECOND = 10
 """Bounds the time of a decode that falls into a loop; quick speech has about 5."""
 _MAX_TOKENS_ALWAYS = 20
-_MAX_TOKENS = 220
+_MAX_TOKENS = 224
+"""Half of the decoder's 448 positions: the other half is for what was said before, which Attune never gives."""
+_POSITIONS = 448
+_PROMPT_TOKENS = 4
+"""At most: start, language, task, and that no timestamps are wanted."""
 
 
 class WhisperTranscriber:
@@ -71,7 +75,7 @@ class WhisperTranscriber:
             no_speech_threshold=_NO_SPEECH_PROBABILITY,
             log_prob_threshold=None,  # else a sure decode overrules the model's doubt that anybody spoke
             compression_ratio_threshold=None,
-            max_new_tokens=_most_tokens(seconds),
+            max_new_tokens=_length_for(_most_tokens(seconds)) - _PROMPT_TOKENS,
         )
         heard = [segment for segment in segments if segment.text.strip()]
         if not heard:
@@ -95,7 +99,7 @@ class WhisperTranscriber:
             StorageView.from_array(np.ascontiguousarray(window[None], np.float32)),
             [prompt],
             beam_size=1,
-            max_length=len(prompt) + _most_tokens(seconds),
+            max_length=_length_for(_most_tokens(seconds)),
             suppress_blank=True,
             return_scores=True,
         )[0]
@@ -104,3 +108,8 @@ class WhisperTranscriber:
 
 def _most_tokens(seconds: float) -> int:
     return min(_MAX_TOKENS, _MAX_TOKENS_ALWAYS + int(_MAX_TOKENS_PER_SECOND * seconds))
+
+
+def _length_for(tokens: int) -> int:
+    """The `max_length` with which CTranslate2 decodes up to so many tokens: it keeps half of it for a prompt."""
+    return min(_POSITIONS, 2 * tokens)

@@ -1,6 +1,8 @@
 """Sounds and recordings for the tests of whatever listens."""
 
 import struct
+import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +51,11 @@ def wav_header(data_bytes: int) -> bytes:
 def prompt(general_speech: Path, name: str) -> Float32:
     """[N] samples of one real recording."""
     return read_audio(general_speech / f"{name}.g722")
+
+
+def flite(text: str, voice: str = "slt") -> Float32:
+    """[N] samples of a synthetic voice that reads `text`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "said.wav"
+        subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(path)], check=True)
+        return read_audio(path)

@@ -12,7 +12,7 @@ from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.general_speech import general_set, read_prompts
 from engines.transcriber import WhisperTranscriber
-from tests.audio_fixtures import noise, prompt, tone
+from tests.audio_fixtures import flite, noise, prompt, tone
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,26 @@ def test_more_than_one_window(general_speech: Path, transcriber: WhisperTranscri
     speech = prompt(general_speech, "agent-alreadyon")
     text = transcriber.transcribe(np.concatenate([np.pad(speech, (0, 16_000))] * 6)).text.lower()
     assert text.count("agent is already logged") >= 5
+
+
+LONG_TEXT = (
+    "the quick brown fox jumps over the lazy dog and then it runs along the river until it meets an old friend who tells it a "
+    "story about a king who lived in a castle on a hill and who had three daughters and every one of them wanted to travel "
+    "around the world in a small red boat with a big white sail and so they packed their bags and took some bread and cheese "
+    "and walked down to the harbour where the captain waited for them and said that the wind was good and the sea was calm"
+)
+"""105 words, which is 107 tokens of Whisper's and more with punctuation."""
+
+
+def test_a_long_utterance_is_heard_to_its_end(transcriber: WhisperTranscriber, encoder_path: Path) -> None:
+    """CTranslate2 decodes half as many tokens as it is allowed."""
+    said = flite(f"{LONG_TEXT} and the sky was blue")[: 29 * 16_000]
+    text = transcriber.transcribe(said).text.lower()
+    encoder = OnnxEncoder(encoder_path, threads=2)
+    draft = Drafter(transcriber, encoder).draft(encoder.encode(said)).text.lower()
+    for heard in (text, draft):
+        assert heard.rstrip(" .").endswith("the sky was blue")
+        assert word_error_rate([(f"{LONG_TEXT} and the sky was blue", heard)])[0] < 0.15
 
 
 def test_an_unsure_transcript_has_a_lower_confidence(general_speech: Path, transcriber: WhisperTranscriber) -> None:
