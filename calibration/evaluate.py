@@ -6,7 +6,7 @@ Replies are compared, by ROUGE-L, with the replies to the label's own text.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -106,12 +106,18 @@ class Judge:
             self._adapter = adapter
 
     def aligned(self, reader: Reader) -> Hear:
-        """Hearing through a reader."""
-        return lambda example: reader.read(self.frames(example), lambda: self.draft(example))
+        """Hearing through a reader, as the aligned route does."""
+
+        def heard(example: Example) -> SoftTokens:
+            return reader.written([reader.spoken(piece.frames, piece.draft) for piece in self._heard.pieces(example)])
+
+        return heard
 
     def heard_by(self, reader: Reader, examples: Sequence[Example], own: bool) -> list[Heard]:
-        """What a confidence is fitted to: the examples, the user's own or not, as `reader` hears them."""
-        return [hear(reader, self.frames(example), partial(self.draft, example), example.text, own) for example in examples]
+        """What a confidence is fitted to: the examples, the user's own or not, as `reader` hears them. Those that it hears piece
+        by piece are left out, for nobody says which of the words were in which."""
+        cut = ((example, self._heard.pieces(example)) for example in examples)
+        return [hear(reader, pieces[0].frames, pieces[0].draft, one.text, own) for one, pieces in cut if len(pieces) == 1]
 
     def cascade(self, example: Example) -> str:
         """Hearing through the transcriber."""

@@ -14,9 +14,23 @@ from engines.draft import Drafter
 from engines.durable import write_atomically
 from engines.encoder_onnx import OnnxEncoder
 from engines.job import EngineFiles, Example
+from engines.pieces import PauseCutter
 from engines.speech_encoder import MAX_SECONDS
 from engines.transcriber import WhisperTranscriber
 from engines.types import Float32, Transcript
+
+_DECODED_BY = 2
+"""Part of the name of each transcript that is kept; raised where a decoder reads otherwise, so that older ones are made anew."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of an utterance, as long as is read at once."""
+
+    frames: Float32
+    """[T, D]."""
+    draft: Callable[[], Transcript]
+    """What the decoder reads in the frames."""
 
 
 @dataclass
@@ -39,26 +53,49 @@ class Features:
     def drafter(self) -> Drafter:
         return Drafter(self._transcriber, self.encoder)
 
+    @cached_property
+    def _cutter(self) -> PauseCutter:
+        return PauseCutter()
+
     def frames(self, example: Example) -> Float32:
-        """[T, D]. Raises AttuneError where the audio cannot be read."""
-        return cached_frames(example.audio, example.id, self.folder, lambda: self.encoder)
+        """[T, D] of the whole recording. Raises AttuneError where the audio cannot be read."""
+        return cached_frames(lambda: read_audio(example.audio, MAX_SECONDS), example.id, self.folder, lambda: self.encoder)
 
     def draft(self, example: Example) -> Transcript:
-        """What the decoder reads in the frames."""
-        return cached_transcript(self.folder / f"{example.id}.draft.json", lambda: self.drafter.draft(self.frames(example)))
+        """What the decoder reads in the frames of the whole recording."""
+        return self._draft(example.id, lambda: self.frames(example))
+
+    def pieces(self, example: Example) -> list[Piece]:
+        """The example as the aligned route reads it: cut where it is long, without silence, none where nobody speaks.
+
+        Raises AttuneError where the audio cannot be read.
+        """
+        samples = read_audio(example.audio, MAX_SECONDS)
+        found = self._cutter.cut(samples)
+        if [len(piece) for piece in found] == [len(samples)]:
+            return [Piece(self.frames(example), lambda: self.draft(example))]
+        return [self._piece(f"{example.id}.{number}", piece) for number, piece in enumerate(found)]
+
+    def _piece(self, key: str, samples: Float32) -> Piece:
+        frames = cached_frames(lambda: samples, key, self.folder, lambda: self.encoder)
+        return Piece(frames, lambda: self._draft(key, lambda: frames))
+
+    def _draft(self, key: str, frames: Callable[[], Float32]) -> Transcript:
+        path = self.folder / f"{key}.draft{_DECODED_BY}.json"
+        return cached_transcript(path, lambda: self.drafter.draft(frames()))
 
     def transcript(self, example: Example) -> Transcript:
         """What the cascade hears."""
         return cached_transcript(
-            self.folder / f"{example.id}.transcript.json",
+            self.folder / f"{example.id}.transcript{_DECODED_BY}.json",
             lambda: self._transcriber.transcribe(read_audio(example.audio, MAX_SECONDS)),
         )
 
 
-def cached_frames(audio: Path, key: str, folder: Path, encoder: Callable[[], OnnxEncoder]) -> Float32:
-    """Frames [T, D] of `audio`, float16 precision, from `folder`/`key`.npy or computed and put there.
+def cached_frames(samples: Callable[[], Float32], key: str, folder: Path, encoder: Callable[[], OnnxEncoder]) -> Float32:
+    """Frames [T, D] of `samples`, float16 precision, from `folder`/`key`.npy or computed and put there.
 
-    A cache file that does not load is computed anew. Raises AttuneError where the audio cannot be read.
+    A cache file that does not load is computed anew. Raises what reading the samples raises.
     """
     path = folder / f"{key}.npy"
     try:
@@ -68,7 +105,7 @@ def cached_frames(audio: Path, key: str, folder: Path, encoder: Callable[[], Onn
         pass
     except (ValueError, EOFError, OSError):
         path.unlink(missing_ok=True)
-    frames = encoder().encode(read_audio(audio, MAX_SECONDS)).astype(np.float16)
+    frames = encoder().encode(samples()).astype(np.float16)
     folder.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(f".{os.getpid()}.tmp")
     with beside.open("wb") as file:

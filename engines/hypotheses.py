@@ -9,13 +9,15 @@ well its phonemes fit the frames (`phoneme_score.py`), which counts no units, an
 
 import heapq
 import math
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .interfaces import Likelihood, Step, unwatched
 from .phoneme_score import phoneme_scores
 from .projector import OnnxProjector
 from .readout import Readout, Scores
@@ -27,9 +29,6 @@ WITNESSES = ("alone", "with_draft", "phonemes", "language", "apart", "drafted", 
 its phonemes' log likelihood; the language model's; minus the square of how far its number of tokens is from the quantity heard;
 whether it is the draft (1 or 0), and if so the logarithm of the mean probability of the draft's tokens; its number of tokens."""
 _LANGUAGE, _DRAFTED, _TOKENS = (WITNESSES.index(name) for name in ("language", "drafted", "tokens"))
-
-Likelihood = Callable[[Sequence[tuple[int, ...]]], Sequence[float]]
-"""Sentences, as spoken tokens, to their natural log likelihoods."""
 
 _CHOICES, _WITHIN = 12, 8.0
 _OF_EACH_LOOK = 50
@@ -46,9 +45,40 @@ _DRAFT_APART, _DRAFT_APART_TOKENS = 0.5, 2.0
 """By what share of the quantity heard, or by how many tokens if those are more, a draft may be longer or shorter. Of "Invite
 Angela to dinner" one made "And": a language model always has more to say for that than for six words that it finds odd."""
 _LEAST_TOKEN = -12.0
+JUDGED_TOKENS = 240
+"""That the language model reads for one utterance at most; a doubted request takes 114 on average, at 4 ms each."""
 _FARTHEST = 25.0
 """How far behind the best a sentence can be in the eyes of one witness: it may be mistaken (a word whose pronunciation it does
 not know), and no sentence that has everything else for it falls with it."""
+
+
+class _OutOfTimeError(Exception):
+    """The search has taken its time."""
+
+
+@dataclass(frozen=True)
+class SearchBounds:
+    """What a search for the best sentence may take; then it ends with the best that it has."""
+
+    judged_tokens: int = JUDGED_TOKENS
+    """That the language model reads."""
+    until: float = math.inf
+    """On the monotonic clock, in seconds."""
+    step: Step = unwatched
+    """Called before each look, and before each batch of tokens that the language model reads."""
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() >= self.until
+
+    def timed_step(self) -> None:
+        """A step. Raises _OutOfTimeError where the time is over."""
+        self.step()
+        if self.over:
+            raise _OutOfTimeError
+
+
+UNHURRIED = SearchBounds()
 
 
 @dataclass(frozen=True)
@@ -69,7 +99,27 @@ class Hypotheses:
         near = np.flatnonzero(scores >= scores.max() - _MARGIN)
         if leads and (scores[near] > scores.max() - _DRAFT_MARGIN).sum() == 1:
             near = np.array([scores.argmax()])
-        return replace(self, sentences=tuple(self.sentences[place] for place in near), evidence=self.evidence[near])
+        return self._at(near)
+
+    def first(self, tokens: int) -> "Hypotheses":
+        """The first of them, as many as a language model reads in so many tokens (what several begin with counts once), and at
+        least one."""
+        read: set[tuple[int, ...]] = set()
+        for place, sentence in enumerate(self.sentences):
+            read |= {sentence[:length] for length in range(1, len(sentence) + 1)}
+            if place and len(read) > tokens:
+                return self._at(np.arange(place))
+        return self
+
+    def unjudged(self) -> "Hypotheses":
+        """As they are where no language model says anything. Nor does their length count: it only makes up for what a language
+        model charges for each token."""
+        evidence = self.evidence.copy()
+        evidence[:, [_LANGUAGE, _TOKENS]] = 0.0
+        return replace(self, evidence=evidence)
+
+    def _at(self, places: NDArray[np.int64]) -> "Hypotheses":
+        return replace(self, sentences=tuple(self.sentences[place] for place in places), evidence=self.evidence[places])
 
     def probabilities(self, weights: Sequence[float]) -> NDArray[np.float64]:
         """[N] of each sentence's being the best of them, by weighted evidence."""
@@ -90,9 +140,9 @@ class Hypotheses:
 class Looks:
     """Looks at one utterance, with any draft (none: no tokens) and at any number of units; each is made once."""
 
-    def __init__(self, projector: OnnxProjector, readout: Readout, frames: Float32) -> None:
-        """Look once at [T, D] `frames`, without a draft."""
-        self._projector, self._readout, self._frames = projector, readout, frames
+    def __init__(self, projector: OnnxProjector, readout: Readout, frames: Float32, step: Step = unwatched) -> None:
+        """Look once at [T, D] `frames`, without a draft. Each further look begins with a `step`."""
+        self._projector, self._readout, self._frames, self._step = projector, readout, frames, step
         self._made: dict[tuple[tuple[int, ...], int], Scores] = {}
         self._quantities: dict[tuple[int, ...], float] = {}
         own = self._look((), 0)
@@ -111,6 +161,7 @@ class Looks:
     def at(self, draft: tuple[int, ...], count: int) -> Scores:
         """What each of `count` units may have meant, or of as many as there is room for."""
         if (draft, count) not in self._made:
+            self._step()
             room = len(self._look(draft, count).vectors)
             self._made[draft, count] = self._made[draft, room]
         return self._made[draft, count]
@@ -154,28 +205,45 @@ class Looks:
 
 
 def gather(
-    looks: Looks, draft: tuple[int, ...], draft_probability: float, likelihood: Likelihood, weights: Sequence[float]
+    looks: Looks,
+    draft: tuple[int, ...],
+    draft_probability: float,
+    likelihood: Likelihood,
+    weights: Sequence[float],
+    bounds: SearchBounds = UNHURRIED,
 ) -> Hypotheses:
     """The hypotheses of an utterance: at least one.
 
     `draft` are spoken tokens, or none where there is none; `draft_probability` is their mean probability, 0 to 1. With `weights`
     for the WITNESSES, sentences are left out that the language model could not save any more, and where that leaves the draft,
-    nothing further is looked at. Raises what `likelihood` raises.
+    nothing further is looked at. At the `bounds` the search ends with what it has. Raises what `likelihood` and the step raise.
     """
+    few = None
     for spread in (0, 1) if weights else (1,):
-        sentences = looks.sentences(draft, spread)
-        evidence = looks.evidence(sentences, draft, draft_probability)
-        scores = _without_language(evidence, weights or _FIRST_WEIGHTS)
-        best = [
-            place for rank, place in enumerate(np.argsort(-scores, kind="stable")) if rank < _KEPT or evidence[place, _DRAFTED]
-        ]
-        few = Hypotheses(tuple(sentences[place] for place in best), evidence[best], looks.quantity, draft)
-        few = few.narrowed(weights) if weights else few
+        if few is not None and bounds.over:
+            break
+        few = _gather(looks, draft, draft_probability, weights, spread)
         if few.sentences == (draft,):  # a recogniser and the units agree: nothing is left to look for
             return few
+    assert few is not None
+    few = few.first(bounds.judged_tokens)
     if len(few.sentences) > 1:
-        few.evidence[:, _LANGUAGE] = _bounded(np.array(likelihood(few.sentences)))
+        try:
+            bounds.timed_step()
+            few.evidence[:, _LANGUAGE] = _bounded(np.array(likelihood(few.sentences, bounds.timed_step)))
+        except _OutOfTimeError:
+            return few.unjudged()
     return few
+
+
+def _gather(looks: Looks, draft: tuple[int, ...], draft_probability: float, weights: Sequence[float], spread: int) -> Hypotheses:
+    """The hypotheses that looks at `spread` units more and less give, the best first."""
+    sentences = looks.sentences(draft, spread)
+    evidence = looks.evidence(sentences, draft, draft_probability)
+    scores = _without_language(evidence, weights or _FIRST_WEIGHTS)
+    best = [place for rank, place in enumerate(np.argsort(-scores, kind="stable")) if rank < _KEPT or evidence[place, _DRAFTED]]
+    few = Hypotheses(tuple(sentences[place] for place in best), evidence[best], looks.quantity, draft)
+    return few.narrowed(weights) if weights else few
 
 
 def said_once(sentence: Sequence[int]) -> tuple[int, ...]:

@@ -1,10 +1,25 @@
 """What answers, whichever implementation it is. Knows none of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from .types import SoftTokens
+
+Step = Callable[[], None]
+"""Called between the bounded steps of a long computation, to show that it goes on. What it raises ends the computation."""
+
+
+def unwatched() -> None:
+    """The step of a computation that nobody watches."""
+
+
+class Likelihood(Protocol):
+    """Judges sentences as a language model does."""
+
+    def __call__(self, sentences: Sequence[tuple[int, ...]], step: Step = unwatched, /) -> Sequence[float]:
+        """Sentences, as spoken tokens, to their natural log likelihoods. Raises AttuneError where they cannot be judged."""
+        ...
 
 
 class LanguageModel(Protocol):

@@ -17,7 +17,7 @@ import llama_cpp.llama_cpp as llama
 import numpy as np
 
 from .errors import AttuneError
-from .hypotheses import Likelihood
+from .interfaces import Likelihood, Step, unwatched
 from .llama_model import LlamaModel
 from .spoken_text import spoken_tokens
 from .types import Float32
@@ -51,6 +51,8 @@ _AT_ONCE_TOKENS = 64
 _SENTENCES_AT_ONCE = 32
 _CONTEXT_TOKENS = 1024
 _MOST_BEFORE_TOKENS = 400
+_WAIT_SECONDS = 0.1
+"""Between two steps while another thread computes."""
 
 
 class LlamaLikelihood:
@@ -66,13 +68,15 @@ class LlamaLikelihood:
         self._batch = llama.llama_batch_init(_AT_ONCE_TOKENS, 0, _SENTENCES_AT_ONCE)
         self._line_end = vocabulary.tokenize("\n")[0]
         self._before: list[int] = []
+        """What was computed of what comes before every sentence: whole batches from its beginning, or all of it."""
 
     def after(self, requests: Sequence[str]) -> Likelihood:
         """Judges sentences that come after `requests`, beside usual ones where they are few. It makes itself ready in a thread of
         its own, so that whoever opens it need not wait.
 
         The judge takes spoken sentences of one token or more and returns the natural log likelihood of each, its end included. It
-        raises AttuneError where llama.cpp fails or a sentence does not fit the context, RuntimeError after `close`.
+        raises AttuneError where llama.cpp fails or a sentence does not fit the context, RuntimeError after `close`. It takes a
+        step before each batch of at most 64 tokens, and several in each second that it waits for another thread.
         """
         before = self._vocabulary.begun(self._vocabulary.tokenize(_HEADING))
         for request in [*requests, *USUAL_REQUESTS][: max(len(requests), len(USUAL_REQUESTS))]:
@@ -85,32 +89,45 @@ class LlamaLikelihood:
 
     def _make_ready(self, before: list[int]) -> None:
         try:
-            with self._alone:
-                if self._context:
-                    self._read(before)
+            done = 0
+            while done < len(before):
+                with self._alone:  # for one batch: who has a sentence to judge does not wait for all of them
+                    if not self._context or (self._before != before[:done] and done):
+                        return  # it is closed, or somebody judges after other requests
+                    self._read_batch(before)
+                    done = len(self._before)
         except AttuneError as error:  # whoever asks first is told the same
             logger.warning("%s", error)
 
-    def _likelihoods(self, before: list[int], sentences: Sequence[tuple[int, ...]]) -> list[float]:
+    def _likelihoods(self, before: list[int], sentences: Sequence[tuple[int, ...]], step: Step = unwatched, /) -> list[float]:
         found: dict[tuple[int, ...], float] = {}
-        with self._alone:
-            self._read(before)
+        while not self._alone.acquire(timeout=_WAIT_SECONDS):
+            step()
+        try:
+            if not self._context:
+                raise RuntimeError("the language model is closed")
+            while self._read_batch(before):
+                step()
             for some in self._groups(sentences):
-                found |= self._judge(some)
+                found |= self._judge(some, step)
+        finally:
+            self._alone.release()
         return [found[sentence] for sentence in sentences]
 
-    def _read(self, before: list[int]) -> None:
-        """Compute `before`, unless it is what was computed last."""
-        if not self._context:
-            raise RuntimeError("the language model is closed")
-        if before == self._before:
-            return
-        self._before = []
-        llama.llama_memory_clear(self._memory, True)
-        for start in range(0, len(before), _AT_ONCE_TOKENS):
-            some = before[start : start + _AT_ONCE_TOKENS]
-            self._first = self._decode([(token, start + place, [0]) for place, token in enumerate(some)])[-1].copy()
-        self._before = before
+    def _read_batch(self, before: list[int]) -> bool:
+        """Compute the next batch of `before`, from its beginning where something else was computed; whether there is more."""
+        done = len(self._before)
+        if self._before != before[:done]:
+            self._before, done = [], 0
+        if done == len(before):
+            return False
+        if not done:
+            llama.llama_memory_clear(self._memory, True)
+        self._before = []  # a batch that fails leaves nothing to go on from
+        some = before[done : done + _AT_ONCE_TOKENS]
+        self._first = self._decode([(token, done + place, [0]) for place, token in enumerate(some)])[-1].copy()
+        self._before = before[: done + len(some)]
+        return len(self._before) < len(before)
 
     def _groups(self, sentences: Sequence[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
         """All of them, as many at a time as there are sequences and room for, neighbours beginning alike."""
@@ -126,7 +143,7 @@ class LlamaLikelihood:
         if group:
             yield group
 
-    def _judge(self, sentences: list[tuple[int, ...]]) -> dict[tuple[int, ...], float]:
+    def _judge(self, sentences: list[tuple[int, ...]], step: Step) -> dict[tuple[int, ...], float]:
         sequences: dict[tuple[int, ...], list[int]] = {}
         followers: dict[tuple[int, ...], set[int]] = {}
         for number, sentence in enumerate(sentences, start=1):
@@ -139,6 +156,7 @@ class LlamaLikelihood:
             for start in range(0, len(beginnings), _AT_ONCE_TOKENS):
                 some = beginnings[start : start + _AT_ONCE_TOKENS]
                 given = [(begun[-1], len(self._before) + len(begun) - 1, sequences[begun]) for begun in some]
+                step()
                 for begun, logits in zip(some, self._decode(given), strict=True):
                     values |= _log_probabilities(begun, logits, followers[begun])
         return {

@@ -4,12 +4,15 @@ Knows no samples: frames come from an encoder, drafts from whoever can make one.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
+
 from .confidence import Confidence, evidence, rescored_evidence, weigh
-from .hypotheses import Hypotheses, Likelihood, Looks, agreement, gather, repeats
+from .hypotheses import UNHURRIED, Hypotheses, Looks, SearchBounds, agreement, gather, repeats
+from .interfaces import Likelihood, Step, unwatched
 from .projector import OnnxProjector
 from .readout import Readout
 from .spoken_text import as_written, spoken_tokens
@@ -17,6 +20,15 @@ from .types import Float32, SoftTokens, Transcript
 from .vocabulary import Vocabulary
 
 _NO_DRAFT = Transcript("", 0.0)
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What one piece of an utterance was read as, in tokens as they are spoken."""
+
+    reading: SoftTokens
+    blends: Callable[[], Float32]
+    """Makes blends of it."""
 
 
 @dataclass(frozen=True)
@@ -34,43 +46,52 @@ class Reader:
     """Whether the language model is to read blends of what was heard, as spoken, rather than the rows of a written sentence: for
     one that passes speech through an adapter, which has learnt them."""
 
-    def read(self, frames: Float32, draft: Callable[[], Transcript]) -> SoftTokens:
+    def read(self, frames: Float32, draft: Callable[[], Transcript], bounds: SearchBounds = UNHURRIED) -> SoftTokens:
         """[T, D] frames, and a `draft` that is made only when it is needed, to the surest reading of them, as written.
 
-        Raises AttuneError where the language model cannot judge what was heard.
+        Raises AttuneError where the language model cannot judge what was heard, and what the step of `bounds` raises.
         """
-        surest, blends = self._surest(frames, draft)
-        written = as_written(surest, self.vocabulary)
-        return replace(written, vectors=blends()) if self.blends else written
+        return self.written([self.spoken(frames, draft, bounds)])
 
-    def _surest(self, frames: Float32, draft: Callable[[], Transcript]) -> tuple[SoftTokens, Callable[[], Float32]]:
-        """The surest reading, as spoken, and what makes blends of it."""
+    def spoken(self, frames: Float32, draft: Callable[[], Transcript], bounds: SearchBounds = UNHURRIED) -> Spoken:
+        """As `read`, the reading as spoken: one piece of those that `written` puts together."""
         if self.confidence is None:
             tokens = spoken_tokens(draft().text, self.vocabulary) if self.projector.reads_draft else []
             units = self.projector.project(frames, self.readout.rows_and_keys(tokens))
             scores = self.readout.scores(units, tokens)
-            return self.readout.most_probable(scores, units.quantity), partial(scores.blends, self.vocabulary)
-        looks = self.looks(frames)
+            return Spoken(self.readout.most_probable(scores, units.quantity), partial(scores.blends, self.vocabulary))
+        looks = self.looks(frames, bounds.step)
         first = weigh(looks.first, evidence(looks.first), self.confidence.alone, self.confidence.threshold)
         if (first.sure and not repeats(first.tokens or ())) or self.confidence.rescored is None:
-            return first, partial(looks.first_scores.blends, self.vocabulary)
-        hypotheses = self.hypotheses(looks, draft)
+            return Spoken(first, partial(looks.first_scores.blends, self.vocabulary))
+        bounds.step()
+        hypotheses = self.hypotheses(looks, draft, bounds)
         weights = self.confidence.witness_weights
         second = self.best(hypotheses, weights)
         found = rescored_evidence(second, first, hypotheses.draft)
         weighed = weigh(second, found, self.confidence.rescored, self.confidence.threshold)
-        return weighed, partial(hypotheses.blends, weights, self.vocabulary)
+        return Spoken(weighed, partial(hypotheses.blends, weights, self.vocabulary))
 
-    def looks(self, frames: Float32) -> Looks:
-        """The first look at [T, D] frames, without a draft, and those that may follow."""
-        return Looks(self.projector, self.readout, frames)
+    def written(self, pieces: Sequence[Spoken]) -> SoftTokens:
+        """The reading of an utterance from those of its pieces, as written: no soft tokens where there are none.
 
-    def hypotheses(self, looks: Looks, draft: Callable[[], Transcript]) -> Hypotheses:
+        It is as sure as the piece that is least sure, and all of them have to be.
+        """
+        if not pieces:
+            return SoftTokens(np.zeros((0, self.vocabulary.width), np.float32), 0.0, (), ())
+        whole = as_written(_joined([piece.reading for piece in pieces]), self.vocabulary)
+        return replace(whole, vectors=np.concatenate([piece.blends() for piece in pieces])) if self.blends else whole
+
+    def looks(self, frames: Float32, step: Step = unwatched) -> Looks:
+        """The first look at [T, D] frames, without a draft, and those that may follow, each with a `step` before it."""
+        return Looks(self.projector, self.readout, frames, step)
+
+    def hypotheses(self, looks: Looks, draft: Callable[[], Transcript], bounds: SearchBounds = UNHURRIED) -> Hypotheses:
         """What was looked at may have been, with a `draft` of it where the projector reads one."""
         made = draft() if self.projector.reads_draft else _NO_DRAFT
         tokens = tuple(spoken_tokens(made.text, self.vocabulary))
         weights = self.confidence.witness_weights if self.confidence is not None else ()
-        return gather(looks, tokens, made.confidence, self.likelihood, weights)
+        return gather(looks, tokens, made.confidence, self.likelihood, weights, bounds)
 
     def best(self, hypotheses: Hypotheses, weights: tuple[float, ...]) -> SoftTokens:
         """The most probable of `hypotheses`; its tokens are as probable as all hypotheses together make them."""
@@ -91,3 +112,19 @@ def open_reader(
     """A reader of a projector. Raises AttuneError where the projector does not say which tokens it heard."""
     readout = Readout(vocabulary, projector.heard_tokens, projector.keys, threads)
     return Reader(projector, readout, vocabulary, confidence, likelihood, blends)
+
+
+def _joined(readings: Sequence[SoftTokens]) -> SoftTokens:
+    """Readings of the pieces of one utterance, one or more, as the reading of all of it."""
+    if len(readings) == 1:
+        return readings[0]
+    sure = [reading.confidence for reading in readings if reading.confidence is not None]
+    return SoftTokens(
+        np.concatenate([reading.vectors for reading in readings]),
+        sum(reading.quantity for reading in readings),
+        tuple(token for reading in readings for token in reading.tokens or ()),
+        tuple(value for reading in readings for value in reading.log_probabilities or ()),
+        tuple(value for reading in readings for value in reading.confidences or ()) if sure else None,
+        min(sure) if sure else None,
+        all(reading.sure for reading in readings),
+    )

@@ -1,19 +1,29 @@
 """The two ways from speech to what the language model reads, behind one small interface. Knows no conversation."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property, partial
 from itertools import islice
 from typing import Protocol
 
 import numpy as np
 
 from .draft import Drafter
+from .hypotheses import JUDGED_TOKENS, SearchBounds
+from .interfaces import Step, unwatched
+from .pieces import PauseCutter
 from .reader import Reader
 from .speech_encoder import SpeechEncoder
 from .transcriber import WhisperTranscriber
-from .types import Float32, SoftTokens
+from .types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript
 from .vocabulary import Vocabulary
+
+_SEARCH_SECONDS, _SEARCH_SHARE = 1.2, 0.03
+"""What looking for the best sentences of an utterance may take, and beside that, as a share of its length. Its pieces share it.
+Two idle cores need half of it, and a long utterance takes no more than three times what the cascade does."""
+_LEAST_JUDGED_TOKENS = 100
+"""That the language model reads for each piece of a long utterance."""
 
 
 class Route(Protocol):
@@ -24,8 +34,11 @@ class Route(Protocol):
         """`cascade` or `aligned`."""
         ...
 
-    def hear(self, samples: Float32) -> str | SoftTokens:
-        """[N] samples at 16 kHz to a transcript (cascade) or to soft tokens (aligned)."""
+    def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
+        """[N] samples at 16 kHz to a transcript (cascade) or to soft tokens (aligned): none where nothing was said.
+
+        Takes a `step` between parts of the work, each of which takes a second or two on two idle cores at most.
+        """
         ...
 
     def ready(self) -> None:
@@ -40,8 +53,12 @@ class CascadeRoute:
     transcriber: WhisperTranscriber
     name: str = "cascade"
 
-    def hear(self, samples: Float32) -> str:
-        return self.transcriber.transcribe(samples).text
+    def hear(self, samples: Float32, step: Step = unwatched) -> str:
+        """As the protocol says."""
+        step()
+        text = self.transcriber.transcribe(samples).text
+        step()
+        return text
 
     def ready(self) -> None:
         """It always is."""
@@ -49,7 +66,7 @@ class CascadeRoute:
 
 @dataclass(frozen=True)
 class AlignedRoute:
-    """Encode and read; a draft transcript is made, at its price, where the frames alone leave doubt."""
+    """Encode and read, piece by piece; a draft transcript is made, at its price, where the frames alone leave doubt."""
 
     encoder: SpeechEncoder
     drafter: Drafter
@@ -57,6 +74,7 @@ class AlignedRoute:
     """Takes a second and 200 MB."""
     unsure_takes_draft: bool = False
     """Whether a reading that leaves doubt to the end gives way to the draft, which is what the cascade would have heard."""
+    cutter: PauseCutter = field(default_factory=PauseCutter)
     name: str = "aligned"
 
     @cached_property
@@ -68,12 +86,29 @@ class AlignedRoute:
         self.encoder.ready()
         _ = self.reader
 
-    def hear(self, samples: Float32) -> str | SoftTokens:
+    def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
         """As the protocol says."""
-        frames = self.encoder.encode(samples)
-        draft = cache(lambda: self.drafter.draft(frames))
-        reading = self.reader.read(frames, draft)
-        return draft().text if self.unsure_takes_draft and not reading.sure else reading
+        pieces = self.cutter.cut(samples)
+        count = max(1, len(pieces))
+        search_seconds = (_SEARCH_SECONDS + _SEARCH_SHARE * len(samples) / SAMPLE_RATE_HZ) / count
+        tokens = max(_LEAST_JUDGED_TOKENS, JUDGED_TOKENS // count)
+        readings, drafts = [], []
+        for piece in pieces:
+            step()
+            frames = self.encoder.encode(piece)
+            step()
+            drafts.append(cache(partial(self.drafter.draft, frames)))
+            bounds = SearchBounds(tokens, time.monotonic() + search_seconds, step)
+            readings.append(self.reader.spoken(frames, drafts[-1], bounds))
+        if self.unsure_takes_draft and not all(piece.reading.sure for piece in readings):
+            return " ".join(_each(drafts, step))
+        return self.reader.written(readings)
+
+
+def _each(drafts: Sequence[Callable[[], Transcript]], step: Step) -> Iterator[str]:
+    for draft in drafts:
+        step()
+        yield draft().text
 
 
 def words_of(heard: str | SoftTokens, vocabulary: Vocabulary) -> str:

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from calibration.rescoring_fit import fit_witness_weights
 from engines.errors import AttuneError
-from engines.hypotheses import WITNESSES, Hypotheses, Likelihood, agreement, most_probable
+from engines.hypotheses import WITNESSES, Hypotheses, agreement, most_probable
+from engines.interfaces import Likelihood
 from engines.likelihood import USUAL_REQUESTS, LlamaLikelihood
 from engines.llama_model import LlamaModel
 from engines.llama_sequence import LlamaSequence

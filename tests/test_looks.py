@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from engines.hypotheses import WITNESSES, Looks, gather, repeats, said_once
+from engines.interfaces import Step, unwatched
 from engines.projector import OnnxProjector
 from engines.readout import Readout
 from engines.types import Float32, Units
@@ -97,7 +98,7 @@ def test_longer_sentences_do_not_keep_a_shorter_one_from_the_language_model() ->
     looks = cast(Looks, Listed([*((number, *range(6)) for number in range(40)), short]))
     asked: list[tuple[int, ...]] = []
 
-    def likelihood(sentences: Sequence[tuple[int, ...]]) -> list[float]:
+    def likelihood(sentences: Sequence[tuple[int, ...]], _step: Step = unwatched, /) -> list[float]:
         asked.extend(sentences)
         return [-5.0 * len(sentence) for sentence in sentences]
 

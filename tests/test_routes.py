@@ -14,14 +14,15 @@ from calibration.projector_export import export_projector
 from engines.confidence import Confidence, Fit
 from engines.draft import Drafter
 from engines.encoder_onnx import OnnxEncoder
-from engines.hypotheses import WITNESSES
+from engines.hypotheses import WITNESSES, SearchBounds
+from engines.interfaces import Step, unwatched
 from engines.projector import OnnxProjector
 from engines.reader import open_reader
 from engines.routes import AlignedRoute, CascadeRoute, Route, all_words_of, words_of
 from engines.transcriber import WhisperTranscriber
 from engines.types import SoftTokens, Transcript
 from engines.vocabulary import Vocabulary
-from tests.audio_fixtures import prompt
+from tests.audio_fixtures import flite, noise, prompt, tone
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def test_the_aligned_route_hears_tokens_that_it_knows(
     assert route.name == "aligned"
 
 
-def evenly(sentences: Sequence[tuple[int, ...]]) -> list[float]:
+def evenly(sentences: Sequence[tuple[int, ...]], _step: Step = unwatched, /) -> list[float]:
     """A language model to which all sentences are alike."""
     return [0.0] * len(sentences)
 
@@ -105,6 +106,56 @@ def test_a_doubtful_reading_gives_way_to_the_draft_where_that_is_wanted(aligned:
     assert isinstance(kept, SoftTokens)
     assert not kept.sure
     assert kept.confidence == pytest.approx(0.4)
+
+
+def test_nothing_is_understood_where_nobody_speaks(aligned: AlignedRoute, vocabulary: Vocabulary) -> None:
+    for samples in (noise(4.0, 0.1), tone(5.0, 1000.0), np.full(1, 0.5, np.float32), np.zeros(0, np.float32)):
+        for route in (aligned, replace(aligned, unsure_takes_draft=True)):
+            heard = route.hear(samples)
+            assert isinstance(heard, SoftTokens)
+            assert (len(heard.vectors), heard.confidence, words_of(heard, vocabulary)) == (0, None, "")
+
+
+def test_a_long_utterance_is_read_piece_by_piece_with_steps_between(aligned: AlignedRoute, vocabulary: Vocabulary) -> None:
+    said = flite("Turn on the light in the kitchen, please, and then open the window.")
+    long = np.concatenate([said, noise(0.6, 0.001)] * 5)
+    reader = replace(aligned.reader, confidence=rescoring(0.9, alone=1.0))
+    route = replace(aligned, open_reader=lambda: reader)
+    pieces = route.cutter.cut(long)
+    assert 2 <= len(pieces) <= 5
+    steps: list[int] = []
+    heard = route.hear(long, lambda: steps.append(1))
+    assert isinstance(heard, SoftTokens)
+    assert len(steps) >= 5 * len(pieces)
+    one_by_one = [route.hear(piece) for piece in pieces]
+    texts = [words_of(piece, vocabulary).lower() for piece in one_by_one]
+    assert words_of(heard, vocabulary).lower().split() == " ".join(texts).split()
+    assert heard.confidence == pytest.approx(0.9)
+    assert len(heard.log_probabilities or ()) == len(heard.confidences or ()) == len(heard.vectors)
+    unsure = replace(route, open_reader=lambda: replace(reader, confidence=always(0.4)), unsure_takes_draft=True)
+    assert "window" in str(unsure.hear(long))
+
+    def leave() -> None:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        route.hear(long, leave)
+
+
+def test_a_search_that_takes_too_long_ends_with_the_best_so_far(aligned: AlignedRoute) -> None:
+    asked = []
+
+    def likelihood(sentences: Sequence[tuple[int, ...]], step: Step = unwatched, /) -> list[float]:
+        asked.append(len(sentences))
+        step()
+        raise AssertionError("the time was over")
+
+    frames = aligned.encoder.encode(flite("Turn on the light in the kitchen."))
+    reader = replace(aligned.reader, confidence=rescoring(0.9, alone=1.0, language=1.0, tokens=-5.0), likelihood=likelihood)
+    hurried = reader.read(frames, lambda: Transcript("", 0.0), SearchBounds(until=0.0))
+    assert asked == []
+    calm = replace(reader, likelihood=evenly, confidence=rescoring(0.9, alone=1.0))
+    assert hurried.tokens == calm.read(frames, lambda: Transcript("", 0.0), SearchBounds(until=0.0)).tokens
 
 
 def test_blends_are_read_as_spoken_and_told_as_written(
@@ -161,7 +212,7 @@ def test_of_all_hypotheses_the_one_is_read_that_the_witnesses_favour(
     kitchen = vocabulary.tokenize(" kitchen")[0]
     judged: list[tuple[int, ...]] = []
 
-    def likelihood(sentences: Sequence[tuple[int, ...]]) -> list[float]:
+    def likelihood(sentences: Sequence[tuple[int, ...]], _step: Step = unwatched, /) -> list[float]:
         judged.extend(sentences)
         return [float(20 * (sentence[-1] == kitchen)) for sentence in sentences]
 

@@ -4,6 +4,7 @@ import multiprocessing
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from calibration.features import cached_frames
 from calibration.pronunciation import pronounce
 from calibration.samples import Sample, collate
 from calibration.training import Schedule, fit, fraction, learning_rate
+from engines.audio import read_audio
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.vocabulary import Vocabulary
@@ -231,12 +233,12 @@ def test_frames_are_computed_once_and_a_damaged_cache_is_computed_anew(
         opened.append(1)
         return OnnxEncoder(encoder_path, threads=1)
 
-    first = cached_frames(audio, "one", tmp_path, encoder)
-    second = cached_frames(audio, "one", tmp_path, encoder)
+    first = cached_frames(partial(read_audio, audio), "one", tmp_path, encoder)
+    second = cached_frames(partial(read_audio, audio), "one", tmp_path, encoder)
     assert np.array_equal(first, second)
     assert len(opened) == 1
     (tmp_path / "one.npy").write_bytes(b"\x93NUMPY broken")
-    assert np.array_equal(cached_frames(audio, "one", tmp_path, encoder), first)
+    assert np.array_equal(cached_frames(partial(read_audio, audio), "one", tmp_path, encoder), first)
     assert len(opened) == 2
 
 
