@@ -108,7 +108,7 @@ class App:
         labeller = Labeller(self._store, self._attention, self._served.transcribe, ready=lambda: self._served.open)
         labeller.start()
         stack.callback(labeller.stop)
-        self._housekeeping = Housekeeping(settings, self._store, self._attention, self._clocks)
+        self._housekeeping = Housekeeping(settings, self._store, self._attention, self._served.moves, self._clocks)
         self._housekeeping.start()
         stack.callback(self._housekeeping.stop)
         self._learning = Learning(
@@ -138,7 +138,7 @@ class App:
             segmenter=self._segmenter_limits(),
             status=self.status,
             metrics=metrics,
-            reload=self._served.reload,
+            moves=self._served.moves,
             plan=lambda: self._governor.plan(self._learning.planned_job()),
             corrected=self._served.look_back,
             shadow_readings=ShadowReadings(self._store),
@@ -233,7 +233,7 @@ class App:
                 settings.conversation.max_reply_tokens,
             ),
             open_ears=self._served.ears_of,
-            on_promoted=lambda generation: self._served.put_to_use(generation, "its time in shadow was over"),
+            moves=self._served.moves,
             clocks=self._clocks,
         )
 
@@ -277,7 +277,7 @@ class App:
             ),
             snapshot=learning.snapshot,
             build_job=learning.build_job,
-            on_promoted=lambda generation: self._served.put_to_use(generation, "its round ended"),
+            moves=self._served.moves,
             record=ended,
             governor=self._governor,
             clock=self._clocks.monotonic,

@@ -12,7 +12,6 @@ from pydantic_core import to_jsonable_python
 from engines.audio import read_audio
 from engines.errors import AttuneError
 from engines.generation import read_generation
-from engines.pointers import promote, rollback
 from engines.segmenter import SegmenterLimits
 
 from .adaptation import Adaptation
@@ -24,6 +23,7 @@ from .events import Event, Events
 from .explain import SHOWN, explained
 from .hearing import hear_recording
 from .metrics import Metrics
+from .moves import Moves
 from .serving import Serving
 from .shadow_readings import ShadowReadings
 from .shadow_verdict import same_words
@@ -48,8 +48,7 @@ class Service:
     segmenter: SegmenterLimits
     status: Callable[[], Event]
     metrics: Metrics
-    reload: Callable[[], None]
-    """Serve what `current` points to now. Raises AttuneError where that cannot be served."""
+    moves: Moves
     plan: Callable[[], Plan]
     """How a round would be run now. Raises AttuneError where there is nothing to learn from."""
     corrected: Callable[[], None]
@@ -287,11 +286,9 @@ def _why(service: Service, request: Why) -> Event:
 
 def _generations(service: Service, request: Generations) -> Generator[Event, None, None]:
     if request.action == "rollback":
-        chosen = rollback(service.generations)
+        chosen = service.moves.roll_back("rollback by hand")
     elif request.number is None:
         raise AttuneError("promote takes the number of a generation; `attune generations list` shows them")
     else:
-        chosen = promote(service.generations, request.number)
-    service.reload()
-    service.store.add_move(chosen.number, f"{request.action} by hand")
+        chosen = service.moves.promote(request.number, "promote by hand")
     yield {"event": "serving", "generation": chosen.number, "route": service.serving.route}
