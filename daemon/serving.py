@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from engines.errors import AttuneError
-from engines.interfaces import LanguageModel
+from engines.interfaces import LanguageModel, no_step
 from engines.routes import Route
 from engines.types import SoftTokens
 
@@ -115,10 +115,16 @@ class Serving:
         raise AttuneError("the models could not be opened again; the daemon's log says why")
 
     def reply(
-        self, ears: Ears, language_model: LanguageModel, heard: str | SoftTokens, max_tokens: int
+        self,
+        ears: Ears,
+        language_model: LanguageModel,
+        heard: str | SoftTokens,
+        max_tokens: int,
+        step: Callable[[], None] = no_step,
     ) -> Generator[str, None, None]:
-        """The reply to what `ears` heard, through their adapter where that is soft tokens; only while they are `held`."""
+        """The reply to what `ears` heard, through their adapter where that is soft tokens; only while they are `held`. What
+        `step` raises, which is called before each bounded step of the work, ends it."""
         if isinstance(heard, SoftTokens) and ears.adapter != self._adapter:
             language_model.set_adapter(ears.adapter)
             self._adapter = ears.adapter
-        return cast(Generator[str, None, None], language_model.reply(heard, max_tokens))
+        return cast(Generator[str, None, None], language_model.reply(heard, max_tokens, step))

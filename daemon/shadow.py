@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.audio import read_audio
-from engines.errors import AttuneError
+from engines.errors import AttuneError, TurnAbandoned
 from engines.generation import Generation
 from engines.interfaces import LanguageModel
 from engines.pointers import in_shadow_since, shadow, usable
@@ -149,6 +149,8 @@ class Shadow:
                 return
             try:
                 left -= self._hear_turn(candidate, turn)
+            except TurnAbandoned:
+                return
             except AttuneError as error:
                 logger.warning("turn %d could not be heard in shadow: %s", turn.id, error)
 
@@ -173,9 +175,16 @@ class Shadow:
         if not (heard.strip() if isinstance(heard, str) else len(heard.vectors)):
             return ""
         language_model.reset()
-        pieces = list(self._serving.reply(ears, language_model, heard, self._limits.max_reply_tokens))
-        language_model.reset()
+        try:
+            pieces = list(self._serving.reply(ears, language_model, heard, self._limits.max_reply_tokens, self._go_on))
+        finally:
+            language_model.reset()
         return "".join(pieces).strip()
+
+    def _go_on(self) -> None:
+        """Raises TurnAbandoned where somebody needs the models, or the daemon stops: nobody waits for what is heard in shadow."""
+        if self._attention.needed or self._chore.stopping.is_set():
+            raise TurnAbandoned
 
     def _end(self, number: int, outcome: RoundOutcome, reason: str) -> None:
         self.let_go()

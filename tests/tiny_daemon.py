@@ -7,7 +7,7 @@ import faulthandler
 import logging
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from functools import partial
 
@@ -16,15 +16,16 @@ from daemon.cli_common import settings
 from daemon.config import Settings
 from daemon.lifecycle import serve, wishes_of_signals
 from daemon.voice import Voice
+from engines.interfaces import no_step
 from engines.types import SoftTokens
 from tests.fakes import EchoLanguageModel, fake_voice
 
 
 class FreezingLanguageModel(EchoLanguageModel):
-    def reply(self, words: str | SoftTokens, max_tokens: int) -> Generator[str, None, None]:
+    def reply(self, words: str | SoftTokens, max_tokens: int, step: Callable[[], None] = no_step) -> Generator[str, None, None]:
         if words == "freeze":
             threading.Event().wait()
-        return super().reply(words, max_tokens)
+        return super().reply(words, max_tokens, step)
 
 
 def freezing_voice(settings: Settings) -> Voice:
