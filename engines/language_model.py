@@ -81,7 +81,7 @@ class LlamaCppLanguageModel(LanguageModel):
         Closing the iterator stops the decode; the turn, as far as it was decoded, stays. `step` is called before each token and
         each batch of words; what it raises ends the reply as closing does. Nothing happens before the first `next`. A reply that
         falls into a loop is ended. A turn that is no example for the next ones is forgotten: its reply is empty, in a loop or no
-        text, or its words are in a writing that the model cannot read.
+        text, or its words are none, or in a writing that the model cannot read.
 
         Control tokens in a text are plain text. Raises AttuneError at once for words that are empty, do not fit the context with
         `max_tokens`, or are no soft tokens of this model; and while streaming where llama.cpp fails, which forgets this turn.
@@ -236,13 +236,12 @@ class LlamaCppLanguageModel(LanguageModel):
 
     def _is_example(self, turn: _Turn, whole: bool) -> bool:
         """Whether the next replies may go by `turn`. One that was interrupted may have said little so far."""
-        spelled = [
-            is_spelled_in_bytes([self._vocabulary.piece(token) for token in tokens])
-            for tokens in (turn.words, turn.reply)
-            if isinstance(tokens, list)
-        ]
-        text = "".join(turn.text)
-        return bool(turn.reply) and not any(spelled) and not _in_loop(turn) and (is_text(text) or not whole)
+        if not turn.reply or _in_loop(turn) or (whole and not is_text("".join(turn.text))):
+            return False
+        words = [self._vocabulary.piece(token) for token in turn.words] if isinstance(turn.words, list) else None
+        reply = [self._vocabulary.piece(token) for token in turn.reply]
+        readable = words is None or (is_text(b"".join(words).decode(errors="replace")) and not is_spelled_in_bytes(words))
+        return readable and not is_spelled_in_bytes(reply)
 
     def _append_words(self, words: _Words, step: Callable[[], None] = no_step) -> None:
         """The user's words and the closing, logits of the reply's first token included."""

@@ -188,6 +188,7 @@ class TestDegenerateReplies:
         names = byte_names()
         path = write_tiny_llama(tmp_path / "script.gguf", names, next_token={"\u010a": "o", "o": "k"})
         assert self.forgets(path, 20, "Привет") == "ok"
+        assert self.forgets(path, 20, "?!...") == "ok"
 
     def test_what_a_step_raises_ends_the_reply_and_leaves_a_conversation_that_goes_on(self, tiny: Opened) -> None:
         model, vocabulary = tiny
