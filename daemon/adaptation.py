@@ -12,13 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from engines.errors import AttuneError
-from engines.generation import Generation, next_number, sweep
+from engines.generation import Generation, next_number
 from engines.job import AdaptJob, Progress
 from engines.pointers import usable
 
 from .child import Child, Outcome
 from .governor import Governor
 from .idle import Decision, Limits, Snapshot, decide, may_go_on, may_start
+from .moves import Moves
 from .rounds import JOB_NAME, RoundOutcome, RoundRecord, Rounds, clear, job_folder, prepare, promote_or_refuse, unjudged
 from .standing import Standing, Status
 from .yielding import Yielding
@@ -40,7 +41,7 @@ class Adaptation:
         *,
         snapshot: Callable[[], Snapshot],
         build_job: Callable[[int, int, Path], AdaptJob],
-        on_promoted: Callable[[Generation], None] = lambda generation: None,
+        moves: Moves,
         record: Callable[[RoundRecord], None] = lambda record: None,
         governor: Governor | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -48,14 +49,13 @@ class Adaptation:
     ) -> None:
         """`build_job(number, parent, folder)` gathers the examples of a round, or raises AttuneError saying why there is none.
 
-        `snapshot` need not know of failures: those are counted here. `on_promoted` makes the daemon serve a generation; where it
-        raises AttuneError the promotion is rolled back. All three, and `record`, are called from the adaptation thread. Without a
-        `governor` a round takes what memory it takes.
+        `snapshot` need not know of failures: those are counted here. `moves` has a candidate served. All three, and `record`, are
+        called from the adaptation thread. Without a `governor` a round takes what memory it takes.
         """
         self._rounds = rounds
         self._snapshot = snapshot
         self._build_job = build_job
-        self._on_promoted = on_promoted
+        self._moves = moves
         self._record = record
         self._governor = governor
         self._clock = clock
@@ -185,7 +185,7 @@ class Adaptation:
             )
         for reason in reasons:
             _log.warning("a round starts from generation %04d: %s", parent.number, reason)
-        sweep(rounds.generations)  # no child is writing now: what is left there was left by a killed one
+        self._moves.sweep()  # no child is writing now: what is left there was left by a killed one
         job = self._build_job(number, parent.number, job_folder(rounds.jobs, number))
         prepare(job, rounds.jobs, anew=self._failures_of_job >= FRESH_AFTER_FAILURES)
         self._most_used_bytes = 0
@@ -280,7 +280,7 @@ class Adaptation:
 
     def _judge(self, candidate: Generation, started_at: float, peak_bytes: int) -> None:
         self._tell(state="judging", number=candidate.number)
-        outcome, reason = promote_or_refuse(candidate, self._rounds, self._on_promoted)
+        outcome, reason = promote_or_refuse(candidate, self._rounds, self._moves)
         clear(self._rounds.jobs, candidate.number)
         peak_bytes = max(peak_bytes, candidate.card.peak_bytes)
         seconds = candidate.card.training_seconds

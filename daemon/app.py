@@ -107,8 +107,7 @@ class App:
         stack.callback(self._conversation.close)
         labeller = Labeller(self._store, self._attention, self._served.transcribe, ready=lambda: self._served.open)
         labeller.start()
-        stack.callback(labeller.stop)
-        self._housekeeping = Housekeeping(settings, self._store, self._attention, self._clocks)
+        self._housekeeping = Housekeeping(settings, self._store, self._attention, self._served.moves, self._clocks)
         self._housekeeping.start()
         stack.callback(self._housekeeping.stop)
         self._learning = Learning(
@@ -117,6 +116,7 @@ class App:
         self._adaptation = self._adapt()
         self._adaptation.start()
         stack.callback(self._adaptation.stop)
+        stack.callback(labeller.stop)  # before adaptation, which may be labelling what a round learns from
         self._engine_keeper = self._keep_engines()
         self._engine_keeper.start()
         stack.callback(self._engine_keeper.stop)
@@ -138,15 +138,16 @@ class App:
             segmenter=self._segmenter_limits(),
             status=self.status,
             metrics=metrics,
-            reload=self._served.reload,
+            moves=self._served.moves,
             plan=lambda: self._governor.plan(self._learning.planned_job()),
             corrected=self._served.look_back,
             shadow_readings=ShadowReadings(self._store),
             start_anew=self._start_anew,
         )
         listening = self._listening or stack.enter_context(hold_socket(settings.control.socket))
-        self._control = ControlServer(listening, lambda request: answer(service, request))
+        self._control = ControlServer(listening, lambda request, client: answer(service, request, client))
         stack.callback(self._control.close)
+        stack.callback(self._conversation.stop_answering)  # first: who waits for a reply is told, and the rest goes on beside it
         hearing = self._served.hearing
         logger.info("serving at %s, %s route: %s", settings.control.socket, hearing.route, hearing.reason)
 
@@ -213,7 +214,13 @@ class App:
             self._store,
             self._events,
             self._attention,
-            Manners(manners.max_reply_tokens, manners.forget_after_seconds, manners.barge_in, self._settings.audio.keep),
+            Manners(
+                manners.max_reply_tokens,
+                manners.forget_after_seconds,
+                manners.barge_in,
+                self._settings.audio.keep,
+                manners.max_reply_seconds,
+            ),
             self._clocks,
             alive=self._life.watch("conversation"),
         )
@@ -233,7 +240,7 @@ class App:
                 settings.conversation.max_reply_tokens,
             ),
             open_ears=self._served.ears_of,
-            on_promoted=lambda generation: self._served.put_to_use(generation, "its time in shadow was over"),
+            moves=self._served.moves,
             clocks=self._clocks,
         )
 
@@ -277,7 +284,7 @@ class App:
             ),
             snapshot=learning.snapshot,
             build_job=learning.build_job,
-            on_promoted=lambda generation: self._served.put_to_use(generation, "its round ended"),
+            moves=self._served.moves,
             record=ended,
             governor=self._governor,
             clock=self._clocks.monotonic,

@@ -1,8 +1,11 @@
 """Whether somebody needs the machine now: training stands still while they do, and starts only after a quiet while."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
 
 
 class Attention:
@@ -44,4 +47,7 @@ class Attention:
 
     def _tell(self, attentive: bool) -> None:
         for changed in self._watchers:
-            changed(attentive)
+            try:
+                changed(attentive)
+            except Exception:  # who begins could not know whether it has to end
+                logger.exception("somebody could not be told that attention %s", "began" if attentive else "ended")

@@ -16,6 +16,7 @@ from engines.pointers import current, previous, promote, rollback, shadow, usabl
 
 from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings
 from .client import NoDaemonError
+from .control import hold_state
 from .events import Event
 from .explain import explained
 from .promotion import earned_route, measured
@@ -107,7 +108,9 @@ def _move(command: Event, here: Callable[[], Generation]) -> None:
         for event in ask_daemon(command):
             typer.echo(f"generation {event['generation']:04d} is current; speech takes the {event['route']} route")
     except NoDaemonError:
-        typer.echo(f"generation {here().number:04d} is current from the next start on")
+        with hold_state(settings().state_dir):  # a daemon that is starting reads the pointers
+            chosen = here()
+        typer.echo(f"generation {chosen.number:04d} is current from the next start on")
 
 
 def _print_explained(found: Any) -> None:

@@ -13,6 +13,8 @@ class Clocks:
     """Seconds since the epoch."""
     monotonic: Callable[[], float] = time.monotonic
     """Seconds since some moment; never set back."""
+    processor: Callable[[], float] = time.thread_time
+    """Seconds of processor time that the thread which asks has used."""
 
 
 REAL_TIME = Clocks()

@@ -2,28 +2,30 @@
 
 import queue
 from collections.abc import Callable, Generator
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import to_jsonable_python
 
 from engines.audio import read_audio
 from engines.errors import AttuneError
-from engines.generation import read_generation
-from engines.pointers import promote, rollback
+from engines.generation import MAX_NUMBER, read_generation
 from engines.segmenter import SegmenterLimits
 
 from .adaptation import Adaptation
 from .attention import Attention
 from .budget import Plan
+from .clients import Client
 from .conversation import Conversation
 from .enrolment import MAX_SECONDS, enroll
 from .events import Event, Events
 from .explain import SHOWN, explained
 from .hearing import hear_recording
 from .metrics import Metrics
+from .moves import Moves
 from .serving import Serving
 from .shadow_readings import ShadowReadings
 from .shadow_verdict import same_words
@@ -32,6 +34,10 @@ from .store import MAX_LABEL_CHARACTERS, Store
 _ALIVE_SECONDS = 10.0
 _MAX_TEXT_CHARACTERS = 8000
 _SHOWN_MOVES = 5
+_MAX_ID = 2**63 - 1
+"""In SQLite."""
+_LEFT: Event = {"event": "left"}
+"""Wakes who waits for something to tell to a client that has left."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,7 @@ class Service:
     segmenter: SegmenterLimits
     status: Callable[[], Event]
     metrics: Metrics
-    reload: Callable[[], None]
-    """Serve what `current` points to now. Raises AttuneError where that cannot be served."""
+    moves: Moves
     plan: Callable[[], Plan]
     """How a round would be run now. Raises AttuneError where there is nothing to learn from."""
     corrected: Callable[[], None]
@@ -61,6 +66,13 @@ class Service:
 
 class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="after")
+    def _has_no_nul(self) -> Self:
+        """Neither a text nor the name of a file holds one."""
+        if any("\0" in str(value) for _, value in self):
+            raise ValueError("a NUL character is part of no text and of no name")
+        return self
 
 
 class Status(_Request):
@@ -111,7 +123,7 @@ class Correct(_Request):
 
     command: Literal["correct"]
     text: str = Field(min_length=1, max_length=MAX_LABEL_CHARACTERS)
-    turn: int | None = None
+    turn: int | None = Field(None, ge=0, le=_MAX_ID)
 
 
 class Enroll(_Request):
@@ -123,7 +135,7 @@ class Why(_Request):
     """How the last round ended, and what speaks for and against the generation that it wrote, or for generation `number`."""
 
     command: Literal["why"]
-    number: int | None = None
+    number: int | None = Field(None, ge=0, le=MAX_NUMBER)
 
 
 class Generations(_Request):
@@ -131,7 +143,7 @@ class Generations(_Request):
 
     command: Literal["generations"]
     action: Literal["promote", "rollback"]
-    number: int | None = None
+    number: int | None = Field(None, ge=0, le=MAX_NUMBER)
 
 
 _AnyRequest = Annotated[
@@ -141,8 +153,8 @@ _AnyRequest = Annotated[
 _REQUESTS: TypeAdapter[_AnyRequest] = TypeAdapter(_AnyRequest)
 
 
-def answer(service: Service, request: Event) -> Generator[Event, None, None]:
-    """Carry out one request. Raises AttuneError where it is malformed or fails."""
+def answer(service: Service, request: Event, client: Client) -> Generator[Event, None, None]:
+    """Carry out one request of `client`. Raises AttuneError where it is malformed or fails."""
     try:
         checked = _REQUESTS.validate_python(request)
     except ValidationError as error:
@@ -159,7 +171,7 @@ def answer(service: Service, request: Event) -> Generator[Event, None, None]:
             service.start_anew()
             events = _one({"event": "reloading"})
         case Ask():
-            events = _ask(service, checked)
+            events = _ask(service, checked, client)
         case Listen():
             events = hear_recording(
                 checked.audio,
@@ -169,11 +181,12 @@ def answer(service: Service, request: Event) -> Generator[Event, None, None]:
                 service.attention,
                 service.events,
                 service.segmenter,
+                client,
             )
         case Follow():
-            events = _follow(service)
+            events = _follow(service, client)
         case Adapt():
-            events = _adapt(service, checked)
+            events = _adapt(service, checked, client)
         case Correct():
             events = _correct(service, checked)
         case Enroll():
@@ -182,34 +195,40 @@ def answer(service: Service, request: Event) -> Generator[Event, None, None]:
             events = _one(_why(service, checked))
         case Generations():
             events = _generations(service, checked)
-    for event in events:
-        yield to_jsonable_python(event)
+    with closing(events):
+        for event in events:
+            yield to_jsonable_python(event)
 
 
 def _one(event: Event) -> Generator[Event, None, None]:
     yield event
 
 
-def _ask(service: Service, request: Ask) -> Generator[Event, None, None]:
+def _ask(service: Service, request: Ask, client: Client) -> Generator[Event, None, None]:
     if (request.text is None) == (request.audio is None):
         raise AttuneError("ask takes either a text or a recording")
     if request.text is not None:
-        yield from service.conversation.ask(request.text, "text", request.route)
+        yield from service.conversation.ask(request.text, "text", request.route, client)
     elif request.audio is not None:
-        yield from service.conversation.ask(read_audio(request.audio, MAX_SECONDS), "file", request.route)
+        yield from service.conversation.ask(read_audio(request.audio, MAX_SECONDS), "file", request.route, client)
 
 
-def _follow(service: Service) -> Generator[Event, None, None]:
-    with service.events.follow() as happening:
+def _follow(service: Service, client: Client) -> Generator[Event, None, None]:
+    def left() -> None:
+        with suppress(queue.Full):  # then nobody waits for the next event
+            happening.put_nowait(_LEFT)
+
+    with service.events.follow() as happening, client.telling(left):
         yield {"event": "following"}
-        while True:
+        while not client.left:
             try:
-                yield happening.get(timeout=_ALIVE_SECONDS)
+                event = happening.get(timeout=_ALIVE_SECONDS)
             except queue.Empty:
-                yield {"event": "alive"}  # a client that left is noticed by writing to it
+                event = {"event": "alive"}
+            yield event
 
 
-def _adapt(service: Service, request: Adapt) -> Generator[Event, None, None]:
+def _adapt(service: Service, request: Adapt, client: Client) -> Generator[Event, None, None]:
     if request.action == "cancel":
         service.adaptation.cancel()
         yield {"event": "adaptation", **service.adaptation.status()}
@@ -222,16 +241,24 @@ def _adapt(service: Service, request: Adapt) -> Generator[Event, None, None]:
     unsubscribe = service.adaptation.subscribe(steps.put)
     try:
         service.adaptation.run_now()
-        outcome = None
-        while outcome is None:
-            try:
-                status = steps.get(timeout=_ALIVE_SECONDS)
-            except queue.Empty:
-                status = service.adaptation.status()
-            outcome = status.get("outcome") or ("cancelled" if status["state"] == "stopped" else None)
-            yield {"event": "adaptation", **status}
+        with client.telling(lambda: steps.put(_LEFT)):
+            yield from _until_outcome(service.adaptation, steps)
     finally:
         unsubscribe()
+
+
+def _until_outcome(adaptation: Adaptation, steps: "queue.SimpleQueue[Event]") -> Generator[Event, None, None]:
+    """What a round does, until it has an outcome or whoever asked has left."""
+    outcome = None
+    while outcome is None:
+        try:
+            status = steps.get(timeout=_ALIVE_SECONDS)
+        except queue.Empty:
+            status = adaptation.status()
+        if status is _LEFT:
+            return
+        outcome = status.get("outcome") or ("cancelled" if status["state"] == "stopped" else None)
+        yield {"event": "adaptation", **status}
 
 
 def _correct(service: Service, request: Correct) -> Generator[Event, None, None]:
@@ -287,11 +314,9 @@ def _why(service: Service, request: Why) -> Event:
 
 def _generations(service: Service, request: Generations) -> Generator[Event, None, None]:
     if request.action == "rollback":
-        chosen = rollback(service.generations)
+        chosen = service.moves.roll_back("rollback by hand")
     elif request.number is None:
         raise AttuneError("promote takes the number of a generation; `attune generations list` shows them")
     else:
-        chosen = promote(service.generations, request.number)
-    service.reload()
-    service.store.add_move(chosen.number, f"{request.action} by hand")
+        chosen = service.moves.promote(request.number, "promote by hand")
     yield {"event": "serving", "generation": chosen.number, "route": service.serving.route}

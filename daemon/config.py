@@ -98,6 +98,9 @@ class ConversationSettings(_Section):
         _SYSTEM_PROMPT, max_length=4000, description="What the language model is told before every conversation."
     )
     max_reply_tokens: int = Field(96, ge=1, le=4096, description="Longest reply, in tokens.")
+    max_reply_seconds: float = Field(
+        60.0, gt=0, le=3600, description="Longest reply, in seconds of processor time; what was said by then is the reply."
+    )
     forget_after_seconds: float = Field(
         120.0, ge=0, description="A pause, in seconds, after which a new conversation begins; 0 makes every turn a new one."
     )

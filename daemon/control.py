@@ -19,20 +19,24 @@ from pathlib import Path
 
 from engines.errors import AttuneError
 
+from .clients import Client, HangUps
 from .events import Event
 
 logger = logging.getLogger(__name__)
 
 MAX_LINE_BYTES = 1 << 20
 _MAX_CONNECTIONS = 16
+_MAX_REFUSALS = 16
 _REFUSAL_SECONDS = 0.2
-_FIRST_WORD_SECONDS, _LAST_WORD_SECONDS = 1.0, 0.3
+_FIRST_WORD_SECONDS, _LAST_WORD_SECONDS, _LEAVING_SECONDS = 1.0, 0.3, 1.0
 _POLL_SECONDS = 0.01
+_MAX_PROBLEM_CHARACTERS = 1000
 _IDLE_SECONDS = 60.0
 """A connection that asks nothing, or does not read its answer, for so long is closed."""
 
-Handler = Callable[[Event], Generator[Event, None, None]]
-"""Answers one request with events; closed early when the client leaves. AttuneError becomes the last event."""
+Handler = Callable[[Event, Client], Generator[Event, None, None]]
+"""Answers the request of a client with events; closed early when the client leaves, which it can ask to be told of while it
+computes. AttuneError becomes the last event."""
 
 
 @contextlib.contextmanager
@@ -83,6 +87,8 @@ class ControlServer:
         self._handle = handle
         self._idle_seconds = idle_seconds
         self._places = threading.BoundedSemaphore(_MAX_CONNECTIONS)
+        self._refusals = threading.BoundedSemaphore(_MAX_REFUSALS)
+        self._hang_ups = HangUps()
         self._connections: set[socket.socket] = set()
         self._unheard: set[socket.socket] = set()
         """Those that were accepted, and are still to get the first event of an answer."""
@@ -104,11 +110,13 @@ class ControlServer:
             _wait_while(lambda: bool(self._unheard), _FIRST_WORD_SECONDS)
 
     def close(self) -> None:
-        """Stop answering; what is nearly said is said."""
+        """Stop answering; what is nearly said is said, and who computes an answer is told that nobody waits for it."""
         self.turn_away()
         self._end(socket.SHUT_RD)
         _wait_while(lambda: bool(self._connections), _LAST_WORD_SECONDS)
-        self._end(socket.SHUT_RDWR)
+        self._end(socket.SHUT_RDWR)  # which counts as a hang-up
+        _wait_while(lambda: bool(self._connections), _LEAVING_SECONDS)
+        self._hang_ups.close()
 
     def _end(self, ways: int) -> None:
         with self._lock:
@@ -134,15 +142,27 @@ class ControlServer:
     def _take(self, connection: socket.socket) -> None:
         connection.settimeout(self._idle_seconds)
         if not self._places.acquire(blocking=False):
-            with connection, contextlib.suppress(OSError):
-                connection.settimeout(_REFUSAL_SECONDS)
-                connection.recv(MAX_LINE_BYTES)  # a client that is still sending would see a broken pipe, not the reason
-                connection.sendall(_line({"error": "the daemon has too many connections; try again"}))
+            self._turn_down(connection)
             return
         with self._lock:
             self._connections.add(connection)
             self._unheard.add(connection)
         threading.Thread(target=self._serve, args=(connection,), name="control-client", daemon=True).start()
+
+    def _turn_down(self, connection: socket.socket) -> None:
+        """Say why in a thread of its own, for a while: a flood of connections must not keep the next client waiting."""
+        if not self._refusals.acquire(blocking=False):
+            connection.close()
+            return
+
+        def refuse() -> None:
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(_REFUSAL_SECONDS)
+                connection.recv(MAX_LINE_BYTES)  # a client that is still sending would see a broken pipe, not the reason
+                connection.sendall(_line({"error": "the daemon has too many connections; try again"}))
+            self._refusals.release()
+
+        threading.Thread(target=refuse, name="control-refusal", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
         try:
@@ -168,29 +188,37 @@ class ControlServer:
             if not isinstance(request, dict):
                 raise ValueError("it is not an object")
         except (ValueError, RecursionError) as error:
-            connection.sendall(_line({"error": f"a request is not one JSON object on one line: {error}"}))
+            connection.sendall(_line(_problem(f"a request is not one JSON object on one line: {error}")))
             return True
-        with contextlib.closing(self._outcome(request)) as events:
+        with self._hang_ups.watching(connection) as client, contextlib.closing(self._outcome(request, client)) as events:
             for event in events:
+                if client.left:
+                    return False
                 connection.sendall(_line(event))
                 self._unheard.discard(connection)
         return True
 
-    def _outcome(self, request: Event) -> Generator[Event, None, None]:
+    def _outcome(self, request: Event, client: Client) -> Generator[Event, None, None]:
         try:
-            yield from self._handle(request)
+            yield from self._handle(request, client)
             yield {"done": True}
         except AttuneError as error:
-            yield {"error": str(error)}
+            yield _problem(str(error))
         except Exception as error:  # a defect in one command must not take the daemon away from its other users
-            logger.exception("the command %r failed", request.get("command"))
-            yield {"error": f"the daemon failed at this: {error!r}; its log says more"}
+            logger.exception("the command %.100r failed", request.get("command"))
+            yield _problem(f"the daemon failed at this: {error!r}; its log says more")
 
 
 def _wait_while(holds: Callable[[], bool], seconds: float) -> None:
     until = time.monotonic() + seconds
     while holds() and time.monotonic() < until:
         time.sleep(_POLL_SECONDS)
+
+
+def _problem(what: str) -> Event:
+    """In one line that fits a terminal, whatever a client called things."""
+    line = " ".join(what.splitlines())
+    return {"error": line if len(line) <= _MAX_PROBLEM_CHARACTERS else f"{line[:_MAX_PROBLEM_CHARACTERS]}…"}
 
 
 def _line(event: Event) -> bytes:

@@ -7,17 +7,20 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
-from engines.errors import AttuneError
+from engines.errors import AttuneError, TurnAbandoned
 from engines.interfaces import LanguageModel
 from engines.types import Float32, Segment, SoftTokens
 
 from .asking_back import SAY_AGAIN, answer_to_question, question
 from .attention import Attention
+from .clients import Client
 from .clocks import REAL_TIME, Clocks
 from .events import Event, Events
 from .records import Turn
@@ -29,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 _WAITING_TURNS = 32
 _ROUND_SECONDS = 1.0
+_STOPPING = "the daemon is stopping"
 _QUESTION_STANDS_SECONDS = 60.0
 """For how long a yes or a no is taken for the answer to what was asked back."""
 
@@ -41,6 +45,8 @@ class Manners:
     forget_after_seconds: float
     barge_in: bool
     keep_audio: bool
+    max_reply_seconds: float = 60.0
+    """Of processor time; what was said by then is the reply."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +71,20 @@ class Conversation:
         clocks: Clocks = REAL_TIME,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
-        """The thread starts at once, and calls `alive` at least every _ROUND_SECONDS that it does not wait for a model."""
+        """The thread starts at once. It calls `alive` at least every _ROUND_SECONDS that it does not wait for a model, and before
+        each step of a reply."""
         self._alive = alive
         self._serving = serving
         self._store, self._events, self._attention, self._manners, self._clocks = store, events, attention, manners, clocks
         self._memory = TurnMemory(store, manners.keep_audio)
-        self._waiting: queue.Queue[Waiting | None] = queue.Queue(_WAITING_TURNS)
-        self._lock = threading.Lock()
+        self._waiting: deque[Waiting] = deque()
+        self._changed = threading.Condition()
+        """Guards what waits, how many turns there were, and whether there may be more."""
         self._count = 0
         self._doubted: _Doubted | None = None
         self._last_end = clocks.monotonic()
         self._interrupted = threading.Event()
-        self._closing = False
+        self._closing = self._closed = False
         self._thread = threading.Thread(target=self._run, name="conversation", daemon=True)
         self._thread.start()
 
@@ -93,105 +101,160 @@ class Conversation:
         wait: bool = False,
         route: str | None = None,
         events: "queue.SimpleQueue[Event] | None" = None,
+        abandoned: threading.Event | None = None,
     ) -> int:
         """Answer what was said; returns the number of the turn at once. Its events also go to `events`, and end with `turn` or
-        `turn_failed`.
+        `turn_failed`. Whoever gives `abandoned` can `abandon` the turn by it.
 
         Where too many turns wait: with `wait`, stands still until there is room (a file can), else the oldest of them is stored
         without an answer, and says so: a microphone cannot wait, and what was said is never dropped silently.
         """
-        turn = self._new_turn(segment.samples, source, route, events)
-        self._attention.begin()
-        if wait:
-            self._waiting.put(turn)
-            return turn.number
-        while True:
-            try:
-                self._waiting.put_nowait(turn)
-                return turn.number
-            except queue.Full:
-                self._give_up("too much was said at once to be answered")
+        turn = self._new_turn(segment.samples, source, route, events, abandoned)
+        displaced = None
+        with self._changed:
+            if wait:
+                self._changed.wait_for(lambda: self._closed or turn.abandoned.is_set() or self._has_room)
+            taken = not self._closed and not turn.abandoned.is_set()
+            if taken:
+                displaced = None if self._has_room else self._waiting.popleft()
+                self._append(turn)
+        if displaced is not None:
+            self._leave(displaced, "too much was said at once to be answered")
+        if not taken:
+            self._attention.begin()  # as for every turn: its outcome ends it
+            self._leave(turn, self._why_left(turn))
+        return turn.number
 
-    def ask(self, words: Float32 | str, source: str, route: str | None = None) -> Iterator[Event]:
+    def ask(
+        self, words: Float32 | str, source: str, route: str | None = None, client: Client | None = None
+    ) -> Generator[Event, None, None]:
         """Answer typed words, or samples ([N] at SAMPLE_RATE_HZ): the events of that turn, the last of which is `turn`.
 
-        Raises AttuneError where the turn fails or too many wait already.
+        The turn is abandoned once `client` has left or the generator is closed. Raises AttuneError where the turn fails or too
+        many wait already.
         """
         self._serving.check_route(route)
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        turn = self._new_turn(words, source, route, events)
-        self._attention.begin()
+        turn = self._new_turn(words, source, route, events, None)
+        with self._changed:
+            if self._closed:
+                raise AttuneError(_STOPPING)
+            if not self._has_room:
+                raise AttuneError(f"{_WAITING_TURNS} turns wait for an answer already; try again in a moment")
+            self._append(turn)
         try:
-            self._waiting.put_nowait(turn)
-        except queue.Full:
-            self._attention.end()
-            raise AttuneError(f"{_WAITING_TURNS} turns wait for an answer already; try again in a moment") from None
-        while True:
-            event = events.get()
-            if event["event"] == "turn_failed":
-                raise AttuneError(str(event["problem"]))
-            yield event
-            if event["event"] == "turn":
-                return
+            with (client or Client()).telling(partial(self.abandon, turn.abandoned)):
+                while True:
+                    event = events.get()
+                    if event["event"] == "turn_failed":
+                        raise AttuneError(str(event["problem"]))
+                    yield event
+                    if event["event"] == "turn":
+                        return
+        finally:
+            self.abandon(turn.abandoned)
+
+    def abandon(self, abandoned: threading.Event) -> None:
+        """Whoever gave `abandoned` with turns has left: those that wait are dropped, the one that is answered is ended after the
+        step that it is at. What was said in them is not kept."""
+        with self._changed:
+            abandoned.set()
+            dropped = [turn for turn in self._waiting if turn.abandoned is abandoned]
+            for turn in dropped:
+                self._waiting.remove(turn)
+            self._changed.notify_all()
+        for turn in dropped:
+            self._leave(turn, self._why_left(turn))
 
     def interrupt(self) -> None:
         """Somebody began to speak: where manners say so, end the reply that is being given."""
         if self._manners.barge_in:
             self._interrupted.set()
 
-    def close(self) -> None:
-        """End the running reply; turns that wait are stored without an answer."""
+    def stop_answering(self) -> None:
+        """End the running reply, after the step that it is at; turns that wait, or come, are stored without an answer."""
         self._closing = True
         self._interrupted.set()
-        while self._thread.is_alive():
-            try:
-                self._waiting.put(None, timeout=0.1)
-                break
-            except queue.Full:
-                continue
+
+    def close(self) -> None:
+        """As `stop_answering`; returns once the thread has ended. No turn is taken any more."""
+        self.stop_answering()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
         self._thread.join()
 
     # --- in the thread
 
     def _new_turn(
-        self, words: Float32 | str, source: str, route: str | None, events: "queue.SimpleQueue[Event] | None"
+        self,
+        words: Float32 | str,
+        source: str,
+        route: str | None,
+        events: "queue.SimpleQueue[Event] | None",
+        abandoned: threading.Event | None,
     ) -> Waiting:
-        with self._lock:
+        with self._changed:
             self._count += 1
-            return Waiting(self._count, words, source, route, time.perf_counter(), events)
+            return Waiting(self._count, words, source, route, time.perf_counter(), events, abandoned or threading.Event())
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._waiting) < _WAITING_TURNS
+
+    def _append(self, turn: Waiting) -> None:
+        """Have `turn` wait, with `_changed` held. Attention begins, and `_conclude` ends it."""
+        self._attention.begin()
+        self._waiting.append(turn)
+        self._changed.notify_all()
 
     def _run(self) -> None:
-        while (turn := self._next()) is not None and not self._closing:
-            self._take(turn)
-        while turn is not None:
-            self._leave(turn, "the daemon is stopping")
-            turn = None if self._waiting.empty() else self._waiting.get()
+        while (turn := self._next()) is not None:
+            if self._closing:
+                self._leave(turn, _STOPPING)
+            else:
+                self._take(turn)
 
     def _next(self) -> Waiting | None:
         while True:
             self._alive()
-            with suppress(queue.Empty):
-                return self._waiting.get(timeout=_ROUND_SECONDS)
+            with self._changed:
+                if not self._waiting and not self._closed:
+                    self._changed.wait(_ROUND_SECONDS)
+                if self._waiting:
+                    self._changed.notify_all()
+                    return self._waiting.popleft()
+                if self._closed:
+                    return None
 
     def _take(self, turn: Waiting) -> None:
         try:
             with self._serving.held(turn.route) as (ears, language_model):
                 outcome = self._answer(turn, ears, language_model)
+        except TurnAbandoned:
+            outcome = self._failure(turn, self._why_left(turn))
         except AttuneError as error:
             outcome = self._failure(turn, str(error))
         except Exception as error:  # a defect in one turn must not take the voice from all the others
             logger.exception("turn %d failed", turn.number)
             outcome = self._failure(turn, f"this turn failed: {error!r}; the daemon's log says more")
         self._last_end = self._clocks.monotonic()
-        self._attention.end()
-        self._publish(turn, outcome)
+        self._conclude(turn, outcome)
+
+    def _go_on(self, turn: Waiting) -> None:
+        """To be called between the bounded steps of a turn: a sign of life. Raises TurnAbandoned where nobody waits for the turn
+        any more, or the daemon stops."""
+        self._alive()
+        if self._closing or turn.abandoned.is_set():
+            raise TurnAbandoned
 
     def _answer(self, turn: Waiting, ears: Ears, language_model: LanguageModel) -> Event:
+        self._go_on(turn)
         quiet_seconds = self._clocks.monotonic() - self._last_end
         if quiet_seconds >= self._manners.forget_after_seconds:
             language_model.reset()
         self._interrupted.clear()
-        heard = turn.words if isinstance(turn.words, str) else ears.route.hear(turn.words)
+        heard = turn.words if isinstance(turn.words, str) else ears.route.hear(turn.words, partial(self._go_on, turn))
         if isinstance(heard, str):
             self._publish(turn, {"event": "heard", "text": heard})
         soft = heard if isinstance(heard, SoftTokens) else None
@@ -236,35 +299,45 @@ class Conversation:
         first_token_ms = None
         answer = (piece for piece in (said or "",))
         if said is None:
-            answer = self._serving.reply(ears, language_model, heard, self._manners.max_reply_tokens)
-        with closing(answer) as stream:
-            for piece in stream:
-                self._alive()
-                if first_token_ms is None:
-                    first_token_ms = 1000 * (time.perf_counter() - turn.asked_at)
-                pieces.append(piece)
-                self._publish(turn, {"event": "token", "text": piece})
-                if self._interrupted.is_set() or self._closing:
-                    return "".join(pieces).strip(), first_token_ms, True
-        return "".join(pieces).strip(), first_token_ms, False
-
-    def _give_up(self, why: str) -> None:
+            step = partial(self._go_on, turn)
+            answer = self._serving.reply(ears, language_model, heard, self._manners.max_reply_tokens, step)
+        until, cut_short = self._clocks.processor() + self._manners.max_reply_seconds, False
         try:
-            oldest = self._waiting.get_nowait()
-        except queue.Empty:
-            return
-        if oldest is not None:
-            self._leave(oldest, why)
+            with closing(answer) as stream:
+                for piece in stream:
+                    if first_token_ms is None:
+                        first_token_ms = 1000 * (time.perf_counter() - turn.asked_at)
+                    pieces.append(piece)
+                    self._publish(turn, {"event": "token", "text": piece})
+                    cut_short = self._interrupted.is_set() or self._clocks.processor() >= until
+                    if cut_short:
+                        break
+        except TurnAbandoned:
+            if not pieces:
+                raise
+            cut_short = True  # what was said by then was said
+        return "".join(pieces).strip(), first_token_ms, cut_short
 
     def _leave(self, turn: Waiting, why: str) -> None:
-        outcome = self._failure(turn, f"{why}; what was said is kept" if self._manners.keep_audio else why)
-        self._attention.end()
-        self._publish(turn, outcome)
+        """What becomes of a turn that is not answered at all."""
+        self._conclude(turn, self._failure(turn, why))
+
+    def _why_left(self, turn: Waiting) -> str:
+        return "whoever asked has left" if turn.abandoned.is_set() else _STOPPING
 
     def _failure(self, turn: Waiting, error: str) -> Event:
+        if turn.abandoned.is_set():
+            logger.info("turn %d was not answered: %s", turn.number, error)
+            return {"event": "turn_failed", "problem": error}
         logger.warning("turn %d was not answered: %s", turn.number, error)
         self._memory.keep_audio_or_tell(turn)
-        return {"event": "turn_failed", "problem": error}
+        kept = self._manners.keep_audio and not isinstance(turn.words, str)
+        return {"event": "turn_failed", "problem": f"{error}; what was said is kept" if kept else error}
+
+    def _conclude(self, turn: Waiting, outcome: Event) -> None:
+        """The last event of every turn that waited."""
+        self._attention.end()
+        self._publish(turn, outcome)
 
     def _publish(self, turn: Waiting, event: Event) -> None:
         event = {**event, "turn": turn.number, "source": turn.source}

@@ -13,6 +13,7 @@ from engines.vad import SileroVad
 
 from .attention import Attention
 from .capture import WavSource
+from .clients import Client
 from .conversation import Conversation
 from .events import Event, Events
 from .listener import Listener
@@ -50,12 +51,13 @@ def hear_recording(
     attention: Attention,
     events: Events,
     limits: SegmenterLimits,
+    client: Client,
 ) -> Generator[Event, None, None]:
     """Play `path` through capture, voice activity detection and segmenter, and yield the events of every turn in it.
 
     Each `turn` and `turn_failed` is preceded by its `segment` event, with the seconds at which it began and its length.
-    At `speed` 0 each segment waits for the answer to the one before. Closing the generator stops the playing. Raises AttuneError
-    where the file cannot be opened.
+    At `speed` 0 each segment waits for the answer to the one before. Closing the generator stops the playing, as does the leaving
+    of `client`: what waits for an answer is dropped. Raises AttuneError where the file cannot be opened.
     """
     conversation.check_route(route)
     source = WavSource(path, speed)
@@ -64,7 +66,7 @@ def hear_recording(
 
     def answer(segment: Segment) -> None:
         heard.put({"event": "segment", "start_seconds": segment.start_seconds, "seconds": segment.seconds})
-        conversation.hear(segment, source="file", wait=True, route=route, events=heard)
+        conversation.hear(segment, source="file", wait=True, route=route, events=heard, abandoned=left)
         if (
             not speed and not left.is_set()
         ):  # nobody speaks on before the answer, and the milliseconds to it hold no wait for the turn before
@@ -79,22 +81,30 @@ def hear_recording(
     )
     listener.start()
     try:
-        unanswered, ended = 0, False
-        while unanswered or not ended:
-            try:
-                event = heard.get(timeout=_ALIVE_SECONDS)
-            except queue.Empty:
-                yield {"event": "alive"}  # a client that left is noticed by writing to it
-                continue
-            ended |= event["event"] == "stream_ended"
-            unanswered += {"segment": 1, "turn": -1, "turn_failed": -1}.get(str(event["event"]), 0)
-            if event["event"] in ("turn", "turn_failed"):
-                answered.release()
-            yield event
+        with client.telling(lambda: heard.put({"event": "left"})):
+            yield from _until_answered(heard, answered)
         status = listener.status()
         yield {"event": "listened", "heard_seconds": status.heard_seconds, "problem": status.problem}
     finally:
-        left.set()
+        conversation.abandon(left)
         answered.release()
         listener.stop()
         listener.join()
+
+
+def _until_answered(heard: "queue.SimpleQueue[Event]", answered: threading.Semaphore) -> Generator[Event, None, None]:
+    """The events of a recording, until it has ended and all that was heard in it is answered, or whoever asked has left."""
+    unanswered, ended = 0, False
+    while unanswered or not ended:
+        try:
+            event = heard.get(timeout=_ALIVE_SECONDS)
+        except queue.Empty:
+            yield {"event": "alive"}
+            continue
+        if event["event"] == "left":
+            return
+        ended |= event["event"] == "stream_ended"
+        unanswered += {"segment": 1, "turn": -1, "turn_failed": -1}.get(str(event["event"]), 0)
+        if event["event"] in ("turn", "turn_failed"):
+            answered.release()
+        yield event

@@ -1,18 +1,16 @@
 """Keeps what is stored within its quotas while nobody needs the machine. Knows where things lie; `retention.py` what goes."""
 
 import logging
-import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from engines.errors import AttuneError
-from engines.generation import BASE, Generation
-from engines.pointers import current, previous, shadow
 
 from .attention import Attention
 from .clocks import REAL_TIME, Clocks
 from .config import Settings
+from .moves import Moves
 from .quiet_chore import QuietChore
 from .retention import Stored, surplus, surplus_generations
 from .store import Store
@@ -26,8 +24,8 @@ _SECONDS_A_DAY = 86_400
 class Housekeeping:
     """A thread that tidies once an hour, when it is quiet; `tidy` does it at once, from any thread."""
 
-    def __init__(self, settings: Settings, store: Store, attention: Attention, clocks: Clocks = REAL_TIME) -> None:
-        self._settings, self._store, self._clocks = settings, store, clocks
+    def __init__(self, settings: Settings, store: Store, attention: Attention, moves: Moves, clocks: Clocks = REAL_TIME) -> None:
+        self._settings, self._store, self._moves, self._clocks = settings, store, moves, clocks
         self._lock = threading.Lock()
         self._chore = QuietChore("housekeeping", self.tidy_or_tell, attention, EVERY_SECONDS, clocks.monotonic)
         self.problem = ""
@@ -83,15 +81,10 @@ class Housekeeping:
 
     def _drop_generations(self, most: int) -> int:
         root = self._settings.generations
-        served = {BASE, *(found.number for read in (current, previous, shadow) if (found := _read(read, root)) is not None)}
-        folders = {int(folder.name): folder for folder in root.glob("[0-9][0-9][0-9][0-9]")}
+        numbers = [int(folder.name) for folder in root.glob("[0-9][0-9][0-9][0-9]")]
         waiting = {int(job.name) for job in (self._settings.state_dir / "jobs").glob("[0-9][0-9][0-9][0-9]")}
-        spare = surplus_generations(list(folders), served | waiting, most)
-        for number in spare:
-            # Under another name at once: half a folder would be a damaged generation.
-            going = folders[number].rename(root / f".{number:04d}.going")
-            shutil.rmtree(going)
-        return len(spare)
+        spare = surplus_generations(numbers, self._moves.pointed_to() | waiting, most)
+        return sum(self._moves.drop(number) for number in spare)
 
 
 def _cached(features: Path) -> Iterator[Stored]:
@@ -101,10 +94,3 @@ def _cached(features: Path) -> Iterator[Stored]:
             if path.is_file():
                 about = path.stat()
                 yield Stored(path, about.st_size, max(about.st_atime, about.st_mtime))
-
-
-def _read(read: Callable[[Path], Generation | None], root: Path) -> Generation | None:
-    try:
-        return read(root)
-    except AttuneError:
-        return None  # whatever a broken pointer meant, `usable` passes it over

@@ -8,8 +8,9 @@ import logging
 import queue
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from types import FrameType
 from typing import Literal
 
@@ -44,6 +45,29 @@ def wishes_of_signals() -> "queue.SimpleQueue[Wish]":
     return wishes
 
 
+class _StopNow(BaseException):
+    """A signal to stop came where nothing is going on yet that would have to be ended in order."""
+
+
+@contextmanager
+def _stopping_at_once() -> Iterator[None]:
+    """Until this ends a signal to stop raises _StopNow: opening the models takes longer than a stop may."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise _StopNow
+
+    if threading.current_thread() is not threading.main_thread():  # where no signal is handled
+        yield
+        return
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def serve(
     load: Callable[[], Settings],
     wishes: "queue.SimpleQueue[Wish]",
@@ -57,14 +81,15 @@ def serve(
     manager = manager or ServiceManager()
     life = SignsOfLife(manager.watchdog_seconds, manager.alive)
     settings, before = load(), None
-    with ExitStack() as stack:
+    with suppress(_StopNow), ExitStack() as stack:
         sources = stack.enter_context(closing(Sources()))
         listening = given_socket() or stack.enter_context(hold_socket(settings.control.socket))
         outlives = {"life": life, "sources": sources, "listening": listening, "start_anew": lambda: wishes.put("reload")}
         while True:
             with ExitStack() as running:
                 try:
-                    app = running.enter_context(start(settings, **outlives))
+                    with _stopping_at_once():
+                        app = running.enter_context(start(settings, **outlives))
                 except AttuneError as error:
                     if before is None:
                         raise

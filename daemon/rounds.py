@@ -7,7 +7,7 @@ from the disk alone, so a daemon that was killed goes on where it was.
 import logging
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +18,10 @@ from pydantic import ValidationError
 from engines.errors import AttuneError
 from engines.generation import Generation, read_generation
 from engines.job import AdaptJob
-from engines.pointers import promote, put_in_shadow, rollback, usable
 
 from .idle import Limits
 from .launch import Launch, as_child
+from .moves import Moves
 from .promotion import PromotionLimits, verdict
 
 JOB_NAME = "job.json"
@@ -116,41 +116,24 @@ def unjudged(jobs: Path, generations: Path) -> Generation | None:
     return None
 
 
-def promote_or_refuse(
-    candidate: Generation, rounds: Rounds, on_promoted: Callable[[Generation], None]
-) -> tuple[RoundOutcome, str]:
+def promote_or_refuse(candidate: Generation, rounds: Rounds, moves: Moves) -> tuple[RoundOutcome, str]:
     """Give the verdict and act on it: the outcome and its reason, for people.
 
-    Doing so again after a kill comes to the same. Where `on_promoted` raises AttuneError the candidate cannot be served: the
-    promotion is rolled back and the outcome is `failed`.
+    Doing so again after a kill comes to the same. A candidate that cannot be served leaves what was current, and the outcome is
+    `failed`.
     """
-    root = rounds.generations
-    served, _ = usable(root)
-    if served is not None and served.number not in (candidate.number, candidate.card.parent):
-        return "refused", f"refused: it was judged against generation {candidate.card.parent}, but {served.number} is current now"
+    if reason := moves.overtaken(candidate):
+        return "refused", reason
     judged = verdict(candidate.card, rounds.promotion)
     if not judged.promote:
         return "refused", judged.reason
     if rounds.shadow_turns:
-        try:
-            put_in_shadow(root, candidate.number)
-        except AttuneError as error:
-            return "failed", str(error)
+        outcome, problem = moves.put_in_shadow(candidate)
         figures = judged.reason.removeprefix("promoted: ")
-        return "shadowed", f"good enough to hear {rounds.shadow_turns} turns in shadow before it is promoted: {figures}"
-    problem = take_over(candidate, root, on_promoted)
-    return ("failed", problem) if problem else ("promoted", judged.reason)
-
-
-def take_over(candidate: Generation, root: Path, on_promoted: Callable[[Generation], None]) -> str:
-    """Promote `candidate`. Where `on_promoted` raises AttuneError the promotion is rolled back, and the problem returned."""
-    try:
-        on_promoted(promote(root, candidate.number))
-    except AttuneError as error:
-        if usable(root)[0] == candidate:
-            on_promoted(rollback(root))
-        return f"generation {candidate.number:04d} could not be put to use and the old one stays: {error}"
-    return ""
+        told = f"good enough to hear {rounds.shadow_turns} turns in shadow before it is promoted: {figures}"
+        return outcome, problem or told
+    outcome, problem = moves.take_over(candidate, "its round ended")
+    return outcome, problem or judged.reason
 
 
 def _read_job(path: Path) -> AdaptJob | None:

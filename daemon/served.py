@@ -1,6 +1,15 @@
 """What is served: the models, open or let go of, and the generation that the pointers name; and how another comes to be served.
 
 Knows no round: those who run them say when the memory of the models is needed and which generation takes over.
+
+Locks, each taken only by threads that hold none of those after it:
+
+1. the governor's, held while it has models closed or opened;
+2. `Served._changing`: models are opened, closed or chosen, and pointers moved, by one thread at a time;
+3. `Serving._busy`: who hears and answers;
+4. those of the store, the events and the language model, which ask for no other.
+
+A turn that finds the models closed asks for them before it takes the third, and what hears under it takes neither of the first.
 """
 
 import logging
@@ -12,11 +21,11 @@ from dataclasses import replace
 from engines.errors import AttuneError
 from engines.generation import Generation
 from engines.heap import trim
-from engines.pointers import rollback
 from engines.types import Float32, Transcript
 
 from .config import Settings
 from .events import Events
+from .moves import Moves
 from .regression import regression
 from .routing import Hearing, aligned_ears, choose
 from .serving import Ears, Serving
@@ -44,7 +53,8 @@ class Served:
         self.files, self.general = voice.files, voice.general
         self._voice: Voice | None = voice
         self._changing = threading.RLock()
-        """Held while models are opened or closed."""
+        self.moves = Moves(settings.generations, self._put_to_use, store.add_move, self._changing)
+        """Who moves the pointers to generations while this daemon runs."""
         self.hearing = self._choose(voice)
         self.serving = Serving(self.hearing.ears, self.hearing.route, voice.language_model, awake)
 
@@ -56,7 +66,8 @@ class Served:
     @property
     def encoder_runs_by(self) -> str:
         """What runs the speech encoder, and where; empty while the models are closed, or without one."""
-        return self._voice.encoder_runs_by() if self._voice is not None else ""
+        voice = self._voice
+        return voice.encoder_runs_by() if voice is not None else ""
 
     def reopen(self) -> None:
         """Open the models anew beside those that serve, then close these. Raises AttuneError, and nothing changes, as opening
@@ -64,56 +75,55 @@ class Served:
         with self._changing:
             if self._voice is None:
                 return  # whoever opens them again finds the same
-            before, self._voice = self._voice, self._open_voice(self._settings)
-            self.hearing = self._choose(self._voice)
-            self.serving.exchange(self.hearing.ears, self.hearing.route, self._voice.language_model)
+            before, after = self._voice, self._open_voice(self._settings)
+            hearing = self._choose(after)
+            self.serving.exchange(hearing.ears, hearing.route, after.language_model)
+            self._voice, self.hearing = after, hearing
             before.close()
 
     def close(self) -> None:
-        """Close the models, where they are open."""
-        voice, self._voice = self._voice, None
-        if voice is not None:
-            voice.close()
-
-    def unload(self) -> None:
-        """Close the models once nobody uses them, for a round that needs their memory."""
+        """Close the models, where they are open, once nobody uses them."""
         with self._changing:
             self.serving.rest()
-            self.hearing = replace(self.hearing, ears={})
+            voice, self._voice = self._voice, None
+            if voice is not None:
+                voice.close()
+
+    def unload(self) -> None:
+        """As `close`, for a round that needs their memory: `load` opens them again."""
+        with self._changing:
             self.close()
+            self.hearing = replace(self.hearing, ears={})
 
     def load(self) -> None:
         """Open them again. Raises AttuneError as opening them does."""
         began = time.monotonic()
         with self._changing:
-            voice = self._voice = self._open_voice(self._settings)
-            self.hearing = self._choose(voice)
+            voice = self._open_voice(self._settings)
+            self._voice, self.hearing = voice, self._choose(voice)
             self.serving.use(self.hearing.ears, self.hearing.route, voice.language_model)
         logger.info("the models are open again after %.2f s", time.monotonic() - began)
 
     def transcribe(self, samples: Float32) -> Transcript:
-        """What the cascade hears. Raises AttuneError where the models are not open."""
-        return self._opened().transcribe(samples)
+        """What the cascade hears; the models stay open meanwhile. Raises AttuneError where they are not open."""
+        with self._changing:
+            return self._opened().transcribe(samples)
 
     def ears_of(self, generation: Generation) -> Ears:
-        """The aligned route of a generation that is not served. Raises AttuneError where it cannot be opened."""
+        """The aligned route of a generation that is not served. To be called, and used, only while `serving.held`, which keeps
+        the models open. Raises AttuneError where it cannot be opened."""
         voice = self._opened()
         return aligned_ears(generation, self._settings.conversation.when_unsure, voice.aligned, voice.words_of)
 
     def reload(self) -> None:
         """Serve what the generation pointers say now, from the next turn on."""
-        if self._voice is None:
-            return  # they are looked at when the models are opened again
-        self.hearing = self._choose(self._voice)
-        self.serving.use(self.hearing.ears, self.hearing.route)
-        self._events.publish({"event": "serving", "generation": self.hearing.generation, "route": self.hearing.route})
-
-    def put_to_use(self, generation: Generation, why: str) -> None:
-        """Serve `generation`, which has become current. Raises AttuneError where it cannot be served."""
-        self.reload()
-        if self.hearing.generation != generation.number:
-            raise AttuneError(f"generation {generation.number:04d} cannot be served: {'; '.join(self.hearing.problems)}")
-        self._store.add_move(generation.number, why)
+        with self._changing:
+            voice = self._voice
+            if voice is None:
+                return  # they are looked at when the models are opened again
+            hearing = self.hearing = self._choose(voice)
+            self.serving.use(hearing.ears, hearing.route)
+        self._events.publish({"event": "serving", "generation": hearing.generation, "route": hearing.route})
 
     def look_back(self) -> None:
         """Serve the previous generation again where the current one turns out worse than what was before it."""
@@ -123,16 +133,23 @@ class Served:
         reason = regression(*self._store.use(number))
         if reason is None:
             return
-        try:
-            back = rollback(self._settings.generations)
-        except AttuneError as error:
-            logger.warning("generation %04d should give way (%s), but cannot: %s", number, reason, error)
-            return
-        self.reload()
         reason = f"generation {number:04d} gave way: {reason}"
-        self._store.add_move(back.number, reason)
+        try:
+            back = self.moves.roll_back(reason, expected=number)  # another may have come to be served meanwhile
+        except AttuneError as error:
+            logger.warning("%s; but it cannot: %s", reason, error)
+            return
         logger.warning("%s", reason)
         self._events.publish({"event": "rolled_back", "generation": back.number, "reason": reason})
+
+    def _put_to_use(self, generation: Generation) -> None:
+        """Serve `generation`, which has become current. Raises AttuneError where it cannot be served.
+
+        Where the models are closed it is tried when they are opened again.
+        """
+        self.reload()
+        if self._voice is not None and self.hearing.generation != generation.number:
+            raise AttuneError(f"generation {generation.number:04d} cannot be served: {'; '.join(self.hearing.problems)}")
 
     def _choose(self, voice: Voice) -> Hearing:
         asked = self._settings.conversation
@@ -141,6 +158,7 @@ class Served:
         return chosen
 
     def _opened(self) -> Voice:
-        if self._voice is None:
+        voice = self._voice
+        if voice is None:
             raise AttuneError("the models are unloaded for a round")
-        return self._voice
+        return voice

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import cast
 
 from engines.errors import AttuneError
-from engines.interfaces import LanguageModel
+from engines.interfaces import LanguageModel, Step, unwatched
 from engines.routes import Route
 from engines.types import SoftTokens
+
+_WAKES = 3
+"""How often the models are asked for again where they are let go of anew before they could be used."""
 
 
 @dataclass(frozen=True)
@@ -89,22 +92,39 @@ class Serving:
 
         Raises AttuneError where they were let go of and cannot be opened again, or are not to be without `wake`.
         """
-        with self._busy:
-            if self._language_model is None and not wake:
-                raise AttuneError("the models were let go of for a round")
-            if self._language_model is None:
-                self._awake()
+        self._hold(wake)
+        try:
             with self._lock:
-                if self._language_model is None:
-                    raise AttuneError("the models could not be opened again; the daemon's log says why")
+                assert self._language_model is not None  # they are let go of by who holds `_busy` only
                 found = self._ears.get(route or self._route, self._ears[self._route]), self._language_model
             yield found
+        finally:
+            self._busy.release()
+
+    def _hold(self, wake: bool) -> None:
+        """Take `_busy` with the models open. They are asked for without it: who opens them may have to wait for who closes them,
+        and who closes them waits for `_busy`."""
+        for _ in range(_WAKES):
+            self._busy.acquire()
+            if self._language_model is not None:
+                return
+            self._busy.release()
+            if not wake:
+                raise AttuneError("the models were let go of for a round")
+            self._awake()
+        raise AttuneError("the models could not be opened again; the daemon's log says why")
 
     def reply(
-        self, ears: Ears, language_model: LanguageModel, heard: str | SoftTokens, max_tokens: int
+        self,
+        ears: Ears,
+        language_model: LanguageModel,
+        heard: str | SoftTokens,
+        max_tokens: int,
+        step: Step = unwatched,
     ) -> Generator[str, None, None]:
-        """The reply to what `ears` heard, through their adapter where that is soft tokens; only while they are `held`."""
+        """The reply to what `ears` heard, through their adapter where that is soft tokens; only while they are `held`. What
+        `step` raises, which is called before each bounded step of the work, ends it."""
         if isinstance(heard, SoftTokens) and ears.adapter != self._adapter:
             language_model.set_adapter(ears.adapter)
             self._adapter = ears.adapter
-        return cast(Generator[str, None, None], language_model.reply(heard, max_tokens))
+        return cast(Generator[str, None, None], language_model.reply(heard, max_tokens, step))

@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.audio import read_audio
-from engines.errors import AttuneError
+from engines.errors import AttuneError, TurnAbandoned
 from engines.generation import Generation
 from engines.interfaces import LanguageModel
-from engines.pointers import in_shadow_since, leave_shadow, shadow, usable
+from engines.pointers import in_shadow_since, shadow, usable
 from engines.types import SoftTokens
 
 from .attention import Attention
 from .clocks import REAL_TIME, Clocks
 from .events import Event, Events
+from .moves import Moves
 from .quiet_chore import QuietChore
 from .records import Turn
-from .rounds import RoundOutcome, take_over
+from .rounds import RoundOutcome
 from .serving import Ears, Serving
 from .shadow_readings import ShadowReadings
 from .shadow_verdict import same_words, shadow_verdict
@@ -55,13 +56,13 @@ class Shadow:
         limits: ShadowLimits,
         *,
         open_ears: Callable[[Generation], Ears],
-        on_promoted: Callable[[Generation], None],
+        moves: Moves,
         clocks: Clocks = REAL_TIME,
     ) -> None:
-        """`open_ears` raises AttuneError where the candidate cannot be opened, `on_promoted` where it cannot be served."""
+        """`open_ears` raises AttuneError where the candidate cannot be opened."""
         self._generations, self._readings, self._serving, self._attention = generations, readings, serving, attention
         self._events, self._limits, self._clocks = events, limits, clocks
-        self._open_ears, self._on_promoted = open_ears, on_promoted
+        self._open_ears, self._moves = open_ears, moves
         self._opened: tuple[LanguageModel, Ears] | None = None
         """What the candidate hears with, of the models that were open with that language model."""
         self._chore = QuietChore("shadow", self.step_or_tell, attention, clock=clocks.monotonic)
@@ -102,14 +103,14 @@ class Shadow:
 
     def step(self) -> None:
         """Hear what is to be heard, as long as it stays quiet, and decide where that was enough."""
-        candidate = self._candidate()
+        candidate = self._moves.in_shadow()
         self._end_others(candidate)
-        if candidate is None or self._overtaken(candidate):
-            return
+        if candidate is None or self._serving.resting or self._overtaken(candidate):
+            return  # without the models nothing can be heard, nor tried before it takes over
         began_at = self._readings.began_at(candidate.number)
         if began_at is None:  # its round is being recorded, or the database was lost
             began_at = in_shadow_since(self._generations)
-        if self._attention.quiet_seconds() >= self._limits.quiet_seconds and not self._serving.resting:
+        if self._attention.quiet_seconds() >= self._limits.quiet_seconds:
             self._hear(candidate, began_at)
         compared = self._readings.compared(candidate.number)
         stood_seconds = self._clocks.wall() - began_at
@@ -119,16 +120,8 @@ class Shadow:
         if not judged.promote:
             self._end(candidate.number, "refused", judged.reason)
             return
-        problem = take_over(candidate, self._generations, self._on_promoted)
-        self._end(candidate.number, "failed" if problem else "promoted", problem or judged.reason)
-
-    def _candidate(self) -> Generation | None:
-        try:
-            return shadow(self._generations)
-        except AttuneError as error:
-            leave_shadow(self._generations)  # a damaged one will not mend
-            logger.warning("a generation left the shadow: %s", error)
-            return None
+        outcome, problem = self._moves.leave_shadow_to_serve(candidate, "its time in shadow was over")
+        self._end(candidate.number, outcome, problem or judged.reason)
 
     def _end_others(self, candidate: Generation | None) -> None:
         """Say what became of those that are not in shadow any more."""
@@ -146,8 +139,7 @@ class Shadow:
             by_hand = "promoted by hand, before its time in shadow was over"  # else a kill came between promotion and word
             self._end(candidate.number, "promoted", by_hand if len(heard) < self._limits.turns else shadow_verdict(heard).reason)
         else:
-            told = f"refused: it was judged against generation {candidate.card.parent}, but {served.number} is current now"
-            self._end(candidate.number, "refused", told)
+            self._end(candidate.number, "refused", self._moves.overtaken(candidate))
         return True
 
     def _hear(self, candidate: Generation, since: float) -> None:
@@ -157,6 +149,8 @@ class Shadow:
                 return
             try:
                 left -= self._hear_turn(candidate, turn)
+            except TurnAbandoned:
+                return
             except AttuneError as error:
                 logger.warning("turn %d could not be heard in shadow: %s", turn.id, error)
 
@@ -170,7 +164,7 @@ class Shadow:
             if self._opened is None or self._opened[0] is not language_model:
                 self._opened = language_model, self._open_ears(candidate)
             ears = self._opened[1]
-            heard = ears.route.hear(samples)
+            heard = ears.route.hear(samples, self._go_on)
             words = heard if isinstance(heard, str) else ears.words_of(heard)
             reply = None if same_words(words, turn.heard) else self._reply(ears, language_model, heard)
         self._readings.add(candidate.number, turn.id, words, reply)
@@ -181,13 +175,20 @@ class Shadow:
         if not (heard.strip() if isinstance(heard, str) else len(heard.vectors)):
             return ""
         language_model.reset()
-        pieces = list(self._serving.reply(ears, language_model, heard, self._limits.max_reply_tokens))
-        language_model.reset()
+        try:
+            pieces = list(self._serving.reply(ears, language_model, heard, self._limits.max_reply_tokens, self._go_on))
+        finally:
+            language_model.reset()
         return "".join(pieces).strip()
+
+    def _go_on(self) -> None:
+        """Raises TurnAbandoned where somebody needs the models, or the daemon stops: nobody waits for what is heard in shadow."""
+        if self._attention.needed or self._chore.stopping.is_set():
+            raise TurnAbandoned
 
     def _end(self, number: int, outcome: RoundOutcome, reason: str) -> None:
         self.let_go()
         self._readings.end(number, outcome, reason)  # first: what left the shadow without a word was taken out by hand
-        leave_shadow(self._generations)
+        self._moves.leave_shadow(number)
         logger.info("generation %04d leaves the shadow: %s", number, reason)
         self._events.publish({"event": "shadow_ended", "generation": number, "outcome": outcome, "reason": reason})

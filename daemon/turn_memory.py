@@ -5,7 +5,8 @@ Knows the store, no route and no language model.
 
 import logging
 import queue
-from dataclasses import dataclass, replace
+import threading
+from dataclasses import dataclass, field, replace
 
 from engines.errors import AttuneError
 from engines.types import Float32
@@ -17,7 +18,7 @@ from .store import Store
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Waiting:
     """A turn that is to be answered."""
 
@@ -28,6 +29,8 @@ class Waiting:
     asked_at: float
     events: "queue.SimpleQueue[Event] | None"
     """Where its events go besides all followers."""
+    abandoned: threading.Event = field(default_factory=threading.Event)
+    """Set once whoever asked has left. What a client asked is not kept then: what was said is a file of the client's."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,13 @@ class TurnMemory:
         return {**shown, "id": stored.id, "utterance": stored.utterance}
 
     def keep_audio_or_tell(self, waiting: Waiting) -> None:
-        """Store what was said in a turn that was not answered."""
+        """Store what was said in a turn that was not answered. Never raises."""
         try:
             self._keep_audio(waiting)
         except AttuneError as full:
             logger.error("and what was said is lost: %s", full)
+        except Exception:  # a defect here must not take the voice from all other turns
+            logger.exception("and what was said is lost")
 
     def _keep_audio(self, waiting: Waiting) -> str | None:
         if isinstance(waiting.words, str) or not self.keeps_audio:

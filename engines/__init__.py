@@ -6,8 +6,8 @@ import os
 # with two threads on two cores they tripled the time to its first token. Read when numpy is first imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# The threads of llama.cpp, CTranslate2 and torch spin at each barrier for milliseconds, in which a thread that has no core cannot
-# get there. Beside other programs 60 tokens took 72 to 94 s so, and 8 to 10 s with this; on an idle machine it makes no difference.
+# The threads of llama.cpp, CTranslate2 and torch spin at each barrier for milliseconds, and keep a thread that has yet to get
+# there from its core. Beside busy programs 60 tokens took 72 to 94 s, and 8 to 10 s with this; on idle cores nothing changes.
 # Read when libgomp is first loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "300")
 

@@ -25,11 +25,12 @@ class Likelihood(Protocol):
 class LanguageModel(Protocol):
     """One conversation: the user's words in, a reply out."""
 
-    def reply(self, words: str | SoftTokens, max_tokens: int) -> Iterator[str]:
+    def reply(self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched) -> Iterator[str]:
         """Stream the reply to `words` as pieces of text, at most `max_tokens` tokens.
 
-        Closing the iterator stops the decode; the turn, as far as it was decoded, stays in the conversation.
-        Raises AttuneError where the words do not fit or the decode fails.
+        `step` is called before each bounded step of the work; what it raises ends the reply, as closing the iterator does: the
+        turn, as far as it was decoded, stays in the conversation. Raises AttuneError where the words do not fit or the decode
+        fails.
         """
 
     def reset(self) -> None:

@@ -5,7 +5,7 @@ Knows words as text or as soft tokens; knows nothing of audio, of projectors, or
 
 import codecs
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,8 +15,9 @@ import llama_cpp.llama_cpp as llama
 import numpy as np
 
 from .chat_template import split_template
-from .errors import AttuneError
-from .interfaces import LanguageModel
+from .degeneration import cycles, is_spelled_in_bytes, is_text, printable, repeats_lines
+from .errors import AttuneError, TurnAbandoned
+from .interfaces import LanguageModel, Step, unwatched
 from .likelihood import LlamaLikelihood
 from .llama_model import LlamaModel
 from .llama_sequence import LlamaSequence
@@ -34,6 +35,8 @@ _ROWS_TOLERANCE = 0.01
 class _Turn:
     words: _Words
     reply: list[int] = field(default_factory=list)
+    text: list[str] = field(default_factory=list)
+    """The reply's pieces."""
 
 
 class LlamaCppLanguageModel(LanguageModel):
@@ -72,17 +75,21 @@ class LlamaCppLanguageModel(LanguageModel):
             self.close()
             raise
 
-    def reply(self, words: str | SoftTokens, max_tokens: int) -> Generator[str, None, None]:
-        """Stream the reply to `words` as pieces of text, the first before a second token is decoded.
+    def reply(self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched) -> Generator[str, None, None]:
+        """Stream the reply to `words` as pieces of printable text, the first before a second token is decoded.
 
-        Closing the iterator stops the decode; the turn, as far as it was decoded, stays. Nothing happens before the first `next`.
+        Closing the iterator stops the decode; the turn, as far as it was decoded, stays. `step` is called before each token and
+        each batch of words; what it raises ends the reply as closing does. Nothing happens before the first `next`. A reply that
+        falls into a loop is ended. A turn that is no example for the next ones is forgotten: its reply is empty, in a loop or no
+        text, or its words are none, or in a writing that the model cannot read.
+
         Control tokens in a text are plain text. Raises AttuneError at once for words that are empty, do not fit the context with
         `max_tokens`, or are no soft tokens of this model; and while streaming where llama.cpp fails, which forgets this turn.
         """
         if max_tokens < 1:
             raise ValueError("a reply has at least one token")
         checked = self._checked(words, max_tokens)
-        return self._stream(checked, max_tokens)
+        return self._stream(checked, max_tokens, step)
 
     @property
     def turn_tokens(self) -> tuple[list[int], list[int], list[int]]:
@@ -189,34 +196,37 @@ class LlamaCppLanguageModel(LanguageModel):
     def _cost_tokens(self, turn: _Turn) -> int:
         return len(turn.words) + len(self._closing) + len(turn.reply) + len(self._between)
 
-    def _stream(self, words: _Words, max_tokens: int) -> Generator[str, None, None]:
-        turn = _Turn(words)
+    def _stream(self, words: _Words, max_tokens: int, step: Callable[[], None]) -> Generator[str, None, None]:
+        turn, whole = _Turn(words), False
         needed_tokens = self._cost_tokens(turn) + max_tokens
         with self._alone():
-            self._make_room(needed_tokens)
+            self._make_room(needed_tokens, step)
             start = self._sequence.length
             try:
-                yield from self._decode(turn, max_tokens)
+                yield from self._decode(turn, max_tokens, step)
+                whole = True
             except AttuneError:
                 self._sequence.truncate(start)
                 raise
             finally:
-                self._settle(turn, start)
+                self._settle(turn, start, self._is_example(turn, whole))
             # Room for another turn like this one is made now, when nobody waits for a token.
-            self._make_room(needed_tokens)
+            self._make_room(needed_tokens, step)
 
-    def _decode(self, turn: _Turn, max_tokens: int) -> Generator[str, None, None]:
+    def _decode(self, turn: _Turn, max_tokens: int, step: Callable[[], None]) -> Generator[str, None, None]:
         """Append the words and decode greedily into `turn.reply`, whose last token is not yet in the sequence."""
-        self._append_words(turn.words)
+        self._append_words(turn.words, step)
         characters = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        while len(turn.reply) < max_tokens:
+        while len(turn.reply) < max_tokens and not _in_loop(turn):
+            step()
             if turn.reply:
                 self._sequence.append_tokens(turn.reply[-1:])
             token = int(self._sequence.logits().argmax())
             if self._ends_reply(token):
                 return
             turn.reply.append(token)
-            if text := characters.decode(self._vocabulary.piece(token)):
+            if text := printable(characters.decode(self._vocabulary.piece(token))):
+                turn.text.append(text)
                 yield text
 
     def _ends_reply(self, token: int) -> bool:
@@ -224,22 +234,32 @@ class LlamaCppLanguageModel(LanguageModel):
         pointer = self._vocabulary.pointer
         return bool(llama.llama_vocab_is_eog(pointer, token) or llama.llama_vocab_is_control(pointer, token))
 
-    def _append_words(self, words: _Words) -> None:
+    def _is_example(self, turn: _Turn, whole: bool) -> bool:
+        """Whether the next replies may go by `turn`. One that was interrupted may have said little so far."""
+        if not turn.reply or _in_loop(turn) or (whole and not is_text("".join(turn.text))):
+            return False
+        words = [self._vocabulary.piece(token) for token in turn.words] if isinstance(turn.words, list) else None
+        reply = [self._vocabulary.piece(token) for token in turn.reply]
+        readable = words is None or (is_text(b"".join(words).decode(errors="replace")) and not is_spelled_in_bytes(words))
+        return readable and not is_spelled_in_bytes(reply)
+
+    def _append_words(self, words: _Words, step: Step = unwatched) -> None:
         """The user's words and the closing, logits of the reply's first token included."""
         if isinstance(words, list):
-            self._sequence.append_tokens(words + self._closing)
+            self._sequence.append_tokens(words + self._closing, step=step)
         elif self._sequence.has_adapter:
             with self._sequence.adapter_on():
-                self._sequence.append_vectors(words, want_logits=False)
+                self._sequence.append_vectors(words, want_logits=False, step=step)
             self._sequence.append_tokens(self._closing)
         else:
             assert self._closing_rows is not None  # soft tokens are refused without them
-            self._sequence.append_vectors(np.concatenate([words, self._closing_rows]))  # one batch is quicker than two
+            rows = np.concatenate([words, self._closing_rows])  # one batch is quicker than two
+            self._sequence.append_vectors(rows, step=step)
 
-    def _settle(self, turn: _Turn, start: int) -> None:
+    def _settle(self, turn: _Turn, start: int, is_example: bool) -> None:
         """After a reply, whatever ended it: bring the sequence to where the next user's words stand, with the turn or without."""
         begun_tokens = self._sequence.length - start - len(turn.words) - len(self._closing)
-        if begun_tokens < 0:
+        if begun_tokens < 0 or not is_example:
             self._sequence.truncate(start)
             return
         try:
@@ -249,7 +269,7 @@ class LlamaCppLanguageModel(LanguageModel):
             raise
         self._turns.append(turn)
 
-    def _make_room(self, needed_tokens: int) -> None:
+    def _make_room(self, needed_tokens: int, step: Step = unwatched) -> None:
         """Drop the oldest turns where `needed_tokens` do not fit, so many that half of the context is free and this is rare.
 
         The kept turns are computed anew: the conversation is then one that never had the others.
@@ -264,10 +284,10 @@ class LlamaCppLanguageModel(LanguageModel):
         self._forget_all()
         try:
             for turn in kept:
-                self._append_words(turn.words)
-                self._sequence.append_tokens(turn.reply + self._between, want_logits=False)
+                self._append_words(turn.words, step)
+                self._sequence.append_tokens(turn.reply + self._between, want_logits=False, step=step)
                 self._turns.append(turn)
-        except AttuneError:
+        except (AttuneError, TurnAbandoned):
             self._forget_all()
             raise
 
@@ -285,3 +305,9 @@ class LlamaCppLanguageModel(LanguageModel):
             yield
         finally:
             self._caller.release()
+
+
+def _in_loop(turn: _Turn) -> bool:
+    """Whether the reply, as far as it was decoded, ends in a loop."""
+    ends_line = bool(turn.text) and "\n" in turn.text[-1]
+    return cycles(turn.reply) or (ends_line and repeats_lines("".join(turn.text)))

@@ -11,6 +11,7 @@ import llama_cpp.llama_cpp as llama
 import numpy as np
 
 from .errors import AttuneError
+from .interfaces import Step, unwatched
 from .llama_model import LlamaModel
 from .types import Float32
 
@@ -82,16 +83,21 @@ class LlamaSequence:
         finally:
             llama.llama_set_adapters_lora(self._context, None, 0, None)
 
-    def append_tokens(self, tokens: Sequence[int], want_logits: bool = True) -> None:
-        """Decode `tokens` at the end. Raises AttuneError where llama.cpp fails: what was appended until then is undefined."""
+    def append_tokens(self, tokens: Sequence[int], want_logits: bool = True, step: Step = unwatched) -> None:
+        """Decode `tokens` at the end, in batches, each after a call of `step`, which may raise.
+
+        Raises AttuneError where llama.cpp fails: what was appended until then is undefined.
+        """
         ids = np.asarray(tokens, np.int32)
         for start in range(0, len(ids), self._batch_tokens):
+            step()
             self._decode(want_logits and start + self._batch_tokens >= len(ids), tokens=ids[start : start + self._batch_tokens])
 
-    def append_vectors(self, vectors: Float32, want_logits: bool = True) -> None:
+    def append_vectors(self, vectors: Float32, want_logits: bool = True, step: Step = unwatched) -> None:
         """As `append_tokens`, with [U, width] vectors in place of the rows that tokens stand for."""
         rows = np.ascontiguousarray(vectors, np.float32)
         for start in range(0, len(rows), self._batch_tokens):
+            step()
             self._decode(want_logits and start + self._batch_tokens >= len(rows), rows=rows[start : start + self._batch_tokens])
 
     def _decode(self, want_logits: bool, tokens: Any = None, rows: Any = None) -> None:

@@ -56,6 +56,28 @@ def rollback(root: Path) -> Generation:
     return back
 
 
+def pointed(root: Path) -> dict[Pointer, str | None]:
+    """The targets of `current` and `previous`, damaged or not; None for one that is no link. For `put_back`."""
+    return {name: _link(root.parent / name) for name in ("current", "previous")}
+
+
+def put_back(root: Path, before: dict[Pointer, str | None]) -> None:
+    """Make the pointers what `pointed` said they were. Raises AttuneError where one cannot be changed.
+
+    Killed in between it leaves the earlier generation current.
+    """
+    for name, target in before.items():  # `current` first
+        link = root.parent / name
+        try:
+            if target is None:
+                link.unlink(missing_ok=True)
+                sync_folder(root.parent)
+            elif _link(link) != target:
+                point_atomically(link, target)
+        except OSError as error:
+            raise AttuneError(f"{link} could not be moved back to {target} ({error.strerror})") from None
+
+
 def usable(root: Path) -> tuple[Generation | None, list[str]]:
     """The generation to serve: current, else previous, else the base, else None; with one line on each that was passed over."""
     reasons: list[str] = []
@@ -132,6 +154,13 @@ def _target(root: Path, pointer: Pointer) -> Path | None:
     if not (target.startswith(f"{root.name}/") and FOLDER.fullmatch(target[len(root.name) + 1 :])):
         raise AttuneError(f"{link} points to {target}, no generation in {root}; choose one with `attune generations promote`")
     return root.parent / target
+
+
+def _link(path: Path) -> str | None:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
 
 
 def _pointed(root: Path, pointer: Pointer) -> Generation | None:

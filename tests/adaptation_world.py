@@ -13,6 +13,7 @@ import pytest
 from daemon.adaptation import Adaptation
 from daemon.governor import Governor
 from daemon.idle import Board, Limits, Snapshot
+from daemon.moves import Moves
 from daemon.rounds import RoundRecord, Rounds
 from engines.errors import AttuneError
 from engines.generation import Generation
@@ -58,7 +59,7 @@ class World:
             replace(rounds, **options),  # type: ignore[arg-type]
             snapshot=self.look,
             build_job=self.build_job,
-            on_promoted=self.serve,
+            moves=Moves(self.state / "generations", self.serve),
             record=self.record,
             governor=self.governor,
         )

@@ -11,6 +11,7 @@ from daemon.voice import Voice
 from engines.card import Card
 from engines.errors import AttuneError
 from engines.generation import Generation, write_generation
+from engines.interfaces import Step, unwatched
 from engines.types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript
 from tests.fake_child import no_models
 
@@ -24,7 +25,7 @@ def tone(seconds: float, pitch_hz: float = 220.0) -> Float32:
 class EchoLanguageModel:
     """Says back what it read, one word a piece, and how many turns it remembers.
 
-    `hold`: a reply waits here before its first piece, so that a test decides when it goes on.
+    `hold`: a reply waits here before its first piece, or after `hold_after` pieces, so that a test decides when it goes on.
     """
 
     def __init__(self) -> None:
@@ -33,8 +34,9 @@ class EchoLanguageModel:
         self.hold = threading.Event()
         self.hold.set()
         self.began = threading.Event()
+        self.hold_after = 0
 
-    def reply(self, words: str | SoftTokens, max_tokens: int) -> Generator[str, None, None]:
+    def reply(self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched) -> Generator[str, None, None]:
         heard = words if isinstance(words, str) else f"{len(words.vectors)} tokens"
         if heard == "too long":
             raise AttuneError("the words do not fit; say less")
@@ -43,8 +45,10 @@ class EchoLanguageModel:
         said: list[str] = []
         self.began.set()
         try:
-            self.hold.wait(30)
-            for word in f"{len(self.remembered)} {heard}".split(" ")[:max_tokens]:
+            for number, word in enumerate(f"{len(self.remembered)} {heard}".split(" ")[:max_tokens]):
+                if number == self.hold_after:
+                    self.hold.wait(30)
+                step()
                 said.append(word)
                 yield f"{word} "
         finally:
@@ -74,7 +78,8 @@ class PitchRoute:
     def name(self) -> str:
         return self._name
 
-    def hear(self, samples: Float32) -> str | SoftTokens:
+    def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
+        step()
         if self._name == "aligned":
             count = int(4 * len(samples) / SAMPLE_RATE_HZ)
             sure = pitch_of(samples) >= self._doubts_below_hz

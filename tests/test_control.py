@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from daemon.client import request
+from daemon.clients import Client
 from daemon.control import MAX_LINE_BYTES, ControlServer, Handler, hold_socket, hold_state
 from daemon.events import Event, Events
 from engines.errors import AttuneError
 
 
-def count_to(command: Event) -> Generator[Event, None, None]:
+def count_to(command: Event, client: Client) -> Generator[Event, None, None]:
     if command["command"] == "break":
         raise RuntimeError("a defect")
     if command["command"] == "missing":
@@ -100,7 +101,7 @@ def test_a_silent_connection_is_closed(tmp_path: Path) -> None:
 def test_a_client_that_leaves_ends_its_command(tmp_path: Path) -> None:
     ended = threading.Event()
 
-    def endless(_: Event) -> Generator[Event, None, None]:
+    def endless(_: Event, client: Client) -> Generator[Event, None, None]:
         try:
             while True:
                 yield {"filler": "x" * 1000}
@@ -154,7 +155,7 @@ def test_who_asks_between_two_servers_of_a_socket_is_answered_by_the_second(tmp_
     path = tmp_path / "a.sock"
     release = threading.Event()
 
-    def wait(_: Event) -> Generator[Event, None, None]:
+    def wait(_: Event, client: Client) -> Generator[Event, None, None]:
         yield {"waiting": True}
         assert release.wait(10)
         yield {"waited": True}
@@ -193,7 +194,7 @@ def test_a_path_too_long_for_a_socket_says_so(tmp_path: Path) -> None:
 def test_too_many_connections_are_told_so(tmp_path: Path) -> None:
     release = threading.Event()
 
-    def wait(_: Event) -> Generator[Event, None, None]:
+    def wait(_: Event, client: Client) -> Generator[Event, None, None]:
         yield {"waiting": True}
         release.wait(30)
 

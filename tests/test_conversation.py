@@ -1,12 +1,20 @@
 """Turns: what is heard is answered, stored, and never dropped silently."""
 
+import queue
 import sqlite3
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from daemon.attention import Attention
+from daemon.clients import Client
 from daemon.clocks import Clocks
 from daemon.conversation import Conversation, Manners
 from daemon.events import Event, Events
@@ -14,6 +22,7 @@ from daemon.serving import Ears, Serving
 from daemon.store import Store
 from engines.errors import AttuneError
 from engines.types import Float32, Segment
+from tests.fake_child import eventually
 from tests.fakes import EchoLanguageModel, PitchRoute, tone, words_of
 
 
@@ -32,7 +41,7 @@ class House:
         self.clock = Clock()
         self.store, self.events, self.attention = Store(folder), Events(), Attention(self.clock)
         self.language_model = EchoLanguageModel()
-        held = Manners(max_reply_tokens=50, forget_after_seconds=60, barge_in=False, keep_audio=True)
+        held = Manners(max_reply_tokens=50, forget_after_seconds=60, barge_in=False, keep_audio=True, max_reply_seconds=1e9)
         self.serving = Serving({"cascade": ears("cascade"), "aligned": ears("aligned")}, "cascade", self.language_model)
         self.conversation = Conversation(
             self.serving,
@@ -40,7 +49,7 @@ class House:
             self.events,
             self.attention,
             Manners(**{**vars(held), **manners}),
-            Clocks(monotonic=self.clock),
+            Clocks(monotonic=self.clock, processor=partial(next, count(1.0))),
         )
 
     def close(self) -> None:
@@ -251,10 +260,10 @@ def test_stopping_keeps_what_waits_and_ends_the_running_reply(build: Callable[..
         for pitch in (200, 300, 400):
             house.conversation.hear(Segment(tone(0.3, pitch), 0.0))
         assert house.language_model.began.wait(10)
-        house.conversation._closing = True  # what close() does first, before it waits for the thread
+        house.conversation.stop_answering()
         house.close()
         kinds = [events.get_nowait()["event"] for _ in range(events.qsize())]
-    assert kinds == ["heard", "token", "turn", "turn_failed", "turn_failed"]
+    assert kinds == ["heard", "turn_failed", "turn_failed", "turn_failed"], "nothing of the reply was said yet"
     reopened = Store(house.store.path.parent)
     assert reopened.counts().utterances == 3
     reopened.close()
@@ -273,6 +282,159 @@ def test_new_speech_ends_a_reply_where_manners_say_so(build: Callable[..., House
         assert len([event for event in rest if event["event"] == "token"]) == pieces
         assert rest[-1]["interrupted"] is barge_in
         assert house.language_model.remembered == ["0 one two three" if not barge_in else "0"]
+
+
+def test_stopping_keeps_what_was_said_of_a_reply(build: Callable[..., House]) -> None:
+    house = build()
+    events = house.conversation.ask("one two three", "text")
+    house.language_model.hold_after = 2
+    house.language_model.hold.clear()
+    assert [next(events)["event"] for _ in range(3)] == ["heard", "token", "token"]
+    house.conversation.stop_answering()
+    house.language_model.hold.set()
+    turn = last(events)
+    assert (turn["event"], turn["reply"], turn["interrupted"]) == ("turn", "0 one", True)
+    house.conversation.close()
+    with pytest.raises(AttuneError, match="the daemon is stopping"):
+        next(house.conversation.ask("too late", "text"))
+    house.conversation.hear(Segment(tone(0.3), 0.0))
+    assert house.store.counts().utterances == 1, "the microphone's last words are kept"
+    assert not house.attention.needed
+
+
+class TestClientsThatLeave:
+    def test_a_reply_ends_with_the_token_that_is_computed(self, build: Callable[..., House]) -> None:
+        house, client = build(), Client()
+        house.language_model.hold_after = 2
+        house.language_model.hold.clear()
+        events = house.conversation.ask("one two three four five", "text", client=client)
+        assert [next(events)["event"] for _ in range(3)] == ["heard", "token", "token"]
+        client.leave()
+        house.language_model.hold.set()
+        turn = last(events)
+        assert (turn["reply"], turn["interrupted"]) == ("0 one", True)
+        assert last(house.conversation.ask("next", "text"))["reply"] == "1 next"
+
+    @pytest.mark.parametrize("closes", [True, False])
+    def test_turns_that_wait_are_dropped_with_what_was_said(self, build: Callable[..., House], closes: bool) -> None:
+        house = build()
+        house.language_model.hold.clear()
+        house.conversation.hear(Segment(tone(0.3, 200), 0.0))
+        assert house.language_model.began.wait(10)
+        clients = [Client() for _ in range(32)]
+        outcomes: queue.SimpleQueue[str] = queue.SimpleQueue()
+        asked = [house.conversation.ask(tone(0.3, 300), "file", client=client) for client in clients]
+
+        def ask(events: Generator[Event, None, None]) -> None:
+            try:
+                outcomes.put(str(last(events)["event"]))
+            except AttuneError as error:
+                outcomes.put(str(error))
+
+        with house.events.follow() as happening:
+            for events in asked:
+                threading.Thread(target=ask, args=(events,), daemon=True).start()
+            for client in clients:
+                client.leave()
+            assert [outcomes.get(timeout=10) for _ in clients] == ["whoever asked has left"] * 32
+            assert [happening.get(timeout=10)["event"] for _ in clients] == ["turn_failed"] * 32
+        house.language_model.hold.set()
+        assert last(house.conversation.ask("next", "text"))["reply"] == "1 next"
+        assert house.store.counts().utterances == 1, "only what the microphone heard"
+        assert not house.attention.needed
+
+    def test_a_client_that_had_left_before_it_asked(self, build: Callable[..., House]) -> None:
+        house, client = build(), Client()
+        client.leave()
+        with pytest.raises(AttuneError, match="has left"):
+            list(house.conversation.ask("hello", "text", client=client))
+        assert last(house.conversation.ask("next", "text"))["reply"] == "0 next"
+
+    def test_closing_the_events_is_leaving(self, build: Callable[..., House]) -> None:
+        house = build()
+        house.language_model.hold_after = 1
+        house.language_model.hold.clear()
+        events = house.conversation.ask("one two three", "text")
+        assert [next(events)["event"] for _ in range(2)] == ["heard", "token"]
+        events.close()
+        house.language_model.hold.set()
+        assert last(house.conversation.ask("next", "text"))["reply"] == "1 next"
+        assert house.language_model.remembered[0] == "0"
+
+    def test_who_waits_for_room_waits_no_longer(self, build: Callable[..., House]) -> None:
+        house, left = build(), threading.Event()
+        house.language_model.hold.clear()
+        house.conversation.hear(Segment(tone(0.3, 200), 0.0))
+        assert house.language_model.began.wait(10)
+        for _ in range(32):
+            house.conversation.hear(Segment(tone(0.3, 300), 0.0), wait=True)
+        waits = threading.Thread(
+            target=lambda: house.conversation.hear(Segment(tone(0.3), 0.0), "file", wait=True, abandoned=left), daemon=True
+        )
+        waits.start()
+        house.conversation.abandon(left)
+        waits.join(10)
+        assert not waits.is_alive()
+        house.language_model.hold.set()
+
+
+def test_a_reply_that_takes_too_much_processor_time_ends(build: Callable[..., House]) -> None:
+    house = build(max_reply_seconds=1.5)
+    turn = last(house.conversation.ask("one two three four", "text"))
+    assert (turn["reply"], turn["interrupted"]) == ("0 one", True), "a second a look at the clock"
+
+
+DOINGS = st.lists(
+    st.sampled_from(["ask", "speak", "too long", "defect", "leaves", "closes", "full disk", "barges in", "flood", "unservable"]),
+    max_size=8,
+)
+
+
+def defect(_: bool) -> None:
+    raise ZeroDivisionError("a watcher has a defect")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(DOINGS, st.booleans())
+def test_attention_ends_whatever_happens(tmp_path_factory: pytest.TempPathFactory, doings: list[str], stops: bool) -> None:
+    house = House(tmp_path_factory.mktemp("h"), barge_in=True)
+    model = house.language_model
+    told: list[bool] = []
+    house.attention.watch(told.append)
+    house.attention.watch(defect)
+    for doing in doings:
+        model.hold.set()
+        if doing in ("ask", "too long", "defect", "unservable"):
+            house.serving._awake = lambda: None
+            if doing == "unservable":
+                house.serving.rest()
+            with suppress(AttuneError):
+                list(house.conversation.ask(doing, "text"))
+            house.serving.use({"cascade": ears("cascade")}, "cascade", model)
+        elif doing == "speak":
+            house.conversation.hear(Segment(tone(0.3), 0.0))
+        elif doing == "flood":
+            model.hold.clear()
+            for _ in range(35):
+                house.conversation.hear(Segment(tone(0.1), 0.0))
+        elif doing == "full disk":
+            house.store._connection.execute("PRAGMA max_page_count = 1")
+            house.conversation.hear(Segment(tone(0.3), 0.0))
+        elif doing == "barges in":
+            house.conversation.interrupt()
+        else:
+            client = Client()
+            events = house.conversation.ask(tone(0.3), "file", client=client)
+            with suppress(AttuneError):
+                next(events)
+            client.leave()
+            if doing == "closes":
+                events.close()
+    model.hold.set()
+    assert stops or eventually(lambda: not house.attention.needed)
+    house.close()
+    assert not house.attention.needed
+    assert told == [True, False] * (len(told) // 2)
 
 
 def test_attention_lasts_from_the_first_reason_to_the_last(tmp_path: Path) -> None:

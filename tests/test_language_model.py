@@ -1,6 +1,6 @@
 """The conversation with llama.cpp: exactness, interruption and room."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.errors import AttuneError
+from engines.degeneration import CYCLE_TOKENS
+from engines.errors import AttuneError, TurnAbandoned
 from engines.language_model import LlamaCppLanguageModel
 from engines.vocabulary import Vocabulary
 from tests.llama_conversations import CONTEXT_TOKENS, SYSTEM, Opened, Reference, one_prompt, opened, rendered, same, soft
@@ -138,6 +139,75 @@ def test_a_model_that_begins_the_other_sides_part_has_ended_its_reply(tmp_path: 
     for model, _ in opened(path):
         assert list(model.reply("Hello", 10)) == ["a", "b"]
         assert list(model.reply("Hello", 10)) == ["a", "b"]
+
+
+def test_odd_texts_do_not_keep_the_real_model_from_answering(real: Opened) -> None:
+    model, _ = real
+    for odd in ("😀🎉", "مرحبا كيف حالك؟"):
+        list(model.reply(odd, 40))
+    assert "".join(model.reply("What is the capital of France?", 20)) == "The capital of France is Paris."
+
+
+class TestDegenerateReplies:
+    """Each is forgotten: what comes next is answered as if it had never been given."""
+
+    def forgets(self, path: Path, max_tokens: int, words: str = "Hello") -> str:
+        """The reply to `words`."""
+        for model, _ in opened(path):
+            before = model.first_logits("Go on")
+            reply = "".join(model.reply(words, max_tokens))
+            assert same(model.first_logits("Go on"), before)
+        return reply
+
+    def test_a_loop_is_ended(self, tmp_path: Path) -> None:
+        path = write_tiny_llama(tmp_path / "loop.gguf", next_token={"\u010a": "x", "x": "a", "a": "b", "b": "c", "c": "a"})
+        assert self.forgets(path, 150) == ("x" + 50 * "abc")[: CYCLE_TOKENS + 1]
+
+    def test_a_loop_that_is_interrupted_is_forgotten_too(self, tmp_path: Path) -> None:
+        path = write_tiny_llama(tmp_path / "loop.gguf", next_token={"\u010a": "a", "a": "b", "b": "a"})
+        for model, _ in opened(path):
+            before = model.first_logits("Go on")
+            pieces = model.reply("Hello", 150)
+            assert len(list(islice(pieces, CYCLE_TOKENS))) == CYCLE_TOKENS
+            pieces.close()
+            assert same(model.first_logits("Go on"), before)
+
+    def test_marks_spaces_and_nothing(self, tmp_path: Path) -> None:
+        for number, (chain, reply) in enumerate(((".!?", ".!?"), ("\u0120", " "), ("", ""))):
+            path = write_tiny_llama(tmp_path / f"{number}.gguf", next_token=dict(pairwise(["\u010a", *chain])))
+            assert self.forgets(path, 20) == reply
+
+    def test_control_characters_are_left_out(self, tmp_path: Path) -> None:
+        names = byte_names()
+        text = [names[byte] for byte in b"a\x1b[2J\x07\x00b"]
+        path = write_tiny_llama(tmp_path / "script.gguf", names, dict(pairwise(["\u010a", *text])))
+        for model, _ in opened(path):
+            assert "".join(model.reply("Hello", 20)) == "a[2Jb"
+
+    def test_words_in_a_writing_that_is_spelled_in_bytes(self, tmp_path: Path) -> None:
+        names = byte_names()
+        path = write_tiny_llama(tmp_path / "script.gguf", names, next_token={"\u010a": "o", "o": "k"})
+        assert self.forgets(path, 20, "Привет") == "ok"
+        assert self.forgets(path, 20, "?!...") == "ok"
+
+    def test_what_a_step_raises_ends_the_reply_and_leaves_a_conversation_that_goes_on(self, tiny: Opened) -> None:
+        model, vocabulary = tiny
+
+        def raise_after(most: int) -> Callable[[], None]:
+            steps = iter(range(most))
+
+            def step() -> None:
+                if next(steps, None) is None:
+                    raise TurnAbandoned
+
+            return step
+
+        for words in ("Hello there", soft(vocabulary, "Hello there")):
+            for most in (0, 1, 4):
+                model.reset()
+                with pytest.raises(TurnAbandoned):
+                    list(model.reply(words, 20, raise_after(most)))
+                assert len(list(islice(model.reply("again", 20), 3))) == 3
 
 
 class TestRoom:

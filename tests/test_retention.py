@@ -13,6 +13,7 @@ from daemon.attention import Attention
 from daemon.clocks import Clocks
 from daemon.config import Settings
 from daemon.housekeeping import Housekeeping
+from daemon.moves import Moves
 from daemon.records import Turn
 from daemon.retention import Stored, surplus, surplus_generations
 from daemon.store import Store
@@ -69,7 +70,8 @@ def house(tmp_path: Path) -> Iterator[House]:
         return now
 
     store = Store(settings.state_dir, clock)
-    yield House(settings, store, Housekeeping(settings, store, Attention(), Clocks(wall=lambda: now)))
+    moves = Moves(settings.generations, lambda generation: None)
+    yield House(settings, store, Housekeeping(settings, store, Attention(), moves, Clocks(wall=lambda: now)))
     store.close()
 
 

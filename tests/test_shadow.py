@@ -1,5 +1,6 @@
 """Shadow mode of a whole daemon on tiny engines: a candidate hears along, and takes over or does not."""
 
+import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +15,10 @@ from daemon.voice import Voice
 from engines.audio import write_flac
 from engines.errors import AttuneError
 from engines.generation import Generation
+from engines.interfaces import Step, unwatched
 from engines.pointers import current, promote, shadow
 from engines.types import Float32, SoftTokens
-from tests.fakes import PitchRoute, fake_voice, pitch_of, tone, write_base
+from tests.fakes import EchoLanguageModel, PitchRoute, fake_voice, pitch_of, tone, write_base
 from tests.running_daemon import Daemon, Start, enroll, folder, make_settings, start
 
 __all__ = ["folder", "start"]
@@ -49,7 +51,7 @@ class _Deaf(PitchRoute):
         super().__init__(name)
         self._deafness = deafness
 
-    def hear(self, samples: Float32) -> str | SoftTokens:
+    def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
         return "what?" if pitch_of(samples) < self._deafness.below_hz else super().hear(samples)
 
 
@@ -145,6 +147,27 @@ def test_one_that_mishears_is_refused_and_why_shows_what(start: Start, folder: P
     first = why["shadow"]["otherwise"][0]  # type: ignore[index]
     assert (first["heard"], first["shadow_heard"], first["shadow_reply"]) == ("soft soft soft soft", "what?", "0 what?")
     assert home.daemon.do("ask", text="hello")[-1]["reply"] == "0 hello", "the conversation knows nothing of it"
+
+
+def test_its_silent_reply_gives_way_to_speech(start: Start, folder: Path, later: Later) -> None:
+    """Nobody waits for it, and whoever speaks would wait for the models."""
+    home = put(start, folder, later, Deafness(below_hz=1000))
+    home.say(300, TURNS)
+    model, attention = home.daemon.app._served.serving._language_model, home.daemon.app._attention
+    assert isinstance(model, EchoLanguageModel)
+    model.began.clear()
+    model.hold.clear()
+    stepping = threading.Thread(target=home.step, daemon=True)
+    stepping.start()
+    assert model.began.wait(30)
+    attention.begin()
+    model.hold.set()
+    stepping.join(30)
+    assert not stepping.is_alive()
+    assert home.daemon.status()["shadow"]["turns"] == 0  # type: ignore[index]
+    attention.end()
+    home.step()
+    assert home.pointed() == (0, None), "it is heard, and refused, when it is quiet again"
 
 
 def test_it_hears_only_while_it_is_quiet(start: Start, folder: Path, later: Later) -> None:

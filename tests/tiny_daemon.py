@@ -1,13 +1,14 @@
 """`python -m tests.tiny_daemon`: a whole daemon on tiny engines in a process of its own, with what the command line gives one.
 
-Told to "freeze", the loop that answers stands still for good.
+Told to "freeze", the loop that answers stands still for good; told to "go on", a reply has no end. Where the system prompt is
+OPENS_FOR_EVER, so does the opening of the models.
 """
 
 import faulthandler
 import logging
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from functools import partial
 
@@ -16,18 +17,31 @@ from daemon.cli_common import settings
 from daemon.config import Settings
 from daemon.lifecycle import serve, wishes_of_signals
 from daemon.voice import Voice
+from engines.interfaces import Step, unwatched
 from engines.types import SoftTokens
 from tests.fakes import EchoLanguageModel, fake_voice
 
+OPENS_FOR_EVER = "opens for ever"
+
 
 class FreezingLanguageModel(EchoLanguageModel):
-    def reply(self, words: str | SoftTokens, max_tokens: int) -> Generator[str, None, None]:
+    def reply(self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched) -> Generator[str, None, None]:
         if words == "freeze":
             threading.Event().wait()
-        return super().reply(words, max_tokens)
+        if words == "go on":
+            return self.endless(step)
+        return super().reply(words, max_tokens, step)
+
+    def endless(self, step: Callable[[], None]) -> Generator[str, None, None]:
+        while True:
+            step()
+            yield "on "
 
 
 def freezing_voice(settings: Settings) -> Voice:
+    if settings.conversation.system_prompt == OPENS_FOR_EVER:
+        logging.info("opening the models")
+        threading.Event().wait()
     return replace(fake_voice(settings), language_model=FreezingLanguageModel())
 
 

@@ -1,0 +1,64 @@
+"""Whether a text that a language model writes has degenerated: into a loop, or into what is no text. Pure; knows no model.
+
+Greedy decoding falls into loops (Holtzman et al. 2020, *The curious case of neural text degeneration*), and a small model repeats
+what stands in its conversation: a degenerate reply that is kept there makes the next ones degenerate, too.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+CYCLE_TOKENS = 32
+"""Tokens that a cycle must cover to be one: a short refrain covers less."""
+CYCLE_COPIES = 3
+"""How often a block of tokens must stand in a row. A cycle of p tokens is found once it covers max(CYCLE_TOKENS, 3 p)."""
+SAME_LINES = 4
+"""Lines in a row that differ in nothing but their numbers."""
+_LINE_LETTERS = 20
+"""Letters that such a line has at least: a table of numbers is none."""
+_NUMBER = re.compile(r"\d+")
+_KEPT_CONTROLS = frozenset("\n\t")
+_REPLACEMENT = "\ufffd"
+_REPLACED_PART = 0.1
+
+
+def cycles(tokens: Sequence[int]) -> bool:
+    """Whether `tokens` end in a cycle: a block of tokens that was repeated exactly, CYCLE_COPIES times or more.
+
+    To be asked after every token. It takes time in proportion to the number of tokens, unless much is repeated.
+    """
+    for period in range(1, len(tokens) // CYCLE_COPIES + 1):
+        covered = max(CYCLE_TOKENS, CYCLE_COPIES * period)
+        if covered > len(tokens):
+            break
+        if tokens[-1] == tokens[-1 - period] and tokens[-2] == tokens[-2 - period]:
+            tail = tokens[-covered:]
+            if tail[period:] == tail[:-period]:
+                return True
+    return False
+
+
+def repeats_lines(text: str) -> bool:
+    """Whether the last SAME_LINES whole lines of `text` say the same, but for their numbers."""
+    lines = text.split("\n")[-SAME_LINES - 1 : -1]
+    if len(lines) < SAME_LINES or sum(map(str.isalpha, lines[-1])) < _LINE_LETTERS:
+        return False
+    return len({_NUMBER.sub("0", line.strip()) for line in lines}) == 1
+
+
+def printable(text: str) -> str:
+    """`text` without control characters, which would command a terminal; newlines and tabs stay."""
+    return "".join(c for c in text if c in _KEPT_CONTROLS or unicodedata.category(c) != "Cc")
+
+
+def is_text(text: str) -> bool:
+    """Whether `text` says something: it has a letter or a digit, and few characters in place of bytes that are none."""
+    replaced = text.count(_REPLACEMENT)
+    return any(map(str.isalnum, text)) and replaced <= _REPLACED_PART * len(text)
+
+
+def is_spelled_in_bytes(pieces: Sequence[bytes]) -> bool:
+    """Whether a tokenizer cut a text into more `pieces` than it has characters, spaces left out: whoever trained the tokenizer
+    met no such writing, and the model behind it cannot read it."""
+    characters = b"".join(pieces).decode(errors="replace")
+    return sum(not piece.isspace() for piece in pieces) > sum(not c.isspace() for c in characters)
