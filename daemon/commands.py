@@ -2,6 +2,7 @@
 
 import queue
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,18 +13,21 @@ from pydantic_core import to_jsonable_python
 from engines.audio import read_audio
 from engines.errors import AttuneError
 from engines.generation import read_generation
+from engines.open_file import OpenFile
 from engines.pointers import promote, rollback
 from engines.segmenter import SegmenterLimits
 
+from . import row_stream
 from .adaptation import Adaptation
 from .attention import Attention
 from .budget import Plan
 from .conversation import Conversation
-from .enrolment import MAX_SECONDS, enroll
+from .enrolment import MAX_SECONDS, take_up
 from .events import Event, Events
 from .explain import SHOWN, explained
 from .hearing import hear_recording
 from .metrics import Metrics
+from .row_stream import MAX_NAME_CHARACTERS
 from .serving import Serving
 from .shadow_readings import ShadowReadings
 from .shadow_verdict import same_words
@@ -62,6 +66,9 @@ class Service:
 class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    descriptors: tuple[int, ...] = ()
+    """Open files that came with it; the control socket closes them when it is answered."""
+
 
 class Status(_Request):
     command: Literal["status"]
@@ -78,19 +85,20 @@ class Reload(_Request):
 
 
 class Ask(_Request):
-    """`text` or `audio`, answered through `route` or the one in use."""
+    """`text` or the recording that is handed over, which messages call `audio`, answered through `route` or the one in use."""
 
     command: Literal["ask"]
     text: str | None = Field(None, min_length=1, max_length=_MAX_TEXT_CHARACTERS)
-    audio: Path | None = None
+    audio: str | None = Field(None, max_length=MAX_NAME_CHARACTERS)
     route: str | None = None
 
 
 class Listen(_Request):
-    """`audio` played through the capture path; `speed` 0 does not wait for real time."""
+    """The recording that is handed over, which messages call `audio`, played through the capture path; `speed` 0 does not wait
+    for real time."""
 
     command: Literal["listen"]
-    audio: Path
+    audio: str = Field(max_length=MAX_NAME_CHARACTERS)
     speed: float = Field(0.0, ge=0, le=1000)
     route: str | None = None
 
@@ -115,8 +123,9 @@ class Correct(_Request):
 
 
 class Enroll(_Request):
+    """Take up what comes through the socket that is handed over: rows, each with its open recording."""
+
     command: Literal["enroll"]
-    manifest: Path
 
 
 class Why(_Request):
@@ -161,15 +170,7 @@ def answer(service: Service, request: Event) -> Generator[Event, None, None]:
         case Ask():
             events = _ask(service, checked)
         case Listen():
-            events = hear_recording(
-                checked.audio,
-                checked.speed,
-                checked.route,
-                service.conversation,
-                service.attention,
-                service.events,
-                service.segmenter,
-            )
+            events = _listen(service, checked)
         case Follow():
             events = _follow(service)
         case Adapt():
@@ -177,13 +178,14 @@ def answer(service: Service, request: Event) -> Generator[Event, None, None]:
         case Correct():
             events = _correct(service, checked)
         case Enroll():
-            events = _enroll(service, checked)
+            events = _enroll(service, _handed(checked, "the rows of an enrolment"))
         case Why():
             events = _one(_why(service, checked))
         case Generations():
             events = _generations(service, checked)
-    for event in events:
-        yield to_jsonable_python(event)
+    with closing(events):
+        for event in events:
+            yield to_jsonable_python(event)
 
 
 def _one(event: Event) -> Generator[Event, None, None]:
@@ -196,7 +198,32 @@ def _ask(service: Service, request: Ask) -> Generator[Event, None, None]:
     if request.text is not None:
         yield from service.conversation.ask(request.text, "text", request.route)
     elif request.audio is not None:
-        yield from service.conversation.ask(read_audio(request.audio, MAX_SECONDS), "file", request.route)
+        with OpenFile.of_descriptor(_handed(request, request.audio), request.audio) as recording:
+            samples = read_audio(recording, MAX_SECONDS)
+        yield from service.conversation.ask(samples, "file", request.route)
+
+
+def _listen(service: Service, request: Listen) -> Generator[Event, None, None]:
+    with OpenFile.of_descriptor(_handed(request, request.audio), request.audio) as recording:
+        yield from hear_recording(
+            recording,
+            request.speed,
+            request.route,
+            service.conversation,
+            service.attention,
+            service.events,
+            service.segmenter,
+        )
+
+
+def _handed(request: _Request, what: str) -> int:
+    """The descriptor that came with a request. Raises AttuneError where there is none, or more than one."""
+    if len(request.descriptors) != 1:
+        raise AttuneError(
+            f"{what} did not come as one open descriptor with the request, and the daemon opens no file that a client names; "
+            "use the command line, which hands it over"
+        )
+    return request.descriptors[0]
 
 
 def _follow(service: Service) -> Generator[Event, None, None]:
@@ -246,10 +273,11 @@ def _correct(service: Service, request: Correct) -> Generator[Event, None, None]
     yield {"event": "corrected", "turn": turn.id, "utterance": turn.utterance, "heard": turn.heard, "text": request.text}
 
 
-def _enroll(service: Service, request: Enroll) -> Generator[Event, None, None]:
+def _enroll(service: Service, descriptor: int) -> Generator[Event, None, None]:
     service.attention.begin()  # no round starts on half of what is being enrolled
     try:
-        yield from enroll(request.manifest, service.store)
+        with closing(row_stream.receive(descriptor)) as rows:
+            yield from take_up(rows, service.store)
     finally:
         service.attention.end()
 

@@ -4,8 +4,8 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Generator
-from pathlib import Path
 
+from engines.open_file import OpenFile
 from engines.segmenter import Event as Noticed
 from engines.segmenter import Segmenter, SegmenterLimits, SpeechStarted
 from engines.types import Segment
@@ -43,7 +43,7 @@ def hand_on(
 
 
 def hear_recording(
-    path: Path,
+    recording: OpenFile,
     speed: float,
     route: str | None,
     conversation: Conversation,
@@ -51,14 +51,15 @@ def hear_recording(
     events: Events,
     limits: SegmenterLimits,
 ) -> Generator[Event, None, None]:
-    """Play `path` through capture, voice activity detection and segmenter, and yield the events of every turn in it.
+    """Play `recording` through capture, voice activity detection and segmenter, and yield the events of every turn in it.
 
     Each `turn` and `turn_failed` is preceded by its `segment` event, with the seconds at which it began and its length.
-    At `speed` 0 each segment waits for the answer to the one before. Closing the generator stops the playing. Raises AttuneError
-    where the file cannot be opened.
+    At `speed` 0 each segment waits for the answer to the one before. The last event, `listened`, has the number of segments.
+    Closing the generator stops the playing; `recording`, which stays the caller's, is not read after that. Raises AttuneError
+    where it is no recording.
     """
     conversation.check_route(route)
-    source = WavSource(path, speed)
+    source = WavSource(recording, speed)
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     answered, left = threading.Semaphore(0), threading.Event()
 
@@ -79,7 +80,7 @@ def hear_recording(
     )
     listener.start()
     try:
-        unanswered, ended = 0, False
+        unanswered, segments, ended = 0, 0, False
         while unanswered or not ended:
             try:
                 event = heard.get(timeout=_ALIVE_SECONDS)
@@ -87,12 +88,13 @@ def hear_recording(
                 yield {"event": "alive"}  # a client that left is noticed by writing to it
                 continue
             ended |= event["event"] == "stream_ended"
+            segments += event["event"] == "segment"
             unanswered += {"segment": 1, "turn": -1, "turn_failed": -1}.get(str(event["event"]), 0)
             if event["event"] in ("turn", "turn_failed"):
                 answered.release()
             yield event
         status = listener.status()
-        yield {"event": "listened", "heard_seconds": status.heard_seconds, "problem": status.problem}
+        yield {"event": "listened", "heard_seconds": status.heard_seconds, "segments": segments, "problem": status.problem}
     finally:
         left.set()
         answered.release()

@@ -19,7 +19,7 @@ from av.container import InputContainer
 
 from .audio_headers import Header, read_header
 from .errors import AttuneError
-from .recording import Recording, open_recording
+from .open_file import OpenFile, open_file
 from .types import SAMPLE_RATE_HZ, Float32
 
 MAX_FILE_SECONDS = 300.0
@@ -44,10 +44,10 @@ _CANCELLED = 0.1
 """Where the mean of all channels has less than this share of their power, they cancel out."""
 
 
-def read_audio(source: Path | Recording, max_seconds: float = MAX_FILE_SECONDS) -> Float32:
+def read_audio(source: Path | OpenFile, max_seconds: float = MAX_FILE_SECONDS) -> Float32:
     """Decode a recording of any common format, rate and number of channels to [N] samples, -1 to 1.
 
-    N is at most `max_seconds` times SAMPLE_RATE_HZ. A `Recording` stays open. Raises AttuneError where the file is missing,
+    N is at most `max_seconds` times SAMPLE_RATE_HZ. A `OpenFile` stays open. Raises AttuneError where the file is missing,
     unreadable, no regular file, empty, truncated, silent, not audio, holds NaN or infinity, or is longer than `max_seconds`.
     """
     samples = np.concatenate([np.zeros(0, np.float32), *stream_audio(source, max_seconds)])
@@ -60,7 +60,7 @@ def read_audio(source: Path | Recording, max_seconds: float = MAX_FILE_SECONDS) 
     return samples
 
 
-def stream_audio(source: Path | Recording, max_seconds: float) -> Iterator[Float32]:
+def stream_audio(source: Path | OpenFile, max_seconds: float) -> Iterator[Float32]:
     """Decode a recording block by block to [n] samples, for files too long to hold. Raises AttuneError as `read_audio` does,
     except for silence."""
     name = _name_of(source)
@@ -78,7 +78,7 @@ def stream_audio(source: Path | Recording, max_seconds: float) -> Iterator[Float
             if coding != first_coding:
                 raise AttuneError(f"{name} changes its rate or channels midway; save it again as one WAV or FLAC file")
             for converted in to_float.resample(frame):
-                channels = converted.to_ndarray().reshape(-1, frame.layout.nb_channels)
+                channels = converted.to_ndarray().reshape(-1, frame.layout.nb_channels).astype(np.float32, copy=False)
                 _check_samples(name, channels)
                 decoded_samples += len(channels)
                 if decoded_samples > max_seconds * rate_hz:
@@ -90,7 +90,7 @@ def stream_audio(source: Path | Recording, max_seconds: float) -> Iterator[Float
         yield np.clip(to_rate.resample_chunk(np.zeros(0, np.float32), last=True), -1.0, 1.0)
 
 
-def check_audio(source: Path | Recording, max_seconds: float = MAX_FILE_SECONDS) -> None:
+def check_audio(source: Path | OpenFile, max_seconds: float = MAX_FILE_SECONDS) -> None:
     """Raise the AttuneError that reading `source` would start with, decoding nothing."""
     with _open(source, max_seconds):
         pass
@@ -142,7 +142,7 @@ class _Mix:
 class _Stream:
     """A recording as FFmpeg reads it, through PyAV: with a position, and with what a header should say."""
 
-    def __init__(self, recording: Recording, patches: dict[int, bytes]) -> None:
+    def __init__(self, recording: OpenFile, patches: dict[int, bytes]) -> None:
         self.name = Path(recording.name).name  # FFmpeg takes hints from the suffix
         self._recording = recording
         self._patches = patches
@@ -168,11 +168,11 @@ class _Stream:
 
 
 @contextmanager
-def _open(source: Path | Recording, max_seconds: float) -> Iterator[tuple[Header, InputContainer]]:
+def _open(source: Path | OpenFile, max_seconds: float) -> Iterator[tuple[Header, InputContainer]]:
     """The file in FFmpeg, with at least one audio stream; FFmpeg's and the system's errors become AttuneErrors."""
     name = _name_of(source)
     try:
-        with open_recording(source) if isinstance(source, Path) else nullcontext(source) as recording:
+        with open_file(source) if isinstance(source, Path) else nullcontext(source) as recording:
             header = _checked_header(recording, max_seconds)
             with _opened(recording, header) as container:
                 _check_stream(name, container, max_seconds)
@@ -183,7 +183,7 @@ def _open(source: Path | Recording, max_seconds: float) -> Iterator[tuple[Header
         raise AttuneError(f"{name} cannot be read ({error.strerror}); check its permissions") from error
 
 
-def _checked_header(recording: Recording, max_seconds: float) -> Header:
+def _checked_header(recording: OpenFile, max_seconds: float) -> Header:
     head = recording.read_at(0, _HEAD_BYTES)
     if not head:
         raise AttuneError(f"{recording.name} is empty; give a recording")
@@ -197,7 +197,7 @@ def _checked_header(recording: Recording, max_seconds: float) -> Header:
     return header
 
 
-def _opened(recording: Recording, header: Header) -> InputContainer:
+def _opened(recording: OpenFile, header: Header) -> InputContainer:
     raw = "g722" if recording.name.lower().endswith(".g722") else None
     options = {"format_whitelist": _FORMATS}
     stream = _Stream(recording, header.patches)
@@ -264,7 +264,7 @@ def _not_decoded(name: str) -> AttuneError:
     return AttuneError(f"{name} is coded in a way that cannot be decoded; save it as WAV or FLAC")
 
 
-def _name_of(source: Path | Recording) -> str:
+def _name_of(source: Path | OpenFile) -> str:
     return str(source) if isinstance(source, Path) else source.name
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from .errors import AttuneError
-from .recording import Recording
+from .open_file import OpenFile
 
 _MAX_CHUNKS = 4096
 _MAX_METADATA_BYTES = 64 << 20
@@ -84,7 +84,7 @@ class _Format:
         return self.tag in (_PCM, _FLOAT, _A_LAW, _MU_LAW)
 
 
-def read_header(recording: Recording) -> Header:
+def read_header(recording: OpenFile) -> Header:
     """What is promised; an empty header for other kinds of files.
 
     Raises AttuneError where the header contradicts itself, has no end, holds huge metadata, or says that there is no sound.
@@ -104,7 +104,7 @@ def read_header(recording: Recording) -> Header:
 # --- the RIFF family
 
 
-def _riff(recording: Recording, order: str) -> Header:
+def _riff(recording: OpenFile, order: str) -> Header:
     def parse(position: int) -> _Chunk | None:
         head = recording.read_at(position, 8)
         if len(head) < 8:
@@ -129,7 +129,7 @@ def _riff(recording: Recording, order: str) -> Header:
     return Header(patches=patches)
 
 
-def _w64(recording: Recording) -> Header:
+def _w64(recording: OpenFile) -> Header:
     def parse(position: int) -> _Chunk | None:
         head = recording.read_at(position, 24)
         if len(head) < 24:
@@ -148,7 +148,7 @@ def _w64(recording: Recording) -> Header:
     return Header(patches=patches)
 
 
-def _read_format(recording: Recording, chunk: _Chunk, order: str) -> tuple[_Format | None, dict[int, bytes]]:
+def _read_format(recording: OpenFile, chunk: _Chunk, order: str) -> tuple[_Format | None, dict[int, bytes]]:
     body = recording.read_at(chunk.position, min(max(chunk.size, 0), 40))
     if len(body) < 16:
         return None, {}
@@ -159,8 +159,8 @@ def _read_format(recording: Recording, chunk: _Chunk, order: str) -> tuple[_Form
     form = _Format(tag, channels, rate_hz, bytes_per_second, block_bytes, bits, valid_bits)
     if form.is_linear and bits and block_bytes and block_bytes != channels * form.sample_bytes:
         raise AttuneError(
-            f"{recording.name} has a header that contradicts itself ({channels} channels of {bits} bits in blocks of {block_bytes}"
-            " bytes); save it again as WAV or FLAC"
+            f"{recording.name} has a header that contradicts itself ({channels} channels of {bits} bits in blocks of"
+            f" {block_bytes} bytes); save it again as WAV or FLAC"
         )
     if form.is_linear and 0 < valid_bits < bits and (valid_bits + 7) // 8 != form.sample_bytes:
         # FFmpeg takes the valid bits for the width of a sample; they are the high ones of a wider container.
@@ -177,7 +177,7 @@ def _rate_of(form: _Format | None) -> float:
 # --- others
 
 
-def _caf(recording: Recording) -> Header:
+def _caf(recording: OpenFile) -> Header:
     def parse(position: int) -> _Chunk | None:
         head = recording.read_at(position, 12)
         if len(head) < 12:
@@ -197,7 +197,7 @@ def _caf(recording: Recording) -> Header:
     return Header()
 
 
-def _mp3(recording: Recording, head: bytes) -> Header:
+def _mp3(recording: OpenFile, head: bytes) -> Header:
     """The Xing header, in the first frame of what most encoders write."""
     start = 0
     if head[:3] == b"ID3":  # its size has 7 bits in each byte
@@ -209,7 +209,7 @@ def _mp3(recording: Recording, head: bytes) -> Header:
     return Header(states_seconds=bool(frame[place + 7] & 1))
 
 
-def _chain(recording: Recording, position: int, parse: _Parse) -> Iterator[_Chunk]:
+def _chain(recording: OpenFile, position: int, parse: _Parse) -> Iterator[_Chunk]:
     """The chunks from `position` on. Raises AttuneError where there are too many, or where one of metadata is huge."""
     for _ in range(_MAX_CHUNKS):
         chunk = parse(position)
@@ -224,7 +224,7 @@ def _chain(recording: Recording, position: int, parse: _Parse) -> Iterator[_Chun
     raise AttuneError(f"{recording.name} has a header without an end; save it again as WAV or FLAC")
 
 
-def _ends_well(recording: Recording, position: int, parse: _Parse) -> bool:
+def _ends_well(recording: OpenFile, position: int, parse: _Parse) -> bool:
     """Whether nothing but chunks follows up to the end of the file: then a size of 0 is meant."""
     if position >= recording.size_bytes:
         return False

@@ -4,6 +4,7 @@ import resource
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -122,15 +123,10 @@ def test_samples_in_wider_containers_are_heard_as_libsndfile_hears_them(tmp_path
 
 
 @pytest.mark.parametrize("subtype", ["ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "PCM_U8", "DOUBLE", "GSM610", "G721_32"])
-def test_wav_in_any_coding_is_heard_or_said_not_to_be_decoded(tmp_path: Path, subtype: str) -> None:
+def test_wav_in_any_coding_is_heard(tmp_path: Path, subtype: str) -> None:
     path = write_wav(tmp_path / "a.wav", tone(1.0), subtype=subtype)
-    try:
-        samples = read_audio(path)
-    except AttuneError as error:
-        assert "cannot be decoded" in str(error)
-    else:
-        assert pitch_hz(samples) == pytest.approx(440.0, abs=2.0)
-        assert "truncated" in refusal(cut_off(path, 0.7))
+    assert pitch_hz(read_audio(path)) == pytest.approx(440.0, abs=2.0)
+    assert "truncated" in refusal(cut_off(path, 0.7))
 
 
 @pytest.mark.parametrize("container", ["VOC", "SDS", "PVF", "IRCAM", "NIST", "MAT5"])
@@ -200,11 +196,8 @@ def test_whatever_a_header_says_a_file_is_read_or_refused(tmp_path: Path, small_
     path = tmp_path / f"a.{data.draw(st.sampled_from(['wav', 'mp3', 'g722', 'aac', 'amr']))}"
     path.write_bytes(content[:length])
     before_kib, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-    try:
+    with suppress(AttuneError):  # and nothing else
         samples = read_audio(path, 29.5)
-    except AttuneError as error:
-        assert "\n" not in str(error)
-    else:
         assert np.isfinite(samples).all()
         assert np.abs(samples).max() <= 1.0
         assert len(samples) <= 29.5 * SAMPLE_RATE_HZ

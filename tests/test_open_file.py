@@ -8,7 +8,7 @@ import pytest
 
 from engines.audio import read_audio
 from engines.errors import AttuneError
-from engines.recording import Recording, open_recording
+from engines.open_file import OpenFile, open_file
 from tests.audio_fixtures import tone, write_wav
 
 
@@ -33,9 +33,9 @@ def test_what_is_no_file_is_refused_at_once_by_path_and_by_descriptor(tmp_path: 
     line = rf"odd\.wav is not a file but a {kind}; "
     try:
         with pytest.raises(AttuneError, match=line):
-            open_recording(path)
+            open_file(path)
         with pytest.raises(AttuneError, match=line):
-            Recording.of_descriptor(descriptor, "odd.wav")
+            OpenFile.of_descriptor(descriptor, "odd.wav")
         with pytest.raises(AttuneError, match=line):
             read_audio(path)
     finally:
@@ -48,7 +48,7 @@ def test_what_is_no_file_is_refused_at_once_by_path_and_by_descriptor(tmp_path: 
 def test_what_is_not_there_is_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(AttuneError) as caught:
-        open_recording(tmp_path / name)
+        open_file(tmp_path / name)
     assert "\n" not in str(caught.value)
     assert "\0" not in str(caught.value)
 
@@ -57,7 +57,7 @@ def test_a_descriptor_is_read_from_its_start_and_left_where_it_was(tmp_path: Pat
     path = write_wav(tmp_path / "a.wav", tone(0.5))
     with path.open("rb") as file:
         file.seek(1000)
-        with Recording.of_descriptor(file.fileno(), "mine.wav") as recording:
+        with OpenFile.of_descriptor(file.fileno(), "mine.wav") as recording:
             assert len(read_audio(recording)) == 8_000
             assert len(read_audio(recording)) == 8_000
         assert file.tell() == 1000
@@ -68,14 +68,14 @@ def test_a_descriptor_is_read_from_its_start_and_left_where_it_was(tmp_path: Pat
 def test_a_file_that_may_not_be_read_is_one_line(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path / "a.wav", os.O_WRONLY | os.O_CREAT)
     os.write(descriptor, b"RIFF")
-    with Recording(descriptor, "a.wav") as recording, pytest.raises(AttuneError, match=r"a\.wav cannot be read"):
+    with OpenFile(descriptor, "a.wav") as recording, pytest.raises(AttuneError, match=r"a\.wav cannot be read"):
         read_audio(recording)
 
 
 def test_a_file_that_grows_is_read_up_to_where_it_was_and_one_that_shrinks_is_told(tmp_path: Path) -> None:
     path = write_wav(tmp_path / "a.wav", tone(0.5))
     size_bytes = path.stat().st_size
-    with open_recording(path) as recording:
+    with open_file(path) as recording:
         with path.open("ab") as file:
             file.write(bytes(1000))
         assert len(recording.read_at(0, 1 << 20)) == size_bytes

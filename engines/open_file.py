@@ -12,11 +12,11 @@ from types import TracebackType
 from .errors import AttuneError
 
 
-class Recording:
+class OpenFile:
     """A regular file that is open for reading.
 
-    It is read at positions: the offset of a descriptor is shared with whoever handed it over, and is neither used nor moved. It is
-    as long as it was when it was opened: a file that grows is read up to there.
+    It is read at positions: the offset of a descriptor is shared with whoever handed it over, and is neither used nor moved.
+    It is as long as it was when it was opened: a file that grows is read up to there.
     """
 
     def __init__(self, descriptor: int, name: str) -> None:
@@ -35,7 +35,7 @@ class Recording:
         self.size_bytes = found.st_size
 
     @classmethod
-    def of_descriptor(cls, descriptor: int, name: str) -> "Recording":
+    def of_descriptor(cls, descriptor: int, name: str) -> "OpenFile":
         """As the constructor, with a descriptor of its own: `descriptor` stays the caller's. Raises AttuneError likewise."""
         try:
             own = os.dup(descriptor)
@@ -44,7 +44,10 @@ class Recording:
         return cls(own, name)
 
     def read_at(self, position: int, length: int) -> bytes:
-        """Up to `length` bytes from `position` on; fewer only at the end. Raises OSError, or AttuneError where the file shrank."""
+        """Up to `length` bytes from `position` on; fewer only at the end.
+
+        Raises OSError where they cannot be read, AttuneError where the file became shorter.
+        """
         if self._descriptor is None:
             raise AttuneError(f"{self.name} was closed while it was read; give it again")
         wanted = max(0, min(length, self.size_bytes - position))
@@ -70,14 +73,14 @@ class Recording:
         if descriptor is not None:
             os.close(descriptor)
 
-    def __enter__(self) -> "Recording":
+    def __enter__(self) -> "OpenFile":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
 
-def open_recording(path: Path) -> Recording:
+def open_file(path: Path) -> OpenFile:
     """Open `path` for reading, without waiting for anybody.
 
     Raises AttuneError where it is missing, unreadable, or no regular file: a FIFO, a device, a socket or a folder.
@@ -92,7 +95,7 @@ def open_recording(path: Path) -> Recording:
         raise AttuneError(f"{name} cannot be read ({error.strerror}); check its permissions") from error
     except ValueError as error:  # a NUL, or half of a surrogate pair
         raise AttuneError(f"{name!r} cannot be the name of a file ({error}); give the path of a file") from error
-    return Recording(descriptor, name)
+    return OpenFile(descriptor, name)
 
 
 def _check_regular(found: os.stat_result, name: str) -> None:
