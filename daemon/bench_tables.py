@@ -90,8 +90,5 @@ def heard_sheet(heard: list[HeardSet]) -> Sheet:
         ("wrong acted on", [percent(one.trust.wrong_acted if one.trust else None) for one in heard]),
     ]
     shown = [(name, cells) for name, cells in measured if any(cells)]
-    rows, last = [], ""
-    for index, one in enumerate(heard):
-        rows.append((one.set if one.set != last else "", one.hearer, *(cells[index] for _, cells in shown)))
-        last = one.set
+    rows = [(one.set, one.hearer, *(cells[index] for _, cells in shown)) for index, one in enumerate(heard)]
     return Sheet(("set", "heard by", *(name for name, _ in shown)), rows)
