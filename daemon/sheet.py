@@ -1,10 +1,11 @@
 """Tables for terminals of any width: headings, figures and names are never cut; a table too wide comes as lists."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
@@ -12,8 +13,8 @@ from rich.text import Text
 from .plain_text import plain
 
 _GAP = 2
-_LEAST_SENTENCE = 16
-"""Columns that a sentence is given at least, if it has so many."""
+_LEAST_SENTENCE = 12
+"""Columns that a sentence is given at least, where it has a word so long."""
 _FIGURE = re.compile(r"[-+]?\d")
 
 
@@ -34,9 +35,10 @@ class Sheet:
         yield self._table(rows, least) if fits else self._list(rows)
 
     def _least(self, heading: str, cells: list[Text]) -> int:
-        longest = max((line.cell_len for cell in cells for line in cell.split()), default=0)
-        word = max((Text(part).cell_len for part in heading.split()), default=0)
-        return max(word, min(longest, _LEAST_SENTENCE) if heading in self.sentences else longest)
+        word = _longest(heading.split())
+        if heading in self.sentences:
+            return max(word, min(_longest(part for cell in cells for part in cell.plain.split()), _LEAST_SENTENCE))
+        return max(word, _longest(line for cell in cells for line in cell.plain.split("\n")))
 
     def _table(self, rows: list[list[Text]], least: list[int]) -> Table:
         table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
@@ -64,3 +66,8 @@ class Sheet:
                 if cell.plain:
                     grid.add_row(Text(heading), cell)
         return grid
+
+
+def _longest(texts: Iterable[str]) -> int:
+    """Columns of the widest."""
+    return max(map(cell_len, texts), default=0)
