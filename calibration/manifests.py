@@ -9,6 +9,7 @@ import soundfile
 
 from engines.durable import write_atomically
 from engines.errors import AttuneError
+from engines.text_files import without_mark
 from engines.types import SAMPLE_RATE_HZ, Float32
 
 from .texts import as_sentence
@@ -34,7 +35,9 @@ def read_recordings(source: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _from_json_lines(path: Path) -> Iterator[tuple[Path, str]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_text(path).split("\n"), 1):  # not at U+2028, which a text may hold
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
             yield (path.parent / row["audio"]).resolve(), str(row["text"]).strip()
@@ -42,16 +45,26 @@ def _from_json_lines(path: Path) -> Iterator[tuple[Path, str]]:
             raise AttuneError(f"{path} line {number} is not an object with `audio` and `text` ({error})") from None
 
 
+def _text(path: Path) -> str:
+    """Raises AttuneError where it cannot be read or is no UTF-8."""
+    try:
+        return without_mark(path.read_bytes(), str(path)).decode()
+    except OSError as error:
+        raise AttuneError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
+    except UnicodeDecodeError as error:
+        raise AttuneError(f"{path} is no UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+
+
 def _from_librispeech(folder: Path) -> Iterator[tuple[Path, str]]:
     """Its texts are in capitals without punctuation; what a transcript would look like is guessed."""
     for listing in sorted(folder.rglob("*.trans.txt")):
-        for line in listing.read_text().splitlines():
+        for line in _text(listing).splitlines():
             name, _, text = line.partition(" ")
             yield listing.parent / f"{name}.flac", as_sentence(text.lower().replace(" i ", " I ").replace(" i'", " I'"))
 
 
 def _from_common_voice(folder: Path) -> Iterator[tuple[Path, str]]:
-    with (folder / "validated.tsv").open(encoding="utf-8", newline="") as file:
+    with (folder / "validated.tsv").open(encoding="utf-8-sig", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
             yield folder / "clips" / row["path"], row["sentence"].strip()
 

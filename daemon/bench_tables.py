@@ -1,24 +1,77 @@
 """What benchmarks found, as tables for the terminal. Knows figures, no jobs."""
 
-from rich.table import Column, Table
+from engines.bench_figures import AdaptFigures, DistilFigures, HeardSet, MemoryFigures, QualityFigures
 
-from engines.bench_figures import HeardSet, QualityFigures
+from .cli_common import gib
+from .sheet import Sheet
 
 
-def reached_table(figures: QualityFigures) -> Table:
+def rounds_sheet(figures: AdaptFigures) -> Sheet:
+    """What each round took."""
+    rows = [
+        (f"{one.minutes:.1f} min", str(one.utterances), str(one.steps), f"{one.training_seconds:.0f}", gib(one.peak_bytes))
+        for one in figures.rounds
+    ]
+    return Sheet(("round", "utterances", "steps", "seconds", "peak"), rows)
+
+
+def designs_sheet(figures: QualityFigures) -> Sheet:
+    """What each design takes, and how well it hears in the end."""
+    rows = [
+        (
+            run.design,
+            f"{run.parameters / 1e6:.1f} M",
+            f"{run.features_seconds:.0f} s",
+            f"{run.step_seconds:.2f} s",
+            gib(run.peak_bytes),
+            f"{100 * run.curve[-1].word_error_rate:.1f} % after {run.curve[-1].seconds:.0f} s",
+        )
+        for run in figures.designs
+    ]
+    return Sheet(("design", "parameters", "features", "a step", "peak", "error at its end"), rows)
+
+
+def recipes_sheet(figures: DistilFigures) -> Sheet:
+    """What each recipe of distillation came to."""
+    rows = []
+    for run in figures.runs:
+        losses = ", ".join(f"{name} {value:.2f}" for name, value in run.losses.items())
+        rows.append((run.recipe, str(run.steps), f"{run.seconds:.0f}", losses))
+    return Sheet(("recipe", "steps", "seconds", "losses at its end"), rows, {"losses at its end"})
+
+
+def memory_sheet(figures: MemoryFigures) -> Sheet:
+    """What steps of distillation take."""
+    rows = [
+        (
+            run.shape,
+            gib(run.file_bytes),
+            str(run.positions),
+            gib(run.peak_resident_bytes),
+            gib(run.over_file_bytes),
+            gib(run.before_bytes),
+            "" if run.peak_allocated_bytes is None else gib(run.peak_allocated_bytes),
+            f"{run.seconds_per_step:.1f} s",
+        )
+        for run in figures.runs
+    ]
+    return Sheet(("model", "its file", "positions", "peak", "over file", "Python", "allocated", "a step"), rows)
+
+
+def reached_sheet(figures: QualityFigures) -> Sheet:
     """How soon each design is as good as each other one is in the end."""
-    table = Table("seconds to reach the end of:", *(run.design for run in figures.designs))
+    rows = []
     for run in figures.designs:
         cells = []
         for other in figures.designs:
             seconds = run.seconds_to(other.curve[-1].word_error_rate)
             ratio = f" ({other.curve[-1].seconds / seconds:.1f}x sooner)" if seconds else ""
             cells.append("-" if run is other else "never" if seconds is None else f"{seconds:.0f}{ratio}")
-        table.add_row(run.design, *cells)
-    return table
+        rows.append((run.design, *cells))
+    return Sheet(("seconds to reach the end of:", *(run.design for run in figures.designs)), rows)
 
 
-def heard_table(heard: list[HeardSet]) -> Table:
+def heard_sheet(heard: list[HeardSet]) -> Sheet:
     """A row for each set and hearer; columns that nobody measured are left out."""
 
     def percent(value: float | None) -> str:
@@ -37,9 +90,5 @@ def heard_table(heard: list[HeardSet]) -> Table:
         ("wrong acted on", [percent(one.trust.wrong_acted if one.trust else None) for one in heard]),
     ]
     shown = [(name, cells) for name, cells in measured if any(cells)]
-    table = Table(Column("set", no_wrap=True), Column("heard by", no_wrap=True), *(name for name, _ in shown))
-    last = ""
-    for index, one in enumerate(heard):
-        table.add_row(one.set if one.set != last else "", one.hearer, *(cells[index] for _, cells in shown))
-        last = one.set
-    return table
+    rows = [(one.set, one.hearer, *(cells[index] for _, cells in shown)) for index, one in enumerate(heard)]
+    return Sheet(("set", "heard by", *(name for name, _ in shown)), rows)

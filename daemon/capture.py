@@ -10,13 +10,12 @@ from typing import Protocol
 
 import numpy as np
 
-from engines.audio import check_audio, stream_audio
+from engines.audio import MAX_STREAM_SECONDS, check_audio, stream_audio
+from engines.open_file import OpenFile
 from engines.types import SAMPLE_RATE_HZ, Float32
 from engines.vad import CHUNK_SAMPLES
 
 CHUNK_SECONDS = CHUNK_SAMPLES / SAMPLE_RATE_HZ
-LONGEST_STREAM_SECONDS = 12 * 3600.0
-"""Files are played block by block, so a long one costs time, not memory."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +56,19 @@ class WavSource:
 
     def __init__(
         self,
-        paths: Path | Iterable[Path],
+        recordings: Path | OpenFile | Iterable[Path],
         speed: float = 1.0,
         pause_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Play `paths`, each followed by `pause_seconds` of digital silence, `speed` times as fast as they were spoken.
+        """Play `recordings`, each followed by `pause_seconds` of digital silence, `speed` times as fast as they were spoken.
 
-        Speed 0 plays as fast as the chunks are taken. Raises AttuneError where a file cannot be opened.
+        Speed 0 plays as fast as the chunks are taken. An open file stays the caller's, who closes it once `chunks` has ended.
+        Raises AttuneError where a file cannot be opened.
         """
-        self._paths = deque([paths] if isinstance(paths, Path) else paths)
-        for path in self._paths:
-            check_audio(path, LONGEST_STREAM_SECONDS)
+        self._recordings: deque[Path | OpenFile] = deque([recordings] if isinstance(recordings, Path | OpenFile) else recordings)
+        for recording in self._recordings:
+            check_audio(recording, MAX_STREAM_SECONDS)
         self._speed = speed
         self._pause_samples = round(pause_seconds * SAMPLE_RATE_HZ)
         self._clock = clock
@@ -96,11 +96,12 @@ class WavSource:
         self._closed.set()
 
     def _blocks(self) -> Iterator[Float32]:
-        while self._paths:
-            path = self._paths.popleft()
-            self._playing, self._since_unix_seconds = str(path), time.time()
+        while self._recordings:
+            recording = self._recordings.popleft()
+            name = recording.name if isinstance(recording, OpenFile) else str(recording)
+            self._playing, self._since_unix_seconds = name, time.time()
             try:
-                yield from stream_audio(path, LONGEST_STREAM_SECONDS)
+                yield from stream_audio(recording, MAX_STREAM_SECONDS)
             finally:
                 self._playing, self._since_unix_seconds = "", time.time()
             yield np.zeros(self._pause_samples, np.float32)

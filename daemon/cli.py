@@ -18,7 +18,9 @@ from .cli_learn import adapt, correct, enroll
 from .cli_talk import ask, listen, talk
 from .demo import demo
 from .events import Event
+from .plain_text import PlainFormatter, one_line, plain
 from .service_manager import JournalFormatter, writes_to_journal
+from .streams import complain, tolerate_other_encodings, written_out
 
 app = typer.Typer(
     help="Attune: a voice assistant that learns its user's voice on the device, while nobody is talking.",
@@ -54,7 +56,7 @@ def options(
 ) -> None:
     """What stands before every command."""
     written = logging.StreamHandler(sys.stderr)
-    lines = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    lines = PlainFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     written.setFormatter(JournalFormatter() if writes_to_journal() else lines)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, handlers=[written])
     use_sources(config, assignments or [])
@@ -94,7 +96,7 @@ def status(as_json: AsJson = False) -> None:
 def metrics() -> None:
     """Print figures for machines, in Prometheus' text format: write them where a collector of text files looks."""
     [found] = ask_daemon({"command": "metrics"}, quiet_seconds=10.0)
-    typer.echo(found["text"], nl=False)
+    typer.echo(plain(str(found["text"])), nl=False)
 
 
 def _status_lines(found: Event) -> list[tuple[str, str]]:
@@ -169,13 +171,12 @@ app.add_typer(cli_config.app, name="config")
 
 def main() -> None:
     """Entry point of `attune`: 0 where all went well, 1 with one line for a user's error, 2 for wrong usage."""
+    tolerate_other_encodings()
     try:
-        app(prog_name="attune")
+        with written_out():
+            app(prog_name="attune")
     except AttuneError as error:
-        print(f"attune: {error}", file=sys.stderr)
-        sys.exit(1)
-    except BrokenPipeError:  # whoever read our output left, as `head` does
-        sys.stderr.close()
+        complain(f"attune: {one_line(str(error))}")
         sys.exit(1)
 
 

@@ -10,7 +10,7 @@ from engines.errors import AttuneError
 from engines.job import CorpusJob, TrainJob
 from engines.models import model_path
 
-from .cli_common import settings
+from .cli_common import say, settings
 from .cli_engines import run_child
 
 app = typer.Typer(help="Alignment: the corpus and the training of a base projector.", no_args_is_help=True)
@@ -52,7 +52,7 @@ def corpus(
         seed=seed,
     )
     run_child(job, out / "job.json")
-    typer.echo(f"the corpus is in {out}")
+    say(f"the corpus is in {out}")
 
 
 @app.command()
@@ -90,4 +90,4 @@ def train(
     )
     together = [sys.executable, "-m", "calibration.together", str(processes)]
     run_child(job, out / "job.json", together if processes > 1 else None)
-    typer.echo(f"the projector is at {out / 'projector.safetensors'}, its card beside it")
+    say(f"the projector is at {out / 'projector.safetensors'}, its card beside it")

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Column, Table
 
 from engines.bench_figures import AdaptFigures, DistilFigures, MemoryFigures, QualityFigures
 from engines.errors import AttuneError
@@ -12,11 +11,12 @@ from engines.generation import BASE, read_generation
 from engines.job import BenchAdaptJob, BenchDistilJob, BenchMemoryJob, BenchQualityJob, BenchSpeakersJob, DistilRecipe
 from engines.models import model_path
 
-from .bench_tables import heard_table, reached_table
-from .cli_common import AsJson, console, gib, settings
+from .bench_tables import designs_sheet, heard_sheet, memory_sheet, reached_sheet, recipes_sheet, rounds_sheet
+from .cli_common import AsJson, console, say, settings
 from .cli_engines import run_child
 from .config import Settings
 from .learning import GENERAL_MODEL, general_examples
+from .plain_text import escaped
 
 app = typer.Typer(help="Benchmarks: what a personal round gains, and how the papers' designs compare.", no_args_is_help=True)
 
@@ -45,7 +45,7 @@ def speakers(
         kokoro=model_path("kokoro-82m", chosen.cache_dir),
     )
     run_child(job, folder / "job.json")
-    typer.echo(f"their manifests are in {out}: " + ", ".join(sorted(path.stem for path in folder.glob("*.jsonl"))))
+    say(f"their manifests are in {out}: " + ", ".join(sorted(path.stem for path in folder.glob("*.jsonl"))))
 
 
 @app.command()
@@ -80,19 +80,10 @@ def adapt(
     run_child(job, folder / "job.json")
     figures = AdaptFigures.model_validate_json((folder / "figures.json").read_bytes())
     if as_json:
-        typer.echo(figures.model_dump_json(indent=1))
+        typer.echo(escaped(figures.model_dump_json(indent=1)))
         return
-    table = Table("round", "utterances", "steps", "seconds", "peak")
-    for one in figures.rounds:
-        table.add_row(
-            f"{one.minutes:.1f} min",
-            str(one.utterances),
-            str(one.steps),
-            f"{one.training_seconds:.0f}",
-            gib(one.peak_bytes),
-        )
-    console.print(table)
-    console.print(heard_table(sorted(figures.heard, key=lambda one: one.set)))
+    console.print(rounds_sheet(figures))
+    console.print(heard_sheet(sorted(figures.heard, key=lambda one: one.set)))
     _say_where(folder, figures.machine)
 
 
@@ -122,22 +113,11 @@ def quality(
     run_child(job, folder / "job.json", silence_limit_seconds=60 * max(times.values()) + 3600)
     figures = QualityFigures.model_validate_json((folder / "figures.json").read_bytes())
     if as_json:
-        typer.echo(figures.model_dump_json(indent=1))
+        typer.echo(escaped(figures.model_dump_json(indent=1)))
         return
-    table = Table("design", "parameters", "features", "a step", "peak", "error at its end")
-    for run in figures.designs:
-        last = run.curve[-1]
-        table.add_row(
-            run.design,
-            f"{run.parameters / 1e6:.1f} M",
-            f"{run.features_seconds:.0f} s",
-            f"{run.step_seconds:.2f} s",
-            gib(run.peak_bytes),
-            f"{100 * last.word_error_rate:.1f} % after {last.seconds:.0f} s",
-        )
-    console.print(table)
-    console.print(reached_table(figures))
-    console.print(heard_table(sorted(figures.heard, key=lambda one: one.set)))
+    console.print(designs_sheet(figures))
+    console.print(reached_sheet(figures))
+    console.print(heard_sheet(sorted(figures.heard, key=lambda one: one.set)))
     _say_where(folder, figures.machine)
 
 
@@ -188,15 +168,11 @@ def distil(
     run_child(job, folder / "job.json", silence_limit_seconds=3600.0)
     figures = DistilFigures.model_validate_json((folder / "figures.json").read_bytes())
     if as_json:
-        typer.echo(figures.model_dump_json(indent=1))
+        typer.echo(escaped(figures.model_dump_json(indent=1)))
         return
-    table = Table("recipe", "steps", "seconds", "losses at its end")
-    for run in figures.runs:
-        losses = ", ".join(f"{name} {value:.2f}" for name, value in run.losses.items())
-        table.add_row(run.recipe, str(run.steps), f"{run.seconds:.0f}", losses)
-    console.print(table)
-    console.print(heard_table(sorted(figures.heard, key=lambda one: one.set)))
-    typer.echo(f"{figures.lessons} lessons, made or read in {figures.lessons_seconds:.0f} s")
+    console.print(recipes_sheet(figures))
+    console.print(heard_sheet(sorted(figures.heard, key=lambda one: one.set)))
+    say(f"{figures.lessons} lessons, made or read in {figures.lessons_seconds:.0f} s")
     _say_where(folder, figures.machine)
 
 
@@ -222,22 +198,9 @@ def memory(
     run_child(job, folder / "job.json", silence_limit_seconds=7200.0)
     figures = MemoryFigures.model_validate_json((folder / "figures.json").read_bytes())
     if as_json:
-        typer.echo(figures.model_dump_json(indent=1))
+        typer.echo(escaped(figures.model_dump_json(indent=1)))
         return
-    table = Table(Column("model", no_wrap=True), "its file", "positions", "peak", "over file", "Python", "allocated", "a step")
-    for run in figures.runs:
-        allocated = run.peak_allocated_bytes
-        table.add_row(
-            run.shape,
-            gib(run.file_bytes),
-            str(run.positions),
-            gib(run.peak_resident_bytes),
-            gib(run.over_file_bytes),
-            gib(run.before_bytes),
-            "" if allocated is None else gib(allocated),
-            f"{run.seconds_per_step:.1f} s",
-        )
-    console.print(table)
+    console.print(memory_sheet(figures))
     _say_where(folder, figures.machine)
 
 

@@ -2,7 +2,6 @@
 
 import typer
 from rich.markup import escape
-from rich.table import Column, Table
 
 from engines.errors import AttuneError
 from engines.footprints import Footprints, footprints_path, read_footprints
@@ -15,6 +14,7 @@ from .cli_common import AsJson, console, gib, print_json, settings
 from .cli_engines import run_child
 from .config import Settings
 from .learning import general_examples, stored_examples
+from .sheet import Sheet
 
 app = typer.Typer(help="Calibration: what is measured on this device.", no_args_is_help=True)
 
@@ -47,7 +47,7 @@ def memory(as_json: AsJson = False) -> None:
     if as_json:
         print_json(found.model_dump())
         return
-    console.print(_table(found))
+    console.print(stages_sheet(found))
     console.print(escape(f"{found.machine}; kept in {output}"), highlight=False, soft_wrap=True)
 
 
@@ -69,7 +69,7 @@ def int8(as_json: AsJson = False) -> None:
     if as_json:
         print_json([card.model_dump() | {"problem": card.problem} for card in cards])
         return
-    console.print(_precisions(cards))
+    console.print(precisions_sheet(cards))
     for card in cards:
         console.print(f"{card.precision}: {card.problem or 'may be used'}", highlight=False)
 
@@ -85,29 +85,28 @@ def _opened(chosen: Settings) -> tuple[EngineFiles, Generation]:
     return files, generation
 
 
-def _precisions(cards: list[PrecisionCard]) -> Table:
-    names = ("size", "cosine", "worst of 100", "token error", "transcript error")
-    table = Table("precision", "method", *(Column(name, justify="right") for name in names))
+def precisions_sheet(cards: list[PrecisionCard]) -> Sheet:
+    """What each precision is worth, beside the original."""
+    rows: list[tuple[str, ...]] = []
     if cards:
         first = cards[0].original
-        table.add_row(
-            "float32", "", "100 %", "1", "1", f"{100 * first.token_error:.1f} %", f"{100 * first.transcript_error:.1f} %"
-        )
+        heard = (f"{100 * first.token_error:.1f} %", f"{100 * first.transcript_error:.1f} %")
+        rows.append(("float32", "", "100 %", "1", "1", *heard))
     for card in cards:
         nearness = (f"{100 * card.size:.0f} %", f"{card.cosine:.4f}", f"{card.cosine_worst:.4f}")
-        table.add_row(card.precision, card.method, *nearness, *_errors(card.heard))
-    return table
+        rows.append((card.precision, card.method, *nearness, *_errors(card.heard)))
+    return Sheet(("precision", "method", "size", "cosine", "worst of 100", "token error", "transcript error"), rows)
 
 
 def _errors(heard: Heard) -> list[str]:
     return [f"{100 * rate:.1f} %" for rate in (heard.token_error, heard.transcript_error)]
 
 
-def _table(found: Footprints) -> Table:
-    names = ("beside the daemon", "alone", "MiB / 1000 frames", "off by")
-    table = Table("stage", *(Column(name, justify="right") for name in names))
+def stages_sheet(found: Footprints) -> Sheet:
+    """What each stage of a round takes."""
+    rows = []
     for name, stage in found.stages.items():
         grows = f"{stage.bytes_per_position * 1000 / 2**20:.0f}" if stage.bytes_per_position else ""
         levels = [gib(round(level)) for level in (stage.beside_bytes, stage.alone_bytes)]
-        table.add_row(name, *levels, grows, gib(round(stage.residual_bytes)))
-    return table
+        rows.append((name, *levels, grows, gib(round(stage.residual_bytes))))
+    return Sheet(("stage", "beside the daemon", "alone", "MiB / 1000 frames", "off by"), rows)

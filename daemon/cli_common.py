@@ -2,14 +2,16 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
 
 from engines.errors import AttuneError
 
@@ -17,11 +19,26 @@ from .client import request
 from .config import Settings
 from .config_sources import LoadedSettings, load_settings
 from .events import Event
+from .plain_text import escaped, plain
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
-console = Console()
-errors = Console(stderr=True)
+
+class PlainConsole(Console):
+    """Prints to a terminal; what came from elsewhere cannot steer it."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        """As rich's, before the text is measured."""
+        return super().render_str(plain(text), **how)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As rich's; what rich itself says to the terminal comes as segments of control, or as styles."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=plain(segment.text))
+
+
+console = PlainConsole()
+errors = PlainConsole(stderr=True)
 
 
 @dataclass(frozen=True)
@@ -57,19 +74,24 @@ def settings() -> Settings:
     return loaded().settings
 
 
-def ask_daemon(command: Event, quiet_seconds: float | None = 300.0) -> Iterator[Event]:
-    """Send a command to the daemon of these settings; paths in it must be absolute, the daemon has its own working folder."""
+def ask_daemon(command: Event, quiet_seconds: float | None = 300.0) -> Generator[Event, None, None]:
+    """Send a command to the daemon of these settings; see `client.request`."""
     return request(settings().control.socket, command, quiet_seconds)
 
 
 def print_json(value: object) -> None:
     """One JSON value on standard output."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    typer.echo(escaped(json.dumps(value, ensure_ascii=False, indent=2, default=str)))
 
 
 def print_json_line(value: object) -> None:
     """One JSON value on one line, at once: for commands that go on."""
-    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+    typer.echo(escaped(json.dumps(value, ensure_ascii=False, default=str)))
+
+
+def say(text: str) -> None:
+    """Lines on standard output, as they are but for what could steer a terminal."""
+    typer.echo(plain(text))
 
 
 def gib(size_bytes: int) -> str:

@@ -3,10 +3,10 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from .cli_common import AsJson, console, loaded, print_json
+from .cli_common import AsJson, console, loaded, print_json, say
 from .config import described_keys, value_of
+from .sheet import Sheet
 
 app = typer.Typer(help="Configuration: what is set, where it was set, and whether it is right.", no_args_is_help=True)
 
@@ -23,14 +23,15 @@ def show(
         shown = {key: {"value": value, "origin": found.origins[key]} for key, value in values.items()} if origin else values
         print_json(shown)
         return
-    table = Table("key", "value", *(["from"] if origin else []), "meaning")
-    for key, meaning in described_keys().items():
-        table.add_row(key, str(values[key]), *([found.origins[key]] if origin else []), meaning)
-    console.print(table)
+    headings = ("key", "value", *(["from"] if origin else []), "meaning")
+    rows = [
+        (key, str(values[key]), *([found.origins[key]] if origin else []), meaning) for key, meaning in described_keys().items()
+    ]
+    console.print(Sheet(headings, rows, {"value", "from", "meaning"}))
 
 
 @app.command()
 def check() -> None:
     """Read the whole configuration. Exits with 1 and one line where something is wrong."""
     changed = sorted({origin for origin in loaded().origins.values() if origin != "default"})
-    typer.echo(f"the configuration is right; read from {', '.join(changed) or 'defaults alone'}")
+    say(f"the configuration is right; read from {', '.join(changed) or 'defaults alone'}")

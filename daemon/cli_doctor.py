@@ -3,8 +3,7 @@
 import time
 from pathlib import Path
 
-from rich.markup import escape
-from rich.table import Column, Table
+from rich.text import Text
 
 from engines.encoder_choice import choose_encoder
 from engines.errors import AttuneError
@@ -24,6 +23,7 @@ from .config import Settings
 from .learning import GENERAL_MODEL
 from .promotion import earned_route
 from .sensors import read_board
+from .sheet import Sheet
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -32,10 +32,8 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print_json({part: {"well": well, "found": text} for part, well, text in found})
         return
-    table = Table("part", "", Column("found", overflow="fold"))
-    for part, well, text in found:
-        table.add_row(part, "[green]ok[/green]" if well else "[yellow]look[/yellow]", escape(text))
-    console.print(table)
+    rows = [(part, Text("ok", "green") if well else Text("look", "yellow"), text) for part, well, text in found]
+    console.print(Sheet(("part", "", "found"), rows, {"found"}))
 
 
 def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:

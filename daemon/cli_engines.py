@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
 
 from engines.durable import write_atomically
 from engines.encoder_choice import Choice, choose_encoder, plan_job
@@ -26,16 +25,17 @@ from engines.gpu import has_gpu
 from engines.job import BaseJob, EngineFiles, EngineJob, Job, TrialJob
 from engines.job import Progress as Step
 from engines.models import model_path
-from engines.plans import PlanCard, list_plans, plans_folder, quarantine
+from engines.plans import PlanCard, Quarantine, list_plans, plans_folder, quarantine
 from engines.replay_set import is_complete
 from engines.runtimes import read_runtimes, runtimes_path
 
 from .child import Child
-from .cli_common import AsJson, ask_daemon, console, errors, print_json, settings
+from .cli_common import AsJson, ask_daemon, console, errors, print_json, say, settings
 from .client import NoDaemonError
 from .config import Settings
 from .engine_keeper import ENGINE_COMMAND
 from .learning import general_examples
+from .sheet import Sheet
 
 if TYPE_CHECKING:
     from engines.selftest import Request, Verdict
@@ -58,7 +58,7 @@ def build() -> None:
         # A damaged base, or one that this version cannot use, is reported, never written over.
         OnnxProjector(read_generation(base).projector, threads=1)
         if files.encoder.is_file() and is_complete(features_folder(chosen)):
-            typer.echo("the engines are there")
+            say("the engines are there")
             if chose:
                 _tell_daemon()
             _use_gpu(chosen, files)
@@ -75,7 +75,7 @@ def build() -> None:
         threads=chosen.adapt.threads,
     )
     run_child(job, folder / "job.json")
-    typer.echo(f"the speech encoder is at {files.encoder}, the base generation at {base}")
+    say(f"the speech encoder is at {files.encoder}, the base generation at {base}")
     if serves_later or chose:
         _tell_daemon()
     _use_gpu(chosen, files)
@@ -92,7 +92,7 @@ def _use_gpu(chosen: Settings, files: EngineFiles) -> None:
         _run_plan_job(chosen, choice, tries_only=choice.step == "try")
         choice = _choice(chosen, files)
     if choice.key is not None:
-        typer.echo(f"the speech encoder runs by {choice.why}")
+        say(f"the speech encoder runs by {choice.why}")
 
 
 def _choice(chosen: Settings, files: EngineFiles) -> Choice:
@@ -121,13 +121,19 @@ def list_all(as_json: AsJson = False) -> None:
     if not found:
         console.print("there are no plans; on a machine with a GPU `attune engines build` makes one")
         return
-    table = Table("plan", "precision", "TensorRT", "GPU", "system", "cosine", "2 s of speech", "")
+    console.print(plans_sheet(found))
+
+
+def plans_sheet(found: Sequence[PlanCard | Quarantine]) -> Sheet:
+    """The plans that were built, and whether they are trusted."""
+    rows = []
     for one in found:
         key = one.key
         figures = (f"{one.cosine:.4f}", f"{one.milliseconds:.1f} ms") if isinstance(one, PlanCard) else ("", "")
-        state = "trusted" if isinstance(one, PlanCard) else f"not trusted: {one.reason}"
-        table.add_row(key.name, key.precision, key.tensorrt, key.compute_capability, key.l4t or "-", *figures, escape(state))
-    console.print(table)
+        state = "yes" if isinstance(one, PlanCard) else f"no: {one.reason}"
+        rows.append((key.name, key.precision, key.tensorrt, key.compute_capability, key.l4t or "-", *figures, state))
+    headings = ("plan", "precision", "TensorRT", "GPU", "system", "cosine", "2 s of speech", "trusted")
+    return Sheet(headings, rows, {"trusted"})
 
 
 @app.command()
@@ -142,7 +148,7 @@ def verify() -> None:
     if choice.key is None or choice.step in ("build", "wait"):
         raise AttuneError(f"there is no plan to verify; the speech encoder runs by {choice.why}")
     _run_plan_job(chosen, choice, tries_only=True)
-    typer.echo("the plan's frames are those of ONNX Runtime")
+    say("the plan's frames are those of ONNX Runtime")
 
 
 def _choose_weights(language_model: Path, chosen: Settings) -> bool:
@@ -152,7 +158,7 @@ def _choose_weights(language_model: Path, chosen: Settings) -> bool:
     if is_compared(language_model, chosen.cache_dir):
         return False
     compare_weights(language_model, chosen.cache_dir, partial(time_both, threads=chosen.engines.threads))
-    typer.echo(f"the language model {described_weights(language_model, chosen.cache_dir)[1]}")
+    say(f"the language model {described_weights(language_model, chosen.cache_dir)[1]}")
     return True
 
 
@@ -160,7 +166,7 @@ def _tell_daemon() -> None:
     """Where one runs, it opens what was built; one that does not finds it when it starts."""
     with suppress(NoDaemonError):
         list(ask_daemon({"command": "reload"}, quiet_seconds=10.0))
-        typer.echo("the daemon opens them")
+        say("the daemon opens them")
 
 
 def described_weights(language_model: Path, cache_dir: Path) -> tuple[bool, str]:

@@ -7,19 +7,19 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Column, Table
 
 from engines.card import Card, Score
 from engines.errors import AttuneError
 from engines.generation import Damaged, Generation, judged_against, list_generations, read_generation
 from engines.pointers import current, previous, promote, rollback, shadow, usable
 
-from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings
+from .cli_common import AsJson, ask_daemon, console, gib, print_json, say, settings
 from .client import NoDaemonError
 from .control import hold_state
 from .events import Event
 from .explain import explained
 from .promotion import earned_route, measured
+from .sheet import Sheet
 
 app = typer.Typer(help="Generations: what was learnt, how it was judged, and which of it is served.", no_args_is_help=True)
 
@@ -44,13 +44,10 @@ def list_all(as_json: AsJson = False) -> None:
         return
     if not rows:
         raise AttuneError(f"there are no generations in {root}; run `attune engines build`")
-    recipe = Column("recipe", no_wrap=True, max_width=24)
-    table = Table("number", "place", recipe, "audio", "holdout WER", "cascade WER", "general WER", "earned route")
-    for row in rows:
-        table.add_row(
-            *(str(row[name]) for name in ("number", "place", "recipe", "audio", "holdout", "cascade", "general", "route"))
-        )
-    console.print(table)
+    headings = ("number", "place", "recipe", "audio", "holdout WER", "cascade WER", "general WER", "earned route")
+    names = ("number", "place", "recipe", "audio", "holdout", "cascade", "general", "route")
+    cells = [[str(row[name]) for name in names] for row in rows]
+    console.print(Sheet(headings, cells, {"place", "recipe"}))
 
 
 @app.command()
@@ -106,11 +103,11 @@ def _move(command: Event, here: Callable[[], Generation]) -> None:
     """Through the daemon, which then serves it at once; where none runs, on the disk, for the next start."""
     try:
         for event in ask_daemon(command):
-            typer.echo(f"generation {event['generation']:04d} is current; speech takes the {event['route']} route")
+            say(f"generation {event['generation']:04d} is current; speech takes the {event['route']} route")
     except NoDaemonError:
         with hold_state(settings().state_dir):  # a daemon that is starting reads the pointers
             chosen = here()
-        typer.echo(f"generation {chosen.number:04d} is current from the next start on")
+        say(f"generation {chosen.number:04d} is current from the next start on")
 
 
 def _print_explained(found: Any) -> None:
@@ -123,29 +120,28 @@ def _print_explained(found: Any) -> None:
         f"{made['seconds']:.0f} s, peak {gib(made['peak_bytes'])}",
         highlight=False,
     )
-    scores = Table("heard", "utterances", "this one", "the one before", "cascade")
+    scores = []
     for name, judged in found["scores"].items():
         rates = (f"{100 * judged[who]['word_error_rate']:.1f} %" for who in ("candidate", "current", "cascade"))
-        scores.add_row(name, str(judged["candidate"]["utterances"]), *rates)
-    console.print(scores)
-    changed = Table("heard otherwise", "words", "wrong now", "before", "cascade", "label")
+        scores.append((name, str(judged["candidate"]["utterances"]), *rates))
+    console.print(Sheet(("heard", "utterances", "this one", "the one before", "cascade"), scores))
+    changed = []
     for name, utterances in found["changed"].items():
         for one in utterances:
             counts = (str(one[key]) for key in ("words", "candidate", "current", "cascade"))
-            changed.add_row(f"{name} {one['id'][:12]}", *counts, escape(one["text"]))
-    if changed.row_count:
-        console.print(changed)
+            changed.append((f"{name} {one['id'][:12]}", *counts, one["text"]))
+    if changed:
+        console.print(Sheet(("heard otherwise", "words", "wrong now", "before", "cascade", "label"), changed, {"label"}))
 
 
 def _print_shadow(found: Any) -> None:
     if not found["turns"]:
         return
     console.print(f"in shadow it heard {found['turns']} turns, of these otherwise:", highlight=False)
-    table = Table("turn", "heard", "in shadow", "meant", "would have been answered")
-    for one in found["otherwise"]:
-        texts = (one[name] or "" for name in ("heard", "shadow_heard", "label", "shadow_reply"))
-        table.add_row(str(one["turn"]), *map(escape, texts))
-    console.print(table)
+    headings = ("turn", "heard", "in shadow", "meant", "would have been answered")
+    names = ("heard", "shadow_heard", "label", "shadow_reply")
+    rows = [(str(one["turn"]), *(one[name] or "" for name in names)) for one in found["otherwise"]]
+    console.print(Sheet(headings, rows, headings[1:]))
 
 
 def _number(read: Callable[[], Generation | None]) -> int | None:

@@ -7,12 +7,15 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Column, Table
+from rich.text import Text
 
 from engines.errors import AttuneError
 
-from .cli_common import AsJson, ask_daemon, console, errors, gib, print_json_line
+from .cli_common import AsJson, ask_daemon, console, errors, gib, print_json_line, settings
+from .enrolling import enroll as enroll_manifest
 from .events import Event
+from .plain_text import expanded
+from .sheet import Sheet
 
 
 def enroll(
@@ -23,16 +26,15 @@ def enroll(
 ) -> None:
     """Take up recordings of you reading known texts. Good rows are kept; exits with 1 where any was bad."""
     bad = 0
-    for event in ask_daemon({"command": "enroll", "manifest": str(manifest.expanduser().absolute())}):
+    for event in enroll_manifest(settings().control.socket, expanded(manifest)):
         bad += event["event"] == "bad_row"
         if as_json:
             print_json_line(event)
         elif event["event"] == "bad_row":
             errors.print(escape(str(event["problem"])), highlight=False, soft_wrap=True)
         elif event["event"] == "enrolled_all":
-            console.print(
-                f"enrolled {event['enrolled']} utterances, {float(str(event['seconds'])) / 60:.1f} minutes", highlight=False
-            )
+            minutes = float(str(event["seconds"])) / 60
+            console.print(f"enrolled {event['enrolled']} utterances, {minutes:.1f} minutes", highlight=False)
     if bad:
         raise AttuneError(f"{bad} rows were bad; correct them and enrol again, what is enrolled already is not kept twice")
 
@@ -45,6 +47,8 @@ def correct(
     as_json: AsJson = False,
 ) -> None:
     """Say what you meant where Attune misheard; it learns from that."""
+    if not text.strip():
+        raise AttuneError("the correction is empty; give what you really said")
     for event in ask_daemon({"command": "correct", "text": text, "turn": turn}):
         if as_json:
             print_json_line(event)
@@ -52,6 +56,7 @@ def correct(
             console.print(
                 f"turn {event['turn']}: heard “{escape(str(event['heard']))}”, you said “{escape(str(event['text']))}”",
                 highlight=False,
+                soft_wrap=True,
             )
 
 
@@ -113,17 +118,11 @@ def _show_plan(made: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json_line(made)
     else:
-        table = Table("stage", *(Column(name, justify="right") for name in ("predicted", "with room", "minutes")))
+        rows = []
         for stage in made["stages"]:
-            peak = gib(stage["peak_bytes"])
-            over = stage["peak_bytes"] > made["budget_bytes"]
-            table.add_row(
-                stage["name"],
-                gib(stage["predicted_bytes"]),
-                f"[red]{peak}[/red]" if over else peak,
-                f"{stage['seconds'] / 60:.1f}",
-            )
-        console.print(table)
+            peak = Text(gib(stage["peak_bytes"]), "red" if stage["peak_bytes"] > made["budget_bytes"] else "")
+            rows.append((stage["name"], gib(stage["predicted_bytes"]), peak, f"{stage['seconds'] / 60:.1f}"))
+        console.print(Sheet(("stage", "predicted", "with room", "minutes"), rows))
         minutes = sum(stage["seconds"] for stage in made["stages"]) / 60
         ways = [f"each step in {made['parts']} parts"] if made["parts"] != 1 else []
         ways += ["the models that answer unloaded"] if made["unloads"] else []

@@ -1,17 +1,16 @@
 """`attune models`: lists, fetches and verifies what the manifest names. Knows the manifest and the terminal, not the models."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
-from rich.table import Column, Table
 
 from engines.errors import AttuneError
 from engines.models import Model, Report, fetch, find_model, load_manifest, verify
 
-from .cli_common import AsJson, console, errors, settings
+from .cli_common import AsJson, console, errors, print_json, print_json_line, say, settings
+from .sheet import Sheet
 
 app = typer.Typer(
     help="Models: what the manifest names, what is on this machine, and whether it is intact.", no_args_is_help=True
@@ -26,13 +25,13 @@ def list_models(as_json: AsJson = False) -> None:
     cache_dir = _cache_dir()
     models = list(load_manifest().values())
     if as_json:
-        typer.echo(json.dumps([_described(model, cache_dir) for model in models], indent=2))
+        print_json([_described(model, cache_dir) for model in models])
         return
-    table = Table(Column("model", no_wrap=True), "role", "licence", "MB", "here")
+    rows = []
     for model in models:
         here = "yes" if model.found(cache_dir) is not None else "no (default)" if model.default else "no"
-        table.add_row(model.name, model.role, model.licence, f"{model.size_bytes / 1e6:.0f}", here)
-    console.print(table)
+        rows.append((model.name, model.role, model.licence, f"{model.size_bytes / 1e6:.0f}", here))
+    console.print(Sheet(("model", "role", "licence", "MB", "here"), rows, {"role", "licence", "here"}))
 
 
 @app.command("fetch")
@@ -51,12 +50,10 @@ def verify_models(names: Names = None, as_json: AsJson = False) -> None:
     cache_dir = _cache_dir()
     problems = {model.name: verify(model, cache_dir) for model in _chosen(names)}
     if as_json:
-        typer.echo(
-            json.dumps([{"name": name, "intact": problem is None, "problem": problem} for name, problem in problems.items()])
-        )
+        print_json_line([{"name": name, "intact": problem is None, "problem": problem} for name, problem in problems.items()])
     else:
         for name, problem in problems.items():
-            typer.echo(f"{name}: {problem or 'intact'}")
+            say(f"{name}: {problem or 'intact'}")
     if damaged := [name for name, problem in problems.items() if problem is not None]:
         raise AttuneError(f"not intact: {', '.join(damaged)}; run `attune models fetch {' '.join(damaged)}`")
 
@@ -73,7 +70,7 @@ def _shown_by(progress: Progress, task: TaskID) -> Report:
 
 
 def _cache_dir() -> Path:
-    return settings().cache_dir.expanduser()
+    return settings().cache_dir
 
 
 def _described(model: Model, cache_dir: Path) -> dict[str, object]:

@@ -13,24 +13,29 @@ from engines.errors import AttuneError
 from .cli_common import AsJson, ask_daemon, console, errors, print_json_line, settings
 from .client import request
 from .events import Event
+from .plain_text import expanded
 
-_SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".g722", ".m4a"}
+_SUFFIXES = {
+    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".g722", ".m4a", ".aac", ".amr", ".aif", ".aiff", ".au", ".caf", ".w64"),
+    *(".mka", ".mkv", ".webm", ".mp4"),
+}
+_MAX_TYPED_CHARACTERS = 100_000
 
 RouteOption = Annotated[str | None, typer.Option("--route", help="Take this route (cascade or aligned) for once.")]
 
 
 def ask(
     words: Annotated[str, typer.Argument(metavar="FILE|TEXT", help="A recording, or a text (quote it).")],
+    is_text: Annotated[bool, typer.Option("--text", help="It is a text, whatever it looks like.")] = False,
     route: RouteOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask the daemon something, by a recording or by text, and show the reply as it comes."""
-    path = Path(words).expanduser()
+    if not words.strip():
+        raise AttuneError("there is nothing to ask; give a text or the path of a recording")
+    recording = None if is_text else _recording(words)
     command: Event = {"command": "ask", "route": route}
-    if _is_recording(path, words):
-        command["audio"] = str(path.absolute())
-    else:
-        command["text"] = words
+    command |= {"text": words} if recording is None else {"audio": recording}
     for event in ask_daemon(command):
         if as_json:
             print_json_line(event)
@@ -45,31 +50,41 @@ def listen(
     as_json: AsJson = False,
 ) -> None:
     """Play a recording to the daemon as if it were said into the microphone, and show every turn."""
-    for event in ask_daemon(
-        {"command": "listen", "audio": str(recording.expanduser().absolute()), "speed": speed, "route": route}
-    ):
+    heard: Event = {}
+    for heard in ask_daemon({"command": "listen", "audio": expanded(recording), "speed": speed, "route": route}):
         if as_json:
-            print_json_line(event)
+            print_json_line(heard)
         else:
-            show(event)
+            show(heard)
+    if heard["problem"]:
+        raise AttuneError(str(heard["problem"]))
+    if not heard["segments"] and not as_json:
+        seconds = float(str(heard["heard_seconds"]))
+        console.print(f"nobody spoke in {escape(str(recording))} ({seconds:.1f} s)", highlight=False, soft_wrap=True)
 
 
 def talk() -> None:
     """Talk with the daemon: type a line, or speak into its microphone. End with Ctrl-D."""
+    if sys.stdin is None:
+        raise AttuneError("standard input is closed, so nothing can be typed; `attune ask TEXT` needs none")
     socket = settings().control.socket
     following = request(socket, {"command": "events"}, quiet_seconds=60.0)
     next(following)  # the first event says that it follows; where no daemon answers, the command ends here
     thread = threading.Thread(target=_show_what_is_said, args=(following,), daemon=True)
     thread.start()
     console.print("[dim]Type, or speak. Ctrl-D ends.[/dim]")
-    for line in sys.stdin:
-        if not (text := line.strip()):
+    asked = False
+    while line := sys.stdin.readline(_MAX_TYPED_CHARACTERS):
+        if not (text := line.removeprefix("\ufeff").strip()):
             continue
+        asked = True
         try:
             for event in request(socket, {"command": "ask", "text": text}):
                 show(event)
         except AttuneError as error:
-            errors.print(f"[red]{escape(str(error))}[/red]")
+            errors.print(f"[red]{escape(str(error))}[/red]", soft_wrap=True)
+    if not asked and not sys.stdin.isatty():
+        raise AttuneError("standard input was empty, so nothing was asked; give a line, or use `attune ask TEXT`")
 
 
 def _show_what_is_said(following: object) -> None:
@@ -92,9 +107,7 @@ def show(event: Event) -> None:
         case "turn":
             _show_turn(event)
         case "turn_failed":
-            errors.print(f"[red]{escape(str(event['problem']))}[/red]")
-        case "listened" if event["problem"]:
-            errors.print(f"[red]{escape(str(event['problem']))}[/red]")
+            errors.print(f"[red]{escape(str(event['problem']))}[/red]", soft_wrap=True)
         case _:
             pass
 
@@ -108,12 +121,22 @@ def _show_turn(event: Event) -> None:
     line = escape(f"{event['route']} route, {took}{cut}{sure}{heard}")
     console.print(f"\n[dim]{line}[/dim]", highlight=False, soft_wrap=True)
     if "warning" in event:
-        errors.print(f"[yellow]{escape(str(event['warning']))}[/yellow]")
+        errors.print(f"[yellow]{escape(str(event['warning']))}[/yellow]", soft_wrap=True)
 
 
-def _is_recording(path: Path, words: str) -> bool:
-    """Whether `words` mean a file: one that is there, or what can only be a path."""
+def _recording(words: str) -> Path | None:
+    """The path that `words` mean; None for a text.
+
+    A file that is there is a recording. Raises AttuneError for what is no file but looks like the path of one.
+    """
     try:
-        return path.is_file() or ("/" in words and " " not in words) or path.suffix.lower() in _SUFFIXES
-    except OSError:  # a text too long to be a path
-        return False
+        path = Path(words).expanduser()
+        there = path.exists()
+    except (OSError, RuntimeError, ValueError):  # too long for a path, or it begins with ~ and what is no user
+        return None
+    begins_as_path = words.startswith(("/", "./", "../", "~/")) and " " not in words
+    if there and (begins_as_path or not path.is_dir()):
+        return path
+    if begins_as_path or path.suffix.lower() in _SUFFIXES:
+        raise AttuneError(f"{words} does not exist; give the path of a recording, or `attune ask --text` to ask it as a text")
+    return None

@@ -2,11 +2,13 @@
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from engines.errors import AttuneError
+from engines.open_file import open_file
 
 from .control import MAX_LINE_BYTES
 from .events import Event
@@ -16,19 +18,28 @@ class NoDaemonError(AttuneError):
     """Nobody listens at the control socket."""
 
 
-def request(path: Path, command: Event, quiet_seconds: float | None = 300.0) -> Iterator[Event]:
+def request(
+    path: Path, command: Event, quiet_seconds: float | None = 300.0, descriptors: Sequence[int] = ()
+) -> Generator[Event, None, None]:
     """Send `command` to the daemon at `path` and yield its events, all but the closing one.
 
-    Closing the iterator hangs up, which ends the command. Raises AttuneError where no daemon answers, where it says that the
-    command failed, or where it says nothing for `quiet_seconds`.
+    A Path under `audio` is opened here and handed over: the daemon opens no file that a client names. `descriptors` are handed
+    over likewise; they stay the caller's, and may be closed after the first event. Closing the iterator hangs up, which ends the
+    command. Raises AttuneError where no daemon answers, where it says that the command failed, where it says nothing for
+    `quiet_seconds`, and where the file cannot be opened.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
             connection.settimeout(quiet_seconds)
             connection.connect(str(path))
-            connection.sendall(json.dumps(command).encode() + b"\n")
         except OSError as error:
             raise NoDaemonError(f"no Attune daemon answers at {path}; start it with `attune serve`") from error
+        audio = command.get("audio")
+        if isinstance(audio, Path):
+            with open_file(audio) as file:
+                _send(connection, {**command, "audio": file.name}, [*descriptors, file.fileno()])
+        else:
+            _send(connection, command, descriptors)
         with connection.makefile("rb") as lines:
             while True:
                 event = _next_event(lines, path)
@@ -37,6 +48,20 @@ def request(path: Path, command: Event, quiet_seconds: float | None = 300.0) -> 
                 if event.get("done"):
                     return
                 yield event
+
+
+def readable(text: str) -> str:
+    """A text without what cannot be sent: the halves of surrogate pairs that stand for bytes which are no UTF-8."""
+    return text.encode(errors="surrogatepass").decode(errors="replace")
+
+
+def _send(connection: socket.socket, command: Event, descriptors: Sequence[int]) -> None:
+    line = readable(json.dumps(command, ensure_ascii=False)).encode() + b"\n"
+    if len(line) > MAX_LINE_BYTES:
+        raise AttuneError(f"the request is longer than {MAX_LINE_BYTES} bytes; say less at a time")
+    with suppress(BrokenPipeError, ConnectionResetError):  # the daemon has refused it already; its answer says why
+        sent = socket.send_fds(connection, [line], descriptors) if descriptors else 0
+        connection.sendall(line[sent:])
 
 
 def _next_event(lines: BinaryIO, path: Path) -> Event:

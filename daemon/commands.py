@@ -13,19 +13,22 @@ from pydantic_core import to_jsonable_python
 from engines.audio import read_audio
 from engines.errors import AttuneError
 from engines.generation import MAX_NUMBER, read_generation
+from engines.open_file import OpenFile
 from engines.segmenter import SegmenterLimits
 
+from . import row_stream
 from .adaptation import Adaptation
 from .attention import Attention
 from .budget import Plan
 from .clients import Client
 from .conversation import Conversation
-from .enrolment import MAX_SECONDS, enroll
+from .enrolment import MAX_SECONDS, take_up
 from .events import Event, Events
 from .explain import SHOWN, explained
 from .hearing import hear_recording
 from .metrics import Metrics
 from .moves import Moves
+from .row_stream import MAX_NAME_CHARACTERS
 from .serving import Serving
 from .shadow_readings import ShadowReadings
 from .shadow_verdict import same_words
@@ -67,6 +70,9 @@ class Service:
 class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    descriptors: tuple[int, ...] = ()
+    """Open files that came with it; the control socket closes them when it is answered."""
+
     @model_validator(mode="after")
     def _has_no_nul(self) -> Self:
         """Neither a text nor the name of a file holds one."""
@@ -90,19 +96,20 @@ class Reload(_Request):
 
 
 class Ask(_Request):
-    """`text` or `audio`, answered through `route` or the one in use."""
+    """`text` or the recording that is handed over, which messages call `audio`, answered through `route` or the one in use."""
 
     command: Literal["ask"]
     text: str | None = Field(None, min_length=1, max_length=_MAX_TEXT_CHARACTERS)
-    audio: Path | None = None
+    audio: str | None = Field(None, max_length=MAX_NAME_CHARACTERS)
     route: str | None = None
 
 
 class Listen(_Request):
-    """`audio` played through the capture path; `speed` 0 does not wait for real time."""
+    """The recording that is handed over, which messages call `audio`, played through the capture path; `speed` 0 does not wait
+    for real time."""
 
     command: Literal["listen"]
-    audio: Path
+    audio: str = Field(max_length=MAX_NAME_CHARACTERS)
     speed: float = Field(0.0, ge=0, le=1000)
     route: str | None = None
 
@@ -127,8 +134,9 @@ class Correct(_Request):
 
 
 class Enroll(_Request):
+    """Take up what comes through the socket that is handed over: rows, each with its open recording."""
+
     command: Literal["enroll"]
-    manifest: Path
 
 
 class Why(_Request):
@@ -173,16 +181,7 @@ def answer(service: Service, request: Event, client: Client) -> Generator[Event,
         case Ask():
             events = _ask(service, checked, client)
         case Listen():
-            events = hear_recording(
-                checked.audio,
-                checked.speed,
-                checked.route,
-                service.conversation,
-                service.attention,
-                service.events,
-                service.segmenter,
-                client,
-            )
+            events = _listen(service, checked, client)
         case Follow():
             events = _follow(service, client)
         case Adapt():
@@ -190,7 +189,7 @@ def answer(service: Service, request: Event, client: Client) -> Generator[Event,
         case Correct():
             events = _correct(service, checked)
         case Enroll():
-            events = _enroll(service, checked)
+            events = _enroll(service, _handed(checked, "the rows of an enrolment"))
         case Why():
             events = _one(_why(service, checked))
         case Generations():
@@ -210,7 +209,33 @@ def _ask(service: Service, request: Ask, client: Client) -> Generator[Event, Non
     if request.text is not None:
         yield from service.conversation.ask(request.text, "text", request.route, client)
     elif request.audio is not None:
-        yield from service.conversation.ask(read_audio(request.audio, MAX_SECONDS), "file", request.route, client)
+        with OpenFile.of_descriptor(_handed(request, request.audio), request.audio) as recording:
+            samples = read_audio(recording, MAX_SECONDS)
+        yield from service.conversation.ask(samples, "file", request.route, client)
+
+
+def _listen(service: Service, request: Listen, client: Client) -> Generator[Event, None, None]:
+    with OpenFile.of_descriptor(_handed(request, request.audio), request.audio) as recording:
+        yield from hear_recording(
+            recording,
+            request.speed,
+            request.route,
+            service.conversation,
+            service.attention,
+            service.events,
+            service.segmenter,
+            client,
+        )
+
+
+def _handed(request: _Request, what: str) -> int:
+    """The descriptor that came with a request. Raises AttuneError where there is none, or more than one."""
+    if len(request.descriptors) != 1:
+        raise AttuneError(
+            f"{what} did not come as one open descriptor with the request, and the daemon opens no file that a client names; "
+            "use the command line, which hands it over"
+        )
+    return request.descriptors[0]
 
 
 def _follow(service: Service, client: Client) -> Generator[Event, None, None]:
@@ -273,10 +298,11 @@ def _correct(service: Service, request: Correct) -> Generator[Event, None, None]
     yield {"event": "corrected", "turn": turn.id, "utterance": turn.utterance, "heard": turn.heard, "text": request.text}
 
 
-def _enroll(service: Service, request: Enroll) -> Generator[Event, None, None]:
+def _enroll(service: Service, descriptor: int) -> Generator[Event, None, None]:
     service.attention.begin()  # no round starts on half of what is being enrolled
     try:
-        yield from enroll(request.manifest, service.store)
+        with closing(row_stream.receive(descriptor)) as rows:
+            yield from take_up(rows, service.store)
     finally:
         service.attention.end()
 

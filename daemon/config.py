@@ -17,7 +17,14 @@ from engines.process_memory import total_bytes
 _SYSTEM_PROMPT = "You are Attune, a helpful voice assistant. Answer in one short sentence."
 
 
-_Folder = Annotated[Path, AfterValidator(Path.expanduser)]
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{path} names the home of a user that is not known") from error
+
+
+_Folder = Annotated[Path, AfterValidator(_expanded)]
 
 
 def hours_of(text: str) -> tuple[int, int] | None:

@@ -14,6 +14,7 @@ import platformdirs
 from pydantic import ValidationError
 
 from engines.errors import AttuneError
+from engines.text_files import without_mark
 
 from .config import Settings, described_keys
 
@@ -73,7 +74,7 @@ def _read_file(path: Path) -> dict[str, object]:
             text = file.read(_MAX_FILE_BYTES + 1)
         if len(text) > _MAX_FILE_BYTES:
             raise AttuneError(f"the configuration file {path} is larger than 1 MiB; is it the right file?")
-        return _flatten(tomllib.loads(text.decode()))
+        return _flatten(tomllib.loads(without_mark(text, f"the configuration file {path}").decode()))
     except OSError as error:
         raise AttuneError(f"the configuration file {path} cannot be read: {error.strerror}") from error
     except ValueError as error:  # of TOML's syntax or of UTF-8

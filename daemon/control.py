@@ -1,7 +1,7 @@
 """The control socket: JSON lines over a private UNIX socket, and the lock that keeps a second daemon off the same state.
 
 One request object a line; each is answered by event objects, the last of which holds `"done": true` or `"error"`: no other may.
-Knows no command.
+A file is never named for the daemon to open: it comes as an open descriptor with the line of its request. Knows no command.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ from engines.errors import AttuneError
 
 from .clients import Client, HangUps
 from .events import Event
+from .incoming import MAX_DESCRIPTORS, Incoming
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,10 @@ _IDLE_SECONDS = 60.0
 
 Handler = Callable[[Event, Client], Generator[Event, None, None]]
 """Answers the request of a client with events; closed early when the client leaves, which it can ask to be told of while it
-computes. AttuneError becomes the last event."""
+computes. AttuneError becomes the last event.
+
+The descriptors that came with a request are in it as `descriptors`, where there are any; they are closed when it is answered.
+"""
 
 
 @contextlib.contextmanager
@@ -165,20 +169,23 @@ class ControlServer:
         threading.Thread(target=refuse, name="control-refusal", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
+        incoming = Incoming(connection)
         try:
-            with connection, connection.makefile("rb") as lines:
-                while (line := lines.readline(MAX_LINE_BYTES + 1)) and self._answer(connection, line):
+            with connection:
+                while (line := incoming.readline(MAX_LINE_BYTES + 1)) and self._answer(connection, line, incoming):
+                    incoming.release()
                     if self._closing.is_set():
                         return
         except OSError as error:  # the client left, or was silent for too long
             logger.debug("a control connection ended: %s", error)
         finally:
+            incoming.release()
             with self._lock:
                 self._connections.discard(connection)
                 self._unheard.discard(connection)
             self._places.release()
 
-    def _answer(self, connection: socket.socket, line: bytes) -> bool:
+    def _answer(self, connection: socket.socket, line: bytes, incoming: Incoming) -> bool:
         """Answer one request; False where the connection is past understanding."""
         if len(line) > MAX_LINE_BYTES:
             connection.sendall(_line({"error": f"a request is longer than {MAX_LINE_BYTES} bytes"}))
@@ -190,6 +197,12 @@ class ControlServer:
         except (ValueError, RecursionError) as error:
             connection.sendall(_line(_problem(f"a request is not one JSON object on one line: {error}")))
             return True
+        if incoming.lost:
+            connection.sendall(_line({"error": f"the open files of a request did not all come over; {MAX_DESCRIPTORS} may"}))
+            return True
+        request.pop("descriptors", None)  # only the connection says which there are
+        if incoming.descriptors:
+            request["descriptors"] = incoming.descriptors
         with self._hang_ups.watching(connection) as client, contextlib.closing(self._outcome(request, client)) as events:
             for event in events:
                 if client.left:

@@ -28,6 +28,7 @@ from engines.models import model_path
 from .cli_common import console, settings
 from .client import request
 from .demo_report import Exchange, Hearing, Outcome, Row, report, write_figures, write_picture
+from .enrolling import enroll
 from .events import Event
 from .learning import GENERAL_MODEL
 from .private_daemon import private_daemon
@@ -187,7 +188,7 @@ def _play(speaker: _Speaker, route: str, half: int) -> list[Event]:
     speaker.show.begin(f"{speaker.name}, {route}", len(speaker.judged(half)))
     turns: list[Event] = []
     where: Event = {}
-    command: Event = {"command": "listen", "audio": str(speaker.folder / f"judge-{half}.wav"), "speed": 0, "route": route}
+    command: Event = {"command": "listen", "audio": speaker.folder / f"judge-{half}.wav", "speed": 0, "route": route}
     for event in speaker.ask(command):
         if event["event"] == "segment":
             where = event
@@ -208,7 +209,7 @@ def _enrol(speaker: _Speaker) -> float:
     manifest = speaker.folder / "enrol.jsonl"
     speaker.show.begin("enrolling", sum(1 for _ in manifest.open()))
     seconds = 0.0
-    for event in speaker.ask({"command": "enroll", "manifest": str(manifest)}):
+    for event in enroll(speaker.socket, manifest, _ROUND_SECONDS):
         if event["event"] == "bad_row":
             speaker.show.say(f"[red]{escape(str(event['problem']))}[/red]")
         elif event["event"] == "enrolled_all":

@@ -17,6 +17,8 @@ from rich.table import Table
 from engines.durable import write_atomically
 from engines.errors import AttuneError
 
+from .sheet import Sheet
+
 _PICTURE_COLUMNS = 130
 
 
@@ -83,20 +85,18 @@ class Outcome:
 
 def report(name: str, outcome: Outcome, console: Console) -> None:
     """Print the table of one speaker."""
-    table = Table(title=f"The {name} speaker, requests never heard before", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("")
-    for heading in ("word error rate", "ROUGE-L of replies", "ms to first token", "doubted"):
-        table.add_column(heading, justify="right")
-    for label, hearing in (("cascade", outcome.cascade), ("aligned before", outcome.before), ("aligned after", outcome.after)):
-        table.add_row(
+    rows = [
+        (
             label,
             f"{hearing.word_error_rate:.1%}",
             f"{hearing.rouge_l:.3f}",
             f"{hearing.first_token_ms:.0f}",
             f"{hearing.doubted:.0%}",
         )
-    console.print()
-    console.print(table)
+        for label, hearing in (("cascade", outcome.cascade), ("aligned before", outcome.before), ("aligned after", outcome.after))
+    ]
+    console.print(f"\nThe {name} speaker, requests never heard before", style="italic", highlight=False)
+    console.print(Sheet(("", "word error rate", "ROUGE-L of replies", "ms to first token", "doubted"), rows))
     console.print(
         f"enrolled {outcome.enrolled_seconds / 60:.1f} min, trained {outcome.training_seconds:.0f} s, "
         f"peak memory {outcome.peak_bytes / 2**20:.0f} MiB\n{outcome.reason}",

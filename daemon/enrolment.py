@@ -1,79 +1,78 @@
-"""Takes up a manifest of recordings and their texts: good rows are kept, each bad one is told in one line."""
+"""Takes up recordings and their texts: good rows are kept, each bad one is told in one line."""
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import IO
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engines.audio import read_audio
 from engines.errors import AttuneError
-from engines.types import SAMPLE_RATE_HZ
+from engines.open_file import OpenFile
+from engines.types import SAMPLE_RATE_HZ, Float32
 
 from .events import Event
-from .store import MAX_LABEL_CHARACTERS, Store
+from .row_stream import Row
+from .store import Store, utterance_id
 
 MAX_SECONDS = 29.5
 """Longest recording that is enrolled: what the encoder takes."""
-_MAX_LINE_BYTES = 16_384
+
+Known = dict[str, Row]
+"""By the id of its utterance, the first row of this enrolment that has it."""
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+def take_up(rows: Iterator[tuple[Row, int]], store: Store) -> Iterator[Event]:
+    """Store each row as an enrolled utterance; a recording comes as an open descriptor, which stays the caller's.
 
-    audio: Path
-    text: str = Field(min_length=1, max_length=MAX_LABEL_CHARACTERS)
-
-
-def enroll(manifest: Path, store: Store) -> Iterator[Event]:
-    """Store every row of `manifest` as an enrolled utterance: JSON lines `{"audio": PATH, "text": TEXT}`, paths relative to it.
-
-    Yields `enrolled` or `bad_row` for each, and `enrolled_all` with the totals. Raises AttuneError where the manifest itself
-    cannot be read or is empty, or the store cannot be written.
+    Yields `enrolling`, then for each row `enrolled` or `bad_row`, and `enrolled_all` with the totals, in which a recording that
+    came twice counts once. Raises AttuneError where the store cannot be written, or `rows` does.
     """
-    enrolled = bad = 0
+    yield {"event": "enrolling"}
+    known: Known = {}
+    bad = new = 0
     seconds = 0.0
-    for number, line in _lines(manifest):
+    for row, descriptor in rows:
         try:
-            row = _read_row(line)
-            samples = read_audio(manifest.parent / row.audio, MAX_SECONDS)
+            with OpenFile.of_descriptor(descriptor, row.name) as recording:
+                samples = read_audio(recording, MAX_SECONDS)
+            _check(row, samples, known)
         except AttuneError as error:
             bad += 1
-            yield {"event": "bad_row", "row": number, "problem": f"{manifest.name} line {number}: {error}"}
+            yield {"event": "bad_row", "row": row.number, "problem": str(error)}
             continue
-        utterance = store.add_utterance(samples, "enrolled")
-        store.add_label(utterance.id, row.text, "enrolled")
-        enrolled += 1
-        seconds += len(samples) / SAMPLE_RATE_HZ
-        yield {"event": "enrolled", "row": number, "utterance": utterance.id, "seconds": utterance.seconds}
-    if not enrolled and not bad:
-        raise AttuneError(f"the manifest {manifest} has no rows; give JSON lines of `audio` and `text`")
-    yield {"event": "enrolled_all", "enrolled": enrolled, "bad": bad, "seconds": seconds}
+        identifier = utterance_id(samples)
+        is_new = identifier not in known and _keep(row, samples, store)
+        if identifier not in known:
+            known[identifier] = row
+            seconds += len(samples) / SAMPLE_RATE_HZ
+        new += is_new
+        yield {
+            "event": "enrolled",
+            "row": row.number,
+            "utterance": identifier,
+            "seconds": len(samples) / SAMPLE_RATE_HZ,
+            "new": is_new,
+        }
+    yield {"event": "enrolled_all", "enrolled": len(known), "bad": bad, "seconds": seconds, "new": new}
 
 
-def _lines(manifest: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        with manifest.open("rb") as file:
-            for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE_BYTES), b""), start=1):
-                if line.strip():
-                    yield number, line if line.endswith(b"\n") or len(line) < _MAX_LINE_BYTES else _skip_rest(file)
-    except OSError as error:
-        raise AttuneError(f"the manifest {manifest} cannot be read: {error.strerror}") from error
+def _check(row: Row, samples: Float32, known: Known) -> None:
+    """Raises AttuneError where nothing can be learnt from a row: where its text contradicts that of another row."""
+    before = known.get(utterance_id(samples))
+    if before is not None and _words(before.text) != _words(row.text):
+        raise AttuneError(
+            f"{row.name} is the recording of line {before.number}, which has another text; give each recording one text"
+        )
 
 
-def _skip_rest(file: IO[bytes]) -> bytes:
-    while (part := file.readline(_MAX_LINE_BYTES)) and not part.endswith(b"\n"):
-        pass
-    return b"too long"
+def _keep(row: Row, samples: Float32, store: Store) -> bool:
+    """Store the utterance and its label; whether the text is new."""
+    utterance = store.add_utterance(samples, "enrolled")
+    # What was enrolled with this text already is not enrolled anew: a correction since then stands.
+    query = "SELECT text FROM labels WHERE utterance = ? AND origin = 'enrolled' ORDER BY id DESC LIMIT 1"
+    if store.rows(query, utterance.id) == [(_words(row.text),)]:
+        return False
+    store.add_label(utterance.id, row.text, "enrolled")
+    return True
 
 
-def _read_row(line: bytes) -> _Row:
-    if line == b"too long":
-        raise AttuneError(f"it is longer than {_MAX_LINE_BYTES} bytes; a row has a path and one sentence")
-    try:
-        return _Row.model_validate_json(line)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        message = first["msg"][:1].lower() + first["msg"][1:]
-        raise AttuneError(f'{field + ": " if field else ""}{message}; a row is {{"audio": PATH, "text": TEXT}}') from error
+def _words(text: str) -> str:
+    """A text as the store keeps it."""
+    return " ".join(text.split())

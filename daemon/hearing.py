@@ -4,8 +4,8 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Generator
-from pathlib import Path
 
+from engines.open_file import OpenFile
 from engines.segmenter import Event as Noticed
 from engines.segmenter import Segmenter, SegmenterLimits, SpeechStarted
 from engines.types import Segment
@@ -44,7 +44,7 @@ def hand_on(
 
 
 def hear_recording(
-    path: Path,
+    recording: OpenFile,
     speed: float,
     route: str | None,
     conversation: Conversation,
@@ -53,14 +53,15 @@ def hear_recording(
     limits: SegmenterLimits,
     client: Client,
 ) -> Generator[Event, None, None]:
-    """Play `path` through capture, voice activity detection and segmenter, and yield the events of every turn in it.
+    """Play `recording` through capture, voice activity detection and segmenter, and yield the events of every turn in it.
 
     Each `turn` and `turn_failed` is preceded by its `segment` event, with the seconds at which it began and its length.
-    At `speed` 0 each segment waits for the answer to the one before. Closing the generator stops the playing, as does the leaving
-    of `client`: what waits for an answer is dropped. Raises AttuneError where the file cannot be opened.
+    At `speed` 0 each segment waits for the answer to the one before. The last event, `listened`, has the number of segments.
+    Closing the generator stops the playing, as does the leaving of `client`: what waits for an answer is dropped. `recording`,
+    which stays the caller's, is not read after that. Raises AttuneError where it is no recording.
     """
     conversation.check_route(route)
-    source = WavSource(path, speed)
+    source = WavSource(recording, speed)
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     answered, left = threading.Semaphore(0), threading.Event()
 
@@ -82,9 +83,9 @@ def hear_recording(
     listener.start()
     try:
         with client.telling(lambda: heard.put({"event": "left"})):
-            yield from _until_answered(heard, answered)
+            segments = yield from _until_answered(heard, answered)
         status = listener.status()
-        yield {"event": "listened", "heard_seconds": status.heard_seconds, "problem": status.problem}
+        yield {"event": "listened", "heard_seconds": status.heard_seconds, "segments": segments, "problem": status.problem}
     finally:
         conversation.abandon(left)
         answered.release()
@@ -92,9 +93,10 @@ def hear_recording(
         listener.join()
 
 
-def _until_answered(heard: "queue.SimpleQueue[Event]", answered: threading.Semaphore) -> Generator[Event, None, None]:
-    """The events of a recording, until it has ended and all that was heard in it is answered, or whoever asked has left."""
-    unanswered, ended = 0, False
+def _until_answered(heard: "queue.SimpleQueue[Event]", answered: threading.Semaphore) -> Generator[Event, None, int]:
+    """The events of a recording, until it has ended and all that was heard in it is answered, or the client has left. Returns the
+    number of segments."""
+    unanswered, segments, ended = 0, 0, False
     while unanswered or not ended:
         try:
             event = heard.get(timeout=_ALIVE_SECONDS)
@@ -102,9 +104,11 @@ def _until_answered(heard: "queue.SimpleQueue[Event]", answered: threading.Semap
             yield {"event": "alive"}
             continue
         if event["event"] == "left":
-            return
+            return segments
+        segments += event["event"] == "segment"
         ended |= event["event"] == "stream_ended"
         unanswered += {"segment": 1, "turn": -1, "turn_failed": -1}.get(str(event["event"]), 0)
         if event["event"] in ("turn", "turn_failed"):
             answered.release()
         yield event
+    return segments

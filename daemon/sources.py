@@ -10,6 +10,7 @@ from engines.types import Float32
 from .capture import AudioSource, SourceStatus, WavSource
 from .config import AudioSettings
 from .microphone import Microphone
+from .plain_text import expanded
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class Sources:
         if audio.source == "none":
             return None
         if audio.source:
-            return WavSource(Path(audio.source).expanduser(), audio.speed)
+            return WavSource(expanded(Path(audio.source)), audio.speed)
         if self._microphone is None:
             self._microphone, self._device = Microphone(audio.device), audio.device
         return _Lent(self._microphone)

@@ -6,10 +6,9 @@ Every fault of a file is one AttuneError. Decoding is streamed: nothing longer t
 import codecs
 import io
 import os
-import struct
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import av
@@ -18,10 +17,14 @@ import soundfile
 import soxr
 from av.container import InputContainer
 
+from .audio_headers import Header, read_header
 from .errors import AttuneError
+from .open_file import OpenFile, open_file
 from .types import SAMPLE_RATE_HZ, Float32
 
 MAX_FILE_SECONDS = 300.0
+MAX_STREAM_SECONDS = 12 * 3600.0
+"""Longest recording that is played: it is decoded block by block, so that it costs time, not memory."""
 SILENT_PEAK = 1e-4
 """A recording whose loudest sample is below -80 dB of full scale has no speech in it."""
 
@@ -32,59 +35,64 @@ _RATES_HZ = range(4_000, 384_001)
 _FORMATS = "wav,w64,aiff,au,caf,flac,ogg,mp3,aac,amr,mov,matroska,g722"
 """Containers of recordings. Without a list, FFmpeg also takes text files for films, and playlists that name other files."""
 
-_FORMATS_STATING_DURATION = {"aiff", "flac", "mov,mp4,m4a,3gp,3g2,mj2"}
+_FORMATS_STATING_DURATION = {"aiff", "au", "flac", "mov,mp4,m4a,3gp,3g2,mj2"}
 _TRUNCATION_TOLERANCE_SECONDS = 0.05
 _HEAD_BYTES = 4096
-_WAV_UNKNOWN_SIZE = 0x7FFFF000
-"""Programs that write a WAV into a pipe cannot know its size and put this or more in its header."""
+_PLACEHOLDER_TIMES = 100
+"""A header that promises so many times more than is taken does not know how long its recording is."""
+_CANCELLED = 0.1
+"""Where the mean of all channels has less than this share of their power, they cancel out."""
 
 
-def read_audio(path: Path, max_seconds: float = MAX_FILE_SECONDS) -> Float32:
+def read_audio(source: Path | OpenFile, max_seconds: float = MAX_FILE_SECONDS) -> Float32:
     """Decode a recording of any common format, rate and number of channels to [N] samples, -1 to 1.
 
-    Raises AttuneError where the file is missing, unreadable, empty, truncated, silent, not audio, holds NaN or infinity, or is
-    longer than `max_seconds`.
+    N is at most `max_seconds` times SAMPLE_RATE_HZ. A `OpenFile` stays open. Raises AttuneError where the file is missing,
+    unreadable, no regular file, empty, truncated, silent, not audio, holds NaN or infinity, or is longer than `max_seconds`.
     """
-    samples = np.concatenate([np.zeros(0, np.float32), *stream_audio(path, max_seconds)])
+    samples = np.concatenate([np.zeros(0, np.float32), *stream_audio(source, max_seconds)])
+    samples = samples[: int(max_seconds * SAMPLE_RATE_HZ)]  # a resampler may round up by one
+    name = _name_of(source)
     if len(samples) == 0:
-        raise AttuneError(f"{path} holds no samples; give a recording that has sound in it")
+        raise AttuneError(f"{name} holds no samples; give a recording that has sound in it")
     if np.abs(samples).max() < SILENT_PEAK:
-        raise AttuneError(f"{path} is silent from start to end; check the microphone it was recorded with")
+        raise AttuneError(f"{name} is silent from start to end; check the microphone it was recorded with")
     return samples
 
 
-def stream_audio(path: Path, max_seconds: float) -> Iterator[Float32]:
+def stream_audio(source: Path | OpenFile, max_seconds: float) -> Iterator[Float32]:
     """Decode a recording block by block to [n] samples, for files too long to hold. Raises AttuneError as `read_audio` does,
     except for silence."""
-    with _open(path, max_seconds) as container:
+    name = _name_of(source)
+    with _open(source, max_seconds) as (header, container):
         stream = container.streams.audio[0]
         rate_hz = stream.codec_context.sample_rate
         to_float = av.AudioResampler(format="flt")  # interleaved: PyAV reads planes that are not there where channels are many
         to_rate = soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1)
+        mix = _Mix()
         decoded_samples = 0
         first_coding: tuple[int, int, str] | None = None
         for frame in container.decode(stream):
             coding = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
             first_coding = first_coding or coding
             if coding != first_coding:
-                raise AttuneError(f"{path} changes its rate or channels midway; save it again as one WAV or FLAC file")
+                raise AttuneError(f"{name} changes its rate or channels midway; save it again as one WAV or FLAC file")
             for converted in to_float.resample(frame):
-                mono = converted.to_ndarray().reshape(-1, frame.layout.nb_channels).mean(axis=1, dtype=np.float32)
-                decoded_samples += len(mono)
-                _check_samples(path, mono)
+                channels = converted.to_ndarray().reshape(-1, frame.layout.nb_channels).astype(np.float32, copy=False)
+                _check_samples(name, channels)
+                decoded_samples += len(channels)
                 if decoded_samples > max_seconds * rate_hz:
-                    raise _too_long(path, max_seconds)
-                yield np.clip(to_rate.resample_chunk(mono), -1.0, 1.0)
-        if container.format.name in _FORMATS_STATING_DURATION and stream.duration and stream.time_base:
-            missing_seconds = float(stream.duration * stream.time_base) - decoded_samples / rate_hz
-            if missing_seconds > _TRUNCATION_TOLERANCE_SECONDS:
-                raise _truncated(path, f"the last {missing_seconds:.1f} s are missing")
+                    raise _too_long(name, max_seconds)
+                yield np.clip(to_rate.resample_chunk(mix.mono(channels)), -1.0, 1.0)
+        missing_seconds = _stated_seconds(container, header) - decoded_samples / rate_hz
+        if _TRUNCATION_TOLERANCE_SECONDS < missing_seconds < _placeholder_seconds(max_seconds):
+            raise _truncated(name, f"the last {missing_seconds:.1f} s are missing")
         yield np.clip(to_rate.resample_chunk(np.zeros(0, np.float32), last=True), -1.0, 1.0)
 
 
-def check_audio(path: Path, max_seconds: float = MAX_FILE_SECONDS) -> None:
-    """Raise the AttuneError that reading `path` would start with, decoding nothing."""
-    with _open(path, max_seconds):
+def check_audio(source: Path | OpenFile, max_seconds: float = MAX_FILE_SECONDS) -> None:
+    """Raise the AttuneError that reading `source` would start with, decoding nothing."""
+    with _open(source, max_seconds):
         pass
 
 
@@ -112,65 +120,128 @@ def write_flac(path: Path, samples: Float32) -> None:
         raise AttuneError(f"{path} cannot be written ({error.strerror}); check the folder and the space on its disk") from error
 
 
+class _Mix:
+    """Makes one channel of several: their mean; the loudest of them from the first block on in which they cancel out, as the two
+    sides of a line do of which one is inverted."""
+
+    def __init__(self) -> None:
+        self._chosen: int | None = None
+
+    def mono(self, channels: Float32) -> Float32:
+        """[n, C] samples to [n]."""
+        if self._chosen is None:
+            mean: Float32 = channels.mean(axis=1, dtype=np.float32)
+            powers = np.square(channels, dtype=np.float64).mean(axis=0)
+            audible = powers.max(initial=0.0) > SILENT_PEAK**2
+            if not audible or np.square(mean, dtype=np.float64).mean() >= _CANCELLED * powers.mean():
+                return mean
+            self._chosen = int(powers.argmax())
+        return np.ascontiguousarray(channels[:, self._chosen])
+
+
+class _Stream:
+    """A recording as FFmpeg reads it, through PyAV: with a position, and with what a header should say."""
+
+    def __init__(self, recording: OpenFile, patches: dict[int, bytes]) -> None:
+        self.name = Path(recording.name).name  # FFmpeg takes hints from the suffix
+        self._recording = recording
+        self._patches = patches
+        self._position = 0
+
+    def read(self, length: int) -> bytes:
+        start = self._position
+        found = bytearray(self._recording.read_at(start, length))
+        for place, patch in self._patches.items():
+            for index, byte in enumerate(patch, place - start):
+                if 0 <= index < len(found):
+                    found[index] = byte
+        self._position += len(found)
+        return bytes(found)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._recording.size_bytes}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+
 @contextmanager
-def _open(path: Path, max_seconds: float) -> Iterator[InputContainer]:
+def _open(source: Path | OpenFile, max_seconds: float) -> Iterator[tuple[Header, InputContainer]]:
     """The file in FFmpeg, with at least one audio stream; FFmpeg's and the system's errors become AttuneErrors."""
+    name = _name_of(source)
     try:
-        if not path.is_file():
-            problem = "is not a file" if path.exists() else "does not exist"
-            raise AttuneError(f"{path} {problem}; give the path of a recording")
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-        if not head:
-            raise AttuneError(f"{path} is empty; give a recording")
-        if _is_text(head):
-            raise AttuneError(f"{path} is text, not audio; give a recording")
-        _check_wav_size(path, head)
-        raw = "g722" if path.suffix.lower() == ".g722" else None
-        # "file:" keeps a name such as "http:x" from being taken for an address
-        with av.open(f"file:{path}", "r", format=raw, options={"format_whitelist": _FORMATS}) as container:
-            _check_stream(path, container, max_seconds)
-            yield container
+        with open_file(source) if isinstance(source, Path) else nullcontext(source) as recording:
+            header = _checked_header(recording, max_seconds)
+            with _opened(recording, header) as container:
+                _check_stream(name, container, max_seconds)
+                yield header, container
     except av.FFmpegError as error:
-        raise AttuneError(f"{path} is truncated or not audio ({error.strerror}); give a whole recording") from error
+        raise AttuneError(f"{name} is truncated or not audio ({error.strerror}); give a whole recording") from error
     except OSError as error:
-        raise AttuneError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
+        raise AttuneError(f"{name} cannot be read ({error.strerror}); check its permissions") from error
 
 
-def _check_stream(path: Path, container: InputContainer, max_seconds: float) -> None:
+def _checked_header(recording: OpenFile, max_seconds: float) -> Header:
+    head = recording.read_at(0, _HEAD_BYTES)
+    if not head:
+        raise AttuneError(f"{recording.name} is empty; give a recording")
+    if _is_text(head):
+        raise AttuneError(f"{recording.name} is text, not audio; give a recording")
+    header = read_header(recording)
+    missing_bytes = header.missing_bytes(recording.size_bytes)
+    # What was cut off plays without a complaint; its header still says how long it was.
+    if missing_bytes and header.seconds < _placeholder_seconds(max_seconds):
+        raise _truncated(recording.name, f"{missing_bytes} of {header.data_bytes} bytes are missing")
+    return header
+
+
+def _opened(recording: OpenFile, header: Header) -> InputContainer:
+    raw = "g722" if recording.name.lower().endswith(".g722") else None
+    options = {"format_whitelist": _FORMATS}
+    stream = _Stream(recording, header.patches)
+    try:
+        return av.open(stream, "r", format=raw, options=options, metadata_errors="replace")
+    except av.ArgumentError as error:  # FFmpeg knows what it is, and the list does not have it
+        raise _not_decoded(recording.name) from error
+
+
+def _check_stream(name: str, container: InputContainer, max_seconds: float) -> None:
     if not container.streams.audio:
-        raise AttuneError(f"{path} has no sound track; give a recording")
-    rate_hz = getattr(container.streams.audio[0].codec_context, "sample_rate", 0)  # without a decoder there is no context
+        raise AttuneError(f"{name} has no sound track; give a recording")
+    context = container.streams.audio[0].codec_context
+    rate_hz = getattr(context, "sample_rate", 0)  # without a decoder there is no context
     if not rate_hz:
-        raise AttuneError(f"{path} is coded in a way that cannot be decoded; save it as WAV or FLAC")
+        raise _not_decoded(name)
     if rate_hz not in _RATES_HZ:
-        raise AttuneError(f"{path} has {rate_hz} samples a second; record at 16000 or more")
-    if container.duration is not None and container.duration / av.time_base > max_seconds:
-        raise _too_long(path, max_seconds)
+        raise AttuneError(f"{name} has {rate_hz} samples a second; record at 16000 or more")
+    stated_seconds = (container.duration or 0) / av.time_base
+    if max_seconds < stated_seconds < _placeholder_seconds(max_seconds):
+        raise _too_long(name, max_seconds)
 
 
-def _check_wav_size(path: Path, head: bytes) -> None:
-    """A WAV that was cut off plays without a complaint; its header still says how long it was."""
-    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
-        return
-    position = 12
-    while position + 8 <= len(head):
-        name, size_bytes = struct.unpack_from("<4sI", head, position)
-        position += 8
-        if name == b"data":
-            missing_bytes = size_bytes - (path.stat().st_size - position)
-            if missing_bytes > 0 and size_bytes < _WAV_UNKNOWN_SIZE:
-                raise _truncated(path, f"{missing_bytes} of {size_bytes} bytes are missing")
-            return
-        position += size_bytes + size_bytes % 2
+def _stated_seconds(container: InputContainer, header: Header) -> float:
+    """How long the sound is by its container; 0 where that is not said, or estimated."""
+    stream = container.streams.audio[0]
+    states = header.states_seconds or container.format.name in _FORMATS_STATING_DURATION
+    if states and stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    if container.format.name.startswith("matroska") and len(container.streams) == 1:  # a film may go on without sound
+        return (container.duration or 0) / av.time_base
+    return 0.0
 
 
-def _check_samples(path: Path, samples: Float32) -> None:
+def _placeholder_seconds(max_seconds: float) -> float:
+    return min(_PLACEHOLDER_TIMES * max_seconds, MAX_STREAM_SECONDS)
+
+
+def _check_samples(name: str, samples: Float32) -> None:
     peak = float(np.abs(samples).max(initial=0.0))
     if not np.isfinite(peak):
-        raise AttuneError(f"{path} holds samples that are not numbers (NaN or infinity); record or convert it again")
+        raise AttuneError(f"{name} holds samples that are not numbers (NaN or infinity); record or convert it again")
     if peak > _LOUDEST_PEAK:
-        raise AttuneError(f"{path} holds samples up to {peak:.0f}, far over full scale (1.0); convert it again, scaled")
+        raise AttuneError(f"{name} holds samples up to {peak:.0f}, far over full scale (1.0); convert it again, scaled")
 
 
 def _is_text(head: bytes) -> bool:
@@ -181,12 +252,20 @@ def _is_text(head: bytes) -> bool:
     return all(character.isprintable() or character in "\t\r\n\f" for character in text)
 
 
-def _truncated(path: Path, detail: str) -> AttuneError:
-    return AttuneError(f"{path} is truncated ({detail}); give the whole recording")
+def _truncated(name: str, detail: str) -> AttuneError:
+    return AttuneError(f"{name} is truncated ({detail}); give the whole recording")
 
 
-def _too_long(path: Path, max_seconds: float) -> AttuneError:
-    return AttuneError(f"{path} is longer than {max_seconds:.0f} s; cut it into shorter recordings")
+def _too_long(name: str, max_seconds: float) -> AttuneError:
+    return AttuneError(f"{name} is longer than {max_seconds:g} s; cut it into shorter recordings")
+
+
+def _not_decoded(name: str) -> AttuneError:
+    return AttuneError(f"{name} is coded in a way that cannot be decoded; save it as WAV or FLAC")
+
+
+def _name_of(source: Path | OpenFile) -> str:
+    return str(source) if isinstance(source, Path) else source.name
 
 
 def _fsync_folder(folder: Path) -> None:

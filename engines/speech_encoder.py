@@ -26,7 +26,7 @@ def encoder_mel(samples: Float32, mel_bins: int) -> Float32:
     Raises AttuneError for audio that is too long.
     """
     if len(samples) > MAX_SECONDS * SAMPLE_RATE_HZ:
-        raise AttuneError(f"an utterance of {len(samples) / SAMPLE_RATE_HZ:.1f} s is over the encoder's {MAX_SECONDS:.1f} s")
+        raise AttuneError(f"an utterance of {len(samples)} samples is over the encoder's {MAX_SECONDS:g} s; give a shorter one")
     silence = np.zeros(int(CLOSING_SILENCE_SECONDS * SAMPLE_RATE_HZ), np.float32)
     padded = np.concatenate([samples, silence])
     even = len(padded) // (2 * HOP_SAMPLES) * (2 * HOP_SAMPLES)

@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from daemon.client import request
+from daemon.enrolling import enroll
 from daemon.events import Event
 from daemon.private_daemon import private_daemon
 from tests.bench_world import fresh_state, settings_of, speak, write_rows
@@ -47,7 +48,7 @@ def main() -> None:
         folder = Path(name)
         rows = speak(folder, "atypical")
         manifest = write_rows(folder / "some.jsonl", rows[:ENROLLED])
-        questions = [row["audio"] for row in rows[-ASKED:]]
+        questions = [Path(row["audio"]) for row in rows[-ASKED:]]
         environment = settings_of(
             fresh_state(folder / "state"),
             folder / "attune.sock",
@@ -59,7 +60,7 @@ def main() -> None:
         )
         with private_daemon(environment, folder / "daemon.log"):
             daemon = _Daemon(folder / "attune.sock")
-            list(daemon.ask({"command": "enroll", "manifest": str(manifest)}))
+            list(enroll(folder / "attune.sock", manifest, quiet_seconds=600))
             found: dict[str, object] = {}
             if not arguments.skip_yield:
                 found["yield"] = _measure_yield(daemon, questions)
@@ -79,7 +80,7 @@ class _Daemon:
     def ask(self, command: Event) -> Iterator[Event]:
         return request(self._socket, command, quiet_seconds=600)
 
-    def first_token_ms(self, question: str, route: str) -> float:
+    def first_token_ms(self, question: Path, route: str) -> float:
         """Ask by recording; milliseconds to the first token, or to the end of an empty reply."""
         [turn] = [event for event in self.ask({"command": "ask", "audio": question, "route": route}) if event["event"] == "turn"]
         first = turn["first_token_ms"]
@@ -108,7 +109,7 @@ class _Daemon:
             time.sleep(0.1)
 
 
-def _measure_yield(daemon: _Daemon, questions: list[str]) -> dict[str, object]:
+def _measure_yield(daemon: _Daemon, questions: list[Path]) -> dict[str, object]:
     found: dict[str, object] = {}
     for route in ("aligned", "cascade"):
         for question in questions[:3]:
@@ -128,7 +129,7 @@ def _measure_yield(daemon: _Daemon, questions: list[str]) -> dict[str, object]:
     return found
 
 
-def _measure_stops(daemon: _Daemon, questions: list[str], pauses: int, typed: int) -> dict[str, dict[str, float]]:
+def _measure_stops(daemon: _Daemon, questions: list[Path], pauses: int, typed: int) -> dict[str, dict[str, float]]:
     """Requests heard in real time, then ones typed, whose reply begins to be computed at once."""
     if daemon.outcome is not None or daemon.learning()["state"] == "waiting":
         daemon.start_round()
@@ -210,7 +211,7 @@ def _await_running(daemon: _Daemon) -> int:
         time.sleep(0.1)
 
 
-def _kill(daemon: _Daemon, questions: list[str], kills: int) -> dict[str, object]:
+def _kill(daemon: _Daemon, questions: list[Path], kills: int) -> dict[str, object]:
     answered = 0
     for number in range(kills):
         thread = daemon.start_round()

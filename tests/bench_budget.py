@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from daemon.client import request
+from daemon.enrolling import enroll
 from daemon.events import Event
 from daemon.private_daemon import private_daemon
 from engines.errors import AttuneError
@@ -75,7 +76,7 @@ def main() -> None:
         folder = Path(name)
         rows = speak(folder, "atypical")
         manifest = write_rows(folder / "some.jsonl", rows[: arguments.enrolled])
-        question = rows[-1]["audio"]
+        question = Path(rows[-1]["audio"])
         how = {
             "ADAPT__TRAINING_SECONDS": arguments.training_seconds,
             "ADAPT__DISTIL_SECONDS": arguments.distil_seconds,
@@ -85,7 +86,7 @@ def main() -> None:
     print(json.dumps(found, indent=2))
 
 
-def _try(folder: Path, gib: float, manifest: Path, question: str, how: dict[str, object]) -> dict[str, object]:
+def _try(folder: Path, gib: float, manifest: Path, question: Path, how: dict[str, object]) -> dict[str, object]:
     budget = round(gib * 2**30)
     socket = folder / f"{gib:g}.sock"
     environment = settings_of(fresh_state(folder / f"state-{gib:g}"), socket, BUDGET__BYTES=budget, **how)
@@ -94,7 +95,7 @@ def _try(folder: Path, gib: float, manifest: Path, question: str, how: dict[str,
         def ask(command: Event) -> list[Event]:
             return list(request(socket, command, quiet_seconds=600))
 
-        ask({"command": "enroll", "manifest": str(manifest)})
+        list(enroll(socket, manifest, quiet_seconds=600))
         ask({"command": "ask", "audio": question, "route": "aligned"})
         [plan] = ask({"command": "adapt", "action": "plan"})
         watch = Watch(int(str(status["process"])))

@@ -29,6 +29,7 @@ from pathlib import Path
 import psutil
 
 from daemon.client import NoDaemonError, request
+from daemon.enrolling import enroll
 from daemon.events import Event
 from engines.errors import AttuneError
 from engines.generation import Generation, list_generations
@@ -194,7 +195,7 @@ def _compiled(folder: Path) -> Path:
 def _enrol(home: Home, rows: Rows, name: str) -> None:
     """Enrol `rows`, noting each as it is acknowledged."""
     manifest = write_rows(home.folder / f"{name}.jsonl", rows)
-    for event in home.ask({"command": "enroll", "manifest": str(manifest)}):
+    for event in enroll(home.folder / "a.sock", manifest, quiet_seconds=120):
         if event["event"] == "enrolled":
             home.kept.utterances.add(str(event["utterance"]))
             home.kept.labels[str(event["utterance"])] = str(rows[int(str(event["row"])) - 1]["text"])
@@ -236,7 +237,7 @@ def _kill_children(home: Home, rows: Rows, kills: int) -> dict[str, object]:
                 _enrol(home, [next(more)], "one-more")
         thread.join(_START_SECONDS)
         rounds += any(outcome in ("promoted", "refused") for outcome in ended)
-        turn = list(home.ask({"command": "ask", "audio": rows[-1]["audio"]}))[-1]
+        turn = list(home.ask({"command": "ask", "audio": Path(rows[-1]["audio"])}))[-1]
         answered += turn["event"] == "turn"
         home.check(f"kill {killed}")
         print(f"{killed} of {kills} children killed in {stages}, {rounds} rounds finished, {home.kept.lost}", file=sys.stderr)
@@ -279,7 +280,7 @@ def _busy(home: Home, rows: Rows, number: int) -> None:
     with suppress(AttuneError, NoDaemonError, OSError):
         while True:
             _enrol(home, rows, f"more-{number}")
-            for event in home.ask({"command": "ask", "audio": rows[0]["audio"]}):
+            for event in home.ask({"command": "ask", "audio": Path(rows[0]["audio"])}):
                 if event["event"] == "turn" and event.get("id") is not None:
                     home.kept.turns.add(int(str(event["id"])))
                     if event.get("utterance"):

@@ -19,6 +19,7 @@ import numpy as np
 
 from calibration.text_scores import word_error_rate
 from daemon.client import request
+from daemon.enrolling import enroll
 from daemon.events import Event
 from daemon.private_daemon import private_daemon
 from engines.audio import write_flac
@@ -43,11 +44,11 @@ def main() -> None:
         rows = speak(folder / "atypical", "atypical")
         good, spare, asked = rows[:LEARNT], rows[LEARNT : LEARNT + POISONED], rows[-ASKED:]
         clean = fresh_state(folder / "clean")
-        with _daemon(clean, arguments.training_seconds) as ask:
-            first = _learn(ask, folder, good)
+        with _daemon(clean, arguments.training_seconds) as socket:
+            first = _learn(socket, folder, good)
             if first.get("outcome") != "promoted":
                 raise AttuneError(f"nothing was learnt that could be poisoned: {first.get('last_reason')}")
-            before = _error(ask, asked)
+            before = _error(socket, asked)
         found: dict[str, object] = {"before": round(before, 4)}
         worse = False
         poisons: dict[str, Callable[[], Rows]] = {
@@ -58,9 +59,9 @@ def main() -> None:
         for kind in arguments.kinds.split(","):
             state = folder / kind.replace(" ", "-")
             shutil.copytree(clean, state, symlinks=True)
-            with _daemon(state, arguments.training_seconds) as ask:
-                last = _learn(ask, folder, poisons[kind]())
-                after = _error(ask, asked)
+            with _daemon(state, arguments.training_seconds) as socket:
+                last = _learn(socket, folder, poisons[kind]())
+                after = _error(socket, asked)
             worse |= after > max(1.1 * before, before + 0.02)
             found[kind] = {"outcome": last.get("outcome"), "reason": last.get("last_reason"), "after": round(after, 4)}
             print(kind, found[kind], file=sys.stderr)
@@ -68,11 +69,8 @@ def main() -> None:
     sys.exit(worse)
 
 
-Ask = Callable[[Event], Iterator[Event]]
-
-
 @contextmanager
-def _daemon(state: Path, training_seconds: float) -> Iterator[Ask]:
+def _daemon(state: Path, training_seconds: float) -> Iterator[Path]:
     socket = state.parent / "a.sock"
     environment = settings_of(
         state,
@@ -83,24 +81,22 @@ def _daemon(state: Path, training_seconds: float) -> Iterator[Ask]:
         ADAPT__REPLY_UTTERANCES=2,
     )
     with private_daemon(environment, state.parent / f"{state.name}.log"):
-        yield lambda command: request(socket, command, quiet_seconds=600)
+        yield socket
 
 
-def _learn(ask: Ask, folder: Path, rows: Rows) -> Event:
+def _learn(socket: Path, folder: Path, rows: Rows) -> Event:
     """Enrol and run a round; how that ended."""
     manifest = write_rows(folder / "some.jsonl", rows)
-    for _ in ask({"command": "enroll", "manifest": str(manifest)}):
-        pass
-    return list(ask({"command": "adapt"}))[-1]
+    list(enroll(socket, manifest, quiet_seconds=600))
+    return list(request(socket, {"command": "adapt"}, quiet_seconds=600))[-1]
 
 
-def _error(ask: Ask, asked: Rows) -> float:
+def _error(socket: Path, asked: Rows) -> float:
     """Word error of what is understood on the aligned route."""
     heard = []
     for row in asked:
-        [turn] = [
-            event for event in ask({"command": "ask", "audio": row["audio"], "route": "aligned"}) if event["event"] == "turn"
-        ]
+        command: Event = {"command": "ask", "audio": Path(row["audio"]), "route": "aligned"}
+        [turn] = [event for event in request(socket, command, quiet_seconds=600) if event["event"] == "turn"]
         heard.append(str(turn["heard"]))
     return word_error_rate([(row["text"], text) for row, text in zip(asked, heard, strict=True)])[0]
 

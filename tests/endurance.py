@@ -170,7 +170,7 @@ def _day(settings: Settings, folder: Path, ahead: Ahead, said: Said, utterances:
         samples, text = next(said)
         write_flac(path, samples)
         try:
-            missed += _do(settings, command="ask", audio=str(path))[-1]["event"] != "turn"
+            missed += _do(settings, command="ask", audio=path)[-1]["event"] != "turn"
             if number % max(1, utterances // LABELS_A_DAY) == 0:
                 _do(settings, command="correct", text=text)
         except AttuneError as error:

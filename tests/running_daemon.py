@@ -14,6 +14,7 @@ from daemon.client import request
 from daemon.clocks import REAL_TIME, Clocks
 from daemon.config import Settings
 from daemon.config_sources import load_settings
+from daemon.enrolling import enroll as enroll_manifest
 from daemon.events import Event
 from daemon.idle import Board
 from daemon.voice import Voice
@@ -51,8 +52,12 @@ class Daemon:
         self.app = App(settings, open_voice, (sys.executable, str(FAKE), mode, "0.01"), clocks)
 
     def do(self, command: str, **arguments: object) -> list[Event]:
-        values = {name: str(value) if isinstance(value, Path) else value for name, value in arguments.items()}
-        return list(request(self.settings.control.socket, {"command": command, **values}, 60))
+        """The events of a command; a recording is given as its Path."""
+        return list(request(self.settings.control.socket, {"command": command, **arguments}, 60))
+
+    def enroll(self, manifest: Path) -> list[Event]:
+        """The events of an enrolment."""
+        return list(enroll_manifest(self.settings.control.socket, manifest, 60))
 
     def status(self) -> Event:
         return self.do("status")[0]
@@ -93,4 +98,4 @@ def enroll(daemon: Daemon, folder: Path, count: int = 20) -> list[Event]:
         write_flac(folder / f"{index}.flac", tone(0.5, 200 + 10 * index))
         rows.append(json.dumps({"audio": f"{index}.flac", "text": f"number {index}"}))
     (folder / "manifest.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return daemon.do("enroll", manifest=folder / "manifest.jsonl")
+    return daemon.enroll(folder / "manifest.jsonl")

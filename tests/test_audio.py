@@ -4,14 +4,12 @@ import os
 import resource
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from engines.audio import read_audio, write_flac
 from engines.errors import AttuneError
@@ -76,9 +74,20 @@ def test_raw_g722_is_known_by_its_name(general_speech: Path) -> None:
     assert 0.1 < np.abs(samples).max() <= 1.0
 
 
-def test_channels_that_cancel_out_are_silence(tmp_path: Path) -> None:
-    source = tone(1.0)
-    assert "silent" in refusal(write_wav(tmp_path / "a.wav", np.stack([source, -source], axis=1)))
+@pytest.mark.parametrize("quieter", [1.0, 0.8])
+def test_of_channels_that_cancel_out_the_louder_is_heard(tmp_path: Path, quieter: float) -> None:
+    source = np.concatenate([noise(0.5, 0.002), tone(1.0), noise(0.5, 0.002, seed=1)])
+    channels = np.stack([-quieter * source, source], axis=1)
+    channels += np.stack([noise(2.0, 0.001, seed=seed) for seed in (2, 3)], axis=1)  # no two microphones hiss alike
+    samples = read_audio(write_wav(tmp_path / "a.wav", channels))
+    assert abs(float(np.abs(samples[8_000:24_000]).max())) == pytest.approx(0.3, rel=0.05 if quieter == 1.0 else 0.02)
+    assert pitch_hz(samples[8_000:24_000]) == pytest.approx(440.0, abs=1.0)
+
+
+def test_channels_that_do_not_cancel_out_are_averaged(tmp_path: Path) -> None:
+    left, right = noise(1.0, seed=1), noise(1.0, seed=2)
+    samples = read_audio(write_wav(tmp_path / "a.wav", np.stack([left, right], axis=1), subtype="FLOAT"))
+    np.testing.assert_allclose(samples, (left + right) / 2, rtol=0, atol=1e-6)
 
 
 def test_a_little_over_full_scale_is_clipped(tmp_path: Path) -> None:
@@ -140,7 +149,7 @@ def test_float_samples_in_the_range_of_integers(tmp_path: Path) -> None:
     assert "full scale" in refusal(write_wav(tmp_path / "a.wav", tone(1.0) * 32768, subtype="FLOAT"))
 
 
-@pytest.mark.parametrize("container", ["WAV", "FLAC", "AIFF", "OGG"])
+@pytest.mark.parametrize("container", ["WAV", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF", "MP3", "OGG"])
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.9])
 def test_truncated(tmp_path: Path, container: str, keep: float) -> None:
     path = tmp_path / f"a.{container.lower()}"
@@ -167,6 +176,18 @@ def test_an_hour_is_refused_by_its_header(tmp_path: Path) -> None:
     assert "longer than 300 s" in refusal(tmp_path / "hour.wav")
 
 
+@pytest.mark.parametrize("limit_seconds", [29.5, 2.25, 3.0])
+def test_a_limit_is_printed_as_it_is(tmp_path: Path, limit_seconds: float) -> None:
+    path = write_wav(tmp_path / "a.wav", noise(limit_seconds + 0.2))
+    assert f"longer than {limit_seconds:g} s;" in refusal(path, limit_seconds)
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 11_025, 22_050, 44_100, 48_000])
+def test_no_more_samples_come_than_the_limit_says(tmp_path: Path, rate_hz: int) -> None:
+    path = write_wav(tmp_path / "a.wav", tone(1.5, rate_hz=rate_hz)[: int(1.5 * rate_hz)], rate_hz)
+    assert len(read_audio(path, 1.5)) <= 1.5 * SAMPLE_RATE_HZ
+
+
 def test_an_hour_without_a_header_is_refused_without_holding_it(tmp_path: Path) -> None:
     with (tmp_path / "hour.g722").open("wb") as file:
         file.write(b"\x00\xff" * 4000)
@@ -178,25 +199,6 @@ def test_an_hour_without_a_header_is_refused_without_holding_it(tmp_path: Path) 
     finally:
         tracemalloc.stop()
     assert peak_bytes < 4 * 10 * 4 * SAMPLE_RATE_HZ
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    container=st.sampled_from(["WAV", "FLAC", "OGG", "AIFF"]),
-    changes=st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=12),
-    length=st.integers(0, 6000),
-)
-def test_a_damaged_file_is_read_or_refused(tmp_path: Path, container: str, changes: list[tuple[int, int]], length: int) -> None:
-    path = tmp_path / f"a.{container.lower()}"
-    soundfile.write(path, noise(0.2), SAMPLE_RATE_HZ, format=container)
-    content = bytearray(path.read_bytes())
-    for position, value in changes:
-        content[position % len(content)] = value
-    path.write_bytes(content[:length])
-    with suppress(AttuneError):  # and nothing else
-        samples = read_audio(path)
-        assert np.isfinite(samples).all()
-        assert np.abs(samples).max() <= 1.0
 
 
 def test_flac_keeps_16_bits(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from calibration.dataset import make_sample
 from calibration.demo_speakers import ATYPICAL_VOICE
 from calibration.everyday_requests import ENROLLED, NEVER_ENROLLED
 from calibration.synthesis import phonemes
-from daemon.bench_tables import heard_table, reached_table
+from daemon.bench_tables import heard_sheet, reached_sheet
 from daemon.cli_bench import _times_of
 from engines.bench_figures import AdaptFigures, CurvePoint, DesignRun, DistilFigures, HeardSet, PersonalRound, QualityFigures
 from engines.errors import AttuneError
@@ -244,8 +244,8 @@ def test_pictures_and_tables_show_what_was_found(tmp_path: Path) -> None:
         asked = {"rounds": [all_rounds[place] for place in rounds], "heard": [*adapt.heard[:2], *(all_heard[p] for p in heard)]}
         draw_adapt(adapt.model_copy(update=asked), tmp_path / f"{name}.svg")
     assert (tmp_path / "up.svg").read_bytes() == (tmp_path / "down.svg").read_bytes()
-    table = heard_table(adapt.heard)
-    assert [column.header for column in table.columns] == ["set", "heard by", "word error", "content words"]
+    table = heard_sheet(adapt.heard)
+    assert list(table.headings) == ["set", "heard by", "word error", "content words"]
     slow, quick = (
         DesignRun(
             design=name,
@@ -264,12 +264,8 @@ def test_pictures_and_tables_show_what_was_found(tmp_path: Path) -> None:
     quality = QualityFigures(designs=[slow, quick], heard=[heard_set("slow", 0.5)], machine="a machine")
     draw_quality(quality, tmp_path / "quality.svg")
     assert (tmp_path / "quality.svg").is_file()
-    reached = reached_table(quality)
-    assert [list(column.cells) for column in reached.columns] == [
-        ["slow", "quick"],
-        ["-", "2 (50.0x sooner)"],
-        ["never", "-"],
-    ]
+    reached = reached_sheet(quality)
+    assert [list(row) for row in reached.rows] == [["slow", "-", "never"], ["quick", "2 (50.0x sooner)", "-"]]
 
 
 def test_words_never_enrolled_are_none_that_are() -> None:

@@ -190,10 +190,10 @@ class TestADaemon:
         write_flac(folder / "a.flac", np.concatenate([part for _ in range(4) for prompt in prompts for part in (pause, prompt)]))
         daemon, model = holding(start)
         model.hold.clear()
-        events = request(daemon.settings.control.socket, {"command": "listen", "audio": str(folder / "a.flac")}, 60)
+        events = request(daemon.settings.control.socket, {"command": "listen", "audio": folder / "a.flac"}, 60)
         assert next(event for event in events if event["event"] == "heard")
         with daemon.app._events.follow() as happening:
-            events.close()  # type: ignore[attr-defined]
+            events.close()
             model.hold.set()
             while happening.get(timeout=DEADLINE_SECONDS)["event"] not in ("turn", "turn_failed"):
                 pass
@@ -228,9 +228,13 @@ class TestADaemon:
     def test_one_that_never_reads_costs_the_others_nothing(self, start: Start) -> None:
         daemon = start(conversation__max_reply_tokens=4096)
         text = "word " * 1500
-        with connected(daemon, b'{"command": "ask", "text": "%s"}\n' % text.encode()) as deaf:
+        line = b'{"command": "ask", "text": "%s"}\n' % text.encode()
+        with daemon.app._events.follow() as happening, connected(daemon, line) as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
             assert daemon.do("ask", text="next")[-1]["event"] == "turn"
+            for _ in range(2):  # in either order
+                while happening.get(timeout=DEADLINE_SECONDS)["event"] != "turn":
+                    pass
             assert daemon.status()["attentive"] is False
 
 

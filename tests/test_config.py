@@ -30,6 +30,15 @@ def test_flags_beat_environment_beats_file_beats_default(tmp_path: Path) -> None
     assert loaded.origins["audio.speed"] == "default"
 
 
+def test_a_byte_order_mark_is_no_fault_and_another_encoding_is_one_line(tmp_path: Path) -> None:
+    text = "[llm]\ncontext_tokens = 512\n"
+    (tmp_path / "a.toml").write_text(text, encoding="utf-8-sig")
+    assert load_settings(tmp_path / "a.toml", {}, {}).settings.llm.context_tokens == 512
+    (tmp_path / "a.toml").write_text(text, encoding="utf-16")
+    with pytest.raises(AttuneError, match=r"a\.toml is UTF-16 text; save it as UTF-8"):
+        load_settings(tmp_path / "a.toml", {}, {})
+
+
 def test_drop_in_files_are_read_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))

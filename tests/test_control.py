@@ -111,7 +111,7 @@ def test_a_client_that_leaves_ends_its_command(tmp_path: Path) -> None:
     with serving(tmp_path / "a.sock", endless):
         events = request(tmp_path / "a.sock", {"command": "go"})
         next(events)
-        events.close()  # type: ignore[attr-defined]
+        events.close()
         assert ended.wait(10)
 
 

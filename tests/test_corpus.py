@@ -114,6 +114,22 @@ def test_manifests_librispeech_and_common_voice_are_read(tmp_path: Path) -> None
     ]
 
 
+def test_marks_before_a_text_and_separators_in_it_are_taken(tmp_path: Path) -> None:
+    rows = [{"audio": "a.wav", "text": "One\u2028two."}, {"audio": "b.wav", "text": "Three."}]
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (tmp_path / "own.jsonl").write_text(lines, encoding="utf-8-sig")
+    (tmp_path / "voice/clips").mkdir(parents=True)
+    (tmp_path / "voice/validated.tsv").write_text("path\tsentence\nc.mp3\tHello.\n", encoding="utf-8-sig")
+    script = recorded_script([tmp_path / "own.jsonl", tmp_path / "voice"], 0)
+    assert [line.source for line in script] == [tmp_path / "a.wav", tmp_path / "b.wav", tmp_path / "voice/clips/c.mp3"]
+    (tmp_path / "own.jsonl").write_text(lines, encoding="utf-16")
+    with pytest.raises(AttuneError, match=r"own\.jsonl is UTF-16 text; save it as UTF-8"):
+        recorded_script([tmp_path / "own.jsonl"], 0)
+    (tmp_path / "own.jsonl").write_bytes(b"\xe4")
+    with pytest.raises(AttuneError, match=r"own\.jsonl is no UTF-8 text"):
+        recorded_script([tmp_path / "own.jsonl"], 0)
+
+
 @pytest.mark.parametrize("content", ["not json", '{"audio": 3}', "[]"])
 def test_a_bad_line_of_a_manifest_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "own.jsonl").write_text('{"audio": "a.wav", "text": "x"}\n' + content + "\n")

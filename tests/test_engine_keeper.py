@@ -239,7 +239,7 @@ def test_a_daemon_of_real_models_comes_to_serve_through_its_plan(
     monkeypatch.setenv("PYTHONPATH", f"{FAKES}:{FAKES.parent.parent}")
     socket = folder / "a.sock"
     environment = settings_of(fresh_state(folder / "state"), socket, CACHE_DIR=folder / "cache")
-    said = str(read_prompts(general_speech)[0].audio)
+    said = read_prompts(general_speech)[0].audio
     with private_daemon(environment, folder / "daemon.log") as status:
         assert "ONNX" in str(status["encoder"])
 

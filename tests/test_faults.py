@@ -91,7 +91,7 @@ def recordings(folder: Path) -> dict[str, tuple[Path, str | None]]:
 def test_no_recording_takes_the_daemon_down(folder: Path) -> None:
     with running(folder) as settings:
         for name, (path, line) in recordings(folder).items():
-            asked = request(settings.control.socket, {"command": "ask", "audio": str(path)}, 60)
+            asked = request(settings.control.socket, {"command": "ask", "audio": path}, 60)
             if line is None:
                 assert list(asked)[-1]["heard"] == "a tone of 300", name
                 continue
@@ -180,7 +180,7 @@ def test_every_generation_damaged_leaves_the_cascade(folder: Path) -> None:
     base.projector.write_bytes(b"damage")
     write_flac(folder / "a.flac", tone(1.0, 300))
     with running(folder) as settings:
-        turn = list(request(settings.control.socket, {"command": "ask", "audio": str(folder / "a.flac")}, 60))[-1]
+        turn = list(request(settings.control.socket, {"command": "ask", "audio": folder / "a.flac"}, 60))[-1]
         assert (turn["route"], turn["heard"]) == ("cascade", "a tone of 300")
         [status] = request(settings.control.socket, {"command": "status"}, 60)
         assert "0000 is damaged" in str(status["problems"])

@@ -11,11 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from daemon.attention import Attention
 from daemon.client import request
+from daemon.enrolling import enroll
 from daemon.labelling import Labeller
 from daemon.store import Store
 from engines.audio import write_flac
+from engines.errors import AttuneError
 from engines.types import Float32, Transcript
 from tests.fakes import tone, transcribe
 from tests.running_daemon import folder, make_settings
@@ -90,9 +94,10 @@ def test_while_a_manifest_is_taken_up(folder: Path) -> None:
     write_flac(folder / "a.flac", tone(20.0))
     (folder / "manifest.jsonl").write_text('{"audio": "a.flac", "text": "a tone"}\n' * 5000, encoding="utf-8")
     with daemon(folder, "serving at"):
-        enrolment = ask(folder, "enroll", manifest=str(folder / "manifest.jsonl"))
-        assert enrolment.recv(1000)
-    enrolment.close()
+        enrolment = enroll(make_settings(folder).control.socket, folder / "manifest.jsonl", DEADLINE_SECONDS)
+        assert next(enrolment)["event"] == "enrolled"
+    with pytest.raises(AttuneError):
+        list(enrolment)
 
 
 def test_while_a_round_labels_what_it_learns_from(tmp_path: Path) -> None:

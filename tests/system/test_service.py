@@ -14,6 +14,7 @@ import pytest
 
 from daemon.learning import general_examples
 from engines.audio import read_audio, write_flac
+from engines.general_speech import read_prompts
 from engines.models import default_cache_dir
 from tests.system.machine import OWN_LIBRARY, PROJECT, TESTS, Machine
 
@@ -268,6 +269,50 @@ def test_a_user_s_own_session_has_an_attune_of_its_own(machine: Machine) -> None
     assert machine.status()["counts"]["turns"] == 0
     as_ann("systemctl", "--user", "stop", "attune.socket", "attune.service")
     assert where() == "/var/lib/attune"
+
+
+def test_recordings_in_a_home_are_heard_by_a_service_that_sees_no_homes(machine: Machine, general_speech: Path) -> None:
+    on_tiny_engines(machine, 30)
+    machine.start()
+    machine.run("systemctl", "start", "attune.service")
+    machine.run("useradd", "--create-home", "--groups", "attune", "ann")
+    process = machine.show("attune.service", "MainPID")
+
+    def seen_by_the_service(path: str) -> bool:
+        return "there" in machine.run("sh", "-c", f"test -e /proc/{process}/root{path} && echo there", check=False)
+
+    def as_ann(*command: str, given: str = "") -> str:
+        who = ("runuser", "--user", "ann", "--", "env", "HOME=/home/ann", OWN_LIBRARY)
+        return machine.run(*who, *command, given=given)
+
+    def attune(*arguments: str) -> str:
+        return as_ann("/usr/lib/attune/bin/attune", *arguments)
+
+    recordings = [prompt.audio for prompt in read_prompts(general_speech)[:3]]
+    rows = ""
+    for number, recording in enumerate(recordings):
+        private = f"/home/ann/speech/{number}.wav"
+        there = f"/usr/share/attune/models/{recording.relative_to(default_cache_dir() / 'models')}"
+        script = (
+            f"import sys, soundfile; from engines.audio import read_audio; from pathlib import Path;"
+            f"soundfile.write('{private}', read_audio(Path('{there}')), 16000)"
+        )
+        as_ann("sh", "-c", f'umask 077; mkdir --parents ~/speech; /usr/lib/attune/bin/python -c "{script}"')
+        assert not seen_by_the_service(private)
+        rows += json.dumps({"audio": f"speech/{number}.wav", "text": f"Sentence {number}."}) + "\n"
+    as_ann("sh", "-c", "umask 077; cat > ~/mine.jsonl", given=rows)
+    assert attune("enroll", "--from", "/home/ann/mine.jsonl").startswith("enrolled 3 utterances")
+    assert machine.status()["counts"]["labels_by_origin"] == {"enrolled": 3}
+    as_ann("cp", "/home/ann/speech/0.wav", "/tmp/said.wav")
+    assert "a tone of" in attune("ask", "/tmp/said.wav"), "its own /tmp is not the service's"
+    heard = [json.loads(line) for line in attune("listen", "--json", "/home/ann/speech/1.wav").splitlines()]
+    assert heard[-1]["event"] == "listened"
+    assert heard[-1]["segments"] >= 1
+    as_ann("mkfifo", "/home/ann/pipe")
+    for command in (("ask", "/home/ann/pipe"), ("listen", "/home/ann/pipe"), ("enroll", "--from", "/home/ann/pipe")):
+        with pytest.raises(AssertionError, match="is not a file but a pipe"):
+            attune(*command)
+    assert machine.status()["attentive"] is False
 
 
 @pytest.mark.parametrize("unit", SERVICES)

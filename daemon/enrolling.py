@@ -1,0 +1,61 @@
+"""Enrols a manifest through the control socket: reads it here, and hands each recording over as an open descriptor."""
+
+import socket
+from collections.abc import Generator, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+from engines.errors import AttuneError
+from engines.open_file import open_file
+
+from . import row_stream
+from .client import readable, request
+from .events import Event
+from .manifest import BadRow, Row, read_manifest
+
+_MAX_BAD_AT_FIRST = 20
+"""Where so many rows were bad and none good, the rest is not tried."""
+
+
+def enroll(control: Path, manifest: Path, quiet_seconds: float | None = 300.0) -> Generator[Event, None, None]:
+    """Enrol the recordings of `manifest` with the daemon at the socket `control`: yields `enrolled` or `bad_row` for each row,
+    and `enrolled_all` with the totals.
+
+    Raises AttuneError where no daemon answers or it fails, the manifest cannot be read or is none, or its first rows are all bad.
+    """
+    ours, theirs = row_stream.pair()
+    with ours, theirs, closing(request(control, {"command": "enroll"}, quiet_seconds, [theirs.fileno()])) as events:
+        next(events)  # it is ready for rows
+        theirs.close()
+        bad = good = 0
+        for number, row in read_manifest(manifest):
+            event = _enrolled(number, row, manifest, ours, events)
+            if event["event"] != "bad_row":
+                good += 1
+                yield event
+                continue
+            bad += 1
+            yield event | {"problem": f"{readable(manifest.name)} line {number}: {event['problem']}"}
+            if bad >= _MAX_BAD_AT_FIRST and not good:
+                raise AttuneError(f"the first {bad} rows of {manifest} are all bad; mend them and enrol again")
+        ours.close()
+        for event in events:
+            yield event | {"bad": bad}
+
+
+def _enrolled(number: int, row: Row | BadRow, manifest: Path, ours: socket.socket, events: Iterator[Event]) -> Event:
+    """What becomes of one row. Raises AttuneError where the daemon fails."""
+    if isinstance(row, BadRow):
+        return {"event": "bad_row", "row": number, "problem": row.problem}
+    try:
+        recording = open_file(manifest.parent / row.audio)
+    except AttuneError as error:
+        return {"event": "bad_row", "row": number, "problem": str(error)}
+    with recording:
+        told = row_stream.Row(number=number, name=readable(recording.name), text=row.text)
+        with suppress(OSError):  # where the daemon has had enough, its next event says why
+            row_stream.send(ours, told, recording)
+    event = next(events, None)
+    if event is None:
+        raise AttuneError("the daemon ended the enrolment before its last row; its log says why")
+    return event
