@@ -23,6 +23,7 @@ from .commands import Service, answer
 from .config import Settings
 from .control import ControlServer, hold_socket, hold_state
 from .conversation import Conversation, Manners
+from .database import DatabaseBusyError
 from .ear import Ear
 from .engine_keeper import ENGINE_COMMAND, EngineKeeper
 from .events import Event, Events
@@ -77,7 +78,7 @@ class App:
         self._life = life or SignsOfLife(None, lambda: None)
         self._sources, self._listening, self._start_anew = sources, listening, start_anew
         self._stack = ExitStack()
-        self._started_at = time.time()
+        self._started_at = clocks.elapsed()
 
     def __enter__(self) -> "App":
         """Raises AttuneError, with everything stopped that was started, where the daemon cannot serve."""
@@ -95,8 +96,9 @@ class App:
         refuse_strangers()
         stack.enter_context(hold_state(settings.state_dir))
         self._bare_bytes = proportional_bytes()
-        self._store = Store(settings.state_dir, self._clocks.wall)
+        self._store = Store(settings.state_dir, self._clocks)
         stack.callback(self._store.close)
+        self._adopt_orphans()
         sweep(settings.generations)
         self._events, self._attention = Events(), Attention(self._clocks.monotonic)
         self._served = Served(settings, self._open_voice, self._store, self._events, lambda: self._governor.need_models())
@@ -112,7 +114,7 @@ class App:
         self._housekeeping.start()
         stack.callback(self._housekeeping.stop)
         self._learning = Learning(
-            settings, self._store, self._attention, labeller, self._served.files, self._served.general, self._clocks.wall
+            settings, self._store, self._attention, labeller, self._served.files, self._served.general, self._clocks
         )
         self._adaptation = self._adapt()
         self._adaptation.start()
@@ -157,7 +159,7 @@ class App:
             "event": "status",
             "version": version(),
             "process": os.getpid(),
-            "uptime_seconds": time.time() - self._started_at,
+            "uptime_seconds": self._clocks.elapsed() - self._started_at,
             "state_dir": self._settings.state_dir,
             "route": hearing.route,
             "route_reason": hearing.reason,
@@ -165,7 +167,7 @@ class App:
             "unloaded": not self._served.open,
             "encoder": self._served.encoder_runs_by,
             "generation": hearing.generation,
-            "problems": [*hearing.problems, *filter(None, [self._housekeeping.problem])],
+            "problems": [*hearing.problems, *filter(None, [self._housekeeping.problem]), *self._store.problems()],
             "listening": self._ear.status(),
             "attentive": self._attention.needed,
             "quiet_seconds": self._attention.quiet_seconds(),
@@ -190,6 +192,12 @@ class App:
         until = time.monotonic() + patience_seconds
         while self._attention.needed and time.monotonic() < until and not hurry():
             time.sleep(_QUIET_POLL_SECONDS)
+
+    def _adopt_orphans(self) -> None:
+        try:
+            self._store.adopt_orphans()
+        except DatabaseBusyError as error:
+            logger.warning("audio files that no row names are looked for at the next start: %s", error)
 
     def _govern(self) -> Governor:
         budget = self._settings.budget

@@ -74,7 +74,7 @@ class Conversation:
         self._lock = threading.Lock()
         self._count = 0
         self._doubted: _Doubted | None = None
-        self._last_end = clocks.monotonic()
+        self._last_end = clocks.elapsed()  # who comes back after the machine was suspended begins anew
         self._interrupted = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="conversation", daemon=True)
@@ -182,12 +182,12 @@ class Conversation:
         except Exception as error:  # a defect in one turn must not take the voice from all the others
             logger.exception("turn %d failed", turn.number)
             outcome = self._failure(turn, f"this turn failed: {error!r}; the daemon's log says more")
-        self._last_end = self._clocks.monotonic()
+        self._last_end = self._clocks.elapsed()
         self._attention.end()
         self._publish(turn, outcome)
 
     def _answer(self, turn: Waiting, ears: Ears, language_model: LanguageModel) -> Event:
-        quiet_seconds = self._clocks.monotonic() - self._last_end
+        quiet_seconds = self._clocks.elapsed() - self._last_end
         if quiet_seconds >= self._manners.forget_after_seconds:
             language_model.reset()
         self._interrupted.clear()
