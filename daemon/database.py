@@ -26,7 +26,7 @@ class Database:
     """Safe to use from several threads."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create, in the newest form. Raises AttuneError where it is damaged, newer than this program, or out of reach."""
+        """Open or create. Raises AttuneError where it is damaged, newer than this program, or out of reach."""
         self._path = path
         self._lock = threading.RLock()
         self._writer: int | None = None
@@ -113,8 +113,8 @@ def told(error: sqlite3.DatabaseError, path: Path) -> AttuneError:
             return AttuneError(f"the database {path} cannot be used: the disk is full; free some of it")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             return AttuneError(
-                f"the database {path} may not be written ({error}); see to it that Attune's user owns it, and that its file system "
-                "is not mounted read-only"
+                f"the database {path} may not be written ({error}); see to it that Attune's user owns it, and that its file "
+                "system is not mounted read-only"
             )
         case sqlite3.SQLITE_CANTOPEN:
             return AttuneError(
@@ -127,8 +127,8 @@ def told(error: sqlite3.DatabaseError, path: Path) -> AttuneError:
             )
         case sqlite3.SQLITE_IOERR:
             return AttuneError(
-                f"the disk that holds the database {path} fails ({error}, {error.sqlite_errorname}); see `dmesg`, repair the disk "
-                "or put state_dir on another"
+                f"the disk that holds the database {path} fails ({error}, {error.sqlite_errorname}); see `dmesg`, repair the "
+                "disk or put state_dir on another"
             )
         case sqlite3.SQLITE_NOMEM:
             return AttuneError(f"there is no memory left to read the database {path}; free some")

@@ -4,7 +4,10 @@ from pathlib import Path
 
 from engines.generation import BASE
 
-_TOLD = "labels and turns are gone; the audio that is still there is taken up. If you have a copy of attune.db, put it back while Attune is stopped"
+_TOLD = (
+    "labels and turns are gone; the audio that is still there is taken up. If you have a copy of attune.db, put it back while "
+    "Attune is stopped"
+)
 
 
 def preserved_loss(path: Path, audio_folder: Path) -> str:

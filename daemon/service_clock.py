@@ -1,7 +1,7 @@
 """The clock by which ages are told: it counts seconds of service, whatever happens to the wall clock. Knows no database.
 
-While the daemon runs, and over a stop within one start of the machine, it advances by a clock that is never set. Over a restart of the
-machine only the wall clock knows how long that took, so it is believed within bounds.
+While the daemon runs, and over a stop within one start of the machine, it advances by a clock that is never set. Over a restart of
+the machine only the wall clock knows how long that took, so it is believed within bounds.
 """
 
 import logging
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 LONGEST_STOP_SECONDS = 7 * 86_400.0
 """The most that counts of the time in which the machine was off."""
 JUMP_SECONDS = 60.0
-"""A wall clock that moves by more than this against the other clocks was set; less is drift or a correction that harms nothing."""
+"""A wall clock that moves by more than this against the other clocks was set; less is drift, or harms nothing."""
 
 
 @dataclass(frozen=True)
