@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
@@ -63,12 +64,12 @@ class App:
         life: SignsOfLife | None = None,
         sources: Sources | None = None,
         listening: socket.socket | None = None,
-        start_anew: Callable[[], None] = lambda: None,
+        start_anew: Callable[[], "Future[None]"] | None = None,
     ) -> None:
         """`command` runs a round's job in place of the calibration child, `engine_command` one about engines.
 
         What outlives this daemon is given: `sources` of sound, the socket where commands come in, `listening`, and what has
-        another one take its place by settings that are read again, `start_anew`.
+        another one take its place by settings that are read again, `start_anew`, whose result says whether they were accepted.
         """
         self._engine_command = engine_command
         self._settings = settings
@@ -76,7 +77,9 @@ class App:
         self._open_voice = open_voice
         self._command = command
         self._life = life or SignsOfLife(None, lambda: None)
-        self._sources, self._listening, self._start_anew = sources, listening, start_anew
+        self._sources, self._listening, self._start_anew = sources, listening, start_anew or _no_other_settings
+        self.settings_problem = ""
+        """Why the settings as they are now are not those that are served, for people; empty where they are."""
         self._stack = ExitStack()
         self._started_at = clocks.elapsed()
 
@@ -167,7 +170,9 @@ class App:
             "unloaded": not self._served.open,
             "encoder": self._served.encoder_runs_by,
             "generation": hearing.generation,
-            "problems": [*hearing.problems, *filter(None, [self._housekeeping.problem]), *self._store.problems()],
+            "settings_problem": self.settings_problem,
+            "problems": [*hearing.problems, *filter(None, [self._housekeeping.problem]), *self._store.problems()]
+            + ([self.settings_problem] if self.settings_problem else []),
             "listening": self._ear.status(),
             "attentive": self._attention.needed,
             "quiet_seconds": self._attention.quiet_seconds(),
@@ -192,6 +197,10 @@ class App:
         until = time.monotonic() + patience_seconds
         while self._attention.needed and time.monotonic() < until and not hurry():
             time.sleep(_QUIET_POLL_SECONDS)
+
+    def take_commands(self) -> None:
+        """Take commands again after `turn_away`."""
+        self._control.take_again()
 
     def _adopt_orphans(self) -> None:
         try:
@@ -310,3 +319,10 @@ class App:
             return SegmenterLimits(**self._settings.segmenter.model_dump())
         except ValueError as error:
             raise AttuneError(f"the settings of [segmenter] contradict each other: {error}") from error
+
+
+def _no_other_settings() -> "Future[None]":
+    """Of a daemon that was given its settings: there is nothing to be read again."""
+    accepted: Future[None] = Future()
+    accepted.set_result(None)
+    return accepted

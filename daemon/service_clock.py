@@ -1,7 +1,7 @@
 """The clock by which ages are told: it counts seconds of service, whatever happens to the wall clock. Knows no database.
 
-While the daemon runs, and over a stop within one start of the machine, it advances by a clock that is never set. Over a restart of
-the machine only the wall clock knows how long that took, so it is believed within bounds.
+While the daemon runs, and over a stop within one start of the machine, it advances by a clock that is never set. Over a restart
+of the machine only the wall clock knows how long that took, so it is believed within bounds.
 """
 
 import logging

@@ -1,8 +1,8 @@
 """What was heard, what it meant, what was answered, and what was learnt from it: SQLite beside a folder of FLAC files.
 
 Audio is written before its row, and a file without a row (the process was killed in between, or the database was moved aside)
-becomes an utterance again at the next start. Nothing is deleted that nobody named. What is kept carries the time of the wall clock
-for people, and of the service clock for its age. Knows no model and no conversation.
+becomes an utterance again at the next start. Nothing is deleted that nobody named. What is kept carries the time of the wall
+clock for people, and of the service clock for its age. Knows no model and no conversation.
 """
 
 import hashlib
@@ -135,7 +135,8 @@ class Store:
         with self.writing() as connection:
             row = (identifier, created_at, seconds, source, name, is_holdout(identifier), self.service_seconds())
             connection.execute(
-                "INSERT INTO utterances (id, created_at, seconds, source, audio, holdout, service_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO utterances (id, created_at, seconds, source, audio, holdout, service_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
         return Utterance(identifier, created_at, seconds, source, self.audio_folder / name, is_holdout(identifier))
@@ -332,7 +333,7 @@ class Store:
         how many. Only for whoever holds the state folder: nobody else may be writing just now."""
         known = {row[0] for row in self.rows("SELECT audio FROM utterances")}
         with self._database.guarded():
-            strangers = sorted(name for name in os.listdir(self.audio_folder) if name not in known)
+            strangers = sorted(path.name for path in self.audio_folder.iterdir() if path.name not in known)
             for name in strangers:
                 if name.startswith("."):  # what `write_flac` was writing when the process was killed
                     (self.audio_folder / name).unlink(missing_ok=True)
