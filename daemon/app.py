@@ -65,6 +65,7 @@ class App:
         sources: Sources | None = None,
         listening: socket.socket | None = None,
         start_anew: Callable[[], "Future[None]"] | None = None,
+        settings_problem: str = "",
     ) -> None:
         """`command` runs a round's job in place of the calibration child, `engine_command` one about engines.
 
@@ -78,7 +79,7 @@ class App:
         self._command = command
         self._life = life or SignsOfLife(None, lambda: None)
         self._sources, self._listening, self._start_anew = sources, listening, start_anew or _no_other_settings
-        self.settings_problem = ""
+        self.settings_problem = settings_problem
         """Why the settings as they are now are not those that are served, for people; empty where they are."""
         self._stack = ExitStack()
         self._started_at = clocks.elapsed()

@@ -116,7 +116,7 @@ def serve(
         while not waiting.stop():
             with ExitStack() as running:
                 try:
-                    app = running.enter_context(start(settings, **outlives))
+                    app = running.enter_context(start(settings, **outlives, settings_problem=problem))
                 except AttuneError as error:
                     if before is None:
                         raise
@@ -124,7 +124,7 @@ def serve(
                     logger.error("%s", problem)
                     settings, before = before, None
                     continue
-                app.settings_problem, problem = problem, ""
+                problem = ""
                 manager.ready()
                 read = _until_changed(load, waiting, manager, app)
                 if read is None:
