@@ -10,11 +10,9 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 
-from engines.errors import AttuneError
 from engines.footprints import footprints_path
 from engines.generation import sweep
 from engines.process_memory import proportional_bytes
-from engines.segmenter import SegmenterLimits
 from engines.tensorrt_encoder import TENSORRT
 
 from .adaptation import Adaptation
@@ -141,7 +139,7 @@ class App:
             store=self._store,
             adaptation=self._adaptation,
             generations=settings.generations,
-            segmenter=self._segmenter_limits(),
+            segmenter=settings.segmenter.limits(),
             status=self.status,
             metrics=metrics,
             reload=self._served.reload,
@@ -313,13 +311,7 @@ class App:
             self._events,
             lambda segment: self._conversation.hear(segment, wait=bool(audio.source)),
         )
-        return Ear(sources, audio, self._segmenter_limits(), answered, self._life)
-
-    def _segmenter_limits(self) -> SegmenterLimits:
-        try:
-            return SegmenterLimits(**self._settings.segmenter.model_dump())
-        except ValueError as error:
-            raise AttuneError(f"the settings of [segmenter] contradict each other: {error}") from error
+        return Ear(sources, audio, self._settings.segmenter.limits(), answered, self._life)
 
 
 def _no_other_settings() -> "Future[None]":

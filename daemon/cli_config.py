@@ -7,6 +7,7 @@ from rich.table import Table
 
 from .cli_common import AsJson, console, loaded, print_json
 from .config import described_keys, value_of
+from .config_check import check_here
 
 app = typer.Typer(help="Configuration: what is set, where it was set, and whether it is right.", no_args_is_help=True)
 
@@ -31,6 +32,8 @@ def show(
 
 @app.command()
 def check() -> None:
-    """Read the whole configuration. Exits with 1 and one line where something is wrong."""
-    changed = sorted({origin for origin in loaded().origins.values() if origin != "default"})
+    """Read the whole configuration. Exits with 1 and one line where something is wrong, or not to be had on this machine."""
+    found = loaded()
+    check_here(found.settings)
+    changed = sorted({origin for origin in found.origins.values() if origin != "default"})
     typer.echo(f"the configuration is right; read from {', '.join(changed) or 'defaults alone'}")

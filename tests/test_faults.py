@@ -143,6 +143,24 @@ def test_an_unknown_key_is_named_by_every_command(folder: Path) -> None:
     assert "KEY=VALUE" in attune(folder, "--set", "audio.speed", "config", "check")
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[segmenter]\nstart_threshold = 0.3\n", "the settings of [segmenter] contradict each other"),
+        ("[llm]\ncontext_tokens = 256\n[conversation]\nmax_reply_tokens = 4096\n", "llm.context_tokens = 256 has no room"),
+        ("[engines]\nwhisper = 'whisper-huge'\n", "no model is called 'whisper-huge'"),
+    ],
+)
+def test_what_serve_refuses_config_check_refuses_too(folder: Path, text: str, line: str) -> None:
+    (folder / "a.toml").write_text(text, encoding="utf-8")
+    for command in ("check", "serve"):
+        assert line in attune(folder, "--config", str(folder / "a.toml"), *(["config"] if command == "check" else []), command)
+
+
+def test_config_check_looks_for_the_recording(folder: Path) -> None:
+    assert "/nowhere/a.wav does not exist" in attune(folder, "config", "check", AUDIO__SOURCE="/nowhere/a.wav")
+
+
 def test_a_second_daemon_says_who_is_there(folder: Path) -> None:
     with running(folder):
         assert f"another Attune daemon (process {os.getpid()}) answers at" in attune(folder, "serve")

@@ -208,13 +208,13 @@ def test_by_wrong_settings_the_old_ones_go_on(running: Running, folder: Path, ho
     if how == "unreadable":
         running.problem = "unknown configuration key odd"
     else:
-        running.settings = make_settings(folder, segmenter__start_threshold=0.2)
+        running.settings = make_settings(folder, audio__source=str(folder / "none.wav"))
     running.wishes.put("reload")
     running.told("RELOADING=1")
     running.told("READY=1")
     running.settings = make_settings(folder)
     assert running.ask("still here").endswith("still here")
-    assert ("odd" if how == "unreadable" else "contradict") in caplog.text
+    assert ("odd" if how == "unreadable" else "none.wav does not exist") in caplog.text
 
 
 def test_settings_that_are_wrong_at_the_start_end_it(folder: Path) -> None:
