@@ -84,8 +84,13 @@ class Store:
             self.notice(loss)
 
     def close(self) -> None:
-        """Write what still waits to be written, where that can be done within seconds."""
+        """Write what still waits to be written, and how far the service clock has come, where that can be done within seconds."""
         self.later.close()
+        try:
+            with self.writing():
+                pass
+        except AttuneError as error:
+            logger.debug("the service clock goes on from where it was last saved: %s", error)
         self._database.close()
 
     # --- time
