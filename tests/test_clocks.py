@@ -95,8 +95,9 @@ def test_a_round_that_ended_in_the_future_keeps_the_next_waiting_no_longer_than_
         home.restart()
         time.passes(3600)
         assert home.store.seconds_since_round() == 3600
+        home.store.close()
         time.reboots(0, wall=100.0)
-        home.restart()
+        home.open()
         time.passes(3600)
         assert home.store.seconds_since_round() >= 2 * 3600
 
