@@ -60,6 +60,9 @@ class Housekeeping:
             logger.warning("what is stored could not be brought within its quotas: %s", error)
 
     def _forget_audio(self, quota_bytes: int) -> int:
+        if self._store.audio_bytes() <= quota_bytes:
+            self.problem = ""
+            return 0
         stored = self._store.stored_audio()
         spare = surplus(stored, quota_bytes)
         for one in spare:

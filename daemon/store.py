@@ -197,6 +197,11 @@ class Store:
             logger.warning("the audio of %d utterances is gone from %s", len(examples) - len(present), self.audio_folder)
         return present
 
+    def audio_bytes(self) -> int:
+        """What all files of audio take on the disk."""
+        with self._database.guarded(), os.scandir(self.audio_folder) as files:
+            return sum(file.stat().st_size for file in files)
+
     def stored_audio(self) -> list[Stored]:
         """What each utterance takes on the disk, the oldest first; precious is what a person enrolled or corrected."""
         with self._database.guarded(), os.scandir(self.audio_folder) as files:
@@ -288,10 +293,8 @@ class Store:
 
     def counts(self, min_confidence: float = 0.0) -> Counts:
         """Totals, within milliseconds; recognised labels below `min_confidence` do not count as new."""
-        utterances, seconds = self.rows("SELECT count(*), coalesce(sum(seconds), 0.0) FROM utterances")[0]
-        by_origin = dict(
-            self.rows("SELECT label_origin, count(*) FROM utterances WHERE label_origin IS NOT NULL GROUP BY label_origin")
-        )
+        totals = self.rows("SELECT origin, utterances, seconds FROM totals WHERE utterances > 0 ORDER BY origin")
+        by_origin = {origin: utterances for origin, utterances, _ in totals}
         # A round that failed or was cancelled learnt nothing, so what it was given is still new.
         learnt = self.rows("SELECT coalesce(max(labels), 0) FROM rounds WHERE outcome IN ('promoted', 'refused', 'shadowed')")
         new = self.rows(
@@ -301,10 +304,10 @@ class Store:
             min_confidence,
         )
         return Counts(
-            utterances=utterances,
-            seconds=seconds,
-            labels_by_origin=by_origin,
-            unlabelled=max(0, utterances - sum(by_origin.values())),  # a label may have come between the two queries
+            utterances=sum(by_origin.values()),
+            seconds=float(sum(seconds for _, _, seconds in totals)),
+            labels_by_origin={origin: count for origin, count in by_origin.items() if origin},
+            unlabelled=by_origin.get("", 0),
             turns=self.rows("SELECT count(*) FROM turns")[0][0],
             rounds=self.rows("SELECT count(*) FROM rounds")[0][0],
             new_labels=new[0][0],
@@ -338,7 +341,8 @@ class Store:
         how many. Only for whoever holds the state folder: nobody else may be writing just now."""
         known = {row[0] for row in self.rows("SELECT audio FROM utterances")}
         with self._database.guarded():
-            strangers = sorted(path.name for path in self.audio_folder.iterdir() if path.name not in known)
+            with os.scandir(self.audio_folder) as files:
+                strangers = sorted(file.name for file in files if file.name not in known)
             for name in strangers:
                 if name.startswith("."):  # what `write_flac` was writing when the process was killed
                     (self.audio_folder / name).unlink(missing_ok=True)

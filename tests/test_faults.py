@@ -1,5 +1,6 @@
 """Bad input and broken machines, from outside: one clear line, a non-zero exit, and nothing lost."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from daemon.app import App
 from daemon.client import request
 from daemon.config import Settings
 from daemon.config_sources import load_settings
+from daemon.control import hold_state
 from engines.audio import write_flac
 from engines.errors import AttuneError
 from engines.models import default_cache_dir, find_model
@@ -166,6 +168,28 @@ def test_a_second_daemon_says_who_is_there(folder: Path) -> None:
         assert f"another Attune daemon (process {os.getpid()}) answers at" in attune(folder, "serve")
         elsewhere = str(folder / "b.sock")
         assert f"another Attune daemon (process {os.getpid()}) already uses" in attune(folder, "serve", CONTROL__SOCKET=elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (errno.ENOLCK, "this file system has no locks"),
+        (errno.EOPNOTSUPP, "this file system has no locks"),
+        (errno.EIO, "cannot be locked: Input/output error"),
+        (errno.EWOULDBLOCK, "another Attune daemon (process 42) already uses"),
+    ],
+)
+def test_what_keeps_the_state_from_being_locked_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, line: str
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "attune.lock").write_text("42", encoding="ascii")
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(AttuneError) as caught, hold_state(tmp_path):
+        pass
+    assert line in str(caught.value)
 
 
 def test_a_state_folder_that_cannot_be_used_is_named(folder: Path) -> None:

@@ -72,7 +72,27 @@ DROP VIEW chosen_labels;
 CREATE VIEW chosen_labels AS
 SELECT l.utterance, l.text, l.origin, l.confidence FROM utterances u JOIN labels l ON l.id = u.label;
 
+-- Totals by the origin of that label, empty for none.
+CREATE TABLE totals (
+    origin TEXT PRIMARY KEY,
+    utterances INTEGER NOT NULL,
+    seconds REAL NOT NULL
+) STRICT;
+INSERT INTO totals SELECT coalesce(label_origin, ''), count(*), sum(seconds) FROM utterances GROUP BY 1;
+CREATE TRIGGER utterance_added AFTER INSERT ON utterances BEGIN
+    INSERT INTO totals VALUES (coalesce(NEW.label_origin, ''), 1, NEW.seconds)
+        ON CONFLICT DO UPDATE SET utterances = utterances + 1, seconds = seconds + excluded.seconds;
+END;
+CREATE TRIGGER utterance_removed AFTER DELETE ON utterances BEGIN
+    UPDATE totals SET utterances = utterances - 1, seconds = seconds - OLD.seconds WHERE origin = coalesce(OLD.label_origin, '');
+END;
+CREATE TRIGGER utterance_labelled AFTER UPDATE OF label_origin ON utterances WHEN OLD.label_origin IS NOT NEW.label_origin BEGIN
+    UPDATE totals SET utterances = utterances - 1, seconds = seconds - OLD.seconds WHERE origin = coalesce(OLD.label_origin, '');
+    INSERT INTO totals VALUES (coalesce(NEW.label_origin, ''), 1, NEW.seconds)
+        ON CONFLICT DO UPDATE SET utterances = utterances + 1, seconds = seconds + excluded.seconds;
+END;
+
 CREATE INDEX utterances_label ON utterances (label_origin, label, label_confidence);
-CREATE INDEX utterances_service ON utterances (service_at, seconds);
+CREATE INDEX utterances_service ON utterances (service_at);
 CREATE INDEX turns_service ON turns (service_at);
 CREATE INDEX turns_utterance ON turns (utterance, generation);          -- also for the removal of an utterance, which clears turns
