@@ -34,6 +34,7 @@ from .labelling import Labeller
 from .launch import as_child, handing_over
 from .learning import Learning, limits_of
 from .metrics import Metrics
+from .orphans import adopt_orphans
 from .rounds import RoundRecord, Rounds
 from .served import Served
 from .service_manager import SignsOfLife
@@ -203,7 +204,7 @@ class App:
 
     def _adopt_orphans(self) -> None:
         try:
-            self._store.adopt_orphans()
+            adopt_orphans(self._store, self._clocks.wall())
         except DatabaseBusyError as error:
             logger.warning("audio files that no row names are looked for at the next start: %s", error)
 

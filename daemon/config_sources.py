@@ -57,10 +57,10 @@ def load_settings(
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        message = first["msg"][:1].lower() + first["msg"][1:]
+        message = (first["msg"][:1].lower() + first["msg"][1:]).removeprefix("value error, ")
         if key not in origins:  # values that contradict each other
             read_from = sorted({origins[name] for name in values if name.startswith(key)})
-            raise AttuneError(f"{message.removeprefix('value error, ')} (read from {', '.join(read_from)})") from error
+            raise AttuneError(f"{message} (read from {', '.join(read_from)})") from error
         raise AttuneError(f"{key} = {first['input']!r} ({origins.get(key, '?')}): {message}") from error
 
 

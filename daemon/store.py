@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.audio import read_audio, write_flac
+from engines.audio import write_flac
 from engines.errors import AttuneError
 from engines.job import Example, Origin
 from engines.types import SAMPLE_RATE_HZ, Float32
@@ -37,7 +37,6 @@ logger = logging.getLogger(__name__)
 DATABASE = "attune.db"
 MAX_LABEL_CHARACTERS = 1000
 HOLDOUT_ONE_IN = 8
-_ADOPTED_AT_ONCE = 100
 _NOTICE_SECONDS = 30 * 86_400.0
 """How long a person is told what happened to the store."""
 
@@ -76,6 +75,7 @@ class Store:
         except OSError as error:
             raise AttuneError(f"{error.filename} cannot be written: {error.strerror}; set state_dir to another folder") from error
         self._database = Database(self.path)
+        self._file = self.path.stat().st_ino
         saved = self.rows("SELECT seconds, wall, elapsed, boot FROM service_clock")
         self._service_clock = ServiceClock(clocks, Reading(*saved[0]) if saved else None)
         self.later = LaterWrites()
@@ -121,6 +121,11 @@ class Store:
             found.append(
                 f"the clock of this machine was never set: it says {date_of(now)}; set it, for dates are wrong until then"
             )
+        if not self.path.exists() or self.path.stat().st_ino != self._file:
+            found.append(
+                f"the database {self.path} was removed or replaced while Attune ran: what is kept now goes when it stops; start "
+                "it again"
+            )
         return found + self.later.problems()
 
     # --- utterances and labels
@@ -133,9 +138,10 @@ class Store:
             known = self.utterance(identifier)
             if not path.is_file():
                 write_flac(path, samples)
-            return known or self._add_row(identifier, len(samples) / SAMPLE_RATE_HZ, source, self._clocks.wall())
+            return known or self.add_row(identifier, len(samples) / SAMPLE_RATE_HZ, source, self._clocks.wall())
 
-    def _add_row(self, identifier: str, seconds: float, source: str, created_at: float) -> Utterance:
+    def add_row(self, identifier: str, seconds: float, source: str, created_at: float) -> Utterance:
+        """Keep the utterance of an audio file that is there already; `created_at` is in seconds since the epoch."""
         name = f"{identifier}.flac"
         with self.writing() as connection:
             row = (identifier, created_at, seconds, source, name, is_holdout(identifier), self.service_seconds())
@@ -334,41 +340,7 @@ class Store:
         """What a query finds."""
         return self._database.rows(query, *values)
 
-    # --- audio without a row
-
-    def adopt_orphans(self) -> int:
-        """Take up audio files that no row names, so that a kill between file and row, or a lost database, loses no audio; returns
-        how many. Only for whoever holds the state folder: nobody else may be writing just now."""
-        known = {row[0] for row in self.rows("SELECT audio FROM utterances")}
-        with self._database.guarded():
-            with os.scandir(self.audio_folder) as files:
-                strangers = sorted(file.name for file in files if file.name not in known)
-            for name in strangers:
-                if name.startswith("."):  # what `write_flac` was writing when the process was killed
-                    (self.audio_folder / name).unlink(missing_ok=True)
-            orphans = [self.audio_folder / name for name in strangers if name.endswith(".flac") and not name.startswith(".")]
-            orphans.sort(key=lambda path: path.stat().st_mtime)  # the best guess at their order
-        taken_up = 0
-        for first in range(0, len(orphans), _ADOPTED_AT_ONCE):
-            with self.writing():  # a flush to the disk for each would take minutes where the database was lost
-                taken_up += sum(map(self._adopt, orphans[first : first + _ADOPTED_AT_ONCE]))
-        if taken_up:
-            logger.warning("%d audio files that no row named were taken up as utterances", taken_up)
-        return taken_up
-
-    def _adopt(self, path: Path) -> bool:
-        try:
-            samples = read_audio(path)
-        except AttuneError as error:
-            logger.warning("an audio file that no utterance names is left where it is: %s", error)
-            return False
-        if utterance_id(samples) != path.stem:
-            logger.warning("%s is no utterance of this store and is left where it is", path)
-            return False
-        now, written_at = self._clocks.wall(), path.stat().st_mtime
-        self._add_row(path.stem, len(samples) / SAMPLE_RATE_HZ, "recovered", written_at if is_set(written_at) else now)
-        logger.info("took up the utterance %s", path.stem)
-        return True
+    # --- inside
 
     def _utterance(self, row: tuple) -> Utterance:  # type: ignore[type-arg]
         return Utterance(row[0], row[1], row[2], row[3], self.audio_folder / row[4], bool(row[5]))

@@ -15,6 +15,7 @@ from pathlib import Path
 from daemon.attention import Attention
 from daemon.config import Settings
 from daemon.housekeeping import Housekeeping
+from daemon.orphans import adopt_orphans
 from daemon.store import Store, is_holdout
 
 START_SECONDS, QUERY_SECONDS = 2.0, 0.05
@@ -47,7 +48,7 @@ def _measured(size: int) -> dict[str, float]:
         fill(settings.state_dir, size)
         began = time.perf_counter()
         store = Store(settings.state_dir)
-        store.adopt_orphans()
+        adopt_orphans(store, time.time())
         taken = {"start": time.perf_counter() - began}
         keeping = Housekeeping(settings, store, Attention())
         for what, act in (

@@ -18,6 +18,7 @@ from daemon.config import Settings
 from daemon.housekeeping import Housekeeping
 from daemon.idle import Board, Limits, Snapshot, decide
 from daemon.learning import Learning
+from daemon.orphans import adopt_orphans
 from daemon.records import Round, Turn
 from daemon.retention import surplus
 from daemon.schema import MIGRATIONS, migrate
@@ -44,7 +45,7 @@ class House:
 
     def open(self) -> None:
         self.store = Store(self.settings.state_dir, self.time.clocks)
-        self.store.adopt_orphans()
+        adopt_orphans(self.store, self.time.wall)
         self.keeping = Housekeeping(self.settings, self.store, Attention(), self.time.clocks)
 
     def restart(self) -> None:

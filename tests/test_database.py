@@ -12,6 +12,7 @@ import pytest
 
 from daemon.database import DatabaseBusyError, told
 from daemon.later_writes import MOST_WAITING, LaterWrites
+from daemon.orphans import adopt_orphans
 from daemon.records import Round, Turn
 from daemon.store import Store
 from engines.audio import write_flac
@@ -169,7 +170,7 @@ def test_a_lost_database_is_told_for_as_long_as_it_matters(tmp_path: Path, how: 
         database.unlink()
     for _ in range(2):  # at the next start, too
         with opened(tmp_path) as store:
-            store.adopt_orphans()
+            adopt_orphans(store, 1.8e9)
             [problem] = store.problems()
             assert "labels and turns are gone; the audio that is still there is taken up" in problem
             assert ("was empty" if how == "emptied" else "was missing") in problem
@@ -194,6 +195,13 @@ def test_a_log_without_its_database_is_put_aside(tmp_path: Path, how: str) -> No
         else:
             database.write_bytes(b"")
         (tmp_path / "attune.db-wal.lost-1").unlink()
+
+
+def test_a_database_that_is_removed_while_it_is_used_is_told(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        assert store.problems() == []
+        store.path.rename(tmp_path / "aside.db")
+        assert "removed or replaced while Attune ran" in store.problems()[0]
 
 
 def test_a_new_state_has_lost_nothing(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.clocks import Clocks
+from daemon.orphans import adopt_orphans
 from daemon.records import Round, Turn
 from daemon.schema import MIGRATIONS, migrate
 from daemon.store import Store, is_holdout, utterance_id
@@ -172,7 +173,7 @@ def test_a_database_moved_aside_loses_no_audio(tmp_path: Path) -> None:
     store.close()
     (tmp_path / "attune.db").rename(tmp_path / "aside.db")
     again = Store(tmp_path)
-    assert again.adopt_orphans() == 1
+    assert adopt_orphans(again, time.time()) == 1
     found = again.utterance(utterance.id)
     assert found is not None
     assert (found.source, found.seconds, found.holdout) == ("recovered", 0.5, utterance.holdout)
@@ -191,7 +192,7 @@ def test_audio_without_a_row_is_taken_up_and_strangers_are_left(tmp_path: Path) 
     future = time.time() + 86_400  # whatever the clock says
     os.utime(orphan, (future, future))
     store = Store(tmp_path)
-    assert store.adopt_orphans() == 1
+    assert adopt_orphans(store, time.time()) == 1
     assert store.counts().utterances == 1
     assert store.utterance(orphan.stem) is not None
     assert sorted(path.name for path in audio.iterdir()) == sorted([orphan.name, "0" * 32 + ".flac", "broken.flac"])
@@ -283,7 +284,7 @@ def test_a_kill_loses_nothing_that_was_confirmed(tmp_path: Path) -> None:
     writer.wait()
     writer.stdout.close()
     store = Store(tmp_path)
-    store.adopt_orphans()
+    adopt_orphans(store, time.time())
     assert set(confirmed) <= {example.id for example in store.examples()}
     assert store.counts().utterances == len(list((tmp_path / "audio").glob("*.flac")))
     assert not list((tmp_path / "audio").glob(".*"))
