@@ -56,6 +56,7 @@ class Database:
             if self._writer is not None:
                 yield self.connection
                 return
+            self._check_open()
             with self.connection:
                 self.connection.execute("BEGIN IMMEDIATE")
                 self._writer = threading.get_ident()
@@ -79,13 +80,16 @@ class Database:
                     self._readers.append(reader)
 
     def _reader(self) -> sqlite3.Connection:
-        if self._closed:
-            raise sqlite3.ProgrammingError("the store is closed")
+        self._check_open()
         try:
             return self._readers.pop()
         except IndexError:
             there = f"{self._path.absolute().as_uri()}?mode=rw"  # never a new file
             return sqlite3.connect(there, uri=True, check_same_thread=False, timeout=_READ_WAIT_MS / 1000)
+
+    def _check_open(self) -> None:
+        if self._closed:  # a client that still asks while the daemon stops is told so
+            raise AttuneError("the daemon is stopping, and its store is closed; ask again once it runs")
 
     @contextmanager
     def guarded(self) -> Iterator[None]:

@@ -204,6 +204,15 @@ def test_a_database_that_is_removed_while_it_is_used_is_told(tmp_path: Path) -> 
         assert "removed or replaced while Attune ran" in store.problems()[0]
 
 
+def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        pass
+    with pytest.raises(AttuneError, match="its store is closed"):
+        store.counts()
+    with pytest.raises(AttuneError, match="its store is closed"):
+        store.add_turn(turn("words"))
+
+
 def test_a_new_state_has_lost_nothing(tmp_path: Path) -> None:
     with opened(tmp_path / "new") as store:
         assert store.problems() == []
