@@ -68,6 +68,10 @@ bench-budget: ready ## Run rounds under budgets of 1.0, 1.5, 2 and 3 GiB and sam
 	$(BIN)/attune calibrate memory
 	$(BIN)/python -m tests.bench_budget
 
+.PHONY: bench-store
+bench-store: ready ## Measure how long the store takes to open, count and list with 1,000 and 100,000 utterances (about three minutes)
+	$(BIN)/python -m tests.bench_store
+
 .PHONY: bench-precision
 bench-precision: ready ## Measure the encoder's other precisions on every recorded prompt (about ten minutes)
 	$(BIN)/python -m tests.bench_precision

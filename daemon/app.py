@@ -5,15 +5,14 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 
-from engines.errors import AttuneError
 from engines.footprints import footprints_path
 from engines.generation import sweep
 from engines.process_memory import proportional_bytes
-from engines.segmenter import SegmenterLimits
 from engines.tensorrt_encoder import TENSORRT
 
 from .adaptation import Adaptation
@@ -23,6 +22,7 @@ from .commands import Service, answer
 from .config import Settings
 from .control import ControlServer, hold_socket, hold_state
 from .conversation import Conversation, Manners
+from .database import DatabaseBusyError
 from .ear import Ear
 from .engine_keeper import ENGINE_COMMAND, EngineKeeper
 from .events import Event, Events
@@ -34,6 +34,7 @@ from .labelling import Labeller
 from .launch import as_child, handing_over
 from .learning import Learning, limits_of
 from .metrics import Metrics
+from .orphans import adopt_orphans
 from .rounds import RoundRecord, Rounds
 from .served import Served
 from .service_manager import SignsOfLife
@@ -62,12 +63,13 @@ class App:
         life: SignsOfLife | None = None,
         sources: Sources | None = None,
         listening: socket.socket | None = None,
-        start_anew: Callable[[], None] = lambda: None,
+        start_anew: Callable[[], "Future[None]"] | None = None,
+        settings_problem: str = "",
     ) -> None:
         """`command` runs a round's job in place of the calibration child, `engine_command` one about engines.
 
         What outlives this daemon is given: `sources` of sound, the socket where commands come in, `listening`, and what has
-        another one take its place by settings that are read again, `start_anew`.
+        another one take its place by settings that are read again, `start_anew`, whose result says whether they were accepted.
         """
         self._engine_command = engine_command
         self._settings = settings
@@ -75,9 +77,11 @@ class App:
         self._open_voice = open_voice
         self._command = command
         self._life = life or SignsOfLife(None, lambda: None)
-        self._sources, self._listening, self._start_anew = sources, listening, start_anew
+        self._sources, self._listening, self._start_anew = sources, listening, start_anew or _no_other_settings
+        self.settings_problem = settings_problem
+        """Why the settings as they are now are not those that are served, for people; empty where they are."""
         self._stack = ExitStack()
-        self._started_at = time.time()
+        self._started_at = clocks.elapsed()
 
     def __enter__(self) -> "App":
         """Raises AttuneError, with everything stopped that was started, where the daemon cannot serve."""
@@ -95,8 +99,9 @@ class App:
         refuse_strangers()
         stack.enter_context(hold_state(settings.state_dir))
         self._bare_bytes = proportional_bytes()
-        self._store = Store(settings.state_dir, self._clocks.wall)
+        self._store = Store(settings.state_dir, self._clocks)
         stack.callback(self._store.close)
+        self._adopt_orphans()
         sweep(settings.generations)
         self._events, self._attention = Events(), Attention(self._clocks.monotonic)
         self._served = Served(settings, self._open_voice, self._store, self._events, lambda: self._governor.need_models())
@@ -111,7 +116,7 @@ class App:
         self._housekeeping.start()
         stack.callback(self._housekeeping.stop)
         self._learning = Learning(
-            settings, self._store, self._attention, labeller, self._served.files, self._served.general, self._clocks.wall
+            settings, self._store, self._attention, labeller, self._served.files, self._served.general, self._clocks
         )
         self._adaptation = self._adapt()
         self._adaptation.start()
@@ -135,7 +140,7 @@ class App:
             store=self._store,
             adaptation=self._adaptation,
             generations=settings.generations,
-            segmenter=self._segmenter_limits(),
+            segmenter=settings.segmenter.limits(),
             status=self.status,
             metrics=metrics,
             moves=self._served.moves,
@@ -158,7 +163,7 @@ class App:
             "event": "status",
             "version": version(),
             "process": os.getpid(),
-            "uptime_seconds": time.time() - self._started_at,
+            "uptime_seconds": self._clocks.elapsed() - self._started_at,
             "state_dir": self._settings.state_dir,
             "route": hearing.route,
             "route_reason": hearing.reason,
@@ -166,7 +171,9 @@ class App:
             "unloaded": not self._served.open,
             "encoder": self._served.encoder_runs_by,
             "generation": hearing.generation,
-            "problems": [*hearing.problems, *filter(None, [self._housekeeping.problem])],
+            "settings_problem": self.settings_problem,
+            "problems": [*hearing.problems, *filter(None, [self._housekeeping.problem]), *self._store.problems()]
+            + ([self.settings_problem] if self.settings_problem else []),
             "listening": self._ear.status(),
             "attentive": self._attention.needed,
             "quiet_seconds": self._attention.quiet_seconds(),
@@ -191,6 +198,16 @@ class App:
         until = time.monotonic() + patience_seconds
         while self._attention.needed and time.monotonic() < until and not hurry():
             time.sleep(_QUIET_POLL_SECONDS)
+
+    def take_commands(self) -> None:
+        """Take commands again after `turn_away`."""
+        self._control.take_again()
+
+    def _adopt_orphans(self) -> None:
+        try:
+            adopt_orphans(self._store, self._clocks.wall())
+        except DatabaseBusyError as error:
+            logger.warning("audio files that no row names are looked for at the next start: %s", error)
 
     def _govern(self) -> Governor:
         budget = self._settings.budget
@@ -302,10 +319,11 @@ class App:
             self._events,
             lambda segment: self._conversation.hear(segment, wait=bool(audio.source)),
         )
-        return Ear(sources, audio, self._segmenter_limits(), answered, self._life)
+        return Ear(sources, audio, self._settings.segmenter.limits(), answered, self._life)
 
-    def _segmenter_limits(self) -> SegmenterLimits:
-        try:
-            return SegmenterLimits(**self._settings.segmenter.model_dump())
-        except ValueError as error:
-            raise AttuneError(f"the settings of [segmenter] contradict each other: {error}") from error
+
+def _no_other_settings() -> "Future[None]":
+    """Of a daemon that was given its settings: there is nothing to be read again."""
+    accepted: Future[None] = Future()
+    accepted.set_result(None)
+    return accepted

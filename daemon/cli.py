@@ -77,8 +77,13 @@ def serve() -> None:
 
 @app.command()
 def reload() -> None:
-    """Have the daemon read its settings again, and open what was built since. Who asks meanwhile waits."""
-    list(ask_daemon({"command": "reload"}, quiet_seconds=10.0))
+    """Have the daemon read its settings again, and open what was built since. Who asks meanwhile waits. Exits with 1 and the
+    reason where the settings are refused, and those from before go on."""
+    list(ask_daemon({"command": "reload"}))
+    [found] = ask_daemon({"command": "status"})  # answered by the daemon that has taken over
+    if found["settings_problem"]:
+        raise AttuneError(str(found["settings_problem"]))
+    typer.echo("the settings were read again")
 
 
 @app.command()

@@ -6,6 +6,7 @@ import typer
 
 from .cli_common import AsJson, console, loaded, print_json, say
 from .config import described_keys, value_of
+from .config_check import check_here
 from .sheet import Sheet
 
 app = typer.Typer(help="Configuration: what is set, where it was set, and whether it is right.", no_args_is_help=True)
@@ -32,6 +33,8 @@ def show(
 
 @app.command()
 def check() -> None:
-    """Read the whole configuration. Exits with 1 and one line where something is wrong."""
-    changed = sorted({origin for origin in loaded().origins.values() if origin != "default"})
+    """Read the whole configuration. Exits with 1 and one line where something is wrong, or not to be had on this machine."""
+    found = loaded()
+    check_here(found.settings)
+    changed = sorted({origin for origin in found.origins.values() if origin != "default"})
     say(f"the configuration is right; read from {', '.join(changed) or 'defaults alone'}")

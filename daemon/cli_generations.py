@@ -1,7 +1,6 @@
 """`attune generations`: what was learnt, how it was judged, and which of it is served."""
 
 from collections.abc import Callable
-from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
@@ -15,10 +14,12 @@ from engines.pointers import current, previous, promote, rollback, shadow, usabl
 
 from .cli_common import AsJson, ask_daemon, console, gib, print_json, say, settings
 from .client import NoDaemonError
+from .clocks import is_set
 from .control import hold_state
 from .events import Event
 from .explain import explained
 from .promotion import earned_route, measured
+from .service_clock import date_of
 from .sheet import Sheet
 
 app = typer.Typer(help="Generations: what was learnt, how it was judged, and which of it is served.", no_args_is_help=True)
@@ -83,7 +84,7 @@ def why(
             _print_shadow(event["shadow"])
         moves: Any = event["moves"]
         for move in moves:
-            when = datetime.fromtimestamp(move["at"]).isoformat(" ", "minutes")
+            when = date_of(move["at"]) if is_set(move["at"]) else "a time when the clock was not set"
             console.print(f"since {when} generation {move['generation']:04d}: {escape(move['reason'])}", highlight=False)
 
 

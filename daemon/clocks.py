@@ -1,8 +1,29 @@
-"""The daemon's two clocks, so that a month can pass in a minute where that is to be tried."""
+"""The clocks of the machine, each given as a function so that a test can let a year pass in a second."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from engines.plans import boot_id
+
+SET_AFTER = 1_735_689_600.0
+"""2025-01-01 in seconds since the epoch. A wall clock before it was never set: this program did not exist then."""
+
+
+def is_set(wall_seconds: float) -> bool:
+    """Whether `wall_seconds`, in seconds since the epoch, can be the time of day at all."""
+    return wall_seconds >= SET_AFTER
+
+
+def _suspended_seconds() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+def _boot() -> str:
+    try:
+        return boot_id()
+    except OSError:  # a sandbox without it
+        return ""
 
 
 @dataclass(frozen=True)
@@ -10,11 +31,20 @@ class Clocks:
     """What time it is."""
 
     wall: Callable[[], float] = time.time
-    """Seconds since the epoch."""
+    """Seconds since the epoch. It may be wrong, and may be set forward or back at any time: for people, never for ages."""
     monotonic: Callable[[], float] = time.monotonic
-    """Seconds since some moment; never set back."""
+    """Seconds since some moment in which the machine was awake; never set back."""
     processor: Callable[[], float] = time.thread_time
     """Seconds of processor time that the thread which asks has used."""
+    suspended: Callable[[], float] = _suspended_seconds
+    """Seconds in which the machine was suspended since it started."""
+    boot: Callable[[], str] = _boot
+    """Names this start of the machine; empty where that is unknown. `elapsed` counts from another moment after each start."""
+
+    def elapsed(self) -> float:
+        """Seconds since some moment, the time of being suspended included; never set back."""
+        return self.monotonic() + self.suspended()
 
 
 REAL_TIME = Clocks()
+"""The clocks of this machine."""

@@ -2,6 +2,7 @@
 
 import queue
 from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,8 +64,8 @@ class Service:
     corrected: Callable[[], None]
     """Called after each correction."""
     shadow_readings: ShadowReadings
-    start_anew: Callable[[], None]
-    """Have the settings read again, once what is being answered is."""
+    start_anew: Callable[[], "Future[None]"]
+    """Have the settings read again, once what is being answered is; the result is AttuneError where they are refused."""
 
 
 class _Request(BaseModel):
@@ -176,8 +177,7 @@ def answer(service: Service, request: Event, client: Client) -> Generator[Event,
         case ShowMetrics():
             events = _one({"event": "metrics", "text": service.metrics.text()})
         case Reload():
-            service.start_anew()
-            events = _one({"event": "reloading"})
+            events = _reload(service)
         case Ask():
             events = _ask(service, checked, client)
         case Listen():
@@ -201,6 +201,12 @@ def answer(service: Service, request: Event, client: Client) -> Generator[Event,
 
 def _one(event: Event) -> Generator[Event, None, None]:
     yield event
+
+
+def _reload(service: Service) -> Generator[Event, None, None]:
+    asked = service.start_anew()
+    yield {"event": "reloading"}
+    asked.result()
 
 
 def _ask(service: Service, request: Ask, client: Client) -> Generator[Event, None, None]:

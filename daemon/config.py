@@ -10,21 +10,46 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from engines.process_memory import total_bytes
+from engines.segmenter import SegmenterLimits
 
 _SYSTEM_PROMPT = "You are Attune, a helpful voice assistant. Answer in one short sentence."
 
 
-def _expanded(path: Path) -> Path:
+_SOCKET_BYTES = 107
+"""Longest path that a UNIX socket can have."""
+_QUESTION_TOKENS = 64
+"""Room for what surrounds the words of a turn, and for a short question."""
+_CHARACTERS_PER_TOKEN = 8
+"""More than a token of any usual text has: whether the rest fits is known when the language model is opened."""
+
+
+def absolute(text: str) -> str:
+    """`text`, a path of a setting, without `~` and from the root on. Raises ValueError for a home that cannot be found."""
     try:
-        return path.expanduser()
+        return str(Path(text).expanduser().absolute())
     except RuntimeError as error:
-        raise ValueError(f"{path} names the home of a user that is not known") from error
+        raise ValueError("it names the home of a user that is not known; give a path from the root on") from error
 
 
-_Folder = Annotated[Path, AfterValidator(_expanded)]
+def _given(path: object) -> object:
+    if isinstance(path, str) and not path.strip():
+        raise ValueError("a path is needed, and this is none; give one, or leave the key out")
+    return path
+
+
+_Place = Annotated[Path, BeforeValidator(_given), AfterValidator(lambda path: Path(absolute(str(path))))]
+_PlaceOrNone = Annotated[str, AfterValidator(lambda text: text if text in ("", "none") else absolute(text))]
+
+
+def _fits_a_socket(path: Path) -> Path:
+    if len(os.fsencode(path)) > _SOCKET_BYTES:
+        raise ValueError(
+            f"the path of a socket has at most {_SOCKET_BYTES} bytes, not {len(os.fsencode(path))}; give a shorter one"
+        )
+    return path
 
 
 def hours_of(text: str) -> tuple[int, int] | None:
@@ -80,7 +105,7 @@ class _Section(BaseModel):
 
 class AudioSettings(_Section):
     device: str = Field("", description="Name (or part of it) of the microphone to open; empty for the system's default input.")
-    source: str = Field(
+    source: _PlaceOrNone = Field(
         "", description="A recording to hear in place of the microphone; empty for the microphone, `none` for neither."
     )
     speed: float = Field(
@@ -125,6 +150,18 @@ class SegmenterSettings(_Section):
     )
     start_threshold: float = Field(0.5, gt=0, lt=1, description="Speech probability of a chunk from which it counts as speech.")
     stop_threshold: float = Field(0.35, gt=0, lt=1, description="Speech probability of a chunk below which it counts as silence.")
+
+    @model_validator(mode="after")
+    def _agree(self) -> "SegmenterSettings":
+        self.limits()
+        return self
+
+    def limits(self) -> SegmenterLimits:
+        """These settings as the segmenter takes them. Raises ValueError where they contradict each other."""
+        try:
+            return SegmenterLimits(**self.model_dump())
+        except ValueError as error:
+            raise ValueError(f"the settings of [segmenter] contradict each other: {error}") from None
 
 
 class EngineSettings(_Section):
@@ -175,7 +212,7 @@ class AdaptSettings(_Section):
         le=36_000,
         description="Longest training in a round, in seconds of processor time per thread: pauses do not count.",
     )
-    hand_over: str = Field(
+    hand_over: _PlaceOrNone = Field(
         "", description="Folder in which the jobs of rounds are left for a unit of systemd's to run; empty: the daemon runs them."
     )
     learning_rate: float = Field(2e-4, gt=0, lt=1, description="Step size of the optimiser.")
@@ -231,16 +268,18 @@ class StorageSettings(_Section):
 
 
 class ControlSettings(_Section):
-    socket: _Folder = Field(default_factory=_default_socket, description="UNIX socket through which commands reach the daemon.")
+    socket: Annotated[_Place, AfterValidator(_fits_a_socket)] = Field(
+        default_factory=_default_socket, description="UNIX socket through which commands reach the daemon."
+    )
 
 
 class Settings(_Section):
-    """The whole configuration, checked. Immutable: a changed file takes effect at the next start."""
+    """The whole configuration, checked. Immutable: a changed file takes effect when it is read again, at a start or a reload."""
 
-    state_dir: _Folder = Field(
+    state_dir: _Place = Field(
         default_factory=_default_state_dir, description="Folder of what was heard and learnt; back this one up."
     )
-    cache_dir: _Folder = Field(
+    cache_dir: _Place = Field(
         default_factory=_default_cache_dir, description="Folder of models and of what can be computed again."
     )
     audio: AudioSettings = AudioSettings()
@@ -258,6 +297,26 @@ class Settings(_Section):
     def _shadows_need_audio(self) -> "Settings":
         if self.adapt.shadow_turns and not self.audio.keep:
             raise ValueError("adapt.shadow_turns needs the audio of turns: set audio.keep = true, or adapt.shadow_turns = 0")
+        return self
+
+    @model_validator(mode="after")
+    def _shadows_outlast_quotas(self) -> "Settings":
+        if self.adapt.shadow_turns and self.storage.days_of_turns < self.adapt.shadow_days:
+            raise ValueError(
+                f"storage.days_of_turns = {self.storage.days_of_turns} removes turns before adapt.shadow_days = "
+                f"{self.adapt.shadow_days} are over; keep turns for longer, or set adapt.shadow_turns = 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _replies_fit_the_context(self) -> "Settings":
+        reply, prompt = self.conversation.max_reply_tokens, len(self.conversation.system_prompt) // _CHARACTERS_PER_TOKEN
+        if reply + prompt + _QUESTION_TOKENS > self.llm.context_tokens:
+            raise ValueError(
+                f"llm.context_tokens = {self.llm.context_tokens} has no room for conversation.max_reply_tokens = {reply}, "
+                f"conversation.system_prompt (at least {prompt} tokens) and a question of {_QUESTION_TOKENS} tokens; raise the "
+                "first or lower the others"
+            )
         return self
 
     @property

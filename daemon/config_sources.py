@@ -20,6 +20,8 @@ from .config import Settings, described_keys
 
 _PREFIX = "ATTUNE__"
 _MAX_FILE_BYTES = 1 << 20
+PLACES = {"state_dir", "cache_dir", "control.socket", "audio.source", "adapt.hand_over"}
+"""Keys whose values are paths."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +43,34 @@ def load_settings(
     values: dict[str, object] = {}
     origins = dict.fromkeys(described_keys(), "default")
     layers = [(str(path), _read_file(path)) for path in ([config] if config else _usual_files())]
+    for origin, layer in layers:
+        _check_places(layer, origin)
     layers += [(name, {_key_of(name): text}) for name, text in sorted(environment.items()) if name.startswith(_PREFIX)]
     layers.append(("flag", dict(flags or {})))
     for origin, layer in layers:
         for key, value in layer.items():
             _check_known(key, origin, origins)
+            if value == "" and origin.startswith(_PREFIX):
+                continue  # an empty variable counts as one that is not set
             values[key], origins[key] = value, origin
     try:
         return LoadedSettings(Settings.model_validate(_nest(values)), origins)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        message = first["msg"][:1].lower() + first["msg"][1:]
-        if not key:  # two values that contradict each other
-            raise AttuneError(message.removeprefix("value error, ")) from error
+        message = (first["msg"][:1].lower() + first["msg"][1:]).removeprefix("value error, ")
+        if key not in origins:  # values that contradict each other
+            read_from = sorted({origins[name] for name in values if name.startswith(key)})
+            raise AttuneError(f"{message} (read from {', '.join(read_from)})") from error
         raise AttuneError(f"{key} = {first['input']!r} ({origins.get(key, '?')}): {message}") from error
+
+
+def _check_places(layer: Mapping[str, object], origin: str) -> None:
+    """Raises AttuneError for a relative path in a file: nobody could say from which folder on it is meant."""
+    for key in PLACES & layer.keys():
+        place = layer[key]
+        if isinstance(place, str) and place not in ("", "none") and not place.startswith(("/", "~")):
+            raise AttuneError(f"{key} = {place!r} ({origin}): a path in a file begins with / or ~; write it out")
 
 
 def _usual_files() -> list[Path]:

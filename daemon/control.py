@@ -5,6 +5,7 @@ A file is never named for the daemon to open: it comes as an open descriptor wit
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -16,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import IO
 
 from engines.errors import AttuneError
 
@@ -56,15 +58,30 @@ def hold_state(state_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            file.seek(0)
-            holder = file.read(20).strip() or "unknown"
+            raise AttuneError(_no_lock(error, file, state_dir)) from error
+        try:
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+        except OSError as error:
             raise AttuneError(
-                f"another Attune daemon (process {holder}) already uses {state_dir}; stop it, or set another state_dir"
+                f"{path} cannot be written: {error.strerror}; free its disk, or set state_dir to another"
             ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
         yield
+
+
+def _no_lock(error: OSError, file: IO[str], state_dir: Path) -> str:
+    """Why the lock on `file` cannot be had, for people."""
+    if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+        file.seek(0)
+        holder = file.read(20).strip() or "unknown"
+        return f"another Attune daemon (process {holder}) already uses {state_dir}; stop it, or set another state_dir"
+    if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL):
+        return (
+            f"this file system has no locks ({state_dir}: {error.strerror}), so two daemons could not be kept apart; set "
+            "state_dir to a folder on a local disk"
+        )
+    return f"{state_dir} cannot be locked: {error.strerror}; set state_dir to a folder on another disk"
 
 
 @contextlib.contextmanager
@@ -98,6 +115,11 @@ class ControlServer:
         """Those that were accepted, and are still to get the first event of an answer."""
         self._lock = threading.Lock()
         self._closing = threading.Event()
+        self.take_again()
+
+    def take_again(self) -> None:
+        """Take connections, at first and again after `turn_away`."""
+        self._closing.clear()
         self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._accept, name="control", daemon=True)
         self._thread.start()

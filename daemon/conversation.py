@@ -82,7 +82,7 @@ class Conversation:
         """Guards what waits, how many turns there were, and whether there may be more."""
         self._count = 0
         self._doubted: _Doubted | None = None
-        self._last_end = clocks.monotonic()
+        self._last_end = clocks.elapsed()  # who comes back after the machine was suspended begins anew
         self._interrupted = threading.Event()
         self._closing = self._closed = False
         self._thread = threading.Thread(target=self._run, name="conversation", daemon=True)
@@ -238,7 +238,7 @@ class Conversation:
         except Exception as error:  # a defect in one turn must not take the voice from all the others
             logger.exception("turn %d failed", turn.number)
             outcome = self._failure(turn, f"this turn failed: {error!r}; the daemon's log says more")
-        self._last_end = self._clocks.monotonic()
+        self._last_end = self._clocks.elapsed()
         self._conclude(turn, outcome)
 
     def _go_on(self, turn: Waiting) -> None:
@@ -250,7 +250,7 @@ class Conversation:
 
     def _answer(self, turn: Waiting, ears: Ears, language_model: LanguageModel) -> Event:
         self._go_on(turn)
-        quiet_seconds = self._clocks.monotonic() - self._last_end
+        quiet_seconds = self._clocks.elapsed() - self._last_end
         if quiet_seconds >= self._manners.forget_after_seconds:
             language_model.reset()
         self._interrupted.clear()

@@ -2,7 +2,6 @@
 
 import logging
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 from engines.errors import AttuneError
@@ -13,6 +12,7 @@ from .config import Settings
 from .moves import Moves
 from .quiet_chore import QuietChore
 from .retention import Stored, surplus, surplus_generations
+from .service_clock import JUMP_SECONDS
 from .store import Store
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Housekeeping:
         with self._lock:
             gone = self._forget_audio(quotas.audio_bytes) + self._drop_features(quotas.features_bytes)
             gone += self._drop_generations(quotas.generations)
-            gone += self._store.forget_turns(self._clocks.wall() - quotas.days_of_turns * _SECONDS_A_DAY)
+            gone += self._store.forget_turns(quotas.days_of_turns * _SECONDS_A_DAY)
         if gone:
             logger.info("%d files, generations and turns went, for what is stored to fit its quotas", gone)
         return gone
@@ -57,6 +57,9 @@ class Housekeeping:
             logger.warning("what is stored could not be brought within its quotas: %s", error)
 
     def _forget_audio(self, quota_bytes: int) -> int:
+        if self._store.audio_bytes() <= quota_bytes:
+            self.problem = ""
+            return 0
         stored = self._store.stored_audio()
         spare = surplus(stored, quota_bytes)
         for one in spare:
@@ -74,7 +77,7 @@ class Housekeeping:
 
     def _drop_features(self, quota_bytes: int) -> int:
         """They can be computed again, so what a round is about to read may go, too."""
-        spare = surplus(list(_cached(self._settings.cache_dir / "features")), quota_bytes)
+        spare = surplus(_cached(self._settings.cache_dir / "features", self._clocks.wall()), quota_bytes)
         for one in spare:
             one.path.unlink(missing_ok=True)
         return len(spare)
@@ -87,10 +90,16 @@ class Housekeeping:
         return sum(self._moves.drop(number) for number in spare)
 
 
-def _cached(features: Path) -> Iterator[Stored]:
-    """Frames, drafts and lessons; not the replay set, which only set-up makes."""
+def _cached(features: Path, now: float) -> list[Stored]:
+    """Frames, drafts and lessons, the longest unused first; not the replay set, which only set-up makes.
+
+    When a file was used is told by the wall clock: one of the future counts as unused, or it would never go.
+    """
+    found = []
     for folder in (features, features / "lessons"):
         for path in folder.glob("*") if folder.is_dir() else ():
             if path.is_file():
                 about = path.stat()
-                yield Stored(path, about.st_size, max(about.st_atime, about.st_mtime))
+                used_at = max(about.st_atime, about.st_mtime)
+                found.append((used_at if used_at <= now + JUMP_SECONDS else 0.0, Stored(path, about.st_size)))
+    return [stored for _, stored in sorted(found, key=lambda one: (one[0], one[1].path))]

@@ -48,8 +48,8 @@ class Snapshot:
     """By the user."""
     in_shadow: int | None = None
     """The generation that hears along before it is promoted."""
-    minute_of_day: int = 0
-    """0 to 1439, by the clock on the wall."""
+    minute_of_day: int | None = 0
+    """0 to 1439, by the clock on the wall; None where that was never set."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,12 @@ def _obstacles(snapshot: Snapshot, limits: Limits) -> Iterator[str]:
         yield _PAUSED
     if snapshot.speaking:
         yield "somebody is speaking"
-    if limits.hours is not None and not _within(snapshot.minute_of_day, *limits.hours):
+    if limits.hours is not None:
         first, last = map(_clock, limits.hours)
-        yield f"it is {_clock(snapshot.minute_of_day)}, rounds start by themselves from {first} to {last}"
+        if snapshot.minute_of_day is None:
+            yield f"rounds start by themselves from {first} to {last}, but the clock of this machine was never set"
+        elif not _within(snapshot.minute_of_day, *limits.hours):
+            yield f"it is {_clock(snapshot.minute_of_day)}, rounds start by themselves from {first} to {last}"
     if not snapshot.seconds_since_speech >= limits.quiet_seconds:
         yield f"last speech {snapshot.seconds_since_speech:.0f} s ago, {limits.quiet_seconds:.0f} s of quiet needed"
     if not snapshot.labelled_utterances >= limits.min_utterances:

@@ -9,6 +9,7 @@ from engines.errors import AttuneError
 from engines.types import Float32, Transcript
 
 from .attention import Attention
+from .database import DatabaseBusyError
 from .quiet_chore import QuietChore
 from .store import Store
 
@@ -55,6 +56,9 @@ class Labeller:
                         continue
                     self._store.add_label(utterance.id, transcript.text, "recognised", transcript.confidence)
                     labelled += 1
+                except DatabaseBusyError as error:
+                    logger.warning("utterances are labelled later: %s", error)
+                    break
                 except AttuneError as error:
                     self._wordless.add(utterance.id)
                     logger.warning("utterance %s stays without a label: %s", utterance.id, error)

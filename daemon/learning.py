@@ -1,9 +1,7 @@
 """What a round learns from and when: the store, the settings and the sensors put into the words of idle policy and job file."""
 
 import logging
-import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from engines.errors import AttuneError
@@ -13,6 +11,7 @@ from engines.models import model_path
 from engines.pointers import number_in_shadow
 
 from .attention import Attention
+from .clocks import REAL_TIME, Clocks, is_set
 from .config import Settings, hours_of
 from .idle import Limits, Snapshot
 from .labelling import Labeller
@@ -37,26 +36,25 @@ class Learning:
         labeller: Labeller,
         engines: EngineFiles,
         general: list[Example],
-        clock: Callable[[], float] = time.time,
+        clocks: Clocks = REAL_TIME,
     ) -> None:
         self._settings, self._store, self._attention, self._labeller = settings, store, attention, labeller
-        self._engines, self._general, self._clock = engines, general, clock
+        self._engines, self._general, self._clocks = engines, general, clocks
         self._labels_at_start = 0
 
     def snapshot(self) -> Snapshot:
         """The machine and the history, as they are now."""
         counts = self._store.counts(self._settings.adapt.min_confidence)
-        last = self._store.last_round()
         return Snapshot(
             board=read_board(self._settings.state_dir),
             labelled_utterances=counts.utterances - counts.unlabelled,
             new_utterances=counts.new_labels,
             speaking=self._attention.needed,
             seconds_since_speech=self._attention.quiet_seconds(),
-            seconds_since_round=self._clock() - last.ended_at if last else math.inf,
+            seconds_since_round=self._store.seconds_since_round(),
             paused=not self._settings.idle.enabled,
             in_shadow=number_in_shadow(self._settings.generations),
-            minute_of_day=_minute_of_day(self._clock()),
+            minute_of_day=_minute_of_day(self._clocks.wall()),
         )
 
     def build_job(self, number: int, parent: int, folder: Path) -> AdaptJob:
@@ -115,7 +113,9 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def _minute_of_day(seconds_since_epoch: float) -> int:
+def _minute_of_day(seconds_since_epoch: float) -> int | None:
+    if not is_set(seconds_since_epoch):
+        return None
     now = time.localtime(seconds_since_epoch)
     return 60 * now.tm_hour + now.tm_min
 

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager, suppress
 from types import FrameType
 from typing import Literal
@@ -68,6 +69,55 @@ def _stopping_at_once() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+class _Wishes:
+    """What is wished for and not done yet: any number of reloads that wait are one, and a stop goes before them."""
+
+    def __init__(self, coming: "queue.SimpleQueue[Wish]") -> None:
+        self._coming = coming
+        self._stop = self._reload = False
+        self._asking: list[Future[None]] = []
+        self._lock = threading.Lock()
+
+    def ask_for_reload(self) -> "Future[None]":
+        """Wish for a reload. The result comes once the settings were accepted; it is AttuneError where they were refused."""
+        asked: Future[None] = Future()
+        with self._lock:
+            self._asking.append(asked)
+        self._coming.put("reload")
+        return asked
+
+    def next(self, seconds: float) -> Wish | None:
+        """What is wished for, within `seconds`; None for nothing."""
+        if not self.stop() and not self._reload:
+            try:
+                self._take(self._coming.get(timeout=seconds))
+            except queue.Empty:
+                return None
+        return "stop" if self.stop() else "reload"
+
+    def stop(self) -> bool:
+        """Whether an end is wished for."""
+        try:
+            while True:
+                self._take(self._coming.get_nowait())
+        except queue.Empty:
+            return self._stop
+
+    def begin_reload(self) -> "list[Future[None]]":
+        """Reload on behalf of all who wished so up to here; returns those who wait for how it ends."""
+        with self._lock:
+            self.stop()
+            self._reload = False
+            asking, self._asking = self._asking, []
+        return asking
+
+    def _take(self, wish: Wish) -> None:
+        if wish == "stop":
+            self._stop = True
+        else:
+            self._reload = True
+
+
 def serve(
     load: Callable[[], Settings],
     wishes: "queue.SimpleQueue[Wish]",
@@ -76,55 +126,73 @@ def serve(
 ) -> None:
     """Run a daemon by the settings that `load` reads, until `wishes` says stop. Raises AttuneError where it cannot serve.
 
-    Settings that turn out wrong when they are read again are logged, and those from before go on.
+    Settings that turn out wrong when they are read again are logged and told to who asked, and those from before go on.
     """
     manager = manager or ServiceManager()
     life = SignsOfLife(manager.watchdog_seconds, manager.alive)
-    settings, before = load(), None
+    waiting = _Wishes(wishes)
+    settings, before, problem = load(), None, ""
     with suppress(_StopNow), ExitStack() as stack:
         sources = stack.enter_context(closing(Sources()))
         listening = given_socket() or stack.enter_context(hold_socket(settings.control.socket))
-        outlives = {"life": life, "sources": sources, "listening": listening, "start_anew": lambda: wishes.put("reload")}
-        while True:
+        outlives = {"life": life, "sources": sources, "listening": listening, "start_anew": waiting.ask_for_reload}
+        while not waiting.stop():
             with ExitStack() as running:
                 try:
                     with _stopping_at_once():
-                        app = running.enter_context(start(settings, **outlives))
+                        app = running.enter_context(start(settings, **outlives, settings_problem=problem))
                 except AttuneError as error:
                     if before is None:
                         raise
-                    logger.error("by the settings as they are now the daemon cannot serve, so the old ones go on: %s", error)
+                    problem = f"by the settings as they are now the daemon cannot serve, so the old ones go on: {error}"
+                    logger.error("%s", problem)
                     settings, before = before, None
                     continue
+                problem = ""
                 manager.ready()
-                read = _until_changed(load, wishes, manager, app)
+                read = _until_changed(load, waiting, manager, app)
                 if read is None:
-                    manager.stopping()
-                    return
+                    break
                 if read.control.socket != settings.control.socket:
                     logger.warning("control.socket is read only at the start: %s is still listened on", settings.control.socket)
                 settings, before = read, settings
-                app.turn_away(_PATIENCE_SECONDS, hurry=lambda: not wishes.empty())
+        manager.stopping()
 
 
-def _until_changed(
-    load: Callable[[], Settings], wishes: "queue.SimpleQueue[Wish]", manager: ServiceManager, app: App
-) -> Settings | None:
-    """The settings that are to be served next; None to stop."""
+def _until_changed(load: Callable[[], Settings], wishes: _Wishes, manager: ServiceManager, app: App) -> Settings | None:
+    """The settings that are to be served next, once what was being answered is; None to stop."""
     told = ""
     while True:
         if (state := app.state()) != told:
             told = state
             manager.state(told)
-        try:
-            wish = wishes.get(timeout=_STATE_SECONDS)
-        except queue.Empty:
+        wish = wishes.next(_STATE_SECONDS)
+        if wish is None:
             continue
         if wish == "stop":
             return None
         manager.reloading()
+        app.turn_away(_PATIENCE_SECONDS, hurry=wishes.stop)
+        asking = wishes.begin_reload()
+        if wishes.stop():
+            _tell(asking, "the daemon is stopping")
+            return None
         try:
-            return load()
+            read = load()
         except AttuneError as error:
-            logger.error("the settings stay as they are: %s", error)
+            app.settings_problem = f"the settings stay as they are: {error}"
+            logger.error("%s", app.settings_problem)
+            app.take_commands()
+            _tell(asking, app.settings_problem)
             manager.ready()
+        else:
+            _tell(asking, "")
+            return read
+
+
+def _tell(asking: "list[Future[None]]", problem: str) -> None:
+    for one in asking:
+        if problem:
+            one.set_exception(AttuneError(problem))
+        else:
+            one.set_result(None)

@@ -1,4 +1,4 @@
-"""What goes when a quota is full. Pure: it is told what there is and what it is worth, and names what goes."""
+"""What goes when a quota is full. Pure: it is told what there is, in the order of its use, and names what goes."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -11,17 +11,15 @@ class Stored:
 
     path: Path
     size_bytes: int
-    used_at: float
-    """Seconds since the epoch."""
     precious: bool = False
     """What a person gave: it never goes by itself."""
 
 
 def surplus(stored: Sequence[Stored], quota_bytes: int) -> list[Stored]:
-    """What must go for the rest to fit: the longest unused first, nothing precious, no more than it takes."""
+    """What must go for the rest to fit, of what is `stored`, the longest unused first: nothing precious, no more than must."""
     over_bytes = sum(one.size_bytes for one in stored) - quota_bytes
     gone: list[Stored] = []
-    for one in sorted(stored, key=lambda one: (one.used_at, one.path)):
+    for one in stored:
         if over_bytes <= 0:
             break
         if not one.precious:

@@ -28,7 +28,7 @@ class ServiceManager:
         self._address = environment.get("NOTIFY_SOCKET", "")
         self.watchdog_seconds: float | None = None
         """It ends this process after so long without a sign of life; None where it does not watch."""
-        if environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
+        if (environment.get("WATCHDOG_PID") or str(os.getpid())) == str(os.getpid()):
             with contextlib.suppress(KeyError, ValueError):
                 self.watchdog_seconds = int(environment["WATCHDOG_USEC"]) / 1e6
 
@@ -124,7 +124,7 @@ def given_socket(environment: Mapping[str, str] = os.environ) -> socket.socket |
     """The listening socket that was opened for this process, if one was. Raises ValueError where it was given several."""
     if environment.get("LISTEN_PID") != str(os.getpid()):
         return None
-    count = int(environment.get("LISTEN_FDS", "0"))
+    count = int(environment.get("LISTEN_FDS") or 0)
     if count > 1:
         raise ValueError(f"{count} sockets were handed over; one is listened on")
     if count == 0:

@@ -13,7 +13,7 @@ from engines.audio import read_audio
 from engines.errors import AttuneError, TurnAbandoned
 from engines.generation import Generation
 from engines.interfaces import LanguageModel
-from engines.pointers import in_shadow_since, shadow, usable
+from engines.pointers import shadow, usable
 from engines.types import SoftTokens
 
 from .attention import Attention
@@ -61,10 +61,12 @@ class Shadow:
     ) -> None:
         """`open_ears` raises AttuneError where the candidate cannot be opened."""
         self._generations, self._readings, self._serving, self._attention = generations, readings, serving, attention
-        self._events, self._limits, self._clocks = events, limits, clocks
+        self._events, self._limits = events, limits
         self._open_ears, self._moves = open_ears, moves
         self._opened: tuple[LanguageModel, Ears] | None = None
         """What the candidate hears with, of the models that were open with that language model."""
+        self._first_seen: dict[int, float] = {}
+        """When a candidate was first found in shadow, by the service clock, where nothing else says when it came there."""
         self._chore = QuietChore("shadow", self.step_or_tell, attention, clock=clocks.monotonic)
 
     def start(self) -> None:
@@ -109,11 +111,11 @@ class Shadow:
             return  # without the models nothing can be heard, nor tried before it takes over
         began_at = self._readings.began_at(candidate.number)
         if began_at is None:  # its round is being recorded, or the database was lost
-            began_at = in_shadow_since(self._generations)
+            began_at = self._first_seen.setdefault(candidate.number, self._readings.store.service_seconds())
         if self._attention.quiet_seconds() >= self._limits.quiet_seconds:
             self._hear(candidate, began_at)
         compared = self._readings.compared(candidate.number)
-        stood_seconds = self._clocks.wall() - began_at
+        stood_seconds = self._readings.store.service_seconds() - began_at
         if len(compared) < self._limits.turns and stood_seconds < self._limits.days * _SECONDS_A_DAY:
             return
         judged = shadow_verdict(compared)

@@ -15,8 +15,8 @@ class ShadowReadings:
     store: Store
 
     def began_at(self, generation: int) -> float | None:
-        """When its round ended, in seconds since the epoch; None where that was not kept."""
-        rows = self.store.rows("SELECT max(ended_at) FROM rounds WHERE generation = ? AND outcome = 'shadowed'", generation)
+        """When its round ended, by the service clock; None where that was not kept."""
+        rows = self.store.rows("SELECT max(service_at) FROM rounds WHERE generation = ? AND outcome = 'shadowed'", generation)
         return None if rows[0][0] is None else float(rows[0][0])
 
     def standing(self) -> list[int]:
@@ -24,9 +24,9 @@ class ShadowReadings:
         return [row[0] for row in self.store.rows("SELECT DISTINCT generation FROM rounds WHERE outcome = 'shadowed'")]
 
     def unheard(self, generation: int, since: float) -> list[Turn]:
-        """The spoken turns that it has not heard, the oldest first; `since` is in seconds since the epoch."""
+        """The spoken turns that it has not heard, the oldest first; `since` is a time of the service clock."""
         return self.store.turns(
-            "WHERE utterance IS NOT NULL AND created_at >= ? AND NOT EXISTS"
+            "WHERE utterance IS NOT NULL AND service_at >= ? AND NOT EXISTS"
             " (SELECT 1 FROM shadow_readings s WHERE s.turn = turns.id AND s.generation = ?) ORDER BY id",
             since,
             generation,

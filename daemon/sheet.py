@@ -32,7 +32,7 @@ class Sheet:
         rows = [[cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row] for row in self.rows]
         least = [self._least(heading, [row[index] for row in rows]) for index, heading in enumerate(self.headings)]
         fits = sum(least) + _GAP * len(least) <= options.max_width
-        yield self._table(rows, least) if fits else self._list(rows)
+        yield self._table(rows, least) if fits else self._list(rows, options.max_width)
 
     def _least(self, heading: str, cells: list[Text]) -> int:
         word = _longest(heading.split())
@@ -55,16 +55,22 @@ class Sheet:
             table.add_row(*row)
         return table
 
-    def _list(self, rows: list[list[Text]]) -> Table:
-        grid = Table.grid(padding=(0, _GAP, 0, 0))
-        grid.add_column(overflow="fold", min_width=max(map(len, self.headings)), style="bold")
-        grid.add_column(overflow="fold")
+    def _list(self, rows: list[list[Text]], columns: int) -> Table:
+        """A line for each cell, after its heading, or below it where a cell has no room beside that."""
+        heading_columns = max(map(cell_len, self.headings))
+        whole = [cell for row in rows for heading, cell in zip(self.headings, row, strict=True) if heading not in self.sentences]
+        beside = heading_columns + _GAP + _longest(line for cell in whole for line in cell.plain.split("\n")) <= columns
+        grid = Table.grid(padding=(0, _GAP if beside else 0, 0, 0))
+        for width in (heading_columns, None) if beside else (None,):
+            grid.add_column(overflow="fold", min_width=width)
         for number, row in enumerate(rows):
             if number:
                 grid.add_row()
             for heading, cell in zip(self.headings, row, strict=True):
                 if cell.plain:
-                    grid.add_row(Text(heading), cell)
+                    name = Text(heading, style="bold")
+                    for line in [(name, cell)] if beside else [(name,), (cell,)]:
+                        grid.add_row(*line)
         return grid
 
 

@@ -1,38 +1,44 @@
 """What was heard, what it meant, what was answered, and what was learnt from it: SQLite beside a folder of FLAC files.
 
 Audio is written before its row, and a file without a row (the process was killed in between, or the database was moved aside)
-becomes an utterance again at the next start. Nothing is deleted that nobody named. Knows no model and no conversation.
+becomes an utterance again at the next start. Nothing is deleted that nobody named. What is kept carries the time of the wall
+clock for people, and of the service clock for its age. Knows no model and no conversation.
 """
 
 import hashlib
 import logging
+import math
+import os
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
 
-from engines.audio import read_audio, write_flac
+from engines.audio import write_flac
 from engines.errors import AttuneError
 from engines.job import Example, Origin
 from engines.types import SAMPLE_RATE_HZ, Float32
 
+from .clocks import REAL_TIME, Clocks, is_set
+from .database import Database
+from .later_writes import LaterWrites
+from .lost_database import preserved_loss
 from .records import Counts, Move, Round, Turn, Utterance
 from .regression import Use
 from .retention import Stored
-from .schema import migrate
+from .service_clock import Reading, ServiceClock, date_of
 
 logger = logging.getLogger(__name__)
 
 DATABASE = "attune.db"
 MAX_LABEL_CHARACTERS = 1000
 HOLDOUT_ONE_IN = 8
-_ORPHAN_SECONDS = 60.0
-"""A file without a row, younger than this, may belong to a row that is just being written."""
+_NOTICE_SECONDS = 30 * 86_400.0
+"""How long a person is told what happened to the store."""
 
 
 def utterance_id(samples: Float32) -> str:
@@ -55,21 +61,72 @@ _TURNS = "SELECT utterance, route, heard, reply, first_token_ms, reply_ms, gener
 class Store:
     """All of it, under `folder`; safe to use from several threads."""
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, folder: Path, clocks: Clocks = REAL_TIME) -> None:
         """Open or create. Raises AttuneError where the database is damaged, newer than this program, or out of reach."""
         self.audio_folder = folder / "audio"
         self.path = folder / DATABASE
-        self._clock = clock
-        self._lock = threading.RLock()
-        with self._guarded():
+        self._clocks = clocks
+        self._audio_lock = threading.Lock()
+        """Held while a file and its row come or go together."""
+        try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.audio_folder.mkdir(exist_ok=True, mode=0o700)
-            self._connection = migrate(self.path)
-        self._adopt_orphans()
+            loss = preserved_loss(self.path, self.audio_folder)
+        except OSError as error:
+            raise AttuneError(f"{error.filename} cannot be written: {error.strerror}; set state_dir to another folder") from error
+        self._database = Database(self.path)
+        self._file = self.path.stat().st_ino
+        saved = self.rows("SELECT seconds, wall, elapsed, boot FROM service_clock")
+        self._service_clock = ServiceClock(clocks, Reading(*saved[0]) if saved else None)
+        self.later = LaterWrites()
+        if loss:
+            logger.error("%s", loss)
+            self.notice(loss)
 
     def close(self) -> None:
-        with self._lock:
-            self._connection.close()
+        """Write what still waits to be written, and how far the service clock has come, where that can be done within seconds."""
+        self.later.close()
+        try:
+            with self.writing():
+                pass
+        except AttuneError as error:
+            logger.debug("the service clock goes on from where it was last saved: %s", error)
+        self._database.close()
+
+    # --- time
+
+    def service_seconds(self) -> float:
+        """The service clock, by which ages are told; from a start to the next it only grows."""
+        return self._service_clock.now()
+
+    def seconds_since_round(self) -> float:
+        """The age of the last round that ended, at least 0; infinite where there was none."""
+        ended_at = self.rows("SELECT max(service_at) FROM rounds")[0][0]
+        return math.inf if ended_at is None else max(0.0, self.service_seconds() - ended_at)
+
+    def notice(self, text: str) -> None:
+        """Keep what a person must be told about the store."""
+        with self.writing() as connection:
+            row = (self._clocks.wall(), self.service_seconds(), text)
+            connection.execute("INSERT INTO notices (at, service_at, text) VALUES (?, ?, ?)", row)
+
+    def problems(self) -> list[str]:
+        """What a person is to be told, for `attune status`."""
+        since = self.service_seconds() - _NOTICE_SECONDS
+        found = [
+            f"{text} ({date_of(at)})"
+            for at, text in self.rows("SELECT at, text FROM notices WHERE service_at >= ? ORDER BY id", since)
+        ]
+        if not is_set(now := self._clocks.wall()):
+            found.append(
+                f"the clock of this machine was never set: it says {date_of(now)}; set it, for dates are wrong until then"
+            )
+        if not self.path.exists() or self.path.stat().st_ino != self._file:
+            found.append(
+                f"the database {self.path} was removed or replaced while Attune ran: what is kept now goes when it stops; start "
+                "it again"
+            )
+        return found + self.later.problems()
 
     # --- utterances and labels
 
@@ -77,18 +134,22 @@ class Store:
         """Keep `samples` ([N] mono at SAMPLE_RATE_HZ). The same audio is kept once. Raises AttuneError where the disk is full."""
         identifier = utterance_id(samples)
         path = self.audio_folder / f"{identifier}.flac"
-        with self._guarded(), self._lock:
+        with self._database.guarded(), self._audio_lock:
             known = self.utterance(identifier)
-            if known and known.audio.is_file():
-                return known
-            write_flac(path, samples)
-            return known or self._add_row(identifier, len(samples) / SAMPLE_RATE_HZ, source, self._clock())
+            if not path.is_file():
+                write_flac(path, samples)
+            return known or self.add_row(identifier, len(samples) / SAMPLE_RATE_HZ, source, self._clocks.wall())
 
-    def _add_row(self, identifier: str, seconds: float, source: str, created_at: float) -> Utterance:
+    def add_row(self, identifier: str, seconds: float, source: str, created_at: float) -> Utterance:
+        """Keep the utterance of an audio file that is there already; `created_at` is in seconds since the epoch."""
         name = f"{identifier}.flac"
         with self.writing() as connection:
-            row = (identifier, created_at, seconds, source, name, is_holdout(identifier))
-            connection.execute("INSERT INTO utterances VALUES (?, ?, ?, ?, ?, ?)", row)
+            row = (identifier, created_at, seconds, source, name, is_holdout(identifier), self.service_seconds())
+            connection.execute(
+                "INSERT INTO utterances (id, created_at, seconds, source, audio, holdout, service_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
         return Utterance(identifier, created_at, seconds, source, self.audio_folder / name, is_holdout(identifier))
 
     def utterance(self, identifier: str) -> Utterance | None:
@@ -107,14 +168,14 @@ class Store:
             if latest != [(text, origin)]:
                 connection.execute(
                     "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?, ?, ?, ?, ?)",
-                    (utterance, text, origin, confidence, self._clock()),
+                    (utterance, text, origin, confidence, self._clocks.wall()),
                 )
 
     def missing_labels(self) -> list[Utterance]:
         """Utterances that nobody and nothing has labelled, the oldest first."""
         rows = self.rows(
             "SELECT id, created_at, seconds, source, audio, holdout FROM utterances"
-            " WHERE id NOT IN (SELECT utterance FROM labels) ORDER BY created_at, id"
+            " WHERE label_origin IS NULL ORDER BY service_at, rowid"
         )
         return [utterance for utterance in map(self._utterance, rows) if utterance.audio.is_file()]
 
@@ -142,20 +203,27 @@ class Store:
             logger.warning("the audio of %d utterances is gone from %s", len(examples) - len(present), self.audio_folder)
         return present
 
+    def audio_bytes(self) -> int:
+        """What all files of audio take on the disk."""
+        with self._database.guarded(), os.scandir(self.audio_folder) as files:
+            return sum(file.stat().st_size for file in files)
+
     def stored_audio(self) -> list[Stored]:
-        """What each utterance takes on the disk; precious is what a person enrolled or corrected."""
-        rows = self.rows(
-            "SELECT u.audio, u.created_at, coalesce(c.origin, '') FROM utterances u"
-            " LEFT JOIN chosen_labels c ON c.utterance = u.id"
-        )
-        paths = [(self.audio_folder / name, created_at, origin in ("enrolled", "corrected")) for name, created_at, origin in rows]
-        return [Stored(path, path.stat().st_size, at, precious) for path, at, precious in paths if path.is_file()]
+        """What each utterance takes on the disk, the oldest first; precious is what a person enrolled or corrected."""
+        with self._database.guarded(), os.scandir(self.audio_folder) as files:
+            sizes = {file.name: file.stat().st_size for file in files}
+        rows = self.rows("SELECT audio, coalesce(label_origin, '') FROM utterances ORDER BY service_at, rowid")
+        return [
+            Stored(self.audio_folder / name, sizes[name], precious=origin in ("enrolled", "corrected"))
+            for name, origin in rows
+            if name in sizes
+        ]
 
     def forget(self, audio: Path) -> None:
         """Remove the utterance of an audio file, with its labels; what was answered to it stays."""
-        with self._guarded(), self._lock:
-            with self._connection:  # first, or a kill in between would leave a row without audio
-                self._connection.execute("DELETE FROM utterances WHERE audio = ?", (audio.name,))
+        with self._database.guarded(), self._audio_lock:
+            with self.writing() as connection:  # first, or a kill in between would leave a row without audio
+                connection.execute("DELETE FROM utterances WHERE audio = ?", (audio.name,))
             audio.unlink(missing_ok=True)
 
     # --- turns and rounds
@@ -164,16 +232,16 @@ class Store:
         """Keep `turn`; returns it with its id."""
         with self.writing() as connection:
             cursor = connection.execute(
-                "INSERT INTO turns (utterance, route, heard, reply, first_token_ms, reply_ms, generation, created_at, sure)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                astuple(turn)[:-1],
+                "INSERT INTO turns (utterance, route, heard, reply, first_token_ms, reply_ms, generation, created_at, sure,"
+                " service_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*astuple(turn)[:-1], self.service_seconds()),
             )
         return replace(turn, id=cursor.lastrowid or 0)
 
-    def forget_turns(self, before: float) -> int:
-        """Remove turns that were older than `before`, in seconds since the epoch; returns how many."""
+    def forget_turns(self, age_seconds: float) -> int:
+        """Remove turns that are older than `age_seconds` of the service clock; returns how many."""
         with self.writing() as connection:
-            return connection.execute("DELETE FROM turns WHERE created_at < ?", (before,)).rowcount
+            return connection.execute("DELETE FROM turns WHERE service_at < ?", (self.service_seconds() - age_seconds,)).rowcount
 
     def turn(self, number: int) -> Turn | None:
         return next(iter(self.turns("WHERE id = ?", number)), None)
@@ -187,21 +255,32 @@ class Store:
         return next(iter(self.turns("WHERE utterance IS NOT NULL ORDER BY id DESC LIMIT 1")), None)
 
     def add_round(self, finished: Round) -> None:
-        """Keep how a round ended."""
-        with self.writing() as connection:
-            connection.execute(
-                "INSERT INTO rounds (started_at, ended_at, generation, outcome, reason, labels) VALUES (?, ?, ?, ?, ?, ?)",
-                astuple(finished),
-            )
+        """Keep how a round ended just now; later, where another program holds the database."""
+        ended_at = self.service_seconds()
+
+        def add() -> None:
+            with self.writing() as connection:
+                connection.execute(
+                    "INSERT INTO rounds (started_at, ended_at, generation, outcome, reason, labels, service_at)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (*astuple(finished), ended_at),
+                )
+
+        self.later.do(add, "how a round ended")
 
     def last_round(self) -> Round | None:
         rows = self.rows("SELECT started_at, ended_at, generation, outcome, reason, labels FROM rounds ORDER BY id DESC LIMIT 1")
         return Round(*rows[0]) if rows else None
 
     def add_move(self, generation: int, reason: str) -> None:
-        """Keep that `generation` is served from now on, and why."""
-        with self.writing() as connection:
-            connection.execute("INSERT INTO moves (at, generation, reason) VALUES (?, ?, ?)", (self._clock(), generation, reason))
+        """Keep that `generation` is served from now on, and why; later, where another program holds the database."""
+        row = (self._clocks.wall(), generation, reason)
+
+        def add() -> None:
+            with self.writing() as connection:
+                connection.execute("INSERT INTO moves (at, generation, reason) VALUES (?, ?, ?)", row)
+
+        self.later.do(add, "which generation is served")
 
     def last_moves(self, count: int) -> list[Move]:
         """The latest `count` moves, the newest first."""
@@ -209,46 +288,48 @@ class Store:
 
     def use(self, generation: int) -> tuple[Use, Use]:
         """How often what was spoken had to be corrected: heard by `generation`, and by anything else."""
-        rows = self.rows(
-            "SELECT generation IS ?, count(*), coalesce(sum(EXISTS (SELECT 1 FROM labels l WHERE l.utterance = t.utterance"
-            " AND l.origin = 'corrected' AND lower(l.text) != lower(t.heard))), 0)"
-            " FROM turns t WHERE utterance IS NOT NULL GROUP BY 1",
+        spoken = self.rows("SELECT generation IS ?, count(*) FROM turns WHERE utterance IS NOT NULL GROUP BY 1", generation)
+        corrected = self.rows(
+            "SELECT t.generation IS ?, count(DISTINCT t.id) FROM labels l JOIN turns t ON t.utterance = l.utterance"
+            " WHERE l.origin = 'corrected' AND lower(l.text) != lower(t.heard) GROUP BY 1",
             generation,
         )
-        found = {bool(here): Use(turns, corrected) for here, turns, corrected in rows}
-        return found.get(True, Use(0, 0)), found.get(False, Use(0, 0))
+        turns, wrong = ({bool(here): count for here, count in rows} for rows in (spoken, corrected))
+        return Use(turns.get(True, 0), wrong.get(True, 0)), Use(turns.get(False, 0), wrong.get(False, 0))
 
     def counts(self, min_confidence: float = 0.0) -> Counts:
-        """Totals; recognised labels below `min_confidence` do not count as new."""
-        with self._lock:
-            utterances, seconds = self.rows("SELECT count(*), coalesce(sum(seconds), 0.0) FROM utterances")[0]
-            by_origin = dict(self.rows("SELECT origin, count(*) FROM chosen_labels GROUP BY origin ORDER BY origin"))
-            # A round that failed or was cancelled learnt nothing, so what it was given is still new.
-            learnt = self.rows(
-                "SELECT coalesce(max(labels), 0) FROM rounds WHERE outcome IN ('promoted', 'refused', 'shadowed')"
-            )[0][0]
-            return Counts(
-                utterances=utterances,
-                seconds=seconds,
-                labels_by_origin=by_origin,
-                unlabelled=utterances - sum(by_origin.values()),
-                turns=self.rows("SELECT count(*) FROM turns")[0][0],
-                rounds=self.rows("SELECT count(*) FROM rounds")[0][0],
-                new_labels=self.rows(
-                    "SELECT count(DISTINCT utterance) FROM labels WHERE id > ? AND (origin != 'recognised' OR confidence >= ?)",
-                    learnt,
-                    min_confidence,
-                )[0][0],
-                last_label=self.rows("SELECT coalesce(max(id), 0) FROM labels")[0][0],
-            )
+        """Totals, within milliseconds; recognised labels below `min_confidence` do not count as new."""
+        totals = self.rows("SELECT origin, utterances, seconds FROM totals WHERE utterances > 0 ORDER BY origin")
+        by_origin = {origin: utterances for origin, utterances, _ in totals}
+        # A round that failed or was cancelled learnt nothing, so what it was given is still new.
+        learnt = self.rows("SELECT coalesce(max(labels), 0) FROM rounds WHERE outcome IN ('promoted', 'refused', 'shadowed')")
+        new = self.rows(
+            "SELECT (SELECT count(*) FROM utterances WHERE label_origin IN ('enrolled', 'corrected') AND label > ?1)"
+            " + (SELECT count(*) FROM utterances WHERE label_origin = 'recognised' AND label > ?1 AND label_confidence >= ?2)",
+            learnt[0][0],
+            min_confidence,
+        )
+        return Counts(
+            utterances=sum(by_origin.values()),
+            seconds=float(sum(seconds for _, _, seconds in totals)),
+            labels_by_origin={origin: count for origin, count in by_origin.items() if origin},
+            unlabelled=by_origin.get("", 0),
+            turns=self.rows("SELECT count(*) FROM turns")[0][0],
+            rounds=self.rows("SELECT count(*) FROM rounds")[0][0],
+            new_labels=new[0][0],
+            last_label=self.rows("SELECT coalesce(max(id), 0) FROM labels")[0][0],
+        )
 
     # --- for what else is kept in the same database
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: kept whole or not at all. Raises AttuneError where the disk is full or the database damaged."""
-        with self._guarded(), self._lock, self._connection:
-            yield self._connection
+        """One transaction: kept whole or not at all. Raises AttuneError where the disk is full or the database damaged,
+        DatabaseBusyError where another program holds it."""
+        with self._database.writing() as connection:
+            yield connection
+            row = astuple(self._service_clock.read())
+            connection.execute("INSERT OR REPLACE INTO service_clock VALUES (1, ?, ?, ?, ?)", row)
 
     def turns(self, condition: str, *values: object) -> list[Turn]:
         """The turns for which `condition`, the rest of a query, holds."""
@@ -257,54 +338,9 @@ class Store:
 
     def rows(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
         """What a query finds."""
-        with self._guarded(), self._lock:
-            return self._connection.execute(query, values).fetchall()
+        return self._database.rows(query, *values)
 
     # --- inside
 
     def _utterance(self, row: tuple) -> Utterance:  # type: ignore[type-arg]
         return Utterance(row[0], row[1], row[2], row[3], self.audio_folder / row[4], bool(row[5]))
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Turns what the disk and the database can do to us into one line that says what to do."""
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise AttuneError(
-                f"the database {self.path} cannot be used: {error}; free or repair the disk that holds it"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            if type(error) is not sqlite3.DatabaseError:
-                raise  # its other subclasses are defects of ours
-            raise AttuneError(
-                f"the database {self.path} is damaged ({error}); move it aside and start again: the audio beside it is taken up"
-            ) from error
-        except OSError as error:
-            raise AttuneError(
-                f"{error.filename or self.path} cannot be written: {error.strerror}; free or repair its disk"
-            ) from error
-
-    def _adopt_orphans(self) -> None:
-        """Take up audio files that no row names, so that a kill between file and row, or a lost database, loses no audio."""
-        known = {row[0] for row in self.rows("SELECT audio FROM utterances")}
-        for path in sorted(self.audio_folder.iterdir()):
-            written_at = path.stat().st_mtime
-            if time.time() - written_at < _ORPHAN_SECONDS:
-                continue
-            if path.name.startswith("."):  # what `write_flac` was writing when the process was killed
-                path.unlink()
-            elif path.suffix == ".flac" and path.name not in known:
-                self._adopt(path, written_at)
-
-    def _adopt(self, path: Path, written_at: float) -> None:
-        try:
-            samples = read_audio(path)
-        except AttuneError as error:
-            logger.warning("an audio file that no utterance names is left where it is: %s", error)
-            return
-        if utterance_id(samples) != path.stem:
-            logger.warning("%s is no utterance of this store and is left where it is", path)
-            return
-        self._add_row(path.stem, len(samples) / SAMPLE_RATE_HZ, "recovered", written_at)
-        logger.info("took up the utterance %s", path.stem)

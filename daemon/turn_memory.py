@@ -17,6 +17,8 @@ from .store import Store
 
 logger = logging.getLogger(__name__)
 
+_PUT_OFF = "another program held the database for a moment: this turn is kept by now"
+
 
 @dataclass(frozen=True, eq=False)
 class Waiting:
@@ -41,21 +43,26 @@ class TurnMemory:
     keeps_audio: bool
 
     def keep(self, waiting: Waiting, turn: Turn) -> Event:
-        """Store the turn; the reply was given, so a full disk is told beside it and not in place of it."""
+        """Store the turn, later where another program holds the database; the reply was given, so what goes wrong is told beside
+        it and not in place of it."""
         shown: Event = {
             name: getattr(turn, name) for name in ("route", "heard", "reply", "first_token_ms", "reply_ms", "generation")
         }
         try:
-            stored = self.store.add_turn(replace(turn, utterance=self._keep_audio(waiting)))
+            stored = self.store.later.do(
+                lambda: self.store.add_turn(replace(turn, utterance=self._keep_audio(waiting))), "a turn that was answered"
+            )
         except AttuneError as error:
             logger.error("a turn was not stored: %s", error)
             return {**shown, "id": None, "utterance": None, "warning": str(error)}
+        if stored is None:
+            return {**shown, "id": None, "utterance": None, "warning": "; ".join(self.store.later.problems()) or _PUT_OFF}
         return {**shown, "id": stored.id, "utterance": stored.utterance}
 
     def keep_audio_or_tell(self, waiting: Waiting) -> None:
         """Store what was said in a turn that was not answered. Never raises."""
         try:
-            self._keep_audio(waiting)
+            self.store.later.do(lambda: self._keep_audio(waiting), "what was said in a turn that was not answered")
         except AttuneError as full:
             logger.error("and what was said is lost: %s", full)
         except Exception:  # a defect here must not take the voice from all other turns

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from engines.build import engine_files, open_engines
 from engines.encoder_choice import choose_encoder, open_encoder
+from engines.errors import AttuneError
 from engines.generation import Generation
 from engines.interfaces import LanguageModel
 from engines.job import EngineFiles, Example
@@ -36,6 +37,10 @@ class Voice:
     """What runs the encoder, and where, for people."""
 
 
+_QUESTION_TOKENS = 32
+"""A question of a sentence or two."""
+
+
 def open_voice(settings: Settings) -> Voice:
     """Open the models. Raises AttuneError naming the first that is missing or damaged."""
     files = engine_files(settings.cache_dir, settings.engines.whisper, settings.engines.language_model)
@@ -49,6 +54,9 @@ def open_voice(settings: Settings) -> Voice:
             choice = choose_encoder(files.encoder, settings.engines.encoder_precision, plans, time.time(), on_gpu)
             encoder = open_encoder(choice, files.encoder, plans, threads, on_gpu)
         engines = open_engines(files, prompt, context_tokens, threads, encoder, runtimes)
+        if told := _lack_of_room(settings, sum(map(len, engines.language_model.turn_tokens))):
+            engines.close()
+            raise AttuneError(told)
         if runtimes is not None and runtimes.any_on_gpu:
             engines.compute_once()
     return Voice(
@@ -61,4 +69,15 @@ def open_voice(settings: Settings) -> Voice:
         general=general_examples(settings.cache_dir),
         close=engines.close,
         encoder_runs_by=lambda: encoder.runs_by if encoder is not None else "",
+    )
+
+
+def _lack_of_room(settings: Settings, template_tokens: int) -> str:
+    """Why the context holds no question beside the system prompt and a reply; empty where it does."""
+    reply, context = settings.conversation.max_reply_tokens, settings.llm.context_tokens
+    if template_tokens + reply + _QUESTION_TOKENS <= context:
+        return ""
+    return (
+        f"llm.context_tokens = {context} has no room for {template_tokens} tokens of conversation.system_prompt, {reply} of "
+        f"conversation.max_reply_tokens and {_QUESTION_TOKENS} of a question; raise the first or lower the others"
     )

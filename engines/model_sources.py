@@ -85,7 +85,7 @@ def _write(target: Path, chunks: Iterable[bytes], limit_bytes: int, report: Repo
 
 def _from_hub(place: str, files: Sequence[tuple[str, int]], scratch: Path, report: Report) -> None:
     repository, _, revision = place.partition("@")
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
     if not endpoint.startswith(("https://", "http://")):
         raise AttuneError(f"HF_ENDPOINT is {endpoint!r}; it must be an http or https address")
     for path, size_bytes in files:

@@ -107,12 +107,6 @@ def number_in_shadow(root: Path) -> int | None:
     return None if target is None else int(target.name)
 
 
-def in_shadow_since(root: Path) -> float:
-    """When `shadow` came to point where it does, in seconds since the epoch; 0 where there is no such pointer."""
-    link = root.parent / "shadow"
-    return link.lstat().st_mtime if os.path.lexists(link) else 0.0
-
-
 def put_in_shadow(root: Path, number: int) -> Generation:
     """Check generation `number`, then let it hear along; what was in the shadow before leaves it.
 

@@ -190,7 +190,8 @@ def test_benchmarks_fit_a_terminal(name: str, columns: int) -> None:
 def test_no_heading_and_no_figure_is_ever_cut(cells: list[tuple[str, str, str]], columns: int) -> None:
     sheet = Sheet(("word error rate", "what was said", "name"), cells, {"what was said"})
     figures = [cell for row in cells for cell in (row[0], row[2])]
-    assert_whole(shown(sheet, columns), sheet.headings if cells else [], figures, columns)
+    told = [heading for heading in sheet.headings if heading != "what was said" or any(row[1].strip() for row in cells)]
+    assert_whole(shown(sheet, columns), told if cells else [], figures, columns)
 
 
 def test_a_cell_is_text_and_no_markup() -> None:

@@ -1,12 +1,16 @@
 """Settings: precedence, origins, and one clear line for every mistake."""
 
+import os
+import pwd
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from daemon.config import Settings, described_keys, hours_of, value_of
-from daemon.config_sources import load_settings
+from daemon.config_sources import PLACES, load_settings
 from engines.errors import AttuneError
 
 ROOT = Path(__file__).parent.parent
@@ -136,6 +140,89 @@ def test_a_generation_at_least_is_kept() -> None:
     """Or the highest could go, and its number be given to another."""
     with pytest.raises(ValueError, match="greater than or equal to 1"):
         Settings.model_validate({"storage": {"generations": 0}})
+
+
+CONTRADICTIONS = {
+    "segmenter.start_threshold": "[segmenter]\nstart_threshold = 0.3\n",
+    "segmenter.max_seconds": "[segmenter]\nmax_seconds = 2\nend_silence_seconds = 3\n",
+    "llm.context_tokens": "[llm]\ncontext_tokens = 256\n[conversation]\nmax_reply_tokens = 4096\n",
+    "conversation.system_prompt": f"[llm]\ncontext_tokens = 512\n[conversation]\nsystem_prompt = '{'word ' * 780}'\n",
+    "adapt.shadow_turns": "[adapt]\nshadow_turns = 5\n[audio]\nkeep = false\n",
+    "storage.days_of_turns": "[adapt]\nshadow_turns = 5\n[storage]\ndays_of_turns = 1\n",
+}
+
+
+@pytest.mark.parametrize("key", CONTRADICTIONS)
+def test_settings_that_contradict_each_other_are_one_line_that_names_them_and_the_file(tmp_path: Path, key: str) -> None:
+    file = write(tmp_path / "a.toml", CONTRADICTIONS[key])
+    with pytest.raises(AttuneError) as caught:
+        load_settings(file, environment={})
+    line = str(caught.value)
+    assert "\n" not in line
+    for part in (key.rpartition(".")[2], str(file)):
+        assert part in line
+
+
+@pytest.mark.parametrize("key", [key for key in described_keys() if key not in PLACES])
+def test_an_empty_variable_counts_as_not_set(tmp_path: Path, key: str) -> None:
+    name = f"ATTUNE__{key.upper().replace('.', '__')}"
+    loaded = load_settings(Path("/dev/null"), environment={name: ""})
+    assert loaded.origins[key] == "default"
+    assert loaded.settings == load_settings(Path("/dev/null"), environment={}).settings
+
+
+@pytest.mark.parametrize("key", sorted(PLACES))
+def test_an_empty_path_never_means_the_working_folder(tmp_path: Path, key: str) -> None:
+    name = f"ATTUNE__{key.upper().replace('.', '__')}"
+    default = load_settings(Path("/dev/null"), environment={})
+    loaded = load_settings(Path("/dev/null"), environment={name: ""})
+    assert value_of(loaded.settings, key) == value_of(default.settings, key)
+    if key in ("audio.source", "adapt.hand_over"):  # empty has a meaning there
+        return
+    section, _, last = key.rpartition(".")
+    file = write(tmp_path / "a.toml", f"[{section}]\n{last} = ''\n" if section else f"{last} = ''\n")
+    for sources in ({"config": file}, {"config": Path("/dev/null"), "flags": {key: ""}}, {"environment": {name: "  "}}):
+        with pytest.raises(AttuneError, match=f"{key} = .*a path is needed"):
+            load_settings(**{"environment": {}, **sources})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", sorted(PLACES))
+def test_a_path_is_absolute_whoever_reads_it(tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    at_home = load_settings(Path("/dev/null"), {key: "~/x"}, {})
+    assert str(value_of(at_home.settings, key)) == str(tmp_path / "home" / "x")
+    here = load_settings(Path("/dev/null"), {key: "x"}, {})
+    assert str(value_of(here.settings, key)) == str(tmp_path / "x")
+    with pytest.raises(AttuneError, match="a user that is not known"):
+        load_settings(Path("/dev/null"), {key: "~nobody-of-that-name/x"}, {})
+    section, _, last = key.rpartition(".")
+    file = write(tmp_path / "a.toml", f"[{section}]\n{last} = 'x'\n" if section else f"{last} = 'x'\n")
+    with pytest.raises(AttuneError, match=f"{key} = 'x' .*a path in a file begins with / or ~"):
+        load_settings(file, environment={})
+
+
+def test_a_socket_s_path_that_is_too_long_is_found_when_it_is_read() -> None:
+    with pytest.raises(AttuneError, match="at most 107 bytes, not 121"):
+        load_settings(Path("/dev/null"), {"control.socket": "/" + 120 * "x"}, {})
+
+
+@pytest.mark.parametrize("value", ["", "relative"])
+@pytest.mark.parametrize("name", ["HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"])
+def test_an_empty_or_relative_home_counts_as_not_set(tmp_path: Path, name: str, value: str) -> None:
+    code = (
+        "import os; os.geteuid = lambda: 1000\n"
+        "from daemon.config_sources import load_settings\n"
+        "settings = load_settings(environment={}).settings\n"
+        "print(settings.state_dir, settings.cache_dir, settings.control.socket)\n"
+    )
+    given = {key: text for key, text in os.environ.items() if not key.startswith(("XDG_", "ATTUNE__"))} | {"HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=given | {name: value}, capture_output=True, text=True, check=True, timeout=60
+    )
+    home = tmp_path if name != "HOME" else Path(pwd.getpwuid(os.getuid()).pw_dir)
+    state_dir, cache_dir, _ = map(Path, done.stdout.split())
+    assert (state_dir, cache_dir) == (home / ".local/state/attune", home / ".cache/attune")
 
 
 def test_hours_may_run_across_midnight() -> None:

@@ -223,13 +223,13 @@ def test_audio_is_not_kept_where_settings_say_so(build: Callable[..., House]) ->
 
 def test_a_full_disk_does_not_silence_the_reply(build: Callable[..., House]) -> None:
     house = build()
-    pages = house.store._connection.execute("PRAGMA page_count").fetchone()[0]
-    house.store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    pages = house.store._database.connection.execute("PRAGMA page_count").fetchone()[0]
+    house.store._database.connection.execute(f"PRAGMA max_page_count = {pages}")
     long_words = "word " * 40_000
     turn = last(house.conversation.ask(long_words, "text"))
     assert str(turn["reply"]).startswith("0 word")
     assert "cannot be used" in str(turn["warning"])
-    house.store._connection.execute("PRAGMA max_page_count = 1000000")
+    house.store._database.connection.execute("PRAGMA max_page_count = 1000000")
     assert last(house.conversation.ask("fine", "text"))["id"] is not None
 
 
@@ -418,7 +418,7 @@ def test_attention_ends_whatever_happens(tmp_path_factory: pytest.TempPathFactor
             for _ in range(35):
                 house.conversation.hear(Segment(tone(0.1), 0.0))
         elif doing == "full disk":
-            house.store._connection.execute("PRAGMA max_page_count = 1")
+            house.store._database.connection.execute("PRAGMA max_page_count = 1")
             house.conversation.hear(Segment(tone(0.3), 0.0))
         elif doing == "barges in":
             house.conversation.interrupt()

@@ -1,5 +1,6 @@
 """Bad input and broken machines, from outside: one clear line, a non-zero exit, and nothing lost."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from daemon.app import App
 from daemon.client import request
 from daemon.config import Settings
 from daemon.config_sources import load_settings
+from daemon.control import hold_state
 from engines.audio import write_flac
 from engines.errors import AttuneError
 from engines.models import default_cache_dir, find_model
@@ -143,11 +145,51 @@ def test_an_unknown_key_is_named_by_every_command(folder: Path) -> None:
     assert "KEY=VALUE" in attune(folder, "--set", "audio.speed", "config", "check")
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[segmenter]\nstart_threshold = 0.3\n", "the settings of [segmenter] contradict each other"),
+        ("[llm]\ncontext_tokens = 256\n[conversation]\nmax_reply_tokens = 4096\n", "llm.context_tokens = 256 has no room"),
+        ("[engines]\nwhisper = 'whisper-huge'\n", "no model is called 'whisper-huge'"),
+    ],
+)
+def test_what_serve_refuses_config_check_refuses_too(folder: Path, text: str, line: str) -> None:
+    (folder / "a.toml").write_text(text, encoding="utf-8")
+    for command in ("check", "serve"):
+        assert line in attune(folder, "--config", str(folder / "a.toml"), *(["config"] if command == "check" else []), command)
+
+
+def test_config_check_looks_for_the_recording(folder: Path) -> None:
+    assert "/nowhere/a.wav does not exist" in attune(folder, "config", "check", AUDIO__SOURCE="/nowhere/a.wav")
+
+
 def test_a_second_daemon_says_who_is_there(folder: Path) -> None:
     with running(folder):
         assert f"another Attune daemon (process {os.getpid()}) answers at" in attune(folder, "serve")
         elsewhere = str(folder / "b.sock")
         assert f"another Attune daemon (process {os.getpid()}) already uses" in attune(folder, "serve", CONTROL__SOCKET=elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (errno.ENOLCK, "this file system has no locks"),
+        (errno.EOPNOTSUPP, "this file system has no locks"),
+        (errno.EIO, "cannot be locked: Input/output error"),
+        (errno.EWOULDBLOCK, "another Attune daemon (process 42) already uses"),
+    ],
+)
+def test_what_keeps_the_state_from_being_locked_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, line: str
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "attune.lock").write_text("42", encoding="ascii")
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(AttuneError) as caught, hold_state(tmp_path):
+        pass
+    assert line in str(caught.value)
 
 
 def test_a_state_folder_that_cannot_be_used_is_named(folder: Path) -> None:

@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,10 +23,11 @@ from daemon.config import AudioSettings, Settings
 from daemon.ear import Ear
 from daemon.lifecycle import Wish, serve
 from daemon.service_manager import ServiceManager, SignsOfLife
+from daemon.voice import Voice
 from engines.errors import AttuneError
 from engines.segmenter import SegmenterLimits
 from tests.fake_child import eventually
-from tests.fakes import fake_voice
+from tests.fakes import EchoLanguageModel, fake_voice
 from tests.running_daemon import folder, make_settings
 from tests.test_listener import ScriptedSource
 
@@ -34,19 +37,21 @@ __all__ = ["folder"]
 class Running:
     """A daemon in a thread, its settings, and what its service manager was told."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, open_voice: Callable[[Settings], Voice] = fake_voice) -> None:
         self.settings = make_settings(folder)
         self.problem = ""
+        self.loaded = 0
         self.wishes: queue.SimpleQueue[Wish] = queue.SimpleQueue()
         self._end = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._end.bind(str(folder / "notify"))
         self._end.settimeout(30)
         manager = ServiceManager({"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "600000"})
-        start = partial(App, open_voice=fake_voice)
+        start = partial(App, open_voice=open_voice)
         self._thread = threading.Thread(target=serve, args=(self._load, self.wishes, start, manager), daemon=True)
         self._thread.start()
 
     def _load(self) -> Settings:
+        self.loaded += 1
         if self.problem:
             raise AttuneError(self.problem)
         return self.settings
@@ -129,19 +134,93 @@ def test_life_goes_on_where_a_source_that_failed_is_heard_no_more(folder: Path) 
     assert told == ["alive"]
 
 
+def test_a_command_says_that_settings_are_refused_and_the_old_ones_go_on(running: Running, folder: Path) -> None:
+    running.told("READY=1")
+    socket = running.settings.control.socket
+    following = request(socket, {"command": "events"}, 30)
+    next(following)
+    running.problem = "unknown configuration key odd"
+    with pytest.raises(AttuneError, match="the settings stay as they are: unknown configuration key odd"):
+        list(request(socket, {"command": "reload"}, 30))
+    running.told("READY=1")
+    assert running.ask("still here").endswith("still here")
+    assert next(event for event in following if event["event"] == "turn")["heard"] == "still here", "who followed still does"
+    [status] = request(socket, {"command": "status"}, 30)
+    assert "unknown configuration key odd" in str(status["problems"])
+    running.problem = ""
+    list(request(socket, {"command": "reload"}, 30))
+    [status] = request(socket, {"command": "status"}, 30)
+    assert status["settings_problem"] == ""
+
+
+def test_a_command_says_that_settings_cannot_be_served(running: Running, folder: Path) -> None:
+    running.told("READY=1")
+    running.settings = make_settings(folder, audio__source=str(folder / "none.wav"))
+    list(request(running.settings.control.socket, {"command": "reload"}, 30))
+    [status] = request(running.settings.control.socket, {"command": "status"}, 30)
+    assert "the old ones go on" in str(status["settings_problem"])
+    assert "none.wav" in str(status["settings_problem"])
+    running.settings = make_settings(folder)
+
+
+def held(folder: Path) -> tuple[Running, EchoLanguageModel, list[str], threading.Thread]:
+    """A daemon in the middle of a reply, and who asked for it."""
+    model, replies = EchoLanguageModel(), []
+    model.hold.clear()
+    daemon = Running(folder, lambda settings: replace(fake_voice(settings), language_model=model))
+    daemon.told("READY=1")
+
+    def ask() -> None:
+        with suppress(AttuneError):  # where the daemon stopped before it had answered
+            replies.append(daemon.ask("two words"))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert model.began.wait(30)
+    return daemon, model, replies, asking
+
+
+def test_reloads_while_a_turn_is_answered_are_one_and_cut_nothing_short(folder: Path) -> None:
+    daemon, model, replies, asking = held(folder)
+    daemon.wishes.put("reload")
+    daemon.told("RELOADING=1")
+    for _ in range(4):
+        daemon.wishes.put("reload")
+    model.hold.set()
+    daemon.told("READY=1")
+    asking.join(30)
+    assert replies == ["0 two words"]
+    assert daemon.ask("once more").endswith("once more")
+    assert daemon.loaded == 2, "once at the start, once for all five"
+    daemon.stop()
+
+
+def test_a_stop_during_a_reload_does_not_wait_for_the_turn(folder: Path) -> None:
+    daemon, model, _, asking = held(folder)
+    daemon.wishes.put("reload")
+    daemon.told("RELOADING=1")
+    daemon.wishes.put("stop")
+    assert eventually(lambda: not daemon.wishes.qsize())
+    model.hold.set()
+    daemon.told("STOPPING=1")
+    asking.join(30)
+    assert daemon.loaded == 1
+    daemon.stop()
+
+
 @pytest.mark.parametrize("how", ["unreadable", "unusable"])
 def test_by_wrong_settings_the_old_ones_go_on(running: Running, folder: Path, how: str, caplog: pytest.LogCaptureFixture) -> None:
     running.told("READY=1")
     if how == "unreadable":
         running.problem = "unknown configuration key odd"
     else:
-        running.settings = make_settings(folder, segmenter__start_threshold=0.2)
+        running.settings = make_settings(folder, audio__source=str(folder / "none.wav"))
     running.wishes.put("reload")
     running.told("RELOADING=1")
     running.told("READY=1")
     running.settings = make_settings(folder)
     assert running.ask("still here").endswith("still here")
-    assert ("odd" if how == "unreadable" else "contradict") in caplog.text
+    assert ("odd" if how == "unreadable" else "none.wav does not exist") in caplog.text
 
 
 def test_settings_that_are_wrong_at_the_start_end_it(folder: Path) -> None:

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.attention import Attention
-from daemon.clocks import Clocks
 from daemon.config import Settings
 from daemon.housekeeping import Housekeeping
 from daemon.moves import Moves
@@ -21,11 +20,10 @@ from engines.card import Card
 from engines.generation import write_generation
 from engines.pointers import promote
 from tests.fakes import tone
+from tests.simulated_time import Time
 
 stored = st.lists(
-    st.builds(
-        Stored, st.integers(0, 99).map(lambda number: Path(str(number))), st.integers(0, 50), st.floats(0, 9), st.booleans()
-    ),
+    st.builds(Stored, st.integers(0, 99).map(lambda number: Path(str(number))), st.integers(0, 50), st.booleans()),
     unique_by=lambda one: one.path,
 )
 
@@ -38,8 +36,8 @@ def test_the_rest_fits_or_is_precious_and_no_more_goes_than_must(files: list[Sto
     assert sum(one.size_bytes for one in left) <= quota_bytes or all(one.precious for one in left)
     if gone:
         assert sum(one.size_bytes for one in left) + gone[-1].size_bytes > quota_bytes
-        youngest = max(one.used_at for one in gone)
-        assert all(one.precious or one.used_at >= youngest for one in left)
+        youngest = max(map(files.index, gone))
+        assert all(one.precious or files.index(one) > youngest for one in left)
 
 
 @given(st.sets(st.integers(0, 40)), st.sets(st.integers(0, 40)), st.integers(1, 9))
@@ -56,22 +54,17 @@ class House:
     settings: Settings
     store: Store
     keeping: Housekeeping
+    time: Time
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     storage = {"audio_bytes": 40_000, "features_bytes": 2500, "generations": 2, "days_of_turns": 30.0}
     settings = Settings.model_validate({"state_dir": tmp_path / "state", "cache_dir": tmp_path / "cache", "storage": storage})
-    now = 0.0
-
-    def clock() -> float:
-        nonlocal now
-        now += 3600.0 * 24
-        return now
-
-    store = Store(settings.state_dir, clock)
+    time = Time()
+    store = Store(settings.state_dir, time.clocks)
     moves = Moves(settings.generations, lambda generation: None)
-    yield House(settings, store, Housekeeping(settings, store, Attention(), moves, Clocks(wall=lambda: now)))
+    yield House(settings, store, Housekeeping(settings, store, Attention(), moves, time.clocks), time)
     store.close()
 
 
@@ -126,9 +119,7 @@ def test_generations_that_nobody_serves_go(house: House, tmp_path: Path) -> None
 
 def test_old_turns_go(house: House) -> None:
     for number in range(40):
-        house.store.add_turn(Turn(None, "text", f"words {number}", "reply", 1.0, 2.0, None, 3600.0 * 24 * number))
-    for _ in range(40):
-        house.store.add_utterance(tone(0.1, 200), "file")  # a day goes by with each look at the clock
-        house.store._clock()
-    assert house.keeping.tidy() > 0
-    assert 0 < house.store.counts().turns < 40
+        house.store.add_turn(Turn(None, "text", f"words {number}", "reply", 1.0, 2.0, None, house.time.wall))
+        house.time.passes(86_400)
+    assert house.keeping.tidy() == 10
+    assert house.store.counts().turns == 30

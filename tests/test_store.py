@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.clocks import Clocks
+from daemon.orphans import adopt_orphans
 from daemon.records import Round, Turn
 from daemon.schema import MIGRATIONS, migrate
 from daemon.store import Store, is_holdout, utterance_id
@@ -27,12 +30,8 @@ def turn(heard: str, utterance: str | None = None) -> Turn:
     return Turn(utterance, "cascade", heard, "reply", 12.5, 80.0, None, 1.0)
 
 
-def age(path: Path, seconds: float = 3600) -> None:
-    os.utime(path, (path.stat().st_atime, path.stat().st_mtime - seconds))
-
-
 def test_an_utterance_comes_back_as_it_was_stored(tmp_path: Path) -> None:
-    store = Store(tmp_path, clock=lambda: 123.0)
+    store = Store(tmp_path, Clocks(wall=lambda: 123.0))
     utterance = store.add_utterance(tone(1.5), "microphone")
     assert (utterance.seconds, utterance.source, utterance.created_at) == (1.5, "microphone", 123.0)
     assert len(utterance.id) == 32
@@ -173,8 +172,8 @@ def test_a_database_moved_aside_loses_no_audio(tmp_path: Path) -> None:
     utterance = store.add_utterance(tone(0.5), "microphone")
     store.close()
     (tmp_path / "attune.db").rename(tmp_path / "aside.db")
-    age(utterance.audio)
     again = Store(tmp_path)
+    assert adopt_orphans(again, time.time()) == 1
     found = again.utterance(utterance.id)
     assert found is not None
     assert (found.source, found.seconds, found.holdout) == ("recovered", 0.5, utterance.holdout)
@@ -190,14 +189,13 @@ def test_audio_without_a_row_is_taken_up_and_strangers_are_left(tmp_path: Path) 
     (audio / "broken.flac").write_bytes(b"fLaC and then nothing")
     half = audio / f".{orphan.name}-abc"
     half.write_bytes(b"half")
-    young = audio / f".{orphan.name}-def"
-    young.write_bytes(b"being written")
-    for path in (orphan, audio / ("0" * 32 + ".flac"), audio / "broken.flac", half):
-        age(path)
+    future = time.time() + 86_400  # whatever the clock says
+    os.utime(orphan, (future, future))
     store = Store(tmp_path)
+    assert adopt_orphans(store, time.time()) == 1
     assert store.counts().utterances == 1
     assert store.utterance(orphan.stem) is not None
-    assert sorted(path.name for path in audio.iterdir()) == sorted([orphan.name, "0" * 32 + ".flac", "broken.flac", young.name])
+    assert sorted(path.name for path in audio.iterdir()) == sorted([orphan.name, "0" * 32 + ".flac", "broken.flac"])
     store.close()
 
 
@@ -220,7 +218,10 @@ def test_a_database_of_every_older_form_is_brought_up_with_what_it_holds(tmp_pat
             (steps / step.name).write_text(step.read_text(encoding="utf-8"), encoding="utf-8")
         older = migrate(folder / "attune.db", steps)
         with older:
-            older.execute("INSERT INTO turns VALUES (7, NULL, 'text', 'hello', 'reply', 1.0, 2.0, NULL, 3.0)")
+            older.execute(
+                "INSERT INTO turns (id, utterance, route, heard, reply, first_token_ms, reply_ms, generation, created_at)"
+                " VALUES (7, NULL, 'text', 'hello', 'reply', 1.0, 2.0, NULL, 3.0)"
+            )
         older.close()
         store = Store(folder)
         assert [(one.id, one.heard) for one in store.last_turns(9)] == [(7, "hello")]
@@ -247,12 +248,12 @@ def test_a_migration_is_applied_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
-    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    pages = store._database.connection.execute("PRAGMA page_count").fetchone()[0]
+    store._database.connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(AttuneError, match="disk is full; free"):
         store.add_turn(turn("words " * 50_000))
     assert store.counts().turns == 0
-    store._connection.execute("PRAGMA max_page_count = 1000000")
+    store._database.connection.execute("PRAGMA max_page_count = 1000000")
     store.add_turn(turn("fine again"))
     assert store.counts().turns == 1
     store.close()
@@ -282,9 +283,8 @@ def test_a_kill_loses_nothing_that_was_confirmed(tmp_path: Path) -> None:
     confirmed += [line.strip() for line in writer.stdout if len(line) == 33]
     writer.wait()
     writer.stdout.close()
-    for path in (tmp_path / "audio").iterdir():
-        age(path)
     store = Store(tmp_path)
+    adopt_orphans(store, time.time())
     assert set(confirmed) <= {example.id for example in store.examples()}
     assert store.counts().utterances == len(list((tmp_path / "audio").glob("*.flac")))
     assert not list((tmp_path / "audio").glob(".*"))
