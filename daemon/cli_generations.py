@@ -14,11 +14,11 @@ from engines.errors import AttuneError
 from engines.generation import Damaged, Generation, judged_against, list_generations, read_generation
 from engines.pointers import current, previous, promote, rollback, shadow, usable
 
-from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings
+from .cli_common import AsJson, ask_daemon, console, errors, gib, print_json, settings
 from .client import NoDaemonError
 from .events import Event
 from .explain import explained
-from .promotion import earned_route, measured
+from .promotion import earned_route, measured, would_refuse
 
 app = typer.Typer(help="Generations: what was learnt, how it was judged, and which of it is served.", no_args_is_help=True)
 
@@ -106,8 +106,16 @@ def _move(command: Event, here: Callable[[], Generation]) -> None:
     try:
         for event in ask_daemon(command):
             typer.echo(f"generation {event['generation']:04d} is current; speech takes the {event['route']} route")
+            _warn(str(event["warning"]))
     except NoDaemonError:
-        typer.echo(f"generation {here().number:04d} is current from the next start on")
+        moved = here()
+        typer.echo(f"generation {moved.number:04d} is current from the next start on")
+        _warn(would_refuse(moved.card))
+
+
+def _warn(warning: str) -> None:
+    if warning:
+        errors.print(f"[yellow]{escape(warning)}[/yellow]", highlight=False, soft_wrap=True)
 
 
 def _print_explained(found: Any) -> None:
@@ -120,6 +128,10 @@ def _print_explained(found: Any) -> None:
         f"{made['seconds']:.0f} s, peak {gib(made['peak_bytes'])}",
         highlight=False,
     )
+    for reason, count in found["labels_left_out"].items():
+        console.print(f"{count} labels were left out: {reason}", highlight=False)
+    for one in found["doubted"]:
+        console.print(f"  {one['id'][:12]} {escape(one['text'])}", highlight=False)
     scores = Table("heard", "utterances", "this one", "the one before", "cascade")
     for name, judged in found["scores"].items():
         rates = (f"{100 * judged[who]['word_error_rate']:.1f} %" for who in ("candidate", "current", "cascade"))

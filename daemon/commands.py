@@ -12,6 +12,7 @@ from pydantic_core import to_jsonable_python
 from engines.audio import read_audio
 from engines.errors import AttuneError
 from engines.generation import read_generation
+from engines.label_check import TOLD, label_fault
 from engines.pointers import promote, rollback
 from engines.segmenter import SegmenterLimits
 
@@ -24,6 +25,7 @@ from .events import Event, Events
 from .explain import SHOWN, explained
 from .hearing import hear_recording
 from .metrics import Metrics
+from .promotion import would_refuse
 from .serving import Serving
 from .shadow_readings import ShadowReadings
 from .shadow_verdict import same_words
@@ -115,8 +117,11 @@ class Correct(_Request):
 
 
 class Enroll(_Request):
+    """Take up a manifest; with `replace` its texts take the place of those that its recordings were labelled with before."""
+
     command: Literal["enroll"]
     manifest: Path
+    replace: bool = False
 
 
 class Why(_Request):
@@ -241,6 +246,10 @@ def _correct(service: Service, request: Correct) -> Generator[Event, None, None]
         raise AttuneError(f"{what}, so there is nothing to correct; `attune status` shows the last turns")
     if turn.utterance is None:
         raise AttuneError(f"turn {turn.id} has no stored audio (it was typed, or audio.keep is off), so it cannot be learnt from")
+    utterance = service.store.utterance(turn.utterance)
+    fault = label_fault(request.text, utterance.seconds if utterance is not None else 0.0)
+    if fault is not None:
+        raise AttuneError(f"turn {turn.id} cannot have been that: {TOLD[fault]}; give the words that were said")
     service.store.add_label(turn.utterance, request.text, "corrected")
     service.corrected()
     yield {"event": "corrected", "turn": turn.id, "utterance": turn.utterance, "heard": turn.heard, "text": request.text}
@@ -249,7 +258,7 @@ def _correct(service: Service, request: Correct) -> Generator[Event, None, None]
 def _enroll(service: Service, request: Enroll) -> Generator[Event, None, None]:
     service.attention.begin()  # no round starts on half of what is being enrolled
     try:
-        yield from enroll(request.manifest, service.store)
+        yield from enroll(request.manifest, service.store, request.replace)
     finally:
         service.attention.end()
 
@@ -294,4 +303,5 @@ def _generations(service: Service, request: Generations) -> Generator[Event, Non
         chosen = promote(service.generations, request.number)
     service.reload()
     service.store.add_move(chosen.number, f"{request.action} by hand")
-    yield {"event": "serving", "generation": chosen.number, "route": service.serving.route}
+    warning = would_refuse(chosen.card)
+    yield {"event": "serving", "generation": chosen.number, "route": service.serving.route, "warning": warning}

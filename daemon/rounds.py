@@ -9,20 +9,22 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
+from engines.card import Card
 from engines.errors import AttuneError
 from engines.generation import Generation, read_generation
 from engines.job import AdaptJob
 from engines.pointers import promote, put_in_shadow, rollback, usable
 
 from .idle import Limits
+from .label_audit import told_left_out
 from .launch import Launch, as_child
-from .promotion import PromotionLimits, verdict
+from .promotion import PromotionLimits, Verdict, verdict
 
 JOB_NAME = "job.json"
 
@@ -128,7 +130,7 @@ def promote_or_refuse(
     served, _ = usable(root)
     if served is not None and served.number not in (candidate.number, candidate.card.parent):
         return "refused", f"refused: it was judged against generation {candidate.card.parent}, but {served.number} is current now"
-    judged = verdict(candidate.card, rounds.promotion)
+    judged = _told(verdict(candidate.card, rounds.promotion), candidate.card)
     if not judged.promote:
         return "refused", judged.reason
     if rounds.shadow_turns:
@@ -140,6 +142,12 @@ def promote_or_refuse(
         return "shadowed", f"good enough to hear {rounds.shadow_turns} turns in shadow before it is promoted: {figures}"
     problem = take_over(candidate, root, on_promoted)
     return ("failed", problem) if problem else ("promoted", judged.reason)
+
+
+def _told(judged: Verdict, card: Card) -> Verdict:
+    """The same verdict; its reason also says which labels were left out."""
+    left_out = told_left_out(card.labels_left_out)
+    return replace(judged, reason=f"{judged.reason}; {left_out}") if left_out else judged
 
 
 def take_over(candidate: Generation, root: Path, on_promoted: Callable[[Generation], None]) -> str:

@@ -21,6 +21,7 @@ from engines.errors import AttuneError
 from engines.job import Example, Origin
 from engines.types import SAMPLE_RATE_HZ, Float32
 
+from .label_audit import Label, contradicted
 from .records import Counts, Move, Round, Turn, Utterance
 from .regression import Use
 from .retention import Stored
@@ -109,6 +110,35 @@ class Store:
                     "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?, ?, ?, ?, ?)",
                     (utterance, text, origin, confidence, self._clock()),
                 )
+
+    def replace_label(self, utterance: str, text: str, origin: Origin) -> None:
+        """As `add_label`, in place of every label that `utterance` had: what they said is taken back."""
+        with self.writing() as connection:
+            connection.execute("DELETE FROM labels WHERE utterance = ?", (utterance,))
+            self.add_label(utterance, text, origin)
+
+    def confirmed_text(self, utterance: str) -> str | None:
+        """What a person said last that `utterance` means; None where nobody did."""
+        rows = self.rows("SELECT text FROM chosen_labels WHERE utterance = ? AND origin != 'recognised'", utterance)
+        return str(rows[0][0]) if rows else None
+
+    def labels(self, min_confidence: float = 0.0) -> list[Label]:
+        """The labels of `examples`, whether their audio is there or not."""
+        rows = self.rows(
+            "SELECT u.id, c.text, u.seconds FROM utterances u JOIN chosen_labels c ON c.utterance = u.id"
+            " WHERE c.origin != 'recognised' OR c.confidence >= ? ORDER BY u.id",
+            min_confidence,
+        )
+        return [Label(*row) for row in rows]
+
+    def contradicted(self) -> set[str]:
+        """Utterances that a person gave two texts of different words."""
+        return contradicted(
+            self.rows(
+                "SELECT utterance, text, origin FROM labels WHERE utterance IN (SELECT utterance FROM labels"
+                " WHERE origin != 'recognised' GROUP BY utterance HAVING count(DISTINCT text) > 1) ORDER BY utterance, id"
+            )
+        )
 
     def missing_labels(self) -> list[Utterance]:
         """Utterances that nobody and nothing has labelled, the oldest first."""
