@@ -37,6 +37,8 @@ _ABLE = 0.8
 _PASSED_BY_CHANCE = 0.1
 """Share of labels of other recordings that are not doubted, at most: 2 to 3 % were."""
 _UNLIKELY = 0.05
+LEAST_TESTED = 10
+"""Labels that a person gave from which chance can be told."""
 
 Phonemes = NDArray[np.uint8]
 
@@ -55,15 +57,15 @@ class Pronounced:
 def doubt_labels(job: AdaptJob, features: Features, report: Report) -> None:
     """Leave in the job's folder which of its examples have a label that does not fit its recording: `RoundFolder.doubted`.
 
-    None where the base cannot tell: it is gone, or it does not recognise the general set's own labels. Raises RoundRefusedError
-    where no more of the labels that a person gave fit than would if they were of other recordings.
+    It leaves none where the base cannot tell: it is gone, or it does not recognise the general set's own labels. Raises RoundRefusedError
+    where no more of the labels that a person gave fit than would if they were of other recordings, or nothing is left to train on.
     """
     folder = RoundFolder(job.folder)
     folder.write_doubted([])
     try:
         base = OnnxProjector(read_generation(job.generations / f"{BASE:04d}").projector, job.threads)
     except AttuneError as error:
-        report("labels", 1.0, f"labels are not compared with their recordings: {error}")
+        report("hear", 1.0, f"labels are not compared with their recordings: {error}")
         return
     vocabulary = Vocabulary(job.engines.language_model)
     hearing = _Hearing(features, base, vocabulary)
@@ -71,15 +73,17 @@ def doubt_labels(job: AdaptJob, features: Features, report: Report) -> None:
     controls = hearing.pronounced(job.general[:MOST_CONTROLS])
     able = [not is_doubted(control, general) for control in controls]
     if len(controls) < LEAST_CONTROLS or sum(able) < _ABLE * len(able):
-        report("labels", 1.0, "labels are not compared with their recordings: the base cannot tell those of the general set")
+        report("hear", 1.0, "labels are not compared with their recordings: the base cannot tell those of the general set")
         return
     others = [*_drawn([hearing.phonemes(example.text) for example in job.examples], job.seed), *general]
     doubted = []
     for index, example in enumerate(job.examples, 1):
         doubted += [one.id for one in hearing.pronounced([example]) if is_doubted(one, others)]
-        report("labels", index / len(job.examples), f"{index} of {len(job.examples)} labels compared, {len(doubted)} doubted")
+        report("hear", index / len(job.examples), f"{index} of {len(job.examples)} labels compared, {len(doubted)} doubted")
     vocabulary.close()
     folder.write_doubted(doubted)
+    if not {example.id for example in job.examples if not example.holdout}.difference(doubted):
+        raise _refusal(len(job.examples), len(doubted))
     confirmed = {example.id for example in job.examples if example.origin != "recognised"}
     refuse_chance(len(confirmed), len(confirmed.intersection(doubted)))
 
@@ -95,11 +99,16 @@ def is_doubted(one: Pronounced, others: Sequence[Phonemes]) -> bool:
 
 
 def refuse_chance(labels: int, doubted: int) -> None:
-    """Raise RoundRefusedError where so few of `labels` fit as would if all of them were of other recordings (binomial test)."""
-    fitting = labels - doubted
-    if not doubted or chance_of(fitting, labels) <= _UNLIKELY:
-        return
-    raise RoundRefusedError(
+    """Raise RoundRefusedError where so few of `labels` fit as would if all of them were of other recordings (binomial test).
+
+    Fewer than LEAST_TESTED say nothing of all of them.
+    """
+    if labels >= LEAST_TESTED and doubted and chance_of(labels - doubted, labels) > _UNLIKELY:
+        raise _refusal(labels, doubted)
+
+
+def _refusal(labels: int, doubted: int) -> RoundRefusedError:
+    return RoundRefusedError(
         f"refused: {doubted} of {labels} labels do not fit their recordings, as if they were those of others; check that each row "
         "of the manifest names the recording of its own text, and enrol it again with --replace"
     )

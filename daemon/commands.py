@@ -12,7 +12,7 @@ from pydantic_core import to_jsonable_python
 from engines.audio import read_audio
 from engines.errors import AttuneError
 from engines.generation import read_generation
-from engines.label_check import TOLD, label_fault
+from engines.label_check import TOLD, label_fault, same_words
 from engines.pointers import promote, rollback
 from engines.segmenter import SegmenterLimits
 
@@ -28,7 +28,6 @@ from .metrics import Metrics
 from .promotion import would_refuse
 from .serving import Serving
 from .shadow_readings import ShadowReadings
-from .shadow_verdict import same_words
 from .store import MAX_LABEL_CHARACTERS, Store
 
 _ALIVE_SECONDS = 10.0

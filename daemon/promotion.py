@@ -75,12 +75,19 @@ def verdict(card: Card, limits: PromotionLimits = PromotionLimits()) -> Verdict:
     gains = [judged for judged in (holdout, general) if _gain(judged) >= limits.min_gain]
     if not _gain(holdout) >= 0 or not gains:
         return _refused(f"no better for this user: {figures}")
-    if holdout.candidate.word_error_rate > limits.max_word_error:
-        return _refused(f"more than {limits.max_word_error:.0%} of the words are misheard: {figures}")
+    if (beyond := beyond_bounds(card, limits)) is not None:
+        return beyond
     better = max(_share(judged, lambda gain: gain > 0) for judged in gains)
     if not better >= limits.certainty:
         return _refused(f"that it is better may be chance (it is in {better:.0%} of resampled sets): {figures}")
     return Verdict(True, f"promoted: {figures}")
+
+
+def beyond_bounds(card: Card, limits: PromotionLimits = PromotionLimits()) -> Verdict | None:
+    """The refusal of a candidate that mishears too many of the user's words, whatever else speaks for it; None of any other."""
+    if card.holdout is None or card.holdout.candidate.word_error_rate <= limits.max_word_error:
+        return None
+    return _refused(f"more than {limits.max_word_error:.0%} of the words are misheard: {_holdout_figures(card.holdout)}")
 
 
 def would_refuse(card: Card) -> str:

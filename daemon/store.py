@@ -19,6 +19,7 @@ import numpy as np
 from engines.audio import read_audio, write_flac
 from engines.errors import AttuneError
 from engines.job import Example, Origin
+from engines.label_check import same_words
 from engines.types import SAMPLE_RATE_HZ, Float32
 
 from .label_audit import Label, contradicted
@@ -66,6 +67,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.audio_folder.mkdir(exist_ok=True, mode=0o700)
             self._connection = migrate(self.path)
+            self._connection.create_function("same_words", 2, same_words, deterministic=True)
         self._adopt_orphans()
 
     def close(self) -> None:
@@ -241,7 +243,7 @@ class Store:
         """How often what was spoken had to be corrected: heard by `generation`, and by anything else."""
         rows = self.rows(
             "SELECT generation IS ?, count(*), coalesce(sum(EXISTS (SELECT 1 FROM labels l WHERE l.utterance = t.utterance"
-            " AND l.origin = 'corrected' AND lower(l.text) != lower(t.heard))), 0)"
+            " AND l.origin = 'corrected' AND NOT same_words(l.text, t.heard))), 0)"
             " FROM turns t WHERE utterance IS NOT NULL GROUP BY 1",
             generation,
         )

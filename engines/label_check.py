@@ -35,7 +35,7 @@ TOLD: dict[str, str] = {
 
 MOST_LETTERS_PER_SECOND = 30.0
 """Of the text as spoken. Ordinary speech has 12 to 15, auctioneers about 25."""
-SPARE_LETTERS = 15
+SPARE_LETTERS = 24
 """More than that rate allows: a recording may be cut within its first and last word, and spelling has letters that are not
 said."""
 SILENCE_RMS = 0.001
