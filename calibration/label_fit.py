@@ -57,8 +57,9 @@ class Pronounced:
 def doubt_labels(job: AdaptJob, features: Features, report: Report) -> None:
     """Leave in the job's folder which of its examples have a label that does not fit its recording: `RoundFolder.doubted`.
 
-    It leaves none where the base cannot tell: it is gone, or it does not recognise the general set's own labels. Raises RoundRefusedError
-    where no more of the labels that a person gave fit than would if they were of other recordings, or nothing is left to train on.
+    It leaves none where the base cannot tell: it is gone, or it does not recognise the general set's own labels. Raises
+    RoundRefusedError where no more of the labels that a person gave fit than would if they were of other recordings, or nothing
+    is left to train on.
     """
     folder = RoundFolder(job.folder)
     folder.write_doubted([])
@@ -109,8 +110,8 @@ def refuse_chance(labels: int, doubted: int) -> None:
 
 def _refusal(labels: int, doubted: int) -> RoundRefusedError:
     return RoundRefusedError(
-        f"refused: {doubted} of {labels} labels do not fit their recordings, as if they were those of others; check that each row "
-        "of the manifest names the recording of its own text, and enrol it again with --replace"
+        f"refused: {doubted} of {labels} labels do not fit their recordings, as if they were of others; check that each row of "
+        "the manifest names the recording of its own text, and enrol it again with --replace"
     )
 
 

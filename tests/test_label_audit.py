@@ -82,8 +82,8 @@ def test_a_recording_keeps_its_first_text(start: Start, folder: Path) -> None:
         assert (first["event"], second["event"]) == ("enrolled", "bad_row")
         assert "contradicts" in second["problem"]
         assert (total["enrolled"], total["bad"]) == (1, 1)
-        assert daemon.status()["counts"]["utterances"] == 1
-        assert daemon.status()["counts"]["new_labels"] == 1
+        assert daemon.app._store.counts().utterances == 1
+        assert daemon.app._store.counts().new_labels == 1
     [other, _] = enroll(daemon, folder, [(audio, "turn it off")])
     assert "--replace" in other["problem"]
     [same, _] = enroll(daemon, folder, [(audio, "Turn it on!")])
@@ -93,7 +93,7 @@ def test_a_recording_keeps_its_first_text(start: Start, folder: Path) -> None:
     replaced = enroll(daemon, folder, [(audio, "turn it off"), (audio, "turn it up")], replace=True)
     assert [event["event"] for event in replaced] == ["enrolled", "bad_row", "enrolled_all"]
     assert store.examples()[0].text == "turn it off"
-    assert daemon.status()["labels_left_out"]["count"] == 0
+    assert not daemon.app._learning.label_faults()
 
 
 def test_rows_that_cannot_be_true_are_bad_and_the_others_are_kept(start: Start, folder: Path) -> None:
@@ -106,7 +106,7 @@ def test_rows_that_cannot_be_true_are_bad_and_the_others_are_kept(start: Start, 
     events = enroll(daemon, folder, [*rows, (folder / "silent.flac", "hello")])
     assert [event["event"] for event in events] == [*["bad_row"] * 4, "enrolled", "bad_row", "enrolled_all"]
     assert "silent" in events[5]["problem"]
-    assert daemon.status()["counts"]["utterances"] == 1
+    assert daemon.app._store.counts().utterances == 1
 
 
 def test_a_correction_that_cannot_be_true_is_refused(start: Start, folder: Path) -> None:
