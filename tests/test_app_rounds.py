@@ -93,6 +93,18 @@ def test_a_child_that_dies_is_one_line_and_everything_goes_on(start: Start, fold
     assert daemon.do("ask", text="hello")[-1]["reply"] == "0 hello"
 
 
+def test_a_round_that_its_labels_refuse_is_over(start: Start, folder: Path) -> None:
+    write_base(folder / "state" / "generations")
+    daemon = start(mode="refuses")
+    enroll(daemon, folder)
+    last = daemon.do("adapt")[-1]
+    assert (last["outcome"], last["last_reason"]) == ("refused", "refused: no label fits")
+    assert last["consecutive_failures"] == 0
+    assert daemon.app._store.counts().new_labels == 0, "nobody learns from the same labels again"
+    assert not list((folder / "state" / "jobs").iterdir())
+    assert daemon.do("why")[0]["round"]["reason"] == "refused: no label fits"  # type: ignore[index]
+
+
 def test_a_round_can_be_cancelled(start: Start, folder: Path) -> None:
     write_base(folder / "state" / "generations")
     daemon = start(mode="hangs")
