@@ -56,7 +56,7 @@ test-images: ready deb ## As root: build the packages and the container image, a
 	$(BIN)/pytest -m images tests/images
 
 .PHONY: poison
-poison: ready ## Teach wrong labels, another speaker and noise, and see whether what is served gets worse (about fifteen minutes)
+poison: ready ## Teach false labels of five kinds, and see whether what is served gets worse (about an hour)
 	$(BIN)/python -m tests.bench_poison
 
 .PHONY: kills

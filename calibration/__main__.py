@@ -1,6 +1,7 @@
 """`python -m calibration JOB.json`: runs one job as the daemon's child, reporting progress on standard output.
 
-Leaves with 0 when the job is done, 1 when it failed (the last line says why), 143 on SIGTERM, after saving a checkpoint.
+Leaves with 0 when the job is done or a round is refused, 1 when it failed (the last line says why), 143 on SIGTERM, after saving
+a checkpoint.
 """
 
 import json
@@ -18,7 +19,7 @@ from typing import NoReturn
 from pydantic import TypeAdapter, ValidationError
 
 from engines.child_process import settle_as_child
-from engines.errors import AttuneError
+from engines.errors import AttuneError, RoundRefusedError
 from engines.handed_over import VARIABLE, tell_status
 from engines.heap import give_back_freed_memory
 from engines.job import (
@@ -80,6 +81,9 @@ def run(path: Path) -> int:
     except (ValidationError, OSError, ValueError) as error:
         report("failed", 1.0, f"the job {path} cannot be run: {str(error).splitlines()[0]}")
         return 1
+    except RoundRefusedError as error:
+        report("refused", 1.0, str(error))
+        return 0
     except AttuneError as error:
         report("failed", 1.0, str(error))
         return 1

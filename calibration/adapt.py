@@ -5,6 +5,7 @@ that of its largest stage, not of what all of them opened. What a stage leaves l
 killed goes on with the first stage that is not done.
 """
 
+from collections.abc import Sequence
 from importlib import import_module
 
 from engines.job import AdaptJob, Report
@@ -26,12 +27,23 @@ _WORK = {
 def adapt(job: AdaptJob, report: Report) -> int | None:
     """Run the next stage of `job`. Returns the number of the generation, or None where there are stages left, for a process each.
 
-    Raises AttuneError where there is nothing to train on, the parent is damaged, or training diverges.
+    Raises AttuneError where there is nothing to train on, the parent is damaged, or training diverges, and RoundRefusedError
+    where the labels are not about their recordings.
     """
     folder = RoundFolder(job.folder)
     left = [stage for stage in job.stages if not folder.is_done(stage)]
     if left:
         module, function = _WORK[left[0]]
-        record = getattr(import_module(f".{module}", __package__), function)(job, report)
+        given = job if left[0] == "hear" else without_doubted(job, folder.doubted)
+        record = getattr(import_module(f".{module}", __package__), function)(given, report)
         folder.finish(left[0], record.model_copy(update={"peak_bytes": peak_resident_bytes()}))
     return None if left[1:] else job.number
+
+
+def without_doubted(job: AdaptJob, doubted: Sequence[str]) -> AdaptJob:
+    """`job` without the examples whose ids are `doubted`: they are neither trained on nor judged by."""
+    if not doubted:
+        return job
+    examples = [example for example in job.examples if example.id not in set(doubted)]
+    left_out = job.labels_left_out | {"doubted": len(job.examples) - len(examples)}
+    return job.model_copy(update={"examples": examples, "labels_left_out": left_out})

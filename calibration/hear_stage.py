@@ -4,11 +4,15 @@ from engines.errors import AttuneError
 from engines.job import AdaptJob, Report
 
 from .features import Features
+from .label_fit import doubt_labels
 from .round_folder import StageRecord
 
 
 def hear(job: AdaptJob, report: Report) -> StageRecord:
-    """Frames and drafts of all examples, and what the cascade hears in those that are judged. One that cannot be read is told."""
+    """Frames and drafts of all examples, what the cascade hears in those that are judged, and which labels are doubted.
+
+    A recording that cannot be read is told. Raises RoundRefusedError where the labels are not about their recordings.
+    """
     features = Features(job.engines, job.features, job.threads)
     everything = [*job.examples, *job.general]
     judged = {example.id for example in everything if example.holdout} | {example.id for example in job.general}
@@ -22,4 +26,6 @@ def hear(job: AdaptJob, report: Report) -> StageRecord:
             report("hear", index / len(everything), f"left out: {error}")
             continue
         report("hear", index / len(everything), f"{index} of {len(everything)} utterances")
+    del features  # encoder and decoder are closed before the base is opened: the peak is that of one of the two
+    doubt_labels(job, Features(job.engines, job.features, job.threads), report)
     return StageRecord()

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engines.card import Card, JudgedUtterance, Judgement
+from engines.card import MOST_DOUBTED, Card, JudgedUtterance, Judgement
 from engines.confidence import Confidence
 from engines.digest import sha256_of
 from engines.errors import AttuneError
@@ -18,6 +18,7 @@ from .evaluate import Hear, Judge, Scored
 from .own_requests import telling_requests
 from .reliability import learn_confidence
 from .round_folder import RoundFolder, StageRecord
+from .text_scores import normalise
 from .versions import versions
 
 _HEARERS = ("candidate", "current", "cascade")
@@ -26,6 +27,9 @@ _HEARERS = ("candidate", "current", "cascade")
 def judge(job: AdaptJob, report: Report) -> StageRecord:
     """Judge what the stages before made, and write the generation. Raises AttuneError where an engine or the parent fails."""
     folder = RoundFolder(job.folder)
+    # A label that has no word once both texts are written alike ("Um.") would count what is heard as errors in no words.
+    examples = [example for example in job.examples if not example.holdout or normalise(example.text)]
+    job = job.model_copy(update={"examples": examples})
     parent = read_generation(job.generations / f"{job.parent:04d}")
     training = [example for example in job.examples if not example.holdout]
     judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
@@ -51,6 +55,8 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         recipe="embedlink-cif, distilled" if adapter else "embedlink-cif",
         examples_by_origin=dict(Counter(example.origin for example in training)),
+        labels_left_out=job.labels_left_out,
+        doubted=folder.doubted[:MOST_DOUBTED],
         trained_seconds_of_audio=round(trained.seconds_of_audio, 2),
         training_seconds=round(trained.seconds + distilled.seconds, 2),
         steps=trained.steps + distilled.steps,

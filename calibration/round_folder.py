@@ -1,5 +1,7 @@
 """What a round leaves in its folder between its stages, each of which is a process of its own. Knows no training."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +63,21 @@ class RoundFolder:
     @property
     def adapter_weights(self) -> Path:
         return self.folder / ADAPTER_WEIGHTS
+
+    @property
+    def doubted(self) -> tuple[str, ...]:
+        """Ids of the examples whose labels do not fit their recordings; none where nobody has compared them.
+
+        Raises ValueError where what was left is damaged.
+        """
+        return tuple(json.loads(self._doubted.read_text())) if self._doubted.is_file() else ()
+
+    def write_doubted(self, ids: Sequence[str]) -> None:
+        write_atomically(self._doubted, json.dumps(list(ids)).encode())
+
+    @property
+    def _doubted(self) -> Path:
+        return self.folder / "doubted.json"
 
     def checkpoint(self, stage: str) -> Path:
         return self.folder / f"{stage}.checkpoint.safetensors"

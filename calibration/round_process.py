@@ -28,6 +28,6 @@ def run_apart(job: AdaptJob, name: str, report: Report, began: Callable[[int], N
         for line in child.stdout:
             last = Progress.model_validate_json(line)
             report(f"{name}: {last.stage}", last.fraction, last.note)
-    if child.returncode != 0:
+    if child.returncode != 0 or (last is not None and last.stage == "refused"):
         raise AttuneError(f"the round of {name} failed: {last.note if last else 'its process said nothing'}")
     return read_generation(job.generations / f"{job.number:04d}")

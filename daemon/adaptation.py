@@ -170,9 +170,13 @@ class Adaptation:
         if candidate is not None and candidate.number == number:  # however the child ended: what it wrote is whole
             self._judge(candidate, started_at, child.peak_bytes)
             return
-        outcome: RoundOutcome = "cancelled" if end.kind == "stopped" else "failed"
+        refused = end.kind == "done" and child.last.stage == "refused"
+        if refused:
+            clear(self._rounds.jobs, number)
+        outcome: RoundOutcome = "refused" if refused else "cancelled" if end.kind == "stopped" else "failed"
         reason = end.reason or f"the training process ended without writing generation {number:04d}"
-        self._failures_of_job = self._failures_of_job + 1 if end.kind in ("failed", "hung", "done") else 0
+        reason = child.last.note if refused else reason
+        self._failures_of_job = self._failures_of_job + 1 if outcome == "failed" and end.kind != "killed" else 0
         ended_at = self._wall_clock()
         self._finish(RoundRecord(number, started_at, ended_at, outcome, reason, child.running_seconds, child.peak_bytes, None))
 

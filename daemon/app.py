@@ -30,6 +30,7 @@ from .governor import Governor
 from .hearing import hand_on
 from .housekeeping import Housekeeping
 from .installation import refuse_strangers, version
+from .label_audit import counted_faults
 from .labelling import Labeller
 from .launch import as_child, handing_over
 from .learning import Learning, limits_of
@@ -178,6 +179,7 @@ class App:
             "attentive": self._attention.needed,
             "quiet_seconds": self._attention.quiet_seconds(),
             "counts": asdict(self._store.counts(self._settings.adapt.min_confidence)),
+            "labels_left_out": counted_faults(self._learning.label_faults()),
             "adaptation": self._adaptation.status(),
             "shadow": self._shadow.status(),
             "last_turns": [asdict(turn) for turn in self._store.last_turns(_SHOWN_TURNS)],

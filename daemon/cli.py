@@ -125,6 +125,7 @@ def _status_lines(found: Event) -> list[tuple[str, str]]:
         *([("encoder", str(found["encoder"]))] if found["encoder"] else []),
         ("heard", f"{counts['utterances']} utterances, {_minutes(counts['seconds'])}; {counts['turns']} turns"),
         ("labels", f"{_pairs(counts['labels_by_origin'])}, {counts['unlabelled']} without, {counts['new_labels']} new"),
+        *_left_out(part("labels_left_out")),
         ("learning", f"{learning['state']} {learning['stage']}: {learning['note']}".replace(" :", ":").rstrip(": ")),
     ]
     if learning["pause_latency_ms"] is not None:
@@ -145,6 +146,17 @@ def _status_lines(found: Event) -> list[tuple[str, str]]:
         first = "no reply" if turn["first_token_ms"] is None else f"{turn['first_token_ms']:.0f} ms"
         lines.append((f"turn {turn['id']}", f"{turn['route']}, {first}: “{turn['heard']}” → “{turn['reply']}”"))
     return lines
+
+
+def _left_out(labels: Event) -> list[tuple[str, str]]:
+    """What is said of labels that no round learns from; nothing where there are none."""
+    if not labels.get("count"):
+        return []
+    return [("left out", f"{labels['count']} labels, {_reasons(labels['reasons'])}; `attune status --json` names them")]
+
+
+def _reasons(counts: object) -> str:
+    return "; ".join(f"{count}: {reason}" for reason, count in counts.items()) if isinstance(counts, dict) else ""
 
 
 def _minutes(seconds: object) -> str:

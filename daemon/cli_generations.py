@@ -12,13 +12,13 @@ from engines.errors import AttuneError
 from engines.generation import Damaged, Generation, judged_against, list_generations, read_generation
 from engines.pointers import current, previous, promote, rollback, shadow, usable
 
-from .cli_common import AsJson, ask_daemon, console, gib, print_json, say, settings
+from .cli_common import AsJson, ask_daemon, console, errors, gib, print_json, say, settings
 from .client import NoDaemonError
 from .clocks import is_set
 from .control import hold_state
 from .events import Event
 from .explain import explained
-from .promotion import earned_route, measured
+from .promotion import earned_route, measured, would_refuse
 from .service_clock import date_of
 from .sheet import Sheet
 
@@ -105,10 +105,17 @@ def _move(command: Event, here: Callable[[], Generation]) -> None:
     try:
         for event in ask_daemon(command):
             say(f"generation {event['generation']:04d} is current; speech takes the {event['route']} route")
+            _warn(str(event["warning"]))
     except NoDaemonError:
         with hold_state(settings().state_dir):  # a daemon that is starting reads the pointers
             chosen = here()
         say(f"generation {chosen.number:04d} is current from the next start on")
+        _warn(would_refuse(chosen.card))
+
+
+def _warn(warning: str) -> None:
+    if warning:
+        errors.print(f"[yellow]{escape(warning)}[/yellow]", highlight=False, soft_wrap=True)
 
 
 def _print_explained(found: Any) -> None:
@@ -121,6 +128,10 @@ def _print_explained(found: Any) -> None:
         f"{made['seconds']:.0f} s, peak {gib(made['peak_bytes'])}",
         highlight=False,
     )
+    for reason, count in found["labels_left_out"].items():
+        console.print(f"{count} labels were left out: {reason}", highlight=False)
+    for one in found["doubted"]:
+        console.print(f"  {one['id'][:12]} {escape(one['text'])}", highlight=False, soft_wrap=True)
     scores = []
     for name, judged in found["scores"].items():
         rates = (f"{100 * judged[who]['word_error_rate']:.1f} %" for who in ("candidate", "current", "cascade"))

@@ -22,11 +22,14 @@ def enroll(
     manifest: Annotated[
         Path, typer.Option("--from", help='JSON lines: {"audio": PATH, "text": TEXT}; paths are relative to the file.')
     ],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="These texts take the place of those that the recordings were labelled with before.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Take up recordings of you reading known texts. Good rows are kept; exits with 1 where any was bad."""
     bad = 0
-    for event in enroll_manifest(settings().control.socket, expanded(manifest)):
+    for event in enroll_manifest(settings().control.socket, expanded(manifest), replace):
         bad += event["event"] == "bad_row"
         if as_json:
             print_json_line(event)

@@ -14,6 +14,7 @@ from pydantic_core import to_jsonable_python
 from engines.audio import read_audio
 from engines.errors import AttuneError
 from engines.generation import MAX_NUMBER, read_generation
+from engines.label_check import TOLD, label_fault, same_words
 from engines.open_file import OpenFile
 from engines.segmenter import SegmenterLimits
 
@@ -29,10 +30,10 @@ from .explain import SHOWN, explained
 from .hearing import hear_recording
 from .metrics import Metrics
 from .moves import Moves
+from .promotion import would_refuse
 from .row_stream import MAX_NAME_CHARACTERS
 from .serving import Serving
 from .shadow_readings import ShadowReadings
-from .shadow_verdict import same_words
 from .store import MAX_LABEL_CHARACTERS, Store
 
 _ALIVE_SECONDS = 10.0
@@ -135,9 +136,11 @@ class Correct(_Request):
 
 
 class Enroll(_Request):
-    """Take up what comes through the socket that is handed over: rows, each with its open recording."""
+    """Take up what comes through the socket that is handed over: rows, each with its open recording. With `replace` their texts
+    take the place of those that the recordings were labelled with before."""
 
     command: Literal["enroll"]
+    replace: bool = False
 
 
 class Why(_Request):
@@ -189,7 +192,7 @@ def answer(service: Service, request: Event, client: Client) -> Generator[Event,
         case Correct():
             events = _correct(service, checked)
         case Enroll():
-            events = _enroll(service, _handed(checked, "the rows of an enrolment"))
+            events = _enroll(service, _handed(checked, "the rows of an enrolment"), checked.replace)
         case Why():
             events = _one(_why(service, checked))
         case Generations():
@@ -299,16 +302,20 @@ def _correct(service: Service, request: Correct) -> Generator[Event, None, None]
         raise AttuneError(f"{what}, so there is nothing to correct; `attune status` shows the last turns")
     if turn.utterance is None:
         raise AttuneError(f"turn {turn.id} has no stored audio (it was typed, or audio.keep is off), so it cannot be learnt from")
+    utterance = service.store.utterance(turn.utterance)
+    fault = label_fault(request.text, utterance.seconds if utterance is not None else 0.0)
+    if fault is not None:
+        raise AttuneError(f"turn {turn.id} cannot have been that: {TOLD[fault]}; give the words that were said")
     service.store.add_label(turn.utterance, request.text, "corrected")
     service.corrected()
     yield {"event": "corrected", "turn": turn.id, "utterance": turn.utterance, "heard": turn.heard, "text": request.text}
 
 
-def _enroll(service: Service, descriptor: int) -> Generator[Event, None, None]:
+def _enroll(service: Service, descriptor: int, replace: bool) -> Generator[Event, None, None]:
     service.attention.begin()  # no round starts on half of what is being enrolled
     try:
         with closing(row_stream.receive(descriptor)) as rows:
-            yield from take_up(rows, service.store)
+            yield from take_up(rows, service.store, replace)
     finally:
         service.attention.end()
 
@@ -351,4 +358,5 @@ def _generations(service: Service, request: Generations) -> Generator[Event, Non
         raise AttuneError("promote takes the number of a generation; `attune generations list` shows them")
     else:
         chosen = service.moves.promote(request.number, "promote by hand")
-    yield {"event": "serving", "generation": chosen.number, "route": service.serving.route}
+    warning = would_refuse(chosen.card)
+    yield {"event": "serving", "generation": chosen.number, "route": service.serving.route, "warning": warning}

@@ -209,7 +209,7 @@ def _enrol(speaker: _Speaker) -> float:
     manifest = speaker.folder / "enrol.jsonl"
     speaker.show.begin("enrolling", sum(1 for _ in manifest.open()))
     seconds = 0.0
-    for event in enroll(speaker.socket, manifest, _ROUND_SECONDS):
+    for event in enroll(speaker.socket, manifest, quiet_seconds=_ROUND_SECONDS):
         if event["event"] == "bad_row":
             speaker.show.say(f"[red]{escape(str(event['problem']))}[/red]")
         elif event["event"] == "enrolled_all":

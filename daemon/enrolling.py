@@ -17,14 +17,17 @@ _MAX_BAD_AT_FIRST = 20
 """Where so many rows were bad and none good, the rest is not tried."""
 
 
-def enroll(control: Path, manifest: Path, quiet_seconds: float | None = 300.0) -> Generator[Event, None, None]:
+def enroll(
+    control: Path, manifest: Path, replace: bool = False, quiet_seconds: float | None = 300.0
+) -> Generator[Event, None, None]:
     """Enrol the recordings of `manifest` with the daemon at the socket `control`: yields `enrolled` or `bad_row` for each row,
-    and `enrolled_all` with the totals.
+    and `enrolled_all` with the totals. With `replace` its texts take the place of those that its recordings had before.
 
     Raises AttuneError where no daemon answers or it fails, the manifest cannot be read or is none, or its first rows are all bad.
     """
     ours, theirs = row_stream.pair()
-    with ours, theirs, closing(request(control, {"command": "enroll"}, quiet_seconds, [theirs.fileno()])) as events:
+    command: Event = {"command": "enroll", "replace": replace}
+    with ours, theirs, closing(request(control, command, quiet_seconds, [theirs.fileno()])) as events:
         next(events)  # it is ready for rows
         theirs.close()
         bad = good = 0

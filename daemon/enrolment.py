@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from engines.audio import read_audio
 from engines.errors import AttuneError
+from engines.label_check import TOLD, is_silent, label_fault, same_words
 from engines.open_file import OpenFile
 from engines.types import SAMPLE_RATE_HZ, Float32
 
@@ -18,11 +19,13 @@ Known = dict[str, Row]
 """By the id of its utterance, the first row of this enrolment that has it."""
 
 
-def take_up(rows: Iterator[tuple[Row, int]], store: Store) -> Iterator[Event]:
+def take_up(rows: Iterator[tuple[Row, int]], store: Store, replace: bool = False) -> Iterator[Event]:
     """Store each row as an enrolled utterance; a recording comes as an open descriptor, which stays the caller's.
 
-    Yields `enrolling`, then for each row `enrolled` or `bad_row`, and `enrolled_all` with the totals, in which a recording that
-    came twice counts once. Raises AttuneError where the store cannot be written, or `rows` does.
+    A recording has one text: the first that it was given stays, or with `replace` the first of this enrolment. A text that cannot
+    be true of its recording is a bad row. Yields `enrolling`, then for each row `enrolled` or `bad_row`, and `enrolled_all` with
+    the totals, in which a recording that came twice counts once. Raises AttuneError where the store cannot be written, or `rows`
+    does.
     """
     yield {"event": "enrolling"}
     known: Known = {}
@@ -32,13 +35,13 @@ def take_up(rows: Iterator[tuple[Row, int]], store: Store) -> Iterator[Event]:
         try:
             with OpenFile.of_descriptor(descriptor, row.name) as recording:
                 samples = read_audio(recording, MAX_SECONDS)
-            _check(row, samples, known)
+            _refuse_untrue(row, samples, store, replace, known)
         except AttuneError as error:
             bad += 1
             yield {"event": "bad_row", "row": row.number, "problem": str(error)}
             continue
         identifier = utterance_id(samples)
-        is_new = identifier not in known and _keep(row, samples, store)
+        is_new = identifier not in known and _keep(row, samples, store, replace)
         if identifier not in known:
             known[identifier] = row
             seconds += len(samples) / SAMPLE_RATE_HZ
@@ -53,26 +56,31 @@ def take_up(rows: Iterator[tuple[Row, int]], store: Store) -> Iterator[Event]:
     yield {"event": "enrolled_all", "enrolled": len(known), "bad": bad, "seconds": seconds, "new": new}
 
 
-def _check(row: Row, samples: Float32, known: Known) -> None:
-    """Raises AttuneError where nothing can be learnt from a row: where its text contradicts that of another row."""
-    before = known.get(utterance_id(samples))
-    if before is not None and _words(before.text) != _words(row.text):
+def _refuse_untrue(row: Row, samples: Float32, store: Store, replace: bool, known: Known) -> None:
+    """Raises AttuneError where the text of `row` cannot be what was said in `samples`, or contradicts what they were given."""
+    fault = "silent" if is_silent(samples) else label_fault(row.text, len(samples) / SAMPLE_RATE_HZ)
+    if fault is not None:
+        raise AttuneError(f"its text cannot be what was said: {TOLD[fault]}; give the words that the recording has")
+    identifier = utterance_id(samples)
+    first = known.get(identifier)
+    if first is not None:
+        if not same_words(first.text, row.text):
+            raise AttuneError(
+                f"{row.name} is the recording of line {first.number}, which has another text; give each recording one text"
+            )
+        return
+    before = store.confirmed_text(identifier)
+    if before is not None and not replace and not same_words(before, row.text):
         raise AttuneError(
-            f"{row.name} is the recording of line {before.number}, which has another text; give each recording one text"
+            "its text contradicts the one that this recording was labelled with before, which stays; give --replace if the new "
+            "text is the right one"
         )
 
 
-def _keep(row: Row, samples: Float32, store: Store) -> bool:
+def _keep(row: Row, samples: Float32, store: Store, replace: bool) -> bool:
     """Store the utterance and its label; whether the text is new."""
     utterance = store.add_utterance(samples, "enrolled")
-    # What was enrolled with this text already is not enrolled anew: a correction since then stands.
-    query = "SELECT text FROM labels WHERE utterance = ? AND origin = 'enrolled' ORDER BY id DESC LIMIT 1"
-    if store.rows(query, utterance.id) == [(_words(row.text),)]:
-        return False
-    store.add_label(utterance.id, row.text, "enrolled")
+    if store.confirmed_text(utterance.id) == " ".join(row.text.split()):
+        return False  # enrolled before, and not corrected since
+    (store.replace_label if replace else store.add_label)(utterance.id, row.text, "enrolled")
     return True
-
-
-def _words(text: str) -> str:
-    """A text as the store keeps it."""
-    return " ".join(text.split())

@@ -6,6 +6,7 @@ Pure: knows cards, no disk and no daemon.
 from collections.abc import Callable
 
 from engines.card import Card, JudgedUtterance, Judgement
+from engines.label_check import TOLD
 
 from .events import Event
 from .promotion import verdict
@@ -31,6 +32,8 @@ def explained(card: Card, text_of: Callable[[str], str]) -> Event:
             "peak_bytes": card.peak_bytes,
             "replies": card.replies,
         },
+        "labels_left_out": {TOLD.get(fault, fault): count for fault, count in card.labels_left_out.items()},
+        "doubted": [{"id": one, "text": text_of(one)} for one in card.doubted[:SHOWN]],
         "scores": {name: judged.model_dump(mode="json", exclude={"utterances"}) for name, judged in sets.items() if judged},
         "changed": {
             name: [one.model_dump() | {"text": text_of(one.id)} for one in changed(judged)[:SHOWN]]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from engines.audio import read_audio
 from engines.errors import AttuneError
+from engines.label_check import label_fault
 from engines.types import Float32, Transcript
 
 from .attention import Attention
@@ -29,7 +30,7 @@ class Labeller:
         """Nothing is recognised while `ready` says no."""
         self._store, self._attention, self._transcribe, self._ready = store, attention, transcribe, ready
         self._wordless: set[str] = set()
-        """Utterances in which nothing was recognised: not asked about again until the next start."""
+        """Utterances in which nothing was recognised that could be said: not asked about again until the next start."""
         self._lock = threading.Lock()
         self._chore = QuietChore("labelling", self._label_and_tell, attention)
 
@@ -51,7 +52,7 @@ class Labeller:
                     continue
                 try:
                     transcript = self._transcribe(read_audio(utterance.audio))
-                    if not transcript.text.strip():
+                    if label_fault(transcript.text, utterance.seconds) is not None:
                         self._wordless.add(utterance.id)
                         continue
                     self._store.add_label(utterance.id, transcript.text, "recognised", transcript.confidence)

@@ -7,6 +7,7 @@ from pathlib import Path
 from engines.errors import AttuneError
 from engines.general_speech import general_set, read_prompts
 from engines.job import AdaptJob, DistilRecipe, EngineFiles, Example
+from engines.label_check import LabelFault
 from engines.models import model_path
 from engines.pointers import number_in_shadow
 
@@ -14,6 +15,7 @@ from .attention import Attention
 from .clocks import REAL_TIME, Clocks, is_set
 from .config import Settings, hours_of
 from .idle import Limits, Snapshot
+from .label_audit import label_faults, told_left_out, without_faults, without_shared_texts
 from .labelling import Labeller
 from .records import Round
 from .rounds import RoundRecord
@@ -69,11 +71,10 @@ class Learning:
 
     def _job(self, number: int, parent: int, folder: Path) -> AdaptJob:
         settings = self._settings
-        examples = self._store.examples(settings.adapt.min_confidence)
+        found, left_out = true_examples(self._store, settings.adapt.min_confidence)
+        examples = without_shared_texts(found)
         if not any(not example.holdout for example in examples):
-            raise AttuneError(
-                "nothing is labelled yet, so there is nothing to learn from; speak, correct, or `attune enroll --from MANIFEST`"
-            )
+            raise AttuneError(_nothing_to_learn(left_out))
         return AdaptJob(
             folder=folder,
             generations=settings.generations,
@@ -82,6 +83,7 @@ class Learning:
             engines=self._engines,
             features=settings.cache_dir / "features",
             examples=examples,
+            labels_left_out=left_out,
             general=self._general,
             system_prompt=settings.conversation.system_prompt,
             training_seconds=settings.adapt.training_seconds,
@@ -90,6 +92,10 @@ class Learning:
             reply_utterances=settings.adapt.reply_utterances,
             threads=settings.adapt.threads,
         )
+
+    def label_faults(self) -> dict[str, LabelFault]:
+        """Of the labels that no round learns from, because they cannot be true, why; by utterance."""
+        return label_faults(self._store.labels(self._settings.adapt.min_confidence), self._store.contradicted())
 
     def record(self, ended: RoundRecord) -> None:
         """Keep how a round ended."""
@@ -113,6 +119,17 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
+def true_examples(store: Store, min_confidence: float) -> tuple[list[Example], dict[str, int]]:
+    """What is labelled with what can be true, and how many other labels there are for each reason."""
+    return without_faults(store.examples(min_confidence), store.contradicted())
+
+
+def _nothing_to_learn(left_out: dict[str, int]) -> str:
+    if not left_out:
+        return "nothing is labelled yet, so there is nothing to learn from; speak, correct, or `attune enroll --from MANIFEST`"
+    return f"{told_left_out(left_out)}, so there is nothing to learn from; enrol recordings with the words that they have"
+
+
 def _minute_of_day(seconds_since_epoch: float) -> int | None:
     if not is_set(seconds_since_epoch):
         return None
@@ -126,7 +143,7 @@ def stored_examples(settings: Settings) -> list[Example]:
         return []
     store = Store(settings.state_dir)
     try:
-        return store.examples(settings.adapt.min_confidence)
+        return true_examples(store, settings.adapt.min_confidence)[0]
     finally:
         store.close()
 

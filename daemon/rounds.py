@@ -9,20 +9,22 @@ import re
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
+from engines.card import Card
 from engines.errors import AttuneError
 from engines.generation import Generation, read_generation
 from engines.job import AdaptJob
 
 from .idle import Limits
+from .label_audit import told_left_out
 from .launch import Launch, as_child
 from .moves import Moves
-from .promotion import PromotionLimits, verdict
+from .promotion import PromotionLimits, Verdict, verdict
 
 JOB_NAME = "job.json"
 
@@ -124,7 +126,7 @@ def promote_or_refuse(candidate: Generation, rounds: Rounds, moves: Moves) -> tu
     """
     if reason := moves.overtaken(candidate):
         return "refused", reason
-    judged = verdict(candidate.card, rounds.promotion)
+    judged = _told(verdict(candidate.card, rounds.promotion), candidate.card)
     if not judged.promote:
         return "refused", judged.reason
     if rounds.shadow_turns:
@@ -134,6 +136,12 @@ def promote_or_refuse(candidate: Generation, rounds: Rounds, moves: Moves) -> tu
         return outcome, problem or told
     outcome, problem = moves.take_over(candidate, "its round ended")
     return outcome, problem or judged.reason
+
+
+def _told(judged: Verdict, card: Card) -> Verdict:
+    """The same verdict; its reason also says which labels were left out."""
+    left_out = told_left_out(card.labels_left_out)
+    return replace(judged, reason=f"{judged.reason}; {left_out}") if left_out else judged
 
 
 def _read_job(path: Path) -> AdaptJob | None:

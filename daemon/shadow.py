@@ -13,6 +13,7 @@ from engines.audio import read_audio
 from engines.errors import AttuneError, TurnAbandoned
 from engines.generation import Generation
 from engines.interfaces import LanguageModel
+from engines.label_check import same_words
 from engines.pointers import shadow, usable
 from engines.types import SoftTokens
 
@@ -20,12 +21,13 @@ from .attention import Attention
 from .clocks import REAL_TIME, Clocks
 from .events import Event, Events
 from .moves import Moves
+from .promotion import beyond_bounds
 from .quiet_chore import QuietChore
 from .records import Turn
 from .rounds import RoundOutcome
 from .serving import Ears, Serving
 from .shadow_readings import ShadowReadings
-from .shadow_verdict import same_words, shadow_verdict
+from .shadow_verdict import shadow_verdict
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +120,7 @@ class Shadow:
         stood_seconds = self._readings.store.service_seconds() - began_at
         if len(compared) < self._limits.turns and stood_seconds < self._limits.days * _SECONDS_A_DAY:
             return
-        judged = shadow_verdict(compared)
+        judged = beyond_bounds(candidate.card) or shadow_verdict(compared)
         if not judged.promote:
             self._end(candidate.number, "refused", judged.reason)
             return

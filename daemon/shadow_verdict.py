@@ -4,10 +4,11 @@ A turn's words are known where a person confirmed them, and where the served gen
 What is sure is wrong now and then, so only a clear majority against the candidate refuses it: it has passed its verdict before.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
+
+from engines.label_check import same_words
 
 from .promotion import Verdict
 
@@ -56,12 +57,3 @@ def chance_of(worse: int, better: int) -> float:
     """The probability of at least `worse` among all that differ, were each as likely to be one as the other."""
     differ = worse + better
     return sum(comb(differ, count) for count in range(worse, differ + 1)) / (1 << differ)
-
-
-def same_words(one: str, other: str) -> bool:
-    """Whether two texts differ in no word; capitals and punctuation make none."""
-    return _words(one) == _words(other)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+(?:'\w+)*", text.lower())

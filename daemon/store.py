@@ -21,10 +21,12 @@ import numpy as np
 from engines.audio import write_flac
 from engines.errors import AttuneError
 from engines.job import Example, Origin
+from engines.label_check import same_words
 from engines.types import SAMPLE_RATE_HZ, Float32
 
 from .clocks import REAL_TIME, Clocks, is_set
 from .database import Database
+from .label_audit import Label, contradicted
 from .later_writes import LaterWrites
 from .lost_database import preserved_loss
 from .records import Counts, Move, Round, Turn, Utterance
@@ -171,6 +173,38 @@ class Store:
                     (utterance, text, origin, confidence, self._clocks.wall()),
                 )
 
+    def replace_label(self, utterance: str, text: str, origin: Origin) -> None:
+        """As `add_label`, in place of every label that `utterance` had: what they said is taken back."""
+        with self.writing() as connection:
+            self.add_label(utterance, text, origin)
+            # The new one first: the id of the newest label would be given again, and what is not new counts as learnt.
+            older = "SELECT id FROM labels WHERE utterance = ? ORDER BY id DESC LIMIT -1 OFFSET 1"
+            for number in self.rows(older, utterance):
+                connection.execute("DELETE FROM labels WHERE id = ?", number)
+
+    def confirmed_text(self, utterance: str) -> str | None:
+        """What a person said last that `utterance` means; None where nobody did."""
+        rows = self.rows("SELECT text FROM chosen_labels WHERE utterance = ? AND origin != 'recognised'", utterance)
+        return str(rows[0][0]) if rows else None
+
+    def labels(self, min_confidence: float = 0.0) -> list[Label]:
+        """The labels of `examples`, whether their audio is there or not."""
+        rows = self.rows(
+            "SELECT u.id, c.text, u.seconds FROM utterances u JOIN chosen_labels c ON c.utterance = u.id"
+            " WHERE c.origin != 'recognised' OR c.confidence >= ? ORDER BY u.id",
+            min_confidence,
+        )
+        return [Label(*row) for row in rows]
+
+    def contradicted(self) -> set[str]:
+        """Utterances that a person gave two texts of different words."""
+        return contradicted(
+            self.rows(
+                "SELECT utterance, text, origin FROM labels WHERE utterance IN (SELECT utterance FROM labels"
+                " WHERE origin != 'recognised' GROUP BY utterance HAVING count(DISTINCT text) > 1) ORDER BY utterance, id"
+            )
+        )
+
     def missing_labels(self) -> list[Utterance]:
         """Utterances that nobody and nothing has labelled, the oldest first."""
         rows = self.rows(
@@ -290,12 +324,14 @@ class Store:
         """How often what was spoken had to be corrected: heard by `generation`, and by anything else."""
         spoken = self.rows("SELECT generation IS ?, count(*) FROM turns WHERE utterance IS NOT NULL GROUP BY 1", generation)
         corrected = self.rows(
-            "SELECT t.generation IS ?, count(DISTINCT t.id) FROM labels l JOIN turns t ON t.utterance = l.utterance"
-            " WHERE l.origin = 'corrected' AND lower(l.text) != lower(t.heard) GROUP BY 1",
+            "SELECT DISTINCT t.id, t.generation IS ?, l.text, t.heard FROM labels l JOIN turns t ON t.utterance = l.utterance"
+            " WHERE l.origin = 'corrected' AND l.text != t.heard",
             generation,
         )
-        turns, wrong = ({bool(here): count for here, count in rows} for rows in (spoken, corrected))
-        return Use(turns.get(True, 0), wrong.get(True, 0)), Use(turns.get(False, 0), wrong.get(False, 0))
+        turns = {bool(here): count for here, count in spoken}
+        wrong = {(turn, bool(here)) for turn, here, text, heard in corrected if not same_words(text, heard)}
+        found = [Use(turns.get(side, 0), sum(here == side for _, here in wrong)) for side in (True, False)]
+        return found[0], found[1]
 
     def counts(self, min_confidence: float = 0.0) -> Counts:
         """Totals, within milliseconds; recognised labels below `min_confidence` do not count as new."""

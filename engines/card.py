@@ -4,6 +4,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .confidence import Confidence
 
+MOST_DOUBTED = 200
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +55,10 @@ class Card(_Frozen):
     recipe: str
     """What trained it, such as `embedlink-cif`."""
     examples_by_origin: dict[str, int] = Field(default_factory=dict)
+    labels_left_out: dict[str, int] = Field(default_factory=dict)
+    """Utterances whose labels were neither trained on nor judged by, by the reason: those of `engines.label_check.TOLD`."""
+    doubted: tuple[str, ...] = ()
+    """Ids of those among them whose labels do not fit their recordings: the first MOST_DOUBTED."""
     trained_seconds_of_audio: float = 0.0
     training_seconds: float = 0.0
     """Wall time of the optimisation, pauses left out, of distillation too; as are the steps."""

@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read, and the one that ends a turn. Everything else that is raised is a defect."""
+"""The exceptions that a user is meant to read, and the one that ends a turn. Everything else that is raised is a defect."""
 
 
 class AttuneError(Exception):
@@ -8,3 +8,7 @@ class AttuneError(Exception):
 class TurnAbandoned(Exception):
     """Nobody waits for the turn that is computed any more. Raised by the callback that long computations call between their
     steps; it is to be let through."""
+
+
+class RoundRefusedError(AttuneError):
+    """Why a round is not worth going on with: nothing failed, and another attempt would come to the same."""

@@ -78,6 +78,8 @@ class AdaptJob(_Frozen):
     features: Path
     """Cache of encoder frames."""
     examples: list[Example]
+    labels_left_out: dict[str, int] = {}
+    """How many labels there were besides that cannot be true, by the reason; for the card."""
     general: list[Example] = []
     system_prompt: str
     training_seconds: float = 180.0
@@ -319,7 +321,7 @@ class Progress(_Frozen):
     """One line from the child."""
 
     stage: str
-    """Such as `hear`, `train`, `distil`, `export`, `judge`, `corpus`; `done` or `failed` at the end."""
+    """Such as `hear`, `train`, `distil`, `export`, `judge`, `corpus`; `done`, `refused` or `failed` at the end."""
     fraction: float
     """0 to 1 within the stage."""
     note: str = ""

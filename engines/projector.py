@@ -29,6 +29,8 @@ class OnnxProjector:
         self._stacked_width = int(inputs["stacked"].shape[2])
         self.reads_draft = "draft" in inputs
         """Whether it takes a draft transcript beside the frames."""
+        self.draft_width = int(inputs["draft"].shape[2]) if self.reads_draft else 0
+        """Of the rows and keys of a draft."""
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.heard_tokens: list[int] = json.loads(metadata.get(HEARD_TOKENS, "[]"))
         """Ids of the tokens that it met in training."""
@@ -43,8 +45,7 @@ class OnnxProjector:
     def _constant(self, name: str) -> NDArray[Any]:
         """An output that depends on no input."""
         least = np.zeros((1, _LEAST_GROUPS, self._stacked_width), np.float32)
-        given = next((given for given in self._session.get_inputs() if given.name == "draft"), None)
-        no_draft = np.zeros((0, int(given.shape[2]) if given is not None else 0), np.float32)
+        no_draft = np.zeros((0, self.draft_width), np.float32)
         found: NDArray[Any] = self._session.run([name], self._inputs(least, 0, no_draft))[0]
         return found
 

@@ -1,72 +1,104 @@
-"""`make poison`: whether wrong labels, another speaker or noise among what is learnt make what is served worse. Prints JSON.
+"""`make poison`: whether false labels make what is served worse, or earn a route that they should not. Prints JSON.
 
-A daemon learns a speaker. Then, each from that state anew, a hundred utterances of one kind of poison are enrolled and a round is
-run; requests that were never enrolled are put to what is served before and after. Exits with 1 where poison made it worse by more
-than a tenth of its errors and two points.
+A user reads an enrolment of which a share is poisoned in one of five ways; a daemon that has learnt nothing takes it up and runs
+a round. Requests of that user that were never enrolled are put to what is served before and, where anything was promoted, after.
+Exits with 1 where the user is heard worse by more than chance, or a route is earned above 25 % of word error on these requests.
 """
 
 import argparse
 import json
 import random
-import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from calibration.text_scores import word_error_rate
+from calibration.text_scores import word_errors
 from daemon.client import request
 from daemon.enrolling import enroll
 from daemon.events import Event
 from daemon.private_daemon import private_daemon
+from daemon.promotion import HEARS_WELL
 from engines.audio import write_flac
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ
 from tests.bench_world import Rows, fresh_state, settings_of, speak, write_rows
 
-POISONED = 100
-LEARNT = 160
-ASKED = 40
+Counts = list[tuple[int, int]]
+"""Wrong, missing and added words of each request, and the words of its text."""
+
+_INVENTED = "zibble quorn flabben mosterick plive drunter skaff ombrel yentish cloffer bazzen wurple tindle grob".split()
+_GERMAN = (
+    "Mach bitte das Licht in der {} an.",
+    "Wie warm ist es in der {}?",
+    "Stell die Heizung in der {} auf zwanzig Grad.",
+    "Spiel Musik in der {}.",
+    "Schließ die Fenster in der {}.",
+)
+_GERMAN_ROOMS = ("Küche", "Garage", "Werkstatt", "Bibliothek", "Diele", "Kammer", "Stube", "Waschküche", "Halle", "Laube")
+_RESAMPLES = 2000
 
 
 def main() -> None:
-    """Learn, poison in three ways, compare."""
+    """Poison an enrolment in each way and by each share, and compare."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--training-seconds", type=float, default=120.0)
-    parser.add_argument("--kinds", default="wrong labels,another speaker,noise", help="of poison, with commas between")
+    parser.add_argument("--training-seconds", type=float, default=30.0)
+    parser.add_argument("--enrolled", type=int, default=56, help="rows of the enrolment")
+    parser.add_argument("--asked", type=int, default=24, help="requests that are never enrolled")
+    parser.add_argument("--kinds", default=",".join(_KINDS), help="of poison, with commas between")
+    parser.add_argument("--shares", default="0.2,0.5,1", help="of the enrolment that is poisoned, with commas between")
     arguments = parser.parse_args()
-    rng = random.Random(0)
+    found: dict[str, Event] = {}
     with tempfile.TemporaryDirectory(prefix="attune-poison-") as name:
         folder = Path(name)
         rows = speak(folder / "atypical", "atypical")
-        good, spare, asked = rows[:LEARNT], rows[LEARNT : LEARNT + POISONED], rows[-ASKED:]
-        clean = fresh_state(folder / "clean")
-        with _daemon(clean, arguments.training_seconds) as socket:
-            first = _learn(socket, folder, good)
-            if first.get("outcome") != "promoted":
-                raise AttuneError(f"nothing was learnt that could be poisoned: {first.get('last_reason')}")
-            before = _error(socket, asked)
-        found: dict[str, object] = {"before": round(before, 4)}
-        worse = False
-        poisons: dict[str, Callable[[], Rows]] = {
-            "wrong labels": lambda: _mislabelled(spare, rng),
-            "another speaker": lambda: speak(folder / "clear-speaker", "clear")[:POISONED],
-            "noise": lambda: _noise(folder / "noises", [row["text"] for row in spare]),
-        }
+        enrolment, asked = rows[: arguments.enrolled], rows[-arguments.asked :]
+        before: Counts = []
         for kind in arguments.kinds.split(","):
-            state = folder / kind.replace(" ", "-")
-            shutil.copytree(clean, state, symlinks=True)
-            with _daemon(state, arguments.training_seconds) as socket:
-                last = _learn(socket, folder, poisons[kind]())
-                after = _error(socket, asked)
-            worse |= after > max(1.1 * before, before + 0.02)
-            found[kind] = {"outcome": last.get("outcome"), "reason": last.get("last_reason"), "after": round(after, 4)}
-            print(kind, found[kind], file=sys.stderr)
+            poisoned = _KINDS[kind](enrolment, folder)
+            for share in map(float, arguments.shares.split(",")):
+                run = f"{kind}, {share:.0%}"
+                state = fresh_state(folder / f"{kind}-{share:g}".replace(" ", "-"))
+                with _daemon(state, arguments.training_seconds) as socket:
+                    before = before or _errors(socket, asked)
+                    last = _learn(socket, folder, _mixed(enrolment, poisoned, share))
+                    [status] = request(socket, {"command": "status"})
+                    after = _errors(socket, asked) if last.get("outcome") == "promoted" else before
+                found[run] = _figures(last, status, before, after)
+                print(run, json.dumps(found[run]), file=sys.stderr, flush=True)
     print(json.dumps(found, indent=2))
-    sys.exit(worse)
+    sys.exit(any(one["worse"] or one["undeserved"] for one in found.values()))
+
+
+def _figures(last: Event, status: Event, before: Counts, after: Counts) -> Event:
+    low, high = _interval(before, after)
+    rate = _rate(after)
+    return {
+        "outcome": last.get("outcome"),
+        "reason": last.get("last_reason"),
+        "before": round(_rate(before), 4),
+        "after": round(rate, 4),
+        "change_90": [round(low, 4), round(high, 4)],
+        "route": status["route"],
+        "worse": low > 0,
+        "undeserved": status["route"] == "aligned" and rate > HEARS_WELL,
+    }
+
+
+def _rate(counts: Counts) -> float:
+    return sum(wrong for wrong, _ in counts) / sum(words for _, words in counts)
+
+
+def _interval(before: Counts, after: Counts) -> tuple[float, float]:
+    """The middle 90 % of the change of word error in sets of as many requests drawn from these."""
+    words = np.array([words for _, words in before])
+    change = np.array([now[0] - then[0] for then, now in zip(before, after, strict=True)])
+    drawn = np.random.default_rng(0).integers(len(words), size=(_RESAMPLES, len(words)))
+    low, high = np.quantile(change[drawn].sum(axis=1) / words[drawn].sum(axis=1), (0.05, 0.95))
+    return float(low), float(high)
 
 
 @contextmanager
@@ -88,34 +120,68 @@ def _learn(socket: Path, folder: Path, rows: Rows) -> Event:
     """Enrol and run a round; how that ended."""
     manifest = write_rows(folder / "some.jsonl", rows)
     list(enroll(socket, manifest, quiet_seconds=600))
-    return list(request(socket, {"command": "adapt"}, quiet_seconds=600))[-1]
+    return list(request(socket, {"command": "adapt"}, quiet_seconds=900))[-1]
 
 
-def _error(socket: Path, asked: Rows) -> float:
-    """Word error of what is understood on the aligned route."""
-    heard = []
+def _errors(socket: Path, asked: Rows) -> Counts:
+    """What is misheard on the aligned route."""
+    found = []
     for row in asked:
         command: Event = {"command": "ask", "audio": Path(row["audio"]), "route": "aligned"}
         [turn] = [event for event in request(socket, command, quiet_seconds=600) if event["event"] == "turn"]
-        heard.append(str(turn["heard"]))
-    return word_error_rate([(row["text"], text) for row, text in zip(asked, heard, strict=True)])[0]
+        found.append(word_errors(row["text"], str(turn["heard"])))
+    return found
 
 
-def _mislabelled(rows: Rows, rng: random.Random) -> Rows:
-    texts = [row["text"] for row in rows]
-    rng.shuffle(texts)
+def _mixed(rows: Rows, poisoned: Rows, share: float) -> Rows:
+    """`rows`, the first `share` of them poisoned: their order says nothing of who is held out."""
+    count = round(share * len(rows))
+    return [*poisoned[:count], *rows[count:]]
+
+
+def _shifted(rows: Rows, _folder: Path) -> Rows:
+    return _relabelled(rows, [row["text"] for row in [*rows[1:], rows[0]]])
+
+
+def _nonsense(rows: Rows, _folder: Path) -> Rows:
+    rng = random.Random(0)
+    return _relabelled(rows, [" ".join(rng.choices(_INVENTED, k=rng.randint(3, 8))) for _ in rows])
+
+
+def _other_language(rows: Rows, _folder: Path) -> Rows:
+    texts = [sentence.format(room) for room in _GERMAN_ROOMS for sentence in _GERMAN]
+    return _relabelled(rows, [texts[place % len(texts)] for place in range(len(rows))])
+
+
+def _another_speaker(rows: Rows, folder: Path) -> Rows:
+    """Somebody else, with true texts."""
+    return speak(folder / "clear-speaker", "clear")[: len(rows)]
+
+
+def _noise(rows: Rows, folder: Path) -> Rows:
+    """Noise, and every second time as good as silence: what a switched-off microphone leaves."""
+    (folder / "noises").mkdir()
+    rng = np.random.default_rng(0)
+    made = []
+    for number, row in enumerate(rows):
+        path = folder / "noises" / f"{number}.flac"
+        loudness = 0.1 if number % 2 else 0.002
+        write_flac(path, (loudness * rng.standard_normal(3 * SAMPLE_RATE_HZ)).astype(np.float32))
+        made.append({"audio": str(path), "text": row["text"]})
+    return made
+
+
+def _relabelled(rows: Rows, texts: Sequence[str]) -> Rows:
     return [{"audio": row["audio"], "text": text} for row, text in zip(rows, texts, strict=True)]
 
 
-def _noise(folder: Path, texts: list[str]) -> Rows:
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    rows = []
-    for number, text in enumerate(texts):
-        path = folder / f"{number}.flac"
-        write_flac(path, (0.1 * rng.standard_normal(3 * SAMPLE_RATE_HZ)).astype(np.float32))
-        rows.append({"audio": str(path), "text": text})
-    return rows
+_KINDS: dict[str, Callable[[Rows, Path], Rows]] = {
+    "shifted": _shifted,
+    "nonsense": _nonsense,
+    "other language": _other_language,
+    "another speaker": _another_speaker,
+    "noise": _noise,
+}
 
 
 if __name__ == "__main__":

@@ -49,6 +49,9 @@ def work(mode: str, seconds_per_step: float, job_path: Path) -> int:
     if mode == "fails":
         say("failed", 0.0, "the examples are empty")
         return 1
+    if mode == "refuses":
+        say("refused", 1.0, "refused: no label fits")
+        return 0
     if mode == "raises":
         raise RuntimeError("torch is tired")
     for step in range(first, STEPS):

@@ -55,9 +55,9 @@ class Daemon:
         """The events of a command; a recording is given as its Path."""
         return list(request(self.settings.control.socket, {"command": command, **arguments}, 60))
 
-    def enroll(self, manifest: Path) -> list[Event]:
+    def enroll(self, manifest: Path, replace: bool = False) -> list[Event]:
         """The events of an enrolment."""
-        return list(enroll_manifest(self.settings.control.socket, manifest, 60))
+        return list(enroll_manifest(self.settings.control.socket, manifest, replace, 60))
 
     def status(self) -> Event:
         return self.do("status")[0]

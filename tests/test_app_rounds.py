@@ -36,8 +36,8 @@ def test_a_round_is_followed_promoted_and_served_at_once(start: Start, folder: P
     assert status["counts"]["new_labels"] == 0  # type: ignore[index]
     assert daemon.do("ask", audio=folder / "0.flac")[-1]["generation"] == 1
     rolled = daemon.do("generations", action="promote", number=0)[0]
-    assert (rolled["generation"], rolled["route"]) == (0, "aligned"), "the round judged it, too"
-    assert daemon.do("ask", audio=folder / "0.flac")[-1]["generation"] == 0
+    assert (rolled["generation"], rolled["route"]) == (0, "cascade"), "the round judged it, too: it mishears every second word"
+    assert daemon.do("ask", audio=folder / "0.flac", route="aligned")[-1]["generation"] == 0
     assert daemon.do("generations", action="rollback")[0]["generation"] == 1
     with pytest.raises(AttuneError, match="0007"):
         daemon.do("generations", action="promote", number=7)
@@ -91,6 +91,18 @@ def test_a_child_that_dies_is_one_line_and_everything_goes_on(start: Start, fold
     assert daemon.status()["generation"] == 0
     assert daemon.status()["counts"]["new_labels"] == 20  # type: ignore[index]
     assert daemon.do("ask", text="hello")[-1]["reply"] == "0 hello"
+
+
+def test_a_round_that_its_labels_refuse_is_over(start: Start, folder: Path) -> None:
+    write_base(folder / "state" / "generations")
+    daemon = start(mode="refuses")
+    enroll(daemon, folder)
+    last = daemon.do("adapt")[-1]
+    assert (last["outcome"], last["last_reason"]) == ("refused", "refused: no label fits")
+    assert last["consecutive_failures"] == 0
+    assert daemon.app._store.counts().new_labels == 0, "nobody learns from the same labels again"
+    assert not list((folder / "state" / "jobs").iterdir())
+    assert daemon.do("why")[0]["round"]["reason"] == "refused: no label fits"  # type: ignore[index]
 
 
 def test_a_round_can_be_cancelled(start: Start, folder: Path) -> None:

@@ -173,7 +173,7 @@ def test_enrolling_learning_and_going_back(attune: Attune, daemon: App, folder: 
     listed = json.loads(attune("generations", "list", "--json")[1])
     assert [(row["number"], row["place"]) for row in listed] == [(0, "previous"), (1, "current")]
     assert listed[1]["card"]["holdout"]["candidate"]["word_error_rate"] == 0.1
-    assert attune("generations", "promote", "0")[1] == "generation 0000 is current; speech takes the aligned route\n"
+    assert attune("generations", "promote", "0")[1] == "generation 0000 is current; speech takes the cascade route\n"
     assert attune("generations", "rollback")[1] == "generation 0001 is current; speech takes the aligned route\n"
     assert "10.0 %" in attune("generations", "list")[1]
     why = attune("why")[1]

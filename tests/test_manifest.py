@@ -134,10 +134,11 @@ def test_a_second_text_for_a_recording_contradicts_the_first(daemon: Daemon, fol
         assert labels(daemon) == 1
 
 
-def test_another_text_from_another_manifest_is_a_new_label(daemon: Daemon, folder: Path) -> None:
-    for text, count in (("one", 1), ("two", 2), ("two", 2)):
-        daemon.enroll(written(folder, row("a.flac", text)))
-        assert labels(daemon) == count
+def test_another_text_from_another_manifest_takes_the_place_only_where_that_is_wanted(daemon: Daemon, folder: Path) -> None:
+    for text, replace, kept in (("one", False, "one"), ("two", False, "one"), ("two", True, "two"), ("two", True, "two")):
+        daemon.enroll(written(folder, row("a.flac", text)), replace)
+        assert [example.text for example in daemon.app._store.examples()] == [kept]
+        assert labels(daemon) == 1
 
 
 def test_a_correction_outlives_enrolling_again(daemon: Daemon, folder: Path) -> None:

@@ -94,7 +94,7 @@ def test_while_a_manifest_is_taken_up(folder: Path) -> None:
     write_flac(folder / "a.flac", tone(20.0))
     (folder / "manifest.jsonl").write_text('{"audio": "a.flac", "text": "a tone"}\n' * 5000, encoding="utf-8")
     with daemon(folder, "serving at"):
-        enrolment = enroll(make_settings(folder).control.socket, folder / "manifest.jsonl", DEADLINE_SECONDS)
+        enrolment = enroll(make_settings(folder).control.socket, folder / "manifest.jsonl", quiet_seconds=DEADLINE_SECONDS)
         assert next(enrolment)["event"] == "enrolled"
     with pytest.raises(AttuneError):
         list(enrolment)
