@@ -48,7 +48,7 @@ def _write_base(job: BaseJob) -> None:
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         recipe=f"{recipe['recipe']} base, {recipe['hours']} h of synthetic speech",
         trained_seconds_of_audio=recipe["hours"] * 3600,
-        training_seconds=recipe["training_seconds"],
+        wall_seconds=recipe["wall_seconds"],
         steps=recipe["steps"],
         losses=recipe["losses"],
         seed=recipe["seed"],

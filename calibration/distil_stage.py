@@ -51,7 +51,13 @@ def distil_round(job: AdaptJob, report: Report) -> StageRecord:
     export_adapter(adapted, folder.adapter)
     if job.distil.trains != "adapter":
         save_projector(projector, folder.distilled)
-    return StageRecord(steps=run.step, skipped_steps=run.skipped, seconds=run.seconds, losses=tail_means(run))
+    return StageRecord(
+        steps=run.step,
+        skipped_steps=run.skipped,
+        processor_seconds=run.processor_seconds,
+        wall_seconds=run.seconds,
+        losses=tail_means(run),
+    )
 
 
 def _lessons_of(job: AdaptJob, projector: CifProjector, report: Report) -> tuple[Judge, list[Lesson]]:

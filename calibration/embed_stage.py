@@ -53,7 +53,8 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
     return StageRecord(
         steps=run.step,
         skipped_steps=run.skipped,
-        seconds=run.seconds,
+        processor_seconds=run.processor_seconds,
+        wall_seconds=run.seconds,
         losses=tail_means(run),
         seconds_of_audio=seconds,
     )

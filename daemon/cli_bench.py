@@ -43,6 +43,7 @@ def speakers(
         folder=folder,
         recordings=model_path(GENERAL_MODEL, chosen.cache_dir),
         kokoro=model_path("kokoro-82m", chosen.cache_dir),
+        threads=chosen.adapt.threads,
     )
     run_child(job, folder / "job.json")
     typer.echo(f"their manifests are in {out}: " + ", ".join(sorted(path.stem for path in folder.glob("*.jsonl"))))
@@ -82,13 +83,14 @@ def adapt(
     if as_json:
         typer.echo(figures.model_dump_json(indent=1))
         return
-    table = Table("round", "utterances", "steps", "seconds", "peak")
+    table = Table("round", "utterances", "steps", "processor seconds", "by the clock", "peak")
     for one in figures.rounds:
         table.add_row(
             f"{one.minutes:.1f} min",
             str(one.utterances),
             str(one.steps),
-            f"{one.training_seconds:.0f}",
+            f"{one.processor_seconds:.0f}",
+            f"{one.wall_seconds:.0f} s",
             gib(one.peak_bytes),
         )
     console.print(table)
@@ -159,7 +161,9 @@ def distil(
         Path | None, typer.Option(help="Folder of the generation to distil; the shipped one if none.", exists=True)
     ] = None,
     recipes: Annotated[str, typer.Option(help=f"Which, with commas between: {', '.join(_RECIPES)}.")] = "adapter",
-    seconds: Annotated[float, typer.Option(min=1, max=36_000, help="Of training, for each.")] = 180.0,
+    seconds: Annotated[
+        float, typer.Option(min=1, max=36_000, help="Processor seconds per thread of training, for each.")
+    ] = 180.0,
     rank: Annotated[int, typer.Option(min=1, max=256, help="Of the adapter.")] = 16,
     learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="Step size of the optimiser.")] = 3e-4,
     learnt: Annotated[int, typer.Option(min=1, max=100_000, help="Utterances that lessons are made of.")] = 100,
@@ -190,10 +194,10 @@ def distil(
     if as_json:
         typer.echo(figures.model_dump_json(indent=1))
         return
-    table = Table("recipe", "steps", "seconds", "losses at its end")
+    table = Table("recipe", "steps", "processor seconds", "by the clock", "losses at its end")
     for run in figures.runs:
         losses = ", ".join(f"{name} {value:.2f}" for name, value in run.losses.items())
-        table.add_row(run.recipe, str(run.steps), f"{run.seconds:.0f}", losses)
+        table.add_row(run.recipe, str(run.steps), f"{run.processor_seconds:.0f}", f"{run.wall_seconds:.0f} s", losses)
     console.print(table)
     console.print(heard_table(sorted(figures.heard, key=lambda one: one.set)))
     typer.echo(f"{figures.lessons} lessons, made or read in {figures.lessons_seconds:.0f} s")
