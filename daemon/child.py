@@ -1,8 +1,8 @@
 """One calibration job as a child process: started, followed, paused while somebody speaks, ended. Knows no training, no schedule.
 
 The child says how far it is on its standard output (`engines.job.Progress`, one JSON object per line). It counts as hung where it
-is silent for too much processor time, or sleeps for too long: time by the clock says nothing on a machine that others keep busy. It
-dies with the daemon: `engines.child_process.settle_as_child`, which the child calls first.
+is silent for too much processor time, or sleeps for too long: time by the clock says nothing on a machine that others keep busy.
+It dies with the daemon: `engines.child_process.settle_as_child`, which the child calls first.
 """
 
 import logging

@@ -17,13 +17,17 @@ from .config import Settings, hours_of
 from .idle import Limits, Snapshot
 from .labelling import Labeller
 from .records import Round
+from .round_examples import round_examples
 from .rounds import RoundRecord
+from .selection import bounds_of
 from .sensors import read_board
 from .store import DATABASE, Store
 
 logger = logging.getLogger(__name__)
 
 GENERAL_MODEL = "general-speech"
+LABELLED_FIRST = 64
+"""Utterances that are labelled before a round begins, for which it waits; others are labelled while it is quiet."""
 
 
 class Learning:
@@ -61,7 +65,7 @@ class Learning:
 
     def build_job(self, number: int, parent: int, folder: Path) -> AdaptJob:
         """The job of a round. Raises AttuneError where there is nothing to learn from."""
-        self._labeller.label()
+        self._labeller.label(LABELLED_FIRST)
         self._labels_at_start = self._store.counts().last_label
         return self._job(number, parent, folder)
 
@@ -71,7 +75,7 @@ class Learning:
 
     def _job(self, number: int, parent: int, folder: Path) -> AdaptJob:
         settings = self._settings
-        examples = self._store.examples(settings.adapt.min_confidence)
+        examples = round_examples(self._store, bounds_of(settings.adapt.training_seconds), settings.adapt.min_confidence)
         if not any(not example.holdout for example in examples):
             raise AttuneError(
                 "nothing is labelled yet, so there is nothing to learn from; speak, correct, or `attune enroll --from MANIFEST`"
@@ -121,12 +125,12 @@ def _minute_of_day(seconds_since_epoch: float) -> int:
 
 
 def stored_examples(settings: Settings) -> list[Example]:
-    """What a round would learn from now, whether a daemon runs or not."""
+    """What a round would learn from and be judged by now, whether a daemon runs or not."""
     if not (settings.state_dir / DATABASE).is_file():
         return []
     store = Store(settings.state_dir)
     try:
-        return store.examples(settings.adapt.min_confidence)
+        return round_examples(store, bounds_of(settings.adapt.training_seconds), settings.adapt.min_confidence)
     finally:
         store.close()
 

@@ -61,6 +61,8 @@ class Store:
         self.path = folder / DATABASE
         self._clock = clock
         self._lock = threading.RLock()
+        self._counted: dict[float, tuple[tuple[int, int], Counts]] = {}
+        """By the least confidence that was asked for: what the database was like, and what was counted in it."""
         with self._guarded():
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.audio_folder.mkdir(exist_ok=True, mode=0o700)
@@ -109,6 +111,14 @@ class Store:
                     "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?, ?, ?, ?, ?)",
                     (utterance, text, origin, confidence, self._clock()),
                 )
+
+    def is_labelled(self, utterance: str) -> bool:
+        return bool(self.rows("SELECT 1 FROM labels WHERE utterance = ? LIMIT 1", utterance))
+
+    def text_of(self, utterance: str) -> str:
+        """Its label; empty where it has none, or is not there."""
+        rows = self.rows("SELECT text FROM chosen_labels WHERE utterance = ?", utterance)
+        return str(rows[0][0]) if rows else ""
 
     def missing_labels(self) -> list[Utterance]:
         """Utterances that nobody and nothing has labelled, the oldest first."""
@@ -218,29 +228,48 @@ class Store:
         found = {bool(here): Use(turns, corrected) for here, turns, corrected in rows}
         return found.get(True, Use(0, 0)), found.get(False, Use(0, 0))
 
+    def last_learnt_label(self) -> int:
+        """The highest number of a label that a round has learnt; 0 where none has.
+
+        A round that failed or was cancelled learnt nothing, so what it was given is still new.
+        """
+        rows = self.rows("SELECT coalesce(max(labels), 0) FROM rounds WHERE outcome IN ('promoted', 'refused', 'shadowed')")
+        return int(rows[0][0])
+
     def counts(self, min_confidence: float = 0.0) -> Counts:
-        """Totals; recognised labels below `min_confidence` do not count as new."""
+        """Totals; recognised labels below `min_confidence` do not count as new. Counted anew only where something was written."""
         with self._lock:
-            utterances, seconds = self.rows("SELECT count(*), coalesce(sum(seconds), 0.0) FROM utterances")[0]
-            by_origin = dict(self.rows("SELECT origin, count(*) FROM chosen_labels GROUP BY origin ORDER BY origin"))
-            # A round that failed or was cancelled learnt nothing, so what it was given is still new.
-            learnt = self.rows(
-                "SELECT coalesce(max(labels), 0) FROM rounds WHERE outcome IN ('promoted', 'refused', 'shadowed')"
-            )[0][0]
-            return Counts(
-                utterances=utterances,
-                seconds=seconds,
-                labels_by_origin=by_origin,
-                unlabelled=utterances - sum(by_origin.values()),
-                turns=self.rows("SELECT count(*) FROM turns")[0][0],
-                rounds=self.rows("SELECT count(*) FROM rounds")[0][0],
-                new_labels=self.rows(
-                    "SELECT count(DISTINCT utterance) FROM labels WHERE id > ? AND (origin != 'recognised' OR confidence >= ?)",
-                    learnt,
-                    min_confidence,
-                )[0][0],
-                last_label=self.rows("SELECT coalesce(max(id), 0) FROM labels")[0][0],
+            version = (self._connection.total_changes, self.rows("PRAGMA data_version")[0][0])
+            known = self._counted.get(min_confidence)
+            if known is None or known[0] != version:
+                self._counted[min_confidence] = known = (version, self._count(min_confidence))
+            return known[1]
+
+    def _count(self, min_confidence: float) -> Counts:
+        utterances, seconds = self.rows("SELECT count(*), coalesce(sum(seconds), 0.0) FROM utterances")[0]
+        # As the view `chosen_labels` has it, at a tenth of its time: SQLite takes `origin` from the row that has the max().
+        by_origin = dict(
+            self.rows(
+                "SELECT origin, count(*) FROM"
+                " (SELECT origin, max(((origin != 'recognised') << 62) | id) FROM labels GROUP BY utterance)"
+                " GROUP BY origin ORDER BY origin"
             )
+        )
+        return Counts(
+            utterances=utterances,
+            seconds=seconds,
+            labels_by_origin=by_origin,
+            unlabelled=utterances - sum(by_origin.values()),
+            turns=self.rows("SELECT count(*) FROM turns")[0][0],
+            rounds=self.rows("SELECT count(*) FROM rounds")[0][0],
+            new_labels=self.rows(
+                "SELECT count(*) FROM (SELECT 1 FROM labels WHERE id > ? AND (origin != 'recognised' OR confidence >= ?)"
+                " GROUP BY utterance)",
+                self.last_learnt_label(),
+                min_confidence,
+            )[0][0],
+            last_label=self.rows("SELECT coalesce(max(id), 0) FROM labels")[0][0],
+        )
 
     # --- for what else is kept in the same database
 
