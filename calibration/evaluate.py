@@ -109,9 +109,9 @@ class Judge:
         """Hearing through a reader."""
         return lambda example: reader.read(self.frames(example), lambda: self.draft(example))
 
-    def heard_by(self, reader: Reader, examples: Sequence[Example], own: bool) -> list[Heard]:
-        """What a confidence is fitted to: the examples, the user's own or not, as `reader` hears them."""
-        return [hear(reader, self.frames(example), partial(self.draft, example), example.text, own) for example in examples]
+    def heard_by(self, reader: Reader, example: Example, own: bool) -> Heard:
+        """What a confidence is fitted to: an example, the user's own or not, as `reader` hears it."""
+        return hear(reader, self.frames(example), partial(self.draft, example), example.text, own)
 
     def cascade(self, example: Example) -> str:
         """Hearing through the transcriber."""

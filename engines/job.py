@@ -15,6 +15,10 @@ GraphPrecision = Literal["float32", "float16", "int8"]
 """That a graph computes in, whatever runs it."""
 
 
+LEAST_TAUGHT = 32
+"""Utterances that lessons are made of, however short distillation is."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -102,6 +106,20 @@ class AdaptJob(_JobBase):
     def stages(self) -> tuple[str, ...]:
         """Its stages in order, a process for each."""
         return ("hear", "train", *(("lessons", "distil") if self.distil is not None else ()), "export", "judge")
+
+    @property
+    def learnt(self) -> list[Example]:
+        """What may be trained on."""
+        return [example for example in self.examples if not example.holdout]
+
+    @property
+    def taught(self) -> list[Example]:
+        """What lessons are made of: one utterance for each second of distillation, the first by id, which are hashes.
+
+        A step takes eight lessons and about a second, and an utterance makes two, so that each is seen some four times.
+        """
+        most = max(LEAST_TAUGHT, round(self.distil.seconds)) if self.distil is not None else 0
+        return sorted(self.learnt, key=lambda example: example.id)[:most]
 
 
 class BaseJob(_JobBase):

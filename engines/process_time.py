@@ -89,11 +89,13 @@ def run_to_its_end(
     """
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         patience = Patience(process.pid, processor_seconds, asleep_seconds)
+        left: bytes | None = given  # to be told once: what is not sent by then is sent while it is waited for again
         try:
             while True:
                 with suppress(subprocess.TimeoutExpired):
-                    printed, complaints = process.communicate(given, timeout=_LOOK_SECONDS)
+                    printed, complaints = process.communicate(left, timeout=_LOOK_SECONDS)
                     return subprocess.CompletedProcess(command, process.returncode, printed, complaints)
+                left = None
                 if why := patience.look(time.monotonic()):
                     raise HungError(why)
         finally:

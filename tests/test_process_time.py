@@ -107,6 +107,12 @@ def test_a_command_runs_to_its_end() -> None:
     assert (failed.returncode, failed.stderr) == (3, b"no\n")
 
 
+def test_a_command_that_is_slow_to_read_gets_all_that_it_is_given() -> None:
+    slow = "import sys, time\nwhile time.process_time() < 1.5: pass\nprint(len(sys.stdin.read()))"
+    done = run_to_its_end([sys.executable, "-c", slow], b"x" * 1_000_000, processor_seconds=60.0, asleep_seconds=60.0)
+    assert done.stdout == b"1000000\n"
+
+
 @pytest.mark.parametrize(("program", "said"), [(SPIN, "of processor time"), (SLEEP, "used no processor time")])
 def test_a_command_that_hangs_is_killed(program: str, said: str) -> None:
     command = [sys.executable, "-c", program]
