@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _MAY_RUN = frozenset("RTt")
@@ -87,19 +88,20 @@ def run_to_its_end(
     Raises HungError, the process killed, where it works for longer than `processor_seconds` or sleeps for `asleep_seconds`;
     however busy the machine is. Raises OSError where it cannot be started.
     """
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        patience = Patience(process.pid, processor_seconds, asleep_seconds)
-        left: bytes | None = given  # to be told once: what is not sent by then is sent while it is waited for again
-        try:
-            while True:
-                with suppress(subprocess.TimeoutExpired):
-                    printed, complaints = process.communicate(left, timeout=_LOOK_SECONDS)
-                    return subprocess.CompletedProcess(command, process.returncode, printed, complaints)
-                left = None
-                if why := patience.look(time.monotonic()):
-                    raise HungError(why)
-        finally:
-            process.kill()  # does nothing to one that has ended
+    with TemporaryFile() as source:  # a pipe would have to be written to while the process is waited for
+        source.write(given)
+        source.seek(0)
+        with subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            patience = Patience(process.pid, processor_seconds, asleep_seconds)
+            try:
+                while True:
+                    with suppress(subprocess.TimeoutExpired):
+                        printed, complaints = process.communicate(timeout=_LOOK_SECONDS)
+                        return subprocess.CompletedProcess(command, process.returncode, printed, complaints)
+                    if why := patience.look(time.monotonic()):
+                        raise HungError(why)
+            finally:
+                process.kill()  # does nothing to one that has ended
 
 
 @dataclass(frozen=True)
