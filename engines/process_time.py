@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-_MAY_RUN = frozenset("RTt")
+_MAY_RUN = frozenset((b"R", b"T", b"t"))
 """States of a thread, as in proc(5), in which others decide whether it gets processor time: runnable, or stopped by a signal."""
 _LOOK_SECONDS = 1.0
 
@@ -122,9 +122,13 @@ def _everyone() -> dict[int, _Stat]:
 
 
 def _read_stat(path: Path) -> _Stat:
-    # The name of the program, in brackets, may hold anything; the fields after it are numbered from 3, the state, in proc(5).
-    fields = path.read_text().rpartition(")")[2].split()
+    fields = _fields(path)
     return _Stat(parent=int(fields[1]), session=int(fields[3]), ticks=sum(map(int, fields[11:15])))
+
+
+def _fields(path: Path) -> list[bytes]:
+    """Those of a stat file from the state on, which is the third in proc(5): the name before it may hold any bytes."""
+    return path.read_bytes().rpartition(b")")[2].split()
 
 
 def _family(process: int, everyone: dict[int, _Stat]) -> set[int]:
@@ -144,6 +148,6 @@ def _family(process: int, everyone: dict[int, _Stat]) -> set[int]:
 def _may_run(process: int) -> bool:
     for thread in Path(f"/proc/{process}/task").glob("*/stat"):
         with suppress(OSError):
-            if thread.read_text().rpartition(")")[2].split()[0] in _MAY_RUN:
+            if _fields(thread)[0] in _MAY_RUN:
                 return True
     return False

@@ -93,6 +93,15 @@ def test_what_it_waited_for_still_counts(start: Start, tmp_path: Path) -> None:
     assert used(process) >= 0.5
 
 
+def test_a_process_may_have_any_name(start: Start) -> None:
+    name = b"a) b (\xff"
+    process = start(f"import signal; open('/proc/self/comm', 'wb').write({name!r}); signal.pause()")
+    assert eventually(lambda: Path(f"/proc/{process}/comm").read_bytes() == name + b"\n")
+    seen = activity(process)
+    assert seen is not None
+    assert seen.processor_seconds < 60.0
+
+
 def test_one_that_is_gone_is_not_hung(start: Start) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         pass
