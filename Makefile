@@ -80,6 +80,10 @@ bench-precision: ready ## Measure the encoder's other precisions on every record
 bench: ready ## Measure what training costs a speaker, and kill it twenty times (about twenty minutes)
 	$(BIN)/python -m tests.bench_adaptation
 
+.PHONY: bench-scale
+bench-scale: ready ## Run rounds on stores of 100, 1,000 and 5,000 utterances, and plan one with 100,000 (about an hour)
+	$(BIN)/python -m tests.bench_scale
+
 .PHONY: endurance
 endurance: ready ## Live a month of simulated days, a round each night, and see that nothing grows without an end (about forty minutes)
 	$(BIN)/python -m tests.endurance

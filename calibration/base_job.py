@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from engines.card import Card
@@ -29,10 +30,14 @@ def make_base(job: BaseJob, report: Report) -> int:
         _write_base(job)
     try:
         report("frames", 0.0, "replay set")
-        build_replay(job.features, job.engines, job.threads)
+        build_replay(job.features, job.engines, job.threads, partial(_tell_shards, report))
     except AttuneError as error:
         report("frames", 1.0, f"no replay set, so rounds only pull toward the base: {error}")
     return BASE
+
+
+def _tell_shards(report: Report, done: int, shards: int) -> None:
+    report("frames", done / max(shards, 1), f"replay set, {done} of {shards} parts")
 
 
 def _write_base(job: BaseJob) -> None:
@@ -48,7 +53,7 @@ def _write_base(job: BaseJob) -> None:
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         recipe=f"{recipe['recipe']} base, {recipe['hours']} h of synthetic speech",
         trained_seconds_of_audio=recipe["hours"] * 3600,
-        training_seconds=recipe["training_seconds"],
+        wall_seconds=recipe["wall_seconds"],
         steps=recipe["steps"],
         losses=recipe["losses"],
         seed=recipe["seed"],

@@ -51,14 +51,19 @@ def distil_round(job: AdaptJob, report: Report) -> StageRecord:
     export_adapter(adapted, folder.adapter)
     if job.distil.trains != "adapter":
         save_projector(projector, folder.distilled)
-    return StageRecord(steps=run.step, skipped_steps=run.skipped, seconds=run.seconds, losses=tail_means(run))
+    return StageRecord(
+        steps=run.step,
+        skipped_steps=run.skipped,
+        processor_seconds=run.processor_seconds,
+        wall_seconds=run.seconds,
+        losses=tail_means(run),
+    )
 
 
 def _lessons_of(job: AdaptJob, projector: CifProjector, report: Report) -> tuple[Judge, list[Lesson]]:
     torch.set_num_threads(job.threads)
     judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
-    learnt = [example for example in job.examples if not example.holdout]
-    return judge, make_lessons(judge, learnt, projector.config.stack, report)
+    return judge, make_lessons(judge, job.taught, projector.config.stack, report)
 
 
 def make_lessons(judge: Judge, examples: Sequence[Example], stack: int, report: Report) -> list[Lesson]:
@@ -66,6 +71,7 @@ def make_lessons(judge: Judge, examples: Sequence[Example], stack: int, report: 
 
     Without drafts, as a first look reads. What lessons were made before is read from the folder of features.
     """
+    report("lessons", 0.0, f"of {len(examples)} utterances")
     path = judge.engines.language_model
     about = f"{sha256_of(path)} {judge.system_prompt}"
     maker = LessonMaker(
@@ -96,6 +102,7 @@ def distil(
 
     Goes on from `checkpoint` where that file exists. Raises AttuneError where training diverges or `start` cannot be read.
     """
+    report("distil", 0.0, "opening the language model")
     language_model = load_language_model(judge.engines.language_model)
     adapted = load_adapter(language_model, start, trained=True) if start else add_adapter(language_model, recipe.rank)
     if recipe.trains == "adapter":

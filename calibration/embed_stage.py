@@ -24,7 +24,6 @@ from .training import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_mea
 PASSES = 5
 """How often each utterance is seen at most: more learns the recordings, not the voice."""
 LEAST_STEPS = 150
-REPORT_EVERY_STEPS = 5
 
 
 def train(job: AdaptJob, report: Report) -> StageRecord:
@@ -34,11 +33,13 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
     """
     torch.set_num_threads(job.threads)
     folder = RoundFolder(job.folder)
+    report("samples", 0.0, "opening the projector")
     projector = load_projector(read_generation(job.generations / f"{job.parent:04d}").weights)
     vocabulary = Vocabulary(job.engines.language_model)
     samples, seconds = _samples(job, vocabulary, projector.config, report)
     projector.heard_tokens.update(token for sample in samples for token in sample.tokens.tolist())
     projector.keys.requires_grad_(False)  # what a word sounds like is not this speaker's to change; what is heard is
+    report("samples", 1.0, "reading what is replayed")
     replay = load_replay(job.features, vocabulary, projector.config.stack)
     torch.manual_seed(job.seed)
     embedlink = EmbedLink(projector, vocabulary)
@@ -47,13 +48,13 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
     draw = draw_beside(samples, OWN_PER_STEP, replay, REPLAYED_PER_STEP, job.seed)
     run = Run()
     for run in fit(embedlink, draw, schedule, folder.checkpoint("train")):
-        if run.step % REPORT_EVERY_STEPS == 0:
-            report("train", fraction(run, schedule), describe(run, ("contrast",)))
+        report("train", fraction(run, schedule), describe(run, ("contrast",)))
     save_projector(projector, folder.trained)
     return StageRecord(
         steps=run.step,
         skipped_steps=run.skipped,
-        seconds=run.seconds,
+        processor_seconds=run.processor_seconds,
+        wall_seconds=run.seconds,
         losses=tail_means(run),
         seconds_of_audio=seconds,
     )
@@ -61,10 +62,11 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
 
 def _samples(job: AdaptJob, vocabulary: Vocabulary, config: CifConfig, report: Report) -> tuple[list[Sample], float]:
     """What can be trained on, and its seconds."""
-    training = [example for example in job.examples if not example.holdout]
+    training = job.learnt
     features = Features(job.engines, job.features, job.threads)
     samples, seconds = [], 0.0
-    for example in training:
+    for index, example in enumerate(training, 1):
+        report("samples", index / len(training), f"{index} of {len(training)} utterances")
         try:
             frames = features.frames(example)
             draft = features.draft(example).text if config.reads_draft else ""

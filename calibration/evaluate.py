@@ -113,11 +113,13 @@ class Judge:
 
         return heard
 
-    def heard_by(self, reader: Reader, examples: Sequence[Example], own: bool) -> list[Heard]:
-        """What a confidence is fitted to: the examples, the user's own or not, as `reader` hears them. Those that it hears piece
-        by piece are left out, for nobody says which of the words were in which."""
-        cut = ((example, self._heard.pieces(example)) for example in examples)
-        return [hear(reader, pieces[0].frames, pieces[0].draft, one.text, own) for one, pieces in cut if len(pieces) == 1]
+    def heard_by(self, reader: Reader, example: Example, own: bool) -> Heard | None:
+        """What a confidence is fitted to: an example, the user's own or not, as `reader` hears it.
+
+        None for one that it hears piece by piece: nobody says which of its words are in which piece.
+        """
+        pieces = self._heard.pieces(example)
+        return hear(reader, pieces[0].frames, pieces[0].draft, example.text, own) if len(pieces) == 1 else None
 
     def cascade(self, example: Example) -> str:
         """Hearing through the transcriber."""

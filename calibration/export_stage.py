@@ -12,7 +12,8 @@ from .round_folder import RoundFolder, StageRecord
 def export(job: AdaptJob, report: Report) -> StageRecord:
     """Write the projector's serving graph. Raises AttuneError where the projector is damaged."""
     torch.set_num_threads(job.threads)
-    report("export", 0.0, "")
+    report("export", 0.0, "writing the graph")
     folder = RoundFolder(job.folder)
     export_projector(load_projector(folder.weights), folder.projector)
+    report("export", 1.0, "")
     return StageRecord()

@@ -16,12 +16,15 @@ def hear(job: AdaptJob, report: Report) -> StageRecord:
     features = Features(job.engines, job.features, job.threads)
     everything = [*job.examples, *job.general]
     judged = {example.id for example in everything if example.holdout} | {example.id for example in job.general}
+    report("hear", 0.0, f"{len(everything)} utterances")
     for index, example in enumerate(everything, 1):
         try:
             features.draft(example)
             features.frames(example)
             if example.id in judged:
                 features.transcript(example)
+                for piece in features.pieces(example):
+                    piece.draft()
         except AttuneError as error:
             report("hear", index / len(everything), f"left out: {error}")
             continue

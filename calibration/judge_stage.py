@@ -1,6 +1,8 @@
 """The last stage of a round: the candidate judged through the engines that serve, and written as a generation. Loads no torch."""
 
+import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +23,9 @@ from .round_folder import RoundFolder, StageRecord
 from .text_scores import normalise
 from .versions import versions
 
+CALIBRATED_OWN, CALIBRATED_GENERAL = 64, 64
+"""Utterances of the user and of the general set that the confidence is fitted to, at most: each takes seconds, for everything
+that it may have been is compared."""
 _HEARERS = ("candidate", "current", "cascade")
 
 
@@ -31,15 +36,17 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
     examples = [example for example in job.examples if not example.holdout or normalise(example.text)]
     job = job.model_copy(update={"examples": examples})
     parent = read_generation(job.generations / f"{job.parent:04d}")
-    training = [example for example in job.examples if not example.holdout]
+    training = job.learnt
     judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
-    report("judge", 0.0, "")
-    panel = _Panel(job, judge, report)
+    steps = _Steps(job, report)
+    report("judge", 0.0, "opening the engines")
+    judge.heard = steps.done
+    panel = _Panel(job, judge)
     # First, and gone by the time that the candidate is opened: two readers at once would take 160 MB more.
     panel.hear("current", judge.aligned(judge.serving_reader(parent)), parent.adapter)
     requests = telling_requests(example.text for example in training)
     unsure = judge.reader(folder.projector, None, requests)
-    confidence = _confidence(job, judge, parent, unsure, report)
+    confidence = _confidence(job, judge, parent, unsure, steps)
     candidate = replace(unsure, confidence=confidence)
     replies = _compare_replies(job, judge, candidate, folder.adapter)
     adapter = None
@@ -47,6 +54,7 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         candidate, adapter = replace(candidate, blends=True), folder.adapter
     panel.hear("candidate", judge.aligned(candidate), adapter)
     panel.hear("cascade", judge.cascade, None)
+    report("judge", 1.0, "writing the generation")
     trained, distilled = folder.record("train"), folder.record("distil")
     peaks = folder.peaks() | {"judge": peak_resident_bytes()}
     card = Card(
@@ -58,7 +66,8 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         labels_left_out=job.labels_left_out,
         doubted=folder.doubted[:MOST_DOUBTED],
         trained_seconds_of_audio=round(trained.seconds_of_audio, 2),
-        training_seconds=round(trained.seconds + distilled.seconds, 2),
+        processor_seconds=round(trained.processor_seconds + distilled.processor_seconds, 2),
+        wall_seconds=round(trained.wall_seconds + distilled.wall_seconds, 2),
         steps=trained.steps + distilled.steps,
         skipped_steps=trained.skipped_steps + distilled.skipped_steps,
         losses=trained.losses | distilled.losses,
@@ -102,9 +111,26 @@ def _holdout(job: AdaptJob) -> list[Example]:
     return [example for example in job.examples if example.holdout and example.origin != "recognised"]
 
 
-def _confidence(job: AdaptJob, judge: Judge, parent: Generation, reader: Reader, report: Report) -> Confidence | None:
-    heard = [*judge.heard_by(reader, _holdout(job), own=True), *judge.heard_by(reader, job.general, own=False)]
-    return learn_confidence(reader, heard, _base_confidence(job, parent, report))
+def _calibrated(job: AdaptJob) -> list[tuple[Example, bool]]:
+    """What the confidence is fitted to, and whether the user said it."""
+    own, general = stable_sample(_holdout(job), CALIBRATED_OWN), stable_sample(job.general, CALIBRATED_GENERAL)
+    return [*((example, True) for example in own), *((example, False) for example in general)]
+
+
+def stable_sample(examples: Sequence[Example], most: int) -> list[Example]:
+    """`most` of them, in their order: those whose ids have the smallest hashes, so mostly the same while others are added."""
+    ranked = sorted(examples, key=lambda example: hashlib.sha256(example.id.encode()).digest())
+    chosen = {example.id for example in ranked[:most]}
+    return [example for example in examples if example.id in chosen]
+
+
+def _confidence(job: AdaptJob, judge: Judge, parent: Generation, reader: Reader, steps: "_Steps") -> Confidence | None:
+    heard = []
+    for example, own in _calibrated(job):
+        if (one := judge.heard_by(reader, example, own)) is not None:
+            heard.append(one)
+        steps.done(f"confidence, {len(heard)} utterances")
+    return learn_confidence(reader, heard, _base_confidence(job, parent, steps.report))
 
 
 def _base_confidence(job: AdaptJob, parent: Generation, report: Report) -> Confidence | None:
@@ -119,28 +145,43 @@ def _base_confidence(job: AdaptJob, parent: Generation, report: Report) -> Confi
         return parent.card.confidence
 
 
+class _Steps:
+    """How far the stage is: a step for each utterance that is heard once."""
+
+    def __init__(self, job: AdaptJob, report: Report) -> None:
+        compared = 2 * min(job.reply_utterances, len(_holdout(job))) if job.distil is not None else 0
+        self.report = report
+        self._done, self._to_do = 0, len(_HEARERS) * sum(map(len, _sets(job).values())) + len(_calibrated(job)) + compared
+
+    def done(self, note: str) -> None:
+        """One more was."""
+        self._done += 1
+        self.report("judge", min(1.0, self._done / max(self._to_do, 1)), note)
+
+
+def _sets(job: AdaptJob) -> dict[str, list[Example]]:
+    """What is judged, by the names of a card."""
+    sets = {
+        "holdout": _holdout(job),
+        "recognised": [example for example in job.examples if example.holdout and example.origin == "recognised"],
+        "general": job.general,
+    }
+    return {name: examples for name, examples in sets.items() if examples}
+
+
 class _Panel:
     """All sets of utterances, heard by one after the other."""
 
-    def __init__(self, job: AdaptJob, judge: Judge, report: Report) -> None:
-        sets = {
-            "holdout": _holdout(job),
-            "recognised": [e for e in job.examples if e.holdout and e.origin == "recognised"],
-            "general": job.general,
-        }
-        self._sets = {name: examples for name, examples in sets.items() if examples}
-        self._judge, self._report = judge, report
-        self._done, self._to_do = 0, len(_HEARERS) * sum(map(len, self._sets.values()))
+    def __init__(self, job: AdaptJob, judge: Judge) -> None:
+        self._sets, self._judge = _sets(job), judge
         self._scored: dict[str, dict[str, Scored]] = {}
 
     def hear(self, who: str, hear: Hear, adapter: Path | None) -> None:
         """Let `who`, one of _HEARERS, hear them all, replies passing through `adapter`."""
         self._judge.pass_through(adapter)
-        self._judge.heard = self._count
         self._scored[who] = {
             name: self._judge.score(hear, examples, f"{name}, {who}", name == "holdout") for name, examples in self._sets.items()
         }
-        self._judge.heard = lambda _: None
 
     def judgements(self) -> dict[str, Judgement]:
         """Once all have heard."""
@@ -148,10 +189,6 @@ class _Panel:
             name: _judgement(examples, {who: self._scored[who][name] for who in _HEARERS})
             for name, examples in self._sets.items()
         }
-
-    def _count(self, note: str) -> None:
-        self._done += 1
-        self._report("judge", self._done / max(self._to_do, 1), note)
 
 
 def _judgement(examples: list[Example], by: dict[str, Scored]) -> Judgement:

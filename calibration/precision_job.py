@@ -5,6 +5,7 @@ Of several ways to find the ranges of activations the one whose frames come near
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import jiwer
@@ -43,16 +44,20 @@ def make_precisions(job: PrecisionJob, report: Report) -> int:
     ear = _Ear(job, checked)
     original = OnnxEncoder(source, job.threads)
     report("original", 0.0, f"{len(checked)} utterances to compare on, {len(calibrated)} to calibrate with")
-    frames = [original.encode(samples) for samples in ear.samples]
+    ear.tell = partial(report, "original", 0.5)
+    frames = ear.frames_of(original)
     heard = ear.heard(original, frames)
     mels = [encoder_mel(read_audio(example.audio, MAX_SECONDS), original.mel_bins) for example in calibrated]
     usable = 0
     for precision in PRECISIONS:
         report(precision, 0.0, "")
-        path, method = _written(job, precision, mels, lambda made: _cosines(ear.frames_of(made), frames).mean())
+        ear.tell = partial(report, precision, 0.5)
+        path, method = _written(
+            job, precision, mels, lambda made: _cosines(ear.frames_of(OnnxEncoder(made, job.threads)), frames).mean()
+        )
         report(precision, 0.5, f"by {method}" if method else "")
         encoder = OnnxEncoder(path, job.threads)
-        others = [encoder.encode(samples) for samples in ear.samples]
+        others = ear.frames_of(encoder)
         cosines = _cosines(others, frames)
         card = PrecisionCard(
             precision=precision,
@@ -104,17 +109,22 @@ class _Ear:
     """The utterances to compare on, and what hears them beside an encoder."""
 
     def __init__(self, job: PrecisionJob, examples: Sequence[Example]) -> None:
-        self._job, self._examples = job, examples
+        self._examples = examples
+        self.tell: Callable[[str], None] = lambda note: None
+        """Called with a note after each utterance."""
         self.samples = [read_audio(example.audio, MAX_SECONDS) for example in examples]
         self._vocabulary = Vocabulary(job.engines.language_model)
         self._projector = OnnxProjector(read_generation(job.generation).projector, job.threads)
         self._readout = Readout(self._vocabulary, self._projector.heard_tokens, self._projector.keys, job.threads)
         self._transcriber = WhisperTranscriber(job.engines.encoder_weights, job.threads)
 
-    def frames_of(self, path: Path) -> list[Float32]:
-        """As the encoder in `path` makes them."""
-        encoder = OnnxEncoder(path, self._job.threads)
-        return [encoder.encode(samples) for samples in self.samples]
+    def frames_of(self, encoder: OnnxEncoder) -> list[Float32]:
+        """As `encoder` makes them."""
+        found = []
+        for samples in self.samples:
+            found.append(encoder.encode(samples))
+            self.tell(f"encoded {len(found)} of {len(self.samples)} utterances")
+        return found
 
     def heard(self, encoder: OnnxEncoder, frames: Sequence[Float32]) -> Heard:
         """How well `frames`, which `encoder` made, were heard."""
@@ -126,6 +136,7 @@ class _Ear:
             read = Looks(self._projector, self._readout, one).first.tokens or ()
             wrong, tokens = wrong + _edits(expected, read), tokens + len(expected)
             words.append(word_errors(example.text, drafter.draft(one).text))
+            self.tell(f"heard {len(words)} of {len(self._examples)} utterances")
         return Heard(token_error=wrong / max(1, tokens), transcript_error=error_rate(words)[0])
 
 

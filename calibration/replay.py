@@ -3,6 +3,7 @@
 The corpus that the base learned from is not shipped; a small one, of voices that set-up installs, is spoken on the spot, once.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from engines.job import EngineFiles
@@ -20,10 +21,15 @@ SEED = 20_000
 """Far from the base's own seed: other sentences, the same voices."""
 
 
-def build_replay(features: Path, engines: EngineFiles, workers: int) -> None:
-    """Speak and encode the sentences that are not there yet. Raises AttuneError where a synthesizer is not installed."""
+def build_replay(
+    features: Path, engines: EngineFiles, workers: int, report: Callable[[int, int], None] = lambda done, shards: None
+) -> None:
+    """Speak and encode the sentences that are not there yet. Raises AttuneError where a synthesizer is not installed.
+
+    `report` is called with the shards that are there and the shards there will be.
+    """
     models = Models(engines.encoder, engines.encoder_weights, kokoro=None, piper=None)
-    build(replay_folder(features), replay_script(REPLAY_UTTERANCES, SEED), models, workers, lambda done, shards: None)
+    build(replay_folder(features), replay_script(REPLAY_UTTERANCES, SEED), models, workers, report)
 
 
 def load_replay(features: Path, vocabulary: Vocabulary, stack: int) -> list[Sample]:

@@ -23,8 +23,10 @@ class StageRecord(BaseModel):
     steps: int = 0
     skipped_steps: int = 0
     """Those among them that memory did not suffice for."""
-    seconds: float = 0.0
-    """Wall time of the steps, pauses left out."""
+    processor_seconds: float = 0.0
+    """Of the steps, per thread."""
+    wall_seconds: float = 0.0
+    """Of the steps by the clock, pauses left out."""
     losses: dict[str, float] = {}
     """Means over the last tenth of the steps."""
     seconds_of_audio: float = 0.0

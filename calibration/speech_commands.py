@@ -1,13 +1,13 @@
 """Runs the synthesizers that are commands. Knows no voices."""
 
 import shutil
-import subprocess
 from collections.abc import Sequence
 
 from engines.errors import AttuneError
+from engines.process_time import HungError, run_to_its_end
 
 LONGEST_RUN_SECONDS = 60.0
-"""Of wall time: a machine that was suspended in between leaves a sentence out."""
+"""Of processor time, and of sleep."""
 
 
 def require(name: str) -> None:
@@ -23,9 +23,9 @@ def run_command(command: Sequence[str], given: bytes = b"") -> bytes:
     """
     require(command[0])
     try:
-        done = subprocess.run(command, input=given, capture_output=True, timeout=LONGEST_RUN_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        raise AttuneError(f"{command[0]} said nothing for {LONGEST_RUN_SECONDS:g} s") from None
+        done = run_to_its_end(command, given, processor_seconds=LONGEST_RUN_SECONDS, asleep_seconds=LONGEST_RUN_SECONDS)
+    except HungError as error:
+        raise AttuneError(f"{command[0]} {error}") from None
     if done.returncode != 0 or not done.stdout:
         raise AttuneError(f"{command[0]} failed ({done.stderr.decode(errors='replace').strip()[:200]})")
     return done.stdout

@@ -42,7 +42,6 @@ from .text_scores import word_error_rate
 from .training import Schedule, fit, fraction
 from .versions import versions
 
-REPORT_EVERY_STEPS = 10
 JUDGED_AT_MOST = 200
 
 
@@ -69,14 +68,15 @@ def train(job: TrainJob, report: Report) -> int:
     schedule = Schedule(10**9, job.minutes * 60, job.learning_rate, warmup_steps=200, seed=job.seed, checkpoint_seconds=120.0)
     run = Run()
     for run in fit(embedlink, lambda step: draw(step * world + rank), schedule, job.folder / "checkpoint.safetensors"):
-        if rank == 0 and run.step % REPORT_EVERY_STEPS == 0:
+        if rank == 0:
             losses = ", ".join(f"{name} {value:.2f}" for name, value in _recent(run).items())
             report("train", fraction(run, schedule), f"step {run.step}: {losses}")
     if rank == 0:
         report("judge", 0.0, f"{len(judged)} unheard sentences")
         projector.cpu()
         save_packed(projector, job.folder / "projector.safetensors")
-        confidence = _confidence(job, vocabulary, [utterance for utterance in utterances if is_held_out(utterance.row.text)])
+        unheard = [utterance for utterance in utterances if is_held_out(utterance.row.text)][:JUDGED_AT_MOST]
+        confidence = _confidence(job, vocabulary, unheard, report)
         seconds = sum(utterance.row.seconds for utterance in utterances)
         card = {
             "recipe": "embedlink-cif with drafts and pronunciation keys",
@@ -89,7 +89,8 @@ def train(job: TrainJob, report: Report) -> int:
             "steps": run.step,
             "batch": job.batch * world,
             "epochs": round(run.step * job.batch * world / len(drawn), 2),
-            "training_seconds": round(run.seconds),
+            "processor_seconds": round(run.processor_seconds),
+            "wall_seconds": round(run.seconds),
             "device": torch.cuda.get_device_name() if device.type == "cuda" else f"processor, {world} x {job.threads} threads",
             "seed": job.seed,
             "losses": {name: round(value, 4) for name, value in _recent(run).items()},
@@ -155,7 +156,7 @@ def _split(
     return learnt, judged[:JUDGED_AT_MOST]
 
 
-def _confidence(job: TrainJob, vocabulary: Vocabulary, judged: Sequence[Utterance]) -> Confidence | None:
+def _confidence(job: TrainJob, vocabulary: Vocabulary, judged: Sequence[Utterance], report: Report) -> Confidence | None:
     """Of what ships, on sentences never trained on, through the graph that serves."""
     graph = job.folder / "projector.onnx"
     export_projector(load_projector(job.folder / "projector.safetensors"), graph)
@@ -163,7 +164,8 @@ def _confidence(job: TrainJob, vocabulary: Vocabulary, judged: Sequence[Utteranc
     reader = open_reader(OnnxProjector(graph, job.threads), vocabulary, None, model.likelihood.after(()), job.threads)
     drafter = Drafter(WhisperTranscriber(job.engines.encoder_weights, job.threads), OnnxEncoder(job.engines.encoder, job.threads))
     heard = []
-    for utterance in judged[:JUDGED_AT_MOST]:
+    for index, utterance in enumerate(judged, 1):
+        report("judge", index / len(judged), f"confidence, {index} of {len(judged)} sentences")
         frames = np.asarray(utterance.frames, np.float32)
         # Drafted anew: the corpus does not say how sure a draft was.
         heard.append(hear(reader, frames, partial(drafter.draft, frames), utterance.row.text, own=False))

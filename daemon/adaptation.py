@@ -163,8 +163,9 @@ class Adaptation:
         try:
             child, end = self._train(number)
         except (AttuneError, OSError) as error:
-            self._failures_of_job += 1
-            self._finish(RoundRecord(number, started_at, self._wall_clock(), "failed", str(error), 0.0, 0, None))
+            ended: RoundOutcome = "cancelled" if self._given_up() else "failed"
+            self._failures_of_job += ended == "failed"
+            self._finish(RoundRecord(number, started_at, self._wall_clock(), ended, str(error), 0.0, 0, None))
             return
         candidate = unjudged(self._rounds.jobs, self._rounds.generations)
         if candidate is not None and candidate.number == number:  # however the child ended: what it wrote is whole
@@ -208,6 +209,9 @@ class Adaptation:
             if self._governor is not None and not self._stopping.is_set():
                 self._governor.need_models()
 
+    def _given_up(self) -> bool:
+        return self._stopping.is_set() or self._cancelled.is_set()
+
     def _admitted(self, job: AdaptJob) -> AdaptJob:
         """`job` as it fits the memory that there is. Raises AttuneError where it does not."""
         if self._governor is None:
@@ -226,8 +230,10 @@ class Adaptation:
             on_progress=self._on_progress,
             on_end=self._wake.set,
             silence_limit_seconds=rounds.silence_limit_seconds,
+            asleep_limit_seconds=rounds.asleep_limit_seconds,
             clock=self._clock,
             launch=rounds.launch,
+            given_up=self._given_up,
         )
         try:
             with self._yielding.holding(child):
@@ -269,7 +275,7 @@ class Adaptation:
             return self._governor.smaller(job) if self._standing.read()["stage"] in _CUT_INTO_PARTS else None
         self._governor.need_models()
         self._tell(state="paused", note=self._again)
-        while not (self._stopping.is_set() or self._cancelled.is_set()):
+        while not self._given_up():
             self._wake.clear()
             if self._yielding.quiet_seconds() >= self._rounds.reload_after_seconds:
                 return job
@@ -287,7 +293,7 @@ class Adaptation:
         outcome, reason = promote_or_refuse(candidate, self._rounds, self._moves)
         clear(self._rounds.jobs, candidate.number)
         peak_bytes = max(peak_bytes, candidate.card.peak_bytes)
-        seconds = candidate.card.training_seconds
+        seconds = candidate.card.wall_seconds
         self._failures_of_job = 0
         self._finish(
             RoundRecord(candidate.number, started_at, self._wall_clock(), outcome, reason, seconds, peak_bytes, candidate.number)

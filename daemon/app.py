@@ -276,6 +276,7 @@ class App:
             settings.cache_dir,
             self._attention,
             self._events,
+            threads=settings.engines.threads,
             served_by_plan=lambda: served.encoder_runs_by == TENSORRT,
             reopen=reopen,
             may_run=lambda: served.open and self._adaptation.status()["state"] == "waiting",

@@ -9,10 +9,17 @@ from .sheet import Sheet
 def rounds_sheet(figures: AdaptFigures) -> Sheet:
     """What each round took."""
     rows = [
-        (f"{one.minutes:.1f} min", str(one.utterances), str(one.steps), f"{one.training_seconds:.0f}", gib(one.peak_bytes))
+        (
+            f"{one.minutes:.1f} min",
+            str(one.utterances),
+            str(one.steps),
+            f"{one.processor_seconds:.0f}",
+            f"{one.wall_seconds:.0f} s",
+            gib(one.peak_bytes),
+        )
         for one in figures.rounds
     ]
-    return Sheet(("round", "utterances", "steps", "seconds", "peak"), rows)
+    return Sheet(("round", "utterances", "steps", "processor seconds", "by the clock", "peak"), rows)
 
 
 def designs_sheet(figures: QualityFigures) -> Sheet:
@@ -36,8 +43,8 @@ def recipes_sheet(figures: DistilFigures) -> Sheet:
     rows = []
     for run in figures.runs:
         losses = ", ".join(f"{name} {value:.2f}" for name, value in run.losses.items())
-        rows.append((run.recipe, str(run.steps), f"{run.seconds:.0f}", losses))
-    return Sheet(("recipe", "steps", "seconds", "losses at its end"), rows, {"losses at its end"})
+        rows.append((run.recipe, str(run.steps), f"{run.processor_seconds:.0f}", f"{run.wall_seconds:.0f} s", losses))
+    return Sheet(("recipe", "steps", "processor seconds", "by the clock", "losses at its end"), rows, {"losses at its end"})
 
 
 def memory_sheet(figures: MemoryFigures) -> Sheet:

@@ -1,7 +1,8 @@
 """One calibration job as a child process: started, followed, paused while somebody speaks, ended. Knows no training, no schedule.
 
-The child says how far it is on its standard output (`engines.job.Progress`, one JSON object per line); silence for too long means
-that it hangs. It dies with the daemon: `engines.child_process.settle_as_child`, which the child calls first.
+The child says how far it is on its standard output (`engines.job.Progress`, one JSON object per line). It counts as hung where it
+is silent for too much processor time, or sleeps for too long: time by the clock says nothing on a machine that others keep busy.
+It dies with the daemon: `engines.child_process.settle_as_child`, which the child calls first.
 """
 
 import logging
@@ -21,8 +22,9 @@ from pydantic import ValidationError
 from engines.child_process import PARENT_VARIABLE
 from engines.durable import write_atomically
 from engines.errors import AttuneError
-from engines.job import AdaptJob, EngineJob, Job, Progress
+from engines.job import EngineJob, Job, Progress
 from engines.process_memory import peak_resident_bytes
+from engines.process_time import Patience
 
 from .launch import SIGTERM_EXIT, Launch, Output, Process, as_child
 
@@ -31,6 +33,13 @@ LOG_NAME = "child.log"
 MAX_LINE_BYTES = 8192
 MAX_LOG_BYTES = 4 << 20
 MAX_REASON_CHARACTERS = 300
+SILENCE_LIMIT_SECONDS = 300.0
+"""Processor time per thread that a child may use without a word."""
+ASLEEP_LIMIT_SECONDS = 3600.0
+"""Without a word, and without any processor time although nobody keeps it from that: longer than anything that a child waits for,
+such as the plan that another process builds."""
+_LOOK_SECONDS = 5.0
+"""How often a silent child is looked at."""
 _STOPPING_SECONDS = 0.01
 _KEPT_VARIABLES = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"),
@@ -54,7 +63,7 @@ class Outcome:
 class Child:
     """A running job. `pause`, `resume`, `stop` and `kill` may be called from any thread; `poll` from the one that started it."""
 
-    def __init__(self, process: Process, log: Path, silence_limit_seconds: float, clock: Callable[[], float]) -> None:
+    def __init__(self, process: Process, log: Path, patience: Patience, clock: Callable[[], float]) -> None:
         self.last = Progress(stage="start", fraction=0.0)
         self.outcome: Outcome | None = None
         self.pauses = 0
@@ -64,7 +73,8 @@ class Child:
         """Largest resident memory seen; sampled by `poll`."""
         self._process = process
         self._log_path = log
-        self._silence_limit_seconds = silence_limit_seconds
+        self._patience = patience
+        """Belongs to the thread that polls."""
         self._clock = clock
         self._lock = threading.Lock()
         """Held while signalling and while reaping, so that no signal goes to a process number that is somebody else's by then."""
@@ -77,7 +87,9 @@ class Child:
         """When `pause` was called, until the kernel says that the process stands still."""
         self._stands_still = threading.Event()
         self._paused_seconds = 0.0
-        self._heard_at_running_seconds = 0.0
+        self._words = self._words_seen = 0
+        """What the child said, and how much of that the last `poll` knew of."""
+        self._looked_at = float("-inf")
         self._reader: threading.Thread | None = None
 
     @classmethod
@@ -89,13 +101,18 @@ class Child:
         *,
         on_progress: Callable[[Progress], None] = lambda progress: None,
         on_end: Callable[[], None] = lambda: None,
-        silence_limit_seconds: float = 300.0,
+        silence_limit_seconds: float = SILENCE_LIMIT_SECONDS,
+        asleep_limit_seconds: float = ASLEEP_LIMIT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         launch: Launch = as_child,
+        given_up: Callable[[], bool] = lambda: False,
     ) -> "Child":
         """Write the job to `job_path` and have `launch` start `command` (default CALIBRATION) for it.
 
         `on_progress`, and `on_end` once the process is gone and `poll` will say how, are called from threads of the child's own.
+        It counts as hung after `silence_limit_seconds` of processor time per thread without a word, or `asleep_limit_seconds` of
+        sleep.
+        `launch` stops waiting for somebody to take the job once `given_up` says so.
         The child dies with the *thread* that calls this (such is PR_SET_PDEATHSIG): call it from one that lives as long.
         Raises AttuneError where the job cannot be written or the command not be started.
         """
@@ -104,11 +121,11 @@ class Child:
             job_path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(job_path, job.model_dump_json(indent=2).encode())
             log_path.unlink(missing_ok=True)
-            environment = _environment(job.threads if isinstance(job, AdaptJob) else os.cpu_count() or 1)
-            process = launch(command or CALIBRATION, job_path, environment, log_path)
+            process = launch(command or CALIBRATION, job_path, _environment(job.threads), log_path, given_up)
         except OSError as error:
             raise AttuneError(f"training could not be started ({error.filename or job_path}: {error.strerror})") from None
-        child = cls(process, log_path, silence_limit_seconds, clock)
+        patience = Patience(process.pid, silence_limit_seconds * job.threads, asleep_limit_seconds)
+        child = cls(process, log_path, patience, clock)
         child._reader = threading.Thread(target=child._read, args=(process.output, on_progress), name="child-output", daemon=True)
         child._reader.start()
         threading.Thread(target=child._await_end, args=(on_end,), name="child-end", daemon=True).start()
@@ -172,13 +189,25 @@ class Child:
         if self.outcome is not None or self._gone.is_set():
             return self._ended()
         self._bound_log()
+        self.peak_bytes = max(self.peak_bytes, peak_resident_bytes(self.pid))
+        why = self._look()
+        if not why:
+            return None
         with self._lock:
-            self.peak_bytes = max(self.peak_bytes, peak_resident_bytes(self.pid))
-            silent_seconds = self._running_seconds() - self._heard_at_running_seconds
-            if silent_seconds <= self._silence_limit_seconds:
-                return None
             self._process.signal(signal.SIGKILL)
-        return self._ended(Outcome("hung", f"the training process said nothing for {silent_seconds:.0f} s and was killed"))
+        return self._ended(Outcome("hung", f"the training process {why} and was killed"))
+
+    def _look(self) -> str:
+        """Why it counts as hung; empty where it does not. Without the lock while it looks, for a pause must not wait."""
+        with self._lock:
+            running_seconds, words = self._running_seconds(), self._words
+        if words != self._words_seen:
+            self._words_seen = words
+            self._patience.renew()
+        elif running_seconds - self._looked_at >= _LOOK_SECONDS:
+            self._looked_at = running_seconds
+            return self._patience.look(running_seconds)
+        return ""
 
     def _resume(self) -> None:
         if self._paused_at is not None:
@@ -228,7 +257,7 @@ class Child:
                     continue
                 with self._lock:
                     self.last = progress
-                    self._heard_at_running_seconds = self._running_seconds()
+                    self._words += 1
                 on_progress(progress)
 
     def _stopped(self, at: float) -> None:

@@ -11,7 +11,7 @@ from engines.job import CorpusJob, TrainJob
 from engines.models import model_path
 
 from .cli_common import say, settings
-from .cli_engines import run_child
+from .cli_engines import SILENT_SECONDS, run_child
 
 app = typer.Typer(help="Alignment: the corpus and the training of a base projector.", no_args_is_help=True)
 
@@ -51,7 +51,7 @@ def corpus(
         workers=workers,
         seed=seed,
     )
-    run_child(job, out / "job.json")
+    run_child(job, out / "job.json", silence_limit_seconds=SILENT_SECONDS * workers)
     say(f"the corpus is in {out}")
 
 
@@ -89,5 +89,5 @@ def train(
         seed=seed,
     )
     together = [sys.executable, "-m", "calibration.together", str(processes)]
-    run_child(job, out / "job.json", together if processes > 1 else None)
+    run_child(job, out / "job.json", together if processes > 1 else None, SILENT_SECONDS * processes)
     say(f"the projector is at {out / 'projector.safetensors'}, its card beside it")

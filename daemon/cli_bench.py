@@ -43,6 +43,7 @@ def speakers(
         folder=folder,
         recordings=model_path(GENERAL_MODEL, chosen.cache_dir),
         kokoro=model_path("kokoro-82m", chosen.cache_dir),
+        threads=chosen.adapt.threads,
     )
     run_child(job, folder / "job.json")
     say(f"their manifests are in {out}: " + ", ".join(sorted(path.stem for path in folder.glob("*.jsonl"))))
@@ -139,7 +140,9 @@ def distil(
         Path | None, typer.Option(help="Folder of the generation to distil; the shipped one if none.", exists=True)
     ] = None,
     recipes: Annotated[str, typer.Option(help=f"Which, with commas between: {', '.join(_RECIPES)}.")] = "adapter",
-    seconds: Annotated[float, typer.Option(min=1, max=36_000, help="Of training, for each.")] = 180.0,
+    seconds: Annotated[
+        float, typer.Option(min=1, max=36_000, help="Processor seconds per thread of training, for each.")
+    ] = 180.0,
     rank: Annotated[int, typer.Option(min=1, max=256, help="Of the adapter.")] = 16,
     learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="Step size of the optimiser.")] = 3e-4,
     learnt: Annotated[int, typer.Option(min=1, max=100_000, help="Utterances that lessons are made of.")] = 100,

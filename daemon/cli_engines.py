@@ -40,6 +40,9 @@ from .sheet import Sheet
 if TYPE_CHECKING:
     from engines.selftest import Request, Verdict
 
+SILENT_SECONDS = 1800.0
+"""Processor time per thread that a job may take without a word, where nothing else is said."""
+
 app = typer.Typer(help="Engines: what is computed once from the models.", no_args_is_help=True)
 
 
@@ -242,9 +245,12 @@ def _version(package: str) -> str | None:
 
 
 def run_child(
-    job: Job | EngineJob, job_path: Path, command: Sequence[str] | None = None, silence_limit_seconds: float = 1800.0
+    job: Job | EngineJob, job_path: Path, command: Sequence[str] | None = None, silence_limit_seconds: float = SILENT_SECONDS
 ) -> None:
-    """Run a job to its end with a progress bar, by `command` or else a calibration child. Raises AttuneError where it fails."""
+    """Run a job to its end with a progress bar, by `command` or else a calibration child.
+
+    Raises AttuneError where it fails, or is silent for `silence_limit_seconds` of processor time per thread.
+    """
     ended = threading.Event()
     with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), console=errors) as bar:
         task = bar.add_task("start", total=1.0, note="")

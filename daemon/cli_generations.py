@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from engines.card import Card, Score
+from engines.card import Card, Score, training_time
 from engines.errors import AttuneError
 from engines.generation import Damaged, Generation, judged_against, list_generations, read_generation
 from engines.pointers import current, previous, promote, rollback, shadow, usable
@@ -125,7 +125,7 @@ def _print_explained(found: Any) -> None:
     examples = ", ".join(f"{count} {origin}" for origin, count in made["examples"].items()) or "none of the user's"
     console.print(
         f"made {made['created_at']} of {made['minutes_of_audio']:.1f} minutes ({examples}): {made['steps']} steps in "
-        f"{made['seconds']:.0f} s, peak {gib(made['peak_bytes'])}",
+        f"{training_time(made['processor_seconds'], made['wall_seconds'])}, peak {gib(made['peak_bytes'])}",
         highlight=False,
     )
     for reason, count in found["labels_left_out"].items():

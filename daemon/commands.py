@@ -337,14 +337,13 @@ def _why(service: Service, request: Why) -> Event:
         found["round"] = {"ended_at": last.ended_at, "outcome": last.outcome, "reason": last.reason}
     folder = service.generations / f"{number:04d}" if number is not None else None
     if folder is not None and (folder.exists() or request.number is not None):  # that of the last round may have gone since
-        texts = {example.id: example.text for example in service.store.examples()}
         try:
             card = read_generation(folder).card
         except AttuneError as error:
             if request.number is not None:
                 raise
             return {**found, "problem": str(error)}
-        found["generation"] = explained(card, lambda utterance: texts.get(utterance, ""))
+        found["generation"] = explained(card, service.store.text_of)
         heard = service.shadow_readings.compared(card.number)
         otherwise = [asdict(one) for one in heard if not same_words(one.heard, one.shadow_heard)]
         found["shadow"] = {"turns": len(heard), "otherwise": otherwise[-SHOWN:]}

@@ -210,7 +210,8 @@ class AdaptSettings(_Section):
         180.0,
         gt=0,
         le=36_000,
-        description="Longest training in a round, in seconds of processor time per thread: pauses do not count.",
+        description="Longest training in a round, in seconds of processor time per thread: pauses do not count. A round learns "
+        "from four utterances for each of them at most.",
     )
     hand_over: _PlaceOrNone = Field(
         "", description="Folder in which the jobs of rounds are left for a unit of systemd's to run; empty: the daemon runs them."

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Annotated
 
@@ -33,8 +34,8 @@ from .events import Event
 from .learning import GENERAL_MODEL
 from .private_daemon import private_daemon
 
-_ROUND_SECONDS = 900.0
-"""After which a round that neither ended nor failed is given up."""
+_IDLE_SECONDS = 900.0
+"""After which a round that has not begun is given up; one that has begun ends, however busy the machine is."""
 _OVERLAP_SECONDS = 0.1
 _SETTINGS = {
     "AUDIO__SOURCE": "none",  # the demo's streams come by `listen`; a microphone in the room would be heard too
@@ -83,7 +84,7 @@ class _Speaker:
     show: _Show
 
     def ask(self, command: Event) -> Iterator[Event]:
-        return request(self.socket, command, quiet_seconds=_ROUND_SECONDS)
+        return request(self.socket, command, quiet_seconds=_IDLE_SECONDS)
 
     def judged(self, half: int) -> list[dict[str, float | str]]:
         """What stands where in one of the two streams."""
@@ -145,7 +146,8 @@ def _run_speaker(name: str, folder: Path, show: _Show) -> Outcome:
         before=_hearing(before, _rows(speaker, before, references)),
         after=_hearing(after, ours),
         enrolled_seconds=enrolled_seconds,
-        training_seconds=candidate.card.training_seconds if candidate else 0.0,
+        training_seconds=(candidate.card.processor_seconds or 0.0) if candidate else 0.0,
+        wall_seconds=candidate.card.wall_seconds if candidate else 0.0,
         peak_bytes=candidate.card.peak_bytes if candidate else 0,
         promoted=verdict == "promoted",
         reason=reason,
@@ -209,7 +211,7 @@ def _enrol(speaker: _Speaker) -> float:
     manifest = speaker.folder / "enrol.jsonl"
     speaker.show.begin("enrolling", sum(1 for _ in manifest.open()))
     seconds = 0.0
-    for event in enroll(speaker.socket, manifest, quiet_seconds=_ROUND_SECONDS):
+    for event in enroll(speaker.socket, manifest, quiet_seconds=_IDLE_SECONDS):
         if event["event"] == "bad_row":
             speaker.show.say(f"[red]{escape(str(event['problem']))}[/red]")
         elif event["event"] == "enrolled_all":
@@ -223,11 +225,15 @@ def _follow_round(speaker: _Speaker) -> tuple[str, str]:
     """Wait while the idle daemon trains and judges; returns the outcome and its reason."""
     stage = "idle"
     speaker.show.begin(stage, 1.0)
-    deadline = time.monotonic() + _ROUND_SECONDS
+    deadline, why = time.monotonic() + _IDLE_SECONDS, ""
     # The round may have begun, or even ended, before anyone follows it: the status says so too.
     for event in speaker.ask({"command": "events"}):
         if time.monotonic() > deadline:
             break
+        if event["event"] == "adaptation" and event["state"] == "waiting":
+            why = str(event["note"])
+        elif event["event"] == "adaptation":
+            deadline = inf  # it has begun
         if event["event"] == "adaptation" and (outcome := event.get("outcome")):
             reason = str(event["last_reason"])
             speaker.show.say(f"[bold]{escape(reason)}[/bold]")
@@ -240,9 +246,11 @@ def _follow_round(speaker: _Speaker) -> tuple[str, str]:
         elif event["event"] == "following":
             [status] = speaker.ask({"command": "status"})
             learning = status["adaptation"]
-            if isinstance(learning, dict) and learning["last_outcome"]:
+            assert isinstance(learning, dict)
+            deadline = deadline if learning["state"] == "waiting" else inf
+            if learning["last_outcome"]:
                 return str(learning["last_outcome"]), str(learning["last_reason"])
-    return "failed", f"no verdict within {_ROUND_SECONDS / 60:.0f} minutes"
+    return "failed", f"no round began within {_IDLE_SECONDS / 60:.0f} minutes: {why}"
 
 
 def _references(speaker: _Speaker) -> dict[str, str]:

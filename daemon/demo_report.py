@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from engines.card import training_time
 from engines.durable import write_atomically
 from engines.errors import AttuneError
 
@@ -76,6 +77,9 @@ class Outcome:
     after: Hearing
     enrolled_seconds: float
     training_seconds: float
+    """Processor seconds per thread, as the setting `adapt.training_seconds`."""
+    wall_seconds: float
+    """Of training by the clock."""
     peak_bytes: int
     promoted: bool
     reason: str
@@ -98,8 +102,8 @@ def report(name: str, outcome: Outcome, console: Console) -> None:
     console.print(f"\nThe {name} speaker, requests never heard before", style="italic", highlight=False)
     console.print(Sheet(("", "word error rate", "ROUGE-L of replies", "ms to first token", "doubted"), rows))
     console.print(
-        f"enrolled {outcome.enrolled_seconds / 60:.1f} min, trained {outcome.training_seconds:.0f} s, "
-        f"peak memory {outcome.peak_bytes / 2**20:.0f} MiB\n{outcome.reason}",
+        f"enrolled {outcome.enrolled_seconds / 60:.1f} min, peak memory {outcome.peak_bytes / 2**20:.0f} MiB\n"
+        f"trained {training_time(outcome.training_seconds, outcome.wall_seconds)}\n{outcome.reason}",
         highlight=False,
         soft_wrap=True,
     )
@@ -121,6 +125,7 @@ def figures(outcome: Outcome) -> dict[str, float | bool | str]:
         "aligned_after_doubted": outcome.after.doubted,
         "enrolled_seconds": outcome.enrolled_seconds,
         "training_seconds": outcome.training_seconds,
+        "wall_seconds": outcome.wall_seconds,
         "peak_bytes": outcome.peak_bytes,
         "promoted": outcome.promoted,
         "reason": outcome.reason,

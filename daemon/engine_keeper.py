@@ -18,7 +18,7 @@ from engines.plans import plans_folder, quarantine
 from engines.runtimes import CLAIMS, Trial, keep_runtimes, read_runtimes, runtimes_path
 
 from .attention import Attention
-from .child import Child, Outcome
+from .child import ASLEEP_LIMIT_SECONDS, Child, Outcome
 from .clocks import REAL_TIME, Clocks
 from .events import Events
 from .quiet_chore import QuietChore
@@ -33,10 +33,11 @@ _POLL_SECONDS = 1.0
 @dataclass(frozen=True)
 class ChildLimits:
     seconds: float = 1800.0
-    """Without a word from the child: builds are silent."""
+    """Processor time per thread that the child may use without a word: builds are silent."""
+    asleep_seconds: float = ASLEEP_LIMIT_SECONDS
+    """How long it may sleep without a word."""
     peak_bytes: int = 3 << 30
     """Of the child."""
-    threads: int = 2
 
 
 class EngineKeeper:
@@ -50,6 +51,7 @@ class EngineKeeper:
         attention: Attention,
         events: Events,
         *,
+        threads: int,
         served_by_plan: Callable[[], bool],
         reopen: Callable[[], None],
         may_run: Callable[[], bool],
@@ -57,12 +59,13 @@ class EngineKeeper:
         clocks: Clocks = REAL_TIME,
         command: Sequence[str] = ENGINE_COMMAND,
     ) -> None:
-        """`reopen` opens the engines anew, which then find what was built and tried; nothing is done while `may_run` says no."""
+        """Children compute with `threads`. `reopen` opens the engines anew, which then find what was built and tried; nothing is
+        done while `may_run` says no."""
         self._files, self._wanted = files, wanted
         self._plans, self._runtimes = plans_folder(cache_dir), runtimes_path(cache_dir)
         self._attention, self._events, self._clocks = attention, events, clocks
         self._served_by_plan, self._reopen, self._may_run = served_by_plan, reopen, may_run
-        self._limits, self._command = limits, command
+        self._threads, self._limits, self._command = threads, limits, command
         self._ended = threading.Event()
         self._chore = QuietChore("engines", self.step, attention, _EVERY_SECONDS, clocks.monotonic)
 
@@ -90,7 +93,7 @@ class EngineKeeper:
         """Whether there is a plan now that does not serve yet."""
         choice = self._choice()
         if choice.step in ("build", "try"):
-            outcome = self._run(plan_job(choice, self._plans, self._limits.threads, tries_only=choice.step == "try"))
+            outcome = self._run(plan_job(choice, self._plans, self._threads, tries_only=choice.step == "try"))
             if outcome.kind == "stopped":
                 return False  # the daemon ends; the plan is not to blame
             if outcome.kind != "done":
@@ -104,7 +107,7 @@ class EngineKeeper:
         """Whether engines were tried just now that compute on the GPU."""
         if read_runtimes(self._runtimes) is not None or not has_gpu():
             return False
-        outcome = self._run(TrialJob(engines=self._files, output=self._runtimes, threads=self._limits.threads))
+        outcome = self._run(TrialJob(engines=self._files, output=self._runtimes, threads=self._threads))
         if outcome.kind == "stopped":
             return False
         found = read_runtimes(self._runtimes) if outcome.kind == "done" else None
@@ -132,6 +135,7 @@ class EngineKeeper:
             self._command,
             on_end=self._ended.set,
             silence_limit_seconds=self._limits.seconds,
+            asleep_limit_seconds=self._limits.asleep_seconds,
             clock=self._clocks.monotonic,
         )
         try:

@@ -65,6 +65,7 @@ class Limits:
     """To go on with one, which by then holds its own memory."""
     min_disk_free_bytes: int = 500_000_000
     max_load_per_core: float = 4.0
+    """For a round to start by itself."""
     max_memory_pressure_percent: float = 10.0
     max_temperature: float = 80.0
     """Degrees Celsius to start a round."""
@@ -98,7 +99,10 @@ def decide(snapshot: Snapshot, limits: Limits) -> Decision:
 
 
 def may_start(snapshot: Snapshot, limits: Limits) -> Decision:
-    """Whether the machine allows a round that a person asked for: a pause, quiet, history and numbers do not matter then."""
+    """Whether the machine allows a round that a person asked for: a pause, quiet, history, numbers and load do not matter then.
+
+    On a machine that others keep busy it gives way to them, takes longer, and ends.
+    """
     obstacle = next(_machine_obstacles(snapshot.board, limits), None)
     return Decision(obstacle is None, obstacle or "asked for")
 
@@ -153,6 +157,8 @@ def _obstacles(snapshot: Snapshot, limits: Limits) -> Iterator[str]:
     if not snapshot.seconds_since_failure >= wait:
         failures = f"{snapshot.consecutive_failures} failed round{'s' if snapshot.consecutive_failures > 1 else ''} in a row"
         yield f"{failures}, the last {snapshot.seconds_since_failure:.0f} s ago; trying again after {wait:.0f} s"
+    if not snapshot.board.load_per_core <= limits.max_load_per_core:
+        yield f"load {snapshot.board.load_per_core:.1f} per core, at most {limits.max_load_per_core:.1f} allowed"
     yield from _machine_obstacles(snapshot.board, limits)
 
 
@@ -166,8 +172,6 @@ def _machine_obstacles(board: Board, limits: Limits) -> Iterator[str]:
         yield f"memory pressure {pressure:.0f} %, at most {limits.max_memory_pressure_percent:.0f} % allowed"
     if celsius is not None and not celsius <= limits.max_temperature:
         yield f"the board is at {celsius:.0f} °C, at most {limits.max_temperature:.0f} °C allowed"
-    if not board.load_per_core <= limits.max_load_per_core:
-        yield f"load {board.load_per_core:.1f} per core, at most {limits.max_load_per_core:.1f} allowed"
     if board.gpu_load_percent is not None and not board.gpu_load_percent <= limits.max_gpu_load_percent:
         yield f"the GPU is at {board.gpu_load_percent:.0f} %, at most {limits.max_gpu_load_percent:.0f} % allowed"
     if board.on_battery and not limits.on_battery:

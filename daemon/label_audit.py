@@ -13,6 +13,9 @@ from engines.label_check import TOLD, LabelFault, label_fault, same_words, spoke
 
 SHOWN = 100
 """Utterances whose fault is told one by one."""
+_ENOUGH_HELD_OUT = 16
+"""Held-out utterances with texts of their own that judge a round well enough; where there are fewer, those that share their text
+with a trained one judge too: whoever always asks for the same things is served by how well these are heard."""
 _WHOLLY_HELD_OUT = 0.25
 """Share of a text's recordings that are held out from which the text is judged by and not trained on; below it is the other way
 round."""
@@ -40,12 +43,6 @@ def label_faults(labels: Iterable[Label], contradicted: Collection[str]) -> dict
     return found
 
 
-def without_faults(examples: Sequence[Example], contradicted: Collection[str]) -> tuple[list[Example], dict[str, int]]:
-    """The `examples` whose labels can be true, and how many others there were for each reason."""
-    faults = label_faults((Label(one.id, one.text, one.seconds) for one in examples), contradicted)
-    return [one for one in examples if one.id not in faults], dict(Counter(faults.values()))
-
-
 def counted_faults(faults: Mapping[str, LabelFault]) -> dict[str, object]:
     """What `attune status` says of labels that are left out: how many, how many for each reason, and why for each utterance, of
     SHOWN at most."""
@@ -65,18 +62,23 @@ def without_shared_texts(examples: Sequence[Example]) -> list[Example]:
     """`examples` less those whose text stands on the other side too: held out as well as trained on.
 
     A sentence that is trained on is heard right because it was learnt by heart, which says nothing about others. Of a text with
-    many recordings the few that are held out go; of one with few recordings those to be trained on. Where nothing to be trained
-    on would be left, `examples` stay as they are.
+    many recordings the few that are held out go, unless fewer than _ENOUGH_HELD_OUT would be left to judge by; of one with few
+    recordings those to be trained on go. Where nothing to be trained on would be left, `examples` stay as they are.
     """
     by_text: dict[tuple[str, ...], list[Example]] = defaultdict(list)
     for example in examples:
         by_text[spoken_words(example.text)].append(example)
     left_out: set[str] = set()
+    shared: set[str] = set()
     for group in by_text.values():
         held_out = [example.id for example in group if example.holdout]
         trained = [example.id for example in group if not example.holdout]
-        if held_out and trained:
-            left_out |= set(trained if len(held_out) >= _WHOLLY_HELD_OUT * len(group) else held_out)
+        if held_out and trained and len(held_out) >= _WHOLLY_HELD_OUT * len(group):
+            left_out |= set(trained)
+        elif held_out and trained:
+            shared |= set(held_out)
+    if sum(example.holdout and example.id not in shared for example in examples) >= _ENOUGH_HELD_OUT:
+        left_out |= shared
     kept = [example for example in examples if example.id not in left_out]
     return kept if any(not example.holdout for example in kept) else list(examples)
 

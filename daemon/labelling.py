@@ -12,6 +12,7 @@ from engines.types import Float32, Transcript
 from .attention import Attention
 from .database import DatabaseBusyError
 from .quiet_chore import QuietChore
+from .records import Counts, Utterance
 from .store import Store
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ class Labeller:
         self._store, self._attention, self._transcribe, self._ready = store, attention, transcribe, ready
         self._wordless: set[str] = set()
         """Utterances in which nothing was recognised that could be said: not asked about again until the next start."""
+        self._done_at: Counts | None = None
+        """What was stored when nothing was left to label."""
         self._lock = threading.Lock()
         self._chore = QuietChore("labelling", self._label_and_tell, attention)
 
@@ -41,29 +44,43 @@ class Labeller:
         """End after the utterance that is being recognised."""
         self._chore.stop()
 
-    def label(self) -> int:
-        """Label what lacks a label until somebody speaks; returns how many were labelled."""
+    def label(self, most: int | None = None) -> int:
+        """Label what lacks a label, the newest first, until somebody speaks or `most` were heard; returns how many got one."""
+        counts = self._store.counts()
+        if counts.unlabelled == 0 or counts == self._done_at:
+            return 0  # asked every few seconds, and nearly always so: no list of all utterances is made for it
         labelled = 0
-        with self._lock:
-            for utterance in self._store.missing_labels():
-                if self._attention.needed or self._chore.stopping.is_set() or not self._ready():
-                    break
-                if utterance.id in self._wordless:
-                    continue
-                try:
-                    transcript = self._transcribe(read_audio(utterance.audio))
-                    if label_fault(transcript.text, utterance.seconds) is not None:
-                        self._wordless.add(utterance.id)
-                        continue
-                    self._store.add_label(utterance.id, transcript.text, "recognised", transcript.confidence)
-                    labelled += 1
-                except DatabaseBusyError as error:
-                    logger.warning("utterances are labelled later: %s", error)
-                    break
-                except AttuneError as error:
-                    self._wordless.add(utterance.id)
-                    logger.warning("utterance %s stays without a label: %s", utterance.id, error)
+        missing = [utterance for utterance in reversed(self._store.missing_labels()) if utterance.id not in self._wordless]
+        for utterance in missing[:most]:
+            if self._attention.needed or self._chore.stopping.is_set() or not self._ready():
+                break
+            try:
+                labelled += self._label_one(utterance)
+            except DatabaseBusyError as error:
+                logger.warning("utterances are labelled later: %s", error)
+                break
+        if not missing:
+            self._done_at = counts
         return labelled
+
+    def _label_one(self, utterance: Utterance) -> bool:
+        """Whether it got a label now, not from another thread meanwhile."""
+        with self._lock:  # of one utterance only: whoever is to label a few need not wait for all
+            if self._store.is_labelled(utterance.id):
+                return False
+            try:
+                transcript = self._transcribe(read_audio(utterance.audio))
+                if label_fault(transcript.text, utterance.seconds) is not None:
+                    self._wordless.add(utterance.id)
+                    return False
+                self._store.add_label(utterance.id, transcript.text, "recognised", transcript.confidence)
+            except DatabaseBusyError:
+                raise
+            except AttuneError as error:
+                self._wordless.add(utterance.id)
+                logger.warning("utterance %s stays without a label: %s", utterance.id, error)
+                return False
+            return True
 
     def _label_and_tell(self) -> None:
         if labelled := self.label():

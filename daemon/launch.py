@@ -14,7 +14,7 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -30,8 +30,11 @@ logger = logging.getLogger(__name__)
 Change = Literal["stopped", "ended"]
 SIGTERM_EXIT = 128 + signal.SIGTERM
 """How a process leaves that was asked to save a checkpoint and go."""
-_TAKEN_SECONDS = 60.0
+_TAKEN_SECONDS = 180.0
 _POLL_SECONDS = 0.001
+_ACCEPT_SECONDS = 0.2
+_TAKER = b"calibration.handed_over"
+"""In the command line of the process that takes a job, until it has taken it."""
 
 
 class Output(Protocol):
@@ -66,12 +69,16 @@ class Process(Protocol):
 class Launch(Protocol):
     """Starts the process of the job in `job`, which writes complaints to `log`."""
 
-    def __call__(self, command: Sequence[str], job: Path, environment: Mapping[str, str], log: Path) -> Process:
-        """Raises OSError or AttuneError where it cannot be started."""
+    def __call__(
+        self, command: Sequence[str], job: Path, environment: Mapping[str, str], log: Path, given_up: Callable[[], bool]
+    ) -> Process:
+        """Raises OSError or AttuneError where it cannot be started, or `given_up` said so while it was waited for."""
 
 
-def as_child(command: Sequence[str], job: Path, environment: Mapping[str, str], log: Path) -> "ChildProcess":
-    """Run `command` with the job's path as its last argument."""
+def as_child(
+    command: Sequence[str], job: Path, environment: Mapping[str, str], log: Path, given_up: Callable[[], bool]
+) -> "ChildProcess":
+    """Run `command` with the job's path as its last argument; that takes no waiting."""
     if shutil.which(command[0]) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
     leashed = _leash()
@@ -145,31 +152,56 @@ class ChildProcess:
 
 
 def handing_over(folder: Path, taken_seconds: float = _TAKEN_SECONDS) -> Launch:
-    """Put what is to be done into `folder`, where a unit waits for it; its process then connects to a socket there."""
+    """Put what is to be done into `folder`, where a unit waits for it; its process then connects to a socket there.
 
-    def launch(command: Sequence[str], job: Path, environment: Mapping[str, str], log: Path) -> Process:
+    After `taken_seconds` nobody is waited for any more but a process that has started and is slow, as on a busy machine.
+    """
+
+    def launch(
+        command: Sequence[str], job: Path, environment: Mapping[str, str], log: Path, given_up: Callable[[], bool]
+    ) -> Process:
         request, address = folder / REQUEST_NAME, folder / "adapt.sock"
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             address.unlink(missing_ok=True)
             listener.bind(str(address))
             address.chmod(0o600)
             listener.listen(1)
-            listener.settimeout(taken_seconds)
+            listener.settimeout(min(taken_seconds, _ACCEPT_SECONDS))
             passed = {name: value for name, value in environment.items() if name != PARENT_VARIABLE}  # it is not its parent
             asked = HandedOver(job=job, log=log, socket=address, environment=passed)
             write_atomically(request, asked.model_dump_json().encode())
             try:
-                connection, _ = listener.accept()
-            except TimeoutError:
-                raise AttuneError(
-                    f"nobody took the job within {taken_seconds:.0f} s; see `systemctl status attune-adapt.path attune-adapt`"
-                ) from None
+                connection = _await_taker(listener, folder, taken_seconds, given_up)
             finally:
                 request.unlink(missing_ok=True)
                 address.unlink(missing_ok=True)
         return UnitProcess(connection)
 
     return launch
+
+
+def _await_taker(listener: socket.socket, folder: Path, taken_seconds: float, given_up: Callable[[], bool]) -> socket.socket:
+    """The connection of the process that took the job. Raises AttuneError where nobody does, or it is `given_up`."""
+    until = time.monotonic() + taken_seconds
+    while True:
+        with suppress(TimeoutError):
+            return listener.accept()[0]
+        if given_up():
+            raise AttuneError("nobody had taken the job when it was given up")
+        if time.monotonic() >= until and not _is_being_taken(folder):
+            raise AttuneError(
+                f"nobody took the job within {taken_seconds:.0f} s; see `systemctl status attune-adapt.path attune-adapt`"
+            )
+
+
+def _is_being_taken(folder: Path) -> bool:
+    """Whether a process runs that is to take what lies in `folder`, and did not get to it yet."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            if _TAKER in words and os.fsencode(folder) in words:
+                return True
+    return False
 
 
 class UnitProcess:

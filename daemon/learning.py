@@ -14,17 +14,22 @@ from engines.pointers import number_in_shadow
 from .attention import Attention
 from .clocks import REAL_TIME, Clocks, is_set
 from .config import Settings, hours_of
+from .faulty_labels import FaultyLabels
 from .idle import Limits, Snapshot
-from .label_audit import label_faults, told_left_out, without_faults, without_shared_texts
+from .label_audit import told_left_out, without_shared_texts
 from .labelling import Labeller
 from .records import Round
+from .round_examples import round_examples
 from .rounds import RoundRecord
+from .selection import bounds_of
 from .sensors import read_board
 from .store import DATABASE, Store
 
 logger = logging.getLogger(__name__)
 
 GENERAL_MODEL = "general-speech"
+LABELLED_FIRST = 64
+"""Utterances that are labelled before a round begins, for which it waits; others are labelled while it is quiet."""
 
 
 class Learning:
@@ -42,10 +47,12 @@ class Learning:
     ) -> None:
         self._settings, self._store, self._attention, self._labeller = settings, store, attention, labeller
         self._engines, self._general, self._clocks = engines, general, clocks
+        self._faulty_labels = FaultyLabels(store, settings.adapt.min_confidence)
         self._labels_at_start = 0
 
     def snapshot(self) -> Snapshot:
         """The machine and the history, as they are now."""
+        self._faulty_labels.found()  # a part of them each time
         counts = self._store.counts(self._settings.adapt.min_confidence)
         return Snapshot(
             board=read_board(self._settings.state_dir),
@@ -61,7 +68,7 @@ class Learning:
 
     def build_job(self, number: int, parent: int, folder: Path) -> AdaptJob:
         """The job of a round. Raises AttuneError where there is nothing to learn from."""
-        self._labeller.label()
+        self._labeller.label(LABELLED_FIRST)
         self._labels_at_start = self._store.counts().last_label
         return self._job(number, parent, folder)
 
@@ -71,7 +78,8 @@ class Learning:
 
     def _job(self, number: int, parent: int, folder: Path) -> AdaptJob:
         settings = self._settings
-        found, left_out = true_examples(self._store, settings.adapt.min_confidence)
+        bounds = bounds_of(settings.adapt.training_seconds)
+        found, left_out = round_examples(self._store, bounds, settings.adapt.min_confidence)
         examples = without_shared_texts(found)
         if not any(not example.holdout for example in examples):
             raise AttuneError(_nothing_to_learn(left_out))
@@ -94,8 +102,9 @@ class Learning:
         )
 
     def label_faults(self) -> dict[str, LabelFault]:
-        """Of the labels that no round learns from, because they cannot be true, why; by utterance."""
-        return label_faults(self._store.labels(self._settings.adapt.min_confidence), self._store.contradicted())
+        """Of the labels that no round learns from, because they cannot be true, why; by utterance. Where many are stored, those
+        that were looked at so far."""
+        return self._faulty_labels.found()
 
     def record(self, ended: RoundRecord) -> None:
         """Keep how a round ended."""
@@ -119,11 +128,6 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def true_examples(store: Store, min_confidence: float) -> tuple[list[Example], dict[str, int]]:
-    """What is labelled with what can be true, and how many other labels there are for each reason."""
-    return without_faults(store.examples(min_confidence), store.contradicted())
-
-
 def _nothing_to_learn(left_out: dict[str, int]) -> str:
     if not left_out:
         return "nothing is labelled yet, so there is nothing to learn from; speak, correct, or `attune enroll --from MANIFEST`"
@@ -138,12 +142,12 @@ def _minute_of_day(seconds_since_epoch: float) -> int | None:
 
 
 def stored_examples(settings: Settings) -> list[Example]:
-    """What a round would learn from now, whether a daemon runs or not."""
+    """What a round would learn from and be judged by now, whether a daemon runs or not."""
     if not (settings.state_dir / DATABASE).is_file():
         return []
     store = Store(settings.state_dir)
     try:
-        return true_examples(store, settings.adapt.min_confidence)[0]
+        return round_examples(store, bounds_of(settings.adapt.training_seconds), settings.adapt.min_confidence)[0]
     finally:
         store.close()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engines.errors import AttuneError
 
-from .client import NoDaemonError, request
+from .client import request
 from .events import Event
 
 _START_SECONDS = 120.0
@@ -50,7 +50,7 @@ def _first_status(socket: Path, process: "subprocess.Popen[bytes]", log: Path) -
     while time.monotonic() < deadline and process.poll() is None:
         try:
             [status] = request(socket, {"command": "status"}, quiet_seconds=_START_SECONDS)
-        except NoDaemonError:
+        except AttuneError:  # there is none yet, or it was just leaving
             time.sleep(0.2)
             continue
         return status

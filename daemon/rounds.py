@@ -20,6 +20,7 @@ from engines.errors import AttuneError
 from engines.generation import Generation, read_generation
 from engines.job import AdaptJob
 
+from .child import ASLEEP_LIMIT_SECONDS, SILENCE_LIMIT_SECONDS
 from .idle import Limits
 from .label_audit import told_left_out
 from .launch import Launch, as_child
@@ -45,7 +46,8 @@ class RoundRecord:
     ended_at: float
     outcome: RoundOutcome
     reason: str
-    training_seconds: float
+    wall_seconds: float
+    """Of training by the clock, pauses left out; of the whole child where it wrote nothing."""
     peak_bytes: int
     generation: int | None
     """What it wrote; None where it wrote nothing."""
@@ -66,7 +68,10 @@ class Rounds:
     reload_after_seconds: float = 60.0
     """Without speech before a round goes on for which models are unloaded again."""
     poll_seconds: float = 1.0
-    silence_limit_seconds: float = 300.0
+    silence_limit_seconds: float = SILENCE_LIMIT_SECONDS
+    """Processor time per thread that a child may use without a word."""
+    asleep_limit_seconds: float = ASLEEP_LIMIT_SECONDS
+    """How long a child may sleep without a word."""
     grace_seconds: float = 1.0
     """For a child that was told to leave, before it is killed."""
     yield_grace_seconds: float = 0.5

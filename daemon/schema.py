@@ -6,6 +6,8 @@ from pathlib import Path
 from engines.errors import AttuneError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+_INDEXES = ("CREATE INDEX IF NOT EXISTS labels_chosen ON labels (utterance, origin, id, confidence)",)
+"""What is looked up often is found without reading the texts. No part of the form: they are made where they are missing."""
 
 
 def migrate(path: Path, migrations: Path = MIGRATIONS) -> sqlite3.Connection:
@@ -28,6 +30,9 @@ def migrate(path: Path, migrations: Path = MIGRATIONS) -> sqlite3.Connection:
             number = int(step.name[:4])
             if number > version:
                 _apply(connection, step.read_text(encoding="utf-8"), number)
+        for index in _INDEXES:
+            connection.execute(index)
+        connection.commit()
     except BaseException:
         connection.close()
         raise

@@ -6,12 +6,13 @@ clock for people, and of the service clock for its age. Knows no model and no co
 """
 
 import hashlib
+import json
 import logging
 import math
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -26,7 +27,6 @@ from engines.types import SAMPLE_RATE_HZ, Float32
 
 from .clocks import REAL_TIME, Clocks, is_set
 from .database import Database
-from .label_audit import Label, contradicted
 from .later_writes import LaterWrites
 from .lost_database import preserved_loss
 from .records import Counts, Move, Round, Turn, Utterance
@@ -187,23 +187,21 @@ class Store:
         rows = self.rows("SELECT text FROM chosen_labels WHERE utterance = ? AND origin != 'recognised'", utterance)
         return str(rows[0][0]) if rows else None
 
-    def labels(self, min_confidence: float = 0.0) -> list[Label]:
-        """The labels of `examples`, whether their audio is there or not."""
-        rows = self.rows(
-            "SELECT u.id, c.text, u.seconds FROM utterances u JOIN chosen_labels c ON c.utterance = u.id"
-            " WHERE c.origin != 'recognised' OR c.confidence >= ? ORDER BY u.id",
-            min_confidence,
+    def given_texts(self, utterances: Sequence[str]) -> list[tuple[str, str, Origin]]:
+        """What a person said that each of `utterances` means: its id, a text and where that came from, the oldest first."""
+        return self.rows(
+            "SELECT l.utterance, l.text, l.origin FROM json_each(?) wanted JOIN labels l ON l.utterance = wanted.value"
+            " WHERE l.origin != 'recognised' ORDER BY l.utterance, l.id",
+            json.dumps(list(utterances)),
         )
-        return [Label(*row) for row in rows]
 
-    def contradicted(self) -> set[str]:
-        """Utterances that a person gave two texts of different words."""
-        return contradicted(
-            self.rows(
-                "SELECT utterance, text, origin FROM labels WHERE utterance IN (SELECT utterance FROM labels"
-                " WHERE origin != 'recognised' GROUP BY utterance HAVING count(DISTINCT text) > 1) ORDER BY utterance, id"
-            )
-        )
+    def is_labelled(self, utterance: str) -> bool:
+        return bool(self.rows("SELECT 1 FROM labels WHERE utterance = ? LIMIT 1", utterance))
+
+    def text_of(self, utterance: str) -> str:
+        """Its label; empty where it has none, or is not there."""
+        rows = self.rows("SELECT text FROM chosen_labels WHERE utterance = ?", utterance)
+        return str(rows[0][0]) if rows else ""
 
     def missing_labels(self) -> list[Utterance]:
         """Utterances that nobody and nothing has labelled, the oldest first."""
@@ -333,16 +331,22 @@ class Store:
         found = [Use(turns.get(side, 0), sum(here == side for _, here in wrong)) for side in (True, False)]
         return found[0], found[1]
 
+    def last_learnt_label(self) -> int:
+        """The highest number of a label that a round has learnt; 0 where none has.
+
+        A round that failed or was cancelled learnt nothing, so what it was given is still new.
+        """
+        rows = self.rows("SELECT coalesce(max(labels), 0) FROM rounds WHERE outcome IN ('promoted', 'refused', 'shadowed')")
+        return int(rows[0][0])
+
     def counts(self, min_confidence: float = 0.0) -> Counts:
         """Totals, within milliseconds; recognised labels below `min_confidence` do not count as new."""
         totals = self.rows("SELECT origin, utterances, seconds FROM totals WHERE utterances > 0 ORDER BY origin")
         by_origin = {origin: utterances for origin, utterances, _ in totals}
-        # A round that failed or was cancelled learnt nothing, so what it was given is still new.
-        learnt = self.rows("SELECT coalesce(max(labels), 0) FROM rounds WHERE outcome IN ('promoted', 'refused', 'shadowed')")
         new = self.rows(
             "SELECT (SELECT count(*) FROM utterances WHERE label_origin IN ('enrolled', 'corrected') AND label > ?1)"
             " + (SELECT count(*) FROM utterances WHERE label_origin = 'recognised' AND label > ?1 AND label_confidence >= ?2)",
-            learnt[0][0],
+            self.last_learnt_label(),
             min_confidence,
         )
         return Counts(

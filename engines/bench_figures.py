@@ -53,7 +53,10 @@ class PersonalRound(_Frozen):
     """Of enrolled audio."""
     utterances: int
     steps: int
-    training_seconds: float
+    processor_seconds: float
+    """Of training, per thread: what `adapt.training_seconds` bounds."""
+    wall_seconds: float
+    """Of training by the clock."""
     peak_bytes: int
 
 
@@ -104,8 +107,10 @@ class DistilRun(_Frozen):
 
     recipe: str
     steps: int
-    seconds: float
-    """Of training; what lessons take is apart."""
+    processor_seconds: float
+    """Of training, per thread: what `--seconds` bounds. What lessons take is apart."""
+    wall_seconds: float
+    """Of training by the clock."""
     losses: dict[str, float]
     """Means over the last tenth of the steps, by name."""
 

@@ -1,6 +1,6 @@
 """The card of a generation: what it was made from, what it cost, and how it was judged. Knows no weights."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from .confidence import Confidence
 
@@ -60,9 +60,13 @@ class Card(_Frozen):
     doubted: tuple[str, ...] = ()
     """Ids of those among them whose labels do not fit their recordings: the first MOST_DOUBTED."""
     trained_seconds_of_audio: float = 0.0
-    training_seconds: float = 0.0
-    """Wall time of the optimisation, pauses left out, of distillation too; as are the steps."""
+    processor_seconds: float | None = None
+    """Processor time of the optimisation per thread, which is what `adapt.training_seconds` bounds, and of distillation, which
+    `adapt.distil_seconds` bounds. None in cards of a time when it was not kept."""
+    wall_seconds: float = Field(0.0, validation_alias=AliasChoices("wall_seconds", "training_seconds"))
+    """The same by the clock, pauses left out. Older cards call it `training_seconds`."""
     steps: int = 0
+    """Of both."""
     skipped_steps: int = 0
     """Those among them that memory did not suffice for."""
     losses: dict[str, float] = Field(default_factory=dict)
@@ -91,3 +95,10 @@ class Card(_Frozen):
     """Of the user, from what it was trained on: what the language model is shown before it judges what was heard."""
     files: dict[str, str] = Field(default_factory=dict)
     """sha256 of every other file in the folder, by name."""
+
+
+def training_time(processor_seconds: float | None, wall_seconds: float) -> str:
+    """How long training took, for people; by the clock alone where processor time was not kept."""
+    if processor_seconds is None:
+        return f"{wall_seconds:.0f} s by the clock"
+    return f"{processor_seconds:.0f} s of processor time per thread ({wall_seconds:.0f} s by the clock)"

@@ -4,19 +4,19 @@ The template is rendered with sentinels in place of the words; what stands betwe
 """
 
 import json
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import AttuneError
+from .process_time import HungError, run_to_its_end
 
 MAX_TEMPLATE_CHARACTERS = 65_536
 MAX_SYSTEM_PROMPT_CHARACTERS = 65_536
 
 _RENDER_SECONDS = 30.0
-"""Wall time of the rendering process, which takes a tenth of a second and limits its own CPU time."""
+"""Processor time of the rendering process, or time that it sleeps: it takes a tenth of a second and limits itself further."""
 
 _MAX_OUTCOME_CHARACTERS = 160
 
@@ -95,13 +95,15 @@ def _render(template: str, conversations: Sequence[_Conversation], variables: Ma
     }
     command = [sys.executable, "-I", str(Path(__file__).with_name("chat_template_render.py"))]
     try:
-        child = subprocess.run(command, input=json.dumps(request), capture_output=True, encoding="utf-8", timeout=_RENDER_SECONDS)
+        child = run_to_its_end(
+            command, json.dumps(request).encode(), processor_seconds=_RENDER_SECONDS, asleep_seconds=_RENDER_SECONDS
+        )
         if child.returncode == 0:
             outcomes: list[dict[str, str]] = json.loads(child.stdout)
             return outcomes
         reason = f"status {child.returncode}"
-    except subprocess.TimeoutExpired:
-        reason = f"no answer in {_RENDER_SECONDS:.0f} s"
+    except HungError as error:
+        reason = f"its process {error}"
     except (OSError, ValueError) as error:
         reason = str(error)
     raise AttuneError(f"the language model's chat template could not be rendered within its limits ({reason}); use another model")

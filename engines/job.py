@@ -15,6 +15,10 @@ GraphPrecision = Literal["float32", "float16", "int8"]
 """That a graph computes in, whatever runs it."""
 
 
+LEAST_TAUGHT = 32
+"""Utterances that lessons are made of, however short distillation is."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -63,7 +67,14 @@ class DistilRecipe(_Frozen):
     """Those that are to be others than `calibration.distill.LOSS_WEIGHTS`."""
 
 
-class AdaptJob(_Frozen):
+class _JobBase(_Frozen):
+    """What every job says."""
+
+    threads: int = 2
+    """That each of its processes may compute with."""
+
+
+class AdaptJob(_JobBase):
     """Train a candidate on the user's examples and judge it."""
 
     kind: Literal["adapt"] = "adapt"
@@ -89,7 +100,6 @@ class AdaptJob(_Frozen):
     reply_utterances: int = 16
     """How many utterances of each set are also judged by their replies."""
     reply_tokens: int = 24
-    threads: int = 2
     seed: int = 0
     parts: int = 1
     """In how many parts each step is computed: what it takes in memory, not what is learnt."""
@@ -99,8 +109,22 @@ class AdaptJob(_Frozen):
         """Its stages in order, a process for each."""
         return ("hear", "train", *(("lessons", "distil") if self.distil is not None else ()), "export", "judge")
 
+    @property
+    def learnt(self) -> list[Example]:
+        """What may be trained on."""
+        return [example for example in self.examples if not example.holdout]
 
-class BaseJob(_Frozen):
+    @property
+    def taught(self) -> list[Example]:
+        """What lessons are made of: one utterance for each second of distillation, the first by id, which are hashes.
+
+        A step takes eight lessons and about a second, and an utterance makes two, so that each is seen some four times.
+        """
+        most = max(LEAST_TAUGHT, round(self.distil.seconds)) if self.distil is not None else 0
+        return sorted(self.learnt, key=lambda example: example.id)[:most]
+
+
+class BaseJob(_JobBase):
     """Write the shipped base projector as generation 0, and the encoder as ONNX: what set-up does once."""
 
     kind: Literal["base"] = "base"
@@ -111,13 +135,14 @@ class BaseJob(_Frozen):
     """`encoder` is written where it is missing."""
     features: Path
     """Gets the replay set."""
-    threads: int = 2
 
 
-class CorpusJob(_Frozen):
+class CorpusJob(_JobBase):
     """Make a corpus of encoder frames to train a base projector on."""
 
     kind: Literal["corpus"] = "corpus"
+    threads: int = 1
+    """Of each of `workers`."""
     folder: Path
     """Gets the shards; a build that was killed goes on from those that are there."""
     engines: EngineFiles
@@ -135,7 +160,7 @@ class CorpusJob(_Frozen):
     seed: int = 0
 
 
-class TrainJob(_Frozen):
+class TrainJob(_JobBase):
     """Train a base projector on corpora."""
 
     kind: Literal["train"] = "train"
@@ -153,11 +178,10 @@ class TrainJob(_Frozen):
     """Utterances in a step of each process."""
     atypical_times: int = 1
     """How often in an epoch an atypical voice's utterance is drawn; the others' are once."""
-    threads: int = 2
     seed: int = 0
 
 
-class _BenchJob(_Frozen):
+class _BenchJob(_JobBase):
     folder: Path
     """Gets `figures.json`, `picture.svg`, and what each set was heard as."""
     engines: EngineFiles
@@ -169,7 +193,6 @@ class _BenchJob(_Frozen):
     """A manifest, as every other one: JSON lines of `audio` and `text`."""
     judge: list[Path]
     system_prompt: str
-    threads: int = 2
     seed: int = 0
 
 
@@ -201,7 +224,7 @@ class BenchQualityJob(_BenchJob):
     reply_tokens: int = 24
 
 
-class BenchSpeakersJob(_Frozen):
+class BenchSpeakersJob(_JobBase):
     """Make speakers to benchmark with."""
 
     kind: Literal["bench-speakers"] = "bench-speakers"
@@ -213,7 +236,7 @@ class BenchSpeakersJob(_Frozen):
     """The folder of the model `kokoro-82m`."""
 
 
-class BenchMemoryJob(_Frozen):
+class BenchMemoryJob(_JobBase):
     """Measure what steps of distillation take in memory."""
 
     kind: Literal["bench-memory"] = "bench-memory"
@@ -223,7 +246,6 @@ class BenchMemoryJob(_Frozen):
     positions: list[int]
     """Tokens of the conversation in a step, a measurement for each."""
     steps: int = 3
-    threads: int = 2
     seed: int = 0
 
 
@@ -241,7 +263,7 @@ class BenchDistilJob(_BenchJob):
     reply_tokens: int = 24
 
 
-class FootprintJob(_Frozen):
+class FootprintJob(_JobBase):
     """Measure what the stages of a round take on this device."""
 
     kind: Literal["footprints"] = "footprints"
@@ -258,14 +280,13 @@ class FootprintJob(_Frozen):
     """Speech with texts, of which the rounds' utterances are put together."""
     system_prompt: str
     context_tokens: int = 2048
-    threads: int = 2
     distils: bool = False
     """Whether distillation is measured too."""
     lengths_seconds: list[float] = [6.0, 14.0, 28.0]
     """Of the utterances of each round: what grows is a line through these."""
 
 
-class PrecisionJob(_Frozen):
+class PrecisionJob(_JobBase):
     """Make the speech encoder's other precisions, and measure them against the original."""
 
     kind: Literal["precision"] = "precision"
@@ -279,10 +300,9 @@ class PrecisionJob(_Frozen):
     """Every second one to compare on, the others to calibrate with."""
     checked_utterances: int = 200
     """At most, and as many to calibrate with."""
-    threads: int = 2
 
 
-class PlanJob(_Frozen):
+class PlanJob(_JobBase):
     """Build a TensorRT plan of the speech encoder, or try the one that is there."""
 
     kind: Literal["plan"] = "plan"
@@ -293,21 +313,19 @@ class PlanJob(_Frozen):
     """The folder of plans."""
     workspace_bytes: int = 512 << 20
     tries_only: bool = False
-    threads: int = 2
 
 
 BenchJob = BenchAdaptJob | BenchDistilJob | BenchMemoryJob | BenchQualityJob | BenchSpeakersJob
 Job = AdaptJob | BaseJob | BenchJob | CorpusJob | FootprintJob | PrecisionJob | TrainJob
 
 
-class TrialJob(_Frozen):
+class TrialJob(_JobBase):
     """Find out which engines compute on the GPU."""
 
     kind: Literal["trials"] = "trials"
     engines: EngineFiles
     output: Path
     """Gets what became of it, as `engines.runtimes` keeps it."""
-    threads: int = 2
 
 
 EngineJob = PlanJob | TrialJob

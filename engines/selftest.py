@@ -6,7 +6,6 @@ does to its process, the others are tried all the same.
 
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection
@@ -25,6 +24,7 @@ from .job import GraphPrecision, PlanJob
 from .plan_build import key_of
 from .plan_build import run as build_plan
 from .plans import plan_path, read_plan
+from .process_time import HungError, run_to_its_end
 from .speech_encoder import MAX_SECONDS, SpeechEncoder, encoder_mel, frame_cosines
 from .tensorrt_encoder import TensorRtEncoder, cuda_runtime
 from .tensorrt_plan import import_tensorrt
@@ -33,6 +33,7 @@ from .vocabulary import Vocabulary
 
 Figures = dict[str, object]
 _LIMIT_SECONDS = 1800.0
+"""Of processor time, and of sleep, for each claim."""
 _LENGTHS_SECONDS = (2.0, 6.0, 15.0, 29.0)
 _TIMED = 9
 _MIN_COSINE = 0.99
@@ -97,12 +98,12 @@ def run_claims(
 def _apart(request: Path, claim: str, says: str) -> Verdict:
     command = [sys.executable, "-m", "engines.selftest", str(request), claim]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        return Verdict(claim=claim, says=says, state="refuted", note=f"nothing came of it in {_LIMIT_SECONDS:.0f} s")
+        done = run_to_its_end(command, processor_seconds=_LIMIT_SECONDS, asleep_seconds=_LIMIT_SECONDS)
+    except HungError as error:
+        return Verdict(claim=claim, says=says, state="refuted", note=f"its process {error}")
     with suppress(ValueError, IndexError):
         return Verdict.model_validate_json(done.stdout.splitlines()[-1])
-    last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    last = (done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
     return Verdict(claim=claim, says=says, state="refuted", note=f"its process ended with {done.returncode}: {last[:200]}")
 
 

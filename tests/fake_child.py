@@ -61,6 +61,8 @@ def work(mode: str, seconds_per_step: float, job_path: Path) -> int:
             os.kill(os.getpid(), signal.SIGKILL)
         if mode == "hangs" and step == STEPS // 2:
             signal.pause()
+        while mode == "works" and step == STEPS // 2:
+            pass
         if mode == "flood":
             os.write(1, b"".join(line("train", step / STEPS, "x" * 100) for _ in range(500)))
         if mode == "hangs-loudly":
@@ -95,7 +97,8 @@ def write(job: dict[str, object], folder: Path, error_rate: float) -> None:
         parent=int(str(job["parent"])),
         created_at="2026-01-01T00:00:00+00:00",
         recipe="fake",
-        training_seconds=1.5,
+        processor_seconds=1.25,
+        wall_seconds=1.5,
         peak_bytes=1000,
         holdout=judged(error_rate, 0.5, 0.6),
         general=judged(0.5, 0.5, 0.5),

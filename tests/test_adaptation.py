@@ -25,7 +25,7 @@ def test_an_idle_window_leads_to_a_promotion(world: World) -> None:
     assert record.reason == (
         "promoted: 10.0 % word error on 10 held-out utterances (current 50.0 %, cascade 60.0 %); general set 50.0 % (was 50.0 %)"
     )
-    assert record.training_seconds == 1.5
+    assert record.wall_seconds == 1.5
     assert record.peak_bytes >= 1000
     assert record.started_at <= record.ended_at
     assert [generation.number for generation in world.promoted] == [1]
@@ -121,7 +121,7 @@ def test_short_memory_ends_a_round_which_later_goes_on_from_its_checkpoint(world
         "cancelled",
         "only 100 MB of memory left, 300 MB needed to go on (saved its checkpoint)",
     )
-    assert 0 < record.training_seconds < DEADLINE_SECONDS
+    assert 0 < record.wall_seconds < DEADLINE_SECONDS
     adaptation.speech_ended()
     events: queue.Queue[dict[str, object]] = queue.Queue()
     adaptation.subscribe(events.put)

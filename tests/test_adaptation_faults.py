@@ -44,7 +44,7 @@ def test_a_child_that_ends_badly_costs_one_line_and_the_next_round_runs(world: W
 
 def test_a_child_that_hangs_is_ended(world: World) -> None:
     world.mode = "hangs"
-    world.start(silence_limit_seconds=1.5).run_now()
+    world.start(asleep_limit_seconds=1.5).run_now()
     record = world.next_record()
     assert record.outcome == "failed"
     assert "said nothing for" in record.reason

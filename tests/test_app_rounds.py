@@ -81,6 +81,20 @@ def test_what_was_said_is_labelled_before_a_round(start: Start, folder: Path) ->
     assert (counts["labels_by_origin"], counts["unlabelled"]) == ({"recognised": 12}, 0)  # type: ignore[index]
 
 
+def test_a_round_waits_for_a_few_labels_only(start: Start, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a database was lost everything lacks one."""
+    monkeypatch.setattr("daemon.learning.LABELLED_FIRST", 5)
+    write_base(folder / "state" / "generations")
+    daemon = start()
+    enroll(daemon, folder)
+    for index in range(12):
+        write_flac(folder / "a.flac", tone(1.0, 300 + 20 * index))
+        daemon.do("ask", audio=folder / "a.flac")
+    assert daemon.do("adapt")[-1]["outcome"] == "promoted"
+    counts = daemon.status()["counts"]
+    assert (counts["labels_by_origin"]["recognised"], counts["unlabelled"]) == (5, 7)  # type: ignore[index]
+
+
 def test_a_child_that_dies_is_one_line_and_everything_goes_on(start: Start, folder: Path) -> None:
     write_base(folder / "state" / "generations")
     daemon = start(mode="dies")

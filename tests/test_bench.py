@@ -231,13 +231,13 @@ def heard_set(hearer: str, rate: float) -> HeardSet:
 
 def test_pictures_and_tables_show_what_was_found(tmp_path: Path) -> None:
     adapt = AdaptFigures(
-        rounds=[PersonalRound(minutes=2, utterances=40, steps=150, training_seconds=100, peak_bytes=10**9)],
+        rounds=[PersonalRound(minutes=2, utterances=40, steps=150, processor_seconds=90, wall_seconds=100, peak_bytes=10**9)],
         heard=[heard_set("cascade", 0.6), heard_set("base", 0.4), heard_set("2 min", 0.05)],
         machine="a machine",
     )
     draw_adapt(adapt, tmp_path / "adapt.svg")
     assert "minutes enrolled" in (tmp_path / "adapt.svg").read_text()
-    longer = PersonalRound(minutes=5, utterances=90, steps=150, training_seconds=100, peak_bytes=10**9)
+    longer = PersonalRound(minutes=5, utterances=90, steps=150, processor_seconds=90, wall_seconds=100, peak_bytes=10**9)
     fifth = heard_set("5 min", 0.02)
     for name, rounds, heard in (("up", [0, 1], [2, 3]), ("down", [1, 0], [3, 2])):
         all_rounds, all_heard = [*adapt.rounds, longer], [*adapt.heard, fifth]

@@ -1,6 +1,7 @@
 """The training child seen from its parent: how it ends, how it pauses, and what of it can reach the daemon."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import psutil
 import pytest
@@ -19,8 +21,8 @@ from engines.child_process import PARENT_VARIABLE
 from engines.errors import AttuneError
 from engines.generation import read_generation
 from engines.handed_over import REQUEST_NAME, VARIABLE, HandedOver
-from engines.job import AdaptJob, Progress
-from tests.fake_child import DEADLINE_SECONDS, FAKE, eventually, make_job, state_of
+from engines.job import AdaptJob, EngineJob, Job, Progress, TrialJob
+from tests.fake_child import DEADLINE_SECONDS, FAKE, eventually, make_job, no_models, state_of
 
 
 @dataclass
@@ -223,20 +225,53 @@ def test_a_child_that_ignores_it_is_killed(start: Callable[..., Watched]) -> Non
 
 def test_a_child_that_hangs_is_killed_but_not_for_a_pause(start: Callable[..., Watched]) -> None:
     clock = Clock()
-    watched = start("hangs", silence_limit_seconds=60.0, clock=clock)
+    watched = start("hangs", asleep_limit_seconds=60.0, clock=clock)
     watched.wait_for(lambda said: len(said) == 11)
-    clock.now = 50.0
+    assert eventually(lambda: state_of(watched.child.pid) == "S")
     assert watched.child.poll() is None
+    for clock.now in (10.0, 40.0):  # the first look is what the next is compared with
+        assert watched.child.poll() is None
     watched.child.pause()
     clock.now = 5000.0
     assert watched.child.poll() is None
     watched.child.resume()
+    assert eventually(lambda: state_of(watched.child.pid) == "S")
     clock.now = 5009.0
     assert watched.child.poll() is None
-    assert watched.child.running_seconds == 59.0
-    clock.now = 5012.0
+    assert watched.child.running_seconds == 49.0
+    clock.now = 5100.0
     outcome = watched.child.poll()
-    assert outcome == Outcome("hung", "the training process said nothing for 62 s and was killed")
+    assert outcome is not None
+    assert outcome.kind == "hung"
+    said = r"the training process said nothing for \d+ s and used no processor time and was killed"
+    assert re.fullmatch(said, outcome.reason)
+    assert eventually(lambda: not psutil.pid_exists(watched.child.pid))
+
+
+def test_a_child_that_works_is_not_hung_however_long_it_takes(start: Callable[..., Watched]) -> None:
+    """As one does that others keep from the processor: hours pass, in which it has a second of it."""
+    clock = Clock()
+    watched = start("works", silence_limit_seconds=60.0, asleep_limit_seconds=60.0, clock=clock)
+    watched.wait_for(lambda said: len(said) == 11)
+    for hour in range(20):
+        clock.now = 3600.0 * hour
+        assert watched.child.poll() is None
+
+
+def test_a_child_that_works_for_ever_without_a_word_is_killed(start: Callable[..., Watched]) -> None:
+    clock = Clock()
+    watched = start("works", silence_limit_seconds=0.1, clock=clock)
+    watched.wait_for(lambda said: len(said) == 11)
+    outcomes: list[Outcome | None] = []
+
+    def look() -> bool:
+        clock.now += 10.0
+        outcomes.append(watched.child.poll())
+        return outcomes[-1] is not None
+
+    assert eventually(look)
+    assert outcomes[-1] is not None
+    assert re.fullmatch(r"the training process said nothing for \d s of processor time and was killed", outcomes[-1].reason)
     assert eventually(lambda: not psutil.pid_exists(watched.child.pid))
 
 
@@ -257,6 +292,19 @@ def test_it_gives_way_to_everything_else_and_keeps_no_secrets(
     assert os.getsid(pid) == pid
     assert watched.child.poll() is None
     assert watched.child.peak_bytes > 1_000_000
+
+
+def test_every_job_computes_with_its_own_threads(tmp_path: Path) -> None:
+    assert all(kind.model_fields["threads"] for kind in (*get_args(Job), *get_args(EngineJob)))
+    job = TrialJob(engines=no_models(tmp_path), output=tmp_path / "tried", threads=7)
+    said = threading.Event()
+    command = [sys.executable, str(FAKE), "hangs"]
+    child = Child.start(job, tmp_path / "job.json", command, on_progress=lambda _: said.set())
+    try:
+        assert said.wait(DEADLINE_SECONDS)
+        assert psutil.Process(child.pid).environ()["OMP_NUM_THREADS"] == "7"
+    finally:
+        child.kill()
 
 
 def test_what_cannot_be_started(tmp_path: Path) -> None:
@@ -315,6 +363,43 @@ def test_a_job_that_nobody_takes_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(AttuneError, match=r"nobody took the job within 0 s; see `systemctl status attune-adapt\.path"):
         Child.start(job, job.folder / "job.json", launch=handing_over(tmp_path, taken_seconds=0.1))
     assert not (tmp_path / REQUEST_NAME).exists(), "nobody takes it later"
+
+
+def test_a_job_that_is_given_up_is_waited_for_no_longer(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    with pytest.raises(AttuneError, match="nobody had taken the job when it was given up"):
+        Child.start(job, job.folder / "job.json", launch=handing_over(tmp_path, 3600.0), given_up=lambda: True)
+    assert not (tmp_path / REQUEST_NAME).exists(), "nobody takes it later"
+
+
+TAKER = """
+import json, os, pathlib, socket, sys, time
+folder = pathlib.Path(sys.argv[2])
+while not (folder / "go").exists():
+    time.sleep(0.01)
+asked = json.loads((folder / "adapt.job").read_text())
+end = socket.socket(socket.AF_UNIX)
+end.connect(asked["socket"])
+end.send(b'{"status": 0}')
+"""
+
+
+def test_a_process_that_is_slow_to_take_a_job_is_waited_for(tmp_path: Path) -> None:
+    """As the unit's is on a busy machine: it gives way to everything before it has taken anything."""
+    job = make_job(tmp_path)
+    looks: list[int] = []
+
+    def given_up() -> bool:
+        looks.append(len(looks))
+        if len(looks) == 10:  # far more than the time in which somebody must have begun
+            (tmp_path / "go").touch()
+        return False
+
+    with subprocess.Popen([sys.executable, "-c", TAKER, "calibration.handed_over", str(tmp_path)]) as taker:
+        child = Child.start(job, job.folder / "job.json", launch=handing_over(tmp_path, 0.1), given_up=given_up)
+        assert child.pid == taker.pid
+        taker.wait()
+        assert child.kill().kind == "done"
 
 
 def test_a_process_that_took_a_job_ends_with_the_daemon(tmp_path: Path) -> None:

@@ -108,7 +108,11 @@ SHEETS = {
     "reached": reached_sheet(QualityFigures(designs=DESIGNS, heard=HEARD, machine="m")),
     "rounds": rounds_sheet(
         AdaptFigures(
-            rounds=[PersonalRound(minutes=3055.1, utterances=99999, steps=99999, training_seconds=99999, peak_bytes=2**37)],
+            rounds=[
+                PersonalRound(
+                    minutes=3055.1, utterances=99999, steps=99999, processor_seconds=99999, wall_seconds=99999, peak_bytes=2**37
+                )
+            ],
             heard=HEARD,
             machine="m",
         )
@@ -117,7 +121,15 @@ SHEETS = {
         DistilFigures(
             lessons=1,
             lessons_seconds=1.0,
-            runs=[DistilRun(recipe="both, by a long name", steps=99999, seconds=99999, losses={"reply": 123.4, "word": 12.3})],
+            runs=[
+                DistilRun(
+                    recipe="both, by a long name",
+                    steps=99999,
+                    processor_seconds=99999,
+                    wall_seconds=99999,
+                    losses={"reply": 123.4, "word": 12.3},
+                )
+            ],
             heard=HEARD,
             machine="m",
         )
@@ -233,7 +245,7 @@ def test_other_tables_fit_a_terminal(
 
 def test_the_demo_fits_a_terminal() -> None:
     hearing = Hearing(1.234, 0.1234, 12345.0, 1.0)
-    outcome = Outcome(hearing, hearing, hearing, 99999.0, 99999.0, 2**40, True, "because")
+    outcome = Outcome(hearing, hearing, hearing, 99999.0, 99999.0, 99999.0, 2**40, True, "because")
     file = io.StringIO()
     report("atypical", outcome, Console(file=file, width=80))
     assert_whole(file.getvalue(), ("word error rate", "ROUGE-L of replies"), ["123.4%", "12345", "aligned before"])
@@ -278,7 +290,7 @@ def test_names_and_texts_cannot_steer_the_terminal(attune: Attune, daemon: App, 
     ]
     for output in outputs:
         assert not re.search("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", output), ascii(output)
-    assert sum("�" in output for output in outputs) >= 7
+    assert sum("�" in output for output in outputs) >= 6
 
 
 def test_a_name_of_two_lines_is_one_line(attune: Attune, daemon: App, folder: Path) -> None:

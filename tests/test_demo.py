@@ -17,6 +17,7 @@ from engines.errors import AttuneError
 KEYS = {
     *("cascade_wer", "aligned_before_wer", "aligned_after_wer", "cascade_rouge_l", "aligned_before_rouge_l"),
     *("aligned_after_rouge_l", "cascade_first_token_ms", "aligned_first_token_ms", "enrolled_seconds", "training_seconds"),
+    "wall_seconds",
     *("peak_bytes", "promoted", "reason", "aligned_after_doubted"),
 }
 
@@ -32,6 +33,7 @@ def outcome(before: float = 0.6, after: float = 0.1) -> Outcome:
         after=Hearing(after, 0.9, 90.0, 0.07),
         enrolled_seconds=600.0,
         training_seconds=120.0,
+        wall_seconds=200.0,
         peak_bytes=1 << 30,
         promoted=True,
         reason="promoted: because",

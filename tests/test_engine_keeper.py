@@ -1,5 +1,6 @@
 """A whole daemon on a machine with a GPU, as far as its children can tell: whatever becomes of the plan, speech is answered."""
 
+import json
 import sys
 import threading
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.app import App
 from daemon.attention import Attention
 from daemon.client import request
 from daemon.clocks import Clocks
@@ -21,9 +23,11 @@ from engines.plans import plans_folder
 from engines.runtimes import LANGUAGE_MODEL, read_runtimes, runtimes_path
 from tests.bench_world import fresh_state, settings_of
 from tests.fake_child import eventually, no_models
+from tests.fakes import fake_voice
 from tests.gpu_board import FAKES, alone, driver
+from tests.running_daemon import folder, make_settings
 
-__all__ = ["driver"]
+__all__ = ["driver", "folder"]
 
 
 @dataclass
@@ -38,6 +42,7 @@ class Desk:
     by_plan: bool = False
     reopened: int = 0
     now: float = 1000.0
+    threads: int = 1
     limits: ChildLimits = field(default_factory=ChildLimits)
     command: tuple[str, ...] = ENGINE_COMMAND
 
@@ -55,6 +60,7 @@ class Desk:
             self.folder,
             self.attention,
             self.events,
+            threads=self.threads,
             served_by_plan=lambda: self.by_plan,
             reopen=self.reopen,
             may_run=lambda: not self.busy,
@@ -109,7 +115,7 @@ def test_nothing_is_done_while_somebody_else_needs_the_machine(desk: Desk) -> No
     [
         ("build=fails", ChildLimits(), "no tactic fits the workspace"),
         ("build=dies", ChildLimits(), "killed by SIGKILL"),
-        ("build=hangs", ChildLimits(seconds=3.0), "said nothing for"),
+        ("build=hangs", ChildLimits(asleep_seconds=3.0), "said nothing for"),
         ("open=crashes", ChildLimits(), "killed by SIGSEGV"),
         ("frames=wrong", ChildLimits(), "stray from ONNX Runtime's"),
         ("build=hangs", ChildLimits(peak_bytes=1 << 20), "1 MiB allowed"),
@@ -119,12 +125,12 @@ def test_what_goes_wrong_is_said_once_and_made_good_when_its_cause_is_gone(
     desk: Desk, odd: str, limits: ChildLimits, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk.odd, desk.limits = ({"FAKE_TENSORRT": odd} if odd else {}), limits
-    if limits.seconds < 10:  # the clock of the keeper must move for a child to be silent too long
+    if limits.asleep_seconds < 10:  # the clock of the keeper must move for a child to be silent too long
         ticking = threading.Event()
         threading.Thread(target=_tick, args=(desk, ticking), daemon=True).start()
     keeper = desk.keeper()
     keeper.step()
-    if limits.seconds < 10:
+    if limits.asleep_seconds < 10:
         ticking.set()
     assert desk.reopened == 0
     [event] = desk.told
@@ -136,6 +142,29 @@ def test_what_goes_wrong_is_said_once_and_made_good_when_its_cause_is_gone(
     desk.keeper().step()
     assert desk.reopened == 1
     assert plans(desk) == [".plan"]
+
+
+NOTES_THREADS = (
+    "import os, shutil, sys; shutil.copy(sys.argv[1], os.path.dirname(sys.argv[1]) + '/seen.json'); "
+    "open(os.path.dirname(sys.argv[1]) + '/seen.threads', 'w').write(os.environ['OMP_NUM_THREADS']); sys.exit(1)"
+)
+"""A child that keeps what it was told, and fails."""
+
+
+def test_children_compute_with_the_threads_that_are_set(desk: Desk) -> None:
+    desk.threads, desk.command = 5, (sys.executable, "-c", NOTES_THREADS)
+    desk.keeper().step()
+    seen = plans_folder(desk.folder)
+    assert json.loads((seen / "seen.json").read_text())["threads"] == 5
+    assert (seen / "seen.threads").read_text() == "5"
+
+
+def test_a_daemon_tries_engines_with_the_threads_of_its_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.engine_keeper.has_gpu", lambda: True)
+    settings = make_settings(folder, engines__threads=5)
+    with App(settings, fake_voice, engine_command=(sys.executable, "-c", NOTES_THREADS)) as app:
+        app._engine_keeper.step()
+    assert json.loads((plans_folder(settings.cache_dir) / "seen.json").read_text())["threads"] == 5
 
 
 COMPUTES = (

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engines.card import training_time
 from engines.errors import AttuneError
 from engines.generation import Damaged, Generation, list_generations, next_number, read_generation, sweep, write_generation
 from engines.pointers import current, previous, promote, rollback, usable
@@ -31,6 +32,18 @@ def test_what_is_written_is_read_back(root: Path) -> None:
     assert written.projector.read_bytes() == b"weights7"
     assert set(written.card.files) == {"projector.onnx", "projector.safetensors", "adapter/lora.safetensors"}
     assert [path.name for path in root.iterdir()] == ["0007"]
+
+
+def test_a_card_of_a_time_when_only_wall_time_was_kept_still_opens(root: Path) -> None:
+    card = root / "0001" / "card.json"
+    write(root, 1)
+    kept = json.loads(card.read_text())
+    del kept["processor_seconds"], kept["wall_seconds"]
+    card.write_text(json.dumps(kept | {"training_seconds": 61.5}))
+    found = read_generation(root / "0001").card
+    assert (found.processor_seconds, found.wall_seconds) == (None, 61.5)
+    assert training_time(found.processor_seconds, found.wall_seconds) == "62 s by the clock"
+    assert training_time(60.0, 75.0) == "60 s of processor time per thread (75 s by the clock)"
 
 
 def test_a_generation_is_never_overwritten(root: Path) -> None:

@@ -56,7 +56,7 @@ def test_each_reading_forbids_a_round_and_says_why(readings: dict[str, object], 
 def test_a_person_who_asks_overrules_history_but_not_the_machine(
     readings: dict[str, object], board: dict[str, object], reason: str
 ) -> None:
-    assert may_start(spoiled(readings, board), LIMITS).run == (not board)
+    assert may_start(spoiled(readings, board), LIMITS).run == (not board or "load_per_core" in board)
 
 
 @pytest.mark.parametrize(
@@ -182,3 +182,10 @@ def test_rounds_start_by_themselves_in_their_hours(hours: tuple[int, int] | None
         first, last = ("22:00", "06:30") if hours == (1320, 390) else ("01:00", "06:00")
         expected = f"it is {minute // 60:02d}:{minute % 60:02d}, rounds start by themselves from {first} to {last}"
         assert decide(snapshot, limits).reason == expected
+
+
+def test_a_round_that_was_asked_for_gives_way_to_load_and_is_not_refused_for_it() -> None:
+    busy = spoiled({}, {"load_per_core": 50.0})
+    assert may_start(busy, LIMITS).run
+    assert may_go_on(busy, LIMITS).run
+    assert not decide(busy, LIMITS).run

@@ -8,8 +8,10 @@ import torch
 
 from calibration.gguf_model import load_language_model
 from calibration.lessons import INSTRUCTIONS, REPLY_TOKENS, LessonMaker
+from engines.job import LEAST_TAUGHT, DistilRecipe, Example
 from engines.language_model import LlamaCppLanguageModel
 from engines.vocabulary import Vocabulary
+from tests.fake_child import make_job
 from tests.test_distill import sample_of
 from tests.tiny_llama import END, write_tiny_llama
 
@@ -74,3 +76,17 @@ def test_what_is_on_the_disk_is_not_made_again(path: Path, tmp_path: Path) -> No
     [mended] = maker(path, tmp_path, opened).lessons(sample, "call", [""])
     assert opened.times == 3
     assert torch.equal(mended.at_reply.log_probabilities, made.at_reply.log_probabilities)
+
+
+def test_lessons_are_made_of_as_many_utterances_as_distillation_has_seconds(tmp_path: Path) -> None:
+    examples = [
+        Example(id=f"{(number * 7919) % 5000:04d}", audio=tmp_path, text="", origin="enrolled", holdout=number % 8 == 0)
+        for number in range(5000)
+    ]
+    job = make_job(tmp_path).model_copy(update={"examples": examples})
+    assert job.taught == []
+    for seconds, most in ((1.0, LEAST_TAUGHT), (180.0, 180), (36_000.0, 4375)):
+        taught = job.model_copy(update={"distil": DistilRecipe(seconds=seconds)}).taught
+        assert len(taught) == most
+        assert not any(example.holdout for example in taught)
+        assert [example.id for example in taught] == sorted(example.id for example in job.learnt)[:most]

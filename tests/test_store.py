@@ -7,11 +7,14 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import get_args
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.clocks import Clocks
@@ -21,6 +24,7 @@ from daemon.schema import MIGRATIONS, migrate
 from daemon.store import Store, is_holdout, utterance_id
 from engines.audio import read_audio, write_flac
 from engines.errors import AttuneError
+from engines.job import Origin
 from tests.fakes import tone
 
 NEWEST = len(list(MIGRATIONS.glob("*.sql")))
@@ -93,6 +97,44 @@ def test_a_round_makes_labels_old_only_where_it_finished(tmp_path: Path) -> None
     last = store.last_round()
     assert last is not None
     assert (last.outcome, last.reason) == ("refused", "because")
+    store.close()
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(get_args(Origin)), st.sampled_from([0.5, 0.9])), max_size=20))
+def test_counts_are_those_of_the_labels_that_count(labels: list[tuple[int, Origin, float]]) -> None:
+    with TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        ids = [store.add_utterance(tone(0.05, 200 + 50 * index), "file").id for index in range(6)]
+        for number, (place, origin, confidence) in enumerate(labels):
+            store.add_label(ids[place], f"text {number}", origin, confidence)
+            assert sum(store.counts().labels_by_origin.values()) == len({ids[p] for p, _, _ in labels[: number + 1]})
+        counts = store.counts(min_confidence=0.85)
+        chosen = store.rows("SELECT origin, count(*) FROM chosen_labels GROUP BY origin")
+        assert counts.labels_by_origin == dict(chosen)
+        assert counts.unlabelled == len(store.missing_labels())
+        assert counts.new_labels == len({place for place, origin, sure in labels if origin != "recognised" or sure == 0.9})
+        store.close()
+
+
+def test_what_another_connection_writes_is_counted(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.counts().turns == 0
+    store.add_turn(turn("one"))
+    assert store.counts().turns == 1
+    with closing(sqlite3.connect(store.path)) as other, other:
+        other.execute("DELETE FROM turns")
+    assert store.counts().turns == 0
+    store.close()
+
+
+def test_a_text_is_found_by_its_utterance(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    one, none = (store.add_utterance(tone(0.5, pitch), "microphone").id for pitch in (200, 300))
+    store.add_label(one, "off", "corrected")
+    store.add_label(one, "of", "recognised", 0.9)
+    assert [store.text_of(name) for name in (one, none, "f" * 32)] == ["off", "", ""]
+    assert [store.is_labelled(name) for name in (one, none)] == [True, False]
     store.close()
 
 

@@ -60,7 +60,8 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
                 minutes=sum(map(seconds_of, examples)) / 60,
                 utterances=len(examples),
                 steps=card.steps,
-                training_seconds=card.training_seconds,
+                processor_seconds=card.processor_seconds or 0.0,
+                wall_seconds=card.wall_seconds,
                 peak_bytes=card.peak_bytes,
             )
         )

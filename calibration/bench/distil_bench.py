@@ -90,7 +90,9 @@ def _distil(
     export_projector(projector, folder / "projector.onnx")
     export_adapter(adapted, folder / "adapter.gguf")
     judge.pass_through(folder / "adapter.gguf")
-    described = DistilRun(recipe=name, steps=run.step, seconds=run.seconds, losses=tail_means(run))
+    described = DistilRun(
+        recipe=name, steps=run.step, processor_seconds=run.processor_seconds, wall_seconds=run.seconds, losses=tail_means(run)
+    )
     card = generation.card
     return described, judge.reader(folder / "projector.onnx", card.confidence, card.requests, blends=True)
 
