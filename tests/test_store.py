@@ -272,6 +272,33 @@ def test_a_database_of_every_older_form_is_brought_up_with_what_it_holds(tmp_pat
         store.close()
 
 
+def test_transcripts_that_an_older_version_cut_off_are_made_anew(tmp_path: Path) -> None:
+    """Long ones that were recognised, and no others."""
+    steps = tmp_path / "steps"
+    steps.mkdir()
+    for step in MIGRATIONS.glob("000[1-4]_*.sql"):
+        (steps / step.name).write_text(step.read_text(encoding="utf-8"), encoding="utf-8")
+    older = migrate(tmp_path / "attune.db", steps)
+    with older:
+        for number, (seconds, origin) in enumerate([(20.0, "recognised"), (20.0, "enrolled"), (3.0, "recognised")]):
+            older.execute(
+                "INSERT INTO utterances (id, created_at, seconds, source, audio, holdout, service_at)"
+                " VALUES (?, 0, ?, '', ?, 0, 0)",
+                (f"{number:032}", seconds, f"{number}.flac"),
+            )
+            older.execute(
+                "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?, 'text', ?, 0.9, 0)",
+                (f"{number:032}", origin),
+            )
+    older.close()
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "audio" / "0.flac").touch()
+    store = Store(tmp_path)
+    assert store.counts().labels_by_origin == {"enrolled": 1, "recognised": 1}
+    assert [utterance.id for utterance in store.missing_labels()] == [f"{0:032}"]
+    store.close()
+
+
 def test_a_migration_is_applied_whole_or_not_at_all(tmp_path: Path) -> None:
     steps = tmp_path / "steps"
     steps.mkdir()
