@@ -80,6 +80,11 @@ bench-precision: ready ## Measure the encoder's other precisions on every record
 bench: ready ## Measure what training costs a speaker, and kill it twenty times (about twenty minutes)
 	$(BIN)/python -m tests.bench_adaptation
 
+.PHONY: bench-long-speech
+bench-long-speech: ready ## Ask utterances of 20 to 29 s, whole and cut, idle and beside two busy programs (about ten minutes)
+	$(BIN)/python -m tests.bench_long_speech
+	$(BIN)/python -m tests.bench_long_speech --busy 2 --paragraphs 1
+
 .PHONY: bench-scale
 bench-scale: ready ## Run rounds on stores of 100, 1,000 and 5,000 utterances, and plan one with 100,000 (about an hour)
 	$(BIN)/python -m tests.bench_scale

@@ -54,8 +54,18 @@ def prompt(general_speech: Path, name: str) -> Float32:
 
 
 def flite(text: str, voice: str = "slt") -> Float32:
-    """[N] samples of a synthetic voice that reads `text`."""
+    """[N] samples of one of flite's voices that reads `text`."""
+    return _spoken("flite", "-voice", voice, "-t", text, "-o")
+
+
+def espeak(text: str, voice: str = "en-us") -> Float32:
+    """As `flite`, by one of espeak-ng's."""
+    return _spoken("espeak-ng", "-v", voice, "-s", "150", text, "-w")
+
+
+def _spoken(*command: str) -> Float32:
+    """What `command` writes into the file that is put behind it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "said.wav"
-        subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(path)], check=True)
+        subprocess.run([*command, str(path)], check=True)
         return read_audio(path)
