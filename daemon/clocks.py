@@ -15,8 +15,20 @@ def is_set(wall_seconds: float) -> bool:
     return wall_seconds >= SET_AFTER
 
 
-def _suspended_seconds() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+class _Suspended:
+    """Seconds in which the machine was suspended: the difference of two clocks, which cannot be read at one moment."""
+
+    def __init__(self) -> None:
+        self._most = 0.0
+
+    def __call__(self) -> float:
+        """Never more than the truth, for the clock that counts less is read last; and never less than before."""
+        since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._most = max(self._most, since_boot - time.clock_gettime(time.CLOCK_MONOTONIC))
+        return self._most
+
+
+_suspended_seconds = _Suspended()
 
 
 def _boot() -> str:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,7 +22,8 @@ from daemon.events import Event, Events
 from daemon.serving import Ears, Serving
 from daemon.store import Store
 from engines.errors import AttuneError
-from engines.types import Float32, Segment
+from engines.interfaces import Step, unwatched
+from engines.types import Float32, Segment, SoftTokens
 from tests.fake_child import eventually
 from tests.fakes import EchoLanguageModel, PitchRoute, tone, words_of
 
@@ -37,7 +39,7 @@ class Clock:
 class House:
     """A conversation and everything it speaks to."""
 
-    def __init__(self, folder: Path, **manners: float | bool) -> None:
+    def __init__(self, folder: Path, alive: Callable[[], None] = unwatched, **manners: float | bool) -> None:
         self.clock = Clock()
         self.store, self.events, self.attention = Store(folder), Events(), Attention(self.clock)
         self.language_model = EchoLanguageModel()
@@ -50,6 +52,7 @@ class House:
             self.attention,
             Manners(**{**vars(held), **manners}),
             Clocks(monotonic=self.clock, processor=partial(next, count(1.0))),
+            alive=alive,
         )
 
     def close(self) -> None:
@@ -66,7 +69,7 @@ def ears(name: str, generation: int = 0) -> Ears:
 def build(tmp_path: Path) -> Iterator[Callable[..., House]]:
     houses: list[House] = []
 
-    def make(**manners: float | bool) -> House:
+    def make(**manners: Any) -> House:
         houses.append(House(tmp_path, **manners))
         return houses[-1]
 
@@ -129,6 +132,68 @@ def test_a_pause_begins_a_new_conversation(build: Callable[..., House]) -> None:
 def test_zero_seconds_make_every_turn_new(build: Callable[..., House]) -> None:
     house = build(forget_after_seconds=0)
     assert [last(house.conversation.ask("x", "text"))["reply"] for _ in range(3)] == ["0 x"] * 3
+
+
+class SlowRoute(PitchRoute):
+    """Hears in steps, and takes `most` of them."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+        self.began = threading.Event()
+        self.hold = threading.Event()
+
+    def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
+        for number in range(self._most):
+            step()
+            if number == 2:
+                self.began.set()
+                assert self.hold.wait(30)
+        return super().hear(samples, step)
+
+
+class TestWhileItHears:
+    """A long recording takes seconds, in which others must not wait for nothing and a watchdog must not bark."""
+
+    def test_each_step_is_a_sign_of_life(self, build: Callable[..., House]) -> None:
+        signs: list[int] = []
+        house = build(alive=lambda: signs.append(1))
+        route = SlowRoute(500)
+        route.hold.set()
+        house.serving.use({"cascade": Ears(route, words_of, None)}, "cascade")
+        assert last(house.conversation.ask(tone(1.0, 300), "file"))["heard"] == "a tone of 300"
+        assert len(signs) >= 500
+
+    def test_a_turn_whose_client_left_is_heard_no_further(self, build: Callable[..., House]) -> None:
+        house, client, route = build(), Client(), SlowRoute(10**9)
+        house.serving.use({"cascade": Ears(route, words_of, None)}, "cascade")
+        with house.events.follow() as happening:
+            asking = threading.Thread(target=lambda: suppressed(house.conversation.ask(tone(1.0), "file", client=client)))
+            asking.start()
+            assert route.began.wait(30)
+            client.leave()
+            route.hold.set()
+            asking.join(30)
+            assert happening.get(timeout=30)["event"] == "turn_failed"
+        assert not house.attention.needed
+        assert house.store.counts().utterances == 0
+
+    def test_a_stop_ends_it_and_keeps_what_was_said(self, build: Callable[..., House]) -> None:
+        house, route = build(), SlowRoute(10**9)
+        house.serving.use({"cascade": Ears(route, words_of, None)}, "cascade")
+        house.conversation.hear(Segment(tone(1.0), 0.0))
+        assert route.began.wait(30)
+        closing = threading.Thread(target=house.conversation.close)
+        closing.start()
+        route.hold.set()
+        closing.join(30)
+        assert not closing.is_alive()
+        assert house.store.counts().utterances == 1
+
+
+def suppressed(events: Iterator[Event]) -> None:
+    with suppress(AttuneError):
+        list(events)
 
 
 def test_nothing_heard_is_not_answered(build: Callable[..., House]) -> None:
