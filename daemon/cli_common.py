@@ -94,6 +94,11 @@ def say(text: str) -> None:
     typer.echo(plain(text))
 
 
+def counted(count: int, thing: str) -> str:
+    """How many things there are, for people."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def gib(size_bytes: int) -> str:
     """A size for people."""
     return f"{size_bytes / 2**30:.2f} GiB"

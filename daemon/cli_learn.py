@@ -11,7 +11,7 @@ from rich.text import Text
 
 from engines.errors import AttuneError
 
-from .cli_common import AsJson, ask_daemon, console, errors, gib, print_json_line, settings
+from .cli_common import AsJson, ask_daemon, console, counted, errors, gib, print_json_line, settings
 from .enrolling import enroll as enroll_manifest
 from .events import Event
 from .plain_text import expanded
@@ -37,9 +37,11 @@ def enroll(
             errors.print(escape(str(event["problem"])), highlight=False, soft_wrap=True)
         elif event["event"] == "enrolled_all":
             minutes = float(str(event["seconds"])) / 60
-            console.print(f"enrolled {event['enrolled']} utterances, {minutes:.1f} minutes", highlight=False)
+            enrolled = counted(int(str(event["enrolled"])), "utterance")
+            console.print(f"enrolled {enrolled}, {minutes:.1f} minutes", highlight=False)
     if bad:
-        raise AttuneError(f"{bad} rows were bad; correct them and enrol again, what is enrolled already is not kept twice")
+        were = "1 row was" if bad == 1 else f"{bad} rows were"
+        raise AttuneError(f"{were} bad; correct and enrol again, what is enrolled already is not kept twice")
 
 
 def correct(

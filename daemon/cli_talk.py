@@ -100,7 +100,7 @@ def show(event: Event) -> None:
     """Show one event to a person."""
     text = str(event.get("text", ""))
     match event["event"]:
-        case "heard" if event["source"] != "text":
+        case "heard" if event["source"] != "text" and text.strip():
             console.print(f"[bold]heard[/bold] {escape(text)}", highlight=False, soft_wrap=True)
         case "token":
             console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
@@ -115,11 +115,11 @@ def show(event: Event) -> None:
 def _show_turn(event: Event) -> None:
     first = event["first_token_ms"]
     took = "nothing understood" if first is None else f"{float(str(first)):.0f} ms to the first word"
-    heard = f", heard: {event['heard']}" if event["route"] == "aligned" else ""
+    heard = f", heard: {event['heard']}" if event["route"] == "aligned" and event["heard"] else ""
     cut = ", interrupted" if event["interrupted"] else ""
     sure = f", {float(str(event['confidence'])):.0%} sure" if event["confidence"] is not None else ""
     line = escape(f"{event['route']} route, {took}{cut}{sure}{heard}")
-    console.print(f"\n[dim]{line}[/dim]", highlight=False, soft_wrap=True)
+    console.print(f"{chr(10) if event['reply'] else ''}[dim]{line}[/dim]", highlight=False, soft_wrap=True)
     if "warning" in event:
         errors.print(f"[yellow]{escape(str(event['warning']))}[/yellow]", soft_wrap=True)
 

@@ -163,9 +163,9 @@ def test_enrolling_learning_and_going_back(attune: Attune, daemon: App, folder: 
     (folder / "bad.jsonl").write_text(rows[0] + '\n{"audio": "none.flac", "text": "x"}', encoding="utf-8")
     assert attune("enroll", "--from", folder / "good.jsonl")[:2] == (0, "enrolled 20 utterances, 0.2 minutes\n")
     code, out, err = attune("enroll", "--from", folder / "bad.jsonl")
-    assert (code, out) == (1, "enrolled 1 utterances, 0.0 minutes\n")
+    assert (code, out) == (1, "enrolled 1 utterance, 0.0 minutes\n")
     assert err.splitlines()[0].startswith("bad.jsonl line 2: ")
-    assert err.splitlines()[1].startswith("attune: 1 rows were bad")
+    assert err.splitlines()[1].startswith("attune: 1 row was bad")
     code, out, _ = attune("adapt", "--now")
     assert code == 0
     assert out.startswith("promoted: ")

@@ -59,6 +59,7 @@ NOT_MANIFESTS = {
     "JSON lines of something else": b'{"path": "a.wav", "sentence": "x"}\n' * 1000,
     "a line without an end": b"x" * 3_000_000,
     "one word": b"hello",
+    "an array of one row": b'[\n {"audio": "a.wav", "text": "x"}\n]\n',
     "UTF-16 without a mark": row().decode().encode("utf-16-le") * 10,
     "zeros": bytes(100_000),
 }
