@@ -50,9 +50,7 @@ def read_manifest(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
         is_manifest = False
         for number, line, position in _lines(file):
             if not is_manifest and line.strip() == b"[":
-                raise AttuneError(
-                    f"{path} is no manifest (line {number}: it is one JSON array over many lines); give a file with one {_ROW} a line"
-                )
+                raise _no_manifest(path, [(number, BadRow("it is one JSON array over many lines", strange=True))])
             row = _read_row(line)
             if not is_manifest and isinstance(row, BadRow) and row.strange:
                 held.append((number, row))
