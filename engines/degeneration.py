@@ -1,4 +1,4 @@
-"""Whether a text that a language model writes has degenerated: into a loop, or into what is no text. Pure; knows no model.
+"""Whether a text that a model writes has degenerated: into a loop, or into what is no text. Pure; knows no model.
 
 Greedy decoding falls into loops (Holtzman et al. 2020, *The curious case of neural text degeneration*), and a small model repeats
 what stands in its conversation: a degenerate reply that is kept there makes the next ones degenerate, too.
@@ -27,6 +27,21 @@ def cycles(tokens: Sequence[int]) -> bool:
 
     To be asked after every token. It takes time in proportion to the number of tokens, unless much is repeated.
     """
+    return _period(tokens) is not None
+
+
+def said_once(tokens: Sequence[int]) -> list[int]:
+    """`tokens` up to the end of the first copy of the cycle that they end in; all of them where they end in none."""
+    period = _period(tokens)
+    if period is None:
+        return list(tokens)
+    first = len(tokens) - period
+    while first > 0 and tokens[first - 1] == tokens[first - 1 + period]:
+        first -= 1
+    return list(tokens[: first + period])
+
+
+def _period(tokens: Sequence[int]) -> int | None:
     for period in range(1, len(tokens) // CYCLE_COPIES + 1):
         covered = max(CYCLE_TOKENS, CYCLE_COPIES * period)
         if covered > len(tokens):
@@ -34,8 +49,8 @@ def cycles(tokens: Sequence[int]) -> bool:
         if tokens[-1] == tokens[-1 - period] and tokens[-2] == tokens[-2 - period]:
             tail = tokens[-covered:]
             if tail[period:] == tail[:-period]:
-                return True
-    return False
+                return period
+    return None
 
 
 def repeats_lines(text: str) -> bool:

@@ -5,10 +5,12 @@ The decoder needs a window of 30 s, or at least its end (`draft.py`): on frames 
 
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from .degeneration import said_once
 from .errors import AttuneError
 from .types import SAMPLE_RATE_HZ, Float32, Transcript
 
@@ -82,7 +84,7 @@ class WhisperTranscriber:
             return NOTHING
         tokens = sum(len(segment.tokens) for segment in heard)
         log_probability = sum(segment.avg_logprob * len(segment.tokens) for segment in heard) / tokens
-        text = " ".join(segment.text.strip() for segment in heard)
+        text = " ".join(self._text(segment.tokens, segment.text, seconds) for segment in heard)
         logger.debug("transcribed %.1f s as %r", seconds, text)
         return Transcript(text, math.exp(min(0.0, log_probability)))
 
@@ -103,7 +105,15 @@ class WhisperTranscriber:
             suppress_blank=True,
             return_scores=True,
         )[0]
-        return Transcript(tokenizer.decode(found.sequences_ids[0]).strip(), math.exp(min(0.0, found.scores[0])))
+        tokens = found.sequences_ids[0]
+        return Transcript(self._text(tokens, tokenizer.decode(tokens), seconds), math.exp(min(0.0, found.scores[0])))
+
+    def _text(self, tokens: Sequence[int], text: str, seconds: float) -> str:
+        """The `text` of `tokens`. A decoder that misses the end of the speech says its last words over and over, until it has no
+        tokens left: these are said once. A speaker may say them as often."""
+        if len(tokens) < _most_tokens(seconds):
+            return text.strip()
+        return str(self._model.hf_tokenizer.decode(said_once(tokens))).strip()
 
 
 def _most_tokens(seconds: float) -> int:

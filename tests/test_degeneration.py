@@ -15,6 +15,7 @@ from engines.degeneration import (
     is_text,
     printable,
     repeats_lines,
+    said_once,
 )
 
 PROSE = """The fjord lay still in the morning, and the boats that had come in overnight were being unloaded by men who did not
@@ -125,3 +126,15 @@ def test_a_writing_that_is_spelled_in_bytes() -> None:
     assert not is_spelled_in_bytes([b"a", b" ", b"b", b" ", b"1", b"2"]), "a character a token"
     assert not is_spelled_in_bytes(["你好".encode(), "吗".encode()])
     assert not is_spelled_in_bytes([])
+
+
+@given(st.lists(st.integers(0, 5), max_size=20), st.lists(st.integers(6, 9), min_size=1, max_size=12), st.integers(0, 60))
+def test_a_cycle_at_the_end_is_said_once(before: list[int], block: list[int], copies: int) -> None:
+    tokens = before + block * copies
+    once = said_once(tokens)
+    assert once == tokens[: len(once)]
+    assert not cycles(once) or once == tokens
+    if cycles(tokens):
+        assert len(before) < len(once) <= len(before) + len(block)
+    else:
+        assert once == tokens

@@ -82,6 +82,16 @@ def test_a_long_utterance_is_heard_to_its_end(transcriber: WhisperTranscriber, e
         assert word_error_rate([(f"{LONG_TEXT} and the sky was blue", heard)])[0] < 0.15
 
 
+def test_a_decoder_that_misses_the_end_says_it_once(transcriber: WhisperTranscriber, encoder_path: Path) -> None:
+    """Of a sentence that is cut off in the middle of a repetition the draft went on with it up to its last token."""
+    said = flite("and so they did and they sailed for seven days and seven nights until they saw an island")
+    encoder = OnnxEncoder(encoder_path, threads=2)
+    drafter = Drafter(transcriber, encoder)
+    for seconds in (2.6, 2.7, 2.8, 3.2):
+        draft = drafter.draft(encoder.encode(said[: int(seconds * 16_000)])).text.lower()
+        assert draft.count("seven") <= 2, draft
+
+
 def test_an_unsure_transcript_has_a_lower_confidence(general_speech: Path, transcriber: WhisperTranscriber) -> None:
     clean = prompt(general_speech, "agent-alreadyon")
     noisy = clean + noise(len(clean) / 16_000 + 1, 0.15)[: len(clean)]
