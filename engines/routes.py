@@ -13,7 +13,7 @@ from .draft import Drafter
 from .hypotheses import JUDGED_TOKENS, SearchBounds
 from .interfaces import Step, unwatched
 from .pieces import PauseCutter
-from .reader import Reader
+from .reader import Reader, Spoken
 from .speech_encoder import SpeechEncoder
 from .transcriber import WhisperTranscriber
 from .types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript
@@ -73,7 +73,7 @@ class AlignedRoute:
     open_reader: Callable[[], Reader]
     """Takes a second and 200 MB."""
     unsure_takes_draft: bool = False
-    """Whether a reading that leaves doubt to the end gives way to the draft, which is what the cascade would have heard."""
+    """Whether a piece whose reading leaves doubt to the end gives way to its draft, which is about what the cascade would hear."""
     cutter: PauseCutter = field(default_factory=PauseCutter)
     name: str = "aligned"
 
@@ -101,14 +101,14 @@ class AlignedRoute:
             bounds = SearchBounds(tokens, time.monotonic() + search_seconds, step)
             readings.append(self.reader.spoken(frames, drafts[-1], bounds))
         if self.unsure_takes_draft and not all(piece.reading.sure for piece in readings):
-            return " ".join(_each(drafts, step))
+            return " ".join(self._surest(readings, drafts, step))
         return self.reader.written(readings)
 
-
-def _each(drafts: Sequence[Callable[[], Transcript]], step: Step) -> Iterator[str]:
-    for draft in drafts:
-        step()
-        yield draft().text
+    def _surest(self, readings: Sequence[Spoken], drafts: Sequence[Callable[[], Transcript]], step: Step) -> Iterator[str]:
+        """The words of each piece: as it was read where that is sure, else its draft."""
+        for spoken, draft in zip(readings, drafts, strict=True):
+            step()
+            yield words_of(self.reader.written([spoken]), self.reader.vocabulary) if spoken.reading.sure else draft().text
 
 
 def words_of(heard: str | SoftTokens, vocabulary: Vocabulary) -> str:
