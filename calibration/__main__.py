@@ -58,7 +58,8 @@ process that has nothing of this one's in its memory."""
 
 def report(stage: str, fraction: float, note: str) -> None:
     """Print one progress line."""
-    print(Progress(stage=stage, fraction=fraction, note=note).model_dump_json(), flush=True)
+    # In one piece: beside another process on the same pipe an end of line of its own would come too late.
+    print(Progress(stage=stage, fraction=fraction, note=note).model_dump_json() + "\n", end="", flush=True)
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:

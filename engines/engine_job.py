@@ -32,7 +32,8 @@ def main() -> int:
 
 
 def _say(stage: str, fraction: float, note: str = "") -> None:
-    print(Progress(stage=stage, fraction=fraction, note=note).model_dump_json(), flush=True)
+    # In one piece: beside another process on the same pipe an end of line of its own would come too late.
+    print(Progress(stage=stage, fraction=fraction, note=note).model_dump_json() + "\n", end="", flush=True)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ class AlignedRoute:
     open_reader: Callable[[], Reader]
     """Takes a second and 200 MB."""
     unsure_takes_draft: bool = False
-    """Whether a piece whose reading leaves doubt to the end gives way to its draft, which is about what the cascade would hear."""
+    """Whether a piece whose reading leaves doubt to the end gives way to its draft, about what the cascade would hear."""
     cutter: PauseCutter = field(default_factory=PauseCutter)
     name: str = "aligned"
 

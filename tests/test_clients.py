@@ -226,7 +226,7 @@ class TestADaemon:
         assert _asked_until_there_is_room(daemon)["reply"]
 
     def test_one_that_never_reads_costs_the_others_nothing(self, start: Start) -> None:
-        daemon = start(conversation__max_reply_tokens=4096)
+        daemon = start(conversation__max_reply_tokens=4096, llm__context_tokens=8192)
         text = "word " * 1500
         line = b'{"command": "ask", "text": "%s"}\n' % text.encode()
         with daemon.app._events.follow() as happening, connected(daemon, line) as deaf:

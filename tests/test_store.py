@@ -113,7 +113,8 @@ def test_counts_are_those_of_the_labels_that_count(labels: list[tuple[int, Origi
         chosen = store.rows("SELECT origin, count(*) FROM chosen_labels GROUP BY origin")
         assert counts.labels_by_origin == dict(chosen)
         assert counts.unlabelled == len(store.missing_labels())
-        assert counts.new_labels == len({place for place, origin, sure in labels if origin != "recognised" or sure == 0.9})
+        learnt = "SELECT count(*) FROM chosen_labels WHERE origin != 'recognised' OR confidence >= 0.85"
+        assert counts.new_labels == store.rows(learnt)[0][0]
         store.close()
 
 
