@@ -81,7 +81,7 @@ def run(job: BenchAdaptJob | BenchDistilJob | BenchQualityJob) -> tuple[int, lis
         [sys.executable, "-m", "calibration", str(path)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )

@@ -37,7 +37,7 @@ print(choose_encoder(Path(graph), "auto", Path(plans), time.time() + float(shift
 
 def choose(board: Board, *more: str, shift: float = 0.0) -> list[str]:
     command = [sys.executable, "-c", CHOOSE, str(board.graph), str(board.plans), str(shift), *more]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=board.environment(), check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=board.environment(), check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

@@ -23,5 +23,5 @@ def test_nothing_is_noted_for_anybody(opening: str, tmp_path: Path, whisper_fold
     environment = {name: value for name, value in os.environ.items() if not name.startswith(told)}
     code = f"import sys; from pathlib import Path; {OPENINGS[opening]}"
     command = [sys.executable, "-c", code, str(whisper_folder)]
-    subprocess.run(command, check=True, env={**environment, "HOME": str(tmp_path)}, timeout=120)
+    subprocess.run(command, check=True, env={**environment, "HOME": str(tmp_path)}, timeout=600)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

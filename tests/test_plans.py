@@ -48,7 +48,7 @@ def test_two_processes_do_not_build_the_same_plan(board: Board) -> None:
     path.write_text(job.model_dump_json())
     command = [sys.executable, "-m", "engines.engine_job", str(path)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=board.environment()) for _ in range(2)]
-    said = [process.communicate(timeout=120)[0].splitlines() for process in both]
+    said = [process.communicate(timeout=600)[0].splitlines() for process in both]
     assert [process.returncode for process in both] == [0, 0]
     stages = sorted([Progress.model_validate_json(line).stage for line in lines] for lines in said)
     assert stages == [["build", "try", "done"], ["done"]]

@@ -72,7 +72,7 @@ def start(job: TrainJob, processes: int = 1) -> "subprocess.Popen[str]":
 
 def run(job: TrainJob, processes: int = 1) -> list[Progress]:
     with start(job, processes) as child:
-        out, err = child.communicate(timeout=300)
+        out, err = child.communicate(timeout=1800)
     assert child.returncode == 0, out[-600:] + err
     return [Progress.model_validate_json(line) for line in out.splitlines()]
 
@@ -109,7 +109,7 @@ def first_step_reported(job: TrainJob) -> int:
         reports = (Progress.model_validate_json(line) for line in child.stdout)
         step = next(int(report.note.split()[1].rstrip(":")) for report in reports if report.stage == "train")
         child.send_signal(signal.SIGTERM)
-        child.communicate(timeout=120)
+        child.communicate(timeout=900)
     assert child.returncode == 143
     return step
 
@@ -134,6 +134,6 @@ def test_too_small_a_corpus_is_one_clear_line(job: TrainJob, tmp_path: Path) -> 
     about = {"text": "Hello there.", "draft": "", "voice": "v", "seconds": 1.0}
     write_shard(folder, 0, [(np.zeros((60, WIDTH), np.float32), about)])
     with start(job.model_copy(update={"corpora": [folder]})) as child:
-        out, _ = child.communicate(timeout=120)
+        out, _ = child.communicate(timeout=900)
     assert child.returncode == 1
     assert Progress.model_validate_json(out.splitlines()[-1]).note.startswith("1 utterances are too few")
