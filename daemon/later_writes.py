@@ -49,7 +49,8 @@ class LaterWrites:
     def problems(self) -> list[str]:
         """That something waits, for people; empty where nothing does."""
         count = len(self._waiting)
-        return [f"another program holds the database: {count} writes wait until it is free"] if count else []
+        waiting = "1 write waits" if count == 1 else f"{count} writes wait"
+        return [f"another program holds the database: {waiting} until it is free"] if count else []
 
     def close(self) -> None:
         """Try once more; what cannot be written now is lost, and said so in the log."""
