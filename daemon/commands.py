@@ -282,7 +282,7 @@ def _adapt(service: Service, request: Adapt, client: Client) -> Generator[Event,
 
 
 def _until_outcome(adaptation: Adaptation, steps: "queue.SimpleQueue[Event]") -> Generator[Event, None, None]:
-    """What a round does, until it has an outcome or whoever asked has left."""
+    """What a round does, until it has an outcome or the client has left."""
     outcome = None
     while outcome is None:
         try:

@@ -323,7 +323,7 @@ class Conversation:
         self._conclude(turn, self._failure(turn, why))
 
     def _why_left(self, turn: Waiting) -> str:
-        return "whoever asked has left" if turn.abandoned.is_set() else _STOPPING
+        return "the client has left" if turn.abandoned.is_set() else _STOPPING
 
     def _failure(self, turn: Waiting, error: str) -> Event:
         if turn.abandoned.is_set():

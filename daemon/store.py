@@ -21,7 +21,7 @@ import numpy as np
 
 from engines.audio import write_flac
 from engines.errors import AttuneError
-from engines.job import Example, Origin
+from engines.job import Origin
 from engines.label_check import same_words
 from engines.types import SAMPLE_RATE_HZ, Float32
 
@@ -210,30 +210,6 @@ class Store:
             " WHERE label_origin IS NULL ORDER BY service_at, rowid"
         )
         return [utterance for utterance in map(self._utterance, rows) if utterance.audio.is_file()]
-
-    def examples(self, min_confidence: float = 0.0) -> list[Example]:
-        """What can be learnt from, by id. Recognised labels below `min_confidence` are left out, and so is lost audio."""
-        rows = self.rows(
-            "SELECT u.id, u.audio, c.text, c.origin, c.confidence, u.holdout, u.seconds FROM utterances u JOIN chosen_labels c"
-            " ON c.utterance = u.id WHERE c.origin != 'recognised' OR c.confidence >= ? ORDER BY u.id",
-            min_confidence,
-        )
-        examples = [
-            Example(
-                id=identifier,
-                audio=self.audio_folder / name,
-                text=text,
-                origin=origin,
-                seconds=seconds,
-                confidence=confidence,
-                holdout=bool(holdout),
-            )
-            for identifier, name, text, origin, confidence, holdout, seconds in rows
-        ]
-        present = [example for example in examples if example.audio.is_file()]
-        if len(present) < len(examples):
-            logger.warning("the audio of %d utterances is gone from %s", len(examples) - len(present), self.audio_folder)
-        return present
 
     def audio_bytes(self) -> int:
         """What all files of audio take on the disk."""

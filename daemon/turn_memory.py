@@ -32,7 +32,7 @@ class Waiting:
     events: "queue.SimpleQueue[Event] | None"
     """Where its events go besides all followers."""
     abandoned: threading.Event = field(default_factory=threading.Event)
-    """Set once whoever asked has left. What a client asked is not kept then: what was said is a file of the client's."""
+    """Set once the client has left. What a client asked is not kept then: what was said is a file of the client's."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def cycles(tokens: Sequence[int]) -> bool:
     return _period(tokens) is not None
 
 
-def said_once(tokens: Sequence[int]) -> list[int]:
+def without_cycle(tokens: Sequence[int]) -> list[int]:
     """`tokens` up to the end of the first copy of the cycle that they end in; all of them where they end in none."""
     period = _period(tokens)
     if period is None:

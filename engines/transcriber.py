@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .degeneration import said_once
+from .degeneration import without_cycle
 from .errors import AttuneError
 from .types import SAMPLE_RATE_HZ, Float32, Transcript
 
@@ -113,7 +113,7 @@ class WhisperTranscriber:
         tokens left: these are said once. A speaker may say them as often."""
         if len(tokens) < _most_tokens(seconds):
             return text.strip()
-        return str(self._model.hf_tokenizer.decode(said_once(tokens))).strip()
+        return str(self._model.hf_tokenizer.decode(without_cycle(tokens))).strip()
 
 
 def _most_tokens(seconds: float) -> int:

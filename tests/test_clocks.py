@@ -27,6 +27,7 @@ from daemon.service_clock import JUMP_SECONDS, LONGEST_STOP_SECONDS, Reading, Se
 from daemon.store import Store
 from tests.fakes import tone
 from tests.simulated_time import Time
+from tests.stored_labels import labelled
 
 DAY, YEAR = 86_400.0, 365 * 86_400.0
 KEPT_DAYS = 30.0
@@ -128,7 +129,7 @@ def test_a_year_of_clocks_loses_nothing_that_is_young_and_keeps_nothing_that_is_
             young = {number for number, age in ages.items() if age < KEPT_DAYS * DAY - 1}
             assert young <= home.turns() <= {number for number, age in ages.items() if age < (KEPT_DAYS + 1) * DAY}
         assert home.store.utterance(utterance) is not None
-        assert home.store.examples()[0].text == "words"
+        assert labelled(home.store)[0].text == "words"
 
 
 events = st.one_of(

@@ -26,6 +26,7 @@ from engines.interfaces import Step, unwatched
 from engines.types import Float32, Segment, SoftTokens
 from tests.fake_child import eventually
 from tests.fakes import EchoLanguageModel, PitchRoute, tone, words_of
+from tests.stored_labels import labelled
 
 
 class Clock:
@@ -217,7 +218,7 @@ def test_what_is_doubted_is_asked_back_and_a_yes_answers_it(build: Callable[...,
     assert (asked["asked_back"], asked["sure"], asked["confidence"]) == (True, False, 0.1)
     assert house.language_model.remembered == []
     assert last(house.conversation.ask("Yes.", "text"))["reply"] == "0 soft soft soft soft"
-    [label] = [example for example in house.store.examples(0.0) if example.id == asked["utterance"]]
+    [label] = [example for example in labelled(house.store, 0.0) if example.id == asked["utterance"]]
     assert (label.text, label.origin) == ("soft soft soft soft", "corrected")
     assert last(house.conversation.ask("Yes.", "text"))["reply"] == "1 Yes."  # nothing is asked any more
 
@@ -230,7 +231,7 @@ def test_a_no_drops_it_and_another_request_is_answered_for_itself(build: Callabl
     last(house.conversation.ask(tone(1.0, 300), "file"))
     assert last(house.conversation.ask("What time is it?", "text"))["reply"] == "0 What time is it?"
     assert last(house.conversation.ask("yes", "text"))["reply"] == "1 yes"
-    assert not house.store.examples(0.0)
+    assert not labelled(house.store, 0.0)
 
 
 def test_a_question_does_not_stand_for_ever(build: Callable[..., House]) -> None:
@@ -267,7 +268,7 @@ def test_a_yes_is_no_label_where_audio_is_not_kept(build: Callable[..., House]) 
     doubtful(house)
     last(house.conversation.ask(tone(1.0, 300), "file"))
     assert last(house.conversation.ask("that's right", "text"))["reply"] == "0 soft soft soft soft"
-    assert not house.store.examples(0.0)
+    assert not labelled(house.store, 0.0)
 
 
 @pytest.mark.parametrize(("words", "line"), [("too long", "do not fit; say less"), ("defect", "log says more")])
@@ -401,7 +402,7 @@ class TestClientsThatLeave:
                 threading.Thread(target=ask, args=(events,), daemon=True).start()
             for client in clients:
                 client.leave()
-            assert [outcomes.get(timeout=10) for _ in clients] == ["whoever asked has left"] * 32
+            assert [outcomes.get(timeout=10) for _ in clients] == ["the client has left"] * 32
             assert [happening.get(timeout=10)["event"] for _ in clients] == ["turn_failed"] * 32
         house.language_model.hold.set()
         assert last(house.conversation.ask("next", "text"))["reply"] == "1 next"

@@ -15,7 +15,7 @@ from engines.degeneration import (
     is_text,
     printable,
     repeats_lines,
-    said_once,
+    without_cycle,
 )
 
 PROSE = """The fjord lay still in the morning, and the boats that had come in overnight were being unloaded by men who did not
@@ -131,7 +131,7 @@ def test_a_writing_that_is_spelled_in_bytes() -> None:
 @given(st.lists(st.integers(0, 5), max_size=20), st.lists(st.integers(6, 9), min_size=1, max_size=12), st.integers(0, 60))
 def test_a_cycle_at_the_end_is_said_once(before: list[int], block: list[int], copies: int) -> None:
     tokens = before + block * copies
-    once = said_once(tokens)
+    once = without_cycle(tokens)
     assert once == tokens[: len(once)]
     assert not cycles(once) or once == tokens
     if cycles(tokens):

@@ -19,6 +19,7 @@ from engines.job import Example
 from engines.types import SAMPLE_RATE_HZ
 from tests.fakes import tone, write_base
 from tests.running_daemon import Start, folder, start
+from tests.stored_labels import labelled
 
 __all__ = ["folder", "start"]
 
@@ -119,10 +120,10 @@ def test_a_recording_keeps_its_first_text(start: Start, folder: Path) -> None:
     [same, _] = enroll(daemon, folder, [(audio, "Turn it on!")])
     assert same["event"] == "enrolled"
     store = daemon.app._store
-    assert store.examples()[0].text == "Turn it on!"
+    assert labelled(store)[0].text == "Turn it on!"
     replaced = enroll(daemon, folder, [(audio, "turn it off"), (audio, "turn it up")], replace=True)
     assert [event["event"] for event in replaced] == ["enrolled", "bad_row", "enrolled_all"]
-    assert store.examples()[0].text == "turn it off"
+    assert labelled(store)[0].text == "turn it off"
     assert not daemon.app._learning.label_faults()
 
 

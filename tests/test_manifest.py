@@ -16,6 +16,7 @@ from engines.errors import AttuneError
 from tests.audio_fixtures import write_wav
 from tests.fakes import tone
 from tests.running_daemon import Daemon, Start, folder, start
+from tests.stored_labels import labelled
 
 __all__ = ["folder", "start"]
 
@@ -138,7 +139,7 @@ def test_a_second_text_for_a_recording_contradicts_the_first(daemon: Daemon, fol
 def test_another_text_from_another_manifest_takes_the_place_only_where_that_is_wanted(daemon: Daemon, folder: Path) -> None:
     for text, replace, kept in (("one", False, "one"), ("two", False, "one"), ("two", True, "two"), ("two", True, "two")):
         daemon.enroll(written(folder, row("a.flac", text)), replace)
-        assert [example.text for example in daemon.app._store.examples()] == [kept]
+        assert [example.text for example in labelled(daemon.app._store)] == [kept]
         assert labels(daemon) == 1
 
 

@@ -26,6 +26,7 @@ from engines.audio import read_audio, write_flac
 from engines.errors import AttuneError
 from engines.job import Origin
 from tests.fakes import tone
+from tests.stored_labels import labelled
 
 NEWEST = len(list(MIGRATIONS.glob("*.sql")))
 
@@ -63,13 +64,13 @@ def test_what_a_person_said_beats_what_was_recognised(tmp_path: Path) -> None:
     store = Store(tmp_path)
     utterance = store.add_utterance(tone(0.5), "microphone").id
     store.add_label(utterance, "turn of the light", "recognised", 0.9)
-    assert [(example.text, example.confidence) for example in store.examples()] == [("turn of the light", 0.9)]
+    assert [(example.text, example.confidence) for example in labelled(store)] == [("turn of the light", 0.9)]
     store.add_label(utterance, "turn off the light", "corrected")
     store.add_label(utterance, "turn of the lights", "recognised", 0.95)
-    [example] = store.examples()
+    [example] = labelled(store)
     assert (example.text, example.origin) == ("turn off the light", "corrected")
     store.add_label(utterance, "turn off all lights", "corrected")
-    assert store.examples()[0].text == "turn off all lights"
+    assert labelled(store)[0].text == "turn off all lights"
     assert store.counts().labels_by_origin == {"corrected": 1}
     store.close()
 
@@ -79,7 +80,7 @@ def test_doubtful_labels_are_not_learnt_from_but_count_as_labels(tmp_path: Path)
     sure, doubtful, none = (store.add_utterance(tone(0.5, pitch), "microphone") for pitch in (200, 300, 400))
     store.add_label(sure.id, "yes", "recognised", 0.9)
     store.add_label(doubtful.id, "perhaps", "recognised", 0.5)
-    assert [example.id for example in store.examples(min_confidence=0.85)] == [sure.id]
+    assert [example.id for example in labelled(store, min_confidence=0.85)] == [sure.id]
     assert [utterance.id for utterance in store.missing_labels()] == [none.id]
     assert store.counts(min_confidence=0.85).new_labels == 1
     assert store.counts().unlabelled == 1
@@ -184,7 +185,7 @@ def test_threads_share_a_store(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(store.examples()) == 40
+    assert len(labelled(store)) == 40
     store.close()
 
 
@@ -355,7 +356,7 @@ def test_a_kill_loses_nothing_that_was_confirmed(tmp_path: Path) -> None:
     writer.stdout.close()
     store = Store(tmp_path)
     adopt_orphans(store, time.time())
-    assert set(confirmed) <= {example.id for example in store.examples()}
+    assert set(confirmed) <= {example.id for example in labelled(store)}
     assert store.counts().utterances == len(list((tmp_path / "audio").glob("*.flac")))
     assert not list((tmp_path / "audio").glob(".*"))
     store.close()

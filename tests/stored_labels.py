@@ -1,0 +1,26 @@
+"""What a store holds that could be learnt from, all of it: a round takes a bounded part (`daemon/round_examples.py`)."""
+
+from daemon.store import Store
+from engines.job import Example
+
+
+def labelled(store: Store, min_confidence: float = 0.0) -> list[Example]:
+    """By id. Recognised labels below `min_confidence` are left out, and so is lost audio."""
+    rows = store.rows(
+        "SELECT u.id, u.audio, c.text, c.origin, c.confidence, u.holdout, u.seconds FROM utterances u JOIN chosen_labels c"
+        " ON c.utterance = u.id WHERE c.origin != 'recognised' OR c.confidence >= ? ORDER BY u.id",
+        min_confidence,
+    )
+    examples = [
+        Example(
+            id=identifier,
+            audio=store.audio_folder / name,
+            text=text,
+            origin=origin,
+            seconds=seconds,
+            confidence=confidence,
+            holdout=bool(holdout),
+        )
+        for identifier, name, text, origin, confidence, holdout, seconds in rows
+    ]
+    return [example for example in examples if example.audio.is_file()]
