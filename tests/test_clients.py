@@ -18,6 +18,7 @@ from daemon.control import MAX_LINE_BYTES, ControlServer, hold_socket
 from daemon.events import Event
 from engines.audio import write_flac
 from engines.errors import AttuneError
+from tests.fake_child import eventually
 from tests.fakes import EchoLanguageModel, fake_voice
 from tests.running_daemon import Daemon, Start, folder, make_settings, start
 
@@ -229,13 +230,10 @@ class TestADaemon:
         daemon = start(conversation__max_reply_tokens=4096, llm__context_tokens=8192)
         text = "word " * 1500
         line = b'{"command": "ask", "text": "%s"}\n' % text.encode()
-        with daemon.app._events.follow() as happening, connected(daemon, line) as deaf:
+        with connected(daemon, line) as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
             assert daemon.do("ask", text="next")[-1]["event"] == "turn"
-            for _ in range(2):  # in either order
-                while happening.get(timeout=DEADLINE_SECONDS)["event"] != "turn":
-                    pass
-            assert daemon.status()["attentive"] is False
+            assert eventually(lambda: daemon.status()["attentive"] is False)
 
 
 def _asked_until_there_is_room(daemon: Daemon) -> Event:
