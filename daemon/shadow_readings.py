@@ -41,7 +41,7 @@ class ShadowReadings:
         """Every turn that it heard, beside what was served."""
         rows = self.store.rows(
             "SELECT t.id, t.heard, t.reply, t.sure, c.text, s.heard, s.reply FROM shadow_readings s JOIN turns t ON t.id = s.turn"
-            " LEFT JOIN chosen_labels c ON c.utterance = t.utterance AND c.origin != 'recognised'"
+            " LEFT JOIN utterances u ON u.id = t.utterance LEFT JOIN labels c ON c.id = u.label AND c.origin != 'recognised'"
             " WHERE s.generation = ? ORDER BY t.id",
             generation,
         )
