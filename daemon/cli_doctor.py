@@ -20,8 +20,8 @@ from engines.runtimes import ENCODER, LANGUAGE_MODEL, TRANSCRIBER, Runtimes, rea
 from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings
 from .cli_engines import described_weights, features_folder
 from .config import Settings
+from .earned_route import earned_route
 from .learning import GENERAL_MODEL
-from .promotion import earned_route
 from .sensors import read_board
 from .sheet import Sheet
 

@@ -16,9 +16,10 @@ from .cli_common import AsJson, ask_daemon, console, errors, gib, print_json, sa
 from .client import NoDaemonError
 from .clocks import is_set
 from .control import hold_state
+from .earned_route import earned_route, measured
 from .events import Event
 from .explain import explained
-from .promotion import earned_route, measured, would_refuse
+from .promotion import would_refuse
 from .service_clock import date_of
 from .sheet import Sheet
 

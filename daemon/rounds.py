@@ -25,7 +25,7 @@ from .idle import Limits
 from .label_audit import told_left_out
 from .launch import Launch, as_child
 from .moves import Moves
-from .promotion import PromotionLimits, Verdict, verdict
+from .promotion import Verdict, verdict
 
 JOB_NAME = "job.json"
 
@@ -60,7 +60,6 @@ class Rounds:
     generations: Path
     jobs: Path
     limits: Limits = field(default_factory=Limits)
-    promotion: PromotionLimits = field(default_factory=PromotionLimits)
     shadow_turns: int = 0
     """Spoken turns that a candidate which is good enough hears in shadow before it is promoted."""
     resume_after_seconds: float = 2.0
@@ -131,7 +130,7 @@ def promote_or_refuse(candidate: Generation, rounds: Rounds, moves: Moves) -> tu
     """
     if reason := moves.overtaken(candidate):
         return "refused", reason
-    judged = _told(verdict(candidate.card, rounds.promotion), candidate.card)
+    judged = _told(verdict(candidate.card), candidate.card)
     if not judged.promote:
         return "refused", judged.reason
     if rounds.shadow_turns:

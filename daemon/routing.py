@@ -13,7 +13,7 @@ from engines.pointers import usable
 from engines.routes import Route
 from engines.types import SoftTokens
 
-from .promotion import WhenUnsure, earned_route, when_unsure
+from .earned_route import WhenUnsure, earned_route, when_unsure
 from .serving import Ears
 
 logger = logging.getLogger(__name__)

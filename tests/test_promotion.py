@@ -6,11 +6,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from daemon.promotion import PromotionLimits, earned_route, verdict, when_unsure, would_refuse
+from daemon.earned_route import HEARS_WELL, earned_route, when_unsure
+from daemon.judgement import MIN_UTTERANCES, MIN_WORDS
+from daemon.promotion import GENERAL_SLACK, MAX_WORD_ERROR, verdict, would_refuse
 from engines.card import Card, JudgedUtterance, Judgement, Score
 from tests.fake_child import judged
-
-LIMITS = PromotionLimits()
 
 
 def score(rate: float, utterances: int = 37, words: int = 200) -> Score:
@@ -165,7 +165,7 @@ def test_what_is_promoted_is_no_worse_for_the_user_and_has_hardly_forgotten(
 ) -> None:
     if verdict(card(judgement(candidate, current), judgement(general, general_before))).promote:
         assert candidate <= current + 1e-9
-        assert general <= general_before + LIMITS.general_slack + 1e-9
+        assert general <= general_before + GENERAL_SLACK + 1e-9
 
 
 @settings(deadline=None)
@@ -237,8 +237,8 @@ def test_no_card_is_promoted_or_earns_a_route_above_the_floors(
 ) -> None:
     found = card(heard(*holdout), heard(*general))
     words, own = sum(of for of, _, _ in holdout), sum(wrong for _, wrong, _ in holdout)
-    few = len(holdout) < LIMITS.min_holdout_utterances or words < LIMITS.min_holdout_words
-    if few or own > LIMITS.max_word_error * words:
+    few = len(holdout) < MIN_UTTERANCES or words < MIN_WORDS
+    if few or own > MAX_WORD_ERROR * words:
         assert not verdict(found).promote
-    if few or own > LIMITS.max_route_word_error * words:
+    if few or own > HEARS_WELL * words:
         assert earned_route(found)[0] == "cascade"
