@@ -7,6 +7,7 @@ import typer
 
 from engines.bench_figures import AdaptFigures, DistilFigures, MemoryFigures, QualityFigures
 from engines.errors import AttuneError
+from engines.general_speech import GENERAL_MODEL, general_examples
 from engines.generation import BASE, read_generation
 from engines.job import BenchAdaptJob, BenchDistilJob, BenchMemoryJob, BenchQualityJob, BenchSpeakersJob, DistilRecipe
 from engines.models import model_path
@@ -15,7 +16,6 @@ from .bench_tables import designs_sheet, heard_sheet, memory_sheet, reached_shee
 from .cli_common import AsJson, console, say, settings
 from .cli_engines import run_child
 from .config import Settings
-from .learning import GENERAL_MODEL, general_examples
 from .plain_text import escaped
 
 app = typer.Typer(help="Benchmarks: what a personal round gains, and how the papers' designs compare.", no_args_is_help=True)

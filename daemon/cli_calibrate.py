@@ -5,6 +5,7 @@ from rich.markup import escape
 
 from engines.errors import AttuneError
 from engines.footprints import Footprints, footprints_path, read_footprints
+from engines.general_speech import general_examples
 from engines.generation import BASE, Generation
 from engines.job import EngineFiles, FootprintJob, PrecisionJob
 from engines.pointers import usable
@@ -13,7 +14,7 @@ from engines.precision import PRECISIONS, Heard, PrecisionCard, read_card
 from .cli_common import AsJson, console, gib, print_json, settings
 from .cli_engines import run_child
 from .config import Settings
-from .learning import general_examples, stored_examples
+from .learning import stored_examples
 from .sheet import Sheet
 
 app = typer.Typer(help="Calibration: what is measured on this device.", no_args_is_help=True)

@@ -8,6 +8,7 @@ from rich.text import Text
 from engines.encoder_choice import choose_encoder
 from engines.errors import AttuneError
 from engines.footprints import footprints_of, footprints_path
+from engines.general_speech import GENERAL_MODEL
 from engines.generation import judged_against
 from engines.gpu import find_gpu
 from engines.job import EngineFiles
@@ -21,7 +22,6 @@ from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings
 from .cli_engines import described_weights, features_folder
 from .config import Settings
 from .earned_route import earned_route
-from .learning import GENERAL_MODEL
 from .sensors import read_board
 from .sheet import Sheet
 

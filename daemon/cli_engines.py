@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from engines.durable import write_atomically
 from engines.encoder_choice import Choice, choose_encoder, plan_job
 from engines.errors import AttuneError
+from engines.general_speech import general_examples
 from engines.generation import BASE, read_generation
 from engines.gpu import has_gpu
 from engines.job import BaseJob, EngineFiles, EngineJob, Job, TrialJob
@@ -34,7 +35,6 @@ from .cli_common import AsJson, ask_daemon, console, errors, print_json, say, se
 from .client import NoDaemonError
 from .config import Settings
 from .engine_keeper import ENGINE_COMMAND
-from .learning import general_examples
 from .sheet import Sheet
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from engines.errors import AttuneError
+from engines.general_speech import GENERAL_MODEL
 from engines.generation import BASE, Generation, list_generations
 from engines.models import model_path
 
@@ -31,7 +32,6 @@ from .client import request
 from .demo_report import Exchange, Hearing, Outcome, Row, report, write_figures, write_picture
 from .enrolling import enroll
 from .events import Event
-from .learning import GENERAL_MODEL
 from .private_daemon import private_daemon
 
 _IDLE_SECONDS = 900.0

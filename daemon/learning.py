@@ -5,10 +5,8 @@ import time
 from pathlib import Path
 
 from engines.errors import AttuneError
-from engines.general_speech import general_set, read_prompts
 from engines.job import AdaptJob, DistilRecipe, EngineFiles, Example
 from engines.label_check import LabelFault
-from engines.models import model_path
 from engines.pointers import number_in_shadow
 
 from .attention import Attention
@@ -27,7 +25,6 @@ from .store import DATABASE, Store
 
 logger = logging.getLogger(__name__)
 
-GENERAL_MODEL = "general-speech"
 LABELLED_FIRST = 64
 """Utterances that are labelled before a round begins, for which it waits; others are labelled while it is quiet."""
 
@@ -150,15 +147,3 @@ def stored_examples(settings: Settings) -> list[Example]:
         return round_examples(store, bounds_of(settings.adapt.training_seconds), settings.adapt.min_confidence)[0]
     finally:
         store.close()
-
-
-def general_examples(cache_dir: Path, whole: bool = False) -> list[Example]:
-    """The recordings on which forgetting shows, or with `whole` all that there are of that voice; none where they were not
-    fetched, and then no candidate can be promoted."""
-    try:
-        prompts = read_prompts(model_path(GENERAL_MODEL, cache_dir))
-        prompts = prompts if whole else general_set(prompts)
-    except AttuneError as error:
-        logger.warning("without the general set no candidate is promoted: %s", error)
-        return []
-    return [Example(id=f"general-{p.name}", audio=p.audio, text=p.text, origin="enrolled", seconds=p.seconds) for p in prompts]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from engines.build import engine_files, open_engines
 from engines.encoder_choice import choose_encoder, open_encoder
 from engines.errors import AttuneError
+from engines.general_speech import general_examples
 from engines.generation import Generation
 from engines.interfaces import LanguageModel
 from engines.job import EngineFiles, Example
@@ -16,7 +17,6 @@ from engines.runtimes import ENCODER, opening, runtimes_path
 from engines.types import Float32, SoftTokens, Transcript
 
 from .config import Settings
-from .learning import general_examples
 
 
 @dataclass(frozen=True)

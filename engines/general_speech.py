@@ -1,11 +1,19 @@
 """The general set: real recordings with their texts, of nobody in particular, on which forgetting shows. Knows no scores."""
 
 import hashlib
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import AttuneError
+from .job import Example
+from .models import model_path
+
+logger = logging.getLogger(__name__)
+
+GENERAL_MODEL = "general-speech"
+"""Its name in the manifest of models."""
 
 _LEAST_WORDS = 4
 _MOST_WORDS = 16
@@ -51,3 +59,15 @@ def read_prompts(folder: Path) -> list[Prompt]:
 def general_set(prompts: list[Prompt]) -> list[Prompt]:
     """One prompt in five, by a hash of its name: always the same ones, so that they can be kept out of everything else."""
     return [prompt for prompt in prompts if hashlib.sha256(prompt.name.encode()).digest()[0] % 5 == 0]
+
+
+def general_examples(cache_dir: Path, whole: bool = False) -> list[Example]:
+    """The recordings on which forgetting shows, or with `whole` all that there are of that voice; none where they were not
+    fetched, and then no candidate can be promoted."""
+    try:
+        prompts = read_prompts(model_path(GENERAL_MODEL, cache_dir))
+        prompts = prompts if whole else general_set(prompts)
+    except AttuneError as error:
+        logger.warning("without the general set no candidate is promoted: %s", error)
+        return []
+    return [Example(id=f"general-{p.name}", audio=p.audio, text=p.text, origin="enrolled", seconds=p.seconds) for p in prompts]

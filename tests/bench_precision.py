@@ -11,8 +11,8 @@ from pathlib import Path
 
 from calibration.precision_job import make_precisions
 from daemon.cli_common import settings
-from daemon.learning import general_examples
 from engines.build import engine_files
+from engines.general_speech import general_examples
 from engines.job import PrecisionJob
 from engines.pointers import usable
 from engines.precision import PRECISIONS, Heard, PrecisionCard, read_card

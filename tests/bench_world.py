@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from daemon.cli_common import settings
-from daemon.learning import GENERAL_MODEL
+from engines.general_speech import GENERAL_MODEL
 from engines.models import model_path
 
 Rows = list[dict[str, str]]

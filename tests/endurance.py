@@ -28,11 +28,11 @@ from daemon.client import request
 from daemon.clocks import Clocks
 from daemon.config import Settings
 from daemon.events import Event
-from daemon.learning import general_examples
 from daemon.voice import Voice, open_voice
 from engines.audio import read_audio, write_flac
 from engines.build import engine_files
 from engines.errors import AttuneError
+from engines.general_speech import general_examples
 from engines.types import Float32, Transcript
 from tests.bench_world import fresh_state, speak
 from tests.fake_child import FAKE

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.learning import general_examples
 from engines.audio import read_audio, write_flac
-from engines.general_speech import read_prompts
+from engines.general_speech import general_examples, read_prompts
 from engines.models import default_cache_dir
 from tests.system.machine import OWN_LIBRARY, PROJECT, TESTS, Machine
 
