@@ -20,7 +20,8 @@ from .child import Child, Outcome
 from .governor import Governor
 from .idle import Decision, Limits, Snapshot, decide, may_go_on, may_start
 from .moves import Moves
-from .rounds import JOB_NAME, RoundOutcome, RoundRecord, Rounds, clear, job_folder, prepare, promote_or_refuse, unjudged
+from .records import RoundOutcome
+from .rounds import JOB_NAME, RoundRecord, Rounds, clear, job_folder, prepare, promote_or_refuse, unjudged
 from .standing import Standing, Status
 from .yielding import Yielding
 

@@ -36,6 +36,7 @@ from .launch import as_child, handing_over
 from .learning import Learning, limits_of
 from .metrics import Metrics
 from .orphans import adopt_orphans
+from .regression import look_back
 from .rounds import RoundRecord, Rounds
 from .served import Served
 from .service_manager import SignsOfLife
@@ -146,7 +147,7 @@ class App:
             metrics=metrics,
             moves=self._served.moves,
             plan=lambda: self._governor.plan(self._learning.planned_job()),
-            corrected=self._served.look_back,
+            corrected=self._look_back,
             shadow_readings=ShadowReadings(self._store),
             start_anew=self._start_anew,
         )
@@ -313,6 +314,10 @@ class App:
         self._attention.watch(lambda needed: adaptation.speech_started() if needed else adaptation.speech_ended())
         adaptation.subscribe(lambda status: self._events.publish({"event": "adaptation", **status}))
         return adaptation
+
+    def _look_back(self) -> None:
+        if self._settings.adapt.roll_back:
+            look_back(self._served, self._store, self._events)
 
     def _open_ear(self, sources: Sources) -> Ear:
         audio = self._settings.audio

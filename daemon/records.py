@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+RoundOutcome = Literal["promoted", "refused", "shadowed", "cancelled", "failed"]
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,18 @@ class Round:
     started_at: float
     ended_at: float
     generation: int | None
-    outcome: str
-    """`promoted`, `refused`, `shadowed`, `cancelled` or `failed`."""
+    outcome: RoundOutcome
     reason: str
     labels: int
     """`Counts.last_label` when it began."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """Spoken turns, and how many of them a person corrected."""
+
+    turns: int
+    corrected: int
 
 
 @dataclass(frozen=True)

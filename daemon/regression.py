@@ -1,18 +1,17 @@
-"""Whether the generation that is served turned out worse in use: whether its turns are corrected more often than others' were.
+"""Whether the generation that is served turned out worse in use: whether its turns are corrected more often than others' were."""
 
-Pure: reads no store and moves no pointer.
-"""
-
+import logging
 from dataclasses import dataclass
 from math import comb
 
+from engines.errors import AttuneError
 
-@dataclass(frozen=True)
-class Use:
-    """Spoken turns, and how many of them a person corrected."""
+from .events import Events
+from .records import Use
+from .served import Served
+from .store import Store
 
-    turns: int
-    corrected: int
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -21,6 +20,24 @@ class RegressionLimits:
     """Of the served generation, and of all before it: fewer say nothing."""
     chance: float = 0.02
     """How improbable so many corrections must be for a generation that is no worse than what was before it."""
+
+
+def look_back(served: Served, store: Store, events: Events) -> None:
+    """Serve the previous generation again where the current one turned out worse than what was before it."""
+    number = served.hearing.generation
+    if not number:  # what came with Attune is rolled back to nothing
+        return
+    reason = regression(*store.use(number))
+    if reason is None:
+        return
+    reason = f"generation {number:04d} gave way: {reason}"
+    try:
+        back = served.moves.roll_back(reason, expected=number)  # another may have come to be served meanwhile
+    except AttuneError as error:
+        logger.warning("%s; but it cannot: %s", reason, error)
+        return
+    logger.warning("%s", reason)
+    events.publish({"event": "rolled_back", "generation": back.number, "reason": reason})
 
 
 def regression(now: Use, before: Use, limits: RegressionLimits = RegressionLimits()) -> str | None:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 from pydantic import ValidationError
 
@@ -26,10 +25,10 @@ from .label_audit import told_left_out
 from .launch import Launch, as_child
 from .moves import Moves
 from .promotion import Verdict, verdict
+from .records import RoundOutcome
 
 JOB_NAME = "job.json"
 
-RoundOutcome = Literal["promoted", "refused", "shadowed", "cancelled", "failed"]
 """`shadowed`: good enough to be promoted, it hears along before that."""
 
 _log = logging.getLogger(__name__)

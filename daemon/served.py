@@ -26,7 +26,6 @@ from engines.types import Float32, Transcript
 from .config import Settings
 from .events import Events
 from .moves import Moves
-from .regression import regression
 from .routing import Hearing, aligned_ears, choose
 from .serving import Ears, Serving
 from .store import Store
@@ -48,7 +47,7 @@ class Served:
 
         Raises AttuneError naming the first that is missing or damaged.
         """
-        self._settings, self._open_voice, self._store, self._events = settings, open_voice, store, events
+        self._settings, self._open_voice, self._events = settings, open_voice, events
         voice = open_voice(settings)
         self.files, self.general = voice.files, voice.general
         self._voice: Voice | None = voice
@@ -124,23 +123,6 @@ class Served:
             hearing = self.hearing = self._choose(voice)
             self.serving.use(hearing.ears, hearing.route)
         self._events.publish({"event": "serving", "generation": hearing.generation, "route": hearing.route})
-
-    def look_back(self) -> None:
-        """Serve the previous generation again where the current one turns out worse than what was before it."""
-        number = self.hearing.generation
-        if not number or not self._settings.adapt.roll_back:  # what came with Attune gives way to nothing
-            return
-        reason = regression(*self._store.use(number))
-        if reason is None:
-            return
-        reason = f"generation {number:04d} gave way: {reason}"
-        try:
-            back = self.moves.roll_back(reason, expected=number)  # another may have come to be served meanwhile
-        except AttuneError as error:
-            logger.warning("%s; but it cannot: %s", reason, error)
-            return
-        logger.warning("%s", reason)
-        self._events.publish({"event": "rolled_back", "generation": back.number, "reason": reason})
 
     def _put_to_use(self, generation: Generation) -> None:
         """Serve `generation`, which has become current. Raises AttuneError where it cannot be served.

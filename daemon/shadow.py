@@ -23,8 +23,7 @@ from .events import Event, Events
 from .moves import Moves
 from .promotion import beyond_bounds
 from .quiet_chore import QuietChore
-from .records import Turn
-from .rounds import RoundOutcome
+from .records import RoundOutcome, Turn
 from .serving import Ears, Serving
 from .shadow_readings import ShadowReadings
 from .shadow_verdict import shadow_verdict

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from .records import Turn
-from .rounds import RoundOutcome
+from .records import RoundOutcome, Turn
 from .shadow_verdict import Compared
 from .store import Store
 

@@ -29,8 +29,7 @@ from .clocks import REAL_TIME, Clocks, is_set
 from .database import Database
 from .later_writes import LaterWrites
 from .lost_database import preserved_loss
-from .records import Counts, Move, Round, Turn, Utterance
-from .regression import Use
+from .records import Counts, Move, Round, Turn, Use, Utterance
 from .retention import Stored
 from .service_clock import Reading, ServiceClock, date_of
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.regression import Use, chance_of, regression
+from daemon.records import Use
+from daemon.regression import chance_of, regression
 from engines.audio import write_flac
 from engines.pointers import promote
 from tests.fakes import tone, write_base

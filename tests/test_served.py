@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from daemon.config import Settings
 from daemon.conversation import Conversation, Manners
 from daemon.events import Events
 from daemon.moves import Moves
-from daemon.regression import Use
+from daemon.records import Use
+from daemon.regression import look_back
 from daemon.served import Served
 from daemon.serving import Serving
 from daemon.store import Store
@@ -220,7 +222,7 @@ class TestMoves:
             return Use(20, 20), Use(20, 0)
 
         monkeypatch.setattr(house.store, "use", use)
-        house.served.look_back()
+        look_back(house.served, house.store, Events())
         assert house.pointed() == (3, 2)
         assert [move.generation for move in house.store.last_moves(9)] == [3, 2]
 
@@ -233,7 +235,8 @@ class TestMoves:
             return Use(20, 20), Use(20, 0)
 
         monkeypatch.setattr(house.store, "use", use)
-        with beside(house.served.look_back), beside(house.served.look_back):
+        look = partial(look_back, house.served, house.store, Events())
+        with beside(look), beside(look):
             pass
         assert house.pointed() == (1, 1)
         assert [move.generation for move in house.store.last_moves(9)] == [1, 2]

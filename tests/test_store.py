@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from daemon.clocks import Clocks
 from daemon.orphans import adopt_orphans
-from daemon.records import Round, Turn
+from daemon.records import Round, RoundOutcome, Turn
 from daemon.schema import MIGRATIONS, migrate
 from daemon.store import Store, is_holdout, utterance_id
 from engines.audio import read_audio, write_flac
@@ -89,7 +89,8 @@ def test_doubtful_labels_are_not_learnt_from_but_count_as_labels(tmp_path: Path)
 
 def test_a_round_makes_labels_old_only_where_it_finished(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    for index, outcome in enumerate(("failed", "cancelled", "refused")):
+    outcomes: tuple[RoundOutcome, ...] = ("failed", "cancelled", "refused")
+    for index, outcome in enumerate(outcomes):
         store.add_label(store.add_utterance(tone(0.5, 200 + 50 * index), "microphone").id, "yes", "enrolled")
         before = store.counts()
         assert before.new_labels == index + 1
