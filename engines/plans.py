@@ -10,13 +10,13 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from .crash_mark import boot_id
 from .digest import sha256_of
 from .durable import write_atomically
 from .job import GraphPrecision
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _MAX_CARD_BYTES = 1 << 20
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 600.0, 86_400.0
 
 
@@ -76,11 +76,6 @@ class Quarantine(_Frozen):
 def plans_folder(cache_dir: Path) -> Path:
     """Where plans lie."""
     return cache_dir / "engines" / "plans"
-
-
-def boot_id() -> str:
-    """Another with every start of the machine."""
-    return _BOOT.read_text().strip()
 
 
 def plan_path(folder: Path, key: PlanKey) -> Path:
