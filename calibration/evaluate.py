@@ -21,6 +21,7 @@ from engines.projector import OnnxProjector
 from engines.reader import Reader, open_reader
 from engines.routes import all_words_of
 from engines.types import Float32, SoftTokens, Transcript
+from engines.usual_requests import requests_before
 from engines.vocabulary import Vocabulary
 
 from .features import Features
@@ -91,7 +92,8 @@ class Judge:
         self, projector_onnx: Path, confidence: Confidence | None, requests: Sequence[str], blends: bool = False
     ) -> Reader:
         """What reads through a projector's graph, as it would serve with `confidence` and the user's own `requests`."""
-        projector, likelihood = OnnxProjector(projector_onnx, self.threads), self.language_model.likelihood.after(requests)
+        projector = OnnxProjector(projector_onnx, self.threads)
+        likelihood = self.language_model.likelihood.after(requests_before(requests, self.vocabulary))
         return open_reader(projector, self.vocabulary, confidence, likelihood, self.threads, blends)
 
     def serving_reader(self, generation: Generation) -> Reader:

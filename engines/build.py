@@ -22,6 +22,7 @@ from .runtimes import LANGUAGE_MODEL, TRANSCRIBER, Runtimes
 from .speech_encoder import SpeechEncoder
 from .transcriber import WhisperTranscriber
 from .types import SAMPLE_RATE_HZ
+from .usual_requests import requests_before
 from .vocabulary import Vocabulary
 
 
@@ -74,7 +75,7 @@ class Engines:
 
     def _reader(self, generation: Generation) -> Reader:
         projector = OnnxProjector(generation.projector, self.threads)
-        likelihood = self.language_model.likelihood.after(generation.card.requests)
+        likelihood = self.language_model.likelihood.after(requests_before(generation.card.requests, self.vocabulary))
         blends = generation.adapter is not None
         return open_reader(projector, self.vocabulary, generation.card.confidence, likelihood, self.threads, blends)
 

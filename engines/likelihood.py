@@ -19,31 +19,10 @@ import numpy as np
 from .errors import AttuneError
 from .interfaces import Likelihood, Step, unwatched
 from .llama_model import LlamaModel
-from .spoken_text import spoken_tokens
 from .types import Float32
 from .vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
-
-USUAL_REQUESTS = (
-    "Remind me to water the plants at seven.",
-    "What will the weather be like on Friday?",
-    "Wake me at half past six.",
-    "How far is it to the moon?",
-    "Play some quiet piano music.",
-    "Who wrote this song?",
-    "Tell me a joke about penguins.",
-    "Make it a bit warmer in here.",
-    "Where did I leave my keys?",
-    "Send a message to Laura that I will be late.",
-    "Stop the music, please.",
-    "What does this word mean?",
-    "Put the meeting with Daniel on Monday morning.",
-    "How many grams are in an ounce?",
-    "Can you read that again more slowly?",
-    "Is the front door locked?",
-)
-"""What requests look like, to a language model that would else expect an essay."""
 
 _HEADING = "Requests to a voice assistant:\n"
 _AT_ONCE_TOKENS = 64
@@ -70,17 +49,17 @@ class LlamaLikelihood:
         self._before: list[int] = []
         """What was computed of what comes before every sentence: whole batches from its beginning, or all of it."""
 
-    def after(self, requests: Sequence[str]) -> Likelihood:
-        """Judges sentences that come after `requests`, beside usual ones where they are few. It makes itself ready in a thread of
-        its own, so that whoever opens it need not wait.
+    def after(self, requests: Sequence[Sequence[int]]) -> Likelihood:
+        """Judges sentences that come after `requests`, spoken tokens too, of which the last may find no room. It makes itself
+        ready in a thread of its own, so that whoever opens it need not wait.
 
         The judge takes spoken sentences of one token or more and returns the natural log likelihood of each, its end included. It
         raises AttuneError where llama.cpp fails or a sentence does not fit the context, RuntimeError after `close`. It takes a
         step before each batch of at most 64 tokens, and several in each second that it waits for another thread.
         """
         before = self._vocabulary.begun(self._vocabulary.tokenize(_HEADING))
-        for request in [*requests, *USUAL_REQUESTS][: max(len(requests), len(USUAL_REQUESTS))]:
-            line = [*self._vocabulary.tokenize("-"), *spoken_tokens(request, self._vocabulary), self._line_end]
+        for request in requests:
+            line = [*self._vocabulary.tokenize("-"), *request, self._line_end]
             if len(before) + len(line) <= _MOST_BEFORE_TOKENS:
                 before += line
         before += self._vocabulary.tokenize("-")

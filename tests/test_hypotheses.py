@@ -17,11 +17,12 @@ from calibration.rescoring_fit import fit_witness_weights
 from engines.errors import AttuneError
 from engines.hypotheses import WITNESSES, Hypotheses, agreement, most_probable
 from engines.interfaces import Likelihood
-from engines.likelihood import USUAL_REQUESTS, LlamaLikelihood
+from engines.likelihood import LlamaLikelihood
 from engines.llama_model import LlamaModel
 from engines.llama_sequence import LlamaSequence
 from engines.phoneme_score import IMPOSSIBLE, phoneme_scores
 from engines.spoken_text import spoken_tokens
+from engines.usual_requests import USUAL_REQUESTS, requests_before
 from engines.vocabulary import Vocabulary
 
 
@@ -72,7 +73,7 @@ def vocabulary(llm_path: Path) -> Vocabulary:
 def judges(llm_path: Path, vocabulary: Vocabulary) -> Iterator[LlamaLikelihood]:
     model = LlamaModel(llm_path)
     judges = LlamaLikelihood(model, vocabulary, 2)
-    judge = judges.after(())
+    judge = judges.after(requests_before((), vocabulary))
     yield judges
     judges.close()
     judges.close()
@@ -82,8 +83,8 @@ def judges(llm_path: Path, vocabulary: Vocabulary) -> Iterator[LlamaLikelihood]:
 
 
 @pytest.fixture(scope="module")
-def likelihood(judges: LlamaLikelihood) -> Likelihood:
-    return judges.after(())
+def likelihood(judges: LlamaLikelihood, vocabulary: Vocabulary) -> Likelihood:
+    return judges.after(requests_before((), vocabulary))
 
 
 def spoken(vocabulary: Vocabulary, *texts: str) -> list[tuple[int, ...]]:
@@ -125,7 +126,10 @@ def test_likelihoods_are_those_of_one_sentence_after_the_other(
 
 def test_the_users_own_requests_make_others_like_them_likelier(judges: LlamaLikelihood, vocabulary: Vocabulary) -> None:
     like_them, other = spoken(vocabulary, "Fetch the quince jam, Igor.", "What time is it?")
-    usual, own = judges.after(()), judges.after(["Fetch the fig jam, Igor.", "Fetch the plum jam, Igor."])
+    usual, own = (
+        judges.after(requests_before((), vocabulary)),
+        judges.after(requests_before(["Fetch the fig jam, Igor.", "Fetch the plum jam, Igor."], vocabulary)),
+    )
     before, after = usual([like_them, other]), own([like_them, other])
     assert after[0] > before[0] + 5
     assert abs(after[1] - before[1]) < 3

@@ -1,0 +1,33 @@
+"""Requests after which a sentence is judged as the next one: the user's own, and usual ones beside them."""
+
+from collections.abc import Sequence
+
+from .spoken_text import spoken_tokens
+from .vocabulary import Vocabulary
+
+USUAL_REQUESTS = (
+    "Remind me to water the plants at seven.",
+    "What will the weather be like on Friday?",
+    "Wake me at half past six.",
+    "How far is it to the moon?",
+    "Play some quiet piano music.",
+    "Who wrote this song?",
+    "Tell me a joke about penguins.",
+    "Make it a bit warmer in here.",
+    "Where did I leave my keys?",
+    "Send a message to Laura that I will be late.",
+    "Stop the music, please.",
+    "What does this word mean?",
+    "Put the meeting with Daniel on Monday morning.",
+    "How many grams are in an ounce?",
+    "Can you read that again more slowly?",
+    "Is the front door locked?",
+)
+"""What requests look like, to a language model that would else expect an essay."""
+
+
+def requests_before(own: Sequence[str], vocabulary: Vocabulary) -> list[list[int]]:
+    """Spoken tokens of the user's `own` requests, and of as many usual ones as make them USUAL_REQUESTS' number where they are
+    fewer."""
+    requests = [*own, *USUAL_REQUESTS][: max(len(own), len(USUAL_REQUESTS))]
+    return [spoken_tokens(request, vocabulary) for request in requests]
