@@ -21,9 +21,8 @@ from torch.nn import functional as F
 from .draft_fusion import CopyHead, Draft, DraftReader, ReadDraft, copied
 from .layers import Block, Cross, Neighbours
 from .pronunciation import PHONEME_SYMBOLS, PronunciationKeys
+from .samples import GROUPS_PER_UNIT
 
-GROUPS_PER_UNIT = 2
-"""Groups of frames that a unit takes at least when it serves."""
 PHONEMES_PER_GROUP = 2
 """Phonemes that the auxiliary CTC may find in a group: 33 a second, quicker than anyone speaks."""
 ROW_SCALE_START, KEY_SCALE_START = 20.0, 10.0

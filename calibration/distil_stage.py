@@ -17,7 +17,6 @@ from engines.job import AdaptJob, DistilRecipe, Example, Report
 from .batches import draw_epochs
 from .checkpoint import Run
 from .cif import CifProjector
-from .dataset import make_sample
 from .distill import LOSS_WEIGHTS, Distillation, Lesson
 from .embedlink import EmbedLink
 from .evaluate import Judge
@@ -26,6 +25,7 @@ from .lessons import INSTRUCTIONS, LessonMaker
 from .partial_lora import add_adapter, export_adapter, load_adapter, save_adapter, set_speech
 from .projector_file import load_projector, save_projector
 from .round_folder import RoundFolder, StageRecord
+from .samples import make_sample
 from .training import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means
 
 WARMUP_STEPS = 10

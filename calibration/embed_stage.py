@@ -12,13 +12,12 @@ from engines.vocabulary import Vocabulary
 from .batches import draw_beside
 from .checkpoint import Run
 from .cif import CifConfig
-from .dataset import make_sample
 from .embedlink import EmbedLink
 from .features import Features
 from .projector_file import load_projector, save_projector
 from .replay import load_replay
 from .round_folder import RoundFolder, StageRecord
-from .samples import Sample
+from .samples import Sample, make_sample
 from .training import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means
 
 PASSES = 5

@@ -13,8 +13,7 @@ from engines.vocabulary import Vocabulary
 
 from .corpus import Models, build
 from .corpus_script import replay_script
-from .dataset import make_sample
-from .samples import Sample
+from .samples import Sample, make_sample
 from .shards import read_corpus
 
 SEED = 20_000

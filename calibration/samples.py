@@ -3,8 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from engines.spoken_text import spoken_tokens
+from engines.types import Float16, Float32
+from engines.vocabulary import Vocabulary
+
+GROUPS_PER_UNIT = 2
+"""Groups of frames that a unit takes at least when it serves."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +25,17 @@ class Sample:
     """[U] int64 token ids of the label, U at most G."""
     draft: Tensor
     """[N] int64 token ids of the draft; N may be 0."""
+
+
+def make_sample(frames: Float16 | Float32, text: str, draft: str, vocabulary: Vocabulary, stack: int) -> Sample | None:
+    """A training sample, or None where the text has more tokens than its audio can make units (a wrong label)."""
+    tokens = spoken_tokens(text, vocabulary)
+    groups = len(frames) // stack
+    if not tokens or groups < GROUPS_PER_UNIT * len(tokens):
+        return None
+    halves = np.ascontiguousarray(frames[: groups * stack], np.float16)
+    stacked = torch.from_numpy(halves).view(groups, stack * frames.shape[1])
+    return Sample(stacked, torch.tensor(tokens), torch.tensor(spoken_tokens(draft, vocabulary), dtype=torch.int64))
 
 
 @dataclass(frozen=True)

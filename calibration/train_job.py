@@ -22,12 +22,12 @@ from engines.projector import OnnxProjector
 from engines.reader import open_reader
 from engines.routes import all_words_of
 from engines.transcriber import WhisperTranscriber
+from engines.usual_requests import requests_before
 from engines.vocabulary import Vocabulary
 
 from .batches import draw_epochs
 from .checkpoint import Run
 from .cif import CifConfig, CifProjector
-from .dataset import make_sample
 from .embedlink import EmbedLink
 from .held_out_text import is_held_out
 from .projector_export import export_projector
@@ -35,7 +35,7 @@ from .projector_file import load_projector, save_packed
 from .pronunciation import pronounce
 from .reading import read_samples
 from .reliability import hear, learn_confidence
-from .samples import Sample
+from .samples import Sample, make_sample
 from .shards import Row, Utterance, read_corpus
 from .synthesis import is_atypical
 from .text_scores import word_error_rate
@@ -161,7 +161,8 @@ def _confidence(job: TrainJob, vocabulary: Vocabulary, judged: Sequence[Utteranc
     graph = job.folder / "projector.onnx"
     export_projector(load_projector(job.folder / "projector.safetensors"), graph)
     model = LlamaCppLanguageModel(job.engines.served_language_model, vocabulary, "", 256, job.threads)
-    reader = open_reader(OnnxProjector(graph, job.threads), vocabulary, None, model.likelihood.after(()), job.threads)
+    likelihood = model.likelihood.after(requests_before((), vocabulary))
+    reader = open_reader(OnnxProjector(graph, job.threads), vocabulary, None, likelihood, job.threads)
     drafter = Drafter(WhisperTranscriber(job.engines.encoder_weights, job.threads), OnnxEncoder(job.engines.encoder, job.threads))
     heard = []
     for index, utterance in enumerate(judged, 1):

@@ -9,10 +9,9 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from calibration.bridgeformer import BridgeFormer, BridgeFormerConfig, BridgeFormerLink, pooling_weights
-from calibration.dataset import make_sample
 from calibration.end_to_end import EndToEnd, StackConfig, StackProjector
 from calibration.gguf_model import dequantize_linears, load_language_model
-from calibration.samples import Sample, collate
+from calibration.samples import Sample, collate, make_sample
 from calibration.training import Schedule, fit
 from engines.llama_sequence import LlamaSequence
 from engines.spoken_text import spoken_tokens, written_tokens

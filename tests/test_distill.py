@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from calibration.cif import CifConfig, CifProjector
-from calibration.dataset import make_sample
 from calibration.distill import TEMPERATURE, Distillation, Lesson, teach
 from calibration.embedlink import EmbedLink
 from calibration.gguf_model import load_language_model
 from calibration.partial_lora import add_adapter
-from calibration.samples import Sample
+from calibration.samples import Sample, make_sample
 from calibration.training import Schedule, fit
 from engines.vocabulary import Vocabulary
 from tests.tiny_llama import write_tiny_llama

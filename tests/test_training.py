@@ -17,11 +17,10 @@ from torch import distributed, nn
 from calibration.adamw import AdamW
 from calibration.checkpoint import Run
 from calibration.cif import CifConfig, CifProjector
-from calibration.dataset import make_sample
 from calibration.embedlink import EmbedLink
 from calibration.features import cached_frames
 from calibration.pronunciation import pronounce
-from calibration.samples import Sample, collate
+from calibration.samples import Sample, collate, make_sample
 from calibration.training import Schedule, fit, fraction, learning_rate
 from engines.audio import read_audio
 from engines.encoder_onnx import OnnxEncoder

@@ -27,9 +27,8 @@ from engines.vocabulary import Vocabulary
 
 from ..batches import draw_epochs
 from ..checkpoint import Run
-from ..dataset import make_sample
 from ..evaluate import Judge
-from ..samples import Sample
+from ..samples import Sample, make_sample
 from ..text_scores import word_error_rate
 from ..training import Schedule, fit, fraction
 from .designs import Design, make_design
