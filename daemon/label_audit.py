@@ -4,21 +4,17 @@ What one label says of itself is found by `engines/label_check.py`; this module 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from engines.job import Example, Origin
+from engines.job import Origin
 from engines.label_check import TOLD, LabelFault, label_fault, same_words, spoken_words
 
 SHOWN = 100
 """Utterances whose fault is told one by one."""
-_ENOUGH_HELD_OUT = 16
-"""Held-out utterances with texts of their own that judge a round well enough; where there are fewer, those that share their text
-with a trained one judge too: whoever always asks for the same things is served by how well these are heard."""
 _WHOLLY_HELD_OUT = 0.25
-"""Share of a text's recordings that are held out from which the text is judged by and not trained on; below it is the other way
-round."""
+"""Share of a text's recordings that are held out from which the text judges; below, it is trained on."""
 
 
 @dataclass(frozen=True)
@@ -58,29 +54,31 @@ def told_left_out(left_out: Mapping[str, int]) -> str:
     return f"{count} {'label was' if count == 1 else 'labels were'} left out ({reasons})" if count else ""
 
 
-def without_shared_texts(examples: Sequence[Example]) -> list[Example]:
-    """`examples` less those whose text stands on the other side too: held out as well as trained on.
+@dataclass(frozen=True)
+class SharedTexts:
+    """Texts that have recordings held out and recordings to be trained on, as `spoken_words` has them.
 
-    A sentence that is trained on is heard right because it was learnt by heart, which says nothing about others. Of a text with
-    many recordings the few that are held out go, unless fewer than _ENOUGH_HELD_OUT would be left to judge by; of one with few
-    recordings those to be trained on go. Where nothing to be trained on would be left, `examples` stay as they are.
+    A sentence that is trained on is heard right because it was learnt by heart, which says nothing about others. So each of these
+    texts is on one side: where few of its recordings are held out they judge nothing, else the others are not trained on.
     """
-    by_text: dict[tuple[str, ...], list[Example]] = defaultdict(list)
-    for example in examples:
-        by_text[spoken_words(example.text)].append(example)
-    left_out: set[str] = set()
-    shared: set[str] = set()
-    for group in by_text.values():
-        held_out = [example.id for example in group if example.holdout]
-        trained = [example.id for example in group if not example.holdout]
-        if held_out and trained and len(held_out) >= _WHOLLY_HELD_OUT * len(group):
-            left_out |= set(trained)
-        elif held_out and trained:
-            shared |= set(held_out)
-    if sum(example.holdout and example.id not in shared for example in examples) >= _ENOUGH_HELD_OUT:
-        left_out |= shared
-    kept = [example for example in examples if example.id not in left_out]
-    return kept if any(not example.holdout for example in kept) else list(examples)
+
+    judged: frozenset[tuple[str, ...]]
+    learnt: frozenset[tuple[str, ...]]
+
+
+def shared_texts(counted: Iterable[tuple[str, int, int]]) -> SharedTexts:
+    """Of everything that is stored: `counted` has texts, how many recordings of each are held out, and how many there are."""
+    recordings: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0])
+    for text, held_out, count in counted:
+        found = recordings[spoken_words(text)]
+        found[0] += held_out
+        found[1] += count
+    judged = {
+        words: held_out >= _WHOLLY_HELD_OUT * count for words, (held_out, count) in recordings.items() if 0 < held_out < count
+    }
+    return SharedTexts(
+        frozenset(words for words in judged if judged[words]), frozenset(words for words in judged if not judged[words])
+    )
 
 
 def contradicted(labels: Iterable[tuple[str, str, Origin]]) -> set[str]:

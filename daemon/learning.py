@@ -14,7 +14,7 @@ from .clocks import REAL_TIME, Clocks, is_set
 from .config import Settings, hours_of
 from .faulty_labels import FaultyLabels
 from .idle import Limits, Snapshot
-from .label_audit import told_left_out, without_shared_texts
+from .label_audit import told_left_out
 from .labelling import Labeller
 from .records import Round
 from .round_examples import round_examples
@@ -76,8 +76,7 @@ class Learning:
     def _job(self, number: int, parent: int, folder: Path) -> AdaptJob:
         settings = self._settings
         bounds = bounds_of(settings.adapt.training_seconds)
-        found, left_out = round_examples(self._store, bounds, settings.adapt.min_confidence)
-        examples = without_shared_texts(found)
+        examples, left_out = round_examples(self._store, bounds, settings.adapt.min_confidence)
         if not any(not example.holdout for example in examples):
             raise AttuneError(_nothing_to_learn(left_out))
         return AdaptJob(

@@ -6,12 +6,12 @@ However much is stored, texts and files are read only of those that may be taken
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from engines.job import Example
-from engines.label_check import LabelFault, label_fault
+from engines.label_check import LabelFault, label_fault, spoken_words
 
-from .label_audit import contradicted
+from .label_audit import contradicted, shared_texts
 from .selection import Bound, Bounds, by_turns, spread, within
 from .store import Store, is_holdout
 
@@ -20,12 +20,18 @@ logger = logging.getLogger(__name__)
 _POOL = 4
 """How many utterances are looked at for each that is taken: among those texts are spread, and lost audio is passed over."""
 
+_ENOUGH_JUDGED = 16
+"""Held-out utterances with texts of their own that judge a round well enough; where there are fewer, those that share their text
+with a trained one judge too: whoever always asks for the same things is served by how well these are heard."""
+
 _CHOSEN = """
-SELECT utterance, id, origin, confidence, max(((origin != 'recognised') << 62) | id) FROM labels
-GROUP BY utterance ORDER BY utterance
+SELECT u.id, l.id, l.origin FROM utterances u JOIN labels l ON l.id = u.label
+WHERE l.origin != 'recognised' OR l.confidence >= ? ORDER BY u.id
 """
-"""The label that counts of each utterance: as the view `chosen_labels` has it, at a tenth of its time. SQLite takes the other
-columns from the row that has the max()."""
+_TEXTS = """
+SELECT l.text, sum(u.holdout), count(*) FROM utterances u JOIN labels l ON l.id = u.label
+WHERE l.origin != 'recognised' OR l.confidence >= ? GROUP BY l.text
+"""
 _ABOUT = """
 SELECT u.id, u.audio, l.text, l.origin, u.seconds, l.confidence, u.holdout FROM json_each(?) wanted
 JOIN labels l ON l.id = wanted.value JOIN utterances u ON u.id = l.utterance ORDER BY wanted.key
@@ -35,15 +41,14 @@ JOIN labels l ON l.id = wanted.value JOIN utterances u ON u.id = l.utterance ORD
 def round_examples(store: Store, bounds: Bounds, min_confidence: float) -> tuple[list[Example], dict[str, int]]:
     """What a round learns from and is judged by, by id; and how many labels that cannot be true were passed over, by fault.
 
-    Recognised labels below `min_confidence` are left out, and so are utterances that lost their audio, which is logged.
+    Recognised labels below `min_confidence` are left out, and so are utterances that lost their audio, which is logged. No text
+    is both learnt and judged by, unless nothing else is there to be learnt, or too little to judge by.
     """
     learnt: dict[tuple[bool, bool], list[int]] = {(new, sure): [] for new in (True, False) for sure in (True, False)}
     judged: dict[bool, list[int]] = {True: [], False: []}
     last_learnt = store.last_learnt_label()
-    for utterance, label, origin, confidence, _ in store.rows(_CHOSEN):
+    for utterance, label, origin in store.rows(_CHOSEN, min_confidence):
         sure = origin != "recognised"
-        if not sure and confidence < min_confidence:
-            continue
         if is_holdout(utterance):
             judged[sure].append(label)
         else:
@@ -54,19 +59,24 @@ def round_examples(store: Store, bounds: Bounds, min_confidence: float) -> tuple
         [*_described(store, learnt[is_new, True], bounds.learnt), *_described(store, learnt[is_new, False], bounds.learnt)]
         for is_new in (True, False)
     )
-    left_out: Counter[str] = Counter()
+    shared = shared_texts(store.rows(_TEXTS, min_confidence))
     parts = [
-        _usable(store, list(by_turns(new, older)), bounds.learnt, left_out),
-        _usable(store, _described(store, judged[True], bounds.judged), bounds.judged, left_out),
-        _usable(store, _described(store, judged[False], bounds.recognised), bounds.recognised, left_out),
+        _usable(store, list(by_turns(new, older)), bounds.learnt, shared.judged, 1),
+        _usable(store, _described(store, judged[True], bounds.judged), bounds.judged, shared.learnt, _ENOUGH_JUDGED),
+        _usable(store, _described(store, judged[False], bounds.recognised), bounds.recognised, shared.learnt, _ENOUGH_JUDGED),
     ]
-    return sorted((example for part in parts for example in part), key=lambda example: example.id), dict(left_out)
+    left_out: Counter[str] = sum((faults for _, faults in parts), Counter())
+    return sorted((example for part, _ in parts for example in part), key=lambda example: example.id), dict(left_out)
 
 
-def _usable(store: Store, ordered: Sequence[Example], bound: Bound, left_out: Counter[str]) -> list[Example]:
-    """Those whose label can be true and whose audio is there, as many as `bound` allows."""
+def _usable(
+    store: Store, ordered: Sequence[Example], bound: Bound, others: Collection[tuple[str, ...]], enough: int
+) -> tuple[list[Example], Counter[str]]:
+    """Those whose label can be true and whose audio is there, as many as `bound` allows, and the faults of those passed over.
+    Texts that are `others'` are left out where `enough` are there without them."""
     twice = contradicted(store.given_texts([example.id for example in ordered]))
-    lost: list[Example] = []
+    left_out: Counter[str] = Counter()
+    lost: set[str] = set()
 
     def usable(example: Example) -> bool:
         fault: LabelFault | None = label_fault(example.text, example.seconds)
@@ -77,13 +87,17 @@ def _usable(store: Store, ordered: Sequence[Example], bound: Bound, left_out: Co
             return False
         if example.audio.is_file():
             return True
-        lost.append(example)
+        lost.add(example.id)
         return False
 
-    taken = within(ordered, bound, lambda example: example.seconds, usable)
+    own = [example for example in ordered if spoken_words(example.text) not in others] if others else ordered
+    taken = within(own, bound, lambda example: example.seconds, usable)
+    if len(taken) < enough and len(own) < len(ordered):
+        left_out.clear()
+        taken = within(ordered, bound, lambda example: example.seconds, usable)
     if lost:
-        logger.warning("the audio of %d utterances is gone from %s", len(lost), lost[0].audio.parent)
-    return taken
+        logger.warning("the audio of %d utterances is gone from %s", len(lost), store.audio_folder)
+    return taken, left_out
 
 
 def _described(store: Store, labels: Sequence[int], bound: Bound) -> list[Example]:

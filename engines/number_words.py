@@ -6,6 +6,7 @@ transcript get the 25 back.
 """
 
 import re
+from functools import lru_cache
 
 from text_to_num import alpha2digit
 
@@ -79,6 +80,7 @@ def _cardinal(value: int) -> str:
     return _in_words(value, "cardinal")
 
 
+@lru_cache(maxsize=4096)
 def _in_words(value: int, kind: str) -> str:
     """Without what nobody hears."""
     from num2words import num2words  # sixty languages: a service in which nobody says a number yet is spared them

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.faulty_labels import FaultyLabels
-from daemon.label_audit import Label, contradicted, label_faults, told_left_out, without_shared_texts
+from daemon.label_audit import Label, contradicted, label_faults, shared_texts, told_left_out
 from daemon.store import Store, is_holdout, utterance_id
 from engines.audio import write_flac
 from engines.errors import AttuneError
@@ -39,18 +39,19 @@ def test_labels_that_cannot_be_true_are_counted_by_their_reason() -> None:
 
 
 def test_a_text_is_trained_on_or_judged_by() -> None:
-    often = [example(number, "Turn on the light.", holdout=number < 2) for number in range(20)]
-    seldom = [example(30, "Call Susan.", True), example(31, "call susan"), example(32, "Call Susan!")]
-    alone = [example(40, "Good night.", True), example(41, "Good morning.")]
-    others = [example(number, f"Request number {number}.", holdout=True) for number in range(50, 64)]
-    kept = without_shared_texts([*often, *seldom, *alone, *others])
-    assert [one.id for one in kept if not one.holdout] == [*(f"u{number}" for number in range(2, 20)), "u41"]
-    assert {one.id for one in kept if one.holdout} == {"u30", "u40", *(one.id for one in others)}
+    often, seldom = ("Turn on the light.", 2, 20), [("Call Susan.", 1, 1), ("call susan", 0, 1), ("Call Susan!", 0, 1)]
+    numbers = [("It is 7.", 1, 2), ("It is seven", 0, 2)]
+    found = shared_texts([often, *seldom, ("Good night.", 1, 1), ("Good morning.", 0, 9), *numbers])
+    assert found.learnt == {("turn", "on", "the", "light")}
+    assert found.judged == {("call", "susan"), ("it", "is", "seven")}
 
 
-def test_who_always_asks_for_the_same_is_judged_by_that() -> None:
-    asked = [example(number, f"Turn on the light number {number % 5}.", holdout=number % 8 == 0) for number in range(80)]
-    assert without_shared_texts(asked) == asked
+@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 9), st.integers(0, 9)), max_size=40))
+def test_a_shared_text_is_on_one_side(counted: list[tuple[str, int, int]]) -> None:
+    found = shared_texts((text, held_out, held_out + others) for text, held_out, others in counted)
+    assert not found.judged & found.learnt
+    sides = [{(text,) for text, *counts in counted if counts[side]} for side in (0, 1)]
+    assert found.judged | found.learnt == sides[0] & sides[1]
 
 
 def test_faulty_labels_are_found_a_part_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,21 +71,6 @@ def test_faulty_labels_are_found_a_part_at_a_time(tmp_path: Path, monkeypatch: p
     store.forget(store.audio_folder / f"{utterances[5]}.flac")
     assert faulty.found() == {}
     store.close()
-
-
-def test_where_all_would_be_judged_everything_stays() -> None:
-    pair = [example(0, "yes", True), example(1, "yes")]
-    assert without_shared_texts(pair) == pair
-
-
-@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.booleans()), max_size=40))
-def test_no_text_is_on_both_sides_where_others_suffice_to_judge_by(said: list[tuple[str, bool]]) -> None:
-    examples = [example(number, text, holdout) for number, (text, holdout) in enumerate(said)]
-    kept = without_shared_texts(examples)
-    sides = [{one.text for one in kept if one.holdout is side} for side in (True, False)]
-    own = sum(one.holdout and one.text not in sides[1] for one in kept)
-    assert kept == examples or not sides[0] & sides[1] or own < 16
-    assert bool(sides[1]) == any(not one.holdout for one in examples)
 
 
 def test_two_texts_of_a_person_contradict_until_a_correction() -> None:

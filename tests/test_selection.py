@@ -167,6 +167,40 @@ def test_texts_are_spread(house: House) -> None:
     assert once <= house.learnt()
 
 
+def test_no_text_is_learnt_and_judged_by(house: House) -> None:
+    house.say(200, "enrolled")
+    for word in ("often", "daily"):
+        house.say(60, "enrolled", word)
+    pair = house.say(100, "enrolled")
+    with house.store.writing() as connection:  # each text twice, some of them once on either side
+        for one, other in zip(pair[::2], pair[1::2], strict=True):
+            connection.execute("UPDATE labels SET text = ? WHERE utterance IN (?, ?)", (f"pair {one[:4]}", one, other))
+    sides = [{example.text for example in house.examples() if example.holdout is side} for side in (True, False)]
+    assert not sides[0] & sides[1]
+    assert {"often", "daily"} <= sides[1]
+
+
+@pytest.mark.parametrize("said", [100, 1000, 5000])
+def test_who_always_asks_for_the_same_is_learnt_and_judged_by_that(house: House, said: int) -> None:
+    for word in ("on", "off", "up", "down", "stop"):
+        house.say(said // 5, "enrolled", word)
+    found = Counter(example.holdout for example in house.examples(training_seconds=20.0))
+    assert found[False] == min(80, said - found[True])
+    assert found[True] >= 8
+
+
+def test_where_every_text_would_judge_they_are_learnt_too(house: House) -> None:
+    ids = house.say(16, "enrolled")
+    held_out = [one for one in ids if is_holdout(one)]
+    others = [one for one in ids if not is_holdout(one)]
+    with house.store.writing() as connection:
+        connection.execute("UPDATE labels SET text = 'yes'")
+        for one in others[2:]:
+            connection.execute("DELETE FROM utterances WHERE id = ?", (one,))
+    assert held_out
+    assert {example.id for example in house.examples()} == {*held_out, *others[:2]}
+
+
 def test_what_judges_stays_while_the_store_grows(house: House) -> None:
     house.say(2000, "enrolled")
     before = {example.id for example in house.examples() if example.holdout}
