@@ -4,7 +4,7 @@ What one label says of itself is found by `engines/label_check.py`; this module 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -56,29 +56,28 @@ def told_left_out(left_out: Mapping[str, int]) -> str:
 
 @dataclass(frozen=True)
 class SharedTexts:
-    """Texts that have recordings held out and recordings to be trained on, as `spoken_words` has them.
+    """Texts that have recordings held out and recordings to be trained on.
 
     A sentence that is trained on is heard right because it was learnt by heart, which says nothing about others. So each of these
     texts is on one side: where few of its recordings are held out they judge nothing, else the others are not trained on.
     """
 
-    judged: frozenset[tuple[str, ...]]
-    learnt: frozenset[tuple[str, ...]]
+    judged: frozenset[str]
+    learnt: frozenset[str]
 
 
-def shared_texts(counted: Iterable[tuple[str, int, int]]) -> SharedTexts:
-    """Of everything that is stored: `counted` has texts, how many recordings of each are held out, and how many there are."""
-    recordings: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0])
-    for text, held_out, count in counted:
-        found = recordings[spoken_words(text)]
-        found[0] += held_out
-        found[1] += count
-    judged = {
-        words: held_out >= _WHOLLY_HELD_OUT * count for words, (held_out, count) in recordings.items() if 0 < held_out < count
-    }
-    return SharedTexts(
-        frozenset(words for words in judged if judged[words]), frozenset(words for words in judged if not judged[words])
-    )
+def shared_texts(counted: Sequence[tuple[str, int, int]]) -> SharedTexts:
+    """Of `counted` texts, each with how many of its recordings are held out, and how many there are. Texts that are said alike
+    are one."""
+    recordings: dict[tuple[str, ...], list[tuple[str, int, int]]] = defaultdict(list)
+    for one in counted:
+        recordings[spoken_words(one[0])].append(one)
+    sides: dict[bool, set[str]] = {True: set(), False: set()}
+    for alike in recordings.values():
+        held_out, count = sum(one[1] for one in alike), sum(one[2] for one in alike)
+        if 0 < held_out < count:
+            sides[held_out >= _WHOLLY_HELD_OUT * count] |= {text for text, *_ in alike}
+    return SharedTexts(judged=frozenset(sides[True]), learnt=frozenset(sides[False]))
 
 
 def contradicted(labels: Iterable[tuple[str, str, Origin]]) -> set[str]:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from engines.job import Example
-from engines.label_check import LabelFault, label_fault, spoken_words
+from engines.label_check import LabelFault, label_fault
 
 from .label_audit import contradicted, shared_texts
 from .selection import Bound, Bounds, by_turns, spread, within
@@ -30,8 +30,9 @@ WHERE l.origin != 'recognised' OR l.confidence >= ? ORDER BY u.id
 """
 _TEXTS = """
 SELECT l.text, sum(u.holdout), count(*) FROM utterances u JOIN labels l ON l.id = u.label
-WHERE l.origin != 'recognised' OR l.confidence >= ? GROUP BY l.text
+WHERE l.text IN (SELECT value FROM json_each(?)) AND (l.origin != 'recognised' OR l.confidence >= ?) GROUP BY l.text
 """
+"""How often each text is held out and said, of all that is stored: a round takes more of the held-out ones."""
 _ABOUT = """
 SELECT u.id, u.audio, l.text, l.origin, u.seconds, l.confidence, u.holdout FROM json_each(?) wanted
 JOIN labels l ON l.id = wanted.value JOIN utterances u ON u.id = l.utterance ORDER BY wanted.key
@@ -44,33 +45,35 @@ def round_examples(store: Store, bounds: Bounds, min_confidence: float) -> tuple
     Recognised labels below `min_confidence` are left out, and so are utterances that lost their audio, which is logged. No text
     is both learnt and judged by, unless nothing else is there to be learnt, or too little to judge by.
     """
-    learnt: dict[tuple[bool, bool], list[int]] = {(new, sure): [] for new in (True, False) for sure in (True, False)}
+    learnt: dict[tuple[bool, bool], list[int]] = {(new, confirmed): [] for new in (True, False) for confirmed in (True, False)}
     judged: dict[bool, list[int]] = {True: [], False: []}
     last_learnt = store.last_learnt_label()
     for utterance, label, origin in store.rows(_CHOSEN, min_confidence):
-        sure = origin != "recognised"
+        confirmed = origin != "recognised"
         if is_holdout(utterance):
-            judged[sure].append(label)
+            judged[confirmed].append(label)
         else:
-            learnt[label > last_learnt, sure].append(label)
-    for sure in (True, False):
-        learnt[True, sure].sort(reverse=True)  # the newest first
+            learnt[label > last_learnt, confirmed].append(label)
+    for confirmed in (True, False):
+        learnt[True, confirmed].sort(reverse=True)  # the newest first
     new, older = (
         [*_described(store, learnt[is_new, True], bounds.learnt), *_described(store, learnt[is_new, False], bounds.learnt)]
         for is_new in (True, False)
     )
-    shared = shared_texts(store.rows(_TEXTS, min_confidence))
+    sure, recognised = _described(store, judged[True], bounds.judged), _described(store, judged[False], bounds.recognised)
+    texts = {example.text for some in (new, older, sure, recognised) for example in some}
+    shared = shared_texts(store.rows(_TEXTS, json.dumps(list(texts)), min_confidence))
     parts = [
         _usable(store, list(by_turns(new, older)), bounds.learnt, shared.judged, 1),
-        _usable(store, _described(store, judged[True], bounds.judged), bounds.judged, shared.learnt, _ENOUGH_JUDGED),
-        _usable(store, _described(store, judged[False], bounds.recognised), bounds.recognised, shared.learnt, _ENOUGH_JUDGED),
+        _usable(store, sure, bounds.judged, shared.learnt, _ENOUGH_JUDGED),
+        _usable(store, recognised, bounds.recognised, shared.learnt, _ENOUGH_JUDGED),
     ]
     left_out: Counter[str] = sum((faults for _, faults in parts), Counter())
     return sorted((example for part, _ in parts for example in part), key=lambda example: example.id), dict(left_out)
 
 
 def _usable(
-    store: Store, ordered: Sequence[Example], bound: Bound, others: Collection[tuple[str, ...]], enough: int
+    store: Store, ordered: Sequence[Example], bound: Bound, others: Collection[str], enough: int
 ) -> tuple[list[Example], Counter[str]]:
     """Those whose label can be true and whose audio is there, as many as `bound` allows, and the faults of those passed over.
     Texts that are `others'` are left out where `enough` are there without them."""
@@ -90,7 +93,7 @@ def _usable(
         lost.add(example.id)
         return False
 
-    own = [example for example in ordered if spoken_words(example.text) not in others] if others else ordered
+    own = [example for example in ordered if example.text not in others]
     taken = within(own, bound, lambda example: example.seconds, usable)
     if len(taken) < enough and len(own) < len(ordered):
         left_out.clear()

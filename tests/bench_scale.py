@@ -142,9 +142,10 @@ def _plan(folder: Path, count: int) -> dict[str, object]:
     ids = [hashlib.sha256(str(number).encode()).hexdigest()[:32] for number in range(count)]
     with store.writing() as connection:
         utterances = [(one, 0.0, 4.0, "file", f"{one}.flac", is_holdout(one)) for one in ids]
-        connection.executemany("INSERT INTO utterances VALUES (?, ?, ?, ?, ?, ?)", utterances)
+        columns = "(id, created_at, seconds, source, audio, holdout, service_at)"
+        connection.executemany(f"INSERT INTO utterances {columns} VALUES (?, ?, ?, ?, ?, ?, 0.0)", utterances)
         labels = [
-            (one, f"sentence {number % 5000}", ("enrolled", "recognised")[number % 10 > 0]) for number, one in enumerate(ids)
+            (one, f"sentence number {number}", ("enrolled", "recognised")[number % 10 > 0]) for number, one in enumerate(ids)
         ]
         statement = "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?, ?, ?, 0.9, 0.0)"
         connection.executemany(statement, labels)

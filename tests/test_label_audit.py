@@ -42,15 +42,15 @@ def test_a_text_is_trained_on_or_judged_by() -> None:
     often, seldom = ("Turn on the light.", 2, 20), [("Call Susan.", 1, 1), ("call susan", 0, 1), ("Call Susan!", 0, 1)]
     numbers = [("It is 7.", 1, 2), ("It is seven", 0, 2)]
     found = shared_texts([often, *seldom, ("Good night.", 1, 1), ("Good morning.", 0, 9), *numbers])
-    assert found.learnt == {("turn", "on", "the", "light")}
-    assert found.judged == {("call", "susan"), ("it", "is", "seven")}
+    assert found.learnt == {"Turn on the light."}
+    assert found.judged == {"Call Susan.", "call susan", "Call Susan!", "It is 7.", "It is seven"}
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 9), st.integers(0, 9)), max_size=40))
 def test_a_shared_text_is_on_one_side(counted: list[tuple[str, int, int]]) -> None:
-    found = shared_texts((text, held_out, held_out + others) for text, held_out, others in counted)
+    found = shared_texts([(text, held_out, held_out + others) for text, held_out, others in counted])
     assert not found.judged & found.learnt
-    sides = [{(text,) for text, *counts in counted if counts[side]} for side in (0, 1)]
+    sides = [{text for text, *counts in counted if counts[side]} for side in (0, 1)]
     assert found.judged | found.learnt == sides[0] & sides[1]
 
 
