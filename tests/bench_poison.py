@@ -46,8 +46,8 @@ def main() -> None:
     """Poison an enrolment in each way and by each share, and compare."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--training-seconds", type=float, default=30.0)
-    parser.add_argument("--enrolled", type=int, default=56, help="rows of the enrolment")
-    parser.add_argument("--asked", type=int, default=24, help="requests that are never enrolled")
+    parser.add_argument("--enrolled", type=int, default=96, help="rows of the enrolment")
+    parser.add_argument("--asked", type=int, default=40, help="requests that are never enrolled")
     parser.add_argument("--kinds", default=",".join(_KINDS), help="of poison, with commas between")
     parser.add_argument("--shares", default="0.2,0.5,1", help="of the enrolment that is poisoned, with commas between")
     arguments = parser.parse_args()
@@ -55,6 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="attune-poison-") as name:
         folder = Path(name)
         rows = speak(folder / "atypical", "atypical")
+        random.Random(0).shuffle(rows)  # the last rows are of the templates with the most words to fill in
         enrolment, asked = rows[: arguments.enrolled], rows[-arguments.asked :]
         before: Counts = []
         for kind in arguments.kinds.split(","):
