@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from engines.audio import read_audio
+from engines.audio.recordings import read_audio
 from engines.draft import Drafter
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError

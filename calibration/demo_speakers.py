@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from engines.audio import read_audio
+from engines.audio.recordings import read_audio
 from engines.general_speech import general_set, read_prompts
 from engines.types import SAMPLE_RATE_HZ, Float32
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.audio import read_audio
+from engines.audio.pieces import PauseCutter
+from engines.audio.recordings import read_audio
 from engines.draft import Drafter
 from engines.durable import write_atomically
 from engines.encoder_onnx import OnnxEncoder
 from engines.job import EngineFiles, Example
-from engines.pieces import PauseCutter
 from engines.speech_encoder import MAX_SECONDS
 from engines.transcriber import WhisperTranscriber
 from engines.types import Float32, Transcript

@@ -13,7 +13,7 @@ from itertools import cycle
 
 import numpy as np
 
-from engines.audio import read_audio, write_flac
+from engines.audio.recordings import read_audio, write_flac
 from engines.build import Engines, open_engines
 from engines.digest import sha256_of
 from engines.errors import AttuneError

@@ -11,7 +11,7 @@ from pathlib import Path
 import jiwer
 import numpy as np
 
-from engines.audio import read_audio
+from engines.audio.recordings import read_audio
 from engines.digest import sha256_of
 from engines.draft import Drafter
 from engines.durable import write_atomically

@@ -10,10 +10,10 @@ from typing import Protocol
 
 import numpy as np
 
-from engines.audio import MAX_STREAM_SECONDS, check_audio, stream_audio
+from engines.audio.recordings import MAX_STREAM_SECONDS, check_audio, stream_audio
+from engines.audio.vad import CHUNK_SAMPLES
 from engines.open_file import OpenFile
 from engines.types import SAMPLE_RATE_HZ, Float32
-from engines.vad import CHUNK_SAMPLES
 
 CHUNK_SECONDS = CHUNK_SAMPLES / SAMPLE_RATE_HZ
 

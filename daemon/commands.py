@@ -11,12 +11,12 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import to_jsonable_python
 
-from engines.audio import read_audio
+from engines.audio.recordings import read_audio
+from engines.audio.segmenter import SegmenterLimits
 from engines.errors import AttuneError
 from engines.generation import MAX_NUMBER, read_generation
 from engines.label_check import TOLD, label_fault, same_words
 from engines.open_file import OpenFile
-from engines.segmenter import SegmenterLimits
 
 from . import row_stream
 from .adaptation import Adaptation

@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 import platformdirs
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from engines.audio.segmenter import SegmenterLimits
 from engines.process_memory import total_bytes
-from engines.segmenter import SegmenterLimits
 
 _SYSTEM_PROMPT = "You are Attune, a helpful voice assistant. Answer in one short sentence."
 

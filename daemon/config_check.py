@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from engines.audio import MAX_STREAM_SECONDS, check_audio
+from engines.audio.recordings import MAX_STREAM_SECONDS, check_audio
 from engines.errors import AttuneError
 from engines.models import find_model
 

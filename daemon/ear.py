@@ -4,10 +4,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict
 
+from engines.audio.segmenter import Event as Noticed
+from engines.audio.segmenter import Segmenter, SegmenterLimits
+from engines.audio.vad import SileroVad
 from engines.errors import AttuneError
-from engines.segmenter import Event as Noticed
-from engines.segmenter import Segmenter, SegmenterLimits
-from engines.vad import SileroVad
 
 from .config import AudioSettings
 from .events import Event

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from engines.audio import read_audio
+from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
 from engines.label_check import TOLD, is_silent, label_fault, same_words
 from engines.open_file import OpenFile

@@ -5,11 +5,11 @@ import queue
 import threading
 from collections.abc import Callable, Generator
 
+from engines.audio.segmenter import Event as Noticed
+from engines.audio.segmenter import Segmenter, SegmenterLimits, SpeechStarted
+from engines.audio.vad import SileroVad
 from engines.open_file import OpenFile
-from engines.segmenter import Event as Noticed
-from engines.segmenter import Segmenter, SegmenterLimits, SpeechStarted
 from engines.types import Segment
-from engines.vad import SileroVad
 
 from .attention import Attention
 from .capture import WavSource

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from engines.audio import read_audio
+from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
 from engines.label_check import label_fault
 from engines.types import Float32, Transcript

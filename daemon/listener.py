@@ -10,9 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-from engines.segmenter import Event, Segmenter
+from engines.audio.segmenter import Event, Segmenter
+from engines.audio.vad import CHUNK_SAMPLES, SileroVad
 from engines.types import SAMPLE_RATE_HZ, Float32
-from engines.vad import CHUNK_SAMPLES, SileroVad
 
 from .capture import AudioSource, SourceStatus
 

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import soxr
 
+from engines.audio.vad import CHUNK_SAMPLES
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32
-from engines.vad import CHUNK_SAMPLES
 
 from .capture import CHUNK_SECONDS, SourceStatus, rechunk
 

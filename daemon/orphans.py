@@ -4,7 +4,7 @@ import logging
 import os
 from pathlib import Path
 
-from engines.audio import read_audio
+from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ
 

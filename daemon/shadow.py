@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.audio import read_audio
+from engines.audio.recordings import read_audio
 from engines.errors import AttuneError, TurnAbandoned
 from engines.generation import Generation
 from engines.interfaces import LanguageModel

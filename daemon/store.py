@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.audio import write_flac
+from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.job import Origin
 from engines.label_check import same_words

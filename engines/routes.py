@@ -9,10 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
+from .audio.pieces import PauseCutter
 from .draft import Drafter
 from .hypotheses import JUDGED_TOKENS, SearchBounds
 from .interfaces import Step, unwatched
-from .pieces import PauseCutter
 from .reader import Reader, Spoken
 from .speech_encoder import SpeechEncoder
 from .transcriber import WhisperTranscriber

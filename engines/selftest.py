@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from .audio import read_audio
+from .audio.recordings import read_audio
 from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
 from .gpu import find_gpu, l4t_release

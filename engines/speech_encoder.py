@@ -4,8 +4,8 @@ from typing import Protocol
 
 import numpy as np
 
+from .audio.mel import HOP_SAMPLES, log_mel
 from .errors import AttuneError
-from .mel import HOP_SAMPLES, log_mel
 from .types import SAMPLE_RATE_HZ, Float32
 
 CLOSING_SILENCE_SECONDS = 0.5

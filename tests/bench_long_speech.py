@@ -27,8 +27,8 @@ from calibration.text_scores import word_errors
 from daemon.client import request
 from daemon.events import Event
 from daemon.private_daemon import private_daemon
-from engines.audio import write_flac
-from engines.pieces import PauseCutter
+from engines.audio.pieces import PauseCutter
+from engines.audio.recordings import write_flac
 from engines.types import SAMPLE_RATE_HZ, Float32
 from tests.audio_fixtures import espeak, flite
 from tests.bench_world import fresh_state, settings_of

@@ -22,7 +22,7 @@ from daemon.earned_route import HEARS_WELL
 from daemon.enrolling import enroll
 from daemon.events import Event
 from daemon.private_daemon import private_daemon
-from engines.audio import write_flac
+from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ
 from tests.bench_world import Rows, fresh_state, settings_of, speak, write_rows

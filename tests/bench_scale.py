@@ -23,7 +23,7 @@ from daemon.cli_common import settings
 from daemon.client import request
 from daemon.private_daemon import private_daemon
 from daemon.store import Store, is_holdout
-from engines.audio import read_audio
+from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
 from engines.generation import read_generation
 from engines.process_time import activity

@@ -29,7 +29,7 @@ from daemon.clocks import Clocks
 from daemon.config import Settings
 from daemon.events import Event
 from daemon.voice import Voice, open_voice
-from engines.audio import read_audio, write_flac
+from engines.audio.recordings import read_audio, write_flac
 from engines.build import engine_files
 from engines.errors import AttuneError
 from engines.general_speech import general_examples

@@ -18,7 +18,7 @@ from daemon.enrolling import enroll as enroll_manifest
 from daemon.events import Event
 from daemon.idle import Board
 from daemon.voice import Voice
-from engines.audio import write_flac
+from engines.audio.recordings import write_flac
 from engines.footprints import footprints_path, write_footprints
 from tests.fake_child import FAKE
 from tests.fakes import fake_voice, tone

@@ -11,7 +11,7 @@ import pytest
 from daemon.client import request
 from daemon.config import Settings
 from daemon.voice import Voice
-from engines.audio import write_flac
+from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from tests.fakes import tone
 from tests.running_daemon import Start, folder, make_settings, start
@@ -104,7 +104,7 @@ def test_good_rows_of_a_manifest_are_kept_and_bad_ones_told(start: Start, folder
 def test_speech_in_a_long_recording_is_cut_and_answered_in_order(start: Start, folder: Path, general_speech: Path) -> None:
     import numpy as np
 
-    from engines.audio import read_audio
+    from engines.audio.recordings import read_audio
     from engines.general_speech import read_prompts
 
     prompts = [prompt for prompt in read_prompts(general_speech) if len(prompt.text) < 50][:3]

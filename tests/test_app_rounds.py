@@ -11,7 +11,7 @@ from daemon.clocks import Clocks
 from daemon.config import Settings
 from daemon.events import Event
 from daemon.voice import Voice
-from engines.audio import write_flac
+from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.footprints import write_footprints
 from tests.fake_child import eventually

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from engines.audio import read_audio, write_flac
+from engines.audio.recordings import read_audio, write_flac
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ
 from tests.audio_fixtures import cut_off, noise, pitch_hz, prompt, tone, wav_header, write_wav

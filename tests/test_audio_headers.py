@@ -14,7 +14,7 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engines.audio import MAX_STREAM_SECONDS, check_audio, read_audio
+from engines.audio.recordings import MAX_STREAM_SECONDS, check_audio, read_audio
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32
 from tests.audio_fixtures import cut_off, noise, pitch_hz, tone, wav_header, write_wav

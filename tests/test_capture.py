@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.capture import CHUNK_SECONDS, WavSource, rechunk
-from engines.audio import read_audio
+from engines.audio.recordings import read_audio
+from engines.audio.vad import CHUNK_SAMPLES
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32
-from engines.vad import CHUNK_SAMPLES
 from tests.audio_fixtures import cut_off, noise, tone, write_wav
 
 

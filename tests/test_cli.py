@@ -12,7 +12,7 @@ from daemon.app import App
 from daemon.cli import main
 from daemon.config_sources import load_settings
 from daemon.idle import Board
-from engines.audio import write_flac
+from engines.audio.recordings import write_flac
 from tests.fake_child import FAKE
 from tests.fakes import fake_voice, tone, write_base
 from tests.running_daemon import measured

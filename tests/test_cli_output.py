@@ -23,7 +23,7 @@ from daemon.cli_engines import plans_sheet
 from daemon.demo_report import Hearing, Outcome, report
 from daemon.plain_text import escaped, one_line, plain
 from daemon.sheet import Sheet
-from engines.audio import write_flac
+from engines.audio.recordings import write_flac
 from engines.bench_figures import (
     AdaptFigures,
     CurvePoint,

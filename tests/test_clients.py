@@ -16,7 +16,7 @@ from daemon.client import request
 from daemon.clients import Client, HangUps
 from daemon.control import MAX_LINE_BYTES, ControlServer, hold_socket
 from daemon.events import Event
-from engines.audio import write_flac
+from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from tests.fake_child import eventually
 from tests.fakes import EchoLanguageModel, fake_voice
@@ -183,7 +183,7 @@ class TestADaemon:
     def test_listening_stops_with_its_client(self, start: Start, folder: Path, general_speech: Path) -> None:
         import numpy as np
 
-        from engines.audio import read_audio
+        from engines.audio.recordings import read_audio
         from engines.general_speech import read_prompts
 
         prompts = [read_audio(prompt.audio) for prompt in read_prompts(general_speech)[:2]]

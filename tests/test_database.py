@@ -15,7 +15,7 @@ from daemon.later_writes import MOST_WAITING, LaterWrites
 from daemon.orphans import adopt_orphans
 from daemon.records import Round, Turn
 from daemon.store import Store
-from engines.audio import write_flac
+from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from tests.fake_child import eventually
 from tests.fakes import tone

@@ -9,9 +9,9 @@ import torch
 from faster_whisper.feature_extractor import FeatureExtractor
 
 from calibration.encoder_export import TrimmedEncoder, load_encoder
+from engines.audio.mel import log_mel
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
-from engines.mel import log_mel
 from engines.speech_encoder import CLOSING_SILENCE_SECONDS, MAX_SECONDS
 from engines.types import SAMPLE_RATE_HZ
 from tests.audio_fixtures import noise, prompt

@@ -15,7 +15,7 @@ from daemon.clients import Client
 from daemon.control import ControlServer, hold_socket
 from daemon.events import Event
 from daemon.incoming import MAX_DESCRIPTORS
-from engines.audio import write_flac
+from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.open_file import open_file
 from tests.fakes import tone

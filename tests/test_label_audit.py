@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from daemon.faulty_labels import FaultyLabels
 from daemon.label_audit import Label, contradicted, label_faults, shared_texts, told_left_out
 from daemon.store import Store, is_holdout, utterance_id
-from engines.audio import write_flac
+from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.job import Example
 from engines.types import SAMPLE_RATE_HZ

@@ -14,7 +14,7 @@ from calibration.projector_export import export_projector
 from calibration.projector_file import load_projector, save_projector
 from calibration.round_folder import RoundFolder
 from calibration.synthesis import Voice, speak
-from engines.audio import write_flac
+from engines.audio.recordings import write_flac
 from engines.card import Card
 from engines.errors import RoundRefusedError
 from engines.general_speech import general_set, read_prompts

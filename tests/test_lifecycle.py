@@ -24,8 +24,8 @@ from daemon.ear import Ear
 from daemon.lifecycle import Wish, serve
 from daemon.service_manager import ServiceManager, SignsOfLife
 from daemon.voice import Voice
+from engines.audio.segmenter import SegmenterLimits
 from engines.errors import AttuneError
-from engines.segmenter import SegmenterLimits
 from tests.fake_child import eventually
 from tests.fakes import EchoLanguageModel, fake_voice
 from tests.running_daemon import folder, make_settings

@@ -9,9 +9,9 @@ import pytest
 
 from daemon.capture import SourceStatus, WavSource
 from daemon.listener import MAX_FAILURES_IN_A_ROW, Listener
-from engines.segmenter import Event, Segmenter, SpeechStarted
+from engines.audio.segmenter import Event, Segmenter, SpeechStarted
+from engines.audio.vad import CHUNK_SAMPLES, SileroVad
 from engines.types import SAMPLE_RATE_HZ, Float32, Segment
-from engines.vad import CHUNK_SAMPLES, SileroVad
 from tests.audio_fixtures import prompt
 
 PROMPTS = ["vm-intro", "agent-alreadyon", "vm-goodbye"]

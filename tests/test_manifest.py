@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemon.manifest import BadRow, Row, read_manifest
-from engines.audio import write_flac
+from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from tests.audio_fixtures import write_wav
 from tests.fakes import tone

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from faster_whisper.feature_extractor import FeatureExtractor
 
-from engines.mel import log_mel, mel_filters
+from engines.audio.mel import log_mel, mel_filters
 from tests.audio_fixtures import noise, prompt, tone
 
 

@@ -21,9 +21,9 @@ import pytest
 
 import daemon.microphone
 from daemon.microphone import Microphone, MicrophoneLimits
+from engines.audio.vad import CHUNK_SAMPLES
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32
-from engines.vad import CHUNK_SAMPLES
 from tests.audio_fixtures import noise, pitch_hz, tone, write_wav
 
 SCRIPT = Path(__file__).with_name("virtual_mic.sh")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 OPENINGS = {
-    "the voice activity detector": "from engines.vad import SileroVad; SileroVad()",
+    "the voice activity detector": "from engines.audio.vad import SileroVad; SileroVad()",
     "the transcriber": "from engines.transcriber import WhisperTranscriber; WhisperTranscriber(Path(sys.argv[1]), 1)",
     "the quantizer": "import calibration.precision; import onnxruntime; onnxruntime.get_available_providers()",
     "the training child": "import calibration.__main__, onnxruntime; onnxruntime.get_available_providers()",

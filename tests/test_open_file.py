@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.audio import read_audio
+from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
 from engines.open_file import OpenFile, open_file
 from tests.audio_fixtures import tone, write_wav

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.pieces import PauseCutter, spoken_spans
+from engines.audio.pieces import PauseCutter, spoken_spans
+from engines.audio.vad import CHUNK_SAMPLES
 from engines.types import SAMPLE_RATE_HZ, Float32
-from engines.vad import CHUNK_SAMPLES
 from tests.audio_fixtures import flite, noise, tone
 
 SECOND = SAMPLE_RATE_HZ / CHUNK_SAMPLES

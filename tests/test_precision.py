@@ -10,7 +10,7 @@ from onnx import numpy_helper
 
 from calibration.precision import METHODS, WINDOW_COLUMNS, write_float16, write_int8
 from calibration.precision_job import make_precisions
-from engines.audio import read_audio
+from engines.audio.recordings import read_audio
 from engines.digest import sha256_of
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.segmenter import Event, Segmenter, SegmenterLimits, SpeechCancelled, SpeechStarted
+from engines.audio.segmenter import Event, Segmenter, SegmenterLimits, SpeechCancelled, SpeechStarted
 from engines.types import SAMPLE_RATE_HZ, Segment
 
 CHUNK = 512

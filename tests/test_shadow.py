@@ -12,7 +12,7 @@ from daemon.config import Settings
 from daemon.idle import Limits, decide
 from daemon.shadow_readings import ShadowReadings
 from daemon.voice import Voice
-from engines.audio import write_flac
+from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.generation import Generation
 from engines.interfaces import Step, unwatched

@@ -18,7 +18,7 @@ from daemon.client import request
 from daemon.enrolling import enroll
 from daemon.labelling import Labeller
 from daemon.store import Store
-from engines.audio import write_flac
+from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.types import Float32, Transcript
 from tests.fakes import tone, transcribe

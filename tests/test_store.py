@@ -22,7 +22,7 @@ from daemon.orphans import adopt_orphans
 from daemon.records import Round, RoundOutcome, Turn
 from daemon.schema import MIGRATIONS, migrate
 from daemon.store import Store, is_holdout, utterance_id
-from engines.audio import read_audio, write_flac
+from engines.audio.recordings import read_audio, write_flac
 from engines.errors import AttuneError
 from engines.job import Origin
 from tests.fakes import tone

@@ -22,7 +22,7 @@ from calibration.features import cached_frames
 from calibration.pronunciation import pronounce
 from calibration.samples import Sample, collate, make_sample
 from calibration.training import Schedule, fit, fraction, learning_rate
-from engines.audio import read_audio
+from engines.audio.recordings import read_audio
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.vocabulary import Vocabulary

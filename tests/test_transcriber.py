@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from calibration.text_scores import word_error_rate
-from engines.audio import read_audio
+from engines.audio.recordings import read_audio
 from engines.draft import Drafter
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError

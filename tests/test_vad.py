@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from faster_whisper.vad import get_vad_model
 
+from engines.audio.vad import CHUNK_SAMPLES, SileroVad
 from engines.types import Float32
-from engines.vad import CHUNK_SAMPLES, SileroVad
 from tests.audio_fixtures import noise, prompt
 
 
@@ -61,6 +61,6 @@ def test_only_whole_chunks(shape: tuple[int, ...]) -> None:
 
 
 def test_finding_the_model_loads_no_other_runtime() -> None:
-    script = "import sys; from engines.vad import SileroVad; SileroVad(); print(*sys.modules)"
+    script = "import sys; from engines.audio.vad import SileroVad; SileroVad(); print(*sys.modules)"
     finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert not {"torch", "ctranslate2", "faster_whisper"} & set(finished.stdout.split())

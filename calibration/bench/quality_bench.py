@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 import torch
 
-from engines.audio import read_audio
+from engines.audio.recordings import read_audio
 from engines.bench_figures import CurvePoint, DesignRun, HeardSet, QualityFigures
 from engines.child_process import PARENT_VARIABLE, settle_as_child
 from engines.durable import write_atomically

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.audio import read_audio, write_flac
+from engines.audio.recordings import read_audio, write_flac
 from engines.general_speech import general_examples, read_prompts
 from engines.models import default_cache_dir
 from tests.system.machine import OWN_LIBRARY, PROJECT, TESTS, Machine
@@ -293,7 +293,7 @@ def test_recordings_in_a_home_are_heard_by_a_service_that_sees_no_homes(machine:
         private = f"/home/ann/speech/{number}.wav"
         there = f"/usr/share/attune/models/{recording.relative_to(default_cache_dir() / 'models')}"
         script = (
-            f"import sys, soundfile; from engines.audio import read_audio; from pathlib import Path;"
+            f"import sys, soundfile; from engines.audio.recordings import read_audio; from pathlib import Path;"
             f"soundfile.write('{private}', read_audio(Path('{there}')), 16000)"
         )
         as_ann("sh", "-c", f'umask 077; mkdir --parents ~/speech; /usr/lib/attune/bin/python -c "{script}"')

@@ -17,10 +17,10 @@ import soundfile
 import soxr
 from av.container import InputContainer
 
-from .audio_headers import Header, read_header
-from .errors import AttuneError
-from .open_file import OpenFile, open_file
-from .types import SAMPLE_RATE_HZ, Float32
+from ..errors import AttuneError
+from ..open_file import OpenFile, open_file
+from ..types import SAMPLE_RATE_HZ, Float32
+from .headers import Header, read_header
 
 MAX_FILE_SECONDS = 300.0
 MAX_STREAM_SECONDS = 12 * 3600.0

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import SAMPLE_RATE_HZ, Float32
+from ..types import SAMPLE_RATE_HZ, Float32
 from .vad import CHUNK_SAMPLES, SileroVad
 
 LONGEST_SECONDS = 10.0

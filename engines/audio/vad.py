@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import AttuneError
-from .onnx_session import open_session
-from .types import Float32
+from ..errors import AttuneError
+from ..onnx_session import open_session
+from ..types import Float32
 
 CHUNK_SAMPLES = 512
 """The one chunk size that the model was trained on: 32 ms."""

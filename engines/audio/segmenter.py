@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .types import SAMPLE_RATE_HZ, Float32, Segment
+from ..types import SAMPLE_RATE_HZ, Float32, Segment
 
 
 @dataclass(frozen=True)

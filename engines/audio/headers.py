@@ -8,8 +8,8 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from .errors import AttuneError
-from .open_file import OpenFile
+from ..errors import AttuneError
+from ..open_file import OpenFile
 
 _MAX_CHUNKS = 4096
 _MAX_METADATA_BYTES = 64 << 20

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from .types import SAMPLE_RATE_HZ, Float32
+from ..types import SAMPLE_RATE_HZ, Float32
 
 WINDOW_SAMPLES = 400
 HOP_SAMPLES = 160

@@ -1,0 +1,1 @@
+"""From recordings and sound to segments of speech, and what the encoder reads of them."""
