@@ -165,8 +165,8 @@ flags="$(1)"; \
 	fi
 endef
 
-$(VENV)/.llama-$(CPU): constraints.txt engines/cpu_features.py | $(BIN)/python
-	$(call llama_wheel,$$($(BIN)/python -m engines.cpu_features),$(PIP)); \
+$(VENV)/.llama-$(CPU): constraints.txt engines/device/cpu_features.py | $(BIN)/python
+	$(call llama_wheel,$$($(BIN)/python -m engines.device.cpu_features),$(PIP)); \
 	$(PIP) install --quiet --force-reinstall --no-deps $$wheels/*.whl
 	rm -f $(VENV)/.llama-*
 	touch $@
@@ -195,7 +195,7 @@ install: install-environment install-units install-documents ## For packages: ev
 .PHONY: install-environment
 install-environment: ## For packages: Attune in an environment of its own, below DESTDIR
 	[ -x build/pip/bin/pip ] || $(SYSTEM_PYTHON) -m venv build/pip
-	$(call llama_wheel,$(or $(LLAMA_FLAGS),$$($(SYSTEM_PYTHON) -m engines.cpu_features --portable)),build/pip/bin/pip); \
+	$(call llama_wheel,$(or $(LLAMA_FLAGS),$$($(SYSTEM_PYTHON) -m engines.device.cpu_features --portable)),build/pip/bin/pip); \
 	PYTHON=$(SYSTEM_PYTHON) EXTRAS=$(EXTRAS) WHEELS=$$wheels TORCH_INDEX=$(TORCH_INDEX) docker/environment.sh $(DESTDIR)
 	install -d $(DESTDIR)/usr/bin
 	ln -sf ../lib/attune/bin/attune $(DESTDIR)/usr/bin/attune

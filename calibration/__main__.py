@@ -19,9 +19,9 @@ from typing import NoReturn
 from pydantic import TypeAdapter, ValidationError
 
 from engines.child_process import settle_as_child
+from engines.device.heap import give_back_freed_memory
 from engines.errors import AttuneError, RoundRefusedError
 from engines.handed_over import VARIABLE, tell_status
-from engines.heap import give_back_freed_memory
 from engines.job import (
     AdaptJob,
     BaseJob,

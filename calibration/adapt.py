@@ -8,8 +8,8 @@ killed goes on with the first stage that is not done.
 from collections.abc import Sequence
 from importlib import import_module
 
+from engines.device.memory import peak_resident_bytes
 from engines.job import AdaptJob, Report
-from engines.process_memory import peak_resident_bytes
 
 from .round_folder import RoundFolder
 

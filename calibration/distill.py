@@ -16,7 +16,7 @@ import torch
 from peft import PeftModel
 from torch import Tensor, nn
 
-from engines.heap import trim
+from engines.device.heap import trim
 
 from .cif import CifProjector
 from .embedlink import Candidates, EmbedLink

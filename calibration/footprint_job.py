@@ -15,13 +15,13 @@ import numpy as np
 
 from engines.audio.recordings import read_audio, write_flac
 from engines.build import Engines, open_engines
+from engines.device.heap import trim
+from engines.device.memory import Taken, proportional_bytes, taken
 from engines.digest import sha256_of
 from engines.errors import AttuneError
 from engines.footprints import Footprint, Footprints, rank_of, write_footprints
 from engines.generation import BASE, read_generation
-from engines.heap import trim
 from engines.job import AdaptJob, DistilRecipe, Example, FootprintJob, Report
-from engines.process_memory import Taken, proportional_bytes, taken
 from engines.routes import Route
 from engines.types import SAMPLE_RATE_HZ, Float32
 

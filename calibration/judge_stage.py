@@ -9,11 +9,11 @@ from pathlib import Path
 
 from engines.card import MOST_DOUBTED, Card, JudgedUtterance, Judgement
 from engines.confidence import Confidence
+from engines.device.memory import peak_resident_bytes
 from engines.digest import sha256_of
 from engines.errors import AttuneError
 from engines.generation import ADAPTER, ADAPTER_WEIGHTS, BASE, PROJECTOR, WEIGHTS, Generation, read_generation, write_generation
 from engines.job import AdaptJob, Example, Report
-from engines.process_memory import peak_resident_bytes
 from engines.reader import Reader
 
 from .evaluate import Hear, Judge, Scored

@@ -3,8 +3,8 @@
 import shutil
 from collections.abc import Sequence
 
+from engines.device.process_time import HungError, run_to_its_end
 from engines.errors import AttuneError
-from engines.process_time import HungError, run_to_its_end
 
 LONGEST_RUN_SECONDS = 60.0
 """Of processor time, and of sleep."""

@@ -10,9 +10,9 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 
+from engines.device.memory import proportional_bytes
 from engines.footprints import footprints_path
 from engines.generation import sweep
-from engines.process_memory import proportional_bytes
 from engines.tensorrt_encoder import TENSORRT
 
 from .adaptation import Adaptation

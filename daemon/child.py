@@ -20,11 +20,11 @@ from typing import Literal
 from pydantic import ValidationError
 
 from engines.child_process import PARENT_VARIABLE
+from engines.device.memory import peak_resident_bytes
+from engines.device.process_time import Patience
 from engines.durable import write_atomically
 from engines.errors import AttuneError
 from engines.job import EngineJob, Job, Progress
-from engines.process_memory import peak_resident_bytes
-from engines.process_time import Patience
 
 from .launch import SIGTERM_EXIT, Launch, Output, Process, as_child
 

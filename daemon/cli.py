@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from engines.device.heap import give_back_freed_memory
 from engines.errors import AttuneError
-from engines.heap import give_back_freed_memory
 
 from . import cli_align, cli_bench, cli_calibrate, cli_config, cli_doctor, cli_engines, cli_generations, cli_models
 from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings, use_sources

@@ -17,18 +17,18 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 
+from engines.device.gpu import has_gpu
+from engines.device.runtimes import read_runtimes, runtimes_path
 from engines.durable import write_atomically
 from engines.encoder_choice import Choice, choose_encoder, plan_job
 from engines.errors import AttuneError
 from engines.general_speech import general_examples
 from engines.generation import BASE, read_generation
-from engines.gpu import has_gpu
 from engines.job import BaseJob, EngineFiles, EngineJob, Job, TrialJob
 from engines.job import Progress as Step
 from engines.models import model_path
 from engines.plans import PlanCard, Quarantine, list_plans, plans_folder, quarantine
 from engines.replay_set import is_complete
-from engines.runtimes import read_runtimes, runtimes_path
 
 from .child import Child
 from .cli_common import AsJson, ask_daemon, console, errors, print_json, say, settings

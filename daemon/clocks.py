@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engines.crash_mark import boot_id
+from engines.device.crash_marker import boot_id
 
 SET_AFTER = 1_735_689_600.0
 """2025-01-01 in seconds since the epoch. A wall clock before it was never set: this program did not exist then."""

@@ -13,7 +13,7 @@ import platformdirs
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from engines.audio.segmenter import SegmenterLimits
-from engines.process_memory import total_bytes
+from engines.device.memory import total_bytes
 
 _SYSTEM_PROMPT = "You are Attune, a helpful voice assistant. Answer in one short sentence."
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines.device.gpu import has_gpu
+from engines.device.runtimes import CLAIMS, Trial, keep_runtimes, read_runtimes, runtimes_path
 from engines.encoder_choice import Choice, WantedPrecision, choose_encoder, plan_job
-from engines.gpu import has_gpu
 from engines.job import EngineFiles, EngineJob, TrialJob
 from engines.plans import plans_folder, quarantine
-from engines.runtimes import CLAIMS, Trial, keep_runtimes, read_runtimes, runtimes_path
 
 from .attention import Attention
 from .child import ASLEEP_LIMIT_SECONDS, Child, Outcome

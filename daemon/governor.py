@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from engines.device.heap import trim
+from engines.device.memory import proportional_bytes
 from engines.errors import AttuneError
 from engines.footprints import Footprints, footprints_of
-from engines.heap import trim
 from engines.job import AdaptJob
-from engines.process_memory import proportional_bytes
 
 from .budget import PARTS, Plan, Resident, plan
 

@@ -18,9 +18,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from engines.device.heap import trim
 from engines.errors import AttuneError
 from engines.generation import Generation
-from engines.heap import trim
 from engines.types import Float32, Transcript
 
 from .config import Settings

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engines.build import engine_files, open_engines
+from engines.device.runtimes import ENCODER, opening, runtimes_path
 from engines.encoder_choice import choose_encoder, open_encoder
 from engines.errors import AttuneError
 from engines.general_speech import general_examples
@@ -13,7 +14,6 @@ from engines.interfaces import LanguageModel
 from engines.job import EngineFiles, Example
 from engines.plans import plans_folder
 from engines.routes import Route, words_of
-from engines.runtimes import ENCODER, opening, runtimes_path
 from engines.types import Float32, SoftTokens, Transcript
 
 from .config import Settings

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .device.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Runtimes
 from .digest import sha256_of
 from .draft import Drafter
 from .encoder_onnx import OnnxEncoder
@@ -18,7 +19,6 @@ from .projector import OnnxProjector
 from .reader import Reader, open_reader
 from .requantize import served_weights
 from .routes import AlignedRoute, CascadeRoute
-from .runtimes import LANGUAGE_MODEL, TRANSCRIBER, Runtimes
 from .speech_encoder import SpeechEncoder
 from .transcriber import WhisperTranscriber
 from .types import SAMPLE_RATE_HZ

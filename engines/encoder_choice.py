@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .crash_mark import marked, was_fatal
+from .device.crash_marker import marked, was_fatal
+from .device.gpu import find_gpu, l4t_release
 from .digest import sha256_of
 from .encoder_onnx import ONNX_CPU, ONNX_GPU, OnnxEncoder
 from .errors import AttuneError
-from .gpu import find_gpu, l4t_release
 from .job import GraphPrecision, PlanJob
 from .plans import PlanKey, plan_path, quarantine, read_plan, read_quarantine, was_tried
 from .precision import path_of, read_card

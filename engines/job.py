@@ -325,7 +325,7 @@ class TrialJob(_JobBase):
     kind: Literal["trials"] = "trials"
     engines: EngineFiles
     output: Path
-    """Gets what became of it, as `engines.runtimes` keeps it."""
+    """Gets what became of it, as `engines.device.runtimes` keeps it."""
 
 
 EngineJob = PlanJob | TrialJob

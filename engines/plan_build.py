@@ -7,15 +7,15 @@ import statistics
 import time
 from pathlib import Path
 
+from .device.gpu import find_gpu, l4t_release
+from .device.memory import peak_resident_bytes
 from .digest import sha256_of
 from .durable import one_at_a_time
 from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
-from .gpu import find_gpu, l4t_release
 from .job import PlanJob, Report
 from .plans import PlanCard, PlanKey, keep_plan, note_tried, plan_path, read_plan, was_tried
 from .probe_speech import probe_speech
-from .process_memory import peak_resident_bytes
 from .speech_encoder import SpeechEncoder, encoder_mel, frame_cosines
 from .tensorrt_encoder import TensorRtEncoder
 from .tensorrt_plan import build_plan, import_tensorrt

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .crash_mark import boot_id
+from .device.crash_marker import boot_id
 from .digest import sha256_of
 from .durable import write_atomically
 from .job import GraphPrecision

@@ -3,9 +3,9 @@
 import tempfile
 from pathlib import Path
 
+from .device.runtimes import CLAIMS, Trial, keep_runtimes, read_runtimes
 from .durable import one_at_a_time
 from .job import Report, TrialJob
-from .runtimes import CLAIMS, Trial, keep_runtimes, read_runtimes
 from .selftest import Request, Verdict, run_claims
 
 

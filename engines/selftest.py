@@ -17,14 +17,14 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from .audio.recordings import read_audio
+from .device.gpu import find_gpu, l4t_release
+from .device.process_time import HungError, run_to_its_end
 from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
-from .gpu import find_gpu, l4t_release
 from .job import GraphPrecision, PlanJob
 from .plan_build import key_of
 from .plan_build import run as build_plan
 from .plans import plan_path, read_plan
-from .process_time import HungError, run_to_its_end
 from .speech_encoder import MAX_SECONDS, SpeechEncoder, encoder_mel, frame_cosines
 from .tensorrt_encoder import TensorRtEncoder, cuda_runtime
 from .tensorrt_plan import import_tensorrt

@@ -20,8 +20,8 @@ from daemon.client import request
 from daemon.enrolling import enroll
 from daemon.events import Event
 from daemon.private_daemon import private_daemon
+from engines.device.memory import proportional_bytes
 from engines.errors import AttuneError
-from engines.process_memory import proportional_bytes
 from tests.bench_world import fresh_state, settings_of, speak, write_rows
 
 BUDGETS_GIB = (1.0, 1.5, 2.0, 3.0)

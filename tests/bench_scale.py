@@ -24,9 +24,9 @@ from daemon.client import request
 from daemon.private_daemon import private_daemon
 from daemon.store import Store, is_holdout
 from engines.audio.recordings import read_audio
+from engines.device.process_time import activity
 from engines.errors import AttuneError
 from engines.generation import read_generation
-from engines.process_time import activity
 from engines.types import Float32
 from tests.bench_world import fresh_state, settings_of
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.cpu_features import PROBES, Probe, cmake_args, runs
+from engines.device.cpu_features import PROBES, Probe, cmake_args, runs
 
 x86_only = pytest.mark.skipif(platform.machine() != "x86_64", reason="the probes are x86 instructions")
 
@@ -63,6 +63,6 @@ def test_other_machines_trust_their_compiler(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_runs_before_anything_is_installed() -> None:
     project = Path(__file__).resolve().parent.parent
-    command = [sys.executable, "-S", "-m", "engines.cpu_features"]  # -S: no site-packages
+    command = [sys.executable, "-S", "-m", "engines.device.cpu_features"]  # -S: no site-packages
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=600, check=True)
     assert done.stdout.startswith("-DGGML_NATIVE=")

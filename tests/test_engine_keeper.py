@@ -17,10 +17,10 @@ from daemon.clocks import Clocks
 from daemon.engine_keeper import ENGINE_COMMAND, ChildLimits, EngineKeeper
 from daemon.events import Event, Events
 from daemon.private_daemon import private_daemon
+from engines.device.runtimes import LANGUAGE_MODEL, read_runtimes, runtimes_path
 from engines.general_speech import read_prompts
 from engines.models import default_cache_dir
 from engines.plans import plans_folder
-from engines.runtimes import LANGUAGE_MODEL, read_runtimes, runtimes_path
 from tests.bench_world import fresh_state, settings_of
 from tests.fake_child import eventually, no_models
 from tests.fakes import fake_voice
@@ -80,7 +80,7 @@ def desk(tmp_path: Path, encoder_path: Path, driver: Path, monkeypatch: pytest.M
     monkeypatch.syspath_prepend(str(FAKES))
     for name in [name for name in sys.modules if name.split(".")[0] in ("tensorrt", "cuda")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr("engines.gpu._DRIVER", str(driver / "libcuda.so.1"))
+    monkeypatch.setattr("engines.device.gpu._DRIVER", str(driver / "libcuda.so.1"))
     found = Desk(tmp_path, alone(encoder_path, tmp_path), driver)
     yield found
     for name in [name for name in sys.modules if name.split(".")[0] in ("tensorrt", "cuda")]:
@@ -169,7 +169,7 @@ def test_a_daemon_tries_engines_with_the_threads_of_its_settings(folder: Path, m
 
 COMPUTES = (
     "import sys; from pathlib import Path; from engines.job import Progress, TrialJob; "
-    "from engines.runtimes import LANGUAGE_MODEL, Trial, keep_runtimes; "
+    "from engines.device.runtimes import LANGUAGE_MODEL, Trial, keep_runtimes; "
     "job = TrialJob.model_validate_json(Path(sys.argv[1]).read_bytes()); "
     "keep_runtimes(job.output, [Trial(claim=LANGUAGE_MODEL, held=True)]); "
     "print(Progress(stage='done', fraction=1.0).model_dump_json())"

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engines.device.gpu import l4t_release
 from engines.encoder_onnx import OnnxEncoder
-from engines.gpu import l4t_release
 from engines.job import PlanJob, Progress
 from engines.plans import PlanCard, PlanKey, Quarantine, keep_plan, list_plans, plan_path, quarantine, read_plan, read_quarantine
 from engines.probe_speech import probe_speech

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engines.process_time import HungError, Patience, activity, run_to_its_end
+from engines.device.process_time import HungError, Patience, activity, run_to_its_end
 from tests.fake_child import eventually, state_of
 
 SPIN = "while True: pass"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Trial, keep_runtimes, opening, read_runtimes, runtimes_path
+from engines.device.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Trial, keep_runtimes, opening, read_runtimes, runtimes_path
 
 TRIALS = [Trial(claim=LANGUAGE_MODEL, held=True), Trial(claim=TRANSCRIBER, held=False, note="built without CUDA")]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from engines.process_memory import total_bytes
+from engines.device.memory import total_bytes
 
 
 def describe_machine() -> str:

@@ -19,11 +19,11 @@ import torch
 
 from engines.bench_figures import MemoryFigures, MemoryRun
 from engines.child_process import PARENT_VARIABLE, settle_as_child
+from engines.device.heap import give_back_freed_memory
+from engines.device.memory import peak_resident_bytes
 from engines.durable import write_atomically
 from engines.errors import AttuneError
-from engines.heap import give_back_freed_memory
 from engines.job import BenchMemoryJob, Report
-from engines.process_memory import peak_resident_bytes
 from engines.vocabulary import Vocabulary
 
 from ..cif import PHONEMES_PER_GROUP, CifConfig, CifProjector

@@ -17,11 +17,11 @@ import torch
 from engines.audio.recordings import read_audio
 from engines.bench_figures import CurvePoint, DesignRun, HeardSet, QualityFigures
 from engines.child_process import PARENT_VARIABLE, settle_as_child
+from engines.device.memory import peak_resident_bytes
 from engines.durable import write_atomically
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.job import BenchQualityJob, Example, Report
-from engines.process_memory import peak_resident_bytes
 from engines.speech_encoder import MAX_SECONDS
 from engines.vocabulary import Vocabulary
 

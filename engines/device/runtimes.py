@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .crash_mark import boot_id, marked, was_fatal
-from .durable import write_atomically
+from ..durable import write_atomically
+from .crash_marker import boot_id, marked, was_fatal
 
 ENCODER, LANGUAGE_MODEL, TRANSCRIBER = "onnxruntime_cuda", "llama_cuda", "ctranslate2_cuda"
 """The claims of the self-test that say it."""

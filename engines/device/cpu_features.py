@@ -2,7 +2,7 @@
 
 What a virtual machine lists and what it runs differ (AMX is the usual liar), and a library built for the list dies with an
 illegal instruction at its first prompt. So each set is tried: a program that uses it is compiled and run, its result checked.
-Run as `python -m engines.cpu_features`; `make setup` does, before any package is installed. With `--portable` the flags are for
+Run as `python -m engines.device.cpu_features`; `make setup` does, before any package is installed. With `--portable` the flags are for
 packages, which run on other machines than this one.
 """
 
@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import AttuneError
+from ..errors import AttuneError
 
 _RUN_SECONDS = 30.0
 
