@@ -18,11 +18,11 @@ from typing import NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 
-from engines.child_process import settle_as_child
 from engines.device.heap import give_back_freed_memory
 from engines.errors import AttuneError, RoundRefusedError
-from engines.handed_over import VARIABLE, tell_status
-from engines.job import (
+from engines.jobs.child_process import settle_as_child
+from engines.jobs.handoff import VARIABLE, tell_status
+from engines.jobs.messages import (
     AdaptJob,
     BaseJob,
     BenchAdaptJob,

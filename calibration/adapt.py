@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from engines.device.memory import peak_resident_bytes
-from engines.job import AdaptJob, Report
+from engines.jobs.messages import AdaptJob, Report
 
 from .round_folder import RoundFolder
 

@@ -9,7 +9,7 @@ from engines.card import Card
 from engines.digest import sha256_of
 from engines.errors import AttuneError
 from engines.generation import BASE, write_generation
-from engines.job import BaseJob, Report
+from engines.jobs.messages import BaseJob, Report
 
 from .encoder_export import export_encoder
 from .projector_export import export_projector

@@ -9,7 +9,7 @@ from pathlib import Path
 from engines.durable import write_atomically
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
-from engines.job import CorpusJob, Report
+from engines.jobs.messages import CorpusJob, Report
 from engines.language_model import LlamaCppLanguageModel
 from engines.vocabulary import Vocabulary
 

@@ -10,9 +10,9 @@ import torch
 from peft import PeftModel
 
 from engines.digest import sha256_of
-from engines.footprints import LESSONS_PER_STEP
 from engines.generation import read_generation
-from engines.job import AdaptJob, DistilRecipe, Example, Report
+from engines.jobs.footprints import LESSONS_PER_STEP
+from engines.jobs.messages import AdaptJob, DistilRecipe, Example, Report
 
 from .batches import draw_epochs
 from .checkpoint import Run

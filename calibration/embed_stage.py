@@ -3,9 +3,9 @@
 import torch
 
 from engines.errors import AttuneError
-from engines.footprints import OWN_PER_STEP, REPLAYED_PER_STEP
 from engines.generation import read_generation
-from engines.job import AdaptJob, Report
+from engines.jobs.footprints import OWN_PER_STEP, REPLAYED_PER_STEP
+from engines.jobs.messages import AdaptJob, Report
 from engines.types import FRAME_SECONDS
 from engines.vocabulary import Vocabulary
 

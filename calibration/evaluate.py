@@ -15,7 +15,7 @@ from engines.card import Score
 from engines.confidence import Confidence
 from engines.draft import Drafter
 from engines.generation import Generation
-from engines.job import EngineFiles, Example
+from engines.jobs.messages import EngineFiles, Example
 from engines.language_model import LlamaCppLanguageModel
 from engines.projector import OnnxProjector
 from engines.reader import Reader, open_reader

@@ -2,7 +2,7 @@
 
 import torch
 
-from engines.job import AdaptJob, Report
+from engines.jobs.messages import AdaptJob, Report
 
 from .projector_export import export_projector
 from .projector_file import load_projector

@@ -14,7 +14,7 @@ from engines.audio.recordings import read_audio
 from engines.draft import Drafter
 from engines.durable import write_atomically
 from engines.encoder_onnx import OnnxEncoder
-from engines.job import EngineFiles, Example
+from engines.jobs.messages import EngineFiles, Example
 from engines.speech_encoder import MAX_SECONDS
 from engines.transcriber import WhisperTranscriber
 from engines.types import Float32, Transcript

@@ -19,9 +19,9 @@ from engines.device.heap import trim
 from engines.device.memory import Taken, proportional_bytes, taken
 from engines.digest import sha256_of
 from engines.errors import AttuneError
-from engines.footprints import Footprint, Footprints, rank_of, write_footprints
 from engines.generation import BASE, read_generation
-from engines.job import AdaptJob, DistilRecipe, Example, FootprintJob, Report
+from engines.jobs.footprints import Footprint, Footprints, rank_of, write_footprints
+from engines.jobs.messages import AdaptJob, DistilRecipe, Example, FootprintJob, Report
 from engines.routes import Route
 from engines.types import SAMPLE_RATE_HZ, Float32
 

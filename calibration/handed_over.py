@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from engines.handed_over import REQUEST_NAME, VARIABLE, HandedOver
+from engines.jobs.handoff import REQUEST_NAME, VARIABLE, HandedOver
 
 _MAX_BYTES = 1 << 20
 

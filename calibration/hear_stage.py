@@ -1,7 +1,7 @@
 """The first stage of a round: every recording heard once, so that no later stage opens encoder or decoder. Loads no torch."""
 
 from engines.errors import AttuneError
-from engines.job import AdaptJob, Report
+from engines.jobs.messages import AdaptJob, Report
 
 from .features import Features
 from .label_fit import doubt_labels

@@ -13,7 +13,7 @@ from engines.device.memory import peak_resident_bytes
 from engines.digest import sha256_of
 from engines.errors import AttuneError
 from engines.generation import ADAPTER, ADAPTER_WEIGHTS, BASE, PROJECTOR, WEIGHTS, Generation, read_generation, write_generation
-from engines.job import AdaptJob, Example, Report
+from engines.jobs.messages import AdaptJob, Example, Report
 from engines.reader import Reader
 
 from .evaluate import Hear, Judge, Scored

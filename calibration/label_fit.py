@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from engines.errors import AttuneError, RoundRefusedError
 from engines.generation import BASE, read_generation
-from engines.job import AdaptJob, Example, Report
+from engines.jobs.messages import AdaptJob, Example, Report
 from engines.phoneme_score import phoneme_scores
 from engines.projector import OnnxProjector
 from engines.spoken_text import spoken_tokens

@@ -19,7 +19,7 @@ from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.generation import read_generation
 from engines.hypotheses import Looks
-from engines.job import Example, PrecisionJob, Report
+from engines.jobs.messages import Example, PrecisionJob, Report
 from engines.precision import PRECISIONS, Heard, Precision, PrecisionCard, card_path, path_of
 from engines.projector import OnnxProjector
 from engines.readout import Readout

@@ -6,8 +6,8 @@ The corpus that the base learned from is not shipped; a small one, of voices tha
 from collections.abc import Callable
 from pathlib import Path
 
-from engines.job import EngineFiles
-from engines.replay_set import REPLAY_UTTERANCES, count_replay, replay_folder
+from engines.jobs.messages import EngineFiles
+from engines.jobs.replay_set import REPLAY_UTTERANCES, count_replay, replay_folder
 from engines.types import FRAME_SECONDS
 from engines.vocabulary import Vocabulary
 

@@ -5,10 +5,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from engines.child_process import PARENT_VARIABLE
 from engines.errors import AttuneError
 from engines.generation import Generation, read_generation
-from engines.job import AdaptJob, Progress, Report
+from engines.jobs.child_process import PARENT_VARIABLE
+from engines.jobs.messages import AdaptJob, Progress, Report
 
 
 def run_apart(job: AdaptJob, name: str, report: Report, began: Callable[[int], None] = lambda process: None) -> Generation:

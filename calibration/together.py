@@ -6,7 +6,7 @@ Knows neither jobs nor training.
 import os
 import sys
 
-from engines.child_process import PARENT_VARIABLE, settle_as_child
+from engines.jobs.child_process import PARENT_VARIABLE, settle_as_child
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from engines.draft import Drafter
 from engines.durable import write_atomically
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
-from engines.job import CorpusJob, Report, TrainJob
+from engines.jobs.messages import CorpusJob, Report, TrainJob
 from engines.language_model import LlamaCppLanguageModel
 from engines.projector import OnnxProjector
 from engines.reader import open_reader

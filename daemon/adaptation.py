@@ -13,7 +13,7 @@ from pathlib import Path
 
 from engines.errors import AttuneError
 from engines.generation import Generation, next_number
-from engines.job import AdaptJob, Progress
+from engines.jobs.messages import AdaptJob, Progress
 from engines.pointers import usable
 
 from .child import Child, Outcome

@@ -11,8 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from engines.device.memory import proportional_bytes
-from engines.footprints import footprints_path
 from engines.generation import sweep
+from engines.jobs.footprints import footprints_path
 from engines.tensorrt_encoder import TENSORRT
 
 from .adaptation import Adaptation

@@ -1,6 +1,6 @@
 """What benchmarks found, as tables for the terminal. Knows figures, no jobs."""
 
-from engines.bench_figures import AdaptFigures, DistilFigures, HeardSet, MemoryFigures, QualityFigures
+from engines.jobs.bench_figures import AdaptFigures, DistilFigures, HeardSet, MemoryFigures, QualityFigures
 
 from .cli_common import gib
 from .sheet import Sheet

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from engines.footprints import Footprints
-from engines.job import AdaptJob
+from engines.jobs.footprints import Footprints
+from engines.jobs.messages import AdaptJob
 
 PARTS = (1, 2, 4, 8, 16)
 """In how many parts a step of training may be computed: half the memory of its activations each time, somewhat slower."""

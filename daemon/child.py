@@ -1,8 +1,8 @@
 """One calibration job as a child process: started, followed, paused while somebody speaks, ended. Knows no training, no schedule.
 
-The child says how far it is on its standard output (`engines.job.Progress`, one JSON object per line). It counts as hung where it
+The child says how far it is on its standard output (`engines.jobs.messages.Progress`, one JSON object per line). It counts as hung where it
 is silent for too much processor time, or sleeps for too long: time by the clock says nothing on a machine that others keep busy.
-It dies with the daemon: `engines.child_process.settle_as_child`, which the child calls first.
+It dies with the daemon: `engines.jobs.child_process.settle_as_child`, which the child calls first.
 """
 
 import logging
@@ -19,12 +19,12 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from engines.child_process import PARENT_VARIABLE
 from engines.device.memory import peak_resident_bytes
 from engines.device.process_time import Patience
 from engines.durable import write_atomically
 from engines.errors import AttuneError
-from engines.job import EngineJob, Job, Progress
+from engines.jobs.child_process import PARENT_VARIABLE
+from engines.jobs.messages import EngineJob, Job, Progress
 
 from .launch import SIGTERM_EXIT, Launch, Output, Process, as_child
 

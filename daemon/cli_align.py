@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from engines.errors import AttuneError
-from engines.job import CorpusJob, TrainJob
+from engines.jobs.messages import CorpusJob, TrainJob
 from engines.models import model_path
 
 from .cli_common import say, settings

@@ -24,11 +24,11 @@ from engines.encoder_choice import Choice, choose_encoder, plan_job
 from engines.errors import AttuneError
 from engines.general_speech import general_examples
 from engines.generation import BASE, read_generation
-from engines.job import BaseJob, EngineFiles, EngineJob, Job, TrialJob
-from engines.job import Progress as Step
+from engines.jobs.messages import BaseJob, EngineFiles, EngineJob, Job, TrialJob
+from engines.jobs.messages import Progress as Step
+from engines.jobs.replay_set import is_complete
 from engines.models import model_path
 from engines.plans import PlanCard, Quarantine, list_plans, plans_folder, quarantine
-from engines.replay_set import is_complete
 
 from .child import Child
 from .cli_common import AsJson, ask_daemon, console, errors, print_json, say, settings

@@ -14,7 +14,7 @@ from pathlib import Path
 from engines.device.gpu import has_gpu
 from engines.device.runtimes import CLAIMS, Trial, keep_runtimes, read_runtimes, runtimes_path
 from engines.encoder_choice import Choice, WantedPrecision, choose_encoder, plan_job
-from engines.job import EngineFiles, EngineJob, TrialJob
+from engines.jobs.messages import EngineFiles, EngineJob, TrialJob
 from engines.plans import plans_folder, quarantine
 
 from .attention import Attention

@@ -13,8 +13,8 @@ from pathlib import Path
 from engines.device.heap import trim
 from engines.device.memory import proportional_bytes
 from engines.errors import AttuneError
-from engines.footprints import Footprints, footprints_of
-from engines.job import AdaptJob
+from engines.jobs.footprints import Footprints, footprints_of
+from engines.jobs.messages import AdaptJob
 
 from .budget import PARTS, Plan, Resident, plan
 

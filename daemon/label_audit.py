@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from engines.job import Origin
+from engines.jobs.messages import Origin
 from engines.label_check import TOLD, LabelFault, label_fault, same_words, spoken_words
 
 SHOWN = 100

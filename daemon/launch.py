@@ -20,10 +20,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, Protocol
 
-from engines.child_process import PARENT_VARIABLE
 from engines.durable import write_atomically
 from engines.errors import AttuneError
-from engines.handed_over import REQUEST_NAME, STATUS, HandedOver
+from engines.jobs.child_process import PARENT_VARIABLE
+from engines.jobs.handoff import REQUEST_NAME, STATUS, HandedOver
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from engines.errors import AttuneError
-from engines.job import AdaptJob, DistilRecipe, EngineFiles, Example
+from engines.jobs.messages import AdaptJob, DistilRecipe, EngineFiles, Example
 from engines.label_check import LabelFault
 from engines.pointers import number_in_shadow
 

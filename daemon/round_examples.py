@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from engines.job import Example
+from engines.jobs.messages import Example
 from engines.label_check import LabelFault, label_fault
 
 from .label_audit import contradicted, shared_texts

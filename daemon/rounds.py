@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from engines.card import Card
 from engines.errors import AttuneError
 from engines.generation import Generation, read_generation
-from engines.job import AdaptJob
+from engines.jobs.messages import AdaptJob
 
 from .child import ASLEEP_LIMIT_SECONDS, SILENCE_LIMIT_SECONDS
 from .idle import Limits

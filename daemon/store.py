@@ -21,7 +21,7 @@ import numpy as np
 
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
-from engines.job import Origin
+from engines.jobs.messages import Origin
 from engines.label_check import same_words
 from engines.types import SAMPLE_RATE_HZ, Float32
 

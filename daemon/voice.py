@@ -11,7 +11,7 @@ from engines.errors import AttuneError
 from engines.general_speech import general_examples
 from engines.generation import Generation
 from engines.interfaces import LanguageModel
-from engines.job import EngineFiles, Example
+from engines.jobs.messages import EngineFiles, Example
 from engines.plans import plans_folder
 from engines.routes import Route, words_of
 from engines.types import Float32, SoftTokens, Transcript

@@ -12,7 +12,7 @@ from .draft import Drafter
 from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
 from .generation import Generation
-from .job import EngineFiles
+from .jobs.messages import EngineFiles
 from .language_model import LlamaCppLanguageModel
 from .models import model_path
 from .projector import OnnxProjector

@@ -15,7 +15,7 @@ from .device.gpu import find_gpu, l4t_release
 from .digest import sha256_of
 from .encoder_onnx import ONNX_CPU, ONNX_GPU, OnnxEncoder
 from .errors import AttuneError
-from .job import GraphPrecision, PlanJob
+from .jobs.messages import GraphPrecision, PlanJob
 from .plans import PlanKey, plan_path, quarantine, read_plan, read_quarantine, was_tried
 from .precision import path_of, read_card
 from .speech_encoder import SpeechEncoder

@@ -9,9 +9,9 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from . import plan_build, runtime_trials
-from .child_process import settle_as_child
 from .errors import AttuneError
-from .job import EngineJob, PlanJob, Progress
+from .jobs.child_process import settle_as_child
+from .jobs.messages import EngineJob, PlanJob, Progress
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import AttuneError
-from .job import Example
+from .jobs.messages import Example
 from .models import model_path
 
 logger = logging.getLogger(__name__)

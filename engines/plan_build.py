@@ -13,7 +13,7 @@ from .digest import sha256_of
 from .durable import one_at_a_time
 from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
-from .job import PlanJob, Report
+from .jobs.messages import PlanJob, Report
 from .plans import PlanCard, PlanKey, keep_plan, note_tried, plan_path, read_plan, was_tried
 from .probe_speech import probe_speech
 from .speech_encoder import SpeechEncoder, encoder_mel, frame_cosines

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .device.runtimes import CLAIMS, Trial, keep_runtimes, read_runtimes
 from .durable import one_at_a_time
-from .job import Report, TrialJob
+from .jobs.messages import Report, TrialJob
 from .selftest import Request, Verdict, run_claims
 
 

@@ -21,7 +21,7 @@ from .device.gpu import find_gpu, l4t_release
 from .device.process_time import HungError, run_to_its_end
 from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
-from .job import GraphPrecision, PlanJob
+from .jobs.messages import GraphPrecision, PlanJob
 from .plan_build import key_of
 from .plan_build import run as build_plan
 from .plans import plan_path, read_plan

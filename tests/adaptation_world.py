@@ -17,7 +17,7 @@ from daemon.moves import Moves
 from daemon.rounds import RoundRecord, Rounds
 from engines.errors import AttuneError
 from engines.generation import Generation
-from engines.job import AdaptJob
+from engines.jobs.messages import AdaptJob
 from engines.pointers import current, previous, promote
 from tests.fake_child import DEADLINE_SECONDS, FAKE, eventually, make_job
 

@@ -16,11 +16,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from engines.card import Card, JudgedUtterance, Judgement, Score
-from engines.child_process import settle_as_child
 from engines.durable import write_atomically
 from engines.generation import write_generation
-from engines.handed_over import tell_status
-from engines.job import AdaptJob, EngineFiles, Progress
+from engines.jobs.child_process import settle_as_child
+from engines.jobs.handoff import tell_status
+from engines.jobs.messages import AdaptJob, EngineFiles, Progress
 
 FAKE = Path(__file__).resolve()
 STEPS = 20

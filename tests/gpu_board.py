@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.job import PlanJob, Progress
+from engines.jobs.messages import PlanJob, Progress
 
 FAKES = Path(__file__).parent / "fake_tensorrt"
 

@@ -19,7 +19,7 @@ from daemon.events import Event
 from daemon.idle import Board
 from daemon.voice import Voice
 from engines.audio.recordings import write_flac
-from engines.footprints import footprints_path, write_footprints
+from engines.jobs.footprints import footprints_path, write_footprints
 from tests.fake_child import FAKE
 from tests.fakes import fake_voice, tone
 from tests.test_budget import FOOTPRINTS

@@ -1,7 +1,7 @@
 """What a store holds that could be learnt from, all of it: a round takes a bounded part (`daemon/round_examples.py`)."""
 
 from daemon.store import Store
-from engines.job import Example
+from engines.jobs.messages import Example
 
 
 def labelled(store: Store, min_confidence: float = 0.0) -> list[Example]:

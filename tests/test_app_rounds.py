@@ -13,7 +13,7 @@ from daemon.events import Event
 from daemon.voice import Voice
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
-from engines.footprints import write_footprints
+from engines.jobs.footprints import write_footprints
 from tests.fake_child import eventually
 from tests.fakes import fake_voice, tone, write_base
 from tests.running_daemon import Start, enroll, folder, start

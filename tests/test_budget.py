@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.budget import PARTS, Plan, Resident, plan
-from engines.footprints import Footprint, Footprints
-from engines.job import AdaptJob, DistilRecipe, EngineFiles, Example
+from engines.jobs.footprints import Footprint, Footprints
+from engines.jobs.messages import AdaptJob, DistilRecipe, EngineFiles, Example
 
 MIB = 2**20
 EMPTY_SHA256 = sha256(b"").hexdigest()

@@ -17,11 +17,11 @@ import pytest
 
 from daemon.child import LOG_NAME, MAX_LOG_BYTES, Child, Outcome
 from daemon.launch import Launch, as_child, handing_over
-from engines.child_process import PARENT_VARIABLE
 from engines.errors import AttuneError
 from engines.generation import read_generation
-from engines.handed_over import REQUEST_NAME, VARIABLE, HandedOver
-from engines.job import AdaptJob, EngineJob, Job, Progress, TrialJob
+from engines.jobs.child_process import PARENT_VARIABLE
+from engines.jobs.handoff import REQUEST_NAME, VARIABLE, HandedOver
+from engines.jobs.messages import AdaptJob, EngineJob, Job, Progress, TrialJob
 from tests.fake_child import DEADLINE_SECONDS, FAKE, eventually, make_job, no_models, state_of
 
 

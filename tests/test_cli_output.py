@@ -24,7 +24,7 @@ from daemon.demo_report import Hearing, Outcome, report
 from daemon.plain_text import escaped, one_line, plain
 from daemon.sheet import Sheet
 from engines.audio.recordings import write_flac
-from engines.bench_figures import (
+from engines.jobs.bench_figures import (
     AdaptFigures,
     CurvePoint,
     DesignRun,

@@ -23,7 +23,7 @@ from calibration.texts import coverage_sentences, word_entries, wordnet_sentence
 from calibration.voices import KEPT_FOR_JUDGING, SHARES, random_voice
 from calibration.word_classes import word_classes
 from engines.errors import AttuneError
-from engines.job import EngineFiles
+from engines.jobs.messages import EngineFiles
 from engines.types import SAMPLE_RATE_HZ
 from engines.vocabulary import Vocabulary
 from tests.audio_fixtures import tone

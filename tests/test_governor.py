@@ -9,8 +9,8 @@ import pytest
 
 from daemon.governor import Governor
 from engines.errors import AttuneError
-from engines.footprints import write_footprints
-from engines.job import AdaptJob, EngineFiles
+from engines.jobs.footprints import write_footprints
+from engines.jobs.messages import AdaptJob, EngineFiles
 from tests.adaptation_world import World, trainers, world
 from tests.fake_child import DEADLINE_SECONDS, eventually, make_job
 from tests.test_budget import FOOTPRINTS, MIB

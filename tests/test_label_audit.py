@@ -15,7 +15,7 @@ from daemon.label_audit import Label, contradicted, label_faults, shared_texts, 
 from daemon.store import Store, is_holdout, utterance_id
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
-from engines.job import Example
+from engines.jobs.messages import Example
 from engines.types import SAMPLE_RATE_HZ
 from tests.fakes import tone, write_base
 from tests.running_daemon import Start, folder, start

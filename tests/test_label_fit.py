@@ -19,7 +19,7 @@ from engines.card import Card
 from engines.errors import RoundRefusedError
 from engines.general_speech import general_set, read_prompts
 from engines.generation import write_generation
-from engines.job import AdaptJob, EngineFiles, Example
+from engines.jobs.messages import AdaptJob, EngineFiles, Example
 
 HEARD = np.log(np.eye(8, dtype=np.float32)[[0, 1, 0, 2, 0, 3, 0]] * 0.9 + 0.0125)
 """The phonemes 1, 2 and 3, one after the other."""

@@ -8,7 +8,7 @@ import torch
 
 from calibration.gguf_model import load_language_model
 from calibration.lessons import INSTRUCTIONS, REPLY_TOKENS, LessonMaker
-from engines.job import LEAST_TAUGHT, DistilRecipe, Example
+from engines.jobs.messages import LEAST_TAUGHT, DistilRecipe, Example
 from engines.language_model import LlamaCppLanguageModel
 from engines.vocabulary import Vocabulary
 from tests.fake_child import make_job

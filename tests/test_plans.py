@@ -13,7 +13,7 @@ import pytest
 
 from engines.device.gpu import l4t_release
 from engines.encoder_onnx import OnnxEncoder
-from engines.job import PlanJob, Progress
+from engines.jobs.messages import PlanJob, Progress
 from engines.plans import PlanCard, PlanKey, Quarantine, keep_plan, list_plans, plan_path, quarantine, read_plan, read_quarantine
 from engines.probe_speech import probe_speech
 from engines.speech_encoder import MAX_COLUMNS, encoder_mel

@@ -24,7 +24,7 @@ from daemon.selection import (
     within,
 )
 from daemon.store import Store, is_holdout
-from engines.job import Example, Origin
+from engines.jobs.messages import Example, Origin
 
 TEXTS = st.lists(st.sampled_from(["on", "ON", "off", "dim the light", "stop"]), max_size=40)
 

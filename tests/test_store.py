@@ -24,7 +24,7 @@ from daemon.schema import MIGRATIONS, migrate
 from daemon.store import Store, is_holdout, utterance_id
 from engines.audio.recordings import read_audio, write_flac
 from engines.errors import AttuneError
-from engines.job import Origin
+from engines.jobs.messages import Origin
 from tests.fakes import tone
 from tests.stored_labels import labelled
 

@@ -15,8 +15,8 @@ from calibration.cif import CifConfig, CifProjector
 from calibration.projector_file import load_projector, save_projector
 from calibration.request_texts import requests
 from calibration.shards import write_shard
-from engines.child_process import PARENT_VARIABLE
-from engines.job import EngineFiles, Progress, TrainJob
+from engines.jobs.child_process import PARENT_VARIABLE
+from engines.jobs.messages import EngineFiles, Progress, TrainJob
 
 WIDTH = 384
 VOICES = ("flite slt, 160 words a minute", "espeak-ng en-us, 160 words a minute, 2 rules")

@@ -10,7 +10,7 @@ from calibration.projector_file import save_projector
 from engines.card import Card
 from engines.digest import sha256_of
 from engines.generation import write_generation
-from engines.job import EngineFiles
+from engines.jobs.messages import EngineFiles
 
 
 def write_untrained_base(folder: Path, made_for: EngineFiles | None = None) -> Path:

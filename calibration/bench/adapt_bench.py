@@ -6,10 +6,10 @@ Each round is the job that the daemon would run, in a process of its own: what i
 import random
 import shutil
 
-from engines.bench_figures import AdaptFigures, HeardSet, PersonalRound
 from engines.durable import write_atomically
 from engines.generation import BASE, Generation, read_generation
-from engines.job import AdaptJob, BenchAdaptJob, Example, Report
+from engines.jobs.bench_figures import AdaptFigures, HeardSet, PersonalRound
+from engines.jobs.messages import AdaptJob, BenchAdaptJob, Example, Report
 from engines.types import FRAME_SECONDS
 
 from ..evaluate import Judge

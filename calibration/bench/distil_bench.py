@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import torch
 
-from engines.bench_figures import DistilFigures, DistilRun, HeardSet
 from engines.durable import write_atomically
 from engines.generation import read_generation
-from engines.job import BenchDistilJob, DistilRecipe, Example, Report
+from engines.jobs.bench_figures import DistilFigures, DistilRun, HeardSet
+from engines.jobs.messages import BenchDistilJob, DistilRecipe, Example, Report
 from engines.reader import Reader
 from engines.types import SoftTokens
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.bench_figures import HeardSet, ReliabilityStep, Trust
 from engines.errors import AttuneError
-from engines.job import Example
+from engines.jobs.bench_figures import HeardSet, ReliabilityStep, Trust
+from engines.jobs.messages import Example
 from engines.routes import all_words_of
 from engines.types import SoftTokens
 from engines.vocabulary import Vocabulary

@@ -17,13 +17,13 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from engines.bench_figures import MemoryFigures, MemoryRun
-from engines.child_process import PARENT_VARIABLE, settle_as_child
 from engines.device.heap import give_back_freed_memory
 from engines.device.memory import peak_resident_bytes
 from engines.durable import write_atomically
 from engines.errors import AttuneError
-from engines.job import BenchMemoryJob, Report
+from engines.jobs.bench_figures import MemoryFigures, MemoryRun
+from engines.jobs.child_process import PARENT_VARIABLE, settle_as_child
+from engines.jobs.messages import BenchMemoryJob, Report
 from engines.vocabulary import Vocabulary
 
 from ..cif import PHONEMES_PER_GROUP, CifConfig, CifProjector

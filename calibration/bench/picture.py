@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from engines.bench_figures import AdaptFigures, QualityFigures
+from engines.jobs.bench_figures import AdaptFigures, QualityFigures
 
 
 def draw_adapt(figures: AdaptFigures, path: Path) -> None:

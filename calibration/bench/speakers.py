@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from engines.general_speech import read_prompts
-from engines.job import BenchSpeakersJob, Report
+from engines.jobs.messages import BenchSpeakersJob, Report
 from engines.types import Float32
 
 from ..demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE

@@ -270,7 +270,7 @@ class FootprintJob(_JobBase):
     folder: Path
     """Small rounds lie there while they are measured."""
     output: Path
-    """Gets the figures, as `engines.footprints` writes them."""
+    """Gets the figures, as `engines.jobs.footprints` writes them."""
     engines: EngineFiles
     base: Path
     """The folder of the generation that the rounds start from."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .digest import sha256_of
-from .durable import write_atomically
-from .errors import AttuneError
-from .job import AdaptJob, EngineFiles
-from .types import FRAME_SECONDS
+from ..digest import sha256_of
+from ..durable import write_atomically
+from ..errors import AttuneError
+from ..types import FRAME_SECONDS
+from .messages import AdaptJob, EngineFiles
 
 OWN_PER_STEP = 8
 REPLAYED_PER_STEP = 8
