@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 
 from engines.audio.recordings import read_audio
-from engines.general_speech import general_set, read_prompts
+from engines.models.general_speech import general_set, read_prompts
 from engines.types import SAMPLE_RATE_HZ, Float32
 
 from .everyday_requests import ENROLLED, everyday_requests

@@ -8,7 +8,7 @@ import typer
 
 from engines.errors import AttuneError
 from engines.jobs.messages import CorpusJob, TrainJob
-from engines.models import model_path
+from engines.models.manifest import model_path
 
 from .cli_common import say, settings
 from .cli_engines import SILENT_SECONDS, run_child

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 import typer
 
 from engines.errors import AttuneError
-from engines.general_speech import GENERAL_MODEL, general_examples
 from engines.generation import BASE, read_generation
 from engines.jobs.bench_figures import AdaptFigures, DistilFigures, MemoryFigures, QualityFigures
 from engines.jobs.messages import BenchAdaptJob, BenchDistilJob, BenchMemoryJob, BenchQualityJob, BenchSpeakersJob, DistilRecipe
-from engines.models import model_path
+from engines.models.general_speech import GENERAL_MODEL, general_examples
+from engines.models.manifest import model_path
 
 from .bench_tables import designs_sheet, heard_sheet, memory_sheet, reached_sheet, recipes_sheet, rounds_sheet
 from .cli_common import AsJson, console, say, settings

@@ -9,12 +9,12 @@ from engines.device.gpu import find_gpu
 from engines.device.runtimes import ENCODER, LANGUAGE_MODEL, TRANSCRIBER, Runtimes, read_runtimes, runtimes_path
 from engines.encoder_choice import choose_encoder
 from engines.errors import AttuneError
-from engines.general_speech import GENERAL_MODEL
 from engines.generation import judged_against
 from engines.jobs.footprints import footprints_of, footprints_path
 from engines.jobs.messages import EngineFiles
 from engines.jobs.replay_set import REPLAY_UTTERANCES, count_replay, is_complete
-from engines.models import model_path
+from engines.models.general_speech import GENERAL_MODEL
+from engines.models.manifest import model_path
 from engines.plans import plans_folder
 from engines.pointers import usable
 

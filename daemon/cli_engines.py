@@ -22,12 +22,12 @@ from engines.device.runtimes import read_runtimes, runtimes_path
 from engines.durable import write_atomically
 from engines.encoder_choice import Choice, choose_encoder, plan_job
 from engines.errors import AttuneError
-from engines.general_speech import general_examples
 from engines.generation import BASE, read_generation
 from engines.jobs.messages import BaseJob, EngineFiles, EngineJob, Job, TrialJob
 from engines.jobs.messages import Progress as Step
 from engines.jobs.replay_set import is_complete
-from engines.models import model_path
+from engines.models.general_speech import general_examples
+from engines.models.manifest import model_path
 from engines.plans import PlanCard, Quarantine, list_plans, plans_folder, quarantine
 
 from .child import Child

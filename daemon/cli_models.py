@@ -7,7 +7,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
 from engines.errors import AttuneError
-from engines.models import Model, Report, fetch, find_model, load_manifest, verify
+from engines.models.manifest import Model, Report, fetch, find_model, load_manifest, verify
 
 from .cli_common import AsJson, console, errors, print_json, print_json_line, say, settings
 from .sheet import Sheet

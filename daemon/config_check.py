@@ -4,7 +4,7 @@ from pathlib import Path
 
 from engines.audio.recordings import MAX_STREAM_SECONDS, check_audio
 from engines.errors import AttuneError
-from engines.models import find_model
+from engines.models.manifest import find_model
 
 from .config import Settings
 

@@ -23,9 +23,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from engines.errors import AttuneError
-from engines.general_speech import GENERAL_MODEL
 from engines.generation import BASE, Generation, list_generations
-from engines.models import model_path
+from engines.models.general_speech import GENERAL_MODEL
+from engines.models.manifest import model_path
 
 from .cli_common import console, settings
 from .client import request

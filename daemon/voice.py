@@ -8,10 +8,10 @@ from engines.build import engine_files, open_engines
 from engines.device.runtimes import ENCODER, opening, runtimes_path
 from engines.encoder_choice import choose_encoder, open_encoder
 from engines.errors import AttuneError
-from engines.general_speech import general_examples
 from engines.generation import Generation
 from engines.interfaces import LanguageModel
 from engines.jobs.messages import EngineFiles, Example
+from engines.models.general_speech import general_examples
 from engines.plans import plans_folder
 from engines.routes import Route, words_of
 from engines.types import Float32, SoftTokens, Transcript

@@ -14,7 +14,7 @@ from .errors import AttuneError
 from .generation import Generation
 from .jobs.messages import EngineFiles
 from .language_model import LlamaCppLanguageModel
-from .models import model_path
+from .models.manifest import model_path
 from .projector import OnnxProjector
 from .reader import Reader, open_reader
 from .requantize import served_weights

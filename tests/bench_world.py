@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from daemon.cli_common import settings
-from engines.general_speech import GENERAL_MODEL
-from engines.models import model_path
+from engines.models.general_speech import GENERAL_MODEL
+from engines.models.manifest import model_path
 
 Rows = list[dict[str, str]]
 

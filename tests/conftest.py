@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.models import default_cache_dir, model_path
+from engines.models.manifest import default_cache_dir, model_path
 from tests.llama_conversations import WIDTH, Opened, Reference, one_prompt, opened
 from tests.model_fakes import Hub
 from tests.tiny_llama import write_tiny_llama

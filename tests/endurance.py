@@ -32,7 +32,7 @@ from daemon.voice import Voice, open_voice
 from engines.audio.recordings import read_audio, write_flac
 from engines.build import engine_files
 from engines.errors import AttuneError
-from engines.general_speech import general_examples
+from engines.models.general_speech import general_examples
 from engines.types import Float32, Transcript
 from tests.bench_world import fresh_state, speak
 from tests.fake_child import FAKE

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.models import default_cache_dir
+from engines.models.manifest import default_cache_dir
 
 
 def installed_apart(*packages: str) -> Path:

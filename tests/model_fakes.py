@@ -5,7 +5,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from engines.models import Model
+from engines.models.manifest import Model
 
 WEIGHTS = bytes(range(256)) * 5000
 REVISION = "0123abc"

@@ -105,7 +105,7 @@ def test_speech_in_a_long_recording_is_cut_and_answered_in_order(start: Start, f
     import numpy as np
 
     from engines.audio.recordings import read_audio
-    from engines.general_speech import read_prompts
+    from engines.models.general_speech import read_prompts
 
     prompts = [prompt for prompt in read_prompts(general_speech) if len(prompt.text) < 50][:3]
     pause = np.zeros(24_000, np.float32)

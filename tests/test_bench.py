@@ -22,9 +22,9 @@ from calibration.synthesis import phonemes
 from daemon.bench_tables import heard_sheet, reached_sheet
 from daemon.cli_bench import _times_of
 from engines.errors import AttuneError
-from engines.general_speech import read_prompts
 from engines.jobs.bench_figures import AdaptFigures, CurvePoint, DesignRun, DistilFigures, HeardSet, PersonalRound, QualityFigures
 from engines.jobs.messages import BenchAdaptJob, BenchDistilJob, BenchQualityJob, DistilRecipe, EngineFiles, Example, Progress
+from engines.models.general_speech import read_prompts
 from engines.types import SoftTokens
 from engines.vocabulary import Vocabulary
 from tests.untrained_base import write_untrained_base

@@ -184,7 +184,7 @@ class TestADaemon:
         import numpy as np
 
         from engines.audio.recordings import read_audio
-        from engines.general_speech import read_prompts
+        from engines.models.general_speech import read_prompts
 
         prompts = [read_audio(prompt.audio) for prompt in read_prompts(general_speech)[:2]]
         pause = np.zeros(24_000, np.float32)

@@ -12,7 +12,7 @@ import pytest
 from engines.encoder_choice import EncoderWithStandby, choose_encoder, open_encoder
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
-from engines.general_speech import read_prompts
+from engines.models.general_speech import read_prompts
 from engines.types import Float32
 from tests.gpu_board import FAKES, Board, board, driver
 

@@ -18,8 +18,8 @@ from daemon.engine_keeper import ENGINE_COMMAND, ChildLimits, EngineKeeper
 from daemon.events import Event, Events
 from daemon.private_daemon import private_daemon
 from engines.device.runtimes import LANGUAGE_MODEL, read_runtimes, runtimes_path
-from engines.general_speech import read_prompts
-from engines.models import default_cache_dir
+from engines.models.general_speech import read_prompts
+from engines.models.manifest import default_cache_dir
 from engines.plans import plans_folder
 from tests.bench_world import fresh_state, settings_of
 from tests.fake_child import eventually, no_models

@@ -20,7 +20,7 @@ from daemon.config_sources import load_settings
 from daemon.control import hold_state
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
-from engines.models import default_cache_dir, find_model
+from engines.models.manifest import default_cache_dir, find_model
 from tests.fakes import fake_voice, tone, write_base
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from engines.general_speech import general_set, read_prompts
 from engines.jobs.footprints import read_footprints
 from engines.jobs.messages import EngineFiles, Example, FootprintJob, Progress
+from engines.models.general_speech import general_set, read_prompts
 from tests.untrained_base import write_untrained_base
 
 MIB = 2**20

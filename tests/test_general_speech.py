@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engines.errors import AttuneError
-from engines.general_speech import general_set, read_prompts
+from engines.models.general_speech import general_set, read_prompts
 
 
 def test_prompts_have_recordings_and_plain_texts(general_speech: Path) -> None:

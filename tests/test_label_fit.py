@@ -17,9 +17,9 @@ from calibration.synthesis import Voice, speak
 from engines.audio.recordings import write_flac
 from engines.card import Card
 from engines.errors import RoundRefusedError
-from engines.general_speech import general_set, read_prompts
 from engines.generation import write_generation
 from engines.jobs.messages import AdaptJob, EngineFiles, Example
+from engines.models.general_speech import general_set, read_prompts
 
 HEARD = np.log(np.eye(8, dtype=np.float32)[[0, 1, 0, 2, 0, 3, 0]] * 0.9 + 0.0125)
 """The phonemes 1, 2 and 3, one after the other."""

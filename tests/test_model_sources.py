@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.errors import AttuneError
-from engines.model_sources import matching
-from engines.models import fetch, verify
+from engines.models.manifest import fetch, verify
+from engines.models.sources import matching
 from tests.model_fakes import MODEL_PAGE, REVISION, WEIGHTS, Hub, entry, hub_model, ignore_progress, left_behind, model_of, sha256
 
 # --- hf: ---

@@ -14,8 +14,8 @@ from engines.audio.recordings import read_audio
 from engines.digest import sha256_of
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
-from engines.general_speech import read_prompts
 from engines.jobs.messages import EngineFiles, Example, PrecisionJob
+from engines.models.general_speech import read_prompts
 from engines.precision import PRECISIONS, Heard, PrecisionCard, card_path, path_of, read_card
 from engines.speech_encoder import encoder_mel
 from engines.types import Float32

@@ -10,7 +10,7 @@ from engines.audio.recordings import read_audio
 from engines.draft import Drafter
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
-from engines.general_speech import general_set, read_prompts
+from engines.models.general_speech import general_set, read_prompts
 from engines.transcriber import WhisperTranscriber
 from tests.audio_fixtures import flite, noise, prompt, tone
 

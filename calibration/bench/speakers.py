@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from engines.general_speech import read_prompts
 from engines.jobs.messages import BenchSpeakersJob, Report
+from engines.models.general_speech import read_prompts
 from engines.types import Float32
 
 from ..demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE

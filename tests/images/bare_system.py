@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from engines.models import default_cache_dir
+from engines.models.manifest import default_cache_dir
 
 _INCLUDED = (
     "ca-certificates,espeak-ng,flite,fortunes,libasound2-plugins,libgomp1,libportaudio2,libstdc++6,man-db,procps,python3,systemd"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from engines.models import default_cache_dir
+from engines.models.manifest import default_cache_dir
 
 PROJECT = Path(__file__).resolve().parents[2]
 _SCRIPT = Path(__file__).with_name("machine.sh")

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from engines.audio.recordings import read_audio, write_flac
-from engines.general_speech import general_examples, read_prompts
-from engines.models import default_cache_dir
+from engines.models.general_speech import general_examples, read_prompts
+from engines.models.manifest import default_cache_dir
 from tests.system.machine import OWN_LIBRARY, PROJECT, TESTS, Machine
 
 pytestmark = [

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import AttuneError
-from .jobs.messages import Example
-from .models import model_path
+from ..errors import AttuneError
+from ..jobs.messages import Example
+from .manifest import model_path
 
 logger = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from pathlib import Path
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .digest import sha256_of
-from .durable import one_at_a_time, sync_folder, write_atomically
-from .errors import AttuneError
-from .model_sources import files_below, matching, obtain
+from ..digest import sha256_of
+from ..durable import one_at_a_time, sync_folder, write_atomically
+from ..errors import AttuneError
+from .sources import files_below, matching, obtain
 
 MANIFEST = Path(__file__).with_name("models.toml")
 _PARTIAL = ".partial-"

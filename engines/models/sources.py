@@ -21,7 +21,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import quote
 
-from .errors import AttuneError
+from ..errors import AttuneError
 
 Report = Callable[[int], None]
 """Called with the number of bytes that just arrived."""
