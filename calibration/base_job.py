@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from engines.card import Card
 from engines.digest import sha256_of
 from engines.errors import AttuneError
-from engines.generation import BASE, write_generation
+from engines.generations.card import Card
+from engines.generations.folder import BASE, write_generation
 from engines.jobs.messages import BaseJob, Report
 
 from .encoder_export import export_encoder

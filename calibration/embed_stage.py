@@ -3,7 +3,7 @@
 import torch
 
 from engines.errors import AttuneError
-from engines.generation import read_generation
+from engines.generations.folder import read_generation
 from engines.jobs.footprints import OWN_PER_STEP, REPLAYED_PER_STEP
 from engines.jobs.messages import AdaptJob, Report
 from engines.types import FRAME_SECONDS

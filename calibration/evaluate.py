@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.card import Score
 from engines.confidence import Confidence
 from engines.draft import Drafter
-from engines.generation import Generation
+from engines.generations.card import Score
+from engines.generations.folder import Generation
 from engines.jobs.messages import EngineFiles, Example
 from engines.language_model import LlamaCppLanguageModel
 from engines.projector import OnnxProjector

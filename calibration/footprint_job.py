@@ -19,7 +19,7 @@ from engines.device.heap import trim
 from engines.device.memory import Taken, proportional_bytes, taken
 from engines.digest import sha256_of
 from engines.errors import AttuneError
-from engines.generation import BASE, read_generation
+from engines.generations.folder import BASE, read_generation
 from engines.jobs.footprints import Footprint, Footprints, rank_of, write_footprints
 from engines.jobs.messages import AdaptJob, DistilRecipe, Example, FootprintJob, Report
 from engines.routes import Route

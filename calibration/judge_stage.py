@@ -7,12 +7,21 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engines.card import MOST_DOUBTED, Card, JudgedUtterance, Judgement
 from engines.confidence import Confidence
 from engines.device.memory import peak_resident_bytes
 from engines.digest import sha256_of
 from engines.errors import AttuneError
-from engines.generation import ADAPTER, ADAPTER_WEIGHTS, BASE, PROJECTOR, WEIGHTS, Generation, read_generation, write_generation
+from engines.generations.card import MOST_DOUBTED, Card, JudgedUtterance, Judgement
+from engines.generations.folder import (
+    ADAPTER,
+    ADAPTER_WEIGHTS,
+    BASE,
+    PROJECTOR,
+    WEIGHTS,
+    Generation,
+    read_generation,
+    write_generation,
+)
 from engines.jobs.messages import AdaptJob, Example, Report
 from engines.reader import Reader
 

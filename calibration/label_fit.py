@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import AttuneError, RoundRefusedError
-from engines.generation import BASE, read_generation
+from engines.generations.folder import BASE, read_generation
 from engines.jobs.messages import AdaptJob, Example, Report
 from engines.phoneme_score import phoneme_scores
 from engines.projector import OnnxProjector

@@ -17,7 +17,7 @@ from engines.draft import Drafter
 from engines.durable import write_atomically
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
-from engines.generation import read_generation
+from engines.generations.folder import read_generation
 from engines.hypotheses import Looks
 from engines.jobs.messages import Example, PrecisionJob, Report
 from engines.precision import PRECISIONS, Heard, Precision, PrecisionCard, card_path, path_of

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from engines.durable import write_atomically
-from engines.generation import ADAPTER, ADAPTER_WEIGHTS, PROJECTOR, WEIGHTS
+from engines.generations.folder import ADAPTER, ADAPTER_WEIGHTS, PROJECTOR, WEIGHTS
 
 _DONE = ".done.json"
 

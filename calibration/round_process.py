@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from engines.errors import AttuneError
-from engines.generation import Generation, read_generation
+from engines.generations.folder import Generation, read_generation
 from engines.jobs.child_process import PARENT_VARIABLE
 from engines.jobs.messages import AdaptJob, Progress, Report
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from engines.errors import AttuneError
-from engines.generation import Generation, next_number
+from engines.generations.folder import Generation, next_number
+from engines.generations.pointers import usable
 from engines.jobs.messages import AdaptJob, Progress
-from engines.pointers import usable
 
 from .child import Child, Outcome
 from .governor import Governor

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from engines.device.memory import proportional_bytes
-from engines.generation import sweep
+from engines.generations.folder import sweep
 from engines.jobs.footprints import footprints_path
 from engines.tensorrt_encoder import TENSORRT
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from engines.errors import AttuneError
-from engines.generation import BASE, read_generation
+from engines.generations.folder import BASE, read_generation
 from engines.jobs.bench_figures import AdaptFigures, DistilFigures, MemoryFigures, QualityFigures
 from engines.jobs.messages import BenchAdaptJob, BenchDistilJob, BenchMemoryJob, BenchQualityJob, BenchSpeakersJob, DistilRecipe
 from engines.models.general_speech import GENERAL_MODEL, general_examples

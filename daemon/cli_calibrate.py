@@ -4,11 +4,11 @@ import typer
 from rich.markup import escape
 
 from engines.errors import AttuneError
-from engines.generation import BASE, Generation
+from engines.generations.folder import BASE, Generation
+from engines.generations.pointers import usable
 from engines.jobs.footprints import Footprints, footprints_path, read_footprints
 from engines.jobs.messages import EngineFiles, FootprintJob, PrecisionJob
 from engines.models.general_speech import general_examples
-from engines.pointers import usable
 from engines.precision import PRECISIONS, Heard, PrecisionCard, read_card
 
 from .cli_common import AsJson, console, gib, print_json, settings

@@ -22,7 +22,7 @@ from engines.device.runtimes import read_runtimes, runtimes_path
 from engines.durable import write_atomically
 from engines.encoder_choice import Choice, choose_encoder, plan_job
 from engines.errors import AttuneError
-from engines.generation import BASE, read_generation
+from engines.generations.folder import BASE, read_generation
 from engines.jobs.messages import BaseJob, EngineFiles, EngineJob, Job, TrialJob
 from engines.jobs.messages import Progress as Step
 from engines.jobs.replay_set import is_complete

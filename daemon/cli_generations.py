@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from engines.card import Card, Score, training_time
 from engines.errors import AttuneError
-from engines.generation import Damaged, Generation, judged_against, list_generations, read_generation
-from engines.pointers import current, previous, promote, rollback, shadow, usable
+from engines.generations.card import Card, Score, training_time
+from engines.generations.folder import Damaged, Generation, judged_against, list_generations, read_generation
+from engines.generations.pointers import current, previous, promote, rollback, shadow, usable
 
 from .cli_common import AsJson, ask_daemon, console, errors, gib, print_json, say, settings
 from .client import NoDaemonError

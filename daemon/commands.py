@@ -14,7 +14,7 @@ from pydantic_core import to_jsonable_python
 from engines.audio.recordings import read_audio
 from engines.audio.segmenter import SegmenterLimits
 from engines.errors import AttuneError
-from engines.generation import MAX_NUMBER, read_generation
+from engines.generations.folder import MAX_NUMBER, read_generation
 from engines.label_check import TOLD, label_fault, same_words
 from engines.open_file import OpenFile
 

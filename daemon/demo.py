@@ -23,7 +23,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from engines.errors import AttuneError
-from engines.generation import BASE, Generation, list_generations
+from engines.generations.folder import BASE, Generation, list_generations
 from engines.models.general_speech import GENERAL_MODEL
 from engines.models.manifest import model_path
 

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from engines.card import training_time
 from engines.durable import write_atomically
 from engines.errors import AttuneError
+from engines.generations.card import training_time
 
 from .sheet import Sheet
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from engines.card import Card, Judgement, Score
+from engines.generations.card import Card, Judgement, Score
 
 from .judgement import CERTAINTY, percent, proves, resampled
 

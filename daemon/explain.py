@@ -5,7 +5,7 @@ Pure: knows cards, no disk and no daemon.
 
 from collections.abc import Callable
 
-from engines.card import Card, JudgedUtterance, Judgement
+from engines.generations.card import Card, JudgedUtterance, Judgement
 from engines.label_check import TOLD
 
 from .events import Event

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.card import Judgement, Score
+from engines.generations.card import Judgement, Score
 
 MIN_UTTERANCES = 5
 """Fewer held-out utterances than this prove nothing. Where a quarter of the words are misheard about half of all short requests

@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 from engines.errors import AttuneError
+from engines.generations.pointers import number_in_shadow
 from engines.jobs.messages import AdaptJob, DistilRecipe, EngineFiles, Example
 from engines.label_check import LabelFault
-from engines.pointers import number_in_shadow
 
 from .attention import Attention
 from .clocks import REAL_TIME, Clocks, is_set

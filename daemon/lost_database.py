@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from engines.generation import BASE
+from engines.generations.folder import BASE
 
 _TOLD = (
     "labels and turns are gone; the audio that is still there is taken up. If you have a copy of attune.db, put it back while "

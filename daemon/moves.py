@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from engines.errors import AttuneError
-from engines.generation import BASE, Generation, sweep
-from engines.pointers import (
+from engines.generations.folder import BASE, Generation, sweep
+from engines.generations.pointers import (
     current,
     leave_shadow,
     number_in_shadow,

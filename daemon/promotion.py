@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.card import Card, Judgement
+from engines.generations.card import Card, Judgement
 
 from .judgement import CERTAINTY, MIN_UTTERANCES, MIN_WORDS, percent, proves, resampled
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from engines.card import Card
 from engines.errors import AttuneError
-from engines.generation import Generation, read_generation
+from engines.generations.card import Card
+from engines.generations.folder import Generation, read_generation
 from engines.jobs.messages import AdaptJob
 
 from .child import ASLEEP_LIMIT_SECONDS, SILENCE_LIMIT_SECONDS

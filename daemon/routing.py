@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from engines.card import Card
 from engines.errors import AttuneError
-from engines.generation import Generation, judged_against
-from engines.pointers import usable
+from engines.generations.card import Card
+from engines.generations.folder import Generation, judged_against
+from engines.generations.pointers import usable
 from engines.routes import Route
 from engines.types import SoftTokens
 

@@ -20,7 +20,7 @@ from dataclasses import replace
 
 from engines.device.heap import trim
 from engines.errors import AttuneError
-from engines.generation import Generation
+from engines.generations.folder import Generation
 from engines.types import Float32, Transcript
 
 from .config import Settings

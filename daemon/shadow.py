@@ -11,10 +11,10 @@ from pathlib import Path
 
 from engines.audio.recordings import read_audio
 from engines.errors import AttuneError, TurnAbandoned
-from engines.generation import Generation
+from engines.generations.folder import Generation
+from engines.generations.pointers import shadow, usable
 from engines.interfaces import LanguageModel
 from engines.label_check import same_words
-from engines.pointers import shadow, usable
 from engines.types import SoftTokens
 
 from .attention import Attention

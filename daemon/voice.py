@@ -8,7 +8,7 @@ from engines.build import engine_files, open_engines
 from engines.device.runtimes import ENCODER, opening, runtimes_path
 from engines.encoder_choice import choose_encoder, open_encoder
 from engines.errors import AttuneError
-from engines.generation import Generation
+from engines.generations.folder import Generation
 from engines.interfaces import LanguageModel
 from engines.jobs.messages import EngineFiles, Example
 from engines.models.general_speech import general_examples

@@ -11,7 +11,7 @@ from .digest import sha256_of
 from .draft import Drafter
 from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
-from .generation import Generation
+from .generations.folder import Generation
 from .jobs.messages import EngineFiles
 from .language_model import LlamaCppLanguageModel
 from .models.manifest import model_path

@@ -16,9 +16,9 @@ from daemon.idle import Board, Limits, Snapshot
 from daemon.moves import Moves
 from daemon.rounds import RoundRecord, Rounds
 from engines.errors import AttuneError
-from engines.generation import Generation
+from engines.generations.folder import Generation
+from engines.generations.pointers import current, previous, promote
 from engines.jobs.messages import AdaptJob
-from engines.pointers import current, previous, promote
 from tests.fake_child import DEADLINE_SECONDS, FAKE, eventually, make_job
 
 GOOD = Snapshot(board=Board(available_bytes=4 << 30, disk_free_bytes=8 << 30), labelled_utterances=300, new_utterances=40)

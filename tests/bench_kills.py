@@ -32,8 +32,8 @@ from daemon.client import NoDaemonError, request
 from daemon.enrolling import enroll
 from daemon.events import Event
 from engines.errors import AttuneError
-from engines.generation import Generation, list_generations
-from engines.pointers import usable
+from engines.generations.folder import Generation, list_generations
+from engines.generations.pointers import usable
 from tests.bench_world import Rows, fresh_state, settings_of, speak, write_rows
 
 ENROLLED = 40

@@ -12,9 +12,9 @@ from pathlib import Path
 from calibration.precision_job import make_precisions
 from daemon.cli_common import settings
 from engines.build import engine_files
+from engines.generations.pointers import usable
 from engines.jobs.messages import PrecisionJob
 from engines.models.general_speech import general_examples
-from engines.pointers import usable
 from engines.precision import PRECISIONS, Heard, PrecisionCard, read_card
 
 

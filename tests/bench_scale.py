@@ -26,7 +26,7 @@ from daemon.store import Store, is_holdout
 from engines.audio.recordings import read_audio
 from engines.device.process_time import activity
 from engines.errors import AttuneError
-from engines.generation import read_generation
+from engines.generations.folder import read_generation
 from engines.types import Float32
 from tests.bench_world import fresh_state, settings_of
 

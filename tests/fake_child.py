@@ -15,9 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from engines.card import Card, JudgedUtterance, Judgement, Score
 from engines.durable import write_atomically
-from engines.generation import write_generation
+from engines.generations.card import Card, JudgedUtterance, Judgement, Score
+from engines.generations.folder import write_generation
 from engines.jobs.child_process import settle_as_child
 from engines.jobs.handoff import tell_status
 from engines.jobs.messages import AdaptJob, EngineFiles, Progress

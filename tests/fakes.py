@@ -8,9 +8,9 @@ import numpy as np
 
 from daemon.config import Settings
 from daemon.voice import Voice
-from engines.card import Card
 from engines.errors import AttuneError
-from engines.generation import Generation, write_generation
+from engines.generations.card import Card
+from engines.generations.folder import Generation, write_generation
 from engines.interfaces import Step, unwatched
 from engines.types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript
 from tests.fake_child import no_models

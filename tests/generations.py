@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from engines.card import Card
-from engines.generation import Generation, write_generation
-from engines.pointers import current, previous
+from engines.generations.card import Card
+from engines.generations.folder import Generation, write_generation
+from engines.generations.pointers import current, previous
 
 CARD = Card(number=0, parent=None, created_at="2026-01-01T00:00:00+00:00", recipe="test")
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from engines.generation import list_generations
-from engines.pointers import promote
+from engines.generations.folder import list_generations
+from engines.generations.pointers import promote
 from tests.adaptation_world import GOOD, NEVER, World, world
 from tests.fake_child import DEADLINE_SECONDS, eventually, state_of
 

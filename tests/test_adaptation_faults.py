@@ -10,8 +10,8 @@ from contextlib import suppress
 import pytest
 
 from daemon.idle import Limits
-from engines.generation import Generation, list_generations
-from engines.pointers import promote
+from engines.generations.folder import Generation, list_generations
+from engines.generations.pointers import promote
 from tests.adaptation_world import GOOD, NEVER, World, trainers, world
 from tests.fake_child import eventually
 

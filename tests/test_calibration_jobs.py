@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibration.judge_stage import judge, stable_sample
-from engines.generation import list_generations, read_generation
+from engines.generations.folder import list_generations, read_generation
 from engines.jobs.messages import AdaptJob, DistilRecipe, EngineFiles, Example, Progress
 from engines.models.general_speech import general_set, read_prompts
 from tests.untrained_base import write_untrained_base

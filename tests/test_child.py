@@ -18,7 +18,7 @@ import pytest
 from daemon.child import LOG_NAME, MAX_LOG_BYTES, Child, Outcome
 from daemon.launch import Launch, as_child, handing_over
 from engines.errors import AttuneError
-from engines.generation import read_generation
+from engines.generations.folder import read_generation
 from engines.jobs.child_process import PARENT_VARIABLE
 from engines.jobs.handoff import REQUEST_NAME, VARIABLE, HandedOver
 from engines.jobs.messages import AdaptJob, EngineJob, Job, Progress, TrialJob

@@ -10,10 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.card import training_time
 from engines.errors import AttuneError
-from engines.generation import Damaged, Generation, list_generations, next_number, read_generation, sweep, write_generation
-from engines.pointers import current, previous, promote, rollback, usable
+from engines.generations.card import training_time
+from engines.generations.folder import (
+    Damaged,
+    Generation,
+    list_generations,
+    next_number,
+    read_generation,
+    sweep,
+    write_generation,
+)
+from engines.generations.pointers import current, previous, promote, rollback, usable
 from tests.generations import CARD, numbers, write
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from engines.generation import Generation, list_generations, sweep
-from engines.pointers import promote
+from engines.generations.folder import Generation, list_generations, sweep
+from engines.generations.pointers import promote
 from tests.generations import numbers, write
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -15,9 +15,9 @@ from calibration.projector_file import load_projector, save_projector
 from calibration.round_folder import RoundFolder
 from calibration.synthesis import Voice, speak
 from engines.audio.recordings import write_flac
-from engines.card import Card
 from engines.errors import RoundRefusedError
-from engines.generation import write_generation
+from engines.generations.card import Card
+from engines.generations.folder import write_generation
 from engines.jobs.messages import AdaptJob, EngineFiles, Example
 from engines.models.general_speech import general_set, read_prompts
 

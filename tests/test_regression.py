@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from daemon.records import Use
 from daemon.regression import chance_of, regression
 from engines.audio.recordings import write_flac
-from engines.pointers import promote
+from engines.generations.pointers import promote
 from tests.fakes import tone, write_base
 from tests.running_daemon import Daemon, Start, enroll, folder, start
 

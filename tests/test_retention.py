@@ -16,9 +16,9 @@ from daemon.moves import Moves
 from daemon.records import Turn
 from daemon.retention import Stored, surplus, surplus_generations
 from daemon.store import Store
-from engines.card import Card
-from engines.generation import write_generation
-from engines.pointers import promote
+from engines.generations.card import Card
+from engines.generations.folder import write_generation
+from engines.generations.pointers import promote
 from tests.fakes import tone
 from tests.simulated_time import Time
 

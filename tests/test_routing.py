@@ -6,11 +6,11 @@ from typing import Literal
 import pytest
 
 from daemon.routing import choose
-from engines.card import Card, Judgement, Score
 from engines.confidence import Confidence, Fit
 from engines.errors import AttuneError
-from engines.generation import Generation, write_generation
-from engines.pointers import promote
+from engines.generations.card import Card, Judgement, Score
+from engines.generations.folder import Generation, write_generation
+from engines.generations.pointers import promote
 from engines.routes import Route
 from tests.fakes import PitchRoute, words_of
 

@@ -20,10 +20,10 @@ from daemon.served import Served
 from daemon.serving import Serving
 from daemon.store import Store
 from daemon.voice import Voice
-from engines.card import Card
 from engines.errors import AttuneError
-from engines.generation import Generation, write_generation
-from engines.pointers import current, previous, promote, shadow
+from engines.generations.card import Card
+from engines.generations.folder import Generation, write_generation
+from engines.generations.pointers import current, previous, promote, shadow
 from engines.types import Float32, Transcript
 from tests.fakes import EchoLanguageModel, PitchRoute, fake_voice, tone, transcribe, write_base
 from tests.running_daemon import make_settings

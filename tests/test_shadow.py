@@ -14,9 +14,9 @@ from daemon.shadow_readings import ShadowReadings
 from daemon.voice import Voice
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
-from engines.generation import Generation
+from engines.generations.folder import Generation
+from engines.generations.pointers import current, promote, shadow
 from engines.interfaces import Step, unwatched
-from engines.pointers import current, promote, shadow
 from engines.types import Float32, SoftTokens
 from tests.fakes import EchoLanguageModel, PitchRoute, fake_voice, pitch_of, tone, write_base
 from tests.running_daemon import Daemon, Start, enroll, folder, make_settings, start

@@ -7,9 +7,9 @@ import torch
 from calibration.cif import CifConfig, CifProjector
 from calibration.projector_export import export_projector
 from calibration.projector_file import save_projector
-from engines.card import Card
 from engines.digest import sha256_of
-from engines.generation import write_generation
+from engines.generations.card import Card
+from engines.generations.folder import write_generation
 from engines.jobs.messages import EngineFiles
 
 

@@ -7,7 +7,7 @@ import random
 import shutil
 
 from engines.durable import write_atomically
-from engines.generation import BASE, Generation, read_generation
+from engines.generations.folder import BASE, Generation, read_generation
 from engines.jobs.bench_figures import AdaptFigures, HeardSet, PersonalRound
 from engines.jobs.messages import AdaptJob, BenchAdaptJob, Example, Report
 from engines.types import FRAME_SECONDS

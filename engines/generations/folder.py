@@ -15,10 +15,10 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from ..digest import sha256_of
+from ..durable import copy_flushed, sync_folder, write_atomically
+from ..errors import AttuneError
 from .card import Card
-from .digest import sha256_of
-from .durable import copy_flushed, sync_folder, write_atomically
-from .errors import AttuneError
 
 BASE = 0
 """The generation that is shipped."""

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from .durable import point_atomically, sync_folder
-from .errors import AttuneError
-from .generation import BASE, FOLDER, Generation, read_generation
+from ..durable import point_atomically, sync_folder
+from ..errors import AttuneError
+from .folder import BASE, FOLDER, Generation, read_generation
 
 Pointer = Literal["current", "previous", "shadow"]
 
