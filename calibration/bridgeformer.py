@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engines.vocabulary import Vocabulary
+from engines.llm.vocabulary import Vocabulary
 
 from .layers import Block
 from .samples import Batch

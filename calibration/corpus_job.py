@@ -10,8 +10,8 @@ from engines.durable import write_atomically
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.jobs.messages import CorpusJob, Report
-from engines.language_model import LlamaCppLanguageModel
-from engines.vocabulary import Vocabulary
+from engines.llm.chat_model import LlamaCppLanguageModel
+from engines.llm.vocabulary import Vocabulary
 
 from .corpus import SHARD_UTTERANCES, Models, build, expected_bytes
 from .corpus_script import ScriptLine, recorded_script, synthetic_script

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.vocabulary import Vocabulary
+from engines.llm.vocabulary import Vocabulary
 
 from .manifests import read_recordings
 from .request_texts import open_requests, requests

@@ -6,8 +6,8 @@ from engines.errors import AttuneError
 from engines.generations.folder import read_generation
 from engines.jobs.footprints import OWN_PER_STEP, REPLAYED_PER_STEP
 from engines.jobs.messages import AdaptJob, Report
+from engines.llm.vocabulary import Vocabulary
 from engines.types import FRAME_SECONDS
-from engines.vocabulary import Vocabulary
 
 from .batches import draw_beside
 from .checkpoint import Run

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engines.vocabulary import Vocabulary
+from engines.llm.vocabulary import Vocabulary
 
 from .cif import PHONEMES_PER_GROUP, CifOutput, CifProjector
 from .draft_fusion import Draft

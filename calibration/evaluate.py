@@ -16,13 +16,13 @@ from engines.draft import Drafter
 from engines.generations.card import Score
 from engines.generations.folder import Generation
 from engines.jobs.messages import EngineFiles, Example
-from engines.language_model import LlamaCppLanguageModel
+from engines.llm.chat_model import LlamaCppLanguageModel
+from engines.llm.vocabulary import Vocabulary
 from engines.projector import OnnxProjector
 from engines.reader import Reader, open_reader
 from engines.routes import all_words_of
 from engines.types import Float32, SoftTokens, Transcript
 from engines.usual_requests import requests_before
-from engines.vocabulary import Vocabulary
 
 from .features import Features
 from .reliability import Heard, hear

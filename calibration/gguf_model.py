@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from engines.errors import AttuneError
-from engines.gguf_tensor import MappedTensor, map_tensors, metadata
+from engines.llm.gguf_file import MappedTensor, map_tensors, metadata
 
 from .dequantize import dequantize
 from .quantized import QuantizedEmbedding, QuantizedLinear, blocks_of

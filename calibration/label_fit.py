@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from engines.errors import AttuneError, RoundRefusedError
 from engines.generations.folder import BASE, read_generation
 from engines.jobs.messages import AdaptJob, Example, Report
+from engines.llm.vocabulary import Vocabulary
 from engines.phoneme_score import phoneme_scores
 from engines.projector import OnnxProjector
 from engines.spoken_text import spoken_tokens
 from engines.types import Float32
-from engines.vocabulary import Vocabulary
 
 from .features import Features
 from .round_folder import RoundFolder

@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from engines.language_model import LlamaCppLanguageModel
-from engines.vocabulary import Vocabulary
+from engines.llm.chat_model import LlamaCppLanguageModel
+from engines.llm.vocabulary import Vocabulary
 
 from .distill import MOST_PROBABLE, TEMPERATURE, Lesson, teach
 from .samples import Sample

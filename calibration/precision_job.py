@@ -20,6 +20,7 @@ from engines.errors import AttuneError
 from engines.generations.folder import read_generation
 from engines.hypotheses import Looks
 from engines.jobs.messages import Example, PrecisionJob, Report
+from engines.llm.vocabulary import Vocabulary
 from engines.precision import PRECISIONS, Heard, Precision, PrecisionCard, card_path, path_of
 from engines.projector import OnnxProjector
 from engines.readout import Readout
@@ -27,7 +28,6 @@ from engines.speech_encoder import MAX_SECONDS, encoder_mel, frame_cosines
 from engines.spoken_text import spoken_tokens
 from engines.transcriber import WhisperTranscriber
 from engines.types import Float32
-from engines.vocabulary import Vocabulary
 
 from .bench.machine import describe_machine
 from .precision import METHODS, write_float16, write_int8

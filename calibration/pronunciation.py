@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engines.errors import AttuneError
-from engines.vocabulary import Vocabulary
+from engines.llm.vocabulary import Vocabulary
 
 from .speech_commands import run_command
 

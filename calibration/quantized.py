@@ -12,7 +12,7 @@ from gguf import GGMLQuantizationType as Kind
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from engines.gguf_tensor import MappedTensor
+from engines.llm.gguf_file import MappedTensor
 
 from .dequantize import dequantize, width_of
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import torch
 
+from engines.llm.vocabulary import Vocabulary
 from engines.readout import Readout
 from engines.spoken_text import as_written
 from engines.types import SoftTokens, Units
-from engines.vocabulary import Vocabulary
 
 from .cif import CifProjector
 from .embedlink import draft_rows

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from engines.confidence import Confidence, Fit, evidence, log_odds, rescored_evidence, weigh
 from engines.hypotheses import Hypotheses
+from engines.llm.vocabulary import Vocabulary
 from engines.reader import Reader
 from engines.spoken_text import spoken_tokens
 from engines.types import Float32, SoftTokens, Transcript
-from engines.vocabulary import Vocabulary
 
 from .minimise import Numbers, minimise
 from .rescoring_fit import fit_witness_weights

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from engines.jobs.messages import EngineFiles
 from engines.jobs.replay_set import REPLAY_UTTERANCES, count_replay, replay_folder
+from engines.llm.vocabulary import Vocabulary
 from engines.types import FRAME_SECONDS
-from engines.vocabulary import Vocabulary
 
 from .corpus import Models, build
 from .corpus_script import replay_script

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from engines.llm.vocabulary import Vocabulary
 from engines.spoken_text import spoken_tokens
 from engines.types import Float16, Float32
-from engines.vocabulary import Vocabulary
 
 GROUPS_PER_UNIT = 2
 """Groups of frames that a unit takes at least when it serves."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from engines.errors import AttuneError
-from engines.vocabulary import Vocabulary
+from engines.llm.vocabulary import Vocabulary
 
 FORTUNES = Path("/usr/share/games/fortunes")
 WORDNET = Path("/usr/share/wordnet")

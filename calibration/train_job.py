@@ -17,13 +17,13 @@ from engines.durable import write_atomically
 from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.jobs.messages import CorpusJob, Report, TrainJob
-from engines.language_model import LlamaCppLanguageModel
+from engines.llm.chat_model import LlamaCppLanguageModel
+from engines.llm.vocabulary import Vocabulary
 from engines.projector import OnnxProjector
 from engines.reader import open_reader
 from engines.routes import all_words_of
 from engines.transcriber import WhisperTranscriber
 from engines.usual_requests import requests_before
-from engines.vocabulary import Vocabulary
 
 from .batches import draw_epochs
 from .checkpoint import Run

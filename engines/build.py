@@ -13,17 +13,17 @@ from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
 from .generations.folder import Generation
 from .jobs.messages import EngineFiles
-from .language_model import LlamaCppLanguageModel
+from .llm.chat_model import LlamaCppLanguageModel
+from .llm.requantize import served_weights
+from .llm.vocabulary import Vocabulary
 from .models.manifest import model_path
 from .projector import OnnxProjector
 from .reader import Reader, open_reader
-from .requantize import served_weights
 from .routes import AlignedRoute, CascadeRoute
 from .speech_encoder import SpeechEncoder
 from .transcriber import WhisperTranscriber
 from .types import SAMPLE_RATE_HZ
 from .usual_requests import requests_before
-from .vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

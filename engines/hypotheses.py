@@ -4,7 +4,7 @@ One look at the units names a few words for each, and takes for granted how many
 a unit less and a unit more, without the draft and with it, and the most probable sentences of all those looks, and the draft
 itself, are gathered. The units' own probabilities are poor judges of a sentence that was never enrolled; beside them stand how
 well its phonemes fit the frames (`phoneme_score.py`), which counts no units, and how likely the language model finds it
-(`likelihood.py`). Knows no samples; the weights of the witnesses are fitted elsewhere (`calibration/rescoring_fit.py`).
+(`llm/sentence_scorer.py`). Knows no samples; the weights of the witnesses are fitted elsewhere (`calibration/rescoring_fit.py`).
 """
 
 import heapq
@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .interfaces import Likelihood, Step, unwatched
+from .llm.vocabulary import Vocabulary
 from .phoneme_score import phoneme_scores
 from .projector import OnnxProjector
 from .readout import Readout, Scores
 from .types import Float32, Units
-from .vocabulary import Vocabulary
 
 WITNESSES = ("alone", "with_draft", "phonemes", "language", "apart", "drafted", "draft_confidence", "tokens")
 """What speaks for a sentence, in this order: its log probability by the units without a draft, and by those that have seen it;

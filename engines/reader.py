@@ -13,11 +13,11 @@ import numpy as np
 from .confidence import Confidence, evidence, rescored_evidence, weigh
 from .hypotheses import UNHURRIED, Hypotheses, Looks, SearchBounds, agreement, gather, repeats
 from .interfaces import Likelihood, Step, unwatched
+from .llm.vocabulary import Vocabulary
 from .projector import OnnxProjector
 from .readout import Readout
 from .spoken_text import as_written, spoken_tokens
 from .types import Float32, SoftTokens, Transcript
-from .vocabulary import Vocabulary
 
 _NO_DRAFT = Transcript("", 0.0)
 

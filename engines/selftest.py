@@ -22,6 +22,7 @@ from .device.process_time import HungError, run_to_its_end
 from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
 from .jobs.messages import GraphPrecision, PlanJob
+from .llm.vocabulary import Vocabulary
 from .plan_build import key_of
 from .plan_build import run as build_plan
 from .plans import plan_path, read_plan
@@ -29,7 +30,6 @@ from .speech_encoder import MAX_SECONDS, SpeechEncoder, encoder_mel, frame_cosin
 from .tensorrt_encoder import TensorRtEncoder, cuda_runtime
 from .tensorrt_plan import import_tensorrt
 from .types import SAMPLE_RATE_HZ, Float32
-from .vocabulary import Vocabulary
 
 Figures = dict[str, object]
 _LIMIT_SECONDS = 1800.0
@@ -208,7 +208,7 @@ def llama_cuda(request: Request) -> Figures:
 
     if not llama_cpp.llama_supports_gpu_offload():
         raise AttuneError("llama.cpp was built without CUDA; docs/jetson.md has the line that builds it")
-    from .llama_sequence import LlamaSequence
+    from .llm.sequence import LlamaSequence
 
     vocabulary = Vocabulary(request.language_model)
     tokens = vocabulary.tokenize(_PROMPT)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .degeneration import without_cycle
 from .errors import AttuneError
+from .llm.degeneration import without_cycle
 from .types import SAMPLE_RATE_HZ, Float32, Transcript
 
 logger = logging.getLogger(__name__)

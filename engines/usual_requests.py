@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from .llm.vocabulary import Vocabulary
 from .spoken_text import spoken_tokens
-from .vocabulary import Vocabulary
 
 USUAL_REQUESTS = (
     "Remind me to water the plants at seven.",

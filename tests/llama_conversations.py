@@ -6,10 +6,10 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from engines.language_model import LlamaCppLanguageModel
-from engines.llama_sequence import LlamaSequence
+from engines.llm.chat_model import LlamaCppLanguageModel
+from engines.llm.sequence import LlamaSequence
+from engines.llm.vocabulary import Vocabulary
 from engines.types import Float32, SoftTokens
-from engines.vocabulary import Vocabulary
 from tests.tiny_llama import CHATML
 
 SYSTEM = "Be brief."

@@ -24,9 +24,9 @@ from daemon.cli_bench import _times_of
 from engines.errors import AttuneError
 from engines.jobs.bench_figures import AdaptFigures, CurvePoint, DesignRun, DistilFigures, HeardSet, PersonalRound, QualityFigures
 from engines.jobs.messages import BenchAdaptJob, BenchDistilJob, BenchQualityJob, DistilRecipe, EngineFiles, Example, Progress
+from engines.llm.vocabulary import Vocabulary
 from engines.models.general_speech import read_prompts
 from engines.types import SoftTokens
-from engines.vocabulary import Vocabulary
 from tests.untrained_base import write_untrained_base
 
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from calibration.bench.random_model import SHAPES, ModelShape, random_blocks, write_random_model
 from daemon.cli_bench import app
 from engines.errors import AttuneError
-from engines.gguf_tensor import map_tensors, metadata
 from engines.jobs.bench_figures import MemoryFigures
+from engines.llm.gguf_file import map_tensors, metadata
 
 
 @pytest.mark.parametrize("kind", [Kind.F32, Kind.F16, Kind.Q4_0, Kind.Q8_0, Kind.Q4_K, Kind.Q6_K])

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.chat_template import MAX_TEMPLATE_CHARACTERS, TurnTemplate, split_template
 from engines.errors import AttuneError
+from engines.llm.chat_template import MAX_TEMPLATE_CHARACTERS, TurnTemplate, split_template
 from tests.tiny_llama import CHATML
 
 TRIMMING = CHATML.replace("message.content", "message.content | trim")

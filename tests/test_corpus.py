@@ -24,8 +24,8 @@ from calibration.voices import KEPT_FOR_JUDGING, SHARES, random_voice
 from calibration.word_classes import word_classes
 from engines.errors import AttuneError
 from engines.jobs.messages import EngineFiles
+from engines.llm.vocabulary import Vocabulary
 from engines.types import SAMPLE_RATE_HZ
-from engines.vocabulary import Vocabulary
 from tests.audio_fixtures import tone
 
 SENTENCES = ("Turn on the light in the kitchen.", "Where are my keys?", "Remind me to feed the cat.", "Thank you very much.")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.degeneration import (
+from engines.llm.degeneration import (
     CYCLE_COPIES,
     CYCLE_TOKENS,
     SAME_LINES,

@@ -15,7 +15,7 @@ from calibration.gguf_model import load_language_model
 from calibration.partial_lora import add_adapter
 from calibration.samples import Sample, make_sample
 from calibration.training import Schedule, fit
-from engines.vocabulary import Vocabulary
+from engines.llm.vocabulary import Vocabulary
 from tests.tiny_llama import write_tiny_llama
 
 FRAME_WIDTH = 12

@@ -17,8 +17,8 @@ from calibration.bench.random_model import ModelShape, write_random_model
 from calibration.gguf_model import dequantize_linears, load_language_model
 from calibration.quantized import QuantizedLinear
 from engines.errors import AttuneError
-from engines.llama_sequence import LlamaSequence
-from engines.vocabulary import Vocabulary
+from engines.llm.sequence import LlamaSequence
+from engines.llm.vocabulary import Vocabulary
 
 SMALL = ModelShape("llama", 64, 7, 4, 2, 32, 96, 300)
 """Heads wider than the width's share, and fewer for keys than for queries; layers enough for Gemma to attend to all once."""

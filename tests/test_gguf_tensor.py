@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engines.errors import AttuneError
-from engines.gguf_tensor import map_tensor, map_tensors
+from engines.llm.gguf_file import map_tensor, map_tensors
 
 ROWS, WIDTH = 12, 64
 

@@ -17,13 +17,13 @@ from calibration.rescoring_fit import fit_witness_weights
 from engines.errors import AttuneError
 from engines.hypotheses import WITNESSES, Hypotheses, agreement, most_probable
 from engines.interfaces import Likelihood
-from engines.likelihood import LlamaLikelihood
-from engines.llama_model import LlamaModel
-from engines.llama_sequence import LlamaSequence
+from engines.llm.model import LlamaModel
+from engines.llm.sentence_scorer import LlamaLikelihood
+from engines.llm.sequence import LlamaSequence
+from engines.llm.vocabulary import Vocabulary
 from engines.phoneme_score import IMPOSSIBLE, phoneme_scores
 from engines.spoken_text import spoken_tokens
 from engines.usual_requests import USUAL_REQUESTS, requests_before
-from engines.vocabulary import Vocabulary
 
 
 @settings(max_examples=60)

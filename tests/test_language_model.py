@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.degeneration import CYCLE_TOKENS, cycles
 from engines.errors import AttuneError, TurnAbandoned
-from engines.language_model import LlamaCppLanguageModel
-from engines.vocabulary import Vocabulary
+from engines.llm.chat_model import LlamaCppLanguageModel
+from engines.llm.degeneration import CYCLE_TOKENS, cycles
+from engines.llm.vocabulary import Vocabulary
 from tests.llama_conversations import CONTEXT_TOKENS, SYSTEM, Opened, Reference, one_prompt, opened, rendered, same, soft
 from tests.tiny_llama import byte_names, write_tiny_llama
 

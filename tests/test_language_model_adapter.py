@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from engines.errors import AttuneError
-from engines.llama_sequence import LlamaSequence
+from engines.llm.sequence import LlamaSequence
+from engines.llm.vocabulary import Vocabulary
 from engines.types import Float32
-from engines.vocabulary import Vocabulary
 from tests.llama_conversations import CONTEXT_TOKENS, WIDTH, Opened, opened, rendered, same, soft
 from tests.tiny_llama import FEED_FORWARD, write_adapter
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from engines.errors import AttuneError
-from engines.language_model import LlamaCppLanguageModel
+from engines.llm.chat_model import LlamaCppLanguageModel
+from engines.llm.vocabulary import Vocabulary
 from engines.types import SoftTokens
-from engines.vocabulary import Vocabulary
 from tests.llama_conversations import CONTEXT_TOKENS, SYSTEM, Opened, Reference, opened, rendered, same, soft
 from tests.tiny_llama import END, PRINTABLE, write_tiny_llama
 

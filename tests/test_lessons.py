@@ -9,8 +9,8 @@ import torch
 from calibration.gguf_model import load_language_model
 from calibration.lessons import INSTRUCTIONS, REPLY_TOKENS, LessonMaker
 from engines.jobs.messages import LEAST_TAUGHT, DistilRecipe, Example
-from engines.language_model import LlamaCppLanguageModel
-from engines.vocabulary import Vocabulary
+from engines.llm.chat_model import LlamaCppLanguageModel
+from engines.llm.vocabulary import Vocabulary
 from tests.fake_child import make_job
 from tests.test_distill import sample_of
 from tests.tiny_llama import END, write_tiny_llama

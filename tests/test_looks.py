@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from engines.hypotheses import WITNESSES, Looks, gather, repeats, said_once
 from engines.interfaces import Step, unwatched
+from engines.llm.vocabulary import Vocabulary
 from engines.projector import OnnxProjector
 from engines.readout import Readout
 from engines.types import Float32, Units
-from engines.vocabulary import Vocabulary
 
 SCALE = 20.0
 FRAMES = np.zeros((9, 4), np.float32)

@@ -15,7 +15,7 @@ from calibration.bench.random_model import write_random_model
 from calibration.gguf_model import LINEAR_NAMES, load_language_model
 from calibration.partial_lora import PartialLoraLinear, add_adapter, export_adapter, load_adapter, save_adapter, speech_at
 from engines.errors import AttuneError
-from engines.llama_sequence import LlamaSequence
+from engines.llm.sequence import LlamaSequence
 from tests.test_gguf_model import ARCHITECTURES, SMALL, write_small
 
 TEXT, SPOKEN, CLOSING = 5, 7, 4

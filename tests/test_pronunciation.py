@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from calibration.pronunciation import MOST_PHONEMES, PronunciationKeys, phonemes_of, pronounce
-from engines.vocabulary import Vocabulary
+from engines.llm.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")

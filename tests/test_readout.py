@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from engines.errors import AttuneError
+from engines.llm.vocabulary import Vocabulary
 from engines.readout import Readout
 from engines.types import Float32, Units
-from engines.vocabulary import Vocabulary
 
 SCALE = 20.0
 MUTE = np.zeros((0, 4), np.float32)

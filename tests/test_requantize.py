@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from engines.errors import AttuneError
-from engines.gguf_tensor import kind_of, main_kind
-from engines.llama_sequence import LlamaSequence
-from engines.requantize import compare_weights, is_compared, read_comparison, served_weights, time_both
+from engines.llm.gguf_file import kind_of, main_kind
+from engines.llm.requantize import compare_weights, is_compared, read_comparison, served_weights, time_both
+from engines.llm.sequence import LlamaSequence
 from tests.tiny_llama import write_tiny_llama
 
 Q4_1, Q8_0, F32 = gguf.GGMLQuantizationType.Q4_1, gguf.GGMLQuantizationType.Q8_0, gguf.GGMLQuantizationType.F32

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engines.llm.vocabulary import Vocabulary
 from engines.spoken_text import as_written, spoken_tokens
 from engines.types import SoftTokens
-from engines.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")

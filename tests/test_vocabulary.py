@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.errors import AttuneError
-from engines.llama_model import LlamaModel
-from engines.vocabulary import Vocabulary
+from engines.llm.model import LlamaModel
+from engines.llm.vocabulary import Vocabulary
 from tests.tiny_llama import byte_names, write_tiny_llama
 
 SMOLLM2_TOKENS = {

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from engines.errors import AttuneError
+from engines.llm.vocabulary import Vocabulary
 from engines.routes import all_words_of
 from engines.spoken_text import spoken_tokens
 from engines.types import SoftTokens
-from engines.vocabulary import Vocabulary
 
 from ..bridgeformer import BridgeFormer, BridgeFormerConfig, BridgeFormerLink
 from ..cif import CifProjector

@@ -11,9 +11,9 @@ import numpy as np
 from engines.errors import AttuneError
 from engines.jobs.bench_figures import HeardSet, ReliabilityStep, Trust
 from engines.jobs.messages import Example
+from engines.llm.vocabulary import Vocabulary
 from engines.routes import all_words_of
 from engines.types import SoftTokens
-from engines.vocabulary import Vocabulary
 
 from ..evaluate import Judge
 from ..manifests import read_recordings

@@ -24,7 +24,7 @@ from engines.errors import AttuneError
 from engines.jobs.bench_figures import MemoryFigures, MemoryRun
 from engines.jobs.child_process import PARENT_VARIABLE, settle_as_child
 from engines.jobs.messages import BenchMemoryJob, Report
-from engines.vocabulary import Vocabulary
+from engines.llm.vocabulary import Vocabulary
 
 from ..cif import PHONEMES_PER_GROUP, CifConfig, CifProjector
 from ..distill import Distillation, teach

@@ -22,8 +22,8 @@ from engines.errors import AttuneError
 from engines.jobs.bench_figures import CurvePoint, DesignRun, HeardSet, QualityFigures
 from engines.jobs.child_process import PARENT_VARIABLE, settle_as_child
 from engines.jobs.messages import BenchQualityJob, Example, Report
+from engines.llm.vocabulary import Vocabulary
 from engines.speech_encoder import MAX_SECONDS
-from engines.vocabulary import Vocabulary
 
 from ..batches import draw_epochs
 from ..checkpoint import Run

@@ -73,7 +73,7 @@ class Footprints(_Frozen):
     def are_of(self, engines: EngineFiles) -> bool:
         """Whether they were measured with these models: others take something else."""
         try:
-            found = sha256_of(engines.encoder_weights_file), sha256_of(engines.language_model)
+            found = sha256_of(engines.encoder_weights_file), sha256_of(engines.llm.chat_model)
         except OSError:
             return False
         return found == (self.encoder_sha256, self.language_model_sha256)

@@ -14,11 +14,11 @@ import llama_cpp.llama_cpp as llama
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import AttuneError
-from .gguf_tensor import map_tensor
-from .llama_backend import quiet_backend
-from .llama_model import LlamaModel
-from .types import Float32
+from ..errors import AttuneError
+from ..types import Float32
+from .backend import quiet_backend
+from .gguf_file import map_tensor
+from .model import LlamaModel
 
 _NEAREST_CHUNK_ROWS = 8192
 """Rows dequantized at a time by `nearest`: 19 MB of float32 at width 576."""

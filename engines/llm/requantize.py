@@ -17,12 +17,12 @@ from pathlib import Path
 import gguf
 import llama_cpp.llama_cpp as llama
 
-from .digest import sha256_of
-from .durable import write_atomically
-from .errors import AttuneError
-from .gguf_tensor import has_tensor, kind_of, main_kind
-from .llama_backend import quiet_backend
-from .llama_sequence import LlamaSequence
+from ..digest import sha256_of
+from ..durable import write_atomically
+from ..errors import AttuneError
+from .backend import quiet_backend
+from .gguf_file import has_tensor, kind_of, main_kind
+from .sequence import LlamaSequence
 
 _log = logging.getLogger(__name__)
 

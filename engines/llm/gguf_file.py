@@ -19,7 +19,7 @@ import numpy as np
 from llama_cpp import _ggml
 from numpy.typing import NDArray
 
-from .errors import AttuneError
+from ..errors import AttuneError
 
 
 class _InitParams(ctypes.Structure):

@@ -14,14 +14,14 @@ from pathlib import Path
 import llama_cpp.llama_cpp as llama
 import numpy as np
 
+from ..errors import AttuneError, TurnAbandoned
+from ..interfaces import LanguageModel, Step, unwatched
+from ..types import Float32, SoftTokens
 from .chat_template import split_template
 from .degeneration import cycles, is_spelled_in_bytes, is_text, printable, repeats_lines
-from .errors import AttuneError, TurnAbandoned
-from .interfaces import LanguageModel, Step, unwatched
-from .likelihood import LlamaLikelihood
-from .llama_model import LlamaModel
-from .llama_sequence import LlamaSequence
-from .types import Float32, SoftTokens
+from .model import LlamaModel
+from .sentence_scorer import LlamaLikelihood
+from .sequence import LlamaSequence
 from .vocabulary import Vocabulary
 
 _Words = list[int] | Float32

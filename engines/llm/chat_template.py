@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .device.process_time import HungError, run_to_its_end
-from .errors import AttuneError
+from ..device.process_time import HungError, run_to_its_end
+from ..errors import AttuneError
 
 MAX_TEMPLATE_CHARACTERS = 65_536
 MAX_SYSTEM_PROMPT_CHARACTERS = 65_536

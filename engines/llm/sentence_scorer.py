@@ -16,10 +16,10 @@ from typing import Any
 import llama_cpp.llama_cpp as llama
 import numpy as np
 
-from .errors import AttuneError
-from .interfaces import Likelihood, Step, unwatched
-from .llama_model import LlamaModel
-from .types import Float32
+from ..errors import AttuneError
+from ..interfaces import Likelihood, Step, unwatched
+from ..types import Float32
+from .model import LlamaModel
 from .vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)

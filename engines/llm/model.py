@@ -6,8 +6,8 @@ from typing import Any
 
 import llama_cpp.llama_cpp as llama
 
-from .errors import AttuneError
-from .llama_backend import quiet_backend
+from ..errors import AttuneError
+from .backend import quiet_backend
 
 _ALL_LAYERS = 999
 

@@ -10,10 +10,10 @@ from typing import Any
 import llama_cpp.llama_cpp as llama
 import numpy as np
 
-from .errors import AttuneError
-from .interfaces import Step, unwatched
-from .llama_model import LlamaModel
-from .types import Float32
+from ..errors import AttuneError
+from ..interfaces import Step, unwatched
+from ..types import Float32
+from .model import LlamaModel
 
 _BATCH_TOKENS = 512
 """Longer input is decoded in pieces of this many tokens: more gains nothing on the devices that Attune is for."""
