@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from engines.audio.recordings import read_audio
-from engines.draft import Drafter
-from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
-from engines.speech_encoder import MAX_SECONDS
-from engines.transcriber import WhisperTranscriber
 from engines.types import FRAME_SECONDS, SAMPLE_RATE_HZ, Float32
+from engines.whisper.draft import Drafter
+from engines.whisper.encoder import MAX_SECONDS
+from engines.whisper.encoder_onnx import OnnxEncoder
+from engines.whisper.transcriber import WhisperTranscriber
 
 from .augment import augment
 from .corpus_script import ScriptLine

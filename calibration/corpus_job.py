@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engines.durable import write_atomically
-from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.jobs.messages import CorpusJob, Report
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
+from engines.whisper.encoder_onnx import OnnxEncoder
 
 from .corpus import SHARD_UTTERANCES, Models, build, expected_bytes
 from .corpus_script import ScriptLine, recorded_script, synthetic_script

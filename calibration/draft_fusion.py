@@ -1,6 +1,6 @@
 """What a projector makes of a draft transcript: it reads it beside the frames, and may copy a token of it. Knows no audio.
 
-The draft is Whisper's decoder's (`engines/draft.py`), as rows of the language model's embedding table: a soft token that copies
+The draft is Whisper's decoder's (`engines/whisper/draft.py`), as rows of the language model's embedding table: a soft token that copies
 stands exactly where its token stands, be it one that training never met. Which unit copies which token is learned from frames and
 from order, with a head start: the same place counted from either end.
 

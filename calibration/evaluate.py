@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from engines.confidence import Confidence
-from engines.draft import Drafter
 from engines.generations.card import Score
 from engines.generations.folder import Generation
 from engines.jobs.messages import EngineFiles, Example
@@ -23,6 +22,7 @@ from engines.reader import Reader, open_reader
 from engines.routes import all_words_of
 from engines.types import Float32, SoftTokens, Transcript
 from engines.usual_requests import requests_before
+from engines.whisper.draft import Drafter
 
 from .features import Features
 from .reliability import Heard, hear

@@ -11,13 +11,13 @@ import numpy as np
 
 from engines.audio.pieces import PauseCutter
 from engines.audio.recordings import read_audio
-from engines.draft import Drafter
 from engines.durable import write_atomically
-from engines.encoder_onnx import OnnxEncoder
 from engines.jobs.messages import EngineFiles, Example
-from engines.speech_encoder import MAX_SECONDS
-from engines.transcriber import WhisperTranscriber
 from engines.types import Float32, Transcript
+from engines.whisper.draft import Drafter
+from engines.whisper.encoder import MAX_SECONDS
+from engines.whisper.encoder_onnx import OnnxEncoder
+from engines.whisper.transcriber import WhisperTranscriber
 
 _DECODED_BY = 2
 """Part of the name of each transcript that is kept; raised where a decoder reads otherwise, so that older ones are made anew."""

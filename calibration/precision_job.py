@@ -13,21 +13,21 @@ import numpy as np
 
 from engines.audio.recordings import read_audio
 from engines.digest import sha256_of
-from engines.draft import Drafter
 from engines.durable import write_atomically
-from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.generations.folder import read_generation
 from engines.hypotheses import Looks
 from engines.jobs.messages import Example, PrecisionJob, Report
 from engines.llm.vocabulary import Vocabulary
-from engines.precision import PRECISIONS, Heard, Precision, PrecisionCard, card_path, path_of
 from engines.projector import OnnxProjector
 from engines.readout import Readout
-from engines.speech_encoder import MAX_SECONDS, encoder_mel, frame_cosines
 from engines.spoken_text import spoken_tokens
-from engines.transcriber import WhisperTranscriber
 from engines.types import Float32
+from engines.whisper.draft import Drafter
+from engines.whisper.encoder import MAX_SECONDS, encoder_mel, frame_cosines
+from engines.whisper.encoder_onnx import OnnxEncoder
+from engines.whisper.precision import PRECISIONS, Heard, Precision, PrecisionCard, card_path, path_of
+from engines.whisper.transcriber import WhisperTranscriber
 
 from .bench.machine import describe_machine
 from .precision import METHODS, write_float16, write_int8

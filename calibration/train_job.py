@@ -12,9 +12,7 @@ import torch
 from torch import distributed
 
 from engines.confidence import Confidence
-from engines.draft import Drafter
 from engines.durable import write_atomically
-from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.jobs.messages import CorpusJob, Report, TrainJob
 from engines.llm.chat_model import LlamaCppLanguageModel
@@ -22,8 +20,10 @@ from engines.llm.vocabulary import Vocabulary
 from engines.projector import OnnxProjector
 from engines.reader import open_reader
 from engines.routes import all_words_of
-from engines.transcriber import WhisperTranscriber
 from engines.usual_requests import requests_before
+from engines.whisper.draft import Drafter
+from engines.whisper.encoder_onnx import OnnxEncoder
+from engines.whisper.transcriber import WhisperTranscriber
 
 from .batches import draw_epochs
 from .checkpoint import Run

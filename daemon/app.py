@@ -13,7 +13,7 @@ from pathlib import Path
 from engines.device.memory import proportional_bytes
 from engines.generations.folder import sweep
 from engines.jobs.footprints import footprints_path
-from engines.tensorrt_encoder import TENSORRT
+from engines.whisper.encoder_tensorrt import TENSORRT
 
 from .adaptation import Adaptation
 from .attention import Attention

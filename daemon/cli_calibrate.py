@@ -9,7 +9,7 @@ from engines.generations.pointers import usable
 from engines.jobs.footprints import Footprints, footprints_path, read_footprints
 from engines.jobs.messages import EngineFiles, FootprintJob, PrecisionJob
 from engines.models.general_speech import general_examples
-from engines.precision import PRECISIONS, Heard, PrecisionCard, read_card
+from engines.whisper.precision import PRECISIONS, Heard, PrecisionCard, read_card
 
 from .cli_common import AsJson, console, gib, print_json, settings
 from .cli_engines import run_child

@@ -7,7 +7,6 @@ from rich.text import Text
 
 from engines.device.gpu import find_gpu
 from engines.device.runtimes import ENCODER, LANGUAGE_MODEL, TRANSCRIBER, Runtimes, read_runtimes, runtimes_path
-from engines.encoder_choice import choose_encoder
 from engines.errors import AttuneError
 from engines.generations.folder import judged_against
 from engines.generations.pointers import usable
@@ -16,7 +15,8 @@ from engines.jobs.messages import EngineFiles
 from engines.jobs.replay_set import REPLAY_UTTERANCES, count_replay, is_complete
 from engines.models.general_speech import GENERAL_MODEL
 from engines.models.manifest import model_path
-from engines.plans import plans_folder
+from engines.whisper.encoder_choice import choose_encoder
+from engines.whisper.plan_cache import plans_folder
 
 from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings
 from .cli_engines import described_weights, features_folder

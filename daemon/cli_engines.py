@@ -20,7 +20,6 @@ from rich.progress import BarColumn, Progress, TextColumn
 from engines.device.gpu import has_gpu
 from engines.device.runtimes import read_runtimes, runtimes_path
 from engines.durable import write_atomically
-from engines.encoder_choice import Choice, choose_encoder, plan_job
 from engines.errors import AttuneError
 from engines.generations.folder import BASE, read_generation
 from engines.jobs.messages import BaseJob, EngineFiles, EngineJob, Job, TrialJob
@@ -28,7 +27,8 @@ from engines.jobs.messages import Progress as Step
 from engines.jobs.replay_set import is_complete
 from engines.models.general_speech import general_examples
 from engines.models.manifest import model_path
-from engines.plans import PlanCard, Quarantine, list_plans, plans_folder, quarantine
+from engines.whisper.encoder_choice import Choice, choose_encoder, plan_job
+from engines.whisper.plan_cache import PlanCard, Quarantine, list_plans, plans_folder, quarantine
 
 from .child import Child
 from .cli_common import AsJson, ask_daemon, console, errors, print_json, say, settings

@@ -1,7 +1,7 @@
 """Sees to it that a GPU is used where it can be trusted: while it is quiet, a child process builds and tries the encoder's plan,
 and tries which other engines compute there.
 
-Knows no TensorRT; `engines/encoder_choice.py` says what is to be done about the plan.
+Knows no TensorRT; `engines/whisper/encoder_choice.py` says what is to be done about the plan.
 """
 
 import logging
@@ -13,9 +13,9 @@ from pathlib import Path
 
 from engines.device.gpu import has_gpu
 from engines.device.runtimes import CLAIMS, Trial, keep_runtimes, read_runtimes, runtimes_path
-from engines.encoder_choice import Choice, WantedPrecision, choose_encoder, plan_job
 from engines.jobs.messages import EngineFiles, EngineJob, TrialJob
-from engines.plans import plans_folder, quarantine
+from engines.whisper.encoder_choice import Choice, WantedPrecision, choose_encoder, plan_job
+from engines.whisper.plan_cache import plans_folder, quarantine
 
 from .attention import Attention
 from .child import ASLEEP_LIMIT_SECONDS, Child, Outcome

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from engines.build import engine_files, open_engines
 from engines.device.runtimes import ENCODER, opening, runtimes_path
-from engines.encoder_choice import choose_encoder, open_encoder
 from engines.errors import AttuneError
 from engines.generations.folder import Generation
 from engines.interfaces import LanguageModel
 from engines.jobs.messages import EngineFiles, Example
 from engines.models.general_speech import general_examples
-from engines.plans import plans_folder
 from engines.routes import Route, words_of
 from engines.types import Float32, SoftTokens, Transcript
+from engines.whisper.encoder_choice import choose_encoder, open_encoder
+from engines.whisper.plan_cache import plans_folder
 
 from .config import Settings
 
@@ -61,7 +61,7 @@ def open_voice(settings: Settings) -> Voice:
             engines.compute_once()
     return Voice(
         language_model=engines.llm.chat_model,
-        transcribe=engines.transcriber.transcribe,
+        transcribe=engines.whisper.transcriber.transcribe,
         cascade=engines.cascade(),
         aligned=engines.aligned,
         words_of=lambda heard: words_of(heard, engines.llm.vocabulary),

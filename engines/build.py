@@ -8,8 +8,6 @@ import numpy as np
 
 from .device.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Runtimes
 from .digest import sha256_of
-from .draft import Drafter
-from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
 from .generations.folder import Generation
 from .jobs.messages import EngineFiles
@@ -20,10 +18,12 @@ from .models.manifest import model_path
 from .projector import OnnxProjector
 from .reader import Reader, open_reader
 from .routes import AlignedRoute, CascadeRoute
-from .speech_encoder import SpeechEncoder
-from .transcriber import WhisperTranscriber
 from .types import SAMPLE_RATE_HZ
 from .usual_requests import requests_before
+from .whisper.draft import Drafter
+from .whisper.encoder import SpeechEncoder
+from .whisper.encoder_onnx import OnnxEncoder
+from .whisper.transcriber import WhisperTranscriber
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from . import plan_build, runtime_trials
+from . import runtime_trials
 from .errors import AttuneError
 from .jobs.child_process import settle_as_child
 from .jobs.messages import EngineJob, PlanJob, Progress
+from .whisper import plan_job as plan_build
 
 
 def main() -> int:

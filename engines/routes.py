@@ -10,14 +10,14 @@ from typing import Protocol
 import numpy as np
 
 from .audio.pieces import PauseCutter
-from .draft import Drafter
 from .hypotheses import JUDGED_TOKENS, SearchBounds
 from .interfaces import Step, unwatched
 from .llm.vocabulary import Vocabulary
 from .reader import Reader, Spoken
-from .speech_encoder import SpeechEncoder
-from .transcriber import WhisperTranscriber
 from .types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript
+from .whisper.draft import Drafter
+from .whisper.encoder import SpeechEncoder
+from .whisper.transcriber import WhisperTranscriber
 
 _SEARCH_SECONDS, _SEARCH_SHARE = 1.2, 0.03
 """What looking for the best sentences of an utterance may take, and beside that, as a share of its length. Its pieces share it.

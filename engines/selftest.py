@@ -19,17 +19,17 @@ from pydantic import BaseModel, ConfigDict
 from .audio.recordings import read_audio
 from .device.gpu import find_gpu, l4t_release
 from .device.process_time import HungError, run_to_its_end
-from .encoder_onnx import OnnxEncoder
 from .errors import AttuneError
 from .jobs.messages import GraphPrecision, PlanJob
 from .llm.vocabulary import Vocabulary
-from .plan_build import key_of
-from .plan_build import run as build_plan
-from .plans import plan_path, read_plan
-from .speech_encoder import MAX_SECONDS, SpeechEncoder, encoder_mel, frame_cosines
-from .tensorrt_encoder import TensorRtEncoder, cuda_runtime
-from .tensorrt_plan import import_tensorrt
 from .types import SAMPLE_RATE_HZ, Float32
+from .whisper.encoder import MAX_SECONDS, SpeechEncoder, encoder_mel, frame_cosines
+from .whisper.encoder_onnx import OnnxEncoder
+from .whisper.encoder_tensorrt import TensorRtEncoder, cuda_runtime
+from .whisper.plan_cache import plan_path, read_plan
+from .whisper.plan_job import key_of
+from .whisper.plan_job import run as build_plan
+from .whisper.tensorrt_build import import_tensorrt
 
 Figures = dict[str, object]
 _LIMIT_SECONDS = 1800.0

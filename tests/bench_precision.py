@@ -15,7 +15,7 @@ from engines.build import engine_files
 from engines.generations.pointers import usable
 from engines.jobs.messages import PrecisionJob
 from engines.models.general_speech import general_examples
-from engines.precision import PRECISIONS, Heard, PrecisionCard, read_card
+from engines.whisper.precision import PRECISIONS, Heard, PrecisionCard, read_card
 
 
 def main() -> int:

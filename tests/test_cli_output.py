@@ -36,8 +36,8 @@ from engines.jobs.bench_figures import (
     PersonalRound,
     QualityFigures,
 )
-from engines.plans import PlanCard, PlanKey, Quarantine
-from engines.precision import Heard, PrecisionCard
+from engines.whisper.plan_cache import PlanCard, PlanKey, Quarantine
+from engines.whisper.precision import Heard, PrecisionCard
 from tests.audio_fixtures import write_wav
 from tests.fakes import tone
 from tests.test_budget import FOOTPRINTS

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.encoder_choice import EncoderWithStandby, choose_encoder, open_encoder
-from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.models.general_speech import read_prompts
 from engines.types import Float32
+from engines.whisper.encoder_choice import EncoderWithStandby, choose_encoder, open_encoder
+from engines.whisper.encoder_onnx import OnnxEncoder
 from tests.gpu_board import FAKES, Board, board, driver
 
 __all__ = ["board", "driver"]

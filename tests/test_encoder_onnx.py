@@ -10,10 +10,10 @@ from faster_whisper.feature_extractor import FeatureExtractor
 
 from calibration.encoder_export import TrimmedEncoder, load_encoder
 from engines.audio.mel import log_mel
-from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
-from engines.speech_encoder import CLOSING_SILENCE_SECONDS, MAX_SECONDS
 from engines.types import SAMPLE_RATE_HZ
+from engines.whisper.encoder import CLOSING_SILENCE_SECONDS, MAX_SECONDS
+from engines.whisper.encoder_onnx import OnnxEncoder
 from tests.audio_fixtures import noise, prompt
 
 PROMPTS = ["vm-intro", "agent-alreadyon", "vm-goodbye"]

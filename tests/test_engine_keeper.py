@@ -20,7 +20,7 @@ from daemon.private_daemon import private_daemon
 from engines.device.runtimes import LANGUAGE_MODEL, read_runtimes, runtimes_path
 from engines.models.general_speech import read_prompts
 from engines.models.manifest import default_cache_dir
-from engines.plans import plans_folder
+from engines.whisper.plan_cache import plans_folder
 from tests.bench_world import fresh_state, settings_of
 from tests.fake_child import eventually, no_models
 from tests.fakes import fake_voice

@@ -12,11 +12,21 @@ import numpy as np
 import pytest
 
 from engines.device.gpu import l4t_release
-from engines.encoder_onnx import OnnxEncoder
 from engines.jobs.messages import PlanJob, Progress
-from engines.plans import PlanCard, PlanKey, Quarantine, keep_plan, list_plans, plan_path, quarantine, read_plan, read_quarantine
-from engines.probe_speech import probe_speech
-from engines.speech_encoder import MAX_COLUMNS, encoder_mel
+from engines.whisper.encoder import MAX_COLUMNS, encoder_mel
+from engines.whisper.encoder_onnx import OnnxEncoder
+from engines.whisper.plan_cache import (
+    PlanCard,
+    PlanKey,
+    Quarantine,
+    keep_plan,
+    list_plans,
+    plan_path,
+    quarantine,
+    read_plan,
+    read_quarantine,
+)
+from engines.whisper.probe_speech import probe_speech
 from tests.gpu_board import Board, board, driver
 
 __all__ = ["board", "driver"]

@@ -12,13 +12,13 @@ from calibration.precision import METHODS, WINDOW_COLUMNS, write_float16, write_
 from calibration.precision_job import make_precisions
 from engines.audio.recordings import read_audio
 from engines.digest import sha256_of
-from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.jobs.messages import EngineFiles, Example, PrecisionJob
 from engines.models.general_speech import read_prompts
-from engines.precision import PRECISIONS, Heard, PrecisionCard, card_path, path_of, read_card
-from engines.speech_encoder import encoder_mel
 from engines.types import Float32
+from engines.whisper.encoder import encoder_mel
+from engines.whisper.encoder_onnx import OnnxEncoder
+from engines.whisper.precision import PRECISIONS, Heard, PrecisionCard, card_path, path_of, read_card
 from tests.untrained_base import write_untrained_base
 
 # The operators of our graphs that the parser of TensorRT 10.1 lists as supported, in opsets 9 to 20 (onnx/onnx-tensorrt,

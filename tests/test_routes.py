@@ -12,16 +12,16 @@ import torch
 from calibration.cif import CifConfig, CifProjector
 from calibration.projector_export import export_projector
 from engines.confidence import Confidence, Fit
-from engines.draft import Drafter
-from engines.encoder_onnx import OnnxEncoder
 from engines.hypotheses import WITNESSES, SearchBounds
 from engines.interfaces import Step, unwatched
 from engines.llm.vocabulary import Vocabulary
 from engines.projector import OnnxProjector
 from engines.reader import open_reader
 from engines.routes import AlignedRoute, CascadeRoute, Route, all_words_of, words_of
-from engines.transcriber import WhisperTranscriber
 from engines.types import SoftTokens, Transcript
+from engines.whisper.draft import Drafter
+from engines.whisper.encoder_onnx import OnnxEncoder
+from engines.whisper.transcriber import WhisperTranscriber
 from tests.audio_fixtures import flite, noise, prompt, tone
 
 

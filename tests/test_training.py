@@ -23,9 +23,9 @@ from calibration.pronunciation import pronounce
 from calibration.samples import Sample, collate, make_sample
 from calibration.training import Schedule, fit, fraction, learning_rate
 from engines.audio.recordings import read_audio
-from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.llm.vocabulary import Vocabulary
+from engines.whisper.encoder_onnx import OnnxEncoder
 
 SIZES = {"frame_width": 12, "width": 32, "heads": 2, "layers_before": 1, "layers_after": 1, "dropout": 0.1}
 TEXTS = ["Turn on the light.", "Call my sister.", "What time is it?"]

@@ -7,11 +7,11 @@ import pytest
 
 from calibration.text_scores import word_error_rate
 from engines.audio.recordings import read_audio
-from engines.draft import Drafter
-from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.models.general_speech import general_set, read_prompts
-from engines.transcriber import WhisperTranscriber
+from engines.whisper.draft import Drafter
+from engines.whisper.encoder_onnx import OnnxEncoder
+from engines.whisper.transcriber import WhisperTranscriber
 from tests.audio_fixtures import flite, noise, prompt, tone
 
 

@@ -17,13 +17,13 @@ import torch
 from engines.audio.recordings import read_audio
 from engines.device.memory import peak_resident_bytes
 from engines.durable import write_atomically
-from engines.encoder_onnx import OnnxEncoder
 from engines.errors import AttuneError
 from engines.jobs.bench_figures import CurvePoint, DesignRun, HeardSet, QualityFigures
 from engines.jobs.child_process import PARENT_VARIABLE, settle_as_child
 from engines.jobs.messages import BenchQualityJob, Example, Report
 from engines.llm.vocabulary import Vocabulary
-from engines.speech_encoder import MAX_SECONDS
+from engines.whisper.encoder import MAX_SECONDS
+from engines.whisper.encoder_onnx import OnnxEncoder
 
 from ..batches import draw_epochs
 from ..checkpoint import Run

@@ -1,6 +1,6 @@
 """Which encoder serves: a TensorRT plan where GPU, library and a plan that was tried are there, else ONNX Runtime; and why.
 
-Knows when a plan must be built or tried, and does neither: `plan_build.py` does, in a process of its own.
+Knows when a plan must be built or tried, and does neither: `whisper/plan_job.py` does, in a process of its own.
 """
 
 import logging
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .device.crash_marker import marked, was_fatal
-from .device.gpu import find_gpu, l4t_release
-from .digest import sha256_of
+from ..device.crash_marker import marked, was_fatal
+from ..device.gpu import find_gpu, l4t_release
+from ..digest import sha256_of
+from ..errors import AttuneError
+from ..jobs.messages import GraphPrecision, PlanJob
+from ..types import Float32
+from .encoder import SpeechEncoder
 from .encoder_onnx import ONNX_CPU, ONNX_GPU, OnnxEncoder
-from .errors import AttuneError
-from .jobs.messages import GraphPrecision, PlanJob
-from .plans import PlanKey, plan_path, quarantine, read_plan, read_quarantine, was_tried
+from .encoder_tensorrt import TensorRtEncoder
+from .plan_cache import PlanKey, plan_path, quarantine, read_plan, read_quarantine, was_tried
 from .precision import path_of, read_card
-from .speech_encoder import SpeechEncoder
-from .tensorrt_encoder import TensorRtEncoder
-from .tensorrt_plan import import_tensorrt
-from .types import Float32
+from .tensorrt_build import import_tensorrt
 
 WORKSPACE_BYTES = 512 << 20
 WantedPrecision = Literal["auto", "float32", "float16", "int8"]

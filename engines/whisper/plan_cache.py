@@ -10,10 +10,10 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .device.crash_marker import boot_id
-from .digest import sha256_of
-from .durable import write_atomically
-from .jobs.messages import GraphPrecision
+from ..device.crash_marker import boot_id
+from ..digest import sha256_of
+from ..durable import write_atomically
+from ..jobs.messages import GraphPrecision
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _MAX_CARD_BYTES = 1 << 20

@@ -7,18 +7,18 @@ import statistics
 import time
 from pathlib import Path
 
-from .device.gpu import find_gpu, l4t_release
-from .device.memory import peak_resident_bytes
-from .digest import sha256_of
-from .durable import one_at_a_time
+from ..device.gpu import find_gpu, l4t_release
+from ..device.memory import peak_resident_bytes
+from ..digest import sha256_of
+from ..durable import one_at_a_time
+from ..errors import AttuneError
+from ..jobs.messages import PlanJob, Report
+from .encoder import SpeechEncoder, encoder_mel, frame_cosines
 from .encoder_onnx import OnnxEncoder
-from .errors import AttuneError
-from .jobs.messages import PlanJob, Report
-from .plans import PlanCard, PlanKey, keep_plan, note_tried, plan_path, read_plan, was_tried
+from .encoder_tensorrt import TensorRtEncoder
+from .plan_cache import PlanCard, PlanKey, keep_plan, note_tried, plan_path, read_plan, was_tried
 from .probe_speech import probe_speech
-from .speech_encoder import SpeechEncoder, encoder_mel, frame_cosines
-from .tensorrt_encoder import TensorRtEncoder
-from .tensorrt_plan import build_plan, import_tensorrt
+from .tensorrt_build import build_plan, import_tensorrt
 
 MIN_COSINE = 0.99
 """Of a plan's frames with those of ONNX Runtime, in the mean: both compute the same types, in another order."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .types import SAMPLE_RATE_HZ, Float32
+from ..types import SAMPLE_RATE_HZ, Float32
 
 PROBE_SECONDS = 2.0
 _PITCH_HZ = 120.0

@@ -4,9 +4,9 @@ from typing import Protocol
 
 import numpy as np
 
-from .audio.mel import HOP_SAMPLES, log_mel
-from .errors import AttuneError
-from .types import SAMPLE_RATE_HZ, Float32
+from ..audio.mel import HOP_SAMPLES, log_mel
+from ..errors import AttuneError
+from ..types import SAMPLE_RATE_HZ, Float32
 
 CLOSING_SILENCE_SECONDS = 0.5
 """Silence appended before encoding: Whisper's frames near the very end of its input are unreliable."""

@@ -9,9 +9,9 @@ from functools import cached_property
 
 import numpy as np
 
-from .speech_encoder import SpeechEncoder
+from ..types import FRAME_SECONDS, Float32, Transcript
+from .encoder import SpeechEncoder
 from .transcriber import WhisperTranscriber
-from .types import FRAME_SECONDS, Float32, Transcript
 
 _TAIL_FRAMES = 50
 _WINDOW_FRAMES = 1500

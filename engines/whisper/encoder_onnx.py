@@ -5,10 +5,10 @@ from pathlib import Path
 
 from onnxruntime import InferenceSession, RunOptions
 
-from .errors import AttuneError
-from .onnx_session import open_session
-from .speech_encoder import SpeechEncoder
-from .types import Float32
+from ..errors import AttuneError
+from ..onnx_session import open_session
+from ..types import Float32
+from .encoder import SpeechEncoder
 
 ONNX_CPU, ONNX_GPU = "ONNX Runtime on the processor", "ONNX Runtime on the GPU"
 _USUAL_COLUMNS = 1000

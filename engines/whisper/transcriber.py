@@ -1,6 +1,6 @@
 """Speech to text by Whisper's own decoder, through faster-whisper on CTranslate2. Knows samples, not streams.
 
-The decoder needs a window of 30 s, or at least its end (`draft.py`): on frames trimmed to the utterance it invents text.
+The decoder needs a window of 30 s, or at least its end (`whisper/draft.py`): on frames trimmed to the utterance it invents text.
 """
 
 import logging
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import AttuneError
-from .llm.degeneration import without_cycle
-from .types import SAMPLE_RATE_HZ, Float32, Transcript
+from ..errors import AttuneError
+from ..llm.degeneration import without_cycle
+from ..types import SAMPLE_RATE_HZ, Float32, Transcript
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class WhisperTranscriber:
         return Transcript(text, math.exp(min(0.0, log_probability)))
 
     def decode_window(self, window: Float32, seconds: float) -> Transcript:
-        """Decode encoder frames [T, D] that hold `seconds` of speech and end as a window of 30 s ends (`draft.py`)."""
+        """Decode encoder frames [T, D] that hold `seconds` of speech and end as a window of 30 s ends (`whisper/draft.py`)."""
         from ctranslate2 import StorageView  # as above: only who transcribes pays for it
 
         tokenizer = self._model.hf_tokenizer

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import AttuneError
-from .speech_encoder import MAX_COLUMNS
+from ..errors import AttuneError
+from .encoder import MAX_COLUMNS
 
 MIN_COLUMNS, USUAL_COLUMNS = 8, 600
 """Of log-mel: the shortest that the graph takes, and six seconds, for which the plan is tuned."""

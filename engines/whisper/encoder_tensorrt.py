@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from .errors import AttuneError
-from .speech_encoder import MAX_COLUMNS, SpeechEncoder
-from .tensorrt_plan import import_tensorrt, open_log
-from .types import Float32
+from ..errors import AttuneError
+from ..types import Float32
+from .encoder import MAX_COLUMNS, SpeechEncoder
+from .tensorrt_build import import_tensorrt, open_log
 
 TENSORRT = "TensorRT"
 _FLOAT_BYTES = 4

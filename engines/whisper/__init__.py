@@ -1,0 +1,1 @@
+"""Whisper: the encoder on ONNX Runtime or TensorRT, and the transcriber."""
