@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from engines.alignment.text_normalisation import written_tokens
 from engines.llm.vocabulary import Vocabulary
-from engines.spoken_text import written_tokens
 
 from .samples import Batch
 from .training import Learner

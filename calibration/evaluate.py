@@ -11,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.confidence import Confidence
+from engines.alignment.confidence import Confidence
+from engines.alignment.decoder import Reader, open_reader
+from engines.alignment.projector import OnnxProjector
+from engines.alignment.usual_requests import requests_before
 from engines.generations.card import Score
 from engines.generations.folder import Generation
 from engines.jobs.messages import EngineFiles, Example
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
-from engines.projector import OnnxProjector
-from engines.reader import Reader, open_reader
 from engines.routes import all_words_of
 from engines.types import Float32, SoftTokens, Transcript
-from engines.usual_requests import requests_before
 from engines.whisper.draft import Drafter
 
 from .features import Features

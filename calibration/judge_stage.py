@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engines.confidence import Confidence
+from engines.alignment.confidence import Confidence
+from engines.alignment.decoder import Reader
 from engines.device.memory import peak_resident_bytes
 from engines.digest import sha256_of
 from engines.errors import AttuneError
@@ -23,7 +24,6 @@ from engines.generations.folder import (
     write_generation,
 )
 from engines.jobs.messages import AdaptJob, Example, Report
-from engines.reader import Reader
 
 from .evaluate import Hear, Judge, Scored
 from .own_requests import telling_requests

@@ -2,7 +2,7 @@
 
 A label of another recording, of nothing, or of silence is learnt like a true one, and held-out labels that are wrong in the same
 way praise whoever learnt it. The base projector, which no user's label ever trained, tells them apart: by the likelihood of
-their phonemes (`engines/phoneme_score.py`) a true text fits its recording better than any other text of the same enrolment does,
+their phonemes (`engines/alignment/ctc_score.py`) a true text fits its recording better than any other text of the same enrolment does,
 also where a voice is atypical (docs/adr/0020). Loads no torch.
 """
 
@@ -13,13 +13,13 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.alignment.ctc_score import phoneme_scores
+from engines.alignment.projector import OnnxProjector
+from engines.alignment.text_normalisation import spoken_tokens
 from engines.errors import AttuneError, RoundRefusedError
 from engines.generations.folder import BASE, read_generation
 from engines.jobs.messages import AdaptJob, Example, Report
 from engines.llm.vocabulary import Vocabulary
-from engines.phoneme_score import phoneme_scores
-from engines.projector import OnnxProjector
-from engines.spoken_text import spoken_tokens
 from engines.types import Float32
 
 from .features import Features

@@ -11,17 +11,17 @@ from pathlib import Path
 import jiwer
 import numpy as np
 
+from engines.alignment.nbest import Looks
+from engines.alignment.projector import OnnxProjector
+from engines.alignment.text_normalisation import spoken_tokens
+from engines.alignment.vocabulary_head import Readout
 from engines.audio.recordings import read_audio
 from engines.digest import sha256_of
 from engines.durable import write_atomically
 from engines.errors import AttuneError
 from engines.generations.folder import read_generation
-from engines.hypotheses import Looks
 from engines.jobs.messages import Example, PrecisionJob, Report
 from engines.llm.vocabulary import Vocabulary
-from engines.projector import OnnxProjector
-from engines.readout import Readout
-from engines.spoken_text import spoken_tokens
 from engines.types import Float32
 from engines.whisper.draft import Drafter
 from engines.whisper.encoder import MAX_SECONDS, encoder_mel, frame_cosines

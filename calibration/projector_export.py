@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from engines.projector import HEARD_TOKENS
+from engines.alignment.projector import HEARD_TOKENS
 
 from .cif import CifProjector, ProjectorGraph
 from .encoder_export import export_onnx

@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from engines.alignment.projector import HEARD_TOKENS
 from engines.errors import AttuneError
-from engines.projector import HEARD_TOKENS
 
 from .cif import CifConfig, CifProjector
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import torch
 
+from engines.alignment.text_normalisation import as_written
+from engines.alignment.vocabulary_head import Readout
 from engines.llm.vocabulary import Vocabulary
-from engines.readout import Readout
-from engines.spoken_text import as_written
 from engines.types import SoftTokens, Units
 
 from .cif import CifProjector

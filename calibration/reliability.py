@@ -1,6 +1,6 @@
 """Fits how much a generation's readings are to be trusted, and measures whether such trust is deserved. Knows no audio.
 
-Logistic regression on what a reading shows of itself (`engines/confidence.py`), over labelled utterances that were never trained
+Logistic regression on what a reading shows of itself (`engines/alignment/confidence.py`), over labelled utterances that were never trained
 on: the user's own, and the general set, whose many errors tell what being wrong looks like.
 """
 
@@ -12,11 +12,11 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.confidence import Confidence, Fit, evidence, log_odds, rescored_evidence, weigh
-from engines.hypotheses import Hypotheses
+from engines.alignment.confidence import Confidence, Fit, evidence, log_odds, rescored_evidence, weigh
+from engines.alignment.decoder import Reader
+from engines.alignment.nbest import Hypotheses
+from engines.alignment.text_normalisation import spoken_tokens
 from engines.llm.vocabulary import Vocabulary
-from engines.reader import Reader
-from engines.spoken_text import spoken_tokens
 from engines.types import Float32, SoftTokens, Transcript
 
 from .minimise import Numbers, minimise

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.hypotheses import WITNESSES
+from engines.alignment.nbest import WITNESSES
 
 from .minimise import Numbers, minimise
 

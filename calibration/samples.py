@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from engines.alignment.text_normalisation import spoken_tokens
 from engines.llm.vocabulary import Vocabulary
-from engines.spoken_text import spoken_tokens
 from engines.types import Float16, Float32
 
 GROUPS_PER_UNIT = 2

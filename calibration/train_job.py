@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import distributed
 
-from engines.confidence import Confidence
+from engines.alignment.confidence import Confidence
+from engines.alignment.decoder import open_reader
+from engines.alignment.projector import OnnxProjector
+from engines.alignment.usual_requests import requests_before
 from engines.durable import write_atomically
 from engines.errors import AttuneError
 from engines.jobs.messages import CorpusJob, Report, TrainJob
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
-from engines.projector import OnnxProjector
-from engines.reader import open_reader
 from engines.routes import all_words_of
-from engines.usual_requests import requests_before
 from engines.whisper.draft import Drafter
 from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.transcriber import WhisperTranscriber

@@ -50,8 +50,8 @@ app = typer.Typer(help="Engines: what is computed once from the models.", no_arg
 def build() -> None:
     """Export the speech encoder, choose the weights that this processor runs fastest, and write the base generation, where they
     are not there yet."""
+    from engines.alignment.projector import OnnxProjector
     from engines.build import engine_files  # brings in every engine
-    from engines.projector import OnnxProjector
 
     chosen = settings()
     chose = _choose_weights(model_path(chosen.engines.language_model, chosen.cache_dir), chosen)

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .alignment.decoder import Reader, open_reader
+from .alignment.projector import OnnxProjector
+from .alignment.usual_requests import requests_before
 from .device.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Runtimes
 from .digest import sha256_of
 from .errors import AttuneError
@@ -15,11 +18,8 @@ from .llm.chat_model import LlamaCppLanguageModel
 from .llm.requantize import served_weights
 from .llm.vocabulary import Vocabulary
 from .models.manifest import model_path
-from .projector import OnnxProjector
-from .reader import Reader, open_reader
 from .routes import AlignedRoute, CascadeRoute
 from .types import SAMPLE_RATE_HZ
-from .usual_requests import requests_before
 from .whisper.draft import Drafter
 from .whisper.encoder import SpeechEncoder
 from .whisper.encoder_onnx import OnnxEncoder

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from .number_words import numbers_in_words
+from .alignment.number_normalisation import numbers_in_words
 from .types import SAMPLE_RATE_HZ, Float32
 
 LabelFault = Literal["wordless", "unspeakable", "script", "too_fast", "silent", "contradicted", "doubted"]

@@ -9,11 +9,11 @@ from typing import Protocol
 
 import numpy as np
 
+from .alignment.decoder import Reader, Spoken
+from .alignment.nbest import JUDGED_TOKENS, SearchBounds
 from .audio.pieces import PauseCutter
-from .hypotheses import JUDGED_TOKENS, SearchBounds
 from .interfaces import Step, unwatched
 from .llm.vocabulary import Vocabulary
-from .reader import Reader, Spoken
 from .types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript
 from .whisper.draft import Drafter
 from .whisper.encoder import SpeechEncoder

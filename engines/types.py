@@ -47,7 +47,7 @@ class Units:
     quantity: float
     """The unrounded sum of the integrate-and-fire weights: how many tokens the projector believes it heard."""
     phonemes: Float32
-    """[P, S] log probabilities of phonemes, from 1 on, at each of P moments; 0 is none (`phoneme_score.py`)."""
+    """[P, S] log probabilities of phonemes, from 1 on, at each of P moments; 0 is none (`alignment/ctc_score.py`)."""
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from calibration.end_to_end import EndToEnd, StackConfig, StackProjector
 from calibration.gguf_model import dequantize_linears, load_language_model
 from calibration.samples import Sample, collate, make_sample
 from calibration.training import Schedule, fit
+from engines.alignment.text_normalisation import spoken_tokens, written_tokens
 from engines.llm.sequence import LlamaSequence
 from engines.llm.vocabulary import Vocabulary
-from engines.spoken_text import spoken_tokens, written_tokens
 from tests.tiny_llama import write_tiny_llama
 
 TEXTS = ["Turn on the light.", "Call my sister.", "What time is it?"]

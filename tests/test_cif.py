@@ -13,8 +13,8 @@ from calibration.cif import CifConfig, CifProjector, integration_weights
 from calibration.draft_fusion import Draft, displacement
 from calibration.projector_export import export_projector
 from calibration.projector_file import load_projector, save_packed, save_projector
+from engines.alignment.projector import OnnxProjector
 from engines.errors import AttuneError
-from engines.projector import OnnxProjector
 
 SMALL = CifConfig(
     frame_width=16, embedding_width=24, vocabulary_size=50, key_width=8, width=32, heads=4, layers_before=1, layers_after=1

@@ -19,8 +19,8 @@ from calibration.reliability import (
     reliability_curve,
     right_tokens,
 )
-from engines.confidence import Confidence, Fit, evidence, log_odds, rescored_evidence, weigh
-from engines.hypotheses import WITNESSES
+from engines.alignment.confidence import Confidence, Fit, evidence, log_odds, rescored_evidence, weigh
+from engines.alignment.nbest import WITNESSES
 from engines.types import SoftTokens
 
 EVEN = Fit(token_offset=0.0, token_slope=1.0, offset=0.0, weights=(1.0, 0.0, 0.0))

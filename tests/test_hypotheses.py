@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from calibration.rescoring_fit import fit_witness_weights
+from engines.alignment.ctc_score import IMPOSSIBLE, phoneme_scores
+from engines.alignment.nbest import WITNESSES, Hypotheses, agreement, most_probable
+from engines.alignment.text_normalisation import spoken_tokens
+from engines.alignment.usual_requests import USUAL_REQUESTS, requests_before
 from engines.errors import AttuneError
-from engines.hypotheses import WITNESSES, Hypotheses, agreement, most_probable
 from engines.interfaces import Likelihood
 from engines.llm.model import LlamaModel
 from engines.llm.sentence_scorer import LlamaLikelihood
 from engines.llm.sequence import LlamaSequence
 from engines.llm.vocabulary import Vocabulary
-from engines.phoneme_score import IMPOSSIBLE, phoneme_scores
-from engines.spoken_text import spoken_tokens
-from engines.usual_requests import USUAL_REQUESTS, requests_before
 
 
 @settings(max_examples=60)

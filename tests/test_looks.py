@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engines.hypotheses import WITNESSES, Looks, gather, repeats, said_once
+from engines.alignment.nbest import WITNESSES, Looks, gather, repeats, said_once
+from engines.alignment.projector import OnnxProjector
+from engines.alignment.vocabulary_head import Readout
 from engines.interfaces import Step, unwatched
 from engines.llm.vocabulary import Vocabulary
-from engines.projector import OnnxProjector
-from engines.readout import Readout
 from engines.types import Float32, Units
 
 SCALE = 20.0

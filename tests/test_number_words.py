@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.number_words import numbers_in_digits, numbers_in_words
+from engines.alignment.number_normalisation import numbers_in_digits, numbers_in_words
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engines.alignment.vocabulary_head import Readout
 from engines.errors import AttuneError
 from engines.llm.vocabulary import Vocabulary
-from engines.readout import Readout
 from engines.types import Float32, Units
 
 SCALE = 20.0

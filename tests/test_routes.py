@@ -11,12 +11,12 @@ import torch
 
 from calibration.cif import CifConfig, CifProjector
 from calibration.projector_export import export_projector
-from engines.confidence import Confidence, Fit
-from engines.hypotheses import WITNESSES, SearchBounds
+from engines.alignment.confidence import Confidence, Fit
+from engines.alignment.decoder import open_reader
+from engines.alignment.nbest import WITNESSES, SearchBounds
+from engines.alignment.projector import OnnxProjector
 from engines.interfaces import Step, unwatched
 from engines.llm.vocabulary import Vocabulary
-from engines.projector import OnnxProjector
-from engines.reader import open_reader
 from engines.routes import AlignedRoute, CascadeRoute, Route, all_words_of, words_of
 from engines.types import SoftTokens, Transcript
 from engines.whisper.draft import Drafter

@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from daemon.routing import choose
-from engines.confidence import Confidence, Fit
+from engines.alignment.confidence import Confidence, Fit
 from engines.errors import AttuneError
 from engines.generations.card import Card, Judgement, Score
 from engines.generations.folder import Generation, write_generation

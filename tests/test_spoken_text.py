@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engines.alignment.text_normalisation import as_written, spoken_tokens
 from engines.llm.vocabulary import Vocabulary
-from engines.spoken_text import as_written, spoken_tokens
 from engines.types import SoftTokens
 
 

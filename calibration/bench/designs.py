@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from engines.alignment.text_normalisation import spoken_tokens
 from engines.errors import AttuneError
 from engines.llm.vocabulary import Vocabulary
 from engines.routes import all_words_of
-from engines.spoken_text import spoken_tokens
 from engines.types import SoftTokens
 
 from ..bridgeformer import BridgeFormer, BridgeFormerConfig, BridgeFormerLink

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import torch
 
+from engines.alignment.decoder import Reader
 from engines.durable import write_atomically
 from engines.generations.folder import read_generation
 from engines.jobs.bench_figures import DistilFigures, DistilRun, HeardSet
 from engines.jobs.messages import BenchDistilJob, DistilRecipe, Example, Report
-from engines.reader import Reader
 from engines.types import SoftTokens
 
 from ..distil_stage import distil, make_lessons

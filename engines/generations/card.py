@@ -2,7 +2,7 @@
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from ..confidence import Confidence
+from ..alignment.confidence import Confidence
 
 MOST_DOUBTED = 200
 

@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 
 from pydantic import BaseModel, ConfigDict
 
-from .types import SoftTokens
+from ..types import SoftTokens
 
 
 class _Frozen(BaseModel):

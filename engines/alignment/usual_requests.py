@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from .llm.vocabulary import Vocabulary
-from .spoken_text import spoken_tokens
+from ..llm.vocabulary import Vocabulary
+from .text_normalisation import spoken_tokens
 
 USUAL_REQUESTS = (
     "Remind me to water the plants at seven.",

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import AttuneError
-from .onnx_session import open_session
-from .types import Float32, Units
+from ..errors import AttuneError
+from ..onnx_session import open_session
+from ..types import Float32, Units
 
 HEARD_TOKENS = "heard_tokens"
 """Name of the graph's metadata that holds, as JSON, the ids of the tokens met in training."""

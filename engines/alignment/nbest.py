@@ -3,7 +3,7 @@
 One look at the units names a few words for each, and takes for granted how many there were. So the same frames are looked at with
 a unit less and a unit more, without the draft and with it, and the most probable sentences of all those looks, and the draft
 itself, are gathered. The units' own probabilities are poor judges of a sentence that was never enrolled; beside them stand how
-well its phonemes fit the frames (`phoneme_score.py`), which counts no units, and how likely the language model finds it
+well its phonemes fit the frames (`alignment/ctc_score.py`), which counts no units, and how likely the language model finds it
 (`llm/sentence_scorer.py`). Knows no samples; the weights of the witnesses are fitted elsewhere (`calibration/rescoring_fit.py`).
 """
 
@@ -17,12 +17,12 @@ from difflib import SequenceMatcher
 import numpy as np
 from numpy.typing import NDArray
 
-from .interfaces import Likelihood, Step, unwatched
-from .llm.vocabulary import Vocabulary
-from .phoneme_score import phoneme_scores
+from ..interfaces import Likelihood, Step, unwatched
+from ..llm.vocabulary import Vocabulary
+from ..types import Float32, Units
+from .ctc_score import phoneme_scores
 from .projector import OnnxProjector
-from .readout import Readout, Scores
-from .types import Float32, Units
+from .vocabulary_head import Readout, Scores
 
 WITNESSES = ("alone", "with_draft", "phonemes", "language", "apart", "drafted", "draft_confidence", "tokens")
 """What speaks for a sentence, in this order: its log probability by the units without a draft, and by those that have seen it;

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 
-from .llm.vocabulary import Vocabulary
-from .number_words import numbers_in_digits, numbers_in_words
-from .types import SoftTokens
+from ..llm.vocabulary import Vocabulary
+from ..types import SoftTokens
+from .number_normalisation import numbers_in_digits, numbers_in_words
 
 _I = re.compile(r"I\b")
 

@@ -10,14 +10,14 @@ from functools import partial
 
 import numpy as np
 
+from ..interfaces import Likelihood, Step, unwatched
+from ..llm.vocabulary import Vocabulary
+from ..types import Float32, SoftTokens, Transcript
 from .confidence import Confidence, evidence, rescored_evidence, weigh
-from .hypotheses import UNHURRIED, Hypotheses, Looks, SearchBounds, agreement, gather, repeats
-from .interfaces import Likelihood, Step, unwatched
-from .llm.vocabulary import Vocabulary
+from .nbest import UNHURRIED, Hypotheses, Looks, SearchBounds, agreement, gather, repeats
 from .projector import OnnxProjector
-from .readout import Readout
-from .spoken_text import as_written, spoken_tokens
-from .types import Float32, SoftTokens, Transcript
+from .text_normalisation import as_written, spoken_tokens
+from .vocabulary_head import Readout
 
 _NO_DRAFT = Transcript("", 0.0)
 

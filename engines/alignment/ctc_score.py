@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import Float32
+from ..types import Float32
 
 IMPOSSIBLE = -1e9
 """Of a sentence that needs more steps than there are."""

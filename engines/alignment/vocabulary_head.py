@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import AttuneError
-from .llm.vocabulary import Vocabulary
-from .types import Float32, SoftTokens, Units
+from ..errors import AttuneError
+from ..llm.vocabulary import Vocabulary
+from ..types import Float32, SoftTokens, Units
 
 _BLENDED = 16
 """Tokens in a blend: what is left out has next to no weight."""
