@@ -38,7 +38,7 @@ from .engine_keeper import ENGINE_COMMAND
 from .sheet import Sheet
 
 if TYPE_CHECKING:
-    from engines.selftest import Request, Verdict
+    from engines.selftest.claims import Request, Verdict
 
 SILENT_SECONDS = 1800.0
 """Processor time per thread that a job may take without a word, where nothing else is said."""
@@ -193,7 +193,7 @@ def selftest(
     """Try every claim that is made about GPUs on this machine. Exits with 1 where one was refuted; one that could not be tried is
     none."""
     from engines.build import engine_files  # brings in every engine
-    from engines.selftest import run_claims
+    from engines.selftest.claims import run_claims
 
     chosen = settings()
     files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
@@ -215,7 +215,7 @@ def selftest(
 
 
 def _request(chosen: Settings, files: EngineFiles, folder: Path) -> "Request":
-    from engines.selftest import Request  # brings in every engine
+    from engines.selftest.claims import Request  # brings in every engine
 
     choice = _choice(chosen, files)
     return Request(

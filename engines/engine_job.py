@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from . import runtime_trials
 from .errors import AttuneError
 from .jobs.child_process import settle_as_child
 from .jobs.messages import EngineJob, PlanJob, Progress
+from .selftest import runtime_trials
 from .whisper import plan_job as plan_build
 
 

@@ -3,10 +3,10 @@
 import tempfile
 from pathlib import Path
 
-from .device.runtimes import CLAIMS, Trial, keep_runtimes, read_runtimes
-from .durable import one_at_a_time
-from .jobs.messages import Report, TrialJob
-from .selftest import Request, Verdict, run_claims
+from ..device.runtimes import CLAIMS, Trial, keep_runtimes, read_runtimes
+from ..durable import one_at_a_time
+from ..jobs.messages import Report, TrialJob
+from .claims import Request, Verdict, run_claims
 
 
 def run(job: TrialJob, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""Every claim that is made about a GPU, tried on this machine: `python -m engines.selftest REQUEST.json CLAIM`, a process each.
+"""Every claim that is made about a GPU, tried on this machine: `python -m engines.selftest.claims REQUEST.json CLAIM`, a process each.
 
 A claim that cannot be tried, because there is no GPU or a library lacks it, is not refuted; it was not run. Whatever a library
 does to its process, the others are tried all the same.
@@ -16,20 +16,20 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from .audio.recordings import read_audio
-from .device.gpu import find_gpu, l4t_release
-from .device.process_time import HungError, run_to_its_end
-from .errors import AttuneError
-from .jobs.messages import GraphPrecision, PlanJob
-from .llm.vocabulary import Vocabulary
-from .types import SAMPLE_RATE_HZ, Float32
-from .whisper.encoder import MAX_SECONDS, SpeechEncoder, encoder_mel, frame_cosines
-from .whisper.encoder_onnx import OnnxEncoder
-from .whisper.encoder_tensorrt import TensorRtEncoder, cuda_runtime
-from .whisper.plan_cache import plan_path, read_plan
-from .whisper.plan_job import key_of
-from .whisper.plan_job import run as build_plan
-from .whisper.tensorrt_build import import_tensorrt
+from ..audio.recordings import read_audio
+from ..device.gpu import find_gpu, l4t_release
+from ..device.process_time import HungError, run_to_its_end
+from ..errors import AttuneError
+from ..jobs.messages import GraphPrecision, PlanJob
+from ..llm.vocabulary import Vocabulary
+from ..types import SAMPLE_RATE_HZ, Float32
+from ..whisper.encoder import MAX_SECONDS, SpeechEncoder, encoder_mel, frame_cosines
+from ..whisper.encoder_onnx import OnnxEncoder
+from ..whisper.encoder_tensorrt import TensorRtEncoder, cuda_runtime
+from ..whisper.plan_cache import plan_path, read_plan
+from ..whisper.plan_job import key_of
+from ..whisper.plan_job import run as build_plan
+from ..whisper.tensorrt_build import import_tensorrt
 
 Figures = dict[str, object]
 _LIMIT_SECONDS = 1800.0
@@ -96,7 +96,7 @@ def run_claims(
 
 
 def _apart(request: Path, claim: str, says: str) -> Verdict:
-    command = [sys.executable, "-m", "engines.selftest", str(request), claim]
+    command = [sys.executable, "-m", "engines.selftest.claims", str(request), claim]
     try:
         done = run_to_its_end(command, processor_seconds=_LIMIT_SECONDS, asleep_seconds=_LIMIT_SECONDS)
     except HungError as error:
@@ -208,7 +208,7 @@ def llama_cuda(request: Request) -> Figures:
 
     if not llama_cpp.llama_supports_gpu_offload():
         raise AttuneError("llama.cpp was built without CUDA; docs/jetson.md has the line that builds it")
-    from .llm.sequence import LlamaSequence
+    from ..llm.sequence import LlamaSequence
 
     vocabulary = Vocabulary(request.language_model)
     tokens = vocabulary.tokenize(_PROMPT)
