@@ -206,8 +206,8 @@ def _answering_bytes(engines: Engines, job: FootprintJob, samples: Float32) -> i
     for route in routes:
         heard = route.hear(samples)
         if heard if isinstance(heard, str) else len(heard.vectors):
-            list(engines.llm.chat_model.reply(heard, 24))
-            engines.llm.chat_model.reset()
+            list(engines.language_model.reply(heard, 24))
+            engines.language_model.reset()
     done.set()
     watcher.join()
     return most - waiting

@@ -54,17 +54,17 @@ def open_voice(settings: Settings) -> Voice:
             choice = choose_encoder(files.encoder, settings.engines.encoder_precision, plans, time.time(), on_gpu)
             encoder = open_encoder(choice, files.encoder, plans, threads, on_gpu)
         engines = open_engines(files, prompt, context_tokens, threads, encoder, runtimes)
-        if told := _lack_of_room(settings, sum(map(len, engines.llm.chat_model.turn_tokens))):
+        if told := _lack_of_room(settings, sum(map(len, engines.language_model.turn_tokens))):
             engines.close()
             raise AttuneError(told)
         if runtimes is not None and runtimes.any_on_gpu:
             engines.compute_once()
     return Voice(
-        language_model=engines.llm.chat_model,
-        transcribe=engines.whisper.transcriber.transcribe,
+        language_model=engines.language_model,
+        transcribe=engines.transcriber.transcribe,
         cascade=engines.cascade(),
         aligned=engines.aligned,
-        words_of=lambda heard: words_of(heard, engines.llm.vocabulary),
+        words_of=lambda heard: words_of(heard, engines.vocabulary),
         files=files,
         general=general_examples(settings.cache_dir),
         close=engines.close,

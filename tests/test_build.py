@@ -19,7 +19,7 @@ files = EngineFiles(
 give_back_freed_memory()
 for time in range(6):
     engines = open_engines(files, "Answer briefly.", 512, 2)
-    list(engines.llm.chat_model.reply("Hello.", 2))
+    list(engines.language_model.reply("Hello.", 2))
     engines.close()
     del engines
     gc.collect()

@@ -30,7 +30,7 @@ FILES:${PN} += "${prefix}/lib/attune ${prefix}/lib/systemd ${prefix}/lib/sysuser
 CONFFILES:${PN} = "${sysconfdir}/attune/attune.toml"
 
 # Of these, OpenEmbedded's layers do not have ctranslate2, faster-whisper, gguf, llama-cpp-python, onnxruntime, soxr and text2num:
-# the layer that takes this recipe up brings them, as the package attune-models with the models of engines/models.toml below
+# the layer that takes this recipe up brings them, as the package attune-models with the models of engines/models/models.toml below
 # /usr/share/attune (`make install-models`).
 RDEPENDS:${PN} = "\
     attune-models \

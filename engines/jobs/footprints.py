@@ -19,7 +19,7 @@ REPLAYED_PER_STEP = 8
 LESSONS_PER_STEP = 8
 _FRAME_BYTES = 2
 """Encoder frames are kept in float16."""
-SHIPPED = Path(__file__).parent / "base" / "footprints.json"
+SHIPPED = Path(__file__).parent.parent / "base" / "footprints.json"
 """Measured elsewhere, with the embedded default: better than nothing until this device was measured."""
 
 
@@ -73,7 +73,7 @@ class Footprints(_Frozen):
     def are_of(self, engines: EngineFiles) -> bool:
         """Whether they were measured with these models: others take something else."""
         try:
-            found = sha256_of(engines.encoder_weights_file), sha256_of(engines.llm.chat_model)
+            found = sha256_of(engines.encoder_weights_file), sha256_of(engines.language_model)
         except OSError:
             return False
         return found == (self.encoder_sha256, self.language_model_sha256)
