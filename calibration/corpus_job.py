@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from engines.durable import write_atomically
 from engines.errors import AttuneError
+from engines.files import write_atomically
 from engines.jobs.messages import CorpusJob, Report
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary

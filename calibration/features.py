@@ -11,7 +11,7 @@ import numpy as np
 
 from engines.audio.pieces import PauseCutter
 from engines.audio.recordings import read_audio
-from engines.durable import write_atomically
+from engines.files import write_atomically
 from engines.jobs.messages import EngineFiles, Example
 from engines.types import Float32, Transcript
 from engines.whisper.draft import Drafter

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import soundfile
 
-from engines.durable import write_atomically
 from engines.errors import AttuneError
+from engines.files import write_atomically
 from engines.text_files import without_mark
 from engines.types import SAMPLE_RATE_HZ, Float32
 

@@ -20,8 +20,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from engines.durable import write_atomically
 from engines.errors import AttuneError
+from engines.files import write_atomically
 
 from .gguf_model import LINEAR_NAMES
 from .quantized import QuantizedLinear

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from engines.durable import write_atomically
+from engines.files import write_atomically
 from engines.generations.folder import ADAPTER, ADAPTER_WEIGHTS, PROJECTOR, WEIGHTS
 
 _DONE = ".done.json"

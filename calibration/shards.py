@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from engines.durable import write_atomically
 from engines.errors import AttuneError
+from engines.files import write_atomically
 from engines.types import Float16, Float32
 
 

@@ -15,8 +15,8 @@ from engines.alignment.confidence import Confidence
 from engines.alignment.decoder import open_reader
 from engines.alignment.projector import OnnxProjector
 from engines.alignment.usual_requests import requests_before
-from engines.durable import write_atomically
 from engines.errors import AttuneError
+from engines.files import write_atomically
 from engines.jobs.messages import CorpusJob, Report, TrainJob
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary

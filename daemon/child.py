@@ -21,8 +21,8 @@ from pydantic import ValidationError
 
 from engines.device.memory import peak_resident_bytes
 from engines.device.process_time import Patience
-from engines.durable import write_atomically
 from engines.errors import AttuneError
+from engines.files import write_atomically
 from engines.jobs.child_process import PARENT_VARIABLE
 from engines.jobs.messages import EngineJob, Job, Progress
 

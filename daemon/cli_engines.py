@@ -19,8 +19,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from engines.device.gpu import has_gpu
 from engines.device.runtimes import read_runtimes, runtimes_path
-from engines.durable import write_atomically
 from engines.errors import AttuneError
+from engines.files import write_atomically
 from engines.generations.folder import BASE, read_generation
 from engines.jobs.messages import BaseJob, EngineFiles, EngineJob, Job, TrialJob
 from engines.jobs.messages import Progress as Step

@@ -20,8 +20,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, Protocol
 
-from engines.durable import write_atomically
 from engines.errors import AttuneError
+from engines.files import write_atomically
 from engines.jobs.child_process import PARENT_VARIABLE
 from engines.jobs.handoff import REQUEST_NAME, STATUS, HandedOver
 

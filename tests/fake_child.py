@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from engines.durable import write_atomically
+from engines.files import write_atomically
 from engines.generations.card import Card, JudgedUtterance, Judgement, Score
 from engines.generations.folder import write_generation
 from engines.jobs.child_process import settle_as_child

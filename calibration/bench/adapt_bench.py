@@ -6,7 +6,7 @@ Each round is the job that the daemon would run, in a process of its own: what i
 import random
 import shutil
 
-from engines.durable import write_atomically
+from engines.files import write_atomically
 from engines.generations.folder import BASE, Generation, read_generation
 from engines.jobs.bench_figures import AdaptFigures, HeardSet, PersonalRound
 from engines.jobs.messages import AdaptJob, BenchAdaptJob, Example, Report

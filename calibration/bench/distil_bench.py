@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 
 from engines.alignment.decoder import Reader
-from engines.durable import write_atomically
+from engines.files import write_atomically
 from engines.generations.folder import read_generation
 from engines.jobs.bench_figures import DistilFigures, DistilRun, HeardSet
 from engines.jobs.messages import BenchDistilJob, DistilRecipe, Example, Report

@@ -19,8 +19,8 @@ import torch
 
 from engines.device.heap import give_back_freed_memory
 from engines.device.memory import peak_resident_bytes
-from engines.durable import write_atomically
 from engines.errors import AttuneError
+from engines.files import write_atomically
 from engines.jobs.bench_figures import MemoryFigures, MemoryRun
 from engines.jobs.child_process import PARENT_VARIABLE, settle_as_child
 from engines.jobs.messages import BenchMemoryJob, Report

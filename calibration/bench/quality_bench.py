@@ -16,8 +16,8 @@ import torch
 
 from engines.audio.recordings import read_audio
 from engines.device.memory import peak_resident_bytes
-from engines.durable import write_atomically
 from engines.errors import AttuneError
+from engines.files import write_atomically
 from engines.jobs.bench_figures import CurvePoint, DesignRun, HeardSet, QualityFigures
 from engines.jobs.child_process import PARENT_VARIABLE, settle_as_child
 from engines.jobs.messages import BenchQualityJob, Example, Report

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..durable import write_atomically
+from ..files import write_atomically
 from .crash_marker import boot_id, marked, was_fatal
 
 ENCODER, LANGUAGE_MODEL, TRANSCRIBER = "onnxruntime_cuda", "llama_cuda", "ctranslate2_cuda"

@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from pydantic import ValidationError
 
 from ..digest import sha256_of
-from ..durable import copy_flushed, sync_folder, write_atomically
 from ..errors import AttuneError
+from ..files import copy_flushed, sync_folder, write_atomically
 from .card import Card
 
 BASE = 0

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from ..durable import point_atomically, sync_folder
 from ..errors import AttuneError
+from ..files import point_atomically, sync_folder
 from .folder import BASE, FOLDER, Generation, read_generation
 
 Pointer = Literal["current", "previous", "shadow"]

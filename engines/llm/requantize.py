@@ -18,8 +18,8 @@ import gguf
 import llama_cpp.llama_cpp as llama
 
 from ..digest import sha256_of
-from ..durable import write_atomically
 from ..errors import AttuneError
+from ..files import write_atomically
 from .backend import quiet_backend
 from .gguf_file import has_tensor, kind_of, main_kind
 from .sequence import LlamaSequence

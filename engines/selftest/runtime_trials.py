@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from ..device.runtimes import CLAIMS, Trial, keep_runtimes, read_runtimes
-from ..durable import one_at_a_time
+from ..files import one_at_a_time
 from ..jobs.messages import Report, TrialJob
 from .claims import Request, Verdict, run_claims
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..device.crash_marker import boot_id
 from ..digest import sha256_of
-from ..durable import write_atomically
+from ..files import write_atomically
 from ..jobs.messages import GraphPrecision
 
 _Model = TypeVar("_Model", bound=BaseModel)
