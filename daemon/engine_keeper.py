@@ -25,7 +25,7 @@ from .quiet_chore import QuietChore
 
 logger = logging.getLogger(__name__)
 
-ENGINE_COMMAND: tuple[str, ...] = (sys.executable, "-m", "engines.engine_job")
+ENGINE_COMMAND: tuple[str, ...] = (sys.executable, "-m", "engines")
 _EVERY_SECONDS = 60.0
 _POLL_SECONDS = 1.0
 

@@ -44,7 +44,7 @@ class Board:
         job = PlanJob(graph=self.graph, precision="float32", plans=self.plans, tries_only=tries_only)
         path = self.folder / "job.json"
         path.write_text(job.model_dump_json())
-        command = [sys.executable, "-m", "engines.engine_job", str(path)]
+        command = [sys.executable, "-m", "engines", str(path)]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=timeout_seconds, check=False, env=self.environment()
         )

@@ -240,7 +240,7 @@ def _pid_of(desk: Desk) -> int:
                 command = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if b"engines.engine_job" in command and str(desk.folder).encode() in command and not command.startswith(b"env"):
+            if b"-m\0engines\0" in command and str(desk.folder).encode() in command and not command.startswith(b"env"):
                 found.append(int(entry.name))
         return bool(found)
 

@@ -56,7 +56,7 @@ def test_two_processes_do_not_build_the_same_plan(board: Board) -> None:
     job = PlanJob(graph=board.graph, precision="float32", plans=board.plans)
     path = board.folder / "job.json"
     path.write_text(job.model_dump_json())
-    command = [sys.executable, "-m", "engines.engine_job", str(path)]
+    command = [sys.executable, "-m", "engines", str(path)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=board.environment()) for _ in range(2)]
     said = [process.communicate(timeout=600)[0].splitlines() for process in both]
     assert [process.returncode for process in both] == [0, 0]
@@ -135,7 +135,7 @@ def test_a_build_that_is_killed_leaves_what_was_there(board: Board) -> None:
     board.odd = {"FAKE_TENSORRT": "build=dies"}
     job = board.folder / "job.json"
     done = subprocess.run(
-        [sys.executable, "-m", "engines.engine_job", str(job)], capture_output=True, env=board.environment(), check=False
+        [sys.executable, "-m", "engines", str(job)], capture_output=True, env=board.environment(), check=False
     )
     assert done.returncode == -9
     assert left(board) == before

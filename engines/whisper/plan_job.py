@@ -1,4 +1,4 @@
-"""Builds a TensorRT plan and tries it, or tries one that is there: in a process of its own (`engine_job.py`), for whatever
+"""Builds a TensorRT plan and tries it, or tries one that is there: in a process of its own (`__main__.py`), for whatever
 TensorRT does to a process it does here.
 """
 

@@ -1,5 +1,5 @@
-"""`python -m engines.engine_job JOB.json`: plans and trials, which the process that serves leaves alone: libraries of a GPU may
-end the process that runs them. Speaks the same lines as a calibration child.
+"""`python -m engines JOB.json`: plans and trials, which the process that serves leaves alone: libraries of a GPU may end the
+process that runs them. Speaks the same lines as a calibration child.
 """
 
 import signal
@@ -12,7 +12,7 @@ from .errors import AttuneError
 from .jobs.child_process import settle_as_child
 from .jobs.messages import EngineJob, PlanJob, Progress
 from .selftest import runtime_trials
-from .whisper import plan_job as plan_build
+from .whisper import plan_job
 
 
 def main() -> int:
@@ -22,7 +22,7 @@ def main() -> int:
     try:
         job: EngineJob = TypeAdapter(EngineJob).validate_json(Path(sys.argv[1]).read_bytes())
         if isinstance(job, PlanJob):
-            plan_build.run(job, _say)
+            plan_job.run(job, _say)
         else:
             runtime_trials.run(job, _say)
     except (AttuneError, OSError, ValueError) as error:
