@@ -14,7 +14,7 @@ from engines.jobs.messages import BaseJob, Report
 from .encoder_export import export_encoder
 from .projector_export import export_projector
 from .projector_file import load_projector, save_projector
-from .replay import build_replay
+from .training.replay import build_replay
 from .versions import versions
 
 SHIPPED = Path(__file__).parent.parent / "engines" / "base"

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 from engines.llm.vocabulary import Vocabulary
 
 from .layers import Block
-from .samples import Batch
-from .training import Learner
+from .training.loop import Learner
+from .training.samples import Batch
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from .draft_fusion import CopyHead, Draft, DraftReader, ReadDraft, copied
 from .layers import Block, Cross, Neighbours
 from .pronunciation import PHONEME_SYMBOLS, PronunciationKeys
-from .samples import GROUPS_PER_UNIT
+from .training.samples import GROUPS_PER_UNIT
 
 PHONEMES_PER_GROUP = 2
 """Phonemes that the auxiliary CTC may find in a group: 33 a second, quicker than anyone speaks."""

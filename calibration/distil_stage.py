@@ -14,8 +14,6 @@ from engines.generations.folder import read_generation
 from engines.jobs.footprints import LESSONS_PER_STEP
 from engines.jobs.messages import AdaptJob, DistilRecipe, Example, Report
 
-from .batches import draw_epochs
-from .checkpoint import Run
 from .cif import CifProjector
 from .distill import LOSS_WEIGHTS, Distillation, Lesson
 from .embedlink import EmbedLink
@@ -25,8 +23,10 @@ from .lessons import INSTRUCTIONS, LessonMaker
 from .partial_lora import add_adapter, export_adapter, load_adapter, save_adapter, set_speech
 from .projector_file import load_projector, save_projector
 from .round_folder import RoundFolder, StageRecord
-from .samples import make_sample
-from .training import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means
+from .training.batches import draw_epochs
+from .training.checkpoint import Run
+from .training.loop import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means
+from .training.samples import make_sample
 
 WARMUP_STEPS = 10
 

@@ -22,8 +22,8 @@ from .cif import CifProjector
 from .embedlink import Candidates, EmbedLink
 from .partial_lora import PartialLoraLinear, set_speech
 from .quantized import QuantizedLinear
-from .samples import Batch, Sample, collate
-from .training import Learner
+from .training.loop import Learner
+from .training.samples import Batch, Sample, collate
 from .vocabulary_loss import Teacher, ask_teacher, cross_entropy, divergence
 
 TEMPERATURE = 1.0

@@ -9,16 +9,16 @@ from engines.jobs.messages import AdaptJob, Report
 from engines.llm.vocabulary import Vocabulary
 from engines.types import FRAME_SECONDS
 
-from .batches import draw_beside
-from .checkpoint import Run
 from .cif import CifConfig
 from .embedlink import EmbedLink
-from .features import Features
 from .projector_file import load_projector, save_projector
-from .replay import load_replay
 from .round_folder import RoundFolder, StageRecord
-from .samples import Sample, make_sample
-from .training import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means
+from .training.batches import draw_beside
+from .training.checkpoint import Run
+from .training.features import Features
+from .training.loop import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means
+from .training.replay import load_replay
+from .training.samples import Sample, make_sample
 
 PASSES = 5
 """How often each utterance is seen at most: more learns the recordings, not the voice."""

@@ -1,6 +1,6 @@
 """EmbedLink (Tiny-Align, arXiv 2411.13766): train a projector against the embedding table, never running the language model.
 
-Knows batches and losses. The training loop is `training.py`, the data `dataset.py`.
+Knows batches and losses. The training loop is `training/loop.py`, the data `dataset.py`.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from engines.llm.vocabulary import Vocabulary
 from .cif import PHONEMES_PER_GROUP, CifOutput, CifProjector
 from .draft_fusion import Draft
 from .pronunciation import PronunciationKeys
-from .samples import Batch
-from .training import Learner
+from .training.loop import Learner
+from .training.samples import Batch
 
 CONTRAST_NEGATIVES = 3000
 """Heard tokens that each step contrasts against, drawn anew: halves a step against all of them."""

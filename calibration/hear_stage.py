@@ -3,9 +3,9 @@
 from engines.errors import AttuneError
 from engines.jobs.messages import AdaptJob, Report
 
-from .features import Features
 from .label_fit import doubt_labels
 from .round_folder import StageRecord
+from .training.features import Features
 
 
 def hear(job: AdaptJob, report: Report) -> StageRecord:

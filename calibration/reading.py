@@ -11,7 +11,7 @@ from engines.types import SoftTokens, Units
 
 from .cif import CifProjector
 from .embedlink import draft_rows
-from .samples import Sample, collate
+from .training.samples import Sample, collate
 
 
 @torch.no_grad()

@@ -25,8 +25,6 @@ from engines.whisper.draft import Drafter
 from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.transcriber import WhisperTranscriber
 
-from .batches import draw_epochs
-from .checkpoint import Run
 from .cif import CifConfig, CifProjector
 from .embedlink import EmbedLink
 from .held_out_text import is_held_out
@@ -35,11 +33,13 @@ from .projector_file import load_projector, save_packed
 from .pronunciation import pronounce
 from .reading import read_samples
 from .reliability import hear, learn_confidence
-from .samples import Sample, make_sample
 from .shards import Row, Utterance, read_corpus
 from .synthesis import is_atypical
 from .text_scores import word_error_rate
-from .training import Schedule, fit, fraction
+from .training.batches import draw_epochs
+from .training.checkpoint import Run
+from .training.loop import Schedule, fit, fraction
+from .training.samples import Sample, make_sample
 from .versions import versions
 
 JUDGED_AT_MOST = 200

@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 from calibration.bridgeformer import BridgeFormer, BridgeFormerConfig, BridgeFormerLink, pooling_weights
 from calibration.end_to_end import EndToEnd, StackConfig, StackProjector
 from calibration.gguf_model import dequantize_linears, load_language_model
-from calibration.samples import Sample, collate, make_sample
-from calibration.training import Schedule, fit
+from calibration.training.loop import Schedule, fit
+from calibration.training.samples import Sample, collate, make_sample
 from engines.alignment.text_normalisation import spoken_tokens, written_tokens
 from engines.llm.sequence import LlamaSequence
 from engines.llm.vocabulary import Vocabulary

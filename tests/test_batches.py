@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration.batches import draw_beside, draw_epochs
-from calibration.samples import Sample
+from calibration.training.batches import draw_beside, draw_epochs
+from calibration.training.samples import Sample
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=60)
 

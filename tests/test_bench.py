@@ -17,8 +17,8 @@ from calibration.bench.picture import draw_adapt, draw_quality
 from calibration.bench.speakers import SECOND_VOICE
 from calibration.demo_speakers import ATYPICAL_VOICE
 from calibration.everyday_requests import ENROLLED, NEVER_ENROLLED
-from calibration.samples import make_sample
 from calibration.synthesis import phonemes
+from calibration.training.samples import make_sample
 from daemon.bench_tables import heard_sheet, reached_sheet
 from daemon.cli_bench import _times_of
 from engines.errors import AttuneError

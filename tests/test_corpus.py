@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from calibration.augment import augment, band_limited, faster, noisy, reverberated
 from calibration.corpus import Models, build, expected_bytes
 from calibration.corpus_script import ScriptLine, recorded_script, replay_script, synthetic_script
-from calibration.replay import build_replay
 from calibration.request_texts import open_requests
 from calibration.shards import read_corpus, write_shard
 from calibration.synthesis import Voice
 from calibration.text_scores import word_error_rate
 from calibration.texts import coverage_sentences, word_entries, wordnet_sentences
+from calibration.training.replay import build_replay
 from calibration.voices import KEPT_FOR_JUDGING, SHARES, random_voice
 from calibration.word_classes import word_classes
 from engines.errors import AttuneError

@@ -13,8 +13,8 @@ from calibration.distill import TEMPERATURE, Distillation, Lesson, teach
 from calibration.embedlink import EmbedLink
 from calibration.gguf_model import load_language_model
 from calibration.partial_lora import add_adapter
-from calibration.samples import Sample, make_sample
-from calibration.training import Schedule, fit
+from calibration.training.loop import Schedule, fit
+from calibration.training.samples import Sample, make_sample
 from engines.llm.vocabulary import Vocabulary
 from tests.tiny_llama import write_tiny_llama
 

@@ -134,9 +134,7 @@ def test_a_build_that_is_killed_leaves_what_was_there(board: Board) -> None:
     before = left(board)
     board.odd = {"FAKE_TENSORRT": "build=dies"}
     job = board.folder / "job.json"
-    done = subprocess.run(
-        [sys.executable, "-m", "engines", str(job)], capture_output=True, env=board.environment(), check=False
-    )
+    done = subprocess.run([sys.executable, "-m", "engines", str(job)], capture_output=True, env=board.environment(), check=False)
     assert done.returncode == -9
     assert left(board) == before
 

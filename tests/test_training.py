@@ -14,14 +14,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import distributed, nn
 
-from calibration.adamw import AdamW
-from calibration.checkpoint import Run
 from calibration.cif import CifConfig, CifProjector
 from calibration.embedlink import EmbedLink
-from calibration.features import cached_frames
 from calibration.pronunciation import pronounce
-from calibration.samples import Sample, collate, make_sample
-from calibration.training import Schedule, fit, fraction, learning_rate
+from calibration.training.adamw import AdamW
+from calibration.training.checkpoint import Run
+from calibration.training.features import cached_frames
+from calibration.training.loop import Schedule, fit, fraction, learning_rate
+from calibration.training.samples import Sample, collate, make_sample
 from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
 from engines.llm.vocabulary import Vocabulary

@@ -24,8 +24,8 @@ from ..end_to_end import END, EndToEnd, StackConfig, StackProjector
 from ..gguf_model import dequantize_linears, load_language_model
 from ..projector_file import load_projector
 from ..reading import read_samples
-from ..samples import Sample, collate
-from ..training import Learner
+from ..training.loop import Learner
+from ..training.samples import Sample, collate
 
 LONGEST_REPETITION_TOKENS, REPEATED_AT_ONCE = 24, 40
 FRESH_LEARNING_RATE, PERSONAL_LEARNING_RATE = 8e-4, 2e-4

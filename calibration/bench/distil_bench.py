@@ -24,7 +24,7 @@ from ..evaluate import Hear, Judge
 from ..partial_lora import export_adapter
 from ..projector_export import export_projector
 from ..projector_file import load_projector
-from ..training import tail_means
+from ..training.loop import tail_means
 from .judged_sets import Replies, judge_set, read_set, with_replies
 from .machine import describe_machine
 

@@ -32,8 +32,8 @@ from ..embedlink import EmbedLink
 from ..gguf_model import load_language_model
 from ..partial_lora import add_adapter
 from ..pronunciation import PHONEME_SYMBOLS
-from ..samples import Sample
-from ..training import Schedule, fit
+from ..training.loop import Schedule, fit
+from ..training.samples import Sample
 from .machine import describe_machine, peak_allocated_bytes
 from .random_model import SHAPES, write_random_model
 

@@ -25,12 +25,12 @@ from engines.llm.vocabulary import Vocabulary
 from engines.whisper.encoder import MAX_SECONDS
 from engines.whisper.encoder_onnx import OnnxEncoder
 
-from ..batches import draw_epochs
-from ..checkpoint import Run
 from ..evaluate import Judge
-from ..samples import Sample, make_sample
 from ..text_scores import word_error_rate
-from ..training import Schedule, fit, fraction
+from ..training.batches import draw_epochs
+from ..training.checkpoint import Run
+from ..training.loop import Schedule, fit, fraction
+from ..training.samples import Sample, make_sample
 from .designs import Design, make_design
 from .judged_sets import Replies, judge_set, read_set, with_replies
 from .machine import describe_machine

@@ -19,8 +19,8 @@ from torch.nn.parallel import DistributedDataParallel
 from engines.errors import AttuneError
 
 from .adamw import AdamW
-from .allocation import drop_caches, is_shortage
 from .checkpoint import Run, load_checkpoint, save_checkpoint
+from .out_of_memory import drop_caches, is_shortage
 from .samples import Batch, Sample, collate
 
 PERSONAL_PULL = 30.0

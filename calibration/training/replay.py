@@ -11,10 +11,10 @@ from engines.jobs.replay_set import REPLAY_UTTERANCES, count_replay, replay_fold
 from engines.llm.vocabulary import Vocabulary
 from engines.types import FRAME_SECONDS
 
-from .corpus import Models, build
-from .corpus_script import replay_script
+from ..corpus import Models, build
+from ..corpus_script import replay_script
+from ..shards import read_corpus
 from .samples import Sample, make_sample
-from .shards import read_corpus
 
 SEED = 20_000
 """Far from the base's own seed: other sentences, the same voices."""
