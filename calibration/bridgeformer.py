@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from engines.llm.vocabulary import Vocabulary
 
-from .layers import Block
+from .projector.layers import Block
 from .training.loop import Learner
 from .training.samples import Batch
 

@@ -14,13 +14,13 @@ from engines.generations.folder import read_generation
 from engines.jobs.footprints import LESSONS_PER_STEP
 from engines.jobs.messages import AdaptJob, DistilRecipe, Example, Report
 
-from .cif import CifProjector
 from .distill import LOSS_WEIGHTS, Distillation, Lesson
-from .embedlink import EmbedLink
 from .evaluate import Judge
 from .gguf_model import load_language_model
 from .lessons import INSTRUCTIONS, LessonMaker
 from .partial_lora import add_adapter, export_adapter, load_adapter, save_adapter, set_speech
+from .projector.cif import CifProjector
+from .projector.embedlink import EmbedLink
 from .projector_file import load_projector, save_projector
 from .round_folder import RoundFolder, StageRecord
 from .training.batches import draw_epochs

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from engines.device.heap import trim
 
-from .cif import CifProjector
-from .embedlink import Candidates, EmbedLink
 from .partial_lora import PartialLoraLinear, set_speech
+from .projector.cif import CifProjector
+from .projector.embedlink import Candidates, EmbedLink
 from .quantized import QuantizedLinear
 from .training.loop import Learner
 from .training.samples import Batch, Sample, collate

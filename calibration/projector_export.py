@@ -7,8 +7,8 @@ import torch
 
 from engines.alignment.projector import HEARD_TOKENS
 
-from .cif import CifProjector, ProjectorGraph
 from .encoder_export import export_onnx
+from .projector.cif import CifProjector, ProjectorGraph
 
 
 def export_projector(projector: CifProjector, path: Path) -> None:

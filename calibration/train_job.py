@@ -25,13 +25,13 @@ from engines.whisper.draft import Drafter
 from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.transcriber import WhisperTranscriber
 
-from .cif import CifConfig, CifProjector
-from .embedlink import EmbedLink
 from .held_out_text import is_held_out
+from .projector.cif import CifConfig, CifProjector
+from .projector.decode import read_samples
+from .projector.embedlink import EmbedLink
+from .projector.pronunciation_keys import pronounce
 from .projector_export import export_projector
 from .projector_file import load_projector, save_packed
-from .pronunciation import pronounce
-from .reading import read_samples
 from .reliability import hear, learn_confidence
 from .shards import Row, Utterance, read_corpus
 from .synthesis import is_atypical

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from calibration.cif import CifConfig, CifProjector
 from calibration.distill import TEMPERATURE, Distillation, Lesson, teach
-from calibration.embedlink import EmbedLink
 from calibration.gguf_model import load_language_model
 from calibration.partial_lora import add_adapter
+from calibration.projector.cif import CifConfig, CifProjector
+from calibration.projector.embedlink import EmbedLink
 from calibration.training.loop import Schedule, fit
 from calibration.training.samples import Sample, make_sample
 from engines.llm.vocabulary import Vocabulary

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from calibration.pronunciation import MOST_PHONEMES, PronunciationKeys, phonemes_of, pronounce
+from calibration.projector.pronunciation_keys import MOST_PHONEMES, PronunciationKeys, phonemes_of, pronounce
 from engines.llm.vocabulary import Vocabulary
 
 

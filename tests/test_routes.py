@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from calibration.cif import CifConfig, CifProjector
+from calibration.projector.cif import CifConfig, CifProjector
 from calibration.projector_export import export_projector
 from engines.alignment.confidence import Confidence, Fit
 from engines.alignment.decoder import open_reader

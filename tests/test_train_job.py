@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from calibration.cif import CifConfig, CifProjector
+from calibration.projector.cif import CifConfig, CifProjector
 from calibration.projector_file import load_projector, save_projector
 from calibration.request_texts import requests
 from calibration.shards import write_shard

@@ -14,9 +14,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import distributed, nn
 
-from calibration.cif import CifConfig, CifProjector
-from calibration.embedlink import EmbedLink
-from calibration.pronunciation import pronounce
+from calibration.projector.cif import CifConfig, CifProjector
+from calibration.projector.embedlink import EmbedLink
+from calibration.projector.pronunciation_keys import pronounce
 from calibration.training.adamw import AdamW
 from calibration.training.checkpoint import Run
 from calibration.training.features import cached_frames

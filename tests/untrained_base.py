@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from calibration.cif import CifConfig, CifProjector
+from calibration.projector.cif import CifConfig, CifProjector
 from calibration.projector_export import export_projector
 from calibration.projector_file import save_projector
 from engines.digest import sha256_of

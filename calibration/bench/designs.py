@@ -18,12 +18,12 @@ from engines.routes import all_words_of
 from engines.types import SoftTokens
 
 from ..bridgeformer import BridgeFormer, BridgeFormerConfig, BridgeFormerLink
-from ..cif import CifProjector
-from ..embedlink import EmbedLink
 from ..end_to_end import END, EndToEnd, StackConfig, StackProjector
 from ..gguf_model import dequantize_linears, load_language_model
+from ..projector.cif import CifProjector
+from ..projector.decode import read_samples
+from ..projector.embedlink import EmbedLink
 from ..projector_file import load_projector
-from ..reading import read_samples
 from ..training.loop import Learner
 from ..training.samples import Sample, collate
 

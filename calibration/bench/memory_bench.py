@@ -26,12 +26,12 @@ from engines.jobs.child_process import PARENT_VARIABLE, settle_as_child
 from engines.jobs.messages import BenchMemoryJob, Report
 from engines.llm.vocabulary import Vocabulary
 
-from ..cif import PHONEMES_PER_GROUP, CifConfig, CifProjector
 from ..distill import Distillation, teach
-from ..embedlink import EmbedLink
 from ..gguf_model import load_language_model
 from ..partial_lora import add_adapter
-from ..pronunciation import PHONEME_SYMBOLS
+from ..projector.cif import PHONEMES_PER_GROUP, CifConfig, CifProjector
+from ..projector.embedlink import EmbedLink
+from ..projector.pronunciation_keys import PHONEME_SYMBOLS
 from ..training.loop import Schedule, fit
 from ..training.samples import Sample
 from .machine import describe_machine, peak_allocated_bytes

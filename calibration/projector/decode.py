@@ -9,9 +9,9 @@ from engines.alignment.vocabulary_head import Readout
 from engines.llm.vocabulary import Vocabulary
 from engines.types import SoftTokens, Units
 
+from ..training.samples import Sample, collate
 from .cif import CifProjector
 from .embedlink import draft_rows
-from .training.samples import Sample, collate
 
 
 @torch.no_grad()

@@ -14,11 +14,11 @@ from torch.nn import functional as F
 
 from engines.llm.vocabulary import Vocabulary
 
+from ..training.loop import Learner
+from ..training.samples import Batch
 from .cif import PHONEMES_PER_GROUP, CifOutput, CifProjector
 from .draft_fusion import Draft
-from .pronunciation import PronunciationKeys
-from .training.loop import Learner
-from .training.samples import Batch
+from .pronunciation_keys import PronunciationKeys
 
 CONTRAST_NEGATIVES = 3000
 """Heard tokens that each step contrasts against, drawn anew: halves a step against all of them."""

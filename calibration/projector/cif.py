@@ -7,7 +7,7 @@ each time the sum passes a whole number a unit fires. Here in the loop-free form
 frame, W[u, t] = relu(min(S_t, u + 1) - max(P_t, u)).
 
 A unit is told by two things: where it stands in the embedding table, and what it sounded like, as a vector in the space of the
-tokens' pronunciation keys (`pronunciation.py`). Both are one vector of width E + K here: an embedding row and a key side by side.
+tokens' pronunciation keys (`projector/pronunciation_keys.py`). Both are one vector of width E + K here: an embedding row and a key side by side.
 
 Shapes: B utterances, T frames, G = T // stack groups, U units, D frame width, H hidden width, E embedding width, K key width.
 """
@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..training.samples import GROUPS_PER_UNIT
 from .draft_fusion import CopyHead, Draft, DraftReader, ReadDraft, copied
 from .layers import Block, Cross, Neighbours
-from .pronunciation import PHONEME_SYMBOLS, PronunciationKeys
-from .training.samples import GROUPS_PER_UNIT
+from .pronunciation_keys import PHONEME_SYMBOLS, PronunciationKeys
 
 PHONEMES_PER_GROUP = 2
 """Phonemes that the auxiliary CTC may find in a group: 33 a second, quicker than anyone speaks."""

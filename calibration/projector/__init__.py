@@ -1,0 +1,1 @@
+"""The projector in torch: its layers, its units and its losses."""
