@@ -25,7 +25,9 @@ from engines.whisper.draft import Drafter
 from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.transcriber import WhisperTranscriber
 
-from .held_out_text import is_held_out
+from .corpus.held_out_text import is_held_out
+from .corpus.shards import Row, Utterance, read_corpus
+from .corpus.synthesis import is_atypical
 from .projector.cif import CifConfig, CifProjector
 from .projector.decode import read_samples
 from .projector.embedlink import EmbedLink
@@ -33,8 +35,6 @@ from .projector.pronunciation_keys import pronounce
 from .projector_export import export_projector
 from .projector_file import load_projector, save_packed
 from .reliability import hear, learn_confidence
-from .shards import Row, Utterance, read_corpus
-from .synthesis import is_atypical
 from .text_scores import word_error_rate
 from .training.batches import draw_epochs
 from .training.checkpoint import Run

@@ -158,7 +158,7 @@ def _run_speaker(name: str, folder: Path, show: _Show) -> Outcome:
 
 
 def _make_speaker(name: str, folder: Path, show: _Show) -> None:
-    command = [sys.executable, "-m", "calibration.demo_speakers", name, str(folder)]
+    command = [sys.executable, "-m", "calibration.corpus.demo_speakers", name, str(folder)]
     if name == "clear":
         command += ["--recordings", str(model_path(GENERAL_MODEL, settings().cache_dir))]
     show.begin("recording", None)

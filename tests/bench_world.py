@@ -16,7 +16,7 @@ Rows = list[dict[str, str]]
 def speak(folder: Path, speaker: str) -> Rows:
     """The enrolment of `clear` or `atypical`, spoken into `folder`: audio and text of each row."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "calibration.demo_speakers", speaker, str(folder)]
+    command = [sys.executable, "-m", "calibration.corpus.demo_speakers", speaker, str(folder)]
     command += ["--recordings", str(model_path(GENERAL_MODEL, settings().cache_dir))]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return [json.loads(line) for line in (folder / "enrol.jsonl").read_text().splitlines()]

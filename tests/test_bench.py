@@ -15,9 +15,9 @@ from calibration.bench.designs import make_design
 from calibration.bench.judged_sets import JudgedSet, first_minutes, judge_set, read_set
 from calibration.bench.picture import draw_adapt, draw_quality
 from calibration.bench.speakers import SECOND_VOICE
-from calibration.demo_speakers import ATYPICAL_VOICE
-from calibration.everyday_requests import ENROLLED, NEVER_ENROLLED
-from calibration.synthesis import phonemes
+from calibration.corpus.demo_speakers import ATYPICAL_VOICE
+from calibration.corpus.judged_requests import ENROLLED, NEVER_ENROLLED
+from calibration.corpus.synthesis import phonemes
 from calibration.training.samples import make_sample
 from daemon.bench_tables import heard_sheet, reached_sheet
 from daemon.cli_bench import _times_of

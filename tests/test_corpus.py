@@ -11,17 +11,17 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration.augment import augment, band_limited, faster, noisy, reverberated
-from calibration.corpus import Models, build, expected_bytes
-from calibration.corpus_script import ScriptLine, recorded_script, replay_script, synthetic_script
-from calibration.request_texts import open_requests
-from calibration.shards import read_corpus, write_shard
-from calibration.synthesis import Voice
+from calibration.corpus.augment import augment, band_limited, faster, noisy, reverberated
+from calibration.corpus.build import Models, build, expected_bytes
+from calibration.corpus.script import ScriptLine, recorded_script, replay_script, synthetic_script
+from calibration.corpus.shards import read_corpus, write_shard
+from calibration.corpus.synthesis import Voice
+from calibration.corpus.texts import coverage_sentences, word_entries, wordnet_sentences
+from calibration.corpus.training_requests import open_requests
+from calibration.corpus.voices import KEPT_FOR_JUDGING, SHARES, random_voice
+from calibration.corpus.word_classes import word_classes
 from calibration.text_scores import word_error_rate
-from calibration.texts import coverage_sentences, word_entries, wordnet_sentences
 from calibration.training.replay import build_replay
-from calibration.voices import KEPT_FOR_JUDGING, SHARES, random_voice
-from calibration.word_classes import word_classes
 from engines.errors import AttuneError
 from engines.jobs.messages import EngineFiles
 from engines.llm.vocabulary import Vocabulary
@@ -58,7 +58,7 @@ def test_a_corpus_holds_what_was_said_and_a_fair_draft_of_it(tmp_path: Path, mod
 
 
 def test_a_killed_build_makes_only_what_is_missing(tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("calibration.corpus.SHARD_UTTERANCES", 2)
+    monkeypatch.setattr("calibration.corpus.build.SHARD_UTTERANCES", 2)
     script = [ScriptLine(text, Voice("espeak-ng", "en-us"), seed) for seed, text in enumerate(SENTENCES)]
     build(tmp_path, script, models, 1, silent)
     whole = [utterance.row for utterance in read_corpus([tmp_path])]
@@ -73,7 +73,7 @@ def test_a_killed_build_makes_only_what_is_missing(tmp_path: Path, models: Model
 def test_a_disk_that_is_too_small_is_told_before_anything_is_made(
     tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("calibration.corpus.shutil.disk_usage", lambda _: SimpleNamespace(free=10_000))
+    monkeypatch.setattr("calibration.corpus.build.shutil.disk_usage", lambda _: SimpleNamespace(free=10_000))
     script = [ScriptLine(text, Voice("flite", "slt"), 0) for text in SENTENCES]
     with pytest.raises(AttuneError, match=r"needs .* GB more .* free"):
         build(tmp_path, script, models, 1, silent)
@@ -196,7 +196,7 @@ def test_open_requests_have_everyday_words_that_few_templates_would(llm_path: Pa
 
 
 def test_wordnet_that_is_not_there_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("calibration.texts.WORDNET", tmp_path)
+    monkeypatch.setattr("calibration.corpus.texts.WORDNET", tmp_path)
     with pytest.raises(AttuneError, match="apt-get install wordnet-base"):
         word_classes({"soup": 1})
 

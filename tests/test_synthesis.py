@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE
-from calibration.everyday_requests import ENROLLED, everyday_requests
-from calibration.neural_voices import ipa
-from calibration.request_texts import requests
-from calibration.synthesis import FRONTING, GLIDING, LISP, STOPPING, Voice, describe, is_atypical, phonemes, rewrite, speak
-from calibration.texts import fortune_sentences
+from calibration.corpus.demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE
+from calibration.corpus.judged_requests import ENROLLED, everyday_requests
+from calibration.corpus.neural_voices import ipa
+from calibration.corpus.synthesis import FRONTING, GLIDING, LISP, STOPPING, Voice, describe, is_atypical, phonemes, rewrite, speak
+from calibration.corpus.texts import fortune_sentences
+from calibration.corpus.training_requests import requests
 from engines.errors import AttuneError
 
 
@@ -77,7 +77,7 @@ def test_a_synthesizer_that_hangs_is_one_clear_line(tmp_path: Path, monkeypatch:
     hanging.write_text("#!/bin/sh\nexec /bin/sleep 30\n")
     hanging.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("calibration.speech_commands.LONGEST_RUN_SECONDS", 0.2)
+    monkeypatch.setattr("calibration.corpus.commands.LONGEST_RUN_SECONDS", 0.2)
     with pytest.raises(AttuneError, match="espeak-ng said nothing for .* s and used no processor time"):
         speak("hello", Voice("espeak-ng", "en-us"))
     with pytest.raises(AttuneError, match="espeak-ng said nothing for .* s and used no processor time"):

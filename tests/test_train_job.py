@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from calibration.corpus.shards import write_shard
+from calibration.corpus.training_requests import requests
 from calibration.projector.cif import CifConfig, CifProjector
 from calibration.projector_file import load_projector, save_projector
-from calibration.request_texts import requests
-from calibration.shards import write_shard
 from engines.jobs.child_process import PARENT_VARIABLE
 from engines.jobs.messages import EngineFiles, Progress, TrainJob
 

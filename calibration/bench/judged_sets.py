@@ -15,8 +15,8 @@ from engines.llm.vocabulary import Vocabulary
 from engines.routes import all_words_of
 from engines.types import SoftTokens
 
+from ..corpus.manifests import read_recordings
 from ..evaluate import Judge
-from ..manifests import read_recordings
 from ..reliability import calibration_error, reliability_curve
 from ..text_scores import content_errors, rouge, word_error_rate, word_errors
 

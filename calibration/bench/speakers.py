@@ -17,13 +17,13 @@ from engines.jobs.messages import BenchSpeakersJob, Report
 from engines.models.general_speech import read_prompts
 from engines.types import Float32
 
-from ..demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE
-from ..everyday_requests import ENROLLED, NEVER_ENROLLED, everyday_requests
-from ..held_out_text import is_held_out
-from ..manifests import write_recordings, write_rows
-from ..synthesis import CLUSTER_REDUCTION, FINAL_STOP_DELETION, STOPPING, Synthesizers, Voice, speak
-from ..texts import wordnet_sentences
-from ..voices import KEPT_FOR_JUDGING
+from ..corpus.demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE
+from ..corpus.held_out_text import is_held_out
+from ..corpus.judged_requests import ENROLLED, NEVER_ENROLLED, everyday_requests
+from ..corpus.manifests import write_recordings, write_rows
+from ..corpus.synthesis import CLUSTER_REDUCTION, FINAL_STOP_DELETION, STOPPING, Synthesizers, Voice, speak
+from ..corpus.texts import wordnet_sentences
+from ..corpus.voices import KEPT_FOR_JUDGING
 from .free_requests import FREE_REQUESTS
 
 SECOND_VOICE = Voice(

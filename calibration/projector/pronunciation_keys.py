@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from engines.errors import AttuneError
 from engines.llm.vocabulary import Vocabulary
 
-from ..speech_commands import run_command
+from ..corpus.commands import run_command
 
 MOST_PHONEMES = 12
 """Of a token that are kept; one English word in seventy of the vocabulary has more."""

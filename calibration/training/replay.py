@@ -11,9 +11,9 @@ from engines.jobs.replay_set import REPLAY_UTTERANCES, count_replay, replay_fold
 from engines.llm.vocabulary import Vocabulary
 from engines.types import FRAME_SECONDS
 
-from ..corpus import Models, build
-from ..corpus_script import replay_script
-from ..shards import read_corpus
+from ..corpus.build import Models, build
+from ..corpus.script import replay_script
+from ..corpus.shards import read_corpus
 from .samples import Sample, make_sample
 
 SEED = 20_000

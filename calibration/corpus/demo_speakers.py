@@ -20,7 +20,7 @@ from engines.audio.recordings import read_audio
 from engines.models.general_speech import general_set, read_prompts
 from engines.types import SAMPLE_RATE_HZ, Float32
 
-from .everyday_requests import ENROLLED, everyday_requests
+from .judged_requests import ENROLLED, everyday_requests
 from .manifests import write_recordings, write_rows
 from .synthesis import FINAL_CONSONANT_DELETION, FRONTING, GLIDING, LABIALISED_DENTALS, LISP, Voice, speak
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from engines.llm.vocabulary import Vocabulary
 
 from .manifests import read_recordings
-from .request_texts import open_requests, requests
 from .synthesis import Voice
 from .texts import coverage_sentences, fortune_sentences, word_entries, wordnet_sentences
+from .training_requests import open_requests, requests
 from .voices import SHARES, TAKES, random_voice
 from .word_classes import word_classes
 

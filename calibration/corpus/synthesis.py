@@ -15,8 +15,8 @@ import soxr
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32
 
+from .commands import run_command
 from .neural_voices import KOKORO_RATE_HZ, Kokoro, Piper
-from .speech_commands import run_command
 
 COMMAND_OF = {"espeak-ng": "espeak-ng", "flite": "flite", "kokoro": "espeak-ng", "piper": "espeak-ng"}
 """What each synthesizer runs: the command, and the Debian package that brings it."""

@@ -16,7 +16,7 @@ from engines.errors import AttuneError
 from engines.onnx_session import open_session
 from engines.types import Float32
 
-from .speech_commands import run_command
+from .commands import run_command
 
 KOKORO_RATE_HZ = 24000
 _KOKORO_PARTS = 4

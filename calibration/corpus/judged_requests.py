@@ -1,6 +1,6 @@
 """Requests to a voice assistant from templates and word lists: those that are enrolled, and others with words that never are.
 
-They are ordinary words: a base projector may have heard each of them, in other voices (`request_texts.py` has most of them, too).
+They are ordinary words: a base projector may have heard each of them, in other voices (`corpus/training_requests.py` has most of them, too).
 What is never enrolled was never heard in the user's.
 """
 

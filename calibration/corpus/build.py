@@ -1,6 +1,6 @@
 """Makes a corpus: speaks or reads each line utterance, roughens it, encodes it, drafts it, and writes it in shards.
 
-Knows the work and its workers; the script is `corpus_script.py`, the files `shards.py`.
+Knows the work and its workers; the script is `corpus/script.py`, the files `corpus/shards.py`.
 """
 
 import multiprocessing
@@ -21,9 +21,9 @@ from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.transcriber import WhisperTranscriber
 
 from .augment import augment
-from .corpus_script import ScriptLine
+from .commands import require
+from .script import ScriptLine
 from .shards import is_there, write_shard
-from .speech_commands import require
 from .synthesis import COMMAND_OF, Synthesizers, Voice, describe
 
 SHARD_UTTERANCES = 200

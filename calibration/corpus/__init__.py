@@ -1,0 +1,1 @@
+"""Synthetic speech, the texts that it says, and manifests of recordings."""
