@@ -14,11 +14,11 @@ from engines.generations.folder import read_generation
 from engines.jobs.footprints import LESSONS_PER_STEP
 from engines.jobs.messages import AdaptJob, DistilRecipe, Example, Report
 
-from .distill import LOSS_WEIGHTS, Distillation, Lesson
+from .distillation.gguf_model import load_language_model
+from .distillation.losses import LOSS_WEIGHTS, Distillation, Lesson
+from .distillation.partial_lora import add_adapter, export_adapter, load_adapter, save_adapter, set_speech
+from .distillation.teacher_targets import INSTRUCTIONS, LessonMaker
 from .evaluate import Judge
-from .gguf_model import load_language_model
-from .lessons import INSTRUCTIONS, LessonMaker
-from .partial_lora import add_adapter, export_adapter, load_adapter, save_adapter, set_speech
 from .projector.cif import CifProjector
 from .projector.embedlink import EmbedLink
 from .projector_file import load_projector, save_projector

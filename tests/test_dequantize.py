@@ -8,7 +8,7 @@ from gguf import GGMLQuantizationType as Kind
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration.dequantize import KINDS, dequantize, width_of
+from calibration.distillation.dequantize import KINDS, dequantize, width_of
 from engines.errors import AttuneError
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from calibration.distill import TEMPERATURE, Distillation, Lesson, teach
-from calibration.gguf_model import load_language_model
-from calibration.partial_lora import add_adapter
+from calibration.distillation.gguf_model import load_language_model
+from calibration.distillation.losses import TEMPERATURE, Distillation, Lesson, teach
+from calibration.distillation.partial_lora import add_adapter
 from calibration.projector.cif import CifConfig, CifProjector
 from calibration.projector.embedlink import EmbedLink
 from calibration.training.loop import Schedule, fit

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from calibration.bench.random_model import ModelShape, write_random_model
-from calibration.gguf_model import dequantize_linears, load_language_model
-from calibration.quantized import QuantizedLinear
+from calibration.distillation.gguf_model import dequantize_linears, load_language_model
+from calibration.distillation.quantized_layers import QuantizedLinear
 from engines.errors import AttuneError
 from engines.llm.sequence import LlamaSequence
 from engines.llm.vocabulary import Vocabulary

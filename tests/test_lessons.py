@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from calibration.gguf_model import load_language_model
-from calibration.lessons import INSTRUCTIONS, REPLY_TOKENS, LessonMaker
+from calibration.distillation.gguf_model import load_language_model
+from calibration.distillation.teacher_targets import INSTRUCTIONS, REPLY_TOKENS, LessonMaker
 from engines.jobs.messages import LEAST_TAUGHT, DistilRecipe, Example
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary

@@ -12,8 +12,15 @@ from safetensors import safe_open
 from torch import Tensor
 
 from calibration.bench.random_model import write_random_model
-from calibration.gguf_model import LINEAR_NAMES, load_language_model
-from calibration.partial_lora import PartialLoraLinear, add_adapter, export_adapter, load_adapter, save_adapter, speech_at
+from calibration.distillation.gguf_model import LINEAR_NAMES, load_language_model
+from calibration.distillation.partial_lora import (
+    PartialLoraLinear,
+    add_adapter,
+    export_adapter,
+    load_adapter,
+    save_adapter,
+    speech_at,
+)
 from engines.errors import AttuneError
 from engines.llm.sequence import LlamaSequence
 from tests.test_gguf_model import ARCHITECTURES, SMALL, write_small

@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 import calibration.quantized
 from calibration.bench.random_model import random_blocks
-from calibration.dequantize import dequantize
-from calibration.quantized import QuantizedLinear
-from calibration.vocabulary_loss import Teacher, ask_teacher, cross_entropy, divergence
+from calibration.distillation.dequantize import dequantize
+from calibration.distillation.quantized_layers import QuantizedLinear
+from calibration.distillation.vocabulary_loss import Teacher, ask_teacher, cross_entropy, divergence
 
 VOCABULARY, WIDTH = 1000, 64
 

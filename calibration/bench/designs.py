@@ -18,8 +18,8 @@ from engines.routes import all_words_of
 from engines.types import SoftTokens
 
 from ..bridgeformer import BridgeFormer, BridgeFormerConfig, BridgeFormerLink
+from ..distillation.gguf_model import dequantize_linears, load_language_model
 from ..end_to_end import END, EndToEnd, StackConfig, StackProjector
-from ..gguf_model import dequantize_linears, load_language_model
 from ..projector.cif import CifProjector
 from ..projector.decode import read_samples
 from ..projector.embedlink import EmbedLink

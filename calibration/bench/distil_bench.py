@@ -19,9 +19,9 @@ from engines.jobs.messages import BenchDistilJob, DistilRecipe, Example, Report
 from engines.types import SoftTokens
 
 from ..distil_stage import distil, make_lessons
-from ..distill import Lesson
+from ..distillation.losses import Lesson
+from ..distillation.partial_lora import export_adapter
 from ..evaluate import Hear, Judge
-from ..partial_lora import export_adapter
 from ..projector_export import export_projector
 from ..projector_file import load_projector
 from ..training.loop import tail_means

@@ -26,9 +26,9 @@ from engines.jobs.child_process import PARENT_VARIABLE, settle_as_child
 from engines.jobs.messages import BenchMemoryJob, Report
 from engines.llm.vocabulary import Vocabulary
 
-from ..distill import Distillation, teach
-from ..gguf_model import load_language_model
-from ..partial_lora import add_adapter
+from ..distillation.gguf_model import load_language_model
+from ..distillation.losses import Distillation, teach
+from ..distillation.partial_lora import add_adapter
 from ..projector.cif import PHONEMES_PER_GROUP, CifConfig, CifProjector
 from ..projector.embedlink import EmbedLink
 from ..projector.pronunciation_keys import PHONEME_SYMBOLS

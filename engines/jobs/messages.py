@@ -64,7 +64,7 @@ class DistilRecipe(_Frozen):
     """Of the adapter; that of the generation that a round starts from stays as it is."""
     trains: Literal["adapter", "projector", "both"] = "adapter"
     loss_weights: dict[str, float] = {}
-    """Those that are to be others than `calibration.distill.LOSS_WEIGHTS`."""
+    """Those that are to be others than `calibration.distillation.losses.LOSS_WEIGHTS`."""
 
 
 class _JobBase(_Frozen):

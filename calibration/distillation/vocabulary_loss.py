@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .dequantize import dequantize
-from .quantized import QuantizedLinear, multiply, row_slices
+from .quantized_layers import QuantizedLinear, multiply, row_slices
 
 _LEAST_MASS = 1e-6
 """Of what is left beside the most probable tokens: less is float32's rounding."""

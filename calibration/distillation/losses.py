@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from engines.device.heap import trim
 
+from ..projector.cif import CifProjector
+from ..projector.embedlink import Candidates, EmbedLink
+from ..training.loop import Learner
+from ..training.samples import Batch, Sample, collate
 from .partial_lora import PartialLoraLinear, set_speech
-from .projector.cif import CifProjector
-from .projector.embedlink import Candidates, EmbedLink
-from .quantized import QuantizedLinear
-from .training.loop import Learner
-from .training.samples import Batch, Sample, collate
+from .quantized_layers import QuantizedLinear
 from .vocabulary_loss import Teacher, ask_teacher, cross_entropy, divergence
 
 TEMPERATURE = 1.0

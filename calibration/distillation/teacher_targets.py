@@ -20,8 +20,8 @@ from torch import Tensor
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
 
-from .distill import MOST_PROBABLE, TEMPERATURE, Lesson, teach
-from .training.samples import Sample
+from ..training.samples import Sample
+from .losses import MOST_PROBABLE, TEMPERATURE, Lesson, teach
 from .vocabulary_loss import Teacher
 
 INSTRUCTIONS = ("", "Go on from there.", "Repeat it word for word.", "Say in your own words what was asked.")

@@ -29,7 +29,7 @@ from engines.errors import AttuneError
 from engines.llm.gguf_file import MappedTensor, map_tensors, metadata
 
 from .dequantize import dequantize
-from .quantized import QuantizedEmbedding, QuantizedLinear, blocks_of
+from .quantized_layers import QuantizedEmbedding, QuantizedLinear, blocks_of
 
 TABLE, OUTPUT, ROPE_FACTORS = "token_embd.weight", "output.weight", "rope_freqs.weight"
 LINEAR_NAMES = {

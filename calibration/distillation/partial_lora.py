@@ -24,7 +24,7 @@ from engines.errors import AttuneError
 from engines.files import write_atomically
 
 from .gguf_model import LINEAR_NAMES
-from .quantized import QuantizedLinear
+from .quantized_layers import QuantizedLinear
 
 RANK, ALPHA, DROPOUT = 16, 16, 0.05
 """BLSP-KD's family's."""
