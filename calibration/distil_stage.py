@@ -18,7 +18,7 @@ from .distillation.gguf_model import load_language_model
 from .distillation.losses import LOSS_WEIGHTS, Distillation, Lesson
 from .distillation.partial_lora import add_adapter, export_adapter, load_adapter, save_adapter, set_speech
 from .distillation.teacher_targets import INSTRUCTIONS, LessonMaker
-from .evaluate import Judge
+from .evaluation.judge import Judge
 from .projector.cif import CifProjector
 from .projector.embedlink import EmbedLink
 from .projector_file import load_projector, save_projector

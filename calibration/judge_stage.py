@@ -25,11 +25,11 @@ from engines.generations.folder import (
 )
 from engines.jobs.messages import AdaptJob, Example, Report
 
-from .evaluate import Hear, Judge, Scored
+from .evaluation.fit_confidence import learn_confidence
+from .evaluation.judge import Hear, Judge, Scored
+from .evaluation.text_scores import normalise
 from .own_requests import telling_requests
-from .reliability import learn_confidence
 from .round_folder import RoundFolder, StageRecord
-from .text_scores import normalise
 from .versions import versions
 
 CALIBRATED_OWN, CALIBRATED_GENERAL = 64, 64

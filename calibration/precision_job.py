@@ -30,8 +30,8 @@ from engines.whisper.precision import PRECISIONS, Heard, Precision, PrecisionCar
 from engines.whisper.transcriber import WhisperTranscriber
 
 from .bench.machine import describe_machine
+from .evaluation.text_scores import error_rate, word_errors
 from .precision import METHODS, write_float16, write_int8
-from .text_scores import error_rate, word_errors
 
 
 def make_precisions(job: PrecisionJob, report: Report) -> int:

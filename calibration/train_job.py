@@ -28,14 +28,14 @@ from engines.whisper.transcriber import WhisperTranscriber
 from .corpus.held_out_text import is_held_out
 from .corpus.shards import Row, Utterance, read_corpus
 from .corpus.synthesis import is_atypical
+from .evaluation.fit_confidence import hear, learn_confidence
+from .evaluation.text_scores import word_error_rate
 from .projector.cif import CifConfig, CifProjector
 from .projector.decode import read_samples
 from .projector.embedlink import EmbedLink
 from .projector.pronunciation_keys import pronounce
 from .projector_export import export_projector
 from .projector_file import load_projector, save_packed
-from .reliability import hear, learn_confidence
-from .text_scores import word_error_rate
 from .training.batches import draw_epochs
 from .training.checkpoint import Run
 from .training.loop import Schedule, fit, fraction

@@ -49,7 +49,7 @@ class Hearing:
     def of(rows: Sequence[Row], first_token_ms: Sequence[float], doubted: float) -> "Hearing":
         """Score `rows` in a child process (scoring is the calibration side's). Raises AttuneError where that fails."""
         given = json.dumps([asdict(row) for row in rows])
-        command = [sys.executable, "-m", "calibration.score"]
+        command = [sys.executable, "-m", "calibration.evaluation.score"]
         done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=300, check=False)
         if done.returncode != 0:
             raise AttuneError(f"the demo's replies could not be scored: {done.stderr.strip().splitlines()[-1]}")

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.text_scores import word_errors
+from calibration.evaluation.text_scores import word_errors
 from daemon.client import request
 from daemon.events import Event
 from daemon.private_daemon import private_daemon

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.text_scores import word_errors
+from calibration.evaluation.text_scores import word_errors
 from daemon.client import request
 from daemon.earned_route import HEARS_WELL
 from daemon.enrolling import enroll

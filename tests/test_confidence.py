@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration.reliability import (
+from calibration.evaluation.fit_confidence import (
     LEAST_READINGS,
     PASSING,
     Reading,

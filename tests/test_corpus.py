@@ -20,7 +20,7 @@ from calibration.corpus.texts import coverage_sentences, word_entries, wordnet_s
 from calibration.corpus.training_requests import open_requests
 from calibration.corpus.voices import KEPT_FOR_JUDGING, SHARES, random_voice
 from calibration.corpus.word_classes import word_classes
-from calibration.text_scores import word_error_rate
+from calibration.evaluation.text_scores import word_error_rate
 from calibration.training.replay import build_replay
 from engines.errors import AttuneError
 from engines.jobs.messages import EngineFiles

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from calibration.rescoring_fit import fit_witness_weights
+from calibration.evaluation.fit_rescoring import fit_witness_weights
 from engines.alignment.ctc_score import IMPOSSIBLE, phoneme_scores
 from engines.alignment.nbest import WITNESSES, Hypotheses, agreement, most_probable
 from engines.alignment.text_normalisation import spoken_tokens

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from calibration.minimise import Loss, Numbers, minimise
-from calibration.reliability import logistic_regression
+from calibration.evaluation.fit_confidence import logistic_regression
+from calibration.evaluation.newton import Loss, Numbers, minimise
 
 
 def bowl(middle: Numbers, widths: Numbers) -> Loss:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from calibration.text_scores import content_errors, rouge, rouge_l, word_error_rate, word_errors
+from calibration.evaluation.text_scores import content_errors, rouge, rouge_l, word_error_rate, word_errors
 
 
 @pytest.mark.parametrize(

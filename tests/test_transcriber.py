@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.text_scores import word_error_rate
+from calibration.evaluation.text_scores import word_error_rate
 from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
 from engines.models.general_speech import general_set, read_prompts

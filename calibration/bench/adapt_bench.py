@@ -12,7 +12,7 @@ from engines.jobs.bench_figures import AdaptFigures, HeardSet, PersonalRound
 from engines.jobs.messages import AdaptJob, BenchAdaptJob, Example, Report
 from engines.types import FRAME_SECONDS
 
-from ..evaluate import Judge
+from ..evaluation.judge import Judge
 from ..round_process import run_apart
 from .judged_sets import JudgedSet, first_minutes, judge_set, read_set
 from .machine import describe_machine

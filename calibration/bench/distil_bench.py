@@ -21,7 +21,7 @@ from engines.types import SoftTokens
 from ..distil_stage import distil, make_lessons
 from ..distillation.losses import Lesson
 from ..distillation.partial_lora import export_adapter
-from ..evaluate import Hear, Judge
+from ..evaluation.judge import Hear, Judge
 from ..projector_export import export_projector
 from ..projector_file import load_projector
 from ..training.loop import tail_means

@@ -16,9 +16,9 @@ from engines.routes import all_words_of
 from engines.types import SoftTokens
 
 from ..corpus.manifests import read_recordings
-from ..evaluate import Judge
-from ..reliability import calibration_error, reliability_curve
-from ..text_scores import content_errors, rouge, word_error_rate, word_errors
+from ..evaluation.fit_confidence import calibration_error, reliability_curve
+from ..evaluation.judge import Judge
+from ..evaluation.text_scores import content_errors, rouge, word_error_rate, word_errors
 
 
 @dataclass(frozen=True)

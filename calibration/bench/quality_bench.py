@@ -25,8 +25,8 @@ from engines.llm.vocabulary import Vocabulary
 from engines.whisper.encoder import MAX_SECONDS
 from engines.whisper.encoder_onnx import OnnxEncoder
 
-from ..evaluate import Judge
-from ..text_scores import word_error_rate
+from ..evaluation.judge import Judge
+from ..evaluation.text_scores import word_error_rate
 from ..training.batches import draw_epochs
 from ..training.checkpoint import Run
 from ..training.loop import Schedule, fit, fraction

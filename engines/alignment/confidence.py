@@ -2,7 +2,7 @@
 
 A personal round makes its projector snap words that it never met onto words that it did ("Call Patricia" onto "Call Robert").
 What gives such a word away is the softmax over the cosines between its soft token and the rows of all heard tokens: a word that
-was learnt leaves no second choice. Logistic regression (`calibration/reliability.py`) makes probabilities of it.
+was learnt leaves no second choice. Logistic regression (`calibration/evaluation/fit_confidence.py`) makes probabilities of it.
 """
 
 import math

@@ -4,7 +4,7 @@ One look at the units names a few words for each, and takes for granted how many
 a unit less and a unit more, without the draft and with it, and the most probable sentences of all those looks, and the draft
 itself, are gathered. The units' own probabilities are poor judges of a sentence that was never enrolled; beside them stand how
 well its phonemes fit the frames (`alignment/ctc_score.py`), which counts no units, and how likely the language model finds it
-(`llm/sentence_scorer.py`). Knows no samples; the weights of the witnesses are fitted elsewhere (`calibration/rescoring_fit.py`).
+(`llm/sentence_scorer.py`). Knows no samples; the weights of the witnesses are fitted elsewhere (`calibration/evaluation/fit_rescoring.py`).
 """
 
 import heapq

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engines.alignment.nbest import WITNESSES
 
-from .minimise import Numbers, minimise
+from .newton import Numbers, minimise
 
 _RIDGE = 0.03
 """Of the mean loss of a list, on standardised witnesses."""

@@ -19,8 +19,8 @@ from engines.alignment.text_normalisation import spoken_tokens
 from engines.llm.vocabulary import Vocabulary
 from engines.types import Float32, SoftTokens, Transcript
 
-from .minimise import Numbers, minimise
-from .rescoring_fit import fit_witness_weights
+from .fit_rescoring import fit_witness_weights
+from .newton import Numbers, minimise
 from .text_scores import word_errors
 
 LEAST_READINGS = 20

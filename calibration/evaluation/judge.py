@@ -24,9 +24,9 @@ from engines.routes import all_words_of
 from engines.types import Float32, SoftTokens, Transcript
 from engines.whisper.draft import Drafter
 
-from .reliability import Heard, hear
+from ..training.features import Features
+from .fit_confidence import Heard, hear
 from .text_scores import error_rate, rouge_l, word_errors
-from .training.features import Features
 
 Hear = Callable[[Example], str | SoftTokens]
 
