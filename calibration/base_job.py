@@ -11,9 +11,9 @@ from engines.generations.card import Card
 from engines.generations.folder import BASE, write_generation
 from engines.jobs.messages import BaseJob, Report
 
-from .encoder_export import export_encoder
-from .projector_export import export_projector
-from .projector_file import load_projector, save_projector
+from .export.encoder import export_encoder
+from .export.projector import export_projector
+from .export.projector_file import load_projector, save_projector
 from .training.replay import build_replay
 from .versions import versions
 

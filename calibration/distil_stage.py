@@ -19,9 +19,9 @@ from .distillation.losses import LOSS_WEIGHTS, Distillation, Lesson
 from .distillation.partial_lora import add_adapter, export_adapter, load_adapter, save_adapter, set_speech
 from .distillation.teacher_targets import INSTRUCTIONS, LessonMaker
 from .evaluation.judge import Judge
+from .export.projector_file import load_projector, save_projector
 from .projector.cif import CifProjector
 from .projector.embedlink import EmbedLink
-from .projector_file import load_projector, save_projector
 from .round_folder import RoundFolder, StageRecord
 from .training.batches import draw_epochs
 from .training.checkpoint import Run

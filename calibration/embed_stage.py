@@ -9,9 +9,9 @@ from engines.jobs.messages import AdaptJob, Report
 from engines.llm.vocabulary import Vocabulary
 from engines.types import FRAME_SECONDS
 
+from .export.projector_file import load_projector, save_projector
 from .projector.cif import CifConfig
 from .projector.embedlink import EmbedLink
-from .projector_file import load_projector, save_projector
 from .round_folder import RoundFolder, StageRecord
 from .training.batches import draw_beside
 from .training.checkpoint import Run

@@ -4,8 +4,8 @@ import torch
 
 from engines.jobs.messages import AdaptJob, Report
 
-from .projector_export import export_projector
-from .projector_file import load_projector
+from .export.projector import export_projector
+from .export.projector_file import load_projector
 from .round_folder import RoundFolder, StageRecord
 
 

@@ -31,7 +31,7 @@ from engines.whisper.transcriber import WhisperTranscriber
 
 from .bench.machine import describe_machine
 from .evaluation.text_scores import error_rate, word_errors
-from .precision import METHODS, write_float16, write_int8
+from .export.encoder_precision import METHODS, write_float16, write_int8
 
 
 def make_precisions(job: PrecisionJob, report: Report) -> int:

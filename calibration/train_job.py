@@ -30,12 +30,12 @@ from .corpus.shards import Row, Utterance, read_corpus
 from .corpus.synthesis import is_atypical
 from .evaluation.fit_confidence import hear, learn_confidence
 from .evaluation.text_scores import word_error_rate
+from .export.projector import export_projector
+from .export.projector_file import load_projector, save_packed
 from .projector.cif import CifConfig, CifProjector
 from .projector.decode import read_samples
 from .projector.embedlink import EmbedLink
 from .projector.pronunciation_keys import pronounce
-from .projector_export import export_projector
-from .projector_file import load_projector, save_packed
 from .training.batches import draw_epochs
 from .training.checkpoint import Run
 from .training.loop import Schedule, fit, fraction

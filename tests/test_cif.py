@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calibration.export.projector import export_projector
+from calibration.export.projector_file import load_projector, save_packed, save_projector
 from calibration.projector.cif import CifConfig, CifProjector, integration_weights
 from calibration.projector.draft_fusion import Draft, displacement
-from calibration.projector_export import export_projector
-from calibration.projector_file import load_projector, save_packed, save_projector
 from engines.alignment.projector import OnnxProjector
 from engines.errors import AttuneError
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from faster_whisper.feature_extractor import FeatureExtractor
 
-from calibration.encoder_export import TrimmedEncoder, load_encoder
+from calibration.export.encoder import TrimmedEncoder, load_encoder
 from engines.audio.mel import log_mel
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ

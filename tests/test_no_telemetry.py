@@ -10,7 +10,7 @@ import pytest
 OPENINGS = {
     "the voice activity detector": "from engines.audio.vad import SileroVad; SileroVad()",
     "the transcriber": "from engines.whisper.transcriber import WhisperTranscriber; WhisperTranscriber(Path(sys.argv[1]), 1)",
-    "the quantizer": "import calibration.precision; import onnxruntime; onnxruntime.get_available_providers()",
+    "the quantizer": "import calibration.export.encoder_precision; import onnxruntime; onnxruntime.get_available_providers()",
     "the training child": "import calibration.__main__, onnxruntime; onnxruntime.get_available_providers()",
     "the command line": "import daemon.cli, onnxruntime; onnxruntime.get_available_providers()",
 }

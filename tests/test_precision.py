@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from calibration.precision import METHODS, WINDOW_COLUMNS, write_float16, write_int8
+from calibration.export.encoder_precision import METHODS, WINDOW_COLUMNS, write_float16, write_int8
 from calibration.precision_job import make_precisions
 from engines.audio.recordings import read_audio
 from engines.digest import sha256_of

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from calibration.export.projector import export_projector
 from calibration.projector.cif import CifConfig, CifProjector
-from calibration.projector_export import export_projector
 from engines.alignment.confidence import Confidence, Fit
 from engines.alignment.decoder import open_reader
 from engines.alignment.nbest import WITNESSES, SearchBounds

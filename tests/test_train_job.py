@@ -13,8 +13,8 @@ import torch
 
 from calibration.corpus.shards import write_shard
 from calibration.corpus.training_requests import requests
+from calibration.export.projector_file import load_projector, save_projector
 from calibration.projector.cif import CifConfig, CifProjector
-from calibration.projector_file import load_projector, save_projector
 from engines.jobs.child_process import PARENT_VARIABLE
 from engines.jobs.messages import EngineFiles, Progress, TrainJob
 

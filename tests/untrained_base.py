@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
+from calibration.export.projector import export_projector
+from calibration.export.projector_file import save_projector
 from calibration.projector.cif import CifConfig, CifProjector
-from calibration.projector_export import export_projector
-from calibration.projector_file import save_projector
 from engines.digest import sha256_of
 from engines.generations.card import Card
 from engines.generations.folder import write_generation

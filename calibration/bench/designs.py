@@ -20,10 +20,10 @@ from engines.types import SoftTokens
 from ..bridgeformer import BridgeFormer, BridgeFormerConfig, BridgeFormerLink
 from ..distillation.gguf_model import dequantize_linears, load_language_model
 from ..end_to_end import END, EndToEnd, StackConfig, StackProjector
+from ..export.projector_file import load_projector
 from ..projector.cif import CifProjector
 from ..projector.decode import read_samples
 from ..projector.embedlink import EmbedLink
-from ..projector_file import load_projector
 from ..training.loop import Learner
 from ..training.samples import Sample, collate
 

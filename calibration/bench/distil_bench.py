@@ -22,8 +22,8 @@ from ..distil_stage import distil, make_lessons
 from ..distillation.losses import Lesson
 from ..distillation.partial_lora import export_adapter
 from ..evaluation.judge import Hear, Judge
-from ..projector_export import export_projector
-from ..projector_file import load_projector
+from ..export.projector import export_projector
+from ..export.projector_file import load_projector
 from ..training.loop import tail_means
 from .judged_sets import Replies, judge_set, read_set, with_replies
 from .machine import describe_machine

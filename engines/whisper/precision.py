@@ -1,6 +1,6 @@
 """The speech encoder in other precisions: where each lies, how near it comes to the original, and whether it may be used.
 
-Knows no quantization: `calibration/precision.py` writes the files, and what stands on their cards.
+Knows no quantization: `calibration/export/encoder_precision.py` writes the files, and what stands on their cards.
 """
 
 from pathlib import Path

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from engines.whisper_weights import read_ctranslate2
+from .ctranslate2_weights import read_ctranslate2
 
 OPSET = 18
 

@@ -1,4 +1,4 @@
-"""A projector as the graph that serves it. Apart from `projector_file.py`, for the exporter takes 140 MB when it is imported."""
+"""A projector as the graph that serves it. Apart from `export/projector_file.py`, for the exporter takes 140 MB when it is imported."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,8 @@ import torch
 
 from engines.alignment.projector import HEARD_TOKENS
 
-from .encoder_export import export_onnx
-from .projector.cif import CifProjector, ProjectorGraph
+from ..projector.cif import CifProjector, ProjectorGraph
+from .encoder import export_onnx
 
 
 def export_projector(projector: CifProjector, path: Path) -> None:

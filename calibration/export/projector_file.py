@@ -13,7 +13,7 @@ from torch import Tensor
 from engines.alignment.projector import HEARD_TOKENS
 from engines.errors import AttuneError
 
-from .projector.cif import CifConfig, CifProjector
+from ..projector.cif import CifConfig, CifProjector
 
 _SCALE = ".scale"
 _PACKED_DIMENSIONS = 2
