@@ -26,8 +26,8 @@ from engines.routes import Route
 from engines.types import SAMPLE_RATE_HZ, Float32
 
 from .bench.machine import describe_machine
-from .round_folder import RoundFolder
-from .round_process import run_apart
+from .round.folder import RoundFolder
+from .round.process import run_apart
 from .training.replay import longest_replay_seconds
 
 _UTTERANCES, _HOLDOUT, _GENERAL = 10, 2, 4

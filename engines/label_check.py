@@ -2,7 +2,7 @@
 
 A label that cannot be true teaches something false, and as a held-out one it judges falsely. What is found here is certain: every
 text that somebody could have said passes. Whether it was said in this very recording only the sound can tell
-(`calibration/label_fit.py`).
+(`calibration/round/compare_labels.py`).
 
 Recogniser, language model and pronunciations are English: numbers are spoken as in English, and only Latin letters can be heard.
 """

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration.judge_stage import judge, stable_sample
+from calibration.round.judge import judge, stable_sample
 from engines.generations.folder import list_generations, read_generation
 from engines.jobs.messages import AdaptJob, DistilRecipe, EngineFiles, Example, Progress
 from engines.models.general_speech import general_set, read_prompts
@@ -115,8 +115,8 @@ def test_the_confidence_is_fitted_to_a_bounded_number_of_utterances(job: AdaptJo
     many = [e.model_copy(update={"holdout": True}) for e in job.examples if not e.holdout]
     assert run(job)[0] == 0
     shutil.rmtree(job.generations / "0001")
-    monkeypatch.setattr("calibration.judge_stage.CALIBRATED_OWN", 2)
-    monkeypatch.setattr("calibration.judge_stage.CALIBRATED_GENERAL", 1)
+    monkeypatch.setattr("calibration.round.judge.CALIBRATED_OWN", 2)
+    monkeypatch.setattr("calibration.round.judge.CALIBRATED_GENERAL", 1)
     notes: list[str] = []
     judge(job.model_copy(update={"examples": many}), lambda stage, fraction, note: notes.append(note))
     assert [note for note in notes if note.startswith("confidence")] == [f"confidence, {count} utterances" for count in (1, 2, 3)]

@@ -11,8 +11,8 @@ from calibration.base_job import SHIPPED
 from calibration.corpus.synthesis import Voice, speak
 from calibration.export.projector import export_projector
 from calibration.export.projector_file import load_projector, save_projector
-from calibration.label_fit import Pronounced, chance_of, doubt_labels, is_doubted, refuse_chance
-from calibration.round_folder import RoundFolder
+from calibration.round.compare_labels import Pronounced, chance_of, doubt_labels, is_doubted, refuse_chance
+from calibration.round.folder import RoundFolder
 from calibration.training.features import Features
 from engines.audio.recordings import write_flac
 from engines.errors import RoundRefusedError

@@ -1,6 +1,6 @@
 """Which requests show how a user speaks."""
 
-from calibration.own_requests import telling_requests
+from calibration.round.example_requests import telling_requests
 
 
 def test_every_kind_comes_before_the_second_of_a_kind() -> None:

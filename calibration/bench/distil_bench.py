@@ -18,12 +18,12 @@ from engines.jobs.bench_figures import DistilFigures, DistilRun, HeardSet
 from engines.jobs.messages import BenchDistilJob, DistilRecipe, Example, Report
 from engines.types import SoftTokens
 
-from ..distil_stage import distil, make_lessons
 from ..distillation.losses import Lesson
 from ..distillation.partial_lora import export_adapter
 from ..evaluation.judge import Hear, Judge
 from ..export.projector import export_projector
 from ..export.projector_file import load_projector
+from ..round.distil import distil, make_lessons
 from ..training.loop import tail_means
 from .judged_sets import Replies, judge_set, read_set, with_replies
 from .machine import describe_machine

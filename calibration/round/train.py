@@ -9,16 +9,16 @@ from engines.jobs.messages import AdaptJob, Report
 from engines.llm.vocabulary import Vocabulary
 from engines.types import FRAME_SECONDS
 
-from .export.projector_file import load_projector, save_projector
-from .projector.cif import CifConfig
-from .projector.embedlink import EmbedLink
-from .round_folder import RoundFolder, StageRecord
-from .training.batches import draw_beside
-from .training.checkpoint import Run
-from .training.features import Features
-from .training.loop import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means
-from .training.replay import load_replay
-from .training.samples import Sample, make_sample
+from ..export.projector_file import load_projector, save_projector
+from ..projector.cif import CifConfig
+from ..projector.embedlink import EmbedLink
+from ..training.batches import draw_beside
+from ..training.checkpoint import Run
+from ..training.features import Features
+from ..training.loop import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means
+from ..training.replay import load_replay
+from ..training.samples import Sample, make_sample
+from .folder import RoundFolder, StageRecord
 
 PASSES = 5
 """How often each utterance is seen at most: more learns the recordings, not the voice."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from .evaluation.text_scores import normalise
+from ..evaluation.text_scores import normalise
 
 SHOWN = 20
 _LONGEST_CHARACTERS = 100

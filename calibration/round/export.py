@@ -4,9 +4,9 @@ import torch
 
 from engines.jobs.messages import AdaptJob, Report
 
-from .export.projector import export_projector
-from .export.projector_file import load_projector
-from .round_folder import RoundFolder, StageRecord
+from ..export.projector import export_projector
+from ..export.projector_file import load_projector
+from .folder import RoundFolder, StageRecord
 
 
 def export(job: AdaptJob, report: Report) -> StageRecord:

@@ -22,8 +22,8 @@ from engines.jobs.messages import AdaptJob, Example, Report
 from engines.llm.vocabulary import Vocabulary
 from engines.types import Float32
 
-from .round_folder import RoundFolder
-from .training.features import Features
+from ..training.features import Features
+from .folder import RoundFolder
 
 MARGIN = 6.0
 """Natural log likelihood by which another text must fit a recording better for its label to be doubted. Of 840 true labels of 14

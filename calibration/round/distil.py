@@ -14,19 +14,19 @@ from engines.generations.folder import read_generation
 from engines.jobs.footprints import LESSONS_PER_STEP
 from engines.jobs.messages import AdaptJob, DistilRecipe, Example, Report
 
-from .distillation.gguf_model import load_language_model
-from .distillation.losses import LOSS_WEIGHTS, Distillation, Lesson
-from .distillation.partial_lora import add_adapter, export_adapter, load_adapter, save_adapter, set_speech
-from .distillation.teacher_targets import INSTRUCTIONS, LessonMaker
-from .evaluation.judge import Judge
-from .export.projector_file import load_projector, save_projector
-from .projector.cif import CifProjector
-from .projector.embedlink import EmbedLink
-from .round_folder import RoundFolder, StageRecord
-from .training.batches import draw_epochs
-from .training.checkpoint import Run
-from .training.loop import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means
-from .training.samples import make_sample
+from ..distillation.gguf_model import load_language_model
+from ..distillation.losses import LOSS_WEIGHTS, Distillation, Lesson
+from ..distillation.partial_lora import add_adapter, export_adapter, load_adapter, save_adapter, set_speech
+from ..distillation.teacher_targets import INSTRUCTIONS, LessonMaker
+from ..evaluation.judge import Judge
+from ..export.projector_file import load_projector, save_projector
+from ..projector.cif import CifProjector
+from ..projector.embedlink import EmbedLink
+from ..training.batches import draw_epochs
+from ..training.checkpoint import Run
+from ..training.loop import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means
+from ..training.samples import make_sample
+from .folder import RoundFolder, StageRecord
 
 WARMUP_STEPS = 10
 

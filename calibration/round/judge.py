@@ -25,12 +25,12 @@ from engines.generations.folder import (
 )
 from engines.jobs.messages import AdaptJob, Example, Report
 
-from .evaluation.fit_confidence import learn_confidence
-from .evaluation.judge import Hear, Judge, Scored
-from .evaluation.text_scores import normalise
-from .own_requests import telling_requests
-from .round_folder import RoundFolder, StageRecord
-from .versions import versions
+from ..evaluation.fit_confidence import learn_confidence
+from ..evaluation.judge import Hear, Judge, Scored
+from ..evaluation.text_scores import normalise
+from ..versions import versions
+from .example_requests import telling_requests
+from .folder import RoundFolder, StageRecord
 
 CALIBRATED_OWN, CALIBRATED_GENERAL = 64, 64
 """Utterances of the user and of the general set that the confidence is fitted to, at most: each takes seconds, for everything

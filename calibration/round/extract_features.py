@@ -3,9 +3,9 @@
 from engines.errors import AttuneError
 from engines.jobs.messages import AdaptJob, Report
 
-from .label_fit import doubt_labels
-from .round_folder import StageRecord
-from .training.features import Features
+from ..training.features import Features
+from .compare_labels import doubt_labels
+from .folder import StageRecord
 
 
 def hear(job: AdaptJob, report: Report) -> StageRecord:

@@ -1,0 +1,1 @@
+"""The stages of a personal round, each a process of its own."""
