@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from calibration.precision_job import make_precisions
+from calibration.jobs.encoder_precisions import make_precisions
 from daemon.cli_common import settings
 from engines.build import engine_files
 from engines.generations.pointers import usable

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.adapt import without_doubted
-from calibration.base_job import SHIPPED
 from calibration.corpus.synthesis import Voice, speak
 from calibration.export.projector import export_projector
 from calibration.export.projector_file import load_projector, save_projector
+from calibration.jobs.adapt import without_doubted
+from calibration.jobs.install_base import SHIPPED
 from calibration.round.compare_labels import Pronounced, chance_of, doubt_labels, is_doubted, refuse_chance
 from calibration.round.folder import RoundFolder
 from calibration.training.features import Features

@@ -43,7 +43,7 @@ def test_the_resident_service_loads_no_torch(module: str) -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
 
-@pytest.mark.parametrize("module", ["calibration.adapt", "calibration.round.extract_features", "calibration.round.judge"])
+@pytest.mark.parametrize("module", ["calibration.jobs.adapt", "calibration.round.extract_features", "calibration.round.judge"])
 def test_stages_that_train_nothing_load_no_torch(module: str) -> None:
     done = run(sys.executable, "-W", "ignore", "-c", f"import sys, {module}; print('torch' in sys.modules)")
     assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr

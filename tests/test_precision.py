@@ -9,7 +9,7 @@ import pytest
 from onnx import numpy_helper
 
 from calibration.export.encoder_precision import METHODS, WINDOW_COLUMNS, write_float16, write_int8
-from calibration.precision_job import make_precisions
+from calibration.jobs.encoder_precisions import make_precisions
 from engines.audio.recordings import read_audio
 from engines.digest import sha256_of
 from engines.errors import AttuneError

@@ -13,10 +13,10 @@ from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
 from engines.whisper.encoder_onnx import OnnxEncoder
 
-from .corpus.build import SHARD_UTTERANCES, Models, build, expected_bytes
-from .corpus.script import ScriptLine, recorded_script, synthetic_script
-from .corpus.shards import read_corpus
-from .corpus.texts import as_sentence, is_plain, word_entries
+from ..corpus.build import SHARD_UTTERANCES, Models, build, expected_bytes
+from ..corpus.script import ScriptLine, recorded_script, synthetic_script
+from ..corpus.shards import read_corpus
+from ..corpus.texts import as_sentence, is_plain, word_entries
 
 _WRITER = "You write short, natural English sentences as people say them aloud. You answer with one sentence and nothing else."
 _TASKS = (

@@ -25,22 +25,22 @@ from engines.whisper.draft import Drafter
 from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.transcriber import WhisperTranscriber
 
-from .corpus.held_out_text import is_held_out
-from .corpus.shards import Row, Utterance, read_corpus
-from .corpus.synthesis import is_atypical
-from .evaluation.fit_confidence import hear, learn_confidence
-from .evaluation.text_scores import word_error_rate
-from .export.projector import export_projector
-from .export.projector_file import load_projector, save_packed
-from .projector.cif import CifConfig, CifProjector
-from .projector.decode import read_samples
-from .projector.embedlink import EmbedLink
-from .projector.pronunciation_keys import pronounce
-from .training.batches import draw_epochs
-from .training.checkpoint import Run
-from .training.loop import Schedule, fit, fraction
-from .training.samples import Sample, make_sample
-from .versions import versions
+from ..corpus.held_out_text import is_held_out
+from ..corpus.shards import Row, Utterance, read_corpus
+from ..corpus.synthesis import is_atypical
+from ..evaluation.fit_confidence import hear, learn_confidence
+from ..evaluation.text_scores import word_error_rate
+from ..export.projector import export_projector
+from ..export.projector_file import load_projector, save_packed
+from ..projector.cif import CifConfig, CifProjector
+from ..projector.decode import read_samples
+from ..projector.embedlink import EmbedLink
+from ..projector.pronunciation_keys import pronounce
+from ..training.batches import draw_epochs
+from ..training.checkpoint import Run
+from ..training.loop import Schedule, fit, fraction
+from ..training.samples import Sample, make_sample
+from ..versions import versions
 
 JUDGED_AT_MOST = 200
 

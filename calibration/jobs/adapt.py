@@ -11,7 +11,7 @@ from importlib import import_module
 from engines.device.memory import peak_resident_bytes
 from engines.jobs.messages import AdaptJob, Report
 
-from .round.folder import RoundFolder
+from ..round.folder import RoundFolder
 
 _WORK = {
     "hear": ("hear_stage", "hear"),

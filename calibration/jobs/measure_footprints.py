@@ -25,10 +25,10 @@ from engines.jobs.messages import AdaptJob, DistilRecipe, Example, FootprintJob,
 from engines.routes import Route
 from engines.types import SAMPLE_RATE_HZ, Float32
 
-from .bench.machine import describe_machine
-from .round.folder import RoundFolder
-from .round.process import run_apart
-from .training.replay import longest_replay_seconds
+from ..bench.machine import describe_machine
+from ..round.folder import RoundFolder
+from ..round.process import run_apart
+from ..training.replay import longest_replay_seconds
 
 _UTTERANCES, _HOLDOUT, _GENERAL = 10, 2, 4
 _TRAINING_SECONDS = 20.0

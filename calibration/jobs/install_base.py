@@ -11,11 +11,11 @@ from engines.generations.card import Card
 from engines.generations.folder import BASE, write_generation
 from engines.jobs.messages import BaseJob, Report
 
-from .export.encoder import export_encoder
-from .export.projector import export_projector
-from .export.projector_file import load_projector, save_projector
-from .training.replay import build_replay
-from .versions import versions
+from ..export.encoder import export_encoder
+from ..export.projector import export_projector
+from ..export.projector_file import load_projector, save_projector
+from ..training.replay import build_replay
+from ..versions import versions
 
 SHIPPED = Path(__file__).parent.parent / "engines" / "base"
 
