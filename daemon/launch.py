@@ -33,7 +33,7 @@ SIGTERM_EXIT = 128 + signal.SIGTERM
 _TAKEN_SECONDS = 180.0
 _POLL_SECONDS = 0.001
 _ACCEPT_SECONDS = 0.2
-_TAKER = b"calibration.handed_over"
+_TAKER = b"calibration.take_handoff"
 """In the command line of the process that takes a job, until it has taken it."""
 
 

@@ -395,7 +395,7 @@ def test_a_process_that_is_slow_to_take_a_job_is_waited_for(tmp_path: Path) -> N
             (tmp_path / "go").touch()
         return False
 
-    with subprocess.Popen([sys.executable, "-c", TAKER, "calibration.handed_over", str(tmp_path)]) as taker:
+    with subprocess.Popen([sys.executable, "-c", TAKER, "calibration.take_handoff", str(tmp_path)]) as taker:
         child = Child.start(job, job.folder / "job.json", launch=handing_over(tmp_path, 0.1), given_up=given_up)
         assert child.pid == taker.pid
         taker.wait()
@@ -404,7 +404,7 @@ def test_a_process_that_is_slow_to_take_a_job_is_waited_for(tmp_path: Path) -> N
 
 def test_a_process_that_took_a_job_ends_with_the_daemon(tmp_path: Path) -> None:
     """As the unit runs it: on the real entry, with a job that is none, whose daemon is gone or goes."""
-    take = [sys.executable, "-m", "calibration.handed_over", str(tmp_path)]
+    take = [sys.executable, "-m", "calibration.take_handoff", str(tmp_path)]
     assert subprocess.run(take, check=False).returncode == 0, "there is nothing to take"
     asked = HandedOver(job=tmp_path / "job.json", log=tmp_path / "log", socket=tmp_path / "a.sock", environment={})
     (tmp_path / REQUEST_NAME).write_text(asked.model_dump_json())

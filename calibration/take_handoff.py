@@ -1,4 +1,4 @@
-"""`python -m calibration.handed_over FOLDER`: takes the job that a daemon left in FOLDER, and does it as its child would.
+"""`python -m calibration.take_handoff FOLDER`: takes the job that a daemon left in FOLDER, and does it as its child would.
 
 For a service manager's unit, which so gives it limits of its own. Knows no job.
 """
