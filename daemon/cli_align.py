@@ -88,6 +88,6 @@ def train(
         threads=max(1, chosen.adapt.threads // processes),
         seed=seed,
     )
-    together = [sys.executable, "-m", "calibration.together", str(processes)]
+    together = [sys.executable, "-m", "calibration.torchrun", str(processes)]
     run_child(job, out / "job.json", together if processes > 1 else None, SILENT_SECONDS * processes)
     say(f"the projector is at {out / 'projector.safetensors'}, its card beside it")

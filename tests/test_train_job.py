@@ -63,7 +63,7 @@ def job(tmp_path: Path, corpus: Path, pronounced: Path, encoder_path: Path, whis
 def start(job: TrainJob, processes: int = 1) -> "subprocess.Popen[str]":
     path = job.folder / "job.json"
     path.write_text(job.model_dump_json())
-    module = ["calibration.together", str(processes)] if processes > 1 else ["calibration"]
+    module = ["calibration.torchrun", str(processes)] if processes > 1 else ["calibration"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", PARENT_VARIABLE: str(os.getpid())}
     return subprocess.Popen(
         [sys.executable, "-m", *module, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
