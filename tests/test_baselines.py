@@ -8,9 +8,9 @@ import torch
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from calibration.bridgeformer import BridgeFormer, BridgeFormerConfig, BridgeFormerLink, pooling_weights
+from calibration.bench.baselines.bridgeformer import BridgeFormer, BridgeFormerConfig, BridgeFormerLink, pooling_weights
+from calibration.bench.baselines.end_to_end import EndToEnd, StackConfig, StackProjector
 from calibration.distillation.gguf_model import dequantize_linears, load_language_model
-from calibration.end_to_end import EndToEnd, StackConfig, StackProjector
 from calibration.training.loop import Schedule, fit
 from calibration.training.samples import Sample, collate, make_sample
 from engines.alignment.text_normalisation import spoken_tokens, written_tokens

@@ -17,15 +17,15 @@ from engines.llm.vocabulary import Vocabulary
 from engines.routes import all_words_of
 from engines.types import SoftTokens
 
-from ..bridgeformer import BridgeFormer, BridgeFormerConfig, BridgeFormerLink
 from ..distillation.gguf_model import dequantize_linears, load_language_model
-from ..end_to_end import END, EndToEnd, StackConfig, StackProjector
 from ..export.projector_file import load_projector
 from ..projector.cif import CifProjector
 from ..projector.decode import read_samples
 from ..projector.embedlink import EmbedLink
 from ..training.loop import Learner
 from ..training.samples import Sample, collate
+from .baselines.bridgeformer import BridgeFormer, BridgeFormerConfig, BridgeFormerLink
+from .baselines.end_to_end import END, EndToEnd, StackConfig, StackProjector
 
 LONGEST_REPETITION_TOKENS, REPEATED_AT_ONCE = 24, 40
 FRESH_LEARNING_RATE, PERSONAL_LEARNING_RATE = 8e-4, 2e-4

@@ -19,9 +19,9 @@ from torch.nn import functional as F
 
 from engines.llm.vocabulary import Vocabulary
 
-from .projector.layers import Block
-from .training.loop import Learner
-from .training.samples import Batch
+from ...projector.layers import Block
+from ...training.loop import Learner
+from ...training.samples import Batch
 
 
 @dataclass(frozen=True)

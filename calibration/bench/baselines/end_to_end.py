@@ -18,8 +18,8 @@ from transformers import PreTrainedModel
 from engines.alignment.text_normalisation import written_tokens
 from engines.llm.vocabulary import Vocabulary
 
-from .training.loop import Learner
-from .training.samples import Batch
+from ...training.loop import Learner
+from ...training.samples import Batch
 
 OPENING = "<|im_start|>user\n"
 ASKING = "<|im_end|>\n<|im_start|>user\nRepeat it word for word.<|im_end|>\n<|im_start|>assistant\n"
