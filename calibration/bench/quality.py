@@ -27,13 +27,13 @@ from engines.whisper.encoder_onnx import OnnxEncoder
 
 from ..evaluation.judge import Judge
 from ..evaluation.text_scores import word_error_rate
+from ..machine import describe_machine
 from ..training.batches import draw_epochs
 from ..training.checkpoint import Run
 from ..training.loop import Schedule, fit, fraction
 from ..training.samples import Sample, make_sample
 from .designs import Design, make_design
 from .judged_sets import Replies, judge_set, read_set, with_replies
-from .machine import describe_machine
 from .picture import draw_quality
 
 LOG = "heard.jsonl"

@@ -29,9 +29,9 @@ from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.precision import PRECISIONS, Heard, Precision, PrecisionCard, card_path, path_of
 from engines.whisper.transcriber import WhisperTranscriber
 
-from ..bench.machine import describe_machine
 from ..evaluation.text_scores import error_rate, word_errors
 from ..export.encoder_precision import METHODS, write_float16, write_int8
+from ..machine import describe_machine
 
 
 def make_precisions(job: PrecisionJob, report: Report) -> int:
