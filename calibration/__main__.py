@@ -11,7 +11,6 @@ import socket
 import sys
 import threading
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -39,21 +38,6 @@ from engines.jobs.messages import (
 )
 
 _JOB: TypeAdapter[Job] = TypeAdapter(Job)
-_WORK: dict[type[Job], tuple[str, str]] = {
-    AdaptJob: ("adapt", "adapt"),
-    BaseJob: ("base_job", "make_base"),
-    BenchAdaptJob: ("bench.adapt_bench", "bench_adapt"),
-    BenchDistilJob: ("bench.distil_bench", "bench_distil"),
-    BenchMemoryJob: ("bench.memory_bench", "bench_memory"),
-    BenchQualityJob: ("bench.quality_bench", "bench_quality"),
-    BenchSpeakersJob: ("bench.speakers", "make_speakers"),
-    CorpusJob: ("corpus_job", "make_corpus"),
-    FootprintJob: ("footprint_job", "measure"),
-    PrecisionJob: ("precision_job", "make_precisions"),
-    TrainJob: ("train_job", "train"),
-}
-"""Module and function of each kind of job; only the one that runs is imported. A function that returns None has more to do, in a
-process that has nothing of this one's in its memory."""
 
 
 def report(stage: str, fraction: float, note: str) -> None:
@@ -73,12 +57,61 @@ def _begin_anew(path: Path) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-m", __package__ or "calibration", str(path)])  # noqa: S606 (no shell is wanted)
 
 
+def _work(job: Job) -> int | None:
+    """Do `job`; only the module that does it is imported. None: there is more to do, in a process that has nothing of this one's
+    in its memory."""
+    match job:
+        case AdaptJob():
+            from .jobs.adapt import adapt
+
+            return adapt(job, report)
+        case BaseJob():
+            from .jobs.install_base import make_base
+
+            return make_base(job, report)
+        case BenchAdaptJob():
+            from .bench.adapt import bench_adapt
+
+            return bench_adapt(job, report)
+        case BenchDistilJob():
+            from .bench.distil import bench_distil
+
+            return bench_distil(job, report)
+        case BenchMemoryJob():
+            from .bench.memory import bench_memory
+
+            return bench_memory(job, report)
+        case BenchQualityJob():
+            from .bench.quality import bench_quality
+
+            return bench_quality(job, report)
+        case BenchSpeakersJob():
+            from .bench.speakers import make_speakers
+
+            return make_speakers(job, report)
+        case CorpusJob():
+            from .jobs.make_corpus import make_corpus
+
+            return make_corpus(job, report)
+        case FootprintJob():
+            from .jobs.measure_footprints import measure
+
+            return measure(job, report)
+        case PrecisionJob():
+            from .jobs.encoder_precisions import make_precisions
+
+            return make_precisions(job, report)
+        case TrainJob():
+            from .jobs.train_base import train
+
+            return train(job, report)
+
+
 def run(path: Path) -> int:
     """Run the job in `path`; returns the exit status."""
     try:
         job = _JOB.validate_python(json.loads(path.read_text()))
-        module, function = _WORK[type(job)]
-        number = getattr(import_module(f".{module}", __package__), function)(job, report)
+        number = _work(job)
     except (ValidationError, OSError, ValueError) as error:
         report("failed", 1.0, f"the job {path} cannot be run: {str(error).splitlines()[0]}")
         return 1

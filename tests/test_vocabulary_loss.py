@@ -6,7 +6,7 @@ import torch
 from gguf import GGMLQuantizationType as Kind
 from torch.nn import functional as F
 
-import calibration.quantized
+import calibration.distillation.quantized_layers
 from calibration.bench.random_model import random_blocks
 from calibration.distillation.dequantize import dequantize
 from calibration.distillation.quantized_layers import QuantizedLinear
@@ -17,7 +17,7 @@ VOCABULARY, WIDTH = 1000, 64
 
 @pytest.fixture
 def output(monkeypatch: pytest.MonkeyPatch) -> QuantizedLinear:
-    monkeypatch.setattr(calibration.quantized, "_AT_ONCE", 7 * WIDTH)  # so that many slices are needed
+    monkeypatch.setattr(calibration.distillation.quantized_layers, "_AT_ONCE", 7 * WIDTH)  # so that many slices are needed
     blocks = random_blocks(np.random.default_rng(0), VOCABULARY, WIDTH, Kind.Q8_0, 0.3)
     return QuantizedLinear(torch.from_numpy(blocks), Kind.Q8_0)
 

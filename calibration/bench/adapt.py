@@ -13,7 +13,7 @@ from engines.jobs.messages import AdaptJob, BenchAdaptJob, Example, Report
 from engines.types import FRAME_SECONDS
 
 from ..evaluation.judge import Judge
-from ..machine import describe_machine
+from ..provenance import describe_machine
 from ..round.process import run_apart
 from .judged_sets import JudgedSet, first_minutes, judge_set, read_set
 from .picture import draw_adapt

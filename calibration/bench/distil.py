@@ -23,7 +23,7 @@ from ..distillation.partial_lora import export_adapter
 from ..evaluation.judge import Hear, Judge
 from ..export.projector import export_projector
 from ..export.projector_file import load_projector
-from ..machine import describe_machine
+from ..provenance import describe_machine
 from ..round.distil import distil, make_lessons
 from ..training.loop import tail_means
 from .judged_sets import Replies, judge_set, read_set, with_replies

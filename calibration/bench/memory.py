@@ -29,10 +29,10 @@ from engines.llm.vocabulary import Vocabulary
 from ..distillation.gguf_model import load_language_model
 from ..distillation.losses import Distillation, teach
 from ..distillation.partial_lora import add_adapter
-from ..machine import describe_machine, peak_allocated_bytes
 from ..projector.cif import PHONEMES_PER_GROUP, CifConfig, CifProjector
 from ..projector.embedlink import EmbedLink
 from ..projector.pronunciation_keys import PHONEME_SYMBOLS
+from ..provenance import describe_machine, peak_allocated_bytes
 from ..training.loop import Schedule, fit
 from ..training.samples import Sample
 from .random_model import SHAPES, write_random_model

@@ -27,7 +27,7 @@ from engines.whisper.encoder_onnx import OnnxEncoder
 
 from ..evaluation.judge import Judge
 from ..evaluation.text_scores import word_error_rate
-from ..machine import describe_machine
+from ..provenance import describe_machine
 from ..training.batches import draw_epochs
 from ..training.checkpoint import Run
 from ..training.loop import Schedule, fit, fraction

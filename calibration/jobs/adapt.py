@@ -6,22 +6,11 @@ killed goes on with the first stage that is not done.
 """
 
 from collections.abc import Sequence
-from importlib import import_module
 
 from engines.device.memory import peak_resident_bytes
 from engines.jobs.messages import AdaptJob, Report
 
-from ..round.folder import RoundFolder
-
-_WORK = {
-    "hear": ("hear_stage", "hear"),
-    "train": ("embed_stage", "train"),
-    "lessons": ("distil_stage", "prepare_lessons"),
-    "distil": ("distil_stage", "distil_round"),
-    "export": ("export_stage", "export"),
-    "judge": ("judge_stage", "judge"),
-}
-"""Module and function of each stage; only the one that runs is imported."""
+from ..round.folder import RoundFolder, StageRecord
 
 
 def adapt(job: AdaptJob, report: Report) -> int | None:
@@ -33,9 +22,8 @@ def adapt(job: AdaptJob, report: Report) -> int | None:
     folder = RoundFolder(job.folder)
     left = [stage for stage in job.stages if not folder.is_done(stage)]
     if left:
-        module, function = _WORK[left[0]]
         given = job if left[0] == "hear" else without_doubted(job, folder.doubted)
-        record = getattr(import_module(f".{module}", __package__), function)(given, report)
+        record = _stage(left[0], given, report)
         folder.finish(left[0], record.model_copy(update={"peak_bytes": peak_resident_bytes()}))
     return None if left[1:] else job.number
 
@@ -47,3 +35,34 @@ def without_doubted(job: AdaptJob, doubted: Sequence[str]) -> AdaptJob:
     examples = [example for example in job.examples if example.id not in set(doubted)]
     left_out = job.labels_left_out | {"doubted": len(job.examples) - len(examples)}
     return job.model_copy(update={"examples": examples, "labels_left_out": left_out})
+
+
+def _stage(name: str, job: AdaptJob, report: Report) -> StageRecord:
+    """Run one stage; only the module that does it is imported."""
+    match name:
+        case "hear":
+            from ..round.extract_features import hear
+
+            return hear(job, report)
+        case "train":
+            from ..round.train import train
+
+            return train(job, report)
+        case "lessons":
+            from ..round.distil import prepare_lessons
+
+            return prepare_lessons(job, report)
+        case "distil":
+            from ..round.distil import distil_round
+
+            return distil_round(job, report)
+        case "export":
+            from ..round.export import export
+
+            return export(job, report)
+        case "judge":
+            from ..round.judge import judge
+
+            return judge(job, report)
+        case _:
+            raise ValueError(f"no stage of a round is called {name}")

@@ -31,7 +31,7 @@ from engines.whisper.transcriber import WhisperTranscriber
 
 from ..evaluation.text_scores import error_rate, word_errors
 from ..export.encoder_precision import METHODS, write_float16, write_int8
-from ..machine import describe_machine
+from ..provenance import describe_machine
 
 
 def make_precisions(job: PrecisionJob, report: Report) -> int:

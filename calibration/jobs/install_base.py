@@ -14,10 +14,10 @@ from engines.jobs.messages import BaseJob, Report
 from ..export.encoder import export_encoder
 from ..export.projector import export_projector
 from ..export.projector_file import load_projector, save_projector
+from ..provenance import versions
 from ..training.replay import build_replay
-from ..versions import versions
 
-SHIPPED = Path(__file__).parent.parent / "engines" / "base"
+SHIPPED = Path(__file__).parent.parent.parent / "engines" / "base"
 
 
 def make_base(job: BaseJob, report: Report) -> int:

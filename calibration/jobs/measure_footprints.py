@@ -25,7 +25,7 @@ from engines.jobs.messages import AdaptJob, DistilRecipe, Example, FootprintJob,
 from engines.routes import Route
 from engines.types import SAMPLE_RATE_HZ, Float32
 
-from ..machine import describe_machine
+from ..provenance import describe_machine
 from ..round.folder import RoundFolder
 from ..round.process import run_apart
 from ..training.replay import longest_replay_seconds

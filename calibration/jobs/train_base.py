@@ -36,11 +36,11 @@ from ..projector.cif import CifConfig, CifProjector
 from ..projector.decode import read_samples
 from ..projector.embedlink import EmbedLink
 from ..projector.pronunciation_keys import pronounce
+from ..provenance import versions
 from ..training.batches import draw_epochs
 from ..training.checkpoint import Run
 from ..training.loop import Schedule, fit, fraction
 from ..training.samples import Sample, make_sample
-from ..versions import versions
 
 JUDGED_AT_MOST = 200
 

@@ -28,7 +28,7 @@ from engines.jobs.messages import AdaptJob, Example, Report
 from ..evaluation.fit_confidence import learn_confidence
 from ..evaluation.judge import Hear, Judge, Scored
 from ..evaluation.text_scores import normalise
-from ..versions import versions
+from ..provenance import versions
 from .example_requests import telling_requests
 from .folder import RoundFolder, StageRecord
 

@@ -1,0 +1,1 @@
+"""The projectors of the papers, trained and judged as Attune's own."""
