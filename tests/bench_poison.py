@@ -1,7 +1,7 @@
 """`make poison`: whether false labels make what is served worse, or earn a route that they should not. Prints JSON.
 
 A user reads an enrolment of which a share is poisoned in one of five ways; a daemon that has learnt nothing takes it up and runs
-a round. Requests of that user that were never enrolled are put to what is served before and, where anything was promoted, after.
+a round. Requests of that user that were never enrolled are put to the aligned route before and after.
 Exits with 1 where the user is heard worse by more than chance, or a route is earned above 25 % of word error on these requests.
 """
 
@@ -109,6 +109,7 @@ def _daemon(state: Path, training_seconds: float) -> Iterator[Path]:
         state,
         socket,
         AUDIO__KEEP=False,
+        CONVERSATION__WHEN_UNSURE="answer",  # what a generation hears, not what stands in for it
         CONVERSATION__MAX_REPLY_TOKENS=1,
         ADAPT__TRAINING_SECONDS=training_seconds,
         ADAPT__REPLY_UTTERANCES=2,
@@ -177,11 +178,11 @@ def _relabelled(rows: Rows, texts: Sequence[str]) -> Rows:
 
 
 _KINDS: dict[str, Callable[[Rows, Path], Rows]] = {
+    "another speaker": _another_speaker,
     "shifted": _shifted,
+    "noise": _noise,
     "nonsense": _nonsense,
     "other language": _other_language,
-    "another speaker": _another_speaker,
-    "noise": _noise,
 }
 
 
