@@ -20,9 +20,9 @@ from .child import Child, Outcome
 from .governor import Governor
 from .idle import Decision, Limits, Snapshot, decide, may_go_on, may_start
 from .moves import Moves
-from .records import RoundOutcome
 from .rounds import JOB_NAME, RoundRecord, Rounds, clear, job_folder, prepare, promote_or_refuse, unjudged
 from .standing import Standing, Status
+from .store.records import RoundOutcome
 from .yielding import Yielding
 
 FRESH_AFTER_FAILURES = 3

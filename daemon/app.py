@@ -22,7 +22,6 @@ from .commands import Service, answer
 from .config import Settings
 from .control import ControlServer, hold_socket, hold_state
 from .conversation import Conversation, Manners
-from .database import DatabaseBusyError
 from .ear import Ear
 from .engine_keeper import ENGINE_COMMAND, EngineKeeper
 from .events import Event, Events
@@ -30,12 +29,9 @@ from .governor import Governor
 from .hearing import hand_on
 from .housekeeping import Housekeeping
 from .installation import refuse_strangers, version
-from .label_audit import counted_faults
-from .labelling import Labeller
 from .launch import as_child, handing_over
 from .learning import Learning, limits_of
 from .metrics import Metrics
-from .orphans import adopt_orphans
 from .regression import look_back
 from .rounds import RoundRecord, Rounds
 from .served import Served
@@ -43,7 +39,11 @@ from .service_manager import SignsOfLife
 from .shadow import Shadow, ShadowLimits
 from .shadow_readings import ShadowReadings
 from .sources import Sources
-from .store import Store
+from .store.database import DatabaseBusyError
+from .store.label_audit import counted_faults
+from .store.labelling import Labeller
+from .store.orphans import adopt_orphans
+from .store.store import Store
 from .voice import Voice, open_voice
 
 logger = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from .earned_route import earned_route, measured
 from .events import Event
 from .explain import explained
 from .promotion import would_refuse
-from .service_clock import date_of
 from .sheet import Sheet
+from .store.service_clock import date_of
 
 app = typer.Typer(help="Generations: what was learnt, how it was judged, and which of it is served.", no_args_is_help=True)
 

@@ -15,7 +15,6 @@ from engines.audio.recordings import read_audio
 from engines.audio.segmenter import SegmenterLimits
 from engines.errors import AttuneError
 from engines.generations.folder import MAX_NUMBER, read_generation
-from engines.label_check import TOLD, label_fault, same_words
 from engines.open_file import OpenFile
 
 from . import row_stream
@@ -34,7 +33,8 @@ from .promotion import would_refuse
 from .row_stream import MAX_NAME_CHARACTERS
 from .serving import Serving
 from .shadow_readings import ShadowReadings
-from .store import MAX_LABEL_CHARACTERS, Store
+from .store.label_check import TOLD, label_fault, same_words
+from .store.store import MAX_LABEL_CHARACTERS, Store
 
 _ALIVE_SECONDS = 10.0
 _MAX_TEXT_CHARACTERS = 8000

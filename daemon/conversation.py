@@ -23,9 +23,9 @@ from .attention import Attention
 from .clients import Client
 from .clocks import REAL_TIME, Clocks
 from .events import Event, Events
-from .records import Turn
 from .serving import Ears, Serving
-from .store import Store
+from .store.records import Turn
+from .store.store import Store
 from .turn_memory import TurnMemory, Waiting
 
 logger = logging.getLogger(__name__)

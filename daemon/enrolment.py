@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
-from engines.label_check import TOLD, is_silent, label_fault, same_words
 from engines.open_file import OpenFile
 from engines.types import SAMPLE_RATE_HZ, Float32
 
 from .events import Event
 from .row_stream import Row
-from .store import Store, utterance_id
+from .store.label_check import TOLD, is_silent, label_fault, same_words
+from .store.store import Store, utterance_id
 
 MAX_SECONDS = 29.5
 """Longest recording that is enrolled: what the encoder takes."""

@@ -6,10 +6,10 @@ Pure: knows cards, no disk and no daemon.
 from collections.abc import Callable
 
 from engines.generations.card import Card, JudgedUtterance, Judgement
-from engines.label_check import TOLD
 
 from .events import Event
 from .promotion import verdict
+from .store.label_check import TOLD
 
 SHOWN = 20
 

@@ -1,4 +1,4 @@
-"""Keeps what is stored within its quotas while nobody needs the machine. Knows where things lie; `retention.py` what goes."""
+"""Keeps what is stored within its quotas while nobody needs the machine. Knows where things lie; `store/retention.py` what goes."""
 
 import logging
 import threading
@@ -11,9 +11,9 @@ from .clocks import REAL_TIME, Clocks
 from .config import Settings
 from .moves import Moves
 from .quiet_chore import QuietChore
-from .retention import Stored, surplus, surplus_generations
-from .service_clock import JUMP_SECONDS
-from .store import Store
+from .store.retention import Stored, surplus, surplus_generations
+from .store.service_clock import JUMP_SECONDS
+from .store.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from math import comb
 from engines.errors import AttuneError
 
 from .events import Events
-from .records import Use
 from .served import Served
-from .store import Store
+from .store.records import Use
+from .store.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from engines.jobs.messages import Example
-from engines.label_check import LabelFault, label_fault
 
-from .label_audit import contradicted, shared_texts
 from .selection import Bound, Bounds, by_turns, spread, within
-from .store import Store, is_holdout
+from .store.label_audit import contradicted, shared_texts
+from .store.label_check import LabelFault, label_fault
+from .store.store import Store, is_holdout
 
 logger = logging.getLogger(__name__)
 

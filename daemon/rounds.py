@@ -21,11 +21,11 @@ from engines.jobs.messages import AdaptJob
 
 from .child import ASLEEP_LIMIT_SECONDS, SILENCE_LIMIT_SECONDS
 from .idle import Limits
-from .label_audit import told_left_out
 from .launch import Launch, as_child
 from .moves import Moves
 from .promotion import Verdict, verdict
-from .records import RoundOutcome
+from .store.label_audit import told_left_out
+from .store.records import RoundOutcome
 
 JOB_NAME = "job.json"
 

@@ -28,7 +28,7 @@ from .events import Events
 from .moves import Moves
 from .routing import Hearing, aligned_ears, choose
 from .serving import Ears, Serving
-from .store import Store
+from .store.store import Store
 from .voice import Voice
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,6 @@ from engines.errors import AttuneError, TurnAbandoned
 from engines.generations.folder import Generation
 from engines.generations.pointers import shadow, usable
 from engines.interfaces import LanguageModel
-from engines.label_check import same_words
 from engines.types import SoftTokens
 
 from .attention import Attention
@@ -23,10 +22,11 @@ from .events import Event, Events
 from .moves import Moves
 from .promotion import beyond_bounds
 from .quiet_chore import QuietChore
-from .records import RoundOutcome, Turn
 from .serving import Ears, Serving
 from .shadow_readings import ShadowReadings
 from .shadow_verdict import shadow_verdict
+from .store.label_check import same_words
+from .store.records import RoundOutcome, Turn
 
 logger = logging.getLogger(__name__)
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from .records import RoundOutcome, Turn
 from .shadow_verdict import Compared
-from .store import Store
+from .store.records import RoundOutcome, Turn
+from .store.store import Store
 
 
 @dataclass(frozen=True)

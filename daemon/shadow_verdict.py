@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
 
-from engines.label_check import same_words
-
 from .promotion import Verdict
+from .store.label_check import same_words
 
 CHANCE = 0.05
 """How improbable it must be, for a candidate that hears no worse, to be wrong so much more often."""

@@ -12,8 +12,8 @@ from engines.errors import AttuneError
 from engines.types import Float32
 
 from .events import Event
-from .records import Turn
-from .store import Store
+from .store.records import Turn
+from .store.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ import numpy as np
 from daemon.cli_common import settings
 from daemon.client import request
 from daemon.private_daemon import private_daemon
-from daemon.store import Store, is_holdout
+from daemon.store.store import Store, is_holdout
 from engines.audio.recordings import read_audio
 from engines.device.process_time import activity
 from engines.errors import AttuneError

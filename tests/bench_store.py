@@ -20,9 +20,9 @@ from daemon.client import request
 from daemon.config import Settings
 from daemon.housekeeping import Housekeeping
 from daemon.moves import Moves
-from daemon.orphans import adopt_orphans
 from daemon.private_daemon import private_daemon
-from daemon.store import Store, is_holdout
+from daemon.store.orphans import adopt_orphans
+from daemon.store.store import Store, is_holdout
 from tests.bench_world import fresh_state, settings_of
 
 START_SECONDS, QUERY_SECONDS = 2.0, 0.05

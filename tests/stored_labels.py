@@ -1,6 +1,6 @@
 """What a store holds that could be learnt from, all of it: a round takes a bounded part (`daemon/round_examples.py`)."""
 
-from daemon.store import Store
+from daemon.store.store import Store
 from engines.jobs.messages import Example
 
 

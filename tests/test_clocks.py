@@ -19,12 +19,12 @@ from daemon.housekeeping import Housekeeping
 from daemon.idle import Board, Limits, Snapshot, decide
 from daemon.learning import Learning
 from daemon.moves import Moves
-from daemon.orphans import adopt_orphans
-from daemon.records import Round, Turn
-from daemon.retention import surplus
-from daemon.schema import MIGRATIONS, migrate
-from daemon.service_clock import JUMP_SECONDS, LONGEST_STOP_SECONDS, Reading, ServiceClock, seconds_since
-from daemon.store import Store
+from daemon.store.orphans import adopt_orphans
+from daemon.store.records import Round, Turn
+from daemon.store.retention import surplus
+from daemon.store.schema import MIGRATIONS, migrate
+from daemon.store.service_clock import JUMP_SECONDS, LONGEST_STOP_SECONDS, Reading, ServiceClock, seconds_since
+from daemon.store.store import Store
 from tests.fakes import tone
 from tests.simulated_time import Time
 from tests.stored_labels import labelled

@@ -20,7 +20,7 @@ from daemon.clocks import Clocks
 from daemon.conversation import Conversation, Manners
 from daemon.events import Event, Events
 from daemon.serving import Ears, Serving
-from daemon.store import Store
+from daemon.store.store import Store
 from engines.errors import AttuneError
 from engines.interfaces import Step, unwatched
 from engines.types import Float32, Segment, SoftTokens

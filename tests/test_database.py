@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from daemon.database import DatabaseBusyError, told
-from daemon.later_writes import MOST_WAITING, LaterWrites
-from daemon.orphans import adopt_orphans
-from daemon.records import Round, Turn
-from daemon.store import Store
+from daemon.store.database import DatabaseBusyError, told
+from daemon.store.later_writes import MOST_WAITING, LaterWrites
+from daemon.store.orphans import adopt_orphans
+from daemon.store.records import Round, Turn
+from daemon.store.store import Store
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from tests.fake_child import eventually

@@ -201,7 +201,7 @@ def test_a_full_disk_loses_only_the_row_that_did_not_fit(folder: Path) -> None:
     """The limit on a file's size stands in for the full disk: writes fail in the same place."""
     code = (
         "import resource, signal, sys; from pathlib import Path\n"
-        "from daemon.store import Store; from engines.errors import AttuneError; from tests.fakes import tone\n"
+        "from daemon.store.store import Store; from engines.errors import AttuneError; from tests.fakes import tone\n"
         "store = Store(Path(sys.argv[1])); signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "store.add_utterance(tone(0.2), 'file')\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.faulty_labels import FaultyLabels
-from daemon.label_audit import Label, contradicted, label_faults, shared_texts, told_left_out
-from daemon.store import Store, is_holdout, utterance_id
+from daemon.store.faulty_labels import FaultyLabels
+from daemon.store.label_audit import Label, contradicted, label_faults, shared_texts, told_left_out
+from daemon.store.store import Store, is_holdout, utterance_id
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.jobs.messages import Example
@@ -55,7 +55,7 @@ def test_a_shared_text_is_on_one_side(counted: list[tuple[str, int, int]]) -> No
 
 
 def test_faulty_labels_are_found_a_part_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.faulty_labels.AT_ONCE", 3)
+    monkeypatch.setattr("daemon.store.faulty_labels.AT_ONCE", 3)
     store = Store(tmp_path)
     utterances = [store.add_utterance(tone(1.0, 200 + 10 * number), "enrolled").id for number in range(8)]
     for utterance, text in zip(utterances, ("one", "?!", "two", "three", "four", "...", "five", "six"), strict=True):

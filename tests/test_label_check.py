@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.label_check import TOLD, is_silent, label_fault, same_words
+from daemon.store.label_check import TOLD, is_silent, label_fault, same_words
 from engines.types import SAMPLE_RATE_HZ
 from tests.fakes import tone
 

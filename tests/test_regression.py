@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.records import Use
 from daemon.regression import chance_of, regression
+from daemon.store.records import Use
 from engines.audio.recordings import write_flac
 from engines.generations.pointers import promote
 from tests.fakes import tone, write_base

@@ -13,9 +13,9 @@ from daemon.attention import Attention
 from daemon.config import Settings
 from daemon.housekeeping import Housekeeping
 from daemon.moves import Moves
-from daemon.records import Turn
-from daemon.retention import Stored, surplus, surplus_generations
-from daemon.store import Store
+from daemon.store.records import Turn
+from daemon.store.retention import Stored, surplus, surplus_generations
+from daemon.store.store import Store
 from engines.generations.card import Card
 from engines.generations.folder import write_generation
 from engines.generations.pointers import promote

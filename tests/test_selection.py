@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.records import Round
 from daemon.round_examples import round_examples
 from daemon.selection import (
     JUDGED,
@@ -23,7 +22,8 @@ from daemon.selection import (
     spread,
     within,
 )
-from daemon.store import Store, is_holdout
+from daemon.store.records import Round
+from daemon.store.store import Store, is_holdout
 from engines.jobs.messages import Example, Origin
 
 TEXTS = st.lists(st.sampled_from(["on", "ON", "off", "dim the light", "stop"]), max_size=40)

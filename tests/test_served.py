@@ -14,11 +14,11 @@ from daemon.config import Settings
 from daemon.conversation import Conversation, Manners
 from daemon.events import Events
 from daemon.moves import Moves
-from daemon.records import Use
 from daemon.regression import look_back
 from daemon.served import Served
 from daemon.serving import Serving
-from daemon.store import Store
+from daemon.store.records import Use
+from daemon.store.store import Store
 from daemon.voice import Voice
 from engines.errors import AttuneError
 from engines.generations.card import Card

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.shadow_verdict import CHANCE, Compared, chance_of, shadow_verdict
-from engines.label_check import same_words
+from daemon.store.label_check import same_words
 
 ALIKE = Compared(1, "Turn on the light", "Done.", sure=True, label=None, shadow_heard="turn on the light.", shadow_reply=None)
 MISHEARD = replace(ALIKE, shadow_heard="turn on the right")

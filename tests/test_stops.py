@@ -16,8 +16,8 @@ import pytest
 from daemon.attention import Attention
 from daemon.client import request
 from daemon.enrolling import enroll
-from daemon.labelling import Labeller
-from daemon.store import Store
+from daemon.store.labelling import Labeller
+from daemon.store.store import Store
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.types import Float32, Transcript

@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.clocks import Clocks
-from daemon.orphans import adopt_orphans
-from daemon.records import Round, RoundOutcome, Turn
-from daemon.schema import MIGRATIONS, migrate
-from daemon.store import Store, is_holdout, utterance_id
+from daemon.store.orphans import adopt_orphans
+from daemon.store.records import Round, RoundOutcome, Turn
+from daemon.store.schema import MIGRATIONS, migrate
+from daemon.store.store import Store, is_holdout, utterance_id
 from engines.audio.recordings import read_audio, write_flac
 from engines.errors import AttuneError
 from engines.jobs.messages import Origin
@@ -340,7 +340,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 def test_a_kill_loses_nothing_that_was_confirmed(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\n"
-        "from daemon.store import Store\n"
+        "from daemon.store.store import Store\n"
         "from tests.fakes import tone\n"
         "store = Store(pathlib.Path(sys.argv[1]))\n"
         "for index in range(10_000):\n"

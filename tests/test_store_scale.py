@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.faulty_labels import FaultyLabels
 from daemon.shadow_readings import ShadowReadings
-from daemon.store import Store
+from daemon.store.faulty_labels import FaultyLabels
+from daemon.store.store import Store
 from tests.bench_store import fill
 
 FEW, MANY = 600, 6000

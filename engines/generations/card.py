@@ -56,7 +56,7 @@ class Card(_Frozen):
     """What trained it, such as `embedlink-cif`."""
     examples_by_origin: dict[str, int] = Field(default_factory=dict)
     labels_left_out: dict[str, int] = Field(default_factory=dict)
-    """Utterances whose labels were neither trained on nor judged by, by the reason: those of `engines.label_check.TOLD`."""
+    """Utterances whose labels were neither trained on nor judged by, by the reason: those of `daemon.store.label_check.TOLD`."""
     doubted: tuple[str, ...] = ()
     """Ids of those among them whose labels do not fit their recordings: the first MOST_DOUBTED."""
     trained_seconds_of_audio: float = 0.0

@@ -3,9 +3,8 @@
 import json
 import threading
 
-from engines.label_check import LabelFault
-
 from .label_audit import Label, contradicted, label_faults
+from .label_check import LabelFault
 from .store import Store
 
 AT_ONCE = 500

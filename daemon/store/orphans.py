@@ -8,7 +8,7 @@ from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ
 
-from .clocks import is_set
+from ..clocks import is_set
 from .store import Store, utterance_id
 
 logger = logging.getLogger(__name__)

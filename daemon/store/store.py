@@ -22,11 +22,11 @@ import numpy as np
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.jobs.messages import Origin
-from engines.label_check import same_words
 from engines.types import SAMPLE_RATE_HZ, Float32
 
-from .clocks import REAL_TIME, Clocks, is_set
+from ..clocks import REAL_TIME, Clocks, is_set
 from .database import Database
+from .label_check import same_words
 from .later_writes import LaterWrites
 from .lost_database import preserved_loss
 from .records import Counts, Move, Round, Turn, Use, Utterance

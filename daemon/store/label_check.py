@@ -14,8 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from .alignment.number_normalisation import numbers_in_words
-from .types import SAMPLE_RATE_HZ, Float32
+from engines.alignment.number_normalisation import numbers_in_words
+from engines.types import SAMPLE_RATE_HZ, Float32
 
 LabelFault = Literal["wordless", "unspeakable", "script", "too_fast", "silent", "contradicted", "doubted"]
 """Why a label cannot be true: it has no word; it has characters that nobody says; it is in a script that no model here reads; its

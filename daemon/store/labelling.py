@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
-from engines.label_check import label_fault
 from engines.types import Float32, Transcript
 
-from .attention import Attention
+from ..attention import Attention
+from ..quiet_chore import QuietChore
 from .database import DatabaseBusyError
-from .quiet_chore import QuietChore
+from .label_check import label_fault
 from .records import Counts, Utterance
 from .store import Store
 

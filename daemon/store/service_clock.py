@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass
 from datetime import datetime
 
-from .clocks import Clocks, is_set
+from ..clocks import Clocks, is_set
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Which labels are learnt from and judged by: those that can be true, no text of the one among those of the other. Pure.
 
-What one label says of itself is found by `engines/label_check.py`; this module looks at labels beside each other.
+What one label says of itself is found by `daemon/store/label_check.py`; this module looks at labels beside each other.
 """
 
 from collections import Counter, defaultdict
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from engines.jobs.messages import Origin
-from engines.label_check import TOLD, LabelFault, label_fault, same_words, spoken_words
+
+from .label_check import TOLD, LabelFault, label_fault, same_words, spoken_words
 
 SHOWN = 100
 """Utterances whose fault is told one by one."""
