@@ -22,7 +22,6 @@ from .commands import Service, answer
 from .config import Settings
 from .control import ControlServer, hold_socket, hold_state
 from .conversation import Conversation, Manners
-from .ear import Ear
 from .engine_keeper import ENGINE_COMMAND, EngineKeeper
 from .events import Event, Events
 from .governor import Governor
@@ -31,6 +30,8 @@ from .housekeeping import Housekeeping
 from .installation import refuse_strangers, version
 from .launch import as_child, handing_over
 from .learning import Learning, limits_of
+from .listening.ear import Ear
+from .listening.sources import Sources
 from .metrics import Metrics
 from .regression import look_back
 from .rounds import RoundRecord, Rounds
@@ -38,7 +39,6 @@ from .served import Served
 from .service_manager import SignsOfLife
 from .shadow import Shadow, ShadowLimits
 from .shadow_readings import ShadowReadings
-from .sources import Sources
 from .store.database import DatabaseBusyError
 from .store.label_audit import counted_faults
 from .store.labelling import Labeller

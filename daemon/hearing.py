@@ -12,11 +12,11 @@ from engines.open_file import OpenFile
 from engines.types import Segment
 
 from .attention import Attention
-from .capture import WavSource
 from .clients import Client
 from .conversation import Conversation
 from .events import Event, Events
-from .listener import Listener
+from .listening.listener import Listener
+from .listening.source import WavSource
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.capture import CHUNK_SECONDS, WavSource, rechunk
+from daemon.listening.source import CHUNK_SECONDS, WavSource, rechunk
 from engines.audio.recordings import read_audio
 from engines.audio.vad import CHUNK_SAMPLES
 from engines.errors import AttuneError

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from daemon.app import App
-from daemon.capture import AudioSource
 from daemon.client import request
 from daemon.config import AudioSettings, Settings
-from daemon.ear import Ear
 from daemon.lifecycle import Wish, serve
+from daemon.listening.ear import Ear
+from daemon.listening.source import AudioSource
 from daemon.service_manager import ServiceManager, SignsOfLife
 from daemon.voice import Voice
 from engines.audio.segmenter import SegmenterLimits

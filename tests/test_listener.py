@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.capture import SourceStatus, WavSource
-from daemon.listener import MAX_FAILURES_IN_A_ROW, Listener
+from daemon.listening.listener import MAX_FAILURES_IN_A_ROW, Listener
+from daemon.listening.source import SourceStatus, WavSource
 from engines.audio.segmenter import Event, Segmenter, SpeechStarted
 from engines.audio.vad import CHUNK_SAMPLES, SileroVad
 from engines.types import SAMPLE_RATE_HZ, Float32, Segment

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import daemon.microphone
-from daemon.microphone import Microphone, MicrophoneLimits
+from daemon.listening.microphone import Microphone, MicrophoneLimits
 from engines.audio.vad import CHUNK_SAMPLES
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32
@@ -180,7 +180,7 @@ def test_a_device_that_is_not_there_is_waited_for(server: SoundServer, caplog: p
 
 def test_a_hung_server_holds_up_neither_closing_nor_exit(server: SoundServer) -> None:
     script = (
-        "from daemon.microphone import *\n"
+        "from daemon.listening.microphone import *\n"
         "m = Microphone('vmic', MicrophoneLimits(stall_seconds=0.3)); chunks = m.chunks()\n"
         "while not m.status().connected: next(chunks)\n"
         "print('connected', flush=True); input()\n"

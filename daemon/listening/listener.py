@@ -14,7 +14,7 @@ from engines.audio.segmenter import Event, Segmenter
 from engines.audio.vad import CHUNK_SAMPLES, SileroVad
 from engines.types import SAMPLE_RATE_HZ, Float32
 
-from .capture import AudioSource, SourceStatus
+from .source import AudioSource, SourceStatus
 
 logger = logging.getLogger(__name__)
 

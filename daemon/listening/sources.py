@@ -7,10 +7,10 @@ from pathlib import Path
 
 from engines.types import Float32
 
-from .capture import AudioSource, SourceStatus, WavSource
-from .config import AudioSettings
+from ..config import AudioSettings
+from ..plain_text import expanded
 from .microphone import Microphone
-from .plain_text import expanded
+from .source import AudioSource, SourceStatus, WavSource
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from engines.audio.vad import CHUNK_SAMPLES
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32
 
-from .capture import CHUNK_SECONDS, SourceStatus, rechunk
+from .source import CHUNK_SECONDS, SourceStatus, rechunk
 
 logger = logging.getLogger(__name__)
 

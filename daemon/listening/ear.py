@@ -9,10 +9,10 @@ from engines.audio.segmenter import Segmenter, SegmenterLimits
 from engines.audio.vad import SileroVad
 from engines.errors import AttuneError
 
-from .config import AudioSettings
-from .events import Event
+from ..config import AudioSettings
+from ..events import Event
+from ..service_manager import SignsOfLife
 from .listener import Listener
-from .service_manager import SignsOfLife
 from .sources import Sources
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""From a sound device or a recording to segments of speech."""
