@@ -16,9 +16,9 @@ from engines.generations.folder import Generation, next_number
 from engines.generations.pointers import usable
 from engines.jobs.messages import AdaptJob, Progress
 
-from .child import Child, Outcome
 from .governor import Governor
 from .idle import Decision, Limits, Snapshot, decide, may_go_on, may_start
+from .jobs.child import Child, Outcome
 from .moves import Moves
 from .rounds import JOB_NAME, RoundRecord, Rounds, clear, job_folder, prepare, promote_or_refuse, unjudged
 from .standing import Standing, Status

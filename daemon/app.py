@@ -22,13 +22,13 @@ from .commands import Service, answer
 from .config import Settings
 from .control import ControlServer, hold_socket, hold_state
 from .conversation import Conversation, Manners
-from .engine_keeper import ENGINE_COMMAND, EngineKeeper
 from .events import Event, Events
 from .governor import Governor
 from .hearing import hand_on
 from .housekeeping import Housekeeping
 from .installation import refuse_strangers, version
-from .launch import as_child, handing_over
+from .jobs.engine_builds import ENGINE_COMMAND, EngineKeeper
+from .jobs.launch import as_child, handing_over
 from .learning import Learning, limits_of
 from .listening.ear import Ear
 from .listening.sources import Sources

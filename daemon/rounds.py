@@ -19,9 +19,9 @@ from engines.generations.card import Card
 from engines.generations.folder import Generation, read_generation
 from engines.jobs.messages import AdaptJob
 
-from .child import ASLEEP_LIMIT_SECONDS, SILENCE_LIMIT_SECONDS
 from .idle import Limits
-from .launch import Launch, as_child
+from .jobs.child import ASLEEP_LIMIT_SECONDS, SILENCE_LIMIT_SECONDS
+from .jobs.launch import Launch, as_child
 from .moves import Moves
 from .promotion import Verdict, verdict
 from .store.label_audit import told_left_out

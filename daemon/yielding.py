@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .child import Child
+from .jobs.child import Child
 from .standing import Status
 
 _KEPT_LATENCIES = 1000

@@ -15,8 +15,8 @@ from typing import get_args
 import psutil
 import pytest
 
-from daemon.child import LOG_NAME, MAX_LOG_BYTES, Child, Outcome
-from daemon.launch import Launch, as_child, handing_over
+from daemon.jobs.child import LOG_NAME, MAX_LOG_BYTES, Child, Outcome
+from daemon.jobs.launch import Launch, as_child, handing_over
 from engines.errors import AttuneError
 from engines.generations.folder import read_generation
 from engines.jobs.child_process import PARENT_VARIABLE

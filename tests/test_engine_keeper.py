@@ -14,8 +14,8 @@ from daemon.app import App
 from daemon.attention import Attention
 from daemon.client import request
 from daemon.clocks import Clocks
-from daemon.engine_keeper import ENGINE_COMMAND, ChildLimits, EngineKeeper
 from daemon.events import Event, Events
+from daemon.jobs.engine_builds import ENGINE_COMMAND, ChildLimits, EngineKeeper
 from daemon.private_daemon import private_daemon
 from engines.device.runtimes import LANGUAGE_MODEL, read_runtimes, runtimes_path
 from engines.models.general_speech import read_prompts
@@ -160,7 +160,7 @@ def test_children_compute_with_the_threads_that_are_set(desk: Desk) -> None:
 
 
 def test_a_daemon_tries_engines_with_the_threads_of_its_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.engine_keeper.has_gpu", lambda: True)
+    monkeypatch.setattr("daemon.jobs.engine_builds.has_gpu", lambda: True)
     settings = make_settings(folder, engines__threads=5)
     with App(settings, fake_voice, engine_command=(sys.executable, "-c", NOTES_THREADS)) as app:
         app._engine_keeper.step()

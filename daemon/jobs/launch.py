@@ -1,6 +1,6 @@
 """How a job's process comes to be: as a child of this one, or started by a service manager to whose unit the job is handed over.
 
-Knows no training; `child.py` follows the process, whichever it is.
+Knows no training; `jobs/child.py` follows the process, whichever it is.
 """
 
 import errno

@@ -17,11 +17,11 @@ from engines.jobs.messages import EngineFiles, EngineJob, TrialJob
 from engines.whisper.encoder_choice import Choice, WantedPrecision, choose_encoder, plan_job
 from engines.whisper.plan_cache import plans_folder, quarantine
 
-from .attention import Attention
+from ..attention import Attention
+from ..clocks import REAL_TIME, Clocks
+from ..events import Events
+from ..quiet_chore import QuietChore
 from .child import ASLEEP_LIMIT_SECONDS, Child, Outcome
-from .clocks import REAL_TIME, Clocks
-from .events import Events
-from .quiet_chore import QuietChore
 
 logger = logging.getLogger(__name__)
 
