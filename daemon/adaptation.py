@@ -19,8 +19,8 @@ from engines.jobs.messages import AdaptJob, Progress
 from .governor import Governor
 from .idle import Decision, Limits, Snapshot, decide, may_go_on, may_start
 from .jobs.child import Child, Outcome
-from .moves import Moves
 from .rounds import JOB_NAME, RoundRecord, Rounds, clear, job_folder, prepare, promote_or_refuse, unjudged
+from .serving.moves import Moves
 from .standing import Standing, Status
 from .store.records import RoundOutcome
 from .yielding import Yielding

@@ -35,8 +35,9 @@ from .listening.sources import Sources
 from .metrics import Metrics
 from .regression import look_back
 from .rounds import RoundRecord, Rounds
-from .served import Served
 from .service_manager import SignsOfLife
+from .serving.manager import Served
+from .serving.models import Voice, open_voice
 from .shadow import Shadow, ShadowLimits
 from .shadow_readings import ShadowReadings
 from .store.database import DatabaseBusyError
@@ -44,7 +45,6 @@ from .store.label_audit import counted_faults
 from .store.labelling import Labeller
 from .store.orphans import adopt_orphans
 from .store.store import Store
-from .voice import Voice, open_voice
 
 logger = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from engines.whisper.plan_cache import plans_folder
 from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings
 from .cli_engines import described_weights, features_folder
 from .config import Settings
-from .earned_route import earned_route
 from .sensors import read_board
+from .serving.earned_route import earned_route
 from .sheet import Sheet
 
 

@@ -16,10 +16,10 @@ from .cli_common import AsJson, ask_daemon, console, errors, gib, print_json, sa
 from .client import NoDaemonError
 from .clocks import is_set
 from .control import hold_state
-from .earned_route import earned_route, measured
 from .events import Event
 from .explain import explained
 from .promotion import would_refuse
+from .serving.earned_route import earned_route, measured
 from .sheet import Sheet
 from .store.service_clock import date_of
 

@@ -28,10 +28,10 @@ from .events import Event, Events
 from .explain import SHOWN, explained
 from .hearing import hear_recording
 from .metrics import Metrics
-from .moves import Moves
 from .promotion import would_refuse
 from .row_stream import MAX_NAME_CHARACTERS
-from .serving import Serving
+from .serving.lease import Serving
+from .serving.moves import Moves
 from .shadow_readings import ShadowReadings
 from .store.label_check import TOLD, label_fault, same_words
 from .store.store import MAX_LABEL_CHARACTERS, Store

@@ -23,7 +23,7 @@ from .attention import Attention
 from .clients import Client
 from .clocks import REAL_TIME, Clocks
 from .events import Event, Events
-from .serving import Ears, Serving
+from .serving.lease import Ears, Serving
 from .store.records import Turn
 from .store.store import Store
 from .turn_memory import TurnMemory, Waiting

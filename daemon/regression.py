@@ -7,7 +7,7 @@ from math import comb
 from engines.errors import AttuneError
 
 from .events import Events
-from .served import Served
+from .serving.manager import Served
 from .store.records import Use
 from .store.store import Store
 

@@ -19,10 +19,10 @@ from engines.types import SoftTokens
 from .attention import Attention
 from .clocks import REAL_TIME, Clocks
 from .events import Event, Events
-from .moves import Moves
 from .promotion import beyond_bounds
 from .quiet_chore import QuietChore
-from .serving import Ears, Serving
+from .serving.lease import Ears, Serving
+from .serving.moves import Moves
 from .shadow_readings import ShadowReadings
 from .shadow_verdict import shadow_verdict
 from .store.label_check import same_words

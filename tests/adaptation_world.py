@@ -13,8 +13,8 @@ import pytest
 from daemon.adaptation import Adaptation
 from daemon.governor import Governor
 from daemon.idle import Board, Limits, Snapshot
-from daemon.moves import Moves
 from daemon.rounds import RoundRecord, Rounds
+from daemon.serving.moves import Moves
 from engines.errors import AttuneError
 from engines.generations.folder import Generation
 from engines.generations.pointers import current, previous, promote

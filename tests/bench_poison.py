@@ -18,10 +18,10 @@ import numpy as np
 
 from calibration.evaluation.text_scores import word_errors
 from daemon.client import request
-from daemon.earned_route import HEARS_WELL
 from daemon.enrolling import enroll
 from daemon.events import Event
 from daemon.private_daemon import private_daemon
+from daemon.serving.earned_route import HEARS_WELL
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ

@@ -19,8 +19,8 @@ from daemon.attention import Attention
 from daemon.client import request
 from daemon.config import Settings
 from daemon.housekeeping import Housekeeping
-from daemon.moves import Moves
 from daemon.private_daemon import private_daemon
+from daemon.serving.moves import Moves
 from daemon.store.orphans import adopt_orphans
 from daemon.store.store import Store, is_holdout
 from tests.bench_world import fresh_state, settings_of

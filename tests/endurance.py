@@ -28,7 +28,7 @@ from daemon.client import request
 from daemon.clocks import Clocks
 from daemon.config import Settings
 from daemon.events import Event
-from daemon.voice import Voice, open_voice
+from daemon.serving.models import Voice, open_voice
 from engines.audio.recordings import read_audio, write_flac
 from engines.build import engine_files
 from engines.errors import AttuneError

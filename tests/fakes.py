@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from daemon.config import Settings
-from daemon.voice import Voice
+from daemon.serving.models import Voice
 from engines.errors import AttuneError
 from engines.generations.card import Card
 from engines.generations.folder import Generation, write_generation

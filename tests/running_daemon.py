@@ -17,7 +17,7 @@ from daemon.config_sources import load_settings
 from daemon.enrolling import enroll as enroll_manifest
 from daemon.events import Event
 from daemon.idle import Board
-from daemon.voice import Voice
+from daemon.serving.models import Voice
 from engines.audio.recordings import write_flac
 from engines.jobs.footprints import footprints_path, write_footprints
 from tests.fake_child import FAKE

@@ -10,7 +10,7 @@ import pytest
 
 from daemon.client import request
 from daemon.config import Settings
-from daemon.voice import Voice
+from daemon.serving.models import Voice
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from tests.fakes import tone

@@ -10,7 +10,7 @@ import pytest
 from daemon.clocks import Clocks
 from daemon.config import Settings
 from daemon.events import Event
-from daemon.voice import Voice
+from daemon.serving.models import Voice
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.jobs.footprints import write_footprints

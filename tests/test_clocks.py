@@ -18,7 +18,7 @@ from daemon.config import Settings
 from daemon.housekeeping import Housekeeping
 from daemon.idle import Board, Limits, Snapshot, decide
 from daemon.learning import Learning
-from daemon.moves import Moves
+from daemon.serving.moves import Moves
 from daemon.store.orphans import adopt_orphans
 from daemon.store.records import Round, Turn
 from daemon.store.retention import surplus

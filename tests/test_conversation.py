@@ -19,7 +19,7 @@ from daemon.clients import Client
 from daemon.clocks import Clocks
 from daemon.conversation import Conversation, Manners
 from daemon.events import Event, Events
-from daemon.serving import Ears, Serving
+from daemon.serving.lease import Ears, Serving
 from daemon.store.store import Store
 from engines.errors import AttuneError
 from engines.interfaces import Step, unwatched

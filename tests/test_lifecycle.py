@@ -23,7 +23,7 @@ from daemon.lifecycle import Wish, serve
 from daemon.listening.ear import Ear
 from daemon.listening.source import AudioSource
 from daemon.service_manager import ServiceManager, SignsOfLife
-from daemon.voice import Voice
+from daemon.serving.models import Voice
 from engines.audio.segmenter import SegmenterLimits
 from engines.errors import AttuneError
 from tests.fake_child import eventually

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from daemon.attention import Attention
 from daemon.config import Settings
 from daemon.housekeeping import Housekeeping
-from daemon.moves import Moves
+from daemon.serving.moves import Moves
 from daemon.store.records import Turn
 from daemon.store.retention import Stored, surplus, surplus_generations
 from daemon.store.store import Store

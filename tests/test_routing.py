@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from daemon.routing import choose
+from daemon.serving.routing import choose
 from engines.alignment.confidence import Confidence, Fit
 from engines.errors import AttuneError
 from engines.generations.card import Card, Judgement, Score

@@ -13,13 +13,13 @@ from daemon.attention import Attention
 from daemon.config import Settings
 from daemon.conversation import Conversation, Manners
 from daemon.events import Events
-from daemon.moves import Moves
 from daemon.regression import look_back
-from daemon.served import Served
-from daemon.serving import Serving
+from daemon.serving.lease import Serving
+from daemon.serving.manager import Served
+from daemon.serving.models import Voice
+from daemon.serving.moves import Moves
 from daemon.store.records import Use
 from daemon.store.store import Store
-from daemon.voice import Voice
 from engines.errors import AttuneError
 from engines.generations.card import Card
 from engines.generations.folder import Generation, write_generation

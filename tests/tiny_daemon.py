@@ -16,7 +16,7 @@ from daemon.app import App
 from daemon.cli_common import settings
 from daemon.config import Settings
 from daemon.lifecycle import serve, wishes_of_signals
-from daemon.voice import Voice
+from daemon.serving.models import Voice
 from engines.interfaces import Step, unwatched
 from engines.types import SoftTokens
 from tests.fakes import EchoLanguageModel, fake_voice

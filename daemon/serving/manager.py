@@ -23,13 +23,13 @@ from engines.errors import AttuneError
 from engines.generations.folder import Generation
 from engines.types import Float32, Transcript
 
-from .config import Settings
-from .events import Events
+from ..config import Settings
+from ..events import Events
+from ..store.store import Store
+from .lease import Ears, Serving
+from .models import Voice
 from .moves import Moves
 from .routing import Hearing, aligned_ears, choose
-from .serving import Ears, Serving
-from .store.store import Store
-from .voice import Voice
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from engines.generations.card import Card, Judgement, Score
 
-from .judgement import CERTAINTY, percent, proves, resampled
+from ..judgement import CERTAINTY, percent, proves, resampled
 
 RouteName = Literal["cascade", "aligned"]
 WhenUnsure = Literal["cascade", "ask", "answer"]

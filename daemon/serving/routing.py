@@ -14,7 +14,7 @@ from engines.routes import Route
 from engines.types import SoftTokens
 
 from .earned_route import WhenUnsure, earned_route, when_unsure
-from .serving import Ears
+from .lease import Ears
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Which models are open, which generation and route answer, and how another comes to."""
