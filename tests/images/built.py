@@ -19,7 +19,7 @@ def newer(folder: Path) -> Path:
     subprocess.run(["dpkg-deb", "--raw-extract", str(built("attune")), str(tree)], check=True)
     control = tree / "DEBIAN" / "control"
     control.write_text(control.read_text().replace("Version: 0.1.0", "Version: 0.1.1"))
-    [migrations] = tree.rglob("daemon/migrations")
+    [migrations] = tree.rglob("daemon/store/migrations")
     number = int(sorted(migrations.glob("*.sql"))[-1].name[:4]) + 1
     (migrations / f"{number:04d}_next.sql").write_text("CREATE TABLE next (value INTEGER);\n")
     made = folder / "attune_0.1.1_newer.deb"
