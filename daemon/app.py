@@ -21,10 +21,10 @@ from .clocks import REAL_TIME, Clocks
 from .commands import Service, answer
 from .config import Settings
 from .control import ControlServer, hold_socket, hold_state
-from .conversation import Conversation, Manners
+from .conversation.conversation import Conversation, Manners
+from .conversation.speech_input import hand_on
 from .events import Event, Events
 from .governor import Governor
-from .hearing import hand_on
 from .housekeeping import Housekeeping
 from .installation import refuse_strangers, version
 from .jobs.engine_builds import ENGINE_COMMAND, EngineKeeper

@@ -22,11 +22,11 @@ from .adaptation import Adaptation
 from .attention import Attention
 from .budget import Plan
 from .clients import Client
-from .conversation import Conversation
+from .conversation.conversation import Conversation
+from .conversation.speech_input import hear_recording
 from .enrolment import MAX_SECONDS, take_up
 from .events import Event, Events
 from .explain import SHOWN, explained
-from .hearing import hear_recording
 from .metrics import Metrics
 from .promotion import would_refuse
 from .row_stream import MAX_NAME_CHARACTERS

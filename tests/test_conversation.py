@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from daemon.attention import Attention
 from daemon.clients import Client
 from daemon.clocks import Clocks
-from daemon.conversation import Conversation, Manners
+from daemon.conversation.conversation import Conversation, Manners
 from daemon.events import Event, Events
 from daemon.serving.lease import Ears, Serving
 from daemon.store.store import Store

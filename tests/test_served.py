@@ -11,7 +11,7 @@ import pytest
 
 from daemon.attention import Attention
 from daemon.config import Settings
-from daemon.conversation import Conversation, Manners
+from daemon.conversation.conversation import Conversation, Manners
 from daemon.events import Events
 from daemon.regression import look_back
 from daemon.serving.lease import Serving

@@ -18,15 +18,15 @@ from engines.errors import AttuneError, TurnAbandoned
 from engines.interfaces import LanguageModel
 from engines.types import Float32, Segment, SoftTokens
 
-from .asking_back import SAY_AGAIN, answer_to_question, question
-from .attention import Attention
-from .clients import Client
-from .clocks import REAL_TIME, Clocks
-from .events import Event, Events
-from .serving.lease import Ears, Serving
-from .store.records import Turn
-from .store.store import Store
-from .turn_memory import TurnMemory, Waiting
+from ..attention import Attention
+from ..clients import Client
+from ..clocks import REAL_TIME, Clocks
+from ..events import Event, Events
+from ..serving.lease import Ears, Serving
+from ..store.records import Turn
+from ..store.store import Store
+from .clarification import SAY_AGAIN, answer_to_question, question
+from .turn_log import TurnMemory, Waiting
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from engines.errors import AttuneError
 from engines.types import Float32
 
-from .events import Event
-from .store.records import Turn
-from .store.store import Store
+from ..events import Event
+from ..store.records import Turn
+from ..store.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from engines.audio.vad import SileroVad
 from engines.open_file import OpenFile
 from engines.types import Segment
 
-from .attention import Attention
-from .clients import Client
+from ..attention import Attention
+from ..clients import Client
+from ..events import Event, Events
+from ..listening.listener import Listener
+from ..listening.source import WavSource
 from .conversation import Conversation
-from .events import Event, Events
-from .listening.listener import Listener
-from .listening.source import WavSource
 
 logger = logging.getLogger(__name__)
 
