@@ -33,13 +33,13 @@ from .learning import Learning, limits_of
 from .listening.ear import Ear
 from .listening.sources import Sources
 from .metrics import Metrics
-from .regression import look_back
+from .promotion.regression import look_back
+from .promotion.shadow import Shadow, ShadowLimits
+from .promotion.shadow_readings import ShadowReadings
 from .rounds import RoundRecord, Rounds
 from .service_manager import SignsOfLife
 from .serving.manager import Served
 from .serving.models import Voice, open_voice
-from .shadow import Shadow, ShadowLimits
-from .shadow_readings import ShadowReadings
 from .store.database import DatabaseBusyError
 from .store.label_audit import counted_faults
 from .store.labelling import Labeller

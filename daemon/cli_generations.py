@@ -17,8 +17,8 @@ from .client import NoDaemonError
 from .clocks import is_set
 from .control import hold_state
 from .events import Event
-from .explain import explained
-from .promotion import would_refuse
+from .promotion.report import explained
+from .promotion.verdict import would_refuse
 from .serving.earned_route import earned_route, measured
 from .sheet import Sheet
 from .store.service_clock import date_of

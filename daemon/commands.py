@@ -26,13 +26,13 @@ from .conversation.conversation import Conversation
 from .conversation.speech_input import hear_recording
 from .enrolment import MAX_SECONDS, take_up
 from .events import Event, Events
-from .explain import SHOWN, explained
 from .metrics import Metrics
-from .promotion import would_refuse
+from .promotion.report import SHOWN, explained
+from .promotion.shadow_readings import ShadowReadings
+from .promotion.verdict import would_refuse
 from .row_stream import MAX_NAME_CHARACTERS
 from .serving.lease import Serving
 from .serving.moves import Moves
-from .shadow_readings import ShadowReadings
 from .store.label_check import TOLD, label_fault, same_words
 from .store.store import MAX_LABEL_CHARACTERS, Store
 

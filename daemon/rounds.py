@@ -22,7 +22,7 @@ from engines.jobs.messages import AdaptJob
 from .idle import Limits
 from .jobs.child import ASLEEP_LIMIT_SECONDS, SILENCE_LIMIT_SECONDS
 from .jobs.launch import Launch, as_child
-from .promotion import Verdict, verdict
+from .promotion.verdict import Verdict, verdict
 from .serving.moves import Moves
 from .store.label_audit import told_left_out
 from .store.records import RoundOutcome

@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from daemon.judgement import MIN_UTTERANCES, MIN_WORDS
-from daemon.promotion import GENERAL_SLACK, MAX_WORD_ERROR, verdict, would_refuse
+from daemon.promotion.verdict import GENERAL_SLACK, MAX_WORD_ERROR, verdict, would_refuse
 from daemon.serving.earned_route import HEARS_WELL, earned_route, when_unsure
 from engines.generations.card import Card, JudgedUtterance, Judgement, Score
 from tests.fake_child import judged

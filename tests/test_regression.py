@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.regression import chance_of, regression
+from daemon.promotion.regression import chance_of, regression
 from daemon.store.records import Use
 from engines.audio.recordings import write_flac
 from engines.generations.pointers import promote

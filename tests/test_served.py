@@ -13,7 +13,7 @@ from daemon.attention import Attention
 from daemon.config import Settings
 from daemon.conversation.conversation import Conversation, Manners
 from daemon.events import Events
-from daemon.regression import look_back
+from daemon.promotion.regression import look_back
 from daemon.serving.lease import Serving
 from daemon.serving.manager import Served
 from daemon.serving.models import Voice

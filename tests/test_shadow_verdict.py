@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.shadow_verdict import CHANCE, Compared, chance_of, shadow_verdict
+from daemon.promotion.shadow_verdict import CHANCE, Compared, chance_of, shadow_verdict
 from daemon.store.label_check import same_words
 
 ALIKE = Compared(1, "Turn on the light", "Done.", sure=True, label=None, shadow_heard="turn on the light.", shadow_reply=None)

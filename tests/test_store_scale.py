@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.shadow_readings import ShadowReadings
+from daemon.promotion.shadow_readings import ShadowReadings
 from daemon.store.faulty_labels import FaultyLabels
 from daemon.store.store import Store
 from tests.bench_store import fill

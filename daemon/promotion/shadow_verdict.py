@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
 
-from .promotion import Verdict
-from .store.label_check import same_words
+from ..store.label_check import same_words
+from .verdict import Verdict
 
 CHANCE = 0.05
 """How improbable it must be, for a candidate that hears no worse, to be wrong so much more often."""

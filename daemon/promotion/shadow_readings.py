@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from ..store.records import RoundOutcome, Turn
+from ..store.store import Store
 from .shadow_verdict import Compared
-from .store.records import RoundOutcome, Turn
-from .store.store import Store
 
 
 @dataclass(frozen=True)

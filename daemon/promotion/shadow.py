@@ -1,7 +1,7 @@
 """A candidate that was judged good enough hears along, and answers silently, before it takes over: the turns of some days.
 
 Done while it is quiet and the conversation is forgotten, from the audio of turns that were answered before, so that nobody waits
-for it. Knows no database; `shadow_verdict.py` says what becomes of the candidate.
+for it. Knows no database; `promotion/shadow_verdict.py` says what becomes of the candidate.
 """
 
 import logging
@@ -16,17 +16,17 @@ from engines.generations.pointers import shadow, usable
 from engines.interfaces import LanguageModel
 from engines.types import SoftTokens
 
-from .attention import Attention
-from .clocks import REAL_TIME, Clocks
-from .events import Event, Events
-from .promotion import beyond_bounds
-from .quiet_chore import QuietChore
-from .serving.lease import Ears, Serving
-from .serving.moves import Moves
+from ..attention import Attention
+from ..clocks import REAL_TIME, Clocks
+from ..events import Event, Events
+from ..quiet_chore import QuietChore
+from ..serving.lease import Ears, Serving
+from ..serving.moves import Moves
+from ..store.label_check import same_words
+from ..store.records import RoundOutcome, Turn
 from .shadow_readings import ShadowReadings
 from .shadow_verdict import shadow_verdict
-from .store.label_check import same_words
-from .store.records import RoundOutcome, Turn
+from .verdict import beyond_bounds
 
 logger = logging.getLogger(__name__)
 

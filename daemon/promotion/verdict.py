@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from engines.generations.card import Card, Judgement
 
-from .judgement import CERTAINTY, MIN_UTTERANCES, MIN_WORDS, percent, proves, resampled
+from ..judgement import CERTAINTY, MIN_UTTERANCES, MIN_WORDS, percent, proves, resampled
 
 MIN_GAIN = 0.005
 """Word error rate by which the candidate must be better on the holdout; absolute, 0.01 is one percentage point."""

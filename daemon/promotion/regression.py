@@ -6,10 +6,10 @@ from math import comb
 
 from engines.errors import AttuneError
 
-from .events import Events
-from .serving.manager import Served
-from .store.records import Use
-from .store.store import Store
+from ..events import Events
+from ..serving.manager import Served
+from ..store.records import Use
+from ..store.store import Store
 
 logger = logging.getLogger(__name__)
 

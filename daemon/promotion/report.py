@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from engines.generations.card import Card, JudgedUtterance, Judgement
 
-from .events import Event
-from .promotion import verdict
-from .store.label_check import TOLD
+from ..events import Event
+from ..store.label_check import TOLD
+from .verdict import verdict
 
 SHOWN = 20
 

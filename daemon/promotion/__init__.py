@@ -1,0 +1,1 @@
+"""Whether a candidate takes over, is tried in shadow, or is rolled back."""
