@@ -15,7 +15,6 @@ from engines.generations.folder import sweep
 from engines.jobs.footprints import footprints_path
 from engines.whisper.encoder_tensorrt import TENSORRT
 
-from .adaptation import Adaptation
 from .attention import Attention
 from .clocks import REAL_TIME, Clocks
 from .commands import Service, answer
@@ -24,19 +23,16 @@ from .control import ControlServer, hold_socket, hold_state
 from .conversation.conversation import Conversation, Manners
 from .conversation.speech_input import hand_on
 from .events import Event, Events
-from .governor import Governor
 from .housekeeping import Housekeeping
 from .installation import refuse_strangers, version
 from .jobs.engine_builds import ENGINE_COMMAND, EngineKeeper
 from .jobs.launch import as_child, handing_over
-from .learning import Learning, limits_of
 from .listening.ear import Ear
 from .listening.sources import Sources
 from .metrics import Metrics
 from .promotion.regression import look_back
 from .promotion.shadow import Shadow, ShadowLimits
 from .promotion.shadow_readings import ShadowReadings
-from .rounds import RoundRecord, Rounds
 from .service_manager import SignsOfLife
 from .serving.manager import Served
 from .serving.models import Voice, open_voice
@@ -45,6 +41,10 @@ from .store.label_audit import counted_faults
 from .store.labelling import Labeller
 from .store.orphans import adopt_orphans
 from .store.store import Store
+from .training.memory_guard import Governor
+from .training.round_inputs import Learning, limits_of
+from .training.rounds import RoundRecord, Rounds
+from .training.scheduler import Adaptation
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from engines.whisper.precision import PRECISIONS, Heard, PrecisionCard, read_car
 from .cli_common import AsJson, console, gib, print_json, settings
 from .cli_engines import run_child
 from .config import Settings
-from .learning import stored_examples
 from .sheet import Sheet
+from .training.round_inputs import stored_examples
 
 app = typer.Typer(help="Calibration: what is measured on this device.", no_args_is_help=True)
 

@@ -21,9 +21,9 @@ from engines.whisper.plan_cache import plans_folder
 from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings
 from .cli_engines import described_weights, features_folder
 from .config import Settings
-from .sensors import read_board
 from .serving.earned_route import earned_route
 from .sheet import Sheet
+from .training.sensors import read_board
 
 
 def doctor(as_json: AsJson = False) -> None:

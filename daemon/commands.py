@@ -18,9 +18,7 @@ from engines.generations.folder import MAX_NUMBER, read_generation
 from engines.open_file import OpenFile
 
 from . import row_stream
-from .adaptation import Adaptation
 from .attention import Attention
-from .budget import Plan
 from .clients import Client
 from .conversation.conversation import Conversation
 from .conversation.speech_input import hear_recording
@@ -35,6 +33,8 @@ from .serving.lease import Serving
 from .serving.moves import Moves
 from .store.label_check import TOLD, label_fault, same_words
 from .store.store import MAX_LABEL_CHARACTERS, Store
+from .training.memory_plan import Plan
+from .training.scheduler import Adaptation
 
 _ALIVE_SECONDS = 10.0
 _MAX_TEXT_CHARACTERS = 8000

@@ -10,11 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from daemon.adaptation import Adaptation
-from daemon.governor import Governor
-from daemon.idle import Board, Limits, Snapshot
-from daemon.rounds import RoundRecord, Rounds
 from daemon.serving.moves import Moves
+from daemon.training.idle import Board, Limits, Snapshot
+from daemon.training.memory_guard import Governor
+from daemon.training.rounds import RoundRecord, Rounds
+from daemon.training.scheduler import Adaptation
 from engines.errors import AttuneError
 from engines.generations.folder import Generation
 from engines.generations.pointers import current, previous, promote

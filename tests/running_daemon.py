@@ -16,8 +16,8 @@ from daemon.config import Settings
 from daemon.config_sources import load_settings
 from daemon.enrolling import enroll as enroll_manifest
 from daemon.events import Event
-from daemon.idle import Board
 from daemon.serving.models import Voice
+from daemon.training.idle import Board
 from engines.audio.recordings import write_flac
 from engines.jobs.footprints import footprints_path, write_footprints
 from tests.fake_child import FAKE
@@ -74,7 +74,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     # Rounds must not depend on how busy the machine is that runs the tests.
-    monkeypatch.setattr("daemon.learning.read_board", lambda _: Board(available_bytes=10**10, disk_free_bytes=10**10))
+    monkeypatch.setattr(
+        "daemon.training.round_inputs.read_board", lambda _: Board(available_bytes=10**10, disk_free_bytes=10**10)
+    )
     with ExitStack() as stack:
 
         def run(

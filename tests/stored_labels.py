@@ -1,4 +1,4 @@
-"""What a store holds that could be learnt from, all of it: a round takes a bounded part (`daemon/round_examples.py`)."""
+"""What a store holds that could be learnt from, all of it: a round takes a bounded part (`daemon/training/round_examples.py`)."""
 
 from daemon.store.store import Store
 from engines.jobs.messages import Example

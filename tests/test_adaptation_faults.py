@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from daemon.idle import Limits
+from daemon.training.idle import Limits
 from engines.generations.folder import Generation, list_generations
 from engines.generations.pointers import promote
 from tests.adaptation_world import GOOD, NEVER, World, trainers, world

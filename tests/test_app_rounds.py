@@ -83,7 +83,7 @@ def test_what_was_said_is_labelled_before_a_round(start: Start, folder: Path) ->
 
 def test_a_round_waits_for_a_few_labels_only(start: Start, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a database was lost everything lacks one."""
-    monkeypatch.setattr("daemon.learning.LABELLED_FIRST", 5)
+    monkeypatch.setattr("daemon.training.round_inputs.LABELLED_FIRST", 5)
     write_base(folder / "state" / "generations")
     daemon = start()
     enroll(daemon, folder)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.budget import PARTS, Plan, Resident, plan
+from daemon.training.memory_plan import PARTS, Plan, Resident, plan
 from engines.jobs.footprints import Footprint, Footprints
 from engines.jobs.messages import AdaptJob, DistilRecipe, EngineFiles, Example
 

@@ -11,7 +11,7 @@ import pytest
 from daemon.app import App
 from daemon.cli import main
 from daemon.config_sources import load_settings
-from daemon.idle import Board
+from daemon.training.idle import Board
 from engines.audio.recordings import write_flac
 from tests.fake_child import FAKE
 from tests.fakes import fake_voice, tone, write_base
@@ -30,7 +30,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(f"ATTUNE__{name}", str(folder / place))
     monkeypatch.setenv("ATTUNE__AUDIO__SOURCE", "none")
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("daemon.learning.read_board", lambda _: Board(available_bytes=10**10, disk_free_bytes=10**10))
+    monkeypatch.setattr(
+        "daemon.training.round_inputs.read_board", lambda _: Board(available_bytes=10**10, disk_free_bytes=10**10)
+    )
     return folder
 
 

@@ -16,8 +16,6 @@ from daemon.attention import Attention
 from daemon.clocks import REAL_TIME, SET_AFTER
 from daemon.config import Settings
 from daemon.housekeeping import Housekeeping
-from daemon.idle import Board, Limits, Snapshot, decide
-from daemon.learning import Learning
 from daemon.serving.moves import Moves
 from daemon.store.orphans import adopt_orphans
 from daemon.store.records import Round, Turn
@@ -25,6 +23,8 @@ from daemon.store.retention import surplus
 from daemon.store.schema import MIGRATIONS, migrate
 from daemon.store.service_clock import JUMP_SECONDS, LONGEST_STOP_SECONDS, Reading, ServiceClock, seconds_since
 from daemon.store.store import Store
+from daemon.training.idle import Board, Limits, Snapshot, decide
+from daemon.training.round_inputs import Learning
 from tests.fakes import tone
 from tests.simulated_time import Time
 from tests.stored_labels import labelled
@@ -255,7 +255,7 @@ def test_a_clock_that_was_never_set_is_told(tmp_path: Path) -> None:
 
 
 def test_hours_cannot_be_kept_by_a_clock_that_was_never_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.learning.read_board", lambda _: Board(10**10, 10**10))
+    monkeypatch.setattr("daemon.training.round_inputs.read_board", lambda _: Board(10**10, 10**10))
     time = Time(wall=1000.0)
     with house(tmp_path, time) as home:
         learning = Learning(home.settings, home.store, Attention(), None, None, [], time.clocks)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.governor import Governor
+from daemon.training.memory_guard import Governor
 from engines.errors import AttuneError
 from engines.jobs.footprints import write_footprints
 from engines.jobs.messages import AdaptJob, EngineFiles

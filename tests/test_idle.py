@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.idle import Board, Limits, Snapshot, decide, may_go_on, may_start, retry_wait_seconds
+from daemon.training.idle import Board, Limits, Snapshot, decide, may_go_on, may_start, retry_wait_seconds
 
 LIMITS = Limits()
 BOARD = Board(available_bytes=4_000_000_000, disk_free_bytes=8_000_000_000, memory_pressure_percent=0.0, temperature_celsius=50.0)

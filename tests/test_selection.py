@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.round_examples import round_examples
-from daemon.selection import (
+from daemon.store.records import Round
+from daemon.store.store import Store, is_holdout
+from daemon.training.round_examples import round_examples
+from daemon.training.selection import (
     JUDGED,
     LEAST_LEARNT,
     MOST_LEARNT,
@@ -22,8 +24,6 @@ from daemon.selection import (
     spread,
     within,
 )
-from daemon.store.records import Round
-from daemon.store.store import Store, is_holdout
 from engines.jobs.messages import Example, Origin
 
 TEXTS = st.lists(st.sampled_from(["on", "ON", "off", "dim the light", "stop"]), max_size=40)

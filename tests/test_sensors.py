@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.sensors import read_board
+from daemon.training.sensors import read_board
 from engines.errors import AttuneError
 
 

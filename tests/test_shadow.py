@@ -9,9 +9,9 @@ import pytest
 
 from daemon.clocks import Clocks
 from daemon.config import Settings
-from daemon.idle import Limits, decide
 from daemon.promotion.shadow_readings import ShadowReadings
 from daemon.serving.models import Voice
+from daemon.training.idle import Limits, decide
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.generations.folder import Generation

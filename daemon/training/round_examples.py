@@ -1,4 +1,4 @@
-"""Takes a round's examples from the store: the labels that count, in the order of `selection.py`, whose audio is still there.
+"""Takes a round's examples from the store: the labels that count, in the order of `training/selection.py`, whose audio is still there.
 
 However much is stored, texts and files are read only of those that may be taken.
 """
@@ -10,10 +10,10 @@ from collections.abc import Collection, Sequence
 
 from engines.jobs.messages import Example
 
+from ..store.label_audit import contradicted, shared_texts
+from ..store.label_check import LabelFault, label_fault
+from ..store.store import Store, is_holdout
 from .selection import Bound, Bounds, by_turns, spread, within
-from .store.label_audit import contradicted, shared_texts
-from .store.label_check import LabelFault, label_fault
-from .store.store import Store, is_holdout
 
 logger = logging.getLogger(__name__)
 

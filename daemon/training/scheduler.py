@@ -16,14 +16,14 @@ from engines.generations.folder import Generation, next_number
 from engines.generations.pointers import usable
 from engines.jobs.messages import AdaptJob, Progress
 
-from .governor import Governor
+from ..jobs.child import Child, Outcome
+from ..serving.moves import Moves
+from ..store.records import RoundOutcome
 from .idle import Decision, Limits, Snapshot, decide, may_go_on, may_start
-from .jobs.child import Child, Outcome
+from .memory_guard import Governor
+from .preemption import Yielding
 from .rounds import JOB_NAME, RoundRecord, Rounds, clear, job_folder, prepare, promote_or_refuse, unjudged
-from .serving.moves import Moves
-from .standing import Standing, Status
-from .store.records import RoundOutcome
-from .yielding import Yielding
+from .status import Standing, Status
 
 FRESH_AFTER_FAILURES = 3
 """Failures in a row after which a round does not go on from its checkpoint: the checkpoint may be what makes it fail."""

@@ -19,13 +19,13 @@ from engines.generations.card import Card
 from engines.generations.folder import Generation, read_generation
 from engines.jobs.messages import AdaptJob
 
+from ..jobs.child import ASLEEP_LIMIT_SECONDS, SILENCE_LIMIT_SECONDS
+from ..jobs.launch import Launch, as_child
+from ..promotion.verdict import Verdict, verdict
+from ..serving.moves import Moves
+from ..store.label_audit import told_left_out
+from ..store.records import RoundOutcome
 from .idle import Limits
-from .jobs.child import ASLEEP_LIMIT_SECONDS, SILENCE_LIMIT_SECONDS
-from .jobs.launch import Launch, as_child
-from .promotion.verdict import Verdict, verdict
-from .serving.moves import Moves
-from .store.label_audit import told_left_out
-from .store.records import RoundOutcome
 
 JOB_NAME = "job.json"
 

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .jobs.child import Child
-from .standing import Status
+from ..jobs.child import Child
+from .status import Status
 
 _KEPT_LATENCIES = 1000
 

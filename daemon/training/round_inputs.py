@@ -8,20 +8,20 @@ from engines.errors import AttuneError
 from engines.generations.pointers import number_in_shadow
 from engines.jobs.messages import AdaptJob, DistilRecipe, EngineFiles, Example
 
-from .attention import Attention
-from .clocks import REAL_TIME, Clocks, is_set
-from .config import Settings, hours_of
+from ..attention import Attention
+from ..clocks import REAL_TIME, Clocks, is_set
+from ..config import Settings, hours_of
+from ..store.faulty_labels import FaultyLabels
+from ..store.label_audit import told_left_out
+from ..store.label_check import LabelFault
+from ..store.labelling import Labeller
+from ..store.records import Round
+from ..store.store import DATABASE, Store
 from .idle import Limits, Snapshot
 from .round_examples import round_examples
 from .rounds import RoundRecord
 from .selection import bounds_of
 from .sensors import read_board
-from .store.faulty_labels import FaultyLabels
-from .store.label_audit import told_left_out
-from .store.label_check import LabelFault
-from .store.labelling import Labeller
-from .store.records import Round
-from .store.store import DATABASE, Store
 
 logger = logging.getLogger(__name__)
 

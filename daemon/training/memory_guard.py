@@ -1,6 +1,6 @@
 """Keeps a round inside the memory that Attune may take: plans it, unloads models for it, watches it, makes it smaller.
 
-The plan is a pure function (`budget.py`) of what was measured; here is what is done about it. `plan` and `need_models` may be
+The plan is a pure function (`training/memory_plan.py`) of what was measured; here is what is done about it. `plan` and `need_models` may be
 called by any thread (people ask for the one, whoever has to answer for the other), all else by that of adaptation.
 """
 
@@ -16,7 +16,7 @@ from engines.errors import AttuneError
 from engines.jobs.footprints import Footprints, footprints_of
 from engines.jobs.messages import AdaptJob
 
-from .budget import PARTS, Plan, Resident, plan
+from .memory_plan import PARTS, Plan, Resident, plan
 
 _ROOM_SECONDS = 3.0
 """For a child to make room."""

@@ -1,0 +1,1 @@
+"""When a round runs, with what data, and within which memory."""
