@@ -17,9 +17,10 @@ from engines.whisper.encoder_tensorrt import TENSORRT
 
 from .attention import Attention
 from .clocks import REAL_TIME, Clocks
-from .commands import Service, answer
 from .config import Settings
-from .control import ControlServer, hold_socket, hold_state
+from .control.handlers import Service, answer
+from .control.metrics import Metrics
+from .control.server import ControlServer, hold_socket, hold_state
 from .conversation.conversation import Conversation, Manners
 from .conversation.speech_input import hand_on
 from .events import Event, Events
@@ -29,7 +30,6 @@ from .jobs.engine_builds import ENGINE_COMMAND, EngineKeeper
 from .jobs.launch import as_child, handing_over
 from .listening.ear import Ear
 from .listening.sources import Sources
-from .metrics import Metrics
 from .promotion.regression import look_back
 from .promotion.shadow import Shadow, ShadowLimits
 from .promotion.shadow_readings import ShadowReadings

@@ -15,7 +15,7 @@ from engines.generations.pointers import current, previous, promote, rollback, s
 from .cli_common import AsJson, ask_daemon, console, errors, gib, print_json, say, settings
 from .client import NoDaemonError
 from .clocks import is_set
-from .control import hold_state
+from .control.server import hold_state
 from .events import Event
 from .promotion.report import explained
 from .promotion.verdict import would_refuse

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from engines.errors import AttuneError
 from engines.open_file import open_file
 
-from .control import MAX_LINE_BYTES
+from .control.server import MAX_LINE_BYTES
 from .events import Event
 
 

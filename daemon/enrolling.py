@@ -8,8 +8,8 @@ from pathlib import Path
 from engines.errors import AttuneError
 from engines.open_file import open_file
 
-from . import row_stream
 from .client import readable, request
+from .control import row_stream
 from .events import Event
 from .manifest import BadRow, Row, read_manifest
 

@@ -19,7 +19,7 @@ from engines.errors import AttuneError
 
 from .app import App
 from .config import Settings
-from .control import hold_socket
+from .control.server import hold_socket
 from .listening.sources import Sources
 from .service_manager import ServiceManager, SignsOfLife, given_socket
 

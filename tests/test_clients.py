@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from daemon.client import request
 from daemon.clients import Client, HangUps
-from daemon.control import MAX_LINE_BYTES, ControlServer, hold_socket
+from daemon.control.server import MAX_LINE_BYTES, ControlServer, hold_socket
 from daemon.events import Event
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError

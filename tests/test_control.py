@@ -15,7 +15,7 @@ import pytest
 
 from daemon.client import request
 from daemon.clients import Client
-from daemon.control import MAX_LINE_BYTES, ControlServer, Handler, hold_socket, hold_state
+from daemon.control.server import MAX_LINE_BYTES, ControlServer, Handler, hold_socket, hold_state
 from daemon.events import Event, Events
 from engines.errors import AttuneError
 
@@ -211,7 +211,7 @@ def test_too_many_connections_are_told_so(tmp_path: Path) -> None:
 
 def test_the_state_has_one_owner_and_outlives_a_kill(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from daemon.control import hold_state\n"
+        "import sys, pathlib; from daemon.control.server import hold_state\n"
         "with hold_state(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)

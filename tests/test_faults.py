@@ -17,7 +17,7 @@ from daemon.app import App
 from daemon.client import request
 from daemon.config import Settings
 from daemon.config_sources import load_settings
-from daemon.control import hold_state
+from daemon.control.server import hold_state
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.models.manifest import default_cache_dir, find_model

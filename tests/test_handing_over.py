@@ -9,12 +9,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from daemon import row_stream
 from daemon.client import request
 from daemon.clients import Client
-from daemon.control import ControlServer, hold_socket
+from daemon.control import row_stream
+from daemon.control.incoming import MAX_DESCRIPTORS
+from daemon.control.server import ControlServer, hold_socket
 from daemon.events import Event
-from daemon.incoming import MAX_DESCRIPTORS
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.open_file import open_file

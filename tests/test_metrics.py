@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from daemon.metrics import Metrics
+from daemon.control.metrics import Metrics
 from engines.audio.recordings import write_flac
 from tests.fakes import tone, write_base
 from tests.running_daemon import Daemon, Start, enroll, folder, start

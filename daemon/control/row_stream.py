@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from engines.errors import AttuneError
 from engines.open_file import OpenFile
 
-from .store.store import MAX_LABEL_CHARACTERS
+from ..store.store import MAX_LABEL_CHARACTERS
 
 MAX_NAME_CHARACTERS = 4096
 _MAX_ROW_BYTES = 65_536

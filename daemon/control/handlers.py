@@ -17,24 +17,24 @@ from engines.errors import AttuneError
 from engines.generations.folder import MAX_NUMBER, read_generation
 from engines.open_file import OpenFile
 
+from ..attention import Attention
+from ..clients import Client
+from ..conversation.conversation import Conversation
+from ..conversation.speech_input import hear_recording
+from ..events import Event, Events
+from ..promotion.report import SHOWN, explained
+from ..promotion.shadow_readings import ShadowReadings
+from ..promotion.verdict import would_refuse
+from ..serving.lease import Serving
+from ..serving.moves import Moves
+from ..store.label_check import TOLD, label_fault, same_words
+from ..store.store import MAX_LABEL_CHARACTERS, Store
+from ..training.memory_plan import Plan
+from ..training.scheduler import Adaptation
 from . import row_stream
-from .attention import Attention
-from .clients import Client
-from .conversation.conversation import Conversation
-from .conversation.speech_input import hear_recording
 from .enrolment import MAX_SECONDS, take_up
-from .events import Event, Events
 from .metrics import Metrics
-from .promotion.report import SHOWN, explained
-from .promotion.shadow_readings import ShadowReadings
-from .promotion.verdict import would_refuse
 from .row_stream import MAX_NAME_CHARACTERS
-from .serving.lease import Serving
-from .serving.moves import Moves
-from .store.label_check import TOLD, label_fault, same_words
-from .store.store import MAX_LABEL_CHARACTERS, Store
-from .training.memory_plan import Plan
-from .training.scheduler import Adaptation
 
 _ALIVE_SECONDS = 10.0
 _MAX_TEXT_CHARACTERS = 8000

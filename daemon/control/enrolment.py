@@ -7,10 +7,10 @@ from engines.errors import AttuneError
 from engines.open_file import OpenFile
 from engines.types import SAMPLE_RATE_HZ, Float32
 
-from .events import Event
+from ..events import Event
+from ..store.label_check import TOLD, is_silent, label_fault, same_words
+from ..store.store import Store, utterance_id
 from .row_stream import Row
-from .store.label_check import TOLD, is_silent, label_fault, same_words
-from .store.store import Store, utterance_id
 
 MAX_SECONDS = 29.5
 """Longest recording that is enrolled: what the encoder takes."""

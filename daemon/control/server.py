@@ -21,8 +21,8 @@ from typing import IO
 
 from engines.errors import AttuneError
 
-from .clients import Client, HangUps
-from .events import Event
+from ..clients import Client, HangUps
+from ..events import Event
 from .incoming import MAX_DESCRIPTORS, Incoming
 
 logger = logging.getLogger(__name__)
