@@ -15,7 +15,7 @@ from rich.text import Text
 
 from engines.errors import AttuneError
 
-from .client import request
+from .client.socket_client import request
 from .config import Settings
 from .config_sources import LoadedSettings, load_settings
 from .events import Event

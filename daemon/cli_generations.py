@@ -13,7 +13,7 @@ from engines.generations.folder import Damaged, Generation, judged_against, list
 from engines.generations.pointers import current, previous, promote, rollback, shadow, usable
 
 from .cli_common import AsJson, ask_daemon, console, errors, gib, print_json, say, settings
-from .client import NoDaemonError
+from .client.socket_client import NoDaemonError
 from .clocks import is_set
 from .control.server import hold_state
 from .events import Event

@@ -12,7 +12,7 @@ from rich.text import Text
 from engines.errors import AttuneError
 
 from .cli_common import AsJson, ask_daemon, console, counted, errors, gib, print_json_line, settings
-from .enrolling import enroll as enroll_manifest
+from .client.enrolling import enroll as enroll_manifest
 from .events import Event
 from .plain_text import expanded
 from .sheet import Sheet

@@ -11,7 +11,7 @@ from rich.markup import escape
 from engines.errors import AttuneError
 
 from .cli_common import AsJson, ask_daemon, console, errors, print_json_line, settings
-from .client import request
+from .client.socket_client import request
 from .events import Event
 from .plain_text import expanded
 

@@ -28,11 +28,11 @@ from engines.models.general_speech import GENERAL_MODEL
 from engines.models.manifest import model_path
 
 from .cli_common import console, settings
-from .client import request
+from .client.enrolling import enroll
+from .client.socket_client import request
+from .client.temporary_daemon import private_daemon
 from .demo_report import Exchange, Hearing, Outcome, Row, report, write_figures, write_picture
-from .enrolling import enroll
 from .events import Event
-from .private_daemon import private_daemon
 
 _IDLE_SECONDS = 900.0
 """After which a round that has not begun is given up; one that has begun ends, however busy the machine is."""

@@ -20,10 +20,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from daemon.client import request
-from daemon.enrolling import enroll
+from daemon.client.enrolling import enroll
+from daemon.client.socket_client import request
+from daemon.client.temporary_daemon import private_daemon
 from daemon.events import Event
-from daemon.private_daemon import private_daemon
 from tests.bench_world import fresh_state, settings_of, speak, write_rows
 
 ENROLLED = 60

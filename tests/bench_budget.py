@@ -16,10 +16,10 @@ from pathlib import Path
 
 import psutil
 
-from daemon.client import request
-from daemon.enrolling import enroll
+from daemon.client.enrolling import enroll
+from daemon.client.socket_client import request
+from daemon.client.temporary_daemon import private_daemon
 from daemon.events import Event
-from daemon.private_daemon import private_daemon
 from engines.device.memory import proportional_bytes
 from engines.errors import AttuneError
 from tests.bench_world import fresh_state, settings_of, speak, write_rows

@@ -28,8 +28,8 @@ from pathlib import Path
 
 import psutil
 
-from daemon.client import NoDaemonError, request
-from daemon.enrolling import enroll
+from daemon.client.enrolling import enroll
+from daemon.client.socket_client import NoDaemonError, request
 from daemon.events import Event
 from engines.errors import AttuneError
 from engines.generations.folder import Generation, list_generations

@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from calibration.evaluation.text_scores import word_errors
-from daemon.client import request
+from daemon.client.socket_client import request
+from daemon.client.temporary_daemon import private_daemon
 from daemon.events import Event
-from daemon.private_daemon import private_daemon
 from engines.audio.pieces import PauseCutter
 from engines.audio.recordings import write_flac
 from engines.types import SAMPLE_RATE_HZ, Float32

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from calibration.evaluation.text_scores import word_errors
-from daemon.client import request
-from daemon.enrolling import enroll
+from daemon.client.enrolling import enroll
+from daemon.client.socket_client import request
+from daemon.client.temporary_daemon import private_daemon
 from daemon.events import Event
-from daemon.private_daemon import private_daemon
 from daemon.serving.earned_route import HEARS_WELL
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from daemon.cli_common import settings
-from daemon.client import request
-from daemon.private_daemon import private_daemon
+from daemon.client.socket_client import request
+from daemon.client.temporary_daemon import private_daemon
 from daemon.store.store import Store, is_holdout
 from engines.audio.recordings import read_audio
 from engines.device.process_time import activity

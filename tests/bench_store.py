@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 
 from daemon.attention import Attention
-from daemon.client import request
+from daemon.client.socket_client import request
+from daemon.client.temporary_daemon import private_daemon
 from daemon.config import Settings
 from daemon.housekeeping import Housekeeping
-from daemon.private_daemon import private_daemon
 from daemon.serving.moves import Moves
 from daemon.store.orphans import adopt_orphans
 from daemon.store.store import Store, is_holdout

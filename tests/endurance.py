@@ -24,7 +24,7 @@ import psutil
 
 from daemon.app import App
 from daemon.cli_common import settings as installed
-from daemon.client import request
+from daemon.client.socket_client import request
 from daemon.clocks import Clocks
 from daemon.config import Settings
 from daemon.events import Event

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from daemon.app import App
-from daemon.client import request
+from daemon.client.enrolling import enroll as enroll_manifest
+from daemon.client.socket_client import request
 from daemon.clocks import REAL_TIME, Clocks
 from daemon.config import Settings
 from daemon.config_sources import load_settings
-from daemon.enrolling import enroll as enroll_manifest
 from daemon.events import Event
 from daemon.serving.models import Voice
 from daemon.training.idle import Board

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.client import request
+from daemon.client.socket_client import request
 from daemon.config import Settings
 from daemon.serving.models import Voice
 from engines.audio.recordings import write_flac

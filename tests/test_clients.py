@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from daemon.client import request
+from daemon.client.socket_client import request
 from daemon.clients import Client, HangUps
 from daemon.control.server import MAX_LINE_BYTES, ControlServer, hold_socket
 from daemon.events import Event

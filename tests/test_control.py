@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.client import request
+from daemon.client.socket_client import request
 from daemon.clients import Client
 from daemon.control.server import MAX_LINE_BYTES, ControlServer, Handler, hold_socket, hold_state
 from daemon.events import Event, Events

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from daemon.client.temporary_daemon import private_daemon
 from daemon.demo import assign
 from daemon.demo_report import Exchange, Hearing, Outcome, Row, report, write_figures, write_picture
 from daemon.events import Event
-from daemon.private_daemon import private_daemon
 from engines.errors import AttuneError
 
 KEYS = {

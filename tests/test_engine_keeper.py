@@ -12,11 +12,11 @@ import pytest
 
 from daemon.app import App
 from daemon.attention import Attention
-from daemon.client import request
+from daemon.client.socket_client import request
+from daemon.client.temporary_daemon import private_daemon
 from daemon.clocks import Clocks
 from daemon.events import Event, Events
 from daemon.jobs.engine_builds import ENGINE_COMMAND, ChildLimits, EngineKeeper
-from daemon.private_daemon import private_daemon
 from engines.device.runtimes import LANGUAGE_MODEL, read_runtimes, runtimes_path
 from engines.models.general_speech import read_prompts
 from engines.models.manifest import default_cache_dir

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from daemon.app import App
-from daemon.client import request
+from daemon.client.socket_client import request
 from daemon.config import Settings
 from daemon.config_sources import load_settings
 from daemon.control.server import hold_state

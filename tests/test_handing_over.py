@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from daemon.client import request
+from daemon.client.socket_client import request
 from daemon.clients import Client
 from daemon.control import row_stream
 from daemon.control.incoming import MAX_DESCRIPTORS

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from daemon.app import App
-from daemon.client import request
+from daemon.client.socket_client import request
 from daemon.config import AudioSettings, Settings
 from daemon.lifecycle import Wish, serve
 from daemon.listening.ear import Ear

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daemon.manifest import BadRow, Row, read_manifest
+from daemon.client.manifest import BadRow, Row, read_manifest
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from tests.audio_fixtures import write_wav

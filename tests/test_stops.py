@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from daemon.attention import Attention
-from daemon.client import request
-from daemon.enrolling import enroll
+from daemon.client.enrolling import enroll
+from daemon.client.socket_client import request
 from daemon.store.labelling import Labeller
 from daemon.store.store import Store
 from engines.audio.recordings import write_flac

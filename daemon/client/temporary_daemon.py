@@ -10,8 +10,8 @@ from pathlib import Path
 
 from engines.errors import AttuneError
 
-from .client import request
-from .events import Event
+from ..events import Event
+from .socket_client import request
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 30.0

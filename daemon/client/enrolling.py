@@ -8,10 +8,10 @@ from pathlib import Path
 from engines.errors import AttuneError
 from engines.open_file import open_file
 
-from .client import readable, request
-from .control import row_stream
-from .events import Event
+from ..control import row_stream
+from ..events import Event
 from .manifest import BadRow, Row, read_manifest
+from .socket_client import readable, request
 
 _MAX_BAD_AT_FIRST = 20
 """Where so many rows were bad and none good, the rest is not tried."""

@@ -10,7 +10,7 @@ from engines.errors import AttuneError
 from engines.open_file import OpenFile, open_file
 from engines.text_files import without_mark
 
-from .store.store import MAX_LABEL_CHARACTERS
+from ..store.store import MAX_LABEL_CHARACTERS
 
 _ROW = '{"audio": PATH, "text": TEXT}'
 _MAX_LINE_BYTES = 16_384

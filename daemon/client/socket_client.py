@@ -10,8 +10,8 @@ from typing import BinaryIO
 from engines.errors import AttuneError
 from engines.open_file import open_file
 
-from .control.server import MAX_LINE_BYTES
-from .events import Event
+from ..control.server import MAX_LINE_BYTES
+from ..events import Event
 
 
 class NoDaemonError(AttuneError):
