@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import daemon.microphone
+import daemon.listening.microphone
 from daemon.listening.microphone import Microphone, MicrophoneLimits
 from engines.audio.vad import CHUNK_SAMPLES
 from engines.errors import AttuneError
@@ -247,7 +247,7 @@ class OddDevice:
 @pytest.mark.parametrize(("rate_hz", "channels"), [(48_000, 1), (44_100, 2), (48_000, 6), (16_000, 1)])
 def test_a_device_of_another_rate(monkeypatch: pytest.MonkeyPatch, rate_hz: int, channels: int) -> None:
     device = OddDevice(rate_hz, channels)
-    monkeypatch.setattr(daemon.microphone, "_import_sounddevice", lambda: device)
+    monkeypatch.setattr(daemon.listening.microphone, "_import_sounddevice", lambda: device)
     microphone = Microphone("odd", MicrophoneLimits(stall_seconds=60.0))
     chunks = microphone.chunks()
     assert device.opened.wait(10)
@@ -263,7 +263,7 @@ def test_what_is_not_taken_in_time_is_dropped_oldest_first(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     device = OddDevice(SAMPLE_RATE_HZ, 1)
-    monkeypatch.setattr(daemon.microphone, "_import_sounddevice", lambda: device)
+    monkeypatch.setattr(daemon.listening.microphone, "_import_sounddevice", lambda: device)
     microphone = Microphone("odd", MicrophoneLimits(stall_seconds=60.0, queue_seconds=0.32))
     chunks = microphone.chunks()
     assert device.opened.wait(10)
@@ -276,7 +276,7 @@ def test_what_is_not_taken_in_time_is_dropped_oldest_first(
 
 def test_a_taker_sleeps_until_there_is_as_much_as_it_wants(monkeypatch: pytest.MonkeyPatch) -> None:
     device = OddDevice(SAMPLE_RATE_HZ, 1)
-    monkeypatch.setattr(daemon.microphone, "_import_sounddevice", lambda: device)
+    monkeypatch.setattr(daemon.listening.microphone, "_import_sounddevice", lambda: device)
     wanted = [1]
     taker = Taker(Microphone("odd", MicrophoneLimits(stall_seconds=3.0, first_retry_seconds=60.0)), lambda: wanted[0])
 
@@ -312,6 +312,6 @@ def test_without_portaudio(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent() -> None:
         raise OSError("PortAudio library not found")
 
-    monkeypatch.setattr(daemon.microphone, "_import_sounddevice", absent)
+    monkeypatch.setattr(daemon.listening.microphone, "_import_sounddevice", absent)
     with pytest.raises(AttuneError, match="apt install libportaudio2"):
         Microphone()
