@@ -9,7 +9,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 # It lies elsewhere than it will: by the name that its help and its completions shall show.
-printf '#!/bin/sh\nexec "%s" -I -B -c "import sys; sys.argv[0] = \\"attune\\"; from daemon.cli import main; main()" "$@"\n' \
+printf '#!/bin/sh\nexec "%s" -I -B -c "import sys; sys.argv[0] = \\"attune\\"; from daemon.cli.__main__ import main; main()" "$@"\n' \
   "$(realpath "$1")/usr/lib/attune/bin/python" > "$scratch/attune"
 chmod +x "$scratch/attune"
 export PYTHONDONTWRITEBYTECODE=1 PATH=$scratch:$PATH LC_ALL=C.UTF-8 TYPER_USE_RICH=0 SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(stat -c %Y pyproject.toml)}"

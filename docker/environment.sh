@@ -66,4 +66,4 @@ find "$packages" -name '*.py' -exec sed -i '1{/^#!/d}' {} +  # they are modules,
 chmod --recursive u+w,go+rX,go-w "$environment"
 
 # It starts, with everything that it imports, from where it lies now.
-"$environment/bin/python" -I -B -c 'import ctranslate2, llama_cpp, onnxruntime, sys; sys.argv = ["attune", "--version"]; from daemon.cli import main; main()'
+"$environment/bin/python" -I -B -c 'import ctranslate2, llama_cpp, onnxruntime, sys; sys.argv = ["attune", "--version"]; from daemon.cli.__main__ import main; main()'

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from calibration.jobs.encoder_precisions import make_precisions
-from daemon.cli_common import settings
+from daemon.cli.common import settings
 from engines.build import engine_files
 from engines.generations.pointers import usable
 from engines.jobs.messages import PrecisionJob

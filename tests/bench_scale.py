@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.cli_common import settings
+from daemon.cli.common import settings
 from daemon.client.socket_client import request
 from daemon.client.temporary_daemon import private_daemon
 from daemon.store.store import Store, is_holdout

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from daemon.cli_common import settings
+from daemon.cli.common import settings
 from engines.models.general_speech import GENERAL_MODEL
 from engines.models.manifest import model_path
 

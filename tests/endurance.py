@@ -23,7 +23,7 @@ import numpy as np
 import psutil
 
 from daemon.app import App
-from daemon.cli_common import settings as installed
+from daemon.cli.common import settings as installed
 from daemon.client.socket_client import request
 from daemon.clocks import Clocks
 from daemon.config import Settings

@@ -19,8 +19,8 @@ from calibration.corpus.demo_speakers import ATYPICAL_VOICE
 from calibration.corpus.judged_requests import ENROLLED, NEVER_ENROLLED
 from calibration.corpus.synthesis import phonemes
 from calibration.training.samples import make_sample
-from daemon.bench_tables import heard_sheet, reached_sheet
-from daemon.cli_bench import _times_of
+from daemon.cli.bench import _times_of
+from daemon.cli.bench_tables import heard_sheet, reached_sheet
 from engines.errors import AttuneError
 from engines.jobs.bench_figures import AdaptFigures, CurvePoint, DesignRun, DistilFigures, HeardSet, PersonalRound, QualityFigures
 from engines.jobs.messages import BenchAdaptJob, BenchDistilJob, BenchQualityJob, DistilRecipe, EngineFiles, Example, Progress

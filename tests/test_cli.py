@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon.app import App
-from daemon.cli import main
+from daemon.cli.__main__ import main
 from daemon.config_sources import load_settings
 from daemon.training.idle import Board
 from engines.audio.recordings import write_flac

@@ -16,13 +16,13 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from daemon.app import App
-from daemon.bench_tables import designs_sheet, heard_sheet, memory_sheet, reached_sheet, recipes_sheet, rounds_sheet
-from daemon.cli_calibrate import precisions_sheet, stages_sheet
-from daemon.cli_common import PlainConsole
-from daemon.cli_engines import plans_sheet
-from daemon.demo_report import Hearing, Outcome, report
+from daemon.cli.bench_tables import designs_sheet, heard_sheet, memory_sheet, reached_sheet, recipes_sheet, rounds_sheet
+from daemon.cli.calibrate import precisions_sheet, stages_sheet
+from daemon.cli.common import PlainConsole
+from daemon.cli.demo_report import Hearing, Outcome, report
+from daemon.cli.engines import plans_sheet
+from daemon.cli.sheet import Sheet
 from daemon.plain_text import escaped, one_line, plain
-from daemon.sheet import Sheet
 from engines.audio.recordings import write_flac
 from engines.jobs.bench_figures import (
     AdaptFigures,

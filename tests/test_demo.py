@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from daemon.cli.demo import assign
+from daemon.cli.demo_report import Exchange, Hearing, Outcome, Row, report, write_figures, write_picture
 from daemon.client.temporary_daemon import private_daemon
-from daemon.demo import assign
-from daemon.demo_report import Exchange, Hearing, Outcome, Row, report, write_figures, write_picture
 from daemon.events import Event
 from engines.errors import AttuneError
 

@@ -36,7 +36,7 @@ def test_a_broken_contract_is_noticed(tmp_path: Path, package: str, forbidden: s
     assert f"{package} -> {forbidden}" in done.stdout
 
 
-@pytest.mark.parametrize("module", ["daemon.app", "daemon.cli"])
+@pytest.mark.parametrize("module", ["daemon.app", "daemon.cli.__main__"])
 def test_the_resident_service_loads_no_torch(module: str) -> None:
     heavy = "{'torch', 'transformers', 'calibration'}"
     done = run(sys.executable, "-W", "ignore", "-c", f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))")

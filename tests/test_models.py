@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from daemon.cli_models import app
+from daemon.cli.models import app
 from engines.errors import AttuneError
 from engines.models.manifest import Model, fetch, find_model, load_manifest, model_path, verify
 from tests.model_fakes import REVISION, WEIGHTS, Hub, entry, hub_model, ignore_progress, left_behind, model_of, sha256

@@ -12,7 +12,7 @@ OPENINGS = {
     "the transcriber": "from engines.whisper.transcriber import WhisperTranscriber; WhisperTranscriber(Path(sys.argv[1]), 1)",
     "the quantizer": "import calibration.export.encoder_precision; import onnxruntime; onnxruntime.get_available_providers()",
     "the training child": "import calibration.__main__, onnxruntime; onnxruntime.get_available_providers()",
-    "the command line": "import daemon.cli, onnxruntime; onnxruntime.get_available_providers()",
+    "the command line": "import daemon.cli.__main__, onnxruntime; onnxruntime.get_available_providers()",
 }
 
 

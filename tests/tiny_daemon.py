@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 
 from daemon.app import App
-from daemon.cli_common import settings
+from daemon.cli.common import settings
 from daemon.config import Settings
 from daemon.lifecycle import serve, wishes_of_signals
 from daemon.serving.models import Voice

@@ -138,7 +138,7 @@ class Machine:
         (tree / "bin" / "python").symlink_to(home / "bin" / interpreter)
         (tree / "pyvenv.cfg").write_text(f"home = {home}/bin\ninclude-system-site-packages = false\n")
         script = tree / "bin" / "attune"
-        script.write_text(f"#!{_INSTALLED}/bin/python\nfrom daemon.cli import main\n\nmain()\n")
+        script.write_text(f"#!{_INSTALLED}/bin/python\nfrom daemon.cli.__main__ import main\n\nmain()\n")
         script.chmod(0o755)
         self.bind(tree, _INSTALLED, read_only=True)
         self.bind(Path(sysconfig.get_path("purelib")), _PACKAGES, read_only=True)

@@ -18,12 +18,12 @@ from engines.models.manifest import model_path
 from engines.whisper.encoder_choice import choose_encoder
 from engines.whisper.plan_cache import plans_folder
 
-from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings
-from .cli_engines import described_weights, features_folder
-from .config import Settings
-from .serving.earned_route import earned_route
+from ..config import Settings
+from ..serving.earned_route import earned_route
+from ..training.sensors import read_board
+from .common import AsJson, ask_daemon, console, gib, print_json, settings
+from .engines import described_weights, features_folder
 from .sheet import Sheet
-from .training.sensors import read_board
 
 
 def doctor(as_json: AsJson = False) -> None:

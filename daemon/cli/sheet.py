@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from .plain_text import plain
+from ..plain_text import plain
 
 _GAP = 2
 _LEAST_SENTENCE = 12

@@ -12,16 +12,16 @@ from engines.generations.card import Card, Score, training_time
 from engines.generations.folder import Damaged, Generation, judged_against, list_generations, read_generation
 from engines.generations.pointers import current, previous, promote, rollback, shadow, usable
 
-from .cli_common import AsJson, ask_daemon, console, errors, gib, print_json, say, settings
-from .client.socket_client import NoDaemonError
-from .clocks import is_set
-from .control.server import hold_state
-from .events import Event
-from .promotion.report import explained
-from .promotion.verdict import would_refuse
-from .serving.earned_route import earned_route, measured
+from ..client.socket_client import NoDaemonError
+from ..clocks import is_set
+from ..control.server import hold_state
+from ..events import Event
+from ..promotion.report import explained
+from ..promotion.verdict import would_refuse
+from ..serving.earned_route import earned_route, measured
+from ..store.service_clock import date_of
+from .common import AsJson, ask_daemon, console, errors, gib, print_json, say, settings
 from .sheet import Sheet
-from .store.service_clock import date_of
 
 app = typer.Typer(help="Generations: what was learnt, how it was judged, and which of it is served.", no_args_is_help=True)
 

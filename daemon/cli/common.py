@@ -15,11 +15,11 @@ from rich.text import Text
 
 from engines.errors import AttuneError
 
-from .client.socket_client import request
-from .config import Settings
-from .config_sources import LoadedSettings, load_settings
-from .events import Event
-from .plain_text import escaped, plain
+from ..client.socket_client import request
+from ..config import Settings
+from ..config_sources import LoadedSettings, load_settings
+from ..events import Event
+from ..plain_text import escaped, plain
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from engines.errors import AttuneError
 from engines.models.manifest import Model, Report, fetch, find_model, load_manifest, verify
 
-from .cli_common import AsJson, console, errors, print_json, print_json_line, say, settings
+from .common import AsJson, console, errors, print_json, print_json_line, say, settings
 from .sheet import Sheet
 
 app = typer.Typer(

@@ -30,11 +30,11 @@ from engines.models.manifest import model_path
 from engines.whisper.encoder_choice import Choice, choose_encoder, plan_job
 from engines.whisper.plan_cache import PlanCard, Quarantine, list_plans, plans_folder, quarantine
 
-from .cli_common import AsJson, ask_daemon, console, errors, print_json, say, settings
-from .client.socket_client import NoDaemonError
-from .config import Settings
-from .jobs.child import Child
-from .jobs.engine_builds import ENGINE_COMMAND
+from ..client.socket_client import NoDaemonError
+from ..config import Settings
+from ..jobs.child import Child
+from ..jobs.engine_builds import ENGINE_COMMAND
+from .common import AsJson, ask_daemon, console, errors, print_json, say, settings
 from .sheet import Sheet
 
 if TYPE_CHECKING:

@@ -12,15 +12,15 @@ from rich.markup import escape
 from engines.device.heap import give_back_freed_memory
 from engines.errors import AttuneError
 
-from . import cli_align, cli_bench, cli_calibrate, cli_config, cli_doctor, cli_engines, cli_generations, cli_models
-from .cli_common import AsJson, ask_daemon, console, gib, print_json, settings, use_sources
-from .cli_learn import adapt, correct, enroll
-from .cli_talk import ask, listen, talk
+from ..events import Event
+from ..plain_text import PlainFormatter, one_line, plain
+from ..service_manager import JournalFormatter, writes_to_journal
+from . import align, bench, calibrate, config, doctor, engines, generations, models
+from .common import AsJson, ask_daemon, console, gib, print_json, settings, use_sources
 from .demo import demo
-from .events import Event
-from .plain_text import PlainFormatter, one_line, plain
-from .service_manager import JournalFormatter, writes_to_journal
+from .learn import adapt, correct, enroll
 from .streams import complain, tolerate_other_encodings, written_out
+from .talk import ask, listen, talk
 
 app = typer.Typer(
     help="Attune: a voice assistant that learns its user's voice on the device, while nobody is talking.",
@@ -32,7 +32,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from .installation import version
+        from ..installation import version
 
         typer.echo(f"attune {version()}")
         raise typer.Exit
@@ -65,8 +65,8 @@ def options(
 @app.command()
 def serve() -> None:
     """Run the daemon in the foreground, until SIGTERM or Ctrl-C; SIGHUP has it read its settings again."""
-    from .lifecycle import serve as run
-    from .lifecycle import wishes_of_signals
+    from ..lifecycle import serve as run
+    from ..lifecycle import wishes_of_signals
 
     give_back_freed_memory()
     faulthandler.enable()  # a watchdog's SIGABRT leaves in the log where every thread was
@@ -175,15 +175,15 @@ app.command()(correct)
 app.command()(adapt)
 app.command()(demo)
 
-app.command()(cli_generations.why)
-app.command()(cli_doctor.doctor)
-app.add_typer(cli_generations.app, name="generations")
-app.add_typer(cli_models.app, name="models")
-app.add_typer(cli_engines.app, name="engines")
-app.add_typer(cli_align.app, name="align")
-app.add_typer(cli_calibrate.app, name="calibrate")
-app.add_typer(cli_bench.app, name="bench")
-app.add_typer(cli_config.app, name="config")
+app.command()(generations.why)
+app.command()(doctor.doctor)
+app.add_typer(generations.app, name="generations")
+app.add_typer(models.app, name="models")
+app.add_typer(engines.app, name="engines")
+app.add_typer(align.app, name="align")
+app.add_typer(calibrate.app, name="calibrate")
+app.add_typer(bench.app, name="bench")
+app.add_typer(config.app, name="config")
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from engines.jobs.bench_figures import AdaptFigures, DistilFigures, HeardSet, MemoryFigures, QualityFigures
 
-from .cli_common import gib
+from .common import gib
 from .sheet import Sheet
 
 

@@ -12,11 +12,11 @@ from engines.jobs.messages import BenchAdaptJob, BenchDistilJob, BenchMemoryJob,
 from engines.models.general_speech import GENERAL_MODEL, general_examples
 from engines.models.manifest import model_path
 
+from ..config import Settings
+from ..plain_text import escaped
 from .bench_tables import designs_sheet, heard_sheet, memory_sheet, reached_sheet, recipes_sheet, rounds_sheet
-from .cli_common import AsJson, console, say, settings
-from .cli_engines import run_child
-from .config import Settings
-from .plain_text import escaped
+from .common import AsJson, console, say, settings
+from .engines import run_child
 
 app = typer.Typer(help="Benchmarks: what a personal round gains, and how the papers' designs compare.", no_args_is_help=True)
 

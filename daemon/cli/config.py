@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from .cli_common import AsJson, console, loaded, print_json, say
-from .config import described_keys, value_of
-from .config_check import check_here
+from ..config import described_keys, value_of
+from ..config_check import check_here
+from .common import AsJson, console, loaded, print_json, say
 from .sheet import Sheet
 
 app = typer.Typer(help="Configuration: what is set, where it was set, and whether it is right.", no_args_is_help=True)

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from engines.errors import AttuneError
 
-from .cli_common import AsJson, ask_daemon, console, counted, errors, gib, print_json_line, settings
-from .client.enrolling import enroll as enroll_manifest
-from .events import Event
-from .plain_text import expanded
+from ..client.enrolling import enroll as enroll_manifest
+from ..events import Event
+from ..plain_text import expanded
+from .common import AsJson, ask_daemon, console, counted, errors, gib, print_json_line, settings
 from .sheet import Sheet
 
 

@@ -27,12 +27,12 @@ from engines.generations.folder import BASE, Generation, list_generations
 from engines.models.general_speech import GENERAL_MODEL
 from engines.models.manifest import model_path
 
-from .cli_common import console, settings
-from .client.enrolling import enroll
-from .client.socket_client import request
-from .client.temporary_daemon import private_daemon
+from ..client.enrolling import enroll
+from ..client.socket_client import request
+from ..client.temporary_daemon import private_daemon
+from ..events import Event
+from .common import console, settings
 from .demo_report import Exchange, Hearing, Outcome, Row, report, write_figures, write_picture
-from .events import Event
 
 _IDLE_SECONDS = 900.0
 """After which a round that has not begun is given up; one that has begun ends, however busy the machine is."""

@@ -10,10 +10,10 @@ from rich.markup import escape
 
 from engines.errors import AttuneError
 
-from .cli_common import AsJson, ask_daemon, console, errors, print_json_line, settings
-from .client.socket_client import request
-from .events import Event
-from .plain_text import expanded
+from ..client.socket_client import request
+from ..events import Event
+from ..plain_text import expanded
+from .common import AsJson, ask_daemon, console, errors, print_json_line, settings
 
 _SUFFIXES = {
     *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".g722", ".m4a", ".aac", ".amr", ".aif", ".aiff", ".au", ".caf", ".w64"),

@@ -11,11 +11,11 @@ from engines.jobs.messages import EngineFiles, FootprintJob, PrecisionJob
 from engines.models.general_speech import general_examples
 from engines.whisper.precision import PRECISIONS, Heard, PrecisionCard, read_card
 
-from .cli_common import AsJson, console, gib, print_json, settings
-from .cli_engines import run_child
-from .config import Settings
+from ..config import Settings
+from ..training.round_inputs import stored_examples
+from .common import AsJson, console, gib, print_json, settings
+from .engines import run_child
 from .sheet import Sheet
-from .training.round_inputs import stored_examples
 
 app = typer.Typer(help="Calibration: what is measured on this device.", no_args_is_help=True)
 

@@ -10,8 +10,8 @@ from engines.errors import AttuneError
 from engines.jobs.messages import CorpusJob, TrainJob
 from engines.models.manifest import model_path
 
-from .cli_common import say, settings
-from .cli_engines import SILENT_SECONDS, run_child
+from .common import say, settings
+from .engines import SILENT_SECONDS, run_child
 
 app = typer.Typer(help="Alignment: the corpus and the training of a base projector.", no_args_is_help=True)
 

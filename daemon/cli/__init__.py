@@ -1,0 +1,1 @@
+"""The command line: reads settings, talks to the daemon, prints."""
