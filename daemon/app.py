@@ -33,7 +33,6 @@ from .listening.sources import Sources
 from .promotion.regression import look_back
 from .promotion.shadow import Shadow, ShadowLimits
 from .promotion.shadow_readings import ShadowReadings
-from .service_manager import SignsOfLife
 from .serving.manager import Served
 from .serving.models import Voice, open_voice
 from .store.database import DatabaseBusyError
@@ -41,6 +40,7 @@ from .store.label_audit import counted_faults
 from .store.labelling import Labeller
 from .store.orphans import adopt_orphans
 from .store.store import Store
+from .systemd import SignsOfLife
 from .training.memory_guard import Governor
 from .training.round_inputs import Learning, limits_of
 from .training.rounds import RoundRecord, Rounds

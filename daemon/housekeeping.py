@@ -9,7 +9,7 @@ from engines.errors import AttuneError
 from .attention import Attention
 from .clocks import REAL_TIME, Clocks
 from .config import Settings
-from .quiet_chore import QuietChore
+from .idle_task import QuietChore
 from .serving.moves import Moves
 from .store.retention import Stored, surplus, surplus_generations
 from .store.service_clock import JUMP_SECONDS

@@ -21,7 +21,7 @@ from .app import App
 from .config import Settings
 from .control.server import hold_socket
 from .listening.sources import Sources
-from .service_manager import ServiceManager, SignsOfLife, given_socket
+from .systemd import ServiceManager, SignsOfLife, given_socket
 
 logger = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ from daemon.config import AudioSettings, Settings
 from daemon.lifecycle import Wish, serve
 from daemon.listening.ear import Ear
 from daemon.listening.source import AudioSource
-from daemon.service_manager import ServiceManager, SignsOfLife
 from daemon.serving.models import Voice
+from daemon.systemd import ServiceManager, SignsOfLife
 from engines.audio.segmenter import SegmenterLimits
 from engines.errors import AttuneError
 from tests.fake_child import eventually

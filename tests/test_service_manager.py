@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.service_manager import JournalFormatter, ServiceManager, SignsOfLife, given_socket
+from daemon.systemd import JournalFormatter, ServiceManager, SignsOfLife, given_socket
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from engines.errors import AttuneError
 
 from ..events import Event
 from ..plain_text import PlainFormatter, one_line, plain
-from ..service_manager import JournalFormatter, writes_to_journal
+from ..systemd import JournalFormatter, writes_to_journal
 from . import align, bench, calibrate, config, doctor, engines, generations, models
 from .common import AsJson, ask_daemon, console, gib, print_json, settings, use_sources
 from .demo import demo

@@ -20,7 +20,7 @@ from engines.whisper.plan_cache import plans_folder, quarantine
 from ..attention import Attention
 from ..clocks import REAL_TIME, Clocks
 from ..events import Events
-from ..quiet_chore import QuietChore
+from ..idle_task import QuietChore
 from .child import ASLEEP_LIMIT_SECONDS, Child, Outcome
 
 logger = logging.getLogger(__name__)

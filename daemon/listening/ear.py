@@ -11,7 +11,7 @@ from engines.errors import AttuneError
 
 from ..config import AudioSettings
 from ..events import Event
-from ..service_manager import SignsOfLife
+from ..systemd import SignsOfLife
 from .listener import Listener
 from .sources import Sources
 

@@ -19,7 +19,7 @@ from engines.types import SoftTokens
 from ..attention import Attention
 from ..clocks import REAL_TIME, Clocks
 from ..events import Event, Events
-from ..quiet_chore import QuietChore
+from ..idle_task import QuietChore
 from ..serving.lease import Ears, Serving
 from ..serving.moves import Moves
 from ..store.label_check import same_words

@@ -9,7 +9,7 @@ from engines.errors import AttuneError
 from engines.types import Float32, Transcript
 
 from ..attention import Attention
-from ..quiet_chore import QuietChore
+from ..idle_task import QuietChore
 from .database import DatabaseBusyError
 from .label_check import label_fault
 from .records import Counts, Utterance
