@@ -36,6 +36,7 @@ from engines.jobs.messages import (
     Progress,
     TrainJob,
 )
+from engines.jobs.programs import CALIBRATION_JOB, program
 
 _JOB: TypeAdapter[Job] = TypeAdapter(Job)
 
@@ -54,7 +55,7 @@ def _begin_anew(path: Path) -> NoReturn:
     """Become the process that goes on with the job: same number, same parent, nothing in memory."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until there is a handler again, in `main`
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", __package__ or "calibration", str(path)])  # noqa: S606 (no shell is wanted)
+    os.execv(sys.executable, program(CALIBRATION_JOB, str(path)))  # noqa: S606 (no shell is wanted)
 
 
 def _work(job: Job) -> int | None:

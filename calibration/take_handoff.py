@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from engines.jobs.handoff import REQUEST_NAME, VARIABLE, HandedOver
+from engines.jobs.programs import CALIBRATION_JOB, program
 
 _MAX_BYTES = 1 << 20
 
@@ -40,7 +41,7 @@ def main() -> int:
     os.dup2(log, 2)
     os.close(log)
     os.environ.update(asked.environment | {VARIABLE: "1"})
-    os.execv(sys.executable, [sys.executable, "-m", "calibration", str(asked.job)])  # noqa: S606 (no shell is wanted)
+    os.execv(sys.executable, program(CALIBRATION_JOB, str(asked.job)))  # noqa: S606 (no shell is wanted)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import sys
 
 from engines.jobs.child_process import PARENT_VARIABLE, settle_as_child
+from engines.jobs.programs import CALIBRATION_JOB
 
 
 def main() -> None:
@@ -16,7 +17,7 @@ def main() -> None:
     from torch.distributed.run import main as launch  # large
 
     processes, job = sys.argv[1:]
-    launch(["--standalone", f"--nproc-per-node={processes}", "-m", "calibration", job])
+    launch(["--standalone", f"--nproc-per-node={processes}", "-m", CALIBRATION_JOB, job])
 
 
 if __name__ == "__main__":

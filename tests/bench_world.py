@@ -3,10 +3,10 @@
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from daemon.cli.common import settings
+from engines.jobs.programs import DEMO_SPEAKERS, program
 from engines.models.general_speech import GENERAL_MODEL
 from engines.models.manifest import model_path
 
@@ -16,7 +16,7 @@ Rows = list[dict[str, str]]
 def speak(folder: Path, speaker: str) -> Rows:
     """The enrolment of `clear` or `atypical`, spoken into `folder`: audio and text of each row."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "calibration.corpus.demo_speakers", speaker, str(folder)]
+    command = program(DEMO_SPEAKERS, speaker, str(folder))
     command += ["--recordings", str(model_path(GENERAL_MODEL, settings().cache_dir))]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return [json.loads(line) for line in (folder / "enrol.jsonl").read_text().splitlines()]

@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 
 from engines.errors import AttuneError
 from engines.generations.folder import Generation, read_generation
 from engines.jobs.child_process import PARENT_VARIABLE
 from engines.jobs.messages import AdaptJob, Progress, Report
+from engines.jobs.programs import CALIBRATION_JOB, program
 
 
 def run_apart(job: AdaptJob, name: str, report: Report, began: Callable[[int], None] = lambda process: None) -> Generation:
@@ -20,9 +20,7 @@ def run_apart(job: AdaptJob, name: str, report: Report, began: Callable[[int], N
     path.write_text(job.model_dump_json())
     environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
     last = None
-    with subprocess.Popen(
-        [sys.executable, "-m", "calibration", str(path)], stdout=subprocess.PIPE, text=True, env=environment
-    ) as child:
+    with subprocess.Popen(program(CALIBRATION_JOB, str(path)), stdout=subprocess.PIPE, text=True, env=environment) as child:
         began(child.pid)
         assert child.stdout is not None
         for line in child.stdout:

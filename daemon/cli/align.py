@@ -1,6 +1,5 @@
 """`attune align`: makes and trains base projectors, the part that every user's rounds start from. Knows jobs, no training."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from engines.errors import AttuneError
 from engines.jobs.messages import CorpusJob, TrainJob
+from engines.jobs.programs import CALIBRATION_JOB_TOGETHER, program
 from engines.models.manifest import model_path
 
 from .common import say, settings
@@ -88,6 +88,6 @@ def train(
         threads=max(1, chosen.adapt.threads // processes),
         seed=seed,
     )
-    together = [sys.executable, "-m", "calibration.torchrun", str(processes)]
+    together = program(CALIBRATION_JOB_TOGETHER, str(processes))
     run_child(job, out / "job.json", together if processes > 1 else None, SILENT_SECONDS * processes)
     say(f"the projector is at {out / 'projector.safetensors'}, its card beside it")

@@ -9,7 +9,6 @@ nothing, hears one half of the requests before and the other half after, so that
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from engines.errors import AttuneError
 from engines.generations.folder import BASE, Generation, list_generations
+from engines.jobs.programs import DEMO_SPEAKERS, program
 from engines.models.general_speech import GENERAL_MODEL
 from engines.models.manifest import model_path
 
@@ -158,7 +158,7 @@ def _run_speaker(name: str, folder: Path, show: _Show) -> Outcome:
 
 
 def _make_speaker(name: str, folder: Path, show: _Show) -> None:
-    command = [sys.executable, "-m", "calibration.corpus.demo_speakers", name, str(folder)]
+    command = program(DEMO_SPEAKERS, name, str(folder))
     if name == "clear":
         command += ["--recordings", str(model_path(GENERAL_MODEL, settings().cache_dir))]
     show.begin("recording", None)

@@ -4,7 +4,6 @@ import io
 import json
 import statistics
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.table import Table
 from engines.errors import AttuneError
 from engines.files import write_atomically
 from engines.generations.card import training_time
+from engines.jobs.programs import SCORE, program
 
 from .sheet import Sheet
 
@@ -49,7 +49,7 @@ class Hearing:
     def of(rows: Sequence[Row], first_token_ms: Sequence[float], doubted: float) -> "Hearing":
         """Score `rows` in a child process (scoring is the calibration side's). Raises AttuneError where that fails."""
         given = json.dumps([asdict(row) for row in rows])
-        command = [sys.executable, "-m", "calibration.evaluation.score"]
+        command = program(SCORE)
         done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=300, check=False)
         if done.returncode != 0:
             raise AttuneError(f"the demo's replies could not be scored: {done.stderr.strip().splitlines()[-1]}")

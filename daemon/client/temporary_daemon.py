@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from engines.errors import AttuneError
+from engines.jobs.programs import COMMAND_LINE, program
 
 from ..events import Event
 from .socket_client import request
@@ -28,7 +28,7 @@ def private_daemon(environment: Mapping[str, str], log: Path) -> Iterator[Event]
     given = {f"ATTUNE__{key}": value for key, value in environment.items()}
     with log.open("wb") as lines:
         process = subprocess.Popen(
-            [sys.executable, "-m", "daemon.cli", "serve"],
+            program(COMMAND_LINE, "serve"),
             env=inherited | given,
             stdin=subprocess.DEVNULL,
             stdout=lines,

@@ -8,7 +8,6 @@ It dies with the daemon: `engines.jobs.child_process.settle_as_child`, which the
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,10 +24,11 @@ from engines.errors import AttuneError
 from engines.files import write_atomically
 from engines.jobs.child_process import PARENT_VARIABLE
 from engines.jobs.messages import EngineJob, Job, Progress
+from engines.jobs.programs import CALIBRATION_JOB, program
 
 from .launch import SIGTERM_EXIT, Launch, Output, Process, as_child
 
-CALIBRATION: tuple[str, ...] = (sys.executable, "-m", "calibration")
+CALIBRATION: tuple[str, ...] = tuple(program(CALIBRATION_JOB))
 LOG_NAME = "child.log"
 MAX_LINE_BYTES = 8192
 MAX_LOG_BYTES = 4 << 20

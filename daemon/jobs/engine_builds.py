@@ -5,7 +5,6 @@ Knows no TensorRT; `engines/whisper/encoder_choice.py` says what is to be done a
 """
 
 import logging
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from engines.device.gpu import has_gpu
 from engines.device.runtimes import CLAIMS, Trial, keep_runtimes, read_runtimes, runtimes_path
 from engines.jobs.messages import EngineFiles, EngineJob, TrialJob
+from engines.jobs.programs import ENGINE_JOB, program
 from engines.whisper.encoder_choice import Choice, WantedPrecision, choose_encoder, plan_job
 from engines.whisper.plan_cache import plans_folder, quarantine
 
@@ -25,7 +25,7 @@ from .child import ASLEEP_LIMIT_SECONDS, Child, Outcome
 
 logger = logging.getLogger(__name__)
 
-ENGINE_COMMAND: tuple[str, ...] = (sys.executable, "-m", "engines")
+ENGINE_COMMAND: tuple[str, ...] = tuple(program(ENGINE_JOB))
 _EVERY_SECONDS = 60.0
 _POLL_SECONDS = 1.0
 

@@ -24,6 +24,7 @@ from engines.errors import AttuneError
 from engines.files import write_atomically
 from engines.jobs.child_process import PARENT_VARIABLE
 from engines.jobs.handoff import REQUEST_NAME, STATUS, HandedOver
+from engines.jobs.programs import TAKE_HANDOFF
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ SIGTERM_EXIT = 128 + signal.SIGTERM
 _TAKEN_SECONDS = 180.0
 _POLL_SECONDS = 0.001
 _ACCEPT_SECONDS = 0.2
-_TAKER = b"calibration.take_handoff"
+_TAKER = TAKE_HANDOFF.encode()
 """In the command line of the process that takes a job, until it has taken it."""
 
 

@@ -21,6 +21,7 @@ from ..device.gpu import find_gpu, l4t_release
 from ..device.process_time import HungError, run_to_its_end
 from ..errors import AttuneError
 from ..jobs.messages import GraphPrecision, PlanJob
+from ..jobs.programs import CLAIM, program
 from ..llm.vocabulary import Vocabulary
 from ..types import SAMPLE_RATE_HZ, Float32
 from ..whisper.encoder import MAX_SECONDS, SpeechEncoder, encoder_mel, frame_cosines
@@ -96,7 +97,7 @@ def run_claims(
 
 
 def _apart(request: Path, claim: str, says: str) -> Verdict:
-    command = [sys.executable, "-m", "engines.selftest.claims", str(request), claim]
+    command = program(CLAIM, str(request), claim)
     try:
         done = run_to_its_end(command, processor_seconds=_LIMIT_SECONDS, asleep_seconds=_LIMIT_SECONDS)
     except HungError as error:
