@@ -47,7 +47,7 @@ def test_the_peak_is_what_was_touched() -> None:
     """In a process of its own: this one's peak is what some other test left."""
     program = """
 import numpy as np
-from engines.process_memory import peak_resident_bytes
+from engines.device.memory import peak_resident_bytes
 before = peak_resident_bytes()
 touched = np.ones(200 * 2**20, np.uint8)
 del touched

@@ -8,9 +8,9 @@ SCRIPT = """
 import gc, sys
 from pathlib import Path
 from engines.build import open_engines
-from engines.heap import give_back_freed_memory, trim
-from engines.job import EngineFiles
-from engines.process_memory import proportional_bytes
+from engines.device.heap import give_back_freed_memory, trim
+from engines.jobs.messages import EngineFiles
+from engines.device.memory import proportional_bytes
 
 encoder, whisper, language_model = map(Path, sys.argv[1:])
 files = EngineFiles(

@@ -316,7 +316,7 @@ def test_what_cannot_be_started(tmp_path: Path) -> None:
 PARENT = """
 import sys, threading
 from pathlib import Path
-from daemon.child import Child
+from daemon.jobs.child import Child
 from tests.fake_child import FAKE, make_job
 job = make_job(Path(sys.argv[1]))
 ready = threading.Event()

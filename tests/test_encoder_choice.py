@@ -22,8 +22,8 @@ CHOOSE = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from engines.encoder_choice import choose_encoder, open_encoder
-from engines.probe_speech import probe_speech
+from engines.whisper.encoder_choice import choose_encoder, open_encoder
+from engines.whisper.probe_speech import probe_speech
 graph, plans, shift, *wrong = sys.argv[1:]
 choice = choose_encoder(Path(graph), "auto", Path(plans), time.time() + float(shift))
 print(choice.step, "|", choice.why)

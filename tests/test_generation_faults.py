@@ -26,10 +26,10 @@ def root(tmp_path: Path) -> Path:
 KILLED = """
 import itertools, os, sys
 from pathlib import Path
-from engines.card import Card
+from engines.generations.card import Card
 from engines.errors import AttuneError
-from engines.generation import next_number, write_generation
-from engines.pointers import promote, rollback
+from engines.generations.folder import next_number, write_generation
+from engines.generations.pointers import promote, rollback
 root = Path(sys.argv[2])
 source = root.parent / "sources" / "projector.onnx"
 files = {"projector.onnx": source, "projector.safetensors": source}
@@ -57,8 +57,8 @@ for turn in itertools.count() if pid == 0 else ():
 FULL = """
 import resource, sys
 from pathlib import Path
-from engines.card import Card
-from engines.generation import write_generation
+from engines.generations.card import Card
+from engines.generations.folder import write_generation
 root, source = Path(sys.argv[1]), Path(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 write_generation(root, 1, Card(number=1, parent=0, created_at="", recipe="test"), {"projector.onnx": source})
@@ -101,9 +101,9 @@ def kill_at_random_moments(root: Path, what: str, times: int, seed: int) -> Iter
 KILLED_AT_A_STEP = """
 import os, signal, sys
 from pathlib import Path
-from engines.card import Card
-from engines.generation import next_number, write_generation
-from engines.pointers import promote, rollback
+from engines.generations.card import Card
+from engines.generations.folder import next_number, write_generation
+from engines.generations.pointers import promote, rollback
 root = Path(sys.argv[1])
 source = root.parent / "sources" / "projector.onnx"
 files = {"projector.onnx": source, "projector.safetensors": source}

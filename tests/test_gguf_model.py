@@ -125,8 +125,8 @@ def test_weights_are_the_files_own_pages(llm_path: Path) -> None:
     program = f"""
 import torch
 from pathlib import Path
-from engines.process_memory import peak_resident_bytes
-from calibration.gguf_model import load_language_model
+from engines.device.memory import peak_resident_bytes
+from calibration.distillation.gguf_model import load_language_model
 before = peak_resident_bytes()
 with torch.no_grad():
     load_language_model(Path({str(llm_path)!r})).model(torch.arange(20)[None])

@@ -69,8 +69,8 @@ def test_its_frames_are_those_of_the_graph(board: Board) -> None:
     script = f"""
 import numpy as np
 from engines.errors import AttuneError
-from engines.tensorrt_encoder import TensorRtEncoder
-from engines.probe_speech import probe_speech
+from engines.whisper.encoder_tensorrt import TensorRtEncoder
+from engines.whisper.probe_speech import probe_speech
 [plan] = __import__("pathlib").Path({str(board.plans)!r}).glob("*.plan")
 encoder = TensorRtEncoder(plan)
 np.save({str(board.folder / "frames.npy")!r}, encoder.encode(probe_speech()))

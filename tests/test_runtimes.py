@@ -32,7 +32,7 @@ def test_after_a_restart_or_another_package_nothing_is_known(tmp_path: Path, cha
 OPEN = """
 import os, sys
 from pathlib import Path
-from engines.runtimes import opening
+from engines.device.runtimes import opening
 with opening(Path(sys.argv[1])) as found:
     if sys.argv[2] == "dies" and found.any_on_gpu:
         os.kill(os.getpid(), 9)

@@ -112,7 +112,7 @@ def test_lines_of_the_journal_carry_their_level() -> None:
 TAKE = """
 import os, sys
 os.environ["LISTEN_PID"] = str(os.getpid())
-from daemon.service_manager import given_socket
+from daemon.systemd import given_socket
 taken = given_socket()
 connection, _ = taken.accept()
 connection.sendall(b"hello")

@@ -168,7 +168,7 @@ NO_COMPILER = """
 import sys
 from pathlib import Path
 from tests.test_training import make_samples, run_for
-from engines.vocabulary import Vocabulary
+from engines.llm.vocabulary import Vocabulary
 vocabulary = Vocabulary(Path(sys.argv[1]))
 run_for(vocabulary, make_samples(vocabulary), 2, 2, None)
 sys.exit("torch._dynamo" in sys.modules)
