@@ -57,41 +57,41 @@ test-images: ready deb ## As root: build the packages and the container image, a
 
 .PHONY: poison
 poison: ready ## Teach false labels of five kinds, and see whether what is served gets worse (about an hour)
-	$(BIN)/python -m tests.bench_poison
+	$(BIN)/python -m tests.bench.poison
 
 .PHONY: kills
 kills: ready ## Kill the child 200 times, the daemon 50 times, cut its power 25 times, and count what is lost (about forty minutes)
-	$(BIN)/python -m tests.bench_kills
+	$(BIN)/python -m tests.bench.kills
 
 .PHONY: bench-budget
 bench-budget: ready ## Run rounds under budgets of 1.0, 1.5, 2 and 3 GiB and sample what they take (about fifteen minutes)
 	$(BIN)/attune calibrate memory
-	$(BIN)/python -m tests.bench_budget
+	$(BIN)/python -m tests.bench.budget
 
 .PHONY: bench-store
 bench-store: ready ## Measure how long the store takes to open, count and list with 1,000 and 100,000 utterances (about three minutes)
-	$(BIN)/python -m tests.bench_store
+	$(BIN)/python -m tests.bench.store
 
 .PHONY: bench-precision
 bench-precision: ready ## Measure the encoder's other precisions on every recorded prompt (about ten minutes)
-	$(BIN)/python -m tests.bench_precision
+	$(BIN)/python -m tests.bench.precision
 
 .PHONY: bench
 bench: ready ## Measure what training costs a speaker, and kill it twenty times (about twenty minutes)
-	$(BIN)/python -m tests.bench_adaptation
+	$(BIN)/python -m tests.bench.adaptation
 
 .PHONY: bench-long-speech
 bench-long-speech: ready ## Ask utterances of 20 to 29 s, whole and cut, idle and beside two busy programs (about ten minutes)
-	$(BIN)/python -m tests.bench_long_speech
-	$(BIN)/python -m tests.bench_long_speech --busy 2 --paragraphs 1
+	$(BIN)/python -m tests.bench.long_speech
+	$(BIN)/python -m tests.bench.long_speech --busy 2 --paragraphs 1
 
 .PHONY: bench-scale
 bench-scale: ready ## Run rounds on stores of 100, 1,000 and 5,000 utterances, and plan one with 100,000 (about an hour)
-	$(BIN)/python -m tests.bench_scale
+	$(BIN)/python -m tests.bench.scale
 
 .PHONY: endurance
 endurance: ready ## Live a month of simulated days, a round each night, and see that nothing grows without an end (about forty minutes)
-	$(BIN)/python -m tests.endurance
+	$(BIN)/python -m tests.bench.endurance
 
 .PHONY: run
 run: ready ## Run the daemon in the foreground

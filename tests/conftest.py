@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from engines.models.manifest import default_cache_dir, model_path
-from tests.llama_conversations import WIDTH, Opened, Reference, one_prompt, opened
-from tests.model_fakes import Hub
-from tests.tiny_llama import write_tiny_llama
+from tests.support.llama_conversations import WIDTH, Opened, Reference, one_prompt, opened
+from tests.support.model_fakes import Hub
+from tests.support.tiny_llama import write_tiny_llama
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parent.parent
+from tests.support.places import PROJECT
 
 
 def run(*command: str, folder: Path = PROJECT) -> subprocess.CompletedProcess[str]:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.images.bare_system import root_file_system
+from tests.support.places import PROJECT
 
 pytestmark = [pytest.mark.images, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
-PROJECT = Path(__file__).parents[2]
 BASE = "localhost/attune-test-base"
 IMAGE = "localhost/attune-test"
 BUILDAH = ("buildah", "--storage-driver", "vfs")

@@ -64,7 +64,7 @@ def test_what_is_said_to_a_microphone_is_answered_under_the_sandbox(machine: Mac
     said = machine.folder / "lib" / "said.flac"
     write_flac(said, read_audio(general_speech / "vm-intro.g722", 30.0))
     machine.start()
-    script = f"bash {TESTS}/tests/virtual_mic.sh /run/mic"
+    script = f"bash {TESTS}/tests/support/virtual_mic.sh /run/mic"
     as_user = ("systemd-run", "--quiet", "--uid=attune", "--gid=attune", "--setenv=PATH=/usr/bin:/bin")
     machine.run(*as_user, "--unit=mic", "--property=RuntimeDirectory=mic", "sh", "-c", f"{script} start && sleep infinity")
     machine.eventually(lambda: "mic" in machine.run("ls", "/run/mic/reader.pid", check=False), "mic")
@@ -106,7 +106,7 @@ def on_tiny_engines(machine: Machine, watchdog_seconds: int, whose: str = "syste
     lines = f"""[Service]
         Environment=PYTHONPATH={TESTS} ATTUNE__AUDIO__SOURCE=none
         ExecStart=
-        ExecStart=/usr/lib/attune/bin/python -m tests.tiny_daemon
+        ExecStart=/usr/lib/attune/bin/python -m tests.support.tiny_daemon
         WatchdogSec={watchdog_seconds}
     """
     machine.write(f"systemd/{whose}/attune.service.d/tiny.conf", "\n".join(line.strip() for line in lines.splitlines()))

@@ -1,0 +1,259 @@
+"""Making a corpus: what is line, what comes out, that it goes on where it was killed, and what it says of bad sources."""
+
+import json
+import random
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from calibration.corpus.augment import augment, band_limited, faster, noisy, reverberated
+from calibration.corpus.build import Models, build, expected_bytes
+from calibration.corpus.script import ScriptLine, recorded_script, replay_script, synthetic_script
+from calibration.corpus.shards import read_corpus, write_shard
+from calibration.corpus.synthesis import Voice
+from calibration.corpus.texts import coverage_sentences, word_entries, wordnet_sentences
+from calibration.corpus.training_requests import open_requests
+from calibration.corpus.voices import KEPT_FOR_JUDGING, SHARES, random_voice
+from calibration.corpus.word_classes import word_classes
+from calibration.evaluation.text_scores import word_error_rate
+from calibration.training.replay import build_replay
+from engines.errors import AttuneError
+from engines.jobs.messages import EngineFiles
+from engines.llm.vocabulary import Vocabulary
+from engines.types import SAMPLE_RATE_HZ
+from tests.support.audio_fixtures import tone
+
+SENTENCES = ("Turn on the light in the kitchen.", "Where are my keys?", "Remind me to feed the cat.", "Thank you very much.")
+
+
+@pytest.fixture(scope="module")
+def models(encoder_path: Path, whisper_folder: Path) -> Models:
+    return Models(encoder_path, whisper_folder, kokoro=None, piper=None)
+
+
+def silent(done: int, shards: int) -> None:
+    """No progress."""
+
+
+def test_a_corpus_holds_what_was_said_and_a_fair_draft_of_it(tmp_path: Path, models: Models) -> None:
+    left_clean = [seed for seed in range(100) if np.random.default_rng(seed).random() < 0.3]
+    script = [ScriptLine(text, Voice("flite", "slt", 150), seed) for seed, text in zip(left_clean, SENTENCES, strict=False)]
+    assert build(tmp_path, script, models, 1, silent) == len(script)
+    utterances = read_corpus([tmp_path])
+    assert [utterance.row.text for utterance in utterances] == list(SENTENCES)
+    for utterance in utterances:
+        assert utterance.frames.shape == (utterance.row.frames, 384)
+        assert utterance.row.frames / 50 == pytest.approx(utterance.row.seconds + 0.5, abs=0.05)
+        assert np.isfinite(utterance.frames).all()
+        assert 0.5 < np.asarray(utterance.frames, np.float32).std() < 5
+    pairs = [(utterance.row.text, utterance.row.draft) for utterance in utterances]
+    assert word_error_rate(pairs)[0] < 0.25
+    stored = sum(path.stat().st_size for path in tmp_path.glob("*.npy"))
+    assert 0.5 < expected_bytes(script, 384) / stored < 2
+
+
+def test_a_killed_build_makes_only_what_is_missing(tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("calibration.corpus.build.SHARD_UTTERANCES", 2)
+    script = [ScriptLine(text, Voice("espeak-ng", "en-us"), seed) for seed, text in enumerate(SENTENCES)]
+    build(tmp_path, script, models, 1, silent)
+    whole = [utterance.row for utterance in read_corpus([tmp_path])]
+    (tmp_path / "00001.jsonl").unlink()  # killed before the index was written
+    (tmp_path / "00001.npy").write_bytes(b"half")
+    kept = (tmp_path / "00000.npy").stat().st_mtime_ns
+    assert build(tmp_path, script, models, 1, silent) == 2
+    assert [utterance.row for utterance in read_corpus([tmp_path])] == whole
+    assert (tmp_path / "00000.npy").stat().st_mtime_ns == kept
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_made(
+    tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calibration.corpus.build.shutil.disk_usage", lambda _: SimpleNamespace(free=10_000))
+    script = [ScriptLine(text, Voice("flite", "slt"), 0) for text in SENTENCES]
+    with pytest.raises(AttuneError, match=r"needs .* GB more .* free"):
+        build(tmp_path, script, models, 1, silent)
+    assert not list(tmp_path.glob("*.npy"))
+
+
+@pytest.mark.parametrize("damage", ["index", "frames", "cut"])
+def test_a_damaged_shard_is_one_clear_line(tmp_path: Path, damage: str) -> None:
+    about = {"text": "a", "draft": "", "voice": "v", "seconds": 1.0}
+    write_shard(tmp_path, 0, [(np.ones((10, 4), np.float32), about)])
+    if damage == "index":
+        (tmp_path / "00000.jsonl").write_text('{"text": "a"}\n')
+    elif damage == "frames":
+        (tmp_path / "00000.npy").write_bytes(b"not an array")
+    else:
+        np.save(tmp_path / "00000.npy", np.ones((7, 4), np.float16))
+    with pytest.raises(AttuneError, match=r"00000\.jsonl is damaged .* delete it"):
+        read_corpus([tmp_path])
+
+
+def test_no_corpus_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(AttuneError, match="no corpus in"):
+        read_corpus([tmp_path])
+
+
+def test_manifests_librispeech_and_common_voice_are_read(tmp_path: Path) -> None:
+    (tmp_path / "own.jsonl").write_text(json.dumps({"audio": "a.wav", "text": "One, two."}) + "\n")
+    (tmp_path / "libri/1/2").mkdir(parents=True)
+    (tmp_path / "libri/1/2/1-2.trans.txt").write_text("1-2-0000 SO I SAID I'M HERE\n1-2-0001 YES\n")
+    (tmp_path / "voice/clips").mkdir(parents=True)
+    (tmp_path / "voice/validated.tsv").write_text('client_id\tpath\tsentence\nx\tc.mp3\tHe said "no".\n')
+    script = recorded_script([tmp_path / "own.jsonl", tmp_path / "libri", tmp_path / "voice"], 0)
+    assert [(line.source, line.text) for line in script] == [
+        (tmp_path / "a.wav", "One, two."),
+        (tmp_path / "libri/1/2/1-2-0000.flac", "So I said I'm here."),
+        (tmp_path / "libri/1/2/1-2-0001.flac", "Yes."),
+        (tmp_path / "voice/clips/c.mp3", 'He said "no".'),
+    ]
+
+
+def test_marks_before_a_text_and_separators_in_it_are_taken(tmp_path: Path) -> None:
+    rows = [{"audio": "a.wav", "text": "One\u2028two."}, {"audio": "b.wav", "text": "Three."}]
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (tmp_path / "own.jsonl").write_text(lines, encoding="utf-8-sig")
+    (tmp_path / "voice/clips").mkdir(parents=True)
+    (tmp_path / "voice/validated.tsv").write_text("path\tsentence\nc.mp3\tHello.\n", encoding="utf-8-sig")
+    script = recorded_script([tmp_path / "own.jsonl", tmp_path / "voice"], 0)
+    assert [line.source for line in script] == [tmp_path / "a.wav", tmp_path / "b.wav", tmp_path / "voice/clips/c.mp3"]
+    (tmp_path / "own.jsonl").write_text(lines, encoding="utf-16")
+    with pytest.raises(AttuneError, match=r"own\.jsonl is UTF-16 text; save it as UTF-8"):
+        recorded_script([tmp_path / "own.jsonl"], 0)
+    (tmp_path / "own.jsonl").write_bytes(b"\xe4")
+    with pytest.raises(AttuneError, match=r"own\.jsonl is no UTF-8 text"):
+        recorded_script([tmp_path / "own.jsonl"], 0)
+
+
+@pytest.mark.parametrize("content", ["not json", '{"audio": 3}', "[]"])
+def test_a_bad_line_of_a_manifest_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "own.jsonl").write_text('{"audio": "a.wav", "text": "x"}\n' + content + "\n")
+    with pytest.raises(AttuneError, match=r"own\.jsonl line 2"):
+        recorded_script([tmp_path / "own.jsonl"], 0)
+
+
+def test_a_folder_of_nothing_known_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AttuneError, match="neither a manifest"):
+        recorded_script([tmp_path], 0)
+
+
+@pytest.mark.parametrize("synthesizer", ["espeak-ng", "flite", "kokoro", "piper"])
+def test_a_missing_synthesizer_is_told_before_anything_is_made(
+    tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch, synthesizer: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(AttuneError, match="is not installed; run `apt-get install"):
+        build(tmp_path, [ScriptLine(SENTENCES[0], Voice(synthesizer, "any"), 0)], models, 1, silent)
+    assert not list(tmp_path.iterdir())
+
+
+def test_recordings_become_a_corpus_and_unreadable_ones_are_left_out(tmp_path: Path, models: Models) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(1.0, 220.0), SAMPLE_RATE_HZ)
+    (tmp_path / "b.wav").write_bytes(b"no audio")
+    rows = [{"audio": name, "text": "Hum."} for name in ("a.wav", "b.wav", "none.wav")]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert build(tmp_path / "corpus", recorded_script([tmp_path / "own.jsonl"], 0), models, 1, silent) == 1
+    assert [utterance.row.voice for utterance in read_corpus([tmp_path / "corpus"])] == ["recorded"]
+
+
+def test_every_word_of_the_vocabulary_is_covered(llm_path: Path) -> None:
+    words = word_entries(Vocabulary(llm_path))
+    assert len(words) > 15_000
+    assert {"kitchen", "people", "London"} <= set(words)
+    assert "London" in words
+    assert "london" not in words
+    covered = " ".join(coverage_sentences(list(words), random.Random(0))).lower().replace(",", "").replace(".", "").split()
+    counts = dict.fromkeys((word.lower() for word in words), 0)
+    for word in covered:
+        counts[word] = counts.get(word, 0) + 1
+    assert min(counts[word.lower()] for word in words) >= 1
+
+
+def test_a_script_is_varied_and_the_same_each_time(llm_path: Path) -> None:
+    vocabulary = Vocabulary(llm_path)
+    script = synthetic_script(8.0, vocabulary, ["The fjord is deep."], 3)
+    assert script == synthetic_script(8.0, vocabulary, ["The fjord is deep."], 3)
+    texts = [line.text for line in script]
+    assert "The fjord is deep." in texts
+    assert len(set(texts)) > 0.97 * len(texts)
+    assert 6.0 < sum(line.expected_seconds * line.takes for line in script) / 3600 < 9.0
+
+
+def test_open_requests_have_everyday_words_that_few_templates_would(llm_path: Path) -> None:
+    classes = word_classes(word_entries(Vocabulary(llm_path)))
+    assert {"soup", "pasta", "juices"} <= set(classes.words["food"])
+    assert {"lamp", "guitar", "salt"} <= set(classes.words["thing"])
+    assert "Patricia" in classes.words["name"]
+    made = open_requests(2000, classes, random.Random(0))
+    words = {word.strip(".,?") for text in made for word in text.split()}
+    assert len(words) > 1500
+    assert not any("{" in text for text in made)
+
+
+def test_wordnet_that_is_not_there_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("calibration.corpus.texts.WORDNET", tmp_path)
+    with pytest.raises(AttuneError, match="apt-get install wordnet-base"):
+        word_classes({"soup": 1})
+
+
+def test_wordnet_gives_plain_sentences() -> None:
+    sentences = wordnet_sentences()
+    assert len(sentences) > 20_000
+    assert all(sentence[0].isupper() and sentence[-1] in ".?!" for sentence in sentences)
+
+
+def test_voices_kept_for_judging_never_train() -> None:
+    rng = random.Random(0)
+    voices = [random_voice(rng, SHARES) for _ in range(5000)]
+    named = {name for voice in voices for name in voice.name.split("+")}
+    assert not named & KEPT_FOR_JUDGING
+    assert "m5" not in named
+    assert {voice.synthesizer for voice in voices} == {"espeak-ng", "flite", "kokoro", "piper"}
+    assert any(voice.processes for voice in voices)
+
+
+def test_the_replay_set_needs_only_what_set_up_installs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder_path: Path, whisper_folder: Path, llm_path: Path
+) -> None:
+    assert {line.source.synthesizer for line in replay_script(300, 1) if isinstance(line.source, Voice)} == {
+        "espeak-ng",
+        "flite",
+    }
+    monkeypatch.setenv("PATH", str(tmp_path))
+    files = EngineFiles(
+        encoder=encoder_path, encoder_weights=whisper_folder, language_model=llm_path, served_language_model=llm_path
+    )
+    with pytest.raises(AttuneError, match="espeak-ng is not installed"):
+        build_replay(tmp_path, files, 1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10**6), st.integers(400, 20_000))
+def test_roughened_speech_is_still_audio(seed: int, size: int) -> None:
+    samples = tone(size / SAMPLE_RATE_HZ, 300.0)
+    found = augment(samples, np.random.default_rng(seed))
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+    assert np.abs(found).max() <= 1.0
+    assert 0.85 < len(found) / len(samples) < 1.16
+
+
+def test_each_roughening_does_what_it_says() -> None:
+    rng = np.random.default_rng(0)
+    speech = tone(1.0, 300.0)
+    assert len(faster(speech, 1.25)) == pytest.approx(len(speech) / 1.25, rel=0.01)
+    noise = noisy(speech, 10.0, rng) - speech
+    assert 10 * np.log10(np.mean(speech**2) / np.mean(noise**2)) == pytest.approx(10.0, abs=3.0)
+    click = np.zeros(8000, np.float32)
+    click[100] = 1.0
+    tail = reverberated(click, 0.3, rng)
+    assert tail[100] == pytest.approx(1.0, abs=0.01)
+    assert np.abs(tail[200:2000]).max() > 10 * np.abs(tail[5000:]).max()
+    both = speech + tone(1.0, 6000.0)
+    spectrum = np.abs(np.fft.rfft(band_limited(both, 100.0, 3400.0)))
+    assert spectrum[300] > 1000 * spectrum[6000]

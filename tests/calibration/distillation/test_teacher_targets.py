@@ -1,0 +1,92 @@
+"""Lessons are made once, kept, and the same when they come from the disk."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from calibration.distillation.gguf_model import load_language_model
+from calibration.distillation.teacher_targets import INSTRUCTIONS, REPLY_TOKENS, LessonMaker
+from engines.jobs.messages import LEAST_TAUGHT, DistilRecipe, Example
+from engines.llm.chat_model import LlamaCppLanguageModel
+from engines.llm.vocabulary import Vocabulary
+from tests.calibration.distillation.test_losses import sample_of
+from tests.support.fake_child import make_job
+from tests.support.tiny_llama import END, write_tiny_llama
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Answers anything that ends a turn with "o", and goes on with "k", then the end."""
+    return write_tiny_llama(
+        tmp_path_factory.mktemp("tiny") / "tiny.gguf", next_token={"\u010a": "o", "o": "k", "k": END}, context_tokens=512
+    )
+
+
+class Opened:
+    """Counts how often the teacher is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.times = path, 0
+
+    def __call__(self) -> Any:
+        self.times += 1
+        return load_language_model(self.path)
+
+
+def maker(path: Path, folder: Path, opened: Opened, about: str = "a model") -> LessonMaker:
+    vocabulary = Vocabulary(path)
+    return LessonMaker(vocabulary, LlamaCppLanguageModel(path, vocabulary, "Be brief.", 512, 1), opened, about, folder)
+
+
+def test_a_lesson_is_a_turn_of_the_conversation(path: Path, tmp_path: Path) -> None:
+    opened = Opened(path)
+    made = maker(path, tmp_path, opened)
+    sample = sample_of("call", made.vocabulary)
+    plain, asked = made.lessons(sample, "call", INSTRUCTIONS[:2])
+    opening, closing, between = made.writer.turn_tokens
+    assert plain.before.tolist() == asked.before.tolist() == opening
+    assert plain.after.tolist() == closing
+    assert made.vocabulary.detokenize(asked.after.tolist()[: -len(closing)]) == f"\n{INSTRUCTIONS[1]}"
+    assert made.vocabulary.detokenize(plain.reply.tolist()[:-1]) == "ok"
+    assert plain.reply.tolist()[-1] == between[0] == made.vocabulary.tokenize(END, special=True)[0]
+    assert len(plain.at_reply.tokens) == len(plain.reply) <= REPLY_TOKENS
+    assert len(plain.at_words.tokens) == len(plain.tokens)
+    assert torch.equal(plain.at_reply.tokens[:, 0], plain.reply), "it expects what it says itself"
+
+
+def test_what_is_on_the_disk_is_not_made_again(path: Path, tmp_path: Path) -> None:
+    opened = Opened(path)
+    first = maker(path, tmp_path, opened)
+    sample = sample_of("call", first.vocabulary)
+    [made] = first.lessons(sample, "call", [""])
+    again = maker(path, tmp_path, opened)
+    [kept] = again.lessons(sample, "call", [""])
+    assert opened.times == 1
+    for name in ("reply", "before", "after"):
+        assert torch.equal(getattr(kept, name), getattr(made, name))
+    for name in ("at_words", "at_reply"):
+        assert torch.equal(getattr(kept, name).tokens, getattr(made, name).tokens)
+        assert torch.equal(getattr(kept, name).log_probabilities, getattr(made, name).log_probabilities)
+    maker(path, tmp_path, opened, "another model").lessons(sample, "call", [""])
+    assert opened.times == 2
+    for file in tmp_path.glob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:100])
+    [mended] = maker(path, tmp_path, opened).lessons(sample, "call", [""])
+    assert opened.times == 3
+    assert torch.equal(mended.at_reply.log_probabilities, made.at_reply.log_probabilities)
+
+
+def test_lessons_are_made_of_as_many_utterances_as_distillation_has_seconds(tmp_path: Path) -> None:
+    examples = [
+        Example(id=f"{(number * 7919) % 5000:04d}", audio=tmp_path, text="", origin="enrolled", holdout=number % 8 == 0)
+        for number in range(5000)
+    ]
+    job = make_job(tmp_path).model_copy(update={"examples": examples})
+    assert job.taught == []
+    for seconds, most in ((1.0, LEAST_TAUGHT), (180.0, 180), (36_000.0, 4375)):
+        taught = job.model_copy(update={"distil": DistilRecipe(seconds=seconds)}).taught
+        assert len(taught) == most
+        assert not any(example.holdout for example in taught)
+        assert [example.id for example in taught] == sorted(example.id for example in job.learnt)[:most]

@@ -1,0 +1,54 @@
+"""What a round takes, measured on real stages: figures that a plan can rest on."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engines.jobs.footprints import read_footprints
+from engines.jobs.messages import EngineFiles, Example, FootprintJob, Progress
+from engines.models.general_speech import general_set, read_prompts
+from tests.support.untrained_base import write_untrained_base
+
+MIB = 2**20
+
+
+@pytest.mark.long
+def test_stages_are_measured_and_longer_utterances_take_more(
+    tmp_path: Path, general_speech: Path, encoder_path: Path, whisper_folder: Path, llm_path: Path
+) -> None:
+    files = EngineFiles(
+        encoder=encoder_path, encoder_weights=whisper_folder, language_model=llm_path, served_language_model=llm_path
+    )
+    prompts = general_set(read_prompts(general_speech))[:8]
+    job = FootprintJob(
+        folder=tmp_path,
+        output=tmp_path / "footprints.json",
+        engines=files,
+        base=write_untrained_base(tmp_path, files) / "0000",
+        features=tmp_path / "features",
+        recordings=[Example(id=p.name, audio=p.audio, text=p.text, origin="enrolled", seconds=4.0) for p in prompts],
+        system_prompt="Answer briefly.",
+        lengths_seconds=[3.0, 25.0],
+        distils=True,
+    )
+    (tmp_path / "features" / "replay").mkdir(parents=True)
+    path = tmp_path / "job.json"
+    path.write_text(job.model_dump_json())
+    command = [sys.executable, "-m", "calibration", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1500, check=False)
+    assert done.returncode == 0, Progress.model_validate_json(done.stdout.splitlines()[-1]).note
+    found = read_footprints(job.output)
+    assert found is not None
+    assert list(found.stages) == ["hear", "train", "lessons", "distil", "export", "judge"]
+    assert found.frame_width == 384
+    assert found.answering_bytes > 0
+    assert all(100 * MIB < one.beside_bytes <= one.alone_bytes for one in found.stages.values())
+    assert found.stages["train"].bytes_per_position > 0
+    assert found.stages["distil"].bytes_per_position > 0
+    assert found.stages["distil"].bytes_per_rank > 0
+    assert found.stages["train"].bytes_per_rank == 0
+    assert found.stages["train"].parts_bytes > 0
+    assert found.stages["judge"].seconds_per_utterance > 0
+    assert not (tmp_path / "rounds").exists()

@@ -1,0 +1,52 @@
+"""Figures for machines: in Prometheus' format, of what really happened."""
+
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from daemon.control.metrics import Metrics
+from engines.audio.recordings import write_flac
+from tests.support.fakes import tone, write_base
+from tests.support.running_daemon import Daemon, Start, enroll, folder, start
+
+__all__ = ["folder", "start"]
+
+
+def samples(daemon: Daemon) -> dict[str, float]:
+    """By the name and the values of the labels, as in `attune_turns_total answered cascade`."""
+    families = text_string_to_metric_families(str(daemon.do("metrics")[0]["text"]))
+    return {" ".join([one.name, *one.labels.values()]): one.value for family in families for one in family.samples}
+
+
+def test_turns_rounds_and_what_is_so_are_told(start: Start, folder: Path) -> None:
+    write_base(folder / "state" / "generations")
+    daemon = start()
+    before = samples(daemon)
+    assert before["attune_generation"] == 0
+    assert before["attune_adaptation waiting"] == 1
+    assert before["attune_training_pause_seconds"] != before["attune_training_pause_seconds"], "nothing was measured yet"
+    assert "attune_turns_total answered cascade" not in before
+    enroll(daemon, folder)
+    write_flac(folder / "said.flac", tone(1.0, 440))
+    for _ in range(3):
+        daemon.do("ask", audio=folder / "said.flac", route="cascade")
+    daemon.do("ask", text="hello")
+    daemon.do("adapt")
+    after = samples(daemon)
+    assert after["attune_turns_total answered cascade"] == after["attune_first_token_seconds_count cascade"] == 3
+    assert after["attune_turns_total answered text"] == 1
+    assert 0 < after["attune_first_token_seconds_sum cascade"] < 60
+    assert after["attune_rounds_total promoted"] == 1
+    assert (after["attune_generation"], after["attune_utterances"]) == (1, 21)
+    assert after["attune_round_predicted_bytes"] > after["attune_round_most_used_bytes"] > 0
+    assert after["process_resident_memory_bytes"] > 10_000_000
+
+
+def test_events_of_no_interest_are_passed_over() -> None:
+    metrics = Metrics(dict)
+    for event in ("token", "speech", "adaptation", "serving", "something new"):
+        metrics.note({"event": event})
+    metrics.note({"event": "rolled_back", "generation": 1, "reason": ""})
+    metrics.note({"event": "shadow_ended", "generation": 1, "outcome": "refused", "reason": ""})
+    metrics.note({"event": "turn_failed", "problem": "full"})
+    assert metrics._rollbacks._value.get() == 1

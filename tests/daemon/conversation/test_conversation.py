@@ -1,0 +1,552 @@
+"""Turns: what is heard is answered, stored, and never dropped silently."""
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from daemon.attention import Attention
+from daemon.clients import Client
+from daemon.clocks import Clocks
+from daemon.conversation.conversation import Conversation, Manners
+from daemon.events import Event, Events
+from daemon.serving.lease import Ears, Serving
+from daemon.store.store import Store
+from engines.errors import AttuneError
+from engines.interfaces import Step, unwatched
+from engines.types import Float32, Segment, SoftTokens
+from tests.support.fake_child import eventually
+from tests.support.fakes import EchoLanguageModel, PitchRoute, tone, words_of
+from tests.support.stored_labels import labelled
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class House:
+    """A conversation and everything it speaks to."""
+
+    def __init__(self, folder: Path, alive: Callable[[], None] = unwatched, **manners: float | bool) -> None:
+        self.clock = Clock()
+        self.store, self.events, self.attention = Store(folder), Events(), Attention(self.clock)
+        self.language_model = EchoLanguageModel()
+        held = Manners(max_reply_tokens=50, forget_after_seconds=60, barge_in=False, keep_audio=True, max_reply_seconds=1e9)
+        self.serving = Serving({"cascade": ears("cascade"), "aligned": ears("aligned")}, "cascade", self.language_model)
+        self.conversation = Conversation(
+            self.serving,
+            self.store,
+            self.events,
+            self.attention,
+            Manners(**{**vars(held), **manners}),
+            Clocks(monotonic=self.clock, processor=partial(next, count(1.0))),
+            alive=alive,
+        )
+
+    def close(self) -> None:
+        self.language_model.hold.set()
+        self.conversation.close()
+        self.store.close()
+
+
+def ears(name: str, generation: int = 0) -> Ears:
+    return Ears(PitchRoute(name), words_of, generation if name == "aligned" else None)
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Iterator[Callable[..., House]]:
+    houses: list[House] = []
+
+    def make(**manners: Any) -> House:
+        houses.append(House(tmp_path, **manners))
+        return houses[-1]
+
+    yield make
+    for house in houses:
+        house.close()
+
+
+def last(events: Iterator[Event]) -> Event:
+    return list(events)[-1]
+
+
+def test_a_spoken_turn_is_heard_answered_and_stored(build: Callable[..., House]) -> None:
+    house = build()
+    events = list(house.conversation.ask(tone(1.0, 300), "file"))
+    assert [event["event"] for event in events] == ["heard"] + ["token"] * 5 + ["turn"]
+    assert events[0]["text"] == "a tone of 300"
+    assert events[-1]["reply"] == "0 a tone of 300"
+    assert events[-1]["route"] == "cascade"
+    assert 0 < float(str(events[-1]["first_token_ms"])) <= float(str(events[-1]["reply_ms"]))
+    [turn] = house.store.last_turns(5)
+    assert (turn.heard, turn.reply, turn.generation) == ("a tone of 300", "0 a tone of 300", None)
+    assert turn.utterance is not None
+    stored = house.store.utterance(turn.utterance)
+    assert stored is not None
+    assert stored.seconds == 1.0
+    assert stored.audio.is_file()
+
+
+def test_on_the_aligned_route_the_transcript_follows_the_reply(build: Callable[..., House]) -> None:
+    house = build()
+    house.serving.use({"cascade": ears("cascade"), "aligned": ears("aligned", 7)}, "aligned")
+    events = list(house.conversation.ask(tone(1.0), "file"))
+    assert "heard" not in [event["event"] for event in events]
+    assert events[-1]["heard"] == "soft soft soft soft"
+    assert events[-1]["reply"] == "0 4 tokens"
+    assert (events[-1]["route"], events[-1]["generation"]) == ("aligned", 7)
+    assert last(house.conversation.ask(tone(1.0), "file", route="cascade"))["route"] == "cascade"
+    with pytest.raises(AttuneError, match="no sideways route here; routes are: aligned, cascade"):
+        next(house.conversation.ask("hello", "text", route="sideways"))
+
+
+def test_a_typed_turn_shares_the_conversation_and_has_no_utterance(build: Callable[..., House]) -> None:
+    house = build()
+    last(house.conversation.ask("hello there", "text"))
+    turn = last(house.conversation.ask("again", "text"))
+    assert turn["reply"] == "1 again"
+    assert (turn["route"], turn["utterance"]) == ("text", None)
+
+
+def test_a_pause_begins_a_new_conversation(build: Callable[..., House]) -> None:
+    house = build(forget_after_seconds=60)
+    last(house.conversation.ask("one", "text"))
+    house.clock.now += 59
+    assert last(house.conversation.ask("two", "text"))["reply"] == "1 two"
+    house.clock.now += 60
+    assert last(house.conversation.ask("three", "text"))["reply"] == "0 three"
+
+
+def test_zero_seconds_make_every_turn_new(build: Callable[..., House]) -> None:
+    house = build(forget_after_seconds=0)
+    assert [last(house.conversation.ask("x", "text"))["reply"] for _ in range(3)] == ["0 x"] * 3
+
+
+class SlowRoute(PitchRoute):
+    """Hears in steps, and takes `most` of them."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+        self.began = threading.Event()
+        self.hold = threading.Event()
+
+    def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
+        for number in range(self._most):
+            step()
+            if number == 2:
+                self.began.set()
+                assert self.hold.wait(30)
+        return super().hear(samples, step)
+
+
+class TestWhileItHears:
+    """A long recording takes seconds, in which others must not wait for nothing and a watchdog must not bark."""
+
+    def test_each_step_is_a_sign_of_life(self, build: Callable[..., House]) -> None:
+        signs: list[int] = []
+        house = build(alive=lambda: signs.append(1))
+        route = SlowRoute(500)
+        route.hold.set()
+        house.serving.use({"cascade": Ears(route, words_of, None)}, "cascade")
+        assert last(house.conversation.ask(tone(1.0, 300), "file"))["heard"] == "a tone of 300"
+        assert len(signs) >= 500
+
+    def test_a_turn_whose_client_left_is_heard_no_further(self, build: Callable[..., House]) -> None:
+        house, client, route = build(), Client(), SlowRoute(10**9)
+        house.serving.use({"cascade": Ears(route, words_of, None)}, "cascade")
+        with house.events.follow() as happening:
+            asking = threading.Thread(target=lambda: suppressed(house.conversation.ask(tone(1.0), "file", client=client)))
+            asking.start()
+            assert route.began.wait(30)
+            client.leave()
+            route.hold.set()
+            asking.join(30)
+            assert happening.get(timeout=30)["event"] == "turn_failed"
+        assert not house.attention.needed
+        assert house.store.counts().utterances == 0
+
+    def test_a_stop_ends_it_and_keeps_what_was_said(self, build: Callable[..., House]) -> None:
+        house, route = build(), SlowRoute(10**9)
+        house.serving.use({"cascade": Ears(route, words_of, None)}, "cascade")
+        house.conversation.hear(Segment(tone(1.0), 0.0))
+        assert route.began.wait(30)
+        closing = threading.Thread(target=house.conversation.close)
+        closing.start()
+        route.hold.set()
+        closing.join(30)
+        assert not closing.is_alive()
+        assert house.store.counts().utterances == 1
+
+
+def suppressed(events: Iterator[Event]) -> None:
+    with suppress(AttuneError):
+        list(events)
+
+
+def test_nothing_heard_is_not_answered(build: Callable[..., House]) -> None:
+    house = build()
+    house.serving.use({"aligned": ears("aligned")}, "aligned")
+    turn = last(house.conversation.ask(tone(0.1), "file"))
+    assert (turn["reply"], turn["first_token_ms"]) == ("", None)
+    assert house.language_model.remembered == []
+
+
+def doubtful(house: House, asks_back: bool = True) -> None:
+    """From now on tones below 500 Hz are doubted on the aligned route."""
+    house.serving.use({"aligned": Ears(PitchRoute("aligned", doubts_below_hz=500), words_of, 3, asks_back)}, "aligned")
+
+
+def test_what_is_doubted_is_asked_back_and_a_yes_answers_it(build: Callable[..., House]) -> None:
+    house = build()
+    doubtful(house)
+    asked = last(house.conversation.ask(tone(1.0, 300), "file"))
+    assert asked["reply"] == "I am not sure that I heard you. Did you say: soft soft soft soft"
+    assert (asked["asked_back"], asked["sure"], asked["confidence"]) == (True, False, 0.1)
+    assert house.language_model.remembered == []
+    assert last(house.conversation.ask("Yes.", "text"))["reply"] == "0 soft soft soft soft"
+    [label] = [example for example in labelled(house.store, 0.0) if example.id == asked["utterance"]]
+    assert (label.text, label.origin) == ("soft soft soft soft", "corrected")
+    assert last(house.conversation.ask("Yes.", "text"))["reply"] == "1 Yes."  # nothing is asked any more
+
+
+def test_a_no_drops_it_and_another_request_is_answered_for_itself(build: Callable[..., House]) -> None:
+    house = build()
+    doubtful(house)
+    last(house.conversation.ask(tone(1.0, 300), "file"))
+    assert last(house.conversation.ask("No!", "text"))["reply"] == "Then please say it again."
+    last(house.conversation.ask(tone(1.0, 300), "file"))
+    assert last(house.conversation.ask("What time is it?", "text"))["reply"] == "0 What time is it?"
+    assert last(house.conversation.ask("yes", "text"))["reply"] == "1 yes"
+    assert not labelled(house.store, 0.0)
+
+
+def test_a_question_does_not_stand_for_ever(build: Callable[..., House]) -> None:
+    house = build(forget_after_seconds=0)  # which is about the conversation, not about the question
+    doubtful(house)
+    last(house.conversation.ask(tone(1.0, 300), "file"))
+    house.clock.now += 59
+    assert last(house.conversation.ask("Yes.", "text"))["reply"] == "0 soft soft soft soft"
+    last(house.conversation.ask(tone(1.0, 300), "file"))
+    house.clock.now += 60
+    assert last(house.conversation.ask("Yes.", "text"))["reply"] == "0 Yes."
+
+
+def test_doubtful_noise_without_words_is_not_asked_about(build: Callable[..., House]) -> None:
+    house = build()
+    doubtful(house)
+    turn = last(house.conversation.ask(tone(0.1, 300), "file"))
+    assert (turn["reply"], turn["asked_back"], turn["sure"]) == ("", False, False)
+    assert house.language_model.remembered == []
+
+
+def test_what_is_sure_or_not_to_be_asked_is_answered(build: Callable[..., House]) -> None:
+    house = build()
+    doubtful(house)
+    sure = last(house.conversation.ask(tone(1.0, 800), "file"))
+    assert (sure["reply"], sure["asked_back"], sure["confidence"]) == ("0 4 tokens", False, 0.9)
+    doubtful(house, asks_back=False)
+    answered = last(house.conversation.ask(tone(1.0, 300), "file"))
+    assert (answered["reply"], answered["sure"]) == ("1 4 tokens", False)
+
+
+def test_a_yes_is_no_label_where_audio_is_not_kept(build: Callable[..., House]) -> None:
+    house = build(keep_audio=False)
+    doubtful(house)
+    last(house.conversation.ask(tone(1.0, 300), "file"))
+    assert last(house.conversation.ask("that's right", "text"))["reply"] == "0 soft soft soft soft"
+    assert not labelled(house.store, 0.0)
+
+
+@pytest.mark.parametrize(("words", "line"), [("too long", "do not fit; say less"), ("defect", "log says more")])
+def test_a_turn_that_fails_says_so_and_the_next_one_is_answered(build: Callable[..., House], words: str, line: str) -> None:
+    house = build()
+    with pytest.raises(AttuneError, match=line):
+        list(house.conversation.ask(words, "text"))
+    assert last(house.conversation.ask("fine", "text"))["reply"] == "0 fine"
+    assert not house.attention.needed
+
+
+def test_audio_is_not_kept_where_settings_say_so(build: Callable[..., House]) -> None:
+    house = build(keep_audio=False)
+    assert last(house.conversation.ask(tone(1.0), "file"))["utterance"] is None
+    assert house.store.counts().utterances == 0
+    assert house.store.counts().turns == 1
+
+
+def test_a_full_disk_does_not_silence_the_reply(build: Callable[..., House]) -> None:
+    house = build()
+    pages = house.store._database.connection.execute("PRAGMA page_count").fetchone()[0]
+    house.store._database.connection.execute(f"PRAGMA max_page_count = {pages}")
+    long_words = "word " * 40_000
+    turn = last(house.conversation.ask(long_words, "text"))
+    assert str(turn["reply"]).startswith("0 word")
+    assert "cannot be used" in str(turn["warning"])
+    house.store._database.connection.execute("PRAGMA max_page_count = 1000000")
+    assert last(house.conversation.ask("fine", "text"))["id"] is not None
+
+
+def test_speech_in_excess_is_kept_and_told(build: Callable[..., House]) -> None:
+    house = build()
+    house.language_model.hold.clear()
+    with house.events.follow() as events:
+        house.conversation.hear(Segment(tone(0.3, 200), 0.0))
+        assert house.language_model.began.wait(10)
+        for index in range(40):
+            house.conversation.hear(Segment(tone(0.3, 300 + 10 * index), 0.0))
+        house.language_model.hold.set()
+        outcomes: list[Event] = []
+        while len(outcomes) < 41:
+            event = events.get(timeout=30)
+            if event["event"] in ("turn", "turn_failed"):
+                outcomes.append(event)
+    failed = [event for event in outcomes if event["event"] == "turn_failed"]
+    assert len(failed) == 8
+    assert all("what was said is kept" in str(event["problem"]) for event in failed)
+    assert house.store.counts().utterances == 41
+
+
+def test_stopping_keeps_what_waits_and_ends_the_running_reply(build: Callable[..., House]) -> None:
+    house = build()
+    house.language_model.hold.clear()
+    with house.events.follow() as events:
+        for pitch in (200, 300, 400):
+            house.conversation.hear(Segment(tone(0.3, pitch), 0.0))
+        assert house.language_model.began.wait(10)
+        house.conversation.stop_answering()
+        house.close()
+        kinds = [events.get_nowait()["event"] for _ in range(events.qsize())]
+    assert kinds == ["heard", "turn_failed", "turn_failed", "turn_failed"], "nothing of the reply was said yet"
+    reopened = Store(house.store.path.parent)
+    assert reopened.counts().utterances == 3
+    reopened.close()
+
+
+def test_new_speech_ends_a_reply_where_manners_say_so(build: Callable[..., House]) -> None:
+    for barge_in, pieces in ((True, 1), (False, 4)):
+        house = build(barge_in=barge_in)
+        house.language_model.hold.clear()
+        events = house.conversation.ask("one two three", "text")
+        next(events)  # heard
+        assert house.language_model.began.wait(10)
+        house.conversation.interrupt()
+        house.language_model.hold.set()
+        rest = list(events)
+        assert len([event for event in rest if event["event"] == "token"]) == pieces
+        assert rest[-1]["interrupted"] is barge_in
+        assert house.language_model.remembered == ["0 one two three" if not barge_in else "0"]
+
+
+def test_stopping_keeps_what_was_said_of_a_reply(build: Callable[..., House]) -> None:
+    house = build()
+    events = house.conversation.ask("one two three", "text")
+    house.language_model.hold_after = 2
+    house.language_model.hold.clear()
+    assert [next(events)["event"] for _ in range(3)] == ["heard", "token", "token"]
+    house.conversation.stop_answering()
+    house.language_model.hold.set()
+    turn = last(events)
+    assert (turn["event"], turn["reply"], turn["interrupted"]) == ("turn", "0 one", True)
+    house.conversation.close()
+    with pytest.raises(AttuneError, match="the daemon is stopping"):
+        next(house.conversation.ask("too late", "text"))
+    house.conversation.hear(Segment(tone(0.3), 0.0))
+    assert house.store.counts().utterances == 1, "the microphone's last words are kept"
+    assert not house.attention.needed
+
+
+class TestClientsThatLeave:
+    def test_a_reply_ends_with_the_token_that_is_computed(self, build: Callable[..., House]) -> None:
+        house, client = build(), Client()
+        house.language_model.hold_after = 2
+        house.language_model.hold.clear()
+        events = house.conversation.ask("one two three four five", "text", client=client)
+        assert [next(events)["event"] for _ in range(3)] == ["heard", "token", "token"]
+        client.leave()
+        house.language_model.hold.set()
+        turn = last(events)
+        assert (turn["reply"], turn["interrupted"]) == ("0 one", True)
+        assert last(house.conversation.ask("next", "text"))["reply"] == "1 next"
+
+    @pytest.mark.parametrize("closes", [True, False])
+    def test_turns_that_wait_are_dropped_with_what_was_said(self, build: Callable[..., House], closes: bool) -> None:
+        house = build()
+        house.language_model.hold.clear()
+        house.conversation.hear(Segment(tone(0.3, 200), 0.0))
+        assert house.language_model.began.wait(10)
+        clients = [Client() for _ in range(32)]
+        outcomes: queue.SimpleQueue[str] = queue.SimpleQueue()
+        asked = [house.conversation.ask(tone(0.3, 300), "file", client=client) for client in clients]
+
+        def ask(events: Generator[Event, None, None]) -> None:
+            try:
+                outcomes.put(str(last(events)["event"]))
+            except AttuneError as error:
+                outcomes.put(str(error))
+
+        with house.events.follow() as happening:
+            for events in asked:
+                threading.Thread(target=ask, args=(events,), daemon=True).start()
+            for client in clients:
+                client.leave()
+            assert [outcomes.get(timeout=10) for _ in clients] == ["the client has left"] * 32
+            assert [happening.get(timeout=10)["event"] for _ in clients] == ["turn_failed"] * 32
+        house.language_model.hold.set()
+        assert last(house.conversation.ask("next", "text"))["reply"] == "1 next"
+        assert house.store.counts().utterances == 1, "only what the microphone heard"
+        assert not house.attention.needed
+
+    def test_a_client_that_had_left_before_it_asked(self, build: Callable[..., House]) -> None:
+        house, client = build(), Client()
+        client.leave()
+        with pytest.raises(AttuneError, match="has left"):
+            list(house.conversation.ask("hello", "text", client=client))
+        assert last(house.conversation.ask("next", "text"))["reply"] == "0 next"
+
+    def test_closing_the_events_is_leaving(self, build: Callable[..., House]) -> None:
+        house = build()
+        house.language_model.hold_after = 1
+        house.language_model.hold.clear()
+        events = house.conversation.ask("one two three", "text")
+        assert [next(events)["event"] for _ in range(2)] == ["heard", "token"]
+        events.close()
+        house.language_model.hold.set()
+        assert last(house.conversation.ask("next", "text"))["reply"] == "1 next"
+        assert house.language_model.remembered[0] == "0"
+
+    def test_who_waits_for_room_waits_no_longer(self, build: Callable[..., House]) -> None:
+        house, left = build(), threading.Event()
+        house.language_model.hold.clear()
+        house.conversation.hear(Segment(tone(0.3, 200), 0.0))
+        assert house.language_model.began.wait(10)
+        for _ in range(32):
+            house.conversation.hear(Segment(tone(0.3, 300), 0.0), wait=True)
+        waits = threading.Thread(
+            target=lambda: house.conversation.hear(Segment(tone(0.3), 0.0), "file", wait=True, abandoned=left), daemon=True
+        )
+        waits.start()
+        house.conversation.abandon(left)
+        waits.join(10)
+        assert not waits.is_alive()
+        house.language_model.hold.set()
+
+
+def test_a_reply_that_takes_too_much_processor_time_ends(build: Callable[..., House]) -> None:
+    house = build(max_reply_seconds=1.5)
+    turn = last(house.conversation.ask("one two three four", "text"))
+    assert (turn["reply"], turn["interrupted"]) == ("0 one", True), "a second a look at the clock"
+
+
+DOINGS = st.lists(
+    st.sampled_from(["ask", "speak", "too long", "defect", "leaves", "closes", "full disk", "barges in", "flood", "unservable"]),
+    max_size=8,
+)
+
+
+def defect(_: bool) -> None:
+    raise ZeroDivisionError("a watcher has a defect")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(DOINGS, st.booleans())
+def test_attention_ends_whatever_happens(tmp_path_factory: pytest.TempPathFactory, doings: list[str], stops: bool) -> None:
+    house = House(tmp_path_factory.mktemp("h"), barge_in=True)
+    model = house.language_model
+    told: list[bool] = []
+    house.attention.watch(told.append)
+    house.attention.watch(defect)
+    for doing in doings:
+        model.hold.set()
+        if doing in ("ask", "too long", "defect", "unservable"):
+            house.serving._awake = lambda: None
+            if doing == "unservable":
+                house.serving.rest()
+            with suppress(AttuneError):
+                list(house.conversation.ask(doing, "text"))
+            house.serving.use({"cascade": ears("cascade")}, "cascade", model)
+        elif doing == "speak":
+            house.conversation.hear(Segment(tone(0.3), 0.0))
+        elif doing == "flood":
+            model.hold.clear()
+            for _ in range(35):
+                house.conversation.hear(Segment(tone(0.1), 0.0))
+        elif doing == "full disk":
+            house.store._database.connection.execute("PRAGMA max_page_count = 1")
+            house.conversation.hear(Segment(tone(0.3), 0.0))
+        elif doing == "barges in":
+            house.conversation.interrupt()
+        else:
+            client = Client()
+            events = house.conversation.ask(tone(0.3), "file", client=client)
+            with suppress(AttuneError):
+                next(events)
+            client.leave()
+            if doing == "closes":
+                events.close()
+    model.hold.set()
+    assert stops or eventually(lambda: not house.attention.needed)
+    house.close()
+    assert not house.attention.needed
+    assert told == [True, False] * (len(told) // 2)
+
+
+def test_attention_lasts_from_the_first_reason_to_the_last(tmp_path: Path) -> None:
+    clock = Clock()
+    attention = Attention(clock)
+    seen: list[bool] = []
+    attention.watch(seen.append)
+    clock.now += 5
+    assert attention.quiet_seconds() == 5
+    attention.begin()
+    attention.begin()
+    attention.end()
+    assert attention.needed
+    assert attention.quiet_seconds() == 0
+    attention.end()
+    clock.now += 3
+    assert attention.quiet_seconds() == 3
+    assert seen == [True, False]
+
+
+def test_the_database_is_what_sqlite_reads(build: Callable[..., House]) -> None:
+    house = build()
+    last(house.conversation.ask("hello", "text"))
+    with sqlite3.connect(f"file:{house.store.path}?mode=ro", uri=True) as other:
+        assert other.execute("SELECT heard FROM turns").fetchall() == [("hello",)]
+    other.close()
+
+
+def test_speech_passes_through_its_generations_adapter(build: Callable[..., House]) -> None:
+    """Set before the first soft tokens that need it, and left in place: text does not pass through it anyway."""
+    house = build()
+    first, second = Path("0001/adapter.gguf"), Path("0002/adapter.gguf")
+
+    def use(adapter: Path | None) -> None:
+        aligned = Ears(PitchRoute("aligned"), words_of, 1, adapter=adapter)
+        house.serving.use({"cascade": ears("cascade"), "aligned": aligned}, "aligned")
+
+    def say(words: Float32 | str, route: str | None = None) -> None:
+        last(house.conversation.ask(words, "test", route))
+
+    for adapter in (None, first, second, None):
+        use(adapter)
+        say("typed")
+        say(tone(1.0), "cascade")
+        before = list(house.language_model.adapters)
+        say(tone(1.0))
+        say(tone(1.0))
+        assert house.language_model.adapters == [*before, *([] if adapter is None and not before else [adapter])]
+    assert house.language_model.adapters == [first, second, None]

@@ -1,0 +1,255 @@
+"""Both routes behind one interface, and what was heard put into words."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from calibration.export.projector import export_projector
+from calibration.projector.cif import CifConfig, CifProjector
+from engines.alignment.confidence import Confidence, Fit
+from engines.alignment.decoder import open_reader
+from engines.alignment.nbest import WITNESSES, SearchBounds
+from engines.alignment.projector import OnnxProjector
+from engines.interfaces import Step, unwatched
+from engines.llm.vocabulary import Vocabulary
+from engines.routes import AlignedRoute, CascadeRoute, Route, all_words_of, words_of
+from engines.types import SoftTokens, Transcript
+from engines.whisper.draft import Drafter
+from engines.whisper.encoder_onnx import OnnxEncoder
+from engines.whisper.transcriber import WhisperTranscriber
+from tests.support.audio_fixtures import flite, noise, prompt, tone
+
+
+@pytest.fixture(scope="module")
+def vocabulary(llm_path: Path) -> Vocabulary:
+    return Vocabulary(llm_path)
+
+
+@pytest.fixture(scope="module")
+def projector(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) -> OnnxProjector:
+    torch.manual_seed(0)
+    untrained = CifProjector(
+        CifConfig(384, vocabulary.width, vocabulary.size, width=48, heads=2, layers_before=1, layers_after=1)
+    )
+    untrained.heard_tokens = set(vocabulary.tokenize("Turn on the light in the kitchen."))
+    path = tmp_path_factory.mktemp("projector") / "projector.onnx"
+    export_projector(untrained, path)
+    return OnnxProjector(path, threads=1)
+
+
+@pytest.fixture(scope="module")
+def reads_draft(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) -> OnnxProjector:
+    torch.manual_seed(0)
+    sizes = CifConfig(
+        384, vocabulary.width, vocabulary.size, width=48, heads=2, layers_before=1, layers_after=1, reads_draft=True
+    )
+    untrained = CifProjector(sizes)
+    untrained.heard_tokens = set(vocabulary.tokenize("Turn on the light in the kitchen."))
+    path = tmp_path_factory.mktemp("reads_draft") / "projector.onnx"
+    export_projector(untrained, path)
+    return OnnxProjector(path, threads=1)
+
+
+@pytest.fixture(scope="module")
+def aligned(encoder_path: Path, whisper_folder: Path, projector: OnnxProjector, vocabulary: Vocabulary) -> AlignedRoute:
+    encoder = OnnxEncoder(encoder_path, 1)
+    drafter = Drafter(WhisperTranscriber(whisper_folder, 1), encoder)
+    return AlignedRoute(encoder, drafter, lambda: open_reader(projector, vocabulary, None, evenly, 2))
+
+
+def test_the_aligned_route_hears_tokens_that_it_knows(
+    aligned: AlignedRoute, vocabulary: Vocabulary, general_speech: Path
+) -> None:
+    route: Route = aligned
+    heard = route.hear(prompt(general_speech, "agent-newlocation"))
+    assert isinstance(heard, SoftTokens)
+    assert heard.vectors.shape[1] == vocabulary.width
+    assert 0 <= len(heard.vectors) - max(1, round(heard.quantity)) <= 2  # the first word may take more tokens as written
+    assert len(heard.log_probabilities or ()) == len(heard.vectors)
+    assert (heard.confidence, heard.sure) == (None, True)
+    assert route.name == "aligned"
+
+
+def evenly(sentences: Sequence[tuple[int, ...]], _step: Step = unwatched, /) -> list[float]:
+    """A language model to which all sentences are alike."""
+    return [0.0] * len(sentences)
+
+
+def always(probability: float, threshold: float = 0.5) -> Confidence:
+    """Says `probability` of whatever one look shows."""
+    offset = float(np.log(probability / (1 - probability)))
+    return Confidence(alone=Fit(token_offset=0, token_slope=0, offset=offset, weights=(0, 0, 0)), threshold=threshold)
+
+
+def rescoring(probability: float, **weights: float) -> Confidence:
+    """Doubts every look, and says `probability` of the best hypothesis by witnesses that count as much as `weights` say."""
+    fit = always(probability).alone.model_copy(update={"weights": (0.0,) * 6})
+    counted = tuple(weights.get(name, 0.0) for name in WITNESSES)
+    return always(0.4).model_copy(update={"rescored": fit, "witness_weights": counted})
+
+
+def test_a_doubtful_reading_gives_way_to_the_draft_where_that_is_wanted(aligned: AlignedRoute, general_speech: Path) -> None:
+    spoken = prompt(general_speech, "agent-newlocation")
+    doubtful = replace(aligned, open_reader=partial(replace, aligned.reader, confidence=always(0.4)), unsure_takes_draft=True)
+    drafted = doubtful.hear(spoken)
+    assert isinstance(drafted, str)
+    assert len(drafted.split()) >= 3
+    sure = replace(doubtful, open_reader=partial(replace, aligned.reader, confidence=always(0.6))).hear(spoken)
+    assert isinstance(sure, SoftTokens)
+    assert sure.sure
+    kept = replace(doubtful, unsure_takes_draft=False).hear(spoken)
+    assert isinstance(kept, SoftTokens)
+    assert not kept.sure
+    assert kept.confidence == pytest.approx(0.4)
+
+
+def test_nothing_is_understood_where_nobody_speaks(aligned: AlignedRoute, vocabulary: Vocabulary) -> None:
+    for samples in (noise(4.0, 0.1), tone(5.0, 1000.0), np.full(1, 0.5, np.float32), np.zeros(0, np.float32)):
+        for route in (aligned, replace(aligned, unsure_takes_draft=True)):
+            heard = route.hear(samples)
+            assert isinstance(heard, SoftTokens)
+            assert (len(heard.vectors), heard.confidence, words_of(heard, vocabulary)) == (0, None, "")
+
+
+def test_a_long_utterance_is_read_piece_by_piece_with_steps_between(aligned: AlignedRoute, vocabulary: Vocabulary) -> None:
+    said = flite("Turn on the light in the kitchen, please, and then open the window.")
+    long = np.concatenate([said, noise(0.6, 0.001)] * 5)
+    reader = replace(aligned.reader, confidence=rescoring(0.9, alone=1.0))
+    route = replace(aligned, open_reader=lambda: reader)
+    pieces = route.cutter.cut(long)
+    assert 2 <= len(pieces) <= 5
+    steps: list[int] = []
+    heard = route.hear(long, lambda: steps.append(1))
+    assert isinstance(heard, SoftTokens)
+    assert len(steps) >= 5 * len(pieces)
+    one_by_one = [route.hear(piece) for piece in pieces]
+    texts = [words_of(piece, vocabulary).lower() for piece in one_by_one]
+    assert words_of(heard, vocabulary).lower().split() == " ".join(texts).split()
+    assert heard.confidence == pytest.approx(0.9)
+    assert len(heard.log_probabilities or ()) == len(heard.confidences or ()) == len(heard.vectors)
+    unsure = replace(route, open_reader=lambda: replace(reader, confidence=always(0.4)), unsure_takes_draft=True)
+    assert "window" in str(unsure.hear(long))
+
+    def leave() -> None:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        route.hear(long, leave)
+
+
+def test_a_search_that_takes_too_long_ends_with_the_best_so_far(aligned: AlignedRoute) -> None:
+    asked = []
+
+    def likelihood(sentences: Sequence[tuple[int, ...]], step: Step = unwatched, /) -> list[float]:
+        asked.append(len(sentences))
+        step()
+        raise AssertionError("the time was over")
+
+    frames = aligned.encoder.encode(flite("Turn on the light in the kitchen."))
+    reader = replace(aligned.reader, confidence=rescoring(0.9, alone=1.0, language=1.0, tokens=-5.0), likelihood=likelihood)
+    hurried = reader.read(frames, lambda: Transcript("", 0.0), SearchBounds(until=0.0))
+    assert asked == []
+    calm = replace(reader, likelihood=evenly, confidence=rescoring(0.9, alone=1.0))
+    assert hurried.tokens == calm.read(frames, lambda: Transcript("", 0.0), SearchBounds(until=0.0)).tokens
+
+
+def test_blends_are_read_as_spoken_and_told_as_written(
+    aligned: AlignedRoute, vocabulary: Vocabulary, general_speech: Path
+) -> None:
+    """Of one look, of all hypotheses, and where nothing was fitted."""
+    spoken = prompt(general_speech, "agent-newlocation")
+    for confidence, most_apart in ((None, 1), (always(0.9), 1), (rescoring(0.9, alone=1.0), 8)):
+        reader = replace(aligned.reader, confidence=confidence)
+        rows, blends = (
+            replace(aligned, open_reader=partial(replace, reader, blends=some)).hear(spoken) for some in (False, True)
+        )
+        assert isinstance(rows, SoftTokens)
+        assert isinstance(blends, SoftTokens)
+        assert words_of(blends, vocabulary) == words_of(rows, vocabulary)
+        assert (blends.tokens, blends.confidence) == (rows.tokens, rows.confidence)
+        assert abs(len(blends.vectors) - blends.quantity) <= most_apart  # a sentence that was rescored may be of any length
+        assert not np.array_equal(blends.vectors, rows.vectors)
+
+
+def test_a_draft_is_made_only_where_the_frames_alone_leave_doubt(
+    aligned: AlignedRoute, reads_draft: OnnxProjector, vocabulary: Vocabulary, general_speech: Path
+) -> None:
+    frames = aligned.encoder.encode(prompt(general_speech, "agent-newlocation"))
+    reader = open_reader(reads_draft, vocabulary, always(0.6), evenly, 1)
+    asked: list[str] = []
+
+    def draft() -> Transcript:
+        asked.append("asked")
+        return Transcript("Turn on the light.", 0.8)
+
+    assert reader.read(frames, draft).sure
+    assert not asked
+    doubted = replace(reader, confidence=always(0.4)).read(frames, draft)
+    assert not asked  # nothing was fitted that could make use of it
+    assert doubted.confidence == pytest.approx(0.4)
+    replace(reader, confidence=None).read(frames, draft)
+    assert asked == ["asked"]
+    taken = replace(reader, confidence=rescoring(0.7, drafted=9.0)).read(frames, draft)
+    assert asked == ["asked"] * 2
+    assert words_of(taken, vocabulary) == "Turn on the light."
+    assert taken.sure
+    assert taken.confidence == pytest.approx(0.7)
+    assert taken.tokens == tuple(vocabulary.tokenize("Turn on the light."))
+    assert np.array_equal(taken.vectors, vocabulary.rows(taken.tokens))
+    assert len(taken.log_probabilities or ()) == len(taken.confidences or ()) == len(taken.tokens)
+
+
+def test_of_all_hypotheses_the_one_is_read_that_the_witnesses_favour(
+    aligned: AlignedRoute, reads_draft: OnnxProjector, vocabulary: Vocabulary, general_speech: Path
+) -> None:
+    """Of what an untrained projector says, the language model here likes whatever ends in " kitchen" best."""
+    frames = aligned.encoder.encode(prompt(general_speech, "agent-newlocation"))
+    kitchen = vocabulary.tokenize(" kitchen")[0]
+    judged: list[tuple[int, ...]] = []
+
+    def likelihood(sentences: Sequence[tuple[int, ...]], _step: Step = unwatched, /) -> list[float]:
+        judged.extend(sentences)
+        return [float(20 * (sentence[-1] == kitchen)) for sentence in sentences]
+
+    reader = open_reader(reads_draft, vocabulary, rescoring(0.3, language=1.0), likelihood, 1)
+    for draft in ("Turn on the light.", " "):
+        read = reader.read(frames, partial(Transcript, draft, 0.5))
+        assert (read.tokens or ())[-1] == kitchen
+        assert not read.sure
+        assert read.confidence == pytest.approx(0.3)
+    looks = reader.looks(frames)
+    heard = len(looks.first.tokens or ())
+    assert {heard - 1, heard, heard + 1} <= {len(sentence) for sentence in looks.sentences((), 1)}
+    judged.clear()
+    replace(reader, confidence=rescoring(0.3, alone=1e6)).read(frames, lambda: Transcript("", 0.0))
+    assert not judged  # one sentence is so far ahead that nobody is asked
+
+
+def test_a_draft_that_goes_on_and_on_is_no_hypothesis(
+    aligned: AlignedRoute, reads_draft: OnnxProjector, vocabulary: Vocabulary, general_speech: Path
+) -> None:
+    frames = aligned.encoder.encode(prompt(general_speech, "agent-newlocation"))
+    reader = open_reader(reads_draft, vocabulary, rescoring(0.7, drafted=9.0), evenly, 1)
+    read = reader.read(frames, lambda: Transcript("Turn on the light. " * 60, 0.9))
+    assert 0 < len(read.tokens or ()) < 60
+
+
+def test_the_cascade_hears_a_transcript(whisper_folder: Path, general_speech: Path) -> None:
+    route: Route = CascadeRoute(WhisperTranscriber(whisper_folder, 1))
+    heard = route.hear(prompt(general_speech, "agent-newlocation"))
+    assert isinstance(heard, str)
+    assert len(heard.split()) >= 3
+    assert route.name == "cascade"
+
+
+def test_words_of_many_are_the_words_of_each(vocabulary: Vocabulary) -> None:
+    soft = [SoftTokens(vocabulary.rows(vocabulary.tokenize(text)), 1.0) for text in ("Call Robert.", " Close the curtains. ")]
+    heard: list[str | SoftTokens] = ["a transcript", soft[0], "", soft[1]]
+    assert all_words_of(heard, vocabulary) == ["a transcript", "Call Robert.", "", "Close the curtains."]
+    assert [words_of(words, vocabulary) for words in heard] == all_words_of(heard, vocabulary)
+    assert words_of(SoftTokens(np.zeros((0, vocabulary.width), np.float32), 0.0), vocabulary) == ""

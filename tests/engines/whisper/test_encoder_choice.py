@@ -1,0 +1,156 @@
+"""Which encoder serves, whatever becomes of a GPU, its driver, its libraries and its plans; and the claims about them, tried."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.errors import AttuneError
+from engines.models.general_speech import read_prompts
+from engines.types import Float32
+from engines.whisper.encoder_choice import EncoderWithStandby, choose_encoder, open_encoder
+from engines.whisper.encoder_onnx import OnnxEncoder
+from tests.support.gpu_board import FAKES, Board, board, driver
+
+__all__ = ["board", "driver"]
+
+CHOOSE = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from engines.whisper.encoder_choice import choose_encoder, open_encoder
+from engines.whisper.probe_speech import probe_speech
+graph, plans, shift, *wrong = sys.argv[1:]
+choice = choose_encoder(Path(graph), "auto", Path(plans), time.time() + float(shift))
+print(choice.step, "|", choice.why)
+encoder = open_encoder(choice, Path(graph), Path(plans), 2)
+if wrong:
+    encoder._serving._context.execute_async_v3 = lambda stream: False
+print(encoder.encode(probe_speech()).shape)
+print(choose_encoder(Path(graph), "auto", Path(plans), time.time() + float(shift)).step)
+"""
+
+
+def choose(board: Board, *more: str, shift: float = 0.0) -> list[str]:
+    command = [sys.executable, "-c", CHOOSE, str(board.graph), str(board.plans), str(shift), *more]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=board.environment(), check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_speech_is_encoded_whatever_becomes_of_the_plan(board: Board) -> None:
+    """From no plan at all to one that fails while it serves; each time the next step is known, and the frames come."""
+    first, frames, _ = choose(board)
+    assert first.startswith("build | ONNX Runtime on the processor until a plan is built; float16 was not made yet")
+    assert frames == "(125, 384)"
+    board.run()
+    assert choose(board)[0].startswith("open | TensorRT 10.3.0 in float32")
+    for tried in board.plans.glob("*.tried"):
+        tried.write_text("another start of the machine")
+    assert choose(board)[0].startswith("try | ")
+    assert board.run(tries_only=True)[0] == 0
+    opened, frames, after = choose(board, "wrong")
+    assert opened.startswith("open")
+    assert frames == "(125, 384)", "the turn in which it fails is answered, too"
+    assert after == "wait"
+    waits = choose(board)[0]
+    assert waits.startswith("wait | ONNX Runtime on the processor: the plan is not trusted (the GPU could not run the encoder")
+    assert choose(board, shift=601.0)[0].startswith("build")
+    board.run()
+    assert choose(board)[0].startswith("open")
+
+
+def test_a_plan_that_ended_its_process_is_not_opened_again(board: Board) -> None:
+    board.run()
+    board.odd = {"FAKE_TENSORRT": "open=crashes"}
+    command = [sys.executable, "-c", CHOOSE, str(board.graph), str(board.plans), "0"]
+    crashed = subprocess.run(command, capture_output=True, check=False, env=board.environment())
+    assert crashed.returncode == -11
+    found = choose(board)
+    assert found[0].startswith("wait | ONNX Runtime on the processor: the plan is not trusted (the process that opened it ended")
+    assert found[1] == "(125, 384)"
+
+
+@pytest.mark.parametrize(
+    ("odd", "why"),
+    [
+        ({"LD_LIBRARY_PATH": "/nowhere"}, "there is no NVIDIA driver (libcuda.so.1 is missing)"),
+        ({"FAKE_CUDA": "none"}, "the NVIDIA driver knows of no GPU"),
+        ({"PYTHONPATH": str(FAKES.parent.parent)}, "TensorRT is not there"),
+    ],
+)
+def test_without_gpu_or_library_the_reason_is_told(board: Board, odd: dict[str, str], why: str) -> None:
+    board.odd = odd
+    if "LD_LIBRARY_PATH" in odd:
+        board.driver = None
+    found = choose(board)
+    assert found[0].startswith("none | ONNX Runtime on the processor: ")
+    assert why in found[0]
+    assert found[1] == "(125, 384)"
+
+
+def test_claims_about_a_gpu_are_tried_each_in_a_process_of_its_own(board: Board, general_speech: Path, llm_path: Path) -> None:
+    recordings = [str(prompt.audio) for prompt in read_prompts(general_speech)[:3]]
+    script = f"""
+import json
+from pathlib import Path
+from engines.selftest import Request, run_claims
+request = Request(
+    encoder={str(board.graph)!r}, graph={str(board.graph)!r}, precision="float32", language_model={str(llm_path)!r},
+    whisper={str(board.folder)!r}, folder={str(board.folder / "selftest")!r}, recordings={recordings!r},
+)
+print(json.dumps([verdict.model_dump() for verdict in run_claims(request)]))
+"""
+    found = {one["claim"]: one for one in json.loads(board.ask(script))}
+    assert {name for name, one in found.items() if one["state"] == "held"} >= {
+        "driver", "tensorrt", "plan", "plan_frames", "plan_memory"
+    }  # fmt: skip
+    assert found["driver"]["figures"]["compute_capability"] == "8.7"
+    assert found["plan_frames"]["figures"]["recordings"] == 3
+    assert {found[name]["state"] for name in ("onnxruntime_cuda", "llama_cuda", "ctranslate2_cuda")} == {"not run"}
+    assert "built without CUDA" in found["llama_cuda"]["note"]
+    board.odd = {"FAKE_TENSORRT": "open=crashes"}
+    crashed = {one["claim"]: one for one in json.loads(board.ask(script))}
+    assert crashed["plan"]["state"] == "refuted"
+    assert "its process ended with -11" in crashed["plan"]["note"]
+    assert crashed["driver"]["state"] == "held"
+    board.odd = {"FAKE_CUDA": "none"}
+    nothing = json.loads(board.ask(script))
+    assert {one["state"] for one in nothing} == {"not run"}
+
+
+def test_where_onnx_runtime_knows_no_gpu_the_processor_serves(
+    encoder_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(AttuneError, match="on the GPU: ONNX Runtime .* was built without CUDA"):
+        OnnxEncoder(encoder_path, 2, on_gpu=True)
+    choice = choose_encoder(encoder_path, "float32", tmp_path, time.time(), onnx_on_gpu=True)
+    assert choice.why.startswith("ONNX Runtime on the GPU: ")
+    opened = open_encoder(choice, encoder_path, tmp_path, 2, onnx_on_gpu=True)
+    assert opened.runs_by == "ONNX Runtime on the processor"
+    assert caplog.text.count("runs on the processor from now on") == 1
+
+
+class Breaks(OnnxEncoder):
+    """A GPU that fails."""
+
+    runs_by = "a GPU"
+
+    def run(self, mel: Float32) -> Float32:
+        raise AttuneError("CUDA error 700")
+
+
+def test_an_encoder_that_fails_gives_way_in_the_middle_of_an_utterance(encoder_path: Path) -> None:
+    encoder = OnnxEncoder(encoder_path, 2)
+    told: list[AttuneError] = []
+    both = EncoderWithStandby(Breaks(encoder_path, 2), encoder, told.append)
+    assert both.runs_by == "a GPU"
+    samples = np.zeros(16_000, np.float32)
+    assert np.array_equal(both.encode(samples), encoder.encode(samples))
+    both.encode(samples)
+    assert [str(error) for error in told] == ["CUDA error 700"]
+    assert both.runs_by == encoder.runs_by

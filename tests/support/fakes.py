@@ -1,0 +1,124 @@
+"""Tiny, honest stand-ins for what is slow or needs hardware: they keep the contracts and nothing else."""
+
+import threading
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+
+from daemon.config import Settings
+from daemon.serving.models import Voice
+from engines.errors import AttuneError
+from engines.generations.card import Card
+from engines.generations.folder import Generation, write_generation
+from engines.interfaces import Step, unwatched
+from engines.types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript
+from tests.support.fake_child import no_models
+
+
+def tone(seconds: float, pitch_hz: float = 220.0) -> Float32:
+    """A quiet steady sound: different pitches are different utterances."""
+    times = np.arange(int(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    return (0.3 * np.sin(2 * np.pi * pitch_hz * times)).astype(np.float32)
+
+
+class EchoLanguageModel:
+    """Says back what it read, one word a piece, and how many turns it remembers.
+
+    `hold`: a reply waits here before its first piece, or after `hold_after` pieces, so that a test decides when it goes on.
+    """
+
+    def __init__(self) -> None:
+        self.remembered: list[str] = []
+        self.adapters: list[Path | None] = []
+        self.hold = threading.Event()
+        self.hold.set()
+        self.began = threading.Event()
+        self.hold_after = 0
+
+    def reply(self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched) -> Generator[str, None, None]:
+        heard = words if isinstance(words, str) else f"{len(words.vectors)} tokens"
+        if heard == "too long":
+            raise AttuneError("the words do not fit; say less")
+        if heard == "defect":
+            raise ZeroDivisionError("a defect")
+        said: list[str] = []
+        self.began.set()
+        try:
+            for number, word in enumerate(f"{len(self.remembered)} {heard}".split(" ")[:max_tokens]):
+                if number == self.hold_after:
+                    self.hold.wait(30)
+                step()
+                said.append(word)
+                yield f"{word} "
+        finally:
+            self.remembered.append(" ".join(said))
+
+    def reset(self) -> None:
+        self.remembered.clear()
+
+    def set_adapter(self, adapter: Path | None) -> None:
+        self.adapters.append(adapter)
+        self.remembered.clear()
+
+
+class PitchRoute:
+    """Hears tones: a transcript that names the pitch on the cascade, one soft token for each quarter of a second when aligned.
+
+    Aligned, it is not sure of tones below `doubts_below_hz`.
+    """
+
+    def __init__(self, name: str = "cascade", doubts_below_hz: int = 0) -> None:
+        self._name, self._doubts_below_hz = name, doubts_below_hz
+
+    def ready(self) -> None:
+        """It is."""
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
+        step()
+        if self._name == "aligned":
+            count = int(4 * len(samples) / SAMPLE_RATE_HZ)
+            sure = pitch_of(samples) >= self._doubts_below_hz
+            vectors = np.zeros((count, 4), np.float32)
+            return SoftTokens(vectors, float(count), confidence=0.9 if sure else 0.1, sure=sure)
+        return f"a tone of {pitch_of(samples)}"
+
+
+def pitch_of(samples: Float32) -> int:
+    """The loudest frequency, in hertz."""
+    return round(float(np.abs(np.fft.rfft(samples)).argmax()) * SAMPLE_RATE_HZ / len(samples))
+
+
+def transcribe(samples: Float32) -> Transcript:
+    """What is recognised in a tone, with more confidence the longer it is."""
+    return Transcript(f"a tone of {pitch_of(samples)}", min(1.0, len(samples) / SAMPLE_RATE_HZ))
+
+
+def words_of(heard: str | SoftTokens) -> str:
+    return heard if isinstance(heard, str) else " ".join(["soft"] * len(heard.vectors))
+
+
+def fake_voice(settings: Settings) -> Voice:
+    """Everything that a daemon needs to hear tones and to answer."""
+    return Voice(
+        EchoLanguageModel(),
+        transcribe,
+        PitchRoute("cascade"),
+        lambda _generation, _unsure: PitchRoute("aligned"),
+        words_of,
+        no_models(settings.cache_dir),
+        general=[],
+    )
+
+
+def write_base(generations: Path) -> Generation:
+    """A generation 0 whose files hold no weights."""
+    empty = generations.parent / "empty"
+    empty.parent.mkdir(parents=True, exist_ok=True)
+    empty.write_bytes(b"")
+    card = Card(number=0, parent=None, created_at="", recipe="base")
+    return write_generation(generations, 0, card, {"projector.onnx": empty, "projector.safetensors": empty})

@@ -1,0 +1,103 @@
+"""A whole daemon on tiny engines, started by tests in their own process."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from daemon.app import App
+from daemon.client.enrolling import enroll as enroll_manifest
+from daemon.client.socket_client import request
+from daemon.clocks import REAL_TIME, Clocks
+from daemon.config import Settings
+from daemon.config_sources import load_settings
+from daemon.events import Event
+from daemon.serving.models import Voice
+from daemon.training.idle import Board
+from engines.audio.recordings import write_flac
+from engines.jobs.footprints import footprints_path, write_footprints
+from tests.daemon.training.test_memory_plan import FOOTPRINTS
+from tests.support.fake_child import FAKE
+from tests.support.fakes import fake_voice, tone
+
+
+def make_settings(folder: Path, **flags: object) -> Settings:
+    base: dict[str, object] = {
+        "state_dir": folder / "state",
+        "cache_dir": folder / "cache",
+        "control.socket": folder / "run" / "a.sock",
+        "audio.source": "none",
+        "budget.bytes": 2**50,  # the memory of the machine that tests is not what is tested
+    }
+    named = {name.replace("__", "."): value for name, value in flags.items()}
+    return load_settings(Path(os.devnull), {**base, **named}, {}).settings
+
+
+def measured(cache_dir: Path) -> None:
+    """Keep that rounds of models with nothing in them were measured."""
+    write_footprints(footprints_path(cache_dir), FOOTPRINTS)
+
+
+class Daemon:
+    """A daemon in this process, and a client of it."""
+
+    def __init__(
+        self, settings: Settings, mode: str, open_voice: Callable[[Settings], Voice], clocks: Clocks = REAL_TIME
+    ) -> None:
+        self.settings = settings
+        self.app = App(settings, open_voice, (sys.executable, str(FAKE), mode, "0.01"), clocks)
+
+    def do(self, command: str, **arguments: object) -> list[Event]:
+        """The events of a command; a recording is given as its Path."""
+        return list(request(self.settings.control.socket, {"command": command, **arguments}, 60))
+
+    def enroll(self, manifest: Path, replace: bool = False) -> list[Event]:
+        """The events of an enrolment."""
+        return list(enroll_manifest(self.settings.control.socket, manifest, replace, 60))
+
+    def status(self) -> Event:
+        return self.do("status")[0]
+
+
+Start = Callable[..., Daemon]
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("d")  # short: the path of a socket holds 107 bytes
+
+
+@pytest.fixture
+def start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    # Rounds must not depend on how busy the machine is that runs the tests.
+    monkeypatch.setattr(
+        "daemon.training.round_inputs.read_board", lambda _: Board(available_bytes=10**10, disk_free_bytes=10**10)
+    )
+    with ExitStack() as stack:
+
+        def run(
+            mode: str = "done",
+            open_voice: Callable[[Settings], Voice] = fake_voice,
+            clocks: Clocks = REAL_TIME,
+            **flags: object,
+        ) -> Daemon:
+            if not footprints_path(folder / "cache").exists():
+                measured(folder / "cache")
+            daemon = Daemon(make_settings(folder, **flags), mode, open_voice, clocks)
+            stack.enter_context(daemon.app)
+            return daemon
+
+        yield run
+
+
+def enroll(daemon: Daemon, folder: Path, count: int = 20) -> list[Event]:
+    rows = []
+    for index in range(count):
+        write_flac(folder / f"{index}.flac", tone(0.5, 200 + 10 * index))
+        rows.append(json.dumps({"audio": f"{index}.flac", "text": f"number {index}"}))
+    (folder / "manifest.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return daemon.enroll(folder / "manifest.jsonl")
