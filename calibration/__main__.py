@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 
-from engines.device.heap import give_back_freed_memory
+from engines.device.memory import give_back_freed_memory
 from engines.errors import AttuneError, RoundRefusedError
 from engines.jobs.child_process import settle_as_child
 from engines.jobs.handoff import VARIABLE, tell_status

@@ -10,8 +10,8 @@ from .alignment.decoder import Reader, open_reader
 from .alignment.projector import OnnxProjector
 from .alignment.usual_requests import requests_before
 from .device.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Runtimes
-from .digest import sha256_of
 from .errors import AttuneError
+from .files import sha256_of
 from .generations.folder import Generation
 from .jobs.messages import EngineFiles
 from .llm.chat_model import LlamaCppLanguageModel

@@ -17,8 +17,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from engines.device.heap import give_back_freed_memory
-from engines.device.memory import peak_resident_bytes
+from engines.device.memory import give_back_freed_memory, peak_resident_bytes
 from engines.errors import AttuneError
 from engines.files import write_atomically
 from engines.jobs.bench_figures import MemoryFigures, MemoryRun

@@ -18,11 +18,10 @@ from engines.models.general_speech import read_prompts
 from engines.types import Float32
 
 from ..corpus.demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE
-from ..corpus.held_out_text import is_held_out
 from ..corpus.judged_requests import ENROLLED, NEVER_ENROLLED, everyday_requests
 from ..corpus.manifests import write_recordings, write_rows
 from ..corpus.synthesis import CLUSTER_REDUCTION, FINAL_STOP_DELETION, STOPPING, Synthesizers, Voice, speak
-from ..corpus.texts import wordnet_sentences
+from ..corpus.texts import is_held_out, wordnet_sentences
 from ..corpus.voices import KEPT_FOR_JUDGING
 from .free_requests import FREE_REQUESTS
 

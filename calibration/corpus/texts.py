@@ -3,6 +3,7 @@
 Knows no audio and no requests.
 """
 
+import hashlib
 import random
 import re
 from collections.abc import Iterable, Sequence
@@ -108,3 +109,8 @@ def _run_of(words: Iterable[str], rng: random.Random) -> str:
     text = rng.choice([", ", " ", " "]).join(run)
     opening = rng.choice(["", "", "", "Say ", "And ", "The words are ", "I wrote ", "It was "])
     return as_sentence(opening + text)
+
+
+def is_held_out(text: str) -> bool:
+    """Whether `text` is only ever judged on."""
+    return hashlib.sha256(text.encode()).digest()[0] == 0

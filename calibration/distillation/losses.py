@@ -16,7 +16,7 @@ import torch
 from peft import PeftModel
 from torch import Tensor, nn
 
-from engines.device.heap import trim
+from engines.device.memory import trim
 
 from ..projector.cif import CifProjector
 from ..projector.embedlink import Candidates, EmbedLink

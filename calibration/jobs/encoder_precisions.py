@@ -16,9 +16,8 @@ from engines.alignment.projector import OnnxProjector
 from engines.alignment.text_normalisation import spoken_tokens
 from engines.alignment.vocabulary_head import Readout
 from engines.audio.recordings import read_audio
-from engines.digest import sha256_of
 from engines.errors import AttuneError
-from engines.files import write_atomically
+from engines.files import sha256_of, write_atomically
 from engines.generations.folder import read_generation
 from engines.jobs.messages import Example, PrecisionJob, Report
 from engines.llm.vocabulary import Vocabulary

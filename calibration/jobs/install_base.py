@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from engines.digest import sha256_of
 from engines.errors import AttuneError
+from engines.files import sha256_of
 from engines.generations.card import Card
 from engines.generations.folder import BASE, write_generation
 from engines.jobs.messages import BaseJob, Report

@@ -15,10 +15,9 @@ import numpy as np
 
 from engines.audio.recordings import read_audio, write_flac
 from engines.build import Engines, open_engines
-from engines.device.heap import trim
-from engines.device.memory import Taken, proportional_bytes, taken
-from engines.digest import sha256_of
+from engines.device.memory import Taken, proportional_bytes, taken, trim
 from engines.errors import AttuneError
+from engines.files import sha256_of
 from engines.generations.folder import BASE, read_generation
 from engines.jobs.footprints import Footprint, Footprints, rank_of, write_footprints
 from engines.jobs.messages import AdaptJob, DistilRecipe, Example, FootprintJob, Report

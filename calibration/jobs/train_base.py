@@ -25,9 +25,9 @@ from engines.whisper.draft import Drafter
 from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.transcriber import WhisperTranscriber
 
-from ..corpus.held_out_text import is_held_out
 from ..corpus.shards import Row, Utterance, read_corpus
 from ..corpus.synthesis import is_atypical
+from ..corpus.texts import is_held_out
 from ..evaluation.fit_confidence import hear, learn_confidence
 from ..evaluation.text_scores import word_error_rate
 from ..export.projector import export_projector

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 
-from engines.digest import sha256_of
+from engines.files import sha256_of
 from engines.generations.folder import read_generation
 from engines.jobs.footprints import LESSONS_PER_STEP
 from engines.jobs.messages import AdaptJob, DistilRecipe, Example, Report

@@ -10,8 +10,8 @@ from pathlib import Path
 from engines.alignment.confidence import Confidence
 from engines.alignment.decoder import Reader
 from engines.device.memory import peak_resident_bytes
-from engines.digest import sha256_of
 from engines.errors import AttuneError
+from engines.files import sha256_of
 from engines.generations.card import MOST_DOUBTED, Card, JudgedUtterance, Judgement
 from engines.generations.folder import (
     ADAPTER,

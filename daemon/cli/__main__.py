@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from engines.device.heap import give_back_freed_memory
+from engines.device.memory import give_back_freed_memory
 from engines.errors import AttuneError
 
 from ..events import Event

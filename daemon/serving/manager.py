@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from engines.device.heap import trim
+from engines.device.memory import trim
 from engines.errors import AttuneError
 from engines.generations.folder import Generation
 from engines.types import Float32, Transcript

@@ -10,8 +10,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from engines.device.heap import trim
-from engines.device.memory import proportional_bytes
+from engines.device.memory import proportional_bytes, trim
 from engines.errors import AttuneError
 from engines.jobs.footprints import Footprints, footprints_of
 from engines.jobs.messages import AdaptJob

@@ -15,9 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from ..digest import sha256_of
 from ..errors import AttuneError
-from ..files import copy_flushed, sync_folder, write_atomically
+from ..files import copy_flushed, sha256_of, sync_folder, write_atomically
 from .card import Card
 
 BASE = 0

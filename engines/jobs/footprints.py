@@ -8,9 +8,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..digest import sha256_of
 from ..errors import AttuneError
-from ..files import write_atomically
+from ..files import sha256_of, write_atomically
 from ..types import FRAME_SECONDS
 from .messages import AdaptJob, EngineFiles
 

@@ -1,13 +1,34 @@
 """The weights of one llama.cpp model, which several contexts may read at once. Knows no tokens."""
 
+import ctypes
+import logging
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import llama_cpp.llama_cpp as llama
 
 from ..errors import AttuneError
-from .backend import quiet_backend
+
+_log = logging.getLogger("llama.cpp")
+
+
+def _forward(_level: int, text: bytes, _data: ctypes.c_void_p) -> None:
+    # llama.cpp's chatter about a model belongs at debug level, whatever level it gave itself.
+    _log.debug(text.decode(errors="replace").rstrip())
+
+
+_CALLBACK = llama.llama_log_callback(_forward)
+"""Kept here, or it would be collected while llama.cpp still calls it."""
+
+
+@cache
+def quiet_backend() -> None:
+    """Initialise the backend; further calls do nothing."""
+    llama.llama_log_set(_CALLBACK, ctypes.c_void_p(0))
+    llama.llama_backend_init()
+
 
 _ALL_LAYERS = 999
 

@@ -17,11 +17,10 @@ from pathlib import Path
 import gguf
 import llama_cpp.llama_cpp as llama
 
-from ..digest import sha256_of
 from ..errors import AttuneError
-from ..files import write_atomically
-from .backend import quiet_backend
+from ..files import sha256_of, write_atomically
 from .gguf_file import has_tensor, kind_of, main_kind
+from .model import quiet_backend
 from .sequence import LlamaSequence
 
 _log = logging.getLogger(__name__)

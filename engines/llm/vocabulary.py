@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from ..errors import AttuneError
 from ..types import Float32
-from .backend import quiet_backend
 from .gguf_file import map_tensor
-from .model import LlamaModel
+from .model import LlamaModel, quiet_backend
 
 _NEAREST_CHUNK_ROWS = 8192
 """Rows dequantized at a time by `nearest`: 19 MB of float32 at width 576."""

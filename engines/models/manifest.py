@@ -19,9 +19,8 @@ from pathlib import Path
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..digest import sha256_of
 from ..errors import AttuneError
-from ..files import one_at_a_time, sync_folder, write_atomically
+from ..files import one_at_a_time, sha256_of, sync_folder, write_atomically
 from .sources import files_below, matching, obtain
 
 MANIFEST = Path(__file__).with_name("models.toml")

@@ -12,8 +12,8 @@ from typing import Literal
 
 from ..device.crash_marker import marked, was_fatal
 from ..device.gpu import find_gpu, l4t_release
-from ..digest import sha256_of
 from ..errors import AttuneError
+from ..files import sha256_of
 from ..jobs.messages import GraphPrecision, PlanJob
 from ..types import Float32
 from .encoder import SpeechEncoder

@@ -11,8 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..device.crash_marker import boot_id
-from ..digest import sha256_of
-from ..files import write_atomically
+from ..files import sha256_of, write_atomically
 from ..jobs.messages import GraphPrecision
 
 _Model = TypeVar("_Model", bound=BaseModel)

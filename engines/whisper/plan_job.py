@@ -9,9 +9,8 @@ from pathlib import Path
 
 from ..device.gpu import find_gpu, l4t_release
 from ..device.memory import peak_resident_bytes
-from ..digest import sha256_of
 from ..errors import AttuneError
-from ..files import one_at_a_time
+from ..files import one_at_a_time, sha256_of
 from ..jobs.messages import PlanJob, Report
 from .encoder import SpeechEncoder, encoder_mel, frame_cosines
 from .encoder_onnx import OnnxEncoder

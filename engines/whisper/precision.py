@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..digest import sha256_of
+from ..files import sha256_of
 
 Precision = Literal["float16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)

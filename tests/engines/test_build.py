@@ -8,7 +8,7 @@ SCRIPT = """
 import gc, sys
 from pathlib import Path
 from engines.build import open_engines
-from engines.device.heap import give_back_freed_memory, trim
+from engines.device.memory import give_back_freed_memory, trim
 from engines.jobs.messages import EngineFiles
 from engines.device.memory import proportional_bytes
 

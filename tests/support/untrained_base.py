@@ -7,7 +7,7 @@ import torch
 from calibration.export.projector import export_projector
 from calibration.export.projector_file import save_projector
 from calibration.projector.cif import CifConfig, CifProjector
-from engines.digest import sha256_of
+from engines.files import sha256_of
 from engines.generations.card import Card
 from engines.generations.folder import write_generation
 from engines.jobs.messages import EngineFiles

@@ -6,7 +6,7 @@ import sys
 _PROGRAM = """
 import sys
 import torch
-from engines.device.heap import give_back_freed_memory
+from engines.device.memory import give_back_freed_memory
 
 def resident_kb():
     [line] = [line for line in open("/proc/self/status") if line.startswith("RssAnon")]

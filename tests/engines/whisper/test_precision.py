@@ -11,8 +11,8 @@ from onnx import numpy_helper
 from calibration.export.encoder_precision import METHODS, WINDOW_COLUMNS, write_float16, write_int8
 from calibration.jobs.encoder_precisions import make_precisions
 from engines.audio.recordings import read_audio
-from engines.digest import sha256_of
 from engines.errors import AttuneError
+from engines.files import sha256_of
 from engines.jobs.messages import EngineFiles, Example, PrecisionJob
 from engines.models.general_speech import read_prompts
 from engines.types import Float32
