@@ -28,8 +28,7 @@ from .housekeeping import Housekeeping
 from .installation import refuse_strangers, version
 from .jobs.engine_builds import ENGINE_COMMAND, EngineKeeper
 from .jobs.launch import as_child, handing_over
-from .listening.ear import Ear
-from .listening.sources import Sources
+from .listening.input import AudioInput, AudioSources
 from .promotion.regression import look_back
 from .promotion.shadow import Shadow, ShadowLimits
 from .promotion.shadow_readings import ShadowReadings
@@ -63,7 +62,7 @@ class App:
         clocks: Clocks = REAL_TIME,
         engine_command: tuple[str, ...] = ENGINE_COMMAND,
         life: SignsOfLife | None = None,
-        sources: Sources | None = None,
+        sources: AudioSources | None = None,
         listening: socket.socket | None = None,
         start_anew: Callable[[], "Future[None]"] | None = None,
         settings_problem: str = "",
@@ -129,9 +128,9 @@ class App:
         stack.callback(self._engine_keeper.stop)
         self._shadow.start()
         stack.callback(self._shadow.stop)
-        self._ear = self._open_ear(self._sources or stack.enter_context(closing(Sources())))
-        self._ear.start()
-        stack.callback(self._ear.stop)
+        self._input = self._open_input(self._sources or stack.enter_context(closing(AudioSources())))
+        self._input.start()
+        stack.callback(self._input.stop)
         metrics = Metrics(self.status)
         self._events.watch(metrics.note)
         service = Service(
@@ -176,7 +175,7 @@ class App:
             "settings_problem": self.settings_problem,
             "problems": [*hearing.problems, *filter(None, [self._housekeeping.problem]), *self._store.problems()]
             + ([self.settings_problem] if self.settings_problem else []),
-            "listening": self._ear.status(),
+            "listening": self._input.status(),
             "attentive": self._attention.needed,
             "quiet_seconds": self._attention.quiet_seconds(),
             "counts": asdict(self._store.counts(self._settings.adapt.min_confidence)),
@@ -190,7 +189,7 @@ class App:
         """What is going on, in one line for a service manager."""
         hearing, learning = self._served.hearing, self._adaptation.status()
         by = "" if hearing.generation is None else f" by generation {hearing.generation}"
-        return f"{self._ear.state}; {hearing.route} route{by}; learning: {learning['state']} {learning['stage']}"
+        return f"{self._input.state}; {hearing.route} route{by}; learning: {learning['state']} {learning['stage']}"
 
     def turn_away(self, patience_seconds: float, hurry: Callable[[], bool] = lambda: False) -> None:
         """Take no more commands, and wait until nobody speaks or waits for a reply; not for longer, nor where there is `hurry`.
@@ -319,7 +318,7 @@ class App:
         if self._settings.adapt.roll_back:
             look_back(self._served, self._store, self._events)
 
-    def _open_ear(self, sources: Sources) -> Ear:
+    def _open_input(self, sources: AudioSources) -> AudioInput:
         audio = self._settings.audio
         answered = hand_on(
             self._conversation,
@@ -327,7 +326,7 @@ class App:
             self._events,
             lambda segment: self._conversation.hear(segment, wait=bool(audio.source)),
         )
-        return Ear(sources, audio, self._settings.segmenter.limits(), answered, self._life)
+        return AudioInput(sources, audio, self._settings.segmenter.limits(), answered, self._life)
 
 
 def _no_other_settings() -> "Future[None]":

@@ -20,7 +20,7 @@ from engines.errors import AttuneError
 from .app import App
 from .config import Settings
 from .control.server import hold_socket
-from .listening.sources import Sources
+from .listening.input import AudioSources
 from .systemd import ServiceManager, SignsOfLife, given_socket
 
 logger = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ def serve(
     waiting = _Wishes(wishes)
     settings, before, problem = load(), None, ""
     with suppress(_StopNow), ExitStack() as stack:
-        sources = stack.enter_context(closing(Sources()))
+        sources = stack.enter_context(closing(AudioSources()))
         listening = given_socket() or stack.enter_context(hold_socket(settings.control.socket))
         outlives = {"life": life, "sources": sources, "listening": listening, "start_anew": waiting.ask_for_reload}
         while not waiting.stop():

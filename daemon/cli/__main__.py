@@ -112,15 +112,15 @@ def _status_lines(found: Event) -> list[tuple[str, str]]:
     listening, counts, learning = part("listening"), part("counts"), part("adaptation")
     source = listening.get("source")
     device = source if isinstance(source, dict) else {}
-    ear = f"{listening['state']} {device.get('device', '')}".strip()
+    heard_by = f"{listening['state']} {device.get('device', '')}".strip()
     if problem := device.get("problem") or listening["problem"]:
-        ear += f" ({problem})"
+        heard_by += f" ({problem})"
     lines = [
         (
             "daemon",
             f"{found['version']}, process {found['process']}, up {_minutes(found['uptime_seconds'])}, {found['state_dir']}",
         ),
-        ("hearing", ear),
+        ("hearing", heard_by),
         ("route", f"{found['route']} ({found['route_reason']})" + (", unloaded for a round" if found["unloaded"] else "")),
         *([("encoder", str(found["encoder"]))] if found["encoder"] else []),
         ("heard", f"{counts['utterances']} utterances, {_minutes(counts['seconds'])}; {counts['turns']} turns"),

@@ -20,7 +20,7 @@ from daemon.app import App
 from daemon.client.socket_client import request
 from daemon.config import AudioSettings, Settings
 from daemon.lifecycle import Wish, serve
-from daemon.listening.ear import Ear
+from daemon.listening.input import AudioInput
 from daemon.listening.source import AudioSource
 from daemon.serving.models import Voice
 from daemon.systemd import ServiceManager, SignsOfLife
@@ -124,12 +124,12 @@ def test_life_goes_on_where_a_source_that_failed_is_heard_no_more(folder: Path) 
     life = SignsOfLife(0.0, lambda: told.append("alive"))
     conversation = life.watch("conversation")
     settings = make_settings(folder, audio__source=os.devnull)
-    ear = Ear(Broken(), settings.audio, SegmenterLimits(), lambda noticed: None, life)  # type: ignore[arg-type]
-    ear.start()
-    assert eventually(lambda: ear.status()["state"] == "failed")
+    audio_input = AudioInput(Broken(), settings.audio, SegmenterLimits(), lambda noticed: None, life)  # type: ignore[arg-type]
+    audio_input.start()
+    assert eventually(lambda: audio_input.status()["state"] == "failed")
     conversation()
     assert told == [], "a daemon that went deaf shows no sign of life"
-    ear.stop()
+    audio_input.stop()
     conversation()
     assert told == ["alive"]
 

@@ -1,31 +1,38 @@
-"""What the daemon hears by its settings: the source, the thread that listens to it, and what became of both."""
+"""The audio input that the settings name: a microphone, which stays open while the daemon starts anew, or a recording; and the
+thread that listens to it.
+"""
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 
 from engines.audio.segmenter import Event as Noticed
 from engines.audio.segmenter import Segmenter, SegmenterLimits
 from engines.audio.vad import SileroVad
 from engines.errors import AttuneError
+from engines.types import Float32
 
 from ..config import AudioSettings
 from ..events import Event
+from ..plain_text import expanded
 from ..systemd import SignsOfLife
 from .listener import Listener
-from .sources import Sources
+from .microphone import Microphone
+from .source import AudioSource, SourceStatus, WavSource
 
 logger = logging.getLogger(__name__)
 
 _LOOP = "listening"
 
 
-class Ear:
+class AudioInput:
     """The microphone, or the recording in its place. Without either the daemon answers commands."""
 
     def __init__(
         self,
-        sources: Sources,
+        sources: AudioSources,
         audio: AudioSettings,
         limits: SegmenterLimits,
         noticed: Callable[[Noticed], None],
@@ -77,3 +84,52 @@ class Ear:
         """A recording has an end. A source that failed for good leaves the daemon deaf: it shows no sign of life any more."""
         if self._listener is not None and self._listener.status().state != "failed":
             self._life.leave(_LOOP)
+
+
+logger = logging.getLogger(__name__)
+
+
+class AudioSources:
+    """Lends the microphone, which goes on filling its queue from one taker to the next: what is said in between is not lost."""
+
+    def __init__(self) -> None:
+        self._microphone: Microphone | None = None
+        self._device = ""
+
+    def lend(self, audio: AudioSettings) -> AudioSource | None:
+        """The recording or the microphone of `audio`; None where it names neither. Raises AttuneError where there is none."""
+        if self._microphone is not None and (audio.source or audio.device != self._device):
+            self.close()
+        if audio.source == "none":
+            return None
+        if audio.source:
+            return WavSource(expanded(Path(audio.source)), audio.speed)
+        if self._microphone is None:
+            self._microphone, self._device = Microphone(audio.device), audio.device
+        return _Lent(self._microphone)
+
+    def close(self) -> None:
+        """Let go of the microphone."""
+        microphone, self._microphone = self._microphone, None
+        if microphone is not None:
+            microphone.close()
+
+
+class _Lent:
+    """A source that outlives its taker: closing this ends what it yields, and leaves the source open."""
+
+    def __init__(self, source: AudioSource) -> None:
+        self._source = source
+        self._returned = threading.Event()
+
+    def chunks(self, wanted: Callable[[], int] = lambda: 1) -> Iterator[Float32]:
+        for chunk in self._source.chunks(wanted):
+            yield chunk
+            if self._returned.is_set():
+                return
+
+    def status(self) -> SourceStatus:
+        return self._source.status()
+
+    def close(self) -> None:
+        self._returned.set()
