@@ -26,22 +26,22 @@ from .conversation.speech_input import hand_on
 from .events import Event, Events
 from .housekeeping import Housekeeping
 from .installation import refuse_strangers, version
-from .jobs.engine_builds import ENGINE_COMMAND, EngineKeeper
+from .jobs.engine_builds import ENGINE_COMMAND, EngineBuilds
 from .jobs.launch import as_child, handing_over
 from .listening.input import AudioInput, AudioSources
 from .promotion.regression import look_back
 from .promotion.shadow import Shadow, ShadowLimits
 from .promotion.shadow_readings import ShadowReadings
-from .serving.manager import Served
-from .serving.models import Voice, open_voice
+from .serving.manager import ModelManager
+from .serving.models import ServingModels, open_models
 from .store.database import DatabaseBusyError
 from .store.label_audit import counted_faults
 from .store.labelling import Labeller
 from .store.orphans import adopt_orphans
 from .store.store import Store
-from .systemd import SignsOfLife
-from .training.memory_guard import Governor
-from .training.round_inputs import Learning, limits_of
+from .systemd import Watchdog
+from .training.memory_guard import MemoryGuard
+from .training.round_inputs import RoundInputs, limits_of
 from .training.rounds import RoundRecord, Rounds
 from .training.scheduler import Adaptation
 
@@ -57,11 +57,11 @@ class App:
     def __init__(
         self,
         settings: Settings,
-        open_voice: Callable[[Settings], Voice] = open_voice,
+        open_models: Callable[[Settings], ServingModels] = open_models,
         command: tuple[str, ...] | None = None,
         clocks: Clocks = REAL_TIME,
         engine_command: tuple[str, ...] = ENGINE_COMMAND,
-        life: SignsOfLife | None = None,
+        watchdog: Watchdog | None = None,
         sources: AudioSources | None = None,
         listening: socket.socket | None = None,
         start_anew: Callable[[], "Future[None]"] | None = None,
@@ -75,9 +75,9 @@ class App:
         self._engine_command = engine_command
         self._settings = settings
         self._clocks = clocks
-        self._open_voice = open_voice
+        self._open_models = open_models
         self._command = command
-        self._life = life or SignsOfLife(None, lambda: None)
+        self._watchdog = watchdog or Watchdog(None, lambda: None)
         self._sources, self._listening, self._start_anew = sources, listening, start_anew or _no_other_settings
         self.settings_problem = settings_problem
         """Why the settings as they are now are not those that are served, for people; empty where they are."""
@@ -105,27 +105,27 @@ class App:
         self._adopt_orphans()
         sweep(settings.generations)
         self._events, self._attention = Events(), Attention(self._clocks.monotonic)
-        self._served = Served(settings, self._open_voice, self._store, self._events, lambda: self._governor.need_models())
-        stack.callback(self._served.close)
-        self._governor = self._govern()
+        self._models = ModelManager(settings, self._open_models, self._store, self._events, lambda: self._guard.need_models())
+        stack.callback(self._models.close)
+        self._guard = self._make_guard()
         self._shadow = self._hear_along()
         self._conversation = self._converse()
         stack.callback(self._conversation.close)
-        labeller = Labeller(self._store, self._attention, self._served.transcribe, ready=lambda: self._served.open)
+        labeller = Labeller(self._store, self._attention, self._models.transcribe, ready=lambda: self._models.open)
         labeller.start()
-        self._housekeeping = Housekeeping(settings, self._store, self._attention, self._served.moves, self._clocks)
+        self._housekeeping = Housekeeping(settings, self._store, self._attention, self._models.moves, self._clocks)
         self._housekeeping.start()
         stack.callback(self._housekeeping.stop)
-        self._learning = Learning(
-            settings, self._store, self._attention, labeller, self._served.files, self._served.general, self._clocks
+        self._learning = RoundInputs(
+            settings, self._store, self._attention, labeller, self._models.files, self._models.general, self._clocks
         )
         self._adaptation = self._adapt()
         self._adaptation.start()
         stack.callback(self._adaptation.stop)
         stack.callback(labeller.stop)  # before adaptation, which may be labelling what a round learns from
-        self._engine_keeper = self._keep_engines()
-        self._engine_keeper.start()
-        stack.callback(self._engine_keeper.stop)
+        self._engine_builds = self._make_engine_builds()
+        self._engine_builds.start()
+        stack.callback(self._engine_builds.stop)
         self._shadow.start()
         stack.callback(self._shadow.stop)
         self._input = self._open_input(self._sources or stack.enter_context(closing(AudioSources())))
@@ -135,7 +135,7 @@ class App:
         self._events.watch(metrics.note)
         service = Service(
             conversation=self._conversation,
-            serving=self._served.serving,
+            serving=self._models.serving,
             attention=self._attention,
             events=self._events,
             store=self._store,
@@ -144,8 +144,8 @@ class App:
             segmenter=settings.segmenter.limits(),
             status=self.status,
             metrics=metrics,
-            moves=self._served.moves,
-            plan=lambda: self._governor.plan(self._learning.planned_job()),
+            moves=self._models.moves,
+            plan=lambda: self._guard.plan(self._learning.planned_job()),
             corrected=self._look_back,
             shadow_readings=ShadowReadings(self._store),
             start_anew=self._start_anew,
@@ -154,26 +154,26 @@ class App:
         self._control = ControlServer(listening, lambda request, client: answer(service, request, client))
         stack.callback(self._control.close)
         stack.callback(self._conversation.stop_answering)  # first: who waits for a reply is told, and the rest goes on beside it
-        hearing = self._served.hearing
-        logger.info("serving at %s, %s route: %s", settings.control.socket, hearing.route, hearing.reason)
+        routes = self._models.routes
+        logger.info("serving at %s, %s route: %s", settings.control.socket, routes.route, routes.reason)
 
     def status(self) -> Event:
         """Everything `attune status` shows."""
-        hearing = self._served.hearing
+        routes = self._models.routes
         return {
             "event": "status",
             "version": version(),
             "process": os.getpid(),
             "uptime_seconds": self._clocks.elapsed() - self._started_at,
             "state_dir": self._settings.state_dir,
-            "route": hearing.route,
-            "route_reason": hearing.reason,
-            "routes": sorted(hearing.ears),
-            "unloaded": not self._served.open,
-            "encoder": self._served.encoder_runs_by,
-            "generation": hearing.generation,
+            "route": routes.route,
+            "route_reason": routes.reason,
+            "routes": sorted(routes.loaded),
+            "unloaded": not self._models.open,
+            "encoder": self._models.encoder_runs_by,
+            "generation": routes.generation,
             "settings_problem": self.settings_problem,
-            "problems": [*hearing.problems, *filter(None, [self._housekeeping.problem]), *self._store.problems()]
+            "problems": [*routes.problems, *filter(None, [self._housekeeping.problem]), *self._store.problems()]
             + ([self.settings_problem] if self.settings_problem else []),
             "listening": self._input.status(),
             "attentive": self._attention.needed,
@@ -187,9 +187,9 @@ class App:
 
     def state(self) -> str:
         """What is going on, in one line for a service manager."""
-        hearing, learning = self._served.hearing, self._adaptation.status()
-        by = "" if hearing.generation is None else f" by generation {hearing.generation}"
-        return f"{self._input.state}; {hearing.route} route{by}; learning: {learning['state']} {learning['stage']}"
+        routes, learning = self._models.routes, self._adaptation.status()
+        by = "" if routes.generation is None else f" by generation {routes.generation}"
+        return f"{self._input.state}; {routes.route} route{by}; learning: {learning['state']} {learning['stage']}"
 
     def turn_away(self, patience_seconds: float, hurry: Callable[[], bool] = lambda: False) -> None:
         """Take no more commands, and wait until nobody speaks or waits for a reply; not for longer, nor where there is `hurry`.
@@ -211,25 +211,25 @@ class App:
         except DatabaseBusyError as error:
             logger.warning("audio files that no row names are looked for at the next start: %s", error)
 
-    def _govern(self) -> Governor:
+    def _make_guard(self) -> MemoryGuard:
         budget = self._settings.budget
-        return Governor(
+        return MemoryGuard(
             budget.allowed_bytes,
             budget.unload,
             footprints_path(self._settings.cache_dir),
             self._bare_bytes,
             unload=self._unload,
-            load=self._served.load,
+            load=self._models.load,
         )
 
     def _unload(self) -> None:
-        self._served.unload()
+        self._models.unload()
         self._shadow.let_go()
 
     def _converse(self) -> Conversation:
         manners = self._settings.conversation
         return Conversation(
-            self._served.serving,
+            self._models.serving,
             self._store,
             self._events,
             self._attention,
@@ -241,7 +241,7 @@ class App:
                 manners.max_reply_seconds,
             ),
             self._clocks,
-            alive=self._life.watch("conversation"),
+            alive=self._watchdog.watch("conversation"),
         )
 
     def _hear_along(self) -> Shadow:
@@ -249,7 +249,7 @@ class App:
         return Shadow(
             settings.generations,
             ShadowReadings(self._store),
-            self._served.serving,
+            self._models.serving,
             self._attention,
             self._events,
             ShadowLimits(
@@ -258,28 +258,28 @@ class App:
                 settings.conversation.forget_after_seconds,
                 settings.conversation.max_reply_tokens,
             ),
-            open_ears=self._served.ears_of,
-            moves=self._served.moves,
+            load_route=self._models.load_route,
+            moves=self._models.moves,
             clocks=self._clocks,
         )
 
-    def _keep_engines(self) -> EngineKeeper:
-        settings, served = self._settings, self._served
+    def _make_engine_builds(self) -> EngineBuilds:
+        settings, models = self._settings, self._models
 
         def reopen() -> None:
-            served.reopen()
+            models.reopen()
             self._shadow.let_go()
 
-        return EngineKeeper(
-            served.files,
+        return EngineBuilds(
+            models.files,
             settings.engines.encoder_precision,
             settings.cache_dir,
             self._attention,
             self._events,
             threads=settings.engines.threads,
-            served_by_plan=lambda: served.encoder_runs_by == TENSORRT,
+            served_by_plan=lambda: models.encoder_runs_by == TENSORRT,
             reopen=reopen,
-            may_run=lambda: served.open and self._adaptation.status()["state"] == "waiting",
+            may_run=lambda: models.open and self._adaptation.status()["state"] == "waiting",
             clocks=self._clocks,
             command=self._engine_command,
         )
@@ -290,7 +290,7 @@ class App:
         def ended(record: RoundRecord) -> None:
             learning.record(record)
             if record.outcome in ("refused", "shadowed"):  # what is served was judged anew: it may have earned another route
-                self._served.reload()
+                self._models.reload()
             self._housekeeping.tidy_or_tell()
 
         adaptation = Adaptation(
@@ -304,9 +304,9 @@ class App:
             ),
             snapshot=learning.snapshot,
             build_job=learning.build_job,
-            moves=self._served.moves,
+            moves=self._models.moves,
             record=ended,
-            governor=self._governor,
+            guard=self._guard,
             clock=self._clocks.monotonic,
             wall_clock=self._clocks.wall,
         )
@@ -316,7 +316,7 @@ class App:
 
     def _look_back(self) -> None:
         if self._settings.adapt.roll_back:
-            look_back(self._served, self._store, self._events)
+            look_back(self._models, self._store, self._events)
 
     def _open_input(self, sources: AudioSources) -> AudioInput:
         audio = self._settings.audio
@@ -326,7 +326,7 @@ class App:
             self._events,
             lambda segment: self._conversation.hear(segment, wait=bool(audio.source)),
         )
-        return AudioInput(sources, audio, self._settings.segmenter.limits(), answered, self._life)
+        return AudioInput(sources, audio, self._settings.segmenter.limits(), answered, self._watchdog)
 
 
 def _no_other_settings() -> "Future[None]":

@@ -9,7 +9,7 @@ from engines.errors import AttuneError
 from .attention import Attention
 from .clocks import REAL_TIME, Clocks
 from .config import Settings
-from .idle_task import QuietChore
+from .idle_task import IdleTask
 from .serving.moves import Moves
 from .store.retention import Stored, surplus, surplus_generations
 from .store.service_clock import JUMP_SECONDS
@@ -27,16 +27,16 @@ class Housekeeping:
     def __init__(self, settings: Settings, store: Store, attention: Attention, moves: Moves, clocks: Clocks = REAL_TIME) -> None:
         self._settings, self._store, self._moves, self._clocks = settings, store, moves, clocks
         self._lock = threading.Lock()
-        self._chore = QuietChore("housekeeping", self.tidy_or_tell, attention, EVERY_SECONDS, clocks.monotonic)
+        self._task = IdleTask("housekeeping", self.tidy_or_tell, attention, EVERY_SECONDS, clocks.monotonic)
         self.problem = ""
         """What does not fit although everything went that may, for people."""
 
     def start(self) -> None:
-        self._chore.start()
+        self._task.start()
 
     def stop(self) -> None:
         """End after the file that is being removed."""
-        self._chore.stop()
+        self._task.stop()
 
     def tidy(self) -> int:
         """Bring everything within its quota; returns how many files, generations and turns went."""
@@ -63,7 +63,7 @@ class Housekeeping:
         stored = self._store.stored_audio()
         spare = surplus(stored, quota_bytes)
         for one in spare:
-            if self._chore.stopping.is_set():
+            if self._task.stopping.is_set():
                 return 0
             self._store.forget(one.path)
         left_bytes = sum(one.size_bytes for one in stored) - sum(one.size_bytes for one in spare)

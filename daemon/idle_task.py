@@ -14,7 +14,7 @@ AFTER_QUIET_SECONDS = 30.0
 _LOOK_EVERY_SECONDS = 5.0
 
 
-class QuietChore:
+class IdleTask:
     """Does `act` every `every_seconds` at most; what that raises is logged, and tried again at its next time."""
 
     def __init__(

@@ -21,7 +21,7 @@ from .app import App
 from .config import Settings
 from .control.server import hold_socket
 from .listening.input import AudioSources
-from .systemd import ServiceManager, SignsOfLife, given_socket
+from .systemd import ServiceManager, Watchdog, given_socket
 
 logger = logging.getLogger(__name__)
 
@@ -129,13 +129,13 @@ def serve(
     Settings that turn out wrong when they are read again are logged and told to who asked, and those from before go on.
     """
     manager = manager or ServiceManager()
-    life = SignsOfLife(manager.watchdog_seconds, manager.alive)
+    watchdog = Watchdog(manager.watchdog_seconds, manager.alive)
     waiting = _Wishes(wishes)
     settings, before, problem = load(), None, ""
     with suppress(_StopNow), ExitStack() as stack:
         sources = stack.enter_context(closing(AudioSources()))
         listening = given_socket() or stack.enter_context(hold_socket(settings.control.socket))
-        outlives = {"life": life, "sources": sources, "listening": listening, "start_anew": waiting.ask_for_reload}
+        outlives = {"watchdog": watchdog, "sources": sources, "listening": listening, "start_anew": waiting.ask_for_reload}
         while not waiting.stop():
             with ExitStack() as running:
                 try:

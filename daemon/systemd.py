@@ -63,7 +63,7 @@ class ServiceManager:
             logger.warning("the service manager cannot be told %s: %s", message.partition("=")[0], error)
 
 
-class SignsOfLife:
+class Watchdog:
     """Tells that the daemon lives each time that every loop which must not freeze has gone round: no thread pings by itself."""
 
     def __init__(self, limit_seconds: float | None, tell: Callable[[], None]) -> None:

@@ -25,7 +25,7 @@ from ..events import Event, Events
 from ..promotion.report import SHOWN, explained
 from ..promotion.shadow_readings import ShadowReadings
 from ..promotion.verdict import would_refuse
-from ..serving.lease import Serving
+from ..serving.lease import ModelLease
 from ..serving.moves import Moves
 from ..store.label_check import TOLD, label_fault, same_words
 from ..store.store import MAX_LABEL_CHARACTERS, Store
@@ -50,7 +50,7 @@ class Service:
     """The parts of a running daemon that commands reach."""
 
     conversation: Conversation
-    serving: Serving
+    serving: ModelLease
     attention: Attention
     events: Events
     store: Store

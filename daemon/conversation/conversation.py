@@ -22,11 +22,11 @@ from ..attention import Attention
 from ..clients import Client
 from ..clocks import REAL_TIME, Clocks
 from ..events import Event, Events
-from ..serving.lease import Ears, Serving
+from ..serving.lease import LoadedRoute, ModelLease
 from ..store.records import Turn
 from ..store.store import Store
 from .clarification import SAY_AGAIN, answer_to_question, question
-from .turn_log import TurnMemory, Waiting
+from .turn_log import QueuedTurn, TurnLog
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Conversation:
 
     def __init__(
         self,
-        serving: Serving,
+        serving: ModelLease,
         store: Store,
         events: Events,
         attention: Attention,
@@ -76,8 +76,8 @@ class Conversation:
         self._alive = alive
         self._serving = serving
         self._store, self._events, self._attention, self._manners, self._clocks = store, events, attention, manners, clocks
-        self._memory = TurnMemory(store, manners.keep_audio)
-        self._waiting: deque[Waiting] = deque()
+        self._memory = TurnLog(store, manners.keep_audio)
+        self._waiting: deque[QueuedTurn] = deque()
         self._changed = threading.Condition()
         """Guards what waits, how many turns there were, and whether there may be more."""
         self._count = 0
@@ -91,7 +91,7 @@ class Conversation:
     # --- from other threads
 
     def check_route(self, route: str | None) -> None:
-        """As `Serving.check_route`."""
+        """As `ModelLease.check_route`."""
         self._serving.check_route(route)
 
     def hear(
@@ -193,16 +193,16 @@ class Conversation:
         route: str | None,
         events: "queue.SimpleQueue[Event] | None",
         abandoned: threading.Event | None,
-    ) -> Waiting:
+    ) -> QueuedTurn:
         with self._changed:
             self._count += 1
-            return Waiting(self._count, words, source, route, time.perf_counter(), events, abandoned or threading.Event())
+            return QueuedTurn(self._count, words, source, route, time.perf_counter(), events, abandoned or threading.Event())
 
     @property
     def _has_room(self) -> bool:
         return len(self._waiting) < _WAITING_TURNS
 
-    def _append(self, turn: Waiting) -> None:
+    def _append(self, turn: QueuedTurn) -> None:
         """Have `turn` wait, with `_changed` held. Attention begins, and `_conclude` ends it."""
         self._attention.begin()
         self._waiting.append(turn)
@@ -215,7 +215,7 @@ class Conversation:
             else:
                 self._take(turn)
 
-    def _next(self) -> Waiting | None:
+    def _next(self) -> QueuedTurn | None:
         while True:
             self._alive()
             with self._changed:
@@ -227,10 +227,10 @@ class Conversation:
                 if self._closed:
                     return None
 
-    def _take(self, turn: Waiting) -> None:
+    def _take(self, turn: QueuedTurn) -> None:
         try:
-            with self._serving.held(turn.route) as (ears, language_model):
-                outcome = self._answer(turn, ears, language_model)
+            with self._serving.held(turn.route) as (loaded, language_model):
+                outcome = self._answer(turn, loaded, language_model)
         except TurnAbandoned:
             outcome = self._failure(turn, self._why_left(turn))
         except AttuneError as error:
@@ -241,27 +241,27 @@ class Conversation:
         self._last_end = self._clocks.elapsed()
         self._conclude(turn, outcome)
 
-    def _go_on(self, turn: Waiting) -> None:
+    def _go_on(self, turn: QueuedTurn) -> None:
         """To be called between the bounded steps of a turn: a sign of life. Raises TurnAbandoned where nobody waits for the turn
         any more, or the daemon stops."""
         self._alive()
         if self._closing or turn.abandoned.is_set():
             raise TurnAbandoned
 
-    def _answer(self, turn: Waiting, ears: Ears, language_model: LanguageModel) -> Event:
+    def _answer(self, turn: QueuedTurn, loaded: LoadedRoute, language_model: LanguageModel) -> Event:
         self._go_on(turn)
         quiet_seconds = self._clocks.elapsed() - self._last_end
         if quiet_seconds >= self._manners.forget_after_seconds:
             language_model.reset()
         self._interrupted.clear()
-        heard = turn.words if isinstance(turn.words, str) else ears.route.hear(turn.words, partial(self._go_on, turn))
+        heard = turn.words if isinstance(turn.words, str) else loaded.route.hear(turn.words, partial(self._go_on, turn))
         if isinstance(heard, str):
             self._publish(turn, {"event": "heard", "text": heard})
         soft = heard if isinstance(heard, SoftTokens) else None
-        words = heard if isinstance(heard, str) else ears.words_of(heard)
+        words = heard if isinstance(heard, str) else loaded.words_of(heard)
         doubted, self._doubted = self._doubted, None
         agreed = answer_to_question(words) if doubted and quiet_seconds < _QUESTION_STANDS_SECONDS else None
-        unsure = ears.asks_back and soft is not None and not soft.sure and agreed is None
+        unsure = loaded.asks_back and soft is not None and not soft.sure and agreed is None
         asks = unsure and bool(words.strip())
         if doubted and agreed == "yes":
             self._confirm(doubted)
@@ -269,10 +269,10 @@ class Conversation:
         elif unsure and not asks:
             heard = ""  # nothing that could be asked about
         said = question(words) if asks else SAY_AGAIN if agreed == "no" else None
-        reply, first_token_ms, interrupted = self._reply(turn, ears, language_model, heard, said)
+        reply, first_token_ms, interrupted = self._reply(turn, loaded, language_model, heard, said)
         reply_ms = 1000 * (time.perf_counter() - turn.asked_at)
-        route = "text" if isinstance(turn.words, str) else ears.route.name if soft else "cascade"
-        generation = ears.generation if soft else None
+        route = "text" if isinstance(turn.words, str) else loaded.route.name if soft else "cascade"
+        generation = loaded.generation if soft else None
         now, sure = self._clocks.wall(), soft.sure if soft else None
         done = Turn(None, route, words, reply, first_token_ms, reply_ms, generation, now, sure)
         kept = self._memory.keep(turn, done)
@@ -290,7 +290,7 @@ class Conversation:
             logger.error("what the user confirmed is not kept: %s", error)
 
     def _reply(
-        self, turn: Waiting, ears: Ears, language_model: LanguageModel, heard: str | SoftTokens, said: str | None
+        self, turn: QueuedTurn, loaded: LoadedRoute, language_model: LanguageModel, heard: str | SoftTokens, said: str | None
     ) -> tuple[str, float | None, bool]:
         """The reply (or `said` in its place), the milliseconds to its first piece, and whether it was cut short."""
         if said is None and not (heard.strip() if isinstance(heard, str) else len(heard.vectors)):
@@ -300,7 +300,7 @@ class Conversation:
         answer = (piece for piece in (said or "",))
         if said is None:
             step = partial(self._go_on, turn)
-            answer = self._serving.reply(ears, language_model, heard, self._manners.max_reply_tokens, step)
+            answer = self._serving.reply(loaded, language_model, heard, self._manners.max_reply_tokens, step)
         until, cut_short = self._clocks.processor() + self._manners.max_reply_seconds, False
         try:
             with closing(answer) as stream:
@@ -318,14 +318,14 @@ class Conversation:
             cut_short = True  # what was said by then was said
         return "".join(pieces).strip(), first_token_ms, cut_short
 
-    def _leave(self, turn: Waiting, why: str) -> None:
+    def _leave(self, turn: QueuedTurn, why: str) -> None:
         """What becomes of a turn that is not answered at all."""
         self._conclude(turn, self._failure(turn, why))
 
-    def _why_left(self, turn: Waiting) -> str:
+    def _why_left(self, turn: QueuedTurn) -> str:
         return "the client has left" if turn.abandoned.is_set() else _STOPPING
 
-    def _failure(self, turn: Waiting, error: str) -> Event:
+    def _failure(self, turn: QueuedTurn, error: str) -> Event:
         if turn.abandoned.is_set():
             logger.info("turn %d was not answered: %s", turn.number, error)
             return {"event": "turn_failed", "problem": error}
@@ -334,12 +334,12 @@ class Conversation:
         kept = self._manners.keep_audio and not isinstance(turn.words, str)
         return {"event": "turn_failed", "problem": f"{error}; what was said is kept" if kept else error}
 
-    def _conclude(self, turn: Waiting, outcome: Event) -> None:
+    def _conclude(self, turn: QueuedTurn, outcome: Event) -> None:
         """The last event of every turn that waited."""
         self._attention.end()
         self._publish(turn, outcome)
 
-    def _publish(self, turn: Waiting, event: Event) -> None:
+    def _publish(self, turn: QueuedTurn, event: Event) -> None:
         event = {**event, "turn": turn.number, "source": turn.source}
         if turn.events is not None:
             turn.events.put(event)

@@ -21,7 +21,7 @@ _PUT_OFF = "another program held the database for a moment: this turn is kept by
 
 
 @dataclass(frozen=True, eq=False)
-class Waiting:
+class QueuedTurn:
     """A turn that is to be answered."""
 
     number: int
@@ -36,13 +36,13 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class TurnMemory:
+class TurnLog:
     """Where turns go."""
 
     store: Store
     keeps_audio: bool
 
-    def keep(self, waiting: Waiting, turn: Turn) -> Event:
+    def keep(self, waiting: QueuedTurn, turn: Turn) -> Event:
         """Store the turn, later where another program holds the database; the reply was given, so what goes wrong is told beside
         it and not in place of it."""
         shown: Event = {
@@ -59,7 +59,7 @@ class TurnMemory:
             return {**shown, "id": None, "utterance": None, "warning": "; ".join(self.store.later.problems()) or _PUT_OFF}
         return {**shown, "id": stored.id, "utterance": stored.utterance}
 
-    def keep_audio_or_tell(self, waiting: Waiting) -> None:
+    def keep_audio_or_tell(self, waiting: QueuedTurn) -> None:
         """Store what was said in a turn that was not answered. Never raises."""
         try:
             self.store.later.do(lambda: self._keep_audio(waiting), "what was said in a turn that was not answered")
@@ -68,7 +68,7 @@ class TurnMemory:
         except Exception:  # a defect here must not take the voice from all other turns
             logger.exception("and what was said is lost")
 
-    def _keep_audio(self, waiting: Waiting) -> str | None:
+    def _keep_audio(self, waiting: QueuedTurn) -> str | None:
         if isinstance(waiting.words, str) or not self.keeps_audio:
             return None
         return self.store.add_utterance(waiting.words, waiting.source).id

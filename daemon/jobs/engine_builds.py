@@ -20,7 +20,7 @@ from engines.whisper.plan_cache import plans_folder, quarantine
 from ..attention import Attention
 from ..clocks import REAL_TIME, Clocks
 from ..events import Events
-from ..idle_task import QuietChore
+from ..idle_task import IdleTask
 from .child import ASLEEP_LIMIT_SECONDS, Child, Outcome
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class ChildLimits:
     """Of the child."""
 
 
-class EngineKeeper:
+class EngineBuilds:
     """A thread that does what there is to do; `step` does it at once, from any thread."""
 
     def __init__(
@@ -67,16 +67,16 @@ class EngineKeeper:
         self._served_by_plan, self._reopen, self._may_run = served_by_plan, reopen, may_run
         self._threads, self._limits, self._command = threads, limits, command
         self._ended = threading.Event()
-        self._chore = QuietChore("engines", self.step, attention, _EVERY_SECONDS, clocks.monotonic)
+        self._task = IdleTask("engines", self.step, attention, _EVERY_SECONDS, clocks.monotonic)
 
     def start(self) -> None:
-        self._chore.start()
+        self._task.start()
 
     def stop(self) -> None:
         """End a build that runs; what it timed so far is lost."""
-        self._chore.stopping.set()
+        self._task.stopping.set()
         self._ended.set()
-        self._chore.stop()
+        self._task.stop()
 
     def step(self) -> None:
         """Do what is to be done next, if anything."""
@@ -145,7 +145,7 @@ class EngineKeeper:
 
     def _follow(self, child: Child) -> Outcome:
         while (outcome := child.poll()) is None:
-            if self._chore.stopping.is_set():
+            if self._task.stopping.is_set():
                 return child.stop(1.0, "the daemon is stopping")
             if child.peak_bytes > self._limits.peak_bytes:
                 child.kill("it took too much memory")

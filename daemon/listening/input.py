@@ -17,7 +17,7 @@ from engines.types import Float32
 from ..config import AudioSettings
 from ..events import Event
 from ..plain_text import expanded
-from ..systemd import SignsOfLife
+from ..systemd import Watchdog
 from .listener import Listener
 from .microphone import Microphone
 from .source import AudioSource, SourceStatus, WavSource
@@ -82,10 +82,10 @@ class AudioInput:
         audio: AudioSettings,
         limits: SegmenterLimits,
         noticed: Callable[[Noticed], None],
-        life: SignsOfLife,
+        watchdog: Watchdog,
     ) -> None:
         """Raises AttuneError where a recording is named that cannot be heard."""
-        self._life = life
+        self._watchdog = watchdog
         self._listener: Listener | None = None
         self._deaf_because = "audio.source is none"
         try:
@@ -97,7 +97,7 @@ class AudioInput:
             logger.warning("no microphone, so only commands are answered: %s", error)
             return
         if source is not None:
-            alive = life.watch(_LOOP)
+            alive = watchdog.watch(_LOOP)
             self._listener = Listener(source, SileroVad(), Segmenter(limits), noticed, self._ended, alive=alive)
 
     def start(self) -> None:
@@ -110,7 +110,7 @@ class AudioInput:
         if self._listener is not None:
             self._listener.stop()
             self._listener.join()
-            self._life.leave(_LOOP)  # also where it had failed: what comes after it need not be deaf
+            self._watchdog.leave(_LOOP)  # also where it had failed: what comes after it need not be deaf
 
     def status(self) -> Event:
         """What `attune status` says about it."""
@@ -129,7 +129,7 @@ class AudioInput:
     def _ended(self) -> None:
         """A recording has an end. A source that failed for good leaves the daemon deaf: it shows no sign of life any more."""
         if self._listener is not None and self._listener.status().state != "failed":
-            self._life.leave(_LOOP)
+            self._watchdog.leave(_LOOP)
 
 
 logger = logging.getLogger(__name__)

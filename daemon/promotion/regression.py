@@ -7,7 +7,7 @@ from math import comb
 from engines.errors import AttuneError
 
 from ..events import Events
-from ..serving.manager import Served
+from ..serving.manager import ModelManager
 from ..store.records import Use
 from ..store.store import Store
 
@@ -22,9 +22,9 @@ class RegressionLimits:
     """How improbable so many corrections must be for a generation that is no worse than what was before it."""
 
 
-def look_back(served: Served, store: Store, events: Events) -> None:
+def look_back(served: ModelManager, store: Store, events: Events) -> None:
     """Serve the previous generation again where the current one turned out worse than what was before it."""
-    number = served.hearing.generation
+    number = served.routes.generation
     if not number:  # what came with Attune is rolled back to nothing
         return
     reason = regression(*store.use(number))

@@ -19,8 +19,8 @@ from engines.types import SoftTokens
 from ..attention import Attention
 from ..clocks import REAL_TIME, Clocks
 from ..events import Event, Events
-from ..idle_task import QuietChore
-from ..serving.lease import Ears, Serving
+from ..idle_task import IdleTask
+from ..serving.lease import LoadedRoute, ModelLease
 from ..serving.moves import Moves
 from ..store.label_check import same_words
 from ..store.records import RoundOutcome, Turn
@@ -51,31 +51,31 @@ class Shadow:
         self,
         generations: Path,
         readings: ShadowReadings,
-        serving: Serving,
+        serving: ModelLease,
         attention: Attention,
         events: Events,
         limits: ShadowLimits,
         *,
-        open_ears: Callable[[Generation], Ears],
+        load_route: Callable[[Generation], LoadedRoute],
         moves: Moves,
         clocks: Clocks = REAL_TIME,
     ) -> None:
-        """`open_ears` raises AttuneError where the candidate cannot be opened."""
+        """`load_route` raises AttuneError where the candidate cannot be opened."""
         self._generations, self._readings, self._serving, self._attention = generations, readings, serving, attention
         self._events, self._limits = events, limits
-        self._open_ears, self._moves = open_ears, moves
-        self._opened: tuple[LanguageModel, Ears] | None = None
+        self._load_route, self._moves = load_route, moves
+        self._opened: tuple[LanguageModel, LoadedRoute] | None = None
         """What the candidate hears with, of the models that were open with that language model."""
         self._first_seen: dict[int, float] = {}
         """When a candidate was first found in shadow, by the service clock, where nothing else says when it came there."""
-        self._chore = QuietChore("shadow", self.step_or_tell, attention, clock=clocks.monotonic)
+        self._task = IdleTask("shadow", self.step_or_tell, attention, clock=clocks.monotonic)
 
     def start(self) -> None:
-        self._chore.start()
+        self._task.start()
 
     def stop(self) -> None:
         """End after the turn that is being heard."""
-        self._chore.stop()
+        self._task.stop()
 
     def let_go(self) -> None:
         """Close what the candidate hears with: its memory is needed."""
@@ -148,7 +148,7 @@ class Shadow:
     def _hear(self, candidate: Generation, since: float) -> None:
         left = self._limits.turns - len(self._readings.compared(candidate.number))
         for turn in self._readings.unheard(candidate.number, since):
-            if left <= 0 or self._attention.needed or self._chore.stopping.is_set():
+            if left <= 0 or self._attention.needed or self._task.stopping.is_set():
                 return
             try:
                 left -= self._hear_turn(candidate, turn)
@@ -165,28 +165,28 @@ class Shadow:
         samples = read_audio(utterance.audio)
         with self._serving.held(wake=False) as (_, language_model):
             if self._opened is None or self._opened[0] is not language_model:
-                self._opened = language_model, self._open_ears(candidate)
-            ears = self._opened[1]
-            heard = ears.route.hear(samples, self._go_on)
-            words = heard if isinstance(heard, str) else ears.words_of(heard)
-            reply = None if same_words(words, turn.heard) else self._reply(ears, language_model, heard)
+                self._opened = language_model, self._load_route(candidate)
+            loaded = self._opened[1]
+            heard = loaded.route.hear(samples, self._go_on)
+            words = heard if isinstance(heard, str) else loaded.words_of(heard)
+            reply = None if same_words(words, turn.heard) else self._reply(loaded, language_model, heard)
         self._readings.add(candidate.number, turn.id, words, reply)
         return True
 
-    def _reply(self, ears: Ears, language_model: LanguageModel, heard: str | SoftTokens) -> str:
+    def _reply(self, loaded: LoadedRoute, language_model: LanguageModel, heard: str | SoftTokens) -> str:
         """What would have been said; nobody hears it, and the conversation does not know of it."""
         if not (heard.strip() if isinstance(heard, str) else len(heard.vectors)):
             return ""
         language_model.reset()
         try:
-            pieces = list(self._serving.reply(ears, language_model, heard, self._limits.max_reply_tokens, self._go_on))
+            pieces = list(self._serving.reply(loaded, language_model, heard, self._limits.max_reply_tokens, self._go_on))
         finally:
             language_model.reset()
         return "".join(pieces).strip()
 
     def _go_on(self) -> None:
         """Raises TurnAbandoned where somebody needs the models, or the daemon stops: nobody waits for what is heard in shadow."""
-        if self._attention.needed or self._chore.stopping.is_set():
+        if self._attention.needed or self._task.stopping.is_set():
             raise TurnAbandoned
 
     def _end(self, number: int, outcome: RoundOutcome, reason: str) -> None:

@@ -20,7 +20,7 @@ _WAKES = 3
 
 
 @dataclass(frozen=True)
-class Ears:
+class LoadedRoute:
     """One way of hearing, as it is now."""
 
     route: Route
@@ -34,20 +34,20 @@ class Ears:
     """What the language model passes soft tokens through."""
 
 
-class Serving:
+class ModelLease:
     """Safe to use from several threads; the models are one thread's at a time."""
 
     def __init__(
         self,
-        ears: Mapping[str, Ears],
+        loaded: Mapping[str, LoadedRoute],
         route: str,
         language_model: LanguageModel,
         awake: Callable[[], None] = lambda: None,
     ) -> None:
-        """Hear through `ears[route]` unless another of `ears` is asked for. After `rest`, `awake` is called by whoever needs the
+        """Hear through `loaded[route]` unless another of `loaded` is asked for. After `rest`, `awake` is called by whoever needs the
         models next; it is to call `use`."""
-        self._ears, self._route = dict(ears), route
-        self._routes = frozenset(ears)
+        self._loaded, self._route = dict(loaded), route
+        self._routes = frozenset(loaded)
         self._language_model: LanguageModel | None = language_model
         self._adapter: Path | None = None
         self._awake = awake
@@ -64,22 +64,22 @@ class Serving:
         if route is not None and route not in self._routes:
             raise AttuneError(f"there is no {route} route here; routes are: {', '.join(sorted(self._routes))}")
 
-    def use(self, ears: Mapping[str, Ears], route: str, language_model: LanguageModel | None = None) -> None:
+    def use(self, loaded: Mapping[str, LoadedRoute], route: str, language_model: LanguageModel | None = None) -> None:
         """Hear through these, and answer with `language_model` where one is given, from the next turn on."""
         with self._lock:
-            self._ears, self._route, self._routes = dict(ears), route, frozenset(ears)
+            self._loaded, self._route, self._routes = dict(loaded), route, frozenset(loaded)
             if language_model is not None:
                 self._language_model, self._adapter = language_model, None
 
-    def exchange(self, ears: Mapping[str, Ears], route: str, language_model: LanguageModel) -> None:
+    def exchange(self, loaded: Mapping[str, LoadedRoute], route: str, language_model: LanguageModel) -> None:
         """As `use`, once nobody uses the models that served so far: they may be closed then."""
         with self._busy:
-            self.use(ears, route, language_model)
+            self.use(loaded, route, language_model)
 
     def rest(self) -> None:
         """Let go of the models once nobody uses them; the conversation is forgotten."""
         with self._busy, self._lock:
-            self._ears, self._language_model = {}, None
+            self._loaded, self._language_model = {}, None
 
     @property
     def resting(self) -> bool:
@@ -87,7 +87,7 @@ class Serving:
         return self._language_model is None
 
     @contextmanager
-    def held(self, route: str | None = None, wake: bool = True) -> Iterator[tuple[Ears, LanguageModel]]:
+    def held(self, route: str | None = None, wake: bool = True) -> Iterator[tuple[LoadedRoute, LanguageModel]]:
         """What hears through `route` or the one in use, and what answers; nobody else uses them until this ends.
 
         Raises AttuneError where they were let go of and cannot be opened again, or are not to be without `wake`.
@@ -96,7 +96,7 @@ class Serving:
         try:
             with self._lock:
                 assert self._language_model is not None  # they are let go of by who holds `_busy` only
-                found = self._ears.get(route or self._route, self._ears[self._route]), self._language_model
+                found = self._loaded.get(route or self._route, self._loaded[self._route]), self._language_model
             yield found
         finally:
             self._busy.release()
@@ -116,15 +116,15 @@ class Serving:
 
     def reply(
         self,
-        ears: Ears,
+        loaded: LoadedRoute,
         language_model: LanguageModel,
         heard: str | SoftTokens,
         max_tokens: int,
         step: Step = unwatched,
     ) -> Generator[str, None, None]:
-        """The reply to what `ears` heard, through their adapter where that is soft tokens; only while they are `held`. What
+        """The reply to what `loaded` heard, through their adapter where that is soft tokens; only while they are `held`. What
         `step` raises, which is called before each bounded step of the work, ends it."""
-        if isinstance(heard, SoftTokens) and ears.adapter != self._adapter:
-            language_model.set_adapter(ears.adapter)
-            self._adapter = ears.adapter
+        if isinstance(heard, SoftTokens) and loaded.adapter != self._adapter:
+            language_model.set_adapter(loaded.adapter)
+            self._adapter = loaded.adapter
         return cast(Generator[str, None, None], language_model.reply(heard, max_tokens, step))

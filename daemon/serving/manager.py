@@ -4,9 +4,9 @@ Knows no round: those who run them say when the memory of the models is needed a
 
 Locks, each taken only by threads that hold none of those after it:
 
-1. the governor's, held while it has models closed or opened;
-2. `Served._changing`: models are opened, closed or chosen, and pointers moved, by one thread at a time;
-3. `Serving._busy`: who hears and answers;
+1. the memory guard's, held while it has models closed or opened;
+2. `ModelManager._changing`: models are opened, closed or chosen, and pointers moved, by one thread at a time;
+3. `ModelLease._busy`: who hears and answers;
 4. those of the store, the events and the language model, which ask for no other.
 
 A turn that finds the models closed asks for them before it takes the third, and what hears under it takes neither of the first.
@@ -26,19 +26,19 @@ from engines.types import Float32, Transcript
 from ..config import Settings
 from ..events import Events
 from ..store.store import Store
-from .lease import Ears, Serving
-from .models import Voice
+from .lease import LoadedRoute, ModelLease
+from .models import ServingModels
 from .moves import Moves
-from .routing import Hearing, aligned_ears, choose
+from .routing import RouteTable, choose, load_aligned
 
 logger = logging.getLogger(__name__)
 
 
-class Served:
+class ModelManager:
     def __init__(
         self,
         settings: Settings,
-        open_voice: Callable[[Settings], Voice],
+        open_models: Callable[[Settings], ServingModels],
         store: Store,
         events: Events,
         awake: Callable[[], None],
@@ -47,60 +47,60 @@ class Served:
 
         Raises AttuneError naming the first that is missing or damaged.
         """
-        self._settings, self._open_voice, self._events = settings, open_voice, events
-        voice = open_voice(settings)
-        self.files, self.general = voice.files, voice.general
-        self._voice: Voice | None = voice
+        self._settings, self._open_models, self._events = settings, open_models, events
+        models = open_models(settings)
+        self.files, self.general = models.files, models.general
+        self._models: ServingModels | None = models
         self._changing = threading.RLock()
         self.moves = Moves(settings.generations, self._put_to_use, store.add_move, self._changing)
         """Who moves the pointers to generations while this daemon runs."""
-        self.hearing = self._choose(voice)
-        self.serving = Serving(self.hearing.ears, self.hearing.route, voice.language_model, awake)
+        self.routes = self._choose(models)
+        self.serving = ModelLease(self.routes.loaded, self.routes.route, models.language_model, awake)
 
     @property
     def open(self) -> bool:
         """Whether the models are."""
-        return self._voice is not None
+        return self._models is not None
 
     @property
     def encoder_runs_by(self) -> str:
         """What runs the speech encoder, and where; empty while the models are closed, or without one."""
-        voice = self._voice
-        return voice.encoder_runs_by() if voice is not None else ""
+        models = self._models
+        return models.encoder_runs_by() if models is not None else ""
 
     def reopen(self) -> None:
         """Open the models anew beside those that serve, then close these. Raises AttuneError, and nothing changes, as opening
         them does."""
         with self._changing:
-            if self._voice is None:
+            if self._models is None:
                 return  # whoever opens them again finds the same
-            before, after = self._voice, self._open_voice(self._settings)
-            hearing = self._choose(after)
-            self.serving.exchange(hearing.ears, hearing.route, after.language_model)
-            self._voice, self.hearing = after, hearing
+            before, after = self._models, self._open_models(self._settings)
+            routes = self._choose(after)
+            self.serving.exchange(routes.loaded, routes.route, after.language_model)
+            self._models, self.routes = after, routes
             before.close()
 
     def close(self) -> None:
         """Close the models, where they are open, once nobody uses them."""
         with self._changing:
             self.serving.rest()
-            voice, self._voice = self._voice, None
-            if voice is not None:
-                voice.close()
+            models, self._models = self._models, None
+            if models is not None:
+                models.close()
 
     def unload(self) -> None:
         """As `close`, for a round that needs their memory: `load` opens them again."""
         with self._changing:
             self.close()
-            self.hearing = replace(self.hearing, ears={})
+            self.routes = replace(self.routes, loaded={})
 
     def load(self) -> None:
         """Open them again. Raises AttuneError as opening them does."""
         began = time.monotonic()
         with self._changing:
-            voice = self._open_voice(self._settings)
-            self._voice, self.hearing = voice, self._choose(voice)
-            self.serving.use(self.hearing.ears, self.hearing.route, voice.language_model)
+            models = self._open_models(self._settings)
+            self._models, self.routes = models, self._choose(models)
+            self.serving.use(self.routes.loaded, self.routes.route, models.language_model)
         logger.info("the models are open again after %.2f s", time.monotonic() - began)
 
     def transcribe(self, samples: Float32) -> Transcript:
@@ -108,21 +108,21 @@ class Served:
         with self._changing:
             return self._opened().transcribe(samples)
 
-    def ears_of(self, generation: Generation) -> Ears:
+    def load_route(self, generation: Generation) -> LoadedRoute:
         """The aligned route of a generation that is not served. To be called, and used, only while `serving.held`, which keeps
         the models open. Raises AttuneError where it cannot be opened."""
-        voice = self._opened()
-        return aligned_ears(generation, self._settings.conversation.when_unsure, voice.aligned, voice.words_of)
+        models = self._opened()
+        return load_aligned(generation, self._settings.conversation.when_unsure, models.aligned, models.words_of)
 
     def reload(self) -> None:
         """Serve what the generation pointers say now, from the next turn on."""
         with self._changing:
-            voice = self._voice
-            if voice is None:
+            models = self._models
+            if models is None:
                 return  # they are looked at when the models are opened again
-            hearing = self.hearing = self._choose(voice)
-            self.serving.use(hearing.ears, hearing.route)
-        self._events.publish({"event": "serving", "generation": hearing.generation, "route": hearing.route})
+            routes = self.routes = self._choose(models)
+            self.serving.use(routes.loaded, routes.route)
+        self._events.publish({"event": "serving", "generation": routes.generation, "route": routes.route})
 
     def _put_to_use(self, generation: Generation) -> None:
         """Serve `generation`, which has become current. Raises AttuneError where it cannot be served.
@@ -130,17 +130,19 @@ class Served:
         Where the models are closed it is tried when they are opened again.
         """
         self.reload()
-        if self._voice is not None and self.hearing.generation != generation.number:
-            raise AttuneError(f"generation {generation.number:04d} cannot be served: {'; '.join(self.hearing.problems)}")
+        if self._models is not None and self.routes.generation != generation.number:
+            raise AttuneError(f"generation {generation.number:04d} cannot be served: {'; '.join(self.routes.problems)}")
 
-    def _choose(self, voice: Voice) -> Hearing:
+    def _choose(self, models: ServingModels) -> RouteTable:
         asked = self._settings.conversation
-        chosen = choose(asked.route, asked.when_unsure, self._settings.generations, voice.cascade, voice.aligned, voice.words_of)
+        chosen = choose(
+            asked.route, asked.when_unsure, self._settings.generations, models.cascade, models.aligned, models.words_of
+        )
         trim()  # opening takes half as much again as what is open
         return chosen
 
-    def _opened(self) -> Voice:
-        voice = self._voice
-        if voice is None:
+    def _opened(self) -> ServingModels:
+        models = self._models
+        if models is None:
             raise AttuneError("the models are unloaded for a round")
-        return voice
+        return models

@@ -20,7 +20,7 @@ from ..config import Settings
 
 
 @dataclass(frozen=True)
-class Voice:
+class ServingModels:
     """What hears and answers, as plain functions: the engines in service, something tiny in tests."""
 
     language_model: LanguageModel
@@ -41,7 +41,7 @@ _QUESTION_TOKENS = 32
 """A question of a sentence or two."""
 
 
-def open_voice(settings: Settings) -> Voice:
+def open_models(settings: Settings) -> ServingModels:
     """Open the models. Raises AttuneError naming the first that is missing or damaged."""
     files = engine_files(settings.cache_dir, settings.engines.whisper, settings.engines.language_model)
     threads = settings.engines.threads
@@ -59,7 +59,7 @@ def open_voice(settings: Settings) -> Voice:
             raise AttuneError(told)
         if runtimes is not None and runtimes.any_on_gpu:
             engines.compute_once()
-    return Voice(
+    return ServingModels(
         language_model=engines.language_model,
         transcribe=engines.transcriber.transcribe,
         cascade=engines.cascade(),

@@ -14,7 +14,7 @@ from engines.routes import Route
 from engines.types import SoftTokens
 
 from .earned_route import WhenUnsure, earned_route, when_unsure
-from .lease import Ears
+from .lease import LoadedRoute
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +23,10 @@ _DOUBTED = {"cascade": "goes the cascade's way", "ask": "is asked back", "answer
 
 
 @dataclass(frozen=True)
-class Hearing:
+class RouteTable:
     """The routes that can be taken, and the one that is."""
 
-    ears: dict[str, Ears]
+    loaded: dict[str, LoadedRoute]
     route: str
     reason: str
     """Why this route, for people."""
@@ -43,7 +43,7 @@ def choose(
     cascade: Route,
     aligned: Callable[[Generation, bool], Route],
     words_of: Callable[[str | SoftTokens], str],
-) -> Hearing:
+) -> RouteTable:
     """Open the generation to serve (current, else previous, else the base) and choose between it and the cascade.
 
     `aligned(generation, unsure_takes_draft)` gives a generation's route, or raises AttuneError, which becomes a problem: the
@@ -51,47 +51,47 @@ def choose(
     follows when that route doubts what it heard.
     """
     generation, problems = usable(generations)
-    ears = {"cascade": Ears(cascade, words_of, None)}
+    loaded = {"cascade": LoadedRoute(cascade, words_of, None)}
     later = judged_against(generations, generation.number) if generation is not None else []
     then = _then(generation, later, unsure)
     route, reason = "cascade", "there is no generation to take the aligned route with; run `attune engines build`"
     if generation is not None:
         try:
-            there = _ears(generation, then, aligned, words_of)
+            there = _load(generation, then, aligned, words_of)
             earned = earned_route(generation.card, later) if wanted == "auto" else (wanted, f"conversation.route is {wanted}")
             if earned[0] == "aligned":
                 there.route.ready()
-            ears["aligned"] = there
+            loaded["aligned"] = there
             route, reason = earned
         except AttuneError as error:
             problems = [*problems, str(error)]
     for problem in problems:
         logger.warning("%s", problem)
-    number = generation.number if generation is not None and "aligned" in ears else None
+    number = generation.number if generation is not None and "aligned" in loaded else None
     if route == "aligned" and generation is not None and generation.card.confidence is not None:
         reason += f"; what it doubts {_DOUBTED[then]}"
-    return Hearing(ears, route, reason, number, problems)
+    return RouteTable(loaded, route, reason, number, problems)
 
 
-def aligned_ears(
+def load_aligned(
     generation: Generation,
     unsure: Unsure,
     aligned: Callable[[Generation, bool], Route],
     words_of: Callable[[str | SoftTokens], str],
-) -> Ears:
+) -> LoadedRoute:
     """The aligned route of a generation that was never served. Raises AttuneError where it cannot be opened."""
-    ears = _ears(generation, _then(generation, [], unsure), aligned, words_of)
-    ears.route.ready()
-    return ears
+    loaded = _load(generation, _then(generation, [], unsure), aligned, words_of)
+    loaded.route.ready()
+    return loaded
 
 
-def _ears(
+def _load(
     generation: Generation,
     then: WhenUnsure,
     aligned: Callable[[Generation, bool], Route],
     words_of: Callable[[str | SoftTokens], str],
-) -> Ears:
-    return Ears(aligned(generation, then == "cascade"), words_of, generation.number, then == "ask", generation.adapter)
+) -> LoadedRoute:
+    return LoadedRoute(aligned(generation, then == "cascade"), words_of, generation.number, then == "ask", generation.adapter)
 
 
 def _then(generation: Generation | None, later: Sequence[Card], unsure: Unsure) -> WhenUnsure:

@@ -9,7 +9,7 @@ from engines.errors import AttuneError
 from engines.types import Float32, Transcript
 
 from ..attention import Attention
-from ..idle_task import QuietChore
+from ..idle_task import IdleTask
 from .database import DatabaseBusyError
 from .label_check import label_fault
 from .records import Counts, Utterance
@@ -35,14 +35,14 @@ class Labeller:
         self._done_at: Counts | None = None
         """What was stored when nothing was left to label."""
         self._lock = threading.Lock()
-        self._chore = QuietChore("labelling", self._label_and_tell, attention)
+        self._task = IdleTask("labelling", self._label_and_tell, attention)
 
     def start(self) -> None:
-        self._chore.start()
+        self._task.start()
 
     def stop(self) -> None:
         """End after the utterance that is being recognised."""
-        self._chore.stop()
+        self._task.stop()
 
     def label(self, most: int | None = None) -> int:
         """Label what lacks a label, the newest first, until somebody speaks or `most` were heard; returns how many got one."""
@@ -52,7 +52,7 @@ class Labeller:
         labelled = 0
         missing = [utterance for utterance in reversed(self._store.missing_labels()) if utterance.id not in self._wordless]
         for utterance in missing[:most]:
-            if self._attention.needed or self._chore.stopping.is_set() or not self._ready():
+            if self._attention.needed or self._task.stopping.is_set() or not self._ready():
                 break
             try:
                 labelled += self._label_one(utterance)

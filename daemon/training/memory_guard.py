@@ -23,7 +23,7 @@ _ROOM_SECONDS = 3.0
 _log = logging.getLogger(__name__)
 
 
-class Governor:
+class MemoryGuard:
     def __init__(
         self,
         budget_bytes: int,

@@ -15,7 +15,7 @@ from .status import Status
 _KEPT_LATENCIES = 1000
 
 
-class Yielding:
+class Preemption:
     """Whether somebody speaks, and the child that must stand still meanwhile."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -29,7 +29,7 @@ LABELLED_FIRST = 64
 """Utterances that are labelled before a round begins, for which it waits; others are labelled while it is quiet."""
 
 
-class Learning:
+class RoundInputs:
     """The callbacks of the adaptation thread."""
 
     def __init__(

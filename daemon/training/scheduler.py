@@ -20,8 +20,8 @@ from ..jobs.child import Child, Outcome
 from ..serving.moves import Moves
 from ..store.records import RoundOutcome
 from .idle import Decision, Limits, Snapshot, decide, may_go_on, may_start
-from .memory_guard import Governor
-from .preemption import Yielding
+from .memory_guard import MemoryGuard
+from .preemption import Preemption
 from .rounds import JOB_NAME, RoundRecord, Rounds, clear, job_folder, prepare, promote_or_refuse, unjudged
 from .status import Standing, Status
 
@@ -44,21 +44,21 @@ class Adaptation:
         build_job: Callable[[int, int, Path], AdaptJob],
         moves: Moves,
         record: Callable[[RoundRecord], None] = lambda record: None,
-        governor: Governor | None = None,
+        guard: MemoryGuard | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """`build_job(number, parent, folder)` gathers the examples of a round, or raises AttuneError saying why there is none.
 
         `snapshot` need not know of failures: those are counted here. `moves` has a candidate served. All three, and `record`, are
-        called from the adaptation thread. Without a `governor` a round takes what memory it takes.
+        called from the adaptation thread. Without a `guard` a round takes what memory it takes.
         """
         self._rounds = rounds
         self._snapshot = snapshot
         self._build_job = build_job
         self._moves = moves
         self._record = record
-        self._governor = governor
+        self._guard = guard
         self._clock = clock
         self._wall_clock = wall_clock
         self._thread = threading.Thread(target=self._run, name="adaptation", daemon=True)
@@ -66,7 +66,7 @@ class Adaptation:
         self._stopping = threading.Event()
         self._requested = threading.Event()
         self._cancelled = threading.Event()
-        self._yielding = Yielding(clock)
+        self._yielding = Preemption(clock)
         self._standing = Standing(self._yielding.status)
         self._most_used_bytes = 0
         self._again = ""
@@ -207,17 +207,17 @@ class Adaptation:
                     return child, outcome
                 job = smaller
         finally:
-            if self._governor is not None and not self._stopping.is_set():
-                self._governor.need_models()
+            if self._guard is not None and not self._stopping.is_set():
+                self._guard.need_models()
 
     def _given_up(self) -> bool:
         return self._stopping.is_set() or self._cancelled.is_set()
 
     def _admitted(self, job: AdaptJob) -> AdaptJob:
         """`job` as it fits the memory that there is. Raises AttuneError where it does not."""
-        if self._governor is None:
+        if self._guard is None:
             return job
-        admitted, made = self._governor.admit(job)
+        admitted, made = self._guard.admit(job)
         self._tell(budget_bytes=made.budget_bytes, predicted_bytes=made.predicted_bytes)
         return admitted
 
@@ -241,8 +241,8 @@ class Adaptation:
                 return child, self._follow(child)
         finally:
             child.kill("its round ended")  # does nothing to one that has ended
-            if self._governor is not None:
-                self._governor.make_room()
+            if self._guard is not None:
+                self._guard.make_room()
 
     def _follow(self, child: Child) -> Outcome:
         while (outcome := child.poll()) is None:
@@ -253,28 +253,28 @@ class Adaptation:
                 return child.stop(self._rounds.grace_seconds, "cancelled by the user")
             if not (decision := self._decide(may_go_on)).run:
                 return child.stop(self._rounds.grace_seconds, decision.reason)
-            if self._governor is not None and (reason := self._must_yield(self._governor, child)):
+            if self._guard is not None and (reason := self._must_yield(self._guard, child)):
                 self._again = reason
                 return child.stop(self._rounds.yield_grace_seconds, reason)
             self._yielding.go_on_after(self._rounds.resume_after_seconds)
             self._wake.wait(self._rounds.poll_seconds)
         return outcome
 
-    def _must_yield(self, governor: Governor, child: Child) -> str:
+    def _must_yield(self, guard: MemoryGuard, child: Child) -> str:
         """Why the memory of `child` is needed; empty where it is not."""
-        if governor.tight and self._yielding.speaking:
+        if guard.tight and self._yielding.speaking:
             return _SPEECH_NEEDS_MODELS
-        used = governor.used_bytes(child.pid)
+        used = guard.used_bytes(child.pid)
         self._most_used_bytes = max(self._most_used_bytes, used)
         self._tell(most_used_bytes=self._most_used_bytes)
-        return governor.exceeded(used)
+        return guard.exceeded(used)
 
     def _after_yielding(self, job: AdaptJob) -> AdaptJob | None:
         """The job to go on with once it may; None where it may not."""
-        assert self._governor is not None
+        assert self._guard is not None
         if self._again != _SPEECH_NEEDS_MODELS:
-            return self._governor.smaller(job) if self._standing.read()["stage"] in _CUT_INTO_PARTS else None
-        self._governor.need_models()
+            return self._guard.smaller(job) if self._standing.read()["stage"] in _CUT_INTO_PARTS else None
+        self._guard.need_models()
         self._tell(state="paused", note=self._again)
         while not self._given_up():
             self._wake.clear()

@@ -28,7 +28,7 @@ from daemon.client.socket_client import request
 from daemon.clocks import Clocks
 from daemon.config import Settings
 from daemon.events import Event
-from daemon.serving.models import Voice, open_voice
+from daemon.serving.models import ServingModels, open_models
 from engines.audio.recordings import read_audio, write_flac
 from engines.build import engine_files
 from engines.errors import AttuneError
@@ -97,7 +97,7 @@ def main() -> int:
             write_base(settings.generations)
             measured(settings.cache_dir)
         evenings = []
-        with App(settings, open_voice if arguments.models else opened, tuple(child), ahead.clocks()):
+        with App(settings, open_models if arguments.models else opened, tuple(child), ahead.clocks()):
             for day in range(arguments.days):
                 missed = _day(settings, folder, ahead, said, arguments.utterances)
                 evenings.append(_evening(settings, missed, _night(settings, ahead)))
@@ -138,7 +138,7 @@ def _share_models(cache_dir: Path) -> None:
             (cache_dir / shared).symlink_to(there / shared)
 
 
-def _stand_in(settings: Settings) -> Voice:
+def _stand_in(settings: Settings) -> ServingModels:
     """What hears and answers tones, and is sure of nothing, beside the installed models' files: what a round needs of a voice."""
     files = engine_files(settings.cache_dir, settings.engines.whisper, settings.engines.language_model)
     return replace(fake_voice(settings), transcribe=_unsure, files=files, general=general_examples(settings.cache_dir)[:8])

@@ -10,7 +10,7 @@ import pytest
 
 from daemon.client.socket_client import request
 from daemon.config import Settings
-from daemon.serving.models import Voice
+from daemon.serving.models import ServingModels
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from tests.support.fakes import tone
@@ -143,11 +143,11 @@ def test_a_second_daemon_is_refused_and_the_first_lives_on(start: Start, folder:
 
 
 def test_a_daemon_that_cannot_start_leaves_nothing_behind(start: Start, folder: Path) -> None:
-    def broken(_: Settings) -> Voice:
+    def broken(_: Settings) -> ServingModels:
         raise AttuneError("the model is missing; run `attune models fetch`")
 
     with pytest.raises(AttuneError, match="model is missing"):
-        start(open_voice=broken)
+        start(open_models=broken)
     with pytest.raises(AttuneError, match=r"\[segmenter\] contradict"):
         start(segmenter__start_threshold=0.2)
     assert start().do("ask", text="hello")[-1]["reply"] == "0 hello"

@@ -10,7 +10,7 @@ import pytest
 from daemon.clocks import Clocks
 from daemon.config import Settings
 from daemon.events import Event
-from daemon.serving.models import Voice
+from daemon.serving.models import ServingModels
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.jobs.footprints import write_footprints
@@ -153,14 +153,14 @@ def test_a_damaged_generation_is_passed_over_and_told(start: Start, folder: Path
 def test_a_generation_for_other_models_leaves_the_cascade(start: Start, folder: Path) -> None:
     write_base(folder / "state" / "generations")
 
-    def made_for_others(settings: Settings) -> Voice:
+    def made_for_others(settings: Settings) -> ServingModels:
         def aligned(_generation: object, _unsure_takes_draft: bool) -> None:
             raise AttuneError("generation 0000 was made for another language model")
 
         voice = fake_voice(settings)
-        return Voice(**{**vars(voice), "aligned": aligned})
+        return ServingModels(**{**vars(voice), "aligned": aligned})
 
-    daemon = start(open_voice=made_for_others, conversation__route="aligned")
+    daemon = start(open_models=made_for_others, conversation__route="aligned")
     status = daemon.status()
     assert (status["route"], status["generation"], status["routes"]) == ("cascade", None, ["cascade"])
     assert "made for another" in str(status["problems"])
@@ -194,12 +194,12 @@ def test_a_round_that_unloads_serves_what_it_promoted(start: Start, folder: Path
     write_tight_footprints(folder)
     opened = []
 
-    def open_voice(settings: Settings) -> Voice:
+    def open_models(settings: Settings) -> ServingModels:
         opened.append(threading.current_thread().name)
         return fake_voice(settings)
 
     quick = Clocks(time.time, lambda: 30 * time.monotonic())  # a minute of quiet is two seconds
-    daemon = start(open_voice=open_voice, clocks=quick, budget__bytes=2**44, budget__unload=True)
+    daemon = start(open_models=open_models, clocks=quick, budget__bytes=2**44, budget__unload=True)
     enroll(daemon, folder)
     answers: list[Event] = []
     with daemon.app._events.follow() as events:

@@ -147,7 +147,7 @@ def holding(start: Start, after: int = 0, **flags: object) -> tuple[Daemon, Echo
     """A daemon whose replies wait after so many pieces."""
     model = EchoLanguageModel()
     model.hold_after = after
-    daemon = start(open_voice=lambda settings: replace(fake_voice(settings), language_model=model), **flags)
+    daemon = start(open_models=lambda settings: replace(fake_voice(settings), language_model=model), **flags)
     return daemon, model
 
 

@@ -24,7 +24,7 @@ from daemon.store.schema import MIGRATIONS, migrate
 from daemon.store.service_clock import JUMP_SECONDS, LONGEST_STOP_SECONDS, Reading, ServiceClock, seconds_since
 from daemon.store.store import Store
 from daemon.training.idle import Board, Limits, Snapshot, decide
-from daemon.training.round_inputs import Learning
+from daemon.training.round_inputs import RoundInputs
 from tests.support.fakes import tone
 from tests.support.simulated_time import Time
 from tests.support.stored_labels import labelled
@@ -258,7 +258,7 @@ def test_hours_cannot_be_kept_by_a_clock_that_was_never_set(tmp_path: Path, monk
     monkeypatch.setattr("daemon.training.round_inputs.read_board", lambda _: Board(10**10, 10**10))
     time = Time(wall=1000.0)
     with house(tmp_path, time) as home:
-        learning = Learning(home.settings, home.store, Attention(), None, None, [], time.clocks)  # type: ignore[arg-type]
+        learning = RoundInputs(home.settings, home.store, Attention(), None, None, [], time.clocks)  # type: ignore[arg-type]
         assert learning.snapshot().minute_of_day is None
         time.wall = SET_AFTER
         assert learning.snapshot().minute_of_day is not None

@@ -22,8 +22,8 @@ from daemon.config import AudioSettings, Settings
 from daemon.lifecycle import Wish, serve
 from daemon.listening.input import AudioInput
 from daemon.listening.source import AudioSource
-from daemon.serving.models import Voice
-from daemon.systemd import ServiceManager, SignsOfLife
+from daemon.serving.models import ServingModels
+from daemon.systemd import ServiceManager, Watchdog
 from engines.audio.segmenter import SegmenterLimits
 from engines.errors import AttuneError
 from tests.daemon.listening.test_listener import ScriptedSource
@@ -37,7 +37,7 @@ __all__ = ["folder"]
 class Running:
     """A daemon in a thread, its settings, and what its service manager was told."""
 
-    def __init__(self, folder: Path, open_voice: Callable[[Settings], Voice] = fake_voice) -> None:
+    def __init__(self, folder: Path, open_models: Callable[[Settings], ServingModels] = fake_voice) -> None:
         self.settings = make_settings(folder)
         self.problem = ""
         self.loaded = 0
@@ -46,7 +46,7 @@ class Running:
         self._end.bind(str(folder / "notify"))
         self._end.settimeout(30)
         manager = ServiceManager({"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "600000"})
-        start = partial(App, open_voice=open_voice)
+        start = partial(App, open_models=open_models)
         self._thread = threading.Thread(target=serve, args=(self._load, self.wishes, start, manager), daemon=True)
         self._thread.start()
 
@@ -57,7 +57,7 @@ class Running:
         return self.settings
 
     def told(self, beginning: str) -> str:
-        """The next thing that is told and begins so; signs of life and states may come between."""
+        """The next thing that is told and begins so; signs of watchdog and states may come between."""
         while True:
             message = self._end.recv(1000).decode()
             if message.startswith(beginning):
@@ -121,14 +121,14 @@ def test_life_goes_on_where_a_source_that_failed_is_heard_no_more(folder: Path) 
             return ScriptedSource([OSError("it broke")] * 20)
 
     told: list[str] = []
-    life = SignsOfLife(0.0, lambda: told.append("alive"))
-    conversation = life.watch("conversation")
+    watchdog = Watchdog(0.0, lambda: told.append("alive"))
+    conversation = watchdog.watch("conversation")
     settings = make_settings(folder, audio__source=os.devnull)
-    audio_input = AudioInput(Broken(), settings.audio, SegmenterLimits(), lambda noticed: None, life)  # type: ignore[arg-type]
+    audio_input = AudioInput(Broken(), settings.audio, SegmenterLimits(), lambda noticed: None, watchdog)  # type: ignore[arg-type]
     audio_input.start()
     assert eventually(lambda: audio_input.status()["state"] == "failed")
     conversation()
-    assert told == [], "a daemon that went deaf shows no sign of life"
+    assert told == [], "a daemon that went deaf shows no sign of watchdog"
     audio_input.stop()
     conversation()
     assert told == ["alive"]
@@ -226,7 +226,7 @@ def test_by_wrong_settings_the_old_ones_go_on(running: Running, folder: Path, ho
 def test_settings_that_are_wrong_at_the_start_end_it(folder: Path) -> None:
     wishes: queue.SimpleQueue[Wish] = queue.SimpleQueue()
     with pytest.raises(AttuneError, match="contradict"):
-        serve(lambda: make_settings(folder, segmenter__start_threshold=0.2), wishes, partial(App, open_voice=fake_voice))
+        serve(lambda: make_settings(folder, segmenter__start_threshold=0.2), wishes, partial(App, open_models=fake_voice))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a service manager is told, by the protocol as systemd documents it; and signs of life that only going round gives."""
+"""What a service manager is told, by the protocol as systemd documents it; and signs of watchdog that only going round gives."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.systemd import JournalFormatter, ServiceManager, SignsOfLife, given_socket
+from daemon.systemd import JournalFormatter, ServiceManager, Watchdog, given_socket
 
 
 @pytest.fixture
@@ -63,8 +63,8 @@ def test_a_manager_that_is_gone_costs_no_more_than_a_line(tmp_path: Path, caplog
 @given(st.lists(st.sampled_from(["listening", "conversation"]), max_size=40))
 def test_life_is_told_only_when_every_loop_went_round(rounds: list[str]) -> None:
     told: list[int] = []
-    life = SignsOfLife(0.0, lambda: told.append(len(told)))
-    loops = {name: life.watch(name) for name in ("listening", "conversation")}
+    watchdog = Watchdog(0.0, lambda: told.append(len(told)))
+    loops = {name: watchdog.watch(name) for name in ("listening", "conversation")}
     seen: set[str] = set()
     expected = 0
     for name in rounds:
@@ -78,13 +78,13 @@ def test_life_is_told_only_when_every_loop_went_round(rounds: list[str]) -> None
 
 def test_a_loop_that_ended_is_not_waited_for_and_one_that_froze_is() -> None:
     told: list[str] = []
-    life = SignsOfLife(0.0, lambda: told.append("alive"))
-    listening, conversation = life.watch("listening"), life.watch("conversation")
+    watchdog = Watchdog(0.0, lambda: told.append("alive"))
+    listening, conversation = watchdog.watch("listening"), watchdog.watch("conversation")
     listening()
     for _ in range(5):
         listening()
     assert told == [], "the conversation is frozen"
-    life.leave("listening")
+    watchdog.leave("listening")
     conversation()
     conversation()
     assert told == ["alive", "alive"]
@@ -92,12 +92,12 @@ def test_a_loop_that_ended_is_not_waited_for_and_one_that_froze_is() -> None:
 
 def test_nothing_is_told_more_often_than_is_needed() -> None:
     told: list[str] = []
-    life = SignsOfLife(3600.0, lambda: told.append("alive"))
-    loop = life.watch("listening")
+    watchdog = Watchdog(3600.0, lambda: told.append("alive"))
+    loop = watchdog.watch("listening")
     for _ in range(100):
         loop()
     assert told == ["alive"]
-    unwatched = SignsOfLife(None, lambda: told.append("never")).watch("listening")
+    unwatched = Watchdog(None, lambda: told.append("never")).watch("listening")
     unwatched()
     assert told == ["alive"]
 

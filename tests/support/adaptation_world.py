@@ -12,7 +12,7 @@ import pytest
 
 from daemon.serving.moves import Moves
 from daemon.training.idle import Board, Limits, Snapshot
-from daemon.training.memory_guard import Governor
+from daemon.training.memory_guard import MemoryGuard
 from daemon.training.rounds import RoundRecord, Rounds
 from daemon.training.scheduler import Adaptation
 from engines.errors import AttuneError
@@ -40,7 +40,7 @@ class World:
     blind: bool = False
     full: bool = False
     note: str = ""
-    governor: Governor | None = None
+    guard: MemoryGuard | None = None
     adaptation: Adaptation | None = None
 
     def start(self, **options: object) -> Adaptation:
@@ -61,7 +61,7 @@ class World:
             build_job=self.build_job,
             moves=Moves(self.state / "generations", self.serve),
             record=self.record,
-            governor=self.governor,
+            guard=self.guard,
         )
         self.adaptation.start()
         return self.adaptation

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from daemon.config import Settings
-from daemon.serving.models import Voice
+from daemon.serving.models import ServingModels
 from engines.errors import AttuneError
 from engines.generations.card import Card
 from engines.generations.folder import Generation, write_generation
@@ -102,9 +102,9 @@ def words_of(heard: str | SoftTokens) -> str:
     return heard if isinstance(heard, str) else " ".join(["soft"] * len(heard.vectors))
 
 
-def fake_voice(settings: Settings) -> Voice:
+def fake_voice(settings: Settings) -> ServingModels:
     """Everything that a daemon needs to hear tones and to answer."""
-    return Voice(
+    return ServingModels(
         EchoLanguageModel(),
         transcribe,
         PitchRoute("cascade"),

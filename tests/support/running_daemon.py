@@ -16,7 +16,7 @@ from daemon.clocks import REAL_TIME, Clocks
 from daemon.config import Settings
 from daemon.config_sources import load_settings
 from daemon.events import Event
-from daemon.serving.models import Voice
+from daemon.serving.models import ServingModels
 from daemon.training.idle import Board
 from engines.audio.recordings import write_flac
 from engines.jobs.footprints import footprints_path, write_footprints
@@ -46,10 +46,10 @@ class Daemon:
     """A daemon in this process, and a client of it."""
 
     def __init__(
-        self, settings: Settings, mode: str, open_voice: Callable[[Settings], Voice], clocks: Clocks = REAL_TIME
+        self, settings: Settings, mode: str, open_models: Callable[[Settings], ServingModels], clocks: Clocks = REAL_TIME
     ) -> None:
         self.settings = settings
-        self.app = App(settings, open_voice, (sys.executable, str(FAKE), mode, "0.01"), clocks)
+        self.app = App(settings, open_models, (sys.executable, str(FAKE), mode, "0.01"), clocks)
 
     def do(self, command: str, **arguments: object) -> list[Event]:
         """The events of a command; a recording is given as its Path."""
@@ -81,13 +81,13 @@ def start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
         def run(
             mode: str = "done",
-            open_voice: Callable[[Settings], Voice] = fake_voice,
+            open_models: Callable[[Settings], ServingModels] = fake_voice,
             clocks: Clocks = REAL_TIME,
             **flags: object,
         ) -> Daemon:
             if not footprints_path(folder / "cache").exists():
                 measured(folder / "cache")
-            daemon = Daemon(make_settings(folder, **flags), mode, open_voice, clocks)
+            daemon = Daemon(make_settings(folder, **flags), mode, open_models, clocks)
             stack.enter_context(daemon.app)
             return daemon
 

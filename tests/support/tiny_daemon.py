@@ -16,7 +16,7 @@ from daemon.app import App
 from daemon.cli.common import settings
 from daemon.config import Settings
 from daemon.lifecycle import serve, wishes_of_signals
-from daemon.serving.models import Voice
+from daemon.serving.models import ServingModels
 from engines.interfaces import Step, unwatched
 from engines.types import SoftTokens
 from tests.support.fakes import EchoLanguageModel, fake_voice
@@ -38,7 +38,7 @@ class FreezingLanguageModel(EchoLanguageModel):
             yield "on "
 
 
-def freezing_voice(settings: Settings) -> Voice:
+def freezing_voice(settings: Settings) -> ServingModels:
     if settings.conversation.system_prompt == OPENS_FOR_EVER:
         logging.info("opening the models")
         threading.Event().wait()
@@ -49,7 +49,7 @@ def main() -> None:
     """Serve until told to stop."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     faulthandler.enable()
-    serve(settings, wishes_of_signals(), partial(App, open_voice=freezing_voice))
+    serve(settings, wishes_of_signals(), partial(App, open_models=freezing_voice))
 
 
 if __name__ == "__main__":

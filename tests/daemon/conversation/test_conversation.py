@@ -19,7 +19,7 @@ from daemon.clients import Client
 from daemon.clocks import Clocks
 from daemon.conversation.conversation import Conversation, Manners
 from daemon.events import Event, Events
-from daemon.serving.lease import Ears, Serving
+from daemon.serving.lease import LoadedRoute, ModelLease
 from daemon.store.store import Store
 from engines.errors import AttuneError
 from engines.interfaces import Step, unwatched
@@ -45,7 +45,7 @@ class House:
         self.store, self.events, self.attention = Store(folder), Events(), Attention(self.clock)
         self.language_model = EchoLanguageModel()
         held = Manners(max_reply_tokens=50, forget_after_seconds=60, barge_in=False, keep_audio=True, max_reply_seconds=1e9)
-        self.serving = Serving({"cascade": ears("cascade"), "aligned": ears("aligned")}, "cascade", self.language_model)
+        self.serving = ModelLease({"cascade": loaded("cascade"), "aligned": loaded("aligned")}, "cascade", self.language_model)
         self.conversation = Conversation(
             self.serving,
             self.store,
@@ -62,8 +62,8 @@ class House:
         self.store.close()
 
 
-def ears(name: str, generation: int = 0) -> Ears:
-    return Ears(PitchRoute(name), words_of, generation if name == "aligned" else None)
+def loaded(name: str, generation: int = 0) -> LoadedRoute:
+    return LoadedRoute(PitchRoute(name), words_of, generation if name == "aligned" else None)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_a_spoken_turn_is_heard_answered_and_stored(build: Callable[..., House])
 
 def test_on_the_aligned_route_the_transcript_follows_the_reply(build: Callable[..., House]) -> None:
     house = build()
-    house.serving.use({"cascade": ears("cascade"), "aligned": ears("aligned", 7)}, "aligned")
+    house.serving.use({"cascade": loaded("cascade"), "aligned": loaded("aligned", 7)}, "aligned")
     events = list(house.conversation.ask(tone(1.0), "file"))
     assert "heard" not in [event["event"] for event in events]
     assert events[-1]["heard"] == "soft soft soft soft"
@@ -161,13 +161,13 @@ class TestWhileItHears:
         house = build(alive=lambda: signs.append(1))
         route = SlowRoute(500)
         route.hold.set()
-        house.serving.use({"cascade": Ears(route, words_of, None)}, "cascade")
+        house.serving.use({"cascade": LoadedRoute(route, words_of, None)}, "cascade")
         assert last(house.conversation.ask(tone(1.0, 300), "file"))["heard"] == "a tone of 300"
         assert len(signs) >= 500
 
     def test_a_turn_whose_client_left_is_heard_no_further(self, build: Callable[..., House]) -> None:
         house, client, route = build(), Client(), SlowRoute(10**9)
-        house.serving.use({"cascade": Ears(route, words_of, None)}, "cascade")
+        house.serving.use({"cascade": LoadedRoute(route, words_of, None)}, "cascade")
         with house.events.follow() as happening:
             asking = threading.Thread(target=lambda: suppressed(house.conversation.ask(tone(1.0), "file", client=client)))
             asking.start()
@@ -181,7 +181,7 @@ class TestWhileItHears:
 
     def test_a_stop_ends_it_and_keeps_what_was_said(self, build: Callable[..., House]) -> None:
         house, route = build(), SlowRoute(10**9)
-        house.serving.use({"cascade": Ears(route, words_of, None)}, "cascade")
+        house.serving.use({"cascade": LoadedRoute(route, words_of, None)}, "cascade")
         house.conversation.hear(Segment(tone(1.0), 0.0))
         assert route.began.wait(30)
         closing = threading.Thread(target=house.conversation.close)
@@ -199,7 +199,7 @@ def suppressed(events: Iterator[Event]) -> None:
 
 def test_nothing_heard_is_not_answered(build: Callable[..., House]) -> None:
     house = build()
-    house.serving.use({"aligned": ears("aligned")}, "aligned")
+    house.serving.use({"aligned": loaded("aligned")}, "aligned")
     turn = last(house.conversation.ask(tone(0.1), "file"))
     assert (turn["reply"], turn["first_token_ms"]) == ("", None)
     assert house.language_model.remembered == []
@@ -207,7 +207,7 @@ def test_nothing_heard_is_not_answered(build: Callable[..., House]) -> None:
 
 def doubtful(house: House, asks_back: bool = True) -> None:
     """From now on tones below 500 Hz are doubted on the aligned route."""
-    house.serving.use({"aligned": Ears(PitchRoute("aligned", doubts_below_hz=500), words_of, 3, asks_back)}, "aligned")
+    house.serving.use({"aligned": LoadedRoute(PitchRoute("aligned", doubts_below_hz=500), words_of, 3, asks_back)}, "aligned")
 
 
 def test_what_is_doubted_is_asked_back_and_a_yes_answers_it(build: Callable[..., House]) -> None:
@@ -476,7 +476,7 @@ def test_attention_ends_whatever_happens(tmp_path_factory: pytest.TempPathFactor
                 house.serving.rest()
             with suppress(AttuneError):
                 list(house.conversation.ask(doing, "text"))
-            house.serving.use({"cascade": ears("cascade")}, "cascade", model)
+            house.serving.use({"cascade": loaded("cascade")}, "cascade", model)
         elif doing == "speak":
             house.conversation.hear(Segment(tone(0.3), 0.0))
         elif doing == "flood":
@@ -535,8 +535,8 @@ def test_speech_passes_through_its_generations_adapter(build: Callable[..., Hous
     first, second = Path("0001/adapter.gguf"), Path("0002/adapter.gguf")
 
     def use(adapter: Path | None) -> None:
-        aligned = Ears(PitchRoute("aligned"), words_of, 1, adapter=adapter)
-        house.serving.use({"cascade": ears("cascade"), "aligned": aligned}, "aligned")
+        aligned = LoadedRoute(PitchRoute("aligned"), words_of, 1, adapter=adapter)
+        house.serving.use({"cascade": loaded("cascade"), "aligned": aligned}, "aligned")
 
     def say(words: Float32 | str, route: str | None = None) -> None:
         last(house.conversation.ask(words, "test", route))

@@ -16,7 +16,7 @@ from daemon.client.socket_client import request
 from daemon.client.temporary_daemon import private_daemon
 from daemon.clocks import Clocks
 from daemon.events import Event, Events
-from daemon.jobs.engine_builds import ENGINE_COMMAND, ChildLimits, EngineKeeper
+from daemon.jobs.engine_builds import ENGINE_COMMAND, ChildLimits, EngineBuilds
 from engines.device.runtimes import LANGUAGE_MODEL, read_runtimes, runtimes_path
 from engines.models.general_speech import read_prompts
 from engines.models.manifest import default_cache_dir
@@ -51,10 +51,10 @@ class Desk:
         self.told: list[Event] = []
         self.events.watch(self.told.append)
 
-    def keeper(self) -> EngineKeeper:
+    def keeper(self) -> EngineBuilds:
         shown = [f"{name}={value}" for name, value in self.odd.items()]
         libraries = [f"LD_LIBRARY_PATH={self.driver}", f"PYTHONPATH={FAKES}:{FAKES.parent.parent}"]
-        return EngineKeeper(
+        return EngineBuilds(
             no_models(self.folder / "models").model_copy(update={"encoder": self.encoder}),
             "auto",
             self.folder,
@@ -163,7 +163,7 @@ def test_a_daemon_tries_engines_with_the_threads_of_its_settings(folder: Path, m
     monkeypatch.setattr("daemon.jobs.engine_builds.has_gpu", lambda: True)
     settings = make_settings(folder, engines__threads=5)
     with App(settings, fake_voice, engine_command=(sys.executable, "-c", NOTES_THREADS)) as app:
-        app._engine_keeper.step()
+        app._engine_builds.step()
     assert json.loads((plans_folder(settings.cache_dir) / "seen.json").read_text())["threads"] == 5
 
 

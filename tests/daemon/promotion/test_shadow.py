@@ -10,7 +10,7 @@ import pytest
 from daemon.clocks import Clocks
 from daemon.config import Settings
 from daemon.promotion.shadow_readings import ShadowReadings
-from daemon.serving.models import Voice
+from daemon.serving.models import ServingModels
 from daemon.training.idle import Limits, decide
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
@@ -34,7 +34,7 @@ class Deafness:
     opened: int = 0
     broken: bool = False
 
-    def voice(self, settings: Settings) -> Voice:
+    def voice(self, settings: Settings) -> ServingModels:
         def aligned(generation: Generation, _unsure: bool) -> PitchRoute:
             if generation.number == 0:
                 return PitchRoute("aligned")
@@ -43,7 +43,7 @@ class Deafness:
             self.opened += 1
             return _Deaf("aligned", self)
 
-        return Voice(**{**vars(fake_voice(settings)), "aligned": aligned})
+        return ServingModels(**{**vars(fake_voice(settings)), "aligned": aligned})
 
 
 class _Deaf(PitchRoute):
@@ -101,7 +101,7 @@ def put(start: Start, folder: Path, later: Later, deafness: Deafness | None = No
     write_base(folder / "state" / "generations")
     promote(folder / "state" / "generations", 0)
     voice = (deafness or Deafness()).voice
-    daemon = start(open_voice=voice, clocks=later.clocks(), adapt__shadow_turns=TURNS, idle__quiet_seconds=0)
+    daemon = start(open_models=voice, clocks=later.clocks(), adapt__shadow_turns=TURNS, idle__quiet_seconds=0)
     enroll(daemon, folder)
     last = daemon.do("adapt")[-1]
     assert last["outcome"] == "shadowed", last
@@ -153,7 +153,7 @@ def test_its_silent_reply_gives_way_to_speech(start: Start, folder: Path, later:
     """Nobody waits for it, and whoever speaks would wait for the models."""
     home = put(start, folder, later, Deafness(below_hz=1000))
     home.say(300, TURNS)
-    model, attention = home.daemon.app._served.serving._language_model, home.daemon.app._attention
+    model, attention = home.daemon.app._models.serving._language_model, home.daemon.app._attention
     assert isinstance(model, EchoLanguageModel)
     model.began.clear()
     model.hold.clear()

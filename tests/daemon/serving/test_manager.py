@@ -14,9 +14,9 @@ from daemon.config import Settings
 from daemon.conversation.conversation import Conversation, Manners
 from daemon.events import Events
 from daemon.promotion.regression import look_back
-from daemon.serving.lease import Serving
-from daemon.serving.manager import Served
-from daemon.serving.models import Voice
+from daemon.serving.lease import ModelLease
+from daemon.serving.manager import ModelManager
+from daemon.serving.models import ServingModels
 from daemon.serving.moves import Moves
 from daemon.store.records import Use
 from daemon.store.store import Store
@@ -44,16 +44,16 @@ class House:
     unservable: set[int] = field(default_factory=set)
     closed: list[threading.Event] = field(default_factory=list)
     language_model: EchoLanguageModel = field(default_factory=EchoLanguageModel)
-    served: Served = field(init=False)
+    served: ModelManager = field(init=False)
 
     def __post_init__(self) -> None:
-        self.served = Served(self.settings, self.open_voice, self.store, Events(), lambda: self.served.load())
+        self.served = ModelManager(self.settings, self.open_models, self.store, Events(), lambda: self.served.load())
 
     @property
     def root(self) -> Path:
         return self.settings.generations
 
-    def open_voice(self, settings: Settings) -> Voice:
+    def open_models(self, settings: Settings) -> ServingModels:
         closed = threading.Event()
         self.closed.append(closed)
 
@@ -133,13 +133,13 @@ class TestModels:
         assert house.closed[0].is_set()
         assert house.pointed() == (2, 1)
         assert house.served.open is (how == "reopen")
-        assert house.served.hearing.generation == 2
+        assert house.served.routes.generation == 2
 
     def test_a_promotion_while_they_are_closed_is_served_once_they_are_open(self, house: House) -> None:
         house.served.unload()
         house.served.moves.promote(2, "by hand")
-        with house.served.serving.held() as (ears, _):
-            assert ears.generation == 2
+        with house.served.serving.held() as (loaded, _):
+            assert loaded.generation == 2
 
     @pytest.mark.parametrize("how", ["unload", "close", "reopen"])
     def test_they_are_not_closed_while_they_transcribe(self, house: House, how: str) -> None:
@@ -160,10 +160,10 @@ class TestModels:
     @pytest.mark.parametrize("how", ["unload", "close", "reopen"])
     def test_they_are_not_closed_while_a_generation_that_is_not_served_hears(self, house: House, how: str) -> None:
         with ExitStack() as stack, house.served.serving.held(wake=False):
-            house.served.ears_of(write(house.root, 9, 1))
+            house.served.load_route(write(house.root, 9, 1))
             stack.enter_context(beside(getattr(house.served, how)))
             assert not house.closed[0].wait(A_MOMENT_SECONDS)
-            assert house.served.ears_of(write(house.root, 8, 1)).route.name == "aligned"
+            assert house.served.load_route(write(house.root, 8, 1)).route.name == "aligned"
         assert house.closed[0].is_set()
 
     def test_a_turn_that_wakes_them_and_a_promotion_by_hand_do_not_wait_for_each_other(self, house: House) -> None:
@@ -171,8 +171,8 @@ class TestModels:
         heard: list[int | None] = []
 
         def turn() -> None:
-            with house.served.serving.held() as (ears, _):
-                heard.append(ears.generation)
+            with house.served.serving.held() as (loaded, _):
+                heard.append(loaded.generation)
 
         with ExitStack() as stack, house.served.serving.held():
             stack.enter_context(beside(house.served.unload))
@@ -181,8 +181,8 @@ class TestModels:
             stack.enter_context(beside(turn))
         assert heard in ([1], [2]), "before the promotion, or after it"
         assert house.pointed() == (2, 1)
-        with house.served.serving.held() as (ears, _):
-            assert ears.generation == 2
+        with house.served.serving.held() as (loaded, _):
+            assert loaded.generation == 2
 
     def test_they_are_asked_for_while_nobody_is_kept_from_using_them(self, house: House) -> None:
         """Who opens them may have to wait for who closes them, who waits for whoever uses them."""
@@ -193,11 +193,11 @@ class TestModels:
                 with beside(act):
                     pass
 
-        serving = Serving({}, "cascade", house.language_model, awake)
+        serving = ModelLease({}, "cascade", house.language_model, awake)
         house.served.serving = serving
         house.served.unload()
-        with serving.held() as (ears, _):
-            assert ears.generation == 1
+        with serving.held() as (loaded, _):
+            assert loaded.generation == 1
 
     def test_models_that_cannot_be_opened_again_are_one_line_for_the_turn(self, house: House) -> None:
         house.served.serving._awake = lambda: None
@@ -271,7 +271,7 @@ class TestMoves:
         with pytest.raises(AttuneError, match="0002 could not be put to use and the old one stays: .* another language model"):
             house.served.moves.promote(2, "by hand")
         assert house.pointed() == (1, 0)
-        assert house.served.hearing.generation == 1
+        assert house.served.routes.generation == 1
         candidate = write(house.root, 7, parent=1)
         house.unservable = {7}
         assert house.served.moves.take_over(candidate, "its round ended")[0] == "failed"
@@ -293,7 +293,7 @@ class TestMoves:
         house.unservable = {7}
         assert house.served.moves.take_over(candidate, "its round ended")[0] == "failed"
         assert house.pointed()[0] == 1
-        assert house.served.hearing.generation == 1
+        assert house.served.routes.generation == 1
 
     def test_a_generation_that_was_promoted_meanwhile_is_not_dropped(self, house: House) -> None:
         moves = house.served.moves
@@ -302,7 +302,7 @@ class TestMoves:
         assert not moves.drop(3)
         assert moves.drop(2)
         assert not (house.root / "0002").exists()
-        assert house.served.hearing.generation == 3
+        assert house.served.routes.generation == 3
 
     def test_moves_of_many_threads_come_one_after_the_other(self, tmp_path: Path) -> None:
         """Each sees as previous what was current when it began, and no one's move is served after it was moved away."""

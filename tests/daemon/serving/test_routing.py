@@ -54,7 +54,7 @@ def test_what_follows_doubt(
 
     found = choose("aligned", unsure, tmp_path / "generations", PitchRoute("cascade"), aligned, words_of)
     assert opened == [takes_draft]
-    assert found.ears["aligned"].asks_back == asks_back
+    assert found.loaded["aligned"].asks_back == asks_back
     assert found.reason == f"conversation.route is aligned; what it doubts {told}"
 
 
@@ -70,7 +70,7 @@ def test_what_came_with_attune_earns_its_route_where_a_later_round_judged_it(tmp
     def route() -> tuple[str, bool]:
         voice = (PitchRoute("cascade"), lambda *_: PitchRoute("aligned"), words_of)
         found = choose("auto", "auto", generations, *voice)
-        return found.route, found.ears["aligned"].asks_back
+        return found.route, found.loaded["aligned"].asks_back
 
     def judge(number: int, current: float, cascade: float, parent: int = 0, utterances: int = 30) -> None:
         scores = [Score(utterances=utterances, words=200, word_error_rate=rate) for rate in (0.9, current, cascade)]
@@ -118,8 +118,8 @@ def test_a_distilled_generation_is_heard_through_its_adapter(tmp_path: Path) -> 
     assert distilled.adapter_weights == generations / "0001" / "adapter"
     for number, adapter in ((0, None), (1, generations / "0001" / "adapter.gguf")):
         promote(generations, number)
-        hearing = choose("aligned", "auto", generations, PitchRoute(), lambda *_: PitchRoute("aligned"), words_of)
-        assert hearing.ears["aligned"].adapter == adapter
+        chosen = choose("aligned", "auto", generations, PitchRoute(), lambda *_: PitchRoute("aligned"), words_of)
+        assert chosen.loaded["aligned"].adapter == adapter
 
 
 class _Opened(PitchRoute):
@@ -138,6 +138,6 @@ def test_a_route_that_does_not_serve_can_be_asked_for_but_is_not_opened(
     write(tmp_path / "generations", 0.6, None)
     aligned = _Opened()
     found = choose(route, "auto", tmp_path / "generations", PitchRoute("cascade"), lambda *_: aligned, words_of)
-    assert found.ears["aligned"].route is aligned
+    assert found.loaded["aligned"].route is aligned
     assert found.route == route
     assert aligned.is_open == (route == "aligned")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.training.memory_guard import Governor
+from daemon.training.memory_guard import MemoryGuard
 from engines.errors import AttuneError
 from engines.jobs.footprints import write_footprints
 from engines.jobs.messages import AdaptJob, EngineFiles
@@ -34,10 +34,10 @@ class Machine:
     happened: list[str] = field(default_factory=list)
     most_bytes: int = 0
 
-    def governor(self) -> Governor:
+    def guard(self) -> MemoryGuard:
         path = self.folder / "footprints.json"
         write_footprints(path, FOOTPRINTS)
-        return Governor(self.budget_mib * MIB, self.may_unload, path, BARE, self.unload, self.load, self.measure)
+        return MemoryGuard(self.budget_mib * MIB, self.may_unload, path, BARE, self.unload, self.load, self.measure)
 
     def unload(self) -> None:
         self.open = False
@@ -53,7 +53,7 @@ class Machine:
 
 def test_what_cannot_fit_is_refused_before_anything_starts(world: World, tmp_path: Path) -> None:
     machine = Machine(tmp_path, budget_mib=700, may_unload=True)
-    world.governor = machine.governor()
+    world.guard = machine.guard()
     world.start().run_now()
     record = world.next_record()
     assert record.outcome == "failed"
@@ -71,7 +71,7 @@ def test_a_round_that_takes_more_than_it_may_goes_on_in_more_parts(world: World,
         return 1000 if works and AdaptJob.model_validate_json(job.read_bytes()).parts < 4 else 300
 
     machine = Machine(tmp_path, budget_mib=1400, child_mib=child_mib)
-    world.seconds_per_step, world.governor = 0.02, machine.governor()
+    world.seconds_per_step, world.guard = 0.02, machine.guard()
     adaptation = world.start(yield_grace_seconds=DEADLINE_SECONDS)
     seen: list[object] = []
     adaptation.subscribe(lambda status: seen.append(status["note"]))
@@ -85,7 +85,7 @@ def test_a_round_that_takes_more_than_it_may_goes_on_in_more_parts(world: World,
 
 def test_a_round_that_cannot_be_made_smaller_ends(world: World, tmp_path: Path) -> None:
     machine = Machine(tmp_path, budget_mib=1400, child_mib=lambda: 1000)
-    world.seconds_per_step, world.governor = 5.0, machine.governor()
+    world.seconds_per_step, world.guard = 5.0, machine.guard()
     world.start(yield_grace_seconds=0.01).run_now()
     record = world.next_record()
     assert record.outcome == "cancelled"
@@ -94,7 +94,7 @@ def test_a_round_that_cannot_be_made_smaller_ends(world: World, tmp_path: Path) 
 
 def test_models_make_room_and_come_back_for_speech_and_at_the_end(world: World, tmp_path: Path) -> None:
     machine = Machine(tmp_path, budget_mib=1100, may_unload=True)
-    world.seconds_per_step, world.governor = 0.05, machine.governor()
+    world.seconds_per_step, world.guard = 0.05, machine.guard()
     adaptation = world.start(yield_grace_seconds=DEADLINE_SECONDS, reload_after_seconds=0.2)
     adaptation.run_now()
     world.child_pid()
@@ -111,57 +111,57 @@ def test_models_make_room_and_come_back_for_speech_and_at_the_end(world: World, 
 def test_what_unloading_leaves_behind_counts(tmp_path: Path) -> None:
     """More than was predicted: the plan is made anew, and where nothing fits the models come back before anything starts."""
     machine = Machine(tmp_path, budget_mib=1000, may_unload=True)
-    governor, job = machine.governor(), make_job(tmp_path)
-    made = governor.plan(job)
+    guard, job = machine.guard(), make_job(tmp_path)
+    made = guard.plan(job)
     assert made.unloads
     assert not made.refusal
     machine.left_mib = 400
     with pytest.raises(AttuneError, match="of 1000 MiB allowed"):
-        governor.admit(job)
+        guard.admit(job)
     assert machine.happened == ["unloaded", "loaded"]
     assert machine.open
     machine.left_mib = 150
-    assert governor.admit(job)[0].parts > 1
+    assert guard.admit(job)[0].parts > 1
     assert not machine.open
 
 
 def test_models_wait_until_the_child_has_made_room(tmp_path: Path) -> None:
     machine = Machine(tmp_path, budget_mib=1100, may_unload=True)
-    governor, job = machine.governor(), make_job(tmp_path)
-    governor.admit(job)
-    waiting = threading.Thread(target=governor.need_models)
+    guard, job = machine.guard(), make_job(tmp_path)
+    guard.admit(job)
+    waiting = threading.Thread(target=guard.need_models)
     waiting.start()
     waiting.join(0.3)
     assert not machine.open
-    governor.make_room()
+    guard.make_room()
     waiting.join(DEADLINE_SECONDS)
     assert machine.open
 
 
 def test_the_plan_rests_on_this_device_where_it_was_measured(tmp_path: Path) -> None:
     machine = Machine(tmp_path, budget_mib=3000)
-    governor = machine.governor()
-    assert governor.plan(make_job(tmp_path)).measured_here
+    guard = machine.guard()
+    assert guard.plan(make_job(tmp_path)).measured_here
     (tmp_path / "footprints.json").write_text("{}")
     with pytest.raises(AttuneError, match="calibrate memory"):
-        governor.plan(make_job(tmp_path))
+        guard.plan(make_job(tmp_path))
 
 
 def test_the_embedded_default_was_measured_before_it_shipped(tmp_path: Path, whisper_folder: Path, llm_path: Path) -> None:
     machine = Machine(tmp_path, budget_mib=3000)
-    governor = machine.governor()
+    guard = machine.guard()
     default = EngineFiles(
         encoder=tmp_path, encoder_weights=whisper_folder, language_model=llm_path, served_language_model=llm_path
     )
-    made = governor.plan(make_job(tmp_path).model_copy(update={"engines": default}))
+    made = guard.plan(make_job(tmp_path).model_copy(update={"engines": default}))
     assert not made.measured_here, "what was measured here was measured with other models"
     assert 100 * MIB < made.predicted_bytes - DAEMON < 2000 * MIB
 
 
 def test_a_stage_that_nobody_measured_is_refused(tmp_path: Path) -> None:
     machine = Machine(tmp_path, budget_mib=3000)
-    governor = machine.governor()
+    guard = machine.guard()
     less = FOOTPRINTS.model_copy(update={"stages": {name: one for name, one in FOOTPRINTS.stages.items() if name != "judge"}})
     write_footprints(tmp_path / "footprints.json", less)
     with pytest.raises(AttuneError, match="`judge`"):
-        governor.plan(make_job(tmp_path))
+        guard.plan(make_job(tmp_path))
