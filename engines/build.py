@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .alignment.decoder import Reader, open_reader
+from .alignment.decoder import AlignedDecoder, open_decoder
 from .alignment.projector import OnnxProjector
 from .alignment.usual_requests import requests_before
 from .device.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Runtimes
@@ -73,11 +73,11 @@ class Engines:
                 )
         return AlignedRoute(self.encoder, self.drafter, partial(self._reader, generation), unsure_takes_draft)
 
-    def _reader(self, generation: Generation) -> Reader:
+    def _reader(self, generation: Generation) -> AlignedDecoder:
         projector = OnnxProjector(generation.projector, self.threads)
-        likelihood = self.language_model.likelihood.after(requests_before(generation.card.requests, self.vocabulary))
+        scorer = self.language_model.scorer.after(requests_before(generation.card.requests, self.vocabulary))
         blends = generation.adapter is not None
-        return open_reader(projector, self.vocabulary, generation.card.confidence, likelihood, self.threads, blends)
+        return open_decoder(projector, self.vocabulary, generation.card.confidence, scorer, self.threads, blends)
 
 
 def engine_files(cache_dir: Path, whisper: str, language_model: str) -> EngineFiles:

@@ -14,7 +14,7 @@ def unwatched() -> None:
     """The step of a computation that nobody watches."""
 
 
-class Likelihood(Protocol):
+class SentenceScorer(Protocol):
     """Judges sentences as a language model does."""
 
     def __call__(self, sentences: Sequence[tuple[int, ...]], step: Step = unwatched, /) -> Sequence[float]:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .alignment.decoder import Reader, Spoken
+from .alignment.decoder import AlignedDecoder, Spoken
 from .alignment.nbest import JUDGED_TOKENS, SearchBounds
 from .audio.pieces import PauseCutter
 from .interfaces import Step, unwatched
@@ -70,7 +70,7 @@ class AlignedRoute:
 
     encoder: SpeechEncoder
     drafter: Drafter
-    open_reader: Callable[[], Reader]
+    open_decoder: Callable[[], AlignedDecoder]
     """Takes a second and 200 MB."""
     unsure_takes_draft: bool = False
     """Whether a piece whose reading leaves doubt to the end gives way to its draft, about what the cascade would hear."""
@@ -78,13 +78,13 @@ class AlignedRoute:
     name: str = "aligned"
 
     @cached_property
-    def reader(self) -> Reader:
-        return self.open_reader()
+    def decoder(self) -> AlignedDecoder:
+        return self.open_decoder()
 
     def ready(self) -> None:
         """As the protocol says."""
         self.encoder.ready()
-        _ = self.reader
+        _ = self.decoder
 
     def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
         """As the protocol says."""
@@ -99,16 +99,16 @@ class AlignedRoute:
             step()
             drafts.append(cache(partial(self.drafter.draft, frames)))
             bounds = SearchBounds(tokens, time.monotonic() + search_seconds, step)
-            readings.append(self.reader.spoken(frames, drafts[-1], bounds))
+            readings.append(self.decoder.spoken(frames, drafts[-1], bounds))
         if self.unsure_takes_draft and not all(piece.reading.sure for piece in readings):
             return " ".join(self._surest(readings, drafts, step))
-        return self.reader.written(readings)
+        return self.decoder.written(readings)
 
     def _surest(self, readings: Sequence[Spoken], drafts: Sequence[Callable[[], Transcript]], step: Step) -> Iterator[str]:
         """The words of each piece: as it was read where that is sure, else its draft."""
         for spoken, draft in zip(readings, drafts, strict=True):
             step()
-            yield words_of(self.reader.written([spoken]), self.reader.vocabulary) if spoken.reading.sure else draft().text
+            yield words_of(self.decoder.written([spoken]), self.decoder.vocabulary) if spoken.reading.sure else draft().text
 
 
 def words_of(heard: str | SoftTokens, vocabulary: Vocabulary) -> str:

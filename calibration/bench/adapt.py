@@ -44,7 +44,7 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
         for judged in (*sets, general):
             report(f"{hearer}: {judged.name}", 0.0, f"{len(judged.examples)} utterances")
             confidence = generation.card.confidence if generation else None
-            way = judge.aligned(judge.serving_reader(generation)) if generation else judge.cascade
+            way = judge.aligned(judge.serving_decoder(generation)) if generation else judge.cascade
             threshold = confidence.threshold if confidence else None
             everything = [way(example) for example in judged.examples]
             heard.append(judge_set(judged, hearer, everything, judge.vocabulary, threshold, log))

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import torch
 
-from engines.alignment.decoder import Reader
+from engines.alignment.decoder import AlignedDecoder
 from engines.files import write_atomically
 from engines.generations.folder import read_generation
 from engines.jobs.bench_figures import DistilFigures, DistilRun, HeardSet
@@ -50,11 +50,11 @@ def bench_distil(job: BenchDistilJob, report: Report) -> int:
             one = judge_set(judged, name, words, judge.vocabulary, None, log)
             heard.append(with_replies(one, judge, judged, words, expected))
 
-    reader = judge.reader(generation.projector, generation.card.confidence, generation.card.requests)
+    decoder = judge.decoder(generation.projector, generation.card.confidence, generation.card.requests)
     hear("cascade", judge.cascade)
-    hear("rows, as served", judge.aligned(reader))
-    hear("vectors", _vectors(judge, reader))
-    hear("blends", judge.aligned(replace(reader, blends=True)))
+    hear("rows, as served", judge.aligned(decoder))
+    hear("vectors", _vectors(judge, decoder))
+    hear("blends", judge.aligned(replace(decoder, blends=True)))
     began = time.monotonic()
     config = load_projector(generation.weights).config
     lessons = make_lessons(judge, learnt, config.stack, report)
@@ -74,8 +74,8 @@ def bench_distil(job: BenchDistilJob, report: Report) -> int:
 
 def _distil(
     job: BenchDistilJob, judge: Judge, name: str, recipe: DistilRecipe, lessons: list[Lesson], report: Report
-) -> tuple[DistilRun, Reader]:
-    """Distil the generation by one recipe; replies pass through the adapter from now on, and the reader reads blends."""
+) -> tuple[DistilRun, AlignedDecoder]:
+    """Distil the generation by one recipe; replies pass through the adapter from now on, and the decoder reads blends."""
     generation = read_generation(job.base)
     projector = load_projector(generation.weights)
     projector.keys.requires_grad_(False)
@@ -94,14 +94,14 @@ def _distil(
         recipe=name, steps=run.step, processor_seconds=run.processor_seconds, wall_seconds=run.seconds, losses=tail_means(run)
     )
     card = generation.card
-    return described, judge.reader(folder / "projector.onnx", card.confidence, card.requests, blends=True)
+    return described, judge.decoder(folder / "projector.onnx", card.confidence, card.requests, blends=True)
 
 
-def _vectors(judge: Judge, reader: Reader) -> Hear:
+def _vectors(judge: Judge, decoder: AlignedDecoder) -> Hear:
     """What the projector makes, as the papers' language models read it."""
 
     def hear(example: Example) -> SoftTokens:
-        units = reader.projector.project(judge.frames(example), reader.readout.rows_and_keys([]))
+        units = decoder.projector.project(judge.frames(example), decoder.head.rows_and_keys([]))
         return SoftTokens(units.vectors[:, : judge.vocabulary.width], units.quantity)
 
     return hear

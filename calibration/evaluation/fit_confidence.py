@@ -1,7 +1,7 @@
 """Fits how much a generation's readings are to be trusted, and measures whether such trust is deserved. Knows no audio.
 
 Logistic regression on what a reading shows of itself (`engines/alignment/confidence.py`), over labelled utterances that were never trained
-on: the user's own, and the general set, whose many errors tell what being wrong looks like.
+on: the user's own, and the general set, whose many errors tell what being wrong passes like.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,14 +12,14 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.alignment.confidence import Confidence, Fit, evidence, log_odds, rescored_evidence, weigh
-from engines.alignment.decoder import Reader
-from engines.alignment.nbest import Hypotheses
+from engines.alignment.confidence import Confidence, Fit, features, log_odds, rescored_features, weigh
+from engines.alignment.decoder import AlignedDecoder
+from engines.alignment.nbest import NBestList
 from engines.alignment.text_normalisation import spoken_tokens
 from engines.llm.vocabulary import Vocabulary
 from engines.types import Float32, SoftTokens, Transcript
 
-from .fit_rescoring import fit_witness_weights
+from .fit_rescoring import fit_rescoring_weights
 from .newton import Numbers, minimise
 from .text_scores import word_errors
 
@@ -40,9 +40,9 @@ class Way(Enum):
     """How an utterance came to be read as it was."""
 
     ALONE = "alone"
-    """One look."""
+    """One pass of the projector."""
     RESCORED = "rescored"
-    """The best of all hypotheses."""
+    """The best sentence of the n-best list."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Heard:
     own: bool
     """Whether the user said it; else it is of the general set."""
     alone: SoftTokens
-    hypotheses: Hypotheses
+    n_best: NBestList
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Reading:
 
     way: Way
     soft: SoftTokens
-    evidence: tuple[float, ...]
+    features: tuple[float, ...]
     """What shows how far it is to be trusted."""
     right_tokens: tuple[bool, ...]
     right: bool
@@ -79,31 +79,31 @@ def right_tokens(read: Sequence[int], label: Sequence[int]) -> tuple[bool, ...]:
     return tuple(right)
 
 
-def hear(reader: Reader, frames: Float32, draft: Callable[[], Transcript], text: str, own: bool) -> Heard:
-    """An utterance as `reader` hears it, with a `draft` where it reads one."""
-    looks = reader.looks(frames)
-    return Heard(text, own, looks.first, reader.hypotheses(looks, draft))
+def hear(decoder: AlignedDecoder, frames: Float32, draft: Callable[[], Transcript], text: str, own: bool) -> Heard:
+    """An utterance as `decoder` hears it, with a `draft` where it reads one."""
+    passes = decoder.passes(frames)
+    return Heard(text, own, passes.first, decoder.n_best(passes, draft))
 
 
-def learn_confidence(reader: Reader, heard: Sequence[Heard], inherited: Confidence | None = None) -> Confidence | None:
-    """How far what `reader` hears is to be trusted, from what it heard: the weights of the witnesses, and `fit_confidence`."""
-    weights = _witness_weights(heard, reader.vocabulary, inherited.witness_weights if inherited is not None else ())
-    return fit_confidence([_readings_of(reader, one, weights) for one in heard], weights, inherited)
+def learn_confidence(decoder: AlignedDecoder, heard: Sequence[Heard], inherited: Confidence | None = None) -> Confidence | None:
+    """How far what `decoder` hears is to be trusted, from what it heard: the weights of the rescoring features, and `fit_confidence`."""
+    weights = _rescoring_weights(heard, decoder.vocabulary, inherited.witness_weights if inherited is not None else ())
+    return fit_confidence([_readings_of(decoder, one, weights) for one in heard], weights, inherited)
 
 
-def _witness_weights(heard: Sequence[Heard], vocabulary: Vocabulary, start: tuple[float, ...]) -> tuple[float, ...]:
-    """By which the hypotheses of `heard` are compared best, near `start`; that where there is nothing to learn them from."""
+def _rescoring_weights(heard: Sequence[Heard], vocabulary: Vocabulary, start: tuple[float, ...]) -> tuple[float, ...]:
+    """By which the n-best list of `heard` is compared best, near `start`; that where there is nothing to learn them from."""
     lists = []
     for one in heard:
-        wrong = [word_errors(one.text, vocabulary.detokenize(sentence))[0] for sentence in one.hypotheses.sentences]
-        lists.append((one.hypotheses.evidence, np.array(wrong)))
-    return fit_witness_weights(lists, start)
+        wrong = [word_errors(one.text, vocabulary.detokenize(sentence))[0] for sentence in one.n_best.sentences]
+        lists.append((one.n_best.features, np.array(wrong)))
+    return fit_rescoring_weights(lists, start)
 
 
-def _readings_of(reader: Reader, heard: Heard, weights: tuple[float, ...]) -> list[Reading]:
-    """How `heard` is read in each way that `reader` can, in the order of Way, with `weights` for its hypotheses or without any;
+def _readings_of(decoder: AlignedDecoder, heard: Heard, weights: tuple[float, ...]) -> list[Reading]:
+    """How `heard` is read in each way that `decoder` can, in the order of Way, with `weights` for its n-best list or without any;
     the words of its text are right."""
-    vocabulary = reader.vocabulary
+    vocabulary = decoder.vocabulary
     expected = spoken_tokens(heard.text, vocabulary)
 
     def judged(way: Way, soft: SoftTokens, found: tuple[float, ...]) -> Reading:
@@ -111,19 +111,19 @@ def _readings_of(reader: Reader, heard: Heard, weights: tuple[float, ...]) -> li
         wrong, _ = word_errors(heard.text, vocabulary.detokenize(tokens))
         return Reading(way, soft, found, right_tokens(tokens, expected), wrong == 0, heard.own)
 
-    alone = judged(Way.ALONE, heard.alone, evidence(heard.alone))
+    alone = judged(Way.ALONE, heard.alone, features(heard.alone))
     if not weights:
         return [alone]
-    near = heard.hypotheses.narrowed(weights)
-    best = reader.best(near, weights)
-    return [alone, judged(Way.RESCORED, best, rescored_evidence(best, heard.alone, near.draft))]
+    near = heard.n_best.narrowed(weights)
+    best = decoder.best(near, weights)
+    return [alone, judged(Way.RESCORED, best, rescored_features(best, heard.alone, near.draft))]
 
 
 def fit_confidence(
     heard: Sequence[Sequence[Reading]], weights: tuple[float, ...], inherited: Confidence | None = None
 ) -> Confidence | None:
     """The confidence that the readings of each utterance in `heard` support, the rescored ones of them made with `weights`; None
-    where fewer than LEAST_READINGS are of looks alone. What rescoring shows is trusted about as far as `inherited` trusts it.
+    where fewer than LEAST_READINGS are of passes alone. What rescoring shows is trusted about as far as `inherited` trusts it.
 
     The threshold lets PASSING of the user's own rightly read utterances pass; without such, it is even odds.
     """
@@ -141,8 +141,8 @@ def fit_confidence(
     rights = [readings for readings in served if readings and readings[-1].own and readings[-1].right]
     if not rights:
         return confidence
-    # What the first look leaves in doubt, the next reading decides: an utterance passes where either does.
-    own = [max(weigh(one.soft, one.evidence, fits[one.way], 0.5).confidence or 0.0 for one in readings) for readings in rights]
+    # What the first pass leaves in doubt, the next reading decides: an utterance passes where either does.
+    own = [max(weigh(one.soft, one.features, fits[one.way], 0.5).confidence or 0.0 for one in readings) for readings in rights]
     threshold = float(np.clip(np.quantile(own, 1 - PASSING), _LOWEST_THRESHOLD, _HIGHEST_THRESHOLD))
     return confidence.model_copy(update={"threshold": threshold})
 
@@ -157,7 +157,7 @@ def _fit(readings: Sequence[Reading], near: Fit | None) -> Fit:
         np.array([[value] for value, _ in of_tokens]), np.array([right for _, right in of_tokens])
     )
     offset, weights = logistic_regression(
-        np.array([reading.evidence for reading in readings]),
+        np.array([reading.features for reading in readings]),
         np.array([reading.right for reading in readings]),
         (near.offset, near.weights) if near is not None else None,
     )

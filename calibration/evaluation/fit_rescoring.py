@@ -1,4 +1,4 @@
-"""Fits how much each witness of a hypothesis counts. Knows evidence and errors, no audio.
+"""Fits how much each feature of a sentence counts in rescoring. Knows features and errors, no audio.
 
 A conditional logit (McFadden 1974): the weights under which the sentences with the fewest wrong words are the most probable of
 their list, on labelled utterances that were never trained on.
@@ -9,47 +9,47 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.alignment.nbest import WITNESSES
+from engines.alignment.nbest import FEATURES
 
 from .newton import Numbers, minimise
 
 _RIDGE = 0.03
-"""Of the mean loss of a list, on standardised witnesses."""
+"""Of the mean loss of a list, on standardised features."""
 _SILENT = 1e-6
-_SIGNED = WITNESSES.index("tokens")
-"""The one witness that may count against a sentence; of the others, more is never worse."""
+_SIGNED = FEATURES.index("tokens")
+"""The one feature that may count against a sentence; of the others, more is never worse."""
 
 
-def fit_witness_weights(
+def fit_rescoring_weights(
     lists: Sequence[tuple[NDArray[np.float64], NDArray[np.int64]]], start: tuple[float, ...] = ()
 ) -> tuple[float, ...]:
-    """Weights for the witnesses of lists of hypotheses: evidence [N, W] and the number of wrong words [N] of each.
+    """Weights for the features of n-best lists: features [N, W] and the number of wrong words [N] of each.
 
     What the lists leave open stays near `start`, or near nothing. `start` itself where no list has one hypothesis better than
     another: there is nothing to learn from.
     """
-    telling = [(evidence, wrong) for evidence, wrong in lists if len(set(wrong.tolist())) > 1]
+    telling = [(features, wrong) for features, wrong in lists if len(set(wrong.tolist())) > 1]
     if not telling:
         return start
-    spread = np.concatenate([evidence - evidence.mean(axis=0) for evidence, _ in telling]).std(axis=0)
+    spread = np.concatenate([features - features.mean(axis=0) for features, _ in telling]).std(axis=0)
     silent = spread < _SILENT  # says the same of every sentence here, so nothing is learnt of it
     spread[silent] = 1.0
-    given = [(evidence - evidence.mean(axis=0)) / spread for evidence, _ in telling]
+    given = [(features - features.mean(axis=0)) / spread for features, _ in telling]
     best = [wrong == wrong.min() for _, wrong in telling]
     before = np.array(start or np.zeros(len(spread))) * spread
 
     def loss(weights: Numbers) -> tuple[float, Numbers, Numbers]:
         away = weights - before
         value, gradient, curvature = _RIDGE * away @ away, 2 * _RIDGE * away, 2 * _RIDGE * np.eye(len(weights))
-        for evidence, good in zip(given, best, strict=True):
-            scores = evidence @ weights
+        for features, good in zip(given, best, strict=True):
+            scores = features @ weights
             total, of_good = np.logaddexp.reduce(scores), np.logaddexp.reduce(scores[good])
             among_all, among_good = np.exp(scores - total), np.where(good, np.exp(scores - of_good), 0.0)
-            mean = among_all @ evidence
+            mean = among_all @ features
             value += (total - of_good) / len(given)
-            gradient += (mean - among_good @ evidence) / len(given)
+            gradient += (mean - among_good @ features) / len(given)
             # That among the good ones would be taken off, but then it need not be positive.
-            curvature += ((evidence.T * among_all) @ evidence - np.outer(mean, mean)) / len(given)
+            curvature += ((features.T * among_all) @ features - np.outer(mean, mean)) / len(given)
         return float(value), gradient, curvature
 
     least = [None if place == _SIGNED else 0.0 for place in range(len(spread))]

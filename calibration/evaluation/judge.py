@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from engines.alignment.confidence import Confidence
-from engines.alignment.decoder import Reader, open_reader
+from engines.alignment.decoder import AlignedDecoder, open_decoder
 from engines.alignment.projector import OnnxProjector
 from engines.alignment.usual_requests import requests_before
 from engines.generations.card import Score
@@ -88,18 +88,18 @@ class Judge:
         """Cached draft of an example."""
         return self._heard.draft(example)
 
-    def reader(
+    def decoder(
         self, projector_onnx: Path, confidence: Confidence | None, requests: Sequence[str], blends: bool = False
-    ) -> Reader:
+    ) -> AlignedDecoder:
         """What reads through a projector's graph, as it would serve with `confidence` and the user's own `requests`."""
         projector = OnnxProjector(projector_onnx, self.threads)
-        likelihood = self.language_model.likelihood.after(requests_before(requests, self.vocabulary))
-        return open_reader(projector, self.vocabulary, confidence, likelihood, self.threads, blends)
+        scorer = self.language_model.scorer.after(requests_before(requests, self.vocabulary))
+        return open_decoder(projector, self.vocabulary, confidence, scorer, self.threads, blends)
 
-    def serving_reader(self, generation: Generation) -> Reader:
+    def serving_decoder(self, generation: Generation) -> AlignedDecoder:
         """As `generation` serves."""
         card = generation.card
-        return self.reader(generation.projector, card.confidence, card.requests, generation.adapter is not None)
+        return self.decoder(generation.projector, card.confidence, card.requests, generation.adapter is not None)
 
     def pass_through(self, adapter: Path | None) -> None:
         """Let soft tokens that are replied to pass through `adapter` from now on. Raises AttuneError where it does not fit."""
@@ -107,21 +107,21 @@ class Judge:
             self.language_model.set_adapter(adapter)
             self._adapter = adapter
 
-    def aligned(self, reader: Reader) -> Hear:
-        """Hearing through a reader, as the aligned route does."""
+    def aligned(self, decoder: AlignedDecoder) -> Hear:
+        """Hearing through a decoder, as the aligned route does."""
 
         def heard(example: Example) -> SoftTokens:
-            return reader.written([reader.spoken(piece.frames, piece.draft) for piece in self._heard.pieces(example)])
+            return decoder.written([decoder.spoken(piece.frames, piece.draft) for piece in self._heard.pieces(example)])
 
         return heard
 
-    def heard_by(self, reader: Reader, example: Example, own: bool) -> Heard | None:
-        """What a confidence is fitted to: an example, the user's own or not, as `reader` hears it.
+    def heard_by(self, decoder: AlignedDecoder, example: Example, own: bool) -> Heard | None:
+        """What a confidence is fitted to: an example, the user's own or not, as `decoder` hears it.
 
         None for one that it hears piece by piece: nobody says which of its words are in which piece.
         """
         pieces = self._heard.pieces(example)
-        return hear(reader, pieces[0].frames, pieces[0].draft, example.text, own) if len(pieces) == 1 else None
+        return hear(decoder, pieces[0].frames, pieces[0].draft, example.text, own) if len(pieces) == 1 else None
 
     def cascade(self, example: Example) -> str:
         """Hearing through the transcriber."""

@@ -11,10 +11,10 @@ from pathlib import Path
 import jiwer
 import numpy as np
 
-from engines.alignment.nbest import Looks
+from engines.alignment.nbest import ProjectorPasses
 from engines.alignment.projector import OnnxProjector
 from engines.alignment.text_normalisation import spoken_tokens
-from engines.alignment.vocabulary_head import Readout
+from engines.alignment.vocabulary_head import VocabularyHead
 from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
 from engines.files import sha256_of, write_atomically
@@ -114,7 +114,7 @@ class _Ear:
         self.samples = [read_audio(example.audio, MAX_SECONDS) for example in examples]
         self._vocabulary = Vocabulary(job.engines.language_model)
         self._projector = OnnxProjector(read_generation(job.generation).projector, job.threads)
-        self._readout = Readout(self._vocabulary, self._projector.heard_tokens, self._projector.keys, job.threads)
+        self._head = VocabularyHead(self._vocabulary, self._projector.heard_tokens, self._projector.keys, job.threads)
         self._transcriber = WhisperTranscriber(job.engines.encoder_weights, job.threads)
 
     def frames_of(self, encoder: OnnxEncoder) -> list[Float32]:
@@ -132,7 +132,7 @@ class _Ear:
         words: list[tuple[int, int]] = []
         for example, one in zip(self._examples, frames, strict=True):
             expected = spoken_tokens(example.text, self._vocabulary)
-            read = Looks(self._projector, self._readout, one).first.tokens or ()
+            read = ProjectorPasses(self._projector, self._head, one).first.tokens or ()
             wrong, tokens = wrong + _edits(expected, read), tokens + len(expected)
             words.append(word_errors(example.text, drafter.draft(one).text))
             self.tell(f"heard {len(words)} of {len(self._examples)} utterances")

@@ -12,7 +12,7 @@ import torch
 from torch import distributed
 
 from engines.alignment.confidence import Confidence
-from engines.alignment.decoder import open_reader
+from engines.alignment.decoder import open_decoder
 from engines.alignment.projector import OnnxProjector
 from engines.alignment.usual_requests import requests_before
 from engines.errors import AttuneError
@@ -161,17 +161,17 @@ def _confidence(job: TrainJob, vocabulary: Vocabulary, judged: Sequence[Utteranc
     graph = job.folder / "projector.onnx"
     export_projector(load_projector(job.folder / "projector.safetensors"), graph)
     model = LlamaCppLanguageModel(job.engines.served_language_model, vocabulary, "", 256, job.threads)
-    likelihood = model.likelihood.after(requests_before((), vocabulary))
-    reader = open_reader(OnnxProjector(graph, job.threads), vocabulary, None, likelihood, job.threads)
+    scorer = model.scorer.after(requests_before((), vocabulary))
+    decoder = open_decoder(OnnxProjector(graph, job.threads), vocabulary, None, scorer, job.threads)
     drafter = Drafter(WhisperTranscriber(job.engines.encoder_weights, job.threads), OnnxEncoder(job.engines.encoder, job.threads))
     heard = []
     for index, utterance in enumerate(judged, 1):
         report("judge", index / len(judged), f"confidence, {index} of {len(judged)} sentences")
         frames = np.asarray(utterance.frames, np.float32)
         # Drafted anew: the corpus does not say how sure a draft was.
-        heard.append(hear(reader, frames, partial(drafter.draft, frames), utterance.row.text, own=False))
+        heard.append(hear(decoder, frames, partial(drafter.draft, frames), utterance.row.text, own=False))
     model.close()
-    return learn_confidence(reader, heard)
+    return learn_confidence(decoder, heard)
 
 
 def _voices(utterances: Sequence[Utterance]) -> dict[str, int]:

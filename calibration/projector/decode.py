@@ -1,11 +1,11 @@
-"""What a projector in torch reads, by the readout that serves: for judging while it is trained. Knows samples, no files."""
+"""What a projector in torch reads, by the head that serves: for judging while it is trained. Knows samples, no files."""
 
 from collections.abc import Sequence
 
 import torch
 
 from engines.alignment.text_normalisation import as_written
-from engines.alignment.vocabulary_head import Readout
+from engines.alignment.vocabulary_head import VocabularyHead
 from engines.llm.vocabulary import Vocabulary
 from engines.types import SoftTokens, Units
 
@@ -18,8 +18,8 @@ from .embedlink import draft_rows
 def read_samples(
     projector: CifProjector, samples: Sequence[Sample], vocabulary: Vocabulary, drafts: bool = True
 ) -> list[SoftTokens]:
-    """One look at each of `samples`, the number of units decided by the projector; without their drafts if so asked."""
-    readout = Readout(vocabulary, sorted(projector.heard_tokens), projector.heard_keys().numpy(), torch.get_num_threads())
+    """One pass over each of `samples`, the number of units decided by the projector; without their drafts if so asked."""
+    head = VocabularyHead(vocabulary, sorted(projector.heard_tokens), projector.heard_keys().numpy(), torch.get_num_threads())
     read = []
     for sample in samples:
         batch = collate([sample])
@@ -28,6 +28,6 @@ def read_samples(
         output = projector(batch.stacked, batch.mask, draft)
         phonemes = projector.phoneme_log_probabilities(output.hidden)[0].numpy()
         units = Units(projector.scored(output.vectors[0]).numpy(), float(output.quantity[0]), phonemes)
-        found = readout.read(units, sample.draft.tolist() if drafts and projector.config.reads_draft else ())
+        found = head.read(units, sample.draft.tolist() if drafts and projector.config.reads_draft else ())
         read.append(as_written(found, vocabulary))
     return read

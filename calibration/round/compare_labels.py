@@ -1,7 +1,7 @@
 """Whether labels are about their recordings: each is compared with other texts by how well it fits the sound. Knows no training.
 
 A label of another recording, of nothing, or of silence is learnt like a true one, and held-out labels that are wrong in the same
-way praise whoever learnt it. The base projector, which no user's label ever trained, tells them apart: by the likelihood of
+way praise whoever learnt it. The base projector, which no user's label ever trained, tells them apart: by the scorer of
 their phonemes (`engines/alignment/ctc_score.py`) a true text fits its recording better than any other text of the same enrolment does,
 also where a voice is atypical (docs/adr/0020). Loads no torch.
 """

@@ -69,7 +69,7 @@ def _lessons_of(job: AdaptJob, projector: CifProjector, report: Report) -> tuple
 def make_lessons(judge: Judge, examples: Sequence[Example], stack: int, report: Report) -> list[Lesson]:
     """Two lessons of each example that can be trained on: to answer it, and one of the other INSTRUCTIONS in turn.
 
-    Without drafts, as a first look reads. What lessons were made before is read from the folder of features.
+    Without drafts, as a first pass reads. What lessons were made before is read from the folder of features.
     """
     report("lessons", 0.0, f"of {len(examples)} utterances")
     path = judge.engines.language_model

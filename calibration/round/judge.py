@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engines.alignment.confidence import Confidence
-from engines.alignment.decoder import Reader
+from engines.alignment.decoder import AlignedDecoder
 from engines.device.memory import peak_resident_bytes
 from engines.errors import AttuneError
 from engines.files import sha256_of
@@ -52,9 +52,9 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
     judge.heard = steps.done
     panel = _Panel(job, judge)
     # First, and gone by the time that the candidate is opened: two readers at once would take 160 MB more.
-    panel.hear("current", judge.aligned(judge.serving_reader(parent)), parent.adapter)
+    panel.hear("current", judge.aligned(judge.serving_decoder(parent)), parent.adapter)
     requests = telling_requests(example.text for example in training)
-    unsure = judge.reader(folder.projector, None, requests)
+    unsure = judge.decoder(folder.projector, None, requests)
     confidence = _confidence(job, judge, parent, unsure, steps)
     candidate = replace(unsure, confidence=confidence)
     replies = _compare_replies(job, judge, candidate, folder.adapter)
@@ -101,12 +101,12 @@ def _adapter_files(folder: RoundFolder) -> dict[str, Path]:
     return {ADAPTER: folder.adapter} | {f"{ADAPTER_WEIGHTS}/{path.name}": path for path in kept}
 
 
-def _compare_replies(job: AdaptJob, judge: Judge, reader: Reader, adapter: Path) -> dict[str, float]:
+def _compare_replies(job: AdaptJob, judge: Judge, decoder: AlignedDecoder, adapter: Path) -> dict[str, float]:
     """How well replies to rows, and to blends through `adapter`, agree with those to the true text; nothing without one."""
     if not adapter.is_file():
         return {}
     found = {}
-    for name, some in (("rows", reader), ("blends", replace(reader, blends=True))):
+    for name, some in (("rows", decoder), ("blends", replace(decoder, blends=True))):
         judge.pass_through(adapter if some.blends else None)
         answered = _holdout(job)[: job.reply_utterances]
         score = judge.score(judge.aligned(some), answered, f"replies to {name}", replies=True).score
@@ -133,13 +133,13 @@ def stable_sample(examples: Sequence[Example], most: int) -> list[Example]:
     return [example for example in examples if example.id in chosen]
 
 
-def _confidence(job: AdaptJob, judge: Judge, parent: Generation, reader: Reader, steps: "_Steps") -> Confidence | None:
+def _confidence(job: AdaptJob, judge: Judge, parent: Generation, decoder: AlignedDecoder, steps: "_Steps") -> Confidence | None:
     heard = []
     for example, own in _calibrated(job):
-        if (one := judge.heard_by(reader, example, own)) is not None:
+        if (one := judge.heard_by(decoder, example, own)) is not None:
             heard.append(one)
         steps.done(f"confidence, {len(heard)} utterances")
-    return learn_confidence(reader, heard, _base_confidence(job, parent, steps.report))
+    return learn_confidence(decoder, heard, _base_confidence(job, parent, steps.report))
 
 
 def _base_confidence(job: AdaptJob, parent: Generation, report: Report) -> Confidence | None:

@@ -27,24 +27,24 @@ class Fit(_Frozen):
     """Of the token's log odds."""
     offset: float
     weights: tuple[float, ...]
-    """Of `evidence` or `rescored_evidence`, in its order."""
+    """Of `features` or `rescored_features`, in its order."""
 
 
 class Confidence(_Frozen):
     """How far a generation's readings are to be trusted."""
 
     alone: Fit
-    """For one look."""
+    """For one pass of the projector."""
     rescored: Fit | None = None
-    """For the best of all hypotheses; None where there were too few to tell."""
+    """For the best sentence of the n-best list; None where there were too few to tell."""
     witness_weights: tuple[float, ...] = ()
-    """By which hypotheses are compared, in the order of `hypotheses.WITNESSES`; there where `rescored` is."""
+    """By which the sentences of the n-best list are compared, in the order of `nbest.FEATURES`; there where `rescored` is."""
     threshold: float
     """Probability, 0 to 1, below which nothing is done on the strength of a reading."""
 
 
-def evidence(reading: SoftTokens) -> tuple[float, float, float]:
-    """What one look shows of itself: its least sure token's log odds, the mean of all, and by how many its tokens differ from the
+def features(reading: SoftTokens) -> tuple[float, float, float]:
+    """What one pass shows of itself: its least sure token's log odds, the mean of all, and by how many its tokens differ from the
     quantity that was heard.
 
     Raises ValueError for soft tokens that were not read out.
@@ -55,16 +55,16 @@ def evidence(reading: SoftTokens) -> tuple[float, float, float]:
     return min(sure), sum(sure) / len(sure), abs(reading.quantity - len(reading.tokens))
 
 
-def rescored_evidence(reading: SoftTokens, look: SoftTokens, draft: Sequence[int]) -> tuple[float, ...]:
-    """What speaks for the best of all hypotheses: the evidence of the one look before it, its own least sure token's log odds,
-    and how much of it stands in that look and in the draft (0 to 1 each)."""
-    least, _, _ = evidence(reading)
+def rescored_features(reading: SoftTokens, first: SoftTokens, draft: Sequence[int]) -> tuple[float, ...]:
+    """What speaks for the best sentence of the n-best list: the features of the one pass before it, its own least sure token's log odds,
+    and how much of it stands in that pass and in the draft (0 to 1 each)."""
+    least, _, _ = features(reading)
     tokens = reading.tokens or ()
-    return *evidence(look), least, _in_common(tokens, look.tokens or ()), _in_common(tokens, draft)
+    return *features(first), least, _in_common(tokens, first.tokens or ()), _in_common(tokens, draft)
 
 
 def weigh(reading: SoftTokens, found: Sequence[float], fit: Fit, threshold: float) -> SoftTokens:
-    """The same reading with the probability, by `fit` and the evidence `found`, that each token is right, and that every word is;
+    """The same reading with the probability, by `fit` and the features `found`, that each token is right, and that every word is;
     sure from `threshold` on."""
     utterance = _logistic(fit.offset + sum(weight * value for weight, value in zip(fit.weights, found, strict=True)))
     tokens = tuple(_logistic(fit.token_offset + fit.token_slope * log_odds(value)) for value in reading.log_probabilities or ())

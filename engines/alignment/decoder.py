@@ -1,4 +1,4 @@
-"""What a generation makes of frames: one look; where that leaves doubt, everything it may have been, and the best of that.
+"""Decodes encoder frames into soft tokens: by one pass, or, where that leaves doubt, by rescoring an n-best list.
 
 Knows no samples: frames come from an encoder, drafts from whoever can make one.
 """
@@ -10,14 +10,14 @@ from functools import partial
 
 import numpy as np
 
-from ..interfaces import Likelihood, Step, unwatched
+from ..interfaces import SentenceScorer, Step, unwatched
 from ..llm.vocabulary import Vocabulary
 from ..types import Float32, SoftTokens, Transcript
-from .confidence import Confidence, evidence, rescored_evidence, weigh
-from .nbest import UNHURRIED, Hypotheses, Looks, SearchBounds, agreement, gather, repeats
+from .confidence import Confidence, features, rescored_features, weigh
+from .nbest import UNHURRIED, NBestList, ProjectorPasses, SearchBounds, agreement, n_best_list, repeats
 from .projector import OnnxProjector
 from .text_normalisation import as_written, spoken_tokens
-from .vocabulary_head import Readout
+from .vocabulary_head import VocabularyHead
 
 _NO_DRAFT = Transcript("", 0.0)
 
@@ -32,15 +32,15 @@ class Spoken:
 
 
 @dataclass(frozen=True)
-class Reader:
-    """A projector, its readout, and when the two are to be trusted."""
+class AlignedDecoder:
+    """A projector, its head, and when the two are to be trusted."""
 
     projector: OnnxProjector
-    readout: Readout
+    head: VocabularyHead
     vocabulary: Vocabulary
     confidence: Confidence | None
     """None where nothing was fitted: every reading is sure, and a projector that reads drafts always gets one."""
-    likelihood: Likelihood
+    scorer: SentenceScorer
     """Of sentences, to a language model."""
     blends: bool = False
     """Whether the language model is to read blends of what was heard, as spoken, rather than the rows of a written sentence: for
@@ -57,20 +57,20 @@ class Reader:
         """As `read`, the reading as spoken: one piece of those that `written` puts together."""
         if self.confidence is None:
             tokens = spoken_tokens(draft().text, self.vocabulary) if self.projector.reads_draft else []
-            units = self.projector.project(frames, self.readout.rows_and_keys(tokens))
-            scores = self.readout.scores(units, tokens)
-            return Spoken(self.readout.most_probable(scores, units.quantity), partial(scores.blends, self.vocabulary))
-        looks = self.looks(frames, bounds.step)
-        first = weigh(looks.first, evidence(looks.first), self.confidence.alone, self.confidence.threshold)
+            units = self.projector.project(frames, self.head.rows_and_keys(tokens))
+            scores = self.head.scores(units, tokens)
+            return Spoken(self.head.most_probable(scores, units.quantity), partial(scores.blends, self.vocabulary))
+        passes = self.passes(frames, bounds.step)
+        first = weigh(passes.first, features(passes.first), self.confidence.alone, self.confidence.threshold)
         if (first.sure and not repeats(first.tokens or ())) or self.confidence.rescored is None:
-            return Spoken(first, partial(looks.first_scores.blends, self.vocabulary))
+            return Spoken(first, partial(passes.first_scores.blends, self.vocabulary))
         bounds.step()
-        hypotheses = self.hypotheses(looks, draft, bounds)
+        n_best = self.n_best(passes, draft, bounds)
         weights = self.confidence.witness_weights
-        second = self.best(hypotheses, weights)
-        found = rescored_evidence(second, first, hypotheses.draft)
+        second = self.best(n_best, weights)
+        found = rescored_features(second, first, n_best.draft)
         weighed = weigh(second, found, self.confidence.rescored, self.confidence.threshold)
-        return Spoken(weighed, partial(hypotheses.blends, weights, self.vocabulary))
+        return Spoken(weighed, partial(n_best.blends, weights, self.vocabulary))
 
     def written(self, pieces: Sequence[Spoken]) -> SoftTokens:
         """The reading of an utterance from those of its pieces, as written: no soft tokens where there are none.
@@ -82,36 +82,36 @@ class Reader:
         whole = as_written(_joined([piece.reading for piece in pieces]), self.vocabulary)
         return replace(whole, vectors=np.concatenate([piece.blends() for piece in pieces])) if self.blends else whole
 
-    def looks(self, frames: Float32, step: Step = unwatched) -> Looks:
-        """The first look at [T, D] frames, without a draft, and those that may follow, each with a `step` before it."""
-        return Looks(self.projector, self.readout, frames, step)
+    def passes(self, frames: Float32, step: Step = unwatched) -> ProjectorPasses:
+        """The first pass over [T, D] frames, without a draft, and those that may follow, each with a `step` before it."""
+        return ProjectorPasses(self.projector, self.head, frames, step)
 
-    def hypotheses(self, looks: Looks, draft: Callable[[], Transcript], bounds: SearchBounds = UNHURRIED) -> Hypotheses:
+    def n_best(self, passes: ProjectorPasses, draft: Callable[[], Transcript], bounds: SearchBounds = UNHURRIED) -> NBestList:
         """What was looked at may have been, with a `draft` of it where the projector reads one."""
         made = draft() if self.projector.reads_draft else _NO_DRAFT
         tokens = tuple(spoken_tokens(made.text, self.vocabulary))
         weights = self.confidence.witness_weights if self.confidence is not None else ()
-        return gather(looks, tokens, made.confidence, self.likelihood, weights, bounds)
+        return n_best_list(passes, tokens, made.confidence, self.scorer, weights, bounds)
 
-    def best(self, hypotheses: Hypotheses, weights: tuple[float, ...]) -> SoftTokens:
-        """The most probable of `hypotheses`; its tokens are as probable as all hypotheses together make them."""
-        probabilities = hypotheses.probabilities(weights)
-        tokens = hypotheses.sentences[int(probabilities.argmax())]
-        logs = tuple(math.log(max(share, 1e-9)) for share in agreement(tokens, hypotheses, probabilities))
-        return SoftTokens(self.vocabulary.rows(tokens), hypotheses.quantity, tokens, logs)
+    def best(self, n_best: NBestList, weights: tuple[float, ...]) -> SoftTokens:
+        """The most probable sentence of `n_best`; its tokens are as probable as all sentences together make them."""
+        probabilities = n_best.probabilities(weights)
+        tokens = n_best.sentences[int(probabilities.argmax())]
+        logs = tuple(math.log(max(share, 1e-9)) for share in agreement(tokens, n_best, probabilities))
+        return SoftTokens(self.vocabulary.rows(tokens), n_best.quantity, tokens, logs)
 
 
-def open_reader(
+def open_decoder(
     projector: OnnxProjector,
     vocabulary: Vocabulary,
     confidence: Confidence | None,
-    likelihood: Likelihood,
+    scorer: SentenceScorer,
     threads: int,
     blends: bool = False,
-) -> Reader:
-    """A reader of a projector. Raises AttuneError where the projector does not say which tokens it heard."""
-    readout = Readout(vocabulary, projector.heard_tokens, projector.keys, threads)
-    return Reader(projector, readout, vocabulary, confidence, likelihood, blends)
+) -> AlignedDecoder:
+    """A decoder of a projector. Raises AttuneError where the projector does not say which tokens it heard."""
+    head = VocabularyHead(vocabulary, projector.heard_tokens, projector.keys, threads)
+    return AlignedDecoder(projector, head, vocabulary, confidence, scorer, blends)
 
 
 def _joined(readings: Sequence[SoftTokens]) -> SoftTokens:

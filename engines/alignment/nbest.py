@@ -1,10 +1,10 @@
-"""Sentences that an utterance may have been, and what speaks for each of them: the list that rescoring chooses from.
+"""The n-best list: sentences that an utterance may have been, with the features that rescoring weighs.
 
-One look at the units names a few words for each, and takes for granted how many there were. So the same frames are looked at with
-a unit less and a unit more, without the draft and with it, and the most probable sentences of all those looks, and the draft
-itself, are gathered. The units' own probabilities are poor judges of a sentence that was never enrolled; beside them stand how
-well its phonemes fit the frames (`alignment/ctc_score.py`), which counts no units, and how likely the language model finds it
-(`llm/sentence_scorer.py`). Knows no samples; the weights of the witnesses are fitted elsewhere (`calibration/evaluation/fit_rescoring.py`).
+One pass of the projector names a few words for each unit, and takes for granted how many units there were. So the same frames
+are projected with a unit less and a unit more, without the draft and with it, and the most probable sentences of all those passes,
+and the draft itself, are gathered. The units' own probabilities are poor judges of a sentence that was never enrolled; beside them
+stand how well its phonemes fit the frames (`alignment/ctc_score.py`), which counts no units, and how likely the language model
+finds it (`llm/sentence_scorer.py`). Knows no samples; `calibration/evaluation/fit_rescoring.py` fits the weights of the features.
 """
 
 import heapq
@@ -17,21 +17,21 @@ from difflib import SequenceMatcher
 import numpy as np
 from numpy.typing import NDArray
 
-from ..interfaces import Likelihood, Step, unwatched
+from ..interfaces import SentenceScorer, Step, unwatched
 from ..llm.vocabulary import Vocabulary
 from ..types import Float32, Units
 from .ctc_score import phoneme_scores
 from .projector import OnnxProjector
-from .vocabulary_head import Readout, Scores
+from .vocabulary_head import TokenLogProbabilities, VocabularyHead
 
-WITNESSES = ("alone", "with_draft", "phonemes", "language", "apart", "drafted", "draft_confidence", "tokens")
+FEATURES = ("alone", "with_draft", "phonemes", "language", "apart", "drafted", "draft_confidence", "tokens")
 """What speaks for a sentence, in this order: its log probability by the units without a draft, and by those that have seen it;
-its phonemes' log likelihood; the language model's; minus the square of how far its number of tokens is from the quantity heard;
+its phonemes' log scorer; the language model's; minus the square of how far its number of tokens is from the quantity heard;
 whether it is the draft (1 or 0), and if so the logarithm of the mean probability of the draft's tokens; its number of tokens."""
-_LANGUAGE, _DRAFTED, _TOKENS = (WITNESSES.index(name) for name in ("language", "drafted", "tokens"))
+_ALONE, _WITH_DRAFT, _PHONEMES, _LANGUAGE, _APART, _DRAFTED, _DRAFT_CONFIDENCE, _TOKENS = range(len(FEATURES))
 
 _CHOICES, _WITHIN = 12, 8.0
-_OF_EACH_LOOK = 50
+_OF_EACH_PASS = 50
 _KEPT = 30
 """Sentences that the language model judges at most: with 16, requests never enrolled have two points more of word error."""
 _FIRST_WEIGHTS = (0.03, 0.1, 0.12, 0.0, 0.1, 4.0, 3.0, 0.0)
@@ -48,7 +48,7 @@ _LEAST_TOKEN = -12.0
 JUDGED_TOKENS = 240
 """That the language model reads for one utterance at most; a doubted request takes 114 on average, at 4 ms each."""
 _FARTHEST = 25.0
-"""How far behind the best a sentence can be in the eyes of one witness: it may be mistaken (a word whose pronunciation it does
+"""How far behind the best a sentence can be by one feature: it may be mistaken (a word whose pronunciation it does
 not know), and no sentence that has everything else for it falls with it."""
 
 
@@ -65,7 +65,7 @@ class SearchBounds:
     until: float = math.inf
     """On the monotonic clock, in seconds."""
     step: Step = unwatched
-    """Called before each look, and before each batch of tokens that the language model reads."""
+    """Called before each pass, and before each batch of tokens that the language model reads."""
 
     @property
     def over(self) -> bool:
@@ -82,26 +82,26 @@ UNHURRIED = SearchBounds()
 
 
 @dataclass(frozen=True)
-class Hypotheses:
+class NBestList:
     """Sentences beside each other."""
 
     sentences: tuple[tuple[int, ...], ...]
-    evidence: NDArray[np.float64]
-    """[N, len(WITNESSES)]."""
+    features: NDArray[np.float64]
+    """[N, len(FEATURES)]."""
     quantity: float
-    """Of the look without a draft."""
+    """Of the pass without a draft."""
     draft: tuple[int, ...]
 
-    def narrowed(self, weights: Sequence[float]) -> "Hypotheses":
+    def narrowed(self, weights: Sequence[float]) -> "NBestList":
         """Those that the language model could still make the best; the draft alone where it leads."""
-        scores = _without_language(self.evidence, weights)
+        scores = _without_language(self.features, weights)
         leads = self.sentences[int(scores.argmax())] == self.draft
         near = np.flatnonzero(scores >= scores.max() - _MARGIN)
         if leads and (scores[near] > scores.max() - _DRAFT_MARGIN).sum() == 1:
             near = np.array([scores.argmax()])
         return self._at(near)
 
-    def first(self, tokens: int) -> "Hypotheses":
+    def first(self, tokens: int) -> "NBestList":
         """The first of them, as many as a language model reads in so many tokens (what several begin with counts once), and at
         least one."""
         read: set[tuple[int, ...]] = set()
@@ -111,25 +111,25 @@ class Hypotheses:
                 return self._at(np.arange(place))
         return self
 
-    def unjudged(self) -> "Hypotheses":
+    def unjudged(self) -> "NBestList":
         """As they are where no language model says anything. Nor does their length count: it only makes up for what a language
         model charges for each token."""
-        evidence = self.evidence.copy()
-        evidence[:, [_LANGUAGE, _TOKENS]] = 0.0
-        return replace(self, evidence=evidence)
+        features = self.features.copy()
+        features[:, [_LANGUAGE, _TOKENS]] = 0.0
+        return replace(self, features=features)
 
-    def _at(self, places: NDArray[np.int64]) -> "Hypotheses":
-        return replace(self, sentences=tuple(self.sentences[place] for place in places), evidence=self.evidence[places])
+    def _at(self, places: NDArray[np.int64]) -> "NBestList":
+        return replace(self, sentences=tuple(self.sentences[place] for place in places), features=self.features[places])
 
     def probabilities(self, weights: Sequence[float]) -> NDArray[np.float64]:
-        """[N] of each sentence's being the best of them, by weighted evidence."""
-        scores = self.evidence @ np.asarray(weights)
+        """[N] of each sentence's being the best of them, by weighted features."""
+        scores = self.features @ np.asarray(weights)
         odds: NDArray[np.float64] = np.exp(scores - scores.max())
         return np.asarray(odds / odds.sum())
 
     def blends(self, weights: Sequence[float], vocabulary: Vocabulary) -> Float32:
         """[U, E] the mean of the rows of all sentences that are as long as the most probable one, weighted by how probable they
-        are by weighted evidence."""
+        are by weighted features."""
         probabilities = self.probabilities(weights)
         count = len(self.sentences[int(probabilities.argmax())])
         alike = [(rate, tokens) for rate, tokens in zip(probabilities, self.sentences, strict=True) if len(tokens) == count]
@@ -137,45 +137,45 @@ class Hypotheses:
         return np.asarray(blended, np.float32)
 
 
-class Looks:
-    """Looks at one utterance, with any draft (none: no tokens) and at any number of units; each is made once."""
+class ProjectorPasses:
+    """Passes of the projector over one utterance, with any draft (none: no tokens) and any number of units; each is made once."""
 
-    def __init__(self, projector: OnnxProjector, readout: Readout, frames: Float32, step: Step = unwatched) -> None:
-        """Look once at [T, D] `frames`, without a draft. Each further look begins with a `step`."""
-        self._projector, self._readout, self._frames, self._step = projector, readout, frames, step
-        self._made: dict[tuple[tuple[int, ...], int], Scores] = {}
+    def __init__(self, projector: OnnxProjector, head: VocabularyHead, frames: Float32, step: Step = unwatched) -> None:
+        """Project [T, D] `frames` once, without a draft. Each further pass begins with a `step`."""
+        self._projector, self._head, self._frames, self._step = projector, head, frames, step
+        self._made: dict[tuple[tuple[int, ...], int], TokenLogProbabilities] = {}
         self._quantities: dict[tuple[int, ...], float] = {}
-        own = self._look((), 0)
+        own = self._project((), 0)
         self.quantity, self.phonemes = own.quantity, own.phonemes
         self.first_scores = self._made[(), len(own.vectors)]
         """What each of its units may have meant."""
-        self.first = readout.most_probable(self.first_scores, own.quantity)
-        """What that look reads."""
+        self.first = head.most_probable(self.first_scores, own.quantity)
+        """What that pass reads."""
 
-    def _look(self, draft: tuple[int, ...], asked: int) -> Units:
-        units = self._projector.project(self._frames, self._readout.rows_and_keys(draft), asked)
-        self._made[draft, len(units.vectors)] = self._readout.scores(units, draft)
+    def _project(self, draft: tuple[int, ...], asked: int) -> Units:
+        units = self._projector.project(self._frames, self._head.rows_and_keys(draft), asked)
+        self._made[draft, len(units.vectors)] = self._head.scores(units, draft)
         self._quantities[draft] = units.quantity
         return units
 
-    def at(self, draft: tuple[int, ...], count: int) -> Scores:
+    def at(self, draft: tuple[int, ...], count: int) -> TokenLogProbabilities:
         """What each of `count` units may have meant, or of as many as there is room for."""
         if (draft, count) not in self._made:
             self._step()
-            room = len(self._look(draft, count).vectors)
+            room = len(self._project(draft, count).vectors)
             self._made[draft, count] = self._made[draft, room]
         return self._made[draft, count]
 
     def sentences(self, draft: tuple[int, ...], spread: int) -> list[tuple[int, ...]]:
-        """The most probable ones by all looks at as many units as were heard, give or take `spread`, those that repeat a word
+        """The most probable ones by all passes with as many units as were heard, give or take `spread`, those that repeat a word
         also without that, and the draft unless it is far longer (a decoder that loops) or shorter than what was heard."""
         if draft not in self._quantities:
-            self._look(draft, 0)
+            self._project(draft, 0)
         found: dict[tuple[int, ...], None] = {}
         for seen in dict.fromkeys([(), draft]):
             heard = max(1, round(self._quantities[seen]))
             for count in range(max(1, heard - spread), heard + spread + 1):
-                found |= dict.fromkeys(most_probable(self.at(seen, count).choices(_CHOICES, _WITHIN), _OF_EACH_LOOK))
+                found |= dict.fromkeys(most_probable(self.at(seen, count).choices(_CHOICES, _WITHIN), _OF_EACH_PASS))
         found |= dict.fromkeys(said_once(sentence) for sentence in list(found))
         apart = abs(len(draft) - self.quantity)
         near = apart <= max(_DRAFT_APART_TOKENS, _DRAFT_APART * self.quantity)
@@ -183,46 +183,47 @@ class Looks:
             found[draft] = None
         return list(found)
 
-    def evidence(
+    def features(
         self, sentences: Sequence[tuple[int, ...]], draft: tuple[int, ...], draft_probability: float
     ) -> NDArray[np.float64]:
-        """[N, len(WITNESSES)] what speaks for `sentences`; nobody has asked the language model yet."""
-        found = np.zeros((len(sentences), len(WITNESSES)))
+        """[N, len(FEATURES)] what speaks for `sentences`; the language model's score is not among it yet."""
+        found = np.zeros((len(sentences), len(FEATURES)))
         spoken = [self._projector.pronunciations[list(sentence)] for sentence in sentences]
         stuttered = {said_once(sentence): sentence for sentence in reversed(sentences) if repeats(sentence)}
-        found[:, 2] = phoneme_scores(self.phonemes, [some[some > 0] for some in spoken])
+        found[:, _PHONEMES] = phoneme_scores(self.phonemes, [some[some > 0] for some in spoken])
         for row, sentence in zip(found, sentences, strict=True):
-            for place, seen in enumerate(((), draft)):
+            for place, seen in ((_ALONE, ()), (_WITH_DRAFT, draft)):
                 # A word that made two units is as probable as those: at one unit less, all others would have to shift.
                 ways = {sentence, stuttered.get(sentence, sentence)}
                 row[place] = max(self.at(seen, len(way)).of(way, _LEAST_TOKEN) for way in ways)
-            row[4] = -((len(sentence) - self.quantity) ** 2)
+            row[_APART] = -((len(sentence) - self.quantity) ** 2)
             if sentence == draft:
-                row[5:7] = 1.0, math.log(max(draft_probability, 1e-3))
-            row[7] = len(sentence)
-        found[:, :3] = _bounded(found[:, :3])
+                row[_DRAFTED], row[_DRAFT_CONFIDENCE] = 1.0, math.log(max(draft_probability, 1e-3))
+            row[_TOKENS] = len(sentence)
+        likelihoods = [_ALONE, _WITH_DRAFT, _PHONEMES]
+        found[:, likelihoods] = _bounded(found[:, likelihoods])
         return found
 
 
-def gather(
-    looks: Looks,
+def n_best_list(
+    passes: ProjectorPasses,
     draft: tuple[int, ...],
     draft_probability: float,
-    likelihood: Likelihood,
+    scorer: SentenceScorer,
     weights: Sequence[float],
     bounds: SearchBounds = UNHURRIED,
-) -> Hypotheses:
-    """The hypotheses of an utterance: at least one.
+) -> NBestList:
+    """The n-best list of an utterance: one sentence at least.
 
     `draft` are spoken tokens, or none where there is none; `draft_probability` is their mean probability, 0 to 1. With `weights`
-    for the WITNESSES, sentences are left out that the language model could not save any more, and where that leaves the draft,
-    nothing further is looked at. At the `bounds` the search ends with what it has. Raises what `likelihood` and the step raise.
+    for the features, sentences are left out that the language model could not save any more, and where that leaves the draft,
+    nothing further is looked at. At the `bounds` the search ends with what it has. Raises what `scorer` and the step raise.
     """
     few = None
     for spread in (0, 1) if weights else (1,):
         if few is not None and bounds.over:
             break
-        few = _gather(looks, draft, draft_probability, weights, spread)
+        few = _n_best_list(passes, draft, draft_probability, weights, spread)
         if few.sentences == (draft,):  # a recogniser and the units agree: nothing is left to look for
             return few
     assert few is not None
@@ -230,19 +231,21 @@ def gather(
     if len(few.sentences) > 1:
         try:
             bounds.timed_step()
-            few.evidence[:, _LANGUAGE] = _bounded(np.array(likelihood(few.sentences, bounds.timed_step)))
+            few.features[:, _LANGUAGE] = _bounded(np.array(scorer(few.sentences, bounds.timed_step)))
         except _OutOfTimeError:
             return few.unjudged()
     return few
 
 
-def _gather(looks: Looks, draft: tuple[int, ...], draft_probability: float, weights: Sequence[float], spread: int) -> Hypotheses:
-    """The hypotheses that looks at `spread` units more and less give, the best first."""
-    sentences = looks.sentences(draft, spread)
-    evidence = looks.evidence(sentences, draft, draft_probability)
-    scores = _without_language(evidence, weights or _FIRST_WEIGHTS)
-    best = [place for rank, place in enumerate(np.argsort(-scores, kind="stable")) if rank < _KEPT or evidence[place, _DRAFTED]]
-    few = Hypotheses(tuple(sentences[place] for place in best), evidence[best], looks.quantity, draft)
+def _n_best_list(
+    passes: ProjectorPasses, draft: tuple[int, ...], draft_probability: float, weights: Sequence[float], spread: int
+) -> NBestList:
+    """The n-best list that passes at `spread` units more and less give, the best first."""
+    sentences = passes.sentences(draft, spread)
+    features = passes.features(sentences, draft, draft_probability)
+    scores = _without_language(features, weights or _FIRST_WEIGHTS)
+    best = [place for rank, place in enumerate(np.argsort(-scores, kind="stable")) if rank < _KEPT or features[place, _DRAFTED]]
+    few = NBestList(tuple(sentences[place] for place in best), features[best], passes.quantity, draft)
     return few.narrowed(weights) if weights else few
 
 
@@ -261,12 +264,12 @@ def _bounded(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.maximum(scores, scores.max(axis=0) - _FARTHEST))
 
 
-def _without_language(evidence: NDArray[np.float64], weights: Sequence[float]) -> NDArray[np.float64]:
-    """[N] by weighted evidence, but for the language model's and the length's: that makes up for what the language model charges
+def _without_language(features: NDArray[np.float64], weights: Sequence[float]) -> NDArray[np.float64]:
+    """[N] by weighted features, but for the language model's and the length's: that makes up for what the language model charges
     for each token, and without it would put the longest sentences first."""
     counted = np.array(weights)
     counted[[_LANGUAGE, _TOKENS]] = 0.0
-    return np.asarray(evidence @ counted)
+    return np.asarray(features @ counted)
 
 
 def most_probable(units: Sequence[Sequence[tuple[int, float]]], most: int) -> list[tuple[int, ...]]:
@@ -278,10 +281,10 @@ def most_probable(units: Sequence[Sequence[tuple[int, float]]], most: int) -> li
     return [tokens for tokens, _ in found]
 
 
-def agreement(sentence: Sequence[int], hypotheses: Hypotheses, probabilities: NDArray[np.float64]) -> list[float]:
-    """For each token of `sentence` the summed probability, 0 to 1, of the hypotheses that have it in the same place."""
+def agreement(sentence: Sequence[int], n_best: NBestList, probabilities: NDArray[np.float64]) -> list[float]:
+    """For each token of `sentence` the summed probability, 0 to 1, of the sentences that have it in the same place."""
     agreed = np.zeros(len(sentence))
-    for other, share in zip(hypotheses.sentences, probabilities, strict=True):
+    for other, share in zip(n_best.sentences, probabilities, strict=True):
         for block in SequenceMatcher(None, sentence, other, autojunk=False).get_matching_blocks():
             agreed[block.a : block.a + block.size] += share
     return [min(1.0, float(value)) for value in agreed]

@@ -1,7 +1,7 @@
 """Numbers as they are said, and as they are written. Knows English texts, no tokens.
 
 A vocabulary that splits "25" into its digits gives two units to what sounds like neither of them, and a "20" ends in a digit that
-nobody says. So projectors learn "twenty five", each word of which is heard, and the language model and the reader of a
+nobody says. So projectors learn "twenty five", each word of which is heard, and the language model and the decoder of a
 transcript get the 25 back.
 """
 

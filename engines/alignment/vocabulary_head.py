@@ -21,7 +21,7 @@ _BLENDED = 16
 """Tokens in a blend: what is left out has next to no weight."""
 
 
-class Readout:
+class VocabularyHead:
     """The rows and keys of the heard tokens, kept in memory: 62 MB for 22,000 tokens of width 576 + 128."""
 
     def __init__(self, vocabulary: Vocabulary, heard_tokens: Sequence[int], keys: Float32, threads: int) -> None:
@@ -47,7 +47,7 @@ class Readout:
         """Which tokens are the same word but for capitals: nobody hears those, so they share what is probable."""
         # numpy's own threads are off (they spin on the language model's cores), so the table is shared out here.
         self._shares = np.array_split(table, threads)
-        self._threads = ThreadPoolExecutor(threads, "readout")
+        self._threads = ThreadPoolExecutor(threads, "head")
 
     def rows_and_keys(self, tokens: Sequence[int]) -> Float32:
         """[N, E + K] embedding rows and pronunciation keys of `tokens` side by side; no key (zeros) where one was never heard."""
@@ -57,7 +57,7 @@ class Readout:
                 keys[index] = self._keys[self._place[token]]
         return np.concatenate([self._vocabulary.rows(tokens), keys], axis=1)
 
-    def scores(self, units: Units, draft: Sequence[int]) -> "Scores":
+    def scores(self, units: Units, draft: Sequence[int]) -> "TokenLogProbabilities":
         """How probable each heard token is as each unit, and each of `draft`, which may be copied without having been heard."""
         scores = list(self._threads.map(lambda share: units.vectors @ share.T, self._shares))
         only_drafted = [token for token in dict.fromkeys(draft) if token not in self._place]
@@ -68,21 +68,21 @@ class Readout:
         table -= highest + np.log(np.exp(table - highest).sum(axis=1, keepdims=True))
         places = self._place | {token: len(self._heard_tokens) + more for more, token in enumerate(only_drafted)}
         words = np.concatenate([self._words, self._words.max() + 1 + np.arange(len(only_drafted))])
-        return Scores([*self._heard_tokens, *only_drafted], places, words, table)
+        return TokenLogProbabilities([*self._heard_tokens, *only_drafted], places, words, table)
 
     def read(self, units: Units, draft: Sequence[int]) -> SoftTokens:
         """As many soft tokens as units, each exactly a row of the embedding table: that of its most probable word, with the log
         probability of that word. See `scores` for `draft`."""
         return self.most_probable(self.scores(units, draft), units.quantity)
 
-    def most_probable(self, scores: "Scores", quantity: float) -> SoftTokens:
+    def most_probable(self, scores: "TokenLogProbabilities", quantity: float) -> SoftTokens:
         """As `read`, of units whose scores are known."""
         tokens, log_probabilities = scores.best_words()
         return SoftTokens(self._vocabulary.rows(tokens), quantity, tokens, log_probabilities)
 
 
 @dataclass(frozen=True)
-class Scores:
+class TokenLogProbabilities:
     """What each unit may have meant."""
 
     tokens: list[int]

@@ -20,7 +20,7 @@ from ..types import Float32, SoftTokens
 from .chat_template import split_template
 from .degeneration import cycles, is_spelled_in_bytes, is_text, printable, repeats_lines
 from .model import LlamaModel
-from .sentence_scorer import LlamaLikelihood
+from .sentence_scorer import LlamaSentenceScorer
 from .sequence import LlamaSequence
 from .vocabulary import Vocabulary
 
@@ -137,16 +137,16 @@ class LlamaCppLanguageModel(LanguageModel):
                 self._sequence.truncate(start)
 
     @cached_property
-    def likelihood(self) -> LlamaLikelihood:
+    def scorer(self) -> LlamaSentenceScorer:
         """A judge of sentences that shares this model's weights and is closed with it. Raises AttuneError without memory."""
-        return LlamaLikelihood(self._sequence.model, self._vocabulary, self._threads)
+        return LlamaSentenceScorer(self._sequence.model, self._vocabulary, self._threads)
 
     def close(self) -> None:
         """Free the model. Further calls do nothing; any other call then raises RuntimeError."""
         if not self._sequence.closed:
             with self._alone():
-                if "likelihood" in self.__dict__:
-                    self.likelihood.close()
+                if "scorer" in self.__dict__:
+                    self.scorer.close()
                 self._sequence.close()
 
     def _template_tokens(self, system_prompt: str) -> tuple[list[int], list[int], list[int]]:

@@ -17,7 +17,7 @@ import llama_cpp.llama_cpp as llama
 import numpy as np
 
 from ..errors import AttuneError
-from ..interfaces import Likelihood, Step, unwatched
+from ..interfaces import SentenceScorer, Step, unwatched
 from ..types import Float32
 from .model import LlamaModel
 from .vocabulary import Vocabulary
@@ -34,8 +34,8 @@ _WAIT_SECONDS = 0.1
 """Between two steps while another thread computes."""
 
 
-class LlamaLikelihood:
-    """Judges sentences. Safe to use from several threads."""
+class LlamaSentenceScorer:
+    """Scores sentences. Safe to use from several threads."""
 
     def __init__(self, model: LlamaModel, vocabulary: Vocabulary, threads: int) -> None:
         """Nothing is computed yet. Raises AttuneError where there is no memory for the context."""
@@ -49,11 +49,11 @@ class LlamaLikelihood:
         self._before: list[int] = []
         """What was computed of what comes before every sentence: whole batches from its beginning, or all of it."""
 
-    def after(self, requests: Sequence[Sequence[int]]) -> Likelihood:
-        """Judges sentences that come after `requests`, spoken tokens too, of which the last may find no room. It makes itself
+    def after(self, requests: Sequence[Sequence[int]]) -> SentenceScorer:
+        """Scores sentences that come after `requests`, spoken tokens too, of which the last may find no room. It makes itself
         ready in a thread of its own, so that whoever opens it need not wait.
 
-        The judge takes spoken sentences of one token or more and returns the natural log likelihood of each, its end included. It
+        The scorer takes spoken sentences of one token or more and returns the natural log likelihood of each, its end included. It
         raises AttuneError where llama.cpp fails or a sentence does not fit the context, RuntimeError after `close`. It takes a
         step before each batch of at most 64 tokens, and several in each second that it waits for another thread.
         """
@@ -63,8 +63,8 @@ class LlamaLikelihood:
             if len(before) + len(line) <= _MOST_BEFORE_TOKENS:
                 before += line
         before += self._vocabulary.tokenize("-")
-        threading.Thread(target=self._make_ready, args=(before,), name="likelihood", daemon=True).start()
-        return partial(self._likelihoods, before)
+        threading.Thread(target=self._make_ready, args=(before,), name="scorer", daemon=True).start()
+        return partial(self._scores_of, before)
 
     def _make_ready(self, before: list[int]) -> None:
         try:
@@ -78,7 +78,7 @@ class LlamaLikelihood:
         except AttuneError as error:  # whoever asks first is told the same
             logger.warning("%s", error)
 
-    def _likelihoods(self, before: list[int], sentences: Sequence[tuple[int, ...]], step: Step = unwatched, /) -> list[float]:
+    def _scores_of(self, before: list[int], sentences: Sequence[tuple[int, ...]], step: Step = unwatched, /) -> list[float]:
         found: dict[tuple[int, ...], float] = {}
         while not self._alone.acquire(timeout=_WAIT_SECONDS):
             step()

@@ -12,8 +12,8 @@ import torch
 from calibration.export.projector import export_projector
 from calibration.projector.cif import CifConfig, CifProjector
 from engines.alignment.confidence import Confidence, Fit
-from engines.alignment.decoder import open_reader
-from engines.alignment.nbest import WITNESSES, SearchBounds
+from engines.alignment.decoder import open_decoder
+from engines.alignment.nbest import FEATURES, SearchBounds
 from engines.alignment.projector import OnnxProjector
 from engines.interfaces import Step, unwatched
 from engines.llm.vocabulary import Vocabulary
@@ -59,7 +59,7 @@ def reads_draft(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary
 def aligned(encoder_path: Path, whisper_folder: Path, projector: OnnxProjector, vocabulary: Vocabulary) -> AlignedRoute:
     encoder = OnnxEncoder(encoder_path, 1)
     drafter = Drafter(WhisperTranscriber(whisper_folder, 1), encoder)
-    return AlignedRoute(encoder, drafter, lambda: open_reader(projector, vocabulary, None, evenly, 2))
+    return AlignedRoute(encoder, drafter, lambda: open_decoder(projector, vocabulary, None, evenly, 2))
 
 
 def test_the_aligned_route_hears_tokens_that_it_knows(
@@ -81,25 +81,25 @@ def evenly(sentences: Sequence[tuple[int, ...]], _step: Step = unwatched, /) -> 
 
 
 def always(probability: float, threshold: float = 0.5) -> Confidence:
-    """Says `probability` of whatever one look shows."""
+    """Says `probability` of whatever one pass shows."""
     offset = float(np.log(probability / (1 - probability)))
     return Confidence(alone=Fit(token_offset=0, token_slope=0, offset=offset, weights=(0, 0, 0)), threshold=threshold)
 
 
 def rescoring(probability: float, **weights: float) -> Confidence:
-    """Doubts every look, and says `probability` of the best hypothesis by witnesses that count as much as `weights` say."""
+    """Doubts every pass, and says `probability` of the best sentence by features that count as much as `weights` say."""
     fit = always(probability).alone.model_copy(update={"weights": (0.0,) * 6})
-    counted = tuple(weights.get(name, 0.0) for name in WITNESSES)
+    counted = tuple(weights.get(name, 0.0) for name in FEATURES)
     return always(0.4).model_copy(update={"rescored": fit, "witness_weights": counted})
 
 
 def test_a_doubtful_reading_gives_way_to_the_draft_where_that_is_wanted(aligned: AlignedRoute, general_speech: Path) -> None:
     spoken = prompt(general_speech, "agent-newlocation")
-    doubtful = replace(aligned, open_reader=partial(replace, aligned.reader, confidence=always(0.4)), unsure_takes_draft=True)
+    doubtful = replace(aligned, open_decoder=partial(replace, aligned.decoder, confidence=always(0.4)), unsure_takes_draft=True)
     drafted = doubtful.hear(spoken)
     assert isinstance(drafted, str)
     assert len(drafted.split()) >= 3
-    sure = replace(doubtful, open_reader=partial(replace, aligned.reader, confidence=always(0.6))).hear(spoken)
+    sure = replace(doubtful, open_decoder=partial(replace, aligned.decoder, confidence=always(0.6))).hear(spoken)
     assert isinstance(sure, SoftTokens)
     assert sure.sure
     kept = replace(doubtful, unsure_takes_draft=False).hear(spoken)
@@ -119,8 +119,8 @@ def test_nothing_is_understood_where_nobody_speaks(aligned: AlignedRoute, vocabu
 def test_a_long_utterance_is_read_piece_by_piece_with_steps_between(aligned: AlignedRoute, vocabulary: Vocabulary) -> None:
     said = flite("Turn on the light in the kitchen, please, and then open the window.")
     long = np.concatenate([said, noise(0.6, 0.001)] * 5)
-    reader = replace(aligned.reader, confidence=rescoring(0.9, alone=1.0))
-    route = replace(aligned, open_reader=lambda: reader)
+    decoder = replace(aligned.decoder, confidence=rescoring(0.9, alone=1.0))
+    route = replace(aligned, open_decoder=lambda: decoder)
     pieces = route.cutter.cut(long)
     assert 2 <= len(pieces) <= 5
     steps: list[int] = []
@@ -132,7 +132,7 @@ def test_a_long_utterance_is_read_piece_by_piece_with_steps_between(aligned: Ali
     assert words_of(heard, vocabulary).lower().split() == " ".join(texts).split()
     assert heard.confidence == pytest.approx(0.9)
     assert len(heard.log_probabilities or ()) == len(heard.confidences or ()) == len(heard.vectors)
-    unsure = replace(route, open_reader=lambda: replace(reader, confidence=always(0.4)), unsure_takes_draft=True)
+    unsure = replace(route, open_decoder=lambda: replace(decoder, confidence=always(0.4)), unsure_takes_draft=True)
     assert "window" in str(unsure.hear(long))
 
     def leave() -> None:
@@ -145,28 +145,28 @@ def test_a_long_utterance_is_read_piece_by_piece_with_steps_between(aligned: Ali
 def test_a_search_that_takes_too_long_ends_with_the_best_so_far(aligned: AlignedRoute) -> None:
     asked = []
 
-    def likelihood(sentences: Sequence[tuple[int, ...]], step: Step = unwatched, /) -> list[float]:
+    def scorer(sentences: Sequence[tuple[int, ...]], step: Step = unwatched, /) -> list[float]:
         asked.append(len(sentences))
         step()
         raise AssertionError("the time was over")
 
     frames = aligned.encoder.encode(flite("Turn on the light in the kitchen."))
-    reader = replace(aligned.reader, confidence=rescoring(0.9, alone=1.0, language=1.0, tokens=-5.0), likelihood=likelihood)
-    hurried = reader.read(frames, lambda: Transcript("", 0.0), SearchBounds(until=0.0))
+    decoder = replace(aligned.decoder, confidence=rescoring(0.9, alone=1.0, language=1.0, tokens=-5.0), scorer=scorer)
+    hurried = decoder.read(frames, lambda: Transcript("", 0.0), SearchBounds(until=0.0))
     assert asked == []
-    calm = replace(reader, likelihood=evenly, confidence=rescoring(0.9, alone=1.0))
+    calm = replace(decoder, scorer=evenly, confidence=rescoring(0.9, alone=1.0))
     assert hurried.tokens == calm.read(frames, lambda: Transcript("", 0.0), SearchBounds(until=0.0)).tokens
 
 
 def test_blends_are_read_as_spoken_and_told_as_written(
     aligned: AlignedRoute, vocabulary: Vocabulary, general_speech: Path
 ) -> None:
-    """Of one look, of all hypotheses, and where nothing was fitted."""
+    """Of one pass, of a whole n-best list, and where nothing was fitted."""
     spoken = prompt(general_speech, "agent-newlocation")
     for confidence, most_apart in ((None, 1), (always(0.9), 1), (rescoring(0.9, alone=1.0), 8)):
-        reader = replace(aligned.reader, confidence=confidence)
+        decoder = replace(aligned.decoder, confidence=confidence)
         rows, blends = (
-            replace(aligned, open_reader=partial(replace, reader, blends=some)).hear(spoken) for some in (False, True)
+            replace(aligned, open_decoder=partial(replace, decoder, blends=some)).hear(spoken) for some in (False, True)
         )
         assert isinstance(rows, SoftTokens)
         assert isinstance(blends, SoftTokens)
@@ -180,21 +180,21 @@ def test_a_draft_is_made_only_where_the_frames_alone_leave_doubt(
     aligned: AlignedRoute, reads_draft: OnnxProjector, vocabulary: Vocabulary, general_speech: Path
 ) -> None:
     frames = aligned.encoder.encode(prompt(general_speech, "agent-newlocation"))
-    reader = open_reader(reads_draft, vocabulary, always(0.6), evenly, 1)
+    decoder = open_decoder(reads_draft, vocabulary, always(0.6), evenly, 1)
     asked: list[str] = []
 
     def draft() -> Transcript:
         asked.append("asked")
         return Transcript("Turn on the light.", 0.8)
 
-    assert reader.read(frames, draft).sure
+    assert decoder.read(frames, draft).sure
     assert not asked
-    doubted = replace(reader, confidence=always(0.4)).read(frames, draft)
+    doubted = replace(decoder, confidence=always(0.4)).read(frames, draft)
     assert not asked  # nothing was fitted that could make use of it
     assert doubted.confidence == pytest.approx(0.4)
-    replace(reader, confidence=None).read(frames, draft)
+    replace(decoder, confidence=None).read(frames, draft)
     assert asked == ["asked"]
-    taken = replace(reader, confidence=rescoring(0.7, drafted=9.0)).read(frames, draft)
+    taken = replace(decoder, confidence=rescoring(0.7, drafted=9.0)).read(frames, draft)
     assert asked == ["asked"] * 2
     assert words_of(taken, vocabulary) == "Turn on the light."
     assert taken.sure
@@ -212,21 +212,21 @@ def test_of_all_hypotheses_the_one_is_read_that_the_witnesses_favour(
     kitchen = vocabulary.tokenize(" kitchen")[0]
     judged: list[tuple[int, ...]] = []
 
-    def likelihood(sentences: Sequence[tuple[int, ...]], _step: Step = unwatched, /) -> list[float]:
+    def scorer(sentences: Sequence[tuple[int, ...]], _step: Step = unwatched, /) -> list[float]:
         judged.extend(sentences)
         return [float(20 * (sentence[-1] == kitchen)) for sentence in sentences]
 
-    reader = open_reader(reads_draft, vocabulary, rescoring(0.3, language=1.0), likelihood, 1)
+    decoder = open_decoder(reads_draft, vocabulary, rescoring(0.3, language=1.0), scorer, 1)
     for draft in ("Turn on the light.", " "):
-        read = reader.read(frames, partial(Transcript, draft, 0.5))
+        read = decoder.read(frames, partial(Transcript, draft, 0.5))
         assert (read.tokens or ())[-1] == kitchen
         assert not read.sure
         assert read.confidence == pytest.approx(0.3)
-    looks = reader.looks(frames)
-    heard = len(looks.first.tokens or ())
-    assert {heard - 1, heard, heard + 1} <= {len(sentence) for sentence in looks.sentences((), 1)}
+    passes = decoder.passes(frames)
+    heard = len(passes.first.tokens or ())
+    assert {heard - 1, heard, heard + 1} <= {len(sentence) for sentence in passes.sentences((), 1)}
     judged.clear()
-    replace(reader, confidence=rescoring(0.3, alone=1e6)).read(frames, lambda: Transcript("", 0.0))
+    replace(decoder, confidence=rescoring(0.3, alone=1e6)).read(frames, lambda: Transcript("", 0.0))
     assert not judged  # one sentence is so far ahead that nobody is asked
 
 
@@ -234,8 +234,8 @@ def test_a_draft_that_goes_on_and_on_is_no_hypothesis(
     aligned: AlignedRoute, reads_draft: OnnxProjector, vocabulary: Vocabulary, general_speech: Path
 ) -> None:
     frames = aligned.encoder.encode(prompt(general_speech, "agent-newlocation"))
-    reader = open_reader(reads_draft, vocabulary, rescoring(0.7, drafted=9.0), evenly, 1)
-    read = reader.read(frames, lambda: Transcript("Turn on the light. " * 60, 0.9))
+    decoder = open_decoder(reads_draft, vocabulary, rescoring(0.7, drafted=9.0), evenly, 1)
+    read = decoder.read(frames, lambda: Transcript("Turn on the light. " * 60, 0.9))
     assert 0 < len(read.tokens or ()) < 60
 
 

@@ -77,11 +77,11 @@ def test_the_served_model_agrees(llm_path: Path) -> None:
 def test_llama_3_divides_its_frequencies(tmp_path: Path) -> None:
     """By factors in a tensor of their own, in llama.cpp as here."""
     plain, path = write_small(tmp_path / "plain.gguf", "llama"), tmp_path / "factors.gguf"
-    reader, writer = gguf.GGUFReader(plain), gguf.GGUFWriter(path, "llama")
-    for name, field in reader.fields.items():
+    decoder, writer = gguf.GGUFReader(plain), gguf.GGUFWriter(path, "llama")
+    for name, field in decoder.fields.items():
         if not name.startswith("GGUF.") and name != "general.architecture":
             writer.add_key_value(name, field.contents(), field.types[0], field.types[-1] if len(field.types) > 1 else None)
-    for tensor in reader.tensors:
+    for tensor in decoder.tensors:
         writer.add_tensor(tensor.name, tensor.data)
     writer.add_tensor("rope_freqs.weight", np.linspace(1, 8, SMALL.head_width // 2).astype(np.float32))
     writer.write_header_to_file()
@@ -163,14 +163,14 @@ def test_what_cannot_be_trained_through_is_one_clear_line(tmp_path: Path, change
 
 
 def rewritten(path: Path, target: Path, change: str) -> Path:
-    reader = gguf.GGUFReader(path)
+    decoder = gguf.GGUFReader(path)
     writer = gguf.GGUFWriter(target, "bloom" if change == "architecture" else "llama")
-    for name, field in reader.fields.items():
+    for name, field in decoder.fields.items():
         if not name.startswith("GGUF.") and name != "general.architecture":
             writer.add_key_value(name, field.contents(), field.types[0], field.types[-1] if len(field.types) > 1 else None)
     if change == "scaling":
         writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
-    for tensor in reader.tensors:
+    for tensor in decoder.tensors:
         if change != "missing" or tensor.name != "blk.6.ffn_down.weight":
             writer.add_tensor(tensor.name, tensor.data)
     if change == "tensor":

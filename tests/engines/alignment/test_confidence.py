@@ -19,8 +19,8 @@ from calibration.evaluation.fit_confidence import (
     reliability_curve,
     right_tokens,
 )
-from engines.alignment.confidence import Confidence, Fit, evidence, log_odds, rescored_evidence, weigh
-from engines.alignment.nbest import WITNESSES
+from engines.alignment.confidence import Confidence, Fit, features, log_odds, rescored_features, weigh
+from engines.alignment.nbest import FEATURES
 from engines.types import SoftTokens
 
 EVEN = Fit(token_offset=0.0, token_slope=1.0, offset=0.0, weights=(1.0, 0.0, 0.0))
@@ -40,7 +40,7 @@ def simulated(count: int, seed: int, way: Way = Way.ALONE) -> list[Reading]:
         values = -rng.exponential(0.05 if index % 2 else 0.6, 5)
         rights = tuple(bool(right) for right in rng.random(5) < np.exp(values))
         soft = reading(values.tolist(), 5 + rng.uniform(-0.5, 0.5))
-        found = evidence(soft) if way is Way.ALONE else rescored_evidence(soft, soft, (0, 1, 2))
+        found = features(soft) if way is Way.ALONE else rescored_features(soft, soft, (0, 1, 2))
         made.append(Reading(way, soft, found, rights, all(rights), index % 2 == 1))
     return made
 
@@ -51,33 +51,33 @@ def apart(readings: list[Reading]) -> list[list[Reading]]:
 
 
 def in_both_ways(count: int) -> list[list[Reading]]:
-    """Utterances that are read by one look and again by rescoring."""
+    """Utterances that are read by one pass and again by rescoring."""
     return [list(both) for both in zip(*(simulated(count, seed, way) for seed, way in enumerate(Way)), strict=True)]
 
 
 def test_evidence_is_told_in_order() -> None:
     odds = [math.log(probability / (1 - probability)) for probability in (0.7, 0.2)]
-    look = reading([math.log(0.7), math.log(0.2)], 2.3)
-    assert evidence(look) == pytest.approx((odds[1], (odds[0] + odds[1]) / 2, 0.3))
+    first = reading([math.log(0.7), math.log(0.2)], 2.3)
+    assert features(first) == pytest.approx((odds[1], (odds[0] + odds[1]) / 2, 0.3))
     assert log_odds(0.0) == pytest.approx(13.8, abs=0.1)
-    assert evidence(reading([-1.0, -3.0], 4.5))[2] == 2.5  # two tokens where four or five were heard
+    assert features(reading([-1.0, -3.0], 4.5))[2] == 2.5  # two tokens where four or five were heard
     with pytest.raises(ValueError, match="not read out"):
-        evidence(SoftTokens(np.zeros((1, 4), np.float32), 1.0))
+        features(SoftTokens(np.zeros((1, 4), np.float32), 1.0))
 
 
 def test_what_was_rescored_is_compared_with_the_look_and_the_draft() -> None:
-    look, best = reading([-1.0, -3.0], 2.3), reading([-0.5, -0.1, -0.2], 2.3)
-    found = rescored_evidence(best, look, (7, 8))
-    assert found[:3] == evidence(look)
+    first, best = reading([-1.0, -3.0], 2.3), reading([-0.5, -0.1, -0.2], 2.3)
+    found = rescored_features(best, first, (7, 8))
+    assert found[:3] == features(first)
     assert found[3] == pytest.approx(log_odds(-0.5))
     assert found[4:] == pytest.approx((0.8, 0.0))
-    assert rescored_evidence(best, look, (0, 1, 2))[5] == 1.0
-    assert rescored_evidence(best, look, ())[5] == 0.0
+    assert rescored_features(best, first, (0, 1, 2))[5] == 1.0
+    assert rescored_features(best, first, ())[5] == 0.0
 
 
 def test_a_reading_below_the_threshold_is_not_sure() -> None:
     doubted, trusted = (
-        weigh(look, evidence(look), EVEN, 0.4) for look in (reading([math.log(least), math.log(0.7)]) for least in (0.3, 0.5))
+        weigh(first, features(first), EVEN, 0.4) for first in (reading([math.log(least), math.log(0.7)]) for least in (0.3, 0.5))
     )
     assert (doubted.sure, trusted.sure) == (False, True)
     assert doubted.confidence == pytest.approx(0.3)
@@ -87,7 +87,7 @@ def test_a_reading_below_the_threshold_is_not_sure() -> None:
 @given(st.lists(st.floats(-50, 0), min_size=1, max_size=20), st.floats(0, 30), st.floats(-100, 100))
 def test_confidences_are_probabilities(values: list[float], quantity: float, slope: float) -> None:
     fit = Fit(token_offset=1.0, token_slope=slope, offset=-1.0, weights=(slope, 1.0, -slope))
-    weighed = weigh(reading(values, quantity), evidence(reading(values, quantity)), fit, 0.5)
+    weighed = weigh(reading(values, quantity), features(reading(values, quantity)), fit, 0.5)
     assert weighed.confidence is not None
     assert weighed.confidences is not None
     assert all(0 <= value <= 1 for value in (weighed.confidence, *weighed.confidences))
@@ -96,7 +96,7 @@ def test_confidences_are_probabilities(values: list[float], quantity: float, slo
 def test_a_fitted_confidence_is_right_as_often_as_it_says() -> None:
     confidence = fit_confidence(apart(simulated(2000, seed=0)), ())
     assert confidence is not None
-    weighed = [(weigh(one.soft, one.evidence, confidence.alone, confidence.threshold), one) for one in simulated(2000, seed=1)]
+    weighed = [(weigh(one.soft, one.features, confidence.alone, confidence.threshold), one) for one in simulated(2000, seed=1)]
     utterances = reliability_curve([(soft.confidence or 0.0, one.right) for soft, one in weighed])
     tokens = reliability_curve(
         [pair for soft, one in weighed for pair in zip(soft.confidences or (), one.right_tokens, strict=True)]
@@ -111,20 +111,20 @@ def test_a_fitted_confidence_is_right_as_often_as_it_says() -> None:
 
 
 def test_the_threshold_counts_what_rescoring_saves() -> None:
-    confidence = fit_confidence(in_both_ways(2000), (1.0,) * len(WITNESSES))
+    confidence = fit_confidence(in_both_ways(2000), (1.0,) * len(FEATURES))
     assert confidence is not None
     assert confidence.rescored is not None
     fits = {Way.ALONE: confidence.alone, Way.RESCORED: confidence.rescored}
     passing = []
     for readings in in_both_ways(2000):
-        weighed = [weigh(one.soft, one.evidence, fits[one.way], confidence.threshold) for one in readings]
+        weighed = [weigh(one.soft, one.features, fits[one.way], confidence.threshold) for one in readings]
         if readings[-1].own and readings[-1].right:
             passing.append(any(one.sure for one in weighed))
     assert np.mean(passing) == pytest.approx(PASSING, abs=0.01)
 
 
 def test_each_way_of_reading_has_a_fit_of_its_own() -> None:
-    weights = (1.0,) * len(WITNESSES)
+    weights = (1.0,) * len(FEATURES)
     confidence = fit_confidence(in_both_ways(100), weights)
     assert confidence is not None
     assert confidence.rescored is not None
@@ -144,11 +144,11 @@ def test_what_few_readings_say_of_rescoring_is_weighed_against_what_was_inherite
     assert inherited is not None
     assert alone is not None
     assert beside is not None
-    doubtful = min(simulated(200, 9, Way.RESCORED), key=lambda one: one.evidence[3])
+    doubtful = min(simulated(200, 9, Way.RESCORED), key=lambda one: one.features[3])
 
     def trusted(confidence: Confidence) -> float:
         assert confidence.rescored is not None
-        return weigh(doubtful.soft, doubtful.evidence, confidence.rescored, 0.5).confidence or 0.0
+        return weigh(doubtful.soft, doubtful.features, confidence.rescored, 0.5).confidence or 0.0
 
     assert trusted(alone) > 0.5 > trusted(beside) > trusted(inherited)
 
@@ -159,11 +159,11 @@ def test_too_few_readings_tell_nothing() -> None:
 
 @pytest.mark.parametrize("right", [True, False])
 def test_where_all_are_right_or_all_wrong_the_fit_stays_finite(right: bool) -> None:
-    alike = [Reading(Way.ALONE, one.soft, one.evidence, (right,) * 5, right, True) for one in simulated(30, seed=0)]
+    alike = [Reading(Way.ALONE, one.soft, one.features, (right,) * 5, right, True) for one in simulated(30, seed=0)]
     confidence = fit_confidence(apart(alike), ())
     assert confidence is not None
     assert all(math.isfinite(value) for value in (confidence.alone.offset, *confidence.alone.weights, confidence.threshold))
-    assert ((weigh(alike[0].soft, alike[0].evidence, confidence.alone, 0.5).confidence or 0) > 0.5) == right
+    assert ((weigh(alike[0].soft, alike[0].features, confidence.alone, 0.5).confidence or 0) > 0.5) == right
 
 
 def test_logistic_regression_finds_what_it_was_made_from() -> None:

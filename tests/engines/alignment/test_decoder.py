@@ -1,4 +1,4 @@
-"""Gathering hypotheses: what the looks offer, and which of it the language model is asked about."""
+"""Making the n-best list: what the passes offer, and which of it the language model is asked about."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engines.alignment.nbest import WITNESSES, Looks, gather, repeats, said_once
+from engines.alignment.nbest import FEATURES, ProjectorPasses, n_best_list, repeats, said_once
 from engines.alignment.projector import OnnxProjector
-from engines.alignment.vocabulary_head import Readout
+from engines.alignment.vocabulary_head import VocabularyHead
 from engines.interfaces import Step, unwatched
 from engines.llm.vocabulary import Vocabulary
 from engines.types import Float32, Units
@@ -51,15 +51,15 @@ def test_a_word_that_made_two_units_is_offered_once_and_as_probable(llm_path: Pa
     once = vocabulary.tokenize(" open the window in the balcony")
     twice = (*once[:4], once[3], *once[4:])
     projector = cast(OnnxProjector, Stuttering(vocabulary.rows(twice), vocabulary.size))
-    readout = Readout(vocabulary, sorted(set(once)), np.zeros((len(set(once)), 4), np.float32), 1)
-    looks = Looks(projector, readout, FRAMES)
-    assert looks.first.tokens == twice
-    offered = looks.sentences((), 0)
+    head = VocabularyHead(vocabulary, sorted(set(once)), np.zeros((len(set(once)), 4), np.float32), 1)
+    passes = ProjectorPasses(projector, head, FRAMES)
+    assert passes.first.tokens == twice
+    offered = passes.sentences((), 0)
     assert tuple(once) in offered
-    plain, stuttered, other = looks.evidence([tuple(once), twice, tuple(once[:-1])], (), 0.0)
+    plain, stuttered, other = passes.features([tuple(once), twice, tuple(once[:-1])], (), 0.0)
     assert plain[:2] == pytest.approx(stuttered[:2])
     assert plain[0] > other[0] + 10
-    alone, _ = looks.evidence([tuple(once), tuple(once[:-1])], (), 0.0)  # nobody heard it twice: only its own units count
+    alone, _ = passes.features([tuple(once), tuple(once[:-1])], (), 0.0)  # nobody heard it twice: only its own units count
     assert alone[0] < plain[0] - 5
 
 
@@ -69,13 +69,13 @@ def test_a_draft_that_is_far_from_what_was_heard_is_left_out(llm_path: Path, wor
     heard = vocabulary.tokenize(" open the window in the bath room")
     other = vocabulary.tokenize(" balcony")[0]
     projector = cast(OnnxProjector, Stuttering(vocabulary.rows(heard), vocabulary.size))
-    readout = Readout(vocabulary, sorted(set(heard)), np.zeros((len(set(heard)), 4), np.float32), 1)
+    head = VocabularyHead(vocabulary, sorted(set(heard)), np.zeros((len(set(heard)), 4), np.float32), 1)
     draft = (other,) * words
-    assert (draft in Looks(projector, readout, FRAMES).sentences(draft, 0)) == offered
+    assert (draft in ProjectorPasses(projector, head, FRAMES).sentences(draft, 0)) == offered
 
 
 class Listed:
-    """Looks that offer these sentences, the units a little more content with the last one."""
+    """Passes that offer these sentences, the units a little more content with the last one."""
 
     quantity = 6.0
 
@@ -85,9 +85,9 @@ class Listed:
     def sentences(self, _draft: tuple[int, ...], _spread: int) -> list[tuple[int, ...]]:
         return self.offered
 
-    def evidence(self, sentences: Sequence[tuple[int, ...]], _draft: tuple[int, ...], _probability: float) -> NDArray[np.float64]:
-        found = np.zeros((len(sentences), len(WITNESSES)))
-        found[:, WITNESSES.index("tokens")] = [len(sentence) for sentence in sentences]
+    def features(self, sentences: Sequence[tuple[int, ...]], _draft: tuple[int, ...], _probability: float) -> NDArray[np.float64]:
+        found = np.zeros((len(sentences), len(FEATURES)))
+        found[:, FEATURES.index("tokens")] = [len(sentence) for sentence in sentences]
         found[-1, 0] = 0.1
         return found
 
@@ -95,14 +95,14 @@ class Listed:
 def test_longer_sentences_do_not_keep_a_shorter_one_from_the_language_model() -> None:
     """A token speaks for a sentence by what the language model charges for one: before it is asked, neither counts."""
     short = (7,) * 5
-    looks = cast(Looks, Listed([*((number, *range(6)) for number in range(40)), short]))
+    passes = cast(ProjectorPasses, Listed([*((number, *range(6)) for number in range(40)), short]))
     asked: list[tuple[int, ...]] = []
 
-    def likelihood(sentences: Sequence[tuple[int, ...]], _step: Step = unwatched, /) -> list[float]:
+    def scorer(sentences: Sequence[tuple[int, ...]], _step: Step = unwatched, /) -> list[float]:
         asked.extend(sentences)
         return [-5.0 * len(sentence) for sentence in sentences]
 
     weights = (1.0, 0.0, 0.0, 0.3, 0.0, 0.0, 0.0, 1.2)
-    found = gather(looks, (), 0.0, likelihood, weights)
+    found = n_best_list(passes, (), 0.0, scorer, weights)
     assert short in asked
     assert found.sentences[int(found.probabilities(weights).argmax())] == short

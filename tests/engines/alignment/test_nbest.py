@@ -1,4 +1,4 @@
-"""Hypotheses and their judges: every sentence that is probable enough is found, and each witness says what it should."""
+"""NBestList and their judges: every sentence that is probable enough is found, and each witness says what it should."""
 
 import itertools
 import math
@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from calibration.evaluation.fit_rescoring import fit_witness_weights
+from calibration.evaluation.fit_rescoring import fit_rescoring_weights
 from engines.alignment.ctc_score import IMPOSSIBLE, phoneme_scores
-from engines.alignment.nbest import WITNESSES, Hypotheses, agreement, most_probable
+from engines.alignment.nbest import FEATURES, NBestList, agreement, most_probable
 from engines.alignment.text_normalisation import spoken_tokens
 from engines.alignment.usual_requests import USUAL_REQUESTS, requests_before
 from engines.errors import AttuneError
-from engines.interfaces import Likelihood
+from engines.interfaces import SentenceScorer
 from engines.llm.model import LlamaModel
-from engines.llm.sentence_scorer import LlamaLikelihood
+from engines.llm.sentence_scorer import LlamaSentenceScorer
 from engines.llm.sequence import LlamaSequence
 from engines.llm.vocabulary import Vocabulary
 
@@ -70,9 +70,9 @@ def vocabulary(llm_path: Path) -> Vocabulary:
 
 
 @pytest.fixture(scope="module")
-def judges(llm_path: Path, vocabulary: Vocabulary) -> Iterator[LlamaLikelihood]:
+def judges(llm_path: Path, vocabulary: Vocabulary) -> Iterator[LlamaSentenceScorer]:
     model = LlamaModel(llm_path)
-    judges = LlamaLikelihood(model, vocabulary, 2)
+    judges = LlamaSentenceScorer(model, vocabulary, 2)
     judge = judges.after(requests_before((), vocabulary))
     yield judges
     judges.close()
@@ -83,7 +83,7 @@ def judges(llm_path: Path, vocabulary: Vocabulary) -> Iterator[LlamaLikelihood]:
 
 
 @pytest.fixture(scope="module")
-def likelihood(judges: LlamaLikelihood, vocabulary: Vocabulary) -> Likelihood:
+def scorer(judges: LlamaSentenceScorer, vocabulary: Vocabulary) -> SentenceScorer:
     return judges.after(requests_before((), vocabulary))
 
 
@@ -91,19 +91,19 @@ def spoken(vocabulary: Vocabulary, *texts: str) -> list[tuple[int, ...]]:
     return [tuple(spoken_tokens(text, vocabulary)) for text in texts]
 
 
-def test_what_people_say_is_likelier_than_what_sounds_like_it(likelihood: Likelihood, vocabulary: Vocabulary) -> None:
+def test_what_people_say_is_likelier_than_what_sounds_like_it(scorer: SentenceScorer, vocabulary: Vocabulary) -> None:
     said, heard = (
         spoken(vocabulary, "How do I cook chicken with onions?", "Open the window in the attic.", "Invite my brother to dinner."),
         spoken(
             vocabulary, "How do I cook sipping with canyon?", "Open the window in in the hearty.", "In my my butter to dinner?"
         ),
     )
-    for one, other in zip(likelihood(said), likelihood(heard), strict=True):
+    for one, other in zip(scorer(said), scorer(heard), strict=True):
         assert one > other + 5
 
 
 def test_likelihoods_are_those_of_one_sentence_after_the_other(
-    likelihood: Likelihood, vocabulary: Vocabulary, llm_path: Path
+    scorer: SentenceScorer, vocabulary: Vocabulary, llm_path: Path
 ) -> None:
     """As a plain sequence says it, whatever other sentences were judged beside them."""
     sentences = spoken(vocabulary, "Open the window.", "Open the door.", "Open the window now.", "Tea")
@@ -120,11 +120,11 @@ def test_likelihoods_are_those_of_one_sentence_after_the_other(
             sequence.append_tokens([token])
         sequence.close()
         expected.append(total)
-    assert likelihood(sentences) == pytest.approx(expected, abs=0.3)  # batches of other sizes round differently
-    assert [likelihood([sentence])[0] for sentence in sentences] == pytest.approx(expected, abs=0.3)
+    assert scorer(sentences) == pytest.approx(expected, abs=0.3)  # batches of other sizes round differently
+    assert [scorer([sentence])[0] for sentence in sentences] == pytest.approx(expected, abs=0.3)
 
 
-def test_the_users_own_requests_make_others_like_them_likelier(judges: LlamaLikelihood, vocabulary: Vocabulary) -> None:
+def test_the_users_own_requests_make_others_like_them_likelier(judges: LlamaSentenceScorer, vocabulary: Vocabulary) -> None:
     like_them, other = spoken(vocabulary, "Fetch the quince jam, Igor.", "What time is it?")
     usual, own = (
         judges.after(requests_before((), vocabulary)),
@@ -136,24 +136,24 @@ def test_the_users_own_requests_make_others_like_them_likelier(judges: LlamaLike
     assert usual([like_them, other]) == before  # each judges after its own list, whoever was asked last
 
 
-def test_many_and_long_sentences_are_judged_in_parts(likelihood: Likelihood, vocabulary: Vocabulary) -> None:
+def test_many_and_long_sentences_are_judged_in_parts(scorer: SentenceScorer, vocabulary: Vocabulary) -> None:
     rng = np.random.default_rng(0)
     many = [tuple(int(token) for token in rng.integers(1000, 20_000, 60)) for _ in range(40)]
-    together = likelihood([*many, many[0]])
+    together = scorer([*many, many[0]])
     assert together[0] == together[-1]
-    assert together[7] == pytest.approx(likelihood([many[7]])[0], abs=1.0)
+    assert together[7] == pytest.approx(scorer([many[7]])[0], abs=1.0)
     with pytest.raises(AttuneError, match="1200 tokens"):
-        likelihood([(5,) * 1200])
+        scorer([(5,) * 1200])
 
 
-def hypotheses(evidence: list[list[float]], sentences: list[tuple[int, ...]] | None = None) -> Hypotheses:
-    made = np.zeros((len(evidence), len(WITNESSES)))
-    made[:, : len(evidence[0])] = evidence
-    return Hypotheses(tuple(sentences or [(number,) for number in range(len(evidence))]), made, 1.0, ())
+def n_best(features: list[list[float]], sentences: list[tuple[int, ...]] | None = None) -> NBestList:
+    made = np.zeros((len(features), len(FEATURES)))
+    made[:, : len(features[0])] = features
+    return NBestList(tuple(sentences or [(number,) for number in range(len(features))]), made, 1.0, ())
 
 
 def test_what_no_language_model_can_save_is_left_out() -> None:
-    found = hypotheses([[0.0, 0.0, 0.0, -50.0], [-2.9, 0.0, 0.0, 0.0], [-3.1, 0.0, 0.0, 90.0]])
+    found = n_best([[0.0, 0.0, 0.0, -50.0], [-2.9, 0.0, 0.0, 0.0], [-3.1, 0.0, 0.0, 90.0]])
     weights = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
     assert found.narrowed(weights).sentences == ((0,), (1,))
     assert found.narrowed(weights).probabilities(weights).argmax() == 1
@@ -162,14 +162,14 @@ def test_what_no_language_model_can_save_is_left_out() -> None:
 @pytest.mark.parametrize(("ahead", "asked"), [(1.4, 2), (1.6, 1)])
 def test_nobody_is_asked_about_a_draft_that_leads(ahead: float, asked: int) -> None:
     weights = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
-    found = hypotheses([[0.0, 0.0, 0.0, -50.0], [-ahead, 0.0, 0.0, 0.0]])
+    found = n_best([[0.0, 0.0, 0.0, -50.0], [-ahead, 0.0, 0.0, 0.0]])
     assert len(found.narrowed(weights).sentences) == 2  # whoever else leads may yet be wrong
     drafted = replace(found, draft=(0,))
     assert len(drafted.narrowed(weights).sentences) == asked
 
 
 def test_a_token_is_as_probable_as_the_sentences_that_have_it() -> None:
-    found = hypotheses([[0.0]] * 3, [(5, 6, 7), (5, 6), (9, 7)])
+    found = n_best([[0.0]] * 3, [(5, 6, 7), (5, 6), (9, 7)])
     assert agreement((5, 6, 7), found, np.array([0.5, 0.3, 0.2])) == pytest.approx([0.8, 0.8, 0.7])
 
 
@@ -178,33 +178,35 @@ def test_fitted_weights_choose_what_is_right() -> None:
     rng = np.random.default_rng(0)
     lists = []
     for _ in range(300):
-        evidence = np.zeros((6, len(WITNESSES)))
-        evidence[:, :3] = rng.normal(0, 4, (6, 3))
-        score = evidence[:, 0] + 0.5 * evidence[:, 2] + rng.gumbel(0, 0.3, 6)
-        lists.append((evidence, (score < score.max()).astype(np.int64)))
-    weights = fit_witness_weights(lists)
+        features = np.zeros((6, len(FEATURES)))
+        features[:, :3] = rng.normal(0, 4, (6, 3))
+        score = features[:, 0] + 0.5 * features[:, 2] + rng.gumbel(0, 0.3, 6)
+        lists.append((features, (score < score.max()).astype(np.int64)))
+    weights = fit_rescoring_weights(lists)
     assert weights[2] / weights[0] == pytest.approx(0.5, abs=0.15)
     assert abs(weights[1]) < 0.1 * weights[0]
-    right = np.mean([wrong[int((evidence @ np.array(weights)).argmax())] == 0 for evidence, wrong in lists])
+    right = np.mean([wrong[int((features @ np.array(weights)).argmax())] == 0 for features, wrong in lists])
     assert right > 0.9
 
 
 def test_weights_stay_where_nothing_speaks_against_them() -> None:
-    start = tuple(0.1 * (number + 1) for number in range(len(WITNESSES)))
-    same = [(np.ones((3, len(WITNESSES))), np.array([1, 1, 1]))]
-    assert fit_witness_weights(same, start) == start
-    assert fit_witness_weights([], ()) == ()
-    contrary = [(-np.eye(2, len(WITNESSES)), np.array([0, 1]))]  # the worse look is right: it counts for nothing, never against
-    weights = fit_witness_weights(contrary * 50, start)
+    start = tuple(0.1 * (number + 1) for number in range(len(FEATURES)))
+    same = [(np.ones((3, len(FEATURES))), np.array([1, 1, 1]))]
+    assert fit_rescoring_weights(same, start) == start
+    assert fit_rescoring_weights([], ()) == ()
+    contrary = [
+        (-np.eye(2, len(FEATURES)), np.array([0, 1]))
+    ]  # the worse sentence is right: it counts for nothing, never against
+    weights = fit_rescoring_weights(contrary * 50, start)
     assert min(weights) >= 0.0
     assert weights[3] == pytest.approx(start[3], abs=1e-3)
 
 
 def test_a_blend_of_hypotheses_is_of_those_that_are_as_long(vocabulary: Vocabulary) -> None:
     sentences = tuple(tuple(vocabulary.tokenize(text)) for text in (" a light", " the light", " lights"))
-    evidence = np.zeros((3, len(WITNESSES)))
-    evidence[:, 0] = np.log([0.5, 0.3, 0.2])
-    weights = (1.0, *(0.0 for _ in WITNESSES[1:]))
-    blends = Hypotheses(sentences, evidence, 2.0, ()).blends(weights, vocabulary)
+    features = np.zeros((3, len(FEATURES)))
+    features[:, 0] = np.log([0.5, 0.3, 0.2])
+    weights = (1.0, *(0.0 for _ in FEATURES[1:]))
+    blends = NBestList(sentences, features, 2.0, ()).blends(weights, vocabulary)
     first, second = (vocabulary.rows(sentence) for sentence in sentences[:2])
     np.testing.assert_allclose(blends, (5 * first + 3 * second) / 8, atol=1e-6)

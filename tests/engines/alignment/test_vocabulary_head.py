@@ -1,11 +1,11 @@
-"""The readout: every unit becomes the row of a token that was heard, by where it stands and by how it sounded."""
+"""The head: every unit becomes the row of a token that was heard, by where it stands and by how it sounded."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from engines.alignment.vocabulary_head import Readout
+from engines.alignment.vocabulary_head import VocabularyHead
 from engines.errors import AttuneError
 from engines.llm.vocabulary import Vocabulary
 from engines.types import Float32, Units
@@ -24,9 +24,9 @@ def unit(rows: Float32) -> Float32:
     return made
 
 
-def mute(vocabulary: Vocabulary, heard: list[int]) -> Readout:
-    """A readout of tokens that nobody has pronounced."""
-    return Readout(vocabulary, heard, np.zeros((len(heard), 4), np.float32), 2)
+def mute(vocabulary: Vocabulary, heard: list[int]) -> VocabularyHead:
+    """A head of tokens that nobody has pronounced."""
+    return VocabularyHead(vocabulary, heard, np.zeros((len(heard), 4), np.float32), 2)
 
 
 def units_at(rows: Float32) -> Units:
@@ -75,7 +75,7 @@ def test_of_two_rows_as_near_the_one_that_sounds_right_is_read(vocabulary: Vocab
     between = unit(unit(vocabulary.rows(tokens)).sum(axis=0, keepdims=True))
     for wanted in (0, 1):
         scored = np.concatenate([SCALE * between, 10.0 * keys[[wanted]]], axis=1).astype(np.float32)
-        read = Readout(vocabulary, tokens, keys, 2).read(Units(scored, 1.0, MUTE), ())
+        read = VocabularyHead(vocabulary, tokens, keys, 2).read(Units(scored, 1.0, MUTE), ())
         assert read.tokens == (tokens[wanted],)
         assert read.log_probabilities == pytest.approx([-np.log1p(np.exp(-10.0))], abs=1e-3)
 
@@ -86,7 +86,7 @@ def test_words_that_differ_in_their_capitals_share_what_is_probable(vocabulary: 
     keys = np.eye(3, 4, dtype=np.float32)
     sound = np.array([[1.4, 1.5, 1.6, 0.0]], np.float32)
     scored = np.concatenate([np.zeros((1, 576), np.float32), sound], axis=1)
-    read = Readout(vocabulary, [lower, capital, other], keys, 2).read(Units(scored, 1.0, MUTE), ())
+    read = VocabularyHead(vocabulary, [lower, capital, other], keys, 2).read(Units(scored, 1.0, MUTE), ())
     assert read.tokens == (capital,)
     odds = np.exp(sound[0, :3])
     assert read.log_probabilities == pytest.approx([np.log(odds[:2].sum() / odds.sum())], abs=1e-4)
@@ -96,7 +96,7 @@ def test_choices_are_the_most_probable_ones_that_are_not_too_far_behind(vocabula
     tokens = [vocabulary.tokenize(word)[0] for word in (" sugar", " milk", " tea", " salt")]
     sound = np.array([[4.0, 5.0, 1.0, 4.5], [0.0, 9.0, 0.0, 0.0]], np.float32)
     scored = np.concatenate([np.zeros((2, 576), np.float32), sound], axis=1)
-    scores = Readout(vocabulary, tokens, np.eye(4, dtype=np.float32), 2).scores(Units(scored, 2.0, MUTE), ())
+    scores = VocabularyHead(vocabulary, tokens, np.eye(4, dtype=np.float32), 2).scores(Units(scored, 2.0, MUTE), ())
     assert np.exp(scores.table).sum(axis=1) == pytest.approx(1.0)
     first, second = scores.choices(most=3, within=2.0)
     assert [token for token, _ in first] == [tokens[1], tokens[3], tokens[0]]
@@ -125,11 +125,11 @@ def test_a_token_never_heard_is_read_where_the_draft_has_it(vocabulary: Vocabula
 def test_a_draft_is_given_with_the_keys_of_what_was_heard(vocabulary: Vocabulary) -> None:
     heard, drafted = vocabulary.tokenize(" coffee"), vocabulary.tokenize(" fjord coffee")
     keys = np.full((1, 4), 0.5, np.float32)
-    given = Readout(vocabulary, heard, keys, 2).rows_and_keys(drafted)
+    given = VocabularyHead(vocabulary, heard, keys, 2).rows_and_keys(drafted)
     assert np.array_equal(given[:, :576], vocabulary.rows(drafted))
     assert np.array_equal(given[-1, 576:], keys[0])
     assert not given[:-1, 576:].any()
-    assert Readout(vocabulary, heard, keys, 2).rows_and_keys([]).shape == (0, 580)
+    assert VocabularyHead(vocabulary, heard, keys, 2).rows_and_keys([]).shape == (0, 580)
 
 
 @pytest.mark.parametrize("heard", [[], [-1, 5], [5, 10**9]])
