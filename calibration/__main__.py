@@ -1,7 +1,8 @@
-"""`python -m calibration JOB.json`: runs one job as the daemon's child, reporting progress on standard output.
+"""`python -m calibration JOB.json`: runs one job as the daemon's child, reporting progress on
+standard output.
 
-Leaves with 0 when the job is done or a round is refused, 1 when it failed (the last line says why), 143 on SIGTERM, after saving
-a checkpoint.
+Leaves with 0 when the job is done or a round is refused, 1 when it failed (the last line says why),
+143 on SIGTERM, after saving a checkpoint.
 """
 
 import json
@@ -43,8 +44,13 @@ _JOB: TypeAdapter[Job] = TypeAdapter(Job)
 
 def report(stage: str, fraction: float, note: str) -> None:
     """Print one progress line."""
-    # In one piece: beside another process on the same pipe an end of line of its own would come too late.
-    print(Progress(stage=stage, fraction=fraction, note=note).model_dump_json() + "\n", end="", flush=True)
+    # In one piece: beside another process on the same pipe an end of line of its own would come too
+    # late.
+    print(
+        Progress(stage=stage, fraction=fraction, note=note).model_dump_json() + "\n",
+        end="",
+        flush=True,
+    )
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
@@ -53,14 +59,16 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 def _begin_anew(path: Path) -> NoReturn:
     """Become the process that goes on with the job: same number, same parent, nothing in memory."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until there is a handler again, in `main`
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, [signal.SIGTERM]
+    )  # until there is a handler again, in `main`
     sys.stdout.flush()
     os.execv(sys.executable, program(CALIBRATION_JOB, str(path)))  # noqa: S606 (no shell is wanted)
 
 
 def _work(job: Job) -> int | None:
-    """Do `job`; only the module that does it is imported. None: there is more to do, in a process that has nothing of this one's
-    in its memory."""
+    """Do `job`; only the module that does it is imported. None: there is more to do, in a process
+    that has nothing of this one's in its memory."""
     match job:
         case AdaptJob():
             from .jobs.adapt import adapt
@@ -123,7 +131,9 @@ def run(path: Path) -> int:
         report("failed", 1.0, str(error))
         return 1
     except MemoryError:
-        report("failed", 1.0, "out of memory; free some or lower adapt.training_seconds and try again")
+        report(
+            "failed", 1.0, "out of memory; free some or lower adapt.training_seconds and try again"
+        )
         return 1
     if number is None:
         _begin_anew(path)
@@ -154,7 +164,8 @@ def main() -> int:
 
 
 def _end_with_daemon() -> None:
-    """A daemon that is not the parent takes nobody along; but what it never says anything on, its socket, has an end then."""
+    """A daemon that is not the parent takes nobody along; but what it never says anything on, its
+    socket, has an end then."""
     with socket.socket(fileno=os.dup(1)) as connection, suppress(OSError):
         connection.recv(1)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -25,7 +25,11 @@ def describe_machine() -> str:
     import torch  # a round's judge asks for versions alone, and opens no torch
 
     cpuinfo = Path("/proc/cpuinfo")
-    named = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+    named = [
+        line.partition(":")[2].strip()
+        for line in cpuinfo.read_text().splitlines()
+        if line.startswith("model name")
+    ]
     name = named[0] if named else platform.processor() or platform.machine()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return f"{name}, {os.cpu_count()} cores, {total_bytes() / 2**30:.0f} GiB, {gpu}"

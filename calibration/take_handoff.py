@@ -1,4 +1,5 @@
-"""`python -m calibration.take_handoff FOLDER`: takes the job that a daemon left in FOLDER, and does it as its child would.
+"""`python -m calibration.take_handoff FOLDER`: takes the job that a daemon left in FOLDER, and does
+it as its child would.
 
 For a service manager's unit, which so gives it limits of its own. Knows no job.
 """
@@ -17,7 +18,8 @@ _MAX_BYTES = 1 << 20
 
 
 def main() -> int:
-    """Take the request away and become the process that carries it out; 0 where there is none, or nobody who waits for it."""
+    """Take the request away and become the process that carries it out; 0 where there is none, or
+    nobody who waits for it."""
     request = Path(sys.argv[1]) / REQUEST_NAME
     try:
         if request.stat().st_size > _MAX_BYTES:

@@ -1,4 +1,5 @@
-"""Several training processes as one child: torchrun's launcher, which settles as a child does and whose workers die with it.
+"""Several training processes as one child: torchrun's launcher, which settles as a child does and
+whose workers die with it.
 
 Knows neither jobs nor training.
 """
@@ -13,7 +14,9 @@ from engines.jobs.programs import CALIBRATION_JOB
 def main() -> None:
     """Run the job in the file named second in as many processes as are named first."""
     settle_as_child()
-    os.environ[PARENT_VARIABLE] = str(os.getpid())  # the workers' parent is this process, not the one that started it
+    os.environ[PARENT_VARIABLE] = str(
+        os.getpid()
+    )  # the workers' parent is this process, not the one that started it
     from torch.distributed.run import main as launch  # large
 
     processes, job = sys.argv[1:]

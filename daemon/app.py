@@ -1,4 +1,5 @@
-"""The composition root: starts every part of the daemon in order and stops them in reverse. The one place that wires them."""
+"""The composition root: starts every part of the daemon in order and stops them in reverse. The one
+place that wires them."""
 
 import logging
 import os
@@ -67,10 +68,12 @@ class App:
         start_anew: Callable[[], "Future[None]"] | None = None,
         settings_problem: str = "",
     ) -> None:
-        """`command` runs a round's job in place of the calibration child, `engine_command` one about engines.
+        """`command` runs a round's job in place of the calibration child, `engine_command` one
+        about engines.
 
-        What outlives this daemon is given: `sources` of sound, the socket where commands come in, `listening`, and what has
-        another one take its place by settings that are read again, `start_anew`, whose result says whether they were accepted.
+        What outlives this daemon is given: `sources` of sound, the socket where commands come in,
+        `listening`, and what has another one take its place by settings that are read again,
+        `start_anew`, whose result says whether they were accepted.
         """
         self._engine_command = engine_command
         self._settings = settings
@@ -78,14 +81,20 @@ class App:
         self._open_models = open_models
         self._command = command
         self._watchdog = watchdog or Watchdog(None, lambda: None)
-        self._sources, self._listening, self._start_anew = sources, listening, start_anew or _no_other_settings
+        self._sources, self._listening, self._start_anew = (
+            sources,
+            listening,
+            start_anew or _no_other_settings,
+        )
         self.settings_problem = settings_problem
-        """Why the settings as they are now are not those that are served, for people; empty where they are."""
+        """Why the settings as they are now are not those that are served, for people; empty where
+        they are."""
         self._stack = ExitStack()
         self._started_at = clocks.elapsed()
 
     def __enter__(self) -> "App":
-        """Raises AttuneError, with everything stopped that was started, where the daemon cannot serve."""
+        """Raises AttuneError, with everything stopped that was started, where the daemon cannot
+        serve."""
         with ExitStack() as stack:
             self._start(stack)
             self._stack = stack.pop_all()
@@ -105,30 +114,50 @@ class App:
         self._adopt_orphans()
         sweep(settings.generations)
         self._events, self._attention = Events(), Attention(self._clocks.monotonic)
-        self._models = ModelManager(settings, self._open_models, self._store, self._events, lambda: self._guard.need_models())
+        self._models = ModelManager(
+            settings,
+            self._open_models,
+            self._store,
+            self._events,
+            lambda: self._guard.need_models(),
+        )
         stack.callback(self._models.close)
         self._guard = self._make_guard()
         self._shadow = self._hear_along()
         self._conversation = self._converse()
         stack.callback(self._conversation.close)
-        labeller = Labeller(self._store, self._attention, self._models.transcribe, ready=lambda: self._models.open)
+        labeller = Labeller(
+            self._store, self._attention, self._models.transcribe, ready=lambda: self._models.open
+        )
         labeller.start()
-        self._housekeeping = Housekeeping(settings, self._store, self._attention, self._models.moves, self._clocks)
+        self._housekeeping = Housekeeping(
+            settings, self._store, self._attention, self._models.moves, self._clocks
+        )
         self._housekeeping.start()
         stack.callback(self._housekeeping.stop)
         self._learning = RoundInputs(
-            settings, self._store, self._attention, labeller, self._models.files, self._models.general, self._clocks
+            settings,
+            self._store,
+            self._attention,
+            labeller,
+            self._models.files,
+            self._models.general,
+            self._clocks,
         )
         self._adaptation = self._adapt()
         self._adaptation.start()
         stack.callback(self._adaptation.stop)
-        stack.callback(labeller.stop)  # before adaptation, which may be labelling what a round learns from
+        stack.callback(
+            labeller.stop
+        )  # before adaptation, which may be labelling what a round learns from
         self._engine_builds = self._make_engine_builds()
         self._engine_builds.start()
         stack.callback(self._engine_builds.stop)
         self._shadow.start()
         stack.callback(self._shadow.stop)
-        self._input = self._open_input(self._sources or stack.enter_context(closing(AudioSources())))
+        self._input = self._open_input(
+            self._sources or stack.enter_context(closing(AudioSources()))
+        )
         self._input.start()
         stack.callback(self._input.stop)
         metrics = Metrics(self.status)
@@ -151,11 +180,17 @@ class App:
             start_anew=self._start_anew,
         )
         listening = self._listening or stack.enter_context(hold_socket(settings.control.socket))
-        self._control = ControlServer(listening, lambda request, client: answer(service, request, client))
+        self._control = ControlServer(
+            listening, lambda request, client: answer(service, request, client)
+        )
         stack.callback(self._control.close)
-        stack.callback(self._conversation.stop_answering)  # first: who waits for a reply is told, and the rest goes on beside it
+        stack.callback(
+            self._conversation.stop_answering
+        )  # first: who waits for a reply is told, and the rest goes on beside it
         routes = self._models.routes
-        logger.info("serving at %s, %s route: %s", settings.control.socket, routes.route, routes.reason)
+        logger.info(
+            "serving at %s, %s route: %s", settings.control.socket, routes.route, routes.reason
+        )
 
     def status(self) -> Event:
         """Everything `attune status` shows."""
@@ -173,8 +208,14 @@ class App:
             "encoder": self._models.encoder_runs_by,
             "generation": routes.generation,
             "settings_problem": self.settings_problem,
-            "problems": [*routes.problems, *filter(None, [self._housekeeping.problem]), *self._store.problems()]
-            + ([self.settings_problem] if self.settings_problem else []),
+            "problems": (
+                [
+                    *routes.problems,
+                    *filter(None, [self._housekeeping.problem]),
+                    *self._store.problems(),
+                ]
+                + ([self.settings_problem] if self.settings_problem else [])
+            ),
             "listening": self._input.status(),
             "attentive": self._attention.needed,
             "quiet_seconds": self._attention.quiet_seconds(),
@@ -189,10 +230,14 @@ class App:
         """What is going on, in one line for a service manager."""
         routes, learning = self._models.routes, self._adaptation.status()
         by = "" if routes.generation is None else f" by generation {routes.generation}"
-        return f"{self._input.state}; {routes.route} route{by}; learning: {learning['state']} {learning['stage']}"
+        return (
+            f"{self._input.state}; {routes.route} route{by}; learning: {learning['state']}"
+            f" {learning['stage']}"
+        )
 
     def turn_away(self, patience_seconds: float, hurry: Callable[[], bool] = lambda: False) -> None:
-        """Take no more commands, and wait until nobody speaks or waits for a reply; not for longer, nor where there is `hurry`.
+        """Take no more commands, and wait until nobody speaks or waits for a reply; not for longer,
+        nor where there is `hurry`.
 
         Whoever connects meanwhile waits for whoever is given the socket next.
         """
@@ -209,7 +254,9 @@ class App:
         try:
             adopt_orphans(self._store, self._clocks.wall())
         except DatabaseBusyError as error:
-            logger.warning("audio files that no row names are looked for at the next start: %s", error)
+            logger.warning(
+                "audio files that no row names are looked for at the next start: %s", error
+            )
 
     def _make_guard(self) -> MemoryGuard:
         budget = self._settings.budget
@@ -289,7 +336,10 @@ class App:
 
         def ended(record: RoundRecord) -> None:
             learning.record(record)
-            if record.outcome in ("refused", "shadowed"):  # what is served was judged anew: it may have earned another route
+            if record.outcome in (
+                "refused",
+                "shadowed",
+            ):  # what is served was judged anew: it may have earned another route
                 self._models.reload()
             self._housekeeping.tidy_or_tell()
 
@@ -300,7 +350,11 @@ class App:
                 limits_of(settings),
                 shadow_turns=settings.adapt.shadow_turns,
                 command=self._command,
-                launch=handing_over(Path(settings.adapt.hand_over)) if settings.adapt.hand_over else as_child,
+                launch=(
+                    handing_over(Path(settings.adapt.hand_over))
+                    if settings.adapt.hand_over
+                    else as_child
+                ),
             ),
             snapshot=learning.snapshot,
             build_job=learning.build_job,
@@ -310,7 +364,9 @@ class App:
             clock=self._clocks.monotonic,
             wall_clock=self._clocks.wall,
         )
-        self._attention.watch(lambda needed: adaptation.speech_started() if needed else adaptation.speech_ended())
+        self._attention.watch(
+            lambda needed: adaptation.speech_started() if needed else adaptation.speech_ended()
+        )
         adaptation.subscribe(lambda status: self._events.publish({"event": "adaptation", **status}))
         return adaptation
 
@@ -326,7 +382,9 @@ class App:
             self._events,
             lambda segment: self._conversation.hear(segment, wait=bool(audio.source)),
         )
-        return AudioInput(sources, audio, self._settings.segmenter.limits(), answered, self._watchdog)
+        return AudioInput(
+            sources, audio, self._settings.segmenter.limits(), answered, self._watchdog
+        )
 
 
 def _no_other_settings() -> "Future[None]":

@@ -1,4 +1,5 @@
-"""Whether somebody needs the machine now: training stands still while they do, and starts only after a quiet while."""
+"""Whether somebody needs the machine now: training stands still while they do, and starts only
+after a quiet while."""
 
 import logging
 import threading
@@ -9,7 +10,8 @@ logger = logging.getLogger(__name__)
 
 
 class Attention:
-    """Counts the reasons to be attentive: speech that has begun, turns that wait for their reply."""
+    """Counts the reasons to be attentive: speech that has begun, turns that wait for their
+    reply."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -19,7 +21,8 @@ class Attention:
         self._watchers: list[Callable[[bool], None]] = []
 
     def watch(self, changed: Callable[[bool], None]) -> None:
-        """Call `changed(True)` when attention begins, `changed(False)` when it ends: in order, in whichever thread that is."""
+        """Call `changed(True)` when attention begins, `changed(False)` when it ends: in order, in
+        whichever thread that is."""
         self._watchers.append(changed)
 
     def begin(self) -> None:
@@ -50,4 +53,7 @@ class Attention:
             try:
                 changed(attentive)
             except Exception:  # who begins could not know whether it has to end
-                logger.exception("somebody could not be told that attention %s", "began" if attentive else "ended")
+                logger.exception(
+                    "somebody could not be told that attention %s",
+                    "began" if attentive else "ended",
+                )

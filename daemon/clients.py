@@ -1,4 +1,5 @@
-"""Whether whoever asked through the control socket still waits for the answer. Knows no request and no answer."""
+"""Whether whoever asked through the control socket still waits for the answer. Knows no request and
+no answer."""
 
 import contextlib
 import select
@@ -21,8 +22,9 @@ class Client:
 
     @contextlib.contextmanager
     def telling(self, left: Callable[[], None]) -> Iterator[None]:
-        """Until this ends, `left` is called once the client has left; at once where it has. It must take no time: it is called
-        in the thread that notices, and wakes whoever computes the answer."""
+        """Until this ends, `left` is called once the client has left; at once where it has. It must
+        take no time: it is called in the thread that notices, and wakes whoever computes the
+        answer."""
         with self._lock:
             gone = self._left
             self._told.append(left)
@@ -60,12 +62,15 @@ class HangUps:
 
     @contextlib.contextmanager
     def watching(self, connection: socket.socket) -> Iterator[Client]:
-        """Until this ends, the client at the other end of `connection` is known to have left as soon as it has."""
+        """Until this ends, the client at the other end of `connection` is known to have left as
+        soon as it has."""
         client, number = Client(), connection.fileno()
         with self._lock:
             self._clients[number] = client
             if not self._poll.closed:
-                self._poll.register(number, select.EPOLLONESHOT)  # no event is asked for: a hang-up is told always
+                self._poll.register(
+                    number, select.EPOLLONESHOT
+                )  # no event is asked for: a hang-up is told always
         if self._poll.closed:
             client.leave()
         try:
@@ -77,7 +82,8 @@ class HangUps:
                     self._poll.unregister(number)
 
     def close(self) -> None:
-        """End the thread. Nobody is watched any more: who asks from now on counts as having left."""
+        """End the thread. Nobody is watched any more: who asks from now on counts as having
+        left."""
         self._wake.close()
         self._thread.join()
         with self._lock:
@@ -94,7 +100,11 @@ class HangUps:
                     return
                 with self._lock:
                     # Meanwhile a number may have become another connection's.
-                    left = [self._clients[number] for number in numbers if number in self._clients and _hung_up(number)]
+                    left = [
+                        self._clients[number]
+                        for number in numbers
+                        if number in self._clients and _hung_up(number)
+                    ]
                 for client in left:
                     client.leave()
 

@@ -1,4 +1,5 @@
-"""The clocks of the machine, each given as a function so that a test can let a year pass in a second."""
+"""The clocks of the machine, each given as a function so that a test can let a year pass in a
+second."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +8,8 @@ from dataclasses import dataclass
 from engines.device.crash_marker import boot_id
 
 SET_AFTER = 1_735_689_600.0
-"""2025-01-01 in seconds since the epoch. A wall clock before it was never set: this program did not exist then."""
+"""2025-01-01 in seconds since the epoch. A wall clock before it was never set: this program did not
+exist then."""
 
 
 def is_set(wall_seconds: float) -> bool:
@@ -16,13 +18,15 @@ def is_set(wall_seconds: float) -> bool:
 
 
 class _Suspended:
-    """Seconds in which the machine was suspended: the difference of two clocks, which cannot be read at one moment."""
+    """Seconds in which the machine was suspended: the difference of two clocks, which cannot be
+    read at one moment."""
 
     def __init__(self) -> None:
         self._most = 0.0
 
     def __call__(self) -> float:
-        """Never more than the truth, for the clock that counts less is read last; and never less than before."""
+        """Never more than the truth, for the clock that counts less is read last; and never less
+        than before."""
         since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
         self._most = max(self._most, since_boot - time.clock_gettime(time.CLOCK_MONOTONIC))
         return self._most
@@ -43,7 +47,8 @@ class Clocks:
     """What time it is."""
 
     wall: Callable[[], float] = time.time
-    """Seconds since the epoch. It may be wrong, and may be set forward or back at any time: for people, never for ages."""
+    """Seconds since the epoch. It may be wrong, and may be set forward or back at any time: for
+    people, never for ages."""
     monotonic: Callable[[], float] = time.monotonic
     """Seconds since some moment in which the machine was awake; never set back."""
     processor: Callable[[], float] = time.thread_time
@@ -51,7 +56,8 @@ class Clocks:
     suspended: Callable[[], float] = _suspended_seconds
     """Seconds in which the machine was suspended since it started."""
     boot: Callable[[], str] = _boot
-    """Names this start of the machine; empty where that is unknown. `elapsed` counts from another moment after each start."""
+    """Names this start of the machine; empty where that is unknown. `elapsed` counts from another
+    moment after each start."""
 
     def elapsed(self) -> float:
         """Seconds since some moment, the time of being suspended included; never set back."""

@@ -1,4 +1,5 @@
-"""What `attune config check` finds beyond the settings themselves: whether this machine has what they name. Opens no model."""
+"""What `attune config check` finds beyond the settings themselves: whether this machine has what
+they name. Opens no model."""
 
 from pathlib import Path
 
@@ -16,4 +17,7 @@ def check_here(settings: Settings) -> None:
     if settings.audio.source not in ("", "none"):
         check_audio(Path(settings.audio.source), MAX_STREAM_SECONDS)
     if settings.adapt.hand_over and not Path(settings.adapt.hand_over).is_dir():
-        raise AttuneError(f"adapt.hand_over = {settings.adapt.hand_over} is no folder; make it, or leave the key out")
+        raise AttuneError(
+            f"adapt.hand_over = {settings.adapt.hand_over} is no folder; make it, or leave the"
+            " key out"
+        )

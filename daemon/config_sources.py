@@ -1,6 +1,8 @@
-"""Fills the settings: flags over environment over files over defaults, remembering where each value came from.
+"""Fills the settings: flags over environment over files over defaults, remembering where each value
+came from.
 
-Unknown keys are errors everywhere, in one line that names the key, where it stands, and the nearest known key.
+Unknown keys are errors everywhere, in one line that names the key, where it stands, and the nearest
+known key.
 """
 
 import difflib
@@ -28,16 +30,20 @@ PLACES = {"state_dir", "cache_dir", "control.socket", "audio.source", "adapt.han
 class LoadedSettings:
     settings: Settings
     origins: dict[str, str]
-    """Where the value of each dotted key came from: `default`, a file's path, an environment variable, or `flag`."""
+    """Where the value of each dotted key came from: `default`, a file's path, an environment
+    variable, or `flag`."""
 
 
 def load_settings(
-    config: Path | None = None, flags: Mapping[str, object] | None = None, environment: Mapping[str, str] | None = None
+    config: Path | None = None,
+    flags: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> LoadedSettings:
     """Read every source and check the result.
 
-    `config` is read in place of the usual files; `flags` maps dotted keys to values; `environment` is the process's own where
-    None. Raises AttuneError for an unreadable file, an unknown key or a value out of range.
+    `config` is read in place of the usual files; `flags` maps dotted keys to values; `environment`
+    is the process's own where None. Raises AttuneError for an unreadable file, an unknown key or a
+    value out of range.
     """
     environment = os.environ if environment is None else environment
     values: dict[str, object] = {}
@@ -45,7 +51,11 @@ def load_settings(
     layers = [(str(path), _read_file(path)) for path in ([config] if config else _usual_files())]
     for origin, layer in layers:
         _check_places(layer, origin)
-    layers += [(name, {_key_of(name): text}) for name, text in sorted(environment.items()) if name.startswith(_PREFIX)]
+    layers += [
+        (name, {_key_of(name): text})
+        for name, text in sorted(environment.items())
+        if name.startswith(_PREFIX)
+    ]
     layers.append(("flag", dict(flags or {})))
     for origin, layer in layers:
         for key, value in layer.items():
@@ -62,24 +72,39 @@ def load_settings(
         if key not in origins:  # values that contradict each other
             read_from = sorted({origins[name] for name in values if name.startswith(key)})
             raise AttuneError(f"{message} (read from {', '.join(read_from)})") from error
-        raise AttuneError(f"{key} = {first['input']!r} ({origins.get(key, '?')}): {message}") from error
+        raise AttuneError(
+            f"{key} = {first['input']!r} ({origins.get(key, '?')}): {message}"
+        ) from error
 
 
 def _check_places(layer: Mapping[str, object], origin: str) -> None:
-    """Raises AttuneError for a relative path in a file: nobody could say from which folder on it is meant."""
+    """Raises AttuneError for a relative path in a file: nobody could say from which folder on it is
+    meant."""
     for key in PLACES & layer.keys():
         place = layer[key]
-        if isinstance(place, str) and place not in ("", "none") and not place.startswith(("/", "~")):
-            raise AttuneError(f"{key} = {place!r} ({origin}): a path in a file begins with / or ~; write it out")
+        if (
+            isinstance(place, str)
+            and place not in ("", "none")
+            and not place.startswith(("/", "~"))
+        ):
+            raise AttuneError(
+                f"{key} = {place!r} ({origin}): a path in a file begins with / or ~; write it out"
+            )
 
 
 def _usual_files() -> list[Path]:
     """Those of the machine, then those of a user, which go before."""
-    folders = [Path("/etc/attune")] if os.geteuid() == 0 else [Path("/etc/attune"), platformdirs.user_config_path("attune")]
+    folders = (
+        [Path("/etc/attune")]
+        if os.geteuid() == 0
+        else [Path("/etc/attune"), platformdirs.user_config_path("attune")]
+    )
     found = []
     for folder in folders:
         main = folder / "attune.toml"
-        found += ([main] if main.exists() else []) + sorted((folder / "attune.toml.d").glob("*.toml"))
+        found += ([main] if main.exists() else []) + sorted(
+            (folder / "attune.toml.d").glob("*.toml")
+        )
     return found
 
 
@@ -88,10 +113,16 @@ def _read_file(path: Path) -> dict[str, object]:
         with path.open("rb") as file:
             text = file.read(_MAX_FILE_BYTES + 1)
         if len(text) > _MAX_FILE_BYTES:
-            raise AttuneError(f"the configuration file {path} is larger than 1 MiB; is it the right file?")
-        return _flatten(tomllib.loads(without_mark(text, f"the configuration file {path}").decode()))
+            raise AttuneError(
+                f"the configuration file {path} is larger than 1 MiB; is it the right file?"
+            )
+        return _flatten(
+            tomllib.loads(without_mark(text, f"the configuration file {path}").decode())
+        )
     except OSError as error:
-        raise AttuneError(f"the configuration file {path} cannot be read: {error.strerror}") from error
+        raise AttuneError(
+            f"the configuration file {path} cannot be read: {error.strerror}"
+        ) from error
     except ValueError as error:  # of TOML's syntax or of UTF-8
         raise AttuneError(f"the configuration file {path} is not TOML: {error}") from error
 
@@ -111,7 +142,9 @@ def _nest(flat: Mapping[str, object]) -> dict[str, object]:
     for key, value in flat.items():
         section, _, name = key.rpartition(".")
         table = nested.setdefault(section, {}) if section else nested
-        assert isinstance(table, dict)  # a key that is both a value and a section is unknown, and was refused
+        assert isinstance(
+            table, dict
+        )  # a key that is both a value and a section is unknown, and was refused
         table[name] = value
     return nested
 
@@ -125,7 +158,9 @@ def _check_known(key: str, origin: str, known: Sequence[str] | Mapping[str, str]
         return
     inside = [name for name in known if name.startswith(f"{key}.")]
     if inside:
-        raise AttuneError(f"{key} ({origin}) is a section, not a key; set {inside[0]} or another of its keys")
+        raise AttuneError(
+            f"{key} ({origin}) is a section, not a key; set {inside[0]} or another of its keys"
+        )
     near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else "see `attune config show` for the known keys"
     raise AttuneError(f"unknown configuration key {key} ({origin}); {hint}")

@@ -1,4 +1,5 @@
-"""What happens in the daemon, as plain dictionaries, passed from the threads where it happens to those who follow."""
+"""What happens in the daemon, as plain dictionaries, passed from the threads where it happens to
+those who follow."""
 
 import queue
 import threading
@@ -8,7 +9,8 @@ from contextlib import contextmanager
 Event = dict[str, object]
 
 _HELD_EVENTS = 1000
-"""Events that a follower may lag behind: a slow terminal must not hold up a conversation, nor fill the memory."""
+"""Events that a follower may lag behind: a slow terminal must not hold up a conversation, nor fill
+the memory."""
 
 
 class Events:
@@ -20,7 +22,8 @@ class Events:
         self._lock = threading.Lock()
 
     def watch(self, note: Callable[[Event], None]) -> None:
-        """Call `note` with every event, in the thread that publishes it: it must take no time and not raise."""
+        """Call `note` with every event, in the thread that publishes it: it must take no time and
+        not raise."""
         self._watchers.append(note)
 
     def publish(self, event: Event) -> None:

@@ -1,4 +1,5 @@
-"""Keeps what is stored within its quotas while nobody needs the machine. Knows where things lie; `store/retention.py` what goes."""
+"""Keeps what is stored within its quotas while nobody needs the machine. Knows where things lie;
+`store/retention.py` what goes."""
 
 import logging
 import threading
@@ -22,12 +23,22 @@ _SECONDS_A_DAY = 86_400
 
 
 class Housekeeping:
-    """A thread that tidies once an hour, when it is quiet; `tidy` does it at once, from any thread."""
+    """A thread that tidies once an hour, when it is quiet; `tidy` does it at once, from any
+    thread."""
 
-    def __init__(self, settings: Settings, store: Store, attention: Attention, moves: Moves, clocks: Clocks = REAL_TIME) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        attention: Attention,
+        moves: Moves,
+        clocks: Clocks = REAL_TIME,
+    ) -> None:
         self._settings, self._store, self._moves, self._clocks = settings, store, moves, clocks
         self._lock = threading.Lock()
-        self._task = IdleTask("housekeeping", self.tidy_or_tell, attention, EVERY_SECONDS, clocks.monotonic)
+        self._task = IdleTask(
+            "housekeeping", self.tidy_or_tell, attention, EVERY_SECONDS, clocks.monotonic
+        )
         self.problem = ""
         """What does not fit although everything went that may, for people."""
 
@@ -42,11 +53,15 @@ class Housekeeping:
         """Bring everything within its quota; returns how many files, generations and turns went."""
         quotas = self._settings.storage
         with self._lock:
-            gone = self._forget_audio(quotas.audio_bytes) + self._drop_features(quotas.features_bytes)
+            gone = self._forget_audio(quotas.audio_bytes) + self._drop_features(
+                quotas.features_bytes
+            )
             gone += self._drop_generations(quotas.generations)
             gone += self._store.forget_turns(quotas.days_of_turns * _SECONDS_A_DAY)
         if gone:
-            logger.info("%d files, generations and turns went, for what is stored to fit its quotas", gone)
+            logger.info(
+                "%d files, generations and turns went, for what is stored to fit its quotas", gone
+            )
         return gone
 
     def tidy_or_tell(self) -> None:
@@ -68,8 +83,9 @@ class Housekeeping:
             self._store.forget(one.path)
         left_bytes = sum(one.size_bytes for one in stored) - sum(one.size_bytes for one in spare)
         self.problem = (
-            f"enrolled and corrected utterances take {left_bytes / 1e9:.1f} GB of the {quota_bytes / 1e9:.1f} GB that "
-            "storage.audio_bytes allows; nothing of them is removed: allow more"
+            f"enrolled and corrected utterances take {left_bytes / 1e9:.1f} GB of the"
+            f" {quota_bytes / 1e9:.1f} GB that storage.audio_bytes allows; nothing of them is"
+            " removed: allow more"
             if left_bytes > quota_bytes
             else ""
         )
@@ -77,7 +93,9 @@ class Housekeeping:
 
     def _drop_features(self, quota_bytes: int) -> int:
         """They can be computed again, so what a round is about to read may go, too."""
-        spare = surplus(_cached(self._settings.cache_dir / "features", self._clocks.wall()), quota_bytes)
+        spare = surplus(
+            _cached(self._settings.cache_dir / "features", self._clocks.wall()), quota_bytes
+        )
         for one in spare:
             one.path.unlink(missing_ok=True)
         return len(spare)
@@ -85,15 +103,20 @@ class Housekeeping:
     def _drop_generations(self, most: int) -> int:
         root = self._settings.generations
         numbers = [int(folder.name) for folder in root.glob("[0-9][0-9][0-9][0-9]")]
-        waiting = {int(job.name) for job in (self._settings.state_dir / "jobs").glob("[0-9][0-9][0-9][0-9]")}
+        waiting = {
+            int(job.name)
+            for job in (self._settings.state_dir / "jobs").glob("[0-9][0-9][0-9][0-9]")
+        }
         spare = surplus_generations(numbers, self._moves.pointed_to() | waiting, most)
         return sum(self._moves.drop(number) for number in spare)
 
 
 def _cached(features: Path, now: float) -> list[Stored]:
-    """Frames, drafts and lessons, the longest unused first; not the replay set, which only set-up makes.
+    """Frames, drafts and lessons, the longest unused first; not the replay set, which only set-up
+    makes.
 
-    When a file was used is told by the wall clock: one of the future counts as unused, or it would never go.
+    When a file was used is told by the wall clock: one of the future counts as unused, or it would
+    never go.
     """
     found = []
     for folder in (features, features / "lessons"):
@@ -101,5 +124,7 @@ def _cached(features: Path, now: float) -> list[Stored]:
             if path.is_file():
                 about = path.stat()
                 used_at = max(about.st_atime, about.st_mtime)
-                found.append((used_at if used_at <= now + JUMP_SECONDS else 0.0, Stored(path, about.st_size)))
+                found.append(
+                    (used_at if used_at <= now + JUMP_SECONDS else 0.0, Stored(path, about.st_size))
+                )
     return [stored for _, stored in sorted(found, key=lambda one: (one[0], one[1].path))]

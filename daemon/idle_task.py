@@ -1,4 +1,5 @@
-"""What can wait until nobody needs the machine: a thread that does one thing again and again, only while it is quiet."""
+"""What can wait until nobody needs the machine: a thread that does one thing again and again, only
+while it is quiet."""
 
 import logging
 import threading
@@ -15,7 +16,8 @@ _LOOK_EVERY_SECONDS = 5.0
 
 
 class IdleTask:
-    """Does `act` every `every_seconds` at most; what that raises is logged, and tried again at its next time."""
+    """Does `act` every `every_seconds` at most; what that raises is logged, and tried again at its
+    next time."""
 
     def __init__(
         self,
@@ -25,7 +27,13 @@ class IdleTask:
         every_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._name, self._act, self._attention, self._every_seconds, self._clock = name, act, attention, every_seconds, clock
+        self._name, self._act, self._attention, self._every_seconds, self._clock = (
+            name,
+            act,
+            attention,
+            every_seconds,
+            clock,
+        )
         self.stopping = threading.Event()
         """Set while `stop` waits: for what takes long to look at now and then."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -43,10 +51,15 @@ class IdleTask:
         done_at = -inf
         while not self.stopping.wait(_LOOK_EVERY_SECONDS):
             now = self._clock()
-            if self._attention.quiet_seconds() < AFTER_QUIET_SECONDS or now - done_at < self._every_seconds:
+            if (
+                self._attention.quiet_seconds() < AFTER_QUIET_SECONDS
+                or now - done_at < self._every_seconds
+            ):
                 continue
             done_at = now
             try:
                 self._act()
-            except Exception:  # it can wait; the daemon must not lose the chore to what went wrong once
+            except (
+                Exception
+            ):  # it can wait; the daemon must not lose the chore to what went wrong once
                 logger.exception("%s failed and is tried again later", self._name)

@@ -1,7 +1,8 @@
-"""Runs a daemon until it is told to stop, and anew by other settings when it is told to read them again.
+"""Runs a daemon until it is told to stop, and anew by other settings when it is told to read them
+again.
 
-The microphone and the socket where commands come in stay open in between, for what is said and asked then. Knows no part of the
-daemon.
+The microphone and the socket where commands come in stay open in between, for what is said and
+asked then. Knows no part of the daemon.
 """
 
 import logging
@@ -32,7 +33,8 @@ _PATIENCE_SECONDS = 60.0
 
 
 def wishes_of_signals() -> "queue.SimpleQueue[Wish]":
-    """What SIGTERM and SIGINT (stop) and SIGHUP (reload) ask for from now on. A second signal to stop does not wait."""
+    """What SIGTERM and SIGINT (stop) and SIGHUP (reload) ask for from now on. A second signal to
+    stop does not wait."""
     wishes: queue.SimpleQueue[Wish] = queue.SimpleQueue()
 
     def leave(number: int, _: FrameType | None) -> None:
@@ -52,7 +54,8 @@ class _StopNow(BaseException):
 
 @contextmanager
 def _stopping_at_once() -> Iterator[None]:
-    """Until this ends a signal to stop raises _StopNow: opening the models takes longer than a stop may."""
+    """Until this ends a signal to stop raises _StopNow: opening the models takes longer than a stop
+    may."""
 
     def leave(number: int, _: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
@@ -70,7 +73,8 @@ def _stopping_at_once() -> Iterator[None]:
 
 
 class _Wishes:
-    """What is wished for and not done yet: any number of reloads that wait are one, and a stop goes before them."""
+    """What is wished for and not done yet: any number of reloads that wait are one, and a stop goes
+    before them."""
 
     def __init__(self, coming: "queue.SimpleQueue[Wish]") -> None:
         self._coming = coming
@@ -79,7 +83,8 @@ class _Wishes:
         self._lock = threading.Lock()
 
     def ask_for_reload(self) -> "Future[None]":
-        """Wish for a reload. The result comes once the settings were accepted; it is AttuneError where they were refused."""
+        """Wish for a reload. The result comes once the settings were accepted; it is AttuneError
+        where they were refused."""
         asked: Future[None] = Future()
         with self._lock:
             self._asking.append(asked)
@@ -104,7 +109,8 @@ class _Wishes:
             return self._stop
 
     def begin_reload(self) -> "list[Future[None]]":
-        """Reload on behalf of all who wished so up to here; returns those who wait for how it ends."""
+        """Reload on behalf of all who wished so up to here; returns those who wait for how it
+        ends."""
         with self._lock:
             self.stop()
             self._reload = False
@@ -124,9 +130,11 @@ def serve(
     start: Callable[..., App] = App,
     manager: ServiceManager | None = None,
 ) -> None:
-    """Run a daemon by the settings that `load` reads, until `wishes` says stop. Raises AttuneError where it cannot serve.
+    """Run a daemon by the settings that `load` reads, until `wishes` says stop. Raises AttuneError
+    where it cannot serve.
 
-    Settings that turn out wrong when they are read again are logged and told to who asked, and those from before go on.
+    Settings that turn out wrong when they are read again are logged and told to who asked, and
+    those from before go on.
     """
     manager = manager or ServiceManager()
     watchdog = Watchdog(manager.watchdog_seconds, manager.alive)
@@ -135,16 +143,26 @@ def serve(
     with suppress(_StopNow), ExitStack() as stack:
         sources = stack.enter_context(closing(AudioSources()))
         listening = given_socket() or stack.enter_context(hold_socket(settings.control.socket))
-        outlives = {"watchdog": watchdog, "sources": sources, "listening": listening, "start_anew": waiting.ask_for_reload}
+        outlives = {
+            "watchdog": watchdog,
+            "sources": sources,
+            "listening": listening,
+            "start_anew": waiting.ask_for_reload,
+        }
         while not waiting.stop():
             with ExitStack() as running:
                 try:
                     with _stopping_at_once():
-                        app = running.enter_context(start(settings, **outlives, settings_problem=problem))
+                        app = running.enter_context(
+                            start(settings, **outlives, settings_problem=problem)
+                        )
                 except AttuneError as error:
                     if before is None:
                         raise
-                    problem = f"by the settings as they are now the daemon cannot serve, so the old ones go on: {error}"
+                    problem = (
+                        "by the settings as they are now the daemon cannot serve, so the old ones"
+                        f" go on: {error}"
+                    )
                     logger.error("%s", problem)
                     settings, before = before, None
                     continue
@@ -154,12 +172,17 @@ def serve(
                 if read is None:
                     break
                 if read.control.socket != settings.control.socket:
-                    logger.warning("control.socket is read only at the start: %s is still listened on", settings.control.socket)
+                    logger.warning(
+                        "control.socket is read only at the start: %s is still listened on",
+                        settings.control.socket,
+                    )
                 settings, before = read, settings
         manager.stopping()
 
 
-def _until_changed(load: Callable[[], Settings], wishes: _Wishes, manager: ServiceManager, app: App) -> Settings | None:
+def _until_changed(
+    load: Callable[[], Settings], wishes: _Wishes, manager: ServiceManager, app: App
+) -> Settings | None:
     """The settings that are to be served next, once what was being answered is; None to stop."""
     told = ""
     while True:

@@ -18,7 +18,8 @@ _ODD = re.compile(
 
 
 def plain(text: str) -> str:
-    """The text with each character that could steer a terminal, or show letters in another order, replaced by U+FFFD."""
+    """The text with each character that could steer a terminal, or show letters in another order,
+    replaced by U+FFFD."""
     return _ODD.sub(_REPLACEMENT, text)
 
 
@@ -53,4 +54,7 @@ def expanded(path: Path) -> Path:
     try:
         return path.expanduser()
     except RuntimeError as error:
-        raise AttuneError(f"{path} names the home of a user that is not known; write ./{path} for a file of that name") from error
+        raise AttuneError(
+            f"{path} names the home of a user that is not known; write ./{path} for a file of that"
+            " name"
+        ) from error

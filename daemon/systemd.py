@@ -1,7 +1,8 @@
-"""What passes between this process and a service manager (systemd): readiness, its state, signs of life, a listening socket.
+"""What passes between this process and a service manager (systemd): readiness, its state, signs of
+life, a listening socket.
 
-The protocol is sd_notify(3) and sd_listen_fds(3), a datagram and three variables. Where nobody started this process that way,
-nothing is told. Knows no daemon.
+The protocol is sd_notify(3) and sd_listen_fds(3), a datagram and three variables. Where nobody
+started this process that way, nothing is told. Knows no daemon.
 """
 
 import contextlib
@@ -17,7 +18,13 @@ logger = logging.getLogger(__name__)
 _FIRST_GIVEN = 3
 """File descriptor of the first socket that is handed over."""
 _PINGS_PER_LIMIT = 3
-_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
+_PRIORITIES = (
+    (logging.CRITICAL, 2),
+    (logging.ERROR, 3),
+    (logging.WARNING, 4),
+    (logging.INFO, 6),
+    (0, 7),
+)
 """The least level of each priority that the journal knows."""
 
 
@@ -27,7 +34,8 @@ class ServiceManager:
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "")
         self.watchdog_seconds: float | None = None
-        """It ends this process after so long without a sign of life; None where it does not watch."""
+        """It ends this process after so long without a sign of life; None where it does not
+        watch."""
         if (environment.get("WATCHDOG_PID") or str(os.getpid())) == str(os.getpid()):
             with contextlib.suppress(KeyError, ValueError):
                 self.watchdog_seconds = int(environment["WATCHDOG_USEC"]) / 1e6
@@ -38,7 +46,9 @@ class ServiceManager:
 
     def reloading(self) -> None:
         """The settings are read anew; `ready` follows."""
-        self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        self._tell(
+            f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
+        )
 
     def stopping(self) -> None:
         self._tell("STOPPING=1")
@@ -60,11 +70,14 @@ class ServiceManager:
                 end.settimeout(1.0)
                 end.sendto(message.encode(), address)
         except OSError as error:
-            logger.warning("the service manager cannot be told %s: %s", message.partition("=")[0], error)
+            logger.warning(
+                "the service manager cannot be told %s: %s", message.partition("=")[0], error
+            )
 
 
 class Watchdog:
-    """Tells that the daemon lives each time that every loop which must not freeze has gone round: no thread pings by itself."""
+    """Tells that the daemon lives each time that every loop which must not freeze has gone round:
+    no thread pings by itself."""
 
     def __init__(self, limit_seconds: float | None, tell: Callable[[], None]) -> None:
         """`tell` is called some times within `limit_seconds`; never where that is None."""
@@ -76,7 +89,8 @@ class Watchdog:
         self._told_at = float("-inf")
 
     def watch(self, loop: str) -> Callable[[], None]:
-        """From now on `loop` is one of those; what is returned is to be called whenever it goes round."""
+        """From now on `loop` is one of those; what is returned is to be called whenever it goes
+        round."""
         with self._lock:
             self._loops.add(loop)
         return lambda: self._went_round(loop)
@@ -100,7 +114,8 @@ class Watchdog:
 
 
 class JournalFormatter(logging.Formatter):
-    """Lines as the journal takes them: the level in front, as sd-daemon(3) has it, and no time, which it adds itself."""
+    """Lines as the journal takes them: the level in front, as sd-daemon(3) has it, and no time,
+    which it adds itself."""
 
     def __init__(self) -> None:
         super().__init__("%(name)s: %(message)s")
@@ -121,7 +136,8 @@ def writes_to_journal(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def given_socket(environment: Mapping[str, str] = os.environ) -> socket.socket | None:
-    """The listening socket that was opened for this process, if one was. Raises ValueError where it was given several."""
+    """The listening socket that was opened for this process, if one was. Raises ValueError where it
+    was given several."""
     if environment.get("LISTEN_PID") != str(os.getpid()):
         return None
     count = int(environment.get("LISTEN_FDS") or 0)

@@ -1,5 +1,5 @@
-"""`python -m engines JOB.json`: plans and trials, which the process that serves leaves alone: libraries of a GPU may end the
-process that runs them. Speaks the same lines as a calibration child.
+"""`python -m engines JOB.json`: plans and trials, which the process that serves leaves alone:
+libraries of a GPU may end the process that runs them. Speaks the same lines as a calibration child.
 """
 
 import signal
@@ -33,8 +33,13 @@ def main() -> int:
 
 
 def _say(stage: str, fraction: float, note: str = "") -> None:
-    # In one piece: beside another process on the same pipe an end of line of its own would come too late.
-    print(Progress(stage=stage, fraction=fraction, note=note).model_dump_json() + "\n", end="", flush=True)
+    # In one piece: beside another process on the same pipe an end of line of its own would come too
+    # late.
+    print(
+        Progress(stage=stage, fraction=fraction, note=note).model_dump_json() + "\n",
+        end="",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Opens the engines that serve: the one place that names concrete backends. Knows paths and numbers, no configuration files."""
+"""Opens the engines that serve: the one place that names concrete backends. Knows paths and
+numbers, no configuration files."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -46,7 +47,8 @@ class Engines:
         self.vocabulary.close()
 
     def compute_once(self) -> None:
-        """Have what hears compute something; what answers did when it was opened. On a GPU the first time is slow, or fatal."""
+        """Have what hears compute something; what answers did when it was opened. On a GPU the
+        first time is slow, or fatal."""
         if self.encoder is not None and self.drafter is not None:
             self.drafter.draft(self.encoder.encode(np.zeros(SAMPLE_RATE_HZ, np.float32)))
 
@@ -54,13 +56,16 @@ class Engines:
         return CascadeRoute(self.transcriber)
 
     def aligned(self, generation: Generation, unsure_takes_draft: bool) -> AlignedRoute:
-        """The aligned route through the projector of `generation`, not opened yet; see `AlignedRoute` for `unsure_takes_draft`.
+        """The aligned route through the projector of `generation`, not opened yet; see
+        `AlignedRoute` for `unsure_takes_draft`.
 
-        Raises AttuneError where there is no encoder, or where the generation was made for another language model or encoder,
-        whose vectors mean something else.
+        Raises AttuneError where there is no encoder, or where the generation was made for another
+        language model or encoder, whose vectors mean something else.
         """
         if self.encoder is None or self.drafter is None:
-            raise AttuneError(f"the speech encoder {self.files.encoder} is missing; run `attune engines build`")
+            raise AttuneError(
+                f"the speech encoder {self.files.encoder} is missing; run `attune engines build`"
+            )
         made_for = {
             "language model": (generation.card.language_model_sha256, self.files.language_model),
             "speech encoder": (generation.card.encoder_sha256, self.files.encoder_weights_file),
@@ -71,19 +76,27 @@ class Engines:
                     f"generation {generation.number:04d} was made for another {what} than {path}; "
                     "set it back, or use a state_dir of its own for the new one"
                 )
-        return AlignedRoute(self.encoder, self.drafter, partial(self._reader, generation), unsure_takes_draft)
+        return AlignedRoute(
+            self.encoder, self.drafter, partial(self._reader, generation), unsure_takes_draft
+        )
 
     def _reader(self, generation: Generation) -> AlignedDecoder:
         projector = OnnxProjector(generation.projector, self.threads)
-        scorer = self.language_model.scorer.after(requests_before(generation.card.requests, self.vocabulary))
+        scorer = self.language_model.scorer.after(
+            requests_before(generation.card.requests, self.vocabulary)
+        )
         blends = generation.adapter is not None
-        return open_decoder(projector, self.vocabulary, generation.card.confidence, scorer, self.threads, blends)
+        return open_decoder(
+            projector, self.vocabulary, generation.card.confidence, scorer, self.threads, blends
+        )
 
 
 def engine_files(cache_dir: Path, whisper: str, language_model: str) -> EngineFiles:
-    """Where the named models and the exported encoder lie. Raises AttuneError where a model is not fetched.
+    """Where the named models and the exported encoder lie. Raises AttuneError where a model is not
+    fetched.
 
-    The encoder's own file is named after the model that it was exported from, and may not be there yet.
+    The encoder's own file is named after the model that it was exported from, and may not be there
+    yet.
     """
     weights, gguf = model_path(whisper, cache_dir), model_path(language_model, cache_dir)
     return EngineFiles(
@@ -102,17 +115,27 @@ def open_engines(
     encoder: SpeechEncoder | None = None,
     runtimes: Runtimes | None = None,
 ) -> Engines:
-    """Open all of them, the encoder in ONNX Runtime where none is given, the others on the GPU where `runtimes` says so.
+    """Open all of them, the encoder in ONNX Runtime where none is given, the others on the GPU
+    where `runtimes` says so.
 
     Raises AttuneError naming the first that is missing or damaged.
     """
-    vocabulary = Vocabulary(files.served_language_model)  # whose rows are the same, and in memory once
-    transcriber = WhisperTranscriber(files.encoder_weights, threads, on_gpu=runtimes is not None and runtimes.on_gpu(TRANSCRIBER))
+    vocabulary = Vocabulary(
+        files.served_language_model
+    )  # whose rows are the same, and in memory once
+    transcriber = WhisperTranscriber(
+        files.encoder_weights, threads, on_gpu=runtimes is not None and runtimes.on_gpu(TRANSCRIBER)
+    )
     if encoder is None and files.encoder.is_file():
         encoder = OnnxEncoder(files.encoder, threads)
     on_gpu = runtimes is not None and runtimes.on_gpu(LANGUAGE_MODEL)
     language_model = LlamaCppLanguageModel(
-        files.served_language_model, vocabulary, system_prompt, context_tokens, threads, on_gpu=on_gpu
+        files.served_language_model,
+        vocabulary,
+        system_prompt,
+        context_tokens,
+        threads,
+        on_gpu=on_gpu,
     )
     vocabulary.borrow(language_model.model)
     return Engines(

@@ -1,4 +1,5 @@
-"""Files that survive a power cut, written beside, flushed and renamed; and their sha256. Knows nothing of what is in them."""
+"""Files that survive a power cut, written beside, flushed and renamed; and their sha256. Knows
+nothing of what is in them."""
 
 import fcntl
 import hashlib
@@ -15,9 +16,11 @@ _BLOCK_BYTES = 1 << 20
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Put `data` at `path` (mode 0600): a reader, or a process killed at any instant, sees the old file or the new one.
+    """Put `data` at `path` (mode 0600): a reader, or a process killed at any instant, sees the old
+    file or the new one.
 
-    Raises OSError where the disk is full or the folder cannot be written; the old file then stays as it was.
+    Raises OSError where the disk is full or the folder cannot be written; the old file then stays
+    as it was.
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -34,7 +37,8 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def point_atomically(link: Path, target: str) -> None:
-    """Make `link` a symbolic link to `target` (kept as given, so relative stays relative), replacing what it pointed to."""
+    """Make `link` a symbolic link to `target` (kept as given, so relative stays relative),
+    replacing what it pointed to."""
     folder = Path(tempfile.mkdtemp(prefix=f".{link.name}.", dir=link.parent))
     try:
         os.symlink(target, folder / link.name)
@@ -57,8 +61,8 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def one_at_a_time(lock: Path) -> Iterator[bool]:
-    """Wait until no other process is inside of this with the same `lock`; yields whether there was one. The kernel lets go of it
-    for one that is killed."""
+    """Wait until no other process is inside of this with the same `lock`; yields whether there was
+    one. The kernel lets go of it for one that is killed."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a") as file:
         waited = False
@@ -71,7 +75,8 @@ def one_at_a_time(lock: Path) -> Iterator[bool]:
 
 
 def copy_flushed(source: Path, target: Path) -> str:
-    """Copy one file to a name that is free, in a folder that is made where it is missing; the sha256 of the bytes written."""
+    """Copy one file to a name that is free, in a folder that is made where it is missing; the
+    sha256 of the bytes written."""
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     with source.open("rb") as reader, target.open("xb") as writer:
@@ -89,8 +94,8 @@ _SETTLED_NS = 2_000_000_000
 def sha256_of(path: Path) -> str:
     """Hexadecimal sha256 of a regular file. Raises OSError where it cannot be read.
 
-    Remembered by inode, size and change time, but only once the file has been left alone for two seconds: a second change
-    within one tick of the file system's clock would not show.
+    Remembered by inode, size and change time, but only once the file has been left alone for two
+    seconds: a second change within one tick of the file system's clock would not show.
     """
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):

@@ -11,29 +11,43 @@ _CUDA_OPTIONS = {"use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"}
 """Whole float32, as the projector was trained on, and no more memory than is asked for."""
 
 
-def open_session(graph: Path | bytes, threads: int, remedy: str, on_gpu: bool = False) -> onnxruntime.InferenceSession:
+def open_session(
+    graph: Path | bytes, threads: int, remedy: str, on_gpu: bool = False
+) -> onnxruntime.InferenceSession:
     """Open `graph`, a file or what stands in one, on the CPU with `threads` threads, or on the GPU.
 
-    Raises AttuneError, ending in `remedy`, where the file is missing or is not a model that ONNX Runtime can load there.
+    Raises AttuneError, ending in `remedy`, where the file is missing or is not a model that ONNX
+    Runtime can load there.
     """
     name = graph if isinstance(graph, Path) else "a graph"
     if isinstance(graph, Path) and not graph.is_file():
         raise AttuneError(f"{graph} is missing; {remedy}")
     if on_gpu and _CUDA not in onnxruntime.get_available_providers():
-        how = f"ONNX Runtime {onnxruntime.__version__} was built without CUDA; install onnxruntime-gpu"
+        how = (
+            f"ONNX Runtime {onnxruntime.__version__} was built without CUDA; install"
+            " onnxruntime-gpu"
+        )
         raise AttuneError(f"{name} cannot be loaded on the GPU: {how}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Spinning threads would take a core from the language model, which runs right after every session.
+    # Spinning threads would take a core from the language model, which runs right after every
+    # session.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     providers = [(_CUDA, _CUDA_OPTIONS), _CPU] if on_gpu else [_CPU]
     try:
-        session = onnxruntime.InferenceSession(str(graph) if isinstance(graph, Path) else graph, options, providers=providers)
-    except Exception as error:  # ONNX Runtime raises its own classes, which share no base but Exception
+        session = onnxruntime.InferenceSession(
+            str(graph) if isinstance(graph, Path) else graph, options, providers=providers
+        )
+    except (
+        Exception
+    ) as error:  # ONNX Runtime raises its own classes, which share no base but Exception
         reason = str(error).splitlines()[0][:200]
         raise AttuneError(f"{name} cannot be loaded ({reason}); {remedy}") from error
     if on_gpu and _CUDA not in session.get_providers():  # it says nothing and takes the processor
-        raise AttuneError(f"{name} cannot be loaded on the GPU: CUDA's libraries are missing or not those it was built for")
+        raise AttuneError(
+            f"{name} cannot be loaded on the GPU: CUDA's libraries are missing or not those it was"
+            " built for"
+        )
     return session

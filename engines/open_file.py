@@ -1,7 +1,9 @@
-"""Files that are open for reading, by path or as a descriptor that another process handed over. Knows no sound.
+"""Files that are open for reading, by path or as a descriptor that another process handed over.
+Knows no sound.
 
-Whoever answers for others must not open what others name: it may not see their files, it may see files that they may not, and a
-FIFO would hold it for ever. So a client opens its file and hands the descriptor over.
+Whoever answers for others must not open what others name: it may not see their files, it may see
+files that they may not, and a FIFO would hold it for ever. So a client opens its file and hands the
+descriptor over.
 """
 
 import os
@@ -15,8 +17,9 @@ from .errors import AttuneError
 class OpenFile:
     """A regular file that is open for reading.
 
-    It is read at positions: the offset of a descriptor is shared with whoever handed it over, and is neither used nor moved.
-    It is as long as it was when it was opened: a file that grows is read up to there.
+    It is read at positions: the offset of a descriptor is shared with whoever handed it over, and
+    is neither used nor moved. It is as long as it was when it was opened: a file that grows is read
+    up to there.
     """
 
     def __init__(self, descriptor: int, name: str) -> None:
@@ -36,7 +39,8 @@ class OpenFile:
 
     @classmethod
     def of_descriptor(cls, descriptor: int, name: str) -> "OpenFile":
-        """As the constructor, with a descriptor of its own: `descriptor` stays the caller's. Raises AttuneError likewise."""
+        """As the constructor, with a descriptor of its own: `descriptor` stays the caller's. Raises
+        AttuneError likewise."""
         try:
             own = os.dup(descriptor)
         except OSError as error:
@@ -55,7 +59,10 @@ class OpenFile:
         while wanted > 0:
             part = os.pread(self._descriptor, wanted, position)
             if not part:
-                raise AttuneError(f"{self.name} became shorter while it was read; give it again once nothing writes to it")
+                raise AttuneError(
+                    f"{self.name} became shorter while it was read; give it again once nothing"
+                    " writes to it"
+                )
             parts.append(part)
             wanted -= len(part)
             position += len(part)
@@ -76,14 +83,20 @@ class OpenFile:
     def __enter__(self) -> "OpenFile":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
 
 def open_file(path: Path) -> OpenFile:
     """Open `path` for reading, without waiting for anybody.
 
-    Raises AttuneError where it is missing, unreadable, or no regular file: a FIFO, a device, a socket or a folder.
+    Raises AttuneError where it is missing, unreadable, or no regular file: a FIFO, a device, a
+    socket or a folder.
     """
     name = str(path)
     try:
@@ -92,9 +105,13 @@ def open_file(path: Path) -> OpenFile:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise AttuneError(f"{name} does not exist; give the path of a file") from error
     except OSError as error:
-        raise AttuneError(f"{name} cannot be read ({error.strerror}); check its permissions") from error
+        raise AttuneError(
+            f"{name} cannot be read ({error.strerror}); check its permissions"
+        ) from error
     except ValueError as error:  # a NUL, or half of a surrogate pair
-        raise AttuneError(f"{name!r} cannot be the name of a file ({error}); give the path of a file") from error
+        raise AttuneError(
+            f"{name!r} cannot be the name of a file ({error}); give the path of a file"
+        ) from error
     return OpenFile(descriptor, name)
 
 

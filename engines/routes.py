@@ -1,4 +1,5 @@
-"""The two ways from speech to what the language model reads, behind one small interface. Knows no conversation."""
+"""The two ways from speech to what the language model reads, behind one small interface. Knows no
+conversation."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +21,9 @@ from .whisper.encoder import SpeechEncoder
 from .whisper.transcriber import WhisperTranscriber
 
 _SEARCH_SECONDS, _SEARCH_SHARE = 1.2, 0.03
-"""What looking for the best sentences of an utterance may take, and beside that, as a share of its length. Its pieces share it.
-Two idle cores need half of it, and a long utterance takes no more than three times what the cascade does."""
+"""What looking for the best sentences of an utterance may take, and beside that, as a share of its
+length. Its pieces share it. Two idle cores need half of it, and a long utterance takes no more than
+three times what the cascade does."""
 _LEAST_JUDGED_TOKENS = 100
 """That the language model reads for each piece of a long utterance."""
 
@@ -35,14 +37,17 @@ class Route(Protocol):
         ...
 
     def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
-        """[N] samples at 16 kHz to a transcript (cascade) or to soft tokens (aligned): none where nothing was said.
+        """[N] samples at 16 kHz to a transcript (cascade) or to soft tokens (aligned): none where
+        nothing was said.
 
-        Takes a `step` between parts of the work, each of which takes a second or two on two idle cores at most.
+        Takes a `step` between parts of the work, each of which takes a second or two on two idle
+        cores at most.
         """
         ...
 
     def ready(self) -> None:
-        """Open what it hears with, which its first use would do else. Raises AttuneError where that cannot be opened."""
+        """Open what it hears with, which its first use would do else. Raises AttuneError where that
+        cannot be opened."""
         ...
 
 
@@ -66,14 +71,16 @@ class CascadeRoute:
 
 @dataclass(frozen=True)
 class AlignedRoute:
-    """Encode and read, piece by piece; a draft transcript is made, at its price, where the frames alone leave doubt."""
+    """Encode and read, piece by piece; a draft transcript is made, at its price, where the frames
+    alone leave doubt."""
 
     encoder: SpeechEncoder
     drafter: Drafter
     open_decoder: Callable[[], AlignedDecoder]
     """Takes a second and 200 MB."""
     unsure_takes_draft: bool = False
-    """Whether a piece whose reading leaves doubt to the end gives way to its draft, about what the cascade would hear."""
+    """Whether a piece whose reading leaves doubt to the end gives way to its draft, about what the
+    cascade would hear."""
     cutter: PauseCutter = field(default_factory=PauseCutter)
     name: str = "aligned"
 
@@ -104,24 +111,39 @@ class AlignedRoute:
             return " ".join(self._surest(readings, drafts, step))
         return self.decoder.written(readings)
 
-    def _surest(self, readings: Sequence[Spoken], drafts: Sequence[Callable[[], Transcript]], step: Step) -> Iterator[str]:
+    def _surest(
+        self, readings: Sequence[Spoken], drafts: Sequence[Callable[[], Transcript]], step: Step
+    ) -> Iterator[str]:
         """The words of each piece: as it was read where that is sure, else its draft."""
         for spoken, draft in zip(readings, drafts, strict=True):
             step()
-            yield words_of(self.decoder.written([spoken]), self.decoder.vocabulary) if spoken.reading.sure else draft().text
+            yield (
+                words_of(self.decoder.written([spoken]), self.decoder.vocabulary)
+                if spoken.reading.sure
+                else draft().text
+            )
 
 
 def words_of(heard: str | SoftTokens, vocabulary: Vocabulary) -> str:
-    """What was heard, for people: the transcript, or each soft token's nearest row of the embedding table, detokenized."""
+    """What was heard, for people: the transcript, or each soft token's nearest row of the embedding
+    table, detokenized."""
     return all_words_of([heard], vocabulary)[0]
 
 
 def all_words_of(heard: Sequence[str | SoftTokens], vocabulary: Vocabulary) -> list[str]:
-    """As `words_of`, for many at the price of one pass through the table. An exact row is its own nearest."""
-    vectors = [words.vectors for words in heard if not isinstance(words, str) and words.tokens is None]
+    """As `words_of`, for many at the price of one pass through the table. An exact row is its own
+    nearest."""
+    vectors = [
+        words.vectors for words in heard if not isinstance(words, str) and words.tokens is None
+    ]
     found = iter(vocabulary.nearest(np.concatenate(vectors))[0] if vectors else [])
 
     def tokens_of(soft: SoftTokens) -> list[int]:
-        return list(soft.tokens) if soft.tokens is not None else list(islice(found, len(soft.vectors)))
+        return (
+            list(soft.tokens) if soft.tokens is not None else list(islice(found, len(soft.vectors)))
+        )
 
-    return [words if isinstance(words, str) else vocabulary.detokenize(tokens_of(words)).strip() for words in heard]
+    return [
+        words if isinstance(words, str) else vocabulary.detokenize(tokens_of(words)).strip()
+        for words in heard
+    ]

@@ -1,4 +1,5 @@
-"""Frozen values that cross the borders between parts. Knows numpy and nothing else of this project."""
+"""Frozen values that cross the borders between parts. Knows numpy and nothing else of this
+project."""
 
 from dataclasses import dataclass
 
@@ -43,11 +44,14 @@ class Units:
     """What a projector makes of frames, before it is read out."""
 
     vectors: Float32
-    """[U, E + K]: the product with a token's unit row and pronunciation key, side by side, is that token's score (a logit)."""
+    """[U, E + K]: the product with a token's unit row and pronunciation key, side by side, is that
+    token's score (a logit)."""
     quantity: float
-    """The unrounded sum of the integrate-and-fire weights: how many tokens the projector believes it heard."""
+    """The unrounded sum of the integrate-and-fire weights: how many tokens the projector believes
+    it heard."""
     phonemes: Float32
-    """[P, S] log probabilities of phonemes, from 1 on, at each of P moments; 0 is none (`alignment/ctc_score.py`)."""
+    """[P, S] log probabilities of phonemes, from 1 on, at each of P moments; 0 is none
+    (`alignment/ctc_score.py`)."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,14 @@ class SoftTokens:
     """Vectors that take the place of tokens in the language model."""
 
     vectors: Float32
-    """[U, E] in the space of the language model's embedding table: rows of it, or blends of rows."""
+    """[U, E] in the space of the language model's embedding table: rows of it, or blends of
+    rows."""
     quantity: float
-    """The unrounded sum of the integrate-and-fire weights: how many tokens the projector believes it heard."""
+    """The unrounded sum of the integrate-and-fire weights: how many tokens the projector believes
+    it heard."""
     tokens: tuple[int, ...] | None = None
-    """What was heard. Where the vectors are rows, they are those of these tokens; blends may be fewer or more. None where the
-    vectors were not read out."""
+    """What was heard. Where the vectors are rows, they are those of these tokens; blends may be
+    fewer or more. None where the vectors were not read out."""
     log_probabilities: tuple[float, ...] | None = None
     """[U] of each token among all that it could have been; None where it was not read out."""
     confidences: tuple[float, ...] | None = None

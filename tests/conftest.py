@@ -1,4 +1,5 @@
-"""What tests share. Models come from `attune models fetch`: a missing one fails its tests with the line that says so."""
+"""What tests share. Models come from `attune models fetch`: a missing one fails its tests with the
+line that says so."""
 
 import threading
 from collections.abc import Iterator
@@ -35,7 +36,9 @@ def encoder_path(whisper_folder: Path) -> Path:
     """encoder.onnx, exported once from Whisper tiny.en."""
     path = default_cache_dir() / "engines" / "whisper-tiny.en.encoder.onnx"
     if not path.is_file():
-        from calibration.export.encoder import export_encoder  # torch takes seconds to import: only where it is needed
+        from calibration.export.encoder import (
+            export_encoder,
+        )  # torch takes seconds to import: only where it is needed
 
         export_encoder(whisper_folder / "model.bin", path)
     return path

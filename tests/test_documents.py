@@ -28,15 +28,23 @@ def test_every_room_stands_in_the_architecture_with_its_own_sentence(package: st
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_room_has_more_than_twenty_files(package: str) -> None:
-    folders = [PROJECT / package, *(path.parent for path in (PROJECT / package).rglob("__init__.py"))]
+    folders = [
+        PROJECT / package,
+        *(path.parent for path in (PROJECT / package).rglob("__init__.py")),
+    ]
     assert max(len(list(folder.glob("*.py"))) for folder in folders) <= 20
 
 
 @pytest.mark.parametrize(
-    "path", [*(PROJECT / "docs").rglob("*.md"), *PROJECT.glob("*.md")], ids=lambda path: str(path.relative_to(PROJECT))
+    "path",
+    [*(PROJECT / "docs").rglob("*.md"), *PROJECT.glob("*.md")],
+    ids=lambda path: str(path.relative_to(PROJECT)),
 )
 def test_files_of_the_code_that_a_document_names_are_there(path: Path) -> None:
     if path.name == "CHANGELOG.md":  # which tells how things were
         return
-    named = re.findall(r"\b((?:daemon|engines|calibration|tests|systemd)/[\w./]*\w\.(?:py|sql|toml|service))\b", path.read_text())
+    named = re.findall(
+        r"\b((?:daemon|engines|calibration|tests|systemd)/[\w./]*\w\.(?:py|sql|toml|service))\b",
+        path.read_text(),
+    )
     assert [name for name in named if not (PROJECT / name).is_file()] == []

@@ -1,4 +1,5 @@
-"""What images are made from, as far as it can be looked at without building any: `make test-images` builds them."""
+"""What images are made from, as far as it can be looked at without building any: `make test-images`
+builds them."""
 
 import re
 import subprocess
@@ -20,12 +21,19 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 def test_the_dockerfile_is_clean() -> None:
     hadolint = Path(sysconfig.get_path("scripts")) / "hadolint"
-    done = subprocess.run([str(hadolint), "--no-color", str(DOCKER / "Dockerfile")], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(hadolint), "--no-color", str(DOCKER / "Dockerfile")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_what_the_dockerfile_copies_is_there_and_is_all_that_set_up_needs() -> None:
-    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (DOCKER / "Dockerfile").read_text(), re.MULTILINE)
+    copied = re.findall(
+        r"^COPY (?!--from)(.+) \S+$", (DOCKER / "Dockerfile").read_text(), re.MULTILINE
+    )
     names = {name for line in copied for name in line.split()}
     assert all((ROOT / name).exists() for name in names)
     script = (DOCKER / "environment.sh").read_text()
@@ -33,9 +41,16 @@ def test_what_the_dockerfile_copies_is_there_and_is_all_that_set_up_needs() -> N
     assert set(taken.split()) <= names
 
 
-def test_jetson_containers_gets_the_package_that_it_expects(monkeypatch: pytest.MonkeyPatch) -> None:
-    [head] = re.findall(r"^#---\n(.*?)^#---\n", (DOCKER / "Dockerfile").read_text(), re.MULTILINE | re.DOTALL)
-    package = yaml.safe_load(re.sub("^# ?", "", head, flags=re.MULTILINE)) | {"path": str(DOCKER), "dockerfile": "Dockerfile"}
+def test_jetson_containers_gets_the_package_that_it_expects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    [head] = re.findall(
+        r"^#---\n(.*?)^#---\n", (DOCKER / "Dockerfile").read_text(), re.MULTILINE | re.DOTALL
+    )
+    package = yaml.safe_load(re.sub("^# ?", "", head, flags=re.MULTILINE)) | {
+        "path": str(DOCKER),
+        "dockerfile": "Dockerfile",
+    }
     assert {"name", "group", "depends", "requires", "test", "config"} <= package.keys()
     board = types.ModuleType("jetson_containers")
     board.CUDA_ARCHITECTURES = [87]  # type: ignore[attr-defined]
@@ -59,7 +74,9 @@ def test_containers_have_no_network_and_no_rights(name: str) -> None:
         assert service["cap_drop"] == ["ALL"]
         assert service["read_only"]
     build = compose["services"]["attune"]["build"]
-    assert ((DOCKER / name).parent / build["context"] / build["dockerfile"]).resolve() == DOCKER / "Dockerfile"
+    assert (
+        (DOCKER / name).parent / build["context"] / build["dockerfile"]
+    ).resolve() == DOCKER / "Dockerfile"
 
 
 def test_the_recipe_names_what_the_project_depends_on() -> None:
@@ -80,6 +97,12 @@ def test_the_examples_in_the_settings_that_come_with_packages_hold(tmp_path: Pat
     text = (ROOT / "systemd" / "attune.toml").read_text()
     assert tomllib.loads(text) == {}
     file = tmp_path / "attune.toml"
-    file.write_text("\n".join(line.removeprefix("# ") for line in text.splitlines() if re.match(r"# (\[|\w+ = )", line)))
+    file.write_text(
+        "\n".join(
+            line.removeprefix("# ")
+            for line in text.splitlines()
+            if re.match(r"# (\[|\w+ = )", line)
+        )
+    )
     origins = load_settings(file, environment={}).origins
     assert sum(origin == str(file) for origin in origins.values()) == 3

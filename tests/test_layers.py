@@ -1,4 +1,5 @@
-"""The layers hold: who may import whom, torch stays out of the resident service, and nobody shadows the packages."""
+"""The layers hold: who may import whom, torch stays out of the resident service, and nobody shadows
+the packages."""
 
 import subprocess
 import sys
@@ -12,11 +13,18 @@ from tests.support.places import PROJECT
 
 
 def run(*command: str, folder: Path = PROJECT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=600, check=False
+    )
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
-    return run(str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache", folder=folder)
+    return run(
+        str(Path(sys.executable).with_name("lint-imports")),
+        "--no-logo",
+        "--no-cache",
+        folder=folder,
+    )
 
 
 def test_import_contracts_hold() -> None:
@@ -43,7 +51,10 @@ def test_a_broken_contract_is_noticed(tmp_path: Path, importer: str, imported: s
     for contract in tomllib.loads(settings)["tool"]["importlinter"]["contracts"]:
         for container in contract.get("containers", ()):
             (tmp_path / container).mkdir()
-            for room in ("__init__", *(room for floor in contract["layers"] for room in floor.split(" | "))):
+            for room in (
+                "__init__",
+                *(room for floor in contract["layers"] for room in floor.split(" | ")),
+            ):
                 (tmp_path / container / f"{room}.py").touch()
     package, _, room = importer.partition(".")
     (tmp_path / package / f"{room or '__init__'}.py").write_text(f"import {imported}\n")
@@ -55,13 +66,24 @@ def test_a_broken_contract_is_noticed(tmp_path: Path, importer: str, imported: s
 @pytest.mark.parametrize("module", ["daemon.app", "daemon.cli.__main__"])
 def test_the_resident_service_loads_no_torch(module: str) -> None:
     heavy = "{'torch', 'transformers', 'calibration'}"
-    done = run(sys.executable, "-W", "ignore", "-c", f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))")
+    done = run(
+        sys.executable,
+        "-W",
+        "ignore",
+        "-c",
+        f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))",
+    )
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
 
-@pytest.mark.parametrize("module", ["calibration.jobs.adapt", "calibration.round.extract_features", "calibration.round.judge"])
+@pytest.mark.parametrize(
+    "module",
+    ["calibration.jobs.adapt", "calibration.round.extract_features", "calibration.round.judge"],
+)
 def test_stages_that_train_nothing_load_no_torch(module: str) -> None:
-    done = run(sys.executable, "-W", "ignore", "-c", f"import sys, {module}; print('torch' in sys.modules)")
+    done = run(
+        sys.executable, "-W", "ignore", "-c", f"import sys, {module}; print('torch' in sys.modules)"
+    )
     assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
 
 

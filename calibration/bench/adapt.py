@@ -1,6 +1,8 @@
-"""`attune bench adapt`: personal rounds from more and more enrolment, judged on whatever sets are given.
+"""`attune bench adapt`: personal rounds from more and more enrolment, judged on whatever sets are
+given.
 
-Each round is the job that the daemon would run, in a process of its own: what it takes is what it would take there.
+Each round is the job that the daemon would run, in a process of its own: what it takes is what it
+would take there.
 """
 
 import random
@@ -23,12 +25,24 @@ HOLDOUT = 8
 
 
 def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
-    """Run `job`; returns the number of rounds. Raises AttuneError where a manifest cannot be used or a round fails."""
-    judge = Judge(job.engines, job.features, job.system_prompt, job.threads, reply_tokens=1, reply_utterances=0)
+    """Run `job`; returns the number of rounds. Raises AttuneError where a manifest cannot be used
+    or a round fails."""
+    judge = Judge(
+        job.engines,
+        job.features,
+        job.system_prompt,
+        job.threads,
+        reply_tokens=1,
+        reply_utterances=0,
+    )
     enrolled = read_set(job.enrol).examples
     random.Random(job.seed).shuffle(enrolled)
     sets = [read_set(path) for path in job.judge]
-    general = read_set(job.general, "general") if job.general else JudgedSet("general", job.general_examples)
+    general = (
+        read_set(job.general, "general")
+        if job.general
+        else JudgedSet("general", job.general_examples)
+    )
     generations = job.folder / "generations"
     shutil.rmtree(generations, ignore_errors=True)
     shutil.copytree(job.base, generations / f"{BASE:04d}")
@@ -73,7 +87,12 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
 
 
 def _round(
-    job: BenchAdaptJob, number: int, examples: list[Example], general: list[Example], report: Report, name: str
+    job: BenchAdaptJob,
+    number: int,
+    examples: list[Example],
+    general: list[Example],
+    report: Report,
+    name: str,
 ) -> Generation:
     folder = job.folder / "rounds" / f"{number:04d}"
     shutil.rmtree(folder, ignore_errors=True)
@@ -86,7 +105,8 @@ def _round(
         engines=job.engines,
         features=job.features,
         examples=[
-            example.model_copy(update={"holdout": index % HOLDOUT == HOLDOUT - 1}) for index, example in enumerate(examples)
+            example.model_copy(update={"holdout": index % HOLDOUT == HOLDOUT - 1})
+            for index, example in enumerate(examples)
         ],
         general=general,
         system_prompt=job.system_prompt,

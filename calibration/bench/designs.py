@@ -1,7 +1,8 @@
-"""The designs that are compared, behind one small interface: what is trained, how it is read, what it hands the language model.
+"""The designs that are compared, behind one small interface: what is trained, how it is read, what
+it hands the language model.
 
-As the papers write them, from random weights, each with the settings of its own module, but that `cif` has pronunciation keys;
-`attune` is the design in use, from the shipped base.
+As the papers write them, from random weights, each with the settings of its own module, but that
+`cif` has pronunciation keys; `attune` is the design in use, from the shipped base.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +39,8 @@ class Design:
     name: str
     learner: Learner
     heard: Callable[[Sequence[Sample]], list[str]]
-    """The words of utterances: each soft token's nearest row, or, end to end, what the language model repeats."""
+    """The words of utterances: each soft token's nearest row, or, end to end, what the language
+    model repeats."""
     soft: Callable[[Sequence[Sample]], list[SoftTokens]]
     """What the language model reads in place of utterances."""
     batch: int
@@ -51,22 +53,36 @@ class Design:
 NAMES = ("attune", "cif", "bridgeformer", "end-to-end")
 
 
-def make_design(name: str, frame_width: int, vocabulary: Vocabulary, gguf: Path, base: Path, learnt: Sequence[str]) -> Design:
-    """A design with untrained weights, or the shipped ones (`attune`, from `base`/projector.safetensors), to learn the texts
-    `learnt`. `cif` has the pronunciations of the shipped one, and nothing else of it.
+def make_design(
+    name: str,
+    frame_width: int,
+    vocabulary: Vocabulary,
+    gguf: Path,
+    base: Path,
+    learnt: Sequence[str],
+) -> Design:
+    """A design with untrained weights, or the shipped ones (`attune`, from
+    `base`/projector.safetensors), to learn the texts `learnt`. `cif` has the pronunciations of the
+    shipped one, and nothing else of it.
 
     Raises AttuneError for a name that is not in NAMES.
     """
     if name in ("attune", "cif"):
         shipped = load_projector(base / "projector.safetensors")
         projector = (
-            shipped if name == "attune" else CifProjector(replace(shipped.config, frame_width=frame_width, reads_draft=False))
+            shipped
+            if name == "attune"
+            else CifProjector(replace(shipped.config, frame_width=frame_width, reads_draft=False))
         )
         projector.keys.phonemes.copy_(shipped.keys.phonemes)
-        projector.heard_tokens.update(token for text in learnt for token in spoken_tokens(text, vocabulary))
+        projector.heard_tokens.update(
+            token for text in learnt for token in spoken_tokens(text, vocabulary)
+        )
         return _embedlink(name, projector, vocabulary)
     if name == "bridgeformer":
-        return _bridgeformer(BridgeFormer(BridgeFormerConfig(frame_width, vocabulary.width)), vocabulary)
+        return _bridgeformer(
+            BridgeFormer(BridgeFormerConfig(frame_width, vocabulary.width)), vocabulary
+        )
     if name == "end-to-end":
         stack = StackProjector(StackConfig(frame_width, vocabulary.width))
         language_model = load_language_model(gguf)
@@ -110,7 +126,15 @@ def _bridgeformer(projector: BridgeFormer, vocabulary: Vocabulary) -> Design:
         vectors = torch.from_numpy(np.stack([one.vectors for one in soft(samples)]))
         return [vocabulary.detokenize(tokens).strip() for tokens in learner.heard(vectors)]
 
-    return Design("bridgeformer", learner, heard, soft, batch=16, learning_rate=FRESH_LEARNING_RATE, stack=projector.config.stack)
+    return Design(
+        "bridgeformer",
+        learner,
+        heard,
+        soft,
+        batch=16,
+        learning_rate=FRESH_LEARNING_RATE,
+        stack=projector.config.stack,
+    )
 
 
 def _end_to_end(learner: EndToEnd) -> Design:
@@ -124,7 +148,20 @@ def _end_to_end(learner: EndToEnd) -> Design:
         return made
 
     def heard(samples: Sequence[Sample]) -> list[str]:
-        some = [samples[start : start + REPEATED_AT_ONCE] for start in range(0, len(samples), REPEATED_AT_ONCE)]
-        return [text for few in some for text in learner.repeat(collate(few), LONGEST_REPETITION_TOKENS)]
+        some = [
+            samples[start : start + REPEATED_AT_ONCE]
+            for start in range(0, len(samples), REPEATED_AT_ONCE)
+        ]
+        return [
+            text for few in some for text in learner.repeat(collate(few), LONGEST_REPETITION_TOKENS)
+        ]
 
-    return Design("end-to-end", learner, heard, soft, batch=8, learning_rate=1e-3, stack=learner.projector.config.stack)
+    return Design(
+        "end-to-end",
+        learner,
+        heard,
+        soft,
+        batch=8,
+        learning_rate=1e-3,
+        stack=learner.projector.config.stack,
+    )

@@ -1,8 +1,8 @@
 """`attune bench distil`: what distillation is worth, and each of its parts.
 
-One generation is distilled in several ways on one speaker's enrolment. Replies to the judged sets are compared with the replies
-to their true texts, where the language model reads what that generation serves, what its projector makes, and blends: as they
-are, and through each adapter.
+One generation is distilled in several ways on one speaker's enrolment. Replies to the judged sets
+are compared with the replies to their true texts, where the language model reads what that
+generation serves, what its projector makes, and blends: as they are, and through each adapter.
 """
 
 import random
@@ -30,9 +30,17 @@ from .judged_sets import Replies, judge_set, read_set, with_replies
 
 
 def bench_distil(job: BenchDistilJob, report: Report) -> int:
-    """Run `job`; returns the number of recipes. Raises AttuneError where a manifest or the generation cannot be used."""
+    """Run `job`; returns the number of recipes. Raises AttuneError where a manifest or the
+    generation cannot be used."""
     torch.set_num_threads(job.threads)
-    judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
+    judge = Judge(
+        job.engines,
+        job.features,
+        job.system_prompt,
+        job.threads,
+        job.reply_tokens,
+        job.reply_utterances,
+    )
     generation = read_generation(job.base)
     enrolled = read_set(job.enrol).examples
     random.Random(job.seed).shuffle(enrolled)
@@ -40,7 +48,11 @@ def bench_distil(job: BenchDistilJob, report: Report) -> int:
     sets = [judged.first(job.reply_utterances) for judged in map(read_set, job.judge)]
     log = job.folder / "heard.jsonl"
     log.unlink(missing_ok=True)
-    expected: Replies = {example.text: judge.reply_pieces(example.text) for judged in sets for example in judged.examples}
+    expected: Replies = {
+        example.text: judge.reply_pieces(example.text)
+        for judged in sets
+        for example in judged.examples
+    }
     heard: list[HeardSet] = []
 
     def hear(name: str, way: Hear) -> None:
@@ -50,7 +62,9 @@ def bench_distil(job: BenchDistilJob, report: Report) -> int:
             one = judge_set(judged, name, words, judge.vocabulary, None, log)
             heard.append(with_replies(one, judge, judged, words, expected))
 
-    decoder = judge.decoder(generation.projector, generation.card.confidence, generation.card.requests)
+    decoder = judge.decoder(
+        generation.projector, generation.card.confidence, generation.card.requests
+    )
     hear("cascade", judge.cascade)
     hear("rows, as served", judge.aligned(decoder))
     hear("vectors", _vectors(judge, decoder))
@@ -66,16 +80,26 @@ def bench_distil(job: BenchDistilJob, report: Report) -> int:
         hear(f"blends, {name}", judge.aligned(distilled))
         judge.pass_through(None)
     figures = DistilFigures(
-        lessons=len(lessons), lessons_seconds=lessons_seconds, runs=runs, heard=heard, machine=describe_machine()
+        lessons=len(lessons),
+        lessons_seconds=lessons_seconds,
+        runs=runs,
+        heard=heard,
+        machine=describe_machine(),
     )
     write_atomically(job.folder / "figures.json", figures.model_dump_json(indent=1).encode())
     return len(runs)
 
 
 def _distil(
-    job: BenchDistilJob, judge: Judge, name: str, recipe: DistilRecipe, lessons: list[Lesson], report: Report
+    job: BenchDistilJob,
+    judge: Judge,
+    name: str,
+    recipe: DistilRecipe,
+    lessons: list[Lesson],
+    report: Report,
 ) -> tuple[DistilRun, AlignedDecoder]:
-    """Distil the generation by one recipe; replies pass through the adapter from now on, and the decoder reads blends."""
+    """Distil the generation by one recipe; replies pass through the adapter from now on, and the
+    decoder reads blends."""
     generation = read_generation(job.base)
     projector = load_projector(generation.weights)
     projector.keys.requires_grad_(False)
@@ -86,15 +110,23 @@ def _distil(
     def told(stage: str, fraction: float, note: str) -> None:
         report(f"{name}: {stage}", fraction, note)
 
-    adapted, run = distil(projector, judge, lessons, recipe, job.seed, generation.adapter_weights, None, told)
+    adapted, run = distil(
+        projector, judge, lessons, recipe, job.seed, generation.adapter_weights, None, told
+    )
     export_projector(projector, folder / "projector.onnx")
     export_adapter(adapted, folder / "adapter.gguf")
     judge.pass_through(folder / "adapter.gguf")
     described = DistilRun(
-        recipe=name, steps=run.step, processor_seconds=run.processor_seconds, wall_seconds=run.seconds, losses=tail_means(run)
+        recipe=name,
+        steps=run.step,
+        processor_seconds=run.processor_seconds,
+        wall_seconds=run.seconds,
+        losses=tail_means(run),
     )
     card = generation.card
-    return described, judge.decoder(folder / "projector.onnx", card.confidence, card.requests, blends=True)
+    return described, judge.decoder(
+        folder / "projector.onnx", card.confidence, card.requests, blends=True
+    )
 
 
 def _vectors(judge: Judge, decoder: AlignedDecoder) -> Hear:

@@ -1,4 +1,5 @@
-"""Sets of utterances to judge on, and what hearing them in one way comes to. Knows scores, no training."""
+"""Sets of utterances to judge on, and what hearing them in one way comes to. Knows scores, no
+training."""
 
 import hashlib
 import json
@@ -34,8 +35,8 @@ class JudgedSet:
 
 
 def read_set(manifest: Path, name: str | None = None) -> JudgedSet:
-    """The recordings of a manifest as examples, named after what they hold. Raises AttuneError where there are none, or one is
-    missing: a benchmark leaves nothing out in silence.
+    """The recordings of a manifest as examples, named after what they hold. Raises AttuneError
+    where there are none, or one is missing: a benchmark leaves nothing out in silence.
     """
     examples = []
     for audio, text in read_recordings(manifest):
@@ -57,7 +58,8 @@ def judge_set(
     threshold: float | None,
     log: Path,
 ) -> HeardSet:
-    """What hearing a set came to, a JSON line for each utterance in `log`. With a `threshold`, also what confidence was worth."""
+    """What hearing a set came to, a JSON line for each utterance in `log`. With a `threshold`, also
+    what confidence was worth."""
     words = all_words_of(heard, vocabulary)
     pairs = [(example.text, text) for example, text in zip(judged.examples, words, strict=True)]
     content = [content_errors(label, text) for label, text in pairs]
@@ -72,12 +74,20 @@ def judge_set(
     trust = None
     if threshold is not None:
         sure = [confidence or 0.0 for confidence in confidences]
-        curve = reliability_curve([(one, word_errors(*pair)[0] == 0) for one, pair in zip(sure, pairs, strict=True)])
+        curve = reliability_curve(
+            [(one, word_errors(*pair)[0] == 0) for one, pair in zip(sure, pairs, strict=True)]
+        )
         trust = Trust(
             passing=sum(one >= threshold for one in sure) / len(sure),
-            wrong_acted=sum(wrong for (wrong, _), one in zip(content, sure, strict=True) if one >= threshold) / content_words,
+            wrong_acted=sum(
+                wrong for (wrong, _), one in zip(content, sure, strict=True) if one >= threshold
+            )
+            / content_words,
             threshold=threshold,
-            reliability=[ReliabilityStep(confidence=step.confidence, right=step.right, count=step.count) for step in curve],
+            reliability=[
+                ReliabilityStep(confidence=step.confidence, right=step.right, count=step.count)
+                for step in curve
+            ],
             calibration_error=calibration_error(curve),
         )
     return HeardSet(
@@ -95,9 +105,14 @@ Replies = dict[str, list[str]]
 
 
 def with_replies(
-    heard: HeardSet, judge: Judge, judged: JudgedSet, words: Sequence[str | SoftTokens], expected: Replies
+    heard: HeardSet,
+    judge: Judge,
+    judged: JudgedSet,
+    words: Sequence[str | SoftTokens],
+    expected: Replies,
 ) -> HeardSet:
-    """With what the replies to `words`, of the first utterances, have in common with the replies to their true texts."""
+    """With what the replies to `words`, of the first utterances, have in common with the replies to
+    their true texts."""
     scores, same = [], []
     for example, some in zip(judged.examples, words, strict=False):
         true, found = expected[example.text], judge.reply_pieces(some)
@@ -113,7 +128,9 @@ def with_replies(
     )
 
 
-def first_minutes(examples: Sequence[Example], minutes: float, seconds_of: Callable[[Example], float]) -> list[Example]:
+def first_minutes(
+    examples: Sequence[Example], minutes: float, seconds_of: Callable[[Example], float]
+) -> list[Example]:
     """The first of `examples` that together last no longer than `minutes`, and at least one."""
     taken: list[Example] = []
     seconds = 0.0

@@ -1,8 +1,10 @@
-"""`attune bench memory`: what a step of distillation takes in memory, through language models of the recommended shapes.
+"""`attune bench memory`: what a step of distillation takes in memory, through language models of
+the recommended shapes.
 
-The files have random weights (`random_model.py`), so nothing is downloaded; shapes, types and steps are real. Each measurement is
-a process of its own: its peak is what the kernel says of it, the mapped pages of the file counted. A step runs through projector,
-language model and adapter, with gradients and AdamW for projector and adapter.
+The files have random weights (`random_model.py`), so nothing is downloaded; shapes, types and steps
+are real. Each measurement is a process of its own: its peak is what the kernel says of it, the
+mapped pages of the file counted. A step runs through projector, language model and adapter, with
+gradients and AdamW for projector and adapter.
 """
 
 import multiprocessing
@@ -48,7 +50,8 @@ Result = TypeVar("Result")
 
 
 def bench_memory(job: BenchMemoryJob, report: Report) -> int:
-    """Run `job`; returns the number of measurements. Raises AttuneError for a shape that is not known, or a full disk."""
+    """Run `job`; returns the number of measurements. Raises AttuneError for a shape that is not
+    known, or a full disk."""
     unknown = [name for name in job.shapes if name not in SHAPES]
     if unknown:
         raise AttuneError(f"there is no shape {unknown[0]}; choose from {', '.join(SHAPES)}")
@@ -62,7 +65,9 @@ def bench_memory(job: BenchMemoryJob, report: Report) -> int:
             try:
                 _apart(_write, path, name)
             except OSError as error:
-                raise AttuneError(f"the model {name} could not be written to {job.folder}: {error.strerror}") from None
+                raise AttuneError(
+                    f"the model {name} could not be written to {job.folder}: {error.strerror}"
+                ) from None
             for positions in job.positions:
                 report("measure", len(runs) / to_do, f"{name}, {positions} positions")
                 runs.append(_apart(_measure, path, name, positions, job))
@@ -82,7 +87,8 @@ def _write(path: Path, name: str) -> None:
 
 
 def _measure(path: Path, name: str, positions: int, job: BenchMemoryJob) -> MemoryRun:
-    """Take `job.steps` steps through the model in `path`, a conversation of `positions` tokens each."""
+    """Take `job.steps` steps through the model in `path`, a conversation of `positions` tokens
+    each."""
     torch.set_num_threads(job.threads)
     torch.manual_seed(job.seed)
     give_back_freed_memory()
@@ -91,7 +97,10 @@ def _measure(path: Path, name: str, positions: int, job: BenchMemoryJob) -> Memo
     shape, vocabulary, rng = SHAPES[name], Vocabulary(path), np.random.default_rng(job.seed)
     language_model = load_language_model(path)
     torch.nn.Module.to(language_model, device)
-    words, reply = max(1, int(positions * _SHARE_OF_WORDS)), max(1, int(positions * _SHARE_OF_REPLY))
+    words, reply = (
+        max(1, int(positions * _SHARE_OF_WORDS)),
+        max(1, int(positions * _SHARE_OF_REPLY)),
+    )
 
     def tokens(count: int) -> torch.Tensor:
         return torch.from_numpy(rng.integers(0, _HEARD_TOKENS, count))
@@ -99,13 +108,23 @@ def _measure(path: Path, name: str, positions: int, job: BenchMemoryJob) -> Memo
     frames = rng.standard_normal((words * _GROUPS_PER_TOKEN, STACK * FRAME_WIDTH), np.float32)
     sample = Sample(torch.from_numpy(frames).half(), tokens(words), tokens(words))
     before, after = positions - words - reply - positions // 20, positions // 20
-    lesson = teach(language_model, sample, sample.tokens, tokens(before), tokens(after), tokens(reply))
-    projector = CifProjector(CifConfig(FRAME_WIDTH, shape.width, shape.vocabulary, reads_draft=True))
+    lesson = teach(
+        language_model, sample, sample.tokens, tokens(before), tokens(after), tokens(reply)
+    )
+    projector = CifProjector(
+        CifConfig(FRAME_WIDTH, shape.width, shape.vocabulary, reads_draft=True)
+    )
     projector.heard_tokens.update(range(_HEARD_TOKENS))
-    projector.keys.phonemes[:, :PHONEMES_PER_GROUP] = torch.randint(1, PHONEME_SYMBOLS, (shape.vocabulary, PHONEMES_PER_GROUP))
+    projector.keys.phonemes[:, :PHONEMES_PER_GROUP] = torch.randint(
+        1, PHONEME_SYMBOLS, (shape.vocabulary, PHONEMES_PER_GROUP)
+    )
     projector.keys.requires_grad_(False)  # as in a round
-    distillation = Distillation(EmbedLink(projector, vocabulary), add_adapter(language_model)).to(device)
-    steps = fit(distillation, lambda _: [lesson], Schedule(job.steps, 1e9, 1e-4, warmup_steps=1), None)
+    distillation = Distillation(EmbedLink(projector, vocabulary), add_adapter(language_model)).to(
+        device
+    )
+    steps = fit(
+        distillation, lambda _: [lesson], Schedule(job.steps, 1e9, 1e-4, warmup_steps=1), None
+    )
     began = time.monotonic()
     taken = len(list(steps))
     seconds = time.monotonic() - began

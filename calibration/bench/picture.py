@@ -21,7 +21,12 @@ def draw_adapt(figures: AdaptFigures, path: Path) -> None:
         cascade = next(100 * heard.word_error_rate for heard in of_set if heard.hearer == "cascade")
         axes.plot(*zip(*points, strict=True), "o-", color=f"C{index}", label=name)
         axes.axhline(cascade, color=f"C{index}", linestyle="--", linewidth=1)
-    axes.set(xlabel="minutes enrolled", ylabel="word error, %", title="A personal round (dashed: cascade)", ylim=(0, None))
+    axes.set(
+        xlabel="minutes enrolled",
+        ylabel="word error, %",
+        title="A personal round (dashed: cascade)",
+        ylim=(0, None),
+    )
     figure.legend(loc="outside right upper")
     axes.grid(alpha=0.3)
     _save(figure, path)
@@ -33,10 +38,22 @@ def draw_quality(figures: QualityFigures, path: Path) -> None:
     above, below = figure.subplots(2, 1, sharex=True)
     for run in figures.designs:
         trained = [point for point in run.curve if point.step]
-        above.plot([point.seconds for point in trained], [point.loss for point in trained], "o-", label=run.design)
-        below.plot([p.seconds for p in run.curve], [100 * p.word_error_rate for p in run.curve], "o-", label=run.design)
+        above.plot(
+            [point.seconds for point in trained],
+            [point.loss for point in trained],
+            "o-",
+            label=run.design,
+        )
+        below.plot(
+            [p.seconds for p in run.curve],
+            [100 * p.word_error_rate for p in run.curve],
+            "o-",
+            label=run.design,
+        )
     above.set(ylabel="its own loss", yscale="log", title="From the first frame that is encoded")
-    below.set(xlabel="seconds", ylabel="word error, % (cut off at 100)", xscale="log", ylim=(0, 100))
+    below.set(
+        xlabel="seconds", ylabel="word error, % (cut off at 100)", xscale="log", ylim=(0, 100)
+    )
     for axes in (above, below):
         axes.legend()
         axes.grid(alpha=0.3)

@@ -1,8 +1,9 @@
 """`attune bench quality`: the papers' designs trained on the same recordings, and judged.
 
-Each design learns in a process of its own, so that its peak memory is its own. Its time counts from the first frame that is
-encoded; what judging takes is left out. Word error is the design's own: of each soft token's nearest row, or, end to end, of what
-the language model says when it is asked to repeat what it was told, which is the task that it was trained on.
+Each design learns in a process of its own, so that its peak memory is its own. Its time counts from
+the first frame that is encoded; what judging takes is left out. Word error is the design's own: of
+each soft token's nearest row, or, end to end, of what the language model says when it is asked to
+repeat what it was told, which is the task that it was trained on.
 """
 
 import multiprocessing
@@ -37,12 +38,37 @@ from .judged_sets import Replies, judge_set, read_set, with_replies
 from .picture import draw_quality
 
 LOG = "heard.jsonl"
-JUDGED_AT_SECONDS = (5, 10, 15, 20, 25, 30, 37, 45, 60, 90, 120, 180, 240, 360, 480, 720, 960, 1440, 1920, 2880, 3840, 5760, 7680)
+JUDGED_AT_SECONDS = (
+    5,
+    10,
+    15,
+    20,
+    25,
+    30,
+    37,
+    45,
+    60,
+    90,
+    120,
+    180,
+    240,
+    360,
+    480,
+    720,
+    960,
+    1440,
+    1920,
+    2880,
+    3840,
+    5760,
+    7680,
+)
 """Of training; closer together where most is learnt."""
 
 
 def bench_quality(job: BenchQualityJob, report: Report) -> int:
-    """Run `job`; returns the number of designs. Raises AttuneError where a manifest or a design cannot be used."""
+    """Run `job`; returns the number of designs. Raises AttuneError where a manifest or a design
+    cannot be used."""
     (job.folder / LOG).unlink(missing_ok=True)
     runs: list[DesignRun] = []
     report("judge", 0.0, "cascade")
@@ -60,19 +86,35 @@ def bench_quality(job: BenchQualityJob, report: Report) -> int:
     return len(runs)
 
 
-def _run_design(job: BenchQualityJob, name: str, expected: Replies) -> tuple[DesignRun, list[HeardSet]]:
-    """Train one design from the audio on, judging it now and then; then judge all sets and its replies."""
+def _run_design(
+    job: BenchQualityJob, name: str, expected: Replies
+) -> tuple[DesignRun, list[HeardSet]]:
+    """Train one design from the audio on, judging it now and then; then judge all sets and its
+    replies."""
     torch.set_num_threads(job.threads)
     torch.manual_seed(job.seed)
     vocabulary = Vocabulary(job.engines.language_model)
-    judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
+    judge = Judge(
+        job.engines,
+        job.features,
+        job.system_prompt,
+        job.threads,
+        job.reply_tokens,
+        job.reply_utterances,
+    )
     sets = [read_set(path) for path in job.judge]
     enrolled = read_set(job.enrol).examples
     began = time.monotonic()
     encoder = OnnxEncoder(job.engines.encoder, job.threads)
     texts = [example.text for example in enrolled]
-    design = make_design(name, encoder.frame_width, vocabulary, job.engines.language_model, job.base, texts)
-    learnt = [sample for example in enrolled if (sample := _fresh_sample(example, encoder, judge, design)) is not None]
+    design = make_design(
+        name, encoder.frame_width, vocabulary, job.engines.language_model, job.base, texts
+    )
+    learnt = [
+        sample
+        for example in enrolled
+        if (sample := _fresh_sample(example, encoder, judge, design)) is not None
+    ]
     features_seconds = time.monotonic() - began
 
     def sample_of(example: Example) -> Sample:
@@ -85,14 +127,18 @@ def _run_design(job: BenchQualityJob, name: str, expected: Replies) -> tuple[Des
     def error() -> float:
         few = sets[0].examples[: job.judged_utterances]
         heard = design.heard([sample_of(example) for example in few])
-        return word_error_rate([(example.text, text) for example, text in zip(few, heard, strict=True)])[0]
+        return word_error_rate(
+            [(example.text, text) for example, text in zip(few, heard, strict=True)]
+        )[0]
 
     curve, step_seconds = _learn(job, design, learnt, features_seconds, error)
     peak_bytes = peak_resident_bytes()
     heard = []
     for judged in sets:
         judged_samples = [sample_of(example) for example in judged.examples]
-        one = judge_set(judged, name, design.heard(judged_samples), vocabulary, None, job.folder / LOG)
+        one = judge_set(
+            judged, name, design.heard(judged_samples), vocabulary, None, job.folder / LOG
+        )
         replied = design.soft(judged_samples[: job.reply_utterances])
         heard.append(with_replies(one, judge, judged, replied, expected))
     described = DesignRun(
@@ -106,7 +152,9 @@ def _run_design(job: BenchQualityJob, name: str, expected: Replies) -> tuple[Des
     return described, heard
 
 
-def _fresh_sample(example: Example, encoder: OnnxEncoder, judge: Judge, design: Design) -> Sample | None:
+def _fresh_sample(
+    example: Example, encoder: OnnxEncoder, judge: Judge, design: Design
+) -> Sample | None:
     """Encoded here and now, whatever a cache has: the time that it takes counts."""
     frames = encoder.encode(read_audio(example.audio, MAX_SECONDS))
     draft = judge.drafter.draft(frames).text if design.reads_draft else ""
@@ -114,11 +162,19 @@ def _fresh_sample(example: Example, encoder: OnnxEncoder, judge: Judge, design: 
 
 
 def _learn(
-    job: BenchQualityJob, design: Design, learnt: list[Sample], features_seconds: float, error: Callable[[], float]
+    job: BenchQualityJob,
+    design: Design,
+    learnt: list[Sample],
+    features_seconds: float,
+    error: Callable[[], float],
 ) -> tuple[list[CurvePoint], float]:
-    """Train to the end of the time, judged at JUDGED_AT_SECONDS and at the end; the curve, and what a step took."""
+    """Train to the end of the time, judged at JUDGED_AT_SECONDS and at the end; the curve, and what
+    a step took."""
     schedule = Schedule(10**9, 60 * job.designs[design.name], design.learning_rate, seed=job.seed)
-    run, points = Run(), [CurvePoint(seconds=features_seconds, step=0, loss=0.0, word_error_rate=error())]
+    run, points = (
+        Run(),
+        [CurvePoint(seconds=features_seconds, step=0, loss=0.0, word_error_rate=error())],
+    )
     seconds, due = 0.0, list(JUDGED_AT_SECONDS)
     steps = fit(design.learner, draw_epochs(learnt, design.batch, job.seed), schedule, None)
     began = time.monotonic()
@@ -128,7 +184,14 @@ def _learn(
             due = [later for later in due if later > seconds]
             design.learner.eval()
             loss = _recent_loss(design, run)
-            points.append(CurvePoint(seconds=features_seconds + seconds, step=run.step, loss=loss, word_error_rate=error()))
+            points.append(
+                CurvePoint(
+                    seconds=features_seconds + seconds,
+                    step=run.step,
+                    loss=loss,
+                    word_error_rate=error(),
+                )
+            )
             design.learner.train()
         began = time.monotonic()
     return points, seconds / max(run.step, 1)
@@ -136,17 +199,34 @@ def _learn(
 
 def _recent_loss(design: Design, run: Run) -> float:
     weights = design.learner.loss_weights
-    return float(np.mean([sum(weights[name] * value for name, value in losses.items()) for losses in run.losses[-10:]]))
+    return float(
+        np.mean(
+            [
+                sum(weights[name] * value for name, value in losses.items())
+                for losses in run.losses[-10:]
+            ]
+        )
+    )
 
 
 def _judge_cascade(job: BenchQualityJob) -> tuple[list[HeardSet], Replies]:
     """The cascade on every set, and the replies to the true texts."""
-    judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
+    judge = Judge(
+        job.engines,
+        job.features,
+        job.system_prompt,
+        job.threads,
+        job.reply_tokens,
+        job.reply_utterances,
+    )
     heard: list[HeardSet] = []
     expected: Replies = {}
     for path in job.judge:
         judged = read_set(path)
-        expected |= {example.text: judge.reply_pieces(example.text) for example in judged.examples[: job.reply_utterances]}
+        expected |= {
+            example.text: judge.reply_pieces(example.text)
+            for example in judged.examples[: job.reply_utterances]
+        }
         words = [judge.cascade(example) for example in judged.examples]
         one = judge_set(judged, "cascade", words, judge.vocabulary, None, job.folder / LOG)
         heard.append(with_replies(one, judge, judged, words[: job.reply_utterances], expected))

@@ -1,6 +1,8 @@
-"""GGUF files with random weights in the shape of known models: to measure what training through them takes, without a download.
+"""GGUF files with random weights in the shape of known models: to measure what training through
+them takes, without a download.
 
-They say nothing sensible; torch and llama.cpp load and run them like any other. Knows shapes and files, no training.
+They say nothing sensible; torch and llama.cpp load and run them like any other. Knows shapes and
+files, no training.
 """
 
 from dataclasses import dataclass
@@ -41,14 +43,22 @@ SHAPES = {
 
 
 def write_random_model(
-    path: Path, shape: ModelShape, kind: Kind = Kind.Q4_K, table_kind: Kind = Kind.Q6_K, scale: float = 0.02, seed: int = 0
+    path: Path,
+    shape: ModelShape,
+    kind: Kind = Kind.Q4_K,
+    table_kind: Kind = Kind.Q6_K,
+    scale: float = 0.02,
+    seed: int = 0,
 ) -> Path:
-    """Write a model of `shape`: matrices of type `kind`, a table (the output, too) of `table_kind`, normal with `scale`."""
+    """Write a model of `shape`: matrices of type `kind`, a table (the output, too) of `table_kind`,
+    normal with `scale`."""
     rng = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(path, shape.architecture)
     _describe(writer, shape)
 
-    def matrix(name: str, rows: int, columns: int, of_kind: Kind = kind, spread: float = scale) -> None:
+    def matrix(
+        name: str, rows: int, columns: int, of_kind: Kind = kind, spread: float = scale
+    ) -> None:
         data = random_blocks(rng, rows, columns, of_kind, spread)
         if of_kind is Kind.F32:
             writer.add_tensor(name, data.view(np.float32))
@@ -91,27 +101,40 @@ def write_random_model(
     return path
 
 
-def random_blocks(rng: np.random.Generator, rows: int, columns: int, kind: Kind, scale: float) -> NDArray[np.uint8]:
-    """[rows, bytes] blocks whose numbers have the standard deviation `scale`. Raises AttuneError for types that are not drawn."""
+def random_blocks(
+    rng: np.random.Generator, rows: int, columns: int, kind: Kind, scale: float
+) -> NDArray[np.uint8]:
+    """[rows, bytes] blocks whose numbers have the standard deviation `scale`. Raises AttuneError
+    for types that are not drawn."""
     block_size, block_bytes = gguf.GGML_QUANT_SIZES[kind]
     if columns % block_size:
-        raise AttuneError(f"rows of {columns} are not whole blocks of {kind.name}, which have {block_size}")
+        raise AttuneError(
+            f"rows of {columns} are not whole blocks of {kind.name}, which have {block_size}"
+        )
     if block_size == 1 or kind in (Kind.Q4_0, Kind.Q8_0):
         few = max(1, _MOST_AT_ONCE // columns)
         parts = [
             gguf.quants.quantize(
-                (scale * rng.standard_normal((min(few, rows - start), columns), np.float32)).astype(np.float32), kind
+                (scale * rng.standard_normal((min(few, rows - start), columns), np.float32)).astype(
+                    np.float32
+                ),
+                kind,
             ).view(np.uint8)
             for start in range(0, rows, few)
         ]
         return np.concatenate(parts)
     blocks = rng.integers(0, 256, (rows * columns // block_size, block_bytes), np.uint8)
-    if kind is Kind.Q4_K:  # d * s * q - m * t with s and t below 64 and q below 16: centred where m is 7.5 d
+    if (
+        kind is Kind.Q4_K
+    ):  # d * s * q - m * t with s and t below 64 and q below 16: centred where m is 7.5 d
         blocks[:, :4] = np.array([scale / 250, 7.5 * scale / 250], np.float16).view(np.uint8)
     elif kind is Kind.Q6_K:  # d * s * q with s from -128 and q from -32
         blocks[:, 208:] = np.array([scale / 1370], np.float16).view(np.uint8)
     else:
-        raise AttuneError(f"random weights of the type {kind.name} are not drawn; choose Q4_K, Q6_K, Q8_0, Q4_0, F16 or F32")
+        raise AttuneError(
+            f"random weights of the type {kind.name} are not drawn; choose Q4_K, Q6_K, Q8_0, Q4_0,"
+            " F16 or F32"
+        )
     return blocks.reshape(rows, -1)
 
 

@@ -1,10 +1,12 @@
-"""Speakers to benchmark with, for who has no recordings of their own: manifests and recordings of voices that never train.
+"""Speakers to benchmark with, for who has no recordings of their own: manifests and recordings of
+voices that never train.
 
-*atypical*: the demo's (consistent phonological processes). *second*: atypical of another kind, slow and slurred: vowels drawn to
-the middle, fricatives stopped, clusters and final stops lost, a pause after every word. Both enrol requests, and are judged on
-other requests of the same words, on requests with words that they never enrolled, and on requests in people's own words.
-*real*: a woman's recordings (Asterisk's prompts). *af_heart* and so on: Kokoro's voices kept for judging, with sentences that no
-base projector trains on.
+*atypical*: the demo's (consistent phonological processes). *second*: atypical of another kind, slow
+and slurred: vowels drawn to the middle, fricatives stopped, clusters and final stops lost, a pause
+after every word. Both enrol requests, and are judged on other requests of the same words, on
+requests with words that they never enrolled, and on requests in people's own words. *real*: a
+woman's recordings (Asterisk's prompts). *af_heart* and so on: Kokoro's voices kept for judging,
+with sentences that no base projector trains on.
 """
 
 import random
@@ -20,7 +22,14 @@ from engines.types import Float32
 from ..corpus.demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE
 from ..corpus.judged_requests import ENROLLED, NEVER_ENROLLED, everyday_requests
 from ..corpus.manifests import write_recordings, write_rows
-from ..corpus.synthesis import CLUSTER_REDUCTION, FINAL_STOP_DELETION, STOPPING, Synthesizers, Voice, speak
+from ..corpus.synthesis import (
+    CLUSTER_REDUCTION,
+    FINAL_STOP_DELETION,
+    STOPPING,
+    Synthesizers,
+    Voice,
+    speak,
+)
 from ..corpus.texts import is_held_out, wordnet_sentences
 from ..corpus.voices import KEPT_FOR_JUDGING
 from .free_requests import FREE_REQUESTS
@@ -37,7 +46,8 @@ _SEED = 11
 
 
 def make_speakers(job: BenchSpeakersJob, report: Report) -> int:
-    """Make what `job.folder` lacks; returns the number of manifests. Raises AttuneError where a voice or a text is missing."""
+    """Make what `job.folder` lacks; returns the number of manifests. Raises AttuneError where a
+    voice or a text is missing."""
     requests = _request_sets()
     made, expected = 0, 2 * len(requests) + len(KEPT_FOR_JUDGING) + 1
     for name, voice in (("atypical", ATYPICAL_VOICE), ("second", SECOND_VOICE)):
@@ -50,11 +60,16 @@ def make_speakers(job: BenchSpeakersJob, report: Report) -> int:
     for number, name in enumerate(sorted(KEPT_FOR_JUDGING)):
         texts = random.Random(_SEED + number).sample(sentences, NATURAL_JUDGED)
         report(name, made / expected, f"{len(texts)} utterances")
-        _make(job.folder, name, texts, partial(natural.speak, voice=Voice("kokoro", name)), threads=1)
+        _make(
+            job.folder, name, texts, partial(natural.speak, voice=Voice("kokoro", name)), threads=1
+        )
         made += 1
     prompts = read_prompts(job.recordings)
     chosen = random.Random(_SEED).sample(prompts, min(REAL_JUDGED, len(prompts)))
-    write_rows(job.folder / "real.jsonl", [{"audio": str(prompt.audio.resolve()), "text": prompt.text} for prompt in chosen])
+    write_rows(
+        job.folder / "real.jsonl",
+        [{"audio": str(prompt.audio.resolve()), "text": prompt.text} for prompt in chosen],
+    )
     return made + 1
 
 
@@ -70,7 +85,9 @@ def _request_sets() -> dict[str, list[str]]:
     }
 
 
-def _make(folder: Path, name: str, texts: Sequence[str], say: Callable[[str], Float32], threads: int = 4) -> None:
+def _make(
+    folder: Path, name: str, texts: Sequence[str], say: Callable[[str], Float32], threads: int = 4
+) -> None:
     """Speak `texts`, unless their manifest is there."""
     manifest = folder / f"{name}.jsonl"
     if manifest.is_file():

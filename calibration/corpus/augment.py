@@ -1,4 +1,5 @@
-"""What rooms, lines and microphones do to speech, at random: speed, reverberation, noise, band-limits, gain, clipping.
+"""What rooms, lines and microphones do to speech, at random: speed, reverberation, noise,
+band-limits, gain, clipping.
 
 Knows samples, not voices. Everything is a function of the samples and the random generator.
 """
@@ -13,7 +14,8 @@ _NARROWEST_HZ = (3000.0, 3800.0)
 
 
 def augment(samples: Float32, rng: np.random.Generator) -> Float32:
-    """[N] float32 samples at SAMPLE_RATE_HZ to another [M], within -1 and 1. About three in ten come out clean."""
+    """[N] float32 samples at SAMPLE_RATE_HZ to another [M], within -1 and 1. About three in ten
+    come out clean."""
     if rng.random() < 0.3:
         return clipped(samples * _gain(rng))
     x = samples
@@ -35,7 +37,8 @@ def faster(samples: Float32, ratio: float) -> Float32:
 
 
 def reverberated(samples: Float32, rt60_seconds: float, rng: np.random.Generator) -> Float32:
-    """In a room whose sound falls by 60 dB in `rt60_seconds`: the direct sound, and noise that decays as the room does."""
+    """In a room whose sound falls by 60 dB in `rt60_seconds`: the direct sound, and noise that
+    decays as the room does."""
     length = int(rt60_seconds * SAMPLE_RATE_HZ)
     tail = rng.standard_normal(length) * 10 ** (-3 * np.arange(length) / length)
     tail[: int(0.002 * SAMPLE_RATE_HZ)] = 0.0
@@ -47,7 +50,8 @@ def reverberated(samples: Float32, rt60_seconds: float, rng: np.random.Generator
 
 
 def noisy(samples: Float32, signal_to_noise_db: float, rng: np.random.Generator) -> Float32:
-    """With noise whose spectrum falls by 0 to 12 dB an octave (hiss to rumble), and at times the hum of the mains."""
+    """With noise whose spectrum falls by 0 to 12 dB an octave (hiss to rumble), and at times the
+    hum of the mains."""
     size = len(samples)
     frequency_hz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE_HZ)
     shape = np.maximum(frequency_hz, 40.0) ** -rng.uniform(0, 2)
@@ -55,7 +59,9 @@ def noisy(samples: Float32, signal_to_noise_db: float, rng: np.random.Generator)
     noise /= max(float(noise.std()), 1e-9)
     if rng.random() < 0.2:
         mains_hz, times = rng.choice([50.0, 60.0]), np.arange(size) / SAMPLE_RATE_HZ
-        noise += sum(rng.uniform(0, 0.5) * np.sin(2 * np.pi * mains_hz * n * times) for n in (1, 2, 3))
+        noise += sum(
+            rng.uniform(0, 0.5) * np.sin(2 * np.pi * mains_hz * n * times) for n in (1, 2, 3)
+        )
     level = float(np.sqrt(np.mean(samples**2))) * 10 ** (-signal_to_noise_db / 20)
     return (samples + level * noise).astype(np.float32)
 

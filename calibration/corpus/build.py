@@ -1,4 +1,5 @@
-"""Makes a corpus: speaks or reads each line utterance, roughens it, encodes it, drafts it, and writes it in shards.
+"""Makes a corpus: speaks or reads each line utterance, roughens it, encodes it, drafts it, and
+writes it in shards.
 
 Knows the work and its workers; the script is `corpus/script.py`, the files `corpus/shards.py`.
 """
@@ -57,23 +58,40 @@ def expected_bytes(script: Sequence[ScriptLine], frame_width: int) -> int:
     return int(seconds / FRAME_SECONDS * frame_width * np.float16().nbytes)
 
 
-def build(folder: Path, script: Sequence[ScriptLine], models: Models, workers: int, report: Callable[[int, int], None]) -> int:
+def build(
+    folder: Path,
+    script: Sequence[ScriptLine],
+    models: Models,
+    workers: int,
+    report: Callable[[int, int], None],
+) -> int:
     """Make what `folder` lacks of `script`; returns the number of utterances made in this call.
 
-    `report` is called with the shards that are there and the shards there will be. Raises AttuneError where a synthesizer is not
-    installed, the disk is too small for what is missing, or a shard cannot be written.
+    `report` is called with the shards that are there and the shards there will be. Raises
+    AttuneError where a synthesizer is not installed, the disk is too small for what is missing, or
+    a shard cannot be written.
     """
-    for synthesizer in sorted({line.source.synthesizer for line in script if isinstance(line.source, Voice)}):
-        require(COMMAND_OF[synthesizer])  # else each of its lines would pass for one that cannot be spoken
+    for synthesizer in sorted(
+        {line.source.synthesizer for line in script if isinstance(line.source, Voice)}
+    ):
+        require(
+            COMMAND_OF[synthesizer]
+        )  # else each of its lines would pass for one that cannot be spoken
     shards = -(-len(script) // SHARD_UTTERANCES)
     folder.mkdir(parents=True, exist_ok=True)
     missing = [number for number in range(shards) if not is_there(folder, number)]
-    tasks = [(number, script[number * SHARD_UTTERANCES : (number + 1) * SHARD_UTTERANCES]) for number in missing]
-    needed = expected_bytes([line for _, some in tasks for line in some], OnnxEncoder(models.encoder, 1).frame_width)
+    tasks = [
+        (number, script[number * SHARD_UTTERANCES : (number + 1) * SHARD_UTTERANCES])
+        for number in missing
+    ]
+    needed = expected_bytes(
+        [line for _, some in tasks for line in some], OnnxEncoder(models.encoder, 1).frame_width
+    )
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise AttuneError(
-            f"the corpus needs {needed / 1e9:.1f} GB more and {folder} has {free / 1e9:.1f} GB free; ask for fewer hours"
+            f"the corpus needs {needed / 1e9:.1f} GB more and {folder} has {free / 1e9:.1f} GB"
+            " free; ask for fewer hours"
         )
     made, done = 0, shards - len(missing)
     report(done, shards)
@@ -97,10 +115,14 @@ def _make_shard(task: tuple[int, Sequence[ScriptLine]]) -> int:
 
 
 def _make_rows(line: ScriptLine) -> Iterator[tuple[Float32, dict[str, Any]]]:
-    """Frames and the rest of the row of each take; none where a voice cannot say this sentence or a recording cannot be read."""
+    """Frames and the rest of the row of each take; none where a voice cannot say this sentence or a
+    recording cannot be read."""
     try:
         if isinstance(line.source, Voice):
-            samples, voice = _worker.synthesizers.speak(line.text, line.source), describe(line.source)
+            samples, voice = (
+                _worker.synthesizers.speak(line.text, line.source),
+                describe(line.source),
+            )
         else:
             samples, voice = read_audio(line.source, MAX_SECONDS), "recorded"
     except AttuneError:

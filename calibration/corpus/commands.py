@@ -23,9 +23,16 @@ def run_command(command: Sequence[str], given: bytes = b"") -> bytes:
     """
     require(command[0])
     try:
-        done = run_to_its_end(command, given, processor_seconds=LONGEST_RUN_SECONDS, asleep_seconds=LONGEST_RUN_SECONDS)
+        done = run_to_its_end(
+            command,
+            given,
+            processor_seconds=LONGEST_RUN_SECONDS,
+            asleep_seconds=LONGEST_RUN_SECONDS,
+        )
     except HungError as error:
         raise AttuneError(f"{command[0]} {error}") from None
     if done.returncode != 0 or not done.stdout:
-        raise AttuneError(f"{command[0]} failed ({done.stderr.decode(errors='replace').strip()[:200]})")
+        raise AttuneError(
+            f"{command[0]} failed ({done.stderr.decode(errors='replace').strip()[:200]})"
+        )
     return done.stdout

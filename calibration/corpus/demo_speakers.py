@@ -1,8 +1,9 @@
-"""The demo's two speakers, with their enrolment and their judged streams. Knows voices and texts, not the daemon.
+"""The demo's two speakers, with their enrolment and their judged streams. Knows voices and texts,
+not the daemon.
 
-*clear*: real recordings of one woman (Asterisk's prompts). *atypical*: espeak-ng speaking phonemes to which consistent
-phonological processes were applied (fronting, gliding, lisp, labialised dentals, dropped final sibilants), reading requests from
-templates.
+*clear*: real recordings of one woman (Asterisk's prompts). *atypical*: espeak-ng speaking phonemes
+to which consistent phonological processes were applied (fronting, gliding, lisp, labialised
+dentals, dropped final sibilants), reading requests from templates.
 """
 
 import argparse
@@ -22,10 +23,22 @@ from engines.types import SAMPLE_RATE_HZ, Float32
 
 from .judged_requests import ENROLLED, everyday_requests
 from .manifests import write_recordings, write_rows
-from .synthesis import FINAL_CONSONANT_DELETION, FRONTING, GLIDING, LABIALISED_DENTALS, LISP, Voice, speak
+from .synthesis import (
+    FINAL_CONSONANT_DELETION,
+    FRONTING,
+    GLIDING,
+    LABIALISED_DENTALS,
+    LISP,
+    Voice,
+    speak,
+)
 
 ATYPICAL_VOICE = Voice(
-    "espeak-ng", "en-us+m5", 125, 42, (*FRONTING, *GLIDING, *LABIALISED_DENTALS, *LISP, *FINAL_CONSONANT_DELETION)
+    "espeak-ng",
+    "en-us+m5",
+    125,
+    42,
+    (*FRONTING, *GLIDING, *LABIALISED_DENTALS, *LISP, *FINAL_CONSONANT_DELETION),
 )
 PAUSE_SECONDS = 1.2
 ATYPICAL_ENROLLED, ATYPICAL_JUDGED = 300, 100
@@ -38,14 +51,17 @@ def make_atypical(folder: Path, seed: int) -> Iterator[str]:
     texts = everyday_requests(ATYPICAL_ENROLLED + ATYPICAL_JUDGED, ENROLLED, rng)
     spoken = []
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # each waits for a synthesizer's process
-        for text, samples in zip(texts, threads.map(partial(speak, voice=ATYPICAL_VOICE), texts), strict=True):
+        for text, samples in zip(
+            texts, threads.map(partial(speak, voice=ATYPICAL_VOICE), texts), strict=True
+        ):
             spoken.append((text, samples))
             yield f"atypical speaker: utterance {len(spoken)} of {len(texts)}"
     _write(folder, spoken[:ATYPICAL_ENROLLED], spoken[ATYPICAL_ENROLLED:])
 
 
 def make_clear(folder: Path, recordings: Path, seed: int) -> Iterator[str]:
-    """Lay out the clear speaker's sets in `folder`; the general set's prompts are left out of both."""
+    """Lay out the clear speaker's sets in `folder`; the general set's prompts are left out of
+    both."""
     prompts = read_prompts(recordings)
     general = {prompt.name for prompt in general_set(prompts)}
     own = [prompt for prompt in prompts if prompt.name not in general]
@@ -57,9 +73,11 @@ def make_clear(folder: Path, recordings: Path, seed: int) -> Iterator[str]:
     _write(folder, spoken[CLEAR_JUDGED:], spoken[:CLEAR_JUDGED])
 
 
-def _write(folder: Path, enrolled: list[tuple[str, Float32]], judged: list[tuple[str, Float32]]) -> None:
-    """`enrol.jsonl` with its WAV files; two long streams of judged requests with pauses between, `judge-0.wav` and `judge-1.wav`,
-    each with a `.jsonl` saying what stands where."""
+def _write(
+    folder: Path, enrolled: list[tuple[str, Float32]], judged: list[tuple[str, Float32]]
+) -> None:
+    """`enrol.jsonl` with its WAV files; two long streams of judged requests with pauses between,
+    `judge-0.wav` and `judge-1.wav`, each with a `.jsonl` saying what stands where."""
     write_recordings(folder / "enrol.jsonl", folder / "enrol", enrolled)
     for half in (0, 1):
         _write_stream(folder / f"judge-{half}", judged[half::2])
@@ -70,7 +88,13 @@ def _write_stream(path: Path, judged: list[tuple[str, Float32]]) -> None:
     stream, places, position = [pause], [], len(pause)
     for text, samples in judged:
         end = position + len(samples)
-        places.append({"text": text, "start_seconds": position / SAMPLE_RATE_HZ, "end_seconds": end / SAMPLE_RATE_HZ})
+        places.append(
+            {
+                "text": text,
+                "start_seconds": position / SAMPLE_RATE_HZ,
+                "end_seconds": end / SAMPLE_RATE_HZ,
+            }
+        )
         stream += [samples, pause]
         position = end + len(pause)
     soundfile.write(path.with_suffix(".wav"), np.concatenate(stream), SAMPLE_RATE_HZ, "PCM_16")
@@ -82,7 +106,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("speaker", choices=["clear", "atypical"])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--recordings", type=Path, help="folder of the general-speech model (clear)")
+    parser.add_argument(
+        "--recordings", type=Path, help="folder of the general-speech model (clear)"
+    )
     parser.add_argument("--seed", type=int, default=11)
     arguments = parser.parse_args()
     if arguments.speaker == "atypical":

@@ -1,7 +1,9 @@
-"""Requests to a voice assistant from templates and word lists: those that are enrolled, and others with words that never are.
+"""Requests to a voice assistant from templates and word lists: those that are enrolled, and others
+with words that never are.
 
-They are ordinary words: a base projector may have heard each of them, in other voices (`corpus/training_requests.py` has most of them, too).
-What is never enrolled was never heard in the user's.
+They are ordinary words: a base projector may have heard each of them, in other voices
+(`corpus/training_requests.py` has most of them, too). What is never enrolled was never heard in the
+user's.
 """
 
 import random
@@ -67,11 +69,14 @@ ENROLLED = Words(
 NEVER_ENROLLED = Words(
     tuple(_NEVER_ENROLLED_TEMPLATES.splitlines()),
     tuple("basement,attic,nursery,library,porch,studio,corridor,balcony".split(",")),
-    tuple("Edward,Patricia,my brother,Doctor White,Angela,Uncle Bob,the landlord,Steven".split(",")),
+    tuple(
+        "Edward,Patricia,my brother,Doctor White,Angela,Uncle Bob,the landlord,Steven".split(",")
+    ),
     tuple("flour,onions,chicken,soup,pasta,honey,lemons,yogurt,carrots,salt".split(",")),
     tuple("football,medicine,farming,travel".split(",")),
 )
-"""Every room, person, thing and topic, and in half of the templates the verb too, is one that ENROLLED lacks."""
+"""Every room, person, thing and topic, and in half of the templates the verb too, is one that
+ENROLLED lacks."""
 
 
 def everyday_requests(count: int, words: Words, rng: random.Random) -> list[str]:

@@ -1,4 +1,5 @@
-"""Recordings with their texts: read as other people keep them (JSON lines, LibriSpeech, Common Voice), written as JSON lines."""
+"""Recordings with their texts: read as other people keep them (JSON lines, LibriSpeech, Common
+Voice), written as JSON lines."""
 
 import csv
 import json
@@ -18,8 +19,9 @@ from .texts import as_sentence
 def read_recordings(source: Path) -> Iterator[tuple[Path, str]]:
     """The recordings of `source` and what is said in them; none of the recordings is opened.
 
-    `source` is a file of JSON lines `{"audio": PATH, "text": TEXT}`, paths relative to it, or a LibriSpeech or Common Voice
-    folder. Raises AttuneError for anything else, and for a line that cannot be read.
+    `source` is a file of JSON lines `{"audio": PATH, "text": TEXT}`, paths relative to it, or a
+    LibriSpeech or Common Voice folder. Raises AttuneError for anything else, and for a line that
+    cannot be read.
     """
     if source.is_file():
         yield from _from_json_lines(source)
@@ -29,20 +31,24 @@ def read_recordings(source: Path) -> Iterator[tuple[Path, str]]:
         yield from _from_librispeech(source)
     else:
         raise AttuneError(
-            f"{source} is neither a manifest of JSON lines, nor a LibriSpeech folder (*.trans.txt), nor a Common Voice folder "
-            "(validated.tsv); give one of them"
+            f"{source} is neither a manifest of JSON lines, nor a LibriSpeech folder (*.trans.txt),"
+            " nor a Common Voice folder (validated.tsv); give one of them"
         )
 
 
 def _from_json_lines(path: Path) -> Iterator[tuple[Path, str]]:
-    for number, line in enumerate(_text(path).split("\n"), 1):  # not at U+2028, which a text may hold
+    for number, line in enumerate(
+        _text(path).split("\n"), 1
+    ):  # not at U+2028, which a text may hold
         if not line.strip():
             continue
         try:
             row = json.loads(line)
             yield (path.parent / row["audio"]).resolve(), str(row["text"]).strip()
         except (ValueError, KeyError, TypeError) as error:
-            raise AttuneError(f"{path} line {number} is not an object with `audio` and `text` ({error})") from None
+            raise AttuneError(
+                f"{path} line {number} is not an object with `audio` and `text` ({error})"
+            ) from None
 
 
 def _text(path: Path) -> str:
@@ -50,17 +56,25 @@ def _text(path: Path) -> str:
     try:
         return without_mark(path.read_bytes(), str(path)).decode()
     except OSError as error:
-        raise AttuneError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
+        raise AttuneError(
+            f"{path} cannot be read ({error.strerror}); check its permissions"
+        ) from error
     except UnicodeDecodeError as error:
-        raise AttuneError(f"{path} is no UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+        raise AttuneError(
+            f"{path} is no UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from error
 
 
 def _from_librispeech(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Its texts are in capitals without punctuation; what a transcript would look like is guessed."""
+    """Its texts are in capitals without punctuation; what a transcript would look like is
+    guessed."""
     for listing in sorted(folder.rglob("*.trans.txt")):
         for line in _text(listing).splitlines():
             name, _, text = line.partition(" ")
-            yield listing.parent / f"{name}.flac", as_sentence(text.lower().replace(" i ", " I ").replace(" i'", " I'"))
+            yield (
+                listing.parent / f"{name}.flac",
+                as_sentence(text.lower().replace(" i ", " I ").replace(" i'", " I'")),
+            )
 
 
 def _from_common_voice(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -70,7 +84,8 @@ def _from_common_voice(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def write_recordings(manifest: Path, folder: Path, spoken: Iterable[tuple[str, Float32]]) -> None:
-    """Write each (text, samples) as a WAV file in `folder`; the manifest is written last, so that one that is there is whole."""
+    """Write each (text, samples) as a WAV file in `folder`; the manifest is written last, so that
+    one that is there is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for index, (text, samples) in enumerate(spoken):

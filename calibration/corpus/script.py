@@ -1,6 +1,8 @@
-"""What a corpus will hold, before any of it is made: which text in which voice, or which recording. Knows no audio.
+"""What a corpus will hold, before any of it is made: which text in which voice, or which recording.
+Knows no audio.
 
-A script is a function of its sources and its seed, so a build that was killed goes on with the same script.
+A script is a function of its sources and its seed, so a build that was killed goes on with the same
+script.
 """
 
 import random
@@ -18,7 +20,8 @@ from .voices import SHARES, TAKES, random_voice
 from .word_classes import word_classes
 
 _COVERED_UNTIL = (10**9, 24_000, 8_000, 8_000)
-"""Each word stands in a sentence of no meaning, once more if its number in the vocabulary is below the second, and so on."""
+"""Each word stands in a sentence of no meaning, once more if its number in the vocabulary is below
+the second, and so on."""
 _REQUEST_SHARE, _OPEN_REQUEST_SHARE, _FORTUNE_SHARE = 0.12, 0.28, 0.2
 """Of what coverage leaves; the rest are WordNet's examples."""
 _WORDS_PER_SECOND = 2.4
@@ -44,9 +47,12 @@ class ScriptLine:
         return 0.6 + len(self.text.split()) / _WORDS_PER_SECOND
 
 
-def synthetic_script(hours: float, vocabulary: Vocabulary, written: Sequence[str], seed: int) -> list[ScriptLine]:
-    """About `hours` of synthetic speech: coverage of the vocabulary, `written` (sentences by the language model), requests,
-    fortunes and WordNet's examples, in random order and random voices. Raises AttuneError where a source is not installed.
+def synthetic_script(
+    hours: float, vocabulary: Vocabulary, written: Sequence[str], seed: int
+) -> list[ScriptLine]:
+    """About `hours` of synthetic speech: coverage of the vocabulary, `written` (sentences by the
+    language model), requests, fortunes and WordNet's examples, in random order and random voices.
+    Raises AttuneError where a source is not installed.
     """
     rng = random.Random(seed)
     texts, entries = list(written), word_entries(vocabulary)
@@ -62,26 +68,37 @@ def synthetic_script(hours: float, vocabulary: Vocabulary, written: Sequence[str
     texts += rng.sample(fortunes, min(len(fortunes), int(left * _FORTUNE_SHARE)))
     texts += rng.sample(examples, min(len(examples), int(needed) - len(texts)))
     rng.shuffle(texts)
-    return [ScriptLine(text, random_voice(rng, SHARES), seed * 10_000_019 + index) for index, text in enumerate(texts)]
+    return [
+        ScriptLine(text, random_voice(rng, SHARES), seed * 10_000_019 + index)
+        for index, text in enumerate(texts)
+    ]
 
 
 def replay_script(count: int, seed: int) -> list[ScriptLine]:
-    """`count` sentences for the voices that set-up installs: a quarter requests, the rest fortunes."""
+    """`count` sentences for the voices that set-up installs: a quarter requests, the rest
+    fortunes."""
     rng = random.Random(seed)
     texts = rng.sample(fortune_sentences(), count * 3 // 4)
     texts += requests(count - len(texts), rng)
     rng.shuffle(texts)
     shares = {kind: SHARES[kind] for kind in ("espeak-ng", "atypical", "flite")}
-    return [ScriptLine(text, random_voice(rng, shares), seed * 10_000_019 + index) for index, text in enumerate(texts)]
+    return [
+        ScriptLine(text, random_voice(rng, shares), seed * 10_000_019 + index)
+        for index, text in enumerate(texts)
+    ]
 
 
 def recorded_script(sources: Sequence[Path], seed: int) -> list[ScriptLine]:
-    """Every utterance of `sources`: JSON lines (`audio`, `text`), a LibriSpeech folder, or a Common Voice folder.
+    """Every utterance of `sources`: JSON lines (`audio`, `text`), a LibriSpeech folder, or a Common
+    Voice folder.
 
     Raises AttuneError for a source that is none of them, or a line that cannot be read.
     """
     found = [pair for source in sources for pair in read_recordings(source)]
-    return [ScriptLine(text, audio, seed * 10_000_019 + index) for index, (audio, text) in enumerate(found)]
+    return [
+        ScriptLine(text, audio, seed * 10_000_019 + index)
+        for index, (audio, text) in enumerate(found)
+    ]
 
 
 def _mean_seconds(texts: Sequence[str]) -> float:

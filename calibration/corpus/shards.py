@@ -1,7 +1,9 @@
-"""A corpus on disk: encoder frames in memory-mapped shards, each with an index of what was said. Knows no voices and no losses.
+"""A corpus on disk: encoder frames in memory-mapped shards, each with an index of what was said.
+Knows no voices and no losses.
 
-`00042.npy` holds the frames of a shard's utterances one after the other ([T, D] float16), `00042.jsonl` a row for each. The index
-is written last and whole, so a shard is there or it is not: whatever a killed build left is written anew.
+`00042.npy` holds the frames of a shard's utterances one after the other ([T, D] float16),
+`00042.jsonl` a row for each. The index is written last and whole, so a shard is there or it is not:
+whatever a killed build left is written anew.
 """
 
 import json
@@ -47,7 +49,8 @@ def is_there(folder: Path, number: int) -> bool:
 
 
 def write_shard(folder: Path, number: int, spoken: Iterable[tuple[Float32, dict[str, Any]]]) -> int:
-    """Write frames [T, D] with the rest of their rows (`text`, `draft`, `voice`, `seconds`); returns how many there were."""
+    """Write frames [T, D] with the rest of their rows (`text`, `draft`, `voice`, `seconds`);
+    returns how many there were."""
     rows, parts, start = [], [], 0
     for frames, about in spoken:
         parts.append(frames.astype(np.float16))
@@ -61,12 +64,15 @@ def write_shard(folder: Path, number: int, spoken: Iterable[tuple[Float32, dict[
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
-    write_atomically(_index(folder, number), "".join(json.dumps(asdict(row)) + "\n" for row in rows).encode())
+    write_atomically(
+        _index(folder, number), "".join(json.dumps(asdict(row)) + "\n" for row in rows).encode()
+    )
     return len(rows)
 
 
 def read_corpus(folders: Sequence[Path]) -> list[Utterance]:
-    """Every utterance of the shards in `folders`. Raises AttuneError where there is none, or a shard is damaged."""
+    """Every utterance of the shards in `folders`. Raises AttuneError where there is none, or a
+    shard is damaged."""
     found = []
     for folder in folders:
         for index in sorted(folder.glob("[0-9]*.jsonl")):
@@ -82,9 +88,14 @@ def _read_shard(index: Path) -> list[Utterance]:
         # Copy-on-write: torch takes such memory as it is, without reading the shard.
         frames = np.load(index.with_suffix(".npy"), mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError, TypeError, EOFError) as error:
-        raise AttuneError(f"the shard {index} is damaged ({error}); delete it and run `attune align corpus` again") from None
+        raise AttuneError(
+            f"the shard {index} is damaged ({error}); delete it and run `attune align corpus` again"
+        ) from None
     if rows and rows[-1].start + rows[-1].frames != len(frames):
-        raise AttuneError(f"the shard {index} is damaged (its frames are cut off); delete it and run `attune align corpus` again")
+        raise AttuneError(
+            f"the shard {index} is damaged (its frames are cut off); delete it and run `attune"
+            " align corpus` again"
+        )
     return [Utterance(row, frames[row.start : row.start + row.frames]) for row in rows]
 
 

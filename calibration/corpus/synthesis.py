@@ -1,6 +1,8 @@
-"""Synthetic speech: the command-line synthesizers of Debian (espeak-ng, flite), and Kokoro and Piper. Knows texts and voices.
+"""Synthetic speech: the command-line synthesizers of Debian (espeak-ng, flite), and Kokoro and
+Piper. Knows texts and voices.
 
-Also the atypical speakers: consistent phonological processes applied to espeak-ng's phonemes before they are spoken.
+Also the atypical speakers: consistent phonological processes applied to espeak-ng's phonemes before
+they are spoken.
 """
 
 import io
@@ -18,7 +20,12 @@ from engines.types import SAMPLE_RATE_HZ, Float32
 from .commands import run_command
 from .neural_voices import KOKORO_RATE_HZ, Kokoro, Piper
 
-COMMAND_OF = {"espeak-ng": "espeak-ng", "flite": "flite", "kokoro": "espeak-ng", "piper": "espeak-ng"}
+COMMAND_OF = {
+    "espeak-ng": "espeak-ng",
+    "flite": "flite",
+    "kokoro": "espeak-ng",
+    "piper": "espeak-ng",
+}
 """What each synthesizer runs: the command, and the Debian package that brings it."""
 
 _USUAL_WORDS_PER_MINUTE = 160
@@ -36,12 +43,14 @@ class Voice:
     pitch: int = 50
     """espeak-ng's pitch, 0 to 99; flite ignores it."""
     processes: tuple[tuple[str, str], ...] = ()
-    """Rewriting rules (pattern, replacement) over espeak-ng's phonemes, in order: an atypical speaker."""
+    """Rewriting rules (pattern, replacement) over espeak-ng's phonemes, in order: an atypical
+    speaker."""
 
 
 _VOWEL = "[aeiouAEIOUV@03]"
 
-# The phonological processes of speech-sound disorders and of accents, as rules over espeak-ng's Kirshenbaum phonemes.
+# The phonological processes of speech-sound disorders and of accents, as rules over espeak-ng's
+# Kirshenbaum phonemes.
 FRONTING = ((r"k", "t"), (r"g", "d"))
 BACKING = ((r"t(?!S)", "k"), (r"d(?!Z)", "g"))
 GLIDING = ((rf"r(?={_VOWEL})", "w"),)
@@ -51,7 +60,13 @@ STOPPING = ((r"T", "t"), (r"D", "d"), (r"v", "b"), (r"f", "p"), (r"(?<!t)s(?!h)"
 LABIALISED_DENTALS = ((r"T", "f"), (r"D", "d"))
 ALVEOLAR_DENTALS = ((r"T", "s"), (r"D", "z"))
 DEAFFRICATION = ((r"tS", "S"), (r"dZ", "Z"))
-DEVOICING = ((r"b(?= |$)", "p"), (r"d(?= |$)", "t"), (r"g(?= |$)", "k"), (r"v(?= |$)", "f"), (r"z(?= |$)", "s"))
+DEVOICING = (
+    (r"b(?= |$)", "p"),
+    (r"d(?= |$)", "t"),
+    (r"g(?= |$)", "k"),
+    (r"v(?= |$)", "f"),
+    (r"z(?= |$)", "s"),
+)
 FINAL_CONSONANT_DELETION = ((r"[zt](?= |$)", ""),)
 FINAL_STOP_DELETION = ((r"[ptkbdg](?= |$)", ""),)
 CLUSTER_REDUCTION = ((r"s(?=[ptkmnlw])", ""), (rf"(?<=[pbtdkgfT])[rl](?={_VOWEL})", ""))
@@ -70,7 +85,17 @@ def speak(text: str, voice: Voice) -> Float32:
     """
     if voice.synthesizer == "flite":
         stretch = _USUAL_WORDS_PER_MINUTE / voice.words_per_minute
-        command = ["flite", "-voice", voice.name, "--setf", f"duration_stretch={stretch:.2f}", "-t", text, "-o", "/dev/stdout"]
+        command = [
+            "flite",
+            "-voice",
+            voice.name,
+            "--setf",
+            f"duration_stretch={stretch:.2f}",
+            "-t",
+            text,
+            "-o",
+            "/dev/stdout",
+        ]
     else:
         spoken = f"[[{phonemes(text, voice)}]]" if voice.processes else text
         options = ["-v", voice.name, "-s", str(voice.words_per_minute), "-p", str(voice.pitch)]
@@ -83,17 +108,21 @@ class Synthesizers:
     """Every synthesizer behind one call, the neural ones opened at their first turn."""
 
     def __init__(self, kokoro: Path | None, piper: Path | None) -> None:
-        """The folder of the model `kokoro-82m` and the graph of a Piper voice; None where nobody is to speak so."""
+        """The folder of the model `kokoro-82m` and the graph of a Piper voice; None where nobody is
+        to speak so."""
         self._kokoro_folder, self._piper_graph = kokoro, piper
         self._kokoro: Kokoro | None = None
         self._piper: Piper | None = None
 
     def speak(self, text: str, voice: Voice) -> Float32:
-        """[N] float32 samples at SAMPLE_RATE_HZ. Raises AttuneError where the voice is not there or cannot say it."""
+        """[N] float32 samples at SAMPLE_RATE_HZ. Raises AttuneError where the voice is not there or
+        cannot say it."""
         speed = voice.words_per_minute / _USUAL_WORDS_PER_MINUTE
         if voice.synthesizer == "kokoro":
             if self._kokoro_folder is None:
-                raise AttuneError("Kokoro's voices are not there; run `attune models fetch kokoro-82m`")
+                raise AttuneError(
+                    "Kokoro's voices are not there; run `attune models fetch kokoro-82m`"
+                )
             self._kokoro = self._kokoro or Kokoro(self._kokoro_folder, threads=1)
             return _at_our_rate(self._kokoro.speak(text, voice.name, speed), KOKORO_RATE_HZ)
         if voice.synthesizer == "piper":
@@ -116,14 +145,21 @@ def is_atypical(description: str) -> bool:
 
 
 def _at_our_rate(samples: Float32, rate_hz: int) -> Float32:
-    resampled: Float32 = soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ) if rate_hz != SAMPLE_RATE_HZ else samples
+    resampled: Float32 = (
+        soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ) if rate_hz != SAMPLE_RATE_HZ else samples
+    )
     return resampled
 
 
 def phonemes(text: str, voice: Voice) -> str:
     """espeak-ng's phonemes of `text` after the voice's processes."""
     language = voice.name.split("+")[0]
-    plain = run_command(["espeak-ng", "-v", language, "-q", "-x", "--", text]).decode().strip().replace("\n", " ")
+    plain = (
+        run_command(["espeak-ng", "-v", language, "-q", "-x", "--", text])
+        .decode()
+        .strip()
+        .replace("\n", " ")
+    )
     return rewrite(plain, voice.processes)
 
 

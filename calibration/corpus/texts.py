@@ -1,4 +1,5 @@
-"""English to speak, from what Debian packages: fortunes, WordNet's examples, and runs of words that cover a vocabulary.
+"""English to speak, from what Debian packages: fortunes, WordNet's examples, and runs of words that
+cover a vocabulary.
 
 Knows no audio and no requests.
 """
@@ -21,7 +22,8 @@ _MOST_WORDS = 14
 
 
 def fortune_sentences() -> list[str]:
-    """Every plain sentence of 3 to 14 words in Debian's fortunes, sorted. Raises AttuneError where they are not installed."""
+    """Every plain sentence of 3 to 14 words in Debian's fortunes, sorted. Raises AttuneError where
+    they are not installed."""
     sentences: set[str] = set()
     for path in sorted(FORTUNES.glob("*.u8")):
         if path.stem in _UNSPEAKABLE:
@@ -37,7 +39,8 @@ def fortune_sentences() -> list[str]:
 
 
 def wordnet_sentences() -> list[str]:
-    """Every plain example of 3 to 14 words in WordNet, as a sentence, sorted. Raises AttuneError where it is not installed.
+    """Every plain example of 3 to 14 words in WordNet, as a sentence, sorted. Raises AttuneError
+    where it is not installed.
 
     Its examples show words that nobody writes a fortune about: each sense of each word has its own.
     """
@@ -52,7 +55,8 @@ def wordnet_sentences() -> list[str]:
 
 
 def wordnet_lines(name: str, kind: str) -> list[str]:
-    """The lines of WordNet's file `name` ("data" or "index") of a kind of words, its licence left out (wndb(5WN)).
+    """The lines of WordNet's file `name` ("data" or "index") of a kind of words, its licence left
+    out (wndb(5WN)).
 
     Raises AttuneError where it is not installed.
     """
@@ -70,7 +74,8 @@ def as_sentence(text: str) -> str:
 
 
 def is_plain(sentence: str) -> bool:
-    """Whether every synthesizer reads it as it is written: letters, commas and full stops, no abbreviations in capitals."""
+    """Whether every synthesizer reads it as it is written: letters, commas and full stops, no
+    abbreviations in capitals."""
     return (
         re.fullmatch(r"[A-Za-z][A-Za-z ,'?!.]*", sentence) is not None
         and 3 <= len(sentence.split()) <= _MOST_WORDS
@@ -80,22 +85,31 @@ def is_plain(sentence: str) -> bool:
 
 
 def word_entries(vocabulary: Vocabulary) -> dict[str, int]:
-    """The entries of a language model's vocabulary that are words (a space, letters, in Debian's word list) and their numbers.
+    """The entries of a language model's vocabulary that are words (a space, letters, in Debian's
+    word list) and their numbers.
 
-    Capitals only where the word list has nothing else (names): nobody hears a capital. Sorted. Raises AttuneError where there
-    is no list.
+    Capitals only where the word list has nothing else (names): nobody hears a capital. Sorted.
+    Raises AttuneError where there is no list.
     """
     try:
         known = set(WORD_LIST.read_text().split())
     except OSError:
         raise AttuneError(f"no word list at {WORD_LIST}; run `apt-get install wamerican`") from None
-    pieces = ((token, vocabulary.piece(token).decode(errors="replace")) for token in range(vocabulary.size))
+    pieces = (
+        (token, vocabulary.piece(token).decode(errors="replace"))
+        for token in range(vocabulary.size)
+    )
     words = {piece[1:]: token for token, piece in pieces if re.fullmatch(r" [A-Za-z]{2,}", piece)}
-    return {word: words[word] for word in sorted(words) if word in known and (word.islower() or word.lower() not in known)}
+    return {
+        word: words[word]
+        for word in sorted(words)
+        if word in known and (word.islower() or word.lower() not in known)
+    }
 
 
 def coverage_sentences(words: Sequence[str], rng: random.Random) -> list[str]:
-    """Sentences of no meaning in which each of `words` stands once: a soft token cannot land on what was never heard."""
+    """Sentences of no meaning in which each of `words` stands once: a soft token cannot land on
+    what was never heard."""
     left, runs = rng.sample(list(words), len(words)), []
     while left:
         size = rng.randint(3, 6)

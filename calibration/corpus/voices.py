@@ -1,6 +1,8 @@
-"""Who speaks in a training corpus: which voices there are, how often each has its turn, and which are kept for judging.
+"""Who speaks in a training corpus: which voices there are, how often each has its turn, and which
+are kept for judging.
 
-Knows no audio. The demo's atypical voice (espeak-ng `en-us+m5`) and Kokoro's and festival's voices kept for judging never train.
+Knows no audio. The demo's atypical voice (espeak-ng `en-us+m5`) and Kokoro's and festival's voices
+kept for judging never train.
 """
 
 import random
@@ -29,14 +31,30 @@ from .synthesis import (
 )
 
 KEPT_FOR_JUDGING = frozenset({"af_heart", "am_michael", "bf_emma", "bm_george"})
-"""Kokoro's voices that never train; nor do festival's, Asterisk's prompts, or espeak-ng's variant m5."""
+"""Kokoro's voices that never train; nor do festival's, Asterisk's prompts, or espeak-ng's variant
+m5."""
 KOKORO = tuple(
-    "af_alloy af_aoede af_bella af_jessica af_kore af_nicole af_nova af_river af_sarah af_sky am_adam am_echo am_eric am_fenrir "
-    "am_liam am_onyx am_puck am_santa bf_alice bf_isabella bf_lily bm_daniel bm_fable bm_lewis".split()
+    "af_alloy af_aoede af_bella af_jessica af_kore af_nicole af_nova af_river af_sarah af_sky"
+    " am_adam am_echo am_eric am_fenrir am_liam am_onyx am_puck am_santa bf_alice bf_isabella"
+    " bf_lily bm_daniel bm_fable bm_lewis".split()
 )
 _FLITE = ("slt", "rms", "awb", "kal16")
 _ESPEAK_LANGUAGES = ("en-us", "en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029")
-_ESPEAK_VARIANTS = ("", "", "+m1", "+m3", "+m7", "+f1", "+f2", "+f3", "+f4", "+f5", "+linda", "+steph", "+edward")
+_ESPEAK_VARIANTS = (
+    "",
+    "",
+    "+m1",
+    "+m3",
+    "+m7",
+    "+f1",
+    "+f2",
+    "+f3",
+    "+f4",
+    "+f5",
+    "+linda",
+    "+steph",
+    "+edward",
+)
 _PROCESSES = (
     FRONTING,
     BACKING,
@@ -62,7 +80,8 @@ _NEAR = ("pbfvw", "tdsz", "kgh", "lrwj", "nmN", "szSZ", "fTs", "vDz", "IEa", "aV
 _PAUSES = 0.15
 
 SHARES = {"espeak-ng": 0.2, "atypical": 0.36, "flite": 0.23, "piper": 0.18, "kokoro": 0.03}
-"""How often each kind of voice has its turn; Kokoro, the most natural, costs eighty times what espeak-ng costs."""
+"""How often each kind of voice has its turn; Kokoro, the most natural, costs eighty times what
+espeak-ng costs."""
 
 TAKES = {"piper": 2, "kokoro": 3}
 """How often what such a voice said is roughened anew, for its cost; once for the others."""
@@ -82,15 +101,20 @@ def random_voice(rng: random.Random, shares: dict[str, float]) -> Voice:
         return Voice("kokoro", "+".join(names), words_per_minute)
     name = rng.choice(_ESPEAK_LANGUAGES) + rng.choice(_ESPEAK_VARIANTS)
     if kind == "atypical":
-        return Voice("espeak-ng", name, rng.randint(95, 180), rng.randint(25, 75), random_processes(rng))
+        return Voice(
+            "espeak-ng", name, rng.randint(95, 180), rng.randint(25, 75), random_processes(rng)
+        )
     return Voice("espeak-ng", name, words_per_minute, rng.randint(25, 75))
 
 
 def random_processes(rng: random.Random) -> tuple[tuple[str, str], ...]:
-    """The rules of an atypical speaker whom nobody has heard before: some of the known processes, some that are made up (a sound
-    said as another that is near it), perhaps a pause after every word; in random order, at least one of them.
+    """The rules of an atypical speaker whom nobody has heard before: some of the known processes,
+    some that are made up (a sound said as another that is near it), perhaps a pause after every
+    word; in random order, at least one of them.
     """
-    known, made_up = rng.choice([(1, 0), (2, 0), (3, 0), (4, 0), (0, 2), (1, 1), (1, 2), (2, 1), (3, 1)])
+    known, made_up = rng.choice(
+        [(1, 0), (2, 0), (3, 0), (4, 0), (0, 2), (1, 1), (1, 2), (2, 1), (3, 1)]
+    )
     chosen = rng.sample(_PROCESSES, known)
     for _ in range(made_up):
         said, heard = rng.sample(rng.choice(_NEAR), 2)

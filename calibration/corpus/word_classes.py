@@ -1,7 +1,9 @@
-"""Everyday words by what they stand for, from WordNet: what is eaten, what is used, who does what. Knows no templates.
+"""Everyday words by what they stand for, from WordNet: what is eaten, what is used, who does what.
+Knows no templates.
 
-Only words that are one entry of the language model's vocabulary; the more frequent, the oftener drawn: byte-pair encodings number
-their entries by how early they were merged, which is how frequent they are.
+Only words that are one entry of the language model's vocabulary; the more frequent, the oftener
+drawn: byte-pair encodings number their entries by how early they were merged, which is how frequent
+they are.
 """
 
 import random
@@ -23,10 +25,15 @@ _FILES = {
     },
     "verb": dict.fromkeys((30, 35, 36, 38, 39, 40), "verb"),
 }
-"""WordNet's lexicographer files (lexnames(5WN)) of which words are taken, by the sense that it lists first."""
-_UNWELCOME = frozenset("ass bitch bastard bugger cock cocaine dick heroin lesbian moll negro pee pussy screw slut whore".split())
+"""WordNet's lexicographer files (lexnames(5WN)) of which words are taken, by the sense that it
+lists first."""
+_UNWELCOME = frozenset(
+    "ass bitch bastard bugger cock cocaine dick heroin lesbian moll negro pee pussy screw slut"
+    " whore".split()
+)
 _EVENNESS = 1500
-"""Added to a word's number before it is weighed by its inverse: the first word is drawn twenty times as often as the last."""
+"""Added to a word's number before it is weighed by its inverse: the first word is drawn twenty
+times as often as the last."""
 
 
 @dataclass(frozen=True)
@@ -42,27 +49,38 @@ class WordClasses:
 
 
 def word_classes(entries: Mapping[str, int]) -> WordClasses:
-    """The classes of `entries`, words with their number in the vocabulary; `name` has those with a capital.
+    """The classes of `entries`, words with their number in the vocabulary; `name` has those with a
+    capital.
 
     Raises AttuneError where WordNet is not installed.
     """
-    found: dict[str, dict[str, int]] = {"name": {word: number for word, number in entries.items() if word.istitle()}}
+    found: dict[str, dict[str, int]] = {
+        "name": {word: number for word, number in entries.items() if word.istitle()}
+    }
     for kind, classes in _FILES.items():
         senses = _first_senses(kind)
         for word, number in entries.items():
-            file = senses.get(word, senses.get(word.removesuffix("s")) if kind == "noun" else None)  # "carrots" is food, too
+            file = senses.get(
+                word, senses.get(word.removesuffix("s")) if kind == "noun" else None
+            )  # "carrots" is food, too
             if file in classes and word not in _UNWELCOME:
                 found.setdefault(classes[file], {})[word] = number
     words = {name: tuple(sorted(some)) for name, some in found.items()}
-    weights = {name: tuple(1 / (_EVENNESS + found[name][word]) for word in some) for name, some in words.items()}
+    weights = {
+        name: tuple(1 / (_EVENNESS + found[name][word]) for word in some)
+        for name, some in words.items()
+    }
     return WordClasses(words, weights)
 
 
 def _first_senses(kind: str) -> dict[str, int]:
     """The lexicographer file of each lemma's first sense."""
-    file_at = {line.split(" ", 1)[0]: int(line.split(" ", 2)[1]) for line in wordnet_lines("data", kind)}
+    file_at = {
+        line.split(" ", 1)[0]: int(line.split(" ", 2)[1]) for line in wordnet_lines("data", kind)
+    }
     senses = {}
     for line in wordnet_lines("index", kind):
-        fields = line.split()  # lemma, part of speech, senses, pointers, the pointers, senses, tagged senses, the offsets
+        # lemma, part of speech, senses, pointers, the pointers, senses, tagged senses, the offsets
+        fields = line.split()
         senses[fields[0]] = file_at[fields[6 + int(fields[3])]]
     return senses

@@ -1,1 +1,2 @@
-"""The language model in torch, the adapter that only speech passes through, and what it is taught."""
+"""The language model in torch, the adapter that only speech passes through, and what it is
+taught."""

@@ -1,6 +1,8 @@
-"""ggml's quantized blocks to float32, in torch, on whatever device the blocks are. Knows types of blocks, no files and no models.
+"""ggml's quantized blocks to float32, in torch, on whatever device the blocks are. Knows types of
+blocks, no files and no models.
 
-The same numbers as `gguf.quants`, ggml's reference in Python, to the last bit: the order of the operations is theirs.
+The same numbers as `gguf.quants`, ggml's reference in Python, to the last bit: the order of the
+operations is theirs.
 """
 
 from collections.abc import Callable
@@ -14,9 +16,13 @@ from engines.errors import AttuneError
 
 
 def dequantize(data: Tensor, kind: Kind) -> Tensor:
-    """[..., bytes of a row] uint8 of type `kind` to [..., width] float32. Raises AttuneError for a type that is not in KINDS."""
+    """[..., bytes of a row] uint8 of type `kind` to [..., width] float32. Raises AttuneError for a
+    type that is not in KINDS."""
     if kind not in _OF_KIND:
-        raise AttuneError(f"weights of the type {kind.name} cannot be trained through; use one of {', '.join(sorted(KINDS))}")
+        raise AttuneError(
+            f"weights of the type {kind.name} cannot be trained through; use one of"
+            f" {', '.join(sorted(KINDS))}"
+        )
     _, block_bytes = gguf.GGML_QUANT_SIZES[kind]
     blocks = data.reshape(-1, block_bytes)
     return _OF_KIND[kind](blocks).reshape(*data.shape[:-1], -1)
@@ -40,7 +46,9 @@ def _nibbles(packed: Tensor) -> Tensor:
 
 def _bits(packed: Tensor, width: int) -> Tensor:
     """[n, B] bytes to [n, 8 // width, B]: numbers of `width` bits each, the lowest first."""
-    return torch.stack([(packed >> shift) & ((1 << width) - 1) for shift in range(0, 8, width)], dim=1)
+    return torch.stack(
+        [(packed >> shift) & ((1 << width) - 1) for shift in range(0, 8, width)], dim=1
+    )
 
 
 def _q4_0(blocks: Tensor) -> Tensor:
@@ -71,11 +79,14 @@ def _q8_0(blocks: Tensor) -> Tensor:
 
 
 def _scales_and_minima(blocks: Tensor) -> tuple[Tensor, Tensor]:
-    """Of Q4_K and Q5_K, [n, 8, 1] each: two numbers of 6 bits for every 32 weights, packed in 12 bytes, times the block's own."""
+    """Of Q4_K and Q5_K, [n, 8, 1] each: two numbers of 6 bits for every 32 weights, packed in 12
+    bytes, times the block's own."""
     first, second, both = blocks[:, 4:8], blocks[:, 8:12], blocks[:, 12:16]
     scales = torch.cat([first & 63, (both & 15) | ((first >> 2) & 48)], dim=1)
     minima = torch.cat([second & 63, (both >> 4) | ((second >> 2) & 48)], dim=1)
-    return (_half(blocks, 0) * scales.float()).unsqueeze(2), (_half(blocks, 2) * minima.float()).unsqueeze(2)
+    return (_half(blocks, 0) * scales.float()).unsqueeze(2), (
+        _half(blocks, 2) * minima.float()
+    ).unsqueeze(2)
 
 
 def _q4_k(blocks: Tensor) -> Tensor:
@@ -86,7 +97,9 @@ def _q4_k(blocks: Tensor) -> Tensor:
 
 def _q5_k(blocks: Tensor) -> Tensor:
     scales, minima = _scales_and_minima(blocks)
-    numbers = _nibbles(blocks[:, 48:].reshape(-1, 32)).view(-1, 8, 32) | (_bits(blocks[:, 16:48], 1) << 4)
+    numbers = _nibbles(blocks[:, 48:].reshape(-1, 32)).view(-1, 8, 32) | (
+        _bits(blocks[:, 16:48], 1) << 4
+    )
     return scales * numbers.float() - minima
 
 

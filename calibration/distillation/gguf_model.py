@@ -1,8 +1,9 @@
-"""A GGUF file as a torch model: transformers' classes, with linear layers whose weights stay in the file's own blocks.
+"""A GGUF file as a torch model: transformers' classes, with linear layers whose weights stay in the
+file's own blocks.
 
-Knows ARCHITECTURES; others are refused by name. llama.cpp stores the rows of Llama's query and key projections in the order of
-its own rotary embedding, pair by pair; transformers wants them half by half. Gemma's norms are stored with the one added that
-transformers adds itself.
+Knows ARCHITECTURES; others are refused by name. llama.cpp stores the rows of Llama's query and key
+projections in the order of its own rotary embedding, pair by pair; transformers wants them half by
+half. Gemma's norms are stored with the one added that transformers adds itself.
 """
 
 from collections.abc import Mapping
@@ -67,19 +68,25 @@ ARCHITECTURES = {
     "llama": _Architecture(LlamaConfig, LlamaForCausalLM, pairwise=True),
     "qwen2": _Architecture(Qwen2Config, Qwen2ForCausalLM),
     "qwen3": _Architecture(Qwen3Config, Qwen3ForCausalLM, _USUAL_NORMS | _HEAD_NORMS),
-    "gemma3": _Architecture(Gemma3TextConfig, Gemma3ForCausalLM, _GEMMA_NORMS | _HEAD_NORMS, norm_offset=1.0),
+    "gemma3": _Architecture(
+        Gemma3TextConfig, Gemma3ForCausalLM, _GEMMA_NORMS | _HEAD_NORMS, norm_offset=1.0
+    ),
 }
 
 
 def load_language_model(path: Path) -> PreTrainedModel:
     """The model in `path`, frozen, in evaluation mode, its blocks the file's own pages.
 
-    Raises AttuneError for another architecture, a type of weights that cannot be dequantized, or a damaged file.
+    Raises AttuneError for another architecture, a type of weights that cannot be dequantized, or a
+    damaged file.
     """
     values = metadata(path)
     name = values.get("general.architecture")
     if name not in ARCHITECTURES:
-        raise AttuneError(f"{path} is of the architecture {name}; only {', '.join(ARCHITECTURES)} can be trained through")
+        raise AttuneError(
+            f"{path} is of the architecture {name}; only {', '.join(ARCHITECTURES)} can be trained"
+            " through"
+        )
     architecture, stored = ARCHITECTURES[name], map_tensors(path)
     config = _config(path, name, values, stored)
     with torch.device("meta"):
@@ -99,24 +106,32 @@ def load_language_model(path: Path) -> PreTrainedModel:
 
 
 def dequantize_linears(model: PreTrainedModel) -> None:
-    """Make every quantized linear layer of `model` an `nn.Linear` with float32 weights: faster, for several times the memory."""
+    """Make every quantized linear layer of `model` an `nn.Linear` with float32 weights: faster, for
+    several times the memory."""
     for name, module in list(model.named_modules()):
         if isinstance(module, QuantizedLinear):
-            plain = nn.Linear(module.in_features, module.out_features, module.bias is not None, device="meta")
+            plain = nn.Linear(
+                module.in_features, module.out_features, module.bias is not None, device="meta"
+            )
             weight = dequantize(module.qweight, module.kind)
-            plain.weight = nn.Parameter(weight if module.order is None else weight[module.order], requires_grad=False)
+            plain.weight = nn.Parameter(
+                weight if module.order is None else weight[module.order], requires_grad=False
+            )
             if module.bias is not None:
                 plain.bias = nn.Parameter(module.bias, requires_grad=False)
             _replace(model, name, plain)
 
 
 def row_order(heads: int, head_width: int) -> Tensor:
-    """[heads * head_width] int64: the stored row of each row of a query or key projection, half by half from pair by pair."""
+    """[heads * head_width] int64: the stored row of each row of a query or key projection, half by
+    half from pair by pair."""
     rows = torch.arange(heads * head_width).view(heads, head_width // 2, 2)
     return rows.transpose(1, 2).flatten()
 
 
-def _config(path: Path, name: str, values: Mapping[str, Any], stored: Mapping[str, MappedTensor]) -> PreTrainedConfig:
+def _config(
+    path: Path, name: str, values: Mapping[str, Any], stored: Mapping[str, MappedTensor]
+) -> PreTrainedConfig:
     def value(key: str, otherwise: Any = None) -> Any:
         found = values.get(f"{name}.{key}", otherwise)
         if found is None:
@@ -131,7 +146,9 @@ def _config(path: Path, name: str, values: Mapping[str, Any], stored: Mapping[st
     if scaling == "linear":
         rope |= {"rope_type": "linear", "factor": value("rope.scaling.factor")}
     elif scaling != "none":
-        raise AttuneError(f"{path} scales its positions by {scaling}; only linear scaling can be trained through")
+        raise AttuneError(
+            f"{path} scales its positions by {scaling}; only linear scaling can be trained through"
+        )
     arguments: dict[str, Any] = {
         "vocab_size": len(stored[TABLE].data),
         "hidden_size": width,
@@ -142,7 +159,8 @@ def _config(path: Path, name: str, values: Mapping[str, Any], stored: Mapping[st
         "rms_norm_eps": value("attention.layer_norm_rms_epsilon"),
         "head_dim": value("attention.key_length", width // heads),
         "max_position_embeddings": value("context_length"),
-        "tie_word_embeddings": False,  # the output reads the same blocks where the file has none of its own
+        # the output reads the same blocks where the file has none of its own
+        "tie_word_embeddings": False,
         "rope_parameters": rope,
     }
     if name == "gemma3":
@@ -167,7 +185,9 @@ class _Loader:
     def put(self, name: str, mapped: MappedTensor, stored: Mapping[str, MappedTensor]) -> None:
         if name == TABLE:
             scale = getattr(self.model.model.embed_tokens, "scalar_embed_scale", 1.0)
-            self.model.model.embed_tokens = QuantizedEmbedding(blocks_of(mapped), mapped.kind, scale)
+            self.model.model.embed_tokens = QuantizedEmbedding(
+                blocks_of(mapped), mapped.kind, scale
+            )
         elif name == OUTPUT:
             self._put_linear("lm_head", mapped, None, None)
         elif name == "output_norm.weight":
@@ -175,7 +195,9 @@ class _Loader:
         elif name != ROPE_FACTORS:
             self._put_part(name, mapped, stored)
 
-    def _put_part(self, name: str, mapped: MappedTensor, stored: Mapping[str, MappedTensor]) -> None:
+    def _put_part(
+        self, name: str, mapped: MappedTensor, stored: Mapping[str, MappedTensor]
+    ) -> None:
         kind, _, rest = name.partition(".")
         block, _, part = rest.partition(".")
         part, _, what = part.partition(".")
@@ -183,17 +205,25 @@ class _Loader:
             self._put_norm(f"model.layers.{block}.{self.architecture.norms[part]}", mapped)
         elif kind == "blk" and part in LINEAR_NAMES and what == "weight":
             bias = stored.get(f"blk.{block}.{part}.bias")
-            self._put_linear(f"model.layers.{block}.{LINEAR_NAMES[part]}", mapped, bias, self._order(part))
-        elif kind != "blk" or part not in LINEAR_NAMES or what != "bias":  # biases go with their weights
+            self._put_linear(
+                f"model.layers.{block}.{LINEAR_NAMES[part]}", mapped, bias, self._order(part)
+            )
+        elif (
+            kind != "blk" or part not in LINEAR_NAMES or what != "bias"
+        ):  # biases go with their weights
             raise AttuneError(f"{self.path} has a tensor {name}, which nothing here would use")
 
     def _order(self, part: str) -> Tensor | None:
         if not self.architecture.pairwise or part not in ("attn_q", "attn_k"):
             return None
-        heads = self.config.num_attention_heads if part == "attn_q" else self.config.num_key_value_heads
+        heads = (
+            self.config.num_attention_heads if part == "attn_q" else self.config.num_key_value_heads
+        )
         return row_order(heads, self.config.head_dim)
 
-    def _put_linear(self, place: str, mapped: MappedTensor, bias: MappedTensor | None, order: Tensor | None) -> None:
+    def _put_linear(
+        self, place: str, mapped: MappedTensor, bias: MappedTensor | None, order: Tensor | None
+    ) -> None:
         shift = None
         if bias is not None:
             shift = dequantize(blocks_of(bias), bias.kind).flatten()
@@ -201,22 +231,36 @@ class _Loader:
         linear = QuantizedLinear(blocks_of(mapped), mapped.kind, shift, order)
         dequantize(linear.qweight[:1], linear.kind)  # a type that cannot be is told now
         expected = self._there(place)
-        if (expected.in_features, expected.out_features) != (linear.in_features, linear.out_features):
-            raise AttuneError(f"{self.path} has another shape for {place} than it says; run `attune models verify`")
+        if (expected.in_features, expected.out_features) != (
+            linear.in_features,
+            linear.out_features,
+        ):
+            raise AttuneError(
+                f"{self.path} has another shape for {place} than it says; run `attune models"
+                " verify`"
+            )
         _replace(self.model, place, linear)
 
     def _put_norm(self, place: str, mapped: MappedTensor) -> None:
-        weight = dequantize(blocks_of(mapped), mapped.kind).flatten() - self.architecture.norm_offset
+        weight = (
+            dequantize(blocks_of(mapped), mapped.kind).flatten() - self.architecture.norm_offset
+        )
         norm = self._there(place)
         if norm.weight.shape != weight.shape:
-            raise AttuneError(f"{self.path} has another shape for {place} than it says; run `attune models verify`")
+            raise AttuneError(
+                f"{self.path} has another shape for {place} than it says; run `attune models"
+                " verify`"
+            )
         norm.weight = nn.Parameter(weight.clone(), requires_grad=False)
 
     def _there(self, place: str) -> Any:
         try:
             return self.model.get_submodule(place)
         except AttributeError:
-            raise AttuneError(f"{self.path} has weights for {place}, which is not there; run `attune models verify`") from None
+            raise AttuneError(
+                f"{self.path} has weights for {place}, which is not there; run `attune models"
+                " verify`"
+            ) from None
 
 
 def _replace(model: PreTrainedModel, place: str, module: nn.Module) -> None:
@@ -224,7 +268,9 @@ def _replace(model: PreTrainedModel, place: str, module: nn.Module) -> None:
     setattr(model.get_submodule(parent), last, module)
 
 
-def _compute_rotary(model: PreTrainedModel, config: PreTrainedConfig, factors: MappedTensor | None) -> None:
+def _compute_rotary(
+    model: PreTrainedModel, config: PreTrainedConfig, factors: MappedTensor | None
+) -> None:
     """Frequencies are computed, not stored; but Llama 3 stores by what each is divided."""
     rotary = type(model.model.rotary_emb)(config)
     if factors is not None:

@@ -1,8 +1,9 @@
-"""Partial LoRA (BLSP-KD's family; InternLM-XComposer2): low-rank adapters of a language model that only speech passes through.
+"""Partial LoRA (BLSP-KD's family; InternLM-XComposer2): low-rank adapters of a language model that
+only speech passes through.
 
-y = Wx + mask * (alpha / r) * BAx, the mask 1 where a soft token stands. A layer of peft's, saved in its own format, for linear
-layers in blocks; and what llama.cpp loads of it. It cannot be merged into the weights: text must not pass through it. Knows no
-losses.
+y = Wx + mask * (alpha / r) * BAx, the mask 1 where a soft token stands. A layer of peft's, saved in
+its own format, for linear layers in blocks; and what llama.cpp loads of it. It cannot be merged
+into the weights: text must not pass through it. Knows no losses.
 """
 
 import tempfile
@@ -40,7 +41,13 @@ class PartialLoraLinear(nn.Module, LoraLayer):
     """[B, T] True where a soft token stands; None: nowhere. Set by `set_speech`."""
 
     def __init__(
-        self, base_layer: nn.Module, adapter_name: str, config: LoraConfig, r: int = 0, lora_alpha: int = 1, **_: Any
+        self,
+        base_layer: nn.Module,
+        adapter_name: str,
+        config: LoraConfig,
+        r: int = 0,
+        lora_alpha: int = 1,
+        **_: Any,
     ) -> None:
         super().__init__()
         with _unwarned():
@@ -72,14 +79,22 @@ def add_adapter(
     alpha: int = ALPHA,
     dropout: float = DROPOUT,
 ) -> PeftModel:
-    """`language_model` with a fresh adapter, which changes nothing yet, on every linear layer of its blocks.
+    """`language_model` with a fresh adapter, which changes nothing yet, on every linear layer of
+    its blocks.
 
-    `ranks` are those of modules that need another, by transformers' names or their ends ("mlp.down_proj"); 0 leaves one out.
+    `ranks` are those of modules that need another, by transformers' names or their ends
+    ("mlp.down_proj"); 0 leaves one out.
     """
     ranks = ranks or {}
-    unknown = [name for name in ranks if not any(f".{place}".endswith(f".{name}") for place in LINEAR_NAMES.values())]
+    unknown = [
+        name
+        for name in ranks
+        if not any(f".{place}".endswith(f".{name}") for place in LINEAR_NAMES.values())
+    ]
     if unknown:
-        raise AttuneError(f"no linear layer is called {unknown[0]}; they are {', '.join(LINEAR_NAMES.values())}")
+        raise AttuneError(
+            f"no linear layer is called {unknown[0]}; they are {', '.join(LINEAR_NAMES.values())}"
+        )
     config = _config(
         r=rank,
         lora_alpha=alpha,
@@ -92,19 +107,31 @@ def add_adapter(
 
 
 def load_adapter(language_model: PreTrainedModel, folder: Path, trained: bool) -> PeftModel:
-    """`language_model` with the adapter that `save_adapter` wrote to `folder`. Raises AttuneError where that cannot be read."""
+    """`language_model` with the adapter that `save_adapter` wrote to `folder`. Raises AttuneError
+    where that cannot be read."""
     try:
         saved = LoraConfig.from_pretrained(str(folder))
         config = _config(
             **{
                 name: getattr(saved, name)
-                for name in ("r", "lora_alpha", "lora_dropout", "rank_pattern", "alpha_pattern", "target_modules")
+                for name in (
+                    "r",
+                    "lora_alpha",
+                    "lora_dropout",
+                    "rank_pattern",
+                    "alpha_pattern",
+                    "target_modules",
+                )
             }
         )
         with _unwarned():
-            return PeftModel.from_pretrained(language_model, str(folder), config=config, is_trainable=trained)
+            return PeftModel.from_pretrained(
+                language_model, str(folder), config=config, is_trainable=trained
+            )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise AttuneError(f"the adapter in {folder} cannot be read ({str(error).splitlines()[0]})") from None
+        raise AttuneError(
+            f"the adapter in {folder} cannot be read ({str(error).splitlines()[0]})"
+        ) from None
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
@@ -114,7 +141,8 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
 
 
 def set_speech(model: PeftModel, mask: Tensor | None) -> None:
-    """Let the positions where `mask` [B, T] is True pass through the adapter from now on; None: no position does.
+    """Let the positions where `mask` [B, T] is True pass through the adapter from now on; None: no
+    position does.
 
     Checkpointed layers run once more when gradients are computed, so the mask must stay until then.
     """
@@ -133,11 +161,14 @@ def speech_at(model: PeftModel, mask: Tensor | None) -> Iterator[None]:
 
 
 def export_adapter(model: PeftModel, path: Path) -> None:
-    """Write the adapter of `model` as a GGUF file that llama.cpp loads for the same language model."""
+    """Write the adapter of `model` as a GGUF file that llama.cpp loads for the same language
+    model."""
     stored = {place: name for name, place in LINEAR_NAMES.items()}
     alphas = {layer.lora_alpha[ADAPTER] for _, layer in _layers(model)}
     if len(alphas) != 1:
-        raise AttuneError(f"llama.cpp knows one alpha for a whole adapter, and this one has {sorted(alphas)}")
+        raise AttuneError(
+            f"llama.cpp knows one alpha for a whole adapter, and this one has {sorted(alphas)}"
+        )
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".adapter-") as folder:
         beside = Path(folder) / path.name
         writer = gguf.GGUFWriter(beside, _architecture(model))
@@ -161,7 +192,8 @@ def export_adapter(model: PeftModel, path: Path) -> None:
 
 @contextmanager
 def _unwarned() -> Iterator[None]:
-    """peft warns of any layer that is not its own, of a base model that is nowhere but in its file, and of its own age."""
+    """peft warns of any layer that is not its own, of a base model that is nowhere but in its file,
+    and of its own age."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", FutureWarning)

@@ -1,7 +1,9 @@
-"""A linear layer and an embedding table whose weights stay in ggml's blocks. Knows no architecture and no files.
+"""A linear layer and an embedding table whose weights stay in ggml's blocks. Knows no architecture
+and no files.
 
-Blocks are dequantized when the layer runs, and again when gradients pass it, a few rows at a time: no whole matrix in another
-type is ever in memory. On a processor the blocks are the file's own pages.
+Blocks are dequantized when the layer runs, and again when gradients pass it, a few rows at a time:
+no whole matrix in another type is ever in memory. On a processor the blocks are the file's own
+pages.
 """
 
 import warnings
@@ -28,8 +30,11 @@ class QuantizedLinear(nn.Module):
     order: Tensor | None
     bias: Tensor | None
 
-    def __init__(self, blocks: Tensor, kind: Kind, bias: Tensor | None = None, order: Tensor | None = None) -> None:
-        """[outputs, bytes of a row] uint8 blocks; `order` [outputs] int64: output i is that of row `order[i]`."""
+    def __init__(
+        self, blocks: Tensor, kind: Kind, bias: Tensor | None = None, order: Tensor | None = None
+    ) -> None:
+        """[outputs, bytes of a row] uint8 blocks; `order` [outputs] int64: output i is that of row
+        `order[i]`."""
         super().__init__()
         self.kind = kind
         self.out_features, self.in_features = len(blocks), width_of(blocks.shape[1], kind)
@@ -46,7 +51,10 @@ class QuantizedLinear(nn.Module):
 
     def extra_repr(self) -> str:
         """For people."""
-        return f"in_features={self.in_features}, out_features={self.out_features}, kind={self.kind.name}"
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features},"
+            f" kind={self.kind.name}"
+        )
 
 
 class QuantizedEmbedding(nn.Module):
@@ -68,14 +76,16 @@ class QuantizedEmbedding(nn.Module):
 
 
 def blocks_of(mapped: MappedTensor) -> Tensor:
-    """The blocks of a mapped matrix as a tensor over the file's own pages, which nobody may write to."""
+    """The blocks of a mapped matrix as a tensor over the file's own pages, which nobody may write
+    to."""
     with warnings.catch_warnings():  # torch cannot hold a tensor that is only read, and says so
         warnings.simplefilter("ignore", UserWarning)
         return torch.from_numpy(mapped.data)
 
 
 def multiply(x: Tensor, blocks: Tensor, kind: Kind) -> Tensor:
-    """[..., inputs] times the transpose of the matrix in `blocks`, [..., outputs]; without gradients."""
+    """[..., inputs] times the transpose of the matrix in `blocks`, [..., outputs]; without
+    gradients."""
     y = x.new_empty(*x.shape[:-1], len(blocks))
     for rows in row_slices(blocks, kind):
         y[..., rows] = x @ dequantize(blocks[rows], kind).to(x.dtype).T

@@ -1,6 +1,8 @@
-"""Makes lessons: what the language model says to an utterance's text, under several instructions, and what it expects all along.
+"""Makes lessons: what the language model says to an utterance's text, under several instructions,
+and what it expects all along.
 
-The teacher's part of a lesson depends on text alone, so it is computed once and kept on the disk. Knows conversations, no losses.
+The teacher's part of a lesson depends on text alone, so it is computed once and kept on the disk.
+Knows conversations, no losses.
 """
 
 import hashlib
@@ -24,9 +26,14 @@ from ..training.samples import Sample
 from .losses import MOST_PROBABLE, TEMPERATURE, Lesson, teach
 from .vocabulary_loss import Teacher
 
-INSTRUCTIONS = ("", "Go on from there.", "Repeat it word for word.", "Say in your own words what was asked.")
-"""What may follow the words: nothing (they are to be answered), or something else to do with them, so that what is learnt is to
-hear the words, not to answer them."""
+INSTRUCTIONS = (
+    "",
+    "Go on from there.",
+    "Repeat it word for word.",
+    "Say in your own words what was asked.",
+)
+"""What may follow the words: nothing (they are to be answered), or something else to do with them,
+so that what is learnt is to hear the words, not to answer them."""
 REPLY_TOKENS = 48
 
 
@@ -56,17 +63,30 @@ class LessonMaker:
         asked = self.vocabulary.tokenize(f"\n{instruction}") if instruction else []
         before, after = torch.tensor(opening), torch.tensor([*asked, *closing])
         words = sample.tokens.tolist()
-        key = json.dumps([self.about, words, text, instruction, REPLY_TOKENS, MOST_PROBABLE, TEMPERATURE])
+        key = json.dumps(
+            [self.about, words, text, instruction, REPLY_TOKENS, MOST_PROBABLE, TEMPERATURE]
+        )
         path = self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.lesson.safetensors"
         kept = _read(path)
         if kept is None:
             reply = torch.tensor(self._reply(text, instruction))
             written = torch.tensor(self.vocabulary.tokenize(text.strip()))
             taught = teach(self._teacher, sample, written, before, after, reply)
-            kept = {"reply": reply, **_packed("words", taught.at_words), **_packed("reply", taught.at_reply)}
+            kept = {
+                "reply": reply,
+                **_packed("words", taught.at_words),
+                **_packed("reply", taught.at_reply),
+            }
             _write(path, kept)
         of_words, of_reply = _unpacked("words", kept), _unpacked("reply", kept)
-        return Lesson(**vars(sample), before=before, after=after, reply=kept["reply"], at_words=of_words, at_reply=of_reply)
+        return Lesson(
+            **vars(sample),
+            before=before,
+            after=after,
+            reply=kept["reply"],
+            at_words=of_words,
+            at_reply=of_reply,
+        )
 
     def _reply(self, text: str, instruction: str) -> list[int]:
         """The tokens of the reply to a text, with its end where it came to one."""
@@ -78,7 +98,10 @@ class LessonMaker:
 
 
 def _packed(name: str, teacher: Teacher) -> dict[str, Tensor]:
-    return {f"{name}.tokens": teacher.tokens.int(), f"{name}.log_probabilities": teacher.log_probabilities}
+    return {
+        f"{name}.tokens": teacher.tokens.int(),
+        f"{name}.log_probabilities": teacher.log_probabilities,
+    }
 
 
 def _unpacked(name: str, kept: dict[str, Tensor]) -> Teacher:

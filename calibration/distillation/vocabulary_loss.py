@@ -1,7 +1,9 @@
-"""Losses over a whole vocabulary of which only a few rows are in memory at a time: the full logits never exist.
+"""Losses over a whole vocabulary of which only a few rows are in memory at a time: the full logits
+never exist.
 
-Cross-entropy against tokens, and the divergence from a teacher of whom the most probable tokens are known, the rest as one mass.
-Knows hidden states and an output layer in blocks, no model and no words.
+Cross-entropy against tokens, and the divergence from a teacher of whom the most probable tokens are
+known, the rest as one mass. Knows hidden states and an output layer in blocks, no model and no
+words.
 
 Shapes: N positions, H hidden width, V vocabulary, K tokens that the teacher found most probable.
 """
@@ -38,7 +40,8 @@ class Teacher:
 
 @torch.no_grad()
 def ask_teacher(hidden: Tensor, output: QuantizedLinear, most: int, temperature: float) -> Teacher:
-    """The `most` most probable tokens after each of the [N, H] hidden states, a few positions at a time."""
+    """The `most` most probable tokens after each of the [N, H] hidden states, a few positions at a
+    time."""
     parts = []
     for start in range(0, len(hidden), _POSITIONS_AT_ONCE):
         few = hidden[start : start + _POSITIONS_AT_ONCE]
@@ -48,11 +51,14 @@ def ask_teacher(hidden: Tensor, output: QuantizedLinear, most: int, temperature:
     return Teacher(*(torch.cat(some) for some in zip(*parts, strict=True)))
 
 
-def divergence(hidden: Tensor, output: QuantizedLinear, teacher: Teacher, temperature: float) -> Tensor:
-    """[N] Kullback-Leibler divergence from the teacher's next-token distribution to the student's after [N, H] hidden states.
+def divergence(
+    hidden: Tensor, output: QuantizedLinear, teacher: Teacher, temperature: float
+) -> Tensor:
+    """[N] Kullback-Leibler divergence from the teacher's next-token distribution to the student's
+    after [N, H] hidden states.
 
-    Both at `temperature`, forward and without a factor for it, as in BLSP-KD's family; tokens that the teacher did not name count
-    as one.
+    Both at `temperature`, forward and without a factor for it, as in BLSP-KD's family; tokens that
+    the teacher did not name count as one.
     """
     total, picked = vocabulary_scores(hidden, output, teacher.tokens, temperature)
     student = picked - total.unsqueeze(1)
@@ -67,8 +73,11 @@ def cross_entropy(hidden: Tensor, output: QuantizedLinear, tokens: Tensor) -> Te
     return total - picked.squeeze(1)
 
 
-def vocabulary_scores(hidden: Tensor, output: QuantizedLinear, tokens: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Of all logits divided by `temperature` the logarithm of the summed exponentials, [N], and those of `tokens`, [N, K]."""
+def vocabulary_scores(
+    hidden: Tensor, output: QuantizedLinear, tokens: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Of all logits divided by `temperature` the logarithm of the summed exponentials, [N], and
+    those of `tokens`, [N, K]."""
     total, picked = _Scores.apply(hidden / temperature, output, tokens)  # type: ignore[no-untyped-call]
     return total, picked
 
@@ -81,7 +90,9 @@ class _Scores(torch.autograd.Function):
     """Both passes go through the rows of the output layer a few at a time."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, output: QuantizedLinear, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, hidden: Tensor, output: QuantizedLinear, tokens: Tensor
+    ) -> tuple[Tensor, Tensor]:
         total = hidden.new_full((len(hidden),), -torch.inf)
         picked = hidden.new_zeros(tokens.shape)
         for rows in row_slices(output.qweight, output.kind):

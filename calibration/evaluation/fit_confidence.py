@@ -1,7 +1,9 @@
-"""Fits how much a generation's readings are to be trusted, and measures whether such trust is deserved. Knows no audio.
+"""Fits how much a generation's readings are to be trusted, and measures whether such trust is
+deserved. Knows no audio.
 
-Logistic regression on what a reading shows of itself (`engines/alignment/confidence.py`), over labelled utterances that were never trained
-on: the user's own, and the general set, whose many errors tell what being wrong passes like.
+Logistic regression on what a reading shows of itself (`engines/alignment/confidence.py`), over
+labelled utterances that were never trained on: the user's own, and the general set, whose many
+errors tell what being wrong passes like.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +14,14 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.alignment.confidence import Confidence, Fit, features, log_odds, rescored_features, weigh
+from engines.alignment.confidence import (
+    Confidence,
+    Fit,
+    features,
+    log_odds,
+    rescored_features,
+    weigh,
+)
 from engines.alignment.decoder import AlignedDecoder
 from engines.alignment.nbest import NBestList
 from engines.alignment.text_normalisation import spoken_tokens
@@ -26,14 +35,16 @@ from .text_scores import word_errors
 LEAST_READINGS = 20
 """Fewer tell nothing."""
 PASSING = 0.97
-"""Share of the user's own rightly read utterances that the threshold lets pass, after rescoring where there is any."""
+"""Share of the user's own rightly read utterances that the threshold lets pass, after rescoring
+where there is any."""
 _STILL = 1e-6
 _HIGHEST_THRESHOLD, _LOWEST_THRESHOLD = 0.95, 0.3
 _RIDGE = 0.5
 """Of summed losses: a standard normal prior on the weights."""
 _INHERITED_RIDGE = 5.0
-"""Toward an inherited fit: a round hears few readings that rescoring left wrong (14 of a second atypical speaker's 65), from
-which alone it would learn that everything is right (docs/alignment.md)."""
+"""Toward an inherited fit: a round hears few readings that rescoring left wrong (14 of a second
+atypical speaker's 65), from which alone it would learn that everything is right
+(docs/alignment.md)."""
 
 
 class Way(Enum):
@@ -47,7 +58,8 @@ class Way(Enum):
 
 @dataclass(frozen=True)
 class Heard:
-    """A labelled utterance as a generation hears it, before anything is known of how far that is to be trusted."""
+    """A labelled utterance as a generation hears it, before anything is known of how far that is to
+    be trusted."""
 
     text: str
     own: bool
@@ -79,30 +91,47 @@ def right_tokens(read: Sequence[int], label: Sequence[int]) -> tuple[bool, ...]:
     return tuple(right)
 
 
-def hear(decoder: AlignedDecoder, frames: Float32, draft: Callable[[], Transcript], text: str, own: bool) -> Heard:
+def hear(
+    decoder: AlignedDecoder, frames: Float32, draft: Callable[[], Transcript], text: str, own: bool
+) -> Heard:
     """An utterance as `decoder` hears it, with a `draft` where it reads one."""
     passes = decoder.passes(frames)
     return Heard(text, own, passes.first, decoder.n_best(passes, draft))
 
 
-def learn_confidence(decoder: AlignedDecoder, heard: Sequence[Heard], inherited: Confidence | None = None) -> Confidence | None:
-    """How far what `decoder` hears is to be trusted, from what it heard: the weights of the rescoring features, and `fit_confidence`."""
-    weights = _rescoring_weights(heard, decoder.vocabulary, inherited.witness_weights if inherited is not None else ())
-    return fit_confidence([_readings_of(decoder, one, weights) for one in heard], weights, inherited)
+def learn_confidence(
+    decoder: AlignedDecoder, heard: Sequence[Heard], inherited: Confidence | None = None
+) -> Confidence | None:
+    """How far what `decoder` hears is to be trusted, from what it heard: the weights of the
+    rescoring features, and `fit_confidence`."""
+    weights = _rescoring_weights(
+        heard, decoder.vocabulary, inherited.witness_weights if inherited is not None else ()
+    )
+    return fit_confidence(
+        [_readings_of(decoder, one, weights) for one in heard], weights, inherited
+    )
 
 
-def _rescoring_weights(heard: Sequence[Heard], vocabulary: Vocabulary, start: tuple[float, ...]) -> tuple[float, ...]:
-    """By which the n-best list of `heard` is compared best, near `start`; that where there is nothing to learn them from."""
+def _rescoring_weights(
+    heard: Sequence[Heard], vocabulary: Vocabulary, start: tuple[float, ...]
+) -> tuple[float, ...]:
+    """By which the n-best list of `heard` is compared best, near `start`; that where there is
+    nothing to learn them from."""
     lists = []
     for one in heard:
-        wrong = [word_errors(one.text, vocabulary.detokenize(sentence))[0] for sentence in one.n_best.sentences]
+        wrong = [
+            word_errors(one.text, vocabulary.detokenize(sentence))[0]
+            for sentence in one.n_best.sentences
+        ]
         lists.append((one.n_best.features, np.array(wrong)))
     return fit_rescoring_weights(lists, start)
 
 
-def _readings_of(decoder: AlignedDecoder, heard: Heard, weights: tuple[float, ...]) -> list[Reading]:
-    """How `heard` is read in each way that `decoder` can, in the order of Way, with `weights` for its n-best list or without any;
-    the words of its text are right."""
+def _readings_of(
+    decoder: AlignedDecoder, heard: Heard, weights: tuple[float, ...]
+) -> list[Reading]:
+    """How `heard` is read in each way that `decoder` can, in the order of Way, with `weights` for
+    its n-best list or without any; the words of its text are right."""
     vocabulary = decoder.vocabulary
     expected = spoken_tokens(heard.text, vocabulary)
 
@@ -120,29 +149,49 @@ def _readings_of(decoder: AlignedDecoder, heard: Heard, weights: tuple[float, ..
 
 
 def fit_confidence(
-    heard: Sequence[Sequence[Reading]], weights: tuple[float, ...], inherited: Confidence | None = None
+    heard: Sequence[Sequence[Reading]],
+    weights: tuple[float, ...],
+    inherited: Confidence | None = None,
 ) -> Confidence | None:
-    """The confidence that the readings of each utterance in `heard` support, the rescored ones of them made with `weights`; None
-    where fewer than LEAST_READINGS are of passes alone. What rescoring shows is trusted about as far as `inherited` trusts it.
+    """The confidence that the readings of each utterance in `heard` support, the rescored ones of
+    them made with `weights`; None where fewer than LEAST_READINGS are of passes alone. What
+    rescoring shows is trusted about as far as `inherited` trusts it.
 
-    The threshold lets PASSING of the user's own rightly read utterances pass; without such, it is even odds.
+    The threshold lets PASSING of the user's own rightly read utterances pass; without such, it is
+    even odds.
     """
-    of_way = {way: [reading for readings in heard for reading in readings if reading.way is way] for way in Way}
+    of_way = {
+        way: [reading for readings in heard for reading in readings if reading.way is way]
+        for way in Way
+    }
     near = {Way.RESCORED: inherited.rescored if inherited is not None else None}
-    fits = {way: _fit(some, near.get(way)) for way, some in of_way.items() if len(some) >= LEAST_READINGS}
+    fits = {
+        way: _fit(some, near.get(way))
+        for way, some in of_way.items()
+        if len(some) >= LEAST_READINGS
+    }
     if Way.ALONE not in fits:
         return None
     alone = fits[Way.ALONE]
     rescored = fits.get(Way.RESCORED)
     confidence = Confidence(
-        alone=alone, rescored=rescored, witness_weights=weights if rescored is not None else (), threshold=0.5
+        alone=alone,
+        rescored=rescored,
+        witness_weights=weights if rescored is not None else (),
+        threshold=0.5,
     )
     served = [[reading for reading in readings if reading.way in fits] for readings in heard]
-    rights = [readings for readings in served if readings and readings[-1].own and readings[-1].right]
+    rights = [
+        readings for readings in served if readings and readings[-1].own and readings[-1].right
+    ]
     if not rights:
         return confidence
-    # What the first pass leaves in doubt, the next reading decides: an utterance passes where either does.
-    own = [max(weigh(one.soft, one.features, fits[one.way], 0.5).confidence or 0.0 for one in readings) for readings in rights]
+    # What the first pass leaves in doubt, the next reading decides: an utterance passes where
+    # either does.
+    own = [
+        max(weigh(one.soft, one.features, fits[one.way], 0.5).confidence or 0.0 for one in readings)
+        for readings in rights
+    ]
     threshold = float(np.clip(np.quantile(own, 1 - PASSING), _LOWEST_THRESHOLD, _HIGHEST_THRESHOLD))
     return confidence.model_copy(update={"threshold": threshold})
 
@@ -151,7 +200,9 @@ def _fit(readings: Sequence[Reading], near: Fit | None) -> Fit:
     of_tokens = [
         (log_odds(value), right)
         for reading in readings
-        for value, right in zip(reading.soft.log_probabilities or (), reading.right_tokens, strict=True)
+        for value, right in zip(
+            reading.soft.log_probabilities or (), reading.right_tokens, strict=True
+        )
     ]
     token_offset, (token_slope,) = logistic_regression(
         np.array([[value] for value, _ in of_tokens]), np.array([right for _, right in of_tokens])
@@ -165,10 +216,13 @@ def _fit(readings: Sequence[Reading], near: Fit | None) -> Fit:
 
 
 def logistic_regression(
-    features: NDArray[np.float64], right: NDArray[np.bool_], near: tuple[float, tuple[float, ...]] | None = None
+    features: NDArray[np.float64],
+    right: NDArray[np.bool_],
+    near: tuple[float, tuple[float, ...]] | None = None,
 ) -> tuple[float, tuple[float, ...]]:
-    """Offset and weights for [N, F] features, with a slight ridge on standardised ones, so that they stay finite where everything
-    was right; with a strong one toward the offset and weights `near`, where those are given."""
+    """Offset and weights for [N, F] features, with a slight ridge on standardised ones, so that
+    they stay finite where everything was right; with a strong one toward the offset and weights
+    `near`, where those are given."""
     mean, spread = features.mean(axis=0), features.std(axis=0)
     spread[spread < _STILL] = 1.0
     given = np.column_stack([np.ones(len(features)), (features - mean) / spread])
@@ -181,7 +235,9 @@ def logistic_regression(
         missed = np.logaddexp(0.0, odds) - right * odds
         probable = np.exp(-np.logaddexp(0.0, -odds))
         gradient = given.T @ (probable - right) / len(given) + 2 * ridge * away
-        curvature = (given.T * (probable * (1 - probable))) @ given / len(given) + 2 * ridge * np.eye(len(found))
+        curvature = (given.T * (probable * (1 - probable))) @ given / len(
+            given
+        ) + 2 * ridge * np.eye(len(found))
         return float(missed.mean() + ridge * away @ away), gradient, curvature
 
     found = minimise(before, loss)
@@ -204,14 +260,21 @@ def reliability_curve(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> li
     """(confidence, right) pairs in `bins` steps of confidence; empty ones are left out."""
     made = []
     for index in range(bins):
-        inside = [pair for pair in pairs if index <= pair[0] * bins < index + 1 or (index == bins - 1 and pair[0] == 1.0)]
+        inside = [
+            pair
+            for pair in pairs
+            if index <= pair[0] * bins < index + 1 or (index == bins - 1 and pair[0] == 1.0)
+        ]
         if inside:
             confidences, rights = zip(*inside, strict=True)
-            made.append(ReliabilityBin(float(np.mean(confidences)), float(np.mean(rights)), len(inside)))
+            made.append(
+                ReliabilityBin(float(np.mean(confidences)), float(np.mean(rights)), len(inside))
+            )
     return made
 
 
 def calibration_error(curve: Sequence[ReliabilityBin]) -> float:
-    """Expected calibration error, 0 to 1: the mean distance of a curve from the diagonal, weighted by count."""
+    """Expected calibration error, 0 to 1: the mean distance of a curve from the diagonal, weighted
+    by count."""
     total = sum(bin_.count for bin_ in curve)
     return sum(abs(bin_.confidence - bin_.right) * bin_.count for bin_ in curve) / max(total, 1)

@@ -1,7 +1,8 @@
-"""Fits how much each feature of a sentence counts in rescoring. Knows features and errors, no audio.
+"""Fits how much each feature of a sentence counts in rescoring. Knows features and errors, no
+audio.
 
-A conditional logit (McFadden 1974): the weights under which the sentences with the fewest wrong words are the most probable of
-their list, on labelled utterances that were never trained on.
+A conditional logit (McFadden 1974): the weights under which the sentences with the fewest wrong
+words are the most probable of their list, on labelled utterances that were never trained on.
 """
 
 from collections.abc import Sequence
@@ -23,15 +24,18 @@ _SIGNED = FEATURES.index("tokens")
 def fit_rescoring_weights(
     lists: Sequence[tuple[NDArray[np.float64], NDArray[np.int64]]], start: tuple[float, ...] = ()
 ) -> tuple[float, ...]:
-    """Weights for the features of n-best lists: features [N, W] and the number of wrong words [N] of each.
+    """Weights for the features of n-best lists: features [N, W] and the number of wrong words [N]
+    of each.
 
-    What the lists leave open stays near `start`, or near nothing. `start` itself where no list has one hypothesis better than
-    another: there is nothing to learn from.
+    What the lists leave open stays near `start`, or near nothing. `start` itself where no list has
+    one hypothesis better than another: there is nothing to learn from.
     """
     telling = [(features, wrong) for features, wrong in lists if len(set(wrong.tolist())) > 1]
     if not telling:
         return start
-    spread = np.concatenate([features - features.mean(axis=0) for features, _ in telling]).std(axis=0)
+    spread = np.concatenate([features - features.mean(axis=0) for features, _ in telling]).std(
+        axis=0
+    )
     silent = spread < _SILENT  # says the same of every sentence here, so nothing is learnt of it
     spread[silent] = 1.0
     given = [(features - features.mean(axis=0)) / spread for features, _ in telling]
@@ -40,11 +44,18 @@ def fit_rescoring_weights(
 
     def loss(weights: Numbers) -> tuple[float, Numbers, Numbers]:
         away = weights - before
-        value, gradient, curvature = _RIDGE * away @ away, 2 * _RIDGE * away, 2 * _RIDGE * np.eye(len(weights))
+        value, gradient, curvature = (
+            _RIDGE * away @ away,
+            2 * _RIDGE * away,
+            2 * _RIDGE * np.eye(len(weights)),
+        )
         for features, good in zip(given, best, strict=True):
             scores = features @ weights
             total, of_good = np.logaddexp.reduce(scores), np.logaddexp.reduce(scores[good])
-            among_all, among_good = np.exp(scores - total), np.where(good, np.exp(scores - of_good), 0.0)
+            among_all, among_good = (
+                np.exp(scores - total),
+                np.where(good, np.exp(scores - of_good), 0.0),
+            )
             mean = among_all @ features
             value += (total - of_good) / len(given)
             gradient += (mean - among_good @ features) / len(given)

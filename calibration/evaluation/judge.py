@@ -1,7 +1,8 @@
 """Judges ways of hearing on labelled utterances, through the engines that serve. Knows no training.
 
-Word error is that of the transcript (cascade) or of each soft token's nearest row of the embedding table, detokenized (aligned).
-Replies are compared, by ROUGE-L, with the replies to the label's own text.
+Word error is that of the transcript (cascade) or of each soft token's nearest row of the embedding
+table, detokenized (aligned). Replies are compared, by ROUGE-L, with the replies to the label's own
+text.
 """
 
 from collections.abc import Callable, Sequence
@@ -70,7 +71,10 @@ class Judge:
     @cached_property
     def language_model(self) -> LlamaCppLanguageModel:
         return LlamaCppLanguageModel(
-            self.engines.served_language_model, self.vocabulary, self.system_prompt, threads=self.threads
+            self.engines.served_language_model,
+            self.vocabulary,
+            self.system_prompt,
+            threads=self.threads,
         )
 
     def close_language_model(self) -> None:
@@ -89,9 +93,14 @@ class Judge:
         return self._heard.draft(example)
 
     def decoder(
-        self, projector_onnx: Path, confidence: Confidence | None, requests: Sequence[str], blends: bool = False
+        self,
+        projector_onnx: Path,
+        confidence: Confidence | None,
+        requests: Sequence[str],
+        blends: bool = False,
     ) -> AlignedDecoder:
-        """What reads through a projector's graph, as it would serve with `confidence` and the user's own `requests`."""
+        """What reads through a projector's graph, as it would serve with `confidence` and the
+        user's own `requests`."""
         projector = OnnxProjector(projector_onnx, self.threads)
         scorer = self.language_model.scorer.after(requests_before(requests, self.vocabulary))
         return open_decoder(projector, self.vocabulary, confidence, scorer, self.threads, blends)
@@ -99,10 +108,13 @@ class Judge:
     def serving_decoder(self, generation: Generation) -> AlignedDecoder:
         """As `generation` serves."""
         card = generation.card
-        return self.decoder(generation.projector, card.confidence, card.requests, generation.adapter is not None)
+        return self.decoder(
+            generation.projector, card.confidence, card.requests, generation.adapter is not None
+        )
 
     def pass_through(self, adapter: Path | None) -> None:
-        """Let soft tokens that are replied to pass through `adapter` from now on. Raises AttuneError where it does not fit."""
+        """Let soft tokens that are replied to pass through `adapter` from now on. Raises
+        AttuneError where it does not fit."""
         if adapter != self._adapter:
             self.language_model.set_adapter(adapter)
             self._adapter = adapter
@@ -111,17 +123,24 @@ class Judge:
         """Hearing through a decoder, as the aligned route does."""
 
         def heard(example: Example) -> SoftTokens:
-            return decoder.written([decoder.spoken(piece.frames, piece.draft) for piece in self._heard.pieces(example)])
+            return decoder.written(
+                [decoder.spoken(piece.frames, piece.draft) for piece in self._heard.pieces(example)]
+            )
 
         return heard
 
     def heard_by(self, decoder: AlignedDecoder, example: Example, own: bool) -> Heard | None:
         """What a confidence is fitted to: an example, the user's own or not, as `decoder` hears it.
 
-        None for one that it hears piece by piece: nobody says which of its words are in which piece.
+        None for one that it hears piece by piece: nobody says which of its words are in which
+        piece.
         """
         pieces = self._heard.pieces(example)
-        return hear(decoder, pieces[0].frames, pieces[0].draft, example.text, own) if len(pieces) == 1 else None
+        return (
+            hear(decoder, pieces[0].frames, pieces[0].draft, example.text, own)
+            if len(pieces) == 1
+            else None
+        )
 
     def cascade(self, example: Example) -> str:
         """Hearing through the transcriber."""
@@ -137,7 +156,9 @@ class Judge:
                 agreement.append(rouge_l(self._reference(example.text), self._reply(words)))
             self.heard(f"{name} {index + 1}/{len(examples)}")
         texts = all_words_of(everything, self.vocabulary)
-        counted = [word_errors(example.text, text) for example, text in zip(examples, texts, strict=True)]
+        counted = [
+            word_errors(example.text, text) for example, text in zip(examples, texts, strict=True)
+        ]
         error, words_said = error_rate(counted)
         score = Score(
             utterances=len(examples),

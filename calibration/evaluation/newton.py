@@ -1,7 +1,8 @@
 """Minimises smooth losses of a few numbers. Knows no data.
 
-Newton's method with a line search, numbers at their bounds left out. (scipy would do, and takes 50 MB when it is imported, 25 of
-which every process with transformers in it would take too, for that imports it where it is there.)
+Newton's method with a line search, numbers at their bounds left out. (scipy would do, and takes 50
+MB when it is imported, 25 of which every process with transformers in it would take too, for that
+imports it where it is there.)
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
 Loss = Callable[[Numbers], tuple[float, Numbers, Numbers]]
-"""F numbers to a value, its gradient [F], and a positive definite curvature [F, F], the value's own or one that is no smaller."""
+"""F numbers to a value, its gradient [F], and a positive definite curvature [F, F], the value's own
+or one that is no smaller."""
 
 _STEPS, _HALVINGS = 300, 40
 _FLAT = 1e-8
@@ -20,9 +22,11 @@ _SUFFICIENT = 1e-4
 
 
 def minimise(start: Numbers, loss: Loss, least: Sequence[float | None] | None = None) -> Numbers:
-    """Where `loss` is least near `start`, which has F numbers. With `least`, no number is below its own there; None for one that
-    has none."""
-    bounds = np.array([-np.inf if bound is None else bound for bound in least or [None] * len(start)])
+    """Where `loss` is least near `start`, which has F numbers. With `least`, no number is below its
+    own there; None for one that has none."""
+    bounds = np.array(
+        [-np.inf if bound is None else bound for bound in least or [None] * len(start)]
+    )
     found = np.maximum(start, bounds)
     value, gradient, curvature = loss(found)
     for _ in range(_STEPS):

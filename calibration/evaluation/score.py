@@ -1,6 +1,8 @@
-"""Scores what was heard and answered: JSON rows on standard input, one JSON object on standard output. Knows no audio.
+"""Scores what was heard and answered: JSON rows on standard input, one JSON object on standard
+output. Knows no audio.
 
-A row has `label` (what was said), `heard`, `reply`, and `reference` (the reply to the label's own text).
+A row has `label` (what was said), `heard`, `reply`, and `reference` (the reply to the label's own
+text).
 """
 
 import json

@@ -1,7 +1,7 @@
 """Word error rate and ROUGE of texts, both normalised alike. Knows no audio and no models.
 
-Normalisation is Whisper's own for English (numbers to digits, contractions, punctuation and case away), so that no recogniser is
-charged for spelling "Dr." where the label says "doctor".
+Normalisation is Whisper's own for English (numbers to digits, contractions, punctuation and case
+away), so that no recogniser is charged for spelling "Dr." where the label says "doctor".
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,11 @@ from rouge_score import rouge_scorer
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 _FUNCTION_WORDS = frozenset(
-    "a about after all am an and any are as at be because been before but by can could did do does for from had has have he "
-    "her him his how i if in into is it its let may me might must my no nor not of off on or our out over shall she should "
-    "so some than that the their them then there these they this those to too under until up us was we were what when where "
-    "which while who whom whose why will with would you your please".split()
+    "a about after all am an and any are as at be because been before but by can could did do does"
+    " for from had has have he her him his how i if in into is it its let may me might must my no"
+    " nor not of off on or our out over shall she should so some than that the their them then"
+    " there these they this those to too under until up us was we were what when where which while"
+    " who whom whose why will with would you your please".split()
 )
 """Words that say how others belong together; every other word carries content."""
 
@@ -31,7 +32,8 @@ def normalise(text: str) -> str:
 
 
 def word_errors(label: str, heard: str) -> tuple[int, int]:
-    """Substitutions, deletions and insertions of `heard` against `label`, and the words of `label`."""
+    """Substitutions, deletions and insertions of `heard` against `label`, and the words of
+    `label`."""
     expected, found = normalise(label), normalise(heard)
     if not expected:
         return len(found.split()), 0
@@ -40,7 +42,8 @@ def word_errors(label: str, heard: str) -> tuple[int, int]:
 
 
 def content_errors(label: str, heard: str) -> tuple[int, int]:
-    """Content words that are wrong, missing or too many in `heard`, and the content words of `label`."""
+    """Content words that are wrong, missing or too many in `heard`, and the content words of
+    `label`."""
     expected, found = normalise(label).split(), normalise(heard).split()
     total = sum(_carries_content(word) for word in expected)
     if not expected or not found:
@@ -59,12 +62,14 @@ def _carries_content(word: str) -> bool:
 
 
 def word_error_rate(pairs: Sequence[tuple[str, str]]) -> tuple[float, int]:
-    """Errors over words across (label, heard) pairs, and the words. Zero where there are no words."""
+    """Errors over words across (label, heard) pairs, and the words. Zero where there are no
+    words."""
     return error_rate([word_errors(label, heard) for label, heard in pairs])
 
 
 def error_rate(counted: Sequence[tuple[int, int]]) -> tuple[float, int]:
-    """From the errors and words of utterances (`word_errors`) the rate across them, and all words. Zero where there are none."""
+    """From the errors and words of utterances (`word_errors`) the rate across them, and all words.
+    Zero where there are none."""
     words = sum(total for _, total in counted)
     return (sum(wrong for wrong, _ in counted) / words if words else 0.0), words
 
@@ -78,5 +83,7 @@ def rouge(reference: str, reply: str) -> tuple[float, float]:
     """ROUGE-1 and ROUGE-L F-measures of two replies, 0 to 1; two empty replies agree."""
     if not normalise(reference) and not normalise(reply):
         return 1.0, 1.0
-    scores = rouge_scorer.RougeScorer(["rouge1", "rougeL"], use_stemmer=False).score(normalise(reference), normalise(reply))
+    scores = rouge_scorer.RougeScorer(["rouge1", "rougeL"], use_stemmer=False).score(
+        normalise(reference), normalise(reply)
+    )
     return float(scores["rouge1"].fmeasure), float(scores["rougeL"].fmeasure)

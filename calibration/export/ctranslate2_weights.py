@@ -1,6 +1,8 @@
-"""Reads the weights of a Whisper model from a CTranslate2 folder. Knows the file format, not the model's arithmetic.
+"""Reads the weights of a Whisper model from a CTranslate2 folder. Knows the file format, not the
+model's arithmetic.
 
-The format is CTranslate2's binary version 6: a version, the spec's name and revision, then one record per variable.
+The format is CTranslate2's binary version 6: a version, the spec's name and revision, then one
+record per variable.
 """
 
 import struct
@@ -18,18 +20,21 @@ _BINARY_VERSION = 6
 def read_ctranslate2(path: Path) -> dict[str, NDArray[np.generic]]:
     """Read every variable of a CTranslate2 `model.bin`.
 
-    Returns arrays by name, in the file's own shapes and dtypes (tiny.en: float16). Raises AttuneError where the file is
-    missing, truncated or of another version.
+    Returns arrays by name, in the file's own shapes and dtypes (tiny.en: float16). Raises
+    AttuneError where the file is missing, truncated or of another version.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise AttuneError(f"cannot read the Whisper weights {path}: {error.strerror}; run `attune models fetch`") from None
+        raise AttuneError(
+            f"cannot read the Whisper weights {path}: {error.strerror}; run `attune models fetch`"
+        ) from None
     try:
         return _parse(memoryview(data))
     except (struct.error, ValueError, KeyError, UnicodeDecodeError) as error:
         raise AttuneError(
-            f"{path} is not a CTranslate2 model of binary version {_BINARY_VERSION} ({error}); run `attune models verify`"
+            f"{path} is not a CTranslate2 model of binary version {_BINARY_VERSION} ({error}); run"
+            " `attune models verify`"
         ) from None
 
 

@@ -1,6 +1,8 @@
-"""Whisper's encoder as a torch module with the serving weights, and its export to ONNX. Knows no audio.
+"""Whisper's encoder as a torch module with the serving weights, and its export to ONNX. Knows no
+audio.
 
-The layers are transformers' own; only the length check of its `forward`, which insists on a padded 30 s window, is left out.
+The layers are transformers' own; only the length check of its `forward`, which insists on a padded
+30 s window, is left out.
 """
 
 import os
@@ -48,7 +50,9 @@ def load_encoder(model_bin: Path) -> TrimmedEncoder:
         return torch.from_numpy(variables["encoder/" + name].astype(np.float32))
 
     width, mel_bins, _ = variables["encoder/conv1/weight"].shape
-    layers = sum(name.endswith("ffn/linear_0/weight") and name.startswith("encoder/") for name in variables)
+    layers = sum(
+        name.endswith("ffn/linear_0/weight") and name.startswith("encoder/") for name in variables
+    )
     encoder = WhisperEncoder(
         WhisperConfig(
             d_model=width,
@@ -77,21 +81,39 @@ def load_encoder(model_bin: Path) -> TrimmedEncoder:
 
 
 def _layer_norms(layers: int) -> list[tuple[str, str]]:
-    names = (("self_attn_layer_norm", "self_attention/layer_norm"), ("final_layer_norm", "ffn/layer_norm"))
-    return [(f"layers.{i}.{ours}", f"layer_{i}/{theirs}") for i in range(layers) for ours, theirs in names]
+    names = (
+        ("self_attn_layer_norm", "self_attention/layer_norm"),
+        ("final_layer_norm", "ffn/layer_norm"),
+    )
+    return [
+        (f"layers.{i}.{ours}", f"layer_{i}/{theirs}")
+        for i in range(layers)
+        for ours, theirs in names
+    ]
 
 
 def _linears(layers: int) -> list[tuple[str, str]]:
-    names = (("self_attn.out_proj", "self_attention/linear_1"), ("fc1", "ffn/linear_0"), ("fc2", "ffn/linear_1"))
-    return [(f"layers.{i}.{ours}", f"layer_{i}/{theirs}") for i in range(layers) for ours, theirs in names]
+    names = (
+        ("self_attn.out_proj", "self_attention/linear_1"),
+        ("fc1", "ffn/linear_0"),
+        ("fc2", "ffn/linear_1"),
+    )
+    return [
+        (f"layers.{i}.{ours}", f"layer_{i}/{theirs}")
+        for i in range(layers)
+        for ours, theirs in names
+    ]
 
 
 def export_encoder(model_bin: Path, path: Path) -> None:
-    """Write the encoder of `model_bin` as `path`: input `mel` [1, mel_bins, 2T], output `frames` [1, T, D], float32."""
+    """Write the encoder of `model_bin` as `path`: input `mel` [1, mel_bins, 2T], output `frames`
+    [1, T, D], float32."""
     encoder = load_encoder(model_bin)
     mel_bins = encoder.encoder.config.num_mel_bins
     half = torch.export.Dim("half", min=4, max=1500)
-    export_onnx(encoder, (torch.zeros(1, mel_bins, 256),), ["mel"], ["frames"], {"mel": {2: 2 * half}}, path)
+    export_onnx(
+        encoder, (torch.zeros(1, mel_bins, 256),), ["mel"], ["frames"], {"mel": {2: 2 * half}}, path
+    )
 
 
 def export_onnx(
@@ -103,12 +125,15 @@ def export_onnx(
     path: Path,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Export `module` to one self-contained ONNX file with `metadata`, written beside `path`, flushed and renamed."""
+    """Export `module` to one self-contained ONNX file with `metadata`, written beside `path`,
+    flushed and renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         written = Path(folder) / path.name
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's exporter warns of its own internals, which nobody here can mend
+            warnings.simplefilter(
+                "ignore"
+            )  # torch's exporter warns of its own internals, which nobody here can mend
             program = torch.onnx.export(
                 module.eval(),
                 example,

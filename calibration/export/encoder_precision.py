@@ -1,6 +1,8 @@
-"""Writes the speech encoder in half precision, and in 8 bits with its own Q/DQ nodes. Knows no verdict.
+"""Writes the speech encoder in half precision, and in 8 bits with its own Q/DQ nodes. Knows no
+verdict.
 
-The precision lies in the graph: whatever runs it (ONNX Runtime, or TensorRT as a strongly typed network) computes the same types.
+The precision lies in the graph: whatever runs it (ONNX Runtime, or TensorRT as a strongly typed
+network) computes the same types.
 """
 
 import logging
@@ -12,7 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
@@ -27,10 +35,15 @@ _IN_FLOAT = ("LayerNormalization", "Softmax")
 
 
 def write_float16(source: Path, path: Path) -> None:
-    """Write the encoder `source` with float16 weights and activations as `path`; its input and output stay float32."""
+    """Write the encoder `source` with float16 weights and activations as `path`; its input and
+    output stay float32."""
 
     def convert(written: Path) -> None:
-        model = OnnxModel(convert_float_to_float16(onnx.load(source), keep_io_types=True, op_block_list=list(_IN_FLOAT)))
+        model = OnnxModel(
+            convert_float_to_float16(
+                onnx.load(source), keep_io_types=True, op_block_list=list(_IN_FLOAT)
+            )
+        )
         model.topological_sort()  # the casts were appended
         del model.model.graph.value_info[:]  # some still says what was before them
         onnx.save(model.model, written)
@@ -41,10 +54,12 @@ def write_float16(source: Path, path: Path) -> None:
 def write_int8(source: Path, path: Path, mels: Sequence[Float32], method: str) -> None:
     """Write the encoder `source` with 8-bit convolutions and linear layers as `path`.
 
-    `mels` ([mel_bins, columns] each) show how large activations become; those of less than WINDOW_COLUMNS show nothing. `method`
-    is one of METHODS. Scales are symmetric, of weights one for each output channel: TensorRT takes no zero points. What a layer
-    gives stays in float: the encoder's residual sums reach values beside which all others would round to nothing (cosine 0.977
-    with 8-bit outputs, 0.996 without). So do the products of attention, normalisation and softmax.
+    `mels` ([mel_bins, columns] each) show how large activations become; those of less than
+    WINDOW_COLUMNS show nothing. `method` is one of METHODS. Scales are symmetric, of weights one
+    for each output channel: TensorRT takes no zero points. What a layer gives stays in float: the
+    encoder's residual sums reach values beside which all others would round to nothing (cosine
+    0.977 with 8-bit outputs, 0.996 without). So do the products of attention, normalisation and
+    softmax.
 
     Raises ValueError where no utterance is long enough.
     """
@@ -53,7 +68,11 @@ def write_int8(source: Path, path: Path, mels: Sequence[Float32], method: str) -
         raise ValueError("no utterance is as long as a window of calibration")
     graph = onnx.load(source).graph
     constant = {initializer.name for initializer in graph.initializer}
-    layers = [node.name for node in graph.node if node.op_type in ("Conv", "MatMul") and node.input[1] in constant]
+    layers = [
+        node.name
+        for node in graph.node
+        if node.op_type in ("Conv", "MatMul") and node.input[1] in constant
+    ]
 
     def quantize(written: Path) -> None:
         with _quiet():
@@ -105,7 +124,8 @@ def _write(path: Path, write: Callable[[Path], None]) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """ONNX Runtime's quantizer advises, on the root logger and by print, what was decided here on purpose."""
+    """ONNX Runtime's quantizer advises, on the root logger and by print, what was decided here on
+    purpose."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)

@@ -1,4 +1,5 @@
-"""A projector as the graph that serves it. Apart from `export/projector_file.py`, for the exporter takes 140 MB when it is imported."""
+"""A projector as the graph that serves it. Apart from `export/projector_file.py`, for the exporter
+takes 140 MB when it is imported."""
 
 import json
 from pathlib import Path
@@ -14,12 +15,26 @@ from .encoder import export_onnx
 def export_projector(projector: CifProjector, path: Path) -> None:
     """Write the serving graph: the inputs and outputs of `ProjectorGraph`, G and N of any size."""
     config = projector.config
-    inputs = {"stacked": torch.zeros(1, 50, config.stack * config.frame_width), "asked": torch.tensor([0])}
+    inputs = {
+        "stacked": torch.zeros(1, 50, config.stack * config.frame_width),
+        "asked": torch.tensor([0]),
+    }
     groups = torch.export.Dim("groups", min=2, max=1500 // config.stack)
     shapes: dict[str, dict[int, object]] = {"stacked": {1: groups}, "asked": {}}
     outputs = ["vectors", "count", "quantity", "phonemes", "keys", "pronunciations"]
     if config.reads_draft:
-        inputs |= {"draft": torch.zeros(1, 12, config.embedding_width + config.key_width), "draft_count": torch.tensor([12])}
+        inputs |= {
+            "draft": torch.zeros(1, 12, config.embedding_width + config.key_width),
+            "draft_count": torch.tensor([12]),
+        }
         shapes |= {"draft": {1: torch.export.Dim("tokens", min=1, max=1000)}, "draft_count": {}}
     metadata = {HEARD_TOKENS: json.dumps(sorted(projector.heard_tokens))}
-    export_onnx(ProjectorGraph(projector).eval(), tuple(inputs.values()), list(inputs), outputs, shapes, path, metadata)
+    export_onnx(
+        ProjectorGraph(projector).eval(),
+        tuple(inputs.values()),
+        list(inputs),
+        outputs,
+        shapes,
+        path,
+        metadata,
+    )

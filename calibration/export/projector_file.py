@@ -1,4 +1,5 @@
-"""The projector on disk: safetensors with its sizes in the metadata, and the ONNX graph that serves. Knows no training."""
+"""The projector on disk: safetensors with its sizes in the metadata, and the ONNX graph that
+serves. Knows no training."""
 
 import json
 import os
@@ -30,7 +31,8 @@ def save_projector(projector: CifProjector, path: Path, dtype: torch.dtype = tor
 
 
 def save_packed(projector: CifProjector, path: Path) -> None:
-    """As `save_projector`, with matrices in 8 bits and a scale for each row: the form that ships."""
+    """As `save_projector`, with matrices in 8 bits and a scale for each row: the form that
+    ships."""
     tensors: dict[str, Tensor] = {}
     for name, value in projector.state_dict().items():
         if not value.is_floating_point():
@@ -41,13 +43,16 @@ def save_packed(projector: CifProjector, path: Path) -> None:
             continue
         rows = value.detach().flatten(1)
         scale = (rows.abs().amax(dim=1) / _PACKED_MAX).clamp(min=1e-12)
-        tensors[name] = (rows / scale.unsqueeze(1)).round().to(torch.int8).view(value.shape).contiguous()
+        tensors[name] = (
+            (rows / scale.unsqueeze(1)).round().to(torch.int8).view(value.shape).contiguous()
+        )
         tensors[name + _SCALE] = scale.float()
     _write(projector, tensors, path)
 
 
 def load_projector(path: Path) -> CifProjector:
-    """Read a projector back as float32, in evaluation mode. Raises AttuneError where the file is missing or damaged."""
+    """Read a projector back as float32, in evaluation mode. Raises AttuneError where the file is
+    missing or damaged."""
     try:
         with safe_open(path, "pt") as file:
             config = CifConfig(**json.loads(file.metadata()["cif"]))
@@ -55,7 +60,8 @@ def load_projector(path: Path) -> CifProjector:
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise AttuneError(
-            f"the projector {path} cannot be read ({error}); choose another with `attune generations promote`"
+            f"the projector {path} cannot be read ({error}); choose another with `attune"
+            " generations promote`"
         ) from None
     projector = CifProjector(config)
     projector.load_state_dict(_unpacked(stored))
@@ -64,7 +70,10 @@ def load_projector(path: Path) -> CifProjector:
 
 
 def _write(projector: CifProjector, tensors: dict[str, Tensor], path: Path) -> None:
-    about = {"cif": json.dumps(asdict(projector.config)), HEARD_TOKENS: json.dumps(sorted(projector.heard_tokens))}
+    about = {
+        "cif": json.dumps(asdict(projector.config)),
+        HEARD_TOKENS: json.dumps(sorted(projector.heard_tokens)),
+    }
     beside = path.with_suffix(".partial")
     save_file(tensors, beside, about)
     with beside.open("rb") as file:
@@ -77,5 +86,9 @@ def _unpacked(stored: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, value in stored.items():
         if not name.endswith(_SCALE):
             scale = stored.get(name + _SCALE)
-            state[name] = value if scale is None else (value.float().flatten(1) * scale.unsqueeze(1)).view(value.shape)
+            state[name] = (
+                value
+                if scale is None
+                else (value.float().flatten(1) * scale.unsqueeze(1)).view(value.shape)
+            )
     return state

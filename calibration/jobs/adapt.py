@@ -1,8 +1,9 @@
 """A personal round, stage by stage, each of which is elsewhere.
 
-Each stage runs in a process of its own, so that the system has its memory back before the next one begins: the peak of a round is
-that of its largest stage, not of what all of them opened. What a stage leaves lies in the job's folder, and a round that was
-killed goes on with the first stage that is not done.
+Each stage runs in a process of its own, so that the system has its memory back before the next one
+begins: the peak of a round is that of its largest stage, not of what all of them opened. What a
+stage leaves lies in the job's folder, and a round that was killed goes on with the first stage that
+is not done.
 """
 
 from collections.abc import Sequence
@@ -14,10 +15,11 @@ from ..round.folder import RoundFolder, StageRecord
 
 
 def adapt(job: AdaptJob, report: Report) -> int | None:
-    """Run the next stage of `job`. Returns the number of the generation, or None where there are stages left, for a process each.
+    """Run the next stage of `job`. Returns the number of the generation, or None where there are
+    stages left, for a process each.
 
-    Raises AttuneError where there is nothing to train on, the parent is damaged, or training diverges, and RoundRefusedError
-    where the labels are not about their recordings.
+    Raises AttuneError where there is nothing to train on, the parent is damaged, or training
+    diverges, and RoundRefusedError where the labels are not about their recordings.
     """
     folder = RoundFolder(job.folder)
     left = [stage for stage in job.stages if not folder.is_done(stage)]
@@ -29,7 +31,8 @@ def adapt(job: AdaptJob, report: Report) -> int | None:
 
 
 def without_doubted(job: AdaptJob, doubted: Sequence[str]) -> AdaptJob:
-    """`job` without the examples whose ids are `doubted`: they are neither trained on nor judged by."""
+    """`job` without the examples whose ids are `doubted`: they are neither trained on nor judged
+    by."""
     if not doubted:
         return job
     examples = [example for example in job.examples if example.id not in set(doubted)]

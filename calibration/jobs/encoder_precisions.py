@@ -1,6 +1,8 @@
-"""Makes the speech encoder's other precisions, and measures each against the original on utterances of its own. Keeps the cards.
+"""Makes the speech encoder's other precisions, and measures each against the original on utterances
+of its own. Keeps the cards.
 
-Of several ways to find the ranges of activations the one whose frames come nearest to the original's is kept.
+Of several ways to find the ranges of activations the one whose frames come nearest to the
+original's is kept.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +27,14 @@ from engines.types import Float32
 from engines.whisper.draft import Drafter
 from engines.whisper.encoder import MAX_SECONDS, encoder_mel, frame_cosines
 from engines.whisper.encoder_onnx import OnnxEncoder
-from engines.whisper.precision import PRECISIONS, Heard, Precision, PrecisionCard, card_path, path_of
+from engines.whisper.precision import (
+    PRECISIONS,
+    Heard,
+    Precision,
+    PrecisionCard,
+    card_path,
+    path_of,
+)
 from engines.whisper.transcriber import WhisperTranscriber
 
 from ..evaluation.text_scores import error_rate, word_errors
@@ -34,7 +43,8 @@ from ..provenance import describe_machine
 
 
 def make_precisions(job: PrecisionJob, report: Report) -> int:
-    """Run `job`; returns how many precisions may be used. Raises AttuneError where there is too little speech to say."""
+    """Run `job`; returns how many precisions may be used. Raises AttuneError where there is too
+    little speech to say."""
     source = job.engines.encoder
     if not source.is_file():
         raise AttuneError(f"the speech encoder {source} is missing; run `attune engines build`")
@@ -42,17 +52,27 @@ def make_precisions(job: PrecisionJob, report: Report) -> int:
     job.folder.mkdir(parents=True, exist_ok=True)
     ear = _Ear(job, checked)
     original = OnnxEncoder(source, job.threads)
-    report("original", 0.0, f"{len(checked)} utterances to compare on, {len(calibrated)} to calibrate with")
+    report(
+        "original",
+        0.0,
+        f"{len(checked)} utterances to compare on, {len(calibrated)} to calibrate with",
+    )
     ear.tell = partial(report, "original", 0.5)
     frames = ear.frames_of(original)
     heard = ear.heard(original, frames)
-    mels = [encoder_mel(read_audio(example.audio, MAX_SECONDS), original.mel_bins) for example in calibrated]
+    mels = [
+        encoder_mel(read_audio(example.audio, MAX_SECONDS), original.mel_bins)
+        for example in calibrated
+    ]
     usable = 0
     for precision in PRECISIONS:
         report(precision, 0.0, "")
         ear.tell = partial(report, precision, 0.5)
         path, method = _written(
-            job, precision, mels, lambda made: _cosines(ear.frames_of(OnnxEncoder(made, job.threads)), frames).mean()
+            job,
+            precision,
+            mels,
+            lambda made: _cosines(ear.frames_of(OnnxEncoder(made, job.threads)), frames).mean(),
         )
         report(precision, 0.5, f"by {method}" if method else "")
         encoder = OnnxEncoder(path, job.threads)
@@ -82,7 +102,10 @@ def make_precisions(job: PrecisionJob, report: Report) -> int:
 
 
 def _written(
-    job: PrecisionJob, precision: Precision, mels: Sequence[Float32], nearness: Callable[[Path], float]
+    job: PrecisionJob,
+    precision: Precision,
+    mels: Sequence[Float32],
+    nearness: Callable[[Path], float],
 ) -> tuple[Path, str]:
     """The encoder in `precision`, and the method that brought it nearest."""
     if precision == "float16":
@@ -95,7 +118,9 @@ def _written(
         try:
             write_int8(job.engines.encoder, path, mels, method)
         except ValueError as error:
-            raise AttuneError(f"the encoder cannot be calibrated: {error}; enrol or speak more") from None
+            raise AttuneError(
+                f"the encoder cannot be calibrated: {error}; enrol or speak more"
+            ) from None
         found[method] = nearness(path), path
     best = max(found, key=lambda method: found[method][0])
     for method, (_, path) in found.items():
@@ -114,7 +139,9 @@ class _Ear:
         self.samples = [read_audio(example.audio, MAX_SECONDS) for example in examples]
         self._vocabulary = Vocabulary(job.engines.language_model)
         self._projector = OnnxProjector(read_generation(job.generation).projector, job.threads)
-        self._head = VocabularyHead(self._vocabulary, self._projector.heard_tokens, self._projector.keys, job.threads)
+        self._head = VocabularyHead(
+            self._vocabulary, self._projector.heard_tokens, self._projector.keys, job.threads
+        )
         self._transcriber = WhisperTranscriber(job.engines.encoder_weights, job.threads)
 
     def frames_of(self, encoder: OnnxEncoder) -> list[Float32]:
@@ -140,10 +167,13 @@ class _Ear:
 
 
 def _shared_out(job: PrecisionJob) -> tuple[list[Example], list[Example]]:
-    """Those to compare on, and those to calibrate with: by turns, so that both are of all who speak."""
+    """Those to compare on, and those to calibrate with: by turns, so that both are of all who
+    speak."""
     both = [job.examples[index::2][: job.checked_utterances] for index in (0, 1)]
     if not all(both):
-        raise AttuneError("there is no speech to calibrate and compare with; run `attune models fetch`, or enrol")
+        raise AttuneError(
+            "there is no speech to calibrate and compare with; run `attune models fetch`, or enrol"
+        )
     return both[0], both[1]
 
 

@@ -1,4 +1,5 @@
-"""What set-up does once: the encoder as ONNX, generation 0 from the shipped base projector, and the replay set."""
+"""What set-up does once: the encoder as ONNX, generation 0 from the shipped base projector, and the
+replay set."""
 
 import json
 from datetime import UTC, datetime
@@ -21,7 +22,8 @@ SHIPPED = Path(__file__).parent.parent.parent / "engines" / "base"
 
 
 def make_base(job: BaseJob, report: Report) -> int:
-    """Write what is missing of encoder, generation 0 and replay set; returns the number of the base generation."""
+    """Write what is missing of encoder, generation 0 and replay set; returns the number of the base
+    generation."""
     if not job.engines.encoder.is_file():
         report("export", 0.0, "encoder")
         export_encoder(job.engines.encoder_weights_file, job.engines.encoder)
@@ -62,4 +64,6 @@ def _write_base(job: BaseJob) -> None:
         encoder_sha256=sha256_of(job.engines.encoder_weights_file),
         confidence=recipe["confidence"],
     )
-    write_generation(job.generations, BASE, card, {"projector.onnx": graph, "projector.safetensors": weights})
+    write_generation(
+        job.generations, BASE, card, {"projector.onnx": graph, "projector.safetensors": weights}
+    )

@@ -1,4 +1,5 @@
-"""`attune align corpus`: sentences written by the language model, then the script, then its shards. Knows the order of things."""
+"""`attune align corpus`: sentences written by the language model, then the script, then its shards.
+Knows the order of things."""
 
 import json
 import random
@@ -18,7 +19,10 @@ from ..corpus.script import ScriptLine, recorded_script, synthetic_script
 from ..corpus.shards import read_corpus
 from ..corpus.texts import as_sentence, is_plain, word_entries
 
-_WRITER = "You write short, natural English sentences as people say them aloud. You answer with one sentence and nothing else."
+_WRITER = (
+    "You write short, natural English sentences as people say them aloud. You answer with one"
+    " sentence and nothing else."
+)
 _TASKS = (
     "Write one short sentence with the word {word}.",
     "Write a short request to a voice assistant with the word {word}.",
@@ -41,7 +45,8 @@ def make_corpus(job: CorpusJob, report: Report) -> int:
     _keep_to(job.folder / "script.json", script)
     width = OnnxEncoder(job.engines.encoder, 1).frame_width
     size = (
-        f"{sum(line.expected_seconds * line.takes for line in script) / 3600:.1f} h, {expected_bytes(script, width) / 1e9:.2f} GB"
+        f"{sum(line.expected_seconds * line.takes for line in script) / 3600:.1f} h,"
+        f" {expected_bytes(script, width) / 1e9:.2f} GB"
     )
     began = time.monotonic()
     there_at_first: list[int] = []
@@ -50,36 +55,60 @@ def make_corpus(job: CorpusJob, report: Report) -> int:
         if not there_at_first:
             there_at_first.append(done)
         made = done - there_at_first[0]
-        left = f", about {(shards - done) * (time.monotonic() - began) / made / 60:.0f} min to go" if made else ""
+        left = (
+            f", about {(shards - done) * (time.monotonic() - began) / made / 60:.0f} min to go"
+            if made
+            else ""
+        )
         said = min(done * SHARD_UTTERANCES, len(script))
-        report("corpus", done / max(shards, 1), f"{said} of {len(script)} lines of a script of about {size}{left}")
+        report(
+            "corpus",
+            done / max(shards, 1),
+            f"{said} of {len(script)} lines of a script of about {size}{left}",
+        )
 
     models = Models(job.engines.encoder, job.engines.encoder_weights, job.kokoro, job.piper)
     made = build(job.folder, script, models, job.workers, show)
     kept, asked = len(read_corpus([job.folder])), sum(line.takes for line in script)
-    why = f"; {asked - kept} could not be spoken or read, or were shorter than 0.3 s or longer than 20 s" if kept < asked else ""
+    why = (
+        f"; {asked - kept} could not be spoken or read, or were shorter than 0.3 s or longer than"
+        " 20 s"
+        if kept < asked
+        else ""
+    )
     report("corpus", 1.0, f"{kept} utterances{why}")
     return made
 
 
 def _keep_to(path: Path, script: Sequence[ScriptLine]) -> None:
-    """A folder holds one script: shards of another would be taken for its own. Raises AttuneError where it is another's."""
-    about = {"utterances": len(script), "first": script[0].text if script else "", "last": script[-1].text if script else ""}
+    """A folder holds one script: shards of another would be taken for its own. Raises AttuneError
+    where it is another's."""
+    about = {
+        "utterances": len(script),
+        "first": script[0].text if script else "",
+        "last": script[-1].text if script else "",
+    }
     if path.is_file() and json.loads(path.read_text()) != about:
         raise AttuneError(
-            f"{path.parent} holds a corpus of another script; choose another folder, or the same hours, sources and seed"
+            f"{path.parent} holds a corpus of another script; choose another folder, or the same"
+            " hours, sources and seed"
         )
     write_atomically(path, json.dumps(about).encode() + b"\n")
 
 
 def _write_sentences(job: CorpusJob, vocabulary: Vocabulary, report: Report) -> list[str]:
-    """Sentences by the language model itself, each about another word of its vocabulary; kept in the folder as they are made."""
+    """Sentences by the language model itself, each about another word of its vocabulary; kept in
+    the folder as they are made."""
     path = job.folder / "written.jsonl"
-    texts: list[str | None] = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    texts: list[str | None] = (
+        [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    )
     if len(texts) < job.written:
         rng = random.Random(job.seed)
         words = rng.sample(list(word_entries(vocabulary)), job.written)
-        model = LlamaCppLanguageModel(job.engines.served_language_model, vocabulary, _WRITER, 512, job.workers)
+        model = LlamaCppLanguageModel(
+            job.engines.served_language_model, vocabulary, _WRITER, 512, job.workers
+        )
         for number in range(len(texts), job.written):
             model.reset()
             prompt = _TASKS[number % len(_TASKS)].format(word=words[number])

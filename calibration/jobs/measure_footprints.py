@@ -1,6 +1,8 @@
-"""Measures what a round's stages take in memory and time: small rounds of made-up utterances, run as rounds are run.
+"""Measures what a round's stages take in memory and time: small rounds of made-up utterances, run
+as rounds are run.
 
-Meanwhile the process that measures has open what a daemon that serves has, so that what both map is told apart.
+Meanwhile the process that measures has open what a daemon that serves has, so that what both map is
+told apart.
 """
 
 import gc
@@ -31,10 +33,12 @@ from ..training.replay import longest_replay_seconds
 
 _UTTERANCES, _HOLDOUT, _GENERAL = 10, 2, 4
 _TRAINING_SECONDS = 20.0
-"""Several steps even of the longest: the second is the first with the optimizer's moments beside it."""
+"""Several steps even of the longest: the second is the first with the optimizer's moments beside
+it."""
 _SAMPLED_SECONDS = 0.05
 _LEAVING_SECONDS = 0.3
-"""In which a stage that is done may still hold what it took; the next one is only importing then."""
+"""In which a stage that is done may still hold what it took; the next one is only importing
+then."""
 _RANK, _HIGHER_RANK = 16, 64
 _PARTS = 4
 
@@ -54,7 +58,8 @@ class _Round:
 
 
 def measure(job: FootprintJob, report: Report) -> int:
-    """Run `job`; returns the number of rounds. Raises AttuneError where a round fails or there are no recordings."""
+    """Run `job`; returns the number of rounds. Raises AttuneError where a round fails or there are
+    no recordings."""
     if not job.recordings:
         raise AttuneError("there are no recordings to measure with; run `attune models fetch`")
     shutil.rmtree(job.folder / "rounds", ignore_errors=True)
@@ -85,14 +90,16 @@ def measure(job: FootprintJob, report: Report) -> int:
 
 
 def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footprint:
-    """The plane through what `stage` took, against what it holds at once, the rank of what it trains and whether in parts, where
-    these vary."""
+    """The plane through what `stage` took, against what it holds at once, the rank of what it
+    trains and whether in parts, where these vary."""
     found: dict[str, list[int]] = {
         "bytes_per_position": [footprints.positions(stage, one.job) for one in rounds],
         "bytes_per_rank": [rank_of(one.job) if stage == "distil" else 0 for one in rounds],
         "parts_bytes": [int(one.job.parts > 1 and stage in ("train", "distil")) for one in rounds],
     }
-    varying = {name: np.array(values, np.float64) for name, values in found.items() if len(set(values)) > 1}
+    varying = {
+        name: np.array(values, np.float64) for name, values in found.items() if len(set(values)) > 1
+    }
     kept = np.array([footprints.kept_bytes(stage, one.job) for one in rounds], np.float64)
     beside = np.array([one.stages[stage].peak.private for one in rounds]) - kept
     alone = np.array([one.stages[stage].peak.resident for one in rounds]) - kept
@@ -106,15 +113,22 @@ def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footpri
     return Footprint(
         beside_bytes=fixed[0],
         alone_bytes=fixed[1],
-        residual_bytes=float(max(np.abs(level - mean).max() for level, mean in zip(levels, fixed, strict=True))),
+        residual_bytes=float(
+            max(np.abs(level - mean).max() for level, mean in zip(levels, fixed, strict=True))
+        ),
         **{name: float(slope) for name, slope in slopes.items()},
-        seconds=0.0 if heard else max(0.0, min(seconds) - (_TRAINING_SECONDS if stage in ("train", "distil") else 0.0)),
+        seconds=0.0
+        if heard
+        else max(0.0, min(seconds) - (_TRAINING_SECONDS if stage in ("train", "distil") else 0.0)),
         seconds_per_utterance=min(seconds) / heard if heard else 0.0,
     )
 
 
-def _round(job: FootprintJob, number: int, seconds: float, rank: int, parts: int, report: Report) -> _Round:
-    """A round of utterances of `seconds` each, its adapter of `rank`, steps in `parts`; its stages watched as they run."""
+def _round(
+    job: FootprintJob, number: int, seconds: float, rank: int, parts: int, report: Report
+) -> _Round:
+    """A round of utterances of `seconds` each, its adapter of `rank`, steps in `parts`; its stages
+    watched as they run."""
     folder = job.folder / "rounds" / f"{number:04d}"
     (folder / "job").mkdir(parents=True)
     (folder / "generations").mkdir()
@@ -125,7 +139,14 @@ def _round(job: FootprintJob, number: int, seconds: float, rank: int, parts: int
     audio = folder / "utterance.flac"
     write_flac(audio, samples)
     examples = [
-        Example(id=f"{place}", audio=audio, text=text, origin="enrolled", seconds=seconds, holdout=place < _HOLDOUT)
+        Example(
+            id=f"{place}",
+            audio=audio,
+            text=text,
+            origin="enrolled",
+            seconds=seconds,
+            holdout=place < _HOLDOUT,
+        )
         for place in range(_UTTERANCES)
     ]
     adapt = AdaptJob(
@@ -169,19 +190,27 @@ def _watch(process: int, job: AdaptJob, stages: dict[str, _Stage]) -> None:
             stages[stage].seconds += time.monotonic() - before
             if time.monotonic() - began > _LEAVING_SECONDS:
                 seen = stages[stage].peak
-                stages[stage].peak = Taken(max(seen.private, now.private), max(seen.resident, now.resident))
+                stages[stage].peak = Taken(
+                    max(seen.private, now.private), max(seen.resident, now.resident)
+                )
         before = time.monotonic()
         time.sleep(_SAMPLED_SECONDS)
 
 
 def _serving(job: FootprintJob) -> tuple[int, int, int]:
-    """The encoder's width, what answering takes more than waiting, and what stays behind once the models are closed."""
+    """The encoder's width, what answering takes more than waiting, and what stays behind once the
+    models are closed."""
     longest = _joined(job.recordings, max(job.lengths_seconds))[0]
     bare_bytes = proportional_bytes()
     engines = open_engines(job.engines, job.system_prompt, job.context_tokens, job.threads)
     if engines.encoder is None:
-        raise AttuneError(f"the speech encoder {job.engines.encoder} is missing; run `attune engines build`")
-    frame_width, answering_bytes = engines.encoder.frame_width, _answering_bytes(engines, job, longest)
+        raise AttuneError(
+            f"the speech encoder {job.engines.encoder} is missing; run `attune engines build`"
+        )
+    frame_width, answering_bytes = (
+        engines.encoder.frame_width,
+        _answering_bytes(engines, job, longest),
+    )
     engines.close()
     del engines
     gc.collect()
@@ -213,7 +242,8 @@ def _answering_bytes(engines: Engines, job: FootprintJob, samples: Float32) -> i
 
 
 def _joined(recordings: list[Example], seconds: float) -> tuple[Float32, str]:
-    """As many recordings, one after the other, as `seconds` hold, cut there; and what is said in the whole ones."""
+    """As many recordings, one after the other, as `seconds` hold, cut there; and what is said in
+    the whole ones."""
     pieces: list[Float32] = []
     texts: list[str] = []
     room = round(seconds * SAMPLE_RATE_HZ)

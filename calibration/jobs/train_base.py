@@ -1,4 +1,5 @@
-"""`attune align train`: a base projector from corpora, by one process or by many under torchrun. Knows the order of things."""
+"""`attune align train`: a base projector from corpora, by one process or by many under torchrun.
+Knows the order of things."""
 
 import json
 import os
@@ -46,7 +47,8 @@ JUDGED_AT_MOST = 200
 
 
 def train(job: TrainJob, report: Report) -> int:
-    """Run `job` and return the number of steps taken in all. A run that was killed goes on from its checkpoint."""
+    """Run `job` and return the number of steps taken in all. A run that was killed goes on from its
+    checkpoint."""
     rank, world, device = _join()
     torch.set_num_threads(job.threads)
     vocabulary = Vocabulary(job.engines.language_model)
@@ -60,14 +62,28 @@ def train(job: TrainJob, report: Report) -> int:
     projector.heard_tokens.update(token for sample, _ in learnt for token in sample.tokens.tolist())
     if not projector.keys.phonemes.any():
         report("pronounce", 0.0, f"{vocabulary.size} tokens")
-        projector.keys.phonemes.copy_(torch.from_numpy(pronounce(vocabulary, range(vocabulary.size), job.threads)))
+        projector.keys.phonemes.copy_(
+            torch.from_numpy(pronounce(vocabulary, range(vocabulary.size), job.threads))
+        )
     embedlink = EmbedLink(projector, vocabulary).to(device)
     atypical = [sample for sample, row in learnt if is_atypical(row.voice)]
     drawn = [*(sample for sample, _ in learnt), *atypical * (job.atypical_times - 1)]
     draw = draw_epochs(drawn, job.batch, job.seed)
-    schedule = Schedule(10**9, job.minutes * 60, job.learning_rate, warmup_steps=200, seed=job.seed, checkpoint_seconds=120.0)
+    schedule = Schedule(
+        10**9,
+        job.minutes * 60,
+        job.learning_rate,
+        warmup_steps=200,
+        seed=job.seed,
+        checkpoint_seconds=120.0,
+    )
     run = Run()
-    for run in fit(embedlink, lambda step: draw(step * world + rank), schedule, job.folder / "checkpoint.safetensors"):
+    for run in fit(
+        embedlink,
+        lambda step: draw(step * world + rank),
+        schedule,
+        job.folder / "checkpoint.safetensors",
+    ):
         if rank == 0:
             losses = ", ".join(f"{name} {value:.2f}" for name, value in _recent(run).items())
             report("train", fraction(run, schedule), f"step {run.step}: {losses}")
@@ -75,7 +91,9 @@ def train(job: TrainJob, report: Report) -> int:
         report("judge", 0.0, f"{len(judged)} unheard sentences")
         projector.cpu()
         save_packed(projector, job.folder / "projector.safetensors")
-        unheard = [utterance for utterance in utterances if is_held_out(utterance.row.text)][:JUDGED_AT_MOST]
+        unheard = [utterance for utterance in utterances if is_held_out(utterance.row.text)][
+            :JUDGED_AT_MOST
+        ]
         confidence = _confidence(job, vocabulary, unheard, report)
         seconds = sum(utterance.row.seconds for utterance in utterances)
         card = {
@@ -91,12 +109,18 @@ def train(job: TrainJob, report: Report) -> int:
             "epochs": round(run.step * job.batch * world / len(drawn), 2),
             "processor_seconds": round(run.processor_seconds),
             "wall_seconds": round(run.seconds),
-            "device": torch.cuda.get_device_name() if device.type == "cuda" else f"processor, {world} x {job.threads} threads",
+            "device": (
+                torch.cuda.get_device_name()
+                if device.type == "cuda"
+                else f"processor, {world} x {job.threads} threads"
+            ),
             "seed": job.seed,
             "losses": {name: round(value, 4) for name, value in _recent(run).items()},
             "unheard_sentences": {
                 "word_error_rate": round(token_word_error(projector, judged, vocabulary), 4),
-                "word_error_rate_without_drafts": round(token_word_error(projector, judged, vocabulary, drafts=False), 4),
+                "word_error_rate_without_drafts": round(
+                    token_word_error(projector, judged, vocabulary, drafts=False), 4
+                ),
             },
             "heard_tokens": len(projector.heard_tokens),
             "confidence": confidence.model_dump() if confidence is not None else None,
@@ -107,12 +131,20 @@ def train(job: TrainJob, report: Report) -> int:
 
 
 def token_word_error(
-    projector: CifProjector, judged: Sequence[tuple[Sample, str]], vocabulary: Vocabulary, drafts: bool = True
+    projector: CifProjector,
+    judged: Sequence[tuple[Sample, str]],
+    vocabulary: Vocabulary,
+    drafts: bool = True,
 ) -> float:
-    """Word error rate of what is read out of `judged`, the number of units decided by the projector."""
+    """Word error rate of what is read out of `judged`, the number of units decided by the
+    projector."""
     projector.eval()
-    heard = all_words_of(read_samples(projector, [sample for sample, _ in judged], vocabulary, drafts), vocabulary)
-    return word_error_rate([(text, found) for (_, text), found in zip(judged, heard, strict=True)])[0]
+    heard = all_words_of(
+        read_samples(projector, [sample for sample, _ in judged], vocabulary, drafts), vocabulary
+    )
+    return word_error_rate([(text, found) for (_, text), found in zip(judged, heard, strict=True)])[
+        0
+    ]
 
 
 def _join() -> tuple[int, int, torch.device]:
@@ -122,11 +154,20 @@ def _join() -> tuple[int, int, torch.device]:
     if world > 1 and not distributed.is_initialized():
         distributed.init_process_group("nccl" if cuda else "gloo")
     rank = distributed.get_rank() if world > 1 else 0
-    return rank, world, torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
+    return (
+        rank,
+        world,
+        (
+            torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+            if cuda
+            else torch.device("cpu")
+        ),
+    )
 
 
 def _start(config: CifConfig, start: Path | None) -> CifProjector:
-    """A new projector, with the weights of another where they have the same name. Raises AttuneError where a shape differs."""
+    """A new projector, with the weights of another where they have the same name. Raises
+    AttuneError where a shape differs."""
     projector = CifProjector(config)
     if start is not None:
         older = load_projector(start)
@@ -134,14 +175,18 @@ def _start(config: CifConfig, start: Path | None) -> CifProjector:
         try:
             projector.load_state_dict(older.state_dict(), strict=False)
         except RuntimeError as error:
-            raise AttuneError(f"{start} has other sizes ({str(error).splitlines()[-1].strip()}); start from another") from None
+            raise AttuneError(
+                f"{start} has other sizes ({str(error).splitlines()[-1].strip()}); start from"
+                " another"
+            ) from None
     return projector
 
 
 def _split(
     utterances: Sequence[Utterance], vocabulary: Vocabulary, stack: int
 ) -> tuple[list[tuple[Sample, Row]], list[tuple[Sample, str]]]:
-    """Samples to learn from and to judge on, by a hash of the text: no sentence is in both, whoever says it."""
+    """Samples to learn from and to judge on, by a hash of the text: no sentence is in both, whoever
+    says it."""
     learnt: list[tuple[Sample, Row]] = []
     judged: list[tuple[Sample, str]] = []
     for utterance in utterances:
@@ -152,24 +197,36 @@ def _split(
         elif sample is not None:
             learnt.append((sample, utterance.row))
     if not learnt or not judged:
-        raise AttuneError(f"{len(utterances)} utterances are too few to train on and to judge; make a larger corpus")
+        raise AttuneError(
+            f"{len(utterances)} utterances are too few to train on and to judge; make a larger"
+            " corpus"
+        )
     return learnt, judged[:JUDGED_AT_MOST]
 
 
-def _confidence(job: TrainJob, vocabulary: Vocabulary, judged: Sequence[Utterance], report: Report) -> Confidence | None:
+def _confidence(
+    job: TrainJob, vocabulary: Vocabulary, judged: Sequence[Utterance], report: Report
+) -> Confidence | None:
     """Of what ships, on sentences never trained on, through the graph that serves."""
     graph = job.folder / "projector.onnx"
     export_projector(load_projector(job.folder / "projector.safetensors"), graph)
-    model = LlamaCppLanguageModel(job.engines.served_language_model, vocabulary, "", 256, job.threads)
+    model = LlamaCppLanguageModel(
+        job.engines.served_language_model, vocabulary, "", 256, job.threads
+    )
     scorer = model.scorer.after(requests_before((), vocabulary))
     decoder = open_decoder(OnnxProjector(graph, job.threads), vocabulary, None, scorer, job.threads)
-    drafter = Drafter(WhisperTranscriber(job.engines.encoder_weights, job.threads), OnnxEncoder(job.engines.encoder, job.threads))
+    drafter = Drafter(
+        WhisperTranscriber(job.engines.encoder_weights, job.threads),
+        OnnxEncoder(job.engines.encoder, job.threads),
+    )
     heard = []
     for index, utterance in enumerate(judged, 1):
         report("judge", index / len(judged), f"confidence, {index} of {len(judged)} sentences")
         frames = np.asarray(utterance.frames, np.float32)
         # Drafted anew: the corpus does not say how sure a draft was.
-        heard.append(hear(decoder, frames, partial(drafter.draft, frames), utterance.row.text, own=False))
+        heard.append(
+            hear(decoder, frames, partial(drafter.draft, frames), utterance.row.text, own=False)
+        )
     model.close()
     return learn_confidence(decoder, heard)
 
@@ -177,7 +234,9 @@ def _confidence(job: TrainJob, vocabulary: Vocabulary, judged: Sequence[Utteranc
 def _voices(utterances: Sequence[Utterance]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for utterance in utterances:
-        kind = utterance.row.voice.split(" ")[0] + (" atypical" if is_atypical(utterance.row.voice) else "")
+        kind = utterance.row.voice.split(" ")[0] + (
+            " atypical" if is_atypical(utterance.row.voice) else ""
+        )
         counts[kind] = counts.get(kind, 0) + 1
     return dict(sorted(counts.items()))
 
@@ -186,11 +245,20 @@ def _command(job: TrainJob, processes: int) -> str:
     """What makes this projector again, the corpora first."""
     corpora = [_corpus_command(folder) for folder in job.corpora]
     start = f" --start {job.start.name}" if job.start else ""
-    options = f"--minutes {job.minutes:g} --learning-rate {job.learning_rate:g} --batch {job.batch} --seed {job.seed}"
+    options = (
+        f"--minutes {job.minutes:g} --learning-rate {job.learning_rate:g} --batch {job.batch}"
+        f" --seed {job.seed}"
+    )
     options += f" --atypical-times {job.atypical_times}" if job.atypical_times > 1 else ""
     folders = " ".join(folder.name for folder in job.corpora)
     return " && ".join(
-        [*corpora, f"attune align train {folders} --out {job.folder.name}{start} {options} --processes {processes}"]
+        [
+            *corpora,
+            (
+                f"attune align train {folders} --out {job.folder.name}{start} {options} --processes"
+                f" {processes}"
+            ),
+        ]
     )
 
 
@@ -199,10 +267,16 @@ def _corpus_command(folder: Path) -> str:
         made = CorpusJob.model_validate_json((folder / "job.json").read_text())
     except (OSError, ValueError):
         return f"# {folder.name}: nobody wrote down how it was made"
-    sources = "".join(f" --from {source.name}" for source in made.sources) or f" --hours {made.hours:g} --written {made.written}"
+    sources = (
+        "".join(f" --from {source.name}" for source in made.sources)
+        or f" --hours {made.hours:g} --written {made.written}"
+    )
     return f"attune align corpus --out {folder.name}{sources} --seed {made.seed}"
 
 
 def _recent(run: Run) -> dict[str, float]:
     recent = run.losses[-50:]
-    return {name: float(np.mean([losses[name] for losses in recent])) for name in (recent[-1] if recent else {})}
+    return {
+        name: float(np.mean([losses[name] for losses in recent]))
+        for name in (recent[-1] if recent else {})
+    }

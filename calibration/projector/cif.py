@@ -1,15 +1,19 @@
-"""The CIF projector: frames, and a draft of what was said where there is one, to as many soft tokens as there are text tokens.
+"""The CIF projector: frames, and a draft of what was said where there is one, to as many soft
+tokens as there are text tokens.
 
 Knows no losses and no data.
 
-Continuous integrate-and-fire as in BLSP-KD's CFormer (arXiv 2405.19041): every frame carries a weight, weights are summed, and
-each time the sum passes a whole number a unit fires. Here in the loop-free form: with S the running sum and P the sum before the
-frame, W[u, t] = relu(min(S_t, u + 1) - max(P_t, u)).
+Continuous integrate-and-fire as in BLSP-KD's CFormer (arXiv 2405.19041): every frame carries a
+weight, weights are summed, and each time the sum passes a whole number a unit fires. Here in the
+loop-free form: with S the running sum and P the sum before the frame, W[u, t] = relu(min(S_t, u +
+1) - max(P_t, u)).
 
-A unit is told by two things: where it stands in the embedding table, and what it sounded like, as a vector in the space of the
-tokens' pronunciation keys (`projector/pronunciation_keys.py`). Both are one vector of width E + K here: an embedding row and a key side by side.
+A unit is told by two things: where it stands in the embedding table, and what it sounded like, as a
+vector in the space of the tokens' pronunciation keys (`projector/pronunciation_keys.py`). Both are
+one vector of width E + K here: an embedding row and a key side by side.
 
-Shapes: B utterances, T frames, G = T // stack groups, U units, D frame width, H hidden width, E embedding width, K key width.
+Shapes: B utterances, T frames, G = T // stack groups, U units, D frame width, H hidden width, E
+embedding width, K key width.
 """
 
 from dataclasses import dataclass
@@ -60,14 +64,16 @@ class CifOutput:
     hidden: Tensor
     """[B, G, H] groups before integration."""
     copy_scores: Tensor | None
-    """[B, U, N + 1] how much each unit copies from none (slot 0) or from each token of the draft, before softmax; None where the
-    projector reads no drafts."""
+    """[B, U, N + 1] how much each unit copies from none (slot 0) or from each token of the draft,
+    before softmax; None where the projector reads no drafts."""
 
 
 def integration_weights(weights: Tensor, units: Tensor, max_units: int) -> Tensor:
-    """How much of group t goes into unit u: [B, max_units, G] from weights [B, G], scaled to sum to `units` [B].
+    """How much of group t goes into unit u: [B, max_units, G] from weights [B, G], scaled to sum to
+    `units` [B].
 
-    Each of the first `units` rows sums to 1. Sums run in float32 at least: half precision loses units (papers' pitfall 1).
+    Each of the first `units` rows sums to 1. Sums run in float32 at least: half precision loses
+    units (papers' pitfall 1).
     """
     weights = weights.float()
     total = weights.sum(dim=1).clamp(min=1e-4)
@@ -91,12 +97,16 @@ class CifProjector(nn.Module):
         self.group_norm = nn.LayerNorm(stacked)
         self.group_in = nn.Linear(stacked, width)
         self.group_neighbours = Neighbours(width, 5)
-        self.before = nn.ModuleList(Block(width, config.heads, config.dropout) for _ in range(config.layers_before))
+        self.before = nn.ModuleList(
+            Block(width, config.heads, config.dropout) for _ in range(config.layers_before)
+        )
         self.weight = nn.Linear(width, 1)
         nn.init.constant_(self.weight.bias, -2.0)
         self.unit_in = nn.Linear(width, width)
         self.unit_neighbours = Neighbours(width, 3)
-        self.after = nn.ModuleList(Block(width, config.heads, config.dropout) for _ in range(config.layers_after))
+        self.after = nn.ModuleList(
+            Block(width, config.heads, config.dropout) for _ in range(config.layers_after)
+        )
         self.out_norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, config.embedding_width)
         with torch.no_grad():  # start at about the norm of an embedding row, not seven times it
@@ -107,7 +117,9 @@ class CifProjector(nn.Module):
         self.key_log_scale = nn.Parameter(torch.tensor(KEY_SCALE_START).log())
         self.phonemes_out = nn.Linear(width, PHONEMES_PER_GROUP * PHONEME_SYMBOLS)
         if config.reads_draft:
-            self.draft = DraftReader(width, config.embedding_width, config.key_width, config.heads, config.dropout)
+            self.draft = DraftReader(
+                width, config.embedding_width, config.key_width, config.heads, config.dropout
+            )
             self.group_draft = Cross(width, config.heads)
             self.unit_draft = Cross(width, config.heads)
             self.copy = CopyHead(width)
@@ -118,8 +130,11 @@ class CifProjector(nn.Module):
         keys: Tensor = self.keys(torch.tensor(sorted(self.heard_tokens), dtype=torch.int64))
         return keys
 
-    def groups(self, stacked: Tensor, mask: Tensor, draft: Draft | None) -> tuple[Tensor, Tensor, ReadDraft | None]:
-        """Hidden groups [B, G, H], their weights [B, G] in (0, 1), zero where `mask` [B, G] is False, and the draft as read."""
+    def groups(
+        self, stacked: Tensor, mask: Tensor, draft: Draft | None
+    ) -> tuple[Tensor, Tensor, ReadDraft | None]:
+        """Hidden groups [B, G, H], their weights [B, G] in (0, 1), zero where `mask` [B, G] is
+        False, and the draft as read."""
         x = self.group_neighbours(self.group_in(self.group_norm(stacked)), mask)
         first, *rest = self.before
         x = first(x, mask)
@@ -133,8 +148,11 @@ class CifProjector(nn.Module):
     def units(
         self, hidden: Tensor, weights: Tensor, read: ReadDraft | None, units: Tensor, max_units: int
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Soft tokens and their sounds [B, max_units, E + K], their mask [B, max_units], and the scores of what they copy."""
-        gathered = integration_weights(weights, units, max_units).to(hidden.dtype) @ self.unit_in(hidden)
+        """Soft tokens and their sounds [B, max_units, E + K], their mask [B, max_units], and the
+        scores of what they copy."""
+        gathered = integration_weights(weights, units, max_units).to(hidden.dtype) @ self.unit_in(
+            hidden
+        )
         mask = torch.arange(max_units, device=hidden.device).unsqueeze(0) < units.unsqueeze(1)
         x = self.unit_neighbours(gathered, mask)
         *first, last = self.after
@@ -151,20 +169,29 @@ class CifProjector(nn.Module):
         return torch.cat([self.out(x), F.normalize(self.sound_out(x), dim=-1)], dim=-1)
 
     def scored(self, vectors: Tensor) -> Tensor:
-        """[..., E + K] soft tokens and sounds to as many numbers, whose product with a token's unit row and key is its score."""
-        row, sound = vectors[..., : self.config.embedding_width], vectors[..., self.config.embedding_width :]
+        """[..., E + K] soft tokens and sounds to as many numbers, whose product with a token's unit
+        row and key is its score."""
+        row, sound = (
+            vectors[..., : self.config.embedding_width],
+            vectors[..., self.config.embedding_width :],
+        )
         of_row = self.row_log_scale.exp() * F.normalize(row, dim=-1)
         return torch.cat([of_row, self.key_log_scale.exp() * F.normalize(sound, dim=-1)], dim=-1)
 
     def phoneme_log_probabilities(self, hidden: Tensor) -> Tensor:
-        """[B, G, H] groups to [B, G * PHONEMES_PER_GROUP, PHONEME_SYMBOLS], symbol 0 being none: for the auxiliary CTC."""
+        """[B, G, H] groups to [B, G * PHONEMES_PER_GROUP, PHONEME_SYMBOLS], symbol 0 being none:
+        for the auxiliary CTC."""
         logits: Tensor = self.phonemes_out(hidden).view(hidden.shape[0], -1, PHONEME_SYMBOLS)
         return logits.log_softmax(dim=-1)
 
-    def forward(self, stacked: Tensor, mask: Tensor, draft: Draft | None = None, units: Tensor | None = None) -> CifOutput:
-        """[B, G, stack * D] stacked frames, their mask [B, G], and the drafts where it reads them, to soft tokens.
+    def forward(
+        self, stacked: Tensor, mask: Tensor, draft: Draft | None = None, units: Tensor | None = None
+    ) -> CifOutput:
+        """[B, G, stack * D] stacked frames, their mask [B, G], and the drafts where it reads them,
+        to soft tokens.
 
-        `units` [B] int64 is the number of text tokens when it is known (training); without it the rounded sum decides.
+        `units` [B] int64 is the number of text tokens when it is known (training); without it the
+        rounded sum decides.
         """
         hidden, weights, read = self.groups(stacked, mask, draft)
         quantity = weights.sum(dim=1)
@@ -175,10 +202,12 @@ class CifProjector(nn.Module):
 
 
 class ProjectorGraph(nn.Module):
-    """One utterance in the shape that is exported: half as many rows as groups, of which the first `count` are soft tokens.
+    """One utterance in the shape that is exported: half as many rows as groups, of which the first
+    `count` are soft tokens.
 
-    That is eight tokens a second, quicker than anyone speaks. The number of units depends on the data; padding it so keeps every
-    shape in the graph a function of the inputs', which ONNX Runtime plans once and TensorRT insists on.
+    That is eight tokens a second, quicker than anyone speaks. The number of units depends on the
+    data; padding it so keeps every shape in the graph a function of the inputs', which ONNX Runtime
+    plans once and TensorRT insists on.
     """
 
     heard_keys: Tensor
@@ -192,21 +221,28 @@ class ProjectorGraph(nn.Module):
         self.register_buffer("spellings", projector.keys.phonemes.clone())
 
     def forward(
-        self, stacked: Tensor, asked: Tensor, draft: Tensor | None = None, draft_count: Tensor | None = None
+        self,
+        stacked: Tensor,
+        asked: Tensor,
+        draft: Tensor | None = None,
+        draft_count: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """[1, G, stack * D] and how many units are `asked` for ([1] int64; 0: as many as were heard) to vectors
-        [1, G // 2, E + K] (`CifProjector.scored`), count [1] int64, quantity [1] float32, log probabilities of phonemes
-        [1, G * PHONEMES_PER_GROUP, PHONEME_SYMBOLS], and what never changes: keys [n, K], those of the heard tokens in their
-        order, and the pronunciations [V, MOST_PHONEMES] uint8 of all tokens. What a unit means is read out by who has the
-        embedding table.
+        """[1, G, stack * D] and how many units are `asked` for ([1] int64; 0: as many as were
+        heard) to vectors [1, G // 2, E + K] (`CifProjector.scored`), count [1] int64, quantity [1]
+        float32, log probabilities of phonemes [1, G * PHONEMES_PER_GROUP, PHONEME_SYMBOLS], and
+        what never changes: keys [n, K], those of the heard tokens in their order, and the
+        pronunciations [V, MOST_PHONEMES] uint8 of all tokens. What a unit means is read out by who
+        has the embedding table.
 
-        A projector that reads drafts also takes rows and keys of one, [1, N, E + K], with [1] int64 how many of them count (0: no
-        draft).
+        A projector that reads drafts also takes rows and keys of one, [1, N, E + K], with [1] int64
+        how many of them count (0: no draft).
         """
         mask = torch.ones_like(stacked[:, :, 0], dtype=torch.bool)
         given = None
         if draft is not None and draft_count is not None:
-            counted = torch.arange(draft.shape[1], device=draft.device).unsqueeze(0) < draft_count.unsqueeze(1)
+            counted = torch.arange(draft.shape[1], device=draft.device).unsqueeze(
+                0
+            ) < draft_count.unsqueeze(1)
             given = Draft(draft, counted)
         projector = self.projector
         hidden, weights, read = projector.groups(stacked, mask, given)
@@ -215,4 +251,11 @@ class ProjectorGraph(nn.Module):
         count = torch.where(asked > 0, asked, quantity.round().long()).clamp(min=1, max=max_units)
         vectors, _, _ = projector.units(hidden, weights, read, count, max_units)
         phonemes = projector.phoneme_log_probabilities(hidden)
-        return projector.scored(vectors), count, quantity, phonemes, self.heard_keys.clone(), self.spellings.clone()
+        return (
+            projector.scored(vectors),
+            count,
+            quantity,
+            phonemes,
+            self.heard_keys.clone(),
+            self.spellings.clone(),
+        )

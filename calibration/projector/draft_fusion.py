@@ -1,11 +1,14 @@
-"""What a projector makes of a draft transcript: it reads it beside the frames, and may copy a token of it. Knows no audio.
+"""What a projector makes of a draft transcript: it reads it beside the frames, and may copy a token
+of it. Knows no audio.
 
-The draft is Whisper's decoder's (`engines/whisper/draft.py`), as rows of the language model's embedding table: a soft token that copies
-stands exactly where its token stands, be it one that training never met. Which unit copies which token is learned from frames and
-from order, with a head start: the same place counted from either end.
+The draft is Whisper's decoder's (`engines/whisper/draft.py`), as rows of the language model's
+embedding table: a soft token that copies stands exactly where its token stands, be it one that
+training never met. Which unit copies which token is learned from frames and from order, with a head
+start: the same place counted from either end.
 
-Shapes: B utterances, N tokens of the draft, U units, G groups of frames, H hidden width, E embedding width, K key width. Slot 0
-of N + 1 is "none of them", which is also all that there is where no draft was made.
+Shapes: B utterances, N tokens of the draft, U units, G groups of frames, H hidden width, E
+embedding width, K key width. Slot 0 of N + 1 is "none of them", which is also all that there is
+where no draft was made.
 """
 
 import math
@@ -25,7 +28,8 @@ class Draft:
     """The draft transcripts of a batch."""
 
     rows: Tensor
-    """[B, N, E + K] rows of the embedding table and pronunciation keys, zero where padded; N at least 1."""
+    """[B, N, E + K] rows of the embedding table and pronunciation keys, zero where padded; N at
+    least 1."""
     mask: Tensor
     """[B, N] True where a token stands."""
 
@@ -43,9 +47,12 @@ class ReadDraft:
 
 
 class DraftReader(nn.Module):
-    """Tokens of a draft, each having looked at the frames for the place where it might have been said."""
+    """Tokens of a draft, each having looked at the frames for the place where it might have been
+    said."""
 
-    def __init__(self, width: int, embedding_width: int, key_width: int, heads: int, dropout: float) -> None:
+    def __init__(
+        self, width: int, embedding_width: int, key_width: int, heads: int, dropout: float
+    ) -> None:
         super().__init__()
         self.embedding_width = embedding_width
         self.row_norm = nn.LayerNorm(embedding_width)
@@ -60,7 +67,10 @@ class DraftReader(nn.Module):
     def forward(self, draft: Draft, groups: Tensor, mask: Tensor) -> ReadDraft:
         """A draft and hidden groups [B, G, H] with their mask [B, G]."""
         batch, length, _ = draft.rows.shape
-        rows, keys = draft.rows[..., : self.embedding_width], draft.rows[..., self.embedding_width :]
+        rows, keys = (
+            draft.rows[..., : self.embedding_width],
+            draft.rows[..., self.embedding_width :],
+        )
         tokens = self.row_in(self.row_norm(rows)) + self.key_in(keys)
         tokens = tokens + self.place_scale * sinusoids(length, tokens.shape[2], tokens.device)
         slots = torch.cat([self.none.expand(batch, 1, -1), tokens], dim=1)
@@ -81,23 +91,30 @@ class CopyHead(nn.Module):
         self.slope = nn.Parameter(torch.tensor(1.0))
 
     def forward(self, units: Tensor, unit_count: Tensor, read: ReadDraft) -> Tensor:
-        """Hidden units [B, U, H] and their number [B] to scores [B, U, N + 1], to be softened over the last."""
+        """Hidden units [B, U, H] and their number [B] to scores [B, U, N + 1], to be softened over
+        the last."""
         width = units.shape[2]
         scores = self.query(units) @ self.key(read.slots).transpose(1, 2) / math.sqrt(width)
-        apart = displacement(unit_count, read.mask.sum(dim=1) - 1, units.shape[1], read.rows.shape[1])
+        apart = displacement(
+            unit_count, read.mask.sum(dim=1) - 1, units.shape[1], read.rows.shape[1]
+        )
         of_tokens = scores[:, :, 1:] - F.softplus(self.slope) * apart.to(scores.dtype)
         scores = torch.cat([scores[:, :, :1] + self.none_bias, of_tokens], dim=2)
         return scores.masked_fill(~read.mask.unsqueeze(1), _NEVER)
 
 
 def copied(scores: Tensor, own: Tensor, rows: Tensor) -> Tensor:
-    """The mean of `own` [B, U, E + K] (slot 0) and of the draft's `rows` [B, N, E + K], by softened `scores` [B, U, N + 1]."""
+    """The mean of `own` [B, U, E + K] (slot 0) and of the draft's `rows` [B, N, E + K], by softened
+    `scores` [B, U, N + 1]."""
     shares = scores.softmax(dim=-1)
     return shares[:, :, :1] * own + shares[:, :, 1:] @ rows
 
 
-def displacement(unit_count: Tensor, token_count: Tensor, max_units: int, max_tokens: int) -> Tensor:
-    """[B, max_units, max_tokens]: by how many places unit u and token n differ, counted from the end where they differ less."""
+def displacement(
+    unit_count: Tensor, token_count: Tensor, max_units: int, max_tokens: int
+) -> Tensor:
+    """[B, max_units, max_tokens]: by how many places unit u and token n differ, counted from the
+    end where they differ less."""
     unit = torch.arange(max_units, device=unit_count.device).view(1, -1, 1)
     token = torch.arange(max_tokens, device=unit_count.device).view(1, 1, -1)
     from_start = (unit - token).abs()

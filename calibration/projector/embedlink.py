@@ -1,4 +1,5 @@
-"""EmbedLink (Tiny-Align, arXiv 2411.13766): train a projector against the embedding table, never running the language model.
+"""EmbedLink (Tiny-Align, arXiv 2411.13766): train a projector against the embedding table, never
+running the language model.
 
 Knows batches and losses. The training loop is `training/loop.py`, the data `dataset.py`.
 """
@@ -24,7 +25,8 @@ CONTRAST_NEGATIVES = 3000
 """Heard tokens that each step contrasts against, drawn anew: halves a step against all of them."""
 
 DRAFT_DROPOUT = 0.25
-"""How many of the drafts a step hides: a projector serves without one where its own reading is sure."""
+"""How many of the drafts a step hides: a projector serves without one where its own reading is
+sure."""
 
 _SHORTEST = 1e-12
 """A row of zeros stays one."""
@@ -35,7 +37,8 @@ class Candidates:
     """Tokens that a unit may mean."""
 
     table: Tensor
-    """[n, E + K] unit rows and keys: a unit's score for each is its product with what `CifProjector.scored` makes of the unit."""
+    """[n, E + K] unit rows and keys: a unit's score for each is its product with what
+    `CifProjector.scored` makes of the unit."""
     lengths: Tensor
     """[n, 1] of the embedding table's rows, which are not kept a second time."""
     width: int
@@ -55,7 +58,12 @@ def draft_rows(batch: Batch, vocabulary: Vocabulary, keys: PronunciationKeys) ->
     mask = batch.draft >= 0
     tokens = batch.draft[mask]
     found = torch.cat([_rows(vocabulary, tokens), keys(tokens)], dim=1)
-    return Draft(torch.zeros(*mask.shape, found.shape[1], device=mask.device).masked_scatter(mask.unsqueeze(2), found), mask)
+    return Draft(
+        torch.zeros(*mask.shape, found.shape[1], device=mask.device).masked_scatter(
+            mask.unsqueeze(2), found
+        ),
+        mask,
+    )
 
 
 def _rows(vocabulary: Vocabulary, tokens: Tensor) -> Tensor:
@@ -63,7 +71,8 @@ def _rows(vocabulary: Vocabulary, tokens: Tensor) -> Tensor:
 
 
 def copied_slots(tokens: Sequence[int], draft: Sequence[int]) -> list[int]:
-    """For each token of the label the slot of the draft that holds it, from 1, in the longest matching order; 0 for none."""
+    """For each token of the label the slot of the draft that holds it, from 1, in the longest
+    matching order; 0 for none."""
     slots = [0] * len(tokens)
     for block in SequenceMatcher(None, tokens, draft, autojunk=False).get_matching_blocks():
         slots[block.a : block.a + block.size] = range(block.b + 1, block.b + block.size + 1)
@@ -74,34 +83,52 @@ class EmbedLink(Learner):
     """A CIF projector and its losses."""
 
     heard: Tensor
-    loss_weights: ClassVar = {"contrast": 1.0, "sound": 0.5, "mse": 0.3, "cosine": 0.3, "ctc": 0.3, "quantity": 1.0, "copy": 0.5}
+    loss_weights: ClassVar = {
+        "contrast": 1.0,
+        "sound": 0.5,
+        "mse": 0.3,
+        "cosine": 0.3,
+        "ctc": 0.3,
+        "quantity": 1.0,
+        "copy": 0.5,
+    }
 
     def __init__(self, projector: CifProjector, vocabulary: Vocabulary) -> None:
-        """`projector.heard_tokens` has the tokens of every label by now: they are what is contrasted against."""
+        """`projector.heard_tokens` has the tokens of every label by now: they are what is
+        contrasted against."""
         super().__init__()
         self.projector: CifProjector = projector
         self.vocabulary = vocabulary
-        self.register_buffer("heard", torch.tensor(sorted(projector.heard_tokens)), persistent=False)
+        self.register_buffer(
+            "heard", torch.tensor(sorted(projector.heard_tokens)), persistent=False
+        )
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Run the projector on a batch of which DRAFT_DROPOUT lose their drafts, and `losses`."""
-        hidden = torch.rand(len(batch.units), generator=generator).to(batch.units.device) < DRAFT_DROPOUT
+        hidden = (
+            torch.rand(len(batch.units), generator=generator).to(batch.units.device) < DRAFT_DROPOUT
+        )
         batch = batch.without_drafts(hidden)
         return self.losses(self.project(batch), batch, self.candidates(batch, generator))
 
     def project(self, batch: Batch) -> CifOutput:
         """What the projector makes of a batch, with its drafts where it reads any."""
-        draft = draft_rows(batch, self.vocabulary, self.projector.keys) if self.projector.config.reads_draft else None
+        draft = (
+            draft_rows(batch, self.vocabulary, self.projector.keys)
+            if self.projector.config.reads_draft
+            else None
+        )
         output: CifOutput = self.projector(batch.stacked, batch.mask, draft, batch.units)
         return output
 
     def losses(self, output: CifOutput, batch: Batch, candidates: Candidates) -> dict[str, Tensor]:
         """The losses of a projector's output.
 
-        contrast: softmax over what each of the batch's own tokens and of random heard ones scores by row and by sound. sound: the
-        same by sound alone. mse, cosine: Tiny-Align's pair, against each unit's own token. ctc: connectionist temporal
-        classification of the groups as the label's phonemes. quantity: |sum / U - 1| (BLSP-KD). copy: softmax over the slots of
-        the draft. What a projector lacks the means for (pronunciations, drafts) has no loss.
+        contrast: softmax over what each of the batch's own tokens and of random heard ones scores
+        by row and by sound. sound: the same by sound alone. mse, cosine: Tiny-Align's pair, against
+        each unit's own token. ctc: connectionist temporal classification of the groups as the
+        label's phonemes. quantity: |sum / U - 1| (BLSP-KD). copy: softmax over the slots of the
+        draft. What a projector lacks the means for (pronunciations, drafts) has no loss.
         """
         projector, width = self.projector, self.vocabulary.width
         real = batch.tokens >= 0
@@ -117,18 +144,29 @@ class EmbedLink(Learner):
             "quantity": (output.quantity / batch.units - 1).abs().mean(),
         }
         if projector.keys.phonemes.any():
-            losses |= {"sound": F.cross_entropy(by_sound, target), "ctc": self._ctc(output.hidden, batch, real)}
-        return losses | {"copy": self._copy(output.copy_scores, batch)} if output.copy_scores is not None else losses
+            losses |= {
+                "sound": F.cross_entropy(by_sound, target),
+                "ctc": self._ctc(output.hidden, batch, real),
+            }
+        return (
+            losses | {"copy": self._copy(output.copy_scores, batch)}
+            if output.copy_scores is not None
+            else losses
+        )
 
     def candidates(self, batch: Batch, generator: torch.Generator) -> Candidates:
         """The tokens of a batch, in ascending order, and after them random heard ones."""
         present = torch.unique(batch.tokens[batch.tokens >= 0])
-        drawn = torch.randint(len(self.heard), (CONTRAST_NEGATIVES,), generator=generator).to(present.device)
+        drawn = torch.randint(len(self.heard), (CONTRAST_NEGATIVES,), generator=generator).to(
+            present.device
+        )
         others = torch.unique(self.heard[drawn])
         tokens = torch.cat([present, others[~torch.isin(others, present)]])
         rows, keys = _rows(self.vocabulary, tokens), self.projector.keys(tokens)
         lengths = rows.norm(dim=1, keepdim=True).clamp(min=_SHORTEST)
-        return Candidates(torch.cat([rows.div_(lengths), keys], dim=1), lengths, self.vocabulary.width)
+        return Candidates(
+            torch.cat([rows.div_(lengths), keys], dim=1), lengths, self.vocabulary.width
+        )
 
     def _copy(self, scores: Tensor, batch: Batch) -> Tensor:
         real, given = batch.tokens >= 0, batch.draft >= 0
@@ -139,8 +177,13 @@ class EmbedLink(Learner):
         return F.cross_entropy(scores[:, : real.shape[1]][real], torch.cat(slots).to(scores.device))
 
     def _ctc(self, hidden: Tensor, batch: Batch, real: Tensor) -> Tensor:
-        said = [self.projector.keys.spoken(tokens[some]) for tokens, some in zip(batch.tokens, real, strict=True)]
+        said = [
+            self.projector.keys.spoken(tokens[some])
+            for tokens, some in zip(batch.tokens, real, strict=True)
+        ]
         log_probabilities = self.projector.phoneme_log_probabilities(hidden).transpose(0, 1)
         lengths = PHONEMES_PER_GROUP * batch.mask.sum(dim=1)
         said_lengths = torch.tensor([len(some) for some in said], device=hidden.device)
-        return F.ctc_loss(log_probabilities, torch.cat(said), lengths, said_lengths, zero_infinity=True)
+        return F.ctc_loss(
+            log_probabilities, torch.cat(said), lengths, said_lengths, zero_infinity=True
+        )

@@ -1,9 +1,11 @@
-"""Whether labels are about their recordings: each is compared with other texts by how well it fits the sound. Knows no training.
+"""Whether labels are about their recordings: each is compared with other texts by how well it fits
+the sound. Knows no training.
 
-A label of another recording, of nothing, or of silence is learnt like a true one, and held-out labels that are wrong in the same
-way praise whoever learnt it. The base projector, which no user's label ever trained, tells them apart: by the scorer of
-their phonemes (`engines/alignment/ctc_score.py`) a true text fits its recording better than any other text of the same enrolment does,
-also where a voice is atypical (docs/adr/0020). Loads no torch.
+A label of another recording, of nothing, or of silence is learnt like a true one, and held-out
+labels that are wrong in the same way praise whoever learnt it. The base projector, which no user's
+label ever trained, tells them apart: by the scorer of their phonemes
+(`engines/alignment/ctc_score.py`) a true text fits its recording better than any other text of the
+same enrolment does, also where a voice is atypical (docs/adr/0020). Loads no torch.
 """
 
 from collections.abc import Sequence
@@ -26,12 +28,14 @@ from ..training.features import Features
 from .folder import RoundFolder
 
 MARGIN = 6.0
-"""Natural log likelihood by which another text must fit a recording better for its label to be doubted. Of 840 true labels of 14
-synthetic voices, ten of them atypical, and of 100 of a real one, none was behind by more than 5 (docs/adr/0020)."""
+"""Natural log likelihood by which another text must fit a recording better for its label to be
+doubted. Of 840 true labels of 14 synthetic voices, ten of them atypical, and of 100 of a real one,
+none was behind by more than 5 (docs/adr/0020)."""
 MOST_OTHERS = 150
 """Texts of the same enrolment that a label is compared with; a larger enrolment is drawn from."""
 LEAST_CONTROLS, MOST_CONTROLS = 5, 12
-"""Recordings of the general set, whose labels are known to be true, on which the projector has to show that it can tell."""
+"""Recordings of the general set, whose labels are known to be true, on which the projector has to
+show that it can tell."""
 _ABLE = 0.8
 """Share of the controls whose labels must fit."""
 _PASSED_BY_CHANCE = 0.1
@@ -55,16 +59,19 @@ class Pronounced:
 
 
 def doubt_labels(job: AdaptJob, features: Features, report: Report) -> None:
-    """Leave in the job's folder which of its examples have a label that does not fit its recording: `RoundFolder.doubted`.
+    """Leave in the job's folder which of its examples have a label that does not fit its recording:
+    `RoundFolder.doubted`.
 
-    It leaves none where the base cannot tell: it is gone, or it does not recognise the general set's own labels. Raises
-    RoundRefusedError where no more of the labels that a person gave fit than would if they were of other recordings, or nothing
-    is left to train on.
+    It leaves none where the base cannot tell: it is gone, or it does not recognise the general
+    set's own labels. Raises RoundRefusedError where no more of the labels that a person gave fit
+    than would if they were of other recordings, or nothing is left to train on.
     """
     folder = RoundFolder(job.folder)
     folder.write_doubted([])
     try:
-        base = OnnxProjector(read_generation(job.generations / f"{BASE:04d}").projector, job.threads)
+        base = OnnxProjector(
+            read_generation(job.generations / f"{BASE:04d}").projector, job.threads
+        )
     except AttuneError as error:
         report("hear", 1.0, f"labels are not compared with their recordings: {error}")
         return
@@ -74,13 +81,25 @@ def doubt_labels(job: AdaptJob, features: Features, report: Report) -> None:
     controls = hearing.pronounced(job.general[:MOST_CONTROLS])
     able = [not is_doubted(control, general) for control in controls]
     if len(controls) < LEAST_CONTROLS or sum(able) < _ABLE * len(able):
-        report("hear", 1.0, "labels are not compared with their recordings: the base cannot tell those of the general set")
+        report(
+            "hear",
+            1.0,
+            "labels are not compared with their recordings: the base cannot tell those of the"
+            " general set",
+        )
         return
-    others = [*_drawn([hearing.phonemes(example.text) for example in job.examples], job.seed), *general]
+    others = [
+        *_drawn([hearing.phonemes(example.text) for example in job.examples], job.seed),
+        *general,
+    ]
     doubted = []
     for index, example in enumerate(job.examples, 1):
         doubted += [one.id for one in hearing.pronounced([example]) if is_doubted(one, others)]
-        report("hear", index / len(job.examples), f"{index} of {len(job.examples)} labels compared, {len(doubted)} doubted")
+        report(
+            "hear",
+            index / len(job.examples),
+            f"{index} of {len(job.examples)} labels compared, {len(doubted)} doubted",
+        )
     vocabulary.close()
     folder.write_doubted(doubted)
     if not {example.id for example in job.examples if not example.holdout}.difference(doubted):
@@ -90,17 +109,21 @@ def doubt_labels(job: AdaptJob, features: Features, report: Report) -> None:
 
 
 def is_doubted(one: Pronounced, others: Sequence[Phonemes]) -> bool:
-    """Whether one of the `others`, or nothing at all, fits a recording better than its label by MARGIN."""
+    """Whether one of the `others`, or nothing at all, fits a recording better than its label by
+    MARGIN."""
     if not len(one.label):
         return True
     own = one.label.tobytes()
-    texts = list({text.tobytes(): text for text in others if len(text) and text.tobytes() != own}.values())
+    texts = list(
+        {text.tobytes(): text for text in others if len(text) and text.tobytes() != own}.values()
+    )
     scores = phoneme_scores(one.heard, [one.label, np.zeros(0, np.uint8), *texts])
     return bool(scores[1:].max() - scores[0] > MARGIN)
 
 
 def refuse_chance(labels: int, doubted: int) -> None:
-    """Raise RoundRefusedError where so few of `labels` fit as would if all of them were of other recordings (binomial test).
+    """Raise RoundRefusedError where so few of `labels` fit as would if all of them were of other
+    recordings (binomial test).
 
     Fewer than LEAST_TESTED say nothing of all of them.
     """
@@ -110,15 +133,20 @@ def refuse_chance(labels: int, doubted: int) -> None:
 
 def _refusal(labels: int, doubted: int) -> RoundRefusedError:
     return RoundRefusedError(
-        f"refused: {doubted} of {labels} labels do not fit their recordings, as if they were of others; check that each row of "
-        "the manifest names the recording of its own text, and enrol it again with --replace"
+        f"refused: {doubted} of {labels} labels do not fit their recordings, as if they were of"
+        " others; check that each row of the manifest names the recording of its own text, and"
+        " enrol it again with --replace"
     )
 
 
 def chance_of(fitting: int, labels: int) -> float:
-    """The probability that at least `fitting` of `labels` fit, were all of them of other recordings."""
+    """The probability that at least `fitting` of `labels` fit, were all of them of other
+    recordings."""
     rate = _PASSED_BY_CHANCE
-    return sum(comb(labels, count) * rate**count * (1 - rate) ** (labels - count) for count in range(fitting, labels + 1))
+    return sum(
+        comb(labels, count) * rate**count * (1 - rate) ** (labels - count)
+        for count in range(fitting, labels + 1)
+    )
 
 
 @dataclass(frozen=True)
@@ -151,4 +179,7 @@ def _drawn(texts: Sequence[Phonemes], seed: int) -> list[Phonemes]:
     different = list({text.tobytes(): text for text in texts}.values())
     if len(different) <= MOST_OTHERS:
         return different
-    return [different[place] for place in np.random.default_rng(seed).choice(len(different), MOST_OTHERS, replace=False)]
+    return [
+        different[place]
+        for place in np.random.default_rng(seed).choice(len(different), MOST_OTHERS, replace=False)
+    ]

@@ -1,4 +1,5 @@
-"""A round's stages of distillation: lessons from the user's utterances, and an adapter through which speech is read.
+"""A round's stages of distillation: lessons from the user's utterances, and an adapter through
+which speech is read.
 
 Knows the order of things; lessons and losses are elsewhere.
 """
@@ -16,7 +17,13 @@ from engines.jobs.messages import AdaptJob, DistilRecipe, Example, Report
 
 from ..distillation.gguf_model import load_language_model
 from ..distillation.losses import LOSS_WEIGHTS, Distillation, Lesson
-from ..distillation.partial_lora import add_adapter, export_adapter, load_adapter, save_adapter, set_speech
+from ..distillation.partial_lora import (
+    add_adapter,
+    export_adapter,
+    load_adapter,
+    save_adapter,
+    set_speech,
+)
 from ..distillation.teacher_targets import INSTRUCTIONS, LessonMaker
 from ..evaluation.judge import Judge
 from ..export.projector_file import load_projector, save_projector
@@ -32,13 +39,15 @@ WARMUP_STEPS = 10
 
 
 def prepare_lessons(job: AdaptJob, report: Report) -> StageRecord:
-    """Make the lessons of `job.examples`, and leave them in the folder of features: only now must a teacher be open."""
+    """Make the lessons of `job.examples`, and leave them in the folder of features: only now must a
+    teacher be open."""
     _lessons_of(job, load_projector(RoundFolder(job.folder).trained), report)
     return StageRecord()
 
 
 def distil_round(job: AdaptJob, report: Report) -> StageRecord:
-    """Distil what EmbedLink made; write the adapter, and the projector if it learnt too. Raises AttuneError as `distil` does."""
+    """Distil what EmbedLink made; write the adapter, and the projector if it learnt too. Raises
+    AttuneError as `distil` does."""
     assert job.distil is not None
     folder = RoundFolder(job.folder)
     torch.manual_seed(job.seed)
@@ -46,7 +55,17 @@ def distil_round(job: AdaptJob, report: Report) -> StageRecord:
     judge, lessons = _lessons_of(job, projector, report)
     judge.close_language_model()  # lessons need one, training its blocks alone
     start = read_generation(job.generations / f"{job.parent:04d}").adapter_weights
-    adapted, run = distil(projector, judge, lessons, job.distil, job.seed, start, folder.checkpoint("distil"), report, job.parts)
+    adapted, run = distil(
+        projector,
+        judge,
+        lessons,
+        job.distil,
+        job.seed,
+        start,
+        folder.checkpoint("distil"),
+        report,
+        job.parts,
+    )
     save_adapter(adapted, folder.adapter_weights)
     export_adapter(adapted, folder.adapter)
     if job.distil.trains != "adapter":
@@ -60,22 +79,39 @@ def distil_round(job: AdaptJob, report: Report) -> StageRecord:
     )
 
 
-def _lessons_of(job: AdaptJob, projector: CifProjector, report: Report) -> tuple[Judge, list[Lesson]]:
+def _lessons_of(
+    job: AdaptJob, projector: CifProjector, report: Report
+) -> tuple[Judge, list[Lesson]]:
     torch.set_num_threads(job.threads)
-    judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
+    judge = Judge(
+        job.engines,
+        job.features,
+        job.system_prompt,
+        job.threads,
+        job.reply_tokens,
+        job.reply_utterances,
+    )
     return judge, make_lessons(judge, job.taught, projector.config.stack, report)
 
 
-def make_lessons(judge: Judge, examples: Sequence[Example], stack: int, report: Report) -> list[Lesson]:
-    """Two lessons of each example that can be trained on: to answer it, and one of the other INSTRUCTIONS in turn.
+def make_lessons(
+    judge: Judge, examples: Sequence[Example], stack: int, report: Report
+) -> list[Lesson]:
+    """Two lessons of each example that can be trained on: to answer it, and one of the other
+    INSTRUCTIONS in turn.
 
-    Without drafts, as a first pass reads. What lessons were made before is read from the folder of features.
+    Without drafts, as a first pass reads. What lessons were made before is read from the folder of
+    features.
     """
     report("lessons", 0.0, f"of {len(examples)} utterances")
     path = judge.engines.language_model
     about = f"{sha256_of(path)} {judge.system_prompt}"
     maker = LessonMaker(
-        judge.vocabulary, judge.language_model, lambda: load_language_model(path), about, judge.features / "lessons"
+        judge.vocabulary,
+        judge.language_model,
+        lambda: load_language_model(path),
+        about,
+        judge.features / "lessons",
     )
     lessons: list[Lesson] = []
     for index, example in enumerate(examples):
@@ -100,19 +136,36 @@ def distil(
 ) -> tuple[PeftModel, Run]:
     """Train `projector` in place, and an adapter, fresh or from the folder `start`, on `lessons`.
 
-    Goes on from `checkpoint` where that file exists. Raises AttuneError where training diverges or `start` cannot be read.
+    Goes on from `checkpoint` where that file exists. Raises AttuneError where training diverges or
+    `start` cannot be read.
     """
     report("distil", 0.0, "opening the language model")
     language_model = load_language_model(judge.engines.language_model)
-    adapted = load_adapter(language_model, start, trained=True) if start else add_adapter(language_model, recipe.rank)
+    adapted = (
+        load_adapter(language_model, start, trained=True)
+        if start
+        else add_adapter(language_model, recipe.rank)
+    )
     if recipe.trains == "adapter":
         projector.requires_grad_(False)
     if recipe.trains == "projector":
         adapted.requires_grad_(False)
-    distillation = Distillation(EmbedLink(projector, judge.vocabulary), adapted, recipe.loss_weights)
-    schedule = Schedule(10**9, recipe.seconds, recipe.learning_rate, WARMUP_STEPS, seed, pull=PERSONAL_PULL, parts=parts)
+    distillation = Distillation(
+        EmbedLink(projector, judge.vocabulary), adapted, recipe.loss_weights
+    )
+    schedule = Schedule(
+        10**9,
+        recipe.seconds,
+        recipe.learning_rate,
+        WARMUP_STEPS,
+        seed,
+        pull=PERSONAL_PULL,
+        parts=parts,
+    )
     run = Run()
-    for run in fit(distillation, draw_epochs(lessons, LESSONS_PER_STEP, seed), schedule, checkpoint):
+    for run in fit(
+        distillation, draw_epochs(lessons, LESSONS_PER_STEP, seed), schedule, checkpoint
+    ):
         report("distil", fraction(run, schedule), describe(run, LOSS_WEIGHTS))
     set_speech(adapted, None)
     return adapted, run

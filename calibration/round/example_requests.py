@@ -1,4 +1,5 @@
-"""Which of a user's requests show a language model best how this user speaks. Knows texts, no audio."""
+"""Which of a user's requests show a language model best how this user speaks. Knows texts, no
+audio."""
 
 from collections.abc import Iterable
 
@@ -9,9 +10,11 @@ _LONGEST_CHARACTERS = 100
 
 
 def telling_requests(texts: Iterable[str], most: int = SHOWN) -> tuple[str, ...]:
-    """At most `most` of `texts`, each having as many words as possible that those before it have not; none twice.
+    """At most `most` of `texts`, each having as many words as possible that those before it have
+    not; none twice.
 
-    So the first few hold every kind of request, and what is said a hundred times does not crowd out the rest.
+    So the first few hold every kind of request, and what is said a hundred times does not crowd out
+    the rest.
     """
     words = {text: _words(text) for text in texts if len(text) <= _LONGEST_CHARACTERS}
     left = [text for text, said in words.items() if said]

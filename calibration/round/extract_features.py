@@ -1,4 +1,5 @@
-"""The first stage of a round: every recording heard once, so that no later stage opens encoder or decoder. Loads no torch."""
+"""The first stage of a round: every recording heard once, so that no later stage opens encoder or
+decoder. Loads no torch."""
 
 from engines.errors import AttuneError
 from engines.jobs.messages import AdaptJob, Report
@@ -9,13 +10,17 @@ from .folder import StageRecord
 
 
 def hear(job: AdaptJob, report: Report) -> StageRecord:
-    """Frames and drafts of all examples, what the cascade hears in those that are judged, and which labels are doubted.
+    """Frames and drafts of all examples, what the cascade hears in those that are judged, and which
+    labels are doubted.
 
-    A recording that cannot be read is told. Raises RoundRefusedError where the labels are not about their recordings.
+    A recording that cannot be read is told. Raises RoundRefusedError where the labels are not about
+    their recordings.
     """
     features = Features(job.engines, job.features, job.threads)
     everything = [*job.examples, *job.general]
-    judged = {example.id for example in everything if example.holdout} | {example.id for example in job.general}
+    judged = {example.id for example in everything if example.holdout} | {
+        example.id for example in job.general
+    }
     report("hear", 0.0, f"{len(everything)} utterances")
     for index, example in enumerate(everything, 1):
         try:
@@ -29,6 +34,7 @@ def hear(job: AdaptJob, report: Report) -> StageRecord:
             report("hear", index / len(everything), f"left out: {error}")
             continue
         report("hear", index / len(everything), f"{index} of {len(everything)} utterances")
-    del features  # encoder and decoder are closed before the base is opened: the peak is that of one of the two
+    # encoder and decoder are closed before the base is opened: the peak is that of one of the two
+    del features
     doubt_labels(job, Features(job.engines, job.features, job.threads), report)
     return StageRecord()

@@ -1,4 +1,5 @@
-"""What a round leaves in its folder between its stages, each of which is a process of its own. Knows no training."""
+"""What a round leaves in its folder between its stages, each of which is a process of its own.
+Knows no training."""
 
 import json
 from collections.abc import Sequence
@@ -68,7 +69,8 @@ class RoundFolder:
 
     @property
     def doubted(self) -> tuple[str, ...]:
-        """Ids of the examples whose labels do not fit their recordings; none where nobody has compared them.
+        """Ids of the examples whose labels do not fit their recordings; none where nobody has
+        compared them.
 
         Raises ValueError where what was left is damaged.
         """
@@ -91,9 +93,12 @@ class RoundFolder:
         write_atomically(self._record(stage), record.model_dump_json().encode())
 
     def record(self, stage: str) -> StageRecord:
-        """How `stage` went; an empty record where it was left out. Raises ValueError where the record is damaged."""
+        """How `stage` went; an empty record where it was left out. Raises ValueError where the
+        record is damaged."""
         path = self._record(stage)
-        return StageRecord.model_validate_json(path.read_bytes()) if path.is_file() else StageRecord()
+        return (
+            StageRecord.model_validate_json(path.read_bytes()) if path.is_file() else StageRecord()
+        )
 
     def peaks(self) -> dict[str, int]:
         """Peak resident memory of each stage that is done, in bytes."""

@@ -1,4 +1,5 @@
-"""The last stage of a round: the candidate judged through the engines that serve, and written as a generation. Loads no torch."""
+"""The last stage of a round: the candidate judged through the engines that serve, and written as a
+generation. Loads no torch."""
 
 import hashlib
 from collections import Counter
@@ -33,25 +34,37 @@ from .example_requests import telling_requests
 from .folder import RoundFolder, StageRecord
 
 CALIBRATED_OWN, CALIBRATED_GENERAL = 64, 64
-"""Utterances of the user and of the general set that the confidence is fitted to, at most: each takes seconds, for everything
-that it may have been is compared."""
+"""Utterances of the user and of the general set that the confidence is fitted to, at most: each
+takes seconds, for everything that it may have been is compared."""
 _HEARERS = ("candidate", "current", "cascade")
 
 
 def judge(job: AdaptJob, report: Report) -> StageRecord:
-    """Judge what the stages before made, and write the generation. Raises AttuneError where an engine or the parent fails."""
+    """Judge what the stages before made, and write the generation. Raises AttuneError where an
+    engine or the parent fails."""
     folder = RoundFolder(job.folder)
-    # A label that has no word once both texts are written alike ("Um.") would count what is heard as errors in no words.
-    examples = [example for example in job.examples if not example.holdout or normalise(example.text)]
+    # A label that has no word once both texts are written alike ("Um.") would count what is heard
+    # as errors in no words.
+    examples = [
+        example for example in job.examples if not example.holdout or normalise(example.text)
+    ]
     job = job.model_copy(update={"examples": examples})
     parent = read_generation(job.generations / f"{job.parent:04d}")
     training = job.learnt
-    judge = Judge(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens, job.reply_utterances)
+    judge = Judge(
+        job.engines,
+        job.features,
+        job.system_prompt,
+        job.threads,
+        job.reply_tokens,
+        job.reply_utterances,
+    )
     steps = _Steps(job, report)
     report("judge", 0.0, "opening the engines")
     judge.heard = steps.done
     panel = _Panel(job, judge)
-    # First, and gone by the time that the candidate is opened: two readers at once would take 160 MB more.
+    # First, and gone by the time that the candidate is opened: two readers at once would take 160
+    # MB more.
     panel.hear("current", judge.aligned(judge.serving_decoder(parent)), parent.adapter)
     requests = telling_requests(example.text for example in training)
     unsure = judge.decoder(folder.projector, None, requests)
@@ -91,18 +104,27 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         replies=replies,
         **panel.judgements(),
     )
-    files = {PROJECTOR: folder.projector, WEIGHTS: folder.weights} | (_adapter_files(folder) if adapter else {})
+    files = {PROJECTOR: folder.projector, WEIGHTS: folder.weights} | (
+        _adapter_files(folder) if adapter else {}
+    )
     write_generation(job.generations, job.number, card, files)
     return StageRecord()
 
 
 def _adapter_files(folder: RoundFolder) -> dict[str, Path]:
-    kept = (path for path in folder.adapter_weights.iterdir() if path.suffix in (".json", ".safetensors"))
+    kept = (
+        path
+        for path in folder.adapter_weights.iterdir()
+        if path.suffix in (".json", ".safetensors")
+    )
     return {ADAPTER: folder.adapter} | {f"{ADAPTER_WEIGHTS}/{path.name}": path for path in kept}
 
 
-def _compare_replies(job: AdaptJob, judge: Judge, decoder: AlignedDecoder, adapter: Path) -> dict[str, float]:
-    """How well replies to rows, and to blends through `adapter`, agree with those to the true text; nothing without one."""
+def _compare_replies(
+    job: AdaptJob, judge: Judge, decoder: AlignedDecoder, adapter: Path
+) -> dict[str, float]:
+    """How well replies to rows, and to blends through `adapter`, agree with those to the true text;
+    nothing without one."""
     if not adapter.is_file():
         return {}
     found = {}
@@ -117,23 +139,31 @@ def _compare_replies(job: AdaptJob, judge: Judge, decoder: AlignedDecoder, adapt
 
 
 def _holdout(job: AdaptJob) -> list[Example]:
-    return [example for example in job.examples if example.holdout and example.origin != "recognised"]
+    return [
+        example for example in job.examples if example.holdout and example.origin != "recognised"
+    ]
 
 
 def _calibrated(job: AdaptJob) -> list[tuple[Example, bool]]:
     """What the confidence is fitted to, and whether the user said it."""
-    own, general = stable_sample(_holdout(job), CALIBRATED_OWN), stable_sample(job.general, CALIBRATED_GENERAL)
+    own, general = (
+        stable_sample(_holdout(job), CALIBRATED_OWN),
+        stable_sample(job.general, CALIBRATED_GENERAL),
+    )
     return [*((example, True) for example in own), *((example, False) for example in general)]
 
 
 def stable_sample(examples: Sequence[Example], most: int) -> list[Example]:
-    """`most` of them, in their order: those whose ids have the smallest hashes, so mostly the same while others are added."""
+    """`most` of them, in their order: those whose ids have the smallest hashes, so mostly the same
+    while others are added."""
     ranked = sorted(examples, key=lambda example: hashlib.sha256(example.id.encode()).digest())
     chosen = {example.id for example in ranked[:most]}
     return [example for example in examples if example.id in chosen]
 
 
-def _confidence(job: AdaptJob, judge: Judge, parent: Generation, decoder: AlignedDecoder, steps: "_Steps") -> Confidence | None:
+def _confidence(
+    job: AdaptJob, judge: Judge, parent: Generation, decoder: AlignedDecoder, steps: "_Steps"
+) -> Confidence | None:
     heard = []
     for example, own in _calibrated(job):
         if (one := judge.heard_by(decoder, example, own)) is not None:
@@ -143,7 +173,8 @@ def _confidence(job: AdaptJob, judge: Judge, parent: Generation, decoder: Aligne
 
 
 def _base_confidence(job: AdaptJob, parent: Generation, report: Report) -> Confidence | None:
-    """The base's, whose many readings a round's few are added to: not the parent's, which has counted the older ones already.
+    """The base's, whose many readings a round's few are added to: not the parent's, which has
+    counted the older ones already.
 
     The parent's where the base is gone, which is reported.
     """
@@ -158,9 +189,14 @@ class _Steps:
     """How far the stage is: a step for each utterance that is heard once."""
 
     def __init__(self, job: AdaptJob, report: Report) -> None:
-        compared = 2 * min(job.reply_utterances, len(_holdout(job))) if job.distil is not None else 0
+        compared = (
+            2 * min(job.reply_utterances, len(_holdout(job))) if job.distil is not None else 0
+        )
         self.report = report
-        self._done, self._to_do = 0, len(_HEARERS) * sum(map(len, _sets(job).values())) + len(_calibrated(job)) + compared
+        self._done, self._to_do = (
+            0,
+            len(_HEARERS) * sum(map(len, _sets(job).values())) + len(_calibrated(job)) + compared,
+        )
 
     def done(self, note: str) -> None:
         """One more was."""
@@ -172,7 +208,11 @@ def _sets(job: AdaptJob) -> dict[str, list[Example]]:
     """What is judged, by the names of a card."""
     sets = {
         "holdout": _holdout(job),
-        "recognised": [example for example in job.examples if example.holdout and example.origin == "recognised"],
+        "recognised": [
+            example
+            for example in job.examples
+            if example.holdout and example.origin == "recognised"
+        ],
         "general": job.general,
     }
     return {name: examples for name, examples in sets.items() if examples}
@@ -189,7 +229,8 @@ class _Panel:
         """Let `who`, one of _HEARERS, hear them all, replies passing through `adapter`."""
         self._judge.pass_through(adapter)
         self._scored[who] = {
-            name: self._judge.score(hear, examples, f"{name}, {who}", name == "holdout") for name, examples in self._sets.items()
+            name: self._judge.score(hear, examples, f"{name}, {who}", name == "holdout")
+            for name, examples in self._sets.items()
         }
 
     def judgements(self) -> dict[str, Judgement]:
@@ -207,4 +248,6 @@ def _judgement(examples: list[Example], by: dict[str, Scored]) -> Judgement:
         errors = {who: scored.counted[place][0] for who, scored in by.items()}
         _, words = next(iter(by.values())).counted[place]
         utterances.append(JudgedUtterance(id=example.id, words=words, **errors))
-    return Judgement(**{who: scored.score for who, scored in by.items()}, utterances=tuple(utterances))
+    return Judgement(
+        **{who: scored.score for who, scored in by.items()}, utterances=tuple(utterances)
+    )

@@ -1,4 +1,5 @@
-"""Runs a personal round as the daemon would: a child process, told what to do by a job file. Knows nothing of what it is for."""
+"""Runs a personal round as the daemon would: a child process, told what to do by a job file. Knows
+nothing of what it is for."""
 
 import os
 import subprocess
@@ -11,21 +12,29 @@ from engines.jobs.messages import AdaptJob, Progress, Report
 from engines.jobs.programs import CALIBRATION_JOB, program
 
 
-def run_apart(job: AdaptJob, name: str, report: Report, began: Callable[[int], None] = lambda process: None) -> Generation:
-    """Run `job`, whose folder is there, and return what it wrote; progress is reported under `name`.
+def run_apart(
+    job: AdaptJob, name: str, report: Report, began: Callable[[int], None] = lambda process: None
+) -> Generation:
+    """Run `job`, whose folder is there, and return what it wrote; progress is reported under
+    `name`.
 
-    `began` is called with the number of the process, which stays the same through all stages. Raises AttuneError where it fails.
+    `began` is called with the number of the process, which stays the same through all stages.
+    Raises AttuneError where it fails.
     """
     path = job.folder / "job.json"
     path.write_text(job.model_dump_json())
     environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
     last = None
-    with subprocess.Popen(program(CALIBRATION_JOB, str(path)), stdout=subprocess.PIPE, text=True, env=environment) as child:
+    with subprocess.Popen(
+        program(CALIBRATION_JOB, str(path)), stdout=subprocess.PIPE, text=True, env=environment
+    ) as child:
         began(child.pid)
         assert child.stdout is not None
         for line in child.stdout:
             last = Progress.model_validate_json(line)
             report(f"{name}: {last.stage}", last.fraction, last.note)
     if child.returncode != 0 or (last is not None and last.stage == "refused"):
-        raise AttuneError(f"the round of {name} failed: {last.note if last else 'its process said nothing'}")
+        raise AttuneError(
+            f"the round of {name} failed: {last.note if last else 'its process said nothing'}"
+        )
     return read_generation(job.generations / f"{job.number:04d}")

@@ -26,9 +26,11 @@ LEAST_STEPS = 150
 
 
 def train(job: AdaptJob, report: Report) -> StageRecord:
-    """Train the parent's projector on `job.examples`, going on from a checkpoint where there is one.
+    """Train the parent's projector on `job.examples`, going on from a checkpoint where there is
+    one.
 
-    Raises AttuneError where there is nothing to train on, the parent is damaged, or training diverges.
+    Raises AttuneError where there is nothing to train on, the parent is damaged, or training
+    diverges.
     """
     torch.set_num_threads(job.threads)
     folder = RoundFolder(job.folder)
@@ -37,13 +39,22 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
     vocabulary = Vocabulary(job.engines.language_model)
     samples, seconds = _samples(job, vocabulary, projector.config, report)
     projector.heard_tokens.update(token for sample in samples for token in sample.tokens.tolist())
-    projector.keys.requires_grad_(False)  # what a word sounds like is not this speaker's to change; what is heard is
+    projector.keys.requires_grad_(
+        False
+    )  # what a word sounds like is not this speaker's to change; what is heard is
     report("samples", 1.0, "reading what is replayed")
     replay = load_replay(job.features, vocabulary, projector.config.stack)
     torch.manual_seed(job.seed)
     embedlink = EmbedLink(projector, vocabulary)
     steps = max(LEAST_STEPS, PASSES * len(samples) // OWN_PER_STEP)
-    schedule = Schedule(steps, job.training_seconds, job.learning_rate, seed=job.seed, pull=PERSONAL_PULL, parts=job.parts)
+    schedule = Schedule(
+        steps,
+        job.training_seconds,
+        job.learning_rate,
+        seed=job.seed,
+        pull=PERSONAL_PULL,
+        parts=job.parts,
+    )
     draw = draw_beside(samples, OWN_PER_STEP, replay, REPLAYED_PER_STEP, job.seed)
     run = Run()
     for run in fit(embedlink, draw, schedule, folder.checkpoint("train")):
@@ -59,7 +70,9 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
     )
 
 
-def _samples(job: AdaptJob, vocabulary: Vocabulary, config: CifConfig, report: Report) -> tuple[list[Sample], float]:
+def _samples(
+    job: AdaptJob, vocabulary: Vocabulary, config: CifConfig, report: Report
+) -> tuple[list[Sample], float]:
     """What can be trained on, and its seconds."""
     training = job.learnt
     features = Features(job.engines, job.features, job.threads)
@@ -78,5 +91,8 @@ def _samples(job: AdaptJob, vocabulary: Vocabulary, config: CifConfig, report: R
     unusable = len(training) - len(samples)
     report("samples", 1.0, f"{len(samples)} of {len(training)} utterances can be trained on")
     if not samples:
-        raise AttuneError(f"none of the {len(training)} labelled utterances can be trained on ({unusable} unusable); enrol some")
+        raise AttuneError(
+            f"none of the {len(training)} labelled utterances can be trained on ({unusable}"
+            " unusable); enrol some"
+        )
     return samples, seconds

@@ -1,7 +1,7 @@
 """AdamW over torch's own functional form. Knows moments and steps, not what is trained or how long.
 
-Why not `torch.optim.AdamW`: that class imports torch's compiler when it is made, which no run here uses and which costs 70 MiB of
-a budget that may be 1 GiB.
+Why not `torch.optim.AdamW`: that class imports torch's compiler when it is made, which no run here
+uses and which costs 70 MiB of a budget that may be 1 GiB.
 """
 
 from collections.abc import Iterable
@@ -12,12 +12,14 @@ from torch.optim.adamw import adamw
 
 
 class AdamW:
-    """Decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), with torch's defaults for the moments."""
+    """Decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), with torch's defaults for
+    the moments."""
 
     def __init__(self, trained: Iterable[nn.Parameter], weight_decay: float) -> None:
         self.trained = list(trained)
         self.moments: list[dict[str, Tensor]] = []
-        """Of each parameter: `step` (a scalar), `exp_avg` and `exp_avg_sq`; none before the first step."""
+        """Of each parameter: `step` (a scalar), `exp_avg` and `exp_avg_sq`; none before the first
+        step."""
         self._weight_decay = weight_decay
 
     def begin(self) -> None:
@@ -25,10 +27,13 @@ class AdamW:
         self.moments = self.moments or [_no_moments(value) for value in self.trained]
 
     def step(self, learning_rate: float) -> None:
-        """Move every parameter by its gradient; one without a gradient stays, and keeps its moments."""
+        """Move every parameter by its gradient; one without a gradient stays, and keeps its
+        moments."""
         self.begin()
         moved = [
-            (value, value.grad, about) for value, about in zip(self.trained, self.moments, strict=True) if value.grad is not None
+            (value, value.grad, about)
+            for value, about in zip(self.trained, self.moments, strict=True)
+            if value.grad is not None
         ]
         with torch.no_grad():
             adamw(
@@ -54,4 +59,8 @@ class AdamW:
 
 
 def _no_moments(value: Tensor) -> dict[str, Tensor]:
-    return {"step": torch.tensor(0.0), "exp_avg": torch.zeros_like(value), "exp_avg_sq": torch.zeros_like(value)}
+    return {
+        "step": torch.tensor(0.0),
+        "exp_avg": torch.zeros_like(value),
+        "exp_avg_sq": torch.zeros_like(value),
+    }

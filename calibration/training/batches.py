@@ -1,6 +1,8 @@
-"""Which samples a training step sees: of like length, for a batch is padded to its longest and padding is computed like speech.
+"""Which samples a training step sees: of like length, for a batch is padded to its longest and
+padding is computed like speech.
 
-Knows lengths and orders; every draw is a function of the seed and the step alone, so a run that goes on draws what it would have.
+Knows lengths and orders; every draw is a function of the seed and the step alone, so a run that
+goes on draws what it would have.
 """
 
 import random
@@ -13,7 +15,8 @@ Draw = Callable[[int], list[Sample]]
 
 
 def draw_epochs(samples: Sequence[Sample], size: int, seed: int) -> Draw:
-    """Every sample once an epoch, in batches of at most `size` neighbours by length whose order is shuffled each epoch."""
+    """Every sample once an epoch, in batches of at most `size` neighbours by length whose order is
+    shuffled each epoch."""
     ordered = _by_length(samples)
     batches = [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
@@ -26,8 +29,11 @@ def draw_epochs(samples: Sequence[Sample], size: int, seed: int) -> Draw:
     return draw
 
 
-def draw_beside(own: Sequence[Sample], own_count: int, replay: Sequence[Sample], replay_count: int, seed: int) -> Draw:
-    """`own_count` of `own` and `replay_count` of `replay`, or all where there are fewer, of about a length drawn at random."""
+def draw_beside(
+    own: Sequence[Sample], own_count: int, replay: Sequence[Sample], replay_count: int, seed: int
+) -> Draw:
+    """`own_count` of `own` and `replay_count` of `replay`, or all where there are fewer, of about a
+    length drawn at random."""
     groups = ((_by_length(own), own_count), (_by_length(replay), replay_count))
 
     def draw(step: int) -> list[Sample]:

@@ -1,4 +1,5 @@
-"""Where a run of training stands, on disk: weights, the optimizer's moments, and counters. Knows no losses and no data."""
+"""Where a run of training stands, on disk: weights, the optimizer's moments, and counters. Knows no
+losses and no data."""
 
 import json
 import os
@@ -42,7 +43,8 @@ def save_checkpoint(model: nn.Module, optimizer: AdamW, run: Run, path: Path) ->
 
 
 def load_checkpoint(model: nn.Module, optimizer: AdamW, path: Path) -> Run:
-    """Put `model` and `optimizer` where the checkpoint left them. Raises AttuneError where it is damaged or of another model."""
+    """Put `model` and `optimizer` where the checkpoint left them. Raises AttuneError where it is
+    damaged or of another model."""
     try:
         with safe_open(path, "pt") as file:
             about = json.loads(file.metadata()["run"])
@@ -52,19 +54,24 @@ def load_checkpoint(model: nn.Module, optimizer: AdamW, path: Path) -> Run:
             there = _tensors(model, optimizer)
             if unlike := names ^ there.keys():
                 raise ValueError(f"{min(unlike)} is not in both it and the model")
-            # Copied one by one: what is read shares the file's pages, all of which would stay in memory for one that is kept.
+            # Copied one by one: what is read shares the file's pages, all of which would stay in
+            # memory for one that is kept.
             for name, value in there.items():
                 saved = file.get_tensor(name)
                 if saved.shape != value.shape:
                     raise ValueError(f"{name} has another shape")
                 value.copy_(saved)
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise AttuneError(f"the checkpoint {path} is damaged ({error}); delete it to start the round anew") from None
+        raise AttuneError(
+            f"the checkpoint {path} is damaged ({error}); delete it to start the round anew"
+        ) from None
     return Run(**about)
 
 
 def _tensors(model: nn.Module, optimizer: AdamW) -> dict[str, Tensor]:
     moments = {
-        f"{_MOMENTS}{index}.{name}": value for index, about in enumerate(optimizer.moments) for name, value in about.items()
+        f"{_MOMENTS}{index}.{name}": value
+        for index, about in enumerate(optimizer.moments)
+        for name, value in about.items()
     }
     return {f"model.{name}": value.detach() for name, value in model.state_dict().items()} | moments

@@ -1,4 +1,5 @@
-"""What is heard in recordings once and kept: encoder frames, drafts, the cascade's transcripts. Knows no training."""
+"""What is heard in recordings once and kept: encoder frames, drafts, the cascade's transcripts.
+Knows no training."""
 
 import json
 import os
@@ -20,7 +21,8 @@ from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.transcriber import WhisperTranscriber
 
 _DECODED_BY = 2
-"""Part of the name of each transcript that is kept; raised where a decoder reads otherwise, so that older ones are made anew."""
+"""Part of the name of each transcript that is kept; raised where a decoder reads otherwise, so that
+older ones are made anew."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Piece:
 
 @dataclass
 class Features:
-    """Frames and transcripts of examples, from `folder` or made and put there; engines are opened when first needed."""
+    """Frames and transcripts of examples, from `folder` or made and put there; engines are opened
+    when first needed."""
 
     engines: EngineFiles
     folder: Path
@@ -59,14 +62,20 @@ class Features:
 
     def frames(self, example: Example) -> Float32:
         """[T, D] of the whole recording. Raises AttuneError where the audio cannot be read."""
-        return cached_frames(lambda: read_audio(example.audio, MAX_SECONDS), example.id, self.folder, lambda: self.encoder)
+        return cached_frames(
+            lambda: read_audio(example.audio, MAX_SECONDS),
+            example.id,
+            self.folder,
+            lambda: self.encoder,
+        )
 
     def draft(self, example: Example) -> Transcript:
         """What the decoder reads in the frames of the whole recording."""
         return self._draft(example.id, lambda: self.frames(example))
 
     def pieces(self, example: Example) -> list[Piece]:
-        """The example as the aligned route reads it: cut where it is long, without silence, none where nobody speaks.
+        """The example as the aligned route reads it: cut where it is long, without silence, none
+        where nobody speaks.
 
         Raises AttuneError where the audio cannot be read.
         """
@@ -92,8 +101,11 @@ class Features:
         )
 
 
-def cached_frames(samples: Callable[[], Float32], key: str, folder: Path, encoder: Callable[[], OnnxEncoder]) -> Float32:
-    """Frames [T, D] of `samples`, float16 precision, from `folder`/`key`.npy or computed and put there.
+def cached_frames(
+    samples: Callable[[], Float32], key: str, folder: Path, encoder: Callable[[], OnnxEncoder]
+) -> Float32:
+    """Frames [T, D] of `samples`, float16 precision, from `folder`/`key`.npy or computed and put
+    there.
 
     A cache file that does not load is computed anew. Raises what reading the samples raises.
     """

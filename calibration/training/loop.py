@@ -1,7 +1,9 @@
-"""One bounded, resumable run of optimisation. Knows steps, checkpoints and time, not where samples come from.
+"""One bounded, resumable run of optimisation. Knows steps, checkpoints and time, not where samples
+come from.
 
-Every step is a function of (weights, seed, step number) alone: batches are drawn and dropout is seeded per step, so a run that
-was killed and goes on from its checkpoint takes the steps that an undisturbed run would have taken.
+Every step is a function of (weights, seed, step number) alone: batches are drawn and dropout is
+seeded per step, so a run that was killed and goes on from its checkpoint takes the steps that an
+undisturbed run would have taken.
 """
 
 import math
@@ -24,11 +26,12 @@ from .out_of_memory import drop_caches, is_shortage
 from .samples import Batch, Sample, collate
 
 PERSONAL_PULL = 30.0
-"""In a round, with as much replayed as new: the atypical speaker's own error 0.4 to 1.1 %, the general set's loss 3.0 to 1.3
-points."""
+"""In a round, with as much replayed as new: the atypical speaker's own error 0.4 to 1.1 %, the
+general set's loss 3.0 to 1.3 points."""
 MOST_SKIPPED = 5
 LONGEST_STEP_SECONDS = 5.0
-"""What a step counts at most in the wall time that is reported; the rest of a longer one was a pause."""
+"""What a step counts at most in the wall time that is reported; the rest of a longer one was a
+pause."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,9 @@ class Schedule:
 
     steps: int
     max_seconds: float
-    """Processor seconds per thread that end the run before `steps` on a slow machine; the learning rate falls by whichever is
-    further on. Not wall time: neither pauses nor a busy machine, which seldom runs its idle child, shorten what is learnt."""
+    """Processor seconds per thread that end the run before `steps` on a slow machine; the learning
+    rate falls by whichever is further on. Not wall time: neither pauses nor a busy machine, which
+    seldom runs its idle child, shorten what is learnt."""
     learning_rate: float
     warmup_steps: int = 20
     seed: int = 0
@@ -48,11 +52,13 @@ class Schedule:
     checkpoint_seconds: float = 60.0
     """While the disk takes one, a pause has to wait for it, for some tens of milliseconds."""
     parts: int = 1
-    """In how many parts, one after the other, the samples of a step are computed: the more, the less memory it takes."""
+    """In how many parts, one after the other, the samples of a step are computed: the more, the
+    less memory it takes."""
 
 
 class Learner(nn.Module, ABC):
-    """What a run trains: a projector with its losses as one module, run by one process or by many."""
+    """What a run trains: a projector with its losses as one module, run by one process or by
+    many."""
 
     loss_weights: ClassVar[dict[str, float]]
     projector: nn.Module
@@ -60,7 +66,8 @@ class Learner(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """The unweighted losses of a batch, by the names of `loss_weights`; random choices are drawn from `generator`."""
+        """The unweighted losses of a batch, by the names of `loss_weights`; random choices are
+        drawn from `generator`."""
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """Samples into the batch that `forward` takes."""
@@ -77,41 +84,66 @@ def fit(
     schedule: Schedule,
     checkpoint: Path | None,
 ) -> Iterator[Run]:
-    """Train `learner` in place, yielding the state after each step, or once where the checkpoint is of a finished run.
+    """Train `learner` in place, yielding the state after each step, or once where the checkpoint is
+    of a finished run.
 
-    A step that memory does not suffice for is skipped; raises AttuneError where MOST_SKIPPED follow one another, or training
-    diverges. `draw(step)` gives the samples of a step; where torch.distributed is initialised, this process's share of them, and
-    the processes learn together. Goes on from `checkpoint` where that file exists, writes it every
+    A step that memory does not suffice for is skipped; raises AttuneError where MOST_SKIPPED follow
+    one another, or training diverges. `draw(step)` gives the samples of a step; where
+    torch.distributed is initialised, this process's share of them, and the processes learn
+    together. Goes on from `checkpoint` where that file exists, writes it every
     `schedule.checkpoint_seconds` and when the iterator is closed.
     """
     torch.manual_seed(schedule.seed)
-    anchor = {name: value.detach().clone() for name, value in learner.projector.named_parameters()} if schedule.pull else {}
-    optimizer = AdamW((value for value in learner.parameters() if value.requires_grad), schedule.weight_decay)
-    run = load_checkpoint(learner, optimizer, checkpoint) if checkpoint is not None and checkpoint.is_file() else Run()
+    anchor = (
+        {name: value.detach().clone() for name, value in learner.projector.named_parameters()}
+        if schedule.pull
+        else {}
+    )
+    optimizer = AdamW(
+        (value for value in learner.parameters() if value.requires_grad), schedule.weight_decay
+    )
+    run = (
+        load_checkpoint(learner, optimizer, checkpoint)
+        if checkpoint is not None and checkpoint.is_file()
+        else Run()
+    )
     saved_seconds, in_a_row = run.seconds, 0
     learner.train()
     model = DistributedDataParallel(learner) if distributed.is_initialized() else learner
-    saves = checkpoint is not None and (not distributed.is_initialized() or distributed.get_rank() == 0)
+    saves = checkpoint is not None and (
+        not distributed.is_initialized() or distributed.get_rank() == 0
+    )
     try:
         if fraction(run, schedule) >= 1.0:
             yield run  # killed after its last step: what it did is told all the same
         while fraction(run, schedule) < 1.0:
             began, processor_began = time.monotonic(), time.process_time()
             rate = learning_rate(schedule, run)
-            losses = _step_or_none(learner, model, optimizer, draw(run.step), schedule, run.step, rate)
+            losses = _step_or_none(
+                learner, model, optimizer, draw(run.step), schedule, run.step, rate
+            )
             if losses is None:
                 run.skipped += 1
                 in_a_row += 1
                 if in_a_row == MOST_SKIPPED:
-                    raise AttuneError(f"memory did not suffice for {in_a_row} steps in a row; free some, or train less at a time")
+                    raise AttuneError(
+                        f"memory did not suffice for {in_a_row} steps in a row; free some, or train"
+                        " less at a time"
+                    )
             else:
                 in_a_row = 0
                 run.losses.append(losses)
                 _pull(learner.projector, anchor, schedule.pull * rate)
             run.step += 1
             run.seconds += min(time.monotonic() - began, LONGEST_STEP_SECONDS)
-            run.processor_seconds += _slowest((time.process_time() - processor_began) / torch.get_num_threads())
-            if saves and checkpoint is not None and run.seconds - saved_seconds > schedule.checkpoint_seconds:
+            run.processor_seconds += _slowest(
+                (time.process_time() - processor_began) / torch.get_num_threads()
+            )
+            if (
+                saves
+                and checkpoint is not None
+                and run.seconds - saved_seconds > schedule.checkpoint_seconds
+            ):
                 save_checkpoint(learner, optimizer, run, checkpoint)
                 saved_seconds = run.seconds
             yield run
@@ -124,14 +156,20 @@ def fit(
 def describe(run: Run, names: Container[str]) -> str:
     """Where a run is, for people, with the last losses that are among `names`."""
     losses = run.losses[-1] if run.losses else {}
-    parts = [f"step {run.step}", *(f"{name} {value:.2f}" for name, value in losses.items() if name in names)]
+    parts = [
+        f"step {run.step}",
+        *(f"{name} {value:.2f}" for name, value in losses.items() if name in names),
+    ]
     return ", ".join([*parts, f"{run.skipped} skipped"] if run.skipped else parts)
 
 
 def tail_means(run: Run) -> dict[str, float]:
     """The mean of each loss over the last tenth of the steps."""
     tail = run.losses[-max(1, len(run.losses) // 10) :]
-    return {name: round(sum(losses[name] for losses in tail) / len(tail), 4) for name in (tail[0] if tail else {})}
+    return {
+        name: round(sum(losses[name] for losses in tail) / len(tail), 4)
+        for name in (tail[0] if tail else {})
+    }
 
 
 def fraction(run: Run, schedule: Schedule) -> float:
@@ -142,13 +180,24 @@ def fraction(run: Run, schedule: Schedule) -> float:
 def learning_rate(schedule: Schedule, run: Run) -> float:
     """Linear warm-up, then a cosine to a thirtieth."""
     warm = min(1.0, (run.step + 1) / schedule.warmup_steps)
-    return schedule.learning_rate * warm * max(1 / 30, 0.5 * (1 + math.cos(math.pi * fraction(run, schedule))))
+    return (
+        schedule.learning_rate
+        * warm
+        * max(1 / 30, 0.5 * (1 + math.cos(math.pi * fraction(run, schedule))))
+    )
 
 
 def _step_or_none(
-    learner: Learner, model: nn.Module, optimizer: AdamW, samples: list[Sample], schedule: Schedule, step: int, rate: float
+    learner: Learner,
+    model: nn.Module,
+    optimizer: AdamW,
+    samples: list[Sample],
+    schedule: Schedule,
+    step: int,
+    rate: float,
 ) -> dict[str, float] | None:
-    """As `_step`; None where memory did not suffice. One of many processes cannot leave out a step that the others take."""
+    """As `_step`; None where memory did not suffice. One of many processes cannot leave out a step
+    that the others take."""
     try:
         return _step(learner, model, optimizer, samples, schedule, step, rate)
     except (MemoryError, RuntimeError, OSError) as error:
@@ -160,7 +209,13 @@ def _step_or_none(
 
 
 def _step(
-    learner: Learner, model: nn.Module, optimizer: AdamW, samples: list[Sample], schedule: Schedule, step: int, rate: float
+    learner: Learner,
+    model: nn.Module,
+    optimizer: AdamW,
+    samples: list[Sample],
+    schedule: Schedule,
+    step: int,
+    rate: float,
 ) -> dict[str, float]:
     torch.manual_seed(schedule.seed * 1_000_003 + step)
     generator = torch.Generator().manual_seed(schedule.seed * 1_000_003 + step)
@@ -168,11 +223,17 @@ def _step(
     found: dict[str, float] = {}
     for part in _in_parts(samples, schedule.parts):
         batch, share = learner.collate(part).to(device), len(part) / len(samples)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" and torch.cuda.is_bf16_supported()):
+        with torch.autocast(
+            device.type,
+            torch.bfloat16,
+            enabled=device.type == "cuda" and torch.cuda.is_bf16_supported(),
+        ):
             losses = model(batch, generator)
             total = learner.weighted(losses)
         if not torch.isfinite(total):
-            raise AttuneError(f"training diverged at step {step} (loss {total.item()}); lower adapt.learning_rate")
+            raise AttuneError(
+                f"training diverged at step {step} (loss {total.item()}); lower adapt.learning_rate"
+            )
         torch.autograd.backward(share * total)
         for name, value in losses.items():
             found[name] = found.get(name, 0.0) + share * float(value.detach())
@@ -183,7 +244,8 @@ def _step(
 
 
 def _in_parts(samples: list[Sample], parts: int) -> list[list[Sample]]:
-    """As many parts as there are samples, if those are fewer; neighbours stay together, which are of like length."""
+    """As many parts as there are samples, if those are fewer; neighbours stay together, which are
+    of like length."""
     size = math.ceil(len(samples) / parts)
     return [samples[start : start + size] for start in range(0, len(samples), size)]
 

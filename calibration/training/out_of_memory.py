@@ -6,12 +6,14 @@ import re
 import torch
 
 _SHORTAGES = re.compile(
-    r"out of memory|can't allocate memory|cannot allocate memory|bad_alloc|alloc_failed|cudaErrorMemoryAllocation|NvMap error 12"
+    r"out of memory|can't allocate memory|cannot allocate"
+    r" memory|bad_alloc|alloc_failed|cudaErrorMemoryAllocation|NvMap error 12"
     r"|NVML_SUCCESS == r",
     re.IGNORECASE,
 )
-"""What torch, its allocators and libraries say. The last is an assertion that Tegra's builds raise in place of an error
-(pytorch issue 185240); NvMap's, with L4T 36.4.7, comes for large blocks (llama.cpp issue 23732)."""
+"""What torch, its allocators and libraries say. The last is an assertion that Tegra's builds raise
+in place of an error (pytorch issue 185240); NvMap's, with L4T 36.4.7, comes for large blocks
+(llama.cpp issue 23732)."""
 
 
 def is_shortage(error: BaseException) -> bool:

@@ -1,6 +1,7 @@
 """Synthetic sentences replayed in personal rounds, against forgetting. Knows no user.
 
-The corpus that the base learned from is not shipped; a small one, of voices that set-up installs, is spoken on the spot, once.
+The corpus that the base learned from is not shipped; a small one, of voices that set-up installs,
+is spoken on the spot, once.
 """
 
 from collections.abc import Callable
@@ -21,9 +22,13 @@ SEED = 20_000
 
 
 def build_replay(
-    features: Path, engines: EngineFiles, workers: int, report: Callable[[int, int], None] = lambda done, shards: None
+    features: Path,
+    engines: EngineFiles,
+    workers: int,
+    report: Callable[[int, int], None] = lambda done, shards: None,
 ) -> None:
-    """Speak and encode the sentences that are not there yet. Raises AttuneError where a synthesizer is not installed.
+    """Speak and encode the sentences that are not there yet. Raises AttuneError where a synthesizer
+    is not installed.
 
     `report` is called with the shards that are there and the shards there will be.
     """
@@ -37,7 +42,9 @@ def load_replay(features: Path, vocabulary: Vocabulary, stack: int) -> list[Samp
         return []
     samples = []
     for utterance in read_corpus([replay_folder(features)]):
-        sample = make_sample(utterance.frames, utterance.row.text, utterance.row.draft, vocabulary, stack)
+        sample = make_sample(
+            utterance.frames, utterance.row.text, utterance.row.draft, vocabulary, stack
+        )
         if sample is not None:
             samples.append(sample)
     return samples
@@ -47,4 +54,10 @@ def longest_replay_seconds(features: Path) -> float:
     """Of what `build_replay` has made so far; 0 where it never ran."""
     if not count_replay(features):
         return 0.0
-    return max((utterance.row.frames for utterance in read_corpus([replay_folder(features)])), default=0) * FRAME_SECONDS
+    return (
+        max(
+            (utterance.row.frames for utterance in read_corpus([replay_folder(features)])),
+            default=0,
+        )
+        * FRAME_SECONDS
+    )

@@ -27,15 +27,22 @@ class Sample:
     """[N] int64 token ids of the draft; N may be 0."""
 
 
-def make_sample(frames: Float16 | Float32, text: str, draft: str, vocabulary: Vocabulary, stack: int) -> Sample | None:
-    """A training sample, or None where the text has more tokens than its audio can make units (a wrong label)."""
+def make_sample(
+    frames: Float16 | Float32, text: str, draft: str, vocabulary: Vocabulary, stack: int
+) -> Sample | None:
+    """A training sample, or None where the text has more tokens than its audio can make units (a
+    wrong label)."""
     tokens = spoken_tokens(text, vocabulary)
     groups = len(frames) // stack
     if not tokens or groups < GROUPS_PER_UNIT * len(tokens):
         return None
     halves = np.ascontiguousarray(frames[: groups * stack], np.float16)
     stacked = torch.from_numpy(halves).view(groups, stack * frames.shape[1])
-    return Sample(stacked, torch.tensor(tokens), torch.tensor(spoken_tokens(draft, vocabulary), dtype=torch.int64))
+    return Sample(
+        stacked,
+        torch.tensor(tokens),
+        torch.tensor(spoken_tokens(draft, vocabulary), dtype=torch.int64),
+    )
 
 
 @dataclass(frozen=True)
@@ -63,10 +70,16 @@ class Batch:
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """Pad `samples` into one batch."""
-    stacked = nn.utils.rnn.pad_sequence([sample.stacked.float() for sample in samples], batch_first=True)
+    stacked = nn.utils.rnn.pad_sequence(
+        [sample.stacked.float() for sample in samples], batch_first=True
+    )
     lengths = torch.tensor([len(sample.stacked) for sample in samples])
-    tokens = nn.utils.rnn.pad_sequence([sample.tokens for sample in samples], batch_first=True, padding_value=-1)
+    tokens = nn.utils.rnn.pad_sequence(
+        [sample.tokens for sample in samples], batch_first=True, padding_value=-1
+    )
     units = torch.tensor([len(sample.tokens) for sample in samples])
     mask = torch.arange(stacked.shape[1]).unsqueeze(0) < lengths.unsqueeze(1)
-    draft = nn.utils.rnn.pad_sequence([*(sample.draft for sample in samples), torch.tensor([0])], True, -1)[:-1]
+    draft = nn.utils.rnn.pad_sequence(
+        [*(sample.draft for sample in samples), torch.tensor([0])], True, -1
+    )[:-1]
     return Batch(stacked, mask, tokens, units, draft)

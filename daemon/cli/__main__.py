@@ -1,4 +1,5 @@
-"""The command line. Heavy parts are imported by the commands that need them, so that `attune --help` is quick."""
+"""The command line. Heavy parts are imported by the commands that need them, so that `attune
+--help` is quick."""
 
 import faulthandler
 import logging
@@ -23,7 +24,10 @@ from .streams import complain, tolerate_other_encodings, written_out
 from .talk import ask, listen, talk
 
 app = typer.Typer(
-    help="Attune: a voice assistant that learns its user's voice on the device, while nobody is talking.",
+    help=(
+        "Attune: a voice assistant that learns its user's voice on the device, while nobody is"
+        " talking."
+    ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -41,17 +45,30 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def options(
     config: Annotated[
-        Path | None, typer.Option(help="Read this configuration file in place of the usual ones.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Read this configuration file in place of the usual ones.", show_default=False
+        ),
     ] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Set a configuration key for this command; may be repeated."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set a configuration key for this command; may be repeated.",
+        ),
     ] = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Log what happens inside; with transcripts and replies.")
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Log what happens inside; with transcripts and replies."
+        ),
     ] = False,
     show_version: Annotated[
-        bool, typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Show the version and leave.", callback=_show_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """What stands before every command."""
@@ -64,7 +81,8 @@ def options(
 
 @app.command()
 def serve() -> None:
-    """Run the daemon in the foreground, until SIGTERM or Ctrl-C; SIGHUP has it read its settings again."""
+    """Run the daemon in the foreground, until SIGTERM or Ctrl-C; SIGHUP has it read its settings
+    again."""
     from ..lifecycle import serve as run
     from ..lifecycle import wishes_of_signals
 
@@ -77,8 +95,9 @@ def serve() -> None:
 
 @app.command()
 def reload() -> None:
-    """Have the daemon read its settings again, and open what was built since. Who asks meanwhile waits. Exits with 1 and the
-    reason where the settings are refused, and those from before go on."""
+    """Have the daemon read its settings again, and open what was built since. Who asks meanwhile
+    waits. Exits with 1 and the reason where the settings are refused, and those from before go
+    on."""
     list(ask_daemon({"command": "reload"}))
     [found] = ask_daemon({"command": "status"})  # answered by the daemon that has taken over
     if found["settings_problem"]:
@@ -99,7 +118,8 @@ def status(as_json: AsJson = False) -> None:
 
 @app.command()
 def metrics() -> None:
-    """Print figures for machines, in Prometheus' text format: write them where a collector of text files looks."""
+    """Print figures for machines, in Prometheus' text format: write them where a collector of text
+    files looks."""
     [found] = ask_daemon({"command": "metrics"}, quiet_seconds=10.0)
     typer.echo(plain(str(found["text"])), nl=False)
 
@@ -118,33 +138,69 @@ def _status_lines(found: Event) -> list[tuple[str, str]]:
     lines = [
         (
             "daemon",
-            f"{found['version']}, process {found['process']}, up {_minutes(found['uptime_seconds'])}, {found['state_dir']}",
+            (
+                f"{found['version']}, process {found['process']}, up"
+                f" {_minutes(found['uptime_seconds'])}, {found['state_dir']}"
+            ),
         ),
         ("hearing", heard_by),
-        ("route", f"{found['route']} ({found['route_reason']})" + (", unloaded for a round" if found["unloaded"] else "")),
+        (
+            "route",
+            f"{found['route']} ({found['route_reason']})"
+            + (", unloaded for a round" if found["unloaded"] else ""),
+        ),
         *([("encoder", str(found["encoder"]))] if found["encoder"] else []),
-        ("heard", f"{counts['utterances']} utterances, {_minutes(counts['seconds'])}; {counts['turns']} turns"),
-        ("labels", f"{_pairs(counts['labels_by_origin'])}, {counts['unlabelled']} without, {counts['new_labels']} new"),
+        (
+            "heard",
+            (
+                f"{counts['utterances']} utterances, {_minutes(counts['seconds'])};"
+                f" {counts['turns']} turns"
+            ),
+        ),
+        (
+            "labels",
+            (
+                f"{_pairs(counts['labels_by_origin'])}, {counts['unlabelled']} without,"
+                f" {counts['new_labels']} new"
+            ),
+        ),
         *_left_out(part("labels_left_out")),
-        ("learning", f"{learning['state']} {learning['stage']}: {learning['note']}".replace(" :", ":").rstrip(": ")),
+        (
+            "learning",
+            f"{learning['state']} {learning['stage']}: {learning['note']}".replace(
+                " :", ":"
+            ).rstrip(": "),
+        ),
     ]
     if learning["pause_latency_ms"] is not None:
         latency = f"99 of 100 within {learning['pause_latency_ms']:.2f} ms of speech"
         lines.append(("yielding", f"training stopped {learning['pauses']} times, {latency}"))
     if learning["most_used_bytes"]:
-        sizes = [gib(int(str(learning[name]))) for name in ("most_used_bytes", "predicted_bytes", "budget_bytes")]
+        sizes = [
+            gib(int(str(learning[name])))
+            for name in ("most_used_bytes", "predicted_bytes", "budget_bytes")
+        ]
         lines.append(("memory", "at most {} in a round, {} predicted, {} allowed".format(*sizes)))
     if shadowed := part("shadow"):
-        told = "generation {generation:04d} heard {turns} of {of} turns, {otherwise} of them otherwise"
+        told = (
+            "generation {generation:04d} heard {turns} of {of} turns, {otherwise} of them otherwise"
+        )
         lines.append(("shadow", str(shadowed.get("problem") or told.format(**shadowed))))
     if learning["last_outcome"]:
         lines.append(("last round", f"{learning['last_outcome']}: {learning['last_reason']}"))
     problems = found["problems"]
-    lines += [("problem", str(problem)) for problem in (problems if isinstance(problems, list) else [])]
+    lines += [
+        ("problem", str(problem)) for problem in (problems if isinstance(problems, list) else [])
+    ]
     turns = found["last_turns"]
     for turn in turns if isinstance(turns, list) else []:
         first = "no reply" if turn["first_token_ms"] is None else f"{turn['first_token_ms']:.0f} ms"
-        lines.append((f"turn {turn['id']}", f"{turn['route']}, {first}: “{turn['heard']}” → “{turn['reply']}”"))
+        lines.append(
+            (
+                f"turn {turn['id']}",
+                f"{turn['route']}, {first}: “{turn['heard']}” → “{turn['reply']}”",
+            )
+        )
     return lines
 
 
@@ -152,11 +208,23 @@ def _left_out(labels: Event) -> list[tuple[str, str]]:
     """What is said of labels that no round learns from; nothing where there are none."""
     if not labels.get("count"):
         return []
-    return [("left out", f"{labels['count']} labels, {_reasons(labels['reasons'])}; `attune status --json` names them")]
+    return [
+        (
+            "left out",
+            (
+                f"{labels['count']} labels, {_reasons(labels['reasons'])}; `attune status --json`"
+                " names them"
+            ),
+        )
+    ]
 
 
 def _reasons(counts: object) -> str:
-    return "; ".join(f"{count}: {reason}" for reason, count in counts.items()) if isinstance(counts, dict) else ""
+    return (
+        "; ".join(f"{count}: {reason}" for reason, count in counts.items())
+        if isinstance(counts, dict)
+        else ""
+    )
 
 
 def _minutes(seconds: object) -> str:
@@ -164,7 +232,11 @@ def _minutes(seconds: object) -> str:
 
 
 def _pairs(values: object) -> str:
-    return ", ".join(f"{count} {name}" for name, count in values.items()) if isinstance(values, dict) and values else "none"
+    return (
+        ", ".join(f"{count} {name}" for name, count in values.items())
+        if isinstance(values, dict) and values
+        else "none"
+    )
 
 
 app.command()(ask)
@@ -187,7 +259,8 @@ app.add_typer(config.app, name="config")
 
 
 def main() -> None:
-    """Entry point of `attune`: 0 where all went well, 1 with one line for a user's error, 2 for wrong usage."""
+    """Entry point of `attune`: 0 where all went well, 1 with one line for a user's error, 2 for
+    wrong usage."""
     tolerate_other_encodings()
     try:
         with written_out():

@@ -1,4 +1,5 @@
-"""`attune align`: makes and trains base projectors, the part that every user's rounds start from. Knows jobs, no training."""
+"""`attune align`: makes and trains base projectors, the part that every user's rounds start from.
+Knows jobs, no training."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,26 +14,40 @@ from engines.models.manifest import model_path
 from .common import say, settings
 from .engines import SILENT_SECONDS, run_child
 
-app = typer.Typer(help="Alignment: the corpus and the training of a base projector.", no_args_is_help=True)
+app = typer.Typer(
+    help="Alignment: the corpus and the training of a base projector.", no_args_is_help=True
+)
 
 PIPER_GRAPH = "en_US-joe-medium.onnx"
 
 
 @app.command()
 def corpus(
-    out: Annotated[Path, typer.Option(help="Folder that gets the corpus; what is there already is kept.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder that gets the corpus; what is there already is kept.")
+    ],
     source: Annotated[
         list[Path] | None,
         typer.Option(
-            "--from", help="A manifest of JSON lines, or a LibriSpeech or Common Voice folder; none for synthetic speech."
+            "--from",
+            help=(
+                "A manifest of JSON lines, or a LibriSpeech or Common Voice folder; none for"
+                " synthetic speech."
+            ),
         ),
     ] = None,
-    hours: Annotated[float, typer.Option(min=0.01, max=10_000, help="Hours of synthetic speech.")] = 50.0,
-    written: Annotated[int, typer.Option(min=0, max=20_000, help="Sentences that the language model writes for it.")] = 800,
+    hours: Annotated[
+        float, typer.Option(min=0.01, max=10_000, help="Hours of synthetic speech.")
+    ] = 50.0,
+    written: Annotated[
+        int,
+        typer.Option(min=0, max=20_000, help="Sentences that the language model writes for it."),
+    ] = 800,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 2,
     seed: Annotated[int, typer.Option(help="Of texts, voices and noises.")] = 0,
 ) -> None:
-    """Make a corpus of encoder frames: from recordings with their texts, or from sentences spoken by synthetic voices."""
+    """Make a corpus of encoder frames: from recordings with their texts, or from sentences spoken
+    by synthetic voices."""
     from engines.build import engine_files  # brings in every engine
 
     chosen = settings()
@@ -57,17 +72,35 @@ def corpus(
 
 @app.command()
 def train(
-    corpora: Annotated[list[Path], typer.Argument(help="Folders made by `attune align corpus`.", exists=True, file_okay=False)],
-    out: Annotated[Path, typer.Option(help="Folder that gets projector.safetensors, card.json and the checkpoint.")],
-    start: Annotated[Path | None, typer.Option(help="A projector.safetensors to go on from.", exists=True)] = None,
+    corpora: Annotated[
+        list[Path],
+        typer.Argument(help="Folders made by `attune align corpus`.", exists=True, file_okay=False),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder that gets projector.safetensors, card.json and the checkpoint."),
+    ],
+    start: Annotated[
+        Path | None, typer.Option(help="A projector.safetensors to go on from.", exists=True)
+    ] = None,
     minutes: Annotated[float, typer.Option(min=0.1, help="Of processor time.")] = 60.0,
     learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="At its highest.")] = 8e-4,
-    batch: Annotated[int, typer.Option(min=1, max=4096, help="Utterances in a step of each process.")] = 16,
+    batch: Annotated[
+        int, typer.Option(min=1, max=4096, help="Utterances in a step of each process.")
+    ] = 16,
     atypical_times: Annotated[
-        int, typer.Option(min=1, max=100, help="How often an epoch draws an atypical voice's utterance; others' are drawn once.")
+        int,
+        typer.Option(
+            min=1,
+            max=100,
+            help="How often an epoch draws an atypical voice's utterance; others' are drawn once.",
+        ),
     ] = 1,
     processes: Annotated[
-        int, typer.Option(min=1, max=64, help="Processes that learn together, on a GPU each where there are GPUs.")
+        int,
+        typer.Option(
+            min=1, max=64, help="Processes that learn together, on a GPU each where there are GPUs."
+        ),
     ] = 1,
     seed: Annotated[int, typer.Option(help="Of weights, batches and dropout.")] = 0,
 ) -> None:
@@ -78,7 +111,9 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     job = TrainJob(
         folder=out.resolve(),
-        engines=engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model),
+        engines=engine_files(
+            chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model
+        ),
         corpora=[folder.resolve() for folder in corpora],
         start=start.resolve() if start else None,
         minutes=minutes,
@@ -89,5 +124,7 @@ def train(
         seed=seed,
     )
     together = program(CALIBRATION_JOB_TOGETHER, str(processes))
-    run_child(job, out / "job.json", together if processes > 1 else None, SILENT_SECONDS * processes)
+    run_child(
+        job, out / "job.json", together if processes > 1 else None, SILENT_SECONDS * processes
+    )
     say(f"the projector is at {out / 'projector.safetensors'}, its card beside it")

@@ -1,4 +1,5 @@
-"""`attune bench`: what learning is worth, measured on anybody's recordings. Knows jobs and figures, no training."""
+"""`attune bench`: what learning is worth, measured on anybody's recordings. Knows jobs and figures,
+no training."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,35 +9,63 @@ import typer
 from engines.errors import AttuneError
 from engines.generations.folder import BASE, read_generation
 from engines.jobs.bench_figures import AdaptFigures, DistilFigures, MemoryFigures, QualityFigures
-from engines.jobs.messages import BenchAdaptJob, BenchDistilJob, BenchMemoryJob, BenchQualityJob, BenchSpeakersJob, DistilRecipe
+from engines.jobs.messages import (
+    BenchAdaptJob,
+    BenchDistilJob,
+    BenchMemoryJob,
+    BenchQualityJob,
+    BenchSpeakersJob,
+    DistilRecipe,
+)
 from engines.models.general_speech import GENERAL_MODEL, general_examples
 from engines.models.manifest import model_path
 
 from ..config import Settings
 from ..plain_text import escaped
-from .bench_tables import designs_sheet, heard_sheet, memory_sheet, reached_sheet, recipes_sheet, rounds_sheet
+from .bench_tables import (
+    designs_sheet,
+    heard_sheet,
+    memory_sheet,
+    reached_sheet,
+    recipes_sheet,
+    rounds_sheet,
+)
 from .common import AsJson, console, say, settings
 from .engines import run_child
 
-app = typer.Typer(help="Benchmarks: what a personal round gains, and how the papers' designs compare.", no_args_is_help=True)
+app = typer.Typer(
+    help="Benchmarks: what a personal round gains, and how the papers' designs compare.",
+    no_args_is_help=True,
+)
 
 Enrol = Annotated[
-    Path, typer.Option("--enrol", help='What is trained on: JSON lines {"audio": PATH, "text": TEXT}.', exists=True)
+    Path,
+    typer.Option(
+        "--enrol", help='What is trained on: JSON lines {"audio": PATH, "text": TEXT}.', exists=True
+    ),
 ]
-Judged = Annotated[list[Path], typer.Option("--judge", help="What is judged on, likewise; may be repeated.", exists=True)]
+Judged = Annotated[
+    list[Path],
+    typer.Option("--judge", help="What is judged on, likewise; may be repeated.", exists=True),
+]
 General = Annotated[
     Path | None,
-    typer.Option("--general", help="What must not be forgotten; the shipped general set where none is given.", exists=True),
+    typer.Option(
+        "--general",
+        help="What must not be forgotten; the shipped general set where none is given.",
+        exists=True,
+    ),
 ]
 
 
 @app.command()
 def speakers(
-    out: Annotated[Path, typer.Option(help="Gets the manifests and recordings; what is there already is kept.")] = Path(
-        "build/bench-speakers"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Gets the manifests and recordings; what is there already is kept.")
+    ] = Path("build/bench-speakers"),
 ) -> None:
-    """Make speakers to benchmark with: two atypical ones, a real voice, and natural voices that never train."""
+    """Make speakers to benchmark with: two atypical ones, a real voice, and natural voices that
+    never train."""
     chosen = settings()
     folder = _folder(out)
     job = BenchSpeakersJob(
@@ -46,7 +75,10 @@ def speakers(
         threads=chosen.adapt.threads,
     )
     run_child(job, folder / "job.json")
-    say(f"their manifests are in {out}: " + ", ".join(sorted(path.stem for path in folder.glob("*.jsonl"))))
+    say(
+        f"their manifests are in {out}: "
+        + ", ".join(sorted(path.stem for path in folder.glob("*.jsonl")))
+    )
 
 
 @app.command()
@@ -54,16 +86,23 @@ def adapt(
     enrol: Enrol,
     judge: Judged,
     general: General = None,
-    minutes: Annotated[str, typer.Option(help="Of enrolment, a round for each, with commas between.")] = "2,5,15",
-    out: Annotated[Path, typer.Option(help="Gets figures.json, picture.svg and heard.jsonl.")] = Path("build/bench-adapt"),
+    minutes: Annotated[
+        str, typer.Option(help="Of enrolment, a round for each, with commas between.")
+    ] = "2,5,15",
+    out: Annotated[
+        Path, typer.Option(help="Gets figures.json, picture.svg and heard.jsonl.")
+    ] = Path("build/bench-adapt"),
     seed: Annotated[int, typer.Option(help="Of the order of enrolment and of training.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Measure personal rounds: error on each set, from more and more of one speaker's enrolment, beside the cascade's."""
+    """Measure personal rounds: error on each set, from more and more of one speaker's enrolment,
+    beside the cascade's."""
     try:
         rounds = [float(part) for part in minutes.split(",")]
     except ValueError:
-        raise AttuneError(f"--minutes {minutes} is not a list of numbers; give 2,5,15 or the like") from None
+        raise AttuneError(
+            f"--minutes {minutes} is not a list of numbers; give 2,5,15 or the like"
+        ) from None
     if not all(0 < one < 10_000 for one in rounds):
         raise AttuneError(f"--minutes {minutes}: each must be above 0")
     chosen = settings()
@@ -92,11 +131,21 @@ def adapt(
 def quality(
     enrol: Enrol,
     judge: Judged,
-    minutes: Annotated[float, typer.Option(min=0.05, max=10_000, help="Of training, for each design without its own.")] = 20.0,
+    minutes: Annotated[
+        float,
+        typer.Option(min=0.05, max=10_000, help="Of training, for each design without its own."),
+    ] = 20.0,
     designs: Annotated[
-        str, typer.Option(help="Which, in which order; NAME:MINUTES for one that is done learning sooner or later.")
+        str,
+        typer.Option(
+            help=(
+                "Which, in which order; NAME:MINUTES for one that is done learning sooner or later."
+            )
+        ),
     ] = "attune,cif,bridgeformer,end-to-end",
-    out: Annotated[Path, typer.Option(help="Gets figures.json, picture.svg and heard.jsonl.")] = Path("build/bench-quality"),
+    out: Annotated[
+        Path, typer.Option(help="Gets figures.json, picture.svg and heard.jsonl.")
+    ] = Path("build/bench-quality"),
     threads: Annotated[int, typer.Option(min=1, max=256, help="Of each design's process.")] = 2,
     seed: Annotated[int, typer.Option(help="Of weights and batches.")] = 0,
     as_json: AsJson = False,
@@ -137,21 +186,36 @@ def distil(
     enrol: Enrol,
     judge: Judged,
     generation: Annotated[
-        Path | None, typer.Option(help="Folder of the generation to distil; the shipped one if none.", exists=True)
+        Path | None,
+        typer.Option(
+            help="Folder of the generation to distil; the shipped one if none.", exists=True
+        ),
     ] = None,
-    recipes: Annotated[str, typer.Option(help=f"Which, with commas between: {', '.join(_RECIPES)}.")] = "adapter",
+    recipes: Annotated[
+        str, typer.Option(help=f"Which, with commas between: {', '.join(_RECIPES)}.")
+    ] = "adapter",
     seconds: Annotated[
-        float, typer.Option(min=1, max=36_000, help="Processor seconds per thread of training, for each.")
+        float,
+        typer.Option(min=1, max=36_000, help="Processor seconds per thread of training, for each."),
     ] = 180.0,
     rank: Annotated[int, typer.Option(min=1, max=256, help="Of the adapter.")] = 16,
-    learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="Step size of the optimiser.")] = 3e-4,
-    learnt: Annotated[int, typer.Option(min=1, max=100_000, help="Utterances that lessons are made of.")] = 100,
-    utterances: Annotated[int, typer.Option(min=1, max=10_000, help="Of each judged set, the first ones.")] = 50,
-    out: Annotated[Path, typer.Option(help="Gets figures.json and heard.jsonl.")] = Path("build/bench-distil"),
+    learning_rate: Annotated[
+        float, typer.Option(min=1e-6, max=1.0, help="Step size of the optimiser.")
+    ] = 3e-4,
+    learnt: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Utterances that lessons are made of.")
+    ] = 100,
+    utterances: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Of each judged set, the first ones.")
+    ] = 50,
+    out: Annotated[Path, typer.Option(help="Gets figures.json and heard.jsonl.")] = Path(
+        "build/bench-distil"
+    ),
     seed: Annotated[int, typer.Option(help="Of adapter and batches.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Measure what distillation is worth: how far replies to speech agree with the replies to the true text."""
+    """Measure what distillation is worth: how far replies to speech agree with the replies to the
+    true text."""
     names = [name.strip() for name in recipes.split(",")]
     if unknown := [name for name in names if name not in _RECIPES]:
         raise AttuneError(f"there is no recipe {unknown[0]}; choose from {', '.join(_RECIPES)}")
@@ -162,7 +226,12 @@ def distil(
         common["base"] = generation.resolve()
     job = BenchDistilJob(
         **common,
-        recipes={name: DistilRecipe(seconds=seconds, rank=rank, learning_rate=learning_rate, **_RECIPES[name]) for name in names},
+        recipes={
+            name: DistilRecipe(
+                seconds=seconds, rank=rank, learning_rate=learning_rate, **_RECIPES[name]
+            )
+            for name in names
+        },
         learnt_utterances=learnt,
         reply_utterances=utterances,
         threads=chosen.adapt.threads,
@@ -181,23 +250,34 @@ def distil(
 
 @app.command()
 def memory(
-    shapes: Annotated[str, typer.Option(help="Of which language models, with commas between.")] = "llama-3.2-1b,qwen3-1.7b",
-    positions: Annotated[str, typer.Option(help="Tokens of the conversation in a step, with commas between.")] = "64,256,512",
+    shapes: Annotated[
+        str, typer.Option(help="Of which language models, with commas between.")
+    ] = "llama-3.2-1b,qwen3-1.7b",
+    positions: Annotated[
+        str, typer.Option(help="Tokens of the conversation in a step, with commas between.")
+    ] = "64,256,512",
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Of each measurement.")] = 3,
-    out: Annotated[Path, typer.Option(help="Gets figures.json, and 1 GB for a while.")] = Path("build/bench-memory"),
+    out: Annotated[Path, typer.Option(help="Gets figures.json, and 1 GB for a while.")] = Path(
+        "build/bench-memory"
+    ),
     threads: Annotated[int, typer.Option(min=1, max=256, help="Of each measurement.")] = 2,
     as_json: AsJson = False,
 ) -> None:
-    """Measure what steps of distillation take in memory, through models of random weights in 4 bits."""
+    """Measure what steps of distillation take in memory, through models of random weights in 4
+    bits."""
     try:
         lengths = [int(part) for part in positions.split(",")]
     except ValueError:
-        raise AttuneError(f"--positions {positions} is not a list of whole numbers; give 64,256 or the like") from None
+        raise AttuneError(
+            f"--positions {positions} is not a list of whole numbers; give 64,256 or the like"
+        ) from None
     if not all(16 <= length <= 4096 for length in lengths):
         raise AttuneError(f"--positions {positions}: each must be from 16 to 4096")
     folder = _folder(out)
     names = [name.strip() for name in shapes.split(",")]
-    job = BenchMemoryJob(folder=folder, shapes=names, positions=lengths, steps=steps, threads=threads)
+    job = BenchMemoryJob(
+        folder=folder, shapes=names, positions=lengths, steps=steps, threads=threads
+    )
     run_child(job, folder / "job.json", silence_limit_seconds=7200.0)
     figures = MemoryFigures.model_validate_json((folder / "figures.json").read_bytes())
     if as_json:
@@ -208,7 +288,8 @@ def memory(
 
 
 def _times_of(designs: str, minutes: float) -> dict[str, float]:
-    """The minutes of each design of a list as `--designs` takes it. Raises AttuneError where it is none."""
+    """The minutes of each design of a list as `--designs` takes it. Raises AttuneError where it is
+    none."""
     times = {}
     for part in designs.split(","):
         name, _, own = part.strip().partition(":")
@@ -217,7 +298,10 @@ def _times_of(designs: str, minutes: float) -> dict[str, float]:
         except ValueError:
             times[name] = 0.0
         if not 0 < times[name] < 10_000:
-            raise AttuneError(f"--designs {designs}: {part.strip()} has no minutes above 0; give cif, cif:10 or the like")
+            raise AttuneError(
+                f"--designs {designs}: {part.strip()} has no minutes above 0; give cif, cif:10 or"
+                " the like"
+            )
     return times
 
 
@@ -236,7 +320,9 @@ def _common(chosen: Settings, folder: Path, enrol: Path, judge: list[Path]) -> d
 
     return {
         "folder": folder,
-        "engines": engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model),
+        "engines": engine_files(
+            chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model
+        ),
         "base": read_generation(chosen.generations / f"{BASE:04d}").folder,
         "features": chosen.cache_dir / "features",
         "enrol": enrol.resolve(),

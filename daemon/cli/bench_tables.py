@@ -1,6 +1,12 @@
 """What benchmarks found, as tables for the terminal. Knows figures, no jobs."""
 
-from engines.jobs.bench_figures import AdaptFigures, DistilFigures, HeardSet, MemoryFigures, QualityFigures
+from engines.jobs.bench_figures import (
+    AdaptFigures,
+    DistilFigures,
+    HeardSet,
+    MemoryFigures,
+    QualityFigures,
+)
 
 from .common import gib
 from .sheet import Sheet
@@ -19,7 +25,9 @@ def rounds_sheet(figures: AdaptFigures) -> Sheet:
         )
         for one in figures.rounds
     ]
-    return Sheet(("round", "utterances", "steps", "processor seconds", "by the clock", "peak"), rows)
+    return Sheet(
+        ("round", "utterances", "steps", "processor seconds", "by the clock", "peak"), rows
+    )
 
 
 def designs_sheet(figures: QualityFigures) -> Sheet:
@@ -43,8 +51,20 @@ def recipes_sheet(figures: DistilFigures) -> Sheet:
     rows = []
     for run in figures.runs:
         losses = ", ".join(f"{name} {value:.2f}" for name, value in run.losses.items())
-        rows.append((run.recipe, str(run.steps), f"{run.processor_seconds:.0f}", f"{run.wall_seconds:.0f} s", losses))
-    return Sheet(("recipe", "steps", "processor seconds", "by the clock", "losses at its end"), rows, {"losses at its end"})
+        rows.append(
+            (
+                run.recipe,
+                str(run.steps),
+                f"{run.processor_seconds:.0f}",
+                f"{run.wall_seconds:.0f} s",
+                losses,
+            )
+        )
+    return Sheet(
+        ("recipe", "steps", "processor seconds", "by the clock", "losses at its end"),
+        rows,
+        {"losses at its end"},
+    )
 
 
 def memory_sheet(figures: MemoryFigures) -> Sheet:
@@ -62,7 +82,10 @@ def memory_sheet(figures: MemoryFigures) -> Sheet:
         )
         for run in figures.runs
     ]
-    return Sheet(("model", "its file", "positions", "peak", "over file", "Python", "allocated", "a step"), rows)
+    return Sheet(
+        ("model", "its file", "positions", "peak", "over file", "Python", "allocated", "a step"),
+        rows,
+    )
 
 
 def reached_sheet(figures: QualityFigures) -> Sheet:
@@ -73,7 +96,9 @@ def reached_sheet(figures: QualityFigures) -> Sheet:
         for other in figures.designs:
             seconds = run.seconds_to(other.curve[-1].word_error_rate)
             ratio = f" ({other.curve[-1].seconds / seconds:.1f}x sooner)" if seconds else ""
-            cells.append("-" if run is other else "never" if seconds is None else f"{seconds:.0f}{ratio}")
+            cells.append(
+                "-" if run is other else "never" if seconds is None else f"{seconds:.0f}{ratio}"
+            )
         rows.append((run.design, *cells))
     return Sheet(("seconds to reach the end of:", *(run.design for run in figures.designs)), rows)
 
@@ -94,8 +119,14 @@ def heard_sheet(heard: list[HeardSet]) -> Sheet:
         ("ROUGE-L", [score(one.rouge_l) for one in heard]),
         ("first token", [percent(one.same_first_token) for one in heard]),
         ("passing", [percent(one.trust.passing if one.trust else None) for one in heard]),
-        ("wrong acted on", [percent(one.trust.wrong_acted if one.trust else None) for one in heard]),
+        (
+            "wrong acted on",
+            [percent(one.trust.wrong_acted if one.trust else None) for one in heard],
+        ),
     ]
     shown = [(name, cells) for name, cells in measured if any(cells)]
-    rows = [(one.set, one.hearer, *(cells[index] for _, cells in shown)) for index, one in enumerate(heard)]
+    rows = [
+        (one.set, one.hearer, *(cells[index] for _, cells in shown))
+        for index, one in enumerate(heard)
+    ]
     return Sheet(("set", "heard by", *(name for name, _ in shown)), rows)

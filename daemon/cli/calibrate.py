@@ -1,4 +1,5 @@
-"""`attune calibrate`: what is measured on this device, so that plans and engines rest on its own figures."""
+"""`attune calibrate`: what is measured on this device, so that plans and engines rest on its own
+figures."""
 
 import typer
 from rich.markup import escape
@@ -24,7 +25,8 @@ _RECORDINGS = 24
 
 @app.command()
 def memory(as_json: AsJson = False) -> None:
-    """Measure what each stage of a round takes in memory and time here; `attune adapt --plan` rests on it. Takes minutes."""
+    """Measure what each stage of a round takes in memory and time here; `attune adapt --plan` rests
+    on it. Takes minutes."""
     chosen = settings()
     files, generation = _opened(chosen)
     folder, output = chosen.cache_dir / "footprints", footprints_path(chosen.cache_dir)
@@ -54,7 +56,8 @@ def memory(as_json: AsJson = False) -> None:
 
 @app.command()
 def int8(as_json: AsJson = False) -> None:
-    """Make the speech encoder in float16 and, calibrated on your utterances, in 8 bits; say which of them may be used."""
+    """Make the speech encoder in float16 and, calibrated on your utterances, in 8 bits; say which
+    of them may be used."""
     chosen = settings()
     files, generation = _opened(chosen)
     folder = chosen.cache_dir / "engines" / "precision"
@@ -66,7 +69,11 @@ def int8(as_json: AsJson = False) -> None:
         threads=chosen.adapt.threads,
     )
     run_child(job, folder / "job.json")
-    cards = [card for precision in PRECISIONS if (card := read_card(files.encoder, precision)) is not None]
+    cards = [
+        card
+        for precision in PRECISIONS
+        if (card := read_card(files.encoder, precision)) is not None
+    ]
     if as_json:
         print_json([card.model_dump() | {"problem": card.problem} for card in cards])
         return
@@ -96,7 +103,18 @@ def precisions_sheet(cards: list[PrecisionCard]) -> Sheet:
     for card in cards:
         nearness = (f"{100 * card.size:.0f} %", f"{card.cosine:.4f}", f"{card.cosine_worst:.4f}")
         rows.append((card.precision, card.method, *nearness, *_errors(card.heard)))
-    return Sheet(("precision", "method", "size", "cosine", "worst of 100", "token error", "transcript error"), rows)
+    return Sheet(
+        (
+            "precision",
+            "method",
+            "size",
+            "cosine",
+            "worst of 100",
+            "token error",
+            "transcript error",
+        ),
+        rows,
+    )
 
 
 def _errors(heard: Heard) -> list[str]:

@@ -1,4 +1,5 @@
-"""What every command of the command line shares: its settings, its way to the daemon, its two ways of printing."""
+"""What every command of the command line shares: its settings, its way to the daemon, its two ways
+of printing."""
 
 import json
 import re
@@ -31,8 +32,11 @@ class PlainConsole(Console):
         """As rich's, before the text is measured."""
         return super().render_str(plain(text), **how)
 
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """As rich's; what rich itself says to the terminal comes as segments of control, or as styles."""
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """As rich's; what rich itself says to the terminal comes as segments of control, or as
+        styles."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=plain(segment.text))
 
@@ -53,12 +57,15 @@ _sources: ContextVar[Sources | None] = ContextVar("sources", default=None)
 
 
 def use_sources(config: Path | None, assignments: list[str]) -> None:
-    """Let the settings of this invocation come from there too. Raises AttuneError for an assignment that is none."""
+    """Let the settings of this invocation come from there too. Raises AttuneError for an assignment
+    that is none."""
     flags: dict[str, object] = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not re.fullmatch(r"[a-z_.]+", key):
-            raise AttuneError(f"--set takes KEY=VALUE, such as conversation.route=cascade, not {assignment!r}")
+            raise AttuneError(
+                f"--set takes KEY=VALUE, such as conversation.route=cascade, not {assignment!r}"
+            )
         flags[key] = value
     _sources.set(Sources(config, flags))
 

@@ -1,9 +1,12 @@
-"""`attune demo`: the whole loop on two speakers, through the daemon as anyone would use it. Knows no models.
+"""`attune demo`: the whole loop on two speakers, through the daemon as anyone would use it. Knows
+no models.
 
-For each speaker a daemon of their own is started on a fresh state; unheard requests are played into its capture path, heard on
-the cascade and on the aligned route; the speaker enrols; the daemon goes idle, trains, judges, promotes or refuses by itself; the
-same requests are played again. Nothing is staged: every figure comes from what the daemon answered. The cascade, which learns
-nothing, hears one half of the requests before and the other half after, so that a machine whose speed drifts slows both routes.
+For each speaker a daemon of their own is started on a fresh state; unheard requests are played into
+its capture path, heard on the cascade and on the aligned route; the speaker enrols; the daemon goes
+idle, trains, judges, promotes or refuses by itself; the same requests are played again. Nothing is
+staged: every figure comes from what the daemon answered. The cascade, which learns nothing, hears
+one half of the requests before and the other half after, so that a machine whose speed drifts slows
+both routes.
 """
 
 import json
@@ -19,7 +22,14 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from engines.errors import AttuneError
 from engines.generations.folder import BASE, Generation, list_generations
@@ -35,13 +45,16 @@ from .common import console, settings
 from .demo_report import Exchange, Hearing, Outcome, Row, report, write_figures, write_picture
 
 _IDLE_SECONDS = 900.0
-"""After which a round that has not begun is given up; one that has begun ends, however busy the machine is."""
+"""After which a round that has not begun is given up; one that has begun ends, however busy the
+machine is."""
 _OVERLAP_SECONDS = 0.1
 _SETTINGS = {
-    "AUDIO__SOURCE": "none",  # the demo's streams come by `listen`; a microphone in the room would be heard too
+    # the demo's streams come by `listen`; a microphone in the room would be heard too
+    "AUDIO__SOURCE": "none",
     "AUDIO__KEEP": "false",  # what is judged must never become something to train on
     "CONVERSATION__FORGET_AFTER_SECONDS": "0",
-    "CONVERSATION__WHEN_UNSURE": "answer",  # what is shown is the route asked for; doubts are counted, not acted on
+    # what is shown is the route asked for; doubts are counted, not acted on
+    "CONVERSATION__WHEN_UNSURE": "answer",
     "CONVERSATION__MAX_REPLY_TOKENS": "12",
     "IDLE__QUIET_SECONDS": "2",
     "ADAPT__REPLY_UTTERANCES": "8",
@@ -88,18 +101,28 @@ class _Speaker:
 
     def judged(self, half: int) -> list[dict[str, float | str]]:
         """What stands where in one of the two streams."""
-        return [json.loads(line) for line in (self.folder / f"judge-{half}.jsonl").read_text().splitlines()]
+        return [
+            json.loads(line)
+            for line in (self.folder / f"judge-{half}.jsonl").read_text().splitlines()
+        ]
 
 
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where the speakers, their state and demo.json go.")] = Path("build"),
-    speakers: Annotated[str, typer.Option(help="Which to show, with a comma between.")] = "clear,atypical",
+    folder: Annotated[
+        Path, typer.Option(help="Where the speakers, their state and demo.json go.")
+    ] = Path("build"),
+    speakers: Annotated[
+        str, typer.Option(help="Which to show, with a comma between.")
+    ] = "clear,atypical",
 ) -> None:
-    """Show the whole loop: two speakers ask, enrol, are learnt while idle, and ask again. Ends with a table for each."""
+    """Show the whole loop: two speakers ask, enrol, are learnt while idle, and ask again. Ends with
+    a table for each."""
     began = time.monotonic()
     chosen = [name.strip() for name in speakers.split(",")]
     if unknown := set(chosen) - set(_SPEAKERS):
-        raise AttuneError(f"there is no speaker {', '.join(sorted(unknown))}; choose from {', '.join(_SPEAKERS)}")
+        raise AttuneError(
+            f"there is no speaker {', '.join(sorted(unknown))}; choose from {', '.join(_SPEAKERS)}"
+        )
     outcomes: dict[str, Outcome] = {}
     columns = (
         TextColumn("{task.description}"),
@@ -118,7 +141,10 @@ def demo(
     write_figures(outcomes, figures)
     write_picture(outcomes, folder / "demo.svg")
     minutes = (time.monotonic() - began) / 60
-    console.print(f"{minutes:.1f} minutes; the same figures are in {figures}, a picture beside it", highlight=False)
+    console.print(
+        f"{minutes:.1f} minutes; the same figures are in {figures}, a picture beside it",
+        highlight=False,
+    )
 
 
 def _run_speaker(name: str, folder: Path, show: _Show) -> Outcome:
@@ -126,11 +152,16 @@ def _run_speaker(name: str, folder: Path, show: _Show) -> Outcome:
     folder.mkdir(parents=True)
     show.say(f"\n[bold]The {name} speaker[/bold]")
     _make_speaker(name, folder, show)
-    with tempfile.TemporaryDirectory(prefix="attune-") as sockets:  # a path short enough for a UNIX socket
+    with tempfile.TemporaryDirectory(
+        prefix="attune-"
+    ) as sockets:  # a path short enough for a UNIX socket
         speaker = _Speaker(name, folder, Path(sockets) / "attune.sock", show)
         show.begin("starting the daemon", None)
         with private_daemon(_environment(speaker), folder / "daemon.log") as status:
-            show.say(f"daemon, process {status['process']}: {status['route']} route ({status['route_reason']})")
+            show.say(
+                f"daemon, process {status['process']}: {status['route']} route"
+                f" ({status['route_reason']})"
+            )
             cascade = [_play(speaker, "cascade", 0)]
             before = [_play(speaker, "aligned", half) for half in (0, 1)]
             enrolled_seconds = _enrol(speaker)
@@ -152,7 +183,8 @@ def _run_speaker(name: str, folder: Path, show: _Show) -> Outcome:
         promoted=verdict == "promoted",
         reason=reason,
         exchanges=[
-            Exchange(row.label, row.heard, own.heard, own.reply) for row, own in zip(theirs[:_SHOWN], ours[:_SHOWN], strict=True)
+            Exchange(row.label, row.heard, own.heard, own.reply)
+            for row, own in zip(theirs[:_SHOWN], ours[:_SHOWN], strict=True)
         ],
     )
 
@@ -162,14 +194,19 @@ def _make_speaker(name: str, folder: Path, show: _Show) -> None:
     if name == "clear":
         command += ["--recordings", str(model_path(GENERAL_MODEL, settings().cache_dir))]
     show.begin("recording", None)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
         assert child.stdout is not None
         assert child.stderr is not None
         for line in child.stdout:
             show.step(note=line.strip())
         problem = child.stderr.read().strip()
     if child.returncode != 0:
-        raise AttuneError(f"the {name} speaker could not be made: {problem.splitlines()[-1] if problem else 'no reason given'}")
+        raise AttuneError(
+            f"the {name} speaker could not be made:"
+            f" {problem.splitlines()[-1] if problem else 'no reason given'}"
+        )
 
 
 def _environment(speaker: _Speaker) -> dict[str, str]:
@@ -186,11 +223,17 @@ def _environment(speaker: _Speaker) -> dict[str, str]:
 
 
 def _play(speaker: _Speaker, route: str, half: int) -> list[Event]:
-    """Play one stream through the capture path; returns the turns, each with where in the stream it began and ended."""
+    """Play one stream through the capture path; returns the turns, each with where in the stream it
+    began and ended."""
     speaker.show.begin(f"{speaker.name}, {route}", len(speaker.judged(half)))
     turns: list[Event] = []
     where: Event = {}
-    command: Event = {"command": "listen", "audio": speaker.folder / f"judge-{half}.wav", "speed": 0, "route": route}
+    command: Event = {
+        "command": "listen",
+        "audio": speaker.folder / f"judge-{half}.wav",
+        "speed": 0,
+        "route": route,
+    }
     for event in speaker.ask(command):
         if event["event"] == "segment":
             where = event
@@ -201,9 +244,14 @@ def _play(speaker: _Speaker, route: str, half: int) -> list[Event]:
             speaker.show.step()
             first = event["first_token_ms"]
             ms = "no reply" if first is None else f"{float(str(first)):.0f} ms"
-            heard, reply = escape(str(event["heard"])), escape(" ".join(str(event["reply"]).split()))
+            heard, reply = (
+                escape(str(event["heard"])),
+                escape(" ".join(str(event["reply"]).split())),
+            )
             doubt = "" if event["sure"] else " [yellow](doubted)[/yellow]"
-            speaker.show.say(f"  {event['route']:8}{ms:>9}  [cyan]{heard}[/cyan]{doubt}  →  {reply}")
+            speaker.show.say(
+                f"  {event['route']:8}{ms:>9}  [cyan]{heard}[/cyan]{doubt}  →  {reply}"
+            )
     return turns
 
 
@@ -216,7 +264,10 @@ def _enrol(speaker: _Speaker) -> float:
             speaker.show.say(f"[red]{escape(str(event['problem']))}[/red]")
         elif event["event"] == "enrolled_all":
             seconds = float(str(event["seconds"]))
-            speaker.show.say(f"enrolled {event['enrolled']} utterances, {seconds / 60:.1f} minutes; now nobody speaks")
+            speaker.show.say(
+                f"enrolled {event['enrolled']} utterances, {seconds / 60:.1f} minutes; now nobody"
+                " speaks"
+            )
         speaker.show.step()
     return seconds
 
@@ -266,22 +317,40 @@ def _references(speaker: _Speaker) -> dict[str, str]:
     return replies
 
 
-def _rows(speaker: _Speaker, halves: Sequence[list[Event]], references: dict[str, str]) -> list[Row]:
-    return [row for half, turns in enumerate(halves) for row in assign(speaker.judged(half), turns, references)]
+def _rows(
+    speaker: _Speaker, halves: Sequence[list[Event]], references: dict[str, str]
+) -> list[Row]:
+    return [
+        row
+        for half, turns in enumerate(halves)
+        for row in assign(speaker.judged(half), turns, references)
+    ]
 
 
 def _hearing(halves: Sequence[list[Event]], rows: Sequence[Row]) -> Hearing:
-    times = [float(str(turn["first_token_ms"])) for turns in halves for turn in turns if turn["first_token_ms"] is not None]
+    times = [
+        float(str(turn["first_token_ms"]))
+        for turns in halves
+        for turn in turns
+        if turn["first_token_ms"] is not None
+    ]
     doubts = [not turn["sure"] for turns in halves for turn in turns]
     return Hearing.of(rows, times, sum(doubts) / max(len(doubts), 1))
 
 
-def assign(places: Sequence[Mapping[str, float | str]], turns: Sequence[Event], references: Mapping[str, str]) -> list[Row]:
-    """What was made of each judged request: of every segment that the daemon cut within its place in the stream."""
+def assign(
+    places: Sequence[Mapping[str, float | str]],
+    turns: Sequence[Event],
+    references: Mapping[str, str],
+) -> list[Row]:
+    """What was made of each judged request: of every segment that the daemon cut within its place
+    in the stream."""
     return [_row(place, turns, references) for place in places]
 
 
-def _row(place: Mapping[str, float | str], turns: Sequence[Event], references: Mapping[str, str]) -> Row:
+def _row(
+    place: Mapping[str, float | str], turns: Sequence[Event], references: Mapping[str, str]
+) -> Row:
     start, end = float(place["start_seconds"]), float(place["end_seconds"])
     inside = [turn for turn in turns if _overlap(turn, start, end) > _OVERLAP_SECONDS]
     text = str(place["text"])
@@ -300,5 +369,9 @@ def _overlap(turn: Event, start_seconds: float, end_seconds: float) -> float:
 
 def _candidate(generations: Path) -> Generation | None:
     """What the round wrote, promoted or not."""
-    found = [entry for entry in list_generations(generations) if isinstance(entry, Generation) and entry.number != BASE]
+    found = [
+        entry
+        for entry in list_generations(generations)
+        if isinstance(entry, Generation) and entry.number != BASE
+    ]
     return found[-1] if found else None

@@ -1,4 +1,5 @@
-"""The demo's figures: scored by the calibration side, shown as one table per speaker, written as JSON. Knows no daemon."""
+"""The demo's figures: scored by the calibration side, shown as one table per speaker, written as
+JSON. Knows no daemon."""
 
 import io
 import json
@@ -47,12 +48,17 @@ class Hearing:
 
     @staticmethod
     def of(rows: Sequence[Row], first_token_ms: Sequence[float], doubted: float) -> "Hearing":
-        """Score `rows` in a child process (scoring is the calibration side's). Raises AttuneError where that fails."""
+        """Score `rows` in a child process (scoring is the calibration side's). Raises AttuneError
+        where that fails."""
         given = json.dumps([asdict(row) for row in rows])
         command = program(SCORE)
-        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            command, input=given, capture_output=True, text=True, timeout=300, check=False
+        )
         if done.returncode != 0:
-            raise AttuneError(f"the demo's replies could not be scored: {done.stderr.strip().splitlines()[-1]}")
+            raise AttuneError(
+                f"the demo's replies could not be scored: {done.stderr.strip().splitlines()[-1]}"
+            )
         scores = json.loads(done.stdout)
         median = statistics.median(first_token_ms) if first_token_ms else float("nan")
         return Hearing(scores["word_error_rate"], scores["rouge_l"], median, doubted)
@@ -97,13 +103,22 @@ def report(name: str, outcome: Outcome, console: Console) -> None:
             f"{hearing.first_token_ms:.0f}",
             f"{hearing.doubted:.0%}",
         )
-        for label, hearing in (("cascade", outcome.cascade), ("aligned before", outcome.before), ("aligned after", outcome.after))
+        for label, hearing in (
+            ("cascade", outcome.cascade),
+            ("aligned before", outcome.before),
+            ("aligned after", outcome.after),
+        )
     ]
-    console.print(f"\nThe {name} speaker, requests never heard before", style="italic", highlight=False)
-    console.print(Sheet(("", "word error rate", "ROUGE-L of replies", "ms to first token", "doubted"), rows))
     console.print(
-        f"enrolled {outcome.enrolled_seconds / 60:.1f} min, peak memory {outcome.peak_bytes / 2**20:.0f} MiB\n"
-        f"trained {training_time(outcome.training_seconds, outcome.wall_seconds)}\n{outcome.reason}",
+        f"\nThe {name} speaker, requests never heard before", style="italic", highlight=False
+    )
+    console.print(
+        Sheet(("", "word error rate", "ROUGE-L of replies", "ms to first token", "doubted"), rows)
+    )
+    console.print(
+        f"enrolled {outcome.enrolled_seconds / 60:.1f} min, peak memory"
+        f" {outcome.peak_bytes / 2**20:.0f} MiB\ntrained"
+        f" {training_time(outcome.training_seconds, outcome.wall_seconds)}\n{outcome.reason}",
         highlight=False,
         soft_wrap=True,
     )
@@ -133,15 +148,23 @@ def figures(outcome: Outcome) -> dict[str, float | bool | str]:
 
 
 def write_picture(outcomes: Mapping[str, Outcome], path: Path) -> None:
-    """Write what the demo ends with as an SVG: the first requests of the last speaker, and its table."""
+    """Write what the demo ends with as an SVG: the first requests of the last speaker, and its
+    table."""
     name, outcome = list(outcomes.items())[-1]
     console = Console(record=True, width=_PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True)
-    title = f"The {name} speaker asks, after {outcome.enrolled_seconds / 60:.0f} minutes of enrolment"
+    title = (
+        f"The {name} speaker asks, after {outcome.enrolled_seconds / 60:.0f} minutes of enrolment"
+    )
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for heading in ("said", "a recogniser hears", "Attune hears", "and replies"):
         table.add_column(heading)
     for exchange in outcome.exchanges:
-        table.add_row(exchange.said, f"[red]{escape(exchange.cascade)}[/red]", escape(exchange.aligned), escape(exchange.reply))
+        table.add_row(
+            exchange.said,
+            f"[red]{escape(exchange.cascade)}[/red]",
+            escape(exchange.aligned),
+            escape(exchange.reply),
+        )
     console.print(table)
     report(name, outcome, console)
     console.save_svg(str(path), title="attune demo")

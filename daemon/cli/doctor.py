@@ -1,4 +1,5 @@
-"""`attune doctor`: what was found on this machine for each part, and what takes the place of what is missing."""
+"""`attune doctor`: what was found on this machine for each part, and what takes the place of what
+is missing."""
 
 import time
 from pathlib import Path
@@ -6,7 +7,14 @@ from pathlib import Path
 from rich.text import Text
 
 from engines.device.gpu import find_gpu
-from engines.device.runtimes import ENCODER, LANGUAGE_MODEL, TRANSCRIBER, Runtimes, read_runtimes, runtimes_path
+from engines.device.runtimes import (
+    ENCODER,
+    LANGUAGE_MODEL,
+    TRANSCRIBER,
+    Runtimes,
+    read_runtimes,
+    runtimes_path,
+)
 from engines.errors import AttuneError
 from engines.generations.folder import judged_against
 from engines.generations.pointers import usable
@@ -27,12 +35,16 @@ from .sheet import Sheet
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Show what was found on this machine for each part, and what takes the place of what is missing."""
+    """Show what was found on this machine for each part, and what takes the place of what is
+    missing."""
     found = _findings(settings())
     if as_json:
         print_json({part: {"well": well, "found": text} for part, well, text in found})
         return
-    rows = [(part, Text("ok", "green") if well else Text("look", "yellow"), text) for part, well, text in found]
+    rows = [
+        (part, Text("ok", "green") if well else Text("look", "yellow"), text)
+        for part, well, text in found
+    ]
     console.print(Sheet(("part", "", "found"), rows, {"found"}))
 
 
@@ -42,18 +54,30 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
     found: list[tuple[str, bool, str]] = []
     files = None
     try:
-        files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
+        files = engine_files(
+            chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model
+        )
         tried = read_runtimes(runtimes_path(chosen.cache_dir))
-        found.append(("speech to text", True, f"{chosen.engines.whisper}, CTranslate2 {_where(tried, TRANSCRIBER)}"))
+        found.append(
+            (
+                "speech to text",
+                True,
+                f"{chosen.engines.whisper}, CTranslate2 {_where(tried, TRANSCRIBER)}",
+            )
+        )
         settled, note = described_weights(files.language_model, chosen.cache_dir)
-        served = f"{chosen.engines.language_model}, llama.cpp {_where(tried, LANGUAGE_MODEL)}; {note}"
+        served = (
+            f"{chosen.engines.language_model}, llama.cpp {_where(tried, LANGUAGE_MODEL)}; {note}"
+        )
         found.append(("language model", settled, served))
         there = files.encoder.is_file()
         text = "not exported; run `attune engines build`"
         if there:
             plans = plans_folder(chosen.cache_dir)
             on_gpu = tried is not None and tried.on_gpu(ENCODER)
-            text = choose_encoder(files.encoder, chosen.engines.encoder_precision, plans, time.time(), on_gpu).why
+            text = choose_encoder(
+                files.encoder, chosen.engines.encoder_precision, plans, time.time(), on_gpu
+            ).why
         found.append(("speech encoder", there, text))
     except AttuneError as error:
         found.append(("models", False, str(error)))
@@ -61,10 +85,20 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
     for problem in problems:
         found.append(("generation", False, problem))
     if generation is None:
-        found.append(("generation", False, "none, so speech takes the cascade; run `attune engines build`"))
+        found.append(
+            ("generation", False, "none, so speech takes the cascade; run `attune engines build`")
+        )
     else:
-        route, reason = earned_route(generation.card, judged_against(chosen.generations, generation.number))
-        found.append(("generation", True, f"{generation.number:04d}; speech takes the {route} route: {reason}"))
+        route, reason = earned_route(
+            generation.card, judged_against(chosen.generations, generation.number)
+        )
+        found.append(
+            (
+                "generation",
+                True,
+                f"{generation.number:04d}; speech takes the {route} route: {reason}",
+            )
+        )
     found += [
         ("GPU", *_gpu()),
         ("general set", *_general_set(chosen)),
@@ -76,7 +110,13 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
     try:
         [status] = ask_daemon({"command": "status"}, quiet_seconds=5.0)
         encoder = f"; its speech encoder runs by {status['encoder']}" if status["encoder"] else ""
-        found.append(("daemon", True, f"process {status['process']} answers at {chosen.control.socket}{encoder}"))
+        found.append(
+            (
+                "daemon",
+                True,
+                f"process {status['process']} answers at {chosen.control.socket}{encoder}",
+            )
+        )
     except AttuneError as error:
         found.append(("daemon", False, str(error)))
     return found
@@ -86,7 +126,13 @@ def _gpu() -> tuple[bool, str]:
     try:
         gpu = find_gpu()
     except AttuneError as error:
-        return True, f"none: {error}; everything runs on the processor, and docs/jetson.md says what a GPU would run"
+        return (
+            True,
+            (
+                f"none: {error}; everything runs on the processor, and docs/jetson.md says what a"
+                " GPU would run"
+            ),
+        )
     return True, f"{gpu.name}, compute capability {gpu.compute_capability}, CUDA {gpu.driver}"
 
 
@@ -98,7 +144,8 @@ def _where(tried: Runtimes | None, claim: str) -> str:
         return f"on the processor: {error}"
     if tried is None:
         return (
-            "on the processor until it was tried on the GPU, which the daemon does while it is quiet (or `attune engines build`)"
+            "on the processor until it was tried on the GPU, which the daemon does while it is"
+            " quiet (or `attune engines build`)"
         )
     return "on the GPU" if tried.on_gpu(claim) else f"on the processor: {tried.why(claim)}"
 
@@ -113,7 +160,11 @@ def _budget(chosen: Settings, files: EngineFiles | None) -> tuple[bool, str]:
     except AttuneError as error:
         return False, text + str(error)
     if not measured_here:
-        return False, text + "planned by figures of another machine; `attune calibrate memory` measures this one"
+        return (
+            False,
+            text
+            + "planned by figures of another machine; `attune calibrate memory` measures this one",
+        )
     return True, text + "planned by what was measured here"
 
 
@@ -130,7 +181,10 @@ def _replay_set(chosen: Settings) -> tuple[bool, str]:
         return True, f"{count} synthetic utterances, against forgetting"
     return (
         False,
-        f"{count} of {REPLAY_UTTERANCES} utterances, so rounds forget more; install espeak-ng and run `attune engines build`",
+        (
+            f"{count} of {REPLAY_UTTERANCES} utterances, so rounds forget more; install espeak-ng"
+            " and run `attune engines build`"
+        ),
     )
 
 
@@ -140,16 +194,23 @@ def _microphone(chosen: Settings) -> tuple[bool, str]:
     try:
         import sounddevice  # asks the sound server when it is imported
     except OSError as error:
-        return False, f"PortAudio is missing ({error}), so only commands are answered; install libportaudio2"
-    inputs = [device["name"] for device in sounddevice.query_devices() if device["max_input_channels"] > 0]
+        return (
+            False,
+            f"PortAudio is missing ({error}), so only commands are answered; install libportaudio2",
+        )
+    inputs = [
+        device["name"] for device in sounddevice.query_devices() if device["max_input_channels"] > 0
+    ]
     wanted = [name for name in inputs if chosen.audio.device in name]
     if wanted:
         return True, ", ".join(wanted)
     return (
         False,
-        f"none called “{chosen.audio.device}”; the daemon answers commands and waits for it"
-        if inputs
-        else "none; the daemon answers commands and waits for one",
+        (
+            f"none called “{chosen.audio.device}”; the daemon answers commands and waits for it"
+            if inputs
+            else "none; the daemon answers commands and waits for one"
+        ),
     )
 
 
@@ -160,7 +221,11 @@ def _sensors(chosen: Settings) -> tuple[bool, str]:
         return False, str(error)
     found = [
         f"{board.available_bytes / 1e9:.1f} GB of memory available",
-        "no temperature sensor" if board.temperature_celsius is None else f"{board.temperature_celsius:.0f} °C",
+        (
+            "no temperature sensor"
+            if board.temperature_celsius is None
+            else f"{board.temperature_celsius:.0f} °C"
+        ),
     ]
     if board.gpu_load_percent is not None:
         found.append(f"GPU at {board.gpu_load_percent:.0f} %")

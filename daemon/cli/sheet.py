@@ -1,4 +1,5 @@
-"""Tables for terminals of any width: headings, figures and names are never cut; a table too wide comes as lists."""
+"""Tables for terminals of any width: headings, figures and names are never cut; a table too wide
+comes as lists."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -20,7 +21,8 @@ _FIGURE = re.compile(r"[-+]?\d")
 
 @dataclass(frozen=True)
 class Sheet:
-    """Rows of cells under headings. A cell is text as it is, without markup; a Text may have a style."""
+    """Rows of cells under headings. A cell is text as it is, without markup; a Text may have a
+    style."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str | Text]]
@@ -29,15 +31,26 @@ class Sheet:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """As rich asks of what it prints."""
-        rows = [[cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row] for row in self.rows]
-        least = [self._least(heading, [row[index] for row in rows]) for index, heading in enumerate(self.headings)]
+        rows = [
+            [cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row]
+            for row in self.rows
+        ]
+        least = [
+            self._least(heading, [row[index] for row in rows])
+            for index, heading in enumerate(self.headings)
+        ]
         fits = sum(least) + _GAP * len(least) <= options.max_width
         yield self._table(rows, least) if fits else self._list(rows, options.max_width)
 
     def _least(self, heading: str, cells: list[Text]) -> int:
         word = _longest(heading.split())
         if heading in self.sentences:
-            return max(word, min(_longest(part for cell in cells for part in cell.plain.split()), _LEAST_SENTENCE))
+            return max(
+                word,
+                min(
+                    _longest(part for cell in cells for part in cell.plain.split()), _LEAST_SENTENCE
+                ),
+            )
         return max(word, _longest(line for cell in cells for line in cell.plain.split("\n")))
 
     def _table(self, rows: list[list[Text]], least: list[int]) -> Table:
@@ -56,10 +69,21 @@ class Sheet:
         return table
 
     def _list(self, rows: list[list[Text]], columns: int) -> Table:
-        """A line for each cell, after its heading, or below it where a cell has no room beside that."""
+        """A line for each cell, after its heading, or below it where a cell has no room beside
+        that."""
         heading_columns = max(map(cell_len, self.headings))
-        whole = [cell for row in rows for heading, cell in zip(self.headings, row, strict=True) if heading not in self.sentences]
-        beside = heading_columns + _GAP + _longest(line for cell in whole for line in cell.plain.split("\n")) <= columns
+        whole = [
+            cell
+            for row in rows
+            for heading, cell in zip(self.headings, row, strict=True)
+            if heading not in self.sentences
+        ]
+        beside = (
+            heading_columns
+            + _GAP
+            + _longest(line for cell in whole for line in cell.plain.split("\n"))
+            <= columns
+        )
         grid = Table.grid(padding=(0, _GAP if beside else 0, 0, 0))
         for width in (heading_columns, None) if beside else (None,):
             grid.add_column(overflow="fold", min_width=width)

@@ -1,4 +1,5 @@
-"""Standard input, output and error of a command: in any encoding, closed, full, or left by whoever reads."""
+"""Standard input, output and error of a command: in any encoding, closed, full, or left by whoever
+reads."""
 
 import io
 import os
@@ -31,7 +32,8 @@ class _Output(io.TextIOWrapper):
 
 
 def tolerate_other_encodings() -> None:
-    """Put a replacement character where a stream cannot show a character, or where what is typed is in another encoding."""
+    """Put a replacement character where a stream cannot show a character, or where what is typed is
+    in another encoding."""
     for stream in (sys.stdin, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -44,7 +46,8 @@ def tolerate_other_encodings() -> None:
 def written_out() -> Iterator[None]:
     """Within, standard output is written to; after it, all of that is out.
 
-    Raises AttuneError where it cannot be written, and leaves with 1 where whoever read it has left, as `head` does.
+    Raises AttuneError where it cannot be written, and leaves with 1 where whoever read it has left,
+    as `head` does.
     """
     try:
         try:
@@ -59,7 +62,8 @@ def written_out() -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             sys.exit(1)
         raise AttuneError(
-            f"standard output cannot be written ({error.strerror}); free its disk, or send it somewhere else"
+            f"standard output cannot be written ({error.strerror}); free its disk, or send it"
+            " somewhere else"
         ) from error
 
 
@@ -72,7 +76,8 @@ def complain(line: str) -> None:
 
 
 def _drop(stream: TextIO) -> None:
-    """Lose what is left in `stream`, which the interpreter would try to write once more as it ends, and complain."""
+    """Lose what is left in `stream`, which the interpreter would try to write once more as it ends,
+    and complain."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

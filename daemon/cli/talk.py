@@ -16,17 +16,39 @@ from ..plain_text import expanded
 from .common import AsJson, ask_daemon, console, errors, print_json_line, settings
 
 _SUFFIXES = {
-    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".g722", ".m4a", ".aac", ".amr", ".aif", ".aiff", ".au", ".caf", ".w64"),
+    *(
+        ".wav",
+        ".flac",
+        ".mp3",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".g722",
+        ".m4a",
+        ".aac",
+        ".amr",
+        ".aif",
+        ".aiff",
+        ".au",
+        ".caf",
+        ".w64",
+    ),
     *(".mka", ".mkv", ".webm", ".mp4"),
 }
 _MAX_TYPED_CHARACTERS = 100_000
 
-RouteOption = Annotated[str | None, typer.Option("--route", help="Take this route (cascade or aligned) for once.")]
+RouteOption = Annotated[
+    str | None, typer.Option("--route", help="Take this route (cascade or aligned) for once.")
+]
 
 
 def ask(
-    words: Annotated[str, typer.Argument(metavar="FILE|TEXT", help="A recording, or a text (quote it).")],
-    is_text: Annotated[bool, typer.Option("--text", help="It is a text, whatever it looks like.")] = False,
+    words: Annotated[
+        str, typer.Argument(metavar="FILE|TEXT", help="A recording, or a text (quote it).")
+    ],
+    is_text: Annotated[
+        bool, typer.Option("--text", help="It is a text, whatever it looks like.")
+    ] = False,
     route: RouteOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -44,14 +66,21 @@ def ask(
 
 
 def listen(
-    recording: Annotated[Path, typer.Argument(help="A recording of any length, with pauses between what is said.")],
-    speed: Annotated[float, typer.Option(help="Times faster than real time; 0 does not wait.")] = 0.0,
+    recording: Annotated[
+        Path, typer.Argument(help="A recording of any length, with pauses between what is said.")
+    ],
+    speed: Annotated[
+        float, typer.Option(help="Times faster than real time; 0 does not wait.")
+    ] = 0.0,
     route: RouteOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play a recording to the daemon as if it were said into the microphone, and show every turn."""
+    """Play a recording to the daemon as if it were said into the microphone, and show every
+    turn."""
     heard: Event = {}
-    for heard in ask_daemon({"command": "listen", "audio": expanded(recording), "speed": speed, "route": route}):
+    for heard in ask_daemon(
+        {"command": "listen", "audio": expanded(recording), "speed": speed, "route": route}
+    ):
         if as_json:
             print_json_line(heard)
         else:
@@ -60,16 +89,24 @@ def listen(
         raise AttuneError(str(heard["problem"]))
     if not heard["segments"] and not as_json:
         seconds = float(str(heard["heard_seconds"]))
-        console.print(f"nobody spoke in {escape(str(recording))} ({seconds:.1f} s)", highlight=False, soft_wrap=True)
+        console.print(
+            f"nobody spoke in {escape(str(recording))} ({seconds:.1f} s)",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def talk() -> None:
     """Talk with the daemon: type a line, or speak into its microphone. End with Ctrl-D."""
     if sys.stdin is None:
-        raise AttuneError("standard input is closed, so nothing can be typed; `attune ask TEXT` needs none")
+        raise AttuneError(
+            "standard input is closed, so nothing can be typed; `attune ask TEXT` needs none"
+        )
     socket = settings().control.socket
     following = request(socket, {"command": "events"}, quiet_seconds=60.0)
-    next(following)  # the first event says that it follows; where no daemon answers, the command ends here
+    next(
+        following
+    )  # the first event says that it follows; where no daemon answers, the command ends here
     thread = threading.Thread(target=_show_what_is_said, args=(following,), daemon=True)
     thread.start()
     console.print("[dim]Type, or speak. Ctrl-D ends.[/dim]")
@@ -84,7 +121,9 @@ def talk() -> None:
         except AttuneError as error:
             errors.print(f"[red]{escape(str(error))}[/red]", soft_wrap=True)
     if not asked and not sys.stdin.isatty():
-        raise AttuneError("standard input was empty, so nothing was asked; give a line, or use `attune ask TEXT`")
+        raise AttuneError(
+            "standard input was empty, so nothing was asked; give a line, or use `attune ask TEXT`"
+        )
 
 
 def _show_what_is_said(following: object) -> None:
@@ -114,12 +153,18 @@ def show(event: Event) -> None:
 
 def _show_turn(event: Event) -> None:
     first = event["first_token_ms"]
-    took = "nothing understood" if first is None else f"{float(str(first)):.0f} ms to the first word"
+    took = (
+        "nothing understood" if first is None else f"{float(str(first)):.0f} ms to the first word"
+    )
     heard = f", heard: {event['heard']}" if event["route"] == "aligned" and event["heard"] else ""
     cut = ", interrupted" if event["interrupted"] else ""
-    sure = f", {float(str(event['confidence'])):.0%} sure" if event["confidence"] is not None else ""
+    sure = (
+        f", {float(str(event['confidence'])):.0%} sure" if event["confidence"] is not None else ""
+    )
     line = escape(f"{event['route']} route, {took}{cut}{sure}{heard}")
-    console.print(f"{chr(10) if event['reply'] else ''}[dim]{line}[/dim]", highlight=False, soft_wrap=True)
+    console.print(
+        f"{chr(10) if event['reply'] else ''}[dim]{line}[/dim]", highlight=False, soft_wrap=True
+    )
     if "warning" in event:
         errors.print(f"[yellow]{escape(str(event['warning']))}[/yellow]", soft_wrap=True)
 
@@ -127,16 +172,24 @@ def _show_turn(event: Event) -> None:
 def _recording(words: str) -> Path | None:
     """The path that `words` mean; None for a text.
 
-    A file that is there is a recording. Raises AttuneError for what is no file but looks like the path of one.
+    A file that is there is a recording. Raises AttuneError for what is no file but looks like the
+    path of one.
     """
     try:
         path = Path(words).expanduser()
         there = path.exists()
-    except (OSError, RuntimeError, ValueError):  # too long for a path, or it begins with ~ and what is no user
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ):  # too long for a path, or it begins with ~ and what is no user
         return None
     begins_as_path = words.startswith(("/", "./", "../", "~/")) and " " not in words
     if there and (begins_as_path or not path.is_dir()):
         return path
     if begins_as_path or path.suffix.lower() in _SUFFIXES:
-        raise AttuneError(f"{words} does not exist; give the path of a recording, or `attune ask --text` to ask it as a text")
+        raise AttuneError(
+            f"{words} does not exist; give the path of a recording, or `attune ask --text` to ask"
+            " it as a text"
+        )
     return None

@@ -1,1 +1,2 @@
-"""What reaches a running daemon from another process: requests, enrolment, and a daemon of one's own."""
+"""What reaches a running daemon from another process: requests, enrolment, and a daemon of one's
+own."""

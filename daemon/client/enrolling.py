@@ -1,4 +1,5 @@
-"""Enrols a manifest through the control socket: reads it here, and hands each recording over as an open descriptor."""
+"""Enrols a manifest through the control socket: reads it here, and hands each recording over as an
+open descriptor."""
 
 import socket
 from collections.abc import Generator, Iterator
@@ -20,14 +21,20 @@ _MAX_BAD_AT_FIRST = 20
 def enroll(
     control: Path, manifest: Path, replace: bool = False, quiet_seconds: float | None = 300.0
 ) -> Generator[Event, None, None]:
-    """Enrol the recordings of `manifest` with the daemon at the socket `control`: yields `enrolled` or `bad_row` for each row,
-    and `enrolled_all` with the totals. With `replace` its texts take the place of those that its recordings had before.
+    """Enrol the recordings of `manifest` with the daemon at the socket `control`: yields `enrolled`
+    or `bad_row` for each row, and `enrolled_all` with the totals. With `replace` its texts take the
+    place of those that its recordings had before.
 
-    Raises AttuneError where no daemon answers or it fails, the manifest cannot be read or is none, or its first rows are all bad.
+    Raises AttuneError where no daemon answers or it fails, the manifest cannot be read or is none,
+    or its first rows are all bad.
     """
     ours, theirs = row_stream.pair()
     command: Event = {"command": "enroll", "replace": replace}
-    with ours, theirs, closing(request(control, command, quiet_seconds, [theirs.fileno()])) as events:
+    with (
+        ours,
+        theirs,
+        closing(request(control, command, quiet_seconds, [theirs.fileno()])) as events,
+    ):
         next(events)  # it is ready for rows
         theirs.close()
         bad = good = 0
@@ -38,15 +45,21 @@ def enroll(
                 yield event
                 continue
             bad += 1
-            yield event | {"problem": f"{readable(manifest.name)} line {number}: {event['problem']}"}
+            yield event | {
+                "problem": f"{readable(manifest.name)} line {number}: {event['problem']}"
+            }
             if bad >= _MAX_BAD_AT_FIRST and not good:
-                raise AttuneError(f"the first {bad} rows of {manifest} are all bad; mend them and enrol again")
+                raise AttuneError(
+                    f"the first {bad} rows of {manifest} are all bad; mend them and enrol again"
+                )
         ours.close()
         for event in events:
             yield event | {"bad": bad}
 
 
-def _enrolled(number: int, row: Row | BadRow, manifest: Path, ours: socket.socket, events: Iterator[Event]) -> Event:
+def _enrolled(
+    number: int, row: Row | BadRow, manifest: Path, ours: socket.socket, events: Iterator[Event]
+) -> Event:
     """What becomes of one row. Raises AttuneError where the daemon fails."""
     if isinstance(row, BadRow):
         return {"event": "bad_row", "row": number, "problem": row.problem}

@@ -50,11 +50,17 @@ def read_manifest(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
         is_manifest = False
         for number, line, position in _lines(file):
             if not is_manifest and line.strip() == b"[":
-                raise _no_manifest(path, [(number, BadRow("it is one JSON array over many lines", strange=True))])
+                raise _no_manifest(
+                    path, [(number, BadRow("it is one JSON array over many lines", strange=True))]
+                )
             row = _read_row(line)
             if not is_manifest and isinstance(row, BadRow) and row.strange:
                 held.append((number, row))
-                if len(held) >= _MAX_STRANGE_LINES or position > _MAX_BYTES_WITHOUT_A_ROW or b"\0" in line:
+                if (
+                    len(held) >= _MAX_STRANGE_LINES
+                    or position > _MAX_BYTES_WITHOUT_A_ROW
+                    or b"\0" in line
+                ):
                     raise _no_manifest(path, held)
                 continue
             is_manifest = True
@@ -70,11 +76,14 @@ def read_manifest(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
 def _no_manifest(path: Path, held: list[tuple[int, BadRow]]) -> AttuneError:
     number, first = held[0]
     problem = first.problem.partition(";")[0]
-    return AttuneError(f"{path} is no manifest (line {number}: {problem}); give a file with one {_ROW} a line")
+    return AttuneError(
+        f"{path} is no manifest (line {number}: {problem}); give a file with one {_ROW} a line"
+    )
 
 
 def _lines(file: OpenFile) -> Iterator[tuple[int, bytes, int]]:
-    """Each line that is not empty: its number, its first _MAX_LINE_BYTES + 1 bytes, and the position after what was read."""
+    """Each line that is not empty: its number, its first _MAX_LINE_BYTES + 1 bytes, and the
+    position after what was read."""
     number, position = 1, 0
     line = bytearray()
     while block := _read(file, position):
@@ -97,12 +106,17 @@ def _read(file: OpenFile, position: int) -> bytes:
     try:
         return file.read_at(position, _READ_BYTES)
     except OSError as error:
-        raise AttuneError(f"the manifest {file.name} cannot be read: {error.strerror}; copy it to another disk") from error
+        raise AttuneError(
+            f"the manifest {file.name} cannot be read: {error.strerror}; copy it to another disk"
+        ) from error
 
 
 def _read_row(line: bytes) -> Row | BadRow:
     if len(line) > _MAX_LINE_BYTES:
-        return BadRow(f"it is longer than {_MAX_LINE_BYTES} bytes; a row has a path and one sentence", strange=True)
+        return BadRow(
+            f"it is longer than {_MAX_LINE_BYTES} bytes; a row has a path and one sentence",
+            strange=True,
+        )
     try:
         return Row.model_validate_json(line)
     except ValidationError as error:

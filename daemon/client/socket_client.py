@@ -23,9 +23,10 @@ def request(
 ) -> Generator[Event, None, None]:
     """Send `command` to the daemon at `path` and yield its events, all but the closing one.
 
-    A Path under `audio` is opened here and handed over: the daemon opens no file that a client names. `descriptors` are handed
-    over likewise; they stay the caller's, and may be closed after the first event. Closing the iterator hangs up, which ends the
-    command. Raises AttuneError where no daemon answers, where it says that the command failed, where it says nothing for
+    A Path under `audio` is opened here and handed over: the daemon opens no file that a client
+    names. `descriptors` are handed over likewise; they stay the caller's, and may be closed after
+    the first event. Closing the iterator hangs up, which ends the command. Raises AttuneError where
+    no daemon answers, where it says that the command failed, where it says nothing for
     `quiet_seconds`, and where the file cannot be opened.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -33,7 +34,9 @@ def request(
             connection.settimeout(quiet_seconds)
             connection.connect(str(path))
         except OSError as error:
-            raise NoDaemonError(f"no Attune daemon answers at {path}; start it with `attune serve`") from error
+            raise NoDaemonError(
+                f"no Attune daemon answers at {path}; start it with `attune serve`"
+            ) from error
         audio = command.get("audio")
         if isinstance(audio, Path):
             with open_file(audio) as file:
@@ -51,7 +54,8 @@ def request(
 
 
 def readable(text: str) -> str:
-    """A text without what cannot be sent: the halves of surrogate pairs that stand for bytes which are no UTF-8."""
+    """A text without what cannot be sent: the halves of surrogate pairs that stand for bytes which
+    are no UTF-8."""
     return text.encode(errors="surrogatepass").decode(errors="replace")
 
 
@@ -59,7 +63,9 @@ def _send(connection: socket.socket, command: Event, descriptors: Sequence[int])
     line = readable(json.dumps(command, ensure_ascii=False)).encode() + b"\n"
     if len(line) > MAX_LINE_BYTES:
         raise AttuneError(f"the request is longer than {MAX_LINE_BYTES} bytes; say less at a time")
-    with suppress(BrokenPipeError, ConnectionResetError):  # the daemon has refused it already; its answer says why
+    with suppress(
+        BrokenPipeError, ConnectionResetError
+    ):  # the daemon has refused it already; its answer says why
         sent = socket.send_fds(connection, [line], descriptors) if descriptors else 0
         connection.sendall(line[sent:])
 
@@ -68,13 +74,17 @@ def _next_event(lines: BinaryIO, path: Path) -> Event:
     try:
         line = lines.readline(MAX_LINE_BYTES + 1)
     except TimeoutError as error:
-        raise AttuneError(f"the daemon at {path} stopped answering; `attune status` shows whether it is alive") from error
+        raise AttuneError(
+            f"the daemon at {path} stopped answering; `attune status` shows whether it is alive"
+        ) from error
     except OSError as error:
         raise AttuneError(f"the connection to the daemon at {path} broke: {error}") from error
     try:
         event = json.loads(line)
     except ValueError as error:  # nothing, or half a line
-        raise AttuneError(f"the daemon at {path} ended before it had answered; its log says why") from error
+        raise AttuneError(
+            f"the daemon at {path} ended before it had answered; its log says why"
+        ) from error
     if not isinstance(event, dict):
         raise AttuneError(f"what answers at {path} is no Attune daemon")
     return event

@@ -1,4 +1,5 @@
-"""A daemon as a child process on a state of its own, for the demo and for benchmarks. Knows the control socket, no models."""
+"""A daemon as a child process on a state of its own, for the demo and for benchmarks. Knows the
+control socket, no models."""
 
 import os
 import subprocess
@@ -19,10 +20,12 @@ _STOP_SECONDS = 30.0
 
 @contextmanager
 def private_daemon(environment: Mapping[str, str], log: Path) -> Iterator[Event]:
-    """Run `attune serve` with the settings in `environment` (keys without `ATTUNE__`; no other setting of this process's
-    environment reaches it) and its log in `log`; yields its first status and stops it at the end.
+    """Run `attune serve` with the settings in `environment` (keys without `ATTUNE__`; no other
+    setting of this process's environment reaches it) and its log in `log`; yields its first status
+    and stops it at the end.
 
-    `CONTROL__SOCKET` must be among the settings. Raises AttuneError with the last line of the log where it does not start.
+    `CONTROL__SOCKET` must be among the settings. Raises AttuneError with the last line of the log
+    where it does not start.
     """
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("ATTUNE__")}
     given = {f"ATTUNE__{key}": value for key, value in environment.items()}

@@ -1,1 +1,2 @@
-"""How others reach a running daemon: the socket, the requests that it takes, and what answers them."""
+"""How others reach a running daemon: the socket, the requests that it takes, and what answers
+them."""

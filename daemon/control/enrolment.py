@@ -19,12 +19,16 @@ Known = dict[str, Row]
 """By the id of its utterance, the first row of this enrolment that has it."""
 
 
-def take_up(rows: Iterator[tuple[Row, int]], store: Store, replace: bool = False) -> Iterator[Event]:
-    """Store each row as an enrolled utterance; a recording comes as an open descriptor, which stays the caller's.
+def take_up(
+    rows: Iterator[tuple[Row, int]], store: Store, replace: bool = False
+) -> Iterator[Event]:
+    """Store each row as an enrolled utterance; a recording comes as an open descriptor, which stays
+    the caller's.
 
-    A recording has one text: the first that it was given stays, or with `replace` the first of this enrolment. A text that cannot
-    be true of its recording is a bad row. Yields `enrolling`, then for each row `enrolled` or `bad_row`, and `enrolled_all` with
-    the totals, in which a recording that came twice counts once. Raises AttuneError where the store cannot be written, or `rows`
+    A recording has one text: the first that it was given stays, or with `replace` the first of this
+    enrolment. A text that cannot be true of its recording is a bad row. Yields `enrolling`, then
+    for each row `enrolled` or `bad_row`, and `enrolled_all` with the totals, in which a recording
+    that came twice counts once. Raises AttuneError where the store cannot be written, or `rows`
     does.
     """
     yield {"event": "enrolling"}
@@ -53,27 +57,38 @@ def take_up(rows: Iterator[tuple[Row, int]], store: Store, replace: bool = False
             "seconds": len(samples) / SAMPLE_RATE_HZ,
             "new": is_new,
         }
-    yield {"event": "enrolled_all", "enrolled": len(known), "bad": bad, "seconds": seconds, "new": new}
+    yield {
+        "event": "enrolled_all",
+        "enrolled": len(known),
+        "bad": bad,
+        "seconds": seconds,
+        "new": new,
+    }
 
 
 def _refuse_untrue(row: Row, samples: Float32, store: Store, replace: bool, known: Known) -> None:
-    """Raises AttuneError where the text of `row` cannot be what was said in `samples`, or contradicts what they were given."""
+    """Raises AttuneError where the text of `row` cannot be what was said in `samples`, or
+    contradicts what they were given."""
     fault = "silent" if is_silent(samples) else label_fault(row.text, len(samples) / SAMPLE_RATE_HZ)
     if fault is not None:
-        raise AttuneError(f"its text cannot be what was said: {TOLD[fault]}; give the words that the recording has")
+        raise AttuneError(
+            f"its text cannot be what was said: {TOLD[fault]}; give the words that the"
+            " recording has"
+        )
     identifier = utterance_id(samples)
     first = known.get(identifier)
     if first is not None:
         if not same_words(first.text, row.text):
             raise AttuneError(
-                f"{row.name} is the recording of line {first.number}, which has another text; give each recording one text"
+                f"{row.name} is the recording of line {first.number}, which has another text; give"
+                " each recording one text"
             )
         return
     before = store.confirmed_text(identifier)
     if before is not None and not replace and not same_words(before, row.text):
         raise AttuneError(
-            "its text contradicts the one that this recording was labelled with before, which stays; give --replace if the new "
-            "text is the right one"
+            "its text contradicts the one that this recording was labelled with before, which"
+            " stays; give --replace if the new text is the right one"
         )
 
 

@@ -1,4 +1,5 @@
-"""What can be asked of a running daemon through the control socket: each command a checked request, answered by events."""
+"""What can be asked of a running daemon through the control socket: each command a checked request,
+answered by events."""
 
 import queue
 from collections.abc import Callable, Generator
@@ -66,7 +67,8 @@ class Service:
     """Called after each correction."""
     shadow_readings: ShadowReadings
     start_anew: Callable[[], "Future[None]"]
-    """Have the settings read again, once what is being answered is; the result is AttuneError where they are refused."""
+    """Have the settings read again, once what is being answered is; the result is AttuneError where
+    they are refused."""
 
 
 class _Request(BaseModel):
@@ -98,7 +100,8 @@ class Reload(_Request):
 
 
 class Ask(_Request):
-    """`text` or the recording that is handed over, which messages call `audio`, answered through `route` or the one in use."""
+    """`text` or the recording that is handed over, which messages call `audio`, answered through
+    `route` or the one in use."""
 
     command: Literal["ask"]
     text: str | None = Field(None, min_length=1, max_length=_MAX_TEXT_CHARACTERS)
@@ -107,8 +110,8 @@ class Ask(_Request):
 
 
 class Listen(_Request):
-    """The recording that is handed over, which messages call `audio`, played through the capture path; `speed` 0 does not wait
-    for real time."""
+    """The recording that is handed over, which messages call `audio`, played through the capture
+    path; `speed` 0 does not wait for real time."""
 
     command: Literal["listen"]
     audio: str = Field(max_length=MAX_NAME_CHARACTERS)
@@ -121,7 +124,8 @@ class Follow(_Request):
 
 
 class Adapt(_Request):
-    """Start a round now and follow it, follow the one that runs, cancel it, or say what one would take."""
+    """Start a round now and follow it, follow the one that runs, cancel it, or say what one would
+    take."""
 
     command: Literal["adapt"]
     action: Literal["start", "cancel", "plan"] = "start"
@@ -136,15 +140,17 @@ class Correct(_Request):
 
 
 class Enroll(_Request):
-    """Take up what comes through the socket that is handed over: rows, each with its open recording. With `replace` their texts
-    take the place of those that the recordings were labelled with before."""
+    """Take up what comes through the socket that is handed over: rows, each with its open
+    recording. With `replace` their texts take the place of those that the recordings were labelled
+    with before."""
 
     command: Literal["enroll"]
     replace: bool = False
 
 
 class Why(_Request):
-    """How the last round ended, and what speaks for and against the generation that it wrote, or for generation `number`."""
+    """How the last round ended, and what speaks for and against the generation that it wrote, or
+    for generation `number`."""
 
     command: Literal["why"]
     number: int | None = Field(None, ge=0, le=MAX_NUMBER)
@@ -159,7 +165,17 @@ class Generations(_Request):
 
 
 _AnyRequest = Annotated[
-    Status | ShowMetrics | Reload | Ask | Listen | Follow | Adapt | Correct | Enroll | Why | Generations,
+    Status
+    | ShowMetrics
+    | Reload
+    | Ask
+    | Listen
+    | Follow
+    | Adapt
+    | Correct
+    | Enroll
+    | Why
+    | Generations,
     Field(discriminator="command"),
 ]
 _REQUESTS: TypeAdapter[_AnyRequest] = TypeAdapter(_AnyRequest)
@@ -238,11 +254,12 @@ def _listen(service: Service, request: Listen, client: Client) -> Generator[Even
 
 
 def _handed(request: _Request, what: str) -> int:
-    """The descriptor that came with a request. Raises AttuneError where there is none, or more than one."""
+    """The descriptor that came with a request. Raises AttuneError where there is none, or more than
+    one."""
     if len(request.descriptors) != 1:
         raise AttuneError(
-            f"{what} did not come as one open descriptor with the request, and the daemon opens no file that a client names; "
-            "use the command line, which hands it over"
+            f"{what} did not come as one open descriptor with the request, and the daemon opens no"
+            " file that a client names; use the command line, which hands it over"
         )
     return request.descriptors[0]
 
@@ -269,7 +286,12 @@ def _adapt(service: Service, request: Adapt, client: Client) -> Generator[Event,
         return
     if request.action == "plan":
         made = service.plan()
-        yield {"event": "plan", "predicted_bytes": made.predicted_bytes, "peak_bytes": made.peak_bytes, **asdict(made)}
+        yield {
+            "event": "plan",
+            "predicted_bytes": made.predicted_bytes,
+            "peak_bytes": made.peak_bytes,
+            **asdict(made),
+        }
         return
     steps: queue.SimpleQueue[Event] = queue.SimpleQueue()
     unsubscribe = service.adaptation.subscribe(steps.put)
@@ -281,7 +303,9 @@ def _adapt(service: Service, request: Adapt, client: Client) -> Generator[Event,
         unsubscribe()
 
 
-def _until_outcome(adaptation: Adaptation, steps: "queue.SimpleQueue[Event]") -> Generator[Event, None, None]:
+def _until_outcome(
+    adaptation: Adaptation, steps: "queue.SimpleQueue[Event]"
+) -> Generator[Event, None, None]:
     """What a round does, until it has an outcome or the client has left."""
     outcome = None
     while outcome is None:
@@ -296,19 +320,38 @@ def _until_outcome(adaptation: Adaptation, steps: "queue.SimpleQueue[Event]") ->
 
 
 def _correct(service: Service, request: Correct) -> Generator[Event, None, None]:
-    turn = service.store.last_spoken_turn() if request.turn is None else service.store.turn(request.turn)
+    turn = (
+        service.store.last_spoken_turn()
+        if request.turn is None
+        else service.store.turn(request.turn)
+    )
     if turn is None:
-        what = "nothing was said yet" if request.turn is None else f"there is no turn {request.turn}"
-        raise AttuneError(f"{what}, so there is nothing to correct; `attune status` shows the last turns")
+        what = (
+            "nothing was said yet" if request.turn is None else f"there is no turn {request.turn}"
+        )
+        raise AttuneError(
+            f"{what}, so there is nothing to correct; `attune status` shows the last turns"
+        )
     if turn.utterance is None:
-        raise AttuneError(f"turn {turn.id} has no stored audio (it was typed, or audio.keep is off), so it cannot be learnt from")
+        raise AttuneError(
+            f"turn {turn.id} has no stored audio (it was typed, or audio.keep is off), so it cannot"
+            " be learnt from"
+        )
     utterance = service.store.utterance(turn.utterance)
     fault = label_fault(request.text, utterance.seconds if utterance is not None else 0.0)
     if fault is not None:
-        raise AttuneError(f"turn {turn.id} cannot have been that: {TOLD[fault]}; give the words that were said")
+        raise AttuneError(
+            f"turn {turn.id} cannot have been that: {TOLD[fault]}; give the words that were said"
+        )
     service.store.add_label(turn.utterance, request.text, "corrected")
     service.corrected()
-    yield {"event": "corrected", "turn": turn.id, "utterance": turn.utterance, "heard": turn.heard, "text": request.text}
+    yield {
+        "event": "corrected",
+        "turn": turn.id,
+        "utterance": turn.utterance,
+        "heard": turn.heard,
+        "text": request.text,
+    }
 
 
 def _enroll(service: Service, descriptor: int, replace: bool) -> Generator[Event, None, None]:
@@ -336,7 +379,9 @@ def _why(service: Service, request: Why) -> Event:
             raise AttuneError("no round has ended yet; `attune status` says what it waits for")
         found["round"] = {"ended_at": last.ended_at, "outcome": last.outcome, "reason": last.reason}
     folder = service.generations / f"{number:04d}" if number is not None else None
-    if folder is not None and (folder.exists() or request.number is not None):  # that of the last round may have gone since
+    if folder is not None and (
+        folder.exists() or request.number is not None
+    ):  # that of the last round may have gone since
         try:
             card = read_generation(folder).card
         except AttuneError as error:
@@ -354,8 +399,15 @@ def _generations(service: Service, request: Generations) -> Generator[Event, Non
     if request.action == "rollback":
         chosen = service.moves.roll_back("rollback by hand")
     elif request.number is None:
-        raise AttuneError("promote takes the number of a generation; `attune generations list` shows them")
+        raise AttuneError(
+            "promote takes the number of a generation; `attune generations list` shows them"
+        )
     else:
         chosen = service.moves.promote(request.number, "promote by hand")
     warning = would_refuse(chosen.card)
-    yield {"event": "serving", "generation": chosen.number, "route": service.serving.route, "warning": warning}
+    yield {
+        "event": "serving",
+        "generation": chosen.number,
+        "route": service.serving.route,
+        "warning": warning,
+    }

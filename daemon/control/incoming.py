@@ -1,4 +1,5 @@
-"""What comes through a connection: lines, and open descriptors with them (SCM_RIGHTS). Knows no command."""
+"""What comes through a connection: lines, and open descriptors with them (SCM_RIGHTS). Knows no
+command."""
 
 import os
 import socket
@@ -16,17 +17,21 @@ class Incoming:
         self._buffer = bytearray()
         self._descriptors: list[int] = []
         self.lost = False
-        """Whether some descriptors of the line did not come over: too many, or this process has too many open."""
+        """Whether some descriptors of the line did not come over: too many, or this process has too
+        many open."""
 
     def readline(self, limit: int) -> bytes:
-        """A line with its end, or `limit` bytes of it; what is left where the other side has ended, b"" after that.
+        """A line with its end, or `limit` bytes of it; what is left where the other side has ended,
+        b"" after that.
 
         Raises OSError, TimeoutError where nothing comes in time.
         """
         searched = 0
         while (end := self._buffer.find(b"\n", searched)) < 0 and len(self._buffer) < limit:
             searched = len(self._buffer)
-            data, handed, flags, _ = socket.recv_fds(self._connection, _READ_BYTES, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+            data, handed, flags, _ = socket.recv_fds(
+                self._connection, _READ_BYTES, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+            )
             self._descriptors += handed
             self.lost |= bool(flags & socket.MSG_CTRUNC)
             if len(self._descriptors) > MAX_DESCRIPTORS:
@@ -43,7 +48,8 @@ class Incoming:
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """Those that came with the line that was read last, or with one before it that `release` did not follow."""
+        """Those that came with the line that was read last, or with one before it that `release`
+        did not follow."""
         return tuple(self._descriptors)
 
     def release(self) -> None:

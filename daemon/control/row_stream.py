@@ -1,6 +1,8 @@
-"""How the rows of an enrolment come to the daemon: a socket pair, of which a client hands over one end.
+"""How the rows of an enrolment come to the daemon: a socket pair, of which a client hands over one
+end.
 
-Each message is a row in JSON with the descriptor of its open recording beside it; the end of the stream ends the enrolment.
+Each message is a row in JSON with the descriptor of its open recording beside it; the end of the
+stream ends the enrolment.
 """
 
 import os
@@ -43,18 +45,27 @@ def send(stream: socket.socket, row: Row, recording: OpenFile) -> None:
     socket.send_fds(stream, [row.model_dump_json().encode()], [recording.fileno()])
 
 
-def receive(descriptor: int, silent_seconds: float = _SILENT_SECONDS) -> Generator[tuple[Row, int], None, None]:
-    """The rows that come through `descriptor`, which stays the caller's, each with a descriptor that is open until the next.
+def receive(
+    descriptor: int, silent_seconds: float = _SILENT_SECONDS
+) -> Generator[tuple[Row, int], None, None]:
+    """The rows that come through `descriptor`, which stays the caller's, each with a descriptor
+    that is open until the next.
 
-    Raises AttuneError where it is no such stream, nothing comes for `silent_seconds`, or something else than a row does.
+    Raises AttuneError where it is no such stream, nothing comes for `silent_seconds`, or something
+    else than a row does.
     """
     try:
         stream = socket.socket(fileno=os.dup(descriptor))
     except OSError as error:
-        raise AttuneError("the rows of an enrolment come through a socket; `attune enroll` hands one over") from error
+        raise AttuneError(
+            "the rows of an enrolment come through a socket; `attune enroll` hands one over"
+        ) from error
     with stream:
         if (stream.family, stream.type) != (socket.AF_UNIX, socket.SOCK_SEQPACKET):
-            raise AttuneError("the rows of an enrolment come through a socket of packets; `attune enroll` hands one over")
+            raise AttuneError(
+                "the rows of an enrolment come through a socket of packets; `attune enroll` hands"
+                " one over"
+            )
         stream.settimeout(silent_seconds)
         while True:
             message, handed = _take(stream, silent_seconds)
@@ -62,7 +73,9 @@ def receive(descriptor: int, silent_seconds: float = _SILENT_SECONDS) -> Generat
                 if not message:
                     return
                 if len(handed) != 1:
-                    raise AttuneError(f"a row came with {len(handed)} open files; it has one recording")
+                    raise AttuneError(
+                        f"a row came with {len(handed)} open files; it has one recording"
+                    )
                 yield _checked(message), handed[0]
             finally:
                 for one in handed:
@@ -71,15 +84,24 @@ def receive(descriptor: int, silent_seconds: float = _SILENT_SECONDS) -> Generat
 
 def _take(stream: socket.socket, silent_seconds: float) -> tuple[bytes, list[int]]:
     try:
-        message, handed, flags, _ = socket.recv_fds(stream, _MAX_ROW_BYTES, 8, socket.MSG_CMSG_CLOEXEC)
+        message, handed, flags, _ = socket.recv_fds(
+            stream, _MAX_ROW_BYTES, 8, socket.MSG_CMSG_CLOEXEC
+        )
     except TimeoutError as error:
-        raise AttuneError(f"no row came for {silent_seconds:g} s; start the enrolment again") from error
+        raise AttuneError(
+            f"no row came for {silent_seconds:g} s; start the enrolment again"
+        ) from error
     except OSError as error:
-        raise AttuneError(f"the rows of the enrolment stopped coming: {error.strerror}; start it again") from error
+        raise AttuneError(
+            f"the rows of the enrolment stopped coming: {error.strerror}; start it again"
+        ) from error
     if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
         for one in handed:
             os.close(one)
-        raise AttuneError(f"a row is longer than {_MAX_ROW_BYTES} bytes, or its file could not be handed over; enrol it again")
+        raise AttuneError(
+            f"a row is longer than {_MAX_ROW_BYTES} bytes, or its file could not be handed over;"
+            " enrol it again"
+        )
     return message, list(handed)
 
 
@@ -89,4 +111,6 @@ def _checked(message: bytes) -> Row:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise AttuneError(f"a row of the enrolment is none ({where} {first['msg']}); use `attune enroll`") from error
+        raise AttuneError(
+            f"a row of the enrolment is none ({where} {first['msg']}); use `attune enroll`"
+        ) from error

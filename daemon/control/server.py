@@ -1,7 +1,9 @@
-"""The control socket: JSON lines over a private UNIX socket, and the lock that keeps a second daemon off the same state.
+"""The control socket: JSON lines over a private UNIX socket, and the lock that keeps a second
+daemon off the same state.
 
-One request object a line; each is answered by event objects, the last of which holds `"done": true` or `"error"`: no other may.
-A file is never named for the daemon to open: it comes as an open descriptor with the line of its request. Knows no command.
+One request object a line; each is answered by event objects, the last of which holds `"done": true`
+or `"error"`: no other may. A file is never named for the daemon to open: it comes as an open
+descriptor with the line of its request. Knows no command.
 """
 
 import contextlib
@@ -38,22 +40,27 @@ _IDLE_SECONDS = 60.0
 """A connection that asks nothing, or does not read its answer, for so long is closed."""
 
 Handler = Callable[[Event, Client], Generator[Event, None, None]]
-"""Answers the request of a client with events; closed early when the client leaves, which it can ask to be told of while it
-computes. AttuneError becomes the last event.
+"""Answers the request of a client with events; closed early when the client leaves, which it can
+ask to be told of while it computes. AttuneError becomes the last event.
 
-The descriptors that came with a request are in it as `descriptors`, where there are any; they are closed when it is answered.
+The descriptors that came with a request are in it as `descriptors`, where there are any; they are
+closed when it is answered.
 """
 
 
 @contextlib.contextmanager
 def hold_state(state_dir: Path) -> Iterator[None]:
-    """Own `state_dir` for the length of the `with`. Raises AttuneError naming the process that owns it already."""
+    """Own `state_dir` for the length of the `with`. Raises AttuneError naming the process that owns
+    it already."""
     path = state_dir / "attune.lock"
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = path.open("a+", encoding="ascii")
     except OSError as error:
-        raise AttuneError(f"the state folder {state_dir} cannot be used: {error.strerror}; set state_dir to another") from error
+        raise AttuneError(
+            f"the state folder {state_dir} cannot be used: {error.strerror}; set state_dir to"
+            " another"
+        ) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -65,7 +72,8 @@ def hold_state(state_dir: Path) -> Iterator[None]:
             file.flush()
         except OSError as error:
             raise AttuneError(
-                f"{path} cannot be written: {error.strerror}; free its disk, or set state_dir to another"
+                f"{path} cannot be written: {error.strerror}; free its disk, or set state_dir to"
+                " another"
             ) from error
         yield
 
@@ -75,13 +83,18 @@ def _no_lock(error: OSError, file: IO[str], state_dir: Path) -> str:
     if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
         file.seek(0)
         holder = file.read(20).strip() or "unknown"
-        return f"another Attune daemon (process {holder}) already uses {state_dir}; stop it, or set another state_dir"
+        return (
+            f"another Attune daemon (process {holder}) already uses {state_dir}; stop it, or set"
+            " another state_dir"
+        )
     if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL):
         return (
-            f"this file system has no locks ({state_dir}: {error.strerror}), so two daemons could not be kept apart; set "
-            "state_dir to a folder on a local disk"
+            f"this file system has no locks ({state_dir}: {error.strerror}), so two daemons could"
+            " not be kept apart; set state_dir to a folder on a local disk"
         )
-    return f"{state_dir} cannot be locked: {error.strerror}; set state_dir to a folder on another disk"
+    return (
+        f"{state_dir} cannot be locked: {error.strerror}; set state_dir to a folder on another disk"
+    )
 
 
 @contextlib.contextmanager
@@ -99,10 +112,14 @@ def hold_socket(path: Path) -> Iterator[socket.socket]:
 
 
 class ControlServer:
-    """Answers with `handle` whoever connects to a listening socket, each connection in a thread of its own."""
+    """Answers with `handle` whoever connects to a listening socket, each connection in a thread of
+    its own."""
 
-    def __init__(self, listener: socket.socket, handle: Handler, idle_seconds: float = _IDLE_SECONDS) -> None:
-        """Starts at once. `listener` stays the caller's: whoever connects to it later waits for the next server."""
+    def __init__(
+        self, listener: socket.socket, handle: Handler, idle_seconds: float = _IDLE_SECONDS
+    ) -> None:
+        """Starts at once. `listener` stays the caller's: whoever connects to it later waits for the
+        next server."""
         listener.setblocking(False)
         self._listener = listener
         self._handle = handle
@@ -125,7 +142,8 @@ class ControlServer:
         self._thread.start()
 
     def turn_away(self) -> None:
-        """Take no more connections, and no further request from those there are; what is being answered goes on.
+        """Take no more connections, and no further request from those there are; what is being
+        answered goes on.
 
         Who was accepted and is about to ask is waited for.
         """
@@ -136,7 +154,8 @@ class ControlServer:
             _wait_while(lambda: bool(self._unheard), _FIRST_WORD_SECONDS)
 
     def close(self) -> None:
-        """Stop answering; what is nearly said is said, and who computes an answer is told that nobody waits for it."""
+        """Stop answering; what is nearly said is said, and who computes an answer is told that
+        nobody waits for it."""
         self.turn_away()
         self._end(socket.SHUT_RD)
         _wait_while(lambda: bool(self._connections), _LAST_WORD_SECONDS)
@@ -173,10 +192,13 @@ class ControlServer:
         with self._lock:
             self._connections.add(connection)
             self._unheard.add(connection)
-        threading.Thread(target=self._serve, args=(connection,), name="control-client", daemon=True).start()
+        threading.Thread(
+            target=self._serve, args=(connection,), name="control-client", daemon=True
+        ).start()
 
     def _turn_down(self, connection: socket.socket) -> None:
-        """Say why in a thread of its own, for a while: a flood of connections must not keep the next client waiting."""
+        """Say why in a thread of its own, for a while: a flood of connections must not keep the
+        next client waiting."""
         if not self._refusals.acquire(blocking=False):
             connection.close()
             return
@@ -184,8 +206,12 @@ class ControlServer:
         def refuse() -> None:
             with connection, contextlib.suppress(OSError):
                 connection.settimeout(_REFUSAL_SECONDS)
-                connection.recv(MAX_LINE_BYTES)  # a client that is still sending would see a broken pipe, not the reason
-                connection.sendall(_line({"error": "the daemon has too many connections; try again"}))
+                connection.recv(
+                    MAX_LINE_BYTES
+                )  # a client that is still sending would see a broken pipe, not the reason
+                connection.sendall(
+                    _line({"error": "the daemon has too many connections; try again"})
+                )
             self._refusals.release()
 
         threading.Thread(target=refuse, name="control-refusal", daemon=True).start()
@@ -194,7 +220,9 @@ class ControlServer:
         incoming = Incoming(connection)
         try:
             with connection:
-                while (line := incoming.readline(MAX_LINE_BYTES + 1)) and self._answer(connection, line, incoming):
+                while (line := incoming.readline(MAX_LINE_BYTES + 1)) and self._answer(
+                    connection, line, incoming
+                ):
                     incoming.release()
                     if self._closing.is_set():
                         return
@@ -217,15 +245,29 @@ class ControlServer:
             if not isinstance(request, dict):
                 raise ValueError("it is not an object")
         except (ValueError, RecursionError) as error:
-            connection.sendall(_line(_problem(f"a request is not one JSON object on one line: {error}")))
+            connection.sendall(
+                _line(_problem(f"a request is not one JSON object on one line: {error}"))
+            )
             return True
         if incoming.lost:
-            connection.sendall(_line({"error": f"the open files of a request did not all come over; {MAX_DESCRIPTORS} may"}))
+            connection.sendall(
+                _line(
+                    {
+                        "error": (
+                            "the open files of a request did not all come over;"
+                            f" {MAX_DESCRIPTORS} may"
+                        )
+                    }
+                )
+            )
             return True
         request.pop("descriptors", None)  # only the connection says which there are
         if incoming.descriptors:
             request["descriptors"] = incoming.descriptors
-        with self._hang_ups.watching(connection) as client, contextlib.closing(self._outcome(request, client)) as events:
+        with (
+            self._hang_ups.watching(connection) as client,
+            contextlib.closing(self._outcome(request, client)) as events,
+        ):
             for event in events:
                 if client.left:
                     return False
@@ -239,7 +281,9 @@ class ControlServer:
             yield {"done": True}
         except AttuneError as error:
             yield _problem(str(error))
-        except Exception as error:  # a defect in one command must not take the daemon away from its other users
+        except (
+            Exception
+        ) as error:  # a defect in one command must not take the daemon away from its other users
             logger.exception("the command %.100r failed", request.get("command"))
             yield _problem(f"the daemon failed at this: {error!r}; its log says more")
 
@@ -253,7 +297,11 @@ def _wait_while(holds: Callable[[], bool], seconds: float) -> None:
 def _problem(what: str) -> Event:
     """In one line that fits a terminal, whatever a client called things."""
     line = " ".join(what.splitlines())
-    return {"error": line if len(line) <= _MAX_PROBLEM_CHARACTERS else f"{line[:_MAX_PROBLEM_CHARACTERS]}…"}
+    return {
+        "error": (
+            line if len(line) <= _MAX_PROBLEM_CHARACTERS else f"{line[:_MAX_PROBLEM_CHARACTERS]}…"
+        )
+    }
 
 
 def _line(event: Event) -> bytes:
@@ -271,7 +319,10 @@ def _bind(path: Path) -> socket.socket:
     except OSError as error:
         listener.close()
         reason = error.strerror or error  # a path over 107 bytes has no errno
-        raise AttuneError(f"the control socket {path} cannot be made: {reason}; set control.socket to another path") from error
+        raise AttuneError(
+            f"the control socket {path} cannot be made: {reason}; set control.socket to another"
+            " path"
+        ) from error
     except AttuneError:
         listener.close()
         raise
@@ -283,7 +334,10 @@ def _remove_stale(path: Path) -> None:
     if not path.exists():
         return
     if not path.is_socket():
-        raise AttuneError(f"{path} is in the way of the control socket and is no socket; move it, or set control.socket")
+        raise AttuneError(
+            f"{path} is in the way of the control socket and is no socket; move it, or set"
+            " control.socket"
+        )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(2)
         try:
@@ -297,5 +351,6 @@ def _remove_stale(path: Path) -> None:
             about = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
             holder = str(struct.unpack("3i", about)[0])
     raise AttuneError(
-        f"another Attune daemon (process {holder}) answers at {path}; stop it, or set control.socket to another path"
+        f"another Attune daemon (process {holder}) answers at {path}; stop it, or set"
+        " control.socket to another path"
     )

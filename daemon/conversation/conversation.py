@@ -1,4 +1,5 @@
-"""Answers, one turn at a time in a thread of its own: words in, pieces of a reply out, as events. Stores the turn afterwards.
+"""Answers, one turn at a time in a thread of its own: words in, pieces of a reply out, as events.
+Stores the turn afterwards.
 
 Knows neither where speech comes from nor which models hear and answer.
 """
@@ -71,18 +72,26 @@ class Conversation:
         clocks: Clocks = REAL_TIME,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
-        """The thread starts at once. It calls `alive` at least every _ROUND_SECONDS that it does not wait for a model, and before
-        each step of a reply."""
+        """The thread starts at once. It calls `alive` at least every _ROUND_SECONDS that it does
+        not wait for a model, and before each step of a reply."""
         self._alive = alive
         self._serving = serving
-        self._store, self._events, self._attention, self._manners, self._clocks = store, events, attention, manners, clocks
+        self._store, self._events, self._attention, self._manners, self._clocks = (
+            store,
+            events,
+            attention,
+            manners,
+            clocks,
+        )
         self._memory = TurnLog(store, manners.keep_audio)
         self._waiting: deque[QueuedTurn] = deque()
         self._changed = threading.Condition()
         """Guards what waits, how many turns there were, and whether there may be more."""
         self._count = 0
         self._doubted: _Doubted | None = None
-        self._last_end = clocks.elapsed()  # who comes back after the machine was suspended begins anew
+        self._last_end = (
+            clocks.elapsed()
+        )  # who comes back after the machine was suspended begins anew
         self._interrupted = threading.Event()
         self._closing = self._closed = False
         self._thread = threading.Thread(target=self._run, name="conversation", daemon=True)
@@ -103,17 +112,21 @@ class Conversation:
         events: "queue.SimpleQueue[Event] | None" = None,
         abandoned: threading.Event | None = None,
     ) -> int:
-        """Answer what was said; returns the number of the turn at once. Its events also go to `events`, and end with `turn` or
-        `turn_failed`. Whoever gives `abandoned` can `abandon` the turn by it.
+        """Answer what was said; returns the number of the turn at once. Its events also go to
+        `events`, and end with `turn` or `turn_failed`. Whoever gives `abandoned` can `abandon` the
+        turn by it.
 
-        Where too many turns wait: with `wait`, stands still until there is room (a file can), else the oldest of them is stored
-        without an answer, and says so: a microphone cannot wait, and what was said is never dropped silently.
+        Where too many turns wait: with `wait`, stands still until there is room (a file can), else
+        the oldest of them is stored without an answer, and says so: a microphone cannot wait, and
+        what was said is never dropped silently.
         """
         turn = self._new_turn(segment.samples, source, route, events, abandoned)
         displaced = None
         with self._changed:
             if wait:
-                self._changed.wait_for(lambda: self._closed or turn.abandoned.is_set() or self._has_room)
+                self._changed.wait_for(
+                    lambda: self._closed or turn.abandoned.is_set() or self._has_room
+                )
             taken = not self._closed and not turn.abandoned.is_set()
             if taken:
                 displaced = None if self._has_room else self._waiting.popleft()
@@ -126,12 +139,17 @@ class Conversation:
         return turn.number
 
     def ask(
-        self, words: Float32 | str, source: str, route: str | None = None, client: Client | None = None
+        self,
+        words: Float32 | str,
+        source: str,
+        route: str | None = None,
+        client: Client | None = None,
     ) -> Generator[Event, None, None]:
-        """Answer typed words, or samples ([N] at SAMPLE_RATE_HZ): the events of that turn, the last of which is `turn`.
+        """Answer typed words, or samples ([N] at SAMPLE_RATE_HZ): the events of that turn, the last
+        of which is `turn`.
 
-        The turn is abandoned once `client` has left or the generator is closed. Raises AttuneError where the turn fails or too
-        many wait already.
+        The turn is abandoned once `client` has left or the generator is closed. Raises AttuneError
+        where the turn fails or too many wait already.
         """
         self._serving.check_route(route)
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -140,7 +158,9 @@ class Conversation:
             if self._closed:
                 raise AttuneError(_STOPPING)
             if not self._has_room:
-                raise AttuneError(f"{_WAITING_TURNS} turns wait for an answer already; try again in a moment")
+                raise AttuneError(
+                    f"{_WAITING_TURNS} turns wait for an answer already; try again in a moment"
+                )
             self._append(turn)
         try:
             with (client or Client()).telling(partial(self.abandon, turn.abandoned)):
@@ -155,8 +175,8 @@ class Conversation:
             self.abandon(turn.abandoned)
 
     def abandon(self, abandoned: threading.Event) -> None:
-        """Whoever gave `abandoned` with turns has left: those that wait are dropped, the one that is answered is ended after the
-        step that it is at. What was said in them is not kept."""
+        """Whoever gave `abandoned` with turns has left: those that wait are dropped, the one that
+        is answered is ended after the step that it is at. What was said in them is not kept."""
         with self._changed:
             abandoned.set()
             dropped = [turn for turn in self._waiting if turn.abandoned is abandoned]
@@ -172,7 +192,8 @@ class Conversation:
             self._interrupted.set()
 
     def stop_answering(self) -> None:
-        """End the running reply, after the step that it is at; turns that wait, or come, are stored without an answer."""
+        """End the running reply, after the step that it is at; turns that wait, or come, are stored
+        without an answer."""
         self._closing = True
         self._interrupted.set()
 
@@ -196,7 +217,15 @@ class Conversation:
     ) -> QueuedTurn:
         with self._changed:
             self._count += 1
-            return QueuedTurn(self._count, words, source, route, time.perf_counter(), events, abandoned or threading.Event())
+            return QueuedTurn(
+                self._count,
+                words,
+                source,
+                route,
+                time.perf_counter(),
+                events,
+                abandoned or threading.Event(),
+            )
 
     @property
     def _has_room(self) -> bool:
@@ -235,32 +264,46 @@ class Conversation:
             outcome = self._failure(turn, self._why_left(turn))
         except AttuneError as error:
             outcome = self._failure(turn, str(error))
-        except Exception as error:  # a defect in one turn must not take the voice from all the others
+        except (
+            Exception
+        ) as error:  # a defect in one turn must not take the voice from all the others
             logger.exception("turn %d failed", turn.number)
-            outcome = self._failure(turn, f"this turn failed: {error!r}; the daemon's log says more")
+            outcome = self._failure(
+                turn, f"this turn failed: {error!r}; the daemon's log says more"
+            )
         self._last_end = self._clocks.elapsed()
         self._conclude(turn, outcome)
 
     def _go_on(self, turn: QueuedTurn) -> None:
-        """To be called between the bounded steps of a turn: a sign of life. Raises TurnAbandoned where nobody waits for the turn
-        any more, or the daemon stops."""
+        """To be called between the bounded steps of a turn: a sign of life. Raises TurnAbandoned
+        where nobody waits for the turn any more, or the daemon stops."""
         self._alive()
         if self._closing or turn.abandoned.is_set():
             raise TurnAbandoned
 
-    def _answer(self, turn: QueuedTurn, loaded: LoadedRoute, language_model: LanguageModel) -> Event:
+    def _answer(
+        self, turn: QueuedTurn, loaded: LoadedRoute, language_model: LanguageModel
+    ) -> Event:
         self._go_on(turn)
         quiet_seconds = self._clocks.elapsed() - self._last_end
         if quiet_seconds >= self._manners.forget_after_seconds:
             language_model.reset()
         self._interrupted.clear()
-        heard = turn.words if isinstance(turn.words, str) else loaded.route.hear(turn.words, partial(self._go_on, turn))
+        heard = (
+            turn.words
+            if isinstance(turn.words, str)
+            else loaded.route.hear(turn.words, partial(self._go_on, turn))
+        )
         if isinstance(heard, str):
             self._publish(turn, {"event": "heard", "text": heard})
         soft = heard if isinstance(heard, SoftTokens) else None
         words = heard if isinstance(heard, str) else loaded.words_of(heard)
         doubted, self._doubted = self._doubted, None
-        agreed = answer_to_question(words) if doubted and quiet_seconds < _QUESTION_STANDS_SECONDS else None
+        agreed = (
+            answer_to_question(words)
+            if doubted and quiet_seconds < _QUESTION_STANDS_SECONDS
+            else None
+        )
         unsure = loaded.asks_back and soft is not None and not soft.sure and agreed is None
         asks = unsure and bool(words.strip())
         if doubted and agreed == "yes":
@@ -278,7 +321,11 @@ class Conversation:
         kept = self._memory.keep(turn, done)
         if asks:
             self._doubted = _Doubted(cast(str | None, kept["utterance"]), words)
-        trust: Event = {"confidence": soft.confidence if soft else None, "sure": soft is None or soft.sure, "asked_back": asks}
+        trust: Event = {
+            "confidence": soft.confidence if soft else None,
+            "sure": soft is None or soft.sure,
+            "asked_back": asks,
+        }
         return {"event": "turn", **kept, "interrupted": interrupted, **trust}
 
     def _confirm(self, doubted: _Doubted) -> None:
@@ -290,9 +337,15 @@ class Conversation:
             logger.error("what the user confirmed is not kept: %s", error)
 
     def _reply(
-        self, turn: QueuedTurn, loaded: LoadedRoute, language_model: LanguageModel, heard: str | SoftTokens, said: str | None
+        self,
+        turn: QueuedTurn,
+        loaded: LoadedRoute,
+        language_model: LanguageModel,
+        heard: str | SoftTokens,
+        said: str | None,
     ) -> tuple[str, float | None, bool]:
-        """The reply (or `said` in its place), the milliseconds to its first piece, and whether it was cut short."""
+        """The reply (or `said` in its place), the milliseconds to its first piece, and whether it
+        was cut short."""
         if said is None and not (heard.strip() if isinstance(heard, str) else len(heard.vectors)):
             return "", None, False  # a cough: there is nothing to answer
         pieces: list[str] = []
@@ -300,7 +353,9 @@ class Conversation:
         answer = (piece for piece in (said or "",))
         if said is None:
             step = partial(self._go_on, turn)
-            answer = self._serving.reply(loaded, language_model, heard, self._manners.max_reply_tokens, step)
+            answer = self._serving.reply(
+                loaded, language_model, heard, self._manners.max_reply_tokens, step
+            )
         until, cut_short = self._clocks.processor() + self._manners.max_reply_seconds, False
         try:
             with closing(answer) as stream:
@@ -332,7 +387,10 @@ class Conversation:
         logger.warning("turn %d was not answered: %s", turn.number, error)
         self._memory.keep_audio_or_tell(turn)
         kept = self._manners.keep_audio and not isinstance(turn.words, str)
-        return {"event": "turn_failed", "problem": f"{error}; what was said is kept" if kept else error}
+        return {
+            "event": "turn_failed",
+            "problem": f"{error}; what was said is kept" if kept else error,
+        }
 
     def _conclude(self, turn: QueuedTurn, outcome: Event) -> None:
         """The last event of every turn that waited."""

@@ -1,4 +1,5 @@
-"""From what the segmenter notices to what the conversation answers; and a recording heard as a microphone would be."""
+"""From what the segmenter notices to what the conversation answers; and a recording heard as a
+microphone would be."""
 
 import logging
 import queue
@@ -24,9 +25,13 @@ _ALIVE_SECONDS = 10.0
 
 
 def hand_on(
-    conversation: Conversation, attention: Attention, events: Events, answer: Callable[[Segment], object]
+    conversation: Conversation,
+    attention: Attention,
+    events: Events,
+    answer: Callable[[Segment], object],
 ) -> Callable[[Noticed], None]:
-    """What a listener does with what it notices: attention from the start of speech on, an `answer` for each segment."""
+    """What a listener does with what it notices: attention from the start of speech on, an `answer`
+    for each segment."""
 
     def noticed(event: Noticed) -> None:
         if isinstance(event, SpeechStarted):
@@ -53,12 +58,14 @@ def hear_recording(
     limits: SegmenterLimits,
     client: Client,
 ) -> Generator[Event, None, None]:
-    """Play `recording` through capture, voice activity detection and segmenter, and yield the events of every turn in it.
+    """Play `recording` through capture, voice activity detection and segmenter, and yield the
+    events of every turn in it.
 
-    Each `turn` and `turn_failed` is preceded by its `segment` event, with the seconds at which it began and its length.
-    At `speed` 0 each segment waits for the answer to the one before. The last event, `listened`, has the number of segments.
-    Closing the generator stops the playing, as does the leaving of `client`: what waits for an answer is dropped. `recording`,
-    which stays the caller's, is not read after that. Raises AttuneError where it is no recording.
+    Each `turn` and `turn_failed` is preceded by its `segment` event, with the seconds at which it
+    began and its length. At `speed` 0 each segment waits for the answer to the one before. The last
+    event, `listened`, has the number of segments. Closing the generator stops the playing, as does
+    the leaving of `client`: what waits for an answer is dropped. `recording`, which stays the
+    caller's, is not read after that. Raises AttuneError where it is no recording.
     """
     conversation.check_route(route)
     source = WavSource(recording, speed)
@@ -66,11 +73,15 @@ def hear_recording(
     answered, left = threading.Semaphore(0), threading.Event()
 
     def answer(segment: Segment) -> None:
-        heard.put({"event": "segment", "start_seconds": segment.start_seconds, "seconds": segment.seconds})
-        conversation.hear(segment, source="file", wait=True, route=route, events=heard, abandoned=left)
-        if (
-            not speed and not left.is_set()
-        ):  # nobody speaks on before the answer, and the milliseconds to it hold no wait for the turn before
+        heard.put(
+            {"event": "segment", "start_seconds": segment.start_seconds, "seconds": segment.seconds}
+        )
+        conversation.hear(
+            segment, source="file", wait=True, route=route, events=heard, abandoned=left
+        )
+        # Nobody speaks on before the answer, and the milliseconds to it hold no wait for the turn
+        # before.
+        if not speed and not left.is_set():
             answered.acquire()
 
     listener = Listener(
@@ -85,7 +96,12 @@ def hear_recording(
         with client.telling(lambda: heard.put({"event": "left"})):
             segments = yield from _until_answered(heard, answered)
         status = listener.status()
-        yield {"event": "listened", "heard_seconds": status.heard_seconds, "segments": segments, "problem": status.problem}
+        yield {
+            "event": "listened",
+            "heard_seconds": status.heard_seconds,
+            "segments": segments,
+            "problem": status.problem,
+        }
     finally:
         conversation.abandon(left)
         answered.release()
@@ -93,9 +109,11 @@ def hear_recording(
         listener.join()
 
 
-def _until_answered(heard: "queue.SimpleQueue[Event]", answered: threading.Semaphore) -> Generator[Event, None, int]:
-    """The events of a recording, until it has ended and all that was heard in it is answered, or the client has left. Returns the
-    number of segments."""
+def _until_answered(
+    heard: "queue.SimpleQueue[Event]", answered: threading.Semaphore
+) -> Generator[Event, None, int]:
+    """The events of a recording, until it has ended and all that was heard in it is answered, or
+    the client has left. Returns the number of segments."""
     unanswered, segments, ended = 0, 0, False
     while unanswered or not ended:
         try:

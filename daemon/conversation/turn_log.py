@@ -1,4 +1,5 @@
-"""Turns on their way into the store: what was said is kept whatever became of it, and a reply that was given is never taken back.
+"""Turns on their way into the store: what was said is kept whatever became of it, and a reply that
+was given is never taken back.
 
 Knows the store, no route and no language model.
 """
@@ -32,7 +33,8 @@ class QueuedTurn:
     events: "queue.SimpleQueue[Event] | None"
     """Where its events go besides all followers."""
     abandoned: threading.Event = field(default_factory=threading.Event)
-    """Set once the client has left. What a client asked is not kept then: what was said is a file of the client's."""
+    """Set once the client has left. What a client asked is not kept then: what was said is a file
+    of the client's."""
 
 
 @dataclass(frozen=True)
@@ -43,26 +45,35 @@ class TurnLog:
     keeps_audio: bool
 
     def keep(self, waiting: QueuedTurn, turn: Turn) -> Event:
-        """Store the turn, later where another program holds the database; the reply was given, so what goes wrong is told beside
-        it and not in place of it."""
+        """Store the turn, later where another program holds the database; the reply was given, so
+        what goes wrong is told beside it and not in place of it."""
         shown: Event = {
-            name: getattr(turn, name) for name in ("route", "heard", "reply", "first_token_ms", "reply_ms", "generation")
+            name: getattr(turn, name)
+            for name in ("route", "heard", "reply", "first_token_ms", "reply_ms", "generation")
         }
         try:
             stored = self.store.later.do(
-                lambda: self.store.add_turn(replace(turn, utterance=self._keep_audio(waiting))), "a turn that was answered"
+                lambda: self.store.add_turn(replace(turn, utterance=self._keep_audio(waiting))),
+                "a turn that was answered",
             )
         except AttuneError as error:
             logger.error("a turn was not stored: %s", error)
             return {**shown, "id": None, "utterance": None, "warning": str(error)}
         if stored is None:
-            return {**shown, "id": None, "utterance": None, "warning": "; ".join(self.store.later.problems()) or _PUT_OFF}
+            return {
+                **shown,
+                "id": None,
+                "utterance": None,
+                "warning": "; ".join(self.store.later.problems()) or _PUT_OFF,
+            }
         return {**shown, "id": stored.id, "utterance": stored.utterance}
 
     def keep_audio_or_tell(self, waiting: QueuedTurn) -> None:
         """Store what was said in a turn that was not answered. Never raises."""
         try:
-            self.store.later.do(lambda: self._keep_audio(waiting), "what was said in a turn that was not answered")
+            self.store.later.do(
+                lambda: self._keep_audio(waiting), "what was said in a turn that was not answered"
+            )
         except AttuneError as full:
             logger.error("and what was said is lost: %s", full)
         except Exception:  # a defect here must not take the voice from all other turns

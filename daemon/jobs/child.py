@@ -1,8 +1,10 @@
-"""One calibration job as a child process: started, followed, paused while somebody speaks, ended. Knows no training, no schedule.
+"""One calibration job as a child process: started, followed, paused while somebody speaks, ended.
+Knows no training, no schedule.
 
-The child says how far it is on its standard output (`engines.jobs.messages.Progress`, one JSON object per line). It counts as hung where it
-is silent for too much processor time, or sleeps for too long: time by the clock says nothing on a machine that others keep busy.
-It dies with the daemon: `engines.jobs.child_process.settle_as_child`, which the child calls first.
+The child says how far it is on its standard output (`engines.jobs.messages.Progress`, one JSON
+object per line). It counts as hung where it is silent for too much processor time, or sleeps for
+too long: time by the clock says nothing on a machine that others keep busy. It dies with the
+daemon: `engines.jobs.child_process.settle_as_child`, which the child calls first.
 """
 
 import logging
@@ -36,13 +38,24 @@ MAX_REASON_CHARACTERS = 300
 SILENCE_LIMIT_SECONDS = 300.0
 """Processor time per thread that a child may use without a word."""
 ASLEEP_LIMIT_SECONDS = 3600.0
-"""Without a word, and without any processor time although nobody keeps it from that: longer than anything that a child waits for,
-such as the plan that another process builds."""
+"""Without a word, and without any processor time although nobody keeps it from that: longer than
+anything that a child waits for, such as the plan that another process builds."""
 _LOOK_SECONDS = 5.0
 """How often a silent child is looked at."""
 _STOPPING_SECONDS = 0.01
 _KEPT_VARIABLES = (
-    *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"),
+    *(
+        "PATH",
+        "HOME",
+        "LANG",
+        "LC_ALL",
+        "TZ",
+        "TMPDIR",
+        "PYTHONPATH",
+        "VIRTUAL_ENV",
+        "LD_LIBRARY_PATH",
+        "CUDA_VISIBLE_DEVICES",
+    ),
     *("XDG_CACHE_HOME", "ATTUNE__CACHE_DIR"),
 )
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -55,20 +68,25 @@ class Outcome:
     """How a child ended."""
 
     kind: Literal["done", "failed", "killed", "hung", "stopped"]
-    """`killed`: by somebody else, such as the kernel for want of memory. `stopped`: because this process told it to."""
+    """`killed`: by somebody else, such as the kernel for want of memory. `stopped`: because this
+    process told it to."""
     reason: str
     """One line for people; empty when done."""
 
 
 class Child:
-    """A running job. `pause`, `resume`, `stop` and `kill` may be called from any thread; `poll` from the one that started it."""
+    """A running job. `pause`, `resume`, `stop` and `kill` may be called from any thread; `poll`
+    from the one that started it."""
 
-    def __init__(self, process: Process, log: Path, patience: Patience, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, process: Process, log: Path, patience: Patience, clock: Callable[[], float]
+    ) -> None:
         self.last = Progress(stage="start", fraction=0.0)
         self.outcome: Outcome | None = None
         self.pauses = 0
         self.pause_latencies: list[float] = []
-        """Seconds from each call of `pause` that did something until every thread stood still, by the kernel's word."""
+        """Seconds from each call of `pause` that did something until every thread stood still, by
+        the kernel's word."""
         self.peak_bytes = 0
         """Largest resident memory seen; sampled by `poll`."""
         self._process = process
@@ -77,9 +95,11 @@ class Child:
         """Belongs to the thread that polls."""
         self._clock = clock
         self._lock = threading.Lock()
-        """Held while signalling and while reaping, so that no signal goes to a process number that is somebody else's by then."""
+        """Held while signalling and while reaping, so that no signal goes to a process number that
+        is somebody else's by then."""
         self._gone = threading.Event()
-        """The process has ended and waits to be reaped: until `_ended` does so its number is nobody else's."""
+        """The process has ended and waits to be reaped: until `_ended` does so its number is nobody
+        else's."""
         self._told_to_leave = ""
         self._began = clock()
         self._paused_at: float | None = None
@@ -107,13 +127,14 @@ class Child:
         launch: Launch = as_child,
         given_up: Callable[[], bool] = lambda: False,
     ) -> "Child":
-        """Write the job to `job_path` and have `launch` start `command` (default CALIBRATION) for it.
+        """Write the job to `job_path` and have `launch` start `command` (default CALIBRATION) for
+        it.
 
-        `on_progress`, and `on_end` once the process is gone and `poll` will say how, are called from threads of the child's own.
-        It counts as hung after `silence_limit_seconds` of processor time per thread without a word, or `asleep_limit_seconds` of
-        sleep.
-        `launch` stops waiting for somebody to take the job once `given_up` says so.
-        The child dies with the *thread* that calls this (such is PR_SET_PDEATHSIG): call it from one that lives as long.
+        `on_progress`, and `on_end` once the process is gone and `poll` will say how, are called
+        from threads of the child's own. It counts as hung after `silence_limit_seconds` of
+        processor time per thread without a word, or `asleep_limit_seconds` of sleep. `launch` stops
+        waiting for somebody to take the job once `given_up` says so. The child dies with the
+        *thread* that calls this (such is PR_SET_PDEATHSIG): call it from one that lives as long.
         Raises AttuneError where the job cannot be written or the command not be started.
         """
         log_path = job_path.parent / LOG_NAME
@@ -121,14 +142,22 @@ class Child:
             job_path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(job_path, job.model_dump_json(indent=2).encode())
             log_path.unlink(missing_ok=True)
-            process = launch(command or CALIBRATION, job_path, _environment(job.threads), log_path, given_up)
+            process = launch(
+                command or CALIBRATION, job_path, _environment(job.threads), log_path, given_up
+            )
         except OSError as error:
-            raise AttuneError(f"training could not be started ({error.filename or job_path}: {error.strerror})") from None
+            raise AttuneError(
+                f"training could not be started ({error.filename or job_path}: {error.strerror})"
+            ) from None
         patience = Patience(process.pid, silence_limit_seconds * job.threads, asleep_limit_seconds)
         child = cls(process, log_path, patience, clock)
-        child._reader = threading.Thread(target=child._read, args=(process.output, on_progress), name="child-output", daemon=True)
+        child._reader = threading.Thread(
+            target=child._read, args=(process.output, on_progress), name="child-output", daemon=True
+        )
         child._reader.start()
-        threading.Thread(target=child._await_end, args=(on_end,), name="child-end", daemon=True).start()
+        threading.Thread(
+            target=child._await_end, args=(on_end,), name="child-end", daemon=True
+        ).start()
         return child
 
     @property
@@ -146,10 +175,11 @@ class Child:
             return self._running_seconds()
 
     def pause(self) -> None:
-        """Stop the child's processes at once (SIGSTOP). Without effect on one that is paused or has ended.
+        """Stop the child's processes at once (SIGSTOP). Without effect on one that is paused or has
+        ended.
 
-        Waits a moment until they stand still: threads that give way to everything else would not get to stopping for long once
-        this process computes.
+        Waits a moment until they stand still: threads that give way to everything else would not
+        get to stopping for long once this process computes.
         """
         called = time.perf_counter()
         with self._lock:
@@ -169,7 +199,8 @@ class Child:
             self._resume()
 
     def stop(self, grace_seconds: float = 1.0, reason: str = "told to leave") -> Outcome:
-        """Ask the child to save a checkpoint and leave (SIGTERM); kill it after `grace_seconds`. Returns once it is gone."""
+        """Ask the child to save a checkpoint and leave (SIGTERM); kill it after `grace_seconds`.
+        Returns once it is gone."""
         with self._lock:
             self._told_to_leave = self._told_to_leave or reason
             self._process.signal(signal.SIGTERM)
@@ -185,7 +216,8 @@ class Child:
         return self._ended()
 
     def poll(self) -> Outcome | None:
-        """None while the child runs; ends one that hangs. To be called every few seconds, and after `on_end`."""
+        """None while the child runs; ends one that hangs. To be called every few seconds, and after
+        `on_end`."""
         if self.outcome is not None or self._gone.is_set():
             return self._ended()
         self._bound_log()
@@ -198,7 +230,8 @@ class Child:
         return self._ended(Outcome("hung", f"the training process {why} and was killed"))
 
     def _look(self) -> str:
-        """Why it counts as hung; empty where it does not. Without the lock while it looks, for a pause must not wait."""
+        """Why it counts as hung; empty where it does not. Without the lock while it looks, for a
+        pause must not wait."""
         with self._lock:
             running_seconds, words = self._running_seconds(), self._words
         if words != self._words_seen:
@@ -211,7 +244,9 @@ class Child:
 
     def _resume(self) -> None:
         if self._paused_at is not None:
-            self._stopped(time.perf_counter())  # where it never stood still, it took at least until now
+            self._stopped(
+                time.perf_counter()
+            )  # where it never stood still, it took at least until now
             self._process.signal(signal.SIGCONT)
             self._paused_seconds += self._clock() - self._paused_at
             self._paused_at = None
@@ -221,7 +256,8 @@ class Child:
         return now - self._began - self._paused_seconds
 
     def _ended(self, outcome: Outcome | None = None) -> Outcome:
-        """Wait for the end, take down what the child had started itself, read the last lines, reap."""
+        """Wait for the end, take down what the child had started itself, read the last lines,
+        reap."""
         self._gone.wait()
         with self._lock:
             self._process.signal(signal.SIGKILL)
@@ -237,12 +273,19 @@ class Child:
         if code == 0:
             return Outcome("done", "")
         if self._told_to_leave:
-            how = "saved its checkpoint" if code == SIGTERM_EXIT else "did not leave in time and was killed"
+            how = (
+                "saved its checkpoint"
+                if code == SIGTERM_EXIT
+                else "did not leave in time and was killed"
+            )
             return Outcome("stopped", f"{self._told_to_leave} ({how})")
         if code < 0:
             hint = "; out of memory?" if code == -signal.SIGKILL else ""
             name = signal.Signals(-code).name
-            return Outcome("killed", f"the training process was killed by {name} during `{self.last.stage}`{hint}")
+            return Outcome(
+                "killed",
+                f"the training process was killed by {name} during `{self.last.stage}`{hint}",
+            )
         said = self.last.note if self.last.stage == "failed" else _last_line(self._log_path)
         reason = f"the training process failed (exit {code}): {said or 'it did not say why'}"
         return Outcome("failed", reason[:MAX_REASON_CHARACTERS])
@@ -276,21 +319,24 @@ class Child:
         on_end()
 
     def _bound_log(self) -> None:
-        """Start the log anew where it has grown too long; the child appends, so it goes on at the new end."""
+        """Start the log anew where it has grown too long; the child appends, so it goes on at the
+        new end."""
         with suppress(FileNotFoundError):
             if self._log_path.stat().st_size > MAX_LOG_BYTES:
                 os.truncate(self._log_path, 0)
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """What a job needs and no more: keys and passwords in the daemon's environment are not its business."""
+    """What a job needs and no more: keys and passwords in the daemon's environment are not its
+    business."""
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     limited = dict.fromkeys(_THREAD_VARIABLES, str(threads))
     return {**kept, **limited, PARENT_VARIABLE: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
 
 
 def _bounded_lines(output: Output) -> Iterator[bytes]:
-    """Whole lines of at most MAX_LINE_BYTES; longer ones, and an unfinished last one, are dropped."""
+    """Whole lines of at most MAX_LINE_BYTES; longer ones, and an unfinished last one, are
+    dropped."""
     inside_long_line = False
     while piece := output.readline(MAX_LINE_BYTES):
         ends = piece.endswith(b"\n")

@@ -1,5 +1,5 @@
-"""Sees to it that a GPU is used where it can be trusted: while it is quiet, a child process builds and tries the encoder's plan,
-and tries which other engines compute there.
+"""Sees to it that a GPU is used where it can be trusted: while it is quiet, a child process builds
+and tries the encoder's plan, and tries which other engines compute there.
 
 Knows no TensorRT; `engines/whisper/encoder_choice.py` says what is to be done about the plan.
 """
@@ -59,8 +59,8 @@ class EngineBuilds:
         clocks: Clocks = REAL_TIME,
         command: Sequence[str] = ENGINE_COMMAND,
     ) -> None:
-        """Children compute with `threads`. `reopen` opens the engines anew, which then find what was built and tried; nothing is
-        done while `may_run` says no."""
+        """Children compute with `threads`. `reopen` opens the engines anew, which then find what
+        was built and tried; nothing is done while `may_run` says no."""
         self._files, self._wanted = files, wanted
         self._plans, self._runtimes = plans_folder(cache_dir), runtimes_path(cache_dir)
         self._attention, self._events, self._clocks = attention, events, clocks
@@ -87,13 +87,17 @@ class EngineBuilds:
         if has_plan or has_others:
             self._reopen()
         if has_plan:
-            self._events.publish({"event": "encoder", "by_plan": self._served_by_plan(), "why": self._choice().why})
+            self._events.publish(
+                {"event": "encoder", "by_plan": self._served_by_plan(), "why": self._choice().why}
+            )
 
     def _see_to_plan(self) -> bool:
         """Whether there is a plan now that does not serve yet."""
         choice = self._choice()
         if choice.step in ("build", "try"):
-            outcome = self._run(plan_job(choice, self._plans, self._threads, tries_only=choice.step == "try"))
+            outcome = self._run(
+                plan_job(choice, self._plans, self._threads, tries_only=choice.step == "try")
+            )
             if outcome.kind == "stopped":
                 return False  # the daemon ends; the plan is not to blame
             if outcome.kind != "done":
@@ -107,15 +111,27 @@ class EngineBuilds:
         """Whether engines were tried just now that compute on the GPU."""
         if read_runtimes(self._runtimes) is not None or not has_gpu():
             return False
-        outcome = self._run(TrialJob(engines=self._files, output=self._runtimes, threads=self._threads))
+        outcome = self._run(
+            TrialJob(engines=self._files, output=self._runtimes, threads=self._threads)
+        )
         if outcome.kind == "stopped":
             return False
         found = read_runtimes(self._runtimes) if outcome.kind == "done" else None
         if found is None:
-            logger.warning("which engines compute on the GPU is not known until the machine starts again: %s", outcome.reason)
-            found = keep_runtimes(self._runtimes, [Trial(claim=claim, held=False, note=outcome.reason) for claim in CLAIMS])
+            logger.warning(
+                "which engines compute on the GPU is not known until the machine starts again: %s",
+                outcome.reason,
+            )
+            found = keep_runtimes(
+                self._runtimes,
+                [Trial(claim=claim, held=False, note=outcome.reason) for claim in CLAIMS],
+            )
         for trial in found.trials:
-            logger.info("%s: %s", trial.claim, "computes on the GPU" if trial.held else f"on the processor: {trial.note}")
+            logger.info(
+                "%s: %s",
+                trial.claim,
+                "computes on the GPU" if trial.held else f"on the processor: {trial.note}",
+            )
         return any(trial.held for trial in found.trials)
 
     def _choice(self) -> Choice:
@@ -124,7 +140,9 @@ class EngineBuilds:
     def _refuse(self, choice: Choice, reason: str) -> None:
         assert choice.key is not None  # without one there is nothing to build or to try
         found = quarantine(self._plans, choice.key, reason, self._clocks.wall())
-        logger.warning("the encoder's plan is not used (%d times in a row): %s", found.times, reason)
+        logger.warning(
+            "the encoder's plan is not used (%d times in a row): %s", found.times, reason
+        )
         self._events.publish({"event": "encoder", "by_plan": False, "why": reason})
 
     def _run(self, job: EngineJob) -> Outcome:
@@ -149,7 +167,11 @@ class EngineBuilds:
                 return child.stop(1.0, "the daemon is stopping")
             if child.peak_bytes > self._limits.peak_bytes:
                 child.kill("it took too much memory")
-                return Outcome("killed", f"it took {child.peak_bytes >> 20} MiB, {self._limits.peak_bytes >> 20} MiB allowed")
+                return Outcome(
+                    "killed",
+                    f"it took {child.peak_bytes >> 20} MiB, {self._limits.peak_bytes >> 20} MiB"
+                    " allowed",
+                )
             if self._attention.needed:
                 child.pause()
             else:

@@ -1,4 +1,5 @@
-"""How a job's process comes to be: as a child of this one, or started by a service manager to whose unit the job is handed over.
+"""How a job's process comes to be: as a child of this one, or started by a service manager to whose
+unit the job is handed over.
 
 Knows no training; `jobs/child.py` follows the process, whichever it is.
 """
@@ -61,23 +62,35 @@ class Process(Protocol):
         """Reach it, and what it started; False where nobody is left."""
 
     def wait_for_change(self) -> Change:
-        """Wait until all its threads have stopped, or it has ended: then it still has its number, until `reap`."""
+        """Wait until all its threads have stopped, or it has ended: then it still has its number,
+        until `reap`."""
 
     def reap(self) -> int:
-        """The exit status, negative for a signal, of one that has ended and whose output was read."""
+        """The exit status, negative for a signal, of one that has ended and whose output was
+        read."""
 
 
 class Launch(Protocol):
     """Starts the process of the job in `job`, which writes complaints to `log`."""
 
     def __call__(
-        self, command: Sequence[str], job: Path, environment: Mapping[str, str], log: Path, given_up: Callable[[], bool]
+        self,
+        command: Sequence[str],
+        job: Path,
+        environment: Mapping[str, str],
+        log: Path,
+        given_up: Callable[[], bool],
     ) -> Process:
-        """Raises OSError or AttuneError where it cannot be started, or `given_up` said so while it was waited for."""
+        """Raises OSError or AttuneError where it cannot be started, or `given_up` said so while it
+        was waited for."""
 
 
 def as_child(
-    command: Sequence[str], job: Path, environment: Mapping[str, str], log: Path, given_up: Callable[[], bool]
+    command: Sequence[str],
+    job: Path,
+    environment: Mapping[str, str],
+    log: Path,
+    given_up: Callable[[], bool],
 ) -> "ChildProcess":
     """Run `command` with the job's path as its last argument; that takes no waiting."""
     if shutil.which(command[0]) is None:
@@ -101,21 +114,26 @@ def as_child(
 def _leash() -> tuple[str, ...]:
     """What makes a command die with the thread that starts it, before it does anything else.
 
-    The child sees to that itself (`settle_as_child`), but one that is stopped before it gets there would outlive the daemon.
+    The child sees to that itself (`settle_as_child`), but one that is stopped before it gets there
+    would outlive the daemon.
     """
     found = shutil.which("setpriv")
     leash = (found or "setpriv", "--pdeathsig", "KILL", "--")
     if found and subprocess.run([*leash, "true"], capture_output=True, check=False).returncode == 0:
         return leash
     logger.warning(
-        "setpriv (of util-linux) cannot be run: a child that is stopped as it starts may outlive a daemon that is killed"
+        "setpriv (of util-linux) cannot be run: a child that is stopped as it starts may outlive a"
+        " daemon that is killed"
     )
     return ()
 
 
 def _runs(process: int, program: str) -> bool:
     try:
-        return Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[0] in (program.encode(), b"")
+        return Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[0] in (
+            program.encode(),
+            b"",
+        )
     except OSError:
         return False
 
@@ -141,9 +159,13 @@ class ChildProcess:
     def wait_for_change(self) -> Change:
         """As in Process."""
         with suppress(ChildProcessError):
-            seen = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WSTOPPED | os.WNOWAIT)  # leaves the reaping to `reap`
+            seen = os.waitid(
+                os.P_PID, self.pid, os.WEXITED | os.WSTOPPED | os.WNOWAIT
+            )  # leaves the reaping to `reap`
             if seen is not None and seen.si_code == os.CLD_STOPPED:
-                os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)  # takes this notice away, or the next wait finds it again
+                os.waitid(
+                    os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG
+                )  # takes this notice away, or the next wait finds it again
                 return "stopped"
         return "ended"
 
@@ -153,13 +175,19 @@ class ChildProcess:
 
 
 def handing_over(folder: Path, taken_seconds: float = _TAKEN_SECONDS) -> Launch:
-    """Put what is to be done into `folder`, where a unit waits for it; its process then connects to a socket there.
+    """Put what is to be done into `folder`, where a unit waits for it; its process then connects to
+    a socket there.
 
-    After `taken_seconds` nobody is waited for any more but a process that has started and is slow, as on a busy machine.
+    After `taken_seconds` nobody is waited for any more but a process that has started and is slow,
+    as on a busy machine.
     """
 
     def launch(
-        command: Sequence[str], job: Path, environment: Mapping[str, str], log: Path, given_up: Callable[[], bool]
+        command: Sequence[str],
+        job: Path,
+        environment: Mapping[str, str],
+        log: Path,
+        given_up: Callable[[], bool],
     ) -> Process:
         request, address = folder / REQUEST_NAME, folder / "adapt.sock"
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
@@ -168,7 +196,9 @@ def handing_over(folder: Path, taken_seconds: float = _TAKEN_SECONDS) -> Launch:
             address.chmod(0o600)
             listener.listen(1)
             listener.settimeout(min(taken_seconds, _ACCEPT_SECONDS))
-            passed = {name: value for name, value in environment.items() if name != PARENT_VARIABLE}  # it is not its parent
+            passed = {
+                name: value for name, value in environment.items() if name != PARENT_VARIABLE
+            }  # it is not its parent
             asked = HandedOver(job=job, log=log, socket=address, environment=passed)
             write_atomically(request, asked.model_dump_json().encode())
             try:
@@ -181,8 +211,11 @@ def handing_over(folder: Path, taken_seconds: float = _TAKEN_SECONDS) -> Launch:
     return launch
 
 
-def _await_taker(listener: socket.socket, folder: Path, taken_seconds: float, given_up: Callable[[], bool]) -> socket.socket:
-    """The connection of the process that took the job. Raises AttuneError where nobody does, or it is `given_up`."""
+def _await_taker(
+    listener: socket.socket, folder: Path, taken_seconds: float, given_up: Callable[[], bool]
+) -> socket.socket:
+    """The connection of the process that took the job. Raises AttuneError where nobody does, or it
+    is `given_up`."""
     until = time.monotonic() + taken_seconds
     while True:
         with suppress(TimeoutError):
@@ -191,7 +224,8 @@ def _await_taker(listener: socket.socket, folder: Path, taken_seconds: float, gi
             raise AttuneError("nobody had taken the job when it was given up")
         if time.monotonic() >= until and not _is_being_taken(folder):
             raise AttuneError(
-                f"nobody took the job within {taken_seconds:.0f} s; see `systemctl status attune-adapt.path attune-adapt`"
+                f"nobody took the job within {taken_seconds:.0f} s; see `systemctl status"
+                " attune-adapt.path attune-adapt`"
             )
 
 
@@ -211,11 +245,16 @@ class UnitProcess:
     def __init__(self, connection: socket.socket) -> None:
         """Raises AttuneError where it ended at once."""
         connection.setblocking(True)
-        self.pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+        self.pid, _, _ = struct.unpack(
+            "3i",
+            connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")),
+        )
         try:
             self._handle = os.pidfd_open(self.pid)
         except ProcessLookupError:
-            raise AttuneError("the process that took the job ended at once; `journalctl -u attune-adapt` says why") from None
+            raise AttuneError(
+                "the process that took the job ended at once; `journalctl -u attune-adapt` says why"
+            ) from None
         self._connection = connection  # while it is open the process goes on
         self.output = _Said(connection)
         self._stopping = threading.Event()

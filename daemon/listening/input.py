@@ -1,5 +1,5 @@
-"""The audio input that the settings name: a microphone, which stays open while the daemon starts anew, or a recording; and the
-thread that listens to it.
+"""The audio input that the settings name: a microphone, which stays open while the daemon starts
+anew, or a recording; and the thread that listens to it.
 """
 
 import logging
@@ -28,14 +28,16 @@ _LOOP = "listening"
 
 
 class AudioSources:
-    """Lends the microphone, which goes on filling its queue from one taker to the next: what is said in between is not lost."""
+    """Lends the microphone, which goes on filling its queue from one taker to the next: what is
+    said in between is not lost."""
 
     def __init__(self) -> None:
         self._microphone: Microphone | None = None
         self._device = ""
 
     def lend(self, audio: AudioSettings) -> AudioSource | None:
-        """The recording or the microphone of `audio`; None where it names neither. Raises AttuneError where there is none."""
+        """The recording or the microphone of `audio`; None where it names neither. Raises
+        AttuneError where there is none."""
         if self._microphone is not None and (audio.source or audio.device != self._device):
             self.close()
         if audio.source == "none":
@@ -54,7 +56,8 @@ class AudioSources:
 
 
 class _Lent:
-    """A source that outlives its taker: closing this ends what it yields, and leaves the source open."""
+    """A source that outlives its taker: closing this ends what it yields, and leaves the source
+    open."""
 
     def __init__(self, source: AudioSource) -> None:
         self._source = source
@@ -98,7 +101,9 @@ class AudioInput:
             return
         if source is not None:
             alive = watchdog.watch(_LOOP)
-            self._listener = Listener(source, SileroVad(), Segmenter(limits), noticed, self._ended, alive=alive)
+            self._listener = Listener(
+                source, SileroVad(), Segmenter(limits), noticed, self._ended, alive=alive
+            )
 
     def start(self) -> None:
         """Begin to listen."""
@@ -110,11 +115,17 @@ class AudioInput:
         if self._listener is not None:
             self._listener.stop()
             self._listener.join()
-            self._watchdog.leave(_LOOP)  # also where it had failed: what comes after it need not be deaf
+            self._watchdog.leave(
+                _LOOP
+            )  # also where it had failed: what comes after it need not be deaf
 
     def status(self) -> Event:
         """What `attune status` says about it."""
-        return asdict(self._listener.status()) if self._listener else {"state": "off", "problem": self._deaf_because}
+        return (
+            asdict(self._listener.status())
+            if self._listener
+            else {"state": "off", "problem": self._deaf_because}
+        )
 
     @property
     def state(self) -> str:
@@ -124,10 +135,13 @@ class AudioInput:
         about = self._listener.status()
         if about.state != "listening":
             return f"{about.state} {about.problem}".strip()
-        return f"listening to {about.source.device}" + (f", which {about.source.problem}" if about.source.problem else "")
+        return f"listening to {about.source.device}" + (
+            f", which {about.source.problem}" if about.source.problem else ""
+        )
 
     def _ended(self) -> None:
-        """A recording has an end. A source that failed for good leaves the daemon deaf: it shows no sign of life any more."""
+        """A recording has an end. A source that failed for good leaves the daemon deaf: it shows no
+        sign of life any more."""
         if self._listener is not None and self._listener.status().state != "failed":
             self._watchdog.leave(_LOOP)
 

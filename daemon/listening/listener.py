@@ -1,4 +1,5 @@
-"""The thread that turns a source's chunks into segments. Knows neither what hears them nor what is answered."""
+"""The thread that turns a source's chunks into segments. Knows neither what hears them nor what is
+answered."""
 
 import logging
 import math
@@ -41,7 +42,8 @@ class ListenerStatus:
 
 
 class Listener:
-    """Feeds one source through voice activity detection into a segmenter, and hands on each event."""
+    """Feeds one source through voice activity detection into a segmenter, and hands on each
+    event."""
 
     def __init__(
         self,
@@ -53,9 +55,11 @@ class Listener:
         clock: Callable[[], float] = time.monotonic,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_event` is called in the listener's thread; while it runs no chunk is taken: a file waits, a microphone queues.
+        """`on_event` is called in the listener's thread; while it runs no chunk is taken: a file
+        waits, a microphone queues.
 
-        `alive` is called whenever some chunks were heard; `on_end` last, whether the stream ended, was stopped, or failed.
+        `alive` is called whenever some chunks were heard; `on_end` last, whether the stream ended,
+        was stopped, or failed.
         """
         self._source = source
         self._vad = vad
@@ -80,7 +84,8 @@ class Listener:
         self._thread.start()
 
     def stop(self) -> None:
-        """End listening: the source is closed, what was being said is cut there and handed on. `join` waits for it."""
+        """End listening: the source is closed, what was being said is cut there and handed on.
+        `join` waits for it."""
         self._stopping.set()
         self._source.close()
 
@@ -104,7 +109,11 @@ class Listener:
         try:
             while not self._listen_until_error():
                 if self._failures_in_a_row > MAX_FAILURES_IN_A_ROW:
-                    logger.error("listening failed %d times in a row and ends: %s", self._failures_in_a_row, self._problem)
+                    logger.error(
+                        "listening failed %d times in a row and ends: %s",
+                        self._failures_in_a_row,
+                        self._problem,
+                    )
                     self._state = "failed"
                     return
                 self._stopping.wait(_FIRST_PAUSE_SECONDS * 2**self._failures_in_a_row)
@@ -122,7 +131,9 @@ class Listener:
                     self._last_chunk = self._clock()
                     self._heard_samples += len(chunk)
                     held.append(chunk)
-                    if len(held) >= self._chunks_to_event:  # with fewer there is nothing to notice: none is late
+                    if (
+                        len(held) >= self._chunks_to_event
+                    ):  # with fewer there is nothing to notice: none is late
                         self._push(held)
             finally:
                 self._push(held)

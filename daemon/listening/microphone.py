@@ -1,7 +1,8 @@
-"""A microphone that comes back: whatever happens to the device or the sound server, it is opened again. Knows no speech.
+"""A microphone that comes back: whatever happens to the device or the sound server, it is opened
+again. Knows no speech.
 
-PortAudio is touched by one thread only, the keeper. Where a call hangs there, the taker of chunks still gets its silence and
-`close` still returns.
+PortAudio is touched by one thread only, the keeper. Where a call hangs there, the taker of chunks
+still gets its silence and `close` still returns.
 """
 
 import atexit
@@ -31,8 +32,9 @@ _PATIENCE_SECONDS = 2.0
 """How long the sound server may keep a caller of this class waiting."""
 _POLL_SECONDS = 0.1
 _BLOCK_CHUNKS = 2
-"""Chunks at a time from PortAudio, whose every call costs the same: one at a time takes a quarter more processor time while
-nobody talks, four save a tenth more, and each adds 16 ms to the mean wait for what was said last."""
+"""Chunks at a time from PortAudio, whose every call costs the same: one at a time takes a quarter
+more processor time while nobody talks, four save a tenth more, and each adds 16 ms to the mean wait
+for what was said last."""
 _BLOCK_SECONDS = _BLOCK_CHUNKS * CHUNK_SECONDS
 _WRONG_CHANNELS = -9998
 _WRONG_RATE = -9997
@@ -43,10 +45,12 @@ class MicrophoneLimits:
     """When a microphone is taken for lost, and how eagerly it is opened again."""
 
     stall_seconds: float = 1.0
-    """Without a block for so long the stream is dead: PortAudio reports neither a suspended source nor a hung server."""
+    """Without a block for so long the stream is dead: PortAudio reports neither a suspended source
+    nor a hung server."""
     zeros_seconds: float = 10.0
-    """So long a run of exact zeros comes from no live microphone: the server may have moved the stream to another source. A muted
-    microphone does the same, so the span doubles, up to `longest_zeros_seconds`, each time that opening again did not help."""
+    """So long a run of exact zeros comes from no live microphone: the server may have moved the
+    stream to another source. A muted microphone does the same, so the span doubles, up to
+    `longest_zeros_seconds`, each time that opening again did not help."""
     longest_zeros_seconds: float = 300.0
     first_retry_seconds: float = 0.25
     longest_retry_seconds: float = 10.0
@@ -67,7 +71,8 @@ class _Opening:
 class _Format:
     """What the blocks of one opening are, and the samples in them.
 
-    The taker asks for these: a callback that made them would cost twice the processor time, running cold at every block.
+    The taker asks for these: a callback that made them would cost twice the processor time, running
+    cold at every block.
     """
 
     def __init__(self, rate_hz: int, channels: int) -> None:
@@ -81,15 +86,19 @@ class _Format:
     def samples(self, block: bytes) -> Float32:
         """At SAMPLE_RATE_HZ; blocks are to be given in their order."""
         # Of several channels the first is as good as a mean.
-        first = np.ascontiguousarray(np.frombuffer(block, np.float32).reshape(-1, self._channels)[:, 0])
+        first = np.ascontiguousarray(
+            np.frombuffer(block, np.float32).reshape(-1, self._channels)[:, 0]
+        )
         return first if self._resampler is None else self._resampler.resample_chunk(first)
 
 
 class Microphone:
-    """An AudioSource. While the device is away it yields silence, so that the stream keeps its time and speech gets its end."""
+    """An AudioSource. While the device is away it yields silence, so that the stream keeps its time
+    and speech gets its end."""
 
     def __init__(self, device: str = "", limits: MicrophoneLimits | None = None) -> None:
-        """Listen to the input device whose name is, or alone contains, `device`; left empty, to the system's default.
+        """Listen to the input device whose name is, or alone contains, `device`; left empty, to the
+        system's default.
 
         Raises AttuneError where PortAudio is not installed. A device that is absent is waited for.
         """
@@ -99,7 +108,9 @@ class Microphone:
         self._most_blocks = max(1, round(self._limits.queue_seconds / _BLOCK_SECONDS))
         self._wanted_blocks = 1
         self._arrived = threading.Condition()
-        self._status = SourceStatus(device or "default", False, time.time(), problem="not opened yet")
+        self._status = SourceStatus(
+            device or "default", False, time.time(), problem="not opened yet"
+        )
         self._dropped_chunks = 0
         self._connections = 0
         self._zeros_seconds = self._limits.zeros_seconds
@@ -109,10 +120,13 @@ class Microphone:
         self._load_error: OSError | None = None
         self._keeper = threading.Thread(target=self._keep, name="microphone", daemon=True)
         self._keeper.start()
-        self._loaded.wait(_PATIENCE_SECONDS)  # a hung sound server hangs the import, and only that is waited out
+        self._loaded.wait(
+            _PATIENCE_SECONDS
+        )  # a hung sound server hangs the import, and only that is waited out
         if self._load_error:
             raise AttuneError(
-                "no microphone: the PortAudio library is not installed; run `sudo apt install libportaudio2`"
+                "no microphone: the PortAudio library is not installed; run `sudo apt install"
+                " libportaudio2`"
             ) from self._load_error
 
     def chunks(self, wanted: Callable[[], int] = lambda: 1) -> Iterator[Float32]:
@@ -122,7 +136,11 @@ class Microphone:
 
     def status(self) -> SourceStatus:
         """See AudioSource."""
-        return replace(self._status, dropped_chunks=self._dropped_chunks, reconnects=max(0, self._connections - 1))
+        return replace(
+            self._status,
+            dropped_chunks=self._dropped_chunks,
+            reconnects=max(0, self._connections - 1),
+        )
 
     def close(self) -> None:
         """See AudioSource. Returns within seconds even where the sound server hangs."""
@@ -132,7 +150,10 @@ class Microphone:
             self._arrived.notify()
         self._keeper.join(_PATIENCE_SECONDS)
         if self._keeper.is_alive() and self._loaded.is_set():
-            logger.warning("the sound server does not let go of the microphone %s; it is left behind", self._status.device)
+            logger.warning(
+                "the sound server does not let go of the microphone %s; it is left behind",
+                self._status.device,
+            )
             # sounddevice would wait for that server once more when the process exits
             atexit.unregister(self._sounddevice._exit_handler)
 
@@ -142,7 +163,9 @@ class Microphone:
             connected = self._status.connected
             with self._arrived:
                 self._wanted_blocks = min(math.ceil(wanted() / _BLOCK_CHUNKS), self._most_blocks)
-                self._arrived.wait_for(partial(self._need_not_wait, connected), None if connected else CHUNK_SECONDS)
+                self._arrived.wait_for(
+                    partial(self._need_not_wait, connected), None if connected else CHUNK_SECONDS
+                )
                 taken = self._blocks.popleft() if self._blocks else None
             if taken is not None:
                 form, block = taken
@@ -156,7 +179,8 @@ class Microphone:
     def _are_enough(self) -> bool:
         return len(self._blocks) >= self._wanted_blocks
 
-    # What follows runs in the keeper's thread; the functions made by `_callback` run in PortAudio's.
+    # What follows runs in the keeper's thread; the functions made by `_callback` run in
+    # PortAudio's.
 
     def _keep(self) -> None:
         try:
@@ -180,10 +204,14 @@ class Microphone:
             self._refresh_devices()
 
     def _open_and_wait(self, opening: _Opening) -> str:
-        """Open the device, stay until it is lost or the microphone is closed, and close it. Returns what was the matter."""
+        """Open the device, stay until it is lost or the microphone is closed, and close it. Returns
+        what was the matter."""
         try:
             stream, name = self._open(opening)
-        except (self._sounddevice.PortAudioError, ValueError) as error:  # ValueError: no device, or several, of that name
+        except (
+            self._sounddevice.PortAudioError,
+            ValueError,
+        ) as error:  # ValueError: no device, or several, of that name
             problem = f"cannot be opened: {' '.join(str(error).split())}"
             self._note_lost(problem)
             return problem
@@ -199,10 +227,15 @@ class Microphone:
         return problem
 
     def _open(self, opening: _Opening) -> tuple[Any, str]:
-        """Open the device as Attune wants it, or else as the device wants it. Returns the running stream and its name."""
+        """Open the device as Attune wants it, or else as the device wants it. Returns the running
+        stream and its name."""
         device = self._sounddevice.query_devices(self._device or None, "input")
         device_rate_hz = round(device["default_samplerate"])
-        attempts = [(SAMPLE_RATE_HZ, 1), (device_rate_hz, 1), (device_rate_hz, device["max_input_channels"])]
+        attempts = [
+            (SAMPLE_RATE_HZ, 1),
+            (device_rate_hz, 1),
+            (device_rate_hz, device["max_input_channels"]),
+        ]
         for attempt, (rate_hz, channels) in enumerate(attempts):
             form = _Format(rate_hz, channels)
             try:
@@ -217,14 +250,19 @@ class Microphone:
                 )
                 break
             except self._sounddevice.PortAudioError as error:
-                if attempt == len(attempts) - 1 or error.args[1] not in (_WRONG_RATE, _WRONG_CHANNELS):
+                if attempt == len(attempts) - 1 or error.args[1] not in (
+                    _WRONG_RATE,
+                    _WRONG_CHANNELS,
+                ):
                     raise
         try:
             stream.start()
         except self._sounddevice.PortAudioError:
             stream.close()
             raise
-        logger.debug("opened the microphone %s: %d Hz, %d channels", device["name"], rate_hz, channels)
+        logger.debug(
+            "opened the microphone %s: %d Hz, %d channels", device["name"], rate_hz, channels
+        )
         return stream, str(device["name"])
 
     def _callback(self, opening: _Opening, form: _Format) -> Callable[..., None]:
@@ -264,9 +302,13 @@ class Microphone:
                 return f"gave no sound for {self._limits.stall_seconds:.1f} s"
             if now - opening.last_sound > self._zeros_seconds:
                 problem = f"gave exact silence for {self._zeros_seconds:.1f} s"
-                self._zeros_seconds = min(2 * self._zeros_seconds, self._limits.longest_zeros_seconds)
+                self._zeros_seconds = min(
+                    2 * self._zeros_seconds, self._limits.longest_zeros_seconds
+                )
                 return problem
-            if opening.heard and not self._status.connected:  # an open stream is not yet one that gives sound
+            if (
+                opening.heard and not self._status.connected
+            ):  # an open stream is not yet one that gives sound
                 self._connections += 1
                 self._status = SourceStatus(name, True, time.time())
                 logger.info("listening to the microphone %s", name)
@@ -275,14 +317,17 @@ class Microphone:
     def _note_lost(self, problem: str) -> None:
         lost = self._status.connected
         if lost or problem != self._status.problem:  # once, not at every retry
-            logger.warning("the microphone %s %s; trying again until it is back", self._status.device, problem)
+            logger.warning(
+                "the microphone %s %s; trying again until it is back", self._status.device, problem
+            )
         since_unix_seconds = time.time() if lost else self._status.since_unix_seconds
         self._status = SourceStatus(self._status.device, False, since_unix_seconds, problem=problem)
         with self._arrived:
             self._arrived.notify()
 
     def _refresh_devices(self) -> None:
-        """PortAudio lists devices once, when it is initialised; only anew does it find what was plugged in since."""
+        """PortAudio lists devices once, when it is initialised; only anew does it find what was
+        plugged in since."""
         for step in (self._sounddevice._terminate, self._sounddevice._initialize):
             try:
                 step()
@@ -291,7 +336,8 @@ class Microphone:
 
 
 def _import_sounddevice() -> ModuleType:
-    import sounddevice  # raises OSError where the library is missing, and asks the sound server for its devices
+    # raises OSError where the library is missing, and asks the sound server for its devices
+    import sounddevice
 
     module: ModuleType = sounddevice
     return module

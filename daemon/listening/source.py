@@ -1,4 +1,5 @@
-"""Where sound comes from: the protocol of a source, and a source that plays files. Knows no speech."""
+"""Where sound comes from: the protocol of a source, and a source that plays files. Knows no
+speech."""
 
 import threading
 import time
@@ -38,10 +39,11 @@ class AudioSource(Protocol):
     """A stream of sound."""
 
     def chunks(self, wanted: Callable[[], int] = lambda: 1) -> Iterator[Float32]:
-        """Yield [CHUNK_SAMPLES] samples at a time, waiting for them, until the stream ends or is closed. They are the taker's.
+        """Yield [CHUNK_SAMPLES] samples at a time, waiting for them, until the stream ends or is
+        closed. They are the taker's.
 
-        A taker has no use for the next before so many as `wanted` says then: a live source lets it sleep so long.
-        Called again after an error, it goes on with what comes next.
+        A taker has no use for the next before so many as `wanted` says then: a live source lets it
+        sleep so long. Called again after an error, it goes on with what comes next.
         """
 
     def status(self) -> SourceStatus:
@@ -61,12 +63,15 @@ class WavSource:
         pause_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Play `recordings`, each followed by `pause_seconds` of digital silence, `speed` times as fast as they were spoken.
+        """Play `recordings`, each followed by `pause_seconds` of digital silence, `speed` times as
+        fast as they were spoken.
 
-        Speed 0 plays as fast as the chunks are taken. An open file stays the caller's, who closes it once `chunks` has ended.
-        Raises AttuneError where a file cannot be opened.
+        Speed 0 plays as fast as the chunks are taken. An open file stays the caller's, who closes
+        it once `chunks` has ended. Raises AttuneError where a file cannot be opened.
         """
-        self._recordings: deque[Path | OpenFile] = deque([recordings] if isinstance(recordings, Path | OpenFile) else recordings)
+        self._recordings: deque[Path | OpenFile] = deque(
+            [recordings] if isinstance(recordings, Path | OpenFile) else recordings
+        )
         for recording in self._recordings:
             check_audio(recording, MAX_STREAM_SECONDS)
         self._speed = speed
@@ -77,12 +82,13 @@ class WavSource:
         self._since_unix_seconds = time.time()
 
     def chunks(self, wanted: Callable[[], int] = lambda: 1) -> Iterator[Float32]:
-        """See AudioSource. The last chunk of the stream is filled up with zeros. Raises AttuneError for a file that is damaged
-        further on; called again, it plays the next file."""
+        """See AudioSource. The last chunk of the stream is filled up with zeros. Raises AttuneError
+        for a file that is damaged further on; called again, it plays the next file."""
         due = self._clock()
         for chunk in rechunk(self._blocks()):
             due += CHUNK_SECONDS / self._speed if self._speed > 0 else 0.0
-            # A chunk is there once it has been spoken whole. A taker that is late gets the ones it missed at once, none is lost.
+            # A chunk is there once it has been spoken whole. A taker that is late gets the ones it
+            # missed at once, none is lost.
             if self._closed.wait(max(0.0, due - self._clock()) if self._speed > 0 else 0.0):
                 return
             yield chunk
@@ -108,7 +114,8 @@ class WavSource:
 
 
 def rechunk(blocks: Iterable[Float32]) -> Iterator[Float32]:
-    """Cut [n] blocks of any length into [CHUNK_SAMPLES] chunks; what is left at the end is filled up with zeros."""
+    """Cut [n] blocks of any length into [CHUNK_SAMPLES] chunks; what is left at the end is filled
+    up with zeros."""
     waiting = np.zeros(0, np.float32)
     for block in blocks:
         waiting = np.concatenate([waiting, block])

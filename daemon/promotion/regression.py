@@ -1,4 +1,5 @@
-"""Whether the generation that is served turned out worse in use: whether its turns are corrected more often than others' were."""
+"""Whether the generation that is served turned out worse in use: whether its turns are corrected
+more often than others' were."""
 
 import logging
 from dataclasses import dataclass
@@ -19,11 +20,13 @@ class RegressionLimits:
     min_turns: int = 20
     """Of the served generation, and of all before it: fewer say nothing."""
     chance: float = 0.02
-    """How improbable so many corrections must be for a generation that is no worse than what was before it."""
+    """How improbable so many corrections must be for a generation that is no worse than what was
+    before it."""
 
 
 def look_back(served: ModelManager, store: Store, events: Events) -> None:
-    """Serve the previous generation again where the current one turned out worse than what was before it."""
+    """Serve the previous generation again where the current one turned out worse than what was
+    before it."""
     number = served.routes.generation
     if not number:  # what came with Attune is rolled back to nothing
         return
@@ -32,7 +35,9 @@ def look_back(served: ModelManager, store: Store, events: Events) -> None:
         return
     reason = f"generation {number:04d} gave way: {reason}"
     try:
-        back = served.moves.roll_back(reason, expected=number)  # another may have come to be served meanwhile
+        back = served.moves.roll_back(
+            reason, expected=number
+        )  # another may have come to be served meanwhile
     except AttuneError as error:
         logger.warning("%s; but it cannot: %s", reason, error)
         return
@@ -41,21 +46,27 @@ def look_back(served: ModelManager, store: Store, events: Events) -> None:
 
 
 def regression(now: Use, before: Use, limits: RegressionLimits = RegressionLimits()) -> str | None:
-    """Why the served generation should give way, for people; None where nothing shows that it should.
+    """Why the served generation should give way, for people; None where nothing shows that it
+    should.
 
     Fisher's exact test, one-sided.
     """
-    if min(now.turns, before.turns) < limits.min_turns or now.corrected * before.turns <= before.corrected * now.turns:
+    if (
+        min(now.turns, before.turns) < limits.min_turns
+        or now.corrected * before.turns <= before.corrected * now.turns
+    ):
         return None
     if chance_of(now, before) > limits.chance:
         return None
     return (
-        f"corrections rose: {now.corrected} of {now.turns} turns since it is served, {before.corrected} of {before.turns} before"
+        f"corrections rose: {now.corrected} of {now.turns} turns since it is served,"
+        f" {before.corrected} of {before.turns} before"
     )
 
 
 def chance_of(now: Use, before: Use) -> float:
-    """The probability of at least `now.corrected` among `now.turns`, were all corrections spread over all turns by chance."""
+    """The probability of at least `now.corrected` among `now.turns`, were all corrections spread
+    over all turns by chance."""
     turns, corrected = now.turns + before.turns, now.corrected + before.corrected
     ways = sum(
         comb(corrected, here) * comb(turns - corrected, now.turns - here)

@@ -1,4 +1,5 @@
-"""Why a generation is what it is: how it was made, how it was judged, and on which utterances it differs from the one before it.
+"""Why a generation is what it is: how it was made, how it was judged, and on which utterances it
+differs from the one before it.
 
 Pure: knows cards, no disk and no daemon.
 """
@@ -15,12 +16,15 @@ SHOWN = 20
 
 
 def explained(card: Card, text_of: Callable[[str], str]) -> Event:
-    """A card in the words of its verdict, with the utterances that were heard better or worse; `text_of` an utterance's label."""
+    """A card in the words of its verdict, with the utterances that were heard better or worse;
+    `text_of` an utterance's label."""
     sets = {"holdout": card.holdout, "recognised": card.recognised, "general": card.general}
     return {
         "generation": card.number,
         "parent": card.parent,
-        "verdict": verdict(card).reason if card.parent is not None else "the base, which came with Attune",
+        "verdict": verdict(card).reason
+        if card.parent is not None
+        else "the base, which came with Attune",
         "made": {
             "created_at": card.created_at,
             "recipe": card.recipe,
@@ -33,9 +37,15 @@ def explained(card: Card, text_of: Callable[[str], str]) -> Event:
             "peak_bytes": card.peak_bytes,
             "replies": card.replies,
         },
-        "labels_left_out": {TOLD.get(fault, fault): count for fault, count in card.labels_left_out.items()},
+        "labels_left_out": {
+            TOLD.get(fault, fault): count for fault, count in card.labels_left_out.items()
+        },
         "doubted": [{"id": one, "text": text_of(one)} for one in card.doubted[:SHOWN]],
-        "scores": {name: judged.model_dump(mode="json", exclude={"utterances"}) for name, judged in sets.items() if judged},
+        "scores": {
+            name: judged.model_dump(mode="json", exclude={"utterances"})
+            for name, judged in sets.items()
+            if judged
+        },
         "changed": {
             name: [one.model_dump() | {"text": text_of(one.id)} for one in changed(judged)[:SHOWN]]
             for name, judged in sets.items()
@@ -45,6 +55,7 @@ def explained(card: Card, text_of: Callable[[str], str]) -> Event:
 
 
 def changed(judged: Judgement) -> list[JudgedUtterance]:
-    """The utterances that the candidate heard otherwise than the generation before it, those that got worse first."""
+    """The utterances that the candidate heard otherwise than the generation before it, those that
+    got worse first."""
     differing = [one for one in judged.utterances if one.candidate != one.current]
     return sorted(differing, key=lambda one: (one.current - one.candidate, one.id))

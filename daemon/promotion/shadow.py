@@ -1,7 +1,9 @@
-"""A candidate that was judged good enough hears along, and answers silently, before it takes over: the turns of some days.
+"""A candidate that was judged good enough hears along, and answers silently, before it takes over:
+the turns of some days.
 
-Done while it is quiet and the conversation is forgotten, from the audio of turns that were answered before, so that nobody waits
-for it. Knows no database; `promotion/shadow_verdict.py` says what becomes of the candidate.
+Done while it is quiet and the conversation is forgotten, from the audio of turns that were answered
+before, so that nobody waits for it. Knows no database; `promotion/shadow_verdict.py` says what
+becomes of the candidate.
 """
 
 import logging
@@ -45,7 +47,8 @@ class ShadowLimits:
 
 
 class Shadow:
-    """A thread that lets the candidate hear what it has not heard yet; `step` does it at once, from any thread."""
+    """A thread that lets the candidate hear what it has not heard yet; `step` does it at once, from
+    any thread."""
 
     def __init__(
         self,
@@ -61,13 +64,19 @@ class Shadow:
         clocks: Clocks = REAL_TIME,
     ) -> None:
         """`load_route` raises AttuneError where the candidate cannot be opened."""
-        self._generations, self._readings, self._serving, self._attention = generations, readings, serving, attention
+        self._generations, self._readings, self._serving, self._attention = (
+            generations,
+            readings,
+            serving,
+            attention,
+        )
         self._events, self._limits = events, limits
         self._load_route, self._moves = load_route, moves
         self._opened: tuple[LanguageModel, LoadedRoute] | None = None
         """What the candidate hears with, of the models that were open with that language model."""
         self._first_seen: dict[int, float] = {}
-        """When a candidate was first found in shadow, by the service clock, where nothing else says when it came there."""
+        """When a candidate was first found in shadow, by the service clock, where nothing else says
+        when it came there."""
         self._task = IdleTask("shadow", self.step_or_tell, attention, clock=clocks.monotonic)
 
     def start(self) -> None:
@@ -112,25 +121,36 @@ class Shadow:
             return  # without the models nothing can be heard, nor tried before it takes over
         began_at = self._readings.began_at(candidate.number)
         if began_at is None:  # its round is being recorded, or the database was lost
-            began_at = self._first_seen.setdefault(candidate.number, self._readings.store.service_seconds())
+            began_at = self._first_seen.setdefault(
+                candidate.number, self._readings.store.service_seconds()
+            )
         if self._attention.quiet_seconds() >= self._limits.quiet_seconds:
             self._hear(candidate, began_at)
         compared = self._readings.compared(candidate.number)
         stood_seconds = self._readings.store.service_seconds() - began_at
-        if len(compared) < self._limits.turns and stood_seconds < self._limits.days * _SECONDS_A_DAY:
+        if (
+            len(compared) < self._limits.turns
+            and stood_seconds < self._limits.days * _SECONDS_A_DAY
+        ):
             return
         judged = beyond_bounds(candidate.card) or shadow_verdict(compared)
         if not judged.promote:
             self._end(candidate.number, "refused", judged.reason)
             return
-        outcome, problem = self._moves.leave_shadow_to_serve(candidate, "its time in shadow was over")
+        outcome, problem = self._moves.leave_shadow_to_serve(
+            candidate, "its time in shadow was over"
+        )
         self._end(candidate.number, outcome, problem or judged.reason)
 
     def _end_others(self, candidate: Generation | None) -> None:
         """Say what became of those that are not in shadow any more."""
         for number in self._readings.standing():
             if candidate is None or number != candidate.number:
-                self._readings.end(number, "refused", "refused: it left the shadow, or another generation came there")
+                self._readings.end(
+                    number,
+                    "refused",
+                    "refused: it left the shadow, or another generation came there",
+                )
 
     def _overtaken(self, candidate: Generation) -> bool:
         """Whether what is served is not what it was judged against any more."""
@@ -139,8 +159,13 @@ class Shadow:
             return False
         if served.number == candidate.number:
             heard = self._readings.compared(candidate.number)
-            by_hand = "promoted by hand, before its time in shadow was over"  # else a kill came between promotion and word
-            self._end(candidate.number, "promoted", by_hand if len(heard) < self._limits.turns else shadow_verdict(heard).reason)
+            # else a kill came between promotion and word
+            by_hand = "promoted by hand, before its time in shadow was over"
+            self._end(
+                candidate.number,
+                "promoted",
+                by_hand if len(heard) < self._limits.turns else shadow_verdict(heard).reason,
+            )
         else:
             self._end(candidate.number, "refused", self._moves.overtaken(candidate))
         return True
@@ -169,29 +194,44 @@ class Shadow:
             loaded = self._opened[1]
             heard = loaded.route.hear(samples, self._go_on)
             words = heard if isinstance(heard, str) else loaded.words_of(heard)
-            reply = None if same_words(words, turn.heard) else self._reply(loaded, language_model, heard)
+            reply = (
+                None
+                if same_words(words, turn.heard)
+                else self._reply(loaded, language_model, heard)
+            )
         self._readings.add(candidate.number, turn.id, words, reply)
         return True
 
-    def _reply(self, loaded: LoadedRoute, language_model: LanguageModel, heard: str | SoftTokens) -> str:
+    def _reply(
+        self, loaded: LoadedRoute, language_model: LanguageModel, heard: str | SoftTokens
+    ) -> str:
         """What would have been said; nobody hears it, and the conversation does not know of it."""
         if not (heard.strip() if isinstance(heard, str) else len(heard.vectors)):
             return ""
         language_model.reset()
         try:
-            pieces = list(self._serving.reply(loaded, language_model, heard, self._limits.max_reply_tokens, self._go_on))
+            pieces = list(
+                self._serving.reply(
+                    loaded, language_model, heard, self._limits.max_reply_tokens, self._go_on
+                )
+            )
         finally:
             language_model.reset()
         return "".join(pieces).strip()
 
     def _go_on(self) -> None:
-        """Raises TurnAbandoned where somebody needs the models, or the daemon stops: nobody waits for what is heard in shadow."""
+        """Raises TurnAbandoned where somebody needs the models, or the daemon stops: nobody waits
+        for what is heard in shadow."""
         if self._attention.needed or self._task.stopping.is_set():
             raise TurnAbandoned
 
     def _end(self, number: int, outcome: RoundOutcome, reason: str) -> None:
         self.let_go()
-        self._readings.end(number, outcome, reason)  # first: what left the shadow without a word was taken out by hand
+        self._readings.end(
+            number, outcome, reason
+        )  # first: what left the shadow without a word was taken out by hand
         self._moves.leave_shadow(number)
         logger.info("generation %04d leaves the shadow: %s", number, reason)
-        self._events.publish({"event": "shadow_ended", "generation": number, "outcome": outcome, "reason": reason})
+        self._events.publish(
+            {"event": "shadow_ended", "generation": number, "outcome": outcome, "reason": reason}
+        )

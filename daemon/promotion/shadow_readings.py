@@ -15,43 +15,59 @@ class ShadowReadings:
 
     def began_at(self, generation: int) -> float | None:
         """When its round ended, by the service clock; None where that was not kept."""
-        rows = self.store.rows("SELECT max(service_at) FROM rounds WHERE generation = ? AND outcome = 'shadowed'", generation)
+        rows = self.store.rows(
+            "SELECT max(service_at) FROM rounds WHERE generation = ? AND outcome = 'shadowed'",
+            generation,
+        )
         return None if rows[0][0] is None else float(rows[0][0])
 
     def standing(self) -> list[int]:
         """The generations whose time in shadow was not ended yet."""
-        return [row[0] for row in self.store.rows("SELECT DISTINCT generation FROM rounds WHERE outcome = 'shadowed'")]
+        return [
+            row[0]
+            for row in self.store.rows(
+                "SELECT DISTINCT generation FROM rounds WHERE outcome = 'shadowed'"
+            )
+        ]
 
     def unheard(self, generation: int, since: float) -> list[Turn]:
-        """The spoken turns that it has not heard, the oldest first; `since` is a time of the service clock."""
+        """The spoken turns that it has not heard, the oldest first; `since` is a time of the
+        service clock."""
         return self.store.turns(
-            "WHERE utterance IS NOT NULL AND service_at >= ? AND NOT EXISTS"
-            " (SELECT 1 FROM shadow_readings s WHERE s.turn = turns.id AND s.generation = ?) ORDER BY id",
+            "WHERE utterance IS NOT NULL AND service_at >= ? AND NOT EXISTS (SELECT 1 FROM"
+            " shadow_readings s WHERE s.turn = turns.id AND s.generation = ?) ORDER BY id",
             since,
             generation,
         )
 
     def add(self, generation: int, turn: int, heard: str, reply: str | None) -> None:
-        """Keep what it heard in a turn, and what would have been said; None where the same was heard."""
+        """Keep what it heard in a turn, and what would have been said; None where the same was
+        heard."""
         with self.store.writing() as connection:
-            connection.execute("INSERT OR REPLACE INTO shadow_readings VALUES (?, ?, ?, ?)", (turn, generation, heard, reply))
+            connection.execute(
+                "INSERT OR REPLACE INTO shadow_readings VALUES (?, ?, ?, ?)",
+                (turn, generation, heard, reply),
+            )
 
     def compared(self, generation: int) -> list[Compared]:
         """Every turn that it heard, beside what was served."""
         rows = self.store.rows(
-            "SELECT t.id, t.heard, t.reply, t.sure, c.text, s.heard, s.reply FROM shadow_readings s JOIN turns t ON t.id = s.turn"
-            " LEFT JOIN utterances u ON u.id = t.utterance LEFT JOIN labels c ON c.id = u.label AND c.origin != 'recognised'"
-            " WHERE s.generation = ? ORDER BY t.id",
+            "SELECT t.id, t.heard, t.reply, t.sure, c.text, s.heard, s.reply FROM shadow_readings s"
+            " JOIN turns t ON t.id = s.turn LEFT JOIN utterances u ON u.id = t.utterance LEFT JOIN"
+            " labels c ON c.id = u.label AND c.origin != 'recognised' WHERE s.generation = ? ORDER"
+            " BY t.id",
             generation,
         )
         return [
-            Compared(turn, heard, reply, None if sure is None else bool(sure), *more) for turn, heard, reply, sure, *more in rows
+            Compared(turn, heard, reply, None if sure is None else bool(sure), *more)
+            for turn, heard, reply, sure, *more in rows
         ]
 
     def end(self, generation: int, outcome: RoundOutcome, reason: str) -> None:
         """Keep what became of it: that is how its round ended."""
         with self.store.writing() as connection:
             connection.execute(
-                "UPDATE rounds SET outcome = ?, reason = ? WHERE generation = ? AND outcome = 'shadowed'",
+                "UPDATE rounds SET outcome = ?, reason = ? WHERE generation = ? AND outcome ="
+                " 'shadowed'",
                 (outcome, reason, generation),
             )

@@ -11,13 +11,15 @@ from engines.generations.card import Card, Judgement
 from ..judgement import CERTAINTY, MIN_UTTERANCES, MIN_WORDS, percent, proves, resampled
 
 MIN_GAIN = 0.005
-"""Word error rate by which the candidate must be better on the holdout; absolute, 0.01 is one percentage point."""
+"""Word error rate by which the candidate must be better on the holdout; absolute, 0.01 is one
+percentage point."""
 GENERAL_SLACK = 0.03
 """Word error rate by which it may be worse on the general set; absolute."""
 MAX_WORD_ERROR = 0.5
-"""Word error rate on the holdout above which nothing is promoted, however bad the current generation is. With every second word
-wrong no request is understood, and labels that say something else than their recordings leave all hearers above it. Speakers
-whom recognisers fail start at 0.6 to 1.0; a round that brings them to 0.3 is promoted, though it earns no route yet."""
+"""Word error rate on the holdout above which nothing is promoted, however bad the current
+generation is. With every second word wrong no request is understood, and labels that say something
+else than their recordings leave all hearers above it. Speakers whom recognisers fail start at 0.6
+to 1.0; a round that brings them to 0.3 is promoted, though it earns no route yet."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,14 @@ class Verdict:
 
 
 def verdict(card: Card) -> Verdict:
-    """Promote when the candidate hears the user's held-out, confirmed utterances better and has not forgotten the rest.
+    """Promote when the candidate hears the user's held-out, confirmed utterances better and has not
+    forgotten the rest.
 
-    Better means a lower word error rate by MIN_GAIN, or one no higher with as large a gain on the general set; and in any case
-    one of at most MAX_WORD_ERROR. Neither a gain nor its not having forgotten may be chance: a paired bootstrap over
-    utterances must agree with CERTAINTY. Whatever was not measured, and whatever is not a number, refuses. Recognised labels
-    are not looked at: the cascade itself wrote them.
+    Better means a lower word error rate by MIN_GAIN, or one no higher with as large a gain on the
+    general set; and in any case one of at most MAX_WORD_ERROR. Neither a gain nor its not having
+    forgotten may be chance: a paired bootstrap over utterances must agree with CERTAINTY. Whatever
+    was not measured, and whatever is not a number, refuses. Recognised labels are not looked at:
+    the cascade itself wrote them.
     """
     holdout, general = card.holdout, card.general
     if holdout is None or not proves(holdout):
@@ -45,7 +49,10 @@ def verdict(card: Card) -> Verdict:
         return _refused(f"it forgot too much: {figures}")
     kept = _share(general, lambda gain: gain >= -GENERAL_SLACK)
     if not kept >= CERTAINTY:
-        return _refused(f"it may have forgotten too much (it did in {1 - kept:.0%} of resampled sets): {figures}")
+        return _refused(
+            f"it may have forgotten too much (it did in {1 - kept:.0%} of resampled sets):"
+            f" {figures}"
+        )
     gains = [judged for judged in (holdout, general) if _gain(judged) >= MIN_GAIN]
     if not _gain(holdout) >= 0 or not gains:
         return _refused(f"no better for this user: {figures}")
@@ -53,30 +60,46 @@ def verdict(card: Card) -> Verdict:
         return beyond
     better = max(_share(judged, lambda gain: gain > 0) for judged in gains)
     if not better >= CERTAINTY:
-        return _refused(f"that it is better may be chance (it is in {better:.0%} of resampled sets): {figures}")
+        return _refused(
+            f"that it is better may be chance (it is in {better:.0%} of resampled sets): {figures}"
+        )
     return Verdict(True, f"promoted: {figures}")
 
 
 def beyond_bounds(card: Card) -> Verdict | None:
-    """The refusal of a candidate that mishears too many of the user's words, whatever else speaks for it; None of any other."""
+    """The refusal of a candidate that mishears too many of the user's words, whatever else speaks
+    for it; None of any other."""
     if card.holdout is None or card.holdout.candidate.word_error_rate <= MAX_WORD_ERROR:
         return None
-    return _refused(f"more than {MAX_WORD_ERROR:.0%} of the words are misheard: {_holdout_figures(card.holdout)}")
+    return _refused(
+        f"more than {MAX_WORD_ERROR:.0%} of the words are misheard:"
+        f" {_holdout_figures(card.holdout)}"
+    )
 
 
 def would_refuse(card: Card) -> str:
-    """What a person is told who makes a generation current that its verdict refuses; empty where there is nothing to tell."""
+    """What a person is told who makes a generation current that its verdict refuses; empty where
+    there is nothing to tell."""
     if card.parent is None or (judged := verdict(card)).promote:
         return ""
-    return f"generation {card.number:04d} is served because you say so; its verdict was: {judged.reason}"
+    return (
+        f"generation {card.number:04d} is served because you say so; its verdict was:"
+        f" {judged.reason}"
+    )
 
 
 def _too_little(judgement: Judgement | None) -> str:
     utterances = 0 if judgement is None else judgement.candidate.utterances
     if judgement is None or utterances < MIN_UTTERANCES:
-        return f"{utterances} held-out utterances with a confirmed text, {MIN_UTTERANCES} needed; enrol or correct more"
+        return (
+            f"{utterances} held-out utterances with a confirmed text, {MIN_UTTERANCES} needed;"
+            " enrol or correct more"
+        )
     words = judgement.candidate.words
-    return f"{words} words in {utterances} held-out utterances, {MIN_WORDS} needed; enrol or correct more, and longer ones"
+    return (
+        f"{words} words in {utterances} held-out utterances, {MIN_WORDS} needed; enrol or correct"
+        " more, and longer ones"
+    )
 
 
 def _gain(judgement: Judgement) -> float:
@@ -84,12 +107,16 @@ def _gain(judgement: Judgement) -> float:
     return round(judgement.current.word_error_rate - judgement.candidate.word_error_rate, 9)
 
 
-def _share(judgement: Judgement, holds: Callable[[NDArray[np.float64]], NDArray[np.bool_]]) -> float:
-    """Of sets of as many utterances drawn from a judgement's own, in how many the gain `holds`; 0 where the card does not say how
-    each was heard."""
+def _share(
+    judgement: Judgement, holds: Callable[[NDArray[np.float64]], NDArray[np.bool_]]
+) -> float:
+    """Of sets of as many utterances drawn from a judgement's own, in how many the gain `holds`; 0
+    where the card does not say how each was heard."""
     if not judgement.utterances:
         return 0.0
-    words, gained = np.array([(some.words, some.current - some.candidate) for some in judgement.utterances]).T
+    words, gained = np.array(
+        [(some.words, some.current - some.candidate) for some in judgement.utterances]
+    ).T
     return float(holds(np.round(resampled(words, gained), 9)).mean())
 
 
@@ -99,10 +126,17 @@ def _refused(why: str) -> Verdict:
 
 def _holdout_figures(judgement: Judgement) -> str:
     ours, current, cascade = (
-        percent(score.word_error_rate) for score in (judgement.candidate, judgement.current, judgement.cascade)
+        percent(score.word_error_rate)
+        for score in (judgement.candidate, judgement.current, judgement.cascade)
     )
-    return f"{ours} word error on {judgement.candidate.utterances} held-out utterances (current {current}, cascade {cascade})"
+    return (
+        f"{ours} word error on {judgement.candidate.utterances} held-out utterances (current"
+        f" {current}, cascade {cascade})"
+    )
 
 
 def _general_figures(judgement: Judgement) -> str:
-    return f"general set {percent(judgement.candidate.word_error_rate)} (was {percent(judgement.current.word_error_rate)})"
+    return (
+        f"general set {percent(judgement.candidate.word_error_rate)} (was"
+        f" {percent(judgement.current.word_error_rate)})"
+    )

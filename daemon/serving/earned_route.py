@@ -1,4 +1,5 @@
-"""Which route a generation has earned, and what doubt leads to, from the scores on its card and its children's. Pure."""
+"""Which route a generation has earned, and what doubt leads to, from the scores on its card and its
+children's. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,22 +17,26 @@ RouteName = Literal["cascade", "aligned"]
 WhenUnsure = Literal["cascade", "ask", "answer"]
 
 HEARS_WELL = 0.25
-"""Word error rate on the holdout up to which a way of hearing serves a user. No route is earned above it, where the upper end of
-its confidence interval counts, and up to it the cascade's words are better than a question back."""
+"""Word error rate on the holdout up to which a way of hearing serves a user. No route is earned
+above it, where the upper end of its confidence interval counts, and up to it the cascade's words
+are better than a question back."""
 ROUTE_CERTAINTY = 0.95
 """Of that interval, one-sided."""
 ROUTE_SLACK = 0.03
-"""Word error rate by which a route may turn out worse than the cascade in resampled sets of utterances; absolute."""
+"""Word error rate by which a route may turn out worse than the cascade in resampled sets of
+utterances; absolute."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """How a generation and the cascade heard the same held-out utterances, whose texts a person confirmed."""
+    """How a generation and the cascade heard the same held-out utterances, whose texts a person
+    confirmed."""
 
     own: Score
     cascade: Score
     words: tuple[int, ...]
-    """In the label of each utterance. Empty, as the two below, where the card does not say how each was heard."""
+    """In the label of each utterance. Empty, as the two below, where the card does not say how each
+    was heard."""
     own_errors: tuple[int, ...]
     """Wrong, missing and added words of each utterance."""
     cascade_errors: tuple[int, ...]
@@ -40,42 +45,68 @@ class Measured:
 def measured(card: Card, later: Sequence[Card] = ()) -> Measured | None:
     """By the newest judgement that proves anything; None where there is none.
 
-    A generation is judged as a candidate, by its own card, and again as the current one by the cards of those that were trained
-    from it, `later`, the newest last: what came with Attune is judged for this user by nothing else.
+    A generation is judged as a candidate, by its own card, and again as the current one by the
+    cards of those that were trained from it, `later`, the newest last: what came with Attune is
+    judged for this user by nothing else.
     """
     for child in reversed(later):
         if child.holdout is not None and proves(child.holdout):
-            return _measured(child.holdout, child.holdout.current, [one.current for one in child.holdout.utterances])
+            return _measured(
+                child.holdout,
+                child.holdout.current,
+                [one.current for one in child.holdout.utterances],
+            )
     if card.holdout is not None and proves(card.holdout):
-        return _measured(card.holdout, card.holdout.candidate, [one.candidate for one in card.holdout.utterances])
+        return _measured(
+            card.holdout, card.holdout.candidate, [one.candidate for one in card.holdout.utterances]
+        )
     return None
 
 
 def _measured(judgement: Judgement, own: Score, own_errors: Sequence[int]) -> Measured:
     words = tuple(one.words for one in judgement.utterances)
-    return Measured(own, judgement.cascade, words, tuple(own_errors), tuple(one.cascade for one in judgement.utterances))
+    return Measured(
+        own,
+        judgement.cascade,
+        words,
+        tuple(own_errors),
+        tuple(one.cascade for one in judgement.utterances),
+    )
 
 
 def earned_route(card: Card, later: Sequence[Card] = ()) -> tuple[RouteName, str]:
     """The route that a generation has earned, and why, for people.
 
-    Aligned where, as far as it was `measured`, it beats or equals the cascade, hears at most HEARS_WELL of the words
-    wrong, and neither is chance: the upper end of the word error's confidence interval counts, and in CERTAINTY of the
-    resampled sets of utterances it is worse than the cascade by ROUTE_SLACK at most.
+    Aligned where, as far as it was `measured`, it beats or equals the cascade, hears at most
+    HEARS_WELL of the words wrong, and neither is chance: the upper end of the word error's
+    confidence interval counts, and in CERTAINTY of the resampled sets of utterances it is worse
+    than the cascade by ROUTE_SLACK at most.
     """
     found = measured(card, later)
     if found is None:
         return (
             "cascade",
-            f"generation {card.number:04d} was not judged on enough confirmed utterances to take over from the cascade",
+            (
+                f"generation {card.number:04d} was not judged on enough confirmed utterances to"
+                " take over from the cascade"
+            ),
         )
     ours, theirs = found.own.word_error_rate, found.cascade.word_error_rate
-    figures = f"{percent(ours)} word error on {found.own.utterances} held-out utterances, cascade {percent(theirs)}"
+    figures = (
+        f"{percent(ours)} word error on {found.own.utterances} held-out utterances, cascade"
+        f" {percent(theirs)}"
+    )
     if not ours <= theirs < inf:
         return "cascade", f"not earned yet: {figures}"
     if not (upper := _upper_word_error(found, ROUTE_CERTAINTY)) <= HEARS_WELL:
         allowed = f"{100 * HEARS_WELL:.0f} %"
-        return "cascade", f"not earned yet: {figures}; it may be {percent(upper)}, and {allowed} is the most that earns a route"
+        return (
+            "cascade",
+            (
+                f"not earned yet: {figures}; it may be {percent(upper)}, and {allowed} is the most"
+                " that earns a route"
+            ),
+        )
     no_worse = _share_no_worse(found, ROUTE_SLACK)
     if not no_worse >= CERTAINTY:
         return "cascade", f"not earned yet: {figures}; that it is no worse may be chance"
@@ -85,19 +116,23 @@ def earned_route(card: Card, later: Sequence[Card] = ()) -> tuple[RouteName, str
 def _upper_word_error(found: Measured, certainty: float) -> float:
     """The upper end of a one-sided confidence interval of the own word error rate.
 
-    The larger of two: of a bootstrap over utterances, which knows that errors come together, and of Wilson's score interval
-    (1927) over words, which knows that no error in a few words is not none in many. Where the card does not say how each
-    utterance was heard, Wilson's over utterances, as if the words of one were all right or all wrong.
+    The larger of two: of a bootstrap over utterances, which knows that errors come together, and of
+    Wilson's score interval (1927) over words, which knows that no error in a few words is not none
+    in many. Where the card does not say how each utterance was heard, Wilson's over utterances, as
+    if the words of one were all right or all wrong.
     """
     rate = found.own.word_error_rate
     if not found.words:
         return _wilson_upper(rate, found.own.utterances, certainty)
     rates = resampled(np.array(found.words), np.array(found.own_errors))
-    return max(rate, float(np.quantile(rates, certainty)), _wilson_upper(rate, found.own.words, certainty))
+    return max(
+        rate, float(np.quantile(rates, certainty)), _wilson_upper(rate, found.own.words, certainty)
+    )
 
 
 def _wilson_upper(rate: float, count: int, certainty: float) -> float:
-    """The upper end of Wilson's one-sided interval for a share `rate` of `count`; a rate above 1, which no share is, stays."""
+    """The upper end of Wilson's one-sided interval for a share `rate` of `count`; a rate above 1,
+    which no share is, stays."""
     if not rate < 1:
         return rate
     z = NormalDist().inv_cdf(certainty)
@@ -106,8 +141,8 @@ def _wilson_upper(rate: float, count: int, certainty: float) -> float:
 
 
 def _share_no_worse(found: Measured, slack: float) -> float:
-    """Of resampled sets of utterances, in how many the own word error is above the cascade's by `slack` at most; 1 where the card
-    does not say how each utterance was heard."""
+    """Of resampled sets of utterances, in how many the own word error is above the cascade's by
+    `slack` at most; 1 where the card does not say how each utterance was heard."""
     if not found.words:
         return 1.0
     worse = np.array(found.own_errors) - np.array(found.cascade_errors)
@@ -115,7 +150,8 @@ def _share_no_worse(found: Measured, slack: float) -> float:
 
 
 def when_unsure(card: Card, later: Sequence[Card] = ()) -> WhenUnsure:
-    """What a doubted utterance leads to: the cascade's words where it hears this user well, else a question back."""
+    """What a doubted utterance leads to: the cascade's words where it hears this user well, else a
+    question back."""
     found = measured(card, later)
     if found is None:
         return "cascade"  # nothing says that it hears this user badly

@@ -1,4 +1,5 @@
-"""The models that hear and answer: which of them now, for one turn at a time; let go of for a round, asked for again by a turn.
+"""The models that hear and answer: which of them now, for one turn at a time; let go of for a
+round, asked for again by a turn.
 
 Knows no turn and no store.
 """
@@ -16,7 +17,8 @@ from engines.routes import Route
 from engines.types import SoftTokens
 
 _WAKES = 3
-"""How often the models are asked for again where they are let go of anew before they could be used."""
+"""How often the models are asked for again where they are let go of anew before they could be
+used."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class ModelLease:
         language_model: LanguageModel,
         awake: Callable[[], None] = lambda: None,
     ) -> None:
-        """Hear through `loaded[route]` unless another of `loaded` is asked for. After `rest`, `awake` is called by whoever needs the
-        models next; it is to call `use`."""
+        """Hear through `loaded[route]` unless another of `loaded` is asked for. After `rest`,
+        `awake` is called by whoever needs the models next; it is to call `use`."""
         self._loaded, self._route = dict(loaded), route
         self._routes = frozenset(loaded)
         self._language_model: LanguageModel | None = language_model
@@ -60,18 +62,29 @@ class ModelLease:
         return self._route
 
     def check_route(self, route: str | None) -> None:
-        """Raises AttuneError, listing those there are, where `route` is named and not one of them."""
+        """Raises AttuneError, listing those there are, where `route` is named and not one of
+        them."""
         if route is not None and route not in self._routes:
-            raise AttuneError(f"there is no {route} route here; routes are: {', '.join(sorted(self._routes))}")
+            raise AttuneError(
+                f"there is no {route} route here; routes are: {', '.join(sorted(self._routes))}"
+            )
 
-    def use(self, loaded: Mapping[str, LoadedRoute], route: str, language_model: LanguageModel | None = None) -> None:
-        """Hear through these, and answer with `language_model` where one is given, from the next turn on."""
+    def use(
+        self,
+        loaded: Mapping[str, LoadedRoute],
+        route: str,
+        language_model: LanguageModel | None = None,
+    ) -> None:
+        """Hear through these, and answer with `language_model` where one is given, from the next
+        turn on."""
         with self._lock:
             self._loaded, self._route, self._routes = dict(loaded), route, frozenset(loaded)
             if language_model is not None:
                 self._language_model, self._adapter = language_model, None
 
-    def exchange(self, loaded: Mapping[str, LoadedRoute], route: str, language_model: LanguageModel) -> None:
+    def exchange(
+        self, loaded: Mapping[str, LoadedRoute], route: str, language_model: LanguageModel
+    ) -> None:
         """As `use`, once nobody uses the models that served so far: they may be closed then."""
         with self._busy:
             self.use(loaded, route, language_model)
@@ -87,23 +100,32 @@ class ModelLease:
         return self._language_model is None
 
     @contextmanager
-    def held(self, route: str | None = None, wake: bool = True) -> Iterator[tuple[LoadedRoute, LanguageModel]]:
-        """What hears through `route` or the one in use, and what answers; nobody else uses them until this ends.
+    def held(
+        self, route: str | None = None, wake: bool = True
+    ) -> Iterator[tuple[LoadedRoute, LanguageModel]]:
+        """What hears through `route` or the one in use, and what answers; nobody else uses them
+        until this ends.
 
-        Raises AttuneError where they were let go of and cannot be opened again, or are not to be without `wake`.
+        Raises AttuneError where they were let go of and cannot be opened again, or are not to be
+        without `wake`.
         """
         self._hold(wake)
         try:
             with self._lock:
-                assert self._language_model is not None  # they are let go of by who holds `_busy` only
-                found = self._loaded.get(route or self._route, self._loaded[self._route]), self._language_model
+                assert (
+                    self._language_model is not None
+                )  # they are let go of by who holds `_busy` only
+                found = (
+                    self._loaded.get(route or self._route, self._loaded[self._route]),
+                    self._language_model,
+                )
             yield found
         finally:
             self._busy.release()
 
     def _hold(self, wake: bool) -> None:
-        """Take `_busy` with the models open. They are asked for without it: who opens them may have to wait for who closes them,
-        and who closes them waits for `_busy`."""
+        """Take `_busy` with the models open. They are asked for without it: who opens them may have
+        to wait for who closes them, and who closes them waits for `_busy`."""
         for _ in range(_WAKES):
             self._busy.acquire()
             if self._language_model is not None:
@@ -122,8 +144,9 @@ class ModelLease:
         max_tokens: int,
         step: Step = unwatched,
     ) -> Generator[str, None, None]:
-        """The reply to what `loaded` heard, through their adapter where that is soft tokens; only while they are `held`. What
-        `step` raises, which is called before each bounded step of the work, ends it."""
+        """The reply to what `loaded` heard, through their adapter where that is soft tokens; only
+        while they are `held`. What `step` raises, which is called before each bounded step of the
+        work, ends it."""
         if isinstance(heard, SoftTokens) and loaded.adapter != self._adapter:
             language_model.set_adapter(loaded.adapter)
             self._adapter = loaded.adapter

@@ -1,15 +1,19 @@
-"""What is served: the models, open or let go of, and the generation that the pointers name; and how another comes to be served.
+"""What is served: the models, open or let go of, and the generation that the pointers name; and how
+another comes to be served.
 
-Knows no round: those who run them say when the memory of the models is needed and which generation takes over.
+Knows no round: those who run them say when the memory of the models is needed and which generation
+takes over.
 
 Locks, each taken only by threads that hold none of those after it:
 
 1. the memory guard's, held while it has models closed or opened;
-2. `ModelManager._changing`: models are opened, closed or chosen, and pointers moved, by one thread at a time;
+2. `ModelManager._changing`: models are opened, closed or chosen, and pointers moved, by one thread
+   at a time;
 3. `ModelLease._busy`: who hears and answers;
 4. those of the store, the events and the language model, which ask for no other.
 
-A turn that finds the models closed asks for them before it takes the third, and what hears under it takes neither of the first.
+A turn that finds the models closed asks for them before it takes the third, and what hears under it
+takes neither of the first.
 """
 
 import logging
@@ -43,7 +47,8 @@ class ModelManager:
         events: Events,
         awake: Callable[[], None],
     ) -> None:
-        """Open the models. `awake` is called by a turn that needs them after `unload`; it is to call `load`.
+        """Open the models. `awake` is called by a turn that needs them after `unload`; it is to
+        call `load`.
 
         Raises AttuneError naming the first that is missing or damaged.
         """
@@ -55,7 +60,9 @@ class ModelManager:
         self.moves = Moves(settings.generations, self._put_to_use, store.add_move, self._changing)
         """Who moves the pointers to generations while this daemon runs."""
         self.routes = self._choose(models)
-        self.serving = ModelLease(self.routes.loaded, self.routes.route, models.language_model, awake)
+        self.serving = ModelLease(
+            self.routes.loaded, self.routes.route, models.language_model, awake
+        )
 
     @property
     def open(self) -> bool:
@@ -64,13 +71,14 @@ class ModelManager:
 
     @property
     def encoder_runs_by(self) -> str:
-        """What runs the speech encoder, and where; empty while the models are closed, or without one."""
+        """What runs the speech encoder, and where; empty while the models are closed, or without
+        one."""
         models = self._models
         return models.encoder_runs_by() if models is not None else ""
 
     def reopen(self) -> None:
-        """Open the models anew beside those that serve, then close these. Raises AttuneError, and nothing changes, as opening
-        them does."""
+        """Open the models anew beside those that serve, then close these. Raises AttuneError, and
+        nothing changes, as opening them does."""
         with self._changing:
             if self._models is None:
                 return  # whoever opens them again finds the same
@@ -104,15 +112,19 @@ class ModelManager:
         logger.info("the models are open again after %.2f s", time.monotonic() - began)
 
     def transcribe(self, samples: Float32) -> Transcript:
-        """What the cascade hears; the models stay open meanwhile. Raises AttuneError where they are not open."""
+        """What the cascade hears; the models stay open meanwhile. Raises AttuneError where they are
+        not open."""
         with self._changing:
             return self._opened().transcribe(samples)
 
     def load_route(self, generation: Generation) -> LoadedRoute:
-        """The aligned route of a generation that is not served. To be called, and used, only while `serving.held`, which keeps
-        the models open. Raises AttuneError where it cannot be opened."""
+        """The aligned route of a generation that is not served. To be called, and used, only while
+        `serving.held`, which keeps the models open. Raises AttuneError where it cannot be
+        opened."""
         models = self._opened()
-        return load_aligned(generation, self._settings.conversation.when_unsure, models.aligned, models.words_of)
+        return load_aligned(
+            generation, self._settings.conversation.when_unsure, models.aligned, models.words_of
+        )
 
     def reload(self) -> None:
         """Serve what the generation pointers say now, from the next turn on."""
@@ -122,21 +134,32 @@ class ModelManager:
                 return  # they are looked at when the models are opened again
             routes = self.routes = self._choose(models)
             self.serving.use(routes.loaded, routes.route)
-        self._events.publish({"event": "serving", "generation": routes.generation, "route": routes.route})
+        self._events.publish(
+            {"event": "serving", "generation": routes.generation, "route": routes.route}
+        )
 
     def _put_to_use(self, generation: Generation) -> None:
-        """Serve `generation`, which has become current. Raises AttuneError where it cannot be served.
+        """Serve `generation`, which has become current. Raises AttuneError where it cannot be
+        served.
 
         Where the models are closed it is tried when they are opened again.
         """
         self.reload()
         if self._models is not None and self.routes.generation != generation.number:
-            raise AttuneError(f"generation {generation.number:04d} cannot be served: {'; '.join(self.routes.problems)}")
+            raise AttuneError(
+                f"generation {generation.number:04d} cannot be served:"
+                f" {'; '.join(self.routes.problems)}"
+            )
 
     def _choose(self, models: ServingModels) -> RouteTable:
         asked = self._settings.conversation
         chosen = choose(
-            asked.route, asked.when_unsure, self._settings.generations, models.cascade, models.aligned, models.words_of
+            asked.route,
+            asked.when_unsure,
+            self._settings.generations,
+            models.cascade,
+            models.aligned,
+            models.words_of,
         )
         trim()  # opening takes half as much again as what is open
         return chosen

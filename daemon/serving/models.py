@@ -1,4 +1,5 @@
-"""What hears and answers: the models as plain functions, so that the rest of the daemon need not know which they are."""
+"""What hears and answers: the models as plain functions, so that the rest of the daemon need not
+know which they are."""
 
 import time
 from collections.abc import Callable
@@ -21,13 +22,15 @@ from ..config import Settings
 
 @dataclass(frozen=True)
 class ServingModels:
-    """What hears and answers, as plain functions: the engines in service, something tiny in tests."""
+    """What hears and answers, as plain functions: the engines in service, something tiny in
+    tests."""
 
     language_model: LanguageModel
     transcribe: Callable[[Float32], Transcript]
     cascade: Route
     aligned: Callable[[Generation, bool], Route]
-    """Of a generation, and of whether a reading that leaves doubt gives way to a draft transcript."""
+    """Of a generation, and of whether a reading that leaves doubt gives way to a draft
+    transcript."""
     words_of: Callable[[str | SoftTokens], str]
     files: EngineFiles
     general: list[Example]
@@ -43,7 +46,9 @@ _QUESTION_TOKENS = 32
 
 def open_models(settings: Settings) -> ServingModels:
     """Open the models. Raises AttuneError naming the first that is missing or damaged."""
-    files = engine_files(settings.cache_dir, settings.engines.whisper, settings.engines.language_model)
+    files = engine_files(
+        settings.cache_dir, settings.engines.whisper, settings.engines.language_model
+    )
     threads = settings.engines.threads
     plans = plans_folder(settings.cache_dir)
     prompt, context_tokens = settings.conversation.system_prompt, settings.llm.context_tokens
@@ -51,7 +56,9 @@ def open_models(settings: Settings) -> ServingModels:
     with opening(runtimes_path(settings.cache_dir)) as runtimes:
         if files.encoder.is_file():
             on_gpu = runtimes is not None and runtimes.on_gpu(ENCODER)
-            choice = choose_encoder(files.encoder, settings.engines.encoder_precision, plans, time.time(), on_gpu)
+            choice = choose_encoder(
+                files.encoder, settings.engines.encoder_precision, plans, time.time(), on_gpu
+            )
             encoder = open_encoder(choice, files.encoder, plans, threads, on_gpu)
         engines = open_engines(files, prompt, context_tokens, threads, encoder, runtimes)
         if told := _lack_of_room(settings, sum(map(len, engines.language_model.turn_tokens))):
@@ -73,11 +80,13 @@ def open_models(settings: Settings) -> ServingModels:
 
 
 def _lack_of_room(settings: Settings, template_tokens: int) -> str:
-    """Why the context holds no question beside the system prompt and a reply; empty where it does."""
+    """Why the context holds no question beside the system prompt and a reply; empty where it
+    does."""
     reply, context = settings.conversation.max_reply_tokens, settings.llm.context_tokens
     if template_tokens + reply + _QUESTION_TOKENS <= context:
         return ""
     return (
-        f"llm.context_tokens = {context} has no room for {template_tokens} tokens of conversation.system_prompt, {reply} of "
-        f"conversation.max_reply_tokens and {_QUESTION_TOKENS} of a question; raise the first or lower the others"
+        f"llm.context_tokens = {context} has no room for {template_tokens} tokens of"
+        f" conversation.system_prompt, {reply} of conversation.max_reply_tokens and"
+        f" {_QUESTION_TOKENS} of a question; raise the first or lower the others"
     )

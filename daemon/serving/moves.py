@@ -1,4 +1,5 @@
-"""The one place where the running daemon moves the pointers to generations: one move at a time, served at once or taken back.
+"""The one place where the running daemon moves the pointers to generations: one move at a time,
+served at once or taken back.
 
 Knows the disk, and how to serve what a pointer names; no round and no model.
 """
@@ -33,7 +34,8 @@ MoveOutcome = Literal["promoted", "shadowed", "refused", "failed"]
 
 
 class Moves:
-    """Safe to use from several threads: what a move depends on is read again under the lock that the move is made under."""
+    """Safe to use from several threads: what a move depends on is read again under the lock that
+    the move is made under."""
 
     def __init__(
         self,
@@ -44,22 +46,24 @@ class Moves:
     ) -> None:
         """`root` is the folder of generations.
 
-        `serve` is called for each generation that becomes current, and raises AttuneError where it cannot be served: the pointers
-        are then what they were. `record` keeps its number and why. `lock` is held meanwhile; it may guard the models as well.
+        `serve` is called for each generation that becomes current, and raises AttuneError where it
+        cannot be served: the pointers are then what they were. `record` keeps its number and why.
+        `lock` is held meanwhile; it may guard the models as well.
         """
         self._root, self._serve, self._record = root, serve, record
         self._lock = lock or threading.RLock()
 
     def promote(self, number: int, why: str) -> Generation:
-        """Make generation `number` current. Raises AttuneError, and changes nothing, where it is damaged or cannot be served."""
+        """Make generation `number` current. Raises AttuneError, and changes nothing, where it is
+        damaged or cannot be served."""
         with self._lock:
             return self._move(lambda: promote(self._root, number), why)
 
     def roll_back(self, why: str, expected: int | None = None) -> Generation:
         """Make the previous generation current again.
 
-        Raises AttuneError, and changes nothing, where there is none that can be served, or where `expected` is given and is not
-        current any more.
+        Raises AttuneError, and changes nothing, where there is none that can be served, or where
+        `expected` is given and is not current any more.
         """
         with self._lock:
             if expected is not None and _number(current, self._root) != expected:
@@ -67,8 +71,8 @@ class Moves:
             return self._move(lambda: rollback(self._root), why)
 
     def take_over(self, candidate: Generation, why: str) -> tuple[MoveOutcome, str]:
-        """Make `candidate` current, unless what it was judged against is not current any more: `promoted`, `refused` or `failed`,
-        and the reason for the last two."""
+        """Make `candidate` current, unless what it was judged against is not current any more:
+        `promoted`, `refused` or `failed`, and the reason for the last two."""
         with self._lock:
             if reason := self.overtaken(candidate):
                 return "refused", reason
@@ -80,14 +84,16 @@ class Moves:
             return "promoted", ""
 
     def leave_shadow_to_serve(self, candidate: Generation, why: str) -> tuple[MoveOutcome, str]:
-        """As `take_over`, for a candidate that must still be in shadow. The pointer `shadow` is left to `leave_shadow`."""
+        """As `take_over`, for a candidate that must still be in shadow. The pointer `shadow` is
+        left to `leave_shadow`."""
         with self._lock:
             if _number_in_shadow(self._root) != candidate.number:
                 return "refused", "refused: it left the shadow, or another generation came there"
             return self.take_over(candidate, why)
 
     def put_in_shadow(self, candidate: Generation) -> tuple[MoveOutcome, str]:
-        """Let `candidate` hear along, on the same condition as `take_over`: `shadowed`, `refused` or `failed`, and the reason."""
+        """Let `candidate` hear along, on the same condition as `take_over`: `shadowed`, `refused`
+        or `failed`, and the reason."""
         with self._lock:
             if reason := self.overtaken(candidate):
                 return "refused", reason
@@ -98,7 +104,8 @@ class Moves:
             return "shadowed", ""
 
     def in_shadow(self) -> Generation | None:
-        """The generation that hears along; one that is damaged leaves the shadow, and None is returned as where there is none."""
+        """The generation that hears along; one that is damaged leaves the shadow, and None is
+        returned as where there is none."""
         with self._lock:
             try:
                 return shadow(self._root)
@@ -114,11 +121,15 @@ class Moves:
                 leave_shadow(self._root)
 
     def overtaken(self, candidate: Generation) -> str:
-        """Why `candidate` cannot become current any more; empty where what it was judged against, or itself, is current."""
+        """Why `candidate` cannot become current any more; empty where what it was judged against,
+        or itself, is current."""
         served, _ = usable(self._root)
         if served is None or served.number in (candidate.number, candidate.card.parent):
             return ""
-        return f"refused: it was judged against generation {candidate.card.parent}, but {served.number} is current now"
+        return (
+            f"refused: it was judged against generation {candidate.card.parent}, but"
+            f" {served.number} is current now"
+        )
 
     def pointed_to(self) -> set[int]:
         """The numbers of the generations that a pointer names, and the base's."""
@@ -126,16 +137,20 @@ class Moves:
         return {BASE, *(number for number in found if number is not None)}
 
     def drop(self, number: int) -> bool:
-        """Remove generation `number` unless a pointer names it. True where it is gone; raises OSError where it cannot be."""
+        """Remove generation `number` unless a pointer names it. True where it is gone; raises
+        OSError where it cannot be."""
         with self._lock:
             if number in self.pointed_to():
                 return False
             # Under another name at once: half a folder would be a damaged generation.
-            shutil.rmtree((self._root / f"{number:04d}").rename(self._root / f".{number:04d}.going"))
+            shutil.rmtree(
+                (self._root / f"{number:04d}").rename(self._root / f".{number:04d}.going")
+            )
             return True
 
     def sweep(self) -> None:
-        """Remove what killed writers left beside. A pointer that is being moved would look like that."""
+        """Remove what killed writers left beside. A pointer that is being moved would look like
+        that."""
         with self._lock:
             sweep(self._root)
 
@@ -147,18 +162,27 @@ class Moves:
         except AttuneError as error:
             put_back(self._root, before)
             self._serve_again()
-            raise AttuneError(f"generation {chosen.number:04d} could not be put to use and the old one stays: {error}") from error
+            raise AttuneError(
+                f"generation {chosen.number:04d} could not be put to use and the old one stays:"
+                f" {error}"
+            ) from error
         try:
             self._record(chosen.number, why)
         except AttuneError as error:
-            logger.warning("that generation %04d is served (%s) is not kept: %s", chosen.number, why, error)
+            logger.warning(
+                "that generation %04d is served (%s) is not kept: %s", chosen.number, why, error
+            )
         return chosen
 
     def _give_up(self, candidate: Generation) -> None:
-        """Roll back where `candidate` was current already: a daemon was killed between this move and recording it."""
+        """Roll back where `candidate` was current already: a daemon was killed between this move
+        and recording it."""
         if _number(current, self._root) == candidate.number:
             with suppress(AttuneError):
-                self._move(lambda: rollback(self._root), f"generation {candidate.number:04d} could not be put to use")
+                self._move(
+                    lambda: rollback(self._root),
+                    f"generation {candidate.number:04d} could not be put to use",
+                )
 
     def _serve_again(self) -> None:
         """Serve what the pointers name after a move that was taken back."""

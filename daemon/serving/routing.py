@@ -1,4 +1,5 @@
-"""Which route speech takes now: what the settings ask for, what the current generation earned, what can be opened at all."""
+"""Which route speech takes now: what the settings ask for, what the current generation earned, what
+can be opened at all."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -19,7 +20,11 @@ from .lease import LoadedRoute
 logger = logging.getLogger(__name__)
 
 Unsure = Literal["auto", "cascade", "ask", "answer"]
-_DOUBTED = {"cascade": "goes the cascade's way", "ask": "is asked back", "answer": "is answered all the same"}
+_DOUBTED = {
+    "cascade": "goes the cascade's way",
+    "ask": "is asked back",
+    "answer": "is answered all the same",
+}
 
 
 @dataclass(frozen=True)
@@ -44,21 +49,30 @@ def choose(
     aligned: Callable[[Generation, bool], Route],
     words_of: Callable[[str | SoftTokens], str],
 ) -> RouteTable:
-    """Open the generation to serve (current, else previous, else the base) and choose between it and the cascade.
+    """Open the generation to serve (current, else previous, else the base) and choose between it
+    and the cascade.
 
-    `aligned(generation, unsure_takes_draft)` gives a generation's route, or raises AttuneError, which becomes a problem: the
-    cascade is always there. It is opened only where it serves: until somebody asks for it, it takes no memory. `unsure` is what
-    follows when that route doubts what it heard.
+    `aligned(generation, unsure_takes_draft)` gives a generation's route, or raises AttuneError,
+    which becomes a problem: the cascade is always there. It is opened only where it serves: until
+    somebody asks for it, it takes no memory. `unsure` is what follows when that route doubts what
+    it heard.
     """
     generation, problems = usable(generations)
     loaded = {"cascade": LoadedRoute(cascade, words_of, None)}
     later = judged_against(generations, generation.number) if generation is not None else []
     then = _then(generation, later, unsure)
-    route, reason = "cascade", "there is no generation to take the aligned route with; run `attune engines build`"
+    route, reason = (
+        "cascade",
+        "there is no generation to take the aligned route with; run `attune engines build`",
+    )
     if generation is not None:
         try:
             there = _load(generation, then, aligned, words_of)
-            earned = earned_route(generation.card, later) if wanted == "auto" else (wanted, f"conversation.route is {wanted}")
+            earned = (
+                earned_route(generation.card, later)
+                if wanted == "auto"
+                else (wanted, f"conversation.route is {wanted}")
+            )
             if earned[0] == "aligned":
                 there.route.ready()
             loaded["aligned"] = there
@@ -79,7 +93,8 @@ def load_aligned(
     aligned: Callable[[Generation, bool], Route],
     words_of: Callable[[str | SoftTokens], str],
 ) -> LoadedRoute:
-    """The aligned route of a generation that was never served. Raises AttuneError where it cannot be opened."""
+    """The aligned route of a generation that was never served. Raises AttuneError where it cannot
+    be opened."""
     loaded = _load(generation, _then(generation, [], unsure), aligned, words_of)
     loaded.route.ready()
     return loaded
@@ -91,7 +106,13 @@ def _load(
     aligned: Callable[[Generation, bool], Route],
     words_of: Callable[[str | SoftTokens], str],
 ) -> LoadedRoute:
-    return LoadedRoute(aligned(generation, then == "cascade"), words_of, generation.number, then == "ask", generation.adapter)
+    return LoadedRoute(
+        aligned(generation, then == "cascade"),
+        words_of,
+        generation.number,
+        then == "ask",
+        generation.adapter,
+    )
 
 
 def _then(generation: Generation | None, later: Sequence[Card], unsure: Unsure) -> WhenUnsure:

@@ -1,4 +1,5 @@
-"""The connections to the database file: one that writes, some that read, and every fault in one line that says what to do.
+"""The connections to the database file: one that writes, some that read, and every fault in one
+line that says what to do.
 
 Whoever reads never waits for whoever writes, in this process or another. Knows no table.
 """
@@ -15,7 +16,8 @@ from engines.errors import AttuneError
 from .schema import migrate
 
 _WRITE_WAIT_MS, _READ_WAIT_MS = 1000, 1000
-"""How long another program's lock is waited for: loops that show signs of life stand still meanwhile."""
+"""How long another program's lock is waited for: loops that show signs of life stand still
+meanwhile."""
 
 
 class DatabaseBusyError(AttuneError):
@@ -26,7 +28,8 @@ class Database:
     """Safe to use from several threads."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create. Raises AttuneError where it is damaged, newer than this program, or out of reach."""
+        """Open or create. Raises AttuneError where it is damaged, newer than this program, or out
+        of reach."""
         self._path = path
         self._lock = threading.RLock()
         self._writer: int | None = None
@@ -48,7 +51,8 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, kept whole or not at all; part of the one around it where this thread has one open already.
+        """One transaction, kept whole or not at all; part of the one around it where this thread
+        has one open already.
 
         Raises DatabaseBusyError where another program holds the lock, AttuneError as `guarded`.
         """
@@ -66,7 +70,8 @@ class Database:
                     self._writer = None
 
     def rows(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
-        """What a query finds: what was committed, and what this thread has written in its open transaction."""
+        """What a query finds: what was committed, and what this thread has written in its open
+        transaction."""
         with self.guarded():
             if self._writer == threading.get_ident():
                 return self.connection.execute(query, values).fetchall()
@@ -85,11 +90,15 @@ class Database:
             return self._readers.pop()
         except IndexError:
             there = f"{self._path.absolute().as_uri()}?mode=rw"  # never a new file
-            return sqlite3.connect(there, uri=True, check_same_thread=False, timeout=_READ_WAIT_MS / 1000)
+            return sqlite3.connect(
+                there, uri=True, check_same_thread=False, timeout=_READ_WAIT_MS / 1000
+            )
 
     def _check_open(self) -> None:
         if self._closed:  # a client that still asks while the daemon stops is told so
-            raise AttuneError("the daemon is stopping, and its store is closed; ask again once it runs")
+            raise AttuneError(
+                "the daemon is stopping, and its store is closed; ask again once it runs"
+            )
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -99,45 +108,58 @@ class Database:
         except sqlite3.ProgrammingError:
             raise
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.IntegrityError | sqlite3.InternalError | sqlite3.NotSupportedError):
+            if isinstance(
+                error, sqlite3.IntegrityError | sqlite3.InternalError | sqlite3.NotSupportedError
+            ):
                 raise  # a defect of ours
             raise told(error, self._path) from error
         except OSError as error:
             raise AttuneError(
-                f"{error.filename or self._path} cannot be written: {error.strerror}; {_remedy(error.errno)}"
+                f"{error.filename or self._path} cannot be written: {error.strerror};"
+                f" {_remedy(error.errno)}"
             ) from error
 
 
 def told(error: sqlite3.DatabaseError, path: Path) -> AttuneError:
     """What SQLite says about the database at `path`, with the remedy of that kind of fault."""
-    match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF:  # what `migrate` raises by itself has none
+    match (
+        getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    ):  # what `migrate` raises by itself has none
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
-            return DatabaseBusyError(f"another program holds a lock on the database {path}; end it (`fuser {path}` names it)")
+            return DatabaseBusyError(
+                f"another program holds a lock on the database {path}; end it (`fuser {path}`"
+                " names it)"
+            )
         case sqlite3.SQLITE_FULL:
-            return AttuneError(f"the database {path} cannot be used: the disk is full; free some of it")
+            return AttuneError(
+                f"the database {path} cannot be used: the disk is full; free some of it"
+            )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             return AttuneError(
-                f"the database {path} may not be written ({error}); see to it that Attune's user owns it, and that its file "
-                "system is not mounted read-only"
+                f"the database {path} may not be written ({error}); see to it that Attune's user"
+                " owns it, and that its file system is not mounted read-only"
             )
         case sqlite3.SQLITE_CANTOPEN:
             return AttuneError(
-                f"the database {path} cannot be opened ({error}); see to it that its folder is there and that Attune's user owns "
-                "both, and free the disk if it is full"
+                f"the database {path} cannot be opened ({error}); see to it that its folder is"
+                " there and that Attune's user owns both, and free the disk if it is full"
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return AttuneError(
-                f"the database {path} is damaged ({error}); move it aside and start again: the audio beside it is taken up"
+                f"the database {path} is damaged ({error}); move it aside and start again: the"
+                " audio beside it is taken up"
             )
         case sqlite3.SQLITE_IOERR:
             return AttuneError(
-                f"the disk that holds the database {path} fails ({error}, {error.sqlite_errorname}); see `dmesg`, repair the "
-                "disk or put state_dir on another"
+                f"the disk that holds the database {path} fails ({error},"
+                f" {error.sqlite_errorname}); see `dmesg`, repair the disk or put state_dir on"
+                " another"
             )
         case sqlite3.SQLITE_NOMEM:
             return AttuneError(f"there is no memory left to read the database {path}; free some")
     return AttuneError(
-        f"the database {path} cannot be used: {error}; it may not be Attune's: move it aside, or set another state_dir"
+        f"the database {path} cannot be used: {error}; it may not be Attune's: move it aside, or"
+        " set another state_dir"
     )
 
 

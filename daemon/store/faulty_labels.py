@@ -1,4 +1,5 @@
-"""Finds the labels in the store that cannot be true, a few hundred at a time, so that no question waits for all of them."""
+"""Finds the labels in the store that cannot be true, a few hundred at a time, so that no question
+waits for all of them."""
 
 import json
 import threading
@@ -22,7 +23,8 @@ class FaultyLabels:
     """What is known of the labels so far; safe to use from several threads."""
 
     def __init__(self, store: Store, min_confidence: float) -> None:
-        """Recognised labels below `min_confidence` are nobody's to learn from, and are left alone."""
+        """Recognised labels below `min_confidence` are nobody's to learn from, and are left
+        alone."""
         self._store, self._min_confidence = store, min_confidence
         self._lock = threading.Lock()
         self._last = 0
@@ -30,7 +32,8 @@ class FaultyLabels:
         self._faults: dict[str, LabelFault] = {}
 
     def found(self) -> dict[str, LabelFault]:
-        """Why labels cannot be true, by utterance, after a look at the next AT_ONCE labels that are new since the last call."""
+        """Why labels cannot be true, by utterance, after a look at the next AT_ONCE labels that are
+        new since the last call."""
         with self._lock:
             new = self._store.rows(_NEXT, self._last, AT_ONCE)
             if new:
@@ -45,7 +48,9 @@ class FaultyLabels:
         labels = [Label(*row) for row in self._store.rows(_CHOSEN, wanted, self._min_confidence)]
         for utterance in utterances:  # a newer label may have mended it
             self._faults.pop(utterance, None)
-        self._faults |= label_faults(labels, contradicted(self._store.given_texts(list(dict.fromkeys(utterances)))))
+        self._faults |= label_faults(
+            labels, contradicted(self._store.given_texts(list(dict.fromkeys(utterances))))
+        )
 
 
 def _json(keys: dict[str, LabelFault] | dict[str, None]) -> str:

@@ -1,6 +1,8 @@
-"""Which labels are learnt from and judged by: those that can be true, no text of the one among those of the other. Pure.
+"""Which labels are learnt from and judged by: those that can be true, no text of the one among
+those of the other. Pure.
 
-What one label says of itself is found by `daemon/store/label_check.py`; this module looks at labels beside each other.
+What one label says of itself is found by `daemon/store/label_check.py`; this module looks at labels
+beside each other.
 """
 
 from collections import Counter, defaultdict
@@ -15,7 +17,8 @@ from .label_check import TOLD, LabelFault, label_fault, same_words, spoken_words
 SHOWN = 100
 """Utterances whose fault is told one by one."""
 _WHOLLY_HELD_OUT = 0.25
-"""Share of a text's recordings that are held out from which the text judges; below, it is trained on."""
+"""Share of a text's recordings that are held out from which the text judges; below, it is trained
+on."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Label:
 
 
 def label_faults(labels: Iterable[Label], contradicted: Collection[str]) -> dict[str, LabelFault]:
-    """Of the labels that cannot be true, why; by utterance. `contradicted` utterances were given two texts."""
+    """Of the labels that cannot be true, why; by utterance. `contradicted` utterances were given
+    two texts."""
     found: dict[str, LabelFault] = {}
     for label in labels:
         fault = label_fault(label.text, label.seconds)
@@ -41,8 +45,8 @@ def label_faults(labels: Iterable[Label], contradicted: Collection[str]) -> dict
 
 
 def counted_faults(faults: Mapping[str, LabelFault]) -> dict[str, object]:
-    """What `attune status` says of labels that are left out: how many, how many for each reason, and why for each utterance, of
-    SHOWN at most."""
+    """What `attune status` says of labels that are left out: how many, how many for each reason,
+    and why for each utterance, of SHOWN at most."""
     by_reason = {TOLD[fault]: count for fault, count in Counter(faults.values()).items()}
     shown = {utterance: TOLD[fault] for utterance, fault in list(faults.items())[:SHOWN]}
     return {"count": len(faults), "reasons": by_reason, "utterances": shown}
@@ -50,17 +54,24 @@ def counted_faults(faults: Mapping[str, LabelFault]) -> dict[str, object]:
 
 def told_left_out(left_out: Mapping[str, int]) -> str:
     """How many labels a round left out and why, for people; empty where it left out none."""
-    reasons = "; ".join(f"{count}: {TOLD[fault]}" for fault, count in sorted(left_out.items()) if fault in TOLD)
+    reasons = "; ".join(
+        f"{count}: {TOLD[fault]}" for fault, count in sorted(left_out.items()) if fault in TOLD
+    )
     count = sum(left_out.values())
-    return f"{count} {'label was' if count == 1 else 'labels were'} left out ({reasons})" if count else ""
+    return (
+        f"{count} {'label was' if count == 1 else 'labels were'} left out ({reasons})"
+        if count
+        else ""
+    )
 
 
 @dataclass(frozen=True)
 class SharedTexts:
     """Texts that have recordings held out and recordings to be trained on.
 
-    A sentence that is trained on is heard right because it was learnt by heart, which says nothing about others. So each of these
-    texts is on one side: where few of its recordings are held out they judge nothing, else the others are not trained on.
+    A sentence that is trained on is heard right because it was learnt by heart, which says nothing
+    about others. So each of these texts is on one side: where few of its recordings are held out
+    they judge nothing, else the others are not trained on.
     """
 
     judged: frozenset[str]
@@ -68,8 +79,8 @@ class SharedTexts:
 
 
 def shared_texts(counted: Sequence[tuple[str, int, int]]) -> SharedTexts:
-    """Of `counted` texts, each with how many of its recordings are held out, and how many there are. Texts that are said alike
-    are one."""
+    """Of `counted` texts, each with how many of its recordings are held out, and how many there
+    are. Texts that are said alike are one."""
     recordings: dict[tuple[str, ...], list[tuple[str, int, int]]] = defaultdict(list)
     for one in counted:
         recordings[spoken_words(one[0])].append(one)
@@ -82,7 +93,8 @@ def shared_texts(counted: Sequence[tuple[str, int, int]]) -> SharedTexts:
 
 
 def contradicted(labels: Iterable[tuple[str, str, Origin]]) -> set[str]:
-    """Utterances that a person gave two texts of different words; a correction settles what stood before it.
+    """Utterances that a person gave two texts of different words; a correction settles what stood
+    before it.
 
     `labels` are (utterance, text, origin), the oldest of an utterance first.
     """
@@ -92,4 +104,8 @@ def contradicted(labels: Iterable[tuple[str, str, Origin]]) -> set[str]:
             texts[utterance] = [text]
         elif origin == "enrolled":
             texts[utterance].append(text)
-    return {utterance for utterance, given in texts.items() if any(not same_words(*pair) for pair in pairwise(given))}
+    return {
+        utterance
+        for utterance, given in texts.items()
+        if any(not same_words(*pair) for pair in pairwise(given))
+    }

@@ -1,10 +1,12 @@
-"""Whether a text can be what was said in a recording, told from the text and the recording's length alone. Knows no models.
+"""Whether a text can be what was said in a recording, told from the text and the recording's length
+alone. Knows no models.
 
-A label that cannot be true teaches something false, and as a held-out one it judges falsely. What is found here is certain: every
-text that somebody could have said passes. Whether it was said in this very recording only the sound can tell
-(`calibration/round/compare_labels.py`).
+A label that cannot be true teaches something false, and as a held-out one it judges falsely. What
+is found here is certain: every text that somebody could have said passes. Whether it was said in
+this very recording only the sound can tell (`calibration/round/compare_labels.py`).
 
-Recogniser, language model and pronunciations are English: numbers are spoken as in English, and only Latin letters can be heard.
+Recogniser, language model and pronunciations are English: numbers are spoken as in English, and
+only Latin letters can be heard.
 """
 
 import re
@@ -17,10 +19,12 @@ import numpy as np
 from engines.alignment.number_normalisation import numbers_in_words
 from engines.types import SAMPLE_RATE_HZ, Float32
 
-LabelFault = Literal["wordless", "unspeakable", "script", "too_fast", "silent", "contradicted", "doubted"]
-"""Why a label cannot be true: it has no word; it has characters that nobody says; it is in a script that no model here reads; its
-recording is too short for it; its recording is silent; two texts were given for one recording; other labels fit its recording
-better."""
+LabelFault = Literal[
+    "wordless", "unspeakable", "script", "too_fast", "silent", "contradicted", "doubted"
+]
+"""Why a label cannot be true: it has no word; it has characters that nobody says; it is in a script
+that no model here reads; its recording is too short for it; its recording is silent; two texts were
+given for one recording; other labels fit its recording better."""
 
 TOLD: dict[str, str] = {
     "wordless": "it has no word that anybody could say",
@@ -36,10 +40,11 @@ TOLD: dict[str, str] = {
 MOST_LETTERS_PER_SECOND = 30.0
 """Of the text as spoken. Ordinary speech has 12 to 15, auctioneers about 25."""
 SPARE_LETTERS = 24
-"""More than that rate allows: a recording may be cut within its first and last word, and spelling has letters that are not
-said."""
+"""More than that rate allows: a recording may be cut within its first and last word, and spelling
+has letters that are not said."""
 SILENCE_RMS = 0.001
-"""Root mean square of the loudest 30 ms, full scale being 1, below which a recording has nothing in it: -60 dB."""
+"""Root mean square of the loudest 30 ms, full scale being 1, below which a recording has nothing in
+it: -60 dB."""
 _LONGEST_CHARACTERS = 4000
 """Of a text that is looked at: what is longer is too long for any recording that is taken."""
 _FOREIGN_SHARE = 0.2
@@ -52,11 +57,15 @@ _WINDOW_SAMPLES = SAMPLE_RATE_HZ * 30 // 1000
 
 @lru_cache(maxsize=1 << 16)
 def label_fault(text: str, seconds: float = 0.0) -> LabelFault | None:
-    """Why `text` cannot be what was said in `seconds` of sound; None where it can. 0 seconds: nobody measured them.
+    """Why `text` cannot be what was said in `seconds` of sound; None where it can. 0 seconds:
+    nobody measured them.
 
     Raises nothing, whatever the text.
     """
-    if any(unicodedata.category(character) in ("Cc", "Cs") and not character.isspace() for character in text):
+    if any(
+        unicodedata.category(character) in ("Cc", "Cs") and not character.isspace()
+        for character in text
+    ):
         return "unspeakable"
     if _CONTROL_TOKEN.search(text) or not _DIRECTION_MARKS.isdisjoint(text):
         return "unspeakable"
@@ -87,7 +96,8 @@ def same_words(one: str, other: str) -> bool:
 
 
 def is_silent(samples: Float32) -> bool:
-    """Whether [N] mono samples at SAMPLE_RATE_HZ have nothing in them, not even the noise of a room with somebody in it."""
+    """Whether [N] mono samples at SAMPLE_RATE_HZ have nothing in them, not even the noise of a room
+    with somebody in it."""
     if not len(samples):
         return True
     windows = -(-len(samples) // _WINDOW_SAMPLES)
@@ -97,4 +107,6 @@ def is_silent(samples: Float32) -> bool:
 
 
 def _is_latin(letter: str) -> bool:
-    return letter.isascii() or unicodedata.name(letter, "").startswith(("LATIN ", "MODIFIER LETTER "))
+    return letter.isascii() or unicodedata.name(letter, "").startswith(
+        ("LATIN ", "MODIFIER LETTER ")
+    )

@@ -1,4 +1,5 @@
-"""Gives utterances that nobody labelled the text that was recognised in them, one at a time, only while nobody is talking."""
+"""Gives utterances that nobody labelled the text that was recognised in them, one at a time, only
+while nobody is talking."""
 
 import logging
 import threading
@@ -29,9 +30,15 @@ class Labeller:
         ready: Callable[[], bool] = lambda: True,
     ) -> None:
         """Nothing is recognised while `ready` says no."""
-        self._store, self._attention, self._transcribe, self._ready = store, attention, transcribe, ready
+        self._store, self._attention, self._transcribe, self._ready = (
+            store,
+            attention,
+            transcribe,
+            ready,
+        )
         self._wordless: set[str] = set()
-        """Utterances in which nothing was recognised that could be said: not asked about again until the next start."""
+        """Utterances in which nothing was recognised that could be said: not asked about again
+        until the next start."""
         self._done_at: Counts | None = None
         """What was stored when nothing was left to label."""
         self._lock = threading.Lock()
@@ -45,12 +52,19 @@ class Labeller:
         self._task.stop()
 
     def label(self, most: int | None = None) -> int:
-        """Label what lacks a label, the newest first, until somebody speaks or `most` were heard; returns how many got one."""
+        """Label what lacks a label, the newest first, until somebody speaks or `most` were heard;
+        returns how many got one."""
         counts = self._store.counts()
         if counts.unlabelled == 0 or counts == self._done_at:
-            return 0  # asked every few seconds, and nearly always so: no list of all utterances is made for it
+            # asked every few seconds, and nearly always so: no list of all utterances is made for
+            # it
+            return 0
         labelled = 0
-        missing = [utterance for utterance in reversed(self._store.missing_labels()) if utterance.id not in self._wordless]
+        missing = [
+            utterance
+            for utterance in reversed(self._store.missing_labels())
+            if utterance.id not in self._wordless
+        ]
         for utterance in missing[:most]:
             if self._attention.needed or self._task.stopping.is_set() or not self._ready():
                 break
@@ -73,7 +87,9 @@ class Labeller:
                 if label_fault(transcript.text, utterance.seconds) is not None:
                     self._wordless.add(utterance.id)
                     return False
-                self._store.add_label(utterance.id, transcript.text, "recognised", transcript.confidence)
+                self._store.add_label(
+                    utterance.id, transcript.text, "recognised", transcript.confidence
+                )
             except DatabaseBusyError:
                 raise
             except AttuneError as error:

@@ -1,4 +1,5 @@
-"""Writes that wait, in their order, until another program lets go of the database. Knows no table."""
+"""Writes that wait, in their order, until another program lets go of the database. Knows no
+table."""
 
 import logging
 import threading
@@ -28,9 +29,11 @@ class LaterWrites:
         self._thread: threading.Thread | None = None
 
     def do(self, write: Callable[[], _T], what: str) -> _T | None:
-        """What `write` returns; None where it was put off, because another program holds the database or another write waits.
+        """What `write` returns; None where it was put off, because another program holds the
+        database or another write waits.
 
-        `what` names it for people. Raises AttuneError as `write` does, and DatabaseBusyError where too many wait.
+        `what` names it for people. Raises AttuneError as `write` does, and DatabaseBusyError where
+        too many wait.
         """
         with self._lock:
             if not self._waiting:
@@ -39,7 +42,10 @@ class LaterWrites:
                 except DatabaseBusyError as busy:
                     logger.warning("%s; %s is kept once it is free", busy, what)
             if len(self._waiting) >= MOST_WAITING:
-                raise DatabaseBusyError(f"the database was held for so long that {MOST_WAITING} writes wait; {what} is not kept")
+                raise DatabaseBusyError(
+                    f"the database was held for so long that {MOST_WAITING} writes wait; {what} is"
+                    " not kept"
+                )
             self._waiting.append((write, what))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="later-writes", daemon=True)
@@ -60,7 +66,9 @@ class LaterWrites:
         while self._try_first():
             pass
         for _, what in self._waiting:
-            logger.error("%s is lost: another program held the database until the daemon stopped", what)
+            logger.error(
+                "%s is lost: another program held the database until the daemon stopped", what
+            )
         self._waiting.clear()
 
     def _run(self) -> None:

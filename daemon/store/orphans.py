@@ -1,4 +1,5 @@
-"""Takes up audio files that no row names: a kill between file and row, or a lost database, loses no audio. Knows no model."""
+"""Takes up audio files that no row names: a kill between file and row, or a lost database, loses no
+audio. Knows no model."""
 
 import logging
 import os
@@ -17,10 +18,11 @@ _AT_ONCE = 100
 
 
 def adopt_orphans(store: Store, wall_seconds: float) -> int:
-    """Make utterances of audio files without a row, and return how many; `wall_seconds` is now, in seconds since the epoch.
+    """Make utterances of audio files without a row, and return how many; `wall_seconds` is now, in
+    seconds since the epoch.
 
-    Only for whoever holds the state folder: nobody else may be writing just now. Raises AttuneError where the database or the
-    folder cannot be used.
+    Only for whoever holds the state folder: nobody else may be writing just now. Raises AttuneError
+    where the database or the folder cannot be used.
     """
     known = {row[0] for row in store.rows("SELECT audio FROM utterances")}
     try:
@@ -29,14 +31,25 @@ def adopt_orphans(store: Store, wall_seconds: float) -> int:
         for name in strangers:
             if name.startswith("."):  # what `write_flac` was writing when the process was killed
                 (store.audio_folder / name).unlink(missing_ok=True)
-        orphans = [store.audio_folder / name for name in strangers if name.endswith(".flac") and not name.startswith(".")]
+        orphans = [
+            store.audio_folder / name
+            for name in strangers
+            if name.endswith(".flac") and not name.startswith(".")
+        ]
         orphans.sort(key=lambda path: path.stat().st_mtime)  # the best guess at their order
     except OSError as error:
-        raise AttuneError(f"{error.filename} cannot be used: {error.strerror}; see to it that Attune's user owns it") from error
+        raise AttuneError(
+            f"{error.filename} cannot be used: {error.strerror}; see to it that Attune's user"
+            " owns it"
+        ) from error
     taken_up = 0
     for first in range(0, len(orphans), _AT_ONCE):
-        with store.writing():  # a flush to the disk for each would take minutes where the database was lost
-            taken_up += sum(_adopt(store, path, wall_seconds) for path in orphans[first : first + _AT_ONCE])
+        with (
+            store.writing()
+        ):  # a flush to the disk for each would take minutes where the database was lost
+            taken_up += sum(
+                _adopt(store, path, wall_seconds) for path in orphans[first : first + _AT_ONCE]
+            )
     if taken_up:
         logger.warning("%d audio files that no row named were taken up as utterances", taken_up)
     return taken_up
@@ -52,5 +65,10 @@ def _adopt(store: Store, path: Path, wall_seconds: float) -> bool:
         logger.warning("%s is no utterance of this store and is left where it is", path)
         return False
     written_at = path.stat().st_mtime
-    store.add_row(path.stem, len(samples) / SAMPLE_RATE_HZ, "recovered", written_at if is_set(written_at) else wall_seconds)
+    store.add_row(
+        path.stem,
+        len(samples) / SAMPLE_RATE_HZ,
+        "recovered",
+        written_at if is_set(written_at) else wall_seconds,
+    )
     return True

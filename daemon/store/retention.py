@@ -1,4 +1,5 @@
-"""What goes when a quota is full. Pure: it is told what there is, in the order of its use, and names what goes."""
+"""What goes when a quota is full. Pure: it is told what there is, in the order of its use, and
+names what goes."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ class Stored:
 
 
 def surplus(stored: Sequence[Stored], quota_bytes: int) -> list[Stored]:
-    """What must go for the rest to fit, of what is `stored`, the longest unused first: nothing precious, no more than must."""
+    """What must go for the rest to fit, of what is `stored`, the longest unused first: nothing
+    precious, no more than must."""
     over_bytes = sum(one.size_bytes for one in stored) - quota_bytes
     gone: list[Stored] = []
     for one in stored:

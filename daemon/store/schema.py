@@ -1,4 +1,5 @@
-"""Opens the database and brings it to the newest form: numbered SQL files, each applied whole or not at all."""
+"""Opens the database and brings it to the newest form: numbered SQL files, each applied whole or
+not at all."""
 
 import sqlite3
 from pathlib import Path
@@ -6,12 +7,16 @@ from pathlib import Path
 from engines.errors import AttuneError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-_INDEXES = ("CREATE INDEX IF NOT EXISTS labels_chosen ON labels (utterance, origin, id, confidence)",)
-"""What is looked up often is found without reading the texts. No part of the form: they are made where they are missing."""
+_INDEXES = (
+    "CREATE INDEX IF NOT EXISTS labels_chosen ON labels (utterance, origin, id, confidence)",
+)
+"""What is looked up often is found without reading the texts. No part of the form: they are made
+where they are missing."""
 
 
 def migrate(path: Path, migrations: Path = MIGRATIONS) -> sqlite3.Connection:
-    """A connection to `path` in its newest form. Raises AttuneError where it is newer than this program, sqlite3's if damaged."""
+    """A connection to `path` in its newest form. Raises AttuneError where it is newer than this
+    program, sqlite3's if damaged."""
     steps = sorted(migrations.glob("[0-9][0-9][0-9][0-9]_*.sql"))
     connection = sqlite3.connect(path, check_same_thread=False, timeout=10)
     try:
@@ -25,7 +30,10 @@ def migrate(path: Path, migrations: Path = MIGRATIONS) -> sqlite3.Connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         newest = int(steps[-1].name[:4])
         if version > newest:
-            raise AttuneError(f"the database {path} has form {version}, this program knows {newest}; start a newer Attune")
+            raise AttuneError(
+                f"the database {path} has form {version}, this program knows {newest}; start a"
+                " newer Attune"
+            )
         for step in steps:
             number = int(step.name[:4])
             if number > version:
@@ -41,7 +49,9 @@ def migrate(path: Path, migrations: Path = MIGRATIONS) -> sqlite3.Connection:
 
 def _apply(connection: sqlite3.Connection, script: str, number: int) -> None:
     try:
-        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;"
+        )
     except sqlite3.Error:
         if connection.in_transaction:
             connection.rollback()

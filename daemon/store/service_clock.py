@@ -1,7 +1,9 @@
-"""The clock by which ages are told: it counts seconds of service, whatever happens to the wall clock. Knows no database.
+"""The clock by which ages are told: it counts seconds of service, whatever happens to the wall
+clock. Knows no database.
 
-While the daemon runs, and over a stop within one start of the machine, it advances by a clock that is never set. Over a restart
-of the machine only the wall clock knows how long that took, so it is believed within bounds.
+While the daemon runs, and over a stop within one start of the machine, it advances by a clock that
+is never set. Over a restart of the machine only the wall clock knows how long that took, so it is
+believed within bounds.
 """
 
 import logging
@@ -16,7 +18,8 @@ logger = logging.getLogger(__name__)
 LONGEST_STOP_SECONDS = 7 * 86_400.0
 """The most that counts of the time in which the machine was off."""
 JUMP_SECONDS = 60.0
-"""A wall clock that moves by more than this against the other clocks was set; less is drift, or harms nothing."""
+"""A wall clock that moves by more than this against the other clocks was set; less is drift, or
+harms nothing."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,14 @@ class Reading:
 
 
 def seconds_since(saved: Reading, wall: float, elapsed: float, boot: str) -> float:
-    """How long ago `saved` was read, for an age: at least 0, and never more than is sure but for LONGEST_STOP_SECONDS."""
+    """How long ago `saved` was read, for an age: at least 0, and never more than is sure but for
+    LONGEST_STOP_SECONDS."""
     if _same_start(saved, elapsed, boot):
         return elapsed - saved.elapsed
     by_wall = wall - saved.wall if is_set(saved.wall) and is_set(wall) else 0.0
-    return max(min(by_wall, LONGEST_STOP_SECONDS), elapsed, 0.0)  # the machine has been on for `elapsed` since then
+    return max(
+        min(by_wall, LONGEST_STOP_SECONDS), elapsed, 0.0
+    )  # the machine has been on for `elapsed` since then
 
 
 class ServiceClock:
@@ -50,11 +56,17 @@ class ServiceClock:
         self._lock = threading.Lock()
         wall, elapsed, boot = clocks.wall(), clocks.elapsed(), clocks.boot()
         self._boot, self._began_at = boot, elapsed
-        self._seconds_before = saved.seconds + seconds_since(saved, wall, elapsed, boot) if saved else 0.0
+        self._seconds_before = (
+            saved.seconds + seconds_since(saved, wall, elapsed, boot) if saved else 0.0
+        )
         self._wall_ahead = wall - elapsed
         if saved is not None:
-            expected = saved.wall + (elapsed - saved.elapsed if _same_start(saved, elapsed, boot) else 0.0)
-            if wall < expected - JUMP_SECONDS or (_same_start(saved, elapsed, boot) and wall > expected + JUMP_SECONDS):
+            expected = saved.wall + (
+                elapsed - saved.elapsed if _same_start(saved, elapsed, boot) else 0.0
+            )
+            if wall < expected - JUMP_SECONDS or (
+                _same_start(saved, elapsed, boot) and wall > expected + JUMP_SECONDS
+            ):
                 _tell_jump(expected, wall)
 
     def now(self) -> float:
@@ -68,7 +80,9 @@ class ServiceClock:
             before, self._wall_ahead = self._wall_ahead, wall - elapsed
         if abs(wall - elapsed - before) > JUMP_SECONDS:
             _tell_jump(before + elapsed, wall)
-        return Reading(self._seconds_before + max(0.0, elapsed - self._began_at), wall, elapsed, self._boot)
+        return Reading(
+            self._seconds_before + max(0.0, elapsed - self._began_at), wall, elapsed, self._boot
+        )
 
 
 def _same_start(saved: Reading, elapsed: float, boot: str) -> bool:
@@ -78,7 +92,8 @@ def _same_start(saved: Reading, elapsed: float, boot: str) -> bool:
 def _tell_jump(expected: float, wall: float) -> None:
     way = "forward" if wall > expected else "back"
     logger.warning(
-        "the wall clock was set %s by %s, from %s to %s; ages are told by another clock, so nothing is removed because of it",
+        "the wall clock was set %s by %s, from %s to %s; ages are told by another clock, so nothing"
+        " is removed because of it",
         way,
         _duration(abs(wall - expected)),
         date_of(expected),

@@ -1,4 +1,5 @@
-"""Whether a round of training may start, or go on, now. Pure: it knows no clock, no sensor and no process."""
+"""Whether a round of training may start, or go on, now. Pure: it knows no clock, no sensor and no
+process."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,13 +25,15 @@ class Board:
     gpu_load_percent: float | None = None
     """Of an integrated GPU, which shares memory and heat with everything else."""
     power_mode: str | None = None
-    """The number of the power mode that a Jetson is set to, for people: nothing is decided by it."""
+    """The number of the power mode that a Jetson is set to, for people: nothing is decided by
+    it."""
     on_battery: bool = False
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that the decision rests on. Times are ages: `inf` where the thing never happened."""
+    """Everything that the decision rests on. Times are ages: `inf` where the thing never
+    happened."""
 
     board: Board
     labelled_utterances: int
@@ -72,10 +75,11 @@ class Limits:
     temperature_margin: float = 10.0
     """Degrees Celsius above `max_temperature` at which a running round ends."""
     max_gpu_load_percent: float = 50.0
-    """To start a round: somebody else is at work on the GPU. What a round loads it with does not end it."""
+    """To start a round: somebody else is at work on the GPU. What a round loads it with does not
+    end it."""
     hours: tuple[int, int] | None = None
-    """First minute of the day at which a round may start by itself, and the first at which it may not; across midnight where
-    the second is the smaller. None: at any time."""
+    """First minute of the day at which a round may start by itself, and the first at which it may
+    not; across midnight where the second is the smaller. None: at any time."""
     on_battery: bool = False
     """Whether training may run without mains power."""
     retry_seconds: float = 60.0
@@ -91,15 +95,21 @@ class Decision:
 
 
 def decide(snapshot: Snapshot, limits: Limits) -> Decision:
-    """Whether to start a round by itself. The reason is the first obstacle, or what the round would learn from."""
+    """Whether to start a round by itself. The reason is the first obstacle, or what the round would
+    learn from."""
     obstacle = next(_obstacles(snapshot, limits), None)
     if obstacle is not None:
         return Decision(False, obstacle)
-    return Decision(True, f"quiet, with {snapshot.new_utterances} new labelled utterances of {snapshot.labelled_utterances}")
+    return Decision(
+        True,
+        f"quiet, with {snapshot.new_utterances} new labelled utterances of"
+        f" {snapshot.labelled_utterances}",
+    )
 
 
 def may_start(snapshot: Snapshot, limits: Limits) -> Decision:
-    """Whether the machine allows a round that a person asked for: a pause, quiet, history, numbers and load do not matter then.
+    """Whether the machine allows a round that a person asked for: a pause, quiet, history, numbers
+    and load do not matter then.
 
     On a machine that others keep busy it gives way to them, takes longer, and ends.
     """
@@ -108,27 +118,37 @@ def may_start(snapshot: Snapshot, limits: Limits) -> Decision:
 
 
 def may_go_on(snapshot: Snapshot, limits: Limits) -> Decision:
-    """Whether a running round may go on. Laxer than the start, so that a round does not end what its own start caused."""
+    """Whether a running round may go on. Laxer than the start, so that a round does not end what
+    its own start caused."""
     board = snapshot.board
     if snapshot.paused:
         return Decision(False, _PAUSED)
     if not board.available_bytes >= limits.floor_available_bytes:
         return Decision(
-            False, f"only {_mb(board.available_bytes)} of memory left, {_mb(limits.floor_available_bytes)} needed to go on"
+            False,
+            f"only {_mb(board.available_bytes)} of memory left, {_mb(limits.floor_available_bytes)}"
+            " needed to go on",
         )
     hottest = limits.max_temperature + limits.temperature_margin
     if board.temperature_celsius is not None and not board.temperature_celsius <= hottest:
-        return Decision(False, f"the board is at {board.temperature_celsius:.0f} °C, {hottest:.0f} °C allowed while training")
+        return Decision(
+            False,
+            f"the board is at {board.temperature_celsius:.0f} °C, {hottest:.0f} °C allowed while"
+            " training",
+        )
     if board.on_battery and not limits.on_battery:
         return Decision(False, "mains power went away")
     return Decision(True, "nothing stands in the way")
 
 
 def retry_wait_seconds(consecutive_failures: int, limits: Limits) -> float:
-    """How long to wait after so many failures in a row: 0 after none, doubled by each, up to a bound."""
+    """How long to wait after so many failures in a row: 0 after none, doubled by each, up to a
+    bound."""
     if consecutive_failures <= 0:
         return 0.0
-    return min(limits.retry_seconds * 2.0 ** min(consecutive_failures - 1, 60), limits.max_retry_seconds)
+    return min(
+        limits.retry_seconds * 2.0 ** min(consecutive_failures - 1, 60), limits.max_retry_seconds
+    )
 
 
 def _obstacles(snapshot: Snapshot, limits: Limits) -> Iterator[str]:
@@ -140,40 +160,82 @@ def _obstacles(snapshot: Snapshot, limits: Limits) -> Iterator[str]:
     if limits.hours is not None:
         first, last = map(_clock, limits.hours)
         if snapshot.minute_of_day is None:
-            yield f"rounds start by themselves from {first} to {last}, but the clock of this machine was never set"
+            yield (
+                f"rounds start by themselves from {first} to {last}, but the clock of this machine"
+                " was never set"
+            )
         elif not _within(snapshot.minute_of_day, *limits.hours):
-            yield f"it is {_clock(snapshot.minute_of_day)}, rounds start by themselves from {first} to {last}"
+            yield (
+                f"it is {_clock(snapshot.minute_of_day)}, rounds start by themselves from {first}"
+                f" to {last}"
+            )
     if not snapshot.seconds_since_speech >= limits.quiet_seconds:
-        yield f"last speech {snapshot.seconds_since_speech:.0f} s ago, {limits.quiet_seconds:.0f} s of quiet needed"
+        yield (
+            f"last speech {snapshot.seconds_since_speech:.0f} s ago, {limits.quiet_seconds:.0f} s"
+            " of quiet needed"
+        )
     if not snapshot.labelled_utterances >= limits.min_utterances:
         yield f"{snapshot.labelled_utterances} labelled utterances, {limits.min_utterances} needed"
     if not snapshot.new_utterances >= limits.min_new_utterances:
-        yield f"{snapshot.new_utterances} new labelled utterances since the last round, {limits.min_new_utterances} needed"
+        yield (
+            f"{snapshot.new_utterances} new labelled utterances since the last round,"
+            f" {limits.min_new_utterances} needed"
+        )
     if not snapshot.seconds_since_round >= limits.min_minutes_between_rounds * 60:
-        yield f"last round {snapshot.seconds_since_round / 60:.0f} minutes ago, {limits.min_minutes_between_rounds:.0f} needed"
+        yield (
+            f"last round {snapshot.seconds_since_round / 60:.0f} minutes ago,"
+            f" {limits.min_minutes_between_rounds:.0f} needed"
+        )
     if snapshot.in_shadow is not None:
-        yield f"generation {snapshot.in_shadow:04d} hears along in shadow; a round waits until it is known what becomes of it"
+        yield (
+            f"generation {snapshot.in_shadow:04d} hears along in shadow; a round waits until it is"
+            " known what becomes of it"
+        )
     wait = retry_wait_seconds(snapshot.consecutive_failures, limits)
     if not snapshot.seconds_since_failure >= wait:
-        failures = f"{snapshot.consecutive_failures} failed round{'s' if snapshot.consecutive_failures > 1 else ''} in a row"
-        yield f"{failures}, the last {snapshot.seconds_since_failure:.0f} s ago; trying again after {wait:.0f} s"
+        failures = (
+            f"{snapshot.consecutive_failures} failed"
+            f" round{'s' if snapshot.consecutive_failures > 1 else ''} in a row"
+        )
+        yield (
+            f"{failures}, the last {snapshot.seconds_since_failure:.0f} s ago; trying again after"
+            f" {wait:.0f} s"
+        )
     if not snapshot.board.load_per_core <= limits.max_load_per_core:
-        yield f"load {snapshot.board.load_per_core:.1f} per core, at most {limits.max_load_per_core:.1f} allowed"
+        yield (
+            f"load {snapshot.board.load_per_core:.1f} per core, at most"
+            f" {limits.max_load_per_core:.1f} allowed"
+        )
     yield from _machine_obstacles(snapshot.board, limits)
 
 
 def _machine_obstacles(board: Board, limits: Limits) -> Iterator[str]:
     if not board.available_bytes >= limits.min_available_bytes:
-        yield f"{_mb(board.available_bytes)} of memory available, {_mb(limits.min_available_bytes)} needed"
+        yield (
+            f"{_mb(board.available_bytes)} of memory available, {_mb(limits.min_available_bytes)}"
+            " needed"
+        )
     if not board.disk_free_bytes >= limits.min_disk_free_bytes:
-        yield f"{_mb(board.disk_free_bytes)} free on the disk, {_mb(limits.min_disk_free_bytes)} needed"
+        yield (
+            f"{_mb(board.disk_free_bytes)} free on the disk, {_mb(limits.min_disk_free_bytes)}"
+            " needed"
+        )
     pressure, celsius = board.memory_pressure_percent, board.temperature_celsius
     if pressure is not None and not pressure <= limits.max_memory_pressure_percent:
-        yield f"memory pressure {pressure:.0f} %, at most {limits.max_memory_pressure_percent:.0f} % allowed"
+        yield (
+            f"memory pressure {pressure:.0f} %, at most {limits.max_memory_pressure_percent:.0f} %"
+            " allowed"
+        )
     if celsius is not None and not celsius <= limits.max_temperature:
         yield f"the board is at {celsius:.0f} °C, at most {limits.max_temperature:.0f} °C allowed"
-    if board.gpu_load_percent is not None and not board.gpu_load_percent <= limits.max_gpu_load_percent:
-        yield f"the GPU is at {board.gpu_load_percent:.0f} %, at most {limits.max_gpu_load_percent:.0f} % allowed"
+    if (
+        board.gpu_load_percent is not None
+        and not board.gpu_load_percent <= limits.max_gpu_load_percent
+    ):
+        yield (
+            f"the GPU is at {board.gpu_load_percent:.0f} %, at most"
+            f" {limits.max_gpu_load_percent:.0f} % allowed"
+        )
     if board.on_battery and not limits.on_battery:
         yield "running on battery"
 

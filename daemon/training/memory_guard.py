@@ -1,7 +1,9 @@
-"""Keeps a round inside the memory that Attune may take: plans it, unloads models for it, watches it, makes it smaller.
+"""Keeps a round inside the memory that Attune may take: plans it, unloads models for it, watches
+it, makes it smaller.
 
-The plan is a pure function (`training/memory_plan.py`) of what was measured; here is what is done about it. `plan` and `need_models` may be
-called by any thread (people ask for the one, whoever has to answer for the other), all else by that of adaptation.
+The plan is a pure function (`training/memory_plan.py`) of what was measured; here is what is done
+about it. `plan` and `need_models` may be called by any thread (people ask for the one, whoever has
+to answer for the other), all else by that of adaptation.
 """
 
 import gc
@@ -34,8 +36,14 @@ class MemoryGuard:
         load: Callable[[], None],
         measure: Callable[[int | None], int] = proportional_bytes,
     ) -> None:
-        """`bare_bytes` is what the daemon took before it opened its models; `measure` takes a process, None for this one."""
-        self.budget_bytes, self._may_unload, self._path, self._bare_bytes = budget_bytes, may_unload, footprints, bare_bytes
+        """`bare_bytes` is what the daemon took before it opened its models; `measure` takes a
+        process, None for this one."""
+        self.budget_bytes, self._may_unload, self._path, self._bare_bytes = (
+            budget_bytes,
+            may_unload,
+            footprints,
+            bare_bytes,
+        )
         self._unload, self._load, self._measure = unload, load, measure
         self._lock = threading.Lock()
         self._room = threading.Event()
@@ -50,12 +58,22 @@ class MemoryGuard:
         footprints, measured_here = footprints_of(job.engines, self._path)
         missing = [stage for stage in job.stages if stage not in footprints.stages]
         if missing:
-            raise AttuneError(f"nobody measured what the stage `{missing[0]}` takes here; run `attune calibrate memory`")
-        return plan(job, footprints, self.budget_bytes, self._resident(footprints), self._may_unload, measured_here)
+            raise AttuneError(
+                f"nobody measured what the stage `{missing[0]}` takes here; run `attune calibrate"
+                " memory`"
+            )
+        return plan(
+            job,
+            footprints,
+            self.budget_bytes,
+            self._resident(footprints),
+            self._may_unload,
+            measured_here,
+        )
 
     def admit(self, job: AdaptJob) -> tuple[AdaptJob, Plan]:
-        """`job` as it is to be run, and the plan by which it is; models are unloaded if they must be. Raises AttuneError, nothing
-        changed, where it does not fit."""
+        """`job` as it is to be run, and the plan by which it is; models are unloaded if they must
+        be. Raises AttuneError, nothing changed, where it does not fit."""
         made = self.plan(job)
         if made.refusal:
             raise AttuneError(made.refusal)
@@ -86,7 +104,8 @@ class MemoryGuard:
         self._room.set()
 
     def need_models(self) -> None:
-        """Return once the models that serve are open. Waits for a child to make room, but not for ever."""
+        """Return once the models that serve are open. Waits for a child to make room, but not for
+        ever."""
         self._room.wait(_ROOM_SECONDS)
         with self._lock:
             if self.unloaded:
@@ -98,8 +117,13 @@ class MemoryGuard:
         return self._measure(None) + self._measure(child)
 
     def exceeded(self, used: int) -> str:
-        """Why a child must stop where daemon and child take `used` bytes; empty where it need not."""
-        return "" if used <= self.budget_bytes else f"it took {used >> 20} MiB of {self.budget_bytes >> 20} MiB allowed"
+        """Why a child must stop where daemon and child take `used` bytes; empty where it need
+        not."""
+        return (
+            ""
+            if used <= self.budget_bytes
+            else f"it took {used >> 20} MiB of {self.budget_bytes >> 20} MiB allowed"
+        )
 
     def smaller(self, job: AdaptJob) -> AdaptJob | None:
         """`job` in more parts; None where it is in as many as there can be."""
@@ -111,4 +135,6 @@ class MemoryGuard:
         if not self.unloaded:
             self._waiting_bytes = now
         unloaded = now if self.unloaded else self._bare_bytes + footprints.left_bytes
-        return Resident(waiting=self._waiting_bytes, answering=footprints.answering_bytes, unloaded=unloaded)
+        return Resident(
+            waiting=self._waiting_bytes, answering=footprints.answering_bytes, unloaded=unloaded
+        )

@@ -1,4 +1,5 @@
-"""Whether a round fits the memory that Attune may take, and how it must be run to fit. Pure: knows no process and no sensor."""
+"""Whether a round fits the memory that Attune may take, and how it must be run to fit. Pure: knows
+no process and no sensor."""
 
 from dataclasses import dataclass, replace
 
@@ -6,7 +7,8 @@ from engines.jobs.footprints import Footprints
 from engines.jobs.messages import AdaptJob
 
 PARTS = (1, 2, 4, 8, 16)
-"""In how many parts a step of training may be computed: half the memory of its activations each time, somewhat slower."""
+"""In how many parts a step of training may be computed: half the memory of its activations each
+time, somewhat slower."""
 MARGIN = 0.05
 """Of what a stage is predicted to take: no two runs allocate alike."""
 
@@ -79,24 +81,36 @@ def plan(
             if one.peak_bytes <= budget_bytes and unloads <= may_unload:
                 return one
             tried.append(one)
-    least = min((one for one in tried if one.unloads <= may_unload), key=lambda one: (one.peak_bytes, one.parts))
+    least = min(
+        (one for one in tried if one.unloads <= may_unload),
+        key=lambda one: (one.peak_bytes, one.parts),
+    )
     return replace(least, refusal=_refusal(least, tried, budget_bytes))
 
 
-def _stage(name: str, job: AdaptJob, footprints: Footprints, resident: Resident, unloads: bool) -> PlannedStage:
+def _stage(
+    name: str, job: AdaptJob, footprints: Footprints, resident: Resident, unloads: bool
+) -> PlannedStage:
     predicted = footprints.predicted_bytes(name, job, beside=not unloads)
-    room = round(MARGIN * predicted + footprints.stages[name].residual_bytes) + (0 if unloads else resident.answering)
+    room = round(MARGIN * predicted + footprints.stages[name].residual_bytes) + (
+        0 if unloads else resident.answering
+    )
     together = predicted + (resident.unloaded if unloads else resident.waiting)
     return PlannedStage(name, together, together + room, footprints.predicted_seconds(name, job))
 
 
 def _refusal(least: Plan, tried: list[Plan], budget_bytes: int) -> str:
     stage = max(least.stages, key=lambda one: one.peak_bytes)
-    reason = f"`{stage.name}` would take Attune to {_mib(stage.peak_bytes)} of {_mib(budget_bytes)} allowed"
+    reason = (
+        f"`{stage.name}` would take Attune to {_mib(stage.peak_bytes)} of {_mib(budget_bytes)}"
+        " allowed"
+    )
     if any(one.peak_bytes <= budget_bytes for one in tried):
         return f"{reason}; with budget.unload = true it fits"
     best = min(one.peak_bytes for one in tried)
-    unloading = "" if least.unloads else " and budget.unload = true" if best < least.peak_bytes else ""
+    unloading = (
+        "" if least.unloads else " and budget.unload = true" if best < least.peak_bytes else ""
+    )
     return f"{reason}; the least that it fits is budget.bytes = {best}{unloading}"
 
 

@@ -1,4 +1,5 @@
-"""Training gives way to speech: stops the child that runs the moment somebody speaks, lets it go on after a while of quiet.
+"""Training gives way to speech: stops the child that runs the moment somebody speaks, lets it go on
+after a while of quiet.
 
 Knows no round and no memory.
 """
@@ -21,7 +22,8 @@ class Preemption:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        """Held while pausing and resuming, so that a resume decided on before new speech cannot follow its pause."""
+        """Held while pausing and resuming, so that a resume decided on before new speech cannot
+        follow its pause."""
         self._speaking = False
         self._ended_at = float("-inf")
         self._child: Child | None = None
@@ -72,9 +74,12 @@ class Preemption:
                 child.resume()
 
     def status(self) -> Status:
-        """How often a child was stopped, and the 99th percentile of what that took; that it is, where it is."""
+        """How often a child was stopped, and the 99th percentile of what that took; that it is,
+        where it is."""
         child = self._child
-        latencies = sorted([*self._latencies, *(child.pause_latencies if child is not None else ())])
+        latencies = sorted(
+            [*self._latencies, *(child.pause_latencies if child is not None else ())]
+        )
         found: Status = {"pauses": self._pauses + (child.pauses if child is not None else 0)}
         if latencies:
             found["pause_latency_ms"] = 1000 * latencies[int(0.99 * len(latencies))]

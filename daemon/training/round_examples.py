@@ -1,4 +1,5 @@
-"""Takes a round's examples from the store: the labels that count, in the order of `training/selection.py`, whose audio is still there.
+"""Takes a round's examples from the store: the labels that count, in the order of
+`training/selection.py`, whose audio is still there.
 
 However much is stored, texts and files are read only of those that may be taken.
 """
@@ -18,11 +19,13 @@ from .selection import Bound, Bounds, by_turns, spread, within
 logger = logging.getLogger(__name__)
 
 _POOL = 4
-"""How many utterances are looked at for each that is taken: among those texts are spread, and lost audio is passed over."""
+"""How many utterances are looked at for each that is taken: among those texts are spread, and lost
+audio is passed over."""
 
 _ENOUGH_JUDGED = 16
-"""Held-out utterances with texts of their own that judge a round well enough; where there are fewer, those that share their text
-with a trained one judge too: whoever always asks for the same things is served by how well these are heard."""
+"""Held-out utterances with texts of their own that judge a round well enough; where there are
+fewer, those that share their text with a trained one judge too: whoever always asks for the same
+things is served by how well these are heard."""
 
 _CHOSEN = """
 SELECT u.id, l.id, l.origin FROM utterances u JOIN labels l ON l.id = u.label
@@ -30,22 +33,30 @@ WHERE l.origin != 'recognised' OR l.confidence >= ? ORDER BY u.id
 """
 _TEXTS = """
 SELECT l.text, sum(u.holdout), count(*) FROM utterances u JOIN labels l ON l.id = u.label
-WHERE l.text IN (SELECT value FROM json_each(?)) AND (l.origin != 'recognised' OR l.confidence >= ?) GROUP BY l.text
+WHERE l.text IN (SELECT value FROM json_each(?)) AND (l.origin != 'recognised' OR l.confidence >= ?)
+GROUP BY l.text
 """
-"""How often each text is held out and said, of all that is stored: a round takes more of the held-out ones."""
+"""How often each text is held out and said, of all that is stored: a round takes more of the
+held-out ones."""
 _ABOUT = """
 SELECT u.id, u.audio, l.text, l.origin, u.seconds, l.confidence, u.holdout FROM json_each(?) wanted
 JOIN labels l ON l.id = wanted.value JOIN utterances u ON u.id = l.utterance ORDER BY wanted.key
 """
 
 
-def round_examples(store: Store, bounds: Bounds, min_confidence: float) -> tuple[list[Example], dict[str, int]]:
-    """What a round learns from and is judged by, by id; and how many labels that cannot be true were passed over, by fault.
+def round_examples(
+    store: Store, bounds: Bounds, min_confidence: float
+) -> tuple[list[Example], dict[str, int]]:
+    """What a round learns from and is judged by, by id; and how many labels that cannot be true
+    were passed over, by fault.
 
-    Recognised labels below `min_confidence` are left out, and so are utterances that lost their audio, which is logged. No text
-    is both learnt and judged by, unless nothing else is there to be learnt, or too little to judge by.
+    Recognised labels below `min_confidence` are left out, and so are utterances that lost their
+    audio, which is logged. No text is both learnt and judged by, unless nothing else is there to be
+    learnt, or too little to judge by.
     """
-    learnt: dict[tuple[bool, bool], list[int]] = {(new, confirmed): [] for new in (True, False) for confirmed in (True, False)}
+    learnt: dict[tuple[bool, bool], list[int]] = {
+        (new, confirmed): [] for new in (True, False) for confirmed in (True, False)
+    }
     judged: dict[bool, list[int]] = {True: [], False: []}
     last_learnt = store.last_learnt_label()
     for utterance, label, origin in store.rows(_CHOSEN, min_confidence):
@@ -57,10 +68,16 @@ def round_examples(store: Store, bounds: Bounds, min_confidence: float) -> tuple
     for confirmed in (True, False):
         learnt[True, confirmed].sort(reverse=True)  # the newest first
     new, older = (
-        [*_described(store, learnt[is_new, True], bounds.learnt), *_described(store, learnt[is_new, False], bounds.learnt)]
+        [
+            *_described(store, learnt[is_new, True], bounds.learnt),
+            *_described(store, learnt[is_new, False], bounds.learnt),
+        ]
         for is_new in (True, False)
     )
-    sure, recognised = _described(store, judged[True], bounds.judged), _described(store, judged[False], bounds.recognised)
+    sure, recognised = (
+        _described(store, judged[True], bounds.judged),
+        _described(store, judged[False], bounds.recognised),
+    )
     texts = {example.text for some in (new, older, sure, recognised) for example in some}
     shared = shared_texts(store.rows(_TEXTS, json.dumps(list(texts)), min_confidence))
     parts = [
@@ -69,14 +86,17 @@ def round_examples(store: Store, bounds: Bounds, min_confidence: float) -> tuple
         _usable(store, recognised, bounds.recognised, shared.learnt, _ENOUGH_JUDGED),
     ]
     left_out: Counter[str] = sum((faults for _, faults in parts), Counter())
-    return sorted((example for part, _ in parts for example in part), key=lambda example: example.id), dict(left_out)
+    return sorted(
+        (example for part, _ in parts for example in part), key=lambda example: example.id
+    ), dict(left_out)
 
 
 def _usable(
     store: Store, ordered: Sequence[Example], bound: Bound, others: Collection[str], enough: int
 ) -> tuple[list[Example], Counter[str]]:
-    """Those whose label can be true and whose audio is there, as many as `bound` allows, and the faults of those passed over.
-    Texts that are `others'` are left out where `enough` are there without them."""
+    """Those whose label can be true and whose audio is there, as many as `bound` allows, and the
+    faults of those passed over. Texts that are `others'` are left out where `enough` are there
+    without them."""
     twice = contradicted(store.given_texts([example.id for example in ordered]))
     left_out: Counter[str] = Counter()
     lost: set[str] = set()

@@ -1,4 +1,5 @@
-"""What a round learns from and when: the store, the settings and the sensors put into the words of idle policy and job file."""
+"""What a round learns from and when: the store, the settings and the sensors put into the words of
+idle policy and job file."""
 
 import logging
 import time
@@ -26,7 +27,8 @@ from .sensors import read_board
 logger = logging.getLogger(__name__)
 
 LABELLED_FIRST = 64
-"""Utterances that are labelled before a round begins, for which it waits; others are labelled while it is quiet."""
+"""Utterances that are labelled before a round begins, for which it waits; others are labelled while
+it is quiet."""
 
 
 class RoundInputs:
@@ -42,7 +44,12 @@ class RoundInputs:
         general: list[Example],
         clocks: Clocks = REAL_TIME,
     ) -> None:
-        self._settings, self._store, self._attention, self._labeller = settings, store, attention, labeller
+        self._settings, self._store, self._attention, self._labeller = (
+            settings,
+            store,
+            attention,
+            labeller,
+        )
         self._engines, self._general, self._clocks = engines, general, clocks
         self._faulty_labels = FaultyLabels(store, settings.adapt.min_confidence)
         self._labels_at_start = 0
@@ -70,7 +77,8 @@ class RoundInputs:
         return self._job(number, parent, folder)
 
     def planned_job(self) -> AdaptJob:
-        """What a round would be now, to be planned and not to be run. Raises AttuneError as `build_job` does."""
+        """What a round would be now, to be planned and not to be run. Raises AttuneError as
+        `build_job` does."""
         return self._job(0, 0, self._settings.state_dir)
 
     def _job(self, number: int, parent: int, folder: Path) -> AdaptJob:
@@ -92,20 +100,31 @@ class RoundInputs:
             system_prompt=settings.conversation.system_prompt,
             training_seconds=settings.adapt.training_seconds,
             learning_rate=settings.adapt.learning_rate,
-            distil=DistilRecipe(seconds=settings.adapt.distil_seconds) if settings.adapt.distil_seconds else None,
+            distil=(
+                DistilRecipe(seconds=settings.adapt.distil_seconds)
+                if settings.adapt.distil_seconds
+                else None
+            ),
             reply_utterances=settings.adapt.reply_utterances,
             threads=settings.adapt.threads,
         )
 
     def label_faults(self) -> dict[str, LabelFault]:
-        """Of the labels that no round learns from, because they cannot be true, why; by utterance. Where many are stored, those
-        that were looked at so far."""
+        """Of the labels that no round learns from, because they cannot be true, why; by utterance.
+        Where many are stored, those that were looked at so far."""
         return self._faulty_labels.found()
 
     def record(self, ended: RoundRecord) -> None:
         """Keep how a round ended."""
         self._store.add_round(
-            Round(ended.started_at, ended.ended_at, ended.generation, ended.outcome, ended.reason, self._labels_at_start)
+            Round(
+                ended.started_at,
+                ended.ended_at,
+                ended.generation,
+                ended.outcome,
+                ended.reason,
+                self._labels_at_start,
+            )
         )
 
 
@@ -126,8 +145,14 @@ def limits_of(settings: Settings) -> Limits:
 
 def _nothing_to_learn(left_out: dict[str, int]) -> str:
     if not left_out:
-        return "nothing is labelled yet, so there is nothing to learn from; speak, correct, or `attune enroll --from MANIFEST`"
-    return f"{told_left_out(left_out)}, so there is nothing to learn from; enrol recordings with the words that they have"
+        return (
+            "nothing is labelled yet, so there is nothing to learn from; speak, correct, or `attune"
+            " enroll --from MANIFEST`"
+        )
+    return (
+        f"{told_left_out(left_out)}, so there is nothing to learn from; enrol recordings with the"
+        " words that they have"
+    )
 
 
 def _minute_of_day(seconds_since_epoch: float) -> int | None:
@@ -143,6 +168,8 @@ def stored_examples(settings: Settings) -> list[Example]:
         return []
     store = Store(settings.state_dir)
     try:
-        return round_examples(store, bounds_of(settings.adapt.training_seconds), settings.adapt.min_confidence)[0]
+        return round_examples(
+            store, bounds_of(settings.adapt.training_seconds), settings.adapt.min_confidence
+        )[0]
     finally:
         store.close()

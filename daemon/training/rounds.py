@@ -1,7 +1,8 @@
-"""What a round is: where it lives, how it is recorded, how its candidate is put to use or refused. Knows no process.
+"""What a round is: where it lives, how it is recorded, how its candidate is put to use or refused.
+Knows no process.
 
-A folder `jobs/NNNN` (job file, checkpoint, log) stands from the start of a round until its verdict. What it means can be told
-from the disk alone, so a daemon that was killed goes on where it was.
+A folder `jobs/NNNN` (job file, checkpoint, log) stands from the start of a round until its verdict.
+What it means can be told from the disk alone, so a daemon that was killed goes on where it was.
 """
 
 import logging
@@ -86,20 +87,27 @@ def job_folder(jobs: Path, number: int) -> Path:
 
 
 def prepare(job: AdaptJob, jobs: Path, anew: bool = False) -> Path:
-    """Make ready the folder of `job` and return the path of its job file, which is still to be written.
+    """Make ready the folder of `job` and return the path of its job file, which is still to be
+    written.
 
-    A checkpoint in it is kept only where it belongs to the very same job (examples, parent, settings) and `anew` is false.
-    Raises OSError where the disk is full or the folder cannot be written.
+    A checkpoint in it is kept only where it belongs to the very same job (examples, parent,
+    settings) and `anew` is false. Raises OSError where the disk is full or the folder cannot be
+    written.
     """
     path = job_folder(jobs, job.number) / JOB_NAME
-    if anew or (before := _read_job(path)) is None or before.model_copy(update={"parts": job.parts}) != job:
+    if (
+        anew
+        or (before := _read_job(path)) is None
+        or before.model_copy(update={"parts": job.parts}) != job
+    ):
         clear(jobs, job.number)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
 
 
 def clear(jobs: Path, number: int) -> None:
-    """Remove a job's folder; the job file first, so that a half-removed folder is never gone on from."""
+    """Remove a job's folder; the job file first, so that a half-removed folder is never gone on
+    from."""
     folder = job_folder(jobs, number)
     with suppress(FileNotFoundError):
         (folder / JOB_NAME).unlink()
@@ -107,8 +115,11 @@ def clear(jobs: Path, number: int) -> None:
 
 
 def unjudged(jobs: Path, generations: Path) -> Generation | None:
-    """The latest generation that was written by a round whose verdict is still to be given; None where there is none."""
-    folders = sorted((path for path in jobs.glob("*") if re.fullmatch(r"\d{4}", path.name)), reverse=True)
+    """The latest generation that was written by a round whose verdict is still to be given; None
+    where there is none."""
+    folders = sorted(
+        (path for path in jobs.glob("*") if re.fullmatch(r"\d{4}", path.name)), reverse=True
+    )
     for folder in folders:
         written = generations / folder.name
         if not (written.exists() and (folder / JOB_NAME).exists()):
@@ -121,11 +132,13 @@ def unjudged(jobs: Path, generations: Path) -> Generation | None:
     return None
 
 
-def promote_or_refuse(candidate: Generation, rounds: Rounds, moves: Moves) -> tuple[RoundOutcome, str]:
+def promote_or_refuse(
+    candidate: Generation, rounds: Rounds, moves: Moves
+) -> tuple[RoundOutcome, str]:
     """Give the verdict and act on it: the outcome and its reason, for people.
 
-    Doing so again after a kill comes to the same. A candidate that cannot be served leaves what was current, and the outcome is
-    `failed`.
+    Doing so again after a kill comes to the same. A candidate that cannot be served leaves what was
+    current, and the outcome is `failed`.
     """
     if reason := moves.overtaken(candidate):
         return "refused", reason
@@ -135,7 +148,10 @@ def promote_or_refuse(candidate: Generation, rounds: Rounds, moves: Moves) -> tu
     if rounds.shadow_turns:
         outcome, problem = moves.put_in_shadow(candidate)
         figures = judged.reason.removeprefix("promoted: ")
-        told = f"good enough to hear {rounds.shadow_turns} turns in shadow before it is promoted: {figures}"
+        told = (
+            f"good enough to hear {rounds.shadow_turns} turns in shadow before it is promoted:"
+            f" {figures}"
+        )
         return outcome, problem or told
     outcome, problem = moves.take_over(candidate, "its round ended")
     return outcome, problem or judged.reason

@@ -1,7 +1,9 @@
-"""The life of a round: wait for an idle window, train in a child, yield to speech, judge, promote. Knows no model, no database.
+"""The life of a round: wait for an idle window, train in a child, yield to speech, judge, promote.
+Knows no model, no database.
 
-One thread does all of it; other threads only say what happened (`speech_started`, `run_now`, `cancel`). A round that fails costs
-nothing but time: the next one goes on from its checkpoint, and what is served stays.
+One thread does all of it; other threads only say what happened (`speech_started`, `run_now`,
+`cancel`). A round that fails costs nothing but time: the next one goes on from its checkpoint, and
+what is served stays.
 """
 
 import logging
@@ -22,11 +24,21 @@ from ..store.records import RoundOutcome
 from .idle import Decision, Limits, Snapshot, decide, may_go_on, may_start
 from .memory_guard import MemoryGuard
 from .preemption import Preemption
-from .rounds import JOB_NAME, RoundRecord, Rounds, clear, job_folder, prepare, promote_or_refuse, unjudged
+from .rounds import (
+    JOB_NAME,
+    RoundRecord,
+    Rounds,
+    clear,
+    job_folder,
+    prepare,
+    promote_or_refuse,
+    unjudged,
+)
 from .status import Standing, Status
 
 FRESH_AFTER_FAILURES = 3
-"""Failures in a row after which a round does not go on from its checkpoint: the checkpoint may be what makes it fail."""
+"""Failures in a row after which a round does not go on from its checkpoint: the checkpoint may be
+what makes it fail."""
 
 _CUT_INTO_PARTS = ("samples", "train", "distil")
 """Stages that take less memory in more parts."""
@@ -48,10 +60,12 @@ class Adaptation:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`build_job(number, parent, folder)` gathers the examples of a round, or raises AttuneError saying why there is none.
+        """`build_job(number, parent, folder)` gathers the examples of a round, or raises
+        AttuneError saying why there is none.
 
-        `snapshot` need not know of failures: those are counted here. `moves` has a candidate served. All three, and `record`, are
-        called from the adaptation thread. Without a `guard` a round takes what memory it takes.
+        `snapshot` need not know of failures: those are counted here. `moves` has a candidate
+        served. All three, and `record`, are called from the adaptation thread. Without a `guard` a
+        round takes what memory it takes.
         """
         self._rounds = rounds
         self._snapshot = snapshot
@@ -70,7 +84,8 @@ class Adaptation:
         self._standing = Standing(self._yielding.status)
         self._most_used_bytes = 0
         self._again = ""
-        """Why a child that was told to leave is to be started anew in the same round; empty where it is not."""
+        """Why a child that was told to leave is to be started anew in the same round; empty where
+        it is not."""
         self._on_request = False
         self._failures = self._failures_of_job = 0
         self._failed_at = self._cancelled_at = float("-inf")
@@ -91,20 +106,25 @@ class Adaptation:
         self._wake.set()
 
     def speech_ended(self) -> None:
-        """The child may go on after `resume_after_seconds`. To be called when the reply is given, not when the words end."""
+        """The child may go on after `resume_after_seconds`. To be called when the reply is given,
+        not when the words end."""
         self._yielding.speech_ended()
         self._wake.set()
 
     def run_now(self) -> None:
-        """Start a round without waiting for an idle window; while one runs, nothing more. `subscribe` first to follow it."""
+        """Start a round without waiting for an idle window; while one runs, nothing more.
+        `subscribe` first to follow it."""
         self._requested.set()
         self._wake.set()
 
     def cancel(self) -> None:
-        """End the running round, or withdraw a request for one; the next starts after `min_minutes_between_rounds`."""
+        """End the running round, or withdraw a request for one; the next starts after
+        `min_minutes_between_rounds`."""
         if self._requested.is_set():
             self._requested.clear()
-            self._tell(outcome="cancelled", last_outcome="cancelled", last_reason="cancelled by the user")
+            self._tell(
+                outcome="cancelled", last_outcome="cancelled", last_reason="cancelled by the user"
+            )
         self._cancelled.set()
         self._wake.set()
 
@@ -113,7 +133,8 @@ class Adaptation:
         return self._standing.subscribe(follower)
 
     def status(self) -> Status:
-        """What it is doing: `state` is `waiting`, `training`, `paused`, `judging` or `stopped`; the note says why it waits."""
+        """What it is doing: `state` is `waiting`, `training`, `paused`, `judging` or `stopped`; the
+        note says why it waits."""
         return self._standing.read()
 
     def _run(self) -> None:
@@ -130,7 +151,9 @@ class Adaptation:
         except Exception as error:  # noqa: BLE001 (a defect in one round must not end adaptation, nor the daemon, for good)
             _log.exception("a round of training ended in a defect")
             self._note_failure()
-            self._tell(state="waiting", last_outcome="failed", last_reason=repr(error), outcome="failed")
+            self._tell(
+                state="waiting", last_outcome="failed", last_reason=repr(error), outcome="failed"
+            )
 
     def _step(self) -> None:
         self._on_request = requested = self._requested.is_set()
@@ -166,28 +189,48 @@ class Adaptation:
         except (AttuneError, OSError) as error:
             ended: RoundOutcome = "cancelled" if self._given_up() else "failed"
             self._failures_of_job += ended == "failed"
-            self._finish(RoundRecord(number, started_at, self._wall_clock(), ended, str(error), 0.0, 0, None))
+            self._finish(
+                RoundRecord(number, started_at, self._wall_clock(), ended, str(error), 0.0, 0, None)
+            )
             return
         candidate = unjudged(self._rounds.jobs, self._rounds.generations)
-        if candidate is not None and candidate.number == number:  # however the child ended: what it wrote is whole
+        if (
+            candidate is not None and candidate.number == number
+        ):  # however the child ended: what it wrote is whole
             self._judge(candidate, started_at, child.peak_bytes)
             return
         refused = end.kind == "done" and child.last.stage == "refused"
         if refused:
             clear(self._rounds.jobs, number)
-        outcome: RoundOutcome = "refused" if refused else "cancelled" if end.kind == "stopped" else "failed"
+        outcome: RoundOutcome = (
+            "refused" if refused else "cancelled" if end.kind == "stopped" else "failed"
+        )
         reason = end.reason or f"the training process ended without writing generation {number:04d}"
         reason = child.last.note if refused else reason
-        self._failures_of_job = self._failures_of_job + 1 if outcome == "failed" and end.kind != "killed" else 0
+        self._failures_of_job = (
+            self._failures_of_job + 1 if outcome == "failed" and end.kind != "killed" else 0
+        )
         ended_at = self._wall_clock()
-        self._finish(RoundRecord(number, started_at, ended_at, outcome, reason, child.running_seconds, child.peak_bytes, None))
+        self._finish(
+            RoundRecord(
+                number,
+                started_at,
+                ended_at,
+                outcome,
+                reason,
+                child.running_seconds,
+                child.peak_bytes,
+                None,
+            )
+        )
 
     def _train(self, number: int) -> tuple[Child, Outcome]:
         rounds = self._rounds
         parent, reasons = usable(rounds.generations)
         if parent is None:
             raise AttuneError(
-                f"no generation in {rounds.generations} to start from: {'; '.join(reasons) or 'the base is missing'}"
+                f"no generation in {rounds.generations} to start from:"
+                f" {'; '.join(reasons) or 'the base is missing'}"
             )
         for reason in reasons:
             _log.warning("a round starts from generation %04d: %s", parent.number, reason)
@@ -273,7 +316,11 @@ class Adaptation:
         """The job to go on with once it may; None where it may not."""
         assert self._guard is not None
         if self._again != _SPEECH_NEEDS_MODELS:
-            return self._guard.smaller(job) if self._standing.read()["stage"] in _CUT_INTO_PARTS else None
+            return (
+                self._guard.smaller(job)
+                if self._standing.read()["stage"] in _CUT_INTO_PARTS
+                else None
+            )
         self._guard.need_models()
         self._tell(state="paused", note=self._again)
         while not self._given_up():
@@ -297,7 +344,16 @@ class Adaptation:
         seconds = candidate.card.wall_seconds
         self._failures_of_job = 0
         self._finish(
-            RoundRecord(candidate.number, started_at, self._wall_clock(), outcome, reason, seconds, peak_bytes, candidate.number)
+            RoundRecord(
+                candidate.number,
+                started_at,
+                self._wall_clock(),
+                outcome,
+                reason,
+                seconds,
+                peak_bytes,
+                candidate.number,
+            )
         )
 
     def _finish(self, record: RoundRecord) -> None:
@@ -314,7 +370,13 @@ class Adaptation:
         except AttuneError as error:
             _log.warning("the round could not be recorded: %s", error)
         self._requested.clear()  # whoever asked while it ran has followed it
-        self._tell(state="waiting", note="", last_outcome=record.outcome, last_reason=record.reason, outcome=record.outcome)
+        self._tell(
+            state="waiting",
+            note="",
+            last_outcome=record.outcome,
+            last_reason=record.reason,
+            outcome=record.outcome,
+        )
 
     def _note_failure(self) -> None:
         self._failures += 1

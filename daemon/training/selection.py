@@ -1,14 +1,16 @@
-"""What a round learns from and is judged by: a part of what is stored, whose size follows from how long the round may train.
+"""What a round learns from and is judged by: a part of what is stored, whose size follows from how
+long the round may train.
 
 Pure: knows orders and bounds, no store. The same store and settings give the same part.
 
-A round learns, by turns, from utterances labelled since the last round that finished and from older ones; where one kind is used
-up, from the other alone. In each kind those that a person confirmed come before those that were recognised. New ones come
-the newest first, older ones in the order of their ids, which are hashes of their audio: a random sample that stays the same while
-the store grows. Within each of these groups every text comes once before any text comes again.
+A round learns, by turns, from utterances labelled since the last round that finished and from older
+ones; where one kind is used up, from the other alone. In each kind those that a person confirmed
+come before those that were recognised. New ones come the newest first, older ones in the order of
+their ids, which are hashes of their audio: a random sample that stays the same while the store
+grows. Within each of these groups every text comes once before any text comes again.
 
-A round is judged by the held-out utterances in the order of their ids, texts spread likewise, so that generations are judged by
-the same ones as far as those are still stored.
+A round is judged by the held-out utterances in the order of their ids, texts spread likewise, so
+that generations are judged by the same ones as far as those are still stored.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,8 +20,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 LEARNT_PER_SECOND = 4.0
-"""Utterances for each second of `adapt.training_seconds`. A step sees 8 of them and takes half a second to a second on two cores,
-so each is seen two to four times; more than five times teaches the recordings, not the voice."""
+"""Utterances for each second of `adapt.training_seconds`. A step sees 8 of them and takes half a
+second to a second on two cores, so each is seen two to four times; more than five times teaches the
+recordings, not the voice."""
 LEAST_LEARNT, MOST_LEARNT = 64, 3000
 SECONDS_EACH = 5.0
 """Of audio, in the mean: whoever says longer utterances teaches fewer of them."""
@@ -43,7 +46,8 @@ class Bounds:
 
     learnt: Bound
     judged: Bound = Bound(JUDGED, JUDGED * JUDGED_SECONDS_EACH)
-    """Held-out utterances whose text a person confirmed: on these a candidate is promoted or refused."""
+    """Held-out utterances whose text a person confirmed: on these a candidate is promoted or
+    refused."""
     recognised: Bound = Bound(RECOGNISED_JUDGED, RECOGNISED_JUDGED * JUDGED_SECONDS_EACH)
     """Held-out utterances that were only recognised: their scores are shown."""
 
@@ -55,7 +59,8 @@ def bounds_of(training_seconds: float) -> Bounds:
 
 
 def spread(ordered: Iterable[T], text_of: Callable[[T], str]) -> list[T]:
-    """The same in an order in which every text comes once before any comes twice, and so on; else as they were."""
+    """The same in an order in which every text comes once before any comes twice, and so on; else
+    as they were."""
     times: dict[str, int] = {}
     places = []
     for one in ordered:
@@ -74,8 +79,14 @@ def by_turns(first: Sequence[T], second: Sequence[T]) -> Iterator[T]:
     yield from second[both:]
 
 
-def within(ordered: Iterable[T], bound: Bound, seconds_of: Callable[[T], float], usable: Callable[[T], bool]) -> list[T]:
-    """The first of those that are `usable`, as many as `bound` allows; one at least, where there is one."""
+def within(
+    ordered: Iterable[T],
+    bound: Bound,
+    seconds_of: Callable[[T], float],
+    usable: Callable[[T], bool],
+) -> list[T]:
+    """The first of those that are `usable`, as many as `bound` allows; one at least, where there is
+    one."""
     taken: list[T] = []
     seconds = 0.0
     for one in ordered:

@@ -1,6 +1,8 @@
-"""Reads what the idle policy needs to know of the machine from /proc and /sys. Knows no limits and decides nothing.
+"""Reads what the idle policy needs to know of the machine from /proc and /sys. Knows no limits and
+decides nothing.
 
-What a Jetson has of its own (its GPU's load, its power mode) is read where its documentation puts it; no board was at hand.
+What a Jetson has of its own (its GPU's load, its power mode) is read where its documentation puts
+it; no board was at hand.
 """
 
 import logging
@@ -25,8 +27,8 @@ _log = logging.getLogger(__name__)
 def read_board(state_dir: Path, root: Path = Path("/")) -> Board:
     """One reading of every sensor; `root` is where `proc`, `sys` and `var` are found.
 
-    A sensor that is absent or unreadable is None (or 0 load, mains power). Raises AttuneError where the available memory or
-    the free space cannot be read: nothing may be trained blindly.
+    A sensor that is absent or unreadable is None (or 0 load, mains power). Raises AttuneError where
+    the available memory or the free space cannot be read: nothing may be trained blindly.
     """
     return Board(
         available_bytes=_available_bytes(root / "proc/meminfo"),
@@ -43,7 +45,10 @@ def read_board(state_dir: Path, root: Path = Path("/")) -> Board:
 def _available_bytes(path: Path) -> int:
     found = re.search(r"^MemAvailable:\s+(\d+) kB$", _text(path) or "", re.MULTILINE)
     if found is None:
-        raise AttuneError(f"{path} does not say how much memory is available; training needs a Linux kernel of 3.14 or newer")
+        raise AttuneError(
+            f"{path} does not say how much memory is available; training needs a Linux kernel of"
+            " 3.14 or newer"
+        )
     return int(found[1]) * 1024
 
 
@@ -51,7 +56,9 @@ def _disk_free_bytes(folder: Path) -> int:
     try:
         return shutil.disk_usage(folder).free
     except OSError as error:
-        raise AttuneError(f"the free space of {folder} cannot be read ({error.strerror}); check `state_dir`") from None
+        raise AttuneError(
+            f"the free space of {folder} cannot be read ({error.strerror}); check `state_dir`"
+        ) from None
 
 
 def _load(path: Path) -> float:
@@ -74,10 +81,13 @@ def _temperatures(folder: Path) -> Iterator[float]:
 
 
 def _gpu_loads(folder: Path) -> Iterator[float]:
-    """Of integrated GPUs, which their kernel driver tells in thousandths; other devices that change their frequency tell none."""
+    """Of integrated GPUs, which their kernel driver tells in thousandths; other devices that change
+    their frequency tell none."""
     for device in sorted(folder.glob("*")):
         text = _word(device / "device/load")
-        if _word(device / "device/of_node/name").rstrip("\0") in _GPU_NAMES and re.fullmatch(r"\d{1,4}", text):
+        if _word(device / "device/of_node/name").rstrip("\0") in _GPU_NAMES and re.fullmatch(
+            r"\d{1,4}", text
+        ):
             yield int(text) / 10
 
 
@@ -87,13 +97,18 @@ def _power_mode(path: Path) -> str | None:
 
 
 def _on_battery(folder: Path) -> bool:
-    """Whether a battery is discharging and no mains supply is online. A board without either has mains power."""
+    """Whether a battery is discharging and no mains supply is online. A board without either has
+    mains power."""
     supplies = [(_word(supply / "type"), supply) for supply in sorted(folder.glob("*"))]
-    if any(kind in ("Mains", "USB") and _word(supply / "online") == "1" for kind, supply in supplies):
+    if any(
+        kind in ("Mains", "USB") and _word(supply / "online") == "1" for kind, supply in supplies
+    ):
         return False
     # The battery of a mouse or a headset has the scope "Device" and says nothing about the board.
     return any(
-        kind == "Battery" and _word(supply / "scope") != "Device" and _word(supply / "status") == "Discharging"
+        kind == "Battery"
+        and _word(supply / "scope") != "Device"
+        and _word(supply / "status") == "Discharging"
         for kind, supply in supplies
     )
 
@@ -103,7 +118,8 @@ def _word(path: Path) -> str:
 
 
 def _text(path: Path) -> str | None:
-    """A small file of the kernel's; None where it is absent or, as a sleeping sensor does, refuses to be read."""
+    """A small file of the kernel's; None where it is absent or, as a sleeping sensor does, refuses
+    to be read."""
     try:
         with path.open("rb") as file:
             return file.read(65_536).decode("ascii", "replace")

@@ -10,13 +10,30 @@ class Standing:
     """A status that threads change and others follow."""
 
     def __init__(self, at_once: Callable[[], Status]) -> None:
-        """`at_once` gives what is only known when it is asked; it is asked from any thread and must not wait."""
+        """`at_once` gives what is only known when it is asked; it is asked from any thread and must
+        not wait."""
         self._at_once = at_once
         self._lock = threading.Lock()
         self._followers: list[Callable[[Status], None]] = []
-        self._status: Status = {"state": "waiting", "stage": "", "fraction": 0.0, "note": "", "number": None}
-        self._status |= {"last_outcome": None, "last_reason": "", "consecutive_failures": 0, "pauses": 0}
-        self._status |= {"pause_latency_ms": None, "budget_bytes": None, "predicted_bytes": None, "most_used_bytes": None}
+        self._status: Status = {
+            "state": "waiting",
+            "stage": "",
+            "fraction": 0.0,
+            "note": "",
+            "number": None,
+        }
+        self._status |= {
+            "last_outcome": None,
+            "last_reason": "",
+            "consecutive_failures": 0,
+            "pauses": 0,
+        }
+        self._status |= {
+            "pause_latency_ms": None,
+            "budget_bytes": None,
+            "predicted_bytes": None,
+            "most_used_bytes": None,
+        }
 
     def read(self) -> Status:
         with self._lock:
@@ -24,7 +41,8 @@ class Standing:
         return status | self._at_once()
 
     def publish(self, outcome: str | None = None, **changes: object) -> None:
-        """Change the status and tell it, where anything did change, to all followers; with an `outcome` in any case."""
+        """Change the status and tell it, where anything did change, to all followers; with an
+        `outcome` in any case."""
         with self._lock:
             before = self._status
             self._status = {**before, **changes}
@@ -33,9 +51,11 @@ class Standing:
             follower(self.read() | ({} if outcome is None else {"outcome": outcome}))
 
     def subscribe(self, follower: Callable[[Status], None]) -> Callable[[], None]:
-        """Call `follower` with the status at every step from now on, from other threads; it must neither block nor raise.
+        """Call `follower` with the status at every step from now on, from other threads; it must
+        neither block nor raise.
 
-        The last status of a round, or of a request that could not be met, has the key `outcome`. Returns what unsubscribes.
+        The last status of a round, or of a request that could not be met, has the key `outcome`.
+        Returns what unsubscribes.
         """
         with self._lock:
             self._followers.append(follower)

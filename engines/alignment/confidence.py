@@ -1,8 +1,10 @@
-"""How sure a reading is: probabilities, fitted by a round to what turned out right and wrong. Knows numbers, no audio.
+"""How sure a reading is: probabilities, fitted by a round to what turned out right and wrong. Knows
+numbers, no audio.
 
-A personal round makes its projector snap words that it never met onto words that it did ("Call Patricia" onto "Call Robert").
-What gives such a word away is the softmax over the cosines between its soft token and the rows of all heard tokens: a word that
-was learnt leaves no second choice. Logistic regression (`calibration/evaluation/fit_confidence.py`) makes probabilities of it.
+A personal round makes its projector snap words that it never met onto words that it did ("Call
+Patricia" onto "Call Robert"). What gives such a word away is the softmax over the cosines between
+its soft token and the rows of all heard tokens: a word that was learnt leaves no second choice.
+Logistic regression (`calibration/evaluation/fit_confidence.py`) makes probabilities of it.
 """
 
 import math
@@ -38,14 +40,15 @@ class Confidence(_Frozen):
     rescored: Fit | None = None
     """For the best sentence of the n-best list; None where there were too few to tell."""
     witness_weights: tuple[float, ...] = ()
-    """By which the sentences of the n-best list are compared, in the order of `nbest.FEATURES`; there where `rescored` is."""
+    """By which the sentences of the n-best list are compared, in the order of `nbest.FEATURES`;
+    there where `rescored` is."""
     threshold: float
     """Probability, 0 to 1, below which nothing is done on the strength of a reading."""
 
 
 def features(reading: SoftTokens) -> tuple[float, float, float]:
-    """What one pass shows of itself: its least sure token's log odds, the mean of all, and by how many its tokens differ from the
-    quantity that was heard.
+    """What one pass shows of itself: its least sure token's log odds, the mean of all, and by how
+    many its tokens differ from the quantity that was heard.
 
     Raises ValueError for soft tokens that were not read out.
     """
@@ -55,19 +58,32 @@ def features(reading: SoftTokens) -> tuple[float, float, float]:
     return min(sure), sum(sure) / len(sure), abs(reading.quantity - len(reading.tokens))
 
 
-def rescored_features(reading: SoftTokens, first: SoftTokens, draft: Sequence[int]) -> tuple[float, ...]:
-    """What speaks for the best sentence of the n-best list: the features of the one pass before it, its own least sure token's log odds,
-    and how much of it stands in that pass and in the draft (0 to 1 each)."""
+def rescored_features(
+    reading: SoftTokens, first: SoftTokens, draft: Sequence[int]
+) -> tuple[float, ...]:
+    """What speaks for the best sentence of the n-best list: the features of the one pass before it,
+    its own least sure token's log odds, and how much of it stands in that pass and in the draft (0
+    to 1 each)."""
     least, _, _ = features(reading)
     tokens = reading.tokens or ()
-    return *features(first), least, _in_common(tokens, first.tokens or ()), _in_common(tokens, draft)
+    return (
+        *features(first),
+        least,
+        _in_common(tokens, first.tokens or ()),
+        _in_common(tokens, draft),
+    )
 
 
 def weigh(reading: SoftTokens, found: Sequence[float], fit: Fit, threshold: float) -> SoftTokens:
-    """The same reading with the probability, by `fit` and the features `found`, that each token is right, and that every word is;
-    sure from `threshold` on."""
-    utterance = _logistic(fit.offset + sum(weight * value for weight, value in zip(fit.weights, found, strict=True)))
-    tokens = tuple(_logistic(fit.token_offset + fit.token_slope * log_odds(value)) for value in reading.log_probabilities or ())
+    """The same reading with the probability, by `fit` and the features `found`, that each token is
+    right, and that every word is; sure from `threshold` on."""
+    utterance = _logistic(
+        fit.offset + sum(weight * value for weight, value in zip(fit.weights, found, strict=True))
+    )
+    tokens = tuple(
+        _logistic(fit.token_offset + fit.token_slope * log_odds(value))
+        for value in reading.log_probabilities or ()
+    )
     return replace(reading, confidences=tokens, confidence=utterance, sure=utterance >= threshold)
 
 

@@ -1,4 +1,5 @@
-"""Decodes encoder frames into soft tokens: by one pass, or, where that leaves doubt, by rescoring an n-best list.
+"""Decodes encoder frames into soft tokens: by one pass, or, where that leaves doubt, by rescoring
+an n-best list.
 
 Knows no samples: frames come from an encoder, drafts from whoever can make one.
 """
@@ -14,7 +15,15 @@ from ..interfaces import SentenceScorer, Step, unwatched
 from ..llm.vocabulary import Vocabulary
 from ..types import Float32, SoftTokens, Transcript
 from .confidence import Confidence, features, rescored_features, weigh
-from .nbest import UNHURRIED, NBestList, ProjectorPasses, SearchBounds, agreement, n_best_list, repeats
+from .nbest import (
+    UNHURRIED,
+    NBestList,
+    ProjectorPasses,
+    SearchBounds,
+    agreement,
+    n_best_list,
+    repeats,
+)
 from .projector import OnnxProjector
 from .text_normalisation import as_written, spoken_tokens
 from .vocabulary_head import VocabularyHead
@@ -39,29 +48,44 @@ class AlignedDecoder:
     head: VocabularyHead
     vocabulary: Vocabulary
     confidence: Confidence | None
-    """None where nothing was fitted: every reading is sure, and a projector that reads drafts always gets one."""
+    """None where nothing was fitted: every reading is sure, and a projector that reads drafts
+    always gets one."""
     scorer: SentenceScorer
     """Of sentences, to a language model."""
     blends: bool = False
-    """Whether the language model is to read blends of what was heard, as spoken, rather than the rows of a written sentence: for
-    one that passes speech through an adapter, which has learnt them."""
+    """Whether the language model is to read blends of what was heard, as spoken, rather than the
+    rows of a written sentence: for one that passes speech through an adapter, which has learnt
+    them."""
 
-    def read(self, frames: Float32, draft: Callable[[], Transcript], bounds: SearchBounds = UNHURRIED) -> SoftTokens:
-        """[T, D] frames, and a `draft` that is made only when it is needed, to the surest reading of them, as written.
+    def read(
+        self, frames: Float32, draft: Callable[[], Transcript], bounds: SearchBounds = UNHURRIED
+    ) -> SoftTokens:
+        """[T, D] frames, and a `draft` that is made only when it is needed, to the surest reading
+        of them, as written.
 
-        Raises AttuneError where the language model cannot judge what was heard, and what the step of `bounds` raises.
+        Raises AttuneError where the language model cannot judge what was heard, and what the step
+        of `bounds` raises.
         """
         return self.written([self.spoken(frames, draft, bounds)])
 
-    def spoken(self, frames: Float32, draft: Callable[[], Transcript], bounds: SearchBounds = UNHURRIED) -> Spoken:
+    def spoken(
+        self, frames: Float32, draft: Callable[[], Transcript], bounds: SearchBounds = UNHURRIED
+    ) -> Spoken:
         """As `read`, the reading as spoken: one piece of those that `written` puts together."""
         if self.confidence is None:
-            tokens = spoken_tokens(draft().text, self.vocabulary) if self.projector.reads_draft else []
+            tokens = (
+                spoken_tokens(draft().text, self.vocabulary) if self.projector.reads_draft else []
+            )
             units = self.projector.project(frames, self.head.rows_and_keys(tokens))
             scores = self.head.scores(units, tokens)
-            return Spoken(self.head.most_probable(scores, units.quantity), partial(scores.blends, self.vocabulary))
+            return Spoken(
+                self.head.most_probable(scores, units.quantity),
+                partial(scores.blends, self.vocabulary),
+            )
         passes = self.passes(frames, bounds.step)
-        first = weigh(passes.first, features(passes.first), self.confidence.alone, self.confidence.threshold)
+        first = weigh(
+            passes.first, features(passes.first), self.confidence.alone, self.confidence.threshold
+        )
         if (first.sure and not repeats(first.tokens or ())) or self.confidence.rescored is None:
             return Spoken(first, partial(passes.first_scores.blends, self.vocabulary))
         bounds.step()
@@ -73,20 +97,31 @@ class AlignedDecoder:
         return Spoken(weighed, partial(n_best.blends, weights, self.vocabulary))
 
     def written(self, pieces: Sequence[Spoken]) -> SoftTokens:
-        """The reading of an utterance from those of its pieces, as written: no soft tokens where there are none.
+        """The reading of an utterance from those of its pieces, as written: no soft tokens where
+        there are none.
 
         It is as sure as the piece that is least sure, and all of them have to be.
         """
         if not pieces:
             return SoftTokens(np.zeros((0, self.vocabulary.width), np.float32), 0.0, (), ())
         whole = as_written(_joined([piece.reading for piece in pieces]), self.vocabulary)
-        return replace(whole, vectors=np.concatenate([piece.blends() for piece in pieces])) if self.blends else whole
+        return (
+            replace(whole, vectors=np.concatenate([piece.blends() for piece in pieces]))
+            if self.blends
+            else whole
+        )
 
     def passes(self, frames: Float32, step: Step = unwatched) -> ProjectorPasses:
-        """The first pass over [T, D] frames, without a draft, and those that may follow, each with a `step` before it."""
+        """The first pass over [T, D] frames, without a draft, and those that may follow, each with
+        a `step` before it."""
         return ProjectorPasses(self.projector, self.head, frames, step)
 
-    def n_best(self, passes: ProjectorPasses, draft: Callable[[], Transcript], bounds: SearchBounds = UNHURRIED) -> NBestList:
+    def n_best(
+        self,
+        passes: ProjectorPasses,
+        draft: Callable[[], Transcript],
+        bounds: SearchBounds = UNHURRIED,
+    ) -> NBestList:
         """What was looked at may have been, with a `draft` of it where the projector reads one."""
         made = draft() if self.projector.reads_draft else _NO_DRAFT
         tokens = tuple(spoken_tokens(made.text, self.vocabulary))
@@ -94,10 +129,13 @@ class AlignedDecoder:
         return n_best_list(passes, tokens, made.confidence, self.scorer, weights, bounds)
 
     def best(self, n_best: NBestList, weights: tuple[float, ...]) -> SoftTokens:
-        """The most probable sentence of `n_best`; its tokens are as probable as all sentences together make them."""
+        """The most probable sentence of `n_best`; its tokens are as probable as all sentences
+        together make them."""
         probabilities = n_best.probabilities(weights)
         tokens = n_best.sentences[int(probabilities.argmax())]
-        logs = tuple(math.log(max(share, 1e-9)) for share in agreement(tokens, n_best, probabilities))
+        logs = tuple(
+            math.log(max(share, 1e-9)) for share in agreement(tokens, n_best, probabilities)
+        )
         return SoftTokens(self.vocabulary.rows(tokens), n_best.quantity, tokens, logs)
 
 
@@ -109,7 +147,8 @@ def open_decoder(
     threads: int,
     blends: bool = False,
 ) -> AlignedDecoder:
-    """A decoder of a projector. Raises AttuneError where the projector does not say which tokens it heard."""
+    """A decoder of a projector. Raises AttuneError where the projector does not say which tokens it
+    heard."""
     head = VocabularyHead(vocabulary, projector.heard_tokens, projector.keys, threads)
     return AlignedDecoder(projector, head, vocabulary, confidence, scorer, blends)
 
@@ -124,7 +163,9 @@ def _joined(readings: Sequence[SoftTokens]) -> SoftTokens:
         sum(reading.quantity for reading in readings),
         tuple(token for reading in readings for token in reading.tokens or ()),
         tuple(value for reading in readings for value in reading.log_probabilities or ()),
-        tuple(value for reading in readings for value in reading.confidences or ()) if sure else None,
+        tuple(value for reading in readings for value in reading.confidences or ())
+        if sure
+        else None,
         min(sure) if sure else None,
         all(reading.sure for reading in readings),
     )

@@ -1,10 +1,13 @@
-"""The n-best list: sentences that an utterance may have been, with the features that rescoring weighs.
+"""The n-best list: sentences that an utterance may have been, with the features that rescoring
+weighs.
 
-One pass of the projector names a few words for each unit, and takes for granted how many units there were. So the same frames
-are projected with a unit less and a unit more, without the draft and with it, and the most probable sentences of all those passes,
-and the draft itself, are gathered. The units' own probabilities are poor judges of a sentence that was never enrolled; beside them
-stand how well its phonemes fit the frames (`alignment/ctc_score.py`), which counts no units, and how likely the language model
-finds it (`llm/sentence_scorer.py`). Knows no samples; `calibration/evaluation/fit_rescoring.py` fits the weights of the features.
+One pass of the projector names a few words for each unit, and takes for granted how many units
+there were. So the same frames are projected with a unit less and a unit more, without the draft and
+with it, and the most probable sentences of all those passes, and the draft itself, are gathered.
+The units' own probabilities are poor judges of a sentence that was never enrolled; beside them
+stand how well its phonemes fit the frames (`alignment/ctc_score.py`), which counts no units, and
+how likely the language model finds it (`llm/sentence_scorer.py`). Knows no samples;
+`calibration/evaluation/fit_rescoring.py` fits the weights of the features.
 """
 
 import heapq
@@ -24,32 +27,48 @@ from .ctc_score import phoneme_scores
 from .projector import OnnxProjector
 from .vocabulary_head import TokenLogProbabilities, VocabularyHead
 
-FEATURES = ("alone", "with_draft", "phonemes", "language", "apart", "drafted", "draft_confidence", "tokens")
-"""What speaks for a sentence, in this order: its log probability by the units without a draft, and by those that have seen it;
-its phonemes' log scorer; the language model's; minus the square of how far its number of tokens is from the quantity heard;
-whether it is the draft (1 or 0), and if so the logarithm of the mean probability of the draft's tokens; its number of tokens."""
-_ALONE, _WITH_DRAFT, _PHONEMES, _LANGUAGE, _APART, _DRAFTED, _DRAFT_CONFIDENCE, _TOKENS = range(len(FEATURES))
+FEATURES = (
+    "alone",
+    "with_draft",
+    "phonemes",
+    "language",
+    "apart",
+    "drafted",
+    "draft_confidence",
+    "tokens",
+)
+"""What speaks for a sentence, in this order: its log probability by the units without a draft, and
+by those that have seen it; its phonemes' log scorer; the language model's; minus the square of how
+far its number of tokens is from the quantity heard; whether it is the draft (1 or 0), and if so the
+logarithm of the mean probability of the draft's tokens; its number of tokens."""
+_ALONE, _WITH_DRAFT, _PHONEMES, _LANGUAGE, _APART, _DRAFTED, _DRAFT_CONFIDENCE, _TOKENS = range(
+    len(FEATURES)
+)
 
 _CHOICES, _WITHIN = 12, 8.0
 _OF_EACH_PASS = 50
 _KEPT = 30
-"""Sentences that the language model judges at most: with 16, requests never enrolled have two points more of word error."""
+"""Sentences that the language model judges at most: with 16, requests never enrolled have two
+points more of word error."""
 _FIRST_WEIGHTS = (0.03, 0.1, 0.12, 0.0, 0.1, 4.0, 3.0, 0.0)
 """By which they are chosen where nothing was fitted."""
 _MARGIN = 3.0
-"""How far the language model may move one sentence against another: what is further behind the best is not asked about."""
+"""How far the language model may move one sentence against another: what is further behind the best
+is not asked about."""
 _DRAFT_MARGIN = 1.5
-"""By how much a draft must lead all others for nothing further to be looked at: so it does in most utterances of a voice that
-recognisers hear well, which lose nothing by it (docs/adr/0011)."""
+"""By how much a draft must lead all others for nothing further to be looked at: so it does in most
+utterances of a voice that recognisers hear well, which lose nothing by it (docs/adr/0011)."""
 _DRAFT_APART, _DRAFT_APART_TOKENS = 0.5, 2.0
-"""By what share of the quantity heard, or by how many tokens if those are more, a draft may be longer or shorter. Of "Invite
-Angela to dinner" one made "And": a language model always has more to say for that than for six words that it finds odd."""
+"""By what share of the quantity heard, or by how many tokens if those are more, a draft may be
+longer or shorter. Of "Invite Angela to dinner" one made "And": a language model always has more to
+say for that than for six words that it finds odd."""
 _LEAST_TOKEN = -12.0
 JUDGED_TOKENS = 240
-"""That the language model reads for one utterance at most; a doubted request takes 114 on average, at 4 ms each."""
+"""That the language model reads for one utterance at most; a doubted request takes 114 on average,
+at 4 ms each."""
 _FARTHEST = 25.0
-"""How far behind the best a sentence can be by one feature: it may be mistaken (a word whose pronunciation it does
-not know), and no sentence that has everything else for it falls with it."""
+"""How far behind the best a sentence can be by one feature: it may be mistaken (a word whose
+pronunciation it does not know), and no sentence that has everything else for it falls with it."""
 
 
 class _OutOfTimeError(Exception):
@@ -93,7 +112,8 @@ class NBestList:
     draft: tuple[int, ...]
 
     def narrowed(self, weights: Sequence[float]) -> "NBestList":
-        """Those that the language model could still make the best; the draft alone where it leads."""
+        """Those that the language model could still make the best; the draft alone where it
+        leads."""
         scores = _without_language(self.features, weights)
         leads = self.sentences[int(scores.argmax())] == self.draft
         near = np.flatnonzero(scores >= scores.max() - _MARGIN)
@@ -102,8 +122,8 @@ class NBestList:
         return self._at(near)
 
     def first(self, tokens: int) -> "NBestList":
-        """The first of them, as many as a language model reads in so many tokens (what several begin with counts once), and at
-        least one."""
+        """The first of them, as many as a language model reads in so many tokens (what several
+        begin with counts once), and at least one."""
         read: set[tuple[int, ...]] = set()
         for place, sentence in enumerate(self.sentences):
             read |= {sentence[:length] for length in range(1, len(sentence) + 1)}
@@ -112,14 +132,18 @@ class NBestList:
         return self
 
     def unjudged(self) -> "NBestList":
-        """As they are where no language model says anything. Nor does their length count: it only makes up for what a language
-        model charges for each token."""
+        """As they are where no language model says anything. Nor does their length count: it only
+        makes up for what a language model charges for each token."""
         features = self.features.copy()
         features[:, [_LANGUAGE, _TOKENS]] = 0.0
         return replace(self, features=features)
 
     def _at(self, places: NDArray[np.int64]) -> "NBestList":
-        return replace(self, sentences=tuple(self.sentences[place] for place in places), features=self.features[places])
+        return replace(
+            self,
+            sentences=tuple(self.sentences[place] for place in places),
+            features=self.features[places],
+        )
 
     def probabilities(self, weights: Sequence[float]) -> NDArray[np.float64]:
         """[N] of each sentence's being the best of them, by weighted features."""
@@ -128,19 +152,32 @@ class NBestList:
         return np.asarray(odds / odds.sum())
 
     def blends(self, weights: Sequence[float], vocabulary: Vocabulary) -> Float32:
-        """[U, E] the mean of the rows of all sentences that are as long as the most probable one, weighted by how probable they
-        are by weighted features."""
+        """[U, E] the mean of the rows of all sentences that are as long as the most probable one,
+        weighted by how probable they are by weighted features."""
         probabilities = self.probabilities(weights)
         count = len(self.sentences[int(probabilities.argmax())])
-        alike = [(rate, tokens) for rate, tokens in zip(probabilities, self.sentences, strict=True) if len(tokens) == count]
-        blended = sum(rate * vocabulary.rows(tokens) for rate, tokens in alike) / sum(rate for rate, _ in alike)
+        alike = [
+            (rate, tokens)
+            for rate, tokens in zip(probabilities, self.sentences, strict=True)
+            if len(tokens) == count
+        ]
+        blended = sum(rate * vocabulary.rows(tokens) for rate, tokens in alike) / sum(
+            rate for rate, _ in alike
+        )
         return np.asarray(blended, np.float32)
 
 
 class ProjectorPasses:
-    """Passes of the projector over one utterance, with any draft (none: no tokens) and any number of units; each is made once."""
+    """Passes of the projector over one utterance, with any draft (none: no tokens) and any number
+    of units; each is made once."""
 
-    def __init__(self, projector: OnnxProjector, head: VocabularyHead, frames: Float32, step: Step = unwatched) -> None:
+    def __init__(
+        self,
+        projector: OnnxProjector,
+        head: VocabularyHead,
+        frames: Float32,
+        step: Step = unwatched,
+    ) -> None:
         """Project [T, D] `frames` once, without a draft. Each further pass begins with a `step`."""
         self._projector, self._head, self._frames, self._step = projector, head, frames, step
         self._made: dict[tuple[tuple[int, ...], int], TokenLogProbabilities] = {}
@@ -167,15 +204,18 @@ class ProjectorPasses:
         return self._made[draft, count]
 
     def sentences(self, draft: tuple[int, ...], spread: int) -> list[tuple[int, ...]]:
-        """The most probable ones by all passes with as many units as were heard, give or take `spread`, those that repeat a word
-        also without that, and the draft unless it is far longer (a decoder that loops) or shorter than what was heard."""
+        """The most probable ones by all passes with as many units as were heard, give or take
+        `spread`, those that repeat a word also without that, and the draft unless it is far longer
+        (a decoder that loops) or shorter than what was heard."""
         if draft not in self._quantities:
             self._project(draft, 0)
         found: dict[tuple[int, ...], None] = {}
         for seen in dict.fromkeys([(), draft]):
             heard = max(1, round(self._quantities[seen]))
             for count in range(max(1, heard - spread), heard + spread + 1):
-                found |= dict.fromkeys(most_probable(self.at(seen, count).choices(_CHOICES, _WITHIN), _OF_EACH_PASS))
+                found |= dict.fromkeys(
+                    most_probable(self.at(seen, count).choices(_CHOICES, _WITHIN), _OF_EACH_PASS)
+                )
         found |= dict.fromkeys(said_once(sentence) for sentence in list(found))
         apart = abs(len(draft) - self.quantity)
         near = apart <= max(_DRAFT_APART_TOKENS, _DRAFT_APART * self.quantity)
@@ -186,14 +226,18 @@ class ProjectorPasses:
     def features(
         self, sentences: Sequence[tuple[int, ...]], draft: tuple[int, ...], draft_probability: float
     ) -> NDArray[np.float64]:
-        """[N, len(FEATURES)] what speaks for `sentences`; the language model's score is not among it yet."""
+        """[N, len(FEATURES)] what speaks for `sentences`; the language model's score is not among
+        it yet."""
         found = np.zeros((len(sentences), len(FEATURES)))
         spoken = [self._projector.pronunciations[list(sentence)] for sentence in sentences]
-        stuttered = {said_once(sentence): sentence for sentence in reversed(sentences) if repeats(sentence)}
+        stuttered = {
+            said_once(sentence): sentence for sentence in reversed(sentences) if repeats(sentence)
+        }
         found[:, _PHONEMES] = phoneme_scores(self.phonemes, [some[some > 0] for some in spoken])
         for row, sentence in zip(found, sentences, strict=True):
             for place, seen in ((_ALONE, ()), (_WITH_DRAFT, draft)):
-                # A word that made two units is as probable as those: at one unit less, all others would have to shift.
+                # A word that made two units is as probable as those: at one unit less, all others
+                # would have to shift.
                 ways = {sentence, stuttered.get(sentence, sentence)}
                 row[place] = max(self.at(seen, len(way)).of(way, _LEAST_TOKEN) for way in ways)
             row[_APART] = -((len(sentence) - self.quantity) ** 2)
@@ -215,43 +259,60 @@ def n_best_list(
 ) -> NBestList:
     """The n-best list of an utterance: one sentence at least.
 
-    `draft` are spoken tokens, or none where there is none; `draft_probability` is their mean probability, 0 to 1. With `weights`
-    for the features, sentences are left out that the language model could not save any more, and where that leaves the draft,
-    nothing further is looked at. At the `bounds` the search ends with what it has. Raises what `scorer` and the step raise.
+    `draft` are spoken tokens, or none where there is none; `draft_probability` is their mean
+    probability, 0 to 1. With `weights` for the features, sentences are left out that the language
+    model could not save any more, and where that leaves the draft, nothing further is looked at. At
+    the `bounds` the search ends with what it has. Raises what `scorer` and the step raise.
     """
     few = None
     for spread in (0, 1) if weights else (1,):
         if few is not None and bounds.over:
             break
         few = _n_best_list(passes, draft, draft_probability, weights, spread)
-        if few.sentences == (draft,):  # a recogniser and the units agree: nothing is left to look for
+        if few.sentences == (
+            draft,
+        ):  # a recogniser and the units agree: nothing is left to look for
             return few
     assert few is not None
     few = few.first(bounds.judged_tokens)
     if len(few.sentences) > 1:
         try:
             bounds.timed_step()
-            few.features[:, _LANGUAGE] = _bounded(np.array(scorer(few.sentences, bounds.timed_step)))
+            few.features[:, _LANGUAGE] = _bounded(
+                np.array(scorer(few.sentences, bounds.timed_step))
+            )
         except _OutOfTimeError:
             return few.unjudged()
     return few
 
 
 def _n_best_list(
-    passes: ProjectorPasses, draft: tuple[int, ...], draft_probability: float, weights: Sequence[float], spread: int
+    passes: ProjectorPasses,
+    draft: tuple[int, ...],
+    draft_probability: float,
+    weights: Sequence[float],
+    spread: int,
 ) -> NBestList:
     """The n-best list that passes at `spread` units more and less give, the best first."""
     sentences = passes.sentences(draft, spread)
     features = passes.features(sentences, draft, draft_probability)
     scores = _without_language(features, weights or _FIRST_WEIGHTS)
-    best = [place for rank, place in enumerate(np.argsort(-scores, kind="stable")) if rank < _KEPT or features[place, _DRAFTED]]
-    few = NBestList(tuple(sentences[place] for place in best), features[best], passes.quantity, draft)
+    best = [
+        place
+        for rank, place in enumerate(np.argsort(-scores, kind="stable"))
+        if rank < _KEPT or features[place, _DRAFTED]
+    ]
+    few = NBestList(
+        tuple(sentences[place] for place in best), features[best], passes.quantity, draft
+    )
     return few.narrowed(weights) if weights else few
 
 
 def said_once(sentence: Sequence[int]) -> tuple[int, ...]:
     """A sentence without the tokens that only repeat the one before them."""
-    return tuple(token for before, token in zip((None, *sentence), sentence, strict=False) if token != before)
+    return tuple(
+        token for before, token in zip((None, *sentence), sentence, strict=False) if token != before
+    )
 
 
 def repeats(sentence: Sequence[int]) -> bool:
@@ -264,25 +325,34 @@ def _bounded(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.maximum(scores, scores.max(axis=0) - _FARTHEST))
 
 
-def _without_language(features: NDArray[np.float64], weights: Sequence[float]) -> NDArray[np.float64]:
-    """[N] by weighted features, but for the language model's and the length's: that makes up for what the language model charges
-    for each token, and without it would put the longest sentences first."""
+def _without_language(
+    features: NDArray[np.float64], weights: Sequence[float]
+) -> NDArray[np.float64]:
+    """[N] by weighted features, but for the language model's and the length's: that makes up for
+    what the language model charges for each token, and without it would put the longest sentences
+    first."""
     counted = np.array(weights)
     counted[[_LANGUAGE, _TOKENS]] = 0.0
     return np.asarray(features @ counted)
 
 
 def most_probable(units: Sequence[Sequence[tuple[int, float]]], most: int) -> list[tuple[int, ...]]:
-    """The `most` most probable sentences, best first, of units that may be tokens of some log probability, each by itself."""
+    """The `most` most probable sentences, best first, of units that may be tokens of some log
+    probability, each by itself."""
     found: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
     for choices in units:
-        longer = (((*tokens, token), total + value) for tokens, total in found for token, value in choices)
+        longer = (
+            ((*tokens, token), total + value) for tokens, total in found for token, value in choices
+        )
         found = heapq.nlargest(most, longer, key=lambda sentence: sentence[1])
     return [tokens for tokens, _ in found]
 
 
-def agreement(sentence: Sequence[int], n_best: NBestList, probabilities: NDArray[np.float64]) -> list[float]:
-    """For each token of `sentence` the summed probability, 0 to 1, of the sentences that have it in the same place."""
+def agreement(
+    sentence: Sequence[int], n_best: NBestList, probabilities: NDArray[np.float64]
+) -> list[float]:
+    """For each token of `sentence` the summed probability, 0 to 1, of the sentences that have it in
+    the same place."""
     agreed = np.zeros(len(sentence))
     for other, share in zip(n_best.sentences, probabilities, strict=True):
         for block in SequenceMatcher(None, sentence, other, autojunk=False).get_matching_blocks():

@@ -1,8 +1,8 @@
 """Numbers as they are said, and as they are written. Knows English texts, no tokens.
 
-A vocabulary that splits "25" into its digits gives two units to what sounds like neither of them, and a "20" ends in a digit that
-nobody says. So projectors learn "twenty five", each word of which is heard, and the language model and the decoder of a
-transcript get the 25 back.
+A vocabulary that splits "25" into its digits gives two units to what sounds like neither of them,
+and a "20" ends in a digit that nobody says. So projectors learn "twenty five", each word of which
+is heard, and the language model and the decoder of a transcript get the 25 back.
 """
 
 import re
@@ -29,13 +29,15 @@ _YEAR = re.compile(r"\b(1[1-9]|20) (\d\d)\b")
 
 
 def numbers_in_words(text: str) -> str:
-    """`text` with numbers, times, sums of money and years as an American says them; what is no number by itself ("MP3") stays."""
+    """`text` with numbers, times, sums of money and years as an American says them; what is no
+    number by itself ("MP3") stays."""
     text = _PHONE.sub(lambda found: _one_by_one(found[0].replace("-", "")), text)
     return _NUMBER.sub(_said, _RANGE.sub(r"\1 to \2", text))
 
 
 def numbers_in_digits(text: str) -> str:
-    """`text` with spelled numbers in digits, but for "one" to "three" on their own, which are seldom meant as numbers."""
+    """`text` with spelled numbers in digits, but for "one" to "three" on their own, which are
+    seldom meant as numbers."""
     spelled = str(alpha2digit(text, "en"))
     clock = _CLOCK.sub(lambda found: f"{found[1]}:{found[2] or '0' + found[3]}", spelled)
     return _YEAR.sub(r"\1\2", clock)
@@ -51,7 +53,11 @@ def _said(number: re.Match[str]) -> str:
 
 
 def _said_number(number: re.Match[str]) -> str:
-    grouped, digits, fraction = "," in number["digits"], number["digits"].replace(",", ""), (number["fraction"] or "")[1:]
+    grouped, digits, fraction = (
+        "," in number["digits"],
+        number["digits"].replace(",", ""),
+        (number["fraction"] or "")[1:],
+    )
     whole = grouped or number["ordinal"] or fraction
     too_long = len(digits) > (_MOST_DIGITS if whole else _ONE_BY_ONE_FROM_DIGITS - 1)
     if too_long or (not whole and digits[0] == "0" and digits != "0"):
@@ -83,7 +89,9 @@ def _cardinal(value: int) -> str:
 @lru_cache(maxsize=4096)
 def _in_words(value: int, kind: str) -> str:
     """Without what nobody hears."""
-    from num2words import num2words  # sixty languages: a service in which nobody says a number yet is spared them
+    from num2words import (
+        num2words,
+    )  # sixty languages: a service in which nobody says a number yet is spared them
 
     said = str(num2words(value, to=kind))
     return re.sub(r"\band ", "", said.replace("-", " ").replace(",", ""))

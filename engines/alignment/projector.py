@@ -1,4 +1,5 @@
-"""Frames to units, through the ONNX graph of a generation. Knows no training and no language model."""
+"""Frames to units, through the ONNX graph of a generation. Knows no training and no language
+model."""
 
 import json
 from pathlib import Path
@@ -20,11 +21,15 @@ class OnnxProjector:
     """The projector of one generation."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        """Open a generation's `projector.onnx`. Raises AttuneError where it cannot be opened, or an older Attune made it."""
+        """Open a generation's `projector.onnx`. Raises AttuneError where it cannot be opened, or an
+        older Attune made it."""
         remedy = "choose another generation with `attune generations promote`"
         self._session = open_session(path, threads, remedy)
         if "pronunciations" not in {made.name for made in self._session.get_outputs()}:
-            raise AttuneError(f"{path} was made by an older Attune; remove {path.parent} and run `attune engines build`")
+            raise AttuneError(
+                f"{path} was made by an older Attune; remove {path.parent} and run `attune engines"
+                " build`"
+            )
         inputs = {given.name: given for given in self._session.get_inputs()}
         self._stacked_width = int(inputs["stacked"].shape[2])
         self.reads_draft = "draft" in inputs
@@ -35,11 +40,13 @@ class OnnxProjector:
         self.heard_tokens: list[int] = json.loads(metadata.get(HEARD_TOKENS, "[]"))
         """Ids of the tokens that it met in training."""
         self.pronunciations: NDArray[np.uint8] = self._constant("pronunciations")
-        """[V, P] phonemes of each token of the vocabulary, zeros after the last; all zeros where it has none."""
+        """[V, P] phonemes of each token of the vocabulary, zeros after the last; all zeros where it
+        has none."""
 
     @property
     def keys(self) -> Float32:
-        """[n, K] pronunciation keys of the heard tokens, in their order; read anew each time, not kept here."""
+        """[n, K] pronunciation keys of the heard tokens, in their order; read anew each time, not
+        kept here."""
         return np.asarray(self._constant("keys"), np.float32)
 
     def _constant(self, name: str) -> NDArray[Any]:
@@ -50,15 +57,20 @@ class OnnxProjector:
         return found
 
     def project(self, frames: Float32, draft: Float32, asked: int = 0) -> Units:
-        """[T, D] frames to units: as many as are `asked` for, or with 0 as many as were heard, and at least one.
+        """[T, D] frames to units: as many as are `asked` for, or with 0 as many as were heard, and
+        at least one.
 
-        T must be at least two stacks (120 ms). `draft` ([N, E + K], N may be 0) holds the embedding rows and pronunciation keys
-        of a draft transcript; who reads none ignores it.
+        T must be at least two stacks (120 ms). `draft` ([N, E + K], N may be 0) holds the embedding
+        rows and pronunciation keys of a draft transcript; who reads none ignores it.
         """
         stack = self._stacked_width // frames.shape[1]
         groups = len(frames) // stack
-        stacked = np.ascontiguousarray(frames[: groups * stack], np.float32).reshape(1, groups, self._stacked_width)
-        made = self._session.run(["vectors", "count", "quantity", "phonemes"], self._inputs(stacked, asked, draft))
+        stacked = np.ascontiguousarray(frames[: groups * stack], np.float32).reshape(
+            1, groups, self._stacked_width
+        )
+        made = self._session.run(
+            ["vectors", "count", "quantity", "phonemes"], self._inputs(stacked, asked, draft)
+        )
         vectors, count, quantity, phonemes = made
         return Units(vectors[0, : int(count[0])], float(quantity[0]), phonemes[0])
 
@@ -66,6 +78,8 @@ class OnnxProjector:
         given: dict[str, NDArray[Any]] = {"stacked": stacked, "asked": np.array([asked], np.int64)}
         if not self.reads_draft:
             return given
-        room = np.zeros((1, max(1, len(draft)), draft.shape[1]), np.float32)  # an empty input is no input
+        room = np.zeros(
+            (1, max(1, len(draft)), draft.shape[1]), np.float32
+        )  # an empty input is no input
         room[0, : len(draft)] = draft
         return given | {"draft": room, "draft_count": np.array([len(draft)], np.int64)}

@@ -1,4 +1,5 @@
-"""Requests after which a sentence is judged as the next one: the user's own, and usual ones beside them."""
+"""Requests after which a sentence is judged as the next one: the user's own, and usual ones beside
+them."""
 
 from collections.abc import Sequence
 
@@ -27,7 +28,7 @@ USUAL_REQUESTS = (
 
 
 def requests_before(own: Sequence[str], vocabulary: Vocabulary) -> list[list[int]]:
-    """Spoken tokens of the user's `own` requests, and of as many usual ones as make them USUAL_REQUESTS' number where they are
-    fewer."""
+    """Spoken tokens of the user's `own` requests, and of as many usual ones as make them
+    USUAL_REQUESTS' number where they are fewer."""
     requests = [*own, *USUAL_REQUESTS][: max(len(own), len(USUAL_REQUESTS))]
     return [spoken_tokens(request, vocabulary) for request in requests]

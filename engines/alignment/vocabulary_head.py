@@ -1,9 +1,10 @@
-"""Reads units out: from where the projector landed to the token that it most probably meant. Knows the table, no audio.
+"""Reads units out: from where the projector landed to the token that it most probably meant. Knows
+the table, no audio.
 
-A projector trained by regression lands short of the row that it means, and a small language model that reads such a vector
-answers something else entirely (docs/adr/0005). So each unit becomes a row of the embedding table, among the tokens that the
-projector ever met in training: it cannot mean another. A token's score is how near the unit is to its row and to its
-pronunciation key.
+A projector trained by regression lands short of the row that it means, and a small language model
+that reads such a vector answers something else entirely (docs/adr/0005). So each unit becomes a row
+of the embedding table, among the tokens that the projector ever met in training: it cannot mean
+another. A token's score is how near the unit is to its row and to its pronunciation key.
 """
 
 from collections.abc import Sequence
@@ -22,12 +23,16 @@ _BLENDED = 16
 
 
 class VocabularyHead:
-    """The rows and keys of the heard tokens, kept in memory: 62 MB for 22,000 tokens of width 576 + 128."""
+    """The rows and keys of the heard tokens, kept in memory: 62 MB for 22,000 tokens of width 576 +
+    128."""
 
-    def __init__(self, vocabulary: Vocabulary, heard_tokens: Sequence[int], keys: Float32, threads: int) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, heard_tokens: Sequence[int], keys: Float32, threads: int
+    ) -> None:
         """`heard_tokens` are the ids that units may become, `keys` [n, K] what each sounds like.
 
-        Raises AttuneError for no heard tokens, for others than exist, or for another number of keys.
+        Raises AttuneError for no heard tokens, for others than exist, or for another number of
+        keys.
         """
         if (
             not heard_tokens
@@ -35,7 +40,8 @@ class VocabularyHead:
             or len(keys) != len(heard_tokens)
         ):
             raise AttuneError(
-                "the projector does not say which tokens it heard; choose another with `attune generations promote`"
+                "the projector does not say which tokens it heard; choose another with `attune"
+                " generations promote`"
             )
         self._vocabulary = vocabulary
         self._heard_tokens = list(heard_tokens)
@@ -44,13 +50,16 @@ class VocabularyHead:
         self._keys = table[:, vocabulary.width :]
         spelled = [vocabulary.detokenize([token]).casefold() for token in heard_tokens]
         self._words = np.unique(spelled, return_inverse=True)[1]
-        """Which tokens are the same word but for capitals: nobody hears those, so they share what is probable."""
-        # numpy's own threads are off (they spin on the language model's cores), so the table is shared out here.
+        """Which tokens are the same word but for capitals: nobody hears those, so they share what
+        is probable."""
+        # numpy's own threads are off (they spin on the language model's cores), so the table is
+        # shared out here.
         self._shares = np.array_split(table, threads)
         self._threads = ThreadPoolExecutor(threads, "head")
 
     def rows_and_keys(self, tokens: Sequence[int]) -> Float32:
-        """[N, E + K] embedding rows and pronunciation keys of `tokens` side by side; no key (zeros) where one was never heard."""
+        """[N, E + K] embedding rows and pronunciation keys of `tokens` side by side; no key (zeros)
+        where one was never heard."""
         keys = np.zeros((len(tokens), self._keys.shape[1]), np.float32)
         for index, token in enumerate(tokens):
             if token in self._place:
@@ -58,7 +67,8 @@ class VocabularyHead:
         return np.concatenate([self._vocabulary.rows(tokens), keys], axis=1)
 
     def scores(self, units: Units, draft: Sequence[int]) -> "TokenLogProbabilities":
-        """How probable each heard token is as each unit, and each of `draft`, which may be copied without having been heard."""
+        """How probable each heard token is as each unit, and each of `draft`, which may be copied
+        without having been heard."""
         scores = list(self._threads.map(lambda share: units.vectors @ share.T, self._shares))
         only_drafted = [token for token in dict.fromkeys(draft) if token not in self._place]
         width = self._vocabulary.width
@@ -66,13 +76,15 @@ class VocabularyHead:
         table = np.concatenate(scores, axis=1)
         highest = table.max(axis=1, keepdims=True)
         table -= highest + np.log(np.exp(table - highest).sum(axis=1, keepdims=True))
-        places = self._place | {token: len(self._heard_tokens) + more for more, token in enumerate(only_drafted)}
+        places = self._place | {
+            token: len(self._heard_tokens) + more for more, token in enumerate(only_drafted)
+        }
         words = np.concatenate([self._words, self._words.max() + 1 + np.arange(len(only_drafted))])
         return TokenLogProbabilities([*self._heard_tokens, *only_drafted], places, words, table)
 
     def read(self, units: Units, draft: Sequence[int]) -> SoftTokens:
-        """As many soft tokens as units, each exactly a row of the embedding table: that of its most probable word, with the log
-        probability of that word. See `scores` for `draft`."""
+        """As many soft tokens as units, each exactly a row of the embedding table: that of its most
+        probable word, with the log probability of that word. See `scores` for `draft`."""
         return self.most_probable(self.scores(units, draft), units.quantity)
 
     def most_probable(self, scores: "TokenLogProbabilities", quantity: float) -> SoftTokens:
@@ -94,7 +106,8 @@ class TokenLogProbabilities:
     """[U, n] natural log probabilities."""
 
     def best_words(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        """Of each unit the most probable token of the most probable word, and the log probability of that word."""
+        """Of each unit the most probable token of the most probable word, and the log probability
+        of that word."""
         tokens, log_probabilities = [], []
         for of_unit in self.table:
             of_word = np.bincount(self.words, np.exp(of_unit))
@@ -104,17 +117,21 @@ class TokenLogProbabilities:
         return tuple(tokens), tuple(log_probabilities)
 
     def blends(self, vocabulary: Vocabulary) -> Float32:
-        """[U, E] for each unit the mean of the rows of the tokens that it may mean, weighted by how probable they are."""
+        """[U, E] for each unit the mean of the rows of the tokens that it may mean, weighted by how
+        probable they are."""
         most = min(_BLENDED, len(self.tokens))
         best = np.argpartition(-self.table, most - 1, axis=1)[:, :most]
         weights = np.exp(np.take_along_axis(self.table, best, axis=1))
         weights /= weights.sum(axis=1, keepdims=True)
-        rows = vocabulary.rows([self.tokens[place] for place in best.ravel()]).reshape(*best.shape, -1)
+        rows = vocabulary.rows([self.tokens[place] for place in best.ravel()]).reshape(
+            *best.shape, -1
+        )
         blended: Float32 = np.einsum("uk,uke->ue", weights, rows).astype(np.float32)
         return blended
 
     def choices(self, most: int, within: float) -> list[list[tuple[int, float]]]:
-        """For each unit up to `most` tokens, best first, whose log probability is at most `within` below the best one's."""
+        """For each unit up to `most` tokens, best first, whose log probability is at most `within`
+        below the best one's."""
         most = min(most, len(self.tokens))
         found = []
         for of_unit in self.table:
@@ -125,8 +142,12 @@ class TokenLogProbabilities:
         return found
 
     def of(self, sentence: Sequence[int], least: float) -> float:
-        """The summed log probability of a token for each unit; `least` for one that is less probable or cannot be read."""
-        values = (self.table[unit, self.places[token]] if token in self.places else least for unit, token in enumerate(sentence))
+        """The summed log probability of a token for each unit; `least` for one that is less
+        probable or cannot be read."""
+        values = (
+            self.table[unit, self.places[token]] if token in self.places else least
+            for unit, token in enumerate(sentence)
+        )
         return float(sum(max(least, value) for value in values))
 
 

@@ -1,7 +1,8 @@
-"""What the headers of recordings promise, where FFmpeg says nothing of it: how many bytes of sound there are, and how they lie.
+"""What the headers of recordings promise, where FFmpeg says nothing of it: how many bytes of sound
+there are, and how they lie.
 
-RIFF (WAV, RF64, BW64, RIFX), Sony's W64 and Apple's CAF are chains of chunks, each with a name and a size; MP3 may have a Xing
-header. Knows bytes, no sound.
+RIFF (WAV, RF64, BW64, RIFX), Sony's W64 and Apple's CAF are chains of chunks, each with a name and
+a size; MP3 may have a Xing header. Knows bytes, no sound.
 """
 
 import struct
@@ -15,7 +16,8 @@ _MAX_CHUNKS = 4096
 _MAX_METADATA_BYTES = 64 << 20
 """FFmpeg holds some kinds of metadata in memory; cover pictures are smaller."""
 _UNKNOWN_32_BIT = 0x7FFFF000
-"""Programs that write into a pipe cannot know a size and put this or more into the 32 bits that a header has for it."""
+"""Programs that write into a pipe cannot know a size and put this or more into the 32 bits that a
+header has for it."""
 
 _PCM, _FLOAT, _A_LAW, _MU_LAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
@@ -40,7 +42,9 @@ class Header:
 
     def missing_bytes(self, size_bytes: int) -> int:
         """How many of the promised bytes are not in a file of `size_bytes`."""
-        return 0 if self.data_start is None else max(0, self.data_start + self.data_bytes - size_bytes)
+        return (
+            0 if self.data_start is None else max(0, self.data_start + self.data_bytes - size_bytes)
+        )
 
     @property
     def seconds(self) -> float:
@@ -87,7 +91,8 @@ class _Format:
 def read_header(recording: OpenFile) -> Header:
     """What is promised; an empty header for other kinds of files.
 
-    Raises AttuneError where the header contradicts itself, has no end, holds huge metadata, or says that there is no sound.
+    Raises AttuneError where the header contradicts itself, has no end, holds huge metadata, or says
+    that there is no sound.
     """
     head = recording.read_at(0, 64)
     if head[8:12] == b"WAVE" and head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
@@ -117,14 +122,24 @@ def _riff(recording: OpenFile, order: str) -> Header:
     patches: dict[int, bytes] = {}
     for chunk in _chain(recording, 12, parse):
         if chunk.name == b"ds64" and chunk.size >= 16:
-            sizes_64[b"data"] = struct.unpack(f"{order}Q", recording.read_at(chunk.position + 8, 8).ljust(8, b"\0"))[0]
+            sizes_64[b"data"] = struct.unpack(
+                f"{order}Q", recording.read_at(chunk.position + 8, 8).ljust(8, b"\0")
+            )[0]
         elif chunk.name == b"fmt ":
             form, patches = _read_format(recording, chunk, order)
         elif chunk.name == b"data":
             unknown = chunk.size == 0 or chunk.size >= _UNKNOWN_32_BIT
-            size = sizes_64.get(b"data", 0) if chunk.size == 0xFFFFFFFF else 0 if unknown else chunk.size
+            size = (
+                sizes_64.get(b"data", 0)
+                if chunk.size == 0xFFFFFFFF
+                else 0
+                if unknown
+                else chunk.size
+            )
             if chunk.size == 0 and _ends_well(recording, chunk.next_position, parse):
-                raise AttuneError(f"{recording.name} holds no samples; give a recording that has sound in it")
+                raise AttuneError(
+                    f"{recording.name} holds no samples; give a recording that has sound in it"
+                )
             return Header(chunk.position if size else None, size, _rate_of(form), patches)
     return Header(patches=patches)
 
@@ -148,22 +163,27 @@ def _w64(recording: OpenFile) -> Header:
     return Header(patches=patches)
 
 
-def _read_format(recording: OpenFile, chunk: _Chunk, order: str) -> tuple[_Format | None, dict[int, bytes]]:
+def _read_format(
+    recording: OpenFile, chunk: _Chunk, order: str
+) -> tuple[_Format | None, dict[int, bytes]]:
     body = recording.read_at(chunk.position, min(max(chunk.size, 0), 40))
     if len(body) < 16:
         return None, {}
-    tag, channels, rate_hz, bytes_per_second, block_bytes, bits = struct.unpack_from(f"{order}HHIIHH", body)
+    tag, channels, rate_hz, bytes_per_second, block_bytes, bits = struct.unpack_from(
+        f"{order}HHIIHH", body
+    )
     valid_bits = bits
     if tag == _EXTENSIBLE and len(body) >= 40 and body[26:40] == _GUID_TAIL:
         valid_bits, _, tag = struct.unpack_from(f"{order}HIH", body, _VALID_BITS_OFFSET)
     form = _Format(tag, channels, rate_hz, bytes_per_second, block_bytes, bits, valid_bits)
     if form.is_linear and bits and block_bytes and block_bytes != channels * form.sample_bytes:
         raise AttuneError(
-            f"{recording.name} has a header that contradicts itself ({channels} channels of {bits} bits in blocks of"
-            f" {block_bytes} bytes); save it again as WAV or FLAC"
+            f"{recording.name} has a header that contradicts itself ({channels} channels of {bits}"
+            f" bits in blocks of {block_bytes} bytes); save it again as WAV or FLAC"
         )
     if form.is_linear and 0 < valid_bits < bits and (valid_bits + 7) // 8 != form.sample_bytes:
-        # FFmpeg takes the valid bits for the width of a sample; they are the high ones of a wider container.
+        # FFmpeg takes the valid bits for the width of a sample; they are the high ones of a wider
+        # container.
         return form, {chunk.position + _VALID_BITS_OFFSET: struct.pack(f"{order}H", bits)}
     return form, {}
 
@@ -171,7 +191,9 @@ def _read_format(recording: OpenFile, chunk: _Chunk, order: str) -> tuple[_Forma
 def _rate_of(form: _Format | None) -> float:
     if form is None:
         return 0.0
-    return float(form.rate_hz * form.block_bytes) if form.is_linear else float(form.bytes_per_second)
+    return (
+        float(form.rate_hz * form.block_bytes) if form.is_linear else float(form.bytes_per_second)
+    )
 
 
 # --- others
@@ -191,9 +213,13 @@ def _caf(recording: OpenFile) -> Header:
             body = recording.read_at(chunk.position, 24)
             if len(body) == 24:
                 rate_hz, _, _, packet_bytes, packet_samples = struct.unpack(">d4sIII", body)
-                bytes_per_second = rate_hz * packet_bytes / packet_samples if packet_samples else 0.0
+                bytes_per_second = (
+                    rate_hz * packet_bytes / packet_samples if packet_samples else 0.0
+                )
         elif chunk.name == b"data":
-            return Header(chunk.position if chunk.size > 0 else None, max(0, chunk.size), bytes_per_second)
+            return Header(
+                chunk.position if chunk.size > 0 else None, max(0, chunk.size), bytes_per_second
+            )
     return Header()
 
 
@@ -201,7 +227,9 @@ def _mp3(recording: OpenFile, head: bytes) -> Header:
     """The Xing header, in the first frame of what most encoders write."""
     start = 0
     if head[:3] == b"ID3":  # its size has 7 bits in each byte
-        start = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=False))
+        start = 10 + sum(
+            (byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=False)
+        )
     frame = recording.read_at(start, 64)
     place = max(frame.find(b"Xing"), frame.find(b"Info"))
     if place < 0 or len(frame) < place + 8:
@@ -210,13 +238,19 @@ def _mp3(recording: OpenFile, head: bytes) -> Header:
 
 
 def _chain(recording: OpenFile, position: int, parse: _Parse) -> Iterator[_Chunk]:
-    """The chunks from `position` on. Raises AttuneError where there are too many, or where one of metadata is huge."""
+    """The chunks from `position` on. Raises AttuneError where there are too many, or where one of
+    metadata is huge."""
     for _ in range(_MAX_CHUNKS):
         chunk = parse(position)
         if chunk is None:
             return
-        if chunk.name != b"data" and _MAX_METADATA_BYTES < chunk.size <= recording.size_bytes - chunk.position:
-            raise AttuneError(f"{recording.name} has {chunk.size} bytes of metadata; save it again as WAV or FLAC")
+        if (
+            chunk.name != b"data"
+            and _MAX_METADATA_BYTES < chunk.size <= recording.size_bytes - chunk.position
+        ):
+            raise AttuneError(
+                f"{recording.name} has {chunk.size} bytes of metadata; save it again as WAV or FLAC"
+            )
         yield chunk
         if chunk.next_position <= position:
             return

@@ -1,7 +1,7 @@
 """Whisper's log-mel spectrogram in numpy. Knows samples, not models.
 
-Follows the reference (openai/whisper, audio.py): 400-sample periodic Hann window, hop 160, Slaney mel filters up to 8 kHz,
-log10 clamped to 8 below its maximum, then (x + 4) / 4.
+Follows the reference (openai/whisper, audio.py): 400-sample periodic Hann window, hop 160, Slaney
+mel filters up to 8 kHz, log10 clamped to 8 below its maximum, then (x + 4) / 4.
 """
 
 from functools import cache

@@ -1,8 +1,10 @@
-"""Cuts an utterance at its pauses into pieces that can be read one by one, and leaves out what is not speech.
+"""Cuts an utterance at its pauses into pieces that can be read one by one, and leaves out what is
+not speech.
 
-Projectors learn from requests of a few seconds, and what a reading costs grows faster than its length. So a long utterance is
-read piece by piece: it is heard as well as if its speaker had made a turn of each piece, and each step of the work stays short.
-Knows samples and probabilities of speech, no words.
+Projectors learn from requests of a few seconds, and what a reading costs grows faster than its
+length. So a long utterance is read piece by piece: it is heard as well as if its speaker had made a
+turn of each piece, and each step of the work stays short. Knows samples and probabilities of
+speech, no words.
 """
 
 from dataclasses import dataclass
@@ -17,14 +19,16 @@ from .vad import CHUNK_SAMPLES, SileroVad
 LONGEST_SECONDS = 10.0
 """Of a piece; shorter utterances are read whole."""
 _SHORTEST_SECONDS = 3.0
-"""A piece is no shorter where its speaker may have made a pause later, too: words are read better beside others."""
+"""A piece is no shorter where its speaker may have made a pause later, too: words are read better
+beside others."""
 _MARGIN_SECONDS = 0.5
 """Of sound kept before and after the speech of a piece: soft consonants are below the threshold."""
 _SPEECH_PROBABILITY = 0.3
 """Chunks from here on may be speech."""
 _SURE_PROBABILITY, _SURE_CHUNKS = 0.5, 3
-"""A piece has at least so many chunks that are probably speech: 0.1 s is the shortest word. Of twelve kinds of noise, tones and
-music one reached that probability at all, once in 29 s; every voice that was tried reached 0.98."""
+"""A piece has at least so many chunks that are probably speech: 0.1 s is the shortest word. Of
+twelve kinds of noise, tones and music one reached that probability at all, once in 29 s; every
+voice that was tried reached 0.98."""
 
 _CHUNK_SECONDS = CHUNK_SAMPLES / SAMPLE_RATE_HZ
 
@@ -40,8 +44,8 @@ class PauseCutter:
         return SileroVad()
 
     def cut(self, samples: Float32) -> list[Float32]:
-        """The spoken pieces of `samples` ([N] at SAMPLE_RATE_HZ), in order: none where nobody speaks, `samples` themselves where
-        they are short and speech from end to end.
+        """The spoken pieces of `samples` ([N] at SAMPLE_RATE_HZ), in order: none where nobody
+        speaks, `samples` themselves where they are short and speech from end to end.
 
         Raises AttuneError where the voice activity model cannot be opened.
         """
@@ -58,9 +62,10 @@ def spoken_spans(
 ) -> list[tuple[int, int]]:
     """Where to cut: the first chunk of each piece and the one after its last.
 
-    `probabilities` ([C], 0 to 1) that somebody speaks in each chunk of CHUNK_SAMPLES, and the `loudness` ([C]) of each. Pieces do
-    not overlap, are at most `longest_seconds` long, and hold all speech. A cut is made in the longest pause
-    that comes late enough, or where it is quietest if there is none. Silence longer than the margin is left out.
+    `probabilities` ([C], 0 to 1) that somebody speaks in each chunk of CHUNK_SAMPLES, and the
+    `loudness` ([C]) of each. Pieces do not overlap, are at most `longest_seconds` long, and hold
+    all speech. A cut is made in the longest pause that comes late enough, or where it is quietest
+    if there is none. Silence longer than the margin is left out.
     """
     spoken = probabilities >= _SPEECH_PROBABILITY
     if not spoken.any():
@@ -73,11 +78,16 @@ def spoken_spans(
         spans.append(_tight(spoken, start, cut))
         start, _ = _tight(spoken, cut, end)
     sure = probabilities >= _SURE_PROBABILITY
-    return [(first, last) for first, last in [*spans, (start, end)] if sure[first:last].sum() >= _SURE_CHUNKS]
+    return [
+        (first, last)
+        for first, last in [*spans, (start, end)]
+        if sure[first:last].sum() >= _SURE_CHUNKS
+    ]
 
 
 def _cut(spoken: NDArray[np.bool_], loudness: Float32, first: int, last: int) -> int:
-    """The best chunk to cut before, from `first` to `last`: in the middle of the longest pause, else where it is quietest."""
+    """The best chunk to cut before, from `first` to `last`: in the middle of the longest pause,
+    else where it is quietest."""
     best, longest, run = 0, 0, 0
     for place in range(first, last):
         run = 0 if spoken[place] else run + 1
@@ -90,7 +100,8 @@ def _cut(spoken: NDArray[np.bool_], loudness: Float32, first: int, last: int) ->
 
 
 def _tight(spoken: NDArray[np.bool_], start: int, end: int) -> tuple[int, int]:
-    """The part from `start` to `end` that begins and ends with speech, with margins where there is room for them."""
+    """The part from `start` to `end` that begins and ends with speech, with margins where there is
+    room for them."""
     places = start + np.flatnonzero(spoken[start:end])
     if not len(places):
         return end, end

@@ -1,6 +1,7 @@
 """Recordings to samples and back. Knows files, not what was said in them.
 
-Every fault of a file is one AttuneError. Decoding is streamed: nothing longer than the limit is ever held in memory.
+Every fault of a file is one AttuneError. Decoding is streamed: nothing longer than the limit is
+ever held in memory.
 """
 
 import codecs
@@ -24,22 +25,26 @@ from .headers import Header, read_header
 
 MAX_FILE_SECONDS = 300.0
 MAX_STREAM_SECONDS = 12 * 3600.0
-"""Longest recording that is played: it is decoded block by block, so that it costs time, not memory."""
+"""Longest recording that is played: it is decoded block by block, so that it costs time, not
+memory."""
 SILENT_PEAK = 1e-4
 """A recording whose loudest sample is below -80 dB of full scale has no speech in it."""
 
 _LOUDEST_PEAK = 8.0
-"""Floating-point files may overshoot full scale a little; beyond this they hold some other unit, such as 16-bit integers."""
+"""Floating-point files may overshoot full scale a little; beyond this they hold some other unit,
+such as 16-bit integers."""
 
 _RATES_HZ = range(4_000, 384_001)
 _FORMATS = "wav,w64,aiff,au,caf,flac,ogg,mp3,aac,amr,mov,matroska,g722"
-"""Containers of recordings. Without a list, FFmpeg also takes text files for films, and playlists that name other files."""
+"""Containers of recordings. Without a list, FFmpeg also takes text files for films, and playlists
+that name other files."""
 
 _FORMATS_STATING_DURATION = {"aiff", "au", "flac", "mov,mp4,m4a,3gp,3g2,mj2"}
 _TRUNCATION_TOLERANCE_SECONDS = 0.05
 _HEAD_BYTES = 4096
 _PLACEHOLDER_TIMES = 100
-"""A header that promises so many times more than is taken does not know how long its recording is."""
+"""A header that promises so many times more than is taken does not know how long its recording
+is."""
 _CANCELLED = 0.1
 """Where the mean of all channels has less than this share of their power, they cancel out."""
 
@@ -47,8 +52,9 @@ _CANCELLED = 0.1
 def read_audio(source: Path | OpenFile, max_seconds: float = MAX_FILE_SECONDS) -> Float32:
     """Decode a recording of any common format, rate and number of channels to [N] samples, -1 to 1.
 
-    N is at most `max_seconds` times SAMPLE_RATE_HZ. A `OpenFile` stays open. Raises AttuneError where the file is missing,
-    unreadable, no regular file, empty, truncated, silent, not audio, holds NaN or infinity, or is longer than `max_seconds`.
+    N is at most `max_seconds` times SAMPLE_RATE_HZ. A `OpenFile` stays open. Raises AttuneError
+    where the file is missing, unreadable, no regular file, empty, truncated, silent, not audio,
+    holds NaN or infinity, or is longer than `max_seconds`.
     """
     samples = np.concatenate([np.zeros(0, np.float32), *stream_audio(source, max_seconds)])
     samples = samples[: int(max_seconds * SAMPLE_RATE_HZ)]  # a resampler may round up by one
@@ -56,18 +62,22 @@ def read_audio(source: Path | OpenFile, max_seconds: float = MAX_FILE_SECONDS) -
     if len(samples) == 0:
         raise AttuneError(f"{name} holds no samples; give a recording that has sound in it")
     if np.abs(samples).max() < SILENT_PEAK:
-        raise AttuneError(f"{name} is silent from start to end; check the microphone it was recorded with")
+        raise AttuneError(
+            f"{name} is silent from start to end; check the microphone it was recorded with"
+        )
     return samples
 
 
 def stream_audio(source: Path | OpenFile, max_seconds: float) -> Iterator[Float32]:
-    """Decode a recording block by block to [n] samples, for files too long to hold. Raises AttuneError as `read_audio` does,
-    except for silence."""
+    """Decode a recording block by block to [n] samples, for files too long to hold. Raises
+    AttuneError as `read_audio` does, except for silence."""
     name = _name_of(source)
     with _open(source, max_seconds) as (header, container):
         stream = container.streams.audio[0]
         rate_hz = stream.codec_context.sample_rate
-        to_float = av.AudioResampler(format="flt")  # interleaved: PyAV reads planes that are not there where channels are many
+        to_float = av.AudioResampler(
+            format="flt"
+        )  # interleaved: PyAV reads planes that are not there where channels are many
         to_rate = soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1)
         mix = _Mix()
         decoded_samples = 0
@@ -76,9 +86,16 @@ def stream_audio(source: Path | OpenFile, max_seconds: float) -> Iterator[Float3
             coding = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
             first_coding = first_coding or coding
             if coding != first_coding:
-                raise AttuneError(f"{name} changes its rate or channels midway; save it again as one WAV or FLAC file")
+                raise AttuneError(
+                    f"{name} changes its rate or channels midway; save it again as one WAV or FLAC"
+                    " file"
+                )
             for converted in to_float.resample(frame):
-                channels = converted.to_ndarray().reshape(-1, frame.layout.nb_channels).astype(np.float32, copy=False)
+                channels = (
+                    converted.to_ndarray()
+                    .reshape(-1, frame.layout.nb_channels)
+                    .astype(np.float32, copy=False)
+                )
                 _check_samples(name, channels)
                 decoded_samples += len(channels)
                 if decoded_samples > max_seconds * rate_hz:
@@ -117,12 +134,15 @@ def write_flac(path: Path, samples: Float32) -> None:
             raise
         _fsync_folder(path.parent)
     except OSError as error:
-        raise AttuneError(f"{path} cannot be written ({error.strerror}); check the folder and the space on its disk") from error
+        raise AttuneError(
+            f"{path} cannot be written ({error.strerror}); check the folder and the space on its"
+            " disk"
+        ) from error
 
 
 class _Mix:
-    """Makes one channel of several: their mean; the loudest of them from the first block on in which they cancel out, as the two
-    sides of a line do of which one is inverted."""
+    """Makes one channel of several: their mean; the loudest of them from the first block on in
+    which they cancel out, as the two sides of a line do of which one is inverted."""
 
     def __init__(self) -> None:
         self._chosen: int | None = None
@@ -133,14 +153,18 @@ class _Mix:
             mean: Float32 = channels.mean(axis=1, dtype=np.float32)
             powers = np.square(channels, dtype=np.float64).mean(axis=0)
             audible = powers.max(initial=0.0) > SILENT_PEAK**2
-            if not audible or np.square(mean, dtype=np.float64).mean() >= _CANCELLED * powers.mean():
+            if (
+                not audible
+                or np.square(mean, dtype=np.float64).mean() >= _CANCELLED * powers.mean()
+            ):
                 return mean
             self._chosen = int(powers.argmax())
         return np.ascontiguousarray(channels[:, self._chosen])
 
 
 class _Stream:
-    """A recording as FFmpeg reads it, through PyAV: with a position, and with what a header should say."""
+    """A recording as FFmpeg reads it, through PyAV: with a position, and with what a header should
+    say."""
 
     def __init__(self, recording: OpenFile, patches: dict[int, bytes]) -> None:
         self.name = Path(recording.name).name  # FFmpeg takes hints from the suffix
@@ -159,7 +183,11 @@ class _Stream:
         return bytes(found)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._recording.size_bytes}[whence]
+        base = {
+            os.SEEK_SET: 0,
+            os.SEEK_CUR: self._position,
+            os.SEEK_END: self._recording.size_bytes,
+        }[whence]
         self._position = max(0, base + offset)
         return self._position
 
@@ -169,7 +197,8 @@ class _Stream:
 
 @contextmanager
 def _open(source: Path | OpenFile, max_seconds: float) -> Iterator[tuple[Header, InputContainer]]:
-    """The file in FFmpeg, with at least one audio stream; FFmpeg's and the system's errors become AttuneErrors."""
+    """The file in FFmpeg, with at least one audio stream; FFmpeg's and the system's errors become
+    AttuneErrors."""
     name = _name_of(source)
     try:
         with open_file(source) if isinstance(source, Path) else nullcontext(source) as recording:
@@ -178,9 +207,13 @@ def _open(source: Path | OpenFile, max_seconds: float) -> Iterator[tuple[Header,
                 _check_stream(name, container, max_seconds)
                 yield header, container
     except av.FFmpegError as error:
-        raise AttuneError(f"{name} is truncated or not audio ({error.strerror}); give a whole recording") from error
+        raise AttuneError(
+            f"{name} is truncated or not audio ({error.strerror}); give a whole recording"
+        ) from error
     except OSError as error:
-        raise AttuneError(f"{name} cannot be read ({error.strerror}); check its permissions") from error
+        raise AttuneError(
+            f"{name} cannot be read ({error.strerror}); check its permissions"
+        ) from error
 
 
 def _checked_header(recording: OpenFile, max_seconds: float) -> Header:
@@ -193,7 +226,9 @@ def _checked_header(recording: OpenFile, max_seconds: float) -> Header:
     missing_bytes = header.missing_bytes(recording.size_bytes)
     # What was cut off plays without a complaint; its header still says how long it was.
     if missing_bytes and header.seconds < _placeholder_seconds(max_seconds):
-        raise _truncated(recording.name, f"{missing_bytes} of {header.data_bytes} bytes are missing")
+        raise _truncated(
+            recording.name, f"{missing_bytes} of {header.data_bytes} bytes are missing"
+        )
     return header
 
 
@@ -227,7 +262,9 @@ def _stated_seconds(container: InputContainer, header: Header) -> float:
     states = header.states_seconds or container.format.name in _FORMATS_STATING_DURATION
     if states and stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
-    if container.format.name.startswith("matroska") and len(container.streams) == 1:  # a film may go on without sound
+    if (
+        container.format.name.startswith("matroska") and len(container.streams) == 1
+    ):  # a film may go on without sound
         return (container.duration or 0) / av.time_base
     return 0.0
 
@@ -239,14 +276,22 @@ def _placeholder_seconds(max_seconds: float) -> float:
 def _check_samples(name: str, samples: Float32) -> None:
     peak = float(np.abs(samples).max(initial=0.0))
     if not np.isfinite(peak):
-        raise AttuneError(f"{name} holds samples that are not numbers (NaN or infinity); record or convert it again")
+        raise AttuneError(
+            f"{name} holds samples that are not numbers (NaN or infinity); record or convert it"
+            " again"
+        )
     if peak > _LOUDEST_PEAK:
-        raise AttuneError(f"{name} holds samples up to {peak:.0f}, far over full scale (1.0); convert it again, scaled")
+        raise AttuneError(
+            f"{name} holds samples up to {peak:.0f}, far over full scale (1.0); convert it again,"
+            " scaled"
+        )
 
 
 def _is_text(head: bytes) -> bool:
     try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # incremental: the head may end inside a character
+        text = codecs.getincrementaldecoder("utf-8")().decode(
+            head
+        )  # incremental: the head may end inside a character
     except UnicodeDecodeError:
         return False
     return all(character.isprintable() or character in "\t\r\n\f" for character in text)

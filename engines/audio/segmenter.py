@@ -1,6 +1,8 @@
-"""Cuts a stream into segments by the probability of speech in each chunk. Knows no model, no clock and no thread.
+"""Cuts a stream into segments by the probability of speech in each chunk. Knows no model, no clock
+and no thread.
 
-A SpeechStarted is always followed by one Segment or one SpeechCancelled before the next SpeechStarted.
+A SpeechStarted is always followed by one Segment or one SpeechCancelled before the next
+SpeechStarted.
 """
 
 from collections import deque
@@ -20,9 +22,11 @@ class SegmenterLimits:
     end_silence_seconds: float = 0.6
     """Silence that ends a segment."""
     max_seconds: float = 29.0
-    """Longest segment; longer speech is cut here and goes on in the next segment. The encoder takes 29.5 s."""
+    """Longest segment; longer speech is cut here and goes on in the next segment. The encoder takes
+    29.5 s."""
     pre_roll_seconds: float = 0.2
-    """Sound kept from before the first speech: a soft first consonant is below the threshold. With 0.3 word error was higher."""
+    """Sound kept from before the first speech: a soft first consonant is below the threshold. With
+    0.3 word error was higher."""
     post_roll_seconds: float = 0.1
     """Silence kept at the end of a segment; the rest would only make the encoder work."""
     min_speech_seconds: float = 0.2
@@ -30,19 +34,33 @@ class SegmenterLimits:
     start_threshold: float = 0.5
     """A chunk at or above this probability is speech."""
     stop_threshold: float = 0.35
-    """A chunk below this probability is silence; between the two thresholds a chunk is what the one before it was."""
+    """A chunk below this probability is silence; between the two thresholds a chunk is what the one
+    before it was."""
 
     def __post_init__(self) -> None:
         """Raises ValueError, naming the fields, where the limits contradict each other."""
         if not 0.0 < self.stop_threshold <= self.start_threshold <= 1.0:
-            raise ValueError("stop_threshold must be above 0 and at most start_threshold, start_threshold at most 1")
+            raise ValueError(
+                "stop_threshold must be above 0 and at most start_threshold, start_threshold at"
+                " most 1"
+            )
         if min(self.start_seconds, self.end_silence_seconds) <= 0.0:
             raise ValueError("start_seconds and end_silence_seconds must be above 0")
         if min(self.pre_roll_seconds, self.post_roll_seconds, self.min_speech_seconds) < 0.0:
-            raise ValueError("pre_roll_seconds, post_roll_seconds and min_speech_seconds must not be below 0")
-        shortest_seconds = self.pre_roll_seconds + self.start_seconds + self.min_speech_seconds + self.end_silence_seconds
+            raise ValueError(
+                "pre_roll_seconds, post_roll_seconds and min_speech_seconds must not be below 0"
+            )
+        shortest_seconds = (
+            self.pre_roll_seconds
+            + self.start_seconds
+            + self.min_speech_seconds
+            + self.end_silence_seconds
+        )
         if self.max_seconds < 2 * shortest_seconds:
-            raise ValueError(f"max_seconds must be at least {2 * shortest_seconds:.1f}, twice the sum of the other durations")
+            raise ValueError(
+                f"max_seconds must be at least {2 * shortest_seconds:.1f}, twice the sum of the"
+                " other durations"
+            )
 
 
 @dataclass(frozen=True)
@@ -65,7 +83,8 @@ Event = SpeechStarted | SpeechCancelled | Segment
 
 
 class Segmenter:
-    """The state of one stream. It holds at most `max_seconds` of sound, and in silence only the pre-roll."""
+    """The state of one stream. It holds at most `max_seconds` of sound, and in silence only the
+    pre-roll."""
 
     def __init__(self, limits: SegmenterLimits | None = None) -> None:
         self.limits = limits or SegmenterLimits()
@@ -76,11 +95,15 @@ class Segmenter:
         self._leave_speech()
 
     def push(self, chunk: Float32, probability: float) -> Event | None:
-        """Take the stream's next [n] samples and the probability that they are speech; at most one event follows.
+        """Take the stream's next [n] samples and the probability that they are speech; at most one
+        event follows.
 
-        Limits are checked where chunks end, so they hold to within one chunk; `max_seconds` and the pre-roll are never exceeded.
+        Limits are checked where chunks end, so they hold to within one chunk; `max_seconds` and the
+        pre-roll are never exceeded.
         """
-        threshold = self.limits.stop_threshold if self._last_is_speech else self.limits.start_threshold
+        threshold = (
+            self.limits.stop_threshold if self._last_is_speech else self.limits.start_threshold
+        )
         self._last_is_speech = probability >= threshold
         self._position_samples += len(chunk)
         if not self.in_speech:
@@ -96,11 +119,17 @@ class Segmenter:
 
     @property
     def samples_to_event(self) -> int:
-        """The fewest samples in whose pushing an event can come: in silence, what a start still needs if all of it is speech."""
-        return 1 if self.in_speech else max(1, _samples(self.limits.start_seconds) - self._speech_samples)
+        """The fewest samples in whose pushing an event can come: in silence, what a start still
+        needs if all of it is speech."""
+        return (
+            1
+            if self.in_speech
+            else max(1, _samples(self.limits.start_seconds) - self._speech_samples)
+        )
 
     def flush(self) -> Segment | SpeechCancelled | None:
-        """End the stream: what is left of a started segment, or its cancellation. A next stream's positions follow on."""
+        """End the stream: what is left of a started segment, or its cancellation. A next stream's
+        positions follow on."""
         event = self._end(self._position_samples) if self._announced else None
         self._leave_speech()
         self._last_is_speech = False
@@ -122,7 +151,8 @@ class Segmenter:
         return SpeechStarted(self._start_seconds(self._position_samples))
 
     def _cut_before(self, chunk: Float32) -> Segment | SpeechCancelled:
-        """End a segment that is full; speech goes on in the next, which `push` announces with its second chunk."""
+        """End a segment that is full; speech goes on in the next, which `push` announces with its
+        second chunk."""
         event = self._end(self._position_samples - len(chunk))
         self._drop_held(keep_samples=0)
         self.in_speech = True
@@ -143,8 +173,12 @@ class Segmenter:
 
     def _leave_speech(self) -> None:
         self.in_speech = False  # from a start that is about to be announced to its end
-        self._announced = False  # whether the SpeechStarted of the speech we are in has been given out
-        self._speech_samples = 0  # in speech: all of the segment's; in silence: the unbroken run at the end
+        self._announced = (
+            False  # whether the SpeechStarted of the speech we are in has been given out
+        )
+        self._speech_samples = (
+            0  # in speech: all of the segment's; in silence: the unbroken run at the end
+        )
         self._silent_run_samples = 0
 
     def _hold(self, chunk: Float32) -> None:

@@ -1,6 +1,7 @@
 """Silero voice activity detection, a few chunks at a time. Knows no segments.
 
-The model is the ONNX file inside the faster-whisper package, found without importing that package: it would load CTranslate2.
+The model is the ONNX file inside the faster-whisper package, found without importing that package:
+it would load CTranslate2.
 """
 
 from importlib.util import find_spec
@@ -33,15 +34,21 @@ class SileroVad:
         self.reset()
 
     def probabilities(self, chunks: Float32) -> list[float]:
-        """For each of the stream's next [n, CHUNK_SAMPLES] chunks the probability, 0 to 1, that somebody speaks in it.
+        """For each of the stream's next [n, CHUNK_SAMPLES] chunks the probability, 0 to 1, that
+        somebody speaks in it.
 
-        Where the processor sleeps in between, most of the time goes to waking the model: four chunks take twice as long as one.
+        Where the processor sleeps in between, most of the time goes to waking the model: four
+        chunks take twice as long as one.
         """
         if chunks.shape[1:] != (CHUNK_SAMPLES,) or not len(chunks):
             raise ValueError(f"chunks have shape (1 or more, {CHUNK_SAMPLES}), not {chunks.shape}")
-        ends = np.concatenate([self._context[None], chunks[:, -_CONTEXT_SAMPLES:]])  # a copy: the caller may reuse its buffer
+        ends = np.concatenate(
+            [self._context[None], chunks[:, -_CONTEXT_SAMPLES:]]
+        )  # a copy: the caller may reuse its buffer
         samples = np.concatenate([ends[:-1], chunks], axis=1)
-        probabilities, self._h, self._c = self._session.run(None, {"input": samples, "h": self._h, "c": self._c})
+        probabilities, self._h, self._c = self._session.run(
+            None, {"input": samples, "h": self._h, "c": self._c}
+        )
         self._context = ends[-1]
         return [float(probability) for probability in probabilities.reshape(-1)]
 
@@ -55,5 +62,7 @@ class SileroVad:
 def _model_path() -> Path:
     package = find_spec("faster_whisper")
     if package is None or package.origin is None:
-        raise AttuneError(f"the voice activity model cannot be found: faster-whisper is not installed; {_REMEDY}")
+        raise AttuneError(
+            f"the voice activity model cannot be found: faster-whisper is not installed; {_REMEDY}"
+        )
     return Path(package.origin).parent / "assets" / "silero_vad_v6.onnx"

@@ -1,1 +1,2 @@
-"""What the machine has and what a process takes of it: GPU, memory, processor time, what crashed before."""
+"""What the machine has and what a process takes of it: GPU, memory, processor time, what crashed
+before."""

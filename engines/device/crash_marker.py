@@ -1,5 +1,5 @@
-"""A mark on the disk while something is done that some libraries do not survive, by which the next process knows what killed the
-one before. Knows no library.
+"""A mark on the disk while something is done that some libraries do not survive, by which the next
+process knows what killed the one before. Knows no library.
 """
 
 import os
@@ -45,7 +45,8 @@ def _myself() -> str:
 
 
 def _began(process: int) -> str:
-    """When a process began, in ticks since the machine did; empty for none. Its number alone may be somebody else's by now."""
+    """When a process began, in ticks since the machine did; empty for none. Its number alone may be
+    somebody else's by now."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:

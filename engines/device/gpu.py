@@ -1,6 +1,8 @@
-"""Whether there is an NVIDIA GPU that can be used, asked of the driver itself. Knows no library that runs on it.
+"""Whether there is an NVIDIA GPU that can be used, asked of the driver itself. Knows no library
+that runs on it.
 
-The driver is asked first, always: TensorRT's runtime without one returns an object that crashes the process when it is used.
+The driver is asked first, always: TensorRT's runtime without one returns an object that crashes the
+process when it is used.
 """
 
 import ctypes
@@ -43,7 +45,8 @@ def find_gpu() -> Gpu:
     _ask(driver.cuDeviceGetName(name, _NAME_BYTES, device), "asking its name")
     _ask(driver.cuDriverGetVersion(ctypes.byref(version)), "asking its version")
     major, minor, integrated = (
-        _attribute(driver, device, number) for number in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR, _INTEGRATED)
+        _attribute(driver, device, number)
+        for number in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR, _INTEGRATED)
     )
     return Gpu(
         name=name.value.decode("utf-8", "replace"),
@@ -63,7 +66,8 @@ def has_gpu() -> bool:
 
 
 def l4t_release(root: Path = Path("/")) -> str:
-    """The release of a Jetson's Linux, such as 36.4.3; empty on other machines. `root` is where the file system begins."""
+    """The release of a Jetson's Linux, such as 36.4.3; empty on other machines. `root` is where the
+    file system begins."""
     try:
         first = (root / "etc" / "nv_tegra_release").read_text().splitlines()[0]
     except (OSError, IndexError):
@@ -74,10 +78,15 @@ def l4t_release(root: Path = Path("/")) -> str:
 
 def _attribute(driver: ctypes.CDLL, device: ctypes.c_int, number: int) -> int:
     value = ctypes.c_int()
-    _ask(driver.cuDeviceGetAttribute(ctypes.byref(value), number, device), f"asking its attribute {number}")
+    _ask(
+        driver.cuDeviceGetAttribute(ctypes.byref(value), number, device),
+        f"asking its attribute {number}",
+    )
     return value.value
 
 
 def _ask(code: int, doing: str) -> None:
     if code != 0:
-        raise AttuneError(f"the NVIDIA driver cannot be used: {doing} failed with CUDA error {code}")
+        raise AttuneError(
+            f"the NVIDIA driver cannot be used: {doing} failed with CUDA error {code}"
+        )

@@ -1,7 +1,9 @@
-"""How much memory processes take, as the kernel counts it, and how freed memory goes back to the system. Knows no limits.
+"""How much memory processes take, as the kernel counts it, and how freed memory goes back to the
+system. Knows no limits.
 
-glibc serves blocks below a threshold from its heap, raises that threshold to 32 MiB as larger blocks are freed, and can only give
-back the heap's end: half a gigabyte stays behind after a pass through a model of a billion weights.
+glibc serves blocks below a threshold from its heap, raises that threshold to 32 MiB as larger
+blocks are freed, and can only give back the heap's end: half a gigabyte stays behind after a pass
+through a model of a billion weights.
 """
 
 import ctypes
@@ -11,7 +13,8 @@ from pathlib import Path
 
 
 def peak_resident_bytes(process: int | None = None) -> int:
-    """The most memory that a process (this one, or a number) ever had resident, mapped files included; 0 once it is gone.
+    """The most memory that a process (this one, or a number) ever had resident, mapped files
+    included; 0 once it is gone.
 
     Unlike getrusage's it forgets what ran before the program in the same process.
     """
@@ -19,7 +22,8 @@ def peak_resident_bytes(process: int | None = None) -> int:
 
 
 def proportional_bytes(process: int | None = None) -> int:
-    """What a process takes now, pages that it shares with others counted in parts (PSS); 0 once it is gone.
+    """What a process takes now, pages that it shares with others counted in parts (PSS); 0 once it
+    is gone.
 
     The kernel walks the process's page tables for it, which takes milliseconds per gigabyte.
     """
@@ -64,11 +68,13 @@ def _fields(process: int | None, file: str) -> dict[str, int]:
 
 _M_MMAP_THRESHOLD = -3
 _THRESHOLD_BYTES = 3 * 2**19
-"""Above what is dequantized at a time, which would be mapped anew thousands of times a step; below a layer's activations."""
+"""Above what is dequantized at a time, which would be mapped anew thousands of times a step; below
+a layer's activations."""
 
 
 def give_back_freed_memory() -> bool:
-    """Let blocks of 1.5 MiB or more go back to the system when they are freed. Whether this C library can be told so."""
+    """Let blocks of 1.5 MiB or more go back to the system when they are freed. Whether this C
+    library can be told so."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and bool(mallopt(_M_MMAP_THRESHOLD, _THRESHOLD_BYTES))
 

@@ -1,6 +1,8 @@
-"""Processor time of a process and of all that it started, and whether a silent one works, waits for its turn, or hangs.
+"""Processor time of a process and of all that it started, and whether a silent one works, waits for
+its turn, or hangs.
 
-Time by the clock tells nothing about that: on a machine that others keep busy a process that gives way to them hardly runs.
+Time by the clock tells nothing about that: on a machine that others keep busy a process that gives
+way to them hardly runs.
 """
 
 import os
@@ -14,12 +16,14 @@ from tempfile import TemporaryFile
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _MAY_RUN = frozenset((b"R", b"T", b"t"))
-"""States of a thread, as in proc(5), in which others decide whether it gets processor time: runnable, or stopped by a signal."""
+"""States of a thread, as in proc(5), in which others decide whether it gets processor time:
+runnable, or stopped by a signal."""
 _LOOK_SECONDS = 1.0
 
 
 class HungError(Exception):
-    """A process hung and was killed; the text says how long it did nothing, or worked without an end."""
+    """A process hung and was killed; the text says how long it did nothing, or worked without an
+    end."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class Activity:
     processor_seconds: float
     """User and system time of those that live, and of those that ended and were waited for."""
     may_run: bool
-    """Whether a thread of theirs is runnable, or stopped by a signal: if it has no processor time, others have it."""
+    """Whether a thread of theirs is runnable, or stopped by a signal: if it has no processor time,
+    others have it."""
 
 
 def activity(process: int) -> Activity | None:
@@ -45,13 +50,19 @@ def activity(process: int) -> Activity | None:
 class Patience:
     """Tells a process that hangs from one that is slow, by looking at it now and then.
 
-    It hangs where it used `processor_limit_seconds` since it last said something, or where it had no processor time for
-    `asleep_limit_seconds` and wanted none. One that is kept from the processor by others, or stopped, never counts as hung.
+    It hangs where it used `processor_limit_seconds` since it last said something, or where it had
+    no processor time for `asleep_limit_seconds` and wanted none. One that is kept from the
+    processor by others, or stopped, never counts as hung.
     """
 
-    def __init__(self, process: int, processor_limit_seconds: float, asleep_limit_seconds: float) -> None:
+    def __init__(
+        self, process: int, processor_limit_seconds: float, asleep_limit_seconds: float
+    ) -> None:
         self._process = process
-        self._processor_limit_seconds, self._asleep_limit_seconds = processor_limit_seconds, asleep_limit_seconds
+        self._processor_limit_seconds, self._asleep_limit_seconds = (
+            processor_limit_seconds,
+            asleep_limit_seconds,
+        )
         self._used_at_word: float | None = None
         self._used, self._looked_at, self._asleep_seconds = 0.0, 0.0, 0.0
 
@@ -60,8 +71,8 @@ class Patience:
         self._used_at_word = None
 
     def look(self, now_seconds: float) -> str:
-        """Why the process counts as hung, for people; empty where it does not. `now_seconds` is by any clock that stands still
-        while the process is stopped on purpose."""
+        """Why the process counts as hung, for people; empty where it does not. `now_seconds` is by
+        any clock that stands still while the process is stopped on purpose."""
         seen = activity(self._process)
         if seen is None:
             return ""
@@ -70,7 +81,9 @@ class Patience:
             self._looked_at, self._asleep_seconds = now_seconds, 0.0
             return ""
         did_something = seen.may_run or seen.processor_seconds > self._used
-        self._asleep_seconds = 0.0 if did_something else self._asleep_seconds + now_seconds - self._looked_at
+        self._asleep_seconds = (
+            0.0 if did_something else self._asleep_seconds + now_seconds - self._looked_at
+        )
         self._used, self._looked_at = max(self._used, seen.processor_seconds), now_seconds
         silent_seconds = self._used - self._used_at_word
         if silent_seconds > self._processor_limit_seconds:
@@ -85,19 +98,26 @@ def run_to_its_end(
 ) -> "subprocess.CompletedProcess[bytes]":
     """Run `command` with `given` as its standard input, and keep what it prints.
 
-    Raises HungError, the process killed, where it works for longer than `processor_seconds` or sleeps for `asleep_seconds`;
-    however busy the machine is. Raises OSError where it cannot be started.
+    Raises HungError, the process killed, where it works for longer than `processor_seconds` or
+    sleeps for `asleep_seconds`; however busy the machine is. Raises OSError where it cannot be
+    started.
     """
-    with TemporaryFile() as source:  # a pipe would have to be written to while the process is waited for
+    with (
+        TemporaryFile() as source
+    ):  # a pipe would have to be written to while the process is waited for
         source.write(given)
         source.seek(0)
-        with subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with subprocess.Popen(
+            command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
             patience = Patience(process.pid, processor_seconds, asleep_seconds)
             try:
                 while True:
                     with suppress(subprocess.TimeoutExpired):
                         printed, complaints = process.communicate(timeout=_LOOK_SECONDS)
-                        return subprocess.CompletedProcess(command, process.returncode, printed, complaints)
+                        return subprocess.CompletedProcess(
+                            command, process.returncode, printed, complaints
+                        )
                     if why := patience.look(time.monotonic()):
                         raise HungError(why)
             finally:
@@ -127,7 +147,8 @@ def _read_stat(path: Path) -> _Stat:
 
 
 def _fields(path: Path) -> list[bytes]:
-    """Those of a stat file from the state on, which is the third in proc(5): the name before it may hold any bytes."""
+    """Those of a stat file from the state on, which is the third in proc(5): the name before it may
+    hold any bytes."""
     return path.read_bytes().rpartition(b")")[2].split()
 
 

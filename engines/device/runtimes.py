@@ -1,6 +1,8 @@
-"""Which other engines compute on the GPU: those that did so in a process of their own, since the machine started.
+"""Which other engines compute on the GPU: those that did so in a process of their own, since the
+machine started.
 
-An import proves nothing: packages that were built for other GPUs import, and die at the first kernel.
+An import proves nothing: packages that were built for other GPUs import, and die at the first
+kernel.
 """
 
 import logging
@@ -54,7 +56,9 @@ class Runtimes(BaseModel):
 
     def why(self, claim: str) -> str:
         """Why one did not, for people; empty where it did."""
-        return next((trial.note for trial in self.trials if trial.claim == claim), "it was not tried yet")
+        return next(
+            (trial.note for trial in self.trials if trial.claim == claim), "it was not tried yet"
+        )
 
 
 def runtimes_path(cache_dir: Path) -> Path:
@@ -63,7 +67,8 @@ def runtimes_path(cache_dir: Path) -> Path:
 
 
 def read_runtimes(path: Path) -> Runtimes | None:
-    """What was tried; None where nothing was since the machine started and the packages were installed."""
+    """What was tried; None where nothing was since the machine started and the packages were
+    installed."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             return None
@@ -84,7 +89,11 @@ def opening(path: Path) -> Iterator[Runtimes | None]:
     if was_fatal(mark) and found is not None:
         logger.warning("engines run on the processor until the machine starts again: %s", _DIED)
         found = keep_runtimes(
-            path, [trial.model_copy(update={"held": False, "note": trial.note or _DIED}) for trial in found.trials]
+            path,
+            [
+                trial.model_copy(update={"held": False, "note": trial.note or _DIED})
+                for trial in found.trials
+            ],
         )
     if found is None or not found.any_on_gpu:
         yield found

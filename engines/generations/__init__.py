@@ -1,1 +1,2 @@
-"""What a round leaves on the disk: numbered generations with their cards, and the pointers to them."""
+"""What a round leaves on the disk: numbered generations with their cards, and the pointers to
+them."""

@@ -1,4 +1,5 @@
-"""The card of a generation: what it was made from, what it cost, and how it was judged. Knows no weights."""
+"""The card of a generation: what it was made from, what it cost, and how it was judged. Knows no
+weights."""
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
@@ -20,7 +21,8 @@ class Score(_Frozen):
     word_error_rate: float
     """Substitutions, deletions and insertions over `words`; can exceed 1."""
     rouge_l: float | None = None
-    """Mean ROUGE-L F of the replies against the replies to the label's text; None where replies were not compared."""
+    """Mean ROUGE-L F of the replies against the replies to the label's text; None where replies
+    were not compared."""
 
 
 class JudgedUtterance(_Frozen):
@@ -36,7 +38,8 @@ class JudgedUtterance(_Frozen):
 
 
 class Judgement(_Frozen):
-    """One set of utterances, heard by the candidate, by the current generation and by the cascade."""
+    """One set of utterances, heard by the candidate, by the current generation and by the
+    cascade."""
 
     candidate: Score
     current: Score
@@ -56,21 +59,26 @@ class Card(_Frozen):
     """What trained it, such as `embedlink-cif`."""
     examples_by_origin: dict[str, int] = Field(default_factory=dict)
     labels_left_out: dict[str, int] = Field(default_factory=dict)
-    """Utterances whose labels were neither trained on nor judged by, by the reason: those of `daemon.store.label_check.TOLD`."""
+    """Utterances whose labels were neither trained on nor judged by, by the reason: those of
+    `daemon.store.label_check.TOLD`."""
     doubted: tuple[str, ...] = ()
     """Ids of those among them whose labels do not fit their recordings: the first MOST_DOUBTED."""
     trained_seconds_of_audio: float = 0.0
     processor_seconds: float | None = None
-    """Processor time of the optimisation per thread, which is what `adapt.training_seconds` bounds, and of distillation, which
-    `adapt.distil_seconds` bounds. None in cards of a time when it was not kept."""
-    wall_seconds: float = Field(0.0, validation_alias=AliasChoices("wall_seconds", "training_seconds"))
+    """Processor time of the optimisation per thread, which is what `adapt.training_seconds` bounds,
+    and of distillation, which `adapt.distil_seconds` bounds. None in cards of a time when it was
+    not kept."""
+    wall_seconds: float = Field(
+        0.0, validation_alias=AliasChoices("wall_seconds", "training_seconds")
+    )
     """The same by the clock, pauses left out. Older cards call it `training_seconds`."""
     steps: int = 0
     """Of both."""
     skipped_steps: int = 0
     """Those among them that memory did not suffice for."""
     losses: dict[str, float] = Field(default_factory=dict)
-    """Means over the last tenth of the steps, by name; distillation's where it has one of that name."""
+    """Means over the last tenth of the steps, by name; distillation's where it has one of that
+    name."""
     peak_bytes: int = 0
     """Peak resident memory of the processes that trained and judged it, one after the other."""
     stage_peak_bytes: dict[str, int] = Field(default_factory=dict)
@@ -90,9 +98,11 @@ class Card(_Frozen):
     confidence: Confidence | None = None
     """When its readings are to be trusted; None where there was too little to tell."""
     replies: dict[str, float] = Field(default_factory=dict)
-    """ROUGE-L on held-out utterances of the replies to `rows` and to `blends`, where both were tried: the better one serves."""
+    """ROUGE-L on held-out utterances of the replies to `rows` and to `blends`, where both were
+    tried: the better one serves."""
     requests: tuple[str, ...] = ()
-    """Of the user, from what it was trained on: what the language model is shown before it judges what was heard."""
+    """Of the user, from what it was trained on: what the language model is shown before it judges
+    what was heard."""
     files: dict[str, str] = Field(default_factory=dict)
     """sha256 of every other file in the folder, by name."""
 
@@ -101,4 +111,7 @@ def training_time(processor_seconds: float | None, wall_seconds: float) -> str:
     """How long training took, for people; by the clock alone where processor time was not kept."""
     if processor_seconds is None:
         return f"{wall_seconds:.0f} s by the clock"
-    return f"{processor_seconds:.0f} s of processor time per thread ({wall_seconds:.0f} s by the clock)"
+    return (
+        f"{processor_seconds:.0f} s of processor time per thread ({wall_seconds:.0f} s by the"
+        " clock)"
+    )

@@ -1,6 +1,8 @@
-"""Numbered, immutable folders of what was learnt. Knows no training, no verdict, and not which of them is served.
+"""Numbered, immutable folders of what was learnt. Knows no training, no verdict, and not which of
+them is served.
 
-A folder appears whole under its number or not at all; what is read back is checked against the sha256 of every file.
+A folder appears whole under its number or not at all; what is read back is checked against the
+sha256 of every file.
 """
 
 import fcntl
@@ -52,7 +54,8 @@ class Generation:
 
     @property
     def adapter(self) -> Path | None:
-        """What the language model passes speech through; None where it reads rows, which need none."""
+        """What the language model passes speech through; None where it reads rows, which need
+        none."""
         return self.folder / ADAPTER if ADAPTER in self.card.files else None
 
     @property
@@ -71,7 +74,8 @@ class Damaged:
 
 
 def read_generation(folder: Path) -> Generation:
-    """Read and check one generation. Raises AttuneError naming what is missing, damaged or unexpected in it."""
+    """Read and check one generation. Raises AttuneError naming what is missing, damaged or
+    unexpected in it."""
     try:
         number = int(folder.name) if FOLDER.fullmatch(folder.name) else None
         with (folder / CARD).open("rb") as file:
@@ -83,9 +87,12 @@ def read_generation(folder: Path) -> Generation:
         first = error.errors()[0]
         if first["type"] == "extra_forbidden":  # whole, and about something that is not known here
             raise AttuneError(
-                f"generation {folder} was made by another version of Attune; remove it and run `attune engines build`"
+                f"generation {folder} was made by another version of Attune; remove it and run"
+                " `attune engines build`"
             ) from None
-        raise _damaged(folder, f"{CARD}: {'.'.join(map(str, first['loc']))} {first['msg']}".strip()) from None
+        raise _damaged(
+            folder, f"{CARD}: {'.'.join(map(str, first['loc']))} {first['msg']}".strip()
+        ) from None
     except OSError as error:
         raise _damaged(folder, f"{CARD}: {error.strerror}") from None
     if card.number != number:
@@ -101,34 +108,48 @@ def read_generation(folder: Path) -> Generation:
         except OSError as error:
             raise _damaged(folder, f"{name}: {error.strerror}") from None
         if found != expected:
-            raise _damaged(folder, f"{name} is not what was written (sha256 {found[:12]}, expected {expected[:12]})")
+            raise _damaged(
+                folder,
+                f"{name} is not what was written (sha256 {found[:12]}, expected {expected[:12]})",
+            )
     return Generation(card.number, folder, card)
 
 
 def list_generations(root: Path) -> list[Generation | Damaged]:
-    """Every numbered folder in `root` in ascending order, each read and checked; empty where `root` is missing."""
+    """Every numbered folder in `root` in ascending order, each read and checked; empty where `root`
+    is missing."""
     return [_read_or_damaged(folder) for folder in _folders(root)]
 
 
 def judged_against(root: Path, number: int) -> list[Card]:
-    """The cards of the whole generations that were trained from `number` and judged against it, in ascending order."""
-    return [found.card for found in list_generations(root) if isinstance(found, Generation) and found.card.parent == number]
+    """The cards of the whole generations that were trained from `number` and judged against it, in
+    ascending order."""
+    return [
+        found.card
+        for found in list_generations(root)
+        if isinstance(found, Generation) and found.card.parent == number
+    ]
 
 
 def next_number(root: Path) -> int:
-    """The number after the highest that is taken, by whole and damaged folders alike; never that of the base."""
+    """The number after the highest that is taken, by whole and damaged folders alike; never that of
+    the base."""
     return max((int(folder.name) for folder in _folders(root)), default=BASE) + 1
 
 
 def write_generation(root: Path, number: int, card: Card, files: dict[str, Path]) -> Generation:
-    """Copy `files` (name in the folder to source) and `card` into `root/NNNN`; `card.number` and `card.files` are filled in.
+    """Copy `files` (name in the folder to source) and `card` into `root/NNNN`; `card.number` and
+    `card.files` are filled in.
 
-    The folder is written under a temporary name and renamed at the end, so a process killed at any instant leaves a
-    whole generation or none. Raises AttuneError where the number is taken or out of range, a source cannot be read, or the disk
-    is full.
+    The folder is written under a temporary name and renamed at the end, so a process killed at any
+    instant leaves a whole generation or none. Raises AttuneError where the number is taken or out
+    of range, a source cannot be read, or the disk is full.
     """
     if not 0 <= number <= MAX_NUMBER:
-        raise AttuneError(f"generation numbers run from 0 to {MAX_NUMBER}, not {number}; move old folders out of {root}")
+        raise AttuneError(
+            f"generation numbers run from 0 to {MAX_NUMBER}, not {number}; move old folders out of"
+            f" {root}"
+        )
     if outside := [name for name in files if name == CARD or not _stays_inside(name)]:
         raise ValueError(f"not names for files of a generation: {outside}")
     folder = root / f"{number:04d}"
@@ -141,23 +162,34 @@ def write_generation(root: Path, number: int, card: Card, files: dict[str, Path]
             for inner in {(beside / name).parent for name in files}:
                 sync_folder(inner)
             if os.path.lexists(folder):  # rename would silently replace an empty folder
-                raise AttuneError(f"generation {folder} exists already; generations are never overwritten")
+                raise AttuneError(
+                    f"generation {folder} exists already; generations are never overwritten"
+                )
             beside.rename(folder)
             sync_folder(root)
     except OSError as error:
         where = error.filename or root
-        raise AttuneError(f"generation {folder} could not be written ({where}: {error.strerror}); nothing was changed") from None
+        raise AttuneError(
+            f"generation {folder} could not be written ({where}: {error.strerror}); nothing was"
+            " changed"
+        ) from None
     return read_generation(folder)
 
 
 def sweep(root: Path) -> list[Path]:
-    """Remove and return what killed writers left beside (`.NNNN.*`, `.current.*` and such); nothing while one writes."""
+    """Remove and return what killed writers left beside (`.NNNN.*`, `.current.*` and such); nothing
+    while one writes."""
     if not root.is_dir():
         return []
     with _locked(root, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
         if not alone:
             return []
-        found = [path for folder in (root, root.parent) for path in folder.iterdir() if _LEFTOVER.fullmatch(path.name)]
+        found = [
+            path
+            for folder in (root, root.parent)
+            for path in folder.iterdir()
+            if _LEFTOVER.fullmatch(path.name)
+        ]
         for path in found:
             shutil.rmtree(path)
         return sorted(found)
@@ -177,17 +209,22 @@ def _read_or_damaged(folder: Path) -> Generation | Damaged:
 
 
 def _damaged(folder: Path, what: str) -> AttuneError:
-    return AttuneError(f"generation {folder} is damaged ({what}); choose another with `attune generations promote`")
+    return AttuneError(
+        f"generation {folder} is damaged ({what}); choose another with `attune generations promote`"
+    )
 
 
 def _stays_inside(name: str) -> bool:
     path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and str(path) == name
+    return (
+        bool(path.parts) and not path.is_absolute() and ".." not in path.parts and str(path) == name
+    )
 
 
 @contextmanager
 def _writing(root: Path, number: int) -> Iterator[Path]:
-    """A temporary folder in `root` that `sweep` leaves alone while this process lives; removed unless it was renamed."""
+    """A temporary folder in `root` that `sweep` leaves alone while this process lives; removed
+    unless it was renamed."""
     with _locked(root, fcntl.LOCK_SH):
         beside = Path(tempfile.mkdtemp(prefix=f".{number:04d}.", dir=root))
         try:
@@ -198,7 +235,8 @@ def _writing(root: Path, number: int) -> Iterator[Path]:
 
 @contextmanager
 def _locked(folder: Path, how: int) -> Iterator[bool]:
-    """Hold a lock on `folder`, or yield False where `how` says not to wait and another process holds it. The kernel frees it."""
+    """Hold a lock on `folder`, or yield False where `how` says not to wait and another process
+    holds it. The kernel frees it."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield _lock(handle, how)

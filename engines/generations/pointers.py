@@ -1,6 +1,8 @@
-"""The pointers to generations: `current` is served, `previous` was before it, `shadow` hears along. Knows no verdict.
+"""The pointers to generations: `current` is served, `previous` was before it, `shadow` hears along.
+Knows no verdict.
 
-They are relative symbolic links beside the folder of generations, so that a state folder can be moved or copied.
+They are relative symbolic links beside the folder of generations, so that a state folder can be
+moved or copied.
 """
 
 import os
@@ -15,20 +17,24 @@ Pointer = Literal["current", "previous", "shadow"]
 
 
 def current(root: Path) -> Generation | None:
-    """What `current` points to; None where there is no such pointer. Raises AttuneError where that is damaged or gone."""
+    """What `current` points to; None where there is no such pointer. Raises AttuneError where that
+    is damaged or gone."""
     return _pointed(root, "current")
 
 
 def previous(root: Path) -> Generation | None:
-    """What `previous` points to; None where there is no such pointer. Raises AttuneError where that is damaged or gone."""
+    """What `previous` points to; None where there is no such pointer. Raises AttuneError where that
+    is damaged or gone."""
     return _pointed(root, "previous")
 
 
 def promote(root: Path, number: int) -> Generation:
-    """Check generation `number`, then make it current; the old current becomes previous, unless it is damaged.
+    """Check generation `number`, then make it current; the old current becomes previous, unless it
+    is damaged.
 
-    Raises AttuneError, with both pointers as they were, where the generation is missing or damaged. Killed between its two
-    renames it leaves the old generation current. Promoting the current generation changes nothing.
+    Raises AttuneError, with both pointers as they were, where the generation is missing or damaged.
+    Killed between its two renames it leaves the old generation current. Promoting the current
+    generation changes nothing.
     """
     chosen = read_generation(root / f"{number:04d}")
     old = _number_before(root)
@@ -41,28 +47,36 @@ def promote(root: Path, number: int) -> Generation:
 
 
 def rollback(root: Path) -> Generation:
-    """Make the previous generation current, by one rename; `previous` stays, so a second rollback has nowhere to go.
+    """Make the previous generation current, by one rename; `previous` stays, so a second rollback
+    has nowhere to go.
 
-    Raises AttuneError, with both pointers as they were, where there is no previous generation, or it is damaged or current.
+    Raises AttuneError, with both pointers as they were, where there is no previous generation, or
+    it is damaged or current.
     """
     back = previous(root)
     if back is None:
-        raise AttuneError(f"there is no previous generation in {root.parent}; choose one with `attune generations promote`")
+        raise AttuneError(
+            f"there is no previous generation in {root.parent}; choose one with `attune generations"
+            " promote`"
+        )
     if _target(root, "current") == back.folder:
         raise AttuneError(
-            f"generation {back.number:04d} is both current and previous; choose another with `attune generations promote`"
+            f"generation {back.number:04d} is both current and previous; choose another with"
+            " `attune generations promote`"
         )
     _point(root, "current", back.number)
     return back
 
 
 def pointed(root: Path) -> dict[Pointer, str | None]:
-    """The targets of `current` and `previous`, damaged or not; None for one that is no link. For `put_back`."""
+    """The targets of `current` and `previous`, damaged or not; None for one that is no link. For
+    `put_back`."""
     return {name: _link(root.parent / name) for name in ("current", "previous")}
 
 
 def put_back(root: Path, before: dict[Pointer, str | None]) -> None:
-    """Make the pointers what `pointed` said they were. Raises AttuneError where one cannot be changed.
+    """Make the pointers what `pointed` said they were. Raises AttuneError where one cannot be
+    changed.
 
     Killed in between it leaves the earlier generation current.
     """
@@ -75,11 +89,14 @@ def put_back(root: Path, before: dict[Pointer, str | None]) -> None:
             elif _link(link) != target:
                 point_atomically(link, target)
         except OSError as error:
-            raise AttuneError(f"{link} could not be moved back to {target} ({error.strerror})") from None
+            raise AttuneError(
+                f"{link} could not be moved back to {target} ({error.strerror})"
+            ) from None
 
 
 def usable(root: Path) -> tuple[Generation | None, list[str]]:
-    """The generation to serve: current, else previous, else the base, else None; with one line on each that was passed over."""
+    """The generation to serve: current, else previous, else the base, else None; with one line on
+    each that was passed over."""
     reasons: list[str] = []
     for read in (current, previous):
         try:
@@ -97,12 +114,14 @@ def usable(root: Path) -> tuple[Generation | None, list[str]]:
 
 
 def shadow(root: Path) -> Generation | None:
-    """What `shadow` points to; None where there is no such pointer. Raises AttuneError where that is damaged or gone."""
+    """What `shadow` points to; None where there is no such pointer. Raises AttuneError where that
+    is damaged or gone."""
     return _pointed(root, "shadow")
 
 
 def number_in_shadow(root: Path) -> int | None:
-    """The number that `shadow` points to, whether that can be read or not; None where there is no such pointer."""
+    """The number that `shadow` points to, whether that can be read or not; None where there is no
+    such pointer."""
     target = _target(root, "shadow")
     return None if target is None else int(target.name)
 
@@ -123,11 +142,14 @@ def leave_shadow(root: Path) -> None:
         (root.parent / "shadow").unlink(missing_ok=True)
         sync_folder(root.parent)
     except OSError as error:
-        raise AttuneError(f"{root.parent / 'shadow'} could not be removed ({error.strerror})") from None
+        raise AttuneError(
+            f"{root.parent / 'shadow'} could not be removed ({error.strerror})"
+        ) from None
 
 
 def _number_before(root: Path) -> int | None:
-    """The generation that a promotion may later be rolled back to; the base is what is served while nothing was ever promoted."""
+    """The generation that a promotion may later be rolled back to; the base is what is served while
+    nothing was ever promoted."""
     try:
         old = current(root)
         if old is None and (root / f"{BASE:04d}").exists():
@@ -144,9 +166,14 @@ def _target(root: Path, pointer: Pointer) -> Path | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise AttuneError(f"{link} is not a link to a generation ({error.strerror}); move it away") from None
+        raise AttuneError(
+            f"{link} is not a link to a generation ({error.strerror}); move it away"
+        ) from None
     if not (target.startswith(f"{root.name}/") and FOLDER.fullmatch(target[len(root.name) + 1 :])):
-        raise AttuneError(f"{link} points to {target}, no generation in {root}; choose one with `attune generations promote`")
+        raise AttuneError(
+            f"{link} points to {target}, no generation in {root}; choose one with `attune"
+            " generations promote`"
+        )
     return root.parent / target
 
 
@@ -166,4 +193,6 @@ def _point(root: Path, pointer: Pointer, number: int) -> None:
     try:
         point_atomically(root.parent / pointer, f"{root.name}/{number:04d}")
     except OSError as error:
-        raise AttuneError(f"{root.parent / pointer} could not be moved to {number:04d} ({error.strerror})") from None
+        raise AttuneError(
+            f"{root.parent / pointer} could not be moved to {number:04d} ({error.strerror})"
+        ) from None

@@ -1,1 +1,2 @@
-"""What the daemon and its child processes tell each other: jobs, reports, footprints, how a child lives and dies."""
+"""What the daemon and its child processes tell each other: jobs, reports, footprints, how a child
+lives and dies."""

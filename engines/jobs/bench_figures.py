@@ -1,4 +1,5 @@
-"""What a benchmark found, as it is written to `figures.json`: the contract between who measures and who shows."""
+"""What a benchmark found, as it is written to `figures.json`: the contract between who measures and
+who shows."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -38,7 +39,8 @@ class HeardSet(_Frozen):
     word_error_rate: float
     content_word_error_rate: float
     rouge_1: float | None = None
-    """Of the replies against the replies to the true text; None where replies were not compared, as below."""
+    """Of the replies against the replies to the true text; None where replies were not compared, as
+    below."""
     rouge_l: float | None = None
     same_first_token: float | None = None
     """Share of the replies that begin with the same token."""
@@ -91,7 +93,10 @@ class DesignRun(_Frozen):
 
     def seconds_to(self, word_error_rate: float) -> float | None:
         """When it was first as good as that; None where it never was."""
-        return next((point.seconds for point in self.curve if point.word_error_rate <= word_error_rate), None)
+        return next(
+            (point.seconds for point in self.curve if point.word_error_rate <= word_error_rate),
+            None,
+        )
 
 
 class QualityFigures(_Frozen):

@@ -1,4 +1,5 @@
-"""What a training process does to itself first: it dies with the daemon and gives way to everything else. Knows no training."""
+"""What a training process does to itself first: it dies with the daemon and gives way to everything
+else. Knows no training."""
 
 import ctypes
 import logging
@@ -20,10 +21,12 @@ _log = logging.getLogger(__name__)
 
 
 def settle_as_child() -> None:
-    """Die with the parent; run only when the processor and the disk are idle; be the first that the kernel kills for memory.
+    """Die with the parent; run only when the processor and the disk are idle; be the first that the
+    kernel kills for memory.
 
-    To be called before anything large is imported. Each step is tried by itself: a sandbox or another kernel may refuse one,
-    which is logged and does no harm. Exits at once where the daemon named in PARENT_VARIABLE is gone already.
+    To be called before anything large is imported. Each step is tried by itself: a sandbox or
+    another kernel may refuse one, which is logged and does no harm. Exits at once where the daemon
+    named in PARENT_VARIABLE is gone already.
     """
     steps: dict[str, Callable[[], None]] = {
         "death with the parent": _die_with_parent,

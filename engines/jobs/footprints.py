@@ -1,7 +1,8 @@
-"""What the stages of a round take in memory and time on this device, as it was measured. Knows no budget.
+"""What the stages of a round take in memory and time on this device, as it was measured. Knows no
+budget.
 
-Bytes are counted twice: `beside` a daemon that serves, which maps the language model's file and libraries already, and `alone`,
-where nobody does.
+Bytes are counted twice: `beside` a daemon that serves, which maps the language model's file and
+libraries already, and `alone`, where nobody does.
 """
 
 from pathlib import Path
@@ -19,7 +20,8 @@ LESSONS_PER_STEP = 8
 _FRAME_BYTES = 2
 """Encoder frames are kept in float16."""
 SHIPPED = Path(__file__).parent.parent / "base" / "footprints.json"
-"""Measured elsewhere, with the embedded default: better than nothing until this device was measured."""
+"""Measured elsewhere, with the embedded default: better than nothing until this device was
+measured."""
 
 
 class _Frozen(BaseModel):
@@ -45,10 +47,17 @@ class Footprint(_Frozen):
     seconds_per_utterance: float = 0.0
     """That is heard, trained on or judged."""
 
-    def predicted_bytes(self, positions: int, beside: bool, rank: int = 0, in_parts: bool = False) -> int:
+    def predicted_bytes(
+        self, positions: int, beside: bool, rank: int = 0, in_parts: bool = False
+    ) -> int:
         """The peak, beside a daemon that serves or alone."""
         fixed = self.beside_bytes if beside else self.alone_bytes
-        return round(fixed + self.bytes_per_position * positions + self.bytes_per_rank * rank + self.parts_bytes * in_parts)
+        return round(
+            fixed
+            + self.bytes_per_position * positions
+            + self.bytes_per_rank * rank
+            + self.parts_bytes * in_parts
+        )
 
 
 class Footprints(_Frozen):
@@ -80,8 +89,9 @@ class Footprints(_Frozen):
     def positions(self, stage: str, job: AdaptJob) -> int:
         """Encoder frames that a stage of `job` holds at once, at most.
 
-        In training and distillation those of a step, each sample of which is as long as the longest; where it is judged, those of
-        the longest utterance; elsewhere none that would count.
+        In training and distillation those of a step, each sample of which is as long as the
+        longest; where it is judged, those of the longest utterance; elsewhere none that would
+        count.
         """
         trained = [example.seconds for example in job.examples if not example.holdout]
         if stage == "train":
@@ -98,22 +108,32 @@ class Footprints(_Frozen):
 
     def predicted_bytes(self, stage: str, job: AdaptJob, beside: bool) -> int:
         """The peak of a stage of `job`. Raises KeyError for a stage that was never measured."""
-        found = self.stages[stage].predicted_bytes(self.positions(stage, job), beside, rank_of(job), job.parts > 1)
+        found = self.stages[stage].predicted_bytes(
+            self.positions(stage, job), beside, rank_of(job), job.parts > 1
+        )
         return found + self.kept_bytes(stage, job)
 
     def kept_bytes(self, stage: str, job: AdaptJob) -> int:
         """Of the frames that training keeps all along; 0 for other stages."""
         if stage != "train":
             return 0
-        frames = sum(example.seconds for example in job.examples if not example.holdout) / FRAME_SECONDS
+        frames = (
+            sum(example.seconds for example in job.examples if not example.holdout) / FRAME_SECONDS
+        )
         return round(frames * self.frame_width * _FRAME_BYTES)
 
     def predicted_seconds(self, stage: str, job: AdaptJob) -> float:
         """How long a stage of `job` takes; training as long as it is allowed to."""
         found = self.stages[stage]
         judged = [example for example in job.examples if example.holdout]
-        count = {"hear": len(job.examples) + len(job.general), "judge": len(judged) + len(job.general)}.get(stage, 0)
-        bound = {"train": job.training_seconds, "distil": job.distil.seconds if job.distil else 0.0}.get(stage, 0.0)
+        count = {
+            "hear": len(job.examples) + len(job.general),
+            "judge": len(judged) + len(job.general),
+        }.get(stage, 0)
+        bound = {
+            "train": job.training_seconds,
+            "distil": job.distil.seconds if job.distil else 0.0,
+        }.get(stage, 0.0)
         return found.seconds + bound + found.seconds_per_utterance * count
 
 
@@ -128,7 +148,8 @@ def footprints_path(cache_dir: Path) -> Path:
 
 
 def footprints_of(engines: EngineFiles, path: Path) -> tuple[Footprints, bool]:
-    """What was measured with these models, and whether it was on this device, which keeps it at `path`.
+    """What was measured with these models, and whether it was on this device, which keeps it at
+    `path`.
 
     Raises AttuneError where nobody has.
     """
@@ -136,7 +157,9 @@ def footprints_of(engines: EngineFiles, path: Path) -> tuple[Footprints, bool]:
         found = read_footprints(place)
         if found is not None and found.are_of(engines):
             return found, place == path
-    raise AttuneError("nobody measured what a round takes with these models; run `attune calibrate memory`")
+    raise AttuneError(
+        "nobody measured what a round takes with these models; run `attune calibrate memory`"
+    )
 
 
 def read_footprints(path: Path) -> Footprints | None:

@@ -1,4 +1,5 @@
-"""What the daemon leaves for a service manager's unit to take: which job, and where to tell how it goes."""
+"""What the daemon leaves for a service manager's unit to take: which job, and where to tell how it
+goes."""
 
 import os
 from pathlib import Path
@@ -20,7 +21,8 @@ class HandedOver(BaseModel):
 
     job: Path
     socket: Path
-    """Where the daemon listens: what is printed goes there, and while it is open the daemon lives."""
+    """Where the daemon listens: what is printed goes there, and while it is open the daemon
+    lives."""
     log: Path
     """Gets what goes to standard error."""
     environment: dict[str, str]

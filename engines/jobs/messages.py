@@ -1,7 +1,9 @@
-"""The contract between the daemon and its calibration child: a job file in, progress lines out. Knows no training.
+"""The contract between the daemon and its calibration child: a job file in, progress lines out.
+Knows no training.
 
-The daemon writes the job, starts `python -m calibration JOB.json`, and reads one JSON object per line from the child's
-standard output. Both sides use these models, so a field that one side does not know is an error on the spot.
+The daemon writes the job, starts `python -m calibration JOB.json`, and reads one JSON object per
+line from the child's standard output. Both sides use these models, so a field that one side does
+not know is an error on the spot.
 """
 
 from collections.abc import Callable
@@ -46,7 +48,8 @@ class EngineFiles(_Frozen):
     language_model: Path
     """The GGUF file: its vocabulary and its embedding table."""
     served_language_model: Path
-    """What llama.cpp runs: the same file, or a copy in weights that this machine computes faster."""
+    """What llama.cpp runs: the same file, or a copy in weights that this machine computes
+    faster."""
 
     @property
     def encoder_weights_file(self) -> Path:
@@ -107,7 +110,13 @@ class AdaptJob(_JobBase):
     @property
     def stages(self) -> tuple[str, ...]:
         """Its stages in order, a process for each."""
-        return ("hear", "train", *(("lessons", "distil") if self.distil is not None else ()), "export", "judge")
+        return (
+            "hear",
+            "train",
+            *(("lessons", "distil") if self.distil is not None else ()),
+            "export",
+            "judge",
+        )
 
     @property
     def learnt(self) -> list[Example]:
@@ -116,16 +125,19 @@ class AdaptJob(_JobBase):
 
     @property
     def taught(self) -> list[Example]:
-        """What lessons are made of: one utterance for each second of distillation, the first by id, which are hashes.
+        """What lessons are made of: one utterance for each second of distillation, the first by id,
+        which are hashes.
 
-        A step takes eight lessons and about a second, and an utterance makes two, so that each is seen some four times.
+        A step takes eight lessons and about a second, and an utterance makes two, so that each is
+        seen some four times.
         """
         most = max(LEAST_TAUGHT, round(self.distil.seconds)) if self.distil is not None else 0
         return sorted(self.learnt, key=lambda example: example.id)[:most]
 
 
 class BaseJob(_JobBase):
-    """Write the shipped base projector as generation 0, and the encoder as ONNX: what set-up does once."""
+    """Write the shipped base projector as generation 0, and the encoder as ONNX: what set-up does
+    once."""
 
     kind: Literal["base"] = "base"
     folder: Path
@@ -165,7 +177,8 @@ class TrainJob(_JobBase):
 
     kind: Literal["train"] = "train"
     folder: Path
-    """Gets `projector.safetensors` and `card.json`, and the checkpoint from which a run that was killed goes on."""
+    """Gets `projector.safetensors` and `card.json`, and the checkpoint from which a run that was
+    killed goes on."""
     engines: EngineFiles
     corpora: list[Path]
     """Folders made by a corpus job."""
@@ -250,7 +263,8 @@ class BenchMemoryJob(_JobBase):
 
 
 class BenchDistilJob(_BenchJob):
-    """Measure what distillation is worth: one generation, distilled in several ways, each judged by the replies.
+    """Measure what distillation is worth: one generation, distilled in several ways, each judged by
+    the replies.
 
     `base` is the generation to start from: the shipped one, or one that learnt a speaker.
     """
@@ -307,7 +321,8 @@ class PlanJob(_JobBase):
 
     kind: Literal["plan"] = "plan"
     graph: Path
-    """The encoder in the precision that the plan is to have; ONNX Runtime runs the same to compare with."""
+    """The encoder in the precision that the plan is to have; ONNX Runtime runs the same to compare
+    with."""
     precision: GraphPrecision
     plans: Path
     """The folder of plans."""
@@ -339,7 +354,8 @@ class Progress(_Frozen):
     """One line from the child."""
 
     stage: str
-    """Such as `hear`, `train`, `distil`, `export`, `judge`, `corpus`; `done`, `refused` or `failed` at the end."""
+    """Such as `hear`, `train`, `distil`, `export`, `judge`, `corpus`; `done`, `refused` or `failed`
+    at the end."""
     fraction: float
     """0 to 1 within the stage."""
     note: str = ""

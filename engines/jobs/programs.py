@@ -1,4 +1,5 @@
-"""Programs that another process starts by the name of their module: no import leads to them, a search for these names does.
+"""Programs that another process starts by the name of their module: no import leads to them, a
+search for these names does.
 
 The unit attune-adapt.service, the Makefile and the packages name some of them, too.
 """

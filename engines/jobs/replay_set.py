@@ -1,4 +1,5 @@
-"""Where the sentences lie that a round replays against forgetting, and how many there are. Knows not how they are spoken."""
+"""Where the sentences lie that a round replays against forgetting, and how many there are. Knows
+not how they are spoken."""
 
 from pathlib import Path
 
@@ -9,13 +10,17 @@ _SPOKEN_SHARE = 0.95
 
 
 def replay_folder(features: Path) -> Path:
-    """The folder of the set below the cache of encoder frames: shards, each with an index of a line an utterance."""
+    """The folder of the set below the cache of encoder frames: shards, each with an index of a line
+    an utterance."""
     return features / "replay"
 
 
 def count_replay(features: Path) -> int:
     """How many utterances were made so far."""
-    return sum(len(index.read_text().splitlines()) for index in replay_folder(features).glob("[0-9]*.jsonl"))
+    return sum(
+        len(index.read_text().splitlines())
+        for index in replay_folder(features).glob("[0-9]*.jsonl")
+    )
 
 
 def is_complete(features: Path) -> bool:

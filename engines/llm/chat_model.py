@@ -1,4 +1,5 @@
-"""A conversation with a llama.cpp model: the system prompt is computed once, turns follow, the oldest go when room runs out.
+"""A conversation with a llama.cpp model: the system prompt is computed once, turns follow, the
+oldest go when room runs out.
 
 Knows words as text or as soft tokens; knows nothing of audio, of projectors, or of who speaks.
 """
@@ -28,7 +29,8 @@ _Words = list[int] | Float32
 """The user's words: token ids, or [U, width] soft tokens."""
 
 _ROWS_TOLERANCE = 0.01
-"""How far, as a part of their range, logits may move when tokens are given as embedding rows: kernels round differently."""
+"""How far, as a part of their range, logits may move when tokens are given as embedding rows:
+kernels round differently."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,11 @@ class _Turn:
 
 
 class LlamaCppLanguageModel(LanguageModel):
-    """One conversation, streamed greedily. One caller at a time: a call during a reply raises RuntimeError.
+    """One conversation, streamed greedily. One caller at a time: a call during a reply raises
+    RuntimeError.
 
-    Between calls the sequence ends exactly where the next user's words stand, so a reply costs its words and the closing only.
+    Between calls the sequence ends exactly where the next user's words stand, so a reply costs its
+    words and the closing only.
     """
 
     def __init__(
@@ -55,36 +59,52 @@ class LlamaCppLanguageModel(LanguageModel):
         adapter: Path | None = None,
         on_gpu: bool = False,
     ) -> None:
-        """Load the GGUF file `path`, whose vocabulary is `vocabulary`, and compute the system prompt.
+        """Load the GGUF file `path`, whose vocabulary is `vocabulary`, and compute the system
+        prompt.
 
-        Raises AttuneError where the file or the adapter does not load or fit, or the system prompt is too long.
+        Raises AttuneError where the file or the adapter does not load or fit, or the system prompt
+        is too long.
         """
         self._vocabulary, self._threads = vocabulary, threads
         self._turns: list[_Turn] = []
         self._caller = threading.Lock()
         self._sequence = LlamaSequence(path, context_tokens, threads, adapter, on_gpu)
         try:
-            if (self._sequence.model.vocabulary_size, self._sequence.model.width) != (vocabulary.size, vocabulary.width):
-                raise AttuneError(f"{path} does not belong to the vocabulary that it was opened with; use one file for both")
+            if (self._sequence.model.vocabulary_size, self._sequence.model.width) != (
+                vocabulary.size,
+                vocabulary.width,
+            ):
+                raise AttuneError(
+                    f"{path} does not belong to the vocabulary that it was opened with; use one"
+                    " file for both"
+                )
             self._opening, self._closing, self._between = self._template_tokens(system_prompt)
             if self._cost_tokens(_Turn([])) >= context_tokens - len(self._opening):
-                raise AttuneError(f"{len(self._opening)} tokens of system prompt leave no room in a context of {context_tokens}")
+                raise AttuneError(
+                    f"{len(self._opening)} tokens of system prompt leave no room in a context of"
+                    f" {context_tokens}"
+                )
             self._sequence.append_tokens(self._opening, want_logits=False)
             self._closing_rows = self._rows_in_place_of(self._closing)
         except AttuneError:
             self.close()
             raise
 
-    def reply(self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched) -> Generator[str, None, None]:
-        """Stream the reply to `words` as pieces of printable text, the first before a second token is decoded.
+    def reply(
+        self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched
+    ) -> Generator[str, None, None]:
+        """Stream the reply to `words` as pieces of printable text, the first before a second token
+        is decoded.
 
-        Closing the iterator stops the decode; the turn, as far as it was decoded, stays. `step` is called before each token and
-        each batch of words; what it raises ends the reply as closing does. Nothing happens before the first `next`. A reply that
-        falls into a loop is ended. A turn that is no example for the next ones is forgotten: its reply is empty, in a loop or no
+        Closing the iterator stops the decode; the turn, as far as it was decoded, stays. `step` is
+        called before each token and each batch of words; what it raises ends the reply as closing
+        does. Nothing happens before the first `next`. A reply that falls into a loop is ended. A
+        turn that is no example for the next ones is forgotten: its reply is empty, in a loop or no
         text, or its words are none, or in a writing that the model cannot read.
 
-        Control tokens in a text are plain text. Raises AttuneError at once for words that are empty, do not fit the context with
-        `max_tokens`, or are no soft tokens of this model; and while streaming where llama.cpp fails, which forgets this turn.
+        Control tokens in a text are plain text. Raises AttuneError at once for words that are
+        empty, do not fit the context with `max_tokens`, or are no soft tokens of this model; and
+        while streaming where llama.cpp fails, which forgets this turn.
         """
         if max_tokens < 1:
             raise ValueError("a reply has at least one token")
@@ -93,8 +113,8 @@ class LlamaCppLanguageModel(LanguageModel):
 
     @property
     def turn_tokens(self) -> tuple[list[int], list[int], list[int]]:
-        """The tokens before the first words, those from words to reply, and those from a reply to the next words, of which the
-        first ends the reply."""
+        """The tokens before the first words, those from words to reply, and those from a reply to
+        the next words, of which the first ends the reply."""
         return self._opening, self._closing, self._between
 
     @property
@@ -122,7 +142,8 @@ class LlamaCppLanguageModel(LanguageModel):
                 raise
 
     def first_logits(self, words: str | SoftTokens) -> Float32:
-        """[vocabulary size] logits of the first token of the reply to `words`, which do not become a turn.
+        """[vocabulary size] logits of the first token of the reply to `words`, which do not become
+        a turn.
 
         Raises AttuneError as `reply` does. The oldest turns go where the words need their room.
         """
@@ -138,7 +159,8 @@ class LlamaCppLanguageModel(LanguageModel):
 
     @cached_property
     def scorer(self) -> LlamaSentenceScorer:
-        """A judge of sentences that shares this model's weights and is closed with it. Raises AttuneError without memory."""
+        """A judge of sentences that shares this model's weights and is closed with it. Raises
+        AttuneError without memory."""
         return LlamaSentenceScorer(self._sequence.model, self._vocabulary, self._threads)
 
     def close(self) -> None:
@@ -151,17 +173,31 @@ class LlamaCppLanguageModel(LanguageModel):
 
     def _template_tokens(self, system_prompt: str) -> tuple[list[int], list[int], list[int]]:
         vocabulary = self._vocabulary
-        bos, eos = llama.llama_vocab_bos(vocabulary.pointer), llama.llama_vocab_eos(vocabulary.pointer)
+        bos, eos = (
+            llama.llama_vocab_bos(vocabulary.pointer),
+            llama.llama_vocab_eos(vocabulary.pointer),
+        )
         variables = {
-            name: (llama.llama_vocab_get_text(vocabulary.pointer, token) or b"").decode(errors="replace") if token >= 0 else ""
+            name: (
+                (llama.llama_vocab_get_text(vocabulary.pointer, token) or b"").decode(
+                    errors="replace"
+                )
+                if token >= 0
+                else ""
+            )
             for name, token in (("bos_token", bos), ("eos_token", eos))
         }
         template = split_template(self._sequence.model.chat_template, system_prompt, variables)
         opening = vocabulary.begun(vocabulary.tokenize(template.opening, special=True))
-        return opening, vocabulary.tokenize(template.closing, special=True), vocabulary.tokenize(template.between, special=True)
+        return (
+            opening,
+            vocabulary.tokenize(template.closing, special=True),
+            vocabulary.tokenize(template.between, special=True),
+        )
 
     def _rows_in_place_of(self, tokens: list[int]) -> Float32 | None:
-        """The embedding rows of `tokens`, or None where this model does not take rows for tokens (it scales them first)."""
+        """The embedding rows of `tokens`, or None where this model does not take rows for tokens
+        (it scales them first)."""
         rows = self._vocabulary.rows(tokens)
         self._sequence.append_tokens(tokens)
         expected = self._sequence.logits().copy()
@@ -177,16 +213,26 @@ class LlamaCppLanguageModel(LanguageModel):
             checked = self._vocabulary.tokenize(words.strip())
         else:
             if self._closing_rows is None:
-                raise AttuneError("this language model scales its embeddings and takes no soft tokens; use the cascade")
-            checked = words.vectors.astype(np.float32)
-            if checked.ndim != 2 or checked.shape[1] != self._sequence.model.width or not np.isfinite(checked).all():
                 raise AttuneError(
-                    f"soft tokens of shape {checked.shape} are not finite vectors of the language model's width "
-                    f"{self._sequence.model.width}; roll back to another generation"
+                    "this language model scales its embeddings and takes no soft tokens; use the"
+                    " cascade"
+                )
+            checked = words.vectors.astype(np.float32)
+            if (
+                checked.ndim != 2
+                or checked.shape[1] != self._sequence.model.width
+                or not np.isfinite(checked).all()
+            ):
+                raise AttuneError(
+                    f"soft tokens of shape {checked.shape} are not finite vectors of the language"
+                    f" model's width {self._sequence.model.width}; roll back to another generation"
                 )
         if not len(checked):
             raise AttuneError("there are no words to reply to; say something")
-        if len(self._opening) + self._cost_tokens(_Turn(checked)) + max_tokens > self._sequence.capacity_tokens:
+        if (
+            len(self._opening) + self._cost_tokens(_Turn(checked)) + max_tokens
+            > self._sequence.capacity_tokens
+        ):
             raise AttuneError(
                 f"{len(checked)} tokens of words and {max_tokens} of reply do not fit a context of "
                 f"{self._sequence.capacity_tokens} tokens; say less at a time"
@@ -196,7 +242,9 @@ class LlamaCppLanguageModel(LanguageModel):
     def _cost_tokens(self, turn: _Turn) -> int:
         return len(turn.words) + len(self._closing) + len(turn.reply) + len(self._between)
 
-    def _stream(self, words: _Words, max_tokens: int, step: Callable[[], None]) -> Generator[str, None, None]:
+    def _stream(
+        self, words: _Words, max_tokens: int, step: Callable[[], None]
+    ) -> Generator[str, None, None]:
         turn, whole = _Turn(words), False
         needed_tokens = self._cost_tokens(turn) + max_tokens
         with self._alone():
@@ -213,8 +261,11 @@ class LlamaCppLanguageModel(LanguageModel):
             # Room for another turn like this one is made now, when nobody waits for a token.
             self._make_room(needed_tokens, step)
 
-    def _decode(self, turn: _Turn, max_tokens: int, step: Callable[[], None]) -> Generator[str, None, None]:
-        """Append the words and decode greedily into `turn.reply`, whose last token is not yet in the sequence."""
+    def _decode(
+        self, turn: _Turn, max_tokens: int, step: Callable[[], None]
+    ) -> Generator[str, None, None]:
+        """Append the words and decode greedily into `turn.reply`, whose last token is not yet in
+        the sequence."""
         self._append_words(turn.words, step)
         characters = codecs.getincrementaldecoder("utf-8")(errors="replace")
         while len(turn.reply) < max_tokens and not _in_loop(turn):
@@ -230,17 +281,27 @@ class LlamaCppLanguageModel(LanguageModel):
                 yield text
 
     def _ends_reply(self, token: int) -> bool:
-        """At its own end, and where a small model goes on with the other side's part: no control token is ever a word."""
+        """At its own end, and where a small model goes on with the other side's part: no control
+        token is ever a word."""
         pointer = self._vocabulary.pointer
-        return bool(llama.llama_vocab_is_eog(pointer, token) or llama.llama_vocab_is_control(pointer, token))
+        return bool(
+            llama.llama_vocab_is_eog(pointer, token) or llama.llama_vocab_is_control(pointer, token)
+        )
 
     def _is_example(self, turn: _Turn, whole: bool) -> bool:
-        """Whether the next replies may go by `turn`. One that was interrupted may have said little so far."""
+        """Whether the next replies may go by `turn`. One that was interrupted may have said little
+        so far."""
         if not turn.reply or _in_loop(turn) or (whole and not is_text("".join(turn.text))):
             return False
-        words = [self._vocabulary.piece(token) for token in turn.words] if isinstance(turn.words, list) else None
+        words = (
+            [self._vocabulary.piece(token) for token in turn.words]
+            if isinstance(turn.words, list)
+            else None
+        )
         reply = [self._vocabulary.piece(token) for token in turn.reply]
-        readable = words is None or (is_text(b"".join(words).decode(errors="replace")) and not is_spelled_in_bytes(words))
+        readable = words is None or (
+            is_text(b"".join(words).decode(errors="replace")) and not is_spelled_in_bytes(words)
+        )
         return readable and not is_spelled_in_bytes(reply)
 
     def _append_words(self, words: _Words, step: Step = unwatched) -> None:
@@ -257,20 +318,24 @@ class LlamaCppLanguageModel(LanguageModel):
             self._sequence.append_vectors(rows, step=step)
 
     def _settle(self, turn: _Turn, start: int, is_example: bool) -> None:
-        """After a reply, whatever ended it: bring the sequence to where the next user's words stand, with the turn or without."""
+        """After a reply, whatever ended it: bring the sequence to where the next user's words
+        stand, with the turn or without."""
         begun_tokens = self._sequence.length - start - len(turn.words) - len(self._closing)
         if begun_tokens < 0 or not is_example:
             self._sequence.truncate(start)
             return
         try:
-            self._sequence.append_tokens((turn.reply + self._between)[begun_tokens:], want_logits=False)
+            self._sequence.append_tokens(
+                (turn.reply + self._between)[begun_tokens:], want_logits=False
+            )
         except AttuneError:
             self._sequence.truncate(start)
             raise
         self._turns.append(turn)
 
     def _make_room(self, needed_tokens: int, step: Step = unwatched) -> None:
-        """Drop the oldest turns where `needed_tokens` do not fit, so many that half of the context is free and this is rare.
+        """Drop the oldest turns where `needed_tokens` do not fit, so many that half of the context
+        is free and this is rare.
 
         The kept turns are computed anew: the conversation is then one that never had the others.
         """
@@ -285,7 +350,9 @@ class LlamaCppLanguageModel(LanguageModel):
         try:
             for turn in kept:
                 self._append_words(turn.words, step)
-                self._sequence.append_tokens(turn.reply + self._between, want_logits=False, step=step)
+                self._sequence.append_tokens(
+                    turn.reply + self._between, want_logits=False, step=step
+                )
                 self._turns.append(turn)
         except (AttuneError, TurnAbandoned):
             self._forget_all()
@@ -298,7 +365,9 @@ class LlamaCppLanguageModel(LanguageModel):
     @contextmanager
     def _alone(self) -> Iterator[None]:
         if not self._caller.acquire(blocking=False):
-            raise RuntimeError("the language model is replying to another caller; finish or close that reply first")
+            raise RuntimeError(
+                "the language model is replying to another caller; finish or close that reply first"
+            )
         try:
             if self._sequence.closed:
                 raise RuntimeError("the language model is closed")

@@ -1,6 +1,8 @@
-"""Splits a model's chat template into the three texts that surround the words of a conversation. Knows no tokens and no model.
+"""Splits a model's chat template into the three texts that surround the words of a conversation.
+Knows no tokens and no model.
 
-The template is rendered with sentinels in place of the words; what stands between the sentinels is what it adds.
+The template is rendered with sentinels in place of the words; what stands between the sentinels is
+what it adds.
 """
 
 import json
@@ -16,7 +18,8 @@ MAX_TEMPLATE_CHARACTERS = 65_536
 MAX_SYSTEM_PROMPT_CHARACTERS = 65_536
 
 _RENDER_SECONDS = 30.0
-"""Processor time of the rendering process, or time that it sleeps: it takes a tenth of a second and limits itself further."""
+"""Processor time of the rendering process, or time that it sleeps: it takes a tenth of a second and
+limits itself further."""
 
 _MAX_OUTCOME_CHARACTERS = 160
 
@@ -25,7 +28,8 @@ _Conversation = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class TurnTemplate:
-    """A conversation is `opening`, then for each turn: the user's words, `closing`, the reply, `between`."""
+    """A conversation is `opening`, then for each turn: the user's words, `closing`, the reply,
+    `between`."""
 
     opening: str
     """From the beginning, system prompt included, up to the first user's words."""
@@ -36,33 +40,49 @@ class TurnTemplate:
 
 
 def split_template(template: str, system_prompt: str, variables: Mapping[str, str]) -> TurnTemplate:
-    """Split the Jinja `template`, rendered with `system_prompt` (none where it is empty) and `variables` such as `bos_token`.
+    """Split the Jinja `template`, rendered with `system_prompt` (none where it is empty) and
+    `variables` such as `bos_token`.
 
     A template that has no place for a system prompt gets it at the head of the first user's turn.
-    Raises AttuneError where the template is too long, fails, exceeds its limits, or alters what surrounds one turn in the next.
+    Raises AttuneError where the template is too long, fails, exceeds its limits, or alters what
+    surrounds one turn in the next.
     """
     if len(template) > MAX_TEMPLATE_CHARACTERS or len(system_prompt) > MAX_SYSTEM_PROMPT_CHARACTERS:
         raise AttuneError(
-            f"a chat template is limited to {MAX_TEMPLATE_CHARACTERS} characters and a system prompt to "
-            f"{MAX_SYSTEM_PROMPT_CHARACTERS}; these have {len(template)} and {len(system_prompt)}"
+            f"a chat template is limited to {MAX_TEMPLATE_CHARACTERS} characters and a system"
+            f" prompt to {MAX_SYSTEM_PROMPT_CHARACTERS}; these have {len(template)} and"
+            f" {len(system_prompt)}"
         )
     system_prompt = system_prompt.strip()
-    first, reply, second = (_sentinel(name, template + system_prompt) for name in ("FIRST", "REPLY", "SECOND"))
+    first, reply, second = (
+        _sentinel(name, template + system_prompt) for name in ("FIRST", "REPLY", "SECOND")
+    )
     folded = f"{system_prompt}\n\n{first}" if system_prompt else first
     system = [{"role": "system", "content": system_prompt}] if system_prompt else []
     # Each way of placing the system prompt, as a conversation of one turn and one of two.
     layouts: list[_Conversation] = []
     for head, opening_words in ((system, first), ([], folded)):
         one_turn = [*head, {"role": "user", "content": opening_words}]
-        layouts += [one_turn, [*one_turn, {"role": "assistant", "content": reply}, {"role": "user", "content": second}]]
+        layouts += [
+            one_turn,
+            [
+                *one_turn,
+                {"role": "assistant", "content": reply},
+                {"role": "user", "content": second},
+            ],
+        ]
     outcomes = _render(template, layouts, variables)
     for one, two in (outcomes[:2], outcomes[2:]):
         parts = _parts(one.get("text", ""), two.get("text", ""), (first, reply, second))
         if parts and system_prompt in parts.opening:
             return parts
-    reason = outcomes[2].get("error") or outcomes[3].get("error") or "its turns differ from one another"
+    reason = (
+        outcomes[2].get("error") or outcomes[3].get("error") or "its turns differ from one another"
+    )
     reason = " ".join(reason.split())[:_MAX_OUTCOME_CHARACTERS]
-    raise AttuneError(f"the language model's chat template cannot be used ({reason}); use another instruct model")
+    raise AttuneError(
+        f"the language model's chat template cannot be used ({reason}); use another instruct model"
+    )
 
 
 def _sentinel(name: str, taken: str) -> str:
@@ -74,7 +94,8 @@ def _sentinel(name: str, taken: str) -> str:
 
 
 def _parts(one_turn: str, two_turns: str, sentinels: tuple[str, str, str]) -> TurnTemplate | None:
-    """What surrounds the sentinels, or None where they are not all there once or the turns are not alike."""
+    """What surrounds the sentinels, or None where they are not all there once or the turns are not
+    alike."""
     first, reply, second = sentinels
     if one_turn.count(first) != 1 or any(two_turns.count(sentinel) != 1 for sentinel in sentinels):
         return None
@@ -85,7 +106,9 @@ def _parts(one_turn: str, two_turns: str, sentinels: tuple[str, str, str]) -> Tu
     return TurnTemplate(opening, closing, between)
 
 
-def _render(template: str, conversations: Sequence[_Conversation], variables: Mapping[str, str]) -> list[dict[str, str]]:
+def _render(
+    template: str, conversations: Sequence[_Conversation], variables: Mapping[str, str]
+) -> list[dict[str, str]]:
     """One `{"text": …}` or `{"error": …}` for each conversation."""
     request = {
         "template": template,
@@ -96,7 +119,10 @@ def _render(template: str, conversations: Sequence[_Conversation], variables: Ma
     command = [sys.executable, "-I", str(Path(__file__).with_name("chat_template_render.py"))]
     try:
         child = run_to_its_end(
-            command, json.dumps(request).encode(), processor_seconds=_RENDER_SECONDS, asleep_seconds=_RENDER_SECONDS
+            command,
+            json.dumps(request).encode(),
+            processor_seconds=_RENDER_SECONDS,
+            asleep_seconds=_RENDER_SECONDS,
         )
         if child.returncode == 0:
             outcomes: list[dict[str, str]] = json.loads(child.stdout)
@@ -106,4 +132,7 @@ def _render(template: str, conversations: Sequence[_Conversation], variables: Ma
         reason = f"its process {error}"
     except (OSError, ValueError) as error:
         reason = str(error)
-    raise AttuneError(f"the language model's chat template could not be rendered within its limits ({reason}); use another model")
+    raise AttuneError(
+        f"the language model's chat template could not be rendered within its limits ({reason});"
+        " use another model"
+    )

@@ -1,7 +1,8 @@
-"""Renders a chat template in a process of its own, under limits of time and memory: it comes in a model file and may be hostile.
+"""Renders a chat template in a process of its own, under limits of time and memory: it comes in a
+model file and may be hostile.
 
-Reads one request from standard input and writes one outcome per conversation to standard output, both JSON. Run by its path and
-isolated (`python -I`), it imports nothing of this project.
+Reads one request from standard input and writes one outcome per conversation to standard output,
+both JSON. Run by its path and isolated (`python -I`), it imports nothing of this project.
 """
 
 import json
@@ -20,7 +21,9 @@ def _raise_exception(message: str) -> NoReturn:
     raise jinja2.TemplateError(message)
 
 
-def _render(template: jinja2.Template, conversation: object, variables: dict[str, str], max_characters: int) -> str:
+def _render(
+    template: jinja2.Template, conversation: object, variables: dict[str, str], max_characters: int
+) -> str:
     text = ""
     for part in template.generate(messages=conversation, add_generation_prompt=True, **variables):
         text += part
@@ -30,7 +33,8 @@ def _render(template: jinja2.Template, conversation: object, variables: dict[str
 
 
 def main() -> None:
-    """Render each of the request's conversations: an outcome is `{"text": …}` or, where the template refuses, `{"error": …}`."""
+    """Render each of the request's conversations: an outcome is `{"text": …}` or, where the
+    template refuses, `{"error": …}`."""
     request: dict[str, Any] = json.load(sys.stdin)
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))
@@ -44,7 +48,13 @@ def main() -> None:
             )
             environment.globals["raise_exception"] = _raise_exception
             template = environment.from_string(request["template"])
-            outcomes.append({"text": _render(template, conversation, request["variables"], request["max_characters"])})
+            outcomes.append(
+                {
+                    "text": _render(
+                        template, conversation, request["variables"], request["max_characters"]
+                    )
+                }
+            )
         except Exception as error:  # noqa: BLE001 -- a template can raise anything at all; whatever it raises, it refuses
             outcomes.append({"error": f"{type(error).__name__}: {error}"})
     json.dump(outcomes, sys.stdout)

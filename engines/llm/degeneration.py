@@ -1,7 +1,9 @@
-"""Whether a text that a model writes has degenerated: into a loop, or into what is no text. Pure; knows no model.
+"""Whether a text that a model writes has degenerated: into a loop, or into what is no text. Pure;
+knows no model.
 
-Greedy decoding falls into loops (Holtzman et al. 2020, *The curious case of neural text degeneration*), and a small model repeats
-what stands in its conversation: a degenerate reply that is kept there makes the next ones degenerate, too.
+Greedy decoding falls into loops (Holtzman et al. 2020, *The curious case of neural text
+degeneration*), and a small model repeats what stands in its conversation: a degenerate reply that
+is kept there makes the next ones degenerate, too.
 """
 
 import re
@@ -11,7 +13,8 @@ from collections.abc import Sequence
 CYCLE_TOKENS = 32
 """Tokens that a cycle must cover to be one: a short refrain covers less."""
 CYCLE_COPIES = 3
-"""How often a block of tokens must stand in a row. A cycle of p tokens is found once it covers max(CYCLE_TOKENS, 3 p)."""
+"""How often a block of tokens must stand in a row. A cycle of p tokens is found once it covers
+max(CYCLE_TOKENS, 3 p)."""
 SAME_LINES = 4
 """Lines in a row that differ in nothing but their numbers."""
 _LINE_LETTERS = 20
@@ -23,15 +26,18 @@ _REPLACED_PART = 0.1
 
 
 def cycles(tokens: Sequence[int]) -> bool:
-    """Whether `tokens` end in a cycle: a block of tokens that was repeated exactly, CYCLE_COPIES times or more.
+    """Whether `tokens` end in a cycle: a block of tokens that was repeated exactly, CYCLE_COPIES
+    times or more.
 
-    To be asked after every token. It takes time in proportion to the number of tokens, unless much is repeated.
+    To be asked after every token. It takes time in proportion to the number of tokens, unless much
+    is repeated.
     """
     return _period(tokens) is not None
 
 
 def without_cycle(tokens: Sequence[int]) -> list[int]:
-    """`tokens` up to the end of the first copy of the cycle that they end in; all of them where they end in none."""
+    """`tokens` up to the end of the first copy of the cycle that they end in; all of them where
+    they end in none."""
     period = _period(tokens)
     if period is None:
         return list(tokens)
@@ -67,13 +73,14 @@ def printable(text: str) -> str:
 
 
 def is_text(text: str) -> bool:
-    """Whether `text` says something: it has a letter or a digit, and few characters in place of bytes that are none."""
+    """Whether `text` says something: it has a letter or a digit, and few characters in place of
+    bytes that are none."""
     replaced = text.count(_REPLACEMENT)
     return any(map(str.isalnum, text)) and replaced <= _REPLACED_PART * len(text)
 
 
 def is_spelled_in_bytes(pieces: Sequence[bytes]) -> bool:
-    """Whether a tokenizer cut a text into more `pieces` than it has characters, spaces left out: whoever trained the tokenizer
-    met no such writing, and the model behind it cannot read it."""
+    """Whether a tokenizer cut a text into more `pieces` than it has characters, spaces left out:
+    whoever trained the tokenizer met no such writing, and the model behind it cannot read it."""
     characters = b"".join(pieces).decode(errors="replace")
     return sum(not piece.isspace() for piece in pieces) > sum(not c.isspace() for c in characters)

@@ -1,6 +1,8 @@
-"""What a GGUF file says of itself, and its tensors mapped into memory. Knows the container, not the model.
+"""What a GGUF file says of itself, and its tensors mapped into memory. Knows the container, not the
+model.
 
-ggml's own parser does the walking (10 ms where a parser in Python takes seconds, for a vocabulary of 49,152 strings).
+ggml's own parser does the walking (10 ms where a parser in Python takes seconds, for a vocabulary
+of 49,152 strings).
 """
 
 import ctypes
@@ -67,7 +69,8 @@ _VALUES: dict[int, Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class MappedTensor:
-    """A matrix, quantized or not, whose rows stay in the file until they are read; a vector is one row."""
+    """A matrix, quantized or not, whose rows stay in the file until they are read; a vector is one
+    row."""
 
     data: NDArray[np.uint8]
     """[rows, bytes per row], memory-mapped."""
@@ -82,7 +85,8 @@ class MappedTensor:
 
 
 def map_tensor(path: Path, name: str, rows: int) -> MappedTensor:
-    """Map the matrix `name` of `rows` rows. Raises AttuneError where the file is damaged or has no such tensor."""
+    """Map the matrix `name` of `rows` rows. Raises AttuneError where the file is damaged or has no
+    such tensor."""
     with _opened(path) as context:
         index = _find(context, name.encode())
         if index < 0:
@@ -95,7 +99,8 @@ def map_tensors(path: Path) -> dict[str, MappedTensor]:
     with _opened(path) as context:
         found = {}
         for index in range(_tensor_count(context)):
-            _, *others = _tensor_sizes(context, index)[:4]  # type: ignore[index]  # a pointer to four sizes
+            # a pointer to four sizes
+            _, *others = _tensor_sizes(context, index)[:4]  # type: ignore[index]
             name: bytes = _tensor_name(context, index)  # type: ignore[assignment]
             found[name.decode()] = _mapped(path, context, index, math.prod(others))
         return found
@@ -112,7 +117,9 @@ def metadata(path: Path) -> dict[str, Any]:
             if read := _VALUES.get(_value_type(context, index)):
                 name: bytes = _value_name(context, index)  # type: ignore[assignment]
                 value = read(context, index)
-                found[name.decode()] = value.decode(errors="replace") if isinstance(value, bytes) else value
+                found[name.decode()] = (
+                    value.decode(errors="replace") if isinstance(value, bytes) else value
+                )
         return found
 
 
@@ -124,17 +131,23 @@ def _mapped(path: Path, context: int, index: int, rows: int) -> MappedTensor:
         raise AttuneError(f"{path} is truncated; run `attune models verify`")
     if rows < 1 or size_bytes % rows:
         name: bytes = _tensor_name(context, index)  # type: ignore[assignment]
-        raise AttuneError(f"the tensor {name.decode()} of {path} is not of {rows} rows; run `attune models verify`")
+        raise AttuneError(
+            f"the tensor {name.decode()} of {path} is not of {rows} rows; run `attune models"
+            " verify`"
+        )
     data = np.frombuffer(_file_in_memory(path), np.uint8, size_bytes, offset)
     return MappedTensor(data.reshape(rows, size_bytes // rows), kind)
 
 
-_in_memory: "weakref.WeakValueDictionary[tuple[int, ...], mmap.mmap]" = weakref.WeakValueDictionary()
+_in_memory: "weakref.WeakValueDictionary[tuple[int, ...], mmap.mmap]" = (
+    weakref.WeakValueDictionary()
+)
 """Files that something is still mapped from, by what tells one from another."""
 
 
 def _file_in_memory(path: Path) -> mmap.mmap:
-    """The file, mapped once however many ask: the kernel counts a page for each mapping that it is read through."""
+    """The file, mapped once however many ask: the kernel counts a page for each mapping that it is
+    read through."""
     with path.open("rb") as file:
         about = os.fstat(file.fileno())
         which = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
@@ -144,7 +157,8 @@ def _file_in_memory(path: Path) -> mmap.mmap:
 
 
 def kind_of(path: Path, name: str) -> gguf.GGMLQuantizationType:
-    """The type of the tensor `name`. Raises AttuneError where the file is damaged or has no such tensor."""
+    """The type of the tensor `name`. Raises AttuneError where the file is damaged or has no such
+    tensor."""
     with _opened(path) as context:
         index = _find(context, name.encode())
         if index < 0:
@@ -159,7 +173,8 @@ def has_tensor(path: Path, name: str) -> bool:
 
 
 def main_kind(path: Path) -> gguf.GGMLQuantizationType:
-    """The type that holds most of the file's bytes. Raises AttuneError where it is no GGUF file or holds nothing."""
+    """The type that holds most of the file's bytes. Raises AttuneError where it is no GGUF file or
+    holds nothing."""
     sizes_bytes: dict[int, int] = {}
     with _opened(path) as context:
         for index in range(_tensor_count(context)):

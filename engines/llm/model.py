@@ -49,14 +49,23 @@ class LlamaModel:
         parameters.n_gpu_layers = _ALL_LAYERS if on_gpu else 0
         self.pointer: Any = llama.llama_model_load_from_file(os.fsencode(path), parameters)
         if not self.pointer:
-            raise AttuneError(f"{path} is not a language model that llama.cpp can load; run `attune models verify`")
+            raise AttuneError(
+                f"{path} is not a language model that llama.cpp can load; run `attune models"
+                " verify`"
+            )
         self.width: int = llama.llama_model_n_embd(self.pointer)
-        self.vocabulary_size: int = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(self.pointer))
+        self.vocabulary_size: int = llama.llama_vocab_n_tokens(
+            llama.llama_model_get_vocab(self.pointer)
+        )
         self.most_tokens: int = llama.llama_model_n_ctx_train(self.pointer)
         """Of context that it was trained with."""
-        if llama.llama_model_is_recurrent(self.pointer) or llama.llama_model_is_hybrid(self.pointer):
+        if llama.llama_model_is_recurrent(self.pointer) or llama.llama_model_is_hybrid(
+            self.pointer
+        ):
             self.close()
-            raise AttuneError(f"{path} is a recurrent model, which cannot forget single turns; use a transformer")
+            raise AttuneError(
+                f"{path} is a recurrent model, which cannot forget single turns; use a transformer"
+            )
 
     @property
     def chat_template(self) -> str:
@@ -66,10 +75,16 @@ class LlamaModel:
             raise AttuneError(f"{self.path} has no chat template; use an instruct model")
         return template.decode(errors="replace")
 
-    def open_context(self, context_tokens: int, batch_tokens: int, threads: int, sequences: int = 1) -> Any:
-        """A context of its own, `sequences` in it sharing its room. Raises AttuneError where it cannot be had."""
+    def open_context(
+        self, context_tokens: int, batch_tokens: int, threads: int, sequences: int = 1
+    ) -> Any:
+        """A context of its own, `sequences` in it sharing its room. Raises AttuneError where it
+        cannot be had."""
         if not 0 < context_tokens <= self.most_tokens:
-            raise AttuneError(f"a context of {context_tokens} tokens is over the {self.most_tokens} of {self.path}, or none")
+            raise AttuneError(
+                f"a context of {context_tokens} tokens is over the {self.most_tokens} of"
+                f" {self.path}, or none"
+            )
         parameters = llama.llama_context_default_params()
         parameters.n_ctx = context_tokens
         parameters.n_batch = parameters.n_ubatch = min(batch_tokens, context_tokens)
@@ -77,7 +92,9 @@ class LlamaModel:
         parameters.n_seq_max, parameters.kv_unified = sequences, True
         context = llama.llama_init_from_model(self.pointer, parameters)
         if not context:
-            raise AttuneError(f"no memory for a context of {context_tokens} tokens; make it smaller")
+            raise AttuneError(
+                f"no memory for a context of {context_tokens} tokens; make it smaller"
+            )
         return context
 
     def close(self) -> None:

@@ -1,8 +1,10 @@
-"""Rewrites a GGUF file in 8-bit weights where this processor runs those faster than the file's own. Knows no conversation.
+"""Rewrites a GGUF file in 8-bit weights where this processor runs those faster than the file's own.
+Knows no conversation.
 
-llama.cpp multiplies a whole prompt at once only for some of ggml's types. For the others every token of a prompt costs as much as
-a token of the reply, and the first token waits for it. Whether 8 bits are the faster ones is measured here, not assumed
-(docs/adr/0006). What it does not know: GPUs, where the file's own weights are computed well.
+llama.cpp multiplies a whole prompt at once only for some of ggml's types. For the others every
+token of a prompt costs as much as a token of the reply, and the first token waits for it. Whether 8
+bits are the faster ones is measured here, not assumed (docs/adr/0006). What it does not know: GPUs,
+where the file's own weights are computed well.
 """
 
 import ctypes
@@ -25,8 +27,13 @@ from .sequence import LlamaSequence
 
 _log = logging.getLogger(__name__)
 
-_UNBATCHED = {gguf.GGMLQuantizationType.Q4_1, gguf.GGMLQuantizationType.Q5_0, gguf.GGMLQuantizationType.Q5_1}
-"""Types whose prompts were measured to be slow, and that 8 bits hold without loss that could be heard."""
+_UNBATCHED = {
+    gguf.GGMLQuantizationType.Q4_1,
+    gguf.GGMLQuantizationType.Q5_0,
+    gguf.GGMLQuantizationType.Q5_1,
+}
+"""Types whose prompts were measured to be slow, and that 8 bits hold without loss that could be
+heard."""
 _PROMPT_TOKENS = 16
 """A spoken request and the closing of its turn."""
 _REPLY_TOKENS = 4
@@ -50,18 +57,27 @@ class Comparison:
 
 
 def served_weights(language_model: Path, cache_dir: Path) -> Path:
-    """The file that llama.cpp runs for `language_model`: its 8-bit copy in `cache_dir` where one was found faster, or itself."""
-    comparison, copy = read_comparison(language_model, cache_dir), _copy_path(language_model, cache_dir)
+    """The file that llama.cpp runs for `language_model`: its 8-bit copy in `cache_dir` where one
+    was found faster, or itself."""
+    comparison, copy = (
+        read_comparison(language_model, cache_dir),
+        _copy_path(language_model, cache_dir),
+    )
     if comparison is None or not comparison.copy_bytes:
         return language_model
     if _is_whole(copy, comparison):
         return copy
-    _log.warning("%s is damaged or gone, so the language model runs in its own weights; run `attune engines build`", copy)
+    _log.warning(
+        "%s is damaged or gone, so the language model runs in its own weights; run `attune engines"
+        " build`",
+        copy,
+    )
     return language_model
 
 
 def read_comparison(language_model: Path, cache_dir: Path) -> Comparison | None:
-    """What was measured for `language_model`; None where nothing was, or what was written cannot be read."""
+    """What was measured for `language_model`; None where nothing was, or what was written cannot be
+    read."""
     try:
         return Comparison(**json.loads(_record_path(language_model, cache_dir).read_text()))
     except (OSError, ValueError, TypeError):
@@ -73,21 +89,26 @@ def is_compared(language_model: Path, cache_dir: Path) -> bool:
     if not _worth_a_try(language_model):
         return True
     comparison = read_comparison(language_model, cache_dir)
-    return comparison is not None and (not comparison.copy_bytes or _is_whole(_copy_path(language_model, cache_dir), comparison))
+    return comparison is not None and (
+        not comparison.copy_bytes or _is_whole(_copy_path(language_model, cache_dir), comparison)
+    )
 
 
 def compare_weights(
     language_model: Path, cache_dir: Path, time_both: Callable[[Path, Path], tuple[float, float]]
 ) -> Comparison | None:
-    """Write `language_model` in 8-bit weights, time it and the copy with `time_both`, and keep the copy where it wins.
+    """Write `language_model` in 8-bit weights, time it and the copy with `time_both`, and keep the
+    copy where it wins.
 
-    None where the file's own weights are of a type that is computed well. Raises AttuneError where the disk is full or the file
-    damaged; then nothing is left behind.
+    None where the file's own weights are of a type that is computed well. Raises AttuneError where
+    the disk is full or the file damaged; then nothing is left behind.
     """
     if not _worth_a_try(language_model):
         return None
     copy = _copy_path(language_model, cache_dir)
-    beside = copy.with_suffix(".partial")  # one name, so that what a killed run left is written over
+    beside = copy.with_suffix(
+        ".partial"
+    )  # one name, so that what a killed run left is written over
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.unlink(missing_ok=True)
@@ -99,9 +120,14 @@ def compare_weights(
             with beside.open("rb") as written:
                 os.fsync(written.fileno())
             beside.replace(copy)
-        write_atomically(_record_path(language_model, cache_dir), json.dumps(asdict(comparison)).encode() + b"\n")
+        write_atomically(
+            _record_path(language_model, cache_dir), json.dumps(asdict(comparison)).encode() + b"\n"
+        )
     except OSError as error:
-        raise AttuneError(f"the 8-bit weights of {language_model.name} could not be written to {copy.parent}: {error}") from error
+        raise AttuneError(
+            f"the 8-bit weights of {language_model.name} could not be written to {copy.parent}:"
+            f" {error}"
+        ) from error
     finally:
         if copy.parent.is_dir():
             beside.unlink(missing_ok=True)
@@ -109,7 +135,8 @@ def compare_weights(
 
 
 def time_both(own: Path, copy: Path, threads: int) -> tuple[float, float]:
-    """The time that `copy` takes over that of `own`, for a short prompt and for a token of the reply.
+    """The time that `copy` takes over that of `own`, for a short prompt and for a token of the
+    reply.
 
     In turns, so that a machine that slows down slows both; the quickest of each counts.
     """
@@ -133,7 +160,9 @@ def _worth_a_try(language_model: Path) -> bool:
 
 
 def _copy_path(language_model: Path, cache_dir: Path) -> Path:
-    return cache_dir / "engines" / f"{language_model.stem}.{sha256_of(language_model)[:12]}.Q8_0.gguf"
+    return (
+        cache_dir / "engines" / f"{language_model.stem}.{sha256_of(language_model)[:12]}.Q8_0.gguf"
+    )
 
 
 def _record_path(language_model: Path, cache_dir: Path) -> Path:
@@ -145,7 +174,8 @@ def _is_whole(copy: Path, comparison: Comparison) -> bool:
 
 
 def _requantize(source: Path, target: Path) -> None:
-    """Every matrix in 8 bits but the embedding table: soft tokens are rows of the table as it was."""
+    """Every matrix in 8 bits but the embedding table: soft tokens are rows of the table as it
+    was."""
     quiet_backend()
     parameters = llama.llama_model_quantize_default_params()
     parameters.ftype = llama.LLAMA_FTYPE_MOSTLY_Q8_0
@@ -153,14 +183,23 @@ def _requantize(source: Path, target: Path) -> None:
     table_kind = int(kind_of(source, "token_embd.weight"))
     parameters.token_embedding_type = table_kind
     if not has_tensor(source, "output.weight"):
-        parameters.output_tensor_type = table_kind  # the table is the output too, and llama.cpp then goes by this one
+        parameters.output_tensor_type = (
+            table_kind  # the table is the output too, and llama.cpp then goes by this one
+        )
     parameters.nthread = os.cpu_count() or 1
-    if llama.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(parameters)):
-        raise AttuneError(f"llama.cpp could not write {source} in 8-bit weights (is the disk full?); run `attune models verify`")
+    if llama.llama_model_quantize(
+        os.fsencode(source), os.fsencode(target), ctypes.byref(parameters)
+    ):
+        raise AttuneError(
+            f"llama.cpp could not write {source} in 8-bit weights (is the disk full?); run `attune"
+            " models verify`"
+        )
 
 
 def _seconds(sequence: LlamaSequence, tokens: int) -> float:
     began = time.perf_counter()
-    sequence.append_tokens([token % sequence.model.vocabulary_size for token in range(1, tokens + 1)])
+    sequence.append_tokens(
+        [token % sequence.model.vocabulary_size for token in range(1, tokens + 1)]
+    )
     sequence.logits()
     return time.perf_counter() - began

@@ -1,8 +1,10 @@
-"""How likely sentences are as the next request, to the language model that serves. Knows tokens, no audio and no conversation.
+"""How likely sentences are as the next request, to the language model that serves. Knows tokens, no
+audio and no conversation.
 
-What comes before them is a list of requests, the user's own where there are any: people differ more in how they ask than one
-person does from day to day. Sentences that begin alike share what they have in common: they are one tree, decoded in a few
-batches in a context of its own beside the conversation's.
+What comes before them is a list of requests, the user's own where there are any: people differ more
+in how they ask than one person does from day to day. Sentences that begin alike share what they
+have in common: they are one tree, decoded in a few batches in a context of its own beside the
+conversation's.
 """
 
 import logging
@@ -26,7 +28,8 @@ logger = logging.getLogger(__name__)
 
 _HEADING = "Requests to a voice assistant:\n"
 _AT_ONCE_TOKENS = 64
-"""Each token's logits take four bytes for every entry of the vocabulary: 39 MB for 64 of them at 152,000 entries."""
+"""Each token's logits take four bytes for every entry of the vocabulary: 39 MB for 64 of them at
+152,000 entries."""
 _SENTENCES_AT_ONCE = 32
 _CONTEXT_TOKENS = 1024
 _MOST_BEFORE_TOKENS = 400
@@ -42,20 +45,25 @@ class LlamaSentenceScorer:
         self._vocabulary = vocabulary
         self._alone = threading.Lock()
         self._room = min(_CONTEXT_TOKENS, model.most_tokens)
-        self._context: Any = model.open_context(self._room, _AT_ONCE_TOKENS, threads, _SENTENCES_AT_ONCE + 1)
+        self._context: Any = model.open_context(
+            self._room, _AT_ONCE_TOKENS, threads, _SENTENCES_AT_ONCE + 1
+        )
         self._memory = llama.llama_get_memory(self._context)
         self._batch = llama.llama_batch_init(_AT_ONCE_TOKENS, 0, _SENTENCES_AT_ONCE)
         self._line_end = vocabulary.tokenize("\n")[0]
         self._before: list[int] = []
-        """What was computed of what comes before every sentence: whole batches from its beginning, or all of it."""
+        """What was computed of what comes before every sentence: whole batches from its beginning,
+        or all of it."""
 
     def after(self, requests: Sequence[Sequence[int]]) -> SentenceScorer:
-        """Scores sentences that come after `requests`, spoken tokens too, of which the last may find no room. It makes itself
-        ready in a thread of its own, so that whoever opens it need not wait.
+        """Scores sentences that come after `requests`, spoken tokens too, of which the last may
+        find no room. It makes itself ready in a thread of its own, so that whoever opens it need
+        not wait.
 
-        The scorer takes spoken sentences of one token or more and returns the natural log likelihood of each, its end included. It
-        raises AttuneError where llama.cpp fails or a sentence does not fit the context, RuntimeError after `close`. It takes a
-        step before each batch of at most 64 tokens, and several in each second that it waits for another thread.
+        The scorer takes spoken sentences of one token or more and returns the natural log
+        likelihood of each, its end included. It raises AttuneError where llama.cpp fails or a
+        sentence does not fit the context, RuntimeError after `close`. It takes a step before each
+        batch of at most 64 tokens, and several in each second that it waits for another thread.
         """
         before = self._vocabulary.begun(self._vocabulary.tokenize(_HEADING))
         for request in requests:
@@ -63,14 +71,18 @@ class LlamaSentenceScorer:
             if len(before) + len(line) <= _MOST_BEFORE_TOKENS:
                 before += line
         before += self._vocabulary.tokenize("-")
-        threading.Thread(target=self._make_ready, args=(before,), name="scorer", daemon=True).start()
+        threading.Thread(
+            target=self._make_ready, args=(before,), name="scorer", daemon=True
+        ).start()
         return partial(self._scores_of, before)
 
     def _make_ready(self, before: list[int]) -> None:
         try:
             done = 0
             while done < len(before):
-                with self._alone:  # for one batch: who has a sentence to judge does not wait for all of them
+                with (
+                    self._alone
+                ):  # for one batch: who has a sentence to judge does not wait for all of them
                     if not self._context or (self._before != before[:done] and done):
                         return  # it is closed, or somebody judges after other requests
                     self._read_batch(before)
@@ -78,7 +90,9 @@ class LlamaSentenceScorer:
         except AttuneError as error:  # whoever asks first is told the same
             logger.warning("%s", error)
 
-    def _scores_of(self, before: list[int], sentences: Sequence[tuple[int, ...]], step: Step = unwatched, /) -> list[float]:
+    def _scores_of(
+        self, before: list[int], sentences: Sequence[tuple[int, ...]], step: Step = unwatched, /
+    ) -> list[float]:
         found: dict[tuple[int, ...], float] = {}
         while not self._alone.acquire(timeout=_WAIT_SECONDS):
             step()
@@ -94,7 +108,8 @@ class LlamaSentenceScorer:
         return [found[sentence] for sentence in sentences]
 
     def _read_batch(self, before: list[int]) -> bool:
-        """Compute the next batch of `before`, from its beginning where something else was computed; whether there is more."""
+        """Compute the next batch of `before`, from its beginning where something else was computed;
+        whether there is more."""
         done = len(self._before)
         if self._before != before[:done]:
             self._before, done = [], 0
@@ -104,18 +119,27 @@ class LlamaSentenceScorer:
             llama.llama_memory_clear(self._memory, True)
         self._before = []  # a batch that fails leaves nothing to go on from
         some = before[done : done + _AT_ONCE_TOKENS]
-        self._first = self._decode([(token, done + place, [0]) for place, token in enumerate(some)])[-1].copy()
+        self._first = self._decode(
+            [(token, done + place, [0]) for place, token in enumerate(some)]
+        )[-1].copy()
         self._before = before[: done + len(some)]
         return len(self._before) < len(before)
 
     def _groups(self, sentences: Sequence[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
-        """All of them, as many at a time as there are sequences and room for, neighbours beginning alike."""
+        """All of them, as many at a time as there are sequences and room for, neighbours beginning
+        alike."""
         most_tokens = self._room - len(self._before)
         group: list[tuple[int, ...]] = []
         for sentence in sorted(set(sentences)):
             if len(sentence) > most_tokens:
-                raise AttuneError(f"a sentence of {len(sentence)} tokens is over the {most_tokens} that can be judged")
-            if len(group) == _SENTENCES_AT_ONCE or sum(map(len, group)) + len(sentence) > most_tokens:
+                raise AttuneError(
+                    f"a sentence of {len(sentence)} tokens is over the {most_tokens} that can be"
+                    " judged"
+                )
+            if (
+                len(group) == _SENTENCES_AT_ONCE
+                or sum(map(len, group)) + len(sentence) > most_tokens
+            ):
                 yield group
                 group = []
             group.append(sentence)
@@ -134,12 +158,18 @@ class LlamaSentenceScorer:
         with self._branches(len(sentences)):
             for start in range(0, len(beginnings), _AT_ONCE_TOKENS):
                 some = beginnings[start : start + _AT_ONCE_TOKENS]
-                given = [(begun[-1], len(self._before) + len(begun) - 1, sequences[begun]) for begun in some]
+                given = [
+                    (begun[-1], len(self._before) + len(begun) - 1, sequences[begun])
+                    for begun in some
+                ]
                 step()
                 for begun, logits in zip(some, self._decode(given), strict=True):
                     values |= _log_probabilities(begun, logits, followers[begun])
         return {
-            sentence: sum(values[sentence[:length], token] for length, token in enumerate((*sentence, self._line_end)))
+            sentence: sum(
+                values[sentence[:length], token]
+                for length, token in enumerate((*sentence, self._line_end))
+            )
             for sentence in sentences
         }
 
@@ -155,19 +185,28 @@ class LlamaSentenceScorer:
                 llama.llama_memory_seq_rm(self._memory, number, -1, -1)
 
     def _decode(self, given: Sequence[tuple[int, int, list[int]]]) -> list[Float32]:
-        """Logits after each token, given its position and the sequences it stands in: views that the next call overwrites."""
+        """Logits after each token, given its position and the sequences it stands in: views that
+        the next call overwrites."""
         batch = self._batch
         batch.n_tokens = len(given)
         for place, (token, position, sequences) in enumerate(given):
-            batch.token[place], batch.pos[place], batch.n_seq_id[place] = token, position, len(sequences)
+            batch.token[place], batch.pos[place], batch.n_seq_id[place] = (
+                token,
+                position,
+                len(sequences),
+            )
             for index, sequence in enumerate(sequences):
                 batch.seq_id[place][index] = sequence
             batch.logits[place] = True
         status = llama.llama_decode(self._context, batch)
         if status:
-            raise AttuneError(f"llama.cpp could not judge {len(given)} tokens (status {status}): say it again")
+            raise AttuneError(
+                f"llama.cpp could not judge {len(given)} tokens (status {status}): say it again"
+            )
         return [
-            np.ctypeslib.as_array(llama.llama_get_logits_ith(self._context, place), (self._vocabulary.size,))
+            np.ctypeslib.as_array(
+                llama.llama_get_logits_ith(self._context, place), (self._vocabulary.size,)
+            )
             for place in range(len(given))
         ]
 

@@ -1,4 +1,5 @@
-"""One llama.cpp model with one sequence: appends tokens and vectors, truncates, reads logits. Knows no words and no turns."""
+"""One llama.cpp model with one sequence: appends tokens and vectors, truncates, reads logits. Knows
+no words and no turns."""
 
 import ctypes
 import os
@@ -16,14 +17,23 @@ from ..types import Float32
 from .model import LlamaModel
 
 _BATCH_TOKENS = 512
-"""Longer input is decoded in pieces of this many tokens: more gains nothing on the devices that Attune is for."""
+"""Longer input is decoded in pieces of this many tokens: more gains nothing on the devices that
+Attune is for."""
 
 
 class LlamaSequence:
     """The key-value cache of one conversation, and the only place that decodes."""
 
-    def __init__(self, path: Path, context_tokens: int, threads: int, adapter: Path | None, on_gpu: bool = False) -> None:
-        """Load the GGUF file `path` with room for `context_tokens`. Raises AttuneError where something does not load or fit."""
+    def __init__(
+        self,
+        path: Path,
+        context_tokens: int,
+        threads: int,
+        adapter: Path | None,
+        on_gpu: bool = False,
+    ) -> None:
+        """Load the GGUF file `path` with room for `context_tokens`. Raises AttuneError where
+        something does not load or fit."""
         self.model = LlamaModel(path, on_gpu)
         self._path, self._threads = path, threads
         self._context: Any = None
@@ -49,10 +59,11 @@ class LlamaSequence:
         return self._adapter is not None
 
     def load_adapter(self, path: Path | None) -> None:
-        """Make the GGUF adapter `path`, or none, the one that `adapter_on` sets. The sequence is empty afterwards.
+        """Make the GGUF adapter `path`, or none, the one that `adapter_on` sets. The sequence is
+        empty afterwards.
 
-        Raises AttuneError, and leaves everything as it was, where the adapter does not fit this model. Without memory for another
-        context it raises AttuneError and is closed.
+        Raises AttuneError, and leaves everything as it was, where the adapter does not fit this
+        model. Without memory for another context it raises AttuneError and is closed.
         """
         adapter = None
         if path is not None:
@@ -60,12 +71,17 @@ class LlamaSequence:
                 raise AttuneError(f"the adapter {path} is missing; roll back to another generation")
             adapter = llama.llama_adapter_lora_init(self.model.pointer, os.fsencode(path))
             if not adapter:
-                raise AttuneError(f"the adapter {path} is damaged or does not fit {self._path}; roll back to another generation")
+                raise AttuneError(
+                    f"the adapter {path} is damaged or does not fit {self._path}; roll back to"
+                    " another generation"
+                )
         # llama.cpp sizes a context's graph by the adapters that are loaded when it is made.
         self._free_context()
         self._adapter = adapter
         try:
-            self._context = self.model.open_context(self.capacity_tokens, _BATCH_TOKENS, self._threads)
+            self._context = self.model.open_context(
+                self.capacity_tokens, _BATCH_TOKENS, self._threads
+            )
         except AttuneError:
             self.close()
             raise
@@ -78,12 +94,16 @@ class LlamaSequence:
         adapters = (llama.llama_adapter_lora_p_ctypes * 1)(self._adapter)
         try:
             if llama.llama_set_adapters_lora(self._context, adapters, 1, (ctypes.c_float * 1)(1.0)):
-                raise AttuneError("llama.cpp could not set the adapter; roll back to another generation")
+                raise AttuneError(
+                    "llama.cpp could not set the adapter; roll back to another generation"
+                )
             yield
         finally:
             llama.llama_set_adapters_lora(self._context, None, 0, None)
 
-    def append_tokens(self, tokens: Sequence[int], want_logits: bool = True, step: Step = unwatched) -> None:
+    def append_tokens(
+        self, tokens: Sequence[int], want_logits: bool = True, step: Step = unwatched
+    ) -> None:
         """Decode `tokens` at the end, in batches, each after a call of `step`, which may raise.
 
         Raises AttuneError where llama.cpp fails: what was appended until then is undefined.
@@ -91,14 +111,23 @@ class LlamaSequence:
         ids = np.asarray(tokens, np.int32)
         for start in range(0, len(ids), self._batch_tokens):
             step()
-            self._decode(want_logits and start + self._batch_tokens >= len(ids), tokens=ids[start : start + self._batch_tokens])
+            self._decode(
+                want_logits and start + self._batch_tokens >= len(ids),
+                tokens=ids[start : start + self._batch_tokens],
+            )
 
-    def append_vectors(self, vectors: Float32, want_logits: bool = True, step: Step = unwatched) -> None:
-        """As `append_tokens`, with [U, width] vectors in place of the rows that tokens stand for."""
+    def append_vectors(
+        self, vectors: Float32, want_logits: bool = True, step: Step = unwatched
+    ) -> None:
+        """As `append_tokens`, with [U, width] vectors in place of the rows that tokens stand
+        for."""
         rows = np.ascontiguousarray(vectors, np.float32)
         for start in range(0, len(rows), self._batch_tokens):
             step()
-            self._decode(want_logits and start + self._batch_tokens >= len(rows), rows=rows[start : start + self._batch_tokens])
+            self._decode(
+                want_logits and start + self._batch_tokens >= len(rows),
+                rows=rows[start : start + self._batch_tokens],
+            )
 
     def _decode(self, want_logits: bool, tokens: Any = None, rows: Any = None) -> None:
         count = len(tokens if rows is None else rows)
@@ -107,23 +136,31 @@ class LlamaSequence:
         # Positions and sequence are left out: llama.cpp goes on where its only sequence ends.
         batch = llama.llama_batch(
             n_tokens=count,
-            token=None if tokens is None else tokens.ctypes.data_as(ctypes.POINTER(llama.llama_token)),
+            token=(
+                None if tokens is None else tokens.ctypes.data_as(ctypes.POINTER(llama.llama_token))
+            ),
             embd=None if rows is None else rows.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
             logits=outputs,
         )
         status = llama.llama_decode(self._context, batch)
         if status:
-            raise AttuneError(f"llama.cpp could not decode {count} tokens (status {status}): this turn is lost, say it again")
+            raise AttuneError(
+                f"llama.cpp could not decode {count} tokens (status {status}): this turn is lost,"
+                " say it again"
+            )
 
     def logits(self) -> Float32:
-        """[vocabulary_size] of the position appended last: a view that the next decode overwrites."""
+        """[vocabulary_size] of the position appended last: a view that the next decode
+        overwrites."""
         pointer = llama.llama_get_logits_ith(self._context, -1)
         return np.ctypeslib.as_array(pointer, (self.model.vocabulary_size,))
 
     def truncate(self, length: int) -> None:
         """Forget everything from position `length` on."""
         if not llama.llama_memory_seq_rm(self._memory, 0, length, -1):
-            raise AttuneError(f"llama.cpp could not shorten the conversation to {length} tokens; restart Attune")
+            raise AttuneError(
+                f"llama.cpp could not shorten the conversation to {length} tokens; restart Attune"
+            )
 
     def _free_context(self) -> None:
         if self._context:

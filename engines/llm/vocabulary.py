@@ -1,7 +1,8 @@
 """The language model's vocabulary and embedding table, from its GGUF file, without the model.
 
-Tokenizes with llama.cpp (vocabulary only, a few megabytes) and reads embedding rows straight from the memory-mapped file, so
-that alignment never has to run the language model (Tiny-Align's EmbedLink).
+Tokenizes with llama.cpp (vocabulary only, a few megabytes) and reads embedding rows straight from
+the memory-mapped file, so that alignment never has to run the language model (Tiny-Align's
+EmbedLink).
 """
 
 import ctypes
@@ -29,7 +30,8 @@ class Vocabulary:
     """Text to token ids and back, and the rows that the tokens stand for."""
 
     def __init__(self, path: Path) -> None:
-        """Open the GGUF file `path`. Raises AttuneError where it is missing, damaged, or has no embedding table."""
+        """Open the GGUF file `path`. Raises AttuneError where it is missing, damaged, or has no
+        embedding table."""
         if not path.is_file():
             raise AttuneError(f"the language model {path} is missing; run `attune models fetch`")
         quiet_backend()
@@ -37,7 +39,9 @@ class Vocabulary:
         parameters.vocab_only = True
         self._model = llama.llama_model_load_from_file(os.fsencode(path), parameters)
         if not self._model:
-            raise AttuneError(f"{path} is not a GGUF file that llama.cpp can load; run `attune models verify`")
+            raise AttuneError(
+                f"{path} is not a GGUF file that llama.cpp can load; run `attune models verify`"
+            )
         self._lender: LlamaModel | None = None
         self.size: int = llama.llama_vocab_n_tokens(self.pointer)
         try:
@@ -56,7 +60,8 @@ class Vocabulary:
         return llama.llama_model_get_vocab(model)
 
     def borrow(self, model: LlamaModel) -> None:
-        """From now on use what `model`, loaded from the same file, holds of the vocabulary: a second copy takes 16 MB."""
+        """From now on use what `model`, loaded from the same file, holds of the vocabulary: a
+        second copy takes 16 MB."""
         self._lender = model
         self._free()
 
@@ -71,26 +76,37 @@ class Vocabulary:
             self._model = None
 
     def tokenize(self, text: str, special: bool = False) -> list[int]:
-        """Token ids of `text`; with `special`, control tokens such as `<|im_start|>` are parsed, else they are plain text."""
+        """Token ids of `text`; with `special`, control tokens such as `<|im_start|>` are parsed,
+        else they are plain text."""
         encoded = text.encode(errors="replace")
         capacity = len(encoded) + 8
         tokens = (llama.llama_token * capacity)()
-        count = llama.llama_tokenize(self.pointer, encoded, len(encoded), tokens, capacity, False, special)
+        count = llama.llama_tokenize(
+            self.pointer, encoded, len(encoded), tokens, capacity, False, special
+        )
         if count < 0:
             raise AttuneError(f"a text of {len(text)} characters does not tokenize")
         return list(tokens[:count])
 
     def begun(self, tokens: list[int]) -> list[int]:
-        """The same after the token that begins every text, for a model that wants one and where it is not there yet."""
+        """The same after the token that begins every text, for a model that wants one and where it
+        is not there yet."""
         bos = llama.llama_vocab_bos(self.pointer)
-        return [bos, *tokens] if llama.llama_vocab_get_add_bos(self.pointer) and tokens[:1] != [bos] else tokens
+        return (
+            [bos, *tokens]
+            if llama.llama_vocab_get_add_bos(self.pointer) and tokens[:1] != [bos]
+            else tokens
+        )
 
     def piece(self, token: int) -> bytes:
-        """The bytes that `token` stands for; part of a character, it may be. Control tokens stand for nothing."""
+        """The bytes that `token` stands for; part of a character, it may be. Control tokens stand
+        for nothing."""
         capacity_bytes = _USUAL_PIECE_BYTES
         while True:
             buffer = ctypes.create_string_buffer(capacity_bytes)
-            count = llama.llama_token_to_piece(self.pointer, token, buffer, capacity_bytes, 0, False)
+            count = llama.llama_token_to_piece(
+                self.pointer, token, buffer, capacity_bytes, 0, False
+            )
             if count >= 0:
                 return buffer.raw[:count]
             capacity_bytes = -count
@@ -104,7 +120,8 @@ class Vocabulary:
         return self._table.rows(np.asarray(tokens, np.int64))
 
     def nearest(self, vectors: Float32) -> tuple[list[int], Float32]:
-        """The token whose row is nearest by cosine to each of `vectors` ([U, width]), and those cosines [U]."""
+        """The token whose row is nearest by cosine to each of `vectors` ([U, width]), and those
+        cosines [U]."""
         count = len(vectors)
         best_cosine = np.full(count, -2.0, np.float32)
         best_token = np.zeros(count, np.int64)

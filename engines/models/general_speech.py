@@ -1,4 +1,5 @@
-"""The general set: real recordings with their texts, of nobody in particular, on which forgetting shows. Knows no scores."""
+"""The general set: real recordings with their texts, of nobody in particular, on which forgetting
+shows. Knows no scores."""
 
 import hashlib
 import logging
@@ -37,7 +38,8 @@ class Prompt:
 
 
 def read_prompts(folder: Path) -> list[Prompt]:
-    """Every whole sentence of 4 to 16 words among Asterisk's voice prompts in `folder`, sorted by name.
+    """Every whole sentence of 4 to 16 words among Asterisk's voice prompts in `folder`, sorted by
+    name.
 
     `folder` holds the `.g722` files and `core-sounds-en.txt`. Raises AttuneError where it does not.
     """
@@ -49,7 +51,11 @@ def read_prompts(folder: Path) -> list[Prompt]:
     for line in texts.read_text(errors="replace").splitlines():
         name, _, text = line.strip().partition(": ")
         words = len(text.split())
-        if name in recordings and _LEAST_WORDS <= words <= _MOST_WORDS and not re.search(r"[\[\]();#*]", text):
+        if (
+            name in recordings
+            and _LEAST_WORDS <= words <= _MOST_WORDS
+            and not re.search(r"[\[\]();#*]", text)
+        ):
             prompts.append(Prompt(name, recordings[name], text.strip()))
     if not prompts:
         raise AttuneError(f"{folder} holds no recorded prompts; run `attune models verify`")
@@ -57,17 +63,25 @@ def read_prompts(folder: Path) -> list[Prompt]:
 
 
 def general_set(prompts: list[Prompt]) -> list[Prompt]:
-    """One prompt in five, by a hash of its name: always the same ones, so that they can be kept out of everything else."""
-    return [prompt for prompt in prompts if hashlib.sha256(prompt.name.encode()).digest()[0] % 5 == 0]
+    """One prompt in five, by a hash of its name: always the same ones, so that they can be kept out
+    of everything else."""
+    return [
+        prompt for prompt in prompts if hashlib.sha256(prompt.name.encode()).digest()[0] % 5 == 0
+    ]
 
 
 def general_examples(cache_dir: Path, whole: bool = False) -> list[Example]:
-    """The recordings on which forgetting shows, or with `whole` all that there are of that voice; none where they were not
-    fetched, and then no candidate can be promoted."""
+    """The recordings on which forgetting shows, or with `whole` all that there are of that voice;
+    none where they were not fetched, and then no candidate can be promoted."""
     try:
         prompts = read_prompts(model_path(GENERAL_MODEL, cache_dir))
         prompts = prompts if whole else general_set(prompts)
     except AttuneError as error:
         logger.warning("without the general set no candidate is promoted: %s", error)
         return []
-    return [Example(id=f"general-{p.name}", audio=p.audio, text=p.text, origin="enrolled", seconds=p.seconds) for p in prompts]
+    return [
+        Example(
+            id=f"general-{p.name}", audio=p.audio, text=p.text, origin="enrolled", seconds=p.seconds
+        )
+        for p in prompts
+    ]

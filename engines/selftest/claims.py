@@ -1,7 +1,8 @@
-"""Every claim that is made about a GPU, tried on this machine: `python -m engines.selftest.claims REQUEST.json CLAIM`, a process each.
+"""Every claim that is made about a GPU, tried on this machine: `python -m engines.selftest.claims
+REQUEST.json CLAIM`, a process each.
 
-A claim that cannot be tried, because there is no GPU or a library lacks it, is not refuted; it was not run. Whatever a library
-does to its process, the others are tried all the same.
+A claim that cannot be tried, because there is no GPU or a library lacks it, is not refuted; it was
+not run. Whatever a library does to its process, the others are tried all the same.
 """
 
 import json
@@ -81,7 +82,9 @@ class Refuted(Exception):
 
 
 def run_claims(
-    request: Request, tell: Callable[[Verdict], None] = lambda verdict: None, only: Collection[str] = ()
+    request: Request,
+    tell: Callable[[Verdict], None] = lambda verdict: None,
+    only: Collection[str] = (),
 ) -> list[Verdict]:
     """Try them all, or `only` some, one after the other."""
     request.folder.mkdir(parents=True, exist_ok=True)
@@ -99,13 +102,20 @@ def run_claims(
 def _apart(request: Path, claim: str, says: str) -> Verdict:
     command = program(CLAIM, str(request), claim)
     try:
-        done = run_to_its_end(command, processor_seconds=_LIMIT_SECONDS, asleep_seconds=_LIMIT_SECONDS)
+        done = run_to_its_end(
+            command, processor_seconds=_LIMIT_SECONDS, asleep_seconds=_LIMIT_SECONDS
+        )
     except HungError as error:
         return Verdict(claim=claim, says=says, state="refuted", note=f"its process {error}")
     with suppress(ValueError, IndexError):
         return Verdict.model_validate_json(done.stdout.splitlines()[-1])
     last = (done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-    return Verdict(claim=claim, says=says, state="refuted", note=f"its process ended with {done.returncode}: {last[:200]}")
+    return Verdict(
+        claim=claim,
+        says=says,
+        state="refuted",
+        note=f"its process ended with {done.returncode}: {last[:200]}",
+    )
 
 
 # --- the claims: the first line of each says what is claimed
@@ -168,7 +178,11 @@ def plan_speed(request: Request) -> Figures:
     for seconds in _LENGTHS_SECONDS:
         mel = encoder_mel(_noise(seconds), original.mel_bins)
         ours, theirs = _milliseconds(encoder, mel), _milliseconds(original, mel)
-        figures[f"{seconds:g} s"] = {"tensorrt_ms": ours, "onnxruntime_ms": theirs, "ratio": ours / theirs}
+        figures[f"{seconds:g} s"] = {
+            "tensorrt_ms": ours,
+            "onnxruntime_ms": theirs,
+            "ratio": ours / theirs,
+        }
         slower += [seconds] if ours >= theirs else []
     if slower:
         raise Refuted(f"no faster at {slower} s", figures)
@@ -203,12 +217,15 @@ def onnxruntime_cuda(request: Request) -> Figures:
 
 
 def llama_cuda(request: Request) -> Figures:
-    """llama.cpp computes on the GPU; rows of the table, given as vectors, mean there what their tokens mean."""
+    """llama.cpp computes on the GPU; rows of the table, given as vectors, mean there what their
+    tokens mean."""
     find_gpu()
     import llama_cpp
 
     if not llama_cpp.llama_supports_gpu_offload():
-        raise AttuneError("llama.cpp was built without CUDA; docs/jetson.md has the line that builds it")
+        raise AttuneError(
+            "llama.cpp was built without CUDA; docs/jetson.md has the line that builds it"
+        )
     from ..llm.sequence import LlamaSequence
 
     vocabulary = Vocabulary(request.language_model)
@@ -222,7 +239,11 @@ def llama_cuda(request: Request) -> Figures:
     sequence.append_vectors(vocabulary.rows(tokens))
     difference = float(np.abs(sequence.logits() - by_tokens).max())
     sequence.close()
-    figures: Figures = {"tokens": len(tokens), "prompt_ms": 1000 * seconds, "difference": difference}
+    figures: Figures = {
+        "tokens": len(tokens),
+        "prompt_ms": 1000 * seconds,
+        "difference": difference,
+    }
     if not difference < 1e-2:
         raise Refuted(f"logits differ by {difference:.3f}", figures)
     return figures
@@ -234,7 +255,9 @@ def ctranslate2_cuda(request: Request) -> Figures:
     import ctranslate2
 
     if ctranslate2.get_cuda_device_count() < 1:
-        raise AttuneError("CTranslate2 was built without CUDA: its arm64 packages are; it serves on the processor")
+        raise AttuneError(
+            "CTranslate2 was built without CUDA: its arm64 packages are; it serves on the processor"
+        )
     model = ctranslate2.models.Whisper(str(request.whisper), device="cuda")
     mel = encoder_mel(_noise(2.0), 80)
     window = np.zeros((1, 80, 3000), np.float32)
@@ -245,12 +268,27 @@ def ctranslate2_cuda(request: Request) -> Figures:
 
 CLAIMS: dict[str, Callable[[Request], Figures]] = {
     act.__name__: act
-    for act in (driver, tensorrt, plan, plan_frames, plan_speed, plan_memory, onnxruntime_cuda, llama_cuda, ctranslate2_cuda)
+    for act in (
+        driver,
+        tensorrt,
+        plan,
+        plan_frames,
+        plan_speed,
+        plan_memory,
+        onnxruntime_cuda,
+        llama_cuda,
+        ctranslate2_cuda,
+    )
 }
 
 
 def _plan_job(request: Request) -> PlanJob:
-    return PlanJob(graph=request.graph, precision=request.precision, plans=request.folder / "plans", threads=request.threads)
+    return PlanJob(
+        graph=request.graph,
+        precision=request.precision,
+        plans=request.folder / "plans",
+        threads=request.threads,
+    )
 
 
 def _plan_path(request: Request) -> Path:
@@ -268,7 +306,9 @@ def _opened_plan(request: Request) -> TensorRtEncoder:
 
 
 def _noise(seconds: float) -> Float32:
-    return (0.1 * np.random.default_rng(0).standard_normal(int(seconds * SAMPLE_RATE_HZ))).astype(np.float32)
+    return (0.1 * np.random.default_rng(0).standard_normal(int(seconds * SAMPLE_RATE_HZ))).astype(
+        np.float32
+    )
 
 
 def _milliseconds(encoder: SpeechEncoder, mel: Float32) -> float:
@@ -295,7 +335,9 @@ def main() -> int:
     try:
         verdict = Verdict(claim=claim, says=says, state="held", figures=act(request))
     except Refuted as error:
-        verdict = Verdict(claim=claim, says=says, state="refuted", note=str(error), figures=error.figures)
+        verdict = Verdict(
+            claim=claim, says=says, state="refuted", note=str(error), figures=error.figures
+        )
     except AttuneError as error:
         verdict = Verdict(claim=claim, says=says, state="not run", note=str(error))
     print(json.dumps(verdict.model_dump(mode="json")), flush=True)

@@ -1,4 +1,5 @@
-"""Finds out which engines compute on the GPU, each in a process of its own, for some die at their first kernel."""
+"""Finds out which engines compute on the GPU, each in a process of its own, for some die at their
+first kernel."""
 
 import tempfile
 from pathlib import Path
@@ -10,7 +11,8 @@ from .claims import Request, Verdict, run_claims
 
 
 def run(job: TrialJob, report: Report) -> None:
-    """Try them all, and keep what became of them. What another process tries meanwhile is waited for, and not tried again."""
+    """Try them all, and keep what became of them. What another process tries meanwhile is waited
+    for, and not tried again."""
     with one_at_a_time(job.output.with_suffix(".lock")) as waited:
         if not waited or read_runtimes(job.output) is None:
             keep_runtimes(job.output, _tried(job, report))

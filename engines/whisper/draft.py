@@ -1,8 +1,10 @@
-"""A transcript from encoder frames alone: Whisper's decoder on frames that end where the utterance ends. Knows no samples.
+"""A transcript from encoder frames alone: Whisper's decoder on frames that end where the utterance
+ends. Knows no samples.
 
-The decoder was trained on windows of 30 seconds, and invents text on shorter ones. It is the window's *end* that it misses: with
-the last second of an empty window's frames put behind the utterance's own it reads about as well as from the padded window, in a
-seventh of the time (docs/measurements.md). Those frames are computed once, at the first draft.
+The decoder was trained on windows of 30 seconds, and invents text on shorter ones. It is the
+window's *end* that it misses: with the last second of an empty window's frames put behind the
+utterance's own it reads about as well as from the padded window, in a seventh of the time
+(docs/measurements.md). Those frames are computed once, at the first draft.
 """
 
 from functools import cached_property
@@ -27,7 +29,9 @@ class Drafter:
     def draft(self, frames: Float32) -> Transcript:
         """What was probably said in `frames` ([T, D]), with the mean probability of its tokens."""
         spoken = frames[: _WINDOW_FRAMES - _TAIL_FRAMES]
-        return self._transcriber.decode_window(np.concatenate([spoken, self._tail]), len(spoken) * FRAME_SECONDS)
+        return self._transcriber.decode_window(
+            np.concatenate([spoken, self._tail]), len(spoken) * FRAME_SECONDS
+        )
 
     @cached_property
     def _tail(self) -> Float32:

@@ -1,4 +1,5 @@
-"""What every speech encoder does with samples, whatever runs it: silence at the end, log-mel, whole frames. Knows no runtime."""
+"""What every speech encoder does with samples, whatever runs it: silence at the end, log-mel, whole
+frames. Knows no runtime."""
 
 from typing import Protocol
 
@@ -9,7 +10,8 @@ from ..errors import AttuneError
 from ..types import SAMPLE_RATE_HZ, Float32
 
 CLOSING_SILENCE_SECONDS = 0.5
-"""Silence appended before encoding: Whisper's frames near the very end of its input are unreliable."""
+"""Silence appended before encoding: Whisper's frames near the very end of its input are
+unreliable."""
 
 MAX_SECONDS = 30.0 - CLOSING_SILENCE_SECONDS
 """The encoder has 1,500 positions of 20 ms."""
@@ -21,12 +23,16 @@ _SILENT_MEL = -0.6
 
 
 def encoder_mel(samples: Float32, mel_bins: int) -> Float32:
-    """What an encoder is given of `samples` ([N] at 16 kHz, up to MAX_SECONDS): [mel_bins, an even number of columns].
+    """What an encoder is given of `samples` ([N] at 16 kHz, up to MAX_SECONDS): [mel_bins, an even
+    number of columns].
 
     Raises AttuneError for audio that is too long.
     """
     if len(samples) > MAX_SECONDS * SAMPLE_RATE_HZ:
-        raise AttuneError(f"an utterance of {len(samples)} samples is over the encoder's {MAX_SECONDS:g} s; give a shorter one")
+        raise AttuneError(
+            f"an utterance of {len(samples)} samples is over the encoder's {MAX_SECONDS:g} s; give"
+            " a shorter one"
+        )
     silence = np.zeros(int(CLOSING_SILENCE_SECONDS * SAMPLE_RATE_HZ), np.float32)
     padded = np.concatenate([samples, silence])
     even = len(padded) // (2 * HOP_SAMPLES) * (2 * HOP_SAMPLES)
@@ -47,7 +53,8 @@ class SpeechEncoder(Protocol):
     frame_width: int
 
     def ready(self) -> None:
-        """Open what it computes with, where that waits for its first use. Raises AttuneError where it cannot be opened."""
+        """Open what it computes with, where that waits for its first use. Raises AttuneError where
+        it cannot be opened."""
         return
 
     @property
@@ -56,7 +63,8 @@ class SpeechEncoder(Protocol):
         ...
 
     def run(self, mel: Float32) -> Float32:
-        """[mel_bins, 2T] log-mel, T up to 1,500, to [T, frame_width] frames. Raises AttuneError where the runtime fails."""
+        """[mel_bins, 2T] log-mel, T up to 1,500, to [T, frame_width] frames. Raises AttuneError
+        where the runtime fails."""
         ...
 
     def encode(self, samples: Float32) -> Float32:

@@ -1,6 +1,8 @@
-"""Which encoder serves: a TensorRT plan where GPU, library and a plan that was tried are there, else ONNX Runtime; and why.
+"""Which encoder serves: a TensorRT plan where GPU, library and a plan that was tried are there,
+else ONNX Runtime; and why.
 
-Knows when a plan must be built or tried, and does neither: `whisper/plan_job.py` does, in a process of its own.
+Knows when a plan must be built or tried, and does neither: `whisper/plan_job.py` does, in a process
+of its own.
 """
 
 import logging
@@ -44,10 +46,13 @@ class Choice:
     """None where there can be no plan."""
 
 
-def choose_encoder(encoder: Path, wanted: WantedPrecision, plans: Path, now: float, onnx_on_gpu: bool = False) -> Choice:
+def choose_encoder(
+    encoder: Path, wanted: WantedPrecision, plans: Path, now: float, onnx_on_gpu: bool = False
+) -> Choice:
     """What to do about a plan of `encoder`; `now` is in seconds since the epoch.
 
-    Without a plan ONNX Runtime serves, on the GPU where it was found to compute there (`onnx_on_gpu`).
+    Without a plan ONNX Runtime serves, on the GPU where it was found to compute there
+    (`onnx_on_gpu`).
     """
     meanwhile = ONNX_GPU if onnx_on_gpu else ONNX_CPU
     precision, note = _precision(encoder, wanted)
@@ -88,11 +93,14 @@ def plan_job(choice: Choice, plans: Path, threads: int, tries_only: bool) -> Pla
     )
 
 
-def open_encoder(choice: Choice, encoder: Path, plans: Path, threads: int, onnx_on_gpu: bool = False) -> SpeechEncoder:
+def open_encoder(
+    choice: Choice, encoder: Path, plans: Path, threads: int, onnx_on_gpu: bool = False
+) -> SpeechEncoder:
     """The encoder that serves by `choice`.
 
-    A plan that cannot be opened, or that fails later, gives way to ONNX Runtime on the processor and is quarantined. ONNX Runtime
-    on the GPU gives way, too, until this is called again. Raises AttuneError where `encoder` cannot be opened at all.
+    A plan that cannot be opened, or that fails later, gives way to ONNX Runtime on the processor
+    and is quarantined. ONNX Runtime on the GPU gives way, too, until this is called again. Raises
+    AttuneError where `encoder` cannot be opened at all.
     """
     standby = OnnxEncoder(encoder, threads, later=True)
     key = choice.key
@@ -124,9 +132,12 @@ def _onnx_on_gpu(encoder: Path, threads: int, standby: OnnxEncoder) -> SpeechEnc
 
 
 class EncoderWithStandby(SpeechEncoder):
-    """An encoder until it fails once, another from then on: nobody who speaks is to notice more than the time that it takes."""
+    """An encoder until it fails once, another from then on: nobody who speaks is to notice more
+    than the time that it takes."""
 
-    def __init__(self, first: SpeechEncoder, second: SpeechEncoder, failed: Callable[[AttuneError], None]) -> None:
+    def __init__(
+        self, first: SpeechEncoder, second: SpeechEncoder, failed: Callable[[AttuneError], None]
+    ) -> None:
         self.mel_bins, self.frame_width = first.mel_bins, first.frame_width
         self._serving, self._second, self._tell = first, second, failed
 

@@ -1,4 +1,5 @@
-"""The Whisper encoder in ONNX Runtime, on exactly as much audio as was spoken. Knows no transcripts and no soft tokens."""
+"""The Whisper encoder in ONNX Runtime, on exactly as much audio as was spoken. Knows no transcripts
+and no soft tokens."""
 
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,7 +20,8 @@ class OnnxEncoder(SpeechEncoder):
     """Speech to frames."""
 
     def __init__(self, path: Path, threads: int, on_gpu: bool = False, later: bool = False) -> None:
-        """Open `path`, an encoder written by `attune engines build`, or with `later` when it is used first or made ready.
+        """Open `path`, an encoder written by `attune engines build`, or with `later` when it is
+        used first or made ready.
 
         Raises AttuneError where it cannot be opened.
         """
@@ -54,6 +56,10 @@ class OnnxEncoder(SpeechEncoder):
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", where)
         try:
             frames: Float32 = self._session.run(None, {"mel": mel[None]}, options)[0][0]
-        except Exception as error:  # ONNX Runtime raises its own classes, which share no base but Exception
-            raise AttuneError(f"{self.runs_by} could not encode: {str(error).splitlines()[0][:200]}") from error
+        except (
+            Exception
+        ) as error:  # ONNX Runtime raises its own classes, which share no base but Exception
+            raise AttuneError(
+                f"{self.runs_by} could not encode: {str(error).splitlines()[0][:200]}"
+            ) from error
         return frames

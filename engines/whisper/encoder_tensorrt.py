@@ -1,7 +1,8 @@
-"""The speech encoder as a TensorRT plan, on buffers of the GPU and a stream of its own. Knows no building and no cache of plans.
+"""The speech encoder as a TensorRT plan, on buffers of the GPU and a stream of its own. Knows no
+building and no cache of plans.
 
-To be opened only where `find_gpu` finds one and a child process has opened the plan before: what is wrong with a plan may end the
-process that opens it.
+To be opened only where `find_gpu` finds one and a child process has opened the plan before: what is
+wrong with a plan may end the process that opens it.
 """
 
 import threading
@@ -23,14 +24,21 @@ class TensorRtEncoder(SpeechEncoder):
     """Speech to frames."""
 
     def __init__(self, plan: Path) -> None:
-        """Open `plan`. Raises AttuneError where it was built by another version or for another GPU, or is damaged."""
+        """Open `plan`. Raises AttuneError where it was built by another version or for another GPU,
+        or is damaged."""
         trt, self._cuda = import_tensorrt(), cuda_runtime()
         self._log = open_log(trt)
         self._runtime = trt.Runtime(self._log)
         self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
         if self._engine is None:
-            raise AttuneError(f"TensorRT {trt.__version__} cannot open {plan.name}: {self._log.last or 'it did not say why'}")
-        names = {self._engine.get_tensor_mode(name): name for name in map(self._engine.get_tensor_name, range(2))}
+            raise AttuneError(
+                f"TensorRT {trt.__version__} cannot open {plan.name}:"
+                f" {self._log.last or 'it did not say why'}"
+            )
+        names = {
+            self._engine.get_tensor_mode(name): name
+            for name in map(self._engine.get_tensor_name, range(2))
+        }
         self._mel, self._frames = names[trt.TensorIOMode.INPUT], names[trt.TensorIOMode.OUTPUT]
         self.mel_bins = int(self._engine.get_tensor_shape(self._mel)[1])
         self.frame_width = int(self._engine.get_tensor_shape(self._frames)[2])
@@ -39,7 +47,9 @@ class TensorRtEncoder(SpeechEncoder):
             raise AttuneError(f"the GPU has no memory for {plan.name}: {self._log.last}")
         self._stream = self._call("cudaStreamCreate")
         self._mel_at = self._call("cudaMalloc", _FLOAT_BYTES * self.mel_bins * MAX_COLUMNS)
-        self._frames_at = self._call("cudaMalloc", _FLOAT_BYTES * self.frame_width * MAX_COLUMNS // 2)
+        self._frames_at = self._call(
+            "cudaMalloc", _FLOAT_BYTES * self.frame_width * MAX_COLUMNS // 2
+        )
         self._context.set_tensor_address(self._mel, self._mel_at)
         self._context.set_tensor_address(self._frames, self._frames_at)
         self._lock = threading.Lock()
@@ -56,13 +66,29 @@ class TensorRtEncoder(SpeechEncoder):
         kinds = self._cuda.cudaMemcpyKind
         with self._lock:
             if not self._context.set_input_shape(self._mel, given.shape):
-                raise AttuneError(f"the plan takes no log-mel of {mel.shape[1]} columns: {self._log.last}")
+                raise AttuneError(
+                    f"the plan takes no log-mel of {mel.shape[1]} columns: {self._log.last}"
+                )
             stream = int(self._stream)
             there, back = kinds.cudaMemcpyHostToDevice, kinds.cudaMemcpyDeviceToHost
-            self._call("cudaMemcpyAsync", self._mel_at, given.ctypes.data, given.nbytes, there, self._stream)
+            self._call(
+                "cudaMemcpyAsync",
+                self._mel_at,
+                given.ctypes.data,
+                given.nbytes,
+                there,
+                self._stream,
+            )
             if not self._context.execute_async_v3(stream):
                 raise AttuneError(f"the GPU could not run the encoder: {self._log.last}")
-            self._call("cudaMemcpyAsync", frames.ctypes.data, self._frames_at, frames.nbytes, back, self._stream)
+            self._call(
+                "cudaMemcpyAsync",
+                frames.ctypes.data,
+                self._frames_at,
+                frames.nbytes,
+                back,
+                self._stream,
+            )
             self._call("cudaStreamSynchronize", self._stream)
         return frames
 
@@ -87,5 +113,7 @@ def cuda_runtime() -> Any:
     try:
         from cuda.bindings import runtime
     except ImportError as error:
-        raise AttuneError(f"the CUDA bindings are not there ({error}); install the package cuda-bindings") from error
+        raise AttuneError(
+            f"the CUDA bindings are not there ({error}); install the package cuda-bindings"
+        ) from error
     return runtime

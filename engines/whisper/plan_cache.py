@@ -1,7 +1,8 @@
-"""TensorRT plans on the disk: under which key one may be used, what was measured of it, and which are not to be trusted.
+"""TensorRT plans on the disk: under which key one may be used, what was measured of it, and which
+are not to be trusted.
 
-A plan is only good for the graph, the TensorRT, the kind of GPU and the system that it was built for and with; its name is made
-of all of them. Knows no TensorRT.
+A plan is only good for the graph, the TensorRT, the kind of GPU and the system that it was built
+for and with; its name is made of all of them. Knows no TensorRT.
 """
 
 import hashlib
@@ -67,7 +68,8 @@ class Quarantine(_Frozen):
     """In a row."""
 
     def is_over(self, now: float) -> bool:
-        """Whether it may be tried again: after ten minutes, doubled by every further time, up to a day."""
+        """Whether it may be tried again: after ten minutes, doubled by every further time, up to a
+        day."""
         wait = min(_FIRST_WAIT_SECONDS * 2.0 ** (self.times - 1), _LONGEST_WAIT_SECONDS)
         return not 0 <= now - self.at < wait
 
@@ -86,28 +88,37 @@ def read_plan(folder: Path, key: PlanKey) -> PlanCard | None:
     """The card of the plan of `key`; None where there is none that is whole."""
     card = _read(plan_path(folder, key).with_suffix(".json"), PlanCard)
     try:
-        whole = card is not None and card.key == key and sha256_of(plan_path(folder, key)) == card.sha256
+        whole = (
+            card is not None
+            and card.key == key
+            and sha256_of(plan_path(folder, key)) == card.sha256
+        )
     except OSError:
         return None
     return card if whole else None
 
 
 def keep_plan(folder: Path, card: PlanCard, plan: Path) -> None:
-    """Put a plan that was written beside, and flushed, in its place; one that stood in quarantine leaves it."""
+    """Put a plan that was written beside, and flushed, in its place; one that stood in quarantine
+    leaves it."""
     target = plan_path(folder, card.key)
-    target.with_suffix(".json").unlink(missing_ok=True)  # a kill in between leaves a plan without a card, which is built anew
+    target.with_suffix(".json").unlink(
+        missing_ok=True
+    )  # a kill in between leaves a plan without a card, which is built anew
     plan.replace(target)
     write_atomically(target.with_suffix(".json"), card.model_dump_json(indent=1).encode())
     _quarantine_path(folder, card.key).unlink(missing_ok=True)
 
 
 def note_tried(folder: Path, card: PlanCard) -> None:
-    """Keep that a process of its own opened the plan of `card` and found its frames right, since the machine started."""
+    """Keep that a process of its own opened the plan of `card` and found its frames right, since
+    the machine started."""
     write_atomically(_tried_path(folder, card.key), _tried(card).encode())
 
 
 def was_tried(folder: Path, card: PlanCard) -> bool:
-    """Whether it was: since then nothing that a plan rests on can have changed below it, such as the driver."""
+    """Whether it was: since then nothing that a plan rests on can have changed below it, such as
+    the driver."""
     try:
         return _tried_path(folder, card.key).read_text() == _tried(card)
     except OSError:
@@ -115,9 +126,12 @@ def was_tried(folder: Path, card: PlanCard) -> bool:
 
 
 def quarantine(folder: Path, key: PlanKey, reason: str, now: float) -> Quarantine:
-    """Never use the plan of `key` as it is: it is removed, and said why. `now` is in seconds since the epoch."""
+    """Never use the plan of `key` as it is: it is removed, and said why. `now` is in seconds since
+    the epoch."""
     before = read_quarantine(folder, key)
-    found = Quarantine(key=key, reason=reason[:500], at=now, times=before.times + 1 if before else 1)
+    found = Quarantine(
+        key=key, reason=reason[:500], at=now, times=before.times + 1 if before else 1
+    )
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(_quarantine_path(folder, key), found.model_dump_json(indent=1).encode())
     for suffix in (".json", ".plan", ".tried"):
@@ -132,9 +146,16 @@ def read_quarantine(folder: Path, key: PlanKey) -> Quarantine | None:
 
 def list_plans(folder: Path) -> list[PlanCard | Quarantine]:
     """All that are there and all that were refused, the latest first."""
-    cards = [_read(path, PlanCard) for path in sorted(folder.glob("*.json")) if not path.name.endswith(".quarantine.json")]
+    cards = [
+        _read(path, PlanCard)
+        for path in sorted(folder.glob("*.json"))
+        if not path.name.endswith(".quarantine.json")
+    ]
     refused = [_read(path, Quarantine) for path in sorted(folder.glob("*.quarantine.json"))]
-    return sorted(filter(None, [*cards, *refused]), key=lambda one: -(one.built_at if isinstance(one, PlanCard) else one.at))
+    return sorted(
+        filter(None, [*cards, *refused]),
+        key=lambda one: -(one.built_at if isinstance(one, PlanCard) else one.at),
+    )
 
 
 def _tried_path(folder: Path, key: PlanKey) -> Path:

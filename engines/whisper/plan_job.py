@@ -1,5 +1,5 @@
-"""Builds a TensorRT plan and tries it, or tries one that is there: in a process of its own (`__main__.py`), for whatever
-TensorRT does to a process it does here.
+"""Builds a TensorRT plan and tries it, or tries one that is there: in a process of its own
+(`__main__.py`), for whatever TensorRT does to a process it does here.
 """
 
 import os
@@ -20,13 +20,15 @@ from .probe_speech import probe_speech
 from .tensorrt_build import build_plan, import_tensorrt
 
 MIN_COSINE = 0.99
-"""Of a plan's frames with those of ONNX Runtime, in the mean: both compute the same types, in another order."""
+"""Of a plan's frames with those of ONNX Runtime, in the mean: both compute the same types, in
+another order."""
 _TIMED = 5
 _TIMING_CACHE = "timing.cache"
 
 
 def key_of(job: PlanJob) -> PlanKey:
-    """What a plan of `job` is good for on this machine. Raises AttuneError where there is no GPU or no TensorRT."""
+    """What a plan of `job` is good for on this machine. Raises AttuneError where there is no GPU or
+    no TensorRT."""
     return PlanKey(
         graph_sha256=sha256_of(job.graph),
         precision=job.precision,
@@ -38,8 +40,8 @@ def key_of(job: PlanJob) -> PlanKey:
 
 
 def run(job: PlanJob, report: Report = lambda stage, fraction, note: None) -> None:
-    """Carry it out; `report` is told what is done, how far it is, and notes for people. What another process does meanwhile is
-    waited for, and not done again.
+    """Carry it out; `report` is told what is done, how far it is, and notes for people. What
+    another process does meanwhile is waited for, and not done again.
 
     Raises AttuneError, and leaves what was there, where the plan is not to be trusted.
     """
@@ -62,7 +64,12 @@ def _carry_out(job: PlanJob, key: PlanKey, report: Report) -> None:
     began = time.monotonic()
     report("build", 0.0, f"{job.graph.name} for TensorRT {key.tensorrt}")
     cache = job.plans / _TIMING_CACHE
-    built = build_plan(job.graph, oracle.mel_bins, job.workspace_bytes, cache.read_bytes() if cache.is_file() else b"")
+    built = build_plan(
+        job.graph,
+        oracle.mel_bins,
+        job.workspace_bytes,
+        cache.read_bytes() if cache.is_file() else b"",
+    )
     seconds = time.monotonic() - began
     beside = job.plans / f".{key.name}.{os.getpid()}"
     try:
@@ -87,14 +94,19 @@ def _carry_out(job: PlanJob, key: PlanKey, report: Report) -> None:
 
 
 def _compare(encoder: SpeechEncoder, oracle: SpeechEncoder) -> tuple[float, float]:
-    """The mean cosine of the frames of both, and the milliseconds that `encoder` takes. Raises AttuneError where they differ."""
+    """The mean cosine of the frames of both, and the milliseconds that `encoder` takes. Raises
+    AttuneError where they differ."""
     mel = encoder_mel(probe_speech(), oracle.mel_bins)
     ours, theirs = encoder.run(mel), oracle.run(mel)
     if ours.shape != theirs.shape:
-        raise AttuneError(f"the plan makes frames of the shape {ours.shape}, ONNX Runtime of {theirs.shape}")
+        raise AttuneError(
+            f"the plan makes frames of the shape {ours.shape}, ONNX Runtime of {theirs.shape}"
+        )
     cosine = float(frame_cosines(ours, theirs).mean())
     if not cosine >= MIN_COSINE:
-        raise AttuneError(f"the plan's frames stray from ONNX Runtime's: cosine {cosine:.4f}, {MIN_COSINE} needed")
+        raise AttuneError(
+            f"the plan's frames stray from ONNX Runtime's: cosine {cosine:.4f}, {MIN_COSINE} needed"
+        )
     took = []
     for _ in range(_TIMED):
         began = time.perf_counter()

@@ -1,6 +1,8 @@
-"""The speech encoder in other precisions: where each lies, how near it comes to the original, and whether it may be used.
+"""The speech encoder in other precisions: where each lies, how near it comes to the original, and
+whether it may be used.
 
-Knows no quantization: `calibration/export/encoder_precision.py` writes the files, and what stands on their cards.
+Knows no quantization: `calibration/export/encoder_precision.py` writes the files, and what stands
+on their cards.
 """
 
 from pathlib import Path
@@ -40,7 +42,8 @@ class Heard(_Frozen):
     """How well speech was heard through one encoder."""
 
     token_error: float
-    """Of the projector's first look: substitutions, deletions and insertions over the tokens of the label."""
+    """Of the projector's first look: substitutions, deletions and insertions over the tokens of the
+    label."""
     transcript_error: float
     """The same of words, of what the decoder made of the frames."""
 
@@ -73,10 +76,22 @@ class PrecisionCard(_Frozen):
         """Why it must not be used, for people; empty where it may."""
         gate = GATES[self.precision]
         limits = (
-            (self.cosine >= gate.min_cosine, f"its frames' cosine is {self.cosine:.4f}, {gate.min_cosine} needed"),
-            (self.size <= gate.max_size, f"its file is {self.size:.0%} of the original's, {gate.max_size:.0%} allowed"),
+            (
+                self.cosine >= gate.min_cosine,
+                f"its frames' cosine is {self.cosine:.4f}, {gate.min_cosine} needed",
+            ),
+            (
+                self.size <= gate.max_size,
+                f"its file is {self.size:.0%} of the original's, {gate.max_size:.0%} allowed",
+            ),
             *(
-                (lost <= gate.max_lost, f"its {what} are {100 * lost:.1f} points worse, {100 * gate.max_lost:.1f} allowed")
+                (
+                    lost <= gate.max_lost,
+                    (
+                        f"its {what} are {100 * lost:.1f} points worse, {100 * gate.max_lost:.1f}"
+                        " allowed"
+                    ),
+                )
                 for what, lost in (
                     ("tokens", self.heard.token_error - self.original.token_error),
                     ("transcripts", self.heard.transcript_error - self.original.transcript_error),
@@ -97,7 +112,8 @@ def card_path(encoder: Path, precision: Precision) -> Path:
 
 
 def read_card(encoder: Path, precision: Precision) -> PrecisionCard | None:
-    """The card of `encoder` in another precision; None where it was not made, or where it or the encoder changed since."""
+    """The card of `encoder` in another precision; None where it was not made, or where it or the
+    encoder changed since."""
     path = card_path(encoder, precision)
     try:
         if path.stat().st_size > _MAX_CARD_BYTES:

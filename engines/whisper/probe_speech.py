@@ -1,4 +1,5 @@
-"""Two seconds that an encoder hears like speech, the same on every machine: what plans are compared on. Knows no encoder."""
+"""Two seconds that an encoder hears like speech, the same on every machine: what plans are compared
+on. Knows no encoder."""
 
 import numpy as np
 
@@ -12,7 +13,8 @@ _FORMANTS_HZ = ((700.0, 1200.0), (300.0, 2300.0), (500.0, 900.0), (400.0, 2000.0
 
 
 def probe_speech() -> Float32:
-    """[N] samples at 16 kHz: a buzz of falling pitch, shaped by the formants of four vowels in turn, and some noise."""
+    """[N] samples at 16 kHz: a buzz of falling pitch, shaped by the formants of four vowels in
+    turn, and some noise."""
     times = np.arange(round(PROBE_SECONDS * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     pitch_hz = _PITCH_HZ * (1.1 - 0.1 * times)
     phase = 2 * np.pi * np.cumsum(pitch_hz) / SAMPLE_RATE_HZ
@@ -21,7 +23,10 @@ def probe_speech() -> Float32:
     sound = np.zeros_like(times)
     for harmonic in range(1, 30):
         hertz = harmonic * pitch_hz
-        nearness = sum(np.exp(-(((hertz - np.array(_FORMANTS_HZ)[syllable, place]) / 150.0) ** 2)) for place in (0, 1))
+        nearness = sum(
+            np.exp(-(((hertz - np.array(_FORMANTS_HZ)[syllable, place]) / 150.0) ** 2))
+            for place in (0, 1)
+        )
         sound += nearness * np.sin(harmonic * phase) / np.sqrt(harmonic)
     noise = np.random.default_rng(0).standard_normal(len(times))
     return (0.2 * loudness * sound + 0.002 * noise).astype(np.float32)

@@ -1,6 +1,8 @@
-"""Builds a plan from an encoder's graph, with what TensorRT 10.3 to 11 have in common. Runs in a child process only.
+"""Builds a plan from an encoder's graph, with what TensorRT 10.3 to 11 have in common. Runs in a
+child process only.
 
-The network is strongly typed: precisions are those of the graph, and no flag asks for others (11 has none any more).
+The network is strongly typed: precisions are those of the graph, and no flag asks for others (11
+has none any more).
 """
 
 from dataclasses import dataclass
@@ -23,24 +25,34 @@ class Built:
 
 
 def import_tensorrt() -> Any:
-    """TensorRT's Python module. Raises AttuneError where it is not installed, or its libraries are not."""
+    """TensorRT's Python module. Raises AttuneError where it is not installed, or its libraries are
+    not."""
     try:
         import tensorrt
     except ImportError as error:
-        raise AttuneError(f"TensorRT is not there ({error}); on a Jetson install python3-libnvinfer") from error
+        raise AttuneError(
+            f"TensorRT is not there ({error}); on a Jetson install python3-libnvinfer"
+        ) from error
     return tensorrt
 
 
-def build_plan(graph: Path, mel_bins: int, workspace_bytes: int, timing_cache: bytes = b"") -> Built:
-    """Parse and build `graph`, an encoder of `mel_bins`. Raises AttuneError with what TensorRT says where it cannot."""
+def build_plan(
+    graph: Path, mel_bins: int, workspace_bytes: int, timing_cache: bytes = b""
+) -> Built:
+    """Parse and build `graph`, an encoder of `mel_bins`. Raises AttuneError with what TensorRT says
+    where it cannot."""
     trt = import_tensorrt()
     log = open_log(trt)
     builder = trt.Builder(log)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file(str(graph)):
-        said = [parser.get_error(index).desc() for index in range(min(parser.num_errors, _SHOWN_ERRORS))]
-        raise AttuneError(f"TensorRT {trt.__version__} cannot read {graph.name}: {'; '.join(said) or log.last}")
+        said = [
+            parser.get_error(index).desc() for index in range(min(parser.num_errors, _SHOWN_ERRORS))
+        ]
+        raise AttuneError(
+            f"TensorRT {trt.__version__} cannot read {graph.name}: {'; '.join(said) or log.last}"
+        )
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes)
     # What another version or another GPU measured is refused, and the build begins without.
@@ -49,11 +61,16 @@ def build_plan(graph: Path, mel_bins: int, workspace_bytes: int, timing_cache: b
         config.set_timing_cache(config.create_timing_cache(b""), False)
     profile = builder.create_optimization_profile()
     name = network.get_input(0).name
-    profile.set_shape(name, *((1, mel_bins, columns) for columns in (MIN_COLUMNS, USUAL_COLUMNS, MAX_COLUMNS)))
+    profile.set_shape(
+        name, *((1, mel_bins, columns) for columns in (MIN_COLUMNS, USUAL_COLUMNS, MAX_COLUMNS))
+    )
     config.add_optimization_profile(profile)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise AttuneError(f"TensorRT {trt.__version__} built nothing of {graph.name}: {log.last or 'it did not say why'}")
+        raise AttuneError(
+            f"TensorRT {trt.__version__} built nothing of {graph.name}:"
+            f" {log.last or 'it did not say why'}"
+        )
     return Built(bytes(plan), bytes(config.get_timing_cache().serialize()))
 
 

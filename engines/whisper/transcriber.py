@@ -1,6 +1,8 @@
-"""Speech to text by Whisper's own decoder, through faster-whisper on CTranslate2. Knows samples, not streams.
+"""Speech to text by Whisper's own decoder, through faster-whisper on CTranslate2. Knows samples,
+not streams.
 
-The decoder needs a window of 30 s, or at least its end (`whisper/draft.py`): on frames trimmed to the utterance it invents text.
+The decoder needs a window of 30 s, or at least its end (`whisper/draft.py`): on frames trimmed to
+the utterance it invents text.
 """
 
 import logging
@@ -22,13 +24,15 @@ _FILES = ("config.json", "model.bin", "tokenizer.json")
 _REMEDY = "run `attune models fetch`"
 _SHORTEST_SECONDS = 0.1
 _SILENT_PEAK = 1e-3
-"""Whisper hears words in a recording's own noise when it is given nothing else; below -60 dB of full scale nobody is asked."""
+"""Whisper hears words in a recording's own noise when it is given nothing else; below -60 dB of
+full scale nobody is asked."""
 _NO_SPEECH_PROBABILITY = 0.6
 _MAX_TOKENS_PER_SECOND = 10
 """Bounds the time of a decode that falls into a loop; quick speech has about 5."""
 _MAX_TOKENS_ALWAYS = 20
 _MAX_TOKENS = 224
-"""Half of the decoder's 448 positions: the other half is for what was said before, which Attune never gives."""
+"""Half of the decoder's 448 positions: the other half is for what was said before, which Attune
+never gives."""
 _POSITIONS = 448
 _PROMPT_TOKENS = 4
 """At most: start, language, task, and that no timestamps are wanted."""
@@ -37,15 +41,20 @@ _PROMPT_TOKENS = 4
 class WhisperTranscriber:
     """A CTranslate2 Whisper model, 8-bit on the CPU and float16 on a GPU, decoding greedily."""
 
-    def __init__(self, folder: Path, threads: int, language: str | None = None, on_gpu: bool = False) -> None:
-        """Load `folder`. `language` is a code such as "de"; left out, an English-only model takes English and others detect it.
+    def __init__(
+        self, folder: Path, threads: int, language: str | None = None, on_gpu: bool = False
+    ) -> None:
+        """Load `folder`. `language` is a code such as "de"; left out, an English-only model takes
+        English and others detect it.
 
         Raises AttuneError where the folder is missing, incomplete or damaged.
         """
         for name in _FILES:  # without a tokenizer faster-whisper would go and ask a hub for one
             if not (folder / name).is_file():
                 raise AttuneError(f"{folder / name} is missing; {_REMEDY}")
-        from faster_whisper import WhisperModel  # CTranslate2 takes a second to load: only processes that transcribe pay it
+        from faster_whisper import (
+            WhisperModel,
+        )  # CTranslate2 takes a second to load: only processes that transcribe pay it
 
         try:
             self._model = WhisperModel(
@@ -56,9 +65,14 @@ class WhisperTranscriber:
                 num_workers=1,
                 local_files_only=True,
             )
-        except Exception as error:  # CTranslate2 and tokenizers raise RuntimeError, ValueError or a bare Exception
+        except (
+            Exception
+        ) as error:  # CTranslate2 and tokenizers raise RuntimeError, ValueError or a bare Exception
             reason = " ".join(str(error).split())[:200]
-            raise AttuneError(f"the speech model in {folder} is damaged ({reason}); remove the folder and {_REMEDY}") from error
+            raise AttuneError(
+                f"the speech model in {folder} is damaged ({reason}); remove the folder and"
+                f" {_REMEDY}"
+            ) from error
         self._language = language if self._model.model.is_multilingual else "en"
 
     def transcribe(self, samples: Float32) -> Transcript:
@@ -75,7 +89,8 @@ class WhisperTranscriber:
             condition_on_previous_text=False,
             vad_filter=False,
             no_speech_threshold=_NO_SPEECH_PROBABILITY,
-            log_prob_threshold=None,  # else a sure decode overrules the model's doubt that anybody spoke
+            # else a sure decode overrules the model's doubt that anybody spoke
+            log_prob_threshold=None,
             compression_ratio_threshold=None,
             max_new_tokens=_length_for(_most_tokens(seconds)) - _PROMPT_TOKENS,
         )
@@ -83,13 +98,16 @@ class WhisperTranscriber:
         if not heard:
             return NOTHING
         tokens = sum(len(segment.tokens) for segment in heard)
-        log_probability = sum(segment.avg_logprob * len(segment.tokens) for segment in heard) / tokens
+        log_probability = (
+            sum(segment.avg_logprob * len(segment.tokens) for segment in heard) / tokens
+        )
         text = " ".join(self._text(segment.tokens, segment.text, seconds) for segment in heard)
         logger.debug("transcribed %.1f s as %r", seconds, text)
         return Transcript(text, math.exp(min(0.0, log_probability)))
 
     def decode_window(self, window: Float32, seconds: float) -> Transcript:
-        """Decode encoder frames [T, D] that hold `seconds` of speech and end as a window of 30 s ends (`whisper/draft.py`)."""
+        """Decode encoder frames [T, D] that hold `seconds` of speech and end as a window of 30 s
+        ends (`whisper/draft.py`)."""
         from ctranslate2 import StorageView  # as above: only who transcribes pays for it
 
         tokenizer = self._model.hf_tokenizer
@@ -106,11 +124,15 @@ class WhisperTranscriber:
             return_scores=True,
         )[0]
         tokens = found.sequences_ids[0]
-        return Transcript(self._text(tokens, tokenizer.decode(tokens), seconds), math.exp(min(0.0, found.scores[0])))
+        return Transcript(
+            self._text(tokens, tokenizer.decode(tokens), seconds),
+            math.exp(min(0.0, found.scores[0])),
+        )
 
     def _text(self, tokens: Sequence[int], text: str, seconds: float) -> str:
-        """The `text` of `tokens`. A decoder that misses the end of the speech says its last words over and over, until it has no
-        tokens left: these are said once. A speaker may say them as often."""
+        """The `text` of `tokens`. A decoder that misses the end of the speech says its last words
+        over and over, until it has no tokens left: these are said once. A speaker may say them as
+        often."""
         if len(tokens) < _most_tokens(seconds):
             return text.strip()
         return str(self._model.hf_tokenizer.decode(without_cycle(tokens))).strip()
@@ -121,5 +143,6 @@ def _most_tokens(seconds: float) -> int:
 
 
 def _length_for(tokens: int) -> int:
-    """The `max_length` with which CTranslate2 decodes up to so many tokens: it keeps half of it for a prompt."""
+    """The `max_length` with which CTranslate2 decodes up to so many tokens: it keeps half of it for
+    a prompt."""
     return min(_POSITIONS, 2 * tokens)

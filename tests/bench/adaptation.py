@@ -1,9 +1,13 @@
-"""`make bench`: what training costs the person who speaks, and what killing it costs anyone. Prints JSON; ratios of one run.
+"""`make bench`: what training costs the person who speaks, and what killing it costs anyone. Prints
+JSON; ratios of one run.
 
-1. The same spoken requests, answered while nothing trains and while a round trains: median milliseconds to the first token.
-2. Somebody speaks while a round trains: milliseconds from the onset, as the listener hears it, until the child has no more
+1. The same spoken requests, answered while nothing trains and while a round trains: median
+   milliseconds to the first token.
+2. Somebody speaks while a round trains: milliseconds from the onset, as the listener hears it,
+   until the child has no more
    processor time, and until it stands still.
-3. The training child killed with SIGKILL at random moments, a request after each; then the next round, which must finish.
+3. The training child killed with SIGKILL at random moments, a request after each; then the next
+   round, which must finish.
 """
 
 import argparse
@@ -39,7 +43,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20, help="0 leaves the third part out")
     parser.add_argument("--pauses", type=int, default=PAUSES, help="0 leaves the second part out")
-    parser.add_argument("--typed", type=int, default=TYPED, help="so many of the second part again, with a request that is typed")
+    parser.add_argument(
+        "--typed",
+        type=int,
+        default=TYPED,
+        help="so many of the second part again, with a request that is typed",
+    )
     parser.add_argument("--skip-yield", action="store_true", help="leave the first part out")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -65,7 +74,9 @@ def main() -> None:
             if not arguments.skip_yield:
                 found["yield"] = _measure_yield(daemon, questions)
             if arguments.pauses:
-                found["stopped_ms"] = _measure_stops(daemon, questions, arguments.pauses, arguments.typed)
+                found["stopped_ms"] = _measure_stops(
+                    daemon, questions, arguments.pauses, arguments.typed
+                )
             if arguments.kills:
                 found["kills"] = _kill(daemon, questions, arguments.kills)
     print(json.dumps(found, indent=2))
@@ -82,7 +93,11 @@ class _Daemon:
 
     def first_token_ms(self, question: Path, route: str) -> float:
         """Ask by recording; milliseconds to the first token, or to the end of an empty reply."""
-        [turn] = [event for event in self.ask({"command": "ask", "audio": question, "route": route}) if event["event"] == "turn"]
+        [turn] = [
+            event
+            for event in self.ask({"command": "ask", "audio": question, "route": route})
+            if event["event"] == "turn"
+        ]
         first = turn["first_token_ms"]
         return float(str(turn["reply_ms"] if first is None else first))
 
@@ -114,7 +129,10 @@ def _measure_yield(daemon: _Daemon, questions: list[Path]) -> dict[str, object]:
     for route in ("aligned", "cascade"):
         for question in questions[:3]:
             daemon.first_token_ms(question, route)
-    idle = {route: [daemon.first_token_ms(question, route) for question in questions] for route in ("aligned", "cascade")}
+    idle = {
+        route: [daemon.first_token_ms(question, route) for question in questions]
+        for route in ("aligned", "cascade")
+    }
     daemon.start_round()
     for route, before in idle.items():
         during = []
@@ -129,16 +147,22 @@ def _measure_yield(daemon: _Daemon, questions: list[Path]) -> dict[str, object]:
     return found
 
 
-def _measure_stops(daemon: _Daemon, questions: list[Path], pauses: int, typed: int) -> dict[str, dict[str, float]]:
+def _measure_stops(
+    daemon: _Daemon, questions: list[Path], pauses: int, typed: int
+) -> dict[str, dict[str, float]]:
     """Requests heard in real time, then ones typed, whose reply begins to be computed at once."""
     if daemon.outcome is not None or daemon.learning()["state"] == "waiting":
         daemon.start_round()
     found = {}
-    spoken: list[Event] = [{"command": "listen", "audio": question, "speed": 1.0} for question in questions]
+    spoken: list[Event] = [
+        {"command": "listen", "audio": question, "speed": 1.0} for question in questions
+    ]
     written: list[Event] = [{"command": "ask", "text": "Yes."}]
     for kind, requests, times in (("spoken", spoken, pauses), ("typed", written, typed)):
         if times:
-            found[kind] = _stops(daemon, [requests[number % len(requests)] for number in range(times)])
+            found[kind] = _stops(
+                daemon, [requests[number % len(requests)] for number in range(times)]
+            )
     list(daemon.ask({"command": "adapt", "action": "cancel"}))
     while daemon.learning()["state"] != "waiting":
         time.sleep(0.2)
@@ -146,11 +170,11 @@ def _measure_stops(daemon: _Daemon, questions: list[Path], pauses: int, typed: i
 
 
 def _stops(daemon: _Daemon, requests: list[Event]) -> dict[str, float]:
-    """Until the child has had all but a millisecond of processor time, as seen from outside; and until the kernel says that every
-    thread of it stands still, as the daemon tells.
+    """Until the child has had all but a millisecond of processor time, as seen from outside; and
+    until the kernel says that every thread of it stands still, as the daemon tells.
 
-    Its threads give way to everything, so while a reply is computed some wait long for the moment in which they learn that they
-    are stopped; until then they cost nothing.
+    Its threads give way to everything, so while a reply is computed some wait long for the moment
+    in which they learn that they are stopped; until then they cost nothing.
     """
     took: list[float] = []
     begun = threading.Event()
@@ -169,7 +193,9 @@ def _stops(daemon: _Daemon, requests: list[Event]) -> dict[str, float]:
             time.sleep(0.0005)
             seen.append((time.perf_counter() - began, _run_ns(child)))
         answer.join()
-        took.append(1000 * next(seconds for seconds, ran in seen if seen[-1][1] - ran < _NOTHING_NS))
+        took.append(
+            1000 * next(seconds for seconds, ran in seen if seen[-1][1] - ran < _NOTHING_NS)
+        )
         print(f"stop {len(took)}: {took[-1]:.1f} ms", file=sys.stderr, flush=True)
     told = float(str(daemon.learning()["pause_latency_ms"]))
     took.sort()
@@ -190,7 +216,8 @@ def _tell_beginnings(daemon: _Daemon, begun: threading.Event) -> None:
 
 
 def _run_ns(process: int) -> int:
-    """Nanoseconds of processor time that all threads had; those of a thread that is running count when it stops, or at a tick."""
+    """Nanoseconds of processor time that all threads had; those of a thread that is running count
+    when it stops, or at a tick."""
     total = 0
     for thread in Path(f"/proc/{process}/task").iterdir():
         with suppress(OSError):
@@ -199,7 +226,8 @@ def _run_ns(process: int) -> int:
 
 
 def _await_running(daemon: _Daemon) -> int:
-    """The number of the child, once it really runs: paused children resume some seconds after a reply."""
+    """The number of the child, once it really runs: paused children resume some seconds after a
+    reply."""
     while True:
         learning = daemon.learning()
         if learning["state"] in ("training", "judging") and learning["stage"] == "train":
@@ -224,7 +252,12 @@ def _kill(daemon: _Daemon, questions: list[Path], kills: int) -> dict[str, objec
         print(f"kill {number + 1}: answered, round {daemon.outcome}", file=sys.stderr, flush=True)
     thread = daemon.start_round()
     thread.join(900)
-    return {"kills": kills, "answered": answered, "next_round": daemon.outcome, "reason": daemon.learning()["last_reason"]}
+    return {
+        "kills": kills,
+        "answered": answered,
+        "next_round": daemon.outcome,
+        "reason": daemon.learning()["last_reason"],
+    }
 
 
 def _children() -> list[int]:
@@ -235,7 +268,11 @@ def _children() -> list[int]:
             command = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if entry.name.isdigit() and b"calibration" in command and any(b"attune-bench-" in part for part in command):
+        if (
+            entry.name.isdigit()
+            and b"calibration" in command
+            and any(b"attune-bench-" in part for part in command)
+        ):
             found.append(int(entry.name))
     return found
 

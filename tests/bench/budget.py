@@ -1,7 +1,9 @@
-"""`make bench-budget`: whether rounds stay inside budgets, and how far predictions of what they take are off. Prints JSON.
+"""`make bench-budget`: whether rounds stay inside budgets, and how far predictions of what they
+take are off. Prints JSON.
 
-For each budget a fresh daemon enrols, says what a round would take, and runs one; meanwhile the proportional set size of both
-processes is sampled 20 times a second. Where models are unloaded for the round, a request is asked in the middle of it.
+For each budget a fresh daemon enrols, says what a round would take, and runs one; meanwhile the
+proportional set size of both processes is sampled 20 times a second. Where models are unloaded for
+the round, a request is asked in the middle of it.
 """
 
 import argparse
@@ -55,7 +57,9 @@ class Watch:
             own, theirs = proportional_bytes(self.daemon), sum(map(proportional_bytes, children))
             if own + theirs > self.most_bytes:
                 self.most_bytes, self.of_child_bytes = own + theirs, theirs
-            self.of_stages_bytes[self.stage] = max(self.of_stages_bytes.get(self.stage, 0), own + theirs)
+            self.of_stages_bytes[self.stage] = max(
+                self.of_stages_bytes.get(self.stage, 0), own + theirs
+            )
             self.children, self.samples = len(seen), self.samples + 1
 
     def stop(self) -> None:
@@ -66,10 +70,17 @@ class Watch:
 def main() -> None:
     """Run a round under each budget."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--budgets", default=",".join(map(str, BUDGETS_GIB)), help="in GiB, with commas between")
+    parser.add_argument(
+        "--budgets", default=",".join(map(str, BUDGETS_GIB)), help="in GiB, with commas between"
+    )
     parser.add_argument("--enrolled", type=int, default=100, help="utterances")
     parser.add_argument("--training-seconds", type=float, default=30.0)
-    parser.add_argument("--distil-seconds", type=float, default=0.0, help="of distillation after training; 0 for none")
+    parser.add_argument(
+        "--distil-seconds",
+        type=float,
+        default=0.0,
+        help="of distillation after training; 0 for none",
+    )
     parser.add_argument("--no-unload", action="store_true", help="leave budget.unload off")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="attune-budget-") as name:
@@ -82,14 +93,21 @@ def main() -> None:
             "ADAPT__DISTIL_SECONDS": arguments.distil_seconds,
             "BUDGET__UNLOAD": not arguments.no_unload,
         }
-        found = [_try(folder, float(budget), manifest, question, how) for budget in arguments.budgets.split(",")]
+        found = [
+            _try(folder, float(budget), manifest, question, how)
+            for budget in arguments.budgets.split(",")
+        ]
     print(json.dumps(found, indent=2))
 
 
-def _try(folder: Path, gib: float, manifest: Path, question: Path, how: dict[str, object]) -> dict[str, object]:
+def _try(
+    folder: Path, gib: float, manifest: Path, question: Path, how: dict[str, object]
+) -> dict[str, object]:
     budget = round(gib * 2**30)
     socket = folder / f"{gib:g}.sock"
-    environment = settings_of(fresh_state(folder / f"state-{gib:g}"), socket, BUDGET__BYTES=budget, **how)
+    environment = settings_of(
+        fresh_state(folder / f"state-{gib:g}"), socket, BUDGET__BYTES=budget, **how
+    )
     with private_daemon(environment, folder / f"daemon-{gib:g}.log") as status:
 
         def ask(command: Event) -> list[Event]:
@@ -109,9 +127,14 @@ def _try(folder: Path, gib: float, manifest: Path, question: Path, how: dict[str
                 spoke_ms = round(1000 * (time.monotonic() - began))
         watch.stop()
     log = (folder / f"daemon-{gib:g}.log").read_text(errors="replace")
-    opened = [float(found) for found in re.findall(r"the models are open again after ([\d.]+) s", log)]
+    opened = [
+        float(found) for found in re.findall(r"the models are open again after ([\d.]+) s", log)
+    ]
     # as it was run: where models were unloaded the plan is made anew by what they left
-    most, predicted = watch.most_bytes, int(str(last.get("predicted_bytes") or plan["predicted_bytes"]))
+    most, predicted = (
+        watch.most_bytes,
+        int(str(last.get("predicted_bytes") or plan["predicted_bytes"])),
+    )
     return {
         "budget_mib": budget >> 20,
         "parts": plan["parts"],

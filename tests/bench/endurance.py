@@ -1,8 +1,10 @@
-"""`make endurance`: a month of a household's days in half an hour; prints JSON, and leaves with 1 where something has no bound.
+"""`make endurance`: a month of a household's days in half an hour; prints JSON, and leaves with 1
+where something has no bound.
 
-A whole daemon, its clocks ahead of real time; hundreds of utterances a day through the control socket, some of them corrected; a
-round every night: all of a real one but that it trains for seconds; quotas so small that they are full after days. Unless
-`--models` is given, what hears and answers is a stand-in; with `--training 0` so is the child, which then learns nothing.
+A whole daemon, its clocks ahead of real time; hundreds of utterances a day through the control
+socket, some of them corrected; a round every night: all of a real one but that it trains for
+seconds; quotas so small that they are full after days. Unless `--models` is given, what hears and
+answers is a stand-in; with `--training 0` so is the child, which then learns nothing.
 """
 
 import argparse
@@ -39,7 +41,12 @@ from tests.support.fake_child import FAKE
 from tests.support.fakes import fake_voice, tone, write_base
 from tests.support.running_daemon import measured
 
-STORAGE = {"audio_bytes": 40_000_000, "features_bytes": 20_000_000, "generations": 4, "days_of_turns": 7.0}
+STORAGE = {
+    "audio_bytes": 40_000_000,
+    "features_bytes": 20_000_000,
+    "generations": 4,
+    "days_of_turns": 7.0,
+}
 NIGHT_SECONDS, PAUSE_SECONDS = 8 * 3600.0, 120.0
 ROUND_SECONDS = 1800.0
 LABELS_A_DAY = 12
@@ -80,8 +87,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--utterances", type=int, default=300, help="a day")
-    parser.add_argument("--training", type=float, default=3.0, help="seconds a night; 0 for a child that learns nothing")
-    parser.add_argument("--models", action="store_true", help="the installed models hear and answer (hours for a whole month)")
+    parser.add_argument(
+        "--training",
+        type=float,
+        default=3.0,
+        help="seconds a night; 0 for a child that learns nothing",
+    )
+    parser.add_argument(
+        "--models",
+        action="store_true",
+        help="the installed models hear and answer (hours for a whole month)",
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
@@ -92,12 +108,18 @@ def main() -> int:
         if arguments.training:
             fresh_state(settings.state_dir)
             _share_models(settings.cache_dir)
-            said, opened, child = _speech(folder, rng), _stand_in, [sys.executable, "-m", "calibration"]
+            said, opened, child = (
+                _speech(folder, rng),
+                _stand_in,
+                [sys.executable, "-m", "calibration"],
+            )
         else:
             write_base(settings.generations)
             measured(settings.cache_dir)
         evenings = []
-        with App(settings, open_models if arguments.models else opened, tuple(child), ahead.clocks()):
+        with App(
+            settings, open_models if arguments.models else opened, tuple(child), ahead.clocks()
+        ):
             for day in range(arguments.days):
                 missed = _day(settings, folder, ahead, said, arguments.utterances)
                 evenings.append(_evening(settings, missed, _night(settings, ahead)))
@@ -139,9 +161,17 @@ def _share_models(cache_dir: Path) -> None:
 
 
 def _stand_in(settings: Settings) -> ServingModels:
-    """What hears and answers tones, and is sure of nothing, beside the installed models' files: what a round needs of a voice."""
-    files = engine_files(settings.cache_dir, settings.engines.whisper, settings.engines.language_model)
-    return replace(fake_voice(settings), transcribe=_unsure, files=files, general=general_examples(settings.cache_dir)[:8])
+    """What hears and answers tones, and is sure of nothing, beside the installed models' files:
+    what a round needs of a voice."""
+    files = engine_files(
+        settings.cache_dir, settings.engines.whisper, settings.engines.language_model
+    )
+    return replace(
+        fake_voice(settings),
+        transcribe=_unsure,
+        files=files,
+        general=general_examples(settings.cache_dir)[:8],
+    )
 
 
 def _unsure(_samples: Float32) -> Transcript:
@@ -149,7 +179,13 @@ def _unsure(_samples: Float32) -> Transcript:
 
 
 def _tones(rng: random.Random) -> Said:
-    return ((tone(rng.uniform(0.5, 1.5), 100 + rng.random() * 3000), f"what was said as number {number}") for number in count())
+    return (
+        (
+            tone(rng.uniform(0.5, 1.5), 100 + rng.random() * 3000),
+            f"what was said as number {number}",
+        )
+        for number in count()
+    )
 
 
 def _speech(folder: Path, rng: random.Random) -> Said:
@@ -159,7 +195,10 @@ def _speech(folder: Path, rng: random.Random) -> Said:
     while True:
         row = rng.choice(rows)
         samples = read_audio(Path(row["audio"])) * rng.uniform(0.5, 1.0)
-        yield (samples + 0.002 * noise.standard_normal(len(samples))).astype(np.float32), row["text"]
+        yield (
+            (samples + 0.002 * noise.standard_normal(len(samples))).astype(np.float32),
+            row["text"],
+        )
 
 
 def _day(settings: Settings, folder: Path, ahead: Ahead, said: Said, utterances: int) -> int:

@@ -1,12 +1,15 @@
-"""`make kills`: nothing is lost, whatever is killed and whenever. Prints JSON; exits with 1 where something was.
+"""`make kills`: nothing is lost, whatever is killed and whenever. Prints JSON; exits with 1 where
+something was.
 
-1. The training child, killed with SIGKILL at random moments of real rounds; then the round must finish.
+1. The training child, killed with SIGKILL at random moments of real rounds; then the round must
+   finish.
 2. The daemon, killed at random moments while it enrols, answers, is corrected and trains.
-3. Power cuts, imitated: the daemon is killed, and every file below the state folder is cut to what it was when it was last
+3. Power cuts, imitated: the daemon is killed, and every file below the state folder is cut to what
+   it was when it was last
    flushed, or to nothing. What is flushed is noted by `flush_log.c`, which is compiled on the spot.
 
-After each: what was acknowledged (utterances, labels, turns) is there, every generation that was there can be read, `current`
-loads, the database is whole, and a request is answered.
+After each: what was acknowledged (utterances, labels, turns) is there, every generation that was
+there can be read, `current` loads, the database is whole, and a request is answered.
 """
 
 import argparse
@@ -41,8 +44,8 @@ ENROLLED = 40
 _START_SECONDS = 120.0
 _LAST_STAGES = ("export", "judge")
 _CHILD_SECONDS, _LONG_CHILD_SECONDS, _DAEMON_SECONDS = 8.0, 60.0, 5.0
-"""Longest lives: of a child from its start; of one in four, so that later stages are reached; of a daemon from its first
-answer."""
+"""Longest lives: of a child from its start; of one in four, so that later stages are reached; of a
+daemon from its first answer."""
 
 
 @dataclass
@@ -85,7 +88,9 @@ class Home:
             ADAPT__REPLY_UTTERANCES=1,
             BUDGET__BYTES=2**50,
         )
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("ATTUNE__")}
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith("ATTUNE__")
+        }
         environment |= {f"ATTUNE__{key}": value for key, value in given.items()}
         if self.shim is not None:
             environment |= {"LD_PRELOAD": str(self.shim), "ATTUNE_FLUSH_LOG": str(self.flushes)}
@@ -132,12 +137,18 @@ class Home:
         kept = self.kept
         with sqlite3.connect(f"file:{self.state / 'attune.db'}?mode=ro", uri=True) as database:
             [whole] = database.execute("PRAGMA integrity_check").fetchone()
-            utterances = {row[0]: row[1] for row in database.execute("SELECT id, audio FROM utterances")}
+            utterances = {
+                row[0]: row[1] for row in database.execute("SELECT id, audio FROM utterances")
+            }
             labels = dict(database.execute("SELECT utterance, text FROM chosen_labels"))
             turns = {row[0] for row in database.execute("SELECT id FROM turns")}
         if whole != "ok":
             kept.lost.append(f"{when}: the database is damaged: {whole}")
-        missing = [name for name in kept.utterances if not (self.state / "audio" / utterances.get(name, "none")).is_file()]
+        missing = [
+            name
+            for name in kept.utterances
+            if not (self.state / "audio" / utterances.get(name, "none")).is_file()
+        ]
         kept.lost += [f"{when}: utterance {name} is lost" for name in missing]
         kept.lost += [
             f"{when}: the label of {name} is lost"
@@ -145,7 +156,11 @@ class Home:
             if labels.get(name) not in {text, *kept.asked}
         ]
         kept.lost += [f"{when}: turn {turn} is lost" for turn in kept.turns - turns]
-        there = {found.number for found in list_generations(self.state / "generations") if isinstance(found, Generation)}
+        there = {
+            found.number
+            for found in list_generations(self.state / "generations")
+            if isinstance(found, Generation)
+        }
         kept.lost += [f"{when}: generation {number} is lost" for number in kept.generations - there]
         kept.generations |= there
         if usable(self.state / "generations")[1]:
@@ -161,7 +176,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     random.seed(arguments.seed)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))  # through `_home`, which leaves no daemon behind
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit("told to end")
+    )  # through `_home`, which leaves no daemon behind
     with tempfile.TemporaryDirectory(prefix="attune-kills-") as name:
         folder = Path(name)
         rows = speak(folder, "atypical")
@@ -193,7 +210,9 @@ def _home(folder: Path, shim: Path | None = None) -> Iterator[Home]:
 def _compiled(folder: Path) -> Path:
     shim = folder / "flush_log.so"
     source = SUPPORT / "flush_log.c"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", str(shim), str(source), "-ldl"], check=True)
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-O2", "-o", str(shim), str(source), "-ldl"], check=True
+    )
     return shim
 
 
@@ -203,7 +222,9 @@ def _enrol(home: Home, rows: Rows, name: str) -> None:
     for event in enroll(home.folder / "a.sock", manifest, quiet_seconds=120):
         if event["event"] == "enrolled":
             home.kept.utterances.add(str(event["utterance"]))
-            home.kept.labels[str(event["utterance"])] = str(rows[int(str(event["row"])) - 1]["text"])
+            home.kept.labels[str(event["utterance"])] = str(
+                rows[int(str(event["row"])) - 1]["text"]
+            )
 
 
 def _follow(home: Home, ended: list[object]) -> threading.Thread:
@@ -227,7 +248,9 @@ def _kill_children(home: Home, rows: Rows, kills: int) -> dict[str, object]:
         thread = _follow(home, ended)
         while home.child() is None and thread.is_alive():
             time.sleep(0.02)
-        thread.join(random.uniform(0.0, _LONG_CHILD_SECONDS if random.random() < 0.25 else _CHILD_SECONDS))
+        thread.join(
+            random.uniform(0.0, _LONG_CHILD_SECONDS if random.random() < 0.25 else _CHILD_SECONDS)
+        )
         child = home.child()
         if child is not None:
             [status] = home.ask({"command": "status"})
@@ -238,16 +261,28 @@ def _kill_children(home: Home, rows: Rows, kills: int) -> dict[str, object]:
                 killed += 1
                 stages[stage] = stages.get(stage, 0) + 1
             thread.join(_START_SECONDS)
-            if stage in _LAST_STAGES:  # a new utterance makes a new job, or all further kills would fall on the end of this one
+            # Another utterance makes another job; else all kills fall on the end of this one.
+            if stage in _LAST_STAGES:
                 _enrol(home, [next(more)], "one-more")
         thread.join(_START_SECONDS)
         rounds += any(outcome in ("promoted", "refused") for outcome in ended)
         turn = list(home.ask({"command": "ask", "audio": Path(rows[-1]["audio"])}))[-1]
         answered += turn["event"] == "turn"
         home.check(f"kill {killed}")
-        print(f"{killed} of {kills} children killed in {stages}, {rounds} rounds finished, {home.kept.lost}", file=sys.stderr)
+        print(
+            f"{killed} of {kills} children killed in {stages}, {rounds} rounds finished,"
+            f" {home.kept.lost}",
+            file=sys.stderr,
+        )
     finished = _finish(home)
-    return {"killed": killed, "in": stages, "answered": answered, "rounds": rounds, "finished": finished, "lost": home.kept.lost}
+    return {
+        "killed": killed,
+        "in": stages,
+        "answered": answered,
+        "rounds": rounds,
+        "finished": finished,
+        "lost": home.kept.lost,
+    }
 
 
 def _finish(home: Home) -> bool:
@@ -264,7 +299,9 @@ def _kill_daemons(home: Home, rows: Rows, kills: int, cuts: bool) -> dict[str, o
     for number in range(kills):
         ended: list[object] = []
         _follow(home, ended)
-        worker = threading.Thread(target=_busy, args=(home, rest[number % len(rest) :][:3], number), daemon=True)
+        worker = threading.Thread(
+            target=_busy, args=(home, rest[number % len(rest) :][:3], number), daemon=True
+        )
         worker.start()
         time.sleep(random.uniform(0.0, _DAEMON_SECONDS))
         home.kill()
@@ -273,10 +310,17 @@ def _kill_daemons(home: Home, rows: Rows, kills: int, cuts: bool) -> dict[str, o
             _cut(home)
         home.start()
         home.check(f"{'cut' if cuts else 'kill'} {number + 1}")
-        print(f"{number + 1} of {kills} daemons {'cut off' if cuts else 'killed'}, {home.kept.lost}", file=sys.stderr)
+        print(
+            f"{number + 1} of {kills} daemons {'cut off' if cuts else 'killed'}, {home.kept.lost}",
+            file=sys.stderr,
+        )
     finished = _finish(home)
     kept = home.kept
-    told = {"utterances": len(kept.utterances), "labels": len(kept.labels), "turns": len(kept.turns)}
+    told = {
+        "utterances": len(kept.utterances),
+        "labels": len(kept.labels),
+        "turns": len(kept.turns),
+    }
     return {"killed": kills, "acknowledged": told, "finished": finished, "lost": kept.lost}
 
 

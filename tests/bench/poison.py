@@ -1,8 +1,10 @@
-"""`make poison`: whether false labels make what is served worse, or earn a route that they should not. Prints JSON.
+"""`make poison`: whether false labels make what is served worse, or earn a route that they should
+not. Prints JSON.
 
-A user reads an enrolment of which a share is poisoned in one of five ways; a daemon that has learnt nothing takes it up and runs
-a round. Requests of that user that were never enrolled are put to the aligned route before and after.
-Exits with 1 where the user is heard worse by more than chance, or a route is earned above 25 % of word error on these requests.
+A user reads an enrolment of which a share is poisoned in one of five ways; a daemon that has learnt
+nothing takes it up and runs a round. Requests of that user that were never enrolled are put to the
+aligned route before and after. Exits with 1 where the user is heard worse by more than chance, or a
+route is earned above 25 % of word error on these requests.
 """
 
 import argparse
@@ -30,7 +32,10 @@ from tests.bench.world import Rows, fresh_state, settings_of, speak, write_rows
 Counts = list[tuple[int, int]]
 """Wrong, missing and added words of each request, and the words of its text."""
 
-_INVENTED = "zibble quorn flabben mosterick plive drunter skaff ombrel yentish cloffer bazzen wurple tindle grob".split()
+_INVENTED = (
+    "zibble quorn flabben mosterick plive drunter skaff ombrel yentish cloffer bazzen wurple tindle"
+    " grob".split()
+)
 _GERMAN = (
     "Mach bitte das Licht in der {} an.",
     "Wie warm ist es in der {}?",
@@ -38,7 +43,18 @@ _GERMAN = (
     "Spiel Musik in der {}.",
     "Schließ die Fenster in der {}.",
 )
-_GERMAN_ROOMS = ("Küche", "Garage", "Werkstatt", "Bibliothek", "Diele", "Kammer", "Stube", "Waschküche", "Halle", "Laube")
+_GERMAN_ROOMS = (
+    "Küche",
+    "Garage",
+    "Werkstatt",
+    "Bibliothek",
+    "Diele",
+    "Kammer",
+    "Stube",
+    "Waschküche",
+    "Halle",
+    "Laube",
+)
 _RESAMPLES = 2000
 
 
@@ -49,13 +65,19 @@ def main() -> None:
     parser.add_argument("--enrolled", type=int, default=96, help="rows of the enrolment")
     parser.add_argument("--asked", type=int, default=40, help="requests that are never enrolled")
     parser.add_argument("--kinds", default=",".join(_KINDS), help="of poison, with commas between")
-    parser.add_argument("--shares", default="0.2,0.5,1", help="of the enrolment that is poisoned, with commas between")
+    parser.add_argument(
+        "--shares",
+        default="0.2,0.5,1",
+        help="of the enrolment that is poisoned, with commas between",
+    )
     arguments = parser.parse_args()
     found: dict[str, Event] = {}
     with tempfile.TemporaryDirectory(prefix="attune-poison-") as name:
         folder = Path(name)
         rows = speak(folder / "atypical", "atypical")
-        random.Random(0).shuffle(rows)  # the last rows are of the templates with the most words to fill in
+        random.Random(0).shuffle(
+            rows
+        )  # the last rows are of the templates with the most words to fill in
         enrolment, asked = rows[: arguments.enrolled], rows[-arguments.asked :]
         before: Counts = []
         for kind in arguments.kinds.split(","):
@@ -130,7 +152,11 @@ def _errors(socket: Path, asked: Rows) -> Counts:
     found = []
     for row in asked:
         command: Event = {"command": "ask", "audio": Path(row["audio"]), "route": "aligned"}
-        [turn] = [event for event in request(socket, command, quiet_seconds=600) if event["event"] == "turn"]
+        [turn] = [
+            event
+            for event in request(socket, command, quiet_seconds=600)
+            if event["event"] == "turn"
+        ]
         found.append(word_errors(row["text"], str(turn["heard"])))
     return found
 

@@ -1,7 +1,9 @@
-"""`make bench-precision`: the encoder's other precisions on every recorded prompt, none heard through a file calibrated with it.
+"""`make bench-precision`: the encoder's other precisions on every recorded prompt, none heard
+through a file calibrated with it.
 
-What `attune calibrate int8` does is done twice, with the halves that calibrate and compare exchanged. Prints JSON: each half, and
-both together, weighted by utterances. Exits with 1 where a gate is not passed.
+What `attune calibrate int8` does is done twice, with the halves that calibrate and compare
+exchanged. Prints JSON: each half, and both together, weighted by utterances. Exits with 1 where a
+gate is not passed.
 """
 
 import json
@@ -31,7 +33,9 @@ def main() -> int:
         well = well and not both.problem
         found[precision] = {
             "cosine": round(both.cosine, 5),
-            "worst frame of 100, the worse half": round(min(card.cosine_worst for card in cards), 3),
+            "worst frame of 100, the worse half": round(
+                min(card.cosine_worst for card in cards), 3
+            ),
             "size": round(both.size, 3),
             "token error": round(both.heard.token_error, 4),
             "transcript error": round(both.heard.transcript_error, 4),
@@ -67,20 +71,28 @@ def _half(folder: Path, first: int) -> dict[str, PrecisionCard]:
         examples=general_examples(chosen.cache_dir, whole=True)[first:],
         threads=chosen.adapt.threads,
     )
-    make_precisions(job, lambda stage, fraction, note: print(f"half {first + 1}, {stage}: {note}", file=sys.stderr, flush=True))
+    make_precisions(
+        job,
+        lambda stage, fraction, note: print(
+            f"half {first + 1}, {stage}: {note}", file=sys.stderr, flush=True
+        ),
+    )
     found = {precision: read_card(encoder, precision) for precision in PRECISIONS}
     return {precision: card for precision, card in found.items() if card is not None}
 
 
 def _together(cards: list[PrecisionCard]) -> PrecisionCard:
-    weights = [card.checked_utterances / sum(card.checked_utterances for card in cards) for card in cards]
+    weights = [
+        card.checked_utterances / sum(card.checked_utterances for card in cards) for card in cards
+    ]
 
     def mean(values: list[float]) -> float:
         return sum(weight * value for weight, value in zip(weights, values, strict=True))
 
     def heard(both: list[Heard]) -> Heard:
         return Heard(
-            token_error=mean([one.token_error for one in both]), transcript_error=mean([one.transcript_error for one in both])
+            token_error=mean([one.token_error for one in both]),
+            transcript_error=mean([one.transcript_error for one in both]),
         )
 
     return cards[0].model_copy(

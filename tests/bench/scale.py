@@ -1,7 +1,10 @@
-"""`make bench-scale`: whether rounds end in a time that the training bound sets, however much is stored. Prints JSON.
+"""`make bench-scale`: whether rounds end in a time that the training bound sets, however much is
+stored. Prints JSON.
 
-1. Real rounds of a whole daemon, each on a store of its own with 100, 1,000 and 5,000 enrolled utterances: the processor time of
-   daemon and child by stage, and in all as a ratio to the first. Utterances are sentences of synthetic voices, each time at
+1. Real rounds of a whole daemon, each on a store of its own with 100, 1,000 and 5,000 enrolled
+   utterances: the processor time of
+   daemon and child by stage, and in all as a ratio to the first. Utterances are sentences of
+   synthetic voices, each time at
    another level and with other noise, so that each is another one to the store.
 2. How long `attune adapt --plan` takes with 100,000 labelled utterances stored.
 """
@@ -44,17 +47,35 @@ ASKED = (
 
 def main() -> None:
     """Run both parts in a folder of their own."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="100,1000,5000", help="labelled utterances, a round for each, with commas between")
-    parser.add_argument("--training-seconds", type=float, default=20.0, help="processor seconds per thread of each round")
-    parser.add_argument("--planned", type=int, default=100_000, help="labelled utterances of the second part; 0 leaves it out")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--sizes",
+        default="100,1000,5000",
+        help="labelled utterances, a round for each, with commas between",
+    )
+    parser.add_argument(
+        "--training-seconds",
+        type=float,
+        default=20.0,
+        help="processor seconds per thread of each round",
+    )
+    parser.add_argument(
+        "--planned",
+        type=int,
+        default=100_000,
+        help="labelled utterances of the second part; 0 leaves it out",
+    )
     arguments = parser.parse_args()
     sizes = [int(part) for part in arguments.sizes.split(",") if part]
     found: dict[str, object] = {"training_seconds": arguments.training_seconds}
     with tempfile.TemporaryDirectory(prefix="attune-scale-") as name:
         folder = Path(name)
         spoken = list(_spoken(folder / "spoken")) if sizes else []
-        rounds = [_round(folder / str(size), size, spoken, arguments.training_seconds) for size in sizes]
+        rounds = [
+            _round(folder / str(size), size, spoken, arguments.training_seconds) for size in sizes
+        ]
         first = float(str(rounds[0]["processor_seconds"])) if rounds else 1.0
         for one in rounds:
             one["ratio"] = round(float(str(one["processor_seconds"])) / first, 2)
@@ -80,7 +101,8 @@ def _varied(samples: Float32, seed: int) -> Float32:
 
 
 def _environment(folder: Path, training_seconds: float) -> dict[str, str]:
-    """A state of its own, and a cache that has the installed models but no features: nothing was heard before."""
+    """A state of its own, and a cache that has the installed models but no features: nothing was
+    heard before."""
     installed, cache = settings().cache_dir, folder / "cache"
     (cache / "features").mkdir(parents=True)
     for name in ("models", "engines", "verified", "footprints.json", "features/replay"):
@@ -97,11 +119,15 @@ def _environment(folder: Path, training_seconds: float) -> dict[str, str]:
     )
 
 
-def _round(folder: Path, size: int, spoken: list[tuple[Float32, str]], training_seconds: float) -> dict[str, object]:
+def _round(
+    folder: Path, size: int, spoken: list[tuple[Float32, str]], training_seconds: float
+) -> dict[str, object]:
     store = Store(fresh_state(folder / "state"))
     for number in range(size):
         samples, text = spoken[number % len(spoken)]
-        store.add_label(store.add_utterance(_varied(samples, number), "enrolled").id, text, "enrolled")
+        store.add_label(
+            store.add_utterance(_varied(samples, number), "enrolled").id, text, "enrolled"
+        )
     store.close()
     environment = _environment(folder, training_seconds)
     stages: dict[str, float] = {}
@@ -109,7 +135,9 @@ def _round(folder: Path, size: int, spoken: list[tuple[Float32, str]], training_
     with private_daemon(environment, folder / "daemon.log") as status:
         daemon, began = int(str(status["process"])), time.monotonic()
         first = last = _used(daemon)
-        for event in request(Path(environment["CONTROL__SOCKET"]), {"command": "adapt"}, quiet_seconds=None):
+        for event in request(
+            Path(environment["CONTROL__SOCKET"]), {"command": "adapt"}, quiet_seconds=None
+        ):
             now, stage = _used(daemon), str(event["stage"] or event["state"])
             stages[stage] = stages.get(stage, 0.0) + now - last
             last, outcome, reason = now, str(event.get("outcome")), str(event["last_reason"])
@@ -143,11 +171,17 @@ def _plan(folder: Path, count: int) -> dict[str, object]:
     with store.writing() as connection:
         utterances = [(one, 0.0, 4.0, "file", f"{one}.flac", is_holdout(one)) for one in ids]
         columns = "(id, created_at, seconds, source, audio, holdout, service_at)"
-        connection.executemany(f"INSERT INTO utterances {columns} VALUES (?, ?, ?, ?, ?, ?, 0.0)", utterances)
+        connection.executemany(
+            f"INSERT INTO utterances {columns} VALUES (?, ?, ?, ?, ?, ?, 0.0)", utterances
+        )
         labels = [
-            (one, f"sentence number {number}", ("enrolled", "recognised")[number % 10 > 0]) for number, one in enumerate(ids)
+            (one, f"sentence number {number}", ("enrolled", "recognised")[number % 10 > 0])
+            for number, one in enumerate(ids)
         ]
-        statement = "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?, ?, ?, 0.9, 0.0)"
+        statement = (
+            "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?, ?, ?,"
+            " 0.9, 0.0)"
+        )
         connection.executemany(statement, labels)
     for one in ids:
         (store.audio_folder / f"{one}.flac").touch()
@@ -159,7 +193,12 @@ def _plan(folder: Path, count: int) -> dict[str, object]:
         for _ in range(3):
             began, used = time.monotonic(), _used(daemon)
             list(request(socket, {"command": "adapt", "action": "plan"}, quiet_seconds=None))
-            took.append({"wall_seconds": round(time.monotonic() - began, 2), "processor_seconds": round(_used(daemon) - used, 2)})
+            took.append(
+                {
+                    "wall_seconds": round(time.monotonic() - began, 2),
+                    "processor_seconds": round(_used(daemon) - used, 2),
+                }
+            )
     return {"labelled": count, "plans": took}
 
 

@@ -1,7 +1,9 @@
-"""`make bench-store`: how long a store of 1,000 and of 100,000 of everything takes to open, count and list; prints a table.
+"""`make bench-store`: how long a store of 1,000 and of 100,000 of everything takes to open, count
+and list; prints a table.
 
-The last lines are of a whole daemon on that store, asked through its socket. Leaves with 1 where the store's start takes
-over 2 s, or a query or a request over 50 ms. A daemon's start is shown, not judged: most of it is the opening of models.
+The last lines are of a whole daemon on that store, asked through its socket. Leaves with 1 where
+the store's start takes over 2 s, or a query or a request over 50 ms. A daemon's start is shown, not
+judged: most of it is the opening of models.
 """
 
 import argparse
@@ -32,13 +34,23 @@ _TIMES = 9
 def main() -> int:
     """Measure, print, judge."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 100_000], help="of utterances, labels and turns")
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=[1000, 100_000],
+        help="of utterances, labels and turns",
+    )
     sizes = parser.parse_args().sizes
     taken = [_measured(size) for size in sizes]
     print(f"{'milliseconds with':24}" + "".join(f"{size:>12,}" for size in sizes) + f"{'ratio':>9}")
     for name in taken[0]:
         times = [one[name] for one in taken]
-        print(f"{name:24}" + "".join(f"{1000 * seconds:12.1f}" for seconds in times) + f"{times[-1] / times[0]:9.1f}")
+        print(
+            f"{name:24}"
+            + "".join(f"{1000 * seconds:12.1f}" for seconds in times)
+            + f"{times[-1] / times[0]:9.1f}"
+        )
     slow = [name for name, seconds in taken[-1].items() if seconds > _allowed_seconds(name)]
     if slow:
         print(f"too slow: {', '.join(slow)}")
@@ -53,13 +65,17 @@ def _allowed_seconds(name: str) -> float:
 
 def _measured(size: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="attune-") as name:
-        settings = Settings.model_validate({"state_dir": f"{name}/state", "cache_dir": f"{name}/cache"})
+        settings = Settings.model_validate(
+            {"state_dir": f"{name}/state", "cache_dir": f"{name}/cache"}
+        )
         fill(fresh_state(settings.state_dir), size)
         began = time.perf_counter()
         store = Store(settings.state_dir)
         adopt_orphans(store, time.time())
         taken = {"start": time.perf_counter() - began}
-        keeping = Housekeeping(settings, store, Attention(), Moves(settings.generations, lambda generation: None))
+        keeping = Housekeeping(
+            settings, store, Attention(), Moves(settings.generations, lambda generation: None)
+        )
         for what, act in (
             ("counts", store.counts),
             ("last turns", lambda: store.last_turns(5)),
@@ -79,8 +95,12 @@ def _daemon(state: Path) -> dict[str, float]:
     began = time.perf_counter()
     with private_daemon(settings_of(state, socket), state.parent / "daemon.log"):
         started = time.perf_counter() - began
-        asked = {name: _median_seconds(partial(_ask, socket, name)) for name in ("status", "metrics")}
-    return {"start of a daemon": started} | {f"attune {name}": seconds for name, seconds in asked.items()}
+        asked = {
+            name: _median_seconds(partial(_ask, socket, name)) for name in ("status", "metrics")
+        }
+    return {"start of a daemon": started} | {
+        f"attune {name}": seconds for name, seconds in asked.items()
+    }
 
 
 def _ask(socket: Path, command: str) -> None:
@@ -102,15 +122,21 @@ def fill(folder: Path, size: int) -> None:
     ids = [hashlib.sha256(str(number).encode()).hexdigest()[:32] for number in range(size)]
     with store.writing() as connection:
         connection.executemany(
-            "INSERT INTO utterances (id, created_at, seconds, source, audio, holdout) VALUES (?, 1.0, 3.0, 'microphone', ?, ?)",
+            "INSERT INTO utterances (id, created_at, seconds, source, audio, holdout) VALUES (?,"
+            " 1.0, 3.0, 'microphone', ?, ?)",
             ((one, f"{one}.flac", is_holdout(one)) for one in ids),
         )
         connection.executemany(
-            "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?, ?, ?, 0.9, 1.0)",
-            ((one, "turn on the light", "corrected" if number % 10 == 0 else "recognised") for number, one in enumerate(ids)),
+            "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?, ?, ?,"
+            " 0.9, 1.0)",
+            (
+                (one, "turn on the light", "corrected" if number % 10 == 0 else "recognised")
+                for number, one in enumerate(ids)
+            ),
         )
         connection.executemany(
-            "INSERT INTO turns (utterance, route, heard, reply, reply_ms, created_at) VALUES (?, 'cascade', ?, ?, 90.0, 1.0)",
+            "INSERT INTO turns (utterance, route, heard, reply, reply_ms, created_at) VALUES (?,"
+            " 'cascade', ?, ?, 90.0, 1.0)",
             ((one, "turn on the light", "I have turned on the light.") for one in ids),
         )
     for one in ids:

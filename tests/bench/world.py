@@ -1,4 +1,5 @@
-"""What the benches of a whole daemon share: a speaker to learn, and a daemon's settings on a state of its own."""
+"""What the benches of a whole daemon share: a speaker to learn, and a daemon's settings on a state
+of its own."""
 
 import json
 import shutil
@@ -37,7 +38,8 @@ def fresh_state(folder: Path) -> Path:
 
 
 def settings_of(state: Path, socket: Path, **more: object) -> dict[str, str]:
-    """For `private_daemon`: that state, the installed models, no microphone, rounds only where they are asked for, and `more`."""
+    """For `private_daemon`: that state, the installed models, no microphone, rounds only where they
+    are asked for, and `more`."""
     given = {
         "STATE_DIR": state,
         "CACHE_DIR": settings().cache_dir,
@@ -46,4 +48,7 @@ def settings_of(state: Path, socket: Path, **more: object) -> dict[str, str]:
         "IDLE__ENABLED": False,
         **more,
     }
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in given.items()
+    }

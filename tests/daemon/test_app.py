@@ -24,7 +24,11 @@ def test_a_text_and_a_recording_are_answered(start: Start, folder: Path) -> None
     assert daemon.do("ask", text="hello")[-1]["reply"] == "0 hello"
     write_flac(folder / "a.flac", tone(1.0, 300))
     turn = daemon.do("ask", audio=folder / "a.flac")[-1]
-    assert (turn["heard"], turn["reply"], turn["route"]) == ("a tone of 300", "1 a tone of 300", "cascade")
+    assert (turn["heard"], turn["reply"], turn["route"]) == (
+        "a tone of 300",
+        "1 a tone of 300",
+        "cascade",
+    )
     status = daemon.status()
     assert status["counts"]["turns"] == 2  # type: ignore[index]
     assert [turn["heard"] for turn in status["last_turns"]] == ["a tone of 300", "hello"]  # type: ignore[attr-defined]
@@ -61,7 +65,11 @@ def test_a_correction_becomes_a_label(start: Start, folder: Path) -> None:
     spoken = daemon.do("ask", audio=folder / "a.flac")[-1]
     typed = daemon.do("ask", text="typed")[-1]
     corrected = daemon.do("correct", text="play a tone")[0]
-    assert (corrected["turn"], corrected["heard"], corrected["text"]) == (spoken["id"], "a tone of 300", "play a tone")
+    assert (corrected["turn"], corrected["heard"], corrected["text"]) == (
+        spoken["id"],
+        "a tone of 300",
+        "play a tone",
+    )
     with pytest.raises(AttuneError, match="no stored audio"):
         daemon.do("correct", text="x", turn=typed["id"])
     with pytest.raises(AttuneError, match="there is no turn 99"):
@@ -90,8 +98,20 @@ def test_good_rows_of_a_manifest_are_kept_and_bad_ones_told(start: Start, folder
     *events, total = daemon.enroll(folder / "manifest.jsonl")
     assert (total["enrolled"], total["bad"]) == (1, 9)
     problems = [str(event["problem"]) for event in events if event["event"] == "bad_row"]
-    assert [problem.split(":")[0] for problem in problems] == [f"manifest.jsonl line {number}" for number in range(3, 12)]
-    parts = ("text", "JSON", "does not exist", "not audio", "longer than 29.5 s", "1000", "longer than 16384", "speaker", "text")
+    assert [problem.split(":")[0] for problem in problems] == [
+        f"manifest.jsonl line {number}" for number in range(3, 12)
+    ]
+    parts = (
+        "text",
+        "JSON",
+        "does not exist",
+        "not audio",
+        "longer than 29.5 s",
+        "1000",
+        "longer than 16384",
+        "speaker",
+        "text",
+    )
     for problem, part in zip(problems, parts, strict=True):
         assert part in problem
         assert "\n" not in problem
@@ -101,7 +121,9 @@ def test_good_rows_of_a_manifest_are_kept_and_bad_ones_told(start: Start, folder
         daemon.enroll(folder / "none.jsonl")
 
 
-def test_speech_in_a_long_recording_is_cut_and_answered_in_order(start: Start, folder: Path, general_speech: Path) -> None:
+def test_speech_in_a_long_recording_is_cut_and_answered_in_order(
+    start: Start, folder: Path, general_speech: Path
+) -> None:
     import numpy as np
 
     from engines.audio.recordings import read_audio
@@ -110,7 +132,10 @@ def test_speech_in_a_long_recording_is_cut_and_answered_in_order(start: Start, f
     prompts = [prompt for prompt in read_prompts(general_speech) if len(prompt.text) < 50][:3]
     pause = np.zeros(24_000, np.float32)
     write_flac(
-        folder / "a.flac", np.concatenate([part for prompt in prompts for part in (pause, read_audio(prompt.audio))] + [pause])
+        folder / "a.flac",
+        np.concatenate(
+            [part for prompt in prompts for part in (pause, read_audio(prompt.audio))] + [pause]
+        ),
     )
     daemon = start()
     events = daemon.do("listen", audio=folder / "a.flac")
@@ -129,7 +154,10 @@ def test_followers_see_what_others_say(start: Start) -> None:
     events = request(daemon.settings.control.socket, {"command": "events"}, 60)
     assert next(events) == {"event": "following"}
     daemon.do("ask", text="hello")
-    assert next(event for event in events if event["event"] not in ("adaptation", "alive"))["event"] == "heard"
+    assert (
+        next(event for event in events if event["event"] not in ("adaptation", "alive"))["event"]
+        == "heard"
+    )
     events.close()
 
 
@@ -137,7 +165,9 @@ def test_a_second_daemon_is_refused_and_the_first_lives_on(start: Start, folder:
     daemon = start()
     with pytest.raises(AttuneError, match=rf"process {os.getpid()}\) already uses"):
         start()
-    with pytest.raises(AttuneError, match=rf"another Attune daemon \(process {os.getpid()}\) answers"):
+    with pytest.raises(
+        AttuneError, match=rf"another Attune daemon \(process {os.getpid()}\) answers"
+    ):
         start(state_dir=folder / "other")
     assert daemon.do("ask", text="hello")[-1]["reply"] == "0 hello"
 
@@ -154,7 +184,9 @@ def test_a_daemon_that_cannot_start_leaves_nothing_behind(start: Start, folder: 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_cleanly_and_a_kill_is_survived(folder: Path, number: signal.Signals) -> None:
+def test_a_signal_stops_it_cleanly_and_a_kill_is_survived(
+    folder: Path, number: signal.Signals
+) -> None:
     settings = make_settings(folder)
     environment = {
         **os.environ,
@@ -164,7 +196,10 @@ def test_a_signal_stops_it_cleanly_and_a_kill_is_survived(folder: Path, number: 
     }
     for how in (signal.SIGKILL, number):
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.tiny_daemon"], env=environment, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "tests.support.tiny_daemon"],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert process.stderr is not None
         line = process.stderr.readline()

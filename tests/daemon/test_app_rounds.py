@@ -1,4 +1,5 @@
-"""Rounds of a whole daemon on tiny engines: started, followed, promoted, cancelled, and what damage leaves of them."""
+"""Rounds of a whole daemon on tiny engines: started, followed, promoted, cancelled, and what damage
+leaves of them."""
 
 import re
 import threading
@@ -36,7 +37,9 @@ def test_a_round_is_followed_promoted_and_served_at_once(start: Start, folder: P
     assert status["counts"]["new_labels"] == 0  # type: ignore[index]
     assert daemon.do("ask", audio=folder / "0.flac")[-1]["generation"] == 1
     rolled = daemon.do("generations", action="promote", number=0)[0]
-    assert (rolled["generation"], rolled["route"]) == (0, "cascade"), "the round judged it, too: it mishears every second word"
+    assert (rolled["generation"], rolled["route"]) == (0, "cascade"), (
+        "the round judged it, too: it mishears every second word"
+    )
     assert daemon.do("ask", audio=folder / "0.flac", route="aligned")[-1]["generation"] == 0
     assert daemon.do("generations", action="rollback")[0]["generation"] == 1
     with pytest.raises(AttuneError, match="0007"):
@@ -44,9 +47,15 @@ def test_a_round_is_followed_promoted_and_served_at_once(start: Start, folder: P
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_a_round_starts_by_itself_only_where_it_may(start: Start, folder: Path, enabled: bool) -> None:
+def test_a_round_starts_by_itself_only_where_it_may(
+    start: Start, folder: Path, enabled: bool
+) -> None:
     write_base(folder / "state" / "generations")
-    eager = {"idle__quiet_seconds": 0, "idle__min_minutes_between_rounds": 0, "idle__min_new_utterances": 20}
+    eager = {
+        "idle__quiet_seconds": 0,
+        "idle__min_minutes_between_rounds": 0,
+        "idle__min_new_utterances": 20,
+    }
     daemon = start(idle__enabled=enabled, **eager)
     with daemon.app._events.follow() as events:
         enroll(daemon, folder)
@@ -72,7 +81,9 @@ def test_what_was_said_is_labelled_before_a_round(start: Start, folder: Path) ->
     write_base(folder / "state" / "generations")
     daemon = start()
     for index in range(12):
-        seconds = 0.5 if index < 4 else 1.0  # the short ones are recognised with too little confidence
+        seconds = (
+            0.5 if index < 4 else 1.0
+        )  # the short ones are recognised with too little confidence
         write_flac(folder / "a.flac", tone(seconds, 200 + 20 * index))
         daemon.do("ask", audio=folder / "a.flac")
     assert daemon.status()["counts"]["unlabelled"] == 12  # type: ignore[index]
@@ -81,7 +92,9 @@ def test_what_was_said_is_labelled_before_a_round(start: Start, folder: Path) ->
     assert (counts["labels_by_origin"], counts["unlabelled"]) == ({"recognised": 12}, 0)  # type: ignore[index]
 
 
-def test_a_round_waits_for_a_few_labels_only(start: Start, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_round_waits_for_a_few_labels_only(
+    start: Start, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After a database was lost everything lacks one."""
     monkeypatch.setattr("daemon.training.round_inputs.LABELLED_FIRST", 5)
     write_base(folder / "state" / "generations")
@@ -162,17 +175,25 @@ def test_a_generation_for_other_models_leaves_the_cascade(start: Start, folder: 
 
     daemon = start(open_models=made_for_others, conversation__route="aligned")
     status = daemon.status()
-    assert (status["route"], status["generation"], status["routes"]) == ("cascade", None, ["cascade"])
+    assert (status["route"], status["generation"], status["routes"]) == (
+        "cascade",
+        None,
+        ["cascade"],
+    )
     assert "made for another" in str(status["problems"])
 
 
 def write_tight_footprints(folder: Path) -> None:
     """By which no round fits beside the models, and any without them."""
     tight = {
-        name: one.model_copy(update={"beside_bytes": 2.0**45, "alone_bytes": 2.0**20, "bytes_per_position": 0.0})
+        name: one.model_copy(
+            update={"beside_bytes": 2.0**45, "alone_bytes": 2.0**20, "bytes_per_position": 0.0}
+        )
         for name, one in FOOTPRINTS.stages.items()
     }
-    write_footprints(folder / "cache" / "footprints.json", FOOTPRINTS.model_copy(update={"stages": tight}))
+    write_footprints(
+        folder / "cache" / "footprints.json", FOOTPRINTS.model_copy(update={"stages": tight})
+    )
 
 
 def test_a_round_that_would_need_the_models_memory_says_so(start: Start, folder: Path) -> None:
@@ -185,7 +206,9 @@ def test_a_round_that_would_need_the_models_memory_says_so(start: Start, folder:
     assert "budget.unload = true" in str(refused["last_reason"])
     plan = daemon.do("adapt", action="plan")[0]
     # What is in use is read anew for each of the two: a MiB more or less is not another reason.
-    assert re.sub(r"\d+", "N", str(plan["refusal"])) == re.sub(r"\d+", "N", str(refused["last_reason"]))
+    assert re.sub(r"\d+", "N", str(plan["refusal"])) == re.sub(
+        r"\d+", "N", str(refused["last_reason"])
+    )
     assert plan["parts"] == 1
 
 

@@ -34,7 +34,9 @@ class TestHangUps:
         yield hang_ups
         hang_ups.close()
 
-    def test_a_client_that_closes_has_left_and_one_that_only_stops_writing_has_not(self, hang_ups: HangUps) -> None:
+    def test_a_client_that_closes_has_left_and_one_that_only_stops_writing_has_not(
+        self, hang_ups: HangUps
+    ) -> None:
         here, there = socket.socketpair()
         left = threading.Event()
         with here, hang_ups.watching(here) as client, client.telling(left.set):
@@ -147,16 +149,22 @@ def holding(start: Start, after: int = 0, **flags: object) -> tuple[Daemon, Echo
     """A daemon whose replies wait after so many pieces."""
     model = EchoLanguageModel()
     model.hold_after = after
-    daemon = start(open_models=lambda settings: replace(fake_voice(settings), language_model=model), **flags)
+    daemon = start(
+        open_models=lambda settings: replace(fake_voice(settings), language_model=model), **flags
+    )
     return daemon, model
 
 
 class TestADaemon:
-    def test_the_next_client_does_not_wait_for_a_reply_that_nobody_reads(self, start: Start) -> None:
+    def test_the_next_client_does_not_wait_for_a_reply_that_nobody_reads(
+        self, start: Start
+    ) -> None:
         daemon, model = holding(start, after=2)
         model.hold.clear()
         with daemon.app._events.follow() as happening:
-            with connected(daemon, b'{"command": "ask", "text": "%s"}\n' % (b"word " * 1000)) as connection:
+            with connected(
+                daemon, b'{"command": "ask", "text": "%s"}\n' % (b"word " * 1000)
+            ) as connection:
                 assert [json.loads(connection.makefile().readline())["event"]] == ["heard"]
                 while happening.get(timeout=DEADLINE_SECONDS)["event"] != "token":
                     pass
@@ -180,7 +188,9 @@ class TestADaemon:
             assert found[-1] == {"done": True}
             assert found[-2]["event"] in ("turn", "status")
 
-    def test_listening_stops_with_its_client(self, start: Start, folder: Path, general_speech: Path) -> None:
+    def test_listening_stops_with_its_client(
+        self, start: Start, folder: Path, general_speech: Path
+    ) -> None:
         import numpy as np
 
         from engines.audio.recordings import read_audio
@@ -188,10 +198,17 @@ class TestADaemon:
 
         prompts = [read_audio(prompt.audio) for prompt in read_prompts(general_speech)[:2]]
         pause = np.zeros(24_000, np.float32)
-        write_flac(folder / "a.flac", np.concatenate([part for _ in range(4) for prompt in prompts for part in (pause, prompt)]))
+        write_flac(
+            folder / "a.flac",
+            np.concatenate(
+                [part for _ in range(4) for prompt in prompts for part in (pause, prompt)]
+            ),
+        )
         daemon, model = holding(start)
         model.hold.clear()
-        events = request(daemon.settings.control.socket, {"command": "listen", "audio": folder / "a.flac"}, 60)
+        events = request(
+            daemon.settings.control.socket, {"command": "listen", "audio": folder / "a.flac"}, 60
+        )
         assert next(event for event in events if event["event"] == "heard")
         with daemon.app._events.follow() as happening:
             events.close()
@@ -203,7 +220,12 @@ class TestADaemon:
         assert daemon.status()["attentive"] is False
 
     @pytest.mark.parametrize(
-        "line", [b'{"command": "events"}\n', b'{"command": "adapt"}\n', b'{"command": "ask", "text": "x"}\n']
+        "line",
+        [
+            b'{"command": "events"}\n',
+            b'{"command": "adapt"}\n',
+            b'{"command": "ask", "text": "x"}\n',
+        ],
     )
     def test_places_of_clients_that_left_are_free_at_once(self, start: Start, line: bytes) -> None:
         daemon, model = holding(start)
@@ -222,7 +244,9 @@ class TestADaemon:
         with ExitStack() as stack:
             for _ in range(60):
                 stack.enter_context(connected(daemon, b""))
-            with pytest.raises(AttuneError, match=r"too many connections|ended before it had answered|broke"):
+            with pytest.raises(
+                AttuneError, match=r"too many connections|ended before it had answered|broke"
+            ):
                 daemon.do("status")
         assert _asked_until_there_is_room(daemon)["reply"]
 
@@ -244,15 +268,54 @@ def _asked_until_there_is_room(daemon: Daemon) -> Event:
 
 
 odd_values = st.sampled_from(
-    [2**80, -1, 10**9, "\ud800", "\0", "", "/dev/null", "aligned", "promote", "rollback", "plan", "cancel"]
+    [
+        2**80,
+        -1,
+        10**9,
+        "\ud800",
+        "\0",
+        "",
+        "/dev/null",
+        "aligned",
+        "promote",
+        "rollback",
+        "plan",
+        "cancel",
+    ]
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | odd_values,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=6,
 )
-FIELDS = ("text", "audio", "route", "speed", "action", "turn", "manifest", "number", "descriptors", "x" * 1000)
-COMMANDS = ("status", "metrics", "ask", "listen", "correct", "enroll", "why", "generations", "adapt", "events", "reload", "dance")
+FIELDS = (
+    "text",
+    "audio",
+    "route",
+    "speed",
+    "action",
+    "turn",
+    "manifest",
+    "number",
+    "descriptors",
+    "x" * 1000,
+)
+COMMANDS = (
+    "status",
+    "metrics",
+    "ask",
+    "listen",
+    "correct",
+    "enroll",
+    "why",
+    "generations",
+    "adapt",
+    "events",
+    "reload",
+    "dance",
+)
 
 
 def line_of(command: str, arguments: dict[str, object]) -> bytes:
@@ -262,7 +325,11 @@ def line_of(command: str, arguments: dict[str, object]) -> bytes:
 lines = st.one_of(
     st.binary(max_size=60).map(lambda data: data.replace(b"\n", b" ") + b"\n"),
     json_values.map(lambda value: (json.dumps(value) + "\n").encode()),
-    st.builds(line_of, st.sampled_from(COMMANDS), st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=3)),
+    st.builds(
+        line_of,
+        st.sampled_from(COMMANDS),
+        st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=3),
+    ),
 )
 ODD_REQUESTS = (
     ("ask", {"text": "\ud800"}),
@@ -297,7 +364,9 @@ def odd_requests(test: Callable[..., None]) -> Callable[..., None]:
 
 
 @odd_requests
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(line=lines, leaves=st.booleans())
 def test_whatever_is_asked_is_answered_and_the_next_client_too(
     fuzzed: Daemon, line: bytes, leaves: bool, caplog: pytest.LogCaptureFixture
@@ -320,7 +389,11 @@ def test_whatever_is_asked_is_answered_and_the_next_client_too(
 @pytest.mark.parametrize("size", [MAX_LINE_BYTES - 100, MAX_LINE_BYTES, 2 * MAX_LINE_BYTES])
 def test_a_request_of_a_mebibyte_is_refused_in_one_line(start: Start, size: int) -> None:
     daemon = start()
-    for line in (b'{"command": "ask", "text": "%s"}\n', b'{"command": "status", "%s": 1}\n', b'{"command": ["%s"]}\n'):
+    for line in (
+        b'{"command": "ask", "text": "%s"}\n',
+        b'{"command": "status", "%s": 1}\n',
+        b'{"command": ["%s"]}\n',
+    ):
         connection = connected(daemon, b"")
         with connection:
             with suppress(BrokenPipeError, ConnectionResetError):

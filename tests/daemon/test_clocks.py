@@ -1,4 +1,5 @@
-"""Whatever the wall clock does: nothing goes before its time, no age is negative, and what is old goes in the end."""
+"""Whatever the wall clock does: nothing goes before its time, no age is negative, and what is old
+goes in the end."""
 
 import logging
 import math
@@ -21,7 +22,13 @@ from daemon.store.orphans import adopt_orphans
 from daemon.store.records import Round, Turn
 from daemon.store.retention import surplus
 from daemon.store.schema import MIGRATIONS, migrate
-from daemon.store.service_clock import JUMP_SECONDS, LONGEST_STOP_SECONDS, Reading, ServiceClock, seconds_since
+from daemon.store.service_clock import (
+    JUMP_SECONDS,
+    LONGEST_STOP_SECONDS,
+    Reading,
+    ServiceClock,
+    seconds_since,
+)
 from daemon.store.store import Store
 from daemon.training.idle import Board, Limits, Snapshot, decide
 from daemon.training.round_inputs import RoundInputs
@@ -39,7 +46,11 @@ class House:
     def __init__(self, folder: Path, time: Time) -> None:
         self.time = time
         self.settings = Settings.model_validate(
-            {"state_dir": folder / "state", "cache_dir": folder / "cache", "storage": {"days_of_turns": KEPT_DAYS}}
+            {
+                "state_dir": folder / "state",
+                "cache_dir": folder / "cache",
+                "storage": {"days_of_turns": KEPT_DAYS},
+            }
         )
         self.kept_at: dict[int, float] = {}
         """The true time of each turn."""
@@ -49,7 +60,11 @@ class House:
         self.store = Store(self.settings.state_dir, self.time.clocks)
         adopt_orphans(self.store, self.time.wall)
         self.keeping = Housekeeping(
-            self.settings, self.store, Attention(), Moves(self.settings.generations, lambda generation: None), self.time.clocks
+            self.settings,
+            self.store,
+            Attention(),
+            Moves(self.settings.generations, lambda generation: None),
+            self.time.clocks,
         )
 
     def restart(self) -> None:
@@ -57,7 +72,9 @@ class House:
         self.open()
 
     def keep_turn(self) -> None:
-        kept = self.store.add_turn(Turn(None, "text", "words", "reply", 1.0, 2.0, None, self.time.wall))
+        kept = self.store.add_turn(
+            Turn(None, "text", "words", "reply", 1.0, 2.0, None, self.time.wall)
+        )
         self.kept_at[kept.id] = self.time.true
 
     def end_round(self) -> None:
@@ -89,7 +106,9 @@ def test_turns_of_1973_stay_when_the_clock_is_right(tmp_path: Path) -> None:
         assert home.turns() == set(home.kept_at)
 
 
-def test_a_round_that_ended_in_the_future_keeps_the_next_waiting_no_longer_than_settings_say(tmp_path: Path) -> None:
+def test_a_round_that_ended_in_the_future_keeps_the_next_waiting_no_longer_than_settings_say(
+    tmp_path: Path,
+) -> None:
     time = Time()
     with house(tmp_path, time) as home:
         assert home.store.seconds_since_round() == math.inf
@@ -107,7 +126,9 @@ def test_a_round_that_ended_in_the_future_keeps_the_next_waiting_no_longer_than_
         assert home.store.seconds_since_round() >= 2 * 3600
 
 
-def test_a_year_of_clocks_loses_nothing_that_is_young_and_keeps_nothing_that_is_old(tmp_path: Path) -> None:
+def test_a_year_of_clocks_loses_nothing_that_is_young_and_keeps_nothing_that_is_old(
+    tmp_path: Path,
+) -> None:
     time = Time(wall=0.0)
     jumps = [60.0, -60.0, 3600.0, -DAY, 40 * DAY, -40 * DAY, 2 * YEAR, -YEAR, 53 * YEAR, -60 * YEAR]
     with house(tmp_path, time) as home:
@@ -127,7 +148,11 @@ def test_a_year_of_clocks_loses_nothing_that_is_young_and_keeps_nothing_that_is_
                 assert home.store.seconds_since_round() == pytest.approx(3600)
             ages = {number: time.true - at for number, at in home.kept_at.items()}
             young = {number for number, age in ages.items() if age < KEPT_DAYS * DAY - 1}
-            assert young <= home.turns() <= {number for number, age in ages.items() if age < (KEPT_DAYS + 1) * DAY}
+            assert (
+                young
+                <= home.turns()
+                <= {number for number, age in ages.items() if age < (KEPT_DAYS + 1) * DAY}
+            )
         assert home.store.utterance(utterance) is not None
         assert labelled(home.store)[0].text == "words"
 
@@ -135,7 +160,10 @@ def test_a_year_of_clocks_loses_nothing_that_is_young_and_keeps_nothing_that_is_
 events = st.one_of(
     st.tuples(st.just("turn"), st.just(0.0)),
     st.tuples(st.just("round"), st.just(0.0)),
-    st.tuples(st.just("jump"), st.sampled_from([60.0, DAY, YEAR, 50 * YEAR]).flatmap(lambda far: st.floats(-far, far))),
+    st.tuples(
+        st.just("jump"),
+        st.sampled_from([60.0, DAY, YEAR, 50 * YEAR]).flatmap(lambda far: st.floats(-far, far)),
+    ),
     st.tuples(st.just("time"), st.floats(0, 40 * DAY)),
     st.tuples(st.just("restart"), st.floats(0, 3 * DAY)),
     st.tuples(st.just("reboot"), st.floats(0, 20 * DAY)),
@@ -143,8 +171,12 @@ events = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=st.lists(events, max_size=25), begins=st.sampled_from([0.0, SET_AFTER, 1_790_000_000.0]))
+@settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    steps=st.lists(events, max_size=25), begins=st.sampled_from([0.0, SET_AFTER, 1_790_000_000.0])
+)
 def test_nothing_goes_before_its_time_and_all_goes_in_the_end(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, float]], begins: float
 ) -> None:
@@ -183,8 +215,12 @@ def test_nothing_goes_before_its_time_and_all_goes_in_the_end(
             home.tidy()
             assert home.store.seconds_since_round() >= 0
             ages = {number: time.true - at for number, at in home.kept_at.items()}
-            assert {number for number, age in ages.items() if age < KEPT_DAYS * DAY - too_old_by - 1} <= home.turns()
-            assert home.turns() <= {number for number, age in ages.items() if age <= KEPT_DAYS * DAY + too_young_by + 1}
+            assert {
+                number for number, age in ages.items() if age < KEPT_DAYS * DAY - too_old_by - 1
+            } <= home.turns()
+            assert home.turns() <= {
+                number for number, age in ages.items() if age <= KEPT_DAYS * DAY + too_young_by + 1
+            }
         time.passes(KEPT_DAYS * DAY + 1)
         home.tidy()
         assert home.turns() == set(), "all of it is old now by a clock that was never set"
@@ -211,7 +247,9 @@ def test_over_a_restart_of_the_machine_the_wall_clock_is_believed_within_bounds(
     wall_before: float, wall: float, elapsed: float, expected: float
 ) -> None:
     assert seconds_since(Reading(0.0, wall_before, 1000.0, "one"), wall, elapsed, "two") == expected
-    assert seconds_since(Reading(0.0, wall_before, elapsed, ""), wall, elapsed, "") == expected, "an unknown start is another"
+    assert seconds_since(Reading(0.0, wall_before, elapsed, ""), wall, elapsed, "") == expected, (
+        "an unknown start is another"
+    )
 
 
 def test_a_jump_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -254,7 +292,9 @@ def test_a_clock_that_was_never_set_is_told(tmp_path: Path) -> None:
         assert home.store.problems() == []
 
 
-def test_hours_cannot_be_kept_by_a_clock_that_was_never_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hours_cannot_be_kept_by_a_clock_that_was_never_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("daemon.training.round_inputs.read_board", lambda _: Board(10**10, 10**10))
     time = Time(wall=1000.0)
     with house(tmp_path, time) as home:
@@ -263,7 +303,10 @@ def test_hours_cannot_be_kept_by_a_clock_that_was_never_set(tmp_path: Path, monk
         time.wall = SET_AFTER
         assert learning.snapshot().minute_of_day is not None
     ready = Snapshot(Board(10**10, 10**10), 100, 100, minute_of_day=None)
-    told = "rounds start by themselves from 22:00 to 06:00, but the clock of this machine was never set"
+    told = (
+        "rounds start by themselves from 22:00 to 06:00, but the clock of this machine was"
+        " never set"
+    )
     assert decide(ready, Limits(hours=(22 * 60, 6 * 60))).reason == told
     assert decide(ready, Limits()).run
 
@@ -274,7 +317,9 @@ def test_the_audio_that_was_kept_first_goes_first_whatever_the_clock_said(tmp_pa
         first = home.store.add_utterance(tone(0.3, 200), "microphone")
         time.wall = 1000.0
         second = home.store.add_utterance(tone(0.3, 300), "microphone")
-        assert [one.path for one in surplus(home.store.stored_audio(), second.audio.stat().st_size)] == [first.audio]
+        assert [
+            one.path for one in surplus(home.store.stored_audio(), second.audio.stat().st_size)
+        ] == [first.audio]
         assert [one.id for one in home.store.missing_labels()] == [first.id, second.id]
 
 
@@ -304,21 +349,27 @@ def older_state(folder: Path, turns: list[float]) -> None:
     with connection:
         for number, at in enumerate(turns, 1):
             connection.execute(
-                "INSERT INTO turns (id, route, heard, reply, reply_ms, created_at) VALUES (?, 'text', 'a', 'b', 1.0, ?)",
+                "INSERT INTO turns (id, route, heard, reply, reply_ms, created_at) VALUES (?,"
+                " 'text', 'a', 'b', 1.0, ?)",
                 (number, at),
             )
-        connection.execute("INSERT INTO rounds VALUES (1, ?, ?, 1, 'promoted', 'good', 3)", (turns[-1], turns[-1]))
+        connection.execute(
+            "INSERT INTO rounds VALUES (1, ?, ?, 1, 'promoted', 'good', 3)", (turns[-1], turns[-1])
+        )
         for number, text in enumerate(("one", "two")):
             identifier = f"{number}" * 32
             connection.execute(
-                "INSERT INTO utterances VALUES (?, ?, 1.5, 'file', ?, 0)", (identifier, turns[0], f"{identifier}.flac")
+                "INSERT INTO utterances VALUES (?, ?, 1.5, 'file', ?, 0)",
+                (identifier, turns[0], f"{identifier}.flac"),
             )
             connection.execute(
-                "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?, ?, 'enrolled', 1.0, 1.0)",
+                "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?, ?,"
+                " 'enrolled', 1.0, 1.0)",
                 (identifier, text),
             )
             connection.execute(
-                "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?, ?, 'recognised', 0.5, 2.0)",
+                "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?, ?,"
+                " 'recognised', 0.5, 2.0)",
                 (identifier, "misheard"),
             )
     connection.close()
@@ -326,15 +377,25 @@ def older_state(folder: Path, turns: list[float]) -> None:
 
 def test_a_state_of_the_version_before_keeps_its_ages_where_they_can_be(tmp_path: Path) -> None:
     now = REAL_TIME.wall()
-    older_state(tmp_path, [now - 400 * DAY, 3 * YEAR, now - 20 * DAY, now - 50 * DAY, now + YEAR, now - 10.0])
+    older_state(
+        tmp_path,
+        [now - 400 * DAY, 3 * YEAR, now - 20 * DAY, now - 50 * DAY, now + YEAR, now - 10.0],
+    )
     with house(tmp_path, Time(wall=now)) as home:
-        ages = [round(-row[0] / DAY) for row in home.store.rows("SELECT service_at FROM turns ORDER BY id")]
+        ages = [
+            round(-row[0] / DAY)
+            for row in home.store.rows("SELECT service_at FROM turns ORDER BY id")
+        ]
         assert ages == [400, 400, 20, 20, 20, 0], "no row is older than one before it"
         assert 0 <= home.store.seconds_since_round() < 3600
         home.tidy()
         assert home.turns() == {3, 4, 5, 6}
         counts = home.store.counts()
-        assert (counts.labels_by_origin, counts.unlabelled, counts.new_labels) == ({"enrolled": 2}, 0, 0)
+        assert (counts.labels_by_origin, counts.unlabelled, counts.new_labels) == (
+            {"enrolled": 2},
+            0,
+            0,
+        )
 
 
 def test_a_state_of_1973_is_as_old_as_if_it_were_kept_now(tmp_path: Path) -> None:
@@ -346,15 +407,21 @@ def test_a_state_of_1973_is_as_old_as_if_it_were_kept_now(tmp_path: Path) -> Non
 
 
 def test_the_time_since_the_newest_row_counts_a_week_at_most(tmp_path: Path) -> None:
-    older_state(tmp_path, [SET_AFTER, SET_AFTER + DAY])  # long ago, or the clock is wrong now: who knows
+    older_state(
+        tmp_path, [SET_AFTER, SET_AFTER + DAY]
+    )  # long ago, or the clock is wrong now: who knows
     with house(tmp_path, Time()) as home:
         ages = [-row[0] for row in home.store.rows("SELECT service_at FROM turns ORDER BY id")]
         assert ages == pytest.approx([LONGEST_STOP_SECONDS + DAY, LONGEST_STOP_SECONDS])
 
 
-def test_the_label_beside_an_utterance_is_the_one_that_a_look_at_all_labels_finds(tmp_path: Path) -> None:
+def test_the_label_beside_an_utterance_is_the_one_that_a_look_at_all_labels_finds(
+    tmp_path: Path,
+) -> None:
     store = Store(tmp_path)
-    utterances = [store.add_utterance(tone(0.1, 200 + 50 * number), "file").id for number in range(3)]
+    utterances = [
+        store.add_utterance(tone(0.1, 200 + 50 * number), "file").id for number in range(3)
+    ]
     store.add_label(utterances[0], "a", "recognised", 0.9)
     store.add_label(utterances[0], "b", "enrolled")
     store.add_label(utterances[0], "c", "recognised", 0.5)
@@ -367,13 +434,16 @@ def test_the_label_beside_an_utterance_is_the_one_that_a_look_at_all_labels_find
     assert chosen() == [(utterances[0], "b"), (utterances[1], "e")]
     with store.writing() as connection:
         connection.execute("DELETE FROM labels WHERE text IN ('b', 'd', 'e')")
-        connection.execute("UPDATE labels SET confidence = 0.95, utterance = ? WHERE text = 'a'", (utterances[2],))
+        connection.execute(
+            "UPDATE labels SET confidence = 0.95, utterance = ? WHERE text = 'a'", (utterances[2],)
+        )
     assert chosen() == [(utterances[2], "a"), (utterances[0], "c")]
     assert (store.counts(0.9).new_labels, store.counts().unlabelled) == (1, 1)
     store.forget(tmp_path / "audio" / f"{utterances[2]}.flac")
     assert chosen() == [(utterances[0], "c")]
     with pytest.raises(sqlite3.IntegrityError), store.writing() as connection:
         connection.execute(
-            "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES ('none', 'x', 'enrolled', 1, 1)"
+            "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES ('none',"
+            " 'x', 'enrolled', 1, 1)"
         )
     store.close()

@@ -21,13 +21,22 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_flags_beat_environment_beats_file_beats_default(tmp_path: Path) -> None:
-    file = write(tmp_path / "a.toml", "[conversation]\nmax_reply_tokens = 10\nroute = 'cascade'\n[llm]\ncontext_tokens = 512\n")
-    environment = {"ATTUNE__CONVERSATION__MAX_REPLY_TOKENS": "20", "ATTUNE__CONVERSATION__ROUTE": "aligned", "PATH": "/bin"}
+    file = write(
+        tmp_path / "a.toml",
+        "[conversation]\nmax_reply_tokens = 10\nroute = 'cascade'\n[llm]\ncontext_tokens = 512\n",
+    )
+    environment = {
+        "ATTUNE__CONVERSATION__MAX_REPLY_TOKENS": "20",
+        "ATTUNE__CONVERSATION__ROUTE": "aligned",
+        "PATH": "/bin",
+    }
     loaded = load_settings(file, {"conversation.route": "auto"}, environment)
     assert loaded.settings.conversation.max_reply_tokens == 20
     assert loaded.settings.conversation.route == "auto"
     assert loaded.settings.llm.context_tokens == 512
-    assert loaded.origins["conversation.max_reply_tokens"] == "ATTUNE__CONVERSATION__MAX_REPLY_TOKENS"
+    assert (
+        loaded.origins["conversation.max_reply_tokens"] == "ATTUNE__CONVERSATION__MAX_REPLY_TOKENS"
+    )
     assert loaded.origins["conversation.route"] == "flag"
     assert loaded.origins["llm.context_tokens"] == str(file)
     assert loaded.origins["audio.speed"] == "default"
@@ -56,7 +65,9 @@ def test_drop_in_files_are_read_in_order(tmp_path: Path, monkeypatch: pytest.Mon
     assert loaded.settings.llm.context_tokens == 300
 
 
-def test_a_user_means_their_own_attune_else_the_machine_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_means_their_own_attune_else_the_machine_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def meant() -> tuple[Path, Path]:
         settings = Settings.model_validate({"control": {}})
         return settings.control.socket, settings.state_dir
@@ -80,7 +91,10 @@ def test_a_user_means_their_own_attune_else_the_machine_s(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("[conversation]\nroot = 'auto'\n", ["conversation.root", "bad.toml", "conversation.route"]),
+        (
+            "[conversation]\nroot = 'auto'\n",
+            ["conversation.root", "bad.toml", "conversation.route"],
+        ),
         ("statedir = '/x'\n", ["statedir", "bad.toml", "state_dir"]),
         ("conversation = 3\n", ["conversation", "bad.toml", "section"]),
         ("[conversation]\nroute = 'sideways'\n", ["conversation.route", "sideways", "bad.toml"]),
@@ -99,7 +113,10 @@ def test_a_mistake_in_a_file_is_one_line(tmp_path: Path, text: str, expected: li
 
 
 def test_an_unknown_variable_is_an_error() -> None:
-    with pytest.raises(AttuneError, match=r"conversation\.rout .*ATTUNE__CONVERSATION__ROUT.*did you mean conversation\.route"):
+    with pytest.raises(
+        AttuneError,
+        match=r"conversation\.rout .*ATTUNE__CONVERSATION__ROUT.*did you mean conversation\.route",
+    ):
         load_settings(Path("/dev/null"), environment={"ATTUNE__CONVERSATION__ROUT": "auto"})
 
 
@@ -145,14 +162,18 @@ CONTRADICTIONS = {
     "segmenter.start_threshold": "[segmenter]\nstart_threshold = 0.3\n",
     "segmenter.max_seconds": "[segmenter]\nmax_seconds = 2\nend_silence_seconds = 3\n",
     "llm.context_tokens": "[llm]\ncontext_tokens = 256\n[conversation]\nmax_reply_tokens = 4096\n",
-    "conversation.system_prompt": f"[llm]\ncontext_tokens = 512\n[conversation]\nsystem_prompt = '{'word ' * 780}'\n",
+    "conversation.system_prompt": (
+        f"[llm]\ncontext_tokens = 512\n[conversation]\nsystem_prompt = '{'word ' * 780}'\n"
+    ),
     "adapt.shadow_turns": "[adapt]\nshadow_turns = 5\n[audio]\nkeep = false\n",
     "storage.days_of_turns": "[adapt]\nshadow_turns = 5\n[storage]\ndays_of_turns = 1\n",
 }
 
 
 @pytest.mark.parametrize("key", CONTRADICTIONS)
-def test_settings_that_contradict_each_other_are_one_line_that_names_them_and_the_file(tmp_path: Path, key: str) -> None:
+def test_settings_that_contradict_each_other_are_one_line_that_names_them_and_the_file(
+    tmp_path: Path, key: str
+) -> None:
     file = write(tmp_path / "a.toml", CONTRADICTIONS[key])
     with pytest.raises(AttuneError) as caught:
         load_settings(file, environment={})
@@ -179,14 +200,22 @@ def test_an_empty_path_never_means_the_working_folder(tmp_path: Path, key: str) 
     if key in ("audio.source", "adapt.hand_over"):  # empty has a meaning there
         return
     section, _, last = key.rpartition(".")
-    file = write(tmp_path / "a.toml", f"[{section}]\n{last} = ''\n" if section else f"{last} = ''\n")
-    for sources in ({"config": file}, {"config": Path("/dev/null"), "flags": {key: ""}}, {"environment": {name: "  "}}):
+    file = write(
+        tmp_path / "a.toml", f"[{section}]\n{last} = ''\n" if section else f"{last} = ''\n"
+    )
+    for sources in (
+        {"config": file},
+        {"config": Path("/dev/null"), "flags": {key: ""}},
+        {"environment": {name: "  "}},
+    ):
         with pytest.raises(AttuneError, match=f"{key} = .*a path is needed"):
             load_settings(**{"environment": {}, **sources})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("key", sorted(PLACES))
-def test_a_path_is_absolute_whoever_reads_it(tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_is_absolute_whoever_reads_it(
+    tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     at_home = load_settings(Path("/dev/null"), {key: "~/x"}, {})
@@ -196,7 +225,9 @@ def test_a_path_is_absolute_whoever_reads_it(tmp_path: Path, key: str, monkeypat
     with pytest.raises(AttuneError, match="a user that is not known"):
         load_settings(Path("/dev/null"), {key: "~nobody-of-that-name/x"}, {})
     section, _, last = key.rpartition(".")
-    file = write(tmp_path / "a.toml", f"[{section}]\n{last} = 'x'\n" if section else f"{last} = 'x'\n")
+    file = write(
+        tmp_path / "a.toml", f"[{section}]\n{last} = 'x'\n" if section else f"{last} = 'x'\n"
+    )
     with pytest.raises(AttuneError, match=f"{key} = 'x' .*a path in a file begins with / or ~"):
         load_settings(file, environment={})
 
@@ -207,7 +238,9 @@ def test_a_socket_s_path_that_is_too_long_is_found_when_it_is_read() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "relative"])
-@pytest.mark.parametrize("name", ["HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"])
+@pytest.mark.parametrize(
+    "name", ["HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"]
+)
 def test_an_empty_or_relative_home_counts_as_not_set(tmp_path: Path, name: str, value: str) -> None:
     code = (
         "import os; os.geteuid = lambda: 1000\n"
@@ -215,9 +248,16 @@ def test_an_empty_or_relative_home_counts_as_not_set(tmp_path: Path, name: str, 
         "settings = load_settings(environment={}).settings\n"
         "print(settings.state_dir, settings.cache_dir, settings.control.socket)\n"
     )
-    given = {key: text for key, text in os.environ.items() if not key.startswith(("XDG_", "ATTUNE__"))} | {"HOME": str(tmp_path)}
+    given = {
+        key: text for key, text in os.environ.items() if not key.startswith(("XDG_", "ATTUNE__"))
+    } | {"HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=given | {name: value}, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code],
+        env=given | {name: value},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     home = tmp_path if name != "HOME" else Path(pwd.getpwuid(os.getuid()).pw_dir)
     state_dir, cache_dir, _ = map(Path, done.stdout.split())

@@ -1,4 +1,5 @@
-"""Bad input and broken machines, from outside: one clear line, a non-zero exit, and nothing lost."""
+"""Bad input and broken machines, from outside: one clear line, a non-zero exit, and nothing
+lost."""
 
 import errno
 import os
@@ -30,9 +31,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment(folder: Path, **variables: str) -> dict[str, str]:
-    ours = {"STATE_DIR": str(folder / "state"), "CACHE_DIR": str(folder / "cache"), "CONTROL__SOCKET": str(folder / "a.sock")}
-    named = {f"ATTUNE__{name}": value for name, value in {**ours, "AUDIO__SOURCE": "none", **variables}.items()}
-    return {**{name: value for name, value in os.environ.items() if not name.startswith("ATTUNE__")}, **named}
+    ours = {
+        "STATE_DIR": str(folder / "state"),
+        "CACHE_DIR": str(folder / "cache"),
+        "CONTROL__SOCKET": str(folder / "a.sock"),
+    }
+    named = {
+        f"ATTUNE__{name}": value
+        for name, value in {**ours, "AUDIO__SOURCE": "none", **variables}.items()
+    }
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("ATTUNE__")},
+        **named,
+    }
 
 
 def attune(folder: Path, *arguments: str, **variables: str) -> str:
@@ -60,7 +71,8 @@ def running(folder: Path) -> Iterator[Settings]:
 
 
 def recordings(folder: Path) -> dict[str, tuple[Path, str | None]]:
-    """Recordings of every bad kind, with a part of the line that each gets; None where it is to be understood."""
+    """Recordings of every bad kind, with a part of the line that each gets; None where it is to be
+    understood."""
     speech = tone(1.0, 300)
     files: dict[str, tuple[Path, str | None]] = {}
 
@@ -108,14 +120,22 @@ def test_no_recording_takes_the_daemon_down(folder: Path) -> None:
 
 def test_a_missing_model_is_named(folder: Path) -> None:
     assert "the model whisper-tiny.en is not in" in attune(folder, "serve")
-    assert "no model is called 'whisper-huge'" in attune(folder, "serve", ENGINES__WHISPER="whisper-huge")
+    assert "no model is called 'whisper-huge'" in attune(
+        folder, "serve", ENGINES__WHISPER="whisper-huge"
+    )
     assert "attune models fetch" in attune(folder, "engines", "build")
 
 
 def test_a_corrupted_model_is_named(folder: Path, whisper_folder: Path, llm_path: Path) -> None:
     """Copies of the real ones, the larger of them cut short."""
-    for name, path in (("whisper-tiny.en", whisper_folder), ("smollm2-135m-instruct-q4_1", llm_path)):
-        source, target = find_model(name).folder(default_cache_dir()), find_model(name).folder(folder / "cache")
+    for name, path in (
+        ("whisper-tiny.en", whisper_folder),
+        ("smollm2-135m-instruct-q4_1", llm_path),
+    ):
+        source, target = (
+            find_model(name).folder(default_cache_dir()),
+            find_model(name).folder(folder / "cache"),
+        )
         assert path.exists()
         shutil.copytree(source, target)
     model = find_model("smollm2-135m-instruct-q4_1")
@@ -136,7 +156,9 @@ def test_a_corrupted_database_is_named_and_kept(folder: Path) -> None:
 
 def test_an_unknown_key_is_named_by_every_command(folder: Path) -> None:
     for command in (["serve"], ["status"], ["config", "check"], ["config", "show"]):
-        assert "did you mean conversation.route?" in attune(folder, *command, CONVERSATION__ROOT="auto")
+        assert "did you mean conversation.route?" in attune(
+            folder, *command, CONVERSATION__ROOT="auto"
+        )
     (folder / "a.toml").write_text("[audio]\nspede = 2\n", encoding="utf-8")
     line = attune(folder, "--config", str(folder / "a.toml"), "config", "check")
     assert "audio.spede" in line
@@ -148,26 +170,44 @@ def test_an_unknown_key_is_named_by_every_command(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("[segmenter]\nstart_threshold = 0.3\n", "the settings of [segmenter] contradict each other"),
-        ("[llm]\ncontext_tokens = 256\n[conversation]\nmax_reply_tokens = 4096\n", "llm.context_tokens = 256 has no room"),
+        (
+            "[segmenter]\nstart_threshold = 0.3\n",
+            "the settings of [segmenter] contradict each other",
+        ),
+        (
+            "[llm]\ncontext_tokens = 256\n[conversation]\nmax_reply_tokens = 4096\n",
+            "llm.context_tokens = 256 has no room",
+        ),
         ("[engines]\nwhisper = 'whisper-huge'\n", "no model is called 'whisper-huge'"),
     ],
 )
 def test_what_serve_refuses_config_check_refuses_too(folder: Path, text: str, line: str) -> None:
     (folder / "a.toml").write_text(text, encoding="utf-8")
     for command in ("check", "serve"):
-        assert line in attune(folder, "--config", str(folder / "a.toml"), *(["config"] if command == "check" else []), command)
+        assert line in attune(
+            folder,
+            "--config",
+            str(folder / "a.toml"),
+            *(["config"] if command == "check" else []),
+            command,
+        )
 
 
 def test_config_check_looks_for_the_recording(folder: Path) -> None:
-    assert "/nowhere/a.wav does not exist" in attune(folder, "config", "check", AUDIO__SOURCE="/nowhere/a.wav")
+    assert "/nowhere/a.wav does not exist" in attune(
+        folder, "config", "check", AUDIO__SOURCE="/nowhere/a.wav"
+    )
 
 
 def test_a_second_daemon_says_who_is_there(folder: Path) -> None:
     with running(folder):
-        assert f"another Attune daemon (process {os.getpid()}) answers at" in attune(folder, "serve")
+        assert f"another Attune daemon (process {os.getpid()}) answers at" in attune(
+            folder, "serve"
+        )
         elsewhere = str(folder / "b.sock")
-        assert f"another Attune daemon (process {os.getpid()}) already uses" in attune(folder, "serve", CONTROL__SOCKET=elsewhere)
+        assert f"another Attune daemon (process {os.getpid()}) already uses" in attune(
+            folder, "serve", CONTROL__SOCKET=elsewhere
+        )
 
 
 @pytest.mark.parametrize(
@@ -200,17 +240,23 @@ def test_a_state_folder_that_cannot_be_used_is_named(folder: Path) -> None:
 def test_a_full_disk_loses_only_the_row_that_did_not_fit(folder: Path) -> None:
     """The limit on a file's size stands in for the full disk: writes fail in the same place."""
     code = (
-        "import resource, signal, sys; from pathlib import Path\n"
-        "from daemon.store.store import Store; from engines.errors import AttuneError; from tests.support.fakes import tone\n"
-        "store = Store(Path(sys.argv[1])); signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "store.add_utterance(tone(0.2), 'file')\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
-        "try: store.add_utterance(tone(2.0, 300), 'file')\n"
-        "except AttuneError as error: print(error)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
-        "store.add_utterance(tone(0.2, 400), 'file'); print(store.counts().utterances)\n"
+        "import resource, signal, sys; from pathlib import Path\nfrom daemon.store.store import"
+        " Store; from engines.errors import AttuneError; from tests.support.fakes import"
+        " tone\nstore = Store(Path(sys.argv[1])); signal.signal(signal.SIGXFSZ,"
+        " signal.SIG_IGN)\nstore.add_utterance(tone(0.2),"
+        " 'file')\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\ntry:"
+        " store.add_utterance(tone(2.0, 300), 'file')\nexcept AttuneError as error:"
+        " print(error)\nresource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,"
+        " resource.RLIM_INFINITY))\nstore.add_utterance(tone(0.2, 400), 'file');"
+        " print(store.counts().utterances)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     line, count = done.stdout.splitlines()
     assert "cannot be written" in line
     assert count == "2"
@@ -222,7 +268,9 @@ def test_every_generation_damaged_leaves_the_cascade(folder: Path) -> None:
     base.projector.write_bytes(b"damage")
     write_flac(folder / "a.flac", tone(1.0, 300))
     with running(folder) as settings:
-        turn = list(request(settings.control.socket, {"command": "ask", "audio": folder / "a.flac"}, 60))[-1]
+        turn = list(
+            request(settings.control.socket, {"command": "ask", "audio": folder / "a.flac"}, 60)
+        )[-1]
         assert (turn["route"], turn["heard"]) == ("cascade", "a tone of 300")
         [status] = request(settings.control.socket, {"command": "status"}, 60)
         assert "0000 is damaged" in str(status["problems"])

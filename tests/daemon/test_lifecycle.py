@@ -1,4 +1,5 @@
-"""A daemon from its start to its end, told what to do by signals, reading its settings again without losing a turn."""
+"""A daemon from its start to its end, told what to do by signals, reading its settings again
+without losing a turn."""
 
 import os
 import queue
@@ -37,7 +38,9 @@ __all__ = ["folder"]
 class Running:
     """A daemon in a thread, its settings, and what its service manager was told."""
 
-    def __init__(self, folder: Path, open_models: Callable[[Settings], ServingModels] = fake_voice) -> None:
+    def __init__(
+        self, folder: Path, open_models: Callable[[Settings], ServingModels] = fake_voice
+    ) -> None:
         self.settings = make_settings(folder)
         self.problem = ""
         self.loaded = 0
@@ -45,9 +48,13 @@ class Running:
         self._end = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._end.bind(str(folder / "notify"))
         self._end.settimeout(30)
-        manager = ServiceManager({"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "600000"})
+        manager = ServiceManager(
+            {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "600000"}
+        )
         start = partial(App, open_models=open_models)
-        self._thread = threading.Thread(target=serve, args=(self._load, self.wishes, start, manager), daemon=True)
+        self._thread = threading.Thread(
+            target=serve, args=(self._load, self.wishes, start, manager), daemon=True
+        )
         self._thread.start()
 
     def _load(self) -> Settings:
@@ -57,14 +64,19 @@ class Running:
         return self.settings
 
     def told(self, beginning: str) -> str:
-        """The next thing that is told and begins so; signs of watchdog and states may come between."""
+        """The next thing that is told and begins so; signs of watchdog and states may come
+        between."""
         while True:
             message = self._end.recv(1000).decode()
             if message.startswith(beginning):
                 return message
 
     def ask(self, text: str) -> str:
-        return str(list(request(self.settings.control.socket, {"command": "ask", "text": text}, 30))[-1]["reply"])
+        return str(
+            list(request(self.settings.control.socket, {"command": "ask", "text": text}, 30))[-1][
+                "reply"
+            ]
+        )
 
     def stop(self) -> None:
         self.wishes.put("stop")
@@ -83,7 +95,10 @@ def running(folder: Path) -> Iterator[Running]:
 def test_it_is_ready_says_what_it_does_lives_and_stops(folder: Path) -> None:
     daemon = Running(folder)
     daemon.told("READY=1")
-    assert daemon.told("STATUS=") == "STATUS=deaf (audio.source is none); cascade route; learning: waiting"
+    assert (
+        daemon.told("STATUS=")
+        == "STATUS=deaf (audio.source is none); cascade route; learning: waiting"
+    )
     assert daemon.ask("hello") == "0 hello"
     for _ in range(3):
         daemon.told("WATCHDOG=1")
@@ -93,10 +108,14 @@ def test_it_is_ready_says_what_it_does_lives_and_stops(folder: Path) -> None:
     assert not daemon.settings.control.socket.exists()
 
 
-def test_settings_are_read_again_and_nobody_who_asks_meanwhile_is_turned_away(running: Running, folder: Path) -> None:
+def test_settings_are_read_again_and_nobody_who_asks_meanwhile_is_turned_away(
+    running: Running, folder: Path
+) -> None:
     running.told("READY=1")
     answers: list[str] = []
-    asking = threading.Thread(target=lambda: answers.extend(running.ask(f"number {number}") for number in range(40)))
+    asking = threading.Thread(
+        target=lambda: answers.extend(running.ask(f"number {number}") for number in range(40))
+    )
     asking.start()
     for words in ("first", "second"):
         running.settings = make_settings(folder, conversation__system_prompt=words)
@@ -104,13 +123,17 @@ def test_settings_are_read_again_and_nobody_who_asks_meanwhile_is_turned_away(ru
         running.told("RELOADING=1")
         running.told("READY=1")
     asking.join(60)
-    assert [answer.partition(" ")[2] for answer in answers] == [f"number {number}" for number in range(40)]
+    assert [answer.partition(" ")[2] for answer in answers] == [
+        f"number {number}" for number in range(40)
+    ]
 
 
 def test_a_command_has_the_settings_read_again_too(running: Running, folder: Path) -> None:
     running.told("READY=1")
     running.settings = make_settings(folder, conversation__max_reply_tokens=1)
-    assert list(request(running.settings.control.socket, {"command": "reload"}, 30)) == [{"event": "reloading"}]
+    assert list(request(running.settings.control.socket, {"command": "reload"}, 30)) == [
+        {"event": "reloading"}
+    ]
     running.told("READY=1")
     assert running.ask("three more words") == "0"
 
@@ -124,7 +147,9 @@ def test_life_goes_on_where_a_source_that_failed_is_heard_no_more(folder: Path) 
     watchdog = Watchdog(0.0, lambda: told.append("alive"))
     conversation = watchdog.watch("conversation")
     settings = make_settings(folder, audio__source=os.devnull)
-    audio_input = AudioInput(Broken(), settings.audio, SegmenterLimits(), lambda noticed: None, watchdog)  # type: ignore[arg-type]
+    audio_input = AudioInput(
+        Broken(), settings.audio, SegmenterLimits(), lambda noticed: None, watchdog
+    )  # type: ignore[arg-type]
     audio_input.start()
     assert eventually(lambda: audio_input.status()["state"] == "failed")
     conversation()
@@ -134,17 +159,23 @@ def test_life_goes_on_where_a_source_that_failed_is_heard_no_more(folder: Path) 
     assert told == ["alive"]
 
 
-def test_a_command_says_that_settings_are_refused_and_the_old_ones_go_on(running: Running, folder: Path) -> None:
+def test_a_command_says_that_settings_are_refused_and_the_old_ones_go_on(
+    running: Running, folder: Path
+) -> None:
     running.told("READY=1")
     socket = running.settings.control.socket
     following = request(socket, {"command": "events"}, 30)
     next(following)
     running.problem = "unknown configuration key odd"
-    with pytest.raises(AttuneError, match="the settings stay as they are: unknown configuration key odd"):
+    with pytest.raises(
+        AttuneError, match="the settings stay as they are: unknown configuration key odd"
+    ):
         list(request(socket, {"command": "reload"}, 30))
     running.told("READY=1")
     assert running.ask("still here").endswith("still here")
-    assert next(event for event in following if event["event"] == "turn")["heard"] == "still here", "who followed still does"
+    assert (
+        next(event for event in following if event["event"] == "turn")["heard"] == "still here"
+    ), "who followed still does"
     [status] = request(socket, {"command": "status"}, 30)
     assert "unknown configuration key odd" in str(status["problems"])
     running.problem = ""
@@ -209,7 +240,9 @@ def test_a_stop_during_a_reload_does_not_wait_for_the_turn(folder: Path) -> None
 
 
 @pytest.mark.parametrize("how", ["unreadable", "unusable"])
-def test_by_wrong_settings_the_old_ones_go_on(running: Running, folder: Path, how: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_by_wrong_settings_the_old_ones_go_on(
+    running: Running, folder: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
     running.told("READY=1")
     if how == "unreadable":
         running.problem = "unknown configuration key odd"
@@ -226,7 +259,11 @@ def test_by_wrong_settings_the_old_ones_go_on(running: Running, folder: Path, ho
 def test_settings_that_are_wrong_at_the_start_end_it(folder: Path) -> None:
     wishes: queue.SimpleQueue[Wish] = queue.SimpleQueue()
     with pytest.raises(AttuneError, match="contradict"):
-        serve(lambda: make_settings(folder, segmenter__start_threshold=0.2), wishes, partial(App, open_models=fake_voice))
+        serve(
+            lambda: make_settings(folder, segmenter__start_threshold=0.2),
+            wishes,
+            partial(App, open_models=fake_voice),
+        )
 
 
 @pytest.fixture
@@ -281,7 +318,9 @@ def test_sighup_reads_the_settings_again_and_sigabrt_tells_where_every_thread_wa
     assert daemon.wait(30) == -signal.SIGABRT
 
 
-def test_it_stops_within_seconds_also_while_it_answers(process: Callable[..., "subprocess.Popen[str]"], folder: Path) -> None:
+def test_it_stops_within_seconds_also_while_it_answers(
+    process: Callable[..., "subprocess.Popen[str]"], folder: Path
+) -> None:
     daemon = process()
     await_line(daemon, "serving at")
     began = time.monotonic()

@@ -32,7 +32,8 @@ DEADLINE_SECONDS = 60.0
 
 @contextmanager
 def daemon(folder: Path, until: str, **settings: str) -> "Iterator[subprocess.Popen[str]]":
-    """A process that has logged a line with `until` in it, and is told to stop when the `with` ends."""
+    """A process that has logged a line with `until` in it, and is told to stop when the `with`
+    ends."""
     made = make_settings(folder)
     environment = {
         **os.environ,
@@ -42,7 +43,10 @@ def daemon(folder: Path, until: str, **settings: str) -> "Iterator[subprocess.Po
         "ATTUNE__AUDIO__SOURCE": "none",
     }
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.support.tiny_daemon"], env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.support.tiny_daemon"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stderr is not None
         try:
@@ -87,21 +91,34 @@ def test_a_client_that_left_an_endless_reply_keeps_nobody_waiting(folder: Path) 
     with daemon(folder, "serving at"):
         with ask(folder, "ask", text="go on") as first:
             assert first.recv(1000)
-        assert list(request(make_settings(folder).control.socket, {"command": "ask", "text": "next"}, DEADLINE_SECONDS))
+        assert list(
+            request(
+                make_settings(folder).control.socket,
+                {"command": "ask", "text": "next"},
+                DEADLINE_SECONDS,
+            )
+        )
 
 
 def test_while_a_manifest_is_taken_up(folder: Path) -> None:
     write_flac(folder / "a.flac", tone(20.0))
-    (folder / "manifest.jsonl").write_text('{"audio": "a.flac", "text": "a tone"}\n' * 5000, encoding="utf-8")
+    (folder / "manifest.jsonl").write_text(
+        '{"audio": "a.flac", "text": "a tone"}\n' * 5000, encoding="utf-8"
+    )
     with daemon(folder, "serving at"):
-        enrolment = enroll(make_settings(folder).control.socket, folder / "manifest.jsonl", quiet_seconds=DEADLINE_SECONDS)
+        enrolment = enroll(
+            make_settings(folder).control.socket,
+            folder / "manifest.jsonl",
+            quiet_seconds=DEADLINE_SECONDS,
+        )
         assert next(enrolment)["event"] == "enrolled"
     with pytest.raises(AttuneError):
         list(enrolment)
 
 
 def test_while_a_round_labels_what_it_learns_from(tmp_path: Path) -> None:
-    """The labeller is stopped first, so that a round that is being prepared need not wait for hundreds of utterances."""
+    """The labeller is stopped first, so that a round that is being prepared need not wait for
+    hundreds of utterances."""
     store = Store(tmp_path)
     for index in range(3):
         store.add_utterance(tone(0.3, 200 + 50 * index), "file")

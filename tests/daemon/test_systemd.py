@@ -1,4 +1,5 @@
-"""What a service manager is told, by the protocol as systemd documents it; and signs of watchdog that only going round gives."""
+"""What a service manager is told, by the protocol as systemd documents it; and signs of watchdog
+that only going round gives."""
 
 import logging
 import os
@@ -47,7 +48,13 @@ def test_an_abstract_address_is_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "environment", [{}, {"WATCHDOG_USEC": "soon"}, {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}, {"NOTIFY_SOCKET": ""}]
+    "environment",
+    [
+        {},
+        {"WATCHDOG_USEC": "soon"},
+        {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"},
+        {"NOTIFY_SOCKET": ""},
+    ],
 )
 def test_nobody_watches_or_somebody_else_is_watched(environment: dict[str, str]) -> None:
     manager = ServiceManager(environment)
@@ -55,7 +62,9 @@ def test_nobody_watches_or_somebody_else_is_watched(environment: dict[str, str])
     manager.ready()
 
 
-def test_a_manager_that_is_gone_costs_no_more_than_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_manager_that_is_gone_costs_no_more_than_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "gone")}).ready()
     assert "cannot be told READY" in caplog.text
 
@@ -103,10 +112,20 @@ def test_nothing_is_told_more_often_than_is_needed() -> None:
 
 
 def test_lines_of_the_journal_carry_their_level() -> None:
-    record = logging.LogRecord("daemon.app", logging.ERROR, "", 0, "it %s\nbadly", ("failed",), None)
+    record = logging.LogRecord(
+        "daemon.app", logging.ERROR, "", 0, "it %s\nbadly", ("failed",), None
+    )
     assert JournalFormatter().format(record) == "<3>daemon.app: it failed\n<3>badly"
-    for level, number in ((logging.DEBUG, 7), (logging.INFO, 6), (logging.WARNING, 4), (logging.CRITICAL, 2)):
-        assert JournalFormatter().format(logging.LogRecord("x", level, "", 0, "y", (), None)) == f"<{number}>x: y"
+    for level, number in (
+        (logging.DEBUG, 7),
+        (logging.INFO, 6),
+        (logging.WARNING, 4),
+        (logging.CRITICAL, 2),
+    ):
+        assert (
+            JournalFormatter().format(logging.LogRecord("x", level, "", 0, "y", (), None))
+            == f"<{number}>x: y"
+        )
 
 
 TAKE = """
@@ -139,7 +158,9 @@ def test_a_socket_that_was_opened_for_this_process_is_listened_on(tmp_path: Path
         assert process.communicate(timeout=30)[0] == "False\n"
 
 
-@pytest.mark.parametrize("environment", [{}, {"LISTEN_PID": "1", "LISTEN_FDS": "1"}, {"LISTEN_PID": str(os.getpid())}])
+@pytest.mark.parametrize(
+    "environment", [{}, {"LISTEN_PID": "1", "LISTEN_FDS": "1"}, {"LISTEN_PID": str(os.getpid())}]
+)
 def test_no_socket_was_given(environment: dict[str, str]) -> None:
     assert given_socket(environment) is None
 

@@ -1,4 +1,5 @@
-"""The engines are opened and closed for every round that needs their memory: what they took has to come back each time."""
+"""The engines are opened and closed for every round that needs their memory: what they took has to
+come back each time."""
 
 import subprocess
 import sys
@@ -14,7 +15,10 @@ from engines.device.memory import proportional_bytes
 
 encoder, whisper, language_model = map(Path, sys.argv[1:])
 files = EngineFiles(
-    encoder=encoder, encoder_weights=whisper, language_model=language_model, served_language_model=language_model
+    encoder=encoder,
+    encoder_weights=whisper,
+    language_model=language_model,
+    served_language_model=language_model,
 )
 give_back_freed_memory()
 for time in range(6):

@@ -13,7 +13,9 @@ from tests.support.audio_fixtures import tone, write_wav
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "device", "socket"])
-def test_what_is_no_file_is_refused_at_once_by_path_and_by_descriptor(tmp_path: Path, kind: str) -> None:
+def test_what_is_no_file_is_refused_at_once_by_path_and_by_descriptor(
+    tmp_path: Path, kind: str
+) -> None:
     path = tmp_path / "odd.wav"
     ends: list[socket.socket] = []
     if kind == "folder":
@@ -68,11 +70,16 @@ def test_a_descriptor_is_read_from_its_start_and_left_where_it_was(tmp_path: Pat
 def test_a_file_that_may_not_be_read_is_one_line(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path / "a.wav", os.O_WRONLY | os.O_CREAT)
     os.write(descriptor, b"RIFF")
-    with OpenFile(descriptor, "a.wav") as recording, pytest.raises(AttuneError, match=r"a\.wav cannot be read"):
+    with (
+        OpenFile(descriptor, "a.wav") as recording,
+        pytest.raises(AttuneError, match=r"a\.wav cannot be read"),
+    ):
         read_audio(recording)
 
 
-def test_a_file_that_grows_is_read_up_to_where_it_was_and_one_that_shrinks_is_told(tmp_path: Path) -> None:
+def test_a_file_that_grows_is_read_up_to_where_it_was_and_one_that_shrinks_is_told(
+    tmp_path: Path,
+) -> None:
     path = write_wav(tmp_path / "a.wav", tone(0.5))
     size_bytes = path.stat().st_size
     with open_file(path) as recording:

@@ -34,7 +34,15 @@ def vocabulary(llm_path: Path) -> Vocabulary:
 def projector(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) -> OnnxProjector:
     torch.manual_seed(0)
     untrained = CifProjector(
-        CifConfig(384, vocabulary.width, vocabulary.size, width=48, heads=2, layers_before=1, layers_after=1)
+        CifConfig(
+            384,
+            vocabulary.width,
+            vocabulary.size,
+            width=48,
+            heads=2,
+            layers_before=1,
+            layers_after=1,
+        )
     )
     untrained.heard_tokens = set(vocabulary.tokenize("Turn on the light in the kitchen."))
     path = tmp_path_factory.mktemp("projector") / "projector.onnx"
@@ -46,7 +54,14 @@ def projector(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) 
 def reads_draft(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) -> OnnxProjector:
     torch.manual_seed(0)
     sizes = CifConfig(
-        384, vocabulary.width, vocabulary.size, width=48, heads=2, layers_before=1, layers_after=1, reads_draft=True
+        384,
+        vocabulary.width,
+        vocabulary.size,
+        width=48,
+        heads=2,
+        layers_before=1,
+        layers_after=1,
+        reads_draft=True,
     )
     untrained = CifProjector(sizes)
     untrained.heard_tokens = set(vocabulary.tokenize("Turn on the light in the kitchen."))
@@ -56,10 +71,14 @@ def reads_draft(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary
 
 
 @pytest.fixture(scope="module")
-def aligned(encoder_path: Path, whisper_folder: Path, projector: OnnxProjector, vocabulary: Vocabulary) -> AlignedRoute:
+def aligned(
+    encoder_path: Path, whisper_folder: Path, projector: OnnxProjector, vocabulary: Vocabulary
+) -> AlignedRoute:
     encoder = OnnxEncoder(encoder_path, 1)
     drafter = Drafter(WhisperTranscriber(whisper_folder, 1), encoder)
-    return AlignedRoute(encoder, drafter, lambda: open_decoder(projector, vocabulary, None, evenly, 2))
+    return AlignedRoute(
+        encoder, drafter, lambda: open_decoder(projector, vocabulary, None, evenly, 2)
+    )
 
 
 def test_the_aligned_route_hears_tokens_that_it_knows(
@@ -69,7 +88,9 @@ def test_the_aligned_route_hears_tokens_that_it_knows(
     heard = route.hear(prompt(general_speech, "agent-newlocation"))
     assert isinstance(heard, SoftTokens)
     assert heard.vectors.shape[1] == vocabulary.width
-    assert 0 <= len(heard.vectors) - max(1, round(heard.quantity)) <= 2  # the first word may take more tokens as written
+    assert (
+        0 <= len(heard.vectors) - max(1, round(heard.quantity)) <= 2
+    )  # the first word may take more tokens as written
     assert len(heard.log_probabilities or ()) == len(heard.vectors)
     assert (heard.confidence, heard.sure) == (None, True)
     assert route.name == "aligned"
@@ -83,23 +104,35 @@ def evenly(sentences: Sequence[tuple[int, ...]], _step: Step = unwatched, /) -> 
 def always(probability: float, threshold: float = 0.5) -> Confidence:
     """Says `probability` of whatever one pass shows."""
     offset = float(np.log(probability / (1 - probability)))
-    return Confidence(alone=Fit(token_offset=0, token_slope=0, offset=offset, weights=(0, 0, 0)), threshold=threshold)
+    return Confidence(
+        alone=Fit(token_offset=0, token_slope=0, offset=offset, weights=(0, 0, 0)),
+        threshold=threshold,
+    )
 
 
 def rescoring(probability: float, **weights: float) -> Confidence:
-    """Doubts every pass, and says `probability` of the best sentence by features that count as much as `weights` say."""
+    """Doubts every pass, and says `probability` of the best sentence by features that count as much
+    as `weights` say."""
     fit = always(probability).alone.model_copy(update={"weights": (0.0,) * 6})
     counted = tuple(weights.get(name, 0.0) for name in FEATURES)
     return always(0.4).model_copy(update={"rescored": fit, "witness_weights": counted})
 
 
-def test_a_doubtful_reading_gives_way_to_the_draft_where_that_is_wanted(aligned: AlignedRoute, general_speech: Path) -> None:
+def test_a_doubtful_reading_gives_way_to_the_draft_where_that_is_wanted(
+    aligned: AlignedRoute, general_speech: Path
+) -> None:
     spoken = prompt(general_speech, "agent-newlocation")
-    doubtful = replace(aligned, open_decoder=partial(replace, aligned.decoder, confidence=always(0.4)), unsure_takes_draft=True)
+    doubtful = replace(
+        aligned,
+        open_decoder=partial(replace, aligned.decoder, confidence=always(0.4)),
+        unsure_takes_draft=True,
+    )
     drafted = doubtful.hear(spoken)
     assert isinstance(drafted, str)
     assert len(drafted.split()) >= 3
-    sure = replace(doubtful, open_decoder=partial(replace, aligned.decoder, confidence=always(0.6))).hear(spoken)
+    sure = replace(
+        doubtful, open_decoder=partial(replace, aligned.decoder, confidence=always(0.6))
+    ).hear(spoken)
     assert isinstance(sure, SoftTokens)
     assert sure.sure
     kept = replace(doubtful, unsure_takes_draft=False).hear(spoken)
@@ -108,15 +141,28 @@ def test_a_doubtful_reading_gives_way_to_the_draft_where_that_is_wanted(aligned:
     assert kept.confidence == pytest.approx(0.4)
 
 
-def test_nothing_is_understood_where_nobody_speaks(aligned: AlignedRoute, vocabulary: Vocabulary) -> None:
-    for samples in (noise(4.0, 0.1), tone(5.0, 1000.0), np.full(1, 0.5, np.float32), np.zeros(0, np.float32)):
+def test_nothing_is_understood_where_nobody_speaks(
+    aligned: AlignedRoute, vocabulary: Vocabulary
+) -> None:
+    for samples in (
+        noise(4.0, 0.1),
+        tone(5.0, 1000.0),
+        np.full(1, 0.5, np.float32),
+        np.zeros(0, np.float32),
+    ):
         for route in (aligned, replace(aligned, unsure_takes_draft=True)):
             heard = route.hear(samples)
             assert isinstance(heard, SoftTokens)
-            assert (len(heard.vectors), heard.confidence, words_of(heard, vocabulary)) == (0, None, "")
+            assert (len(heard.vectors), heard.confidence, words_of(heard, vocabulary)) == (
+                0,
+                None,
+                "",
+            )
 
 
-def test_a_long_utterance_is_read_piece_by_piece_with_steps_between(aligned: AlignedRoute, vocabulary: Vocabulary) -> None:
+def test_a_long_utterance_is_read_piece_by_piece_with_steps_between(
+    aligned: AlignedRoute, vocabulary: Vocabulary
+) -> None:
     said = flite("Turn on the light in the kitchen, please, and then open the window.")
     long = np.concatenate([said, noise(0.6, 0.001)] * 5)
     decoder = replace(aligned.decoder, confidence=rescoring(0.9, alone=1.0))
@@ -132,7 +178,11 @@ def test_a_long_utterance_is_read_piece_by_piece_with_steps_between(aligned: Ali
     assert words_of(heard, vocabulary).lower().split() == " ".join(texts).split()
     assert heard.confidence == pytest.approx(0.9)
     assert len(heard.log_probabilities or ()) == len(heard.confidences or ()) == len(heard.vectors)
-    unsure = replace(route, open_decoder=lambda: replace(decoder, confidence=always(0.4)), unsure_takes_draft=True)
+    unsure = replace(
+        route,
+        open_decoder=lambda: replace(decoder, confidence=always(0.4)),
+        unsure_takes_draft=True,
+    )
     assert "window" in str(unsure.hear(long))
 
     def leave() -> None:
@@ -151,11 +201,18 @@ def test_a_search_that_takes_too_long_ends_with_the_best_so_far(aligned: Aligned
         raise AssertionError("the time was over")
 
     frames = aligned.encoder.encode(flite("Turn on the light in the kitchen."))
-    decoder = replace(aligned.decoder, confidence=rescoring(0.9, alone=1.0, language=1.0, tokens=-5.0), scorer=scorer)
+    decoder = replace(
+        aligned.decoder,
+        confidence=rescoring(0.9, alone=1.0, language=1.0, tokens=-5.0),
+        scorer=scorer,
+    )
     hurried = decoder.read(frames, lambda: Transcript("", 0.0), SearchBounds(until=0.0))
     assert asked == []
     calm = replace(decoder, scorer=evenly, confidence=rescoring(0.9, alone=1.0))
-    assert hurried.tokens == calm.read(frames, lambda: Transcript("", 0.0), SearchBounds(until=0.0)).tokens
+    assert (
+        hurried.tokens
+        == calm.read(frames, lambda: Transcript("", 0.0), SearchBounds(until=0.0)).tokens
+    )
 
 
 def test_blends_are_read_as_spoken_and_told_as_written(
@@ -166,13 +223,16 @@ def test_blends_are_read_as_spoken_and_told_as_written(
     for confidence, most_apart in ((None, 1), (always(0.9), 1), (rescoring(0.9, alone=1.0), 8)):
         decoder = replace(aligned.decoder, confidence=confidence)
         rows, blends = (
-            replace(aligned, open_decoder=partial(replace, decoder, blends=some)).hear(spoken) for some in (False, True)
+            replace(aligned, open_decoder=partial(replace, decoder, blends=some)).hear(spoken)
+            for some in (False, True)
         )
         assert isinstance(rows, SoftTokens)
         assert isinstance(blends, SoftTokens)
         assert words_of(blends, vocabulary) == words_of(rows, vocabulary)
         assert (blends.tokens, blends.confidence) == (rows.tokens, rows.confidence)
-        assert abs(len(blends.vectors) - blends.quantity) <= most_apart  # a sentence that was rescored may be of any length
+        assert (
+            abs(len(blends.vectors) - blends.quantity) <= most_apart
+        )  # a sentence that was rescored may be of any length
         assert not np.array_equal(blends.vectors, rows.vectors)
 
 
@@ -207,7 +267,8 @@ def test_a_draft_is_made_only_where_the_frames_alone_leave_doubt(
 def test_of_all_hypotheses_the_one_is_read_that_the_witnesses_favour(
     aligned: AlignedRoute, reads_draft: OnnxProjector, vocabulary: Vocabulary, general_speech: Path
 ) -> None:
-    """Of what an untrained projector says, the language model here likes whatever ends in " kitchen" best."""
+    """Of what an untrained projector says, the language model here likes whatever ends in "
+    kitchen" best."""
     frames = aligned.encoder.encode(prompt(general_speech, "agent-newlocation"))
     kitchen = vocabulary.tokenize(" kitchen")[0]
     judged: list[tuple[int, ...]] = []
@@ -248,8 +309,16 @@ def test_the_cascade_hears_a_transcript(whisper_folder: Path, general_speech: Pa
 
 
 def test_words_of_many_are_the_words_of_each(vocabulary: Vocabulary) -> None:
-    soft = [SoftTokens(vocabulary.rows(vocabulary.tokenize(text)), 1.0) for text in ("Call Robert.", " Close the curtains. ")]
+    soft = [
+        SoftTokens(vocabulary.rows(vocabulary.tokenize(text)), 1.0)
+        for text in ("Call Robert.", " Close the curtains. ")
+    ]
     heard: list[str | SoftTokens] = ["a transcript", soft[0], "", soft[1]]
-    assert all_words_of(heard, vocabulary) == ["a transcript", "Call Robert.", "", "Close the curtains."]
+    assert all_words_of(heard, vocabulary) == [
+        "a transcript",
+        "Call Robert.",
+        "",
+        "Close the curtains.",
+    ]
     assert [words_of(words, vocabulary) for words in heard] == all_words_of(heard, vocabulary)
     assert words_of(SoftTokens(np.zeros((0, vocabulary.width), np.float32), 0.0), vocabulary) == ""

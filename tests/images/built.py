@@ -14,7 +14,8 @@ def built(name: str) -> Path:
 
 
 def newer(folder: Path) -> Path:
-    """The package attune as of a next version, which brings the database to a next form, built in `folder`."""
+    """The package attune as of a next version, which brings the database to a next form, built in
+    `folder`."""
     tree = folder / "newer"
     subprocess.run(["dpkg-deb", "--raw-extract", str(built("attune")), str(tree)], check=True)
     control = tree / "DEBIAN" / "control"
@@ -23,5 +24,9 @@ def newer(folder: Path) -> Path:
     number = int(sorted(migrations.glob("*.sql"))[-1].name[:4]) + 1
     (migrations / f"{number:04d}_next.sql").write_text("CREATE TABLE next (value INTEGER);\n")
     made = folder / "attune_0.1.1_newer.deb"
-    subprocess.run(["dpkg-deb", "-Znone", "--root-owner-group", "--build", str(tree), str(made)], check=True, capture_output=True)
+    subprocess.run(
+        ["dpkg-deb", "-Znone", "--root-owner-group", "--build", str(tree), str(made)],
+        check=True,
+        capture_output=True,
+    )
     return made

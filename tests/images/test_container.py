@@ -1,4 +1,5 @@
-"""The container image, built for real where no Docker runs: by buildah, over a base that debootstrap made."""
+"""The container image, built for real where no Docker runs: by buildah, over a base that
+debootstrap made."""
 
 import configparser
 import os
@@ -21,22 +22,34 @@ BUILDAH = ("buildah", "--storage-driver", "vfs")
 
 def buildah(*arguments: str, seconds: float = 600.0, check: bool = True) -> str:
     command = [*BUILDAH, *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds, check=False)
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
     if check and done.returncode:
-        raise AssertionError(f"buildah {arguments[0]} ended with {done.returncode}:\n{done.stdout[-6000:]}")
+        raise AssertionError(
+            f"buildah {arguments[0]} ended with {done.returncode}:\n{done.stdout[-6000:]}"
+        )
     return done.stdout.strip()
 
 
 def pip_settings() -> dict[str, str]:
     """How this machine's pip finds packages."""
-    listed = subprocess.run(["pip", "config", "list"], capture_output=True, text=True, check=False).stdout
+    listed = subprocess.run(
+        ["pip", "config", "list"], capture_output=True, text=True, check=False
+    ).stdout
     found = (line.partition("=") for line in listed.splitlines() if line.startswith("global."))
     return {key.removeprefix("global."): value.strip("'") for key, _, value in found}
 
 
 @pytest.fixture(scope="module")
 def base() -> Iterator[list[str]]:
-    """An image of a bare system that trusts whom this machine trusts and finds packages where it does; flags for builds on it."""
+    """An image of a bare system that trusts whom this machine trusts and finds packages where it
+    does; flags for builds on it."""
     container = buildah("from", "scratch")
     root = Path(buildah("mount", container))
     subprocess.run(["cp", "--archive", f"{root_file_system()}/.", str(root)], check=True)
@@ -62,7 +75,16 @@ def base() -> Iterator[list[str]]:
 
 @pytest.fixture(scope="module")
 def container(base: list[str]) -> Iterator[str]:
-    flags = ["--isolation", "chroot", "--build-arg", f"BASE_IMAGE={BASE}", "--file", "docker/Dockerfile", "--tag", IMAGE]
+    flags = [
+        "--isolation",
+        "chroot",
+        "--build-arg",
+        f"BASE_IMAGE={BASE}",
+        "--file",
+        "docker/Dockerfile",
+        "--tag",
+        IMAGE,
+    ]
     buildah("build", *flags, *base, str(PROJECT), seconds=3000)
     made = buildah("from", "--pull-never", IMAGE)
     yield made
@@ -83,7 +105,18 @@ def test_it_is_built_without_a_compiler_in_it_and_runs_as_nobody_special(contain
 
 def test_it_answers_and_says_that_it_is_well(container: str) -> None:
     serving = subprocess.Popen(
-        [*BUILDAH, "run", "--isolation", "chroot", container, "--", "attune", "--set", "audio.source=none", "serve"],
+        [
+            *BUILDAH,
+            "run",
+            "--isolation",
+            "chroot",
+            container,
+            "--",
+            "attune",
+            "--set",
+            "audio.source=none",
+            "serve",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,4 +1,5 @@
-"""The packages on a real systemd: installed, upgraded with a migration of the database, and purged while the service runs."""
+"""The packages on a real systemd: installed, upgraded with a migration of the database, and purged
+while the service runs."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +11,10 @@ from tests.images.built import built, newer
 from tests.system.machine import Machine
 
 pytestmark = [pytest.mark.images, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
-VERSION = "import sqlite3; print(*sqlite3.connect('/var/lib/attune/attune.db').execute('PRAGMA user_version').fetchone())"
+VERSION = (
+    "import sqlite3; print(*sqlite3.connect('/var/lib/attune/attune.db').execute('PRAGMA"
+    " user_version').fetchone())"
+)
 
 
 @pytest.fixture
@@ -24,7 +28,9 @@ def dpkg(machine: Machine, *arguments: str) -> str:
     return machine.run("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", *arguments, seconds=900)
 
 
-def test_the_service_is_upgraded_with_its_database_and_purged_while_it_runs(machine: Machine, tmp_path: Path) -> None:
+def test_the_service_is_upgraded_with_its_database_and_purged_while_it_runs(
+    machine: Machine, tmp_path: Path
+) -> None:
     models, package = built("attune-models"), built("attune")
     (tmp_path / "next").mkdir()
     after = newer(tmp_path / "next")
@@ -32,11 +38,14 @@ def test_the_service_is_upgraded_with_its_database_and_purged_while_it_runs(mach
     machine.bind(after.parent, "/next", read_only=True)
     machine.configure(audio__source='"none"')
     machine.start()
-    # Of whoever works on this host, in the machine's own view: what they made, and that packages are to start nothing.
+    # Of whoever works on this host, in the machine's own view: what they made, and that packages
+    # are to start nothing.
     machine.run("rm", "-rf", "/var/lib/attune", "/var/cache/attune", "/usr/sbin/policy-rc.d")
     dpkg(machine, "--install", f"/packages/{models.name}", f"/packages/{package.name}")
     machine.wait_for("attune.service")
-    assert machine.show("attune-adapt-nightly.service", "ActiveEnterTimestamp") == "", "nothing is trained by an installation"
+    assert machine.show("attune-adapt-nightly.service", "ActiveEnterTimestamp") == "", (
+        "nothing is trained by an installation"
+    )
     assert machine.attune("ask", "Say hello.")
     old = int(machine.run("python3", "-c", VERSION))
     assert old >= 1
@@ -49,7 +58,13 @@ def test_the_service_is_upgraded_with_its_database_and_purged_while_it_runs(mach
     assert machine.show("attune.service", "NRestarts") == "0"
 
     dpkg(machine, "--purge", "attune", "attune-models")
-    for unit in ("attune.service", "attune.socket", "attune-engines.service", "attune-adapt.path", "attune-adapt.timer"):
+    for unit in (
+        "attune.service",
+        "attune.socket",
+        "attune-engines.service",
+        "attune-adapt.path",
+        "attune-adapt.timer",
+    ):
         assert machine.show(unit, "ActiveState") == "inactive"
         assert machine.show(unit, "LoadState") == "not-found"
     kept = ("/usr/lib/attune", "/usr/share/attune", "/run/attune", "/var/cache/attune")

@@ -1,4 +1,5 @@
-"""The Debian packages: well made, and in a bare system without a network installed, used, upgraded and purged."""
+"""The Debian packages: well made, and in a bare system without a network installed, used, upgraded
+and purged."""
 
 import json
 import os
@@ -33,7 +34,9 @@ def system(tmp_path: Path) -> Iterator[BareSystem]:
 def install(system: BareSystem, *packages: Path) -> str:
     for package in packages:
         shutil.copy(package, system.root / "tmp")
-    printed = system.run("dpkg", "--install", *(f"/tmp/{package.name}" for package in packages), seconds=900)
+    printed = system.run(
+        "dpkg", "--install", *(f"/tmp/{package.name}" for package in packages), seconds=900
+    )
     for package in packages:
         (system.root / "tmp" / package.name).unlink()
     return printed
@@ -55,10 +58,19 @@ def served(system: BareSystem) -> subprocess.Popen[str]:
     for name in ("lib", "cache"):
         assert (system.root / "var" / name / "attune").is_dir()
     system.run("systemd-tmpfiles", "--create", "attune.conf")
-    machine = {"state_dir": "/var/lib/attune", "cache_dir": "/var/cache/attune", "control.socket": "/run/attune/attune.sock"}
+    machine = {
+        "state_dir": "/var/lib/attune",
+        "cache_dir": "/var/cache/attune",
+        "control.socket": "/run/attune/attune.sock",
+    }
     flags = [f"--set={key}={value}" for key, value in (machine | {"audio.source": "none"}).items()]
     daemon = system.start("attune", *flags, "serve", user="attune")
-    eventually(lambda: daemon.poll() is not None or "daemon" in system.run("attune", "status", user="attune", check=False))
+    eventually(
+        lambda: (
+            daemon.poll() is not None
+            or "daemon" in system.run("attune", "status", user="attune", check=False)
+        )
+    )
     assert daemon.poll() is None, daemon.communicate()[0]
     return daemon
 
@@ -71,17 +83,33 @@ def ended(daemon: subprocess.Popen[str]) -> None:
 
 
 def test_they_are_well_made(packages: list[Path]) -> None:
-    command = ["lintian", "--allow-root", "--fail-on", "error,warning", "--tag-display-limit", "0", *map(str, packages)]
+    command = [
+        "lintian",
+        "--allow-root",
+        "--fail-on",
+        "error,warning",
+        "--tag-display-limit",
+        "0",
+        *map(str, packages),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-8000:]
 
 
-def test_they_install_without_network_systemd_and_gpu_and_what_they_hold_works(system: BareSystem, packages: list[Path]) -> None:
+def test_they_install_without_network_systemd_and_gpu_and_what_they_hold_works(
+    system: BareSystem, packages: list[Path]
+) -> None:
     install(system, *packages)
     assert "attune 0.1.0" in attune(system, "--version")
     wants = system.root / "etc/systemd/system"
     enabled = {path.name for path in wants.glob("*.wants/attune*")}
-    assert enabled == {"attune.service", "attune.socket", "attune-engines.service", "attune-adapt.path", "attune-adapt.timer"}
+    assert enabled == {
+        "attune.service",
+        "attune.socket",
+        "attune-engines.service",
+        "attune-adapt.path",
+        "attune-adapt.timer",
+    }
     for state, mode in (("lib", 0o700), ("cache", 0o750)):
         assert (system.root / "var" / state / "attune").stat().st_mode & 0o777 == mode
     assert "attune" in system.run("id", "attune")
@@ -93,10 +121,14 @@ def test_they_install_without_network_systemd_and_gpu_and_what_they_hold_works(s
     found = json.loads(attune(system, "doctor", "--json"))
     assert "processor" in found["GPU"]["found"].lower() or "no" in found["GPU"]["found"].lower()
     assert (system.root / "usr/lib/attune/lib").exists()
-    assert list((system.root / "usr/lib/attune/lib").rglob("daemon/__pycache__/*.pyc")), "compiled once, at installation"
+    assert list((system.root / "usr/lib/attune/lib").rglob("daemon/__pycache__/*.pyc")), (
+        "compiled once, at installation"
+    )
 
 
-def test_it_answers_and_builds_what_it_computes_with(system: BareSystem, packages: list[Path]) -> None:
+def test_it_answers_and_builds_what_it_computes_with(
+    system: BareSystem, packages: list[Path]
+) -> None:
     install(system, *packages)
     daemon = served(system)
     assert attune(system, "ask", "Say hello.").strip()
@@ -112,7 +144,9 @@ def form(system: BareSystem) -> tuple[int, int]:
     """Of the database: its version, and how many turns it holds."""
     database = sqlite3.connect(f"file:{system.root}/var/lib/attune/attune.db?mode=ro", uri=True)
     try:
-        return database.execute("PRAGMA user_version").fetchone()[0], database.execute("SELECT count(*) FROM turns").fetchone()[0]
+        return database.execute("PRAGMA user_version").fetchone()[0], database.execute(
+            "SELECT count(*) FROM turns"
+        ).fetchone()[0]
     finally:
         database.close()
 
@@ -133,7 +167,9 @@ def test_an_upgrade_keeps_what_was_said_and_set_and_a_purge_only_what_was_said(
     settings.write_text(settings.read_text() + "\n[conversation]\nmax_reply_tokens = 7\n")
 
     install(system, newer(tmp_path))
-    assert "max_reply_tokens = 7" in settings.read_text(), "a changed conffile is the administrator's"
+    assert "max_reply_tokens = 7" in settings.read_text(), (
+        "a changed conffile is the administrator's"
+    )
     daemon = served(system)
     assert attune(system, "ask", "Are you there?").strip()
     ended(daemon)
@@ -149,7 +185,9 @@ def test_an_upgrade_keeps_what_was_said_and_set_and_a_purge_only_what_was_said(
     assert left - said == set(), "nothing is left but what the user made"
 
 
-def test_a_purge_leaves_nothing_where_nothing_was_said(system: BareSystem, packages: list[Path]) -> None:
+def test_a_purge_leaves_nothing_where_nothing_was_said(
+    system: BareSystem, packages: list[Path]
+) -> None:
     before, accounts = system.files(), (system.root / "etc/passwd").read_text()
     install(system, *packages)
     ended(served(system))

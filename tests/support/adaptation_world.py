@@ -1,4 +1,5 @@
-"""An `Adaptation` in a state folder of its own, with a child that learns nothing: what its tests share."""
+"""An `Adaptation` in a state folder of its own, with a child that learns nothing: what its tests
+share."""
 
 import queue
 import sys
@@ -21,7 +22,11 @@ from engines.generations.pointers import current, previous, promote
 from engines.jobs.messages import AdaptJob
 from tests.support.fake_child import DEADLINE_SECONDS, FAKE, eventually, make_job
 
-GOOD = Snapshot(board=Board(available_bytes=4 << 30, disk_free_bytes=8 << 30), labelled_utterances=300, new_utterances=40)
+GOOD = Snapshot(
+    board=Board(available_bytes=4 << 30, disk_free_bytes=8 << 30),
+    labelled_utterances=300,
+    new_utterances=40,
+)
 NEVER = replace(GOOD, new_utterances=0)
 
 
@@ -80,7 +85,12 @@ class World:
         if self.defective:
             raise ZeroDivisionError("a defect")
         return make_job(self.state).model_copy(
-            update={"number": number, "parent": parent, "folder": folder, "system_prompt": self.note}
+            update={
+                "number": number,
+                "parent": parent,
+                "folder": folder,
+                "system_prompt": self.note,
+            }
         )
 
     def serve(self, generation: Generation) -> None:
@@ -99,12 +109,17 @@ class World:
         """Waits until one has begun to work."""
         assert self.adaptation is not None
         adaptation = self.adaptation
-        assert eventually(lambda: str(adaptation.status()["note"]).startswith(("step", "from")) and bool(trainers()))
+        assert eventually(
+            lambda: (
+                str(adaptation.status()["note"]).startswith(("step", "from")) and bool(trainers())
+            )
+        )
         return trainers()[0]
 
 
 def trainers() -> list[int]:
-    """Children of this process that train, not what other tests may have left, such as a resource tracker of Python's."""
+    """Children of this process that train, not what other tests may have left, such as a resource
+    tracker of Python's."""
     found = []
     for child in psutil.Process().children():
         with suppress(psutil.Error):

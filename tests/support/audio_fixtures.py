@@ -12,7 +12,9 @@ from engines.audio.recordings import read_audio
 from engines.types import SAMPLE_RATE_HZ, Float32
 
 
-def tone(seconds: float, pitch_hz: float = 440.0, rate_hz: int = SAMPLE_RATE_HZ, amplitude: float = 0.3) -> Float32:
+def tone(
+    seconds: float, pitch_hz: float = 440.0, rate_hz: int = SAMPLE_RATE_HZ, amplitude: float = 0.3
+) -> Float32:
     """[N] samples of a sine."""
     times = np.arange(round(seconds * rate_hz)) / rate_hz
     return (amplitude * np.sin(2 * np.pi * pitch_hz * times)).astype(np.float32)
@@ -20,7 +22,9 @@ def tone(seconds: float, pitch_hz: float = 440.0, rate_hz: int = SAMPLE_RATE_HZ,
 
 def noise(seconds: float, amplitude: float = 0.1, seed: int = 0) -> Float32:
     """[N] samples of white noise, the same for the same seed."""
-    return (amplitude * np.random.default_rng(seed).standard_normal(round(seconds * SAMPLE_RATE_HZ))).astype(np.float32)
+    return (
+        amplitude * np.random.default_rng(seed).standard_normal(round(seconds * SAMPLE_RATE_HZ))
+    ).astype(np.float32)
 
 
 def pitch_hz(samples: Float32) -> float:
@@ -29,7 +33,9 @@ def pitch_hz(samples: Float32) -> float:
     return float(spectrum.argmax() * SAMPLE_RATE_HZ / len(samples))
 
 
-def write_wav(path: Path, samples: Float32, rate_hz: int = SAMPLE_RATE_HZ, subtype: str = "PCM_16") -> Path:
+def write_wav(
+    path: Path, samples: Float32, rate_hz: int = SAMPLE_RATE_HZ, subtype: str = "PCM_16"
+) -> Path:
     """Write [N] or [N, channels] samples, with no check of what they hold."""
     soundfile.write(path, samples, rate_hz, format="WAV", subtype=subtype)
     return path
@@ -43,9 +49,19 @@ def cut_off(path: Path, keep: float) -> Path:
 
 
 def wav_header(data_bytes: int) -> bytes:
-    """The 44 bytes that stand before 16-bit mono samples, claiming that `data_bytes` of them follow."""
+    """The 44 bytes that stand before 16-bit mono samples, claiming that `data_bytes` of them
+    follow."""
     layout = (16, 1, 1, SAMPLE_RATE_HZ, 2 * SAMPLE_RATE_HZ, 2, 16)
-    return struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + data_bytes, b"WAVE", b"fmt ", *layout, b"data", data_bytes)
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF",
+        36 + data_bytes,
+        b"WAVE",
+        b"fmt ",
+        *layout,
+        b"data",
+        data_bytes,
+    )
 
 
 def prompt(general_speech: Path, name: str) -> Float32:

@@ -1,7 +1,8 @@
-"""An honest small child: it speaks the progress protocol, keeps a checkpoint and writes a generation, without learning anything;
-and what the tests around it share.
+"""An honest small child: it speaks the progress protocol, keeps a checkpoint and writes a
+generation, without learning anything; and what the tests around it share.
 
-`python fake_child.py MODE [SECONDS_PER_STEP] JOB.json`. Modes that are named nowhere below behave as `done`.
+`python fake_child.py MODE [SECONDS_PER_STEP] JOB.json`. Modes that are named nowhere below behave
+as `done`.
 """
 
 import json
@@ -45,7 +46,15 @@ def work(mode: str, seconds_per_step: float, job_path: Path) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.__setitem__(0, mode != "deaf"))
     say("frames", 1.0, f"from step {first}")
     if mode == "garbage":
-        os.write(1, b"\xff\xfe not json\n" + b'{"stage": 3}\n' + b"x" * 1_000_000 + b"\n" + b"[" * 100_000 + b"\n\n")
+        os.write(
+            1,
+            b"\xff\xfe not json\n"
+            + b'{"stage": 3}\n'
+            + b"x" * 1_000_000
+            + b"\n"
+            + b"[" * 100_000
+            + b"\n\n",
+        )
     if mode == "fails":
         say("failed", 0.0, "the examples are empty")
         return 1
@@ -81,13 +90,20 @@ def work(mode: str, seconds_per_step: float, job_path: Path) -> int:
     return 0
 
 
-def judged(candidate: float, current: float, cascade: float, utterances: int = 10, words: int = 1000) -> Judgement:
+def judged(
+    candidate: float, current: float, cascade: float, utterances: int = 10, words: int = 1000
+) -> Judgement:
     """All utterances heard alike, with such rates of `words` each."""
     rates = {"candidate": candidate, "current": current, "cascade": cascade}
     errors = {who: round(rate * words) if isfinite(rate) else 0 for who, rate in rates.items()}
     return Judgement(
-        **{who: Score(utterances=utterances, words=utterances * words, word_error_rate=rate) for who, rate in rates.items()},
-        utterances=tuple(JudgedUtterance(id=f"u{index}", words=words, **errors) for index in range(utterances)),
+        **{
+            who: Score(utterances=utterances, words=utterances * words, word_error_rate=rate)
+            for who, rate in rates.items()
+        },
+        utterances=tuple(
+            JudgedUtterance(id=f"u{index}", words=words, **errors) for index in range(utterances)
+        ),
     )
 
 
@@ -122,7 +138,12 @@ def no_models(folder: Path) -> EngineFiles:
     folder.mkdir(parents=True, exist_ok=True)
     model = folder / "model.bin"
     model.write_bytes(b"")
-    return EngineFiles(encoder=folder / "encoder.onnx", encoder_weights=folder, language_model=model, served_language_model=model)
+    return EngineFiles(
+        encoder=folder / "encoder.onnx",
+        encoder_weights=folder,
+        language_model=model,
+        served_language_model=model,
+    )
 
 
 def make_job(state: Path) -> AdaptJob:
@@ -132,7 +153,9 @@ def make_job(state: Path) -> AdaptJob:
         empty = state / "empty"
         empty.write_bytes(b"")
         base = Card(number=0, parent=None, created_at="", recipe="base")
-        write_generation(generations, 0, base, {"projector.onnx": empty, "projector.safetensors": empty})
+        write_generation(
+            generations, 0, base, {"projector.onnx": empty, "projector.safetensors": empty}
+        )
     return AdaptJob(
         folder=state / "jobs/0001",
         generations=generations,

@@ -1,4 +1,5 @@
-"""Tiny, honest stand-ins for what is slow or needs hardware: they keep the contracts and nothing else."""
+"""Tiny, honest stand-ins for what is slow or needs hardware: they keep the contracts and nothing
+else."""
 
 import threading
 from collections.abc import Generator
@@ -25,7 +26,8 @@ def tone(seconds: float, pitch_hz: float = 220.0) -> Float32:
 class EchoLanguageModel:
     """Says back what it read, one word a piece, and how many turns it remembers.
 
-    `hold`: a reply waits here before its first piece, or after `hold_after` pieces, so that a test decides when it goes on.
+    `hold`: a reply waits here before its first piece, or after `hold_after` pieces, so that a test
+    decides when it goes on.
     """
 
     def __init__(self) -> None:
@@ -36,7 +38,9 @@ class EchoLanguageModel:
         self.began = threading.Event()
         self.hold_after = 0
 
-    def reply(self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched) -> Generator[str, None, None]:
+    def reply(
+        self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched
+    ) -> Generator[str, None, None]:
         heard = words if isinstance(words, str) else f"{len(words.vectors)} tokens"
         if heard == "too long":
             raise AttuneError("the words do not fit; say less")
@@ -45,7 +49,9 @@ class EchoLanguageModel:
         said: list[str] = []
         self.began.set()
         try:
-            for number, word in enumerate(f"{len(self.remembered)} {heard}".split(" ")[:max_tokens]):
+            for number, word in enumerate(
+                f"{len(self.remembered)} {heard}".split(" ")[:max_tokens]
+            ):
                 if number == self.hold_after:
                     self.hold.wait(30)
                 step()
@@ -63,7 +69,8 @@ class EchoLanguageModel:
 
 
 class PitchRoute:
-    """Hears tones: a transcript that names the pitch on the cascade, one soft token for each quarter of a second when aligned.
+    """Hears tones: a transcript that names the pitch on the cascade, one soft token for each
+    quarter of a second when aligned.
 
     Aligned, it is not sure of tones below `doubts_below_hz`.
     """
@@ -121,4 +128,6 @@ def write_base(generations: Path) -> Generation:
     empty.parent.mkdir(parents=True, exist_ok=True)
     empty.write_bytes(b"")
     card = Card(number=0, parent=None, created_at="", recipe="base")
-    return write_generation(generations, 0, card, {"projector.onnx": empty, "projector.safetensors": empty})
+    return write_generation(
+        generations, 0, card, {"projector.onnx": empty, "projector.safetensors": empty}
+    )

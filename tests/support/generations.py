@@ -13,7 +13,8 @@ def write(root: Path, number: int, content: bytes = b"weights") -> Generation:
     sources = root.parent / "sources"
     sources.mkdir(parents=True, exist_ok=True)
     files = {
-        name: sources / name.replace("/", "-") for name in ("projector.onnx", "projector.safetensors", "adapter/lora.safetensors")
+        name: sources / name.replace("/", "-")
+        for name in ("projector.onnx", "projector.safetensors", "adapter/lora.safetensors")
     }
     for path in files.values():
         path.write_bytes(content + str(number).encode())

@@ -1,4 +1,5 @@
-"""A machine with a GPU, as far as a process can tell: stand-ins for driver, TensorRT and CUDA's runtime, and their fixtures."""
+"""A machine with a GPU, as far as a process can tell: stand-ins for driver, TensorRT and CUDA's
+runtime, and their fixtures."""
 
 import os
 import subprocess
@@ -17,7 +18,10 @@ FAKES = Path(__file__).parent / "fake_tensorrt"
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a libcuda that knows one Orin."""
     folder = tmp_path_factory.mktemp("driver")
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(folder / "libcuda.so.1"), str(FAKES / "libcuda.c")], check=True)
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-o", str(folder / "libcuda.so.1"), str(FAKES / "libcuda.c")],
+        check=True,
+    )
     return folder
 
 
@@ -41,19 +45,31 @@ class Board:
 
     def run(self, tries_only: bool = False, timeout_seconds: float = 120.0) -> tuple[int, Progress]:
         """Its exit status and last line."""
-        job = PlanJob(graph=self.graph, precision="float32", plans=self.plans, tries_only=tries_only)
+        job = PlanJob(
+            graph=self.graph, precision="float32", plans=self.plans, tries_only=tries_only
+        )
         path = self.folder / "job.json"
         path.write_text(job.model_dump_json())
         command = [sys.executable, "-m", "engines", str(path)]
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout_seconds, check=False, env=self.environment()
+            command,
+            capture_output=True,
+            text=True,
+            timeout=timeout_seconds,
+            check=False,
+            env=self.environment(),
         )
         assert "Traceback" not in done.stderr, done.stderr
         return done.returncode, Progress.model_validate_json(done.stdout.splitlines()[-1])
 
     def ask(self, script: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120, env=self.environment()
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+            env=self.environment(),
         )
         return done.stdout.strip()
 

@@ -1,4 +1,5 @@
-"""Packages for the tests that look at them, each in a folder of its own, so that none is imported by anything else."""
+"""Packages for the tests that look at them, each in a folder of its own, so that none is imported
+by anything else."""
 
 import subprocess
 import sys
@@ -10,11 +11,22 @@ from engines.models.manifest import default_cache_dir
 
 
 def installed_apart(*packages: str) -> Path:
-    """The folder with `packages` ("name==version") and nothing that they depend on. Skips the test where one cannot be had."""
+    """The folder with `packages` ("name==version") and nothing that they depend on. Skips the test
+    where one cannot be had."""
     folder = default_cache_dir() / "tests" / "+".join(packages).replace("==", "-")
     if not folder.is_dir():
         making = folder.with_suffix(f"{folder.suffix}.making")
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(making), *packages]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--target",
+            str(making),
+            *packages,
+        ]
         if subprocess.run(command, capture_output=True, check=False).returncode != 0:
             pytest.skip(f"{packages} cannot be had here")
         making.rename(folder)

@@ -21,9 +21,13 @@ Opened = tuple[LlamaCppLanguageModel, Vocabulary]
 Reference = Callable[[str], Float32]
 
 
-def opened(path: Path, context_tokens: int = CONTEXT_TOKENS, adapter: Path | None = None) -> Iterator[Opened]:
+def opened(
+    path: Path, context_tokens: int = CONTEXT_TOKENS, adapter: Path | None = None
+) -> Iterator[Opened]:
     vocabulary = Vocabulary(path)
-    model = LlamaCppLanguageModel(path, vocabulary, SYSTEM, context_tokens, threads=1, adapter=adapter)
+    model = LlamaCppLanguageModel(
+        path, vocabulary, SYSTEM, context_tokens, threads=1, adapter=adapter
+    )
     yield model, vocabulary
     model.close()
     vocabulary.close()
@@ -40,7 +44,8 @@ def rendered(turns: list[tuple[str, str]], words: str) -> str:
 
 
 def one_prompt(path: Path, vocabulary: Vocabulary) -> Iterator[Reference]:
-    """Logits after a text, control tokens parsed, decoded as one prompt by a sequence that holds nothing else."""
+    """Logits after a text, control tokens parsed, decoded as one prompt by a sequence that holds
+    nothing else."""
     sequence = LlamaSequence(path, 2048, 1, None)
 
     def logits(text: str) -> Float32:
@@ -53,7 +58,8 @@ def one_prompt(path: Path, vocabulary: Vocabulary) -> Iterator[Reference]:
 
 
 def same(logits: Float32, expected: Float32) -> bool:
-    """Equal but for what llama.cpp's kernels round differently when the same tokens come in other batches."""
+    """Equal but for what llama.cpp's kernels round differently when the same tokens come in other
+    batches."""
     return bool(np.abs(logits - expected).max() < 0.01 * np.ptp(expected))
 
 

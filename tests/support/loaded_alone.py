@@ -1,4 +1,5 @@
-"""A module from a file, without what its package would bring and under a name that nothing else imports."""
+"""A module from a file, without what its package would bring and under a name that nothing else
+imports."""
 
 import importlib.util
 from pathlib import Path

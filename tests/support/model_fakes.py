@@ -60,13 +60,22 @@ def sha256(data: bytes) -> str:
 
 
 def entry(origin: dict[str, object]) -> Model:
-    return Model.model_validate({"name": "tiny", "role": "test", "licence": "MIT", "origin": [origin]})
+    return Model.model_validate(
+        {"name": "tiny", "role": "test", "licence": "MIT", "origin": [origin]}
+    )
 
 
 def model_of(source: str, files: dict[str, bytes]) -> Model:
-    listed = [{"path": path, "sha256": sha256(data), "bytes": len(data)} for path, data in files.items()]
+    listed = [
+        {"path": path, "sha256": sha256(data), "bytes": len(data)} for path, data in files.items()
+    ]
     return Model.model_validate(
-        {"name": "tiny", "role": "test", "licence": "MIT", "origin": [{"source": source, "files": listed}]}
+        {
+            "name": "tiny",
+            "role": "test",
+            "licence": "MIT",
+            "origin": [{"source": source, "files": listed}],
+        }
     )
 
 

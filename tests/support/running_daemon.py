@@ -46,7 +46,11 @@ class Daemon:
     """A daemon in this process, and a client of it."""
 
     def __init__(
-        self, settings: Settings, mode: str, open_models: Callable[[Settings], ServingModels], clocks: Clocks = REAL_TIME
+        self,
+        settings: Settings,
+        mode: str,
+        open_models: Callable[[Settings], ServingModels],
+        clocks: Clocks = REAL_TIME,
     ) -> None:
         self.settings = settings
         self.app = App(settings, open_models, (sys.executable, str(FAKE), mode, "0.01"), clocks)
@@ -75,7 +79,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     # Rounds must not depend on how busy the machine is that runs the tests.
     monkeypatch.setattr(
-        "daemon.training.round_inputs.read_board", lambda _: Board(available_bytes=10**10, disk_free_bytes=10**10)
+        "daemon.training.round_inputs.read_board",
+        lambda _: Board(available_bytes=10**10, disk_free_bytes=10**10),
     )
     with ExitStack() as stack:
 

@@ -1,4 +1,5 @@
-"""Clocks of a machine that a test moves: time that passes, a wall clock that is set, restarts of the machine."""
+"""Clocks of a machine that a test moves: time that passes, a wall clock that is set, restarts of
+the machine."""
 
 from dataclasses import dataclass
 

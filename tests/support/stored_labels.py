@@ -1,4 +1,5 @@
-"""What a store holds that could be learnt from, all of it: a round takes a bounded part (`daemon/training/round_examples.py`)."""
+"""What a store holds that could be learnt from, all of it: a round takes a bounded part
+(`daemon/training/round_examples.py`)."""
 
 from daemon.store.store import Store
 from engines.jobs.messages import Example
@@ -7,8 +8,9 @@ from engines.jobs.messages import Example
 def labelled(store: Store, min_confidence: float = 0.0) -> list[Example]:
     """By id. Recognised labels below `min_confidence` are left out, and so is lost audio."""
     rows = store.rows(
-        "SELECT u.id, u.audio, c.text, c.origin, c.confidence, u.holdout, u.seconds FROM utterances u JOIN chosen_labels c"
-        " ON c.utterance = u.id WHERE c.origin != 'recognised' OR c.confidence >= ? ORDER BY u.id",
+        "SELECT u.id, u.audio, c.text, c.origin, c.confidence, u.holdout, u.seconds FROM utterances"
+        " u JOIN chosen_labels c ON c.utterance = u.id WHERE c.origin != 'recognised' OR"
+        " c.confidence >= ? ORDER BY u.id",
         min_confidence,
     )
     examples = [

@@ -1,7 +1,8 @@
-"""`python -m tests.support.tiny_daemon`: a whole daemon on tiny engines in a process of its own, with what the command line gives one.
+"""`python -m tests.support.tiny_daemon`: a whole daemon on tiny engines in a process of its own,
+with what the command line gives one.
 
-Told to "freeze", the loop that answers stands still for good; told to "go on", a reply has no end. Where the system prompt is
-OPENS_FOR_EVER, so does the opening of the models.
+Told to "freeze", the loop that answers stands still for good; told to "go on", a reply has no end.
+Where the system prompt is OPENS_FOR_EVER, so does the opening of the models.
 """
 
 import faulthandler
@@ -25,7 +26,9 @@ OPENS_FOR_EVER = "opens for ever"
 
 
 class FreezingLanguageModel(EchoLanguageModel):
-    def reply(self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched) -> Generator[str, None, None]:
+    def reply(
+        self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched
+    ) -> Generator[str, None, None]:
         if words == "freeze":
             threading.Event().wait()
         if words == "go on":

@@ -1,4 +1,5 @@
-"""Writes very small llama models as GGUF files: real ones for llama.cpp, small enough to test hundreds of turns in seconds."""
+"""Writes very small llama models as GGUF files: real ones for llama.cpp, small enough to test
+hundreds of turns in seconds."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,14 +8,15 @@ import gguf
 import numpy as np
 
 CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content"
+    " }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 END = "<|im_end|>"
 CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", END)
 
 PRINTABLE = [chr(code) for code in range(33, 127)] + ["\u0120", "\u010a"]
-"""A character a token: printable ASCII, and the names under which byte-level BPE keeps space and newline."""
+"""A character a token: printable ASCII, and the names under which byte-level BPE keeps space and
+newline."""
 
 FEED_FORWARD = 48
 HEAD_WIDTH = 16
@@ -41,8 +43,9 @@ def write_tiny_llama(
 ) -> Path:
     """Write a model of random float32 weights whose tokens are CONTROL_TOKENS and `characters`.
 
-    With `next_token` it is a script instead: after each token that is a key comes its value, after any other comes the end.
-    `architecture` is "llama", or "gemma3": more norms, and the embedding is scaled for tokens and used as the output.
+    With `next_token` it is a script instead: after each token that is a key comes its value, after
+    any other comes the end. `architecture` is "llama", or "gemma3": more norms, and the embedding
+    is scaled for tokens and used as the output.
     """
     random = np.random.default_rng(seed)
     tokens = [*CONTROL_TOKENS, *characters]
@@ -93,7 +96,12 @@ def write_tiny_llama(
         writer.add_tensor(f"blk.{layer}.attn_norm.weight", np.ones(width, np.float32))
         writer.add_tensor(f"blk.{layer}.ffn_norm.weight", np.ones(width, np.float32))
         if architecture == "gemma3":
-            for name, length in (("attn_q", head_width), ("attn_k", head_width), ("post_attention", width), ("post_ffw", width)):
+            for name, length in (
+                ("attn_q", head_width),
+                ("attn_k", head_width),
+                ("post_attention", width),
+                ("post_ffw", width),
+            ):
                 writer.add_tensor(f"blk.{layer}.{name}_norm.weight", np.ones(length, np.float32))
         for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
             writer.add_tensor(f"blk.{layer}.{name}.weight", weights(width, width))
@@ -107,7 +115,13 @@ def write_tiny_llama(
     return path
 
 
-def write_adapter(path: Path, shapes: Mapping[str, tuple[int, int]], seed: int = 0, rank: int = 16, scale: float = 0.05) -> Path:
+def write_adapter(
+    path: Path,
+    shapes: Mapping[str, tuple[int, int]],
+    seed: int = 0,
+    rank: int = 16,
+    scale: float = 0.05,
+) -> Path:
     """Write a random GGUF adapter for the weights in `shapes`: (inputs, outputs) by tensor name."""
     random = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(path, "llama")
@@ -115,8 +129,12 @@ def write_adapter(path: Path, shapes: Mapping[str, tuple[int, int]], seed: int =
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", float(rank))
     for name, (inputs, outputs) in shapes.items():
-        writer.add_tensor(f"{name}.lora_a", (random.standard_normal((rank, inputs)) * scale).astype(np.float32))
-        writer.add_tensor(f"{name}.lora_b", (random.standard_normal((outputs, rank)) * scale).astype(np.float32))
+        writer.add_tensor(
+            f"{name}.lora_a", (random.standard_normal((rank, inputs)) * scale).astype(np.float32)
+        )
+        writer.add_tensor(
+            f"{name}.lora_b", (random.standard_normal((outputs, rank)) * scale).astype(np.float32)
+        )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -14,16 +14,27 @@ from engines.jobs.messages import EngineFiles
 
 
 def write_untrained_base(folder: Path, made_for: EngineFiles | None = None) -> Path:
-    """Write generation 0 below `folder`, for those models where it is to be served, and return the root of the generations."""
+    """Write generation 0 below `folder`, for those models where it is to be served, and return the
+    root of the generations."""
     torch.manual_seed(0)
-    projector = CifProjector(CifConfig(384, 576, 49_152, width=48, heads=2, layers_before=1, layers_after=1))
+    projector = CifProjector(
+        CifConfig(384, 576, 49_152, width=48, heads=2, layers_before=1, layers_after=1)
+    )
     projector.heard_tokens = set(range(300, 400))
     projector.keys.phonemes[:, :3] = torch.randint(1, 70, (49_152, 3))
     save_projector(projector, folder / "projector.safetensors")
     export_projector(projector, folder / "projector.onnx")
-    card = Card(number=0, parent=None, created_at="2026-01-01T00:00:00+00:00", recipe="untrained, for a test")
+    card = Card(
+        number=0,
+        parent=None,
+        created_at="2026-01-01T00:00:00+00:00",
+        recipe="untrained, for a test",
+    )
     if made_for is not None:
-        sums = {"language_model_sha256": made_for.language_model, "encoder_sha256": made_for.encoder_weights_file}
+        sums = {
+            "language_model_sha256": made_for.language_model,
+            "encoder_sha256": made_for.encoder_weights_file,
+        }
         card = card.model_copy(update={name: sha256_of(path) for name, path in sums.items()})
     files = {name: folder / name for name in ("projector.onnx", "projector.safetensors")}
     write_generation(folder / "generations", 0, card, files)

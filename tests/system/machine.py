@@ -1,4 +1,5 @@
-"""A machine on which Attune is installed as its units expect it, run by this host's own systemd (`machine.sh`)."""
+"""A machine on which Attune is installed as its units expect it, run by this host's own systemd
+(`machine.sh`)."""
 
 import json
 import shutil
@@ -46,7 +47,8 @@ class Machine:
         self._binds.append((source, target, "ro" if read_only else "rw"))
 
     def configure(self, **keys: str) -> None:
-        """Settings, with `__` for a dot, as a file among /etc/attune/attune.toml.d, from the next start on."""
+        """Settings, with `__` for a dot, as a file among /etc/attune/attune.toml.d, from the next
+        start on."""
         lines = "".join(f"{name.replace('__', '.')} = {value}\n" for name, value in keys.items())
         self.write(f"attune/attune.toml.d/{len(keys)}-{'-'.join(keys)[:40]}.toml", lines)
 
@@ -62,7 +64,9 @@ class Machine:
         path.symlink_to("/dev/null")
 
     def start(self) -> None:
-        (self.folder / "binds").write_text("".join(f"{source} {target} {how}\n" for source, target, how in self._binds))
+        (self.folder / "binds").write_text(
+            "".join(f"{source} {target} {how}\n" for source, target, how in self._binds)
+        )
         self._script("start")
 
     def halt(self) -> None:
@@ -72,7 +76,9 @@ class Machine:
         """The power fails."""
         self._script("cut")
 
-    def run(self, *command: str, given: str = "", seconds: float = 120.0, check: bool = True) -> str:
+    def run(
+        self, *command: str, given: str = "", seconds: float = 120.0, check: bool = True
+    ) -> str:
         """Run a command there as root; what it prints."""
         done = subprocess.run(
             ["bash", str(_SCRIPT), "in", str(self.folder), *command],
@@ -83,7 +89,9 @@ class Machine:
             check=False,
         )
         if check and done.returncode:
-            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr or done.stdout}")
+            raise AssertionError(
+                f"{' '.join(command)} ended with {done.returncode}: {done.stderr or done.stdout}"
+            )
         return done.stdout
 
     def status(self) -> dict[str, Any]:
@@ -113,32 +121,46 @@ class Machine:
         until = time.monotonic() + seconds
         while not holds():
             if time.monotonic() > until:
-                raise AssertionError(f"{unit} is {self.show(unit, 'ActiveState')}:\n{self.journal(unit)[-4000:]}")
+                raise AssertionError(
+                    f"{unit} is {self.show(unit, 'ActiveState')}:\n{self.journal(unit)[-4000:]}"
+                )
             time.sleep(0.1)
 
     def _script(self, command: str) -> None:
         subprocess.run(["bash", str(_SCRIPT), command, str(self.folder)], check=True, timeout=120)
 
     def _install(self) -> None:
-        """An environment at _INSTALLED with this project's code and the packages of the one that runs the tests."""
+        """An environment at _INSTALLED with this project's code and the packages of the one that
+        runs the tests."""
         tree = self.folder / "installed"
         site = tree / Path(sysconfig.get_path("purelib", vars={"base": "."}))
         site.mkdir(parents=True)
         for name in ("daemon", "engines", "calibration"):
-            shutil.copytree(PROJECT / name, site / name, ignore=shutil.ignore_patterns("__pycache__"))
-        subprocess.run(["chmod", "--recursive", "a+rX", str(tree)], check=True)  # as an installer does
+            shutil.copytree(
+                PROJECT / name, site / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        subprocess.run(
+            ["chmod", "--recursive", "a+rX", str(tree)], check=True
+        )  # as an installer does
         (site / "attune.pth").write_text(f"{_PACKAGES}\n")
         base = Path(sys.base_prefix)
         home = base if base.is_relative_to("/usr") else Path(_BASE)
-        if home != base:  # an interpreter in somebody's home, which services do not see, with a library of its own
+        # An interpreter in somebody's home, which services do not see, with a library of its own.
+        if home != base:
             self.bind(base, _BASE, read_only=True)
-            self.write("systemd/system/service.d/python.conf", f"[Service]\nEnvironment={OWN_LIBRARY}\n")
+            self.write(
+                "systemd/system/service.d/python.conf", f"[Service]\nEnvironment={OWN_LIBRARY}\n"
+            )
         (tree / "bin").mkdir()
         interpreter = f"python{sys.version_info.major}.{sys.version_info.minor}"
         (tree / "bin" / "python").symlink_to(home / "bin" / interpreter)
-        (tree / "pyvenv.cfg").write_text(f"home = {home}/bin\ninclude-system-site-packages = false\n")
+        (tree / "pyvenv.cfg").write_text(
+            f"home = {home}/bin\ninclude-system-site-packages = false\n"
+        )
         script = tree / "bin" / "attune"
-        script.write_text(f"#!{_INSTALLED}/bin/python\nfrom daemon.cli.__main__ import main\n\nmain()\n")
+        script.write_text(
+            f"#!{_INSTALLED}/bin/python\nfrom daemon.cli.__main__ import main\n\nmain()\n"
+        )
         script.chmod(0o755)
         self.bind(tree, _INSTALLED, read_only=True)
         self.bind(Path(sysconfig.get_path("purelib")), _PACKAGES, read_only=True)

@@ -1,4 +1,5 @@
-"""The units on a real systemd: started at boot, sandboxed, watched, reloaded, stopped, and what becomes of it all."""
+"""The units on a real systemd: started at boot, sandboxed, watched, reloaded, stopped, and what
+becomes of it all."""
 
 import json
 import os
@@ -22,7 +23,12 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(not Path("/usr/lib/systemd/systemd").exists(), reason="needs systemd"),
 ]
-SERVICES = ("attune.service", "attune-adapt.service", "attune-adapt-nightly.service", "attune-engines.service")
+SERVICES = (
+    "attune.service",
+    "attune-adapt.service",
+    "attune-adapt-nightly.service",
+    "attune-engines.service",
+)
 
 
 @pytest.fixture
@@ -35,7 +41,9 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 def with_engines(machine: Machine) -> None:
     """Spare it the first build."""
     shutil.copytree(default_cache_dir() / "engines", machine.folder / "cache" / "engines")
-    shutil.copytree(Path("/var/lib/attune/generations/0000"), machine.folder / "lib" / "generations" / "0000")
+    shutil.copytree(
+        Path("/var/lib/attune/generations/0000"), machine.folder / "lib" / "generations" / "0000"
+    )
 
 
 def test_it_starts_at_boot_answers_and_stops(machine: Machine) -> None:
@@ -53,23 +61,50 @@ def test_it_starts_at_boot_answers_and_stops(machine: Machine) -> None:
     assert machine.reply("Are you there?"), "whoever asks starts it again"
 
 
-def test_what_is_said_to_a_microphone_is_answered_under_the_sandbox(machine: Machine, general_speech: Path) -> None:
+def test_what_is_said_to_a_microphone_is_answered_under_the_sandbox(
+    machine: Machine, general_speech: Path
+) -> None:
     with_engines(machine)
     sound = "".join(
         f"Environment={name}=/run/mic/{value}\n"
-        for name, value in (("PULSE_SERVER", "socket"), ("PULSE_COOKIE", "cookie"), ("ALSA_CONFIG_PATH", "asound.conf"))
+        for name, value in (
+            ("PULSE_SERVER", "socket"),
+            ("PULSE_COOKIE", "cookie"),
+            ("ALSA_CONFIG_PATH", "asound.conf"),
+        )
     ).replace("PULSE_SERVER=", "PULSE_SERVER=unix:")
-    machine.write("systemd/system/attune.service.d/microphone.conf", f"[Service]\n{sound}Environment=PULSE_LATENCY_MSEC=20\n")
+    machine.write(
+        "systemd/system/attune.service.d/microphone.conf",
+        f"[Service]\n{sound}Environment=PULSE_LATENCY_MSEC=20\n",
+    )
     machine.configure(audio__device='"vmic"')
     said = machine.folder / "lib" / "said.flac"
     write_flac(said, read_audio(general_speech / "vm-intro.g722", 30.0))
     machine.start()
     script = f"bash {TESTS}/tests/support/virtual_mic.sh /run/mic"
-    as_user = ("systemd-run", "--quiet", "--uid=attune", "--gid=attune", "--setenv=PATH=/usr/bin:/bin")
-    machine.run(*as_user, "--unit=mic", "--property=RuntimeDirectory=mic", "sh", "-c", f"{script} start && sleep infinity")
-    machine.eventually(lambda: "mic" in machine.run("ls", "/run/mic/reader.pid", check=False), "mic")
+    as_user = (
+        "systemd-run",
+        "--quiet",
+        "--uid=attune",
+        "--gid=attune",
+        "--setenv=PATH=/usr/bin:/bin",
+    )
+    machine.run(
+        *as_user,
+        "--unit=mic",
+        "--property=RuntimeDirectory=mic",
+        "sh",
+        "-c",
+        f"{script} start && sleep infinity",
+    )
+    machine.eventually(
+        lambda: "mic" in machine.run("ls", "/run/mic/reader.pid", check=False), "mic"
+    )
     machine.run("systemctl", "start", "attune.service")
-    machine.eventually(lambda: "listening to vmic" in machine.show("attune.service", "StatusText"), "attune.service")
+    machine.eventually(
+        lambda: "listening to vmic" in machine.show("attune.service", "StatusText"),
+        "attune.service",
+    )
     process = machine.show("attune.service", "MainPID")
 
     def resident_mib() -> int:
@@ -77,7 +112,9 @@ def test_what_is_said_to_a_microphone_is_answered_under_the_sandbox(machine: Mac
         return int(found) >> 10
 
     at_first_mib = resident_mib()
-    machine.run(*as_user, "--pipe", "--wait", "sh", "-c", f"{script} play /var/lib/attune/said.flac")
+    machine.run(
+        *as_user, "--pipe", "--wait", "sh", "-c", f"{script} play /var/lib/attune/said.flac"
+    )
     machine.eventually(lambda: bool(machine.status()["last_turns"]), "attune.service")
     [turn, *_] = machine.status()["last_turns"]
     assert "message" in turn["heard"].lower()
@@ -89,13 +126,19 @@ def test_what_is_said_to_a_microphone_is_answered_under_the_sandbox(machine: Mac
         fields = machine.run("cat", f"/proc/{process}/stat").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    machine.eventually(lambda: "labelled 1 utterances" in machine.journal("attune.service"), "attune.service")
+    machine.eventually(
+        lambda: "labelled 1 utterances" in machine.journal("attune.service"), "attune.service"
+    )
     time.sleep(5)  # what else follows a turn once it is quiet
     used, seconds = processor_seconds(), 60
     time.sleep(seconds)
     share = (processor_seconds() - used) / seconds
     print(f"{share:.2%} of a core while nobody talks")
-    assert share < 0.04  # the aim is 0.02; machines that are shared take up to twice their time, and a test is no benchmark
+    assert (
+        share < 0.04
+        # the aim is 0.02; machines that are shared take up to twice their time, and a test is no
+        # benchmark
+    )
     print(f"{at_first_mib} MiB are resident at first, {resident_mib()} MiB once something was said")
     assert at_first_mib < 450
     assert resident_mib() < 500
@@ -109,10 +152,15 @@ def on_tiny_engines(machine: Machine, watchdog_seconds: int, whose: str = "syste
         ExecStart=/usr/lib/attune/bin/python -m tests.support.tiny_daemon
         WatchdogSec={watchdog_seconds}
     """
-    machine.write(f"systemd/{whose}/attune.service.d/tiny.conf", "\n".join(line.strip() for line in lines.splitlines()))
+    machine.write(
+        f"systemd/{whose}/attune.service.d/tiny.conf",
+        "\n".join(line.strip() for line in lines.splitlines()),
+    )
 
 
-def test_a_loop_that_freezes_is_started_again_and_the_first_request_after_it_is_answered(machine: Machine) -> None:
+def test_a_loop_that_freezes_is_started_again_and_the_first_request_after_it_is_answered(
+    machine: Machine,
+) -> None:
     on_tiny_engines(machine, 3)
     machine.enable(["attune.service"])
     machine.start()
@@ -122,12 +170,16 @@ def test_a_loop_that_freezes_is_started_again_and_the_first_request_after_it_is_
     began = time.monotonic()
     with pytest.raises(AssertionError, match="ended before it had answered"):
         machine.attune("ask", "freeze")
-    machine.eventually(lambda: machine.show("attune.service", "MainPID") not in ("0", first), "attune.service", 30)
+    machine.eventually(
+        lambda: machine.show("attune.service", "MainPID") not in ("0", first), "attune.service", 30
+    )
     took = time.monotonic() - began
     assert machine.reply("hello again") == "0 hello again"
     assert took < 3 + 3, f"started again after {took:.1f} s"
     assert machine.show("attune.service", "NRestarts") == "1"
-    assert "in reply" in machine.journal("attune.service"), "where every thread was stands in the journal"
+    assert "in reply" in machine.journal("attune.service"), (
+        "where every thread was stands in the journal"
+    )
 
 
 def test_a_frozen_process_is_started_again(machine: Machine) -> None:
@@ -136,7 +188,9 @@ def test_a_frozen_process_is_started_again(machine: Machine) -> None:
     machine.run("systemctl", "start", "attune.service")
     began = time.monotonic()
     machine.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", "attune.service")
-    machine.eventually(lambda: machine.show("attune.service", "NRestarts") == "1", "attune.service", 30)
+    machine.eventually(
+        lambda: machine.show("attune.service", "NRestarts") == "1", "attune.service", 30
+    )
     assert time.monotonic() - began < 2 + 3
     assert machine.reply("hello") == "0 hello"
 
@@ -147,18 +201,24 @@ def test_while_it_reads_its_settings_again_no_request_is_lost(machine: Machine) 
     machine.run("systemctl", "start", "attune.service")
     process = machine.show("attune.service", "MainPID")
     answers: list[str] = []
-    asking = threading.Thread(target=lambda: answers.extend(machine.reply(f"number {n}") for n in range(8)))
+    asking = threading.Thread(
+        target=lambda: answers.extend(machine.reply(f"number {n}") for n in range(8))
+    )
     asking.start()
     for _ in range(3):
         machine.run("systemctl", "reload", "attune.service")
         time.sleep(0.5)
     asking.join()
-    assert [answer.partition(" ")[2] for answer in answers] == [f"number {number}" for number in range(8)]
+    assert [answer.partition(" ")[2] for answer in answers] == [
+        f"number {number}" for number in range(8)
+    ]
     assert machine.show("attune.service", "MainPID") == process
     assert machine.journal("attune.service").count("serving at") == 4
 
 
-def test_engines_are_built_at_the_first_boot_also_after_a_power_cut_and_it_answers_meanwhile(machine: Machine) -> None:
+def test_engines_are_built_at_the_first_boot_also_after_a_power_cut_and_it_answers_meanwhile(
+    machine: Machine,
+) -> None:
     machine.configure(audio__source='"none"')
     machine.enable(["attune.service", "attune-engines.service"])
     machine.start()
@@ -166,7 +226,9 @@ def test_engines_are_built_at_the_first_boot_also_after_a_power_cut_and_it_answe
     assert machine.show("attune-engines.service", "ActiveState") == "active"
     assert machine.reply("Say hello."), "it answers while they are built"
     assert machine.status()["routes"] == ["cascade"]
-    machine.eventually(lambda: any((machine.folder / "cache").glob("engines/*")), "attune-engines.service")
+    machine.eventually(
+        lambda: any((machine.folder / "cache").glob("engines/*")), "attune-engines.service"
+    )
     machine.cut()
     machine.start()
     machine.wait_for("attune.service")
@@ -183,15 +245,25 @@ def test_engines_are_built_at_the_first_boot_also_after_a_power_cut_and_it_answe
 def enrolled(machine: Machine) -> None:
     """A service that runs, with recordings to learn from, and trains only when it is told to."""
     with_engines(machine)
-    machine.configure(audio__source='"none"', idle__enabled="false", adapt__training_seconds="25", adapt__reply_utterances="2")
+    machine.configure(
+        audio__source='"none"',
+        idle__enabled="false",
+        adapt__training_seconds="25",
+        adapt__reply_utterances="2",
+    )
     machine.mask("attune-engines.service")  # it would make the replay set, beside the training
     machine.enable(["attune.service"])
     models = default_cache_dir() / "models"
     rows = [
-        {"audio": str(Path("/usr/share/attune/models") / example.audio.relative_to(models)), "text": example.text}
+        {
+            "audio": str(Path("/usr/share/attune/models") / example.audio.relative_to(models)),
+            "text": example.text,
+        }
         for example in general_examples(default_cache_dir(), whole=True)[:24]
     ]
-    (machine.folder / "cache" / "spoken.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (machine.folder / "cache" / "spoken.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in rows)
+    )
     machine.start()
     machine.wait_for("attune.service")
     machine.attune("enroll", "--from", "/var/cache/attune/spoken.jsonl")
@@ -203,17 +275,24 @@ def trains(machine: Machine) -> bool:
 
 def outcome(machine: Machine) -> tuple[str, str]:
     """Of the last round that was seen to begin, once no round runs."""
-    machine.eventually(lambda: machine.status()["adaptation"]["state"] == "waiting", "attune-adapt.service", 400)
+    machine.eventually(
+        lambda: machine.status()["adaptation"]["state"] == "waiting", "attune-adapt.service", 400
+    )
     learning = machine.status()["adaptation"]
     return learning["last_outcome"], learning["last_reason"]
 
 
-def test_training_is_a_unit_of_its_own_whose_want_of_memory_is_only_its_own(machine: Machine) -> None:
+def test_training_is_a_unit_of_its_own_whose_want_of_memory_is_only_its_own(
+    machine: Machine,
+) -> None:
     machine.write("systemd/system/attune-adapt.service.d/small.conf", "[Service]\nMemoryMax=250M\n")
     enrolled(machine)
     process = machine.show("attune.service", "MainPID")
     machine.run("systemd-run", "--quiet", "/usr/lib/attune/bin/attune", "adapt", "--now")
-    machine.eventually(lambda: machine.show("attune-adapt.service", "Result") in ("oom-kill", "signal"), "attune-adapt.service")
+    machine.eventually(
+        lambda: machine.show("attune-adapt.service", "Result") in ("oom-kill", "signal"),
+        "attune-adapt.service",
+    )
     ended, why = outcome(machine)
     assert ended == "failed"
     assert "killed" in why
@@ -256,10 +335,22 @@ def test_a_user_s_own_session_has_an_attune_of_its_own(machine: Machine) -> None
 
     def as_ann(*command: str) -> str:
         session = f"XDG_RUNTIME_DIR=/run/user/{number}"
-        return machine.run("runuser", "--user", "ann", "--", "env", session, "HOME=/home/ann", OWN_LIBRARY, *command)
+        return machine.run(
+            "runuser",
+            "--user",
+            "ann",
+            "--",
+            "env",
+            session,
+            "HOME=/home/ann",
+            OWN_LIBRARY,
+            *command,
+        )
 
     def where() -> str:
-        return str(json.loads(as_ann("/usr/lib/attune/bin/attune", "status", "--json"))["state_dir"])
+        return str(
+            json.loads(as_ann("/usr/lib/attune/bin/attune", "status", "--json"))["state_dir"]
+        )
 
     assert where() == "/var/lib/attune", "whoever has none of their own means the machine's"
     as_ann("systemctl", "--user", "start", "attune.socket", "attune.service")
@@ -270,7 +361,9 @@ def test_a_user_s_own_session_has_an_attune_of_its_own(machine: Machine) -> None
     assert where() == "/var/lib/attune"
 
 
-def test_recordings_in_a_home_are_heard_by_a_service_that_sees_no_homes(machine: Machine, general_speech: Path) -> None:
+def test_recordings_in_a_home_are_heard_by_a_service_that_sees_no_homes(
+    machine: Machine, general_speech: Path
+) -> None:
     on_tiny_engines(machine, 30)
     machine.start()
     machine.run("systemctl", "start", "attune.service")
@@ -278,7 +371,9 @@ def test_recordings_in_a_home_are_heard_by_a_service_that_sees_no_homes(machine:
     process = machine.show("attune.service", "MainPID")
 
     def seen_by_the_service(path: str) -> bool:
-        return "there" in machine.run("sh", "-c", f"test -e /proc/{process}/root{path} && echo there", check=False)
+        return "there" in machine.run(
+            "sh", "-c", f"test -e /proc/{process}/root{path} && echo there", check=False
+        )
 
     def as_ann(*command: str, given: str = "") -> str:
         who = ("runuser", "--user", "ann", "--", "env", "HOME=/home/ann", OWN_LIBRARY)
@@ -293,10 +388,14 @@ def test_recordings_in_a_home_are_heard_by_a_service_that_sees_no_homes(machine:
         private = f"/home/ann/speech/{number}.wav"
         there = f"/usr/share/attune/models/{recording.relative_to(default_cache_dir() / 'models')}"
         script = (
-            f"import sys, soundfile; from engines.audio.recordings import read_audio; from pathlib import Path;"
-            f"soundfile.write('{private}', read_audio(Path('{there}')), 16000)"
+            "import sys, soundfile; from engines.audio.recordings import read_audio; from pathlib"
+            f" import Path;soundfile.write('{private}', read_audio(Path('{there}')), 16000)"
         )
-        as_ann("sh", "-c", f'umask 077; mkdir --parents ~/speech; /usr/lib/attune/bin/python -c "{script}"')
+        as_ann(
+            "sh",
+            "-c",
+            f'umask 077; mkdir --parents ~/speech; /usr/lib/attune/bin/python -c "{script}"',
+        )
         assert not seen_by_the_service(private)
         rows += json.dumps({"audio": f"speech/{number}.wav", "text": f"Sentence {number}."}) + "\n"
     as_ann("sh", "-c", "umask 077; cat > ~/mine.jsonl", given=rows)
@@ -304,11 +403,18 @@ def test_recordings_in_a_home_are_heard_by_a_service_that_sees_no_homes(machine:
     assert machine.status()["counts"]["labels_by_origin"] == {"enrolled": 3}
     as_ann("cp", "/home/ann/speech/0.wav", "/tmp/said.wav")
     assert "a tone of" in attune("ask", "/tmp/said.wav"), "its own /tmp is not the service's"
-    heard = [json.loads(line) for line in attune("listen", "--json", "/home/ann/speech/1.wav").splitlines()]
+    heard = [
+        json.loads(line)
+        for line in attune("listen", "--json", "/home/ann/speech/1.wav").splitlines()
+    ]
     assert heard[-1]["event"] == "listened"
     assert heard[-1]["segments"] >= 1
     as_ann("mkfifo", "/home/ann/pipe")
-    for command in (("ask", "/home/ann/pipe"), ("listen", "/home/ann/pipe"), ("enroll", "--from", "/home/ann/pipe")):
+    for command in (
+        ("ask", "/home/ann/pipe"),
+        ("listen", "/home/ann/pipe"),
+        ("enroll", "--from", "/home/ann/pipe"),
+    ):
         with pytest.raises(AssertionError, match="is not a file but a pipe"):
             attune(*command)
     assert machine.status()["attentive"] is False
@@ -317,6 +423,13 @@ def test_recordings_in_a_home_are_heard_by_a_service_that_sees_no_homes(machine:
 @pytest.mark.parametrize("unit", SERVICES)
 def test_units_are_well_formed_and_well_confined(unit: str) -> None:
     path = PROJECT / "systemd" / unit
-    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", str(path)]
+    command = [
+        "systemd-analyze",
+        "security",
+        "--offline=true",
+        "--threshold=20",
+        "--no-pager",
+        str(path),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout.splitlines()[-1]

@@ -1,9 +1,11 @@
-"""BridgeFormer and its EmbedLink as Tiny-Align (arXiv 2411.13766) describes them: what the default is measured against.
+"""BridgeFormer and its EmbedLink as Tiny-Align (arXiv 2411.13766) describes them: what the default
+is measured against.
 
-Input layer, transformer layers without positions, adaptive pooling to a fixed number of vectors ("casted token size"), output
-layer; trained by mean squared error and cosine against the embeddings of the text, padded to that number. The paper gives neither
-the number, nor the weights of the two losses, nor how a text is padded; here a text ends in the end-of-turn token, repeated, and
-both losses weigh the same.
+Input layer, transformer layers without positions, adaptive pooling to a fixed number of vectors
+("casted token size"), output layer; trained by mean squared error and cosine against the embeddings
+of the text, padded to that number. The paper gives neither the number, nor the weights of the two
+losses, nor how a text is padded; here a text ends in the end-of-turn token, repeated, and both
+losses weigh the same.
 
 Shapes: B utterances, G groups of stacked frames, T vectors, H hidden width, E embedding width.
 """
@@ -46,11 +48,17 @@ class BridgeFormer(nn.Module):
         super().__init__()
         self.config = config
         stacked = config.frame_width * config.stack
-        self.frames_in = nn.Sequential(nn.LayerNorm(stacked), nn.Linear(stacked, config.width), nn.GELU())
-        self.layers = nn.ModuleList(Block(config.width, config.heads, config.dropout) for _ in range(config.layers))
+        self.frames_in = nn.Sequential(
+            nn.LayerNorm(stacked), nn.Linear(stacked, config.width), nn.GELU()
+        )
+        self.layers = nn.ModuleList(
+            Block(config.width, config.heads, config.dropout) for _ in range(config.layers)
+        )
         self.out_norm = nn.LayerNorm(config.width)
         self.out = nn.Sequential(
-            nn.Linear(config.width, 2 * config.width), nn.GELU(), nn.Linear(2 * config.width, config.embedding_width)
+            nn.Linear(config.width, 2 * config.width),
+            nn.GELU(),
+            nn.Linear(2 * config.width, config.embedding_width),
         )
 
     def forward(self, stacked: Tensor, mask: Tensor) -> Tensor:
@@ -64,9 +72,11 @@ class BridgeFormer(nn.Module):
 
 
 def pooling_weights(lengths: Tensor, vectors: int, max_length: int) -> Tensor:
-    """[B, vectors, max_length]: adaptive average pooling of the first `lengths` [B] positions, as torch's for one utterance.
+    """[B, vectors, max_length]: adaptive average pooling of the first `lengths` [B] positions, as
+    torch's for one utterance.
 
-    Vector i takes positions floor(i * length / vectors) up to ceil((i + 1) * length / vectors), each of the same weight.
+    Vector i takes positions floor(i * length / vectors) up to ceil((i + 1) * length / vectors),
+    each of the same weight.
     """
     index = torch.arange(vectors, device=lengths.device).unsqueeze(0)
     start = (index * lengths.unsqueeze(1)).div(vectors, rounding_mode="floor").unsqueeze(2)
@@ -89,7 +99,8 @@ class BridgeFormerLink(Learner):
         self.end = end
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Mean squared error (summed over the width) and cosine distance to the embeddings of the padded text."""
+        """Mean squared error (summed over the width) and cosine distance to the embeddings of the
+        padded text."""
         target = self._target(batch).to(batch.stacked.device)
         vectors = self.projector(batch.stacked, batch.mask)
         return {
@@ -98,12 +109,17 @@ class BridgeFormerLink(Learner):
         }
 
     def heard(self, vectors: Tensor) -> list[list[int]]:
-        """The nearest tokens of [B, T, E] vectors, of each utterance up to the first that ends the text."""
-        tokens = np.array(self.vocabulary.nearest(vectors.flatten(0, 1).numpy())[0]).reshape(vectors.shape[:2])
+        """The nearest tokens of [B, T, E] vectors, of each utterance up to the first that ends the
+        text."""
+        tokens = np.array(self.vocabulary.nearest(vectors.flatten(0, 1).numpy())[0]).reshape(
+            vectors.shape[:2]
+        )
         return [[*takewhile(lambda token: token != self.end, row)] for row in tokens.tolist()]
 
     def _target(self, batch: Batch) -> Tensor:
         room = self.projector.config.vectors
         padded = F.pad(batch.tokens, (0, max(0, room - batch.tokens.shape[1])), value=-1)[:, :room]
         padded = torch.where(padded >= 0, padded, self.end)
-        return torch.from_numpy(self.vocabulary.rows(padded.flatten().cpu().numpy())).view(*padded.shape, -1)
+        return torch.from_numpy(self.vocabulary.rows(padded.flatten().cpu().numpy())).view(
+            *padded.shape, -1
+        )

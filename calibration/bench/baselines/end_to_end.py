@@ -1,8 +1,10 @@
-"""A projector trained end to end through the frozen language model, as SLAM-LLM (arXiv 2402.08846) and Ultravox do.
+"""A projector trained end to end through the frozen language model, as SLAM-LLM (arXiv 2402.08846)
+and Ultravox do.
 
-Frames are stacked, two linear layers take them to the embedding width, and the loss is the language model's own on what it should
-say next: here the words themselves, after being asked for them. What the default is measured against; it needs the language model
-in memory and a pass through it, forward and back, for every step.
+Frames are stacked, two linear layers take them to the embedding width, and the loss is the language
+model's own on what it should say next: here the words themselves, after being asked for them. What
+the default is measured against; it needs the language model in memory and a pass through it,
+forward and back, for every step.
 
 Shapes: B utterances, S stacks of frames, E embedding width, V vocabulary.
 """
@@ -65,44 +67,68 @@ class EndToEnd(Learner):
 
     loss_weights: ClassVar = {"repeat": 1.0}
 
-    def __init__(self, projector: StackProjector, vocabulary: Vocabulary, language_model: PreTrainedModel) -> None:
+    def __init__(
+        self, projector: StackProjector, vocabulary: Vocabulary, language_model: PreTrainedModel
+    ) -> None:
         super().__init__()
         self.projector: StackProjector = projector
         self.vocabulary = vocabulary
-        self._language_model = (language_model,)  # in a tuple: its weights are neither trained nor saved
-        self._opening, self._asking, self._end = (vocabulary.tokenize(text, special=True) for text in (OPENING, ASKING, END))
+        self._language_model = (
+            language_model,
+        )  # in a tuple: its weights are neither trained nor saved
+        self._opening, self._asking, self._end = (
+            vocabulary.tokenize(text, special=True) for text in (OPENING, ASKING, END)
+        )
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Cross-entropy of the words, as the language model repeats what it was told in soft tokens."""
+        """Cross-entropy of the words, as the language model repeats what it was told in soft
+        tokens."""
         vectors, mask = self.projector(batch.stacked, batch.mask)
         sequences, labels = [], []
         for row, real, tokens in zip(vectors, mask, batch.tokens, strict=True):
-            target = [*written_tokens(tokens[tokens >= 0].tolist(), self.vocabulary), *self._end]  # as it writes itself
-            before = [self._embed(self._opening, vectors), row[real], self._embed(self._asking, vectors)]
+            target = [
+                *written_tokens(tokens[tokens >= 0].tolist(), self.vocabulary),
+                *self._end,
+            ]  # as it writes itself
+            before = [
+                self._embed(self._opening, vectors),
+                row[real],
+                self._embed(self._asking, vectors),
+            ]
             sequences.append(torch.cat([*before, self._embed(target, vectors)]))
-            labels.append(torch.tensor([_IGNORED] * sum(map(len, before)) + target, device=vectors.device))
+            labels.append(
+                torch.tensor([_IGNORED] * sum(map(len, before)) + target, device=vectors.device)
+            )
         inputs = nn.utils.rnn.pad_sequence(sequences, batch_first=True)
         targets = nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=_IGNORED)
         there = torch.arange(inputs.shape[1], device=inputs.device) < torch.tensor(
             [[len(s)] for s in sequences], device=inputs.device
         )
-        hidden = self._model.model(inputs_embeds=inputs, attention_mask=there.long()).last_hidden_state
+        hidden = self._model.model(
+            inputs_embeds=inputs, attention_mask=there.long()
+        ).last_hidden_state
         predicts = targets[:, 1:] != _IGNORED  # position i says what stands at i + 1
         logits = self._model.lm_head(hidden[:, :-1][predicts])
         return {"repeat": F.cross_entropy(logits, targets[:, 1:][predicts])}
 
     @torch.no_grad()
     def repeat(self, batch: Batch, max_tokens: int) -> list[str]:
-        """What the language model repeats of each utterance, greedily, in at most `max_tokens` tokens."""
+        """What the language model repeats of each utterance, greedily, in at most `max_tokens`
+        tokens."""
         vectors, mask = self.projector(batch.stacked, batch.mask)
         opening, asking = self._embed(self._opening, vectors), self._embed(self._asking, vectors)
-        prompts = [torch.cat([opening, row[real], asking]) for row, real in zip(vectors, mask, strict=True)]
+        prompts = [
+            torch.cat([opening, row[real], asking]) for row, real in zip(vectors, mask, strict=True)
+        ]
         longest = max(map(len, prompts))
-        inputs = torch.stack([F.pad(prompt, (0, 0, longest - len(prompt), 0)) for prompt in prompts])  # they end together
-        there = torch.arange(longest, device=inputs.device) >= torch.tensor([[longest - len(p)] for p in prompts]).to(
-            inputs.device
-        )
-        said = self._model.generate(  # type: ignore[operator]  # not every model has it, all of ours do
+        inputs = torch.stack(
+            [F.pad(prompt, (0, 0, longest - len(prompt), 0)) for prompt in prompts]
+        )  # they end together
+        there = torch.arange(longest, device=inputs.device) >= torch.tensor(
+            [[longest - len(p)] for p in prompts]
+        ).to(inputs.device)
+        # not every model has it, all of ours do
+        said = self._model.generate(  # type: ignore[operator]
             inputs_embeds=inputs,
             attention_mask=there.long(),
             max_new_tokens=max_tokens,
@@ -111,7 +137,8 @@ class EndToEnd(Learner):
             pad_token_id=self._end[0],
         )
         return [
-            self.vocabulary.detokenize([t for t in row if t not in self._end]).strip() for row in torch.as_tensor(said).tolist()
+            self.vocabulary.detokenize([t for t in row if t not in self._end]).strip()
+            for row in torch.as_tensor(said).tolist()
         ]
 
     @property

@@ -1,4 +1,5 @@
-"""The benchmarks: whole but tiny runs through the child, the figures that come out, and what is said of bad manifests."""
+"""The benchmarks: whole but tiny runs through the child, the figures that come out, and what is
+said of bad manifests."""
 
 import json
 import os
@@ -22,8 +23,24 @@ from calibration.training.samples import make_sample
 from daemon.cli.bench import _times_of
 from daemon.cli.bench_tables import heard_sheet, reached_sheet
 from engines.errors import AttuneError
-from engines.jobs.bench_figures import AdaptFigures, CurvePoint, DesignRun, DistilFigures, HeardSet, PersonalRound, QualityFigures
-from engines.jobs.messages import BenchAdaptJob, BenchDistilJob, BenchQualityJob, DistilRecipe, EngineFiles, Example, Progress
+from engines.jobs.bench_figures import (
+    AdaptFigures,
+    CurvePoint,
+    DesignRun,
+    DistilFigures,
+    HeardSet,
+    PersonalRound,
+    QualityFigures,
+)
+from engines.jobs.messages import (
+    BenchAdaptJob,
+    BenchDistilJob,
+    BenchQualityJob,
+    DistilRecipe,
+    EngineFiles,
+    Example,
+    Progress,
+)
 from engines.llm.vocabulary import Vocabulary
 from engines.models.general_speech import read_prompts
 from engines.types import SoftTokens
@@ -43,23 +60,36 @@ def vocabulary(llm_path: Path) -> Vocabulary:
 @pytest.fixture(scope="module")
 def engines(encoder_path: Path, whisper_folder: Path, llm_path: Path) -> EngineFiles:
     return EngineFiles(
-        encoder=encoder_path, encoder_weights=whisper_folder, language_model=llm_path, served_language_model=llm_path
+        encoder=encoder_path,
+        encoder_weights=whisper_folder,
+        language_model=llm_path,
+        served_language_model=llm_path,
     )
 
 
 @pytest.fixture(scope="module")
 def manifests(tmp_path_factory: pytest.TempPathFactory, general_speech: Path) -> dict[str, Path]:
     """Real recordings: sixteen to enrol, three to judge, twenty to remember."""
-    folder, prompts, made, start = tmp_path_factory.mktemp("manifests"), read_prompts(general_speech), {}, 0
+    folder, prompts, made, start = (
+        tmp_path_factory.mktemp("manifests"),
+        read_prompts(general_speech),
+        {},
+        0,
+    )
     for name, count in (("enrol", 16), ("judge", 3), ("general", 20)):
-        rows = [{"audio": str(prompt.audio), "text": prompt.text} for prompt in prompts[start : start + count]]
+        rows = [
+            {"audio": str(prompt.audio), "text": prompt.text}
+            for prompt in prompts[start : start + count]
+        ]
         made[name], start = folder / f"{name}.jsonl", start + count
         made[name].write_text("".join(json.dumps(row) + "\n" for row in rows))
     return made
 
 
 @pytest.fixture
-def common(tmp_path: Path, engines: EngineFiles, base: Path, manifests: dict[str, Path]) -> dict[str, Any]:
+def common(
+    tmp_path: Path, engines: EngineFiles, base: Path, manifests: dict[str, Path]
+) -> dict[str, Any]:
     """The part of a job that both benchmarks have."""
     return {
         "folder": tmp_path / "out",
@@ -85,7 +115,11 @@ def run(job: BenchAdaptJob | BenchDistilJob | BenchQualityJob) -> tuple[int, lis
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    return done.returncode, [Progress.model_validate_json(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return done.returncode, [
+        Progress.model_validate_json(line)
+        for line in done.stdout.splitlines()
+        if line.startswith("{")
+    ]
 
 
 def test_personal_rounds_are_measured(common: dict[str, Any], manifests: dict[str, Path]) -> None:
@@ -104,9 +138,15 @@ def test_personal_rounds_are_measured(common: dict[str, Any], manifests: dict[st
     assert 0.1 < taken.minutes <= 0.2
     assert taken.peak_bytes > 100e6
     hearers = ["cascade", "base", "0.2 min"]
-    assert [(one.set, one.hearer) for one in figures.heard] == [(name, who) for who in hearers for name in ("judge", "general")]
+    assert [(one.set, one.hearer) for one in figures.heard] == [
+        (name, who) for who in hearers for name in ("judge", "general")
+    ]
     by_name = {(one.set, one.hearer): one for one in figures.heard}
-    assert by_name["general", "cascade"].word_error_rate < 0.5 < by_name["general", "base"].word_error_rate
+    assert (
+        by_name["general", "cascade"].word_error_rate
+        < 0.5
+        < by_name["general", "base"].word_error_rate
+    )
     assert by_name["judge", "base"].trust is None  # nothing was fitted to the base
     trust = by_name["judge", "0.2 min"].trust
     assert trust is not None
@@ -155,9 +195,15 @@ def test_a_generation_is_distilled_and_judged(common: dict[str, Any]) -> None:
     assert figures.lessons == 2 * 16
     assert [one.recipe for one in figures.runs] == list(recipes)
     assert all(one.steps > 0 and "response_kl" in one.losses for one in figures.runs)
-    assert ("contrast" in figures.runs[0].losses, "contrast" in figures.runs[1].losses) == (False, True)
+    assert ("contrast" in figures.runs[0].losses, "contrast" in figures.runs[1].losses) == (
+        False,
+        True,
+    )
     before = ["cascade", "rows, as served", "vectors", "blends"]
-    assert [one.hearer for one in figures.heard] == [*before, *(f"blends, {name}" for name in recipes)]
+    assert [one.hearer for one in figures.heard] == [
+        *before,
+        *(f"blends, {name}" for name in recipes),
+    ]
     assert all(one.rouge_l is not None for one in figures.heard)
 
 
@@ -169,23 +215,37 @@ def test_designs_from_random_weights_hear_and_hand_on_soft_tokens(
     design = make_design(name, 12, vocabulary, llm_path, base, ["Hello."])
     design.learner.eval()
     rng = np.random.default_rng(0)
-    made = [make_sample(rng.standard_normal((size, 12)).astype(np.float32), "Hello.", "", vocabulary, 3) for size in (60, 90)]
+    made = [
+        make_sample(rng.standard_normal((size, 12)).astype(np.float32), "Hello.", "", vocabulary, 3)
+        for size in (60, 90)
+    ]
     samples = [sample for sample in made if sample is not None]
     heard, soft = design.heard(samples), design.soft(samples)
     assert len(heard) == len(soft) == 2
     assert all(one.vectors.shape[1] == vocabulary.width for one in soft)
-    assert (len({len(one.vectors) for one in soft}) == 1) == (name == "bridgeformer")  # a fixed number, or as many as were said
+    assert (len({len(one.vectors) for one in soft}) == 1) == (
+        name == "bridgeformer"
+    )  # a fixed number, or as many as were said
 
 
 def test_a_design_may_be_trained_for_its_own_time() -> None:
-    assert _times_of("attune:2, cif,end-to-end:40.5", 10.0) == {"attune": 2.0, "cif": 10.0, "end-to-end": 40.5}
+    assert _times_of("attune:2, cif,end-to-end:40.5", 10.0) == {
+        "attune": 2.0,
+        "cif": 10.0,
+        "end-to-end": 40.5,
+    }
     for bad in ("cif:soon", "cif:0", "cif:-1", "cif:nan"):
         with pytest.raises(AttuneError, match=rf"--designs {bad}: {bad} has no minutes above 0"):
             _times_of(bad, 10.0)
 
 
-def test_an_unknown_design_is_one_clear_line(base: Path, llm_path: Path, vocabulary: Vocabulary) -> None:
-    with pytest.raises(AttuneError, match="there is no design magic; choose from attune, cif, bridgeformer, end-to-end"):
+def test_an_unknown_design_is_one_clear_line(
+    base: Path, llm_path: Path, vocabulary: Vocabulary
+) -> None:
+    with pytest.raises(
+        AttuneError,
+        match="there is no design magic; choose from attune, cif, bridgeformer, end-to-end",
+    ):
         make_design("magic", 12, vocabulary, llm_path, base, [])
 
 
@@ -200,15 +260,20 @@ def test_a_manifest_that_cannot_be_judged_on_is_one_clear_line(tmp_path: Path) -
 
 
 def test_content_words_and_trust_are_counted(tmp_path: Path, vocabulary: Vocabulary) -> None:
-    examples = [Example(id=str(index), audio=tmp_path, text=text, origin="enrolled") for index, text in
-                enumerate(("Call Patricia.", "Turn on the light."))]  # fmt: skip
+    examples = [
+        Example(id=str(index), audio=tmp_path, text=text, origin="enrolled")
+        for index, text in enumerate(("Call Patricia.", "Turn on the light."))
+    ]
     tokens = [vocabulary.tokenize(text) for text in ("Call Robert.", "Turn on the light.")]
     heard = [
         SoftTokens(vocabulary.rows(some), float(len(some)), tokens=tuple(some), confidence=sure)
         for some, sure in zip(tokens, (0.7, 0.9), strict=True)
     ]
     judged = JudgedSet("two", examples)
-    strict, lax = (judge_set(judged, "a", heard, vocabulary, threshold, tmp_path / "log") for threshold in (0.8, 0.6))
+    strict, lax = (
+        judge_set(judged, "a", heard, vocabulary, threshold, tmp_path / "log")
+        for threshold in (0.8, 0.6)
+    )
     assert strict.word_error_rate == pytest.approx(1 / 6)
     assert strict.content_word_error_rate == pytest.approx(1 / 4)  # call, Patricia, turn, light
     assert strict.trust is not None
@@ -219,29 +284,56 @@ def test_content_words_and_trust_are_counted(tmp_path: Path, vocabulary: Vocabul
 
 
 def test_the_first_minutes_are_no_longer_than_asked(tmp_path: Path) -> None:
-    examples = [Example(id=str(index), audio=tmp_path, text="x", origin="enrolled") for index in range(10)]
+    examples = [
+        Example(id=str(index), audio=tmp_path, text="x", origin="enrolled") for index in range(10)
+    ]
     assert first_minutes(examples, 0.5, lambda _: 12.0) == examples[:2]
     assert first_minutes(examples, 0.1, lambda _: 12.0) == examples[:1]
     assert first_minutes(examples, 60, lambda _: 12.0) == examples
 
 
 def heard_set(hearer: str, rate: float) -> HeardSet:
-    return HeardSet(set="judge", hearer=hearer, utterances=10, word_error_rate=rate, content_word_error_rate=rate)
+    return HeardSet(
+        set="judge",
+        hearer=hearer,
+        utterances=10,
+        word_error_rate=rate,
+        content_word_error_rate=rate,
+    )
 
 
 def test_pictures_and_tables_show_what_was_found(tmp_path: Path) -> None:
     adapt = AdaptFigures(
-        rounds=[PersonalRound(minutes=2, utterances=40, steps=150, processor_seconds=90, wall_seconds=100, peak_bytes=10**9)],
+        rounds=[
+            PersonalRound(
+                minutes=2,
+                utterances=40,
+                steps=150,
+                processor_seconds=90,
+                wall_seconds=100,
+                peak_bytes=10**9,
+            )
+        ],
         heard=[heard_set("cascade", 0.6), heard_set("base", 0.4), heard_set("2 min", 0.05)],
         machine="a machine",
     )
     draw_adapt(adapt, tmp_path / "adapt.svg")
     assert "minutes enrolled" in (tmp_path / "adapt.svg").read_text()
-    longer = PersonalRound(minutes=5, utterances=90, steps=150, processor_seconds=90, wall_seconds=100, peak_bytes=10**9)
+    longer = PersonalRound(
+        minutes=5,
+        utterances=90,
+        steps=150,
+        processor_seconds=90,
+        wall_seconds=100,
+        peak_bytes=10**9,
+    )
     fifth = heard_set("5 min", 0.02)
     for name, rounds, heard in (("up", [0, 1], [2, 3]), ("down", [1, 0], [3, 2])):
         all_rounds, all_heard = [*adapt.rounds, longer], [*adapt.heard, fifth]
-        asked = {"rounds": [all_rounds[place] for place in rounds], "heard": [*adapt.heard[:2], *(all_heard[p] for p in heard)]}
+        asked = {
+            "rounds": [all_rounds[place] for place in rounds],
+            "heard": [*adapt.heard[:2], *(all_heard[p] for p in heard)],
+        }
         draw_adapt(adapt.model_copy(update=asked), tmp_path / f"{name}.svg")
     assert (tmp_path / "up.svg").read_bytes() == (tmp_path / "down.svg").read_bytes()
     table = heard_sheet(adapt.heard)
@@ -253,7 +345,10 @@ def test_pictures_and_tables_show_what_was_found(tmp_path: Path) -> None:
             step_seconds=1,
             peak_bytes=10**9,
             parameters=10**6,
-            curve=[CurvePoint(seconds=at, step=step, loss=1.0, word_error_rate=rate) for at, step, rate in curve],
+            curve=[
+                CurvePoint(seconds=at, step=step, loss=1.0, word_error_rate=rate)
+                for at, step, rate in curve
+            ],
         )
         for name, curve in (
             ("slow", [(1, 0, 1.0), (50, 10, 0.9), (100, 20, 0.5)]),
@@ -261,11 +356,16 @@ def test_pictures_and_tables_show_what_was_found(tmp_path: Path) -> None:
         )
     )
     assert (quick.seconds_to(0.5), slow.seconds_to(0.1)) == (2, None)
-    quality = QualityFigures(designs=[slow, quick], heard=[heard_set("slow", 0.5)], machine="a machine")
+    quality = QualityFigures(
+        designs=[slow, quick], heard=[heard_set("slow", 0.5)], machine="a machine"
+    )
     draw_quality(quality, tmp_path / "quality.svg")
     assert (tmp_path / "quality.svg").is_file()
     reached = reached_sheet(quality)
-    assert [list(row) for row in reached.rows] == [["slow", "-", "never"], ["quick", "2 (50.0x sooner)", "-"]]
+    assert [list(row) for row in reached.rows] == [
+        ["slow", "-", "never"],
+        ["quick", "2 (50.0x sooner)", "-"],
+    ]
 
 
 def test_words_never_enrolled_are_none_that_are() -> None:

@@ -1,4 +1,5 @@
-"""`attune bench memory` measures real steps through a model in 4 bits, and says what cannot be measured."""
+"""`attune bench memory` measures real steps through a model in 4 bits, and says what cannot be
+measured."""
 
 import subprocess
 import sys
@@ -30,14 +31,21 @@ def test_shapes_are_those_of_the_models_they_are_named_after(tmp_path: Path) -> 
     """Against the sizes that their makers publish."""
     shape = SHAPES["llama-3.2-1b"]
     attended = shape.width * (2 * shape.heads + 2 * shape.kv_heads) * shape.head_width
-    whole = shape.layers * (attended + 3 * shape.width * shape.feed_forward) + shape.vocabulary * shape.width
+    whole = (
+        shape.layers * (attended + 3 * shape.width * shape.feed_forward)
+        + shape.vocabulary * shape.width
+    )
     assert whole == pytest.approx(1.235e9, rel=0.01)
-    path = write_random_model(tmp_path / "small.gguf", ModelShape("qwen3", 256, 1, 2, 1, 128, 256, 300), seed=3)
+    path = write_random_model(
+        tmp_path / "small.gguf", ModelShape("qwen3", 256, 1, 2, 1, 128, 256, 300), seed=3
+    )
     assert metadata(path)["qwen3.attention.key_length"] == 128
 
 
 def test_rows_that_are_no_whole_blocks_are_refused() -> None:
-    with pytest.raises(AttuneError, match="rows of 300 are not whole blocks of Q4_K, which have 256"):
+    with pytest.raises(
+        AttuneError, match="rows of 300 are not whole blocks of Q4_K, which have 256"
+    ):
         random_blocks(np.random.default_rng(0), 2, 300, Kind.Q4_K, 0.02)
     with pytest.raises(AttuneError, match="IQ4_NL are not drawn"):
         random_blocks(np.random.default_rng(0), 2, 256, Kind.IQ4_NL, 0.02)
@@ -53,7 +61,9 @@ touched = np.ones(200 * 2**20, np.uint8)
 del touched
 print(peak_resident_bytes() - before)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert 150 * 2**20 < int(done.stdout) < 300 * 2**20
 
 
@@ -72,7 +82,17 @@ def test_what_cannot_be_measured_is_one_clear_line(options: list[str], told: str
 
 @pytest.mark.long
 def test_steps_through_a_model_of_a_billion_weights(tmp_path: Path) -> None:
-    options = ["--shapes", "llama-3.2-1b", "--positions", "64", "--steps", "1", "--out", str(tmp_path), "--json"]
+    options = [
+        "--shapes",
+        "llama-3.2-1b",
+        "--positions",
+        "64",
+        "--steps",
+        "1",
+        "--out",
+        str(tmp_path),
+        "--json",
+    ]
     result = CliRunner().invoke(app, ["memory", *options])
     assert result.exit_code == 0, result.output
     [run] = MemoryFigures.model_validate_json((tmp_path / "figures.json").read_bytes()).runs

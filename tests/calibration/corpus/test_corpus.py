@@ -1,4 +1,5 @@
-"""Making a corpus: what is line, what comes out, that it goes on where it was killed, and what it says of bad sources."""
+"""Making a corpus: what is line, what comes out, that it goes on where it was killed, and what it
+says of bad sources."""
 
 import json
 import random
@@ -28,7 +29,12 @@ from engines.llm.vocabulary import Vocabulary
 from engines.types import SAMPLE_RATE_HZ
 from tests.support.audio_fixtures import tone
 
-SENTENCES = ("Turn on the light in the kitchen.", "Where are my keys?", "Remind me to feed the cat.", "Thank you very much.")
+SENTENCES = (
+    "Turn on the light in the kitchen.",
+    "Where are my keys?",
+    "Remind me to feed the cat.",
+    "Thank you very much.",
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +46,14 @@ def silent(done: int, shards: int) -> None:
     """No progress."""
 
 
-def test_a_corpus_holds_what_was_said_and_a_fair_draft_of_it(tmp_path: Path, models: Models) -> None:
+def test_a_corpus_holds_what_was_said_and_a_fair_draft_of_it(
+    tmp_path: Path, models: Models
+) -> None:
     left_clean = [seed for seed in range(100) if np.random.default_rng(seed).random() < 0.3]
-    script = [ScriptLine(text, Voice("flite", "slt", 150), seed) for seed, text in zip(left_clean, SENTENCES, strict=False)]
+    script = [
+        ScriptLine(text, Voice("flite", "slt", 150), seed)
+        for seed, text in zip(left_clean, SENTENCES, strict=False)
+    ]
     assert build(tmp_path, script, models, 1, silent) == len(script)
     utterances = read_corpus([tmp_path])
     assert [utterance.row.text for utterance in utterances] == list(SENTENCES)
@@ -57,9 +68,13 @@ def test_a_corpus_holds_what_was_said_and_a_fair_draft_of_it(tmp_path: Path, mod
     assert 0.5 < expected_bytes(script, 384) / stored < 2
 
 
-def test_a_killed_build_makes_only_what_is_missing(tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_build_makes_only_what_is_missing(
+    tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("calibration.corpus.build.SHARD_UTTERANCES", 2)
-    script = [ScriptLine(text, Voice("espeak-ng", "en-us"), seed) for seed, text in enumerate(SENTENCES)]
+    script = [
+        ScriptLine(text, Voice("espeak-ng", "en-us"), seed) for seed, text in enumerate(SENTENCES)
+    ]
     build(tmp_path, script, models, 1, silent)
     whole = [utterance.row for utterance in read_corpus([tmp_path])]
     (tmp_path / "00001.jsonl").unlink()  # killed before the index was written
@@ -73,7 +88,9 @@ def test_a_killed_build_makes_only_what_is_missing(tmp_path: Path, models: Model
 def test_a_disk_that_is_too_small_is_told_before_anything_is_made(
     tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("calibration.corpus.build.shutil.disk_usage", lambda _: SimpleNamespace(free=10_000))
+    monkeypatch.setattr(
+        "calibration.corpus.build.shutil.disk_usage", lambda _: SimpleNamespace(free=10_000)
+    )
     script = [ScriptLine(text, Voice("flite", "slt"), 0) for text in SENTENCES]
     with pytest.raises(AttuneError, match=r"needs .* GB more .* free"):
         build(tmp_path, script, models, 1, silent)
@@ -104,7 +121,9 @@ def test_manifests_librispeech_and_common_voice_are_read(tmp_path: Path) -> None
     (tmp_path / "libri/1/2").mkdir(parents=True)
     (tmp_path / "libri/1/2/1-2.trans.txt").write_text("1-2-0000 SO I SAID I'M HERE\n1-2-0001 YES\n")
     (tmp_path / "voice/clips").mkdir(parents=True)
-    (tmp_path / "voice/validated.tsv").write_text('client_id\tpath\tsentence\nx\tc.mp3\tHe said "no".\n')
+    (tmp_path / "voice/validated.tsv").write_text(
+        'client_id\tpath\tsentence\nx\tc.mp3\tHe said "no".\n'
+    )
     script = recorded_script([tmp_path / "own.jsonl", tmp_path / "libri", tmp_path / "voice"], 0)
     assert [(line.source, line.text) for line in script] == [
         (tmp_path / "a.wav", "One, two."),
@@ -119,9 +138,15 @@ def test_marks_before_a_text_and_separators_in_it_are_taken(tmp_path: Path) -> N
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     (tmp_path / "own.jsonl").write_text(lines, encoding="utf-8-sig")
     (tmp_path / "voice/clips").mkdir(parents=True)
-    (tmp_path / "voice/validated.tsv").write_text("path\tsentence\nc.mp3\tHello.\n", encoding="utf-8-sig")
+    (tmp_path / "voice/validated.tsv").write_text(
+        "path\tsentence\nc.mp3\tHello.\n", encoding="utf-8-sig"
+    )
     script = recorded_script([tmp_path / "own.jsonl", tmp_path / "voice"], 0)
-    assert [line.source for line in script] == [tmp_path / "a.wav", tmp_path / "b.wav", tmp_path / "voice/clips/c.mp3"]
+    assert [line.source for line in script] == [
+        tmp_path / "a.wav",
+        tmp_path / "b.wav",
+        tmp_path / "voice/clips/c.mp3",
+    ]
     (tmp_path / "own.jsonl").write_text(lines, encoding="utf-16")
     with pytest.raises(AttuneError, match=r"own\.jsonl is UTF-16 text; save it as UTF-8"):
         recorded_script([tmp_path / "own.jsonl"], 0)
@@ -152,12 +177,17 @@ def test_a_missing_synthesizer_is_told_before_anything_is_made(
     assert not list(tmp_path.iterdir())
 
 
-def test_recordings_become_a_corpus_and_unreadable_ones_are_left_out(tmp_path: Path, models: Models) -> None:
+def test_recordings_become_a_corpus_and_unreadable_ones_are_left_out(
+    tmp_path: Path, models: Models
+) -> None:
     soundfile.write(tmp_path / "a.wav", tone(1.0, 220.0), SAMPLE_RATE_HZ)
     (tmp_path / "b.wav").write_bytes(b"no audio")
     rows = [{"audio": name, "text": "Hum."} for name in ("a.wav", "b.wav", "none.wav")]
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert build(tmp_path / "corpus", recorded_script([tmp_path / "own.jsonl"], 0), models, 1, silent) == 1
+    assert (
+        build(tmp_path / "corpus", recorded_script([tmp_path / "own.jsonl"], 0), models, 1, silent)
+        == 1
+    )
     assert [utterance.row.voice for utterance in read_corpus([tmp_path / "corpus"])] == ["recorded"]
 
 
@@ -167,7 +197,13 @@ def test_every_word_of_the_vocabulary_is_covered(llm_path: Path) -> None:
     assert {"kitchen", "people", "London"} <= set(words)
     assert "London" in words
     assert "london" not in words
-    covered = " ".join(coverage_sentences(list(words), random.Random(0))).lower().replace(",", "").replace(".", "").split()
+    covered = (
+        " ".join(coverage_sentences(list(words), random.Random(0)))
+        .lower()
+        .replace(",", "")
+        .replace(".", "")
+        .split()
+    )
     counts = dict.fromkeys((word.lower() for word in words), 0)
     for word in covered:
         counts[word] = counts.get(word, 0) + 1
@@ -195,7 +231,9 @@ def test_open_requests_have_everyday_words_that_few_templates_would(llm_path: Pa
     assert not any("{" in text for text in made)
 
 
-def test_wordnet_that_is_not_there_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wordnet_that_is_not_there_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("calibration.corpus.texts.WORDNET", tmp_path)
     with pytest.raises(AttuneError, match="apt-get install wordnet-base"):
         word_classes({"soup": 1})
@@ -218,15 +256,24 @@ def test_voices_kept_for_judging_never_train() -> None:
 
 
 def test_the_replay_set_needs_only_what_set_up_installs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder_path: Path, whisper_folder: Path, llm_path: Path
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    encoder_path: Path,
+    whisper_folder: Path,
+    llm_path: Path,
 ) -> None:
-    assert {line.source.synthesizer for line in replay_script(300, 1) if isinstance(line.source, Voice)} == {
+    assert {
+        line.source.synthesizer for line in replay_script(300, 1) if isinstance(line.source, Voice)
+    } == {
         "espeak-ng",
         "flite",
     }
     monkeypatch.setenv("PATH", str(tmp_path))
     files = EngineFiles(
-        encoder=encoder_path, encoder_weights=whisper_folder, language_model=llm_path, served_language_model=llm_path
+        encoder=encoder_path,
+        encoder_weights=whisper_folder,
+        language_model=llm_path,
+        served_language_model=llm_path,
     )
     with pytest.raises(AttuneError, match="espeak-ng is not installed"):
         build_replay(tmp_path, files, 1)

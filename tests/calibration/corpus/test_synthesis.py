@@ -1,4 +1,5 @@
-"""Synthetic speakers: the phonological processes by rule, and that what is spoken is speech at the right rate."""
+"""Synthetic speakers: the phonological processes by rule, and that what is spoken is speech at the
+right rate."""
 
 import random
 from pathlib import Path
@@ -9,7 +10,18 @@ import pytest
 from calibration.corpus.demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE
 from calibration.corpus.judged_requests import ENROLLED, everyday_requests
 from calibration.corpus.neural_voices import ipa
-from calibration.corpus.synthesis import FRONTING, GLIDING, LISP, STOPPING, Voice, describe, is_atypical, phonemes, rewrite, speak
+from calibration.corpus.synthesis import (
+    FRONTING,
+    GLIDING,
+    LISP,
+    STOPPING,
+    Voice,
+    describe,
+    is_atypical,
+    phonemes,
+    rewrite,
+    speak,
+)
 from calibration.corpus.texts import fortune_sentences
 from calibration.corpus.training_requests import requests
 from engines.errors import AttuneError
@@ -25,7 +37,9 @@ from engines.errors import AttuneError
         (STOPPING, "sVn fAn", "tVn pAn"),
     ],
 )
-def test_processes_are_consistent(processes: tuple[tuple[str, str], ...], plain: str, expected: str) -> None:
+def test_processes_are_consistent(
+    processes: tuple[tuple[str, str], ...], plain: str, expected: str
+) -> None:
     assert rewrite(plain, processes) == expected
 
 
@@ -41,7 +55,9 @@ def test_a_description_tells_an_atypical_speaker() -> None:
     assert not is_atypical("my, 12 rules/recording.flac")
 
 
-@pytest.mark.parametrize("voice", [Voice("espeak-ng", "en-us"), Voice("flite", "slt"), ATYPICAL_VOICE])
+@pytest.mark.parametrize(
+    "voice", [Voice("espeak-ng", "en-us"), Voice("flite", "slt"), ATYPICAL_VOICE]
+)
 def test_speech_has_a_plausible_length_and_level(voice: Voice) -> None:
     samples = speak("Turn on the light in the kitchen.", voice)
     assert samples.dtype == np.float32
@@ -72,13 +88,19 @@ def test_texts_are_plain_and_repeatable() -> None:
     assert len(set(requests(50, random.Random(3)))) == 50
 
 
-def test_a_synthesizer_that_hangs_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_synthesizer_that_hangs_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hanging = tmp_path / "espeak-ng"
     hanging.write_text("#!/bin/sh\nexec /bin/sleep 30\n")
     hanging.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("calibration.corpus.commands.LONGEST_RUN_SECONDS", 0.2)
-    with pytest.raises(AttuneError, match="espeak-ng said nothing for .* s and used no processor time"):
+    with pytest.raises(
+        AttuneError, match="espeak-ng said nothing for .* s and used no processor time"
+    ):
         speak("hello", Voice("espeak-ng", "en-us"))
-    with pytest.raises(AttuneError, match="espeak-ng said nothing for .* s and used no processor time"):
+    with pytest.raises(
+        AttuneError, match="espeak-ng said nothing for .* s and used no processor time"
+    ):
         ipa("hello", "en-us")

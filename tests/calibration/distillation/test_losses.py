@@ -1,4 +1,5 @@
-"""Distillation: positions, what is learnt of it, and that a killed run goes on as if nothing had been."""
+"""Distillation: positions, what is learnt of it, and that a killed run goes on as if nothing had
+been."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -38,21 +39,41 @@ def lessons(path: Path, vocabulary: Vocabulary) -> list[Lesson]:
     model = load_language_model(path)
     replies = np.random.default_rng(0).integers(5, vocabulary.size, (len(WORDS), 6))
     return [
-        teach(model, sample, sample.tokens, BEFORE, AFTER, torch.from_numpy(reply), most=vocabulary.size)
-        for sample, reply in zip([sample_of(text, vocabulary) for text in WORDS], replies, strict=True)
+        teach(
+            model,
+            sample,
+            sample.tokens,
+            BEFORE,
+            AFTER,
+            torch.from_numpy(reply),
+            most=vocabulary.size,
+        )
+        for sample, reply in zip(
+            [sample_of(text, vocabulary) for text in WORDS], replies, strict=True
+        )
     ]
 
 
 def sample_of(text: str, vocabulary: Vocabulary) -> Sample:
     rng = np.random.default_rng(len(text))
-    sample = make_sample(rng.standard_normal((40 + 12 * len(text), FRAME_WIDTH)).astype(np.float32), text, "", vocabulary, 3)
+    sample = make_sample(
+        rng.standard_normal((40 + 12 * len(text), FRAME_WIDTH)).astype(np.float32),
+        text,
+        "",
+        vocabulary,
+        3,
+    )
     assert sample is not None
     return sample
 
 
-def made(path: Path, vocabulary: Vocabulary, lessons: list[Lesson], **weights: float) -> Distillation:
+def made(
+    path: Path, vocabulary: Vocabulary, lessons: list[Lesson], **weights: float
+) -> Distillation:
     torch.manual_seed(0)
-    projector = CifProjector(CifConfig(FRAME_WIDTH, vocabulary.width, vocabulary.size, width=48, heads=4, dropout=0.0))
+    projector = CifProjector(
+        CifConfig(FRAME_WIDTH, vocabulary.width, vocabulary.size, width=48, heads=4, dropout=0.0)
+    )
     projector.heard_tokens.update(token for lesson in lessons for token in lesson.tokens.tolist())
     adapted = add_adapter(load_language_model(path), rank=4, dropout=0.0)
     return Distillation(EmbedLink(projector, vocabulary), adapted, weights)
@@ -85,7 +106,9 @@ def test_a_student_that_reads_the_words_has_nothing_to_learn(
     assert min(wrong["input_kl"], wrong["response_kl"]) > 0.05
 
 
-def test_the_teacher_is_asked_before_each_token_of_the_reply(path: Path, vocabulary: Vocabulary) -> None:
+def test_the_teacher_is_asked_before_each_token_of_the_reply(
+    path: Path, vocabulary: Vocabulary
+) -> None:
     """The first one, too, and nothing past the last: the mask is shifted by one."""
     model = load_language_model(path)
     sample, reply = sample_of("call", vocabulary), torch.tensor([40, 41, 42, 43])
@@ -101,27 +124,38 @@ def test_the_teacher_is_asked_before_each_token_of_the_reply(path: Path, vocabul
     values, indices = expected(written)
     assert torch.equal(lesson.at_reply.tokens, indices[-len(reply) - 1 : -1])
     torch.testing.assert_close(lesson.at_reply.log_probabilities, values[-len(reply) - 1 : -1])
-    assert torch.equal(lesson.at_words.tokens, expected(sample.tokens)[1][len(BEFORE) : len(BEFORE) + len(sample.tokens)])
+    assert torch.equal(
+        lesson.at_words.tokens,
+        expected(sample.tokens)[1][len(BEFORE) : len(BEFORE) + len(sample.tokens)],
+    )
 
 
 def test_projector_and_adapter_learn_and_the_language_model_does_not(
     path: Path, vocabulary: Vocabulary, lessons: list[Lesson]
 ) -> None:
     distillation = made(path, vocabulary, lessons)
-    frozen = {name: value.clone() for name, value in distillation.language_model.named_parameters() if not value.requires_grad}
+    frozen = {
+        name: value.clone()
+        for name, value in distillation.language_model.named_parameters()
+        if not value.requires_grad
+    }
     schedule = Schedule(60, 1e9, 3e-3, warmup_steps=3)
     runs = [run.losses[-1] for run in fit(distillation, lambda _: list(lessons), schedule, None)]
     assert runs[-1]["response_kl"] < 0.7 * runs[0]["response_kl"]
     assert runs[-1]["input_kl"] < 0.7 * runs[0]["input_kl"]
     assert all(
-        value.abs().sum() > 0 for name, value in distillation.adapter.named_parameters() if name.endswith("1.default.weight")
+        value.abs().sum() > 0
+        for name, value in distillation.adapter.named_parameters()
+        if name.endswith("1.default.weight")
     )
     now = dict(distillation.language_model.named_parameters())
     assert all(torch.equal(value, now[name]) for name, value in frozen.items())
 
 
 @pytest.mark.parametrize("off", ["input_kl", "response_kl"])
-def test_every_loss_can_be_switched_off(path: Path, vocabulary: Vocabulary, lessons: list[Lesson], off: str) -> None:
+def test_every_loss_can_be_switched_off(
+    path: Path, vocabulary: Vocabulary, lessons: list[Lesson], off: str
+) -> None:
     named = losses_of(made(path, vocabulary, lessons, **{off: 0.0, "response_ce": 0.5}), lessons)
     assert off not in named
     assert "response_ce" in named
@@ -137,11 +171,17 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
 
     def run(stop_after: Callable[[int], bool], checkpoint: Path | None) -> list[dict[str, float]]:
         found = []
-        steps = fit(made(path, vocabulary, lessons), draw, Schedule(12, 1e9, 3e-3, warmup_steps=3), checkpoint)
+        steps = fit(
+            made(path, vocabulary, lessons),
+            draw,
+            Schedule(12, 1e9, 3e-3, warmup_steps=3),
+            checkpoint,
+        )
         for state in steps:
             found = list(state.losses)
             if stop_after(state.step):
-                steps.close()  # type: ignore[attr-defined]  # a generator: the checkpoint is written on the way out
+                # a generator: the checkpoint is written on the way out
+                steps.close()  # type: ignore[attr-defined]
                 break
         return found
 

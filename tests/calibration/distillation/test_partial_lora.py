@@ -1,4 +1,5 @@
-"""Partial LoRA: only speech passes through it, in torch and in llama.cpp alike, and what is saved comes back."""
+"""Partial LoRA: only speech passes through it, in torch and in llama.cpp alike, and what is saved
+comes back."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +54,9 @@ def inputs(model: PeftModel, seed: int = 0) -> tuple[list[int], Tensor, list[int
     return before, soft, after, mask
 
 
-def logits(model: PeftModel, before: list[int], soft: Tensor, after: list[int], mask: Tensor | None) -> Tensor:
+def logits(
+    model: PeftModel, before: list[int], soft: Tensor, after: list[int], mask: Tensor | None
+) -> Tensor:
     embed = model.get_input_embeddings()
     given = torch.cat([embed(torch.tensor(before)), soft, embed(torch.tensor(after))])
     with speech_at(model, mask):
@@ -78,7 +81,9 @@ def test_torch_and_llama_cpp_agree_with_it_on(tmp_path: Path, architecture: str)
     theirs = torch.from_numpy(sequence.logits().copy())
     sequence.close()
     torch.testing.assert_close(ours, theirs, rtol=2e-3, atol=2e-3 * float(theirs.abs().max()))
-    assert float((ours - without).abs().max()) > 0.02 * float(ours.abs().max()), "it changes something"
+    assert float((ours - without).abs().max()) > 0.02 * float(ours.abs().max()), (
+        "it changes something"
+    )
 
 
 def test_text_never_passes_through_it(small: Path) -> None:
@@ -90,14 +95,18 @@ def test_text_never_passes_through_it(small: Path) -> None:
         spoken, silent = (logits(model, before, soft, after, some) for some in (mask, None))
     assert torch.equal(spoken[:TEXT], silent[:TEXT])
     assert not torch.allclose(spoken[TEXT:], silent[TEXT:])
-    assert all(module.speech is None for module in model.modules() if isinstance(module, PartialLoraLinear))
+    assert all(
+        module.speech is None for module in model.modules() if isinstance(module, PartialLoraLinear)
+    )
 
 
 def test_a_fresh_one_changes_nothing(small: Path) -> None:
     model = add_adapter(load_language_model(small)).eval()
     before, soft, after, mask = inputs(model)
     with torch.no_grad():
-        assert torch.equal(logits(model, before, soft, after, mask), logits(model, before, soft, after, None))
+        assert torch.equal(
+            logits(model, before, soft, after, mask), logits(model, before, soft, after, None)
+        )
 
 
 def test_gradients_are_the_same_checkpointed(small: Path) -> None:
@@ -113,8 +122,12 @@ def test_gradients_are_the_same_checkpointed(small: Path) -> None:
         given = torch.cat([embed(torch.tensor(before)), soft, embed(torch.tensor(after))])
         with speech_at(model, mask):
             model(inputs_embeds=given[None]).logits.logsumexp(-1).mean().backward()
-        trained = {name: value.grad for name, value in model.named_parameters() if value.requires_grad}
-        assert all(gradient is not None and gradient.abs().sum() > 0 for gradient in trained.values())
+        trained = {
+            name: value.grad for name, value in model.named_parameters() if value.requires_grad
+        }
+        assert all(
+            gradient is not None and gradient.abs().sum() > 0 for gradient in trained.values()
+        )
         found.append((soft.grad, trained))
     (soft_once, once), (soft_twice, twice) = found
     torch.testing.assert_close(soft_once, soft_twice)
@@ -123,25 +136,35 @@ def test_gradients_are_the_same_checkpointed(small: Path) -> None:
 
 def test_only_the_adapter_is_trained_at_the_ranks_asked_for(small: Path) -> None:
     model = add_adapter(load_language_model(small), rank=4, ranks={"mlp.down_proj": 2, "k_proj": 0})
-    trained = {name: tuple(value.shape) for name, value in model.named_parameters() if value.requires_grad}
+    trained = {
+        name: tuple(value.shape) for name, value in model.named_parameters() if value.requires_grad
+    }
     assert len(trained) == SMALL.layers * 6 * 2
     assert {shape[0] for name, shape in trained.items() if "down_proj.lora_A" in name} == {2}
     assert {shape[0] for name, shape in trained.items() if "q_proj.lora_A" in name} == {4}
     assert not any("k_proj" in name for name in trained)
-    with pytest.raises(AttuneError, match="no linear layer is called proj; they are self_attn.q_proj"):
+    with pytest.raises(
+        AttuneError, match="no linear layer is called proj; they are self_attn.q_proj"
+    ):
         add_adapter(load_language_model(small), ranks={"proj": 3})
 
 
 def test_what_is_saved_comes_back(small: Path, tmp_path: Path) -> None:
     model = adapted(small, {"mlp.down_proj": 2})
     save_adapter(model, tmp_path / "adapter")
-    assert {path.name for path in (tmp_path / "adapter").iterdir()} >= {"adapter_config.json", "adapter_model.safetensors"}
+    assert {path.name for path in (tmp_path / "adapter").iterdir()} >= {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
     with safe_open(tmp_path / "adapter" / "adapter_model.safetensors", "pt") as file:
         assert len(file.keys()) == SMALL.layers * len(LINEAR_NAMES) * 2
     again = load_adapter(load_language_model(small), tmp_path / "adapter", trained=True)
     before, soft, after, mask = inputs(model)
     with torch.no_grad():
-        assert torch.equal(logits(again.eval(), before, soft, after, mask), logits(model, before, soft, after, mask))
+        assert torch.equal(
+            logits(again.eval(), before, soft, after, mask),
+            logits(model, before, soft, after, mask),
+        )
     assert any(value.requires_grad for value in again.parameters())
     (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"noise")
     with pytest.raises(AttuneError, match="cannot be read"):

@@ -20,7 +20,9 @@ from tests.support.tiny_llama import END, write_tiny_llama
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Answers anything that ends a turn with "o", and goes on with "k", then the end."""
     return write_tiny_llama(
-        tmp_path_factory.mktemp("tiny") / "tiny.gguf", next_token={"\u010a": "o", "o": "k", "k": END}, context_tokens=512
+        tmp_path_factory.mktemp("tiny") / "tiny.gguf",
+        next_token={"\u010a": "o", "o": "k", "k": END},
+        context_tokens=512,
     )
 
 
@@ -37,7 +39,13 @@ class Opened:
 
 def maker(path: Path, folder: Path, opened: Opened, about: str = "a model") -> LessonMaker:
     vocabulary = Vocabulary(path)
-    return LessonMaker(vocabulary, LlamaCppLanguageModel(path, vocabulary, "Be brief.", 512, 1), opened, about, folder)
+    return LessonMaker(
+        vocabulary,
+        LlamaCppLanguageModel(path, vocabulary, "Be brief.", 512, 1),
+        opened,
+        about,
+        folder,
+    )
 
 
 def test_a_lesson_is_a_turn_of_the_conversation(path: Path, tmp_path: Path) -> None:
@@ -48,7 +56,9 @@ def test_a_lesson_is_a_turn_of_the_conversation(path: Path, tmp_path: Path) -> N
     opening, closing, between = made.writer.turn_tokens
     assert plain.before.tolist() == asked.before.tolist() == opening
     assert plain.after.tolist() == closing
-    assert made.vocabulary.detokenize(asked.after.tolist()[: -len(closing)]) == f"\n{INSTRUCTIONS[1]}"
+    assert (
+        made.vocabulary.detokenize(asked.after.tolist()[: -len(closing)]) == f"\n{INSTRUCTIONS[1]}"
+    )
     assert made.vocabulary.detokenize(plain.reply.tolist()[:-1]) == "ok"
     assert plain.reply.tolist()[-1] == between[0] == made.vocabulary.tokenize(END, special=True)[0]
     assert len(plain.at_reply.tokens) == len(plain.reply) <= REPLY_TOKENS
@@ -68,7 +78,9 @@ def test_what_is_on_the_disk_is_not_made_again(path: Path, tmp_path: Path) -> No
         assert torch.equal(getattr(kept, name), getattr(made, name))
     for name in ("at_words", "at_reply"):
         assert torch.equal(getattr(kept, name).tokens, getattr(made, name).tokens)
-        assert torch.equal(getattr(kept, name).log_probabilities, getattr(made, name).log_probabilities)
+        assert torch.equal(
+            getattr(kept, name).log_probabilities, getattr(made, name).log_probabilities
+        )
     maker(path, tmp_path, opened, "another model").lessons(sample, "call", [""])
     assert opened.times == 2
     for file in tmp_path.glob("*.safetensors"):
@@ -80,7 +92,13 @@ def test_what_is_on_the_disk_is_not_made_again(path: Path, tmp_path: Path) -> No
 
 def test_lessons_are_made_of_as_many_utterances_as_distillation_has_seconds(tmp_path: Path) -> None:
     examples = [
-        Example(id=f"{(number * 7919) % 5000:04d}", audio=tmp_path, text="", origin="enrolled", holdout=number % 8 == 0)
+        Example(
+            id=f"{(number * 7919) % 5000:04d}",
+            audio=tmp_path,
+            text="",
+            origin="enrolled",
+            holdout=number % 8 == 0,
+        )
         for number in range(5000)
     ]
     job = make_job(tmp_path).model_copy(update={"examples": examples})
@@ -89,4 +107,6 @@ def test_lessons_are_made_of_as_many_utterances_as_distillation_has_seconds(tmp_
         taught = job.model_copy(update={"distil": DistilRecipe(seconds=seconds)}).taught
         assert len(taught) == most
         assert not any(example.holdout for example in taught)
-        assert [example.id for example in taught] == sorted(example.id for example in job.learnt)[:most]
+        assert [example.id for example in taught] == sorted(example.id for example in job.learnt)[
+            :most
+        ]

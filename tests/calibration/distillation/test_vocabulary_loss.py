@@ -17,20 +17,26 @@ VOCABULARY, WIDTH = 1000, 64
 
 @pytest.fixture
 def output(monkeypatch: pytest.MonkeyPatch) -> QuantizedLinear:
-    monkeypatch.setattr(calibration.distillation.quantized_layers, "_AT_ONCE", 7 * WIDTH)  # so that many slices are needed
+    monkeypatch.setattr(
+        calibration.distillation.quantized_layers, "_AT_ONCE", 7 * WIDTH
+    )  # so that many slices are needed
     blocks = random_blocks(np.random.default_rng(0), VOCABULARY, WIDTH, Kind.Q8_0, 0.3)
     return QuantizedLinear(torch.from_numpy(blocks), Kind.Q8_0)
 
 
 def states(seed: int) -> torch.Tensor:
-    return torch.randn(40, WIDTH, generator=torch.Generator().manual_seed(seed), dtype=torch.float32).requires_grad_()
+    return torch.randn(
+        40, WIDTH, generator=torch.Generator().manual_seed(seed), dtype=torch.float32
+    ).requires_grad_()
 
 
 def test_cross_entropy_is_torchs_own(output: QuantizedLinear) -> None:
     tokens = torch.randint(0, VOCABULARY, (40,), generator=torch.Generator().manual_seed(1))
     hidden, same = states(0), states(0)
     ours = cross_entropy(hidden, output, tokens)
-    theirs = F.cross_entropy(same @ dequantize(output.qweight, output.kind).T, tokens, reduction="none")
+    theirs = F.cross_entropy(
+        same @ dequantize(output.qweight, output.kind).T, tokens, reduction="none"
+    )
     torch.testing.assert_close(ours, theirs)
     torch.autograd.backward(ours.mean())
     torch.autograd.backward(theirs.mean())
@@ -38,7 +44,9 @@ def test_cross_entropy_is_torchs_own(output: QuantizedLinear) -> None:
 
 
 @pytest.mark.parametrize("most", [1, 20, VOCABULARY])
-def test_divergence_is_torchs_own_where_the_tail_is_one_token(output: QuantizedLinear, most: int) -> None:
+def test_divergence_is_torchs_own_where_the_tail_is_one_token(
+    output: QuantizedLinear, most: int
+) -> None:
     weights = dequantize(output.qweight, output.kind)
     teacher = ask_teacher(states(7).detach(), output, most, 2.0)
     assert teacher.tokens.shape == (40, most)
@@ -70,11 +78,15 @@ def test_a_student_like_the_teacher_has_nothing_to_learn(output: QuantizedLinear
 
 
 def test_the_tail_keeps_its_mass(output: QuantizedLinear) -> None:
-    """A student that puts what the teacher never named on one token is as far away as one that spreads it: only masses count."""
+    """A student that puts what the teacher never named on one token is as far away as one that
+    spreads it: only masses count."""
     hidden = states(3)
     teacher = ask_teacher(hidden.detach(), output, 5, 1.0)
     assert float(teacher.log_tail.exp().mean()) > 0.1
-    sure = Teacher(teacher.tokens, teacher.log_probabilities - teacher.log_probabilities.exp().sum(1, keepdim=True).log())
+    sure = Teacher(
+        teacher.tokens,
+        teacher.log_probabilities - teacher.log_probabilities.exp().sum(1, keepdim=True).log(),
+    )
     assert (
         float(divergence(hidden, output, sure, 1.0).mean().detach())
         > float(divergence(hidden, output, teacher, 1.0).mean().detach()) + 0.05

@@ -39,7 +39,10 @@ def test_logistic_regression_finds_what_torch_finds(separable: bool) -> None:
     right = features[:, 0] + 0.2 * (features[:, 1] - 50) + noise > 0
     offset, weights = logistic_regression(features, right)
     mean, spread = features.mean(axis=0), features.std(axis=0)
-    given, expected = torch.from_numpy((features - mean) / spread), torch.from_numpy(right.astype(np.float64))
+    given, expected = (
+        torch.from_numpy((features - mean) / spread),
+        torch.from_numpy(right.astype(np.float64)),
+    )
     found = torch.zeros(4, dtype=torch.float64, requires_grad=True)
     optimizer: torch.optim.Optimizer = torch.optim.LBFGS(
         [found], max_iter=500, tolerance_grad=1e-12, line_search_fn="strong_wolfe"
@@ -47,11 +50,15 @@ def test_logistic_regression_finds_what_torch_finds(separable: bool) -> None:
 
     def missed() -> float:
         optimizer.zero_grad()
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(given @ found[1:] + found[0], expected)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            given @ found[1:] + found[0], expected
+        )
         total = loss + 0.5 * (found**2).sum() / len(given)
         torch.autograd.backward(total)
         return float(total.detach())
 
     optimizer.step(missed)
     assert np.array(weights) == pytest.approx(found[1:].detach().numpy() / spread, rel=1e-4)
-    assert offset == pytest.approx(float(found[0].detach()) - float(np.array(weights) @ mean), rel=1e-4)
+    assert offset == pytest.approx(
+        float(found[0].detach()) - float(np.array(weights) @ mean), rel=1e-4
+    )

@@ -2,7 +2,13 @@
 
 import pytest
 
-from calibration.evaluation.text_scores import content_errors, rouge, rouge_l, word_error_rate, word_errors
+from calibration.evaluation.text_scores import (
+    content_errors,
+    rouge,
+    rouge_l,
+    word_error_rate,
+    word_errors,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +28,9 @@ def test_word_errors(label: str, heard: str, expected: tuple[int, int]) -> None:
 
 
 def test_word_error_rate_weighs_words_not_utterances() -> None:
-    rate, words = word_error_rate([("one two three four five six", "one two three four five six"), ("seven", "no")])
+    rate, words = word_error_rate(
+        [("one two three four five six", "one two three four five six"), ("seven", "no")]
+    )
     assert words > 0
     assert rate == pytest.approx(1 / words)
 

@@ -1,4 +1,5 @@
-"""The calibration child as the daemon runs it: a job file in, progress lines and a generation out; killed, resumed, refused."""
+"""The calibration child as the daemon runs it: a job file in, progress lines and a generation out;
+killed, resumed, refused."""
 
 import json
 import os
@@ -29,13 +30,24 @@ def generations(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def job(
-    tmp_path: Path, generations: Path, general_speech: Path, encoder_path: Path, whisper_folder: Path, llm_path: Path
+    tmp_path: Path,
+    generations: Path,
+    general_speech: Path,
+    encoder_path: Path,
+    whisper_folder: Path,
+    llm_path: Path,
 ) -> AdaptJob:
     prompts = read_prompts(general_speech)
     general = general_set(prompts)[:GENERAL]
     own = [prompt for prompt in prompts if prompt not in general][: TRAINED + HELD_OUT]
     examples = [
-        Example(id=prompt.name, audio=prompt.audio, text=prompt.text, origin="enrolled", holdout=index < HELD_OUT)
+        Example(
+            id=prompt.name,
+            audio=prompt.audio,
+            text=prompt.text,
+            origin="enrolled",
+            holdout=index < HELD_OUT,
+        )
         for index, prompt in enumerate(own)
     ]
     root = tmp_path / "generations"
@@ -49,11 +61,17 @@ def job(
         number=1,
         parent=0,
         engines=EngineFiles(
-            encoder=encoder_path, encoder_weights=whisper_folder, language_model=llm_path, served_language_model=llm_path
+            encoder=encoder_path,
+            encoder_weights=whisper_folder,
+            language_model=llm_path,
+            served_language_model=llm_path,
         ),
         features=tmp_path / "features",
         examples=examples,
-        general=[Example(id=f"general-{p.name}", audio=p.audio, text=p.text, origin="enrolled") for p in general],
+        general=[
+            Example(id=f"general-{p.name}", audio=p.audio, text=p.text, origin="enrolled")
+            for p in general
+        ],
         system_prompt="Answer briefly.",
         training_seconds=4.0,
         reply_utterances=1,
@@ -67,7 +85,11 @@ def start(job: AdaptJob) -> "subprocess.Popen[str]":
     path.write_text(job.model_dump_json())
     command = [sys.executable, "-m", "calibration", str(path)]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 
 
@@ -80,7 +102,14 @@ def run(job: AdaptJob) -> tuple[int, list[Progress]]:
 def test_a_round_writes_a_judged_generation(job: AdaptJob) -> None:
     status, lines = run(job)
     assert (status, lines[-1].stage, lines[-1].note) == (0, "done", "1")
-    assert list(dict.fromkeys(line.stage for line in lines)) == ["hear", "samples", "train", "export", "judge", "done"]
+    assert list(dict.fromkeys(line.stage for line in lines)) == [
+        "hear",
+        "samples",
+        "train",
+        "export",
+        "judge",
+        "done",
+    ]
     generation = read_generation(job.generations / "0001")
     card = generation.card
     assert card.parent == 0
@@ -91,7 +120,9 @@ def test_a_round_writes_a_judged_generation(job: AdaptJob) -> None:
     assert card.peak_bytes == max(card.stage_peak_bytes.values())
     assert min(card.stage_peak_bytes.values()) > 100e6
     assert card.processor_seconds is not None
-    assert 0 < card.processor_seconds < 2 * job.training_seconds, "what the setting bounds; a step may go beyond it"
+    assert 0 < card.processor_seconds < 2 * job.training_seconds, (
+        "what the setting bounds; a step may go beyond it"
+    )
     assert card.wall_seconds > 0
     assert card.holdout is not None
     assert card.holdout.candidate.utterances == HELD_OUT
@@ -105,31 +136,49 @@ def test_a_round_writes_a_judged_generation(job: AdaptJob) -> None:
     assert set(card.requests) <= {example.text for example in job.examples if not example.holdout}
     told = Counter((line.stage, line.note.split(" ")[0].rstrip(",")) for line in lines)
     assert told["train", "step"] == card.steps, "no step without a word"
-    assert sum(line.stage == "samples" and " of " in line.note and line.note.endswith("utterances") for line in lines) == TRAINED
+    assert (
+        sum(
+            line.stage == "samples" and " of " in line.note and line.note.endswith("utterances")
+            for line in lines
+        )
+        == TRAINED
+    )
     assert told["judge", "confidence"] == HELD_OUT + GENERAL, "nor any utterance"
     for name, count in (("holdout", HELD_OUT), ("general", GENERAL)):
         assert told["judge", name] == 3 * count, "each is heard by three"
 
 
-def test_the_confidence_is_fitted_to_a_bounded_number_of_utterances(job: AdaptJob, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_confidence_is_fitted_to_a_bounded_number_of_utterances(
+    job: AdaptJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     many = [e.model_copy(update={"holdout": True}) for e in job.examples if not e.holdout]
     assert run(job)[0] == 0
     shutil.rmtree(job.generations / "0001")
     monkeypatch.setattr("calibration.round.judge.CALIBRATED_OWN", 2)
     monkeypatch.setattr("calibration.round.judge.CALIBRATED_GENERAL", 1)
     notes: list[str] = []
-    judge(job.model_copy(update={"examples": many}), lambda stage, fraction, note: notes.append(note))
-    assert [note for note in notes if note.startswith("confidence")] == [f"confidence, {count} utterances" for count in (1, 2, 3)]
-    assert sum(note.startswith("holdout, candidate") for note in notes) == TRAINED, "while all are judged"
+    judge(
+        job.model_copy(update={"examples": many}), lambda stage, fraction, note: notes.append(note)
+    )
+    assert [note for note in notes if note.startswith("confidence")] == [
+        f"confidence, {count} utterances" for count in (1, 2, 3)
+    ]
+    assert sum(note.startswith("holdout, candidate") for note in notes) == TRAINED, (
+        "while all are judged"
+    )
 
 
 @given(st.lists(st.text(), unique=True, max_size=60), st.integers(0, 40), st.text())
-def test_a_sample_mostly_stays_when_others_are_added(names: list[str], most: int, another: str) -> None:
+def test_a_sample_mostly_stays_when_others_are_added(
+    names: list[str], most: int, another: str
+) -> None:
     examples = [Example(id=name, audio=Path("a"), text="", origin="enrolled") for name in names]
     some = stable_sample(examples, most)
     assert len(some) == min(most, len(names))
     assert some == [example for example in examples if example in some], "in their order"
-    more = stable_sample([*examples, Example(id=another, audio=Path("a"), text="", origin="enrolled")], most)
+    more = stable_sample(
+        [*examples, Example(id=another, audio=Path("a"), text="", origin="enrolled")], most
+    )
     assert len({one.id for one in some} - {one.id for one in more}) <= 1
 
 
@@ -172,7 +221,8 @@ def test_what_a_stage_has_done_is_not_done_again(job: AdaptJob, killed_in: str) 
 
 
 def test_a_round_that_distils_serves_what_is_replied_to_better(job: AdaptJob) -> None:
-    """Killed in its second stage it goes on there, and neither trains the projector nor makes lessons anew."""
+    """Killed in its second stage it goes on there, and neither trains the projector nor makes
+    lessons anew."""
     recipe = DistilRecipe(seconds=600.0, rank=4, trains="adapter")
     with start(job.model_copy(update={"distil": recipe})) as child:
         assert child.stdout is not None
@@ -185,7 +235,9 @@ def test_a_round_that_distils_serves_what_is_replied_to_better(job: AdaptJob) ->
     assert child.returncode == 143
     lessons = {path: path.stat().st_mtime_ns for path in (job.features / "lessons").iterdir()}
     assert len(lessons) == 2 * TRAINED
-    status, lines = run(job.model_copy(update={"distil": recipe.model_copy(update={"seconds": 8.0})}))
+    status, lines = run(
+        job.model_copy(update={"distil": recipe.model_copy(update={"seconds": 8.0})})
+    )
     assert (status, lines[-1].note) == (0, "1")
     assert len([line for line in lines if line.stage == "train"]) <= 1
     first = next(line for line in lines if line.stage == "distil" and line.note.startswith("step"))
@@ -208,10 +260,16 @@ def test_what_cannot_be_run_says_so_in_one_line(job: AdaptJob, damage: str, tmp_
     if damage == "parent":
         job = job.model_copy(update={"parent": 7})
     elif damage == "nothing to train on":
-        job = job.model_copy(update={"examples": [example for example in job.examples if example.holdout]})
+        job = job.model_copy(
+            update={"examples": [example for example in job.examples if example.holdout]}
+        )
     else:
         (tmp_path / "noise.flac").write_bytes(b"not audio")
-        broken = [e.model_copy(update={"audio": tmp_path / "noise.flac"}) for e in job.examples if not e.holdout]
+        broken = [
+            e.model_copy(update={"audio": tmp_path / "noise.flac"})
+            for e in job.examples
+            if not e.holdout
+        ]
         job = job.model_copy(update={"examples": broken})
     status, lines = run(job)
     assert status == 1
@@ -225,7 +283,11 @@ def test_a_job_that_is_none_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "job.json"
     path.write_text(json.dumps({"kind": "adapt", "surprise": 1}))
     done = subprocess.run(
-        [sys.executable, "-m", "calibration", str(path)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "calibration", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 1
     assert Progress.model_validate_json(done.stdout.splitlines()[-1]).stage == "failed"

@@ -19,7 +19,10 @@ def test_stages_are_measured_and_longer_utterances_take_more(
     tmp_path: Path, general_speech: Path, encoder_path: Path, whisper_folder: Path, llm_path: Path
 ) -> None:
     files = EngineFiles(
-        encoder=encoder_path, encoder_weights=whisper_folder, language_model=llm_path, served_language_model=llm_path
+        encoder=encoder_path,
+        encoder_weights=whisper_folder,
+        language_model=llm_path,
+        served_language_model=llm_path,
     )
     prompts = general_set(read_prompts(general_speech))[:8]
     job = FootprintJob(
@@ -28,7 +31,10 @@ def test_stages_are_measured_and_longer_utterances_take_more(
         engines=files,
         base=write_untrained_base(tmp_path, files) / "0000",
         features=tmp_path / "features",
-        recordings=[Example(id=p.name, audio=p.audio, text=p.text, origin="enrolled", seconds=4.0) for p in prompts],
+        recordings=[
+            Example(id=p.name, audio=p.audio, text=p.text, origin="enrolled", seconds=4.0)
+            for p in prompts
+        ],
         system_prompt="Answer briefly.",
         lengths_seconds=[3.0, 25.0],
         distils=True,

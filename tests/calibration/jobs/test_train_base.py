@@ -1,4 +1,5 @@
-"""Training a base projector on a corpus: it learns, goes on where it was stopped, and two processes train it together."""
+"""Training a base projector on a corpus: it learns, goes on where it was stopped, and two processes
+train it together."""
 
 import json
 import os
@@ -43,7 +44,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pronounced(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained projector that has pronunciations: making them anew takes longer than these runs."""
+    """An untrained projector that has pronunciations: making them anew takes longer than these
+    runs."""
     torch.manual_seed(0)
     projector = CifProjector(CifConfig(WIDTH, 576, 49_152, reads_draft=True))
     projector.keys.phonemes[:, :5] = torch.randint(1, 70, (49_152, 5))
@@ -53,11 +55,29 @@ def pronounced(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def job(tmp_path: Path, corpus: Path, pronounced: Path, encoder_path: Path, whisper_folder: Path, llm_path: Path) -> TrainJob:
+def job(
+    tmp_path: Path,
+    corpus: Path,
+    pronounced: Path,
+    encoder_path: Path,
+    whisper_folder: Path,
+    llm_path: Path,
+) -> TrainJob:
     engines = EngineFiles(
-        encoder=encoder_path, encoder_weights=whisper_folder, language_model=llm_path, served_language_model=llm_path
+        encoder=encoder_path,
+        encoder_weights=whisper_folder,
+        language_model=llm_path,
+        served_language_model=llm_path,
     )
-    return TrainJob(folder=tmp_path, engines=engines, corpora=[corpus], start=pronounced, minutes=0.15, batch=4, threads=1)
+    return TrainJob(
+        folder=tmp_path,
+        engines=engines,
+        corpora=[corpus],
+        start=pronounced,
+        minutes=0.15,
+        batch=4,
+        threads=1,
+    )
 
 
 def start(job: TrainJob, processes: int = 1) -> "subprocess.Popen[str]":
@@ -66,7 +86,11 @@ def start(job: TrainJob, processes: int = 1) -> "subprocess.Popen[str]":
     module = ["calibration.torchrun", str(processes)] if processes > 1 else ["calibration"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", PARENT_VARIABLE: str(os.getpid())}
     return subprocess.Popen(
-        [sys.executable, "-m", *module, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-m", *module, str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
 
 
@@ -77,13 +101,23 @@ def run(job: TrainJob, processes: int = 1) -> list[Progress]:
     return [Progress.model_validate_json(line) for line in out.splitlines()]
 
 
-def test_a_projector_with_a_card_comes_out_and_can_be_gone_on_from(job: TrainJob, tmp_path: Path) -> None:
+def test_a_projector_with_a_card_comes_out_and_can_be_gone_on_from(
+    job: TrainJob, tmp_path: Path
+) -> None:
     torch.manual_seed(0)
     older = CifProjector(CifConfig(WIDTH, 576, 49_152))  # reads no drafts, knows no pronunciations
     older.heard_tokens = {5}
     save_projector(older, tmp_path / "older.safetensors")
-    lines = run(job.model_copy(update={"start": tmp_path / "older.safetensors", "atypical_times": 3}))
-    assert list(dict.fromkeys(line.stage for line in lines)) == ["frames", "pronounce", "train", "judge", "done"]
+    lines = run(
+        job.model_copy(update={"start": tmp_path / "older.safetensors", "atypical_times": 3})
+    )
+    assert list(dict.fromkeys(line.stage for line in lines)) == [
+        "frames",
+        "pronounce",
+        "train",
+        "judge",
+        "done",
+    ]
     projector = load_projector(job.folder / "projector.safetensors")
     assert projector.config.reads_draft
     assert 5 in projector.heard_tokens
@@ -91,13 +125,24 @@ def test_a_projector_with_a_card_comes_out_and_can_be_gone_on_from(job: TrainJob
     assert (job.folder / "projector.safetensors").stat().st_size < 20e6
     card = json.loads((job.folder / "card.json").read_text())
     assert card["steps"] == int(lines[-1].note)
-    assert f"attune align train {job.corpora[0].name} --out {job.folder.name} --start older.safetensors" in card["command"]
+    assert (
+        f"attune align train {job.corpora[0].name} --out {job.folder.name} --start"
+        " older.safetensors" in card["command"]
+    )
     assert card["hours"] == pytest.approx(0.2)
     assert card["voices"] == {"espeak-ng atypical": 200, "flite": 200}
     assert "--atypical-times 3 " in card["command"]
     drawn_per_epoch = 2 * card["utterances"]  # one time half of them, three times the others
     assert card["epochs"] == pytest.approx(card["steps"] * 4 / drawn_per_epoch, rel=0.1, abs=0.01)
-    assert card["losses"].keys() == {"contrast", "sound", "mse", "cosine", "ctc", "quantity", "copy"}
+    assert card["losses"].keys() == {
+        "contrast",
+        "sound",
+        "mse",
+        "cosine",
+        "ctc",
+        "quantity",
+        "copy",
+    }
     unheard = card["unheard_sentences"]
     assert unheard["word_error_rate"] < unheard["word_error_rate_without_drafts"]
 
@@ -107,7 +152,9 @@ def first_step_reported(job: TrainJob) -> int:
     with start(job) as child:
         assert child.stdout is not None
         reports = (Progress.model_validate_json(line) for line in child.stdout)
-        step = next(int(report.note.split()[1].rstrip(":")) for report in reports if report.stage == "train")
+        step = next(
+            int(report.note.split()[1].rstrip(":")) for report in reports if report.stage == "train"
+        )
         child.send_signal(signal.SIGTERM)
         child.communicate(timeout=900)
     assert child.returncode == 143
@@ -136,4 +183,6 @@ def test_too_small_a_corpus_is_one_clear_line(job: TrainJob, tmp_path: Path) -> 
     with start(job.model_copy(update={"corpora": [folder]})) as child:
         out, _ = child.communicate(timeout=900)
     assert child.returncode == 1
-    assert Progress.model_validate_json(out.splitlines()[-1]).note.startswith("1 utterances are too few")
+    assert Progress.model_validate_json(out.splitlines()[-1]).note.startswith(
+        "1 utterances are too few"
+    )

@@ -1,4 +1,5 @@
-"""The CIF projector: the loop-free integration against a textbook loop, masks, and the exported graph against torch."""
+"""The CIF projector: the loop-free integration against a textbook loop, masks, and the exported
+graph against torch."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,14 @@ from engines.alignment.projector import OnnxProjector
 from engines.errors import AttuneError
 
 SMALL = CifConfig(
-    frame_width=16, embedding_width=24, vocabulary_size=50, key_width=8, width=32, heads=4, layers_before=1, layers_after=1
+    frame_width=16,
+    embedding_width=24,
+    vocabulary_size=50,
+    key_width=8,
+    width=32,
+    heads=4,
+    layers_before=1,
+    layers_after=1,
 )
 BOTH = pytest.mark.parametrize("reads_draft", [False, True])
 
@@ -35,12 +43,15 @@ def small_projector(reads_draft: bool = False) -> CifProjector:
 
 def draft_of(count: int, room: int) -> Draft:
     """A draft of `count` tokens, with noise where there is none."""
-    rows = torch.randn(1, room, SMALL.embedding_width + SMALL.key_width, generator=torch.Generator().manual_seed(1))
+    rows = torch.randn(
+        1, room, SMALL.embedding_width + SMALL.key_width, generator=torch.Generator().manual_seed(1)
+    )
     return Draft(rows, torch.arange(room).unsqueeze(0) < count)
 
 
 def textbook(weights: list[float], units: int) -> np.ndarray:
-    """Integrate and fire, frame by frame: a unit fires whenever the accumulator reaches one, perhaps several times a frame."""
+    """Integrate and fire, frame by frame: a unit fires whenever the accumulator reaches one,
+    perhaps several times a frame."""
     scaled = np.array(weights, np.float64) * (units / sum(weights))
     rows = np.zeros((units, len(weights)))
     unit, accumulated = 0, 0.0
@@ -61,13 +72,19 @@ def textbook(weights: list[float], units: int) -> np.ndarray:
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.floats(0.02, 1.0), min_size=1, max_size=40), st.integers(1, 12))
 def test_integration_equals_the_textbook_loop(weights: list[float], units: int) -> None:
-    found = integration_weights(torch.tensor([weights], dtype=torch.float64), torch.tensor([units]), units)[0].numpy()
+    found = integration_weights(
+        torch.tensor([weights], dtype=torch.float64), torch.tensor([units]), units
+    )[0].numpy()
     assert np.abs(found - textbook(weights, units)).max() < 1e-4
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=60), st.integers(1, 20), st.integers(0, 5))
-def test_every_unit_weighs_one_and_units_past_the_count_nothing(weights: list[float], units: int, more: int) -> None:
+@given(
+    st.lists(st.floats(0.0, 1.0), min_size=1, max_size=60), st.integers(1, 20), st.integers(0, 5)
+)
+def test_every_unit_weighs_one_and_units_past_the_count_nothing(
+    weights: list[float], units: int, more: int
+) -> None:
     weights[0] += 0.1
     found = integration_weights(torch.tensor([weights]), torch.tensor([units]), units + more)[0]
     assert torch.allclose(found[:units].sum(dim=1), torch.ones(units), atol=1e-4)
@@ -91,7 +108,9 @@ def test_padding_changes_nothing(reads_draft: bool) -> None:
     padded = torch.cat([stacked, torch.randn(1, 7, stacked.shape[2])], dim=1)
     mask = torch.arange(27).unsqueeze(0) < 20
     wider = Draft(
-        torch.cat([draft_of(4, 4).rows, torch.randn(1, 3, SMALL.embedding_width + SMALL.key_width)], dim=1),
+        torch.cat(
+            [draft_of(4, 4).rows, torch.randn(1, 3, SMALL.embedding_width + SMALL.key_width)], dim=1
+        ),
         torch.arange(7)[None] < 4,
     )
     beside = projector(padded, mask, wider, units)
@@ -100,13 +119,19 @@ def test_padding_changes_nothing(reads_draft: bool) -> None:
 
 
 def test_a_draft_is_copied_at_its_own_place_from_the_start() -> None:
-    """Untrained, but with a strong pull to its place: each unit is the token of the draft that stands where it stands."""
+    """Untrained, but with a strong pull to its place: each unit is the token of the draft that
+    stands where it stands."""
     projector = small_projector(reads_draft=True)
     with torch.no_grad():
         projector.copy.none_bias.fill_(-50.0)
         projector.copy.slope.fill_(50.0)
         draft = draft_of(5, 5)
-        output = projector(torch.randn(1, 20, SMALL.stack * SMALL.frame_width), torch.ones(1, 20) > 0, draft, torch.tensor([5]))
+        output = projector(
+            torch.randn(1, 20, SMALL.stack * SMALL.frame_width),
+            torch.ones(1, 20) > 0,
+            draft,
+            torch.tensor([5]),
+        )
     assert torch.allclose(output.vectors, draft.rows, atol=1e-3)
 
 
@@ -116,13 +141,17 @@ def test_displacement_counts_from_the_nearer_end(units: int, tokens: int) -> Non
     found = displacement(torch.tensor([units]), torch.tensor([tokens]), units + 2, tokens + 3)[0]
     for unit in range(units):
         for token in range(tokens):
-            assert found[unit, token] == min(abs(unit - token), abs((units - unit) - (tokens - token)))
+            assert found[unit, token] == min(
+                abs(unit - token), abs((units - unit) - (tokens - token))
+            )
 
 
 def test_silence_still_makes_one_soft_token() -> None:
     projector = small_projector()
     torch.nn.init.constant_(projector.weight.bias, -50.0)
-    output = projector(torch.zeros(1, 9, SMALL.stack * SMALL.frame_width), torch.ones(1, 9, dtype=torch.bool))
+    output = projector(
+        torch.zeros(1, 9, SMALL.stack * SMALL.frame_width), torch.ones(1, 9, dtype=torch.bool)
+    )
     assert output.vectors.shape[:2] == (1, 1)
     assert torch.isfinite(output.vectors).all()
 
@@ -130,14 +159,20 @@ def test_silence_still_makes_one_soft_token() -> None:
 @BOTH
 def test_exported_graph_equals_torch_at_every_length(tmp_path: Path, reads_draft: bool) -> None:
     projector = small_projector(reads_draft)
-    projector.heard_tokens = set(range(2, 48))  # enough of them that the exporter keeps their keys as they are
+    projector.heard_tokens = set(
+        range(2, 48)
+    )  # enough of them that the exporter keeps their keys as they are
     export_projector(projector, tmp_path / "projector.onnx")
     served = OnnxProjector(tmp_path / "projector.onnx", threads=1)
     assert served.heard_tokens == sorted(projector.heard_tokens)
     assert served.reads_draft is reads_draft
     assert np.abs(served.keys - projector.heard_keys().numpy()).max() < 1e-5
     for frames_count, drafted in ((12, 1), (31, 0), (150, 9), (700, 40), (1474, 200)):
-        frames = np.random.default_rng(frames_count).standard_normal((frames_count, SMALL.frame_width)).astype(np.float32)
+        frames = (
+            np.random.default_rng(frames_count)
+            .standard_normal((frames_count, SMALL.frame_width))
+            .astype(np.float32)
+        )
         groups = frames_count // SMALL.stack
         stacked = torch.from_numpy(frames[: groups * SMALL.stack].reshape(1, groups, -1))
         draft = draft_of(drafted, max(1, drafted))
@@ -157,7 +192,10 @@ def test_file_round_trip_keeps_sizes_and_weights(tmp_path: Path, reads_draft: bo
     read = load_projector(tmp_path / "projector.safetensors")
     assert read.heard_tokens == {3, 7}
     assert read.config == projector.config
-    assert all(torch.equal(value, read.state_dict()[name]) for name, value in projector.state_dict().items())
+    assert all(
+        torch.equal(value, read.state_dict()[name])
+        for name, value in projector.state_dict().items()
+    )
 
 
 def test_packed_weights_are_a_quarter_and_nearly_the_same(tmp_path: Path) -> None:
@@ -169,7 +207,9 @@ def test_packed_weights_are_a_quarter_and_nearly_the_same(tmp_path: Path) -> Non
         assert (read.state_dict()[name] - value).abs().max() <= value.abs().max() / 200, name
     assert torch.equal(read.keys.phonemes, projector.keys.phonemes)
     # the rest is names and scales, which matter at these sizes
-    assert (tmp_path / "packed.safetensors").stat().st_size < 0.45 * (tmp_path / "whole.safetensors").stat().st_size
+    assert (tmp_path / "packed.safetensors").stat().st_size < 0.45 * (
+        tmp_path / "whole.safetensors"
+    ).stat().st_size
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights", b"\x80\x04pickle"])
@@ -188,5 +228,7 @@ def test_missing_graph_is_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_a_graph_without_keys_is_refused_in_one_line(encoder_path: Path) -> None:
     """As projectors were before they had pronunciation keys; any other graph will do."""
-    with pytest.raises(AttuneError, match=r"made by an older Attune; remove .* and run `attune engines build`"):
+    with pytest.raises(
+        AttuneError, match=r"made by an older Attune; remove .* and run `attune engines build`"
+    ):
         OnnxProjector(encoder_path, threads=1)

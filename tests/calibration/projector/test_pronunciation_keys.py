@@ -1,4 +1,5 @@
-"""Pronunciations: espeak-ng's phonemes of tokens, and keys that are near where tokens sound alike."""
+"""Pronunciations: espeak-ng's phonemes of tokens, and keys that are near where tokens sound
+alike."""
 
 from pathlib import Path
 
@@ -6,7 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from calibration.projector.pronunciation_keys import MOST_PHONEMES, PronunciationKeys, phonemes_of, pronounce
+from calibration.projector.pronunciation_keys import (
+    MOST_PHONEMES,
+    PronunciationKeys,
+    phonemes_of,
+    pronounce,
+)
 from engines.llm.vocabulary import Vocabulary
 
 
@@ -20,8 +26,12 @@ def only(vocabulary: Vocabulary, word: str) -> int:
     return token
 
 
-def test_words_that_sound_alike_have_the_same_phonemes_and_what_is_no_word_has_none(vocabulary: Vocabulary) -> None:
-    words = [only(vocabulary, word) for word in (" sea", " see", " sun", " son", " night", ",", "7")]
+def test_words_that_sound_alike_have_the_same_phonemes_and_what_is_no_word_has_none(
+    vocabulary: Vocabulary,
+) -> None:
+    words = [
+        only(vocabulary, word) for word in (" sea", " see", " sun", " son", " night", ",", "7")
+    ]
     table = pronounce(vocabulary, words, 2)
     assert table.shape == (vocabulary.size, MOST_PHONEMES)
     sea, see, sun, son, night, comma, seven = (table[word].tolist() for word in words)
@@ -35,7 +45,8 @@ def test_words_that_sound_alike_have_the_same_phonemes_and_what_is_no_word_has_n
 
 
 def test_many_words_each_get_their_own_line(vocabulary: Vocabulary) -> None:
-    """More than one call's worth, and words that espeak-ng reads as letters or as nothing would shift all others."""
+    """More than one call's worth, and words that espeak-ng reads as letters or as nothing would
+    shift all others."""
     tokens = range(3000, 6000)
     table = pronounce(vocabulary, tokens, 2)
     for token in (3100, 4500, 5900):
@@ -44,7 +55,12 @@ def test_many_words_each_get_their_own_line(vocabulary: Vocabulary) -> None:
 
 @pytest.mark.parametrize(
     ("line", "expected"),
-    [(" h_@_l_'oU\n", ["h", "@", "l", "oU"]), ("t_,i:_;_'E_f", ["t", "i:", "E", "f"]), ("", []), ("_'_,_", [])],
+    [
+        (" h_@_l_'oU\n", ["h", "@", "l", "oU"]),
+        ("t_,i:_;_'E_f", ["t", "i:", "E", "f"]),
+        ("", []),
+        ("_'_,_", []),
+    ],
 )
 def test_stress_and_pauses_are_left_out(line: str, expected: list[str]) -> None:
     assert phonemes_of(line) == expected

@@ -11,7 +11,13 @@ from calibration.export.projector import export_projector
 from calibration.export.projector_file import load_projector, save_projector
 from calibration.jobs.adapt import without_doubted
 from calibration.jobs.install_base import SHIPPED
-from calibration.round.compare_labels import Pronounced, chance_of, doubt_labels, is_doubted, refuse_chance
+from calibration.round.compare_labels import (
+    Pronounced,
+    chance_of,
+    doubt_labels,
+    is_doubted,
+    refuse_chance,
+)
 from calibration.round.folder import RoundFolder
 from calibration.training.features import Features
 from engines.audio.recordings import write_flac
@@ -30,9 +36,12 @@ def phonemes(*numbers: int) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
 
 
 @pytest.mark.parametrize(
-    ("label", "doubted"), [((1, 2, 3), False), ((1, 2, 4), False), ((4, 5, 6), True), ((3, 2, 1), True), ((), True)]
+    ("label", "doubted"),
+    [((1, 2, 3), False), ((1, 2, 4), False), ((4, 5, 6), True), ((3, 2, 1), True), ((), True)],
 )
-def test_a_label_is_doubted_where_another_fits_far_better(label: tuple[int, ...], doubted: bool) -> None:
+def test_a_label_is_doubted_where_another_fits_far_better(
+    label: tuple[int, ...], doubted: bool
+) -> None:
     one = Pronounced("u", HEARD, phonemes(*label))
     assert is_doubted(one, [phonemes(1, 2, 3), phonemes(5, 6, 7), phonemes()]) == doubted
 
@@ -61,13 +70,20 @@ def base_generations(tmp_path_factory: pytest.TempPathFactory) -> Path:
     export_projector(projector, folder / "projector.onnx")
     card = Card(number=0, parent=None, created_at="", recipe="base")
     write_generation(
-        folder / "generations", 0, card, {name: folder / name for name in ("projector.onnx", "projector.safetensors")}
+        folder / "generations",
+        0,
+        card,
+        {name: folder / name for name in ("projector.onnx", "projector.safetensors")},
     )
     return folder / "generations"
 
 
 ROOMS = ("kitchen", "bedroom", "garage", "office")
-ASKED = ("Turn on the light in the {}.", "Close the curtains in the {}.", "How warm is it in the {}?")
+ASKED = (
+    "Turn on the light in the {}.",
+    "Close the curtains in the {}.",
+    "How warm is it in the {}?",
+)
 TEXTS = [text.format(room) for text in ASKED for room in ROOMS]
 FRONTED = Voice("espeak-ng", "en-us+m5", 125, 42, ((r"k", "t"), (r"g", "d"), (r"S", "s")))
 
@@ -90,7 +106,10 @@ def test_labels_of_other_recordings_are_doubted_and_an_atypical_speakers_own_are
     llm_path: Path,
 ) -> None:
     engines = EngineFiles(
-        encoder=encoder_path, encoder_weights=whisper_folder, language_model=llm_path, served_language_model=llm_path
+        encoder=encoder_path,
+        encoder_weights=whisper_folder,
+        language_model=llm_path,
+        served_language_model=llm_path,
     )
     general = general_set(read_prompts(general_speech))[:12]
     job = AdaptJob(
@@ -101,16 +120,23 @@ def test_labels_of_other_recordings_are_doubted_and_an_atypical_speakers_own_are
         engines=engines,
         features=tmp_path / "features",
         examples=[
-            Example(id=f"u{index}", audio=recordings[index], text=text, origin="enrolled") for index, text in enumerate(TEXTS)
+            Example(id=f"u{index}", audio=recordings[index], text=text, origin="enrolled")
+            for index, text in enumerate(TEXTS)
         ],
-        general=[Example(id=f"general-{p.name}", audio=p.audio, text=p.text, origin="enrolled") for p in general],
+        general=[
+            Example(id=f"general-{p.name}", audio=p.audio, text=p.text, origin="enrolled")
+            for p in general
+        ],
         system_prompt="",
         threads=1,
     )
     features = Features(engines, job.features, 1)
 
     def doubted(texts: list[str]) -> tuple[str, ...]:
-        examples = [example.model_copy(update={"text": text}) for example, text in zip(job.examples, texts, strict=True)]
+        examples = [
+            example.model_copy(update={"text": text})
+            for example, text in zip(job.examples, texts, strict=True)
+        ]
         doubt_labels(job.model_copy(update={"examples": examples}), features, lambda *_: None)
         return RoundFolder(tmp_path).doubted
 
@@ -118,7 +144,9 @@ def test_labels_of_other_recordings_are_doubted_and_an_atypical_speakers_own_are
     poisoned = [TEXTS[1], TEXTS[0], "Zibble quorn flabben.", *TEXTS[3:]]
     assert doubted(poisoned) == ("u0", "u1", "u2")
     less = without_doubted(job, ("u0", "u1", "u2"))
-    assert Counter(example.id for example in less.examples) == Counter(f"u{index}" for index in range(3, len(TEXTS)))
+    assert Counter(example.id for example in less.examples) == Counter(
+        f"u{index}" for index in range(3, len(TEXTS))
+    )
     assert less.labels_left_out == {"doubted": 3}
     with pytest.raises(RoundRefusedError, match="12 of 12 labels do not fit their recordings"):
         doubted([*TEXTS[1:], TEXTS[0]])

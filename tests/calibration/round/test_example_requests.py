@@ -4,7 +4,11 @@ from calibration.round.example_requests import telling_requests
 
 
 def test_every_kind_comes_before_the_second_of_a_kind() -> None:
-    texts = [*(f"Set a timer for {minutes} minutes." for minutes in range(5, 60)), "Call Robert, please.", "Is it raining?"]
+    texts = [
+        *(f"Set a timer for {minutes} minutes." for minutes in range(5, 60)),
+        "Call Robert, please.",
+        "Is it raining?",
+    ]
     assert set(telling_requests(texts, 3)) == {texts[0], "Call Robert, please.", "Is it raining?"}
     assert texts[1] not in telling_requests([*texts, "Play jazz in the garden.", "Stop."], 5)
 

@@ -1,4 +1,5 @@
-"""Which samples a step sees: the right number of each kind, nobody left out, lengths alike, the same again for the same step."""
+"""Which samples a step sees: the right number of each kind, nobody left out, lengths alike, the
+same again for the same step."""
 
 import random
 
@@ -16,7 +17,8 @@ LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=60)
 def make(lengths: list[int]) -> list[Sample]:
     none = torch.zeros(0, dtype=torch.int64)
     return [
-        Sample(torch.zeros(size, 1, dtype=torch.float16), torch.tensor([number]), none) for number, size in enumerate(lengths)
+        Sample(torch.zeros(size, 1, dtype=torch.float16), torch.tensor([number]), none)
+        for number, size in enumerate(lengths)
     ]
 
 
@@ -34,7 +36,9 @@ def test_an_epoch_sees_each_once(lengths: list[int], size: int, seed: int) -> No
 
 
 @given(LENGTHS, LENGTHS, st.integers(0, 1000))
-def test_own_and_replayed_are_drawn_in_their_numbers(own: list[int], replay: list[int], step: int) -> None:
+def test_own_and_replayed_are_drawn_in_their_numbers(
+    own: list[int], replay: list[int], step: int
+) -> None:
     again = [Sample(sample.stacked, sample.tokens + 1000, sample.draft) for sample in make(replay)]
     drawn = numbers(draw_beside(make(own), 8, again, 4, 0)(step))
     assert len(set(drawn)) == len(drawn), "nobody twice in a step"

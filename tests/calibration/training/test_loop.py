@@ -1,4 +1,5 @@
-"""EmbedLink and the training loop, small: it learns, it resumes to the same weights, it refuses what is damaged."""
+"""EmbedLink and the training loop, small: it learns, it resumes to the same weights, it refuses
+what is damaged."""
 
 import multiprocessing
 import subprocess
@@ -27,7 +28,14 @@ from engines.errors import AttuneError
 from engines.llm.vocabulary import Vocabulary
 from engines.whisper.encoder_onnx import OnnxEncoder
 
-SIZES = {"frame_width": 12, "width": 32, "heads": 2, "layers_before": 1, "layers_after": 1, "dropout": 0.1}
+SIZES = {
+    "frame_width": 12,
+    "width": 32,
+    "heads": 2,
+    "layers_before": 1,
+    "layers_after": 1,
+    "dropout": 0.1,
+}
 TEXTS = ["Turn on the light.", "Call my sister.", "What time is it?"]
 
 
@@ -44,7 +52,10 @@ def samples(vocabulary: Vocabulary) -> list[Sample]:
 def make_samples(vocabulary: Vocabulary) -> list[Sample]:
     """Noise, said to be TEXTS."""
     rng = np.random.default_rng(0)
-    made = [make_sample(rng.standard_normal((60, 12)).astype(np.float32), text, "", vocabulary, 3) for text in TEXTS]
+    made = [
+        make_sample(rng.standard_normal((60, 12)).astype(np.float32), text, "", vocabulary, 3)
+        for text in TEXTS
+    ]
     return [sample for sample in made if sample is not None]
 
 
@@ -53,12 +64,18 @@ def start(vocabulary: Vocabulary) -> EmbedLink:
     config = CifConfig(embedding_width=vocabulary.width, vocabulary_size=vocabulary.size, **SIZES)  # type: ignore[arg-type]
     projector = CifProjector(config)
     projector.heard_tokens = {token for text in TEXTS for token in vocabulary.tokenize(text)}
-    projector.keys.phonemes.copy_(torch.from_numpy(pronounce(vocabulary, projector.heard_tokens, 1)))
+    projector.keys.phonemes.copy_(
+        torch.from_numpy(pronounce(vocabulary, projector.heard_tokens, 1))
+    )
     return EmbedLink(projector, vocabulary)
 
 
 def run_for(
-    vocabulary: Vocabulary, samples: list[Sample], steps: int, stop_after: int, checkpoint: Path | None
+    vocabulary: Vocabulary,
+    samples: list[Sample],
+    steps: int,
+    stop_after: int,
+    checkpoint: Path | None,
 ) -> tuple[CifProjector, Run]:
     embedlink = start(vocabulary)
     run = Run()
@@ -76,7 +93,9 @@ def test_the_losses_fall(vocabulary: Vocabulary, samples: list[Sample]) -> None:
         assert run.losses[-1][name] < 0.7 * run.losses[0][name], name
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(vocabulary: Vocabulary, samples: list[Sample], tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(
+    vocabulary: Vocabulary, samples: list[Sample], tmp_path: Path
+) -> None:
     undisturbed, whole = run_for(vocabulary, samples, 12, 12, None)
     checkpoint = tmp_path / "checkpoint.safetensors"
     run_for(vocabulary, samples, 12, 5, checkpoint)
@@ -89,7 +108,9 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(vocabulary: Vocabulary,
 
 def learn_as_one_of_two(rank: int, llm_path: Path, folder: Path) -> None:
     """A process of two: three steps on a share of its own, its weights written to `folder`."""
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
+    )
     torch.set_num_threads(1)
     vocabulary = Vocabulary(llm_path)
     embedlink = start(vocabulary)
@@ -100,9 +121,14 @@ def learn_as_one_of_two(rank: int, llm_path: Path, folder: Path) -> None:
     distributed.destroy_process_group()
 
 
-def test_two_processes_end_with_the_same_weights(vocabulary: Vocabulary, llm_path: Path, tmp_path: Path) -> None:
+def test_two_processes_end_with_the_same_weights(
+    vocabulary: Vocabulary, llm_path: Path, tmp_path: Path
+) -> None:
     context = multiprocessing.get_context("spawn")
-    both = [context.Process(target=learn_as_one_of_two, args=(rank, llm_path, tmp_path)) for rank in (0, 1)]
+    both = [
+        context.Process(target=learn_as_one_of_two, args=(rank, llm_path, tmp_path))
+        for rank in (0, 1)
+    ]
     for process in both:
         process.start()
     for process in both:
@@ -115,7 +141,9 @@ def test_two_processes_end_with_the_same_weights(vocabulary: Vocabulary, llm_pat
         assert torch.equal(value, other[name]), name
 
 
-def test_a_finished_run_takes_no_further_step(vocabulary: Vocabulary, samples: list[Sample], tmp_path: Path) -> None:
+def test_a_finished_run_takes_no_further_step(
+    vocabulary: Vocabulary, samples: list[Sample], tmp_path: Path
+) -> None:
     checkpoint = tmp_path / "checkpoint.safetensors"
     run_for(vocabulary, samples, 4, 4, checkpoint)
     _, again = run_for(vocabulary, samples, 4, 99, checkpoint)
@@ -123,7 +151,9 @@ def test_a_finished_run_takes_no_further_step(vocabulary: Vocabulary, samples: l
     assert len(again.losses) == 4
 
 
-def test_a_damaged_checkpoint_is_one_clear_line(vocabulary: Vocabulary, samples: list[Sample], tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_one_clear_line(
+    vocabulary: Vocabulary, samples: list[Sample], tmp_path: Path
+) -> None:
     checkpoint = tmp_path / "checkpoint.safetensors"
     checkpoint.write_bytes(b"half a file")
     with pytest.raises(AttuneError, match="checkpoint .* is damaged"):
@@ -137,7 +167,10 @@ def test_a_checkpoint_of_another_model_is_one_clear_line(
     checkpoint = tmp_path / "checkpoint.safetensors"
     run_for(vocabulary, samples, 4, 4, checkpoint)
     with safe_open(checkpoint, "pt") as file:
-        about, tensors = file.metadata(), {name: file.get_tensor(name) for name in sorted(file.keys())}
+        about, tensors = (
+            file.metadata(),
+            {name: file.get_tensor(name) for name in sorted(file.keys())},
+        )
     name = next(name for name in tensors if name.startswith("optimizer.1.exp_avg"))
     value = tensors.pop(name)
     if harm == "another shape":
@@ -148,9 +181,12 @@ def test_a_checkpoint_of_another_model_is_one_clear_line(
 
 
 def test_steps_are_those_of_torch(vocabulary: Vocabulary) -> None:
-    """The same weights as `torch.optim.AdamW` leaves, also for a parameter that has no gradient at some steps."""
+    """The same weights as `torch.optim.AdamW` leaves, also for a parameter that has no gradient at
+    some steps."""
     generator = torch.Generator().manual_seed(3)
-    ours, theirs = ([nn.Parameter(torch.ones(3, 4)), nn.Parameter(torch.full((5,), -2.0))] for _ in range(2))
+    ours, theirs = (
+        [nn.Parameter(torch.ones(3, 4)), nn.Parameter(torch.full((5,), -2.0))] for _ in range(2)
+    )
     optimizer, reference = AdamW(ours, 0.1), torch.optim.AdamW(theirs, weight_decay=0.1)
     for step in range(8):
         rate = 0.01 * (step + 1)
@@ -206,19 +242,34 @@ def test_the_losses_see_no_padding(vocabulary: Vocabulary, samples: list[Sample]
         alone = collate(short)
         generator = torch.Generator().manual_seed(0)
         expected = embedlink.losses(
-            projector(alone.stacked, alone.mask, None, alone.units), alone, embedlink.candidates(alone, generator)
+            projector(alone.stacked, alone.mask, None, alone.units),
+            alone,
+            embedlink.candidates(alone, generator),
         )
         beside = collate([samples[0], samples[0]])
         generator = torch.Generator().manual_seed(0)
         doubled = embedlink.losses(
-            projector(beside.stacked, beside.mask, None, beside.units), beside, embedlink.candidates(beside, generator)
+            projector(beside.stacked, beside.mask, None, beside.units),
+            beside,
+            embedlink.candidates(beside, generator),
         )
-    assert float(embedlink.weighted(expected)) == pytest.approx(float(embedlink.weighted(doubled)), rel=1e-3)
+    assert float(embedlink.weighted(expected)) == pytest.approx(
+        float(embedlink.weighted(doubled)), rel=1e-3
+    )
 
 
 def test_a_label_longer_than_its_audio_is_left_out(vocabulary: Vocabulary) -> None:
     frames = np.zeros((12, 12), np.float32)
-    assert make_sample(frames, "a great many words that nobody can say in a quarter of a second", "", vocabulary, 3) is None
+    assert (
+        make_sample(
+            frames,
+            "a great many words that nobody can say in a quarter of a second",
+            "",
+            vocabulary,
+            3,
+        )
+        is None
+    )
     assert make_sample(frames, "", "", vocabulary, 3) is None
 
 
@@ -237,7 +288,9 @@ def test_frames_are_computed_once_and_a_damaged_cache_is_computed_anew(
     assert np.array_equal(first, second)
     assert len(opened) == 1
     (tmp_path / "one.npy").write_bytes(b"\x93NUMPY broken")
-    assert np.array_equal(cached_frames(partial(read_audio, audio), "one", tmp_path, encoder), first)
+    assert np.array_equal(
+        cached_frames(partial(read_audio, audio), "one", tmp_path, encoder), first
+    )
     assert len(opened) == 2
 
 
@@ -245,9 +298,13 @@ SHORTAGES = [
     MemoryError(),
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
     RuntimeError(
-        "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 1"
+        "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory:"
+        " you tried to allocate 1"
     ),
-    RuntimeError("NVML_SUCCESS == r INTERNAL ASSERT FAILED at CUDACachingAllocator.cpp:983, please report a bug to PyTorch."),
+    RuntimeError(
+        "NVML_SUCCESS == r INTERNAL ASSERT FAILED at CUDACachingAllocator.cpp:983, please report a"
+        " bug to PyTorch."
+    ),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     RuntimeError("NvMapMemAllocInternalTagged: 1075072515 error 12; NvMap error 12"),
     RuntimeError("std::bad_alloc"),
@@ -274,7 +331,9 @@ def starved(vocabulary: Vocabulary, error: Exception, at: set[int]) -> Starved:
 
 
 @pytest.mark.parametrize("error", SHORTAGES, ids=lambda error: str(error)[:30])
-def test_a_step_without_memory_is_skipped(vocabulary: Vocabulary, samples: list[Sample], error: Exception) -> None:
+def test_a_step_without_memory_is_skipped(
+    vocabulary: Vocabulary, samples: list[Sample], error: Exception
+) -> None:
     learner = starved(vocabulary, error, {1, 2})
     runs = list(fit(learner, lambda _: samples, Schedule(5, 1e9, 3e-3, warmup_steps=3), None))
     assert (runs[-1].step, runs[-1].skipped, len(runs[-1].losses)) == (5, 2, 3)
@@ -283,7 +342,10 @@ def test_a_step_without_memory_is_skipped(vocabulary: Vocabulary, samples: list[
 def test_memory_that_never_suffices_ends_the_run_in_one_line(
     vocabulary: Vocabulary, samples: list[Sample], tmp_path: Path
 ) -> None:
-    learner, checkpoint = starved(vocabulary, MemoryError(), set(range(2, 99))), tmp_path / "checkpoint.safetensors"
+    learner, checkpoint = (
+        starved(vocabulary, MemoryError(), set(range(2, 99))),
+        tmp_path / "checkpoint.safetensors",
+    )
     with pytest.raises(AttuneError, match="memory did not suffice for 5 steps in a row"):
         list(fit(learner, lambda _: samples, Schedule(20, 1e9, 3e-3, warmup_steps=3), checkpoint))
     assert checkpoint.is_file(), "what was learnt until then is kept"

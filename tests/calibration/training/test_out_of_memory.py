@@ -1,4 +1,5 @@
-"""Freed memory goes back to the system: measured in a process of its own, where glibc has not been told anything yet."""
+"""Freed memory goes back to the system: measured in a process of its own, where glibc has not been
+told anything yet."""
 
 import subprocess
 import sys
@@ -26,7 +27,9 @@ print(told, resident_kb() - before)
 
 
 def grown_kb(way: str) -> int:
-    done = subprocess.run([sys.executable, "-c", _PROGRAM, way], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, way], capture_output=True, text=True, check=True
+    )
     told, grown = done.stdout.split()
     assert told == ("True" if way == "told" else "None")
     return int(grown)

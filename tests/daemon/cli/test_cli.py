@@ -31,13 +31,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("ATTUNE__AUDIO__SOURCE", "none")
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(
-        "daemon.training.round_inputs.read_board", lambda _: Board(available_bytes=10**10, disk_free_bytes=10**10)
+        "daemon.training.round_inputs.read_board",
+        lambda _: Board(available_bytes=10**10, disk_free_bytes=10**10),
     )
     return folder
 
 
 @pytest.fixture
-def attune(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Attune:
+def attune(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Attune:
     def run(*arguments: str | Path) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["attune", *map(str, arguments)])
         capsys.readouterr()
@@ -70,7 +73,20 @@ def one_line(outcome: Outcome) -> str:
 
 
 COMMANDS = [
-    *("serve", "ask", "listen", "talk", "status", "adapt", "correct", "enroll", "doctor", "models", "config", "config show"),
+    *(
+        "serve",
+        "ask",
+        "listen",
+        "talk",
+        "status",
+        "adapt",
+        "correct",
+        "enroll",
+        "doctor",
+        "models",
+        "config",
+        "config show",
+    ),
     *(
         "config check",
         "generations",
@@ -99,7 +115,9 @@ def test_every_command_explains_itself(attune: Attune, command: str) -> None:
 def test_a_corpus_needs_its_models_and_training_a_corpus(attune: Attune, folder: Path) -> None:
     assert "models fetch" in one_line(attune("align", "corpus", "--out", folder / "corpus"))
     (folder / "empty").mkdir()
-    assert "models fetch" in one_line(attune("align", "train", folder / "empty", "--out", folder / "out"))
+    assert "models fetch" in one_line(
+        attune("align", "train", folder / "empty", "--out", folder / "out")
+    )
     assert attune("align", "train", folder / "none", "--out", folder / "out")[0] == 2
     assert attune("align", "corpus", "--out", folder / "corpus", "--hours", "0")[0] == 2
 
@@ -107,19 +125,43 @@ def test_a_corpus_needs_its_models_and_training_a_corpus(attune: Attune, folder:
 def test_the_version_and_wrong_usage(attune: Attune) -> None:
     code, out, _ = attune("--version")
     assert (code, out.split()[0]) == (0, "attune")
-    for wrong in (["dance"], ["ask"], ["adapt"], ["adapt", "--now", "--cancel"], ["generations", "promote", "x"], ["enroll"]):
+    for wrong in (
+        ["dance"],
+        ["ask"],
+        ["adapt"],
+        ["adapt", "--now", "--cancel"],
+        ["generations", "promote", "x"],
+        ["enroll"],
+    ):
         assert attune(*wrong)[0] == 2
 
 
 @pytest.mark.parametrize(
-    "command", ["ask hello", "talk", "status", "adapt --now", "adapt --cancel", "correct x", "enroll --from x", "listen x"]
+    "command",
+    [
+        "ask hello",
+        "talk",
+        "status",
+        "adapt --now",
+        "adapt --cancel",
+        "correct x",
+        "enroll --from x",
+        "listen x",
+    ],
 )
-def test_without_a_daemon_there_is_one_clear_line(attune: Attune, folder: Path, command: str) -> None:
+def test_without_a_daemon_there_is_one_clear_line(
+    attune: Attune, folder: Path, command: str
+) -> None:
     line = one_line(attune(*command.split()))
-    assert line == f"attune: no Attune daemon answers at {folder / 'a.sock'}; start it with `attune serve`\n"
+    assert (
+        line == f"attune: no Attune daemon answers at {folder / 'a.sock'}; start it with `attune"
+        " serve`\n"
+    )
 
 
-def test_asking_shows_what_was_heard_the_reply_and_the_time(attune: Attune, daemon: App, folder: Path) -> None:
+def test_asking_shows_what_was_heard_the_reply_and_the_time(
+    attune: Attune, daemon: App, folder: Path
+) -> None:
     code, out, _ = attune("ask", "hello [you] there")
     assert code == 0
     assert out.startswith("0 hello [you] there")
@@ -129,14 +171,18 @@ def test_asking_shows_what_was_heard_the_reply_and_the_time(attune: Attune, daem
     _, out, _ = attune("ask", folder / "a.flac", "--route", "aligned")
     assert "1 4 tokens" in out
     assert "heard: soft soft soft soft" in out
-    events = [json.loads(line) for line in attune("ask", folder / "a.flac", "--json")[1].splitlines()]
+    events = [
+        json.loads(line) for line in attune("ask", folder / "a.flac", "--json")[1].splitlines()
+    ]
     assert events[0]["text"] == "a tone of 300"
     assert events[-1]["reply"] == "2 a tone of 300"
     assert "does not exist" in one_line(attune("ask", folder / "none.wav"))
     assert "no sideways route" in one_line(attune("ask", "hello", "--route", "sideways"))
 
 
-def test_talking_answers_every_line(attune: Attune, daemon: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_talking_answers_every_line(
+    attune: Attune, daemon: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("hello\n\ntoo long\nagain\n"))
     code, out, err = attune("talk")
     assert code == 0
@@ -162,8 +208,13 @@ def test_enrolling_learning_and_going_back(attune: Attune, daemon: App, folder: 
         write_flac(folder / f"{index}.flac", tone(0.5, 200 + 10 * index))
         rows.append(json.dumps({"audio": f"{index}.flac", "text": f"number {index}"}))
     (folder / "good.jsonl").write_text("\n".join(rows), encoding="utf-8")
-    (folder / "bad.jsonl").write_text(rows[0] + '\n{"audio": "none.flac", "text": "x"}', encoding="utf-8")
-    assert attune("enroll", "--from", folder / "good.jsonl")[:2] == (0, "enrolled 20 utterances, 0.2 minutes\n")
+    (folder / "bad.jsonl").write_text(
+        rows[0] + '\n{"audio": "none.flac", "text": "x"}', encoding="utf-8"
+    )
+    assert attune("enroll", "--from", folder / "good.jsonl")[:2] == (
+        0,
+        "enrolled 20 utterances, 0.2 minutes\n",
+    )
     code, out, err = attune("enroll", "--from", folder / "bad.jsonl")
     assert (code, out) == (1, "enrolled 1 utterance, 0.0 minutes\n")
     assert err.splitlines()[0].startswith("bad.jsonl line 2: ")
@@ -175,8 +226,14 @@ def test_enrolling_learning_and_going_back(attune: Attune, daemon: App, folder: 
     listed = json.loads(attune("generations", "list", "--json")[1])
     assert [(row["number"], row["place"]) for row in listed] == [(0, "previous"), (1, "current")]
     assert listed[1]["card"]["holdout"]["candidate"]["word_error_rate"] == 0.1
-    assert attune("generations", "promote", "0")[1] == "generation 0000 is current; speech takes the cascade route\n"
-    assert attune("generations", "rollback")[1] == "generation 0001 is current; speech takes the aligned route\n"
+    assert (
+        attune("generations", "promote", "0")[1]
+        == "generation 0000 is current; speech takes the cascade route\n"
+    )
+    assert (
+        attune("generations", "rollback")[1]
+        == "generation 0001 is current; speech takes the aligned route\n"
+    )
     assert "10.0 %" in attune("generations", "list")[1]
     why = attune("why")[1]
     assert why.startswith("the last round was good: promoted: 10.0 % word error")
@@ -204,7 +261,10 @@ def test_enrolling_learning_and_going_back(attune: Attune, daemon: App, folder: 
 def test_a_correction_shows_both_texts(attune: Attune, daemon: App, folder: Path) -> None:
     write_flac(folder / "a.flac", tone(1.0, 300))
     attune("ask", folder / "a.flac")
-    assert attune("correct", "turn it off")[1] == "turn 1: heard “a tone of 300”, you said “turn it off”\n"
+    assert (
+        attune("correct", "turn it off")[1]
+        == "turn 1: heard “a tone of 300”, you said “turn it off”\n"
+    )
     assert "there is no turn 7" in one_line(attune("correct", "x", "--turn", "7"))
 
 
@@ -219,7 +279,10 @@ def test_what_cannot_be_learnt_is_an_error(attune: Attune, daemon: App) -> None:
 def test_generations_without_a_daemon(attune: Attune, folder: Path) -> None:
     assert "attune engines build" in one_line(attune("generations", "list"))
     write_base(folder / "state" / "generations")
-    assert attune("generations", "promote", "0")[1] == "generation 0000 is current from the next start on\n"
+    assert (
+        attune("generations", "promote", "0")[1]
+        == "generation 0000 is current from the next start on\n"
+    )
     assert "there is no previous generation" in one_line(attune("generations", "rollback"))
     (folder / "state" / "generations" / "0000" / "projector.onnx").write_bytes(b"damage")
     [row] = json.loads(attune("generations", "list", "--json")[1])

@@ -1,4 +1,5 @@
-"""What is printed: whole in 80 columns, in any encoding, unable to steer a terminal, and honest where it cannot be written."""
+"""What is printed: whole in 80 columns, in any encoding, unable to steer a terminal, and honest
+where it cannot be written."""
 
 import io
 import json
@@ -16,7 +17,14 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from daemon.app import App
-from daemon.cli.bench_tables import designs_sheet, heard_sheet, memory_sheet, reached_sheet, recipes_sheet, rounds_sheet
+from daemon.cli.bench_tables import (
+    designs_sheet,
+    heard_sheet,
+    memory_sheet,
+    reached_sheet,
+    recipes_sheet,
+    rounds_sheet,
+)
 from daemon.cli.calibrate import precisions_sheet, stages_sheet
 from daemon.cli.common import PlainConsole
 from daemon.cli.demo_report import Hearing, Outcome, report
@@ -56,8 +64,11 @@ def shown(what: RenderableType, columns: int = 80) -> str:
     return file.getvalue()
 
 
-def assert_whole(output: str, headings: Sequence[str], cells: Sequence[str], columns: int = 80) -> None:
-    """Every heading is there word by word and every cell that must stand whole in one piece, within so many columns."""
+def assert_whole(
+    output: str, headings: Sequence[str], cells: Sequence[str], columns: int = 80
+) -> None:
+    """Every heading is there word by word and every cell that must stand whole in one piece, within
+    so many columns."""
     assert "…" not in output
     for line in output.splitlines():
         assert Text(line).cell_len <= columns, line
@@ -86,9 +97,18 @@ def heard_set(name: str, hearer: str) -> HeardSet:
 
 
 KEY = PlanKey(
-    graph_sha256="", precision="float16", tensorrt="10.13.3.9", compute_capability="8.7", l4t="R36.4.7", workspace_bytes=1
+    graph_sha256="",
+    precision="float16",
+    tensorrt="10.13.3.9",
+    compute_capability="8.7",
+    l4t="R36.4.7",
+    workspace_bytes=1,
 )
-HEARD = [heard_set(name, hearer) for name in ("never-enrolled", "own-words") for hearer in ("cascade", "generation 0012, 15 min")]
+HEARD = [
+    heard_set(name, hearer)
+    for name in ("never-enrolled", "own-words")
+    for hearer in ("cascade", "generation 0012, 15 min")
+]
 DESIGNS = [
     DesignRun(
         design=name,
@@ -111,7 +131,12 @@ SHEETS = {
         AdaptFigures(
             rounds=[
                 PersonalRound(
-                    minutes=3055.1, utterances=99999, steps=99999, processor_seconds=99999, wall_seconds=99999, peak_bytes=2**37
+                    minutes=3055.1,
+                    utterances=99999,
+                    steps=99999,
+                    processor_seconds=99999,
+                    wall_seconds=99999,
+                    peak_bytes=2**37,
                 )
             ],
             heard=HEARD,
@@ -173,8 +198,21 @@ SHEETS = {
     ),
     "plans": plans_sheet(
         [
-            PlanCard(key=KEY, sha256="", built_at=0, build_seconds=1, peak_bytes=1, cosine=0.99999, milliseconds=12345.6),
-            Quarantine(key=KEY, reason="its frames are far from those of ONNX Runtime: " + "x" * 200, at=1.0, times=1),
+            PlanCard(
+                key=KEY,
+                sha256="",
+                built_at=0,
+                build_seconds=1,
+                peak_bytes=1,
+                cosine=0.99999,
+                milliseconds=12345.6,
+            ),
+            Quarantine(
+                key=KEY,
+                reason="its frames are far from those of ONNX Runtime: " + "x" * 200,
+                at=1.0,
+                times=1,
+            ),
         ]
     ),
 }
@@ -184,7 +222,9 @@ SHEETS = {
 @pytest.mark.parametrize("name", SHEETS)
 def test_benchmarks_fit_a_terminal(name: str, columns: int) -> None:
     sheet = SHEETS[name]
-    whole = [index for index, heading in enumerate(sheet.headings) if heading not in sheet.sentences]
+    whole = [
+        index for index, heading in enumerate(sheet.headings) if heading not in sheet.sentences
+    ]
     cells = [str(row[index]) for row in sheet.rows for index in whole]
     assert_whole(shown(sheet, columns), sheet.headings, cells, columns)
 
@@ -200,10 +240,16 @@ def test_benchmarks_fit_a_terminal(name: str, columns: int) -> None:
     ),
     columns=st.integers(40, 120),
 )
-def test_no_heading_and_no_figure_is_ever_cut(cells: list[tuple[str, str, str]], columns: int) -> None:
+def test_no_heading_and_no_figure_is_ever_cut(
+    cells: list[tuple[str, str, str]], columns: int
+) -> None:
     sheet = Sheet(("word error rate", "what was said", "name"), cells, {"what was said"})
     figures = [cell for row in cells for cell in (row[0], row[2])]
-    told = [heading for heading in sheet.headings if heading != "what was said" or any(row[1].strip() for row in cells)]
+    told = [
+        heading
+        for heading in sheet.headings
+        if heading != "what was said" or any(row[1].strip() for row in cells)
+    ]
     assert_whole(shown(sheet, columns), told if cells else [], figures, columns)
 
 
@@ -211,7 +257,9 @@ def test_a_cell_is_text_and_no_markup() -> None:
     assert "[red]x[/red] [/]" in shown(Sheet(("a",), [("[red]x[/red] [/]",)]))
 
 
-def test_generations_fit_a_terminal(attune: Attune, folder: Path, daemon: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generations_fit_a_terminal(
+    attune: Attune, folder: Path, daemon: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     rows = []
     for index in range(20):
@@ -223,17 +271,36 @@ def test_generations_fit_a_terminal(attune: Attune, folder: Path, daemon: App, m
     cards = folder / "state" / "generations" / "0001" / "card.json"
     card = json.loads(cards.read_text())
     cards.write_text(
-        json.dumps({**card, "trained_seconds_of_audio": 183_306.0, "recipe": "personal, with lessons of " + "x" * 40})
+        json.dumps(
+            {
+                **card,
+                "trained_seconds_of_audio": 183_306.0,
+                "recipe": "personal, with lessons of " + "x" * 40,
+            }
+        )
     )
     output = attune("generations", "list")[1]
-    headings = ("number", "place", "recipe", "audio", "holdout WER", "cascade WER", "general WER", "earned route")
+    headings = (
+        "number",
+        "place",
+        "recipe",
+        "audio",
+        "holdout WER",
+        "cascade WER",
+        "general WER",
+        "earned route",
+    )
     assert_whole(output, headings, ["3055.1 min", "10.0 %", "60.0 %", "previous", "current"])
     assert_whole(attune("generations", "show", "1")[1].partition("\n\n")[2], [], [])
-    assert_whole(attune("adapt", "--plan")[1], ("stage", "predicted", "with room", "minutes"), ["train"])
+    assert_whole(
+        attune("adapt", "--plan")[1], ("stage", "predicted", "with room", "minutes"), ["train"]
+    )
 
 
 @pytest.mark.parametrize("columns", [80, 60])
-@pytest.mark.parametrize("command", ["models list", "config show", "config show --origin", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["models list", "config show", "config show --origin", "doctor"]
+)
 def test_other_tables_fit_a_terminal(
     attune: Attune, folder: Path, monkeypatch: pytest.MonkeyPatch, command: str, columns: int
 ) -> None:
@@ -249,7 +316,11 @@ def test_the_demo_fits_a_terminal() -> None:
     outcome = Outcome(hearing, hearing, hearing, 99999.0, 99999.0, 99999.0, 2**40, True, "because")
     file = io.StringIO()
     report("atypical", outcome, Console(file=file, width=80))
-    assert_whole(file.getvalue(), ("word error rate", "ROUGE-L of replies"), ["123.4%", "12345", "aligned before"])
+    assert_whole(
+        file.getvalue(),
+        ("word error rate", "ROUGE-L of replies"),
+        ["123.4%", "12345", "aligned before"],
+    )
 
 
 # --- what could steer a terminal
@@ -258,7 +329,9 @@ def test_the_demo_fits_a_terminal() -> None:
 @given(st.text(st.characters(codec=None, exclude_categories=()), max_size=30))
 def test_nothing_that_steers_a_terminal_is_left(text: str) -> None:
     for made in (plain(text), one_line(text)):
-        assert not re.search("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f\u2028\u2029]", made)
+        assert not re.search(
+            "[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f\u2028\u2029]", made
+        )
         made.encode()
     assert "\n" not in one_line(text)
     as_json = escaped(json.dumps({"text": text}, ensure_ascii=False))
@@ -271,7 +344,9 @@ def test_letters_of_all_scripts_are_left_as_they_are() -> None:
         assert plain(text) == text
 
 
-def test_names_and_texts_cannot_steer_the_terminal(attune: Attune, daemon: App, folder: Path) -> None:
+def test_names_and_texts_cannot_steer_the_terminal(
+    attune: Attune, daemon: App, folder: Path
+) -> None:
     rows = [{"audio": "a.flac", "text": "fine"}, {"audio": f"{NASTY}.wav", "text": "hi"}]
     (folder / "escape.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_flac(folder / "a.flac", tone(1.0, 300))
@@ -290,7 +365,9 @@ def test_names_and_texts_cannot_steer_the_terminal(attune: Attune, daemon: App, 
         *attune("--set", f"{NASTY}=1", "config", "show")[1:],
     ]
     for output in outputs:
-        assert not re.search("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", output), ascii(output)
+        assert not re.search("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", output), (
+            ascii(output)
+        )
     assert sum("�" in output for output in outputs) >= 6
 
 
@@ -302,7 +379,16 @@ def test_a_name_of_two_lines_is_one_line(attune: Attune, daemon: App, folder: Pa
 
 
 @pytest.mark.parametrize(
-    "words", ["~20 degrees, is that warm?", "yes/no", "what is a .wav?", "/ or *", "hello" * 1000, "~", "a folder"]
+    "words",
+    [
+        "~20 degrees, is that warm?",
+        "yes/no",
+        "what is a .wav?",
+        "/ or *",
+        "hello" * 1000,
+        "~",
+        "a folder",
+    ],
 )
 def test_what_is_no_file_is_a_text(
     attune: Attune, daemon: App, folder: Path, monkeypatch: pytest.MonkeyPatch, words: str
@@ -314,14 +400,18 @@ def test_what_is_no_file_is_a_text(
     assert out.startswith(f"0 {words}")
 
 
-@pytest.mark.parametrize("words", ["Play hello.mp3", "none.wav", "/none", "./none", "~/none", "../x/y"])
+@pytest.mark.parametrize(
+    "words", ["Play hello.mp3", "none.wav", "/none", "./none", "~/none", "../x/y"]
+)
 def test_what_looks_like_a_path_says_how_to_ask_it(attune: Attune, daemon: App, words: str) -> None:
     assert "does not exist; " in (line := one_error(attune("ask", words)))
     assert "attune ask --text" in line
     assert attune("ask", "--text", words)[1].startswith(f"0 {words}")
 
 
-def test_a_file_that_is_there_is_a_recording(attune: Attune, daemon: App, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_there_is_a_recording(
+    attune: Attune, daemon: App, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(folder)
     write_flac(folder / "Play hello.mp3", tone(1.0, 300))
     assert "a tone of 300" in attune("ask", "Play hello.mp3")[1]
@@ -344,7 +434,9 @@ def test_a_file_that_is_there_is_a_recording(attune: Attune, daemon: App, folder
         (["--set", "cache_dir=~nobody-of-that-name/x", "status"], "a user that is not known"),
     ],
 )
-def test_nothing_and_too_much_are_one_line(attune: Attune, daemon: App, arguments: list[str], line: str) -> None:
+def test_nothing_and_too_much_are_one_line(
+    attune: Attune, daemon: App, arguments: list[str], line: str
+) -> None:
     assert line in one_error(attune(*arguments))
 
 
@@ -356,17 +448,23 @@ def test_listening_where_nobody_speaks_says_so(attune: Attune, daemon: App, fold
 
 
 @pytest.mark.parametrize("given_", ["", "\n\n", "\ufeff\n"])
-def test_talking_without_a_word_says_so(attune: Attune, daemon: App, monkeypatch: pytest.MonkeyPatch, given_: str) -> None:
+def test_talking_without_a_word_says_so(
+    attune: Attune, daemon: App, monkeypatch: pytest.MonkeyPatch, given_: str
+) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(given_))
     assert "nothing was asked" in attune("talk")[2]
 
 
-def test_talking_with_standard_input_closed_is_one_line(attune: Attune, daemon: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_talking_with_standard_input_closed_is_one_line(
+    attune: Attune, daemon: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sys.stdin", None)
     assert "standard input is closed" in one_error(attune("talk"))
 
 
-def test_a_mark_before_what_is_typed_is_not_said(attune: Attune, daemon: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mark_before_what_is_typed_is_not_said(
+    attune: Attune, daemon: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("\ufeffhello\n"))
     assert "0 hello" in attune("talk")[1]
 
@@ -374,7 +472,9 @@ def test_a_mark_before_what_is_typed_is_not_said(attune: Attune, daemon: App, mo
 # --- streams
 
 
-def run(*arguments: str, shell: str = "", **environment: str) -> "subprocess.CompletedProcess[bytes]":
+def run(
+    *arguments: str, shell: str = "", **environment: str
+) -> "subprocess.CompletedProcess[bytes]":
     """`attune` in a process of its own, its output where `shell` says."""
     words = " ".join(arguments)
     return subprocess.run(
@@ -387,7 +487,9 @@ def run(*arguments: str, shell: str = "", **environment: str) -> "subprocess.Com
     )
 
 
-def test_an_encoding_without_the_characters_shows_others(attune: Attune, daemon: App, folder: Path) -> None:
+def test_an_encoding_without_the_characters_shows_others(
+    attune: Attune, daemon: App, folder: Path
+) -> None:
     write_flac(folder / "a.flac", tone(1.0, 300))
     attune("ask", folder / "a.flac")
     for arguments in (["status"], ["status", "--json"]):
@@ -401,7 +503,9 @@ def test_an_encoding_without_the_characters_shows_others(attune: Attune, daemon:
 def test_output_that_cannot_be_written_is_one_line(folder: Path, command: str) -> None:
     done = run(command, shell=">/dev/full")
     assert done.returncode == 1
-    assert done.stderr.decode().startswith("attune: standard output cannot be written (No space left on device)")
+    assert done.stderr.decode().startswith(
+        "attune: standard output cannot be written (No space left on device)"
+    )
     assert done.stderr.count(b"\n") == 1
 
 

@@ -1,4 +1,5 @@
-"""The demo's arithmetic: which segments belong to which request, what the figures are called, and that nothing is made up."""
+"""The demo's arithmetic: which segments belong to which request, what the figures are called, and
+that nothing is made up."""
 
 import io
 import json
@@ -9,14 +10,34 @@ import pytest
 from rich.console import Console
 
 from daemon.cli.demo import assign
-from daemon.cli.demo_report import Exchange, Hearing, Outcome, Row, report, write_figures, write_picture
+from daemon.cli.demo_report import (
+    Exchange,
+    Hearing,
+    Outcome,
+    Row,
+    report,
+    write_figures,
+    write_picture,
+)
 from daemon.client.temporary_daemon import private_daemon
 from daemon.events import Event
 from engines.errors import AttuneError
 
 KEYS = {
-    *("cascade_wer", "aligned_before_wer", "aligned_after_wer", "cascade_rouge_l", "aligned_before_rouge_l"),
-    *("aligned_after_rouge_l", "cascade_first_token_ms", "aligned_first_token_ms", "enrolled_seconds", "training_seconds"),
+    *(
+        "cascade_wer",
+        "aligned_before_wer",
+        "aligned_after_wer",
+        "cascade_rouge_l",
+        "aligned_before_rouge_l",
+    ),
+    *(
+        "aligned_after_rouge_l",
+        "cascade_first_token_ms",
+        "aligned_first_token_ms",
+        "enrolled_seconds",
+        "training_seconds",
+    ),
     "wall_seconds",
     *("peak_bytes", "promoted", "reason", "aligned_after_doubted"),
 }
@@ -54,7 +75,10 @@ def test_each_request_gets_the_segments_cut_within_it() -> None:
 
 
 def test_scores_come_from_what_was_heard() -> None:
-    rows = [Row("Turn on the light.", "turn on the light", "yes it is", "yes it is"), Row("Call Ann.", "", "", "calling")]
+    rows = [
+        Row("Turn on the light.", "turn on the light", "yes it is", "yes it is"),
+        Row("Call Ann.", "", "", "calling"),
+    ]
     hearing = Hearing.of(rows, [100.0, 300.0, 200.0], 0.25)
     assert hearing.word_error_rate == pytest.approx(2 / 6)
     assert hearing.rouge_l == pytest.approx(0.5)
@@ -78,7 +102,11 @@ def test_the_table_says_when_it_did_not_get_better(after: float, says: bool) -> 
 
 
 def test_a_daemon_that_does_not_start_gives_its_last_line(tmp_path: Path) -> None:
-    environment = {"STATE_DIR": str(tmp_path), "CACHE_DIR": str(tmp_path / "empty"), "CONTROL__SOCKET": str(tmp_path / "s.sock")}
+    environment = {
+        "STATE_DIR": str(tmp_path),
+        "CACHE_DIR": str(tmp_path / "empty"),
+        "CONTROL__SOCKET": str(tmp_path / "s.sock"),
+    }
     with (
         pytest.raises(AttuneError, match="did not start: attune: .*attune models fetch"),
         private_daemon(environment, tmp_path / "daemon.log"),
@@ -88,7 +116,10 @@ def test_a_daemon_that_does_not_start_gives_its_last_line(tmp_path: Path) -> Non
 
 def test_the_picture_shows_what_was_said_and_heard(tmp_path: Path) -> None:
     exchanges = [Exchange("Call Robert.", "Tall Wobbit", "Call Robert.", "Calling [Robert].")]
-    write_picture({"clear": outcome(), "atypical": replace(outcome(), exchanges=exchanges)}, tmp_path / "demo.svg")
+    write_picture(
+        {"clear": outcome(), "atypical": replace(outcome(), exchanges=exchanges)},
+        tmp_path / "demo.svg",
+    )
     shown = (tmp_path / "demo.svg").read_text().replace("&#160;", " ")
     for part in ("Tall Wobbit", "Calling [Robert].", "The atypical speaker", "promoted: because"):
         assert part in shown

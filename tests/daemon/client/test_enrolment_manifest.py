@@ -1,4 +1,5 @@
-"""Manifests of recordings: as people's programs write them, and what is none is told in one line."""
+"""Manifests of recordings: as people's programs write them, and what is none is told in one
+line."""
 
 import codecs
 import json
@@ -41,7 +42,11 @@ def test_marks_and_line_ends_of_other_programs_are_taken(tmp_path: Path, end: by
         row(text="Grüße"),
         codecs.BOM_UTF8 + row(text="three\u2028and"),
     ]  # two files in one
-    assert texts(written(tmp_path, end.join(line.strip() for line in lines))) == ["one", "Grüße", "three\u2028and"]
+    assert texts(written(tmp_path, end.join(line.strip() for line in lines))) == [
+        "one",
+        "Grüße",
+        "three\u2028and",
+    ]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
@@ -69,7 +74,9 @@ NOT_MANIFESTS = {
 @pytest.mark.parametrize("content", NOT_MANIFESTS.values(), ids=NOT_MANIFESTS.keys())
 def test_what_is_no_manifest_is_one_line(tmp_path: Path, content: bytes) -> None:
     found = read_manifest(written(tmp_path, content))
-    with pytest.raises(AttuneError, match=r"m\.jsonl is no manifest \(line \d+: .*\); give") as caught:
+    with pytest.raises(
+        AttuneError, match=r"m\.jsonl is no manifest \(line \d+: .*\); give"
+    ) as caught:
         next(found)
     assert len(str(caught.value)) < 400 + len(str(tmp_path))
     assert "\n" not in str(caught.value)
@@ -87,12 +94,21 @@ def test_an_empty_manifest_is_one_line(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_slip_in_the_first_line_is_a_bad_row(tmp_path: Path) -> None:
-    path = written(tmp_path, b"{audio: a.flac}\n" + row(text="one") + b"nonsense\n" + row(text="two"))
+    path = written(
+        tmp_path, b"{audio: a.flac}\n" + row(text="one") + b"nonsense\n" + row(text="two")
+    )
     assert texts(path) == ["bad", "one", "bad", "two"]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(parts=st.lists(st.one_of(st.just(row()), st.binary(max_size=40), st.just(b"\n"), st.just(b"x" * 20_000)), max_size=12))
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    parts=st.lists(
+        st.one_of(st.just(row()), st.binary(max_size=40), st.just(b"\n"), st.just(b"x" * 20_000)),
+        max_size=12,
+    )
+)
 def test_whatever_it_holds_there_are_rows_or_one_line(tmp_path: Path, parts: list[bytes]) -> None:
     try:
         found = list(read_manifest(written(tmp_path, b"".join(parts))))
@@ -136,8 +152,15 @@ def test_a_second_text_for_a_recording_contradicts_the_first(daemon: Daemon, fol
         assert labels(daemon) == 1
 
 
-def test_another_text_from_another_manifest_takes_the_place_only_where_that_is_wanted(daemon: Daemon, folder: Path) -> None:
-    for text, replace, kept in (("one", False, "one"), ("two", False, "one"), ("two", True, "two"), ("two", True, "two")):
+def test_another_text_from_another_manifest_takes_the_place_only_where_that_is_wanted(
+    daemon: Daemon, folder: Path
+) -> None:
+    for text, replace, kept in (
+        ("one", False, "one"),
+        ("two", False, "one"),
+        ("two", True, "two"),
+        ("two", True, "two"),
+    ):
         daemon.enroll(written(folder, row("a.flac", text)), replace)
         assert [example.text for example in labelled(daemon.app._store)] == [kept]
         assert labels(daemon) == 1

@@ -1,4 +1,5 @@
-"""Files come to the daemon as open descriptors: it opens nothing that a client names, keeps none open, and waits for nobody."""
+"""Files come to the daemon as open descriptors: it opens nothing that a client names, keeps none
+open, and waits for nobody."""
 
 import os
 import socket
@@ -51,7 +52,9 @@ def handed(folder: Path, *texts: str) -> list[int]:
     return descriptors
 
 
-def test_descriptors_come_with_their_request_and_are_closed_after_it(path: Path, tmp_path: Path) -> None:
+def test_descriptors_come_with_their_request_and_are_closed_after_it(
+    path: Path, tmp_path: Path
+) -> None:
     list(request(path, {"command": "x"}))
     before = open_descriptors()
     for _ in range(3):
@@ -73,7 +76,9 @@ def eventually_open(count: int) -> None:
     assert open_descriptors() <= count
 
 
-def test_more_descriptors_than_a_request_may_bring_are_refused_and_closed(path: Path, tmp_path: Path) -> None:
+def test_more_descriptors_than_a_request_may_bring_are_refused_and_closed(
+    path: Path, tmp_path: Path
+) -> None:
     before = open_descriptors()
     descriptors = handed(tmp_path, *["x"] * (MAX_DESCRIPTORS + 3))
     with pytest.raises(AttuneError, match="did not all come over"):
@@ -126,21 +131,27 @@ def test_a_file_that_only_the_client_sees_is_heard(start: Start, folder: Path) -
         turn = list(request(daemon.settings.control.socket, command, 60, [file.fileno()]))[-1]
         assert turn["heard"] == "a tone of 300"
         command["command"] = "listen"
-        assert list(request(daemon.settings.control.socket, command, 60, [file.fileno()]))[-1]["heard_seconds"] == pytest.approx(
-            1, abs=0.1
-        )
+        assert list(request(daemon.settings.control.socket, command, 60, [file.fileno()]))[-1][
+            "heard_seconds"
+        ] == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize("command", ["ask", "listen"])
-def test_a_recording_that_is_only_named_is_not_opened(start: Start, folder: Path, command: str) -> None:
+def test_a_recording_that_is_only_named_is_not_opened(
+    start: Start, folder: Path, command: str
+) -> None:
     daemon = start()
     write_flac(folder / "a.flac", tone(1.0, 300))
-    with pytest.raises(AttuneError, match=r"a\.flac did not come as one open descriptor .*; use the command line"):
+    with pytest.raises(
+        AttuneError, match=r"a\.flac did not come as one open descriptor .*; use the command line"
+    ):
         daemon.do(command, audio=str(folder / "a.flac"))
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "socket"])
-def test_what_is_no_file_is_refused_and_leaves_no_attention(start: Start, folder: Path, kind: str) -> None:
+def test_what_is_no_file_is_refused_and_leaves_no_attention(
+    start: Start, folder: Path, kind: str
+) -> None:
     daemon = start()
     path = folder / "odd"
     ends: list[socket.socket] = []
@@ -161,7 +172,14 @@ def test_what_is_no_file_is_refused_and_leaves_no_attention(start: Start, folder
         daemon.enroll(path)
     odd, other = socket.socketpair()
     with odd, other, pytest.raises(AttuneError, match="is not a file but a socket"):
-        list(request(daemon.settings.control.socket, {"command": "ask", "audio": "odd.wav"}, 60, [odd.fileno()]))
+        list(
+            request(
+                daemon.settings.control.socket,
+                {"command": "ask", "audio": "odd.wav"},
+                60,
+                [odd.fileno()],
+            )
+        )
     assert daemon.status()["attentive"] is False
     for end in ends:
         end.close()
@@ -207,7 +225,9 @@ def test_what_is_no_stream_of_rows_is_refused(start: Start, folder: Path) -> Non
     with open_file(folder / "a.txt") as file, stream, other:
         for descriptor in (file.fileno(), stream.fileno()):
             with pytest.raises(AttuneError, match="come through a socket"):
-                list(request(daemon.settings.control.socket, {"command": "enroll"}, 60, [descriptor]))
+                list(
+                    request(daemon.settings.control.socket, {"command": "enroll"}, 60, [descriptor])
+                )
     with pytest.raises(AttuneError, match="did not come as one open descriptor"):
         daemon.do("enroll")
     assert daemon.status()["attentive"] is False
@@ -219,7 +239,10 @@ def test_a_row_may_hand_over_no_more_than_its_recording(start: Start, folder: Pa
     write_flac(folder / "a.flac", tone(0.5))
     row = row_stream.Row(number=1, name="a.flac", text="x")
     with open_file(folder / "a.flac") as file:
-        for descriptors, line in (([file.fileno()] * 2, "2 open files"), ([file.fileno()] * 20, "could not be handed over")):
+        for descriptors, line in (
+            ([file.fileno()] * 2, "2 open files"),
+            ([file.fileno()] * 20, "could not be handed over"),
+        ):
             socket.send_fds(ours, [row.model_dump_json().encode()], descriptors)
             with pytest.raises(AttuneError, match=line):
                 next(events)

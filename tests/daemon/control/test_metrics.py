@@ -15,7 +15,11 @@ __all__ = ["folder", "start"]
 def samples(daemon: Daemon) -> dict[str, float]:
     """By the name and the values of the labels, as in `attune_turns_total answered cascade`."""
     families = text_string_to_metric_families(str(daemon.do("metrics")[0]["text"]))
-    return {" ".join([one.name, *one.labels.values()]): one.value for family in families for one in family.samples}
+    return {
+        " ".join([one.name, *one.labels.values()]): one.value
+        for family in families
+        for one in family.samples
+    }
 
 
 def test_turns_rounds_and_what_is_so_are_told(start: Start, folder: Path) -> None:
@@ -24,7 +28,9 @@ def test_turns_rounds_and_what_is_so_are_told(start: Start, folder: Path) -> Non
     before = samples(daemon)
     assert before["attune_generation"] == 0
     assert before["attune_adaptation waiting"] == 1
-    assert before["attune_training_pause_seconds"] != before["attune_training_pause_seconds"], "nothing was measured yet"
+    assert before["attune_training_pause_seconds"] != before["attune_training_pause_seconds"], (
+        "nothing was measured yet"
+    )
     assert "attune_turns_total answered cascade" not in before
     enroll(daemon, folder)
     write_flac(folder / "said.flac", tone(1.0, 440))
@@ -33,7 +39,11 @@ def test_turns_rounds_and_what_is_so_are_told(start: Start, folder: Path) -> Non
     daemon.do("ask", text="hello")
     daemon.do("adapt")
     after = samples(daemon)
-    assert after["attune_turns_total answered cascade"] == after["attune_first_token_seconds_count cascade"] == 3
+    assert (
+        after["attune_turns_total answered cascade"]
+        == after["attune_first_token_seconds_count cascade"]
+        == 3
+    )
     assert after["attune_turns_total answered text"] == 1
     assert 0 < after["attune_first_token_seconds_sum cascade"] < 60
     assert after["attune_rounds_total promoted"] == 1

@@ -59,7 +59,11 @@ def raw(path: Path, *data: bytes) -> list[Event]:
 
 
 def test_a_command_is_answered_by_its_events(path: Path) -> None:
-    assert list(request(path, {"command": "count", "to": 3})) == [{"number": 0}, {"number": 1}, {"number": 2}]
+    assert list(request(path, {"command": "count", "to": 3})) == [
+        {"number": 0},
+        {"number": 1},
+        {"number": 2},
+    ]
 
 
 def test_the_socket_is_private_and_goes_with_the_server(tmp_path: Path) -> None:
@@ -79,7 +83,9 @@ def test_a_refusal_is_the_clients_error_and_a_defect_does_not_end_the_server(pat
     assert len(list(request(path, {"command": "count", "to": 2}))) == 2
 
 
-@pytest.mark.parametrize("line", [b"hello\n", b"[1]\n", b'{"command": \n', b"\xff\xfe\n", b"[" * 100_000 + b"\n"])
+@pytest.mark.parametrize(
+    "line", [b"hello\n", b"[1]\n", b'{"command": \n', b"\xff\xfe\n", b"[" * 100_000 + b"\n"]
+)
 def test_what_is_no_request_is_answered_in_one_line(path: Path, line: bytes) -> None:
     answers = raw(path, line, b'{"command": "count", "to": 0}\n')
     assert "not one JSON object" in str(answers[0]["error"])
@@ -92,7 +98,10 @@ def test_a_line_without_an_end_is_refused(path: Path) -> None:
 
 
 def test_a_silent_connection_is_closed(tmp_path: Path) -> None:
-    with serving(tmp_path / "a.sock", count_to, idle_seconds=0.05), socket.socket(socket.AF_UNIX) as connection:
+    with (
+        serving(tmp_path / "a.sock", count_to, idle_seconds=0.05),
+        socket.socket(socket.AF_UNIX) as connection,
+    ):
         connection.settimeout(10)
         connection.connect(str(tmp_path / "a.sock"))
         assert connection.recv(1) == b""
@@ -116,7 +125,9 @@ def test_a_client_that_leaves_ends_its_command(tmp_path: Path) -> None:
 
 
 def test_no_daemon_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(AttuneError, match="no Attune daemon answers at .*; start it with `attune serve`"):
+    with pytest.raises(
+        AttuneError, match="no Attune daemon answers at .*; start it with `attune serve`"
+    ):
         list(request(tmp_path / "none.sock", {"command": "status"}))
 
 
@@ -146,7 +157,12 @@ def test_a_stale_socket_is_taken_over_and_a_live_one_is_not(tmp_path: Path) -> N
     dead.bind(str(path))
     dead.close()
     with serving(path, count_to):
-        with pytest.raises(AttuneError, match=rf"another Attune daemon \(process {os.getpid()}\) answers"), hold_socket(path):
+        with (
+            pytest.raises(
+                AttuneError, match=rf"another Attune daemon \(process {os.getpid()}\) answers"
+            ),
+            hold_socket(path),
+        ):
             pass
         assert list(request(path, {"command": "count", "to": 1})) == [{"number": 0}]
 
@@ -166,10 +182,14 @@ def test_who_asks_between_two_servers_of_a_socket_is_answered_by_the_second(tmp_
         assert next(under_way) == {"waiting": True}
         first.turn_away()
         answers: list[Event] = []
-        asking = threading.Thread(target=lambda: answers.extend(request(path, {"command": "count", "to": 1})))
+        asking = threading.Thread(
+            target=lambda: answers.extend(request(path, {"command": "count", "to": 1}))
+        )
         asking.start()
         release.set()
-        assert list(under_way) == [{"waited": True}], "what was being answered is answered to its end"
+        assert list(under_way) == [{"waited": True}], (
+            "what was being answered is answered to its end"
+        )
         first.close()
         assert answers == []
         second = ControlServer(listener, count_to)
@@ -187,7 +207,10 @@ def test_a_file_in_the_way_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_path_too_long_for_a_socket_says_so(tmp_path: Path) -> None:
-    with pytest.raises(AttuneError, match="set control.socket to another path"), hold_socket(tmp_path / ("x" * 120)):
+    with (
+        pytest.raises(AttuneError, match="set control.socket to another path"),
+        hold_socket(tmp_path / ("x" * 120)),
+    ):
         pass
 
 
@@ -214,11 +237,16 @@ def test_the_state_has_one_owner_and_outlives_a_kill(tmp_path: Path) -> None:
         "import sys, pathlib; from daemon.control.server import hold_state\n"
         "with hold_state(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
-    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert holder.stdout is not None
     assert holder.stdin is not None
     holder.stdout.readline()
-    with pytest.raises(AttuneError, match=rf"process {holder.pid}\) already uses {tmp_path}"), hold_state(tmp_path):
+    with (
+        pytest.raises(AttuneError, match=rf"process {holder.pid}\) already uses {tmp_path}"),
+        hold_state(tmp_path),
+    ):
         pass
     holder.kill()
     holder.wait()

@@ -40,12 +40,24 @@ class Clock:
 class House:
     """A conversation and everything it speaks to."""
 
-    def __init__(self, folder: Path, alive: Callable[[], None] = unwatched, **manners: float | bool) -> None:
+    def __init__(
+        self, folder: Path, alive: Callable[[], None] = unwatched, **manners: float | bool
+    ) -> None:
         self.clock = Clock()
         self.store, self.events, self.attention = Store(folder), Events(), Attention(self.clock)
         self.language_model = EchoLanguageModel()
-        held = Manners(max_reply_tokens=50, forget_after_seconds=60, barge_in=False, keep_audio=True, max_reply_seconds=1e9)
-        self.serving = ModelLease({"cascade": loaded("cascade"), "aligned": loaded("aligned")}, "cascade", self.language_model)
+        held = Manners(
+            max_reply_tokens=50,
+            forget_after_seconds=60,
+            barge_in=False,
+            keep_audio=True,
+            max_reply_seconds=1e9,
+        )
+        self.serving = ModelLease(
+            {"cascade": loaded("cascade"), "aligned": loaded("aligned")},
+            "cascade",
+            self.language_model,
+        )
         self.conversation = Conversation(
             self.serving,
             self.store,
@@ -113,7 +125,9 @@ def test_on_the_aligned_route_the_transcript_follows_the_reply(build: Callable[.
         next(house.conversation.ask("hello", "text", route="sideways"))
 
 
-def test_a_typed_turn_shares_the_conversation_and_has_no_utterance(build: Callable[..., House]) -> None:
+def test_a_typed_turn_shares_the_conversation_and_has_no_utterance(
+    build: Callable[..., House],
+) -> None:
     house = build()
     last(house.conversation.ask("hello there", "text"))
     turn = last(house.conversation.ask("again", "text"))
@@ -154,7 +168,8 @@ class SlowRoute(PitchRoute):
 
 
 class TestWhileItHears:
-    """A long recording takes seconds, in which others must not wait for nothing and a watchdog must not bark."""
+    """A long recording takes seconds, in which others must not wait for nothing and a watchdog must
+    not bark."""
 
     def test_each_step_is_a_sign_of_life(self, build: Callable[..., House]) -> None:
         signs: list[int] = []
@@ -165,11 +180,15 @@ class TestWhileItHears:
         assert last(house.conversation.ask(tone(1.0, 300), "file"))["heard"] == "a tone of 300"
         assert len(signs) >= 500
 
-    def test_a_turn_whose_client_left_is_heard_no_further(self, build: Callable[..., House]) -> None:
+    def test_a_turn_whose_client_left_is_heard_no_further(
+        self, build: Callable[..., House]
+    ) -> None:
         house, client, route = build(), Client(), SlowRoute(10**9)
         house.serving.use({"cascade": LoadedRoute(route, words_of, None)}, "cascade")
         with house.events.follow() as happening:
-            asking = threading.Thread(target=lambda: suppressed(house.conversation.ask(tone(1.0), "file", client=client)))
+            asking = threading.Thread(
+                target=lambda: suppressed(house.conversation.ask(tone(1.0), "file", client=client))
+            )
             asking.start()
             assert route.began.wait(30)
             client.leave()
@@ -207,7 +226,14 @@ def test_nothing_heard_is_not_answered(build: Callable[..., House]) -> None:
 
 def doubtful(house: House, asks_back: bool = True) -> None:
     """From now on tones below 500 Hz are doubted on the aligned route."""
-    house.serving.use({"aligned": LoadedRoute(PitchRoute("aligned", doubts_below_hz=500), words_of, 3, asks_back)}, "aligned")
+    house.serving.use(
+        {
+            "aligned": LoadedRoute(
+                PitchRoute("aligned", doubts_below_hz=500), words_of, 3, asks_back
+            )
+        },
+        "aligned",
+    )
 
 
 def test_what_is_doubted_is_asked_back_and_a_yes_answers_it(build: Callable[..., House]) -> None:
@@ -218,12 +244,18 @@ def test_what_is_doubted_is_asked_back_and_a_yes_answers_it(build: Callable[...,
     assert (asked["asked_back"], asked["sure"], asked["confidence"]) == (True, False, 0.1)
     assert house.language_model.remembered == []
     assert last(house.conversation.ask("Yes.", "text"))["reply"] == "0 soft soft soft soft"
-    [label] = [example for example in labelled(house.store, 0.0) if example.id == asked["utterance"]]
+    [label] = [
+        example for example in labelled(house.store, 0.0) if example.id == asked["utterance"]
+    ]
     assert (label.text, label.origin) == ("soft soft soft soft", "corrected")
-    assert last(house.conversation.ask("Yes.", "text"))["reply"] == "1 Yes."  # nothing is asked any more
+    assert (
+        last(house.conversation.ask("Yes.", "text"))["reply"] == "1 Yes."
+    )  # nothing is asked any more
 
 
-def test_a_no_drops_it_and_another_request_is_answered_for_itself(build: Callable[..., House]) -> None:
+def test_a_no_drops_it_and_another_request_is_answered_for_itself(
+    build: Callable[..., House],
+) -> None:
     house = build()
     doubtful(house)
     last(house.conversation.ask(tone(1.0, 300), "file"))
@@ -271,8 +303,12 @@ def test_a_yes_is_no_label_where_audio_is_not_kept(build: Callable[..., House]) 
     assert not labelled(house.store, 0.0)
 
 
-@pytest.mark.parametrize(("words", "line"), [("too long", "do not fit; say less"), ("defect", "log says more")])
-def test_a_turn_that_fails_says_so_and_the_next_one_is_answered(build: Callable[..., House], words: str, line: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "line"), [("too long", "do not fit; say less"), ("defect", "log says more")]
+)
+def test_a_turn_that_fails_says_so_and_the_next_one_is_answered(
+    build: Callable[..., House], words: str, line: str
+) -> None:
     house = build()
     with pytest.raises(AttuneError, match=line):
         list(house.conversation.ask(words, "text"))
@@ -329,7 +365,9 @@ def test_stopping_keeps_what_waits_and_ends_the_running_reply(build: Callable[..
         house.conversation.stop_answering()
         house.close()
         kinds = [events.get_nowait()["event"] for _ in range(events.qsize())]
-    assert kinds == ["heard", "turn_failed", "turn_failed", "turn_failed"], "nothing of the reply was said yet"
+    assert kinds == ["heard", "turn_failed", "turn_failed", "turn_failed"], (
+        "nothing of the reply was said yet"
+    )
     reopened = Store(house.store.path.parent)
     assert reopened.counts().utterances == 3
     reopened.close()
@@ -369,7 +407,9 @@ def test_stopping_keeps_what_was_said_of_a_reply(build: Callable[..., House]) ->
 
 
 class TestClientsThatLeave:
-    def test_a_reply_ends_with_the_token_that_is_computed(self, build: Callable[..., House]) -> None:
+    def test_a_reply_ends_with_the_token_that_is_computed(
+        self, build: Callable[..., House]
+    ) -> None:
         house, client = build(), Client()
         house.language_model.hold_after = 2
         house.language_model.hold.clear()
@@ -382,14 +422,18 @@ class TestClientsThatLeave:
         assert last(house.conversation.ask("next", "text"))["reply"] == "1 next"
 
     @pytest.mark.parametrize("closes", [True, False])
-    def test_turns_that_wait_are_dropped_with_what_was_said(self, build: Callable[..., House], closes: bool) -> None:
+    def test_turns_that_wait_are_dropped_with_what_was_said(
+        self, build: Callable[..., House], closes: bool
+    ) -> None:
         house = build()
         house.language_model.hold.clear()
         house.conversation.hear(Segment(tone(0.3, 200), 0.0))
         assert house.language_model.began.wait(10)
         clients = [Client() for _ in range(32)]
         outcomes: queue.SimpleQueue[str] = queue.SimpleQueue()
-        asked = [house.conversation.ask(tone(0.3, 300), "file", client=client) for client in clients]
+        asked = [
+            house.conversation.ask(tone(0.3, 300), "file", client=client) for client in clients
+        ]
 
         def ask(events: Generator[Event, None, None]) -> None:
             try:
@@ -435,7 +479,10 @@ class TestClientsThatLeave:
         for _ in range(32):
             house.conversation.hear(Segment(tone(0.3, 300), 0.0), wait=True)
         waits = threading.Thread(
-            target=lambda: house.conversation.hear(Segment(tone(0.3), 0.0), "file", wait=True, abandoned=left), daemon=True
+            target=lambda: house.conversation.hear(
+                Segment(tone(0.3), 0.0), "file", wait=True, abandoned=left
+            ),
+            daemon=True,
         )
         waits.start()
         house.conversation.abandon(left)
@@ -451,7 +498,20 @@ def test_a_reply_that_takes_too_much_processor_time_ends(build: Callable[..., Ho
 
 
 DOINGS = st.lists(
-    st.sampled_from(["ask", "speak", "too long", "defect", "leaves", "closes", "full disk", "barges in", "flood", "unservable"]),
+    st.sampled_from(
+        [
+            "ask",
+            "speak",
+            "too long",
+            "defect",
+            "leaves",
+            "closes",
+            "full disk",
+            "barges in",
+            "flood",
+            "unservable",
+        ]
+    ),
     max_size=8,
 )
 
@@ -460,9 +520,13 @@ def defect(_: bool) -> None:
     raise ZeroDivisionError("a watcher has a defect")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(DOINGS, st.booleans())
-def test_attention_ends_whatever_happens(tmp_path_factory: pytest.TempPathFactory, doings: list[str], stops: bool) -> None:
+def test_attention_ends_whatever_happens(
+    tmp_path_factory: pytest.TempPathFactory, doings: list[str], stops: bool
+) -> None:
     house = House(tmp_path_factory.mktemp("h"), barge_in=True)
     model = house.language_model
     told: list[bool] = []
@@ -530,7 +594,8 @@ def test_the_database_is_what_sqlite_reads(build: Callable[..., House]) -> None:
 
 
 def test_speech_passes_through_its_generations_adapter(build: Callable[..., House]) -> None:
-    """Set before the first soft tokens that need it, and left in place: text does not pass through it anyway."""
+    """Set before the first soft tokens that need it, and left in place: text does not pass through
+    it anyway."""
     house = build()
     first, second = Path("0001/adapter.gguf"), Path("0002/adapter.gguf")
 
@@ -548,5 +613,8 @@ def test_speech_passes_through_its_generations_adapter(build: Callable[..., Hous
         before = list(house.language_model.adapters)
         say(tone(1.0))
         say(tone(1.0))
-        assert house.language_model.adapters == [*before, *([] if adapter is None and not before else [adapter])]
+        assert house.language_model.adapters == [
+            *before,
+            *([] if adapter is None and not before else [adapter]),
+        ]
     assert house.language_model.adapters == [first, second, None]

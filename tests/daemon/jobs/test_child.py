@@ -1,4 +1,5 @@
-"""The training child seen from its parent: how it ends, how it pauses, and what of it can reach the daemon."""
+"""The training child seen from its parent: how it ends, how it pauses, and what of it can reach the
+daemon."""
 
 import os
 import re
@@ -22,7 +23,14 @@ from engines.generations.folder import read_generation
 from engines.jobs.child_process import PARENT_VARIABLE
 from engines.jobs.handoff import REQUEST_NAME, VARIABLE, HandedOver
 from engines.jobs.messages import AdaptJob, EngineJob, Job, Progress, TrialJob
-from tests.support.fake_child import DEADLINE_SECONDS, FAKE, eventually, make_job, no_models, state_of
+from tests.support.fake_child import (
+    DEADLINE_SECONDS,
+    FAKE,
+    eventually,
+    make_job,
+    no_models,
+    state_of,
+)
 
 
 @dataclass
@@ -54,7 +62,8 @@ class Clock:
 
 
 class ServiceManager:
-    """Starts, for each job that is handed over, what its unit would: not this process's child as far as the daemon knows."""
+    """Starts, for each job that is handed over, what its unit would: not this process's child as
+    far as the daemon knows."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -82,15 +91,25 @@ class ServiceManager:
             request.unlink()
             with asked.log.open("ab") as log:
                 # It connects itself: the daemon asks the socket who is at its other end.
-                code = f"import os, socket; end = socket.socket(socket.AF_UNIX); end.connect({str(asked.socket)!r})\n"
-                code += f"os.dup2(end.fileno(), 1); os.execv({sys.executable!r}, {[*self.command, str(asked.job)]!r})"
+                code = (
+                    "import os, socket; end = socket.socket(socket.AF_UNIX);"
+                    f" end.connect({str(asked.socket)!r})\n"
+                )
+                code += (
+                    f"os.dup2(end.fileno(), 1); os.execv({sys.executable!r},"
+                    f" {[*self.command, str(asked.job)]!r})"
+                )
                 environment = {"PATH": os.environ["PATH"], **asked.environment, VARIABLE: "1"}
                 command = [sys.executable, "-c", code]
-                self._started.append(subprocess.Popen(command, stderr=log, env=environment, start_new_session=True))
+                self._started.append(
+                    subprocess.Popen(command, stderr=log, env=environment, start_new_session=True)
+                )
 
 
 @pytest.fixture(params=["a child", "handed over"])
-def launch(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[list[str]], Launch]]:
+def launch(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[[list[str]], Launch]]:
     """Gives how a command is started."""
     if request.param == "a child":
         yield lambda command: as_child
@@ -108,7 +127,9 @@ def launch(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
 
 
 @pytest.fixture
-def start(tmp_path: Path, launch: Callable[[list[str]], Launch]) -> Iterator[Callable[..., Watched]]:
+def start(
+    tmp_path: Path, launch: Callable[[list[str]], Launch]
+) -> Iterator[Callable[..., Watched]]:
     started: list[Child] = []
 
     def start(mode: str, seconds_per_step: float = 0.0, **options: object) -> Watched:
@@ -123,7 +144,9 @@ def start(tmp_path: Path, launch: Callable[[list[str]], Launch]) -> Iterator[Cal
         job = make_job(tmp_path)
         command = [sys.executable, str(FAKE), mode, str(seconds_per_step)]
         path, how = job.folder / "job.json", launch(command)
-        child = Child.start(job, path, command, on_progress=on_progress, on_end=ended.set, launch=how, **options)  # type: ignore[arg-type]
+        child = Child.start(
+            job, path, command, on_progress=on_progress, on_end=ended.set, launch=how, **options
+        )  # type: ignore[arg-type]
         started.append(child)
         return Watched(child, said, changed, ended)
 
@@ -137,7 +160,9 @@ def test_a_job_that_is_done(start: Callable[..., Watched], tmp_path: Path) -> No
     assert watched.outcome() == Outcome("done", "")
     assert [said.stage for said in watched.said][:: len(watched.said) - 1] == ["frames", "done"]
     assert read_generation(tmp_path / "generations/0001").card.recipe == "fake"
-    assert AdaptJob.model_validate_json((tmp_path / "jobs/0001/job.json").read_text()) == make_job(tmp_path)
+    assert AdaptJob.model_validate_json((tmp_path / "jobs/0001/job.json").read_text()) == make_job(
+        tmp_path
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,10 +170,16 @@ def test_a_job_that_is_done(start: Callable[..., Watched], tmp_path: Path) -> No
     [
         ("fails", "failed", "the training process failed (exit 1): the examples are empty"),
         ("raises", "failed", "the training process failed (exit 1): RuntimeError: torch is tired"),
-        ("dies", "killed", "the training process was killed by SIGKILL during `train`; out of memory?"),
+        (
+            "dies",
+            "killed",
+            "the training process was killed by SIGKILL during `train`; out of memory?",
+        ),
     ],
 )
-def test_a_job_that_ends_badly_says_why_in_one_line(start: Callable[..., Watched], mode: str, kind: str, reason: str) -> None:
+def test_a_job_that_ends_badly_says_why_in_one_line(
+    start: Callable[..., Watched], mode: str, kind: str, reason: str
+) -> None:
     assert start(mode).outcome() == Outcome(kind, reason)  # type: ignore[arg-type]
 
 
@@ -164,7 +195,9 @@ def test_a_flood_of_progress_is_borne(start: Callable[..., Watched]) -> None:
     assert len(watched.said) > 10_000
 
 
-def test_a_log_that_grows_too_long_begins_anew(start: Callable[..., Watched], tmp_path: Path) -> None:
+def test_a_log_that_grows_too_long_begins_anew(
+    start: Callable[..., Watched], tmp_path: Path
+) -> None:
     watched = start("hangs-loudly")
     watched.wait_for(lambda said: said[-1:] == [Progress(stage="train", fraction=0.5, note="loud")])
     log = tmp_path / "jobs/0001" / LOG_NAME
@@ -178,7 +211,9 @@ def test_pause_stops_the_process_and_resume_lets_it_go_on(start: Callable[..., W
     watched.wait_for(lambda said: len(said) >= 3)
     watched.child.pause()
     assert watched.child.paused
-    assert eventually(lambda: bool(watched.child.pause_latencies)), "the kernel says that it stands still"
+    assert eventually(lambda: bool(watched.child.pause_latencies)), (
+        "the kernel says that it stands still"
+    )
     assert state_of(watched.child.pid) == "T"
     spent = psutil.Process(watched.child.pid).cpu_times()
     assert not watched.ended.wait(0.3), "20 steps of 10 ms would have ended"
@@ -193,7 +228,9 @@ def test_pause_stops_the_process_and_resume_lets_it_go_on(start: Callable[..., W
     assert watched.child.pauses == 1, "the dead cannot be paused"
 
 
-def test_every_pause_is_measured_also_one_that_is_taken_back_at_once(start: Callable[..., Watched]) -> None:
+def test_every_pause_is_measured_also_one_that_is_taken_back_at_once(
+    start: Callable[..., Watched],
+) -> None:
     watched = start("done", 0.01)
     watched.wait_for(lambda said: len(said) >= 3)
     for _ in range(20):
@@ -203,11 +240,15 @@ def test_every_pause_is_measured_also_one_that_is_taken_back_at_once(start: Call
     assert len(watched.child.pause_latencies) == watched.child.pauses == 20
 
 
-def test_a_child_that_is_told_to_leave_saves_its_checkpoint(start: Callable[..., Watched], tmp_path: Path) -> None:
+def test_a_child_that_is_told_to_leave_saves_its_checkpoint(
+    start: Callable[..., Watched], tmp_path: Path
+) -> None:
     watched = start("done", 0.01)
     watched.wait_for(lambda said: len(said) >= 4)
     watched.child.pause()
-    assert watched.child.stop(DEADLINE_SECONDS, "memory is short") == Outcome("stopped", "memory is short (saved its checkpoint)")
+    assert watched.child.stop(DEADLINE_SECONDS, "memory is short") == Outcome(
+        "stopped", "memory is short (saved its checkpoint)"
+    )
     assert int((tmp_path / "jobs/0001/checkpoint").read_text()) >= 3
     again = start("done")
     assert again.outcome().kind == "done"
@@ -248,8 +289,11 @@ def test_a_child_that_hangs_is_killed_but_not_for_a_pause(start: Callable[..., W
     assert eventually(lambda: not psutil.pid_exists(watched.child.pid))
 
 
-def test_a_child_that_works_is_not_hung_however_long_it_takes(start: Callable[..., Watched]) -> None:
-    """As one does that others keep from the processor: hours pass, in which it has a second of it."""
+def test_a_child_that_works_is_not_hung_however_long_it_takes(
+    start: Callable[..., Watched],
+) -> None:
+    """As one does that others keep from the processor: hours pass, in which it has a second of
+    it."""
     clock = Clock()
     watched = start("works", silence_limit_seconds=60.0, asleep_limit_seconds=60.0, clock=clock)
     watched.wait_for(lambda said: len(said) == 11)
@@ -258,7 +302,9 @@ def test_a_child_that_works_is_not_hung_however_long_it_takes(start: Callable[..
         assert watched.child.poll() is None
 
 
-def test_a_child_that_works_for_ever_without_a_word_is_killed(start: Callable[..., Watched]) -> None:
+def test_a_child_that_works_for_ever_without_a_word_is_killed(
+    start: Callable[..., Watched],
+) -> None:
     clock = Clock()
     watched = start("works", silence_limit_seconds=0.1, clock=clock)
     watched.wait_for(lambda said: len(said) == 11)
@@ -271,7 +317,10 @@ def test_a_child_that_works_for_ever_without_a_word_is_killed(start: Callable[..
 
     assert eventually(look)
     assert outcomes[-1] is not None
-    assert re.fullmatch(r"the training process said nothing for \d s of processor time and was killed", outcomes[-1].reason)
+    assert re.fullmatch(
+        r"the training process said nothing for \d s of processor time and was killed",
+        outcomes[-1].reason,
+    )
     assert eventually(lambda: not psutil.pid_exists(watched.child.pid))
 
 
@@ -309,7 +358,10 @@ def test_every_job_computes_with_its_own_threads(tmp_path: Path) -> None:
 
 def test_what_cannot_be_started(tmp_path: Path) -> None:
     job = make_job(tmp_path)
-    with pytest.raises(AttuneError, match=r"training could not be started \(/no/such/program: No such file or directory\)"):
+    with pytest.raises(
+        AttuneError,
+        match=r"training could not be started \(/no/such/program: No such file or directory\)",
+    ):
         Child.start(job, job.folder / "job.json", ["/no/such/program"])
 
 
@@ -335,13 +387,17 @@ threading.Event().wait()
 def test_it_dies_with_the_daemon(tmp_path: Path, state: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(FAKE.parent.parent)}
     with subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(tmp_path), state], stdout=subprocess.PIPE, env=environment
+        [sys.executable, "-c", PARENT, str(tmp_path), state],
+        stdout=subprocess.PIPE,
+        env=environment,
     ) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         assert psutil.pid_exists(pid)
         parent.send_signal(signal.SIGKILL)
-    assert eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    assert eventually(
+        lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    )
 
 
 def test_it_leaves_at_once_where_the_daemon_is_gone_already(tmp_path: Path) -> None:
@@ -350,17 +406,30 @@ def test_it_leaves_at_once_where_the_daemon_is_gone_already(tmp_path: Path) -> N
     path = job.folder / "job.json"
     path.write_text(job.model_dump_json())
     environment = {**os.environ, PARENT_VARIABLE: "1"}
-    ended = subprocess.run([sys.executable, str(FAKE), "done", str(path)], env=environment, capture_output=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, str(FAKE), "done", str(path)],
+        env=environment,
+        capture_output=True,
+        check=False,
+    )
     assert (ended.returncode, ended.stdout) == (128 + signal.SIGKILL, b"")
     del environment[PARENT_VARIABLE]  # started by hand
     assert (
-        subprocess.run([sys.executable, str(FAKE), "done", str(path)], env=environment, stdout=subprocess.DEVNULL).returncode == 0
+        subprocess.run(
+            [sys.executable, str(FAKE), "done", str(path)],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+        ).returncode
+        == 0
     )
 
 
 def test_a_job_that_nobody_takes_is_one_clear_line(tmp_path: Path) -> None:
     job = make_job(tmp_path)
-    with pytest.raises(AttuneError, match=r"nobody took the job within 0 s; see `systemctl status attune-adapt\.path"):
+    with pytest.raises(
+        AttuneError,
+        match=r"nobody took the job within 0 s; see `systemctl status attune-adapt\.path",
+    ):
         Child.start(job, job.folder / "job.json", launch=handing_over(tmp_path, taken_seconds=0.1))
     assert not (tmp_path / REQUEST_NAME).exists(), "nobody takes it later"
 
@@ -368,7 +437,12 @@ def test_a_job_that_nobody_takes_is_one_clear_line(tmp_path: Path) -> None:
 def test_a_job_that_is_given_up_is_waited_for_no_longer(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     with pytest.raises(AttuneError, match="nobody had taken the job when it was given up"):
-        Child.start(job, job.folder / "job.json", launch=handing_over(tmp_path, 3600.0), given_up=lambda: True)
+        Child.start(
+            job,
+            job.folder / "job.json",
+            launch=handing_over(tmp_path, 3600.0),
+            given_up=lambda: True,
+        )
     assert not (tmp_path / REQUEST_NAME).exists(), "nobody takes it later"
 
 
@@ -385,7 +459,8 @@ end.send(b'{"status": 0}')
 
 
 def test_a_process_that_is_slow_to_take_a_job_is_waited_for(tmp_path: Path) -> None:
-    """As the unit's is on a busy machine: it gives way to everything before it has taken anything."""
+    """As the unit's is on a busy machine: it gives way to everything before it has taken
+    anything."""
     job = make_job(tmp_path)
     looks: list[int] = []
 
@@ -395,18 +470,25 @@ def test_a_process_that_is_slow_to_take_a_job_is_waited_for(tmp_path: Path) -> N
             (tmp_path / "go").touch()
         return False
 
-    with subprocess.Popen([sys.executable, "-c", TAKER, "calibration.take_handoff", str(tmp_path)]) as taker:
-        child = Child.start(job, job.folder / "job.json", launch=handing_over(tmp_path, 0.1), given_up=given_up)
+    with subprocess.Popen(
+        [sys.executable, "-c", TAKER, "calibration.take_handoff", str(tmp_path)]
+    ) as taker:
+        child = Child.start(
+            job, job.folder / "job.json", launch=handing_over(tmp_path, 0.1), given_up=given_up
+        )
         assert child.pid == taker.pid
         taker.wait()
         assert child.kill().kind == "done"
 
 
 def test_a_process_that_took_a_job_ends_with_the_daemon(tmp_path: Path) -> None:
-    """As the unit runs it: on the real entry, with a job that is none, whose daemon is gone or goes."""
+    """As the unit runs it: on the real entry, with a job that is none, whose daemon is gone or
+    goes."""
     take = [sys.executable, "-m", "calibration.take_handoff", str(tmp_path)]
     assert subprocess.run(take, check=False).returncode == 0, "there is nothing to take"
-    asked = HandedOver(job=tmp_path / "job.json", log=tmp_path / "log", socket=tmp_path / "a.sock", environment={})
+    asked = HandedOver(
+        job=tmp_path / "job.json", log=tmp_path / "log", socket=tmp_path / "a.sock", environment={}
+    )
     (tmp_path / REQUEST_NAME).write_text(asked.model_dump_json())
     done = subprocess.run(take, check=False, capture_output=True, text=True)
     assert (done.returncode, "is gone" in done.stderr) == (0, True)

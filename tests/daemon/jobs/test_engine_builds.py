@@ -1,4 +1,5 @@
-"""A whole daemon on a machine with a GPU, as far as its children can tell: whatever becomes of the plan, speech is answered."""
+"""A whole daemon on a machine with a GPU, as far as its children can tell: whatever becomes of the
+plan, speech is answered."""
 
 import json
 import sys
@@ -75,7 +76,9 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, encoder_path: Path, driver: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def desk(
+    tmp_path: Path, encoder_path: Path, driver: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Desk]:
     """The process of the test itself sees the same GPU and the same library as its children."""
     monkeypatch.syspath_prepend(str(FAKES))
     for name in [name for name in sys.modules if name.split(".")[0] in ("tensorrt", "cuda")]:
@@ -125,7 +128,9 @@ def test_what_goes_wrong_is_said_once_and_made_good_when_its_cause_is_gone(
     desk: Desk, odd: str, limits: ChildLimits, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk.odd, desk.limits = ({"FAKE_TENSORRT": odd} if odd else {}), limits
-    if limits.asleep_seconds < 10:  # the clock of the keeper must move for a child to be silent too long
+    if (
+        limits.asleep_seconds < 10
+    ):  # the clock of the keeper must move for a child to be silent too long
         ticking = threading.Event()
         threading.Thread(target=_tick, args=(desk, ticking), daemon=True).start()
     keeper = desk.keeper()
@@ -145,8 +150,9 @@ def test_what_goes_wrong_is_said_once_and_made_good_when_its_cause_is_gone(
 
 
 NOTES_THREADS = (
-    "import os, shutil, sys; shutil.copy(sys.argv[1], os.path.dirname(sys.argv[1]) + '/seen.json'); "
-    "open(os.path.dirname(sys.argv[1]) + '/seen.threads', 'w').write(os.environ['OMP_NUM_THREADS']); sys.exit(1)"
+    "import os, shutil, sys; shutil.copy(sys.argv[1], os.path.dirname(sys.argv[1]) + '/seen.json');"
+    " open(os.path.dirname(sys.argv[1]) + '/seen.threads',"
+    " 'w').write(os.environ['OMP_NUM_THREADS']); sys.exit(1)"
 )
 """A child that keeps what it was told, and fails."""
 
@@ -159,7 +165,9 @@ def test_children_compute_with_the_threads_that_are_set(desk: Desk) -> None:
     assert (seen / "seen.threads").read_text() == "5"
 
 
-def test_a_daemon_tries_engines_with_the_threads_of_its_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_daemon_tries_engines_with_the_threads_of_its_settings(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("daemon.jobs.engine_builds.has_gpu", lambda: True)
     settings = make_settings(folder, engines__threads=5)
     with App(settings, fake_voice, engine_command=(sys.executable, "-c", NOTES_THREADS)) as app:
@@ -240,7 +248,11 @@ def _pid_of(desk: Desk) -> int:
                 command = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if b"-m\0engines\0" in command and str(desk.folder).encode() in command and not command.startswith(b"env"):
+            if (
+                b"-m\0engines\0" in command
+                and str(desk.folder).encode() in command
+                and not command.startswith(b"env")
+            ):
                 found.append(int(entry.name))
         return bool(found)
 
@@ -257,7 +269,10 @@ def _state(process: int) -> str:
 
 @pytest.mark.long
 def test_a_daemon_of_real_models_comes_to_serve_through_its_plan(
-    tmp_path_factory: pytest.TempPathFactory, driver: Path, general_speech: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path_factory: pytest.TempPathFactory,
+    driver: Path,
+    general_speech: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder, cache = tmp_path_factory.mktemp("p"), default_cache_dir()
     (folder / "cache" / "engines").mkdir(parents=True)
@@ -273,7 +288,11 @@ def test_a_daemon_of_real_models_comes_to_serve_through_its_plan(
         assert "ONNX" in str(status["encoder"])
 
         def heard() -> str:
-            return str(list(request(socket, {"command": "ask", "audio": said, "route": "aligned"}))[-1]["heard"])
+            return str(
+                list(request(socket, {"command": "ask", "audio": said, "route": "aligned"}))[-1][
+                    "heard"
+                ]
+            )
 
         before = heard()
         deadline = time.monotonic() + 180

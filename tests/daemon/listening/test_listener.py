@@ -18,7 +18,8 @@ PROMPTS = ["vm-intro", "agent-alreadyon", "vm-goodbye"]
 
 
 class ScriptedSource:
-    """Chunks, and errors where the script has them; `chunks` goes on after an error with what comes next."""
+    """Chunks, and errors where the script has them; `chunks` goes on after an error with what comes
+    next."""
 
     def __init__(self, script: list[Float32 | Exception]) -> None:
         self.script = iter(script)
@@ -55,15 +56,21 @@ def listen(source: ScriptedSource | WavSource, events: list[Event]) -> Listener:
 
 def test_a_stream_of_prompts_is_cut_into_them(general_speech: Path) -> None:
     events: list[Event] = []
-    source = WavSource([general_speech / f"{name}.g722" for name in PROMPTS], speed=0.0, pause_seconds=1.2)
+    source = WavSource(
+        [general_speech / f"{name}.g722" for name in PROMPTS], speed=0.0, pause_seconds=1.2
+    )
     listener = listen(source, events)
     assert listener.status().state == "ended"
     assert [type(event).__name__ for event in events] == ["SpeechStarted", "Segment"] * 3
     at_seconds = 0.0
-    for segment, name in zip([event for event in events if isinstance(event, Segment)], PROMPTS, strict=True):
+    for segment, name in zip(
+        [event for event in events if isinstance(event, Segment)], PROMPTS, strict=True
+    ):
         seconds = len(prompt(general_speech, name)) / SAMPLE_RATE_HZ
         assert at_seconds - 0.5 < segment.start_seconds < at_seconds + 0.6
-        assert segment.start_seconds + segment.seconds == pytest.approx(at_seconds + seconds, abs=0.6)
+        assert segment.start_seconds + segment.seconds == pytest.approx(
+            at_seconds + seconds, abs=0.6
+        )
         at_seconds += seconds + 1.2
     assert listener.status().heard_seconds == pytest.approx(at_seconds, abs=0.1)
 
@@ -76,7 +83,12 @@ def test_a_file_waits_while_an_event_is_handled(general_speech: Path) -> None:
         went_on.set()
         assert let_go.wait(30)
 
-    listener = Listener(WavSource(general_speech / "vm-intro.g722", 0.0, pause_seconds=5.0), SileroVad(), Segmenter(), handle)
+    listener = Listener(
+        WavSource(general_speech / "vm-intro.g722", 0.0, pause_seconds=5.0),
+        SileroVad(),
+        Segmenter(),
+        handle,
+    )
     listener.start()
     assert went_on.wait(30)
     heard_seconds = listener.status().heard_seconds
@@ -87,7 +99,9 @@ def test_a_file_waits_while_an_event_is_handled(general_speech: Path) -> None:
     assert listener.status().heard_seconds > 5.0
 
 
-def test_it_goes_on_after_an_error_of_the_source(general_speech: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_goes_on_after_an_error_of_the_source(
+    general_speech: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     events: list[Event] = []
     speech = spoken(general_speech, "vm-intro")
     script = [*speech[:60], OSError("unplugged"), *speech[60:], *quiet(40)]
@@ -98,10 +112,14 @@ def test_it_goes_on_after_an_error_of_the_source(general_speech: Path, caplog: p
     assert "unplugged" in caplog.text
     segments = [event for event in events if isinstance(event, Segment)]
     assert len(segments) == 2, "what was said before the gap is not glued to what was said after it"
-    assert segments[0].start_seconds + segments[0].seconds == pytest.approx(60 * CHUNK_SAMPLES / SAMPLE_RATE_HZ)
+    assert segments[0].start_seconds + segments[0].seconds == pytest.approx(
+        60 * CHUNK_SAMPLES / SAMPLE_RATE_HZ
+    )
 
 
-def test_it_fails_in_the_open_when_the_source_keeps_failing(caplog: pytest.LogCaptureFixture) -> None:
+def test_it_fails_in_the_open_when_the_source_keeps_failing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     ended = threading.Event()
     source = ScriptedSource([OSError(f"broken {count}") for count in range(20)])
     listener = Listener(source, SileroVad(), Segmenter(), lambda event: None, on_end=ended.set)
@@ -115,14 +133,23 @@ def test_it_fails_in_the_open_when_the_source_keeps_failing(caplog: pytest.LogCa
     assert "in a row" in caplog.text
 
 
-def test_a_defect_of_the_handler_does_not_end_listening(general_speech: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_defect_of_the_handler_does_not_end_listening(
+    general_speech: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     seen: list[Event] = []
 
     def handle(event: Event) -> None:
         seen.append(event)
         raise ZeroDivisionError("a defect")
 
-    source = ScriptedSource([*spoken(general_speech, "vm-intro"), *quiet(40), *spoken(general_speech, "vm-goodbye"), *quiet(40)])
+    source = ScriptedSource(
+        [
+            *spoken(general_speech, "vm-intro"),
+            *quiet(40),
+            *spoken(general_speech, "vm-goodbye"),
+            *quiet(40),
+        ]
+    )
     listener = Listener(source, SileroVad(), Segmenter(), handle)
     listener.start()
     assert listener.join(60)
@@ -141,7 +168,9 @@ def test_stop_hands_on_what_was_being_said(general_speech: Path) -> None:
         if isinstance(event, SpeechStarted):
             started.set()
 
-    listener = Listener(WavSource(general_speech / "vm-intro.g722", speed=1.0), SileroVad(), Segmenter(), handle)
+    listener = Listener(
+        WavSource(general_speech / "vm-intro.g722", speed=1.0), SileroVad(), Segmenter(), handle
+    )
     listener.start()
     assert started.wait(30)
     listener.stop()
@@ -172,7 +201,8 @@ def test_chunks_that_are_heard_together_make_no_event_late(general_speech: Path)
     at_once = [
         (type(event), number)
         for number, chunk in enumerate(stream, 1)
-        if isinstance(chunk, np.ndarray) and (event := segmenter.push(chunk, vad.probabilities(chunk[None])[0]))
+        if isinstance(chunk, np.ndarray)
+        and (event := segmenter.push(chunk, vad.probabilities(chunk[None])[0]))
     ]
     assert len(at_once) == 2
     assert seen == at_once
@@ -189,7 +219,10 @@ def test_a_muted_microphone_needs_no_model(general_speech: Path) -> None:
 
     events: list[Event] = []
     listener = Listener(
-        ScriptedSource([*quiet(1000), *spoken(general_speech, "vm-intro"), *quiet(1000)]), Counting(), Segmenter(), events.append
+        ScriptedSource([*quiet(1000), *spoken(general_speech, "vm-intro"), *quiet(1000)]),
+        Counting(),
+        Segmenter(),
+        events.append,
     )
     listener.start()
     assert listener.join(60)
@@ -199,7 +232,13 @@ def test_a_muted_microphone_needs_no_model(general_speech: Path) -> None:
 
 def test_progress_for_a_watchdog() -> None:
     now = [100.0]
-    listener = Listener(ScriptedSource(quiet(10)), SileroVad(), Segmenter(), lambda event: None, clock=lambda: now[0])
+    listener = Listener(
+        ScriptedSource(quiet(10)),
+        SileroVad(),
+        Segmenter(),
+        lambda event: None,
+        clock=lambda: now[0],
+    )
     listener.start()
     assert listener.join(30)
     assert listener.status().seconds_since_chunk == 0.0

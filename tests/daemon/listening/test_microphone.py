@@ -1,6 +1,8 @@
-"""The microphone through a real sound server that is unplugged, killed, suspended and hung under it.
+"""The microphone through a real sound server that is unplugged, killed, suspended and hung under
+it.
 
-Needs Debian's pulseaudio, pulseaudio-utils and libasound2-plugins; no sound card. ATTUNE_TEST_NO_PULSE=1 skips these tests.
+Needs Debian's pulseaudio, pulseaudio-utils and libasound2-plugins; no sound card.
+ATTUNE_TEST_NO_PULSE=1 skips these tests.
 """
 
 import logging
@@ -41,7 +43,9 @@ class SoundServer:
 
     def __call__(self, *verb: str) -> str:
         command = ["bash", str(SCRIPT), str(self.folder), *verb]
-        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=60).stdout
+        return subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, text=True, timeout=60
+        ).stdout
 
     def play(self) -> None:
         self("play", str(self.sound))
@@ -64,9 +68,13 @@ class Taker:
                 self.chunks.append(chunk)
                 self._news.notify_all()
 
-    def wait_for(self, predicate: Callable[[], bool], what: str, timeout_seconds: float = 20.0) -> None:
+    def wait_for(
+        self, predicate: Callable[[], bool], what: str, timeout_seconds: float = 20.0
+    ) -> None:
         with self._news:
-            assert self._news.wait_for(predicate, timeout_seconds), f"{what}: {self.microphone.status()}"
+            assert self._news.wait_for(predicate, timeout_seconds), (
+                f"{what}: {self.microphone.status()}"
+            )
 
     def wait_for_chunks(self, count: int) -> None:
         goal = len(self.chunks) + count
@@ -87,7 +95,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoundServer]:
         pytest.skip("ATTUNE_TEST_NO_PULSE=1")
     if not shutil.which("pulseaudio") or not shutil.which("pactl"):
         pytest.fail(
-            "no PulseAudio: run `sudo apt install pulseaudio pulseaudio-utils libasound2-plugins`, or set ATTUNE_TEST_NO_PULSE=1"
+            "no PulseAudio: run `sudo apt install pulseaudio pulseaudio-utils libasound2-plugins`,"
+            " or set ATTUNE_TEST_NO_PULSE=1"
         )
     sound_server = SoundServer(tmp_path_factory.mktemp("mic"))
     sound_server("start")
@@ -120,11 +129,18 @@ def test_it_hears_what_is_played(server: SoundServer, taker: Taker) -> None:
     before = len(taker.chunks)
     server.play()
     taker.wait_for(
-        lambda: any(map(is_loud, taker.chunks[before:-10])) and not any(map(is_loud, taker.chunks[-10:])), "all played"
+        lambda: (
+            any(map(is_loud, taker.chunks[before:-10]))
+            and not any(map(is_loud, taker.chunks[-10:]))
+        ),
+        "all played",
     )
     heard = np.concatenate(taker.chunks[before:])
-    assert all(chunk.shape == (CHUNK_SAMPLES,) and chunk.dtype == np.float32 for chunk in taker.chunks)
-    # A busy machine may lose a block and what follows then comes earlier, so each tenth of a second is looked for by itself.
+    assert all(
+        chunk.shape == (CHUNK_SAMPLES,) and chunk.dtype == np.float32 for chunk in taker.chunks
+    )
+    # A busy machine may lose a block and what follows then comes earlier, so each tenth of a second
+    # is looked for by itself.
     pieces = noise(1.0, 0.2).reshape(10, -1)
     likeness = [np.correlate(heard, piece).max() / np.linalg.norm(piece) ** 2 for piece in pieces]
     assert np.median(likeness) == pytest.approx(1.0, abs=0.1), likeness
@@ -134,18 +150,27 @@ def test_it_hears_what_is_played(server: SoundServer, taker: Taker) -> None:
 @pytest.mark.parametrize(
     ("fault", "repair", "problem"),
     [
-        ("unplug", "plug", "gave no sound|exact silence|cannot be opened"),  # PulseAudio moves the stream to another source
+        (
+            "unplug",
+            "plug",
+            "gave no sound|exact silence|cannot be opened",
+        ),  # PulseAudio moves the stream to another source
         ("unplug-all", "plug", "was removed|cannot be opened"),
         ("kill", "start", "was removed|cannot be opened"),
         ("suspend", "resume", "gave no sound"),
         ("hang", "wake", "gave no sound"),
     ],
 )
-def test_it_comes_back(server: SoundServer, taker: Taker, fault: str, repair: str, problem: str) -> None:
+def test_it_comes_back(
+    server: SoundServer, taker: Taker, fault: str, repair: str, problem: str
+) -> None:
     assert_hears(server, taker)
     server(fault)
     try:
-        taker.wait_for(lambda: re.search(problem, taker.microphone.status().problem) is not None, f"{fault} is noticed")
+        taker.wait_for(
+            lambda: re.search(problem, taker.microphone.status().problem) is not None,
+            f"{fault} is noticed",
+        )
         since = len(taker.chunks)
         taker.wait_for_chunks(20)
         assert not any(is_loud(chunk) for chunk in taker.chunks[since:]), "silence while it is away"
@@ -158,7 +183,9 @@ def test_it_comes_back(server: SoundServer, taker: Taker, fault: str, repair: st
     assert status.dropped_chunks == 0
 
 
-def test_exact_silence_opens_it_again_ever_more_rarely(server: SoundServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_exact_silence_opens_it_again_ever_more_rarely(
+    server: SoundServer, caplog: pytest.LogCaptureFixture
+) -> None:
     limits = MicrophoneLimits(zeros_seconds=0.5, longest_zeros_seconds=2.0, first_retry_seconds=0.1)
     taker = Taker(Microphone("vmic", limits))
     try:
@@ -166,10 +193,17 @@ def test_exact_silence_opens_it_again_ever_more_rarely(server: SoundServer, capl
             taker.wait_for(lambda: caplog.text.count("exact silence") >= 4, "four times")
     finally:
         taker.close()
-    assert re.findall(r"exact silence for ([0-9.]+) s", caplog.text)[:4] == ["0.5", "1.0", "2.0", "2.0"]
+    assert re.findall(r"exact silence for ([0-9.]+) s", caplog.text)[:4] == [
+        "0.5",
+        "1.0",
+        "2.0",
+        "2.0",
+    ]
 
 
-def test_a_device_that_is_not_there_is_waited_for(server: SoundServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_device_that_is_not_there_is_waited_for(
+    server: SoundServer, caplog: pytest.LogCaptureFixture
+) -> None:
     taker = Taker(Microphone("no such device", LIMITS))
     taker.wait_for_chunks(50)
     taker.close()
@@ -188,7 +222,9 @@ def test_a_hung_server_holds_up_neither_closing_nor_exit(server: SoundServer) ->
         "while m.status().connected: next(chunks)\n"
         "m.close(); print('closed')\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     with process:
         assert process.stdout is not None
         assert process.stdout.readline() == "connected\n"
@@ -219,10 +255,21 @@ class OddDevice:
         self.callback: Callable[..., None]
 
     def query_devices(self, device: str | None, kind: str) -> dict[str, Any]:
-        return {"name": "odd", "index": 3, "default_samplerate": float(self.rate_hz), "max_input_channels": self.channels}
+        return {
+            "name": "odd",
+            "index": 3,
+            "default_samplerate": float(self.rate_hz),
+            "max_input_channels": self.channels,
+        }
 
     def RawInputStream(
-        self, *, samplerate: int, channels: int, blocksize: int, callback: Callable[..., None], **_: object
+        self,
+        *,
+        samplerate: int,
+        channels: int,
+        blocksize: int,
+        callback: Callable[..., None],
+        **_: object,
     ) -> SimpleNamespace:
         if samplerate != self.rate_hz:
             raise self.PortAudioError("Invalid sample rate", -9997)
@@ -245,8 +292,12 @@ class OddDevice:
     def _initialize(self) -> None: ...
 
 
-@pytest.mark.parametrize(("rate_hz", "channels"), [(48_000, 1), (44_100, 2), (48_000, 6), (16_000, 1)])
-def test_a_device_of_another_rate(monkeypatch: pytest.MonkeyPatch, rate_hz: int, channels: int) -> None:
+@pytest.mark.parametrize(
+    ("rate_hz", "channels"), [(48_000, 1), (44_100, 2), (48_000, 6), (16_000, 1)]
+)
+def test_a_device_of_another_rate(
+    monkeypatch: pytest.MonkeyPatch, rate_hz: int, channels: int
+) -> None:
     device = OddDevice(rate_hz, channels)
     monkeypatch.setattr(daemon.listening.microphone, "_import_sounddevice", lambda: device)
     microphone = Microphone("odd", MicrophoneLimits(stall_seconds=60.0))
@@ -279,7 +330,10 @@ def test_a_taker_sleeps_until_there_is_as_much_as_it_wants(monkeypatch: pytest.M
     device = OddDevice(SAMPLE_RATE_HZ, 1)
     monkeypatch.setattr(daemon.listening.microphone, "_import_sounddevice", lambda: device)
     wanted = [1]
-    taker = Taker(Microphone("odd", MicrophoneLimits(stall_seconds=3.0, first_retry_seconds=60.0)), lambda: wanted[0])
+    taker = Taker(
+        Microphone("odd", MicrophoneLimits(stall_seconds=3.0, first_retry_seconds=60.0)),
+        lambda: wanted[0],
+    )
 
     def deliver(*values: int) -> None:
         device.deliver(np.repeat(np.array(values, np.float32), CHUNK_SAMPLES))
@@ -303,7 +357,8 @@ def test_a_taker_sleeps_until_there_is_as_much_as_it_wants(monkeypatch: pytest.M
         wanted[0] = 8
         deliver(13, 14, 15, 16)
         taker.wait_for(
-            lambda: 16 in taken() and not taker.chunks[-1].any(), "what was left when the device was lost, then silence"
+            lambda: 16 in taken() and not taker.chunks[-1].any(),
+            "what was left when the device was lost, then silence",
         )
     finally:
         taker.close()

@@ -20,7 +20,10 @@ from tests.support.audio_fixtures import cut_off, noise, tone, write_wav
 
 @pytest.fixture
 def recordings(tmp_path: Path) -> list[Path]:
-    return [write_wav(tmp_path / "a.wav", noise(0.7)), write_wav(tmp_path / "b.wav", tone(1.1, rate_hz=48_000), 48_000)]
+    return [
+        write_wav(tmp_path / "a.wav", noise(0.7)),
+        write_wav(tmp_path / "b.wav", tone(1.1, rate_hz=48_000), 48_000),
+    ]
 
 
 @given(st.lists(st.integers(0, 3 * CHUNK_SAMPLES), max_size=12))
@@ -45,7 +48,8 @@ def test_files_become_one_stream_with_pauses(recordings: list[Path]) -> None:
 
 
 def test_real_time(recordings: list[Path]) -> None:
-    """Chunks come when they have been spoken: never before, whatever the load; that they come in time cannot be promised."""
+    """Chunks come when they have been spoken: never before, whatever the load; that they come in
+    time cannot be promised."""
     speed = 8.0
     source = WavSource(recordings[0], speed)
     began = time.monotonic()
@@ -78,7 +82,9 @@ def test_close_wakes_a_waiting_taker(recordings: list[Path]) -> None:
     assert taken == []
 
 
-def test_a_file_that_cannot_be_played_is_refused_at_once(recordings: list[Path], tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_played_is_refused_at_once(
+    recordings: list[Path], tmp_path: Path
+) -> None:
     (tmp_path / "text.wav").write_text("hello")
     for bad in (tmp_path / "absent.wav", tmp_path / "text.wav", cut_off(recordings[1], 0.5)):
         with pytest.raises(AttuneError, match=bad.name):
@@ -88,7 +94,9 @@ def test_a_file_that_cannot_be_played_is_refused_at_once(recordings: list[Path],
 def test_after_a_damaged_file_comes_the_next(recordings: list[Path], tmp_path: Path) -> None:
     broken = noise(0.5)
     broken[-100] = np.nan
-    source = WavSource([write_wav(tmp_path / "nan.wav", broken, subtype="FLOAT"), recordings[0]], speed=0.0)
+    source = WavSource(
+        [write_wav(tmp_path / "nan.wav", broken, subtype="FLOAT"), recordings[0]], speed=0.0
+    )
     with pytest.raises(AttuneError, match="nan.wav"):
         list(source.chunks())
     assert len(list(source.chunks())) == 22

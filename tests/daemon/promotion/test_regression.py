@@ -18,14 +18,23 @@ __all__ = ["folder", "start"]
 
 @pytest.mark.parametrize(
     ("now", "before", "expected"),
-    [((8, 2), (9, 1), 11011 / 24310), ((10, 8), (10, 1), 506 / 184756), ((5, 5), (5, 0), 1 / 252), ((10, 0), (10, 5), 1.0)],
+    [
+        ((8, 2), (9, 1), 11011 / 24310),
+        ((10, 8), (10, 1), 506 / 184756),
+        ((5, 5), (5, 0), 1 / 252),
+        ((10, 0), (10, 5), 1.0),
+    ],
 )
-def test_the_chance_is_fishers(now: tuple[int, int], before: tuple[int, int], expected: float) -> None:
+def test_the_chance_is_fishers(
+    now: tuple[int, int], before: tuple[int, int], expected: float
+) -> None:
     """Counted by hand: the ways to draw so many of the corrected turns, over all ways."""
     assert chance_of(Use(*now), Use(*before)) == pytest.approx(expected, rel=1e-9)
 
 
-uses = st.integers(0, 120).flatmap(lambda turns: st.builds(Use, st.just(turns), st.integers(0, turns)))
+uses = st.integers(0, 120).flatmap(
+    lambda turns: st.builds(Use, st.just(turns), st.integers(0, turns))
+)
 
 
 @given(uses, uses)
@@ -40,7 +49,10 @@ def test_nothing_gives_way_without_more_corrections(now: Use, before: Use) -> No
 
 def test_what_chance_may_do_is_no_reason() -> None:
     assert regression(Use(20, 5), Use(100, 12)) is None
-    assert regression(Use(20, 9), Use(100, 12)) == "corrections rose: 9 of 20 turns since it is served, 12 of 100 before"
+    assert (
+        regression(Use(20, 9), Use(100, 12))
+        == "corrections rose: 9 of 20 turns since it is served, 12 of 100 before"
+    )
     assert regression(Use(19, 19), Use(100, 1)) is None
 
 
@@ -54,7 +66,9 @@ def speak(daemon: Daemon, folder: Path, start_hz: int, corrected: int) -> None:
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_a_generation_that_is_corrected_more_often_gives_way(start: Start, folder: Path, allowed: bool) -> None:
+def test_a_generation_that_is_corrected_more_often_gives_way(
+    start: Start, folder: Path, allowed: bool
+) -> None:
     write_base(folder / "state" / "generations")
     daemon = start(adapt__roll_back=allowed, idle__enabled=False)
     enroll(daemon, folder)
@@ -70,7 +84,11 @@ def test_a_generation_that_is_corrected_more_often_gives_way(start: Start, folde
     assert daemon.status()["generation"] == (0 if allowed else 1)
     gave_way = [event["reason"] for event in told if event["event"] == "rolled_back"]
     assert gave_way == (
-        ["generation 0001 gave way: corrections rose: 20 of 20 turns since it is served, 2 of 20 before"] * allowed
+        [
+            "generation 0001 gave way: corrections rose: 20 of 20 turns since it is served, 2 of 20"
+            " before"
+        ]
+        * allowed
     )
     moves = daemon.do("why")[0]["moves"]
     assert isinstance(moves, list)

@@ -1,4 +1,5 @@
-"""Shadow mode of a whole daemon on tiny engines: a candidate hears along, and takes over or does not."""
+"""Shadow mode of a whole daemon on tiny engines: a candidate hears along, and takes over or does
+not."""
 
 import threading
 import time
@@ -18,7 +19,14 @@ from engines.generations.folder import Generation
 from engines.generations.pointers import current, promote, shadow
 from engines.interfaces import Step, unwatched
 from engines.types import Float32, SoftTokens
-from tests.support.fakes import EchoLanguageModel, PitchRoute, fake_voice, pitch_of, tone, write_base
+from tests.support.fakes import (
+    EchoLanguageModel,
+    PitchRoute,
+    fake_voice,
+    pitch_of,
+    tone,
+    write_base,
+)
 from tests.support.running_daemon import Daemon, Start, enroll, folder, make_settings, start
 
 __all__ = ["folder", "start"]
@@ -101,15 +109,21 @@ def put(start: Start, folder: Path, later: Later, deafness: Deafness | None = No
     write_base(folder / "state" / "generations")
     promote(folder / "state" / "generations", 0)
     voice = (deafness or Deafness()).voice
-    daemon = start(open_models=voice, clocks=later.clocks(), adapt__shadow_turns=TURNS, idle__quiet_seconds=0)
+    daemon = start(
+        open_models=voice, clocks=later.clocks(), adapt__shadow_turns=TURNS, idle__quiet_seconds=0
+    )
     enroll(daemon, folder)
     last = daemon.do("adapt")[-1]
     assert last["outcome"] == "shadowed", last
-    assert str(last["last_reason"]).startswith("good enough to hear 6 turns in shadow before it is promoted: 10.0 % word error")
+    assert str(last["last_reason"]).startswith(
+        "good enough to hear 6 turns in shadow before it is promoted: 10.0 % word error"
+    )
     return Home(daemon, folder, later)
 
 
-def test_a_candidate_that_hears_as_well_takes_over_after_its_turns(start: Start, folder: Path, later: Later) -> None:
+def test_a_candidate_that_hears_as_well_takes_over_after_its_turns(
+    start: Start, folder: Path, later: Later
+) -> None:
     home = put(start, folder, later)
     assert home.pointed() == (0, 1)
     home.say(300, TURNS - 1)
@@ -129,7 +143,9 @@ def test_a_candidate_that_hears_as_well_takes_over_after_its_turns(start: Start,
     assert why["shadow"] == {"turns": 6, "otherwise": []}
 
 
-def test_one_that_mishears_is_refused_and_why_shows_what(start: Start, folder: Path, later: Later) -> None:
+def test_one_that_mishears_is_refused_and_why_shows_what(
+    start: Start, folder: Path, later: Later
+) -> None:
     home = put(start, folder, later, Deafness(below_hz=1000))
     home.say(300, TURNS)
     with home.daemon.app._events.follow() as events:
@@ -139,14 +155,22 @@ def test_one_that_mishears_is_refused_and_why_shows_what(start: Start, folder: P
             told.append(events.get())
     [ended] = [event for event in told if event["event"] == "shadow_ended"]
     assert (ended["generation"], ended["outcome"]) == (1, "refused")
-    assert not [event for event in told if event["event"] in ("token", "turn")], "it answers silently"
+    assert not [event for event in told if event["event"] in ("token", "turn")], (
+        "it answers silently"
+    )
     assert home.pointed() == (0, None)
     [why] = home.daemon.do("why")
     assert why["round"]["outcome"] == "refused"  # type: ignore[index]
     assert "6 only wrong now, 0 only right now" in str(why["round"]["reason"])  # type: ignore[index]
     first = why["shadow"]["otherwise"][0]  # type: ignore[index]
-    assert (first["heard"], first["shadow_heard"], first["shadow_reply"]) == ("soft soft soft soft", "what?", "0 what?")
-    assert home.daemon.do("ask", text="hello")[-1]["reply"] == "0 hello", "the conversation knows nothing of it"
+    assert (first["heard"], first["shadow_heard"], first["shadow_reply"]) == (
+        "soft soft soft soft",
+        "what?",
+        "0 what?",
+    )
+    assert home.daemon.do("ask", text="hello")[-1]["reply"] == "0 hello", (
+        "the conversation knows nothing of it"
+    )
 
 
 def test_its_silent_reply_gives_way_to_speech(start: Start, folder: Path, later: Later) -> None:
@@ -195,15 +219,22 @@ def test_days_end_it_too(start: Start, folder: Path, later: Later) -> None:
     assert home.pointed() == (1, None)
 
 
-def test_what_was_promoted_by_hand_leaves_the_shadow(start: Start, folder: Path, later: Later) -> None:
+def test_what_was_promoted_by_hand_leaves_the_shadow(
+    start: Start, folder: Path, later: Later
+) -> None:
     home = put(start, folder, later)
     home.daemon.do("generations", action="promote", number=1)
     home.step()
     assert home.pointed() == (1, None)
-    assert home.daemon.do("why")[0]["round"]["reason"] == "promoted by hand, before its time in shadow was over"  # type: ignore[index]
+    assert (
+        home.daemon.do("why")[0]["round"]["reason"]
+        == "promoted by hand, before its time in shadow was over"
+    )  # type: ignore[index]
 
 
-def test_a_kill_between_promotion_and_word_is_made_good(start: Start, folder: Path, later: Later) -> None:
+def test_a_kill_between_promotion_and_word_is_made_good(
+    start: Start, folder: Path, later: Later
+) -> None:
     home = put(start, folder, later)
     home.say(300, TURNS)
     with pytest.raises(KeyboardInterrupt):
@@ -259,7 +290,9 @@ def test_a_damaged_one_leaves_the_shadow(start: Start, folder: Path, later: Late
     assert "0001 is damaged" in str(why["problem"])
 
 
-def test_one_that_cannot_be_opened_costs_no_answer(start: Start, folder: Path, later: Later) -> None:
+def test_one_that_cannot_be_opened_costs_no_answer(
+    start: Start, folder: Path, later: Later
+) -> None:
     home = put(start, folder, later, Deafness(broken=True))
     home.say(300, TURNS)
     home.step()

@@ -1,4 +1,5 @@
-"""The verdict on a candidate: better for the user, no worse for the rest, and never without proof."""
+"""The verdict on a candidate: better for the user, no worse for the rest, and never without
+proof."""
 
 from math import inf, nan
 
@@ -17,7 +18,9 @@ def score(rate: float, utterances: int = 37, words: int = 200) -> Score:
     return Score(utterances=utterances, words=words, word_error_rate=rate)
 
 
-def judgement(candidate: float, current: float, cascade: float = 0.592, utterances: int = 37) -> Judgement:
+def judgement(
+    candidate: float, current: float, cascade: float = 0.592, utterances: int = 37
+) -> Judgement:
     return judged(candidate, current, cascade, utterances)
 
 
@@ -29,18 +32,32 @@ def each(*heard: tuple[int, int]) -> Judgement:
     ]
     rates = [sum(errors) / (10 * len(heard)) for errors in zip(*heard, strict=True)]
     scores = [score(rate, len(heard), 10 * len(heard)) for rate in (*rates, 0.5)]
-    return Judgement(candidate=scores[0], current=scores[1], cascade=scores[2], utterances=tuple(utterances))
+    return Judgement(
+        candidate=scores[0], current=scores[1], cascade=scores[2], utterances=tuple(utterances)
+    )
 
 
-def card(holdout: Judgement | None, general: Judgement | None = None, recognised: Judgement | None = None) -> Card:
-    return Card(number=3, parent=2, created_at="", recipe="test", holdout=holdout, general=general, recognised=recognised)
+def card(
+    holdout: Judgement | None, general: Judgement | None = None, recognised: Judgement | None = None
+) -> Card:
+    return Card(
+        number=3,
+        parent=2,
+        created_at="",
+        recipe="test",
+        holdout=holdout,
+        general=general,
+        recognised=recognised,
+    )
 
 
 def test_promotes_what_hears_better_and_says_so_in_figures() -> None:
     found = verdict(card(judgement(0.031, 0.57), judgement(0.606, 0.631)))
     assert found.promote
-    assert found.reason == (
-        "promoted: 3.1 % word error on 37 held-out utterances (current 57.0 %, cascade 59.2 %); general set 60.6 % (was 63.1 %)"
+    assert (
+        found.reason
+        == "promoted: 3.1 % word error on 37 held-out utterances (current 57.0 %, cascade 59.2 %);"
+        " general set 60.6 % (was 63.1 %)"
     )
 
 
@@ -49,11 +66,23 @@ def test_promotes_what_hears_better_and_says_so_in_figures() -> None:
     [
         (None, judgement(0.6, 0.6), "0 held-out utterances with a confirmed text, 5 needed"),
         (judgement(0.0, 0.5, utterances=4), judgement(0.6, 0.6), "4 held-out utterances"),
-        (judged(0.0, 1.0, 1.0, utterances=7, words=2), judgement(0.6, 0.6), "14 words in 7 held-out utterances, 15 needed"),
+        (
+            judged(0.0, 1.0, 1.0, utterances=7, words=2),
+            judgement(0.6, 0.6),
+            "14 words in 7 held-out utterances, 15 needed",
+        ),
         (judgement(3.0, 3.5, 3.0), judgement(0.6, 0.6), "more than 50% of the words are misheard"),
-        (judgement(0.501, 0.9, 0.95), judgement(0.6, 0.6), "more than 50% of the words are misheard"),
+        (
+            judgement(0.501, 0.9, 0.95),
+            judgement(0.6, 0.6),
+            "more than 50% of the words are misheard",
+        ),
         (judgement(0.0, 0.5, utterances=2), judgement(0.6, 0.6), "2 held-out utterances"),
-        (Judgement(candidate=score(0, words=0), current=score(0.5), cascade=score(0.5)), judgement(0.6, 0.6), "held-out"),
+        (
+            Judgement(candidate=score(0, words=0), current=score(0.5), cascade=score(0.5)),
+            judgement(0.6, 0.6),
+            "held-out",
+        ),
         (judgement(0.1, 0.5), None, "the general set was not judged"),
         (judgement(0.1, 0.5), judgement(0.64, 0.60), "it forgot too much"),
         (judgement(0.5, 0.5), judgement(0.6, 0.6), "no better for this user"),
@@ -63,7 +92,9 @@ def test_promotes_what_hears_better_and_says_so_in_figures() -> None:
         (judgement(0.1, 0.5), judgement(nan, 0.6), "it forgot too much"),
     ],
 )
-def test_refuses_without_proof(holdout: Judgement | None, general: Judgement | None, why: str) -> None:
+def test_refuses_without_proof(
+    holdout: Judgement | None, general: Judgement | None, why: str
+) -> None:
     found = verdict(card(holdout, general))
     assert not found.promote
     assert found.reason.startswith("refused: ")
@@ -71,9 +102,12 @@ def test_refuses_without_proof(holdout: Judgement | None, general: Judgement | N
 
 
 @pytest.mark.parametrize(
-    ("cascade", "expected"), [(0.05, "cascade"), (0.25, "cascade"), (0.26, "ask"), (0.6, "ask"), (nan, "ask")]
+    ("cascade", "expected"),
+    [(0.05, "cascade"), (0.25, "cascade"), (0.26, "ask"), (0.6, "ask"), (nan, "ask")],
 )
-def test_a_doubt_goes_to_the_cascade_only_where_that_hears_well(cascade: float, expected: str) -> None:
+def test_a_doubt_goes_to_the_cascade_only_where_that_hears_well(
+    cascade: float, expected: str
+) -> None:
     assert when_unsure(card(judgement(0.1, 0.2, cascade=cascade))) == expected
 
 
@@ -89,13 +123,26 @@ ALIKE = [(1, 1)] * 27
 @pytest.mark.parametrize(
     ("holdout", "general", "told"),
     [
-        (each((0, 9), *ALIKE), SAME, "that it is better may be chance (it is in 63% of resampled sets): 9.6 % word error on 28"),
+        (
+            each((0, 9), *ALIKE),
+            SAME,
+            (
+                "that it is better may be chance (it is in 63% of resampled sets): 9.6 % word error"
+                " on 28"
+            ),
+        ),
         (each(*[(0, 2)] * 3, *[(1, 0)] * 3, *ALIKE), SAME, "that it is better may be chance"),
         (judgement(0.1, 0.5), each((7, 0), *ALIKE), "it may have forgotten too much"),
-        (judgement(0.1, 0.5).model_copy(update={"utterances": ()}), SAME, "that it is better may be chance (it is in 0%"),
+        (
+            judgement(0.1, 0.5).model_copy(update={"utterances": ()}),
+            SAME,
+            "that it is better may be chance (it is in 0%",
+        ),
     ],
 )
-def test_what_may_be_chance_promotes_nothing(holdout: Judgement, general: Judgement, told: str) -> None:
+def test_what_may_be_chance_promotes_nothing(
+    holdout: Judgement, general: Judgement, told: str
+) -> None:
     found = verdict(card(holdout, general))
     assert not found.promote
     assert told in found.reason
@@ -139,7 +186,9 @@ def test_recognised_labels_alone_prove_nothing() -> None:
         (None, "cascade"),
     ],
 )
-def test_the_aligned_route_is_earned_against_the_cascade(holdout: Judgement | None, route: str) -> None:
+def test_the_aligned_route_is_earned_against_the_cascade(
+    holdout: Judgement | None, route: str
+) -> None:
     assert earned_route(card(holdout))[0] == route
 
 
@@ -151,9 +200,15 @@ rates = st.floats(0, 2)
 def test_a_worse_candidate_is_never_promoted_where_a_better_one_is_refused(
     candidate: float, current: float, general: float, general_before: float, gain: float
 ) -> None:
-    allowed = verdict(card(judgement(candidate, current), judgement(general, general_before))).promote
-    better_here = verdict(card(judgement(max(0, candidate - gain), current), judgement(general, general_before))).promote
-    better_there = verdict(card(judgement(candidate, current), judgement(max(0, general - gain), general_before))).promote
+    allowed = verdict(
+        card(judgement(candidate, current), judgement(general, general_before))
+    ).promote
+    better_here = verdict(
+        card(judgement(max(0, candidate - gain), current), judgement(general, general_before))
+    ).promote
+    better_there = verdict(
+        card(judgement(candidate, current), judgement(max(0, general - gain), general_before))
+    ).promote
     assert better_here >= allowed
     assert better_there >= allowed
 
@@ -170,14 +225,17 @@ def test_what_is_promoted_is_no_worse_for_the_user_and_has_hardly_forgotten(
 
 @settings(deadline=None)
 @given(candidate=rates, cascade=rates)
-def test_aligned_exactly_where_no_worse_than_the_cascade_and_good_enough(candidate: float, cascade: float) -> None:
+def test_aligned_exactly_where_no_worse_than_the_cascade_and_good_enough(
+    candidate: float, cascade: float
+) -> None:
     assume(not 0.24 < candidate <= 0.25)  # where the interval decides
     earned = earned_route(card(judgement(candidate, 0.5, cascade)))[0] == "aligned"
     assert earned == (candidate <= cascade and candidate <= 0.25)
 
 
 def heard(*utterances: tuple[int, int, int]) -> Judgement:
-    """Utterances by their words, and what the candidate and the cascade have wrong; the current generation has all wrong."""
+    """Utterances by their words, and what the candidate and the cascade have wrong; the current
+    generation has all wrong."""
     words = sum(of for of, _, _ in utterances)
     rates = [sum(errors) / max(words, 1) for errors in list(zip(*utterances, strict=True))[1:]]
     candidate, cascade = (score(rate, len(utterances), words) for rate in rates)
@@ -198,11 +256,17 @@ def heard(*utterances: tuple[int, int, int]) -> Judgement:
         (heard(*[(5, 0, 5)] * 5), "aligned", "earned: 0.0 %"),
         (heard(*[(5, 1, 5)] * 8), "cascade", "it may be 32.1 %"),  # forty words tell too little
         (heard(*[(5, 1, 5)] * 100), "aligned", "earned: 20.0 %"),
-        (heard(*[(5, 0, 3)] * 6, *[(5, 5, 3)] * 2), "cascade", "it may be"),  # a quarter of the utterances has all errors
+        (
+            heard(*[(5, 0, 3)] * 6, *[(5, 5, 3)] * 2),
+            "cascade",
+            "it may be",
+        ),  # a quarter of the utterances has all errors
         (heard(*[(5, 0, 1)] * 8, *[(5, 3, 0)] * 2), "cascade", "that it is no worse may be chance"),
     ],
 )
-def test_a_route_is_earned_by_enough_words_only(judgement: Judgement, route: str, told: str) -> None:
+def test_a_route_is_earned_by_enough_words_only(
+    judgement: Judgement, route: str, told: str
+) -> None:
     found, reason = earned_route(card(judgement))
     assert found == route, reason
     assert told in reason
@@ -227,7 +291,9 @@ def test_who_promotes_by_hand_what_was_refused_is_told() -> None:
     assert would_refuse(Card(number=0, parent=None, created_at="", recipe="base")) == ""
 
 
-utterances = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=40)
+utterances = st.lists(
+    st.tuples(st.integers(0, 12), st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=40
+)
 
 
 @settings(deadline=None, max_examples=200)

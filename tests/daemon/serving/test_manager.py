@@ -1,4 +1,5 @@
-"""Models and pointers are changed by one thread at a time, and what a move depends on is looked at when it is made."""
+"""Models and pointers are changed by one thread at a time, and what a move depends on is looked at
+when it is made."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -25,7 +26,14 @@ from engines.generations.card import Card
 from engines.generations.folder import Generation, write_generation
 from engines.generations.pointers import current, previous, promote, shadow
 from engines.types import Float32, Transcript
-from tests.support.fakes import EchoLanguageModel, PitchRoute, fake_voice, tone, transcribe, write_base
+from tests.support.fakes import (
+    EchoLanguageModel,
+    PitchRoute,
+    fake_voice,
+    tone,
+    transcribe,
+    write_base,
+)
 from tests.support.running_daemon import make_settings
 
 DEADLINE_SECONDS = 30.0
@@ -47,7 +55,9 @@ class House:
     served: ModelManager = field(init=False)
 
     def __post_init__(self) -> None:
-        self.served = ModelManager(self.settings, self.open_models, self.store, Events(), lambda: self.served.load())
+        self.served = ModelManager(
+            self.settings, self.open_models, self.store, Events(), lambda: self.served.load()
+        )
 
     @property
     def root(self) -> Path:
@@ -60,7 +70,9 @@ class House:
         def aligned(generation: Generation, _unsure: bool) -> PitchRoute:
             assert not closed.is_set(), "a route of closed models"
             if generation.number in self.unservable:
-                raise AttuneError(f"generation {generation.number:04d} was made for another language model")
+                raise AttuneError(
+                    f"generation {generation.number:04d} was made for another language model"
+                )
             self.while_opening(generation)
             return PitchRoute("aligned")
 
@@ -73,13 +85,17 @@ class House:
         return replace(voice, aligned=aligned, transcribe=heard, close=closed.set)
 
     def pointed(self) -> tuple[int | None, int | None]:
-        return tuple(found.number if found else None for found in (current(self.root), previous(self.root)))  # type: ignore[return-value]
+        return tuple(
+            found.number if found else None for found in (current(self.root), previous(self.root))
+        )  # type: ignore[return-value]
 
 
 def write(root: Path, number: int, parent: int | None) -> Generation:
     empty = root.parent / "empty"
     card = Card(number=number, parent=parent, created_at="", recipe="test")
-    return write_generation(root, number, card, {"projector.onnx": empty, "projector.safetensors": empty})
+    return write_generation(
+        root, number, card, {"projector.onnx": empty, "projector.safetensors": empty}
+    )
 
 
 @pytest.fixture
@@ -117,7 +133,9 @@ def beside(act: Callable[[], object]) -> Iterator[threading.Thread]:
 
 class TestModels:
     @pytest.mark.parametrize("how", ["unload", "close", "reopen"])
-    def test_they_are_not_closed_while_a_promotion_by_hand_opens_routes_on_them(self, house: House, how: str) -> None:
+    def test_they_are_not_closed_while_a_promotion_by_hand_opens_routes_on_them(
+        self, house: House, how: str
+    ) -> None:
         opening, go_on = threading.Event(), threading.Event()
 
         def wait(_: Generation) -> None:
@@ -135,7 +153,9 @@ class TestModels:
         assert house.served.open is (how == "reopen")
         assert house.served.routes.generation == 2
 
-    def test_a_promotion_while_they_are_closed_is_served_once_they_are_open(self, house: House) -> None:
+    def test_a_promotion_while_they_are_closed_is_served_once_they_are_open(
+        self, house: House
+    ) -> None:
         house.served.unload()
         house.served.moves.promote(2, "by hand")
         with house.served.serving.held() as (loaded, _):
@@ -158,7 +178,9 @@ class TestModels:
         assert house.closed[0].is_set()
 
     @pytest.mark.parametrize("how", ["unload", "close", "reopen"])
-    def test_they_are_not_closed_while_a_generation_that_is_not_served_hears(self, house: House, how: str) -> None:
+    def test_they_are_not_closed_while_a_generation_that_is_not_served_hears(
+        self, house: House, how: str
+    ) -> None:
         with ExitStack() as stack, house.served.serving.held(wake=False):
             house.served.load_route(write(house.root, 9, 1))
             stack.enter_context(beside(getattr(house.served, how)))
@@ -166,8 +188,11 @@ class TestModels:
             assert house.served.load_route(write(house.root, 8, 1)).route.name == "aligned"
         assert house.closed[0].is_set()
 
-    def test_a_turn_that_wakes_them_and_a_promotion_by_hand_do_not_wait_for_each_other(self, house: House) -> None:
-        """A round waits for a turn to end before it closes the models; a promotion waits for the round, a turn for both."""
+    def test_a_turn_that_wakes_them_and_a_promotion_by_hand_do_not_wait_for_each_other(
+        self, house: House
+    ) -> None:
+        """A round waits for a turn to end before it closes the models; a promotion waits for the
+        round, a turn for both."""
         heard: list[int | None] = []
 
         def turn() -> None:
@@ -199,11 +224,17 @@ class TestModels:
         with serving.held() as (loaded, _):
             assert loaded.generation == 1
 
-    def test_models_that_cannot_be_opened_again_are_one_line_for_the_turn(self, house: House) -> None:
+    def test_models_that_cannot_be_opened_again_are_one_line_for_the_turn(
+        self, house: House
+    ) -> None:
         house.served.serving._awake = lambda: None
         house.served.unload()
         conversation = Conversation(
-            house.served.serving, house.store, Events(), attention := Attention(), Manners(20, 60, False, True)
+            house.served.serving,
+            house.store,
+            Events(),
+            attention := Attention(),
+            Manners(20, 60, False, True),
         )
         with pytest.raises(AttuneError, match="could not be opened again"):
             list(conversation.ask("hello", "text"))
@@ -212,8 +243,11 @@ class TestModels:
 
 
 class TestMoves:
-    def test_a_rollback_goes_by_what_is_current_then(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Generation 2 turned out worse; a round promotes 3 while that is found out, so `previous` is 2 itself."""
+    def test_a_rollback_goes_by_what_is_current_then(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Generation 2 turned out worse; a round promotes 3 while that is found out, so `previous`
+        is 2 itself."""
         house.served.moves.promote(2, "its round ended")
 
         def use(number: int) -> tuple[Use, Use]:
@@ -226,7 +260,9 @@ class TestMoves:
         assert house.pointed() == (3, 2)
         assert [move.generation for move in house.store.last_moves(9)] == [3, 2]
 
-    def test_two_corrections_at_once_roll_back_once(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_two_corrections_at_once_roll_back_once(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         house.served.moves.promote(2, "its round ended")
         both = threading.Barrier(2)
 
@@ -241,7 +277,9 @@ class TestMoves:
         assert house.pointed() == (1, 1)
         assert [move.generation for move in house.store.last_moves(9)] == [1, 2]
 
-    def test_a_candidate_does_not_take_over_what_it_was_not_judged_against(self, house: House) -> None:
+    def test_a_candidate_does_not_take_over_what_it_was_not_judged_against(
+        self, house: House
+    ) -> None:
         candidate = write(house.root, 7, parent=1)
         house.served.moves.promote(2, "by hand")
         for take in (house.served.moves.take_over, house.served.moves.leave_shadow_to_serve):
@@ -252,7 +290,9 @@ class TestMoves:
         assert house.pointed() == (2, 1)
         assert shadow(house.root) is None
 
-    def test_a_candidate_takes_over_only_out_of_the_shadow_that_it_is_in(self, house: House) -> None:
+    def test_a_candidate_takes_over_only_out_of_the_shadow_that_it_is_in(
+        self, house: House
+    ) -> None:
         first, second = write(house.root, 7, parent=1), write(house.root, 8, parent=1)
         moves = house.served.moves
         assert moves.put_in_shadow(first)[0] == moves.put_in_shadow(second)[0] == "shadowed"
@@ -266,9 +306,14 @@ class TestMoves:
         assert shadow(house.root) is None
         assert house.pointed() == (8, 1)
 
-    def test_what_cannot_be_served_leaves_both_pointers_and_what_is_served(self, house: House) -> None:
+    def test_what_cannot_be_served_leaves_both_pointers_and_what_is_served(
+        self, house: House
+    ) -> None:
         house.unservable = {2}
-        with pytest.raises(AttuneError, match="0002 could not be put to use and the old one stays: .* another language model"):
+        with pytest.raises(
+            AttuneError,
+            match="0002 could not be put to use and the old one stays: .* another language model",
+        ):
             house.served.moves.promote(2, "by hand")
         assert house.pointed() == (1, 0)
         assert house.served.routes.generation == 1
@@ -287,7 +332,9 @@ class TestMoves:
             house.served.moves.promote(2, "by hand")
         assert house.pointed() == (None, None)
 
-    def test_one_that_was_current_when_a_daemon_was_killed_and_cannot_be_served_gives_way(self, house: House) -> None:
+    def test_one_that_was_current_when_a_daemon_was_killed_and_cannot_be_served_gives_way(
+        self, house: House
+    ) -> None:
         candidate = write(house.root, 7, parent=1)
         promote(house.root, 7)
         house.unservable = {7}
@@ -305,7 +352,8 @@ class TestMoves:
         assert house.served.routes.generation == 3
 
     def test_moves_of_many_threads_come_one_after_the_other(self, tmp_path: Path) -> None:
-        """Each sees as previous what was current when it began, and no one's move is served after it was moved away."""
+        """Each sees as previous what was current when it began, and no one's move is served after
+        it was moved away."""
         root = tmp_path / "state" / "generations"
         write_base(root)
         for number in range(1, 9):

@@ -21,10 +21,16 @@ def write(generations: Path, cascade_error: float, confidence: Confidence | None
     """A generation 0 that hears its user without an error."""
     empty = generations.parent / "empty"
     empty.write_bytes(b"")
-    scores = [Score(utterances=30, words=200, word_error_rate=rate) for rate in (0.0, 0.5, cascade_error)]
+    scores = [
+        Score(utterances=30, words=200, word_error_rate=rate) for rate in (0.0, 0.5, cascade_error)
+    ]
     judged = Judgement(candidate=scores[0], current=scores[1], cascade=scores[2])
-    card = Card(number=0, parent=None, created_at="", recipe="test", holdout=judged, confidence=confidence)
-    write_generation(generations, 0, card, {"projector.onnx": empty, "projector.safetensors": empty})
+    card = Card(
+        number=0, parent=None, created_at="", recipe="test", holdout=judged, confidence=confidence
+    )
+    write_generation(
+        generations, 0, card, {"projector.onnx": empty, "projector.safetensors": empty}
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,31 +58,49 @@ def test_what_follows_doubt(
         opened.append(unsure_takes_draft)
         return PitchRoute("aligned")
 
-    found = choose("aligned", unsure, tmp_path / "generations", PitchRoute("cascade"), aligned, words_of)
+    found = choose(
+        "aligned", unsure, tmp_path / "generations", PitchRoute("cascade"), aligned, words_of
+    )
     assert opened == [takes_draft]
     assert found.loaded["aligned"].asks_back == asks_back
     assert found.reason == f"conversation.route is aligned; what it doubts {told}"
 
 
-def test_what_came_with_attune_earns_its_route_where_a_later_round_judged_it(tmp_path: Path) -> None:
-    """A candidate that is no better says, all the same, that what is served hears its user better than the cascade does."""
+def test_what_came_with_attune_earns_its_route_where_a_later_round_judged_it(
+    tmp_path: Path,
+) -> None:
+    """A candidate that is no better says, all the same, that what is served hears its user better
+    than the cascade does."""
     generations = tmp_path / "generations"
     empty = tmp_path / "empty"
     empty.write_bytes(b"")
     files = {"projector.onnx": empty, "projector.safetensors": empty}
     confident = Confidence(alone=EVEN, threshold=0.5)
-    write_generation(generations, 0, Card(number=0, parent=None, created_at="", recipe="base", confidence=confident), files)
+    write_generation(
+        generations,
+        0,
+        Card(number=0, parent=None, created_at="", recipe="base", confidence=confident),
+        files,
+    )
 
     def route() -> tuple[str, bool]:
         voice = (PitchRoute("cascade"), lambda *_: PitchRoute("aligned"), words_of)
         found = choose("auto", "auto", generations, *voice)
         return found.route, found.loaded["aligned"].asks_back
 
-    def judge(number: int, current: float, cascade: float, parent: int = 0, utterances: int = 30) -> None:
-        scores = [Score(utterances=utterances, words=200, word_error_rate=rate) for rate in (0.9, current, cascade)]
+    def judge(
+        number: int, current: float, cascade: float, parent: int = 0, utterances: int = 30
+    ) -> None:
+        scores = [
+            Score(utterances=utterances, words=200, word_error_rate=rate)
+            for rate in (0.9, current, cascade)
+        ]
         judged = Judgement(candidate=scores[0], current=scores[1], cascade=scores[2])
         write_generation(
-            generations, number, Card(number=number, parent=parent, created_at="", recipe="t", holdout=judged), files
+            generations,
+            number,
+            Card(number=number, parent=parent, created_at="", recipe="t", holdout=judged),
+            files,
         )
 
     assert route() == ("cascade", False)
@@ -93,7 +117,14 @@ def test_what_came_with_attune_earns_its_route_where_a_later_round_judged_it(tmp
 
 def test_without_confidence_nothing_is_said_of_doubt(tmp_path: Path) -> None:
     write(tmp_path / "generations", 0.6, None)
-    found = choose("auto", "auto", tmp_path / "generations", PitchRoute("cascade"), lambda *_: PitchRoute("aligned"), words_of)
+    found = choose(
+        "auto",
+        "auto",
+        tmp_path / "generations",
+        PitchRoute("cascade"),
+        lambda *_: PitchRoute("aligned"),
+        words_of,
+    )
     assert found.route == "aligned"
     assert "doubts" not in found.reason
 
@@ -104,7 +135,9 @@ def test_what_cannot_be_opened_leaves_the_cascade(tmp_path: Path) -> None:
     def aligned(_: Generation, _unsure: bool) -> Route:
         raise AttuneError("no encoder")
 
-    found = choose("aligned", "auto", tmp_path / "generations", PitchRoute("cascade"), aligned, words_of)
+    found = choose(
+        "aligned", "auto", tmp_path / "generations", PitchRoute("cascade"), aligned, words_of
+    )
     assert (found.route, found.problems, found.generation) == ("cascade", ["no encoder"], None)
 
 
@@ -113,12 +146,19 @@ def test_a_distilled_generation_is_heard_through_its_adapter(tmp_path: Path) -> 
     write(generations, 0.6, None)
     empty = tmp_path / "empty"
     card = Card(number=1, parent=0, created_at="", recipe="test")
-    names = ("projector.onnx", "projector.safetensors", "adapter.gguf", "adapter/adapter_model.safetensors")
+    names = (
+        "projector.onnx",
+        "projector.safetensors",
+        "adapter.gguf",
+        "adapter/adapter_model.safetensors",
+    )
     distilled = write_generation(generations, 1, card, dict.fromkeys(names, empty))
     assert distilled.adapter_weights == generations / "0001" / "adapter"
     for number, adapter in ((0, None), (1, generations / "0001" / "adapter.gguf")):
         promote(generations, number)
-        chosen = choose("aligned", "auto", generations, PitchRoute(), lambda *_: PitchRoute("aligned"), words_of)
+        chosen = choose(
+            "aligned", "auto", generations, PitchRoute(), lambda *_: PitchRoute("aligned"), words_of
+        )
         assert chosen.loaded["aligned"].adapter == adapter
 
 
@@ -137,7 +177,9 @@ def test_a_route_that_does_not_serve_can_be_asked_for_but_is_not_opened(
 ) -> None:
     write(tmp_path / "generations", 0.6, None)
     aligned = _Opened()
-    found = choose(route, "auto", tmp_path / "generations", PitchRoute("cascade"), lambda *_: aligned, words_of)
+    found = choose(
+        route, "auto", tmp_path / "generations", PitchRoute("cascade"), lambda *_: aligned, words_of
+    )
     assert found.loaded["aligned"].route is aligned
     assert found.route == route
     assert aligned.is_open == (route == "aligned")

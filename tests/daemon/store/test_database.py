@@ -1,4 +1,5 @@
-"""Faults of the database, each with its own remedy; and another program's lock, which takes nothing but time."""
+"""Faults of the database, each with its own remedy; and another program's lock, which takes nothing
+but time."""
 
 import logging
 import sqlite3
@@ -49,7 +50,10 @@ def turn(heard: str) -> Turn:
 
 def test_a_lock_of_another_program_is_named(tmp_path: Path) -> None:
     with opened(tmp_path) as store, write_lock(store.path):
-        with pytest.raises(DatabaseBusyError, match=r"another program holds a lock on the database .*attune\.db; end it"):
+        with pytest.raises(
+            DatabaseBusyError,
+            match=r"another program holds a lock on the database .*attune\.db; end it",
+        ):
             store.add_turn(turn("words"))
         assert store.counts().turns == 0, "who reads does not wait for who writes"
 
@@ -61,7 +65,9 @@ def test_what_is_put_off_is_kept_in_its_order_once_the_lock_goes(tmp_path: Path)
                 assert store.later.do(partial(store.add_turn, turn(str(number))), "a turn") is None
             store.add_move(3, "by hand")
             store.add_round(Round(0.0, 1.0, None, "refused", "because", 0))
-            assert store.problems() == ["another program holds the database: 5 writes wait until it is free"]
+            assert store.problems() == [
+                "another program holds the database: 5 writes wait until it is free"
+            ]
         assert eventually(lambda: not store.problems())
         assert [one.heard for one in store.last_turns(9)] == ["2", "1", "0"]
         assert [move.generation for move in store.last_moves(9)] == [3]
@@ -71,21 +77,27 @@ def test_what_is_put_off_is_kept_in_its_order_once_the_lock_goes(tmp_path: Path)
         assert kept.id == 4
 
 
-def test_no_more_waits_than_memory_bears_and_what_is_lost_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_more_waits_than_memory_bears_and_what_is_lost_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     def busy() -> None:
         raise DatabaseBusyError("another program holds it")
 
     later = LaterWrites()
     for _ in range(MOST_WAITING):
         later.do(busy, "a turn")
-    with pytest.raises(DatabaseBusyError, match=f"{MOST_WAITING} writes wait; the last turn is not kept"):
+    with pytest.raises(
+        DatabaseBusyError, match=f"{MOST_WAITING} writes wait; the last turn is not kept"
+    ):
         later.do(busy, "the last turn")
     with caplog.at_level(logging.ERROR):
         later.close()
     assert sum("a turn is lost" in record.getMessage() for record in caplog.records) == MOST_WAITING
 
 
-def test_a_turn_is_answered_and_kept_though_another_program_holds_the_database(start: Start, folder: Path) -> None:
+def test_a_turn_is_answered_and_kept_though_another_program_holds_the_database(
+    start: Start, folder: Path
+) -> None:
     daemon = start()
     write_flac(folder / "a.flac", tone(1.0, 300))
     database = folder / "state" / "attune.db"
@@ -95,7 +107,9 @@ def test_a_turn_is_answered_and_kept_though_another_program_holds_the_database(s
         assert (spoken["heard"], spoken["id"], typed["id"]) == ("a tone of 300", None, None)
         assert "another program holds the database" in str(spoken["warning"])
         assert "repair" not in str(spoken["warning"])
-        assert "another program holds the database: 2 writes wait" in str(daemon.status()["problems"])
+        assert "another program holds the database: 2 writes wait" in str(
+            daemon.status()["problems"]
+        )
         with pytest.raises(AttuneError, match="nothing was said yet"):
             daemon.do("correct", text="a tone of 400")
     assert eventually(lambda: daemon.status()["counts"]["turns"] == 2)  # type: ignore[index]
@@ -113,7 +127,9 @@ def test_a_nested_transaction_is_part_of_the_outer_one(tmp_path: Path) -> None:
                 store.add_label(utterance, "words", "enrolled")
                 assert store.counts().labels_by_origin == {"enrolled": 1}, "who writes sees it"
                 elsewhere: list[int] = []
-                reader = threading.Thread(target=lambda: elsewhere.append(store.counts().unlabelled))
+                reader = threading.Thread(
+                    target=lambda: elsewhere.append(store.counts().unlabelled)
+                )
                 reader.start()
                 reader.join()
                 assert elsewhere == [1], "nobody else does"
@@ -146,7 +162,9 @@ def test_each_fault_has_a_remedy_of_its_own(code: int, remedy: str) -> None:
         line = str(told(error, Path("/state/attune.db")))
         assert remedy in line
         assert "/state/attune.db" in line
-        assert isinstance(told(error, Path("x")), DatabaseBusyError) == (code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED))
+        assert isinstance(told(error, Path("x")), DatabaseBusyError) == (
+            code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        )
 
 
 # --- a database that was lost
@@ -162,7 +180,9 @@ def used(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("how", ["emptied", "removed"])
-def test_a_lost_database_is_told_for_as_long_as_it_matters(tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_lost_database_is_told_for_as_long_as_it_matters(
+    tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
     database = used(tmp_path)
     if how == "emptied":
         database.write_bytes(b"")

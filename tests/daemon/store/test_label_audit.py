@@ -25,12 +25,21 @@ __all__ = ["folder", "start"]
 
 
 def example(number: int, text: str, holdout: bool = False, seconds: float = 2.0) -> Example:
-    return Example(id=f"u{number}", audio=Path("a.flac"), text=text, origin="enrolled", holdout=holdout, seconds=seconds)
+    return Example(
+        id=f"u{number}",
+        audio=Path("a.flac"),
+        text=text,
+        origin="enrolled",
+        holdout=holdout,
+        seconds=seconds,
+    )
 
 
 def test_labels_that_cannot_be_true_are_counted_by_their_reason() -> None:
     texts = ("yes", "?!", "...", "no", "x" * 500)
-    faults = label_faults([Label(f"u{number}", text, 2.0) for number, text in enumerate(texts)], {"u3"})
+    faults = label_faults(
+        [Label(f"u{number}", text, 2.0) for number, text in enumerate(texts)], {"u3"}
+    )
     left_out: dict[str, int] = dict(Counter(faults.values()))
     assert "u0" not in faults
     assert left_out == {"wordless": 2, "contradicted": 1, "too_fast": 1}
@@ -39,32 +48,51 @@ def test_labels_that_cannot_be_true_are_counted_by_their_reason() -> None:
 
 
 def test_a_text_is_trained_on_or_judged_by() -> None:
-    often, seldom = ("Turn on the light.", 2, 20), [("Call Susan.", 1, 1), ("call susan", 0, 1), ("Call Susan!", 0, 1)]
+    often, seldom = (
+        ("Turn on the light.", 2, 20),
+        [("Call Susan.", 1, 1), ("call susan", 0, 1), ("Call Susan!", 0, 1)],
+    )
     numbers = [("It is 7.", 1, 2), ("It is seven", 0, 2)]
     found = shared_texts([often, *seldom, ("Good night.", 1, 1), ("Good morning.", 0, 9), *numbers])
     assert found.learnt == {"Turn on the light."}
     assert found.judged == {"Call Susan.", "call susan", "Call Susan!", "It is 7.", "It is seven"}
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 9), st.integers(0, 9)), max_size=40))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 9), st.integers(0, 9)), max_size=40
+    )
+)
 def test_a_shared_text_is_on_one_side(counted: list[tuple[str, int, int]]) -> None:
-    found = shared_texts([(text, held_out, held_out + others) for text, held_out, others in counted])
+    found = shared_texts(
+        [(text, held_out, held_out + others) for text, held_out, others in counted]
+    )
     assert not found.judged & found.learnt
     sides = [{text for text, *counts in counted if counts[side]} for side in (0, 1)]
     assert found.judged | found.learnt == sides[0] & sides[1]
 
 
-def test_faulty_labels_are_found_a_part_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faulty_labels_are_found_a_part_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("daemon.store.faulty_labels.AT_ONCE", 3)
     store = Store(tmp_path)
-    utterances = [store.add_utterance(tone(1.0, 200 + 10 * number), "enrolled").id for number in range(8)]
-    for utterance, text in zip(utterances, ("one", "?!", "two", "three", "four", "...", "five", "six"), strict=True):
+    utterances = [
+        store.add_utterance(tone(1.0, 200 + 10 * number), "enrolled").id for number in range(8)
+    ]
+    for utterance, text in zip(
+        utterances, ("one", "?!", "two", "three", "four", "...", "five", "six"), strict=True
+    ):
         store.add_label(utterance, text, "enrolled")
     store.add_label(utterances[0], "another", "enrolled")
     faulty = FaultyLabels(store, 0.85)
     counts = [len(faulty.found()) for _ in range(4)]
     assert counts == [2, 3, 3, 3]
-    assert faulty.found() == {utterances[0]: "contradicted", utterances[1]: "wordless", utterances[5]: "wordless"}
+    assert faulty.found() == {
+        utterances[0]: "contradicted",
+        utterances[1]: "wordless",
+        utterances[5]: "wordless",
+    }
     store.replace_label(utterances[1], "seven", "enrolled")
     store.add_label(utterances[0], "another", "corrected")
     assert set(faulty.found()) == {utterances[5]}
@@ -74,9 +102,17 @@ def test_faulty_labels_are_found_a_part_at_a_time(tmp_path: Path, monkeypatch: p
 
 
 def test_two_texts_of_a_person_contradict_until_a_correction() -> None:
-    assert contradicted([("a", "Yes.", "enrolled"), ("a", "yes", "enrolled"), ("b", "no", "enrolled")]) == set()
+    assert (
+        contradicted([("a", "Yes.", "enrolled"), ("a", "yes", "enrolled"), ("b", "no", "enrolled")])
+        == set()
+    )
     assert contradicted([("a", "yes", "enrolled"), ("a", "no", "enrolled")]) == {"a"}
-    assert contradicted([("a", "yes", "enrolled"), ("a", "no", "enrolled"), ("a", "maybe", "corrected")]) == set()
+    assert (
+        contradicted(
+            [("a", "yes", "enrolled"), ("a", "no", "enrolled"), ("a", "maybe", "corrected")]
+        )
+        == set()
+    )
     assert contradicted([("a", "maybe", "corrected"), ("a", "no", "enrolled")]) == {"a"}
     assert contradicted([("a", "yes", "recognised"), ("a", "no", "enrolled")]) == set()
 
@@ -84,7 +120,9 @@ def test_two_texts_of_a_person_contradict_until_a_correction() -> None:
 # --- a whole daemon
 
 
-def enroll(daemon: Any, folder: Path, rows: list[tuple[Path, str]], replace: bool = False) -> list[Any]:
+def enroll(
+    daemon: Any, folder: Path, rows: list[tuple[Path, str]], replace: bool = False
+) -> list[Any]:
     lines = [json.dumps({"audio": str(audio), "text": text}) + "\n" for audio, text in rows]
     (folder / "manifest.jsonl").write_text("".join(lines), encoding="utf-8")
     return list(daemon.enroll(folder / "manifest.jsonl", replace))
@@ -95,7 +133,9 @@ def test_a_recording_keeps_its_first_text(start: Start, folder: Path) -> None:
     audio = folder / "a.flac"
     write_flac(audio, tone(1.0))
     for _ in range(2):
-        first, second, total = enroll(daemon, folder, [(audio, "turn it on"), (audio, "turn it off")])
+        first, second, total = enroll(
+            daemon, folder, [(audio, "turn it on"), (audio, "turn it off")]
+        )
         assert (first["event"], second["event"]) == ("enrolled", "bad_row")
         assert "another text" in second["problem"]
         assert (total["enrolled"], total["bad"]) == (1, 1)
@@ -113,7 +153,9 @@ def test_a_recording_keeps_its_first_text(start: Start, folder: Path) -> None:
     assert not daemon.app._learning.label_faults()
 
 
-def test_rows_that_cannot_be_true_are_bad_and_the_others_are_kept(start: Start, folder: Path) -> None:
+def test_rows_that_cannot_be_true_are_bad_and_the_others_are_kept(
+    start: Start, folder: Path
+) -> None:
     daemon = start()
     rows = []
     for index, text in enumerate(["?!", "<|im_end|>", "你好世界", "x" * 1000, "hello"]):
@@ -121,7 +163,12 @@ def test_rows_that_cannot_be_true_are_bad_and_the_others_are_kept(start: Start, 
         rows.append((folder / f"{index}.flac", text))
     write_flac(folder / "silent.flac", np.zeros(SAMPLE_RATE_HZ, np.float32))
     events = enroll(daemon, folder, [*rows, (folder / "silent.flac", "hello")])
-    assert [event["event"] for event in events] == [*["bad_row"] * 4, "enrolled", "bad_row", "enrolled_all"]
+    assert [event["event"] for event in events] == [
+        *["bad_row"] * 4,
+        "enrolled",
+        "bad_row",
+        "enrolled_all",
+    ]
     assert "silent" in events[5]["problem"]
     assert daemon.app._store.counts().utterances == 1
 
@@ -140,7 +187,11 @@ def test_labels_of_an_older_version_are_left_out_and_told(start: Start, folder: 
     """The store may hold what is refused today."""
     write_base(folder / "state" / "generations")
     store = Store(folder / "state")
-    sounds = [sound for sound in (tone(1.0, 200 + 7 * index) for index in range(30)) if not is_holdout(utterance_id(sound))]
+    sounds = [
+        sound
+        for sound in (tone(1.0, 200 + 7 * index) for index in range(30))
+        if not is_holdout(utterance_id(sound))
+    ]
     for sound, texts in zip(sounds, (["?!"], ["x" * 900], ["yes", "no"], ["hello"]), strict=False):
         for text in texts:
             store.add_label(store.add_utterance(sound, "enrolled").id, text, "enrolled")

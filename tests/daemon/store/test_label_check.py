@@ -49,21 +49,32 @@ def test_what_cannot_have_been_said_is_found(text: str, seconds: float, fault: s
     assert fault is None or TOLD[fault]
 
 
-@given(text=st.text(st.characters(codec=None), max_size=300), seconds=st.floats(0, 1e6), times=st.integers(1, 40))
+@given(
+    text=st.text(st.characters(codec=None), max_size=300),
+    seconds=st.floats(0, 1e6),
+    times=st.integers(1, 40),
+)
 def test_no_text_raises(text: str, seconds: float, times: int) -> None:
     assert label_fault(text * times, seconds) in {*TOLD, None}
 
 
 WORDS = (
-    "turn on the light in my kitchen what is weather like tomorrow please call Susan add bread and milk to list 7 25 1984".split()
+    "turn on the light in my kitchen what is weather like tomorrow please call Susan add bread and"
+    " milk to list 7 25 1984".split()
 )
 
 
 @given(
-    words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=40), rate=st.floats(2, 20), end=st.sampled_from([".", "?", "!"])
+    words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=40),
+    rate=st.floats(2, 20),
+    end=st.sampled_from([".", "?", "!"]),
 )
-def test_an_ordinary_sentence_at_an_ordinary_rate_is_a_label(words: list[str], rate: float, end: str) -> None:
-    spelled = [word for word in words if not word.isdigit()] + [word for word in words if word.isdigit()][:1]
+def test_an_ordinary_sentence_at_an_ordinary_rate_is_a_label(
+    words: list[str], rate: float, end: str
+) -> None:
+    spelled = [word for word in words if not word.isdigit()] + [
+        word for word in words if word.isdigit()
+    ][:1]
     text = " ".join(spelled) + end
     assert label_fault(text, len(text) / rate) is None
 

@@ -23,13 +23,20 @@ from tests.support.fakes import tone
 from tests.support.simulated_time import Time
 
 stored = st.lists(
-    st.builds(Stored, st.integers(0, 99).map(lambda number: Path(str(number))), st.integers(0, 50), st.booleans()),
+    st.builds(
+        Stored,
+        st.integers(0, 99).map(lambda number: Path(str(number))),
+        st.integers(0, 50),
+        st.booleans(),
+    ),
     unique_by=lambda one: one.path,
 )
 
 
 @given(stored, st.integers(0, 500))
-def test_the_rest_fits_or_is_precious_and_no_more_goes_than_must(files: list[Stored], quota_bytes: int) -> None:
+def test_the_rest_fits_or_is_precious_and_no_more_goes_than_must(
+    files: list[Stored], quota_bytes: int
+) -> None:
     gone = surplus(files, quota_bytes)
     left = [one for one in files if one not in gone]
     assert not any(one.precious for one in gone)
@@ -41,7 +48,9 @@ def test_the_rest_fits_or_is_precious_and_no_more_goes_than_must(files: list[Sto
 
 
 @given(st.sets(st.integers(0, 40)), st.sets(st.integers(0, 40)), st.integers(1, 9))
-def test_the_newest_generations_stay_beside_those_that_are_served(numbers: set[int], served: set[int], most: int) -> None:
+def test_the_newest_generations_stay_beside_those_that_are_served(
+    numbers: set[int], served: set[int], most: int
+) -> None:
     gone = surplus_generations(list(numbers), served, most)
     assert not set(gone) & served
     left = sorted(numbers - served - set(gone))
@@ -59,19 +68,32 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    storage = {"audio_bytes": 40_000, "features_bytes": 2500, "generations": 2, "days_of_turns": 30.0}
-    settings = Settings.model_validate({"state_dir": tmp_path / "state", "cache_dir": tmp_path / "cache", "storage": storage})
+    storage = {
+        "audio_bytes": 40_000,
+        "features_bytes": 2500,
+        "generations": 2,
+        "days_of_turns": 30.0,
+    }
+    settings = Settings.model_validate(
+        {"state_dir": tmp_path / "state", "cache_dir": tmp_path / "cache", "storage": storage}
+    )
     time = Time()
     store = Store(settings.state_dir, time.clocks)
     moves = Moves(settings.generations, lambda generation: None)
-    yield House(settings, store, Housekeeping(settings, store, Attention(), moves, time.clocks), time)
+    yield House(
+        settings, store, Housekeeping(settings, store, Attention(), moves, time.clocks), time
+    )
     store.close()
 
 
 def test_utterances_go_but_for_what_a_person_gave(house: House) -> None:
-    utterances = [house.store.add_utterance(tone(1.0, pitch), "microphone") for pitch in range(200, 208)]
+    utterances = [
+        house.store.add_utterance(tone(1.0, pitch), "microphone") for pitch in range(200, 208)
+    ]
     for number, utterance in enumerate(utterances):
-        house.store.add_label(utterance.id, f"words {number}", "corrected" if number % 2 == 0 else "recognised", 0.9)
+        house.store.add_label(
+            utterance.id, f"words {number}", "corrected" if number % 2 == 0 else "recognised", 0.9
+        )
     house.store.add_turn(Turn(utterances[1].id, "cascade", "words 1", "reply", 1.0, 2.0, None, 1.0))
     size_bytes = utterances[0].audio.stat().st_size
     assert 8 * size_bytes > 40_000 > 4 * size_bytes
@@ -80,7 +102,9 @@ def test_utterances_go_but_for_what_a_person_gave(house: House) -> None:
     assert sum(utterance.audio.stat().st_size for utterance in left) <= 40_000
     assert set(utterances[::2]) <= set(left)
     assert utterances[-1] in left, "the youngest stay"
-    assert sorted(path.name for path in house.store.audio_folder.iterdir()) == sorted(one.audio.name for one in left)
+    assert sorted(path.name for path in house.store.audio_folder.iterdir()) == sorted(
+        one.audio.name for one in left
+    )
     turn = house.store.last_turns(1)[0]
     assert (turn.heard, turn.utterance) == ("words 1", None)
     assert house.keeping.problem == ""
@@ -94,7 +118,9 @@ def test_utterances_go_but_for_what_a_person_gave(house: House) -> None:
 
 def test_features_go_the_longest_unused_first_and_the_replay_set_stays(house: House) -> None:
     features = house.settings.cache_dir / "features"
-    for number, folder in enumerate((features, features / "lessons", features, features / "replay")):
+    for number, folder in enumerate(
+        (features, features / "lessons", features, features / "replay")
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{number}.bin"
         path.write_bytes(bytes(1000))
@@ -108,18 +134,31 @@ def test_generations_that_nobody_serves_go(house: House, tmp_path: Path) -> None
     empty.write_bytes(b"")
     for number in range(8):
         card = Card(number=number, parent=None, created_at="", recipe="test")
-        write_generation(root, number, card, {"projector.onnx": empty, "projector.safetensors": empty})
+        write_generation(
+            root, number, card, {"projector.onnx": empty, "projector.safetensors": empty}
+        )
     promote(root, 1)
     promote(root, 2)
-    (house.settings.state_dir / "jobs" / "0003").mkdir(parents=True)  # written, and waiting for its verdict
+    (house.settings.state_dir / "jobs" / "0003").mkdir(
+        parents=True
+    )  # written, and waiting for its verdict
     assert house.keeping.tidy() == 2
-    assert sorted(path.name for path in root.iterdir()) == ["0000", "0001", "0002", "0003", "0006", "0007"]
+    assert sorted(path.name for path in root.iterdir()) == [
+        "0000",
+        "0001",
+        "0002",
+        "0003",
+        "0006",
+        "0007",
+    ]
     assert house.keeping.tidy() == 0
 
 
 def test_old_turns_go(house: House) -> None:
     for number in range(40):
-        house.store.add_turn(Turn(None, "text", f"words {number}", "reply", 1.0, 2.0, None, house.time.wall))
+        house.store.add_turn(
+            Turn(None, "text", f"words {number}", "reply", 1.0, 2.0, None, house.time.wall)
+        )
         house.time.passes(86_400)
     assert house.keeping.tidy() == 10
     assert house.store.counts().turns == 30

@@ -64,7 +64,9 @@ def test_what_a_person_said_beats_what_was_recognised(tmp_path: Path) -> None:
     store = Store(tmp_path)
     utterance = store.add_utterance(tone(0.5), "microphone").id
     store.add_label(utterance, "turn of the light", "recognised", 0.9)
-    assert [(example.text, example.confidence) for example in labelled(store)] == [("turn of the light", 0.9)]
+    assert [(example.text, example.confidence) for example in labelled(store)] == [
+        ("turn of the light", 0.9)
+    ]
     store.add_label(utterance, "turn off the light", "corrected")
     store.add_label(utterance, "turn of the lights", "recognised", 0.95)
     [example] = labelled(store)
@@ -77,7 +79,9 @@ def test_what_a_person_said_beats_what_was_recognised(tmp_path: Path) -> None:
 
 def test_doubtful_labels_are_not_learnt_from_but_count_as_labels(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    sure, doubtful, none = (store.add_utterance(tone(0.5, pitch), "microphone") for pitch in (200, 300, 400))
+    sure, doubtful, none = (
+        store.add_utterance(tone(0.5, pitch), "microphone") for pitch in (200, 300, 400)
+    )
     store.add_label(sure.id, "yes", "recognised", 0.9)
     store.add_label(doubtful.id, "perhaps", "recognised", 0.5)
     assert [example.id for example in labelled(store, min_confidence=0.85)] == [sure.id]
@@ -91,7 +95,9 @@ def test_a_round_makes_labels_old_only_where_it_finished(tmp_path: Path) -> None
     store = Store(tmp_path)
     outcomes: tuple[RoundOutcome, ...] = ("failed", "cancelled", "refused")
     for index, outcome in enumerate(outcomes):
-        store.add_label(store.add_utterance(tone(0.5, 200 + 50 * index), "microphone").id, "yes", "enrolled")
+        store.add_label(
+            store.add_utterance(tone(0.5, 200 + 50 * index), "microphone").id, "yes", "enrolled"
+        )
         before = store.counts()
         assert before.new_labels == index + 1
         store.add_round(Round(0.0, 1.0, None, outcome, "because", before.last_label))
@@ -103,19 +109,30 @@ def test_a_round_makes_labels_old_only_where_it_finished(tmp_path: Path) -> None
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(get_args(Origin)), st.sampled_from([0.5, 0.9])), max_size=20))
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 5), st.sampled_from(get_args(Origin)), st.sampled_from([0.5, 0.9])
+        ),
+        max_size=20,
+    )
+)
 def test_counts_are_those_of_the_labels_that_count(labels: list[tuple[int, Origin, float]]) -> None:
     with TemporaryDirectory() as folder:
         store = Store(Path(folder))
         ids = [store.add_utterance(tone(0.05, 200 + 50 * index), "file").id for index in range(6)]
         for number, (place, origin, confidence) in enumerate(labels):
             store.add_label(ids[place], f"text {number}", origin, confidence)
-            assert sum(store.counts().labels_by_origin.values()) == len({ids[p] for p, _, _ in labels[: number + 1]})
+            assert sum(store.counts().labels_by_origin.values()) == len(
+                {ids[p] for p, _, _ in labels[: number + 1]}
+            )
         counts = store.counts(min_confidence=0.85)
         chosen = store.rows("SELECT origin, count(*) FROM chosen_labels GROUP BY origin")
         assert counts.labels_by_origin == dict(chosen)
         assert counts.unlabelled == len(store.missing_labels())
-        learnt = "SELECT count(*) FROM chosen_labels WHERE origin != 'recognised' OR confidence >= 0.85"
+        learnt = (
+            "SELECT count(*) FROM chosen_labels WHERE origin != 'recognised' OR confidence >= 0.85"
+        )
         assert counts.new_labels == store.rows(learnt)[0][0]
         store.close()
 
@@ -156,7 +173,11 @@ def test_a_label_is_bounded(tmp_path: Path, text: str) -> None:
 def test_turns_come_back_newest_first(tmp_path: Path) -> None:
     store = Store(tmp_path)
     utterance = store.add_utterance(tone(0.5), "file").id
-    kept = [store.add_turn(turn("one", utterance)), store.add_turn(turn("two")), store.add_turn(turn("three"))]
+    kept = [
+        store.add_turn(turn("one", utterance)),
+        store.add_turn(turn("two")),
+        store.add_turn(turn("three")),
+    ]
     assert store.last_turns(2) == [kept[2], kept[1]]
     assert store.turn(kept[1].id) == kept[1]
     assert store.turn(99) is None
@@ -179,7 +200,11 @@ def test_threads_share_a_store(tmp_path: Path) -> None:
 
     def add(start: int) -> None:
         for index in range(start, start + 10):
-            store.add_label(store.add_utterance(tone(0.1, 100 + index), "file").id, f"number {index}", "enrolled")
+            store.add_label(
+                store.add_utterance(tone(0.1, 100 + index), "file").id,
+                f"number {index}",
+                "enrolled",
+            )
 
     threads = [threading.Thread(target=add, args=(100 * number,)) for number in range(4)]
     for thread in threads:
@@ -240,7 +265,9 @@ def test_audio_without_a_row_is_taken_up_and_strangers_are_left(tmp_path: Path) 
     assert adopt_orphans(store, time.time()) == 1
     assert store.counts().utterances == 1
     assert store.utterance(orphan.stem) is not None
-    assert sorted(path.name for path in audio.iterdir()) == sorted([orphan.name, "0" * 32 + ".flac", "broken.flac"])
+    assert sorted(path.name for path in audio.iterdir()) == sorted(
+        [orphan.name, "0" * 32 + ".flac", "broken.flac"]
+    )
     store.close()
 
 
@@ -249,7 +276,9 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "attune.db") as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(AttuneError, match=f"form 99, this program knows {NEWEST}; start a newer Attune"):
+    with pytest.raises(
+        AttuneError, match=f"form 99, this program knows {NEWEST}; start a newer Attune"
+    ):
         Store(tmp_path)
 
 
@@ -264,8 +293,9 @@ def test_a_database_of_every_older_form_is_brought_up_with_what_it_holds(tmp_pat
         older = migrate(folder / "attune.db", steps)
         with older:
             older.execute(
-                "INSERT INTO turns (id, utterance, route, heard, reply, first_token_ms, reply_ms, generation, created_at)"
-                " VALUES (7, NULL, 'text', 'hello', 'reply', 1.0, 2.0, NULL, 3.0)"
+                "INSERT INTO turns (id, utterance, route, heard, reply, first_token_ms, reply_ms,"
+                " generation, created_at) VALUES (7, NULL, 'text', 'hello', 'reply', 1.0, 2.0,"
+                " NULL, 3.0)"
             )
         older.close()
         store = Store(folder)
@@ -283,14 +313,17 @@ def test_transcripts_that_an_older_version_cut_off_are_made_anew(tmp_path: Path)
         (steps / step.name).write_text(step.read_text(encoding="utf-8"), encoding="utf-8")
     older = migrate(tmp_path / "attune.db", steps)
     with older:
-        for number, (seconds, origin) in enumerate([(20.0, "recognised"), (20.0, "enrolled"), (3.0, "recognised")]):
+        for number, (seconds, origin) in enumerate(
+            [(20.0, "recognised"), (20.0, "enrolled"), (3.0, "recognised")]
+        ):
             older.execute(
-                "INSERT INTO utterances (id, created_at, seconds, source, audio, holdout, service_at)"
-                " VALUES (?, 0, ?, '', ?, 0, 0)",
+                "INSERT INTO utterances (id, created_at, seconds, source, audio, holdout,"
+                " service_at) VALUES (?, 0, ?, '', ?, 0, 0)",
                 (f"{number:032}", seconds, f"{number}.flac"),
             )
             older.execute(
-                "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?, 'text', ?, 0.9, 0)",
+                "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?,"
+                " 'text', ?, 0.9, 0)",
                 (f"{number:032}", origin),
             )
     older.close()
@@ -348,7 +381,9 @@ def test_a_kill_loses_nothing_that_was_confirmed(tmp_path: Path) -> None:
         "    store.add_label(utterance.id, f'number {index}', 'enrolled')\n"
         "    print(utterance.id, flush=True)\n"
     )
-    writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
     assert writer.stdout is not None
     confirmed = [writer.stdout.readline().strip() for _ in range(25)]
     writer.send_signal(signal.SIGKILL)

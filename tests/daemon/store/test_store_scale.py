@@ -1,4 +1,5 @@
-"""What a daemon asks its store all the time takes as many steps of SQLite with many utterances as with few."""
+"""What a daemon asks its store all the time takes as many steps of SQLite with many utterances as
+with few."""
 
 import sqlite3
 from collections.abc import Callable
@@ -21,7 +22,8 @@ def newest(store: Store) -> str:
 
 
 def steps_of(ask: Ask, folder: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> int:
-    """How many instructions of its virtual machine SQLite runs for `ask` on a store of `size` utterances."""
+    """How many instructions of its virtual machine SQLite runs for `ask` on a store of `size`
+    utterances."""
     fill(folder, size)
     counted = [0]
 
@@ -51,9 +53,13 @@ def steps_of(ask: Ask, folder: Path, size: int, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     "ask",
     [
-        pytest.param(lambda store: FaultyLabels(store, 0.8).found(), id="labels that cannot be true"),
+        pytest.param(
+            lambda store: FaultyLabels(store, 0.8).found(), id="labels that cannot be true"
+        ),
         pytest.param(lambda store: store.text_of(newest(store)), id="a text"),
-        pytest.param(lambda store: store.confirmed_text(newest(store)), id="a text that a person gave"),
+        pytest.param(
+            lambda store: store.confirmed_text(newest(store)), id="a text that a person gave"
+        ),
         pytest.param(lambda store: store.is_labelled(newest(store)), id="whether there is a label"),
         pytest.param(lambda store: ShadowReadings(store).compared(1), id="what a candidate heard"),
         pytest.param(lambda store: store.last_turns(5), id="last turns"),
@@ -61,7 +67,9 @@ def steps_of(ask: Ask, folder: Path, size: int, monkeypatch: pytest.MonkeyPatch)
         pytest.param(lambda store: store.problems(), id="problems"),
     ],
 )
-def test_a_question_costs_no_more_with_ten_times_as_many(ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_question_costs_no_more_with_ten_times_as_many(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     few = steps_of(ask, tmp_path / "few", FEW, monkeypatch)
     many = steps_of(ask, tmp_path / "many", MANY, monkeypatch)
     assert many <= 1.5 * few + 100

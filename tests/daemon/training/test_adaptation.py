@@ -1,4 +1,5 @@
-"""Rounds from an idle window to a verdict, with a real child process: requests, pauses, promotions, refusals."""
+"""Rounds from an idle window to a verdict, with a real child process: requests, pauses, promotions,
+refusals."""
 
 import queue
 import threading
@@ -22,8 +23,10 @@ def test_an_idle_window_leads_to_a_promotion(world: World) -> None:
     record = world.next_record()
     world.snapshot = NEVER
     assert (record.outcome, record.number, record.generation) == ("promoted", 1, 1)
-    assert record.reason == (
-        "promoted: 10.0 % word error on 10 held-out utterances (current 50.0 %, cascade 60.0 %); general set 50.0 % (was 50.0 %)"
+    assert (
+        record.reason
+        == "promoted: 10.0 % word error on 10 held-out utterances (current 50.0 %, cascade 60.0 %);"
+        " general set 50.0 % (was 50.0 %)"
     )
     assert record.wall_seconds == 1.5
     assert record.peak_bytes >= 1000
@@ -44,7 +47,12 @@ def test_a_round_on_request_can_be_followed(world: World) -> None:
         seen.append((event["state"], event["stage"]))
     assert event["outcome"] == "promoted"
     assert event["last_reason"] == world.next_record().reason
-    for step in [("training", "frames"), ("training", "train"), ("training", "done"), ("judging", "done")]:
+    for step in [
+        ("training", "frames"),
+        ("training", "train"),
+        ("training", "done"),
+        ("judging", "done"),
+    ]:
         assert step in seen
     unsubscribe()
     adaptation.run_now()
@@ -60,7 +68,10 @@ def test_a_request_that_the_machine_cannot_meet_is_answered(world: World) -> Non
     adaptation.run_now()
     while "outcome" not in (event := events.get(timeout=DEADLINE_SECONDS)):
         pass
-    assert (event["outcome"], event["last_reason"]) == ("cancelled", "10 MB of memory available, 1500 MB needed")
+    assert (event["outcome"], event["last_reason"]) == (
+        "cancelled",
+        "10 MB of memory available, 1500 MB needed",
+    )
     assert world.records.empty()
 
 
@@ -107,7 +118,9 @@ def test_a_round_that_starts_while_somebody_speaks_waits(world: World) -> None:
 
 
 @pytest.mark.parametrize("during", ["work", "pause"])
-def test_short_memory_ends_a_round_which_later_goes_on_from_its_checkpoint(world: World, during: str) -> None:
+def test_short_memory_ends_a_round_which_later_goes_on_from_its_checkpoint(
+    world: World, during: str
+) -> None:
     world.seconds_per_step = 0.05
     adaptation = world.start(grace_seconds=DEADLINE_SECONDS)
     adaptation.run_now()
@@ -140,7 +153,9 @@ def test_cancelled_by_the_user_it_does_not_start_again_at_once(world: World) -> 
     record = world.next_record()
     assert record.outcome == "cancelled"
     assert "cancelled by the user" in record.reason
-    assert eventually(lambda: "last round 0 minutes ago, 60 needed" in str(adaptation.status()["note"]))
+    assert eventually(
+        lambda: "last round 0 minutes ago, 60 needed" in str(adaptation.status()["note"])
+    )
 
 
 def test_another_generation_chosen_while_it_trained_wins(world: World) -> None:
@@ -153,7 +168,10 @@ def test_another_generation_chosen_while_it_trained_wins(world: World) -> None:
     world.child_pid()
     promote(world.state / "generations", 0)
     record = world.next_record()
-    assert (record.outcome, record.reason) == ("refused", "refused: it was judged against generation 1, but 0 is current now")
+    assert (record.outcome, record.reason) == (
+        "refused",
+        "refused: it was judged against generation 1, but 0 is current now",
+    )
 
 
 def test_stopping_ends_a_paused_child_too(world: World) -> None:

@@ -1,4 +1,5 @@
-"""Rounds that go wrong: children that die, hang or lie, kills, full disks, damaged generations. The next round runs."""
+"""Rounds that go wrong: children that die, hang or lie, kills, full disks, damaged generations. The
+next round runs."""
 
 import os
 import queue
@@ -27,7 +28,9 @@ __all__ = ["world"]
         ("forgets", "ended without writing generation 0001"),
     ],
 )
-def test_a_child_that_ends_badly_costs_one_line_and_the_next_round_runs(world: World, mode: str, reason: str) -> None:
+def test_a_child_that_ends_badly_costs_one_line_and_the_next_round_runs(
+    world: World, mode: str, reason: str
+) -> None:
     world.mode = mode
     adaptation = world.start()
     adaptation.run_now()
@@ -64,7 +67,9 @@ def test_no_child_can_be_started(world: World) -> None:
     assert "training could not be started (/no/such/program" in world.next_record().reason
 
 
-def test_a_defect_ends_neither_the_thread_nor_the_daemon(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_defect_ends_neither_the_thread_nor_the_daemon(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     adaptation = world.start()
     caplog.set_level("CRITICAL")
     world.defective = True
@@ -106,7 +111,9 @@ def test_killed_at_twenty_random_moments_the_next_round_finishes(world: World) -
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
                 kills += 1
-        assert adaptation.status()["state"] in ("training", "waiting", "judging", "paused"), "it answers throughout"
+        assert adaptation.status()["state"] in ("training", "waiting", "judging", "paused"), (
+            "it answers throughout"
+        )
         record = world.next_record()
         assert record.outcome in ("failed", "promoted")
         finished += record.outcome == "promoted"
@@ -116,8 +123,12 @@ def test_killed_at_twenty_random_moments_the_next_round_finishes(world: World) -
     assert record.outcome == "promoted"
     assert world.pointers() == (record.number, before)
     assert len(world.promoted) == finished + 1
-    assert all(path.name.isdigit() for path in (world.state / "generations").iterdir()), "what killed writers left was swept"
-    assert all(isinstance(entry, Generation) for entry in list_generations(world.state / "generations"))
+    assert all(path.name.isdigit() for path in (world.state / "generations").iterdir()), (
+        "what killed writers left was swept"
+    )
+    assert all(
+        isinstance(entry, Generation) for entry in list_generations(world.state / "generations")
+    )
 
 
 def test_a_generation_that_was_written_counts_however_its_child_ended(world: World) -> None:
@@ -127,7 +138,9 @@ def test_a_generation_that_was_written_counts_however_its_child_ended(world: Wor
     assert (record.outcome, record.generation) == ("promoted", 1)
 
 
-def test_a_candidate_that_a_killed_daemon_left_unjudged_is_judged_at_the_next_start(world: World) -> None:
+def test_a_candidate_that_a_killed_daemon_left_unjudged_is_judged_at_the_next_start(
+    world: World,
+) -> None:
     world.start().run_now()
     world.next_record()
     assert world.adaptation is not None
@@ -151,7 +164,10 @@ def test_a_promotion_that_cannot_be_served_is_rolled_back(world: World) -> None:
     adaptation.run_now()
     record = world.next_record()
     assert record.outcome == "failed"
-    assert "could not be put to use and the old one stays: the graph has no such input" in record.reason
+    assert (
+        "could not be put to use and the old one stays: the graph has no such input"
+        in record.reason
+    )
     assert world.pointers()[0] == 0
     assert [generation.number for generation in world.promoted] == [0]
 

@@ -1,4 +1,5 @@
-"""The idle policy: each reading can forbid a round by itself, and a worse reading never allows one."""
+"""The idle policy: each reading can forbid a round by itself, and a worse reading never allows
+one."""
 
 from dataclasses import replace
 from math import inf, nan
@@ -7,10 +8,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.training.idle import Board, Limits, Snapshot, decide, may_go_on, may_start, retry_wait_seconds
+from daemon.training.idle import (
+    Board,
+    Limits,
+    Snapshot,
+    decide,
+    may_go_on,
+    may_start,
+    retry_wait_seconds,
+)
 
 LIMITS = Limits()
-BOARD = Board(available_bytes=4_000_000_000, disk_free_bytes=8_000_000_000, memory_pressure_percent=0.0, temperature_celsius=50.0)
+BOARD = Board(
+    available_bytes=4_000_000_000,
+    disk_free_bytes=8_000_000_000,
+    memory_pressure_percent=0.0,
+    temperature_celsius=50.0,
+)
 GOOD = Snapshot(board=BOARD, labelled_utterances=300, new_utterances=40)
 
 OBSTACLES = [
@@ -46,7 +60,9 @@ def test_runs_when_nothing_stands_in_the_way() -> None:
 
 
 @pytest.mark.parametrize(("readings", "board", "reason"), OBSTACLES)
-def test_each_reading_forbids_a_round_and_says_why(readings: dict[str, object], board: dict[str, object], reason: str) -> None:
+def test_each_reading_forbids_a_round_and_says_why(
+    readings: dict[str, object], board: dict[str, object], reason: str
+) -> None:
     decision = decide(spoiled(readings, board), LIMITS)
     assert not decision.run
     assert decision.reason == reason
@@ -56,11 +72,20 @@ def test_each_reading_forbids_a_round_and_says_why(readings: dict[str, object], 
 def test_a_person_who_asks_overrules_history_but_not_the_machine(
     readings: dict[str, object], board: dict[str, object], reason: str
 ) -> None:
-    assert may_start(spoiled(readings, board), LIMITS).run == (not board or "load_per_core" in board)
+    assert may_start(spoiled(readings, board), LIMITS).run == (
+        not board or "load_per_core" in board
+    )
 
 
 @pytest.mark.parametrize(
-    "field", ["available_bytes", "disk_free_bytes", "load_per_core", "memory_pressure_percent", "temperature_celsius"]
+    "field",
+    [
+        "available_bytes",
+        "disk_free_bytes",
+        "load_per_core",
+        "memory_pressure_percent",
+        "temperature_celsius",
+    ],
 )
 def test_a_reading_that_is_no_number_forbids_a_round(field: str) -> None:
     assert not decide(spoiled({}, {field: nan}), LIMITS).run
@@ -72,7 +97,11 @@ def test_a_battery_is_fine_where_the_user_says_so() -> None:
 
 def test_a_running_round_bears_what_it_causes_itself_but_not_more() -> None:
     assert may_go_on(
-        spoiled({"speaking": True}, {"available_bytes": 900_000_000, "load_per_core": 9.0, "temperature_celsius": 85.0}), LIMITS
+        spoiled(
+            {"speaking": True},
+            {"available_bytes": 900_000_000, "load_per_core": 9.0, "temperature_celsius": 85.0},
+        ),
+        LIMITS,
     ).run
     ends: list[tuple[dict[str, object], dict[str, object], str]] = [
         ({"paused": True}, {}, "paused by the user"),
@@ -118,7 +147,9 @@ mostly_good = st.one_of(snapshots, st.just(GOOD))
     field=st.sampled_from([name for name in Snapshot.__dataclass_fields__ if name != "board"]),
     other=snapshots,
 )
-def test_a_worse_history_never_turns_a_no_into_a_yes(snapshot: Snapshot, field: str, other: Snapshot) -> None:
+def test_a_worse_history_never_turns_a_no_into_a_yes(
+    snapshot: Snapshot, field: str, other: Snapshot
+) -> None:
     pair = [getattr(snapshot, field), getattr(other, field)]
     higher_is_worse = field in ("speaking", "paused", "consecutive_failures")
     if field == "in_shadow":
@@ -131,14 +162,17 @@ def test_a_worse_history_never_turns_a_no_into_a_yes(snapshot: Snapshot, field: 
 
 @settings(deadline=None)
 @given(snapshot=mostly_good, other=boards, field=st.sampled_from([*Board.__dataclass_fields__]))
-def test_a_worse_machine_never_turns_a_no_into_a_yes(snapshot: Snapshot, other: Board, field: str) -> None:
+def test_a_worse_machine_never_turns_a_no_into_a_yes(
+    snapshot: Snapshot, other: Board, field: str
+) -> None:
     pair = [getattr(snapshot.board, field), getattr(other, field)]
     if None in pair:
         return
     better, worse = sorted(pair, reverse=field in ("available_bytes", "disk_free_bytes"))
     for rule in (decide, may_start, may_go_on):
         allowed = [
-            rule(replace(snapshot, board=replace(snapshot.board, **{field: value})), LIMITS).run for value in (better, worse)
+            rule(replace(snapshot, board=replace(snapshot.board, **{field: value})), LIMITS).run
+            for value in (better, worse)
         ]
         assert allowed[0] or not allowed[1]
 
@@ -173,14 +207,19 @@ def test_waits_grow_with_failures_and_are_bounded(failures: int) -> None:
         ((1320, 390), 390, False),
     ],
 )
-def test_rounds_start_by_themselves_in_their_hours(hours: tuple[int, int] | None, minute: int, run: bool) -> None:
+def test_rounds_start_by_themselves_in_their_hours(
+    hours: tuple[int, int] | None, minute: int, run: bool
+) -> None:
     snapshot, limits = replace(GOOD, minute_of_day=minute), replace(LIMITS, hours=hours)
     assert decide(snapshot, limits).run == run
     assert may_start(snapshot, limits).run, "a person may ask at any time"
     assert may_go_on(snapshot, limits).run, "what has begun is not cut off"
     if not run:
         first, last = ("22:00", "06:30") if hours == (1320, 390) else ("01:00", "06:00")
-        expected = f"it is {minute // 60:02d}:{minute % 60:02d}, rounds start by themselves from {first} to {last}"
+        expected = (
+            f"it is {minute // 60:02d}:{minute % 60:02d}, rounds start by themselves from {first}"
+            f" to {last}"
+        )
         assert decide(snapshot, limits).reason == expected
 
 

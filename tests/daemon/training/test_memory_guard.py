@@ -1,4 +1,5 @@
-"""A round kept inside its memory: refused before anything starts, made smaller, models unloaded for it and back for speech."""
+"""A round kept inside its memory: refused before anything starts, made smaller, models unloaded for
+it and back for speech."""
 
 import threading
 from collections.abc import Callable
@@ -22,7 +23,8 @@ DAEMON, BARE = 500 * MIB, 100 * MIB
 
 @dataclass
 class Machine:
-    """Models that are open or not, and what a child takes, by how its job says that it is to be run."""
+    """Models that are open or not, and what a child takes, by how its job says that it is to be
+    run."""
 
     folder: Path
     budget_mib: int
@@ -37,7 +39,9 @@ class Machine:
     def guard(self) -> MemoryGuard:
         path = self.folder / "footprints.json"
         write_footprints(path, FOOTPRINTS)
-        return MemoryGuard(self.budget_mib * MIB, self.may_unload, path, BARE, self.unload, self.load, self.measure)
+        return MemoryGuard(
+            self.budget_mib * MIB, self.may_unload, path, BARE, self.unload, self.load, self.measure
+        )
 
     def unload(self) -> None:
         self.open = False
@@ -48,7 +52,11 @@ class Machine:
         self.happened.append("loaded")
 
     def measure(self, process: int | None) -> int:
-        return (DAEMON if self.open else BARE + self.left_mib * MIB) if process is None else self.child_mib() * MIB
+        return (
+            (DAEMON if self.open else BARE + self.left_mib * MIB)
+            if process is None
+            else self.child_mib() * MIB
+        )
 
 
 def test_what_cannot_fit_is_refused_before_anything_starts(world: World, tmp_path: Path) -> None:
@@ -63,11 +71,15 @@ def test_what_cannot_fit_is_refused_before_anything_starts(world: World, tmp_pat
     assert not (world.state / "jobs" / "0001" / "child.log").exists(), "no child was started"
 
 
-def test_a_round_that_takes_more_than_it_may_goes_on_in_more_parts(world: World, tmp_path: Path) -> None:
+def test_a_round_that_takes_more_than_it_may_goes_on_in_more_parts(
+    world: World, tmp_path: Path
+) -> None:
     job = world.state / "jobs" / "0001" / "job.json"
 
     def child_mib() -> int:
-        works = world.adaptation is not None and str(world.adaptation.status()["note"]).startswith("step")
+        works = world.adaptation is not None and str(world.adaptation.status()["note"]).startswith(
+            "step"
+        )
         return 1000 if works and AdaptJob.model_validate_json(job.read_bytes()).parts < 4 else 300
 
     machine = Machine(tmp_path, budget_mib=1400, child_mib=child_mib)
@@ -92,7 +104,9 @@ def test_a_round_that_cannot_be_made_smaller_ends(world: World, tmp_path: Path) 
     assert "it took 1500 MiB of 1400 MiB allowed" in record.reason
 
 
-def test_models_make_room_and_come_back_for_speech_and_at_the_end(world: World, tmp_path: Path) -> None:
+def test_models_make_room_and_come_back_for_speech_and_at_the_end(
+    world: World, tmp_path: Path
+) -> None:
     machine = Machine(tmp_path, budget_mib=1100, may_unload=True)
     world.seconds_per_step, world.guard = 0.05, machine.guard()
     adaptation = world.start(yield_grace_seconds=DEADLINE_SECONDS, reload_after_seconds=0.2)
@@ -109,7 +123,8 @@ def test_models_make_room_and_come_back_for_speech_and_at_the_end(world: World, 
 
 
 def test_what_unloading_leaves_behind_counts(tmp_path: Path) -> None:
-    """More than was predicted: the plan is made anew, and where nothing fits the models come back before anything starts."""
+    """More than was predicted: the plan is made anew, and where nothing fits the models come back
+    before anything starts."""
     machine = Machine(tmp_path, budget_mib=1000, may_unload=True)
     guard, job = machine.guard(), make_job(tmp_path)
     made = guard.plan(job)
@@ -147,11 +162,16 @@ def test_the_plan_rests_on_this_device_where_it_was_measured(tmp_path: Path) -> 
         guard.plan(make_job(tmp_path))
 
 
-def test_the_embedded_default_was_measured_before_it_shipped(tmp_path: Path, whisper_folder: Path, llm_path: Path) -> None:
+def test_the_embedded_default_was_measured_before_it_shipped(
+    tmp_path: Path, whisper_folder: Path, llm_path: Path
+) -> None:
     machine = Machine(tmp_path, budget_mib=3000)
     guard = machine.guard()
     default = EngineFiles(
-        encoder=tmp_path, encoder_weights=whisper_folder, language_model=llm_path, served_language_model=llm_path
+        encoder=tmp_path,
+        encoder_weights=whisper_folder,
+        language_model=llm_path,
+        served_language_model=llm_path,
     )
     made = guard.plan(make_job(tmp_path).model_copy(update={"engines": default}))
     assert not made.measured_here, "what was measured here was measured with other models"
@@ -161,7 +181,9 @@ def test_the_embedded_default_was_measured_before_it_shipped(tmp_path: Path, whi
 def test_a_stage_that_nobody_measured_is_refused(tmp_path: Path) -> None:
     machine = Machine(tmp_path, budget_mib=3000)
     guard = machine.guard()
-    less = FOOTPRINTS.model_copy(update={"stages": {name: one for name, one in FOOTPRINTS.stages.items() if name != "judge"}})
+    less = FOOTPRINTS.model_copy(
+        update={"stages": {name: one for name, one in FOOTPRINTS.stages.items() if name != "judge"}}
+    )
     write_footprints(tmp_path / "footprints.json", less)
     with pytest.raises(AttuneError, match="`judge`"):
         guard.plan(make_job(tmp_path))

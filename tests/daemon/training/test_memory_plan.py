@@ -1,4 +1,5 @@
-"""The plan of a round: what it changes, what it refuses, and that it never lets through what does not fit."""
+"""The plan of a round: what it changes, what it refuses, and that it never lets through what does
+not fit."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -23,7 +24,12 @@ FOOTPRINTS = Footprints(
     replay_seconds=6.0,
     stages={
         "hear": Footprint(beside_bytes=250 * MIB, alone_bytes=300 * MIB, seconds_per_utterance=0.5),
-        "train": Footprint(beside_bytes=450 * MIB, alone_bytes=480 * MIB, bytes_per_position=60_000, residual_bytes=5 * MIB),
+        "train": Footprint(
+            beside_bytes=450 * MIB,
+            alone_bytes=480 * MIB,
+            bytes_per_position=60_000,
+            residual_bytes=5 * MIB,
+        ),
         "export": Footprint(beside_bytes=600 * MIB, alone_bytes=620 * MIB, seconds=10),
         "judge": Footprint(beside_bytes=400 * MIB, alone_bytes=600 * MIB, seconds_per_utterance=1),
     },
@@ -35,13 +41,20 @@ RESIDENT = Resident(waiting=550 * MIB, answering=50 * MIB, unloaded=140 * MIB)
 
 def job_of(longest_seconds: float, count: int = 100) -> AdaptJob:
     nowhere = Path("nowhere")
-    example = Example(id="one", audio=nowhere, text="yes", origin="enrolled", seconds=longest_seconds)
+    example = Example(
+        id="one", audio=nowhere, text="yes", origin="enrolled", seconds=longest_seconds
+    )
     return AdaptJob(
         folder=nowhere,
         generations=nowhere,
         number=1,
         parent=0,
-        engines=EngineFiles(encoder=nowhere, encoder_weights=nowhere, language_model=nowhere, served_language_model=nowhere),
+        engines=EngineFiles(
+            encoder=nowhere,
+            encoder_weights=nowhere,
+            language_model=nowhere,
+            served_language_model=nowhere,
+        ),
         features=nowhere,
         examples=[example] * count,
         system_prompt="",
@@ -86,7 +99,9 @@ def test_a_refusal_names_the_smallest_change() -> None:
     may_unload=st.booleans(),
     serving_mib=st.integers(200, 1500),
 )
-def test_what_is_let_through_fits(budget_mib: int, longest_seconds: float, may_unload: bool, serving_mib: int) -> None:
+def test_what_is_let_through_fits(
+    budget_mib: int, longest_seconds: float, may_unload: bool, serving_mib: int
+) -> None:
     resident = Resident(waiting=serving_mib * MIB, answering=50 * MIB, unloaded=140 * MIB)
     made = plan(job_of(longest_seconds), FOOTPRINTS, budget_mib * MIB, resident, may_unload)
     assert bool(made.refusal) == (made.peak_bytes > budget_mib * MIB)
@@ -98,14 +113,19 @@ def test_what_is_let_through_fits(budget_mib: int, longest_seconds: float, may_u
             cut = job_of(longest_seconds).model_copy(update={"parts": parts})
             train = FOOTPRINTS.predicted_bytes("train", cut, beside=not made.unloads)
             others = max(stage.peak_bytes for stage in made.stages if stage.name != "train")
-            daemon_bytes = resident.unloaded if made.unloads else resident.waiting + resident.answering
+            daemon_bytes = (
+                resident.unloaded if made.unloads else resident.waiting + resident.answering
+            )
             assert max(others, daemon_bytes + 1.05 * train + 5 * MIB) > budget_mib * MIB - MIB
 
 
 @given(first=st.floats(0.5, 29.0), second=st.floats(0.5, 29.0))
 def test_longer_utterances_never_take_less(first: float, second: float) -> None:
     shorter, longer = sorted([first, second])
-    sizes = [FOOTPRINTS.predicted_bytes("train", job_of(seconds), beside=True) for seconds in (shorter, longer)]
+    sizes = [
+        FOOTPRINTS.predicted_bytes("train", job_of(seconds), beside=True)
+        for seconds in (shorter, longer)
+    ]
     assert sizes[0] <= sizes[1]
 
 
@@ -131,10 +151,16 @@ def test_distillation_holds_lessons_of_what_is_trained_on() -> None:
 
 
 def test_an_adapter_of_a_higher_rank_takes_more() -> None:
-    distil = Footprint(beside_bytes=700 * MIB, alone_bytes=800 * MIB, bytes_per_position=30_000, bytes_per_rank=MIB)
+    distil = Footprint(
+        beside_bytes=700 * MIB, alone_bytes=800 * MIB, bytes_per_position=30_000, bytes_per_rank=MIB
+    )
     footprints = FOOTPRINTS.model_copy(update={"stages": {**FOOTPRINTS.stages, "distil": distil}})
     low, high = (
-        footprints.predicted_bytes("distil", job_of(5.0).model_copy(update={"distil": DistilRecipe(seconds=60, rank=rank)}), True)
+        footprints.predicted_bytes(
+            "distil",
+            job_of(5.0).model_copy(update={"distil": DistilRecipe(seconds=60, rank=rank)}),
+            True,
+        )
         for rank in (16, 64)
     )
     assert low == 716 * MIB + 30_000 * 8 * 250
@@ -146,4 +172,8 @@ def test_a_step_in_parts_keeps_its_gradients() -> None:
     footprints = FOOTPRINTS.model_copy(update={"stages": {**FOOTPRINTS.stages, "train": train}})
     for parts, more in ((1, 0), (2, 70 * MIB), (16, 70 * MIB)):
         job = job_of(5.0).model_copy(update={"parts": parts})
-        assert footprints.predicted_bytes("train", job, True) - FOOTPRINTS.predicted_bytes("train", job, True) == more
+        assert (
+            footprints.predicted_bytes("train", job, True)
+            - FOOTPRINTS.predicted_bytes("train", job, True)
+            == more
+        )

@@ -1,4 +1,5 @@
-"""What a round learns from and is judged by: bounded by how long it trains, and the same for the same store."""
+"""What a round learns from and is judged by: bounded by how long it trains, and the same for the
+same store."""
 
 import itertools
 from collections import Counter
@@ -58,8 +59,14 @@ def test_by_turns_takes_all_of_both(first: list[int], second: list[int]) -> None
     assert found[: 2 * both] == [one for pair in zip(first, second, strict=False) for one in pair]
 
 
-@given(st.lists(st.tuples(st.floats(0.1, 30.0), st.booleans())), st.integers(1, 10), st.floats(1.0, 100.0))
-def test_what_is_taken_stays_within_its_bound(lengths: list[tuple[float, bool]], most: int, seconds: float) -> None:
+@given(
+    st.lists(st.tuples(st.floats(0.1, 30.0), st.booleans())),
+    st.integers(1, 10),
+    st.floats(1.0, 100.0),
+)
+def test_what_is_taken_stays_within_its_bound(
+    lengths: list[tuple[float, bool]], most: int, seconds: float
+) -> None:
     taken = within(lengths, Bound(most, seconds), lambda one: one[0], lambda one: one[1])
     assert all(usable for _, usable in taken)
     assert len(taken) <= most
@@ -74,16 +81,27 @@ class House:
         self.store = Store(folder)
         self._numbers = itertools.count(1)
 
-    def say(self, count: int, origin: Origin, text: str = "number {}", seconds: float = 4.0) -> list[str]:
-        """So many utterances of different texts; returns their ids, which stand for the hashes of their audio."""
+    def say(
+        self, count: int, origin: Origin, text: str = "number {}", seconds: float = 4.0
+    ) -> list[str]:
+        """So many utterances of different texts; returns their ids, which stand for the hashes of
+        their audio."""
         numbers = [next(self._numbers) for _ in range(count)]
         ids = [f"{(number * 2654435761) % 2**32:08x}{number:024x}" for number in numbers]
         with self.store.writing() as connection:
             rows = [(one, 0.0, seconds, "file", f"{one}.flac", is_holdout(one)) for one in ids]
             columns = "(id, created_at, seconds, source, audio, holdout, service_at)"
-            connection.executemany(f"INSERT INTO utterances {columns} VALUES (?, ?, ?, ?, ?, ?, 0.0)", rows)
-            labels = [(one, text.format(number), origin, 0.9) for one, number in zip(ids, numbers, strict=True)]
-            statement = "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?, ?, ?, ?, 0.0)"
+            connection.executemany(
+                f"INSERT INTO utterances {columns} VALUES (?, ?, ?, ?, ?, ?, 0.0)", rows
+            )
+            labels = [
+                (one, text.format(number), origin, 0.9)
+                for one, number in zip(ids, numbers, strict=True)
+            ]
+            statement = (
+                "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES (?, ?,"
+                " ?, ?, 0.0)"
+            )
             connection.executemany(statement, labels)
         for one in ids:
             (self.store.audio_folder / f"{one}.flac").touch()
@@ -114,7 +132,11 @@ def test_a_round_is_no_larger_for_a_larger_store(house: House, said: int) -> Non
     assert len(learnt) == min(120, len([one for one in found if not one.holdout]))
     assert judged[True] <= JUDGED
     assert judged[False] <= RECOGNISED_JUDGED
-    assert said == 100 or (len(learnt), judged[True], judged[False]) == (120, JUDGED, RECOGNISED_JUDGED)
+    assert said == 100 or (len(learnt), judged[True], judged[False]) == (
+        120,
+        JUDGED,
+        RECOGNISED_JUDGED,
+    )
     assert house.examples(training_seconds=30.0) == found, "the same store gives the same part"
     assert [example.id for example in found] == sorted(example.id for example in found)
 
@@ -174,8 +196,14 @@ def test_no_text_is_learnt_and_judged_by(house: House) -> None:
     pair = house.say(100, "enrolled")
     with house.store.writing() as connection:  # each text twice, some of them once on either side
         for one, other in zip(pair[::2], pair[1::2], strict=True):
-            connection.execute("UPDATE labels SET text = ? WHERE utterance IN (?, ?)", (f"pair {one[:4]}", one, other))
-    sides = [{example.text for example in house.examples() if example.holdout is side} for side in (True, False)]
+            connection.execute(
+                "UPDATE labels SET text = ? WHERE utterance IN (?, ?)",
+                (f"pair {one[:4]}", one, other),
+            )
+    sides = [
+        {example.text for example in house.examples() if example.holdout is side}
+        for side in (True, False)
+    ]
     assert not sides[0] & sides[1]
     assert {"often", "daily"} <= sides[1]
 
@@ -209,13 +237,18 @@ def test_what_judges_stays_while_the_store_grows(house: House) -> None:
     assert len(before & after) > 0.75 * JUDGED
 
 
-def test_doubtful_labels_and_lost_audio_are_passed_over(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_doubtful_labels_and_lost_audio_are_passed_over(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     ids = house.say(1000, "enrolled")
     lost = [one for one in ids if not is_holdout(one)][-100:]
     for one in lost:
         (house.store.audio_folder / f"{one}.flac").unlink()
     with house.store.writing() as connection:
-        connection.execute("UPDATE labels SET origin = 'recognised', confidence = 0.5 WHERE utterance > ?", (sorted(ids)[500],))
+        connection.execute(
+            "UPDATE labels SET origin = 'recognised', confidence = 0.5 WHERE utterance > ?",
+            (sorted(ids)[500],),
+        )
     found = house.examples()
     assert not {example.id for example in found} & set(lost)
     assert all(example.origin == "enrolled" for example in found)

@@ -13,7 +13,11 @@ from tests.support.places import SUPPORT
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    write(tmp_path, "proc/meminfo", "MemTotal:       7990272 kB\nMemFree:  100 kB\nMemAvailable:    5000000 kB\n")
+    write(
+        tmp_path,
+        "proc/meminfo",
+        "MemTotal:       7990272 kB\nMemFree:  100 kB\nMemAvailable:    5000000 kB\n",
+    )
     write(tmp_path, "proc/loadavg", "3.00 2.00 1.00 2/345 6789\n")
     return tmp_path
 
@@ -28,7 +32,8 @@ def test_reads_every_sensor(root: Path, tmp_path: Path) -> None:
     write(
         root,
         "proc/pressure/memory",
-        "some avg10=12.50 avg60=1.00 avg300=0.00 total=9\nfull avg10=3.00 avg60=0 avg300=0 total=1\n",
+        "some avg10=12.50 avg60=1.00 avg300=0.00 total=9\nfull avg10=3.00 avg60=0 avg300=0"
+        " total=1\n",
     )
     write(root, "sys/class/thermal/thermal_zone0/temp", "45500\n")
     write(root, "sys/class/thermal/thermal_zone1/temp", "61250\n")
@@ -44,7 +49,12 @@ def test_reads_every_sensor(root: Path, tmp_path: Path) -> None:
 def test_a_board_without_pressure_heat_or_battery_sensors(root: Path, tmp_path: Path) -> None:
     (root / "proc/loadavg").unlink()
     board = read_board(tmp_path, root)
-    assert (board.memory_pressure_percent, board.temperature_celsius, board.on_battery, board.load_per_core) == (
+    assert (
+        board.memory_pressure_percent,
+        board.temperature_celsius,
+        board.on_battery,
+        board.load_per_core,
+    ) == (
         None,
         None,
         False,
@@ -70,7 +80,9 @@ def test_a_sensor_that_is_switched_off_is_left_out(root: Path, tmp_path: Path, t
         ("Full", None, False),
     ],
 )
-def test_on_battery(root: Path, tmp_path: Path, battery: str, mains: str | None, expected: bool) -> None:
+def test_on_battery(
+    root: Path, tmp_path: Path, battery: str, mains: str | None, expected: bool
+) -> None:
     write(root, "sys/class/power_supply/BAT0/type", "Battery\n")
     write(root, "sys/class/power_supply/BAT0/status", battery + "\n")
     if mains is not None:

@@ -1,4 +1,5 @@
-"""Making the n-best list: what the passes offer, and which of it the language model is asked about."""
+"""Making the n-best list: what the passes offer, and which of it the language model is asked
+about."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +33,8 @@ def test_what_is_said_once_repeats_nothing_and_loses_no_word(sentence: list[int]
 
 
 class Stuttering:
-    """A projector that hears `said` in as many units; asked for another number of units it is sure of nothing."""
+    """A projector that hears `said` in as many units; asked for another number of units it is sure
+    of nothing."""
 
     def __init__(self, said: Float32, tokens: int) -> None:
         self.said = said
@@ -40,10 +42,18 @@ class Stuttering:
 
     def project(self, _frames: Float32, _draft: Float32, asked: int = 0) -> Units:
         count = asked or len(self.said)
-        rows = self.said if count == len(self.said) else np.resize(self.said.mean(axis=0), (count, self.said.shape[1]))
+        rows = (
+            self.said
+            if count == len(self.said)
+            else np.resize(self.said.mean(axis=0), (count, self.said.shape[1]))
+        )
         vectors = SCALE * rows / np.linalg.norm(rows, axis=1, keepdims=True)
         mute = np.zeros((4, 5), np.float32)
-        return Units(np.concatenate([vectors, np.zeros((count, 4), np.float32)], axis=1), float(len(self.said)), mute)
+        return Units(
+            np.concatenate([vectors, np.zeros((count, 4), np.float32)], axis=1),
+            float(len(self.said)),
+            mute,
+        )
 
 
 def test_a_word_that_made_two_units_is_offered_once_and_as_probable(llm_path: Path) -> None:
@@ -51,7 +61,9 @@ def test_a_word_that_made_two_units_is_offered_once_and_as_probable(llm_path: Pa
     once = vocabulary.tokenize(" open the window in the balcony")
     twice = (*once[:4], once[3], *once[4:])
     projector = cast(OnnxProjector, Stuttering(vocabulary.rows(twice), vocabulary.size))
-    head = VocabularyHead(vocabulary, sorted(set(once)), np.zeros((len(set(once)), 4), np.float32), 1)
+    head = VocabularyHead(
+        vocabulary, sorted(set(once)), np.zeros((len(set(once)), 4), np.float32), 1
+    )
     passes = ProjectorPasses(projector, head, FRAMES)
     assert passes.first.tokens == twice
     offered = passes.sentences((), 0)
@@ -59,17 +71,25 @@ def test_a_word_that_made_two_units_is_offered_once_and_as_probable(llm_path: Pa
     plain, stuttered, other = passes.features([tuple(once), twice, tuple(once[:-1])], (), 0.0)
     assert plain[:2] == pytest.approx(stuttered[:2])
     assert plain[0] > other[0] + 10
-    alone, _ = passes.features([tuple(once), tuple(once[:-1])], (), 0.0)  # nobody heard it twice: only its own units count
+    alone, _ = passes.features(
+        [tuple(once), tuple(once[:-1])], (), 0.0
+    )  # nobody heard it twice: only its own units count
     assert alone[0] < plain[0] - 5
 
 
-@pytest.mark.parametrize(("words", "offered"), [(1, False), (4, True), (7, True), (8, True), (12, False), (40, False)])
-def test_a_draft_that_is_far_from_what_was_heard_is_left_out(llm_path: Path, words: int, offered: bool) -> None:
+@pytest.mark.parametrize(
+    ("words", "offered"), [(1, False), (4, True), (7, True), (8, True), (12, False), (40, False)]
+)
+def test_a_draft_that_is_far_from_what_was_heard_is_left_out(
+    llm_path: Path, words: int, offered: bool
+) -> None:
     vocabulary = Vocabulary(llm_path)
     heard = vocabulary.tokenize(" open the window in the bath room")
     other = vocabulary.tokenize(" balcony")[0]
     projector = cast(OnnxProjector, Stuttering(vocabulary.rows(heard), vocabulary.size))
-    head = VocabularyHead(vocabulary, sorted(set(heard)), np.zeros((len(set(heard)), 4), np.float32), 1)
+    head = VocabularyHead(
+        vocabulary, sorted(set(heard)), np.zeros((len(set(heard)), 4), np.float32), 1
+    )
     draft = (other,) * words
     assert (draft in ProjectorPasses(projector, head, FRAMES).sentences(draft, 0)) == offered
 
@@ -85,7 +105,9 @@ class Listed:
     def sentences(self, _draft: tuple[int, ...], _spread: int) -> list[tuple[int, ...]]:
         return self.offered
 
-    def features(self, sentences: Sequence[tuple[int, ...]], _draft: tuple[int, ...], _probability: float) -> NDArray[np.float64]:
+    def features(
+        self, sentences: Sequence[tuple[int, ...]], _draft: tuple[int, ...], _probability: float
+    ) -> NDArray[np.float64]:
         found = np.zeros((len(sentences), len(FEATURES)))
         found[:, FEATURES.index("tokens")] = [len(sentence) for sentence in sentences]
         found[-1, 0] = 0.1
@@ -93,7 +115,8 @@ class Listed:
 
 
 def test_longer_sentences_do_not_keep_a_shorter_one_from_the_language_model() -> None:
-    """A token speaks for a sentence by what the language model charges for one: before it is asked, neither counts."""
+    """A token speaks for a sentence by what the language model charges for one: before it is asked,
+    neither counts."""
     short = (7,) * 5
     passes = cast(ProjectorPasses, Listed([*((number, *range(6)) for number in range(40)), short]))
     asked: list[tuple[int, ...]] = []

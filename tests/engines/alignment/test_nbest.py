@@ -1,4 +1,5 @@
-"""NBestList and their judges: every sentence that is probable enough is found, and each witness says what it should."""
+"""NBestList and their judges: every sentence that is probable enough is found, and each witness
+says what it should."""
 
 import itertools
 import math
@@ -30,22 +31,40 @@ from engines.llm.vocabulary import Vocabulary
 @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 40))
 def test_the_most_probable_sentences_are_those_of_all(seed: int, units: int, most: int) -> None:
     rng = np.random.default_rng(seed)
-    choices = [[(token, float(rng.normal())) for token in range(int(rng.integers(1, 4)))] for _ in range(units)]
-    every = sorted((sum(value for _, value in some), tuple(token for token, _ in some)) for some in itertools.product(*choices))
+    choices = [
+        [(token, float(rng.normal())) for token in range(int(rng.integers(1, 4)))]
+        for _ in range(units)
+    ]
+    every = sorted(
+        (sum(value for _, value in some), tuple(token for token, _ in some))
+        for some in itertools.product(*choices)
+    )
     found = most_probable(choices, most)
     value = {tokens: total for total, tokens in every}
-    assert [value[tokens] for tokens in found] == pytest.approx([total for total, _ in every[::-1][:most]])
+    assert [value[tokens] for tokens in found] == pytest.approx(
+        [total for total, _ in every[::-1][:most]]
+    )
     assert len(set(found)) == len(found)
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10_000), st.lists(st.lists(st.integers(1, 5), max_size=9), min_size=1, max_size=6), st.integers(1, 30))
-def test_phonemes_are_scored_as_torch_scores_them(seed: int, sentences: list[list[int]], steps: int) -> None:
-    given_steps = torch.randn(steps, 6, generator=torch.Generator().manual_seed(seed)).mul(3).log_softmax(-1)
+@given(
+    st.integers(0, 10_000),
+    st.lists(st.lists(st.integers(1, 5), max_size=9), min_size=1, max_size=6),
+    st.integers(1, 30),
+)
+def test_phonemes_are_scored_as_torch_scores_them(
+    seed: int, sentences: list[list[int]], steps: int
+) -> None:
+    given_steps = (
+        torch.randn(steps, 6, generator=torch.Generator().manual_seed(seed)).mul(3).log_softmax(-1)
+    )
     arrays = [np.array(sentence, np.uint8) for sentence in sentences]
     expected = -F.ctc_loss(
         given_steps.unsqueeze(1).expand(-1, len(arrays), -1),
-        torch.tensor([phoneme for sentence in sentences for phoneme in sentence], dtype=torch.int64),
+        torch.tensor(
+            [phoneme for sentence in sentences for phoneme in sentence], dtype=torch.int64
+        ),
         torch.full((len(arrays),), steps),
         torch.tensor([len(sentence) for sentence in sentences]),
         reduction="none",
@@ -58,7 +77,9 @@ def test_a_word_said_once_is_told_from_one_said_twice() -> None:
     """Steps of 1 2 3, each clear: what integrate-and-fire may count wrong, this does not."""
     steps = np.full((9, 4), math.log(0.02), np.float32)
     steps[np.arange(9), [0, 1, 0, 2, 2, 0, 3, 0, 0]] = math.log(0.94)
-    once, twice, missing = phoneme_scores(steps, [np.array([1, 2, 3]), np.array([1, 2, 2, 3]), np.array([1, 3])])
+    once, twice, missing = phoneme_scores(
+        steps, [np.array([1, 2, 3]), np.array([1, 2, 2, 3]), np.array([1, 3])]
+    )
     assert once > twice + 2
     assert once > missing + 2
     assert len(phoneme_scores(steps, [])) == 0
@@ -91,11 +112,21 @@ def spoken(vocabulary: Vocabulary, *texts: str) -> list[tuple[int, ...]]:
     return [tuple(spoken_tokens(text, vocabulary)) for text in texts]
 
 
-def test_what_people_say_is_likelier_than_what_sounds_like_it(scorer: SentenceScorer, vocabulary: Vocabulary) -> None:
+def test_what_people_say_is_likelier_than_what_sounds_like_it(
+    scorer: SentenceScorer, vocabulary: Vocabulary
+) -> None:
     said, heard = (
-        spoken(vocabulary, "How do I cook chicken with onions?", "Open the window in the attic.", "Invite my brother to dinner."),
         spoken(
-            vocabulary, "How do I cook sipping with canyon?", "Open the window in in the hearty.", "In my my butter to dinner?"
+            vocabulary,
+            "How do I cook chicken with onions?",
+            "Open the window in the attic.",
+            "Invite my brother to dinner.",
+        ),
+        spoken(
+            vocabulary,
+            "How do I cook sipping with canyon?",
+            "Open the window in in the hearty.",
+            "In my my butter to dinner?",
         ),
     )
     for one, other in zip(scorer(said), scorer(heard), strict=True):
@@ -106,8 +137,12 @@ def test_likelihoods_are_those_of_one_sentence_after_the_other(
     scorer: SentenceScorer, vocabulary: Vocabulary, llm_path: Path
 ) -> None:
     """As a plain sequence says it, whatever other sentences were judged beside them."""
-    sentences = spoken(vocabulary, "Open the window.", "Open the door.", "Open the window now.", "Tea")
-    lines = [vocabulary.detokenize(spoken_tokens(request, vocabulary)) for request in USUAL_REQUESTS]
+    sentences = spoken(
+        vocabulary, "Open the window.", "Open the door.", "Open the window now.", "Tea"
+    )
+    lines = [
+        vocabulary.detokenize(spoken_tokens(request, vocabulary)) for request in USUAL_REQUESTS
+    ]
     before = "Requests to a voice assistant:\n" + "".join(f"-{line}\n" for line in lines) + "-"
     end = vocabulary.tokenize("\n")[0]
     expected = []
@@ -120,23 +155,33 @@ def test_likelihoods_are_those_of_one_sentence_after_the_other(
             sequence.append_tokens([token])
         sequence.close()
         expected.append(total)
-    assert scorer(sentences) == pytest.approx(expected, abs=0.3)  # batches of other sizes round differently
+    assert scorer(sentences) == pytest.approx(
+        expected, abs=0.3
+    )  # batches of other sizes round differently
     assert [scorer([sentence])[0] for sentence in sentences] == pytest.approx(expected, abs=0.3)
 
 
-def test_the_users_own_requests_make_others_like_them_likelier(judges: LlamaSentenceScorer, vocabulary: Vocabulary) -> None:
+def test_the_users_own_requests_make_others_like_them_likelier(
+    judges: LlamaSentenceScorer, vocabulary: Vocabulary
+) -> None:
     like_them, other = spoken(vocabulary, "Fetch the quince jam, Igor.", "What time is it?")
     usual, own = (
         judges.after(requests_before((), vocabulary)),
-        judges.after(requests_before(["Fetch the fig jam, Igor.", "Fetch the plum jam, Igor."], vocabulary)),
+        judges.after(
+            requests_before(["Fetch the fig jam, Igor.", "Fetch the plum jam, Igor."], vocabulary)
+        ),
     )
     before, after = usual([like_them, other]), own([like_them, other])
     assert after[0] > before[0] + 5
     assert abs(after[1] - before[1]) < 3
-    assert usual([like_them, other]) == before  # each judges after its own list, whoever was asked last
+    assert (
+        usual([like_them, other]) == before
+    )  # each judges after its own list, whoever was asked last
 
 
-def test_many_and_long_sentences_are_judged_in_parts(scorer: SentenceScorer, vocabulary: Vocabulary) -> None:
+def test_many_and_long_sentences_are_judged_in_parts(
+    scorer: SentenceScorer, vocabulary: Vocabulary
+) -> None:
     rng = np.random.default_rng(0)
     many = [tuple(int(token) for token in rng.integers(1000, 20_000, 60)) for _ in range(40)]
     together = scorer([*many, many[0]])
@@ -146,10 +191,14 @@ def test_many_and_long_sentences_are_judged_in_parts(scorer: SentenceScorer, voc
         scorer([(5,) * 1200])
 
 
-def n_best(features: list[list[float]], sentences: list[tuple[int, ...]] | None = None) -> NBestList:
+def n_best(
+    features: list[list[float]], sentences: list[tuple[int, ...]] | None = None
+) -> NBestList:
     made = np.zeros((len(features), len(FEATURES)))
     made[:, : len(features[0])] = features
-    return NBestList(tuple(sentences or [(number,) for number in range(len(features))]), made, 1.0, ())
+    return NBestList(
+        tuple(sentences or [(number,) for number in range(len(features))]), made, 1.0, ()
+    )
 
 
 def test_what_no_language_model_can_save_is_left_out() -> None:
@@ -185,7 +234,9 @@ def test_fitted_weights_choose_what_is_right() -> None:
     weights = fit_rescoring_weights(lists)
     assert weights[2] / weights[0] == pytest.approx(0.5, abs=0.15)
     assert abs(weights[1]) < 0.1 * weights[0]
-    right = np.mean([wrong[int((features @ np.array(weights)).argmax())] == 0 for features, wrong in lists])
+    right = np.mean(
+        [wrong[int((features @ np.array(weights)).argmax())] == 0 for features, wrong in lists]
+    )
     assert right > 0.9
 
 
@@ -203,7 +254,9 @@ def test_weights_stay_where_nothing_speaks_against_them() -> None:
 
 
 def test_a_blend_of_hypotheses_is_of_those_that_are_as_long(vocabulary: Vocabulary) -> None:
-    sentences = tuple(tuple(vocabulary.tokenize(text)) for text in (" a light", " the light", " lights"))
+    sentences = tuple(
+        tuple(vocabulary.tokenize(text)) for text in (" a light", " the light", " lights")
+    )
     features = np.zeros((3, len(FEATURES)))
     features[:, 0] = np.log([0.5, 0.3, 0.2])
     weights = (1.0, *(0.0 for _ in FEATURES[1:]))

@@ -39,12 +39,16 @@ def test_numbers_are_said_and_written_again(written: str, said: str, back: str |
     assert numbers_in_digits(said) == (back or written)
 
 
-@pytest.mark.parametrize("text", ["Play the MP3.", "192.168.1.1", "B12", "covid-19", "1-2-3-4", "v1.2.3", "1:2:3"])
+@pytest.mark.parametrize(
+    "text", ["Play the MP3.", "192.168.1.1", "B12", "covid-19", "1-2-3-4", "v1.2.3", "1:2:3"]
+)
 def test_what_is_no_number_by_itself_stays(text: str) -> None:
     assert numbers_in_words(text) == text
 
 
-@pytest.mark.parametrize("text", ["9" * 310 + "st", "9" * 400 + ".5", "9" * 5000, "1" + ",000" * 2000])
+@pytest.mark.parametrize(
+    "text", ["9" * 310 + "st", "9" * 400 + ".5", "9" * 5000, "1" + ",000" * 2000]
+)
 def test_numbers_longer_than_anybody_says_are_read_out(text: str) -> None:
     assert not re.search(r"\d", numbers_in_words(text))
 

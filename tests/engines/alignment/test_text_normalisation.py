@@ -32,7 +32,9 @@ def vocabulary(llm_path: Path) -> Vocabulary:
         ("…", " …"),
     ],
 )
-def test_the_first_word_stands_as_inside_a_sentence(vocabulary: Vocabulary, text: str, expected: str) -> None:
+def test_the_first_word_stands_as_inside_a_sentence(
+    vocabulary: Vocabulary, text: str, expected: str
+) -> None:
     assert spoken_tokens(text, vocabulary) == vocabulary.tokenize(expected)
 
 
@@ -49,9 +51,18 @@ def read_as(text: str, vocabulary: Vocabulary) -> SoftTokens:
 
 
 @pytest.mark.parametrize(
-    "text", ["Find a recipe.", "Invite Robert to dinner.", "Patricia called.", "I am here.", "What time is it?"]
+    "text",
+    [
+        "Find a recipe.",
+        "Invite Robert to dinner.",
+        "Patricia called.",
+        "I am here.",
+        "What time is it?",
+    ],
 )
-def test_what_was_read_is_written_as_the_language_model_has_it(vocabulary: Vocabulary, text: str) -> None:
+def test_what_was_read_is_written_as_the_language_model_has_it(
+    vocabulary: Vocabulary, text: str
+) -> None:
     read = read_as(text, vocabulary)
     written = as_written(read, vocabulary)
     assert written.tokens == tuple(vocabulary.tokenize(text))
@@ -62,7 +73,9 @@ def test_what_was_read_is_written_as_the_language_model_has_it(vocabulary: Vocab
     assert (written.quantity, written.confidence) == (3.4, 0.5)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(text=st.text(alphabet="abyzAIZ '.,?é\n", max_size=20))
 def test_any_text_keeps_its_words(vocabulary: Vocabulary, text: str) -> None:
     tokens = spoken_tokens(text, vocabulary)
@@ -71,12 +84,16 @@ def test_any_text_keeps_its_words(vocabulary: Vocabulary, text: str) -> None:
     assert vocabulary.detokenize(written.tokens or ()).strip().lower() == text.strip().lower()
 
 
-def test_a_number_that_was_read_is_written_in_digits_and_as_sure_as_its_least_sure_word(vocabulary: Vocabulary) -> None:
+def test_a_number_that_was_read_is_written_in_digits_and_as_sure_as_its_least_sure_word(
+    vocabulary: Vocabulary,
+) -> None:
     tokens = tuple(spoken_tokens("Set it to 25 degrees.", vocabulary))
     said = [vocabulary.detokenize([token]) for token in tokens]
     assert said == [" set", " it", " to", " twenty", " five", " degrees", "."]
     sure = (0.9, 0.9, 0.9, 0.4, 0.3, 0.8, 0.7)
-    written = as_written(SoftTokens(vocabulary.rows(tokens), 7.0, tokens, None, sure, 0.3), vocabulary)
+    written = as_written(
+        SoftTokens(vocabulary.rows(tokens), 7.0, tokens, None, sure, 0.3), vocabulary
+    )
     assert written.tokens == tuple(vocabulary.tokenize("Set it to 25 degrees."))
     assert written.confidences is not None
     assert len(written.confidences) == len(written.tokens)

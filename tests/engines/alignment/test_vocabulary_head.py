@@ -1,4 +1,5 @@
-"""The head: every unit becomes the row of a token that was heard, by where it stands and by how it sounded."""
+"""The head: every unit becomes the row of a token that was heard, by where it stands and by how it
+sounded."""
 
 from pathlib import Path
 
@@ -39,7 +40,9 @@ def test_near_a_row_it_becomes_the_row(vocabulary: Vocabulary) -> None:
     tokens = vocabulary.tokenize("Turn on the kitchen light.")
     rows = vocabulary.rows(tokens)
     noisy = rows + 0.03 * np.random.default_rng(0).standard_normal(rows.shape).astype(np.float32)
-    read = mute(vocabulary, sorted({*tokens, *vocabulary.tokenize("Call my sister tomorrow.")})).read(units_at(noisy), ())
+    read = mute(
+        vocabulary, sorted({*tokens, *vocabulary.tokenize("Call my sister tomorrow.")})
+    ).read(units_at(noisy), ())
     assert np.array_equal(read.vectors, rows)
     assert read.tokens == tuple(tokens) == tuple(vocabulary.nearest(read.vectors)[0])
     assert read.quantity == 6.2
@@ -57,7 +60,9 @@ def test_a_blend_is_the_mean_of_what_a_unit_may_mean(vocabulary: Vocabulary) -> 
     coffee, milk, tea = (vocabulary.tokenize(word)[0] for word in (" coffee", " milk", " tea"))
     rows = vocabulary.rows([coffee, milk])
     one, other = unit(rows)
-    halfway = 200 * unit((one + other)[np.newaxis])[0]  # so far out that the third word is out of the question
+    halfway = (
+        200 * unit((one + other)[np.newaxis])[0]
+    )  # so far out that the third word is out of the question
     vectors = np.stack([200 * one, halfway])
     scored = np.concatenate([vectors, np.zeros((2, 4), np.float32)], axis=1).astype(np.float32)
     scores = mute(vocabulary, [coffee, milk, tea]).scores(Units(scored, 2.0, MUTE), ())
@@ -86,25 +91,35 @@ def test_words_that_differ_in_their_capitals_share_what_is_probable(vocabulary: 
     keys = np.eye(3, 4, dtype=np.float32)
     sound = np.array([[1.4, 1.5, 1.6, 0.0]], np.float32)
     scored = np.concatenate([np.zeros((1, 576), np.float32), sound], axis=1)
-    read = VocabularyHead(vocabulary, [lower, capital, other], keys, 2).read(Units(scored, 1.0, MUTE), ())
+    read = VocabularyHead(vocabulary, [lower, capital, other], keys, 2).read(
+        Units(scored, 1.0, MUTE), ()
+    )
     assert read.tokens == (capital,)
     odds = np.exp(sound[0, :3])
     assert read.log_probabilities == pytest.approx([np.log(odds[:2].sum() / odds.sum())], abs=1e-4)
 
 
-def test_choices_are_the_most_probable_ones_that_are_not_too_far_behind(vocabulary: Vocabulary) -> None:
+def test_choices_are_the_most_probable_ones_that_are_not_too_far_behind(
+    vocabulary: Vocabulary,
+) -> None:
     tokens = [vocabulary.tokenize(word)[0] for word in (" sugar", " milk", " tea", " salt")]
     sound = np.array([[4.0, 5.0, 1.0, 4.5], [0.0, 9.0, 0.0, 0.0]], np.float32)
     scored = np.concatenate([np.zeros((2, 576), np.float32), sound], axis=1)
-    scores = VocabularyHead(vocabulary, tokens, np.eye(4, dtype=np.float32), 2).scores(Units(scored, 2.0, MUTE), ())
+    scores = VocabularyHead(vocabulary, tokens, np.eye(4, dtype=np.float32), 2).scores(
+        Units(scored, 2.0, MUTE), ()
+    )
     assert np.exp(scores.table).sum(axis=1) == pytest.approx(1.0)
     first, second = scores.choices(most=3, within=2.0)
     assert [token for token, _ in first] == [tokens[1], tokens[3], tokens[0]]
     assert [token for token, _ in second] == [tokens[1]]
     assert first[0][1] - first[1][1] == pytest.approx(0.5, abs=1e-5)
     assert len(scores.choices(most=99, within=99.0)[0]) == 4
-    assert scores.of([tokens[3], tokens[1]], -99.0) == pytest.approx(first[1][1] + second[0][1], abs=1e-5)
-    assert scores.of([tokens[0], -1], -12.0) == pytest.approx(first[2][1] - 12.0, abs=1e-5)  # a token that nobody heard
+    assert scores.of([tokens[3], tokens[1]], -99.0) == pytest.approx(
+        first[1][1] + second[0][1], abs=1e-5
+    )
+    assert scores.of([tokens[0], -1], -12.0) == pytest.approx(
+        first[2][1] - 12.0, abs=1e-5
+    )  # a token that nobody heard
 
 
 def test_a_token_never_heard_is_never_read(vocabulary: Vocabulary) -> None:
@@ -117,7 +132,9 @@ def test_a_token_never_heard_is_never_read(vocabulary: Vocabulary) -> None:
 def test_a_token_never_heard_is_read_where_the_draft_has_it(vocabulary: Vocabulary) -> None:
     fjord = vocabulary.tokenize(" fjord")
     rows = vocabulary.rows(fjord)
-    read = mute(vocabulary, vocabulary.tokenize("Call my sister tomorrow.")).read(units_at(rows), fjord)
+    read = mute(vocabulary, vocabulary.tokenize("Call my sister tomorrow.")).read(
+        units_at(rows), fjord
+    )
     assert read.tokens == tuple(fjord)
     assert np.array_equal(read.vectors, rows)
 
@@ -133,6 +150,8 @@ def test_a_draft_is_given_with_the_keys_of_what_was_heard(vocabulary: Vocabulary
 
 
 @pytest.mark.parametrize("heard", [[], [-1, 5], [5, 10**9]])
-def test_a_projector_that_does_not_say_what_it_heard_is_refused(vocabulary: Vocabulary, heard: list[int]) -> None:
+def test_a_projector_that_does_not_say_what_it_heard_is_refused(
+    vocabulary: Vocabulary, heard: list[int]
+) -> None:
     with pytest.raises(AttuneError, match="which tokens it heard"):
         mute(vocabulary, heard)

@@ -12,7 +12,9 @@ from tests.support.audio_fixtures import noise, prompt, tone
 
 @pytest.mark.parametrize("mel_bins", [80, 128])
 def test_filters(mel_bins: int) -> None:
-    np.testing.assert_allclose(mel_filters(mel_bins), FeatureExtractor(feature_size=mel_bins).mel_filters, atol=1e-7)
+    np.testing.assert_allclose(
+        mel_filters(mel_bins), FeatureExtractor(feature_size=mel_bins).mel_filters, atol=1e-7
+    )
 
 
 @pytest.mark.parametrize("length", [201, 400, 16_000, 16_123, 48_001])
@@ -29,7 +31,10 @@ def test_synthetic_sound(length: int, mel_bins: int) -> None:
 def test_real_speech(general_speech: Path, name: str) -> None:
     samples = prompt(general_speech, name)
     np.testing.assert_allclose(
-        log_mel(samples), FeatureExtractor()(samples, padding=0)[:, : len(samples) // 160], rtol=0, atol=1e-5
+        log_mel(samples),
+        FeatureExtractor()(samples, padding=0)[:, : len(samples) // 160],
+        rtol=0,
+        atol=1e-5,
     )
 
 

@@ -1,4 +1,5 @@
-"""Cutting utterances at their pauses: every word is in one piece, no piece is long, and silence is no piece."""
+"""Cutting utterances at their pauses: every word is in one piece, no piece is long, and silence is
+no piece."""
 
 from itertools import pairwise
 
@@ -17,9 +18,17 @@ QUIET, LOUD = 0.02, 0.95
 
 
 @settings(max_examples=200)
-@given(st.lists(st.tuples(st.booleans(), st.integers(1, 400)), max_size=8), st.floats(1.0, 12.0), st.integers(0, 99))
-def test_pieces_hold_every_word_once_and_are_short(runs: list[tuple[bool, int]], longest_seconds: float, seed: int) -> None:
-    spoken = np.concatenate([np.zeros(0, bool), *(np.full(count, speaks) for speaks, count in runs)])
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(1, 400)), max_size=8),
+    st.floats(1.0, 12.0),
+    st.integers(0, 99),
+)
+def test_pieces_hold_every_word_once_and_are_short(
+    runs: list[tuple[bool, int]], longest_seconds: float, seed: int
+) -> None:
+    spoken = np.concatenate(
+        [np.zeros(0, bool), *(np.full(count, speaks) for speaks, count in runs)]
+    )
     loudness = np.random.default_rng(seed).random(len(spoken)).astype(np.float32)
     found = spoken_spans(np.where(spoken, LOUD, QUIET), loudness, longest_seconds)
     assert all(0 < end - start <= longest_seconds * SECOND for start, end in found)
@@ -29,7 +38,9 @@ def test_pieces_hold_every_word_once_and_are_short(runs: list[tuple[bool, int]],
         held[start:end] = True
         assert spoken[start:end].sum() >= 3
     missed = np.flatnonzero(np.diff(np.concatenate([[False], spoken & ~held, [False]])))
-    assert all(after - before < 3 for before, after in zip(missed[::2], missed[1::2], strict=True))  # a click, not a word
+    assert all(
+        after - before < 3 for before, after in zip(missed[::2], missed[1::2], strict=True)
+    )  # a click, not a word
 
 
 def test_a_cut_is_made_in_the_longest_pause() -> None:

@@ -1,4 +1,5 @@
-"""Recordings: whatever people record can be read, and whatever is wrong with a file is said in one line."""
+"""Recordings: whatever people record can be read, and whatever is wrong with a file is said in one
+line."""
 
 import os
 import resource
@@ -14,7 +15,15 @@ import soundfile
 from engines.audio.recordings import read_audio, write_flac
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ
-from tests.support.audio_fixtures import cut_off, noise, pitch_hz, prompt, tone, wav_header, write_wav
+from tests.support.audio_fixtures import (
+    cut_off,
+    noise,
+    pitch_hz,
+    prompt,
+    tone,
+    wav_header,
+    write_wav,
+)
 
 
 def refusal(path: Path, max_seconds: float = 300.0) -> str:
@@ -40,7 +49,9 @@ def largest_file(size_bytes: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("rate_hz", [8_000, 11_025, 16_000, 44_100, 48_000, 96_000])
 @pytest.mark.parametrize("channels", [1, 2, 6, 25])
-def test_any_rate_and_channels_become_16_khz_mono(tmp_path: Path, rate_hz: int, channels: int) -> None:
+def test_any_rate_and_channels_become_16_khz_mono(
+    tmp_path: Path, rate_hz: int, channels: int
+) -> None:
     source = np.repeat(tone(1.0, 440.0, rate_hz)[:, None], channels, axis=1)
     samples = read_audio(write_wav(tmp_path / "a.wav", source, rate_hz))
     assert samples.dtype == np.float32
@@ -51,7 +62,14 @@ def test_any_rate_and_channels_become_16_khz_mono(tmp_path: Path, rate_hz: int, 
 
 @pytest.mark.parametrize(
     ("subtype", "error"),
-    [("PCM_U8", 1 / 100), ("PCM_16", 1 / 30_000), ("PCM_24", 1e-6), ("PCM_32", 1e-6), ("FLOAT", 0), ("DOUBLE", 1e-7)],
+    [
+        ("PCM_U8", 1 / 100),
+        ("PCM_16", 1 / 30_000),
+        ("PCM_24", 1e-6),
+        ("PCM_32", 1e-6),
+        ("FLOAT", 0),
+        ("DOUBLE", 1e-7),
+    ],
 )
 def test_any_wav_sample_format(tmp_path: Path, subtype: str, error: float) -> None:
     source = noise(0.5)
@@ -70,7 +88,9 @@ def test_any_common_container(tmp_path: Path, container: str) -> None:
 
 def test_raw_g722_is_known_by_its_name(general_speech: Path) -> None:
     samples = prompt(general_speech, "vm-goodbye")
-    assert len(samples) == 2 * (general_speech / "vm-goodbye.g722").stat().st_size  # 64 kbit/s at 16 kHz: two samples a byte
+    assert (
+        len(samples) == 2 * (general_speech / "vm-goodbye.g722").stat().st_size
+    )  # 64 kbit/s at 16 kHz: two samples a byte
     assert 0.1 < np.abs(samples).max() <= 1.0
 
 
@@ -78,15 +98,21 @@ def test_raw_g722_is_known_by_its_name(general_speech: Path) -> None:
 def test_of_channels_that_cancel_out_the_louder_is_heard(tmp_path: Path, quieter: float) -> None:
     source = np.concatenate([noise(0.5, 0.002), tone(1.0), noise(0.5, 0.002, seed=1)])
     channels = np.stack([-quieter * source, source], axis=1)
-    channels += np.stack([noise(2.0, 0.001, seed=seed) for seed in (2, 3)], axis=1)  # no two microphones hiss alike
+    channels += np.stack(
+        [noise(2.0, 0.001, seed=seed) for seed in (2, 3)], axis=1
+    )  # no two microphones hiss alike
     samples = read_audio(write_wav(tmp_path / "a.wav", channels))
-    assert abs(float(np.abs(samples[8_000:24_000]).max())) == pytest.approx(0.3, rel=0.05 if quieter == 1.0 else 0.02)
+    assert abs(float(np.abs(samples[8_000:24_000]).max())) == pytest.approx(
+        0.3, rel=0.05 if quieter == 1.0 else 0.02
+    )
     assert pitch_hz(samples[8_000:24_000]) == pytest.approx(440.0, abs=1.0)
 
 
 def test_channels_that_do_not_cancel_out_are_averaged(tmp_path: Path) -> None:
     left, right = noise(1.0, seed=1), noise(1.0, seed=2)
-    samples = read_audio(write_wav(tmp_path / "a.wav", np.stack([left, right], axis=1), subtype="FLOAT"))
+    samples = read_audio(
+        write_wav(tmp_path / "a.wav", np.stack([left, right], axis=1), subtype="FLOAT")
+    )
     np.testing.assert_allclose(samples, (left + right) / 2, rtol=0, atol=1e-6)
 
 
@@ -103,7 +129,9 @@ def test_missing_folder_empty_and_silent(tmp_path: Path) -> None:
     (tmp_path / "header.wav").write_bytes(wav_header(0))
     assert "no samples" in refusal(tmp_path / "header.wav")
     assert "is silent" in refusal(write_wav(tmp_path / "zeros.wav", np.zeros(16_000, np.float32)))
-    assert "is silent" in refusal(write_wav(tmp_path / "faint.wav", noise(1.0, 1e-5), subtype="FLOAT"))
+    assert "is silent" in refusal(
+        write_wav(tmp_path / "faint.wav", noise(1.0, 1e-5), subtype="FLOAT")
+    )
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
@@ -113,7 +141,9 @@ def test_unreadable(tmp_path: Path) -> None:
     assert "permissions" in refusal(path)
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "notes.wav", "notes.mp3", "notes.g722", "playlist.ffconcat"])
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "notes.wav", "notes.mp3", "notes.g722", "playlist.ffconcat"]
+)
 def test_text_in_place_of_audio(tmp_path: Path, name: str) -> None:
     write_wav(tmp_path / "a.wav", tone(1.0))
     (tmp_path / name).write_text("ffconcat version 1.0\nfile a.wav\n# für Elise\n" * 200)
@@ -122,7 +152,9 @@ def test_text_in_place_of_audio(tmp_path: Path, name: str) -> None:
 
 def test_a_playlist_does_not_open_other_files(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", tone(1.0))
-    (tmp_path / "list.ffconcat").write_bytes(b"ffconcat version 1.0\nfile a.wav\n# \xff\n")  # no UTF-8: not taken for text
+    (tmp_path / "list.ffconcat").write_bytes(
+        b"ffconcat version 1.0\nfile a.wav\n# \xff\n"
+    )  # no UTF-8: not taken for text
     refusal(tmp_path / "list.ffconcat")
 
 
@@ -146,10 +178,14 @@ def test_samples_that_are_not_numbers(tmp_path: Path, bad: float) -> None:
 
 
 def test_float_samples_in_the_range_of_integers(tmp_path: Path) -> None:
-    assert "full scale" in refusal(write_wav(tmp_path / "a.wav", tone(1.0) * 32768, subtype="FLOAT"))
+    assert "full scale" in refusal(
+        write_wav(tmp_path / "a.wav", tone(1.0) * 32768, subtype="FLOAT")
+    )
 
 
-@pytest.mark.parametrize("container", ["WAV", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF", "MP3", "OGG"])
+@pytest.mark.parametrize(
+    "container", ["WAV", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF", "MP3", "OGG"]
+)
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.9])
 def test_truncated(tmp_path: Path, container: str, keep: float) -> None:
     path = tmp_path / f"a.{container.lower()}"
@@ -164,7 +200,9 @@ def test_truncated(tmp_path: Path, container: str, keep: float) -> None:
 
 @pytest.mark.parametrize("claimed_bytes", [0, 0x7FFFF000, 0xFFFFFFFF - 36])
 def test_a_wav_that_was_piped_does_not_know_its_size(tmp_path: Path, claimed_bytes: int) -> None:
-    (tmp_path / "a.wav").write_bytes(wav_header(claimed_bytes) + (noise(1.0) * 32767).astype("<i2").tobytes())
+    (tmp_path / "a.wav").write_bytes(
+        wav_header(claimed_bytes) + (noise(1.0) * 32767).astype("<i2").tobytes()
+    )
     assert len(read_audio(tmp_path / "a.wav")) == SAMPLE_RATE_HZ
 
 
@@ -204,7 +242,9 @@ def test_an_hour_without_a_header_is_refused_without_holding_it(tmp_path: Path) 
 def test_flac_keeps_16_bits(tmp_path: Path) -> None:
     source = np.concatenate([noise(1.0), tone(0.1, amplitude=1.2)])
     write_flac(tmp_path / "a.flac", source)
-    np.testing.assert_allclose(read_audio(tmp_path / "a.flac"), np.clip(source, -1, 1), rtol=0, atol=1 / 32768)
+    np.testing.assert_allclose(
+        read_audio(tmp_path / "a.flac"), np.clip(source, -1, 1), rtol=0, atol=1 / 32768
+    )
     assert soundfile.info(tmp_path / "a.flac").subtype == "PCM_16"
     assert [path.name for path in tmp_path.iterdir()] == ["a.flac"]
 
@@ -213,7 +253,10 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "a.flac"
     write_flac(path, tone(0.5))
     before = path.read_bytes()
-    with largest_file(10_000), pytest.raises(AttuneError, match="cannot be written .*space on its disk"):
+    with (
+        largest_file(10_000),
+        pytest.raises(AttuneError, match="cannot be written .*space on its disk"),
+    ):
         write_flac(path, noise(5.0))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

@@ -1,4 +1,5 @@
-"""The segmenter as a pure machine: whatever the probabilities, speech is neither lost nor heard twice."""
+"""The segmenter as a pure machine: whatever the probabilities, speech is neither lost nor heard
+twice."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.audio.segmenter import Event, Segmenter, SegmenterLimits, SpeechCancelled, SpeechStarted
+from engines.audio.segmenter import (
+    Event,
+    Segmenter,
+    SegmenterLimits,
+    SpeechCancelled,
+    SpeechStarted,
+)
 from engines.types import SAMPLE_RATE_HZ, Segment
 
 CHUNK = 512
@@ -24,8 +31,11 @@ class Heard:
     at_samples: int
 
 
-def run(probabilities: Iterable[float], limits: SegmenterLimits = DEFAULTS, split: int = 1) -> list[Heard]:
-    """Push one chunk for each probability, cut into `split` parts; the value of each sample is its position in the stream."""
+def run(
+    probabilities: Iterable[float], limits: SegmenterLimits = DEFAULTS, split: int = 1
+) -> list[Heard]:
+    """Push one chunk for each probability, cut into `split` parts; the value of each sample is its
+    position in the stream."""
     segmenter, position, heard = Segmenter(limits), 0, []
     for probability in probabilities:
         for _ in range(split):
@@ -66,7 +76,8 @@ def limits(draw: st.DrawFn) -> SegmenterLimits:
     return SegmenterLimits(
         start_seconds=start * CHUNK_SECONDS,
         end_silence_seconds=silence * CHUNK_SECONDS,
-        max_seconds=(2 * (start + silence + roll + least) + draw(st.integers(1, 30))) * CHUNK_SECONDS,
+        max_seconds=(2 * (start + silence + roll + least) + draw(st.integers(1, 30)))
+        * CHUNK_SECONDS,
         pre_roll_seconds=roll * CHUNK_SECONDS,
         post_roll_seconds=after * CHUNK_SECONDS,
         min_speech_seconds=least * CHUNK_SECONDS,
@@ -75,9 +86,9 @@ def limits(draw: st.DrawFn) -> SegmenterLimits:
     )
 
 
-streams = st.lists(st.tuples(st.sampled_from([0.0, 0.2, 0.4, 0.6, 0.9]), st.integers(1, 30)), max_size=30).map(
-    lambda runs: [probability for probability, count in runs for _ in range(count)]
-)
+streams = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.2, 0.4, 0.6, 0.9]), st.integers(1, 30)), max_size=30
+).map(lambda runs: [probability for probability, count in runs for _ in range(count)])
 
 
 def test_one_utterance() -> None:
@@ -87,8 +98,12 @@ def test_one_utterance() -> None:
     assert start == pytest.approx(1.0 + DEFAULTS.start_seconds, abs=2 * CHUNK_SECONDS)
     assert end == pytest.approx(2.5 + DEFAULTS.end_silence_seconds, abs=2 * CHUNK_SECONDS)
     (segment,) = segments(heard)
-    assert segment.start_seconds == pytest.approx(1.0 - DEFAULTS.pre_roll_seconds, abs=2 * CHUNK_SECONDS)
-    assert segment.start_seconds + segment.seconds == pytest.approx(2.5 + DEFAULTS.post_roll_seconds, abs=2 * CHUNK_SECONDS)
+    assert segment.start_seconds == pytest.approx(
+        1.0 - DEFAULTS.pre_roll_seconds, abs=2 * CHUNK_SECONDS
+    )
+    assert segment.start_seconds + segment.seconds == pytest.approx(
+        2.5 + DEFAULTS.post_roll_seconds, abs=2 * CHUNK_SECONDS
+    )
 
 
 def test_a_click_starts_nothing() -> None:
@@ -105,13 +120,25 @@ def test_a_blip_is_cancelled() -> None:
 
 
 def test_hysteresis_bridges_a_soft_stretch() -> None:
-    assert names(run(chunks(0.5, 0.9) + chunks(1.0, 0.4) + chunks(0.5, 0.9) + chunks(1.0, 0.0))) == ["SpeechStarted", "Segment"]
+    assert names(
+        run(chunks(0.5, 0.9) + chunks(1.0, 0.4) + chunks(0.5, 0.9) + chunks(1.0, 0.0))
+    ) == ["SpeechStarted", "Segment"]
     assert run(chunks(5.0, 0.4)) == [], "below the start threshold nothing starts"
 
 
 def test_a_pause_within_a_sentence_does_not_end_it() -> None:
-    assert len(segments(run(chunks(0.5, 0.9) + chunks(0.4, 0.0) + chunks(0.5, 0.9) + chunks(1.0, 0.0)))) == 1
-    assert len(segments(run(chunks(0.5, 0.9) + chunks(0.8, 0.0) + chunks(0.5, 0.9) + chunks(1.0, 0.0)))) == 2
+    assert (
+        len(
+            segments(run(chunks(0.5, 0.9) + chunks(0.4, 0.0) + chunks(0.5, 0.9) + chunks(1.0, 0.0)))
+        )
+        == 1
+    )
+    assert (
+        len(
+            segments(run(chunks(0.5, 0.9) + chunks(0.8, 0.0) + chunks(0.5, 0.9) + chunks(1.0, 0.0)))
+        )
+        == 2
+    )
 
 
 def test_long_speech_is_cut_and_nothing_is_lost() -> None:
@@ -167,7 +194,9 @@ def test_every_start_has_one_end(probabilities: list[float], within: SegmenterLi
 
 
 @given(streams, limits())
-def test_segments_are_true_to_the_stream(probabilities: list[float], within: SegmenterLimits) -> None:
+def test_segments_are_true_to_the_stream(
+    probabilities: list[float], within: SegmenterLimits
+) -> None:
     end = 0
     for segment in segments(run(probabilities, within)):
         where = span(segment.start_seconds, len(segment.samples))
@@ -178,7 +207,9 @@ def test_segments_are_true_to_the_stream(probabilities: list[float], within: Seg
 
 
 @given(streams, limits())
-def test_speech_is_in_a_segment_or_was_cancelled(probabilities: list[float], within: SegmenterLimits) -> None:
+def test_speech_is_in_a_segment_or_was_cancelled(
+    probabilities: list[float], within: SegmenterLimits
+) -> None:
     heard = run(probabilities, within)
     spans = [
         range(round(each.event.start_seconds * SAMPLE_RATE_HZ), each.at_samples)
@@ -197,16 +228,21 @@ def test_speech_is_in_a_segment_or_was_cancelled(probabilities: list[float], wit
         else:
             if unbroken * CHUNK_SECONDS >= within.start_seconds - 1e-9:
                 lost = int((covered[(index - unbroken) * CHUNK : index * CHUNK] == 0).sum())
-                # Only the end of a stream can lose one chunk: the one that opened a new piece after a cut.
+                # Only the end of a stream can lose one chunk: the one that opened a new piece after
+                # a cut.
                 assert lost == 0 or (index == len(probabilities) and lost == CHUNK)
             unbroken = 0
 
 
 @given(streams, limits())
-def test_the_size_of_chunks_does_not_matter(probabilities: list[float], within: SegmenterLimits) -> None:
+def test_the_size_of_chunks_does_not_matter(
+    probabilities: list[float], within: SegmenterLimits
+) -> None:
     ended = [*probabilities, *chunks(1.0, 0.0)]
     whole, halves = run(ended, within), run(ended, within, split=2)
-    assert [(name, each.event.start_seconds) for name, each in zip(names(whole), whole, strict=True)] == [
+    assert [
+        (name, each.event.start_seconds) for name, each in zip(names(whole), whole, strict=True)
+    ] == [
         (name, each.event.start_seconds) for name, each in zip(names(halves), halves, strict=True)
     ]
     for one, other in zip(segments(whole), segments(halves), strict=True):
@@ -214,7 +250,9 @@ def test_the_size_of_chunks_does_not_matter(probabilities: list[float], within: 
 
 
 @given(streams, limits())
-def test_no_event_comes_sooner_than_it_says(probabilities: list[float], within: SegmenterLimits) -> None:
+def test_no_event_comes_sooner_than_it_says(
+    probabilities: list[float], within: SegmenterLimits
+) -> None:
     segmenter, soonest = Segmenter(within), 0
     for position in range(CHUNK, (len(probabilities) + 1) * CHUNK, CHUNK):
         soonest = max(soonest, position - CHUNK + segmenter.samples_to_event)

@@ -27,14 +27,20 @@ def streamed(vad: SileroVad, samples: Float32, at_once: int = 1) -> list[float]:
 @pytest.fixture(scope="module")
 def stream(general_speech: Path) -> Float32:
     """Two prompts with noise between and after; a whole number of chunks."""
-    parts = [prompt(general_speech, "vm-intro"), noise(1.0, 0.01), prompt(general_speech, "agent-alreadyon"), noise(0.5, 0.01)]
+    parts = [
+        prompt(general_speech, "vm-intro"),
+        noise(1.0, 0.01),
+        prompt(general_speech, "agent-alreadyon"),
+        noise(0.5, 0.01),
+    ]
     samples = np.concatenate(parts)
     return samples[: len(samples) // CHUNK_SAMPLES * CHUNK_SAMPLES]
 
 
 @pytest.mark.parametrize("at_once", [1, 4])
 def test_equals_the_batch(stream: Float32, at_once: int) -> None:
-    # The batch silences the last 64 samples that it is given: so it gets one chunk more, which is not compared.
+    # The batch silences the last 64 samples that it is given: so it gets one chunk more, which is
+    # not compared.
     batch = get_vad_model()(np.pad(stream, (0, CHUNK_SAMPLES)))[:-1]
     np.testing.assert_allclose(streamed(SileroVad(), stream, at_once), batch, rtol=0, atol=1e-4)
     assert batch.max() > 0.9
@@ -62,5 +68,7 @@ def test_only_whole_chunks(shape: tuple[int, ...]) -> None:
 
 def test_finding_the_model_loads_no_other_runtime() -> None:
     script = "import sys; from engines.audio.vad import SileroVad; SileroVad(); print(*sys.modules)"
-    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    finished = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
     assert not {"torch", "ctranslate2", "faster_whisper"} & set(finished.stdout.split())

@@ -1,4 +1,5 @@
-"""The probe of instruction sets: what it claims runs, and what cannot run is found out by running it."""
+"""The probe of instruction sets: what it claims runs, and what cannot run is found out by running
+it."""
 
 import platform
 import subprocess
@@ -10,7 +11,9 @@ import pytest
 from engines.device.cpu_features import PROBES, Probe, cmake_args, runs
 from tests.support.places import PROJECT
 
-x86_only = pytest.mark.skipif(platform.machine() != "x86_64", reason="the probes are x86 instructions")
+x86_only = pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="the probes are x86 instructions"
+)
 
 
 def probe(body: str, expected: int = 42, flags: tuple[str, ...] = ()) -> Probe:
@@ -41,7 +44,8 @@ def test_death_wrong_results_and_failed_builds_do_not_count(body: str) -> None:
 def test_every_probe_compiles(each: Probe) -> None:
     done = subprocess.run(
         ["cc", "-fsyntax-only", "-Wall", "-Werror", *each.compiler_flags, "-x", "c", "-"],
-        input=f"#include <immintrin.h>\nint f(int seed) {{ int result; {each.body} return result; }}",
+        input="#include <immintrin.h>\n"
+        f"int f(int seed) {{ int result; {each.body} return result; }}",
         text=True, capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -64,5 +68,7 @@ def test_other_machines_trust_their_compiler(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_runs_before_anything_is_installed() -> None:
     command = [sys.executable, "-S", "-m", "engines.device.cpu_features"]  # -S: no site-packages
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=600, check=True)
+    done = subprocess.run(
+        command, cwd=PROJECT, capture_output=True, text=True, timeout=600, check=True
+    )
     assert done.stdout.startswith("-DGGML_NATIVE=")

@@ -1,4 +1,5 @@
-"""Whether a silent process hangs, told by its processor time: the clock of these tests says whatever it likes."""
+"""Whether a silent process hangs, told by its processor time: the clock of these tests says
+whatever it likes."""
 
 import signal
 import subprocess
@@ -43,7 +44,9 @@ def used(process: int) -> float:
 
 def test_one_that_wants_the_processor_is_not_hung_however_late_it_is(start: Start) -> None:
     process = start(SPIN)
-    assert eventually(lambda: used(process) > 0.5), "it spins, and no longer reads its program from the disk"
+    assert eventually(lambda: used(process) > 0.5), (
+        "it spins, and no longer reads its program from the disk"
+    )
     patience = Patience(process, processor_limit_seconds=HOURS, asleep_limit_seconds=60.0)
     for hour in range(20):
         assert patience.look(3600.0 * hour) == ""
@@ -78,7 +81,9 @@ def test_what_it_started_works_for_it(start: Start, apart: bool) -> None:
     """As a synthesizer does, or a worker in a session of its own."""
     spin = [sys.executable, "-c", SPIN]
     process = start(f"import subprocess; subprocess.run({spin!r}, start_new_session={apart})")
-    assert eventually(lambda: len(psutil.Process(process).children()) == 1 and state_of(process) == "S")
+    assert eventually(
+        lambda: len(psutil.Process(process).children()) == 1 and state_of(process) == "S"
+    )
     assert eventually(lambda: used(process) > 0.5)
     patience = Patience(process, processor_limit_seconds=HOURS, asleep_limit_seconds=60.0)
     assert [patience.look(now) for now in (0.0, HOURS)] == ["", ""]
@@ -88,7 +93,8 @@ def test_what_it_waited_for_still_counts(start: Start, tmp_path: Path) -> None:
     done = tmp_path / "done"
     work = [sys.executable, "-c", "import time\nwhile time.process_time() < 0.5: pass"]
     process = start(
-        f"import pathlib, signal, subprocess; subprocess.run({work!r}); pathlib.Path({str(done)!r}).touch(); signal.pause()"
+        f"import pathlib, signal, subprocess; subprocess.run({work!r});"
+        f" pathlib.Path({str(done)!r}).touch(); signal.pause()"
     )
     assert eventually(done.exists)
     assert used(process) >= 0.5
@@ -113,17 +119,23 @@ def test_one_that_is_gone_is_not_hung(start: Start) -> None:
 def test_a_command_runs_to_its_end() -> None:
     done = run_to_its_end(["cat"], b"words", processor_seconds=60.0, asleep_seconds=60.0)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"words", b"")
-    failed = run_to_its_end(["sh", "-c", "echo no >&2; exit 3"], processor_seconds=60.0, asleep_seconds=60.0)
+    failed = run_to_its_end(
+        ["sh", "-c", "echo no >&2; exit 3"], processor_seconds=60.0, asleep_seconds=60.0
+    )
     assert (failed.returncode, failed.stderr) == (3, b"no\n")
 
 
 def test_a_command_that_is_slow_to_read_gets_all_that_it_is_given() -> None:
     slow = "import sys, time\nwhile time.process_time() < 1.5: pass\nprint(len(sys.stdin.read()))"
-    done = run_to_its_end([sys.executable, "-c", slow], b"x" * 1_000_000, processor_seconds=60.0, asleep_seconds=60.0)
+    done = run_to_its_end(
+        [sys.executable, "-c", slow], b"x" * 1_000_000, processor_seconds=60.0, asleep_seconds=60.0
+    )
     assert done.stdout == b"1000000\n"
 
 
-@pytest.mark.parametrize(("program", "said"), [(SPIN, "of processor time"), (SLEEP, "used no processor time")])
+@pytest.mark.parametrize(
+    ("program", "said"), [(SPIN, "of processor time"), (SLEEP, "used no processor time")]
+)
 def test_a_command_that_hangs_is_killed(program: str, said: str) -> None:
     command = [sys.executable, "-c", program]
     with pytest.raises(HungError, match=said):

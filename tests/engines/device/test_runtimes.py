@@ -1,4 +1,5 @@
-"""Which engines compute on the GPU: only those that did, with these packages, since the machine started."""
+"""Which engines compute on the GPU: only those that did, with these packages, since the machine
+started."""
 
 import json
 import subprocess
@@ -7,9 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from engines.device.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Trial, keep_runtimes, opening, read_runtimes, runtimes_path
+from engines.device.runtimes import (
+    LANGUAGE_MODEL,
+    TRANSCRIBER,
+    Trial,
+    keep_runtimes,
+    opening,
+    read_runtimes,
+    runtimes_path,
+)
 
-TRIALS = [Trial(claim=LANGUAGE_MODEL, held=True), Trial(claim=TRANSCRIBER, held=False, note="built without CUDA")]
+TRIALS = [
+    Trial(claim=LANGUAGE_MODEL, held=True),
+    Trial(claim=TRANSCRIBER, held=False, note="built without CUDA"),
+]
 
 
 def test_what_was_tried_is_kept(tmp_path: Path) -> None:
@@ -17,12 +29,24 @@ def test_what_was_tried_is_kept(tmp_path: Path) -> None:
     assert read_runtimes(path) is None
     kept = keep_runtimes(path, TRIALS)
     assert read_runtimes(path) == kept
-    assert (kept.on_gpu(LANGUAGE_MODEL), kept.on_gpu(TRANSCRIBER), kept.on_gpu("nothing")) == (True, False, False)
-    assert (kept.why(TRANSCRIBER), kept.why("nothing")) == ("built without CUDA", "it was not tried yet")
+    assert (kept.on_gpu(LANGUAGE_MODEL), kept.on_gpu(TRANSCRIBER), kept.on_gpu("nothing")) == (
+        True,
+        False,
+        False,
+    )
+    assert (kept.why(TRANSCRIBER), kept.why("nothing")) == (
+        "built without CUDA",
+        "it was not tried yet",
+    )
 
 
-@pytest.mark.parametrize("change", [{"boot": "another"}, {"versions": {"llama-cpp-python": "0", "ctranslate2": "0"}}, {"odd": 1}])
-def test_after_a_restart_or_another_package_nothing_is_known(tmp_path: Path, change: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [{"boot": "another"}, {"versions": {"llama-cpp-python": "0", "ctranslate2": "0"}}, {"odd": 1}],
+)
+def test_after_a_restart_or_another_package_nothing_is_known(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
     path = runtimes_path(tmp_path)
     keep_runtimes(path, TRIALS)
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
@@ -41,7 +65,13 @@ print(found.any_on_gpu)
 
 
 def open_engines(path: Path, how: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", OPEN, str(path), how], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-c", OPEN, str(path), how],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 def test_engines_that_end_the_daemon_are_not_opened_on_the_gpu_again(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Generations on disk: whole or absent, never overwritten, never served damaged; pointers that survive a kill."""
+"""Generations on disk: whole or absent, never overwritten, never served damaged; pointers that
+survive a kill."""
 
 import json
 import os
@@ -36,7 +37,11 @@ def test_what_is_written_is_read_back(root: Path) -> None:
     assert written.number == written.card.number == 7
     assert written.folder == root / "0007"
     assert written.projector.read_bytes() == b"weights7"
-    assert set(written.card.files) == {"projector.onnx", "projector.safetensors", "adapter/lora.safetensors"}
+    assert set(written.card.files) == {
+        "projector.onnx",
+        "projector.safetensors",
+        "adapter/lora.safetensors",
+    }
     assert [path.name for path in root.iterdir()] == ["0007"]
 
 
@@ -69,7 +74,9 @@ def test_a_missing_source_leaves_nothing(root: Path) -> None:
     assert list(root.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["../escape", "/etc/passwd", "a/../../b", "", ".", "a//b", "card.json"])
+@pytest.mark.parametrize(
+    "name", ["../escape", "/etc/passwd", "a/../../b", "", ".", "a//b", "card.json"]
+)
 def test_names_stay_inside_the_folder(root: Path, name: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"x")
@@ -237,7 +244,10 @@ def test_rollback_to_a_damaged_generation_is_refused(root: Path) -> None:
     assert current(root) == read_generation(root / "0001")
 
 
-@pytest.mark.parametrize("target", ["/etc", "../generations/0000", "generations/../0000", "elsewhere/0000", "generations/12"])
+@pytest.mark.parametrize(
+    "target",
+    ["/etc", "../generations/0000", "generations/../0000", "elsewhere/0000", "generations/12"],
+)
 def test_a_pointer_to_elsewhere_is_not_followed(root: Path, target: str) -> None:
     write(root, 0)
     (root.parent / "current").symlink_to(target)
@@ -257,7 +267,13 @@ def test_a_pointer_that_is_no_link(root: Path) -> None:
 
 
 def test_no_generations_at_all(root: Path) -> None:
-    assert (current(root), previous(root), usable(root), list_generations(root), sweep(root)) == (None, None, (None, []), [], [])
+    assert (current(root), previous(root), usable(root), list_generations(root), sweep(root)) == (
+        None,
+        None,
+        (None, []),
+        [],
+        [],
+    )
     assert next_number(root) == 1
 
 
@@ -287,7 +303,9 @@ def test_sweep_waits_for_a_writer(root: Path) -> None:
     files = {"projector.onnx": pipe, "projector.safetensors": root / "0000" / "card.json"}
     writer = threading.Thread(target=write_generation, args=(root, 1, CARD, files))
     writer.start()
-    with pipe.open("wb") as source:  # opens once the writer reads: it holds its folder from before that
+    with pipe.open(
+        "wb"
+    ) as source:  # opens once the writer reads: it holds its folder from before that
         assert sweep(root) == []
         source.write(b"slow")
     writer.join()
@@ -297,8 +315,15 @@ def test_sweep_waits_for_a_writer(root: Path) -> None:
 
 
 @settings(deadline=None, max_examples=30)
-@given(content=st.dictionaries(st.sampled_from(["projector.onnx", "projector.safetensors", "a", "b/c"]), st.binary(max_size=64)))
-def test_any_files_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, content: dict[str, bytes]) -> None:
+@given(
+    content=st.dictionaries(
+        st.sampled_from(["projector.onnx", "projector.safetensors", "a", "b/c"]),
+        st.binary(max_size=64),
+    )
+)
+def test_any_files_come_back_as_they_were(
+    tmp_path_factory: pytest.TempPathFactory, content: dict[str, bytes]
+) -> None:
     content = {"projector.onnx": b"", "projector.safetensors": b""} | content
     folder = tmp_path_factory.mktemp("property")
     sources = {name: folder / name.replace("/", "-") for name in content}
@@ -312,5 +337,7 @@ def test_a_generation_of_another_version_is_told_from_a_damaged_one(root: Path) 
     folder = write(root, 0).folder
     card = json.loads((folder / "card.json").read_text())
     (folder / "card.json").write_text(json.dumps(card | {"invented_later": 1}))
-    with pytest.raises(AttuneError, match="another version of Attune; remove it and run `attune engines build`"):
+    with pytest.raises(
+        AttuneError, match="another version of Attune; remove it and run `attune engines build`"
+    ):
         read_generation(folder)

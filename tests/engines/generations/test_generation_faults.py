@@ -1,4 +1,5 @@
-"""Writers and pointers under SIGKILL at random moments, and without room on the disk: whole generations or none."""
+"""Writers and pointers under SIGKILL at random moments, and without room on the disk: whole
+generations or none."""
 
 import os
 import random
@@ -42,7 +43,8 @@ for line in sys.stdin:
 for turn in itertools.count() if pid == 0 else ():
     if sys.argv[1] == "write":
         number = next_number(root)
-        write_generation(root, number, Card(number=number, parent=0, created_at="", recipe="test"), files)
+        card = Card(number=number, parent=0, created_at="", recipe="test")
+        write_generation(root, number, card, files)
     else:
         promote(root, turn % 3)
         if turn % 5 == 4:
@@ -60,17 +62,25 @@ from engines.generations.card import Card
 from engines.generations.folder import write_generation
 root, source = Path(sys.argv[1]), Path(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-write_generation(root, 1, Card(number=1, parent=0, created_at="", recipe="test"), {"projector.onnx": source})
+card = Card(number=1, parent=0, created_at="", recipe="test")
+write_generation(root, 1, card, {"projector.onnx": source})
 """
 
 
 def test_a_disk_without_room_leaves_nothing_and_says_so(root: Path, tmp_path: Path) -> None:
-    """A limit on the size of files stands in for the full disk: the same write fails, half way through."""
+    """A limit on the size of files stands in for the full disk: the same write fails, half way
+    through."""
     write(root, 0)
     large = tmp_path / "large"
     large.write_bytes(b"x" * 100_000)
     command = [sys.executable, "-c", FULL, str(root), str(large)]
-    ended = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     said = ended.stderr.strip().splitlines()[-1]
     assert said.startswith("engines.errors.AttuneError: generation ")
     assert said.endswith("File too large); nothing was changed")
@@ -78,11 +88,14 @@ def test_a_disk_without_room_leaves_nothing_and_says_so(root: Path, tmp_path: Pa
 
 
 def kill_at_random_moments(root: Path, what: str, times: int, seed: int) -> Iterator[None]:
-    """Run KILLED in a process that is killed after up to 50 ms, so many times; yields after each."""
+    """Run KILLED in a process that is killed after up to 50 ms, so many times; yields after
+    each."""
     draw = random.Random(seed)
     command = [sys.executable, "-c", KILLED, what, str(root)]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as forker:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    ) as forker:
         assert forker.stdin is not None
         assert forker.stdout is not None
         for _ in range(times):
@@ -105,7 +118,8 @@ root = Path(sys.argv[1])
 source = root.parent / "sources" / "projector.onnx"
 files = {"projector.onnx": source, "projector.safetensors": source}
 
-def steps_left(event, arguments):  # called by the interpreter before it opens, makes, renames, links or removes anything
+# called by the interpreter before it opens, makes, renames, links or removes anything
+def steps_left(event, arguments):
     global left
     if event == "open" or event.startswith(("os.", "tempfile.")):
         left -= 1
@@ -133,10 +147,13 @@ for line in sys.stdin:
 
 
 def kill_at_every_step(root: Path, what: str) -> Iterator[int]:
-    """Do `what` again and again, each time killed one file operation later, until it gets to its end; yields after each."""
+    """Do `what` again and again, each time killed one file operation later, until it gets to its
+    end; yields after each."""
     command = [sys.executable, "-c", KILLED_AT_A_STEP, str(root)]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as forker:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    ) as forker:
         assert forker.stdin is not None
         assert forker.stdout is not None
         for step in range(200):
@@ -206,4 +223,9 @@ def test_pointers_moved_by_a_process_killed_thirty_times_always_lead_somewhere(r
         seen.add(numbers(root))
     assert len(seen) > 2, "the pointers moved"
     sweep(root)
-    assert sorted(path.name for path in root.parent.iterdir()) == ["current", "generations", "previous", "sources"]
+    assert sorted(path.name for path in root.parent.iterdir()) == [
+        "current",
+        "generations",
+        "previous",
+        "sources",
+    ]

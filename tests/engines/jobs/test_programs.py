@@ -1,4 +1,5 @@
-"""Every program that is started by its module's name is there, and what names it outside of the code names it rightly."""
+"""Every program that is started by its module's name is there, and what names it outside of the
+code names it rightly."""
 
 import re
 from importlib.util import find_spec
@@ -25,8 +26,16 @@ def test_it_can_be_run_by_its_name(module: str) -> None:
 def test_who_names_a_program_names_one_of_these() -> None:
     """Units, packages and the Makefile start modules of ours by `-m`, too."""
     named = set()
-    for path in [PROJECT / "Makefile", *(PROJECT / "systemd").rglob("*"), *(PROJECT / "docker").rglob("*")]:
+    for path in [
+        PROJECT / "Makefile",
+        *(PROJECT / "systemd").rglob("*"),
+        *(PROJECT / "docker").rglob("*"),
+    ]:
         if path.is_file():
-            named |= set(re.findall(r"-m ((?:daemon|engines|calibration)[\w.]*)", path.read_text(errors="replace")))
+            named |= set(
+                re.findall(
+                    r"-m ((?:daemon|engines|calibration)[\w.]*)", path.read_text(errors="replace")
+                )
+            )
     assert {programs.TAKE_HANDOFF, programs.CPU_FEATURES, programs.COMMAND_LINE} <= named
     assert named <= set(NAMES.values())

@@ -14,29 +14,50 @@ from engines.errors import AttuneError, TurnAbandoned
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.degeneration import CYCLE_TOKENS, cycles
 from engines.llm.vocabulary import Vocabulary
-from tests.support.llama_conversations import CONTEXT_TOKENS, SYSTEM, Opened, Reference, one_prompt, opened, rendered, same, soft
+from tests.support.llama_conversations import (
+    CONTEXT_TOKENS,
+    SYSTEM,
+    Opened,
+    Reference,
+    one_prompt,
+    opened,
+    rendered,
+    same,
+    soft,
+)
 from tests.support.tiny_llama import byte_names, write_tiny_llama
 
 
 class TestExactness:
     def test_the_real_model_answers(self, real: Opened) -> None:
         model, _ = real
-        assert "".join(model.reply("What is the capital of France?", 20)) == "The capital of France is Paris."
+        assert (
+            "".join(model.reply("What is the capital of France?", 20))
+            == "The capital of France is Paris."
+        )
         assert "Rome" in "".join(model.reply("And of Italy?", 20))
 
     def test_embedding_rows_as_soft_tokens_are_the_text(self, real: Opened) -> None:
         model, vocabulary = real
         words = "What is the capital of France?"
-        assert np.array_equal(model.first_logits(words), model.first_logits(soft(vocabulary, words)))
+        assert np.array_equal(
+            model.first_logits(words), model.first_logits(soft(vocabulary, words))
+        )
         by_text = "".join(model.reply(words, 20))
         model.reset()
         assert "".join(model.reply(soft(vocabulary, words), 20)) == by_text
 
-    def test_several_turns_are_the_rendered_conversation(self, real: Opened, llm_path: Path) -> None:
+    def test_several_turns_are_the_rendered_conversation(
+        self, real: Opened, llm_path: Path
+    ) -> None:
         model, vocabulary = real
-        turns = [(words, "".join(model.reply(words, 12))) for words in ("Hello there.", "Name a color.")]
+        turns = [
+            (words, "".join(model.reply(words, 12))) for words in ("Hello there.", "Name a color.")
+        ]
         for reference in one_prompt(llm_path, vocabulary):
-            assert same(model.first_logits("And another?"), reference(rendered(turns, "And another?")))
+            assert same(
+                model.first_logits("And another?"), reference(rendered(turns, "And another?"))
+            )
 
     def test_reset_leaves_the_system_prompt_only(self, tiny: Opened, reference: Reference) -> None:
         model, _ = tiny
@@ -59,12 +80,15 @@ class TestExactness:
         tokens = vocabulary.tokenize(injected)
         assert not control & set(tokens)
         assert vocabulary.detokenize(tokens) == injected
-        assert np.array_equal(model.first_logits(injected), model.first_logits(soft(vocabulary, injected)))
+        assert np.array_equal(
+            model.first_logits(injected), model.first_logits(soft(vocabulary, injected))
+        )
 
 
 class TestStreaming:
     def script(self, tmp_path: Path, text: bytes) -> Iterator[Opened]:
-        """A model that answers `text`, whose bytes all differ, to anything that ends the prompt with a newline."""
+        """A model that answers `text`, whose bytes all differ, to anything that ends the prompt
+        with a newline."""
         names = byte_names()
         chain = ["\u010a", *(names[byte] for byte in text)]
         path = write_tiny_llama(tmp_path / "script.gguf", names, dict(pairwise(chain)))
@@ -90,7 +114,9 @@ class TestStreaming:
         for model, _ in opened(path):
             assert [list(model.reply("Hello", 5)) for _ in range(3)] == [[], [], []]
 
-    def test_the_first_piece_comes_before_a_second_token_is_decoded(self, tiny: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_first_piece_comes_before_a_second_token_is_decoded(
+        self, tiny: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         model, vocabulary = tiny
         calls: list[int] = []
         decode = llama.llama_decode
@@ -105,7 +131,10 @@ class TestStreaming:
             pieces = model.reply(words, 5)
             assert not calls
             next(pieces)
-            assert len(calls) == 1, "the words and the closing are one batch, and nothing else stands before the first token"
+            assert len(calls) == 1, (
+                "the words and the closing are one batch, and nothing else stands before the first"
+                " token"
+            )
             next(pieces)
             assert calls[1:] == [1]
             pieces.close()
@@ -125,7 +154,12 @@ class TestStreaming:
         model, _ = tiny
         pieces = model.reply("Hello", 20)
         next(pieces)
-        for other in (lambda: next(model.reply("Me too", 5)), model.reset, model.close, lambda: model.first_logits("x")):
+        for other in (
+            lambda: next(model.reply("Me too", 5)),
+            model.reset,
+            model.close,
+            lambda: model.first_logits("x"),
+        ):
             with pytest.raises(RuntimeError, match="another caller"):
                 other()
         pieces.close()
@@ -134,7 +168,8 @@ class TestStreaming:
 
 def test_a_model_that_begins_the_other_sides_part_has_ended_its_reply(tmp_path: Path) -> None:
     path = write_tiny_llama(
-        tmp_path / "script.gguf", next_token={"\u010a": "a", "a": "b", "b": "<|im_start|>", "<|im_start|>": "c"}
+        tmp_path / "script.gguf",
+        next_token={"\u010a": "a", "a": "b", "b": "<|im_start|>", "<|im_start|>": "c"},
     )
     for model, _ in opened(path):
         assert list(model.reply("Hello", 10)) == ["a", "b"]
@@ -145,7 +180,10 @@ def test_odd_texts_do_not_keep_the_real_model_from_answering(real: Opened) -> No
     model, _ = real
     for odd in ("😀🎉", "مرحبا كيف حالك؟"):
         list(model.reply(odd, 40))
-    assert "".join(model.reply("What is the capital of France?", 20)) == "The capital of France is Paris."
+    assert (
+        "".join(model.reply("What is the capital of France?", 20))
+        == "The capital of France is Paris."
+    )
 
 
 class TestDegenerateReplies:
@@ -160,11 +198,16 @@ class TestDegenerateReplies:
         return reply
 
     def test_a_loop_is_ended(self, tmp_path: Path) -> None:
-        path = write_tiny_llama(tmp_path / "loop.gguf", next_token={"\u010a": "x", "x": "a", "a": "b", "b": "c", "c": "a"})
+        path = write_tiny_llama(
+            tmp_path / "loop.gguf",
+            next_token={"\u010a": "x", "x": "a", "a": "b", "b": "c", "c": "a"},
+        )
         assert self.forgets(path, 150) == ("x" + 50 * "abc")[: CYCLE_TOKENS + 1]
 
     def test_a_loop_that_is_interrupted_is_forgotten_too(self, tmp_path: Path) -> None:
-        path = write_tiny_llama(tmp_path / "loop.gguf", next_token={"\u010a": "a", "a": "b", "b": "a"})
+        path = write_tiny_llama(
+            tmp_path / "loop.gguf", next_token={"\u010a": "a", "a": "b", "b": "a"}
+        )
         for model, _ in opened(path):
             before = model.first_logits("Go on")
             pieces = model.reply("Hello", 150)
@@ -174,7 +217,9 @@ class TestDegenerateReplies:
 
     def test_marks_spaces_and_nothing(self, tmp_path: Path) -> None:
         for number, (chain, reply) in enumerate(((".!?", ".!?"), ("\u0120", " "), ("", ""))):
-            path = write_tiny_llama(tmp_path / f"{number}.gguf", next_token=dict(pairwise(["\u010a", *chain])))
+            path = write_tiny_llama(
+                tmp_path / f"{number}.gguf", next_token=dict(pairwise(["\u010a", *chain]))
+            )
             assert self.forgets(path, 20) == reply
 
     def test_control_characters_are_left_out(self, tmp_path: Path) -> None:
@@ -186,11 +231,15 @@ class TestDegenerateReplies:
 
     def test_words_in_a_writing_that_is_spelled_in_bytes(self, tmp_path: Path) -> None:
         names = byte_names()
-        path = write_tiny_llama(tmp_path / "script.gguf", names, next_token={"\u010a": "o", "o": "k"})
+        path = write_tiny_llama(
+            tmp_path / "script.gguf", names, next_token={"\u010a": "o", "o": "k"}
+        )
         assert self.forgets(path, 20, "Привет") == "ok"
         assert self.forgets(path, 20, "?!...") == "ok"
 
-    def test_what_a_step_raises_ends_the_reply_and_leaves_a_conversation_that_goes_on(self, tiny: Opened) -> None:
+    def test_what_a_step_raises_ends_the_reply_and_leaves_a_conversation_that_goes_on(
+        self, tiny: Opened
+    ) -> None:
         model, vocabulary = tiny
 
         def raise_after(most: int) -> Callable[[], None]:
@@ -214,12 +263,18 @@ class TestRoom:
     @settings(max_examples=25, deadline=None)
     @given(
         turns=st.lists(
-            st.tuples(st.integers(1, 90), st.integers(1, 40), st.booleans(), st.integers(1, 40)), min_size=4, max_size=14
+            st.tuples(st.integers(1, 90), st.integers(1, 40), st.booleans(), st.integers(1, 40)),
+            min_size=4,
+            max_size=14,
         ),
         seed=st.integers(0, 99),
     )
     def test_the_context_never_overflows_and_keeps_whole_turns(
-        self, tiny_once: Opened, reference: Reference, turns: list[tuple[int, int, bool, int]], seed: int
+        self,
+        tiny_once: Opened,
+        reference: Reference,
+        turns: list[tuple[int, int, bool, int]],
+        seed: int,
     ) -> None:
         model, vocabulary = tiny_once
         model.reset()
@@ -235,17 +290,30 @@ class TestRoom:
             if not cycles([*map(ord, reply)]) and (interrupted or any(map(str.isalnum, reply))):
                 said.append((words, reply))
         logits = model.first_logits("Go on")
-        fitting = [first for first in range(len(said) + 1) if same(logits, reference(rendered(said[first:], "Go on")))]
-        assert len(fitting) == 1, "the state is that of a fresh conversation of the last so many examples"
+        fitting = [
+            first
+            for first in range(len(said) + 1)
+            if same(logits, reference(rendered(said[first:], "Go on")))
+        ]
+        assert len(fitting) == 1, (
+            "the state is that of a fresh conversation of the last so many examples"
+        )
         size = len(vocabulary.tokenize(rendered(said[fitting[0] :], "Go on"), special=True))
         assert size <= CONTEXT_TOKENS
 
-    def test_the_newest_turn_is_still_there_and_the_oldest_gone(self, tiny: Opened, reference: Reference) -> None:
+    def test_the_newest_turn_is_still_there_and_the_oldest_gone(
+        self, tiny: Opened, reference: Reference
+    ) -> None:
         model, _ = tiny
-        said = [(words, "".join(model.reply(words, 10))) for words in ("first " * 8, "second " * 8, "third " * 8, "fourth " * 8)]
+        said = [
+            (words, "".join(model.reply(words, 10)))
+            for words in ("first " * 8, "second " * 8, "third " * 8, "fourth " * 8)
+        ]
         said = [(words.strip(), reply) for words, reply in said]
         logits = model.first_logits("Go on")
-        kept = [first for first in range(5) if same(logits, reference(rendered(said[first:], "Go on")))]
+        kept = [
+            first for first in range(5) if same(logits, reference(rendered(said[first:], "Go on")))
+        ]
         assert len(kept) == 1
         assert 1 <= kept[0] <= 3
 

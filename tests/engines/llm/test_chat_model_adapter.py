@@ -10,11 +10,21 @@ from engines.errors import AttuneError
 from engines.llm.sequence import LlamaSequence
 from engines.llm.vocabulary import Vocabulary
 from engines.types import Float32
-from tests.support.llama_conversations import CONTEXT_TOKENS, WIDTH, Opened, opened, rendered, same, soft
+from tests.support.llama_conversations import (
+    CONTEXT_TOKENS,
+    WIDTH,
+    Opened,
+    opened,
+    rendered,
+    same,
+    soft,
+)
 from tests.support.tiny_llama import FEED_FORWARD, write_adapter
 
 
-def linear_shapes(layers: int, width: int, feed_forward: int, kv_width: int | None = None) -> dict[str, tuple[int, int]]:
+def linear_shapes(
+    layers: int, width: int, feed_forward: int, kv_width: int | None = None
+) -> dict[str, tuple[int, int]]:
     shapes = {
         "attn_q": (width, width),
         "attn_k": (width, kv_width or width),
@@ -24,7 +34,11 @@ def linear_shapes(layers: int, width: int, feed_forward: int, kv_width: int | No
         "ffn_up": (width, feed_forward),
         "ffn_down": (feed_forward, width),
     }
-    return {f"blk.{layer}.{name}.weight": shape for layer in range(layers) for name, shape in shapes.items()}
+    return {
+        f"blk.{layer}.{name}.weight": shape
+        for layer in range(layers)
+        for name, shape in shapes.items()
+    }
 
 
 TINY_SHAPES = linear_shapes(2, WIDTH, FEED_FORWARD)
@@ -33,12 +47,19 @@ SMOLLM2_SHAPES = linear_shapes(30, 576, 1536, 192)
 
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_adapter(tmp_path_factory.mktemp("adapter") / "adapter.gguf", TINY_SHAPES, scale=0.3)
+    return write_adapter(
+        tmp_path_factory.mktemp("adapter") / "adapter.gguf", TINY_SHAPES, scale=0.3
+    )
 
 
-def test_speech_passes_through_it_and_text_never(tiny_path: Path, adapter: Path, tiny: Opened) -> None:
+def test_speech_passes_through_it_and_text_never(
+    tiny_path: Path, adapter: Path, tiny: Opened
+) -> None:
     plain, vocabulary = tiny
-    text, spoken = plain.first_logits("Hello there"), plain.first_logits(soft(vocabulary, "Hello there"))
+    text, spoken = (
+        plain.first_logits("Hello there"),
+        plain.first_logits(soft(vocabulary, "Hello there")),
+    )
     for model, _ in opened(tiny_path, adapter=adapter):
         assert np.array_equal(model.first_logits("Hello there"), text)
         adapted = model.first_logits(soft(vocabulary, "Hello there"))
@@ -70,7 +91,9 @@ def test_on_the_real_model(real: Opened, llm_path: Path, tmp_path: Path) -> None
         assert np.array_equal(model.first_logits(soft(vocabulary, words)), text)
 
 
-def test_it_is_cleared_when_the_speech_fails(tiny_path: Path, adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_cleared_when_the_speech_fails(
+    tiny_path: Path, adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for model, vocabulary in opened(tiny_path, adapter=adapter):
         text = model.first_logits("Hello")
         with monkeypatch.context() as patched:
@@ -81,8 +104,11 @@ def test_it_is_cleared_when_the_speech_fails(tiny_path: Path, adapter: Path, mon
 
 
 def test_turns_kept_after_trimming_pass_through_it_again(tiny_path: Path, adapter: Path) -> None:
-    def adapted_logits(sequence: LlamaSequence, vocabulary: Vocabulary, turns: list[tuple[str, str]]) -> Float32:
-        """The conversation by spans: every user's words through the adapter, everything else past it."""
+    def adapted_logits(
+        sequence: LlamaSequence, vocabulary: Vocabulary, turns: list[tuple[str, str]]
+    ) -> Float32:
+        """The conversation by spans: every user's words through the adapter, everything else past
+        it."""
         sequence.truncate(0)
         rest = rendered(turns, "Go on")
         for words, _ in [*turns, ("Go on", "")]:
@@ -95,18 +121,25 @@ def test_turns_kept_after_trimming_pass_through_it_again(tiny_path: Path, adapte
 
     for model, vocabulary in opened(tiny_path, adapter=adapter):
         said = [
-            (words, "".join(model.reply(soft(vocabulary, words), 8))) for words in ("ABC" * 12, "DEF" * 12, "GHI" * 12, "JKL")
+            (words, "".join(model.reply(soft(vocabulary, words), 8)))
+            for words in ("ABC" * 12, "DEF" * 12, "GHI" * 12, "JKL")
         ]
         logits = model.first_logits(soft(vocabulary, "Go on"))
         sequence = LlamaSequence(tiny_path, 2048, 1, adapter)
-        kept = [first for first in range(5) if same(logits, adapted_logits(sequence, vocabulary, said[first:]))]
+        kept = [
+            first
+            for first in range(5)
+            if same(logits, adapted_logits(sequence, vocabulary, said[first:]))
+        ]
         sequence.close()
         assert len(kept) == 1
         assert 1 <= kept[0] <= 3
 
 
 @pytest.mark.parametrize("kind", ["missing", "noise", "truncated", "misfit", "a model"])
-def test_one_that_does_not_fit_changes_nothing(tiny: Opened, tiny_path: Path, adapter: Path, tmp_path: Path, kind: str) -> None:
+def test_one_that_does_not_fit_changes_nothing(
+    tiny: Opened, tiny_path: Path, adapter: Path, tmp_path: Path, kind: str
+) -> None:
     model, _ = tiny
     bad = tmp_path / "bad.gguf"
     if kind == "noise":

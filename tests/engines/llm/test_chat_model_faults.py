@@ -1,4 +1,5 @@
-"""The conversation with llama.cpp when something fails: one clear line, and only that turn is lost."""
+"""The conversation with llama.cpp when something fails: one clear line, and only that turn is
+lost."""
 
 from pathlib import Path
 
@@ -10,18 +11,31 @@ from engines.errors import AttuneError
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
 from engines.types import SoftTokens
-from tests.support.llama_conversations import CONTEXT_TOKENS, SYSTEM, Opened, Reference, opened, rendered, same, soft
+from tests.support.llama_conversations import (
+    CONTEXT_TOKENS,
+    SYSTEM,
+    Opened,
+    Reference,
+    opened,
+    rendered,
+    same,
+    soft,
+)
 from tests.support.tiny_llama import END, PRINTABLE, write_tiny_llama
 
 
-@pytest.mark.parametrize("failing_call", [1, 2, 4, -1], ids=["words", "second token", "fourth token", "after the reply"])
+@pytest.mark.parametrize(
+    "failing_call", [1, 2, 4, -1], ids=["words", "second token", "fourth token", "after the reply"]
+)
 def test_a_failed_decode_forgets_its_turn_only(
     tiny: Opened, reference: Reference, monkeypatch: pytest.MonkeyPatch, failing_call: int
 ) -> None:
     model, _ = tiny
     first = "".join(model.reply("Hello", 10))
     calls = 0
-    if failing_call < 0:  # the words, each token of the reply but the last, and that one with what follows it
+    if (
+        failing_call < 0
+    ):  # the words, each token of the reply but the last, and that one with what follows it
         failing_call = 1 + len(list(model.reply("And then?", 4)))
         model.reset()
         first = "".join(model.reply("Hello", 10))
@@ -44,7 +58,9 @@ def test_soft_tokens_that_are_none(tiny: Opened) -> None:
     model, vocabulary = tiny
     good = soft(vocabulary, "Hello").vectors
     for vectors in (good[:, :-1], good[0], np.full_like(good, np.nan), np.full_like(good, np.inf)):
-        with pytest.raises(AttuneError, match="are not finite vectors of the language model's width 32"):
+        with pytest.raises(
+            AttuneError, match="are not finite vectors of the language model's width 32"
+        ):
             model.reply(SoftTokens(vectors, 1.0), 5)
     for words in ("", " \n", SoftTokens(good[:0], 0.0)):
         with pytest.raises(AttuneError, match="no words"):
@@ -52,7 +68,9 @@ def test_soft_tokens_that_are_none(tiny: Opened) -> None:
 
 
 def test_a_model_that_scales_its_embeddings_takes_text_only(tmp_path: Path) -> None:
-    for model, vocabulary in opened(write_tiny_llama(tmp_path / "gemma.gguf", architecture="gemma3")):
+    for model, vocabulary in opened(
+        write_tiny_llama(tmp_path / "gemma.gguf", architecture="gemma3")
+    ):
         assert list(model.reply("Hello", 5))
         with pytest.raises(AttuneError, match="takes no soft tokens"):
             model.reply(soft(vocabulary, "Hello"), 5)
@@ -62,7 +80,12 @@ def test_a_model_that_scales_its_embeddings_takes_text_only(tmp_path: Path) -> N
 def test_a_file_that_is_no_model(tiny_path: Path, tmp_path: Path, kind: str) -> None:
     bad = tmp_path / "bad.gguf"
     content = tiny_path.read_bytes()
-    contents = {"empty": b"", "text": b"hello " * 99, "half": content[: len(content) // 2], "one byte short": content[:-1]}
+    contents = {
+        "empty": b"",
+        "text": b"hello " * 99,
+        "half": content[: len(content) // 2],
+        "one byte short": content[:-1],
+    }
     if kind in contents:
         bad.write_bytes(contents[kind])
     vocabulary = Vocabulary(tiny_path)

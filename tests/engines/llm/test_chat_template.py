@@ -11,18 +11,21 @@ from tests.support.tiny_llama import CHATML
 
 TRIMMING = CHATML.replace("message.content", "message.content | trim")
 NO_SYSTEM_ROLE = (
-    "{{ bos_token }}{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
-    "{% for message in messages %}{% if message.role == 'user' %}[INST] {{ message.content }} [/INST]"
-    "{% else %} {{ message.content }}{{ eos_token }}{% endif %}{% endfor %}"
+    "{{ bos_token }}{% if messages[0].role == 'system' %}{{ raise_exception('System role not"
+    " supported') }}{% endif %}{% for message in messages %}{% if message.role == 'user' %}[INST]"
+    " {{ message.content }} [/INST]{% else %} {{ message.content }}{{ eos_token }}{% endif %}{%"
+    " endfor %}"
 )
 IGNORES_SYSTEM = (
-    "{% for message in messages %}{% if message.role == 'system' %}{% continue %}{% endif %}"
-    "<{{ message.role }}>{{ message.content }}</>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    "{% for message in messages %}{% if message.role == 'system' %}{% continue %}{% endif %}<{{"
+    " message.role }}>{{ message.content }}</>{% endfor %}{% if add_generation_prompt"
+    " %}<assistant>{% endif %}"
 )
 SYSTEM_IN_LAST_TURN = (
-    "{% set system = messages[0].content if messages[0].role == 'system' %}{% for message in messages %}"
-    "{% if message.role == 'user' %}<u>{% if loop.last and system %}{{ system }}\n{% endif %}{{ message.content }}</u>"
-    "{% elif message.role == 'assistant' %}{{ message.content }}</a>{% endif %}{% endfor %}"
+    "{% set system = messages[0].content if messages[0].role == 'system' %}{% for message in"
+    " messages %}{% if message.role == 'user' %}<u>{% if loop.last and system %}{{ system }}\n{%"
+    " endif %}{{ message.content }}</u>{% elif message.role == 'assistant' %}{{ message.content"
+    " }}</a>{% endif %}{% endfor %}"
 )
 VARIABLES = {"bos_token": "<s>", "eos_token": "</s>"}
 
@@ -61,11 +64,17 @@ def test_system_prompt_goes_into_the_first_turn_where_the_template_has_no_place_
 
 
 @settings(max_examples=5, deadline=None)
-@given(system=st.text(max_size=40), turns=st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=5))
+@given(
+    system=st.text(max_size=40),
+    turns=st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=5),
+)
 def test_the_parts_make_what_the_template_renders(system: str, turns: list[str]) -> None:
     system = system.strip()
     messages = [{"role": "system", "content": system}] if system else []
-    messages += [{"role": ("user", "assistant")[index % 2], "content": text} for index, text in enumerate([*turns, "a", "b"])]
+    messages += [
+        {"role": ("user", "assistant")[index % 2], "content": text}
+        for index, text in enumerate([*turns, "a", "b"])
+    ]
     messages = messages[: -1 if messages[-1]["role"] == "assistant" else None]
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
     expected = environment.from_string(CHATML).render(messages=messages, add_generation_prompt=True)

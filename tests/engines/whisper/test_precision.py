@@ -1,4 +1,5 @@
-"""The encoder in other precisions: near the original, in operators that TensorRT reads, and used only where the card allows."""
+"""The encoder in other precisions: near the original, in operators that TensorRT reads, and used
+only where the card allows."""
 
 from collections import Counter
 from pathlib import Path
@@ -18,14 +19,22 @@ from engines.models.general_speech import read_prompts
 from engines.types import Float32
 from engines.whisper.encoder import encoder_mel
 from engines.whisper.encoder_onnx import OnnxEncoder
-from engines.whisper.precision import PRECISIONS, Heard, PrecisionCard, card_path, path_of, read_card
+from engines.whisper.precision import (
+    PRECISIONS,
+    Heard,
+    PrecisionCard,
+    card_path,
+    path_of,
+    read_card,
+)
 from tests.support.untrained_base import write_untrained_base
 
-# The operators of our graphs that the parser of TensorRT 10.1 lists as supported, in opsets 9 to 20 (onnx/onnx-tensorrt,
-# docs/operators.md at release/10.1-GA); Q/DQ with a zero point of zero only, LayerNormalization with its first output only.
+# The operators of our graphs that the parser of TensorRT 10.1 lists as supported, in opsets 9 to 20
+# (onnx/onnx-tensorrt, docs/operators.md at release/10.1-GA); Q/DQ with a zero point of zero only,
+# LayerNormalization with its first output only.
 TENSORRT_OPERATORS = frozenset(
-    "Add Cast Concat Conv DequantizeLinear Div Erf LayerNormalization MatMul Mul QuantizeLinear Reshape Shape Slice Softmax "
-    "Squeeze Transpose Unsqueeze".split()
+    "Add Cast Concat Conv DequantizeLinear Div Erf LayerNormalization MatMul Mul QuantizeLinear"
+    " Reshape Shape Slice Softmax Squeeze Transpose Unsqueeze".split()
 )
 
 
@@ -35,7 +44,9 @@ def speech(general_speech: Path) -> list[Float32]:
 
 
 @pytest.fixture(scope="module")
-def made(encoder_path: Path, speech: list[Float32], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def made(
+    encoder_path: Path, speech: list[Float32], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
     """The real encoder in every precision."""
     folder = tmp_path_factory.mktemp("precisions")
     mels = [encoder_mel(samples, 80) for samples in speech[16:]]
@@ -49,7 +60,8 @@ def made(encoder_path: Path, speech: list[Float32], tmp_path_factory: pytest.Tem
 
 
 @pytest.mark.parametrize(
-    ("name", "cosine", "size"), [("float16", 0.9999, 0.51), ("entropy", 0.99, 0.33), ("percentile", 0.98, 0.33)]
+    ("name", "cosine", "size"),
+    [("float16", 0.9999, 0.51), ("entropy", 0.99, 0.33), ("percentile", 0.98, 0.33)],
 )
 def test_frames_stay_near_the_original(
     made: dict[str, Path], speech: list[Float32], name: str, cosine: float, size: float
@@ -60,7 +72,9 @@ def test_frames_stay_near_the_original(
         ours, theirs = other.encode(samples), original.encode(samples)
         assert ours.dtype == np.float32
         assert ours.shape == theirs.shape
-        cosines.append((ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1))
+        cosines.append(
+            (ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
+        )
     assert np.concatenate(cosines).mean() >= cosine
     assert made[name].stat().st_size <= size * made["float32"].stat().st_size
 
@@ -69,7 +83,9 @@ def test_frames_stay_near_the_original(
 def test_every_operator_is_one_that_tensorrt_reads(made: dict[str, Path], name: str) -> None:
     model = onnx.load(made[name])
     onnx.checker.check_model(model, full_check=True)
-    assert [(one.domain, one.version) for one in model.opset_import if one.domain == ""] == [("", 18)]
+    assert [(one.domain, one.version) for one in model.opset_import if one.domain == ""] == [
+        ("", 18)
+    ]
     used = Counter(node.op_type for node in model.graph.node)
     assert set(used) <= TENSORRT_OPERATORS
     assert all(node.domain == "" for node in model.graph.node)
@@ -82,26 +98,42 @@ def test_every_operator_is_one_that_tensorrt_reads(made: dict[str, Path], name: 
     if name in METHODS:
         eight_bit = [node for node in model.graph.node if node.op_type in ("MatMul", "Conv")]
         assert (
-            sum(any(one.startswith("DequantizeLinear") or "dequant" in one.lower() for one in node.input) for node in eight_bit)
+            sum(
+                any(
+                    one.startswith("DequantizeLinear") or "dequant" in one.lower()
+                    for one in node.input
+                )
+                for node in eight_bit
+            )
             == 26
         )
 
 
 def test_too_little_speech_calibrates_nothing(encoder_path: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no utterance is as long"):
-        write_int8(encoder_path, tmp_path / "a.onnx", [np.zeros((80, WINDOW_COLUMNS - 1), np.float32)], "entropy")
+        write_int8(
+            encoder_path,
+            tmp_path / "a.onnx",
+            [np.zeros((80, WINDOW_COLUMNS - 1), np.float32)],
+            "entropy",
+        )
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
-def job(tmp_path: Path, encoder_path: Path, whisper_folder: Path, llm_path: Path, general_speech: Path) -> PrecisionJob:
+def job(
+    tmp_path: Path, encoder_path: Path, whisper_folder: Path, llm_path: Path, general_speech: Path
+) -> PrecisionJob:
     encoder = tmp_path / "engines" / "tiny.encoder.onnx"
     encoder.parent.mkdir()
     encoder.write_bytes(encoder_path.read_bytes())
     return PrecisionJob(
         folder=tmp_path / "work",
         engines=EngineFiles(
-            encoder=encoder, encoder_weights=whisper_folder, language_model=llm_path, served_language_model=llm_path
+            encoder=encoder,
+            encoder_weights=whisper_folder,
+            language_model=llm_path,
+            served_language_model=llm_path,
         ),
         generation=write_untrained_base(tmp_path) / "0000",
         examples=[
@@ -137,7 +169,9 @@ def test_without_speech_it_says_so(job: PrecisionJob) -> None:
         make_precisions(job.model_copy(update={"examples": job.examples[:1]}), lambda *_: None)
 
 
-def card(cosine: float = 0.99, size: float = 0.3, tokens: float = 0.1, transcripts: float = 0.1) -> PrecisionCard:
+def card(
+    cosine: float = 0.99, size: float = 0.3, tokens: float = 0.1, transcripts: float = 0.1
+) -> PrecisionCard:
     return PrecisionCard(
         precision="int8",
         method="entropy",

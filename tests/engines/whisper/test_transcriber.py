@@ -44,7 +44,9 @@ def test_a_draft_from_trimmed_frames_is_about_as_good_as_the_padded_window(
     drafts = [drafter.draft(encoder.encode(samples)) for samples in spoken]
     padded = [transcriber.transcribe(samples).text for samples in spoken]
     texts = [one.text for one in prompts]
-    draft_error = word_error_rate(list(zip(texts, [draft.text for draft in drafts], strict=True)))[0]
+    draft_error = word_error_rate(list(zip(texts, [draft.text for draft in drafts], strict=True)))[
+        0
+    ]
     assert draft_error <= word_error_rate(list(zip(texts, padded, strict=True)))[0] + 0.05
     assert all(0 < draft.confidence <= 1 for draft in drafts)
 
@@ -63,15 +65,19 @@ def test_more_than_one_window(general_speech: Path, transcriber: WhisperTranscri
 
 
 LONG_TEXT = (
-    "the quick brown fox jumps over the lazy dog and then it runs along the river until it meets an old friend who tells it a "
-    "story about a king who lived in a castle on a hill and who had three daughters and every one of them wanted to travel "
-    "around the world in a small red boat with a big white sail and so they packed their bags and took some bread and cheese "
-    "and walked down to the harbour where the captain waited for them and said that the wind was good and the sea was calm"
+    "the quick brown fox jumps over the lazy dog and then it runs along the river until it meets an"
+    " old friend who tells it a story about a king who lived in a castle on a hill and who had"
+    " three daughters and every one of them wanted to travel around the world in a small red boat"
+    " with a big white sail and so they packed their bags and took some bread and cheese and walked"
+    " down to the harbour where the captain waited for them and said that the wind was good and the"
+    " sea was calm"
 )
 """105 words, which is 107 tokens of Whisper's and more with punctuation."""
 
 
-def test_a_long_utterance_is_heard_to_its_end(transcriber: WhisperTranscriber, encoder_path: Path) -> None:
+def test_a_long_utterance_is_heard_to_its_end(
+    transcriber: WhisperTranscriber, encoder_path: Path
+) -> None:
     """CTranslate2 decodes half as many tokens as it is allowed."""
     said = flite(f"{LONG_TEXT} and the sky was blue")[: 29 * 16_000]
     text = transcriber.transcribe(said).text.lower()
@@ -82,9 +88,14 @@ def test_a_long_utterance_is_heard_to_its_end(transcriber: WhisperTranscriber, e
         assert word_error_rate([(f"{LONG_TEXT} and the sky was blue", heard)])[0] < 0.15
 
 
-def test_a_decoder_that_misses_the_end_says_it_once(transcriber: WhisperTranscriber, encoder_path: Path) -> None:
-    """Of a sentence that is cut off in the middle of a repetition the draft went on with it up to its last token."""
-    said = flite("and so they did and they sailed for seven days and seven nights until they saw an island")
+def test_a_decoder_that_misses_the_end_says_it_once(
+    transcriber: WhisperTranscriber, encoder_path: Path
+) -> None:
+    """Of a sentence that is cut off in the middle of a repetition the draft went on with it up to
+    its last token."""
+    said = flite(
+        "and so they did and they sailed for seven days and seven nights until they saw an island"
+    )
     encoder = OnnxEncoder(encoder_path, threads=2)
     drafter = Drafter(transcriber, encoder)
     for seconds in (2.6, 2.7, 2.8, 3.2):
@@ -92,7 +103,9 @@ def test_a_decoder_that_misses_the_end_says_it_once(transcriber: WhisperTranscri
         assert draft.count("seven") <= 2, draft
 
 
-def test_an_unsure_transcript_has_a_lower_confidence(general_speech: Path, transcriber: WhisperTranscriber) -> None:
+def test_an_unsure_transcript_has_a_lower_confidence(
+    general_speech: Path, transcriber: WhisperTranscriber
+) -> None:
     clean = prompt(general_speech, "agent-alreadyon")
     noisy = clean + noise(len(clean) / 16_000 + 1, 0.15)[: len(clean)]
     assert transcriber.transcribe(noisy).confidence < transcriber.transcribe(clean).confidence
@@ -100,7 +113,9 @@ def test_an_unsure_transcript_has_a_lower_confidence(general_speech: Path, trans
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.5, 3.0])
 @pytest.mark.parametrize("amplitude", [0.0, 1e-4, 1e-2])
-def test_nothing_is_heard_in_silence_and_noise(transcriber: WhisperTranscriber, seconds: float, amplitude: float) -> None:
+def test_nothing_is_heard_in_silence_and_noise(
+    transcriber: WhisperTranscriber, seconds: float, amplitude: float
+) -> None:
     transcript = transcriber.transcribe(noise(seconds, amplitude))
     assert (transcript.text, transcript.confidence) == ("", 0.0)
 

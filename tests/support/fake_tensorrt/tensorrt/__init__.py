@@ -1,8 +1,10 @@
-"""A stand-in with TensorRT's surface, as far as Attune uses it: a plan is the graph, which ONNX Runtime runs in host memory.
+"""A stand-in with TensorRT's surface, as far as Attune uses it: a plan is the graph, which ONNX
+Runtime runs in host memory.
 
-It keeps what the real one is strict about: plans of other versions are not opened, shapes outside of the profile are refused,
-addresses must be set, a logger must be an ILogger. `FAKE_TENSORRT` makes it misbehave: `version=10.16.2`, `build=fails`,
-`build=hangs`, `build=dies`, `open=crashes`, `frames=wrong`, with commas between.
+It keeps what the real one is strict about: plans of other versions are not opened, shapes outside
+of the profile are refused, addresses must be set, a logger must be an ILogger. `FAKE_TENSORRT`
+makes it misbehave: `version=10.16.2`, `build=fails`, `build=hangs`, `build=dies`, `open=crashes`,
+`frames=wrong`, with commas between.
 """
 
 import ctypes
@@ -112,7 +114,9 @@ class IOptimizationProfile:
     def __init__(self) -> None:
         self.shapes: dict[str, tuple[tuple[int, ...], ...]] = {}
 
-    def set_shape(self, name: str, least: tuple[int, ...], usual: tuple[int, ...], most: tuple[int, ...]) -> None:
+    def set_shape(
+        self, name: str, least: tuple[int, ...], usual: tuple[int, ...], most: tuple[int, ...]
+    ) -> None:
         self.shapes[name] = (least, usual, most)
 
 
@@ -129,7 +133,11 @@ class IBuilderConfig:
         return ITimingCache(bytes(serialized_timing_cache))
 
     def set_timing_cache(self, cache: ITimingCache, ignore_mismatch: bool) -> bool:
-        if not ignore_mismatch and cache._data and cache._data != f"timings of {__version__}".encode():
+        if (
+            not ignore_mismatch
+            and cache._data
+            and cache._data != f"timings of {__version__}".encode()
+        ):
             return False
         self._cache = cache
         return True
@@ -157,7 +165,9 @@ class Builder:
     def create_optimization_profile(self) -> IOptimizationProfile:
         return IOptimizationProfile()
 
-    def build_serialized_network(self, network: INetworkDefinition, config: IBuilderConfig) -> bytes | None:
+    def build_serialized_network(
+        self, network: INetworkDefinition, config: IBuilderConfig
+    ) -> bytes | None:
         match _ODD.get("build"):
             case "fails":
                 _complain(self._logger, "no tactic fits the workspace")
@@ -232,7 +242,9 @@ class IExecutionContext:
 
     def execute_async_v3(self, stream_handle: int) -> bool:
         mel, frames = (one.name for one in self._engine._tensors)
-        given = np.ctypeslib.as_array((ctypes.c_float * int(np.prod(self._shape))).from_address(self._addresses[mel]))
+        given = np.ctypeslib.as_array(
+            (ctypes.c_float * int(np.prod(self._shape))).from_address(self._addresses[mel])
+        )
         [made] = self._engine._session.run(None, {mel: given.reshape(self._shape)})
         if _ODD.get("frames") == "wrong":
             made = np.roll(made, 7, axis=2)

@@ -1,4 +1,5 @@
-"""The part of the CUDA runtime's bindings that Attune uses, in host memory. It knows what it gave, and wants it back."""
+"""The part of the CUDA runtime's bindings that Attune uses, in host memory. It knows what it gave,
+and wants it back."""
 
 import ctypes
 import enum
@@ -28,7 +29,9 @@ def cudaFree(address: int) -> tuple[cudaError_t]:
     return _OK if _given.pop(address, None) is not None else (cudaError_t.cudaErrorInvalidValue,)
 
 
-def cudaMemcpyAsync(target: int, source: int, count: int, kind: cudaMemcpyKind, stream: int) -> tuple[cudaError_t]:
+def cudaMemcpyAsync(
+    target: int, source: int, count: int, kind: cudaMemcpyKind, stream: int
+) -> tuple[cudaError_t]:
     device = target if kind == cudaMemcpyKind.cudaMemcpyHostToDevice else source
     if device not in _given or count > len(_given[device]):
         return (cudaError_t.cudaErrorInvalidValue,)
