@@ -81,11 +81,9 @@ class App:
         self._open_models = open_models
         self._command = command
         self._watchdog = watchdog or Watchdog(None, lambda: None)
-        self._sources, self._listening, self._start_anew = (
-            sources,
-            listening,
-            start_anew or _no_other_settings,
-        )
+        self._sources = sources
+        self._listening = listening
+        self._start_anew = start_anew or _no_other_settings
         self.settings_problem = settings_problem
         """Why the settings as they are now are not those that are served, for people; empty where
         they are."""

@@ -34,7 +34,10 @@ class Housekeeping:
         moves: Moves,
         clocks: Clocks = REAL_TIME,
     ) -> None:
-        self._settings, self._store, self._moves, self._clocks = settings, store, moves, clocks
+        self._settings = settings
+        self._store = store
+        self._moves = moves
+        self._clocks = clocks
         self._lock = threading.Lock()
         self._task = IdleTask(
             "housekeeping", self.tidy_or_tell, attention, EVERY_SECONDS, clocks.monotonic

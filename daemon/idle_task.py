@@ -27,13 +27,11 @@ class IdleTask:
         every_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._name, self._act, self._attention, self._every_seconds, self._clock = (
-            name,
-            act,
-            attention,
-            every_seconds,
-            clock,
-        )
+        self._name = name
+        self._act = act
+        self._attention = attention
+        self._every_seconds = every_seconds
+        self._clock = clock
         self.stopping = threading.Event()
         """Set while `stop` waits: for what takes long to look at now and then."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)

@@ -110,7 +110,8 @@ class Synthesizers:
     def __init__(self, kokoro: Path | None, piper: Path | None) -> None:
         """The folder of the model `kokoro-82m` and the graph of a Piper voice; None where nobody is
         to speak so."""
-        self._kokoro_folder, self._piper_graph = kokoro, piper
+        self._kokoro_folder = kokoro
+        self._piper_graph = piper
         self._kokoro: Kokoro | None = None
         self._piper: Piper | None = None
 

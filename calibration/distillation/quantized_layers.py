@@ -37,7 +37,8 @@ class QuantizedLinear(nn.Module):
         `order[i]`."""
         super().__init__()
         self.kind = kind
-        self.out_features, self.in_features = len(blocks), width_of(blocks.shape[1], kind)
+        self.out_features = len(blocks)
+        self.in_features = width_of(blocks.shape[1], kind)
         self.register_buffer("qweight", blocks, persistent=False)
         self.register_buffer("order", order, persistent=False)
         self.register_buffer("bias", bias, persistent=False)
@@ -65,8 +66,10 @@ class QuantizedEmbedding(nn.Module):
     def __init__(self, blocks: Tensor, kind: Kind, scale: float = 1.0) -> None:
         """[tokens, bytes of a row] uint8 blocks; rows come out times `scale`."""
         super().__init__()
-        self.kind, self.scale = kind, scale
-        self.num_embeddings, self.embedding_dim = len(blocks), width_of(blocks.shape[1], kind)
+        self.kind = kind
+        self.scale = scale
+        self.num_embeddings = len(blocks)
+        self.embedding_dim = width_of(blocks.shape[1], kind)
         self.register_buffer("blocks", blocks, persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:

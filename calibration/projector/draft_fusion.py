@@ -85,7 +85,8 @@ class CopyHead(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
         nn.init.normal_(self.query.weight, std=0.02)
         self.none_bias = nn.Parameter(torch.zeros(()))
         self.slope = nn.Parameter(torch.tensor(1.0))

@@ -193,9 +193,9 @@ class _Steps:
             2 * min(job.reply_utterances, len(_holdout(job))) if job.distil is not None else 0
         )
         self.report = report
-        self._done, self._to_do = (
-            0,
-            len(_HEARERS) * sum(map(len, _sets(job).values())) + len(_calibrated(job)) + compared,
+        self._done = 0
+        self._to_do = (
+            len(_HEARERS) * sum(map(len, _sets(job).values())) + len(_calibrated(job)) + compared
         )
 
     def done(self, note: str) -> None:
@@ -222,7 +222,8 @@ class _Panel:
     """All sets of utterances, heard by one after the other."""
 
     def __init__(self, job: AdaptJob, judge: Judge) -> None:
-        self._sets, self._judge = _sets(job), judge
+        self._sets = _sets(job)
+        self._judge = judge
         self._scored: dict[str, dict[str, Scored]] = {}
 
     def hear(self, who: str, hear: Hear, adapter: Path | None) -> None:

@@ -76,13 +76,11 @@ class Conversation:
         not wait for a model, and before each step of a reply."""
         self._alive = alive
         self._serving = serving
-        self._store, self._events, self._attention, self._manners, self._clocks = (
-            store,
-            events,
-            attention,
-            manners,
-            clocks,
-        )
+        self._store = store
+        self._events = events
+        self._attention = attention
+        self._manners = manners
+        self._clocks = clocks
         self._memory = TurnLog(store, manners.keep_audio)
         self._waiting: deque[QueuedTurn] = deque()
         self._changed = threading.Condition()

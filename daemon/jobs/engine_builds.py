@@ -61,11 +61,19 @@ class EngineBuilds:
     ) -> None:
         """Children compute with `threads`. `reopen` opens the engines anew, which then find what
         was built and tried; nothing is done while `may_run` says no."""
-        self._files, self._wanted = files, wanted
-        self._plans, self._runtimes = plans_folder(cache_dir), runtimes_path(cache_dir)
-        self._attention, self._events, self._clocks = attention, events, clocks
-        self._served_by_plan, self._reopen, self._may_run = served_by_plan, reopen, may_run
-        self._threads, self._limits, self._command = threads, limits, command
+        self._files = files
+        self._wanted = wanted
+        self._plans = plans_folder(cache_dir)
+        self._runtimes = runtimes_path(cache_dir)
+        self._attention = attention
+        self._events = events
+        self._clocks = clocks
+        self._served_by_plan = served_by_plan
+        self._reopen = reopen
+        self._may_run = may_run
+        self._threads = threads
+        self._limits = limits
+        self._command = command
         self._ended = threading.Event()
         self._task = IdleTask("engines", self.step, attention, _EVERY_SECONDS, clocks.monotonic)
 

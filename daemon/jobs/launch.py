@@ -144,7 +144,8 @@ class ChildProcess:
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdout is not None
         self._process = process
-        self.pid, self.output = process.pid, process.stdout
+        self.pid = process.pid
+        self.output = process.stdout
 
     def signal(self, number: signal.Signals) -> bool:
         """As in Process."""

@@ -64,14 +64,14 @@ class Shadow:
         clocks: Clocks = REAL_TIME,
     ) -> None:
         """`load_route` raises AttuneError where the candidate cannot be opened."""
-        self._generations, self._readings, self._serving, self._attention = (
-            generations,
-            readings,
-            serving,
-            attention,
-        )
-        self._events, self._limits = events, limits
-        self._load_route, self._moves = load_route, moves
+        self._generations = generations
+        self._readings = readings
+        self._serving = serving
+        self._attention = attention
+        self._events = events
+        self._limits = limits
+        self._load_route = load_route
+        self._moves = moves
         self._opened: tuple[LanguageModel, LoadedRoute] | None = None
         """What the candidate hears with, of the models that were open with that language model."""
         self._first_seen: dict[int, float] = {}

@@ -48,7 +48,8 @@ class ModelLease:
     ) -> None:
         """Hear through `loaded[route]` unless another of `loaded` is asked for. After `rest`,
         `awake` is called by whoever needs the models next; it is to call `use`."""
-        self._loaded, self._route = dict(loaded), route
+        self._loaded = dict(loaded)
+        self._route = route
         self._routes = frozenset(loaded)
         self._language_model: LanguageModel | None = language_model
         self._adapter: Path | None = None

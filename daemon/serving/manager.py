@@ -52,9 +52,12 @@ class ModelManager:
 
         Raises AttuneError naming the first that is missing or damaged.
         """
-        self._settings, self._open_models, self._events = settings, open_models, events
+        self._settings = settings
+        self._open_models = open_models
+        self._events = events
         models = open_models(settings)
-        self.files, self.general = models.files, models.general
+        self.files = models.files
+        self.general = models.general
         self._models: ServingModels | None = models
         self._changing = threading.RLock()
         self.moves = Moves(settings.generations, self._put_to_use, store.add_move, self._changing)

@@ -50,7 +50,9 @@ class Moves:
         cannot be served: the pointers are then what they were. `record` keeps its number and why.
         `lock` is held meanwhile; it may guard the models as well.
         """
-        self._root, self._serve, self._record = root, serve, record
+        self._root = root
+        self._serve = serve
+        self._record = record
         self._lock = lock or threading.RLock()
 
     def promote(self, number: int, why: str) -> Generation:

@@ -25,7 +25,8 @@ class FaultyLabels:
     def __init__(self, store: Store, min_confidence: float) -> None:
         """Recognised labels below `min_confidence` are nobody's to learn from, and are left
         alone."""
-        self._store, self._min_confidence = store, min_confidence
+        self._store = store
+        self._min_confidence = min_confidence
         self._lock = threading.Lock()
         self._last = 0
         """The number of the last label that was looked at."""

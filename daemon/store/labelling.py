@@ -30,12 +30,10 @@ class Labeller:
         ready: Callable[[], bool] = lambda: True,
     ) -> None:
         """Nothing is recognised while `ready` says no."""
-        self._store, self._attention, self._transcribe, self._ready = (
-            store,
-            attention,
-            transcribe,
-            ready,
-        )
+        self._store = store
+        self._attention = attention
+        self._transcribe = transcribe
+        self._ready = ready
         self._wordless: set[str] = set()
         """Utterances in which nothing was recognised that could be said: not asked about again
         until the next start."""

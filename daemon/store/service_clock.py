@@ -55,7 +55,8 @@ class ServiceClock:
         self._clocks = clocks
         self._lock = threading.Lock()
         wall, elapsed, boot = clocks.wall(), clocks.elapsed(), clocks.boot()
-        self._boot, self._began_at = boot, elapsed
+        self._boot = boot
+        self._began_at = elapsed
         self._seconds_before = (
             saved.seconds + seconds_since(saved, wall, elapsed, boot) if saved else 0.0
         )

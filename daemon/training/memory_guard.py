@@ -38,13 +38,13 @@ class MemoryGuard:
     ) -> None:
         """`bare_bytes` is what the daemon took before it opened its models; `measure` takes a
         process, None for this one."""
-        self.budget_bytes, self._may_unload, self._path, self._bare_bytes = (
-            budget_bytes,
-            may_unload,
-            footprints,
-            bare_bytes,
-        )
-        self._unload, self._load, self._measure = unload, load, measure
+        self.budget_bytes = budget_bytes
+        self._may_unload = may_unload
+        self._path = footprints
+        self._bare_bytes = bare_bytes
+        self._unload = unload
+        self._load = load
+        self._measure = measure
         self._lock = threading.Lock()
         self._room = threading.Event()
         self._room.set()

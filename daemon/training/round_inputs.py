@@ -44,13 +44,13 @@ class RoundInputs:
         general: list[Example],
         clocks: Clocks = REAL_TIME,
     ) -> None:
-        self._settings, self._store, self._attention, self._labeller = (
-            settings,
-            store,
-            attention,
-            labeller,
-        )
-        self._engines, self._general, self._clocks = engines, general, clocks
+        self._settings = settings
+        self._store = store
+        self._attention = attention
+        self._labeller = labeller
+        self._engines = engines
+        self._general = general
+        self._clocks = clocks
         self._faulty_labels = FaultyLabels(store, settings.adapt.min_confidence)
         self._labels_at_start = 0
 

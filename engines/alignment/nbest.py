@@ -179,11 +179,15 @@ class ProjectorPasses:
         step: Step = unwatched,
     ) -> None:
         """Project [T, D] `frames` once, without a draft. Each further pass begins with a `step`."""
-        self._projector, self._head, self._frames, self._step = projector, head, frames, step
+        self._projector = projector
+        self._head = head
+        self._frames = frames
+        self._step = step
         self._made: dict[tuple[tuple[int, ...], int], TokenLogProbabilities] = {}
         self._quantities: dict[tuple[int, ...], float] = {}
         own = self._project((), 0)
-        self.quantity, self.phonemes = own.quantity, own.phonemes
+        self.quantity = own.quantity
+        self.phonemes = own.phonemes
         self.first_scores = self._made[(), len(own.vectors)]
         """What each of its units may have meant."""
         self.first = head.most_probable(self.first_scores, own.quantity)

@@ -59,12 +59,12 @@ class Patience:
         self, process: int, processor_limit_seconds: float, asleep_limit_seconds: float
     ) -> None:
         self._process = process
-        self._processor_limit_seconds, self._asleep_limit_seconds = (
-            processor_limit_seconds,
-            asleep_limit_seconds,
-        )
+        self._processor_limit_seconds = processor_limit_seconds
+        self._asleep_limit_seconds = asleep_limit_seconds
         self._used_at_word: float | None = None
-        self._used, self._looked_at, self._asleep_seconds = 0.0, 0.0, 0.0
+        self._used = 0.0
+        self._looked_at = 0.0
+        self._asleep_seconds = 0.0
 
     def renew(self) -> None:
         """It said something: everything is counted anew from the next look on."""

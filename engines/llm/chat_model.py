@@ -65,7 +65,8 @@ class LlamaCppLanguageModel(LanguageModel):
         Raises AttuneError where the file or the adapter does not load or fit, or the system prompt
         is too long.
         """
-        self._vocabulary, self._threads = vocabulary, threads
+        self._vocabulary = vocabulary
+        self._threads = threads
         self._turns: list[_Turn] = []
         self._caller = threading.Lock()
         self._sequence = LlamaSequence(path, context_tokens, threads, adapter, on_gpu)

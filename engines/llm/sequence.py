@@ -35,7 +35,8 @@ class LlamaSequence:
         """Load the GGUF file `path` with room for `context_tokens`. Raises AttuneError where
         something does not load or fit."""
         self.model = LlamaModel(path, on_gpu)
-        self._path, self._threads = path, threads
+        self._path = path
+        self._threads = threads
         self._context: Any = None
         self._adapter: Any = None
         self.capacity_tokens = context_tokens

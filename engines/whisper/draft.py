@@ -24,7 +24,8 @@ class Drafter:
 
     def __init__(self, transcriber: WhisperTranscriber, encoder: SpeechEncoder) -> None:
         """Shares the transcriber's weights; `encoder` must be of the same model."""
-        self._transcriber, self._encoder = transcriber, encoder
+        self._transcriber = transcriber
+        self._encoder = encoder
 
     def draft(self, frames: Float32) -> Transcript:
         """What was probably said in `frames` ([T, D]), with the mean probability of its tokens."""

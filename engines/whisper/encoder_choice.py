@@ -138,8 +138,11 @@ class EncoderWithStandby(SpeechEncoder):
     def __init__(
         self, first: SpeechEncoder, second: SpeechEncoder, failed: Callable[[AttuneError], None]
     ) -> None:
-        self.mel_bins, self.frame_width = first.mel_bins, first.frame_width
-        self._serving, self._second, self._tell = first, second, failed
+        self.mel_bins = first.mel_bins
+        self.frame_width = first.frame_width
+        self._serving = first
+        self._second = second
+        self._tell = failed
 
     @property
     def runs_by(self) -> str:

@@ -39,7 +39,8 @@ class TensorRtEncoder(SpeechEncoder):
             self._engine.get_tensor_mode(name): name
             for name in map(self._engine.get_tensor_name, range(2))
         }
-        self._mel, self._frames = names[trt.TensorIOMode.INPUT], names[trt.TensorIOMode.OUTPUT]
+        self._mel = names[trt.TensorIOMode.INPUT]
+        self._frames = names[trt.TensorIOMode.OUTPUT]
         self.mel_bins = int(self._engine.get_tensor_shape(self._mel)[1])
         self.frame_width = int(self._engine.get_tensor_shape(self._frames)[2])
         self._context = self._engine.create_execution_context()

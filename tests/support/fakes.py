@@ -76,7 +76,8 @@ class PitchRoute:
     """
 
     def __init__(self, name: str = "cascade", doubts_below_hz: int = 0) -> None:
-        self._name, self._doubts_below_hz = name, doubts_below_hz
+        self._name = name
+        self._doubts_below_hz = doubts_below_hz
 
     def ready(self) -> None:
         """It is."""

@@ -30,7 +30,8 @@ class Opened:
     """Counts how often the teacher is opened."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.times = path, 0
+        self.path = path
+        self.times = 0
 
     def __call__(self) -> Any:
         self.times += 1

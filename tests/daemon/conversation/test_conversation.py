@@ -44,7 +44,9 @@ class House:
         self, folder: Path, alive: Callable[[], None] = unwatched, **manners: float | bool
     ) -> None:
         self.clock = Clock()
-        self.store, self.events, self.attention = Store(folder), Events(), Attention(self.clock)
+        self.store = Store(folder)
+        self.events = Events()
+        self.attention = Attention(self.clock)
         self.language_model = EchoLanguageModel()
         held = Manners(
             max_reply_tokens=50,

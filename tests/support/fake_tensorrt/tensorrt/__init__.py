@@ -80,7 +80,8 @@ class _ParserError:
 
 class OnnxParser:
     def __init__(self, network: INetworkDefinition, logger: ILogger) -> None:
-        self._network, self._logger = network, logger
+        self._network = network
+        self._logger = logger
         self._errors: list[_ParserError] = []
 
     @property
