@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,7 @@ class Running:
         return self.settings
 
     def told(self, beginning: str) -> str:
-        """The next thing that is told and begins so; signs of watchdog and states may come
+        """The next thing that is told and begins so; signs of life and states may come
         between."""
         while True:
             message = self._end.recv(1000).decode()
@@ -147,13 +148,14 @@ def test_life_goes_on_where_a_source_that_failed_is_heard_no_more(folder: Path) 
     watchdog = Watchdog(0.0, lambda: told.append("alive"))
     conversation = watchdog.watch("conversation")
     settings = make_settings(folder, audio__source=os.devnull)
+    broken: Any = Broken()
     audio_input = AudioInput(
-        Broken(), settings.audio, SegmenterLimits(), lambda noticed: None, watchdog
-    )  # type: ignore[arg-type]
+        broken, settings.audio, SegmenterLimits(), lambda noticed: None, watchdog
+    )
     audio_input.start()
     assert eventually(lambda: audio_input.status()["state"] == "failed")
     conversation()
-    assert told == [], "a daemon that went deaf shows no sign of watchdog"
+    assert told == [], "a daemon that went deaf shows no sign of life"
     audio_input.stop()
     conversation()
     assert told == ["alive"]

@@ -1,4 +1,4 @@
-"""What a service manager is told, by the protocol as systemd documents it; and signs of watchdog
+"""What a service manager is told, by the protocol as systemd documents it; and signs of life
 that only going round gives."""
 
 import logging

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import psutil
 import pytest
@@ -144,9 +144,8 @@ def start(
         job = make_job(tmp_path)
         command = [sys.executable, str(FAKE), mode, str(seconds_per_step)]
         path, how = job.folder / "job.json", launch(command)
-        child = Child.start(
-            job, path, command, on_progress=on_progress, on_end=ended.set, launch=how, **options
-        )  # type: ignore[arg-type]
+        told: dict[str, Any] = {"on_progress": on_progress, "on_end": ended.set, **options}
+        child = Child.start(job, path, command, launch=how, **told)
         started.append(child)
         return Watched(child, said, changed, ended)
 

@@ -5,6 +5,7 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -226,10 +227,8 @@ def test_what_was_promoted_by_hand_leaves_the_shadow(
     home.daemon.do("generations", action="promote", number=1)
     home.step()
     assert home.pointed() == (1, None)
-    assert (
-        home.daemon.do("why")[0]["round"]["reason"]
-        == "promoted by hand, before its time in shadow was over"
-    )  # type: ignore[index]
+    told: Any = home.daemon.do("why")[0]
+    assert told["round"]["reason"] == "promoted by hand, before its time in shadow was over"
 
 
 def test_a_kill_between_promotion_and_word_is_made_good(
