@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from engines.audio.segmenter import SegmenterLimits
 from engines.device.memory import total_bytes
+from engines.schema import Frozen
 
 _SYSTEM_PROMPT = "You are Attune, a helpful voice assistant. Answer in one short sentence."
 
@@ -119,11 +120,7 @@ def _default_socket() -> Path:
     return _MACHINE_SOCKET if _of_the_machine() else _own_socket()
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class AudioSettings(_Section):
+class AudioSettings(Frozen):
     device: str = Field(
         "",
         description=(
@@ -154,7 +151,7 @@ class AudioSettings(_Section):
     )
 
 
-class ConversationSettings(_Section):
+class ConversationSettings(Frozen):
     route: Literal["auto", "cascade", "aligned"] = Field(
         "auto",
         description=(
@@ -197,7 +194,7 @@ class ConversationSettings(_Section):
     )
 
 
-class SegmenterSettings(_Section):
+class SegmenterSettings(Frozen):
     start_seconds: float = Field(
         0.1, gt=0, le=2, description="Speech, in seconds, that opens a segment."
     )
@@ -242,7 +239,7 @@ class SegmenterSettings(_Section):
             ) from None
 
 
-class EngineSettings(_Section):
+class EngineSettings(Frozen):
     whisper: str = Field(
         "whisper-tiny.en",
         description="Model (a name of `attune models list`) whose encoder and decoder hear speech.",
@@ -261,7 +258,7 @@ class EngineSettings(_Section):
     threads: int = Field(2, ge=1, le=64, description="Threads that each engine may use.")
 
 
-class LanguageModelSettings(_Section):
+class LanguageModelSettings(Frozen):
     context_tokens: int = Field(
         2048,
         ge=256,
@@ -270,7 +267,7 @@ class LanguageModelSettings(_Section):
     )
 
 
-class IdleSettings(_Section):
+class IdleSettings(Frozen):
     enabled: bool = Field(
         True, description="Whether rounds of training start by themselves when nobody is talking."
     )
@@ -309,7 +306,7 @@ class IdleSettings(_Section):
     on_battery: bool = Field(False, description="Whether training may run without mains power.")
 
 
-class AdaptSettings(_Section):
+class AdaptSettings(Frozen):
     training_seconds: float = Field(
         180.0,
         gt=0,
@@ -366,7 +363,7 @@ class AdaptSettings(_Section):
     threads: int = Field(2, ge=1, le=64, description="Threads that the training child may use.")
 
 
-class BudgetSettings(_Section):
+class BudgetSettings(Frozen):
     bytes: int = Field(
         0,
         ge=0,
@@ -389,7 +386,7 @@ class BudgetSettings(_Section):
         return self.bytes or total_bytes() // 2
 
 
-class StorageSettings(_Section):
+class StorageSettings(Frozen):
     audio_bytes: int = Field(
         4_000_000_000,
         ge=0,
@@ -415,14 +412,14 @@ class StorageSettings(_Section):
     )
 
 
-class ControlSettings(_Section):
+class ControlSettings(Frozen):
     socket: Annotated[_Place, AfterValidator(_fits_a_socket)] = Field(
         default_factory=_default_socket,
         description="UNIX socket through which commands reach the daemon.",
     )
 
 
-class Settings(_Section):
+class Settings(Frozen):
     """The whole configuration, checked. Immutable: a changed file takes effect when it is read
     again, at a start or a reload."""
 
@@ -490,7 +487,7 @@ def described_keys() -> dict[str, str]:
     keys: dict[str, str] = {}
     for name, field in Settings.model_fields.items():
         section = field.annotation
-        if isinstance(section, type) and issubclass(section, _Section):
+        if isinstance(section, type) and issubclass(section, Frozen):
             keys |= {
                 f"{name}.{inner}": part.description or ""
                 for inner, part in section.model_fields.items()

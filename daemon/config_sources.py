@@ -16,6 +16,7 @@ import platformdirs
 from pydantic import ValidationError
 
 from engines.errors import AttuneError
+from engines.schema import first_problem
 from engines.text_files import without_mark
 
 from .config import Settings, described_keys
@@ -66,14 +67,13 @@ def load_settings(
     try:
         return LoadedSettings(Settings.model_validate(_nest(values)), origins)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        message = (first["msg"][:1].lower() + first["msg"][1:]).removeprefix("value error, ")
+        key, what = first_problem(error)
+        message = (what[:1].lower() + what[1:]).removeprefix("value error, ")
         if key not in origins:  # values that contradict each other
             read_from = sorted({origins[name] for name in values if name.startswith(key)})
             raise AttuneError(f"{message} (read from {', '.join(read_from)})") from error
         raise AttuneError(
-            f"{key} = {first['input']!r} ({origins.get(key, '?')}): {message}"
+            f"{key} = {error.errors()[0]['input']!r} ({origins.get(key, '?')}): {message}"
         ) from error
 
 

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from engines.files import write_atomically
 from engines.generations.folder import ADAPTER, ADAPTER_WEIGHTS, PROJECTOR, WEIGHTS
+from engines.schema import Frozen
 
 _DONE = ".done.json"
 
 
-class StageRecord(BaseModel):
+class StageRecord(Frozen):
     """How a stage went; once it is written, the stage is done."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     peak_bytes: int = 0
     """Of resident memory."""
@@ -28,7 +27,7 @@ class StageRecord(BaseModel):
     """Of the steps, per thread."""
     wall_seconds: float = 0.0
     """Of the steps by the clock, pauses left out."""
-    losses: dict[str, float] = {}
+    losses: dict[str, float] = Field(default_factory=dict)
     """Means over the last tenth of the steps."""
     seconds_of_audio: float = 0.0
     """That were learnt from."""

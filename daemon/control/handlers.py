@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import to_jsonable_python
 
 from engines.audio.recordings import read_audio
@@ -17,6 +17,7 @@ from engines.audio.segmenter import SegmenterLimits
 from engines.errors import AttuneError
 from engines.generations.folder import MAX_NUMBER, read_generation
 from engines.open_file import OpenFile
+from engines.schema import Frozen, first_problem
 
 from ..attention import Attention
 from ..clients import Client
@@ -71,9 +72,7 @@ class Service:
     they are refused."""
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Request(Frozen):
     descriptors: tuple[int, ...] = ()
     """Open files that came with it; the control socket closes them when it is answered."""
 
@@ -186,9 +185,9 @@ def answer(service: Service, request: Event, client: Client) -> Generator[Event,
     try:
         checked = _REQUESTS.validate_python(request)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the request"
-        raise AttuneError(f"{where}: {first['msg']}; `attune --help` lists the commands") from error
+        where, what = first_problem(error)
+        told = f"{where or 'the request'}: {what}"
+        raise AttuneError(f"{told}; `attune --help` lists the commands") from error
     events: Generator[Event, None, None]
     match checked:
         case Status():

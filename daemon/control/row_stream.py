@@ -9,10 +9,11 @@ import os
 import socket
 from collections.abc import Generator
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from engines.errors import AttuneError
 from engines.open_file import OpenFile
+from engines.schema import Frozen, first_problem
 
 from ..store.store import MAX_LABEL_CHARACTERS
 
@@ -22,10 +23,8 @@ _SILENT_SECONDS = 60.0
 """A client that hands over nothing for so long has left, or stands still."""
 
 
-class Row(BaseModel):
+class Row(Frozen):
     """What is said about one open recording."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     number: int = Field(ge=1)
     """By which messages call the row."""
@@ -109,8 +108,7 @@ def _checked(message: bytes) -> Row:
     try:
         return Row.model_validate_json(message)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        told = " ".join(first_problem(error))
         raise AttuneError(
-            f"a row of the enrolment is none ({where} {first['msg']}); use `attune enroll`"
+            f"a row of the enrolment is none ({told}); use `attune enroll`"
         ) from error

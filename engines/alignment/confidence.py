@@ -12,16 +12,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 
-from pydantic import BaseModel, ConfigDict
-
+from ..schema import Frozen
 from ..types import SoftTokens
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Fit(_Frozen):
+class Fit(Frozen):
     """Two logistic regressions: of a token's being right, and of every word's."""
 
     token_offset: float
@@ -32,7 +27,7 @@ class Fit(_Frozen):
     """Of `features` or `rescored_features`, in its order."""
 
 
-class Confidence(_Frozen):
+class Confidence(Frozen):
     """How far a generation's readings are to be trusted."""
 
     alone: Fit

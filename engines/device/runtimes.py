@@ -11,25 +11,21 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from ..files import write_atomically
+from ..schema import Frozen, read_json
 from .crash_marker import boot_id, marked, was_fatal
 
 ENCODER, LANGUAGE_MODEL, TRANSCRIBER = "onnxruntime_cuda", "llama_cuda", "ctranslate2_cuda"
 """The claims of the self-test that say it."""
 CLAIMS = (ENCODER, LANGUAGE_MODEL, TRANSCRIBER)
 _PACKAGES = ("onnxruntime", "onnxruntime-gpu", "llama-cpp-python", "ctranslate2")
-_MAX_BYTES = 1 << 20
 _DIED = "the process that opened it on the GPU ended there"
 
 logger = logging.getLogger(__name__)
 
 
-class Trial(BaseModel):
+class Trial(Frozen):
     """What became of one claim."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     claim: str
     held: bool
@@ -37,10 +33,8 @@ class Trial(BaseModel):
     """Why not, for people."""
 
 
-class Runtimes(BaseModel):
+class Runtimes(Frozen):
     """What was tried, and with what."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     boot: str
     versions: dict[str, str]
@@ -69,13 +63,9 @@ def runtimes_path(cache_dir: Path) -> Path:
 def read_runtimes(path: Path) -> Runtimes | None:
     """What was tried; None where nothing was since the machine started and the packages were
     installed."""
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            return None
-        found = Runtimes.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None
-    return found if (found.boot, found.versions) == (boot_id(), _versions()) else None
+    found = read_json(path, Runtimes)
+    is_now = found is not None and (found.boot, found.versions) == (boot_id(), _versions())
+    return found if is_now else None
 
 
 @contextmanager

@@ -1,18 +1,15 @@
 """The card of a generation: what it was made from, what it cost, and how it was judged. Knows no
 weights."""
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, Field
 
 from ..alignment.confidence import Confidence
+from ..schema import Frozen
 
 MOST_DOUBTED = 200
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Score(_Frozen):
+class Score(Frozen):
     """How one way of hearing did on one set of utterances."""
 
     utterances: int
@@ -25,7 +22,7 @@ class Score(_Frozen):
     were not compared."""
 
 
-class JudgedUtterance(_Frozen):
+class JudgedUtterance(Frozen):
     """One utterance as all three heard it."""
 
     id: str
@@ -37,7 +34,7 @@ class JudgedUtterance(_Frozen):
     cascade: int
 
 
-class Judgement(_Frozen):
+class Judgement(Frozen):
     """One set of utterances, heard by the candidate, by the current generation and by the
     cascade."""
 
@@ -47,7 +44,7 @@ class Judgement(_Frozen):
     utterances: tuple[JudgedUtterance, ...] = ()
 
 
-class Card(_Frozen):
+class Card(Frozen):
     """`card.json` of a generation."""
 
     number: int

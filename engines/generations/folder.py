@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from ..errors import AttuneError
 from ..files import copy_flushed, sha256_of, sync_folder, write_atomically
+from ..schema import first_problem
 from .card import Card
 
 BASE = 0
@@ -84,15 +85,15 @@ def read_generation(folder: Path) -> Generation:
             raise _damaged(folder, f"{CARD} is larger than {MAX_CARD_BYTES} bytes")
         card = Card.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"] == "extra_forbidden":  # whole, and about something that is not known here
+        if (
+            error.errors()[0]["type"] == "extra_forbidden"
+        ):  # whole, and about something that is not known here
             raise AttuneError(
                 f"generation {folder} was made by another version of Attune; remove it and run"
                 " `attune engines build`"
             ) from None
-        raise _damaged(
-            folder, f"{CARD}: {'.'.join(map(str, first['loc']))} {first['msg']}".strip()
-        ) from None
+        told = " ".join(first_problem(error)).strip()
+        raise _damaged(folder, f"{CARD}: {told}") from None
     except OSError as error:
         raise _damaged(folder, f"{CARD}: {error.strerror}") from None
     if card.number != number:

@@ -1,14 +1,10 @@
 """What a benchmark found, as it is written to `figures.json`: the contract between who measures and
 who shows."""
 
-from pydantic import BaseModel, ConfigDict
+from ..schema import Frozen
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ReliabilityStep(_Frozen):
+class ReliabilityStep(Frozen):
     """Utterances of about the same confidence."""
 
     confidence: float
@@ -17,7 +13,7 @@ class ReliabilityStep(_Frozen):
     count: int
 
 
-class Trust(_Frozen):
+class Trust(Frozen):
     """What confidence was worth on one set."""
 
     passing: float
@@ -30,7 +26,7 @@ class Trust(_Frozen):
     """Expected calibration error, 0 to 1."""
 
 
-class HeardSet(_Frozen):
+class HeardSet(Frozen):
     """One set of utterances, heard in one way."""
 
     set: str
@@ -48,7 +44,7 @@ class HeardSet(_Frozen):
     """None where there is no confidence."""
 
 
-class PersonalRound(_Frozen):
+class PersonalRound(Frozen):
     """What a personal round took."""
 
     minutes: float
@@ -62,7 +58,7 @@ class PersonalRound(_Frozen):
     peak_bytes: int
 
 
-class AdaptFigures(_Frozen):
+class AdaptFigures(Frozen):
     """`attune bench adapt`."""
 
     rounds: list[PersonalRound]
@@ -70,7 +66,7 @@ class AdaptFigures(_Frozen):
     machine: str
 
 
-class CurvePoint(_Frozen):
+class CurvePoint(Frozen):
     """How good a design was after some training."""
 
     seconds: float
@@ -80,7 +76,7 @@ class CurvePoint(_Frozen):
     word_error_rate: float
 
 
-class DesignRun(_Frozen):
+class DesignRun(Frozen):
     """A whole training run of one design."""
 
     design: str
@@ -99,7 +95,7 @@ class DesignRun(_Frozen):
         )
 
 
-class QualityFigures(_Frozen):
+class QualityFigures(Frozen):
     """`attune bench quality`."""
 
     designs: list[DesignRun]
@@ -107,7 +103,7 @@ class QualityFigures(_Frozen):
     machine: str
 
 
-class DistilRun(_Frozen):
+class DistilRun(Frozen):
     """One way of distilling."""
 
     recipe: str
@@ -120,7 +116,7 @@ class DistilRun(_Frozen):
     """Means over the last tenth of the steps, by name."""
 
 
-class DistilFigures(_Frozen):
+class DistilFigures(Frozen):
     """`attune bench distil`."""
 
     lessons: int
@@ -131,7 +127,7 @@ class DistilFigures(_Frozen):
     machine: str
 
 
-class MemoryRun(_Frozen):
+class MemoryRun(Frozen):
     """What steps through one language model took."""
 
     shape: str
@@ -152,7 +148,7 @@ class MemoryRun(_Frozen):
         return self.peak_resident_bytes - self.file_bytes
 
 
-class MemoryFigures(_Frozen):
+class MemoryFigures(Frozen):
     """`attune bench memory`."""
 
     runs: list[MemoryRun]

@@ -7,10 +7,9 @@ libraries already, and `alone`, where nobody does.
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from ..errors import AttuneError
 from ..files import sha256_of, write_atomically
+from ..schema import Frozen, read_json
 from ..types import FRAME_SECONDS
 from .messages import AdaptJob, EngineFiles
 
@@ -24,11 +23,7 @@ SHIPPED = Path(__file__).parent.parent / "base" / "footprints.json"
 measured."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Footprint(_Frozen):
+class Footprint(Frozen):
     """Of one stage: a plane through what was measured."""
 
     beside_bytes: float
@@ -60,7 +55,7 @@ class Footprint(_Frozen):
         )
 
 
-class Footprints(_Frozen):
+class Footprints(Frozen):
     """All that was measured on one device."""
 
     machine: str
@@ -164,10 +159,7 @@ def footprints_of(engines: EngineFiles, path: Path) -> tuple[Footprints, bool]:
 
 def read_footprints(path: Path) -> Footprints | None:
     """What was measured; None where nothing was, or by another version."""
-    try:
-        return Footprints.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None
+    return read_json(path, Footprints)
 
 
 def write_footprints(path: Path, footprints: Footprints) -> None:

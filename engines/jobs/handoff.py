@@ -4,7 +4,7 @@ goes."""
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from ..schema import Frozen
 
 REQUEST_NAME = "adapt.job"
 """The file whose appearing starts the unit."""
@@ -14,10 +14,8 @@ STATUS = b'{"status": '
 """How the line begins that tells it."""
 
 
-class HandedOver(BaseModel):
+class HandedOver(Frozen):
     """The content of that file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     job: Path
     socket: Path

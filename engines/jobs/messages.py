@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
+
+from ..schema import Frozen
 
 Origin = Literal["enrolled", "corrected", "recognised"]
 GraphPrecision = Literal["float32", "float16", "int8"]
@@ -21,11 +23,7 @@ LEAST_TAUGHT = 32
 """Utterances that lessons are made of, however short distillation is."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Example(_Frozen):
+class Example(Frozen):
     """One labelled utterance."""
 
     id: str
@@ -38,7 +36,7 @@ class Example(_Frozen):
     holdout: bool = False
 
 
-class EngineFiles(_Frozen):
+class EngineFiles(Frozen):
     """The models that a job runs."""
 
     encoder: Path
@@ -57,7 +55,7 @@ class EngineFiles(_Frozen):
         return self.encoder_weights / "model.bin"
 
 
-class DistilRecipe(_Frozen):
+class DistilRecipe(Frozen):
     """How the language model learns to read what a projector makes of speech."""
 
     seconds: float
@@ -66,11 +64,11 @@ class DistilRecipe(_Frozen):
     rank: int = 16
     """Of the adapter; that of the generation that a round starts from stays as it is."""
     trains: Literal["adapter", "projector", "both"] = "adapter"
-    loss_weights: dict[str, float] = {}
+    loss_weights: dict[str, float] = Field(default_factory=dict)
     """Those that are to be others than `calibration.distillation.losses.LOSS_WEIGHTS`."""
 
 
-class _JobBase(_Frozen):
+class _JobBase(Frozen):
     """What every job says."""
 
     threads: int = 2
@@ -92,9 +90,9 @@ class AdaptJob(_JobBase):
     features: Path
     """Cache of encoder frames."""
     examples: list[Example]
-    labels_left_out: dict[str, int] = {}
+    labels_left_out: dict[str, int] = Field(default_factory=dict)
     """How many labels there were besides that cannot be true, by the reason; for the card."""
-    general: list[Example] = []
+    general: list[Example] = Field(default_factory=list)
     system_prompt: str
     training_seconds: float = 180.0
     learning_rate: float = 2e-4
@@ -162,7 +160,7 @@ class CorpusJob(_JobBase):
     """The folder of the model `kokoro-82m`; None where no such voice is to speak."""
     piper: Path | None = None
     """The graph of the voice `piper-joe`; None where it is not to speak."""
-    sources: list[Path] = []
+    sources: list[Path] = Field(default_factory=list)
     """Manifests and folders of recordings; none for synthetic speech."""
     hours: float = 50.0
     """Of synthetic speech."""
@@ -215,7 +213,7 @@ class BenchAdaptJob(_BenchJob):
     kind: Literal["bench-adapt"] = "bench-adapt"
     general: Path | None = None
     """What must not be forgotten; None for the shipped general set, `general_examples`."""
-    general_examples: list[Example] = []
+    general_examples: list[Example] = Field(default_factory=list)
     minutes: list[float]
     """Of enrolment, for each round."""
     training_seconds: float
@@ -296,7 +294,7 @@ class FootprintJob(_JobBase):
     context_tokens: int = 2048
     distils: bool = False
     """Whether distillation is measured too."""
-    lengths_seconds: list[float] = [6.0, 14.0, 28.0]
+    lengths_seconds: list[float] = Field(default_factory=lambda: [6.0, 14.0, 28.0])
     """Of the utterances of each round: what grows is a line through these."""
 
 
@@ -350,7 +348,7 @@ Report = Callable[[str, float, str], None]
 """What a job tells its progress to: the stage, the fraction done of it, and a note."""
 
 
-class Progress(_Frozen):
+class Progress(Frozen):
     """One line from the child."""
 
     stage: str

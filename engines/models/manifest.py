@@ -19,10 +19,11 @@ from functools import cache
 from pathlib import Path
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from ..errors import AttuneError
 from ..files import one_at_a_time, sha256_of, sync_folder, write_atomically
+from ..schema import Frozen, first_problem
 from .sources import files_below, matching, obtain
 
 MANIFEST = Path(__file__).with_name("models.toml")
@@ -33,11 +34,7 @@ Report = Callable[[int, int], None]
 """Called with the bytes that have arrived and the bytes expected in all."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ModelFile(_Frozen):
+class ModelFile(Frozen):
     """One file of a model, or many where `path` holds a `*`."""
 
     path: str = Field(pattern=r"^[\w*][\w.*-]*(/[\w*][\w.*-]*)*$")
@@ -46,7 +43,7 @@ class ModelFile(_Frozen):
     size_bytes: int = Field(alias="bytes", ge=0)
 
 
-class Origin(_Frozen):
+class Origin(Frozen):
     """A source and the files that come from it."""
 
     source: str = Field(
@@ -55,7 +52,7 @@ class Origin(_Frozen):
     files: tuple[ModelFile, ...] = Field(min_length=1)
 
 
-class Model(_Frozen):
+class Model(Frozen):
     """One entry of the manifest."""
 
     name: str
@@ -101,7 +98,7 @@ class Model(_Frozen):
         return folder if self.is_folder else folder / self.files[0].path
 
 
-class _Manifest(_Frozen):
+class _Manifest(Frozen):
     model: tuple[Model, ...]
 
 
@@ -123,11 +120,8 @@ def load_manifest(path: Path = MANIFEST) -> Mapping[str, Model]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise AttuneError(f"the model manifest {path} cannot be read ({error})") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise AttuneError(
-            f"the model manifest {path} is wrong at {where}: {first['msg']}"
-        ) from error
+        where, what = first_problem(error)
+        raise AttuneError(f"the model manifest {path} is wrong at {where}: {what}") from error
     return {model.name: model for model in manifest.model}
 
 

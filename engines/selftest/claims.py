@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from ..audio.recordings import read_audio
 from ..device.gpu import find_gpu, l4t_release
@@ -24,6 +24,7 @@ from ..errors import AttuneError
 from ..jobs.messages import GraphPrecision, PlanJob
 from ..jobs.programs import CLAIM, program
 from ..llm.vocabulary import Vocabulary
+from ..schema import Frozen
 from ..types import SAMPLE_RATE_HZ, Float32
 from ..whisper.encoder import MAX_SECONDS, SpeechEncoder, encoder_mel, frame_cosines
 from ..whisper.encoder_onnx import OnnxEncoder
@@ -44,10 +45,8 @@ _TENSORRT = ((10, 3), (12, 0))
 _PROMPT = "The house is quiet, and somebody asks how the weather will be tomorrow."
 
 
-class Request(BaseModel):
+class Request(Frozen):
     """What the claims are tried on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     encoder: Path
     """In float32."""

@@ -9,22 +9,18 @@ import hashlib
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel
 
 from ..device.crash_marker import boot_id
 from ..files import sha256_of, write_atomically
 from ..jobs.messages import GraphPrecision
+from ..schema import Frozen, read_json
 
 _Model = TypeVar("_Model", bound=BaseModel)
-_MAX_CARD_BYTES = 1 << 20
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 600.0, 86_400.0
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PlanKey(_Frozen):
+class PlanKey(Frozen):
     """What a plan was built of and for."""
 
     graph_sha256: str
@@ -41,7 +37,7 @@ class PlanKey(_Frozen):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
 
-class PlanCard(_Frozen):
+class PlanCard(Frozen):
     """What was measured of a plan when it was built."""
 
     key: PlanKey
@@ -57,7 +53,7 @@ class PlanCard(_Frozen):
     """For two seconds of speech, median."""
 
 
-class Quarantine(_Frozen):
+class Quarantine(Frozen):
     """Why a plan is not used."""
 
     key: PlanKey
@@ -86,7 +82,7 @@ def plan_path(folder: Path, key: PlanKey) -> Path:
 
 def read_plan(folder: Path, key: PlanKey) -> PlanCard | None:
     """The card of the plan of `key`; None where there is none that is whole."""
-    card = _read(plan_path(folder, key).with_suffix(".json"), PlanCard)
+    card = read_json(plan_path(folder, key).with_suffix(".json"), PlanCard)
     try:
         whole = (
             card is not None
@@ -141,17 +137,17 @@ def quarantine(folder: Path, key: PlanKey, reason: str, now: float) -> Quarantin
 
 def read_quarantine(folder: Path, key: PlanKey) -> Quarantine | None:
     """Why the plan of `key` is not used; None where nothing speaks against it."""
-    return _read(_quarantine_path(folder, key), Quarantine)
+    return read_json(_quarantine_path(folder, key), Quarantine)
 
 
 def list_plans(folder: Path) -> list[PlanCard | Quarantine]:
     """All that are there and all that were refused, the latest first."""
     cards = [
-        _read(path, PlanCard)
+        read_json(path, PlanCard)
         for path in sorted(folder.glob("*.json"))
         if not path.name.endswith(".quarantine.json")
     ]
-    refused = [_read(path, Quarantine) for path in sorted(folder.glob("*.quarantine.json"))]
+    refused = [read_json(path, Quarantine) for path in sorted(folder.glob("*.quarantine.json"))]
     return sorted(
         filter(None, [*cards, *refused]),
         key=lambda one: -(one.built_at if isinstance(one, PlanCard) else one.at),
@@ -168,12 +164,3 @@ def _tried(card: PlanCard) -> str:
 
 def _quarantine_path(folder: Path, key: PlanKey) -> Path:
     return folder / f"{key.name}.quarantine.json"
-
-
-def _read(path: Path, kind: type[_Model]) -> _Model | None:
-    try:
-        if path.stat().st_size > _MAX_CARD_BYTES:
-            return None
-        return kind.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None

@@ -8,20 +8,14 @@ on their cards.
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from ..files import sha256_of
+from ..schema import Frozen, read_json
 
 Precision = Literal["float16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-_MAX_CARD_BYTES = 1 << 20
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Gate(_Frozen):
+class Gate(Frozen):
     """What a precision must come to before it is used."""
 
     min_cosine: float
@@ -38,7 +32,7 @@ GATES: dict[Precision, Gate] = {
 }
 
 
-class Heard(_Frozen):
+class Heard(Frozen):
     """How well speech was heard through one encoder."""
 
     token_error: float
@@ -48,7 +42,7 @@ class Heard(_Frozen):
     """The same of words, of what the decoder made of the frames."""
 
 
-class PrecisionCard(_Frozen):
+class PrecisionCard(Frozen):
     """What was measured of one precision, against the original on the same utterances."""
 
     precision: Precision
@@ -115,11 +109,11 @@ def read_card(encoder: Path, precision: Precision) -> PrecisionCard | None:
     """The card of `encoder` in another precision; None where it was not made, or where it or the
     encoder changed since."""
     path = card_path(encoder, precision)
+    card = read_json(path, PrecisionCard)
+    if card is None:
+        return None
     try:
-        if path.stat().st_size > _MAX_CARD_BYTES:
-            return None
-        card = PrecisionCard.model_validate_json(path.read_bytes())
         found = sha256_of(encoder), sha256_of(path_of(encoder, precision))
-    except (OSError, ValidationError):
+    except OSError:
         return None
     return card if found == (card.source_sha256, card.sha256) else None
