@@ -46,7 +46,7 @@ def test_fetches_at_the_same_time_share_one_download(hub: Hub, tmp_path: Path) -
 FETCH_IN_A_PROCESS = """
 import resource, sys
 from pathlib import Path
-from engines.models import Model, fetch
+from engines.models.manifest import Model, fetch
 from engines.errors import AttuneError
 if int(sys.argv[3]):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))

@@ -85,7 +85,7 @@ def test_the_stand_in_answers_with_as_many_values(fake: ModuleType) -> None:
 def test_what_the_engines_call_is_in_the_stand_in(fake: ModuleType) -> None:
     called = {
         name
-        for path in ENGINES.glob("*.py")
+        for path in ENGINES.rglob("*.py")
         for name in re.findall(r"\bcuda[A-Z]\w+", path.read_text())
     }
     assert {"cudaMalloc", "cudaMemcpyAsync", "cudaMemGetInfo"} <= called

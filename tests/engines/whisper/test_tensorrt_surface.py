@@ -126,7 +126,7 @@ def test_the_stand_in_has_no_name_that_tensorrt_has_not(real: Surface, fake: Mod
                 )
 
 
-@pytest.mark.parametrize("module", ["tensorrt_plan.py", "tensorrt_encoder.py"])
+@pytest.mark.parametrize("module", ["whisper/tensorrt_build.py", "whisper/encoder_tensorrt.py"])
 def test_what_the_engines_use_is_in_the_stand_in(module: str, fake: ModuleType) -> None:
     """So that the stand-in's tests are tests of what runs on a board."""
     path = PROJECT / "engines" / module
