@@ -56,7 +56,7 @@ test-images: ready deb ## As root: build the packages and the container image, a
 	$(BIN)/pytest -m images tests/images
 
 .PHONY: poison
-poison: ready ## Teach false labels of five kinds, and see whether what is served gets worse (about an hour)
+poison: ready ## Teach false labels of six kinds, and see whether what is served gets worse (about two hours)
 	$(BIN)/python -m tests.bench.poison
 
 .PHONY: kills

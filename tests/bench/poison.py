@@ -1,7 +1,7 @@
 """`make poison`: whether false labels make what is served worse, or earn a route that they should
 not. Prints JSON.
 
-A user reads an enrolment of which a share is poisoned in one of five ways; a daemon that has learnt
+A user reads an enrolment of which a share is poisoned in one of six ways; a daemon that has learnt
 nothing takes it up and runs a round. Requests of that user that were never enrolled are put to the
 aligned route before and after. Exits with 1 where the user is heard worse by more than chance, or a
 route is earned above 25 % of word error on these requests.
@@ -186,6 +186,12 @@ def _another_speaker(rows: Rows, folder: Path) -> Rows:
     return speak(folder / "clear-speaker", "clear")[: len(rows)]
 
 
+def _another_speakers_texts(rows: Rows, folder: Path) -> Rows:
+    """The user's recordings, labelled as if somebody else's requests had been said in them."""
+    texts = [row["text"] for row in speak(folder / "clear-speaker", "clear")]
+    return _relabelled(rows, texts[: len(rows)])
+
+
 def _noise(rows: Rows, folder: Path) -> Rows:
     """Noise, and every second time as good as silence: what a switched-off microphone leaves."""
     (folder / "noises").mkdir()
@@ -205,6 +211,7 @@ def _relabelled(rows: Rows, texts: Sequence[str]) -> Rows:
 
 _KINDS: dict[str, Callable[[Rows, Path], Rows]] = {
     "another speaker": _another_speaker,
+    "another speaker's texts": _another_speakers_texts,
     "shifted": _shifted,
     "noise": _noise,
     "nonsense": _nonsense,
