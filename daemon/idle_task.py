@@ -57,7 +57,6 @@ class IdleTask:
             done_at = now
             try:
                 self._act()
-            except (
-                Exception
-            ):  # it can wait; the daemon must not lose the chore to what went wrong once
+            except Exception:
+                # It can wait; the daemon must not lose the chore to what went wrong once.
                 logger.exception("%s failed and is tried again later", self._name)

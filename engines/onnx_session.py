@@ -40,9 +40,8 @@ def open_session(
         session = onnxruntime.InferenceSession(
             str(graph) if isinstance(graph, Path) else graph, options, providers=providers
         )
-    except (
-        Exception
-    ) as error:  # ONNX Runtime raises its own classes, which share no base but Exception
+    except Exception as error:
+        # ONNX Runtime raises its own classes, which share no base but Exception.
         reason = str(error).splitlines()[0][:200]
         raise AttuneError(f"{name} cannot be loaded ({reason}); {remedy}") from error
     if on_gpu and _CUDA not in session.get_providers():  # it says nothing and takes the processor

@@ -281,9 +281,8 @@ class ControlServer:
             yield {"done": True}
         except AttuneError as error:
             yield _problem(str(error))
-        except (
-            Exception
-        ) as error:  # a defect in one command must not take the daemon away from its other users
+        except Exception as error:
+            # A defect in one command must not take the daemon away from its other users.
             logger.exception("the command %.100r failed", request.get("command"))
             yield _problem(f"the daemon failed at this: {error!r}; its log says more")
 

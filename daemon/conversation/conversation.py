@@ -262,9 +262,8 @@ class Conversation:
             outcome = self._failure(turn, self._why_left(turn))
         except AttuneError as error:
             outcome = self._failure(turn, str(error))
-        except (
-            Exception
-        ) as error:  # a defect in one turn must not take the voice from all the others
+        except Exception as error:
+            # A defect in one turn must not take the voice from all the others.
             logger.exception("turn %d failed", turn.number)
             outcome = self._failure(
                 turn, f"this turn failed: {error!r}; the daemon's log says more"

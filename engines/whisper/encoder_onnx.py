@@ -56,9 +56,8 @@ class OnnxEncoder(SpeechEncoder):
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", where)
         try:
             frames: Float32 = self._session.run(None, {"mel": mel[None]}, options)[0][0]
-        except (
-            Exception
-        ) as error:  # ONNX Runtime raises its own classes, which share no base but Exception
+        except Exception as error:
+            # ONNX Runtime raises its own classes, which share no base but Exception.
             raise AttuneError(
                 f"{self.runs_by} could not encode: {str(error).splitlines()[0][:200]}"
             ) from error

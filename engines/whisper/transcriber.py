@@ -65,9 +65,8 @@ class WhisperTranscriber:
                 num_workers=1,
                 local_files_only=True,
             )
-        except (
-            Exception
-        ) as error:  # CTranslate2 and tokenizers raise RuntimeError, ValueError or a bare Exception
+        except Exception as error:
+            # CTranslate2 and tokenizers raise RuntimeError, ValueError or a bare Exception.
             reason = " ".join(str(error).split())[:200]
             raise AttuneError(
                 f"the speech model in {folder} is damaged ({reason}); remove the folder and"
