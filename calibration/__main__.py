@@ -59,9 +59,8 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 def _begin_anew(path: Path) -> NoReturn:
     """Become the process that goes on with the job: same number, same parent, nothing in memory."""
-    signal.pthread_sigmask(
-        signal.SIG_BLOCK, [signal.SIGTERM]
-    )  # until there is a handler again, in `main`
+    # Until there is a handler again, in `main`.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     sys.stdout.flush()
     os.execv(sys.executable, program(CALIBRATION_JOB, str(path)))  # noqa: S606 (no shell is wanted)
 

@@ -14,9 +14,8 @@ from engines.jobs.programs import CALIBRATION_JOB
 def main() -> None:
     """Run the job in the file named second in as many processes as are named first."""
     settle_as_child()
-    os.environ[PARENT_VARIABLE] = str(
-        os.getpid()
-    )  # the workers' parent is this process, not the one that started it
+    # The workers' parent is this process, not the one that started it.
+    os.environ[PARENT_VARIABLE] = str(os.getpid())
     from torch.distributed.run import main as launch  # large
 
     processes, job = sys.argv[1:]

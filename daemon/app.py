@@ -145,9 +145,8 @@ class App:
         self._adaptation = self._adapt()
         self._adaptation.start()
         stack.callback(self._adaptation.stop)
-        stack.callback(
-            labeller.stop
-        )  # before adaptation, which may be labelling what a round learns from
+        # Before adaptation, which may be labelling what a round learns from.
+        stack.callback(labeller.stop)
         self._engine_builds = self._make_engine_builds()
         self._engine_builds.start()
         stack.callback(self._engine_builds.stop)
@@ -182,9 +181,8 @@ class App:
             listening, lambda request, client: answer(service, request, client)
         )
         stack.callback(self._control.close)
-        stack.callback(
-            self._conversation.stop_answering
-        )  # first: who waits for a reply is told, and the rest goes on beside it
+        # First: who waits for a reply is told, and the rest goes on beside it.
+        stack.callback(self._conversation.stop_answering)
         routes = self._models.routes
         logger.info(
             "serving at %s, %s route: %s", settings.control.socket, routes.route, routes.reason
@@ -334,10 +332,8 @@ class App:
 
         def ended(record: RoundRecord) -> None:
             learning.record(record)
-            if record.outcome in (
-                "refused",
-                "shadowed",
-            ):  # what is served was judged anew: it may have earned another route
+            # What is served was judged anew: it may have earned another route.
+            if record.outcome in ("refused", "shadowed"):
                 self._models.reload()
             self._housekeeping.tidy_or_tell()
 

@@ -68,9 +68,8 @@ class HangUps:
         with self._lock:
             self._clients[number] = client
             if not self._poll.closed:
-                self._poll.register(
-                    number, select.EPOLLONESHOT
-                )  # no event is asked for: a hang-up is told always
+                # No event is asked for: a hang-up is told always.
+                self._poll.register(number, select.EPOLLONESHOT)
         if self._poll.closed:
             client.leave()
         try:

@@ -142,9 +142,8 @@ def _nest(flat: Mapping[str, object]) -> dict[str, object]:
     for key, value in flat.items():
         section, _, name = key.rpartition(".")
         table = nested.setdefault(section, {}) if section else nested
-        assert isinstance(
-            table, dict
-        )  # a key that is both a value and a section is unknown, and was refused
+        # A key that is both a value and a section is unknown, and was refused.
+        assert isinstance(table, dict)
         table[name] = value
     return nested
 

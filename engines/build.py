@@ -120,9 +120,8 @@ def open_engines(
 
     Raises AttuneError naming the first that is missing or damaged.
     """
-    vocabulary = Vocabulary(
-        files.served_language_model
-    )  # whose rows are the same, and in memory once
+    # Whose rows are the same, and in memory once.
+    vocabulary = Vocabulary(files.served_language_model)
     transcriber = WhisperTranscriber(
         files.encoder_weights, threads, on_gpu=runtimes is not None and runtimes.on_gpu(TRANSCRIBER)
     )

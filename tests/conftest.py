@@ -36,9 +36,8 @@ def encoder_path(whisper_folder: Path) -> Path:
     """encoder.onnx, exported once from Whisper tiny.en."""
     path = default_cache_dir() / "engines" / "whisper-tiny.en.encoder.onnx"
     if not path.is_file():
-        from calibration.export.encoder import (
-            export_encoder,
-        )  # torch takes seconds to import: only where it is needed
+        # Torch takes seconds to import: only where it is needed.
+        from calibration.export.encoder import export_encoder
 
         export_encoder(whisper_folder / "model.bin", path)
     return path

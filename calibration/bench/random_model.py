@@ -124,9 +124,8 @@ def random_blocks(
         ]
         return np.concatenate(parts)
     blocks = rng.integers(0, 256, (rows * columns // block_size, block_bytes), np.uint8)
-    if (
-        kind is Kind.Q4_K
-    ):  # d * s * q - m * t with s and t below 64 and q below 16: centred where m is 7.5 d
+    # d * s * q - m * t with s and t below 64 and q below 16: centred where m is 7.5 d.
+    if kind is Kind.Q4_K:
         blocks[:, :4] = np.array([scale / 250, 7.5 * scale / 250], np.float16).view(np.uint8)
     elif kind is Kind.Q6_K:  # d * s * q with s from -128 and q from -32
         blocks[:, 208:] = np.array([scale / 1370], np.float16).view(np.uint8)

@@ -74,9 +74,8 @@ def build(
     for synthesizer in sorted(
         {line.source.synthesizer for line in script if isinstance(line.source, Voice)}
     ):
-        require(
-            COMMAND_OF[synthesizer]
-        )  # else each of its lines would pass for one that cannot be spoken
+        # Else each of its lines would pass for one that cannot be spoken.
+        require(COMMAND_OF[synthesizer])
     shards = -(-len(script) // SHARD_UTTERANCES)
     folder.mkdir(parents=True, exist_ok=True)
     missing = [number for number in range(shards) if not is_there(folder, number)]

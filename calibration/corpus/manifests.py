@@ -37,9 +37,8 @@ def read_recordings(source: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _from_json_lines(path: Path) -> Iterator[tuple[Path, str]]:
-    for number, line in enumerate(
-        _text(path).split("\n"), 1
-    ):  # not at U+2028, which a text may hold
+    # Not at U+2028, which a text may hold.
+    for number, line in enumerate(_text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:

@@ -60,9 +60,8 @@ def word_classes(entries: Mapping[str, int]) -> WordClasses:
     for kind, classes in _FILES.items():
         senses = _first_senses(kind)
         for word, number in entries.items():
-            file = senses.get(
-                word, senses.get(word.removesuffix("s")) if kind == "noun" else None
-            )  # "carrots" is food, too
+            # "carrots" is food, too.
+            file = senses.get(word, senses.get(word.removesuffix("s")) if kind == "noun" else None)
             if file in classes and word not in _UNWELCOME:
                 found.setdefault(classes[file], {})[word] = number
     words = {name: tuple(sorted(some)) for name, some in found.items()}

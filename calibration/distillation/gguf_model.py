@@ -208,9 +208,8 @@ class _Loader:
             self._put_linear(
                 f"model.layers.{block}.{LINEAR_NAMES[part]}", mapped, bias, self._order(part)
             )
-        elif (
-            kind != "blk" or part not in LINEAR_NAMES or what != "bias"
-        ):  # biases go with their weights
+        # Biases go with their weights.
+        elif kind != "blk" or part not in LINEAR_NAMES or what != "bias":
             raise AttuneError(f"{self.path} has a tensor {name}, which nothing here would use")
 
     def _order(self, part: str) -> Tensor | None:

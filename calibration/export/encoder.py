@@ -131,9 +131,8 @@ def export_onnx(
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         written = Path(folder) / path.name
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # torch's exporter warns of its own internals, which nobody here can mend
+            # Torch's exporter warns of its own internals, which nobody here can mend.
+            warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 module.eval(),
                 example,

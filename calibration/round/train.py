@@ -39,9 +39,8 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
     vocabulary = Vocabulary(job.engines.language_model)
     samples, seconds = _samples(job, vocabulary, projector.config, report)
     projector.heard_tokens.update(token for sample in samples for token in sample.tokens.tolist())
-    projector.keys.requires_grad_(
-        False
-    )  # what a word sounds like is not this speaker's to change; what is heard is
+    # What a word sounds like is not this speaker's to change; what is heard is.
+    projector.keys.requires_grad_(False)
     report("samples", 1.0, "reading what is replayed")
     replay = load_replay(job.features, vocabulary, projector.config.stack)
     torch.manual_seed(job.seed)

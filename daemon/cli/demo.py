@@ -152,9 +152,8 @@ def _run_speaker(name: str, folder: Path, show: _Show) -> Outcome:
     folder.mkdir(parents=True)
     show.say(f"\n[bold]The {name} speaker[/bold]")
     _make_speaker(name, folder, show)
-    with tempfile.TemporaryDirectory(
-        prefix="attune-"
-    ) as sockets:  # a path short enough for a UNIX socket
+    # A path short enough for a UNIX socket.
+    with tempfile.TemporaryDirectory(prefix="attune-") as sockets:
         speaker = _Speaker(name, folder, Path(sockets) / "attune.sock", show)
         show.begin("starting the daemon", None)
         with private_daemon(_environment(speaker), folder / "daemon.log") as status:

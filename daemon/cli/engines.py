@@ -186,11 +186,8 @@ def verify() -> None:
 
 def _choose_weights(language_model: Path, chosen: Settings) -> bool:
     """Find out which weights are faster here, where that is not known; whether it was not."""
-    from engines.llm.requantize import (
-        compare_weights,
-        is_compared,
-        time_both,
-    )  # brings in llama.cpp
+    # Brings in llama.cpp.
+    from engines.llm.requantize import compare_weights, is_compared, time_both
 
     if is_compared(language_model, chosen.cache_dir):
         return False
@@ -210,11 +207,8 @@ def _tell_daemon() -> None:
 
 def described_weights(language_model: Path, cache_dir: Path) -> tuple[bool, str]:
     """Whether the faster weights are known, and how llama.cpp runs it, for people."""
-    from engines.llm.requantize import (
-        is_compared,
-        read_comparison,
-        served_weights,
-    )  # brings in llama.cpp
+    # Brings in llama.cpp.
+    from engines.llm.requantize import is_compared, read_comparison, served_weights
 
     found = read_comparison(language_model, cache_dir)
     if not is_compared(language_model, cache_dir):

@@ -104,9 +104,8 @@ def talk() -> None:
         )
     socket = settings().control.socket
     following = request(socket, {"command": "events"}, quiet_seconds=60.0)
-    next(
-        following
-    )  # the first event says that it follows; where no daemon answers, the command ends here
+    # The first event says that it follows; where no daemon answers, the command ends here.
+    next(following)
     thread = threading.Thread(target=_show_what_is_said, args=(following,), daemon=True)
     thread.start()
     console.print("[dim]Type, or speak. Ctrl-D ends.[/dim]")
@@ -178,11 +177,8 @@ def _recording(words: str) -> Path | None:
     try:
         path = Path(words).expanduser()
         there = path.exists()
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-    ):  # too long for a path, or it begins with ~ and what is no user
+    # Too long for a path, or it begins with ~ and what is no user.
+    except (OSError, RuntimeError, ValueError):
         return None
     begins_as_path = words.startswith(("/", "./", "../", "~/")) and " " not in words
     if there and (begins_as_path or not path.is_dir()):

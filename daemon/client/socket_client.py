@@ -63,9 +63,8 @@ def _send(connection: socket.socket, command: Event, descriptors: Sequence[int])
     line = readable(json.dumps(command, ensure_ascii=False)).encode() + b"\n"
     if len(line) > MAX_LINE_BYTES:
         raise AttuneError(f"the request is longer than {MAX_LINE_BYTES} bytes; say less at a time")
-    with suppress(
-        BrokenPipeError, ConnectionResetError
-    ):  # the daemon has refused it already; its answer says why
+    # The daemon has refused it already; its answer says why.
+    with suppress(BrokenPipeError, ConnectionResetError):
         sent = socket.send_fds(connection, [line], descriptors) if descriptors else 0
         connection.sendall(line[sent:])
 

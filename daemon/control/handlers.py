@@ -378,9 +378,8 @@ def _why(service: Service, request: Why) -> Event:
             raise AttuneError("no round has ended yet; `attune status` says what it waits for")
         found["round"] = {"ended_at": last.ended_at, "outcome": last.outcome, "reason": last.reason}
     folder = service.generations / f"{number:04d}" if number is not None else None
-    if folder is not None and (
-        folder.exists() or request.number is not None
-    ):  # that of the last round may have gone since
+    # That of the last round may have gone since.
+    if folder is not None and (folder.exists() or request.number is not None):
         try:
             card = read_generation(folder).card
         except AttuneError as error:

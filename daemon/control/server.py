@@ -206,9 +206,8 @@ class ControlServer:
         def refuse() -> None:
             with connection, contextlib.suppress(OSError):
                 connection.settimeout(_REFUSAL_SECONDS)
-                connection.recv(
-                    MAX_LINE_BYTES
-                )  # a client that is still sending would see a broken pipe, not the reason
+                # A client that is still sending would see a broken pipe, not the reason.
+                connection.recv(MAX_LINE_BYTES)
                 connection.sendall(
                     _line({"error": "the daemon has too many connections; try again"})
                 )

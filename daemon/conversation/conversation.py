@@ -87,9 +87,8 @@ class Conversation:
         """Guards what waits, how many turns there were, and whether there may be more."""
         self._count = 0
         self._doubted: _Doubted | None = None
-        self._last_end = (
-            clocks.elapsed()
-        )  # who comes back after the machine was suspended begins anew
+        # Who comes back after the machine was suspended begins anew.
+        self._last_end = clocks.elapsed()
         self._interrupted = threading.Event()
         self._closing = self._closed = False
         self._thread = threading.Thread(target=self._run, name="conversation", daemon=True)

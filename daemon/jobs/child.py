@@ -244,9 +244,8 @@ class Child:
 
     def _resume(self) -> None:
         if self._paused_at is not None:
-            self._stopped(
-                time.perf_counter()
-            )  # where it never stood still, it took at least until now
+            # Where it never stood still, it took at least until now.
+            self._stopped(time.perf_counter())
             self._process.signal(signal.SIGCONT)
             self._paused_seconds += self._clock() - self._paused_at
             self._paused_at = None

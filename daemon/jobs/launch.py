@@ -160,13 +160,11 @@ class ChildProcess:
     def wait_for_change(self) -> Change:
         """As in Process."""
         with suppress(ChildProcessError):
-            seen = os.waitid(
-                os.P_PID, self.pid, os.WEXITED | os.WSTOPPED | os.WNOWAIT
-            )  # leaves the reaping to `reap`
+            # Leaves the reaping to `reap`.
+            seen = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WSTOPPED | os.WNOWAIT)
             if seen is not None and seen.si_code == os.CLD_STOPPED:
-                os.waitid(
-                    os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG
-                )  # takes this notice away, or the next wait finds it again
+                # Takes this notice away, or the next wait finds it again.
+                os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)
                 return "stopped"
         return "ended"
 
@@ -197,9 +195,8 @@ def handing_over(folder: Path, taken_seconds: float = _TAKEN_SECONDS) -> Launch:
             address.chmod(0o600)
             listener.listen(1)
             listener.settimeout(min(taken_seconds, _ACCEPT_SECONDS))
-            passed = {
-                name: value for name, value in environment.items() if name != PARENT_VARIABLE
-            }  # it is not its parent
+            # It is not its parent.
+            passed = {name: value for name, value in environment.items() if name != PARENT_VARIABLE}
             asked = HandedOver(job=job, log=log, socket=address, environment=passed)
             write_atomically(request, asked.model_dump_json().encode())
             try:

@@ -115,9 +115,8 @@ class AudioInput:
         if self._listener is not None:
             self._listener.stop()
             self._listener.join()
-            self._watchdog.leave(
-                _LOOP
-            )  # also where it had failed: what comes after it need not be deaf
+            # Also where it had failed: what comes after it need not be deaf.
+            self._watchdog.leave(_LOOP)
 
     def status(self) -> Event:
         """What `attune status` says about it."""

@@ -131,9 +131,8 @@ class Listener:
                     self._last_chunk = self._clock()
                     self._heard_samples += len(chunk)
                     held.append(chunk)
-                    if (
-                        len(held) >= self._chunks_to_event
-                    ):  # with fewer there is nothing to notice: none is late
+                    # With fewer there is nothing to notice: none is late.
+                    if len(held) >= self._chunks_to_event:
                         self._push(held)
             finally:
                 self._push(held)

@@ -120,9 +120,8 @@ class Microphone:
         self._load_error: OSError | None = None
         self._keeper = threading.Thread(target=self._keep, name="microphone", daemon=True)
         self._keeper.start()
-        self._loaded.wait(
-            _PATIENCE_SECONDS
-        )  # a hung sound server hangs the import, and only that is waited out
+        # A hung sound server hangs the import, and only that is waited out.
+        self._loaded.wait(_PATIENCE_SECONDS)
         if self._load_error:
             raise AttuneError(
                 "no microphone: the PortAudio library is not installed; run `sudo apt install"
@@ -208,10 +207,8 @@ class Microphone:
         what was the matter."""
         try:
             stream, name = self._open(opening)
-        except (
-            self._sounddevice.PortAudioError,
-            ValueError,
-        ) as error:  # ValueError: no device, or several, of that name
+        # ValueError: no device, or several, of that name.
+        except (self._sounddevice.PortAudioError, ValueError) as error:
             problem = f"cannot be opened: {' '.join(str(error).split())}"
             self._note_lost(problem)
             return problem
@@ -306,9 +303,8 @@ class Microphone:
                     2 * self._zeros_seconds, self._limits.longest_zeros_seconds
                 )
                 return problem
-            if (
-                opening.heard and not self._status.connected
-            ):  # an open stream is not yet one that gives sound
+            # An open stream is not yet one that gives sound.
+            if opening.heard and not self._status.connected:
                 self._connections += 1
                 self._status = SourceStatus(name, True, time.time())
                 logger.info("listening to the microphone %s", name)

@@ -35,9 +35,8 @@ def look_back(served: ModelManager, store: Store, events: Events) -> None:
         return
     reason = f"generation {number:04d} gave way: {reason}"
     try:
-        back = served.moves.roll_back(
-            reason, expected=number
-        )  # another may have come to be served meanwhile
+        # Another may have come to be served meanwhile.
+        back = served.moves.roll_back(reason, expected=number)
     except AttuneError as error:
         logger.warning("%s; but it cannot: %s", reason, error)
         return

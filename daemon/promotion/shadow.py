@@ -227,9 +227,8 @@ class Shadow:
 
     def _end(self, number: int, outcome: RoundOutcome, reason: str) -> None:
         self.let_go()
-        self._readings.end(
-            number, outcome, reason
-        )  # first: what left the shadow without a word was taken out by hand
+        # First: what left the shadow without a word was taken out by hand.
+        self._readings.end(number, outcome, reason)
         self._moves.leave_shadow(number)
         logger.info("generation %04d leaves the shadow: %s", number, reason)
         self._events.publish(

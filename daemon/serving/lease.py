@@ -113,9 +113,8 @@ class ModelLease:
         self._hold(wake)
         try:
             with self._lock:
-                assert (
-                    self._language_model is not None
-                )  # they are let go of by who holds `_busy` only
+                # They are let go of by who holds `_busy` only.
+                assert self._language_model is not None
                 found = (
                     self._loaded.get(route or self._route, self._loaded[self._route]),
                     self._language_model,

@@ -122,9 +122,8 @@ class Database:
 
 def told(error: sqlite3.DatabaseError, path: Path) -> AttuneError:
     """What SQLite says about the database at `path`, with the remedy of that kind of fault."""
-    match (
-        getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-    ):  # what `migrate` raises by itself has none
+    # What `migrate` raises by itself has none.
+    match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
             return DatabaseBusyError(
                 f"another program holds a lock on the database {path}; end it (`fuser {path}`"

@@ -44,9 +44,8 @@ def adopt_orphans(store: Store, wall_seconds: float) -> int:
         ) from error
     taken_up = 0
     for first in range(0, len(orphans), _AT_ONCE):
-        with (
-            store.writing()
-        ):  # a flush to the disk for each would take minutes where the database was lost
+        # A flush to the disk for each would take minutes where the database was lost.
+        with store.writing():
             taken_up += sum(
                 _adopt(store, path, wall_seconds) for path in orphans[first : first + _AT_ONCE]
             )

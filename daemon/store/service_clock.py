@@ -42,9 +42,8 @@ def seconds_since(saved: Reading, wall: float, elapsed: float, boot: str) -> flo
     if _same_start(saved, elapsed, boot):
         return elapsed - saved.elapsed
     by_wall = wall - saved.wall if is_set(saved.wall) and is_set(wall) else 0.0
-    return max(
-        min(by_wall, LONGEST_STOP_SECONDS), elapsed, 0.0
-    )  # the machine has been on for `elapsed` since then
+    # The machine has been on for `elapsed` since then.
+    return max(min(by_wall, LONGEST_STOP_SECONDS), elapsed, 0.0)
 
 
 class ServiceClock:

@@ -285,9 +285,8 @@ class Store:
     def forget(self, audio: Path) -> None:
         """Remove the utterance of an audio file, with its labels; what was answered to it stays."""
         with self._database.guarded(), self._audio_lock:
-            with (
-                self.writing() as connection
-            ):  # first, or a kill in between would leave a row without audio
+            # First, or a kill in between would leave a row without audio.
+            with self.writing() as connection:
                 connection.execute("DELETE FROM utterances WHERE audio = ?", (audio.name,))
             audio.unlink(missing_ok=True)
 

@@ -194,9 +194,8 @@ class Adaptation:
             )
             return
         candidate = unjudged(self._rounds.jobs, self._rounds.generations)
-        if (
-            candidate is not None and candidate.number == number
-        ):  # however the child ended: what it wrote is whole
+        # However the child ended: what it wrote is whole.
+        if candidate is not None and candidate.number == number:
             self._judge(candidate, started_at, child.peak_bytes)
             return
         refused = end.kind == "done" and child.last.stage == "refused"

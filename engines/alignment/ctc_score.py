@@ -26,18 +26,16 @@ def phoneme_scores(
     if not sentences:
         return np.zeros(0)
     longest = max(len(sentence) for sentence in sentences)
-    states = np.zeros(
-        (len(sentences), 2 * longest + 1), np.int64
-    )  # none, phoneme, none, phoneme, ..., none
+    # None, phoneme, none, phoneme, ..., none.
+    states = np.zeros((len(sentences), 2 * longest + 1), np.int64)
     for row, sentence in zip(states, sentences, strict=True):
         row[1 : 2 * len(sentence) : 2] = sentence
     # From a phoneme to the next without none between, unless they are the same.
     skips = np.zeros(states.shape)
     skips[:, 3::2] = states[:, 3::2] != states[:, 1:-2:2]
     steps = np.exp(log_probabilities.astype(np.float64))
-    room = np.zeros(
-        (len(sentences), states.shape[1] + 2)
-    )  # two places before the first state, from which nothing comes
+    # Two places before the first state, from which nothing comes.
+    room = np.zeros((len(sentences), states.shape[1] + 2))
     reached = room[:, 2:]
     reached[:, :2] = steps[0][states[:, :2]]
     total = np.zeros(len(sentences))

@@ -273,9 +273,8 @@ def n_best_list(
         if few is not None and bounds.over:
             break
         few = _n_best_list(passes, draft, draft_probability, weights, spread)
-        if few.sentences == (
-            draft,
-        ):  # a recogniser and the units agree: nothing is left to look for
+        # A recogniser and the units agree: nothing is left to look for.
+        if few.sentences == (draft,):
             return few
     assert few is not None
     few = few.first(bounds.judged_tokens)

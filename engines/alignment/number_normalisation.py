@@ -89,9 +89,8 @@ def _cardinal(value: int) -> str:
 @lru_cache(maxsize=4096)
 def _in_words(value: int, kind: str) -> str:
     """Without what nobody hears."""
-    from num2words import (
-        num2words,
-    )  # sixty languages: a service in which nobody says a number yet is spared them
+    # Sixty languages: a service in which nobody says a number yet is spared them.
+    from num2words import num2words
 
     said = str(num2words(value, to=kind))
     return re.sub(r"\band ", "", said.replace("-", " ").replace(",", ""))

@@ -78,8 +78,7 @@ class OnnxProjector:
         given: dict[str, NDArray[Any]] = {"stacked": stacked, "asked": np.array([asked], np.int64)}
         if not self.reads_draft:
             return given
-        room = np.zeros(
-            (1, max(1, len(draft)), draft.shape[1]), np.float32
-        )  # an empty input is no input
+        # An empty input is no input.
+        room = np.zeros((1, max(1, len(draft)), draft.shape[1]), np.float32)
         room[0, : len(draft)] = draft
         return given | {"draft": room, "draft_count": np.array([len(draft)], np.int64)}

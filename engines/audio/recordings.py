@@ -75,9 +75,8 @@ def stream_audio(source: Path | OpenFile, max_seconds: float) -> Iterator[Float3
     with _open(source, max_seconds) as (header, container):
         stream = container.streams.audio[0]
         rate_hz = stream.codec_context.sample_rate
-        to_float = av.AudioResampler(
-            format="flt"
-        )  # interleaved: PyAV reads planes that are not there where channels are many
+        # Interleaved: PyAV reads planes that are not there where channels are many.
+        to_float = av.AudioResampler(format="flt")
         to_rate = soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1)
         mix = _Mix()
         decoded_samples = 0
@@ -262,9 +261,8 @@ def _stated_seconds(container: InputContainer, header: Header) -> float:
     states = header.states_seconds or container.format.name in _FORMATS_STATING_DURATION
     if states and stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
-    if (
-        container.format.name.startswith("matroska") and len(container.streams) == 1
-    ):  # a film may go on without sound
+    # A film may go on without sound.
+    if container.format.name.startswith("matroska") and len(container.streams) == 1:
         return (container.duration or 0) / av.time_base
     return 0.0
 
@@ -289,9 +287,8 @@ def _check_samples(name: str, samples: Float32) -> None:
 
 def _is_text(head: bytes) -> bool:
     try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(
-            head
-        )  # incremental: the head may end inside a character
+        # Incremental: the head may end inside a character.
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return False
     return all(character.isprintable() or character in "\t\r\n\f" for character in text)

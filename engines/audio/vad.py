@@ -42,9 +42,8 @@ class SileroVad:
         """
         if chunks.shape[1:] != (CHUNK_SAMPLES,) or not len(chunks):
             raise ValueError(f"chunks have shape (1 or more, {CHUNK_SAMPLES}), not {chunks.shape}")
-        ends = np.concatenate(
-            [self._context[None], chunks[:, -_CONTEXT_SAMPLES:]]
-        )  # a copy: the caller may reuse its buffer
+        # A copy: the caller may reuse its buffer.
+        ends = np.concatenate([self._context[None], chunks[:, -_CONTEXT_SAMPLES:]])
         samples = np.concatenate([ends[:-1], chunks], axis=1)
         probabilities, self._h, self._c = self._session.run(
             None, {"input": samples, "h": self._h, "c": self._c}

@@ -102,9 +102,8 @@ def run_to_its_end(
     sleeps for `asleep_seconds`; however busy the machine is. Raises OSError where it cannot be
     started.
     """
-    with (
-        TemporaryFile() as source
-    ):  # a pipe would have to be written to while the process is waited for
+    # A pipe would have to be written to while the process is waited for.
+    with TemporaryFile() as source:
         source.write(given)
         source.seek(0)
         with subprocess.Popen(

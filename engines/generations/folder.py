@@ -85,9 +85,8 @@ def read_generation(folder: Path) -> Generation:
             raise _damaged(folder, f"{CARD} is larger than {MAX_CARD_BYTES} bytes")
         card = Card.model_validate_json(text)
     except ValidationError as error:
-        if (
-            error.errors()[0]["type"] == "extra_forbidden"
-        ):  # whole, and about something that is not known here
+        # Whole, and about something that is not known here.
+        if error.errors()[0]["type"] == "extra_forbidden":
             raise AttuneError(
                 f"generation {folder} was made by another version of Attune; remove it and run"
                 " `attune engines build`"

@@ -106,9 +106,8 @@ def compare_weights(
     if not _worth_a_try(language_model):
         return None
     copy = _copy_path(language_model, cache_dir)
-    beside = copy.with_suffix(
-        ".partial"
-    )  # one name, so that what a killed run left is written over
+    # One name, so that what a killed run left is written over.
+    beside = copy.with_suffix(".partial")
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.unlink(missing_ok=True)

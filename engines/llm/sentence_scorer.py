@@ -80,9 +80,8 @@ class LlamaSentenceScorer:
         try:
             done = 0
             while done < len(before):
-                with (
-                    self._alone
-                ):  # for one batch: who has a sentence to judge does not wait for all of them
+                # For one batch: who has a sentence to judge does not wait for all of them.
+                with self._alone:
                     if not self._context or (self._before != before[:done] and done):
                         return  # it is closed, or somebody judges after other requests
                     self._read_batch(before)

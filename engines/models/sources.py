@@ -117,10 +117,8 @@ def _response(url: str) -> Generator[bytes, None, None]:
             f"{url} answered {error.code} {error.reason}; check the manifest, or HF_ENDPOINT if it"
             " is set"
         ) from error
-    except (
-        OSError,
-        http.client.HTTPException,
-    ) as error:  # URLError, a reset connection and a time-out are OSErrors
+    # URLError, a reset connection and a time-out are OSErrors.
+    except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise AttuneError(
             f"{url} cannot be fetched ({reason}); check the network and try again"

@@ -98,9 +98,8 @@ def keep_plan(folder: Path, card: PlanCard, plan: Path) -> None:
     """Put a plan that was written beside, and flushed, in its place; one that stood in quarantine
     leaves it."""
     target = plan_path(folder, card.key)
-    target.with_suffix(".json").unlink(
-        missing_ok=True
-    )  # a kill in between leaves a plan without a card, which is built anew
+    # A kill in between leaves a plan without a card, which is built anew.
+    target.with_suffix(".json").unlink(missing_ok=True)
     plan.replace(target)
     write_atomically(target.with_suffix(".json"), card.model_dump_json(indent=1).encode())
     _quarantine_path(folder, card.key).unlink(missing_ok=True)

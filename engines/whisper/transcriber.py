@@ -52,9 +52,8 @@ class WhisperTranscriber:
         for name in _FILES:  # without a tokenizer faster-whisper would go and ask a hub for one
             if not (folder / name).is_file():
                 raise AttuneError(f"{folder / name} is missing; {_REMEDY}")
-        from faster_whisper import (
-            WhisperModel,
-        )  # CTranslate2 takes a second to load: only processes that transcribe pay it
+        # CTranslate2 takes a second to load: only processes that transcribe pay it.
+        from faster_whisper import WhisperModel
 
         try:
             self._model = WhisperModel(

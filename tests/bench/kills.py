@@ -176,9 +176,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     random.seed(arguments.seed)
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit("told to end")
-    )  # through `_home`, which leaves no daemon behind
+    # Through `_home`, which leaves no daemon behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     with tempfile.TemporaryDirectory(prefix="attune-kills-") as name:
         folder = Path(name)
         rows = speak(folder, "atypical")

@@ -75,9 +75,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="attune-poison-") as name:
         folder = Path(name)
         rows = speak(folder / "atypical", "atypical")
-        random.Random(0).shuffle(
-            rows
-        )  # the last rows are of the templates with the most words to fill in
+        # The last rows are of the templates with the most words to fill in.
+        random.Random(0).shuffle(rows)
         enrolment, asked = rows[: arguments.enrolled], rows[-arguments.asked :]
         before: Counts = []
         for kind in arguments.kinds.split(","):

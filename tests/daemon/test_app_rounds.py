@@ -81,9 +81,8 @@ def test_what_was_said_is_labelled_before_a_round(start: Start, folder: Path) ->
     write_base(folder / "state" / "generations")
     daemon = start()
     for index in range(12):
-        seconds = (
-            0.5 if index < 4 else 1.0
-        )  # the short ones are recognised with too little confidence
+        # The short ones are recognised with too little confidence.
+        seconds = 0.5 if index < 4 else 1.0
         write_flac(folder / "a.flac", tone(seconds, 200 + 20 * index))
         daemon.do("ask", audio=folder / "a.flac")
     assert daemon.status()["counts"]["unlabelled"] == 12  # type: ignore[index]

@@ -407,9 +407,8 @@ def test_a_state_of_1973_is_as_old_as_if_it_were_kept_now(tmp_path: Path) -> Non
 
 
 def test_the_time_since_the_newest_row_counts_a_week_at_most(tmp_path: Path) -> None:
-    older_state(
-        tmp_path, [SET_AFTER, SET_AFTER + DAY]
-    )  # long ago, or the clock is wrong now: who knows
+    # Long ago, or the clock is wrong now: who knows.
+    older_state(tmp_path, [SET_AFTER, SET_AFTER + DAY])
     with house(tmp_path, Time()) as home:
         ages = [-row[0] for row in home.store.rows("SELECT service_at FROM turns ORDER BY id")]
         assert ages == pytest.approx([LONGEST_STOP_SECONDS + DAY, LONGEST_STOP_SECONDS])

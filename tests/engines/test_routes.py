@@ -88,9 +88,8 @@ def test_the_aligned_route_hears_tokens_that_it_knows(
     heard = route.hear(prompt(general_speech, "agent-newlocation"))
     assert isinstance(heard, SoftTokens)
     assert heard.vectors.shape[1] == vocabulary.width
-    assert (
-        0 <= len(heard.vectors) - max(1, round(heard.quantity)) <= 2
-    )  # the first word may take more tokens as written
+    # The first word may take more tokens as written.
+    assert 0 <= len(heard.vectors) - max(1, round(heard.quantity)) <= 2
     assert len(heard.log_probabilities or ()) == len(heard.vectors)
     assert (heard.confidence, heard.sure) == (None, True)
     assert route.name == "aligned"
@@ -230,9 +229,8 @@ def test_blends_are_read_as_spoken_and_told_as_written(
         assert isinstance(blends, SoftTokens)
         assert words_of(blends, vocabulary) == words_of(rows, vocabulary)
         assert (blends.tokens, blends.confidence) == (rows.tokens, rows.confidence)
-        assert (
-            abs(len(blends.vectors) - blends.quantity) <= most_apart
-        )  # a sentence that was rescored may be of any length
+        # A sentence that was rescored may be of any length.
+        assert abs(len(blends.vectors) - blends.quantity) <= most_apart
         assert not np.array_equal(blends.vectors, rows.vectors)
 
 

@@ -139,9 +139,8 @@ class Machine:
             shutil.copytree(
                 PROJECT / name, site / name, ignore=shutil.ignore_patterns("__pycache__")
             )
-        subprocess.run(
-            ["chmod", "--recursive", "a+rX", str(tree)], check=True
-        )  # as an installer does
+        # As an installer does.
+        subprocess.run(["chmod", "--recursive", "a+rX", str(tree)], check=True)
         (site / "attune.pth").write_text(f"{_PACKAGES}\n")
         base = Path(sys.base_prefix)
         home = base if base.is_relative_to("/usr") else Path(_BASE)

@@ -73,9 +73,8 @@ class EndToEnd(Learner):
         super().__init__()
         self.projector: StackProjector = projector
         self.vocabulary = vocabulary
-        self._language_model = (
-            language_model,
-        )  # in a tuple: its weights are neither trained nor saved
+        # In a tuple: its weights are neither trained nor saved.
+        self._language_model = (language_model,)
         self._opening, self._asking, self._end = (
             vocabulary.tokenize(text, special=True) for text in (OPENING, ASKING, END)
         )
@@ -86,10 +85,8 @@ class EndToEnd(Learner):
         vectors, mask = self.projector(batch.stacked, batch.mask)
         sequences, labels = [], []
         for row, real, tokens in zip(vectors, mask, batch.tokens, strict=True):
-            target = [
-                *written_tokens(tokens[tokens >= 0].tolist(), self.vocabulary),
-                *self._end,
-            ]  # as it writes itself
+            # As it writes itself.
+            target = [*written_tokens(tokens[tokens >= 0].tolist(), self.vocabulary), *self._end]
             before = [
                 self._embed(self._opening, vectors),
                 row[real],
@@ -121,9 +118,10 @@ class EndToEnd(Learner):
             torch.cat([opening, row[real], asking]) for row, real in zip(vectors, mask, strict=True)
         ]
         longest = max(map(len, prompts))
+        # They end together.
         inputs = torch.stack(
             [F.pad(prompt, (0, 0, longest - len(prompt), 0)) for prompt in prompts]
-        )  # they end together
+        )
         there = torch.arange(longest, device=inputs.device) >= torch.tensor(
             [[longest - len(p)] for p in prompts]
         ).to(inputs.device)

@@ -223,9 +223,8 @@ def test_designs_from_random_weights_hear_and_hand_on_soft_tokens(
     heard, soft = design.heard(samples), design.soft(samples)
     assert len(heard) == len(soft) == 2
     assert all(one.vectors.shape[1] == vocabulary.width for one in soft)
-    assert (len({len(one.vectors) for one in soft}) == 1) == (
-        name == "bridgeformer"
-    )  # a fixed number, or as many as were said
+    # A fixed number, or as many as were said.
+    assert (len({len(one.vectors) for one in soft}) == 1) == (name == "bridgeformer")
 
 
 def test_a_design_may_be_trained_for_its_own_time() -> None:

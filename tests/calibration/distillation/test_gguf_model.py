@@ -28,9 +28,8 @@ ARCHITECTURES = ("llama", "qwen2", "qwen3", "gemma3")
 
 
 def write_small(path: Path, architecture: str, kind: Kind = Kind.F32) -> Path:
-    head_width = (
-        SMALL.width // SMALL.heads if architecture == "qwen2" else SMALL.head_width
-    )  # llama.cpp's qwen2 has no choice
+    # Llama.cpp's qwen2 has no choice.
+    head_width = SMALL.width // SMALL.heads if architecture == "qwen2" else SMALL.head_width
     shape = replace(SMALL, architecture=architecture, head_width=head_width)
     return write_random_model(path, shape, kind, Kind.F32, scale=0.15)
 

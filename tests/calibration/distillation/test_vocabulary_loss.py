@@ -17,9 +17,8 @@ VOCABULARY, WIDTH = 1000, 64
 
 @pytest.fixture
 def output(monkeypatch: pytest.MonkeyPatch) -> QuantizedLinear:
-    monkeypatch.setattr(
-        calibration.distillation.quantized_layers, "_AT_ONCE", 7 * WIDTH
-    )  # so that many slices are needed
+    # So that many slices are needed.
+    monkeypatch.setattr(calibration.distillation.quantized_layers, "_AT_ONCE", 7 * WIDTH)
     blocks = random_blocks(np.random.default_rng(0), VOCABULARY, WIDTH, Kind.Q8_0, 0.3)
     return QuantizedLinear(torch.from_numpy(blocks), Kind.Q8_0)
 

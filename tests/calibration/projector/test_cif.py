@@ -159,9 +159,8 @@ def test_silence_still_makes_one_soft_token() -> None:
 @BOTH
 def test_exported_graph_equals_torch_at_every_length(tmp_path: Path, reads_draft: bool) -> None:
     projector = small_projector(reads_draft)
-    projector.heard_tokens = set(
-        range(2, 48)
-    )  # enough of them that the exporter keeps their keys as they are
+    # Enough of them that the exporter keeps their keys as they are.
+    projector.heard_tokens = set(range(2, 48))
     export_projector(projector, tmp_path / "projector.onnx")
     served = OnnxProjector(tmp_path / "projector.onnx", threads=1)
     assert served.heard_tokens == sorted(projector.heard_tokens)

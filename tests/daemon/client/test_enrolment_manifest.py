@@ -37,11 +37,12 @@ def texts(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n", b" \n"])
 def test_marks_and_line_ends_of_other_programs_are_taken(tmp_path: Path, end: bytes) -> None:
+    # Two files in one.
     lines = [
         codecs.BOM_UTF8 + row(text="one"),
         row(text="Grüße"),
         codecs.BOM_UTF8 + row(text="three\u2028and"),
-    ]  # two files in one
+    ]
     assert texts(written(tmp_path, end.join(line.strip() for line in lines))) == [
         "one",
         "Grüße",

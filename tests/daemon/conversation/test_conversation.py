@@ -250,9 +250,8 @@ def test_what_is_doubted_is_asked_back_and_a_yes_answers_it(build: Callable[...,
         example for example in labelled(house.store, 0.0) if example.id == asked["utterance"]
     ]
     assert (label.text, label.origin) == ("soft soft soft soft", "corrected")
-    assert (
-        last(house.conversation.ask("Yes.", "text"))["reply"] == "1 Yes."
-    )  # nothing is asked any more
+    # Nothing is asked any more.
+    assert last(house.conversation.ask("Yes.", "text"))["reply"] == "1 Yes."
 
 
 def test_a_no_drops_it_and_another_request_is_answered_for_itself(

@@ -128,9 +128,8 @@ def test_what_goes_wrong_is_said_once_and_made_good_when_its_cause_is_gone(
     desk: Desk, odd: str, limits: ChildLimits, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk.odd, desk.limits = ({"FAKE_TENSORRT": odd} if odd else {}), limits
-    if (
-        limits.asleep_seconds < 10
-    ):  # the clock of the keeper must move for a child to be silent too long
+    # The clock of the keeper must move for a child to be silent too long.
+    if limits.asleep_seconds < 10:
         ticking = threading.Event()
         threading.Thread(target=_tick, args=(desk, ticking), daemon=True).start()
     keeper = desk.keeper()

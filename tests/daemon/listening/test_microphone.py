@@ -150,11 +150,8 @@ def test_it_hears_what_is_played(server: SoundServer, taker: Taker) -> None:
 @pytest.mark.parametrize(
     ("fault", "repair", "problem"),
     [
-        (
-            "unplug",
-            "plug",
-            "gave no sound|exact silence|cannot be opened",
-        ),  # PulseAudio moves the stream to another source
+        # PulseAudio moves the stream to another source.
+        ("unplug", "plug", "gave no sound|exact silence|cannot be opened"),
         ("unplug-all", "plug", "was removed|cannot be opened"),
         ("kill", "start", "was removed|cannot be opened"),
         ("suspend", "resume", "gave no sound"),

@@ -256,11 +256,8 @@ def heard(*utterances: tuple[int, int, int]) -> Judgement:
         (heard(*[(5, 0, 5)] * 5), "aligned", "earned: 0.0 %"),
         (heard(*[(5, 1, 5)] * 8), "cascade", "it may be 32.1 %"),  # forty words tell too little
         (heard(*[(5, 1, 5)] * 100), "aligned", "earned: 20.0 %"),
-        (
-            heard(*[(5, 0, 3)] * 6, *[(5, 5, 3)] * 2),
-            "cascade",
-            "it may be",
-        ),  # a quarter of the utterances has all errors
+        # A quarter of the utterances has all errors.
+        (heard(*[(5, 0, 3)] * 6, *[(5, 5, 3)] * 2), "cascade", "it may be"),
         (heard(*[(5, 0, 1)] * 8, *[(5, 3, 0)] * 2), "cascade", "that it is no worse may be chance"),
     ],
 )

@@ -139,9 +139,8 @@ def test_generations_that_nobody_serves_go(house: House, tmp_path: Path) -> None
         )
     promote(root, 1)
     promote(root, 2)
-    (house.settings.state_dir / "jobs" / "0003").mkdir(
-        parents=True
-    )  # written, and waiting for its verdict
+    # Written, and waiting for its verdict.
+    (house.settings.state_dir / "jobs" / "0003").mkdir(parents=True)
     assert house.keeping.tidy() == 2
     assert sorted(path.name for path in root.iterdir()) == [
         "0000",

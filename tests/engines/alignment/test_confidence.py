@@ -74,9 +74,8 @@ def test_evidence_is_told_in_order() -> None:
     first = reading([math.log(0.7), math.log(0.2)], 2.3)
     assert features(first) == pytest.approx((odds[1], (odds[0] + odds[1]) / 2, 0.3))
     assert log_odds(0.0) == pytest.approx(13.8, abs=0.1)
-    assert (
-        features(reading([-1.0, -3.0], 4.5))[2] == 2.5
-    )  # two tokens where four or five were heard
+    # Two tokens where four or five were heard.
+    assert features(reading([-1.0, -3.0], 4.5))[2] == 2.5
     with pytest.raises(ValueError, match="not read out"):
         features(SoftTokens(np.zeros((1, 4), np.float32), 1.0))
 
@@ -212,9 +211,8 @@ def test_logistic_regression_finds_what_it_was_made_from() -> None:
         1 + np.exp(-(0.5 * features[:, 0] - 1.0 * features[:, 1] + 1.0))
     )
     offset, weights = logistic_regression(features, right)
-    assert (offset, *weights) == pytest.approx(
-        (1.0, 0.5, -1.0), abs=0.15
-    )  # the ridge pulls a little
+    # The ridge pulls a little.
+    assert (offset, *weights) == pytest.approx((1.0, 0.5, -1.0), abs=0.15)
 
 
 def test_right_tokens_are_those_in_the_label() -> None:

@@ -71,9 +71,8 @@ def test_a_word_that_made_two_units_is_offered_once_and_as_probable(llm_path: Pa
     plain, stuttered, other = passes.features([tuple(once), twice, tuple(once[:-1])], (), 0.0)
     assert plain[:2] == pytest.approx(stuttered[:2])
     assert plain[0] > other[0] + 10
-    alone, _ = passes.features(
-        [tuple(once), tuple(once[:-1])], (), 0.0
-    )  # nobody heard it twice: only its own units count
+    # Nobody heard it twice: only its own units count.
+    alone, _ = passes.features([tuple(once), tuple(once[:-1])], (), 0.0)
     assert alone[0] < plain[0] - 5
 
 

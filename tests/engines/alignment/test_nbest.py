@@ -155,9 +155,8 @@ def test_likelihoods_are_those_of_one_sentence_after_the_other(
             sequence.append_tokens([token])
         sequence.close()
         expected.append(total)
-    assert scorer(sentences) == pytest.approx(
-        expected, abs=0.3
-    )  # batches of other sizes round differently
+    # Batches of other sizes round differently.
+    assert scorer(sentences) == pytest.approx(expected, abs=0.3)
     assert [scorer([sentence])[0] for sentence in sentences] == pytest.approx(expected, abs=0.3)
 
 
@@ -174,9 +173,8 @@ def test_the_users_own_requests_make_others_like_them_likelier(
     before, after = usual([like_them, other]), own([like_them, other])
     assert after[0] > before[0] + 5
     assert abs(after[1] - before[1]) < 3
-    assert (
-        usual([like_them, other]) == before
-    )  # each judges after its own list, whoever was asked last
+    # Each judges after its own list, whoever was asked last.
+    assert usual([like_them, other]) == before
 
 
 def test_many_and_long_sentences_are_judged_in_parts(
@@ -245,9 +243,8 @@ def test_weights_stay_where_nothing_speaks_against_them() -> None:
     same = [(np.ones((3, len(FEATURES))), np.array([1, 1, 1]))]
     assert fit_rescoring_weights(same, start) == start
     assert fit_rescoring_weights([], ()) == ()
-    contrary = [
-        (-np.eye(2, len(FEATURES)), np.array([0, 1]))
-    ]  # the worse sentence is right: it counts for nothing, never against
+    # The worse sentence is right: it counts for nothing, never against.
+    contrary = [(-np.eye(2, len(FEATURES)), np.array([0, 1]))]
     weights = fit_rescoring_weights(contrary * 50, start)
     assert min(weights) >= 0.0
     assert weights[3] == pytest.approx(start[3], abs=1e-3)

@@ -60,9 +60,8 @@ def test_a_blend_is_the_mean_of_what_a_unit_may_mean(vocabulary: Vocabulary) -> 
     coffee, milk, tea = (vocabulary.tokenize(word)[0] for word in (" coffee", " milk", " tea"))
     rows = vocabulary.rows([coffee, milk])
     one, other = unit(rows)
-    halfway = (
-        200 * unit((one + other)[np.newaxis])[0]
-    )  # so far out that the third word is out of the question
+    # So far out that the third word is out of the question.
+    halfway = 200 * unit((one + other)[np.newaxis])[0]
     vectors = np.stack([200 * one, halfway])
     scored = np.concatenate([vectors, np.zeros((2, 4), np.float32)], axis=1).astype(np.float32)
     scores = mute(vocabulary, [coffee, milk, tea]).scores(Units(scored, 2.0, MUTE), ())
@@ -117,9 +116,8 @@ def test_choices_are_the_most_probable_ones_that_are_not_too_far_behind(
     assert scores.of([tokens[3], tokens[1]], -99.0) == pytest.approx(
         first[1][1] + second[0][1], abs=1e-5
     )
-    assert scores.of([tokens[0], -1], -12.0) == pytest.approx(
-        first[2][1] - 12.0, abs=1e-5
-    )  # a token that nobody heard
+    # A token that nobody heard.
+    assert scores.of([tokens[0], -1], -12.0) == pytest.approx(first[2][1] - 12.0, abs=1e-5)
 
 
 def test_a_token_never_heard_is_never_read(vocabulary: Vocabulary) -> None:

@@ -38,9 +38,8 @@ def test_pieces_hold_every_word_once_and_are_short(
         held[start:end] = True
         assert spoken[start:end].sum() >= 3
     missed = np.flatnonzero(np.diff(np.concatenate([[False], spoken & ~held, [False]])))
-    assert all(
-        after - before < 3 for before, after in zip(missed[::2], missed[1::2], strict=True)
-    )  # a click, not a word
+    # A click, not a word.
+    assert all(after - before < 3 for before, after in zip(missed[::2], missed[1::2], strict=True))
 
 
 def test_a_cut_is_made_in_the_longest_pause() -> None:

@@ -88,9 +88,8 @@ def test_any_common_container(tmp_path: Path, container: str) -> None:
 
 def test_raw_g722_is_known_by_its_name(general_speech: Path) -> None:
     samples = prompt(general_speech, "vm-goodbye")
-    assert (
-        len(samples) == 2 * (general_speech / "vm-goodbye.g722").stat().st_size
-    )  # 64 kbit/s at 16 kHz: two samples a byte
+    # 64 kbit/s at 16 kHz: two samples a byte.
+    assert len(samples) == 2 * (general_speech / "vm-goodbye.g722").stat().st_size
     assert 0.1 < np.abs(samples).max() <= 1.0
 
 
@@ -98,9 +97,8 @@ def test_raw_g722_is_known_by_its_name(general_speech: Path) -> None:
 def test_of_channels_that_cancel_out_the_louder_is_heard(tmp_path: Path, quieter: float) -> None:
     source = np.concatenate([noise(0.5, 0.002), tone(1.0), noise(0.5, 0.002, seed=1)])
     channels = np.stack([-quieter * source, source], axis=1)
-    channels += np.stack(
-        [noise(2.0, 0.001, seed=seed) for seed in (2, 3)], axis=1
-    )  # no two microphones hiss alike
+    # No two microphones hiss alike.
+    channels += np.stack([noise(2.0, 0.001, seed=seed) for seed in (2, 3)], axis=1)
     samples = read_audio(write_wav(tmp_path / "a.wav", channels))
     assert abs(float(np.abs(samples[8_000:24_000]).max())) == pytest.approx(
         0.3, rel=0.05 if quieter == 1.0 else 0.02
@@ -152,9 +150,8 @@ def test_text_in_place_of_audio(tmp_path: Path, name: str) -> None:
 
 def test_a_playlist_does_not_open_other_files(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", tone(1.0))
-    (tmp_path / "list.ffconcat").write_bytes(
-        b"ffconcat version 1.0\nfile a.wav\n# \xff\n"
-    )  # no UTF-8: not taken for text
+    # No UTF-8: not taken for text.
+    (tmp_path / "list.ffconcat").write_bytes(b"ffconcat version 1.0\nfile a.wav\n# \xff\n")
     refusal(tmp_path / "list.ffconcat")
 
 
@@ -191,9 +188,8 @@ def test_truncated(tmp_path: Path, container: str, keep: float) -> None:
     path = tmp_path / f"a.{container.lower()}"
     soundfile.write(path, noise(3.0), SAMPLE_RATE_HZ, format=container)
     if container == "OGG" and keep > 0.1:
-        assert (
-            len(read_audio(cut_off(path, keep))) < 3.0 * SAMPLE_RATE_HZ
-        )  # Ogg does not say how long it is: every page stands alone
+        # Ogg does not say how long it is: every page stands alone.
+        assert len(read_audio(cut_off(path, keep))) < 3.0 * SAMPLE_RATE_HZ
     else:
         assert "truncated" in refusal(cut_off(path, keep))
 

@@ -172,9 +172,8 @@ def test_damage_is_found_after_the_checksum_was_remembered(root: Path) -> None:
     read_generation(folder)
     before = (folder / "projector.onnx").stat()
     flip_a_bit(folder)
-    os.utime(
-        folder / "projector.onnx", (before.st_atime, before.st_mtime)
-    )  # the times that can be forged say that nothing changed
+    # The times that can be forged say that nothing changed.
+    os.utime(folder / "projector.onnx", (before.st_atime, before.st_mtime))
     with pytest.raises(AttuneError, match="not what was written"):
         read_generation(folder)
 
@@ -303,9 +302,8 @@ def test_sweep_waits_for_a_writer(root: Path) -> None:
     files = {"projector.onnx": pipe, "projector.safetensors": root / "0000" / "card.json"}
     writer = threading.Thread(target=write_generation, args=(root, 1, CARD, files))
     writer.start()
-    with pipe.open(
-        "wb"
-    ) as source:  # opens once the writer reads: it holds its folder from before that
+    # Opens once the writer reads: it holds its folder from before that.
+    with pipe.open("wb") as source:
         assert sweep(root) == []
         source.write(b"slow")
     writer.join()

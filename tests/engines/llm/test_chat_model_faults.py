@@ -33,9 +33,8 @@ def test_a_failed_decode_forgets_its_turn_only(
     model, _ = tiny
     first = "".join(model.reply("Hello", 10))
     calls = 0
-    if (
-        failing_call < 0
-    ):  # the words, each token of the reply but the last, and that one with what follows it
+    # The words, each token of the reply but the last, and that one with what follows it.
+    if failing_call < 0:
         failing_call = 1 + len(list(model.reply("And then?", 4)))
         model.reset()
         first = "".join(model.reply("Hello", 10))

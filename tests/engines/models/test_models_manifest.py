@@ -141,9 +141,8 @@ def test_an_engine_gets_a_path_only_to_an_intact_model(tmp_path: Path) -> None:
     assert model_path("tiny", tmp_path, manifest) == path
     before = path.stat()
     path.write_bytes(b"?" + WEIGHTS[1:])
-    os.utime(
-        path, ns=(before.st_atime_ns, before.st_mtime_ns)
-    )  # not even a forged time hides the damage
+    # Not even a forged time hides the damage.
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(AttuneError, match="damaged"):
         model_path("tiny", tmp_path, manifest)
     path.unlink()
