@@ -48,3 +48,23 @@ def test_files_of_the_code_that_a_document_names_are_there(path: Path) -> None:
         path.read_text(),
     )
     assert [name for name in named if not (PROJECT / name).is_file()] == []
+
+
+TOUR = re.findall(r"`([\w/]+\.py)`\s+`([\w.]+)`", (PROJECT / "docs" / "tour.md").read_text())
+
+
+@pytest.mark.parametrize(("path", "name"), TOUR)
+def test_what_the_tour_names_is_there(path: str, name: str) -> None:
+    found: ast.AST = ast.parse((PROJECT / path).read_text())
+    for part in name.split("."):
+        inside = [
+            node
+            for node in ast.iter_child_nodes(found)
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == part
+        ]
+        assert inside, f"{path} has no {name}"
+        found = inside[0]
+
+
+def test_the_tour_has_many_stops() -> None:
+    assert len(TOUR) > 40
