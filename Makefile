@@ -32,7 +32,7 @@ CODE := daemon engines calibration tests
 
 .PHONY: help
 help: ## Show this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 .PHONY: demo
 demo: ready ## Set everything up and show the whole loop on real speech
@@ -44,7 +44,11 @@ test: ready ## Set everything up and pass the tests
 
 .PHONY: thorough
 thorough: ready ## Pass the tests that take minutes, too
-	$(BIN)/pytest -m "long or not long"
+	$(BIN)/pytest -m "not system and not images"
+
+.PHONY: test-rounds
+test-rounds: ready ## Run whole rounds and real training with small jobs (about ten minutes)
+	$(BIN)/pytest -m rounds
 
 .PHONY: test-system
 test-system: ready ## As root: run the units on a real systemd, in namespaces of its own (about ten minutes)

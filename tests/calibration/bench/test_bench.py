@@ -122,6 +122,7 @@ def run(job: BenchAdaptJob | BenchDistilJob | BenchQualityJob) -> tuple[int, lis
     ]
 
 
+@pytest.mark.rounds
 def test_personal_rounds_are_measured(common: dict[str, Any], manifests: dict[str, Path]) -> None:
     job = BenchAdaptJob(
         **common,

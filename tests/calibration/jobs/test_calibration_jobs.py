@@ -99,6 +99,7 @@ def run(job: AdaptJob) -> tuple[int, list[Progress]]:
     return child.returncode, [Progress.model_validate_json(line) for line in out.splitlines()]
 
 
+@pytest.mark.rounds
 def test_a_round_writes_a_judged_generation(job: AdaptJob) -> None:
     status, lines = run(job)
     assert (status, lines[-1].stage, lines[-1].note) == (0, "done", "1")
@@ -148,6 +149,7 @@ def test_a_round_writes_a_judged_generation(job: AdaptJob) -> None:
         assert told["judge", name] == 3 * count, "each is heard by three"
 
 
+@pytest.mark.rounds
 def test_the_confidence_is_fitted_to_a_bounded_number_of_utterances(
     job: AdaptJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +184,7 @@ def test_a_sample_mostly_stays_when_others_are_added(
     assert len({one.id for one in some} - {one.id for one in more}) <= 1
 
 
+@pytest.mark.rounds
 def test_killed_while_training_the_same_job_goes_on_from_its_checkpoint(job: AdaptJob) -> None:
     long = job.model_copy(update={"training_seconds": 600.0})
     with start(long) as child:
@@ -201,6 +204,7 @@ def test_killed_while_training_the_same_job_goes_on_from_its_checkpoint(job: Ada
     assert int(first.note.split()[1].rstrip(",")) > 1  # the first report of a fresh run is step 1
 
 
+@pytest.mark.rounds
 @pytest.mark.parametrize("killed_in", ["train", "export", "judge"])
 def test_what_a_stage_has_done_is_not_done_again(job: AdaptJob, killed_in: str) -> None:
     with start(job) as child:
@@ -220,6 +224,7 @@ def test_what_a_stage_has_done_is_not_done_again(job: AdaptJob, killed_in: str) 
     assert read_generation(job.generations / "0001").card.steps > 0
 
 
+@pytest.mark.rounds
 def test_a_round_that_distils_serves_what_is_replied_to_better(job: AdaptJob) -> None:
     """Killed in its second stage it goes on there, and neither trains the projector nor makes
     lessons anew."""
