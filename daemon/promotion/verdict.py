@@ -33,11 +33,11 @@ def verdict(card: Card) -> Verdict:
     """Promote when the candidate hears the user's held-out, confirmed utterances better and has not
     forgotten the rest.
 
-    Better means a lower word error rate by MIN_GAIN, or one no higher with as large a gain on the
-    general set; and in any case one of at most MAX_WORD_ERROR. Neither a gain nor its not having
-    forgotten may be chance: a paired bootstrap over utterances must agree with CERTAINTY. Whatever
-    was not measured, and whatever is not a number, refuses. Recognised labels are not looked at:
-    the cascade itself wrote them.
+    Better means a word error rate that is lower by MIN_GAIN, and at most MAX_WORD_ERROR; a gain on
+    the general set alone is nothing to the user. Neither the gain nor its not having forgotten may
+    be chance: a paired bootstrap over utterances must agree with CERTAINTY. Whatever was not
+    measured, and whatever is not a number, refuses. Recognised labels are not looked at: the
+    cascade itself wrote them.
     """
     holdout, general = card.holdout, card.general
     if holdout is None or not proves(holdout):
@@ -53,12 +53,11 @@ def verdict(card: Card) -> Verdict:
             f"it may have forgotten too much (it did in {1 - kept:.0%} of resampled sets):"
             f" {figures}"
         )
-    gains = [judged for judged in (holdout, general) if _gain(judged) >= MIN_GAIN]
-    if not _gain(holdout) >= 0 or not gains:
+    if not _gain(holdout) >= MIN_GAIN:
         return _refused(f"no better for this user: {figures}")
     if (beyond := beyond_bounds(card)) is not None:
         return beyond
-    better = max(_share(judged, lambda gain: gain > 0) for judged in gains)
+    better = _share(holdout, lambda gain: gain > 0)
     if not better >= CERTAINTY:
         return _refused(
             f"that it is better may be chance (it is in {better:.0%} of resampled sets): {figures}"
