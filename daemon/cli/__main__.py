@@ -25,8 +25,7 @@ from .talk import ask, listen, talk
 
 app = typer.Typer(
     help=(
-        "Attune: a voice assistant that learns its user's voice on the device, while nobody is"
-        " talking."
+        "Attune: a voice assistant that learns your voice, on your device, while nobody is talking."
     ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -47,7 +46,7 @@ def options(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="Read this configuration file in place of the usual ones.", show_default=False
+            help="Read this configuration file instead of the usual ones.", show_default=False
         ),
     ] = None,
     assignments: Annotated[
@@ -55,19 +54,19 @@ def options(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Set a configuration key for this command; may be repeated.",
+            help="Set a configuration key for this command. May be repeated.",
         ),
     ] = None,
     verbose: Annotated[
         bool,
         typer.Option(
-            "--verbose", "-v", help="Log what happens inside; with transcripts and replies."
+            "--verbose", "-v", help="Write a detailed log. It contains transcripts and replies."
         ),
     ] = False,
     show_version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Show the version and leave.", callback=_show_version, is_eager=True
+            "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
         ),
     ] = False,
 ) -> None:
@@ -81,8 +80,10 @@ def options(
 
 @app.command()
 def serve() -> None:
-    """Run the daemon in the foreground, until SIGTERM or Ctrl-C; SIGHUP has it read its settings
-    again."""
+    """Run the daemon in the foreground until SIGTERM or Ctrl-C.
+
+    SIGHUP reloads the settings.
+    """
     from ..lifecycle import serve as run
     from ..lifecycle import wishes_of_signals
 
@@ -95,9 +96,11 @@ def serve() -> None:
 
 @app.command()
 def reload() -> None:
-    """Have the daemon read its settings again, and open what was built since. Who asks meanwhile
-    waits. Exits with 1 and the reason where the settings are refused, and those from before go
-    on."""
+    """Reload the settings and any newly built engines.
+
+    Requests wait until the reload is done. If the new settings are refused, the old ones stay,
+    and the exit code is 1.
+    """
     list(ask_daemon({"command": "reload"}))
     [found] = ask_daemon({"command": "status"})  # answered by the daemon that has taken over
     if found["settings_problem"]:
@@ -118,8 +121,7 @@ def status(as_json: AsJson = False) -> None:
 
 @app.command()
 def metrics() -> None:
-    """Print figures for machines, in Prometheus' text format: write them where a collector of text
-    files looks."""
+    """Print metrics in Prometheus' text format, for a collector that reads text files."""
     [found] = ask_daemon({"command": "metrics"}, quiet_seconds=10.0)
     typer.echo(plain(str(found["text"])), nl=False)
 

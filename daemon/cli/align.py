@@ -14,9 +14,7 @@ from engines.models.manifest import model_path
 from .common import say, settings
 from .engines import SILENT_SECONDS, run_child
 
-app = typer.Typer(
-    help="Alignment: the corpus and the training of a base projector.", no_args_is_help=True
-)
+app = typer.Typer(help="Make a corpus and train a base projector.", no_args_is_help=True)
 
 PIPER_GRAPH = "en_US-joe-medium.onnx"
 
@@ -24,15 +22,15 @@ PIPER_GRAPH = "en_US-joe-medium.onnx"
 @app.command()
 def corpus(
     out: Annotated[
-        Path, typer.Option(help="Folder that gets the corpus; what is there already is kept.")
+        Path, typer.Option(help="Folder to write the corpus to. Existing parts are kept.")
     ],
     source: Annotated[
         list[Path] | None,
         typer.Option(
             "--from",
             help=(
-                "A manifest of JSON lines, or a LibriSpeech or Common Voice folder; none for"
-                " synthetic speech."
+                "A manifest of JSON lines, or a LibriSpeech or Common Voice folder. "
+                "Without it, speech is synthesised."
             ),
         ),
     ] = None,
@@ -41,13 +39,16 @@ def corpus(
     ] = 50.0,
     written: Annotated[
         int,
-        typer.Option(min=0, max=20_000, help="Sentences that the language model writes for it."),
+        typer.Option(
+            min=0,
+            max=20_000,
+            help="Number of sentences that the language model writes for the corpus.",
+        ),
     ] = 800,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 2,
-    seed: Annotated[int, typer.Option(help="Of texts, voices and noises.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Number of processes.")] = 2,
+    seed: Annotated[int, typer.Option(help="Random seed for texts, voices and noise.")] = 0,
 ) -> None:
-    """Make a corpus of encoder frames: from recordings with their texts, or from sentences spoken
-    by synthetic voices."""
+    """Make a training corpus from recordings with texts, or from synthetic voices."""
     from engines.build import engine_files  # brings in every engine
 
     chosen = settings()
@@ -78,33 +79,47 @@ def train(
     ],
     out: Annotated[
         Path,
-        typer.Option(help="Folder that gets projector.safetensors, card.json and the checkpoint."),
+        typer.Option(
+            help="Folder to write projector.safetensors, card.json and the checkpoint to."
+        ),
     ],
     start: Annotated[
-        Path | None, typer.Option(help="A projector.safetensors to go on from.", exists=True)
+        Path | None, typer.Option(help="A projector.safetensors to continue from.", exists=True)
     ] = None,
-    minutes: Annotated[float, typer.Option(min=0.1, help="Of processor time.")] = 60.0,
-    learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="At its highest.")] = 8e-4,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Training time in CPU minutes.")] = 60.0,
+    learning_rate: Annotated[
+        float, typer.Option(min=1e-6, max=1.0, help="Peak learning rate.")
+    ] = 8e-4,
     batch: Annotated[
-        int, typer.Option(min=1, max=4096, help="Utterances in a step of each process.")
+        int, typer.Option(min=1, max=4096, help="Utterances per step and process.")
     ] = 16,
     atypical_times: Annotated[
         int,
         typer.Option(
             min=1,
             max=100,
-            help="How often an epoch draws an atypical voice's utterance; others' are drawn once.",
+            help=(
+                "How often each utterance of an atypical voice is used per epoch. "
+                "Others are used once."
+            ),
         ),
     ] = 1,
     processes: Annotated[
         int,
         typer.Option(
-            min=1, max=64, help="Processes that learn together, on a GPU each where there are GPUs."
+            min=1,
+            max=64,
+            help=(
+                "Number of processes that train together, each on its own GPU if there are several."
+            ),
         ),
     ] = 1,
-    seed: Annotated[int, typer.Option(help="Of weights, batches and dropout.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed for weights, batches and dropout.")] = 0,
 ) -> None:
-    """Train a base projector on corpora; a run that was stopped goes on where it was."""
+    """Train a base projector on one or more corpora.
+
+    A stopped run continues where it was.
+    """
     from engines.build import engine_files  # brings in every engine
 
     chosen = settings()

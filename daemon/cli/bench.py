@@ -34,25 +34,29 @@ from .common import AsJson, console, say, settings
 from .engines import run_child
 
 app = typer.Typer(
-    help="Benchmarks: what a personal round gains, and how the papers' designs compare.",
+    help="Run benchmarks: what a personal round gains, and how the papers' designs compare.",
     no_args_is_help=True,
 )
 
 Enrol = Annotated[
     Path,
     typer.Option(
-        "--enrol", help='What is trained on: JSON lines {"audio": PATH, "text": TEXT}.', exists=True
+        "--enrol",
+        help='Manifest to train on: JSON lines {"audio": PATH, "text": TEXT}.',
+        exists=True,
     ),
 ]
 Judged = Annotated[
     list[Path],
-    typer.Option("--judge", help="What is judged on, likewise; may be repeated.", exists=True),
+    typer.Option(
+        "--judge", help="Manifest to judge on, in the same format. May be repeated.", exists=True
+    ),
 ]
 General = Annotated[
     Path | None,
     typer.Option(
         "--general",
-        help="What must not be forgotten; the shipped general set where none is given.",
+        help="Manifest of speech that must not be forgotten. Default: the shipped general set.",
         exists=True,
     ),
 ]
@@ -61,11 +65,14 @@ General = Annotated[
 @app.command()
 def speakers(
     out: Annotated[
-        Path, typer.Option(help="Gets the manifests and recordings; what is there already is kept.")
+        Path,
+        typer.Option(help="Folder to write manifests and recordings to. Existing ones are kept."),
     ] = Path("build/bench-speakers"),
 ) -> None:
-    """Make speakers to benchmark with: two atypical ones, a real voice, and natural voices that
-    never train."""
+    """Make speakers for the benchmarks.
+
+    Two are atypical, one is a real voice, and the others are natural voices that no training uses.
+    """
     chosen = settings()
     folder = _folder(out)
     job = BenchSpeakersJob(
@@ -87,16 +94,23 @@ def adapt(
     judge: Judged,
     general: General = None,
     minutes: Annotated[
-        str, typer.Option(help="Of enrolment, a round for each, with commas between.")
+        str,
+        typer.Option(
+            help="Minutes of enrolment to test, comma-separated. One round is run for each."
+        ),
     ] = "2,5,15",
     out: Annotated[
-        Path, typer.Option(help="Gets figures.json, picture.svg and heard.jsonl.")
+        Path, typer.Option(help="Folder to write figures.json, picture.svg and heard.jsonl to.")
     ] = Path("build/bench-adapt"),
-    seed: Annotated[int, typer.Option(help="Of the order of enrolment and of training.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Random seed for the order of enrolment and for training.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Measure personal rounds: error on each set, from more and more of one speaker's enrolment,
-    beside the cascade's."""
+    """Measure the word error after rounds with more and more enrolment.
+
+    The cascade's error stands next to each.
+    """
     try:
         rounds = [float(part) for part in minutes.split(",")]
     except ValueError:
@@ -133,24 +147,28 @@ def quality(
     judge: Judged,
     minutes: Annotated[
         float,
-        typer.Option(min=0.05, max=10_000, help="Of training, for each design without its own."),
+        typer.Option(
+            min=0.05,
+            max=10_000,
+            help="Training minutes for each design that names none of its own.",
+        ),
     ] = 20.0,
     designs: Annotated[
         str,
         typer.Option(
-            help=(
-                "Which, in which order; NAME:MINUTES for one that is done learning sooner or later."
-            )
+            help="Designs to train, in this order. NAME:MINUTES gives one its own training time."
         ),
     ] = "attune,cif,bridgeformer,end-to-end",
     out: Annotated[
-        Path, typer.Option(help="Gets figures.json, picture.svg and heard.jsonl.")
+        Path, typer.Option(help="Folder to write figures.json, picture.svg and heard.jsonl to.")
     ] = Path("build/bench-quality"),
-    threads: Annotated[int, typer.Option(min=1, max=256, help="Of each design's process.")] = 2,
-    seed: Annotated[int, typer.Option(help="Of weights and batches.")] = 0,
+    threads: Annotated[
+        int, typer.Option(min=1, max=256, help="Threads of each design's process.")
+    ] = 2,
+    seed: Annotated[int, typer.Option(help="Random seed for weights and batches.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the papers' designs, each trained on the same recordings, beside the cascade."""
+    """Train the papers' designs on the same recordings and compare them, next to the cascade."""
     times = _times_of(designs, minutes)
     chosen = settings()
     folder = _folder(out)
@@ -188,7 +206,7 @@ def distil(
     generation: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the generation to distil; the shipped one if none.", exists=True
+            help="Folder of the generation to distil. Default: the shipped one.", exists=True
         ),
     ] = None,
     recipes: Annotated[
@@ -196,26 +214,27 @@ def distil(
     ] = "adapter",
     seconds: Annotated[
         float,
-        typer.Option(min=1, max=36_000, help="Processor seconds per thread of training, for each."),
+        typer.Option(min=1, max=36_000, help="CPU seconds per thread to train each recipe."),
     ] = 180.0,
-    rank: Annotated[int, typer.Option(min=1, max=256, help="Of the adapter.")] = 16,
-    learning_rate: Annotated[
-        float, typer.Option(min=1e-6, max=1.0, help="Step size of the optimiser.")
-    ] = 3e-4,
+    rank: Annotated[int, typer.Option(min=1, max=256, help="Rank of the adapter.")] = 16,
+    learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="Learning rate.")] = 3e-4,
     learnt: Annotated[
-        int, typer.Option(min=1, max=100_000, help="Utterances that lessons are made of.")
+        int,
+        typer.Option(min=1, max=100_000, help="Number of utterances to make teacher targets for."),
     ] = 100,
     utterances: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Of each judged set, the first ones.")
+        int, typer.Option(min=1, max=10_000, help="Number of utterances to judge from each set.")
     ] = 50,
-    out: Annotated[Path, typer.Option(help="Gets figures.json and heard.jsonl.")] = Path(
-        "build/bench-distil"
-    ),
-    seed: Annotated[int, typer.Option(help="Of adapter and batches.")] = 0,
+    out: Annotated[
+        Path, typer.Option(help="Folder to write figures.json and heard.jsonl to.")
+    ] = Path("build/bench-distil"),
+    seed: Annotated[int, typer.Option(help="Random seed for the adapter and batches.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Measure what distillation is worth: how far replies to speech agree with the replies to the
-    true text."""
+    """Measure how well replies to speech match replies to the true text.
+
+    With distillation and without it.
+    """
     names = [name.strip() for name in recipes.split(",")]
     if unknown := [name for name in names if name not in _RECIPES]:
         raise AttuneError(f"there is no recipe {unknown[0]}; choose from {', '.join(_RECIPES)}")
@@ -251,20 +270,19 @@ def distil(
 @app.command()
 def memory(
     shapes: Annotated[
-        str, typer.Option(help="Of which language models, with commas between.")
+        str, typer.Option(help="Language models to measure, comma-separated.")
     ] = "llama-3.2-1b,qwen3-1.7b",
     positions: Annotated[
-        str, typer.Option(help="Tokens of the conversation in a step, with commas between.")
+        str, typer.Option(help="Conversation tokens per step, comma-separated.")
     ] = "64,256,512",
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Of each measurement.")] = 3,
-    out: Annotated[Path, typer.Option(help="Gets figures.json, and 1 GB for a while.")] = Path(
-        "build/bench-memory"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder to write figures.json to. Needs 1 GB for a while.")
+    ] = Path("build/bench-memory"),
     threads: Annotated[int, typer.Option(min=1, max=256, help="Of each measurement.")] = 2,
     as_json: AsJson = False,
 ) -> None:
-    """Measure what steps of distillation take in memory, through models of random weights in 4
-    bits."""
+    """Measure the memory that distillation steps need, with 4-bit models of random weights."""
     try:
         lengths = [int(part) for part in positions.split(",")]
     except ValueError:

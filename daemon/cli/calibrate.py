@@ -18,15 +18,17 @@ from .common import AsJson, console, gib, print_json, settings
 from .engines import run_child
 from .sheet import Sheet
 
-app = typer.Typer(help="Calibration: what is measured on this device.", no_args_is_help=True)
+app = typer.Typer(help="Measure this device.", no_args_is_help=True)
 
 _RECORDINGS = 24
 
 
 @app.command()
 def memory(as_json: AsJson = False) -> None:
-    """Measure what each stage of a round takes in memory and time here; `attune adapt --plan` rests
-    on it. Takes minutes."""
+    """Measure the memory and time that each stage of a round needs on this device.
+
+    Takes minutes. `attune adapt --plan` uses the result.
+    """
     chosen = settings()
     files, generation = _opened(chosen)
     folder, output = chosen.cache_dir / "footprints", footprints_path(chosen.cache_dir)
@@ -56,8 +58,10 @@ def memory(as_json: AsJson = False) -> None:
 
 @app.command()
 def int8(as_json: AsJson = False) -> None:
-    """Make the speech encoder in float16 and, calibrated on your utterances, in 8 bits; say which
-    of them may be used."""
+    """Make the speech encoder in float16 and in 8 bits, and check both.
+
+    The one in 8 bits is calibrated on your utterances. Says which of the two may be used.
+    """
     chosen = settings()
     files, generation = _opened(chosen)
     folder = chosen.cache_dir / "engines" / "precision"

@@ -10,7 +10,7 @@ from .common import AsJson, console, loaded, print_json, say
 from .sheet import Sheet
 
 app = typer.Typer(
-    help="Configuration: what is set, where it was set, and whether it is right.",
+    help="Show and check the configuration.",
     no_args_is_help=True,
 )
 
@@ -43,8 +43,10 @@ def show(
 
 @app.command()
 def check() -> None:
-    """Read the whole configuration. Exits with 1 and one line where something is wrong, or not to
-    be had on this machine."""
+    """Check the whole configuration.
+
+    The exit code is 1 if something is wrong or missing on this machine.
+    """
     found = loaded()
     check_here(found.settings)
     changed = sorted({origin for origin in found.origins.values() if origin != "default"})

@@ -109,14 +109,16 @@ class _Speaker:
 
 def demo(
     folder: Annotated[
-        Path, typer.Option(help="Where the speakers, their state and demo.json go.")
+        Path, typer.Option(help="Folder to write the speakers, their state and demo.json to.")
     ] = Path("build"),
     speakers: Annotated[
-        str, typer.Option(help="Which to show, with a comma between.")
+        str, typer.Option(help="Speakers to show, comma-separated.")
     ] = "clear,atypical",
 ) -> None:
-    """Show the whole loop: two speakers ask, enrol, are learnt while idle, and ask again. Ends with
-    a table for each."""
+    """Show the whole loop: two speakers ask, enrol, are learnt, and ask again.
+
+    Ends with a table for each speaker.
+    """
     began = time.monotonic()
     chosen = [name.strip() for name in speakers.split(",")]
     if unknown := set(chosen) - set(_SPEAKERS):

@@ -35,8 +35,7 @@ from .sheet import Sheet
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Show what was found on this machine for each part, and what takes the place of what is
-    missing."""
+    """Show which parts work on this machine, and what replaces those that are missing."""
     found = _findings(settings())
     if as_json:
         print_json({part: {"well": well, "found": text} for part, well, text in found})

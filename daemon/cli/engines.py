@@ -44,13 +44,16 @@ if TYPE_CHECKING:
 SILENT_SECONDS = 1800.0
 """Processor time per thread that a job may take without a word, where nothing else is said."""
 
-app = typer.Typer(help="Engines: what is computed once from the models.", no_args_is_help=True)
+app = typer.Typer(help="Build and check the engines.", no_args_is_help=True)
 
 
 @app.command()
 def build() -> None:
-    """Export the speech encoder, choose the weights that this processor runs fastest, and write the
-    base generation, where they are not there yet."""
+    """Prepare the engines and the base generation.
+
+    Exports the speech encoder and chooses the weights that this processor runs fastest. What is
+    already there is kept.
+    """
     from engines.alignment.projector import OnnxProjector
     from engines.build import engine_files  # brings in every engine
 
@@ -120,8 +123,10 @@ def _run_plan_job(chosen: Settings, choice: Choice, tries_only: bool) -> None:
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
-    """Show the plans that were built for this machine's GPU, and those that are not trusted. Works
-    without a daemon."""
+    """Show the engine plans built for this machine's GPU, and those that are not trusted.
+
+    Works without a daemon.
+    """
     found = list_plans(plans_folder(settings().cache_dir))
     if as_json:
         print_json([one.model_dump() | {"trusted": isinstance(one, PlanCard)} for one in found])
@@ -171,8 +176,10 @@ def plans_sheet(found: Sequence[PlanCard | Quarantine]) -> Sheet:
 
 @app.command()
 def verify() -> None:
-    """Open the encoder's plan in a process of its own and compare its frames with ONNX Runtime's.
-    Exits with 1 where it is not to be trusted."""
+    """Compare the frames of the encoder's plan with ONNX Runtime's, in a process of its own.
+
+    The exit code is 1 if the plan cannot be trusted.
+    """
     from engines.build import engine_files  # brings in every engine
 
     chosen = settings()
@@ -238,10 +245,12 @@ def described_weights(language_model: Path, cache_dir: Path) -> tuple[bool, str]
 @app.command()
 def selftest(
     as_json: AsJson = False,
-    out: Annotated[Path | None, typer.Option(help="Write the report there, too.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the report to this file.")] = None,
 ) -> None:
-    """Try every claim that is made about GPUs on this machine. Exits with 1 where one was refuted;
-    one that could not be tried is none."""
+    """Test every claim about GPUs on this machine.
+
+    The exit code is 1 if one is refuted. A claim that could not be tested is not refuted.
+    """
     from engines.build import engine_files  # brings in every engine
     from engines.selftest.claims import run_claims
 

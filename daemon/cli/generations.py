@@ -30,7 +30,7 @@ from .common import AsJson, ask_daemon, console, errors, gib, print_json, say, s
 from .sheet import Sheet
 
 app = typer.Typer(
-    help="Generations: what was learnt, how it was judged, and which of it is served.",
+    help="Show and choose generations: what was learnt, how it was judged, and what is served.",
     no_args_is_help=True,
 )
 
@@ -45,7 +45,10 @@ _ENDED = {
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
-    """Show every generation with its scores. Works without a daemon."""
+    """Show every generation with its scores.
+
+    Works without a daemon.
+    """
     root = settings().generations
     places = {read.__name__: _number(partial(read, root)) for read in (current, previous, shadow)}
     served, _ = usable(root)
@@ -78,8 +81,10 @@ def show(
     number: Annotated[int, typer.Argument(help="Number of the generation.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show how one generation was made and judged, and which utterances it hears otherwise. Works
-    without a daemon."""
+    """Show how a generation was made and judged, and which utterances it hears differently.
+
+    Works without a daemon.
+    """
     found = explained(read_generation(settings().generations / f"{number:04d}").card, lambda _: "")
     if as_json:
         print_json(found)
@@ -90,12 +95,14 @@ def show(
 def why(
     number: Annotated[
         int | None,
-        typer.Argument(help="Of the generation to ask about; that of the last round if none."),
+        typer.Argument(help="Number of the generation. Default: that of the last round."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say why the last round was promoted, refused or given up, and on which utterances the
-    generation differs."""
+    """Explain why the last round was promoted, refused or given up.
+
+    Also shows which utterances its generation hears differently.
+    """
     for event in ask_daemon({"command": "why", "number": number}):
         if as_json:
             print_json(event)
@@ -127,7 +134,10 @@ def why(
 def promote_one(
     number: Annotated[int, typer.Argument(help="Number of the generation to serve from now on.")],
 ) -> None:
-    """Serve this generation; the one served so far becomes the previous one."""
+    """Serve this generation.
+
+    The one served so far becomes the previous one.
+    """
     _move(
         {"command": "generations", "action": "promote", "number": number},
         lambda: promote(settings().generations, number),

@@ -24,22 +24,25 @@ def enroll(
         Path,
         typer.Option(
             "--from",
-            help='JSON lines: {"audio": PATH, "text": TEXT}; paths are relative to the file.',
+            help=(
+                'Manifest of JSON lines: {"audio": PATH, "text": TEXT}. Paths are '
+                "relative to the manifest."
+            ),
         ),
     ],
     replace: Annotated[
         bool,
         typer.Option(
             "--replace",
-            help=(
-                "These texts take the place of those that the recordings were labelled with before."
-            ),
+            help="Replace the texts of recordings that were enrolled before.",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take up recordings of you reading known texts. Good rows are kept; exits with 1 where any was
-    bad."""
+    """Enrol recordings of you reading known texts.
+
+    Valid rows are stored. The exit code is 1 if any row was invalid.
+    """
     bad = 0
     for event in enroll_manifest(settings().control.socket, expanded(manifest), replace):
         bad += event["event"] == "bad_row"
@@ -59,17 +62,20 @@ def enroll(
 
 
 def correct(
-    text: Annotated[str, typer.Argument(help="What you really said (quote it).")],
+    text: Annotated[str, typer.Argument(help="What you really said, in quotes.")],
     turn: Annotated[
         int | None,
         typer.Option(
             "--turn",
-            help="Number of the turn, as `attune status` shows it; the last one if not given.",
+            help="Number of the turn, as `attune status` shows it. Default: the last spoken turn.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what you meant where Attune misheard; it learns from that."""
+    """Correct what Attune misheard.
+
+    It learns from your corrections.
+    """
     if not text.strip():
         raise AttuneError("the correction is empty; give what you really said")
     for event in ask_daemon({"command": "correct", "text": text, "turn": turn}):
@@ -88,25 +94,28 @@ def adapt(
     now: Annotated[
         bool,
         typer.Option(
-            "--now", help="Start a round without waiting for an idle window, and follow it."
+            "--now", help="Start a round now, without waiting for an idle moment, and follow it."
         ),
     ] = False,
     cancel: Annotated[
-        bool, typer.Option("--cancel", help="End the round that runs; its checkpoint stays.")
+        bool, typer.Option("--cancel", help="Stop the running round. Its checkpoint is kept.")
     ] = False,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Say what a round would take now, and start nothing.")
+        bool, typer.Option("--plan", help="Show what a round would need now, without starting one.")
     ] = False,
     if_new: Annotated[
         bool,
         typer.Option(
-            "--if-new", help="With --now: only where a label is new since the last round."
+            "--if-new", help="With --now: start only if there are new labels since the last round."
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train on what was said so far, judge the result, and promote it where it is better. With
-    --plan, exits with 1 where a round does not fit its budget."""
+    """Show what is being learnt, or start a round.
+
+    A round trains on what was said, judges the result, and promotes it if it is better. With
+    --plan, the exit code is 1 if a round does not fit its memory budget.
+    """
     if now + cancel + plan != 1:
         raise typer.BadParameter("give one of --now, --cancel and --plan")
     if plan:

@@ -14,19 +14,19 @@ from .common import AsJson, console, errors, print_json, print_json_line, say, s
 from .sheet import Sheet
 
 app = typer.Typer(
-    help="Models: what the manifest names, what is on this machine, and whether it is intact.",
+    help="Show, fetch and verify models.",
     no_args_is_help=True,
 )
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(help="Names of models; without any, the default ones.", show_default=False),
+    typer.Argument(help="Names of models. Default: those that are needed.", show_default=False),
 ]
 
 
 @app.command("list")
 def list_models(as_json: AsJson = False) -> None:
-    """Show every model of the manifest, and whether it is on this machine."""
+    """Show every known model, and whether it is on this machine."""
     cache_dir = _cache_dir()
     models = list(load_manifest().values())
     if as_json:
@@ -49,8 +49,10 @@ def list_models(as_json: AsJson = False) -> None:
 
 @app.command("fetch")
 def fetch_models(names: Names = None) -> None:
-    """Fetch models and verify them; one that is there and intact is not fetched again. Exits with 1
-    if any is not to be had."""
+    """Fetch models and verify them.
+
+    Intact ones are not fetched again. The exit code is 1 if a model could not be fetched.
+    """
     cache_dir = _cache_dir()
     with Progress(
         TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=errors
@@ -63,7 +65,10 @@ def fetch_models(names: Names = None) -> None:
 
 @app.command("verify")
 def verify_models(names: Names = None, as_json: AsJson = False) -> None:
-    """Hash every file of the models on this machine. Exits with 1 if any is missing or damaged."""
+    """Check every file of the models on this machine.
+
+    The exit code is 1 if a file is missing or damaged.
+    """
     cache_dir = _cache_dir()
     problems = {model.name: verify(model, cache_dir) for model in _chosen(names)}
     if as_json:

@@ -38,21 +38,25 @@ _SUFFIXES = {
 _MAX_TYPED_CHARACTERS = 100_000
 
 RouteOption = Annotated[
-    str | None, typer.Option("--route", help="Take this route (cascade or aligned) for once.")
+    str | None,
+    typer.Option("--route", help="Use this route (cascade or aligned) for this request."),
 ]
 
 
 def ask(
     words: Annotated[
-        str, typer.Argument(metavar="FILE|TEXT", help="A recording, or a text (quote it).")
+        str, typer.Argument(metavar="FILE|TEXT", help="A recording, or a text in quotes.")
     ],
     is_text: Annotated[
-        bool, typer.Option("--text", help="It is a text, whatever it looks like.")
+        bool,
+        typer.Option(
+            "--text", help="Treat the argument as a text, even if it looks like a file name."
+        ),
     ] = False,
     route: RouteOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the daemon something, by a recording or by text, and show the reply as it comes."""
+    """Ask the daemon something, with a recording or a text, and show the reply as it comes."""
     if not words.strip():
         raise AttuneError("there is nothing to ask; give a text or the path of a recording")
     recording = None if is_text else _recording(words)
@@ -67,16 +71,18 @@ def ask(
 
 def listen(
     recording: Annotated[
-        Path, typer.Argument(help="A recording of any length, with pauses between what is said.")
+        Path, typer.Argument(help="A recording of any length, with pauses between the requests.")
     ],
     speed: Annotated[
-        float, typer.Option(help="Times faster than real time; 0 does not wait.")
+        float, typer.Option(help="Playback speed; 1 is real time, 0 is as fast as possible.")
     ] = 0.0,
     route: RouteOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play a recording to the daemon as if it were said into the microphone, and show every
-    turn."""
+    """Play a recording to the daemon as if it were spoken into the microphone.
+
+    Shows every turn.
+    """
     heard: Event = {}
     for heard in ask_daemon(
         {"command": "listen", "audio": expanded(recording), "speed": speed, "route": route}
@@ -97,7 +103,10 @@ def listen(
 
 
 def talk() -> None:
-    """Talk with the daemon: type a line, or speak into its microphone. End with Ctrl-D."""
+    """Talk with the daemon: type a line, or speak into its microphone.
+
+    Ctrl-D ends it.
+    """
     if sys.stdin is None:
         raise AttuneError(
             "standard input is closed, so nothing can be typed; `attune ask TEXT` needs none"
