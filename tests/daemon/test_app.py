@@ -207,6 +207,6 @@ def test_a_signal_stops_it_cleanly_and_a_kill_is_survived(
         [status] = request(settings.control.socket, {"command": "status"}, 30)
         assert status["process"] == process.pid
         process.send_signal(how)
-        assert process.wait(30) == (0 if how is number else -signal.SIGKILL)
+        assert process.wait(120) == (0 if how is number else -signal.SIGKILL)
         process.stderr.close()
     assert not settings.control.socket.exists()

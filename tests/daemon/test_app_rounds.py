@@ -139,7 +139,7 @@ def test_a_round_can_be_cancelled(start: Start, folder: Path) -> None:
     follower = threading.Thread(target=lambda: outcome.extend(daemon.do("adapt")))
     with daemon.app._events.follow() as events:
         follower.start()
-        while events.get(timeout=30).get("stage") != "train":
+        while events.get(timeout=120).get("stage") != "train":
             pass
     daemon.do("adapt", action="cancel")
     follower.join()

@@ -27,7 +27,7 @@ from tests.support.tiny_daemon import OPENS_FOR_EVER
 
 __all__ = ["folder"]
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 120.0
 
 
 @contextmanager

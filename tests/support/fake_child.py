@@ -25,7 +25,7 @@ from engines.jobs.messages import AdaptJob, EngineFiles, Progress
 
 FAKE = Path(__file__).resolve()
 STEPS = 20
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 120.0
 
 
 def main(mode: str, seconds_per_step: float, job_path: Path) -> int:

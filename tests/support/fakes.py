@@ -53,7 +53,7 @@ class EchoLanguageModel:
                 f"{len(self.remembered)} {heard}".split(" ")[:max_tokens]
             ):
                 if number == self.hold_after:
-                    self.hold.wait(30)
+                    self.hold.wait(120)
                 step()
                 said.append(word)
                 yield f"{word} "

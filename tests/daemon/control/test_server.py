@@ -121,7 +121,7 @@ def test_a_client_that_leaves_ends_its_command(tmp_path: Path) -> None:
         events = request(tmp_path / "a.sock", {"command": "go"})
         next(events)
         events.close()
-        assert ended.wait(10)
+        assert ended.wait(120)
 
 
 def test_no_daemon_is_one_clear_line(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_who_asks_between_two_servers_of_a_socket_is_answered_by_the_second(tmp_
 
     def wait(_: Event, client: Client) -> Generator[Event, None, None]:
         yield {"waiting": True}
-        assert release.wait(10)
+        assert release.wait(120)
         yield {"waited": True}
 
     with hold_socket(path) as listener:
@@ -219,7 +219,7 @@ def test_too_many_connections_are_told_so(tmp_path: Path) -> None:
 
     def wait(_: Event, client: Client) -> Generator[Event, None, None]:
         yield {"waiting": True}
-        release.wait(30)
+        release.wait(120)
 
     with serving(tmp_path / "a.sock", wait):
         held = [request(tmp_path / "a.sock", {"command": "wait"}) for _ in range(16)]

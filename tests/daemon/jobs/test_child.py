@@ -504,4 +504,4 @@ def test_a_process_that_took_a_job_ends_with_the_daemon(tmp_path: Path) -> None:
         connection, _ = listener.accept()
         assert process.poll() is None
         connection.close()
-        assert process.wait(30) == -signal.SIGKILL
+        assert process.wait(120) == -signal.SIGKILL

@@ -81,7 +81,7 @@ def test_a_file_waits_while_an_event_is_handled(general_speech: Path) -> None:
 
     def handle(event: Event) -> None:
         went_on.set()
-        assert let_go.wait(30)
+        assert let_go.wait(120)
 
     listener = Listener(
         WavSource(general_speech / "vm-intro.g722", 0.0, pause_seconds=5.0),
@@ -90,7 +90,7 @@ def test_a_file_waits_while_an_event_is_handled(general_speech: Path) -> None:
         handle,
     )
     listener.start()
-    assert went_on.wait(30)
+    assert went_on.wait(120)
     heard_seconds = listener.status().heard_seconds
     assert not listener.join(0.3)
     assert listener.status().heard_seconds == heard_seconds < 2.0
@@ -172,7 +172,7 @@ def test_stop_hands_on_what_was_being_said(general_speech: Path) -> None:
         WavSource(general_speech / "vm-intro.g722", speed=1.0), SileroVad(), Segmenter(), handle
     )
     listener.start()
-    assert started.wait(30)
+    assert started.wait(120)
     listener.stop()
     assert listener.join(30)
     assert listener.status().state == "ended"

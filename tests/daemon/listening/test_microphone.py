@@ -227,7 +227,7 @@ def test_a_hung_server_holds_up_neither_closing_nor_exit(server: SoundServer) ->
         assert process.stdout.readline() == "connected\n"
         server("hang")
         try:
-            rest, _ = process.communicate("\n", timeout=20)
+            rest, _ = process.communicate("\n", timeout=120)
         finally:
             server("wake")
             process.kill()
@@ -299,7 +299,7 @@ def test_a_device_of_another_rate(
     monkeypatch.setattr(daemon.listening.microphone, "_import_sounddevice", lambda: device)
     microphone = Microphone("odd", MicrophoneLimits(stall_seconds=60.0))
     chunks = microphone.chunks()
-    assert device.opened.wait(10)
+    assert device.opened.wait(120)
     device.deliver(tone(2.0, 440.0, rate_hz))
     heard = np.concatenate([chunk for chunk in (next(chunks) for _ in range(58)) if chunk.any()])
     microphone.close()
@@ -315,7 +315,7 @@ def test_what_is_not_taken_in_time_is_dropped_oldest_first(
     monkeypatch.setattr(daemon.listening.microphone, "_import_sounddevice", lambda: device)
     microphone = Microphone("odd", MicrophoneLimits(stall_seconds=60.0, queue_seconds=0.32))
     chunks = microphone.chunks()
-    assert device.opened.wait(10)
+    assert device.opened.wait(120)
     device.deliver(np.repeat(np.arange(1, 17, dtype=np.float32), CHUNK_SAMPLES))
     assert [int(next(chunks)[0]) for _ in range(10)] == list(range(7, 17))
     microphone.close()
@@ -339,7 +339,7 @@ def test_a_taker_sleeps_until_there_is_as_much_as_it_wants(monkeypatch: pytest.M
         return [int(chunk[0]) for chunk in taker.chunks if chunk.any()]
 
     try:
-        assert device.opened.wait(10)
+        assert device.opened.wait(120)
         deliver(1, 2)
         while not taker.microphone.status().connected:
             time.sleep(0.01)

@@ -184,7 +184,7 @@ def test_its_silent_reply_gives_way_to_speech(start: Start, folder: Path, later:
     model.hold.clear()
     stepping = threading.Thread(target=home.step, daemon=True)
     stepping.start()
-    assert model.began.wait(30)
+    assert model.began.wait(120)
     attention.begin()
     model.hold.set()
     stepping.join(30)
