@@ -13,6 +13,7 @@ from daemon.config import Settings
 from daemon.serving.models import ServingModels
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
+from tests.support.fake_child import eventually
 from tests.support.fakes import tone
 from tests.support.running_daemon import Start, folder, make_settings, start
 
@@ -146,7 +147,7 @@ def test_speech_in_a_long_recording_is_cut_and_answered_in_order(
     assert starts == sorted(starts)
     assert events[-1]["event"] == "listened"
     assert daemon.status()["counts"]["utterances"] == len(turns)  # type: ignore[index]
-    assert daemon.status()["attentive"] is False
+    assert eventually(lambda: daemon.status()["attentive"] is False)
 
 
 def test_followers_see_what_others_say(start: Start) -> None:

@@ -217,7 +217,7 @@ class TestADaemon:
                 pass
             assert daemon.do("ask", text="next")[-1]["event"] == "turn"
             assert daemon.status()["counts"]["utterances"] <= 1  # type: ignore[index]
-        assert daemon.status()["attentive"] is False
+        assert eventually(lambda: daemon.status()["attentive"] is False)
 
     @pytest.mark.parametrize(
         "line",

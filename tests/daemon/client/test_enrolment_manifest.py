@@ -15,6 +15,7 @@ from daemon.client.manifest import BadRow, Row, read_manifest
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from tests.support.audio_fixtures import write_wav
+from tests.support.fake_child import eventually
 from tests.support.fakes import tone
 from tests.support.running_daemon import Daemon, Start, folder, start
 from tests.support.stored_labels import labelled
@@ -181,7 +182,7 @@ def test_a_manifest_of_which_nothing_is_good_ends_soon(daemon: Daemon, folder: P
     with pytest.raises(AttuneError, match="the first 20 rows of .* are all bad"):
         told = daemon.enroll(written(folder, row("gone.flac") * 1000))
     assert told == []
-    assert daemon.status()["attentive"] is False
+    assert eventually(lambda: daemon.status()["attentive"] is False)
 
 
 def test_names_that_cannot_be_files_are_bad_rows(daemon: Daemon, folder: Path) -> None:
