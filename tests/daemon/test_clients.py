@@ -161,6 +161,7 @@ class TestADaemon:
     ) -> None:
         daemon, model = holding(start, after=2)
         model.hold.clear()
+        model.seconds_per_word = 0.02  # all of them take 20 s, so that leaving is noticed before
         with daemon.app._events.follow() as happening:
             with connected(
                 daemon, b'{"command": "ask", "text": "%s"}\n' % (b"word " * 1000)

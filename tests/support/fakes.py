@@ -2,6 +2,7 @@
 else."""
 
 import threading
+import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -37,6 +38,7 @@ class EchoLanguageModel:
         self.hold.set()
         self.began = threading.Event()
         self.hold_after = 0
+        self.seconds_per_word = 0.0
 
     def reply(
         self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched
@@ -54,6 +56,7 @@ class EchoLanguageModel:
             ):
                 if number == self.hold_after:
                     self.hold.wait(120)
+                time.sleep(self.seconds_per_word)
                 step()
                 said.append(word)
                 yield f"{word} "
