@@ -68,7 +68,7 @@ class Board:
             capture_output=True,
             text=True,
             check=True,
-            timeout=120,
+            timeout=900,
             env=self.environment(),
         )
         return done.stdout.strip()
