@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from engines.device.memory import give_back_freed_memory
 from engines.errors import AttuneError, RoundRefusedError
-from engines.jobs.child_process import settle_as_child
+from engines.jobs.child_process import SIGTERM_EXIT, settle_as_child
 from engines.jobs.handoff import VARIABLE, tell_status
 from engines.jobs.messages import (
     AdaptJob,
@@ -34,27 +34,16 @@ from engines.jobs.messages import (
     FootprintJob,
     Job,
     PrecisionJob,
-    Progress,
     TrainJob,
+    print_progress,
 )
 from engines.jobs.programs import CALIBRATION_JOB, program
 
 _JOB: TypeAdapter[Job] = TypeAdapter(Job)
 
 
-def report(stage: str, fraction: float, note: str) -> None:
-    """Print one progress line."""
-    # In one piece: beside another process on the same pipe an end of line of its own would come too
-    # late.
-    print(
-        Progress(stage=stage, fraction=fraction, note=note).model_dump_json() + "\n",
-        end="",
-        flush=True,
-    )
-
-
 def _leave(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(143)  # unwinds through `fit`, which saves
+    raise SystemExit(SIGTERM_EXIT)  # unwinds through `fit`, which saves
 
 
 def _begin_anew(path: Path) -> NoReturn:
@@ -72,47 +61,47 @@ def _work(job: Job) -> int | None:
         case AdaptJob():
             from .jobs.adapt import adapt
 
-            return adapt(job, report)
+            return adapt(job, print_progress)
         case BaseJob():
             from .jobs.install_base import make_base
 
-            return make_base(job, report)
+            return make_base(job, print_progress)
         case BenchAdaptJob():
             from .bench.adapt import bench_adapt
 
-            return bench_adapt(job, report)
+            return bench_adapt(job, print_progress)
         case BenchDistilJob():
             from .bench.distil import bench_distil
 
-            return bench_distil(job, report)
+            return bench_distil(job, print_progress)
         case BenchMemoryJob():
             from .bench.memory import bench_memory
 
-            return bench_memory(job, report)
+            return bench_memory(job, print_progress)
         case BenchQualityJob():
             from .bench.quality import bench_quality
 
-            return bench_quality(job, report)
+            return bench_quality(job, print_progress)
         case BenchSpeakersJob():
             from .bench.speakers import make_speakers
 
-            return make_speakers(job, report)
+            return make_speakers(job, print_progress)
         case CorpusJob():
             from .jobs.make_corpus import make_corpus
 
-            return make_corpus(job, report)
+            return make_corpus(job, print_progress)
         case FootprintJob():
             from .jobs.measure_footprints import measure
 
-            return measure(job, report)
+            return measure(job, print_progress)
         case PrecisionJob():
             from .jobs.encoder_precisions import make_precisions
 
-            return make_precisions(job, report)
+            return make_precisions(job, print_progress)
         case TrainJob():
             from .jobs.train_base import train
 
-            return train(job, report)
+            return train(job, print_progress)
 
 
 def run(path: Path) -> int:
@@ -121,22 +110,22 @@ def run(path: Path) -> int:
         job = _JOB.validate_python(json.loads(path.read_text()))
         number = _work(job)
     except (ValidationError, OSError, ValueError) as error:
-        report("failed", 1.0, f"the job {path} cannot be run: {str(error).splitlines()[0]}")
+        print_progress("failed", 1.0, f"the job {path} cannot be run: {str(error).splitlines()[0]}")
         return 1
     except RoundRefusedError as error:
-        report("refused", 1.0, str(error))
+        print_progress("refused", 1.0, str(error))
         return 0
     except AttuneError as error:
-        report("failed", 1.0, str(error))
+        print_progress("failed", 1.0, str(error))
         return 1
     except MemoryError:
-        report(
+        print_progress(
             "failed", 1.0, "out of memory; free some or lower adapt.training_seconds and try again"
         )
         return 1
     if number is None:
         _begin_anew(path)
-    report("done", 1.0, str(number))
+    print_progress("done", 1.0, str(number))
     return 0
 
 

@@ -11,6 +11,8 @@ SET_AFTER = 1_735_689_600.0
 """2025-01-01 in seconds since the epoch. A wall clock before it was never set: this program did not
 exist then."""
 
+SECONDS_A_DAY = 86_400
+
 
 def is_set(wall_seconds: float) -> bool:
     """Whether `wall_seconds`, in seconds since the epoch, can be the time of day at all."""

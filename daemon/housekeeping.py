@@ -8,7 +8,7 @@ from pathlib import Path
 from engines.errors import AttuneError
 
 from .attention import Attention
-from .clocks import REAL_TIME, Clocks
+from .clocks import REAL_TIME, SECONDS_A_DAY, Clocks
 from .config import Settings
 from .idle_task import IdleTask
 from .serving.moves import Moves
@@ -19,7 +19,6 @@ from .store.store import Store
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 3600.0
-_SECONDS_A_DAY = 86_400
 
 
 class Housekeeping:
@@ -60,7 +59,7 @@ class Housekeeping:
                 quotas.features_bytes
             )
             gone += self._drop_generations(quotas.generations)
-            gone += self._store.forget_turns(quotas.days_of_turns * _SECONDS_A_DAY)
+            gone += self._store.forget_turns(quotas.days_of_turns * SECONDS_A_DAY)
         if gone:
             logger.info(
                 "%d files, generations and turns went, for what is stored to fit its quotas", gone

@@ -58,5 +58,5 @@ class IdleTask:
             try:
                 self._act()
             except Exception:
-                # It can wait; the daemon must not lose the chore to what went wrong once.
+                # It can wait; the daemon must not lose the task to what went wrong once.
                 logger.exception("%s failed and is tried again later", self._name)

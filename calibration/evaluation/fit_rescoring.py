@@ -28,7 +28,7 @@ def fit_rescoring_weights(
     of each.
 
     What the lists leave open stays near `start`, or near nothing. `start` itself where no list has
-    one hypothesis better than another: there is nothing to learn from.
+    one sentence better than another: there is nothing to learn from.
     """
     telling = [(features, wrong) for features, wrong in lists if len(set(wrong.tolist())) > 1]
     if not telling:

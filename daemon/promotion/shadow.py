@@ -1,5 +1,5 @@
-"""A candidate that was judged good enough hears along, and answers silently, before it takes over:
-the turns of some days.
+"""A candidate that was judged good enough runs in shadow before it takes over: it hears the turns
+of some days, and answers silently.
 
 Done while it is quiet and the conversation is forgotten, from the audio of turns that were answered
 before, so that nobody waits for it. Knows no database; `promotion/shadow_verdict.py` says what
@@ -19,7 +19,7 @@ from engines.interfaces import LanguageModel
 from engines.types import SoftTokens
 
 from ..attention import Attention
-from ..clocks import REAL_TIME, Clocks
+from ..clocks import REAL_TIME, SECONDS_A_DAY, Clocks
 from ..events import Event, Events
 from ..idle_task import IdleTask
 from ..serving.lease import LoadedRoute, ModelLease
@@ -31,8 +31,6 @@ from .shadow_verdict import shadow_verdict
 from .verdict import beyond_bounds
 
 logger = logging.getLogger(__name__)
-
-_SECONDS_A_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -128,10 +126,7 @@ class Shadow:
             self._hear(candidate, began_at)
         compared = self._readings.compared(candidate.number)
         stood_seconds = self._readings.store.service_seconds() - began_at
-        if (
-            len(compared) < self._limits.turns
-            and stood_seconds < self._limits.days * _SECONDS_A_DAY
-        ):
+        if len(compared) < self._limits.turns and stood_seconds < self._limits.days * SECONDS_A_DAY:
             return
         judged = beyond_bounds(candidate.card) or shadow_verdict(compared)
         if not judged.promote:
@@ -159,7 +154,7 @@ class Shadow:
             return False
         if served.number == candidate.number:
             heard = self._readings.compared(candidate.number)
-            # else a kill came between promotion and word
+            # Otherwise a kill came between the promotion and its record.
             by_hand = "promoted by hand, before its time in shadow was over"
             self._end(
                 candidate.number,

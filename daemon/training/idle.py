@@ -50,7 +50,7 @@ class Snapshot:
     paused: bool = False
     """By the user."""
     in_shadow: int | None = None
-    """The generation that hears along before it is promoted."""
+    """The generation that runs in shadow before it is promoted."""
     minute_of_day: int | None = 0
     """0 to 1439, by the clock on the wall; None where that was never set."""
 
@@ -188,8 +188,8 @@ def _obstacles(snapshot: Snapshot, limits: Limits) -> Iterator[str]:
         )
     if snapshot.in_shadow is not None:
         yield (
-            f"generation {snapshot.in_shadow:04d} hears along in shadow; a round waits until it is"
-            " known what becomes of it"
+            f"generation {snapshot.in_shadow:04d} is in shadow; the next round starts when it is"
+            " promoted or dropped"
         )
     wait = retry_wait_seconds(snapshot.consecutive_failures, limits)
     if not snapshot.seconds_since_failure >= wait:

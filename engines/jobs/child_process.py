@@ -8,6 +8,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+SIGTERM_EXIT = 128 + 15
+"""What a child leaves with that was told to end: as a shell counts signals."""
 PARENT_VARIABLE = "ATTUNE_PARENT_PID"
 """Environment variable in which the daemon tells the child who started it."""
 

@@ -358,3 +358,14 @@ class Progress(Frozen):
     """0 to 1 within the stage."""
     note: str = ""
     """For people: a loss, a count, the reason of a failure."""
+
+
+def print_progress(stage: str, fraction: float, note: str = "") -> None:
+    """Tell the process that started this one how far it is: `fraction` of `stage`, 0 to 1."""
+    # In one piece: beside another process on the same pipe an end of line of its own would come too
+    # late.
+    print(
+        Progress(stage=stage, fraction=fraction, note=note).model_dump_json() + "\n",
+        end="",
+        flush=True,
+    )

@@ -208,7 +208,7 @@ def test_no_round_starts_by_itself_meanwhile(start: Start, folder: Path, later: 
     home = put(start, folder, later)
     snapshot = home.daemon.app._learning.snapshot()
     eager = Limits(quiet_seconds=0, min_new_utterances=0, min_minutes_between_rounds=0)
-    assert "0001 hears along in shadow" in decide(snapshot, eager).reason
+    assert "0001 is in shadow" in decide(snapshot, eager).reason
     assert decide(replace(snapshot, in_shadow=None), eager).run
 
 
