@@ -114,8 +114,8 @@ class Housekeeping:
 
 
 def _cached(features: Path, now: float) -> list[Stored]:
-    """Frames, drafts and lessons, the longest unused first; not the replay set, which only set-up
-    makes.
+    """Frames, first-pass transcripts and teacher targets, the longest unused first; not the replay
+    set, which only set-up makes.
 
     When a file was used is told by the wall clock: one of the future counts as unused, or it would
     never go.

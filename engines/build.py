@@ -21,9 +21,9 @@ from .llm.vocabulary import Vocabulary
 from .models.manifest import model_path
 from .routes import AlignedRoute, CascadeRoute
 from .types import SAMPLE_RATE_HZ
-from .whisper.draft import Drafter
 from .whisper.encoder import SpeechEncoder
 from .whisper.encoder_onnx import OnnxEncoder
+from .whisper.first_pass import FirstPassDecoder
 from .whisper.transcriber import WhisperTranscriber
 
 
@@ -36,7 +36,7 @@ class Engines:
     language_model: LlamaCppLanguageModel
     encoder: SpeechEncoder | None
     """None where it was not exported: speech then takes the cascade."""
-    drafter: Drafter | None
+    first_pass_decoder: FirstPassDecoder | None
     """There where the encoder is."""
     transcriber: WhisperTranscriber
     threads: int
@@ -49,20 +49,22 @@ class Engines:
     def compute_once(self) -> None:
         """Have what hears compute something; what answers did when it was opened. On a GPU the
         first time is slow, or fatal."""
-        if self.encoder is not None and self.drafter is not None:
-            self.drafter.draft(self.encoder.encode(np.zeros(SAMPLE_RATE_HZ, np.float32)))
+        if self.encoder is not None and self.first_pass_decoder is not None:
+            self.first_pass_decoder.decode(
+                self.encoder.encode(np.zeros(SAMPLE_RATE_HZ, np.float32))
+            )
 
     def cascade(self) -> CascadeRoute:
         return CascadeRoute(self.transcriber)
 
-    def aligned(self, generation: Generation, unsure_takes_draft: bool) -> AlignedRoute:
+    def aligned(self, generation: Generation, unsure_takes_first_pass: bool) -> AlignedRoute:
         """The aligned route through the projector of `generation`, not opened yet; see
-        `AlignedRoute` for `unsure_takes_draft`.
+        `AlignedRoute` for `unsure_takes_first_pass`.
 
         Raises AttuneError where there is no encoder, or where the generation was made for another
         language model or encoder, whose vectors mean something else.
         """
-        if self.encoder is None or self.drafter is None:
+        if self.encoder is None or self.first_pass_decoder is None:
             raise AttuneError(
                 f"the speech encoder {self.files.encoder} is missing; run `attune engines build`"
             )
@@ -77,7 +79,10 @@ class Engines:
                     "set it back, or use a state_dir of its own for the new one"
                 )
         return AlignedRoute(
-            self.encoder, self.drafter, partial(self._reader, generation), unsure_takes_draft
+            self.encoder,
+            self.first_pass_decoder,
+            partial(self._reader, generation),
+            unsure_takes_first_pass,
         )
 
     def _reader(self, generation: Generation) -> AlignedDecoder:
@@ -142,7 +147,7 @@ def open_engines(
         vocabulary=vocabulary,
         language_model=language_model,
         encoder=encoder,
-        drafter=Drafter(transcriber, encoder) if encoder is not None else None,
+        first_pass_decoder=FirstPassDecoder(transcriber, encoder) if encoder is not None else None,
         transcriber=transcriber,
         threads=threads,
     )

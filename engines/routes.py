@@ -16,8 +16,8 @@ from .audio.pieces import PauseCutter
 from .interfaces import Step, unwatched
 from .llm.vocabulary import Vocabulary
 from .types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript
-from .whisper.draft import Drafter
 from .whisper.encoder import SpeechEncoder
+from .whisper.first_pass import FirstPassDecoder
 from .whisper.transcriber import WhisperTranscriber
 
 _SEARCH_SECONDS, _SEARCH_SHARE = 1.2, 0.03
@@ -71,16 +71,16 @@ class CascadeRoute:
 
 @dataclass(frozen=True)
 class AlignedRoute:
-    """Encode and read, piece by piece; a draft transcript is made, at its price, where the frames
-    alone leave doubt."""
+    """Encode and read, piece by piece; a first-pass transcript is made, at its price, where the
+    frames alone leave doubt."""
 
     encoder: SpeechEncoder
-    drafter: Drafter
+    first_pass_decoder: FirstPassDecoder
     open_decoder: Callable[[], AlignedDecoder]
     """Takes a second and 200 MB."""
-    unsure_takes_draft: bool = False
-    """Whether a piece whose reading leaves doubt to the end gives way to its draft, about what the
-    cascade would hear."""
+    unsure_takes_first_pass: bool = False
+    """Whether a piece whose reading leaves doubt to the end gives way to its first-pass transcript,
+    about what the cascade would hear."""
     cutter: PauseCutter = field(default_factory=PauseCutter)
     name: str = "aligned"
 
@@ -99,28 +99,32 @@ class AlignedRoute:
         count = max(1, len(pieces))
         search_seconds = (_SEARCH_SECONDS + _SEARCH_SHARE * len(samples) / SAMPLE_RATE_HZ) / count
         tokens = max(_LEAST_JUDGED_TOKENS, JUDGED_TOKENS // count)
-        readings, drafts = [], []
+        readings, first_passes = [], []
         for piece in pieces:
             step()
             frames = self.encoder.encode(piece)
             step()
-            drafts.append(cache(partial(self.drafter.draft, frames)))
+            first_passes.append(cache(partial(self.first_pass_decoder.decode, frames)))
             bounds = SearchBounds(tokens, time.monotonic() + search_seconds, step)
-            readings.append(self.decoder.spoken(frames, drafts[-1], bounds))
-        if self.unsure_takes_draft and not all(piece.reading.sure for piece in readings):
-            return " ".join(self._surest(readings, drafts, step))
+            readings.append(self.decoder.spoken(frames, first_passes[-1], bounds))
+        if self.unsure_takes_first_pass and not all(piece.reading.sure for piece in readings):
+            return " ".join(self._surest(readings, first_passes, step))
         return self.decoder.written(readings)
 
     def _surest(
-        self, readings: Sequence[Spoken], drafts: Sequence[Callable[[], Transcript]], step: Step
+        self,
+        readings: Sequence[Spoken],
+        first_passes: Sequence[Callable[[], Transcript]],
+        step: Step,
     ) -> Iterator[str]:
-        """The words of each piece: as it was read where that is sure, else its draft."""
-        for spoken, draft in zip(readings, drafts, strict=True):
+        """The words of each piece: as it was read where that is sure, else its first-pass
+        transcript."""
+        for spoken, first_pass in zip(readings, first_passes, strict=True):
             step()
             yield (
                 words_of(self.decoder.written([spoken]), self.decoder.vocabulary)
                 if spoken.reading.sure
-                else draft().text
+                else first_pass().text
             )
 
 

@@ -47,7 +47,7 @@ class Design:
     learning_rate: float
     stack: int
     """Frames joined into one group."""
-    reads_draft: bool = False
+    reads_first_pass: bool = False
 
 
 NAMES = ("attune", "cif", "bridgeformer", "end-to-end")
@@ -72,7 +72,9 @@ def make_design(
         projector = (
             shipped
             if name == "attune"
-            else CifProjector(replace(shipped.config, frame_width=frame_width, reads_draft=False))
+            else CifProjector(
+                replace(shipped.config, frame_width=frame_width, reads_first_pass=False)
+            )
         )
         projector.keys.phonemes.copy_(shipped.keys.phonemes)
         projector.heard_tokens.update(
@@ -109,7 +111,7 @@ def _embedlink(name: str, projector: CifProjector, vocabulary: Vocabulary) -> De
         batch=16,
         learning_rate=learning_rate,
         stack=projector.config.stack,
-        reads_draft=projector.config.reads_draft,
+        reads_first_pass=projector.config.reads_first_pass,
     )
 
 

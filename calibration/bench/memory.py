@@ -112,7 +112,7 @@ def _measure(path: Path, name: str, positions: int, job: BenchMemoryJob) -> Memo
         language_model, sample, sample.tokens, tokens(before), tokens(after), tokens(reply)
     )
     projector = CifProjector(
-        CifConfig(FRAME_WIDTH, shape.width, shape.vocabulary, reads_draft=True)
+        CifConfig(FRAME_WIDTH, shape.width, shape.vocabulary, reads_first_pass=True)
     )
     projector.heard_tokens.update(range(_HEARD_TOKENS))
     projector.keys.phonemes[:, :PHONEMES_PER_GROUP] = torch.randint(

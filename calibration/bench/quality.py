@@ -118,8 +118,10 @@ def _run_design(
     features_seconds = time.monotonic() - began
 
     def sample_of(example: Example) -> Sample:
-        draft = judge.draft(example).text if design.reads_draft else ""
-        sample = make_sample(judge.frames(example), example.text, draft, vocabulary, design.stack)
+        first_pass = judge.first_pass(example).text if design.reads_first_pass else ""
+        sample = make_sample(
+            judge.frames(example), example.text, first_pass, vocabulary, design.stack
+        )
         if sample is None:
             raise AttuneError(f"{example.audio} is too short for its text; leave it out")
         return sample
@@ -157,8 +159,8 @@ def _fresh_sample(
 ) -> Sample | None:
     """Encoded here and now, whatever a cache has: the time that it takes counts."""
     frames = encoder.encode(read_audio(example.audio, MAX_SECONDS))
-    draft = judge.drafter.draft(frames).text if design.reads_draft else ""
-    return make_sample(frames, example.text, draft, judge.vocabulary, design.stack)
+    first_pass = judge.first_pass_decoder.decode(frames).text if design.reads_first_pass else ""
+    return make_sample(frames, example.text, first_pass, judge.vocabulary, design.stack)
 
 
 def _learn(

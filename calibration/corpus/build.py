@@ -16,9 +16,9 @@ import numpy as np
 from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
 from engines.types import FRAME_SECONDS, SAMPLE_RATE_HZ, Float32
-from engines.whisper.draft import Drafter
 from engines.whisper.encoder import MAX_SECONDS
 from engines.whisper.encoder_onnx import OnnxEncoder
+from engines.whisper.first_pass import FirstPassDecoder
 from engines.whisper.transcriber import WhisperTranscriber
 
 from .augment import augment
@@ -45,7 +45,7 @@ class Models:
 class _Worker:
     folder: Path
     encoder: OnnxEncoder
-    drafter: Drafter
+    first_pass_decoder: FirstPassDecoder
     synthesizers: Synthesizers
 
 
@@ -104,8 +104,10 @@ def build(
 def _open(folder: Path, models: Models) -> None:
     global _worker
     encoder = OnnxEncoder(models.encoder, threads=1)
-    drafter = Drafter(WhisperTranscriber(models.whisper, threads=1), encoder)
-    _worker = _Worker(folder, encoder, drafter, Synthesizers(models.kokoro, models.piper))
+    first_pass_decoder = FirstPassDecoder(WhisperTranscriber(models.whisper, threads=1), encoder)
+    _worker = _Worker(
+        folder, encoder, first_pass_decoder, Synthesizers(models.kokoro, models.piper)
+    )
 
 
 def _make_shard(task: tuple[int, Sequence[ScriptLine]]) -> int:
@@ -132,5 +134,9 @@ def _make_rows(line: ScriptLine) -> Iterator[tuple[Float32, dict[str, Any]]]:
     for _ in range(line.takes):
         roughened = augment(samples, rng)
         frames = _worker.encoder.encode(roughened)
-        about = {"text": line.text, "draft": _worker.drafter.draft(frames).text, "voice": voice}
+        about = {
+            "text": line.text,
+            "first_pass": _worker.first_pass_decoder.decode(frames).text,
+            "voice": voice,
+        }
         yield frames, about | {"seconds": round(len(roughened) / SAMPLE_RATE_HZ, 2)}

@@ -25,7 +25,7 @@ class Row:
     """One utterance of a shard."""
 
     text: str
-    draft: str
+    first_pass: str
     """What Whisper's decoder made of it; empty where it made nothing."""
     voice: str
     seconds: float
@@ -49,7 +49,7 @@ def is_there(folder: Path, number: int) -> bool:
 
 
 def write_shard(folder: Path, number: int, spoken: Iterable[tuple[Float32, dict[str, Any]]]) -> int:
-    """Write frames [T, D] with the rest of their rows (`text`, `draft`, `voice`, `seconds`);
+    """Write frames [T, D] with the rest of their rows (`text`, `first_pass`, `voice`, `seconds`);
     returns how many there were."""
     rows, parts, start = [], [], 0
     for frames, about in spoken:
@@ -65,7 +65,7 @@ def write_shard(folder: Path, number: int, spoken: Iterable[tuple[Float32, dict[
         os.fsync(file.fileno())
     beside.replace(path)
     write_atomically(
-        _index(folder, number), "".join(json.dumps(asdict(row)) + "\n" for row in rows).encode()
+        _index(folder, number), "".join(json.dumps(_stored(row)) + "\n" for row in rows).encode()
     )
     return len(rows)
 
@@ -84,10 +84,10 @@ def read_corpus(folders: Sequence[Path]) -> list[Utterance]:
 
 def _read_shard(index: Path) -> list[Utterance]:
     try:
-        rows = [Row(**json.loads(line)) for line in index.read_text().splitlines()]
+        rows = [_row(json.loads(line)) for line in index.read_text().splitlines()]
         # Copy-on-write: torch takes such memory as it is, without reading the shard.
         frames = np.load(index.with_suffix(".npy"), mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    except (OSError, KeyError, ValueError, TypeError, EOFError) as error:
         raise AttuneError(
             f"the shard {index} is damaged ({error}); delete it and run `attune align corpus` again"
         ) from None
@@ -97,6 +97,16 @@ def _read_shard(index: Path) -> list[Utterance]:
             " align corpus` again"
         )
     return [Utterance(row, frames[row.start : row.start + row.frames]) for row in rows]
+
+
+def _stored(row: Row) -> dict[str, Any]:
+    """What the index holds of `row`, where the first-pass transcript is called `draft`."""
+    about = asdict(row)
+    return about | {"draft": about.pop("first_pass")}
+
+
+def _row(about: dict[str, Any]) -> Row:
+    return Row(first_pass=about.pop("draft"), **about)
 
 
 def _index(folder: Path, number: int) -> Path:

@@ -92,11 +92,15 @@ def right_tokens(read: Sequence[int], label: Sequence[int]) -> tuple[bool, ...]:
 
 
 def hear(
-    decoder: AlignedDecoder, frames: Float32, draft: Callable[[], Transcript], text: str, own: bool
+    decoder: AlignedDecoder,
+    frames: Float32,
+    first_pass: Callable[[], Transcript],
+    text: str,
+    own: bool,
 ) -> Heard:
-    """An utterance as `decoder` hears it, with a `draft` where it reads one."""
+    """An utterance as `decoder` hears it, with a `first_pass` where it reads one."""
     passes = decoder.passes(frames)
-    return Heard(text, own, passes.first, decoder.n_best(passes, draft))
+    return Heard(text, own, passes.alone, decoder.n_best(passes, first_pass))
 
 
 def learn_confidence(
@@ -145,7 +149,10 @@ def _readings_of(
         return [alone]
     near = heard.n_best.narrowed(weights)
     best = decoder.best(near, weights)
-    return [alone, judged(Way.RESCORED, best, rescored_features(best, heard.alone, near.draft))]
+    return [
+        alone,
+        judged(Way.RESCORED, best, rescored_features(best, heard.alone, near.first_pass)),
+    ]
 
 
 def fit_confidence(

@@ -23,7 +23,7 @@ from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
 from engines.routes import all_words_of
 from engines.types import Float32, SoftTokens, Transcript
-from engines.whisper.draft import Drafter
+from engines.whisper.first_pass import FirstPassDecoder
 
 from ..training.features import Features
 from .fit_confidence import Heard, hear
@@ -65,8 +65,8 @@ class Judge:
         return Features(self.engines, self.features, self.threads)
 
     @property
-    def drafter(self) -> Drafter:
-        return self._heard.drafter
+    def first_pass_decoder(self) -> FirstPassDecoder:
+        return self._heard.first_pass_decoder
 
     @cached_property
     def language_model(self) -> LlamaCppLanguageModel:
@@ -88,9 +88,9 @@ class Judge:
         """Cached encoder frames [T, D] of an example."""
         return self._heard.frames(example)
 
-    def draft(self, example: Example) -> Transcript:
-        """Cached draft of an example."""
-        return self._heard.draft(example)
+    def first_pass(self, example: Example) -> Transcript:
+        """Cached first-pass transcript of an example."""
+        return self._heard.first_pass(example)
 
     def decoder(
         self,
@@ -124,7 +124,10 @@ class Judge:
 
         def heard(example: Example) -> SoftTokens:
             return decoder.written(
-                [decoder.spoken(piece.frames, piece.draft) for piece in self._heard.pieces(example)]
+                [
+                    decoder.spoken(piece.frames, piece.first_pass)
+                    for piece in self._heard.pieces(example)
+                ]
             )
 
         return heard
@@ -137,7 +140,7 @@ class Judge:
         """
         pieces = self._heard.pieces(example)
         return (
-            hear(decoder, pieces[0].frames, pieces[0].draft, example.text, own)
+            hear(decoder, pieces[0].frames, pieces[0].first_pass, example.text, own)
             if len(pieces) == 1
             else None
         )

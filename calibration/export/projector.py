@@ -22,7 +22,7 @@ def export_projector(projector: CifProjector, path: Path) -> None:
     groups = torch.export.Dim("groups", min=2, max=1500 // config.stack)
     shapes: dict[str, dict[int, object]] = {"stacked": {1: groups}, "asked": {}}
     outputs = ["vectors", "count", "quantity", "phonemes", "keys", "pronunciations"]
-    if config.reads_draft:
+    if config.reads_first_pass:
         inputs |= {
             "draft": torch.zeros(1, 12, config.embedding_width + config.key_width),
             "draft_count": torch.tensor([12]),

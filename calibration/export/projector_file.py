@@ -5,6 +5,7 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,6 +18,8 @@ from engines.errors import AttuneError
 from ..projector.cif import CifConfig, CifProjector
 
 _SCALE = ".scale"
+_STORED_SIZES = {"reads_first_pass": "reads_draft"}
+"""Fields of CifConfig that have another name in files."""
 _PACKED_DIMENSIONS = 2
 _PACKED_MAX = 127
 
@@ -55,7 +58,7 @@ def load_projector(path: Path) -> CifProjector:
     missing or damaged."""
     try:
         with safe_open(path, "pt") as file:
-            config = CifConfig(**json.loads(file.metadata()["cif"]))
+            config = _config(json.loads(file.metadata()["cif"]))
             heard = json.loads(file.metadata()[HEARD_TOKENS])
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
@@ -71,7 +74,7 @@ def load_projector(path: Path) -> CifProjector:
 
 def _write(projector: CifProjector, tensors: dict[str, Tensor], path: Path) -> None:
     about = {
-        "cif": json.dumps(asdict(projector.config)),
+        "cif": json.dumps(_sizes(projector.config)),
         HEARD_TOKENS: json.dumps(sorted(projector.heard_tokens)),
     }
     beside = path.with_suffix(".partial")
@@ -79,6 +82,15 @@ def _write(projector: CifProjector, tensors: dict[str, Tensor], path: Path) -> N
     with beside.open("rb") as file:
         os.fsync(file.fileno())
     beside.replace(path)
+
+
+def _sizes(config: CifConfig) -> dict[str, object]:
+    return {_STORED_SIZES.get(name, name): value for name, value in asdict(config).items()}
+
+
+def _config(sizes: dict[str, Any]) -> CifConfig:
+    names = {stored: name for name, stored in _STORED_SIZES.items()}
+    return CifConfig(**{names.get(name, name): value for name, value in sizes.items()})
 
 
 def _unpacked(stored: dict[str, Tensor]) -> dict[str, Tensor]:

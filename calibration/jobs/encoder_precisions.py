@@ -24,9 +24,9 @@ from engines.generations.folder import read_generation
 from engines.jobs.messages import Example, PrecisionJob, Report
 from engines.llm.vocabulary import Vocabulary
 from engines.types import Float32
-from engines.whisper.draft import Drafter
 from engines.whisper.encoder import MAX_SECONDS, encoder_mel, frame_cosines
 from engines.whisper.encoder_onnx import OnnxEncoder
+from engines.whisper.first_pass import FirstPassDecoder
 from engines.whisper.precision import (
     PRECISIONS,
     Heard,
@@ -154,14 +154,14 @@ class _Ear:
 
     def heard(self, encoder: OnnxEncoder, frames: Sequence[Float32]) -> Heard:
         """How well `frames`, which `encoder` made, were heard."""
-        drafter = Drafter(self._transcriber, encoder)
+        first_pass_decoder = FirstPassDecoder(self._transcriber, encoder)
         wrong = tokens = 0
         words: list[tuple[int, int]] = []
         for example, one in zip(self._examples, frames, strict=True):
             expected = spoken_tokens(example.text, self._vocabulary)
-            read = ProjectorPasses(self._projector, self._head, one).first.tokens or ()
+            read = ProjectorPasses(self._projector, self._head, one).alone.tokens or ()
             wrong, tokens = wrong + _edits(expected, read), tokens + len(expected)
-            words.append(word_errors(example.text, drafter.draft(one).text))
+            words.append(word_errors(example.text, first_pass_decoder.decode(one).text))
             self.tell(f"heard {len(words)} of {len(self._examples)} utterances")
         return Heard(token_error=wrong / max(1, tokens), transcript_error=error_rate(words)[0])
 

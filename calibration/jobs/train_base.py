@@ -22,8 +22,8 @@ from engines.jobs.messages import CorpusJob, Report, TrainJob
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
 from engines.routes import all_words_of
-from engines.whisper.draft import Drafter
 from engines.whisper.encoder_onnx import OnnxEncoder
+from engines.whisper.first_pass import FirstPassDecoder
 from engines.whisper.transcriber import WhisperTranscriber
 
 from ..corpus.shards import Row, Utterance, read_corpus
@@ -54,7 +54,7 @@ def train(job: TrainJob, report: Report) -> int:
     vocabulary = Vocabulary(job.engines.language_model)
     utterances = read_corpus(job.corpora)
     first = utterances[0].frames
-    config = CifConfig(first.shape[1], vocabulary.width, vocabulary.size, reads_draft=True)
+    config = CifConfig(first.shape[1], vocabulary.width, vocabulary.size, reads_first_pass=True)
     report("frames", 0.0, f"{len(utterances)} utterances")
     learnt, judged = _split(utterances, vocabulary, config.stack)
     torch.manual_seed(job.seed)
@@ -119,7 +119,7 @@ def train(job: TrainJob, report: Report) -> int:
             "unheard_sentences": {
                 "word_error_rate": round(token_word_error(projector, judged, vocabulary), 4),
                 "word_error_rate_without_drafts": round(
-                    token_word_error(projector, judged, vocabulary, drafts=False), 4
+                    token_word_error(projector, judged, vocabulary, first_passes=False), 4
                 ),
             },
             "heard_tokens": len(projector.heard_tokens),
@@ -134,13 +134,14 @@ def token_word_error(
     projector: CifProjector,
     judged: Sequence[tuple[Sample, str]],
     vocabulary: Vocabulary,
-    drafts: bool = True,
+    first_passes: bool = True,
 ) -> float:
     """Word error rate of what is read out of `judged`, the number of units decided by the
     projector."""
     projector.eval()
     heard = all_words_of(
-        read_samples(projector, [sample for sample, _ in judged], vocabulary, drafts), vocabulary
+        read_samples(projector, [sample for sample, _ in judged], vocabulary, first_passes),
+        vocabulary,
     )
     return word_error_rate([(text, found) for (_, text), found in zip(judged, heard, strict=True)])[
         0
@@ -191,7 +192,7 @@ def _split(
     judged: list[tuple[Sample, str]] = []
     for utterance in utterances:
         text = utterance.row.text
-        sample = make_sample(utterance.frames, text, utterance.row.draft, vocabulary, stack)
+        sample = make_sample(utterance.frames, text, utterance.row.first_pass, vocabulary, stack)
         if sample is not None and is_held_out(text):
             judged.append((sample, text))
         elif sample is not None:
@@ -215,7 +216,7 @@ def _confidence(
     )
     scorer = model.scorer.after(requests_before((), vocabulary))
     decoder = open_decoder(OnnxProjector(graph, job.threads), vocabulary, None, scorer, job.threads)
-    drafter = Drafter(
+    first_pass_decoder = FirstPassDecoder(
         WhisperTranscriber(job.engines.encoder_weights, job.threads),
         OnnxEncoder(job.engines.encoder, job.threads),
     )
@@ -223,9 +224,15 @@ def _confidence(
     for index, utterance in enumerate(judged, 1):
         report("judge", index / len(judged), f"confidence, {index} of {len(judged)} sentences")
         frames = np.asarray(utterance.frames, np.float32)
-        # Drafted anew: the corpus does not say how sure a draft was.
+        # Decoded anew: the corpus does not say how sure a first-pass transcript was.
         heard.append(
-            hear(decoder, frames, partial(drafter.draft, frames), utterance.row.text, own=False)
+            hear(
+                decoder,
+                frames,
+                partial(first_pass_decoder.decode, frames),
+                utterance.row.text,
+                own=False,
+            )
         )
     model.close()
     return learn_confidence(decoder, heard)

@@ -1,5 +1,5 @@
-"""The CIF projector: frames, and a draft of what was said where there is one, to as many soft
-tokens as there are text tokens.
+"""The CIF projector: frames, and a first-pass transcript of what was said where there is one, to as
+many soft tokens as there are text tokens.
 
 Knows no losses and no data.
 
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..training.samples import GROUPS_PER_UNIT
-from .draft_fusion import CopyHead, Draft, DraftReader, ReadDraft, copied
+from .first_pass_fusion import CopyHead, EncodedFirstPass, FirstPass, FirstPassEncoder, copied
 from .layers import Block, Cross, Neighbours
 from .pronunciation_keys import PHONEME_SYMBOLS, PronunciationKeys
 
@@ -47,8 +47,8 @@ class CifConfig:
     layers_before: int = 2
     layers_after: int = 2
     dropout: float = 0.05
-    reads_draft: bool = False
-    """Whether it reads a draft transcript beside the frames, and may copy from it."""
+    reads_first_pass: bool = False
+    """Whether it reads a first-pass transcript beside the frames, and may copy from it."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,9 @@ class CifOutput:
     hidden: Tensor
     """[B, G, H] groups before integration."""
     copy_scores: Tensor | None
-    """[B, U, N + 1] how much each unit copies from none (slot 0) or from each token of the draft,
-    before softmax; None where the projector reads no drafts."""
+    """[B, U, N + 1] how much each unit copies from none (slot 0) or from each token of the
+    first-pass transcript, before softmax; None where the projector reads no first-pass
+    transcripts."""
 
 
 def integration_weights(weights: Tensor, units: Tensor, max_units: int) -> Tensor:
@@ -116,8 +117,9 @@ class CifProjector(nn.Module):
         self.row_log_scale = nn.Parameter(torch.tensor(ROW_SCALE_START).log())
         self.key_log_scale = nn.Parameter(torch.tensor(KEY_SCALE_START).log())
         self.phonemes_out = nn.Linear(width, PHONEMES_PER_GROUP * PHONEME_SYMBOLS)
-        if config.reads_draft:
-            self.draft = DraftReader(
+        if config.reads_first_pass:
+            # Names of stored tensors begin with these attributes' names.
+            self.draft = FirstPassEncoder(
                 width, config.embedding_width, config.key_width, config.heads, config.dropout
             )
             self.group_draft = Cross(width, config.heads)
@@ -131,14 +133,14 @@ class CifProjector(nn.Module):
         return keys
 
     def groups(
-        self, stacked: Tensor, mask: Tensor, draft: Draft | None
-    ) -> tuple[Tensor, Tensor, ReadDraft | None]:
+        self, stacked: Tensor, mask: Tensor, first_pass: FirstPass | None
+    ) -> tuple[Tensor, Tensor, EncodedFirstPass | None]:
         """Hidden groups [B, G, H], their weights [B, G] in (0, 1), zero where `mask` [B, G] is
-        False, and the draft as read."""
+        False, and the first-pass transcript as read."""
         x = self.group_neighbours(self.group_in(self.group_norm(stacked)), mask)
         first, *rest = self.before
         x = first(x, mask)
-        read = self.draft(draft, x, mask) if self.config.reads_draft else None
+        read = self.draft(first_pass, x, mask) if self.config.reads_first_pass else None
         if read is not None:
             x = self.group_draft(x, read.slots, read.mask)
         for block in rest:
@@ -146,7 +148,12 @@ class CifProjector(nn.Module):
         return x, torch.sigmoid(self.weight(x).squeeze(-1).float()) * mask, read
 
     def units(
-        self, hidden: Tensor, weights: Tensor, read: ReadDraft | None, units: Tensor, max_units: int
+        self,
+        hidden: Tensor,
+        weights: Tensor,
+        read: EncodedFirstPass | None,
+        units: Tensor,
+        max_units: int,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Soft tokens and their sounds [B, max_units, E + K], their mask [B, max_units], and the
         scores of what they copy."""
@@ -185,15 +192,19 @@ class CifProjector(nn.Module):
         return logits.log_softmax(dim=-1)
 
     def forward(
-        self, stacked: Tensor, mask: Tensor, draft: Draft | None = None, units: Tensor | None = None
+        self,
+        stacked: Tensor,
+        mask: Tensor,
+        first_pass: FirstPass | None = None,
+        units: Tensor | None = None,
     ) -> CifOutput:
-        """[B, G, stack * D] stacked frames, their mask [B, G], and the drafts where it reads them,
-        to soft tokens.
+        """[B, G, stack * D] stacked frames, their mask [B, G], and the first-pass transcripts where
+        it reads them, to soft tokens.
 
         `units` [B] int64 is the number of text tokens when it is known (training); without it the
         rounded sum decides.
         """
-        hidden, weights, read = self.groups(stacked, mask, draft)
+        hidden, weights, read = self.groups(stacked, mask, first_pass)
         quantity = weights.sum(dim=1)
         if units is None:
             units = quantity.round().clamp(min=1).long()
@@ -234,8 +245,8 @@ class ProjectorGraph(nn.Module):
         pronunciations [V, MOST_PHONEMES] uint8 of all tokens. What a unit means is read out by who
         has the embedding table.
 
-        A projector that reads drafts also takes rows and keys of one, [1, N, E + K], with [1] int64
-        how many of them count (0: no draft).
+        A projector that reads first-pass transcripts also takes rows and keys of one, [1, N, E +
+        K], with [1] int64 how many of them count (0: no first-pass transcript).
         """
         mask = torch.ones_like(stacked[:, :, 0], dtype=torch.bool)
         given = None
@@ -243,7 +254,7 @@ class ProjectorGraph(nn.Module):
             counted = torch.arange(draft.shape[1], device=draft.device).unsqueeze(
                 0
             ) < draft_count.unsqueeze(1)
-            given = Draft(draft, counted)
+            given = FirstPass(draft, counted)
         projector = self.projector
         hidden, weights, read = projector.groups(stacked, mask, given)
         quantity = weights.sum(dim=1)

@@ -12,15 +12,18 @@ from engines.types import SoftTokens, Units
 
 from ..training.samples import Sample, collate
 from .cif import CifProjector
-from .embedlink import draft_rows
+from .embedlink import first_pass_rows
 
 
 @torch.no_grad()
 def read_samples(
-    projector: CifProjector, samples: Sequence[Sample], vocabulary: Vocabulary, drafts: bool = True
+    projector: CifProjector,
+    samples: Sequence[Sample],
+    vocabulary: Vocabulary,
+    first_passes: bool = True,
 ) -> list[SoftTokens]:
     """One pass over each of `samples`, the number of units decided by the projector; without their
-    drafts if so asked."""
+    first-pass transcripts if so asked."""
     head = VocabularyHead(
         vocabulary,
         sorted(projector.heard_tokens),
@@ -30,17 +33,24 @@ def read_samples(
     read = []
     for sample in samples:
         batch = collate([sample])
-        batch = batch if drafts else batch.without_drafts(torch.ones(1, dtype=torch.bool))
-        draft = (
-            draft_rows(batch, vocabulary, projector.keys) if projector.config.reads_draft else None
+        batch = (
+            batch if first_passes else batch.without_first_passes(torch.ones(1, dtype=torch.bool))
         )
-        output = projector(batch.stacked, batch.mask, draft)
+        first_pass = (
+            first_pass_rows(batch, vocabulary, projector.keys)
+            if projector.config.reads_first_pass
+            else None
+        )
+        output = projector(batch.stacked, batch.mask, first_pass)
         phonemes = projector.phoneme_log_probabilities(output.hidden)[0].numpy()
         units = Units(
             projector.scored(output.vectors[0]).numpy(), float(output.quantity[0]), phonemes
         )
         found = head.read(
-            units, sample.draft.tolist() if drafts and projector.config.reads_draft else ()
+            units,
+            sample.first_pass.tolist()
+            if first_passes and projector.config.reads_first_pass
+            else (),
         )
         read.append(as_written(found, vocabulary))
     return read

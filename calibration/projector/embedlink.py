@@ -18,15 +18,15 @@ from engines.llm.vocabulary import Vocabulary
 from ..training.loop import Learner
 from ..training.samples import Batch
 from .cif import PHONEMES_PER_GROUP, CifOutput, CifProjector
-from .draft_fusion import Draft
+from .first_pass_fusion import FirstPass
 from .pronunciation_keys import PronunciationKeys
 
 CONTRAST_NEGATIVES = 3000
 """Heard tokens that each step contrasts against, drawn anew: halves a step against all of them."""
 
-DRAFT_DROPOUT = 0.25
-"""How many of the drafts a step hides: a projector serves without one where its own reading is
-sure."""
+FIRST_PASS_DROPOUT = 0.25
+"""How many of the first-pass transcripts a step hides: a projector serves without one where its own
+reading is sure."""
 
 _SHORTEST = 1e-12
 """A row of zeros stays one."""
@@ -53,12 +53,12 @@ class Candidates:
         return (shares * self.lengths.squeeze(1)) @ self.table[:, : self.width]
 
 
-def draft_rows(batch: Batch, vocabulary: Vocabulary, keys: PronunciationKeys) -> Draft:
-    """The drafts of a batch as the projector reads them."""
-    mask = batch.draft >= 0
-    tokens = batch.draft[mask]
+def first_pass_rows(batch: Batch, vocabulary: Vocabulary, keys: PronunciationKeys) -> FirstPass:
+    """The first-pass transcripts of a batch as the projector reads them."""
+    mask = batch.first_pass >= 0
+    tokens = batch.first_pass[mask]
     found = torch.cat([_rows(vocabulary, tokens), keys(tokens)], dim=1)
-    return Draft(
+    return FirstPass(
         torch.zeros(*mask.shape, found.shape[1], device=mask.device).masked_scatter(
             mask.unsqueeze(2), found
         ),
@@ -70,11 +70,11 @@ def _rows(vocabulary: Vocabulary, tokens: Tensor) -> Tensor:
     return torch.from_numpy(vocabulary.rows(tokens.cpu().numpy())).to(tokens.device)
 
 
-def copied_slots(tokens: Sequence[int], draft: Sequence[int]) -> list[int]:
-    """For each token of the label the slot of the draft that holds it, from 1, in the longest
-    matching order; 0 for none."""
+def copied_slots(tokens: Sequence[int], first_pass: Sequence[int]) -> list[int]:
+    """For each token of the label the slot of the first-pass transcript that holds it, from 1, in
+    the longest matching order; 0 for none."""
     slots = [0] * len(tokens)
-    for block in SequenceMatcher(None, tokens, draft, autojunk=False).get_matching_blocks():
+    for block in SequenceMatcher(None, tokens, first_pass, autojunk=False).get_matching_blocks():
         slots[block.a : block.a + block.size] = range(block.b + 1, block.b + block.size + 1)
     return slots
 
@@ -104,21 +104,24 @@ class EmbedLink(Learner):
         )
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Run the projector on a batch of which DRAFT_DROPOUT lose their drafts, and `losses`."""
+        """Run the projector on a batch of which FIRST_PASS_DROPOUT lose their first-pass
+        transcripts, and `losses`."""
         hidden = (
-            torch.rand(len(batch.units), generator=generator).to(batch.units.device) < DRAFT_DROPOUT
+            torch.rand(len(batch.units), generator=generator).to(batch.units.device)
+            < FIRST_PASS_DROPOUT
         )
-        batch = batch.without_drafts(hidden)
+        batch = batch.without_first_passes(hidden)
         return self.losses(self.project(batch), batch, self.candidates(batch, generator))
 
     def project(self, batch: Batch) -> CifOutput:
-        """What the projector makes of a batch, with its drafts where it reads any."""
-        draft = (
-            draft_rows(batch, self.vocabulary, self.projector.keys)
-            if self.projector.config.reads_draft
+        """What the projector makes of a batch, with its first-pass transcripts where it reads
+        any."""
+        first_pass = (
+            first_pass_rows(batch, self.vocabulary, self.projector.keys)
+            if self.projector.config.reads_first_pass
             else None
         )
-        output: CifOutput = self.projector(batch.stacked, batch.mask, draft, batch.units)
+        output: CifOutput = self.projector(batch.stacked, batch.mask, first_pass, batch.units)
         return output
 
     def losses(self, output: CifOutput, batch: Batch, candidates: Candidates) -> dict[str, Tensor]:
@@ -128,7 +131,8 @@ class EmbedLink(Learner):
         by row and by sound. sound: the same by sound alone. mse, cosine: Tiny-Align's pair, against
         each unit's own token. ctc: connectionist temporal classification of the groups as the
         label's phonemes. quantity: |sum / U - 1| (BLSP-KD). copy: softmax over the slots of the
-        draft. What a projector lacks the means for (pronunciations, drafts) has no loss.
+        first-pass transcript. What a projector lacks the means for (pronunciations, first-pass
+        transcripts) has no loss.
         """
         projector, width = self.projector, self.vocabulary.width
         real = batch.tokens >= 0
@@ -169,10 +173,12 @@ class EmbedLink(Learner):
         )
 
     def _copy(self, scores: Tensor, batch: Batch) -> Tensor:
-        real, given = batch.tokens >= 0, batch.draft >= 0
+        real, given = batch.tokens >= 0, batch.first_pass >= 0
         slots = [
-            torch.tensor(copied_slots(tokens[some].tolist(), draft[few].tolist()))
-            for tokens, some, draft, few in zip(batch.tokens, real, batch.draft, given, strict=True)
+            torch.tensor(copied_slots(tokens[some].tolist(), first_pass[few].tolist()))
+            for tokens, some, first_pass, few in zip(
+                batch.tokens, real, batch.first_pass, given, strict=True
+            )
         ]
         return F.cross_entropy(scores[:, : real.shape[1]][real], torch.cat(slots).to(scores.device))
 

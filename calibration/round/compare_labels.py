@@ -168,7 +168,7 @@ class _Hearing:
                 frames = self.features.frames(example)
             except AttuneError:
                 continue  # told when it was heard
-            nothing = np.zeros((0, self.projector.draft_width), np.float32)
+            nothing = np.zeros((0, self.projector.first_pass_width), np.float32)
             heard = self.projector.project(frames, nothing).phonemes
             found.append(Pronounced(example.id, heard, self.phonemes(example.text)))
         return found

@@ -100,8 +100,8 @@ def make_lessons(
     """Two lessons of each example that can be trained on: to answer it, and one of the other
     INSTRUCTIONS in turn.
 
-    Without drafts, as a first pass reads. What lessons were made before is read from the folder of
-    features.
+    Without first-pass transcripts, as a first pass reads. What lessons were made before is read
+    from the folder of features.
     """
     report("lessons", 0.0, f"of {len(examples)} utterances")
     path = judge.engines.language_model

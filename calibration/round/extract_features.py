@@ -10,8 +10,8 @@ from .folder import StageRecord
 
 
 def hear(job: AdaptJob, report: Report) -> StageRecord:
-    """Frames and drafts of all examples, what the cascade hears in those that are judged, and which
-    labels are doubted.
+    """Frames and first-pass transcripts of all examples, what the cascade hears in those that are
+    judged, and which labels are doubted.
 
     A recording that cannot be read is told. Raises RoundRefusedError where the labels are not about
     their recordings.
@@ -24,12 +24,12 @@ def hear(job: AdaptJob, report: Report) -> StageRecord:
     report("hear", 0.0, f"{len(everything)} utterances")
     for index, example in enumerate(everything, 1):
         try:
-            features.draft(example)
+            features.first_pass(example)
             features.frames(example)
             if example.id in judged:
                 features.transcript(example)
                 for piece in features.pieces(example):
-                    piece.draft()
+                    piece.first_pass()
         except AttuneError as error:
             report("hear", index / len(everything), f"left out: {error}")
             continue

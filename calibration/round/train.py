@@ -80,10 +80,10 @@ def _samples(
         report("samples", index / len(training), f"{index} of {len(training)} utterances")
         try:
             frames = features.frames(example)
-            draft = features.draft(example).text if config.reads_draft else ""
+            first_pass = features.first_pass(example).text if config.reads_first_pass else ""
         except AttuneError:
             continue  # told when it was heard
-        sample = make_sample(frames, example.text, draft, vocabulary, config.stack)
+        sample = make_sample(frames, example.text, first_pass, vocabulary, config.stack)
         if sample is not None:
             samples.append(sample)
             seconds += len(frames) * FRAME_SECONDS

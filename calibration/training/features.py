@@ -1,5 +1,5 @@
-"""What is heard in recordings once and kept: encoder frames, drafts, the cascade's transcripts.
-Knows no training."""
+"""What is heard in recordings once and kept: encoder frames, first-pass transcripts, the cascade's
+transcripts. Knows no training."""
 
 import json
 import os
@@ -15,9 +15,9 @@ from engines.audio.recordings import read_audio
 from engines.files import write_atomically
 from engines.jobs.messages import EngineFiles, Example
 from engines.types import Float32, Transcript
-from engines.whisper.draft import Drafter
 from engines.whisper.encoder import MAX_SECONDS
 from engines.whisper.encoder_onnx import OnnxEncoder
+from engines.whisper.first_pass import FirstPassDecoder
 from engines.whisper.transcriber import WhisperTranscriber
 
 _DECODED_BY = 2
@@ -31,7 +31,7 @@ class Piece:
 
     frames: Float32
     """[T, D]."""
-    draft: Callable[[], Transcript]
+    first_pass: Callable[[], Transcript]
     """What the decoder reads in the frames."""
 
 
@@ -53,8 +53,8 @@ class Features:
         return WhisperTranscriber(self.engines.encoder_weights, self.threads)
 
     @cached_property
-    def drafter(self) -> Drafter:
-        return Drafter(self._transcriber, self.encoder)
+    def first_pass_decoder(self) -> FirstPassDecoder:
+        return FirstPassDecoder(self._transcriber, self.encoder)
 
     @cached_property
     def _cutter(self) -> PauseCutter:
@@ -69,9 +69,9 @@ class Features:
             lambda: self.encoder,
         )
 
-    def draft(self, example: Example) -> Transcript:
+    def first_pass(self, example: Example) -> Transcript:
         """What the decoder reads in the frames of the whole recording."""
-        return self._draft(example.id, lambda: self.frames(example))
+        return self._first_pass(example.id, lambda: self.frames(example))
 
     def pieces(self, example: Example) -> list[Piece]:
         """The example as the aligned route reads it: cut where it is long, without silence, none
@@ -82,16 +82,16 @@ class Features:
         samples = read_audio(example.audio, MAX_SECONDS)
         found = self._cutter.cut(samples)
         if [len(piece) for piece in found] == [len(samples)]:
-            return [Piece(self.frames(example), lambda: self.draft(example))]
+            return [Piece(self.frames(example), lambda: self.first_pass(example))]
         return [self._piece(f"{example.id}.{number}", piece) for number, piece in enumerate(found)]
 
     def _piece(self, key: str, samples: Float32) -> Piece:
         frames = cached_frames(lambda: samples, key, self.folder, lambda: self.encoder)
-        return Piece(frames, lambda: self._draft(key, lambda: frames))
+        return Piece(frames, lambda: self._first_pass(key, lambda: frames))
 
-    def _draft(self, key: str, frames: Callable[[], Float32]) -> Transcript:
+    def _first_pass(self, key: str, frames: Callable[[], Float32]) -> Transcript:
         path = self.folder / f"{key}.draft{_DECODED_BY}.json"
-        return cached_transcript(path, lambda: self.drafter.draft(frames()))
+        return cached_transcript(path, lambda: self.first_pass_decoder.decode(frames()))
 
     def transcript(self, example: Example) -> Transcript:
         """What the cascade hears."""

@@ -43,7 +43,7 @@ def load_replay(features: Path, vocabulary: Vocabulary, stack: int) -> list[Samp
     samples = []
     for utterance in read_corpus([replay_folder(features)]):
         sample = make_sample(
-            utterance.frames, utterance.row.text, utterance.row.draft, vocabulary, stack
+            utterance.frames, utterance.row.text, utterance.row.first_pass, vocabulary, stack
         )
         if sample is not None:
             samples.append(sample)

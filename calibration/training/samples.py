@@ -23,12 +23,12 @@ class Sample:
     """[G, stack * D] float16 stacked frames."""
     tokens: Tensor
     """[U] int64 token ids of the label, U at most G."""
-    draft: Tensor
-    """[N] int64 token ids of the draft; N may be 0."""
+    first_pass: Tensor
+    """[N] int64 token ids of the first-pass transcript; N may be 0."""
 
 
 def make_sample(
-    frames: Float16 | Float32, text: str, draft: str, vocabulary: Vocabulary, stack: int
+    frames: Float16 | Float32, text: str, first_pass: str, vocabulary: Vocabulary, stack: int
 ) -> Sample | None:
     """A training sample, or None where the text has more tokens than its audio can make units (a
     wrong label)."""
@@ -41,7 +41,7 @@ def make_sample(
     return Sample(
         stacked,
         torch.tensor(tokens),
-        torch.tensor(spoken_tokens(draft, vocabulary), dtype=torch.int64),
+        torch.tensor(spoken_tokens(first_pass, vocabulary), dtype=torch.int64),
     )
 
 
@@ -57,15 +57,16 @@ class Batch:
     """[B, U] int64, -1 where padded."""
     units: Tensor
     """[B] int64."""
-    draft: Tensor
+    first_pass: Tensor
     """[B, N] int64, -1 where padded; N at least 1."""
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
-    def without_drafts(self, hidden: Tensor) -> "Batch":
-        """The same, the drafts of the utterances where `hidden` [B] is True left out."""
-        return replace(self, draft=self.draft.masked_fill(hidden.unsqueeze(1), -1))
+    def without_first_passes(self, hidden: Tensor) -> "Batch":
+        """The same, the first-pass transcripts of the utterances where `hidden` [B] is True left
+        out."""
+        return replace(self, first_pass=self.first_pass.masked_fill(hidden.unsqueeze(1), -1))
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -79,7 +80,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     )
     units = torch.tensor([len(sample.tokens) for sample in samples])
     mask = torch.arange(stacked.shape[1]).unsqueeze(0) < lengths.unsqueeze(1)
-    draft = nn.utils.rnn.pad_sequence(
-        [*(sample.draft for sample in samples), torch.tensor([0])], True, -1
+    first_pass = nn.utils.rnn.pad_sequence(
+        [*(sample.first_pass for sample in samples), torch.tensor([0])], True, -1
     )[:-1]
-    return Batch(stacked, mask, tokens, units, draft)
+    return Batch(stacked, mask, tokens, units, first_pass)

@@ -29,7 +29,7 @@ class ServingModels:
     transcribe: Callable[[Float32], Transcript]
     cascade: Route
     aligned: Callable[[Generation, bool], Route]
-    """Of a generation, and of whether a reading that leaves doubt gives way to a draft
+    """Of a generation, and of whether a reading that leaves doubt gives way to its first-pass
     transcript."""
     words_of: Callable[[str | SoftTokens], str]
     files: EngineFiles

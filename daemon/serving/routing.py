@@ -52,10 +52,10 @@ def choose(
     """Open the generation to serve (current, else previous, else the base) and choose between it
     and the cascade.
 
-    `aligned(generation, unsure_takes_draft)` gives a generation's route, or raises AttuneError,
-    which becomes a problem: the cascade is always there. It is opened only where it serves: until
-    somebody asks for it, it takes no memory. `unsure` is what follows when that route doubts what
-    it heard.
+    `aligned(generation, unsure_takes_first_pass)` gives a generation's route, or raises
+    AttuneError, which becomes a problem: the cascade is always there. It is opened only where it
+    serves: until somebody asks for it, it takes no memory. `unsure` is what follows when that route
+    doubts what it heard.
     """
     generation, problems = usable(generations)
     loaded = {"cascade": LoadedRoute(cascade, words_of, None)}

@@ -54,18 +54,18 @@ def features(reading: SoftTokens) -> tuple[float, float, float]:
 
 
 def rescored_features(
-    reading: SoftTokens, first: SoftTokens, draft: Sequence[int]
+    reading: SoftTokens, first: SoftTokens, first_pass: Sequence[int]
 ) -> tuple[float, ...]:
     """What speaks for the best sentence of the n-best list: the features of the one pass before it,
-    its own least sure token's log odds, and how much of it stands in that pass and in the draft (0
-    to 1 each)."""
+    its own least sure token's log odds, and how much of it stands in that pass and in the
+    first-pass transcript (0 to 1 each)."""
     least, _, _ = features(reading)
     tokens = reading.tokens or ()
     return (
         *features(first),
         least,
         _in_common(tokens, first.tokens or ()),
-        _in_common(tokens, draft),
+        _in_common(tokens, first_pass),
     )
 
 

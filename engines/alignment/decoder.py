@@ -1,7 +1,7 @@
 """Decodes encoder frames into soft tokens: by one pass, or, where that leaves doubt, by rescoring
 an n-best list.
 
-Knows no samples: frames come from an encoder, drafts from whoever can make one.
+Knows no samples: frames come from an encoder, first-pass transcripts from whoever can make one.
 """
 
 import math
@@ -28,7 +28,7 @@ from .projector import OnnxProjector
 from .text_normalisation import as_written, spoken_tokens
 from .vocabulary_head import VocabularyHead
 
-_NO_DRAFT = Transcript("", 0.0)
+_NO_FIRST_PASS = Transcript("", 0.0)
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class AlignedDecoder:
     head: VocabularyHead
     vocabulary: Vocabulary
     confidence: Confidence | None
-    """None where nothing was fitted: every reading is sure, and a projector that reads drafts
-    always gets one."""
+    """None where nothing was fitted: every reading is sure, and a projector that reads first-pass
+    transcripts always gets one."""
     scorer: SentenceScorer
     """Of sentences, to a language model."""
     blends: bool = False
@@ -58,23 +58,31 @@ class AlignedDecoder:
     them."""
 
     def read(
-        self, frames: Float32, draft: Callable[[], Transcript], bounds: SearchBounds = UNHURRIED
+        self,
+        frames: Float32,
+        first_pass: Callable[[], Transcript],
+        bounds: SearchBounds = UNHURRIED,
     ) -> SoftTokens:
-        """[T, D] frames, and a `draft` that is made only when it is needed, to the surest reading
-        of them, as written.
+        """[T, D] frames, and a `first_pass` that is made only when it is needed, to the surest
+        reading of them, as written.
 
         Raises AttuneError where the language model cannot judge what was heard, and what the step
         of `bounds` raises.
         """
-        return self.written([self.spoken(frames, draft, bounds)])
+        return self.written([self.spoken(frames, first_pass, bounds)])
 
     def spoken(
-        self, frames: Float32, draft: Callable[[], Transcript], bounds: SearchBounds = UNHURRIED
+        self,
+        frames: Float32,
+        first_pass: Callable[[], Transcript],
+        bounds: SearchBounds = UNHURRIED,
     ) -> Spoken:
         """As `read`, the reading as spoken: one piece of those that `written` puts together."""
         if self.confidence is None:
             tokens = (
-                spoken_tokens(draft().text, self.vocabulary) if self.projector.reads_draft else []
+                spoken_tokens(first_pass().text, self.vocabulary)
+                if self.projector.reads_first_pass
+                else []
             )
             units = self.projector.project(frames, self.head.rows_and_keys(tokens))
             scores = self.head.scores(units, tokens)
@@ -84,15 +92,15 @@ class AlignedDecoder:
             )
         passes = self.passes(frames, bounds.step)
         first = weigh(
-            passes.first, features(passes.first), self.confidence.alone, self.confidence.threshold
+            passes.alone, features(passes.alone), self.confidence.alone, self.confidence.threshold
         )
         if (first.sure and not repeats(first.tokens or ())) or self.confidence.rescored is None:
-            return Spoken(first, partial(passes.first_scores.blends, self.vocabulary))
+            return Spoken(first, partial(passes.alone_scores.blends, self.vocabulary))
         bounds.step()
-        n_best = self.n_best(passes, draft, bounds)
+        n_best = self.n_best(passes, first_pass, bounds)
         weights = self.confidence.witness_weights
         second = self.best(n_best, weights)
-        found = rescored_features(second, first, n_best.draft)
+        found = rescored_features(second, first, n_best.first_pass)
         weighed = weigh(second, found, self.confidence.rescored, self.confidence.threshold)
         return Spoken(weighed, partial(n_best.blends, weights, self.vocabulary))
 
@@ -112,18 +120,19 @@ class AlignedDecoder:
         )
 
     def passes(self, frames: Float32, step: Step = unwatched) -> ProjectorPasses:
-        """The first pass over [T, D] frames, without a draft, and those that may follow, each with
-        a `step` before it."""
+        """The first pass over [T, D] frames, without a first-pass transcript, and those that may
+        follow, each with a `step` before it."""
         return ProjectorPasses(self.projector, self.head, frames, step)
 
     def n_best(
         self,
         passes: ProjectorPasses,
-        draft: Callable[[], Transcript],
+        first_pass: Callable[[], Transcript],
         bounds: SearchBounds = UNHURRIED,
     ) -> NBestList:
-        """What was looked at may have been, with a `draft` of it where the projector reads one."""
-        made = draft() if self.projector.reads_draft else _NO_DRAFT
+        """What was looked at may have been, with a `first_pass` of it where the projector reads
+        one."""
+        made = first_pass() if self.projector.reads_first_pass else _NO_FIRST_PASS
         tokens = tuple(spoken_tokens(made.text, self.vocabulary))
         weights = self.confidence.witness_weights if self.confidence is not None else ()
         return n_best_list(passes, tokens, made.confidence, self.scorer, weights, bounds)

@@ -2,12 +2,13 @@
 weighs.
 
 One pass of the projector names a few words for each unit, and takes for granted how many units
-there were. So the same frames are projected with a unit less and a unit more, without the draft and
-with it, and the most probable sentences of all those passes, and the draft itself, are gathered.
-The units' own probabilities are poor judges of a sentence that was never enrolled; beside them
-stand how well its phonemes fit the frames (`alignment/ctc_score.py`), which counts no units, and
-how likely the language model finds it (`llm/sentence_scorer.py`). Knows no samples;
-`calibration/evaluation/fit_rescoring.py` fits the weights of the features.
+there were. So the same frames are projected with a unit less and a unit more, without the
+first-pass transcript and with it, and the most probable sentences of all those passes, and the
+first-pass transcript itself, are gathered. The units' own probabilities are poor judges of a
+sentence that was never enrolled; beside them stand how well its phonemes fit the frames
+(`alignment/ctc_score.py`), which counts no units, and how likely the language model finds it
+(`llm/sentence_scorer.py`). Knows no samples; `calibration/evaluation/fit_rescoring.py` fits the
+weights of the features.
 """
 
 import heapq
@@ -29,21 +30,29 @@ from .vocabulary_head import TokenLogProbabilities, VocabularyHead
 
 FEATURES = (
     "alone",
-    "with_draft",
+    "with_first_pass",
     "phonemes",
     "language",
     "apart",
-    "drafted",
-    "draft_confidence",
+    "from_first_pass",
+    "first_pass_confidence",
     "tokens",
 )
-"""What speaks for a sentence, in this order: its log probability by the units without a draft, and
-by those that have seen it; its phonemes' log scorer; the language model's; minus the square of how
-far its number of tokens is from the quantity heard; whether it is the draft (1 or 0), and if so the
-logarithm of the mean probability of the draft's tokens; its number of tokens."""
-_ALONE, _WITH_DRAFT, _PHONEMES, _LANGUAGE, _APART, _DRAFTED, _DRAFT_CONFIDENCE, _TOKENS = range(
-    len(FEATURES)
-)
+"""What speaks for a sentence, in this order: its log probability by the units without a first-pass
+transcript, and by those that have seen it; its phonemes' log scorer; the language model's; minus
+the square of how far its number of tokens is from the quantity heard; whether it is the first-pass
+transcript (1 or 0), and if so the logarithm of the mean probability of the first-pass transcript's
+tokens; its number of tokens."""
+(
+    _ALONE,
+    _WITH_FIRST_PASS,
+    _PHONEMES,
+    _LANGUAGE,
+    _APART,
+    _FROM_FIRST_PASS,
+    _FIRST_PASS_CONFIDENCE,
+    _TOKENS,
+) = range(len(FEATURES))
 
 _CHOICES, _WITHIN = 12, 8.0
 _OF_EACH_PASS = 50
@@ -55,13 +64,14 @@ _FIRST_WEIGHTS = (0.03, 0.1, 0.12, 0.0, 0.1, 4.0, 3.0, 0.0)
 _MARGIN = 3.0
 """How far the language model may move one sentence against another: what is further behind the best
 is not asked about."""
-_DRAFT_MARGIN = 1.5
-"""By how much a draft must lead all others for nothing further to be looked at: so it does in most
-utterances of a voice that recognisers hear well, which lose nothing by it (docs/adr/0011)."""
-_DRAFT_APART, _DRAFT_APART_TOKENS = 0.5, 2.0
-"""By what share of the quantity heard, or by how many tokens if those are more, a draft may be
-longer or shorter. Of "Invite Angela to dinner" one made "And": a language model always has more to
-say for that than for six words that it finds odd."""
+_FIRST_PASS_MARGIN = 1.5
+"""By how much a first-pass transcript must lead all others for nothing further to be looked at: so
+it does in most utterances of a voice that recognisers hear well, which lose nothing by it
+(docs/adr/0011)."""
+_FIRST_PASS_APART, _FIRST_PASS_APART_TOKENS = 0.5, 2.0
+"""By what share of the quantity heard, or by how many tokens if those are more, a first-pass
+transcript may be longer or shorter. Of "Invite Angela to dinner" one made "And": a language model
+always has more to say for that than for six words that it finds odd."""
 _LEAST_TOKEN = -12.0
 JUDGED_TOKENS = 240
 """That the language model reads for one utterance at most; a doubted request takes 114 on average,
@@ -108,16 +118,16 @@ class NBestList:
     features: NDArray[np.float64]
     """[N, len(FEATURES)]."""
     quantity: float
-    """Of the pass without a draft."""
-    draft: tuple[int, ...]
+    """Of the pass without a first-pass transcript."""
+    first_pass: tuple[int, ...]
 
     def narrowed(self, weights: Sequence[float]) -> "NBestList":
-        """Those that the language model could still make the best; the draft alone where it
-        leads."""
+        """Those that the language model could still make the best; the first-pass transcript alone
+        where it leads."""
         scores = _without_language(self.features, weights)
-        leads = self.sentences[int(scores.argmax())] == self.draft
+        leads = self.sentences[int(scores.argmax())] == self.first_pass
         near = np.flatnonzero(scores >= scores.max() - _MARGIN)
-        if leads and (scores[near] > scores.max() - _DRAFT_MARGIN).sum() == 1:
+        if leads and (scores[near] > scores.max() - _FIRST_PASS_MARGIN).sum() == 1:
             near = np.array([scores.argmax()])
         return self._at(near)
 
@@ -168,8 +178,8 @@ class NBestList:
 
 
 class ProjectorPasses:
-    """Passes of the projector over one utterance, with any draft (none: no tokens) and any number
-    of units; each is made once."""
+    """Passes of the projector over one utterance, with any first-pass transcript (none: no tokens)
+    and any number of units; each is made once."""
 
     def __init__(
         self,
@@ -178,7 +188,8 @@ class ProjectorPasses:
         frames: Float32,
         step: Step = unwatched,
     ) -> None:
-        """Project [T, D] `frames` once, without a draft. Each further pass begins with a `step`."""
+        """Project [T, D] `frames` once, without a first-pass transcript. Each further pass begins
+        with a `step`."""
         self._projector = projector
         self._head = head
         self._frames = frames
@@ -188,47 +199,54 @@ class ProjectorPasses:
         own = self._project((), 0)
         self.quantity = own.quantity
         self.phonemes = own.phonemes
-        self.first_scores = self._made[(), len(own.vectors)]
+        self.alone_scores = self._made[(), len(own.vectors)]
         """What each of its units may have meant."""
-        self.first = head.most_probable(self.first_scores, own.quantity)
+        self.alone = head.most_probable(self.alone_scores, own.quantity)
         """What that pass reads."""
 
-    def _project(self, draft: tuple[int, ...], asked: int) -> Units:
-        units = self._projector.project(self._frames, self._head.rows_and_keys(draft), asked)
-        self._made[draft, len(units.vectors)] = self._head.scores(units, draft)
-        self._quantities[draft] = units.quantity
+    def _project(self, first_pass: tuple[int, ...], asked: int) -> Units:
+        units = self._projector.project(self._frames, self._head.rows_and_keys(first_pass), asked)
+        self._made[first_pass, len(units.vectors)] = self._head.scores(units, first_pass)
+        self._quantities[first_pass] = units.quantity
         return units
 
-    def at(self, draft: tuple[int, ...], count: int) -> TokenLogProbabilities:
+    def at(self, first_pass: tuple[int, ...], count: int) -> TokenLogProbabilities:
         """What each of `count` units may have meant, or of as many as there is room for."""
-        if (draft, count) not in self._made:
+        if (first_pass, count) not in self._made:
             self._step()
-            room = len(self._project(draft, count).vectors)
-            self._made[draft, count] = self._made[draft, room]
-        return self._made[draft, count]
+            room = len(self._project(first_pass, count).vectors)
+            self._made[first_pass, count] = self._made[first_pass, room]
+        return self._made[first_pass, count]
 
-    def sentences(self, draft: tuple[int, ...], spread: int) -> list[tuple[int, ...]]:
+    def sentences(self, first_pass: tuple[int, ...], spread: int) -> list[tuple[int, ...]]:
         """The most probable ones by all passes with as many units as were heard, give or take
-        `spread`, those that repeat a word also without that, and the draft unless it is far longer
-        (a decoder that loops) or shorter than what was heard."""
-        if draft not in self._quantities:
-            self._project(draft, 0)
+        `spread`, those that repeat a word also without that, and the first-pass transcript unless
+        it is far longer (a decoder that loops) or shorter than what was heard."""
+        if first_pass not in self._quantities:
+            self._project(first_pass, 0)
         found: dict[tuple[int, ...], None] = {}
-        for seen in dict.fromkeys([(), draft]):
+        for seen in dict.fromkeys([(), first_pass]):
             heard = max(1, round(self._quantities[seen]))
             for count in range(max(1, heard - spread), heard + spread + 1):
                 found |= dict.fromkeys(
                     most_probable(self.at(seen, count).choices(_CHOICES, _WITHIN), _OF_EACH_PASS)
                 )
         found |= dict.fromkeys(said_once(sentence) for sentence in list(found))
-        apart = abs(len(draft) - self.quantity)
-        near = apart <= max(_DRAFT_APART_TOKENS, _DRAFT_APART * self.quantity)
-        if draft and near and len(self.at(draft, len(draft)).table) == len(draft):
-            found[draft] = None
+        apart = abs(len(first_pass) - self.quantity)
+        near = apart <= max(_FIRST_PASS_APART_TOKENS, _FIRST_PASS_APART * self.quantity)
+        if (
+            first_pass
+            and near
+            and len(self.at(first_pass, len(first_pass)).table) == len(first_pass)
+        ):
+            found[first_pass] = None
         return list(found)
 
     def features(
-        self, sentences: Sequence[tuple[int, ...]], draft: tuple[int, ...], draft_probability: float
+        self,
+        sentences: Sequence[tuple[int, ...]],
+        first_pass: tuple[int, ...],
+        first_pass_probability: float,
     ) -> NDArray[np.float64]:
         """[N, len(FEATURES)] what speaks for `sentences`; the language model's score is not among
         it yet."""
@@ -239,42 +257,46 @@ class ProjectorPasses:
         }
         found[:, _PHONEMES] = phoneme_scores(self.phonemes, [some[some > 0] for some in spoken])
         for row, sentence in zip(found, sentences, strict=True):
-            for place, seen in ((_ALONE, ()), (_WITH_DRAFT, draft)):
+            for place, seen in ((_ALONE, ()), (_WITH_FIRST_PASS, first_pass)):
                 # A word that made two units is as probable as those: at one unit less, all others
                 # would have to shift.
                 ways = {sentence, stuttered.get(sentence, sentence)}
                 row[place] = max(self.at(seen, len(way)).of(way, _LEAST_TOKEN) for way in ways)
             row[_APART] = -((len(sentence) - self.quantity) ** 2)
-            if sentence == draft:
-                row[_DRAFTED], row[_DRAFT_CONFIDENCE] = 1.0, math.log(max(draft_probability, 1e-3))
+            if sentence == first_pass:
+                row[_FROM_FIRST_PASS], row[_FIRST_PASS_CONFIDENCE] = (
+                    1.0,
+                    math.log(max(first_pass_probability, 1e-3)),
+                )
             row[_TOKENS] = len(sentence)
-        likelihoods = [_ALONE, _WITH_DRAFT, _PHONEMES]
+        likelihoods = [_ALONE, _WITH_FIRST_PASS, _PHONEMES]
         found[:, likelihoods] = _bounded(found[:, likelihoods])
         return found
 
 
 def n_best_list(
     passes: ProjectorPasses,
-    draft: tuple[int, ...],
-    draft_probability: float,
+    first_pass: tuple[int, ...],
+    first_pass_probability: float,
     scorer: SentenceScorer,
     weights: Sequence[float],
     bounds: SearchBounds = UNHURRIED,
 ) -> NBestList:
     """The n-best list of an utterance: one sentence at least.
 
-    `draft` are spoken tokens, or none where there is none; `draft_probability` is their mean
-    probability, 0 to 1. With `weights` for the features, sentences are left out that the language
-    model could not save any more, and where that leaves the draft, nothing further is looked at. At
-    the `bounds` the search ends with what it has. Raises what `scorer` and the step raise.
+    `first_pass` are spoken tokens, or none where there is none; `first_pass_probability` is their
+    mean probability, 0 to 1. With `weights` for the features, sentences are left out that the
+    language model could not save any more, and where that leaves the first-pass transcript, nothing
+    further is looked at. At the `bounds` the search ends with what it has. Raises what `scorer` and
+    the step raise.
     """
     few = None
     for spread in (0, 1) if weights else (1,):
         if few is not None and bounds.over:
             break
-        few = _n_best_list(passes, draft, draft_probability, weights, spread)
+        few = _n_best_list(passes, first_pass, first_pass_probability, weights, spread)
         # A recogniser and the units agree: nothing is left to look for.
-        if few.sentences == (draft,):
+        if few.sentences == (first_pass,):
             return few
     assert few is not None
     few = few.first(bounds.judged_tokens)
@@ -291,22 +313,22 @@ def n_best_list(
 
 def _n_best_list(
     passes: ProjectorPasses,
-    draft: tuple[int, ...],
-    draft_probability: float,
+    first_pass: tuple[int, ...],
+    first_pass_probability: float,
     weights: Sequence[float],
     spread: int,
 ) -> NBestList:
     """The n-best list that passes at `spread` units more and less give, the best first."""
-    sentences = passes.sentences(draft, spread)
-    features = passes.features(sentences, draft, draft_probability)
+    sentences = passes.sentences(first_pass, spread)
+    features = passes.features(sentences, first_pass, first_pass_probability)
     scores = _without_language(features, weights or _FIRST_WEIGHTS)
     best = [
         place
         for rank, place in enumerate(np.argsort(-scores, kind="stable"))
-        if rank < _KEPT or features[place, _DRAFTED]
+        if rank < _KEPT or features[place, _FROM_FIRST_PASS]
     ]
     few = NBestList(
-        tuple(sentences[place] for place in best), features[best], passes.quantity, draft
+        tuple(sentences[place] for place in best), features[best], passes.quantity, first_pass
     )
     return few.narrowed(weights) if weights else few
 

@@ -32,10 +32,10 @@ class OnnxProjector:
             )
         inputs = {given.name: given for given in self._session.get_inputs()}
         self._stacked_width = int(inputs["stacked"].shape[2])
-        self.reads_draft = "draft" in inputs
-        """Whether it takes a draft transcript beside the frames."""
-        self.draft_width = int(inputs["draft"].shape[2]) if self.reads_draft else 0
-        """Of the rows and keys of a draft."""
+        self.reads_first_pass = "draft" in inputs
+        """Whether it takes a first-pass transcript beside the frames."""
+        self.first_pass_width = int(inputs["draft"].shape[2]) if self.reads_first_pass else 0
+        """Of the rows and keys of a first-pass transcript."""
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.heard_tokens: list[int] = json.loads(metadata.get(HEARD_TOKENS, "[]"))
         """Ids of the tokens that it met in training."""
@@ -52,16 +52,16 @@ class OnnxProjector:
     def _constant(self, name: str) -> NDArray[Any]:
         """An output that depends on no input."""
         least = np.zeros((1, _LEAST_GROUPS, self._stacked_width), np.float32)
-        no_draft = np.zeros((0, self.draft_width), np.float32)
-        found: NDArray[Any] = self._session.run([name], self._inputs(least, 0, no_draft))[0]
+        no_first_pass = np.zeros((0, self.first_pass_width), np.float32)
+        found: NDArray[Any] = self._session.run([name], self._inputs(least, 0, no_first_pass))[0]
         return found
 
-    def project(self, frames: Float32, draft: Float32, asked: int = 0) -> Units:
+    def project(self, frames: Float32, first_pass: Float32, asked: int = 0) -> Units:
         """[T, D] frames to units: as many as are `asked` for, or with 0 as many as were heard, and
         at least one.
 
-        T must be at least two stacks (120 ms). `draft` ([N, E + K], N may be 0) holds the embedding
-        rows and pronunciation keys of a draft transcript; who reads none ignores it.
+        T must be at least two stacks (120 ms). `first_pass` ([N, E + K], N may be 0) holds the
+        embedding rows and pronunciation keys of a first-pass transcript; who reads none ignores it.
         """
         stack = self._stacked_width // frames.shape[1]
         groups = len(frames) // stack
@@ -69,16 +69,16 @@ class OnnxProjector:
             1, groups, self._stacked_width
         )
         made = self._session.run(
-            ["vectors", "count", "quantity", "phonemes"], self._inputs(stacked, asked, draft)
+            ["vectors", "count", "quantity", "phonemes"], self._inputs(stacked, asked, first_pass)
         )
         vectors, count, quantity, phonemes = made
         return Units(vectors[0, : int(count[0])], float(quantity[0]), phonemes[0])
 
-    def _inputs(self, stacked: Float32, asked: int, draft: Float32) -> dict[str, NDArray[Any]]:
+    def _inputs(self, stacked: Float32, asked: int, first_pass: Float32) -> dict[str, NDArray[Any]]:
         given: dict[str, NDArray[Any]] = {"stacked": stacked, "asked": np.array([asked], np.int64)}
-        if not self.reads_draft:
+        if not self.reads_first_pass:
             return given
         # An empty input is no input.
-        room = np.zeros((1, max(1, len(draft)), draft.shape[1]), np.float32)
-        room[0, : len(draft)] = draft
-        return given | {"draft": room, "draft_count": np.array([len(draft)], np.int64)}
+        room = np.zeros((1, max(1, len(first_pass)), first_pass.shape[1]), np.float32)
+        room[0, : len(first_pass)] = first_pass
+        return given | {"draft": room, "draft_count": np.array([len(first_pass)], np.int64)}

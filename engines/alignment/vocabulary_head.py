@@ -66,26 +66,32 @@ class VocabularyHead:
                 keys[index] = self._keys[self._place[token]]
         return np.concatenate([self._vocabulary.rows(tokens), keys], axis=1)
 
-    def scores(self, units: Units, draft: Sequence[int]) -> "TokenLogProbabilities":
-        """How probable each heard token is as each unit, and each of `draft`, which may be copied
-        without having been heard."""
+    def scores(self, units: Units, first_pass: Sequence[int]) -> "TokenLogProbabilities":
+        """How probable each heard token is as each unit, and each of `first_pass`, which may be
+        copied without having been heard."""
         scores = list(self._threads.map(lambda share: units.vectors @ share.T, self._shares))
-        only_drafted = [token for token in dict.fromkeys(draft) if token not in self._place]
+        only_in_first_pass = [
+            token for token in dict.fromkeys(first_pass) if token not in self._place
+        ]
         width = self._vocabulary.width
-        scores.append(units.vectors[:, :width] @ _unit(self._vocabulary.rows(only_drafted)).T)
+        scores.append(units.vectors[:, :width] @ _unit(self._vocabulary.rows(only_in_first_pass)).T)
         table = np.concatenate(scores, axis=1)
         highest = table.max(axis=1, keepdims=True)
         table -= highest + np.log(np.exp(table - highest).sum(axis=1, keepdims=True))
         places = self._place | {
-            token: len(self._heard_tokens) + more for more, token in enumerate(only_drafted)
+            token: len(self._heard_tokens) + more for more, token in enumerate(only_in_first_pass)
         }
-        words = np.concatenate([self._words, self._words.max() + 1 + np.arange(len(only_drafted))])
-        return TokenLogProbabilities([*self._heard_tokens, *only_drafted], places, words, table)
+        words = np.concatenate(
+            [self._words, self._words.max() + 1 + np.arange(len(only_in_first_pass))]
+        )
+        return TokenLogProbabilities(
+            [*self._heard_tokens, *only_in_first_pass], places, words, table
+        )
 
-    def read(self, units: Units, draft: Sequence[int]) -> SoftTokens:
+    def read(self, units: Units, first_pass: Sequence[int]) -> SoftTokens:
         """As many soft tokens as units, each exactly a row of the embedding table: that of its most
-        probable word, with the log probability of that word. See `scores` for `draft`."""
-        return self.most_probable(self.scores(units, draft), units.quantity)
+        probable word, with the log probability of that word. See `scores` for `first_pass`."""
+        return self.most_probable(self.scores(units, first_pass), units.quantity)
 
     def most_probable(self, scores: "TokenLogProbabilities", quantity: float) -> SoftTokens:
         """As `read`, of units whose scores are known."""

@@ -181,7 +181,7 @@ class TrainJob(_JobBase):
     corpora: list[Path]
     """Folders made by a corpus job."""
     start: Path | None = None
-    """A projector to go on from; one that reads no drafts learns to."""
+    """A projector to go on from; one that reads no first-pass transcripts learns to."""
     minutes: float
     """Of processor time per thread."""
     learning_rate: float = 8e-4

@@ -1,8 +1,8 @@
 """Speech to text by Whisper's own decoder, through faster-whisper on CTranslate2. Knows samples,
 not streams.
 
-The decoder needs a window of 30 s, or at least its end (`whisper/draft.py`): on frames trimmed to
-the utterance it invents text.
+The decoder needs a window of 30 s, or at least its end (`whisper/first_pass.py`): on frames trimmed
+to the utterance it invents text.
 """
 
 import logging
@@ -105,7 +105,7 @@ class WhisperTranscriber:
 
     def decode_window(self, window: Float32, seconds: float) -> Transcript:
         """Decode encoder frames [T, D] that hold `seconds` of speech and end as a window of 30 s
-        ends (`whisper/draft.py`)."""
+        ends (`whisper/first_pass.py`)."""
         from ctranslate2 import StorageView  # as above: only who transcribes pays for it
 
         tokenizer = self._model.hf_tokenizer

@@ -19,8 +19,8 @@ from engines.interfaces import Step, unwatched
 from engines.llm.vocabulary import Vocabulary
 from engines.routes import AlignedRoute, CascadeRoute, Route, all_words_of, words_of
 from engines.types import SoftTokens, Transcript
-from engines.whisper.draft import Drafter
 from engines.whisper.encoder_onnx import OnnxEncoder
+from engines.whisper.first_pass import FirstPassDecoder
 from engines.whisper.transcriber import WhisperTranscriber
 from tests.support.audio_fixtures import flite, noise, prompt, tone
 
@@ -51,7 +51,9 @@ def projector(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) 
 
 
 @pytest.fixture(scope="module")
-def reads_draft(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) -> OnnxProjector:
+def reads_first_pass(
+    tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary
+) -> OnnxProjector:
     torch.manual_seed(0)
     sizes = CifConfig(
         384,
@@ -61,11 +63,11 @@ def reads_draft(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary
         heads=2,
         layers_before=1,
         layers_after=1,
-        reads_draft=True,
+        reads_first_pass=True,
     )
     untrained = CifProjector(sizes)
     untrained.heard_tokens = set(vocabulary.tokenize("Turn on the light in the kitchen."))
-    path = tmp_path_factory.mktemp("reads_draft") / "projector.onnx"
+    path = tmp_path_factory.mktemp("reads_first_pass") / "projector.onnx"
     export_projector(untrained, path)
     return OnnxProjector(path, threads=1)
 
@@ -75,9 +77,9 @@ def aligned(
     encoder_path: Path, whisper_folder: Path, projector: OnnxProjector, vocabulary: Vocabulary
 ) -> AlignedRoute:
     encoder = OnnxEncoder(encoder_path, 1)
-    drafter = Drafter(WhisperTranscriber(whisper_folder, 1), encoder)
+    first_pass_decoder = FirstPassDecoder(WhisperTranscriber(whisper_folder, 1), encoder)
     return AlignedRoute(
-        encoder, drafter, lambda: open_decoder(projector, vocabulary, None, evenly, 2)
+        encoder, first_pass_decoder, lambda: open_decoder(projector, vocabulary, None, evenly, 2)
     )
 
 
@@ -117,24 +119,24 @@ def rescoring(probability: float, **weights: float) -> Confidence:
     return always(0.4).model_copy(update={"rescored": fit, "witness_weights": counted})
 
 
-def test_a_doubtful_reading_gives_way_to_the_draft_where_that_is_wanted(
+def test_a_doubtful_reading_gives_way_to_the_first_pass_where_that_is_wanted(
     aligned: AlignedRoute, general_speech: Path
 ) -> None:
     spoken = prompt(general_speech, "agent-newlocation")
     doubtful = replace(
         aligned,
         open_decoder=partial(replace, aligned.decoder, confidence=always(0.4)),
-        unsure_takes_draft=True,
+        unsure_takes_first_pass=True,
     )
-    drafted = doubtful.hear(spoken)
-    assert isinstance(drafted, str)
-    assert len(drafted.split()) >= 3
+    from_first_pass = doubtful.hear(spoken)
+    assert isinstance(from_first_pass, str)
+    assert len(from_first_pass.split()) >= 3
     sure = replace(
         doubtful, open_decoder=partial(replace, aligned.decoder, confidence=always(0.6))
     ).hear(spoken)
     assert isinstance(sure, SoftTokens)
     assert sure.sure
-    kept = replace(doubtful, unsure_takes_draft=False).hear(spoken)
+    kept = replace(doubtful, unsure_takes_first_pass=False).hear(spoken)
     assert isinstance(kept, SoftTokens)
     assert not kept.sure
     assert kept.confidence == pytest.approx(0.4)
@@ -149,7 +151,7 @@ def test_nothing_is_understood_where_nobody_speaks(
         np.full(1, 0.5, np.float32),
         np.zeros(0, np.float32),
     ):
-        for route in (aligned, replace(aligned, unsure_takes_draft=True)):
+        for route in (aligned, replace(aligned, unsure_takes_first_pass=True)):
             heard = route.hear(samples)
             assert isinstance(heard, SoftTokens)
             assert (len(heard.vectors), heard.confidence, words_of(heard, vocabulary)) == (
@@ -180,7 +182,7 @@ def test_a_long_utterance_is_read_piece_by_piece_with_steps_between(
     unsure = replace(
         route,
         open_decoder=lambda: replace(decoder, confidence=always(0.4)),
-        unsure_takes_draft=True,
+        unsure_takes_first_pass=True,
     )
     assert "window" in str(unsure.hear(long))
 
@@ -234,25 +236,30 @@ def test_blends_are_read_as_spoken_and_told_as_written(
         assert not np.array_equal(blends.vectors, rows.vectors)
 
 
-def test_a_draft_is_made_only_where_the_frames_alone_leave_doubt(
-    aligned: AlignedRoute, reads_draft: OnnxProjector, vocabulary: Vocabulary, general_speech: Path
+def test_a_first_pass_is_made_only_where_the_frames_alone_leave_doubt(
+    aligned: AlignedRoute,
+    reads_first_pass: OnnxProjector,
+    vocabulary: Vocabulary,
+    general_speech: Path,
 ) -> None:
     frames = aligned.encoder.encode(prompt(general_speech, "agent-newlocation"))
-    decoder = open_decoder(reads_draft, vocabulary, always(0.6), evenly, 1)
+    decoder = open_decoder(reads_first_pass, vocabulary, always(0.6), evenly, 1)
     asked: list[str] = []
 
-    def draft() -> Transcript:
+    def first_pass() -> Transcript:
         asked.append("asked")
         return Transcript("Turn on the light.", 0.8)
 
-    assert decoder.read(frames, draft).sure
+    assert decoder.read(frames, first_pass).sure
     assert not asked
-    doubted = replace(decoder, confidence=always(0.4)).read(frames, draft)
+    doubted = replace(decoder, confidence=always(0.4)).read(frames, first_pass)
     assert not asked  # nothing was fitted that could make use of it
     assert doubted.confidence == pytest.approx(0.4)
-    replace(decoder, confidence=None).read(frames, draft)
+    replace(decoder, confidence=None).read(frames, first_pass)
     assert asked == ["asked"]
-    taken = replace(decoder, confidence=rescoring(0.7, drafted=9.0)).read(frames, draft)
+    taken = replace(decoder, confidence=rescoring(0.7, from_first_pass=9.0)).read(
+        frames, first_pass
+    )
     assert asked == ["asked"] * 2
     assert words_of(taken, vocabulary) == "Turn on the light."
     assert taken.sure
@@ -263,7 +270,10 @@ def test_a_draft_is_made_only_where_the_frames_alone_leave_doubt(
 
 
 def test_of_all_hypotheses_the_one_is_read_that_the_witnesses_favour(
-    aligned: AlignedRoute, reads_draft: OnnxProjector, vocabulary: Vocabulary, general_speech: Path
+    aligned: AlignedRoute,
+    reads_first_pass: OnnxProjector,
+    vocabulary: Vocabulary,
+    general_speech: Path,
 ) -> None:
     """Of what an untrained projector says, the language model here likes whatever ends in "
     kitchen" best."""
@@ -275,25 +285,30 @@ def test_of_all_hypotheses_the_one_is_read_that_the_witnesses_favour(
         judged.extend(sentences)
         return [float(20 * (sentence[-1] == kitchen)) for sentence in sentences]
 
-    decoder = open_decoder(reads_draft, vocabulary, rescoring(0.3, language=1.0), scorer, 1)
-    for draft in ("Turn on the light.", " "):
-        read = decoder.read(frames, partial(Transcript, draft, 0.5))
+    decoder = open_decoder(reads_first_pass, vocabulary, rescoring(0.3, language=1.0), scorer, 1)
+    for first_pass in ("Turn on the light.", " "):
+        read = decoder.read(frames, partial(Transcript, first_pass, 0.5))
         assert (read.tokens or ())[-1] == kitchen
         assert not read.sure
         assert read.confidence == pytest.approx(0.3)
     passes = decoder.passes(frames)
-    heard = len(passes.first.tokens or ())
+    heard = len(passes.alone.tokens or ())
     assert {heard - 1, heard, heard + 1} <= {len(sentence) for sentence in passes.sentences((), 1)}
     judged.clear()
     replace(decoder, confidence=rescoring(0.3, alone=1e6)).read(frames, lambda: Transcript("", 0.0))
     assert not judged  # one sentence is so far ahead that nobody is asked
 
 
-def test_a_draft_that_goes_on_and_on_is_no_hypothesis(
-    aligned: AlignedRoute, reads_draft: OnnxProjector, vocabulary: Vocabulary, general_speech: Path
+def test_a_first_pass_that_goes_on_and_on_is_no_hypothesis(
+    aligned: AlignedRoute,
+    reads_first_pass: OnnxProjector,
+    vocabulary: Vocabulary,
+    general_speech: Path,
 ) -> None:
     frames = aligned.encoder.encode(prompt(general_speech, "agent-newlocation"))
-    decoder = open_decoder(reads_draft, vocabulary, rescoring(0.7, drafted=9.0), evenly, 1)
+    decoder = open_decoder(
+        reads_first_pass, vocabulary, rescoring(0.7, from_first_pass=9.0), evenly, 1
+    )
     read = decoder.read(frames, lambda: Transcript("Turn on the light. " * 60, 0.9))
     assert 0 < len(read.tokens or ()) < 60
 

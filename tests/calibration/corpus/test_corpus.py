@@ -46,7 +46,7 @@ def silent(done: int, shards: int) -> None:
     """No progress."""
 
 
-def test_a_corpus_holds_what_was_said_and_a_fair_draft_of_it(
+def test_a_corpus_holds_what_was_said_and_a_fair_first_pass_of_it(
     tmp_path: Path, models: Models
 ) -> None:
     left_clean = [seed for seed in range(100) if np.random.default_rng(seed).random() < 0.3]
@@ -62,7 +62,7 @@ def test_a_corpus_holds_what_was_said_and_a_fair_draft_of_it(
         assert utterance.row.frames / 50 == pytest.approx(utterance.row.seconds + 0.5, abs=0.05)
         assert np.isfinite(utterance.frames).all()
         assert 0.5 < np.asarray(utterance.frames, np.float32).std() < 5
-    pairs = [(utterance.row.text, utterance.row.draft) for utterance in utterances]
+    pairs = [(utterance.row.text, utterance.row.first_pass) for utterance in utterances]
     assert word_error_rate(pairs)[0] < 0.25
     stored = sum(path.stat().st_size for path in tmp_path.glob("*.npy"))
     assert 0.5 < expected_bytes(script, 384) / stored < 2
@@ -99,7 +99,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_made(
 
 @pytest.mark.parametrize("damage", ["index", "frames", "cut"])
 def test_a_damaged_shard_is_one_clear_line(tmp_path: Path, damage: str) -> None:
-    about = {"text": "a", "draft": "", "voice": "v", "seconds": 1.0}
+    about = {"text": "a", "first_pass": "", "voice": "v", "seconds": 1.0}
     write_shard(tmp_path, 0, [(np.ones((10, 4), np.float32), about)])
     if damage == "index":
         (tmp_path / "00000.jsonl").write_text('{"text": "a"}\n')

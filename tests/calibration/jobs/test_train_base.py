@@ -25,7 +25,8 @@ VOICES = ("flite slt, 160 words a minute", "espeak-ng en-us, 160 words a minute,
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Frames that say nothing, with drafts that are the text: all there is to learn is to copy."""
+    """Frames that say nothing, with first-pass transcripts that are the text: all there is to learn
+    is to copy."""
     import random
 
     folder = tmp_path_factory.mktemp("corpus")
@@ -34,7 +35,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spoken = [
         (
             rng.standard_normal((90, WIDTH)).astype(np.float32),
-            {"text": text, "draft": text, "voice": VOICES[index % 2], "seconds": 1.8},
+            {"text": text, "first_pass": text, "voice": VOICES[index % 2], "seconds": 1.8},
         )
         for index, text in enumerate(texts)
     ]
@@ -47,7 +48,7 @@ def pronounced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained projector that has pronunciations: making them anew takes longer than these
     runs."""
     torch.manual_seed(0)
-    projector = CifProjector(CifConfig(WIDTH, 576, 49_152, reads_draft=True))
+    projector = CifProjector(CifConfig(WIDTH, 576, 49_152, reads_first_pass=True))
     projector.keys.phonemes[:, :5] = torch.randint(1, 70, (49_152, 5))
     path = tmp_path_factory.mktemp("pronounced") / "projector.safetensors"
     save_projector(projector, path)
@@ -106,7 +107,9 @@ def test_a_projector_with_a_card_comes_out_and_can_be_gone_on_from(
     job: TrainJob, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
-    older = CifProjector(CifConfig(WIDTH, 576, 49_152))  # reads no drafts, knows no pronunciations
+    older = CifProjector(
+        CifConfig(WIDTH, 576, 49_152)
+    )  # reads no first-pass transcripts, knows no pronunciations
     older.heard_tokens = {5}
     save_projector(older, tmp_path / "older.safetensors")
     lines = run(
@@ -120,7 +123,7 @@ def test_a_projector_with_a_card_comes_out_and_can_be_gone_on_from(
         "done",
     ]
     projector = load_projector(job.folder / "projector.safetensors")
-    assert projector.config.reads_draft
+    assert projector.config.reads_first_pass
     assert 5 in projector.heard_tokens
     assert (projector.keys.phonemes > 0).any(dim=1).sum() > 40_000
     assert (job.folder / "projector.safetensors").stat().st_size < 20e6
@@ -175,13 +178,13 @@ def test_two_processes_learn_together(job: TrainJob) -> None:
     card = json.loads((job.folder / "card.json").read_text())
     assert card["batch"] == 8
     assert card["steps"] > 0
-    assert load_projector(job.folder / "projector.safetensors").config.reads_draft
+    assert load_projector(job.folder / "projector.safetensors").config.reads_first_pass
 
 
 def test_too_small_a_corpus_is_one_clear_line(job: TrainJob, tmp_path: Path) -> None:
     folder = tmp_path / "small"
     folder.mkdir()
-    about = {"text": "Hello there.", "draft": "", "voice": "v", "seconds": 1.0}
+    about = {"text": "Hello there.", "first_pass": "", "voice": "v", "seconds": 1.0}
     write_shard(folder, 0, [(np.zeros((60, WIDTH), np.float32), about)])
     with start(job.model_copy(update={"corpora": [folder]})) as child:
         out, _ = child.communicate(timeout=900)

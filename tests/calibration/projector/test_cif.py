@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from calibration.export.projector import export_projector
 from calibration.export.projector_file import load_projector, save_packed, save_projector
 from calibration.projector.cif import CifConfig, CifProjector, integration_weights
-from calibration.projector.draft_fusion import Draft, displacement
+from calibration.projector.first_pass_fusion import FirstPass, displacement
 from engines.alignment.projector import OnnxProjector
 from engines.errors import AttuneError
 
@@ -27,12 +27,12 @@ SMALL = CifConfig(
     layers_before=1,
     layers_after=1,
 )
-BOTH = pytest.mark.parametrize("reads_draft", [False, True])
+BOTH = pytest.mark.parametrize("reads_first_pass", [False, True])
 
 
-def small_projector(reads_draft: bool = False) -> CifProjector:
+def small_projector(reads_first_pass: bool = False) -> CifProjector:
     torch.manual_seed(0)
-    projector = CifProjector(replace(SMALL, reads_draft=reads_draft))
+    projector = CifProjector(replace(SMALL, reads_first_pass=reads_first_pass))
     with torch.no_grad():  # what starts at nothing would hide what is wrong with it
         for value in projector.parameters():
             value.add_(0.05 * torch.randn_like(value))
@@ -41,12 +41,12 @@ def small_projector(reads_draft: bool = False) -> CifProjector:
     return projector.eval()
 
 
-def draft_of(count: int, room: int) -> Draft:
-    """A draft of `count` tokens, with noise where there is none."""
+def first_pass_of(count: int, room: int) -> FirstPass:
+    """A first-pass transcript of `count` tokens, with noise where there is none."""
     rows = torch.randn(
         1, room, SMALL.embedding_width + SMALL.key_width, generator=torch.Generator().manual_seed(1)
     )
-    return Draft(rows, torch.arange(room).unsqueeze(0) < count)
+    return FirstPass(rows, torch.arange(room).unsqueeze(0) < count)
 
 
 def textbook(weights: list[float], units: int) -> np.ndarray:
@@ -100,16 +100,17 @@ def test_long_sums_do_not_lose_units() -> None:
 
 
 @BOTH
-def test_padding_changes_nothing(reads_draft: bool) -> None:
-    projector = small_projector(reads_draft)
+def test_padding_changes_nothing(reads_first_pass: bool) -> None:
+    projector = small_projector(reads_first_pass)
     stacked = torch.randn(1, 20, SMALL.stack * SMALL.frame_width)
     units = torch.tensor([5])
-    alone = projector(stacked, torch.ones(1, 20, dtype=torch.bool), draft_of(4, 4), units)
+    alone = projector(stacked, torch.ones(1, 20, dtype=torch.bool), first_pass_of(4, 4), units)
     padded = torch.cat([stacked, torch.randn(1, 7, stacked.shape[2])], dim=1)
     mask = torch.arange(27).unsqueeze(0) < 20
-    wider = Draft(
+    wider = FirstPass(
         torch.cat(
-            [draft_of(4, 4).rows, torch.randn(1, 3, SMALL.embedding_width + SMALL.key_width)], dim=1
+            [first_pass_of(4, 4).rows, torch.randn(1, 3, SMALL.embedding_width + SMALL.key_width)],
+            dim=1,
         ),
         torch.arange(7)[None] < 4,
     )
@@ -118,21 +119,21 @@ def test_padding_changes_nothing(reads_draft: bool) -> None:
     assert torch.allclose(alone.quantity, beside.quantity, atol=1e-5)
 
 
-def test_a_draft_is_copied_at_its_own_place_from_the_start() -> None:
-    """Untrained, but with a strong pull to its place: each unit is the token of the draft that
-    stands where it stands."""
-    projector = small_projector(reads_draft=True)
+def test_a_first_pass_is_copied_at_its_own_place_from_the_start() -> None:
+    """Untrained, but with a strong pull to its place: each unit is the token of the first-pass
+    transcript that stands where it stands."""
+    projector = small_projector(reads_first_pass=True)
     with torch.no_grad():
         projector.copy.none_bias.fill_(-50.0)
         projector.copy.slope.fill_(50.0)
-        draft = draft_of(5, 5)
+        first_pass = first_pass_of(5, 5)
         output = projector(
             torch.randn(1, 20, SMALL.stack * SMALL.frame_width),
             torch.ones(1, 20) > 0,
-            draft,
+            first_pass,
             torch.tensor([5]),
         )
-    assert torch.allclose(output.vectors, draft.rows, atol=1e-3)
+    assert torch.allclose(output.vectors, first_pass.rows, atol=1e-3)
 
 
 @settings(max_examples=100, deadline=None)
@@ -157,16 +158,18 @@ def test_silence_still_makes_one_soft_token() -> None:
 
 
 @BOTH
-def test_exported_graph_equals_torch_at_every_length(tmp_path: Path, reads_draft: bool) -> None:
-    projector = small_projector(reads_draft)
+def test_exported_graph_equals_torch_at_every_length(
+    tmp_path: Path, reads_first_pass: bool
+) -> None:
+    projector = small_projector(reads_first_pass)
     # Enough of them that the exporter keeps their keys as they are.
     projector.heard_tokens = set(range(2, 48))
     export_projector(projector, tmp_path / "projector.onnx")
     served = OnnxProjector(tmp_path / "projector.onnx", threads=1)
     assert served.heard_tokens == sorted(projector.heard_tokens)
-    assert served.reads_draft is reads_draft
+    assert served.reads_first_pass is reads_first_pass
     assert np.abs(served.keys - projector.heard_keys().numpy()).max() < 1e-5
-    for frames_count, drafted in ((12, 1), (31, 0), (150, 9), (700, 40), (1474, 200)):
+    for frames_count, from_first_pass in ((12, 1), (31, 0), (150, 9), (700, 40), (1474, 200)):
         frames = (
             np.random.default_rng(frames_count)
             .standard_normal((frames_count, SMALL.frame_width))
@@ -174,19 +177,19 @@ def test_exported_graph_equals_torch_at_every_length(tmp_path: Path, reads_draft
         )
         groups = frames_count // SMALL.stack
         stacked = torch.from_numpy(frames[: groups * SMALL.stack].reshape(1, groups, -1))
-        draft = draft_of(drafted, max(1, drafted))
+        first_pass = first_pass_of(from_first_pass, max(1, from_first_pass))
         with torch.no_grad():
-            expected = projector(stacked, torch.ones(1, groups, dtype=torch.bool), draft)
+            expected = projector(stacked, torch.ones(1, groups, dtype=torch.bool), first_pass)
             scored = projector.scored(expected.vectors[0]).numpy()
-        found = served.project(frames, draft.rows[0, :drafted].numpy())
+        found = served.project(frames, first_pass.rows[0, :from_first_pass].numpy())
         assert found.vectors.shape == scored.shape
         assert np.abs(found.vectors - scored).max() < 1e-3
         assert found.quantity == pytest.approx(float(expected.quantity[0]), rel=1e-4)
 
 
 @BOTH
-def test_file_round_trip_keeps_sizes_and_weights(tmp_path: Path, reads_draft: bool) -> None:
-    projector = small_projector(reads_draft)
+def test_file_round_trip_keeps_sizes_and_weights(tmp_path: Path, reads_first_pass: bool) -> None:
+    projector = small_projector(reads_first_pass)
     save_projector(projector, tmp_path / "projector.safetensors")
     read = load_projector(tmp_path / "projector.safetensors")
     assert read.heard_tokens == {3, 7}
@@ -198,7 +201,7 @@ def test_file_round_trip_keeps_sizes_and_weights(tmp_path: Path, reads_draft: bo
 
 
 def test_packed_weights_are_a_quarter_and_nearly_the_same(tmp_path: Path) -> None:
-    projector = small_projector(reads_draft=True)
+    projector = small_projector(reads_first_pass=True)
     save_projector(projector, tmp_path / "whole.safetensors")
     save_packed(projector, tmp_path / "packed.safetensors")
     read = load_projector(tmp_path / "packed.safetensors")

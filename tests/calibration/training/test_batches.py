@@ -39,7 +39,9 @@ def test_an_epoch_sees_each_once(lengths: list[int], size: int, seed: int) -> No
 def test_own_and_replayed_are_drawn_in_their_numbers(
     own: list[int], replay: list[int], step: int
 ) -> None:
-    again = [Sample(sample.stacked, sample.tokens + 1000, sample.draft) for sample in make(replay)]
+    again = [
+        Sample(sample.stacked, sample.tokens + 1000, sample.first_pass) for sample in make(replay)
+    ]
     drawn = numbers(draw_beside(make(own), 8, again, 4, 0)(step))
     assert len(set(drawn)) == len(drawn), "nobody twice in a step"
     assert sum(number < 1000 for number in drawn) == min(8, len(own))

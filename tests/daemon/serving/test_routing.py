@@ -34,7 +34,7 @@ def write(generations: Path, cascade_error: float, confidence: Confidence | None
 
 
 @pytest.mark.parametrize(
-    ("unsure", "cascade_error", "takes_draft", "asks_back", "told"),
+    ("unsure", "cascade_error", "takes_first_pass", "asks_back", "told"),
     [
         ("auto", 0.05, True, False, "goes the cascade's way"),
         ("auto", 0.60, False, True, "is asked back"),
@@ -47,21 +47,21 @@ def test_what_follows_doubt(
     tmp_path: Path,
     unsure: Literal["auto", "cascade", "ask", "answer"],
     cascade_error: float,
-    takes_draft: bool,
+    takes_first_pass: bool,
     asks_back: bool,
     told: str,
 ) -> None:
     write(tmp_path / "generations", cascade_error, Confidence(alone=EVEN, threshold=0.5))
     opened: list[bool] = []
 
-    def aligned(_: Generation, unsure_takes_draft: bool) -> Route:
-        opened.append(unsure_takes_draft)
+    def aligned(_: Generation, unsure_takes_first_pass: bool) -> Route:
+        opened.append(unsure_takes_first_pass)
         return PitchRoute("aligned")
 
     found = choose(
         "aligned", unsure, tmp_path / "generations", PitchRoute("cascade"), aligned, words_of
     )
-    assert opened == [takes_draft]
+    assert opened == [takes_first_pass]
     assert found.loaded["aligned"].asks_back == asks_back
     assert found.reason == f"conversation.route is aligned; what it doubts {told}"
 

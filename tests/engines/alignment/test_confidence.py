@@ -80,7 +80,7 @@ def test_evidence_is_told_in_order() -> None:
         features(SoftTokens(np.zeros((1, 4), np.float32), 1.0))
 
 
-def test_what_was_rescored_is_compared_with_the_look_and_the_draft() -> None:
+def test_what_was_rescored_is_compared_with_the_look_and_the_first_pass() -> None:
     first, best = reading([-1.0, -3.0], 2.3), reading([-0.5, -0.1, -0.2], 2.3)
     found = rescored_features(best, first, (7, 8))
     assert found[:3] == features(first)

@@ -40,7 +40,7 @@ class Stuttering:
         self.said = said
         self.pronunciations = np.zeros((tokens, 3), np.uint8)
 
-    def project(self, _frames: Float32, _draft: Float32, asked: int = 0) -> Units:
+    def project(self, _frames: Float32, _first_pass: Float32, asked: int = 0) -> Units:
         count = asked or len(self.said)
         rows = (
             self.said
@@ -65,7 +65,7 @@ def test_a_word_that_made_two_units_is_offered_once_and_as_probable(llm_path: Pa
         vocabulary, sorted(set(once)), np.zeros((len(set(once)), 4), np.float32), 1
     )
     passes = ProjectorPasses(projector, head, FRAMES)
-    assert passes.first.tokens == twice
+    assert passes.alone.tokens == twice
     offered = passes.sentences((), 0)
     assert tuple(once) in offered
     plain, stuttered, other = passes.features([tuple(once), twice, tuple(once[:-1])], (), 0.0)
@@ -79,7 +79,7 @@ def test_a_word_that_made_two_units_is_offered_once_and_as_probable(llm_path: Pa
 @pytest.mark.parametrize(
     ("words", "offered"), [(1, False), (4, True), (7, True), (8, True), (12, False), (40, False)]
 )
-def test_a_draft_that_is_far_from_what_was_heard_is_left_out(
+def test_a_first_pass_that_is_far_from_what_was_heard_is_left_out(
     llm_path: Path, words: int, offered: bool
 ) -> None:
     vocabulary = Vocabulary(llm_path)
@@ -89,8 +89,10 @@ def test_a_draft_that_is_far_from_what_was_heard_is_left_out(
     head = VocabularyHead(
         vocabulary, sorted(set(heard)), np.zeros((len(set(heard)), 4), np.float32), 1
     )
-    draft = (other,) * words
-    assert (draft in ProjectorPasses(projector, head, FRAMES).sentences(draft, 0)) == offered
+    first_pass = (other,) * words
+    assert (
+        first_pass in ProjectorPasses(projector, head, FRAMES).sentences(first_pass, 0)
+    ) == offered
 
 
 class Listed:
@@ -101,11 +103,14 @@ class Listed:
     def __init__(self, offered: Sequence[tuple[int, ...]]) -> None:
         self.offered = list(offered)
 
-    def sentences(self, _draft: tuple[int, ...], _spread: int) -> list[tuple[int, ...]]:
+    def sentences(self, _first_pass: tuple[int, ...], _spread: int) -> list[tuple[int, ...]]:
         return self.offered
 
     def features(
-        self, sentences: Sequence[tuple[int, ...]], _draft: tuple[int, ...], _probability: float
+        self,
+        sentences: Sequence[tuple[int, ...]],
+        _first_pass: tuple[int, ...],
+        _probability: float,
     ) -> NDArray[np.float64]:
         found = np.zeros((len(sentences), len(FEATURES)))
         found[:, FEATURES.index("tokens")] = [len(sentence) for sentence in sentences]

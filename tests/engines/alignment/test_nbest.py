@@ -207,12 +207,12 @@ def test_what_no_language_model_can_save_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(("ahead", "asked"), [(1.4, 2), (1.6, 1)])
-def test_nobody_is_asked_about_a_draft_that_leads(ahead: float, asked: int) -> None:
+def test_nobody_is_asked_about_a_first_pass_that_leads(ahead: float, asked: int) -> None:
     weights = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
     found = n_best([[0.0, 0.0, 0.0, -50.0], [-ahead, 0.0, 0.0, 0.0]])
     assert len(found.narrowed(weights).sentences) == 2  # whoever else leads may yet be wrong
-    drafted = replace(found, draft=(0,))
-    assert len(drafted.narrowed(weights).sentences) == asked
+    from_first_pass = replace(found, first_pass=(0,))
+    assert len(from_first_pass.narrowed(weights).sentences) == asked
 
 
 def test_a_token_is_as_probable_as_the_sentences_that_have_it() -> None:

@@ -127,7 +127,7 @@ def test_a_token_never_heard_is_never_read(vocabulary: Vocabulary) -> None:
     assert set(nearest) <= set(heard)
 
 
-def test_a_token_never_heard_is_read_where_the_draft_has_it(vocabulary: Vocabulary) -> None:
+def test_a_token_never_heard_is_read_where_the_first_pass_has_it(vocabulary: Vocabulary) -> None:
     fjord = vocabulary.tokenize(" fjord")
     rows = vocabulary.rows(fjord)
     read = mute(vocabulary, vocabulary.tokenize("Call my sister tomorrow.")).read(
@@ -137,11 +137,11 @@ def test_a_token_never_heard_is_read_where_the_draft_has_it(vocabulary: Vocabula
     assert np.array_equal(read.vectors, rows)
 
 
-def test_a_draft_is_given_with_the_keys_of_what_was_heard(vocabulary: Vocabulary) -> None:
-    heard, drafted = vocabulary.tokenize(" coffee"), vocabulary.tokenize(" fjord coffee")
+def test_a_first_pass_is_given_with_the_keys_of_what_was_heard(vocabulary: Vocabulary) -> None:
+    heard, from_first_pass = vocabulary.tokenize(" coffee"), vocabulary.tokenize(" fjord coffee")
     keys = np.full((1, 4), 0.5, np.float32)
-    given = VocabularyHead(vocabulary, heard, keys, 2).rows_and_keys(drafted)
-    assert np.array_equal(given[:, :576], vocabulary.rows(drafted))
+    given = VocabularyHead(vocabulary, heard, keys, 2).rows_and_keys(from_first_pass)
+    assert np.array_equal(given[:, :576], vocabulary.rows(from_first_pass))
     assert np.array_equal(given[-1, 576:], keys[0])
     assert not given[:-1, 576:].any()
     assert VocabularyHead(vocabulary, heard, keys, 2).rows_and_keys([]).shape == (0, 580)

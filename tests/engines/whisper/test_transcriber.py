@@ -9,8 +9,8 @@ from calibration.evaluation.text_scores import word_error_rate
 from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
 from engines.models.general_speech import general_set, read_prompts
-from engines.whisper.draft import Drafter
 from engines.whisper.encoder_onnx import OnnxEncoder
+from engines.whisper.first_pass import FirstPassDecoder
 from engines.whisper.transcriber import WhisperTranscriber
 from tests.support.audio_fixtures import flite, noise, prompt, tone
 
@@ -34,28 +34,28 @@ def test_real_speech(general_speech: Path, transcriber: WhisperTranscriber) -> N
     assert 0.7 < transcript.confidence <= 1.0
 
 
-def test_a_draft_from_trimmed_frames_is_about_as_good_as_the_padded_window(
+def test_a_first_pass_from_trimmed_frames_is_about_as_good_as_the_padded_window(
     general_speech: Path, transcriber: WhisperTranscriber, encoder_path: Path
 ) -> None:
     encoder = OnnxEncoder(encoder_path, threads=2)
-    drafter = Drafter(transcriber, encoder)
+    first_pass_decoder = FirstPassDecoder(transcriber, encoder)
     prompts = general_set(read_prompts(general_speech))[:20]
     spoken = [read_audio(one.audio) for one in prompts]
-    drafts = [drafter.draft(encoder.encode(samples)) for samples in spoken]
+    first_passes = [first_pass_decoder.decode(encoder.encode(samples)) for samples in spoken]
     padded = [transcriber.transcribe(samples).text for samples in spoken]
     texts = [one.text for one in prompts]
-    draft_error = word_error_rate(list(zip(texts, [draft.text for draft in drafts], strict=True)))[
-        0
-    ]
-    assert draft_error <= word_error_rate(list(zip(texts, padded, strict=True)))[0] + 0.05
-    assert all(0 < draft.confidence <= 1 for draft in drafts)
+    first_pass_error = word_error_rate(
+        list(zip(texts, [first_pass.text for first_pass in first_passes], strict=True))
+    )[0]
+    assert first_pass_error <= word_error_rate(list(zip(texts, padded, strict=True)))[0] + 0.05
+    assert all(0 < first_pass.confidence <= 1 for first_pass in first_passes)
 
 
-def test_a_draft_of_nothing_ends(transcriber: WhisperTranscriber, encoder_path: Path) -> None:
+def test_a_first_pass_of_nothing_ends(transcriber: WhisperTranscriber, encoder_path: Path) -> None:
     encoder = OnnxEncoder(encoder_path, threads=2)
-    drafter = Drafter(transcriber, encoder)
+    first_pass_decoder = FirstPassDecoder(transcriber, encoder)
     for samples in (np.zeros(3200, np.float32), noise(1.0, 0.1), noise(29.5, 0.1)):
-        assert len(drafter.draft(encoder.encode(samples)).text) < 2000
+        assert len(first_pass_decoder.decode(encoder.encode(samples)).text) < 2000
 
 
 def test_more_than_one_window(general_speech: Path, transcriber: WhisperTranscriber) -> None:
@@ -82,8 +82,8 @@ def test_a_long_utterance_is_heard_to_its_end(
     said = flite(f"{LONG_TEXT} and the sky was blue")[: 29 * 16_000]
     text = transcriber.transcribe(said).text.lower()
     encoder = OnnxEncoder(encoder_path, threads=2)
-    draft = Drafter(transcriber, encoder).draft(encoder.encode(said)).text.lower()
-    for heard in (text, draft):
+    first_pass = FirstPassDecoder(transcriber, encoder).decode(encoder.encode(said)).text.lower()
+    for heard in (text, first_pass):
         assert heard.rstrip(" .").endswith("the sky was blue")
         assert word_error_rate([(f"{LONG_TEXT} and the sky was blue", heard)])[0] < 0.15
 
@@ -91,16 +91,18 @@ def test_a_long_utterance_is_heard_to_its_end(
 def test_a_decoder_that_misses_the_end_says_it_once(
     transcriber: WhisperTranscriber, encoder_path: Path
 ) -> None:
-    """Of a sentence that is cut off in the middle of a repetition the draft went on with it up to
-    its last token."""
+    """Of a sentence that is cut off in the middle of a repetition the first-pass transcript went on
+    with it up to its last token."""
     said = flite(
         "and so they did and they sailed for seven days and seven nights until they saw an island"
     )
     encoder = OnnxEncoder(encoder_path, threads=2)
-    drafter = Drafter(transcriber, encoder)
+    first_pass_decoder = FirstPassDecoder(transcriber, encoder)
     for seconds in (2.6, 2.7, 2.8, 3.2):
-        draft = drafter.draft(encoder.encode(said[: int(seconds * 16_000)])).text.lower()
-        assert draft.count("seven") <= 2, draft
+        first_pass = first_pass_decoder.decode(
+            encoder.encode(said[: int(seconds * 16_000)])
+        ).text.lower()
+        assert first_pass.count("seven") <= 2, first_pass
 
 
 def test_an_unsure_transcript_has_a_lower_confidence(

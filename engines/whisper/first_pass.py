@@ -4,7 +4,7 @@ ends. Knows no samples.
 The decoder was trained on windows of 30 seconds, and invents text on shorter ones. It is the
 window's *end* that it misses: with the last second of an empty window's frames put behind the
 utterance's own it reads about as well as from the padded window, in a seventh of the time
-(docs/measurements.md). Those frames are computed once, at the first draft.
+(docs/measurements.md). Those frames are computed once, at the first first-pass transcript.
 """
 
 from functools import cached_property
@@ -19,15 +19,15 @@ _TAIL_FRAMES = 50
 _WINDOW_FRAMES = 1500
 
 
-class Drafter:
-    """Frames to a draft of what was said."""
+class FirstPassDecoder:
+    """Frames to a first-pass transcript of what was said."""
 
     def __init__(self, transcriber: WhisperTranscriber, encoder: SpeechEncoder) -> None:
         """Shares the transcriber's weights; `encoder` must be of the same model."""
         self._transcriber = transcriber
         self._encoder = encoder
 
-    def draft(self, frames: Float32) -> Transcript:
+    def decode(self, frames: Float32) -> Transcript:
         """What was probably said in `frames` ([T, D]), with the mean probability of its tokens."""
         spoken = frames[: _WINDOW_FRAMES - _TAIL_FRAMES]
         return self._transcriber.decode_window(

@@ -1,14 +1,14 @@
-"""What a projector makes of a draft transcript: it reads it beside the frames, and may copy a token
-of it. Knows no audio.
+"""What a projector makes of a first-pass transcript: it reads it beside the frames, and may copy a
+token of it. Knows no audio.
 
-The draft is Whisper's decoder's (`engines/whisper/draft.py`), as rows of the language model's
-embedding table: a soft token that copies stands exactly where its token stands, be it one that
-training never met. Which unit copies which token is learned from frames and from order, with a head
-start: the same place counted from either end.
+The first-pass transcript is Whisper's decoder's (`engines/whisper/first_pass.py`), as rows of the
+language model's embedding table: a soft token that copies stands exactly where its token stands, be
+it one that training never met. Which unit copies which token is learned from frames and from order,
+with a head start: the same place counted from either end.
 
-Shapes: B utterances, N tokens of the draft, U units, G groups of frames, H hidden width, E
-embedding width, K key width. Slot 0 of N + 1 is "none of them", which is also all that there is
-where no draft was made.
+Shapes: B utterances, N tokens of the first-pass transcript, U units, G groups of frames, H hidden
+width, E embedding width, K key width. Slot 0 of N + 1 is "none of them", which is also all that
+there is where no first-pass transcript was made.
 """
 
 import math
@@ -24,8 +24,8 @@ _NEVER = -1e4
 
 
 @dataclass(frozen=True)
-class Draft:
-    """The draft transcripts of a batch."""
+class FirstPass:
+    """The first-pass transcripts of a batch."""
 
     rows: Tensor
     """[B, N, E + K] rows of the embedding table and pronunciation keys, zero where padded; N at
@@ -35,8 +35,8 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class ReadDraft:
-    """A draft that was read beside its frames."""
+class EncodedFirstPass:
+    """A first-pass transcript that was read beside its frames."""
 
     rows: Tensor
     """[B, N, E + K]."""
@@ -46,9 +46,9 @@ class ReadDraft:
     """[B, N + 1]."""
 
 
-class DraftReader(nn.Module):
-    """Tokens of a draft, each having looked at the frames for the place where it might have been
-    said."""
+class FirstPassEncoder(nn.Module):
+    """Tokens of a first-pass transcript, each having looked at the frames for the place where it
+    might have been said."""
 
     def __init__(
         self, width: int, embedding_width: int, key_width: int, heads: int, dropout: float
@@ -64,24 +64,24 @@ class DraftReader(nn.Module):
         self.block = Block(width, heads, dropout)
         self.second_look = Cross(width, heads)
 
-    def forward(self, draft: Draft, groups: Tensor, mask: Tensor) -> ReadDraft:
-        """A draft and hidden groups [B, G, H] with their mask [B, G]."""
-        batch, length, _ = draft.rows.shape
+    def forward(self, first_pass: FirstPass, groups: Tensor, mask: Tensor) -> EncodedFirstPass:
+        """A first-pass transcript and hidden groups [B, G, H] with their mask [B, G]."""
+        batch, length, _ = first_pass.rows.shape
         rows, keys = (
-            draft.rows[..., : self.embedding_width],
-            draft.rows[..., self.embedding_width :],
+            first_pass.rows[..., : self.embedding_width],
+            first_pass.rows[..., self.embedding_width :],
         )
         tokens = self.row_in(self.row_norm(rows)) + self.key_in(keys)
         tokens = tokens + self.place_scale * sinusoids(length, tokens.shape[2], tokens.device)
         slots = torch.cat([self.none.expand(batch, 1, -1), tokens], dim=1)
-        slot_mask = torch.cat([torch.ones_like(draft.mask[:, :1]), draft.mask], dim=1)
+        slot_mask = torch.cat([torch.ones_like(first_pass.mask[:, :1]), first_pass.mask], dim=1)
         slots = self.first_look(slots, groups, mask)
         slots = self.block(slots, slot_mask)
-        return ReadDraft(draft.rows, self.second_look(slots, groups, mask), slot_mask)
+        return EncodedFirstPass(first_pass.rows, self.second_look(slots, groups, mask), slot_mask)
 
 
 class CopyHead(nn.Module):
-    """How much of each unit is copied from which slot of the draft."""
+    """How much of each unit is copied from which slot of the first-pass transcript."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class CopyHead(nn.Module):
         self.none_bias = nn.Parameter(torch.zeros(()))
         self.slope = nn.Parameter(torch.tensor(1.0))
 
-    def forward(self, units: Tensor, unit_count: Tensor, read: ReadDraft) -> Tensor:
+    def forward(self, units: Tensor, unit_count: Tensor, read: EncodedFirstPass) -> Tensor:
         """Hidden units [B, U, H] and their number [B] to scores [B, U, N + 1], to be softened over
         the last."""
         width = units.shape[2]
@@ -105,8 +105,8 @@ class CopyHead(nn.Module):
 
 
 def copied(scores: Tensor, own: Tensor, rows: Tensor) -> Tensor:
-    """The mean of `own` [B, U, E + K] (slot 0) and of the draft's `rows` [B, N, E + K], by softened
-    `scores` [B, U, N + 1]."""
+    """The mean of `own` [B, U, E + K] (slot 0) and of the first-pass transcript's `rows` [B, N, E +
+    K], by softened `scores` [B, U, N + 1]."""
     shares = scores.softmax(dim=-1)
     return shares[:, :, :1] * own + shares[:, :, 1:] @ rows
 
