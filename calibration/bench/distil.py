@@ -18,13 +18,13 @@ from engines.jobs.bench_figures import DistilFigures, DistilRun, HeardSet
 from engines.jobs.messages import BenchDistilJob, DistilRecipe, Example, Report
 from engines.types import SoftTokens
 
-from ..distillation.losses import Lesson
+from ..distillation.losses import DistillationSample
 from ..distillation.partial_lora import export_adapter
 from ..evaluation.judge import Hear, Judge
 from ..export.projector import export_projector
 from ..export.projector_file import load_projector
 from ..provenance import describe_machine
-from ..round.distil import distil, make_lessons
+from ..round.distil import distil, make_distillation_samples
 from ..training.loop import tail_means
 from .judged_sets import Replies, judge_set, read_set, with_replies
 
@@ -71,17 +71,17 @@ def bench_distil(job: BenchDistilJob, report: Report) -> int:
     hear("blends", judge.aligned(replace(decoder, blends=True)))
     began = time.monotonic()
     config = load_projector(generation.weights).config
-    lessons = make_lessons(judge, learnt, config.stack, report)
-    lessons_seconds = time.monotonic() - began
+    samples = make_distillation_samples(judge, learnt, config.stack, report)
+    samples_seconds = time.monotonic() - began
     runs = []
     for name, recipe in job.recipes.items():
-        run, distilled = _distil(job, judge, name, recipe, lessons, report)
+        run, distilled = _distil(job, judge, name, recipe, samples, report)
         runs.append(run)
         hear(f"blends, {name}", judge.aligned(distilled))
         judge.pass_through(None)
     figures = DistilFigures(
-        lessons=len(lessons),
-        lessons_seconds=lessons_seconds,
+        lessons=len(samples),
+        lessons_seconds=samples_seconds,
         runs=runs,
         heard=heard,
         machine=describe_machine(),
@@ -95,7 +95,7 @@ def _distil(
     judge: Judge,
     name: str,
     recipe: DistilRecipe,
-    lessons: list[Lesson],
+    samples: list[DistillationSample],
     report: Report,
 ) -> tuple[DistilRun, AlignedDecoder]:
     """Distil the generation by one recipe; replies pass through the adapter from now on, and the
@@ -103,7 +103,7 @@ def _distil(
     generation = read_generation(job.base)
     projector = load_projector(generation.weights)
     projector.keys.requires_grad_(False)
-    projector.heard_tokens.update(token for lesson in lessons for token in lesson.tokens.tolist())
+    projector.heard_tokens.update(token for sample in samples for token in sample.tokens.tolist())
     folder = job.folder / name.replace(" ", "-")
     folder.mkdir(exist_ok=True)
 
@@ -111,7 +111,7 @@ def _distil(
         report(f"{name}: {stage}", fraction, note)
 
     adapted, run = distil(
-        projector, judge, lessons, recipe, job.seed, generation.adapter_weights, None, told
+        projector, judge, samples, recipe, job.seed, generation.adapter_weights, None, told
     )
     export_projector(projector, folder / "projector.onnx")
     export_adapter(adapted, folder / "adapter.gguf")

@@ -28,7 +28,7 @@ from engines.jobs.messages import BenchMemoryJob, Report
 from engines.llm.vocabulary import Vocabulary
 
 from ..distillation.gguf_model import load_language_model
-from ..distillation.losses import Distillation, teach
+from ..distillation.losses import Distillation, with_teacher_targets
 from ..distillation.partial_lora import add_adapter
 from ..projector.cif import PHONEMES_PER_GROUP, CifConfig, CifProjector
 from ..projector.embedlink import EmbedLink
@@ -108,7 +108,7 @@ def _measure(path: Path, name: str, positions: int, job: BenchMemoryJob) -> Memo
     frames = rng.standard_normal((words * _GROUPS_PER_TOKEN, STACK * FRAME_WIDTH), np.float32)
     sample = Sample(torch.from_numpy(frames).half(), tokens(words), tokens(words))
     before, after = positions - words - reply - positions // 20, positions // 20
-    lesson = teach(
+    sample = with_teacher_targets(
         language_model, sample, sample.tokens, tokens(before), tokens(after), tokens(reply)
     )
     projector = CifProjector(
@@ -123,7 +123,7 @@ def _measure(path: Path, name: str, positions: int, job: BenchMemoryJob) -> Memo
         device
     )
     steps = fit(
-        distillation, lambda _: [lesson], Schedule(job.steps, 1e9, 1e-4, warmup_steps=1), None
+        distillation, lambda _: [sample], Schedule(job.steps, 1e9, 1e-4, warmup_steps=1), None
     )
     began = time.monotonic()
     taken = len(list(steps))

@@ -5,9 +5,9 @@ The teacher reads the words as text; the student reads soft tokens in their plac
 spoken token, which pass through a partial adapter. The student is to expect after each soft token
 what the teacher expects after the spoken token (input), and all through a reply that the language
 model itself gave to the text the same next tokens as the teacher, who has read the text as it is
-written (response). Knows lessons and losses; who makes lessons is elsewhere.
+written (response). Knows samples and losses; `teacher_targets.py` makes the samples.
 
-Shapes: B lessons, U tokens of words, R tokens of reply, N positions of all lessons, E embedding
+Shapes: B samples, U tokens of words, R tokens of reply, N positions of all samples, E embedding
 width, H hidden width.
 """
 
@@ -27,7 +27,7 @@ from ..training.loop import Learner
 from ..training.samples import Batch, Sample, collate
 from .partial_lora import PartialLoraLinear, set_speech
 from .quantized_layers import QuantizedLinear
-from .vocabulary_loss import Teacher, ask_teacher, cross_entropy, divergence
+from .vocabulary_loss import TeacherTargets, cross_entropy, divergence, teacher_targets
 
 TEMPERATURE = 1.0
 """At 2, most of a teacher's probability lies outside the tokens that are kept
@@ -40,7 +40,7 @@ is not computed."""
 
 
 @dataclass(frozen=True)
-class Lesson(Sample):
+class DistillationSample(Sample):
     """An utterance in a conversation, and what the teacher expects in it."""
 
     before: Tensor
@@ -50,24 +50,24 @@ class Lesson(Sample):
     closing of the turn."""
     reply: Tensor
     """[R] int64 tokens of the reply, its end included."""
-    at_words: Teacher
+    word_targets: TeacherTargets
     """After each of the U tokens of the words."""
-    at_reply: Teacher
+    reply_targets: TeacherTargets
     """Before each of the R tokens of the reply."""
 
 
 @dataclass(frozen=True)
-class LessonBatch(Batch):
-    """Lessons beside each other."""
+class DistillationBatch(Batch):
+    """Distillation samples padded to the longest."""
 
-    lessons: Sequence[Lesson] = ()
+    samples: Sequence[DistillationSample] = ()
 
-    def to(self, device: torch.device) -> "LessonBatch":
+    def to(self, device: torch.device) -> "DistillationBatch":
         plain = Batch(**{field.name: getattr(self, field.name) for field in fields(Batch)})
-        return LessonBatch(**vars(plain.to(device)), lessons=self.lessons)
+        return DistillationBatch(**vars(plain.to(device)), samples=self.samples)
 
 
-def teach(
+def with_teacher_targets(
     language_model: Any,
     sample: Sample,
     written: Tensor,
@@ -75,8 +75,9 @@ def teach(
     after: Tensor,
     reply: Tensor,
     most: int = MOST_PROBABLE,
-) -> Lesson:
-    """The lesson of a sample, of whose text `written` are the tokens, in a conversation.
+) -> DistillationSample:
+    """`sample` in a conversation, with what the teacher expects in it; `written` are the tokens of
+    its text.
 
     `language_model`, which reads text alone, runs over its spoken tokens, and over the whole
     conversation as it is written.
@@ -87,19 +88,24 @@ def teach(
     replied = _expected(
         language_model, torch.cat([before, written, after, reply[:-1]]), first, most
     )
-    return Lesson(
-        **vars(sample), before=before, after=after, reply=reply, at_words=spoken, at_reply=replied
+    return DistillationSample(
+        **vars(sample),
+        before=before,
+        after=after,
+        reply=reply,
+        word_targets=spoken,
+        reply_targets=replied,
     )
 
 
 @torch.no_grad()
-def _expected(language_model: Any, tokens: Tensor, first: int, most: int) -> Teacher:
+def _expected(language_model: Any, tokens: Tensor, first: int, most: int) -> TeacherTargets:
     """After each of `tokens` from `first` on."""
     hidden = language_model.model(
         tokens[None].to(language_model.device), use_cache=False
     ).last_hidden_state[0, first:]
     return _moved(
-        ask_teacher(hidden, language_model.lm_head, most, TEMPERATURE), torch.device("cpu")
+        teacher_targets(hidden, language_model.lm_head, most, TEMPERATURE), torch.device("cpu")
     )
 
 
@@ -151,21 +157,21 @@ class Distillation(Learner):
         """The frozen one, its adapter inside."""
         return self._adapted[0].base_model.model
 
-    def collate(self, samples: Sequence[Sample]) -> LessonBatch:
-        """Lessons into one batch."""
-        lessons = [sample for sample in samples if isinstance(sample, Lesson)]
-        return LessonBatch(**vars(collate(lessons)), lessons=lessons)
+    def collate(self, samples: Sequence[Sample]) -> DistillationBatch:
+        """Pad distillation samples into one batch; other samples are left out."""
+        kept = [sample for sample in samples if isinstance(sample, DistillationSample)]
+        return DistillationBatch(**vars(collate(kept)), samples=kept)
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """EmbedLink's losses and the language model's, all unweighted; gradients are computed
         before the next call."""
-        assert isinstance(batch, LessonBatch)
+        assert isinstance(batch, DistillationBatch)
         output = self.embedlink.project(batch)
         candidates = self.embedlink.candidates(batch, generator)
         losses = self.embedlink.losses(output, batch, candidates) if self._projector_learns else {}
         soft = self.soft(output.vectors, candidates)
-        words = [row[: len(lesson.tokens)] for row, lesson in zip(soft, batch.lessons, strict=True)]
-        return losses | self._from_language_model(words, batch.lessons)
+        words = [row[: len(sample.tokens)] for row, sample in zip(soft, batch.samples, strict=True)]
+        return losses | self._from_language_model(words, batch.samples)
 
     def soft(self, vectors: Tensor, candidates: Candidates) -> Tensor:
         """[B, U, E + K] units to [B, U, E] soft tokens: the mean of the rows that each may mean,
@@ -175,17 +181,17 @@ class Distillation(Learner):
         )
 
     def _from_language_model(
-        self, soft: Sequence[Tensor], lessons: Sequence[Lesson]
+        self, soft: Sequence[Tensor], samples: Sequence[DistillationSample]
     ) -> dict[str, Tensor]:
         if not any(self.loss_weights[name] for name in LOSS_WEIGHTS):
             return {}
         embed = self.language_model.get_input_embeddings()
         device = soft[0].device
         conversations, spoken = [], []
-        for words, lesson in zip(soft, lessons, strict=True):
+        for words, sample in zip(soft, samples, strict=True):
             before, rest = (
                 embed(tokens.to(device))
-                for tokens in (lesson.before, torch.cat([lesson.after, lesson.reply]))
+                for tokens in (sample.before, torch.cat([sample.after, sample.reply]))
             )
             conversations.append(torch.cat([before, words, rest]))
             place = torch.arange(len(conversations[-1]), device=device)
@@ -200,43 +206,47 @@ class Distillation(Learner):
         hidden = self.language_model.model(
             inputs_embeds=inputs, attention_mask=there.long(), use_cache=False
         ).last_hidden_state
-        return self._judged(hidden, lessons)
+        return self._judged(hidden, samples)
 
-    def _judged(self, hidden: Tensor, lessons: Sequence[Lesson]) -> dict[str, Tensor]:
+    def _judged(self, hidden: Tensor, samples: Sequence[DistillationSample]) -> dict[str, Tensor]:
         """The losses of the [B, T, H] hidden states of all conversations; each position counts the
         same."""
         output: QuantizedLinear = self.language_model.lm_head
         at_words, at_reply = (
-            torch.cat(some) for some in zip(*map(_expecting, hidden, lessons), strict=True)
+            torch.cat(some) for some in zip(*map(_expecting, hidden, samples), strict=True)
         )
         losses = {}
         for name, states, teachers in (
-            ("input_kl", at_words, [lesson.at_words for lesson in lessons]),
-            ("response_kl", at_reply, [lesson.at_reply for lesson in lessons]),
+            ("input_kl", at_words, [sample.word_targets for sample in samples]),
+            ("response_kl", at_reply, [sample.reply_targets for sample in samples]),
         ):
             if self.loss_weights[name]:
                 losses[name] = divergence(
                     states, output, _moved(_joined(teachers), hidden.device), TEMPERATURE
                 ).mean()
         if self.loss_weights["response_ce"]:
-            tokens = torch.cat([lesson.reply for lesson in lessons]).to(hidden.device)
+            tokens = torch.cat([sample.reply for sample in samples]).to(hidden.device)
             losses["response_ce"] = cross_entropy(at_reply, output, tokens).mean()
         return losses
 
 
-def _expecting(hidden: Tensor, lesson: Lesson) -> tuple[Tensor, Tensor]:
+def _expecting(hidden: Tensor, sample: DistillationSample) -> tuple[Tensor, Tensor]:
     """Of the [T, H] hidden states of a student's conversation those after each soft token, and
-    those before each token of the reply, as in `teach`."""
-    end = len(lesson.before) + len(lesson.tokens)
-    first = end + len(lesson.after) - 1
-    return hidden[len(lesson.before) : end], hidden[first : first + len(lesson.reply)]
+    those before each token of the reply, as in
+    `with_teacher_targets`."""
+    end = len(sample.before) + len(sample.tokens)
+    first = end + len(sample.after) - 1
+    return hidden[len(sample.before) : end], hidden[first : first + len(sample.reply)]
 
 
-def _joined(teachers: Sequence[Teacher]) -> Teacher:
-    return Teacher(
-        *(torch.cat([getattr(one, field.name) for one in teachers]) for field in fields(Teacher))
+def _joined(teachers: Sequence[TeacherTargets]) -> TeacherTargets:
+    return TeacherTargets(
+        *(
+            torch.cat([getattr(one, field.name) for one in teachers])
+            for field in fields(TeacherTargets)
+        )
     )
 
 
-def _moved(teacher: Teacher, device: torch.device) -> Teacher:
-    return Teacher(teacher.tokens.to(device), teacher.log_probabilities.to(device))
+def _moved(teacher: TeacherTargets, device: torch.device) -> TeacherTargets:
+    return TeacherTargets(teacher.tokens.to(device), teacher.log_probabilities.to(device))

@@ -1,7 +1,7 @@
-"""Makes lessons: what the language model says to an utterance's text, under several instructions,
-and what it expects all along.
+"""Makes distillation samples: what the language model replies to an utterance's text, under several
+instructions, and what it expects next at every position.
 
-The teacher's part of a lesson depends on text alone, so it is computed once and kept on the disk.
+The teacher's part of a sample depends on text alone, so it is computed once and kept on the disk.
 Knows conversations, no losses.
 """
 
@@ -23,8 +23,8 @@ from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
 
 from ..training.samples import Sample
-from .losses import MOST_PROBABLE, TEMPERATURE, Lesson, teach
-from .vocabulary_loss import Teacher
+from .losses import MOST_PROBABLE, TEMPERATURE, DistillationSample, with_teacher_targets
+from .vocabulary_loss import TeacherTargets
 
 INSTRUCTIONS = (
     "",
@@ -38,27 +38,31 @@ REPLY_TOKENS = 48
 
 
 @dataclass(frozen=True)
-class LessonMaker:
-    """Who makes lessons, and where they are kept."""
+class DistillationSampleMaker:
+    """Makes distillation samples, and keeps their teacher targets in a folder."""
 
     vocabulary: Vocabulary
     writer: LlamaCppLanguageModel
     """Writes the replies; its conversation is forgotten."""
     open_teacher: Callable[[], Any]
-    """Opens the same language model in torch, where a lesson is not on the disk yet."""
+    """Opens the same language model in torch, where a sample's targets are not on the disk yet."""
     about: str
-    """What lessons depend on besides texts: the language model's sha256 and the system prompt."""
+    """What the targets depend on besides texts: the language model's sha256 and the system
+    prompt."""
     folder: Path
 
     @cached_property
     def _teacher(self) -> Any:
         return self.open_teacher()
 
-    def lessons(self, sample: Sample, text: str, instructions: Sequence[str]) -> list[Lesson]:
-        """A lesson of `sample`, in which `text` was said, for each of `instructions`."""
-        return [self._lesson(sample, text, instruction) for instruction in instructions]
+    def make(
+        self, sample: Sample, text: str, instructions: Sequence[str]
+    ) -> list[DistillationSample]:
+        """A distillation sample of `sample`, in which `text` was said, for each of
+        `instructions`."""
+        return [self._make(sample, text, instruction) for instruction in instructions]
 
-    def _lesson(self, sample: Sample, text: str, instruction: str) -> Lesson:
+    def _make(self, sample: Sample, text: str, instruction: str) -> DistillationSample:
         opening, closing, _ = self.writer.turn_tokens
         asked = self.vocabulary.tokenize(f"\n{instruction}") if instruction else []
         before, after = torch.tensor(opening), torch.tensor([*asked, *closing])
@@ -71,21 +75,21 @@ class LessonMaker:
         if kept is None:
             reply = torch.tensor(self._reply(text, instruction))
             written = torch.tensor(self.vocabulary.tokenize(text.strip()))
-            taught = teach(self._teacher, sample, written, before, after, reply)
+            targets = with_teacher_targets(self._teacher, sample, written, before, after, reply)
             kept = {
                 "reply": reply,
-                **_packed("words", taught.at_words),
-                **_packed("reply", taught.at_reply),
+                **_packed("words", targets.word_targets),
+                **_packed("reply", targets.reply_targets),
             }
             _write(path, kept)
         of_words, of_reply = _unpacked("words", kept), _unpacked("reply", kept)
-        return Lesson(
+        return DistillationSample(
             **vars(sample),
             before=before,
             after=after,
             reply=kept["reply"],
-            at_words=of_words,
-            at_reply=of_reply,
+            word_targets=of_words,
+            reply_targets=of_reply,
         )
 
     def _reply(self, text: str, instruction: str) -> list[int]:
@@ -97,15 +101,15 @@ class LessonMaker:
         return tokens if len(tokens) >= REPLY_TOKENS else [*tokens, *between[:1]]
 
 
-def _packed(name: str, teacher: Teacher) -> dict[str, Tensor]:
+def _packed(name: str, teacher: TeacherTargets) -> dict[str, Tensor]:
     return {
         f"{name}.tokens": teacher.tokens.int(),
         f"{name}.log_probabilities": teacher.log_probabilities,
     }
 
 
-def _unpacked(name: str, kept: dict[str, Tensor]) -> Teacher:
-    return Teacher(kept[f"{name}.tokens"].long(), kept[f"{name}.log_probabilities"])
+def _unpacked(name: str, kept: dict[str, Tensor]) -> TeacherTargets:
+    return TeacherTargets(kept[f"{name}.tokens"].long(), kept[f"{name}.log_probabilities"])
 
 
 def _read(path: Path) -> dict[str, Tensor] | None:

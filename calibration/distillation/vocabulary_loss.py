@@ -24,7 +24,7 @@ _POSITIONS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Teacher:
+class TeacherTargets:
     """What a teacher expects next, after each of N positions."""
 
     tokens: Tensor
@@ -39,7 +39,9 @@ class Teacher:
 
 
 @torch.no_grad()
-def ask_teacher(hidden: Tensor, output: QuantizedLinear, most: int, temperature: float) -> Teacher:
+def teacher_targets(
+    hidden: Tensor, output: QuantizedLinear, most: int, temperature: float
+) -> TeacherTargets:
     """The `most` most probable tokens after each of the [N, H] hidden states, a few positions at a
     time."""
     parts = []
@@ -48,11 +50,11 @@ def ask_teacher(hidden: Tensor, output: QuantizedLinear, most: int, temperature:
         logits = multiply(few, output.qweight, output.kind).float() / temperature
         highest, tokens = logits.topk(most, dim=-1)
         parts.append((tokens, highest - logits.logsumexp(dim=-1, keepdim=True)))
-    return Teacher(*(torch.cat(some) for some in zip(*parts, strict=True)))
+    return TeacherTargets(*(torch.cat(some) for some in zip(*parts, strict=True)))
 
 
 def divergence(
-    hidden: Tensor, output: QuantizedLinear, teacher: Teacher, temperature: float
+    hidden: Tensor, output: QuantizedLinear, teacher: TeacherTargets, temperature: float
 ) -> Tensor:
     """[N] Kullback-Leibler divergence from the teacher's next-token distribution to the student's
     after [N, H] hidden states.

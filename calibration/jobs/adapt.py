@@ -52,9 +52,9 @@ def _stage(name: str, job: AdaptJob, report: Report) -> StageRecord:
 
             return train(job, report)
         case "lessons":
-            from ..round.distil import prepare_lessons
+            from ..round.distil import prepare_distillation
 
-            return prepare_lessons(job, report)
+            return prepare_distillation(job, report)
         case "distil":
             from ..round.distil import distil_round
 

@@ -1,7 +1,7 @@
-"""A round's stages of distillation: lessons from the user's utterances, and an adapter through
-which speech is read.
+"""A round's stages of distillation: samples with teacher targets from the user's utterances, and an
+adapter through which speech is read.
 
-Knows the order of things; lessons and losses are elsewhere.
+Knows the order of things; samples and losses are elsewhere.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from peft import PeftModel
 
 from engines.files import sha256_of
 from engines.generations.folder import read_generation
-from engines.jobs.footprints import LESSONS_PER_STEP
+from engines.jobs.footprints import DISTILLED_PER_STEP
 from engines.jobs.messages import AdaptJob, DistilRecipe, Example, Report
 
 from ..distillation.gguf_model import load_language_model
-from ..distillation.losses import LOSS_WEIGHTS, Distillation, Lesson
+from ..distillation.losses import LOSS_WEIGHTS, Distillation, DistillationSample
 from ..distillation.partial_lora import (
     add_adapter,
     export_adapter,
@@ -24,7 +24,7 @@ from ..distillation.partial_lora import (
     save_adapter,
     set_speech,
 )
-from ..distillation.teacher_targets import INSTRUCTIONS, LessonMaker
+from ..distillation.teacher_targets import INSTRUCTIONS, DistillationSampleMaker
 from ..evaluation.judge import Judge
 from ..export.projector_file import load_projector, save_projector
 from ..projector.cif import CifProjector
@@ -38,10 +38,10 @@ from .folder import RoundFolder, StageRecord
 WARMUP_STEPS = 10
 
 
-def prepare_lessons(job: AdaptJob, report: Report) -> StageRecord:
-    """Make the lessons of `job.examples`, and leave them in the folder of features: only now must a
-    teacher be open."""
-    _lessons_of(job, load_projector(RoundFolder(job.folder).trained), report)
+def prepare_distillation(job: AdaptJob, report: Report) -> StageRecord:
+    """Make the distillation samples of `job.examples`, and leave their teacher targets in the
+    folder of features: only now must a teacher be open."""
+    _samples_of(job, load_projector(RoundFolder(job.folder).trained), report)
     return StageRecord()
 
 
@@ -52,13 +52,13 @@ def distil_round(job: AdaptJob, report: Report) -> StageRecord:
     folder = RoundFolder(job.folder)
     torch.manual_seed(job.seed)
     projector = load_projector(folder.trained)
-    judge, lessons = _lessons_of(job, projector, report)
-    judge.close_language_model()  # lessons need one, training its blocks alone
+    judge, samples = _samples_of(job, projector, report)
+    judge.close_language_model()  # making samples needs it, training only its blocks
     start = read_generation(job.generations / f"{job.parent:04d}").adapter_weights
     adapted, run = distil(
         projector,
         judge,
-        lessons,
+        samples,
         job.distil,
         job.seed,
         start,
@@ -79,9 +79,9 @@ def distil_round(job: AdaptJob, report: Report) -> StageRecord:
     )
 
 
-def _lessons_of(
+def _samples_of(
     job: AdaptJob, projector: CifProjector, report: Report
-) -> tuple[Judge, list[Lesson]]:
+) -> tuple[Judge, list[DistillationSample]]:
     torch.set_num_threads(job.threads)
     judge = Judge(
         job.engines,
@@ -91,42 +91,44 @@ def _lessons_of(
         job.reply_tokens,
         job.reply_utterances,
     )
-    return judge, make_lessons(judge, job.taught, projector.config.stack, report)
+    return judge, make_distillation_samples(
+        judge, job.distillation_examples, projector.config.stack, report
+    )
 
 
-def make_lessons(
+def make_distillation_samples(
     judge: Judge, examples: Sequence[Example], stack: int, report: Report
-) -> list[Lesson]:
-    """Two lessons of each example that can be trained on: to answer it, and one of the other
-    INSTRUCTIONS in turn.
+) -> list[DistillationSample]:
+    """Two distillation samples of each example that can be trained on: to answer it, and one of the
+    other INSTRUCTIONS in turn.
 
-    Without first-pass transcripts, as a first pass reads. What lessons were made before is read
-    from the folder of features.
+    Without first-pass transcripts, as the projector reads when it is sure. What targets were made
+    before are read from the folder of features.
     """
     report("lessons", 0.0, f"of {len(examples)} utterances")
     path = judge.engines.language_model
     about = f"{sha256_of(path)} {judge.system_prompt}"
-    maker = LessonMaker(
+    maker = DistillationSampleMaker(
         judge.vocabulary,
         judge.language_model,
         lambda: load_language_model(path),
         about,
         judge.features / "lessons",
     )
-    lessons: list[Lesson] = []
+    made: list[DistillationSample] = []
     for index, example in enumerate(examples):
         sample = make_sample(judge.frames(example), example.text, "", judge.vocabulary, stack)
         if sample is not None:
             other = INSTRUCTIONS[1 + index % (len(INSTRUCTIONS) - 1)]
-            lessons += maker.lessons(sample, example.text, [INSTRUCTIONS[0], other])
-        report("lessons", (index + 1) / len(examples), f"{len(lessons)} lessons")
-    return lessons
+            made += maker.make(sample, example.text, [INSTRUCTIONS[0], other])
+        report("lessons", (index + 1) / len(examples), f"{len(made)} samples")
+    return made
 
 
 def distil(
     projector: CifProjector,
     judge: Judge,
-    lessons: list[Lesson],
+    samples: list[DistillationSample],
     recipe: DistilRecipe,
     seed: int,
     start: Path | None,
@@ -134,7 +136,7 @@ def distil(
     report: Report,
     parts: int = 1,
 ) -> tuple[PeftModel, Run]:
-    """Train `projector` in place, and an adapter, fresh or from the folder `start`, on `lessons`.
+    """Train `projector` in place, and an adapter, fresh or from the folder `start`, on `samples`.
 
     Goes on from `checkpoint` where that file exists. Raises AttuneError where training diverges or
     `start` cannot be read.
@@ -164,7 +166,7 @@ def distil(
     )
     run = Run()
     for run in fit(
-        distillation, draw_epochs(lessons, LESSONS_PER_STEP, seed), schedule, checkpoint
+        distillation, draw_epochs(samples, DISTILLED_PER_STEP, seed), schedule, checkpoint
     ):
         report("distil", fraction(run, schedule), describe(run, LOSS_WEIGHTS))
     set_speech(adapted, None)

@@ -263,7 +263,7 @@ def distil(
         return
     console.print(recipes_sheet(figures))
     console.print(heard_sheet(sorted(figures.heard, key=lambda one: one.set)))
-    say(f"{figures.lessons} lessons, made or read in {figures.lessons_seconds:.0f} s")
+    say(f"{figures.lessons} distillation samples, made or read in {figures.lessons_seconds:.0f} s")
     _say_where(folder, figures.machine)
 
 

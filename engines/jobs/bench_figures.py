@@ -109,7 +109,8 @@ class DistilRun(Frozen):
     recipe: str
     steps: int
     processor_seconds: float
-    """Of training, per thread: what `--seconds` bounds. What lessons take is apart."""
+    """Of training, per thread: what `--seconds` bounds. Making the samples is left
+    out."""
     wall_seconds: float
     """Of training by the clock."""
     losses: dict[str, float]
@@ -120,6 +121,7 @@ class DistilFigures(Frozen):
     """`attune bench distil`."""
 
     lessons: int
+    """Distillation samples."""
     lessons_seconds: float
     """What making them took; near nothing where they lay on the disk."""
     runs: list[DistilRun]

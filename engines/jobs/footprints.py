@@ -15,7 +15,7 @@ from .messages import AdaptJob, EngineFiles
 
 OWN_PER_STEP = 8
 REPLAYED_PER_STEP = 8
-LESSONS_PER_STEP = 8
+DISTILLED_PER_STEP = 8
 _FRAME_BYTES = 2
 """Encoder frames are kept in float16."""
 SHIPPED = Path(__file__).parent.parent / "base" / "footprints.json"
@@ -93,7 +93,7 @@ class Footprints(Frozen):
             longest = max([self.replay_seconds, *trained])
             samples = -(-(OWN_PER_STEP + REPLAYED_PER_STEP) // job.parts)
         elif stage == "distil":
-            longest, samples = max(trained, default=0.0), -(-LESSONS_PER_STEP // job.parts)
+            longest, samples = max(trained, default=0.0), -(-DISTILLED_PER_STEP // job.parts)
         elif stage == "judge":
             judged = [*(example for example in job.examples if example.holdout), *job.general]
             longest, samples = max((example.seconds for example in judged), default=0.0), 1

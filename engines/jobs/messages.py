@@ -19,8 +19,8 @@ GraphPrecision = Literal["float32", "float16", "int8"]
 """That a graph computes in, whatever runs it."""
 
 
-LEAST_TAUGHT = 32
-"""Utterances that lessons are made of, however short distillation is."""
+LEAST_DISTILLATION_EXAMPLES = 32
+"""Utterances that distillation learns from at least, however short it is."""
 
 
 class Example(Frozen):
@@ -122,14 +122,18 @@ class AdaptJob(_JobBase):
         return [example for example in self.examples if not example.holdout]
 
     @property
-    def taught(self) -> list[Example]:
-        """What lessons are made of: one utterance for each second of distillation, the first by id,
+    def distillation_examples(self) -> list[Example]:
+        """What distillation learns from: one utterance for each second of it, the first by id,
         which are hashes.
 
-        A step takes eight lessons and about a second, and an utterance makes two, so that each is
+        A step takes eight samples and about a second, and an utterance makes two, so that each is
         seen some four times.
         """
-        most = max(LEAST_TAUGHT, round(self.distil.seconds)) if self.distil is not None else 0
+        most = (
+            max(LEAST_DISTILLATION_EXAMPLES, round(self.distil.seconds))
+            if self.distil is not None
+            else 0
+        )
         return sorted(self.learnt, key=lambda example: example.id)[:most]
 
 

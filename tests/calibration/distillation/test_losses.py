@@ -10,7 +10,12 @@ import torch
 from torch import Tensor
 
 from calibration.distillation.gguf_model import load_language_model
-from calibration.distillation.losses import TEMPERATURE, Distillation, Lesson, teach
+from calibration.distillation.losses import (
+    TEMPERATURE,
+    Distillation,
+    DistillationSample,
+    with_teacher_targets,
+)
 from calibration.distillation.partial_lora import add_adapter
 from calibration.projector.cif import CifConfig, CifProjector
 from calibration.projector.embedlink import EmbedLink
@@ -35,11 +40,11 @@ def vocabulary(path: Path) -> Vocabulary:
 
 
 @pytest.fixture(scope="module")
-def lessons(path: Path, vocabulary: Vocabulary) -> list[Lesson]:
+def samples(path: Path, vocabulary: Vocabulary) -> list[DistillationSample]:
     model = load_language_model(path)
     replies = np.random.default_rng(0).integers(5, vocabulary.size, (len(WORDS), 6))
     return [
-        teach(
+        with_teacher_targets(
             model,
             sample,
             sample.tokens,
@@ -68,39 +73,42 @@ def sample_of(text: str, vocabulary: Vocabulary) -> Sample:
 
 
 def made(
-    path: Path, vocabulary: Vocabulary, lessons: list[Lesson], **weights: float
+    path: Path, vocabulary: Vocabulary, samples: list[DistillationSample], **weights: float
 ) -> Distillation:
     torch.manual_seed(0)
     projector = CifProjector(
         CifConfig(FRAME_WIDTH, vocabulary.width, vocabulary.size, width=48, heads=4, dropout=0.0)
     )
-    projector.heard_tokens.update(token for lesson in lessons for token in lesson.tokens.tolist())
+    projector.heard_tokens.update(token for sample in samples for token in sample.tokens.tolist())
     adapted = add_adapter(load_language_model(path), rank=4, dropout=0.0)
     return Distillation(EmbedLink(projector, vocabulary), adapted, weights)
 
 
-def losses_of(distillation: Distillation, lessons: list[Lesson]) -> dict[str, float]:
+def losses_of(distillation: Distillation, samples: list[DistillationSample]) -> dict[str, float]:
     generator = torch.Generator().manual_seed(0)
-    found = distillation(distillation.collate(lessons), generator)
+    found = distillation(distillation.collate(samples), generator)
     return {name: float(loss.detach()) for name, loss in found.items()}
 
 
 def test_a_student_that_reads_the_words_has_nothing_to_learn(
-    path: Path, vocabulary: Vocabulary, lessons: list[Lesson], monkeypatch: pytest.MonkeyPatch
+    path: Path,
+    vocabulary: Vocabulary,
+    samples: list[DistillationSample],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever stands where: a position too far to either side would show."""
-    distillation = made(path, vocabulary, lessons)
+    distillation = made(path, vocabulary, samples)
 
     def rows(*_: Tensor) -> Tensor:
-        longest = max(len(lesson.tokens) for lesson in lessons)
-        found = torch.zeros(len(lessons), longest, vocabulary.width)
-        for row, lesson in zip(found, lessons, strict=True):
-            row[: len(lesson.tokens)] = torch.from_numpy(vocabulary.rows(lesson.tokens.numpy()))
+        longest = max(len(sample.tokens) for sample in samples)
+        found = torch.zeros(len(samples), longest, vocabulary.width)
+        for row, sample in zip(found, samples, strict=True):
+            row[: len(sample.tokens)] = torch.from_numpy(vocabulary.rows(sample.tokens.numpy()))
         return found
 
-    wrong = losses_of(distillation, lessons)
+    wrong = losses_of(distillation, samples)
     monkeypatch.setattr(distillation, "soft", rows)
-    right = losses_of(distillation, lessons)
+    right = losses_of(distillation, samples)
     assert right["input_kl"] == pytest.approx(0, abs=1e-4)
     assert right["response_kl"] == pytest.approx(0, abs=1e-4)
     assert min(wrong["input_kl"], wrong["response_kl"]) > 0.05
@@ -113,7 +121,7 @@ def test_the_teacher_is_asked_before_each_token_of_the_reply(
     model = load_language_model(path)
     sample, reply = sample_of("call", vocabulary), torch.tensor([40, 41, 42, 43])
     written = torch.tensor(vocabulary.tokenize("Call!"))
-    lesson = teach(model, sample, written, BEFORE, AFTER, reply, most=3)
+    sample = with_teacher_targets(model, sample, written, BEFORE, AFTER, reply, most=3)
 
     def expected(words: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
@@ -122,25 +130,25 @@ def test_the_teacher_is_asked_before_each_token_of_the_reply(
         return values, indices
 
     values, indices = expected(written)
-    assert torch.equal(lesson.at_reply.tokens, indices[-len(reply) - 1 : -1])
-    torch.testing.assert_close(lesson.at_reply.log_probabilities, values[-len(reply) - 1 : -1])
+    assert torch.equal(sample.reply_targets.tokens, indices[-len(reply) - 1 : -1])
+    torch.testing.assert_close(sample.reply_targets.log_probabilities, values[-len(reply) - 1 : -1])
     assert torch.equal(
-        lesson.at_words.tokens,
+        sample.word_targets.tokens,
         expected(sample.tokens)[1][len(BEFORE) : len(BEFORE) + len(sample.tokens)],
     )
 
 
 def test_projector_and_adapter_learn_and_the_language_model_does_not(
-    path: Path, vocabulary: Vocabulary, lessons: list[Lesson]
+    path: Path, vocabulary: Vocabulary, samples: list[DistillationSample]
 ) -> None:
-    distillation = made(path, vocabulary, lessons)
+    distillation = made(path, vocabulary, samples)
     frozen = {
         name: value.clone()
         for name, value in distillation.language_model.named_parameters()
         if not value.requires_grad
     }
     schedule = Schedule(60, 1e9, 3e-3, warmup_steps=3)
-    runs = [run.losses[-1] for run in fit(distillation, lambda _: list(lessons), schedule, None)]
+    runs = [run.losses[-1] for run in fit(distillation, lambda _: list(samples), schedule, None)]
     assert runs[-1]["response_kl"] < 0.7 * runs[0]["response_kl"]
     assert runs[-1]["input_kl"] < 0.7 * runs[0]["input_kl"]
     assert all(
@@ -154,25 +162,25 @@ def test_projector_and_adapter_learn_and_the_language_model_does_not(
 
 @pytest.mark.parametrize("off", ["input_kl", "response_kl"])
 def test_every_loss_can_be_switched_off(
-    path: Path, vocabulary: Vocabulary, lessons: list[Lesson], off: str
+    path: Path, vocabulary: Vocabulary, samples: list[DistillationSample], off: str
 ) -> None:
-    named = losses_of(made(path, vocabulary, lessons, **{off: 0.0, "response_ce": 0.5}), lessons)
+    named = losses_of(made(path, vocabulary, samples, **{off: 0.0, "response_ce": 0.5}), samples)
     assert off not in named
     assert "response_ce" in named
-    alone = made(path, vocabulary, lessons, input_kl=0.0, response_kl=0.0)
-    assert set(losses_of(alone, lessons)) <= set(EmbedLink.loss_weights)
+    alone = made(path, vocabulary, samples, input_kl=0.0, response_kl=0.0)
+    assert set(losses_of(alone, samples)) <= set(EmbedLink.loss_weights)
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_been(
-    path: Path, vocabulary: Vocabulary, lessons: list[Lesson], tmp_path: Path
+    path: Path, vocabulary: Vocabulary, samples: list[DistillationSample], tmp_path: Path
 ) -> None:
     def draw(step: int) -> list[Sample]:
-        return [lessons[step % 3], lessons[(step + 1) % 3]]
+        return [samples[step % 3], samples[(step + 1) % 3]]
 
     def run(stop_after: Callable[[int], bool], checkpoint: Path | None) -> list[dict[str, float]]:
         found = []
         steps = fit(
-            made(path, vocabulary, lessons),
+            made(path, vocabulary, samples),
             draw,
             Schedule(12, 1e9, 3e-3, warmup_steps=3),
             checkpoint,

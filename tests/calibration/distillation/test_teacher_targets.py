@@ -1,4 +1,4 @@
-"""Lessons are made once, kept, and the same when they come from the disk."""
+"""Distillation samples are made once, kept, and the same when they come from the disk."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,12 @@ import pytest
 import torch
 
 from calibration.distillation.gguf_model import load_language_model
-from calibration.distillation.teacher_targets import INSTRUCTIONS, REPLY_TOKENS, LessonMaker
-from engines.jobs.messages import LEAST_TAUGHT, DistilRecipe, Example
+from calibration.distillation.teacher_targets import (
+    INSTRUCTIONS,
+    REPLY_TOKENS,
+    DistillationSampleMaker,
+)
+from engines.jobs.messages import LEAST_DISTILLATION_EXAMPLES, DistilRecipe, Example
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
 from tests.calibration.distillation.test_losses import sample_of
@@ -38,9 +42,11 @@ class Opened:
         return load_language_model(self.path)
 
 
-def maker(path: Path, folder: Path, opened: Opened, about: str = "a model") -> LessonMaker:
+def maker(
+    path: Path, folder: Path, opened: Opened, about: str = "a model"
+) -> DistillationSampleMaker:
     vocabulary = Vocabulary(path)
-    return LessonMaker(
+    return DistillationSampleMaker(
         vocabulary,
         LlamaCppLanguageModel(path, vocabulary, "Be brief.", 512, 1),
         opened,
@@ -49,11 +55,11 @@ def maker(path: Path, folder: Path, opened: Opened, about: str = "a model") -> L
     )
 
 
-def test_a_lesson_is_a_turn_of_the_conversation(path: Path, tmp_path: Path) -> None:
+def test_a_sample_is_a_turn_of_the_conversation(path: Path, tmp_path: Path) -> None:
     opened = Opened(path)
     made = maker(path, tmp_path, opened)
     sample = sample_of("call", made.vocabulary)
-    plain, asked = made.lessons(sample, "call", INSTRUCTIONS[:2])
+    plain, asked = made.make(sample, "call", INSTRUCTIONS[:2])
     opening, closing, between = made.writer.turn_tokens
     assert plain.before.tolist() == asked.before.tolist() == opening
     assert plain.after.tolist() == closing
@@ -62,18 +68,20 @@ def test_a_lesson_is_a_turn_of_the_conversation(path: Path, tmp_path: Path) -> N
     )
     assert made.vocabulary.detokenize(plain.reply.tolist()[:-1]) == "ok"
     assert plain.reply.tolist()[-1] == between[0] == made.vocabulary.tokenize(END, special=True)[0]
-    assert len(plain.at_reply.tokens) == len(plain.reply) <= REPLY_TOKENS
-    assert len(plain.at_words.tokens) == len(plain.tokens)
-    assert torch.equal(plain.at_reply.tokens[:, 0], plain.reply), "it expects what it says itself"
+    assert len(plain.reply_targets.tokens) == len(plain.reply) <= REPLY_TOKENS
+    assert len(plain.word_targets.tokens) == len(plain.tokens)
+    assert torch.equal(plain.reply_targets.tokens[:, 0], plain.reply), (
+        "it expects what it says itself"
+    )
 
 
 def test_what_is_on_the_disk_is_not_made_again(path: Path, tmp_path: Path) -> None:
     opened = Opened(path)
     first = maker(path, tmp_path, opened)
     sample = sample_of("call", first.vocabulary)
-    [made] = first.lessons(sample, "call", [""])
+    [made] = first.make(sample, "call", [""])
     again = maker(path, tmp_path, opened)
-    [kept] = again.lessons(sample, "call", [""])
+    [kept] = again.make(sample, "call", [""])
     assert opened.times == 1
     for name in ("reply", "before", "after"):
         assert torch.equal(getattr(kept, name), getattr(made, name))
@@ -82,16 +90,16 @@ def test_what_is_on_the_disk_is_not_made_again(path: Path, tmp_path: Path) -> No
         assert torch.equal(
             getattr(kept, name).log_probabilities, getattr(made, name).log_probabilities
         )
-    maker(path, tmp_path, opened, "another model").lessons(sample, "call", [""])
+    maker(path, tmp_path, opened, "another model").make(sample, "call", [""])
     assert opened.times == 2
     for file in tmp_path.glob("*.safetensors"):
         file.write_bytes(file.read_bytes()[:100])
-    [mended] = maker(path, tmp_path, opened).lessons(sample, "call", [""])
+    [mended] = maker(path, tmp_path, opened).make(sample, "call", [""])
     assert opened.times == 3
-    assert torch.equal(mended.at_reply.log_probabilities, made.at_reply.log_probabilities)
+    assert torch.equal(mended.reply_targets.log_probabilities, made.reply_targets.log_probabilities)
 
 
-def test_lessons_are_made_of_as_many_utterances_as_distillation_has_seconds(tmp_path: Path) -> None:
+def test_samples_are_made_of_as_many_utterances_as_distillation_has_seconds(tmp_path: Path) -> None:
     examples = [
         Example(
             id=f"{(number * 7919) % 5000:04d}",
@@ -103,11 +111,13 @@ def test_lessons_are_made_of_as_many_utterances_as_distillation_has_seconds(tmp_
         for number in range(5000)
     ]
     job = make_job(tmp_path).model_copy(update={"examples": examples})
-    assert job.taught == []
-    for seconds, most in ((1.0, LEAST_TAUGHT), (180.0, 180), (36_000.0, 4375)):
-        taught = job.model_copy(update={"distil": DistilRecipe(seconds=seconds)}).taught
-        assert len(taught) == most
-        assert not any(example.holdout for example in taught)
-        assert [example.id for example in taught] == sorted(example.id for example in job.learnt)[
+    assert job.distillation_examples == []
+    for seconds, most in ((1.0, LEAST_DISTILLATION_EXAMPLES), (180.0, 180), (36_000.0, 4375)):
+        examples = job.model_copy(
+            update={"distil": DistilRecipe(seconds=seconds)}
+        ).distillation_examples
+        assert len(examples) == most
+        assert not any(example.holdout for example in examples)
+        assert [example.id for example in examples] == sorted(example.id for example in job.learnt)[
             :most
         ]

@@ -10,7 +10,12 @@ import calibration.distillation.quantized_layers
 from calibration.bench.random_model import random_blocks
 from calibration.distillation.dequantize import dequantize
 from calibration.distillation.quantized_layers import QuantizedLinear
-from calibration.distillation.vocabulary_loss import Teacher, ask_teacher, cross_entropy, divergence
+from calibration.distillation.vocabulary_loss import (
+    TeacherTargets,
+    cross_entropy,
+    divergence,
+    teacher_targets,
+)
 
 VOCABULARY, WIDTH = 1000, 64
 
@@ -47,7 +52,7 @@ def test_divergence_is_torchs_own_where_the_tail_is_one_token(
     output: QuantizedLinear, most: int
 ) -> None:
     weights = dequantize(output.qweight, output.kind)
-    teacher = ask_teacher(states(7).detach(), output, most, 2.0)
+    teacher = teacher_targets(states(7).detach(), output, most, 2.0)
     assert teacher.tokens.shape == (40, most)
     hidden, same = states(0), states(0)
     ours = divergence(hidden, output, teacher, 2.0)
@@ -68,7 +73,7 @@ def test_divergence_is_torchs_own_where_the_tail_is_one_token(
 
 def test_a_student_like_the_teacher_has_nothing_to_learn(output: QuantizedLinear) -> None:
     hidden = states(3)
-    teacher = ask_teacher(hidden.detach(), output, 50, 2.0)
+    teacher = teacher_targets(hidden.detach(), output, 50, 2.0)
     found = divergence(hidden, output, teacher, 2.0)
     torch.testing.assert_close(found, torch.zeros(40), rtol=0, atol=1e-5)
     torch.autograd.backward(found.sum())
@@ -80,9 +85,9 @@ def test_the_tail_keeps_its_mass(output: QuantizedLinear) -> None:
     """A student that puts what the teacher never named on one token is as far away as one that
     spreads it: only masses count."""
     hidden = states(3)
-    teacher = ask_teacher(hidden.detach(), output, 5, 1.0)
+    teacher = teacher_targets(hidden.detach(), output, 5, 1.0)
     assert float(teacher.log_tail.exp().mean()) > 0.1
-    sure = Teacher(
+    sure = TeacherTargets(
         teacher.tokens,
         teacher.log_probabilities - teacher.log_probabilities.exp().sum(1, keepdim=True).log(),
     )

@@ -144,7 +144,7 @@ def test_what_is_held_out_is_never_in_a_step() -> None:
     assert FOOTPRINTS.positions("export", more) == 0
 
 
-def test_distillation_holds_lessons_of_what_is_trained_on() -> None:
+def test_distillation_holds_samples_of_what_is_trained_on() -> None:
     job = job_of(5.0)
     assert FOOTPRINTS.positions("distil", job) == 8 * 250
     assert FOOTPRINTS.positions("distil", job.model_copy(update={"parts": 4})) == 2 * 250
