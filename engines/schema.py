@@ -10,9 +10,12 @@ MAX_JSON_BYTES = 1 << 20
 
 
 class Frozen(BaseModel):
-    """What all of them have in common."""
+    """The base of these values. A field whose stored name differs has that name as its alias, which
+    is then written, too."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", serialize_by_alias=True, validate_by_name=True
+    )
 
 
 Kind = TypeVar("Kind", bound=BaseModel)

@@ -34,7 +34,7 @@ def make_base(job: BaseJob, report: Report) -> int:
         report("frames", 0.0, "replay set")
         build_replay(job.features, job.engines, job.threads, partial(_tell_shards, report))
     except AttuneError as error:
-        report("frames", 1.0, f"no replay set, so rounds only pull toward the base: {error}")
+        report("frames", 1.0, f"no replay set, so L2-SP alone keeps rounds near the base: {error}")
     return BASE
 
 

@@ -40,7 +40,7 @@ _LEAVING_SECONDS = 0.3
 """In which a stage that is done may still hold what it took; the next one is only importing
 then."""
 _RANK, _HIGHER_RANK = 16, 64
-_PARTS = 4
+_MICRO_BATCHES = 4
 
 
 @dataclass
@@ -67,7 +67,7 @@ def measure(job: FootprintJob, report: Report) -> int:
     report("serving", 1.0, f"answering takes {answering_bytes / 2**20:.0f} MiB more than waiting")
     engines = open_engines(job.engines, job.system_prompt, job.context_tokens, job.threads)
     shapes = [(seconds, _RANK, 1) for seconds in job.lengths_seconds]
-    shapes.append((max(job.lengths_seconds), _RANK, _PARTS))
+    shapes.append((max(job.lengths_seconds), _RANK, _MICRO_BATCHES))
     if job.distils:
         shapes.append((min(job.lengths_seconds), _HIGHER_RANK, 1))
     rounds = [_round(job, number, *shape, report) for number, shape in enumerate(shapes, 1)]
@@ -91,11 +91,13 @@ def measure(job: FootprintJob, report: Report) -> int:
 
 def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footprint:
     """The plane through what `stage` took, against what it holds at once, the rank of what it
-    trains and whether in parts, where these vary."""
+    trains and whether it accumulates gradients, where these vary."""
     found: dict[str, list[int]] = {
         "bytes_per_position": [footprints.positions(stage, one.job) for one in rounds],
         "bytes_per_rank": [rank_of(one.job) if stage == "distil" else 0 for one in rounds],
-        "parts_bytes": [int(one.job.parts > 1 and stage in ("train", "distil")) for one in rounds],
+        "micro_batches_bytes": [
+            int(one.job.micro_batches > 1 and stage in ("train", "distil")) for one in rounds
+        ],
     }
     varying = {
         name: np.array(values, np.float64) for name, values in found.items() if len(set(values)) > 1
@@ -125,10 +127,10 @@ def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footpri
 
 
 def _round(
-    job: FootprintJob, number: int, seconds: float, rank: int, parts: int, report: Report
+    job: FootprintJob, number: int, seconds: float, rank: int, micro_batches: int, report: Report
 ) -> _Round:
-    """A round of utterances of `seconds` each, its adapter of `rank`, steps in `parts`; its stages
-    watched as they run."""
+    """A round of utterances of `seconds` each, its adapter of `rank`, each step in `micro_batches`;
+    its stages are watched as they run."""
     folder = job.folder / "rounds" / f"{number:04d}"
     (folder / "job").mkdir(parents=True)
     (folder / "generations").mkdir()
@@ -163,7 +165,7 @@ def _round(
         distil=DistilRecipe(seconds=_TRAINING_SECONDS, rank=rank) if job.distils else None,
         reply_utterances=_HOLDOUT,
         threads=job.threads,
-        parts=parts,
+        micro_batches=micro_batches,
     )
     stages = {stage: _Stage() for stage in adapt.stages}
     watchers: list[threading.Thread] = []
@@ -172,7 +174,7 @@ def _round(
         watchers.append(threading.Thread(target=_watch, args=(process, adapt, stages), daemon=True))
         watchers[0].start()
 
-    run_apart(adapt, f"{seconds:g} s, rank {rank}, {parts} parts", report, watch)
+    run_apart(adapt, f"{seconds:g} s, rank {rank}, {micro_batches} micro-batches", report, watch)
     watchers[0].join()
     return _Round(adapt, stages)
 

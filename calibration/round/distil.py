@@ -31,7 +31,7 @@ from ..projector.cif import CifProjector
 from ..projector.embedlink import EmbedLink
 from ..training.batches import draw_epochs
 from ..training.checkpoint import Run
-from ..training.loop import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means
+from ..training.loop import PERSONAL_L2_SP_WEIGHT, Schedule, describe, fit, fraction, tail_means
 from ..training.samples import make_sample
 from .folder import RoundFolder, StageRecord
 
@@ -64,7 +64,7 @@ def distil_round(job: AdaptJob, report: Report) -> StageRecord:
         start,
         folder.checkpoint("distil"),
         report,
-        job.parts,
+        job.micro_batches,
     )
     save_adapter(adapted, folder.adapter_weights)
     export_adapter(adapted, folder.adapter)
@@ -134,7 +134,7 @@ def distil(
     start: Path | None,
     checkpoint: Path | None,
     report: Report,
-    parts: int = 1,
+    micro_batches: int = 1,
 ) -> tuple[PeftModel, Run]:
     """Train `projector` in place, and an adapter, fresh or from the folder `start`, on `samples`.
 
@@ -161,8 +161,8 @@ def distil(
         recipe.learning_rate,
         WARMUP_STEPS,
         seed,
-        pull=PERSONAL_PULL,
-        parts=parts,
+        l2_sp_weight=PERSONAL_L2_SP_WEIGHT,
+        micro_batches=micro_batches,
     )
     run = Run()
     for run in fit(

@@ -15,7 +15,7 @@ from ..projector.embedlink import EmbedLink
 from ..training.batches import draw_beside
 from ..training.checkpoint import Run
 from ..training.features import Features
-from ..training.loop import PERSONAL_PULL, Schedule, describe, fit, fraction, tail_means
+from ..training.loop import PERSONAL_L2_SP_WEIGHT, Schedule, describe, fit, fraction, tail_means
 from ..training.replay import load_replay
 from ..training.samples import Sample, make_sample
 from .folder import RoundFolder, StageRecord
@@ -51,8 +51,8 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
         job.training_seconds,
         job.learning_rate,
         seed=job.seed,
-        pull=PERSONAL_PULL,
-        parts=job.parts,
+        l2_sp_weight=PERSONAL_L2_SP_WEIGHT,
+        micro_batches=job.micro_batches,
     )
     draw = draw_beside(samples, OWN_PER_STEP, replay, REPLAYED_PER_STEP, job.seed)
     run = Run()

@@ -88,7 +88,7 @@ class MemoryGuard:
         if self.tight:
             self._room.clear()
         _log.info("a round may take %d MiB of %d", made.peak_bytes >> 20, self.budget_bytes >> 20)
-        return job.model_copy(update={"parts": max(job.parts, made.parts)}), made
+        return job.model_copy(update={"micro_batches": max(job.micro_batches, made.parts)}), made
 
     def _make_models_leave(self) -> None:
         with self._lock:
@@ -127,8 +127,8 @@ class MemoryGuard:
 
     def smaller(self, job: AdaptJob) -> AdaptJob | None:
         """`job` in more parts; None where it is in as many as there can be."""
-        more = [parts for parts in PARTS if parts > job.parts]
-        return job.model_copy(update={"parts": more[0]}) if more else None
+        more = [parts for parts in PARTS if parts > job.micro_batches]
+        return job.model_copy(update={"micro_batches": more[0]}) if more else None
 
     def _resident(self, footprints: Footprints) -> Resident:
         now = self._measure(None)

@@ -75,7 +75,7 @@ def plan(
     tried: list[Plan] = []
     for unloads in (False, True):
         for parts in PARTS:
-            asked = job.model_copy(update={"parts": parts})
+            asked = job.model_copy(update={"micro_batches": parts})
             found = tuple(_stage(name, asked, footprints, resident, unloads) for name in job.stages)
             one = Plan(found, budget_bytes, parts, unloads, measured_here)
             if one.peak_bytes <= budget_bytes and unloads <= may_unload:

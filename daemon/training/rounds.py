@@ -98,7 +98,7 @@ def prepare(job: AdaptJob, jobs: Path, anew: bool = False) -> Path:
     if (
         anew
         or (before := _read_job(path)) is None
-        or before.model_copy(update={"parts": job.parts}) != job
+        or before.model_copy(update={"micro_batches": job.micro_batches}) != job
     ):
         clear(jobs, job.number)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -7,6 +7,8 @@ libraries already, and `alone`, where nobody does.
 
 from pathlib import Path
 
+from pydantic import Field
+
 from ..errors import AttuneError
 from ..files import sha256_of, write_atomically
 from ..schema import Frozen, read_json
@@ -33,8 +35,8 @@ class Footprint(Frozen):
     """Of `Footprints.positions`; 0 where nothing grows."""
     bytes_per_rank: float = 0.0
     """Of the adapter that is trained; 0 where none is."""
-    parts_bytes: float = 0.0
-    """More where steps are computed in parts: gradients are kept from one to the next."""
+    micro_batches_bytes: float = Field(0.0, alias="parts_bytes")
+    """What a step of several micro-batches takes more: gradients are kept from one to the next."""
     residual_bytes: float = 0.0
     """How far the farthest measurement lies from the plane."""
     seconds: float = 0.0
@@ -43,7 +45,7 @@ class Footprint(Frozen):
     """That is heard, trained on or judged."""
 
     def predicted_bytes(
-        self, positions: int, beside: bool, rank: int = 0, in_parts: bool = False
+        self, positions: int, beside: bool, rank: int = 0, accumulates: bool = False
     ) -> int:
         """The peak, beside a daemon that serves or alone."""
         fixed = self.beside_bytes if beside else self.alone_bytes
@@ -51,7 +53,7 @@ class Footprint(Frozen):
             fixed
             + self.bytes_per_position * positions
             + self.bytes_per_rank * rank
-            + self.parts_bytes * in_parts
+            + self.micro_batches_bytes * accumulates
         )
 
 
@@ -91,9 +93,12 @@ class Footprints(Frozen):
         trained = [example.seconds for example in job.examples if not example.holdout]
         if stage == "train":
             longest = max([self.replay_seconds, *trained])
-            samples = -(-(OWN_PER_STEP + REPLAYED_PER_STEP) // job.parts)
+            samples = -(-(OWN_PER_STEP + REPLAYED_PER_STEP) // job.micro_batches)
         elif stage == "distil":
-            longest, samples = max(trained, default=0.0), -(-DISTILLED_PER_STEP // job.parts)
+            longest, samples = (
+                max(trained, default=0.0),
+                -(-DISTILLED_PER_STEP // job.micro_batches),
+            )
         elif stage == "judge":
             judged = [*(example for example in job.examples if example.holdout), *job.general]
             longest, samples = max((example.seconds for example in judged), default=0.0), 1
@@ -104,7 +109,7 @@ class Footprints(Frozen):
     def predicted_bytes(self, stage: str, job: AdaptJob, beside: bool) -> int:
         """The peak of a stage of `job`. Raises KeyError for a stage that was never measured."""
         found = self.stages[stage].predicted_bytes(
-            self.positions(stage, job), beside, rank_of(job), job.parts > 1
+            self.positions(stage, job), beside, rank_of(job), job.micro_batches > 1
         )
         return found + self.kept_bytes(stage, job)
 

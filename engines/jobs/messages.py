@@ -102,8 +102,9 @@ class AdaptJob(_JobBase):
     """How many utterances of each set are also judged by their replies."""
     reply_tokens: int = 24
     seed: int = 0
-    parts: int = 1
-    """In how many parts each step is computed: what it takes in memory, not what is learnt."""
+    micro_batches: int = Field(1, alias="parts")
+    """Into how many micro-batches the samples of a step are cut, whose gradients are accumulated:
+    it changes the memory that a step takes, not what is learnt."""
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -80,7 +80,11 @@ def test_a_round_that_takes_more_than_it_may_goes_on_in_more_parts(
         works = world.adaptation is not None and str(world.adaptation.status()["note"]).startswith(
             "step"
         )
-        return 1000 if works and AdaptJob.model_validate_json(job.read_bytes()).parts < 4 else 300
+        return (
+            1000
+            if works and AdaptJob.model_validate_json(job.read_bytes()).micro_batches < 4
+            else 300
+        )
 
     machine = Machine(tmp_path, budget_mib=1400, child_mib=child_mib)
     world.seconds_per_step, world.guard = 0.02, machine.guard()
@@ -136,7 +140,7 @@ def test_what_unloading_leaves_behind_counts(tmp_path: Path) -> None:
     assert machine.happened == ["unloaded", "loaded"]
     assert machine.open
     machine.left_mib = 150
-    assert guard.admit(job)[0].parts > 1
+    assert guard.admit(job)[0].micro_batches > 1
     assert not machine.open
 
 

@@ -110,7 +110,7 @@ def test_what_is_let_through_fits(
     if not made.refusal:  # nothing easier would have done
         easier = PARTS[: PARTS.index(made.parts)]
         for parts in easier:
-            cut = job_of(longest_seconds).model_copy(update={"parts": parts})
+            cut = job_of(longest_seconds).model_copy(update={"micro_batches": parts})
             train = FOOTPRINTS.predicted_bytes("train", cut, beside=not made.unloads)
             others = max(stage.peak_bytes for stage in made.stages if stage.name != "train")
             daemon_bytes = (
@@ -131,7 +131,7 @@ def test_longer_utterances_never_take_less(first: float, second: float) -> None:
 
 @pytest.mark.parametrize("parts", PARTS[1:])
 def test_more_parts_take_less(parts: int) -> None:
-    whole, cut = (job_of(10.0).model_copy(update={"parts": some}) for some in (1, parts))
+    whole, cut = (job_of(10.0).model_copy(update={"micro_batches": some}) for some in (1, parts))
     assert FOOTPRINTS.positions("train", cut) < FOOTPRINTS.positions("train", whole)
 
 
@@ -147,7 +147,7 @@ def test_what_is_held_out_is_never_in_a_step() -> None:
 def test_distillation_holds_samples_of_what_is_trained_on() -> None:
     job = job_of(5.0)
     assert FOOTPRINTS.positions("distil", job) == 8 * 250
-    assert FOOTPRINTS.positions("distil", job.model_copy(update={"parts": 4})) == 2 * 250
+    assert FOOTPRINTS.positions("distil", job.model_copy(update={"micro_batches": 4})) == 2 * 250
 
 
 def test_an_adapter_of_a_higher_rank_takes_more() -> None:
@@ -168,10 +168,10 @@ def test_an_adapter_of_a_higher_rank_takes_more() -> None:
 
 
 def test_a_step_in_parts_keeps_its_gradients() -> None:
-    train = FOOTPRINTS.stages["train"].model_copy(update={"parts_bytes": 70.0 * MIB})
+    train = FOOTPRINTS.stages["train"].model_copy(update={"micro_batches_bytes": 70.0 * MIB})
     footprints = FOOTPRINTS.model_copy(update={"stages": {**FOOTPRINTS.stages, "train": train}})
     for parts, more in ((1, 0), (2, 70 * MIB), (16, 70 * MIB)):
-        job = job_of(5.0).model_copy(update={"parts": parts})
+        job = job_of(5.0).model_copy(update={"micro_batches": parts})
         assert (
             footprints.predicted_bytes("train", job, True)
             - FOOTPRINTS.predicted_bytes("train", job, True)
