@@ -1,5 +1,5 @@
-"""Makes a corpus: speaks or reads each line utterance, roughens it, encodes it, drafts it, and
-writes it in shards.
+"""Makes a corpus: speaks or reads each line of the script, augments it, encodes it, decodes a
+first-pass transcript of it, and writes it into shards.
 
 Knows the work and its workers; the script is `corpus/script.py`, the files `corpus/shards.py`.
 """
@@ -54,7 +54,7 @@ _worker: _Worker
 
 def expected_bytes(script: Sequence[ScriptLine], frame_width: int) -> int:
     """What the frames of `script` will take on the disk."""
-    seconds = sum(line.expected_seconds * line.takes for line in script)
+    seconds = sum(line.expected_seconds * line.copies for line in script)
     return int(seconds / FRAME_SECONDS * frame_width * np.float16().nbytes)
 
 
@@ -116,8 +116,8 @@ def _make_shard(task: tuple[int, Sequence[ScriptLine]]) -> int:
 
 
 def _make_rows(line: ScriptLine) -> Iterator[tuple[Float32, dict[str, Any]]]:
-    """Frames and the rest of the row of each take; none where a voice cannot say this sentence or a
-    recording cannot be read."""
+    """Frames and the rest of the row of each augmented copy; none where a voice cannot say this
+    sentence or a recording cannot be read."""
     try:
         if isinstance(line.source, Voice):
             samples, voice = (
@@ -131,12 +131,12 @@ def _make_rows(line: ScriptLine) -> Iterator[tuple[Float32, dict[str, Any]]]:
     if not _SHORTEST_SECONDS < len(samples) / SAMPLE_RATE_HZ < _LONGEST_SECONDS:
         return
     rng = np.random.default_rng(line.seed)
-    for _ in range(line.takes):
-        roughened = augment(samples, rng)
-        frames = _worker.encoder.encode(roughened)
+    for _ in range(line.copies):
+        augmented = augment(samples, rng)
+        frames = _worker.encoder.encode(augmented)
         about = {
             "text": line.text,
             "first_pass": _worker.first_pass_decoder.decode(frames).text,
             "voice": voice,
         }
-        yield frames, about | {"seconds": round(len(roughened) / SAMPLE_RATE_HZ, 2)}
+        yield frames, about | {"seconds": round(len(augmented) / SAMPLE_RATE_HZ, 2)}

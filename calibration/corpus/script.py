@@ -16,7 +16,7 @@ from .manifests import read_recordings
 from .synthesis import Voice
 from .texts import coverage_sentences, fortune_sentences, word_entries, wordnet_sentences
 from .training_requests import open_requests, requests
-from .voices import SHARES, TAKES, random_voice
+from .voices import AUGMENTED_COPIES, SHARES, random_voice
 from .word_classes import word_classes
 
 _COVERED_UNTIL = (10**9, 24_000, 8_000, 8_000)
@@ -38,9 +38,13 @@ class ScriptLine:
     """Of its augmentation."""
 
     @property
-    def takes(self) -> int:
-        """How often it is roughened and encoded."""
-        return TAKES.get(self.source.synthesizer, 1) if isinstance(self.source, Voice) else 1
+    def copies(self) -> int:
+        """How many augmented copies of it are encoded."""
+        return (
+            AUGMENTED_COPIES.get(self.source.synthesizer, 1)
+            if isinstance(self.source, Voice)
+            else 1
+        )
 
     @property
     def expected_seconds(self) -> float:
@@ -58,8 +62,8 @@ def synthetic_script(
     texts, entries = list(written), word_entries(vocabulary)
     for end in _COVERED_UNTIL:
         texts += coverage_sentences([word for word, number in entries.items() if number < end], rng)
-    takes = sum(share * TAKES.get(kind, 1) for kind, share in SHARES.items())
-    needed = hours * 3600 / (_mean_seconds(texts) * takes)
+    copies = sum(share * AUGMENTED_COPIES.get(kind, 1) for kind, share in SHARES.items())
+    needed = hours * 3600 / (_mean_seconds(texts) * copies)
     texts = texts[: int(needed / 2)] if len(texts) > needed / 2 else texts
     left = int(needed) - len(texts)
     texts += requests(int(left * _REQUEST_SHARE), rng)

@@ -83,8 +83,8 @@ SHARES = {"espeak-ng": 0.2, "atypical": 0.36, "flite": 0.23, "piper": 0.18, "kok
 """How often each kind of voice has its turn; Kokoro, the most natural, costs eighty times what
 espeak-ng costs."""
 
-TAKES = {"piper": 2, "kokoro": 3}
-"""How often what such a voice said is roughened anew, for its cost; once for the others."""
+AUGMENTED_COPIES = {"piper": 2, "kokoro": 3}
+"""How many augmented copies are made of what a costly voice says; of other voices, one is made."""
 
 
 def random_voice(rng: random.Random, shares: dict[str, float]) -> Voice:

@@ -45,7 +45,7 @@ def make_corpus(job: CorpusJob, report: Report) -> int:
     _keep_to(job.folder / "script.json", script)
     width = OnnxEncoder(job.engines.encoder, 1).frame_width
     size = (
-        f"{sum(line.expected_seconds * line.takes for line in script) / 3600:.1f} h,"
+        f"{sum(line.expected_seconds * line.copies for line in script) / 3600:.1f} h,"
         f" {expected_bytes(script, width) / 1e9:.2f} GB"
     )
     began = time.monotonic()
@@ -69,7 +69,7 @@ def make_corpus(job: CorpusJob, report: Report) -> int:
 
     models = Models(job.engines.encoder, job.engines.encoder_weights, job.kokoro, job.piper)
     made = build(job.folder, script, models, job.workers, show)
-    kept, asked = len(read_corpus([job.folder])), sum(line.takes for line in script)
+    kept, asked = len(read_corpus([job.folder])), sum(line.copies for line in script)
     why = (
         f"; {asked - kept} could not be spoken or read, or were shorter than 0.3 s or longer than"
         " 20 s"

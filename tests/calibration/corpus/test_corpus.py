@@ -217,7 +217,7 @@ def test_a_script_is_varied_and_the_same_each_time(llm_path: Path) -> None:
     texts = [line.text for line in script]
     assert "The fjord is deep." in texts
     assert len(set(texts)) > 0.97 * len(texts)
-    assert 6.0 < sum(line.expected_seconds * line.takes for line in script) / 3600 < 9.0
+    assert 6.0 < sum(line.expected_seconds * line.copies for line in script) / 3600 < 9.0
 
 
 def test_open_requests_have_everyday_words_that_few_templates_would(llm_path: Path) -> None:
