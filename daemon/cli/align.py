@@ -8,7 +8,7 @@ import typer
 
 from engines.errors import AttuneError
 from engines.jobs.messages import CorpusJob, TrainJob
-from engines.jobs.programs import CALIBRATION_JOB_TOGETHER, program
+from engines.jobs.programs import CALIBRATION_JOB_BY_TORCHRUN, program
 from engines.models.manifest import model_path
 
 from .common import say, settings
@@ -138,7 +138,7 @@ def train(
         threads=max(1, chosen.adapt.threads // processes),
         seed=seed,
     )
-    together = program(CALIBRATION_JOB_TOGETHER, str(processes))
+    together = program(CALIBRATION_JOB_BY_TORCHRUN, str(processes))
     run_child(
         job, out / "job.json", together if processes > 1 else None, SILENT_SECONDS * processes
     )
