@@ -29,7 +29,7 @@ from engines.llm.vocabulary import Vocabulary
 from engines.types import Float32, SoftTokens, Transcript
 
 from .fit_rescoring import fit_rescoring_weights
-from .newton import Numbers, minimise
+from .newton import Numbers, minimise_by_newton
 from .text_scores import word_errors
 
 LEAST_READINGS = 20
@@ -247,7 +247,7 @@ def logistic_regression(
         ) + 2 * ridge * np.eye(len(found))
         return float(missed.mean() + ridge * away @ away), gradient, curvature
 
-    found = minimise(before, loss)
+    found = minimise_by_newton(before, loss)
     weights = found[1:] / spread
     return float(found[0] - weights @ mean), tuple(float(weight) for weight in weights)
 

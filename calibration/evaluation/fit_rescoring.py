@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engines.alignment.nbest import FEATURES
 
-from .newton import Numbers, minimise
+from .newton import Numbers, minimise_by_newton
 
 _RIDGE = 0.03
 """Of the mean loss of a list, on standardised features."""
@@ -64,5 +64,5 @@ def fit_rescoring_weights(
         return float(value), gradient, curvature
 
     least = [None if place == _SIGNED else 0.0 for place in range(len(spread))]
-    learnt = np.where(silent, before, minimise(before, loss, least)) / spread
+    learnt = np.where(silent, before, minimise_by_newton(before, loss, least)) / spread
     return tuple(float(weight) for weight in learnt)

@@ -21,7 +21,9 @@ _SUFFICIENT = 1e-4
 """Of the decrease that the gradient promises (Armijo 1966)."""
 
 
-def minimise(start: Numbers, loss: Loss, least: Sequence[float | None] | None = None) -> Numbers:
+def minimise_by_newton(
+    start: Numbers, loss: Loss, least: Sequence[float | None] | None = None
+) -> Numbers:
     """Where `loss` is least near `start`, which has F numbers. With `least`, no number is below its
     own there; None for one that has none."""
     bounds = np.array(

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from calibration.evaluation.fit_confidence import logistic_regression
-from calibration.evaluation.newton import Loss, Numbers, minimise
+from calibration.evaluation.newton import Loss, Numbers, minimise_by_newton
 
 
 def bowl(middle: Numbers, widths: Numbers) -> Loss:
@@ -19,16 +19,16 @@ def bowl(middle: Numbers, widths: Numbers) -> Loss:
 def test_a_bowl_is_least_in_its_middle_or_at_the_bound_nearest_to_it() -> None:
     middle, widths = np.array([3.0, -2.0, 0.5]), np.array([1.0, 100.0, 0.01])
     loss = bowl(middle, widths)
-    assert minimise(np.zeros(3), loss) == pytest.approx(middle)
-    assert minimise(np.ones(3), loss, [None, 0.0, 0.0]) == pytest.approx([3.0, 0.0, 0.5])
-    assert minimise(np.ones(3), loss, [4.0, -3.0, 1.0]) == pytest.approx([4.0, -2.0, 1.0])
+    assert minimise_by_newton(np.zeros(3), loss) == pytest.approx(middle)
+    assert minimise_by_newton(np.ones(3), loss, [None, 0.0, 0.0]) == pytest.approx([3.0, 0.0, 0.5])
+    assert minimise_by_newton(np.ones(3), loss, [4.0, -3.0, 1.0]) == pytest.approx([4.0, -2.0, 1.0])
 
 
 def test_a_curvature_that_is_too_large_is_slow_and_right() -> None:
     def loss(found: Numbers) -> tuple[float, Numbers, Numbers]:
         return float(np.cosh(found - 1).sum()), np.sinh(found - 1), np.diag(3 * np.cosh(found - 1))
 
-    assert minimise(np.array([8.0, -8.0]), loss) == pytest.approx([1.0, 1.0])
+    assert minimise_by_newton(np.array([8.0, -8.0]), loss) == pytest.approx([1.0, 1.0])
 
 
 @pytest.mark.parametrize("separable", [False, True])
