@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .alignment.decoder import AlignedDecoder, open_decoder
+from .alignment.decoder import AlignedDecoder, Output, open_decoder
 from .alignment.projector import OnnxProjector
 from .alignment.usual_requests import requests_before
 from .device.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Runtimes
@@ -81,18 +81,18 @@ class Engines:
         return AlignedRoute(
             self.encoder,
             self.first_pass_decoder,
-            partial(self._reader, generation),
+            partial(self._decoder, generation),
             unsure_takes_first_pass,
         )
 
-    def _reader(self, generation: Generation) -> AlignedDecoder:
+    def _decoder(self, generation: Generation) -> AlignedDecoder:
         projector = OnnxProjector(generation.projector, self.threads)
         scorer = self.language_model.scorer.after(
             requests_before(generation.card.requests, self.vocabulary)
         )
-        blends = generation.adapter is not None
+        output: Output = "rows" if generation.adapter is None else "expected_embeddings"
         return open_decoder(
-            projector, self.vocabulary, generation.card.confidence, scorer, self.threads, blends
+            projector, self.vocabulary, generation.card.confidence, scorer, self.threads, output
         )
 
 

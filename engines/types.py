@@ -41,7 +41,7 @@ class Transcript:
 
 @dataclass(frozen=True)
 class Units:
-    """What a projector makes of frames, before it is read out."""
+    """What a projector makes of frames, before a vocabulary head makes soft tokens of it."""
 
     vectors: Float32
     """[U, E + K]: the product with a token's unit row and pronunciation key, side by side, is that
@@ -59,16 +59,17 @@ class SoftTokens:
     """Vectors that take the place of tokens in the language model."""
 
     vectors: Float32
-    """[U, E] in the space of the language model's embedding table: rows of it, or blends of
-    rows."""
+    """[U, E] in the space of the language model's embedding table: rows of it, or
+    expected embeddings, which are means of rows."""
     quantity: float
     """The unrounded sum of the integrate-and-fire weights: how many tokens the projector believes
     it heard."""
     tokens: tuple[int, ...] | None = None
-    """What was heard. Where the vectors are rows, they are those of these tokens; blends may be
-    fewer or more. None where the vectors were not read out."""
+    """What was heard. Where the vectors are rows, they are those of these tokens; expected
+    embeddings may be fewer or more. None where no vocabulary head made the vectors."""
     log_probabilities: tuple[float, ...] | None = None
-    """[U] of each token among all that it could have been; None where it was not read out."""
+    """[U] of each token among all that it could have been; None where no
+    vocabulary head made the vectors."""
     confidences: tuple[float, ...] | None = None
     """[U] fitted probabilities that each token is right; None where nothing was fitted."""
     confidence: float | None = None

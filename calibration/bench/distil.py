@@ -2,7 +2,8 @@
 
 One generation is distilled in several ways on one speaker's enrolment. Replies to the judged sets
 are compared with the replies to their true texts, where the language model reads what that
-generation serves, what its projector makes, and blends: as they are, and through each adapter.
+generation serves, what its projector makes, and expected embeddings (`blends` in the figures): as
+they are, and through each adapter.
 """
 
 import random
@@ -68,7 +69,7 @@ def bench_distil(job: BenchDistilJob, report: Report) -> int:
     hear("cascade", judge.cascade)
     hear("rows, as served", judge.aligned(decoder))
     hear("vectors", _vectors(judge, decoder))
-    hear("blends", judge.aligned(replace(decoder, blends=True)))
+    hear("blends", judge.aligned(replace(decoder, output="expected_embeddings")))
     began = time.monotonic()
     config = load_projector(generation.weights).config
     samples = make_distillation_samples(judge, learnt, config.stack, report)
@@ -99,7 +100,7 @@ def _distil(
     report: Report,
 ) -> tuple[DistilRun, AlignedDecoder]:
     """Distil the generation by one recipe; replies pass through the adapter from now on, and the
-    decoder reads blends."""
+    decoder gives expected embeddings."""
     generation = read_generation(job.base)
     projector = load_projector(generation.weights)
     projector.keys.requires_grad_(False)
@@ -125,7 +126,7 @@ def _distil(
     )
     card = generation.card
     return described, judge.decoder(
-        folder / "projector.onnx", card.confidence, card.requests, blends=True
+        folder / "projector.onnx", card.confidence, card.requests, output="expected_embeddings"
     )
 
 

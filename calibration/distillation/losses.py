@@ -176,7 +176,7 @@ class Distillation(Learner):
     def soft(self, vectors: Tensor, candidates: Candidates) -> Tensor:
         """[B, U, E + K] units to [B, U, E] soft tokens: the mean of the rows that each may mean,
         weighted by how probable they are by row and by key."""
-        return candidates.blends(
+        return candidates.expected_embeddings(
             (self.projector.scored(vectors) @ candidates.table.T).softmax(dim=-1)
         )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from engines.alignment.confidence import Confidence
-from engines.alignment.decoder import AlignedDecoder, open_decoder
+from engines.alignment.decoder import AlignedDecoder, Output, open_decoder
 from engines.alignment.projector import OnnxProjector
 from engines.alignment.usual_requests import requests_before
 from engines.generations.card import Score
@@ -97,19 +97,22 @@ class Judge:
         projector_onnx: Path,
         confidence: Confidence | None,
         requests: Sequence[str],
-        blends: bool = False,
+        output: Output = "rows",
     ) -> AlignedDecoder:
         """What reads through a projector's graph, as it would serve with `confidence` and the
         user's own `requests`."""
         projector = OnnxProjector(projector_onnx, self.threads)
         scorer = self.language_model.scorer.after(requests_before(requests, self.vocabulary))
-        return open_decoder(projector, self.vocabulary, confidence, scorer, self.threads, blends)
+        return open_decoder(projector, self.vocabulary, confidence, scorer, self.threads, output)
 
     def serving_decoder(self, generation: Generation) -> AlignedDecoder:
         """As `generation` serves."""
         card = generation.card
         return self.decoder(
-            generation.projector, card.confidence, card.requests, generation.adapter is not None
+            generation.projector,
+            card.confidence,
+            card.requests,
+            "rows" if generation.adapter is None else "expected_embeddings",
         )
 
     def pass_through(self, adapter: Path | None) -> None:

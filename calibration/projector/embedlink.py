@@ -48,7 +48,7 @@ class Candidates:
         """[m, E] rows of the embedding table."""
         return self.table[places, : self.width] * self.lengths[places]
 
-    def blends(self, shares: Tensor) -> Tensor:
+    def expected_embeddings(self, shares: Tensor) -> Tensor:
         """[..., n] shares of the tokens to [..., E] sums of their rows."""
         return (shares * self.lengths.squeeze(1)) @ self.table[:, : self.width]
 

@@ -73,7 +73,7 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
     replies = _compare_replies(job, judge, candidate, folder.adapter)
     adapter = None
     if replies and replies["blends"] > replies["rows"]:
-        candidate, adapter = replace(candidate, blends=True), folder.adapter
+        candidate, adapter = replace(candidate, output="expected_embeddings"), folder.adapter
     panel.hear("candidate", judge.aligned(candidate), adapter)
     panel.hear("cascade", judge.cascade, None)
     report("judge", 1.0, "writing the generation")
@@ -123,13 +123,14 @@ def _adapter_files(folder: RoundFolder) -> dict[str, Path]:
 def _compare_replies(
     job: AdaptJob, judge: Judge, decoder: AlignedDecoder, adapter: Path
 ) -> dict[str, float]:
-    """How well replies to rows, and to blends through `adapter`, agree with those to the true text;
-    nothing without one."""
+    """How well the replies to rows, and to expected embeddings (`blends` in the card) through
+    `adapter`, agree with the replies to the true text; empty without an adapter."""
     if not adapter.is_file():
         return {}
     found = {}
-    for name, some in (("rows", decoder), ("blends", replace(decoder, blends=True))):
-        judge.pass_through(adapter if some.blends else None)
+    outputs = (("rows", decoder), ("blends", replace(decoder, output="expected_embeddings")))
+    for name, some in outputs:
+        judge.pass_through(adapter if some.output == "expected_embeddings" else None)
         answered = _holdout(job)[: job.reply_utterances]
         score = judge.score(judge.aligned(some), answered, f"replies to {name}", replies=True).score
         if score.rouge_l is None:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
 import numpy as np
 
@@ -28,6 +29,10 @@ from .projector import OnnxProjector
 from .text_normalisation import as_written, spoken_tokens
 from .vocabulary_head import VocabularyHead
 
+Output = Literal["rows", "expected_embeddings"]
+"""What the language model reads as soft tokens: the rows of a written sentence, or the expected
+embeddings of what was heard, as spoken, which only a language model with an adapter for speech has
+learnt to read."""
 _NO_FIRST_PASS = Transcript("", 0.0)
 
 
@@ -36,8 +41,8 @@ class Spoken:
     """What one piece of an utterance was read as, in tokens as they are spoken."""
 
     reading: SoftTokens
-    blends: Callable[[], Float32]
-    """Makes blends of it."""
+    expected_embeddings: Callable[[], Float32]
+    """Computes its expected embeddings, [U, E]."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,7 @@ class AlignedDecoder:
     transcripts always gets one."""
     scorer: SentenceScorer
     """Of sentences, to a language model."""
-    blends: bool = False
-    """Whether the language model is to read blends of what was heard, as spoken, rather than the
-    rows of a written sentence: for one that passes speech through an adapter, which has learnt
-    them."""
+    output: Output = "rows"
 
     def read(
         self,
@@ -88,21 +90,21 @@ class AlignedDecoder:
             scores = self.head.scores(units, tokens)
             return Spoken(
                 self.head.most_probable(scores, units.quantity),
-                partial(scores.blends, self.vocabulary),
+                partial(scores.expected_embeddings, self.vocabulary),
             )
         passes = self.passes(frames, bounds.step)
         first = weigh(
             passes.alone, features(passes.alone), self.confidence.alone, self.confidence.threshold
         )
         if (first.sure and not repeats(first.tokens or ())) or self.confidence.rescored is None:
-            return Spoken(first, partial(passes.alone_scores.blends, self.vocabulary))
+            return Spoken(first, partial(passes.alone_scores.expected_embeddings, self.vocabulary))
         bounds.step()
         n_best = self.n_best(passes, first_pass, bounds)
         weights = self.confidence.witness_weights
         second = self.best(n_best, weights)
         found = rescored_features(second, first, n_best.first_pass)
         weighed = weigh(second, found, self.confidence.rescored, self.confidence.threshold)
-        return Spoken(weighed, partial(n_best.blends, weights, self.vocabulary))
+        return Spoken(weighed, partial(n_best.expected_embeddings, weights, self.vocabulary))
 
     def written(self, pieces: Sequence[Spoken]) -> SoftTokens:
         """The reading of an utterance from those of its pieces, as written: no soft tokens where
@@ -114,8 +116,10 @@ class AlignedDecoder:
             return SoftTokens(np.zeros((0, self.vocabulary.width), np.float32), 0.0, (), ())
         whole = as_written(_joined([piece.reading for piece in pieces]), self.vocabulary)
         return (
-            replace(whole, vectors=np.concatenate([piece.blends() for piece in pieces]))
-            if self.blends
+            replace(
+                whole, vectors=np.concatenate([piece.expected_embeddings() for piece in pieces])
+            )
+            if self.output == "expected_embeddings"
             else whole
         )
 
@@ -154,12 +158,12 @@ def open_decoder(
     confidence: Confidence | None,
     scorer: SentenceScorer,
     threads: int,
-    blends: bool = False,
+    output: Output = "rows",
 ) -> AlignedDecoder:
     """A decoder of a projector. Raises AttuneError where the projector does not say which tokens it
     heard."""
     head = VocabularyHead(vocabulary, projector.heard_tokens, projector.keys, threads)
-    return AlignedDecoder(projector, head, vocabulary, confidence, scorer, blends)
+    return AlignedDecoder(projector, head, vocabulary, confidence, scorer, output)
 
 
 def _joined(readings: Sequence[SoftTokens]) -> SoftTokens:

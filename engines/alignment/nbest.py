@@ -161,7 +161,7 @@ class NBestList:
         odds: NDArray[np.float64] = np.exp(scores - scores.max())
         return np.asarray(odds / odds.sum())
 
-    def blends(self, weights: Sequence[float], vocabulary: Vocabulary) -> Float32:
+    def expected_embeddings(self, weights: Sequence[float], vocabulary: Vocabulary) -> Float32:
         """[U, E] the mean of the rows of all sentences that are as long as the most probable one,
         weighted by how probable they are by weighted features."""
         probabilities = self.probabilities(weights)
@@ -171,10 +171,10 @@ class NBestList:
             for rate, tokens in zip(probabilities, self.sentences, strict=True)
             if len(tokens) == count
         ]
-        blended = sum(rate * vocabulary.rows(tokens) for rate, tokens in alike) / sum(
+        expected = sum(rate * vocabulary.rows(tokens) for rate, tokens in alike) / sum(
             rate for rate, _ in alike
         )
-        return np.asarray(blended, np.float32)
+        return np.asarray(expected, np.float32)
 
 
 class ProjectorPasses:

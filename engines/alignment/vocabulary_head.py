@@ -18,8 +18,8 @@ from ..errors import AttuneError
 from ..llm.vocabulary import Vocabulary
 from ..types import Float32, SoftTokens, Units
 
-_BLENDED = 16
-"""Tokens in a blend: what is left out has next to no weight."""
+_MOST_PROBABLE = 16
+"""Tokens in an expected embedding: what is left out has next to no weight."""
 
 
 class VocabularyHead:
@@ -122,18 +122,18 @@ class TokenLogProbabilities:
             log_probabilities.append(min(0.0, float(np.log(of_word[word]))))
         return tuple(tokens), tuple(log_probabilities)
 
-    def blends(self, vocabulary: Vocabulary) -> Float32:
+    def expected_embeddings(self, vocabulary: Vocabulary) -> Float32:
         """[U, E] for each unit the mean of the rows of the tokens that it may mean, weighted by how
         probable they are."""
-        most = min(_BLENDED, len(self.tokens))
+        most = min(_MOST_PROBABLE, len(self.tokens))
         best = np.argpartition(-self.table, most - 1, axis=1)[:, :most]
         weights = np.exp(np.take_along_axis(self.table, best, axis=1))
         weights /= weights.sum(axis=1, keepdims=True)
         rows = vocabulary.rows([self.tokens[place] for place in best.ravel()]).reshape(
             *best.shape, -1
         )
-        blended: Float32 = np.einsum("uk,uke->ue", weights, rows).astype(np.float32)
-        return blended
+        expected: Float32 = np.einsum("uk,uke->ue", weights, rows).astype(np.float32)
+        return expected
 
     def choices(self, most: int, within: float) -> list[list[tuple[int, float]]]:
         """For each unit up to `most` tokens, best first, whose log probability is at most `within`

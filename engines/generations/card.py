@@ -95,8 +95,8 @@ class Card(Frozen):
     confidence: Confidence | None = None
     """When its readings are to be trusted; None where there was too little to tell."""
     replies: dict[str, float] = Field(default_factory=dict)
-    """ROUGE-L on held-out utterances of the replies to `rows` and to `blends`, where both were
-    tried: the better one serves."""
+    """ROUGE-L on held-out utterances of the replies to `rows` and to `blends` (expected embeddings
+    through the adapter), where both were tried: the better one serves."""
     requests: tuple[str, ...] = ()
     """Of the user, from what it was trained on: what the language model is shown before it judges
     what was heard."""

@@ -216,24 +216,24 @@ def test_a_search_that_takes_too_long_ends_with_the_best_so_far(aligned: Aligned
     )
 
 
-def test_blends_are_read_as_spoken_and_told_as_written(
+def test_expected_embeddings_are_read_as_spoken_and_told_as_written(
     aligned: AlignedRoute, vocabulary: Vocabulary, general_speech: Path
 ) -> None:
     """Of one pass, of a whole n-best list, and where nothing was fitted."""
     spoken = prompt(general_speech, "agent-newlocation")
     for confidence, most_apart in ((None, 1), (always(0.9), 1), (rescoring(0.9, alone=1.0), 8)):
         decoder = replace(aligned.decoder, confidence=confidence)
-        rows, blends = (
-            replace(aligned, open_decoder=partial(replace, decoder, blends=some)).hear(spoken)
-            for some in (False, True)
+        rows, expected = (
+            replace(aligned, open_decoder=partial(replace, decoder, output=some)).hear(spoken)
+            for some in ("rows", "expected_embeddings")
         )
         assert isinstance(rows, SoftTokens)
-        assert isinstance(blends, SoftTokens)
-        assert words_of(blends, vocabulary) == words_of(rows, vocabulary)
-        assert (blends.tokens, blends.confidence) == (rows.tokens, rows.confidence)
+        assert isinstance(expected, SoftTokens)
+        assert words_of(expected, vocabulary) == words_of(rows, vocabulary)
+        assert (expected.tokens, expected.confidence) == (rows.tokens, rows.confidence)
         # A sentence that was rescored may be of any length.
-        assert abs(len(blends.vectors) - blends.quantity) <= most_apart
-        assert not np.array_equal(blends.vectors, rows.vectors)
+        assert abs(len(expected.vectors) - expected.quantity) <= most_apart
+        assert not np.array_equal(expected.vectors, rows.vectors)
 
 
 def test_a_first_pass_is_made_only_where_the_frames_alone_leave_doubt(

@@ -250,13 +250,13 @@ def test_weights_stay_where_nothing_speaks_against_them() -> None:
     assert weights[3] == pytest.approx(start[3], abs=1e-3)
 
 
-def test_a_blend_of_hypotheses_is_of_those_that_are_as_long(vocabulary: Vocabulary) -> None:
+def test_expected_embeddings_are_of_sentences_that_are_as_long(vocabulary: Vocabulary) -> None:
     sentences = tuple(
         tuple(vocabulary.tokenize(text)) for text in (" a light", " the light", " lights")
     )
     features = np.zeros((3, len(FEATURES)))
     features[:, 0] = np.log([0.5, 0.3, 0.2])
     weights = (1.0, *(0.0 for _ in FEATURES[1:]))
-    blends = NBestList(sentences, features, 2.0, ()).blends(weights, vocabulary)
+    found = NBestList(sentences, features, 2.0, ()).expected_embeddings(weights, vocabulary)
     first, second = (vocabulary.rows(sentence) for sentence in sentences[:2])
-    np.testing.assert_allclose(blends, (5 * first + 3 * second) / 8, atol=1e-6)
+    np.testing.assert_allclose(found, (5 * first + 3 * second) / 8, atol=1e-6)

@@ -56,7 +56,7 @@ def test_short_of_a_row_it_becomes_the_nearer_one(vocabulary: Vocabulary) -> Non
     assert np.array_equal(mute(vocabulary, tokens).read(units_at(hesitating), ()).vectors, rows)
 
 
-def test_a_blend_is_the_mean_of_what_a_unit_may_mean(vocabulary: Vocabulary) -> None:
+def test_an_expected_embedding_is_the_mean_of_what_a_unit_may_mean(vocabulary: Vocabulary) -> None:
     coffee, milk, tea = (vocabulary.tokenize(word)[0] for word in (" coffee", " milk", " tea"))
     rows = vocabulary.rows([coffee, milk])
     one, other = unit(rows)
@@ -65,12 +65,12 @@ def test_a_blend_is_the_mean_of_what_a_unit_may_mean(vocabulary: Vocabulary) -> 
     vectors = np.stack([200 * one, halfway])
     scored = np.concatenate([vectors, np.zeros((2, 4), np.float32)], axis=1).astype(np.float32)
     scores = mute(vocabulary, [coffee, milk, tea]).scores(Units(scored, 2.0, MUTE), ())
-    blends = scores.blends(vocabulary)
-    assert blends.shape == rows.shape
-    np.testing.assert_allclose(blends[0], rows[0], atol=1e-4)
-    np.testing.assert_allclose(blends[1], rows.mean(axis=0), atol=1e-3)
+    found = scores.expected_embeddings(vocabulary)
+    assert found.shape == rows.shape
+    np.testing.assert_allclose(found[0], rows[0], atol=1e-4)
+    np.testing.assert_allclose(found[1], rows.mean(axis=0), atol=1e-3)
     rates = np.exp(scores.table)
-    np.testing.assert_allclose(blends, rates @ vocabulary.rows(scores.tokens), atol=1e-5)
+    np.testing.assert_allclose(found, rates @ vocabulary.rows(scores.tokens), atol=1e-5)
 
 
 def test_of_two_rows_as_near_the_one_that_sounds_right_is_read(vocabulary: Vocabulary) -> None:
