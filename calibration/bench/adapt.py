@@ -10,7 +10,7 @@ import shutil
 
 from engines.files import write_atomically
 from engines.generations.folder import BASE, Generation, read_generation
-from engines.jobs.bench_figures import AdaptFigures, HeardSet, PersonalRound
+from engines.jobs.bench_figures import AdaptFigures, PersonalRound, SetScores
 from engines.jobs.messages import AdaptJob, BenchAdaptJob, Example, Report
 from engines.types import FRAME_SECONDS
 
@@ -48,7 +48,7 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
     shutil.copytree(job.base, generations / f"{BASE:04d}")
     log = job.folder / "heard.jsonl"
     log.unlink(missing_ok=True)
-    heard: list[HeardSet] = []
+    heard: list[SetScores] = []
     rounds: list[PersonalRound] = []
 
     def seconds_of(example: Example) -> float:

@@ -77,7 +77,7 @@ def make_design(
             )
         )
         projector.keys.phonemes.copy_(shipped.keys.phonemes)
-        projector.heard_tokens.update(
+        projector.known_tokens.update(
             token for text in learnt for token in spoken_tokens(text, vocabulary)
         )
         return _embedlink(name, projector, vocabulary)

@@ -15,7 +15,7 @@ import torch
 from engines.alignment.decoder import AlignedDecoder
 from engines.files import write_atomically
 from engines.generations.folder import read_generation
-from engines.jobs.bench_figures import DistilFigures, DistilRun, HeardSet
+from engines.jobs.bench_figures import DistilFigures, DistilRun, SetScores
 from engines.jobs.messages import BenchDistilJob, DistilRecipe, Example, Report
 from engines.types import SoftTokens
 
@@ -54,7 +54,7 @@ def bench_distil(job: BenchDistilJob, report: Report) -> int:
         for judged in sets
         for example in judged.examples
     }
-    heard: list[HeardSet] = []
+    heard: list[SetScores] = []
 
     def hear(name: str, way: Hear) -> None:
         for judged in sets:
@@ -104,7 +104,7 @@ def _distil(
     generation = read_generation(job.base)
     projector = load_projector(generation.weights)
     projector.keys.requires_grad_(False)
-    projector.heard_tokens.update(token for sample in samples for token in sample.tokens.tolist())
+    projector.known_tokens.update(token for sample in samples for token in sample.tokens.tolist())
     folder = job.folder / name.replace(" ", "-")
     folder.mkdir(exist_ok=True)
 

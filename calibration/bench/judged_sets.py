@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from engines.errors import AttuneError
-from engines.jobs.bench_figures import HeardSet, ReliabilityStep, Trust
+from engines.jobs.bench_figures import ReliabilityStep, SetScores, Trust
 from engines.jobs.messages import Example
 from engines.llm.vocabulary import Vocabulary
 from engines.routes import all_words_of
@@ -57,7 +57,7 @@ def judge_set(
     vocabulary: Vocabulary,
     threshold: float | None,
     log: Path,
-) -> HeardSet:
+) -> SetScores:
     """What hearing a set came to, a JSON line for each utterance in `log`. With a `threshold`, also
     what confidence was worth."""
     words = all_words_of(heard, vocabulary)
@@ -90,7 +90,7 @@ def judge_set(
             ],
             calibration_error=calibration_error(curve),
         )
-    return HeardSet(
+    return SetScores(
         set=judged.name,
         hearer=hearer,
         utterances=len(heard),
@@ -105,12 +105,12 @@ Replies = dict[str, list[str]]
 
 
 def with_replies(
-    heard: HeardSet,
+    heard: SetScores,
     judge: Judge,
     judged: JudgedSet,
     words: Sequence[str | SoftTokens],
     expected: Replies,
-) -> HeardSet:
+) -> SetScores:
     """With what the replies to `words`, of the first utterances, have in common with the replies to
     their true texts."""
     scores, same = [], []

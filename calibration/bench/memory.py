@@ -42,7 +42,7 @@ FRAME_WIDTH, STACK = 384, 3
 """Whisper tiny's frames, as they are stacked."""
 _GROUPS_PER_TOKEN = 6
 """0.36 s of speech: people say about three tokens a second."""
-_HEARD_TOKENS = 26_000
+_KNOWN_TOKENS = 26_000
 """As many as the shipped base has heard."""
 _SHARE_OF_WORDS, _SHARE_OF_REPLY = 0.2, 0.3
 """Of the positions of a conversation."""
@@ -103,7 +103,7 @@ def _measure(path: Path, name: str, positions: int, job: BenchMemoryJob) -> Memo
     )
 
     def tokens(count: int) -> torch.Tensor:
-        return torch.from_numpy(rng.integers(0, _HEARD_TOKENS, count))
+        return torch.from_numpy(rng.integers(0, _KNOWN_TOKENS, count))
 
     frames = rng.standard_normal((words * _GROUPS_PER_TOKEN, STACK * FRAME_WIDTH), np.float32)
     sample = Sample(torch.from_numpy(frames).half(), tokens(words), tokens(words))
@@ -114,7 +114,7 @@ def _measure(path: Path, name: str, positions: int, job: BenchMemoryJob) -> Memo
     projector = CifProjector(
         CifConfig(FRAME_WIDTH, shape.width, shape.vocabulary, reads_first_pass=True)
     )
-    projector.heard_tokens.update(range(_HEARD_TOKENS))
+    projector.known_tokens.update(range(_KNOWN_TOKENS))
     projector.keys.phonemes[:, :PHONEMES_PER_GROUP] = torch.randint(
         1, PHONEME_SYMBOLS, (shape.vocabulary, PHONEMES_PER_GROUP)
     )

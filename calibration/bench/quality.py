@@ -19,7 +19,7 @@ from engines.audio.recordings import read_audio
 from engines.device.memory import peak_resident_bytes
 from engines.errors import AttuneError
 from engines.files import write_atomically
-from engines.jobs.bench_figures import CurvePoint, DesignRun, HeardSet, QualityFigures
+from engines.jobs.bench_figures import CurvePoint, DesignRun, QualityFigures, SetScores
 from engines.jobs.child_process import PARENT_VARIABLE, settle_as_child
 from engines.jobs.messages import BenchQualityJob, Example, Report
 from engines.llm.vocabulary import Vocabulary
@@ -88,7 +88,7 @@ def bench_quality(job: BenchQualityJob, report: Report) -> int:
 
 def _run_design(
     job: BenchQualityJob, name: str, expected: Replies
-) -> tuple[DesignRun, list[HeardSet]]:
+) -> tuple[DesignRun, list[SetScores]]:
     """Train one design from the audio on, judging it now and then; then judge all sets and its
     replies."""
     torch.set_num_threads(job.threads)
@@ -211,7 +211,7 @@ def _recent_loss(design: Design, run: Run) -> float:
     )
 
 
-def _judge_cascade(job: BenchQualityJob) -> tuple[list[HeardSet], Replies]:
+def _judge_cascade(job: BenchQualityJob) -> tuple[list[SetScores], Replies]:
     """The cascade on every set, and the replies to the true texts."""
     judge = Judge(
         job.engines,
@@ -221,7 +221,7 @@ def _judge_cascade(job: BenchQualityJob) -> tuple[list[HeardSet], Replies]:
         job.reply_tokens,
         job.reply_utterances,
     )
-    heard: list[HeardSet] = []
+    heard: list[SetScores] = []
     expected: Replies = {}
     for path in job.judge:
         judged = read_set(path)

@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 
 from engines.audio.recordings import read_audio
-from engines.models.general_speech import general_set, read_prompts
+from engines.models.general_speech import read_prompts, retention_set
 from engines.types import SAMPLE_RATE_HZ, Float32
 
 from .judged_requests import ENROLLED, everyday_requests
@@ -60,10 +60,10 @@ def make_atypical(folder: Path, seed: int) -> Iterator[str]:
 
 
 def make_clear(folder: Path, recordings: Path, seed: int) -> Iterator[str]:
-    """Lay out the clear speaker's sets in `folder`; the general set's prompts are left out of
+    """Lay out the clear speaker's sets in `folder`; the retention set's prompts are left out of
     both."""
     prompts = read_prompts(recordings)
-    general = {prompt.name for prompt in general_set(prompts)}
+    general = {prompt.name for prompt in retention_set(prompts)}
     own = [prompt for prompt in prompts if prompt.name not in general]
     random.Random(seed).shuffle(own)
     spoken = []

@@ -2,7 +2,7 @@
 deserved. Knows no audio.
 
 Logistic regression on what a reading shows of itself (`engines/alignment/confidence.py`), over
-labelled utterances that were never trained on: the user's own, and the general set, whose many
+labelled utterances that were never trained on: the user's own, and the retention set, whose many
 errors tell what being wrong passes like.
 """
 
@@ -63,7 +63,7 @@ class Heard:
 
     text: str
     own: bool
-    """Whether the user said it; else it is of the general set."""
+    """Whether the user said it; else it is of the retention set."""
     alone: SoftTokens
     n_best: NBestList
 
@@ -80,7 +80,7 @@ class Reading:
     right: bool
     """Whether every word was read right."""
     own: bool
-    """Whether the user said it; else it is of the general set."""
+    """Whether the user said it; else it is of the retention set."""
 
 
 def right_tokens(read: Sequence[int], label: Sequence[int]) -> tuple[bool, ...]:
@@ -109,7 +109,7 @@ def learn_confidence(
     """How far what `decoder` hears is to be trusted, from what it heard: the weights of the
     rescoring features, and `fit_confidence`."""
     weights = _rescoring_weights(
-        heard, decoder.vocabulary, inherited.witness_weights if inherited is not None else ()
+        heard, decoder.vocabulary, inherited.rescoring_weights if inherited is not None else ()
     )
     return fit_confidence(
         [_readings_of(decoder, one, weights) for one in heard], weights, inherited
@@ -184,7 +184,7 @@ def fit_confidence(
     confidence = Confidence(
         alone=alone,
         rescored=rescored,
-        witness_weights=weights if rescored is not None else (),
+        rescoring_weights=weights if rescored is not None else (),
         threshold=0.5,
     )
     served = [[reading for reading in readings if reading.way in fits] for readings in heard]

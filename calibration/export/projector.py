@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from engines.alignment.projector import HEARD_TOKENS
+from engines.alignment.projector import KNOWN_TOKENS
 
 from ..projector.cif import CifProjector, ProjectorGraph
 from .encoder import export_onnx
@@ -28,7 +28,7 @@ def export_projector(projector: CifProjector, path: Path) -> None:
             "draft_count": torch.tensor([12]),
         }
         shapes |= {"draft": {1: torch.export.Dim("tokens", min=1, max=1000)}, "draft_count": {}}
-    metadata = {HEARD_TOKENS: json.dumps(sorted(projector.heard_tokens))}
+    metadata = {KNOWN_TOKENS: json.dumps(sorted(projector.known_tokens))}
     export_onnx(
         ProjectorGraph(projector).eval(),
         tuple(inputs.values()),

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from engines.alignment.projector import HEARD_TOKENS
+from engines.alignment.projector import KNOWN_TOKENS
 from engines.errors import AttuneError
 
 from ..projector.cif import CifConfig, CifProjector
@@ -59,7 +59,7 @@ def load_projector(path: Path) -> CifProjector:
     try:
         with safe_open(path, "pt") as file:
             config = _config(json.loads(file.metadata()["cif"]))
-            heard = json.loads(file.metadata()[HEARD_TOKENS])
+            heard = json.loads(file.metadata()[KNOWN_TOKENS])
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise AttuneError(
@@ -68,14 +68,14 @@ def load_projector(path: Path) -> CifProjector:
         ) from None
     projector = CifProjector(config)
     projector.load_state_dict(_unpacked(stored))
-    projector.heard_tokens = set(heard)
+    projector.known_tokens = set(heard)
     return projector.eval()
 
 
 def _write(projector: CifProjector, tensors: dict[str, Tensor], path: Path) -> None:
     about = {
         "cif": json.dumps(_sizes(projector.config)),
-        HEARD_TOKENS: json.dumps(sorted(projector.heard_tokens)),
+        KNOWN_TOKENS: json.dumps(sorted(projector.known_tokens)),
     }
     beside = path.with_suffix(".partial")
     save_file(tensors, beside, about)

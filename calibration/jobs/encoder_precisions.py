@@ -140,7 +140,7 @@ class _Ear:
         self._vocabulary = Vocabulary(job.engines.language_model)
         self._projector = OnnxProjector(read_generation(job.generation).projector, job.threads)
         self._head = VocabularyHead(
-            self._vocabulary, self._projector.heard_tokens, self._projector.keys, job.threads
+            self._vocabulary, self._projector.known_tokens, self._projector.keys, job.threads
         )
         self._transcriber = WhisperTranscriber(job.engines.encoder_weights, job.threads)
 

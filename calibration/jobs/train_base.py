@@ -59,7 +59,7 @@ def train(job: TrainJob, report: Report) -> int:
     learnt, judged = _split(utterances, vocabulary, config.stack)
     torch.manual_seed(job.seed)
     projector = _start(config, job.start)
-    projector.heard_tokens.update(token for sample, _ in learnt for token in sample.tokens.tolist())
+    projector.known_tokens.update(token for sample, _ in learnt for token in sample.tokens.tolist())
     if not projector.keys.phonemes.any():
         report("pronounce", 0.0, f"{vocabulary.size} tokens")
         projector.keys.phonemes.copy_(
@@ -122,7 +122,7 @@ def train(job: TrainJob, report: Report) -> int:
                     token_word_error(projector, judged, vocabulary, first_passes=False), 4
                 ),
             },
-            "heard_tokens": len(projector.heard_tokens),
+            "heard_tokens": len(projector.known_tokens),
             "confidence": confidence.model_dump() if confidence is not None else None,
             "versions": versions(),
         }
@@ -172,7 +172,7 @@ def _start(config: CifConfig, start: Path | None) -> CifProjector:
     projector = CifProjector(config)
     if start is not None:
         older = load_projector(start)
-        projector.heard_tokens = set(older.heard_tokens)
+        projector.known_tokens = set(older.known_tokens)
         try:
             projector.load_state_dict(older.state_dict(), strict=False)
         except RuntimeError as error:

@@ -91,7 +91,7 @@ class CifProjector(nn.Module):
     def __init__(self, config: CifConfig) -> None:
         super().__init__()
         self.config = config
-        self.heard_tokens: set[int] = set()
+        self.known_tokens: set[int] = set()
         """Ids of the tokens met in training: what a soft token may be read as."""
         width = config.width
         stacked = config.frame_width * config.stack
@@ -127,9 +127,9 @@ class CifProjector(nn.Module):
             self.copy = CopyHead(width)
 
     @torch.no_grad()
-    def heard_keys(self) -> Tensor:
-        """[n, K] pronunciation keys of the heard tokens, in the order of their ids."""
-        keys: Tensor = self.keys(torch.tensor(sorted(self.heard_tokens), dtype=torch.int64))
+    def known_keys(self) -> Tensor:
+        """[n, K] pronunciation keys of the known tokens, in the order of their ids."""
+        keys: Tensor = self.keys(torch.tensor(sorted(self.known_tokens), dtype=torch.int64))
         return keys
 
     def groups(
@@ -221,14 +221,14 @@ class ProjectorGraph(nn.Module):
     plans once and TensorRT insists on.
     """
 
-    heard_keys: Tensor
+    known_keys: Tensor
     """Named apart from the output `keys`: a graph's names are all its own."""
     spellings: Tensor
 
     def __init__(self, projector: CifProjector) -> None:
         super().__init__()
         self.projector = projector
-        self.register_buffer("heard_keys", projector.heard_keys())
+        self.register_buffer("known_keys", projector.known_keys())
         self.register_buffer("spellings", projector.keys.phonemes.clone())
 
     def forward(
@@ -241,7 +241,7 @@ class ProjectorGraph(nn.Module):
         """[1, G, stack * D] and how many units are `asked` for ([1] int64; 0: as many as were
         heard) to vectors [1, G // 2, E + K] (`CifProjector.scored`), count [1] int64, quantity [1]
         float32, log probabilities of phonemes [1, G * PHONEMES_PER_GROUP, PHONEME_SYMBOLS], and
-        what never changes: keys [n, K], those of the heard tokens in their order, and the
+        what never changes: keys [n, K], those of the known tokens in their order, and the
         pronunciations [V, MOST_PHONEMES] uint8 of all tokens. What a unit means is read out by who
         has the embedding table.
 
@@ -267,6 +267,6 @@ class ProjectorGraph(nn.Module):
             count,
             quantity,
             phonemes,
-            self.heard_keys.clone(),
+            self.known_keys.clone(),
             self.spellings.clone(),
         )

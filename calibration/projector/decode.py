@@ -26,8 +26,8 @@ def read_samples(
     first-pass transcripts if so asked."""
     head = VocabularyHead(
         vocabulary,
-        sorted(projector.heard_tokens),
-        projector.heard_keys().numpy(),
+        sorted(projector.known_tokens),
+        projector.known_keys().numpy(),
         torch.get_num_threads(),
     )
     read = []

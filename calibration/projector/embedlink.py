@@ -100,7 +100,7 @@ class EmbedLink(Learner):
         self.projector: CifProjector = projector
         self.vocabulary = vocabulary
         self.register_buffer(
-            "heard", torch.tensor(sorted(projector.heard_tokens)), persistent=False
+            "heard", torch.tensor(sorted(projector.known_tokens)), persistent=False
         )
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:

@@ -34,7 +34,7 @@ none was behind by more than 5 (docs/adr/0020)."""
 MOST_OTHERS = 150
 """Texts of the same enrolment that a label is compared with; a larger enrolment is drawn from."""
 LEAST_CONTROLS, MOST_CONTROLS = 5, 12
-"""Recordings of the general set, whose labels are known to be true, on which the projector has to
+"""Recordings of the retention set, whose labels are known to be true, on which the projector has to
 show that it can tell."""
 _ABLE = 0.8
 """Share of the controls whose labels must fit."""
@@ -85,7 +85,7 @@ def doubt_labels(job: AdaptJob, features: Features, report: Report) -> None:
             "hear",
             1.0,
             "labels are not compared with their recordings: the base cannot tell those of the"
-            " general set",
+            " retention set",
         )
         return
     others = [

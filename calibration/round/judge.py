@@ -34,7 +34,7 @@ from .example_requests import telling_requests
 from .folder import RoundFolder, StageRecord
 
 CALIBRATED_OWN, CALIBRATED_GENERAL = 64, 64
-"""Utterances of the user and of the general set that the confidence is fitted to, at most: each
+"""Utterances of the user and of the retention set that the confidence is fitted to, at most: each
 takes seconds, for everything that it may have been is compared."""
 _HEARERS = ("candidate", "current", "cascade")
 

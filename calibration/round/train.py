@@ -38,7 +38,7 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
     projector = load_projector(read_generation(job.generations / f"{job.parent:04d}").weights)
     vocabulary = Vocabulary(job.engines.language_model)
     samples, seconds = _samples(job, vocabulary, projector.config, report)
-    projector.heard_tokens.update(token for sample in samples for token in sample.tokens.tolist())
+    projector.known_tokens.update(token for sample in samples for token in sample.tokens.tolist())
     # What a word sounds like is not this speaker's to change; what is heard is.
     projector.keys.requires_grad_(False)
     report("samples", 1.0, "reading what is replayed")

@@ -17,7 +17,7 @@ from engines.jobs.messages import (
     BenchSpeakersJob,
     DistilRecipe,
 )
-from engines.models.general_speech import GENERAL_MODEL, general_examples
+from engines.models.general_speech import GENERAL_MODEL, retention_examples
 from engines.models.manifest import model_path
 
 from ..config import Settings
@@ -56,7 +56,7 @@ General = Annotated[
     Path | None,
     typer.Option(
         "--general",
-        help="Manifest of speech that must not be forgotten. Default: the shipped general set.",
+        help="Manifest of speech that must not be forgotten. Default: the shipped retention set.",
         exists=True,
     ),
 ]
@@ -124,7 +124,7 @@ def adapt(
     job = BenchAdaptJob(
         **_common(chosen, folder, enrol, judge),
         general=general.resolve() if general else None,
-        general_examples=general_examples(chosen.cache_dir),
+        general_examples=retention_examples(chosen.cache_dir),
         minutes=rounds,
         training_seconds=chosen.adapt.training_seconds,
         learning_rate=chosen.adapt.learning_rate,

@@ -3,9 +3,9 @@
 from engines.jobs.bench_figures import (
     AdaptFigures,
     DistilFigures,
-    HeardSet,
     MemoryFigures,
     QualityFigures,
+    SetScores,
 )
 
 from .common import gib
@@ -103,7 +103,7 @@ def reached_sheet(figures: QualityFigures) -> Sheet:
     return Sheet(("seconds to reach the end of:", *(run.design for run in figures.designs)), rows)
 
 
-def heard_sheet(heard: list[HeardSet]) -> Sheet:
+def heard_sheet(heard: list[SetScores]) -> Sheet:
     """A row for each set and hearer; columns that nobody measured are left out."""
 
     def percent(value: float | None) -> str:

@@ -9,7 +9,7 @@ from engines.generations.folder import BASE, Generation
 from engines.generations.pointers import usable
 from engines.jobs.footprints import Footprints, footprints_path, read_footprints
 from engines.jobs.messages import EngineFiles, FootprintJob, PrecisionJob
-from engines.models.general_speech import general_examples
+from engines.models.general_speech import retention_examples
 from engines.whisper.precision import PRECISIONS, Heard, PrecisionCard, read_card
 
 from ..config import Settings
@@ -39,7 +39,7 @@ def memory(as_json: AsJson = False) -> None:
         engines=files,
         base=base if base.is_dir() else generation.folder,
         features=chosen.cache_dir / "features",
-        recordings=general_examples(chosen.cache_dir)[:_RECORDINGS],
+        recordings=retention_examples(chosen.cache_dir)[:_RECORDINGS],
         system_prompt=chosen.conversation.system_prompt,
         context_tokens=chosen.llm.context_tokens,
         threads=chosen.adapt.threads,
@@ -69,7 +69,7 @@ def int8(as_json: AsJson = False) -> None:
         folder=folder,
         engines=files,
         generation=generation.folder,
-        examples=[*stored_examples(chosen), *general_examples(chosen.cache_dir, whole=True)],
+        examples=[*stored_examples(chosen), *retention_examples(chosen.cache_dir, whole=True)],
         threads=chosen.adapt.threads,
     )
     run_child(job, folder / "job.json")

@@ -100,7 +100,7 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
         )
     found += [
         ("GPU", *_gpu()),
-        ("general set", *_general_set(chosen)),
+        ("retention set", *_retention_set(chosen)),
         ("replay set", *_replay_set(chosen)),
         ("memory budget", *_budget(chosen, files)),
         ("microphone", *_microphone(chosen)),
@@ -167,7 +167,7 @@ def _budget(chosen: Settings, files: EngineFiles | None) -> tuple[bool, str]:
     return True, text + "planned by what was measured here"
 
 
-def _general_set(chosen: Settings) -> tuple[bool, str]:
+def _retention_set(chosen: Settings) -> tuple[bool, str]:
     try:
         return True, f"at {model_path(GENERAL_MODEL, chosen.cache_dir)}"
     except AttuneError as error:

@@ -26,7 +26,7 @@ from engines.generations.folder import BASE, read_generation
 from engines.jobs.messages import BaseJob, EngineFiles, EngineJob, Job, TrialJob
 from engines.jobs.messages import Progress as Step
 from engines.jobs.replay_set import is_complete
-from engines.models.general_speech import general_examples
+from engines.models.general_speech import retention_examples
 from engines.models.manifest import model_path
 from engines.whisper.encoder_choice import Choice, choose_encoder, plan_job
 from engines.whisper.plan_cache import PlanCard, Quarantine, list_plans, plans_folder, quarantine
@@ -290,7 +290,7 @@ def _request(chosen: Settings, files: EngineFiles, folder: Path) -> "Request":
         language_model=files.served_language_model,
         whisper=files.encoder_weights,
         folder=folder,
-        recordings=[example.audio for example in general_examples(chosen.cache_dir, whole=True)],
+        recordings=[example.audio for example in retention_examples(chosen.cache_dir, whole=True)],
         threads=chosen.engines.threads,
     )
 

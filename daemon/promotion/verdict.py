@@ -14,7 +14,7 @@ MIN_GAIN = 0.005
 """Word error rate by which the candidate must be better on the holdout; absolute, 0.01 is one
 percentage point."""
 GENERAL_SLACK = 0.03
-"""Word error rate by which it may be worse on the general set; absolute."""
+"""Word error rate by which it may be worse on the retention set; absolute."""
 MAX_WORD_ERROR = 0.5
 """Word error rate on the holdout above which nothing is promoted, however bad the current
 generation is. With every second word wrong no request is understood, and labels that say something
@@ -34,8 +34,8 @@ def verdict(card: Card) -> Verdict:
     forgotten the rest.
 
     Better means a word error rate that is lower by MIN_GAIN, and at most MAX_WORD_ERROR; a gain on
-    the general set alone is nothing to the user. Neither the gain nor its not having forgotten may
-    be chance: a paired bootstrap over utterances must agree with CERTAINTY. Whatever was not
+    the retention set alone is nothing to the user. Neither the gain nor its not having forgotten
+    may be chance: a paired bootstrap over utterances must agree with CERTAINTY. Whatever was not
     measured, and whatever is not a number, refuses. Recognised labels are not looked at: the
     cascade itself wrote them.
     """
@@ -43,7 +43,7 @@ def verdict(card: Card) -> Verdict:
     if holdout is None or not proves(holdout):
         return _refused(_too_little(holdout))
     if general is None or general.candidate.words == 0:
-        return _refused("the general set was not judged, so nothing shows what was forgotten")
+        return _refused("the retention set was not judged, so nothing shows what was forgotten")
     figures = f"{_holdout_figures(holdout)}; {_general_figures(general)}"
     if not _gain(general) >= -GENERAL_SLACK:
         return _refused(f"it forgot too much: {figures}")
@@ -136,6 +136,6 @@ def _holdout_figures(judgement: Judgement) -> str:
 
 def _general_figures(judgement: Judgement) -> str:
     return (
-        f"general set {percent(judgement.candidate.word_error_rate)} (was"
+        f"retention set {percent(judgement.candidate.word_error_rate)} (was"
         f" {percent(judgement.current.word_error_rate)})"
     )

@@ -11,7 +11,7 @@ from engines.errors import AttuneError
 from engines.generations.folder import Generation
 from engines.interfaces import LanguageModel
 from engines.jobs.messages import EngineFiles, Example
-from engines.models.general_speech import general_examples
+from engines.models.general_speech import retention_examples
 from engines.routes import Route, words_of
 from engines.types import Float32, SoftTokens, Transcript
 from engines.whisper.encoder_choice import choose_encoder, open_encoder
@@ -73,7 +73,7 @@ def open_models(settings: Settings) -> ServingModels:
         aligned=engines.aligned,
         words_of=lambda heard: words_of(heard, engines.vocabulary),
         files=files,
-        general=general_examples(settings.cache_dir),
+        general=retention_examples(settings.cache_dir),
         close=engines.close,
         encoder_runs_by=lambda: encoder.runs_by if encoder is not None else "",
     )

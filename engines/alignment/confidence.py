@@ -3,7 +3,7 @@ numbers, no audio.
 
 A personal round makes its projector snap words that it never met onto words that it did ("Call
 Patricia" onto "Call Robert"). What gives such a word away is the softmax over the cosines between
-its soft token and the rows of all heard tokens: a word that was learnt leaves no second choice.
+its soft token and the rows of all known tokens: a word that was learnt leaves no second choice.
 Logistic regression (`calibration/evaluation/fit_confidence.py`) makes probabilities of it.
 """
 
@@ -11,6 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
+
+from pydantic import Field
 
 from ..schema import Frozen
 from ..types import SoftTokens
@@ -34,7 +36,7 @@ class Confidence(Frozen):
     """For one pass of the projector."""
     rescored: Fit | None = None
     """For the best sentence of the n-best list; None where there were too few to tell."""
-    witness_weights: tuple[float, ...] = ()
+    rescoring_weights: tuple[float, ...] = Field((), alias="witness_weights")
     """By which the sentences of the n-best list are compared, in the order of `nbest.FEATURES`;
     there where `rescored` is."""
     threshold: float
@@ -45,10 +47,10 @@ def features(reading: SoftTokens) -> tuple[float, float, float]:
     """What one pass shows of itself: its least sure token's log odds, the mean of all, and by how
     many its tokens differ from the quantity that was heard.
 
-    Raises ValueError for soft tokens that were not read out.
+    Raises ValueError for soft tokens that no vocabulary head made.
     """
     if not reading.log_probabilities or reading.tokens is None:
-        raise ValueError("these soft tokens were not read out")
+        raise ValueError("these soft tokens were not made by a vocabulary head")
     sure = [log_odds(value) for value in reading.log_probabilities]
     return min(sure), sum(sure) / len(sure), abs(reading.quantity - len(reading.tokens))
 

@@ -100,7 +100,7 @@ class AlignedDecoder:
             return Spoken(first, partial(passes.alone_scores.expected_embeddings, self.vocabulary))
         bounds.step()
         n_best = self.n_best(passes, first_pass, bounds)
-        weights = self.confidence.witness_weights
+        weights = self.confidence.rescoring_weights
         second = self.best(n_best, weights)
         found = rescored_features(second, first, n_best.first_pass)
         weighed = weigh(second, found, self.confidence.rescored, self.confidence.threshold)
@@ -138,7 +138,7 @@ class AlignedDecoder:
         one."""
         made = first_pass() if self.projector.reads_first_pass else _NO_FIRST_PASS
         tokens = tuple(spoken_tokens(made.text, self.vocabulary))
-        weights = self.confidence.witness_weights if self.confidence is not None else ()
+        weights = self.confidence.rescoring_weights if self.confidence is not None else ()
         return n_best_list(passes, tokens, made.confidence, self.scorer, weights, bounds)
 
     def best(self, n_best: NBestList, weights: tuple[float, ...]) -> SoftTokens:
@@ -162,7 +162,7 @@ def open_decoder(
 ) -> AlignedDecoder:
     """A decoder of a projector. Raises AttuneError where the projector does not say which tokens it
     heard."""
-    head = VocabularyHead(vocabulary, projector.heard_tokens, projector.keys, threads)
+    head = VocabularyHead(vocabulary, projector.known_tokens, projector.keys, threads)
     return AlignedDecoder(projector, head, vocabulary, confidence, scorer, output)
 
 

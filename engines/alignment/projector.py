@@ -12,7 +12,7 @@ from ..errors import AttuneError
 from ..onnx_session import open_session
 from ..types import Float32, Units
 
-HEARD_TOKENS = "heard_tokens"
+KNOWN_TOKENS = "heard_tokens"
 """Name of the graph's metadata that holds, as JSON, the ids of the tokens met in training."""
 _LEAST_GROUPS = 2
 
@@ -37,7 +37,7 @@ class OnnxProjector:
         self.first_pass_width = int(inputs["draft"].shape[2]) if self.reads_first_pass else 0
         """Of the rows and keys of a first-pass transcript."""
         metadata = self._session.get_modelmeta().custom_metadata_map
-        self.heard_tokens: list[int] = json.loads(metadata.get(HEARD_TOKENS, "[]"))
+        self.known_tokens: list[int] = json.loads(metadata.get(KNOWN_TOKENS, "[]"))
         """Ids of the tokens that it met in training."""
         self.pronunciations: NDArray[np.uint8] = self._constant("pronunciations")
         """[V, P] phonemes of each token of the vocabulary, zeros after the last; all zeros where it
@@ -45,7 +45,7 @@ class OnnxProjector:
 
     @property
     def keys(self) -> Float32:
-        """[n, K] pronunciation keys of the heard tokens, in their order; read anew each time, not
+        """[n, K] pronunciation keys of the known tokens, in their order; read anew each time, not
         kept here."""
         return np.asarray(self._constant("keys"), np.float32)
 

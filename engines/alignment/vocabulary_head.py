@@ -23,32 +23,32 @@ _MOST_PROBABLE = 16
 
 
 class VocabularyHead:
-    """The rows and keys of the heard tokens, kept in memory: 62 MB for 22,000 tokens of width 576 +
+    """The rows and keys of the known tokens, kept in memory: 62 MB for 22,000 tokens of width 576 +
     128."""
 
     def __init__(
-        self, vocabulary: Vocabulary, heard_tokens: Sequence[int], keys: Float32, threads: int
+        self, vocabulary: Vocabulary, known_tokens: Sequence[int], keys: Float32, threads: int
     ) -> None:
-        """`heard_tokens` are the ids that units may become, `keys` [n, K] what each sounds like.
+        """`known_tokens` are the ids that units may become, `keys` [n, K] what each sounds like.
 
-        Raises AttuneError for no heard tokens, for others than exist, or for another number of
+        Raises AttuneError for no known tokens, for others than exist, or for another number of
         keys.
         """
         if (
-            not heard_tokens
-            or not 0 <= min(heard_tokens) <= max(heard_tokens) < vocabulary.size
-            or len(keys) != len(heard_tokens)
+            not known_tokens
+            or not 0 <= min(known_tokens) <= max(known_tokens) < vocabulary.size
+            or len(keys) != len(known_tokens)
         ):
             raise AttuneError(
-                "the projector does not say which tokens it heard; choose another with `attune"
+                "the projector does not say which tokens it knows; choose another with `attune"
                 " generations promote`"
             )
         self._vocabulary = vocabulary
-        self._heard_tokens = list(heard_tokens)
-        self._place = {token: place for place, token in enumerate(heard_tokens)}
-        table = np.concatenate([_unit(vocabulary.rows(heard_tokens)), keys], axis=1)
+        self._known_tokens = list(known_tokens)
+        self._place = {token: place for place, token in enumerate(known_tokens)}
+        table = np.concatenate([_unit(vocabulary.rows(known_tokens)), keys], axis=1)
         self._keys = table[:, vocabulary.width :]
-        spelled = [vocabulary.detokenize([token]).casefold() for token in heard_tokens]
+        spelled = [vocabulary.detokenize([token]).casefold() for token in known_tokens]
         self._words = np.unique(spelled, return_inverse=True)[1]
         """Which tokens are the same word but for capitals: nobody hears those, so they share what
         is probable."""
@@ -67,7 +67,7 @@ class VocabularyHead:
         return np.concatenate([self._vocabulary.rows(tokens), keys], axis=1)
 
     def scores(self, units: Units, first_pass: Sequence[int]) -> "TokenLogProbabilities":
-        """How probable each heard token is as each unit, and each of `first_pass`, which may be
+        """How probable each known token is as each unit, and each of `first_pass`, which may be
         copied without having been heard."""
         scores = list(self._threads.map(lambda share: units.vectors @ share.T, self._shares))
         only_in_first_pass = [
@@ -79,13 +79,13 @@ class VocabularyHead:
         highest = table.max(axis=1, keepdims=True)
         table -= highest + np.log(np.exp(table - highest).sum(axis=1, keepdims=True))
         places = self._place | {
-            token: len(self._heard_tokens) + more for more, token in enumerate(only_in_first_pass)
+            token: len(self._known_tokens) + more for more, token in enumerate(only_in_first_pass)
         }
         words = np.concatenate(
             [self._words, self._words.max() + 1 + np.arange(len(only_in_first_pass))]
         )
         return TokenLogProbabilities(
-            [*self._heard_tokens, *only_in_first_pass], places, words, table
+            [*self._known_tokens, *only_in_first_pass], places, words, table
         )
 
     def read(self, units: Units, first_pass: Sequence[int]) -> SoftTokens:

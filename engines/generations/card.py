@@ -91,7 +91,7 @@ class Card(Frozen):
     recognised: Judgement | None = None
     """On held-out utterances whose labels the cascade itself wrote: agreement, not proof."""
     general: Judgement | None = None
-    """On the general set: what was forgotten."""
+    """On the retention set: what was forgotten."""
     confidence: Confidence | None = None
     """When its readings are to be trusted; None where there was too little to tell."""
     replies: dict[str, float] = Field(default_factory=dict)

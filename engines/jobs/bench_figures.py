@@ -26,7 +26,7 @@ class Trust(Frozen):
     """Expected calibration error, 0 to 1."""
 
 
-class HeardSet(Frozen):
+class SetScores(Frozen):
     """One set of utterances, heard in one way."""
 
     set: str
@@ -62,7 +62,7 @@ class AdaptFigures(Frozen):
     """`attune bench adapt`."""
 
     rounds: list[PersonalRound]
-    heard: list[HeardSet]
+    heard: list[SetScores]
     machine: str
 
 
@@ -99,7 +99,7 @@ class QualityFigures(Frozen):
     """`attune bench quality`."""
 
     designs: list[DesignRun]
-    heard: list[HeardSet]
+    heard: list[SetScores]
     machine: str
 
 
@@ -125,7 +125,7 @@ class DistilFigures(Frozen):
     lessons_seconds: float
     """What making them took; near nothing where they lay on the disk."""
     runs: list[DistilRun]
-    heard: list[HeardSet]
+    heard: list[SetScores]
     machine: str
 
 

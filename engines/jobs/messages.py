@@ -217,7 +217,7 @@ class BenchAdaptJob(_BenchJob):
 
     kind: Literal["bench-adapt"] = "bench-adapt"
     general: Path | None = None
-    """What must not be forgotten; None for the shipped general set, `general_examples`."""
+    """What must not be forgotten; None for the shipped retention set, `general_examples`."""
     general_examples: list[Example] = Field(default_factory=list)
     minutes: list[float]
     """Of enrolment, for each round."""

@@ -1,4 +1,4 @@
-"""The general set: real recordings with their texts, of nobody in particular, on which forgetting
+"""The retention set: real recordings with their texts, of nobody in particular, on which forgetting
 shows. Knows no scores."""
 
 import hashlib
@@ -62,7 +62,7 @@ def read_prompts(folder: Path) -> list[Prompt]:
     return sorted(prompts, key=lambda prompt: prompt.name)
 
 
-def general_set(prompts: list[Prompt]) -> list[Prompt]:
+def retention_set(prompts: list[Prompt]) -> list[Prompt]:
     """One prompt in five, by a hash of its name: always the same ones, so that they can be kept out
     of everything else."""
     return [
@@ -70,14 +70,14 @@ def general_set(prompts: list[Prompt]) -> list[Prompt]:
     ]
 
 
-def general_examples(cache_dir: Path, whole: bool = False) -> list[Example]:
+def retention_examples(cache_dir: Path, whole: bool = False) -> list[Example]:
     """The recordings on which forgetting shows, or with `whole` all that there are of that voice;
     none where they were not fetched, and then no candidate can be promoted."""
     try:
         prompts = read_prompts(model_path(GENERAL_MODEL, cache_dir))
-        prompts = prompts if whole else general_set(prompts)
+        prompts = prompts if whole else retention_set(prompts)
     except AttuneError as error:
-        logger.warning("without the general set no candidate is promoted: %s", error)
+        logger.warning("without the retention set no candidate is promoted: %s", error)
         return []
     return [
         Example(

@@ -34,7 +34,7 @@ from daemon.serving.models import ServingModels, open_models
 from engines.audio.recordings import read_audio, write_flac
 from engines.build import engine_files
 from engines.errors import AttuneError
-from engines.models.general_speech import general_examples
+from engines.models.general_speech import retention_examples
 from engines.types import Float32, Transcript
 from tests.bench.world import fresh_state, speak
 from tests.support.fake_child import FAKE
@@ -170,7 +170,7 @@ def _stand_in(settings: Settings) -> ServingModels:
         fake_voice(settings),
         transcribe=_unsure,
         files=files,
-        general=general_examples(settings.cache_dir)[:8],
+        general=retention_examples(settings.cache_dir)[:8],
     )
 
 

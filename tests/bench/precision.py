@@ -16,13 +16,13 @@ from daemon.cli.common import settings
 from engines.build import engine_files
 from engines.generations.pointers import usable
 from engines.jobs.messages import PrecisionJob
-from engines.models.general_speech import general_examples
+from engines.models.general_speech import retention_examples
 from engines.whisper.precision import PRECISIONS, Heard, PrecisionCard, read_card
 
 
 def main() -> int:
     """Make both halves, and tell."""
-    examples = general_examples(settings().cache_dir, whole=True)
+    examples = retention_examples(settings().cache_dir, whole=True)
     with tempfile.TemporaryDirectory(prefix="attune-precision-") as name:
         halves = [_half(Path(name) / str(first), first) for first in (0, 1)]
     found: dict[str, object] = {"utterances": len(examples)}
@@ -68,7 +68,7 @@ def _half(folder: Path, first: int) -> dict[str, PrecisionCard]:
         folder=folder / "made",
         engines=files.model_copy(update={"encoder": encoder}),
         generation=generation.folder,
-        examples=general_examples(chosen.cache_dir, whole=True)[first:],
+        examples=retention_examples(chosen.cache_dir, whole=True)[first:],
         threads=chosen.adapt.threads,
     )
     make_precisions(

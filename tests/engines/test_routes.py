@@ -44,7 +44,7 @@ def projector(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) 
             layers_after=1,
         )
     )
-    untrained.heard_tokens = set(vocabulary.tokenize("Turn on the light in the kitchen."))
+    untrained.known_tokens = set(vocabulary.tokenize("Turn on the light in the kitchen."))
     path = tmp_path_factory.mktemp("projector") / "projector.onnx"
     export_projector(untrained, path)
     return OnnxProjector(path, threads=1)
@@ -66,7 +66,7 @@ def reads_first_pass(
         reads_first_pass=True,
     )
     untrained = CifProjector(sizes)
-    untrained.heard_tokens = set(vocabulary.tokenize("Turn on the light in the kitchen."))
+    untrained.known_tokens = set(vocabulary.tokenize("Turn on the light in the kitchen."))
     path = tmp_path_factory.mktemp("reads_first_pass") / "projector.onnx"
     export_projector(untrained, path)
     return OnnxProjector(path, threads=1)
@@ -116,7 +116,7 @@ def rescoring(probability: float, **weights: float) -> Confidence:
     as `weights` say."""
     fit = always(probability).alone.model_copy(update={"weights": (0.0,) * 6})
     counted = tuple(weights.get(name, 0.0) for name in FEATURES)
-    return always(0.4).model_copy(update={"rescored": fit, "witness_weights": counted})
+    return always(0.4).model_copy(update={"rescored": fit, "rescoring_weights": counted})
 
 
 def test_a_doubtful_reading_gives_way_to_the_first_pass_where_that_is_wanted(

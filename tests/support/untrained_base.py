@@ -20,7 +20,7 @@ def write_untrained_base(folder: Path, made_for: EngineFiles | None = None) -> P
     projector = CifProjector(
         CifConfig(384, 576, 49_152, width=48, heads=2, layers_before=1, layers_after=1)
     )
-    projector.heard_tokens = set(range(300, 400))
+    projector.known_tokens = set(range(300, 400))
     projector.keys.phonemes[:, :3] = torch.randint(1, 70, (49_152, 3))
     save_projector(projector, folder / "projector.safetensors")
     export_projector(projector, folder / "projector.onnx")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from engines.audio.recordings import read_audio, write_flac
-from engines.models.general_speech import general_examples, read_prompts
+from engines.models.general_speech import read_prompts, retention_examples
 from engines.models.manifest import default_cache_dir
 from tests.system.machine import OWN_LIBRARY, PROJECT, TESTS, Machine
 
@@ -259,7 +259,7 @@ def enrolled(machine: Machine) -> None:
             "audio": str(Path("/usr/share/attune/models") / example.audio.relative_to(models)),
             "text": example.text,
         }
-        for example in general_examples(default_cache_dir(), whole=True)[:24]
+        for example in retention_examples(default_cache_dir(), whole=True)[:24]
     ]
     (machine.folder / "cache" / "spoken.jsonl").write_text(
         "".join(json.dumps(row) + "\n" for row in rows)

@@ -28,9 +28,9 @@ from engines.jobs.bench_figures import (
     CurvePoint,
     DesignRun,
     DistilFigures,
-    HeardSet,
     PersonalRound,
     QualityFigures,
+    SetScores,
 )
 from engines.jobs.messages import (
     BenchAdaptJob,
@@ -292,8 +292,8 @@ def test_the_first_minutes_are_no_longer_than_asked(tmp_path: Path) -> None:
     assert first_minutes(examples, 60, lambda _: 12.0) == examples
 
 
-def heard_set(hearer: str, rate: float) -> HeardSet:
-    return HeardSet(
+def heard_set(hearer: str, rate: float) -> SetScores:
+    return SetScores(
         set="judge",
         hearer=hearer,
         utterances=10,

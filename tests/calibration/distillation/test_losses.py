@@ -79,7 +79,7 @@ def made(
     projector = CifProjector(
         CifConfig(FRAME_WIDTH, vocabulary.width, vocabulary.size, width=48, heads=4, dropout=0.0)
     )
-    projector.heard_tokens.update(token for sample in samples for token in sample.tokens.tolist())
+    projector.known_tokens.update(token for sample in samples for token in sample.tokens.tolist())
     adapted = add_adapter(load_language_model(path), rank=4, dropout=0.0)
     return Distillation(EmbedLink(projector, vocabulary), adapted, weights)
 

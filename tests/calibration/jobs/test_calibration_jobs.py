@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from calibration.round.judge import judge, stable_sample
 from engines.generations.folder import list_generations, read_generation
 from engines.jobs.messages import AdaptJob, DistilRecipe, EngineFiles, Example, Progress
-from engines.models.general_speech import general_set, read_prompts
+from engines.models.general_speech import read_prompts, retention_set
 from tests.support.untrained_base import write_untrained_base
 
 TRAINED, HELD_OUT, GENERAL = 6, 2, 2
@@ -38,7 +38,7 @@ def job(
     llm_path: Path,
 ) -> AdaptJob:
     prompts = read_prompts(general_speech)
-    general = general_set(prompts)[:GENERAL]
+    general = retention_set(prompts)[:GENERAL]
     own = [prompt for prompt in prompts if prompt not in general][: TRAINED + HELD_OUT]
     examples = [
         Example(

@@ -8,7 +8,7 @@ import pytest
 
 from engines.jobs.footprints import read_footprints
 from engines.jobs.messages import EngineFiles, Example, FootprintJob, Progress
-from engines.models.general_speech import general_set, read_prompts
+from engines.models.general_speech import read_prompts, retention_set
 from tests.support.untrained_base import write_untrained_base
 
 MIB = 2**20
@@ -24,7 +24,7 @@ def test_stages_are_measured_and_longer_utterances_take_more(
         language_model=llm_path,
         served_language_model=llm_path,
     )
-    prompts = general_set(read_prompts(general_speech))[:8]
+    prompts = retention_set(read_prompts(general_speech))[:8]
     job = FootprintJob(
         folder=tmp_path,
         output=tmp_path / "footprints.json",

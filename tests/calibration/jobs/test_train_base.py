@@ -110,7 +110,7 @@ def test_a_projector_with_a_card_comes_out_and_can_be_gone_on_from(
     older = CifProjector(
         CifConfig(WIDTH, 576, 49_152)
     )  # reads no first-pass transcripts, knows no pronunciations
-    older.heard_tokens = {5}
+    older.known_tokens = {5}
     save_projector(older, tmp_path / "older.safetensors")
     lines = run(
         job.model_copy(update={"start": tmp_path / "older.safetensors", "atypical_times": 3})
@@ -124,7 +124,7 @@ def test_a_projector_with_a_card_comes_out_and_can_be_gone_on_from(
     ]
     projector = load_projector(job.folder / "projector.safetensors")
     assert projector.config.reads_first_pass
-    assert 5 in projector.heard_tokens
+    assert 5 in projector.known_tokens
     assert (projector.keys.phonemes > 0).any(dim=1).sum() > 40_000
     assert (job.folder / "projector.safetensors").stat().st_size < 20e6
     card = json.loads((job.folder / "card.json").read_text())

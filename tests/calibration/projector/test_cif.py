@@ -37,7 +37,7 @@ def small_projector(reads_first_pass: bool = False) -> CifProjector:
         for value in projector.parameters():
             value.add_(0.05 * torch.randn_like(value))
         projector.keys.phonemes[:, :4] = torch.randint(1, 70, (SMALL.vocabulary_size, 4))
-    projector.heard_tokens = {7, 3}
+    projector.known_tokens = {7, 3}
     return projector.eval()
 
 
@@ -163,12 +163,12 @@ def test_exported_graph_equals_torch_at_every_length(
 ) -> None:
     projector = small_projector(reads_first_pass)
     # Enough of them that the exporter keeps their keys as they are.
-    projector.heard_tokens = set(range(2, 48))
+    projector.known_tokens = set(range(2, 48))
     export_projector(projector, tmp_path / "projector.onnx")
     served = OnnxProjector(tmp_path / "projector.onnx", threads=1)
-    assert served.heard_tokens == sorted(projector.heard_tokens)
+    assert served.known_tokens == sorted(projector.known_tokens)
     assert served.reads_first_pass is reads_first_pass
-    assert np.abs(served.keys - projector.heard_keys().numpy()).max() < 1e-5
+    assert np.abs(served.keys - projector.known_keys().numpy()).max() < 1e-5
     for frames_count, from_first_pass in ((12, 1), (31, 0), (150, 9), (700, 40), (1474, 200)):
         frames = (
             np.random.default_rng(frames_count)
@@ -192,7 +192,7 @@ def test_file_round_trip_keeps_sizes_and_weights(tmp_path: Path, reads_first_pas
     projector = small_projector(reads_first_pass)
     save_projector(projector, tmp_path / "projector.safetensors")
     read = load_projector(tmp_path / "projector.safetensors")
-    assert read.heard_tokens == {3, 7}
+    assert read.known_tokens == {3, 7}
     assert read.config == projector.config
     assert all(
         torch.equal(value, read.state_dict()[name])

@@ -25,7 +25,7 @@ from engines.errors import RoundRefusedError
 from engines.generations.card import Card
 from engines.generations.folder import write_generation
 from engines.jobs.messages import AdaptJob, EngineFiles, Example
-from engines.models.general_speech import general_set, read_prompts
+from engines.models.general_speech import read_prompts, retention_set
 
 HEARD = np.log(np.eye(8, dtype=np.float32)[[0, 1, 0, 2, 0, 3, 0]] * 0.9 + 0.0125)
 """The phonemes 1, 2 and 3, one after the other."""
@@ -111,7 +111,7 @@ def test_labels_of_other_recordings_are_doubted_and_an_atypical_speakers_own_are
         language_model=llm_path,
         served_language_model=llm_path,
     )
-    general = general_set(read_prompts(general_speech))[:12]
+    general = retention_set(read_prompts(general_speech))[:12]
     job = AdaptJob(
         folder=tmp_path,
         generations=base_generations,

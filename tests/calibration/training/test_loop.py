@@ -63,9 +63,9 @@ def start(vocabulary: Vocabulary) -> EmbedLink:
     torch.manual_seed(0)
     config = CifConfig(embedding_width=vocabulary.width, vocabulary_size=vocabulary.size, **SIZES)  # type: ignore[arg-type]
     projector = CifProjector(config)
-    projector.heard_tokens = {token for text in TEXTS for token in vocabulary.tokenize(text)}
+    projector.known_tokens = {token for text in TEXTS for token in vocabulary.tokenize(text)}
     projector.keys.phonemes.copy_(
-        torch.from_numpy(pronounce(vocabulary, projector.heard_tokens, 1))
+        torch.from_numpy(pronounce(vocabulary, projector.known_tokens, 1))
     )
     return EmbedLink(projector, vocabulary)
 

@@ -38,11 +38,11 @@ from engines.jobs.bench_figures import (
     DesignRun,
     DistilFigures,
     DistilRun,
-    HeardSet,
     MemoryFigures,
     MemoryRun,
     PersonalRound,
     QualityFigures,
+    SetScores,
 )
 from engines.whisper.plan_cache import PlanCard, PlanKey, Quarantine
 from engines.whisper.precision import Heard, PrecisionCard
@@ -83,8 +83,8 @@ def assert_whole(
 # --- tables
 
 
-def heard_set(name: str, hearer: str) -> HeardSet:
-    return HeardSet(
+def heard_set(name: str, hearer: str) -> SetScores:
+    return SetScores(
         set=name,
         hearer=hearer,
         utterances=1000,

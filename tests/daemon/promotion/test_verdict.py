@@ -57,7 +57,7 @@ def test_promotes_what_hears_better_and_says_so_in_figures() -> None:
     assert (
         found.reason
         == "promoted: 3.1 % word error on 37 held-out utterances (current 57.0 %, cascade 59.2 %);"
-        " general set 60.6 % (was 63.1 %)"
+        " retention set 60.6 % (was 63.1 %)"
     )
 
 
@@ -83,7 +83,7 @@ def test_promotes_what_hears_better_and_says_so_in_figures() -> None:
             judgement(0.6, 0.6),
             "held-out",
         ),
-        (judgement(0.1, 0.5), None, "the general set was not judged"),
+        (judgement(0.1, 0.5), None, "the retention set was not judged"),
         (judgement(0.1, 0.5), judgement(0.64, 0.60), "it forgot too much"),
         (judgement(0.5, 0.5), judgement(0.6, 0.6), "no better for this user"),
         (judgement(0.51, 0.5), judgement(0.1, 0.6), "no better for this user"),
@@ -154,7 +154,7 @@ def test_what_a_few_utterances_agree_on_is_none(improved: int) -> None:
     assert verdict(card(holdout, SAME)).promote
 
 
-def test_a_gain_on_the_general_set_alone_is_none_for_the_user() -> None:
+def test_a_gain_on_the_retention_set_alone_is_none_for_the_user() -> None:
     """Somebody else's recordings may bring it: what is heard worse by then is not held out."""
     for found in (
         verdict(card(judgement(0.5, 0.5), judgement(0.3, 0.6))),

@@ -26,7 +26,7 @@ def test_an_idle_window_leads_to_a_promotion(world: World) -> None:
     assert (
         record.reason
         == "promoted: 10.0 % word error on 10 held-out utterances (current 50.0 %, cascade 60.0 %);"
-        " general set 50.0 % (was 50.0 %)"
+        " retention set 50.0 % (was 50.0 %)"
     )
     assert record.wall_seconds == 1.5
     assert record.peak_bytes >= 1000

@@ -69,14 +69,14 @@ def in_both_ways(count: int) -> list[list[Reading]]:
     ]
 
 
-def test_evidence_is_told_in_order() -> None:
+def test_features_are_told_in_order() -> None:
     odds = [math.log(probability / (1 - probability)) for probability in (0.7, 0.2)]
     first = reading([math.log(0.7), math.log(0.2)], 2.3)
     assert features(first) == pytest.approx((odds[1], (odds[0] + odds[1]) / 2, 0.3))
     assert log_odds(0.0) == pytest.approx(13.8, abs=0.1)
     # Two tokens where four or five were heard.
     assert features(reading([-1.0, -3.0], 4.5))[2] == 2.5
-    with pytest.raises(ValueError, match="not read out"):
+    with pytest.raises(ValueError, match="vocabulary head"):
         features(SoftTokens(np.zeros((1, 4), np.float32), 1.0))
 
 
@@ -154,12 +154,12 @@ def test_each_way_of_reading_has_a_fit_of_its_own() -> None:
     assert confidence is not None
     assert confidence.rescored is not None
     assert (len(confidence.alone.weights), len(confidence.rescored.weights)) == (3, 6)
-    assert confidence.witness_weights == weights
+    assert confidence.rescoring_weights == weights
     few = fit_confidence(
         apart([*simulated(100, 0), *simulated(LEAST_READINGS - 1, 1, Way.RESCORED)]), weights
     )
     assert few is not None
-    assert (few.rescored, few.witness_weights) == (None, ())
+    assert (few.rescored, few.rescoring_weights) == (None, ())
 
 
 def test_what_few_readings_say_of_rescoring_is_weighed_against_what_was_inherited() -> None:

@@ -151,5 +151,5 @@ def test_a_first_pass_is_given_with_the_keys_of_what_was_heard(vocabulary: Vocab
 def test_a_projector_that_does_not_say_what_it_heard_is_refused(
     vocabulary: Vocabulary, heard: list[int]
 ) -> None:
-    with pytest.raises(AttuneError, match="which tokens it heard"):
+    with pytest.raises(AttuneError, match="which tokens it knows"):
         mute(vocabulary, heard)

@@ -1,11 +1,11 @@
-"""The general set: whole sentences only, always the same ones."""
+"""The retention set: whole sentences only, always the same ones."""
 
 from pathlib import Path
 
 import pytest
 
 from engines.errors import AttuneError
-from engines.models.general_speech import general_set, read_prompts
+from engines.models.general_speech import read_prompts, retention_set
 
 
 def test_prompts_have_recordings_and_plain_texts(general_speech: Path) -> None:
@@ -15,11 +15,11 @@ def test_prompts_have_recordings_and_plain_texts(general_speech: Path) -> None:
     assert not any("[" in prompt.text or ";" in prompt.text for prompt in prompts)
 
 
-def test_the_general_set_is_a_stable_fifth(general_speech: Path) -> None:
+def test_the_retention_set_is_a_stable_fifth(general_speech: Path) -> None:
     prompts = read_prompts(general_speech)
-    chosen = general_set(prompts)
+    chosen = retention_set(prompts)
     assert 0.1 < len(chosen) / len(prompts) < 0.3
-    assert general_set(list(reversed(prompts))) == list(reversed(chosen))
+    assert retention_set(list(reversed(prompts))) == list(reversed(chosen))
 
 
 def test_a_folder_without_texts_or_recordings_says_so(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from calibration.evaluation.text_scores import word_error_rate
 from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
-from engines.models.general_speech import general_set, read_prompts
+from engines.models.general_speech import read_prompts, retention_set
 from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.first_pass import FirstPassDecoder
 from engines.whisper.transcriber import WhisperTranscriber
@@ -39,7 +39,7 @@ def test_a_first_pass_from_trimmed_frames_is_about_as_good_as_the_padded_window(
 ) -> None:
     encoder = OnnxEncoder(encoder_path, threads=2)
     first_pass_decoder = FirstPassDecoder(transcriber, encoder)
-    prompts = general_set(read_prompts(general_speech))[:20]
+    prompts = retention_set(read_prompts(general_speech))[:20]
     spoken = [read_audio(one.audio) for one in prompts]
     first_passes = [first_pass_decoder.decode(encoder.encode(samples)) for samples in spoken]
     padded = [transcriber.transcribe(samples).text for samples in spoken]
