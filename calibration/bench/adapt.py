@@ -33,7 +33,6 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
         job.system_prompt,
         job.threads,
         reply_tokens=1,
-        reply_utterances=0,
     )
     enrolled = read_set(job.enrol).examples
     random.Random(job.seed).shuffle(enrolled)
@@ -48,23 +47,25 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
     shutil.copytree(job.base, generations / f"{BASE:04d}")
     log = job.folder / "heard.jsonl"
     log.unlink(missing_ok=True)
-    heard: list[SetScores] = []
+    scores: list[SetScores] = []
     rounds: list[PersonalRound] = []
 
     def seconds_of(example: Example) -> float:
         return len(judge.frames(example)) * FRAME_SECONDS
 
-    def hear(hearer: str, generation: Generation | None) -> None:
+    def judge_all(hearer: str, generation: Generation | None) -> None:
         for judged in (*sets, general):
             report(f"{hearer}: {judged.name}", 0.0, f"{len(judged.examples)} utterances")
             confidence = generation.card.confidence if generation else None
-            way = judge.aligned(judge.serving_decoder(generation)) if generation else judge.cascade
+            recognise = (
+                judge.aligned(judge.serving_decoder(generation)) if generation else judge.cascade
+            )
             threshold = confidence.threshold if confidence else None
-            everything = [way(example) for example in judged.examples]
-            heard.append(judge_set(judged, hearer, everything, judge.vocabulary, threshold, log))
+            everything = [recognise(example) for example in judged.examples]
+            scores.append(judge_set(judged, hearer, everything, judge.vocabulary, threshold, log))
 
-    hear("cascade", None)
-    hear("base", read_generation(generations / f"{BASE:04d}"))
+    judge_all("cascade", None)
+    judge_all("base", read_generation(generations / f"{BASE:04d}"))
     for number, minutes in enumerate(job.minutes, 1):
         examples = first_minutes(enrolled, minutes, seconds_of)
         generation = _round(job, number, examples, general.examples, report, f"{minutes:g} minutes")
@@ -79,8 +80,8 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
                 peak_bytes=card.peak_bytes,
             )
         )
-        hear(f"{minutes:g} min", generation)
-    figures = AdaptFigures(rounds=rounds, heard=heard, machine=describe_machine())
+        judge_all(f"{minutes:g} min", generation)
+    figures = AdaptFigures(rounds=rounds, heard=scores, machine=describe_machine())
     write_atomically(job.folder / "figures.json", figures.model_dump_json(indent=1).encode())
     draw_adapt(figures, job.folder / "picture.svg")
     return len(rounds)

@@ -38,7 +38,7 @@ class Design:
 
     name: str
     learner: Learner
-    heard: Callable[[Sequence[Sample]], list[str]]
+    transcribe: Callable[[Sequence[Sample]], list[str]]
     """The words of utterances: each soft token's nearest row, or, end to end, what the language
     model repeats."""
     soft: Callable[[Sequence[Sample]], list[SoftTokens]]
@@ -77,10 +77,8 @@ def make_design(
             )
         )
         projector.keys.phonemes.copy_(shipped.keys.phonemes)
-        projector.known_tokens.update(
-            token for text in learnt for token in spoken_tokens(text, vocabulary)
-        )
-        return _embedlink(name, projector, vocabulary)
+        learnt_tokens = {token for text in learnt for token in spoken_tokens(text, vocabulary)}
+        return _embedlink(name, EmbedLink(projector, vocabulary, learnt_tokens))
     if name == "bridgeformer":
         return _bridgeformer(
             BridgeFormer(BridgeFormerConfig(frame_width, vocabulary.width)), vocabulary
@@ -93,20 +91,20 @@ def make_design(
     raise AttuneError(f"there is no design {name}; choose from {', '.join(NAMES)}")
 
 
-def _embedlink(name: str, projector: CifProjector, vocabulary: Vocabulary) -> Design:
-    learner = EmbedLink(projector, vocabulary)
+def _embedlink(name: str, learner: EmbedLink) -> Design:
+    projector, vocabulary = learner.projector, learner.vocabulary
 
     def soft(samples: Sequence[Sample]) -> list[SoftTokens]:
         return read_samples(projector, samples, vocabulary)
 
-    def heard(samples: Sequence[Sample]) -> list[str]:
+    def transcribe(samples: Sequence[Sample]) -> list[str]:
         return all_words_of(soft(samples), vocabulary)
 
     learning_rate = FRESH_LEARNING_RATE if name == "cif" else PERSONAL_LEARNING_RATE
     return Design(
         name,
         learner,
-        heard,
+        transcribe,
         soft,
         batch=16,
         learning_rate=learning_rate,
@@ -124,14 +122,14 @@ def _bridgeformer(projector: BridgeFormer, vocabulary: Vocabulary) -> Design:
         vectors = [projector(batch.stacked, batch.mask)[0].numpy() for batch in batches]
         return [SoftTokens(some, float(len(some))) for some in vectors]
 
-    def heard(samples: Sequence[Sample]) -> list[str]:
+    def transcribe(samples: Sequence[Sample]) -> list[str]:
         vectors = torch.from_numpy(np.stack([one.vectors for one in soft(samples)]))
-        return [vocabulary.detokenize(tokens).strip() for tokens in learner.heard(vectors)]
+        return [vocabulary.detokenize(tokens).strip() for tokens in learner.nearest_tokens(vectors)]
 
     return Design(
         "bridgeformer",
         learner,
-        heard,
+        transcribe,
         soft,
         batch=16,
         learning_rate=FRESH_LEARNING_RATE,
@@ -149,7 +147,7 @@ def _end_to_end(learner: EndToEnd) -> Design:
             made.append(SoftTokens(kept, float(len(kept))))
         return made
 
-    def heard(samples: Sequence[Sample]) -> list[str]:
+    def transcribe(samples: Sequence[Sample]) -> list[str]:
         some = [
             samples[start : start + REPEATED_AT_ONCE]
             for start in range(0, len(samples), REPEATED_AT_ONCE)
@@ -161,7 +159,7 @@ def _end_to_end(learner: EndToEnd) -> Design:
     return Design(
         "end-to-end",
         learner,
-        heard,
+        transcribe,
         soft,
         batch=8,
         learning_rate=1e-3,

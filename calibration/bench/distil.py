@@ -8,7 +8,8 @@ they are, and through each adapter.
 
 import random
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -21,13 +22,22 @@ from engines.types import SoftTokens
 
 from ..distillation.losses import DistillationSample
 from ..distillation.partial_lora import export_adapter
-from ..evaluation.judge import Hear, Judge
+from ..evaluation.judge import Judge, Recogniser
 from ..export.projector import export_projector
 from ..export.projector_file import load_projector
 from ..provenance import describe_machine
 from ..round.distil import distil, make_distillation_samples
 from ..training.loop import tail_means
 from .judged_sets import Replies, judge_set, read_set, with_replies
+
+
+@dataclass(frozen=True)
+class _Distilled:
+    run: DistilRun
+    decoder: AlignedDecoder
+    """Gives expected embeddings."""
+    adapter: Path
+    """For replies to what the decoder gives."""
 
 
 def bench_distil(job: BenchDistilJob, report: Report) -> int:
@@ -40,7 +50,6 @@ def bench_distil(job: BenchDistilJob, report: Report) -> int:
         job.system_prompt,
         job.threads,
         job.reply_tokens,
-        job.reply_utterances,
     )
     generation = read_generation(job.base)
     enrolled = read_set(job.enrol).examples
@@ -54,37 +63,36 @@ def bench_distil(job: BenchDistilJob, report: Report) -> int:
         for judged in sets
         for example in judged.examples
     }
-    heard: list[SetScores] = []
+    scores: list[SetScores] = []
 
-    def hear(name: str, way: Hear) -> None:
+    def judge_all(name: str, recognise: Recogniser, adapter: Path | None = None) -> None:
         for judged in sets:
             report("judge", 0.0, f"{name}: {judged.name}")
-            words = [way(example) for example in judged.examples]
+            words = [recognise(example) for example in judged.examples]
             one = judge_set(judged, name, words, judge.vocabulary, None, log)
-            heard.append(with_replies(one, judge, judged, words, expected))
+            scores.append(with_replies(one, judge, judged, words, expected, adapter))
 
     decoder = judge.decoder(
         generation.projector, generation.card.confidence, generation.card.requests
     )
-    hear("cascade", judge.cascade)
-    hear("rows, as served", judge.aligned(decoder))
-    hear("vectors", _vectors(judge, decoder))
-    hear("blends", judge.aligned(replace(decoder, output="expected_embeddings")))
+    judge_all("cascade", judge.cascade)
+    judge_all("rows, as served", judge.aligned(decoder))
+    judge_all("vectors", _vectors(judge, decoder))
+    judge_all("blends", judge.aligned(replace(decoder, output="expected_embeddings")))
     began = time.monotonic()
     config = load_projector(generation.weights).config
     samples = make_distillation_samples(judge, learnt, config.stack, report)
     samples_seconds = time.monotonic() - began
     runs = []
     for name, recipe in job.recipes.items():
-        run, distilled = _distil(job, judge, name, recipe, samples, report)
-        runs.append(run)
-        hear(f"blends, {name}", judge.aligned(distilled))
-        judge.pass_through(None)
+        distilled = _distil(job, judge, name, recipe, samples, report)
+        runs.append(distilled.run)
+        judge_all(f"blends, {name}", judge.aligned(distilled.decoder), distilled.adapter)
     figures = DistilFigures(
         lessons=len(samples),
         lessons_seconds=samples_seconds,
         runs=runs,
-        heard=heard,
+        heard=scores,
         machine=describe_machine(),
     )
     write_atomically(job.folder / "figures.json", figures.model_dump_json(indent=1).encode())
@@ -98,13 +106,11 @@ def _distil(
     recipe: DistilRecipe,
     samples: list[DistillationSample],
     report: Report,
-) -> tuple[DistilRun, AlignedDecoder]:
-    """Distil the generation by one recipe; replies pass through the adapter from now on, and the
-    decoder gives expected embeddings."""
+) -> _Distilled:
+    """Distil the generation by one recipe."""
     generation = read_generation(job.base)
     projector = load_projector(generation.weights)
     projector.keys.requires_grad_(False)
-    projector.known_tokens.update(token for sample in samples for token in sample.tokens.tolist())
     folder = job.folder / name.replace(" ", "-")
     folder.mkdir(exist_ok=True)
 
@@ -116,7 +122,6 @@ def _distil(
     )
     export_projector(projector, folder / "projector.onnx")
     export_adapter(adapted, folder / "adapter.gguf")
-    judge.pass_through(folder / "adapter.gguf")
     described = DistilRun(
         recipe=name,
         steps=run.step,
@@ -125,16 +130,17 @@ def _distil(
         losses=tail_means(run),
     )
     card = generation.card
-    return described, judge.decoder(
+    decoder = judge.decoder(
         folder / "projector.onnx", card.confidence, card.requests, output="expected_embeddings"
     )
+    return _Distilled(described, decoder, folder / "adapter.gguf")
 
 
-def _vectors(judge: Judge, decoder: AlignedDecoder) -> Hear:
+def _vectors(judge: Judge, decoder: AlignedDecoder) -> Recogniser:
     """What the projector makes, as the papers' language models read it."""
 
-    def hear(example: Example) -> SoftTokens:
+    def recognise(example: Example) -> SoftTokens:
         units = decoder.projector.project(judge.frames(example), decoder.head.rows_and_keys([]))
         return SoftTokens(units.vectors[:, : judge.vocabulary.width], units.quantity)
 
-    return hear
+    return recognise

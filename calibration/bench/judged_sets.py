@@ -105,24 +105,25 @@ Replies = dict[str, list[str]]
 
 
 def with_replies(
-    heard: SetScores,
+    scores: SetScores,
     judge: Judge,
     judged: JudgedSet,
     words: Sequence[str | SoftTokens],
     expected: Replies,
+    adapter: Path | None = None,
 ) -> SetScores:
-    """With what the replies to `words`, of the first utterances, have in common with the replies to
-    their true texts."""
-    scores, same = [], []
+    """`scores` with what the replies to `words`, of the first utterances, have in common with the
+    replies to their true texts; soft tokens pass through `adapter`."""
+    rouges, same = [], []
     for example, some in zip(judged.examples, words, strict=False):
-        true, found = expected[example.text], judge.reply_pieces(some)
-        scores.append(rouge("".join(true), "".join(found)))
+        true, found = expected[example.text], judge.reply_pieces(some, adapter)
+        rouges.append(rouge("".join(true), "".join(found)))
         same.append(true[:1] == found[:1])
-    unigrams, longest = zip(*scores, strict=True) if scores else ((), ())
-    return heard.model_copy(
+    unigrams, longest = zip(*rouges, strict=True) if rouges else ((), ())
+    return scores.model_copy(
         update={
-            "rouge_1": float(np.mean(unigrams)) if scores else None,
-            "rouge_l": float(np.mean(longest)) if scores else None,
+            "rouge_1": float(np.mean(unigrams)) if rouges else None,
+            "rouge_l": float(np.mean(longest)) if rouges else None,
             "same_first_token": float(np.mean(same)) if same else None,
         }
     )

@@ -43,7 +43,7 @@ FRAME_WIDTH, STACK = 384, 3
 _GROUPS_PER_TOKEN = 6
 """0.36 s of speech: people say about three tokens a second."""
 _KNOWN_TOKENS = 26_000
-"""As many as the shipped base has heard."""
+"""As many as the shipped base knows."""
 _SHARE_OF_WORDS, _SHARE_OF_REPLY = 0.2, 0.3
 """Of the positions of a conversation."""
 Result = TypeVar("Result")
@@ -114,14 +114,13 @@ def _measure(path: Path, name: str, positions: int, job: BenchMemoryJob) -> Memo
     projector = CifProjector(
         CifConfig(FRAME_WIDTH, shape.width, shape.vocabulary, reads_first_pass=True)
     )
-    projector.known_tokens.update(range(_KNOWN_TOKENS))
     projector.keys.phonemes[:, :PHONEMES_PER_GROUP] = torch.randint(
         1, PHONEME_SYMBOLS, (shape.vocabulary, PHONEMES_PER_GROUP)
     )
     projector.keys.requires_grad_(False)  # as in a round
-    distillation = Distillation(EmbedLink(projector, vocabulary), add_adapter(language_model)).to(
-        device
-    )
+    distillation = Distillation(
+        EmbedLink(projector, vocabulary, range(_KNOWN_TOKENS)), add_adapter(language_model)
+    ).to(device)
     steps = fit(
         distillation, lambda _: [sample], Schedule(job.steps, 1e9, 1e-4, warmup_steps=1), None
     )

@@ -72,15 +72,15 @@ def bench_quality(job: BenchQualityJob, report: Report) -> int:
     (job.folder / LOG).unlink(missing_ok=True)
     runs: list[DesignRun] = []
     report("judge", 0.0, "cascade")
-    heard, expected = _judge_cascade(job)
+    scores, expected = _judge_cascade(job)
     os.environ[PARENT_VARIABLE] = str(os.getpid())
     for number, (name, minutes) in enumerate(job.designs.items()):
         report("train", number / len(job.designs), f"{name}: {minutes:g} minutes")
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), settle_as_child) as apart:
             run, of_design = apart.submit(_run_design, job, name, expected).result()
         runs.append(run)
-        heard += of_design
-    figures = QualityFigures(designs=runs, heard=heard, machine=describe_machine())
+        scores += of_design
+    figures = QualityFigures(designs=runs, heard=scores, machine=describe_machine())
     write_atomically(job.folder / "figures.json", figures.model_dump_json(indent=1).encode())
     draw_quality(figures, job.folder / "picture.svg")
     return len(runs)
@@ -100,7 +100,6 @@ def _run_design(
         job.system_prompt,
         job.threads,
         job.reply_tokens,
-        job.reply_utterances,
     )
     sets = [read_set(path) for path in job.judge]
     enrolled = read_set(job.enrol).examples
@@ -128,21 +127,21 @@ def _run_design(
 
     def error() -> float:
         few = sets[0].examples[: job.judged_utterances]
-        heard = design.heard([sample_of(example) for example in few])
+        words = design.transcribe([sample_of(example) for example in few])
         return word_error_rate(
-            [(example.text, text) for example, text in zip(few, heard, strict=True)]
+            [(example.text, text) for example, text in zip(few, words, strict=True)]
         )[0]
 
     curve, step_seconds = _learn(job, design, learnt, features_seconds, error)
     peak_bytes = peak_resident_bytes()
-    heard = []
+    scores = []
     for judged in sets:
         judged_samples = [sample_of(example) for example in judged.examples]
         one = judge_set(
-            judged, name, design.heard(judged_samples), vocabulary, None, job.folder / LOG
+            judged, name, design.transcribe(judged_samples), vocabulary, None, job.folder / LOG
         )
         replied = design.soft(judged_samples[: job.reply_utterances])
-        heard.append(with_replies(one, judge, judged, replied, expected))
+        scores.append(with_replies(one, judge, judged, replied, expected))
     described = DesignRun(
         design=name,
         features_seconds=features_seconds,
@@ -151,7 +150,7 @@ def _run_design(
         parameters=sum(value.numel() for value in design.learner.projector.parameters()),
         curve=curve,
     )
-    return described, heard
+    return described, scores
 
 
 def _fresh_sample(
@@ -219,9 +218,8 @@ def _judge_cascade(job: BenchQualityJob) -> tuple[list[SetScores], Replies]:
         job.system_prompt,
         job.threads,
         job.reply_tokens,
-        job.reply_utterances,
     )
-    heard: list[SetScores] = []
+    scores: list[SetScores] = []
     expected: Replies = {}
     for path in job.judge:
         judged = read_set(path)
@@ -231,6 +229,6 @@ def _judge_cascade(job: BenchQualityJob) -> tuple[list[SetScores], Replies]:
         }
         words = [judge.cascade(example) for example in judged.examples]
         one = judge_set(judged, "cascade", words, judge.vocabulary, None, job.folder / LOG)
-        heard.append(with_replies(one, judge, judged, words[: job.reply_utterances], expected))
-    judge.language_model.close()
-    return heard, expected
+        scores.append(with_replies(one, judge, judged, words[: job.reply_utterances], expected))
+    judge.close_language_model()
+    return scores, expected

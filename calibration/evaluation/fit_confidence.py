@@ -57,9 +57,8 @@ class Way(Enum):
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A labelled utterance as a generation hears it, before anything is known of how far that is to
-    be trusted."""
+class DecodedExample:
+    """A labelled utterance, decoded both ways, before its confidence is known."""
 
     text: str
     own: bool
@@ -91,76 +90,77 @@ def right_tokens(read: Sequence[int], label: Sequence[int]) -> tuple[bool, ...]:
     return tuple(right)
 
 
-def hear(
+def decode_example(
     decoder: AlignedDecoder,
     frames: Float32,
     first_pass: Callable[[], Transcript],
     text: str,
     own: bool,
-) -> Heard:
-    """An utterance as `decoder` hears it, with a `first_pass` where it reads one."""
+) -> DecodedExample:
+    """Decode the [T, D] `frames` of an utterance whose label is `text`; `first_pass` is called
+    where the projector reads one."""
     passes = decoder.passes(frames)
-    return Heard(text, own, passes.alone, decoder.n_best(passes, first_pass))
+    return DecodedExample(text, own, passes.alone, decoder.n_best(passes, first_pass))
 
 
 def learn_confidence(
-    decoder: AlignedDecoder, heard: Sequence[Heard], inherited: Confidence | None = None
+    decoder: AlignedDecoder, examples: Sequence[DecodedExample], inherited: Confidence | None = None
 ) -> Confidence | None:
-    """How far what `decoder` hears is to be trusted, from what it heard: the weights of the
-    rescoring features, and `fit_confidence`."""
+    """Fit the weights of the rescoring features, then the confidence (`fit_confidence`), to
+    `examples` that `decoder` decoded."""
     weights = _rescoring_weights(
-        heard, decoder.vocabulary, inherited.rescoring_weights if inherited is not None else ()
+        examples, decoder.vocabulary, inherited.rescoring_weights if inherited is not None else ()
     )
     return fit_confidence(
-        [_readings_of(decoder, one, weights) for one in heard], weights, inherited
+        [_readings_of(decoder, example, weights) for example in examples], weights, inherited
     )
 
 
 def _rescoring_weights(
-    heard: Sequence[Heard], vocabulary: Vocabulary, start: tuple[float, ...]
+    examples: Sequence[DecodedExample], vocabulary: Vocabulary, start: tuple[float, ...]
 ) -> tuple[float, ...]:
-    """By which the n-best list of `heard` is compared best, near `start`; that where there is
-    nothing to learn them from."""
+    """The weights, near `start`, that rank the n-best lists of `examples` best; `start` where there
+    is nothing to learn them from."""
     lists = []
-    for one in heard:
+    for example in examples:
         wrong = [
-            word_errors(one.text, vocabulary.detokenize(sentence))[0]
-            for sentence in one.n_best.sentences
+            word_errors(example.text, vocabulary.detokenize(sentence))[0]
+            for sentence in example.n_best.sentences
         ]
-        lists.append((one.n_best.features, np.array(wrong)))
+        lists.append((example.n_best.features, np.array(wrong)))
     return fit_rescoring_weights(lists, start)
 
 
 def _readings_of(
-    decoder: AlignedDecoder, heard: Heard, weights: tuple[float, ...]
+    decoder: AlignedDecoder, example: DecodedExample, weights: tuple[float, ...]
 ) -> list[Reading]:
-    """How `heard` is read in each way that `decoder` can, in the order of Way, with `weights` for
-    its n-best list or without any; the words of its text are right."""
+    """The readings of `example`, one for each Way in that order; the rescored one only where there
+    are `weights` for its n-best list. The words of its text count as right."""
     vocabulary = decoder.vocabulary
-    expected = spoken_tokens(heard.text, vocabulary)
+    expected = spoken_tokens(example.text, vocabulary)
 
     def judged(way: Way, soft: SoftTokens, found: tuple[float, ...]) -> Reading:
         tokens = soft.tokens or ()
-        wrong, _ = word_errors(heard.text, vocabulary.detokenize(tokens))
-        return Reading(way, soft, found, right_tokens(tokens, expected), wrong == 0, heard.own)
+        wrong, _ = word_errors(example.text, vocabulary.detokenize(tokens))
+        return Reading(way, soft, found, right_tokens(tokens, expected), wrong == 0, example.own)
 
-    alone = judged(Way.ALONE, heard.alone, features(heard.alone))
+    alone = judged(Way.ALONE, example.alone, features(example.alone))
     if not weights:
         return [alone]
-    near = heard.n_best.narrowed(weights)
+    near = example.n_best.narrowed(weights)
     best = decoder.best(near, weights)
     return [
         alone,
-        judged(Way.RESCORED, best, rescored_features(best, heard.alone, near.first_pass)),
+        judged(Way.RESCORED, best, rescored_features(best, example.alone, near.first_pass)),
     ]
 
 
 def fit_confidence(
-    heard: Sequence[Sequence[Reading]],
+    readings: Sequence[Sequence[Reading]],
     weights: tuple[float, ...],
     inherited: Confidence | None = None,
 ) -> Confidence | None:
-    """The confidence that the readings of each utterance in `heard` support, the rescored ones of
+    """The confidence that the `readings` of each utterance support, the rescored ones of
     them made with `weights`; None where fewer than LEAST_READINGS are of passes alone. What
     rescoring shows is trusted about as far as `inherited` trusts it.
 
@@ -168,7 +168,7 @@ def fit_confidence(
     even odds.
     """
     of_way = {
-        way: [reading for readings in heard for reading in readings if reading.way is way]
+        way: [reading for of_one in readings for reading in of_one if reading.way is way]
         for way in Way
     }
     near = {Way.RESCORED: inherited.rescored if inherited is not None else None}
@@ -187,17 +187,15 @@ def fit_confidence(
         rescoring_weights=weights if rescored is not None else (),
         threshold=0.5,
     )
-    served = [[reading for reading in readings if reading.way in fits] for readings in heard]
-    rights = [
-        readings for readings in served if readings and readings[-1].own and readings[-1].right
-    ]
+    served = [[reading for reading in of_one if reading.way in fits] for of_one in readings]
+    rights = [of_one for of_one in served if of_one and of_one[-1].own and of_one[-1].right]
     if not rights:
         return confidence
     # What the first pass leaves in doubt, the next reading decides: an utterance passes where
     # either does.
     own = [
-        max(weigh(one.soft, one.features, fits[one.way], 0.5).confidence or 0.0 for one in readings)
-        for readings in rights
+        max(weigh(one.soft, one.features, fits[one.way], 0.5).confidence or 0.0 for one in of_one)
+        for of_one in rights
     ]
     threshold = float(np.clip(np.quantile(own, 1 - PASSING), _LOWEST_THRESHOLD, _HIGHEST_THRESHOLD))
     return confidence.model_copy(update={"threshold": threshold})

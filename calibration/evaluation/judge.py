@@ -1,4 +1,4 @@
-"""Judges ways of hearing on labelled utterances, through the engines that serve. Knows no training.
+"""Judges recognisers on labelled utterances, through the engines that serve. Knows no training.
 
 Word error is that of the transcript (cascade) or of each soft token's nearest row of the embedding
 table, detokenized (aligned). Replies are compared, by ROUGE-L, with the replies to the label's own
@@ -26,15 +26,16 @@ from engines.types import Float32, SoftTokens, Transcript
 from engines.whisper.first_pass import FirstPassDecoder
 
 from ..training.features import Features
-from .fit_confidence import Heard, hear
+from .fit_confidence import DecodedExample, decode_example
 from .text_scores import error_rate, rouge_l, word_errors
 
-Hear = Callable[[Example], str | SoftTokens]
+Recogniser = Callable[[Example], str | SoftTokens]
+"""From an utterance to a transcript (cascade) or to soft tokens (aligned)."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """How one way of hearing did on one set of utterances, and on each of them."""
+    """How one recogniser did on one set of utterances, and on each of them."""
 
     score: Score
     counted: list[tuple[int, int]]
@@ -43,54 +44,56 @@ class Scored:
 
 @dataclass
 class Judge:
-    """The serving engines, opened when first needed, and what they have already heard."""
+    """The serving engines, opened when first needed, with a cache of frames and transcripts."""
 
     engines: EngineFiles
     features: Path
     system_prompt: str
     threads: int
     reply_tokens: int
-    reply_utterances: int
-    heard: Callable[[str], None] = lambda _: None
-    """Called with a note after each utterance."""
+    """A reply has no more tokens."""
     _references: dict[str, str] = field(default_factory=dict)
+    _language_model: LlamaCppLanguageModel | None = None
     _adapter: Path | None = None
+    """What the language model that is open passes soft tokens through."""
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
         return Vocabulary(self.engines.language_model)
 
     @cached_property
-    def _heard(self) -> Features:
+    def _cache(self) -> Features:
         return Features(self.engines, self.features, self.threads)
 
     @property
     def first_pass_decoder(self) -> FirstPassDecoder:
-        return self._heard.first_pass_decoder
+        return self._cache.first_pass_decoder
 
-    @cached_property
+    @property
     def language_model(self) -> LlamaCppLanguageModel:
-        return LlamaCppLanguageModel(
-            self.engines.served_language_model,
-            self.vocabulary,
-            self.system_prompt,
-            threads=self.threads,
-        )
+        """The language model, opened where it is not open yet."""
+        if self._language_model is None:
+            self._language_model = LlamaCppLanguageModel(
+                self.engines.served_language_model,
+                self.vocabulary,
+                self.system_prompt,
+                threads=self.threads,
+            )
+        return self._language_model
 
     def close_language_model(self) -> None:
-        """Give back what it takes; the next use opens it anew."""
-        if "language_model" in self.__dict__:
-            self.language_model.close()
-            del self.language_model
-            self._adapter = None
+        """Free the memory of the language model; its next use opens it anew."""
+        if self._language_model is not None:
+            self._language_model.close()
+        self._language_model = self._adapter = None
 
     def frames(self, example: Example) -> Float32:
         """Cached encoder frames [T, D] of an example."""
-        return self._heard.frames(example)
+        return self._cache.frames(example)
 
     def first_pass(self, example: Example) -> Transcript:
         """Cached first-pass transcript of an example."""
-        return self._heard.first_pass(example)
+        return self._cache.first_pass(example)
 
     def decoder(
         self,
@@ -115,52 +118,61 @@ class Judge:
             "rows" if generation.adapter is None else "expected_embeddings",
         )
 
-    def pass_through(self, adapter: Path | None) -> None:
-        """Let soft tokens that are replied to pass through `adapter` from now on. Raises
-        AttuneError where it does not fit."""
-        if adapter != self._adapter:
-            self.language_model.set_adapter(adapter)
-            self._adapter = adapter
+    def aligned(self, decoder: AlignedDecoder) -> Recogniser:
+        """The recogniser that the aligned route is with `decoder`."""
 
-    def aligned(self, decoder: AlignedDecoder) -> Hear:
-        """Hearing through a decoder, as the aligned route does."""
-
-        def heard(example: Example) -> SoftTokens:
+        def recognise(example: Example) -> SoftTokens:
             return decoder.written(
                 [
                     decoder.spoken(piece.frames, piece.first_pass)
-                    for piece in self._heard.pieces(example)
+                    for piece in self._cache.pieces(example)
                 ]
             )
 
-        return heard
+        return recognise
 
-    def heard_by(self, decoder: AlignedDecoder, example: Example, own: bool) -> Heard | None:
-        """What a confidence is fitted to: an example, the user's own or not, as `decoder` hears it.
+    def decoded(
+        self, decoder: AlignedDecoder, example: Example, own: bool
+    ) -> DecodedExample | None:
+        """`example`, decoded for the fit of a confidence; `own` says whether the user said it.
 
-        None for one that it hears piece by piece: nobody says which of its words are in which
-        piece.
+        None for an example that is decoded piece by piece: its label does not say which words are
+        in which piece.
         """
-        pieces = self._heard.pieces(example)
+        pieces = self._cache.pieces(example)
         return (
-            hear(decoder, pieces[0].frames, pieces[0].first_pass, example.text, own)
+            decode_example(decoder, pieces[0].frames, pieces[0].first_pass, example.text, own)
             if len(pieces) == 1
             else None
         )
 
     def cascade(self, example: Example) -> str:
-        """Hearing through the transcriber."""
-        return self._heard.transcript(example).text
+        """The transcriber's words for an example: the recogniser that the cascade is."""
+        return self._cache.transcript(example).text
 
-    def score(self, hear: Hear, examples: Sequence[Example], name: str, replies: bool) -> Scored:
-        """Hear every example; with `replies`, also answer the first `reply_utterances` of them."""
+    def score(
+        self,
+        recognise: Recogniser,
+        examples: Sequence[Example],
+        name: str,
+        *,
+        replies: int = 0,
+        adapter: Path | None = None,
+        told: Callable[[str], None] = lambda _: None,
+    ) -> Scored:
+        """Recognise every example, and reply to the first `replies` of them through `adapter`.
+
+        `told` is called with a note after each example, beginning with `name`. Raises AttuneError
+        where an engine fails or the adapter does not fit.
+        """
         everything, agreement = [], []
         for index, example in enumerate(examples):
-            words = hear(example)
+            words = recognise(example)
             everything.append(words)
-            if replies and index < self.reply_utterances:
-                agreement.append(rouge_l(self._reference(example.text), self._reply(words)))
-            self.heard(f"{name} {index + 1}/{len(examples)}")
+            if index < replies:
+                reply = "".join(self.reply_pieces(words, adapter))
+                agreement.append(rouge_l(self._reference(example.text), reply))
+            told(f"{name} {index + 1}/{len(examples)}")
         texts = all_words_of(everything, self.vocabulary)
         counted = [
             word_errors(example.text, text) for example, text in zip(examples, texts, strict=True)
@@ -176,14 +188,19 @@ class Judge:
 
     def _reference(self, text: str) -> str:
         if text not in self._references:
-            self._references[text] = self._reply(text)
+            self._references[text] = "".join(self.reply_pieces(text))
         return self._references[text]
 
-    def _reply(self, words: str | SoftTokens) -> str:
-        return "".join(self.reply_pieces(words))
+    def reply_pieces(self, words: str | SoftTokens, adapter: Path | None = None) -> list[str]:
+        """The reply to `words` in a conversation of its own, a piece of text for each token; empty
+        where there are no words.
 
-    def reply_pieces(self, words: str | SoftTokens) -> list[str]:
-        """The reply to what was heard, a piece for each token, in a conversation of its own."""
+        Soft tokens pass through `adapter`, text never does. Raises AttuneError where it does not
+        fit.
+        """
+        if not isinstance(words, str) and adapter != self._adapter:
+            self.language_model.set_adapter(adapter)
+            self._adapter = adapter
         self.language_model.reset()
         if not (words.strip() if isinstance(words, str) else len(words.vectors)):
             return []

@@ -44,9 +44,9 @@ def _stage(name: str, job: AdaptJob, report: Report) -> StageRecord:
     """Run one stage; only the module that does it is imported."""
     match name:
         case "hear":
-            from ..round.extract_features import hear
+            from ..round.extract_features import extract_features
 
-            return hear(job, report)
+            return extract_features(job, report)
         case "train":
             from ..round.train import train
 

@@ -29,7 +29,7 @@ from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.first_pass import FirstPassDecoder
 from engines.whisper.precision import (
     PRECISIONS,
-    Heard,
+    ErrorRates,
     Precision,
     PrecisionCard,
     card_path,
@@ -50,16 +50,16 @@ def make_precisions(job: PrecisionJob, report: Report) -> int:
         raise AttuneError(f"the speech encoder {source} is missing; run `attune engines build`")
     checked, calibrated = _shared_out(job)
     job.folder.mkdir(parents=True, exist_ok=True)
-    ear = _Ear(job, checked)
+    comparison = _Comparison(job, checked)
     original = OnnxEncoder(source, job.threads)
     report(
         "original",
         0.0,
         f"{len(checked)} utterances to compare on, {len(calibrated)} to calibrate with",
     )
-    ear.tell = partial(report, "original", 0.5)
-    frames = ear.frames_of(original)
-    heard = ear.heard(original, frames)
+    tell = partial(report, "original", 0.5)
+    frames = comparison.frames_of(original, tell)
+    original_rates = comparison.error_rates(original, frames, tell)
     mels = [
         encoder_mel(read_audio(example.audio, MAX_SECONDS), original.mel_bins)
         for example in calibrated
@@ -67,16 +67,12 @@ def make_precisions(job: PrecisionJob, report: Report) -> int:
     usable = 0
     for precision in PRECISIONS:
         report(precision, 0.0, "")
-        ear.tell = partial(report, precision, 0.5)
-        path, method = _written(
-            job,
-            precision,
-            mels,
-            lambda made: _cosines(ear.frames_of(OnnxEncoder(made, job.threads)), frames).mean(),
-        )
+        tell = partial(report, precision, 0.5)
+        nearness = partial(_nearness, comparison, job.threads, frames, tell)
+        path, method = _written(job, precision, mels, nearness)
         report(precision, 0.5, f"by {method}" if method else "")
         encoder = OnnxEncoder(path, job.threads)
-        others = ear.frames_of(encoder)
+        others = comparison.frames_of(encoder, tell)
         cosines = _cosines(others, frames)
         card = PrecisionCard(
             precision=precision,
@@ -90,8 +86,8 @@ def make_precisions(job: PrecisionJob, report: Report) -> int:
             cosine=float(cosines.mean()),
             cosine_worst=float(np.percentile(cosines, 1)),
             size=path.stat().st_size / source.stat().st_size,
-            heard=ear.heard(encoder, others),
-            original=heard,
+            heard=comparison.error_rates(encoder, others, tell),
+            original=original_rates,
         )
         card_path(source, precision).unlink(missing_ok=True)  # what stands there is of another file
         path.replace(path_of(source, precision))
@@ -129,13 +125,12 @@ def _written(
     return found[best][1], best
 
 
-class _Ear:
-    """The utterances to compare on, and what hears them beside an encoder."""
+class _Comparison:
+    """The utterances to compare precisions on, and what recognises them from an encoder's
+    frames."""
 
     def __init__(self, job: PrecisionJob, examples: Sequence[Example]) -> None:
         self._examples = examples
-        self.tell: Callable[[str], None] = lambda note: None
-        """Called with a note after each utterance."""
         self.samples = [read_audio(example.audio, MAX_SECONDS) for example in examples]
         self._vocabulary = Vocabulary(job.engines.language_model)
         self._projector = OnnxProjector(read_generation(job.generation).projector, job.threads)
@@ -144,16 +139,20 @@ class _Ear:
         )
         self._transcriber = WhisperTranscriber(job.engines.encoder_weights, job.threads)
 
-    def frames_of(self, encoder: OnnxEncoder) -> list[Float32]:
-        """As `encoder` makes them."""
+    def frames_of(self, encoder: OnnxEncoder, tell: Callable[[str], None]) -> list[Float32]:
+        """The [T, D] frames that `encoder` makes of each utterance; `tell` is called with a note
+        after each."""
         found = []
         for samples in self.samples:
             found.append(encoder.encode(samples))
-            self.tell(f"encoded {len(found)} of {len(self.samples)} utterances")
+            tell(f"encoded {len(found)} of {len(self.samples)} utterances")
         return found
 
-    def heard(self, encoder: OnnxEncoder, frames: Sequence[Float32]) -> Heard:
-        """How well `frames`, which `encoder` made, were heard."""
+    def error_rates(
+        self, encoder: OnnxEncoder, frames: Sequence[Float32], tell: Callable[[str], None]
+    ) -> ErrorRates:
+        """How well the utterances are recognised from `frames`, which `encoder` made; `tell` is
+        called with a note after each."""
         first_pass_decoder = FirstPassDecoder(self._transcriber, encoder)
         wrong = tokens = 0
         words: list[tuple[int, int]] = []
@@ -162,8 +161,20 @@ class _Ear:
             read = ProjectorPasses(self._projector, self._head, one).alone.tokens or ()
             wrong, tokens = wrong + _edits(expected, read), tokens + len(expected)
             words.append(word_errors(example.text, first_pass_decoder.decode(one).text))
-            self.tell(f"heard {len(words)} of {len(self._examples)} utterances")
-        return Heard(token_error=wrong / max(1, tokens), transcript_error=error_rate(words)[0])
+            tell(f"recognised {len(words)} of {len(self._examples)} utterances")
+        return ErrorRates(token_error=wrong / max(1, tokens), transcript_error=error_rate(words)[0])
+
+
+def _nearness(
+    comparison: _Comparison,
+    threads: int,
+    originals: Sequence[Float32],
+    tell: Callable[[str], None],
+    made: Path,
+) -> float:
+    """The mean cosine between the frames of the encoder `made` and the `originals`."""
+    frames = comparison.frames_of(OnnxEncoder(made, threads), tell)
+    return float(_cosines(frames, originals).mean())
 
 
 def _shared_out(job: PrecisionJob) -> tuple[list[Example], list[Example]]:

@@ -29,7 +29,7 @@ from engines.whisper.transcriber import WhisperTranscriber
 from ..corpus.shards import Row, Utterance, read_corpus
 from ..corpus.synthesis import is_atypical
 from ..corpus.texts import is_held_out
-from ..evaluation.fit_confidence import hear, learn_confidence
+from ..evaluation.fit_confidence import decode_example, learn_confidence
 from ..evaluation.text_scores import word_error_rate
 from ..export.projector import export_projector
 from ..export.projector_file import load_projector, save_packed
@@ -41,7 +41,7 @@ from ..provenance import versions
 from ..training.batches import draw_epochs
 from ..training.checkpoint import Run
 from ..training.loop import Schedule, fit, fraction
-from ..training.samples import Sample, make_sample
+from ..training.samples import Sample, make_sample, tokens_of
 
 JUDGED_AT_MOST = 200
 
@@ -59,13 +59,14 @@ def train(job: TrainJob, report: Report) -> int:
     learnt, judged = _split(utterances, vocabulary, config.stack)
     torch.manual_seed(job.seed)
     projector = _start(config, job.start)
-    projector.known_tokens.update(token for sample, _ in learnt for token in sample.tokens.tolist())
     if not projector.keys.phonemes.any():
         report("pronounce", 0.0, f"{vocabulary.size} tokens")
         projector.keys.phonemes.copy_(
             torch.from_numpy(pronounce(vocabulary, range(vocabulary.size), job.threads))
         )
-    embedlink = EmbedLink(projector, vocabulary).to(device)
+    embedlink = EmbedLink(projector, vocabulary, tokens_of(sample for sample, _ in learnt)).to(
+        device
+    )
     atypical = [sample for sample, row in learnt if is_atypical(row.voice)]
     drawn = [*(sample for sample, _ in learnt), *atypical * (job.atypical_times - 1)]
     draw = draw_epochs(drawn, job.batch, job.seed)
@@ -220,13 +221,13 @@ def _confidence(
         WhisperTranscriber(job.engines.encoder_weights, job.threads),
         OnnxEncoder(job.engines.encoder, job.threads),
     )
-    heard = []
+    decoded = []
     for index, utterance in enumerate(judged, 1):
         report("judge", index / len(judged), f"confidence, {index} of {len(judged)} sentences")
         frames = np.asarray(utterance.frames, np.float32)
         # Decoded anew: the corpus does not say how sure a first-pass transcript was.
-        heard.append(
-            hear(
+        decoded.append(
+            decode_example(
                 decoder,
                 frames,
                 partial(first_pass_decoder.decode, frames),
@@ -235,7 +236,7 @@ def _confidence(
             )
         )
     model.close()
-    return learn_confidence(decoder, heard)
+    return learn_confidence(decoder, decoded)
 
 
 def _voices(utterances: Sequence[Utterance]) -> dict[str, int]:

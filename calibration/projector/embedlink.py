@@ -4,7 +4,7 @@ running the language model.
 Knows batches and losses. The training loop is `training/loop.py`, the data `dataset.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import ClassVar
@@ -22,7 +22,7 @@ from .first_pass_fusion import FirstPass
 from .pronunciation_keys import PronunciationKeys
 
 CONTRAST_NEGATIVES = 3000
-"""Heard tokens that each step contrasts against, drawn anew: halves a step against all of them."""
+"""Known tokens that each step contrasts against, drawn anew: halves a step against all of them."""
 
 FIRST_PASS_DROPOUT = 0.25
 """How many of the first-pass transcripts a step hides: a projector serves without one where its own
@@ -82,7 +82,8 @@ def copied_slots(tokens: Sequence[int], first_pass: Sequence[int]) -> list[int]:
 class EmbedLink(Learner):
     """A CIF projector and its losses."""
 
-    heard: Tensor
+    known: Tensor
+    """[K] int64 ids of the known tokens, in ascending order."""
     loss_weights: ClassVar = {
         "contrast": 1.0,
         "sound": 0.5,
@@ -93,14 +94,17 @@ class EmbedLink(Learner):
         "copy": 0.5,
     }
 
-    def __init__(self, projector: CifProjector, vocabulary: Vocabulary) -> None:
-        """`projector.heard_tokens` has the tokens of every label by now: they are what is
-        contrasted against."""
+    def __init__(
+        self, projector: CifProjector, vocabulary: Vocabulary, learnt_tokens: Iterable[int]
+    ) -> None:
+        """Train `projector` on labels that consist of `learnt_tokens`, which are added to its known
+        tokens: the contrast is against all of them."""
         super().__init__()
+        projector.known_tokens.update(learnt_tokens)
         self.projector: CifProjector = projector
         self.vocabulary = vocabulary
         self.register_buffer(
-            "heard", torch.tensor(sorted(projector.known_tokens)), persistent=False
+            "known", torch.tensor(sorted(projector.known_tokens)), persistent=False
         )
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -127,7 +131,7 @@ class EmbedLink(Learner):
     def losses(self, output: CifOutput, batch: Batch, candidates: Candidates) -> dict[str, Tensor]:
         """The losses of a projector's output.
 
-        contrast: softmax over what each of the batch's own tokens and of random heard ones scores
+        contrast: softmax over what each of the batch's own tokens and of random known ones scores
         by row and by sound. sound: the same by sound alone. mse, cosine: Tiny-Align's pair, against
         each unit's own token. ctc: connectionist temporal classification of the groups as the
         label's phonemes. quantity: |sum / U - 1| (BLSP-KD). copy: softmax over the slots of the
@@ -159,12 +163,12 @@ class EmbedLink(Learner):
         )
 
     def candidates(self, batch: Batch, generator: torch.Generator) -> Candidates:
-        """The tokens of a batch, in ascending order, and after them random heard ones."""
+        """The tokens of a batch, in ascending order, and after them random known ones."""
         present = torch.unique(batch.tokens[batch.tokens >= 0])
-        drawn = torch.randint(len(self.heard), (CONTRAST_NEGATIVES,), generator=generator).to(
+        drawn = torch.randint(len(self.known), (CONTRAST_NEGATIVES,), generator=generator).to(
             present.device
         )
-        others = torch.unique(self.heard[drawn])
+        others = torch.unique(self.known[drawn])
         tokens = torch.cat([present, others[~torch.isin(others, present)]])
         rows, keys = _rows(self.vocabulary, tokens), self.projector.keys(tokens)
         lengths = rows.norm(dim=1, keepdim=True).clamp(min=_SHORTEST)

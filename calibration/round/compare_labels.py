@@ -52,8 +52,8 @@ class Pronounced:
     """A recording with its label, as phonemes."""
 
     id: str
-    heard: Float32
-    """[T, S] log probabilities of phonemes."""
+    log_probabilities: Float32
+    """[T, S] of phonemes, natural, at T moments of the recording."""
     label: Phonemes
     """[P] numbers of phonemes, none of them 0; P may be 0."""
 
@@ -76,9 +76,9 @@ def doubt_labels(job: AdaptJob, features: Features, report: Report) -> None:
         report("hear", 1.0, f"labels are not compared with their recordings: {error}")
         return
     vocabulary = Vocabulary(job.engines.language_model)
-    hearing = _Hearing(features, base, vocabulary)
-    general = [hearing.phonemes(example.text) for example in job.general]
-    controls = hearing.pronounced(job.general[:MOST_CONTROLS])
+    pronouncer = _Pronouncer(features, base, vocabulary)
+    general = [pronouncer.phonemes(example.text) for example in job.general]
+    controls = pronouncer.pronounced(job.general[:MOST_CONTROLS])
     able = [not is_doubted(control, general) for control in controls]
     if len(controls) < LEAST_CONTROLS or sum(able) < _ABLE * len(able):
         report(
@@ -89,12 +89,12 @@ def doubt_labels(job: AdaptJob, features: Features, report: Report) -> None:
         )
         return
     others = [
-        *_drawn([hearing.phonemes(example.text) for example in job.examples], job.seed),
+        *_drawn([pronouncer.phonemes(example.text) for example in job.examples], job.seed),
         *general,
     ]
     doubted = []
     for index, example in enumerate(job.examples, 1):
-        doubted += [one.id for one in hearing.pronounced([example]) if is_doubted(one, others)]
+        doubted += [one.id for one in pronouncer.pronounced([example]) if is_doubted(one, others)]
         report(
             "hear",
             index / len(job.examples),
@@ -117,7 +117,7 @@ def is_doubted(one: Pronounced, others: Sequence[Phonemes]) -> bool:
     texts = list(
         {text.tobytes(): text for text in others if len(text) and text.tobytes() != own}.values()
     )
-    scores = phoneme_scores(one.heard, [one.label, np.zeros(0, np.uint8), *texts])
+    scores = phoneme_scores(one.log_probabilities, [one.label, np.zeros(0, np.uint8), *texts])
     return bool(scores[1:].max() - scores[0] > MARGIN)
 
 
@@ -150,7 +150,9 @@ def chance_of(fitting: int, labels: int) -> float:
 
 
 @dataclass(frozen=True)
-class _Hearing:
+class _Pronouncer:
+    """Phonemes of texts, and of recordings as the base projector finds them."""
+
     features: Features
     projector: OnnxProjector
     vocabulary: Vocabulary
@@ -168,9 +170,9 @@ class _Hearing:
                 frames = self.features.frames(example)
             except AttuneError:
                 continue  # told when it was heard
-            nothing = np.zeros((0, self.projector.first_pass_width), np.float32)
-            heard = self.projector.project(frames, nothing).phonemes
-            found.append(Pronounced(example.id, heard, self.phonemes(example.text)))
+            no_first_pass = np.zeros((0, self.projector.first_pass_width), np.float32)
+            log_probabilities = self.projector.project(frames, no_first_pass).phonemes
+            found.append(Pronounced(example.id, log_probabilities, self.phonemes(example.text)))
         return found
 
 

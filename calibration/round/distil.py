@@ -32,7 +32,7 @@ from ..projector.embedlink import EmbedLink
 from ..training.batches import draw_epochs
 from ..training.checkpoint import Run
 from ..training.loop import PERSONAL_L2_SP_WEIGHT, Schedule, describe, fit, fraction, tail_means
-from ..training.samples import make_sample
+from ..training.samples import make_sample, tokens_of
 from .folder import RoundFolder, StageRecord
 
 WARMUP_STEPS = 10
@@ -89,7 +89,6 @@ def _samples_of(
         job.system_prompt,
         job.threads,
         job.reply_tokens,
-        job.reply_utterances,
     )
     return judge, make_distillation_samples(
         judge, job.distillation_examples, projector.config.stack, report
@@ -153,7 +152,7 @@ def distil(
     if recipe.trains == "projector":
         adapted.requires_grad_(False)
     distillation = Distillation(
-        EmbedLink(projector, judge.vocabulary), adapted, recipe.loss_weights
+        EmbedLink(projector, judge.vocabulary, tokens_of(samples)), adapted, recipe.loss_weights
     )
     schedule = Schedule(
         10**9,

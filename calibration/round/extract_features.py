@@ -9,7 +9,7 @@ from .compare_labels import doubt_labels
 from .folder import StageRecord
 
 
-def hear(job: AdaptJob, report: Report) -> StageRecord:
+def extract_features(job: AdaptJob, report: Report) -> StageRecord:
     """Frames and first-pass transcripts of all examples, what the cascade hears in those that are
     judged, and which labels are doubted.
 

@@ -27,7 +27,7 @@ from engines.generations.folder import (
 from engines.jobs.messages import AdaptJob, Example, Report
 
 from ..evaluation.fit_confidence import learn_confidence
-from ..evaluation.judge import Hear, Judge, Scored
+from ..evaluation.judge import Judge, Recogniser, Scored
 from ..evaluation.text_scores import normalise
 from ..provenance import versions
 from .example_requests import telling_requests
@@ -36,7 +36,7 @@ from .folder import RoundFolder, StageRecord
 CALIBRATED_OWN, CALIBRATED_GENERAL = 64, 64
 """Utterances of the user and of the retention set that the confidence is fitted to, at most: each
 takes seconds, for everything that it may have been is compared."""
-_HEARERS = ("candidate", "current", "cascade")
+_JUDGED = ("candidate", "current", "cascade")
 
 
 def judge(job: AdaptJob, report: Report) -> StageRecord:
@@ -57,25 +57,23 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         job.system_prompt,
         job.threads,
         job.reply_tokens,
-        job.reply_utterances,
     )
     steps = _Steps(job, report)
     report("judge", 0.0, "opening the engines")
-    judge.heard = steps.done
-    panel = _Panel(job, judge)
-    # First, and gone by the time that the candidate is opened: two readers at once would take 160
+    panel = _Panel(job, judge, steps)
+    # First, and gone by the time that the candidate is opened: two decoders at once would take 160
     # MB more.
-    panel.hear("current", judge.aligned(judge.serving_decoder(parent)), parent.adapter)
+    panel.judge("current", judge.aligned(judge.serving_decoder(parent)), parent.adapter)
     requests = telling_requests(example.text for example in training)
     unsure = judge.decoder(folder.projector, None, requests)
     confidence = _confidence(job, judge, parent, unsure, steps)
     candidate = replace(unsure, confidence=confidence)
-    replies = _compare_replies(job, judge, candidate, folder.adapter)
+    replies = _compare_replies(job, judge, candidate, folder.adapter, steps)
     adapter = None
     if replies and replies["blends"] > replies["rows"]:
         candidate, adapter = replace(candidate, output="expected_embeddings"), folder.adapter
-    panel.hear("candidate", judge.aligned(candidate), adapter)
-    panel.hear("cascade", judge.cascade, None)
+    panel.judge("candidate", judge.aligned(candidate), adapter)
+    panel.judge("cascade", judge.cascade, None)
     report("judge", 1.0, "writing the generation")
     trained, distilled = folder.record("train"), folder.record("distil")
     peaks = folder.peaks() | {"judge": peak_resident_bytes()}
@@ -121,7 +119,7 @@ def _adapter_files(folder: RoundFolder) -> dict[str, Path]:
 
 
 def _compare_replies(
-    job: AdaptJob, judge: Judge, decoder: AlignedDecoder, adapter: Path
+    job: AdaptJob, judge: Judge, decoder: AlignedDecoder, adapter: Path, steps: "_Steps"
 ) -> dict[str, float]:
     """How well the replies to rows, and to expected embeddings (`blends` in the card) through
     `adapter`, agree with the replies to the true text; empty without an adapter."""
@@ -130,9 +128,15 @@ def _compare_replies(
     found = {}
     outputs = (("rows", decoder), ("blends", replace(decoder, output="expected_embeddings")))
     for name, some in outputs:
-        judge.pass_through(adapter if some.output == "expected_embeddings" else None)
         answered = _holdout(job)[: job.reply_utterances]
-        score = judge.score(judge.aligned(some), answered, f"replies to {name}", replies=True).score
+        score = judge.score(
+            judge.aligned(some),
+            answered,
+            f"replies to {name}",
+            replies=len(answered),
+            adapter=adapter if some.output == "expected_embeddings" else None,
+            told=steps.done,
+        ).score
         if score.rouge_l is None:
             return {}
         found[name] = score.rouge_l
@@ -165,12 +169,12 @@ def stable_sample(examples: Sequence[Example], most: int) -> list[Example]:
 def _confidence(
     job: AdaptJob, judge: Judge, parent: Generation, decoder: AlignedDecoder, steps: "_Steps"
 ) -> Confidence | None:
-    heard = []
+    decoded = []
     for example, own in _calibrated(job):
-        if (one := judge.heard_by(decoder, example, own)) is not None:
-            heard.append(one)
-        steps.done(f"confidence, {len(heard)} utterances")
-    return learn_confidence(decoder, heard, _base_confidence(job, parent, steps.report))
+        if (one := judge.decoded(decoder, example, own)) is not None:
+            decoded.append(one)
+        steps.done(f"confidence, {len(decoded)} utterances")
+    return learn_confidence(decoder, decoded, _base_confidence(job, parent, steps.report))
 
 
 def _base_confidence(job: AdaptJob, parent: Generation, report: Report) -> Confidence | None:
@@ -187,7 +191,7 @@ def _base_confidence(job: AdaptJob, parent: Generation, report: Report) -> Confi
 
 
 class _Steps:
-    """How far the stage is: a step for each utterance that is heard once."""
+    """How far the stage is: a step for each utterance that is decoded once."""
 
     def __init__(self, job: AdaptJob, report: Report) -> None:
         compared = (
@@ -196,7 +200,7 @@ class _Steps:
         self.report = report
         self._done = 0
         self._to_do = (
-            len(_HEARERS) * sum(map(len, _sets(job).values())) + len(_calibrated(job)) + compared
+            len(_JUDGED) * sum(map(len, _sets(job).values())) + len(_calibrated(job)) + compared
         )
 
     def done(self, note: str) -> None:
@@ -220,25 +224,33 @@ def _sets(job: AdaptJob) -> dict[str, list[Example]]:
 
 
 class _Panel:
-    """All sets of utterances, heard by one after the other."""
+    """All sets of utterances, and how each of _JUDGED did on them."""
 
-    def __init__(self, job: AdaptJob, judge: Judge) -> None:
+    def __init__(self, job: AdaptJob, judge: Judge, steps: _Steps) -> None:
         self._sets = _sets(job)
+        self._replies = {"holdout": job.reply_utterances}
         self._judge = judge
+        self._steps = steps
         self._scored: dict[str, dict[str, Scored]] = {}
 
-    def hear(self, who: str, hear: Hear, adapter: Path | None) -> None:
-        """Let `who`, one of _HEARERS, hear them all, replies passing through `adapter`."""
-        self._judge.pass_through(adapter)
+    def judge(self, who: str, recognise: Recogniser, adapter: Path | None) -> None:
+        """Score `who`, one of _JUDGED, on all sets; replies pass through `adapter`."""
         self._scored[who] = {
-            name: self._judge.score(hear, examples, f"{name}, {who}", name == "holdout")
+            name: self._judge.score(
+                recognise,
+                examples,
+                f"{name}, {who}",
+                replies=self._replies.get(name, 0),
+                adapter=adapter,
+                told=self._steps.done,
+            )
             for name, examples in self._sets.items()
         }
 
     def judgements(self) -> dict[str, Judgement]:
-        """Once all have heard."""
+        """The judgement of each set, by its name; to be asked for once all were judged."""
         return {
-            name: _judgement(examples, {who: self._scored[who][name] for who in _HEARERS})
+            name: _judgement(examples, {who: self._scored[who][name] for who in _JUDGED})
             for name, examples in self._sets.items()
         }
 

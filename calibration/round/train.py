@@ -17,7 +17,7 @@ from ..training.checkpoint import Run
 from ..training.features import Features
 from ..training.loop import PERSONAL_L2_SP_WEIGHT, Schedule, describe, fit, fraction, tail_means
 from ..training.replay import load_replay
-from ..training.samples import Sample, make_sample
+from ..training.samples import Sample, make_sample, tokens_of
 from .folder import RoundFolder, StageRecord
 
 PASSES = 5
@@ -38,13 +38,12 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
     projector = load_projector(read_generation(job.generations / f"{job.parent:04d}").weights)
     vocabulary = Vocabulary(job.engines.language_model)
     samples, seconds = _samples(job, vocabulary, projector.config, report)
-    projector.known_tokens.update(token for sample in samples for token in sample.tokens.tolist())
     # What a word sounds like is not this speaker's to change; what is heard is.
     projector.keys.requires_grad_(False)
     report("samples", 1.0, "reading what is replayed")
     replay = load_replay(job.features, vocabulary, projector.config.stack)
     torch.manual_seed(job.seed)
-    embedlink = EmbedLink(projector, vocabulary)
+    embedlink = EmbedLink(projector, vocabulary, tokens_of(samples))
     steps = max(LEAST_STEPS, PASSES * len(samples) // OWN_PER_STEP)
     schedule = Schedule(
         steps,

@@ -1,6 +1,6 @@
 """Utterances as tensors, alone and in batches. Knows no projector and no losses."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -67,6 +67,11 @@ class Batch:
         """The same, the first-pass transcripts of the utterances where `hidden` [B] is True left
         out."""
         return replace(self, first_pass=self.first_pass.masked_fill(hidden.unsqueeze(1), -1))
+
+
+def tokens_of(samples: Iterable[Sample]) -> set[int]:
+    """The ids of all tokens in the labels of `samples`."""
+    return {token for sample in samples for token in sample.tokens.tolist()}
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

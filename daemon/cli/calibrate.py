@@ -10,7 +10,7 @@ from engines.generations.pointers import usable
 from engines.jobs.footprints import Footprints, footprints_path, read_footprints
 from engines.jobs.messages import EngineFiles, FootprintJob, PrecisionJob
 from engines.models.general_speech import retention_examples
-from engines.whisper.precision import PRECISIONS, Heard, PrecisionCard, read_card
+from engines.whisper.precision import PRECISIONS, ErrorRates, PrecisionCard, read_card
 
 from ..config import Settings
 from ..training.round_inputs import stored_examples
@@ -121,7 +121,7 @@ def precisions_sheet(cards: list[PrecisionCard]) -> Sheet:
     )
 
 
-def _errors(heard: Heard) -> list[str]:
+def _errors(heard: ErrorRates) -> list[str]:
     return [f"{100 * rate:.1f} %" for rate in (heard.token_error, heard.transcript_error)]
 
 

@@ -32,11 +32,11 @@ GATES: dict[Precision, Gate] = {
 }
 
 
-class Heard(Frozen):
-    """How well speech was heard through one encoder."""
+class ErrorRates(Frozen):
+    """How well speech is recognised from the frames of one encoder."""
 
     token_error: float
-    """Of the projector's first look: substitutions, deletions and insertions over the tokens of the
+    """Of the projector's first pass: substitutions, deletions and insertions over the tokens of the
     label."""
     transcript_error: float
     """The same of words, of what the decoder made of the frames."""
@@ -62,8 +62,10 @@ class PrecisionCard(Frozen):
     """The same of the worst frame in a hundred."""
     size: float
     """Of its file, as a share of the original's."""
-    heard: Heard
-    original: Heard
+    heard: ErrorRates
+    """Error rates with this precision."""
+    original: ErrorRates
+    """Error rates with the original."""
 
     @property
     def problem(self) -> str:

@@ -17,7 +17,7 @@ from engines.build import engine_files
 from engines.generations.pointers import usable
 from engines.jobs.messages import PrecisionJob
 from engines.models.general_speech import retention_examples
-from engines.whisper.precision import PRECISIONS, Heard, PrecisionCard, read_card
+from engines.whisper.precision import PRECISIONS, ErrorRates, PrecisionCard, read_card
 
 
 def main() -> int:
@@ -89,8 +89,8 @@ def _together(cards: list[PrecisionCard]) -> PrecisionCard:
     def mean(values: list[float]) -> float:
         return sum(weight * value for weight, value in zip(weights, values, strict=True))
 
-    def heard(both: list[Heard]) -> Heard:
-        return Heard(
+    def heard(both: list[ErrorRates]) -> ErrorRates:
+        return ErrorRates(
             token_error=mean([one.token_error for one in both]),
             transcript_error=mean([one.transcript_error for one in both]),
         )

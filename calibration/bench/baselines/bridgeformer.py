@@ -108,7 +108,7 @@ class BridgeFormerLink(Learner):
             "cosine": 1 - F.cosine_similarity(vectors, target, dim=-1).mean(),
         }
 
-    def heard(self, vectors: Tensor) -> list[list[int]]:
+    def nearest_tokens(self, vectors: Tensor) -> list[list[int]]:
         """The nearest tokens of [B, T, E] vectors, of each utterance up to the first that ends the
         text."""
         tokens = np.array(self.vocabulary.nearest(vectors.flatten(0, 1).numpy())[0]).reshape(

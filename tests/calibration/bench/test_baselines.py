@@ -106,7 +106,7 @@ def test_bridgeformer_learns_its_texts(vocabulary: Vocabulary, samples: list[Sam
     with torch.no_grad():
         heard = [
             vocabulary.detokenize(tokens)
-            for tokens in link.heard(link.projector(batch.stacked, batch.mask))
+            for tokens in link.nearest_tokens(link.projector(batch.stacked, batch.mask))
         ]
     assert heard == [vocabulary.detokenize(spoken_tokens(text, vocabulary)) for text in TEXTS]
 

@@ -221,7 +221,7 @@ def test_designs_from_random_weights_hear_and_hand_on_soft_tokens(
         for size in (60, 90)
     ]
     samples = [sample for sample in made if sample is not None]
-    heard, soft = design.heard(samples), design.soft(samples)
+    heard, soft = design.transcribe(samples), design.soft(samples)
     assert len(heard) == len(soft) == 2
     assert all(one.vectors.shape[1] == vocabulary.width for one in soft)
     # A fixed number, or as many as were said.

@@ -20,7 +20,7 @@ from calibration.distillation.partial_lora import add_adapter
 from calibration.projector.cif import CifConfig, CifProjector
 from calibration.projector.embedlink import EmbedLink
 from calibration.training.loop import Schedule, fit
-from calibration.training.samples import Sample, make_sample
+from calibration.training.samples import Sample, make_sample, tokens_of
 from engines.llm.vocabulary import Vocabulary
 from tests.support.tiny_llama import write_tiny_llama
 
@@ -79,9 +79,8 @@ def made(
     projector = CifProjector(
         CifConfig(FRAME_WIDTH, vocabulary.width, vocabulary.size, width=48, heads=4, dropout=0.0)
     )
-    projector.known_tokens.update(token for sample in samples for token in sample.tokens.tolist())
     adapted = add_adapter(load_language_model(path), rank=4, dropout=0.0)
-    return Distillation(EmbedLink(projector, vocabulary), adapted, weights)
+    return Distillation(EmbedLink(projector, vocabulary, tokens_of(samples)), adapted, weights)
 
 
 def losses_of(distillation: Distillation, samples: list[DistillationSample]) -> dict[str, float]:

@@ -63,11 +63,9 @@ def start(vocabulary: Vocabulary) -> EmbedLink:
     torch.manual_seed(0)
     config = CifConfig(embedding_width=vocabulary.width, vocabulary_size=vocabulary.size, **SIZES)  # type: ignore[arg-type]
     projector = CifProjector(config)
-    projector.known_tokens = {token for text in TEXTS for token in vocabulary.tokenize(text)}
-    projector.keys.phonemes.copy_(
-        torch.from_numpy(pronounce(vocabulary, projector.known_tokens, 1))
-    )
-    return EmbedLink(projector, vocabulary)
+    tokens = {token for text in TEXTS for token in vocabulary.tokenize(text)}
+    projector.keys.phonemes.copy_(torch.from_numpy(pronounce(vocabulary, tokens, 1)))
+    return EmbedLink(projector, vocabulary, tokens)
 
 
 def run_for(
@@ -327,7 +325,7 @@ class Starved(EmbedLink):
 
 
 def starved(vocabulary: Vocabulary, error: Exception, at: set[int]) -> Starved:
-    return Starved(start(vocabulary).projector, vocabulary).starve(error, at)
+    return Starved(start(vocabulary).projector, vocabulary, ()).starve(error, at)
 
 
 @pytest.mark.parametrize("error", SHORTAGES, ids=lambda error: str(error)[:30])

@@ -45,7 +45,7 @@ from engines.jobs.bench_figures import (
     SetScores,
 )
 from engines.whisper.plan_cache import PlanCard, PlanKey, Quarantine
-from engines.whisper.precision import Heard, PrecisionCard
+from engines.whisper.precision import ErrorRates, PrecisionCard
 from tests.daemon.cli.test_cli import Attune, attune, daemon, folder
 from tests.daemon.cli.test_cli import one_line as one_error
 from tests.daemon.training.test_memory_plan import FOOTPRINTS
@@ -191,8 +191,8 @@ SHEETS = {
                 cosine=0.1234,
                 cosine_worst=-0.1234,
                 size=1.23,
-                heard=Heard(token_error=12.345, transcript_error=12.345),
-                original=Heard(token_error=1.0, transcript_error=1.0),
+                heard=ErrorRates(token_error=12.345, transcript_error=12.345),
+                original=ErrorRates(token_error=1.0, transcript_error=1.0),
             )
         ]
     ),

@@ -21,7 +21,7 @@ from engines.whisper.encoder import encoder_mel
 from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.precision import (
     PRECISIONS,
-    Heard,
+    ErrorRates,
     PrecisionCard,
     card_path,
     path_of,
@@ -184,8 +184,8 @@ def card(
         cosine=cosine,
         cosine_worst=0.9,
         size=size,
-        heard=Heard(token_error=tokens, transcript_error=transcripts),
-        original=Heard(token_error=0.1, transcript_error=0.1),
+        heard=ErrorRates(token_error=tokens, transcript_error=transcripts),
+        original=ErrorRates(token_error=0.1, transcript_error=0.1),
     )
 
 
