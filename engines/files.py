@@ -1,5 +1,5 @@
-"""Files that survive a power cut, written beside, flushed and renamed; and their sha256. Knows
-nothing of what is in them."""
+"""Files that survive a power cut: written beside their place, flushed and renamed. And the sha256
+of files. Knows nothing of what is in them."""
 
 import fcntl
 import hashlib
@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
 _BLOCK_BYTES = 1 << 20
+_PARTIAL = ".partial-"
+"""How the names of files begin that are being written; the number of the writer follows."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -26,14 +29,43 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            flush(file)
         os.replace(name, path)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(name)
         raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def write_beside(path: Path) -> Iterator[Path]:
+    """Have a library that wants a path write the file `path`: inside, it writes to the path that
+    this yields; at the end, what it wrote is flushed and renamed to `path`.
+
+    A reader, or a process killed at any instant, sees the old file or the new one. Where the inside
+    raises, `path` stays as it was. One thread of a process writes `path` at a time; other processes
+    may, too. Raises OSError where the disk is full or the folder cannot be written.
+    """
+    for left in path.parent.glob(f"{_PARTIAL}*-{path.name}"):
+        writer = left.name.removeprefix(_PARTIAL).partition("-")[0]
+        if not Path("/proc", writer).is_dir():  # killed while it wrote
+            left.unlink(missing_ok=True)
+    beside = path.with_name(f"{_PARTIAL}{os.getpid()}-{path.name}")
+    try:
+        yield beside
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def flush(file: IO[bytes]) -> None:
+    """Bring what was written to `file` to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def point_atomically(link: Path, target: str) -> None:
@@ -57,6 +89,12 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_folders(root: Path) -> None:
+    """Flush the names in `root` and in every folder below it."""
+    for folder in (root, *root.rglob("*/")):
+        sync_folder(folder)
 
 
 @contextmanager
@@ -83,8 +121,7 @@ def copy_flushed(source: Path, target: Path) -> str:
         while block := reader.read(_BLOCK_BYTES):
             digest.update(block)
             writer.write(block)
-        writer.flush()
-        os.fsync(writer.fileno())
+        flush(writer)
     return digest.hexdigest()
 
 

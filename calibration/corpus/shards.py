@@ -7,7 +7,6 @@ whatever a killed build left is written anew.
 """
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from engines.errors import AttuneError
-from engines.files import write_atomically
+from engines.files import write_atomically, write_beside
 from engines.types import Float16, Float32
 
 
@@ -58,12 +57,8 @@ def write_shard(folder: Path, number: int, spoken: Iterable[tuple[Float32, dict[
         start += len(frames)
     joined = np.concatenate(parts) if parts else np.zeros((0, 0), np.float16)
     path = _frames(folder, number)
-    beside = path.with_suffix(".partial")
-    with beside.open("wb") as file:
-        np.save(file, joined)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    with write_beside(path) as beside:
+        np.save(beside, joined)
     write_atomically(
         _index(folder, number), "".join(json.dumps(_stored(row)) + "\n" for row in rows).encode()
     )

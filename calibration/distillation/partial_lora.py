@@ -6,7 +6,6 @@ its own format, for linear layers in blocks; and what llama.cpp loads of it. It 
 into the weights: text must not pass through it. Knows no losses.
 """
 
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from engines.errors import AttuneError
-from engines.files import write_atomically
+from engines.files import write_beside
 
 from .gguf_model import LINEAR_NAMES
 from .quantized_layers import QuantizedLinear
@@ -169,8 +168,7 @@ def export_adapter(model: PeftModel, path: Path) -> None:
         raise AttuneError(
             f"llama.cpp knows one alpha for a whole adapter, and this one has {sorted(alphas)}"
         )
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".adapter-") as folder:
-        beside = Path(folder) / path.name
+    with write_beside(path) as beside:
         writer = gguf.GGUFWriter(beside, _architecture(model))
         writer.add_type("adapter")
         writer.add_string("adapter.type", "lora")
@@ -187,7 +185,6 @@ def export_adapter(model: PeftModel, path: Path) -> None:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        write_atomically(path, beside.read_bytes())
 
 
 @contextmanager

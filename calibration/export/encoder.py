@@ -5,8 +5,6 @@ The layers are transformers' own; only the length check of its `forward`, which 
 30 s window, is left out.
 """
 
-import os
-import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from engines.files import write_beside
 
 from .ctranslate2_weights import read_ctranslate2
 
@@ -125,27 +125,22 @@ def export_onnx(
     path: Path,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Export `module` to one self-contained ONNX file with `metadata`, written beside `path`,
-    flushed and renamed."""
+    """Export `module` to one self-contained ONNX file with `metadata`; a kill leaves the old file
+    or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
-        written = Path(folder) / path.name
-        with warnings.catch_warnings():
-            # Torch's exporter warns of its own internals, which nobody here can mend.
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                module.eval(),
-                example,
-                input_names=inputs,
-                output_names=outputs,
-                dynamic_shapes=dynamic_shapes,
-                opset_version=OPSET,
-                dynamo=True,
-                verbose=False,
-            )
-            assert program is not None  # it is None only for the exporter before dynamo's
-            program.model.metadata_props.update(metadata or {})
-            program.save(written, external_data=False)
-        with written.open("rb") as file:
-            os.fsync(file.fileno())
-        written.replace(path)
+    with write_beside(path) as beside, warnings.catch_warnings():
+        # Torch's exporter warns of its own internals, which nobody here can mend.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module.eval(),
+            example,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=dynamic_shapes,
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+        assert program is not None  # it is None only for the exporter before dynamo's
+        program.model.metadata_props.update(metadata or {})
+        program.save(beside, external_data=False)

@@ -7,7 +7,6 @@ network) computes the same types.
 
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -24,6 +23,7 @@ from onnxruntime.quantization import (
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
+from engines.files import write_beside
 from engines.types import Float32
 
 METHODS = {"entropy": CalibrationMethod.Entropy, "percentile": CalibrationMethod.Percentile}
@@ -112,14 +112,10 @@ def _windows(mel: Float32) -> Iterator[Float32]:
 
 
 def _write(path: Path, write: Callable[[Path], None]) -> None:
-    """Have `write` write beside `path`; checked, flushed and renamed."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".precision-") as folder:
-        written = Path(folder) / path.name
-        write(written)
-        onnx.checker.check_model(str(written), full_check=True)
-        with written.open("rb") as file:
-            os.fsync(file.fileno())
-        written.replace(path)
+    """Have `write` write the graph `path`, and check it before it is put there."""
+    with write_beside(path) as beside:
+        write(beside)
+        onnx.checker.check_model(str(beside), full_check=True)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 serves. Knows no training."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from engines.alignment.projector import KNOWN_TOKENS
 from engines.errors import AttuneError
+from engines.files import write_beside
 
 from ..projector.cif import CifConfig, CifProjector
 
@@ -77,11 +77,8 @@ def _write(projector: CifProjector, tensors: dict[str, Tensor], path: Path) -> N
         "cif": json.dumps(_sizes(projector.config)),
         KNOWN_TOKENS: json.dumps(sorted(projector.known_tokens)),
     }
-    beside = path.with_suffix(".partial")
-    save_file(tensors, beside, about)
-    with beside.open("rb") as file:
-        os.fsync(file.fileno())
-    beside.replace(path)
+    with write_beside(path) as beside:
+        save_file(tensors, beside, about)
 
 
 def _sizes(config: CifConfig) -> dict[str, object]:

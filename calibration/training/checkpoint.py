@@ -2,7 +2,6 @@
 losses and no data."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from engines.errors import AttuneError
+from engines.files import write_beside
 
 from .adamw import AdamW
 
@@ -33,13 +33,10 @@ class Run:
 
 
 def save_checkpoint(model: nn.Module, optimizer: AdamW, run: Run, path: Path) -> None:
-    """Write the checkpoint `path` beside and rename it, flushed."""
+    """Write where `run` stands to the checkpoint `path`; a kill leaves the one before it."""
     about = asdict(run) | {"losses": run.losses[-_KEPT_LOSSES:]}
-    beside = path.with_suffix(".tmp")
-    save_file(_tensors(model, optimizer), beside, {"run": json.dumps(about)})
-    with beside.open("rb") as file:
-        os.fsync(file.fileno())
-    beside.replace(path)
+    with write_beside(path) as beside:
+        save_file(_tensors(model, optimizer), beside, {"run": json.dumps(about)})
 
 
 def load_checkpoint(model: nn.Module, optimizer: AdamW, path: Path) -> Run:

@@ -2,7 +2,6 @@
 transcripts. Knows no training."""
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ import numpy as np
 
 from engines.audio.pieces import PauseCutter
 from engines.audio.recordings import read_audio
-from engines.files import write_atomically
+from engines.files import write_atomically, write_beside
 from engines.jobs.messages import EngineFiles, Example
 from engines.types import Float32, Transcript
 from engines.whisper.encoder import MAX_SECONDS
@@ -119,10 +118,8 @@ def cached_frames(
         path.unlink(missing_ok=True)
     frames = encoder().encode(samples()).astype(np.float16)
     folder.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(f".{os.getpid()}.tmp")
-    with beside.open("wb") as file:
-        np.save(file, frames)
-    beside.replace(path)
+    with write_beside(path) as beside:
+        np.save(beside, frames)
     return frames.astype(np.float32)
 
 

@@ -7,7 +7,6 @@ ever held in memory.
 import codecs
 import io
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -19,6 +18,7 @@ import soxr
 from av.container import InputContainer
 
 from ..errors import AttuneError
+from ..files import write_atomically
 from ..open_file import OpenFile, open_file
 from ..types import SAMPLE_RATE_HZ, Float32
 from .headers import Header, read_header
@@ -113,25 +113,15 @@ def check_audio(source: Path | OpenFile, max_seconds: float = MAX_FILE_SECONDS) 
 
 
 def write_flac(path: Path, samples: Float32) -> None:
-    """Write [N] samples as 16-bit FLAC: beside `path`, flushed to the disk, then renamed over it.
+    """Write [N] samples as the 16-bit FLAC file `path`, whole or not at all.
 
-    Raises AttuneError where it cannot be written; no partial file is left.
+    Raises AttuneError where it cannot be written; the old file then stays as it was.
     """
     integers = np.clip(np.round(samples * 32768.0), -32768, 32767).astype(np.int16)
     encoded = io.BytesIO()  # libsndfile does not pass on the error of a full disk, plain writes do
     soundfile.write(encoded, integers, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(encoded.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:  # whatever ended the write, an interrupt too, leaves nothing behind
-            Path(name).unlink(missing_ok=True)
-            raise
-        _fsync_folder(path.parent)
+        write_atomically(path, encoded.getvalue())
     except OSError as error:
         raise AttuneError(
             f"{path} cannot be written ({error.strerror}); check the folder and the space on its"
@@ -308,11 +298,3 @@ def _not_decoded(name: str) -> AttuneError:
 
 def _name_of(source: Path | OpenFile) -> str:
     return str(source) if isinstance(source, Path) else source.name
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

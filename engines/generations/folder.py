@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import ValidationError
 
 from ..errors import AttuneError
-from ..files import copy_flushed, sha256_of, sync_folder, write_atomically
+from ..files import copy_flushed, sha256_of, sync_folder, sync_folders, write_atomically
 from ..schema import first_problem
 from .card import Card
 
@@ -159,8 +159,7 @@ def write_generation(root: Path, number: int, card: Card, files: dict[str, Path]
             sums = {name: copy_flushed(source, beside / name) for name, source in files.items()}
             whole = card.model_copy(update={"number": number, "files": sums})
             write_atomically(beside / CARD, whole.model_dump_json(indent=2).encode() + b"\n")
-            for inner in {(beside / name).parent for name in files}:
-                sync_folder(inner)
+            sync_folders(beside)
             if os.path.lexists(folder):  # rename would silently replace an empty folder
                 raise AttuneError(
                     f"generation {folder} exists already; generations are never overwritten"

@@ -20,7 +20,7 @@ import gguf
 import llama_cpp.llama_cpp as llama
 
 from ..errors import AttuneError
-from ..files import sha256_of, write_atomically
+from ..files import sha256_of, write_atomically, write_beside
 from .gguf_file import has_tensor, kind_of, main_kind
 from .model import quiet_backend
 from .sequence import LlamaSequence
@@ -106,19 +106,12 @@ def compare_weights(
     if not _worth_a_try(language_model):
         return None
     copy = _copy_path(language_model, cache_dir)
-    # One name, so that what a killed run left is written over.
-    beside = copy.with_suffix(".partial")
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.unlink(missing_ok=True)
-        _requantize(language_model, beside)
-        prompt_ratio, reply_ratio = time_both(language_model, beside)
-        wins = prompt_ratio <= _PROMPT_GAIN and reply_ratio <= _REPLY_LOSS
-        comparison = Comparison(prompt_ratio, reply_ratio, beside.stat().st_size if wins else 0)
-        if wins:
-            with beside.open("rb") as written:
-                os.fsync(written.fileno())
-            beside.replace(copy)
+        with write_beside(copy) as beside:
+            _requantize(language_model, beside)
+        comparison = _timed(language_model, copy, time_both)
         write_atomically(
             _record_path(language_model, cache_dir), json.dumps(asdict(comparison)).encode() + b"\n"
         )
@@ -127,10 +120,21 @@ def compare_weights(
             f"the 8-bit weights of {language_model.name} could not be written to {copy.parent}:"
             f" {error}"
         ) from error
-    finally:
-        if copy.parent.is_dir():
-            beside.unlink(missing_ok=True)
     return comparison
+
+
+def _timed(
+    language_model: Path, copy: Path, time_both: Callable[[Path, Path], tuple[float, float]]
+) -> Comparison:
+    """The comparison of both files; the copy is removed unless it wins."""
+    wins = False
+    try:
+        prompt_ratio, reply_ratio = time_both(language_model, copy)
+        wins = prompt_ratio <= _PROMPT_GAIN and reply_ratio <= _REPLY_LOSS
+        return Comparison(prompt_ratio, reply_ratio, copy.stat().st_size if wins else 0)
+    finally:
+        if not wins:
+            copy.unlink(missing_ok=True)
 
 
 def time_both(own: Path, copy: Path, threads: int) -> tuple[float, float]:

@@ -22,7 +22,7 @@ import platformdirs
 from pydantic import Field, ValidationError
 
 from ..errors import AttuneError
-from ..files import one_at_a_time, sha256_of, sync_folder, write_atomically
+from ..files import one_at_a_time, sha256_of, sync_folder, sync_folders, write_atomically
 from ..schema import Frozen, first_problem
 from .sources import files_below, matching, obtain
 
@@ -227,7 +227,7 @@ def _fetch(model: Model, folder: Path, report: Report) -> None:
                 " kept, try again"
             )
         scratch.chmod(0o755)
-        sync_folder(scratch)
+        sync_folders(scratch)
         if folder.exists():
             os.rename(folder, Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder.parent)))
         os.rename(scratch, folder)

@@ -23,6 +23,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..errors import AttuneError
+from ..files import flush
 
 Report = Callable[[int], None]
 """Called with the number of bytes that just arrived."""
@@ -85,8 +86,7 @@ def _write(target: Path, chunks: Iterable[bytes], limit_bytes: int, report: Repo
             report(len(chunk))
             if room == 0:
                 break
-        file.flush()
-        os.fsync(file.fileno())
+        flush(file)
     return limit_bytes + 1 - room
 
 

@@ -5,12 +5,11 @@
 import os
 import statistics
 import time
-from pathlib import Path
 
 from ..device.gpu import find_gpu, l4t_release
 from ..device.memory import peak_resident_bytes
 from ..errors import AttuneError
-from ..files import one_at_a_time, sha256_of
+from ..files import one_at_a_time, sha256_of, write_atomically
 from ..jobs.messages import PlanJob, Report
 from .encoder import SpeechEncoder, encoder_mel, frame_cosines
 from .encoder_onnx import OnnxEncoder
@@ -73,7 +72,7 @@ def _carry_out(job: PlanJob, key: PlanKey, report: Report) -> None:
     seconds = time.monotonic() - began
     beside = job.plans / f".{key.name}.{os.getpid()}"
     try:
-        _write(beside, built.plan)
+        write_atomically(beside, built.plan)
         report("try", 0.9, f"built in {seconds:.0f} s")
         cosine, milliseconds = _compare(TensorRtEncoder(beside), oracle)
         card = PlanCard(
@@ -89,8 +88,7 @@ def _carry_out(job: PlanJob, key: PlanKey, report: Report) -> None:
         note_tried(job.plans, card)
     finally:
         beside.unlink(missing_ok=True)
-    _write(cache.with_suffix(".new"), built.timing_cache)
-    cache.with_suffix(".new").replace(cache)
+    write_atomically(cache, built.timing_cache)
 
 
 def _compare(encoder: SpeechEncoder, oracle: SpeechEncoder) -> tuple[float, float]:
@@ -113,10 +111,3 @@ def _compare(encoder: SpeechEncoder, oracle: SpeechEncoder) -> tuple[float, floa
         encoder.run(mel)
         took.append(1000 * (time.perf_counter() - began))
     return cosine, statistics.median(took)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
