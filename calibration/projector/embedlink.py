@@ -1,7 +1,7 @@
 """EmbedLink (Tiny-Align, arXiv 2411.13766): train a projector against the embedding table, never
 running the language model.
 
-Knows batches and losses. The training loop is `training/loop.py`, the data `dataset.py`.
+Knows batches and losses. The training loop is `training/loop.py`, the data `training/samples.py`.
 """
 
 from collections.abc import Iterable, Sequence

@@ -85,7 +85,7 @@ def test_what_is_on_the_disk_is_not_made_again(path: Path, tmp_path: Path) -> No
     assert opened.times == 1
     for name in ("reply", "before", "after"):
         assert torch.equal(getattr(kept, name), getattr(made, name))
-    for name in ("at_words", "at_reply"):
+    for name in ("word_targets", "reply_targets"):
         assert torch.equal(getattr(kept, name).tokens, getattr(made, name).tokens)
         assert torch.equal(
             getattr(kept, name).log_probabilities, getattr(made, name).log_probabilities
