@@ -7,34 +7,35 @@ from pathlib import Path
 
 import pytest
 
-from engines.models.manifest import default_cache_dir, model_path
+from engines.models.manifest import model_path
 from tests.support.llama_conversations import WIDTH, Opened, Reference, one_prompt, opened
 from tests.support.model_fakes import Hub
+from tests.support.places import cache_dir
 from tests.support.tiny_llama import write_tiny_llama
 
 
 @pytest.fixture(scope="session")
 def whisper_folder() -> Path:
     """CTranslate2 folder of Whisper tiny.en."""
-    return model_path("whisper-tiny.en")
+    return model_path("whisper-tiny.en", cache_dir())
 
 
 @pytest.fixture(scope="session")
 def llm_path() -> Path:
     """GGUF file of SmolLM2-135M-Instruct."""
-    return model_path("smollm2-135m-instruct-q4_1")
+    return model_path("smollm2-135m-instruct-q4_1", cache_dir())
 
 
 @pytest.fixture(scope="session")
 def general_speech() -> Path:
     """Folder of recorded prompts (.g722) with their texts (core-sounds-en.txt)."""
-    return model_path("general-speech")
+    return model_path("general-speech", cache_dir())
 
 
 @pytest.fixture(scope="session")
 def encoder_path(whisper_folder: Path) -> Path:
     """encoder.onnx, exported once from Whisper tiny.en."""
-    path = default_cache_dir() / "engines" / "whisper-tiny.en.encoder.onnx"
+    path = cache_dir() / "engines" / "whisper-tiny.en.encoder.onnx"
     if not path.is_file():
         # Torch takes seconds to import: only where it is needed.
         from calibration.export.encoder import export_encoder

@@ -102,15 +102,6 @@ class _Manifest(Frozen):
     model: tuple[Model, ...]
 
 
-def default_cache_dir() -> Path:
-    """$ATTUNE__CACHE_DIR, or /var/cache/attune for root, or the user's cache folder."""
-    if configured := os.environ.get("ATTUNE__CACHE_DIR"):
-        return Path(configured)
-    return (
-        Path("/var/cache/attune") if os.geteuid() == 0 else platformdirs.user_cache_path("attune")
-    )
-
-
 @cache
 def load_manifest(path: Path = MANIFEST) -> Mapping[str, Model]:
     """Models by name, in the order of the file. Raises AttuneError where it cannot be read or does
@@ -133,24 +124,25 @@ def find_model(name: str, manifest: Path = MANIFEST) -> Model:
     return models[name]
 
 
-def model_path(name: str, cache_dir: Path | None = None, manifest: Path = MANIFEST) -> Path:
+def model_path(name: str, cache_dir: Path, manifest: Path = MANIFEST) -> Path:
     """Verified file or folder of a model. Raises AttuneError where it was not fetched, or is
     damaged.
 
     Its content is hashed only when a file's size or time differs from when it was last verified.
     """
     model = find_model(name, manifest)
-    root = cache_dir or default_cache_dir()
-    folder = model.found(root)
+    folder = model.found(cache_dir)
     if folder is None:
-        raise AttuneError(f"the model {name} is not in {root}; run `attune models fetch {name}`")
+        raise AttuneError(
+            f"the model {name} is not in {cache_dir}; run `attune models fetch {name}`"
+        )
     seen = _stat_of_files(folder)
-    if not seen or seen != _read_seen(model, root):
+    if not seen or seen != _read_seen(model, cache_dir):
         if problem := _first_problem(model, folder):
             raise AttuneError(
                 f"the model {name} is damaged: {folder}/{problem}; run `attune models fetch {name}`"
             )
-        _remember(model, root, folder)
+        _remember(model, cache_dir, folder)
     return model.within(folder)
 
 

@@ -21,8 +21,9 @@ from daemon.config_sources import load_settings
 from daemon.control.server import hold_state
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
-from engines.models.manifest import default_cache_dir, find_model
+from engines.models.manifest import find_model
 from tests.support.fakes import fake_voice, tone, write_base
+from tests.support.places import cache_dir
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def test_a_corrupted_model_is_named(folder: Path, whisper_folder: Path, llm_path
         ("smollm2-135m-instruct-q4_1", llm_path),
     ):
         source, target = (
-            find_model(name).folder(default_cache_dir()),
+            find_model(name).folder(cache_dir()),
             find_model(name).folder(folder / "cache"),
         )
         assert path.exists()

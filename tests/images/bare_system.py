@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from engines.models.manifest import default_cache_dir
+from tests.support.places import cache_dir
 
 _INCLUDED = (
     "ca-certificates,espeak-ng,flite,fortunes,libasound2-plugins,libgomp1,libportaudio2,libstdc++6,"
@@ -31,7 +31,7 @@ def root_file_system() -> Path:
     """Of this machine's release, made once. Nothing in it is changed."""
     codename, *_ = _of_apt("$(CODENAME)")
     folder = (
-        default_cache_dir()
+        cache_dir()
         / "tests"
         / f"root-{codename}-{hashlib.sha256(_INCLUDED.encode()).hexdigest()[:8]}"
     )

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from engines.models.manifest import default_cache_dir
+from tests.support.places import cache_dir
 
 
 def installed_apart(*packages: str) -> Path:
     """The folder with `packages` ("name==version") and nothing that they depend on. Skips the test
     where one cannot be had."""
-    folder = default_cache_dir() / "tests" / "+".join(packages).replace("==", "-")
+    folder = cache_dir() / "tests" / "+".join(packages).replace("==", "-")
     if not folder.is_dir():
         making = folder.with_suffix(f"{folder.suffix}.making")
         command = [

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from engines.models.manifest import default_cache_dir
+from tests.support.places import cache_dir
 
 PROJECT = Path(__file__).resolve().parents[2]
 _SCRIPT = Path(__file__).with_name("machine.sh")
@@ -163,7 +163,7 @@ class Machine:
         script.chmod(0o755)
         self.bind(tree, _INSTALLED, read_only=True)
         self.bind(Path(sysconfig.get_path("purelib")), _PACKAGES, read_only=True)
-        self.bind(default_cache_dir() / "models", "/usr/share/attune/models", read_only=True)
+        self.bind(cache_dir() / "models", "/usr/share/attune/models", read_only=True)
         self.bind(PROJECT / "tests", f"{TESTS}/tests", read_only=True)
         units = PROJECT / "systemd"
         (self.etc / "systemd" / "system").mkdir(parents=True, exist_ok=True)

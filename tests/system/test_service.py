@@ -15,7 +15,7 @@ import pytest
 
 from engines.audio.recordings import read_audio, write_flac
 from engines.models.general_speech import read_prompts, retention_examples
-from engines.models.manifest import default_cache_dir
+from tests.support.places import cache_dir
 from tests.system.machine import OWN_LIBRARY, PROJECT, TESTS, Machine
 
 pytestmark = [
@@ -40,7 +40,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 def with_engines(machine: Machine) -> None:
     """Spare it the first build."""
-    shutil.copytree(default_cache_dir() / "engines", machine.folder / "cache" / "engines")
+    shutil.copytree(cache_dir() / "engines", machine.folder / "cache" / "engines")
     shutil.copytree(
         Path("/var/lib/attune/generations/0000"), machine.folder / "lib" / "generations" / "0000"
     )
@@ -253,13 +253,13 @@ def enrolled(machine: Machine) -> None:
     )
     machine.mask("attune-engines.service")  # it would make the replay set, beside the training
     machine.enable(["attune.service"])
-    models = default_cache_dir() / "models"
+    models = cache_dir() / "models"
     rows = [
         {
             "audio": str(Path("/usr/share/attune/models") / example.audio.relative_to(models)),
             "text": example.text,
         }
-        for example in retention_examples(default_cache_dir(), whole=True)[:24]
+        for example in retention_examples(cache_dir(), whole=True)[:24]
     ]
     (machine.folder / "cache" / "spoken.jsonl").write_text(
         "".join(json.dumps(row) + "\n" for row in rows)
@@ -392,7 +392,7 @@ def test_recordings_in_a_home_are_heard_by_a_service_that_sees_no_homes(
     rows = ""
     for number, recording in enumerate(recordings):
         private = f"/home/ann/speech/{number}.wav"
-        there = f"/usr/share/attune/models/{recording.relative_to(default_cache_dir() / 'models')}"
+        there = f"/usr/share/attune/models/{recording.relative_to(cache_dir() / 'models')}"
         script = (
             "import sys, soundfile; from engines.audio.recordings import read_audio; from pathlib"
             f" import Path;soundfile.write('{private}', read_audio(Path('{there}')), 16000)"

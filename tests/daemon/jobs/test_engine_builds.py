@@ -20,12 +20,12 @@ from daemon.events import Event, Events
 from daemon.jobs.engine_builds import ENGINE_COMMAND, ChildLimits, EngineBuilds
 from engines.device.runtimes import LANGUAGE_MODEL, read_runtimes, runtimes_path
 from engines.models.general_speech import read_prompts
-from engines.models.manifest import default_cache_dir
 from engines.whisper.plan_cache import plans_folder
 from tests.bench.world import fresh_state, settings_of
 from tests.support.fake_child import eventually, no_models
 from tests.support.fakes import fake_voice
 from tests.support.gpu_board import FAKES, alone, driver
+from tests.support.places import cache_dir
 from tests.support.running_daemon import folder, make_settings
 
 __all__ = ["driver", "folder"]
@@ -273,7 +273,7 @@ def test_a_daemon_of_real_models_comes_to_serve_through_its_plan(
     general_speech: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder, cache = tmp_path_factory.mktemp("p"), default_cache_dir()
+    folder, cache = tmp_path_factory.mktemp("p"), cache_dir()
     (folder / "cache" / "engines").mkdir(parents=True)
     (folder / "cache" / "models").symlink_to(cache / "models")
     for path in [*(cache / "engines").glob("*.gguf"), *(cache / "engines").glob("*.encoder.onnx")]:

@@ -173,9 +173,9 @@ def test_a_model_of_the_systems_is_read_where_it_lies_and_fetched_only_where_it_
     assert model_path("tiny", cache, manifest).is_relative_to(cache)
 
 
-def test_an_unknown_name_lists_the_known_ones() -> None:
+def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(AttuneError, match=r"whisper-tiny\.en"):
-        model_path("whisper-enormous")
+        model_path("whisper-enormous", tmp_path)
 
 
 @pytest.mark.parametrize(
