@@ -140,23 +140,15 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
 
 
 def set_speech(model: PeftModel, mask: Tensor | None) -> None:
-    """Let the positions where `mask` [B, T] is True pass through the adapter from now on; None: no
-    position does.
+    """Let the positions where `mask` [B, T] is True pass through the adapter from now on; None lets
+    none pass.
 
-    Checkpointed layers run once more when gradients are computed, so the mask must stay until then.
+    The mask is state of the layers, not an argument of the model: transformers' layers hand on no
+    argument of ours to their linear layers, and layers under activation checkpointing run once more
+    while gradients are computed, until which the mask must stay.
     """
     for _, layer in _layers(model):
         layer.speech = mask
-
-
-@contextmanager
-def speech_at(model: PeftModel, mask: Tensor | None) -> Iterator[None]:
-    """`set_speech` inside, and none outside: for running a model without gradients."""
-    set_speech(model, mask)
-    try:
-        yield
-    finally:
-        set_speech(model, None)
 
 
 def export_adapter(model: PeftModel, path: Path) -> None:

@@ -1,6 +1,8 @@
 """Partial LoRA: only speech passes through it, in torch and in llama.cpp alike, and what is saved
 comes back."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +22,22 @@ from calibration.distillation.partial_lora import (
     export_adapter,
     load_adapter,
     save_adapter,
-    speech_at,
+    set_speech,
 )
 from engines.errors import AttuneError
 from engines.llm.sequence import LlamaSequence
 from tests.calibration.distillation.test_gguf_model import ARCHITECTURES, SMALL, write_small
 
 TEXT, SPOKEN, CLOSING = 5, 7, 4
+
+
+@contextmanager
+def speech_at(model: PeftModel, mask: Tensor | None) -> Iterator[None]:
+    set_speech(model, mask)
+    try:
+        yield
+    finally:
+        set_speech(model, None)
 
 
 @pytest.fixture(scope="module")
