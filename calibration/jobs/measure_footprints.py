@@ -63,8 +63,9 @@ def measure(job: FootprintJob, report: Report) -> int:
     if not job.recordings:
         raise AttuneError("there are no recordings to measure with; run `attune models fetch`")
     shutil.rmtree(job.folder / "rounds", ignore_errors=True)
-    frame_width, answering_bytes, left_bytes = _serving(job)
-    report("serving", 1.0, f"answering takes {answering_bytes / 2**20:.0f} MiB more than waiting")
+    serving = _serving(job)
+    more = serving.answering_bytes / 2**20
+    report("serving", 1.0, f"answering takes {more:.0f} MiB more than waiting")
     engines = open_engines(job.engines, job.system_prompt, job.context_tokens, job.threads)
     shapes = [(seconds, _RANK, 1) for seconds in job.lengths_seconds]
     shapes.append((max(job.lengths_seconds), _RANK, _MICRO_BATCHES))
@@ -77,11 +78,11 @@ def measure(job: FootprintJob, report: Report) -> int:
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         encoder_sha256=sha256_of(job.engines.encoder_weights_file),
         language_model_sha256=sha256_of(job.engines.language_model),
-        frame_width=frame_width,
+        frame_width=serving.frame_width,
         replay_seconds=longest_replay_seconds(job.features),
         stages={},
-        answering_bytes=answering_bytes,
-        left_bytes=left_bytes,
+        answering_bytes=serving.answering_bytes,
+        left_bytes=serving.left_bytes,
     )
     fitted = {stage: _fitted(stage, rounds, footprints) for stage in rounds[0].stages}
     write_footprints(job.output, footprints.model_copy(update={"stages": fitted}))
@@ -199,9 +200,20 @@ def _watch(process: int, job: AdaptJob, stages: dict[str, _Stage]) -> None:
         time.sleep(_SAMPLED_SECONDS)
 
 
-def _serving(job: FootprintJob) -> tuple[int, int, int]:
-    """The encoder's width, what answering takes more than waiting, and what stays behind once the
-    models are closed."""
+@dataclass(frozen=True)
+class _Serving:
+    """What was measured of the models that serve."""
+
+    frame_width: int
+    """The length of the encoder's frames."""
+    answering_bytes: int
+    """What answering takes more than waiting."""
+    left_bytes: int
+    """What stays behind once the models are closed."""
+
+
+def _serving(job: FootprintJob) -> _Serving:
+    """Open the models that serve, answer the longest utterance, and close them."""
     longest = _joined(job.recordings, max(job.lengths_seconds))[0]
     bare_bytes = proportional_bytes()
     engines = open_engines(job.engines, job.system_prompt, job.context_tokens, job.threads)
@@ -209,15 +221,13 @@ def _serving(job: FootprintJob) -> tuple[int, int, int]:
         raise AttuneError(
             f"the speech encoder {job.engines.encoder} is missing; run `attune engines build`"
         )
-    frame_width, answering_bytes = (
-        engines.encoder.frame_width,
-        _answering_bytes(engines, job, longest),
-    )
+    frame_width = engines.encoder.frame_width
+    answering_bytes = _answering_bytes(engines, job, longest)
     engines.close()
     del engines
     gc.collect()
     trim()
-    return frame_width, answering_bytes, max(0, proportional_bytes() - bare_bytes)
+    return _Serving(frame_width, answering_bytes, max(0, proportional_bytes() - bare_bytes))
 
 
 def _answering_bytes(engines: Engines, job: FootprintJob, samples: Float32) -> int:

@@ -4,6 +4,7 @@ Knows the order of things."""
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -49,14 +50,14 @@ JUDGED_AT_MOST = 200
 def train(job: TrainJob, report: Report) -> int:
     """Run `job` and return the number of steps taken in all. A run that was killed goes on from its
     checkpoint."""
-    rank, world, device = _join()
+    process = _join()
     torch.set_num_threads(job.threads)
     vocabulary = Vocabulary(job.engines.language_model)
     utterances = read_corpus(job.corpora)
     first = utterances[0].frames
     config = CifConfig(first.shape[1], vocabulary.width, vocabulary.size, reads_first_pass=True)
     report("frames", 0.0, f"{len(utterances)} utterances")
-    learnt, judged = _split(utterances, vocabulary, config.stack)
+    split = _split(utterances, vocabulary, config.stack)
     torch.manual_seed(job.seed)
     projector = _start(config, job.start)
     if not projector.keys.phonemes.any():
@@ -64,11 +65,61 @@ def train(job: TrainJob, report: Report) -> int:
         projector.keys.phonemes.copy_(
             torch.from_numpy(pronounce(vocabulary, range(vocabulary.size), job.threads))
         )
-    embedlink = EmbedLink(projector, vocabulary, tokens_of(sample for sample, _ in learnt)).to(
-        device
-    )
-    atypical = [sample for sample, row in learnt if is_atypical(row.voice)]
-    drawn = [*(sample for sample, _ in learnt), *atypical * (job.atypical_times - 1)]
+    tokens = tokens_of(sample for sample, _ in split.learnt)
+    embedlink = EmbedLink(projector, vocabulary, tokens).to(process.device)
+    drawn = _drawn(split, job.atypical_times)
+    run = _fit(job, process, embedlink, drawn, report)
+    if process.is_first:
+        report("judge", 0.0, f"{len(split.judged)} sentences never trained on")
+        projector.cpu()
+        save_packed(projector, job.folder / "projector.safetensors")
+        judged = [one for one in utterances if is_held_out(one.row.text)][:JUDGED_AT_MOST]
+        confidence = _confidence(job, vocabulary, judged, report)
+        unheard = {
+            "word_error_rate": round(token_word_error(projector, split.judged, vocabulary), 4),
+            "word_error_rate_without_drafts": round(
+                token_word_error(projector, split.judged, vocabulary, first_passes=False), 4
+            ),
+        }
+        card = {
+            "recipe": "embedlink-cif with drafts and pronunciation keys",
+            "command": _command(job, process.world),
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "started_from": str(job.start.name) if job.start else None,
+            "utterances": len(split.learnt),
+            "hours": round(sum(one.row.seconds for one in utterances) / 3600, 2),
+            "voices": _voices(utterances),
+            "steps": run.step,
+            "batch": job.batch * process.world,
+            "epochs": round(run.step * job.batch * process.world / len(drawn), 2),
+            "processor_seconds": round(run.processor_seconds),
+            "wall_seconds": round(run.seconds),
+            "device": (
+                torch.cuda.get_device_name()
+                if process.device.type == "cuda"
+                else f"processor, {process.world} x {job.threads} threads"
+            ),
+            "seed": job.seed,
+            "losses": {name: round(value, 4) for name, value in _recent(run).items()},
+            "unheard_sentences": unheard,
+            "heard_tokens": len(projector.known_tokens),
+            "confidence": confidence.model_dump() if confidence is not None else None,
+            "versions": versions(),
+        }
+        write_atomically(job.folder / "card.json", json.dumps(card, indent=2).encode() + b"\n")
+    return run.step
+
+
+def _drawn(split: "_Split", atypical_times: int) -> list[Sample]:
+    """What an epoch draws: every sample, those of atypical voices `atypical_times`."""
+    atypical = [sample for sample, row in split.learnt if is_atypical(row.voice)]
+    return [*(sample for sample, _ in split.learnt), *atypical * (atypical_times - 1)]
+
+
+def _fit(
+    job: TrainJob, process: "_Process", embedlink: EmbedLink, drawn: list[Sample], report: Report
+) -> Run:
+    """Train `embedlink` for the job's time; this process takes its share of each step."""
     draw = draw_epochs(drawn, job.batch, job.seed)
     schedule = Schedule(
         10**9,
@@ -78,93 +129,60 @@ def train(job: TrainJob, report: Report) -> int:
         seed=job.seed,
         checkpoint_seconds=120.0,
     )
+    checkpoint = job.folder / "checkpoint.safetensors"
     run = Run()
     for run in fit(
-        embedlink,
-        lambda step: draw(step * world + rank),
-        schedule,
-        job.folder / "checkpoint.safetensors",
+        embedlink, lambda step: draw(step * process.world + process.rank), schedule, checkpoint
     ):
-        if rank == 0:
+        if process.is_first:
             losses = ", ".join(f"{name} {value:.2f}" for name, value in _recent(run).items())
             report("train", fraction(run, schedule), f"step {run.step}: {losses}")
-    if rank == 0:
-        report("judge", 0.0, f"{len(judged)} unheard sentences")
-        projector.cpu()
-        save_packed(projector, job.folder / "projector.safetensors")
-        unheard = [utterance for utterance in utterances if is_held_out(utterance.row.text)][
-            :JUDGED_AT_MOST
-        ]
-        confidence = _confidence(job, vocabulary, unheard, report)
-        seconds = sum(utterance.row.seconds for utterance in utterances)
-        card = {
-            "recipe": "embedlink-cif with drafts and pronunciation keys",
-            "command": _command(job, world),
-            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "started_from": str(job.start.name) if job.start else None,
-            "utterances": len(learnt),
-            "hours": round(seconds / 3600, 2),
-            "voices": _voices(utterances),
-            "steps": run.step,
-            "batch": job.batch * world,
-            "epochs": round(run.step * job.batch * world / len(drawn), 2),
-            "processor_seconds": round(run.processor_seconds),
-            "wall_seconds": round(run.seconds),
-            "device": (
-                torch.cuda.get_device_name()
-                if device.type == "cuda"
-                else f"processor, {world} x {job.threads} threads"
-            ),
-            "seed": job.seed,
-            "losses": {name: round(value, 4) for name, value in _recent(run).items()},
-            "unheard_sentences": {
-                "word_error_rate": round(token_word_error(projector, judged, vocabulary), 4),
-                "word_error_rate_without_drafts": round(
-                    token_word_error(projector, judged, vocabulary, first_passes=False), 4
-                ),
-            },
-            "heard_tokens": len(projector.known_tokens),
-            "confidence": confidence.model_dump() if confidence is not None else None,
-            "versions": versions(),
-        }
-        write_atomically(job.folder / "card.json", json.dumps(card, indent=2).encode() + b"\n")
-    return run.step
+    return run
 
 
 def token_word_error(
     projector: CifProjector,
-    judged: Sequence[tuple[Sample, str]],
+    judged: Sequence[tuple[Sample, Row]],
     vocabulary: Vocabulary,
+    *,
     first_passes: bool = True,
 ) -> float:
-    """Word error rate of what is read out of `judged`, the number of units decided by the
-    projector."""
+    """Word error rate of what `projector` decodes of `judged`, where it decides on the number of
+    units itself; `first_passes` says whether it gets the first-pass transcripts."""
     projector.eval()
     heard = all_words_of(
-        read_samples(projector, [sample for sample, _ in judged], vocabulary, first_passes),
+        read_samples(
+            projector, [sample for sample, _ in judged], vocabulary, first_passes=first_passes
+        ),
         vocabulary,
     )
-    return word_error_rate([(text, found) for (_, text), found in zip(judged, heard, strict=True)])[
-        0
-    ]
+    pairs = [(row.text, found) for (_, row), found in zip(judged, heard, strict=True)]
+    return word_error_rate(pairs)[0]
 
 
-def _join() -> tuple[int, int, torch.device]:
-    """This process's number, how many there are, and what it computes on."""
+@dataclass(frozen=True)
+class _Process:
+    """One of the processes that train together."""
+
+    rank: int
+    world: int
+    """How many there are."""
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+
+def _join() -> _Process:
+    """Join the other processes, where torchrun started several."""
     cuda = torch.cuda.is_available()
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1 and not distributed.is_initialized():
         distributed.init_process_group("nccl" if cuda else "gloo")
     rank = distributed.get_rank() if world > 1 else 0
-    return (
-        rank,
-        world,
-        (
-            torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-            if cuda
-            else torch.device("cpu")
-        ),
-    )
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    return _Process(rank, world, torch.device("cuda", local_rank) if cuda else torch.device("cpu"))
 
 
 def _start(config: CifConfig, start: Path | None) -> CifProjector:
@@ -184,26 +202,30 @@ def _start(config: CifConfig, start: Path | None) -> CifProjector:
     return projector
 
 
-def _split(
-    utterances: Sequence[Utterance], vocabulary: Vocabulary, stack: int
-) -> tuple[list[tuple[Sample, Row]], list[tuple[Sample, str]]]:
-    """Samples to learn from and to judge on, by a hash of the text: no sentence is in both, whoever
-    says it."""
+@dataclass(frozen=True)
+class _Split:
+    """Samples with their rows of the corpus; no sentence is in both lists, whoever says it."""
+
+    learnt: list[tuple[Sample, Row]]
+    judged: list[tuple[Sample, Row]]
+    """At most JUDGED_AT_MOST."""
+
+
+def _split(utterances: Sequence[Utterance], vocabulary: Vocabulary, stack: int) -> _Split:
+    """Samples to learn from and samples to judge on, told apart by a hash of the text."""
     learnt: list[tuple[Sample, Row]] = []
-    judged: list[tuple[Sample, str]] = []
+    judged: list[tuple[Sample, Row]] = []
     for utterance in utterances:
         text = utterance.row.text
         sample = make_sample(utterance.frames, text, utterance.row.first_pass, vocabulary, stack)
-        if sample is not None and is_held_out(text):
-            judged.append((sample, text))
-        elif sample is not None:
-            learnt.append((sample, utterance.row))
+        if sample is not None:
+            (judged if is_held_out(text) else learnt).append((sample, utterance.row))
     if not learnt or not judged:
         raise AttuneError(
             f"{len(utterances)} utterances are too few to train on and to judge; make a larger"
             " corpus"
         )
-    return learnt, judged[:JUDGED_AT_MOST]
+    return _Split(learnt, judged[:JUDGED_AT_MOST])
 
 
 def _confidence(

@@ -52,6 +52,35 @@ class CifConfig:
 
 
 @dataclass(frozen=True)
+class Groups:
+    """Groups of frames before integration."""
+
+    hidden: Tensor
+    """[B, G, H]."""
+    weights: Tensor
+    """[B, G], 0 to 1; zero where a group is padding."""
+    first_pass: EncodedFirstPass | None
+    """None where the projector reads no first-pass transcripts."""
+
+    @property
+    def quantity(self) -> Tensor:
+        """[B] sums of the weights: how many tokens were heard."""
+        return self.weights.sum(dim=1)
+
+
+@dataclass(frozen=True)
+class UnitVectors:
+    """What integration makes of groups."""
+
+    vectors: Tensor
+    """[B, U, E + K] soft tokens, and what they sounded like."""
+    mask: Tensor
+    """[B, U] True where a unit fired."""
+    copy_scores: Tensor | None
+    """As in CifOutput."""
+
+
+@dataclass(frozen=True)
 class CifOutput:
     """What a projector makes of a batch."""
 
@@ -132,11 +161,9 @@ class CifProjector(nn.Module):
         keys: Tensor = self.keys(torch.tensor(sorted(self.known_tokens), dtype=torch.int64))
         return keys
 
-    def groups(
-        self, stacked: Tensor, mask: Tensor, first_pass: FirstPass | None
-    ) -> tuple[Tensor, Tensor, EncodedFirstPass | None]:
-        """Hidden groups [B, G, H], their weights [B, G] in (0, 1), zero where `mask` [B, G] is
-        False, and the first-pass transcript as read."""
+    def groups(self, stacked: Tensor, mask: Tensor, first_pass: FirstPass | None) -> Groups:
+        """[B, G, stack * D] stacked frames and their mask [B, G] to groups, read beside the
+        first-pass transcripts where the projector reads any."""
         x = self.group_neighbours(self.group_in(self.group_norm(stacked)), mask)
         first, *rest = self.before
         x = first(x, mask)
@@ -145,32 +172,24 @@ class CifProjector(nn.Module):
             x = self.group_draft(x, read.slots, read.mask)
         for block in rest:
             x = block(x, mask)
-        return x, torch.sigmoid(self.weight(x).squeeze(-1).float()) * mask, read
+        return Groups(x, torch.sigmoid(self.weight(x).squeeze(-1).float()) * mask, read)
 
-    def units(
-        self,
-        hidden: Tensor,
-        weights: Tensor,
-        read: EncodedFirstPass | None,
-        units: Tensor,
-        max_units: int,
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Soft tokens and their sounds [B, max_units, E + K], their mask [B, max_units], and the
-        scores of what they copy."""
-        gathered = integration_weights(weights, units, max_units).to(hidden.dtype) @ self.unit_in(
-            hidden
-        )
+    def units(self, groups: Groups, units: Tensor, max_units: int) -> UnitVectors:
+        """Groups to `units` [B] int64 soft tokens for each utterance, padded to `max_units`."""
+        hidden, read = groups.hidden, groups.first_pass
+        shares = integration_weights(groups.weights, units, max_units)
+        gathered = shares.to(hidden.dtype) @ self.unit_in(hidden)
         mask = torch.arange(max_units, device=hidden.device).unsqueeze(0) < units.unsqueeze(1)
         x = self.unit_neighbours(gathered, mask)
         *first, last = self.after
         for block in first:
             x = block(x, mask)
         if read is None:
-            return self._own(self.out_norm(last(x, mask))), mask, None
+            return UnitVectors(self._own(self.out_norm(last(x, mask))), mask, None)
         x = self.unit_draft(x, read.slots, read.mask)
         x = self.out_norm(last(x, mask))
         scores = self.copy(x, units, read)
-        return copied(scores, self._own(x), read.rows), mask, scores
+        return UnitVectors(copied(scores, self._own(x), read.rows), mask, scores)
 
     def _own(self, x: Tensor) -> Tensor:
         return torch.cat([self.out(x), F.normalize(self.sound_out(x), dim=-1)], dim=-1)
@@ -204,12 +223,12 @@ class CifProjector(nn.Module):
         `units` [B] int64 is the number of text tokens when it is known (training); without it the
         rounded sum decides.
         """
-        hidden, weights, read = self.groups(stacked, mask, first_pass)
-        quantity = weights.sum(dim=1)
+        groups = self.groups(stacked, mask, first_pass)
+        quantity = groups.quantity
         if units is None:
             units = quantity.round().clamp(min=1).long()
-        vectors, unit_mask, scores = self.units(hidden, weights, read, units, int(units.max()))
-        return CifOutput(vectors, unit_mask, quantity, hidden, scores)
+        made = self.units(groups, units, int(units.max()))
+        return CifOutput(made.vectors, made.mask, quantity, groups.hidden, made.copy_scores)
 
 
 class ProjectorGraph(nn.Module):
@@ -256,14 +275,14 @@ class ProjectorGraph(nn.Module):
             ) < draft_count.unsqueeze(1)
             given = FirstPass(draft, counted)
         projector = self.projector
-        hidden, weights, read = projector.groups(stacked, mask, given)
-        quantity = weights.sum(dim=1)
+        groups = projector.groups(stacked, mask, given)
+        quantity = groups.quantity
         max_units = stacked.shape[1] // GROUPS_PER_UNIT
         count = torch.where(asked > 0, asked, quantity.round().long()).clamp(min=1, max=max_units)
-        vectors, _, _ = projector.units(hidden, weights, read, count, max_units)
-        phonemes = projector.phoneme_log_probabilities(hidden)
+        units = projector.units(groups, count, max_units)
+        phonemes = projector.phoneme_log_probabilities(groups.hidden)
         return (
-            projector.scored(vectors),
+            projector.scored(units.vectors),
             count,
             quantity,
             phonemes,

@@ -20,6 +20,7 @@ def read_samples(
     projector: CifProjector,
     samples: Sequence[Sample],
     vocabulary: Vocabulary,
+    *,
     first_passes: bool = True,
 ) -> list[SoftTokens]:
     """One pass over each of `samples`, the number of units decided by the projector; without their
