@@ -1,23 +1,17 @@
 """What a generation or a figure was made with: versions, and the machine."""
 
-import importlib.metadata
 import os
 import platform
 from pathlib import Path
 
 from engines.device.memory import total_bytes
+from engines.device.runtimes import package_versions
 
 
 def versions() -> dict[str, str]:
     """The versions of what shapes a generation."""
     names = ("attune", "torch", "onnx", "onnxruntime", "llama-cpp-python", "faster-whisper")
-    found = {}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed as a distribution"
-    return found
+    return package_versions(names, absent="not installed as a distribution")
 
 
 def describe_machine() -> str:

@@ -1,8 +1,9 @@
 """Opens the engines that serve: the one place that names concrete backends. Knows paths and
 numbers, no configuration files."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ from .files import sha256_of
 from .generations.folder import Generation
 from .jobs.messages import EngineFiles
 from .llm.chat_model import LlamaCppLanguageModel
+from .llm.model import LlamaModel
 from .llm.requantize import served_weights
 from .llm.vocabulary import Vocabulary
 from .models.manifest import model_path
 from .routes import AlignedRoute, CascadeRoute
-from .types import SAMPLE_RATE_HZ
+from .types import SAMPLE_RATE_HZ, Device
 from .whisper.encoder import SpeechEncoder
 from .whisper.encoder_onnx import OnnxEncoder
 from .whisper.first_pass import FirstPassDecoder
@@ -81,7 +83,7 @@ class Engines:
         return AlignedRoute(
             self.encoder,
             self.first_pass_decoder,
-            partial(self._decoder, generation),
+            cache(partial(self._decoder, generation)),
             unsure_takes_first_pass,
         )
 
@@ -125,23 +127,22 @@ def open_engines(
 
     Raises AttuneError naming the first that is missing or damaged.
     """
-    # Whose rows are the same, and in memory once.
-    vocabulary = Vocabulary(files.served_language_model)
-    transcriber = WhisperTranscriber(
-        files.encoder_weights, threads, on_gpu=runtimes is not None and runtimes.on_gpu(TRANSCRIBER)
-    )
-    if encoder is None and files.encoder.is_file():
-        encoder = OnnxEncoder(files.encoder, threads)
-    on_gpu = runtimes is not None and runtimes.on_gpu(LANGUAGE_MODEL)
-    language_model = LlamaCppLanguageModel(
-        files.served_language_model,
-        vocabulary,
-        system_prompt,
-        context_tokens,
-        threads,
-        on_gpu=on_gpu,
-    )
-    vocabulary.borrow(language_model.model)
+
+    def device(claim: str) -> Device:
+        return runtimes.device(claim) if runtimes is not None else "cpu"
+
+    with ExitStack() as opened:  # what is open is closed where the rest cannot be opened
+        model = LlamaModel(files.served_language_model, device=device(LANGUAGE_MODEL))
+        opened.callback(model.close)
+        # The rows of the file that serves are those of the original.
+        vocabulary = Vocabulary(files.served_language_model, model)
+        transcriber = WhisperTranscriber(files.encoder_weights, threads, device=device(TRANSCRIBER))
+        if encoder is None and files.encoder.is_file():
+            encoder = OnnxEncoder(files.encoder, threads)
+        language_model = LlamaCppLanguageModel(
+            model, vocabulary, system_prompt, context_tokens, threads
+        )
+        opened.pop_all()
     return Engines(
         files=files,
         vocabulary=vocabulary,

@@ -5,6 +5,7 @@ from pathlib import Path
 import onnxruntime
 
 from .errors import AttuneError
+from .types import Device
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _CUDA_OPTIONS = {"use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"}
@@ -12,9 +13,9 @@ _CUDA_OPTIONS = {"use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"}
 
 
 def open_session(
-    graph: Path | bytes, threads: int, remedy: str, on_gpu: bool = False
+    graph: Path | bytes, threads: int, remedy: str, *, device: Device = "cpu"
 ) -> onnxruntime.InferenceSession:
-    """Open `graph`, a file or what stands in one, on the CPU with `threads` threads, or on the GPU.
+    """Open `graph`, a file or the content of one, on `device`; on the CPU with `threads` threads.
 
     Raises AttuneError, ending in `remedy`, where the file is missing or is not a model that ONNX
     Runtime can load there.
@@ -22,7 +23,7 @@ def open_session(
     name = graph if isinstance(graph, Path) else "a graph"
     if isinstance(graph, Path) and not graph.is_file():
         raise AttuneError(f"{graph} is missing; {remedy}")
-    if on_gpu and _CUDA not in onnxruntime.get_available_providers():
+    if device == "gpu" and _CUDA not in onnxruntime.get_available_providers():
         how = (
             f"ONNX Runtime {onnxruntime.__version__} was built without CUDA; install"
             " onnxruntime-gpu"
@@ -35,7 +36,7 @@ def open_session(
     # session.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    providers = [(_CUDA, _CUDA_OPTIONS), _CPU] if on_gpu else [_CPU]
+    providers = [(_CUDA, _CUDA_OPTIONS), _CPU] if device == "gpu" else [_CPU]
     try:
         session = onnxruntime.InferenceSession(
             str(graph) if isinstance(graph, Path) else graph, options, providers=providers
@@ -44,7 +45,8 @@ def open_session(
         # ONNX Runtime raises its own classes, which share no base but Exception.
         reason = str(error).splitlines()[0][:200]
         raise AttuneError(f"{name} cannot be loaded ({reason}); {remedy}") from error
-    if on_gpu and _CUDA not in session.get_providers():  # it says nothing and takes the processor
+    # Without CUDA's libraries ONNX Runtime takes the processor, and says nothing.
+    if device == "gpu" and _CUDA not in session.get_providers():
         raise AttuneError(
             f"{name} cannot be loaded on the GPU: CUDA's libraries are missing or not those it was"
             " built for"

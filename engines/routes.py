@@ -4,7 +4,7 @@ conversation."""
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from itertools import islice
 from typing import Protocol
 
@@ -76,22 +76,18 @@ class AlignedRoute:
 
     encoder: SpeechEncoder
     first_pass_decoder: FirstPassDecoder
-    open_decoder: Callable[[], AlignedDecoder]
-    """Takes a second and 200 MB."""
+    decoder: Callable[[], AlignedDecoder]
+    """The decoder, which its first use opens: that takes a second and 200 MB."""
     unsure_takes_first_pass: bool = False
     """Whether a piece whose reading leaves doubt to the end gives way to its first-pass transcript,
     about what the cascade would hear."""
     cutter: PauseCutter = field(default_factory=PauseCutter)
     name: str = "aligned"
 
-    @cached_property
-    def decoder(self) -> AlignedDecoder:
-        return self.open_decoder()
-
     def ready(self) -> None:
         """As the protocol says."""
         self.encoder.ready()
-        _ = self.decoder
+        self.decoder()
 
     def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
         """As the protocol says."""
@@ -99,6 +95,7 @@ class AlignedRoute:
         count = max(1, len(pieces))
         search_seconds = (_SEARCH_SECONDS + _SEARCH_SHARE * len(samples) / SAMPLE_RATE_HZ) / count
         tokens = max(_LEAST_JUDGED_TOKENS, JUDGED_TOKENS // count)
+        decoder = self.decoder()
         readings, first_passes = [], []
         for piece in pieces:
             step()
@@ -106,26 +103,27 @@ class AlignedRoute:
             step()
             first_passes.append(cache(partial(self.first_pass_decoder.decode, frames)))
             bounds = SearchBounds(tokens, time.monotonic() + search_seconds, step)
-            readings.append(self.decoder.spoken(frames, first_passes[-1], bounds))
+            readings.append(decoder.spoken(frames, first_passes[-1], bounds))
         if self.unsure_takes_first_pass and not all(piece.reading.sure for piece in readings):
-            return " ".join(self._surest(readings, first_passes, step))
-        return self.decoder.written(readings)
+            return " ".join(_surest(decoder, readings, first_passes, step))
+        return decoder.written(readings)
 
-    def _surest(
-        self,
-        readings: Sequence[Spoken],
-        first_passes: Sequence[Callable[[], Transcript]],
-        step: Step,
-    ) -> Iterator[str]:
-        """The words of each piece: as it was read where that is sure, else its first-pass
-        transcript."""
-        for spoken, first_pass in zip(readings, first_passes, strict=True):
-            step()
-            yield (
-                words_of(self.decoder.written([spoken]), self.decoder.vocabulary)
-                if spoken.reading.sure
-                else first_pass().text
-            )
+
+def _surest(
+    decoder: AlignedDecoder,
+    readings: Sequence[Spoken],
+    first_passes: Sequence[Callable[[], Transcript]],
+    step: Step,
+) -> Iterator[str]:
+    """The words of each piece: those of its reading where that is sure, else its first-pass
+    transcript."""
+    for spoken, first_pass in zip(readings, first_passes, strict=True):
+        step()
+        yield (
+            words_of(decoder.written([spoken]), decoder.vocabulary)
+            if spoken.reading.sure
+            else first_pass().text
+        )
 
 
 def words_of(heard: str | SoftTokens, vocabulary: Vocabulary) -> str:

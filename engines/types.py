@@ -2,9 +2,13 @@
 project."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+Device = Literal["cpu", "gpu"]
+"""What a model computes on."""
 
 Float32 = NDArray[np.float32]
 Float16 = NDArray[np.float16]

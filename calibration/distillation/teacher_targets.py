@@ -63,9 +63,9 @@ class DistillationSampleMaker:
         return [self._make(sample, text, instruction) for instruction in instructions]
 
     def _make(self, sample: Sample, text: str, instruction: str) -> DistillationSample:
-        opening, closing, _ = self.writer.turn_tokens
+        around = self.writer.turn_tokens
         asked = self.vocabulary.tokenize(f"\n{instruction}") if instruction else []
-        before, after = torch.tensor(opening), torch.tensor([*asked, *closing])
+        before, after = torch.tensor(around.opening), torch.tensor([*asked, *around.closing])
         words = sample.tokens.tolist()
         key = json.dumps(
             [self.about, words, text, instruction, REPLY_TOKENS, MOST_PROBABLE, TEMPERATURE]
@@ -97,8 +97,8 @@ class DistillationSampleMaker:
         self.writer.reset()
         asked = f"{text}\n{instruction}" if instruction else text
         tokens = self.vocabulary.tokenize("".join(self.writer.reply(asked, REPLY_TOKENS)))
-        _, _, between = self.writer.turn_tokens
-        return tokens if len(tokens) >= REPLY_TOKENS else [*tokens, *between[:1]]
+        end = self.writer.turn_tokens.between[:1]
+        return tokens if len(tokens) >= REPLY_TOKENS else [*tokens, *end]
 
 
 def _packed(name: str, teacher: TeacherTargets) -> dict[str, Tensor]:

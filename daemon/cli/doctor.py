@@ -73,9 +73,9 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
         text = "not exported; run `attune engines build`"
         if there:
             plans = plans_folder(chosen.cache_dir)
-            on_gpu = tried is not None and tried.on_gpu(ENCODER)
+            device = tried.device(ENCODER) if tried is not None else "cpu"
             text = choose_encoder(
-                files.encoder, chosen.engines.encoder_precision, plans, time.time(), on_gpu
+                files.encoder, chosen.engines.encoder_precision, plans, time.time(), device
             ).why
         found.append(("speech encoder", there, text))
     except AttuneError as error:

@@ -55,13 +55,13 @@ def open_models(settings: Settings) -> ServingModels:
     encoder = None
     with opening(runtimes_path(settings.cache_dir)) as runtimes:
         if files.encoder.is_file():
-            on_gpu = runtimes is not None and runtimes.on_gpu(ENCODER)
+            device = runtimes.device(ENCODER) if runtimes is not None else "cpu"
             choice = choose_encoder(
-                files.encoder, settings.engines.encoder_precision, plans, time.time(), on_gpu
+                files.encoder, settings.engines.encoder_precision, plans, time.time(), device
             )
-            encoder = open_encoder(choice, files.encoder, plans, threads, on_gpu)
+            encoder = open_encoder(choice, files.encoder, plans, threads, device)
         engines = open_engines(files, prompt, context_tokens, threads, encoder, runtimes)
-        if told := _lack_of_room(settings, sum(map(len, engines.language_model.turn_tokens))):
+        if told := _lack_of_room(settings, engines.language_model.turn_tokens.count):
             engines.close()
             raise AttuneError(told)
         if runtimes is not None and runtimes.any_on_gpu:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..files import write_atomically
 from ..schema import Frozen, read_json
+from ..types import Device
 from .crash_marker import boot_id, marked, was_fatal
 
 ENCODER, LANGUAGE_MODEL, TRANSCRIBER = "onnxruntime_cuda", "llama_cuda", "ctranslate2_cuda"
@@ -44,6 +45,10 @@ class Runtimes(Frozen):
     def any_on_gpu(self) -> bool:
         return any(trial.held for trial in self.trials)
 
+    def device(self, claim: str) -> Device:
+        """Where the engine of a claim computes: on the GPU where the claim held."""
+        return "gpu" if self.on_gpu(claim) else "cpu"
+
     def on_gpu(self, claim: str) -> bool:
         """Whether a claim held."""
         return any(trial.held for trial in self.trials if trial.claim == claim)
@@ -64,7 +69,10 @@ def read_runtimes(path: Path) -> Runtimes | None:
     """What was tried; None where nothing was since the machine started and the packages were
     installed."""
     found = read_json(path, Runtimes)
-    is_now = found is not None and (found.boot, found.versions) == (boot_id(), _versions())
+    is_now = found is not None and (found.boot, found.versions) == (
+        boot_id(),
+        package_versions(_PACKAGES),
+    )
     return found if is_now else None
 
 
@@ -94,17 +102,18 @@ def opening(path: Path) -> Iterator[Runtimes | None]:
 
 def keep_runtimes(path: Path, trials: Sequence[Trial]) -> Runtimes:
     """Keep what was tried now."""
-    found = Runtimes(boot=boot_id(), versions=_versions(), trials=tuple(trials))
+    found = Runtimes(boot=boot_id(), versions=package_versions(_PACKAGES), trials=tuple(trials))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, found.model_dump_json(indent=1).encode())
     return found
 
 
-def _versions() -> dict[str, str]:
+def package_versions(packages: Sequence[str], absent: str = "") -> dict[str, str]:
+    """The version of each of the Python `packages`; `absent` for one that is not installed."""
     found = {}
-    for package in _PACKAGES:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
-            found[package] = ""
+            found[package] = absent
     return found

@@ -9,14 +9,13 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import llama_cpp.llama_cpp as llama
 import numpy as np
 
 from ..errors import AttuneError, TurnAbandoned
-from ..interfaces import LanguageModel, Step, unwatched
+from ..interfaces import Step, unwatched
 from ..types import Float32, SoftTokens
 from .chat_template import split_template
 from .degeneration import cycles, is_spelled_in_bytes, is_text, printable, repeats_lines
@@ -34,6 +33,22 @@ kernels round differently."""
 
 
 @dataclass(frozen=True)
+class TurnTokens:
+    """The tokens that a chat template puts around words and replies."""
+
+    opening: list[int]
+    """From the beginning of the conversation to the first user's words."""
+    closing: list[int]
+    """From the user's words to the reply."""
+    between: list[int]
+    """From the end of a reply, which the first of them marks, to the next user's words."""
+
+    @property
+    def count(self) -> int:
+        return len(self.opening) + len(self.closing) + len(self.between)
+
+
+@dataclass(frozen=True)
 class _Turn:
     words: _Words
     reply: list[int] = field(default_factory=list)
@@ -41,7 +56,7 @@ class _Turn:
     """The reply's pieces."""
 
 
-class LlamaCppLanguageModel(LanguageModel):
+class LlamaCppLanguageModel:
     """One conversation, streamed greedily. One caller at a time: a call during a reply raises
     RuntimeError.
 
@@ -51,16 +66,15 @@ class LlamaCppLanguageModel(LanguageModel):
 
     def __init__(
         self,
-        path: Path,
+        model: Path | LlamaModel,
         vocabulary: Vocabulary,
         system_prompt: str,
         context_tokens: int = 2048,
         threads: int = 2,
         adapter: Path | None = None,
-        on_gpu: bool = False,
     ) -> None:
-        """Load the GGUF file `path`, whose vocabulary is `vocabulary`, and compute the system
-        prompt.
+        """Open `model`, or the GGUF file of that path, whose vocabulary is `vocabulary`, and
+        compute the system prompt. The model is closed with this.
 
         Raises AttuneError where the file or the adapter does not load or fit, or the system prompt
         is too long.
@@ -69,24 +83,25 @@ class LlamaCppLanguageModel(LanguageModel):
         self._threads = threads
         self._turns: list[_Turn] = []
         self._caller = threading.Lock()
-        self._sequence = LlamaSequence(path, context_tokens, threads, adapter, on_gpu)
+        self._scorer: LlamaSentenceScorer | None = None
+        self._sequence = LlamaSequence(model, context_tokens, threads, adapter)
         try:
             if (self._sequence.model.vocabulary_size, self._sequence.model.width) != (
                 vocabulary.size,
                 vocabulary.width,
             ):
                 raise AttuneError(
-                    f"{path} does not belong to the vocabulary that it was opened with; use one"
-                    " file for both"
+                    f"{self.model.path} does not belong to the vocabulary that it was opened"
+                    " with; use one file for both"
                 )
-            self._opening, self._closing, self._between = self._template_tokens(system_prompt)
-            if self._cost_tokens(_Turn([])) >= context_tokens - len(self._opening):
+            self._around = self._template_tokens(system_prompt)
+            if self._cost_tokens(_Turn([])) >= context_tokens - len(self._around.opening):
                 raise AttuneError(
-                    f"{len(self._opening)} tokens of system prompt leave no room in a context of"
-                    f" {context_tokens}"
+                    f"{len(self._around.opening)} tokens of system prompt leave no room in a"
+                    f" context of {context_tokens}"
                 )
-            self._sequence.append_tokens(self._opening, want_logits=False)
-            self._closing_rows = self._rows_in_place_of(self._closing)
+            self._sequence.append_tokens(self._around.opening, want_logits=False)
+            self._closing_rows = self._rows_in_place_of(self._around.closing)
         except AttuneError:
             self.close()
             raise
@@ -113,10 +128,9 @@ class LlamaCppLanguageModel(LanguageModel):
         return self._stream(checked, max_tokens, step)
 
     @property
-    def turn_tokens(self) -> tuple[list[int], list[int], list[int]]:
-        """The tokens before the first words, those from words to reply, and those from a reply to
-        the next words, of which the first ends the reply."""
-        return self._opening, self._closing, self._between
+    def turn_tokens(self) -> TurnTokens:
+        """The tokens around the words and the replies of a conversation."""
+        return self._around
 
     @property
     def model(self) -> LlamaModel:
@@ -137,7 +151,7 @@ class LlamaCppLanguageModel(LanguageModel):
             self._sequence.load_adapter(adapter)
             self._turns.clear()
             try:
-                self._sequence.append_tokens(self._opening, want_logits=False)
+                self._sequence.append_tokens(self._around.opening, want_logits=False)
             except AttuneError:
                 self._sequence.close()
                 raise
@@ -158,21 +172,23 @@ class LlamaCppLanguageModel(LanguageModel):
             finally:
                 self._sequence.truncate(start)
 
-    @cached_property
+    @property
     def scorer(self) -> LlamaSentenceScorer:
-        """A judge of sentences that shares this model's weights and is closed with it. Raises
-        AttuneError without memory."""
-        return LlamaSentenceScorer(self._sequence.model, self._vocabulary, self._threads)
+        """A scorer of sentences that shares this model's weights and is closed with it; opened at
+        its first use. Raises AttuneError where there is no memory for it."""
+        if self._scorer is None:
+            self._scorer = LlamaSentenceScorer(self.model, self._vocabulary, self._threads)
+        return self._scorer
 
     def close(self) -> None:
         """Free the model. Further calls do nothing; any other call then raises RuntimeError."""
         if not self._sequence.closed:
             with self._alone():
-                if "scorer" in self.__dict__:
-                    self.scorer.close()
+                if self._scorer is not None:
+                    self._scorer.close()
                 self._sequence.close()
 
-    def _template_tokens(self, system_prompt: str) -> tuple[list[int], list[int], list[int]]:
+    def _template_tokens(self, system_prompt: str) -> TurnTokens:
         vocabulary = self._vocabulary
         bos, eos = (
             llama.llama_vocab_bos(vocabulary.pointer),
@@ -189,11 +205,10 @@ class LlamaCppLanguageModel(LanguageModel):
             for name, token in (("bos_token", bos), ("eos_token", eos))
         }
         template = split_template(self._sequence.model.chat_template, system_prompt, variables)
-        opening = vocabulary.begun(vocabulary.tokenize(template.opening, special=True))
-        return (
-            opening,
-            vocabulary.tokenize(template.closing, special=True),
-            vocabulary.tokenize(template.between, special=True),
+        return TurnTokens(
+            opening=vocabulary.begun(vocabulary.tokenize(template.opening, special=True)),
+            closing=vocabulary.tokenize(template.closing, special=True),
+            between=vocabulary.tokenize(template.between, special=True),
         )
 
     def _rows_in_place_of(self, tokens: list[int]) -> Float32 | None:
@@ -231,7 +246,7 @@ class LlamaCppLanguageModel(LanguageModel):
         if not len(checked):
             raise AttuneError("there are no words to reply to; say something")
         if (
-            len(self._opening) + self._cost_tokens(_Turn(checked)) + max_tokens
+            len(self._around.opening) + self._cost_tokens(_Turn(checked)) + max_tokens
             > self._sequence.capacity_tokens
         ):
             raise AttuneError(
@@ -241,7 +256,12 @@ class LlamaCppLanguageModel(LanguageModel):
         return checked
 
     def _cost_tokens(self, turn: _Turn) -> int:
-        return len(turn.words) + len(self._closing) + len(turn.reply) + len(self._between)
+        return (
+            len(turn.words)
+            + len(self._around.closing)
+            + len(turn.reply)
+            + len(self._around.between)
+        )
 
     def _stream(
         self, words: _Words, max_tokens: int, step: Callable[[], None]
@@ -308,11 +328,11 @@ class LlamaCppLanguageModel(LanguageModel):
     def _append_words(self, words: _Words, step: Step = unwatched) -> None:
         """The user's words and the closing, logits of the reply's first token included."""
         if isinstance(words, list):
-            self._sequence.append_tokens(words + self._closing, step=step)
+            self._sequence.append_tokens(words + self._around.closing, step=step)
         elif self._sequence.has_adapter:
             with self._sequence.adapter_on():
                 self._sequence.append_vectors(words, want_logits=False, step=step)
-            self._sequence.append_tokens(self._closing)
+            self._sequence.append_tokens(self._around.closing)
         else:
             assert self._closing_rows is not None  # soft tokens are refused without them
             rows = np.concatenate([words, self._closing_rows])  # one batch is quicker than two
@@ -321,13 +341,13 @@ class LlamaCppLanguageModel(LanguageModel):
     def _settle(self, turn: _Turn, start: int, is_example: bool) -> None:
         """After a reply, whatever ended it: bring the sequence to where the next user's words
         stand, with the turn or without."""
-        begun_tokens = self._sequence.length - start - len(turn.words) - len(self._closing)
+        begun_tokens = self._sequence.length - start - len(turn.words) - len(self._around.closing)
         if begun_tokens < 0 or not is_example:
             self._sequence.truncate(start)
             return
         try:
             self._sequence.append_tokens(
-                (turn.reply + self._between)[begun_tokens:], want_logits=False
+                (turn.reply + self._around.between)[begun_tokens:], want_logits=False
             )
         except AttuneError:
             self._sequence.truncate(start)
@@ -345,14 +365,14 @@ class LlamaCppLanguageModel(LanguageModel):
             return
         most_tokens = min(capacity // 2, capacity - needed_tokens)
         kept = list(self._turns)
-        while kept and len(self._opening) + sum(map(self._cost_tokens, kept)) > most_tokens:
+        while kept and len(self._around.opening) + sum(map(self._cost_tokens, kept)) > most_tokens:
             kept.pop(0)
         self._forget_all()
         try:
             for turn in kept:
                 self._append_words(turn.words, step)
                 self._sequence.append_tokens(
-                    turn.reply + self._between, want_logits=False, step=step
+                    turn.reply + self._around.between, want_logits=False, step=step
                 )
                 self._turns.append(turn)
         except (AttuneError, TurnAbandoned):
@@ -361,7 +381,7 @@ class LlamaCppLanguageModel(LanguageModel):
 
     def _forget_all(self) -> None:
         self._turns.clear()
-        self._sequence.truncate(len(self._opening))
+        self._sequence.truncate(len(self._around.opening))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from typing import Any
 import llama_cpp.llama_cpp as llama
 
 from ..errors import AttuneError
+from ..types import Device
 
 _log = logging.getLogger("llama.cpp")
 
@@ -36,8 +37,8 @@ _ALL_LAYERS = 999
 class LlamaModel:
     """A GGUF file that llama.cpp has loaded. Its contexts are freed before it is closed."""
 
-    def __init__(self, path: Path, on_gpu: bool = False) -> None:
-        """Load the GGUF file `path`, all of its layers on the GPU where that is asked for.
+    def __init__(self, path: Path, *, device: Device = "cpu") -> None:
+        """Load the GGUF file `path`, all of its layers on `device`.
 
         Raises AttuneError where it is missing, damaged, or of a kind that cannot forget.
         """
@@ -46,7 +47,7 @@ class LlamaModel:
         quiet_backend()
         self.path = path
         parameters = llama.llama_model_default_params()
-        parameters.n_gpu_layers = _ALL_LAYERS if on_gpu else 0
+        parameters.n_gpu_layers = _ALL_LAYERS if device == "gpu" else 0
         self.pointer: Any = llama.llama_model_load_from_file(os.fsencode(path), parameters)
         if not self.pointer:
             raise AttuneError(

@@ -26,16 +26,14 @@ class LlamaSequence:
 
     def __init__(
         self,
-        path: Path,
+        model: Path | LlamaModel,
         context_tokens: int,
         threads: int,
         adapter: Path | None,
-        on_gpu: bool = False,
     ) -> None:
-        """Load the GGUF file `path` with room for `context_tokens`. Raises AttuneError where
-        something does not load or fit."""
-        self.model = LlamaModel(path, on_gpu)
-        self._path = path
+        """Open `model`, or the GGUF file of that path, with room for `context_tokens`; either is
+        closed with this sequence. Raises AttuneError where something does not load or fit."""
+        self.model = model if isinstance(model, LlamaModel) else LlamaModel(model)
         self._threads = threads
         self._context: Any = None
         self._adapter: Any = None
@@ -73,7 +71,7 @@ class LlamaSequence:
             adapter = llama.llama_adapter_lora_init(self.model.pointer, os.fsencode(path))
             if not adapter:
                 raise AttuneError(
-                    f"the adapter {path} is damaged or does not fit {self._path}; roll back to"
+                    f"the adapter {path} is damaged or does not fit {self.model.path}; roll back to"
                     " another generation"
                 )
         # llama.cpp sizes a context's graph by the adapters that are loaded when it is made.

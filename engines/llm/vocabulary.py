@@ -29,20 +29,14 @@ _USUAL_PIECE_BYTES = 64
 class Vocabulary:
     """Text to token ids and back, and the rows that the tokens stand for."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the GGUF file `path`. Raises AttuneError where it is missing, damaged, or has no
-        embedding table."""
-        if not path.is_file():
-            raise AttuneError(f"the language model {path} is missing; run `attune models fetch`")
-        quiet_backend()
-        parameters = llama.llama_model_default_params()
-        parameters.vocab_only = True
-        self._model = llama.llama_model_load_from_file(os.fsencode(path), parameters)
-        if not self._model:
-            raise AttuneError(
-                f"{path} is not a GGUF file that llama.cpp can load; run `attune models verify`"
-            )
-        self._lender: LlamaModel | None = None
+    def __init__(self, path: Path, model: LlamaModel | None = None) -> None:
+        """Open the GGUF file `path`. With `model`, which was loaded from it, the vocabulary that
+        the model holds is used as long as that is open: a second one takes 16 MB.
+
+        Raises AttuneError where the file is missing, damaged, or has no embedding table.
+        """
+        self._model = model
+        self._own = _load_alone(path) if model is None else None
         self.size: int = llama.llama_vocab_n_tokens(self.pointer)
         try:
             self._table = map_tensor(path, "token_embd.weight", self.size)
@@ -54,26 +48,16 @@ class Vocabulary:
     @property
     def pointer(self) -> Any:
         """What llama.cpp calls the vocabulary. Raises AttuneError where it is closed."""
-        model = self._model if self._lender is None else self._lender.pointer
+        model = self._own if self._model is None else self._model.pointer
         if not model:
             raise AttuneError("the language model is closed, and its vocabulary with it")
         return llama.llama_model_get_vocab(model)
 
-    def borrow(self, model: LlamaModel) -> None:
-        """From now on use what `model`, loaded from the same file, holds of the vocabulary: a
-        second copy takes 16 MB."""
-        self._lender = model
-        self._free()
-
     def close(self) -> None:
-        """Further calls do nothing."""
-        self._lender = None
-        self._free()
-
-    def _free(self) -> None:
-        if self._model:
-            llama.llama_model_free(self._model)
-            self._model = None
+        """Free the vocabulary, unless a model holds it. Further calls do nothing."""
+        if self._own:
+            llama.llama_model_free(self._own)
+        self._own = self._model = None
 
     def tokenize(self, text: str, special: bool = False) -> list[int]:
         """Token ids of `text`; with `special`, control tokens such as `<|im_start|>` are parsed,
@@ -135,3 +119,18 @@ class Vocabulary:
                 better = value > best_cosine
                 best_cosine[better], best_token[better] = value[better], start + token[better]
         return best_token.tolist(), best_cosine
+
+
+def _load_alone(path: Path) -> Any:
+    """llama.cpp's model of `path` without its weights."""
+    if not path.is_file():
+        raise AttuneError(f"the language model {path} is missing; run `attune models fetch`")
+    quiet_backend()
+    parameters = llama.llama_model_default_params()
+    parameters.vocab_only = True
+    model = llama.llama_model_load_from_file(os.fsencode(path), parameters)
+    if not model:
+        raise AttuneError(
+            f"{path} is not a GGUF file that llama.cpp can load; run `attune models verify`"
+        )
+    return model

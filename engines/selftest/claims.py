@@ -6,7 +6,6 @@ not run. Whatever a library does to its process, the others are tried all the sa
 """
 
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable, Collection
@@ -26,13 +25,12 @@ from ..jobs.programs import CLAIM, program
 from ..llm.vocabulary import Vocabulary
 from ..schema import Frozen
 from ..types import SAMPLE_RATE_HZ, Float32
-from ..whisper.encoder import MAX_SECONDS, SpeechEncoder, encoder_mel, frame_cosines
+from ..whisper.encoder import MAX_SECONDS, encoder_mel, frame_cosines, median_milliseconds
 from ..whisper.encoder_onnx import OnnxEncoder
 from ..whisper.encoder_tensorrt import TensorRtEncoder, cuda_runtime
 from ..whisper.plan_cache import plan_path, read_plan
-from ..whisper.plan_job import key_of
 from ..whisper.plan_job import run as build_plan
-from ..whisper.tensorrt_build import import_tensorrt
+from ..whisper.tensorrt_build import import_tensorrt, key_here
 
 Figures = dict[str, object]
 _LIMIT_SECONDS = 1800.0
@@ -147,7 +145,7 @@ def plan(request: Request) -> Figures:
     job = _plan_job(request)
     find_gpu()
     build_plan(job)
-    card = read_plan(job.plans, key_of(job))
+    card = read_plan(job.plans, key_here(job.graph, job.precision, job.workspace_bytes))
     if card is None:
         raise Refuted("the plan that was just built is not there", {})
     return card.model_dump(mode="json", exclude={"key"})
@@ -176,7 +174,7 @@ def plan_speed(request: Request) -> Figures:
     slower = []
     for seconds in _LENGTHS_SECONDS:
         mel = encoder_mel(_noise(seconds), original.mel_bins)
-        ours, theirs = _milliseconds(encoder, mel), _milliseconds(original, mel)
+        ours, theirs = (median_milliseconds(one, mel, _TIMED) for one in (encoder, original))
         figures[f"{seconds:g} s"] = {
             "tensorrt_ms": ours,
             "onnxruntime_ms": theirs,
@@ -205,7 +203,7 @@ def onnxruntime_cuda(request: Request) -> Figures:
     find_gpu()
     original = OnnxEncoder(request.encoder, request.threads)
     mel = encoder_mel(_noise(6.0), original.mel_bins)
-    ours = OnnxEncoder(request.encoder, request.threads, on_gpu=True)
+    ours = OnnxEncoder(request.encoder, request.threads, device="gpu")
     try:
         difference = float(np.abs(ours.run(mel) - original.run(mel)).max())
     except AttuneError as error:
@@ -225,11 +223,13 @@ def llama_cuda(request: Request) -> Figures:
         raise AttuneError(
             "llama.cpp was built without CUDA; docs/jetson.md has the line that builds it"
         )
+    from ..llm.model import LlamaModel
     from ..llm.sequence import LlamaSequence
 
     vocabulary = Vocabulary(request.language_model)
     tokens = vocabulary.tokenize(_PROMPT)
-    sequence = LlamaSequence(request.language_model, 512, request.threads, None, on_gpu=True)
+    model = LlamaModel(request.language_model, device="gpu")
+    sequence = LlamaSequence(model, 512, request.threads, None)
     began = time.perf_counter()
     sequence.append_tokens(tokens)
     seconds = time.perf_counter() - began
@@ -294,7 +294,7 @@ def _plan_path(request: Request) -> Path:
     """Of the plan that the claim `plan` built. Raises AttuneError where it built none."""
     job = _plan_job(request)
     find_gpu()
-    key = key_of(job)
+    key = key_here(job.graph, job.precision, job.workspace_bytes)
     if read_plan(job.plans, key) is None:
         raise AttuneError("no plan was built")
     return plan_path(job.plans, key)
@@ -308,15 +308,6 @@ def _noise(seconds: float) -> Float32:
     return (0.1 * np.random.default_rng(0).standard_normal(int(seconds * SAMPLE_RATE_HZ))).astype(
         np.float32
     )
-
-
-def _milliseconds(encoder: SpeechEncoder, mel: Float32) -> float:
-    took = []
-    for _ in range(_TIMED):
-        began = time.perf_counter()
-        encoder.run(mel)
-        took.append(1000 * (time.perf_counter() - began))
-    return statistics.median(took)
 
 
 def _free_bytes() -> int:

@@ -1,7 +1,9 @@
 """What every speech encoder does with samples, whatever runs it: silence at the end, log-mel, whole
 frames. Knows no runtime."""
 
-from typing import Protocol
+import statistics
+import time
+from abc import ABC, abstractmethod
 
 import numpy as np
 
@@ -46,26 +48,43 @@ def frame_cosines(ours: Float32, theirs: Float32) -> Float32:
     return found
 
 
-class SpeechEncoder(Protocol):
-    """Speech to frames; `run` is all that a runtime has to do."""
+def median_milliseconds(encoder: "SpeechEncoder", mel: Float32, times: int) -> float:
+    """How long `encoder` takes for `mel` ([mel_bins, columns]): the median of `times` runs."""
+    took = []
+    for _ in range(times):
+        began = time.perf_counter()
+        encoder.run(mel)
+        took.append(1000 * (time.perf_counter() - began))
+    return statistics.median(took)
 
-    mel_bins: int
-    frame_width: int
 
-    def ready(self) -> None:
-        """Open what it computes with, where that waits for its first use. Raises AttuneError where
-        it cannot be opened."""
-        return
+class SpeechEncoder(ABC):
+    """Turns speech into frames; a runtime implements the abstract methods."""
 
     @property
-    def runs_by(self) -> str:
-        """What computes, and where, for people."""
-        ...
+    @abstractmethod
+    def mel_bins(self) -> int:
+        """The rows of log-mel that `run` takes."""
 
+    @property
+    @abstractmethod
+    def frame_width(self) -> int:
+        """The length D of a frame."""
+
+    @property
+    @abstractmethod
+    def runs_by(self) -> str:
+        """The runtime and the device that compute, for people."""
+
+    @abstractmethod
     def run(self, mel: Float32) -> Float32:
         """[mel_bins, 2T] log-mel, T up to 1,500, to [T, frame_width] frames. Raises AttuneError
         where the runtime fails."""
-        ...
+
+    def ready(self) -> None:
+        """Open what the encoder computes with, where that waits for its first use. Raises
+        AttuneError where it cannot be opened."""
+        return
 
     def encode(self, samples: Float32) -> Float32:
         """Encode `samples` ([N] at 16 kHz, up to MAX_SECONDS) to [T, frame_width] frames of 20 ms.

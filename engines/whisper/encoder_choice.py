@@ -13,17 +13,15 @@ from pathlib import Path
 from typing import Literal
 
 from ..device.crash_marker import marked, was_fatal
-from ..device.gpu import find_gpu, l4t_release
 from ..errors import AttuneError
-from ..files import sha256_of
 from ..jobs.messages import GraphPrecision, PlanJob
-from ..types import Float32
+from ..types import Device, Float32
 from .encoder import SpeechEncoder
 from .encoder_onnx import ONNX_CPU, ONNX_GPU, OnnxEncoder
 from .encoder_tensorrt import TensorRtEncoder
 from .plan_cache import PlanKey, plan_path, quarantine, read_plan, read_quarantine, was_tried
 from .precision import path_of, read_card
-from .tensorrt_build import import_tensorrt
+from .tensorrt_build import key_here
 
 WORKSPACE_BYTES = 512 << 20
 WantedPrecision = Literal["auto", "float32", "float16", "int8"]
@@ -47,25 +45,18 @@ class Choice:
 
 
 def choose_encoder(
-    encoder: Path, wanted: WantedPrecision, plans: Path, now: float, onnx_on_gpu: bool = False
+    encoder: Path, wanted: WantedPrecision, plans: Path, now: float, onnx_device: Device = "cpu"
 ) -> Choice:
     """What to do about a plan of `encoder`; `now` is in seconds since the epoch.
 
-    Without a plan ONNX Runtime serves, on the GPU where it was found to compute there
-    (`onnx_on_gpu`).
+    Without a plan ONNX Runtime serves on `onnx_device`: the GPU where it was found to compute
+    there.
     """
-    meanwhile = ONNX_GPU if onnx_on_gpu else ONNX_CPU
+    meanwhile = ONNX_GPU if onnx_device == "gpu" else ONNX_CPU
     precision, note = _precision(encoder, wanted)
     graph = encoder if precision == "float32" else path_of(encoder, precision)
     try:
-        key = PlanKey(
-            graph_sha256=sha256_of(graph),
-            precision=precision,
-            compute_capability=find_gpu().compute_capability,  # before TensorRT is touched
-            tensorrt=str(import_tensorrt().__version__),
-            l4t=l4t_release(),
-            workspace_bytes=WORKSPACE_BYTES,
-        )
+        key = key_here(graph, precision, WORKSPACE_BYTES)
     except (AttuneError, OSError) as error:
         return Choice("none", f"{meanwhile}: {error}", graph, precision)
     if was_fatal(_mark(plans, key)):
@@ -94,7 +85,7 @@ def plan_job(choice: Choice, plans: Path, threads: int, tries_only: bool) -> Pla
 
 
 def open_encoder(
-    choice: Choice, encoder: Path, plans: Path, threads: int, onnx_on_gpu: bool = False
+    choice: Choice, encoder: Path, plans: Path, threads: int, onnx_device: Device = "cpu"
 ) -> SpeechEncoder:
     """The encoder that serves by `choice`.
 
@@ -105,7 +96,7 @@ def open_encoder(
     standby = OnnxEncoder(encoder, threads, later=True)
     key = choice.key
     if choice.step != "open" or key is None:
-        return _onnx_on_gpu(encoder, threads, standby) if onnx_on_gpu else standby
+        return _onnx_on_gpu(encoder, threads, standby) if onnx_device == "gpu" else standby
 
     def failed(error: AttuneError) -> None:
         logger.warning("the encoder's plan is not used any more: %s", error)
@@ -125,7 +116,7 @@ def _onnx_on_gpu(encoder: Path, threads: int, standby: OnnxEncoder) -> SpeechEnc
         logger.warning("the encoder runs on the processor from now on: %s", error)
 
     try:
-        return EncoderWithStandby(OnnxEncoder(encoder, threads, on_gpu=True), standby, failed)
+        return EncoderWithStandby(OnnxEncoder(encoder, threads, device="gpu"), standby, failed)
     except AttuneError as error:
         failed(error)
         return standby
@@ -138,11 +129,17 @@ class EncoderWithStandby(SpeechEncoder):
     def __init__(
         self, first: SpeechEncoder, second: SpeechEncoder, failed: Callable[[AttuneError], None]
     ) -> None:
-        self.mel_bins = first.mel_bins
-        self.frame_width = first.frame_width
         self._serving = first
         self._second = second
         self._tell = failed
+
+    @property
+    def mel_bins(self) -> int:
+        return self._serving.mel_bins
+
+    @property
+    def frame_width(self) -> int:
+        return self._serving.frame_width
 
     @property
     def runs_by(self) -> str:

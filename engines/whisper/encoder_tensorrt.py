@@ -21,7 +21,7 @@ _FLOAT_BYTES = 4
 
 
 class TensorRtEncoder(SpeechEncoder):
-    """Speech to frames."""
+    """The encoder as a TensorRT plan."""
 
     def __init__(self, plan: Path) -> None:
         """Open `plan`. Raises AttuneError where it was built by another version or for another GPU,
@@ -41,20 +41,28 @@ class TensorRtEncoder(SpeechEncoder):
         }
         self._mel = names[trt.TensorIOMode.INPUT]
         self._frames = names[trt.TensorIOMode.OUTPUT]
-        self.mel_bins = int(self._engine.get_tensor_shape(self._mel)[1])
-        self.frame_width = int(self._engine.get_tensor_shape(self._frames)[2])
+        self._mel_bins = int(self._engine.get_tensor_shape(self._mel)[1])
+        self._frame_width = int(self._engine.get_tensor_shape(self._frames)[2])
         self._context = self._engine.create_execution_context()
         if self._context is None:
             raise AttuneError(f"the GPU has no memory for {plan.name}: {self._log.last}")
         self._stream = self._call("cudaStreamCreate")
-        self._mel_at = self._call("cudaMalloc", _FLOAT_BYTES * self.mel_bins * MAX_COLUMNS)
+        self._mel_at = self._call("cudaMalloc", _FLOAT_BYTES * self._mel_bins * MAX_COLUMNS)
         self._frames_at = self._call(
-            "cudaMalloc", _FLOAT_BYTES * self.frame_width * MAX_COLUMNS // 2
+            "cudaMalloc", _FLOAT_BYTES * self._frame_width * MAX_COLUMNS // 2
         )
         self._context.set_tensor_address(self._mel, self._mel_at)
         self._context.set_tensor_address(self._frames, self._frames_at)
         self._lock = threading.Lock()
         """An execution context, and its buffers, are for one thread at a time."""
+
+    @property
+    def mel_bins(self) -> int:
+        return self._mel_bins
+
+    @property
+    def frame_width(self) -> int:
+        return self._frame_width
 
     @property
     def runs_by(self) -> str:

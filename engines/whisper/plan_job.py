@@ -3,20 +3,18 @@
 """
 
 import os
-import statistics
 import time
 
-from ..device.gpu import find_gpu, l4t_release
 from ..device.memory import peak_resident_bytes
 from ..errors import AttuneError
 from ..files import one_at_a_time, sha256_of, write_atomically
 from ..jobs.messages import PlanJob, Report
-from .encoder import SpeechEncoder, encoder_mel, frame_cosines
+from .encoder import SpeechEncoder, encoder_mel, frame_cosines, median_milliseconds
 from .encoder_onnx import OnnxEncoder
 from .encoder_tensorrt import TensorRtEncoder
 from .plan_cache import PlanCard, PlanKey, keep_plan, note_tried, plan_path, read_plan, was_tried
 from .probe_speech import probe_speech
-from .tensorrt_build import build_plan, import_tensorrt
+from .tensorrt_build import build_plan, key_here
 
 MIN_COSINE = 0.99
 """Of a plan's frames with those of ONNX Runtime, in the mean: both compute the same types, in
@@ -25,26 +23,13 @@ _TIMED = 5
 _TIMING_CACHE = "timing.cache"
 
 
-def key_of(job: PlanJob) -> PlanKey:
-    """What a plan of `job` is good for on this machine. Raises AttuneError where there is no GPU or
-    no TensorRT."""
-    return PlanKey(
-        graph_sha256=sha256_of(job.graph),
-        precision=job.precision,
-        tensorrt=str(import_tensorrt().__version__),
-        compute_capability=find_gpu().compute_capability,
-        l4t=l4t_release(),
-        workspace_bytes=job.workspace_bytes,
-    )
-
-
 def run(job: PlanJob, report: Report = lambda stage, fraction, note: None) -> None:
     """Carry it out; `report` is told what is done, how far it is, and notes for people. What
     another process does meanwhile is waited for, and not done again.
 
     Raises AttuneError, and leaves what was there, where the plan is not to be trusted.
     """
-    key = key_of(job)  # asks the driver before anything else does
+    key = key_here(job.graph, job.precision, job.workspace_bytes)
     with one_at_a_time(job.plans / ".lock") as waited:
         card = read_plan(job.plans, key) if waited and not job.tries_only else None
         if card is None or not was_tried(job.plans, card):
@@ -105,9 +90,4 @@ def _compare(encoder: SpeechEncoder, oracle: SpeechEncoder) -> tuple[float, floa
         raise AttuneError(
             f"the plan's frames stray from ONNX Runtime's: cosine {cosine:.4f}, {MIN_COSINE} needed"
         )
-    took = []
-    for _ in range(_TIMED):
-        began = time.perf_counter()
-        encoder.run(mel)
-        took.append(1000 * (time.perf_counter() - began))
-    return cosine, statistics.median(took)
+    return cosine, median_milliseconds(encoder, mel, _TIMED)

@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..device.gpu import find_gpu, l4t_release
 from ..errors import AttuneError
+from ..files import sha256_of
+from ..jobs.messages import GraphPrecision
 from .encoder import MAX_COLUMNS
+from .plan_cache import PlanKey
 
 MIN_COLUMNS, USUAL_COLUMNS = 8, 600
 """Of log-mel: the shortest that the graph takes, and six seconds, for which the plan is tuned."""
@@ -34,6 +38,23 @@ def import_tensorrt() -> Any:
             f"TensorRT is not there ({error}); on a Jetson install python3-libnvinfer"
         ) from error
     return tensorrt
+
+
+def key_here(graph: Path, precision: GraphPrecision, workspace_bytes: int) -> PlanKey:
+    """The key under which a plan of `graph` may be used on this machine.
+
+    Raises AttuneError where there is no GPU or no TensorRT, and OSError where the graph cannot be
+    read.
+    """
+    capability = find_gpu().compute_capability  # the driver is asked before TensorRT is touched
+    return PlanKey(
+        graph_sha256=sha256_of(graph),
+        precision=precision,
+        tensorrt=str(import_tensorrt().__version__),
+        compute_capability=capability,
+        l4t=l4t_release(),
+        workspace_bytes=workspace_bytes,
+    )
 
 
 def build_plan(

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import AttuneError
 from ..llm.degeneration import without_cycle
-from ..types import SAMPLE_RATE_HZ, Float32, Transcript
+from ..types import SAMPLE_RATE_HZ, Device, Float32, Transcript
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class WhisperTranscriber:
     """A CTranslate2 Whisper model, 8-bit on the CPU and float16 on a GPU, decoding greedily."""
 
     def __init__(
-        self, folder: Path, threads: int, language: str | None = None, on_gpu: bool = False
+        self, folder: Path, threads: int, *, language: str | None = None, device: Device = "cpu"
     ) -> None:
         """Load `folder`. `language` is a code such as "de"; left out, an English-only model takes
         English and others detect it.
@@ -58,8 +58,8 @@ class WhisperTranscriber:
         try:
             self._model = WhisperModel(
                 str(folder),
-                device="cuda" if on_gpu else "cpu",
-                compute_type="float16" if on_gpu else "int8",
+                device="cuda" if device == "gpu" else "cpu",
+                compute_type="float16" if device == "gpu" else "int8",
                 cpu_threads=threads,
                 num_workers=1,
                 local_files_only=True,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +79,9 @@ def aligned(
     encoder = OnnxEncoder(encoder_path, 1)
     first_pass_decoder = FirstPassDecoder(WhisperTranscriber(whisper_folder, 1), encoder)
     return AlignedRoute(
-        encoder, first_pass_decoder, lambda: open_decoder(projector, vocabulary, None, evenly, 2)
+        encoder,
+        first_pass_decoder,
+        cache(partial(open_decoder, projector, vocabulary, None, evenly, 2)),
     )
 
 
@@ -125,14 +127,14 @@ def test_a_doubtful_reading_gives_way_to_the_first_pass_where_that_is_wanted(
     spoken = prompt(general_speech, "agent-newlocation")
     doubtful = replace(
         aligned,
-        open_decoder=partial(replace, aligned.decoder, confidence=always(0.4)),
+        decoder=partial(replace, aligned.decoder(), confidence=always(0.4)),
         unsure_takes_first_pass=True,
     )
     from_first_pass = doubtful.hear(spoken)
     assert isinstance(from_first_pass, str)
     assert len(from_first_pass.split()) >= 3
     sure = replace(
-        doubtful, open_decoder=partial(replace, aligned.decoder, confidence=always(0.6))
+        doubtful, decoder=partial(replace, aligned.decoder(), confidence=always(0.6))
     ).hear(spoken)
     assert isinstance(sure, SoftTokens)
     assert sure.sure
@@ -166,8 +168,8 @@ def test_a_long_utterance_is_read_piece_by_piece_with_steps_between(
 ) -> None:
     said = flite("Turn on the light in the kitchen, please, and then open the window.")
     long = np.concatenate([said, noise(0.6, 0.001)] * 5)
-    decoder = replace(aligned.decoder, confidence=rescoring(0.9, alone=1.0))
-    route = replace(aligned, open_decoder=lambda: decoder)
+    decoder = replace(aligned.decoder(), confidence=rescoring(0.9, alone=1.0))
+    route = replace(aligned, decoder=lambda: decoder)
     pieces = route.cutter.cut(long)
     assert 2 <= len(pieces) <= 5
     steps: list[int] = []
@@ -181,7 +183,7 @@ def test_a_long_utterance_is_read_piece_by_piece_with_steps_between(
     assert len(heard.log_probabilities or ()) == len(heard.confidences or ()) == len(heard.vectors)
     unsure = replace(
         route,
-        open_decoder=lambda: replace(decoder, confidence=always(0.4)),
+        decoder=lambda: replace(decoder, confidence=always(0.4)),
         unsure_takes_first_pass=True,
     )
     assert "window" in str(unsure.hear(long))
@@ -203,7 +205,7 @@ def test_a_search_that_takes_too_long_ends_with_the_best_so_far(aligned: Aligned
 
     frames = aligned.encoder.encode(flite("Turn on the light in the kitchen."))
     decoder = replace(
-        aligned.decoder,
+        aligned.decoder(),
         confidence=rescoring(0.9, alone=1.0, language=1.0, tokens=-5.0),
         scorer=scorer,
     )
@@ -222,9 +224,9 @@ def test_expected_embeddings_are_read_as_spoken_and_told_as_written(
     """Of one pass, of a whole n-best list, and where nothing was fitted."""
     spoken = prompt(general_speech, "agent-newlocation")
     for confidence, most_apart in ((None, 1), (always(0.9), 1), (rescoring(0.9, alone=1.0), 8)):
-        decoder = replace(aligned.decoder, confidence=confidence)
+        decoder = replace(aligned.decoder(), confidence=confidence)
         rows, expected = (
-            replace(aligned, open_decoder=partial(replace, decoder, output=some)).hear(spoken)
+            replace(aligned, decoder=partial(replace, decoder, output=some)).hear(spoken)
             for some in ("rows", "expected_embeddings")
         )
         assert isinstance(rows, SoftTokens)

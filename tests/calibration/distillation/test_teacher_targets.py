@@ -60,14 +60,19 @@ def test_a_sample_is_a_turn_of_the_conversation(path: Path, tmp_path: Path) -> N
     made = maker(path, tmp_path, opened)
     sample = sample_of("call", made.vocabulary)
     plain, asked = made.make(sample, "call", INSTRUCTIONS[:2])
-    opening, closing, between = made.writer.turn_tokens
-    assert plain.before.tolist() == asked.before.tolist() == opening
-    assert plain.after.tolist() == closing
+    around = made.writer.turn_tokens
+    assert plain.before.tolist() == asked.before.tolist() == around.opening
+    assert plain.after.tolist() == around.closing
     assert (
-        made.vocabulary.detokenize(asked.after.tolist()[: -len(closing)]) == f"\n{INSTRUCTIONS[1]}"
+        made.vocabulary.detokenize(asked.after.tolist()[: -len(around.closing)])
+        == f"\n{INSTRUCTIONS[1]}"
     )
     assert made.vocabulary.detokenize(plain.reply.tolist()[:-1]) == "ok"
-    assert plain.reply.tolist()[-1] == between[0] == made.vocabulary.tokenize(END, special=True)[0]
+    assert (
+        plain.reply.tolist()[-1]
+        == around.between[0]
+        == made.vocabulary.tokenize(END, special=True)[0]
+    )
     assert len(plain.reply_targets.tokens) == len(plain.reply) <= REPLY_TOKENS
     assert len(plain.word_targets.tokens) == len(plain.tokens)
     assert torch.equal(plain.reply_targets.tokens[:, 0], plain.reply), (

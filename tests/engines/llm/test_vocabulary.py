@@ -151,9 +151,10 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, kind: str) -> Non
 
 
 def test_a_vocabulary_that_is_borrowed_from_its_model_ends_with_it(llm_path: Path) -> None:
-    opened, model = Vocabulary(llm_path), LlamaModel(llm_path)
-    tokens = opened.tokenize("It stays the same.")
-    opened.borrow(model)
+    model = LlamaModel(llm_path)
+    alone, opened = Vocabulary(llm_path), Vocabulary(llm_path, model)
+    tokens = alone.tokenize("It stays the same.")
+    alone.close()
     assert opened.tokenize("It stays the same.") == tokens
     assert opened.detokenize(tokens) == "It stays the same."
     model.close()

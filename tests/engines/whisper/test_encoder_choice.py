@@ -146,10 +146,10 @@ def test_where_onnx_runtime_knows_no_gpu_the_processor_serves(
     encoder_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(AttuneError, match="on the GPU: ONNX Runtime .* was built without CUDA"):
-        OnnxEncoder(encoder_path, 2, on_gpu=True)
-    choice = choose_encoder(encoder_path, "float32", tmp_path, time.time(), onnx_on_gpu=True)
+        OnnxEncoder(encoder_path, 2, device="gpu")
+    choice = choose_encoder(encoder_path, "float32", tmp_path, time.time(), onnx_device="gpu")
     assert choice.why.startswith("ONNX Runtime on the GPU: ")
-    opened = open_encoder(choice, encoder_path, tmp_path, 2, onnx_on_gpu=True)
+    opened = open_encoder(choice, encoder_path, tmp_path, 2, onnx_device="gpu")
     assert opened.runs_by == "ONNX Runtime on the processor"
     assert caplog.text.count("runs on the processor from now on") == 1
 
