@@ -105,7 +105,7 @@ def add_adapter(
         return get_peft_model(language_model, config)
 
 
-def load_adapter(language_model: PreTrainedModel, folder: Path, trained: bool) -> PeftModel:
+def load_adapter(language_model: PreTrainedModel, folder: Path, *, trained: bool) -> PeftModel:
     """`language_model` with the adapter that `save_adapter` wrote to `folder`. Raises AttuneError
     where that cannot be read."""
     try:

@@ -95,6 +95,7 @@ def decode_example(
     frames: Float32,
     first_pass: Callable[[], Transcript],
     text: str,
+    *,
     own: bool,
 ) -> DecodedExample:
     """Decode the [T, D] `frames` of an utterance whose label is `text`; `first_pass` is called

@@ -132,7 +132,7 @@ class Judge:
         return recognise
 
     def decoded(
-        self, decoder: AlignedDecoder, example: Example, own: bool
+        self, decoder: AlignedDecoder, example: Example, *, own: bool
     ) -> DecodedExample | None:
         """`example`, decoded for the fit of a confidence; `own` says whether the user said it.
 
@@ -141,7 +141,7 @@ class Judge:
         """
         pieces = self._cache.pieces(example)
         return (
-            decode_example(decoder, pieces[0].frames, pieces[0].first_pass, example.text, own)
+            decode_example(decoder, pieces[0].frames, pieces[0].first_pass, example.text, own=own)
             if len(pieces) == 1
             else None
         )

@@ -171,7 +171,7 @@ def _confidence(
 ) -> Confidence | None:
     decoded = []
     for example, own in _calibrated(job):
-        if (one := judge.decoded(decoder, example, own)) is not None:
+        if (one := judge.decoded(decoder, example, own=own)) is not None:
             decoded.append(one)
         steps.done(f"confidence, {len(decoded)} utterances")
     return learn_confidence(decoder, decoded, _base_confidence(job, parent, steps.report))

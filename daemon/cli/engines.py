@@ -113,7 +113,7 @@ def _run_plan_job(chosen: Settings, choice: Choice, tries_only: bool) -> None:
     """Raises AttuneError, the plan in quarantine, where it is not to be trusted."""
     plans = plans_folder(chosen.cache_dir)
     assert choice.key is not None
-    job = plan_job(choice, plans, chosen.engines.threads, tries_only)
+    job = plan_job(choice, plans, chosen.engines.threads, tries_only=tries_only)
     try:
         run_child(job, plans / "job.json", ENGINE_COMMAND)
     except AttuneError as error:

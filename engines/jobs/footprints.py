@@ -45,7 +45,7 @@ class Footprint(Frozen):
     """That is heard, trained on or judged."""
 
     def predicted_bytes(
-        self, positions: int, beside: bool, rank: int = 0, accumulates: bool = False
+        self, positions: int, *, beside: bool, rank: int = 0, accumulates: bool = False
     ) -> int:
         """The peak, beside a daemon that serves or alone."""
         fixed = self.beside_bytes if beside else self.alone_bytes
@@ -106,10 +106,13 @@ class Footprints(Frozen):
             return 0
         return samples * round(longest / FRAME_SECONDS)
 
-    def predicted_bytes(self, stage: str, job: AdaptJob, beside: bool) -> int:
+    def predicted_bytes(self, stage: str, job: AdaptJob, *, beside: bool) -> int:
         """The peak of a stage of `job`. Raises KeyError for a stage that was never measured."""
         found = self.stages[stage].predicted_bytes(
-            self.positions(stage, job), beside, rank_of(job), job.micro_batches > 1
+            self.positions(stage, job),
+            beside=beside,
+            rank=rank_of(job),
+            accumulates=job.micro_batches > 1,
         )
         return found + self.kept_bytes(stage, job)
 

@@ -278,7 +278,7 @@ class LlamaCppLanguageModel:
                 self._sequence.truncate(start)
                 raise
             finally:
-                self._settle(turn, start, self._is_example(turn, whole))
+                self._settle(turn, start, is_example=self._is_example(turn, whole=whole))
             # Room for another turn like this one is made now, when nobody waits for a token.
             self._make_room(needed_tokens, step)
 
@@ -309,7 +309,7 @@ class LlamaCppLanguageModel:
             llama.llama_vocab_is_eog(pointer, token) or llama.llama_vocab_is_control(pointer, token)
         )
 
-    def _is_example(self, turn: _Turn, whole: bool) -> bool:
+    def _is_example(self, turn: _Turn, *, whole: bool) -> bool:
         """Whether the next replies may go by `turn`. One that was interrupted may have said little
         so far."""
         if not turn.reply or _in_loop(turn) or (whole and not is_text("".join(turn.text))):
@@ -338,7 +338,7 @@ class LlamaCppLanguageModel:
             rows = np.concatenate([words, self._closing_rows])  # one batch is quicker than two
             self._sequence.append_vectors(rows, step=step)
 
-    def _settle(self, turn: _Turn, start: int, is_example: bool) -> None:
+    def _settle(self, turn: _Turn, start: int, *, is_example: bool) -> None:
         """After a reply, whatever ended it: bring the sequence to where the next user's words
         stand, with the turn or without."""
         begun_tokens = self._sequence.length - start - len(turn.words) - len(self._around.closing)

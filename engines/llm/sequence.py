@@ -101,7 +101,7 @@ class LlamaSequence:
             llama.llama_set_adapters_lora(self._context, None, 0, None)
 
     def append_tokens(
-        self, tokens: Sequence[int], want_logits: bool = True, step: Step = unwatched
+        self, tokens: Sequence[int], *, want_logits: bool = True, step: Step = unwatched
     ) -> None:
         """Decode `tokens` at the end, in batches, each after a call of `step`, which may raise.
 
@@ -111,12 +111,12 @@ class LlamaSequence:
         for start in range(0, len(ids), self._batch_tokens):
             step()
             self._decode(
-                want_logits and start + self._batch_tokens >= len(ids),
+                want_logits=want_logits and start + self._batch_tokens >= len(ids),
                 tokens=ids[start : start + self._batch_tokens],
             )
 
     def append_vectors(
-        self, vectors: Float32, want_logits: bool = True, step: Step = unwatched
+        self, vectors: Float32, *, want_logits: bool = True, step: Step = unwatched
     ) -> None:
         """As `append_tokens`, with [U, width] vectors in place of the rows that tokens stand
         for."""
@@ -124,11 +124,11 @@ class LlamaSequence:
         for start in range(0, len(rows), self._batch_tokens):
             step()
             self._decode(
-                want_logits and start + self._batch_tokens >= len(rows),
+                want_logits=want_logits and start + self._batch_tokens >= len(rows),
                 rows=rows[start : start + self._batch_tokens],
             )
 
-    def _decode(self, want_logits: bool, tokens: Any = None, rows: Any = None) -> None:
+    def _decode(self, *, want_logits: bool, tokens: Any = None, rows: Any = None) -> None:
         count = len(tokens if rows is None else rows)
         outputs = (ctypes.c_int8 * count)()
         outputs[count - 1] = want_logits

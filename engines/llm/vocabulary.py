@@ -59,7 +59,7 @@ class Vocabulary:
             llama.llama_model_free(self._own)
         self._own = self._model = None
 
-    def tokenize(self, text: str, special: bool = False) -> list[int]:
+    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         """Token ids of `text`; with `special`, control tokens such as `<|im_start|>` are parsed,
         else they are plain text."""
         encoded = text.encode(errors="replace")

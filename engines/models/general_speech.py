@@ -70,7 +70,7 @@ def retention_set(prompts: list[Prompt]) -> list[Prompt]:
     ]
 
 
-def retention_examples(cache_dir: Path, whole: bool = False) -> list[Example]:
+def retention_examples(cache_dir: Path, *, whole: bool = False) -> list[Example]:
     """The recordings on which forgetting shows, or with `whole` all that there are of that voice;
     none where they were not fetched, and then no candidate can be promoted."""
     try:

@@ -72,7 +72,7 @@ def choose_encoder(
     return Choice("open", f"TensorRT {key.tensorrt} in {precision}{note}", graph, precision, key)
 
 
-def plan_job(choice: Choice, plans: Path, threads: int, tries_only: bool) -> PlanJob:
+def plan_job(choice: Choice, plans: Path, threads: int, *, tries_only: bool) -> PlanJob:
     """What a child process is told to do about the plan of `choice`."""
     return PlanJob(
         graph=choice.graph,

@@ -159,7 +159,7 @@ def test_an_adapter_of_a_higher_rank_takes_more() -> None:
         footprints.predicted_bytes(
             "distil",
             job_of(5.0).model_copy(update={"distil": DistilRecipe(seconds=60, rank=rank)}),
-            True,
+            beside=True,
         )
         for rank in (16, 64)
     )
@@ -167,13 +167,13 @@ def test_an_adapter_of_a_higher_rank_takes_more() -> None:
     assert high - low == 48 * MIB
 
 
-def test_a_step_in_parts_keeps_its_gradients() -> None:
+def test_a_step_of_micro_batches_keeps_its_gradients() -> None:
     train = FOOTPRINTS.stages["train"].model_copy(update={"micro_batches_bytes": 70.0 * MIB})
     footprints = FOOTPRINTS.model_copy(update={"stages": {**FOOTPRINTS.stages, "train": train}})
     for parts, more in ((1, 0), (2, 70 * MIB), (16, 70 * MIB)):
         job = job_of(5.0).model_copy(update={"micro_batches": parts})
         assert (
-            footprints.predicted_bytes("train", job, True)
-            - FOOTPRINTS.predicted_bytes("train", job, True)
+            footprints.predicted_bytes("train", job, beside=True)
+            - FOOTPRINTS.predicted_bytes("train", job, beside=True)
             == more
         )
