@@ -15,21 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from engines.jobs.messages import BenchSpeakersJob, Report
+from engines.jobs.bench_jobs import BenchSpeakersJob
+from engines.jobs.messages import Report
 from engines.models.general_speech import read_prompts
 from engines.types import Float32
 
 from ..corpus.demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE
 from ..corpus.judged_requests import ENROLLED, NEVER_ENROLLED, everyday_requests
 from ..corpus.manifests import write_recordings, write_rows
-from ..corpus.synthesis import (
-    CLUSTER_REDUCTION,
-    FINAL_STOP_DELETION,
-    STOPPING,
-    Synthesizers,
-    Voice,
-    speak,
-)
+from ..corpus.phonological_processes import CLUSTER_REDUCTION, FINAL_STOP_DELETION, STOPPING
+from ..corpus.synthesis import Synthesizers, Voice, speak
 from ..corpus.texts import is_held_out, wordnet_sentences
 from ..corpus.voices import KEPT_FOR_JUDGING
 from .free_requests import FREE_REQUESTS

@@ -23,15 +23,14 @@ from engines.types import SAMPLE_RATE_HZ, Float32
 
 from .judged_requests import ENROLLED, everyday_requests
 from .manifests import write_recordings, write_rows
-from .synthesis import (
+from .phonological_processes import (
     FINAL_CONSONANT_DELETION,
     FRONTING,
     GLIDING,
     LABIALISED_DENTALS,
     LISP,
-    Voice,
-    speak,
 )
+from .synthesis import Voice, speak
 
 ATYPICAL_VOICE = Voice(
     "espeak-ng",

@@ -7,7 +7,7 @@ kept for judging never train.
 
 import random
 
-from .synthesis import (
+from .phonological_processes import (
     ALVEOLAR_DENTALS,
     BACKING,
     CENTRAL_VOWELS,
@@ -27,8 +27,8 @@ from .synthesis import (
     TENSE_VOWELS,
     V_FOR_W,
     WORD_BY_WORD,
-    Voice,
 )
+from .synthesis import Voice
 
 KEPT_FOR_JUDGING = frozenset({"af_heart", "am_michael", "bf_emma", "bm_george"})
 """Kokoro's voices that never train; nor do festival's, Asterisk's prompts, or espeak-ng's variant

@@ -10,18 +10,8 @@ import pytest
 from calibration.corpus.demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE
 from calibration.corpus.judged_requests import ENROLLED, everyday_requests
 from calibration.corpus.neural_voices import ipa
-from calibration.corpus.synthesis import (
-    FRONTING,
-    GLIDING,
-    LISP,
-    STOPPING,
-    Voice,
-    describe,
-    is_atypical,
-    phonemes,
-    rewrite,
-    speak,
-)
+from calibration.corpus.phonological_processes import FRONTING, GLIDING, LISP, STOPPING, rewrite
+from calibration.corpus.synthesis import Voice, describe, is_atypical, phonemes, speak
 from calibration.corpus.texts import fortune_sentences
 from calibration.corpus.training_requests import requests
 from engines.errors import AttuneError
