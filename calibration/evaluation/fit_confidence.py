@@ -23,7 +23,7 @@ from engines.alignment.confidence import (
     weigh,
 )
 from engines.alignment.decoder import AlignedDecoder
-from engines.alignment.nbest import NBestList
+from engines.alignment.rescoring import NBestList
 from engines.alignment.text_normalisation import spoken_tokens
 from engines.llm.vocabulary import Vocabulary
 from engines.types import Float32, SoftTokens, Transcript

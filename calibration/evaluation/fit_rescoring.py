@@ -10,14 +10,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.alignment.nbest import FEATURES
+from engines.alignment.rescoring import Feature
 
 from .newton import Numbers, minimise_by_newton
 
 _RIDGE = 0.03
 """Of the mean loss of a list, on standardised features."""
 _SILENT = 1e-6
-_SIGNED = FEATURES.index("tokens")
+_SIGNED = Feature.TOKENS
 """The one feature that may count against a sentence; of the others, more is never worse."""
 
 

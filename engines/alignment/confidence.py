@@ -37,7 +37,7 @@ class Confidence(Frozen):
     rescored: Fit | None = None
     """For the best sentence of the n-best list; None where there were too few to tell."""
     rescoring_weights: tuple[float, ...] = Field((), alias="witness_weights")
-    """By which the sentences of the n-best list are compared, in the order of `nbest.FEATURES`;
+    """By which the sentences of the n-best list are compared, in the order of `rescoring.Feature`;
     there where `rescored` is."""
     threshold: float
     """Probability, 0 to 1, below which nothing is done on the strength of a reading."""

@@ -16,16 +16,9 @@ from ..interfaces import SentenceScorer, Step, unwatched
 from ..llm.vocabulary import Vocabulary
 from ..types import Float32, SoftTokens, Transcript
 from .confidence import Confidence, features, rescored_features, weigh
-from .nbest import (
-    UNHURRIED,
-    NBestList,
-    ProjectorPasses,
-    SearchBounds,
-    agreement,
-    n_best_list,
-    repeats,
-)
+from .nbest import UNHURRIED, ProjectorPasses, SearchBounds, n_best_list, repeats
 from .projector import OnnxProjector
+from .rescoring import NBestList, agreement
 from .text_normalisation import as_written, spoken_tokens
 from .vocabulary_head import VocabularyHead
 

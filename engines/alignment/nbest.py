@@ -15,44 +15,17 @@ import heapq
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..interfaces import SentenceScorer, Step, unwatched
-from ..llm.vocabulary import Vocabulary
 from ..types import Float32, Units
 from .ctc_score import phoneme_scores
 from .projector import OnnxProjector
+from .rescoring import Feature, NBestList, bounded, scores_without_language
 from .vocabulary_head import TokenLogProbabilities, VocabularyHead
-
-FEATURES = (
-    "alone",
-    "with_first_pass",
-    "phonemes",
-    "language",
-    "apart",
-    "from_first_pass",
-    "first_pass_confidence",
-    "tokens",
-)
-"""What speaks for a sentence, in this order: its log probability by the units without a first-pass
-transcript, and by those that have seen it; its phonemes' log scorer; the language model's; minus
-the square of how far its number of tokens is from the quantity heard; whether it is the first-pass
-transcript (1 or 0), and if so the logarithm of the mean probability of the first-pass transcript's
-tokens; its number of tokens."""
-(
-    _ALONE,
-    _WITH_FIRST_PASS,
-    _PHONEMES,
-    _LANGUAGE,
-    _APART,
-    _FROM_FIRST_PASS,
-    _FIRST_PASS_CONFIDENCE,
-    _TOKENS,
-) = range(len(FEATURES))
 
 _CHOICES, _WITHIN = 12, 8.0
 _OF_EACH_PASS = 50
@@ -61,13 +34,6 @@ _KEPT = 30
 points more of word error."""
 _FIRST_WEIGHTS = (0.03, 0.1, 0.12, 0.0, 0.1, 4.0, 3.0, 0.0)
 """By which they are chosen where nothing was fitted."""
-_MARGIN = 3.0
-"""How far the language model may move one sentence against another: what is further behind the best
-is not asked about."""
-_FIRST_PASS_MARGIN = 1.5
-"""By how much a first-pass transcript must lead all others for nothing further to be looked at: so
-it does in most utterances of a voice that recognisers hear well, which lose nothing by it
-(docs/adr/0011)."""
 _FIRST_PASS_APART, _FIRST_PASS_APART_TOKENS = 0.5, 2.0
 """By what share of the quantity heard, or by how many tokens if those are more, a first-pass
 transcript may be longer or shorter. Of "Invite Angela to dinner" one made "And": a language model
@@ -76,9 +42,6 @@ _LEAST_TOKEN = -12.0
 JUDGED_TOKENS = 240
 """That the language model reads for one utterance at most; a doubted request takes 114 on average,
 at 4 ms each."""
-_FARTHEST = 25.0
-"""How far behind the best a sentence can be by one feature: it may be mistaken (a word whose
-pronunciation it does not know), and no sentence that has everything else for it falls with it."""
 
 
 class _OutOfTimeError(Exception):
@@ -108,73 +71,6 @@ class SearchBounds:
 
 
 UNHURRIED = SearchBounds()
-
-
-@dataclass(frozen=True)
-class NBestList:
-    """Sentences beside each other."""
-
-    sentences: tuple[tuple[int, ...], ...]
-    features: NDArray[np.float64]
-    """[N, len(FEATURES)]."""
-    quantity: float
-    """Of the pass without a first-pass transcript."""
-    first_pass: tuple[int, ...]
-
-    def narrowed(self, weights: Sequence[float]) -> "NBestList":
-        """Those that the language model could still make the best; the first-pass transcript alone
-        where it leads."""
-        scores = _without_language(self.features, weights)
-        leads = self.sentences[int(scores.argmax())] == self.first_pass
-        near = np.flatnonzero(scores >= scores.max() - _MARGIN)
-        if leads and (scores[near] > scores.max() - _FIRST_PASS_MARGIN).sum() == 1:
-            near = np.array([scores.argmax()])
-        return self._at(near)
-
-    def first(self, tokens: int) -> "NBestList":
-        """The first of them, as many as a language model reads in so many tokens (what several
-        begin with counts once), and at least one."""
-        read: set[tuple[int, ...]] = set()
-        for place, sentence in enumerate(self.sentences):
-            read |= {sentence[:length] for length in range(1, len(sentence) + 1)}
-            if place and len(read) > tokens:
-                return self._at(np.arange(place))
-        return self
-
-    def unjudged(self) -> "NBestList":
-        """As they are where no language model says anything. Nor does their length count: it only
-        makes up for what a language model charges for each token."""
-        features = self.features.copy()
-        features[:, [_LANGUAGE, _TOKENS]] = 0.0
-        return replace(self, features=features)
-
-    def _at(self, places: NDArray[np.int64]) -> "NBestList":
-        return replace(
-            self,
-            sentences=tuple(self.sentences[place] for place in places),
-            features=self.features[places],
-        )
-
-    def probabilities(self, weights: Sequence[float]) -> NDArray[np.float64]:
-        """[N] of each sentence's being the best of them, by weighted features."""
-        scores = self.features @ np.asarray(weights)
-        odds: NDArray[np.float64] = np.exp(scores - scores.max())
-        return np.asarray(odds / odds.sum())
-
-    def expected_embeddings(self, weights: Sequence[float], vocabulary: Vocabulary) -> Float32:
-        """[U, E] the mean of the rows of all sentences that are as long as the most probable one,
-        weighted by how probable they are by weighted features."""
-        probabilities = self.probabilities(weights)
-        count = len(self.sentences[int(probabilities.argmax())])
-        alike = [
-            (rate, tokens)
-            for rate, tokens in zip(probabilities, self.sentences, strict=True)
-            if len(tokens) == count
-        ]
-        expected = sum(rate * vocabulary.rows(tokens) for rate, tokens in alike) / sum(
-            rate for rate, _ in alike
-        )
-        return np.asarray(expected, np.float32)
 
 
 class ProjectorPasses:
@@ -248,29 +144,31 @@ class ProjectorPasses:
         first_pass: tuple[int, ...],
         first_pass_probability: float,
     ) -> NDArray[np.float64]:
-        """[N, len(FEATURES)] what speaks for `sentences`; the language model's score is not among
+        """[N, len(Feature)] what speaks for `sentences`; the language model's score is not among
         it yet."""
-        found = np.zeros((len(sentences), len(FEATURES)))
+        found = np.zeros((len(sentences), len(Feature)))
         spoken = [self._projector.pronunciations[list(sentence)] for sentence in sentences]
         stuttered = {
             said_once(sentence): sentence for sentence in reversed(sentences) if repeats(sentence)
         }
-        found[:, _PHONEMES] = phoneme_scores(self.phonemes, [some[some > 0] for some in spoken])
+        found[:, Feature.PHONEMES] = phoneme_scores(
+            self.phonemes, [some[some > 0] for some in spoken]
+        )
         for row, sentence in zip(found, sentences, strict=True):
-            for place, seen in ((_ALONE, ()), (_WITH_FIRST_PASS, first_pass)):
+            for place, seen in ((Feature.ALONE, ()), (Feature.WITH_FIRST_PASS, first_pass)):
                 # A word that made two units is as probable as those: at one unit less, all others
                 # would have to shift.
                 ways = {sentence, stuttered.get(sentence, sentence)}
                 row[place] = max(self.at(seen, len(way)).of(way, _LEAST_TOKEN) for way in ways)
-            row[_APART] = -((len(sentence) - self.quantity) ** 2)
+            row[Feature.APART] = -((len(sentence) - self.quantity) ** 2)
             if sentence == first_pass:
-                row[_FROM_FIRST_PASS], row[_FIRST_PASS_CONFIDENCE] = (
+                row[Feature.FROM_FIRST_PASS], row[Feature.FIRST_PASS_CONFIDENCE] = (
                     1.0,
                     math.log(max(first_pass_probability, 1e-3)),
                 )
-            row[_TOKENS] = len(sentence)
-        likelihoods = [_ALONE, _WITH_FIRST_PASS, _PHONEMES]
-        found[:, likelihoods] = _bounded(found[:, likelihoods])
+            row[Feature.TOKENS] = len(sentence)
+        likelihoods = [Feature.ALONE, Feature.WITH_FIRST_PASS, Feature.PHONEMES]
+        found[:, likelihoods] = bounded(found[:, likelihoods])
         return found
 
 
@@ -303,7 +201,7 @@ def n_best_list(
     if len(few.sentences) > 1:
         try:
             bounds.timed_step()
-            few.features[:, _LANGUAGE] = _bounded(
+            few.features[:, Feature.LANGUAGE] = bounded(
                 np.array(scorer(few.sentences, bounds.timed_step))
             )
         except _OutOfTimeError:
@@ -321,11 +219,11 @@ def _n_best_list(
     """The n-best list that passes at `spread` units more and less give, the best first."""
     sentences = passes.sentences(first_pass, spread)
     features = passes.features(sentences, first_pass, first_pass_probability)
-    scores = _without_language(features, weights or _FIRST_WEIGHTS)
+    scores = scores_without_language(features, weights or _FIRST_WEIGHTS)
     best = [
         place
         for rank, place in enumerate(np.argsort(-scores, kind="stable"))
-        if rank < _KEPT or features[place, _FROM_FIRST_PASS]
+        if rank < _KEPT or features[place, Feature.FROM_FIRST_PASS]
     ]
     few = NBestList(
         tuple(sentences[place] for place in best), features[best], passes.quantity, first_pass
@@ -345,22 +243,6 @@ def repeats(sentence: Sequence[int]) -> bool:
     return len(said_once(sentence)) < len(sentence)
 
 
-def _bounded(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[N] or [N, W]: none farther than _FARTHEST behind the best of its column."""
-    return np.asarray(np.maximum(scores, scores.max(axis=0) - _FARTHEST))
-
-
-def _without_language(
-    features: NDArray[np.float64], weights: Sequence[float]
-) -> NDArray[np.float64]:
-    """[N] by weighted features, but for the language model's and the length's: that makes up for
-    what the language model charges for each token, and without it would put the longest sentences
-    first."""
-    counted = np.array(weights)
-    counted[[_LANGUAGE, _TOKENS]] = 0.0
-    return np.asarray(features @ counted)
-
-
 def most_probable(units: Sequence[Sequence[tuple[int, float]]], most: int) -> list[tuple[int, ...]]:
     """The `most` most probable sentences, best first, of units that may be tokens of some log
     probability, each by itself."""
@@ -371,15 +253,3 @@ def most_probable(units: Sequence[Sequence[tuple[int, float]]], most: int) -> li
         )
         found = heapq.nlargest(most, longer, key=lambda sentence: sentence[1])
     return [tokens for tokens, _ in found]
-
-
-def agreement(
-    sentence: Sequence[int], n_best: NBestList, probabilities: NDArray[np.float64]
-) -> list[float]:
-    """For each token of `sentence` the summed probability, 0 to 1, of the sentences that have it in
-    the same place."""
-    agreed = np.zeros(len(sentence))
-    for other, share in zip(n_best.sentences, probabilities, strict=True):
-        for block in SequenceMatcher(None, sentence, other, autojunk=False).get_matching_blocks():
-            agreed[block.a : block.a + block.size] += share
-    return [min(1.0, float(value)) for value in agreed]

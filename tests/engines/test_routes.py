@@ -13,8 +13,9 @@ from calibration.export.projector import export_projector
 from calibration.projector.cif import CifConfig, CifProjector
 from engines.alignment.confidence import Confidence, Fit
 from engines.alignment.decoder import open_decoder
-from engines.alignment.nbest import FEATURES, SearchBounds
+from engines.alignment.nbest import SearchBounds
 from engines.alignment.projector import OnnxProjector
+from engines.alignment.rescoring import Feature
 from engines.interfaces import Step, unwatched
 from engines.llm.vocabulary import Vocabulary
 from engines.routes import AlignedRoute, CascadeRoute, Route, all_words_of, words_of
@@ -117,7 +118,7 @@ def rescoring(probability: float, **weights: float) -> Confidence:
     """Doubts every pass, and says `probability` of the best sentence by features that count as much
     as `weights` say."""
     fit = always(probability).alone.model_copy(update={"weights": (0.0,) * 6})
-    counted = tuple(weights.get(name, 0.0) for name in FEATURES)
+    counted = tuple(weights.get(feature.name.lower(), 0.0) for feature in Feature)
     return always(0.4).model_copy(update={"rescored": fit, "rescoring_weights": counted})
 
 

@@ -28,7 +28,7 @@ from engines.alignment.confidence import (
     rescored_features,
     weigh,
 )
-from engines.alignment.nbest import FEATURES
+from engines.alignment.rescoring import Feature
 from engines.types import SoftTokens
 
 EVEN = Fit(token_offset=0.0, token_slope=1.0, offset=0.0, weights=(1.0, 0.0, 0.0))
@@ -134,7 +134,7 @@ def test_a_fitted_confidence_is_right_as_often_as_it_says() -> None:
 
 
 def test_the_threshold_counts_what_rescoring_saves() -> None:
-    confidence = fit_confidence(in_both_ways(2000), (1.0,) * len(FEATURES))
+    confidence = fit_confidence(in_both_ways(2000), (1.0,) * len(Feature))
     assert confidence is not None
     assert confidence.rescored is not None
     fits = {Way.ALONE: confidence.alone, Way.RESCORED: confidence.rescored}
@@ -149,7 +149,7 @@ def test_the_threshold_counts_what_rescoring_saves() -> None:
 
 
 def test_each_way_of_reading_has_a_fit_of_its_own() -> None:
-    weights = (1.0,) * len(FEATURES)
+    weights = (1.0,) * len(Feature)
     confidence = fit_confidence(in_both_ways(100), weights)
     assert confidence is not None
     assert confidence.rescored is not None

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engines.alignment.nbest import FEATURES, ProjectorPasses, n_best_list, repeats, said_once
+from engines.alignment.nbest import ProjectorPasses, n_best_list, repeats, said_once
 from engines.alignment.projector import OnnxProjector
+from engines.alignment.rescoring import Feature
 from engines.alignment.vocabulary_head import VocabularyHead
 from engines.interfaces import Step, unwatched
 from engines.llm.vocabulary import Vocabulary
@@ -112,8 +113,8 @@ class Listed:
         _first_pass: tuple[int, ...],
         _probability: float,
     ) -> NDArray[np.float64]:
-        found = np.zeros((len(sentences), len(FEATURES)))
-        found[:, FEATURES.index("tokens")] = [len(sentence) for sentence in sentences]
+        found = np.zeros((len(sentences), len(Feature)))
+        found[:, Feature.TOKENS] = [len(sentence) for sentence in sentences]
         found[-1, 0] = 0.1
         return found
 

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from calibration.evaluation.fit_rescoring import fit_rescoring_weights
 from engines.alignment.ctc_score import IMPOSSIBLE, phoneme_scores
-from engines.alignment.nbest import FEATURES, NBestList, agreement, most_probable
+from engines.alignment.nbest import most_probable
+from engines.alignment.rescoring import Feature, NBestList, agreement
 from engines.alignment.text_normalisation import spoken_tokens
 from engines.alignment.usual_requests import USUAL_REQUESTS, requests_before
 from engines.errors import AttuneError
@@ -192,7 +193,7 @@ def test_many_and_long_sentences_are_judged_in_parts(
 def n_best(
     features: list[list[float]], sentences: list[tuple[int, ...]] | None = None
 ) -> NBestList:
-    made = np.zeros((len(features), len(FEATURES)))
+    made = np.zeros((len(features), len(Feature)))
     made[:, : len(features[0])] = features
     return NBestList(
         tuple(sentences or [(number,) for number in range(len(features))]), made, 1.0, ()
@@ -225,7 +226,7 @@ def test_fitted_weights_choose_what_is_right() -> None:
     rng = np.random.default_rng(0)
     lists = []
     for _ in range(300):
-        features = np.zeros((6, len(FEATURES)))
+        features = np.zeros((6, len(Feature)))
         features[:, :3] = rng.normal(0, 4, (6, 3))
         score = features[:, 0] + 0.5 * features[:, 2] + rng.gumbel(0, 0.3, 6)
         lists.append((features, (score < score.max()).astype(np.int64)))
@@ -239,12 +240,12 @@ def test_fitted_weights_choose_what_is_right() -> None:
 
 
 def test_weights_stay_where_nothing_speaks_against_them() -> None:
-    start = tuple(0.1 * (number + 1) for number in range(len(FEATURES)))
-    same = [(np.ones((3, len(FEATURES))), np.array([1, 1, 1]))]
+    start = tuple(0.1 * (number + 1) for number in range(len(Feature)))
+    same = [(np.ones((3, len(Feature))), np.array([1, 1, 1]))]
     assert fit_rescoring_weights(same, start) == start
     assert fit_rescoring_weights([], ()) == ()
     # The worse sentence is right: it counts for nothing, never against.
-    contrary = [(-np.eye(2, len(FEATURES)), np.array([0, 1]))]
+    contrary = [(-np.eye(2, len(Feature)), np.array([0, 1]))]
     weights = fit_rescoring_weights(contrary * 50, start)
     assert min(weights) >= 0.0
     assert weights[3] == pytest.approx(start[3], abs=1e-3)
@@ -254,9 +255,9 @@ def test_expected_embeddings_are_of_sentences_that_are_as_long(vocabulary: Vocab
     sentences = tuple(
         tuple(vocabulary.tokenize(text)) for text in (" a light", " the light", " lights")
     )
-    features = np.zeros((3, len(FEATURES)))
+    features = np.zeros((3, len(Feature)))
     features[:, 0] = np.log([0.5, 0.3, 0.2])
-    weights = (1.0, *(0.0 for _ in FEATURES[1:]))
+    weights = (1.0, *(0.0 for _ in list(Feature)[1:]))
     found = NBestList(sentences, features, 2.0, ()).expected_embeddings(weights, vocabulary)
     first, second = (vocabulary.rows(sentence) for sentence in sentences[:2])
     np.testing.assert_allclose(found, (5 * first + 3 * second) / 8, atol=1e-6)
