@@ -20,23 +20,24 @@ from pydantic import TypeAdapter, ValidationError
 
 from engines.device.memory import give_back_freed_memory
 from engines.errors import AttuneError, RoundRefusedError
-from engines.jobs.child_process import SIGTERM_EXIT, settle_as_child
-from engines.jobs.handoff import VARIABLE, tell_status
-from engines.jobs.messages import (
-    AdaptJob,
-    BaseJob,
+from engines.jobs.bench_jobs import (
     BenchAdaptJob,
     BenchDistilJob,
     BenchMemoryJob,
     BenchQualityJob,
     BenchSpeakersJob,
+)
+from engines.jobs.calibration_jobs import (
+    BaseJob,
     CorpusJob,
     FootprintJob,
     Job,
     PrecisionJob,
     TrainJob,
-    print_progress,
 )
+from engines.jobs.child_process import SIGTERM_EXIT, settle_as_child
+from engines.jobs.handoff import VARIABLE, tell_status
+from engines.jobs.messages import AdaptJob, print_progress
 from engines.jobs.programs import CALIBRATION_JOB, program
 
 _JOB: TypeAdapter[Job] = TypeAdapter(Job)

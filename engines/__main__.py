@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 
 from .errors import AttuneError
 from .jobs.child_process import SIGTERM_EXIT, settle_as_child
-from .jobs.messages import EngineJob, PlanJob, print_progress
+from .jobs.engine_jobs import EngineJob, PlanJob
+from .jobs.messages import print_progress
 from .selftest import runtime_trials
 from .whisper import plan_job
 

@@ -20,7 +20,7 @@ from .llm.chat_model import LlamaCppLanguageModel
 from .llm.model import LlamaModel
 from .llm.requantize import served_weights
 from .llm.vocabulary import Vocabulary
-from .models.manifest import model_path
+from .models.cache import model_path
 from .routes import AlignedRoute, CascadeRoute
 from .types import SAMPLE_RATE_HZ, Device
 from .whisper.encoder import SpeechEncoder

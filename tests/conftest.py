@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.models.manifest import model_path
+from engines.models.cache import model_path
 from tests.support.llama_conversations import WIDTH, Opened, Reference, one_prompt, opened
 from tests.support.model_fakes import Hub
 from tests.support.places import cache_dir

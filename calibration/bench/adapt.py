@@ -11,7 +11,8 @@ import shutil
 from engines.files import write_atomically
 from engines.generations.folder import BASE, Generation, read_generation
 from engines.jobs.bench_figures import AdaptFigures, PersonalRound, SetScores
-from engines.jobs.messages import AdaptJob, BenchAdaptJob, Example, Report
+from engines.jobs.bench_jobs import BenchAdaptJob
+from engines.jobs.messages import AdaptJob, Example, Report
 from engines.types import FRAME_SECONDS
 
 from ..evaluation.judge import Judge

@@ -17,7 +17,8 @@ from engines.alignment.decoder import AlignedDecoder
 from engines.files import write_atomically
 from engines.generations.folder import read_generation
 from engines.jobs.bench_figures import DistilFigures, DistilRun, SetScores
-from engines.jobs.messages import BenchDistilJob, DistilRecipe, Example, Report
+from engines.jobs.bench_jobs import BenchDistilJob
+from engines.jobs.messages import DistilRecipe, Example, Report
 from engines.types import SoftTokens
 
 from ..distillation.losses import DistillationSample

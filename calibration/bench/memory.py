@@ -23,8 +23,9 @@ from engines.device.memory import give_back_freed_memory, peak_resident_bytes
 from engines.errors import AttuneError
 from engines.files import write_atomically
 from engines.jobs.bench_figures import MemoryFigures, MemoryRun
+from engines.jobs.bench_jobs import BenchMemoryJob
 from engines.jobs.child_process import PARENT_VARIABLE, settle_as_child
-from engines.jobs.messages import BenchMemoryJob, Report
+from engines.jobs.messages import Report
 from engines.llm.vocabulary import Vocabulary
 
 from ..distillation.gguf_model import load_language_model

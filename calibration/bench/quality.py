@@ -20,8 +20,9 @@ from engines.device.memory import peak_resident_bytes
 from engines.errors import AttuneError
 from engines.files import write_atomically
 from engines.jobs.bench_figures import CurvePoint, DesignRun, QualityFigures, SetScores
+from engines.jobs.bench_jobs import BenchQualityJob
 from engines.jobs.child_process import PARENT_VARIABLE, settle_as_child
-from engines.jobs.messages import BenchQualityJob, Example, Report
+from engines.jobs.messages import Example, Report
 from engines.llm.vocabulary import Vocabulary
 from engines.whisper.encoder import MAX_SECONDS
 from engines.whisper.encoder_onnx import OnnxEncoder

@@ -21,7 +21,8 @@ from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
 from engines.files import sha256_of, write_atomically
 from engines.generations.folder import read_generation
-from engines.jobs.messages import Example, PrecisionJob, Report
+from engines.jobs.calibration_jobs import PrecisionJob
+from engines.jobs.messages import Example, Report
 from engines.llm.vocabulary import Vocabulary
 from engines.types import Float32
 from engines.whisper.encoder import MAX_SECONDS, encoder_mel, frame_cosines

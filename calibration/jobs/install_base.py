@@ -10,7 +10,8 @@ from engines.errors import AttuneError
 from engines.files import sha256_of
 from engines.generations.card import Card
 from engines.generations.folder import BASE, write_generation
-from engines.jobs.messages import BaseJob, Report
+from engines.jobs.calibration_jobs import BaseJob
+from engines.jobs.messages import Report
 
 from ..export.encoder import export_encoder
 from ..export.projector import export_projector

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from engines.errors import AttuneError
 from engines.files import write_atomically
-from engines.jobs.messages import CorpusJob, Report
+from engines.jobs.calibration_jobs import CorpusJob
+from engines.jobs.messages import Report
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
 from engines.whisper.encoder_onnx import OnnxEncoder

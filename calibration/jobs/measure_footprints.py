@@ -21,8 +21,9 @@ from engines.device.memory import Taken, proportional_bytes, taken, trim
 from engines.errors import AttuneError
 from engines.files import sha256_of
 from engines.generations.folder import BASE, read_generation
+from engines.jobs.calibration_jobs import FootprintJob
 from engines.jobs.footprints import Footprint, Footprints, rank_of, write_footprints
-from engines.jobs.messages import AdaptJob, DistilRecipe, Example, FootprintJob, Report
+from engines.jobs.messages import AdaptJob, DistilRecipe, Example, Report
 from engines.routes import Route
 from engines.types import SAMPLE_RATE_HZ, Float32
 

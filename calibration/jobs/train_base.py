@@ -19,7 +19,8 @@ from engines.alignment.projector import OnnxProjector
 from engines.alignment.usual_requests import requests_before
 from engines.errors import AttuneError
 from engines.files import write_atomically
-from engines.jobs.messages import CorpusJob, Report, TrainJob
+from engines.jobs.calibration_jobs import CorpusJob, TrainJob
+from engines.jobs.messages import Report
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
 from engines.routes import all_words_of

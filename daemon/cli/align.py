@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from engines.errors import AttuneError
-from engines.jobs.messages import CorpusJob, TrainJob
+from engines.jobs.calibration_jobs import CorpusJob, TrainJob
 from engines.jobs.programs import CALIBRATION_JOB_BY_TORCHRUN, program
-from engines.models.manifest import model_path
+from engines.models.cache import model_path
 
 from .common import say, settings
 from .engines import SILENT_SECONDS, run_child

@@ -9,16 +9,16 @@ import typer
 from engines.errors import AttuneError
 from engines.generations.folder import BASE, read_generation
 from engines.jobs.bench_figures import AdaptFigures, DistilFigures, MemoryFigures, QualityFigures
-from engines.jobs.messages import (
+from engines.jobs.bench_jobs import (
     BenchAdaptJob,
     BenchDistilJob,
     BenchMemoryJob,
     BenchQualityJob,
     BenchSpeakersJob,
-    DistilRecipe,
 )
+from engines.jobs.messages import DistilRecipe
+from engines.models.cache import model_path
 from engines.models.general_speech import GENERAL_MODEL, retention_examples
-from engines.models.manifest import model_path
 
 from ..config import Settings
 from ..plain_text import escaped

@@ -7,8 +7,9 @@ from rich.markup import escape
 from engines.errors import AttuneError
 from engines.generations.folder import BASE, Generation
 from engines.generations.pointers import usable
+from engines.jobs.calibration_jobs import FootprintJob, PrecisionJob
 from engines.jobs.footprints import Footprints, footprints_path, read_footprints
-from engines.jobs.messages import EngineFiles, FootprintJob, PrecisionJob
+from engines.jobs.messages import EngineFiles
 from engines.models.general_speech import retention_examples
 from engines.whisper.precision import PRECISIONS, ErrorRates, PrecisionCard, read_card
 

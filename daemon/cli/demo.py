@@ -34,8 +34,8 @@ from rich.progress import (
 from engines.errors import AttuneError
 from engines.generations.folder import BASE, Generation, list_generations
 from engines.jobs.programs import DEMO_SPEAKERS, program
+from engines.models.cache import model_path
 from engines.models.general_speech import GENERAL_MODEL
-from engines.models.manifest import model_path
 
 from ..client.enrolling import enroll
 from ..client.socket_client import request

@@ -21,8 +21,8 @@ from engines.generations.pointers import usable
 from engines.jobs.footprints import footprints_of, footprints_path
 from engines.jobs.messages import EngineFiles
 from engines.jobs.replay_set import REPLAY_UTTERANCES, count_replay, is_complete
+from engines.models.cache import model_path
 from engines.models.general_speech import GENERAL_MODEL
-from engines.models.manifest import model_path
 from engines.whisper.encoder_choice import choose_encoder
 from engines.whisper.plan_cache import plans_folder
 

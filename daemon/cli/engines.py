@@ -23,11 +23,13 @@ from engines.device.runtimes import read_runtimes, runtimes_path
 from engines.errors import AttuneError
 from engines.files import write_atomically
 from engines.generations.folder import BASE, read_generation
-from engines.jobs.messages import BaseJob, EngineFiles, EngineJob, Job, TrialJob
+from engines.jobs.calibration_jobs import BaseJob, Job
+from engines.jobs.engine_jobs import EngineJob, TrialJob
+from engines.jobs.messages import EngineFiles
 from engines.jobs.messages import Progress as Step
 from engines.jobs.replay_set import is_complete
+from engines.models.cache import model_path
 from engines.models.general_speech import retention_examples
-from engines.models.manifest import model_path
 from engines.whisper.encoder_choice import Choice, choose_encoder, plan_job
 from engines.whisper.plan_cache import PlanCard, Quarantine, list_plans, plans_folder, quarantine
 
@@ -39,7 +41,8 @@ from .common import AsJson, ask_daemon, console, errors, print_json, say, settin
 from .sheet import Sheet
 
 if TYPE_CHECKING:
-    from engines.selftest.claims import Request, Verdict
+    from engines.selftest.claims import Request
+    from engines.selftest.runner import Verdict
 
 SILENT_SECONDS = 1800.0
 """Processor time per thread that a job may take without a word, where nothing else is said."""
@@ -252,7 +255,7 @@ def selftest(
     The exit code is 1 if one is refuted. A claim that could not be tested is not refuted.
     """
     from engines.build import engine_files  # brings in every engine
-    from engines.selftest.claims import run_claims
+    from engines.selftest.runner import run_claims
 
     chosen = settings()
     files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)

@@ -8,7 +8,8 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
 from engines.errors import AttuneError
-from engines.models.manifest import Model, Report, fetch, find_model, load_manifest, verify
+from engines.models.cache import Report, fetch, verify
+from engines.models.manifest import Model, find_model, load_manifest
 
 from .common import AsJson, console, errors, print_json, print_json_line, say, settings
 from .sheet import Sheet

@@ -24,8 +24,10 @@ from engines.device.memory import peak_resident_bytes
 from engines.device.process_time import Patience
 from engines.errors import AttuneError
 from engines.files import write_atomically
+from engines.jobs.calibration_jobs import Job
 from engines.jobs.child_process import PARENT_VARIABLE
-from engines.jobs.messages import EngineJob, Job, Progress
+from engines.jobs.engine_jobs import EngineJob
+from engines.jobs.messages import Progress
 from engines.jobs.programs import CALIBRATION_JOB, program
 
 from .launch import SIGTERM_EXIT, Launch, Output, Process, as_child

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from engines.device.gpu import has_gpu
 from engines.device.runtimes import CLAIMS, Trial, keep_runtimes, read_runtimes, runtimes_path
-from engines.jobs.messages import EngineFiles, EngineJob, TrialJob
+from engines.jobs.engine_jobs import EngineJob, TrialJob
+from engines.jobs.messages import EngineFiles
 from engines.jobs.programs import ENGINE_JOB, program
 from engines.whisper.encoder_choice import Choice, WantedPrecision, choose_encoder, plan_job
 from engines.whisper.plan_cache import plans_folder, quarantine

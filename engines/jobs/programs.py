@@ -9,7 +9,7 @@ import sys
 COMMAND_LINE = "daemon.cli"
 ENGINE_JOB = "engines"
 """One job of the engines: a plan, or trials of the runtimes."""
-CLAIM = "engines.selftest.claims"
+CLAIM = "engines.selftest.runner"
 CPU_FEATURES = "engines.device.cpu_features"
 CALIBRATION_JOB = "calibration"
 """One job: a round's next stage, a corpus, a base, a measurement, a benchmark."""

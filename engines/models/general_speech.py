@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import AttuneError
 from ..jobs.messages import Example
-from .manifest import model_path
+from .cache import model_path
 
 logger = logging.getLogger(__name__)
 

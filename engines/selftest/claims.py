@@ -1,27 +1,20 @@
-"""Every claim that is made about a GPU, tried on this machine: `python -m engines.selftest.claims
-REQUEST.json CLAIM`, a process each.
+"""Every claim that is made about a GPU, each a function that tries it on this machine.
 
-A claim that cannot be tried, because there is no GPU or a library lacks it, is not refuted; it was
-not run. Whatever a library does to its process, the others are tried all the same.
+A claim that cannot be tried, because there is no GPU or a library lacks it, raises AttuneError: it
+was not run. One that does not hold raises Refuted. The first line of each docstring says what is
+claimed, and is shown to people.
 """
 
-import json
-import sys
 import time
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel
 
 from ..audio.recordings import read_audio
 from ..device.gpu import find_gpu, l4t_release
-from ..device.process_time import HungError, run_to_its_end
 from ..errors import AttuneError
-from ..jobs.messages import GraphPrecision, PlanJob
-from ..jobs.programs import CLAIM, program
+from ..jobs.engine_jobs import GraphPrecision, PlanJob
 from ..llm.vocabulary import Vocabulary
 from ..schema import Frozen
 from ..types import SAMPLE_RATE_HZ, Float32
@@ -33,8 +26,6 @@ from ..whisper.plan_job import run as build_plan
 from ..whisper.tensorrt_build import import_tensorrt, key_here
 
 Figures = dict[str, object]
-_LIMIT_SECONDS = 1800.0
-"""Of processor time, and of sleep, for each claim."""
 _LENGTHS_SECONDS = (2.0, 6.0, 15.0, 29.0)
 _TIMED = 9
 _MIN_COSINE = 0.99
@@ -60,62 +51,12 @@ class Request(Frozen):
     threads: int = 2
 
 
-class Verdict(BaseModel):
-    """What became of one claim."""
-
-    claim: str
-    says: str
-    state: Literal["held", "refuted", "not run"]
-    note: str = ""
-    figures: Figures = {}
-
-
 class Refuted(Exception):
     """A claim that does not hold, with what was measured."""
 
     def __init__(self, why: str, figures: Figures) -> None:
         super().__init__(why)
         self.figures = figures
-
-
-def run_claims(
-    request: Request,
-    tell: Callable[[Verdict], None] = lambda verdict: None,
-    only: Collection[str] = (),
-) -> list[Verdict]:
-    """Try them all, or `only` some, one after the other."""
-    request.folder.mkdir(parents=True, exist_ok=True)
-    path = request.folder / "request.json"
-    path.write_text(request.model_dump_json())
-    found = []
-    for claim, act in CLAIMS.items():
-        if only and claim not in only:
-            continue
-        found.append(_apart(path, claim, (act.__doc__ or "").strip()))
-        tell(found[-1])
-    return found
-
-
-def _apart(request: Path, claim: str, says: str) -> Verdict:
-    command = program(CLAIM, str(request), claim)
-    try:
-        done = run_to_its_end(
-            command, processor_seconds=_LIMIT_SECONDS, asleep_seconds=_LIMIT_SECONDS
-        )
-    except HungError as error:
-        return Verdict(claim=claim, says=says, state="refuted", note=f"its process {error}")
-    with suppress(ValueError, IndexError):
-        return Verdict.model_validate_json(done.stdout.splitlines()[-1])
-    last = (done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-    return Verdict(
-        claim=claim,
-        says=says,
-        state="refuted",
-        note=f"its process ended with {done.returncode}: {last[:200]}",
-    )
-
-
-# --- the claims: the first line of each says what is claimed
 
 
 def driver(request: Request) -> Figures:
@@ -315,24 +256,3 @@ def _free_bytes() -> int:
     if int(code) != 0:
         raise AttuneError(f"cudaMemGetInfo failed on the GPU: {code!r}")
     return int(free)
-
-
-def main() -> int:
-    """Try one claim and print its verdict as JSON."""
-    request, claim = Request.model_validate_json(Path(sys.argv[1]).read_bytes()), sys.argv[2]
-    act = CLAIMS[claim]
-    says = (act.__doc__ or "").strip()
-    try:
-        verdict = Verdict(claim=claim, says=says, state="held", figures=act(request))
-    except Refuted as error:
-        verdict = Verdict(
-            claim=claim, says=says, state="refuted", note=str(error), figures=error.figures
-        )
-    except AttuneError as error:
-        verdict = Verdict(claim=claim, says=says, state="not run", note=str(error))
-    print(json.dumps(verdict.model_dump(mode="json")), flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

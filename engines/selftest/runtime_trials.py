@@ -6,8 +6,10 @@ from pathlib import Path
 
 from ..device.runtimes import CLAIMS, Trial, keep_runtimes, read_runtimes
 from ..files import one_at_a_time
-from ..jobs.messages import Report, TrialJob
-from .claims import Request, Verdict, run_claims
+from ..jobs.engine_jobs import TrialJob
+from ..jobs.messages import Report
+from .claims import Request
+from .runner import Verdict, run_claims
 
 
 def run(job: TrialJob, report: Report) -> None:

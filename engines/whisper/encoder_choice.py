@@ -14,7 +14,7 @@ from typing import Literal
 
 from ..device.crash_marker import marked, was_fatal
 from ..errors import AttuneError
-from ..jobs.messages import GraphPrecision, PlanJob
+from ..jobs.engine_jobs import GraphPrecision, PlanJob
 from ..types import Device, Float32
 from .encoder import SpeechEncoder
 from .encoder_onnx import ONNX_CPU, ONNX_GPU, OnnxEncoder

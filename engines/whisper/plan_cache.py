@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from ..device.crash_marker import boot_id
 from ..files import sha256_of, write_atomically
-from ..jobs.messages import GraphPrecision
+from ..jobs.engine_jobs import GraphPrecision
 from ..schema import Frozen, read_json
 
 _Model = TypeVar("_Model", bound=BaseModel)

@@ -8,7 +8,8 @@ import time
 from ..device.memory import peak_resident_bytes
 from ..errors import AttuneError
 from ..files import one_at_a_time, sha256_of, write_atomically
-from ..jobs.messages import PlanJob, Report
+from ..jobs.engine_jobs import PlanJob
+from ..jobs.messages import Report
 from .encoder import SpeechEncoder, encoder_mel, frame_cosines, median_milliseconds
 from .encoder_onnx import OnnxEncoder
 from .encoder_tensorrt import TensorRtEncoder

@@ -12,7 +12,7 @@ from typing import Any
 from ..device.gpu import find_gpu, l4t_release
 from ..errors import AttuneError
 from ..files import sha256_of
-from ..jobs.messages import GraphPrecision
+from ..jobs.engine_jobs import GraphPrecision
 from .encoder import MAX_COLUMNS
 from .plan_cache import PlanKey
 

@@ -15,7 +15,7 @@ from calibration.jobs.encoder_precisions import make_precisions
 from daemon.cli.common import settings
 from engines.build import engine_files
 from engines.generations.pointers import usable
-from engines.jobs.messages import PrecisionJob
+from engines.jobs.calibration_jobs import PrecisionJob
 from engines.models.general_speech import retention_examples
 from engines.whisper.precision import PRECISIONS, ErrorRates, PrecisionCard, read_card
 

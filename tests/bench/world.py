@@ -8,8 +8,8 @@ from pathlib import Path
 
 from daemon.cli.common import settings
 from engines.jobs.programs import DEMO_SPEAKERS, program
+from engines.models.cache import model_path
 from engines.models.general_speech import GENERAL_MODEL
-from engines.models.manifest import model_path
 
 Rows = list[dict[str, str]]
 

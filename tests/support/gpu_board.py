@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from engines.jobs.messages import PlanJob, Progress
+from engines.jobs.engine_jobs import PlanJob
+from engines.jobs.messages import Progress
 
 FAKES = Path(__file__).parent / "fake_tensorrt"
 

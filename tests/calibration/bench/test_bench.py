@@ -32,15 +32,8 @@ from engines.jobs.bench_figures import (
     QualityFigures,
     SetScores,
 )
-from engines.jobs.messages import (
-    BenchAdaptJob,
-    BenchDistilJob,
-    BenchQualityJob,
-    DistilRecipe,
-    EngineFiles,
-    Example,
-    Progress,
-)
+from engines.jobs.bench_jobs import BenchAdaptJob, BenchDistilJob, BenchQualityJob
+from engines.jobs.messages import DistilRecipe, EngineFiles, Example, Progress
 from engines.llm.vocabulary import Vocabulary
 from engines.models.general_speech import read_prompts
 from engines.types import SoftTokens

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from engines.jobs.calibration_jobs import FootprintJob
 from engines.jobs.footprints import read_footprints
-from engines.jobs.messages import EngineFiles, Example, FootprintJob, Progress
+from engines.jobs.messages import EngineFiles, Example, Progress
 from engines.models.general_speech import read_prompts, retention_set
 from tests.support.untrained_base import write_untrained_base
 

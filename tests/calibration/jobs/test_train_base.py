@@ -16,8 +16,9 @@ from calibration.corpus.shards import write_shard
 from calibration.corpus.training_requests import requests
 from calibration.export.projector_file import load_projector, save_projector
 from calibration.projector.cif import CifConfig, CifProjector
+from engines.jobs.calibration_jobs import TrainJob
 from engines.jobs.child_process import PARENT_VARIABLE
-from engines.jobs.messages import EngineFiles, Progress, TrainJob
+from engines.jobs.messages import EngineFiles, Progress
 
 WIDTH = 384
 VOICES = ("flite slt, 160 words a minute", "espeak-ng en-us, 160 words a minute, 2 rules")

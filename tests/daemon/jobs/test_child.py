@@ -20,9 +20,11 @@ from daemon.jobs.child import LOG_NAME, MAX_LOG_BYTES, Child, Outcome
 from daemon.jobs.launch import Launch, as_child, handing_over
 from engines.errors import AttuneError
 from engines.generations.folder import read_generation
+from engines.jobs.calibration_jobs import Job
 from engines.jobs.child_process import PARENT_VARIABLE
+from engines.jobs.engine_jobs import EngineJob, TrialJob
 from engines.jobs.handoff import REQUEST_NAME, VARIABLE, HandedOver
-from engines.jobs.messages import AdaptJob, EngineJob, Job, Progress, TrialJob
+from engines.jobs.messages import AdaptJob, Progress
 from tests.support.fake_child import (
     DEADLINE_SECONDS,
     FAKE,

@@ -175,7 +175,8 @@ def test_a_daemon_tries_engines_with_the_threads_of_its_settings(
 
 
 COMPUTES = (
-    "import sys; from pathlib import Path; from engines.jobs.messages import Progress, TrialJob; "
+    "import sys; from pathlib import Path; from engines.jobs.engine_jobs import TrialJob; "
+    "from engines.jobs.messages import Progress; "
     "from engines.device.runtimes import LANGUAGE_MODEL, Trial, keep_runtimes; "
     "job = TrialJob.model_validate_json(Path(sys.argv[1]).read_bytes()); "
     "keep_runtimes(job.output, [Trial(claim=LANGUAGE_MODEL, held=True)]); "

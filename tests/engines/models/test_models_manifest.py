@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from daemon.cli.models import app
 from engines.errors import AttuneError
-from engines.models.manifest import Model, fetch, find_model, load_manifest, model_path, verify
+from engines.models.cache import fetch, model_path, verify
+from engines.models.manifest import Model, find_model, load_manifest
 from tests.support.model_fakes import (
     REVISION,
     WEIGHTS,
@@ -46,7 +47,8 @@ def test_fetches_at_the_same_time_share_one_download(hub: Hub, tmp_path: Path) -
 FETCH_IN_A_PROCESS = """
 import resource, sys
 from pathlib import Path
-from engines.models.manifest import Model, fetch
+from engines.models.cache import fetch
+from engines.models.manifest import Model
 from engines.errors import AttuneError
 if int(sys.argv[3]):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.errors import AttuneError
-from engines.models.manifest import fetch, verify
+from engines.models.cache import fetch, verify
 from engines.models.sources import matching
 from tests.support.model_fakes import (
     MODEL_PAGE,

@@ -114,7 +114,8 @@ def test_claims_about_a_gpu_are_tried_each_in_a_process_of_its_own(
     script = f"""
 import json
 from pathlib import Path
-from engines.selftest.claims import Request, run_claims
+from engines.selftest.claims import Request
+from engines.selftest.runner import run_claims
 request = Request(
     encoder={str(board.graph)!r}, graph={str(board.graph)!r}, precision="float32",
     language_model={str(llm_path)!r}, whisper={str(board.folder)!r},

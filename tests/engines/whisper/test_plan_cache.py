@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from engines.device.gpu import l4t_release
-from engines.jobs.messages import PlanJob, Progress
+from engines.jobs.engine_jobs import PlanJob
+from engines.jobs.messages import Progress
 from engines.whisper.encoder import MAX_COLUMNS, encoder_mel
 from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.plan_cache import (

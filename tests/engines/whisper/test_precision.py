@@ -14,7 +14,8 @@ from calibration.jobs.encoder_precisions import make_precisions
 from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
 from engines.files import sha256_of
-from engines.jobs.messages import EngineFiles, Example, PrecisionJob
+from engines.jobs.calibration_jobs import PrecisionJob
+from engines.jobs.messages import EngineFiles, Example
 from engines.models.general_speech import read_prompts
 from engines.types import Float32
 from engines.whisper.encoder import encoder_mel
