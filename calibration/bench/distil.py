@@ -45,13 +45,7 @@ def bench_distil(job: BenchDistilJob, report: Report) -> int:
     """Run `job`; returns the number of recipes. Raises AttuneError where a manifest or the
     generation cannot be used."""
     torch.set_num_threads(job.threads)
-    judge = Judge(
-        job.engines,
-        job.features,
-        job.system_prompt,
-        job.threads,
-        job.reply_tokens,
-    )
+    judge = Judge.for_job(job)
     generation = read_generation(job.base)
     enrolled = read_set(job.enrol).examples
     random.Random(job.seed).shuffle(enrolled)

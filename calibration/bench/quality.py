@@ -95,13 +95,7 @@ def _run_design(
     torch.set_num_threads(job.threads)
     torch.manual_seed(job.seed)
     vocabulary = Vocabulary(job.engines.language_model)
-    judge = Judge(
-        job.engines,
-        job.features,
-        job.system_prompt,
-        job.threads,
-        job.reply_tokens,
-    )
+    judge = Judge.for_job(job)
     sets = [read_set(path) for path in job.judge]
     enrolled = read_set(job.enrol).examples
     began = time.monotonic()
@@ -213,13 +207,7 @@ def _recent_loss(design: Design, run: Run) -> float:
 
 def _judge_cascade(job: BenchQualityJob) -> tuple[list[SetScores], Replies]:
     """The cascade on every set, and the replies to the true texts."""
-    judge = Judge(
-        job.engines,
-        job.features,
-        job.system_prompt,
-        job.threads,
-        job.reply_tokens,
-    )
+    judge = Judge.for_job(job)
     scores: list[SetScores] = []
     expected: Replies = {}
     for path in job.judge:

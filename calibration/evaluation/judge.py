@@ -18,7 +18,8 @@ from engines.alignment.projector import OnnxProjector
 from engines.alignment.usual_requests import requests_before
 from engines.generations.card import Score
 from engines.generations.folder import Generation
-from engines.jobs.messages import EngineFiles, Example
+from engines.jobs.bench_jobs import BenchDistilJob, BenchQualityJob
+from engines.jobs.messages import AdaptJob, EngineFiles, Example
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
 from engines.routes import all_words_of
@@ -56,6 +57,11 @@ class Judge:
     _language_model: LlamaCppLanguageModel | None = None
     _adapter: Path | None = None
     """What the language model that is open passes soft tokens through."""
+
+    @classmethod
+    def for_job(cls, job: AdaptJob | BenchDistilJob | BenchQualityJob) -> "Judge":
+        """The judge of what `job` makes, by the engines that the job names."""
+        return cls(job.engines, job.features, job.system_prompt, job.threads, job.reply_tokens)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

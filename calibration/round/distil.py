@@ -83,13 +83,7 @@ def _samples_of(
     job: AdaptJob, projector: CifProjector, report: Report
 ) -> tuple[Judge, list[DistillationSample]]:
     torch.set_num_threads(job.threads)
-    judge = Judge(
-        job.engines,
-        job.features,
-        job.system_prompt,
-        job.threads,
-        job.reply_tokens,
-    )
+    judge = Judge.for_job(job)
     return judge, make_distillation_samples(
         judge, job.distillation_examples, projector.config.stack, report
     )

@@ -51,13 +51,7 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
     job = job.model_copy(update={"examples": examples})
     parent = read_generation(job.generations / f"{job.parent:04d}")
     training = job.learnt
-    judge = Judge(
-        job.engines,
-        job.features,
-        job.system_prompt,
-        job.threads,
-        job.reply_tokens,
-    )
+    judge = Judge.for_job(job)
     steps = _Steps(job, report)
     report("judge", 0.0, "opening the engines")
     panel = _Panel(job, judge, steps)
