@@ -1,5 +1,5 @@
-"""What runs a model, and the on-disk formats of what it runs. Knows no torch, no SQLite, no HTTP,
-no configuration files."""
+"""Runs the models, and defines the formats on disk of what is run. Knows no torch, no SQLite, no
+HTTP and no configuration files."""
 
 import os
 

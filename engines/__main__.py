@@ -1,6 +1,6 @@
-"""`python -m engines JOB.json`: plans and trials, which the process that serves leaves alone:
-libraries of a GPU may end the process that runs them. Speaks the same lines as a calibration child.
-"""
+"""`python -m engines JOB.json`: builds TensorRT plans and tries engines on the GPU, in a process of
+its own, because GPU libraries may end the process that runs them. Prints the same progress lines as
+a calibration child."""
 
 import signal
 import sys
@@ -17,7 +17,8 @@ from .whisper import plan_job
 
 
 def main() -> int:
-    """Settle as a background child and run the job named on the command line."""
+    """Settle as a background child, run the job named on the command line, and return the exit
+    status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(SIGTERM_EXIT))
     settle_as_child()
     try:

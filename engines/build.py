@@ -31,26 +31,26 @@ from .whisper.transcriber import WhisperTranscriber
 
 @dataclass(frozen=True)
 class Engines:
-    """Everything that serves whatever generation is current."""
+    """The engines that serve every generation alike."""
 
     files: EngineFiles
     vocabulary: Vocabulary
     language_model: LlamaCppLanguageModel
     encoder: SpeechEncoder | None
-    """None where it was not exported: speech then takes the cascade."""
+    """The speech encoder; None where it was not exported yet, and speech takes the cascade."""
     first_pass_decoder: FirstPassDecoder | None
-    """There where the encoder is."""
+    """The decoder of first-pass transcripts; None where there is no encoder."""
     transcriber: WhisperTranscriber
     threads: int
 
     def close(self) -> None:
-        """Free what llama.cpp holds; nothing that was opened here may be used any more."""
+        """Free the memory of llama.cpp. Nothing that was opened here may be used afterwards."""
         self.language_model.close()
         self.vocabulary.close()
 
     def compute_once(self) -> None:
-        """Have what hears compute something; what answers did when it was opened. On a GPU the
-        first time is slow, or fatal."""
+        """Encode and decode a second of silence: the first computation on a GPU is slow, or fatal.
+        The language model has computed when it was opened."""
         if self.encoder is not None and self.first_pass_decoder is not None:
             self.first_pass_decoder.decode(
                 self.encoder.encode(np.zeros(SAMPLE_RATE_HZ, np.float32))
@@ -60,7 +60,7 @@ class Engines:
         return CascadeRoute(self.transcriber)
 
     def aligned(self, generation: Generation, unsure_takes_first_pass: bool) -> AlignedRoute:
-        """The aligned route through the projector of `generation`, not opened yet; see
+        """The aligned route through the projector of `generation`, which its first use opens; see
         `AlignedRoute` for `unsure_takes_first_pass`.
 
         Raises AttuneError where there is no encoder, or where the generation was made for another
@@ -99,10 +99,10 @@ class Engines:
 
 
 def engine_files(cache_dir: Path, whisper: str, language_model: str) -> EngineFiles:
-    """Where the named models and the exported encoder lie. Raises AttuneError where a model is not
-    fetched.
+    """The paths of the named models and of the exported encoder below `cache_dir`. Raises
+    AttuneError where a model was not fetched.
 
-    The encoder's own file is named after the model that it was exported from, and may not be there
+    The encoder's own file is named after the model that it was exported from; it may not be there
     yet.
     """
     weights, gguf = model_path(whisper, cache_dir), model_path(language_model, cache_dir)
@@ -122,10 +122,11 @@ def open_engines(
     encoder: SpeechEncoder | None = None,
     runtimes: Runtimes | None = None,
 ) -> Engines:
-    """Open all of them, the encoder in ONNX Runtime where none is given, the others on the GPU
-    where `runtimes` says so.
+    """Open all engines: the encoder in ONNX Runtime where none is given, the others on the GPU
+    where `runtimes` says that they compute there.
 
-    Raises AttuneError naming the first that is missing or damaged.
+    Raises AttuneError naming the first engine that is missing or damaged; what was opened before it
+    is closed.
     """
 
     def device(claim: str) -> Device:

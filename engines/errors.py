@@ -1,17 +1,17 @@
-"""The exceptions that a user is meant to read, and the one that ends a turn. Everything else that
-is raised is a defect."""
+"""The exceptions that a user is meant to read, and the one that ends a turn. Any other exception is
+a defect."""
 
 
 class AttuneError(Exception):
-    """What is wrong, where, and what to do about it, in one line; the command line prints it and
-    exits with status 1."""
+    """An error for people, in one line: what is wrong, where, and what to do about it. The command
+    line prints it and exits with status 1."""
 
 
 class TurnAbandoned(Exception):
-    """Nobody waits for the turn that is computed any more. Raised by the callback that long
-    computations call between their steps; it is to be let through."""
+    """Nobody waits any more for the turn that is computed. The callback that long computations call
+    between their steps raises it; callers let it pass."""
 
 
 class RoundRefusedError(AttuneError):
-    """Why a round is not worth going on with: nothing failed, and another attempt would come to the
-    same."""
+    """A round is not worth continuing: nothing failed, and another attempt would end the same
+    way."""

@@ -15,7 +15,8 @@ from typing import IO
 
 _BLOCK_BYTES = 1 << 20
 _PARTIAL = ".partial-"
-"""How the names of files begin that are being written; the number of the writer follows."""
+"""The beginning of the names of files that are being written; the process number of the writer
+follows."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -69,8 +70,8 @@ def flush(file: IO[bytes]) -> None:
 
 
 def point_atomically(link: Path, target: str) -> None:
-    """Make `link` a symbolic link to `target` (kept as given, so relative stays relative),
-    replacing what it pointed to."""
+    """Make `link` a symbolic link to `target`, replacing what it pointed to. `target` is kept as
+    given, so a relative one stays relative."""
     folder = Path(tempfile.mkdtemp(prefix=f".{link.name}.", dir=link.parent))
     try:
         os.symlink(target, folder / link.name)
@@ -83,7 +84,8 @@ def point_atomically(link: Path, target: str) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush the names in `folder`: a rename is durable only once its folder is."""
+    """Flush the names in `folder`: a rename survives a power cut only once its folder is
+    flushed."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -99,8 +101,8 @@ def sync_folders(root: Path) -> None:
 
 @contextmanager
 def one_at_a_time(lock: Path) -> Iterator[bool]:
-    """Wait until no other process is inside of this with the same `lock`; yields whether there was
-    one. The kernel lets go of it for one that is killed."""
+    """Hold `lock` against other processes that use it, waiting for the one that holds it. Yields
+    whether it had to wait. The kernel frees the lock of a process that is killed."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a") as file:
         waited = False
@@ -113,8 +115,8 @@ def one_at_a_time(lock: Path) -> Iterator[bool]:
 
 
 def copy_flushed(source: Path, target: Path) -> str:
-    """Copy one file to a name that is free, in a folder that is made where it is missing; the
-    sha256 of the bytes written."""
+    """Copy `source` to the free name `target`, making its folder where that is missing, and flush
+    it. Returns the sha256 of the bytes written."""
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     with source.open("rb") as reader, target.open("xb") as writer:
@@ -129,10 +131,11 @@ _SETTLED_NS = 2_000_000_000
 
 
 def sha256_of(path: Path) -> str:
-    """Hexadecimal sha256 of a regular file. Raises OSError where it cannot be read.
+    """The sha256 of a regular file, in hexadecimal. Raises OSError where it cannot be read.
 
-    Remembered by inode, size and change time, but only once the file has been left alone for two
-    seconds: a second change within one tick of the file system's clock would not show.
+    The result is remembered by inode, size and change time, but only once the file has been left
+    alone for two seconds: a second change within one tick of the file system's clock would not
+    show.
     """
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):

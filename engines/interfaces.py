@@ -1,4 +1,4 @@
-"""What answers, whichever implementation it is. Knows none of them."""
+"""The protocols of what answers and scores. Know no implementation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -7,44 +7,44 @@ from typing import Protocol
 from .types import SoftTokens
 
 Step = Callable[[], None]
-"""Called between the bounded steps of a long computation, to show that it goes on. What it raises
-ends the computation."""
+"""A callback between the bounded steps of a long computation, to show that it goes on. An exception
+that it raises ends the computation."""
 
 
 def unwatched() -> None:
-    """The step of a computation that nobody watches."""
+    """The step of a computation that nobody watches: it does nothing."""
 
 
 class SentenceScorer(Protocol):
-    """Judges sentences as a language model does."""
+    """Scores sentences by how likely a language model finds them."""
 
     def __call__(
         self, sentences: Sequence[tuple[int, ...]], step: Step = unwatched, /
     ) -> Sequence[float]:
-        """Sentences, as spoken tokens, to their natural log likelihoods. Raises AttuneError where
-        they cannot be judged."""
+        """The natural log likelihood of each of `sentences`, given as spoken tokens. Raises
+        AttuneError where they cannot be scored."""
         ...
 
 
 class LanguageModel(Protocol):
-    """One conversation: the user's words in, a reply out."""
+    """One conversation with a language model: it takes the user's words and streams a reply."""
 
     def reply(
         self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched
     ) -> Iterator[str]:
         """Stream the reply to `words` as pieces of text, at most `max_tokens` tokens.
 
-        `step` is called before each bounded step of the work; what it raises ends the reply, as
-        closing the iterator does: the turn, as far as it was decoded, stays in the conversation.
-        Raises AttuneError where the words do not fit or the decode fails.
+        `step` is called before each bounded step of the work. An exception that it raises ends the
+        reply, as closing the iterator does; the turn, as far as it was decoded, stays in the
+        conversation. Raises AttuneError where the words do not fit or the decode fails.
         """
 
     def reset(self) -> None:
-        """Forget the conversation, keep the system prompt."""
+        """Forget the conversation and keep the system prompt."""
 
     def set_adapter(self, adapter: Path | None) -> None:
-        """Make `adapter` the one that speech, and nothing else, passes through; the conversation is
+        """Let speech, and nothing else, pass through `adapter` from now on; the conversation is
         forgotten.
 
-        Raises AttuneError, and changes nothing, where it does not fit the model.
+        Raises AttuneError, and changes nothing, where the adapter does not fit the model.
         """

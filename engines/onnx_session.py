@@ -1,4 +1,4 @@
-"""Opens ONNX Runtime sessions the one way Attune uses them. Knows no model."""
+"""Opens ONNX Runtime sessions with the options that every model here needs. Knows no model."""
 
 from pathlib import Path
 
@@ -9,7 +9,8 @@ from .types import Device
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _CUDA_OPTIONS = {"use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"}
-"""Whole float32, as the projector was trained on, and no more memory than is asked for."""
+"""CUDA computes in full float32, as the projector was trained, and takes no more memory than is
+asked for."""
 
 
 def open_session(

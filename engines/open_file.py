@@ -1,9 +1,9 @@
 """Files that are open for reading, by path or as a descriptor that another process handed over.
 Knows no sound.
 
-Whoever answers for others must not open what others name: it may not see their files, it may see
-files that they may not, and a FIFO would hold it for ever. So a client opens its file and hands the
-descriptor over.
+A process that answers others must not open the paths that they name: it may not see their files, it
+may see files that they may not, and a FIFO would block it for ever. So a client opens its file and
+hands the descriptor over.
 """
 
 import os
@@ -17,15 +17,15 @@ from .errors import AttuneError
 class OpenFile:
     """A regular file that is open for reading.
 
-    It is read at positions: the offset of a descriptor is shared with whoever handed it over, and
-    is neither used nor moved. It is as long as it was when it was opened: a file that grows is read
-    up to there.
+    It is read at explicit positions: the offset of a descriptor is shared with the process that
+    handed it over, and is neither used nor moved. Its size is the one at opening: a file that grows
+    is read up to there.
     """
 
     def __init__(self, descriptor: int, name: str) -> None:
-        """Take over `descriptor`, which `close` closes; `name` is what messages call it.
+        """Take over `descriptor`, which `close` closes; messages call it `name`.
 
-        Raises AttuneError, the descriptor closed, where it is no regular file.
+        Raises AttuneError, with the descriptor closed, where it is no regular file.
         """
         self.name = name
         self._descriptor: int | None = descriptor
@@ -39,8 +39,8 @@ class OpenFile:
 
     @classmethod
     def of_descriptor(cls, descriptor: int, name: str) -> "OpenFile":
-        """As the constructor, with a descriptor of its own: `descriptor` stays the caller's. Raises
-        AttuneError likewise."""
+        """Open a duplicate of `descriptor`, which stays the caller's; messages call it `name`.
+        Raises AttuneError where it cannot be duplicated or is no regular file."""
         try:
             own = os.dup(descriptor)
         except OSError as error:
@@ -48,9 +48,9 @@ class OpenFile:
         return cls(own, name)
 
     def read_at(self, position: int, length: int) -> bytes:
-        """Up to `length` bytes from `position` on; fewer only at the end.
+        """Read up to `length` bytes from `position` on; fewer are returned only at the end.
 
-        Raises OSError where they cannot be read, AttuneError where the file became shorter.
+        Raises OSError where they cannot be read, and AttuneError where the file became shorter.
         """
         if self._descriptor is None:
             raise AttuneError(f"{self.name} was closed while it was read; give it again")
@@ -69,13 +69,14 @@ class OpenFile:
         return b"".join(parts)
 
     def fileno(self) -> int:
-        """The descriptor, to hand it on. Raises ValueError where it was closed."""
+        """The number of the descriptor, to hand it on. Raises ValueError where the file is
+        closed."""
         if self._descriptor is None:
             raise ValueError(f"{self.name} is closed")
         return self._descriptor
 
     def close(self) -> None:
-        """Close the descriptor; may be called twice."""
+        """Close the descriptor. Further calls do nothing."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -93,7 +94,7 @@ class OpenFile:
 
 
 def open_file(path: Path) -> OpenFile:
-    """Open `path` for reading, without waiting for anybody.
+    """Open `path` for reading, without blocking on anything.
 
     Raises AttuneError where it is missing, unreadable, or no regular file: a FIFO, a device, a
     socket or a folder.

@@ -1,4 +1,4 @@
-"""The two ways from speech to what the language model reads, behind one small interface. Knows no
+"""The two routes from speech to what the language model reads, behind one small interface. Knows no
 conversation."""
 
 import time
@@ -21,15 +21,15 @@ from .whisper.first_pass import FirstPassDecoder
 from .whisper.transcriber import WhisperTranscriber
 
 _SEARCH_SECONDS, _SEARCH_SHARE = 1.2, 0.03
-"""What looking for the best sentences of an utterance may take, and beside that, as a share of its
-length. Its pieces share it. Two idle cores need half of it, and a long utterance takes no more than
-three times what the cascade does."""
+"""The time that the search for the best sentence of an utterance may take: so many seconds, and so
+large a share of the utterance's length in addition. Its pieces share this time. Two idle cores need
+half of it, and a long utterance takes no more than three times what the cascade does."""
 _LEAST_JUDGED_TOKENS = 100
-"""That the language model reads for each piece of a long utterance."""
+"""The fewest tokens that the language model scores for each piece of a long utterance."""
 
 
 class Route(Protocol):
-    """Speech in, words for the language model out."""
+    """A way from speech to words for the language model."""
 
     @property
     def name(self) -> str:
@@ -37,60 +37,63 @@ class Route(Protocol):
         ...
 
     def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
-        """[N] samples at 16 kHz to a transcript (cascade) or to soft tokens (aligned): none where
-        nothing was said.
+        """Turn [N] samples at 16 kHz into a transcript (cascade) or into soft tokens (aligned);
+        either is empty where nothing was said.
 
-        Takes a `step` between parts of the work, each of which takes a second or two on two idle
-        cores at most.
+        `step` is called between parts of the work, each of which takes a second or two at most on
+        two idle cores.
         """
         ...
 
     def ready(self) -> None:
-        """Open what it hears with, which its first use would do else. Raises AttuneError where that
-        cannot be opened."""
+        """Open the models that the route needs, which its first use would do otherwise. Raises
+        AttuneError where one cannot be opened."""
         ...
 
 
 @dataclass(frozen=True)
 class CascadeRoute:
-    """Recognise, then read: works from the first minute."""
+    """The route that transcribes speech, and lets the language model read the text. It works from
+    the first minute."""
 
     transcriber: WhisperTranscriber
     name: str = "cascade"
 
     def hear(self, samples: Float32, step: Step = unwatched) -> str:
-        """As the protocol says."""
+        """Transcribe [N] samples at 16 kHz; empty where nothing was said. `step` is called before
+        and after."""
         step()
         text = self.transcriber.transcribe(samples).text
         step()
         return text
 
     def ready(self) -> None:
-        """It always is."""
+        """Do nothing: the transcriber is open already."""
 
 
 @dataclass(frozen=True)
 class AlignedRoute:
-    """Encode and read, piece by piece; a first-pass transcript is made, at its price, where the
-    frames alone leave doubt."""
+    """The route that encodes and decodes an utterance piece by piece. Where the frames alone leave
+    doubt, it decodes a first-pass transcript too, which takes more time."""
 
     encoder: SpeechEncoder
     first_pass_decoder: FirstPassDecoder
     decoder: Callable[[], AlignedDecoder]
-    """The decoder, which its first use opens: that takes a second and 200 MB."""
+    """Returns the decoder, which the first call opens: that takes a second and 200 MB."""
     unsure_takes_first_pass: bool = False
-    """Whether a piece whose reading leaves doubt to the end gives way to its first-pass transcript,
-    about what the cascade would hear."""
+    """Whether a piece that stays in doubt is replaced by its first-pass transcript, which is about
+    what the cascade would transcribe."""
     cutter: PauseCutter = field(default_factory=PauseCutter)
     name: str = "aligned"
 
     def ready(self) -> None:
-        """As the protocol says."""
+        """Open the encoder and the decoder. Raises AttuneError where one cannot be opened."""
         self.encoder.ready()
         self.decoder()
 
     def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
-        """As the protocol says."""
+        """Decode [N] samples at 16 kHz into soft tokens, or into text where a piece stays in doubt
+        and `unsure_takes_first_pass` is set. `step` is called between the parts of the work."""
         pieces = self.cutter.cut(samples)
         count = max(1, len(pieces))
         search_seconds = (_SEARCH_SECONDS + _SEARCH_SHARE * len(samples) / SAMPLE_RATE_HZ) / count
@@ -127,14 +130,14 @@ def _surest(
 
 
 def words_of(heard: str | SoftTokens, vocabulary: Vocabulary) -> str:
-    """What was heard, for people: the transcript, or each soft token's nearest row of the embedding
-    table, detokenized."""
+    """The words that were recognised, for people: the transcript, or the nearest row of the
+    embedding table for each soft token, detokenized."""
     return all_words_of([heard], vocabulary)[0]
 
 
 def all_words_of(heard: Sequence[str | SoftTokens], vocabulary: Vocabulary) -> list[str]:
-    """As `words_of`, for many at the price of one pass through the table. An exact row is its own
-    nearest."""
+    """The words of each of `heard`, as `words_of` gives them, for the price of one pass through the
+    embedding table. An exact row is its own nearest."""
     vectors = [
         words.vectors for words in heard if not isinstance(words, str) and words.tokens is None
     ]

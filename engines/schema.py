@@ -1,4 +1,4 @@
-"""Values that come from files and other processes: checked, frozen, and nothing unknown in them."""
+"""Values that come from files and other processes: checked, frozen, and without unknown fields."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -6,7 +6,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 MAX_JSON_BYTES = 1 << 20
-"""No file that is read at once is larger."""
+"""The size that a file may have which is read at once."""
 
 
 class Frozen(BaseModel):
@@ -22,8 +22,8 @@ Kind = TypeVar("Kind", bound=BaseModel)
 
 
 def read_json(path: Path, kind: type[Kind]) -> Kind | None:
-    """What the file holds; None where there is no such file, or none of this `kind`, or one of more
-    than MAX_JSON_BYTES: whoever keeps what can be had again makes it anew."""
+    """The value in the file, as `kind`; None where there is no such file, where it holds no `kind`,
+    or where it is larger than MAX_JSON_BYTES. For values that can be made again."""
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             return None
@@ -33,7 +33,7 @@ def read_json(path: Path, kind: type[Kind]) -> Kind | None:
 
 
 def first_problem(error: ValidationError) -> tuple[str, str]:
-    """Where the first of several things is wrong, as names with dots between, empty for the whole;
-    and what is wrong there."""
+    """The place of the first fault, as field names joined by dots (empty for the whole value), and
+    what is wrong there."""
     first = error.errors()[0]
     return ".".join(str(part) for part in first["loc"]), str(first["msg"])

@@ -1,5 +1,4 @@
-"""Frozen values that cross the borders between parts. Knows numpy and nothing else of this
-project."""
+"""Frozen values that several parts exchange. Knows numpy and nothing else of this project."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Device = Literal["cpu", "gpu"]
-"""What a model computes on."""
+"""The device that a model computes on."""
 
 Float32 = NDArray[np.float32]
 Float16 = NDArray[np.float16]
@@ -17,12 +16,12 @@ SAMPLE_RATE_HZ = 16_000
 """Every array of samples in Attune is mono float32 in [-1, 1] at this rate."""
 
 FRAME_SECONDS = 0.02
-"""One encoder frame: two 10 ms log-mel columns."""
+"""The duration of one encoder frame, which covers two log-mel columns of 10 ms."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """What voice activity detection cut out of a stream."""
+    """A stretch of speech that voice activity detection cut out of a stream."""
 
     samples: Float32
     """[N] mono samples at SAMPLE_RATE_HZ, pre-roll and closing silence included."""
@@ -36,7 +35,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Transcript:
-    """Recognised text."""
+    """A recognised text."""
 
     text: str
     confidence: float
@@ -45,7 +44,8 @@ class Transcript:
 
 @dataclass(frozen=True)
 class Units:
-    """What a projector makes of frames, before a vocabulary head makes soft tokens of it."""
+    """The units that a projector makes of frames, before a vocabulary head makes soft tokens of
+    them."""
 
     vectors: Float32
     """[U, E + K]: the product with a token's unit row and pronunciation key, side by side, is that
@@ -69,8 +69,9 @@ class SoftTokens:
     """The unrounded sum of the integrate-and-fire weights: how many tokens the projector believes
     it heard."""
     tokens: tuple[int, ...] | None = None
-    """What was heard. Where the vectors are rows, they are those of these tokens; expected
-    embeddings may be fewer or more. None where no vocabulary head made the vectors."""
+    """The tokens that were recognised. Where the vectors are rows, they are the rows of these
+    tokens; expected embeddings may be fewer or more. None where no vocabulary head made the
+    vectors."""
     log_probabilities: tuple[float, ...] | None = None
     """[U] of each token among all that it could have been; None where no
     vocabulary head made the vectors."""

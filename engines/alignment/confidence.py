@@ -1,10 +1,10 @@
-"""How sure a reading is: probabilities, fitted by a round to what turned out right and wrong. Knows
+"""The confidence in a reading: probabilities, fitted by a round to labelled readings. Knows
 numbers, no audio.
 
 A personal round makes its projector snap words that it never met onto words that it did ("Call
-Patricia" onto "Call Robert"). What gives such a word away is the softmax over the cosines between
-its soft token and the rows of all known tokens: a word that was learnt leaves no second choice.
-Logistic regression (`calibration/evaluation/fit_confidence.py`) makes probabilities of it.
+Patricia" onto "Call Robert"). The softmax over the cosines between a soft token and the rows of all
+known tokens gives such a word away: a word that was learnt leaves no second choice. Logistic
+regression (`calibration/evaluation/fit_confidence.py`) turns this into probabilities.
 """
 
 import math
@@ -19,33 +19,33 @@ from ..types import SoftTokens
 
 
 class Fit(Frozen):
-    """Two logistic regressions: of a token's being right, and of every word's."""
+    """Two logistic regressions: of whether a token is right, and of whether every word is."""
 
     token_offset: float
     token_slope: float
-    """Of the token's log odds."""
+    """The weight of a token's log odds."""
     offset: float
     weights: tuple[float, ...]
-    """Of `features` or `rescored_features`, in its order."""
+    """The weights of `features` or `rescored_features`, in the order of what those return."""
 
 
 class Confidence(Frozen):
-    """How far a generation's readings are to be trusted."""
+    """The fitted confidence in a generation's readings."""
 
     alone: Fit
-    """For one pass of the projector."""
+    """The fit for readings of one projector pass."""
     rescored: Fit | None = None
-    """For the best sentence of the n-best list; None where there were too few to tell."""
+    """The fit for readings that were rescored; None where there were too few to fit it."""
     rescoring_weights: tuple[float, ...] = Field((), alias="witness_weights")
-    """By which the sentences of the n-best list are compared, in the order of `rescoring.Feature`;
-    there where `rescored` is."""
+    """The weights of the features that rescoring compares, in the order of `rescoring.Feature`;
+    empty where `rescored` is None."""
     threshold: float
-    """Probability, 0 to 1, below which nothing is done on the strength of a reading."""
+    """The probability, 0 to 1, below which a reading is in doubt."""
 
 
 def features(reading: SoftTokens) -> tuple[float, float, float]:
-    """What one pass shows of itself: its least sure token's log odds, the mean of all, and by how
-    many its tokens differ from the quantity that was heard.
+    """The features of a reading of one projector pass: the log odds of its least sure token, the
+    mean log odds of all, and the difference between its number of tokens and the quantity.
 
     Raises ValueError for soft tokens that no vocabulary head made.
     """
@@ -58,9 +58,9 @@ def features(reading: SoftTokens) -> tuple[float, float, float]:
 def rescored_features(
     reading: SoftTokens, first: SoftTokens, first_pass: Sequence[int]
 ) -> tuple[float, ...]:
-    """What speaks for the best sentence of the n-best list: the features of the one pass before it,
-    its own least sure token's log odds, and how much of it stands in that pass and in the
-    first-pass transcript (0 to 1 each)."""
+    """The features of the best sentence of an n-best list: those of `first`, the projector pass
+    before it; the log odds of its own least sure token; and how similar its tokens are to those of
+    that pass and to the first-pass transcript (0 to 1 each)."""
     least, _, _ = features(reading)
     tokens = reading.tokens or ()
     return (
@@ -72,8 +72,8 @@ def rescored_features(
 
 
 def weigh(reading: SoftTokens, found: Sequence[float], fit: Fit, threshold: float) -> SoftTokens:
-    """The same reading with the probability, by `fit` and the features `found`, that each token is
-    right, and that every word is; sure from `threshold` on."""
+    """`reading` with the probability that each token is right, and that every word is, by `fit` and
+    the features `found`. It is sure from `threshold` on."""
     utterance = _logistic(
         fit.offset + sum(weight * value for weight, value in zip(fit.weights, found, strict=True))
     )
@@ -89,7 +89,7 @@ def _in_common(tokens: Sequence[int], others: Sequence[int]) -> float:
 
 
 def log_odds(log_probability: float) -> float:
-    """Of a natural log probability; at most 14, where float32 ends."""
+    """The log odds of a natural log probability; at most 14, where float32 ends."""
     return log_probability - math.log(max(-math.expm1(log_probability), 1e-6))
 
 

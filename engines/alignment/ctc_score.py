@@ -1,6 +1,7 @@
-"""How well sentences fit what was heard, phoneme by phoneme (CTC: Graves et al. 2006, section 4.1).
+"""Scores how well sentences fit an utterance, phoneme by phoneme (CTC: Graves et al. 2006, section
+4.1).
 
-A judge beside integrate-and-fire: it counts no units, so it tells a word said twice from one said
+It complements integrate-and-fire: it counts no units, so it tells a word said twice from one said
 once. Knows numbers, no words.
 """
 
@@ -12,16 +13,16 @@ from numpy.typing import NDArray
 from ..types import Float32
 
 IMPOSSIBLE = -1e9
-"""Of a sentence that needs more steps than there are."""
+"""The score of a sentence that needs more time steps than there are."""
 
 
 def phoneme_scores(
     log_probabilities: Float32, sentences: Sequence[NDArray[np.integer]]
 ) -> NDArray[np.float64]:
-    """[N] natural log likelihoods of `sentences`, each the numbers of its phonemes, under [T, S]
-    log probabilities.
+    """The natural log likelihoods [N] of `sentences`, each given as the numbers of its phonemes,
+    under [T, S] log probabilities.
 
-    Number 0 is none. IMPOSSIBLE where a sentence needs more than T steps.
+    Number 0 is CTC's blank. A sentence that needs more than T steps has the score IMPOSSIBLE.
     """
     if not sentences:
         return np.zeros(0)

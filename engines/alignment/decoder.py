@@ -1,7 +1,7 @@
-"""Decodes encoder frames into soft tokens: by one pass, or, where that leaves doubt, by rescoring
-an n-best list.
+"""Decodes encoder frames into soft tokens: by one projector pass, or, where that leaves doubt, by
+rescoring an n-best list.
 
-Knows no samples: frames come from an encoder, first-pass transcripts from whoever can make one.
+Knows no samples: an encoder makes the frames, and a callback makes the first-pass transcript.
 """
 
 import math
@@ -23,33 +23,33 @@ from .text_normalisation import as_written, spoken_tokens
 from .vocabulary_head import VocabularyHead
 
 Output = Literal["rows", "expected_embeddings"]
-"""What the language model reads as soft tokens: the rows of a written sentence, or the expected
-embeddings of what was heard, as spoken, which only a language model with an adapter for speech has
+"""The soft tokens that the language model reads: the rows of a written sentence; or the expected
+embeddings of the sentence as spoken, which only a language model with an adapter for speech has
 learnt to read."""
 _NO_FIRST_PASS = Transcript("", 0.0)
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """What one piece of an utterance was read as, in tokens as they are spoken."""
+    """The reading of one piece of an utterance, in tokens as they are spoken."""
 
     reading: SoftTokens
     expected_embeddings: Callable[[], Float32]
-    """Computes its expected embeddings, [U, E]."""
+    """Computes the expected embeddings, [U, E], of the reading."""
 
 
 @dataclass(frozen=True)
 class AlignedDecoder:
-    """A projector, its head, and when the two are to be trusted."""
+    """A projector with its vocabulary head, its scorer of sentences and its confidence."""
 
     projector: OnnxProjector
     head: VocabularyHead
     vocabulary: Vocabulary
     confidence: Confidence | None
-    """None where nothing was fitted: every reading is sure, and a projector that reads first-pass
-    transcripts always gets one."""
+    """The fitted confidence. None where nothing was fitted: then every reading is sure, and a
+    projector that reads first-pass transcripts always gets one."""
     scorer: SentenceScorer
-    """Of sentences, to a language model."""
+    """Scores sentences by a language model."""
     output: Output = "rows"
 
     def read(
@@ -58,11 +58,11 @@ class AlignedDecoder:
         first_pass: Callable[[], Transcript],
         bounds: SearchBounds = UNHURRIED,
     ) -> SoftTokens:
-        """[T, D] frames, and a `first_pass` that is made only when it is needed, to the surest
-        reading of them, as written.
+        """Decode [T, D] frames into the surest reading, as written. `first_pass` is called only
+        where a first-pass transcript is needed.
 
-        Raises AttuneError where the language model cannot judge what was heard, and what the step
-        of `bounds` raises.
+        Raises AttuneError where the language model cannot score the sentences, and what the step of
+        `bounds` raises.
         """
         return self.written([self.spoken(frames, first_pass, bounds)])
 
@@ -72,7 +72,8 @@ class AlignedDecoder:
         first_pass: Callable[[], Transcript],
         bounds: SearchBounds = UNHURRIED,
     ) -> Spoken:
-        """As `read`, the reading as spoken: one piece of those that `written` puts together."""
+        """Decode the [T, D] frames of one piece of an utterance, as spoken; `written` joins the
+        pieces. Parameters and errors are those of `read`."""
         if self.confidence is None:
             tokens = (
                 spoken_tokens(first_pass().text, self.vocabulary)
@@ -100,10 +101,10 @@ class AlignedDecoder:
         return Spoken(weighed, partial(n_best.expected_embeddings, weights, self.vocabulary))
 
     def written(self, pieces: Sequence[Spoken]) -> SoftTokens:
-        """The reading of an utterance from those of its pieces, as written: no soft tokens where
-        there are none.
+        """Join the readings of the pieces of an utterance into one, as written; without pieces it
+        has no soft tokens.
 
-        It is as sure as the piece that is least sure, and all of them have to be.
+        The whole is as sure as its least sure piece, and is sure only where all pieces are.
         """
         if not pieces:
             return SoftTokens(np.zeros((0, self.vocabulary.width), np.float32), 0.0, (), ())
@@ -117,8 +118,8 @@ class AlignedDecoder:
         )
 
     def passes(self, frames: Float32, step: Step = unwatched) -> ProjectorPasses:
-        """The first pass over [T, D] frames, without a first-pass transcript, and those that may
-        follow, each with a `step` before it."""
+        """The projector passes over [T, D] frames: the first, without a first-pass transcript, is
+        made here; `step` is called before each further one."""
         return ProjectorPasses(self.projector, self.head, frames, step)
 
     def n_best(
@@ -127,7 +128,7 @@ class AlignedDecoder:
         first_pass: Callable[[], Transcript],
         bounds: SearchBounds = UNHURRIED,
     ) -> NBestList:
-        """What was looked at may have been, with a `first_pass` of it where the projector reads
+        """The n-best list of an utterance, with its first-pass transcript where the projector reads
         one."""
         made = first_pass() if self.projector.reads_first_pass else _NO_FIRST_PASS
         tokens = tuple(spoken_tokens(made.text, self.vocabulary))
@@ -135,8 +136,8 @@ class AlignedDecoder:
         return n_best_list(passes, tokens, made.confidence, self.scorer, weights, bounds)
 
     def best(self, n_best: NBestList, weights: tuple[float, ...]) -> SoftTokens:
-        """The most probable sentence of `n_best`; its tokens are as probable as all sentences
-        together make them."""
+        """The most probable sentence of `n_best`. The probability of each of its tokens is summed
+        over all sentences that agree on it."""
         probabilities = n_best.probabilities(weights)
         tokens = n_best.sentences[int(probabilities.argmax())]
         logs = tuple(
@@ -153,14 +154,15 @@ def open_decoder(
     threads: int,
     output: Output = "rows",
 ) -> AlignedDecoder:
-    """A decoder of a projector. Raises AttuneError where the projector does not say which tokens it
-    heard."""
+    """Open the decoder of a projector. Raises AttuneError where the projector does not say which
+    tokens it knows."""
     head = VocabularyHead(vocabulary, projector.known_tokens, projector.keys, threads)
     return AlignedDecoder(projector, head, vocabulary, confidence, scorer, output)
 
 
 def _joined(readings: Sequence[SoftTokens]) -> SoftTokens:
-    """Readings of the pieces of one utterance, one or more, as the reading of all of it."""
+    """The readings of the pieces of one utterance, one or more, joined into the reading of all of
+    it."""
     if len(readings) == 1:
         return readings[0]
     sure = [reading.confidence for reading in readings if reading.confidence is not None]

@@ -1,14 +1,13 @@
-"""The n-best list: sentences that an utterance may have been, with the features that rescoring
+"""The n-best list: the sentences that an utterance may have been, with the features that rescoring
 weighs.
 
-One pass of the projector names a few words for each unit, and takes for granted how many units
-there were. So the same frames are projected with a unit less and a unit more, without the
-first-pass transcript and with it, and the most probable sentences of all those passes, and the
-first-pass transcript itself, are gathered. The units' own probabilities are poor judges of a
-sentence that was never enrolled; beside them stand how well its phonemes fit the frames
+One projector pass names a few tokens for each unit, and takes for granted how many units there
+were. So the same frames are projected with a unit less and a unit more, without the first-pass
+transcript and with it; the most probable sentences of all those passes, and the first-pass
+transcript itself, are gathered. The units' own probabilities are poor judges of a sentence that was
+never enrolled. So two more scores stand beside them: how well its phonemes fit the frames
 (`alignment/ctc_score.py`), which counts no units, and how likely the language model finds it
-(`llm/sentence_scorer.py`). Knows no samples; `calibration/evaluation/fit_rescoring.py` fits the
-weights of the features.
+(`llm/sentence_scorer.py`). Knows no samples.
 """
 
 import heapq
@@ -30,41 +29,43 @@ from .vocabulary_head import TokenLogProbabilities, VocabularyHead
 _CHOICES, _WITHIN = 12, 8.0
 _OF_EACH_PASS = 50
 _KEPT = 30
-"""Sentences that the language model judges at most: with 16, requests never enrolled have two
+"""The most sentences that the language model scores: with 16, requests never enrolled have two
 points more of word error."""
 _FIRST_WEIGHTS = (0.03, 0.1, 0.12, 0.0, 0.1, 4.0, 3.0, 0.0)
-"""By which they are chosen where nothing was fitted."""
+"""The weights that choose sentences where none were fitted."""
 _FIRST_PASS_APART, _FIRST_PASS_APART_TOKENS = 0.5, 2.0
-"""By what share of the quantity heard, or by how many tokens if those are more, a first-pass
+"""The share of the quantity, and the number of tokens, by the larger of which a first-pass
 transcript may be longer or shorter. Of "Invite Angela to dinner" one made "And": a language model
-always has more to say for that than for six words that it finds odd."""
+always prefers that to six words that it finds odd."""
 _LEAST_TOKEN = -12.0
 JUDGED_TOKENS = 240
-"""That the language model reads for one utterance at most; a doubted request takes 114 on average,
-at 4 ms each."""
+"""The most tokens that the language model scores for one utterance; a doubted request takes 114 on
+average, at 4 ms each."""
 
 
 class _OutOfTimeError(Exception):
-    """The search has taken its time."""
+    """The search has used up its time."""
 
 
 @dataclass(frozen=True)
 class SearchBounds:
-    """What a search for the best sentence may take; then it ends with the best that it has."""
+    """The bounds of a search for the best sentence; at the first of them it ends with the best that
+    it has."""
 
     judged_tokens: int = JUDGED_TOKENS
-    """That the language model reads."""
+    """The most tokens that the language model scores."""
     until: float = math.inf
-    """On the monotonic clock, in seconds."""
+    """The time at which the search ends, in seconds of the monotonic clock."""
     step: Step = unwatched
-    """Called before each pass, and before each batch of tokens that the language model reads."""
+    """A callback before each projector pass, and before each batch of tokens that the language
+    model scores."""
 
     @property
     def over(self) -> bool:
         return time.monotonic() >= self.until
 
     def timed_step(self) -> None:
-        """A step. Raises _OutOfTimeError where the time is over."""
+        """Call the step. Raises _OutOfTimeError where the time is over."""
         self.step()
         if self.over:
             raise _OutOfTimeError
@@ -74,8 +75,8 @@ UNHURRIED = SearchBounds()
 
 
 class ProjectorPasses:
-    """Passes of the projector over one utterance, with any first-pass transcript (none: no tokens)
-    and any number of units; each is made once."""
+    """The projector passes over one utterance, with any first-pass transcript (no tokens for none)
+    and any number of units. Each pass is made once."""
 
     def __init__(
         self,
@@ -84,8 +85,8 @@ class ProjectorPasses:
         frames: Float32,
         step: Step = unwatched,
     ) -> None:
-        """Project [T, D] `frames` once, without a first-pass transcript. Each further pass begins
-        with a `step`."""
+        """Project [T, D] `frames` once, without a first-pass transcript. `step` is called before
+        each further pass."""
         self._projector = projector
         self._head = head
         self._frames = frames
@@ -96,9 +97,9 @@ class ProjectorPasses:
         self.quantity = own.quantity
         self.phonemes = own.phonemes
         self.alone_scores = self._made[(), len(own.vectors)]
-        """What each of its units may have meant."""
+        """The scores of the pass without a first-pass transcript."""
         self.alone = head.most_probable(self.alone_scores, own.quantity)
-        """What that pass reads."""
+        """The reading of the pass without a first-pass transcript."""
 
     def _project(self, first_pass: tuple[int, ...], asked: int) -> Units:
         units = self._projector.project(self._frames, self._head.rows_and_keys(first_pass), asked)
@@ -107,7 +108,8 @@ class ProjectorPasses:
         return units
 
     def at(self, first_pass: tuple[int, ...], count: int) -> TokenLogProbabilities:
-        """What each of `count` units may have meant, or of as many as there is room for."""
+        """The token probabilities of a pass with `count` units, or with as many as there is room
+        for."""
         if (first_pass, count) not in self._made:
             self._step()
             room = len(self._project(first_pass, count).vectors)
@@ -115,9 +117,10 @@ class ProjectorPasses:
         return self._made[first_pass, count]
 
     def sentences(self, first_pass: tuple[int, ...], spread: int) -> list[tuple[int, ...]]:
-        """The most probable ones by all passes with as many units as were heard, give or take
-        `spread`, those that repeat a word also without that, and the first-pass transcript unless
-        it is far longer (a decoder that loops) or shorter than what was heard."""
+        """The most probable sentences of all passes whose number of units differs by at most
+        `spread` from the quantity. Sentences that repeat a word are also there without the
+        repetition. The first-pass transcript is among them, unless it is far longer than the
+        quantity (a decoder that loops) or far shorter."""
         if first_pass not in self._quantities:
             self._project(first_pass, 0)
         found: dict[tuple[int, ...], None] = {}
@@ -144,8 +147,8 @@ class ProjectorPasses:
         first_pass: tuple[int, ...],
         first_pass_probability: float,
     ) -> NDArray[np.float64]:
-        """[N, len(Feature)] what speaks for `sentences`; the language model's score is not among
-        it yet."""
+        """The features, [N, len(Feature)], of `sentences`; the language model's score is still
+        0."""
         found = np.zeros((len(sentences), len(Feature)))
         spoken = [self._projector.pronunciations[list(sentence)] for sentence in sentences]
         stuttered = {
@@ -180,12 +183,12 @@ def n_best_list(
     weights: Sequence[float],
     bounds: SearchBounds = UNHURRIED,
 ) -> NBestList:
-    """The n-best list of an utterance: one sentence at least.
+    """The n-best list of an utterance, with at least one sentence.
 
     `first_pass` are spoken tokens, or none where there is none; `first_pass_probability` is their
     mean probability, 0 to 1. With `weights` for the features, sentences are left out that the
-    language model could not save any more, and where that leaves the first-pass transcript, nothing
-    further is looked at. At the `bounds` the search ends with what it has. Raises what `scorer` and
+    language model could not make the best any more; where that leaves only the first-pass
+    transcript, the search ends. At the `bounds` it ends with what it has. Raises what `scorer` and
     the step raise.
     """
     few = None
@@ -216,7 +219,8 @@ def _n_best_list(
     weights: Sequence[float],
     spread: int,
 ) -> NBestList:
-    """The n-best list that passes at `spread` units more and less give, the best first."""
+    """The n-best list of passes with up to `spread` units more and less, the best sentence
+    first."""
     sentences = passes.sentences(first_pass, spread)
     features = passes.features(sentences, first_pass, first_pass_probability)
     scores = scores_without_language(features, weights or _FIRST_WEIGHTS)
@@ -232,20 +236,20 @@ def _n_best_list(
 
 
 def said_once(sentence: Sequence[int]) -> tuple[int, ...]:
-    """A sentence without the tokens that only repeat the one before them."""
+    """`sentence` without the tokens that only repeat the one before them."""
     return tuple(
         token for before, token in zip((None, *sentence), sentence, strict=False) if token != before
     )
 
 
 def repeats(sentence: Sequence[int]) -> bool:
-    """Whether a token follows itself: a long word may have made two units."""
+    """Whether a token of `sentence` follows itself: a long word may have made two units."""
     return len(said_once(sentence)) < len(sentence)
 
 
 def most_probable(units: Sequence[Sequence[tuple[int, float]]], most: int) -> list[tuple[int, ...]]:
-    """The `most` most probable sentences, best first, of units that may be tokens of some log
-    probability, each by itself."""
+    """The `most` most probable sentences, best first, of units given as lists of possible tokens
+    with their log probabilities; units are taken as independent."""
     found: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
     for choices in units:
         longer = (

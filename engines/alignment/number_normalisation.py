@@ -1,8 +1,9 @@
-"""Numbers as they are said, and as they are written. Knows English texts, no tokens.
+"""Converts numbers between the way they are said and the way they are written. Knows English texts,
+no tokens.
 
-A vocabulary that splits "25" into its digits gives two units to what sounds like neither of them,
-and a "20" ends in a digit that nobody says. So projectors learn "twenty five", each word of which
-is heard, and the language model and the decoder of a transcript get the 25 back.
+A vocabulary that splits "25" into its digits gives two units to a word that sounds like neither of
+them, and a "20" ends in a digit that nobody says. So projectors learn "twenty five", and the
+language model and transcripts get the 25 back.
 """
 
 import re
@@ -21,23 +22,25 @@ _PHONE = re.compile(r"(?<![\w.,\u2013-])\d{3}-(?:\d{3}-)?\d{4}(?![\w\u2013-])")
 _RANGE = re.compile(r"(?<![\w.,\u2013-])(\d+)[\u2013-](\d+)(?![\w\u2013-])")
 _YEARS = range(1100, 2100)
 _ONE_BY_ONE_FROM_DIGITS = 7
-"""From as many digits on, a number is read out one by one, as it is where it begins with a zero."""
+"""The number of digits from which on they are said one by one, as they are where the number begins
+with a zero."""
 _MOST_DIGITS = 15
-"""That are said as one number where its commas, its ordinal or its fraction show that it is one."""
+"""The most digits that are said as one number where commas, an ordinal or a fraction show that it
+is one."""
 _CLOCK = re.compile(r"\b([1-9]|1[0-2]) (?:([1-5]\d)|oh ([1-9]))\b(?! ?%)")
 _YEAR = re.compile(r"\b(1[1-9]|20) (\d\d)\b")
 
 
 def numbers_in_words(text: str) -> str:
-    """`text` with numbers, times, sums of money and years as an American says them; what is no
-    number by itself ("MP3") stays."""
+    """`text` with numbers, times, sums of money and years in words, as an American says them. What
+    is no number by itself ("MP3") stays."""
     text = _PHONE.sub(lambda found: _one_by_one(found[0].replace("-", "")), text)
     return _NUMBER.sub(_said, _RANGE.sub(r"\1 to \2", text))
 
 
 def numbers_in_digits(text: str) -> str:
-    """`text` with spelled numbers in digits, but for "one" to "three" on their own, which are
-    seldom meant as numbers."""
+    """`text` with spelled numbers in digits, except "one" to "three" on their own, which are seldom
+    meant as numbers."""
     spelled = str(alpha2digit(text, "en"))
     clock = _CLOCK.sub(lambda found: f"{found[1]}:{found[2] or '0' + found[3]}", spelled)
     return _YEAR.sub(r"\1\2", clock)
@@ -88,7 +91,7 @@ def _cardinal(value: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _in_words(value: int, kind: str) -> str:
-    """Without what nobody hears."""
+    """num2words' words for `value`, without hyphens, commas and "and"."""
     # Sixty languages: a service in which nobody says a number yet is spared them.
     from num2words import num2words
 

@@ -1,5 +1,5 @@
-"""Frames to units, through the ONNX graph of a generation. Knows no training and no language
-model."""
+"""Projects frames to units, through the ONNX graph of a generation. Knows no training and no
+language model."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from ..onnx_session import open_session
 from ..types import Float32, Units
 
 KNOWN_TOKENS = "heard_tokens"
-"""Name of the graph's metadata that holds, as JSON, the ids of the tokens met in training."""
+"""The name of the graph's metadata that holds, as JSON, the ids of the tokens met in training."""
 _LEAST_GROUPS = 2
 
 
@@ -21,8 +21,8 @@ class OnnxProjector:
     """The projector of one generation."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        """Open a generation's `projector.onnx`. Raises AttuneError where it cannot be opened, or an
-        older Attune made it."""
+        """Open a generation's `projector.onnx`. Raises AttuneError where it cannot be opened or was
+        made by an older Attune."""
         remedy = "choose another generation with `attune generations promote`"
         self._session = open_session(path, threads, remedy)
         if "pronunciations" not in {made.name for made in self._session.get_outputs()}:
@@ -33,35 +33,36 @@ class OnnxProjector:
         inputs = {given.name: given for given in self._session.get_inputs()}
         self._stacked_width = int(inputs["stacked"].shape[2])
         self.reads_first_pass = "draft" in inputs
-        """Whether it takes a first-pass transcript beside the frames."""
+        """Whether the projector takes a first-pass transcript beside the frames."""
         self.first_pass_width = int(inputs["draft"].shape[2]) if self.reads_first_pass else 0
-        """Of the rows and keys of a first-pass transcript."""
+        """The width E + K of the rows and keys of a first-pass transcript; 0 where none is read."""
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.known_tokens: list[int] = json.loads(metadata.get(KNOWN_TOKENS, "[]"))
-        """Ids of the tokens that it met in training."""
+        """The ids of the tokens that the projector met in training."""
         self.pronunciations: NDArray[np.uint8] = self._constant("pronunciations")
-        """[V, P] phonemes of each token of the vocabulary, zeros after the last; all zeros where it
-        has none."""
+        """The phonemes [V, P] of each token of the vocabulary, with zeros after the last; all zeros
+        where a token has none."""
 
     @property
     def keys(self) -> Float32:
-        """[n, K] pronunciation keys of the known tokens, in their order; read anew each time, not
-        kept here."""
+        """The pronunciation keys [n, K] of the known tokens, in their order. They are computed at
+        each access and not kept here."""
         return np.asarray(self._constant("keys"), np.float32)
 
     def _constant(self, name: str) -> NDArray[Any]:
-        """An output that depends on no input."""
+        """The value of the output `name`, which depends on no input."""
         least = np.zeros((1, _LEAST_GROUPS, self._stacked_width), np.float32)
         no_first_pass = np.zeros((0, self.first_pass_width), np.float32)
         found: NDArray[Any] = self._session.run([name], self._inputs(least, 0, no_first_pass))[0]
         return found
 
     def project(self, frames: Float32, first_pass: Float32, asked: int = 0) -> Units:
-        """[T, D] frames to units: as many as are `asked` for, or with 0 as many as were heard, and
+        """Project [T, D] frames to `asked` units, or with 0 to as many as the projector finds, and
         at least one.
 
         T must be at least two stacks (120 ms). `first_pass` ([N, E + K], N may be 0) holds the
-        embedding rows and pronunciation keys of a first-pass transcript; who reads none ignores it.
+        embedding rows and pronunciation keys of a first-pass transcript; a projector that reads
+        none ignores it.
         """
         stack = self._stacked_width // frames.shape[1]
         groups = len(frames) // stack

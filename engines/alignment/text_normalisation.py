@@ -1,10 +1,10 @@
-"""Sentences as projectors learn them: as they are said inside of another. Knows texts and tokens,
-no audio.
+"""Normalises sentences for projectors, which learn them as they are said inside another sentence.
+Knows texts and tokens, no audio.
 
 A word at the start of a text has tokens of its own ("Find" without a space; "Inv" and "ite"), which
 a projector would have to learn apart from " find" and " invite", though they sound the same; and
-nobody says "2" and "5" for 25. So it learns " find" and " twenty five", and what it read is written
-as a sentence again before the language model reads it.
+nobody says "2" and "5" for 25. So it learns " find" and " twenty five", and its readings are
+written as sentences again before the language model reads them.
 """
 
 import re
@@ -20,11 +20,11 @@ _I = re.compile(r"I\b")
 
 
 def spoken_tokens(text: str, vocabulary: Vocabulary) -> list[int]:
-    """Token ids of `text` as it is said inside a sentence: after a space, its first word in lower
-    case, its numbers in words.
+    """The token ids of `text` as it is said inside a sentence: after a space, its first word in
+    lower case, its numbers in words.
 
-    The word keeps its capital where it takes fewer tokens with it (a name), or is "I". Nothing for
-    a text of blanks.
+    The first word keeps its capital where it takes fewer tokens with it (a name), or is "I". A
+    blank text has no tokens.
     """
     stripped = numbers_in_words(text.strip())
     if not stripped:
@@ -36,15 +36,15 @@ def spoken_tokens(text: str, vocabulary: Vocabulary) -> list[int]:
 
 
 def written_tokens(tokens: Sequence[int], vocabulary: Vocabulary) -> list[int]:
-    """Token ids of the sentence that spoken tokens stand for: " Find" for " find", its numbers in
+    """The token ids of the written sentence for spoken `tokens`: " Find" for " find", numbers in
     digits."""
     said = vocabulary.detokenize(tokens).strip()
     return vocabulary.tokenize(numbers_in_digits(said[:1].upper() + said[1:]))
 
 
 def as_written(reading: SoftTokens, vocabulary: Vocabulary) -> SoftTokens:
-    """A reading of spoken tokens as one of written ones; one that stands for others is as probable
-    as the least of them."""
+    """A reading of spoken tokens as a reading of written ones. A written token that stands for
+    several spoken ones is as probable as the least probable of them."""
     if not reading.tokens:
         return reading
     tokens = tuple(written_tokens(reading.tokens, vocabulary))

@@ -1,5 +1,5 @@
-"""Requests after which a sentence is judged as the next one: the user's own, and usual ones beside
-them."""
+"""The requests that are shown to the language model before it scores a sentence as the next one:
+the user's own, and usual ones beside them."""
 
 from collections.abc import Sequence
 
@@ -24,11 +24,11 @@ USUAL_REQUESTS = (
     "Can you read that again more slowly?",
     "Is the front door locked?",
 )
-"""What requests look like, to a language model that would else expect an essay."""
+"""Examples of requests, for a language model that would otherwise expect an essay."""
 
 
 def requests_before(own: Sequence[str], vocabulary: Vocabulary) -> list[list[int]]:
-    """Spoken tokens of the user's `own` requests, and of as many usual ones as make them
-    USUAL_REQUESTS' number where they are fewer."""
+    """The spoken tokens of the user's `own` requests, filled up with usual ones to the number of
+    USUAL_REQUESTS where they are fewer."""
     requests = [*own, *USUAL_REQUESTS][: max(len(own), len(USUAL_REQUESTS))]
     return [spoken_tokens(request, vocabulary) for request in requests]

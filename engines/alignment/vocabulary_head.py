@@ -1,10 +1,10 @@
-"""Reads units out: from where the projector landed to the token that it most probably meant. Knows
-the table, no audio.
+"""The vocabulary head: makes of each unit the token that it most probably means. Knows the
+embedding table, no audio.
 
 A projector trained by regression lands short of the row that it means, and a small language model
 that reads such a vector answers something else entirely (docs/adr/0005). So each unit becomes a row
-of the embedding table, among the tokens that the projector ever met in training: it cannot mean
-another. A token's score is how near the unit is to its row and to its pronunciation key.
+of the embedding table, among the tokens that the projector met in training: it cannot mean another.
+A token's score is how near the unit is to its row and to its pronunciation key.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from ..llm.vocabulary import Vocabulary
 from ..types import Float32, SoftTokens, Units
 
 _MOST_PROBABLE = 16
-"""Tokens in an expected embedding: what is left out has next to no weight."""
+"""The number of tokens in an expected embedding; the others have next to no weight."""
 
 
 class VocabularyHead:
@@ -29,10 +29,10 @@ class VocabularyHead:
     def __init__(
         self, vocabulary: Vocabulary, known_tokens: Sequence[int], keys: Float32, threads: int
     ) -> None:
-        """`known_tokens` are the ids that units may become, `keys` [n, K] what each sounds like.
+        """`known_tokens` are the ids that units may become, `keys` [n, K] their pronunciation keys.
 
-        Raises AttuneError for no known tokens, for others than exist, or for another number of
-        keys.
+        Raises AttuneError where there are no known tokens, where one is outside the vocabulary, or
+        where their number differs from that of the keys.
         """
         if (
             not known_tokens
@@ -50,16 +50,16 @@ class VocabularyHead:
         self._keys = table[:, vocabulary.width :]
         spelled = [vocabulary.detokenize([token]).casefold() for token in known_tokens]
         self._words = np.unique(spelled, return_inverse=True)[1]
-        """Which tokens are the same word but for capitals: nobody hears those, so they share what
-        is probable."""
+        """The number of each token's word: tokens that differ only in capitals, which cannot be
+        heard, share one number and add up their probabilities."""
         # numpy's own threads are off (they spin on the language model's cores), so the table is
         # shared out here.
         self._shares = np.array_split(table, threads)
         self._threads = ThreadPoolExecutor(threads, "head")
 
     def rows_and_keys(self, tokens: Sequence[int]) -> Float32:
-        """[N, E + K] embedding rows and pronunciation keys of `tokens` side by side; no key (zeros)
-        where one was never heard."""
+        """The embedding rows and pronunciation keys of `tokens` side by side, [N, E + K]; the key
+        of an unknown token is zeros."""
         keys = np.zeros((len(tokens), self._keys.shape[1]), np.float32)
         for index, token in enumerate(tokens):
             if token in self._place:
@@ -67,8 +67,8 @@ class VocabularyHead:
         return np.concatenate([self._vocabulary.rows(tokens), keys], axis=1)
 
     def scores(self, units: Units, first_pass: Sequence[int]) -> "TokenLogProbabilities":
-        """How probable each known token is as each unit, and each of `first_pass`, which may be
-        copied without having been heard."""
+        """The log probability of each known token for each unit; and of each token of `first_pass`,
+        which may be copied without being known."""
         scores = list(self._threads.map(lambda share: units.vectors @ share.T, self._shares))
         only_in_first_pass = [
             token for token in dict.fromkeys(first_pass) if token not in self._place
@@ -89,30 +89,30 @@ class VocabularyHead:
         )
 
     def read(self, units: Units, first_pass: Sequence[int]) -> SoftTokens:
-        """As many soft tokens as units, each exactly a row of the embedding table: that of its most
+        """One soft token for each unit, exactly a row of the embedding table: that of its most
         probable word, with the log probability of that word. See `scores` for `first_pass`."""
         return self.most_probable(self.scores(units, first_pass), units.quantity)
 
     def most_probable(self, scores: "TokenLogProbabilities", quantity: float) -> SoftTokens:
-        """As `read`, of units whose scores are known."""
+        """The soft tokens of `read`, for units whose scores are known already."""
         tokens, log_probabilities = scores.best_words()
         return SoftTokens(self._vocabulary.rows(tokens), quantity, tokens, log_probabilities)
 
 
 @dataclass(frozen=True)
 class TokenLogProbabilities:
-    """What each unit may have meant."""
+    """The log probabilities of the tokens that each unit may mean."""
 
     tokens: list[int]
     places: dict[int, int]
-    """Where each of `tokens` stands."""
+    """The column of each of `tokens`."""
     words: NDArray[np.int64]
-    """[n] which tokens are the same word but for capitals."""
+    """[n] the number of each token's word; tokens that differ only in capitals share one."""
     table: Float32
     """[U, n] natural log probabilities."""
 
     def best_words(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        """Of each unit the most probable token of the most probable word, and the log probability
+        """For each unit, the most probable token of the most probable word, and the log probability
         of that word."""
         tokens, log_probabilities = [], []
         for of_unit in self.table:
@@ -123,8 +123,8 @@ class TokenLogProbabilities:
         return tuple(tokens), tuple(log_probabilities)
 
     def expected_embeddings(self, vocabulary: Vocabulary) -> Float32:
-        """[U, E] for each unit the mean of the rows of the tokens that it may mean, weighted by how
-        probable they are."""
+        """The expected embeddings [U, E]: for each unit the mean of the rows of the tokens that it
+        may mean, weighted by their probabilities."""
         most = min(_MOST_PROBABLE, len(self.tokens))
         best = np.argpartition(-self.table, most - 1, axis=1)[:, :most]
         weights = np.exp(np.take_along_axis(self.table, best, axis=1))
@@ -136,8 +136,8 @@ class TokenLogProbabilities:
         return expected
 
     def choices(self, most: int, within: float) -> list[list[tuple[int, float]]]:
-        """For each unit up to `most` tokens, best first, whose log probability is at most `within`
-        below the best one's."""
+        """For each unit up to `most` tokens, the best first, whose log probability is at most
+        `within` below that of the best."""
         most = min(most, len(self.tokens))
         found = []
         for of_unit in self.table:
@@ -148,8 +148,8 @@ class TokenLogProbabilities:
         return found
 
     def of(self, sentence: Sequence[int], least: float) -> float:
-        """The summed log probability of a token for each unit; `least` for one that is less
-        probable or cannot be read."""
+        """The summed log probability of `sentence`, one token for each unit; `least` for a token
+        that is less probable or not among `tokens`."""
         values = (
             self.table[unit, self.places[token]] if token in self.places else least
             for unit, token in enumerate(sentence)
