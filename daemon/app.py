@@ -2,13 +2,13 @@
 place that wires them."""
 
 import logging
-import os
 import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
-from dataclasses import asdict
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from engines.device.memory import proportional_bytes
@@ -18,15 +18,18 @@ from engines.whisper.encoder_tensorrt import TENSORRT
 
 from .attention import Attention
 from .clocks import REAL_TIME, Clocks
-from .config import Settings
-from .control.handlers import Service, answer
+from .config.settings import Settings
+from .control.handlers import Service, answer_message
 from .control.metrics import Metrics
-from .control.server import ControlServer, hold_socket, hold_state
-from .conversation.conversation import Conversation, Manners
+from .control.server import ControlServer
+from .control.socket_file import hold_socket
+from .control.status import StatusReader
+from .conversation.conversation import Conversation
 from .conversation.speech_input import hand_on
-from .events import Event, Events
+from .events.bus import Events
+from .events.service import Status
 from .housekeeping import Housekeeping
-from .installation import refuse_strangers, version
+from .installation import refuse_strangers
 from .jobs.engine_builds import ENGINE_COMMAND, EngineBuilds
 from .jobs.launch import as_child, handing_over
 from .listening.input import AudioInput, AudioSources
@@ -35,8 +38,8 @@ from .promotion.shadow import Shadow, ShadowLimits
 from .promotion.shadow_readings import ShadowReadings
 from .serving.manager import ModelManager
 from .serving.models import ServingModels, open_models
+from .state_lock import hold_state
 from .store.database import DatabaseBusyError
-from .store.label_audit import counted_faults
 from .store.labelling import Labeller
 from .store.orphans import adopt_orphans
 from .store.store import Store
@@ -44,12 +47,58 @@ from .systemd import Watchdog
 from .training.memory_guard import MemoryGuard
 from .training.round_inputs import RoundInputs, limits_of
 from .training.rounds import RoundRecord, Rounds
-from .training.scheduler import Adaptation
+from .training.scheduler import RoundScheduler
 
 logger = logging.getLogger(__name__)
 
-_SHOWN_TURNS = 5
 _QUIET_POLL_SECONDS = 0.02
+
+
+def _no_other_settings() -> "Future[None]":
+    """For a daemon that was given its settings: there is nothing to read again."""
+    accepted: Future[None] = Future()
+    accepted.set_result(None)
+    return accepted
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a daemon is started with besides its settings."""
+
+    open_models: Callable[[Settings], ServingModels] = open_models
+    round_command: tuple[str, ...] | None = None
+    """Runs the job of a round in place of the calibration child."""
+    engine_command: tuple[str, ...] = ENGINE_COMMAND
+    """Runs a job about engines."""
+    clocks: Clocks = REAL_TIME
+    watchdog: Watchdog = field(default_factory=lambda: Watchdog(None, lambda: None))
+    sources: AudioSources | None = None
+    """Where sound comes from, if it outlives this daemon."""
+    listening: socket.socket | None = None
+    """Where commands come in, if it outlives this daemon."""
+    start_anew: Callable[[], "Future[None]"] = _no_other_settings
+    """Has another daemon take this one's place, by settings that are read again; the result says
+    whether they were accepted."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The running parts of a daemon."""
+
+    store: Store
+    events: Events
+    attention: Attention
+    models: ModelManager
+    guard: MemoryGuard
+    conversation: Conversation
+    housekeeping: Housekeeping
+    inputs: RoundInputs
+    scheduler: RoundScheduler
+    engine_builds: EngineBuilds
+    shadow: Shadow
+    audio_input: AudioInput
+    status: StatusReader
+    control: ControlServer
 
 
 class App:
@@ -58,43 +107,24 @@ class App:
     def __init__(
         self,
         settings: Settings,
-        open_models: Callable[[Settings], ServingModels] = open_models,
-        command: tuple[str, ...] | None = None,
-        clocks: Clocks = REAL_TIME,
-        engine_command: tuple[str, ...] = ENGINE_COMMAND,
-        watchdog: Watchdog | None = None,
-        sources: AudioSources | None = None,
-        listening: socket.socket | None = None,
-        start_anew: Callable[[], "Future[None]"] | None = None,
+        surroundings: Surroundings | None = None,
         settings_problem: str = "",
     ) -> None:
-        """`command` runs a round's job in place of the calibration child, `engine_command` one
-        about engines.
-
-        What outlives this daemon is given: `sources` of sound, the socket where commands come in,
-        `listening`, and what has another one take its place by settings that are read again,
-        `start_anew`, whose result says whether they were accepted.
-        """
-        self._engine_command = engine_command
         self._settings = settings
-        self._clocks = clocks
-        self._open_models = open_models
-        self._command = command
-        self._watchdog = watchdog or Watchdog(None, lambda: None)
-        self._sources = sources
-        self._listening = listening
-        self._start_anew = start_anew or _no_other_settings
+        self._surroundings = surroundings or Surroundings()
         self.settings_problem = settings_problem
         """Why the settings as they are now are not those that are served, for people; empty where
         they are."""
         self._stack = ExitStack()
-        self._started_at = clocks.elapsed()
+        self.parts: Parts
 
     def __enter__(self) -> "App":
         """Raises AttuneError, with everything stopped that was started, where the daemon cannot
         serve."""
         with ExitStack() as stack:
-            self._start(stack)
+            self.parts = start(
+                stack, self._settings, self._surroundings, lambda: self.settings_problem
+            )
             self._stack = stack.pop_all()
         return self
 
@@ -102,134 +132,13 @@ class App:
         self._stack.close()
         logger.info("stopped")
 
-    def _start(self, stack: ExitStack) -> None:
-        settings = self._settings
-        refuse_strangers()
-        stack.enter_context(hold_state(settings.state_dir))
-        self._bare_bytes = proportional_bytes()
-        self._store = Store(settings.state_dir, self._clocks)
-        stack.callback(self._store.close)
-        self._adopt_orphans()
-        sweep(settings.generations)
-        self._events, self._attention = Events(), Attention(self._clocks.monotonic)
-        self._models = ModelManager(
-            settings,
-            self._open_models,
-            self._store,
-            self._events,
-            lambda: self._guard.need_models(),
-        )
-        stack.callback(self._models.close)
-        self._guard = self._make_guard()
-        self._shadow = self._hear_along()
-        self._conversation = self._converse()
-        stack.callback(self._conversation.close)
-        labeller = Labeller(
-            self._store, self._attention, self._models.transcribe, ready=lambda: self._models.open
-        )
-        labeller.start()
-        self._housekeeping = Housekeeping(
-            settings, self._store, self._attention, self._models.moves, self._clocks
-        )
-        self._housekeeping.start()
-        stack.callback(self._housekeeping.stop)
-        self._learning = RoundInputs(
-            settings,
-            self._store,
-            self._attention,
-            labeller,
-            self._models.files,
-            self._models.general,
-            self._clocks,
-        )
-        self._adaptation = self._adapt()
-        self._adaptation.start()
-        stack.callback(self._adaptation.stop)
-        # Before adaptation, which may be labelling what a round learns from.
-        stack.callback(labeller.stop)
-        self._engine_builds = self._make_engine_builds()
-        self._engine_builds.start()
-        stack.callback(self._engine_builds.stop)
-        self._shadow.start()
-        stack.callback(self._shadow.stop)
-        self._input = self._open_input(
-            self._sources or stack.enter_context(closing(AudioSources()))
-        )
-        self._input.start()
-        stack.callback(self._input.stop)
-        metrics = Metrics(self.status)
-        self._events.watch(metrics.note)
-        service = Service(
-            conversation=self._conversation,
-            serving=self._models.serving,
-            attention=self._attention,
-            events=self._events,
-            store=self._store,
-            adaptation=self._adaptation,
-            generations=settings.generations,
-            segmenter=settings.segmenter.limits(),
-            status=self.status,
-            metrics=metrics,
-            moves=self._models.moves,
-            plan=lambda: self._guard.plan(self._learning.planned_job()),
-            corrected=self._look_back,
-            shadow_readings=ShadowReadings(self._store),
-            start_anew=self._start_anew,
-        )
-        listening = self._listening or stack.enter_context(hold_socket(settings.control.socket))
-        self._control = ControlServer(
-            listening, lambda request, client: answer(service, request, client)
-        )
-        stack.callback(self._control.close)
-        # First: who waits for a reply is told, and the rest goes on beside it.
-        stack.callback(self._conversation.stop_answering)
-        routes = self._models.routes
-        logger.info(
-            "serving at %s, %s route: %s", settings.control.socket, routes.route, routes.reason
-        )
-
-    def status(self) -> Event:
+    def status(self) -> Status:
         """Everything `attune status` shows."""
-        routes = self._models.routes
-        return {
-            "event": "status",
-            "version": version(),
-            "process": os.getpid(),
-            "uptime_seconds": self._clocks.elapsed() - self._started_at,
-            "state_dir": self._settings.state_dir,
-            "route": routes.route,
-            "route_reason": routes.reason,
-            "routes": sorted(routes.loaded),
-            "unloaded": not self._models.open,
-            "encoder": self._models.encoder_runs_by,
-            "generation": routes.generation,
-            "settings_problem": self.settings_problem,
-            "problems": (
-                [
-                    *routes.problems,
-                    *filter(None, [self._housekeeping.problem]),
-                    *self._store.problems(),
-                ]
-                + ([self.settings_problem] if self.settings_problem else [])
-            ),
-            "listening": self._input.status(),
-            "attentive": self._attention.needed,
-            "quiet_seconds": self._attention.quiet_seconds(),
-            "counts": asdict(self._store.counts(self._settings.adapt.min_confidence)),
-            "labels_left_out": counted_faults(self._learning.label_faults()),
-            "adaptation": self._adaptation.status(),
-            "shadow": self._shadow.status(),
-            "last_turns": [asdict(turn) for turn in self._store.last_turns(_SHOWN_TURNS)],
-        }
+        return self.parts.status.status()
 
     def state(self) -> str:
         """What is going on, in one line for a service manager."""
-        routes, learning = self._models.routes, self._adaptation.status()
-        by = "" if routes.generation is None else f" by generation {routes.generation}"
-        return (
-            f"{self._input.state}; {routes.route} route{by}; learning: {learning['state']}"
-            f" {learning['stage']}"
-        )
+        return self.parts.status.line()
 
     def turn_away(self, patience_seconds: float, hurry: Callable[[], bool] = lambda: False) -> None:
         """Take no more commands, and wait until nobody speaks or waits for a reply; not for longer,
@@ -237,152 +146,339 @@ class App:
 
         Whoever connects meanwhile waits for whoever is given the socket next.
         """
-        self._control.turn_away()
+        self.parts.control.turn_away()
         until = time.monotonic() + patience_seconds
-        while self._attention.needed and time.monotonic() < until and not hurry():
+        while self.parts.attention.needed and time.monotonic() < until and not hurry():
             time.sleep(_QUIET_POLL_SECONDS)
 
     def take_commands(self) -> None:
         """Take commands again after `turn_away`."""
-        self._control.take_again()
+        self.parts.control.take_again()
 
-    def _adopt_orphans(self) -> None:
-        try:
-            adopt_orphans(self._store, self._clocks.wall())
-        except DatabaseBusyError as error:
-            logger.warning(
-                "audio files that no row names are looked for at the next start: %s", error
-            )
 
-    def _make_guard(self) -> MemoryGuard:
-        budget = self._settings.budget
-        return MemoryGuard(
-            budget.allowed_bytes,
-            budget.unload,
-            footprints_path(self._settings.cache_dir),
-            self._bare_bytes,
-            unload=self._unload,
-            load=self._models.load,
-        )
+def start(
+    stack: ExitStack,
+    settings: Settings,
+    given: Surroundings,
+    settings_problem: Callable[[], str],
+) -> Parts:
+    """Start every part; leaving `stack` stops them in reverse. Raises AttuneError where the daemon
+    cannot serve."""
+    refuse_strangers()
+    started_at = given.clocks.elapsed()
+    stack.enter_context(hold_state(settings.state_dir))
+    bare_bytes = proportional_bytes()  # before the models are open
+    events, attention = Events(), Attention(given.clocks.monotonic)
 
-    def _unload(self) -> None:
-        self._models.unload()
-        self._shadow.let_go()
+    store = start_store(stack, settings, given.clocks)
+    models = start_models(stack, settings, given, store, events)
+    shadow = make_shadow(settings, given.clocks, models, store, attention, events)
+    guard = make_guard(settings, bare_bytes, models, shadow)
+    conversation = start_conversation(stack, settings, given, models, store, attention, events)
+    housekeeping = start_housekeeping(stack, settings, given.clocks, models, store, attention)
+    labeller = Labeller(store, attention, models.transcribe, lambda: models.open, given.clocks)
+    inputs = RoundInputs(
+        settings, store, attention, labeller, models.files, models.general, given.clocks
+    )
+    scheduler = start_scheduler(
+        stack, settings, given, inputs, models, guard, housekeeping, attention, events
+    )
+    labeller.start()
+    stack.callback(labeller.stop)  # before the scheduler, which may be labelling
+    engine_builds = start_engine_builds(
+        stack, settings, given, models, shadow, scheduler, attention, events
+    )
+    shadow.start()
+    stack.callback(shadow.stop)
+    audio_input = start_listening(stack, settings, given, conversation, attention, events)
 
-    def _converse(self) -> Conversation:
-        manners = self._settings.conversation
-        return Conversation(
-            self._models.serving,
-            self._store,
-            self._events,
-            self._attention,
-            Manners(
-                manners.max_reply_tokens,
-                manners.forget_after_seconds,
-                manners.barge_in,
-                self._settings.audio.keep,
-                manners.max_reply_seconds,
-            ),
-            self._clocks,
-            alive=self._watchdog.watch("conversation"),
-        )
+    status = StatusReader(
+        settings=settings,
+        clocks=given.clocks,
+        started_at=started_at,
+        models=models,
+        store=store,
+        attention=attention,
+        audio_input=audio_input,
+        housekeeping=housekeeping,
+        inputs=inputs,
+        scheduler=scheduler,
+        shadow=shadow,
+        settings_problem=settings_problem,
+    )
+    service = Service(
+        conversation=conversation,
+        lender=models.lender,
+        attention=attention,
+        events=events,
+        store=store,
+        scheduler=scheduler,
+        generations=settings.generations,
+        segmenter=settings.segmenter.limits(),
+        status=status,
+        metrics=Metrics(status.status, events),
+        moves=models.moves,
+        guard=guard,
+        inputs=inputs,
+        corrected=lambda: _look_back(settings, models, store, events),
+        shadow_readings=ShadowReadings(store),
+        start_anew=given.start_anew,
+    )
+    control = start_control(stack, settings, given, service)
+    # The first to be stopped: clients that wait for a reply are told, and the rest goes on beside.
+    stack.callback(conversation.stop_answering)
+    routes = models.routes
+    logger.info("serving at %s, %s route: %s", settings.control.socket, routes.route, routes.reason)
+    return Parts(
+        store=store,
+        events=events,
+        attention=attention,
+        models=models,
+        guard=guard,
+        conversation=conversation,
+        housekeeping=housekeeping,
+        inputs=inputs,
+        scheduler=scheduler,
+        engine_builds=engine_builds,
+        shadow=shadow,
+        audio_input=audio_input,
+        status=status,
+        control=control,
+    )
 
-    def _hear_along(self) -> Shadow:
-        settings = self._settings
-        return Shadow(
+
+def start_store(stack: ExitStack, settings: Settings, clocks: Clocks) -> Store:
+    """Open the store; audio files that no row names become utterances again."""
+    store = Store(settings.state_dir, clocks)
+    stack.callback(store.close)
+    try:
+        adopt_orphans(store, clocks.wall())
+    except DatabaseBusyError as error:
+        logger.warning("audio files that no row names are looked for at the next start: %s", error)
+    return store
+
+
+def start_models(
+    stack: ExitStack, settings: Settings, given: Surroundings, store: Store, events: Events
+) -> ModelManager:
+    """Open the models and serve the current generation."""
+    sweep(settings.generations)
+    models = ModelManager(settings, given.open_models, store, events)
+    stack.callback(models.close)
+    return models
+
+
+def make_shadow(
+    settings: Settings,
+    clocks: Clocks,
+    models: ModelManager,
+    store: Store,
+    attention: Attention,
+    events: Events,
+) -> Shadow:
+    """The thread that runs a candidate in shadow; it is started last."""
+    return Shadow(
+        settings.generations,
+        ShadowReadings(store),
+        models.lender,
+        attention,
+        events,
+        ShadowLimits(
+            turns=settings.adapt.shadow_turns,
+            days=settings.adapt.shadow_days,
+            quiet_seconds=settings.conversation.forget_after_seconds,
+            max_reply_tokens=settings.conversation.max_reply_tokens,
+        ),
+        load_route=models.load_route,
+        moves=models.moves,
+        clocks=clocks,
+    )
+
+
+def make_guard(
+    settings: Settings, bare_bytes: int, models: ModelManager, shadow: Shadow
+) -> MemoryGuard:
+    """The guard of the memory budget, which a turn asks for models that a round had closed."""
+
+    def unload() -> None:
+        models.unload()
+        shadow.let_go()
+
+    guard = MemoryGuard(
+        settings.budget.allowed_bytes,
+        settings.budget.unload,
+        footprints_path(settings.cache_dir),
+        bare_bytes,
+        unload=unload,
+        load=models.load,
+    )
+    models.lender.wake_by(guard.need_models)
+    return guard
+
+
+def start_conversation(
+    stack: ExitStack,
+    settings: Settings,
+    given: Surroundings,
+    models: ModelManager,
+    store: Store,
+    attention: Attention,
+    events: Events,
+) -> Conversation:
+    """Answer turns."""
+    conversation = Conversation(
+        models.lender,
+        store,
+        events,
+        attention,
+        settings.conversation,
+        keeps_audio=settings.audio.keep,
+        clocks=given.clocks,
+        alive=given.watchdog.watch("conversation"),
+    )
+    stack.callback(conversation.close)
+    return conversation
+
+
+def start_housekeeping(
+    stack: ExitStack,
+    settings: Settings,
+    clocks: Clocks,
+    models: ModelManager,
+    store: Store,
+    attention: Attention,
+) -> Housekeeping:
+    """Keep what is stored within its quotas."""
+    housekeeping = Housekeeping(settings, store, attention, models.moves, clocks)
+    housekeeping.start()
+    stack.callback(housekeeping.stop)
+    return housekeeping
+
+
+def start_scheduler(
+    stack: ExitStack,
+    settings: Settings,
+    given: Surroundings,
+    inputs: RoundInputs,
+    models: ModelManager,
+    guard: MemoryGuard,
+    housekeeping: Housekeeping,
+    attention: Attention,
+    events: Events,
+) -> RoundScheduler:
+    """Train while nobody needs the machine."""
+
+    def record(ended: RoundRecord) -> None:
+        inputs.record(ended)
+        # The served generation was judged anew: it may have earned another route.
+        if ended.outcome in ("refused", "shadowed"):
+            models.reload()
+        housekeeping.tidy_or_tell()
+
+    scheduler = RoundScheduler(
+        Rounds(
             settings.generations,
-            ShadowReadings(self._store),
-            self._models.serving,
-            self._attention,
-            self._events,
-            ShadowLimits(
-                settings.adapt.shadow_turns,
-                settings.adapt.shadow_days,
-                settings.conversation.forget_after_seconds,
-                settings.conversation.max_reply_tokens,
+            settings.state_dir / "jobs",
+            limits_of(settings),
+            shadow_turns=settings.adapt.shadow_turns,
+            command=given.round_command,
+            launch=(
+                handing_over(Path(settings.adapt.hand_over))
+                if settings.adapt.hand_over
+                else as_child
             ),
-            load_route=self._models.load_route,
-            moves=self._models.moves,
-            clocks=self._clocks,
-        )
-
-    def _make_engine_builds(self) -> EngineBuilds:
-        settings, models = self._settings, self._models
-
-        def reopen() -> None:
-            models.reopen()
-            self._shadow.let_go()
-
-        return EngineBuilds(
-            models.files,
-            settings.engines.encoder_precision,
-            settings.cache_dir,
-            self._attention,
-            self._events,
-            threads=settings.engines.threads,
-            served_by_plan=lambda: models.encoder_runs_by == TENSORRT,
-            reopen=reopen,
-            may_run=lambda: models.open and self._adaptation.status()["state"] == "waiting",
-            clocks=self._clocks,
-            command=self._engine_command,
-        )
-
-    def _adapt(self) -> Adaptation:
-        settings, learning = self._settings, self._learning
-
-        def ended(record: RoundRecord) -> None:
-            learning.record(record)
-            # What is served was judged anew: it may have earned another route.
-            if record.outcome in ("refused", "shadowed"):
-                self._models.reload()
-            self._housekeeping.tidy_or_tell()
-
-        adaptation = Adaptation(
-            Rounds(
-                settings.generations,
-                settings.state_dir / "jobs",
-                limits_of(settings),
-                shadow_turns=settings.adapt.shadow_turns,
-                command=self._command,
-                launch=(
-                    handing_over(Path(settings.adapt.hand_over))
-                    if settings.adapt.hand_over
-                    else as_child
-                ),
-            ),
-            snapshot=learning.snapshot,
-            build_job=learning.build_job,
-            moves=self._models.moves,
-            record=ended,
-            guard=self._guard,
-            clock=self._clocks.monotonic,
-            wall_clock=self._clocks.wall,
-        )
-        self._attention.watch(
-            lambda needed: adaptation.speech_started() if needed else adaptation.speech_ended()
-        )
-        adaptation.subscribe(lambda status: self._events.publish({"event": "adaptation", **status}))
-        return adaptation
-
-    def _look_back(self) -> None:
-        if self._settings.adapt.roll_back:
-            look_back(self._models, self._store, self._events)
-
-    def _open_input(self, sources: AudioSources) -> AudioInput:
-        audio = self._settings.audio
-        answered = hand_on(
-            self._conversation,
-            self._attention,
-            self._events,
-            lambda segment: self._conversation.hear(segment, wait=bool(audio.source)),
-        )
-        return AudioInput(
-            sources, audio, self._settings.segmenter.limits(), answered, self._watchdog
-        )
+        ),
+        snapshot=inputs.snapshot,
+        build_job=inputs.build_job,
+        moves=models.moves,
+        events=events,
+        record=record,
+        guard=guard,
+        clock=given.clocks.monotonic,
+        wall_clock=given.clocks.wall,
+    )
+    attention.changes.subscribe(scheduler.attention_changed)
+    scheduler.start()
+    stack.callback(scheduler.stop)
+    return scheduler
 
 
-def _no_other_settings() -> "Future[None]":
-    """Of a daemon that was given its settings: there is nothing to be read again."""
-    accepted: Future[None] = Future()
-    accepted.set_result(None)
-    return accepted
+def start_engine_builds(
+    stack: ExitStack,
+    settings: Settings,
+    given: Surroundings,
+    models: ModelManager,
+    shadow: Shadow,
+    scheduler: RoundScheduler,
+    attention: Attention,
+    events: Events,
+) -> EngineBuilds:
+    """Build the engines of a GPU while nobody needs the machine."""
+
+    def reopen() -> None:
+        models.reopen()
+        shadow.let_go()
+
+    builds = EngineBuilds(
+        models.files,
+        settings.engines.encoder_precision,
+        settings.cache_dir,
+        attention,
+        events,
+        threads=settings.engines.threads,
+        served_by_plan=lambda: models.encoder_runs_by == TENSORRT,
+        reopen=reopen,
+        may_run=lambda: models.open and scheduler.status().state == "waiting",
+        clocks=given.clocks,
+        command=given.engine_command,
+    )
+    builds.start()
+    stack.callback(builds.stop)
+    return builds
+
+
+def start_listening(
+    stack: ExitStack,
+    settings: Settings,
+    given: Surroundings,
+    conversation: Conversation,
+    attention: Attention,
+    events: Events,
+) -> AudioInput:
+    """Hear the microphone, or the recording in its place. Raises AttuneError where a recording is
+    named that cannot be heard."""
+    waits = bool(settings.audio.source)  # a recording can wait for an answer, a person does not
+    audio_input = AudioInput(
+        given.sources or stack.enter_context(closing(AudioSources())),
+        settings.audio,
+        settings.segmenter.limits(),
+        hand_on(
+            conversation,
+            attention,
+            events,
+            lambda segment: conversation.hear(segment, wait=waits),
+        ),
+        given.watchdog,
+    )
+    audio_input.start()
+    stack.callback(audio_input.stop)
+    return audio_input
+
+
+def start_control(
+    stack: ExitStack, settings: Settings, given: Surroundings, service: Service
+) -> ControlServer:
+    """Take commands."""
+    control = ControlServer(
+        given.listening or stack.enter_context(hold_socket(settings.control.socket)),
+        partial(answer_message, service),
+    )
+    stack.callback(control.close)
+    return control
+
+
+def _look_back(settings: Settings, models: ModelManager, store: Store, events: Events) -> None:
+    """After each correction: serve the previous generation again where this one turned out
+    worse."""
+    if settings.adapt.roll_back:
+        look_back(models, store, events)

@@ -5,11 +5,9 @@ import logging
 import threading
 from pathlib import Path
 
-from engines.errors import AttuneError
-
 from .attention import Attention
 from .clocks import REAL_TIME, SECONDS_A_DAY, Clocks
-from .config import Settings
+from .config.settings import Settings
 from .idle_task import IdleTask
 from .serving.moves import Moves
 from .store.retention import Stored, surplus, surplus_generations
@@ -38,9 +36,7 @@ class Housekeeping:
         self._moves = moves
         self._clocks = clocks
         self._lock = threading.Lock()
-        self._task = IdleTask(
-            "housekeeping", self.tidy_or_tell, attention, EVERY_SECONDS, clocks.monotonic
-        )
+        self._task = IdleTask("housekeeping", self.tidy, attention, EVERY_SECONDS, clocks.monotonic)
         self.problem = ""
         """What does not fit although everything went that may, for people."""
 
@@ -68,10 +64,7 @@ class Housekeeping:
 
     def tidy_or_tell(self) -> None:
         """As `tidy`; what goes wrong is logged, for the next time may go better."""
-        try:
-            self.tidy()
-        except (AttuneError, OSError) as error:
-            logger.warning("what is stored could not be brought within its quotas: %s", error)
+        self._task.act_or_tell()
 
     def _forget_audio(self, quota_bytes: int) -> int:
         if self._store.audio_bytes() <= quota_bytes:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from math import inf
 
+from engines.errors import AttuneError
+
 from .attention import Attention
 
 logger = logging.getLogger(__name__)
@@ -16,8 +18,7 @@ _LOOK_EVERY_SECONDS = 5.0
 
 
 class IdleTask:
-    """Does `act` every `every_seconds` at most; what that raises is logged, and tried again at its
-    next time."""
+    """Does `act` every `every_seconds` at most, in a thread of its own."""
 
     def __init__(
         self,
@@ -45,6 +46,16 @@ class IdleTask:
         if self._thread.ident is not None:
             self._thread.join()
 
+    def act_or_tell(self) -> None:
+        """Do it now, in this thread. What goes wrong is logged: it can wait, and the daemon must
+        not lose the task to what went wrong once."""
+        try:
+            self._act()
+        except (AttuneError, OSError) as error:
+            logger.warning("%s is tried again later: %s", self._name, error)
+        except Exception:
+            logger.exception("%s failed and is tried again later", self._name)
+
     def _run(self) -> None:
         done_at = -inf
         while not self.stopping.wait(_LOOK_EVERY_SECONDS):
@@ -55,8 +66,4 @@ class IdleTask:
             ):
                 continue
             done_at = now
-            try:
-                self._act()
-            except Exception:
-                # It can wait; the daemon must not lose the task to what went wrong once.
-                logger.exception("%s failed and is tried again later", self._name)
+            self.act_or_tell()

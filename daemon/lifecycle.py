@@ -13,14 +13,15 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 from types import FrameType
 from typing import Literal
 
 from engines.errors import AttuneError
 
-from .app import App
-from .config import Settings
-from .control.server import hold_socket
+from .app import App, Surroundings
+from .config.settings import Settings
+from .control.socket_file import hold_socket
 from .listening.input import AudioSources
 from .systemd import ServiceManager, Watchdog, given_socket
 
@@ -127,7 +128,7 @@ class _Wishes:
 def serve(
     load: Callable[[], Settings],
     wishes: "queue.SimpleQueue[Wish]",
-    start: Callable[..., App] = App,
+    given: Surroundings | None = None,
     manager: ServiceManager | None = None,
 ) -> None:
     """Run a daemon by the settings that `load` reads, until `wishes` says stop. Raises AttuneError
@@ -143,19 +144,18 @@ def serve(
     with suppress(_StopNow), ExitStack() as stack:
         sources = stack.enter_context(closing(AudioSources()))
         listening = given_socket() or stack.enter_context(hold_socket(settings.control.socket))
-        outlives = {
-            "watchdog": watchdog,
-            "sources": sources,
-            "listening": listening,
-            "start_anew": waiting.ask_for_reload,
-        }
+        surroundings = replace(
+            given or Surroundings(),
+            watchdog=watchdog,
+            sources=sources,
+            listening=listening,
+            start_anew=waiting.ask_for_reload,
+        )
         while not waiting.stop():
             with ExitStack() as running:
                 try:
                     with _stopping_at_once():
-                        app = running.enter_context(
-                            start(settings, **outlives, settings_problem=problem)
-                        )
+                        app = running.enter_context(App(settings, surroundings, problem))
                 except AttuneError as error:
                     if before is None:
                         raise

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from daemon.config_sources import load_settings
+from daemon.config.sources import load_settings
 
 ROOT = Path(__file__).parent.parent
 DOCKER = ROOT / "docker"

@@ -20,7 +20,7 @@ from engines.jobs.messages import DistilRecipe
 from engines.models.cache import model_path
 from engines.models.general_speech import GENERAL_MODEL, retention_examples
 
-from ..config import Settings
+from ..config.settings import Settings
 from ..plain_text import escaped
 from .bench_tables import (
     designs_sheet,

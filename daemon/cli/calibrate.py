@@ -13,7 +13,7 @@ from engines.jobs.messages import EngineFiles
 from engines.models.general_speech import retention_examples
 from engines.whisper.precision import PRECISIONS, ErrorRates, PrecisionCard, read_card
 
-from ..config import Settings
+from ..config.settings import Settings
 from ..training.round_inputs import stored_examples
 from .common import AsJson, console, gib, print_json, settings
 from .engines import run_child

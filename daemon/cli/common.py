@@ -7,20 +7,24 @@ from collections.abc import Generator, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
+from pydantic import BaseModel
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
 from engines.errors import AttuneError
 
-from ..client.socket_client import request
-from ..config import Settings
-from ..config_sources import LoadedSettings, load_settings
-from ..events import Event
+from ..client import socket_client
+from ..config.settings import Settings
+from ..config.sources import LoadedSettings, load_settings
+from ..control.requests import Request
+from ..events.event import Event
 from ..plain_text import escaped, plain
+
+Kind = TypeVar("Kind", bound=Event)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -81,18 +85,30 @@ def settings() -> Settings:
     return loaded().settings
 
 
-def ask_daemon(command: Event, quiet_seconds: float | None = 300.0) -> Generator[Event, None, None]:
-    """Send a command to the daemon of these settings; see `client.request`."""
-    return request(settings().control.socket, command, quiet_seconds)
+def ask_daemon(
+    command: Request, quiet_seconds: float | None = 300.0, recording: Path | None = None
+) -> Generator[Event, None, None]:
+    """Send a command to the daemon of these settings; see `socket_client.ask`."""
+    socket = settings().control.socket
+    return socket_client.ask(socket, command, quiet_seconds, recording=recording)
+
+
+def ask_daemon_for(kind: type[Kind], command: Request, quiet_seconds: float | None = 300.0) -> Kind:
+    """The one event that answers a command; see `socket_client.ask_for`."""
+    return socket_client.ask_for(kind, settings().control.socket, command, quiet_seconds)
 
 
 def print_json(value: object) -> None:
     """One JSON value on standard output."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json", by_alias=True)
     typer.echo(escaped(json.dumps(value, ensure_ascii=False, indent=2, default=str)))
 
 
 def print_json_line(value: object) -> None:
     """One JSON value on one line, at once: for commands that go on."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json", by_alias=True)
     typer.echo(escaped(json.dumps(value, ensure_ascii=False, default=str)))
 
 

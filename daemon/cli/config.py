@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from ..config import described_keys, value_of
-from ..config_check import check_here
+from ..config.check import check_here
+from ..config.settings import described_keys, value_of
 from .common import AsJson, console, loaded, print_json, say
 from .sheet import Sheet
 

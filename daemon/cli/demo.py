@@ -37,10 +37,15 @@ from engines.jobs.programs import DEMO_SPEAKERS, program
 from engines.models.cache import model_path
 from engines.models.general_speech import GENERAL_MODEL
 
+from ..client import socket_client
 from ..client.enrolling import enroll
-from ..client.socket_client import request
 from ..client.temporary_daemon import private_daemon
-from ..events import Event
+from ..control.requests import Ask, Follow, GetStatus, Listen, Request
+from ..events.enrolment import BadRow, EnrolledAll
+from ..events.event import Event
+from ..events.learning import AdaptationChanged
+from ..events.service import Following, Status
+from ..events.turns import SegmentHeard, TurnAnswered, TurnFailed
 from .common import console, settings
 from .demo_report import Exchange, Hearing, Outcome, Row, report, write_figures, write_picture
 
@@ -96,8 +101,11 @@ class _Speaker:
     socket: Path
     show: _Show
 
-    def ask(self, command: Event) -> Iterator[Event]:
-        return request(self.socket, command, quiet_seconds=_IDLE_SECONDS)
+    def ask(self, command: Request, recording: Path | None = None) -> Iterator[Event]:
+        return socket_client.ask(self.socket, command, _IDLE_SECONDS, recording=recording)
+
+    def status(self) -> Status:
+        return socket_client.ask_for(Status, self.socket, GetStatus(), _IDLE_SECONDS)
 
     def judged(self, half: int) -> list[dict[str, float | str]]:
         """What stands where in one of the two streams."""
@@ -160,8 +168,7 @@ def _run_speaker(name: str, folder: Path, show: _Show) -> Outcome:
         show.begin("starting the daemon", None)
         with private_daemon(_environment(speaker), folder / "daemon.log") as status:
             show.say(
-                f"daemon, process {status['process']}: {status['route']} route"
-                f" ({status['route_reason']})"
+                f"daemon, process {status.process}: {status.route} route ({status.route_reason})"
             )
             cascade = [_play(speaker, "cascade", 0)]
             before = [_play(speaker, "aligned", half) for half in (0, 1)]
@@ -223,37 +230,42 @@ def _environment(speaker: _Speaker) -> dict[str, str]:
     }
 
 
-def _play(speaker: _Speaker, route: str, half: int) -> list[Event]:
-    """Play one stream through the capture path; returns the turns, each with where in the stream it
-    began and ended."""
+@dataclass(frozen=True)
+class PlayedTurn:
+    """A turn that was answered, and where in its stream it was said."""
+
+    start_seconds: float
+    seconds: float
+    answered: TurnAnswered
+
+
+def _play(speaker: _Speaker, route: str, half: int) -> list[PlayedTurn]:
+    """Play one stream through the capture path; returns the turns that were answered."""
     speaker.show.begin(f"{speaker.name}, {route}", len(speaker.judged(half)))
-    turns: list[Event] = []
-    where: Event = {}
-    command: Event = {
-        "command": "listen",
-        "audio": speaker.folder / f"judge-{half}.wav",
-        "speed": 0,
-        "route": route,
-    }
-    for event in speaker.ask(command):
-        if event["event"] == "segment":
-            where = event
-        elif event["event"] == "turn_failed":
-            speaker.show.say(f"[red]{escape(str(event['problem']))}[/red]")
-        elif event["event"] == "turn":
-            turns.append({**where, **event})
-            speaker.show.step()
-            first = event["first_token_ms"]
-            ms = "no reply" if first is None else f"{float(str(first)):.0f} ms"
-            heard, reply = (
-                escape(str(event["heard"])),
-                escape(" ".join(str(event["reply"]).split())),
-            )
-            doubt = "" if event["sure"] else " [yellow](doubted)[/yellow]"
-            speaker.show.say(
-                f"  {event['route']:8}{ms:>9}  [cyan]{heard}[/cyan]{doubt}  →  {reply}"
-            )
+    turns: list[PlayedTurn] = []
+    segment = SegmentHeard(start_seconds=0.0, seconds=0.0)
+    stream = speaker.folder / f"judge-{half}.wav"
+    for event in speaker.ask(Listen(audio=stream.name, route=route), stream):
+        match event:
+            case SegmentHeard():
+                segment = event
+            case TurnFailed(problem=problem):
+                speaker.show.say(f"[red]{escape(problem)}[/red]")
+            case TurnAnswered():
+                turns.append(PlayedTurn(segment.start_seconds, segment.seconds, event))
+                speaker.show.step()
+                speaker.show.say(_told(event))
+            case _:
+                pass
     return turns
+
+
+def _told(turn: TurnAnswered) -> str:
+    first = turn.first_token_ms
+    took = "no reply" if first is None else f"{first:.0f} ms"
+    doubt = "" if turn.sure else " [yellow](doubted)[/yellow]"
+    reply = escape(" ".join(turn.reply.split()))
+    return f"  {turn.route:8}{took:>9}  [cyan]{escape(turn.heard)}[/cyan]{doubt}  →  {reply}"
 
 
 def _enrol(speaker: _Speaker) -> float:
@@ -261,12 +273,12 @@ def _enrol(speaker: _Speaker) -> float:
     speaker.show.begin("enrolling", sum(1 for _ in manifest.open()))
     seconds = 0.0
     for event in enroll(speaker.socket, manifest, quiet_seconds=_IDLE_SECONDS):
-        if event["event"] == "bad_row":
-            speaker.show.say(f"[red]{escape(str(event['problem']))}[/red]")
-        elif event["event"] == "enrolled_all":
-            seconds = float(str(event["seconds"]))
+        if isinstance(event, BadRow):
+            speaker.show.say(f"[red]{escape(event.problem)}[/red]")
+        elif isinstance(event, EnrolledAll):
+            seconds = event.seconds
             speaker.show.say(
-                f"enrolled {event['enrolled']} utterances, {seconds / 60:.1f} minutes; now nobody"
+                f"enrolled {event.enrolled} utterances, {seconds / 60:.1f} minutes; now nobody"
                 " speaks"
             )
         speaker.show.step()
@@ -279,29 +291,27 @@ def _follow_round(speaker: _Speaker) -> tuple[str, str]:
     speaker.show.begin(stage, 1.0)
     deadline, why = time.monotonic() + _IDLE_SECONDS, ""
     # The round may have begun, or even ended, before anyone follows it: the status says so too.
-    for event in speaker.ask({"command": "events"}):
+    for event in speaker.ask(Follow()):
         if time.monotonic() > deadline:
             break
-        if event["event"] == "adaptation" and event["state"] == "waiting":
-            why = str(event["note"])
-        elif event["event"] == "adaptation":
+        if isinstance(event, Following):
+            learning = speaker.status().adaptation
+            deadline = deadline if learning.state == "waiting" else inf
+            if learning.last_outcome is not None:
+                return learning.last_outcome, learning.last_reason
+        if not isinstance(event, AdaptationChanged):
+            continue
+        if event.state == "waiting":
+            why = event.note
+        else:
             deadline = inf  # it has begun
-        if event["event"] == "adaptation" and (outcome := event.get("outcome")):
-            reason = str(event["last_reason"])
-            speaker.show.say(f"[bold]{escape(reason)}[/bold]")
-            return str(outcome), reason
-        if event["event"] == "adaptation":
-            if (doing := f"idle, {event['stage'] or event['state']}") != stage:
-                speaker.show.begin(doing, 1.0)
-                stage = doing
-            speaker.show.step(float(str(event["fraction"])), str(event["note"]))
-        elif event["event"] == "following":
-            [status] = speaker.ask({"command": "status"})
-            learning = status["adaptation"]
-            assert isinstance(learning, dict)
-            deadline = deadline if learning["state"] == "waiting" else inf
-            if learning["last_outcome"]:
-                return str(learning["last_outcome"]), str(learning["last_reason"])
+        if event.outcome is not None:
+            speaker.show.say(f"[bold]{escape(event.last_reason)}[/bold]")
+            return event.outcome, event.last_reason
+        if (doing := f"idle, {event.stage or event.state}") != stage:
+            speaker.show.begin(doing, 1.0)
+            stage = doing
+        speaker.show.step(event.fraction, event.note)
     return "failed", f"no round began within {_IDLE_SECONDS / 60:.0f} minutes: {why}"
 
 
@@ -311,15 +321,15 @@ def _references(speaker: _Speaker) -> dict[str, str]:
     speaker.show.begin("typing the true texts", len(texts))
     replies = {}
     for text in texts:
-        for event in speaker.ask({"command": "ask", "text": text}):
-            if event["event"] == "turn":
-                replies[text] = str(event["reply"])
+        for event in speaker.ask(Ask(text=text)):
+            if isinstance(event, TurnAnswered):
+                replies[text] = event.reply
         speaker.show.step()
     return replies
 
 
 def _rows(
-    speaker: _Speaker, halves: Sequence[list[Event]], references: dict[str, str]
+    speaker: _Speaker, halves: Sequence[list[PlayedTurn]], references: dict[str, str]
 ) -> list[Row]:
     return [
         row
@@ -328,20 +338,20 @@ def _rows(
     ]
 
 
-def _hearing(halves: Sequence[list[Event]], rows: Sequence[Row]) -> Hearing:
+def _hearing(halves: Sequence[list[PlayedTurn]], rows: Sequence[Row]) -> Hearing:
     times = [
-        float(str(turn["first_token_ms"]))
+        turn.answered.first_token_ms
         for turns in halves
         for turn in turns
-        if turn["first_token_ms"] is not None
+        if turn.answered.first_token_ms is not None
     ]
-    doubts = [not turn["sure"] for turns in halves for turn in turns]
+    doubts = [not turn.answered.sure for turns in halves for turn in turns]
     return Hearing.of(rows, times, sum(doubts) / max(len(doubts), 1))
 
 
 def assign(
     places: Sequence[Mapping[str, float | str]],
-    turns: Sequence[Event],
+    turns: Sequence[PlayedTurn],
     references: Mapping[str, str],
 ) -> list[Row]:
     """What was made of each judged request: of every segment that the daemon cut within its place
@@ -350,22 +360,22 @@ def assign(
 
 
 def _row(
-    place: Mapping[str, float | str], turns: Sequence[Event], references: Mapping[str, str]
+    place: Mapping[str, float | str], turns: Sequence[PlayedTurn], references: Mapping[str, str]
 ) -> Row:
     start, end = float(place["start_seconds"]), float(place["end_seconds"])
     inside = [turn for turn in turns if _overlap(turn, start, end) > _OVERLAP_SECONDS]
     text = str(place["text"])
     return Row(
         label=text,
-        heard=" ".join(str(turn["heard"]) for turn in inside),
-        reply=str(inside[-1]["reply"]) if inside else "",
+        heard=" ".join(turn.answered.heard for turn in inside),
+        reply=inside[-1].answered.reply if inside else "",
         reference=references.get(text, ""),
     )
 
 
-def _overlap(turn: Event, start_seconds: float, end_seconds: float) -> float:
-    began = float(str(turn["start_seconds"]))
-    return min(end_seconds, began + float(str(turn["seconds"]))) - max(start_seconds, began)
+def _overlap(turn: PlayedTurn, start_seconds: float, end_seconds: float) -> float:
+    end = min(end_seconds, turn.start_seconds + turn.seconds)
+    return end - max(start_seconds, turn.start_seconds)
 
 
 def _candidate(generations: Path) -> Generation | None:

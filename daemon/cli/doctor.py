@@ -26,10 +26,12 @@ from engines.models.general_speech import GENERAL_MODEL
 from engines.whisper.encoder_choice import choose_encoder
 from engines.whisper.plan_cache import plans_folder
 
-from ..config import Settings
+from ..config.settings import Settings
+from ..control.requests import GetStatus
+from ..events.service import Status
 from ..serving.earned_route import earned_route
 from ..training.sensors import read_board
-from .common import AsJson, ask_daemon, console, gib, print_json, settings
+from .common import AsJson, ask_daemon_for, console, gib, print_json, settings
 from .engines import described_weights, features_folder
 from .sheet import Sheet
 
@@ -107,13 +109,13 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
         ("sensors", *_sensors(chosen)),
     ]
     try:
-        [status] = ask_daemon({"command": "status"}, quiet_seconds=5.0)
-        encoder = f"; its speech encoder runs by {status['encoder']}" if status["encoder"] else ""
+        status = ask_daemon_for(Status, GetStatus(), quiet_seconds=5.0)
+        encoder = f"; its speech encoder runs by {status.encoder}" if status.encoder else ""
         found.append(
             (
                 "daemon",
                 True,
-                f"process {status['process']} answers at {chosen.control.socket}{encoder}",
+                f"process {status.process} answers at {chosen.control.socket}{encoder}",
             )
         )
     except AttuneError as error:

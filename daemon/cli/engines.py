@@ -34,7 +34,8 @@ from engines.whisper.encoder_choice import Choice, choose_encoder, plan_job
 from engines.whisper.plan_cache import PlanCard, Quarantine, list_plans, plans_folder, quarantine
 
 from ..client.socket_client import NoDaemonError
-from ..config import Settings
+from ..config.settings import Settings
+from ..control.requests import Reload
 from ..jobs.child import Child
 from ..jobs.engine_builds import ENGINE_COMMAND
 from .common import AsJson, ask_daemon, console, errors, print_json, say, settings
@@ -211,7 +212,7 @@ def _choose_weights(language_model: Path, chosen: Settings) -> bool:
 def _tell_daemon() -> None:
     """Where one runs, it opens what was built; one that does not finds it when it starts."""
     with suppress(NoDaemonError):
-        list(ask_daemon({"command": "reload"}, quiet_seconds=10.0))
+        list(ask_daemon(Reload(), quiet_seconds=10.0))
         say("the daemon opens them")
 
 

@@ -20,13 +20,15 @@ from engines.generations.pointers import current, previous, promote, rollback, s
 
 from ..client.socket_client import NoDaemonError
 from ..clocks import is_set
-from ..control.server import hold_state
-from ..events import Event
+from ..control.requests import Explain, MoveGeneration
+from ..events.learning import ServingChanged
+from ..events.report import GenerationReport, ShadowReport, Why
 from ..promotion.report import explained
 from ..promotion.verdict import would_refuse
 from ..serving.earned_route import earned_route, measured
+from ..state_lock import hold_state
 from ..store.service_clock import date_of
-from .common import AsJson, ask_daemon, console, errors, gib, print_json, say, settings
+from .common import AsJson, ask_daemon_for, console, errors, gib, print_json, say, settings
 from .sheet import Sheet
 
 app = typer.Typer(
@@ -103,31 +105,27 @@ def why(
 
     Also shows which utterances its generation hears differently.
     """
-    for event in ask_daemon({"command": "why", "number": number}):
-        if as_json:
-            print_json(event)
-            continue
-        last: Any = event["round"]
-        if last:
-            console.print(
-                f"the last round {_ENDED[last['outcome']]}: {escape(str(last['reason']))}",
-                highlight=False,
-            )
-        if event["generation"]:
-            _print_explained(event["generation"])
-        if event["problem"]:
-            console.print(escape(str(event["problem"])), highlight=False)
-        if event["shadow"]:
-            _print_shadow(event["shadow"])
-        moves: Any = event["moves"]
-        for move in moves:
-            when = (
-                date_of(move["at"]) if is_set(move["at"]) else "a time when the clock was not set"
-            )
-            console.print(
-                f"since {when} generation {move['generation']:04d}: {escape(move['reason'])}",
-                highlight=False,
-            )
+    found = ask_daemon_for(Why, Explain(number=number))
+    if as_json:
+        print_json(found)
+        return
+    if found.round is not None:
+        console.print(
+            f"the last round {_ENDED[found.round.outcome]}: {escape(found.round.reason)}",
+            highlight=False,
+        )
+    if found.generation is not None:
+        _print_explained(found.generation)
+    if found.problem:
+        console.print(escape(found.problem), highlight=False)
+    if found.shadow is not None:
+        _print_shadow(found.shadow)
+    for move in found.moves:
+        when = date_of(move.at) if is_set(move.at) else "a time when the clock was not set"
+        console.print(
+            f"since {when} generation {move.generation:04d}: {escape(move.reason)}",
+            highlight=False,
+        )
 
 
 @app.command("promote")
@@ -139,7 +137,7 @@ def promote_one(
     The one served so far becomes the previous one.
     """
     _move(
-        {"command": "generations", "action": "promote", "number": number},
+        MoveGeneration(action="promote", number=number),
         lambda: promote(settings().generations, number),
     )
 
@@ -147,21 +145,19 @@ def promote_one(
 @app.command("rollback")
 def roll_back() -> None:
     """Serve the previous generation again."""
-    _move(
-        {"command": "generations", "action": "rollback"}, lambda: rollback(settings().generations)
-    )
+    _move(MoveGeneration(action="rollback"), lambda: rollback(settings().generations))
 
 
-def _move(command: Event, here: Callable[[], Generation]) -> None:
+def _move(command: MoveGeneration, here: Callable[[], Generation]) -> None:
     """Through the daemon, which then serves it at once; where none runs, on the disk, for the next
     start."""
     try:
-        for event in ask_daemon(command):
-            say(
-                f"generation {event['generation']:04d} is current; speech takes the"
-                f" {event['route']} route"
-            )
-            _warn(str(event["warning"]))
+        moved = ask_daemon_for(ServingChanged, command)
+        say(
+            f"generation {moved.generation or 0:04d} is current; speech takes the"
+            f" {moved.route} route"
+        )
+        _warn(moved.warning)
     except NoDaemonError:
         with hold_state(settings().state_dir):  # a daemon that is starting reads the pointers
             chosen = here()
@@ -174,42 +170,37 @@ def _warn(warning: str) -> None:
         errors.print(f"[yellow]{escape(warning)}[/yellow]", highlight=False, soft_wrap=True)
 
 
-def _print_explained(found: Any) -> None:
-    made = found["made"]
-    parent = "" if found["parent"] is None else f" from {found['parent']:04d}"
+def _print_explained(found: GenerationReport) -> None:
+    made = found.made
+    parent = "" if found.parent is None else f" from {found.parent:04d}"
     console.print(
-        f"generation {found['generation']:04d}{parent}, {made['recipe']}:"
-        f" {escape(found['verdict'])}",
+        f"generation {found.generation:04d}{parent}, {made.recipe}: {escape(found.verdict)}",
         highlight=False,
     )
     examples = (
-        ", ".join(f"{count} {origin}" for origin, count in made["examples"].items())
+        ", ".join(f"{count} {origin}" for origin, count in made.examples.items())
         or "none of the user's"
     )
     console.print(
-        f"made {made['created_at']} of {made['minutes_of_audio']:.1f} minutes ({examples}):"
-        f" {made['steps']} steps in"
-        f" {training_time(made['processor_seconds'], made['wall_seconds'])}, peak"
-        f" {gib(made['peak_bytes'])}",
+        f"made {made.created_at} of {made.minutes_of_audio:.1f} minutes ({examples}):"
+        f" {made.steps} steps in {training_time(made.processor_seconds, made.wall_seconds)}, peak"
+        f" {gib(made.peak_bytes)}",
         highlight=False,
     )
-    for reason, count in found["labels_left_out"].items():
+    for reason, count in found.labels_left_out.items():
         console.print(f"{count} labels were left out: {reason}", highlight=False)
-    for one in found["doubted"]:
-        console.print(f"  {one['id'][:12]} {escape(one['text'])}", highlight=False, soft_wrap=True)
+    for one in found.doubted:
+        console.print(f"  {one.id[:12]} {escape(one.text)}", highlight=False, soft_wrap=True)
     scores = []
-    for name, judged in found["scores"].items():
-        rates = (
-            f"{100 * judged[who]['word_error_rate']:.1f} %"
-            for who in ("candidate", "current", "cascade")
-        )
-        scores.append((name, str(judged["candidate"]["utterances"]), *rates))
+    for name, judged in found.scores.items():
+        rates = map(_percent, (judged.candidate, judged.current, judged.cascade))
+        scores.append((name, str(judged.candidate.utterances), *rates))
     console.print(Sheet(("heard", "utterances", "this one", "the one before", "cascade"), scores))
     changed = []
-    for name, utterances in found["changed"].items():
-        for one in utterances:
-            counts = (str(one[key]) for key in ("words", "candidate", "current", "cascade"))
-            changed.append((f"{name} {one['id'][:12]}", *counts, one["text"]))
+    for name, utterances in found.changed.items():
+        for heard in utterances:
+            counts = map(str, (heard.words, heard.candidate, heard.current, heard.cascade))
+            changed.append((f"{name} {heard.id[:12]}", *counts, heard.text))
     if changed:
         console.print(
             Sheet(
@@ -220,15 +211,15 @@ def _print_explained(found: Any) -> None:
         )
 
 
-def _print_shadow(found: Any) -> None:
-    if not found["turns"]:
+def _print_shadow(found: ShadowReport) -> None:
+    if not found.turns:
         return
-    console.print(
-        f"in shadow it heard {found['turns']} turns, of these otherwise:", highlight=False
-    )
+    console.print(f"in shadow it heard {found.turns} turns, of these otherwise:", highlight=False)
     headings = ("turn", "heard", "in shadow", "meant", "would have been answered")
-    names = ("heard", "shadow_heard", "label", "shadow_reply")
-    rows = [(str(one["turn"]), *(one[name] or "" for name in names)) for one in found["otherwise"]]
+    rows = [
+        (str(one.turn), one.heard, one.shadow_heard, one.label or "", one.shadow_reply or "")
+        for one in found.otherwise
+    ]
     console.print(Sheet(headings, rows, headings[1:]))
 
 
@@ -249,11 +240,15 @@ def _described(
     places: dict[str, int | None],
     served: Generation | None,
     later: list[Card],
-) -> Event:
+) -> dict[str, Any]:
     place = [name for name, number in places.items() if number == found.number]
     if served is not None and served.number == found.number and "current" not in place:
         place.insert(0, "served")
-    row: Event = {"number": found.number, "place": ", ".join(place), "folder": str(found.folder)}
+    row: dict[str, Any] = {
+        "number": found.number,
+        "place": ", ".join(place),
+        "folder": str(found.folder),
+    }
     if isinstance(found, Damaged):
         return {
             **row,

@@ -3,7 +3,7 @@ itself."""
 
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -13,9 +13,22 @@ from rich.text import Text
 from engines.errors import AttuneError
 
 from ..client.enrolling import enroll as enroll_manifest
-from ..events import Event
+from ..control.requests import Adapt, Correct, GetStatus
+from ..events.enrolment import BadRow, Corrected, EnrolledAll
+from ..events.learning import AdaptationChanged, RoundPlanned
+from ..events.service import Status
 from ..plain_text import expanded
-from .common import AsJson, ask_daemon, console, counted, errors, gib, print_json_line, settings
+from .common import (
+    AsJson,
+    ask_daemon,
+    ask_daemon_for,
+    console,
+    counted,
+    errors,
+    gib,
+    print_json_line,
+    settings,
+)
 from .sheet import Sheet
 
 
@@ -45,15 +58,14 @@ def enroll(
     """
     bad = 0
     for event in enroll_manifest(settings().control.socket, expanded(manifest), replace):
-        bad += event["event"] == "bad_row"
+        bad += isinstance(event, BadRow)
         if as_json:
             print_json_line(event)
-        elif event["event"] == "bad_row":
-            errors.print(escape(str(event["problem"])), highlight=False, soft_wrap=True)
-        elif event["event"] == "enrolled_all":
-            minutes = float(str(event["seconds"])) / 60
-            enrolled = counted(int(str(event["enrolled"])), "utterance")
-            console.print(f"enrolled {enrolled}, {minutes:.1f} minutes", highlight=False)
+        elif isinstance(event, BadRow):
+            errors.print(escape(event.problem), highlight=False, soft_wrap=True)
+        elif isinstance(event, EnrolledAll):
+            enrolled = counted(event.enrolled, "utterance")
+            console.print(f"enrolled {enrolled}, {event.seconds / 60:.1f} minutes", highlight=False)
     if bad:
         were = "1 row was" if bad == 1 else f"{bad} rows were"
         raise AttuneError(
@@ -78,16 +90,16 @@ def correct(
     """
     if not text.strip():
         raise AttuneError("the correction is empty; give what you really said")
-    for event in ask_daemon({"command": "correct", "text": text, "turn": turn}):
-        if as_json:
-            print_json_line(event)
-        else:
-            console.print(
-                f"turn {event['turn']}: heard “{escape(str(event['heard']))}”, you said"
-                f" “{escape(str(event['text']))}”",
-                highlight=False,
-                soft_wrap=True,
-            )
+    corrected = ask_daemon_for(Corrected, Correct(text=text, turn=turn))
+    if as_json:
+        print_json_line(corrected)
+        return
+    console.print(
+        f"turn {corrected.turn}: heard “{escape(corrected.heard)}”, you said"
+        f" “{escape(corrected.text)}”",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def adapt(
@@ -119,20 +131,19 @@ def adapt(
     if now + cancel + plan != 1:
         raise typer.BadParameter("give one of --now, --cancel and --plan")
     if plan:
-        [made] = ask_daemon({"command": "adapt", "action": "plan"})
-        _show_plan(made, as_json)
+        _show_plan(ask_daemon_for(RoundPlanned, Adapt(action="plan")), as_json)
         return
     if cancel:
-        for event in ask_daemon({"command": "adapt", "action": "cancel"}):
-            if as_json:
-                print_json_line(event)
-            else:
-                console.print("cancelled" if event["state"] != "waiting" else "no round is running")
+        status = ask_daemon_for(AdaptationChanged, Adapt(action="cancel"))
+        if as_json:
+            print_json_line(status)
+        else:
+            console.print("cancelled" if status.state != "waiting" else "no round is running")
         return
     if if_new and not _new_labels():
         console.print("there is nothing new to learn")
         return
-    last: Event = {}
+    last: AdaptationChanged | None = None
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -140,22 +151,24 @@ def adapt(
         TimeElapsedColumn(),
         console=errors,
     )
-    events = ask_daemon({"command": "adapt"})
+    events = ask_daemon(Adapt())
     first = next(events)  # where no daemon answers there is no bar either
     with bar:
         task = bar.add_task("waiting", total=1.0, note="")
-        for last in chain([first], events):
+        for event in chain([first], events):
             if as_json:
-                print_json_line(last)
-            doing = " ".join(part for part in (str(last["state"]), str(last["stage"])) if part)
+                print_json_line(event)
+            if not isinstance(event, AdaptationChanged):
+                continue
+            last = event
             bar.update(
                 task,
-                description=doing,
-                completed=float(str(last["fraction"])),
-                note=escape(str(last["note"])),
+                description=" ".join(part for part in (last.state, last.stage) if part),
+                completed=last.fraction,
+                note=escape(last.note),
             )
-    outcome, reason = last.get("outcome"), str(last.get("last_reason", ""))
-    if outcome in ("promoted", "refused", "shadowed"):
+    reason = last.last_reason if last is not None else ""
+    if last is not None and last.outcome in ("promoted", "refused", "shadowed"):
         if not as_json:
             console.print(escape(reason), highlight=False)
         return
@@ -165,38 +178,33 @@ def adapt(
 
 
 def _new_labels() -> int:
-    [status] = ask_daemon({"command": "status"})
-    counts = status["counts"]
-    assert isinstance(counts, dict)
-    return int(counts["new_labels"])
+    return ask_daemon_for(Status, GetStatus()).counts.new_labels
 
 
-def _show_plan(made: dict[str, Any], as_json: bool) -> None:
+def _show_plan(made: RoundPlanned, as_json: bool) -> None:
     """Print a plan. Raises AttuneError where it is refused."""
     if as_json:
         print_json_line(made)
     else:
         rows = []
-        for stage in made["stages"]:
+        for stage in made.stages:
             peak = Text(
-                gib(stage["peak_bytes"]),
-                "red" if stage["peak_bytes"] > made["budget_bytes"] else "",
+                gib(stage.peak_bytes),
+                "red" if stage.peak_bytes > made.budget_bytes else "",
             )
-            rows.append(
-                (stage["name"], gib(stage["predicted_bytes"]), peak, f"{stage['seconds'] / 60:.1f}")
-            )
+            rows.append((stage.name, gib(stage.predicted_bytes), peak, f"{stage.seconds / 60:.1f}"))
         console.print(Sheet(("stage", "predicted", "with room", "minutes"), rows))
-        minutes = sum(stage["seconds"] for stage in made["stages"]) / 60
-        ways = [f"each step in {made['parts']} parts"] if made["parts"] != 1 else []
-        ways += ["the models that answer unloaded"] if made["unloads"] else []
-        line = (
-            f"{gib(made['peak_bytes'])} of {gib(made['budget_bytes'])}, about {minutes:.0f} minutes"
+        minutes = sum(stage.seconds for stage in made.stages) / 60
+        ways = (
+            [f"each step in {made.micro_batches} micro-batches"] if made.micro_batches != 1 else []
         )
+        ways += ["the models that answer unloaded"] if made.unloads else []
+        line = f"{gib(made.peak_bytes)} of {gib(made.budget_bytes)}, about {minutes:.0f} minutes"
         console.print(", ".join([line, *ways]), highlight=False)
-        if not made["measured_here"]:
+        if not made.measured_here:
             console.print(
                 "by figures of another machine; `attune calibrate memory` measures this one",
                 highlight=False,
             )
-    if made["refusal"]:
-        raise AttuneError(made["refusal"])
+    if made.refusal:
+        raise AttuneError(made.refusal)

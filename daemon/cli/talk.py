@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +11,10 @@ from rich.markup import escape
 
 from engines.errors import AttuneError
 
-from ..client.socket_client import request
-from ..events import Event
+from ..client import socket_client
+from ..control.requests import Ask, Follow, Listen
+from ..events.event import Event
+from ..events.turns import Heard, RecordingPlayed, ReplyPiece, TurnAnswered, TurnEvent, TurnFailed
 from ..plain_text import expanded
 from .common import AsJson, ask_daemon, console, errors, print_json_line, settings
 
@@ -60,9 +63,8 @@ def ask(
     if not words.strip():
         raise AttuneError("there is nothing to ask; give a text or the path of a recording")
     recording = None if is_text else _recording(words)
-    command: Event = {"command": "ask", "route": route}
-    command |= {"text": words} if recording is None else {"audio": recording}
-    for event in ask_daemon(command):
+    command = Ask(route=route) if recording is not None else Ask(text=words, route=route)
+    for event in ask_daemon(command, recording=recording):
         if as_json:
             print_json_line(event)
         else:
@@ -83,23 +85,22 @@ def listen(
 
     Shows every turn.
     """
-    heard: Event = {}
-    for heard in ask_daemon(
-        {"command": "listen", "audio": expanded(recording), "speed": speed, "route": route}
-    ):
+    path = expanded(recording)
+    for event in ask_daemon(Listen(audio=path.name, speed=speed, route=route), recording=path):
         if as_json:
-            print_json_line(heard)
+            print_json_line(event)
         else:
-            show(heard)
-    if heard["problem"]:
-        raise AttuneError(str(heard["problem"]))
-    if not heard["segments"] and not as_json:
-        seconds = float(str(heard["heard_seconds"]))
-        console.print(
-            f"nobody spoke in {escape(str(recording))} ({seconds:.1f} s)",
-            highlight=False,
-            soft_wrap=True,
-        )
+            show(event)
+        if not isinstance(event, RecordingPlayed):
+            continue
+        if event.problem:
+            raise AttuneError(event.problem)
+        if not event.segments and not as_json:
+            console.print(
+                f"nobody spoke in {escape(str(recording))} ({event.heard_seconds:.1f} s)",
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 def talk() -> None:
@@ -112,7 +113,7 @@ def talk() -> None:
             "standard input is closed, so nothing can be typed; `attune ask TEXT` needs none"
         )
     socket = settings().control.socket
-    following = request(socket, {"command": "events"}, quiet_seconds=60.0)
+    following = socket_client.ask(socket, Follow(), quiet_seconds=60.0)
     # The first event says that it follows; where no daemon answers, the command ends here.
     next(following)
     thread = threading.Thread(target=_show_what_is_said, args=(following,), daemon=True)
@@ -124,7 +125,7 @@ def talk() -> None:
             continue
         asked = True
         try:
-            for event in request(socket, {"command": "ask", "text": text}):
+            for event in socket_client.ask(socket, Ask(text=text)):
                 show(event)
         except AttuneError as error:
             errors.print(f"[red]{escape(str(error))}[/red]", soft_wrap=True)
@@ -134,10 +135,11 @@ def talk() -> None:
         )
 
 
-def _show_what_is_said(following: object) -> None:
+def _show_what_is_said(following: Iterator[Event]) -> None:
     try:
-        for event in following:  # type: ignore[attr-defined]
-            if event.get("source") != "text":  # what was typed is shown where it was typed
+        for event in following:
+            # What was typed is shown where it was typed.
+            if isinstance(event, TurnEvent) and event.source != "text":
                 show(event)
     except AttuneError as error:
         errors.print(f"[red]{escape(str(error))}[/red]")
@@ -145,36 +147,31 @@ def _show_what_is_said(following: object) -> None:
 
 def show(event: Event) -> None:
     """Show one event to a person."""
-    text = str(event.get("text", ""))
-    match event["event"]:
-        case "heard" if event["source"] != "text" and text.strip():
+    match event:
+        case Heard(text=text) if event.source != "text" and text.strip():
             console.print(f"[bold]heard[/bold] {escape(text)}", highlight=False, soft_wrap=True)
-        case "token":
+        case ReplyPiece(text=text):
             console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
-        case "turn":
+        case TurnAnswered():
             _show_turn(event)
-        case "turn_failed":
-            errors.print(f"[red]{escape(str(event['problem']))}[/red]", soft_wrap=True)
+        case TurnFailed(problem=problem):
+            errors.print(f"[red]{escape(problem)}[/red]", soft_wrap=True)
         case _:
             pass
 
 
-def _show_turn(event: Event) -> None:
-    first = event["first_token_ms"]
-    took = (
-        "nothing understood" if first is None else f"{float(str(first)):.0f} ms to the first word"
-    )
-    heard = f", heard: {event['heard']}" if event["route"] == "aligned" and event["heard"] else ""
-    cut = ", interrupted" if event["interrupted"] else ""
-    sure = (
-        f", {float(str(event['confidence'])):.0%} sure" if event["confidence"] is not None else ""
-    )
-    line = escape(f"{event['route']} route, {took}{cut}{sure}{heard}")
+def _show_turn(turn: TurnAnswered) -> None:
+    first = turn.first_token_ms
+    took = "nothing understood" if first is None else f"{first:.0f} ms to the first word"
+    heard = f", heard: {turn.heard}" if turn.route == "aligned" and turn.heard else ""
+    cut = ", interrupted" if turn.interrupted else ""
+    sure = f", {turn.confidence:.0%} sure" if turn.confidence is not None else ""
+    line = escape(f"{turn.route} route, {took}{cut}{sure}{heard}")
     console.print(
-        f"{chr(10) if event['reply'] else ''}[dim]{line}[/dim]", highlight=False, soft_wrap=True
+        f"{chr(10) if turn.reply else ''}[dim]{line}[/dim]", highlight=False, soft_wrap=True
     )
-    if "warning" in event:
-        errors.print(f"[yellow]{escape(str(event['warning']))}[/yellow]", soft_wrap=True)
+    if turn.warning is not None:
+        errors.print(f"[yellow]{escape(turn.warning)}[/yellow]", soft_wrap=True)
 
 
 def _recording(words: str) -> Path | None:

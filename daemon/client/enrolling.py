@@ -10,9 +10,11 @@ from engines.errors import AttuneError
 from engines.open_file import open_file
 
 from ..control import row_stream
-from ..events import Event
-from .manifest import BadRow, Row, read_manifest
-from .socket_client import readable, request
+from ..control.requests import Enroll
+from ..events.enrolment import BadRow, EnrolledAll
+from ..events.event import Event
+from . import manifest as manifests
+from .socket_client import ask, readable
 
 _MAX_BAD_AT_FIRST = 20
 """Where so many rows were bad and none good, the rest is not tried."""
@@ -29,44 +31,49 @@ def enroll(
     or its first rows are all bad.
     """
     ours, theirs = row_stream.pair()
-    command: Event = {"command": "enroll", "replace": replace}
+    command = Enroll(replace=replace)
     with (
         ours,
         theirs,
-        closing(request(control, command, quiet_seconds, [theirs.fileno()])) as events,
+        closing(ask(control, command, quiet_seconds, descriptors=[theirs.fileno()])) as events,
     ):
         next(events)  # it is ready for rows
         theirs.close()
         bad = good = 0
-        for number, row in read_manifest(manifest):
+        for number, row in manifests.read_manifest(manifest):
             event = _enrolled(number, row, manifest, ours, events)
-            if event["event"] != "bad_row":
+            if not isinstance(event, BadRow):
                 good += 1
                 yield event
                 continue
             bad += 1
-            yield event | {
-                "problem": f"{readable(manifest.name)} line {number}: {event['problem']}"
-            }
+            where = f"{readable(manifest.name)} line {number}"
+            yield BadRow(row=number, problem=f"{where}: {event.problem}")
             if bad >= _MAX_BAD_AT_FIRST and not good:
                 raise AttuneError(
                     f"the first {bad} rows of {manifest} are all bad; mend them and enrol again"
                 )
         ours.close()
         for event in events:
-            yield event | {"bad": bad}
+            yield (
+                event.model_copy(update={"bad": bad}) if isinstance(event, EnrolledAll) else event
+            )
 
 
 def _enrolled(
-    number: int, row: Row | BadRow, manifest: Path, ours: socket.socket, events: Iterator[Event]
+    number: int,
+    row: manifests.Row | manifests.BadRow,
+    manifest: Path,
+    ours: socket.socket,
+    events: Iterator[Event],
 ) -> Event:
     """What becomes of one row. Raises AttuneError where the daemon fails."""
-    if isinstance(row, BadRow):
-        return {"event": "bad_row", "row": number, "problem": row.problem}
+    if isinstance(row, manifests.BadRow):
+        return BadRow(row=number, problem=row.problem)
     try:
         recording = open_file(manifest.parent / row.audio)
     except AttuneError as error:
-        return {"event": "bad_row", "row": number, "problem": str(error)}
+        return BadRow(row=number, problem=str(error))
     with recording:
         told = row_stream.Row(number=number, name=readable(recording.name), text=row.text)
         with suppress(OSError):  # where the daemon has had enough, its next event says why

@@ -3,25 +3,64 @@
 import json
 import socket
 from collections.abc import Generator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from engines.errors import AttuneError
 from engines.open_file import open_file
 
-from ..control.server import MAX_LINE_BYTES
-from ..events import Event
+from ..control.requests import Request
+from ..control.server import MAX_LINE_BYTES, Message
+from ..events.event import Event
+from ..events.reading import read_event
+
+Kind = TypeVar("Kind", bound=Event)
 
 
 class NoDaemonError(AttuneError):
     """Nobody listens at the control socket."""
 
 
-def request(
-    path: Path, command: Event, quiet_seconds: float | None = 300.0, descriptors: Sequence[int] = ()
+def ask(
+    path: Path,
+    command: Request,
+    quiet_seconds: float | None = 300.0,
+    *,
+    recording: Path | None = None,
+    descriptors: Sequence[int] = (),
 ) -> Generator[Event, None, None]:
-    """Send `command` to the daemon at `path` and yield its events, all but the closing one.
+    """Send `command` to the daemon at `path` and yield the events that answer it.
+
+    A `recording` is opened here and handed over: the daemon opens no file that a client names.
+    Otherwise as `request`.
+    """
+    message: Message = command.model_dump(mode="json", exclude={"descriptors"}, exclude_none=True)
+    if recording is not None:
+        message["audio"] = recording
+    with closing(request(path, message, quiet_seconds, descriptors)) as messages:
+        for answer in messages:
+            yield read_event(answer)
+
+
+def ask_for(
+    kind: type[Kind], path: Path, command: Request, quiet_seconds: float | None = 300.0
+) -> Kind:
+    """The one event that answers `command`. Raises AttuneError as `ask`, or where the answer is of
+    another kind."""
+    answers = list(ask(path, command, quiet_seconds))
+    if len(answers) != 1 or not isinstance(answers[0], kind):
+        raise AttuneError(f"the daemon at {path} gave another answer than it should; restart it")
+    return answers[0]
+
+
+def request(
+    path: Path,
+    command: Message,
+    quiet_seconds: float | None = 300.0,
+    descriptors: Sequence[int] = (),
+) -> Generator[Message, None, None]:
+    """Send `command` to the daemon at `path` and yield its messages, all but the closing one.
 
     A Path under `audio` is opened here and handed over: the daemon opens no file that a client
     names. `descriptors` are handed over likewise; they stay the caller's, and may be closed after
@@ -45,12 +84,12 @@ def request(
             _send(connection, command, descriptors)
         with connection.makefile("rb") as lines:
             while True:
-                event = _next_event(lines, path)
-                if "error" in event:
-                    raise AttuneError(str(event["error"]))
-                if event.get("done"):
+                message = _next_message(lines, path)
+                if "error" in message:
+                    raise AttuneError(str(message["error"]))
+                if message.get("done"):
                     return
-                yield event
+                yield message
 
 
 def readable(text: str) -> str:
@@ -59,7 +98,7 @@ def readable(text: str) -> str:
     return text.encode(errors="surrogatepass").decode(errors="replace")
 
 
-def _send(connection: socket.socket, command: Event, descriptors: Sequence[int]) -> None:
+def _send(connection: socket.socket, command: Message, descriptors: Sequence[int]) -> None:
     line = readable(json.dumps(command, ensure_ascii=False)).encode() + b"\n"
     if len(line) > MAX_LINE_BYTES:
         raise AttuneError(f"the request is longer than {MAX_LINE_BYTES} bytes; say less at a time")
@@ -69,7 +108,7 @@ def _send(connection: socket.socket, command: Event, descriptors: Sequence[int])
         connection.sendall(line[sent:])
 
 
-def _next_event(lines: BinaryIO, path: Path) -> Event:
+def _next_message(lines: BinaryIO, path: Path) -> Message:
     try:
         line = lines.readline(MAX_LINE_BYTES + 1)
     except TimeoutError as error:
@@ -79,11 +118,11 @@ def _next_event(lines: BinaryIO, path: Path) -> Event:
     except OSError as error:
         raise AttuneError(f"the connection to the daemon at {path} broke: {error}") from error
     try:
-        event = json.loads(line)
+        message = json.loads(line)
     except ValueError as error:  # nothing, or half a line
         raise AttuneError(
             f"the daemon at {path} ended before it had answered; its log says why"
         ) from error
-    if not isinstance(event, dict):
+    if not isinstance(message, dict):
         raise AttuneError(f"what answers at {path} is no Attune daemon")
-    return event
+    return message

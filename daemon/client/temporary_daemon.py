@@ -11,15 +11,16 @@ from pathlib import Path
 from engines.errors import AttuneError
 from engines.jobs.programs import COMMAND_LINE, program
 
-from ..events import Event
-from .socket_client import request
+from ..control.requests import GetStatus
+from ..events.service import Status
+from .socket_client import ask_for
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 30.0
 
 
 @contextmanager
-def private_daemon(environment: Mapping[str, str], log: Path) -> Iterator[Event]:
+def private_daemon(environment: Mapping[str, str], log: Path) -> Iterator[Status]:
     """Run `attune serve` with the settings in `environment` (keys without `ATTUNE__`; no other
     setting of this process's environment reaches it) and its log in `log`; yields its first status
     and stops it at the end.
@@ -48,14 +49,12 @@ def private_daemon(environment: Mapping[str, str], log: Path) -> Iterator[Event]
             process.wait()
 
 
-def _first_status(socket: Path, process: "subprocess.Popen[bytes]", log: Path) -> Event:
+def _first_status(socket: Path, process: "subprocess.Popen[bytes]", log: Path) -> Status:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            [status] = request(socket, {"command": "status"}, quiet_seconds=_START_SECONDS)
+            return ask_for(Status, socket, GetStatus(), quiet_seconds=_START_SECONDS)
         except AttuneError:  # there is none yet, or it was just leaving
             time.sleep(0.2)
-            continue
-        return status
     last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
     raise AttuneError(f"the daemon did not start: {last}")

@@ -7,7 +7,8 @@ from engines.errors import AttuneError
 from engines.open_file import OpenFile
 from engines.types import SAMPLE_RATE_HZ, Float32
 
-from ..events import Event
+from ..events.enrolment import BadRow, Enrolled, EnrolledAll, Enrolling
+from ..events.event import Event
 from ..store.label_check import TOLD, is_silent, label_fault, same_words
 from ..store.store import Store, utterance_id
 from .row_stream import Row
@@ -31,7 +32,7 @@ def take_up(
     that came twice counts once. Raises AttuneError where the store cannot be written, or `rows`
     does.
     """
-    yield {"event": "enrolling"}
+    yield Enrolling()
     known: Known = {}
     bad = new = 0
     seconds = 0.0
@@ -42,7 +43,7 @@ def take_up(
             _refuse_untrue(row, samples, store, replace, known)
         except AttuneError as error:
             bad += 1
-            yield {"event": "bad_row", "row": row.number, "problem": str(error)}
+            yield BadRow(row=row.number, problem=str(error))
             continue
         identifier = utterance_id(samples)
         is_new = identifier not in known and _keep(row, samples, store, replace)
@@ -50,20 +51,13 @@ def take_up(
             known[identifier] = row
             seconds += len(samples) / SAMPLE_RATE_HZ
         new += is_new
-        yield {
-            "event": "enrolled",
-            "row": row.number,
-            "utterance": identifier,
-            "seconds": len(samples) / SAMPLE_RATE_HZ,
-            "new": is_new,
-        }
-    yield {
-        "event": "enrolled_all",
-        "enrolled": len(known),
-        "bad": bad,
-        "seconds": seconds,
-        "new": new,
-    }
+        yield Enrolled(
+            row=row.number,
+            utterance=identifier,
+            seconds=len(samples) / SAMPLE_RATE_HZ,
+            new=is_new,
+        )
+    yield EnrolledAll(enrolled=len(known), bad=bad, seconds=seconds, new=new)
 
 
 def _refuse_untrue(row: Row, samples: Float32, store: Store, replace: bool, known: Known) -> None:

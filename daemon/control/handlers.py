@@ -1,4 +1,4 @@
-"""What can be asked of a running daemon through the control socket: each command a checked request,
+"""Carries out what is asked of a running daemon through the control socket: each request is
 answered by events."""
 
 import queue
@@ -7,44 +7,45 @@ from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
-
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
-from pydantic_core import to_jsonable_python
 
 from engines.audio.recordings import read_audio
 from engines.audio.segmenter import SegmenterLimits
 from engines.errors import AttuneError
-from engines.generations.folder import MAX_NUMBER, read_generation
 from engines.open_file import OpenFile
-from engines.schema import Frozen, first_problem
 
 from ..attention import Attention
 from ..clients import Client
 from ..conversation.conversation import Conversation
 from ..conversation.speech_input import hear_recording
-from ..events import Event, Events
-from ..promotion.report import SHOWN, explained
+from ..events.bus import Events
+from ..events.enrolment import Corrected
+from ..events.event import Event
+from ..events.learning import (
+    AdaptationChanged,
+    PlannedStage,
+    RoundPlanned,
+    ServingChanged,
+)
+from ..events.service import Following, MetricsText, Reloading
+from ..events.turns import Alive, ClientLeft
 from ..promotion.shadow_readings import ShadowReadings
 from ..promotion.verdict import would_refuse
-from ..serving.lease import ModelLease
+from ..serving.lease import ModelLender
 from ..serving.moves import Moves
-from ..store.label_check import TOLD, label_fault, same_words
-from ..store.store import MAX_LABEL_CHARACTERS, Store
+from ..store.label_check import TOLD, label_fault
+from ..store.store import Store
+from ..training.memory_guard import MemoryGuard
 from ..training.memory_plan import Plan
-from ..training.scheduler import Adaptation
-from . import row_stream
+from ..training.round_inputs import RoundInputs
+from ..training.scheduler import RoundScheduler
+from . import requests, row_stream
 from .enrolment import MAX_SECONDS, take_up
 from .metrics import Metrics
-from .row_stream import MAX_NAME_CHARACTERS
+from .server import Message
+from .status import StatusReader
+from .why import why
 
 _ALIVE_SECONDS = 10.0
-_MAX_TEXT_CHARACTERS = 8000
-_SHOWN_MOVES = 5
-_MAX_ID = 2**63 - 1
-"""In SQLite."""
-_LEFT: Event = {"event": "left"}
-"""Wakes who waits for something to tell to a client that has left."""
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,18 @@ class Service:
     """The parts of a running daemon that commands reach."""
 
     conversation: Conversation
-    serving: ModelLease
+    lender: ModelLender
     attention: Attention
     events: Events
     store: Store
-    adaptation: Adaptation
+    scheduler: RoundScheduler
     generations: Path
     segmenter: SegmenterLimits
-    status: Callable[[], Event]
+    status: StatusReader
     metrics: Metrics
     moves: Moves
-    plan: Callable[[], Plan]
-    """How a round would be run now. Raises AttuneError where there is nothing to learn from."""
+    guard: MemoryGuard
+    inputs: RoundInputs
     corrected: Callable[[], None]
     """Called after each correction."""
     shadow_readings: ShadowReadings
@@ -72,149 +73,50 @@ class Service:
     they are refused."""
 
 
-class _Request(Frozen):
-    descriptors: tuple[int, ...] = ()
-    """Open files that came with it; the control socket closes them when it is answered."""
-
-    @model_validator(mode="after")
-    def _has_no_nul(self) -> Self:
-        """Neither a text nor the name of a file holds one."""
-        if any("\0" in str(value) for _, value in self):
-            raise ValueError("a NUL character is part of no text and of no name")
-        return self
-
-
-class Status(_Request):
-    command: Literal["status"]
-
-
-class ShowMetrics(_Request):
-    command: Literal["metrics"]
-
-
-class Reload(_Request):
-    """Read the settings again, and open what was built since; who asks meanwhile waits."""
-
-    command: Literal["reload"]
-
-
-class Ask(_Request):
-    """`text` or the recording that is handed over, which messages call `audio`, answered through
-    `route` or the one in use."""
-
-    command: Literal["ask"]
-    text: str | None = Field(None, min_length=1, max_length=_MAX_TEXT_CHARACTERS)
-    audio: str | None = Field(None, max_length=MAX_NAME_CHARACTERS)
-    route: str | None = None
-
-
-class Listen(_Request):
-    """The recording that is handed over, which messages call `audio`, played through the capture
-    path; `speed` 0 does not wait for real time."""
-
-    command: Literal["listen"]
-    audio: str = Field(max_length=MAX_NAME_CHARACTERS)
-    speed: float = Field(0.0, ge=0, le=1000)
-    route: str | None = None
-
-
-class Follow(_Request):
-    command: Literal["events"]
-
-
-class Adapt(_Request):
-    """Start a round now and follow it, follow the one that runs, cancel it, or say what one would
-    take."""
-
-    command: Literal["adapt"]
-    action: Literal["start", "cancel", "plan"] = "start"
-
-
-class Correct(_Request):
-    """Say what was said in turn `turn`, or in the last that was spoken."""
-
-    command: Literal["correct"]
-    text: str = Field(min_length=1, max_length=MAX_LABEL_CHARACTERS)
-    turn: int | None = Field(None, ge=0, le=_MAX_ID)
-
-
-class Enroll(_Request):
-    """Take up what comes through the socket that is handed over: rows, each with its open
-    recording. With `replace` their texts take the place of those that the recordings were labelled
-    with before."""
-
-    command: Literal["enroll"]
-    replace: bool = False
-
-
-class Why(_Request):
-    """How the last round ended, and what speaks for and against the generation that it wrote, or
-    for generation `number`."""
-
-    command: Literal["why"]
-    number: int | None = Field(None, ge=0, le=MAX_NUMBER)
-
-
-class Generations(_Request):
-    """Move the pointer. What there is can be read from the disk."""
-
-    command: Literal["generations"]
-    action: Literal["promote", "rollback"]
-    number: int | None = Field(None, ge=0, le=MAX_NUMBER)
-
-
-_AnyRequest = Annotated[
-    Status
-    | ShowMetrics
-    | Reload
-    | Ask
-    | Listen
-    | Follow
-    | Adapt
-    | Correct
-    | Enroll
-    | Why
-    | Generations,
-    Field(discriminator="command"),
-]
-_REQUESTS: TypeAdapter[_AnyRequest] = TypeAdapter(_AnyRequest)
-
-
-def answer(service: Service, request: Event, client: Client) -> Generator[Event, None, None]:
-    """Carry out one request of `client`. Raises AttuneError where it is malformed or fails."""
-    try:
-        checked = _REQUESTS.validate_python(request)
-    except ValidationError as error:
-        where, what = first_problem(error)
-        told = f"{where or 'the request'}: {what}"
-        raise AttuneError(f"{told}; `attune --help` lists the commands") from error
-    events: Generator[Event, None, None]
-    match checked:
-        case Status():
-            events = _one(service.status())
-        case ShowMetrics():
-            events = _one({"event": "metrics", "text": service.metrics.text()})
-        case Reload():
-            events = _reload(service)
-        case Ask():
-            events = _ask(service, checked, client)
-        case Listen():
-            events = _listen(service, checked, client)
-        case Follow():
-            events = _follow(service, client)
-        case Adapt():
-            events = _adapt(service, checked, client)
-        case Correct():
-            events = _correct(service, checked)
-        case Enroll():
-            events = _enroll(service, _handed(checked, "the rows of an enrolment"), checked.replace)
-        case Why():
-            events = _one(_why(service, checked))
-        case Generations():
-            events = _generations(service, checked)
-    with closing(events):
+def answer_message(
+    service: Service, message: Message, client: Client
+) -> Generator[Message, None, None]:
+    """Carry out what a message of `client` asks for; yields the messages that answer it. Raises
+    AttuneError where it is malformed or fails."""
+    with closing(answer(service, requests.read_request(message), client)) as events:
         for event in events:
-            yield to_jsonable_python(event)
+            yield event.message()
+
+
+def answer(
+    service: Service, request: requests.Request, client: Client
+) -> Generator[Event, None, None]:
+    """Carry out one request of `client`. Raises AttuneError where it fails."""
+    events: Generator[Event, None, None]
+    match request:
+        case requests.GetStatus():
+            events = _one(service.status.status())
+        case requests.GetMetrics():
+            events = _one(MetricsText(text=service.metrics.text()))
+        case requests.Reload():
+            events = _reload(service)
+        case requests.Ask():
+            events = _ask(service, request, client)
+        case requests.Listen():
+            events = _listen(service, request, client)
+        case requests.Follow():
+            events = _follow(service, client)
+        case requests.Adapt():
+            events = _adapt(service, request, client)
+        case requests.Correct():
+            events = _correct(service, request)
+        case requests.Enroll():
+            events = _enroll(service, _handed(request, "the rows of an enrolment"), request.replace)
+        case requests.Explain():
+            events = _one(
+                why(request.number, service.store, service.generations, service.shadow_readings)
+            )
+        case requests.MoveGeneration():
+            events = _generations(service, request)
+        case _:
+            raise AssertionError(f"{type(request).__name__} has no handler")
+    with closing(events):
+        yield from events
 
 
 def _one(event: Event) -> Generator[Event, None, None]:
@@ -223,11 +125,11 @@ def _one(event: Event) -> Generator[Event, None, None]:
 
 def _reload(service: Service) -> Generator[Event, None, None]:
     asked = service.start_anew()
-    yield {"event": "reloading"}
+    yield Reloading()
     asked.result()
 
 
-def _ask(service: Service, request: Ask, client: Client) -> Generator[Event, None, None]:
+def _ask(service: Service, request: requests.Ask, client: Client) -> Generator[Event, None, None]:
     if (request.text is None) == (request.audio is None):
         raise AttuneError("ask takes either a text or a recording")
     if request.text is not None:
@@ -238,7 +140,9 @@ def _ask(service: Service, request: Ask, client: Client) -> Generator[Event, Non
         yield from service.conversation.ask(samples, "file", request.route, client)
 
 
-def _listen(service: Service, request: Listen, client: Client) -> Generator[Event, None, None]:
+def _listen(
+    service: Service, request: requests.Listen, client: Client
+) -> Generator[Event, None, None]:
     with OpenFile.of_descriptor(_handed(request, request.audio), request.audio) as recording:
         yield from hear_recording(
             recording,
@@ -252,7 +156,7 @@ def _listen(service: Service, request: Listen, client: Client) -> Generator[Even
         )
 
 
-def _handed(request: _Request, what: str) -> int:
+def _handed(request: requests.Request, what: str) -> int:
     """The descriptor that came with a request. Raises AttuneError where there is none, or more than
     one."""
     if len(request.descriptors) != 1:
@@ -266,59 +170,72 @@ def _handed(request: _Request, what: str) -> int:
 def _follow(service: Service, client: Client) -> Generator[Event, None, None]:
     def left() -> None:
         with suppress(queue.Full):  # then nobody waits for the next event
-            happening.put_nowait(_LEFT)
+            happening.put_nowait(ClientLeft())
 
     with service.events.follow() as happening, client.telling(left):
-        yield {"event": "following"}
+        yield Following()
         while not client.left:
             try:
                 event = happening.get(timeout=_ALIVE_SECONDS)
             except queue.Empty:
-                event = {"event": "alive"}
+                event = Alive()
             yield event
 
 
-def _adapt(service: Service, request: Adapt, client: Client) -> Generator[Event, None, None]:
+def _adapt(
+    service: Service, request: requests.Adapt, client: Client
+) -> Generator[Event, None, None]:
     if request.action == "cancel":
-        service.adaptation.cancel()
-        yield {"event": "adaptation", **service.adaptation.status()}
+        service.scheduler.cancel()
+        yield _adaptation(service.scheduler)
         return
     if request.action == "plan":
-        made = service.plan()
-        yield {
-            "event": "plan",
-            "predicted_bytes": made.predicted_bytes,
-            "peak_bytes": made.peak_bytes,
-            **asdict(made),
-        }
+        yield _planned(service.guard.plan(service.inputs.planned_job()))
         return
-    steps: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    unsubscribe = service.adaptation.subscribe(steps.put)
+    steps: queue.SimpleQueue[AdaptationChanged | ClientLeft] = queue.SimpleQueue()
+    unsubscribe = service.events.subscribe(AdaptationChanged, steps.put)
     try:
-        service.adaptation.run_now()
-        with client.telling(lambda: steps.put(_LEFT)):
-            yield from _until_outcome(service.adaptation, steps)
+        service.scheduler.run_now()
+        with client.telling(lambda: steps.put(ClientLeft())):
+            yield from _until_outcome(service.scheduler, steps)
     finally:
         unsubscribe()
 
 
 def _until_outcome(
-    adaptation: Adaptation, steps: "queue.SimpleQueue[Event]"
+    scheduler: RoundScheduler, steps: "queue.SimpleQueue[AdaptationChanged | ClientLeft]"
 ) -> Generator[Event, None, None]:
     """What a round does, until it has an outcome or the client has left."""
     outcome = None
     while outcome is None:
         try:
-            status = steps.get(timeout=_ALIVE_SECONDS)
+            step = steps.get(timeout=_ALIVE_SECONDS)
         except queue.Empty:
-            status = adaptation.status()
-        if status is _LEFT:
+            step = _adaptation(scheduler)
+        if isinstance(step, ClientLeft):
             return
-        outcome = status.get("outcome") or ("cancelled" if status["state"] == "stopped" else None)
-        yield {"event": "adaptation", **status}
+        outcome = step.outcome or ("cancelled" if step.state == "stopped" else None)
+        yield step
 
 
-def _correct(service: Service, request: Correct) -> Generator[Event, None, None]:
+def _adaptation(scheduler: RoundScheduler) -> AdaptationChanged:
+    return AdaptationChanged(**dict(scheduler.status()))
+
+
+def _planned(plan: Plan) -> RoundPlanned:
+    return RoundPlanned(
+        predicted_bytes=plan.predicted_bytes,
+        peak_bytes=plan.peak_bytes,
+        stages=tuple(PlannedStage(**asdict(stage)) for stage in plan.stages),
+        budget_bytes=plan.budget_bytes,
+        micro_batches=plan.micro_batches,
+        unloads=plan.unloads,
+        measured_here=plan.measured_here,
+        refusal=plan.refusal,
+    )
+
+
+def _correct(service: Service, request: requests.Correct) -> Generator[Event, None, None]:
     turn = (
         service.store.last_spoken_turn()
         if request.turn is None
@@ -344,13 +261,7 @@ def _correct(service: Service, request: Correct) -> Generator[Event, None, None]
         )
     service.store.add_label(turn.utterance, request.text, "corrected")
     service.corrected()
-    yield {
-        "event": "corrected",
-        "turn": turn.id,
-        "utterance": turn.utterance,
-        "heard": turn.heard,
-        "text": request.text,
-    }
+    yield Corrected(turn=turn.id, utterance=turn.utterance, heard=turn.heard, text=request.text)
 
 
 def _enroll(service: Service, descriptor: int, replace: bool) -> Generator[Event, None, None]:
@@ -362,38 +273,9 @@ def _enroll(service: Service, descriptor: int, replace: bool) -> Generator[Event
         service.attention.end()
 
 
-def _why(service: Service, request: Why) -> Event:
-    last = service.store.last_round()
-    number = last.generation if request.number is None and last else request.number
-    found: Event = {
-        "event": "why",
-        "round": None,
-        "generation": None,
-        "shadow": None,
-        "problem": "",
-        "moves": service.store.last_moves(_SHOWN_MOVES),
-    }
-    if request.number is None:
-        if last is None:
-            raise AttuneError("no round has ended yet; `attune status` says what it waits for")
-        found["round"] = {"ended_at": last.ended_at, "outcome": last.outcome, "reason": last.reason}
-    folder = service.generations / f"{number:04d}" if number is not None else None
-    # That of the last round may have gone since.
-    if folder is not None and (folder.exists() or request.number is not None):
-        try:
-            card = read_generation(folder).card
-        except AttuneError as error:
-            if request.number is not None:
-                raise
-            return {**found, "problem": str(error)}
-        found["generation"] = explained(card, service.store.text_of)
-        heard = service.shadow_readings.compared(card.number)
-        otherwise = [asdict(one) for one in heard if not same_words(one.heard, one.shadow_heard)]
-        found["shadow"] = {"turns": len(heard), "otherwise": otherwise[-SHOWN:]}
-    return found
-
-
-def _generations(service: Service, request: Generations) -> Generator[Event, None, None]:
+def _generations(
+    service: Service, request: requests.MoveGeneration
+) -> Generator[Event, None, None]:
     if request.action == "rollback":
         chosen = service.moves.roll_back("rollback by hand")
     elif request.number is None:
@@ -402,10 +284,8 @@ def _generations(service: Service, request: Generations) -> Generator[Event, Non
         )
     else:
         chosen = service.moves.promote(request.number, "promote by hand")
-    warning = would_refuse(chosen.card)
-    yield {
-        "event": "serving",
-        "generation": chosen.number,
-        "route": service.serving.route,
-        "warning": warning,
-    }
+    yield ServingChanged(
+        generation=chosen.number,
+        route=service.lender.route,
+        warning=would_refuse(chosen.card),
+    )

@@ -1,5 +1,4 @@
-"""The control socket: JSON lines over a private UNIX socket, and the lock that keeps a second
-daemon off the same state.
+"""The control socket: JSON lines over a private UNIX socket.
 
 One request object a line; each is answered by event objects, the last of which holds `"done": true`
 or `"error"`: no other may. A file is never named for the daemon to open: it comes as an open
@@ -7,24 +6,18 @@ descriptor with the line of its request. Knows no command.
 """
 
 import contextlib
-import errno
-import fcntl
 import json
 import logging
-import os
 import select
 import socket
-import struct
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from pathlib import Path
-from typing import IO
+from collections.abc import Callable, Generator
+from typing import Any
 
 from engines.errors import AttuneError
 
 from ..clients import Client, HangUps
-from ..events import Event
 from .incoming import MAX_DESCRIPTORS, Incoming
 
 logger = logging.getLogger(__name__)
@@ -39,76 +32,16 @@ _MAX_PROBLEM_CHARACTERS = 1000
 _IDLE_SECONDS = 60.0
 """A connection that asks nothing, or does not read its answer, for so long is closed."""
 
-Handler = Callable[[Event, Client], Generator[Event, None, None]]
-"""Answers the request of a client with events; closed early when the client leaves, which it can
+Message = dict[str, Any]
+"""A JSON object, as it comes and goes on the socket."""
+
+Handler = Callable[[Message, Client], Generator[Message, None, None]]
+"""Answers the request of a client with messages; closed early when the client leaves, which it can
 ask to be told of while it computes. AttuneError becomes the last event.
 
 The descriptors that came with a request are in it as `descriptors`, where there are any; they are
 closed when it is answered.
 """
-
-
-@contextlib.contextmanager
-def hold_state(state_dir: Path) -> Iterator[None]:
-    """Own `state_dir` for the length of the `with`. Raises AttuneError naming the process that owns
-    it already."""
-    path = state_dir / "attune.lock"
-    try:
-        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = path.open("a+", encoding="ascii")
-    except OSError as error:
-        raise AttuneError(
-            f"the state folder {state_dir} cannot be used: {error.strerror}; set state_dir to"
-            " another"
-        ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise AttuneError(_no_lock(error, file, state_dir)) from error
-        try:
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-        except OSError as error:
-            raise AttuneError(
-                f"{path} cannot be written: {error.strerror}; free its disk, or set state_dir to"
-                " another"
-            ) from error
-        yield
-
-
-def _no_lock(error: OSError, file: IO[str], state_dir: Path) -> str:
-    """Why the lock on `file` cannot be had, for people."""
-    if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-        file.seek(0)
-        holder = file.read(20).strip() or "unknown"
-        return (
-            f"another Attune daemon (process {holder}) already uses {state_dir}; stop it, or set"
-            " another state_dir"
-        )
-    if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL):
-        return (
-            f"this file system has no locks ({state_dir}: {error.strerror}), so two daemons could"
-            " not be kept apart; set state_dir to a folder on a local disk"
-        )
-    return (
-        f"{state_dir} cannot be locked: {error.strerror}; set state_dir to a folder on another disk"
-    )
-
-
-@contextlib.contextmanager
-def hold_socket(path: Path) -> Iterator[socket.socket]:
-    """A socket that listens at `path` for the length of the `with`, and is removed after it.
-
-    Raises AttuneError where the path cannot be bound or another daemon answers there.
-    """
-    listener = _bind(path)
-    try:
-        yield listener
-    finally:
-        path.unlink(missing_ok=True)
-        listener.close()
 
 
 class ControlServer:
@@ -274,7 +207,7 @@ class ControlServer:
                 self._unheard.discard(connection)
         return True
 
-    def _outcome(self, request: Event, client: Client) -> Generator[Event, None, None]:
+    def _outcome(self, request: Message, client: Client) -> Generator[Message, None, None]:
         try:
             yield from self._handle(request, client)
             yield {"done": True}
@@ -292,7 +225,7 @@ def _wait_while(holds: Callable[[], bool], seconds: float) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def _problem(what: str) -> Event:
+def _problem(what: str) -> Message:
     """In one line that fits a terminal, whatever a client called things."""
     line = " ".join(what.splitlines())
     return {
@@ -302,53 +235,5 @@ def _problem(what: str) -> Event:
     }
 
 
-def _line(event: Event) -> bytes:
-    return json.dumps(event, ensure_ascii=False).encode(errors="replace") + b"\n"
-
-
-def _bind(path: Path) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _remove_stale(path)
-        listener.bind(str(path))
-        path.chmod(0o600)  # within a folder that only its owner can enter
-        listener.listen()
-    except OSError as error:
-        listener.close()
-        reason = error.strerror or error  # a path over 107 bytes has no errno
-        raise AttuneError(
-            f"the control socket {path} cannot be made: {reason}; set control.socket to another"
-            " path"
-        ) from error
-    except AttuneError:
-        listener.close()
-        raise
-    return listener
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove what a daemon that was killed left behind, and only that."""
-    if not path.exists():
-        return
-    if not path.is_socket():
-        raise AttuneError(
-            f"{path} is in the way of the control socket and is no socket; move it, or set"
-            " control.socket"
-        )
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(2)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-            return
-        except TimeoutError:  # somebody holds it, and is busy
-            holder = "unknown"
-        else:
-            about = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-            holder = str(struct.unpack("3i", about)[0])
-    raise AttuneError(
-        f"another Attune daemon (process {holder}) answers at {path}; stop it, or set"
-        " control.socket to another path"
-    )
+def _line(message: Message) -> bytes:
+    return json.dumps(message, ensure_ascii=False).encode(errors="replace") + b"\n"

@@ -6,15 +6,25 @@ import queue
 import threading
 from collections.abc import Callable, Generator
 
-from engines.audio.segmenter import Event as Noticed
-from engines.audio.segmenter import Segmenter, SegmenterLimits, SpeechStarted
+from engines.audio.segmenter import Segmenter, SegmenterLimits, SegmentEvent, SpeechStarted
 from engines.audio.vad import SileroVad
 from engines.open_file import OpenFile
 from engines.types import Segment
 
 from ..attention import Attention
 from ..clients import Client
-from ..events import Event, Events
+from ..events.bus import Events
+from ..events.event import Event
+from ..events.turns import (
+    Alive,
+    ClientLeft,
+    RecordingPlayed,
+    SegmentHeard,
+    SpeechBegan,
+    StreamEnded,
+    TurnAnswered,
+    TurnFailed,
+)
 from ..listening.listener import Listener
 from ..listening.source import WavSource
 from .conversation import Conversation
@@ -29,15 +39,15 @@ def hand_on(
     attention: Attention,
     events: Events,
     answer: Callable[[Segment], object],
-) -> Callable[[Noticed], None]:
+) -> Callable[[SegmentEvent], None]:
     """What a listener does with what it notices: attention from the start of speech on, an `answer`
     for each segment."""
 
-    def noticed(event: Noticed) -> None:
+    def noticed(event: SegmentEvent) -> None:
         if isinstance(event, SpeechStarted):
             attention.begin()
             conversation.interrupt()
-            events.publish({"event": "speech"})
+            events.publish(SpeechBegan())
             return
         try:
             if isinstance(event, Segment):
@@ -73,9 +83,7 @@ def hear_recording(
     answered, left = threading.Semaphore(0), threading.Event()
 
     def answer(segment: Segment) -> None:
-        heard.put(
-            {"event": "segment", "start_seconds": segment.start_seconds, "seconds": segment.seconds}
-        )
+        heard.put(SegmentHeard(start_seconds=segment.start_seconds, seconds=segment.seconds))
         conversation.hear(
             segment, source="file", wait=True, route=route, events=heard, abandoned=left
         )
@@ -89,19 +97,16 @@ def hear_recording(
         SileroVad(),
         Segmenter(limits),
         hand_on(conversation, attention, events, answer),
-        on_end=lambda: heard.put({"event": "stream_ended"}),
+        on_end=lambda: heard.put(StreamEnded()),
     )
     listener.start()
     try:
-        with client.telling(lambda: heard.put({"event": "left"})):
+        with client.telling(lambda: heard.put(ClientLeft())):
             segments = yield from _until_answered(heard, answered)
         status = listener.status()
-        yield {
-            "event": "listened",
-            "heard_seconds": status.heard_seconds,
-            "segments": segments,
-            "problem": status.problem,
-        }
+        yield RecordingPlayed(
+            heard_seconds=status.heard_seconds, segments=segments, problem=status.problem
+        )
     finally:
         conversation.abandon(left)
         answered.release()
@@ -119,14 +124,20 @@ def _until_answered(
         try:
             event = heard.get(timeout=_ALIVE_SECONDS)
         except queue.Empty:
-            yield {"event": "alive"}
+            yield Alive()
             continue
-        if event["event"] == "left":
-            return segments
-        segments += event["event"] == "segment"
-        ended |= event["event"] == "stream_ended"
-        unanswered += {"segment": 1, "turn": -1, "turn_failed": -1}.get(str(event["event"]), 0)
-        if event["event"] in ("turn", "turn_failed"):
-            answered.release()
+        match event:
+            case ClientLeft():
+                return segments
+            case StreamEnded():
+                ended = True
+            case SegmentHeard():
+                segments += 1
+                unanswered += 1
+            case TurnAnswered() | TurnFailed():
+                unanswered -= 1
+                answered.release()
+            case _:
+                pass
         yield event
     return segments

@@ -20,7 +20,8 @@ from engines.whisper.plan_cache import plans_folder, quarantine
 
 from ..attention import Attention
 from ..clocks import REAL_TIME, Clocks
-from ..events import Events
+from ..events.bus import Events
+from ..events.learning import EncoderChanged
 from ..idle_task import IdleTask
 from .child import ASLEEP_LIMIT_SECONDS, Child, Outcome
 
@@ -97,7 +98,7 @@ class EngineBuilds:
             self._reopen()
         if has_plan:
             self._events.publish(
-                {"event": "encoder", "by_plan": self._served_by_plan(), "why": self._choice().why}
+                EncoderChanged(by_plan=self._served_by_plan(), why=self._choice().why)
             )
 
     def _see_to_plan(self) -> bool:
@@ -152,7 +153,7 @@ class EngineBuilds:
         logger.warning(
             "the encoder's plan is not used (%d times in a row): %s", found.times, reason
         )
-        self._events.publish({"event": "encoder", "by_plan": False, "why": reason})
+        self._events.publish(EncoderChanged(by_plan=False, why=reason))
 
     def _run(self, job: EngineJob) -> Outcome:
         self._ended.clear()

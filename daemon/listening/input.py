@@ -4,23 +4,21 @@ anew, or a recording; and the thread that listens to it.
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 
-from engines.audio.segmenter import Event as Noticed
-from engines.audio.segmenter import Segmenter, SegmenterLimits
+from engines.audio.segmenter import Segmenter, SegmenterLimits, SegmentEvent
 from engines.audio.vad import SileroVad
 from engines.errors import AttuneError
 from engines.types import Float32
 
-from ..config import AudioSettings
-from ..events import Event
+from ..config.settings import AudioSettings
 from ..plain_text import expanded
 from ..systemd import Watchdog
 from .listener import Listener
 from .microphone import Microphone
-from .source import AudioSource, SourceStatus, WavSource
+from .source import AudioSource, WavSource
+from .status import ListenerStatus, SourceStatus
 
 logger = logging.getLogger(__name__)
 
@@ -56,18 +54,15 @@ class AudioSources:
 
 
 class _Lent:
-    """A source that outlives its taker: closing this ends what it yields, and leaves the source
-    open."""
+    """A source that outlives its taker: closing this ends the stream of this taker, and leaves the
+    source open."""
 
     def __init__(self, source: AudioSource) -> None:
         self._source = source
         self._returned = threading.Event()
 
-    def chunks(self, wanted: Callable[[], int] = lambda: 1) -> Iterator[Float32]:
-        for chunk in self._source.chunks(wanted):
-            yield chunk
-            if self._returned.is_set():
-                return
+    def read(self, at_most: int) -> Float32 | None:
+        return None if self._returned.is_set() else self._source.read(at_most)
 
     def status(self) -> SourceStatus:
         return self._source.status()
@@ -84,7 +79,7 @@ class AudioInput:
         sources: AudioSources,
         audio: AudioSettings,
         limits: SegmenterLimits,
-        noticed: Callable[[Noticed], None],
+        on_event: Callable[[SegmentEvent], None],
         watchdog: Watchdog,
     ) -> None:
         """Raises AttuneError where a recording is named that cannot be heard."""
@@ -102,7 +97,7 @@ class AudioInput:
         if source is not None:
             alive = watchdog.watch(_LOOP)
             self._listener = Listener(
-                source, SileroVad(), Segmenter(limits), noticed, self._ended, alive=alive
+                source, SileroVad(), Segmenter(limits), on_event, self._ended, alive=alive
             )
 
     def start(self) -> None:
@@ -118,21 +113,19 @@ class AudioInput:
             # Also where it had failed: what comes after it need not be deaf.
             self._watchdog.leave(_LOOP)
 
-    def status(self) -> Event:
+    def status(self) -> ListenerStatus:
         """What `attune status` says about it."""
-        return (
-            asdict(self._listener.status())
-            if self._listener
-            else {"state": "off", "problem": self._deaf_because}
-        )
+        if self._listener is None:
+            return ListenerStatus("off", self._deaf_because)
+        return self._listener.status()
 
     @property
     def state(self) -> str:
         """The same in a few words."""
-        if self._listener is None:
-            return f"deaf ({self._deaf_because})"
-        about = self._listener.status()
-        if about.state != "listening":
+        about = self.status()
+        if about.state == "off":
+            return f"deaf ({about.problem})"
+        if about.source is None or about.state != "listening":
             return f"{about.state} {about.problem}".strip()
         return f"listening to {about.source.device}" + (
             f", which {about.source.problem}" if about.source.problem else ""

@@ -6,39 +6,20 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from engines.audio.segmenter import Event, Segmenter
+from engines.audio.segmenter import Segmenter, SegmentEvent
 from engines.audio.vad import CHUNK_SAMPLES, SileroVad
 from engines.types import SAMPLE_RATE_HZ, Float32
 
-from .source import AudioSource, SourceStatus
+from .source import AudioSource
+from .status import ListenerState, ListenerStatus
 
 logger = logging.getLogger(__name__)
 
 MAX_FAILURES_IN_A_ROW = 5
 _FIRST_PAUSE_SECONDS = 0.05
-
-State = Literal["new", "listening", "ended", "failed"]
-
-
-@dataclass(frozen=True)
-class ListenerStatus:
-    """What `attune status` says about listening."""
-
-    state: State
-    source: SourceStatus
-    heard_seconds: float
-    """Length of the stream so far."""
-    seconds_since_chunk: float
-    """How long ago the last chunk was taken."""
-    failures: int
-    """Errors that the listener went on after."""
-    problem: str
-    """The last of them; empty where there was none."""
 
 
 class Listener:
@@ -50,7 +31,7 @@ class Listener:
         source: AudioSource,
         vad: SileroVad,
         segmenter: Segmenter,
-        on_event: Callable[[Event], None],
+        on_event: Callable[[SegmentEvent], None],
         on_end: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         alive: Callable[[], None] = lambda: None,
@@ -70,7 +51,7 @@ class Listener:
         self._clock = clock
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
         self._stopping = threading.Event()
-        self._state: State = "new"
+        self._state: ListenerState = "new"
         self._heard_samples = 0
         self._last_chunk = clock()
         self._failures = 0
@@ -127,10 +108,10 @@ class Listener:
         held: list[Float32] = []
         try:
             try:
-                for chunk in self._source.chunks(lambda: self._chunks_to_event - len(held)):
+                while (taken := self._source.read(self._chunks_to_event - len(held))) is not None:
                     self._last_chunk = self._clock()
-                    self._heard_samples += len(chunk)
-                    held.append(chunk)
+                    self._heard_samples += taken.size
+                    held.extend(taken)
                     # With fewer there is nothing to notice: none is late.
                     if len(held) >= self._chunks_to_event:
                         self._push(held)
@@ -164,7 +145,7 @@ class Listener:
         self._vad.reset()  # a muted microphone needs no model
         return [0.0] * len(chunks)
 
-    def _hand_on(self, event: Event | None) -> None:
+    def _hand_on(self, event: SegmentEvent | None) -> None:
         if event is None:
             return
         try:

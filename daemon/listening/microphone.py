@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from types import ModuleType
@@ -24,7 +24,8 @@ from engines.audio.vad import CHUNK_SAMPLES
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32
 
-from .source import CHUNK_SECONDS, SourceStatus, rechunk
+from .source import CHUNK_SECONDS
+from .status import SourceStatus
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ class _Format:
 
 
 class Microphone:
-    """An AudioSource. While the device is away it yields silence, so that the stream keeps its time
+    """An AudioSource. While the device is away it gives silence, so that the stream keeps its time
     and speech gets its end."""
 
     def __init__(self, device: str = "", limits: MicrophoneLimits | None = None) -> None:
@@ -107,6 +108,8 @@ class Microphone:
         self._blocks: deque[tuple[_Format, bytes]] = deque()
         self._most_blocks = max(1, round(self._limits.queue_seconds / _BLOCK_SECONDS))
         self._wanted_blocks = 1
+        self._samples = np.zeros(0, np.float32)
+        """What was taken from the blocks and not read yet."""
         self._arrived = threading.Condition()
         self._status = SourceStatus(
             device or "default", False, time.time(), problem="not opened yet"
@@ -128,10 +131,16 @@ class Microphone:
                 " libportaudio2`"
             ) from self._load_error
 
-    def chunks(self, wanted: Callable[[], int] = lambda: 1) -> Iterator[Float32]:
+    def read(self, at_most: int) -> Float32 | None:
         """See AudioSource."""
         self._wanted.set()
-        return rechunk(self._blocks_or_silence(wanted))
+        while not self._closed.is_set():
+            count = min(at_most, len(self._samples) // CHUNK_SAMPLES)
+            if count:
+                taken, self._samples = np.split(self._samples, [count * CHUNK_SAMPLES])
+                return taken.reshape(count, CHUNK_SAMPLES).copy()
+            self._samples = np.concatenate([self._samples, *self._blocks_or_silence(at_most)])
+        return None
 
     def status(self) -> SourceStatus:
         """See AudioSource."""
@@ -156,21 +165,21 @@ class Microphone:
             # sounddevice would wait for that server once more when the process exits
             atexit.unregister(self._sounddevice._exit_handler)
 
-    def _blocks_or_silence(self, wanted: Callable[[], int]) -> Iterator[Float32]:
-        silence = np.zeros(CHUNK_SAMPLES, np.float32)
-        while not self._closed.is_set():
-            connected = self._status.connected
-            with self._arrived:
-                self._wanted_blocks = min(math.ceil(wanted() / _BLOCK_CHUNKS), self._most_blocks)
-                self._arrived.wait_for(
-                    partial(self._need_not_wait, connected), None if connected else CHUNK_SECONDS
-                )
-                taken = self._blocks.popleft() if self._blocks else None
-            if taken is not None:
-                form, block = taken
-                yield form.samples(block)
-            elif not self._status.connected:
-                yield silence
+    def _blocks_or_silence(self, chunks: int) -> list[Float32]:
+        """What makes so many chunks, once it is there; silence of one chunk while the device is
+        away."""
+        connected = self._status.connected
+        with self._arrived:
+            self._wanted_blocks = min(math.ceil(chunks / _BLOCK_CHUNKS), self._most_blocks)
+            self._arrived.wait_for(
+                partial(self._need_not_wait, connected), None if connected else CHUNK_SECONDS
+            )
+            taken = [
+                self._blocks.popleft() for _ in range(min(self._wanted_blocks, len(self._blocks)))
+            ]
+        if not taken and not self._status.connected and not self._closed.is_set():
+            return [np.zeros(CHUNK_SAMPLES, np.float32)]
+        return [form.samples(block) for form, block in taken]
 
     def _need_not_wait(self, connected: bool) -> bool:
         return self._are_enough() or self._closed.is_set() or self._status.connected != connected

@@ -5,7 +5,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -16,41 +15,27 @@ from engines.audio.vad import CHUNK_SAMPLES
 from engines.open_file import OpenFile
 from engines.types import SAMPLE_RATE_HZ, Float32
 
+from .status import SourceStatus
+
 CHUNK_SECONDS = CHUNK_SAMPLES / SAMPLE_RATE_HZ
-
-
-@dataclass(frozen=True)
-class SourceStatus:
-    """What `attune status` says about a source."""
-
-    device: str
-    """The name of the device or file."""
-    connected: bool
-    since_unix_seconds: float
-    """When it was connected, or lost."""
-    dropped_chunks: int = 0
-    """Chunks that were thrown away because nobody took them in time."""
-    reconnects: int = 0
-    problem: str = ""
-    """Why it is not connected; empty while it is."""
 
 
 class AudioSource(Protocol):
     """A stream of sound."""
 
-    def chunks(self, wanted: Callable[[], int] = lambda: 1) -> Iterator[Float32]:
-        """Yield [CHUNK_SAMPLES] samples at a time, waiting for them, until the stream ends or is
-        closed. They are the taker's.
+    def read(self, at_most: int) -> Float32 | None:
+        """The next 1 to `at_most` chunks, [n, CHUNK_SAMPLES], which are the taker's; waits for
+        them. None once the stream has ended or is closed.
 
-        A taker has no use for the next before so many as `wanted` says then: a live source lets it
-        sleep so long. Called again after an error, it goes on with what comes next.
+        A taker asks for as many as it needs before it has something to do: a live source lets it
+        sleep until they are there. Called again after an error, it goes on with what comes next.
         """
 
     def status(self) -> SourceStatus:
         """The state of the device; may be called from any thread."""
 
     def close(self) -> None:
-        """End the stream; a waiting `chunks` returns. May be called from any thread, and twice."""
+        """End the stream; a waiting `read` returns. May be called from any thread, and twice."""
 
 
 class WavSource:
@@ -67,7 +52,7 @@ class WavSource:
         fast as they were spoken.
 
         Speed 0 plays as fast as the chunks are taken. An open file stays the caller's, who closes
-        it once `chunks` has ended. Raises AttuneError where a file cannot be opened.
+        it once the stream has ended. Raises AttuneError where a file cannot be opened.
         """
         self._recordings: deque[Path | OpenFile] = deque(
             [recordings] if isinstance(recordings, Path | OpenFile) else recordings
@@ -80,18 +65,31 @@ class WavSource:
         self._closed = threading.Event()
         self._playing = ""
         self._since_unix_seconds = time.time()
+        self._chunks = rechunk(self._blocks())
+        self._due: float | None = None
+        """When the last chunk was spoken, by `clock`; None before the first."""
 
-    def chunks(self, wanted: Callable[[], int] = lambda: 1) -> Iterator[Float32]:
-        """See AudioSource. The last chunk of the stream is filled up with zeros. Raises AttuneError
-        for a file that is damaged further on; called again, it plays the next file."""
-        due = self._clock()
-        for chunk in rechunk(self._blocks()):
-            due += CHUNK_SECONDS / self._speed if self._speed > 0 else 0.0
+    def read(self, at_most: int) -> Float32 | None:
+        """See AudioSource; one chunk at a time. The last one is filled up with zeros.
+
+        Raises AttuneError for a file that is damaged further on; called again, it plays the next
+        file.
+        """
+        if self._due is None:
+            self._due = self._clock()
+        try:
+            chunk = next(self._chunks, None)
+        except BaseException:
+            self._chunks = rechunk(self._blocks())  # an iterator that has raised has ended
+            raise
+        if chunk is None:
+            return None
+        if self._speed > 0:
             # A chunk is there once it has been spoken whole. A taker that is late gets the ones it
             # missed at once, none is lost.
-            if self._closed.wait(max(0.0, due - self._clock()) if self._speed > 0 else 0.0):
-                return
-            yield chunk
+            self._due += CHUNK_SECONDS / self._speed
+            self._closed.wait(max(0.0, self._due - self._clock()))
+        return None if self._closed.is_set() else chunk[np.newaxis]
 
     def status(self) -> SourceStatus:
         """See AudioSource."""

@@ -7,7 +7,8 @@ from math import comb
 
 from engines.errors import AttuneError
 
-from ..events import Events
+from ..events.bus import Events
+from ..events.learning import RolledBack
 from ..serving.manager import ModelManager
 from ..store.records import Use
 from ..store.store import Store
@@ -41,7 +42,7 @@ def look_back(served: ModelManager, store: Store, events: Events) -> None:
         logger.warning("%s; but it cannot: %s", reason, error)
         return
     logger.warning("%s", reason)
-    events.publish({"event": "rolled_back", "generation": back.number, "reason": reason})
+    events.publish(RolledBack(generation=back.number, reason=reason))
 
 
 def regression(now: Use, before: Use, limits: RegressionLimits = RegressionLimits()) -> str | None:

@@ -8,50 +8,59 @@ from collections.abc import Callable
 
 from engines.generations.card import Card, JudgedUtterance, Judgement
 
-from ..events import Event
+from ..events.report import ChangedUtterance, GenerationReport, LabelledUtterance, Made, Scores
 from ..store.label_check import TOLD
 from .verdict import verdict
 
 SHOWN = 20
 
 
-def explained(card: Card, text_of: Callable[[str], str]) -> Event:
+def explained(card: Card, text_of: Callable[[str], str]) -> GenerationReport:
     """A card in the words of its verdict, with the utterances that were heard better or worse;
     `text_of` an utterance's label."""
-    sets = {"holdout": card.holdout, "recognised": card.recognised, "general": card.general}
-    return {
-        "generation": card.number,
-        "parent": card.parent,
-        "verdict": verdict(card).reason
-        if card.parent is not None
-        else "the base, which came with Attune",
-        "made": {
-            "created_at": card.created_at,
-            "recipe": card.recipe,
-            "examples": card.examples_by_origin,
-            "minutes_of_audio": card.trained_seconds_of_audio / 60,
-            "steps": card.steps,
-            "skipped_steps": card.skipped_steps,
-            "processor_seconds": card.processor_seconds,
-            "wall_seconds": card.wall_seconds,
-            "peak_bytes": card.peak_bytes,
-            "replies": card.replies,
-        },
-        "labels_left_out": {
+    sets = {
+        name: judged
+        for name, judged in (
+            ("holdout", card.holdout),
+            ("recognised", card.recognised),
+            ("general", card.general),
+        )
+        if judged is not None
+    }
+    return GenerationReport(
+        generation=card.number,
+        parent=card.parent,
+        verdict=(
+            verdict(card).reason if card.parent is not None else "the base, which came with Attune"
+        ),
+        made=Made(
+            created_at=card.created_at,
+            recipe=card.recipe,
+            examples=card.examples_by_origin,
+            minutes_of_audio=card.trained_seconds_of_audio / 60,
+            steps=card.steps,
+            skipped_steps=card.skipped_steps,
+            processor_seconds=card.processor_seconds,
+            wall_seconds=card.wall_seconds,
+            peak_bytes=card.peak_bytes,
+            replies=card.replies,
+        ),
+        labels_left_out={
             TOLD.get(fault, fault): count for fault, count in card.labels_left_out.items()
         },
-        "doubted": [{"id": one, "text": text_of(one)} for one in card.doubted[:SHOWN]],
-        "scores": {
-            name: judged.model_dump(mode="json", exclude={"utterances"})
+        doubted=tuple(LabelledUtterance(id=one, text=text_of(one)) for one in card.doubted[:SHOWN]),
+        scores={
+            name: Scores(candidate=judged.candidate, current=judged.current, cascade=judged.cascade)
             for name, judged in sets.items()
-            if judged
         },
-        "changed": {
-            name: [one.model_dump() | {"text": text_of(one.id)} for one in changed(judged)[:SHOWN]]
+        changed={
+            name: tuple(
+                ChangedUtterance(**one.model_dump(), text=text_of(one.id))
+                for one in changed(judged)[:SHOWN]
+            )
             for name, judged in sets.items()
-            if judged
         },
-    }
+    )
 
 
 def changed(judged: Judgement) -> list[JudgedUtterance]:

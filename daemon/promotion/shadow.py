@@ -8,7 +8,7 @@ becomes of the candidate.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engines.audio.recordings import read_audio
@@ -20,9 +20,11 @@ from engines.types import SoftTokens
 
 from ..attention import Attention
 from ..clocks import REAL_TIME, SECONDS_A_DAY, Clocks
-from ..events import Event, Events
+from ..events.bus import Events
+from ..events.learning import ShadowEnded
+from ..events.service import ShadowStatus
 from ..idle_task import IdleTask
-from ..serving.lease import LoadedRoute, ModelLease
+from ..serving.lease import LoadedRoute, ModelLease, ModelLender
 from ..serving.moves import Moves
 from ..store.label_check import same_words
 from ..store.records import RoundOutcome, Turn
@@ -52,7 +54,7 @@ class Shadow:
         self,
         generations: Path,
         readings: ShadowReadings,
-        serving: ModelLease,
+        lender: ModelLender,
         attention: Attention,
         events: Events,
         limits: ShadowLimits,
@@ -64,7 +66,7 @@ class Shadow:
         """`load_route` raises AttuneError where the candidate cannot be opened."""
         self._generations = generations
         self._readings = readings
-        self._serving = serving
+        self._lender = lender
         self._attention = attention
         self._events = events
         self._limits = limits
@@ -75,7 +77,7 @@ class Shadow:
         self._first_seen: dict[int, float] = {}
         """When a candidate was first found in shadow, by the service clock, where nothing else says
         when it came there."""
-        self._task = IdleTask("shadow", self.step_or_tell, attention, clock=clocks.monotonic)
+        self._task = IdleTask("shadow", self.step, attention, clock=clocks.monotonic)
 
     def start(self) -> None:
         self._task.start()
@@ -88,34 +90,27 @@ class Shadow:
         """Close what the candidate hears with: its memory is needed."""
         self._opened = None
 
-    def status(self) -> Event | None:
+    def status(self) -> ShadowStatus | None:
         """Which generation is in shadow, and how much it has heard; None where none is."""
         try:
             candidate = shadow(self._generations)
         except AttuneError as error:
-            return {"generation": None, "problem": str(error)}
+            return ShadowStatus(generation=None, problem=str(error))
         if candidate is None:
             return None
         compared = self._readings.compared(candidate.number)
-        return {
-            "generation": candidate.number,
-            "turns": len(compared),
-            "of": self._limits.turns,
-            "otherwise": sum(not same_words(one.heard, one.shadow_heard) for one in compared),
-        }
-
-    def step_or_tell(self) -> None:
-        """As `step`; what goes wrong is logged, for the next time may go better."""
-        try:
-            self.step()
-        except AttuneError as error:
-            logger.warning("the generation in shadow could not hear along: %s", error)
+        return ShadowStatus(
+            generation=candidate.number,
+            turns=len(compared),
+            of=self._limits.turns,
+            otherwise=sum(not same_words(one.heard, one.shadow_heard) for one in compared),
+        )
 
     def step(self) -> None:
         """Hear what is to be heard, as long as it stays quiet, and decide where that was enough."""
         candidate = self._moves.in_shadow()
         self._end_others(candidate)
-        if candidate is None or self._serving.resting or self._overtaken(candidate):
+        if candidate is None or self._lender.resting or self._overtaken(candidate):
             return  # without the models nothing can be heard, nor tried before it takes over
         began_at = self._readings.began_at(candidate.number)
         if began_at is None:  # its round is being recorded, or the database was lost
@@ -183,35 +178,29 @@ class Shadow:
         if utterance is None or not utterance.audio.is_file():
             return False
         samples = read_audio(utterance.audio)
-        with self._serving.held(wake=False) as (_, language_model):
-            if self._opened is None or self._opened[0] is not language_model:
-                self._opened = language_model, self._load_route(candidate)
-            loaded = self._opened[1]
-            heard = loaded.route.hear(samples, self._go_on)
-            words = heard if isinstance(heard, str) else loaded.words_of(heard)
-            reply = (
-                None
-                if same_words(words, turn.heard)
-                else self._reply(loaded, language_model, heard)
-            )
+        with self._lender.lease(wake=False) as served:
+            models = replace(served, loaded=self._route_of(candidate, served.language_model))
+            heard = models.hear(samples, self._go_on)
+            words = models.words_of(heard)
+            reply = None if same_words(words, turn.heard) else self._reply(models, heard)
         self._readings.add(candidate.number, turn.id, words, reply)
         return True
 
-    def _reply(
-        self, loaded: LoadedRoute, language_model: LanguageModel, heard: str | SoftTokens
-    ) -> str:
+    def _route_of(self, candidate: Generation, language_model: LanguageModel) -> LoadedRoute:
+        """The candidate's route, opened once for each time that the models are opened."""
+        if self._opened is None or self._opened[0] is not language_model:
+            self._opened = language_model, self._load_route(candidate)
+        return self._opened[1]
+
+    def _reply(self, models: ModelLease, heard: str | SoftTokens) -> str:
         """What would have been said; nobody hears it, and the conversation does not know of it."""
         if not (heard.strip() if isinstance(heard, str) else len(heard.vectors)):
             return ""
-        language_model.reset()
+        models.forget()
         try:
-            pieces = list(
-                self._serving.reply(
-                    loaded, language_model, heard, self._limits.max_reply_tokens, self._go_on
-                )
-            )
+            pieces = list(models.reply(heard, self._limits.max_reply_tokens, self._go_on))
         finally:
-            language_model.reset()
+            models.forget()
         return "".join(pieces).strip()
 
     def _go_on(self) -> None:
@@ -226,6 +215,4 @@ class Shadow:
         self._readings.end(number, outcome, reason)
         self._moves.leave_shadow(number)
         logger.info("generation %04d leaves the shadow: %s", number, reason)
-        self._events.publish(
-            {"event": "shadow_ended", "generation": number, "outcome": outcome, "reason": reason}
-        )
+        self._events.publish(ShadowEnded(generation=number, outcome=outcome, reason=reason))

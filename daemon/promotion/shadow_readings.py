@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from ..store.records import RoundOutcome, Turn
+from ..store.records import RoundOutcome, ShadowReading, Turn
 from ..store.store import Store
-from .shadow_verdict import Compared
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class ShadowReadings:
                 (turn, generation, heard, reply),
             )
 
-    def compared(self, generation: int) -> list[Compared]:
+    def compared(self, generation: int) -> list[ShadowReading]:
         """Every turn that it heard, beside what was served."""
         rows = self.store.rows(
             "SELECT t.id, t.heard, t.reply, t.sure, c.text, s.heard, s.reply FROM shadow_readings s"
@@ -59,7 +58,7 @@ class ShadowReadings:
             generation,
         )
         return [
-            Compared(turn, heard, reply, None if sure is None else bool(sure), *more)
+            ShadowReading(turn, heard, reply, None if sure is None else bool(sure), *more)
             for turn, heard, reply, sure, *more in rows
         ]
 

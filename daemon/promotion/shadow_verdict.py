@@ -7,10 +7,10 @@ the candidate refuses it: it has passed its verdict before.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import comb
 
 from ..store.label_check import same_words
+from ..store.records import ShadowReading
 from .verdict import Verdict
 
 CHANCE = 0.05
@@ -18,28 +18,7 @@ CHANCE = 0.05
 often."""
 
 
-@dataclass(frozen=True)
-class Compared:
-    """One turn, heard by the served generation and in its shadow."""
-
-    turn: int
-    heard: str
-    reply: str
-    sure: bool | None
-    """Whether what was served left no doubt; None on the cascade, which does not say."""
-    label: str | None
-    """What a person said was meant; None where nobody did."""
-    shadow_heard: str
-    shadow_reply: str | None
-    """None where the same was heard."""
-
-    @property
-    def meant(self) -> str | None:
-        """What was said, as far as it is known."""
-        return self.label if self.label is not None else self.heard if self.sure else None
-
-
-def shadow_verdict(turns: Sequence[Compared]) -> Verdict:
+def shadow_verdict(turns: Sequence[ShadowReading]) -> Verdict:
     """Refuse where the candidate misheard more of the turns whose words are known, by a sign test
     over those that only one of the two heard right."""
     known = [turn for turn in turns if turn.meant is not None]

@@ -1,5 +1,5 @@
-"""The models that hear and answer: which of them now, for one turn at a time; let go of for a
-round, asked for again by a turn.
+"""The models that hear and answer, lent to one thread at a time: closed for a round, opened again
+for a turn.
 
 Knows no turn and no store.
 """
@@ -14,11 +14,10 @@ from typing import cast
 from engines.errors import AttuneError
 from engines.interfaces import LanguageModel, Step, unwatched
 from engines.routes import Route
-from engines.types import SoftTokens
+from engines.types import Float32, SoftTokens
 
 _WAKES = 3
-"""How often the models are asked for again where they are let go of anew before they could be
-used."""
+"""How often the models are asked for again where they are closed anew before they could be used."""
 
 
 @dataclass(frozen=True)
@@ -33,33 +32,69 @@ class LoadedRoute:
     asks_back: bool = False
     """Whether soft tokens that are not sure lead to a question in place of an answer."""
     adapter: Path | None = None
-    """What the language model passes soft tokens through."""
+    """The adapter of the language model that soft tokens need; None for none."""
 
 
+@dataclass(frozen=True)
 class ModelLease:
-    """Safe to use from several threads; the models are one thread's at a time."""
+    """One route and the language model, for one thread until the lease ends."""
+
+    loaded: LoadedRoute
+    language_model: LanguageModel
+    _use_adapter: Callable[[Path | None], None]
+
+    def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
+        """What was said in `samples` ([N] at SAMPLE_RATE_HZ). `step` is called before each bounded
+        step of the work; what it raises ends the work."""
+        return self.loaded.route.hear(samples, step)
+
+    def words_of(self, heard: str | SoftTokens) -> str:
+        """What was heard, for people."""
+        return heard if isinstance(heard, str) else self.loaded.words_of(heard)
+
+    def reply(
+        self, heard: str | SoftTokens, max_tokens: int, step: Step = unwatched
+    ) -> Generator[str, None, None]:
+        """The reply to what this lease's route heard, piece by piece. `step` as in `hear`."""
+        if isinstance(heard, SoftTokens):
+            self._use_adapter(self.loaded.adapter)
+        return cast(Generator[str, None, None], self.language_model.reply(heard, max_tokens, step))
+
+    def forget(self) -> None:
+        """Begin a new conversation."""
+        self.language_model.reset()
+
+
+class ModelLender:
+    """Lends the open models. Safe to use from several threads; the models are one thread's at a
+    time."""
 
     def __init__(
         self,
         loaded: Mapping[str, LoadedRoute],
         route: str,
         language_model: LanguageModel,
-        awake: Callable[[], None] = lambda: None,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         """Hear through `loaded[route]` unless another of `loaded` is asked for. After `rest`,
-        `awake` is called by whoever needs the models next; it is to call `use`."""
+        `wake` is called by the thread that needs the models next; it is to call `use`."""
         self._loaded = dict(loaded)
         self._route = route
         self._routes = frozenset(loaded)
         self._language_model: LanguageModel | None = language_model
         self._adapter: Path | None = None
-        self._awake = awake
+        self._wake = wake
         self._busy = threading.Lock()
-        """Held from somebody's first use of the models to their last."""
+        """Held as long as a lease lasts."""
         self._lock = threading.Lock()
+
+    def wake_by(self, wake: Callable[[], None]) -> None:
+        """From now on `wake` is called by the thread that needs the models after `rest`."""
+        self._wake = wake
 
     @property
     def route(self) -> str:
+        """The route that is used where none is asked for."""
         return self._route
 
     def check_route(self, route: str | None) -> None:
@@ -77,7 +112,7 @@ class ModelLease:
         language_model: LanguageModel | None = None,
     ) -> None:
         """Hear through these, and answer with `language_model` where one is given, from the next
-        turn on."""
+        lease on."""
         with self._lock:
             self._loaded, self._route, self._routes = dict(loaded), route, frozenset(loaded)
             if language_model is not None:
@@ -101,11 +136,8 @@ class ModelLease:
         return self._language_model is None
 
     @contextmanager
-    def held(
-        self, route: str | None = None, wake: bool = True
-    ) -> Iterator[tuple[LoadedRoute, LanguageModel]]:
-        """What hears through `route` or the one in use, and what answers; nobody else uses them
-        until this ends.
+    def lease(self, route: str | None = None, wake: bool = True) -> Iterator[ModelLease]:
+        """The models with `route` or the one in use; nobody else uses them until this ends.
 
         Raises AttuneError where they were let go of and cannot be opened again, or are not to be
         without `wake`.
@@ -113,19 +145,20 @@ class ModelLease:
         self._hold(wake)
         try:
             with self._lock:
-                # They are let go of by who holds `_busy` only.
+                # Only the thread that holds `_busy` lets go of them.
                 assert self._language_model is not None
-                found = (
+                lease = ModelLease(
                     self._loaded.get(route or self._route, self._loaded[self._route]),
                     self._language_model,
+                    self._use_adapter,
                 )
-            yield found
+            yield lease
         finally:
             self._busy.release()
 
     def _hold(self, wake: bool) -> None:
-        """Take `_busy` with the models open. They are asked for without it: who opens them may have
-        to wait for who closes them, and who closes them waits for `_busy`."""
+        """Take `_busy` with the models open. They are asked for without it: the thread that opens
+        them may have to wait for the one that closes them, which waits for `_busy`."""
         for _ in range(_WAKES):
             self._busy.acquire()
             if self._language_model is not None:
@@ -133,21 +166,12 @@ class ModelLease:
             self._busy.release()
             if not wake:
                 raise AttuneError("the models were let go of for a round")
-            self._awake()
+            self._wake()
         raise AttuneError("the models could not be opened again; the daemon's log says why")
 
-    def reply(
-        self,
-        loaded: LoadedRoute,
-        language_model: LanguageModel,
-        heard: str | SoftTokens,
-        max_tokens: int,
-        step: Step = unwatched,
-    ) -> Generator[str, None, None]:
-        """The reply to what `loaded` heard, through their adapter where that is soft tokens; only
-        while they are `held`. What `step` raises, which is called before each bounded step of the
-        work, ends it."""
-        if isinstance(heard, SoftTokens) and loaded.adapter != self._adapter:
-            language_model.set_adapter(loaded.adapter)
-            self._adapter = loaded.adapter
-        return cast(Generator[str, None, None], language_model.reply(heard, max_tokens, step))
+    def _use_adapter(self, adapter: Path | None) -> None:
+        """Pass soft tokens through `adapter`. Only within a lease."""
+        if adapter != self._adapter:
+            assert self._language_model is not None
+            self._language_model.set_adapter(adapter)
+            self._adapter = adapter

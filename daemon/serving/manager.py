@@ -9,7 +9,7 @@ Locks, each taken only by threads that hold none of those after it:
 1. the memory guard's, held while it has models closed or opened;
 2. `ModelManager._changing`: models are opened, closed or chosen, and pointers moved, by one thread
    at a time;
-3. `ModelLease._busy`: who hears and answers;
+3. `ModelLender._busy`: one thread hears and answers;
 4. those of the store, the events and the language model, which ask for no other.
 
 A turn that finds the models closed asks for them before it takes the third, and what hears under it
@@ -27,10 +27,11 @@ from engines.errors import AttuneError
 from engines.generations.folder import Generation
 from engines.types import Float32, Transcript
 
-from ..config import Settings
-from ..events import Events
+from ..config.settings import Settings
+from ..events.bus import Events
+from ..events.learning import ServingChanged
 from ..store.store import Store
-from .lease import LoadedRoute, ModelLease
+from .lease import LoadedRoute, ModelLender
 from .models import ServingModels
 from .moves import Moves
 from .routing import RouteTable, choose, load_aligned
@@ -45,13 +46,8 @@ class ModelManager:
         open_models: Callable[[Settings], ServingModels],
         store: Store,
         events: Events,
-        awake: Callable[[], None],
     ) -> None:
-        """Open the models. `awake` is called by a turn that needs them after `unload`; it is to
-        call `load`.
-
-        Raises AttuneError naming the first that is missing or damaged.
-        """
+        """Open the models. Raises AttuneError naming the first that is missing or damaged."""
         self._settings = settings
         self._open_models = open_models
         self._events = events
@@ -63,8 +59,8 @@ class ModelManager:
         self.moves = Moves(settings.generations, self._put_to_use, store.add_move, self._changing)
         """Who moves the pointers to generations while this daemon runs."""
         self.routes = self._choose(models)
-        self.serving = ModelLease(
-            self.routes.loaded, self.routes.route, models.language_model, awake
+        self.lender = ModelLender(
+            self.routes.loaded, self.routes.route, models.language_model, self.load
         )
 
     @property
@@ -87,14 +83,14 @@ class ModelManager:
                 return  # whoever opens them again finds the same
             before, after = self._models, self._open_models(self._settings)
             routes = self._choose(after)
-            self.serving.exchange(routes.loaded, routes.route, after.language_model)
+            self.lender.exchange(routes.loaded, routes.route, after.language_model)
             self._models, self.routes = after, routes
             before.close()
 
     def close(self) -> None:
         """Close the models, where they are open, once nobody uses them."""
         with self._changing:
-            self.serving.rest()
+            self.lender.rest()
             models, self._models = self._models, None
             if models is not None:
                 models.close()
@@ -111,7 +107,7 @@ class ModelManager:
         with self._changing:
             models = self._open_models(self._settings)
             self._models, self.routes = models, self._choose(models)
-            self.serving.use(self.routes.loaded, self.routes.route, models.language_model)
+            self.lender.use(self.routes.loaded, self.routes.route, models.language_model)
         logger.info("the models are open again after %.2f s", time.monotonic() - began)
 
     def transcribe(self, samples: Float32) -> Transcript:
@@ -122,7 +118,7 @@ class ModelManager:
 
     def load_route(self, generation: Generation) -> LoadedRoute:
         """The aligned route of a generation that is not served. To be called, and used, only while
-        `serving.held`, which keeps the models open. Raises AttuneError where it cannot be
+        a lease, which keeps the models open. Raises AttuneError where it cannot be
         opened."""
         models = self._opened()
         return load_aligned(
@@ -136,10 +132,8 @@ class ModelManager:
             if models is None:
                 return  # they are looked at when the models are opened again
             routes = self.routes = self._choose(models)
-            self.serving.use(routes.loaded, routes.route)
-        self._events.publish(
-            {"event": "serving", "generation": routes.generation, "route": routes.route}
-        )
+            self.lender.use(routes.loaded, routes.route)
+        self._events.publish(ServingChanged(generation=routes.generation, route=routes.route))
 
     def _put_to_use(self, generation: Generation) -> None:
         """Serve `generation`, which has become current. Raises AttuneError where it cannot be

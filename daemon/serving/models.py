@@ -17,7 +17,7 @@ from engines.types import Float32, SoftTokens, Transcript
 from engines.whisper.encoder_choice import choose_encoder, open_encoder
 from engines.whisper.plan_cache import plans_folder
 
-from ..config import Settings
+from ..config.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ What one label says of itself is found by `daemon/store/label_check.py`; this mo
 beside each other.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,8 +14,6 @@ from engines.jobs.messages import Origin
 
 from .label_check import TOLD, LabelFault, label_fault, same_words, spoken_words
 
-SHOWN = 100
-"""Utterances whose fault is told one by one."""
 _WHOLLY_HELD_OUT = 0.25
 """Share of a text's recordings that are held out from which the text judges; below, it is trained
 on."""
@@ -42,14 +40,6 @@ def label_faults(labels: Iterable[Label], contradicted: Collection[str]) -> dict
         if fault is not None:
             found[label.utterance] = fault
     return found
-
-
-def counted_faults(faults: Mapping[str, LabelFault]) -> dict[str, object]:
-    """What `attune status` says of labels that are left out: how many, how many for each reason,
-    and why for each utterance, of SHOWN at most."""
-    by_reason = {TOLD[fault]: count for fault, count in Counter(faults.values()).items()}
-    shown = {utterance: TOLD[fault] for utterance, fault in list(faults.items())[:SHOWN]}
-    return {"count": len(faults), "reasons": by_reason, "utterances": shown}
 
 
 def told_left_out(left_out: Mapping[str, int]) -> str:

@@ -10,6 +10,7 @@ from engines.errors import AttuneError
 from engines.types import Float32, Transcript
 
 from ..attention import Attention
+from ..clocks import REAL_TIME, Clocks
 from ..idle_task import IdleTask
 from .database import DatabaseBusyError
 from .label_check import label_fault
@@ -28,6 +29,7 @@ class Labeller:
         attention: Attention,
         transcribe: Callable[[Float32], Transcript],
         ready: Callable[[], bool] = lambda: True,
+        clocks: Clocks = REAL_TIME,
     ) -> None:
         """Nothing is recognised while `ready` says no."""
         self._store = store
@@ -40,7 +42,7 @@ class Labeller:
         self._done_at: Counts | None = None
         """What was stored when nothing was left to label."""
         self._lock = threading.Lock()
-        self._task = IdleTask("labelling", self._label_and_tell, attention)
+        self._task = IdleTask("labelling", self._label_and_tell, attention, clock=clocks.monotonic)
 
     def start(self) -> None:
         self._task.start()

@@ -57,6 +57,27 @@ class Use:
 
 
 @dataclass(frozen=True)
+class ShadowReading:
+    """One turn, heard by the served generation and in its shadow."""
+
+    turn: int
+    heard: str
+    reply: str
+    sure: bool | None
+    """Whether what was served left no doubt; None on the cascade, which does not say."""
+    label: str | None
+    """What a person said was meant; None where nobody did."""
+    shadow_heard: str
+    shadow_reply: str | None
+    """None where the same was heard."""
+
+    @property
+    def meant(self) -> str | None:
+        """What was said, as far as it is known."""
+        return self.label if self.label is not None else self.heard if self.sure else None
+
+
+@dataclass(frozen=True)
 class Move:
     """Another generation came to be served."""
 

@@ -57,31 +57,33 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Limits:
-    quiet_seconds: float = 600.0
+    """When a round may start and go on. The first eight are settings, of `[idle]`."""
+
+    quiet_seconds: float
     """Without speech before a round starts."""
-    min_utterances: int = 20
-    min_new_utterances: int = 20
-    min_minutes_between_rounds: float = 60.0
-    min_available_bytes: int = 1_500_000_000
+    min_new_utterances: int
+    min_minutes_between_rounds: float
+    min_available_bytes: int
     """To start a round."""
+    max_temperature_celsius: float
+    """To start a round."""
+    max_gpu_load_percent: float
+    """To start a round: somebody else is at work on the GPU. What a round loads it with does not
+    end it."""
+    hours: tuple[int, int] | None
+    """First minute of the day at which a round may start by itself, and the first at which it may
+    not; across midnight where the second is the smaller. None: at any time."""
+    on_battery: bool
+    """Whether training may run without mains power."""
+    min_utterances: int = 20
     floor_available_bytes: int = 300_000_000
-    """To go on with one, which by then holds its own memory."""
+    """To go on with a round, which by then holds its own memory."""
     min_disk_free_bytes: int = 500_000_000
     max_load_per_core: float = 4.0
     """For a round to start by itself."""
     max_memory_pressure_percent: float = 10.0
-    max_temperature: float = 80.0
-    """Degrees Celsius to start a round."""
-    temperature_margin: float = 10.0
-    """Degrees Celsius above `max_temperature` at which a running round ends."""
-    max_gpu_load_percent: float = 50.0
-    """To start a round: somebody else is at work on the GPU. What a round loads it with does not
-    end it."""
-    hours: tuple[int, int] | None = None
-    """First minute of the day at which a round may start by itself, and the first at which it may
-    not; across midnight where the second is the smaller. None: at any time."""
-    on_battery: bool = False
-    """Whether training may run without mains power."""
+    temperature_margin_celsius: float = 10.0
+    """Above `max_temperature_celsius` by which a running round ends."""
     retry_seconds: float = 60.0
     """Wait after one failure; doubled by each further one."""
     max_retry_seconds: float = 6 * 3600.0
@@ -129,7 +131,7 @@ def may_go_on(snapshot: Snapshot, limits: Limits) -> Decision:
             f"only {_mb(board.available_bytes)} of memory left, {_mb(limits.floor_available_bytes)}"
             " needed to go on",
         )
-    hottest = limits.max_temperature + limits.temperature_margin
+    hottest = limits.max_temperature_celsius + limits.temperature_margin_celsius
     if board.temperature_celsius is not None and not board.temperature_celsius <= hottest:
         return Decision(
             False,
@@ -226,8 +228,9 @@ def _machine_obstacles(board: Board, limits: Limits) -> Iterator[str]:
             f"memory pressure {pressure:.0f} %, at most {limits.max_memory_pressure_percent:.0f} %"
             " allowed"
         )
-    if celsius is not None and not celsius <= limits.max_temperature:
-        yield f"the board is at {celsius:.0f} °C, at most {limits.max_temperature:.0f} °C allowed"
+    if celsius is not None and not celsius <= limits.max_temperature_celsius:
+        allowed = f"{limits.max_temperature_celsius:.0f} °C"
+        yield f"the board is at {celsius:.0f} °C, at most {allowed} allowed"
     if (
         board.gpu_load_percent is not None
         and not board.gpu_load_percent <= limits.max_gpu_load_percent

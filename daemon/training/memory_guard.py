@@ -17,7 +17,7 @@ from engines.errors import AttuneError
 from engines.jobs.footprints import Footprints, footprints_of
 from engines.jobs.messages import AdaptJob
 
-from .memory_plan import PARTS, Plan, Resident, plan
+from .memory_plan import MICRO_BATCHES, Plan, Resident, plan
 
 _ROOM_SECONDS = 3.0
 """For a child to make room."""
@@ -88,7 +88,9 @@ class MemoryGuard:
         if self.tight:
             self._room.clear()
         _log.info("a round may take %d MiB of %d", made.peak_bytes >> 20, self.budget_bytes >> 20)
-        return job.model_copy(update={"micro_batches": max(job.micro_batches, made.parts)}), made
+        return job.model_copy(
+            update={"micro_batches": max(job.micro_batches, made.micro_batches)}
+        ), made
 
     def _make_models_leave(self) -> None:
         with self._lock:
@@ -127,7 +129,7 @@ class MemoryGuard:
 
     def smaller(self, job: AdaptJob) -> AdaptJob | None:
         """`job` in more parts; None where it is in as many as there can be."""
-        more = [parts for parts in PARTS if parts > job.micro_batches]
+        more = [parts for parts in MICRO_BATCHES if parts > job.micro_batches]
         return job.model_copy(update={"micro_batches": more[0]}) if more else None
 
     def _resident(self, footprints: Footprints) -> Resident:

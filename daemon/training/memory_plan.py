@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from engines.jobs.footprints import Footprints
 from engines.jobs.messages import AdaptJob
 
-PARTS = (1, 2, 4, 8, 16)
-"""In how many parts a step of training may be computed: half the memory of its activations each
-time, somewhat slower."""
+MICRO_BATCHES = (1, 2, 4, 8, 16)
+"""Into how many micro-batches a step of training may be split: half the memory of its activations
+each time, somewhat slower."""
 MARGIN = 0.05
 """Of what a stage is predicted to take: no two runs allocate alike."""
 
@@ -44,7 +44,7 @@ class Plan:
 
     stages: tuple[PlannedStage, ...]
     budget_bytes: int
-    parts: int
+    micro_batches: int
     unloads: bool
     """Whether the models that serve are unloaded meanwhile."""
     measured_here: bool
@@ -70,20 +70,20 @@ def plan(
 ) -> Plan:
     """The way of running `job` that changes least and fits; its refusal says so where none does.
 
-    Tried in this order: as it is, in more PARTS, with the models unloaded.
+    Tried in this order: as it is, in more micro-batches, with the models unloaded.
     """
     tried: list[Plan] = []
     for unloads in (False, True):
-        for parts in PARTS:
-            asked = job.model_copy(update={"micro_batches": parts})
+        for micro_batches in MICRO_BATCHES:
+            asked = job.model_copy(update={"micro_batches": micro_batches})
             found = tuple(_stage(name, asked, footprints, resident, unloads) for name in job.stages)
-            one = Plan(found, budget_bytes, parts, unloads, measured_here)
+            one = Plan(found, budget_bytes, micro_batches, unloads, measured_here)
             if one.peak_bytes <= budget_bytes and unloads <= may_unload:
                 return one
             tried.append(one)
     least = min(
         (one for one in tried if one.unloads <= may_unload),
-        key=lambda one: (one.peak_bytes, one.parts),
+        key=lambda one: (one.peak_bytes, one.micro_batches),
     )
     return replace(least, refusal=_refusal(least, tried, budget_bytes))
 

@@ -1,4 +1,4 @@
-"""Training gives way to speech: stops the child that runs the moment somebody speaks, lets it go on
+"""Training gives way to speech: stops the running child the moment somebody speaks, lets it go on
 after a while of quiet.
 
 Knows no round and no memory.
@@ -9,11 +9,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ..jobs.child import Child
-from .status import Status
 
 _KEPT_LATENCIES = 1000
+
+
+@dataclass(frozen=True)
+class PauseStatus:
+    """How speech has stopped training so far."""
+
+    paused: bool
+    """Whether a child stands still now."""
+    pauses: int
+    latency_ms: float | None
+    """99th percentile from the onset of speech until the child stood still; None before the first
+    time."""
 
 
 class Preemption:
@@ -73,14 +85,14 @@ class Preemption:
             if child is not None and child.paused and not self._speaking and quiet >= quiet_seconds:
                 child.resume()
 
-    def status(self) -> Status:
-        """How often a child was stopped, and the 99th percentile of what that took; that it is,
-        where it is."""
+    def status(self) -> PauseStatus:
+        """How often a child was stopped, and how long that took."""
         child = self._child
         latencies = sorted(
             [*self._latencies, *(child.pause_latencies if child is not None else ())]
         )
-        found: Status = {"pauses": self._pauses + (child.pauses if child is not None else 0)}
-        if latencies:
-            found["pause_latency_ms"] = 1000 * latencies[int(0.99 * len(latencies))]
-        return found | ({"state": "paused"} if child is not None and child.paused else {})
+        return PauseStatus(
+            paused=child is not None and child.paused,
+            pauses=self._pauses + (child.pauses if child is not None else 0),
+            latency_ms=1000 * latencies[int(0.99 * len(latencies))] if latencies else None,
+        )

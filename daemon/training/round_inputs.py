@@ -11,7 +11,8 @@ from engines.jobs.messages import AdaptJob, DistilRecipe, EngineFiles, Example
 
 from ..attention import Attention
 from ..clocks import REAL_TIME, Clocks, is_set
-from ..config import Settings, hours_of
+from ..config.hours import hours_of
+from ..config.settings import Settings
 from ..store.faulty_labels import FaultyLabels
 from ..store.label_audit import told_left_out
 from ..store.label_check import LabelFault
@@ -136,7 +137,7 @@ def limits_of(settings: Settings) -> Limits:
         min_new_utterances=idle.min_new_utterances,
         min_minutes_between_rounds=idle.min_minutes_between_rounds,
         min_available_bytes=idle.min_available_bytes,
-        max_temperature=idle.max_temperature,
+        max_temperature_celsius=idle.max_temperature,
         max_gpu_load_percent=idle.max_gpu_load_percent,
         hours=hours_of(idle.hours),
         on_battery=idle.on_battery,

@@ -1,5 +1,4 @@
-"""What a round is: where it lives, how it is recorded, how its candidate is put to use or refused.
-Knows no process.
+"""What a round is: where it lives, and how it is recorded. Knows no process.
 
 A folder `jobs/NNNN` (job file, checkpoint, log) stands from the start of a round until its verdict.
 What it means can be told from the disk alone, so a daemon that was killed goes on where it was.
@@ -10,27 +9,21 @@ import re
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from engines.errors import AttuneError
-from engines.generations.card import Card
 from engines.generations.folder import Generation, read_generation
 from engines.jobs.messages import AdaptJob
 
 from ..jobs.child import ASLEEP_LIMIT_SECONDS, SILENCE_LIMIT_SECONDS
 from ..jobs.launch import Launch, as_child
-from ..promotion.verdict import Verdict, verdict
-from ..serving.moves import Moves
-from ..store.label_audit import told_left_out
 from ..store.records import RoundOutcome
 from .idle import Limits
 
 JOB_NAME = "job.json"
-
-"""`shadowed`: good enough to be promoted, it hears along before that."""
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +52,7 @@ class Rounds:
 
     generations: Path
     jobs: Path
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits
     shadow_turns: int = 0
     """Spoken turns that a candidate which is good enough hears in shadow before it is promoted."""
     resume_after_seconds: float = 2.0
@@ -130,37 +123,6 @@ def unjudged(jobs: Path, generations: Path) -> Generation | None:
             _log.warning("a candidate cannot be judged: %s", error)
             clear(jobs, int(folder.name))
     return None
-
-
-def promote_or_refuse(
-    candidate: Generation, rounds: Rounds, moves: Moves
-) -> tuple[RoundOutcome, str]:
-    """Give the verdict and act on it: the outcome and its reason, for people.
-
-    Doing so again after a kill comes to the same. A candidate that cannot be served leaves what was
-    current, and the outcome is `failed`.
-    """
-    if reason := moves.overtaken(candidate):
-        return "refused", reason
-    judged = _told(verdict(candidate.card), candidate.card)
-    if not judged.promote:
-        return "refused", judged.reason
-    if rounds.shadow_turns:
-        outcome, problem = moves.put_in_shadow(candidate)
-        figures = judged.reason.removeprefix("promoted: ")
-        told = (
-            f"good enough to hear {rounds.shadow_turns} turns in shadow before it is promoted:"
-            f" {figures}"
-        )
-        return outcome, problem or told
-    outcome, problem = moves.take_over(candidate, "its round ended")
-    return outcome, problem or judged.reason
-
-
-def _told(judged: Verdict, card: Card) -> Verdict:
-    """The same verdict; its reason also says which labels were left out."""
-    left_out = told_left_out(card.labels_left_out)
-    return replace(judged, reason=f"{judged.reason}; {left_out}") if left_out else judged
 
 
 def _read_job(path: Path) -> AdaptJob | None:

@@ -1,5 +1,5 @@
-"""The life of a round: wait for an idle window, train in a child, yield to speech, judge, promote.
-Knows no model, no database.
+"""When a round runs, and what comes after it: waits for an idle window, has a round trained, judges
+its candidate, counts failures. Knows no model and no database.
 
 One thread does all of it; other threads only say what happened (`speech_started`, `run_now`,
 `cancel`). A round that fails costs nothing but time: the next one goes on from its checkpoint, and
@@ -15,39 +15,30 @@ from pathlib import Path
 
 from engines.errors import AttuneError
 from engines.generations.folder import Generation, next_number
-from engines.generations.pointers import usable
-from engines.jobs.messages import AdaptJob, Progress
+from engines.jobs.messages import AdaptJob
 
-from ..jobs.child import Child, Outcome
+from ..events.bus import Events
+from ..events.learning import AdaptationStatus
+from ..promotion.promote import promote_or_refuse
 from ..serving.moves import Moves
 from ..store.records import RoundOutcome
 from .idle import Decision, Limits, Snapshot, decide, may_go_on, may_start
 from .memory_guard import MemoryGuard
 from .preemption import Preemption
-from .rounds import (
-    JOB_NAME,
-    RoundRecord,
-    Rounds,
-    clear,
-    job_folder,
-    prepare,
-    promote_or_refuse,
-    unjudged,
-)
-from .status import Standing, Status
+from .round_runner import RoundRunner, Signals, TrainedRound
+from .rounds import RoundRecord, Rounds, clear, unjudged
+from .status import CurrentStatus
 
 FRESH_AFTER_FAILURES = 3
 """Failures in a row after which a round does not go on from its checkpoint: the checkpoint may be
 what makes it fail."""
 
-_CUT_INTO_PARTS = ("samples", "train", "distil")
-"""Stages that take less memory in more parts."""
-_SPEECH_NEEDS_MODELS = "somebody speaks, and the models that answer need the memory"
-
 _log = logging.getLogger(__name__)
 
 
-class Adaptation:
+class RoundScheduler:
+    """The thread that runs rounds."""
+
     def __init__(
         self,
         rounds: Rounds,
@@ -55,39 +46,35 @@ class Adaptation:
         snapshot: Callable[[], Snapshot],
         build_job: Callable[[int, int, Path], AdaptJob],
         moves: Moves,
+        events: Events,
         record: Callable[[RoundRecord], None] = lambda record: None,
         guard: MemoryGuard | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`build_job(number, parent, folder)` gathers the examples of a round, or raises
-        AttuneError saying why there is none.
+        """`build_job` and `guard` as for RoundRunner.
 
         `snapshot` need not know of failures: those are counted here. `moves` has a candidate
-        served. All three, and `record`, are called from the adaptation thread. Without a `guard` a
-        round takes what memory it takes.
+        served. All three, and `record`, are called from the scheduler's thread. Every change of
+        status is published in `events` as AdaptationChanged.
         """
         self._rounds = rounds
         self._snapshot = snapshot
-        self._build_job = build_job
         self._moves = moves
         self._record = record
-        self._guard = guard
         self._clock = clock
         self._wall_clock = wall_clock
+        self._signals = Signals()
+        self._preemption = Preemption(clock)
+        self._status = CurrentStatus(events, self._preemption)
+        self._runner = RoundRunner(
+            rounds, build_job, moves, guard, self._preemption, self._status, self._signals, clock
+        )
         self._thread = threading.Thread(target=self._run, name="adaptation", daemon=True)
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._requested = threading.Event()
-        self._cancelled = threading.Event()
-        self._yielding = Preemption(clock)
-        self._standing = Standing(self._yielding.status)
-        self._most_used_bytes = 0
-        self._again = ""
-        """Why a child that was told to leave is to be started anew in the same round; empty where
-        it is not."""
-        self._on_request = False
-        self._failures = self._failures_of_job = 0
+        self._failures = 0
+        """In a row, of whatever round."""
+        self._failures_of_job = 0
+        """In a row, of the job that the next round goes on with."""
         self._failed_at = self._cancelled_at = float("-inf")
 
     def start(self) -> None:
@@ -95,54 +82,58 @@ class Adaptation:
 
     def stop(self) -> None:
         """End a running round (its checkpoint stays) and the thread; returns once both are gone."""
-        self._stopping.set()
-        self._wake.set()
+        self._signals.stopping.set()
+        self._signals.wake.set()
         if self._thread.ident is not None:
             self._thread.join()
 
     def speech_started(self) -> None:
         """Stop a running child at once. Called from the listening thread: takes microseconds."""
-        self._yielding.speech_started()
-        self._wake.set()
+        self._preemption.speech_started()
+        self._signals.wake.set()
 
     def speech_ended(self) -> None:
         """The child may go on after `resume_after_seconds`. To be called when the reply is given,
         not when the words end."""
-        self._yielding.speech_ended()
-        self._wake.set()
+        self._preemption.speech_ended()
+        self._signals.wake.set()
+
+    def attention_changed(self, needed: bool) -> None:
+        """Somebody needs the machine, or nobody does any more."""
+        if needed:
+            self.speech_started()
+        else:
+            self.speech_ended()
 
     def run_now(self) -> None:
-        """Start a round without waiting for an idle window; while one runs, nothing more.
-        `subscribe` first to follow it."""
-        self._requested.set()
-        self._wake.set()
+        """Start a round without waiting for an idle window; while one runs, nothing more. To follow
+        it, subscribe to AdaptationChanged first."""
+        self._signals.requested.set()
+        self._signals.wake.set()
 
     def cancel(self) -> None:
         """End the running round, or withdraw a request for one; the next starts after
         `min_minutes_between_rounds`."""
-        if self._requested.is_set():
-            self._requested.clear()
+        signals = self._signals
+        if signals.requested.is_set():
+            signals.requested.clear()
             self._tell(
                 outcome="cancelled", last_outcome="cancelled", last_reason="cancelled by the user"
             )
-        self._cancelled.set()
-        self._wake.set()
+        signals.cancelled.set()
+        signals.wake.set()
 
-    def subscribe(self, follower: Callable[[Status], None]) -> Callable[[], None]:
-        """As `Standing.subscribe`."""
-        return self._standing.subscribe(follower)
-
-    def status(self) -> Status:
-        """What it is doing: `state` is `waiting`, `training`, `paused`, `judging` or `stopped`; the
-        note says why it waits."""
-        return self._standing.read()
+    def status(self) -> AdaptationStatus:
+        """What is done now, and how the last round ended. From any thread."""
+        return self._status.read()
 
     def _run(self) -> None:
         self._guarded(self._judge_leftover)
-        while not self._stopping.is_set():
-            self._wake.clear()
+        signals = self._signals
+        while not signals.stopping.is_set():
+            signals.wake.clear()
             self._guarded(self._step)
-            self._wake.wait(self._rounds.poll_seconds)
+            signals.wake.wait(self._rounds.poll_seconds)
         self._tell(state="stopped", note="")
 
     def _guarded(self, act: Callable[[], None]) -> None:
@@ -156,17 +147,19 @@ class Adaptation:
             )
 
     def _step(self) -> None:
-        self._on_request = requested = self._requested.is_set()
-        self._requested.clear()
-        self._cancelled.clear()
-        decision = self._decide(may_start if requested else decide)
+        signals = self._signals
+        requested = signals.requested.is_set()
+        signals.requested.clear()
+        signals.cancelled.clear()
+        decision = self._decide(may_start if requested else decide, requested)
         self._tell(state="waiting", stage="", fraction=0.0, note=decision.reason)
         if decision.run:
-            self._round()
+            self._round(requested)
         elif requested:
             self._tell(last_outcome="cancelled", last_reason=decision.reason, outcome="cancelled")
 
-    def _decide(self, rule: Callable[[Snapshot, Limits], Decision]) -> Decision:
+    def _decide(self, rule: Callable[[Snapshot, Limits], Decision], requested: bool) -> Decision:
+        """What `rule` says now, of a round that a person `requested` or that starts by itself."""
         try:
             snapshot = self._snapshot()
         except AttuneError as error:
@@ -174,20 +167,24 @@ class Adaptation:
         now = self._clock()
         known = replace(
             snapshot,
-            paused=snapshot.paused and not self._on_request,
+            paused=snapshot.paused and not requested,
             consecutive_failures=self._failures,
             seconds_since_failure=now - self._failed_at,
             seconds_since_round=min(snapshot.seconds_since_round, now - self._cancelled_at),
         )
         return rule(known, self._rounds.limits)
 
-    def _round(self) -> None:
+    def _round(self, requested: bool) -> None:
         started_at = self._wall_clock()
         number = next_number(self._rounds.generations)
         try:
-            child, end = self._train(number)
+            trained = self._runner.train(
+                number,
+                anew=self._failures_of_job >= FRESH_AFTER_FAILURES,
+                may_go_on=lambda: self._decide(may_go_on, requested),
+            )
         except (AttuneError, OSError) as error:
-            ended: RoundOutcome = "cancelled" if self._given_up() else "failed"
+            ended: RoundOutcome = "cancelled" if self._signals.given_up else "failed"
             self._failures_of_job += ended == "failed"
             self._finish(
                 RoundRecord(number, started_at, self._wall_clock(), ended, str(error), 0.0, 0, None)
@@ -196,138 +193,36 @@ class Adaptation:
         candidate = unjudged(self._rounds.jobs, self._rounds.generations)
         # However the child ended: what it wrote is whole.
         if candidate is not None and candidate.number == number:
-            self._judge(candidate, started_at, child.peak_bytes)
-            return
-        refused = end.kind == "done" and child.last.stage == "refused"
+            self._judge(candidate, started_at, trained.peak_bytes)
+        else:
+            self._finish_without_candidate(number, started_at, trained)
+
+    def _finish_without_candidate(
+        self, number: int, started_at: float, trained: TrainedRound
+    ) -> None:
+        """A round wrote nothing: it refused its labels, was stopped, or failed."""
+        end = trained.outcome
+        refused = end.kind == "done" and trained.last.stage == "refused"
         if refused:
             clear(self._rounds.jobs, number)
         outcome: RoundOutcome = (
             "refused" if refused else "cancelled" if end.kind == "stopped" else "failed"
         )
         reason = end.reason or f"the training process ended without writing generation {number:04d}"
-        reason = child.last.note if refused else reason
-        self._failures_of_job = (
-            self._failures_of_job + 1 if outcome == "failed" and end.kind != "killed" else 0
-        )
-        ended_at = self._wall_clock()
+        failed = outcome == "failed" and end.kind != "killed"
+        self._failures_of_job = self._failures_of_job + 1 if failed else 0
         self._finish(
             RoundRecord(
                 number,
                 started_at,
-                ended_at,
+                self._wall_clock(),
                 outcome,
-                reason,
-                child.running_seconds,
-                child.peak_bytes,
+                trained.last.note if refused else reason,
+                trained.running_seconds,
+                trained.peak_bytes,
                 None,
             )
         )
-
-    def _train(self, number: int) -> tuple[Child, Outcome]:
-        rounds = self._rounds
-        parent, reasons = usable(rounds.generations)
-        if parent is None:
-            raise AttuneError(
-                f"no generation in {rounds.generations} to start from:"
-                f" {'; '.join(reasons) or 'the base is missing'}"
-            )
-        for reason in reasons:
-            _log.warning("a round starts from generation %04d: %s", parent.number, reason)
-        self._moves.sweep()  # no child is writing now: what is left there was left by a killed one
-        job = self._build_job(number, parent.number, job_folder(rounds.jobs, number))
-        prepare(job, rounds.jobs, anew=self._failures_of_job >= FRESH_AFTER_FAILURES)
-        self._most_used_bytes = 0
-        try:
-            while True:
-                self._tell(state="training", stage="start", fraction=0.0, note="", number=number)
-                job = self._admitted(job)
-                child, outcome = self._run_child(job)
-                if outcome.kind != "stopped" or not self._again:
-                    return child, outcome
-                _log.info("round %04d goes on later: %s", number, self._again)
-                if (smaller := self._after_yielding(job)) is None:
-                    return child, outcome
-                job = smaller
-        finally:
-            if self._guard is not None and not self._stopping.is_set():
-                self._guard.need_models()
-
-    def _given_up(self) -> bool:
-        return self._stopping.is_set() or self._cancelled.is_set()
-
-    def _admitted(self, job: AdaptJob) -> AdaptJob:
-        """`job` as it fits the memory that there is. Raises AttuneError where it does not."""
-        if self._guard is None:
-            return job
-        admitted, made = self._guard.admit(job)
-        self._tell(budget_bytes=made.budget_bytes, predicted_bytes=made.predicted_bytes)
-        return admitted
-
-    def _run_child(self, job: AdaptJob) -> tuple[Child, Outcome]:
-        rounds = self._rounds
-        self._again = ""
-        child = Child.start(
-            job,
-            job.folder / JOB_NAME,
-            rounds.command,
-            on_progress=self._on_progress,
-            on_end=self._wake.set,
-            silence_limit_seconds=rounds.silence_limit_seconds,
-            asleep_limit_seconds=rounds.asleep_limit_seconds,
-            clock=self._clock,
-            launch=rounds.launch,
-            given_up=self._given_up,
-        )
-        try:
-            with self._yielding.holding(child):
-                return child, self._follow(child)
-        finally:
-            child.kill("its round ended")  # does nothing to one that has ended
-            if self._guard is not None:
-                self._guard.make_room()
-
-    def _follow(self, child: Child) -> Outcome:
-        while (outcome := child.poll()) is None:
-            self._wake.clear()
-            if self._stopping.is_set():
-                return child.stop(self._rounds.grace_seconds, "the daemon is stopping")
-            if self._cancelled.is_set():
-                return child.stop(self._rounds.grace_seconds, "cancelled by the user")
-            if not (decision := self._decide(may_go_on)).run:
-                return child.stop(self._rounds.grace_seconds, decision.reason)
-            if self._guard is not None and (reason := self._must_yield(self._guard, child)):
-                self._again = reason
-                return child.stop(self._rounds.yield_grace_seconds, reason)
-            self._yielding.go_on_after(self._rounds.resume_after_seconds)
-            self._wake.wait(self._rounds.poll_seconds)
-        return outcome
-
-    def _must_yield(self, guard: MemoryGuard, child: Child) -> str:
-        """Why the memory of `child` is needed; empty where it is not."""
-        if guard.tight and self._yielding.speaking:
-            return _SPEECH_NEEDS_MODELS
-        used = guard.used_bytes(child.pid)
-        self._most_used_bytes = max(self._most_used_bytes, used)
-        self._tell(most_used_bytes=self._most_used_bytes)
-        return guard.exceeded(used)
-
-    def _after_yielding(self, job: AdaptJob) -> AdaptJob | None:
-        """The job to go on with once it may; None where it may not."""
-        assert self._guard is not None
-        if self._again != _SPEECH_NEEDS_MODELS:
-            return (
-                self._guard.smaller(job)
-                if self._standing.read()["stage"] in _CUT_INTO_PARTS
-                else None
-            )
-        self._guard.need_models()
-        self._tell(state="paused", note=self._again)
-        while not self._given_up():
-            self._wake.clear()
-            if self._yielding.quiet_seconds() >= self._rounds.reload_after_seconds:
-                return job
-            self._wake.wait(self._rounds.poll_seconds)
-        return None
 
     def _judge_leftover(self) -> None:
         """Judge what a daemon that was killed had trained but not judged."""
@@ -337,7 +232,7 @@ class Adaptation:
 
     def _judge(self, candidate: Generation, started_at: float, peak_bytes: int) -> None:
         self._tell(state="judging", number=candidate.number)
-        outcome, reason = promote_or_refuse(candidate, self._rounds, self._moves)
+        outcome, reason = promote_or_refuse(candidate, self._rounds.shadow_turns, self._moves)
         clear(self._rounds.jobs, candidate.number)
         peak_bytes = max(peak_bytes, candidate.card.peak_bytes)
         seconds = candidate.card.wall_seconds
@@ -368,7 +263,7 @@ class Adaptation:
             self._record(record)
         except AttuneError as error:
             _log.warning("the round could not be recorded: %s", error)
-        self._requested.clear()  # whoever asked while it ran has followed it
+        self._signals.requested.clear()  # whoever asked while it ran has followed it
         self._tell(
             state="waiting",
             note="",
@@ -381,8 +276,5 @@ class Adaptation:
         self._failures += 1
         self._failed_at = self._clock()
 
-    def _on_progress(self, progress: Progress) -> None:
-        self._tell(stage=progress.stage, fraction=progress.fraction, note=progress.note)
-
-    def _tell(self, outcome: str | None = None, **changes: object) -> None:
-        self._standing.publish(outcome, **changes, consecutive_failures=self._failures)
+    def _tell(self, outcome: RoundOutcome | None = None, **changes: object) -> None:
+        self._status.change(outcome, **changes, consecutive_failures=self._failures)

@@ -1,68 +1,38 @@
-"""What adaptation says of itself, and who follows it. Knows nothing of rounds."""
+"""The status of adaptation: changed by the thread that schedules rounds, read by any other."""
 
 import threading
-from collections.abc import Callable
 
-Status = dict[str, object]
+from ..events.bus import Events
+from ..events.learning import AdaptationChanged, AdaptationStatus
+from ..store.records import RoundOutcome
+from .preemption import Preemption
 
 
-class Standing:
-    """A status that threads change and others follow."""
+class CurrentStatus:
+    """What adaptation is doing; every change is published as an event."""
 
-    def __init__(self, at_once: Callable[[], Status]) -> None:
-        """`at_once` gives what is only known when it is asked; it is asked from any thread and must
-        not wait."""
-        self._at_once = at_once
+    def __init__(self, events: Events, preemption: Preemption) -> None:
+        self._events = events
+        self._preemption = preemption
         self._lock = threading.Lock()
-        self._followers: list[Callable[[Status], None]] = []
-        self._status: Status = {
-            "state": "waiting",
-            "stage": "",
-            "fraction": 0.0,
-            "note": "",
-            "number": None,
-        }
-        self._status |= {
-            "last_outcome": None,
-            "last_reason": "",
-            "consecutive_failures": 0,
-            "pauses": 0,
-        }
-        self._status |= {
-            "pause_latency_ms": None,
-            "budget_bytes": None,
-            "predicted_bytes": None,
-            "most_used_bytes": None,
-        }
+        self._status = AdaptationStatus()
 
-    def read(self) -> Status:
+    def read(self) -> AdaptationStatus:
+        """The status now. Asked from any thread; never waits."""
+        paused = self._preemption.status()
+        known: dict[str, object] = {"pauses": paused.pauses, "pause_latency_ms": paused.latency_ms}
+        if paused.paused:
+            known["state"] = "paused"
         with self._lock:
-            status = dict(self._status)
-        return status | self._at_once()
+            return self._status.model_copy(update=known)
 
-    def publish(self, outcome: str | None = None, **changes: object) -> None:
-        """Change the status and tell it, where anything did change, to all followers; with an
-        `outcome` in any case."""
+    def change(self, outcome: RoundOutcome | None = None, **changes: object) -> None:
+        """Set fields of AdaptationStatus and, where any did change, tell all who follow; with an
+        `outcome`, how a round or a request for one ended, in any case."""
+        assert changes.keys() <= AdaptationStatus.model_fields.keys()
         with self._lock:
             before = self._status
-            self._status = {**before, **changes}
-            followers = list(self._followers) if outcome or self._status != before else []
-        for follower in followers:
-            follower(self.read() | ({} if outcome is None else {"outcome": outcome}))
-
-    def subscribe(self, follower: Callable[[Status], None]) -> Callable[[], None]:
-        """Call `follower` with the status at every step from now on, from other threads; it must
-        neither block nor raise.
-
-        The last status of a round, or of a request that could not be met, has the key `outcome`.
-        Returns what unsubscribes.
-        """
-        with self._lock:
-            self._followers.append(follower)
-
-        def unsubscribe() -> None:
-            with self._lock:
-                if follower in self._followers:
-                    self._followers.remove(follower)
-
-        return unsubscribe
+            self._status = AdaptationStatus.model_validate({**dict(before), **changes})
+            changed = self._status != before
+        if outcome or changed:
+            self._events.publish(AdaptationChanged(**dict(self.read()), outcome=outcome))

@@ -79,7 +79,7 @@ class SpeechCancelled:
     """The `start_seconds` of the SpeechStarted that it takes back."""
 
 
-Event = SpeechStarted | SpeechCancelled | Segment
+SegmentEvent = SpeechStarted | SpeechCancelled | Segment
 
 
 class Segmenter:
@@ -94,7 +94,7 @@ class Segmenter:
         self._last_is_speech = False
         self._leave_speech()
 
-    def push(self, chunk: Float32, probability: float) -> Event | None:
+    def push(self, chunk: Float32, probability: float) -> SegmentEvent | None:
         """Take the stream's next [n] samples and the probability that they are speech; at most one
         event follows.
 

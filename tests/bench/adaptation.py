@@ -27,7 +27,7 @@ from pathlib import Path
 from daemon.client.enrolling import enroll
 from daemon.client.socket_client import request
 from daemon.client.temporary_daemon import private_daemon
-from daemon.events import Event
+from daemon.control.server import Message
 from tests.bench.world import fresh_state, settings_of, speak, write_rows
 
 ENROLLED = 60
@@ -88,7 +88,7 @@ class _Daemon:
         self.outcome: object = None
         """Of the last round that was started; None while it runs."""
 
-    def ask(self, command: Event) -> Iterator[Event]:
+    def ask(self, command: Message) -> Iterator[Message]:
         return request(self._socket, command, quiet_seconds=600)
 
     def first_token_ms(self, question: Path, route: str) -> float:
@@ -101,7 +101,7 @@ class _Daemon:
         first = turn["first_token_ms"]
         return float(str(turn["reply_ms"] if first is None else first))
 
-    def learning(self) -> Event:
+    def learning(self) -> Message:
         [status] = self.ask({"command": "status"})
         learning = status["adaptation"]
         assert isinstance(learning, dict)
@@ -154,10 +154,10 @@ def _measure_stops(
     if daemon.outcome is not None or daemon.learning()["state"] == "waiting":
         daemon.start_round()
     found = {}
-    spoken: list[Event] = [
+    spoken: list[Message] = [
         {"command": "listen", "audio": question, "speed": 1.0} for question in questions
     ]
-    written: list[Event] = [{"command": "ask", "text": "Yes."}]
+    written: list[Message] = [{"command": "ask", "text": "Yes."}]
     for kind, requests, times in (("spoken", spoken, pauses), ("typed", written, typed)):
         if times:
             found[kind] = _stops(
@@ -169,7 +169,7 @@ def _measure_stops(
     return found
 
 
-def _stops(daemon: _Daemon, requests: list[Event]) -> dict[str, float]:
+def _stops(daemon: _Daemon, requests: list[Message]) -> dict[str, float]:
     """Until the child has had all but a millisecond of processor time, as seen from outside; and
     until the kernel says that every thread of it stands still, as the daemon tells.
 

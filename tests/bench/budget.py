@@ -21,7 +21,7 @@ import psutil
 from daemon.client.enrolling import enroll
 from daemon.client.socket_client import request
 from daemon.client.temporary_daemon import private_daemon
-from daemon.events import Event
+from daemon.control.server import Message
 from engines.device.memory import proportional_bytes
 from engines.errors import AttuneError
 from tests.bench.world import fresh_state, settings_of, speak, write_rows
@@ -110,14 +110,14 @@ def _try(
     )
     with private_daemon(environment, folder / f"daemon-{gib:g}.log") as status:
 
-        def ask(command: Event) -> list[Event]:
+        def ask(command: Message) -> list[Message]:
             return list(request(socket, command, quiet_seconds=600))
 
         list(enroll(socket, manifest, quiet_seconds=600))
         ask({"command": "ask", "audio": question, "route": "aligned"})
         [plan] = ask({"command": "adapt", "action": "plan"})
-        watch = Watch(int(str(status["process"])))
-        last: Event = {}
+        watch = Watch(status.process)
+        last: Message = {}
         spoke_ms = None
         for last in request(socket, {"command": "adapt"}, quiet_seconds=600):
             watch.stage = str(last.get("stage") or watch.stage)
@@ -147,7 +147,7 @@ def _try(
         "most_mib": most >> 20,
         "of_child_mib": watch.of_child_bytes >> 20,
         "of_stages_mib": {stage: size >> 20 for stage, size in watch.of_stages_bytes.items()},
-        "planned_mib": {stage["name"]: stage["predicted_bytes"] >> 20 for stage in plan["stages"]},  # type: ignore[attr-defined]
+        "planned_mib": {stage["name"]: stage["predicted_bytes"] >> 20 for stage in plan["stages"]},
         "inside": most <= budget,
         "predicted_over_most": round(predicted / most, 3) if most else None,
         "started_processes": watch.children,

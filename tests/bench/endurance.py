@@ -24,12 +24,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from daemon.app import App
+from daemon.app import App, Surroundings
 from daemon.cli.common import settings as installed
 from daemon.client.socket_client import request
 from daemon.clocks import Clocks
-from daemon.config import Settings
-from daemon.events import Event
+from daemon.config.settings import Settings
+from daemon.control.server import Message
 from daemon.serving.models import ServingModels, open_models
 from engines.audio.recordings import read_audio, write_flac
 from engines.build import engine_files
@@ -117,9 +117,12 @@ def main() -> int:
             write_base(settings.generations)
             measured(settings.cache_dir)
         evenings = []
-        with App(
-            settings, open_models if arguments.models else opened, tuple(child), ahead.clocks()
-        ):
+        surroundings = Surroundings(
+            open_models=open_models if arguments.models else opened,
+            round_command=tuple(child),
+            clocks=ahead.clocks(),
+        )
+        with App(settings, surroundings):
             for day in range(arguments.days):
                 missed = _day(settings, folder, ahead, said, arguments.utterances)
                 evenings.append(_evening(settings, missed, _night(settings, ahead)))
@@ -274,7 +277,7 @@ def _unbounded(evenings: list[Evening]) -> list[str]:
     return [problem for problem, there in found.items() if there]
 
 
-def _do(settings: Settings, **command: object) -> list[Event]:
+def _do(settings: Settings, **command: object) -> list[Message]:
     return list(request(settings.control.socket, dict(command), 60))
 
 

@@ -33,7 +33,8 @@ import psutil
 
 from daemon.client.enrolling import enroll
 from daemon.client.socket_client import NoDaemonError, request
-from daemon.events import Event
+from daemon.control.server import Message
+from daemon.events.enrolment import Enrolled
 from engines.errors import AttuneError
 from engines.generations.folder import Generation, list_generations
 from engines.generations.pointers import usable
@@ -119,7 +120,7 @@ class Home:
         self.process.wait()
         psutil.wait_procs(children, timeout=_START_SECONDS)
 
-    def ask(self, command: Event) -> Iterator[Event]:
+    def ask(self, command: Message) -> Iterator[Message]:
         return request(self.folder / "a.sock", command, quiet_seconds=120)
 
     def child(self) -> int | None:
@@ -219,11 +220,9 @@ def _enrol(home: Home, rows: Rows, name: str) -> None:
     """Enrol `rows`, noting each as it is acknowledged."""
     manifest = write_rows(home.folder / f"{name}.jsonl", rows)
     for event in enroll(home.folder / "a.sock", manifest, quiet_seconds=120):
-        if event["event"] == "enrolled":
-            home.kept.utterances.add(str(event["utterance"]))
-            home.kept.labels[str(event["utterance"])] = str(
-                rows[int(str(event["row"])) - 1]["text"]
-            )
+        if isinstance(event, Enrolled):
+            home.kept.utterances.add(event.utterance)
+            home.kept.labels[event.utterance] = str(rows[event.row - 1]["text"])
 
 
 def _follow(home: Home, ended: list[object]) -> threading.Thread:

@@ -28,7 +28,7 @@ import numpy as np
 from calibration.evaluation.text_scores import word_errors
 from daemon.client.socket_client import request
 from daemon.client.temporary_daemon import private_daemon
-from daemon.events import Event
+from daemon.control.server import Message
 from engines.audio.pieces import PauseCutter
 from engines.audio.recordings import write_flac
 from engines.types import SAMPLE_RATE_HZ, Float32
@@ -150,10 +150,10 @@ def _utterances(paragraphs: int) -> Iterator[tuple[str, Float32]]:
             yield " ".join(words), samples
 
 
-def _asked(folder: Path, samples: Float32, route: str) -> Event:
+def _asked(folder: Path, samples: Float32, route: str) -> Message:
     path = folder / "asked.flac"
     write_flac(path, samples)
-    command: Event = {"command": "ask", "audio": path, "route": route}
+    command: Message = {"command": "ask", "audio": path, "route": route}
     [turn] = [
         event for event in request(folder / "a.sock", command, 600) if event["event"] == "turn"
     ]

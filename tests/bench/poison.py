@@ -22,7 +22,7 @@ from calibration.evaluation.text_scores import word_errors
 from daemon.client.enrolling import enroll
 from daemon.client.socket_client import request
 from daemon.client.temporary_daemon import private_daemon
-from daemon.events import Event
+from daemon.control.server import Message
 from daemon.serving.earned_route import HEARS_WELL
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
@@ -71,7 +71,7 @@ def main() -> None:
         help="of the enrolment that is poisoned, with commas between",
     )
     arguments = parser.parse_args()
-    found: dict[str, Event] = {}
+    found: dict[str, Message] = {}
     with tempfile.TemporaryDirectory(prefix="attune-poison-") as name:
         folder = Path(name)
         rows = speak(folder / "atypical", "atypical")
@@ -95,7 +95,7 @@ def main() -> None:
     sys.exit(any(one["worse"] or one["undeserved"] for one in found.values()))
 
 
-def _figures(last: Event, status: Event, before: Counts, after: Counts) -> Event:
+def _figures(last: Message, status: Message, before: Counts, after: Counts) -> Message:
     low, high = _interval(before, after)
     rate = _rate(after)
     return {
@@ -139,7 +139,7 @@ def _daemon(state: Path, training_seconds: float) -> Iterator[Path]:
         yield socket
 
 
-def _learn(socket: Path, folder: Path, rows: Rows) -> Event:
+def _learn(socket: Path, folder: Path, rows: Rows) -> Message:
     """Enrol and run a round; how that ended."""
     manifest = write_rows(folder / "some.jsonl", rows)
     list(enroll(socket, manifest, quiet_seconds=600))
@@ -150,7 +150,7 @@ def _errors(socket: Path, asked: Rows) -> Counts:
     """What is misheard on the aligned route."""
     found = []
     for row in asked:
-        command: Event = {"command": "ask", "audio": Path(row["audio"]), "route": "aligned"}
+        command: Message = {"command": "ask", "audio": Path(row["audio"]), "route": "aligned"}
         [turn] = [
             event
             for event in request(socket, command, quiet_seconds=600)

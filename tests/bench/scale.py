@@ -133,7 +133,7 @@ def _round(
     stages: dict[str, float] = {}
     outcome = reason = ""
     with private_daemon(environment, folder / "daemon.log") as status:
-        daemon, began = int(str(status["process"])), time.monotonic()
+        daemon, began = status.process, time.monotonic()
         first = last = _used(daemon)
         for event in request(
             Path(environment["CONTROL__SOCKET"]), {"command": "adapt"}, quiet_seconds=None
@@ -188,7 +188,7 @@ def _plan(folder: Path, count: int) -> dict[str, object]:
     store.close()
     environment = _environment(folder, 180.0)
     with private_daemon(environment, folder / "daemon.log") as status:
-        daemon, socket = int(str(status["process"])), Path(environment["CONTROL__SOCKET"])
+        daemon, socket = status.process, Path(environment["CONTROL__SOCKET"])
         took = []
         for _ in range(3):
             began, used = time.monotonic(), _used(daemon)

@@ -20,7 +20,7 @@ from pathlib import Path
 from daemon.attention import Attention
 from daemon.client.socket_client import request
 from daemon.client.temporary_daemon import private_daemon
-from daemon.config import Settings
+from daemon.config.settings import Settings
 from daemon.housekeeping import Housekeeping
 from daemon.serving.moves import Moves
 from daemon.store.orphans import adopt_orphans

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon.client.socket_client import request
-from daemon.config import Settings
+from daemon.config.settings import Settings
 from daemon.serving.models import ServingModels
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
@@ -31,8 +31,8 @@ def test_a_text_and_a_recording_are_answered(start: Start, folder: Path) -> None
         "cascade",
     )
     status = daemon.status()
-    assert status["counts"]["turns"] == 2  # type: ignore[index]
-    assert [turn["heard"] for turn in status["last_turns"]] == ["a tone of 300", "hello"]  # type: ignore[attr-defined]
+    assert status["counts"]["turns"] == 2
+    assert [turn["heard"] for turn in status["last_turns"]] == ["a tone of 300", "hello"]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_correction_becomes_a_label(start: Start, folder: Path) -> None:
         daemon.do("correct", text="x", turn=typed["id"])
     with pytest.raises(AttuneError, match="there is no turn 99"):
         daemon.do("correct", text="x", turn=99)
-    assert daemon.status()["counts"]["labels_by_origin"] == {"corrected": 1}  # type: ignore[index]
+    assert daemon.status()["counts"]["labels_by_origin"] == {"corrected": 1}
 
 
 def test_good_rows_of_a_manifest_are_kept_and_bad_ones_told(start: Start, folder: Path) -> None:
@@ -117,7 +117,7 @@ def test_good_rows_of_a_manifest_are_kept_and_bad_ones_told(start: Start, folder
         assert part in problem
         assert "\n" not in problem
     assert daemon.enroll(folder / "manifest.jsonl")[-1]["enrolled"] == 1
-    assert daemon.status()["counts"]["utterances"] == 1  # type: ignore[index]
+    assert daemon.status()["counts"]["utterances"] == 1
     with pytest.raises(AttuneError, match="does not exist"):
         daemon.enroll(folder / "none.jsonl")
 
@@ -146,7 +146,7 @@ def test_speech_in_a_long_recording_is_cut_and_answered_in_order(
     starts = [float(str(event["start_seconds"])) for event in segments]
     assert starts == sorted(starts)
     assert events[-1]["event"] == "listened"
-    assert daemon.status()["counts"]["utterances"] == len(turns)  # type: ignore[index]
+    assert daemon.status()["counts"]["utterances"] == len(turns)
     assert eventually(lambda: daemon.status()["attentive"] is False)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from daemon.clocks import Clocks
-from daemon.config import Settings
-from daemon.events import Event
+from daemon.config.settings import Settings
+from daemon.control.server import Message
 from daemon.serving.models import ServingModels
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
@@ -34,7 +34,7 @@ def test_a_round_is_followed_promoted_and_served_at_once(start: Start, folder: P
     assert {"training", "judging"} <= {event["state"] for event in events}
     status = daemon.status()
     assert (status["generation"], status["route"]) == (1, "aligned")
-    assert status["counts"]["new_labels"] == 0  # type: ignore[index]
+    assert status["counts"]["new_labels"] == 0
     assert daemon.do("ask", audio=folder / "0.flac")[-1]["generation"] == 1
     rolled = daemon.do("generations", action="promote", number=0)[0]
     assert (rolled["generation"], rolled["route"]) == (0, "cascade"), (
@@ -57,10 +57,10 @@ def test_a_round_starts_by_itself_only_where_it_may(
         "idle__min_new_utterances": 20,
     }
     daemon = start(idle__enabled=enabled, **eager)
-    with daemon.app._events.follow() as events:
+    with daemon.app.parts.events.follow() as events:
         enroll(daemon, folder)
         if enabled:
-            while events.get(timeout=60).get("outcome") != "promoted":
+            while events.get(timeout=60).message().get("outcome") != "promoted":
                 pass
         else:
             assert eventually(lambda: "paused by the user" in str(daemon.status()["adaptation"]))
@@ -85,10 +85,10 @@ def test_what_was_said_is_labelled_before_a_round(start: Start, folder: Path) ->
         seconds = 0.5 if index < 4 else 1.0
         write_flac(folder / "a.flac", tone(seconds, 200 + 20 * index))
         daemon.do("ask", audio=folder / "a.flac")
-    assert daemon.status()["counts"]["unlabelled"] == 12  # type: ignore[index]
+    assert daemon.status()["counts"]["unlabelled"] == 12
     assert daemon.do("adapt")[-1]["outcome"] == "promoted"
     counts = daemon.status()["counts"]
-    assert (counts["labels_by_origin"], counts["unlabelled"]) == ({"recognised": 12}, 0)  # type: ignore[index]
+    assert (counts["labels_by_origin"], counts["unlabelled"]) == ({"recognised": 12}, 0)
 
 
 def test_a_round_waits_for_a_few_labels_only(
@@ -104,7 +104,7 @@ def test_a_round_waits_for_a_few_labels_only(
         daemon.do("ask", audio=folder / "a.flac")
     assert daemon.do("adapt")[-1]["outcome"] == "promoted"
     counts = daemon.status()["counts"]
-    assert (counts["labels_by_origin"]["recognised"], counts["unlabelled"]) == (5, 7)  # type: ignore[index]
+    assert (counts["labels_by_origin"]["recognised"], counts["unlabelled"]) == (5, 7)
 
 
 def test_a_child_that_dies_is_one_line_and_everything_goes_on(start: Start, folder: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_child_that_dies_is_one_line_and_everything_goes_on(start: Start, fold
     assert last["outcome"] == "failed"
     assert "SIGKILL" in str(last["last_reason"])
     assert daemon.status()["generation"] == 0
-    assert daemon.status()["counts"]["new_labels"] == 20  # type: ignore[index]
+    assert daemon.status()["counts"]["new_labels"] == 20
     assert daemon.do("ask", text="hello")[-1]["reply"] == "0 hello"
 
 
@@ -126,20 +126,22 @@ def test_a_round_that_its_labels_refuse_is_over(start: Start, folder: Path) -> N
     last = daemon.do("adapt")[-1]
     assert (last["outcome"], last["last_reason"]) == ("refused", "refused: no label fits")
     assert last["consecutive_failures"] == 0
-    assert daemon.app._store.counts().new_labels == 0, "nobody learns from the same labels again"
+    assert daemon.app.parts.store.counts().new_labels == 0, (
+        "nobody learns from the same labels again"
+    )
     assert not list((folder / "state" / "jobs").iterdir())
-    assert daemon.do("why")[0]["round"]["reason"] == "refused: no label fits"  # type: ignore[index]
+    assert daemon.do("why")[0]["round"]["reason"] == "refused: no label fits"
 
 
 def test_a_round_can_be_cancelled(start: Start, folder: Path) -> None:
     write_base(folder / "state" / "generations")
     daemon = start(mode="hangs")
     enroll(daemon, folder)
-    outcome: list[Event] = []
+    outcome: list[Message] = []
     follower = threading.Thread(target=lambda: outcome.extend(daemon.do("adapt")))
-    with daemon.app._events.follow() as events:
+    with daemon.app.parts.events.follow() as events:
         follower.start()
-        while events.get(timeout=120).get("stage") != "train":
+        while events.get(timeout=120).message().get("stage") != "train":
             pass
     daemon.do("adapt", action="cancel")
     follower.join()
@@ -223,11 +225,11 @@ def test_a_round_that_unloads_serves_what_it_promoted(start: Start, folder: Path
     quick = Clocks(time.time, lambda: 30 * time.monotonic())  # a minute of quiet is two seconds
     daemon = start(open_models=open_models, clocks=quick, budget__bytes=2**44, budget__unload=True)
     enroll(daemon, folder)
-    answers: list[Event] = []
-    with daemon.app._events.follow() as events:
+    answers: list[Message] = []
+    with daemon.app.parts.events.follow() as events:
         asker = threading.Thread(target=lambda: answers.extend(daemon.do("adapt")))
         asker.start()
-        while events.get(timeout=60).get("state") != "training":
+        while events.get(timeout=60).message().get("state") != "training":
             pass
         assert str(daemon.do("ask", text="hello")[-1]["reply"]).endswith("hello")
         assert daemon.do("ask", audio=folder / "0.flac", route="aligned")[-1]["route"] == "aligned"

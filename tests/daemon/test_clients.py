@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from daemon.client.socket_client import request
 from daemon.clients import Client, HangUps
-from daemon.control.server import MAX_LINE_BYTES, ControlServer, hold_socket
-from daemon.events import Event
+from daemon.control.server import MAX_LINE_BYTES, ControlServer, Message
+from daemon.control.socket_file import hold_socket
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from tests.support.fake_child import eventually
@@ -90,7 +90,7 @@ class TestHangUps:
 def test_who_computes_an_answer_is_told_at_once(tmp_path: Path) -> None:
     waiting, ended = threading.Event(), threading.Event()
 
-    def slow(_: Event, client: Client) -> Generator[Event, None, None]:
+    def slow(_: Message, client: Client) -> Generator[Message, None, None]:
         left = threading.Event()
         with client.telling(left.set):
             waiting.set()
@@ -111,7 +111,7 @@ def test_who_computes_an_answer_is_told_at_once(tmp_path: Path) -> None:
 def test_a_server_that_closes_tells_who_computes(tmp_path: Path) -> None:
     ended = threading.Event()
 
-    def slow(_: Event, client: Client) -> Generator[Event, None, None]:
+    def slow(_: Message, client: Client) -> Generator[Message, None, None]:
         left = threading.Event()
         yield {"event": "begun"}
         with client.telling(left.set):
@@ -134,9 +134,9 @@ def connected(daemon: Daemon, line: bytes) -> socket.socket:
     return connection
 
 
-def answers(connection: socket.socket) -> list[Event]:
+def answers(connection: socket.socket) -> list[Message]:
     """Until the server closes, or has answered."""
-    found: list[Event] = []
+    found: list[Message] = []
     with connection.makefile("rb") as lines:
         for line in lines:
             found.append(json.loads(line))
@@ -162,15 +162,15 @@ class TestADaemon:
         daemon, model = holding(start, after=2)
         model.hold.clear()
         model.seconds_per_word = 0.02  # all of them take 20 s, so that leaving is noticed before
-        with daemon.app._events.follow() as happening:
+        with daemon.app.parts.events.follow() as happening:
             with connected(
                 daemon, b'{"command": "ask", "text": "%s"}\n' % (b"word " * 1000)
             ) as connection:
                 assert [json.loads(connection.makefile().readline())["event"]] == ["heard"]
-                while happening.get(timeout=DEADLINE_SECONDS)["event"] != "token":
+                while happening.get(timeout=DEADLINE_SECONDS).message()["event"] != "token":
                     pass
             model.hold.set()
-            while (last := happening.get(timeout=DEADLINE_SECONDS))["event"] != "turn":
+            while (last := happening.get(timeout=DEADLINE_SECONDS).message())["event"] != "turn":
                 pass
         assert last["interrupted"] is True
         assert len(str(last["reply"]).split()) < 1000
@@ -211,13 +211,16 @@ class TestADaemon:
             daemon.settings.control.socket, {"command": "listen", "audio": folder / "a.flac"}, 60
         )
         assert next(event for event in events if event["event"] == "heard")
-        with daemon.app._events.follow() as happening:
+        with daemon.app.parts.events.follow() as happening:
             events.close()
             model.hold.set()
-            while happening.get(timeout=DEADLINE_SECONDS)["event"] not in ("turn", "turn_failed"):
+            while happening.get(timeout=DEADLINE_SECONDS).message()["event"] not in (
+                "turn",
+                "turn_failed",
+            ):
                 pass
             assert daemon.do("ask", text="next")[-1]["event"] == "turn"
-            assert daemon.status()["counts"]["utterances"] <= 1  # type: ignore[index]
+            assert daemon.status()["counts"]["utterances"] <= 1
         assert eventually(lambda: daemon.status()["attentive"] is False)
 
     @pytest.mark.parametrize(
@@ -261,7 +264,7 @@ class TestADaemon:
             assert eventually(lambda: daemon.status()["attentive"] is False)
 
 
-def _asked_until_there_is_room(daemon: Daemon) -> Event:
+def _asked_until_there_is_room(daemon: Daemon) -> Message:
     """The daemon frees places as soon as it notices; until then it says to try again."""
     while True:
         with suppress(AttuneError):

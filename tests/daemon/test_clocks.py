@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from daemon.attention import Attention
 from daemon.clocks import REAL_TIME, SET_AFTER
-from daemon.config import Settings
+from daemon.config.settings import Settings
 from daemon.housekeeping import Housekeeping
 from daemon.serving.moves import Moves
 from daemon.store.orphans import adopt_orphans
@@ -30,9 +30,10 @@ from daemon.store.service_clock import (
     seconds_since,
 )
 from daemon.store.store import Store
-from daemon.training.idle import Board, Limits, Snapshot, decide
+from daemon.training.idle import Board, Snapshot, decide
 from daemon.training.round_inputs import RoundInputs
 from tests.support.fakes import tone
+from tests.support.idle_limits import limits
 from tests.support.simulated_time import Time
 from tests.support.stored_labels import labelled
 
@@ -307,8 +308,8 @@ def test_hours_cannot_be_kept_by_a_clock_that_was_never_set(
         "rounds start by themselves from 22:00 to 06:00, but the clock of this machine was"
         " never set"
     )
-    assert decide(ready, Limits(hours=(22 * 60, 6 * 60))).reason == told
-    assert decide(ready, Limits()).run
+    assert decide(ready, limits(hours=(22 * 60, 6 * 60))).reason == told
+    assert decide(ready, limits()).run
 
 
 def test_the_audio_that_was_kept_first_goes_first_whatever_the_clock_said(tmp_path: Path) -> None:

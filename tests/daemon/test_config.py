@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config import Settings, described_keys, hours_of, value_of
-from daemon.config_sources import PLACES, load_settings
+from daemon.config.hours import hours_of
+from daemon.config.settings import Settings, described_keys, value_of
+from daemon.config.sources import PLACES, load_settings
 from engines.errors import AttuneError
 from tests.support.places import PROJECT
 
@@ -74,7 +75,7 @@ def test_a_user_means_their_own_attune_else_the_machine_s(
 
     machine, own = tmp_path / "machine.sock", tmp_path / "runtime" / "attune" / "attune.sock"
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    monkeypatch.setattr("daemon.config._MACHINE_SOCKET", machine)
+    monkeypatch.setattr("daemon.config.places._MACHINE_SOCKET", machine)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert meant() == (own, tmp_path / "state" / "attune"), "nobody serves here"
@@ -244,7 +245,7 @@ def test_a_socket_s_path_that_is_too_long_is_found_when_it_is_read() -> None:
 def test_an_empty_or_relative_home_counts_as_not_set(tmp_path: Path, name: str, value: str) -> None:
     code = (
         "import os; os.geteuid = lambda: 1000\n"
-        "from daemon.config_sources import load_settings\n"
+        "from daemon.config.sources import load_settings\n"
         "settings = load_settings(environment={}).settings\n"
         "print(settings.state_dir, settings.cache_dir, settings.control.socket)\n"
     )

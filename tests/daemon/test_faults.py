@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from daemon.app import App
+from daemon.app import App, Surroundings
 from daemon.client.socket_client import request
-from daemon.config import Settings
-from daemon.config_sources import load_settings
-from daemon.control.server import hold_state
+from daemon.config.settings import Settings
+from daemon.config.sources import load_settings
+from daemon.state_lock import hold_state
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.models.manifest import find_model
@@ -67,7 +67,7 @@ def attune(folder: Path, *arguments: str, **variables: str) -> str:
 @contextmanager
 def running(folder: Path) -> Iterator[Settings]:
     settings = load_settings(Path(os.devnull), environment=environment(folder)).settings
-    with App(settings, fake_voice):
+    with App(settings, Surroundings(open_models=fake_voice)):
         yield settings
 
 
@@ -116,7 +116,7 @@ def test_no_recording_takes_the_daemon_down(folder: Path) -> None:
             assert "\n" not in str(caught.value)
             assert line in attune(folder, "ask", str(path))
         [status] = request(settings.control.socket, {"command": "status"}, 60)
-        assert status["counts"]["utterances"] == 3  # type: ignore[index]
+        assert status["counts"]["utterances"] == 3
 
 
 def test_a_missing_model_is_named(folder: Path) -> None:

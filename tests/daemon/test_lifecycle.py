@@ -12,15 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from daemon.app import App
+from daemon.app import Surroundings
 from daemon.client.socket_client import request
-from daemon.config import AudioSettings, Settings
+from daemon.config.settings import AudioSettings, Settings
 from daemon.lifecycle import Wish, serve
 from daemon.listening.input import AudioInput
 from daemon.listening.source import AudioSource
@@ -52,9 +51,9 @@ class Running:
         manager = ServiceManager(
             {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "600000"}
         )
-        start = partial(App, open_models=open_models)
+        given = Surroundings(open_models=open_models)
         self._thread = threading.Thread(
-            target=serve, args=(self._load, self.wishes, start, manager), daemon=True
+            target=serve, args=(self._load, self.wishes, given, manager), daemon=True
         )
         self._thread.start()
 
@@ -153,7 +152,7 @@ def test_life_goes_on_where_a_source_that_failed_is_heard_no_more(folder: Path) 
         broken, settings.audio, SegmenterLimits(), lambda noticed: None, watchdog
     )
     audio_input.start()
-    assert eventually(lambda: audio_input.status()["state"] == "failed")
+    assert eventually(lambda: audio_input.status().state == "failed")
     conversation()
     assert told == [], "a daemon that went deaf shows no sign of life"
     audio_input.stop()
@@ -264,7 +263,7 @@ def test_settings_that_are_wrong_at_the_start_end_it(folder: Path) -> None:
         serve(
             lambda: make_settings(folder, segmenter__start_threshold=0.2),
             wishes,
-            partial(App, open_models=fake_voice),
+            Surroundings(open_models=fake_voice),
         )
 
 

@@ -111,7 +111,7 @@ def test_while_a_manifest_is_taken_up(folder: Path) -> None:
             folder / "manifest.jsonl",
             quiet_seconds=DEADLINE_SECONDS,
         )
-        assert next(enrolment)["event"] == "enrolled"
+        assert next(enrolment).message()["event"] == "enrolled"
     with pytest.raises(AttuneError):
         list(enrolment)
 

@@ -1,4 +1,4 @@
-"""An `Adaptation` in a state folder of its own, with a child that learns nothing: what its tests
+"""A `RoundScheduler` in a state folder of its own, with a child that learns nothing: what its tests
 share."""
 
 import queue
@@ -11,16 +11,18 @@ from pathlib import Path
 import psutil
 import pytest
 
+from daemon.events.bus import Events
 from daemon.serving.moves import Moves
-from daemon.training.idle import Board, Limits, Snapshot
+from daemon.training.idle import Board, Snapshot
 from daemon.training.memory_guard import MemoryGuard
 from daemon.training.rounds import RoundRecord, Rounds
-from daemon.training.scheduler import Adaptation
+from daemon.training.scheduler import RoundScheduler
 from engines.errors import AttuneError
 from engines.generations.folder import Generation
 from engines.generations.pointers import current, previous, promote
 from engines.jobs.messages import AdaptJob
 from tests.support.fake_child import DEADLINE_SECONDS, FAKE, eventually, make_job
+from tests.support.idle_limits import limits
 
 GOOD = Snapshot(
     board=Board(available_bytes=4 << 30, disk_free_bytes=8 << 30),
@@ -32,7 +34,7 @@ NEVER = replace(GOOD, new_utterances=0)
 
 @dataclass
 class World:
-    """An `Adaptation` in a state folder of its own, and everything it told."""
+    """A `RoundScheduler` in a state folder of its own, and everything it told."""
 
     state: Path
     mode: str = "done"
@@ -46,25 +48,27 @@ class World:
     full: bool = False
     note: str = ""
     guard: MemoryGuard | None = None
-    adaptation: Adaptation | None = None
+    events: Events = field(default_factory=Events)
+    adaptation: RoundScheduler | None = None
 
-    def start(self, **options: object) -> Adaptation:
+    def start(self, **options: object) -> RoundScheduler:
         make_job(self.state)  # writes the base
         if current(self.state / "generations") is None:
             promote(self.state / "generations", 0)
         rounds = Rounds(
             generations=self.state / "generations",
             jobs=self.state / "jobs",
-            limits=Limits(retry_seconds=0.0),
+            limits=limits(retry_seconds=0.0),
             resume_after_seconds=0.0,
             poll_seconds=0.02,
             command=[sys.executable, str(FAKE), self.mode, str(self.seconds_per_step)],
         )
-        self.adaptation = Adaptation(
+        self.adaptation = RoundScheduler(
             replace(rounds, **options),  # type: ignore[arg-type]
             snapshot=self.look,
             build_job=self.build_job,
             moves=Moves(self.state / "generations", self.serve),
+            events=self.events,
             record=self.record,
             guard=self.guard,
         )
@@ -110,9 +114,7 @@ class World:
         assert self.adaptation is not None
         adaptation = self.adaptation
         assert eventually(
-            lambda: (
-                str(adaptation.status()["note"]).startswith(("step", "from")) and bool(trainers())
-            )
+            lambda: adaptation.status().note.startswith(("step", "from")) and bool(trainers())
         )
         return trainers()[0]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.config import Settings
+from daemon.config.settings import Settings
 from daemon.serving.models import ServingModels
 from engines.errors import AttuneError
 from engines.generations.card import Card

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from daemon.app import App
+from daemon.app import App, Surroundings
 from daemon.client.enrolling import enroll as enroll_manifest
 from daemon.client.socket_client import request
 from daemon.clocks import REAL_TIME, Clocks
-from daemon.config import Settings
-from daemon.config_sources import load_settings
-from daemon.events import Event
+from daemon.config.settings import Settings
+from daemon.config.sources import load_settings
+from daemon.control.server import Message
 from daemon.serving.models import ServingModels
 from daemon.training.idle import Board
 from engines.audio.recordings import write_flac
@@ -53,17 +53,25 @@ class Daemon:
         clocks: Clocks = REAL_TIME,
     ) -> None:
         self.settings = settings
-        self.app = App(settings, open_models, (sys.executable, str(FAKE), mode, "0.01"), clocks)
+        self.app = App(
+            settings,
+            Surroundings(
+                open_models=open_models,
+                round_command=(sys.executable, str(FAKE), mode, "0.01"),
+                clocks=clocks,
+            ),
+        )
 
-    def do(self, command: str, **arguments: object) -> list[Event]:
+    def do(self, command: str, **arguments: object) -> list[Message]:
         """The events of a command; a recording is given as its Path."""
         return list(request(self.settings.control.socket, {"command": command, **arguments}, 60))
 
-    def enroll(self, manifest: Path, replace: bool = False) -> list[Event]:
+    def enroll(self, manifest: Path, replace: bool = False) -> list[Message]:
         """The events of an enrolment."""
-        return list(enroll_manifest(self.settings.control.socket, manifest, replace, 60))
+        events = enroll_manifest(self.settings.control.socket, manifest, replace, 60)
+        return [event.message() for event in events]
 
-    def status(self) -> Event:
+    def status(self) -> Message:
         return self.do("status")[0]
 
 
@@ -99,7 +107,7 @@ def start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         yield run
 
 
-def enroll(daemon: Daemon, folder: Path, count: int = 20) -> list[Event]:
+def enroll(daemon: Daemon, folder: Path, count: int = 20) -> list[Message]:
     rows = []
     for index in range(count):
         write_flac(folder / f"{index}.flac", tone(0.5, 200 + 10 * index))

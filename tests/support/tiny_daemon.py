@@ -11,11 +11,10 @@ import sys
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import replace
-from functools import partial
 
-from daemon.app import App
+from daemon.app import Surroundings
 from daemon.cli.common import settings
-from daemon.config import Settings
+from daemon.config.settings import Settings
 from daemon.lifecycle import serve, wishes_of_signals
 from daemon.serving.models import ServingModels
 from engines.interfaces import Step, unwatched
@@ -52,7 +51,7 @@ def main() -> None:
     """Serve until told to stop."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     faulthandler.enable()
-    serve(settings, wishes_of_signals(), partial(App, open_models=freezing_voice))
+    serve(settings, wishes_of_signals(), Surroundings(open_models=freezing_voice))
 
 
 if __name__ == "__main__":

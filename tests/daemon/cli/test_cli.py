@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.app import App
+from daemon.app import App, Surroundings
 from daemon.cli.__main__ import main
-from daemon.config_sources import load_settings
+from daemon.config.sources import load_settings
 from daemon.training.idle import Board
 from engines.audio.recordings import write_flac
 from tests.support.fake_child import FAKE
@@ -60,7 +60,10 @@ def attune(
 def daemon(folder: Path) -> Iterator[App]:
     write_base(folder / "state" / "generations")
     measured(folder / "cache")
-    with App(load_settings().settings, fake_voice, (sys.executable, str(FAKE), "done")) as app:
+    surroundings = Surroundings(
+        open_models=fake_voice, round_command=(sys.executable, str(FAKE), "done")
+    )
+    with App(load_settings().settings, surroundings) as app:
         yield app
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from daemon.cli.demo import assign
+from daemon.cli.demo import PlayedTurn, assign
 from daemon.cli.demo_report import (
     Exchange,
     Hearing,
@@ -20,7 +20,7 @@ from daemon.cli.demo_report import (
     write_picture,
 )
 from daemon.client.temporary_daemon import private_daemon
-from daemon.events import Event
+from daemon.events.turns import TurnAnswered
 from engines.errors import AttuneError
 
 KEYS = {
@@ -43,8 +43,24 @@ KEYS = {
 }
 
 
-def turn(start: float, seconds: float, heard: str, reply: str = "") -> Event:
-    return {"start_seconds": start, "seconds": seconds, "heard": heard, "reply": reply}
+def turn(start: float, seconds: float, heard: str, reply: str = "") -> PlayedTurn:
+    answered = TurnAnswered(
+        turn=1,
+        source="file",
+        id=1,
+        utterance=None,
+        route="cascade",
+        heard=heard,
+        reply=reply,
+        first_token_ms=100.0,
+        reply_ms=200.0,
+        generation=None,
+        interrupted=False,
+        confidence=None,
+        sure=True,
+        asked_back=False,
+    )
+    return PlayedTurn(start, seconds, answered)
 
 
 def outcome(before: float = 0.6, after: float = 0.1) -> Outcome:

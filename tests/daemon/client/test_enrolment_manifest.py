@@ -164,7 +164,7 @@ def test_another_text_from_another_manifest_takes_the_place_only_where_that_is_w
         ("two", True, "two"),
     ):
         daemon.enroll(written(folder, row("a.flac", text)), replace)
-        assert [example.text for example in labelled(daemon.app._store)] == [kept]
+        assert [example.text for example in labelled(daemon.app.parts.store)] == [kept]
         assert labels(daemon) == 1
 
 
@@ -174,7 +174,7 @@ def test_a_correction_outlives_enrolling_again(daemon: Daemon, folder: Path) -> 
     daemon.do("ask", audio=folder / "a.flac")
     daemon.do("correct", text="what was really said")
     assert daemon.enroll(path)[-1]["new"] == 0
-    assert daemon.status()["counts"]["labels_by_origin"] == {"corrected": 1}  # type: ignore[index]
+    assert daemon.status()["counts"]["labels_by_origin"] == {"corrected": 1}
 
 
 def test_a_manifest_of_which_nothing_is_good_ends_soon(daemon: Daemon, folder: Path) -> None:

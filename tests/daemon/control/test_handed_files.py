@@ -14,8 +14,8 @@ from daemon.client.socket_client import request
 from daemon.clients import Client
 from daemon.control import row_stream
 from daemon.control.incoming import MAX_DESCRIPTORS
-from daemon.control.server import ControlServer, hold_socket
-from daemon.events import Event
+from daemon.control.server import ControlServer, Message
+from daemon.control.socket_file import hold_socket
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.open_file import open_file
@@ -26,7 +26,7 @@ from tests.support.running_daemon import Daemon, Start, enroll, folder, start
 __all__ = ["folder", "start"]
 
 
-def names_of(request_: Event, _: Client) -> Generator[Event, None, None]:
+def names_of(request_: Message, _: Client) -> Generator[Message, None, None]:
     """Says what the descriptors of a request hold."""
     descriptors = request_.get("descriptors", ())
     assert isinstance(descriptors, tuple)
@@ -128,7 +128,7 @@ def test_a_file_that_only_the_client_sees_is_heard(start: Start, folder: Path) -
     write_flac(folder / "a.flac", tone(1.0, 300))
     with open_file(folder / "a.flac") as file:
         (folder / "a.flac").unlink()
-        command: Event = {"command": "ask", "audio": "/home/nobody/a.flac"}
+        command: Message = {"command": "ask", "audio": "/home/nobody/a.flac"}
         turn = list(request(daemon.settings.control.socket, command, 60, [file.fileno()]))[-1]
         assert turn["heard"] == "a tone of 300"
         command["command"] = "listen"
@@ -186,7 +186,7 @@ def test_what_is_no_file_is_refused_and_leaves_no_attention(
         end.close()
 
 
-def begun_enrolment(daemon: Daemon) -> tuple[Generator[Event, None, None], socket.socket]:
+def begun_enrolment(daemon: Daemon) -> tuple[Generator[Message, None, None], socket.socket]:
     ours, theirs = row_stream.pair()
     events = request(daemon.settings.control.socket, {"command": "enroll"}, 60, [theirs.fileno()])
     assert next(events) == {"event": "enrolling"}

@@ -5,6 +5,10 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from daemon.control.metrics import Metrics
+from daemon.events.bus import Events
+from daemon.events.learning import AdaptationChanged, RolledBack, ServingChanged, ShadowEnded
+from daemon.events.service import Status
+from daemon.events.turns import SpeechBegan, TurnFailed
 from engines.audio.recordings import write_flac
 from tests.support.fakes import tone, write_base
 from tests.support.running_daemon import Daemon, Start, enroll, folder, start
@@ -52,11 +56,19 @@ def test_turns_rounds_and_what_is_so_are_told(start: Start, folder: Path) -> Non
     assert after["process_resident_memory_bytes"] > 10_000_000
 
 
+def no_status() -> Status:
+    raise AssertionError("nobody asks for the status")
+
+
 def test_events_of_no_interest_are_passed_over() -> None:
-    metrics = Metrics(dict)
-    for event in ("token", "speech", "adaptation", "serving", "something new"):
-        metrics.note({"event": event})
-    metrics.note({"event": "rolled_back", "generation": 1, "reason": ""})
-    metrics.note({"event": "shadow_ended", "generation": 1, "outcome": "refused", "reason": ""})
-    metrics.note({"event": "turn_failed", "problem": "full"})
+    events = Events()
+    metrics = Metrics(no_status, events)
+    events.publish(SpeechBegan())
+    events.publish(ServingChanged(generation=1, route="cascade"))
+    events.publish(AdaptationChanged(state="training"))
+    events.publish(RolledBack(generation=1, reason=""))
+    events.publish(ShadowEnded(generation=1, outcome="refused", reason=""))
+    events.publish(TurnFailed(turn=1, source="text", problem="full"))
     assert metrics._rollbacks._value.get() == 1
+    assert metrics._shadows.labels("refused")._value.get() == 1
+    assert metrics._turns.labels("", "failed")._value.get() == 1

@@ -15,12 +15,15 @@ import pytest
 
 from daemon.client.socket_client import request
 from daemon.clients import Client
-from daemon.control.server import MAX_LINE_BYTES, ControlServer, Handler, hold_socket, hold_state
-from daemon.events import Event, Events
+from daemon.control.server import MAX_LINE_BYTES, ControlServer, Handler, Message
+from daemon.control.socket_file import hold_socket
+from daemon.events.bus import Events
+from daemon.events.enrolment import BadRow
+from daemon.state_lock import hold_state
 from engines.errors import AttuneError
 
 
-def count_to(command: Event, client: Client) -> Generator[Event, None, None]:
+def count_to(command: Message, client: Client) -> Generator[Message, None, None]:
     if command["command"] == "break":
         raise RuntimeError("a defect")
     if command["command"] == "missing":
@@ -46,7 +49,7 @@ def serving(path: Path, handle: Handler, **options: float) -> Iterator[None]:
         server.close()
 
 
-def raw(path: Path, *data: bytes) -> list[Event]:
+def raw(path: Path, *data: bytes) -> list[Message]:
     """What the server says to bytes that no good client would send."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(10)
@@ -110,7 +113,7 @@ def test_a_silent_connection_is_closed(tmp_path: Path) -> None:
 def test_a_client_that_leaves_ends_its_command(tmp_path: Path) -> None:
     ended = threading.Event()
 
-    def endless(_: Event, client: Client) -> Generator[Event, None, None]:
+    def endless(_: Message, client: Client) -> Generator[Message, None, None]:
         try:
             while True:
                 yield {"filler": "x" * 1000}
@@ -171,7 +174,7 @@ def test_who_asks_between_two_servers_of_a_socket_is_answered_by_the_second(tmp_
     path = tmp_path / "a.sock"
     release = threading.Event()
 
-    def wait(_: Event, client: Client) -> Generator[Event, None, None]:
+    def wait(_: Message, client: Client) -> Generator[Message, None, None]:
         yield {"waiting": True}
         assert release.wait(120)
         yield {"waited": True}
@@ -181,7 +184,7 @@ def test_who_asks_between_two_servers_of_a_socket_is_answered_by_the_second(tmp_
         under_way = request(path, {"command": "wait"})
         assert next(under_way) == {"waiting": True}
         first.turn_away()
-        answers: list[Event] = []
+        answers: list[Message] = []
         asking = threading.Thread(
             target=lambda: answers.extend(request(path, {"command": "count", "to": 1}))
         )
@@ -217,7 +220,7 @@ def test_a_path_too_long_for_a_socket_says_so(tmp_path: Path) -> None:
 def test_too_many_connections_are_told_so(tmp_path: Path) -> None:
     release = threading.Event()
 
-    def wait(_: Event, client: Client) -> Generator[Event, None, None]:
+    def wait(_: Message, client: Client) -> Generator[Message, None, None]:
         yield {"waiting": True}
         release.wait(120)
 
@@ -234,7 +237,7 @@ def test_too_many_connections_are_told_so(tmp_path: Path) -> None:
 
 def test_the_state_has_one_owner_and_outlives_a_kill(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from daemon.control.server import hold_state\n"
+        "import sys, pathlib; from daemon.state_lock import hold_state\n"
         "with hold_state(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
@@ -260,8 +263,8 @@ def test_a_follower_that_lags_misses_events_and_blocks_nobody() -> None:
     events = Events()
     with events.follow() as slow:
         for number in range(5000):
-            events.publish({"number": number})
-        assert slow.get_nowait() == {"number": 0}
+            events.publish(BadRow(row=number, problem=""))
+        assert slow.get_nowait() == BadRow(row=0, problem="")
         assert slow.qsize() < 5000
-    events.publish({"number": -1})
+    events.publish(BadRow(row=-1, problem=""))
     assert slow.qsize() == 999

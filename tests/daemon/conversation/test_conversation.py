@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 from daemon.attention import Attention
 from daemon.clients import Client
 from daemon.clocks import Clocks
-from daemon.conversation.conversation import Conversation, Manners
-from daemon.events import Event, Events
-from daemon.serving.lease import LoadedRoute, ModelLease
+from daemon.config.settings import ConversationSettings
+from daemon.control.server import Message
+from daemon.conversation.conversation import Conversation
+from daemon.events.bus import Events
+from daemon.events.event import Event
+from daemon.serving.lease import LoadedRoute, ModelLender
 from daemon.store.store import Store
 from engines.errors import AttuneError
 from engines.interfaces import Step, unwatched
@@ -41,32 +44,36 @@ class House:
     """A conversation and everything it speaks to."""
 
     def __init__(
-        self, folder: Path, alive: Callable[[], None] = unwatched, **manners: float | bool
+        self,
+        folder: Path,
+        alive: Callable[[], None] = unwatched,
+        keeps_audio: bool = True,
+        **settings: float | bool,
     ) -> None:
         self.clock = Clock()
         self.store = Store(folder)
         self.events = Events()
         self.attention = Attention(self.clock)
         self.language_model = EchoLanguageModel()
-        held = Manners(
-            max_reply_tokens=50,
-            forget_after_seconds=60,
-            barge_in=False,
-            keep_audio=True,
-            max_reply_seconds=1e9,
-        )
-        self.serving = ModelLease(
+        asked = {
+            "max_reply_tokens": 50,
+            "forget_after_seconds": 60,
+            "max_reply_seconds": 3600,
+            **settings,
+        }
+        self.lender = ModelLender(
             {"cascade": loaded("cascade"), "aligned": loaded("aligned")},
             "cascade",
             self.language_model,
         )
         self.conversation = Conversation(
-            self.serving,
+            self.lender,
             self.store,
             self.events,
             self.attention,
-            Manners(**{**vars(held), **manners}),
-            Clocks(monotonic=self.clock, processor=partial(next, count(1.0))),
+            ConversationSettings.model_validate(asked),
+            keeps_audio=keeps_audio,
+            clocks=Clocks(monotonic=self.clock, processor=partial(next, count(1.0))),
             alive=alive,
         )
 
@@ -84,8 +91,8 @@ def loaded(name: str, generation: int = 0) -> LoadedRoute:
 def build(tmp_path: Path) -> Iterator[Callable[..., House]]:
     houses: list[House] = []
 
-    def make(**manners: Any) -> House:
-        houses.append(House(tmp_path, **manners))
+    def make(**settings: Any) -> House:
+        houses.append(House(tmp_path, **settings))
         return houses[-1]
 
     yield make
@@ -93,18 +100,22 @@ def build(tmp_path: Path) -> Iterator[Callable[..., House]]:
         house.close()
 
 
-def last(events: Iterator[Event]) -> Event:
-    return list(events)[-1]
+def told(events: Iterator[Event]) -> list[Message]:
+    return [event.message() for event in events]
+
+
+def last(events: Iterator[Event]) -> Message:
+    return told(events)[-1]
 
 
 def test_a_spoken_turn_is_heard_answered_and_stored(build: Callable[..., House]) -> None:
     house = build()
-    events = list(house.conversation.ask(tone(1.0, 300), "file"))
+    events = told(house.conversation.ask(tone(1.0, 300), "file"))
     assert [event["event"] for event in events] == ["heard"] + ["token"] * 5 + ["turn"]
     assert events[0]["text"] == "a tone of 300"
     assert events[-1]["reply"] == "0 a tone of 300"
     assert events[-1]["route"] == "cascade"
-    assert 0 < float(str(events[-1]["first_token_ms"])) <= float(str(events[-1]["reply_ms"]))
+    assert 0 < events[-1]["first_token_ms"] <= events[-1]["reply_ms"]
     [turn] = house.store.last_turns(5)
     assert (turn.heard, turn.reply, turn.generation) == ("a tone of 300", "0 a tone of 300", None)
     assert turn.utterance is not None
@@ -116,8 +127,8 @@ def test_a_spoken_turn_is_heard_answered_and_stored(build: Callable[..., House])
 
 def test_on_the_aligned_route_the_transcript_follows_the_reply(build: Callable[..., House]) -> None:
     house = build()
-    house.serving.use({"cascade": loaded("cascade"), "aligned": loaded("aligned", 7)}, "aligned")
-    events = list(house.conversation.ask(tone(1.0), "file"))
+    house.lender.use({"cascade": loaded("cascade"), "aligned": loaded("aligned", 7)}, "aligned")
+    events = told(house.conversation.ask(tone(1.0), "file"))
     assert "heard" not in [event["event"] for event in events]
     assert events[-1]["heard"] == "soft soft soft soft"
     assert events[-1]["reply"] == "0 4 tokens"
@@ -178,7 +189,7 @@ class TestWhileItHears:
         house = build(alive=lambda: signs.append(1))
         route = SlowRoute(500)
         route.hold.set()
-        house.serving.use({"cascade": LoadedRoute(route, words_of, None)}, "cascade")
+        house.lender.use({"cascade": LoadedRoute(route, words_of, None)}, "cascade")
         assert last(house.conversation.ask(tone(1.0, 300), "file"))["heard"] == "a tone of 300"
         assert len(signs) >= 500
 
@@ -186,7 +197,7 @@ class TestWhileItHears:
         self, build: Callable[..., House]
     ) -> None:
         house, client, route = build(), Client(), SlowRoute(10**9)
-        house.serving.use({"cascade": LoadedRoute(route, words_of, None)}, "cascade")
+        house.lender.use({"cascade": LoadedRoute(route, words_of, None)}, "cascade")
         with house.events.follow() as happening:
             asking = threading.Thread(
                 target=lambda: suppressed(house.conversation.ask(tone(1.0), "file", client=client))
@@ -196,13 +207,13 @@ class TestWhileItHears:
             client.leave()
             route.hold.set()
             asking.join(30)
-            assert happening.get(timeout=120)["event"] == "turn_failed"
+            assert happening.get(timeout=120).message()["event"] == "turn_failed"
         assert not house.attention.needed
         assert house.store.counts().utterances == 0
 
     def test_a_stop_ends_it_and_keeps_what_was_said(self, build: Callable[..., House]) -> None:
         house, route = build(), SlowRoute(10**9)
-        house.serving.use({"cascade": LoadedRoute(route, words_of, None)}, "cascade")
+        house.lender.use({"cascade": LoadedRoute(route, words_of, None)}, "cascade")
         house.conversation.hear(Segment(tone(1.0), 0.0))
         assert route.began.wait(120)
         closing = threading.Thread(target=house.conversation.close)
@@ -220,7 +231,7 @@ def suppressed(events: Iterator[Event]) -> None:
 
 def test_nothing_heard_is_not_answered(build: Callable[..., House]) -> None:
     house = build()
-    house.serving.use({"aligned": loaded("aligned")}, "aligned")
+    house.lender.use({"aligned": loaded("aligned")}, "aligned")
     turn = last(house.conversation.ask(tone(0.1), "file"))
     assert (turn["reply"], turn["first_token_ms"]) == ("", None)
     assert house.language_model.remembered == []
@@ -228,7 +239,7 @@ def test_nothing_heard_is_not_answered(build: Callable[..., House]) -> None:
 
 def doubtful(house: House, asks_back: bool = True) -> None:
     """From now on tones below 500 Hz are doubted on the aligned route."""
-    house.serving.use(
+    house.lender.use(
         {
             "aligned": LoadedRoute(
                 PitchRoute("aligned", doubts_below_hz=500), words_of, 3, asks_back
@@ -297,7 +308,7 @@ def test_what_is_sure_or_not_to_be_asked_is_answered(build: Callable[..., House]
 
 
 def test_a_yes_is_no_label_where_audio_is_not_kept(build: Callable[..., House]) -> None:
-    house = build(keep_audio=False)
+    house = build(keeps_audio=False)
     doubtful(house)
     last(house.conversation.ask(tone(1.0, 300), "file"))
     assert last(house.conversation.ask("that's right", "text"))["reply"] == "0 soft soft soft soft"
@@ -312,13 +323,13 @@ def test_a_turn_that_fails_says_so_and_the_next_one_is_answered(
 ) -> None:
     house = build()
     with pytest.raises(AttuneError, match=line):
-        list(house.conversation.ask(words, "text"))
+        told(house.conversation.ask(words, "text"))
     assert last(house.conversation.ask("fine", "text"))["reply"] == "0 fine"
     assert not house.attention.needed
 
 
 def test_audio_is_not_kept_where_settings_say_so(build: Callable[..., House]) -> None:
-    house = build(keep_audio=False)
+    house = build(keeps_audio=False)
     assert last(house.conversation.ask(tone(1.0), "file"))["utterance"] is None
     assert house.store.counts().utterances == 0
     assert house.store.counts().turns == 1
@@ -345,9 +356,9 @@ def test_speech_in_excess_is_kept_and_told(build: Callable[..., House]) -> None:
         for index in range(40):
             house.conversation.hear(Segment(tone(0.3, 300 + 10 * index), 0.0))
         house.language_model.hold.set()
-        outcomes: list[Event] = []
+        outcomes: list[Message] = []
         while len(outcomes) < 41:
-            event = events.get(timeout=120)
+            event = events.get(timeout=120).message()
             if event["event"] in ("turn", "turn_failed"):
                 outcomes.append(event)
     failed = [event for event in outcomes if event["event"] == "turn_failed"]
@@ -365,7 +376,7 @@ def test_stopping_keeps_what_waits_and_ends_the_running_reply(build: Callable[..
         assert house.language_model.began.wait(120)
         house.conversation.stop_answering()
         house.close()
-        kinds = [events.get_nowait()["event"] for _ in range(events.qsize())]
+        kinds = [events.get_nowait().message()["event"] for _ in range(events.qsize())]
     assert kinds == ["heard", "turn_failed", "turn_failed", "turn_failed"], (
         "nothing of the reply was said yet"
     )
@@ -383,7 +394,7 @@ def test_new_speech_ends_a_reply_where_manners_say_so(build: Callable[..., House
         assert house.language_model.began.wait(120)
         house.conversation.interrupt()
         house.language_model.hold.set()
-        rest = list(events)
+        rest = told(events)
         assert len([event for event in rest if event["event"] == "token"]) == pieces
         assert rest[-1]["interrupted"] is barge_in
         assert house.language_model.remembered == ["0 one two three" if not barge_in else "0"]
@@ -394,7 +405,7 @@ def test_stopping_keeps_what_was_said_of_a_reply(build: Callable[..., House]) ->
     events = house.conversation.ask("one two three", "text")
     house.language_model.hold_after = 2
     house.language_model.hold.clear()
-    assert [next(events)["event"] for _ in range(3)] == ["heard", "token", "token"]
+    assert [next(events).message()["event"] for _ in range(3)] == ["heard", "token", "token"]
     house.conversation.stop_answering()
     house.language_model.hold.set()
     turn = last(events)
@@ -415,7 +426,7 @@ class TestClientsThatLeave:
         house.language_model.hold_after = 2
         house.language_model.hold.clear()
         events = house.conversation.ask("one two three four five", "text", client=client)
-        assert [next(events)["event"] for _ in range(3)] == ["heard", "token", "token"]
+        assert [next(events).message()["event"] for _ in range(3)] == ["heard", "token", "token"]
         client.leave()
         house.language_model.hold.set()
         turn = last(events)
@@ -448,7 +459,9 @@ class TestClientsThatLeave:
             for client in clients:
                 client.leave()
             assert [outcomes.get(timeout=120) for _ in clients] == ["the client has left"] * 32
-            assert [happening.get(timeout=120)["event"] for _ in clients] == ["turn_failed"] * 32
+            assert [happening.get(timeout=120).message()["event"] for _ in clients] == [
+                "turn_failed"
+            ] * 32
         house.language_model.hold.set()
         assert last(house.conversation.ask("next", "text"))["reply"] == "1 next"
         assert house.store.counts().utterances == 1, "only what the microphone heard"
@@ -458,7 +471,7 @@ class TestClientsThatLeave:
         house, client = build(), Client()
         client.leave()
         with pytest.raises(AttuneError, match="has left"):
-            list(house.conversation.ask("hello", "text", client=client))
+            told(house.conversation.ask("hello", "text", client=client))
         assert last(house.conversation.ask("next", "text"))["reply"] == "0 next"
 
     def test_closing_the_events_is_leaving(self, build: Callable[..., House]) -> None:
@@ -466,7 +479,7 @@ class TestClientsThatLeave:
         house.language_model.hold_after = 1
         house.language_model.hold.clear()
         events = house.conversation.ask("one two three", "text")
-        assert [next(events)["event"] for _ in range(2)] == ["heard", "token"]
+        assert [next(events).message()["event"] for _ in range(2)] == ["heard", "token"]
         events.close()
         house.language_model.hold.set()
         assert last(house.conversation.ask("next", "text"))["reply"] == "1 next"
@@ -530,18 +543,18 @@ def test_attention_ends_whatever_happens(
 ) -> None:
     house = House(tmp_path_factory.mktemp("h"), barge_in=True)
     model = house.language_model
-    told: list[bool] = []
-    house.attention.watch(told.append)
-    house.attention.watch(defect)
+    changes: list[bool] = []
+    house.attention.changes.subscribe(changes.append)
+    house.attention.changes.subscribe(defect)
     for doing in doings:
         model.hold.set()
         if doing in ("ask", "too long", "defect", "unservable"):
-            house.serving._awake = lambda: None
+            house.lender.wake_by(lambda: None)
             if doing == "unservable":
-                house.serving.rest()
+                house.lender.rest()
             with suppress(AttuneError):
-                list(house.conversation.ask(doing, "text"))
-            house.serving.use({"cascade": loaded("cascade")}, "cascade", model)
+                told(house.conversation.ask(doing, "text"))
+            house.lender.use({"cascade": loaded("cascade")}, "cascade", model)
         elif doing == "speak":
             house.conversation.hear(Segment(tone(0.3), 0.0))
         elif doing == "flood":
@@ -565,14 +578,14 @@ def test_attention_ends_whatever_happens(
     assert stops or eventually(lambda: not house.attention.needed)
     house.close()
     assert not house.attention.needed
-    assert told == [True, False] * (len(told) // 2)
+    assert changes == [True, False] * (len(changes) // 2)
 
 
 def test_attention_lasts_from_the_first_reason_to_the_last(tmp_path: Path) -> None:
     clock = Clock()
     attention = Attention(clock)
     seen: list[bool] = []
-    attention.watch(seen.append)
+    attention.changes.subscribe(seen.append)
     clock.now += 5
     assert attention.quiet_seconds() == 5
     attention.begin()
@@ -602,7 +615,7 @@ def test_speech_passes_through_its_generations_adapter(build: Callable[..., Hous
 
     def use(adapter: Path | None) -> None:
         aligned = LoadedRoute(PitchRoute("aligned"), words_of, 1, adapter=adapter)
-        house.serving.use({"cascade": loaded("cascade"), "aligned": aligned}, "aligned")
+        house.lender.use({"cascade": loaded("cascade"), "aligned": aligned}, "aligned")
 
     def say(words: Float32 | str, route: str | None = None) -> None:
         last(house.conversation.ask(words, "test", route))

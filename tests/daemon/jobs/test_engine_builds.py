@@ -11,12 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from daemon.app import App
+from daemon.app import App, Surroundings
 from daemon.attention import Attention
-from daemon.client.socket_client import request
+from daemon.client.socket_client import ask_for, request
 from daemon.client.temporary_daemon import private_daemon
 from daemon.clocks import Clocks
-from daemon.events import Event, Events
+from daemon.control.requests import GetStatus
+from daemon.events.bus import Events
+from daemon.events.event import Event
+from daemon.events.learning import EncoderChanged
+from daemon.events.service import Status
 from daemon.jobs.engine_builds import ENGINE_COMMAND, ChildLimits, EngineBuilds
 from engines.device.runtimes import LANGUAGE_MODEL, read_runtimes, runtimes_path
 from engines.models.general_speech import read_prompts
@@ -50,7 +54,7 @@ class Desk:
     def __post_init__(self) -> None:
         self.events, self.attention = Events(), Attention()
         self.told: list[Event] = []
-        self.events.watch(self.told.append)
+        self.events.subscribe(Event, self.told.append)
 
     def keeper(self) -> EngineBuilds:
         shown = [f"{name}={value}" for name, value in self.odd.items()]
@@ -100,8 +104,9 @@ def test_a_plan_is_built_and_the_engines_opened_with_it(desk: Desk) -> None:
     assert plans(desk) == [".plan"]
     assert desk.reopened == 1
     [event] = desk.told
-    assert event["by_plan"]
-    assert str(event["why"]).startswith("TensorRT 10.3.0 in float32")
+    assert isinstance(event, EncoderChanged)
+    assert event.by_plan
+    assert event.why.startswith("TensorRT 10.3.0 in float32")
     keeper.step()
     assert desk.reopened == 1, "once is enough"
 
@@ -138,7 +143,8 @@ def test_what_goes_wrong_is_said_once_and_made_good_when_its_cause_is_gone(
         ticking.set()
     assert desk.reopened == 0
     [event] = desk.told
-    assert said in str(event["why"])
+    assert isinstance(event, EncoderChanged)
+    assert said in event.why
     assert caplog.text.count("the encoder's plan is not used") == 1
     keeper.step()
     assert len(desk.told) == 1, "not tried again at once"
@@ -169,8 +175,11 @@ def test_a_daemon_tries_engines_with_the_threads_of_its_settings(
 ) -> None:
     monkeypatch.setattr("daemon.jobs.engine_builds.has_gpu", lambda: True)
     settings = make_settings(folder, engines__threads=5)
-    with App(settings, fake_voice, engine_command=(sys.executable, "-c", NOTES_THREADS)) as app:
-        app._engine_builds.step()
+    surroundings = Surroundings(
+        open_models=fake_voice, engine_command=(sys.executable, "-c", NOTES_THREADS)
+    )
+    with App(settings, surroundings) as app:
+        app.parts.engine_builds.step()
     assert json.loads((plans_folder(settings.cache_dir) / "seen.json").read_text())["threads"] == 5
 
 
@@ -285,7 +294,7 @@ def test_a_daemon_of_real_models_comes_to_serve_through_its_plan(
     environment = settings_of(fresh_state(folder / "state"), socket, CACHE_DIR=folder / "cache")
     said = read_prompts(general_speech)[0].audio
     with private_daemon(environment, folder / "daemon.log") as status:
-        assert "ONNX" in str(status["encoder"])
+        assert "ONNX" in status.encoder
 
         def heard() -> str:
             return str(
@@ -296,8 +305,8 @@ def test_a_daemon_of_real_models_comes_to_serve_through_its_plan(
 
         before = heard()
         deadline = time.monotonic() + 180
-        while status["encoder"] != "TensorRT" and time.monotonic() < deadline:
+        while status.encoder != "TensorRT" and time.monotonic() < deadline:
             time.sleep(2)
-            [status] = request(socket, {"command": "status"})
-        assert status["encoder"] == "TensorRT", (folder / "daemon.log").read_text()
+            status = ask_for(Status, socket, GetStatus())
+        assert status.encoder == "TensorRT", (folder / "daemon.log").read_text()
         assert heard() == before

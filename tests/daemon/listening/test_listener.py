@@ -1,15 +1,15 @@
 """The listening thread: from a stream to segments, and on after every failure."""
 
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from daemon.listening.listener import MAX_FAILURES_IN_A_ROW, Listener
-from daemon.listening.source import SourceStatus, WavSource
-from engines.audio.segmenter import Event, Segmenter, SpeechStarted
+from daemon.listening.source import WavSource
+from daemon.listening.status import SourceStatus
+from engines.audio.segmenter import Segmenter, SegmentEvent, SpeechStarted
 from engines.audio.vad import CHUNK_SAMPLES, SileroVad
 from engines.types import SAMPLE_RATE_HZ, Float32, Segment
 from tests.support.audio_fixtures import prompt
@@ -18,18 +18,18 @@ PROMPTS = ["vm-intro", "agent-alreadyon", "vm-goodbye"]
 
 
 class ScriptedSource:
-    """Chunks, and errors where the script has them; `chunks` goes on after an error with what comes
+    """Chunks, and errors where the script has them; `read` goes on after an error with what comes
     next."""
 
     def __init__(self, script: list[Float32 | Exception]) -> None:
         self.script = iter(script)
         self.closed = threading.Event()
 
-    def chunks(self, wanted: Callable[[], int] = lambda: 1) -> Iterator[Float32]:
-        for each in self.script:
-            if isinstance(each, Exception):
-                raise each
-            yield each
+    def read(self, at_most: int) -> Float32 | None:
+        each = next(self.script, None)
+        if isinstance(each, Exception):
+            raise each
+        return None if each is None else each[np.newaxis]
 
     def status(self) -> SourceStatus:
         return SourceStatus("script", not self.closed.is_set(), 0.0)
@@ -47,7 +47,7 @@ def spoken(general_speech: Path, name: str) -> list[Float32 | Exception]:
     return list(np.pad(samples, (0, -len(samples) % CHUNK_SAMPLES)).reshape(-1, CHUNK_SAMPLES))
 
 
-def listen(source: ScriptedSource | WavSource, events: list[Event]) -> Listener:
+def listen(source: ScriptedSource | WavSource, events: list[SegmentEvent]) -> Listener:
     listener = Listener(source, SileroVad(), Segmenter(), events.append)
     listener.start()
     assert listener.join(60)
@@ -55,7 +55,7 @@ def listen(source: ScriptedSource | WavSource, events: list[Event]) -> Listener:
 
 
 def test_a_stream_of_prompts_is_cut_into_them(general_speech: Path) -> None:
-    events: list[Event] = []
+    events: list[SegmentEvent] = []
     source = WavSource(
         [general_speech / f"{name}.g722" for name in PROMPTS], speed=0.0, pause_seconds=1.2
     )
@@ -79,7 +79,7 @@ def test_a_file_waits_while_an_event_is_handled(general_speech: Path) -> None:
     """At speed 0 the stream may not run away from whoever answers."""
     went_on, let_go = threading.Event(), threading.Event()
 
-    def handle(event: Event) -> None:
+    def handle(event: SegmentEvent) -> None:
         went_on.set()
         assert let_go.wait(120)
 
@@ -102,7 +102,7 @@ def test_a_file_waits_while_an_event_is_handled(general_speech: Path) -> None:
 def test_it_goes_on_after_an_error_of_the_source(
     general_speech: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    events: list[Event] = []
+    events: list[SegmentEvent] = []
     speech = spoken(general_speech, "vm-intro")
     script = [*speech[:60], OSError("unplugged"), *speech[60:], *quiet(40)]
     listener = listen(ScriptedSource(script), events)
@@ -136,9 +136,9 @@ def test_it_fails_in_the_open_when_the_source_keeps_failing(
 def test_a_defect_of_the_handler_does_not_end_listening(
     general_speech: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    seen: list[Event] = []
+    seen: list[SegmentEvent] = []
 
-    def handle(event: Event) -> None:
+    def handle(event: SegmentEvent) -> None:
         seen.append(event)
         raise ZeroDivisionError("a defect")
 
@@ -161,9 +161,9 @@ def test_a_defect_of_the_handler_does_not_end_listening(
 
 def test_stop_hands_on_what_was_being_said(general_speech: Path) -> None:
     started = threading.Event()
-    events: list[Event] = []
+    events: list[SegmentEvent] = []
 
-    def handle(event: Event) -> None:
+    def handle(event: SegmentEvent) -> None:
         events.append(event)
         if isinstance(event, SpeechStarted):
             started.set()
@@ -185,13 +185,12 @@ def test_chunks_that_are_heard_together_make_no_event_late(general_speech: Path)
     taken, seen = 0, []
 
     class Counted(ScriptedSource):
-        def chunks(self, wanted: Callable[[], int] = lambda: 1) -> Iterator[Float32]:
+        def read(self, at_most: int) -> Float32 | None:
             nonlocal taken
-            for chunk in super().chunks(wanted):
-                taken += 1
-                yield chunk
+            taken += 1
+            return super().read(at_most)
 
-    def handle(event: Event) -> None:
+    def handle(event: SegmentEvent) -> None:
         seen.append((type(event), taken))
 
     listener = Listener(Counted(stream), SileroVad(), Segmenter(), handle)
@@ -217,7 +216,7 @@ def test_a_muted_microphone_needs_no_model(general_speech: Path) -> None:
             asked += 1
             return super().probabilities(chunks)
 
-    events: list[Event] = []
+    events: list[SegmentEvent] = []
     listener = Listener(
         ScriptedSource([*quiet(1000), *spoken(general_speech, "vm-intro"), *quiet(1000)]),
         Counting(),

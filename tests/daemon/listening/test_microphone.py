@@ -27,6 +27,7 @@ from engines.audio.vad import CHUNK_SAMPLES
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32
 from tests.support.audio_fixtures import noise, pitch_hz, tone, write_wav
+from tests.support.chunks import chunks_of
 from tests.support.places import SUPPORT
 
 SCRIPT = SUPPORT / "virtual_mic.sh"
@@ -63,7 +64,7 @@ class Taker:
         self._thread.start()
 
     def _take(self) -> None:
-        for chunk in self.microphone.chunks(self.wanted):
+        for chunk in chunks_of(self.microphone, self.wanted):
             with self._news:
                 self.chunks.append(chunk)
                 self._news.notify_all()
@@ -213,10 +214,10 @@ def test_a_device_that_is_not_there_is_waited_for(
 def test_a_hung_server_holds_up_neither_closing_nor_exit(server: SoundServer) -> None:
     script = (
         "from daemon.listening.microphone import *\n"
-        "m = Microphone('vmic', MicrophoneLimits(stall_seconds=0.3)); chunks = m.chunks()\n"
-        "while not m.status().connected: next(chunks)\n"
+        "m = Microphone('vmic', MicrophoneLimits(stall_seconds=0.3))\n"
+        "while not m.status().connected: m.read(1)\n"
         "print('connected', flush=True); input()\n"
-        "while m.status().connected: next(chunks)\n"
+        "while m.status().connected: m.read(1)\n"
         "m.close(); print('closed')\n"
     )
     process = subprocess.Popen(
@@ -298,7 +299,8 @@ def test_a_device_of_another_rate(
     device = OddDevice(rate_hz, channels)
     monkeypatch.setattr(daemon.listening.microphone, "_import_sounddevice", lambda: device)
     microphone = Microphone("odd", MicrophoneLimits(stall_seconds=60.0))
-    chunks = microphone.chunks()
+    microphone.read(1)  # opens the device; until that is done there is silence
+    chunks = chunks_of(microphone)
     assert device.opened.wait(120)
     device.deliver(tone(2.0, 440.0, rate_hz))
     heard = np.concatenate([chunk for chunk in (next(chunks) for _ in range(58)) if chunk.any()])
@@ -314,7 +316,8 @@ def test_what_is_not_taken_in_time_is_dropped_oldest_first(
     device = OddDevice(SAMPLE_RATE_HZ, 1)
     monkeypatch.setattr(daemon.listening.microphone, "_import_sounddevice", lambda: device)
     microphone = Microphone("odd", MicrophoneLimits(stall_seconds=60.0, queue_seconds=0.32))
-    chunks = microphone.chunks()
+    microphone.read(1)  # opens the device; until that is done there is silence
+    chunks = chunks_of(microphone)
     assert device.opened.wait(120)
     device.deliver(np.repeat(np.arange(1, 17, dtype=np.float32), CHUNK_SAMPLES))
     assert [int(next(chunks)[0]) for _ in range(10)] == list(range(7, 17))

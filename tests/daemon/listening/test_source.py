@@ -16,6 +16,7 @@ from engines.audio.vad import CHUNK_SAMPLES
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32
 from tests.support.audio_fixtures import cut_off, noise, tone, write_wav
+from tests.support.chunks import chunks_of
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_rechunk_loses_nothing(lengths: list[int]) -> None:
 def test_files_become_one_stream_with_pauses(recordings: list[Path]) -> None:
     first, second = (read_audio(path) for path in recordings)
     pause = np.zeros(SAMPLE_RATE_HZ // 4, np.float32)
-    joined = np.concatenate(list(WavSource(recordings, speed=0.0, pause_seconds=0.25).chunks()))
+    joined = np.concatenate(list(chunks_of(WavSource(recordings, speed=0.0, pause_seconds=0.25))))
     expected = np.concatenate([first, pause, second, pause])
     np.testing.assert_allclose(joined[: len(expected)], expected, rtol=0, atol=1e-6)
     assert len(joined) - len(expected) < CHUNK_SAMPLES
@@ -53,7 +54,7 @@ def test_real_time(recordings: list[Path]) -> None:
     speed = 8.0
     source = WavSource(recordings[0], speed)
     began = time.monotonic()
-    times = [time.monotonic() - began for _ in source.chunks()]
+    times = [time.monotonic() - began for _ in chunks_of(source)]
     for index, at in enumerate(times):
         assert at >= (index + 1) * CHUNK_SECONDS / speed - 1e-3
     assert len(times) == -(-int(0.7 * SAMPLE_RATE_HZ) // CHUNK_SAMPLES)
@@ -61,7 +62,7 @@ def test_real_time(recordings: list[Path]) -> None:
 
 def test_a_late_taker_catches_up_and_loses_nothing(recordings: list[Path]) -> None:
     now = [0.0]  # a clock that only the test moves
-    chunks = WavSource(recordings[0], 1.0, clock=lambda: now[0]).chunks()
+    chunks = chunks_of(WavSource(recordings[0], 1.0, clock=lambda: now[0]))
     now[0] = 10.0
     assert next(chunks) is not None
     now[0] = 100.0
@@ -74,7 +75,7 @@ def test_a_late_taker_catches_up_and_loses_nothing(recordings: list[Path]) -> No
 def test_close_wakes_a_waiting_taker(recordings: list[Path]) -> None:
     source = WavSource(recordings[0], speed=0.001)
     taken: list[Float32] = []
-    taker = threading.Thread(target=lambda: taken.extend(source.chunks()))
+    taker = threading.Thread(target=lambda: taken.extend(chunks_of(source)))
     taker.start()
     source.close()
     taker.join(10)
@@ -98,9 +99,9 @@ def test_after_a_damaged_file_comes_the_next(recordings: list[Path], tmp_path: P
         [write_wav(tmp_path / "nan.wav", broken, subtype="FLOAT"), recordings[0]], speed=0.0
     )
     with pytest.raises(AttuneError, match="nan.wav"):
-        list(source.chunks())
-    assert len(list(source.chunks())) == 22
-    assert list(source.chunks()) == []
+        list(chunks_of(source))
+    assert len(list(chunks_of(source))) == 22
+    assert list(chunks_of(source)) == []
 
 
 def test_a_long_file_is_played_block_by_block(tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_a_long_file_is_played_block_by_block(tmp_path: Path) -> None:
         file.truncate(3600 * 8000)
     source = WavSource(hour, speed=0.0)
     began = time.process_time()
-    chunks = source.chunks()
+    chunks = chunks_of(source)
     assert len(list(itertools.islice(chunks, 100))) == 100
     assert time.process_time() - began < 2.0, "the first seconds do not wait for the hour"
     assert source.status().connected

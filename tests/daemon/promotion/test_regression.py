@@ -76,11 +76,11 @@ def test_a_generation_that_is_corrected_more_often_gives_way(
     speak(daemon, folder, 300, 2)
     assert daemon.do("adapt")[-1]["outcome"] == "promoted"
     assert daemon.status()["generation"] == 1
-    with daemon.app._events.follow() as events:
+    with daemon.app.parts.events.follow() as events:
         speak(daemon, folder, 800, 20)
         told = []
         while not events.empty():
-            told.append(events.get())
+            told.append(events.get().message())
     assert daemon.status()["generation"] == (0 if allowed else 1)
     gave_way = [event["reason"] for event in told if event["event"] == "rolled_back"]
     assert gave_way == (

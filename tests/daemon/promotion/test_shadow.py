@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from daemon.clocks import Clocks
-from daemon.config import Settings
+from daemon.config.settings import Settings
 from daemon.promotion.shadow_readings import ShadowReadings
 from daemon.serving.models import ServingModels
-from daemon.training.idle import Limits, decide
+from daemon.training.idle import decide
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.generations.folder import Generation
@@ -28,6 +28,7 @@ from tests.support.fakes import (
     tone,
     write_base,
 )
+from tests.support.idle_limits import limits
 from tests.support.running_daemon import Daemon, Start, enroll, folder, make_settings, start
 
 __all__ = ["folder", "start"]
@@ -94,7 +95,7 @@ class Home:
     def step(self) -> None:
         """Nobody speaks for ten minutes."""
         self.later.seconds += 600
-        self.daemon.app._shadow.step()
+        self.daemon.app.parts.shadow.step()
 
     def pointed(self) -> tuple[int | None, int | None]:
         found = current(self.generations), shadow(self.generations)
@@ -132,15 +133,15 @@ def test_a_candidate_that_hears_as_well_takes_over_after_its_turns(
     assert home.pointed() == (0, 1)
     status = home.daemon.status()
     assert status["shadow"] == {"generation": 1, "turns": 5, "of": 6, "otherwise": 0}
-    assert (status["generation"], status["counts"]["new_labels"]) == (0, 0)  # type: ignore[index]
+    assert (status["generation"], status["counts"]["new_labels"]) == (0, 0)
     home.say(800, 3)
     home.step()
     assert home.pointed() == (1, None)
     status = home.daemon.status()
     assert (status["generation"], status["shadow"]) == (1, None)
     [why] = home.daemon.do("why")
-    assert why["round"]["outcome"] == "promoted"  # type: ignore[index]
-    assert why["moves"][0]["reason"] == "its time in shadow was over"  # type: ignore[index]
+    assert why["round"]["outcome"] == "promoted"
+    assert why["moves"][0]["reason"] == "its time in shadow was over"
     assert why["shadow"] == {"turns": 6, "otherwise": []}
 
 
@@ -149,11 +150,11 @@ def test_one_that_mishears_is_refused_and_why_shows_what(
 ) -> None:
     home = put(start, folder, later, Deafness(below_hz=1000))
     home.say(300, TURNS)
-    with home.daemon.app._events.follow() as events:
+    with home.daemon.app.parts.events.follow() as events:
         home.step()
         told = []
         while not events.empty():
-            told.append(events.get())
+            told.append(events.get().message())
     [ended] = [event for event in told if event["event"] == "shadow_ended"]
     assert (ended["generation"], ended["outcome"]) == (1, "refused")
     assert not [event for event in told if event["event"] in ("token", "turn")], (
@@ -161,9 +162,9 @@ def test_one_that_mishears_is_refused_and_why_shows_what(
     )
     assert home.pointed() == (0, None)
     [why] = home.daemon.do("why")
-    assert why["round"]["outcome"] == "refused"  # type: ignore[index]
-    assert "6 only wrong now, 0 only right now" in str(why["round"]["reason"])  # type: ignore[index]
-    first = why["shadow"]["otherwise"][0]  # type: ignore[index]
+    assert why["round"]["outcome"] == "refused"
+    assert "6 only wrong now, 0 only right now" in str(why["round"]["reason"])
+    first = why["shadow"]["otherwise"][0]
     assert (first["heard"], first["shadow_heard"], first["shadow_reply"]) == (
         "soft soft soft soft",
         "what?",
@@ -178,7 +179,10 @@ def test_its_silent_reply_gives_way_to_speech(start: Start, folder: Path, later:
     """Nobody waits for it, and whoever speaks would wait for the models."""
     home = put(start, folder, later, Deafness(below_hz=1000))
     home.say(300, TURNS)
-    model, attention = home.daemon.app._models.serving._language_model, home.daemon.app._attention
+    model, attention = (
+        home.daemon.app.parts.models.lender._language_model,
+        home.daemon.app.parts.attention,
+    )
     assert isinstance(model, EchoLanguageModel)
     model.began.clear()
     model.hold.clear()
@@ -189,7 +193,7 @@ def test_its_silent_reply_gives_way_to_speech(start: Start, folder: Path, later:
     model.hold.set()
     stepping.join(30)
     assert not stepping.is_alive()
-    assert home.daemon.status()["shadow"]["turns"] == 0  # type: ignore[index]
+    assert home.daemon.status()["shadow"]["turns"] == 0
     attention.end()
     home.step()
     assert home.pointed() == (0, None), "it is heard, and refused, when it is quiet again"
@@ -198,16 +202,16 @@ def test_its_silent_reply_gives_way_to_speech(start: Start, folder: Path, later:
 def test_it_hears_only_while_it_is_quiet(start: Start, folder: Path, later: Later) -> None:
     home = put(start, folder, later)
     home.say(300, 2)
-    home.daemon.app._shadow.step()
-    assert home.daemon.status()["shadow"]["turns"] == 0  # type: ignore[index]
+    home.daemon.app.parts.shadow.step()
+    assert home.daemon.status()["shadow"]["turns"] == 0
     home.step()
-    assert home.daemon.status()["shadow"]["turns"] == 2  # type: ignore[index]
+    assert home.daemon.status()["shadow"]["turns"] == 2
 
 
 def test_no_round_starts_by_itself_meanwhile(start: Start, folder: Path, later: Later) -> None:
     home = put(start, folder, later)
-    snapshot = home.daemon.app._learning.snapshot()
-    eager = Limits(quiet_seconds=0, min_new_utterances=0, min_minutes_between_rounds=0)
+    snapshot = home.daemon.app.parts.inputs.snapshot()
+    eager = limits(quiet_seconds=0, min_new_utterances=0, min_minutes_between_rounds=0)
     assert "0001 is in shadow" in decide(snapshot, eager).reason
     assert decide(replace(snapshot, in_shadow=None), eager).run
 
@@ -241,12 +245,12 @@ def test_a_kill_between_promotion_and_word_is_made_good(
     assert home.pointed() == (1, 1)
     home.step()
     assert home.pointed() == (1, None)
-    reason = str(home.daemon.do("why")[0]["round"]["reason"])  # type: ignore[index]
+    reason = str(home.daemon.do("why")[0]["round"]["reason"])
     assert reason.startswith("promoted: of 6 turns in shadow 0 were heard otherwise")
 
 
 def _killed_after_promotion(home: Home) -> None:
-    shadow_of_app = home.daemon.app._shadow
+    shadow_of_app = home.daemon.app.parts.shadow
     kept, shadow_of_app._readings = shadow_of_app._readings, _Gone(shadow_of_app._readings.store)
     try:
         home.step()
@@ -264,7 +268,7 @@ def test_another_round_takes_its_place(start: Start, folder: Path, later: Later)
     assert home.daemon.do("adapt")[-1]["outcome"] == "shadowed"
     home.step()
     assert home.pointed() == (0, 2)
-    assert home.daemon.app._shadow._readings.standing() == [2]
+    assert home.daemon.app.parts.shadow._readings.standing() == [2]
 
 
 def test_it_goes_on_after_a_restart(start: Start, folder: Path, later: Later) -> None:
@@ -285,7 +289,7 @@ def test_a_damaged_one_leaves_the_shadow(start: Start, folder: Path, later: Late
     home.step()
     assert home.pointed() == (0, None)
     [why] = home.daemon.do("why")
-    assert "left the shadow" in str(why["round"]["reason"])  # type: ignore[index]
+    assert "left the shadow" in str(why["round"]["reason"])
     assert "0001 is damaged" in str(why["problem"])
 
 

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.promotion.shadow_verdict import CHANCE, Compared, chance_of, shadow_verdict
+from daemon.promotion.shadow_verdict import CHANCE, chance_of, shadow_verdict
 from daemon.store.label_check import same_words
+from daemon.store.records import ShadowReading
 
-ALIKE = Compared(
+ALIKE = ShadowReading(
     1,
     "Turn on the light",
     "Done.",
@@ -57,7 +58,7 @@ def test_it_takes_over_where_nothing_clearly_speaks_against_it() -> None:
 
 
 @pytest.mark.parametrize("unknown", [DOUBTED, ON_THE_CASCADE])
-def test_what_was_never_sure_nor_confirmed_proves_nothing(unknown: Compared) -> None:
+def test_what_was_never_sure_nor_confirmed_proves_nothing(unknown: ShadowReading) -> None:
     judged = shadow_verdict([unknown] * 50)
     assert judged.promote
     assert "50 were heard otherwise; of 0 whose words are known" in judged.reason
@@ -67,7 +68,7 @@ def test_what_was_never_sure_nor_confirmed_proves_nothing(unknown: Compared) -> 
 
 @given(st.lists(st.sampled_from([ALIKE, MISHEARD, MENDED, DOUBTED, ON_THE_CASCADE]), max_size=60))
 def test_one_more_turn_that_only_the_candidate_heard_right_never_refuses_it(
-    turns: list[Compared],
+    turns: list[ShadowReading],
 ) -> None:
     before, after = shadow_verdict(turns), shadow_verdict([*turns, MENDED])
     assert after.promote or not before.promote

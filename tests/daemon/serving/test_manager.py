@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from daemon.attention import Attention
-from daemon.config import Settings
-from daemon.conversation.conversation import Conversation, Manners
-from daemon.events import Events
+from daemon.config.settings import ConversationSettings, Settings
+from daemon.conversation.conversation import Conversation
+from daemon.events.bus import Events
 from daemon.promotion.regression import look_back
-from daemon.serving.lease import ModelLease
 from daemon.serving.manager import ModelManager
 from daemon.serving.models import ServingModels
 from daemon.serving.moves import Moves
@@ -52,12 +51,10 @@ class House:
     unservable: set[int] = field(default_factory=set)
     closed: list[threading.Event] = field(default_factory=list)
     language_model: EchoLanguageModel = field(default_factory=EchoLanguageModel)
-    served: ModelManager = field(init=False)
+    manager: ModelManager = field(init=False)
 
     def __post_init__(self) -> None:
-        self.served = ModelManager(
-            self.settings, self.open_models, self.store, Events(), lambda: self.served.load()
-        )
+        self.manager = ModelManager(self.settings, self.open_models, self.store, Events())
 
     @property
     def root(self) -> Path:
@@ -143,23 +140,23 @@ class TestModels:
             assert go_on.wait(DEADLINE_SECONDS)
 
         house.while_opening = wait
-        with beside(lambda: house.served.moves.promote(2, "by hand")):
+        with beside(lambda: house.manager.moves.promote(2, "by hand")):
             assert opening.wait(DEADLINE_SECONDS)
-            with beside(getattr(house.served, how)):
+            with beside(getattr(house.manager, how)):
                 assert not house.closed[0].wait(A_MOMENT_SECONDS)
                 go_on.set()
         assert house.closed[0].is_set()
         assert house.pointed() == (2, 1)
-        assert house.served.open is (how == "reopen")
-        assert house.served.routes.generation == 2
+        assert house.manager.open is (how == "reopen")
+        assert house.manager.routes.generation == 2
 
     def test_a_promotion_while_they_are_closed_is_served_once_they_are_open(
         self, house: House
     ) -> None:
-        house.served.unload()
-        house.served.moves.promote(2, "by hand")
-        with house.served.serving.held() as (loaded, _):
-            assert loaded.generation == 2
+        house.manager.unload()
+        house.manager.moves.promote(2, "by hand")
+        with house.manager.lender.lease() as models:
+            assert models.loaded.generation == 2
 
     @pytest.mark.parametrize("how", ["unload", "close", "reopen"])
     def test_they_are_not_closed_while_they_transcribe(self, house: House, how: str) -> None:
@@ -170,9 +167,9 @@ class TestModels:
             assert go_on.wait(DEADLINE_SECONDS)
 
         house.while_transcribing = wait
-        with beside(lambda: house.served.transcribe(tone(1.0))):
+        with beside(lambda: house.manager.transcribe(tone(1.0))):
             assert hearing.wait(DEADLINE_SECONDS)
-            with beside(getattr(house.served, how)):
+            with beside(getattr(house.manager, how)):
                 assert not house.closed[0].wait(A_MOMENT_SECONDS)
                 go_on.set()
         assert house.closed[0].is_set()
@@ -181,11 +178,11 @@ class TestModels:
     def test_they_are_not_closed_while_a_generation_that_is_not_served_hears(
         self, house: House, how: str
     ) -> None:
-        with ExitStack() as stack, house.served.serving.held(wake=False):
-            house.served.load_route(write(house.root, 9, 1))
-            stack.enter_context(beside(getattr(house.served, how)))
+        with ExitStack() as stack, house.manager.lender.lease(wake=False):
+            house.manager.load_route(write(house.root, 9, 1))
+            stack.enter_context(beside(getattr(house.manager, how)))
             assert not house.closed[0].wait(A_MOMENT_SECONDS)
-            assert house.served.load_route(write(house.root, 8, 1)).route.name == "aligned"
+            assert house.manager.load_route(write(house.root, 8, 1)).route.name == "aligned"
         assert house.closed[0].is_set()
 
     def test_a_turn_that_wakes_them_and_a_promotion_by_hand_do_not_wait_for_each_other(
@@ -196,45 +193,45 @@ class TestModels:
         heard: list[int | None] = []
 
         def turn() -> None:
-            with house.served.serving.held() as (loaded, _):
-                heard.append(loaded.generation)
+            with house.manager.lender.lease() as models:
+                heard.append(models.loaded.generation)
 
-        with ExitStack() as stack, house.served.serving.held():
-            stack.enter_context(beside(house.served.unload))
+        with ExitStack() as stack, house.manager.lender.lease():
+            stack.enter_context(beside(house.manager.unload))
             assert not house.closed[0].wait(A_MOMENT_SECONDS)
-            stack.enter_context(beside(lambda: house.served.moves.promote(2, "by hand")))
+            stack.enter_context(beside(lambda: house.manager.moves.promote(2, "by hand")))
             stack.enter_context(beside(turn))
         assert heard in ([1], [2]), "before the promotion, or after it"
         assert house.pointed() == (2, 1)
-        with house.served.serving.held() as (loaded, _):
-            assert loaded.generation == 2
+        with house.manager.lender.lease() as models:
+            assert models.loaded.generation == 2
 
     def test_they_are_asked_for_while_nobody_is_kept_from_using_them(self, house: House) -> None:
         """Who opens them may have to wait for who closes them, who waits for whoever uses them."""
 
         def awake() -> None:
-            house.served.load()
-            for act in (house.served.unload, house.served.load):
+            house.manager.load()
+            for act in (house.manager.unload, house.manager.load):
                 with beside(act):
                     pass
 
-        serving = ModelLease({}, "cascade", house.language_model, awake)
-        house.served.serving = serving
-        house.served.unload()
-        with serving.held() as (loaded, _):
-            assert loaded.generation == 1
+        house.manager.lender.wake_by(awake)
+        house.manager.unload()
+        with house.manager.lender.lease() as models:
+            assert models.loaded.generation == 1
 
     def test_models_that_cannot_be_opened_again_are_one_line_for_the_turn(
         self, house: House
     ) -> None:
-        house.served.serving._awake = lambda: None
-        house.served.unload()
+        house.manager.lender.wake_by(lambda: None)
+        house.manager.unload()
         conversation = Conversation(
-            house.served.serving,
+            house.manager.lender,
             house.store,
             Events(),
             attention := Attention(),
-            Manners(20, 60, False, True),
+            ConversationSettings(max_reply_tokens=20),
+            keeps_audio=True,
         )
         with pytest.raises(AttuneError, match="could not be opened again"):
             list(conversation.ask("hello", "text"))
@@ -248,22 +245,22 @@ class TestMoves:
     ) -> None:
         """Generation 2 turned out worse; a round promotes 3 while that is found out, so `previous`
         is 2 itself."""
-        house.served.moves.promote(2, "its round ended")
+        house.manager.moves.promote(2, "its round ended")
 
         def use(number: int) -> tuple[Use, Use]:
             assert number == 2
-            house.served.moves.promote(3, "its round ended")
+            house.manager.moves.promote(3, "its round ended")
             return Use(20, 20), Use(20, 0)
 
         monkeypatch.setattr(house.store, "use", use)
-        look_back(house.served, house.store, Events())
+        look_back(house.manager, house.store, Events())
         assert house.pointed() == (3, 2)
         assert [move.generation for move in house.store.last_moves(9)] == [3, 2]
 
     def test_two_corrections_at_once_roll_back_once(
         self, house: House, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        house.served.moves.promote(2, "its round ended")
+        house.manager.moves.promote(2, "its round ended")
         both = threading.Barrier(2)
 
         def use(number: int) -> tuple[Use, Use]:
@@ -271,7 +268,7 @@ class TestMoves:
             return Use(20, 20), Use(20, 0)
 
         monkeypatch.setattr(house.store, "use", use)
-        look = partial(look_back, house.served, house.store, Events())
+        look = partial(look_back, house.manager, house.store, Events())
         with beside(look), beside(look):
             pass
         assert house.pointed() == (1, 1)
@@ -281,12 +278,12 @@ class TestMoves:
         self, house: House
     ) -> None:
         candidate = write(house.root, 7, parent=1)
-        house.served.moves.promote(2, "by hand")
-        for take in (house.served.moves.take_over, house.served.moves.leave_shadow_to_serve):
+        house.manager.moves.promote(2, "by hand")
+        for take in (house.manager.moves.take_over, house.manager.moves.leave_shadow_to_serve):
             outcome, reason = take(candidate, "its round ended")
             assert outcome == "refused"
             assert reason.startswith("refused: it")
-        assert house.served.moves.put_in_shadow(candidate)[0] == "refused"
+        assert house.manager.moves.put_in_shadow(candidate)[0] == "refused"
         assert house.pointed() == (2, 1)
         assert shadow(house.root) is None
 
@@ -294,7 +291,7 @@ class TestMoves:
         self, house: House
     ) -> None:
         first, second = write(house.root, 7, parent=1), write(house.root, 8, parent=1)
-        moves = house.served.moves
+        moves = house.manager.moves
         assert moves.put_in_shadow(first)[0] == moves.put_in_shadow(second)[0] == "shadowed"
         assert moves.leave_shadow_to_serve(first, "its time was over")[0] == "refused"
         moves.leave_shadow(7)
@@ -314,14 +311,14 @@ class TestMoves:
             AttuneError,
             match="0002 could not be put to use and the old one stays: .* another language model",
         ):
-            house.served.moves.promote(2, "by hand")
+            house.manager.moves.promote(2, "by hand")
         assert house.pointed() == (1, 0)
-        assert house.served.routes.generation == 1
+        assert house.manager.routes.generation == 1
         candidate = write(house.root, 7, parent=1)
         house.unservable = {7}
-        assert house.served.moves.take_over(candidate, "its round ended")[0] == "failed"
+        assert house.manager.moves.take_over(candidate, "its round ended")[0] == "failed"
         assert house.pointed() == (1, 0)
-        assert house.served.moves.roll_back("by hand").number == 0
+        assert house.manager.moves.roll_back("by hand").number == 0
         assert [move.generation for move in house.store.last_moves(9)] == [0]
 
     def test_what_nothing_pointed_to_before_is_so_again(self, house: House) -> None:
@@ -329,7 +326,7 @@ class TestMoves:
             (house.root.parent / pointer).unlink()
         house.unservable = {2}
         with pytest.raises(AttuneError, match="the old one stays"):
-            house.served.moves.promote(2, "by hand")
+            house.manager.moves.promote(2, "by hand")
         assert house.pointed() == (None, None)
 
     def test_one_that_was_current_when_a_daemon_was_killed_and_cannot_be_served_gives_way(
@@ -338,18 +335,18 @@ class TestMoves:
         candidate = write(house.root, 7, parent=1)
         promote(house.root, 7)
         house.unservable = {7}
-        assert house.served.moves.take_over(candidate, "its round ended")[0] == "failed"
+        assert house.manager.moves.take_over(candidate, "its round ended")[0] == "failed"
         assert house.pointed()[0] == 1
-        assert house.served.routes.generation == 1
+        assert house.manager.routes.generation == 1
 
     def test_a_generation_that_was_promoted_meanwhile_is_not_dropped(self, house: House) -> None:
-        moves = house.served.moves
+        moves = house.manager.moves
         assert 3 not in moves.pointed_to()
         moves.promote(3, "by hand")
         assert not moves.drop(3)
         assert moves.drop(2)
         assert not (house.root / "0002").exists()
-        assert house.served.routes.generation == 3
+        assert house.manager.routes.generation == 3
 
     def test_moves_of_many_threads_come_one_after_the_other(self, tmp_path: Path) -> None:
         """Each sees as previous what was current when it began, and no one's move is served after

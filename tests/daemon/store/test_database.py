@@ -112,9 +112,9 @@ def test_a_turn_is_answered_and_kept_though_another_program_holds_the_database(
         )
         with pytest.raises(AttuneError, match="nothing was said yet"):
             daemon.do("correct", text="a tone of 400")
-    assert eventually(lambda: daemon.status()["counts"]["turns"] == 2)  # type: ignore[index]
+    assert eventually(lambda: daemon.status()["counts"]["turns"] == 2)
     turns = daemon.status()["last_turns"]
-    assert [one["heard"] for one in turns] == ["and typed", "a tone of 300"]  # type: ignore[attr-defined]
+    assert [one["heard"] for one in turns] == ["and typed", "a tone of 300"]
     assert daemon.do("correct", text="a tone of 400")[0]["heard"] == "a tone of 300"
 
 
@@ -245,4 +245,4 @@ def test_a_daemon_whose_database_was_emptied_says_so(start: Start, folder: Path)
     daemon = start()
     status = daemon.status()
     assert "attune.db was empty: labels and turns are gone" in str(status["problems"])
-    assert status["counts"]["utterances"] == 1  # type: ignore[index]
+    assert status["counts"]["utterances"] == 1

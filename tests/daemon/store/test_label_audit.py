@@ -139,18 +139,18 @@ def test_a_recording_keeps_its_first_text(start: Start, folder: Path) -> None:
         assert (first["event"], second["event"]) == ("enrolled", "bad_row")
         assert "another text" in second["problem"]
         assert (total["enrolled"], total["bad"]) == (1, 1)
-        assert daemon.app._store.counts().utterances == 1
-        assert daemon.app._store.counts().new_labels == 1
+        assert daemon.app.parts.store.counts().utterances == 1
+        assert daemon.app.parts.store.counts().new_labels == 1
     [other, _] = enroll(daemon, folder, [(audio, "turn it off")])
     assert "--replace" in other["problem"]
     [same, _] = enroll(daemon, folder, [(audio, "Turn it on!")])
     assert same["event"] == "enrolled"
-    store = daemon.app._store
+    store = daemon.app.parts.store
     assert labelled(store)[0].text == "Turn it on!"
     replaced = enroll(daemon, folder, [(audio, "turn it off"), (audio, "turn it up")], replace=True)
     assert [event["event"] for event in replaced] == ["enrolled", "bad_row", "enrolled_all"]
     assert labelled(store)[0].text == "turn it off"
-    assert not daemon.app._learning.label_faults()
+    assert not daemon.app.parts.inputs.label_faults()
 
 
 def test_rows_that_cannot_be_true_are_bad_and_the_others_are_kept(
@@ -170,7 +170,7 @@ def test_rows_that_cannot_be_true_are_bad_and_the_others_are_kept(
         "enrolled_all",
     ]
     assert "silent" in events[5]["problem"]
-    assert daemon.app._store.counts().utterances == 1
+    assert daemon.app.parts.store.counts().utterances == 1
 
 
 def test_a_correction_that_cannot_be_true_is_refused(start: Start, folder: Path) -> None:
@@ -198,9 +198,9 @@ def test_labels_of_an_older_version_are_left_out_and_told(start: Start, folder: 
     store.close()
     daemon = start()
     left_out = daemon.status()["labels_left_out"]
-    assert left_out["count"] == 3  # type: ignore[index]
-    assert len(left_out["reasons"]) == len(left_out["utterances"]) == 3  # type: ignore[index]
-    job = daemon.app._learning.planned_job()
+    assert left_out["count"] == 3
+    assert len(left_out["reasons"]) == len(left_out["utterances"]) == 3
+    job = daemon.app.parts.inputs.planned_job()
     assert [one.text for one in job.examples] == ["hello"]
     assert job.labels_left_out == {"wordless": 1, "too_fast": 1, "contradicted": 1}
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.attention import Attention
-from daemon.config import Settings
+from daemon.config.settings import Settings
 from daemon.housekeeping import Housekeeping
 from daemon.serving.moves import Moves
 from daemon.store.records import Turn

@@ -8,6 +8,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
+from daemon.events.learning import AdaptationChanged
 from engines.generations.folder import list_generations
 from engines.generations.pointers import promote
 from tests.support.adaptation_world import GOOD, NEVER, World, world
@@ -18,7 +19,7 @@ __all__ = ["world"]
 
 def test_an_idle_window_leads_to_a_promotion(world: World) -> None:
     adaptation = world.start()
-    assert eventually(lambda: "0 new labelled utterances" in str(adaptation.status()["note"]))
+    assert eventually(lambda: "0 new labelled utterances" in adaptation.status().note)
     world.snapshot = GOOD
     record = world.next_record()
     world.snapshot = NEVER
@@ -34,19 +35,19 @@ def test_an_idle_window_leads_to_a_promotion(world: World) -> None:
     assert [generation.number for generation in world.promoted] == [1]
     assert world.pointers() == (1, 0)
     assert not (world.state / "jobs/0001").exists()
-    assert eventually(lambda: adaptation.status()["last_outcome"] == "promoted")
+    assert eventually(lambda: adaptation.status().last_outcome == "promoted")
 
 
 def test_a_round_on_request_can_be_followed(world: World) -> None:
     adaptation = world.start()
-    events: queue.Queue[dict[str, object]] = queue.Queue()
-    unsubscribe = adaptation.subscribe(events.put)
+    events: queue.Queue[AdaptationChanged] = queue.Queue()
+    unsubscribe = world.events.subscribe(AdaptationChanged, events.put)
     adaptation.run_now()
     seen = []
-    while "outcome" not in (event := events.get(timeout=DEADLINE_SECONDS)):
-        seen.append((event["state"], event["stage"]))
-    assert event["outcome"] == "promoted"
-    assert event["last_reason"] == world.next_record().reason
+    while (event := events.get(timeout=DEADLINE_SECONDS)).outcome is None:
+        seen.append((event.state, event.stage))
+    assert event.outcome == "promoted"
+    assert event.last_reason == world.next_record().reason
     for step in [
         ("training", "frames"),
         ("training", "train"),
@@ -57,18 +58,18 @@ def test_a_round_on_request_can_be_followed(world: World) -> None:
     unsubscribe()
     adaptation.run_now()
     assert world.next_record().number == 2
-    assert events.empty() or all(event["number"] == 1 for event in list(events.queue))
+    assert events.empty() or all(event.number == 1 for event in list(events.queue))
 
 
 def test_a_request_that_the_machine_cannot_meet_is_answered(world: World) -> None:
     world.snapshot = replace(NEVER, board=replace(NEVER.board, available_bytes=10_000_000))
     adaptation = world.start()
-    events: queue.Queue[dict[str, object]] = queue.Queue()
-    adaptation.subscribe(events.put)
+    events: queue.Queue[AdaptationChanged] = queue.Queue()
+    world.events.subscribe(AdaptationChanged, events.put)
     adaptation.run_now()
-    while "outcome" not in (event := events.get(timeout=DEADLINE_SECONDS)):
+    while (event := events.get(timeout=DEADLINE_SECONDS)).outcome is None:
         pass
-    assert (event["outcome"], event["last_reason"]) == (
+    assert (event.outcome, event.last_reason) == (
         "cancelled",
         "10 MB of memory available, 1500 MB needed",
     )
@@ -92,17 +93,17 @@ def test_speech_stops_the_child_at_once_and_silence_lets_it_go_on(world: World) 
     adaptation.run_now()
     pid = world.child_pid()
     adaptation.speech_started()
-    assert adaptation.status()["state"] == "paused"
-    assert eventually(lambda: adaptation.status()["pause_latency_ms"] is not None)
+    assert adaptation.status().state == "paused"
+    assert eventually(lambda: adaptation.status().pause_latency_ms is not None)
     assert state_of(pid) == "T"
-    note = adaptation.status()["note"]
+    note = adaptation.status().note
     with pytest.raises(queue.Empty):
         world.records.get(timeout=0.6)
-    assert adaptation.status()["note"] == note
+    assert adaptation.status().note == note
     adaptation.speech_ended()
     assert world.next_record().outcome == "promoted"
-    assert adaptation.status()["pauses"] == 1
-    latency_ms = adaptation.status()["pause_latency_ms"]
+    assert adaptation.status().pauses == 1
+    latency_ms = adaptation.status().pause_latency_ms
     assert isinstance(latency_ms, float)
     assert latency_ms > 0
 
@@ -111,7 +112,7 @@ def test_a_round_that_starts_while_somebody_speaks_waits(world: World) -> None:
     adaptation = world.start()
     adaptation.speech_started()
     adaptation.run_now()
-    assert eventually(lambda: adaptation.status()["state"] == "paused")
+    assert eventually(lambda: adaptation.status().state == "paused")
     assert world.records.empty()
     adaptation.speech_ended()
     assert world.next_record().outcome == "promoted"
@@ -125,7 +126,7 @@ def test_short_memory_ends_a_round_which_later_goes_on_from_its_checkpoint(
     adaptation = world.start(grace_seconds=DEADLINE_SECONDS)
     adaptation.run_now()
     world.child_pid()
-    assert eventually(lambda: str(adaptation.status()["note"]).startswith("step"))
+    assert eventually(lambda: adaptation.status().note.startswith("step"))
     if during == "pause":
         adaptation.speech_started()
     world.snapshot = replace(NEVER, board=replace(NEVER.board, available_bytes=100_000_000))
@@ -136,12 +137,12 @@ def test_short_memory_ends_a_round_which_later_goes_on_from_its_checkpoint(
     )
     assert 0 < record.wall_seconds < DEADLINE_SECONDS
     adaptation.speech_ended()
-    events: queue.Queue[dict[str, object]] = queue.Queue()
-    adaptation.subscribe(events.put)
+    events: queue.Queue[AdaptationChanged] = queue.Queue()
+    world.events.subscribe(AdaptationChanged, events.put)
     world.snapshot = NEVER
     adaptation.run_now()
     assert world.next_record().number == 1
-    notes = [str(event["note"]) for event in list(events.queue)]
+    notes = [event.note for event in list(events.queue)]
     assert next(note for note in notes if note.startswith("from step")) != "from step 0"
 
 
@@ -153,9 +154,7 @@ def test_cancelled_by_the_user_it_does_not_start_again_at_once(world: World) -> 
     record = world.next_record()
     assert record.outcome == "cancelled"
     assert "cancelled by the user" in record.reason
-    assert eventually(
-        lambda: "last round 0 minutes ago, 60 needed" in str(adaptation.status()["note"])
-    )
+    assert eventually(lambda: "last round 0 minutes ago, 60 needed" in adaptation.status().note)
 
 
 def test_another_generation_chosen_while_it_trained_wins(world: World) -> None:
@@ -182,7 +181,7 @@ def test_stopping_ends_a_paused_child_too(world: World) -> None:
     adaptation.speech_started()
     adaptation.stop()
     assert not psutil.pid_exists(pid)
-    assert adaptation.status()["state"] == "stopped"
+    assert adaptation.status().state == "stopped"
     assert world.next_record().outcome == "cancelled"
 
 
@@ -203,16 +202,15 @@ def test_pauses_and_resumes_from_another_thread_never_lose_the_child(world: Worl
     over.set()
     talker.join()
     assert outcome == "promoted"
-    pauses = adaptation.status()["pauses"]
-    assert isinstance(pauses, int)
+    pauses = adaptation.status().pauses
     assert pauses > 5
 
 
 def test_nothing_is_told_twice(world: World) -> None:
     adaptation = world.start()
-    assert eventually(lambda: "0 new labelled utterances" in str(adaptation.status()["note"]))
-    events: queue.Queue[dict[str, object]] = queue.Queue()
-    adaptation.subscribe(events.put)
+    assert eventually(lambda: "0 new labelled utterances" in adaptation.status().note)
+    events: queue.Queue[AdaptationChanged] = queue.Queue()
+    world.events.subscribe(AdaptationChanged, events.put)
     with pytest.raises(queue.Empty):
         events.get(timeout=0.2)
 
@@ -221,8 +219,8 @@ def test_a_request_overrules_a_pause_to_its_end(world: World) -> None:
     world.snapshot = replace(GOOD, paused=True)
     world.seconds_per_step = 0.02
     adaptation = world.start()
-    assert eventually(lambda: adaptation.status()["note"] == "training is paused by the user")
+    assert eventually(lambda: adaptation.status().note == "training is paused by the user")
     adaptation.run_now()
     assert world.next_record().outcome == "promoted"
-    assert eventually(lambda: adaptation.status()["note"] == "training is paused by the user")
+    assert eventually(lambda: adaptation.status().note == "training is paused by the user")
     assert world.records.empty()

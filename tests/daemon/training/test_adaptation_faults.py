@@ -10,11 +10,12 @@ from contextlib import suppress
 
 import pytest
 
-from daemon.training.idle import Limits
+from daemon.events.learning import AdaptationChanged
 from engines.generations.folder import Generation, list_generations
 from engines.generations.pointers import promote
 from tests.support.adaptation_world import GOOD, NEVER, World, trainers, world
 from tests.support.fake_child import eventually
+from tests.support.idle_limits import limits
 
 __all__ = ["world"]
 
@@ -38,7 +39,7 @@ def test_a_child_that_ends_badly_costs_one_line_and_the_next_round_runs(
     assert (record.outcome, record.generation) == ("failed", None)
     assert reason in record.reason
     assert "\n" not in record.reason
-    assert adaptation.status()["consecutive_failures"] == 1
+    assert adaptation.status().consecutive_failures == 1
     adaptation.stop()
     world.mode = "done"
     world.start().run_now()
@@ -55,10 +56,10 @@ def test_a_child_that_hangs_is_ended(world: World) -> None:
 
 def test_failures_are_retried_after_a_wait_that_grows(world: World) -> None:
     world.mode, world.snapshot = "fails", GOOD
-    adaptation = world.start(limits=Limits(retry_seconds=3600.0))
+    adaptation = world.start(limits=limits(retry_seconds=3600.0))
     assert world.next_record().outcome == "failed"
-    assert eventually(lambda: "1 failed round in a row" in str(adaptation.status()["note"]))
-    assert "trying again after 3600 s" in str(adaptation.status()["note"])
+    assert eventually(lambda: "1 failed round in a row" in adaptation.status().note)
+    assert "trying again after 3600 s" in adaptation.status().note
     assert world.records.empty()
 
 
@@ -74,7 +75,7 @@ def test_a_defect_ends_neither_the_thread_nor_the_daemon(
     caplog.set_level("CRITICAL")
     world.defective = True
     adaptation.run_now()
-    assert eventually(lambda: "ZeroDivisionError" in str(adaptation.status()["last_reason"]))
+    assert eventually(lambda: "ZeroDivisionError" in adaptation.status().last_reason)
     world.defective = False
     adaptation.run_now()
     assert world.next_record().outcome == "promoted"
@@ -91,11 +92,11 @@ def test_a_checkpoint_is_left_behind(world: World, changed: str) -> None:
     checkpoint = world.state / "jobs/0001/checkpoint"
     checkpoint.write_text("15")
     world.note = "another" if changed == "examples" else ""
-    events: queue.Queue[dict[str, object]] = queue.Queue()
-    adaptation.subscribe(events.put)
+    events: queue.Queue[AdaptationChanged] = queue.Queue()
+    world.events.subscribe(AdaptationChanged, events.put)
     adaptation.run_now()
     world.next_record()
-    assert "from step 0" in [event["note"] for event in list(events.queue)]
+    assert "from step 0" in [event.note for event in list(events.queue)]
 
 
 def test_killed_at_twenty_random_moments_the_next_round_finishes(world: World) -> None:
@@ -111,7 +112,7 @@ def test_killed_at_twenty_random_moments_the_next_round_finishes(world: World) -
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
                 kills += 1
-        assert adaptation.status()["state"] in ("training", "waiting", "judging", "paused"), (
+        assert adaptation.status().state in ("training", "waiting", "judging", "paused"), (
             "it answers throughout"
         )
         record = world.next_record()
@@ -185,7 +186,7 @@ def test_without_any_generation_a_round_says_so(world: World) -> None:
 def test_sensors_that_cannot_be_read_forbid_a_round_and_say_so(world: World) -> None:
     adaptation = world.start()
     world.blind = True
-    assert eventually(lambda: "/proc/meminfo" in str(adaptation.status()["note"]))
+    assert eventually(lambda: "/proc/meminfo" in adaptation.status().note)
     world.blind = False
     adaptation.run_now()
     assert world.next_record().outcome == "promoted"
@@ -195,5 +196,5 @@ def test_a_round_that_cannot_be_recorded_still_counts(world: World) -> None:
     world.full = True
     adaptation = world.start()
     adaptation.run_now()
-    assert eventually(lambda: adaptation.status()["last_outcome"] == "promoted")
+    assert eventually(lambda: adaptation.status().last_outcome == "promoted")
     assert world.pointers() == (1, 0)

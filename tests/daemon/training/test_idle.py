@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from daemon.training.idle import (
     Board,
-    Limits,
     Snapshot,
     decide,
     may_go_on,
     may_start,
     retry_wait_seconds,
 )
+from tests.support.idle_limits import limits
 
-LIMITS = Limits()
+LIMITS = limits()
 BOARD = Board(
     available_bytes=4_000_000_000,
     disk_free_bytes=8_000_000_000,

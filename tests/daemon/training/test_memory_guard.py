@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.events.learning import AdaptationChanged
 from daemon.training.memory_guard import MemoryGuard
 from engines.errors import AttuneError
 from engines.jobs.footprints import write_footprints
@@ -77,9 +78,7 @@ def test_a_round_that_takes_more_than_it_may_goes_on_in_more_parts(
     job = world.state / "jobs" / "0001" / "job.json"
 
     def child_mib() -> int:
-        works = world.adaptation is not None and str(world.adaptation.status()["note"]).startswith(
-            "step"
-        )
+        works = world.adaptation is not None and world.adaptation.status().note.startswith("step")
         return (
             1000
             if works and AdaptJob.model_validate_json(job.read_bytes()).micro_batches < 4
@@ -89,12 +88,12 @@ def test_a_round_that_takes_more_than_it_may_goes_on_in_more_parts(
     machine = Machine(tmp_path, budget_mib=1400, child_mib=child_mib)
     world.seconds_per_step, world.guard = 0.02, machine.guard()
     adaptation = world.start(yield_grace_seconds=DEADLINE_SECONDS)
-    seen: list[object] = []
-    adaptation.subscribe(lambda status: seen.append(status["note"]))
+    seen: list[str] = []
+    world.events.subscribe(AdaptationChanged, lambda status: seen.append(status.note))
     adaptation.run_now()
     assert world.next_record().outcome == "promoted"
-    assert adaptation.status()["most_used_bytes"] == DAEMON + 1000 * MIB
-    begun = [str(note) for note in seen if str(note).startswith("from step")]
+    assert adaptation.status().most_used_bytes == DAEMON + 1000 * MIB
+    begun = [note for note in seen if note.startswith("from step")]
     assert len(begun) > 1
     assert begun[-1] != "from step 0", "it went on from its checkpoint"
 
@@ -119,7 +118,7 @@ def test_models_make_room_and_come_back_for_speech_and_at_the_end(
     assert machine.happened == ["unloaded"]
     adaptation.speech_started()
     assert eventually(lambda: machine.open)
-    assert eventually(lambda: adaptation.status()["state"] == "paused")
+    assert eventually(lambda: adaptation.status().state == "paused")
     assert trainers() == [], "the child has made room"
     adaptation.speech_ended()
     assert world.next_record().outcome == "promoted"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.training.memory_plan import PARTS, Plan, Resident, plan
+from daemon.training.memory_plan import MICRO_BATCHES, Plan, Resident, plan
 from engines.jobs.footprints import Footprint, Footprints
 from engines.jobs.messages import AdaptJob, DistilRecipe, EngineFiles, Example
 
@@ -67,13 +67,13 @@ def planned(budget_mib: int, longest_seconds: float = 5.0, may_unload: bool = Tr
 
 def test_where_there_is_room_nothing_is_changed() -> None:
     made = planned(3000)
-    assert (made.parts, made.unloads, made.refusal) == (1, False, "")
+    assert (made.micro_batches, made.unloads, made.refusal) == (1, False, "")
     assert [stage.name for stage in made.stages] == list(FOOTPRINTS.stages)
 
 
 def test_first_training_is_cut_into_parts_then_models_are_unloaded() -> None:
     long = planned(1500, longest_seconds=20.0)
-    assert long.parts > 1
+    assert long.micro_batches > 1
     assert not long.unloads
     assert not long.refusal
     tight = planned(1024, longest_seconds=20.0)
@@ -105,10 +105,10 @@ def test_what_is_let_through_fits(
     resident = Resident(waiting=serving_mib * MIB, answering=50 * MIB, unloaded=140 * MIB)
     made = plan(job_of(longest_seconds), FOOTPRINTS, budget_mib * MIB, resident, may_unload)
     assert bool(made.refusal) == (made.peak_bytes > budget_mib * MIB)
-    assert made.parts in PARTS
+    assert made.micro_batches in MICRO_BATCHES
     assert may_unload or not made.unloads
     if not made.refusal:  # nothing easier would have done
-        easier = PARTS[: PARTS.index(made.parts)]
+        easier = MICRO_BATCHES[: MICRO_BATCHES.index(made.micro_batches)]
         for parts in easier:
             cut = job_of(longest_seconds).model_copy(update={"micro_batches": parts})
             train = FOOTPRINTS.predicted_bytes("train", cut, beside=not made.unloads)
@@ -129,7 +129,7 @@ def test_longer_utterances_never_take_less(first: float, second: float) -> None:
     assert sizes[0] <= sizes[1]
 
 
-@pytest.mark.parametrize("parts", PARTS[1:])
+@pytest.mark.parametrize("parts", MICRO_BATCHES[1:])
 def test_more_parts_take_less(parts: int) -> None:
     whole, cut = (job_of(10.0).model_copy(update={"micro_batches": some}) for some in (1, parts))
     assert FOOTPRINTS.positions("train", cut) < FOOTPRINTS.positions("train", whole)

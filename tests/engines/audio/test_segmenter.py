@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.audio.segmenter import (
-    Event,
     Segmenter,
     SegmenterLimits,
+    SegmentEvent,
     SpeechCancelled,
     SpeechStarted,
 )
@@ -27,7 +27,7 @@ DEFAULTS = SegmenterLimits()
 class Heard:
     """An event and the number of samples pushed when it came."""
 
-    event: Event
+    event: SegmentEvent
     at_samples: int
 
 

@@ -7,7 +7,7 @@ from engines.audio.recordings import MAX_STREAM_SECONDS, check_audio
 from engines.errors import AttuneError
 from engines.models.manifest import find_model
 
-from .config import Settings
+from .settings import Settings
 
 
 def check_here(settings: Settings) -> None:

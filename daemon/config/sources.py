@@ -19,7 +19,7 @@ from engines.errors import AttuneError
 from engines.schema import first_problem
 from engines.text_files import without_mark
 
-from .config import Settings, described_keys
+from .settings import Settings, described_keys
 
 _PREFIX = "ATTUNE__"
 _MAX_FILE_BYTES = 1 << 20

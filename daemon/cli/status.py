@@ -1,0 +1,140 @@
+"""`attune status`, `metrics` and `reload`: what the daemon is at."""
+
+from collections.abc import Mapping
+
+import typer
+from rich.markup import escape
+
+from engines.errors import AttuneError
+
+from ..control.requests import GetMetrics, GetStatus, Reload
+from ..events.learning import AdaptationStatus
+from ..events.service import LabelsLeftOut, MetricsText, ShadowStatus, Status
+from ..listening.status import ListenerStatus
+from ..plain_text import plain
+from .common import AsJson, ask_daemon, ask_daemon_for, console, gib, print_json
+
+_PATIENCE_SECONDS = 10.0
+
+Line = tuple[str, str]
+"""A heading and what is told under it."""
+
+
+def status(as_json: AsJson = False) -> None:
+    """Show what the daemon hears, answers and learns."""
+    found = ask_daemon_for(Status, GetStatus(), _PATIENCE_SECONDS)
+    if as_json:
+        print_json(found)
+        return
+    for name, text in _lines(found):
+        console.print(f"[bold]{name:10}[/bold] {escape(text)}", highlight=False, soft_wrap=True)
+
+
+def metrics() -> None:
+    """Print metrics in Prometheus' text format, for a collector that reads text files."""
+    found = ask_daemon_for(MetricsText, GetMetrics(), _PATIENCE_SECONDS)
+    typer.echo(plain(found.text), nl=False)
+
+
+def reload() -> None:
+    """Reload the settings and any newly built engines.
+
+    Requests wait until the reload is done. If the new settings are refused, the old ones stay,
+    and the exit code is 1.
+    """
+    list(ask_daemon(Reload()))
+    found = ask_daemon_for(Status, GetStatus())  # answered by the daemon that has taken over
+    if found.settings_problem:
+        raise AttuneError(found.settings_problem)
+    typer.echo("the settings were read again")
+
+
+def _lines(found: Status) -> list[Line]:
+    counts, learning = found.counts, found.adaptation
+    lines = [
+        (
+            "daemon",
+            f"{found.version}, process {found.process}, up {_minutes(found.uptime_seconds)},"
+            f" {found.state_dir}",
+        ),
+        ("hearing", _hearing(found.listening)),
+        (
+            "route",
+            f"{found.route} ({found.route_reason})"
+            + (", unloaded for a round" if found.unloaded else ""),
+        ),
+        *([("encoder", found.encoder)] if found.encoder else []),
+        (
+            "heard",
+            f"{counts.utterances} utterances, {_minutes(counts.seconds)}; {counts.turns} turns",
+        ),
+        (
+            "labels",
+            f"{_pairs(counts.labels_by_origin)}, {counts.unlabelled} without,"
+            f" {counts.new_labels} new",
+        ),
+        *_left_out(found.labels_left_out),
+        *_learning(learning),
+        *_shadow(found.shadow),
+    ]
+    if learning.last_outcome is not None:
+        lines.append(("last round", f"{learning.last_outcome}: {learning.last_reason}"))
+    lines += [("problem", problem) for problem in found.problems]
+    for turn in found.last_turns:
+        first = "no reply" if turn.first_token_ms is None else f"{turn.first_token_ms:.0f} ms"
+        lines.append((f"turn {turn.id}", f"{turn.route}, {first}: “{turn.heard}” → “{turn.reply}”"))
+    return lines
+
+
+def _hearing(listening: ListenerStatus) -> str:
+    source = listening.source
+    heard_by = f"{listening.state} {source.device if source else ''}".strip()
+    problem = (source.problem if source else "") or listening.problem
+    return f"{heard_by} ({problem})" if problem else heard_by
+
+
+def _learning(learning: AdaptationStatus) -> list[Line]:
+    doing = f"{learning.state} {learning.stage}".rstrip()
+    lines = [("learning", f"{doing}: {learning.note}" if learning.note else doing)]
+    if learning.pause_latency_ms is not None:
+        latency = f"99 of 100 within {learning.pause_latency_ms:.2f} ms of speech"
+        lines.append(("yielding", f"training stopped {learning.pauses} times, {latency}"))
+    if learning.most_used_bytes:
+        used, predicted, allowed = (
+            gib(size_bytes or 0)
+            for size_bytes in (
+                learning.most_used_bytes,
+                learning.predicted_bytes,
+                learning.budget_bytes,
+            )
+        )
+        lines.append(
+            ("memory", f"at most {used} in a round, {predicted} predicted, {allowed} allowed")
+        )
+    return lines
+
+
+def _shadow(shadow: ShadowStatus | None) -> list[Line]:
+    if shadow is None:
+        return []
+    told = (
+        f"generation {shadow.generation or 0:04d} heard {shadow.turns} of {shadow.of} turns,"
+        f" {shadow.otherwise} of them otherwise"
+    )
+    return [("shadow", shadow.problem or told)]
+
+
+def _left_out(labels: LabelsLeftOut) -> list[Line]:
+    """What is said of labels that no round learns from; nothing where there are none."""
+    if not labels.count:
+        return []
+    reasons = "; ".join(f"{count}: {reason}" for reason, count in labels.reasons.items())
+    return [("left out", f"{labels.count} labels, {reasons}; `attune status --json` names them")]
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min"
+
+
+def _pairs(values: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in values.items()) or "none"

@@ -1,0 +1,479 @@
+"""Every setting of Attune: its name, type, range, default and what it means. Knows no file and no
+environment.
+
+`daemon/config/sources.py` fills these models from files, environment and flags;
+docs/configuration.md lists the same keys, and a test compares the two.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from engines.audio.segmenter import SegmenterLimits
+from engines.device.memory import total_bytes
+from engines.schema import Frozen
+
+from .hours import Hours
+from .places import (
+    Place,
+    PlaceOrNone,
+    Socket,
+    default_cache_dir,
+    default_socket,
+    default_state_dir,
+)
+
+_SYSTEM_PROMPT = "You are Attune, a helpful voice assistant. Answer in one short sentence."
+_QUESTION_TOKENS = 64
+"""Room for what surrounds the words of a turn, and for a short question."""
+_CHARACTERS_PER_TOKEN = 8
+"""More than a token of any usual text has: whether the rest fits is known when the language model
+is opened."""
+
+
+class AudioSettings(Frozen):
+    device: str = Field(
+        "",
+        description="Name of the microphone, or a part of it. Empty: the system's default input.",
+    )
+    source: PlaceOrNone = Field(
+        "",
+        description=(
+            "A recording to hear instead of the microphone. Empty: the microphone. `none`: neither."
+        ),
+    )
+    speed: float = Field(
+        1.0,
+        ge=0,
+        le=1000,
+        description="Playback speed of `audio.source`. 1 is real time; 0 is as fast as possible.",
+    )
+    keep: bool = Field(
+        True,
+        description="Store the audio of what was said. Without it, Attune learns nothing from use.",
+    )
+
+
+class ConversationSettings(Frozen):
+    route: Literal["auto", "cascade", "aligned"] = Field(
+        "auto",
+        description=(
+            "How speech reaches the language model. `auto` uses the aligned route once your own "
+            "recordings show that it is at least as good as the cascade."
+        ),
+    )
+    when_unsure: Literal["auto", "cascade", "ask", "answer"] = Field(
+        "auto",
+        description=(
+            "What to do when the aligned route is not sure what it heard: use the cascade's "
+            "words, ask back, or answer anyway. `auto` uses the cascade's words if the cascade "
+            "works for this user, and asks back if it does not."
+        ),
+    )
+    system_prompt: str = Field(
+        _SYSTEM_PROMPT,
+        max_length=4000,
+        description="Instruction that the language model gets at the start of every conversation.",
+    )
+    max_reply_tokens: int = Field(
+        96,
+        ge=1,
+        le=4096,
+        description="Longest reply, in tokens.",
+    )
+    max_reply_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="Longest reply, in seconds of processor time. The reply ends there.",
+    )
+    forget_after_seconds: float = Field(
+        120.0,
+        ge=0,
+        description=(
+            "Pause, in seconds, after which a new conversation begins. 0: every turn is a new "
+            "conversation."
+        ),
+    )
+    barge_in: bool = Field(
+        False,
+        description="End the running reply when somebody begins to speak.",
+    )
+
+
+_SEGMENTER = SegmenterLimits()
+"""Its defaults are those of the settings."""
+
+
+class SegmenterSettings(Frozen):
+    start_seconds: float = Field(
+        _SEGMENTER.start_seconds,
+        gt=0,
+        le=2,
+        description="Speech, in seconds, that opens a segment.",
+    )
+    end_silence_seconds: float = Field(
+        _SEGMENTER.end_silence_seconds,
+        gt=0,
+        le=5,
+        description="Silence, in seconds, that closes a segment.",
+    )
+    max_seconds: float = Field(
+        _SEGMENTER.max_seconds,
+        gt=1,
+        le=29.5,
+        description="Longest segment, in seconds. Longer speech is cut into several segments.",
+    )
+    pre_roll_seconds: float = Field(
+        _SEGMENTER.pre_roll_seconds,
+        ge=0,
+        le=2,
+        description="Audio, in seconds, that is kept from before the speech was noticed.",
+    )
+    post_roll_seconds: float = Field(
+        _SEGMENTER.post_roll_seconds,
+        ge=0,
+        le=5,
+        description="Silence, in seconds, that is kept at the end of a segment.",
+    )
+    min_speech_seconds: float = Field(
+        _SEGMENTER.min_speech_seconds,
+        ge=0,
+        le=5,
+        description="Segments with less speech than this, in seconds, are dropped.",
+    )
+    start_threshold: float = Field(
+        _SEGMENTER.start_threshold,
+        gt=0,
+        lt=1,
+        description="Probability of speech at which silence turns into speech.",
+    )
+    stop_threshold: float = Field(
+        _SEGMENTER.stop_threshold,
+        gt=0,
+        lt=1,
+        description="Probability of speech below which speech turns into silence.",
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> "SegmenterSettings":
+        self.limits()
+        return self
+
+    def limits(self) -> SegmenterLimits:
+        """These settings as the segmenter takes them. Raises ValueError where they contradict each
+        other."""
+        try:
+            return SegmenterLimits(**self.model_dump())
+        except ValueError as error:
+            raise ValueError(
+                f"the settings of [segmenter] contradict each other: {error}"
+            ) from None
+
+
+class EngineSettings(Frozen):
+    whisper: str = Field(
+        "whisper-tiny.en",
+        description=(
+            "Speech recogniser: a name from `attune models list`. Both routes use its encoder."
+        ),
+    )
+    encoder_precision: Literal["auto", "float32", "float16", "int8"] = Field(
+        "auto",
+        description=(
+            "Precision of the speech encoder on a GPU. `auto` is float16. A precision that failed"
+            " its accuracy test is not used."
+        ),
+    )
+    language_model: str = Field(
+        "smollm2-135m-instruct-q4_1",
+        description="Language model: a name from `attune models list`.",
+    )
+    threads: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="Threads for each engine.",
+    )
+
+
+class LanguageModelSettings(Frozen):
+    context_tokens: int = Field(
+        2048,
+        ge=256,
+        le=131072,
+        description=(
+            "Length of the conversation that the language model sees, in tokens. The oldest turns"
+            " are left out first."
+        ),
+    )
+
+
+class IdleSettings(Frozen):
+    enabled: bool = Field(
+        True,
+        description="Start rounds of training automatically when nobody is talking.",
+    )
+    quiet_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="Silence, in seconds, before a round may start.",
+    )
+    min_new_utterances: int = Field(
+        20,
+        ge=1,
+        description="New labelled utterances that a round needs to start.",
+    )
+    min_minutes_between_rounds: float = Field(
+        60.0,
+        ge=0,
+        description="Shortest time between two rounds, in minutes.",
+    )
+    hours: Hours = Field(
+        "",
+        description=(
+            "Time of day in which rounds may start automatically, such as `22:00-06:30`. Empty: "
+            "any time."
+        ),
+    )
+    max_temperature: float = Field(
+        80.0,
+        gt=0,
+        description=(
+            "Highest temperature of any sensor, in degrees Celsius, at which a round may start."
+        ),
+    )
+    min_available_bytes: int = Field(
+        1_500_000_000,
+        ge=0,
+        description="Free memory, in bytes, that a round needs to start.",
+    )
+    max_gpu_load_percent: float = Field(
+        50.0,
+        ge=0,
+        le=100,
+        description="Highest load of an integrated GPU, in percent, at which a round may start.",
+    )
+    on_battery: bool = Field(
+        False,
+        description="Train without mains power.",
+    )
+
+
+class AdaptSettings(Frozen):
+    training_seconds: float = Field(
+        180.0,
+        gt=0,
+        le=36_000,
+        description=(
+            "Longest training in a round, in seconds of processor time per thread; pauses do not "
+            "count. A round uses at most four utterances per second."
+        ),
+    )
+    hand_over: PlaceOrNone = Field(
+        "",
+        description=(
+            "Folder in which the daemon leaves training jobs for a systemd unit. Empty: the "
+            "daemon runs them itself."
+        ),
+    )
+    learning_rate: float = Field(
+        2e-4,
+        gt=0,
+        lt=1,
+        description="Learning rate of the optimiser.",
+    )
+    distil_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=36_000,
+        description=(
+            "Distillation of the language model after the projector is trained, in seconds of "
+            "processor time per thread. 0 turns it off."
+        ),
+    )
+    shadow_turns: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description=(
+            "Spoken turns that a better generation is tried on, in shadow, before it takes over. "
+            "0: it takes over at once."
+        ),
+    )
+    shadow_days: float = Field(
+        7.0,
+        gt=0,
+        description=(
+            "Days in shadow after which a generation is decided on, even after fewer turns."
+        ),
+    )
+    roll_back: bool = Field(
+        True,
+        description=(
+            "Return to the previous generation automatically if the current one is corrected more"
+            " often."
+        ),
+    )
+    reply_utterances: int = Field(
+        16,
+        ge=0,
+        description="Held-out utterances of each set whose replies are judged too.",
+    )
+    min_confidence: float = Field(
+        0.85,
+        ge=0,
+        le=1,
+        description="Lowest confidence, 0 to 1, at which a recognised text is used for training.",
+    )
+    threads: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="Threads for training.",
+    )
+
+
+class BudgetSettings(Frozen):
+    bytes: int = Field(
+        0,
+        ge=0,
+        description=(
+            "Most memory that all of Attune may use while it trains, in bytes. 0: half of the "
+            "machine's memory."
+        ),
+    )
+    unload: bool = Field(
+        False,
+        description=(
+            "Allow a round that would not fit otherwise to close the models that answer. Speech "
+            "opens them again."
+        ),
+    )
+
+    @property
+    def allowed_bytes(self) -> int:
+        """What `bytes` comes to on this machine."""
+        return self.bytes or total_bytes() // 2
+
+
+class StorageSettings(Frozen):
+    audio_bytes: int = Field(
+        4_000_000_000,
+        ge=0,
+        description=(
+            "Disk space for recordings, in bytes. When it is full, the oldest are deleted; "
+            "enrolled and corrected recordings are never deleted."
+        ),
+    )
+    features_bytes: int = Field(
+        2_000_000_000,
+        ge=0,
+        description=(
+            "Disk space for encoder frames and other results that can be computed again, in bytes."
+        ),
+    )
+    generations: int = Field(
+        8,
+        ge=1,
+        description="Generations to keep besides the base, the current and the previous one.",
+    )
+    days_of_turns: float = Field(
+        365.0,
+        ge=0,
+        description="Days for which the texts of turns are kept.",
+    )
+
+
+class ControlSettings(Frozen):
+    socket: Socket = Field(
+        default_factory=default_socket,
+        description="UNIX socket through which commands reach the daemon.",
+    )
+
+
+class Settings(Frozen):
+    """The whole configuration, checked. Immutable: a changed file takes effect when it is read
+    again, at a start or a reload."""
+
+    state_dir: Place = Field(
+        default_factory=default_state_dir,
+        description="Folder for recordings and everything that was learned. Back this folder up.",
+    )
+    cache_dir: Place = Field(
+        default_factory=default_cache_dir,
+        description="Folder for models and results that can be computed again.",
+    )
+    audio: AudioSettings = AudioSettings()
+    conversation: ConversationSettings = ConversationSettings()
+    segmenter: SegmenterSettings = SegmenterSettings()
+    engines: EngineSettings = EngineSettings()
+    llm: LanguageModelSettings = LanguageModelSettings()
+    idle: IdleSettings = IdleSettings()
+    adapt: AdaptSettings = AdaptSettings()
+    budget: BudgetSettings = BudgetSettings()
+    storage: StorageSettings = StorageSettings()
+    control: ControlSettings = ControlSettings()
+
+    @model_validator(mode="after")
+    def _shadows_need_audio(self) -> "Settings":
+        if self.adapt.shadow_turns and not self.audio.keep:
+            raise ValueError(
+                "adapt.shadow_turns needs the audio of turns: set audio.keep = true, or"
+                " adapt.shadow_turns = 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shadows_outlast_quotas(self) -> "Settings":
+        if self.adapt.shadow_turns and self.storage.days_of_turns < self.adapt.shadow_days:
+            raise ValueError(
+                f"storage.days_of_turns = {self.storage.days_of_turns} removes turns before"
+                f" adapt.shadow_days = {self.adapt.shadow_days} are over; keep turns for longer, or"
+                " set adapt.shadow_turns = 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _replies_fit_the_context(self) -> "Settings":
+        reply, prompt = (
+            self.conversation.max_reply_tokens,
+            len(self.conversation.system_prompt) // _CHARACTERS_PER_TOKEN,
+        )
+        if reply + prompt + _QUESTION_TOKENS > self.llm.context_tokens:
+            raise ValueError(
+                f"llm.context_tokens = {self.llm.context_tokens} has no room for"
+                f" conversation.max_reply_tokens = {reply}, conversation.system_prompt (at least"
+                f" {prompt} tokens) and a question of {_QUESTION_TOKENS} tokens; raise the first or"
+                " lower the others"
+            )
+        return self
+
+    @property
+    def generations(self) -> Path:
+        return self.state_dir / "generations"
+
+
+def described_keys() -> dict[str, str]:
+    """Every key, dotted as in `conversation.route`, with its description, in the order of the
+    models."""
+    keys: dict[str, str] = {}
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Frozen):
+            keys |= {
+                f"{name}.{inner}": part.description or ""
+                for inner, part in section.model_fields.items()
+            }
+        else:
+            keys[name] = field.description or ""
+    return keys
+
+
+def value_of(settings: Settings, key: str) -> object:
+    """The value of a dotted key."""
+    value: object = settings
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value

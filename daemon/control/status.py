@@ -1,0 +1,95 @@
+"""What the daemon tells of itself: `attune status`, and one line for a service manager."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ..attention import Attention
+from ..clocks import Clocks
+from ..config.settings import Settings
+from ..events.service import LabelsLeftOut, Status
+from ..housekeeping import Housekeeping
+from ..installation import version
+from ..listening.input import AudioInput
+from ..promotion.shadow import Shadow
+from ..serving.manager import ModelManager
+from ..store.label_check import TOLD, LabelFault
+from ..store.store import Store
+from ..training.round_inputs import RoundInputs
+from ..training.scheduler import RoundScheduler
+
+_SHOWN_TURNS = 5
+_SHOWN_UTTERANCES = 100
+"""Utterances whose fault is told one by one."""
+
+
+@dataclass(frozen=True)
+class StatusReader:
+    """Reads the status of every part."""
+
+    settings: Settings
+    clocks: Clocks
+    started_at: float
+    """When the daemon started, by `clocks.elapsed`."""
+    models: ModelManager
+    store: Store
+    attention: Attention
+    audio_input: AudioInput
+    housekeeping: Housekeeping
+    inputs: RoundInputs
+    scheduler: RoundScheduler
+    shadow: Shadow
+    settings_problem: Callable[[], str]
+    """Why the settings as they are now are not those that are served; empty where they are."""
+
+    def status(self) -> Status:
+        """Everything that `attune status` shows."""
+        routes, problem = self.models.routes, self.settings_problem()
+        return Status(
+            version=version(),
+            process=os.getpid(),
+            uptime_seconds=self.clocks.elapsed() - self.started_at,
+            state_dir=str(self.settings.state_dir),
+            route=routes.route,
+            route_reason=routes.reason,
+            routes=tuple(sorted(routes.loaded)),
+            unloaded=not self.models.open,
+            encoder=self.models.encoder_runs_by,
+            generation=routes.generation,
+            settings_problem=problem,
+            problems=(
+                *routes.problems,
+                *filter(None, [self.housekeeping.problem]),
+                *self.store.problems(),
+                *filter(None, [problem]),
+            ),
+            listening=self.audio_input.status(),
+            attentive=self.attention.needed,
+            quiet_seconds=self.attention.quiet_seconds(),
+            counts=self.store.counts(self.settings.adapt.min_confidence),
+            labels_left_out=_left_out(self.inputs.label_faults()),
+            adaptation=self.scheduler.status(),
+            shadow=self.shadow.status(),
+            last_turns=tuple(self.store.last_turns(_SHOWN_TURNS)),
+        )
+
+    def line(self) -> str:
+        """What is going on, in one line for a service manager."""
+        routes, learning = self.models.routes, self.scheduler.status()
+        by = "" if routes.generation is None else f" by generation {routes.generation}"
+        return (
+            f"{self.audio_input.state}; {routes.route} route{by}; learning: {learning.state}"
+            f" {learning.stage}"
+        )
+
+
+def _left_out(faults: Mapping[str, LabelFault]) -> LabelsLeftOut:
+    """Labels that no round learns from, by utterance: how many, and why."""
+    return LabelsLeftOut(
+        count=len(faults),
+        reasons={TOLD[fault]: count for fault, count in Counter(faults.values()).items()},
+        utterances={
+            utterance: TOLD[fault] for utterance, fault in list(faults.items())[:_SHOWN_UTTERANCES]
+        },
+    )

@@ -1,0 +1,1 @@
+"""What happens in the daemon: one type for each kind of event, and the way to those who follow."""

@@ -1,0 +1,110 @@
+"""What happens to what Attune learns: rounds, generations, the encoder's engine."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..store.records import RoundOutcome
+from .event import Event, is_empty
+
+AdaptationState = Literal["waiting", "training", "paused", "judging", "stopped"]
+
+
+class AdaptationStatus(BaseModel):
+    """What adaptation is doing, and how its last round ended."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    state: AdaptationState = "waiting"
+    stage: str = ""
+    """Stage of the running round; empty where none runs."""
+    fraction: float = 0.0
+    """Of the stage that is done, 0 to 1."""
+    note: str = ""
+    """What the stage is at, or why no round runs."""
+    number: int | None = None
+    """The generation that the round is to write."""
+    last_outcome: RoundOutcome | None = None
+    last_reason: str = ""
+    consecutive_failures: int = 0
+    pauses: int = 0
+    """Times that speech stopped training since the daemon started."""
+    pause_latency_ms: float | None = None
+    """99th percentile from the onset of speech until training stood still."""
+    budget_bytes: int | None = None
+    """What the last round was allowed to take Attune to."""
+    predicted_bytes: int | None = None
+    most_used_bytes: int | None = None
+
+
+class AdaptationChanged(Event, AdaptationStatus):
+    """Adaptation is doing something else, or got further."""
+
+    event: Literal["adaptation"] = "adaptation"
+    outcome: RoundOutcome | None = Field(None, exclude_if=is_empty)
+    """How a round, or a request for one that could not be met, has just ended."""
+
+
+class PlannedStage(BaseModel):
+    """One process of a planned round."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    predicted_bytes: int
+    peak_bytes: int
+    seconds: float
+
+
+class RoundPlanned(Event):
+    """What a round would take now."""
+
+    model_config = ConfigDict(validate_by_name=True)
+
+    event: Literal["plan"] = "plan"
+    predicted_bytes: int
+    peak_bytes: int
+    stages: tuple[PlannedStage, ...]
+    budget_bytes: int
+    micro_batches: int = Field(alias="parts")
+    """In how many a step of training is computed."""
+    unloads: bool
+    measured_here: bool
+    refusal: str
+
+
+class ServingChanged(Event):
+    """Another generation, or another route, is served."""
+
+    event: Literal["serving"] = "serving"
+    generation: int | None
+    route: str
+    warning: str = ""
+    """Why Attune would not have chosen the generation by itself; empty where it would."""
+
+
+class RolledBack(Event):
+    """The served generation turned out worse, and the one before it is served again."""
+
+    event: Literal["rolled_back"] = "rolled_back"
+    generation: int
+    """The one that is served now."""
+    reason: str
+
+
+class ShadowEnded(Event):
+    """A generation is in shadow no more."""
+
+    event: Literal["shadow_ended"] = "shadow_ended"
+    generation: int
+    outcome: RoundOutcome
+    reason: str
+
+
+class EncoderChanged(Event):
+    """The engine of the speech encoder was built, tried, or given up."""
+
+    event: Literal["encoder"] = "encoder"
+    by_plan: bool
+    """Whether a TensorRT plan runs the encoder now."""
+    why: str

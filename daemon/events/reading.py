@@ -1,0 +1,77 @@
+"""Reads events that came through the control socket."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from engines.errors import AttuneError
+from engines.schema import first_problem
+
+from .enrolment import BadRow, Corrected, Enrolled, EnrolledAll, Enrolling
+from .event import Event
+from .learning import (
+    AdaptationChanged,
+    EncoderChanged,
+    RolledBack,
+    RoundPlanned,
+    ServingChanged,
+    ShadowEnded,
+)
+from .report import Why
+from .service import Following, MetricsText, Reloading, Status
+from .turns import (
+    Alive,
+    ClientLeft,
+    Heard,
+    RecordingPlayed,
+    ReplyPiece,
+    SegmentHeard,
+    SpeechBegan,
+    StreamEnded,
+    TurnAnswered,
+    TurnFailed,
+)
+
+AnyEvent = Annotated[
+    AdaptationChanged
+    | Alive
+    | BadRow
+    | ClientLeft
+    | Corrected
+    | EncoderChanged
+    | Enrolled
+    | EnrolledAll
+    | Enrolling
+    | Following
+    | Heard
+    | MetricsText
+    | RecordingPlayed
+    | Reloading
+    | ReplyPiece
+    | RolledBack
+    | RoundPlanned
+    | SegmentHeard
+    | ServingChanged
+    | ShadowEnded
+    | SpeechBegan
+    | Status
+    | StreamEnded
+    | TurnAnswered
+    | TurnFailed
+    | Why,
+    Field(discriminator="event"),
+]
+_EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
+
+
+def read_event(message: dict[str, Any]) -> Event:
+    """The event that a message of the daemon holds. Raises AttuneError where it is none that this
+    release knows."""
+    try:
+        return _EVENTS.validate_python(message)
+    except ValidationError as error:
+        where, what = first_problem(error)
+        raise AttuneError(
+            f"the daemon says what this command does not understand ({where or 'event'}: {what});"
+            " restart the daemon, so that both are of one release"
+        ) from error

@@ -1,0 +1,110 @@
+"""What happens while somebody speaks and is answered."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from .event import Event, is_empty
+
+
+class SpeechBegan(Event):
+    """Somebody began to speak into the microphone."""
+
+    event: Literal["speech"] = "speech"
+
+
+class SegmentHeard(Event):
+    """A segment of speech in a recording that is played; its turn follows."""
+
+    event: Literal["segment"] = "segment"
+    start_seconds: float
+    """Since the beginning of the recording."""
+    seconds: float
+    """Length of the segment."""
+
+
+class TurnEvent(Event):
+    """What all events of one turn share."""
+
+    turn: int
+    """Number of the turn since the daemon started."""
+    source: str
+    """`microphone`, `file`, or `text`."""
+
+
+class Heard(TurnEvent):
+    """The words that the cascade heard, or that were typed."""
+
+    event: Literal["heard"] = "heard"
+    text: str
+
+
+class ReplyPiece(TurnEvent):
+    """The next piece of a reply that is being written."""
+
+    event: Literal["token"] = "token"
+    text: str
+
+
+class TurnAnswered(TurnEvent):
+    """The last event of a turn that was answered."""
+
+    event: Literal["turn"] = "turn"
+    id: int | None
+    """Number of the turn in the store; None where it is not stored yet."""
+    utterance: str | None
+    """Identifier of the stored audio; None for typed text and where audio is not kept."""
+    route: str
+    """`cascade`, `aligned`, or `text`."""
+    heard: str
+    reply: str
+    first_token_ms: float | None
+    """From the end of speech to the first piece of the reply; None where there was no reply."""
+    reply_ms: float
+    """From the end of speech to the end of the reply."""
+    generation: int | None
+    """The generation that heard it; None on the cascade and for typed text."""
+    interrupted: bool
+    """Whether the reply was cut short."""
+    confidence: float | None
+    """Probability, 0 to 1, that the words are right; None on the cascade and for typed text."""
+    sure: bool
+    asked_back: bool
+    """Whether the reply is the question `Did you say …?`."""
+    warning: str | None = Field(None, exclude_if=is_empty)
+    """Why the turn is not stored yet."""
+
+
+class TurnFailed(TurnEvent):
+    """The last event of a turn that was not answered."""
+
+    event: Literal["turn_failed"] = "turn_failed"
+    problem: str
+
+
+class RecordingPlayed(Event):
+    """The last event of a recording that was played: all of it was heard and answered."""
+
+    event: Literal["listened"] = "listened"
+    heard_seconds: float
+    segments: int
+    problem: str
+    """Why not all of it could be heard; empty where all was."""
+
+
+class StreamEnded(Event):
+    """A recording was played to its end; turns in it may still be waiting for their answer."""
+
+    event: Literal["stream_ended"] = "stream_ended"
+
+
+class ClientLeft(Event):
+    """The client of a command has hung up: wakes the thread that waits for its next event."""
+
+    event: Literal["left"] = "left"
+
+
+class Alive(Event):
+    """Nothing happened for a while, and the daemon is at work."""
+
+    event: Literal["alive"] = "alive"

@@ -1,0 +1,211 @@
+"""Trains one round in a child process: started within the memory that there is, paused by speech,
+ended where it must.
+
+Knows no idle window and no verdict.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engines.errors import AttuneError
+from engines.generations.pointers import usable
+from engines.jobs.messages import AdaptJob, Progress
+
+from ..jobs.child import Child, Outcome
+from ..serving.moves import Moves
+from .idle import Decision
+from .memory_guard import MemoryGuard
+from .preemption import Preemption
+from .rounds import JOB_NAME, Rounds, job_folder, prepare
+from .status import CurrentStatus
+
+_SPLIT_STAGES = ("samples", "train", "distil")
+"""Stages that take less memory in more micro-batches."""
+_SPEECH_NEEDS_MODELS = "somebody speaks, and the models that answer need the memory"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What other threads say to the thread that schedules and runs rounds."""
+
+    wake: threading.Event = field(default_factory=threading.Event)
+    """Something happened: look again."""
+    requested: threading.Event = field(default_factory=threading.Event)
+    """A person asked for a round."""
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    """A person cancelled the round."""
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """The daemon stops."""
+
+    @property
+    def given_up(self) -> bool:
+        """Whether nobody wants the running round any more."""
+        return self.stopping.is_set() or self.cancelled.is_set()
+
+
+@dataclass(frozen=True)
+class TrainedRound:
+    """How the child of a round ended."""
+
+    outcome: Outcome
+    last: Progress
+    """The last thing that the child said."""
+    running_seconds: float
+    """Pauses left out."""
+    peak_bytes: int
+    """Peak resident memory of the child."""
+
+
+class RoundRunner:
+    """Runs rounds, one at a time, in the thread that calls it."""
+
+    def __init__(
+        self,
+        rounds: Rounds,
+        build_job: Callable[[int, int, Path], AdaptJob],
+        moves: Moves,
+        guard: MemoryGuard | None,
+        preemption: Preemption,
+        status: CurrentStatus,
+        signals: Signals,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`build_job(number, parent, folder)` gathers the examples of a round, or raises
+        AttuneError saying why there is none. Without a `guard` a round takes what memory it
+        takes."""
+        self._rounds = rounds
+        self._build_job = build_job
+        self._moves = moves
+        self._guard = guard
+        self._preemption = preemption
+        self._status = status
+        self._signals = signals
+        self._clock = clock
+        self._most_used_bytes = 0
+
+    def train(self, number: int, anew: bool, may_go_on: Callable[[], Decision]) -> TrainedRound:
+        """Train generation `number`; with `anew` not from the checkpoint of a round before.
+
+        The child is stopped where `may_go_on` says no, and started again, in the same round, where
+        it had to give its memory away. Raises AttuneError where there is nothing to start from,
+        nothing to learn from, or no memory, and OSError where the disk is full.
+        """
+        job = self._new_job(number, anew)
+        self._most_used_bytes = 0
+        try:
+            while True:
+                self._status.change(
+                    state="training", stage="start", fraction=0.0, note="", number=number
+                )
+                job = self._admitted(job)
+                trained, gave_way = self._run_child(job, may_go_on)
+                if not gave_way or trained.outcome.kind != "stopped":
+                    return trained
+                _log.info("round %04d goes on later: %s", number, gave_way)
+                if (smaller := self._after_giving_way(job, gave_way)) is None:
+                    return trained
+                job = smaller
+        finally:
+            if self._guard is not None and not self._signals.stopping.is_set():
+                self._guard.need_models()
+
+    def _new_job(self, number: int, anew: bool) -> AdaptJob:
+        rounds = self._rounds
+        parent, reasons = usable(rounds.generations)
+        if parent is None:
+            raise AttuneError(
+                f"no generation in {rounds.generations} to start from:"
+                f" {'; '.join(reasons) or 'the base is missing'}"
+            )
+        for reason in reasons:
+            _log.warning("a round starts from generation %04d: %s", parent.number, reason)
+        self._moves.sweep()  # no child is writing now: what is left there was left by a killed one
+        job = self._build_job(number, parent.number, job_folder(rounds.jobs, number))
+        prepare(job, rounds.jobs, anew=anew)
+        return job
+
+    def _admitted(self, job: AdaptJob) -> AdaptJob:
+        """`job` as it fits the memory that there is. Raises AttuneError where it does not."""
+        if self._guard is None:
+            return job
+        admitted, made = self._guard.admit(job)
+        self._status.change(budget_bytes=made.budget_bytes, predicted_bytes=made.predicted_bytes)
+        return admitted
+
+    def _run_child(
+        self, job: AdaptJob, may_go_on: Callable[[], Decision]
+    ) -> tuple[TrainedRound, str]:
+        """How the child ended, and why it has to be started anew in this round; empty where it has
+        not."""
+        rounds = self._rounds
+        child = Child.start(
+            job,
+            job.folder / JOB_NAME,
+            rounds.command,
+            on_progress=self._note_progress,
+            on_end=self._signals.wake.set,
+            silence_limit_seconds=rounds.silence_limit_seconds,
+            asleep_limit_seconds=rounds.asleep_limit_seconds,
+            clock=self._clock,
+            launch=rounds.launch,
+            given_up=lambda: self._signals.given_up,
+        )
+        try:
+            with self._preemption.holding(child):
+                outcome, gave_way = self._follow(child, may_go_on)
+        finally:
+            child.kill("its round ended")  # does nothing to one that has ended
+            if self._guard is not None:
+                self._guard.make_room()
+        trained = TrainedRound(outcome, child.last, child.running_seconds, child.peak_bytes)
+        return trained, gave_way
+
+    def _follow(self, child: Child, may_go_on: Callable[[], Decision]) -> tuple[Outcome, str]:
+        """As `_run_child`, of a child that runs."""
+        rounds, signals = self._rounds, self._signals
+        while (outcome := child.poll()) is None:
+            signals.wake.clear()
+            if signals.stopping.is_set():
+                return child.stop(rounds.grace_seconds, "the daemon is stopping"), ""
+            if signals.cancelled.is_set():
+                return child.stop(rounds.grace_seconds, "cancelled by the user"), ""
+            if not (decision := may_go_on()).run:
+                return child.stop(rounds.grace_seconds, decision.reason), ""
+            if self._guard is not None and (reason := self._must_give_way(self._guard, child)):
+                return child.stop(rounds.yield_grace_seconds, reason), reason
+            self._preemption.go_on_after(rounds.resume_after_seconds)
+            signals.wake.wait(rounds.poll_seconds)
+        return outcome, ""
+
+    def _must_give_way(self, guard: MemoryGuard, child: Child) -> str:
+        """Why the memory of `child` is needed; empty where it is not."""
+        if guard.tight and self._preemption.speaking:
+            return _SPEECH_NEEDS_MODELS
+        used = guard.used_bytes(child.pid)
+        self._most_used_bytes = max(self._most_used_bytes, used)
+        self._status.change(most_used_bytes=self._most_used_bytes)
+        return guard.exceeded(used)
+
+    def _after_giving_way(self, job: AdaptJob, gave_way: str) -> AdaptJob | None:
+        """The job to go on with once it may; None where it may not."""
+        assert self._guard is not None
+        if gave_way != _SPEECH_NEEDS_MODELS:
+            stage = self._status.read().stage
+            return self._guard.smaller(job) if stage in _SPLIT_STAGES else None
+        self._guard.need_models()
+        self._status.change(state="paused", note=gave_way)
+        while not self._signals.given_up:
+            self._signals.wake.clear()
+            if self._preemption.quiet_seconds() >= self._rounds.reload_after_seconds:
+                return job
+            self._signals.wake.wait(self._rounds.poll_seconds)
+        return None
+
+    def _note_progress(self, progress: Progress) -> None:
+        self._status.change(stage=progress.stage, fraction=progress.fraction, note=progress.note)

@@ -1,0 +1,98 @@
+"""What follows from what was heard: the rule alone, without models and threads."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.conversation.dialogue import (
+    QUESTION_STANDS_SECONDS,
+    Answer,
+    AskAgain,
+    AskBack,
+    Doubted,
+    Move,
+    SayNothing,
+    decide,
+)
+from engines.types import SoftTokens
+
+DOUBTED = Doubted("utterance", "Call Ann.")
+
+
+def soft(count: int = 3, sure: bool = True) -> SoftTokens:
+    return SoftTokens(np.zeros((count, 8), np.float32), float(count), sure=sure)
+
+
+def move(
+    heard: str | SoftTokens,
+    words: str = "call ann",
+    asks_back: bool = True,
+    doubted: Doubted | None = None,
+    quiet_seconds: float = 1.0,
+) -> Move:
+    return decide(heard, words, asks_back=asks_back, doubted=doubted, quiet_seconds=quiet_seconds)
+
+
+def test_what_is_sure_is_answered() -> None:
+    heard = soft()
+    assert move(heard) == Answer(heard)
+    assert move("call ann") == Answer("call ann")
+
+
+def test_what_is_in_doubt_is_asked_about_only_where_the_route_asks() -> None:
+    heard = soft(sure=False)
+    assert move(heard) == AskBack("call ann")
+    assert move(heard, asks_back=False) == Answer(heard)
+    assert move("call ann") == Answer("call ann"), "a transcript and typed words say no doubt"
+
+
+def test_nothing_follows_where_nothing_was_understood() -> None:
+    assert move(soft(count=0), words="") == SayNothing()
+    assert move("  ", words="  ") == SayNothing()
+    assert move(soft(sure=False), words=" ") == SayNothing(), "there is nothing to ask about"
+
+
+@pytest.mark.parametrize("words", ["Yes.", "that's right", "yeah", "YES, please!"])
+def test_a_yes_answers_what_was_asked_about(words: str) -> None:
+    assert move(soft(), words, doubted=DOUBTED) == Answer("Call Ann.", confirmed=DOUBTED)
+    assert move(soft(sure=False), words, doubted=DOUBTED) == Answer("Call Ann.", DOUBTED), (
+        "also where the yes itself is in doubt"
+    )
+
+
+@pytest.mark.parametrize("words", ["No!", "nope", "that's wrong"])
+def test_a_no_asks_for_it_again(words: str) -> None:
+    assert move(words, words, doubted=DOUBTED) == AskAgain()
+
+
+@pytest.mark.parametrize("words", ["yes", "no"])
+def test_a_yes_or_no_answers_nothing_without_a_question_that_stands(words: str) -> None:
+    assert move(words, words) == Answer(words)
+    late = move(words, words, doubted=DOUBTED, quiet_seconds=QUESTION_STANDS_SECONDS)
+    assert late == Answer(words)
+
+
+@given(
+    words=st.text(max_size=20),
+    count=st.integers(0, 3),
+    sure=st.booleans(),
+    asks_back=st.booleans(),
+    asked=st.booleans(),
+    quiet_seconds=st.floats(0, 1000),
+)
+def test_whatever_was_heard_it_is_never_asked_about_without_words(
+    words: str, count: int, sure: bool, asks_back: bool, asked: bool, quiet_seconds: float
+) -> None:
+    found = move(soft(count, sure), words, asks_back, DOUBTED if asked else None, quiet_seconds)
+    match found:
+        case AskBack(words=about):
+            assert about.strip()
+            assert asks_back
+            assert not sure
+        case Answer(confirmed=confirmed):
+            assert confirmed is None or asked
+        case AskAgain():
+            assert asked
+        case SayNothing():
+            assert not count or not words.strip()
