@@ -35,8 +35,12 @@ help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 .PHONY: demo
-demo: ready ## Set everything up and show the whole loop on real speech
+demo: ready ## Set everything up and show the loop on a speaker with atypical speech (minutes)
 	$(BIN)/attune demo
+
+.PHONY: demo-full
+demo-full: ready ## The same on a clear speaker as well, judged by more requests (about 20 minutes)
+	$(BIN)/attune demo --full
 
 .PHONY: test
 test: ready ## Set everything up and pass the tests

@@ -31,7 +31,8 @@ from .events.service import Status
 from .housekeeping import Housekeeping
 from .installation import refuse_strangers
 from .jobs.engine_builds import ENGINE_COMMAND, EngineBuilds
-from .jobs.launch import as_child, handing_over
+from .jobs.launch import as_child
+from .jobs.systemd_launch import handing_over
 from .listening.input import AudioInput, AudioSources
 from .promotion.regression import look_back
 from .promotion.shadow import Shadow, ShadowLimits

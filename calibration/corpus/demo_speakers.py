@@ -44,10 +44,12 @@ ATYPICAL_ENROLLED, ATYPICAL_JUDGED = 300, 100
 CLEAR_JUDGED = 24
 
 
-def make_atypical(folder: Path, seed: int) -> Iterator[str]:
-    """Speak the atypical speaker's sets into `folder`, yielding a note per utterance."""
+def make_atypical(folder: Path, seed: int, judged: int = ATYPICAL_JUDGED) -> Iterator[str]:
+    """Speak the atypical speaker's sets into `folder`, yielding a note per utterance: 300 requests
+    to enrol, and `judged` others, the first of ATYPICAL_JUDGED."""
     rng = random.Random(seed)
     texts = everyday_requests(ATYPICAL_ENROLLED + ATYPICAL_JUDGED, ENROLLED, rng)
+    texts = texts[: ATYPICAL_ENROLLED + judged]
     spoken = []
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # each waits for a synthesizer's process
         for text, samples in zip(
@@ -109,9 +111,12 @@ def main() -> None:
         "--recordings", type=Path, help="folder of the general-speech model (clear)"
     )
     parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument(
+        "--judged", type=int, default=ATYPICAL_JUDGED, help="requests to judge (atypical)"
+    )
     arguments = parser.parse_args()
     if arguments.speaker == "atypical":
-        notes = make_atypical(arguments.folder, arguments.seed)
+        notes = make_atypical(arguments.folder, arguments.seed, arguments.judged)
     elif arguments.recordings is None:
         parser.error("the clear speaker is made of --recordings")
     else:

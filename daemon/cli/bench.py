@@ -1,8 +1,9 @@
 """`attune bench`: what learning is worth, measured on anybody's recordings. Knows jobs and figures,
 no training."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -31,12 +32,15 @@ from .bench_tables import (
     rounds_sheet,
 )
 from .common import AsJson, console, say, settings
-from .engines import run_child
+from .engines import SILENT_SECONDS, run_child
+from .sheet import Sheet
 
 app = typer.Typer(
     help="Run benchmarks: what a personal round gains, and how the papers' designs compare.",
     no_args_is_help=True,
 )
+
+Figures = TypeVar("Figures", AdaptFigures, DistilFigures, MemoryFigures, QualityFigures)
 
 Enrol = Annotated[
     Path,
@@ -111,14 +115,7 @@ def adapt(
 
     The cascade's error stands next to each.
     """
-    try:
-        rounds = [float(part) for part in minutes.split(",")]
-    except ValueError:
-        raise AttuneError(
-            f"--minutes {minutes} is not a list of numbers; give 2,5,15 or the like"
-        ) from None
-    if not all(0 < one < 10_000 for one in rounds):
-        raise AttuneError(f"--minutes {minutes}: each must be above 0")
+    rounds = _numbers("--minutes", minutes, 0.05, 10_000)
     chosen = settings()
     folder = _folder(out)
     job = BenchAdaptJob(
@@ -131,14 +128,7 @@ def adapt(
         threads=chosen.adapt.threads,
         seed=seed,
     )
-    run_child(job, folder / "job.json")
-    figures = AdaptFigures.model_validate_json((folder / "figures.json").read_bytes())
-    if as_json:
-        typer.echo(escaped(figures.model_dump_json(indent=1)))
-        return
-    console.print(rounds_sheet(figures))
-    console.print(heard_sheet(sorted(figures.heard, key=lambda one: one.set)))
-    _say_where(folder, figures.machine)
+    _run(job, AdaptFigures, lambda found: [rounds_sheet(found), _heard(found)], as_json)
 
 
 @app.command()
@@ -178,15 +168,13 @@ def quality(
         threads=threads,
         seed=seed,
     )
-    run_child(job, folder / "job.json", silence_limit_seconds=60 * max(times.values()) + 3600)
-    figures = QualityFigures.model_validate_json((folder / "figures.json").read_bytes())
-    if as_json:
-        typer.echo(escaped(figures.model_dump_json(indent=1)))
-        return
-    console.print(designs_sheet(figures))
-    console.print(reached_sheet(figures))
-    console.print(heard_sheet(sorted(figures.heard, key=lambda one: one.set)))
-    _say_where(folder, figures.machine)
+    _run(
+        job,
+        QualityFigures,
+        lambda found: [designs_sheet(found), reached_sheet(found), _heard(found)],
+        as_json,
+        silence_limit_seconds=60 * max(times.values()) + 3600,
+    )
 
 
 _RECIPES: dict[str, dict[str, Any]] = {
@@ -256,15 +244,17 @@ def distil(
         threads=chosen.adapt.threads,
         seed=seed,
     )
-    run_child(job, folder / "job.json", silence_limit_seconds=3600.0)
-    figures = DistilFigures.model_validate_json((folder / "figures.json").read_bytes())
-    if as_json:
-        typer.echo(escaped(figures.model_dump_json(indent=1)))
-        return
-    console.print(recipes_sheet(figures))
-    console.print(heard_sheet(sorted(figures.heard, key=lambda one: one.set)))
-    say(f"{figures.lessons} distillation samples, made or read in {figures.lessons_seconds:.0f} s")
-    _say_where(folder, figures.machine)
+    _run(
+        job,
+        DistilFigures,
+        lambda found: [
+            recipes_sheet(found),
+            _heard(found),
+            f"{found.lessons} distillation samples, made or read in {found.lessons_seconds:.0f} s",
+        ],
+        as_json,
+        silence_limit_seconds=3600.0,
+    )
 
 
 @app.command()
@@ -283,26 +273,33 @@ def memory(
     as_json: AsJson = False,
 ) -> None:
     """Measure the memory that distillation steps need, with 4-bit models of random weights."""
-    try:
-        lengths = [int(part) for part in positions.split(",")]
-    except ValueError:
-        raise AttuneError(
-            f"--positions {positions} is not a list of whole numbers; give 64,256 or the like"
-        ) from None
-    if not all(16 <= length <= 4096 for length in lengths):
-        raise AttuneError(f"--positions {positions}: each must be from 16 to 4096")
+    lengths = [int(length) for length in _numbers("--positions", positions, 16, 4096)]
     folder = _folder(out)
     names = [name.strip() for name in shapes.split(",")]
     job = BenchMemoryJob(
         folder=folder, shapes=names, positions=lengths, steps=steps, threads=threads
     )
-    run_child(job, folder / "job.json", silence_limit_seconds=7200.0)
-    figures = MemoryFigures.model_validate_json((folder / "figures.json").read_bytes())
-    if as_json:
-        typer.echo(escaped(figures.model_dump_json(indent=1)))
-        return
-    console.print(memory_sheet(figures))
-    _say_where(folder, figures.machine)
+    _run(
+        job,
+        MemoryFigures,
+        lambda found: [memory_sheet(found)],
+        as_json,
+        silence_limit_seconds=7200.0,
+    )
+
+
+def _numbers(option: str, text: str, least: float, most: float) -> list[float]:
+    """The numbers of a list with commas. Raises AttuneError where `text` is none, or one of them is
+    out of range."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise AttuneError(
+            f"{option} {text} is not a list of numbers; separate them by commas"
+        ) from None
+    if not all(least <= one <= most for one in numbers):
+        raise AttuneError(f"{option} {text}: each must be from {least:g} to {most:g}")
+    return numbers
 
 
 def _times_of(designs: str, minutes: float) -> dict[str, float]:
@@ -323,8 +320,30 @@ def _times_of(designs: str, minutes: float) -> dict[str, float]:
     return times
 
 
-def _say_where(folder: Path, machine: str) -> None:
-    console.print(f"{machine}; the figures are in {folder}", highlight=False, soft_wrap=True)
+def _run(
+    job: BenchAdaptJob | BenchDistilJob | BenchMemoryJob | BenchQualityJob,
+    kind: type[Figures],
+    told: Callable[[Figures], list[Sheet | str]],
+    as_json: bool,
+    silence_limit_seconds: float = SILENT_SECONDS,
+) -> None:
+    """Run a benchmark in a child process, and print its figures: as JSON, or what is `told` of
+    them."""
+    run_child(job, job.folder / "job.json", silence_limit_seconds=silence_limit_seconds)
+    figures = kind.model_validate_json((job.folder / "figures.json").read_bytes())
+    if as_json:
+        typer.echo(escaped(figures.model_dump_json(indent=1)))
+        return
+    for part in told(figures):
+        console.print(part, highlight=False, soft_wrap=isinstance(part, str))
+    console.print(
+        f"{figures.machine}; the figures are in {job.folder}", highlight=False, soft_wrap=True
+    )
+
+
+def _heard(figures: AdaptFigures | DistilFigures | QualityFigures) -> Sheet:
+    """How each set was heard."""
+    return heard_sheet(sorted(figures.heard, key=lambda one: one.set))
 
 
 def _folder(out: Path) -> Path:

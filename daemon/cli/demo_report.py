@@ -36,7 +36,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Hearing:
+class Scores:
     """How one pass over the judged requests did."""
 
     word_error_rate: float
@@ -47,7 +47,7 @@ class Hearing:
     """Share of what was heard that the route was not sure of."""
 
     @staticmethod
-    def of(rows: Sequence[Row], first_token_ms: Sequence[float], doubted: float) -> "Hearing":
+    def of(rows: Sequence[Row], first_token_ms: Sequence[float], doubted: float) -> "Scores":
         """Score `rows` in a child process (scoring is the calibration side's). Raises AttuneError
         where that fails."""
         given = json.dumps([asdict(row) for row in rows])
@@ -61,7 +61,7 @@ class Hearing:
             )
         scores = json.loads(done.stdout)
         median = statistics.median(first_token_ms) if first_token_ms else float("nan")
-        return Hearing(scores["word_error_rate"], scores["rouge_l"], median, doubted)
+        return Scores(scores["word_error_rate"], scores["rouge_l"], median, doubted)
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class Exchange:
 class Outcome:
     """What the demo found out about one speaker."""
 
-    cascade: Hearing
-    before: Hearing
-    after: Hearing
+    cascade: Scores
+    before: Scores
+    after: Scores
     enrolled_seconds: float
     training_seconds: float
     """Processor seconds per thread, as the setting `adapt.training_seconds`."""
@@ -98,12 +98,12 @@ def report(name: str, outcome: Outcome, console: Console) -> None:
     rows = [
         (
             label,
-            f"{hearing.word_error_rate:.1%}",
-            f"{hearing.rouge_l:.3f}",
-            f"{hearing.first_token_ms:.0f}",
-            f"{hearing.doubted:.0%}",
+            f"{scores.word_error_rate:.1%}",
+            f"{scores.rouge_l:.3f}",
+            f"{scores.first_token_ms:.0f}",
+            f"{scores.doubted:.0%}",
         )
-        for label, hearing in (
+        for label, scores in (
             ("cascade", outcome.cascade),
             ("aligned before", outcome.before),
             ("aligned after", outcome.after),

@@ -31,6 +31,7 @@ from engines.jobs.messages import Progress
 from engines.jobs.programs import CALIBRATION_JOB, program
 
 from .launch import SIGTERM_EXIT, Launch, Output, Process, as_child
+from .pause_clock import PauseClock
 
 CALIBRATION: tuple[str, ...] = tuple(program(CALIBRATION_JOB))
 LOG_NAME = "child.log"
@@ -85,30 +86,21 @@ class Child:
     ) -> None:
         self.last = Progress(stage="start", fraction=0.0)
         self.outcome: Outcome | None = None
-        self.pauses = 0
-        self.pause_latencies: list[float] = []
-        """Seconds from each call of `pause` that did something until every thread stood still, by
-        the kernel's word."""
         self.peak_bytes = 0
         """Largest resident memory seen; sampled by `poll`."""
         self._process = process
         self._log_path = log
         self._patience = patience
         """Belongs to the thread that polls."""
-        self._clock = clock
+        self._time = PauseClock(clock)
         self._lock = threading.Lock()
         """Held while signalling and while reaping, so that no signal goes to a process number that
-        is somebody else's by then."""
+        is somebody else's by then; guards `_time` and what the child said."""
         self._gone = threading.Event()
         """The process has ended and waits to be reaped: until `_ended` does so its number is nobody
         else's."""
         self._told_to_leave = ""
-        self._began = clock()
-        self._paused_at: float | None = None
-        self._stopping_since: float | None = None
-        """When `pause` was called, until the kernel says that the process stands still."""
         self._stands_still = threading.Event()
-        self._paused_seconds = 0.0
         self._words = self._words_seen = 0
         """What the child said, and how much of that the last `poll` knew of."""
         self._looked_at = float("-inf")
@@ -168,13 +160,24 @@ class Child:
 
     @property
     def paused(self) -> bool:
-        return self._paused_at is not None
+        return self._time.paused
+
+    @property
+    def pauses(self) -> int:
+        """How often it was paused."""
+        return self._time.pauses
+
+    @property
+    def pause_latencies(self) -> list[float]:
+        """Seconds from each call of `pause` that did something until every thread stood still, by
+        the kernel's word."""
+        return self._time.latencies
 
     @property
     def running_seconds(self) -> float:
         """Since the start, pauses left out."""
         with self._lock:
-            return self._running_seconds()
+            return self._time.running_seconds
 
     def pause(self) -> None:
         """Stop the child's processes at once (SIGSTOP). Without effect on one that is paused or has
@@ -185,14 +188,12 @@ class Child:
         """
         called = time.perf_counter()
         with self._lock:
-            if self._paused_at is not None:
+            if self._time.paused:
                 return
             self._stands_still.clear()
             if not self._process.signal(signal.SIGSTOP):
                 return
-            self._stopping_since = called
-            self._paused_at = self._clock()
-            self.pauses += 1
+            self._time.pause(called)
         self._stands_still.wait(_STOPPING_SECONDS)
 
     def resume(self) -> None:
@@ -235,7 +236,7 @@ class Child:
         """Why it counts as hung; empty where it does not. Without the lock while it looks, for a
         pause must not wait."""
         with self._lock:
-            running_seconds, words = self._running_seconds(), self._words
+            running_seconds, words = self._time.running_seconds, self._words
         if words != self._words_seen:
             self._words_seen = words
             self._patience.renew()
@@ -245,16 +246,11 @@ class Child:
         return ""
 
     def _resume(self) -> None:
-        if self._paused_at is not None:
+        if self._time.paused:
             # Where it never stood still, it took at least until now.
-            self._stopped(time.perf_counter())
+            self._note_standing_still(time.perf_counter())
             self._process.signal(signal.SIGCONT)
-            self._paused_seconds += self._clock() - self._paused_at
-            self._paused_at = None
-
-    def _running_seconds(self) -> float:
-        now = self._clock() if self._paused_at is None else self._paused_at
-        return now - self._began - self._paused_seconds
+            self._time.resume()
 
     def _ended(self, outcome: Outcome | None = None) -> Outcome:
         """Wait for the end, take down what the child had started itself, read the last lines,
@@ -304,18 +300,16 @@ class Child:
                     self._words += 1
                 on_progress(progress)
 
-    def _stopped(self, at: float) -> None:
-        """Note under the lock how long the last pause took, once."""
-        if self._stopping_since is not None:
-            self.pause_latencies.append(at - self._stopping_since)
-            self._stopping_since = None
+    def _note_standing_still(self, at: float) -> None:
+        """Under the lock."""
+        if self._time.stands_still(at):
             self._stands_still.set()
 
     def _await_end(self, on_end: Callable[[], None]) -> None:
         while self._process.wait_for_change() == "stopped":
             at = time.perf_counter()
             with self._lock:
-                self._stopped(at)
+                self._note_standing_still(at)
         self._gone.set()
         on_end()
 

@@ -70,7 +70,7 @@ print(peak_resident_bytes() - before)
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--positions", "many"], "--positions many is not a list of whole numbers"),
+        (["--positions", "many"], "--positions many is not a list of numbers"),
         (["--positions", "8"], "each must be from 16 to 4096"),
     ],
 )

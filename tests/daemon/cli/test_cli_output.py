@@ -27,7 +27,7 @@ from daemon.cli.bench_tables import (
 )
 from daemon.cli.calibrate import precisions_sheet, stages_sheet
 from daemon.cli.common import PlainConsole
-from daemon.cli.demo_report import Hearing, Outcome, report
+from daemon.cli.demo_report import Outcome, Scores, report
 from daemon.cli.engines import plans_sheet
 from daemon.cli.sheet import Sheet
 from daemon.plain_text import escaped, one_line, plain
@@ -312,7 +312,7 @@ def test_other_tables_fit_a_terminal(
 
 
 def test_the_demo_fits_a_terminal() -> None:
-    hearing = Hearing(1.234, 0.1234, 12345.0, 1.0)
+    hearing = Scores(1.234, 0.1234, 12345.0, 1.0)
     outcome = Outcome(hearing, hearing, hearing, 99999.0, 99999.0, 99999.0, 2**40, True, "because")
     file = io.StringIO()
     report("atypical", outcome, Console(file=file, width=80))

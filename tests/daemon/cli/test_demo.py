@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from daemon.cli.demo import PlayedTurn, assign
 from daemon.cli.demo_report import (
     Exchange,
-    Hearing,
     Outcome,
     Row,
+    Scores,
     report,
     write_figures,
     write_picture,
 )
+from daemon.cli.demo_speaker import PlayedTurn, assign
 from daemon.client.temporary_daemon import private_daemon
 from daemon.events.turns import TurnAnswered
 from engines.errors import AttuneError
@@ -65,9 +65,9 @@ def turn(start: float, seconds: float, heard: str, reply: str = "") -> PlayedTur
 
 def outcome(before: float = 0.6, after: float = 0.1) -> Outcome:
     return Outcome(
-        cascade=Hearing(0.5, 0.2, 500.0, 0.0),
-        before=Hearing(before, 0.1, 100.0, 0.5),
-        after=Hearing(after, 0.9, 90.0, 0.07),
+        cascade=Scores(0.5, 0.2, 500.0, 0.0),
+        before=Scores(before, 0.1, 100.0, 0.5),
+        after=Scores(after, 0.9, 90.0, 0.07),
         enrolled_seconds=600.0,
         training_seconds=120.0,
         wall_seconds=200.0,
@@ -95,7 +95,7 @@ def test_scores_come_from_what_was_heard() -> None:
         Row("Turn on the light.", "turn on the light", "yes it is", "yes it is"),
         Row("Call Ann.", "", "", "calling"),
     ]
-    hearing = Hearing.of(rows, [100.0, 300.0, 200.0], 0.25)
+    hearing = Scores.of(rows, [100.0, 300.0, 200.0], 0.25)
     assert hearing.word_error_rate == pytest.approx(2 / 6)
     assert hearing.rouge_l == pytest.approx(0.5)
     assert (hearing.first_token_ms, hearing.doubted) == (200.0, 0.25)

@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from daemon.jobs.child import LOG_NAME, MAX_LOG_BYTES, Child, Outcome
-from daemon.jobs.launch import Launch, as_child, handing_over
+from daemon.jobs.launch import Launch, as_child
+from daemon.jobs.systemd_launch import handing_over
 from engines.errors import AttuneError
 from engines.generations.folder import read_generation
 from engines.jobs.calibration_jobs import Job

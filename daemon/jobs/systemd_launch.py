@@ -1,0 +1,179 @@
+"""How a job's process comes to be under systemd: the job is handed over to a unit, which starts the
+process."""
+
+import os
+import select
+import signal
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from engines.errors import AttuneError
+from engines.files import write_atomically
+from engines.jobs.child_process import PARENT_VARIABLE
+from engines.jobs.handoff import REQUEST_NAME, STATUS, HandedOver
+from engines.jobs.programs import TAKE_HANDOFF
+
+from .launch import Change, Launch, Process
+
+_TAKEN_SECONDS = 180.0
+_POLL_SECONDS = 0.001
+_ACCEPT_SECONDS = 0.2
+_TAKER = TAKE_HANDOFF.encode()
+"""In the command line of the process that takes a job, until it has taken it."""
+
+
+def handing_over(folder: Path, taken_seconds: float = _TAKEN_SECONDS) -> Launch:
+    """Put what is to be done into `folder`, where a unit waits for it; its process then connects to
+    a socket there.
+
+    After `taken_seconds` nobody is waited for any more but a process that has started and is slow,
+    as on a busy machine.
+    """
+
+    def launch(
+        command: Sequence[str],
+        job: Path,
+        environment: Mapping[str, str],
+        log: Path,
+        given_up: Callable[[], bool],
+    ) -> Process:
+        request, address = folder / REQUEST_NAME, folder / "adapt.sock"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            address.unlink(missing_ok=True)
+            listener.bind(str(address))
+            address.chmod(0o600)
+            listener.listen(1)
+            listener.settimeout(min(taken_seconds, _ACCEPT_SECONDS))
+            # It is not its parent.
+            passed = {name: value for name, value in environment.items() if name != PARENT_VARIABLE}
+            asked = HandedOver(job=job, log=log, socket=address, environment=passed)
+            write_atomically(request, asked.model_dump_json().encode())
+            try:
+                connection = _await_taker(listener, folder, taken_seconds, given_up)
+            finally:
+                request.unlink(missing_ok=True)
+                address.unlink(missing_ok=True)
+        return UnitProcess(connection)
+
+    return launch
+
+
+def _await_taker(
+    listener: socket.socket, folder: Path, taken_seconds: float, given_up: Callable[[], bool]
+) -> socket.socket:
+    """The connection of the process that took the job. Raises AttuneError where nobody does, or it
+    is `given_up`."""
+    until = time.monotonic() + taken_seconds
+    while True:
+        with suppress(TimeoutError):
+            return listener.accept()[0]
+        if given_up():
+            raise AttuneError("nobody had taken the job when it was given up")
+        if time.monotonic() >= until and not _is_being_taken(folder):
+            raise AttuneError(
+                f"nobody took the job within {taken_seconds:.0f} s; see `systemctl status"
+                " attune-adapt.path attune-adapt`"
+            )
+
+
+def _is_being_taken(folder: Path) -> bool:
+    """Whether a process runs that is to take what lies in `folder`, and did not get to it yet."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            if _TAKER in words and os.fsencode(folder) in words:
+                return True
+    return False
+
+
+class UnitProcess:
+    """A Process that a service manager started, at the other end of `connection`."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        """Raises AttuneError where it ended at once."""
+        connection.setblocking(True)
+        self.pid, _, _ = struct.unpack(
+            "3i",
+            connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")),
+        )
+        try:
+            self._handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            raise AttuneError(
+                "the process that took the job ended at once; `journalctl -u attune-adapt` says why"
+            ) from None
+        self._connection = connection  # while it is open the process goes on
+        self.output = _Said(connection)
+        self._stopping = threading.Event()
+        self._wake, self._woken = os.pipe()
+        self._reaped = False
+
+    def signal(self, number: signal.Signals) -> bool:
+        """As in Process; what it started is the service manager's to end."""
+        if self._reaped:
+            return False
+        try:
+            signal.pidfd_send_signal(self._handle, number)
+        except ProcessLookupError:
+            return False
+        if number == signal.SIGSTOP:
+            self._stopping.set()
+            os.write(self._woken, b"!")
+        elif number == signal.SIGCONT:
+            self._stopping.clear()
+        return True
+
+    def wait_for_change(self) -> Change:
+        """As in Process. Nobody tells of a stop who is not the parent, so it is looked at."""
+        while True:
+            ready, _, _ = select.select([self._handle, self._wake], [], [])
+            if self._handle in ready:
+                return "ended"
+            os.read(self._wake, 1)
+            while self._stopping.is_set():
+                if all(state in "TtXZ" for state in _states(self.pid)):
+                    self._stopping.clear()
+                    return "stopped"
+                time.sleep(_POLL_SECONDS)
+
+    def reap(self) -> int:
+        """As in Process: killed, where it did not say how it left."""
+        if not self._reaped:
+            self._reaped = True
+            self._connection.close()
+            for end in (self._handle, self._wake, self._woken):
+                os.close(end)
+        return -signal.SIGKILL if self.output.status is None else self.output.status
+
+
+class _Said:
+    """What a process says that took a job, the last of which is its exit status."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.status: int | None = None
+        self._lines = connection.makefile("rb")
+
+    def readline(self, limit: int, /) -> bytes:
+        """As in Output."""
+        line = self._lines.readline(limit)
+        if line.startswith(STATUS):
+            self.status = int(line.removeprefix(STATUS).rstrip(b"}\n"))
+        return line
+
+    def close(self) -> None:
+        """As in Output."""
+        self._lines.close()
+
+
+def _states(process: int) -> list[str]:
+    """The state of each thread, a letter as in proc(5)."""
+    found = []
+    for thread in Path(f"/proc/{process}/task").glob("*/stat"):
+        with suppress(OSError):
+            found.append(thread.read_text().rpartition(")")[2].split()[0])
+    return found
