@@ -36,13 +36,13 @@ from .jobs.systemd_launch import handing_over
 from .listening.input import AudioInput, AudioSources
 from .promotion.regression import look_back
 from .promotion.shadow import Shadow, ShadowLimits
-from .promotion.shadow_readings import ShadowReadings
 from .serving.manager import ModelManager
 from .serving.models import ServingModels, open_models
 from .state_lock import hold_state
 from .store.database import DatabaseBusyError
 from .store.labelling import Labeller
 from .store.orphans import adopt_orphans
+from .store.shadow_readings import ShadowReadings
 from .store.store import Store
 from .systemd import Watchdog
 from .training.memory_guard import MemoryGuard

@@ -55,7 +55,7 @@ class Housekeeping:
                 quotas.features_bytes
             )
             gone += self._drop_generations(quotas.generations)
-            gone += self._store.forget_turns(quotas.days_of_turns * SECONDS_A_DAY)
+            gone += self._store.history.forget_turns(quotas.days_of_turns * SECONDS_A_DAY)
         if gone:
             logger.info(
                 "%d files, generations and turns went, for what is stored to fit its quotas", gone

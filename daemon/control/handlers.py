@@ -28,11 +28,11 @@ from ..events.learning import (
 )
 from ..events.service import Following, MetricsText, Reloading
 from ..events.turns import Alive, ClientLeft
-from ..promotion.shadow_readings import ShadowReadings
 from ..promotion.verdict import would_refuse
 from ..serving.lease import ModelLender
 from ..serving.moves import Moves
 from ..store.label_check import TOLD, label_fault
+from ..store.shadow_readings import ShadowReadings
 from ..store.store import Store
 from ..training.memory_guard import MemoryGuard
 from ..training.memory_plan import Plan
@@ -237,9 +237,9 @@ def _planned(plan: Plan) -> RoundPlanned:
 
 def _correct(service: Service, request: requests.Correct) -> Generator[Event, None, None]:
     turn = (
-        service.store.last_spoken_turn()
+        service.store.history.last_spoken_turn()
         if request.turn is None
-        else service.store.turn(request.turn)
+        else service.store.history.turn(request.turn)
     )
     if turn is None:
         what = (

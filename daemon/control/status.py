@@ -71,7 +71,7 @@ class StatusReader:
             labels_left_out=_left_out(self.inputs.label_faults()),
             adaptation=self.scheduler.status(),
             shadow=self.shadow.status(),
-            last_turns=tuple(self.store.last_turns(_SHOWN_TURNS)),
+            last_turns=tuple(self.store.history.last_turns(_SHOWN_TURNS)),
         )
 
     def line(self) -> str:

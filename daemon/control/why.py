@@ -8,8 +8,8 @@ from engines.generations.folder import read_generation
 
 from ..events.report import LastRound, ShadowReport, Why
 from ..promotion.report import SHOWN, explained
-from ..promotion.shadow_readings import ShadowReadings
 from ..store.label_check import same_words
+from ..store.shadow_readings import ShadowReadings
 from ..store.store import Store
 
 _SHOWN_MOVES = 5
@@ -23,7 +23,7 @@ def why(
     Raises AttuneError where no round has ended yet, or the generation that was asked for cannot be
     read.
     """
-    last = store.last_round() if number is None else None
+    last = store.history.last_round() if number is None else None
     if number is None and last is None:
         raise AttuneError("no round has ended yet; `attune status` says what it waits for")
     answer = Why(
@@ -32,7 +32,7 @@ def why(
             if last is not None
             else None
         ),
-        moves=tuple(store.last_moves(_SHOWN_MOVES)),
+        moves=tuple(store.history.last_moves(_SHOWN_MOVES)),
     )
     written = last.generation if last is not None else number
     # The generation of the last round may be gone by now.

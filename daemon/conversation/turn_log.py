@@ -65,7 +65,9 @@ class TurnLog:
         what goes wrong is told beside it and not in place of it."""
         try:
             stored = self.store.later.do(
-                lambda: self.store.add_turn(replace(turn, utterance=self._keep_audio(queued))),
+                lambda: self.store.history.add_turn(
+                    replace(turn, utterance=self._keep_audio(queued))
+                ),
                 "a turn that was answered",
             )
         except AttuneError as error:

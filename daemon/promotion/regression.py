@@ -31,7 +31,7 @@ def look_back(served: ModelManager, store: Store, events: Events) -> None:
     number = served.routes.generation
     if not number:  # what came with Attune is rolled back to nothing
         return
-    reason = regression(*store.use(number))
+    reason = regression(*store.history.use(number))
     if reason is None:
         return
     reason = f"generation {number:04d} gave way: {reason}"

@@ -28,7 +28,7 @@ from ..serving.lease import LoadedRoute, ModelLease, ModelLender
 from ..serving.moves import Moves
 from ..store.label_check import same_words
 from ..store.records import RoundOutcome, Turn
-from .shadow_readings import ShadowReadings
+from ..store.shadow_readings import ShadowReadings
 from .shadow_verdict import shadow_verdict
 from .verdict import beyond_bounds
 

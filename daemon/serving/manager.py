@@ -56,7 +56,9 @@ class ModelManager:
         self.general = models.general
         self._models: ServingModels | None = models
         self._changing = threading.RLock()
-        self.moves = Moves(settings.generations, self._put_to_use, store.add_move, self._changing)
+        self.moves = Moves(
+            settings.generations, self._put_to_use, store.history.add_move, self._changing
+        )
         """Who moves the pointers to generations while this daemon runs."""
         self.routes = self._choose(models)
         self.lender = ModelLender(

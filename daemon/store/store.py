@@ -10,13 +10,12 @@ for its age. Knows no model and no conversation.
 import hashlib
 import json
 import logging
-import math
 import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +27,10 @@ from engines.types import SAMPLE_RATE_HZ, Float32
 
 from ..clocks import REAL_TIME, Clocks, is_set
 from .database import Database
-from .label_check import same_words
+from .history import History
 from .later_writes import LaterWrites
 from .lost_database import preserved_loss
-from .records import Counts, Move, Round, Turn, Use, Utterance
+from .records import Counts, Utterance
 from .retention import Stored
 from .service_clock import Reading, ServiceClock, date_of
 
@@ -60,21 +59,16 @@ def is_holdout(identifier: str) -> bool:
     return int(identifier[:8], 16) % HOLDOUT_ONE_IN == 0
 
 
-_TURNS = (
-    "SELECT utterance, route, heard, reply, first_token_ms, reply_ms, generation, created_at, sure,"
-    " id FROM turns "
-)
-
-
 class Store:
-    """All of it, under `folder`; safe to use from several threads."""
+    """Utterances and their labels, under `folder`, and `history`; safe to use from several
+    threads."""
 
     def __init__(self, folder: Path, clocks: Clocks = REAL_TIME) -> None:
         """Open or create. Raises AttuneError where the database is damaged, newer than this
         program, or out of reach."""
         self.audio_folder = folder / "audio"
         self.path = folder / DATABASE
-        self._clocks = clocks
+        self.clocks = clocks
         self._audio_lock = threading.Lock()
         """Held while a file and its row come or go together."""
         try:
@@ -91,6 +85,8 @@ class Store:
         saved = self.rows("SELECT seconds, wall, elapsed, boot FROM service_clock")
         self._service_clock = ServiceClock(clocks, Reading(*saved[0]) if saved else None)
         self.later = LaterWrites()
+        self.history = History(self)
+        """Turns, rounds, and which generation was served when."""
         if loss:
             logger.error("%s", loss)
             self.notice(loss)
@@ -112,15 +108,10 @@ class Store:
         """The service clock, by which ages are told; from a start to the next it only grows."""
         return self._service_clock.now()
 
-    def seconds_since_round(self) -> float:
-        """The age of the last round that ended, at least 0; infinite where there was none."""
-        ended_at = self.rows("SELECT max(service_at) FROM rounds")[0][0]
-        return math.inf if ended_at is None else max(0.0, self.service_seconds() - ended_at)
-
     def notice(self, text: str) -> None:
         """Keep what a person must be told about the store."""
         with self.writing() as connection:
-            row = (self._clocks.wall(), self.service_seconds(), text)
+            row = (self.clocks.wall(), self.service_seconds(), text)
             connection.execute("INSERT INTO notices (at, service_at, text) VALUES (?, ?, ?)", row)
 
     def problems(self) -> list[str]:
@@ -132,7 +123,7 @@ class Store:
                 "SELECT at, text FROM notices WHERE service_at >= ? ORDER BY id", since
             )
         ]
-        if not is_set(now := self._clocks.wall()):
+        if not is_set(now := self.clocks.wall()):
             found.append(
                 f"the clock of this machine was never set: it says {date_of(now)}; set it, for"
                 " dates are wrong until then"
@@ -156,7 +147,7 @@ class Store:
             if not path.is_file():
                 write_flac(path, samples)
             return known or self.add_row(
-                identifier, len(samples) / SAMPLE_RATE_HZ, source, self._clocks.wall()
+                identifier, len(samples) / SAMPLE_RATE_HZ, source, self.clocks.wall()
             )
 
     def add_row(self, identifier: str, seconds: float, source: str, created_at: float) -> Utterance:
@@ -214,7 +205,7 @@ class Store:
                 connection.execute(
                     "INSERT INTO labels (utterance, text, origin, confidence, created_at) VALUES"
                     " (?, ?, ?, ?, ?)",
-                    (utterance, text, origin, confidence, self._clocks.wall()),
+                    (utterance, text, origin, confidence, self.clocks.wall()),
                 )
 
     def replace_label(self, utterance: str, text: str, origin: Origin) -> None:
@@ -290,113 +281,7 @@ class Store:
                 connection.execute("DELETE FROM utterances WHERE audio = ?", (audio.name,))
             audio.unlink(missing_ok=True)
 
-    # --- turns and rounds
-
-    def add_turn(self, turn: Turn) -> Turn:
-        """Keep `turn`; returns it with its id."""
-        with self.writing() as connection:
-            cursor = connection.execute(
-                "INSERT INTO turns (utterance, route, heard, reply, first_token_ms, reply_ms,"
-                " generation, created_at, sure, service_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*astuple(turn)[:-1], self.service_seconds()),
-            )
-        return replace(turn, id=cursor.lastrowid or 0)
-
-    def forget_turns(self, age_seconds: float) -> int:
-        """Remove turns that are older than `age_seconds` of the service clock; returns how many."""
-        with self.writing() as connection:
-            return connection.execute(
-                "DELETE FROM turns WHERE service_at < ?", (self.service_seconds() - age_seconds,)
-            ).rowcount
-
-    def turn(self, number: int) -> Turn | None:
-        return next(iter(self.turns("WHERE id = ?", number)), None)
-
-    def last_turns(self, count: int) -> list[Turn]:
-        """The latest `count` turns, the newest first."""
-        return self.turns("ORDER BY id DESC LIMIT ?", count)
-
-    def last_spoken_turn(self) -> Turn | None:
-        """The latest turn whose audio was kept: what a correction means by default."""
-        return next(iter(self.turns("WHERE utterance IS NOT NULL ORDER BY id DESC LIMIT 1")), None)
-
-    def add_round(self, finished: Round) -> None:
-        """Keep how a round ended just now; later, where another program holds the database."""
-        ended_at = self.service_seconds()
-
-        def add() -> None:
-            with self.writing() as connection:
-                connection.execute(
-                    "INSERT INTO rounds (started_at, ended_at, generation, outcome, reason, labels,"
-                    " service_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (*astuple(finished), ended_at),
-                )
-
-        self.later.do(add, "how a round ended")
-
-    def last_round(self) -> Round | None:
-        rows = self.rows(
-            "SELECT started_at, ended_at, generation, outcome, reason, labels FROM rounds ORDER BY"
-            " id DESC LIMIT 1"
-        )
-        return Round(*rows[0]) if rows else None
-
-    def add_move(self, generation: int, reason: str) -> None:
-        """Keep that `generation` is served from now on, and why; later, where another program holds
-        the database."""
-        row = (self._clocks.wall(), generation, reason)
-
-        def add() -> None:
-            with self.writing() as connection:
-                connection.execute(
-                    "INSERT INTO moves (at, generation, reason) VALUES (?, ?, ?)", row
-                )
-
-        self.later.do(add, "which generation is served")
-
-    def last_moves(self, count: int) -> list[Move]:
-        """The latest `count` moves, the newest first."""
-        return [
-            Move(*row)
-            for row in self.rows(
-                "SELECT at, generation, reason FROM moves ORDER BY id DESC LIMIT ?", count
-            )
-        ]
-
-    def use(self, generation: int) -> tuple[Use, Use]:
-        """How often what was spoken had to be corrected: heard by `generation`, and by anything
-        else."""
-        spoken = self.rows(
-            "SELECT generation IS ?, count(*) FROM turns WHERE utterance IS NOT NULL GROUP BY 1",
-            generation,
-        )
-        corrected = self.rows(
-            "SELECT DISTINCT t.id, t.generation IS ?, l.text, t.heard FROM labels l JOIN turns t ON"
-            " t.utterance = l.utterance WHERE l.origin = 'corrected' AND l.text != t.heard",
-            generation,
-        )
-        turns = {bool(here): count for here, count in spoken}
-        wrong = {
-            (turn, bool(here))
-            for turn, here, text, heard in corrected
-            if not same_words(text, heard)
-        }
-        found = [
-            Use(turns.get(side, 0), sum(here == side for _, here in wrong))
-            for side in (True, False)
-        ]
-        return found[0], found[1]
-
-    def last_learnt_label(self) -> int:
-        """The highest number of a label that a round has learnt; 0 where none has.
-
-        A round that failed or was cancelled learnt nothing, so what it was given is still new.
-        """
-        rows = self.rows(
-            "SELECT coalesce(max(labels), 0) FROM rounds WHERE outcome IN ('promoted', 'refused',"
-            " 'shadowed')"
-        )
-        return int(rows[0][0])
+    # --- totals
 
     def counts(self, min_confidence: float = 0.0) -> Counts:
         """Totals, within milliseconds; recognised labels below `min_confidence` do not count as
@@ -409,7 +294,7 @@ class Store:
             "SELECT (SELECT count(*) FROM utterances WHERE label_origin IN ('enrolled',"
             " 'corrected') AND label > ?1) + (SELECT count(*) FROM utterances WHERE label_origin ="
             " 'recognised' AND label > ?1 AND label_confidence >= ?2)",
-            self.last_learnt_label(),
+            self.history.last_learnt_label(),
             min_confidence,
         )
         return Counts(
@@ -433,13 +318,6 @@ class Store:
             yield connection
             row = astuple(self._service_clock.read())
             connection.execute("INSERT OR REPLACE INTO service_clock VALUES (1, ?, ?, ?, ?)", row)
-
-    def turns(self, condition: str, *values: object) -> list[Turn]:
-        """The turns for which `condition`, the rest of a query, holds."""
-        rows = self.rows(_TURNS + condition, *values)
-        return [
-            Turn(*(*row[:-2], None if row[-2] is None else bool(row[-2]), row[-1])) for row in rows
-        ]
 
     def rows(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
         """What a query finds."""

@@ -58,7 +58,7 @@ def round_examples(
         (new, confirmed): [] for new in (True, False) for confirmed in (True, False)
     }
     judged: dict[bool, list[int]] = {True: [], False: []}
-    last_learnt = store.last_learnt_label()
+    last_learnt = store.history.last_learnt_label()
     for utterance, label, origin in store.rows(_CHOSEN, min_confidence):
         confirmed = origin != "recognised"
         if is_holdout(utterance):

@@ -65,7 +65,7 @@ class RoundInputs:
             new_utterances=counts.new_labels,
             speaking=self._attention.needed,
             seconds_since_speech=self._attention.quiet_seconds(),
-            seconds_since_round=self._store.seconds_since_round(),
+            seconds_since_round=self._store.history.seconds_since_round(),
             paused=not self._settings.idle.enabled,
             in_shadow=number_in_shadow(self._settings.generations),
             minute_of_day=_minute_of_day(self._clocks.wall()),
@@ -117,7 +117,7 @@ class RoundInputs:
 
     def record(self, ended: RoundRecord) -> None:
         """Keep how a round ended."""
-        self._store.add_round(
+        self._store.history.add_round(
             Round(
                 ended.started_at,
                 ended.ended_at,

@@ -78,8 +78,8 @@ def _measured(size: int) -> dict[str, float]:
         )
         for what, act in (
             ("counts", store.counts),
-            ("last turns", lambda: store.last_turns(5)),
-            ("last round", store.seconds_since_round),
+            ("last turns", lambda: store.history.last_turns(5)),
+            ("last round", store.history.seconds_since_round),
             ("problems", store.problems),
             ("without a label", store.missing_labels),
             ("housekeeping", keeping.tidy),

@@ -73,13 +73,15 @@ class House:
         self.open()
 
     def keep_turn(self) -> None:
-        kept = self.store.add_turn(
+        kept = self.store.history.add_turn(
             Turn(None, "text", "words", "reply", 1.0, 2.0, None, self.time.wall)
         )
         self.kept_at[kept.id] = self.time.true
 
     def end_round(self) -> None:
-        self.store.add_round(Round(self.time.wall, self.time.wall, None, "refused", "because", 0))
+        self.store.history.add_round(
+            Round(self.time.wall, self.time.wall, None, "refused", "because", 0)
+        )
 
     def tidy(self) -> None:
         self.keeping.tidy()
@@ -112,19 +114,19 @@ def test_a_round_that_ended_in_the_future_keeps_the_next_waiting_no_longer_than_
 ) -> None:
     time = Time()
     with house(tmp_path, time) as home:
-        assert home.store.seconds_since_round() == math.inf
+        assert home.store.history.seconds_since_round() == math.inf
         time.wall += YEAR
         home.end_round()
         time.wall -= YEAR
-        assert home.store.seconds_since_round() == 0
+        assert home.store.history.seconds_since_round() == 0
         home.restart()
         time.passes(3600)
-        assert home.store.seconds_since_round() == 3600
+        assert home.store.history.seconds_since_round() == 3600
         home.store.close()
         time.reboots(0, wall=100.0)
         home.open()
         time.passes(3600)
-        assert home.store.seconds_since_round() >= 2 * 3600
+        assert home.store.history.seconds_since_round() >= 2 * 3600
 
 
 def test_a_year_of_clocks_loses_nothing_that_is_young_and_keeps_nothing_that_is_old(
@@ -146,7 +148,7 @@ def test_a_year_of_clocks_loses_nothing_that_is_young_and_keeps_nothing_that_is_
             if day % 30 == 0:
                 home.end_round()
                 time.passes(3600)
-                assert home.store.seconds_since_round() == pytest.approx(3600)
+                assert home.store.history.seconds_since_round() == pytest.approx(3600)
             ages = {number: time.true - at for number, at in home.kept_at.items()}
             young = {number for number, age in ages.items() if age < KEPT_DAYS * DAY - 1}
             assert (
@@ -214,7 +216,7 @@ def test_nothing_goes_before_its_time_and_all_goes_in_the_end(
                     too_old_by += LONGEST_STOP_SECONDS
                     right = False
             home.tidy()
-            assert home.store.seconds_since_round() >= 0
+            assert home.store.history.seconds_since_round() >= 0
             ages = {number: time.true - at for number, at in home.kept_at.items()}
             assert {
                 number for number, age in ages.items() if age < KEPT_DAYS * DAY - too_old_by - 1
@@ -281,7 +283,7 @@ def test_what_is_kept_grows_older_while_the_machine_is_suspended(tmp_path: Path)
     with house(tmp_path, time) as home:
         home.end_round()
         time.sleeps(8 * 3600)
-        assert home.store.seconds_since_round() == 8 * 3600
+        assert home.store.history.seconds_since_round() == 8 * 3600
 
 
 def test_a_clock_that_was_never_set_is_told(tmp_path: Path) -> None:
@@ -388,7 +390,7 @@ def test_a_state_of_the_version_before_keeps_its_ages_where_they_can_be(tmp_path
             for row in home.store.rows("SELECT service_at FROM turns ORDER BY id")
         ]
         assert ages == [400, 400, 20, 20, 20, 0], "no row is older than one before it"
-        assert 0 <= home.store.seconds_since_round() < 3600
+        assert 0 <= home.store.history.seconds_since_round() < 3600
         home.tidy()
         assert home.turns() == {3, 4, 5, 6}
         counts = home.store.counts()
@@ -404,7 +406,7 @@ def test_a_state_of_1973_is_as_old_as_if_it_were_kept_now(tmp_path: Path) -> Non
     with house(tmp_path, Time()) as home:
         home.tidy()
         assert home.turns() == {1, 2}
-        assert home.store.seconds_since_round() < 60
+        assert home.store.history.seconds_since_round() < 60
 
 
 def test_the_time_since_the_newest_row_counts_a_week_at_most(tmp_path: Path) -> None:

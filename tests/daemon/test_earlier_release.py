@@ -47,7 +47,7 @@ def test_a_daemon_serves_what_an_earlier_one_left(start: Start, folder: Path) ->
 def test_its_labels_are_learnt_from(folder: Path) -> None:
     store = Store(earlier_state(folder))
     assert {example.text for example in labelled(store)} == LABELS
-    assert [move.generation for move in store.last_moves(9)] == [1]
+    assert [move.generation for move in store.history.last_moves(9)] == [1]
     store.close()
 
 

@@ -116,7 +116,7 @@ def test_a_spoken_turn_is_heard_answered_and_stored(build: Callable[..., House])
     assert events[-1]["reply"] == "0 a tone of 300"
     assert events[-1]["route"] == "cascade"
     assert 0 < events[-1]["first_token_ms"] <= events[-1]["reply_ms"]
-    [turn] = house.store.last_turns(5)
+    [turn] = house.store.history.last_turns(5)
     assert (turn.heard, turn.reply, turn.generation) == ("a tone of 300", "0 a tone of 300", None)
     assert turn.utterance is not None
     stored = house.store.utterance(turn.utterance)

@@ -11,8 +11,8 @@ import pytest
 
 from daemon.clocks import Clocks
 from daemon.config.settings import Settings
-from daemon.promotion.shadow_readings import ShadowReadings
 from daemon.serving.models import ServingModels
+from daemon.store.shadow_readings import ShadowReadings
 from daemon.training.idle import decide
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError

@@ -252,10 +252,10 @@ class TestMoves:
             house.manager.moves.promote(3, "its round ended")
             return Use(20, 20), Use(20, 0)
 
-        monkeypatch.setattr(house.store, "use", use)
+        monkeypatch.setattr(house.store.history, "use", use)
         look_back(house.manager, house.store, Events())
         assert house.pointed() == (3, 2)
-        assert [move.generation for move in house.store.last_moves(9)] == [3, 2]
+        assert [move.generation for move in house.store.history.last_moves(9)] == [3, 2]
 
     def test_two_corrections_at_once_roll_back_once(
         self, house: House, monkeypatch: pytest.MonkeyPatch
@@ -267,12 +267,12 @@ class TestMoves:
             both.wait(DEADLINE_SECONDS)
             return Use(20, 20), Use(20, 0)
 
-        monkeypatch.setattr(house.store, "use", use)
+        monkeypatch.setattr(house.store.history, "use", use)
         look = partial(look_back, house.manager, house.store, Events())
         with beside(look), beside(look):
             pass
         assert house.pointed() == (1, 1)
-        assert [move.generation for move in house.store.last_moves(9)] == [1, 2]
+        assert [move.generation for move in house.store.history.last_moves(9)] == [1, 2]
 
     def test_a_candidate_does_not_take_over_what_it_was_not_judged_against(
         self, house: House
@@ -319,7 +319,7 @@ class TestMoves:
         assert house.manager.moves.take_over(candidate, "its round ended")[0] == "failed"
         assert house.pointed() == (1, 0)
         assert house.manager.moves.roll_back("by hand").number == 0
-        assert [move.generation for move in house.store.last_moves(9)] == [0]
+        assert [move.generation for move in house.store.history.last_moves(9)] == [0]
 
     def test_what_nothing_pointed_to_before_is_so_again(self, house: House) -> None:
         for pointer in ("current", "previous"):

@@ -54,7 +54,7 @@ def test_a_lock_of_another_program_is_named(tmp_path: Path) -> None:
             DatabaseBusyError,
             match=r"another program holds a lock on the database .*attune\.db; end it",
         ):
-            store.add_turn(turn("words"))
+            store.history.add_turn(turn("words"))
         assert store.counts().turns == 0, "who reads does not wait for who writes"
 
 
@@ -62,17 +62,20 @@ def test_what_is_put_off_is_kept_in_its_order_once_the_lock_goes(tmp_path: Path)
     with opened(tmp_path) as store:
         with write_lock(store.path):
             for number in range(3):
-                assert store.later.do(partial(store.add_turn, turn(str(number))), "a turn") is None
-            store.add_move(3, "by hand")
-            store.add_round(Round(0.0, 1.0, None, "refused", "because", 0))
+                assert (
+                    store.later.do(partial(store.history.add_turn, turn(str(number))), "a turn")
+                    is None
+                )
+            store.history.add_move(3, "by hand")
+            store.history.add_round(Round(0.0, 1.0, None, "refused", "because", 0))
             assert store.problems() == [
                 "another program holds the database: 5 writes wait until it is free"
             ]
         assert eventually(lambda: not store.problems())
-        assert [one.heard for one in store.last_turns(9)] == ["2", "1", "0"]
-        assert [move.generation for move in store.last_moves(9)] == [3]
+        assert [one.heard for one in store.history.last_turns(9)] == ["2", "1", "0"]
+        assert [move.generation for move in store.history.last_moves(9)] == [3]
         assert store.counts().rounds == 1
-        kept = store.later.do(lambda: store.add_turn(turn("now")), "a turn")
+        kept = store.later.do(lambda: store.history.add_turn(turn("now")), "a turn")
         assert kept is not None
         assert kept.id == 4
 
@@ -175,7 +178,7 @@ def used(folder: Path) -> Path:
     with opened(folder) as store:
         utterance = store.add_utterance(tone(0.5), "microphone").id
         store.add_label(utterance, "words", "corrected")
-        store.add_turn(turn("words"))
+        store.history.add_turn(turn("words"))
     return folder / "attune.db"
 
 
@@ -230,7 +233,7 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
     with pytest.raises(AttuneError, match="its store is closed"):
         store.counts()
     with pytest.raises(AttuneError, match="its store is closed"):
-        store.add_turn(turn("words"))
+        store.history.add_turn(turn("words"))
 
 
 def test_a_new_state_has_lost_nothing(tmp_path: Path) -> None:

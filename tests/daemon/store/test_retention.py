@@ -94,7 +94,9 @@ def test_utterances_go_but_for_what_a_person_gave(house: House) -> None:
         house.store.add_label(
             utterance.id, f"words {number}", "corrected" if number % 2 == 0 else "recognised", 0.9
         )
-    house.store.add_turn(Turn(utterances[1].id, "cascade", "words 1", "reply", 1.0, 2.0, None, 1.0))
+    house.store.history.add_turn(
+        Turn(utterances[1].id, "cascade", "words 1", "reply", 1.0, 2.0, None, 1.0)
+    )
     size_bytes = utterances[0].audio.stat().st_size
     assert 8 * size_bytes > 40_000 > 4 * size_bytes
     assert house.keeping.tidy() > 0
@@ -105,7 +107,7 @@ def test_utterances_go_but_for_what_a_person_gave(house: House) -> None:
     assert sorted(path.name for path in house.store.audio_folder.iterdir()) == sorted(
         one.audio.name for one in left
     )
-    turn = house.store.last_turns(1)[0]
+    turn = house.store.history.last_turns(1)[0]
     assert (turn.heard, turn.utterance) == ("words 1", None)
     assert house.keeping.problem == ""
     for pitch in range(300, 308):
@@ -155,7 +157,7 @@ def test_generations_that_nobody_serves_go(house: House, tmp_path: Path) -> None
 
 def test_old_turns_go(house: House) -> None:
     for number in range(40):
-        house.store.add_turn(
+        house.store.history.add_turn(
             Turn(None, "text", f"words {number}", "reply", 1.0, 2.0, None, house.time.wall)
         )
         house.time.passes(86_400)

@@ -100,9 +100,9 @@ def test_a_round_makes_labels_old_only_where_it_finished(tmp_path: Path) -> None
         )
         before = store.counts()
         assert before.new_labels == index + 1
-        store.add_round(Round(0.0, 1.0, None, outcome, "because", before.last_label))
+        store.history.add_round(Round(0.0, 1.0, None, outcome, "because", before.last_label))
     assert store.counts().new_labels == 0
-    last = store.last_round()
+    last = store.history.last_round()
     assert last is not None
     assert (last.outcome, last.reason) == ("refused", "because")
     store.close()
@@ -140,7 +140,7 @@ def test_counts_are_those_of_the_labels_that_count(labels: list[tuple[int, Origi
 def test_what_another_connection_writes_is_counted(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert store.counts().turns == 0
-    store.add_turn(turn("one"))
+    store.history.add_turn(turn("one"))
     assert store.counts().turns == 1
     with closing(sqlite3.connect(store.path)) as other, other:
         other.execute("DELETE FROM turns")
@@ -174,14 +174,14 @@ def test_turns_come_back_newest_first(tmp_path: Path) -> None:
     store = Store(tmp_path)
     utterance = store.add_utterance(tone(0.5), "file").id
     kept = [
-        store.add_turn(turn("one", utterance)),
-        store.add_turn(turn("two")),
-        store.add_turn(turn("three")),
+        store.history.add_turn(turn("one", utterance)),
+        store.history.add_turn(turn("two")),
+        store.history.add_turn(turn("three")),
     ]
-    assert store.last_turns(2) == [kept[2], kept[1]]
-    assert store.turn(kept[1].id) == kept[1]
-    assert store.turn(99) is None
-    assert store.last_spoken_turn() == kept[0]
+    assert store.history.last_turns(2) == [kept[2], kept[1]]
+    assert store.history.turn(kept[1].id) == kept[1]
+    assert store.history.turn(99) is None
+    assert store.history.last_spoken_turn() == kept[0]
     store.close()
 
 
@@ -228,7 +228,7 @@ def test_a_damaged_database_is_named_and_left_alone(tmp_path: Path) -> None:
 def test_a_page_that_was_overwritten_is_noticed(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for index in range(30):
-        store.add_turn(turn("words " * 100 + str(index)))
+        store.history.add_turn(turn("words " * 100 + str(index)))
     store.close()
     content = bytearray((tmp_path / "attune.db").read_bytes())
     content[8192:12288] = b"\xa5" * 4096
@@ -299,9 +299,9 @@ def test_a_database_of_every_older_form_is_brought_up_with_what_it_holds(tmp_pat
             )
         older.close()
         store = Store(folder)
-        assert [(one.id, one.heard) for one in store.last_turns(9)] == [(7, "hello")]
-        store.add_move(3, "by hand")
-        assert [move.generation for move in store.last_moves(1)] == [3]
+        assert [(one.id, one.heard) for one in store.history.last_turns(9)] == [(7, "hello")]
+        store.history.add_move(3, "by hand")
+        assert [move.generation for move in store.history.last_moves(1)] == [3]
         store.close()
 
 
@@ -356,10 +356,10 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path: Path)
     pages = store._database.connection.execute("PRAGMA page_count").fetchone()[0]
     store._database.connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(AttuneError, match="disk is full; free"):
-        store.add_turn(turn("words " * 50_000))
+        store.history.add_turn(turn("words " * 50_000))
     assert store.counts().turns == 0
     store._database.connection.execute("PRAGMA max_page_count = 1000000")
-    store.add_turn(turn("fine again"))
+    store.history.add_turn(turn("fine again"))
     assert store.counts().turns == 1
     store.close()
 

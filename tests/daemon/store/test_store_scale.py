@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.promotion.shadow_readings import ShadowReadings
 from daemon.store.faulty_labels import FaultyLabels
+from daemon.store.shadow_readings import ShadowReadings
 from daemon.store.store import Store
 from tests.bench.store import fill
 
@@ -18,7 +18,7 @@ Ask = Callable[[Store], object]
 
 
 def newest(store: Store) -> str:
-    return str(store.last_turns(1)[0].utterance)
+    return str(store.history.last_turns(1)[0].utterance)
 
 
 def steps_of(ask: Ask, folder: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -62,8 +62,8 @@ def steps_of(ask: Ask, folder: Path, size: int, monkeypatch: pytest.MonkeyPatch)
         ),
         pytest.param(lambda store: store.is_labelled(newest(store)), id="whether there is a label"),
         pytest.param(lambda store: ShadowReadings(store).compared(1), id="what a candidate heard"),
-        pytest.param(lambda store: store.last_turns(5), id="last turns"),
-        pytest.param(lambda store: store.seconds_since_round(), id="last round"),
+        pytest.param(lambda store: store.history.last_turns(5), id="last turns"),
+        pytest.param(lambda store: store.history.seconds_since_round(), id="last round"),
         pytest.param(lambda store: store.problems(), id="problems"),
     ],
 )

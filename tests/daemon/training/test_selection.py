@@ -108,7 +108,9 @@ class House:
         return ids
 
     def finish_a_round(self) -> None:
-        self.store.add_round(Round(0.0, 1.0, 1, "refused", "", self.store.counts().last_label))
+        self.store.history.add_round(
+            Round(0.0, 1.0, 1, "refused", "", self.store.counts().last_label)
+        )
 
     def examples(self, training_seconds: float = 30.0) -> list[Example]:
         return round_examples(self.store, bounds_of(training_seconds), 0.85)[0]

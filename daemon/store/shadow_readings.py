@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ..store.records import RoundOutcome, ShadowReading, Turn
-from ..store.store import Store
+from .records import RoundOutcome, ShadowReading, Turn
+from .store import Store
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,7 @@ class ShadowReadings:
     def unheard(self, generation: int, since: float) -> list[Turn]:
         """The spoken turns that it has not heard, the oldest first; `since` is a time of the
         service clock."""
-        return self.store.turns(
-            "WHERE utterance IS NOT NULL AND service_at >= ? AND NOT EXISTS (SELECT 1 FROM"
-            " shadow_readings s WHERE s.turn = turns.id AND s.generation = ?) ORDER BY id",
-            since,
-            generation,
-        )
+        return self.store.history.turns_not_heard_in_shadow(generation, since)
 
     def add(self, generation: int, turn: int, heard: str, reply: str | None) -> None:
         """Keep what it heard in a turn, and what would have been said; None where the same was

@@ -1,0 +1,193 @@
+"""What happened, in its order: turns, rounds, and which generation was served when."""
+
+import math
+import sqlite3
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, fields, replace
+from typing import Any, Protocol
+
+from ..clocks import Clocks
+from .label_check import same_words
+from .later_writes import LaterWrites
+from .records import Move, Round, RoundOutcome, Turn, Use
+
+_TURN_COLUMNS = tuple(field.name for field in fields(Turn))
+_ROUND_COLUMNS = tuple(field.name for field in fields(Round))
+_MOVE_COLUMNS = tuple(field.name for field in fields(Move))
+_LEARNT: tuple[RoundOutcome, ...] = ("promoted", "refused", "shadowed")
+"""How rounds end that have learnt from their labels."""
+
+
+class TimedDatabase(Protocol):
+    """What the history needs of the store."""
+
+    clocks: Clocks
+    later: LaterWrites
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """What a query finds."""
+
+    def writing(self) -> AbstractContextManager[sqlite3.Connection]:
+        """One transaction."""
+
+    def service_seconds(self) -> float:
+        """The service clock, by which ages are told."""
+
+
+class History:
+    """Part of a store, and as safe to use from several threads."""
+
+    def __init__(self, database: TimedDatabase) -> None:
+        self._database = database
+
+    # --- turns
+
+    def add_turn(self, turn: Turn) -> Turn:
+        """Keep `turn`; returns it with its id."""
+        values = {name: value for name, value in asdict(turn).items() if name != "id"}
+        with self._database.writing() as connection:
+            cursor = _insert(connection, "turns", values, self._database.service_seconds())
+        return replace(turn, id=cursor.lastrowid or 0)
+
+    def forget_turns(self, age_seconds: float) -> int:
+        """Remove turns that are older than `age_seconds` of the service clock; returns how many."""
+        oldest = self._database.service_seconds() - age_seconds
+        with self._database.writing() as connection:
+            return connection.execute("DELETE FROM turns WHERE service_at < ?", (oldest,)).rowcount
+
+    def turn(self, number: int) -> Turn | None:
+        """The turn of that id; None where there is none."""
+        return next(iter(self._turns("WHERE id = ?", number)), None)
+
+    def last_turns(self, count: int) -> list[Turn]:
+        """The latest `count` turns, the newest first."""
+        return self._turns("ORDER BY id DESC LIMIT ?", count)
+
+    def last_spoken_turn(self) -> Turn | None:
+        """The latest turn whose audio was kept: what a correction means by default."""
+        return next(iter(self._turns("WHERE utterance IS NOT NULL ORDER BY id DESC LIMIT 1")), None)
+
+    def turns_not_heard_in_shadow(self, generation: int, since: float) -> list[Turn]:
+        """The spoken turns since `since`, a time of the service clock, that `generation` has not
+        heard in shadow; the oldest first."""
+        return self._turns(
+            "WHERE utterance IS NOT NULL AND service_at >= ? AND NOT EXISTS (SELECT 1 FROM"
+            " shadow_readings s WHERE s.turn = turns.id AND s.generation = ?) ORDER BY id",
+            since,
+            generation,
+        )
+
+    def use(self, generation: int) -> tuple[Use, Use]:
+        """How often what was spoken had to be corrected: heard by `generation`, and by anything
+        else."""
+        spoken = self._database.rows(
+            "SELECT generation IS ?, count(*) FROM turns WHERE utterance IS NOT NULL GROUP BY 1",
+            generation,
+        )
+        corrected = self._database.rows(
+            "SELECT DISTINCT t.id, t.generation IS ?, l.text, t.heard FROM labels l JOIN turns t ON"
+            " t.utterance = l.utterance WHERE l.origin = 'corrected' AND l.text != t.heard",
+            generation,
+        )
+        turns = {bool(here): count for here, count in spoken}
+        wrong = {
+            (turn, bool(here))
+            for turn, here, text, heard in corrected
+            if not same_words(text, heard)
+        }
+        here, elsewhere = (
+            Use(turns.get(side, 0), sum(where == side for _, where in wrong))
+            for side in (True, False)
+        )
+        return here, elsewhere
+
+    # --- rounds
+
+    def add_round(self, finished: Round) -> None:
+        """Keep how a round ended just now; later, where another program holds the database."""
+        ended_at = self._database.service_seconds()
+
+        def add() -> None:
+            with self._database.writing() as connection:
+                _insert(connection, "rounds", asdict(finished), ended_at)
+
+        self._database.later.do(add, "how a round ended")
+
+    def last_round(self) -> Round | None:
+        """How the last round ended; None before the first."""
+        rows = self._database.rows(
+            f"SELECT {', '.join(_ROUND_COLUMNS)} FROM rounds ORDER BY id DESC LIMIT 1"  # noqa: S608
+        )
+        return Round(**dict(zip(_ROUND_COLUMNS, rows[0], strict=True))) if rows else None
+
+    def seconds_since_round(self) -> float:
+        """The age of the last round that ended, at least 0; infinite where there was none."""
+        ended_at = self._database.rows("SELECT max(service_at) FROM rounds")[0][0]
+        if ended_at is None:
+            return math.inf
+        return max(0.0, self._database.service_seconds() - float(ended_at))
+
+    def last_learnt_label(self) -> int:
+        """The highest number of a label that a round has learnt; 0 where none has.
+
+        A round that failed or was cancelled learnt nothing, so what it was given is still new.
+        """
+        rows = self._database.rows(
+            "SELECT coalesce(max(labels), 0) FROM rounds WHERE outcome IN (?, ?, ?)", *_LEARNT
+        )
+        return int(rows[0][0])
+
+    # --- generations
+
+    def add_move(self, generation: int, reason: str) -> None:
+        """Keep that `generation` is served from now on, and why; later, where another program holds
+        the database."""
+        move = Move(self._database.clocks.wall(), generation, reason)
+
+        def add() -> None:
+            with self._database.writing() as connection:
+                _insert(connection, "moves", asdict(move))
+
+        self._database.later.do(add, "which generation is served")
+
+    def last_moves(self, count: int) -> list[Move]:
+        """The latest `count` moves, the newest first."""
+        rows = self._database.rows(
+            f"SELECT {', '.join(_MOVE_COLUMNS)} FROM moves ORDER BY id DESC LIMIT ?",  # noqa: S608
+            count,
+        )
+        return [Move(**dict(zip(_MOVE_COLUMNS, row, strict=True))) for row in rows]
+
+    # --- inside
+
+    def _turns(self, condition: str, *values: object) -> list[Turn]:
+        """The turns for which `condition`, the rest of a query, holds."""
+        rows = self._database.rows(
+            f"SELECT {', '.join(_TURN_COLUMNS)} FROM turns {condition}",  # noqa: S608
+            *values,
+        )
+        return [_turn(row) for row in rows]
+
+
+def _turn(row: Sequence[Any]) -> Turn:
+    values = dict(zip(_TURN_COLUMNS, row, strict=True))
+    sure = values.pop("sure")
+    return Turn(**values, sure=None if sure is None else bool(sure))
+
+
+def _insert(
+    connection: sqlite3.Connection,
+    table: str,
+    values: dict[str, Any],
+    service_at: float | None = None,
+) -> sqlite3.Cursor:
+    """Insert a row; columns are named as the fields of its record, and `service_at` is the time of
+    the service clock."""
+    if service_at is not None:
+        values = {**values, "service_at": service_at}
+    names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+    return connection.execute(
+        f"INSERT INTO {table} ({names}) VALUES ({marks})",  # noqa: S608 (names of this program)
+        values,
+    )
