@@ -82,15 +82,20 @@ def test_containers_have_no_network_and_no_rights(name: str) -> None:
 def test_the_recipe_names_what_the_project_depends_on() -> None:
     recipe = (DOCKER / "yocto" / f"attune_{PROJECT['version']}.bb").read_text()
     needed, learning = re.findall(r"^R\w+:\$\{PN\} = \"(.*?)\"", recipe, re.MULTILINE | re.DOTALL)
-    for name in PROJECT["dependencies"]:
+    for name in (re.split("[<>=]", wanted)[0] for wanted in PROJECT["dependencies"]):
         assert f"python3-{name}" in needed
     for name in PROJECT["optional-dependencies"]["calibration"]:
         assert name == "matplotlib" or f"python3-{name}" in learning
 
 
-def test_the_package_has_the_version_of_the_project() -> None:
-    changelog = (DOCKER / "debian" / "changelog").read_text()
-    assert changelog.startswith(f"attune ({PROJECT['version']}) ")
+def test_packages_and_changelog_have_the_version_of_the_project() -> None:
+    version = PROJECT["version"]
+    assert (DOCKER / "debian" / "changelog").read_text().startswith(f"attune ({version}) ")
+    newest = re.findall(
+        r"^## \[(\d.*?)\] - (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
+    assert newest[0][0] == version
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", newest[0][1])
 
 
 def test_the_examples_in_the_settings_that_come_with_packages_hold(tmp_path: Path) -> None:

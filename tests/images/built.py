@@ -1,9 +1,13 @@
 """The packages that `make deb` built, and what the next version of one may be."""
 
 import subprocess
+import tomllib
 from pathlib import Path
 
-BUILT = Path(__file__).parents[2] / "build" / "deb"
+ROOT = Path(__file__).parents[2]
+BUILT = ROOT / "build" / "deb"
+VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+NEXT = f"{VERSION}.1"
 
 
 def built(name: str) -> Path:
@@ -19,11 +23,11 @@ def newer(folder: Path) -> Path:
     tree = folder / "newer"
     subprocess.run(["dpkg-deb", "--raw-extract", str(built("attune")), str(tree)], check=True)
     control = tree / "DEBIAN" / "control"
-    control.write_text(control.read_text().replace("Version: 0.1.0", "Version: 0.1.1"))
+    control.write_text(control.read_text().replace(f"Version: {VERSION}", f"Version: {NEXT}"))
     [migrations] = tree.rglob("daemon/store/migrations")
     number = int(sorted(migrations.glob("*.sql"))[-1].name[:4]) + 1
     (migrations / f"{number:04d}_next.sql").write_text("CREATE TABLE next (value INTEGER);\n")
-    made = folder / "attune_0.1.1_newer.deb"
+    made = folder / f"attune_{NEXT}_newer.deb"
     subprocess.run(
         ["dpkg-deb", "-Znone", "--root-owner-group", "--build", str(tree), str(made)],
         check=True,

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.images.bare_system import root_file_system
+from tests.images.built import VERSION
 from tests.support.places import PROJECT
 
 pytestmark = [pytest.mark.images, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -97,7 +98,7 @@ def run(container: str, *command: str, check: bool = True) -> str:
 
 
 def test_it_is_built_without_a_compiler_in_it_and_runs_as_nobody_special(container: str) -> None:
-    assert "attune 0.1.0" in run(container, "attune", "--version")
+    assert f"attune {VERSION}" in run(container, "attune", "--version")
     assert run(container, "id", "--user") == "10990"
     assert not run(container, "sh", "-c", "command -v cc gcc c++ make || true")
     assert "speech encoder" in run(container, "attune", "doctor")

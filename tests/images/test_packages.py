@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.images.bare_system import BareSystem
-from tests.images.built import built, newer
+from tests.images.built import VERSION, built, newer
 
 pytestmark = [pytest.mark.images, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -100,7 +100,7 @@ def test_they_install_without_network_systemd_and_gpu_and_what_they_hold_works(
     system: BareSystem, packages: list[Path]
 ) -> None:
     install(system, *packages)
-    assert "attune 0.1.0" in attune(system, "--version")
+    assert f"attune {VERSION}" in attune(system, "--version")
     wants = system.root / "etc/systemd/system"
     enabled = {path.name for path in wants.glob("*.wants/attune*")}
     assert enabled == {
