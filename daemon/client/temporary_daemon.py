@@ -2,6 +2,7 @@
 control socket, no models."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from engines.jobs.programs import COMMAND_LINE, program
 
 from ..control.requests import GetStatus
 from ..events.service import Status
+from ..jobs.launch import leash
 from .socket_client import ask_for
 
 _START_SECONDS = 120.0
@@ -23,7 +25,7 @@ _STOP_SECONDS = 30.0
 def private_daemon(environment: Mapping[str, str], log: Path) -> Iterator[Status]:
     """Run `attune serve` with the settings in `environment` (keys without `ATTUNE__`; no other
     setting of this process's environment reaches it) and its log in `log`; yields its first status
-    and stops it at the end.
+    and stops it at the end. It also stops when the calling thread ends, however that happens.
 
     `CONTROL__SOCKET` must be among the settings. Raises AttuneError with the last line of the log
     where it does not start.
@@ -32,7 +34,7 @@ def private_daemon(environment: Mapping[str, str], log: Path) -> Iterator[Status
     given = {f"ATTUNE__{key}": value for key, value in environment.items()}
     with log.open("wb") as lines:
         process = subprocess.Popen(
-            program(COMMAND_LINE, "serve"),
+            [*leash(signal.SIGTERM), *program(COMMAND_LINE, "serve")],
             env=inherited | given,
             stdin=subprocess.DEVNULL,
             stdout=lines,

@@ -80,7 +80,7 @@ def as_child(
     """Run `command` with the job's path as its last argument; that takes no waiting."""
     if shutil.which(command[0]) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
-    leashed = _leash()
+    leashed = leash(signal.SIGKILL)
     with log.open("ab") as complaints:
         process = subprocess.Popen(
             [*leashed, *command, str(job)],
@@ -96,16 +96,17 @@ def as_child(
 
 
 @cache
-def _leash() -> tuple[str, ...]:
-    """What makes a command die with the thread that starts it, before it does anything else.
+def leash(number: signal.Signals) -> tuple[str, ...]:
+    """The words to put before a command, so that the command gets signal `number` when the thread
+    that starts it ends; none where the machine lacks `setpriv`.
 
-    The child sees to that itself (`settle_as_child`), but one that is stopped before it gets there
-    would outlive the daemon.
+    A job's child sees to that itself (`settle_as_child`), but one that is stopped before it gets
+    there would outlive the daemon.
     """
     found = shutil.which("setpriv")
-    leash = (found or "setpriv", "--pdeathsig", "KILL", "--")
-    if found and subprocess.run([*leash, "true"], capture_output=True, check=False).returncode == 0:
-        return leash
+    words = (found or "setpriv", "--pdeathsig", number.name.removeprefix("SIG"), "--")
+    if found and subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0:
+        return words
     logger.warning(
         "setpriv (of util-linux) cannot be run: a child that is stopped as it starts may outlive a"
         " daemon that is killed"
