@@ -5,7 +5,6 @@ PortAudio is touched by one thread only, the keeper. Where a call hangs there, t
 still gets its silence and `close` still returns.
 """
 
-import atexit
 import logging
 import math
 import threading
@@ -14,7 +13,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ from engines.audio.vad import CHUNK_SAMPLES
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32
 
+from . import portaudio
 from .source import CHUNK_SECONDS
 from .status import SourceStatus
 
@@ -97,7 +96,12 @@ class Microphone:
     """An AudioSource. While the device is away it gives silence, so that the stream keeps its time
     and speech gets its end."""
 
-    def __init__(self, device: str = "", limits: MicrophoneLimits | None = None) -> None:
+    def __init__(
+        self,
+        device: str = "",
+        limits: MicrophoneLimits | None = None,
+        load: Callable[[], Any] = portaudio.load,
+    ) -> None:
         """Listen to the input device whose name is, or alone contains, `device`; left empty, to the
         system's default.
 
@@ -105,6 +109,7 @@ class Microphone:
         """
         self._device = device
         self._limits = limits or MicrophoneLimits()
+        self._load = load
         self._blocks: deque[tuple[_Format, bytes]] = deque()
         self._most_blocks = max(1, round(self._limits.queue_seconds / _BLOCK_SECONDS))
         self._wanted_blocks = 1
@@ -162,8 +167,7 @@ class Microphone:
                 "the sound server does not let go of the microphone %s; it is left behind",
                 self._status.device,
             )
-            # sounddevice would wait for that server once more when the process exits
-            atexit.unregister(self._sounddevice._exit_handler)
+            portaudio.leave_behind(self._sounddevice)
 
     def _blocks_or_silence(self, chunks: int) -> list[Float32]:
         """What makes so many chunks, once it is there; silence of one chunk while the device is
@@ -192,7 +196,7 @@ class Microphone:
 
     def _keep(self) -> None:
         try:
-            self._sounddevice = _import_sounddevice()
+            self._sounddevice = self._load()
         except OSError as error:
             self._load_error = error
             return
@@ -209,7 +213,7 @@ class Microphone:
                 return
             retry_seconds = min(2 * retry_seconds, self._limits.longest_retry_seconds)
             logger.debug("opening the microphone again after: %s", problem)
-            self._refresh_devices()
+            portaudio.list_devices_anew(self._sounddevice)
 
     def _open_and_wait(self, opening: _Opening) -> str:
         """Open the device, stay until it is lost or the microphone is closed, and close it. Returns
@@ -329,20 +333,3 @@ class Microphone:
         self._status = SourceStatus(self._status.device, False, since_unix_seconds, problem=problem)
         with self._arrived:
             self._arrived.notify()
-
-    def _refresh_devices(self) -> None:
-        """PortAudio lists devices once, when it is initialised; only anew does it find what was
-        plugged in since."""
-        for step in (self._sounddevice._terminate, self._sounddevice._initialize):
-            try:
-                step()
-            except self._sounddevice.PortAudioError as error:
-                logger.debug("%s: %s", step.__name__, error)
-
-
-def _import_sounddevice() -> ModuleType:
-    # raises OSError where the library is missing, and asks the sound server for its devices
-    import sounddevice
-
-    module: ModuleType = sounddevice
-    return module

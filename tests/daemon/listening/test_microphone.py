@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import daemon.listening.microphone
+from daemon.listening import portaudio
 from daemon.listening.microphone import Microphone, MicrophoneLimits
 from engines.audio.vad import CHUNK_SAMPLES
 from engines.errors import AttuneError
@@ -293,12 +293,9 @@ class OddDevice:
 @pytest.mark.parametrize(
     ("rate_hz", "channels"), [(48_000, 1), (44_100, 2), (48_000, 6), (16_000, 1)]
 )
-def test_a_device_of_another_rate(
-    monkeypatch: pytest.MonkeyPatch, rate_hz: int, channels: int
-) -> None:
+def test_a_device_of_another_rate(rate_hz: int, channels: int) -> None:
     device = OddDevice(rate_hz, channels)
-    monkeypatch.setattr(daemon.listening.microphone, "_import_sounddevice", lambda: device)
-    microphone = Microphone("odd", MicrophoneLimits(stall_seconds=60.0))
+    microphone = Microphone("odd", MicrophoneLimits(stall_seconds=60.0), lambda: device)
     microphone.read(1)  # opens the device; until that is done there is silence
     chunks = chunks_of(microphone)
     assert device.opened.wait(120)
@@ -311,11 +308,12 @@ def test_a_device_of_another_rate(
 
 
 def test_what_is_not_taken_in_time_is_dropped_oldest_first(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     device = OddDevice(SAMPLE_RATE_HZ, 1)
-    monkeypatch.setattr(daemon.listening.microphone, "_import_sounddevice", lambda: device)
-    microphone = Microphone("odd", MicrophoneLimits(stall_seconds=60.0, queue_seconds=0.32))
+    microphone = Microphone(
+        "odd", MicrophoneLimits(stall_seconds=60.0, queue_seconds=0.32), lambda: device
+    )
     microphone.read(1)  # opens the device; until that is done there is silence
     chunks = chunks_of(microphone)
     assert device.opened.wait(120)
@@ -326,12 +324,13 @@ def test_what_is_not_taken_in_time_is_dropped_oldest_first(
     assert caplog.text.count("not taken in time") == 1
 
 
-def test_a_taker_sleeps_until_there_is_as_much_as_it_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_taker_sleeps_until_there_is_as_much_as_it_wants() -> None:
     device = OddDevice(SAMPLE_RATE_HZ, 1)
-    monkeypatch.setattr(daemon.listening.microphone, "_import_sounddevice", lambda: device)
     wanted = [1]
     taker = Taker(
-        Microphone("odd", MicrophoneLimits(stall_seconds=3.0, first_retry_seconds=60.0)),
+        Microphone(
+            "odd", MicrophoneLimits(stall_seconds=3.0, first_retry_seconds=60.0), lambda: device
+        ),
         lambda: wanted[0],
     )
 
@@ -364,10 +363,14 @@ def test_a_taker_sleeps_until_there_is_as_much_as_it_wants(monkeypatch: pytest.M
         taker.close()
 
 
-def test_without_portaudio(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_portaudio() -> None:
     def absent() -> None:
         raise OSError("PortAudio library not found")
 
-    monkeypatch.setattr(daemon.listening.microphone, "_import_sounddevice", absent)
     with pytest.raises(AttuneError, match="apt install libportaudio2"):
-        Microphone()
+        Microphone(load=absent)
+
+
+@pytest.mark.parametrize("name", portaudio.UNDOCUMENTED)
+def test_what_sounddevice_does_not_promise_is_there(name: str) -> None:
+    assert callable(getattr(portaudio.load(), name))
