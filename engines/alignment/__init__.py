@@ -1,2 +1,2 @@
-"""Turns the encoder's frames into soft tokens: the projector, the n-best list of sentences, and the
-confidence in the result."""
+"""From the encoder's frames to soft tokens: the projector, the sentences that they may be, and how
+sure they are."""

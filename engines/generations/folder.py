@@ -1,8 +1,7 @@
-"""Numbered, immutable folders of what was learnt. Knows no training, no verdict, and not which of
-them is served.
+"""The numbered, immutable folders of generations. Knows no training, no verdict, and no pointers.
 
-A folder appears whole under its number or not at all; what is read back is checked against the
-sha256 of every file.
+A folder appears whole under its number or not at all; on reading it is checked against the sha256
+of every file.
 """
 
 import fcntl
@@ -23,14 +22,14 @@ from ..schema import first_problem
 from .card import Card
 
 BASE = 0
-"""The generation that is shipped."""
+"""The number of the generation that is shipped."""
 
 CARD = "card.json"
 PROJECTOR = "projector.onnx"
 WEIGHTS = "projector.safetensors"
 ADAPTER = "adapter.gguf"
 ADAPTER_WEIGHTS = "adapter"
-"""A folder, in peft's own format."""
+"""The name of a folder in peft's own format."""
 MAX_CARD_BYTES = 1 << 20
 MAX_NUMBER = 9999
 FOLDER = re.compile(r"\d{4}")
@@ -39,7 +38,7 @@ _LEFTOVER = re.compile(r"\.(\d{4}|current|previous|shadow)\..+")
 
 @dataclass(frozen=True)
 class Generation:
-    """A folder whose card and files were found whole."""
+    """A generation whose card and files were found whole."""
 
     number: int
     folder: Path
@@ -55,19 +54,19 @@ class Generation:
 
     @property
     def adapter(self) -> Path | None:
-        """What the language model passes speech through; None where it reads rows, which need
-        none."""
+        """The GGUF adapter that speech passes through; None where the language model reads rows,
+        which need none."""
         return self.folder / ADAPTER if ADAPTER in self.card.files else None
 
     @property
     def adapter_weights(self) -> Path | None:
-        """What `adapter` was made of, to go on learning from."""
+        """The folder of the weights that `adapter` was made of, from which training can go on."""
         return self.folder / ADAPTER_WEIGHTS if self.adapter else None
 
 
 @dataclass(frozen=True)
 class Damaged:
-    """A folder that must not be served."""
+    """A generation that must not be served."""
 
     number: int
     folder: Path
@@ -75,8 +74,8 @@ class Damaged:
 
 
 def read_generation(folder: Path) -> Generation:
-    """Read and check one generation. Raises AttuneError naming what is missing, damaged or
-    unexpected in it."""
+    """Read and check the generation in `folder`. Raises AttuneError naming what is missing, damaged
+    or unexpected in it."""
     try:
         number = int(folder.name) if FOLDER.fullmatch(folder.name) else None
         with (folder / CARD).open("rb") as file:
@@ -116,14 +115,14 @@ def read_generation(folder: Path) -> Generation:
 
 
 def list_generations(root: Path) -> list[Generation | Damaged]:
-    """Every numbered folder in `root` in ascending order, each read and checked; empty where `root`
-    is missing."""
+    """Every numbered folder in `root`, read and checked, in ascending order; none where `root` is
+    missing."""
     return [_read_or_damaged(folder) for folder in _folders(root)]
 
 
 def judged_against(root: Path, number: int) -> list[Card]:
-    """The cards of the whole generations that were trained from `number` and judged against it, in
-    ascending order."""
+    """The cards of the whole generations that were trained from `number`, and so judged against it,
+    in ascending order."""
     return [
         found.card
         for found in list_generations(root)
@@ -132,8 +131,8 @@ def judged_against(root: Path, number: int) -> list[Card]:
 
 
 def next_number(root: Path) -> int:
-    """The number after the highest that is taken, by whole and damaged folders alike; never that of
-    the base."""
+    """The number after the highest one taken, by whole and damaged folders alike; never that of the
+    base."""
     return max((int(folder.name) for folder in _folders(root)), default=BASE) + 1
 
 
@@ -176,8 +175,8 @@ def write_generation(root: Path, number: int, card: Card, files: dict[str, Path]
 
 
 def sweep(root: Path) -> list[Path]:
-    """Remove and return what killed writers left beside (`.NNNN.*`, `.current.*` and such); nothing
-    while one writes."""
+    """Remove and return what killed writers left in `root` and beside it (`.NNNN.*`, `.current.*`
+    and so on). Does nothing while another process writes a generation."""
     if not root.is_dir():
         return []
     with _locked(root, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
@@ -222,8 +221,8 @@ def _stays_inside(name: str) -> bool:
 
 @contextmanager
 def _writing(root: Path, number: int) -> Iterator[Path]:
-    """A temporary folder in `root` that `sweep` leaves alone while this process lives; removed
-    unless it was renamed."""
+    """Yield a temporary folder in `root` that `sweep` leaves alone while this process lives. At the
+    end it is removed, unless it was renamed."""
     with _locked(root, fcntl.LOCK_SH):
         beside = Path(tempfile.mkdtemp(prefix=f".{number:04d}.", dir=root))
         try:
@@ -234,8 +233,8 @@ def _writing(root: Path, number: int) -> Iterator[Path]:
 
 @contextmanager
 def _locked(folder: Path, how: int) -> Iterator[bool]:
-    """Hold a lock on `folder`, or yield False where `how` says not to wait and another process
-    holds it. The kernel frees it."""
+    """Hold a lock on `folder`; yields False where `how` says not to wait and another process holds
+    it. The kernel frees the lock of a process that ends."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield _lock(handle, how)

@@ -1,5 +1,5 @@
-"""The pointers to generations: `current` is served, `previous` was before it, `shadow` hears along.
-Knows no verdict.
+"""The pointers to generations: `current` is served, `previous` was served before it, `shadow` is
+tried in shadow. Knows no verdict.
 
 They are relative symbolic links beside the folder of generations, so that a state folder can be
 moved or copied.
@@ -17,14 +17,14 @@ Pointer = Literal["current", "previous", "shadow"]
 
 
 def current(root: Path) -> Generation | None:
-    """What `current` points to; None where there is no such pointer. Raises AttuneError where that
-    is damaged or gone."""
+    """The generation that `current` points to; None where there is no such pointer. Raises
+    AttuneError where the generation is damaged or gone."""
     return _pointed(root, "current")
 
 
 def previous(root: Path) -> Generation | None:
-    """What `previous` points to; None where there is no such pointer. Raises AttuneError where that
-    is damaged or gone."""
+    """The generation that `previous` points to; None where there is no such pointer. Raises
+    AttuneError where the generation is damaged or gone."""
     return _pointed(root, "previous")
 
 
@@ -69,16 +69,16 @@ def rollback(root: Path) -> Generation:
 
 
 def pointed(root: Path) -> dict[Pointer, str | None]:
-    """The targets of `current` and `previous`, damaged or not; None for one that is no link. For
-    `put_back`."""
+    """The targets of `current` and `previous`, damaged or not, for `put_back`; None for a pointer
+    that is no link."""
     return {name: _link(root.parent / name) for name in ("current", "previous")}
 
 
 def put_back(root: Path, before: dict[Pointer, str | None]) -> None:
-    """Make the pointers what `pointed` said they were. Raises AttuneError where one cannot be
-    changed.
+    """Point the pointers to the targets that `pointed` returned. Raises AttuneError where one
+    cannot be changed.
 
-    Killed in between it leaves the earlier generation current.
+    A kill in between leaves the earlier generation current.
     """
     for name, target in before.items():  # `current` first
         link = root.parent / name
@@ -95,8 +95,8 @@ def put_back(root: Path, before: dict[Pointer, str | None]) -> None:
 
 
 def usable(root: Path) -> tuple[Generation | None, list[str]]:
-    """The generation to serve: current, else previous, else the base, else None; with one line on
-    each that was passed over."""
+    """The generation to serve (current, else previous, else the base, else None), and one line
+    about each that was passed over."""
     reasons: list[str] = []
     for read in (current, previous):
         try:
@@ -114,20 +114,20 @@ def usable(root: Path) -> tuple[Generation | None, list[str]]:
 
 
 def shadow(root: Path) -> Generation | None:
-    """What `shadow` points to; None where there is no such pointer. Raises AttuneError where that
-    is damaged or gone."""
+    """The generation that `shadow` points to; None where there is no such pointer. Raises
+    AttuneError where the generation is damaged or gone."""
     return _pointed(root, "shadow")
 
 
 def number_in_shadow(root: Path) -> int | None:
-    """The number that `shadow` points to, whether that can be read or not; None where there is no
-    such pointer."""
+    """The number of the generation that `shadow` points to, whole or damaged; None where there is
+    no such pointer."""
     target = _target(root, "shadow")
     return None if target is None else int(target.name)
 
 
 def put_in_shadow(root: Path, number: int) -> Generation:
-    """Check generation `number`, then let it hear along; what was in the shadow before leaves it.
+    """Check generation `number`, then put it in shadow, in the place of what was there.
 
     Raises AttuneError, with the pointer as it was, where the generation is missing or damaged.
     """
@@ -137,7 +137,7 @@ def put_in_shadow(root: Path, number: int) -> Generation:
 
 
 def leave_shadow(root: Path) -> None:
-    """Let nothing hear along any more."""
+    """Remove the pointer `shadow`. Raises AttuneError where it cannot be removed."""
     try:
         (root.parent / "shadow").unlink(missing_ok=True)
         sync_folder(root.parent)
@@ -148,8 +148,8 @@ def leave_shadow(root: Path) -> None:
 
 
 def _number_before(root: Path) -> int | None:
-    """The generation that a promotion may later be rolled back to; the base is what is served while
-    nothing was ever promoted."""
+    """The number of the generation that a promotion may be rolled back to; the base where nothing
+    was promoted yet."""
     try:
         old = current(root)
         if old is None and (root / f"{BASE:04d}").exists():

@@ -1,33 +1,33 @@
-"""What a benchmark found, as it is written to `figures.json`: the contract between who measures and
-who shows."""
+"""The figures of benchmarks, as they are written to `figures.json`: the contract between what
+measures and what shows them."""
 
 from ..schema import Frozen
 
 
 class ReliabilityStep(Frozen):
-    """Utterances of about the same confidence."""
+    """A group of utterances of about the same confidence."""
 
     confidence: float
     right: float
-    """The share of them of which every word was right."""
+    """The share of them in which every word was right."""
     count: int
 
 
 class Trust(Frozen):
-    """What confidence was worth on one set."""
+    """What the confidence was worth on one set."""
 
     passing: float
-    """Share of utterances above the threshold."""
+    """The share of utterances above the threshold."""
     wrong_acted: float
-    """Wrong content words in those, over all content words of the set."""
+    """The number of wrong content words in those utterances, over all content words of the set."""
     threshold: float
     reliability: list[ReliabilityStep]
     calibration_error: float
-    """Expected calibration error, 0 to 1."""
+    """The expected calibration error, 0 to 1."""
 
 
 class SetScores(Frozen):
-    """One set of utterances, heard in one way."""
+    """The scores of one recogniser (`hearer`) on one set of utterances."""
 
     set: str
     hearer: str
@@ -35,31 +35,31 @@ class SetScores(Frozen):
     word_error_rate: float
     content_word_error_rate: float
     rouge_1: float | None = None
-    """Of the replies against the replies to the true text; None where replies were not compared, as
-    below."""
+    """The mean ROUGE-1 of the replies against the replies to the true texts; None where replies
+    were not compared. The same holds for the two scores below."""
     rouge_l: float | None = None
     same_first_token: float | None = None
-    """Share of the replies that begin with the same token."""
+    """The share of the replies that begin with the same token."""
     trust: Trust | None = None
-    """None where there is no confidence."""
+    """What the confidence was worth; None where there is none."""
 
 
 class PersonalRound(Frozen):
-    """What a personal round took."""
+    """The cost of one personal round."""
 
     minutes: float
-    """Of enrolled audio."""
+    """Minutes of enrolled audio."""
     utterances: int
     steps: int
     processor_seconds: float
-    """Of training, per thread: what `adapt.training_seconds` bounds."""
+    """The processor time of training per thread, which `adapt.training_seconds` bounds."""
     wall_seconds: float
-    """Of training by the clock."""
+    """The wall time of training."""
     peak_bytes: int
 
 
 class AdaptFigures(Frozen):
-    """`attune bench adapt`."""
+    """The figures of `attune bench adapt`."""
 
     rounds: list[PersonalRound]
     heard: list[SetScores]
@@ -67,10 +67,10 @@ class AdaptFigures(Frozen):
 
 
 class CurvePoint(Frozen):
-    """How good a design was after some training."""
+    """The scores of a design after some training."""
 
     seconds: float
-    """Of the whole run so far: features and steps, without the judging."""
+    """The time of the run so far: features and steps, without judging."""
     step: int
     loss: float
     word_error_rate: float
@@ -82,13 +82,13 @@ class DesignRun(Frozen):
     design: str
     features_seconds: float
     step_seconds: float
-    """Mean."""
+    """The mean time of a step."""
     peak_bytes: int
     parameters: int
     curve: list[CurvePoint]
 
     def seconds_to(self, word_error_rate: float) -> float | None:
-        """When it was first as good as that; None where it never was."""
+        """The time at which the design first reached `word_error_rate`; None where it never did."""
         return next(
             (point.seconds for point in self.curve if point.word_error_rate <= word_error_rate),
             None,
@@ -96,7 +96,7 @@ class DesignRun(Frozen):
 
 
 class QualityFigures(Frozen):
-    """`attune bench quality`."""
+    """The figures of `attune bench quality`."""
 
     designs: list[DesignRun]
     heard: list[SetScores]
@@ -104,54 +104,54 @@ class QualityFigures(Frozen):
 
 
 class DistilRun(Frozen):
-    """One way of distilling."""
+    """A training run by one recipe of distillation."""
 
     recipe: str
     steps: int
     processor_seconds: float
-    """Of training, per thread: what `--seconds` bounds. Making the samples is left
-    out."""
+    """The processor time of training per thread, which `--seconds` bounds; without that of making
+    the samples."""
     wall_seconds: float
-    """Of training by the clock."""
+    """The wall time of training."""
     losses: dict[str, float]
-    """Means over the last tenth of the steps, by name."""
+    """The mean of each loss over the last tenth of the steps."""
 
 
 class DistilFigures(Frozen):
-    """`attune bench distil`."""
+    """The figures of `attune bench distil`."""
 
     lessons: int
-    """Distillation samples."""
+    """The number of distillation samples."""
     lessons_seconds: float
-    """What making them took; near nothing where they lay on the disk."""
+    """The time of making the samples; nearly none where they lay on the disk."""
     runs: list[DistilRun]
     heard: list[SetScores]
     machine: str
 
 
 class MemoryRun(Frozen):
-    """What steps through one language model took."""
+    """The memory and time of steps through one language model."""
 
     shape: str
     file_bytes: int
     positions: int
-    """Of the conversation in a step."""
+    """The number of positions of the conversation in a step."""
     before_bytes: int
-    """Resident before anything was loaded: Python and its packages."""
+    """The resident memory before anything was loaded: that of Python and its packages."""
     peak_resident_bytes: int
-    """Mapped pages of the file counted."""
+    """The peak resident memory, with the mapped pages of the file."""
     peak_allocated_bytes: int | None
-    """On a GPU; None without one."""
+    """The peak memory allocated on a GPU; None without one."""
     seconds_per_step: float
 
     @property
     def over_file_bytes(self) -> int:
-        """What the peak has more than the file."""
+        """The difference between the peak and the size of the file."""
         return self.peak_resident_bytes - self.file_bytes
 
 
 class MemoryFigures(Frozen):
-    """`attune bench memory`."""
+    """The figures of `attune bench memory`."""
 
     runs: list[MemoryRun]
     machine: str

@@ -10,14 +10,14 @@ from .messages import DistilRecipe, EngineFiles, Example, JobBase
 
 class _BenchJob(JobBase):
     folder: Path
-    """Gets `figures.json`, `picture.svg`, and what each set was heard as."""
+    """The folder that gets `figures.json`, `picture.svg`, and the recognised texts of each set."""
     engines: EngineFiles
     base: Path
     """The folder of the generation to start from."""
     features: Path
-    """Cache of encoder frames, with the replay set."""
+    """The cache of encoder frames, with the replay set."""
     enrol: Path
-    """A manifest, as every other one: JSON lines of `audio` and `text`."""
+    """A manifest, like all others here: JSON lines of `audio` and `text`."""
     judge: list[Path]
     system_prompt: str
     seed: int = 0
@@ -28,10 +28,11 @@ class BenchAdaptJob(_BenchJob):
 
     kind: Literal["bench-adapt"] = "bench-adapt"
     general: Path | None = None
-    """What must not be forgotten; None for the shipped retention set, `general_examples`."""
+    """The manifest of the retention set; None for the shipped one, which is in
+    `general_examples`."""
     general_examples: list[Example] = Field(default_factory=list)
     minutes: list[float]
-    """Of enrolment, for each round."""
+    """The minutes of enrolment for each round."""
     training_seconds: float
     learning_rate: float
 
@@ -39,24 +40,26 @@ class BenchAdaptJob(_BenchJob):
 class BenchQualityJob(_BenchJob):
     """Train the papers' designs on the same recordings, and judge each of them.
 
-    The frames of what is trained on are made anew, whatever `features` has, for their time counts.
+    The frames of the recordings that are trained on are made anew, even where `features` has them,
+    because their time counts.
     """
 
     kind: Literal["bench-quality"] = "bench-quality"
     designs: dict[str, float]
-    """Which, in order, and how many minutes each is trained."""
+    """The names of the designs, in order, and the minutes of training for each."""
     judged_utterances: int = 40
-    """Of the first judged set, at each point of the curve."""
+    """The number of utterances of the first judged set that each point of the curve is judged
+    on."""
     reply_utterances: int = 40
     reply_tokens: int = 24
 
 
 class BenchSpeakersJob(JobBase):
-    """Make speakers to benchmark with."""
+    """Make the speakers of the benchmarks."""
 
     kind: Literal["bench-speakers"] = "bench-speakers"
     folder: Path
-    """Gets a manifest and a folder of recordings for each."""
+    """The folder that gets a manifest and a folder of recordings for each."""
     recordings: Path
     """The folder of the model `general-speech`."""
     kokoro: Path
@@ -64,14 +67,14 @@ class BenchSpeakersJob(JobBase):
 
 
 class BenchMemoryJob(JobBase):
-    """Measure what steps of distillation take in memory."""
+    """Measure the memory that steps of distillation take."""
 
     kind: Literal["bench-memory"] = "bench-memory"
     folder: Path
-    """Gets `figures.json`; the models lie there while they are measured."""
+    """The folder that gets `figures.json`, and holds the models while they are measured."""
     shapes: list[str]
     positions: list[int]
-    """Tokens of the conversation in a step, a measurement for each."""
+    """The numbers of tokens of the conversation in a step, with a measurement for each."""
     steps: int = 3
     seed: int = 0
 
@@ -86,7 +89,7 @@ class BenchDistilJob(_BenchJob):
     kind: Literal["bench-distil"] = "bench-distil"
     recipes: dict[str, DistilRecipe]
     learnt_utterances: int = 100
-    """Of the enrolled ones, drawn as `BenchAdaptJob` draws them."""
+    """The number of enrolled utterances to learn from, drawn as `BenchAdaptJob` draws them."""
     reply_utterances: int = 50
     reply_tokens: int = 24
 

@@ -10,17 +10,17 @@ from .messages import AdaptJob, EngineFiles, Example, JobBase
 
 
 class BaseJob(JobBase):
-    """Write the shipped base projector as generation 0, and the encoder as ONNX: what set-up does
+    """Write the shipped base projector as generation 0, and the encoder as ONNX; set-up runs this
     once."""
 
     kind: Literal["base"] = "base"
     folder: Path
-    """Where what is being made lies until it is done."""
+    """The folder for files that are not finished yet."""
     generations: Path
     engines: EngineFiles
-    """`encoder` is written where it is missing."""
+    """The models; `encoder` is written where it is missing."""
     features: Path
-    """Gets the replay set."""
+    """The cache of encoder frames, which gets the replay set."""
 
 
 class CorpusJob(JobBase):
@@ -28,20 +28,21 @@ class CorpusJob(JobBase):
 
     kind: Literal["corpus"] = "corpus"
     threads: int = 1
-    """Of each of `workers`."""
+    """The number of threads of each of `workers`."""
     folder: Path
-    """Gets the shards; a build that was killed goes on from those that are there."""
+    """The folder that gets the shards; a build that was killed goes on from those that are
+    there."""
     engines: EngineFiles
     kokoro: Path | None = None
-    """The folder of the model `kokoro-82m`; None where no such voice is to speak."""
+    """The folder of the model `kokoro-82m`; None to do without its voices."""
     piper: Path | None = None
-    """The graph of the voice `piper-joe`; None where it is not to speak."""
+    """The graph of the voice `piper-joe`; None to do without it."""
     sources: list[Path] = Field(default_factory=list)
-    """Manifests and folders of recordings; none for synthetic speech."""
+    """Manifests and folders of recordings; empty for synthetic speech."""
     hours: float = 50.0
-    """Of synthetic speech."""
+    """Hours of synthetic speech."""
     written: int = 800
-    """Sentences that the language model writes for it."""
+    """The number of sentences that the language model writes for the synthetic speech."""
     workers: int = 2
     seed: int = 0
 
@@ -51,60 +52,61 @@ class TrainJob(JobBase):
 
     kind: Literal["train"] = "train"
     folder: Path
-    """Gets `projector.safetensors` and `card.json`, and the checkpoint from which a run that was
-    killed goes on."""
+    """The folder that gets `projector.safetensors`, `card.json`, and the checkpoint from which a
+    run that was killed goes on."""
     engines: EngineFiles
     corpora: list[Path]
-    """Folders made by a corpus job."""
+    """The folders that corpus jobs made."""
     start: Path | None = None
-    """A projector to go on from; one that reads no first-pass transcripts learns to."""
+    """A projector to start from; None for random weights. One that reads no first-pass transcripts
+    learns to."""
     minutes: float
-    """Of processor time per thread."""
+    """Minutes of processor time per thread."""
     learning_rate: float = 8e-4
     batch: int = 16
-    """Utterances in a step of each process."""
+    """The number of utterances in a step of each process."""
     atypical_times: int = 1
-    """How often in an epoch an atypical voice's utterance is drawn; the others' are once."""
+    """How often an epoch draws an utterance of an atypical voice; it draws any other once."""
     seed: int = 0
 
 
 class FootprintJob(JobBase):
-    """Measure what the stages of a round take on this device."""
+    """Measure the memory and time that the stages of a round take on this device."""
 
     kind: Literal["footprints"] = "footprints"
     folder: Path
-    """Small rounds lie there while they are measured."""
+    """The folder of the small rounds that are measured."""
     output: Path
-    """Gets the figures, as `engines.jobs.footprints` writes them."""
+    """The file that gets the figures, in the form of `engines.jobs.footprints`."""
     engines: EngineFiles
     base: Path
     """The folder of the generation that the rounds start from."""
     features: Path
-    """Has the replay set."""
+    """The cache of encoder frames, with the replay set."""
     recordings: list[Example]
-    """Speech with texts, of which the rounds' utterances are put together."""
+    """Speech with texts, which is joined into the rounds' utterances."""
     system_prompt: str
     context_tokens: int = 2048
     distils: bool = False
-    """Whether distillation is measured too."""
+    """Whether distillation is measured, too."""
     lengths_seconds: list[float] = Field(default_factory=lambda: [6.0, 14.0, 28.0])
-    """Of the utterances of each round: what grows is a line through these."""
+    """The length of the utterances in each round: memory that grows with it is fitted as a line."""
 
 
 class PrecisionJob(JobBase):
-    """Make the speech encoder's other precisions, and measure them against the original."""
+    """Make the speech encoder in other precisions, and compare them with the original."""
 
     kind: Literal["precision"] = "precision"
     folder: Path
-    """Where what is being made lies until it is done."""
+    """The folder for files that are not finished yet."""
     engines: EngineFiles
-    """`encoder` is the original; what is made goes beside it."""
+    """The models; `encoder` is the original, and the other precisions are put beside it."""
     generation: Path
-    """The folder of the one whose projector reads the frames."""
+    """The folder of the generation whose projector decodes the frames."""
     examples: list[Example]
-    """Every second one to compare on, the others to calibrate with."""
+    """Labelled utterances: every second one to compare on, the others to calibrate with."""
     checked_utterances: int = 200
-    """At most, and as many to calibrate with."""
+    """The most utterances to compare on; as many at most to calibrate with."""
 
 
 Job = AdaptJob | BaseJob | BenchJob | CorpusJob | FootprintJob | PrecisionJob | TrainJob

@@ -1,5 +1,5 @@
-"""What a training process does to itself first: it dies with the daemon and gives way to everything
-else. Knows no training."""
+"""How a child process settles: it dies with the daemon, and runs only when nothing else wants to.
+Knows no training."""
 
 import ctypes
 import logging
@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 SIGTERM_EXIT = 128 + 15
-"""What a child leaves with that was told to end: as a shell counts signals."""
+"""The exit status of a child that SIGTERM ended, as a shell counts signals."""
 PARENT_VARIABLE = "ATTUNE_PARENT_PID"
-"""Environment variable in which the daemon tells the child who started it."""
+"""The environment variable in which the daemon gives the child its own process number."""
 
 _PR_SET_PDEATHSIG = 1
 _IOPRIO_WHO_PROCESS = 1
@@ -23,10 +23,10 @@ _log = logging.getLogger(__name__)
 
 
 def settle_as_child() -> None:
-    """Die with the parent; run only when the processor and the disk are idle; be the first that the
-    kernel kills for memory.
+    """Settle as a background child: die with the parent, run only when processor and disk are idle,
+    and be the first process that the kernel kills for memory.
 
-    To be called before anything large is imported. Each step is tried by itself: a sandbox or
+    It is called before anything large is imported. Each step is tried by itself: a sandbox or
     another kernel may refuse one, which is logged and does no harm. Exits at once where the daemon
     named in PARENT_VARIABLE is gone already.
     """
@@ -45,7 +45,8 @@ def settle_as_child() -> None:
 
 
 def _die_with_parent() -> None:
-    """SIGKILL reaches a stopped process too, which end-of-file on a pipe would not."""
+    """Have the kernel send SIGKILL when the parent dies: that reaches a stopped process too, which
+    the end of a pipe would not."""
     expected = os.environ.get(PARENT_VARIABLE, "")
     if not expected:
         return  # started by hand
@@ -57,7 +58,8 @@ def _die_with_parent() -> None:
 
 
 def _idle_scheduling() -> None:
-    """A unit may have seen to it already, and forbidden it to its processes."""
+    """Run in the class SCHED_IDLE, unless a unit has seen to it already: it may have forbidden its
+    processes to."""
     if os.sched_getscheduler(0) != os.SCHED_IDLE:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 

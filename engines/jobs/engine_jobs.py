@@ -6,7 +6,7 @@ from typing import Literal
 from .messages import EngineFiles, JobBase
 
 GraphPrecision = Literal["float32", "float16", "int8"]
-"""That a graph computes in, whatever runs it."""
+"""The precision that a graph computes in, by any runtime."""
 
 
 class PlanJob(JobBase):
@@ -14,8 +14,7 @@ class PlanJob(JobBase):
 
     kind: Literal["plan"] = "plan"
     graph: Path
-    """The encoder in the precision that the plan is to have; ONNX Runtime runs the same to compare
-    with."""
+    """The encoder in the precision of the plan; ONNX Runtime runs the same graph for comparison."""
     precision: GraphPrecision
     plans: Path
     """The folder of plans."""
@@ -29,7 +28,7 @@ class TrialJob(JobBase):
     kind: Literal["trials"] = "trials"
     engines: EngineFiles
     output: Path
-    """Gets what became of it, as `engines.device.runtimes` keeps it."""
+    """The file that gets the results, in the form of `engines.device.runtimes`."""
 
 
 EngineJob = PlanJob | TrialJob

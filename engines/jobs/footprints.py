@@ -1,8 +1,7 @@
-"""What the stages of a round take in memory and time on this device, as it was measured. Knows no
-budget.
+"""The memory and time that the stages of a round take, as measured on this device. Knows no budget.
 
-Bytes are counted twice: `beside` a daemon that serves, which maps the language model's file and
-libraries already, and `alone`, where nobody does.
+Bytes are counted twice: `beside` a daemon that serves, which maps the language model's file and the
+libraries already, and `alone`, where no other process does.
 """
 
 from pathlib import Path
@@ -19,35 +18,37 @@ OWN_PER_STEP = 8
 REPLAYED_PER_STEP = 8
 DISTILLED_PER_STEP = 8
 _FRAME_BYTES = 2
-"""Encoder frames are kept in float16."""
+"""The size of a number in an encoder frame, which is kept in float16."""
 SHIPPED = Path(__file__).parent.parent / "base" / "footprints.json"
-"""Measured elsewhere, with the embedded default: better than nothing until this device was
-measured."""
+"""Figures of another machine, with the embedded default models: better than none until this device
+is measured."""
 
 
 class Footprint(Frozen):
-    """Of one stage: a plane through what was measured."""
+    """The footprint of one stage: a plane fitted to measurements."""
 
     beside_bytes: float
-    """Where a step holds no positions, through an adapter of rank 0."""
+    """The peak beside a daemon that serves, with no positions and an adapter of rank 0."""
     alone_bytes: float
+    """The peak without such a daemon, with no positions and an adapter of rank 0."""
     bytes_per_position: float = 0.0
-    """Of `Footprints.positions`; 0 where nothing grows."""
+    """The memory for each of `Footprints.positions`; 0 where it does not grow with them."""
     bytes_per_rank: float = 0.0
-    """Of the adapter that is trained; 0 where none is."""
+    """The memory for each rank of the adapter that is trained; 0 where none is."""
     micro_batches_bytes: float = Field(0.0, alias="parts_bytes")
-    """What a step of several micro-batches takes more: gradients are kept from one to the next."""
+    """The additional memory of a step of several micro-batches: gradients are kept from one to the
+    next."""
     residual_bytes: float = 0.0
-    """How far the farthest measurement lies from the plane."""
+    """The distance of the farthest measurement from the plane."""
     seconds: float = 0.0
-    """Whatever there is to do."""
+    """The time that the stage takes for any amount of work."""
     seconds_per_utterance: float = 0.0
-    """That is heard, trained on or judged."""
+    """The additional time for each utterance that is decoded, trained on or judged."""
 
     def predicted_bytes(
         self, positions: int, *, beside: bool, rank: int = 0, accumulates: bool = False
     ) -> int:
-        """The peak, beside a daemon that serves or alone."""
+        """The predicted peak, `beside` a daemon that serves or alone."""
         fixed = self.beside_bytes if beside else self.alone_bytes
         return round(
             fixed
@@ -58,25 +59,27 @@ class Footprint(Frozen):
 
 
 class Footprints(Frozen):
-    """All that was measured on one device."""
+    """The footprints of all stages on one device."""
 
     machine: str
     measured_at: str
-    """ISO 8601, UTC."""
+    """The time of the measurement, in ISO 8601, UTC."""
     encoder_sha256: str
     language_model_sha256: str
     frame_width: int
-    """Of the encoder."""
+    """The length of the encoder's frames."""
     replay_seconds: float
-    """The longest replayed sentence."""
+    """The length of the longest replayed sentence."""
     stages: dict[str, Footprint]
     answering_bytes: int
-    """What a daemon that serves takes more while it answers the longest utterance."""
+    """The additional memory of a daemon while it answers the longest utterance."""
     left_bytes: int
-    """What a daemon whose models are unloaded takes more than before it opened them."""
+    """The memory that a daemon keeps after its models are unloaded, over what it had before it
+    opened them."""
 
     def are_of(self, engines: EngineFiles) -> bool:
-        """Whether they were measured with these models: others take something else."""
+        """Whether these figures were measured with the models `engines`: others take something
+        else."""
         try:
             found = sha256_of(engines.encoder_weights_file), sha256_of(engines.language_model)
         except OSError:
@@ -84,11 +87,11 @@ class Footprints(Frozen):
         return found == (self.encoder_sha256, self.language_model_sha256)
 
     def positions(self, stage: str, job: AdaptJob) -> int:
-        """Encoder frames that a stage of `job` holds at once, at most.
+        """The most encoder frames that a stage of `job` holds at once.
 
-        In training and distillation those of a step, each sample of which is as long as the
-        longest; where it is judged, those of the longest utterance; elsewhere none that would
-        count.
+        In training and distillation they are the frames of a step, each sample of which is as long
+        as the longest; in judging those of the longest utterance; in other stages they do not
+        matter (0).
         """
         trained = [example.seconds for example in job.examples if not example.holdout]
         if stage == "train":
@@ -107,7 +110,8 @@ class Footprints(Frozen):
         return samples * round(longest / FRAME_SECONDS)
 
     def predicted_bytes(self, stage: str, job: AdaptJob, *, beside: bool) -> int:
-        """The peak of a stage of `job`. Raises KeyError for a stage that was never measured."""
+        """The predicted peak of a stage of `job`. Raises KeyError for a stage that was never
+        measured."""
         found = self.stages[stage].predicted_bytes(
             self.positions(stage, job),
             beside=beside,
@@ -117,7 +121,8 @@ class Footprints(Frozen):
         return found + self.kept_bytes(stage, job)
 
     def kept_bytes(self, stage: str, job: AdaptJob) -> int:
-        """Of the frames that training keeps all along; 0 for other stages."""
+        """The memory of the frames that training keeps from beginning to end; 0 for other
+        stages."""
         if stage != "train":
             return 0
         frames = (
@@ -126,7 +131,7 @@ class Footprints(Frozen):
         return round(frames * self.frame_width * _FRAME_BYTES)
 
     def predicted_seconds(self, stage: str, job: AdaptJob) -> float:
-        """How long a stage of `job` takes; training as long as it is allowed to."""
+        """The predicted time of a stage of `job`; training takes all that it is allowed."""
         found = self.stages[stage]
         judged = [example for example in job.examples if example.holdout]
         count = {
@@ -141,20 +146,20 @@ class Footprints(Frozen):
 
 
 def rank_of(job: AdaptJob) -> int:
-    """Of the adapter that `job` trains; 0 where it trains none."""
+    """The rank of the adapter that `job` trains; 0 where it trains none."""
     return job.distil.rank if job.distil is not None else 0
 
 
 def footprints_path(cache_dir: Path) -> Path:
-    """Where what was measured on this device lies."""
+    """The file with this device's footprints."""
     return cache_dir / "footprints.json"
 
 
 def footprints_of(engines: EngineFiles, path: Path) -> tuple[Footprints, bool]:
-    """What was measured with these models, and whether it was on this device, which keeps it at
+    """The footprints measured with these models, and whether they are of this device, whose are at
     `path`.
 
-    Raises AttuneError where nobody has.
+    Raises AttuneError where there are none for these models.
     """
     for place in (path, SHIPPED):
         found = read_footprints(place)
@@ -166,11 +171,12 @@ def footprints_of(engines: EngineFiles, path: Path) -> tuple[Footprints, bool]:
 
 
 def read_footprints(path: Path) -> Footprints | None:
-    """What was measured; None where nothing was, or by another version."""
+    """The footprints in the file; None where there are none, or where another version wrote
+    them."""
     return read_json(path, Footprints)
 
 
 def write_footprints(path: Path, footprints: Footprints) -> None:
-    """Keep what was measured."""
+    """Write `footprints` to the file, making its folder where that is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, footprints.model_dump_json(indent=1).encode())

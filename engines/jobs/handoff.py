@@ -1,5 +1,5 @@
-"""What the daemon leaves for a service manager's unit to take: which job, and where to tell how it
-goes."""
+"""The hand-off of a job to a service manager's unit: which job it is, and where to report
+progress."""
 
 import os
 from pathlib import Path
@@ -7,27 +7,29 @@ from pathlib import Path
 from ..schema import Frozen
 
 REQUEST_NAME = "adapt.job"
-"""The file whose appearing starts the unit."""
+"""The name of the file whose appearing starts the unit."""
 VARIABLE = "ATTUNE_HANDED_OVER"
-"""Set in the environment of a process that took a job: its standard output is the socket."""
+"""The environment variable of a process that took a handed-off job: its standard output is the
+socket."""
 STATUS = b'{"status": '
-"""How the line begins that tells it."""
+"""The beginning of the line that reports the exit status."""
 
 
 class HandedOver(Frozen):
-    """The content of that file."""
+    """The content of the file that starts the unit."""
 
     job: Path
     socket: Path
-    """Where the daemon listens: what is printed goes there, and while it is open the daemon
-    lives."""
+    """The socket on which the daemon listens: standard output goes there, and while it is open the
+    daemon lives."""
     log: Path
-    """Gets what goes to standard error."""
+    """The file that gets standard error."""
     environment: dict[str, str]
-    """Besides what the unit has: what a child of the daemon's would get."""
+    """The variables that a child of the daemon would have, in addition to those of the unit."""
 
 
 def tell_status(status: int) -> None:
-    """The last word of a process that took a job: how it leaves, which only a parent would see."""
+    """Report the exit status of a process that took a handed-off job, as its last word: only a
+    parent would see it otherwise."""
     if VARIABLE in os.environ:
         os.write(1, b"%s%d}\n" % (STATUS, status))

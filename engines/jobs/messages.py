@@ -3,7 +3,7 @@ Knows no training.
 
 The daemon writes the job, starts `python -m calibration JOB.json`, and reads one JSON object per
 line from the child's standard output. Both sides use these models, so a field that one side does
-not know is an error on the spot.
+not know is an error on the spot. The jobs besides a round are in the modules beside this one.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Origin = Literal["enrolled", "corrected", "recognised"]
 
 
 LEAST_DISTILLATION_EXAMPLES = 32
-"""Utterances that distillation learns from at least, however short it is."""
+"""The fewest utterances that distillation learns from, however short it is."""
 
 
 class Example(Frozen):
@@ -29,48 +29,50 @@ class Example(Frozen):
     text: str
     origin: Origin
     seconds: float = 0.0
-    """Of audio; 0 where nobody measured it."""
+    """The length of the audio; 0 where it was not measured."""
     confidence: float = 1.0
     holdout: bool = False
 
 
 class EngineFiles(Frozen):
-    """The models that a job runs."""
+    """The files of the models that a job runs."""
 
     encoder: Path
-    """encoder.onnx"""
+    """The encoder's ONNX graph."""
     encoder_weights: Path
-    """The CTranslate2 folder: the transcriber, and the weights that encoder.onnx came from."""
+    """The CTranslate2 folder, which holds the transcriber and the weights that the encoder was
+    exported from."""
     language_model: Path
-    """The GGUF file: its vocabulary and its embedding table."""
+    """The GGUF file, for its vocabulary and its embedding table."""
     served_language_model: Path
-    """What llama.cpp runs: the same file, or a copy in weights that this machine computes
+    """The file that llama.cpp runs: the same, or a copy in weights that this machine computes
     faster."""
 
     @property
     def encoder_weights_file(self) -> Path:
-        """The one in `encoder_weights` by whose sha256 an encoder is told from others."""
+        """The file in `encoder_weights` whose sha256 identifies an encoder."""
         return self.encoder_weights / "model.bin"
 
 
 class DistilRecipe(Frozen):
-    """How the language model learns to read what a projector makes of speech."""
+    """The parameters of distillation, in which the language model learns to read a projector's soft
+    tokens."""
 
     seconds: float
-    """Of processor time per thread."""
+    """The processor time per thread."""
     learning_rate: float = 3e-4
     rank: int = 16
-    """Of the adapter; that of the generation that a round starts from stays as it is."""
+    """The rank of a new adapter; an adapter that the round starts from keeps its own."""
     trains: Literal["adapter", "projector", "both"] = "adapter"
     loss_weights: dict[str, float] = Field(default_factory=dict)
-    """Those that are to be others than `calibration.distillation.losses.LOSS_WEIGHTS`."""
+    """The loss weights that differ from `calibration.distillation.losses.LOSS_WEIGHTS`."""
 
 
 class JobBase(Frozen):
-    """What every job says."""
+    """The fields of every job."""
 
     threads: int = 2
-    """That each of its processes may compute with."""
+    """The number of threads that each of its processes may compute with."""
 
 
 class AdaptJob(JobBase):
@@ -78,35 +80,36 @@ class AdaptJob(JobBase):
 
     kind: Literal["adapt"] = "adapt"
     folder: Path
-    """Checkpoints of this round; a round that was killed goes on from here."""
+    """The folder of the round's checkpoints; a round that was killed goes on from there."""
     generations: Path
     number: int
     """The number of the generation to write."""
     parent: int
-    """The generation to start from."""
+    """The number of the generation to start from."""
     engines: EngineFiles
     features: Path
-    """Cache of encoder frames."""
+    """The cache of encoder frames."""
     examples: list[Example]
     labels_left_out: dict[str, int] = Field(default_factory=dict)
-    """How many labels there were besides that cannot be true, by the reason; for the card."""
+    """The number of labels that were left out because they cannot be true, by the reason; for the
+    card."""
     general: list[Example] = Field(default_factory=list)
     system_prompt: str
     training_seconds: float = 180.0
     learning_rate: float = 2e-4
     distil: DistilRecipe | None = None
-    """What follows the projector's own training; None: nothing."""
+    """The distillation that follows the projector's own training; None for none."""
     reply_utterances: int = 16
-    """How many utterances of each set are also judged by their replies."""
+    """The number of utterances of each set that are also judged by the replies to them."""
     reply_tokens: int = 24
     seed: int = 0
     micro_batches: int = Field(1, alias="parts")
-    """Into how many micro-batches the samples of a step are cut, whose gradients are accumulated:
-    it changes the memory that a step takes, not what is learnt."""
+    """The number of micro-batches that the samples of a step are cut into, whose gradients are
+    accumulated: it changes the memory that a step takes, not what is learnt."""
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """Its stages in order, a process for each."""
+        """The names of the stages in their order; each runs in a process of its own."""
         return (
             "hear",
             "train",
@@ -117,16 +120,16 @@ class AdaptJob(JobBase):
 
     @property
     def learnt(self) -> list[Example]:
-        """What may be trained on."""
+        """The examples that may be trained on."""
         return [example for example in self.examples if not example.holdout]
 
     @property
     def distillation_examples(self) -> list[Example]:
-        """What distillation learns from: one utterance for each second of it, the first by id,
+        """The examples that distillation learns from: one for each of its seconds, the first by id,
         which are hashes.
 
-        A step takes eight samples and about a second, and an utterance makes two, so that each is
-        seen some four times.
+        A step takes eight samples and about a second, and an utterance makes two samples, so each
+        is seen some four times.
         """
         most = (
             max(LEAST_DISTILLATION_EXAMPLES, round(self.distil.seconds))
@@ -137,23 +140,24 @@ class AdaptJob(JobBase):
 
 
 Report = Callable[[str, float, str], None]
-"""What a job tells its progress to: the stage, the fraction done of it, and a note."""
+"""A callback for a job's progress, which takes the stage, the fraction done of it, and a note."""
 
 
 class Progress(Frozen):
-    """One line from the child."""
+    """One line of progress from the child."""
 
     stage: str
-    """Such as `hear`, `train`, `distil`, `export`, `judge`, `corpus`; `done`, `refused` or `failed`
-    at the end."""
+    """The name of the stage, such as `hear`, `train`, `distil`, `export`, `judge`, `corpus`; at the
+    end `done`, `refused` or `failed`."""
     fraction: float
-    """0 to 1 within the stage."""
+    """The fraction of the stage that is done, 0 to 1."""
     note: str = ""
-    """For people: a loss, a count, the reason of a failure."""
+    """A note for people: a loss, a count, the reason of a failure."""
 
 
 def print_progress(stage: str, fraction: float, note: str = "") -> None:
-    """Tell the process that started this one how far it is: `fraction` of `stage`, 0 to 1."""
+    """Print the progress for the process that started this one: `fraction` of `stage` is done, 0 to
+    1."""
     # In one piece: beside another process on the same pipe an end of line of its own would come too
     # late.
     print(

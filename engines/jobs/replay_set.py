@@ -1,4 +1,4 @@
-"""Where the sentences lie that a round replays against forgetting, and how many there are. Knows
+"""The replay set, whose sentences a round repeats against forgetting: its place and its size. Knows
 not how they are spoken."""
 
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 REPLAY_UTTERANCES = 400
 
 _SPOKEN_SHARE = 0.95
-"""Now and then a voice cannot say a sentence."""
+"""The share of the sentences that makes a complete set: now and then a voice cannot say one."""
 
 
 def replay_folder(features: Path) -> Path:
-    """The folder of the set below the cache of encoder frames: shards, each with an index of a line
-    an utterance."""
+    """The folder of the replay set in the cache `features`. It holds shards, each with an index of
+    one line for each utterance."""
     return features / "replay"
 
 
 def count_replay(features: Path) -> int:
-    """How many utterances were made so far."""
+    """The number of utterances that are there so far."""
     return sum(
         len(index.read_text().splitlines())
         for index in replay_folder(features).glob("[0-9]*.jsonl")
@@ -24,5 +24,5 @@ def count_replay(features: Path) -> int:
 
 
 def is_complete(features: Path) -> bool:
-    """Whether there is nothing left worth making."""
+    """Whether the replay set has all sentences that the voices can say."""
     return count_replay(features) >= _SPOKEN_SHARE * REPLAY_UTTERANCES
