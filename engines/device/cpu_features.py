@@ -1,11 +1,11 @@
 """Finds out which instruction sets this CPU really runs, and prints llama.cpp's CMake flags. Needs
 only a C compiler.
 
-What a virtual machine lists and what it runs differ (AMX is the usual liar), and a library built
-for the list dies with an illegal instruction at its first prompt. So each set is tried: a program
-that uses it is compiled and run, its result checked. Run as `python -m
-engines.device.cpu_features`; `make setup` does, before any package is installed. With `--portable`
-the flags are for packages, which run on other machines than this one.
+What a virtual machine lists and what it runs differ (most often for AMX), and a library built by
+the list dies with an illegal instruction at its first prompt. So each set is tried: a program that
+uses it is compiled and run, and its result checked. Run as `python -m engines.device.cpu_features`;
+`make setup` does so before any package is installed. With `--portable` the flags are for packages,
+which run on other machines.
 """
 
 import platform
@@ -23,14 +23,14 @@ _RUN_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Probe:
-    """A program that proves one of ggml's instruction-set options."""
+    """A program that shows whether the CPU runs one of ggml's instruction-set options."""
 
     option: str
-    """ggml's CMake option, without GGML_."""
+    """ggml's CMake option, without the prefix GGML_."""
     compiler_flags: tuple[str, ...]
     body: str
-    """C statements; `seed` is an int of value 1 that the compiler cannot know. They set `int
-    result`."""
+    """C statements that set `int result`; `seed` is an int of value 1 that the compiler cannot
+    know."""
     expected: int
 
 
@@ -92,7 +92,7 @@ int main(int argc, char **argv) {{
 
 
 def runs(probe: Probe) -> bool:
-    """Whether the program of `probe` compiles here, survives, and computes what it should.
+    """Whether the program of `probe` compiles here, survives, and computes the expected result.
 
     Raises FileNotFoundError where there is no C compiler.
     """
@@ -109,8 +109,8 @@ def runs(probe: Probe) -> bool:
 
 
 def cmake_args() -> str:
-    """CMAKE_ARGS for a build of llama.cpp that runs on this machine. Raises FileNotFoundError where
-    there is no C compiler."""
+    """The CMAKE_ARGS for a build of llama.cpp that runs on this machine. Raises FileNotFoundError
+    where there is no C compiler."""
     if platform.machine() not in ("x86_64", "AMD64"):
         # Arm: the compiler's own detection is right, and there is no AMX to be fooled by
         return "-DGGML_NATIVE=ON"
@@ -134,8 +134,8 @@ def cmake_args() -> str:
 
 
 def portable_cmake_args() -> str:
-    """CMAKE_ARGS for a build of llama.cpp that runs wherever Attune is meant to: on an Orin
-    (Cortex-A78AE), on x86-64 with AVX2.
+    """The CMAKE_ARGS for a build of llama.cpp that runs on every machine that Attune supports: an
+    Orin (Cortex-A78AE), and x86-64 with AVX2.
 
     Needs no compiler. Raises AttuneError for another architecture.
     """

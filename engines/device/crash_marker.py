@@ -1,6 +1,5 @@
-"""A mark on the disk while something is done that some libraries do not survive, by which the next
-process knows what killed the one before. Knows no library.
-"""
+"""A mark on the disk that stands while a library is used which may crash its process: from it the
+next process knows what killed the one before. Knows no library."""
 
 import os
 from collections.abc import Iterator
@@ -11,13 +10,13 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_id() -> str:
-    """Another with every start of the machine."""
+    """An identifier that changes with every start of the machine."""
     return _BOOT.read_text().strip()
 
 
 @contextmanager
 def marked(mark: Path) -> Iterator[None]:
-    """Leave `mark` there until this ends."""
+    """Keep the file `mark` on the disk until the block ends."""
     mark.write_text(_myself())
     try:
         yield
@@ -26,9 +25,10 @@ def marked(mark: Path) -> Iterator[None]:
 
 
 def was_fatal(mark: Path) -> bool:
-    """Whether a process that made `mark` is gone; takes it away then.
+    """Whether the process that made `mark` is gone, in which case the mark is removed.
 
-    One from before the machine started says nothing: power may have been cut just then.
+    A mark from before the machine started is removed, too, but says nothing: power may have been
+    cut.
     """
     try:
         boot, process, began = mark.read_text().split()
@@ -45,8 +45,8 @@ def _myself() -> str:
 
 
 def _began(process: int) -> str:
-    """When a process began, in ticks since the machine did; empty for none. Its number alone may be
-    somebody else's by now."""
+    """The start of a process, in ticks since the machine started; empty where there is no such
+    process. The number of a process alone may belong to another by now."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:

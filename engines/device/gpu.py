@@ -1,7 +1,7 @@
-"""Whether there is an NVIDIA GPU that can be used, asked of the driver itself. Knows no library
-that runs on it.
+"""Finds an NVIDIA GPU that can be used, by asking the driver itself. Knows no library that runs on
+it.
 
-The driver is asked first, always: TensorRT's runtime without one returns an object that crashes the
+The driver is always asked first: without one, TensorRT's runtime returns an object that crashes the
 process when it is used.
 """
 
@@ -14,7 +14,7 @@ from ..errors import AttuneError
 
 _DRIVER = "libcuda.so.1"
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR, _INTEGRATED = 75, 76, 18
-"""Attributes of a device, as the driver numbers them."""
+"""The numbers of three device attributes in the driver's interface."""
 _NAME_BYTES = 256
 
 
@@ -22,15 +22,15 @@ _NAME_BYTES = 256
 class Gpu:
     name: str
     compute_capability: str
-    """Such as 8.7, an Orin's."""
+    """The compute capability, such as 8.7 for an Orin."""
     driver: str
-    """The CUDA version that the driver runs at most, such as 13.2."""
+    """The latest CUDA version that the driver runs, such as 13.2."""
     integrated: bool
-    """Whether it shares its memory with the processor, as every Jetson's does."""
+    """Whether the GPU shares its memory with the processor, as every Jetson's does."""
 
 
 def find_gpu() -> Gpu:
-    """The first GPU. Raises AttuneError, saying why, where there is none that can be used."""
+    """The first GPU. Raises AttuneError with the reason where there is none that can be used."""
     try:
         driver = ctypes.CDLL(_DRIVER)
     except OSError:
@@ -57,7 +57,7 @@ def find_gpu() -> Gpu:
 
 
 def has_gpu() -> bool:
-    """Whether there is one that can be used."""
+    """Whether there is a GPU that can be used."""
     try:
         find_gpu()
     except AttuneError:
@@ -66,8 +66,8 @@ def has_gpu() -> bool:
 
 
 def l4t_release(root: Path = Path("/")) -> str:
-    """The release of a Jetson's Linux, such as 36.4.3; empty on other machines. `root` is where the
-    file system begins."""
+    """The release of a Jetson's Linux, such as 36.4.3; empty on other machines. `root` is the root
+    of the file system."""
     try:
         first = (root / "etc" / "nv_tegra_release").read_text().splitlines()[0]
     except (OSError, IndexError):

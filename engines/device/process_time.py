@@ -1,8 +1,7 @@
-"""Processor time of a process and of all that it started, and whether a silent one works, waits for
-its turn, or hangs.
+"""The processor time of a process and its descendants, and whether a silent process works, waits
+for its turn, or hangs.
 
-Time by the clock tells nothing about that: on a machine that others keep busy a process that gives
-way to them hardly runs.
+Wall time does not tell: on a machine that others keep busy, a process of low priority hardly runs.
 """
 
 import os
@@ -28,17 +27,18 @@ class HungError(Exception):
 
 @dataclass(frozen=True)
 class Activity:
-    """What a process and all that it started had done at one moment."""
+    """The activity of a process and its descendants up to one moment."""
 
     processor_seconds: float
-    """User and system time of those that live, and of those that ended and were waited for."""
+    """The user and system time of those that live, and of those that ended and were waited for."""
     may_run: bool
-    """Whether a thread of theirs is runnable, or stopped by a signal: if it has no processor time,
-    others have it."""
+    """Whether one of their threads is runnable, or stopped by a signal: if it gets no processor
+    time, others have it."""
 
 
 def activity(process: int) -> Activity | None:
-    """Of `process`, its descendants, and its session where it leads one; None once it is gone."""
+    """The activity of `process`, its descendants, and its session where it leads one; None once it
+    is gone."""
     everyone = _everyone()
     if process not in everyone:
         return None
@@ -48,11 +48,11 @@ def activity(process: int) -> Activity | None:
 
 
 class Patience:
-    """Tells a process that hangs from one that is slow, by looking at it now and then.
+    """Tells a process that hangs from one that is slow, by looking at it from time to time.
 
-    It hangs where it used `processor_limit_seconds` since it last said something, or where it had
-    no processor time for `asleep_limit_seconds` and wanted none. One that is kept from the
-    processor by others, or stopped, never counts as hung.
+    A process hangs where it used `processor_limit_seconds` since it last said something, or where
+    it had no processor time for `asleep_limit_seconds` and wanted none. A process that others keep
+    from the processor, or that is stopped, never counts as hung.
     """
 
     def __init__(
@@ -67,12 +67,12 @@ class Patience:
         self._asleep_seconds = 0.0
 
     def renew(self) -> None:
-        """It said something: everything is counted anew from the next look on."""
+        """Count everything anew from the next look on: the process has said something."""
         self._used_at_word = None
 
     def look(self, now_seconds: float) -> str:
-        """Why the process counts as hung, for people; empty where it does not. `now_seconds` is by
-        any clock that stands still while the process is stopped on purpose."""
+        """The reason why the process counts as hung, for people; empty where it does not.
+        `now_seconds` is by any clock that stands still while the process is stopped on purpose."""
         seen = activity(self._process)
         if seen is None:
             return ""
@@ -96,10 +96,10 @@ class Patience:
 def run_to_its_end(
     command: Sequence[str], given: bytes = b"", *, processor_seconds: float, asleep_seconds: float
 ) -> "subprocess.CompletedProcess[bytes]":
-    """Run `command` with `given` as its standard input, and keep what it prints.
+    """Run `command` with `given` as its standard input, and return what it prints.
 
-    Raises HungError, the process killed, where it works for longer than `processor_seconds` or
-    sleeps for `asleep_seconds`; however busy the machine is. Raises OSError where it cannot be
+    Raises HungError, with the process killed, where it works for longer than `processor_seconds` or
+    sleeps for `asleep_seconds`, however busy the machine is. Raises OSError where it cannot be
     started.
     """
     # A pipe would have to be written to while the process is waited for.
@@ -131,7 +131,7 @@ class _Stat:
 
 
 def _everyone() -> dict[int, _Stat]:
-    """Every process that may be seen."""
+    """Every process that this one may see, by its number."""
     found = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
@@ -146,8 +146,8 @@ def _read_stat(path: Path) -> _Stat:
 
 
 def _fields(path: Path) -> list[bytes]:
-    """Those of a stat file from the state on, which is the third in proc(5): the name before it may
-    hold any bytes."""
+    """The fields of a stat file from the state on, which is the third in proc(5): the name before
+    it may hold any bytes."""
     return path.read_bytes().rpartition(b")")[2].split()
 
 

@@ -1,5 +1,5 @@
-"""Which other engines compute on the GPU: those that did so in a process of their own, since the
-machine started.
+"""Which of the other engines compute on the GPU: those that did so in a process of their own, since
+the machine started.
 
 An import proves nothing: packages that were built for other GPUs import, and die at the first
 kernel.
@@ -17,7 +17,7 @@ from ..types import Device
 from .crash_marker import boot_id, marked, was_fatal
 
 ENCODER, LANGUAGE_MODEL, TRANSCRIBER = "onnxruntime_cuda", "llama_cuda", "ctranslate2_cuda"
-"""The claims of the self-test that say it."""
+"""The names of the self-test claims that show whether an engine computes on the GPU."""
 CLAIMS = (ENCODER, LANGUAGE_MODEL, TRANSCRIBER)
 _PACKAGES = ("onnxruntime", "onnxruntime-gpu", "llama-cpp-python", "ctranslate2")
 _DIED = "the process that opened it on the GPU ended there"
@@ -26,16 +26,16 @@ logger = logging.getLogger(__name__)
 
 
 class Trial(Frozen):
-    """What became of one claim."""
+    """The result of trying one claim."""
 
     claim: str
     held: bool
     note: str = ""
-    """Why not, for people."""
+    """The reason why the claim did not hold, for people."""
 
 
 class Runtimes(Frozen):
-    """What was tried, and with what."""
+    """The results of the trials, and the versions that were tried."""
 
     boot: str
     versions: dict[str, str]
@@ -46,28 +46,28 @@ class Runtimes(Frozen):
         return any(trial.held for trial in self.trials)
 
     def device(self, claim: str) -> Device:
-        """Where the engine of a claim computes: on the GPU where the claim held."""
+        """The device of the engine that `claim` is about: the GPU where the claim held."""
         return "gpu" if self.on_gpu(claim) else "cpu"
 
     def on_gpu(self, claim: str) -> bool:
-        """Whether a claim held."""
+        """Whether `claim` held."""
         return any(trial.held for trial in self.trials if trial.claim == claim)
 
     def why(self, claim: str) -> str:
-        """Why one did not, for people; empty where it did."""
+        """The reason why `claim` did not hold, for people; empty where it did."""
         return next(
             (trial.note for trial in self.trials if trial.claim == claim), "it was not tried yet"
         )
 
 
 def runtimes_path(cache_dir: Path) -> Path:
-    """Where they are kept."""
+    """The file of the results of the trials."""
     return cache_dir / "engines" / "runtimes.json"
 
 
 def read_runtimes(path: Path) -> Runtimes | None:
-    """What was tried; None where nothing was since the machine started and the packages were
-    installed."""
+    """The results of the trials; None where nothing was tried since the machine started and the
+    packages were installed."""
     found = read_json(path, Runtimes)
     is_now = found is not None and (found.boot, found.versions) == (
         boot_id(),
@@ -78,9 +78,11 @@ def read_runtimes(path: Path) -> Runtimes | None:
 
 @contextmanager
 def opening(path: Path) -> Iterator[Runtimes | None]:
-    """As `read_runtimes`, for who opens engines by it and has them compute before this ends.
+    """The results of the trials, for a caller that opens engines by them and has them compute
+    before the block ends.
 
-    A process that did not survive that was the last to use a GPU by what was found here.
+    Where the process of an earlier caller died in the block, no engine uses the GPU until the
+    machine starts again.
     """
     mark = path.with_suffix(".opening")
     found = read_runtimes(path)
@@ -101,7 +103,7 @@ def opening(path: Path) -> Iterator[Runtimes | None]:
 
 
 def keep_runtimes(path: Path, trials: Sequence[Trial]) -> Runtimes:
-    """Keep what was tried now."""
+    """Write the results of trials made now, and return them."""
     found = Runtimes(boot=boot_id(), versions=package_versions(_PACKAGES), trials=tuple(trials))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, found.model_dump_json(indent=1).encode())

@@ -30,15 +30,15 @@ _LENGTHS_SECONDS = (2.0, 6.0, 15.0, 29.0)
 _TIMED = 9
 _MIN_COSINE = 0.99
 _TENSORRT = ((10, 3), (12, 0))
-"""The first version that is supported, and the first that is not."""
+"""The first TensorRT version that is supported, and the first that is not."""
 _PROMPT = "The house is quiet, and somebody asks how the weather will be tomorrow."
 
 
 class Request(Frozen):
-    """What the claims are tried on."""
+    """The files and recordings that the claims are tried on."""
 
     encoder: Path
-    """In float32."""
+    """The encoder in float32."""
     graph: Path
     """The encoder in the precision that serves on a GPU."""
     precision: GraphPrecision
@@ -46,13 +46,13 @@ class Request(Frozen):
     whisper: Path
     """The CTranslate2 folder."""
     folder: Path
-    """Gets a plan of its own."""
+    """The folder for a plan of the self-test's own."""
     recordings: list[Path]
     threads: int = 2
 
 
 class Refuted(Exception):
-    """A claim that does not hold, with what was measured."""
+    """A claim does not hold; carries what was measured."""
 
     def __init__(self, why: str, figures: Figures) -> None:
         super().__init__(why)
@@ -232,7 +232,7 @@ def _plan_job(request: Request) -> PlanJob:
 
 
 def _plan_path(request: Request) -> Path:
-    """Of the plan that the claim `plan` built. Raises AttuneError where it built none."""
+    """The file of the plan that the claim `plan` built. Raises AttuneError where it built none."""
     job = _plan_job(request)
     find_gpu()
     key = key_here(job.graph, job.precision, job.workspace_bytes)

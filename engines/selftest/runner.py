@@ -19,11 +19,11 @@ from ..jobs.programs import CLAIM, program
 from .claims import CLAIMS, Figures, Refuted, Request
 
 _LIMIT_SECONDS = 1800.0
-"""Of processor time, and of sleep, for each claim."""
+"""The most processor time, and the most sleep, for each claim."""
 
 
 class Verdict(BaseModel):
-    """What became of one claim."""
+    """The result of trying one claim."""
 
     claim: str
     says: str
@@ -37,7 +37,8 @@ def run_claims(
     tell: Callable[[Verdict], None] = lambda verdict: None,
     only: Collection[str] = (),
 ) -> list[Verdict]:
-    """Try them all, or `only` some, one after the other."""
+    """Try all claims, or those named in `only`, one after the other; `tell` is called with each
+    verdict."""
     request.folder.mkdir(parents=True, exist_ok=True)
     path = request.folder / "request.json"
     path.write_text(request.model_dump_json())
@@ -70,7 +71,7 @@ def _apart(request: Path, claim: str, says: str) -> Verdict:
 
 
 def main() -> int:
-    """Try one claim and print its verdict as JSON."""
+    """Try the claim that is named on the command line, and print its verdict as JSON."""
     request, claim = Request.model_validate_json(Path(sys.argv[1]).read_bytes()), sys.argv[2]
     act = CLAIMS[claim]
     says = (act.__doc__ or "").strip()

@@ -1,5 +1,5 @@
-"""Finds out which engines compute on the GPU, each in a process of its own, for some die at their
-first kernel."""
+"""Finds out which engines compute on the GPU, each in a process of its own, because some die at
+their first kernel."""
 
 import tempfile
 from pathlib import Path
@@ -13,8 +13,8 @@ from .runner import Verdict, run_claims
 
 
 def run(job: TrialJob, report: Report) -> None:
-    """Try them all, and keep what became of them. What another process tries meanwhile is waited
-    for, and not tried again."""
+    """Try every engine on the GPU and write the results. Where another process does so meanwhile,
+    it is waited for, and the engines are not tried again."""
     with one_at_a_time(job.output.with_suffix(".lock")) as waited:
         if not waited or read_runtimes(job.output) is None:
             keep_runtimes(job.output, _tried(job, report))

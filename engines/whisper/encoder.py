@@ -1,5 +1,5 @@
-"""What every speech encoder does with samples, whatever runs it: silence at the end, log-mel, whole
-frames. Knows no runtime."""
+"""What every speech encoder does with samples, whichever runtime computes: it appends silence,
+computes log-mel, and returns whole frames. Knows no runtime."""
 
 import statistics
 import time
@@ -12,21 +12,21 @@ from ..errors import AttuneError
 from ..types import SAMPLE_RATE_HZ, Float32
 
 CLOSING_SILENCE_SECONDS = 0.5
-"""Silence appended before encoding: Whisper's frames near the very end of its input are
+"""The silence that is appended before encoding: Whisper's frames near the very end of its input are
 unreliable."""
 
 MAX_SECONDS = 30.0 - CLOSING_SILENCE_SECONDS
-"""The encoder has 1,500 positions of 20 ms."""
+"""The longest utterance: the encoder has 1,500 positions of 20 ms."""
 
 MAX_COLUMNS = 3000
-"""Of log-mel, two for each frame."""
+"""The most log-mel columns, of which there are two for each frame."""
 _SILENT_MEL = -0.6
-"""What log-mel columns of silence are beside speech of usual loudness."""
+"""The value of log-mel columns of silence, relative to speech of usual loudness."""
 
 
 def encoder_mel(samples: Float32, mel_bins: int) -> Float32:
-    """What an encoder is given of `samples` ([N] at 16 kHz, up to MAX_SECONDS): [mel_bins, an even
-    number of columns].
+    """The encoder's input for `samples` ([N] at 16 kHz, up to MAX_SECONDS): log-mel of the shape
+    [mel_bins, an even number of columns].
 
     Raises AttuneError for audio that is too long.
     """
@@ -42,14 +42,15 @@ def encoder_mel(samples: Float32, mel_bins: int) -> Float32:
 
 
 def frame_cosines(ours: Float32, theirs: Float32) -> Float32:
-    """How near the frames of two encoders ([T, D] each) are: [T], 1 where they point alike."""
+    """The cosines [T] between the frames of two encoders ([T, D] each); 1 where they point the same
+    way."""
     norms = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
     found: Float32 = (ours * theirs).sum(1) / np.maximum(norms, 1e-9)
     return found
 
 
 def median_milliseconds(encoder: "SpeechEncoder", mel: Float32, times: int) -> float:
-    """How long `encoder` takes for `mel` ([mel_bins, columns]): the median of `times` runs."""
+    """The time that `encoder` takes for `mel` ([mel_bins, columns]): the median of `times` runs."""
     took = []
     for _ in range(times):
         began = time.perf_counter()

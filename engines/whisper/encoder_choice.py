@@ -1,7 +1,7 @@
-"""Which encoder serves: a TensorRT plan where GPU, library and a plan that was tried are there,
-else ONNX Runtime; and why.
+"""Chooses the encoder that serves, and says why: a TensorRT plan where there is a GPU, the library,
+and a plan that was tried; else ONNX Runtime.
 
-Knows when a plan must be built or tried, and does neither: `whisper/plan_job.py` does, in a process
+It knows when a plan must be built or tried, and leaves both to `whisper/plan_job.py`, in a process
 of its own.
 """
 
@@ -31,23 +31,24 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Choice:
-    """What is to be done about a plan for the encoder, and what serves meanwhile."""
+    """The next step towards a plan for the encoder, and what serves meanwhile."""
 
     step: Literal["none", "wait", "build", "try", "open"]
-    """`none`: there can be no plan here. `wait`: it is not trusted, for now. `open`: it serves."""
+    """The next step. `none`: there can be no plan here. `wait`: the plan is in quarantine for now.
+    `build`: a plan must be built. `try`: a plan must be tried. `open`: the plan serves."""
     why: str
-    """For people."""
+    """The reason, for people."""
     graph: Path
-    """The encoder in the precision of the plan."""
+    """The encoder's graph in the precision of the plan."""
     precision: GraphPrecision
     key: PlanKey | None = None
-    """None where there can be no plan."""
+    """The key of the plan; None where there can be no plan."""
 
 
 def choose_encoder(
     encoder: Path, wanted: WantedPrecision, plans: Path, now: float, onnx_device: Device = "cpu"
 ) -> Choice:
-    """What to do about a plan of `encoder`; `now` is in seconds since the epoch.
+    """Choose the next step for a plan of `encoder`; `now` is in seconds since the epoch.
 
     Without a plan ONNX Runtime serves on `onnx_device`: the GPU where it was found to compute
     there.
@@ -73,7 +74,7 @@ def choose_encoder(
 
 
 def plan_job(choice: Choice, plans: Path, threads: int, *, tries_only: bool) -> PlanJob:
-    """What a child process is told to do about the plan of `choice`."""
+    """The job that tells a child process to build or try the plan of `choice`."""
     return PlanJob(
         graph=choice.graph,
         precision=choice.precision,
@@ -87,11 +88,11 @@ def plan_job(choice: Choice, plans: Path, threads: int, *, tries_only: bool) -> 
 def open_encoder(
     choice: Choice, encoder: Path, plans: Path, threads: int, onnx_device: Device = "cpu"
 ) -> SpeechEncoder:
-    """The encoder that serves by `choice`.
+    """Open the encoder that serves by `choice`.
 
-    A plan that cannot be opened, or that fails later, gives way to ONNX Runtime on the processor
-    and is quarantined. ONNX Runtime on the GPU gives way, too, until this is called again. Raises
-    AttuneError where `encoder` cannot be opened at all.
+    A plan that cannot be opened, or that fails later, is put in quarantine, and ONNX Runtime on the
+    processor takes its place. The same holds for ONNX Runtime on the GPU, until this is called
+    again. Raises AttuneError where `encoder` cannot be opened at all.
     """
     standby = OnnxEncoder(encoder, threads, later=True)
     key = choice.key
@@ -123,8 +124,8 @@ def _onnx_on_gpu(encoder: Path, threads: int, standby: OnnxEncoder) -> SpeechEnc
 
 
 class EncoderWithStandby(SpeechEncoder):
-    """An encoder until it fails once, another from then on: nobody who speaks is to notice more
-    than the time that it takes."""
+    """An encoder that is replaced by another when it fails once. The speaker notices only the time
+    that this takes."""
 
     def __init__(
         self, first: SpeechEncoder, second: SpeechEncoder, failed: Callable[[AttuneError], None]
@@ -158,7 +159,7 @@ class EncoderWithStandby(SpeechEncoder):
 
 
 def _precision(encoder: Path, wanted: WantedPrecision) -> tuple[GraphPrecision, str]:
-    """The precision to serve in, and what is to be said of it."""
+    """The precision to serve in, and a note about it for people."""
     if wanted == "float32":
         return "float32", ""
     chosen: Literal["float16", "int8"] = "float16" if wanted == "auto" else wanted

@@ -13,11 +13,11 @@ from .encoder import SpeechEncoder
 
 ONNX_CPU, ONNX_GPU = "ONNX Runtime on the processor", "ONNX Runtime on the GPU"
 _USUAL_COLUMNS = 1000
-"""10 s: memory that longer audio takes is given back."""
+"""The columns of 10 s: the memory that longer audio takes is given back."""
 
 
 class OnnxEncoder(SpeechEncoder):
-    """The encoder of `attune engines build` in ONNX Runtime."""
+    """The encoder that `attune engines build` wrote, in ONNX Runtime."""
 
     def __init__(
         self, path: Path, threads: int, *, device: Device = "cpu", later: bool = False

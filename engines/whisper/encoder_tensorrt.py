@@ -1,8 +1,8 @@
-"""The speech encoder as a TensorRT plan, on buffers of the GPU and a stream of its own. Knows no
+"""The speech encoder as a TensorRT plan, with buffers on the GPU and a stream of its own. Knows no
 building and no cache of plans.
 
-To be opened only where `find_gpu` finds one and a child process has opened the plan before: what is
-wrong with a plan may end the process that opens it.
+It is opened only where `find_gpu` finds a GPU and a child process has opened the plan before: a
+faulty plan may end the process that opens it.
 """
 
 import threading
@@ -24,8 +24,8 @@ class TensorRtEncoder(SpeechEncoder):
     """The encoder as a TensorRT plan."""
 
     def __init__(self, plan: Path) -> None:
-        """Open `plan`. Raises AttuneError where it was built by another version or for another GPU,
-        or is damaged."""
+        """Open `plan`. Raises AttuneError where the plan is damaged, or was built by another
+        version or for another GPU."""
         trt, self._cuda = import_tensorrt(), cuda_runtime()
         self._log = open_log(trt)
         self._runtime = trt.Runtime(self._log)
@@ -54,7 +54,8 @@ class TensorRtEncoder(SpeechEncoder):
         self._context.set_tensor_address(self._mel, self._mel_at)
         self._context.set_tensor_address(self._frames, self._frames_at)
         self._lock = threading.Lock()
-        """An execution context, and its buffers, are for one thread at a time."""
+        """Protects the execution context and its buffers, which only one thread may use at a
+        time."""
 
     @property
     def mel_bins(self) -> int:
@@ -69,7 +70,8 @@ class TensorRtEncoder(SpeechEncoder):
         return TENSORRT
 
     def run(self, mel: Float32) -> Float32:
-        """As in SpeechEncoder. Raises AttuneError where the GPU fails."""
+        """[mel_bins, 2T] log-mel to [T, frame_width] frames, as in SpeechEncoder. Raises
+        AttuneError where the GPU fails."""
         given = np.ascontiguousarray(mel[None], np.float32)
         frames = np.empty((mel.shape[1] // 2, self.frame_width), np.float32)
         kinds = self._cuda.cudaMemcpyKind
@@ -102,7 +104,7 @@ class TensorRtEncoder(SpeechEncoder):
         return frames
 
     def close(self) -> None:
-        """Give the GPU's memory back."""
+        """Free the GPU's memory."""
         with self._lock:
             for address in (self._mel_at, self._frames_at):
                 self._call("cudaFree", address)
@@ -110,7 +112,8 @@ class TensorRtEncoder(SpeechEncoder):
             del self._context, self._engine, self._runtime
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        """What a function of the CUDA runtime returns. Raises AttuneError with its error."""
+        """Call the function `name` of the CUDA runtime and return its result. Raises AttuneError
+        with its error."""
         code, *found = getattr(self._cuda, name)(*arguments)
         if int(code) != 0:
             raise AttuneError(f"{name} failed on the GPU: {code!r}")
@@ -118,7 +121,7 @@ class TensorRtEncoder(SpeechEncoder):
 
 
 def cuda_runtime() -> Any:
-    """The CUDA runtime's bindings. Raises AttuneError where they are not installed."""
+    """The bindings of the CUDA runtime. Raises AttuneError where they are not installed."""
     try:
         from cuda.bindings import runtime
     except ImportError as error:

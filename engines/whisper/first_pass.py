@@ -1,10 +1,10 @@
-"""A transcript from encoder frames alone: Whisper's decoder on frames that end where the utterance
-ends. Knows no samples.
+"""Decodes a first-pass transcript from encoder frames alone: by Whisper's decoder, on frames that
+end where the utterance ends. Knows no samples.
 
-The decoder was trained on windows of 30 seconds, and invents text on shorter ones. It is the
-window's *end* that it misses: with the last second of an empty window's frames put behind the
-utterance's own it reads about as well as from the padded window, in a seventh of the time
-(docs/measurements.md). Those frames are computed once, at the first first-pass transcript.
+The decoder was trained on windows of 30 seconds, and invents text on shorter ones. What it misses
+is the *end* of the window: with the last second of an empty window's frames appended to the
+utterance's own, it decodes about as well as from the padded window, in a seventh of the time
+(docs/measurements.md). Those frames are computed once, at the first transcript.
 """
 
 from functools import cached_property
@@ -20,15 +20,16 @@ _WINDOW_FRAMES = 1500
 
 
 class FirstPassDecoder:
-    """Frames to a first-pass transcript of what was said."""
+    """Decodes frames into a first-pass transcript."""
 
     def __init__(self, transcriber: WhisperTranscriber, encoder: SpeechEncoder) -> None:
-        """Shares the transcriber's weights; `encoder` must be of the same model."""
+        """Use the transcriber's weights; `encoder` must be of the same model."""
         self._transcriber = transcriber
         self._encoder = encoder
 
     def decode(self, frames: Float32) -> Transcript:
-        """What was probably said in `frames` ([T, D]), with the mean probability of its tokens."""
+        """The first-pass transcript of `frames` ([T, D]), with the mean probability of its
+        tokens."""
         spoken = frames[: _WINDOW_FRAMES - _TAIL_FRAMES]
         return self._transcriber.decode_window(
             np.concatenate([spoken, self._tail]), len(spoken) * FRAME_SECONDS

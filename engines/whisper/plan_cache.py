@@ -1,8 +1,8 @@
-"""TensorRT plans on the disk: under which key one may be used, what was measured of it, and which
-are not to be trusted.
+"""TensorRT plans on the disk: the key under which one may be used, its measurements, and its
+quarantine.
 
-A plan is only good for the graph, the TensorRT, the kind of GPU and the system that it was built
-for and with; its name is made of all of them. Knows no TensorRT.
+A plan serves only the graph, the TensorRT, the kind of GPU and the system that it was built with;
+its name is made of all of them. Knows no TensorRT.
 """
 
 import hashlib
@@ -21,67 +21,68 @@ _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 600.0, 86_400.0
 
 
 class PlanKey(Frozen):
-    """What a plan was built of and for."""
+    """Everything that a plan was built from and for."""
 
     graph_sha256: str
     precision: GraphPrecision
     tensorrt: str
     compute_capability: str
     l4t: str
-    """Empty where it is no Jetson."""
+    """The release of a Jetson's Linux; empty on other machines."""
     workspace_bytes: int
 
     @property
     def name(self) -> str:
-        """The same for the same key, another for any other."""
+        """A name that is the same for equal keys, and differs for others."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
 
 class PlanCard(Frozen):
-    """What was measured of a plan when it was built."""
+    """The measurements of a plan when it was built."""
 
     key: PlanKey
     sha256: str
     built_at: float
-    """Seconds since the epoch."""
+    """The time of the build, in seconds since the epoch."""
     build_seconds: float
     peak_bytes: int
-    """Of the process that built it."""
+    """The peak resident memory of the process that built it."""
     cosine: float
-    """Of its frames with those that ONNX Runtime makes of the same graph, in the mean."""
+    """The mean cosine between its frames and those that ONNX Runtime computes from the same
+    graph."""
     milliseconds: float
-    """For two seconds of speech, median."""
+    """The median time for two seconds of speech."""
 
 
 class Quarantine(Frozen):
-    """Why a plan is not used."""
+    """The reason why a plan is not used, and since when."""
 
     key: PlanKey
     reason: str
     at: float
-    """Seconds since the epoch."""
+    """The time of the last failure, in seconds since the epoch."""
     times: int
-    """In a row."""
+    """The number of failures in a row."""
 
     def is_over(self, now: float) -> bool:
-        """Whether it may be tried again: after ten minutes, doubled by every further time, up to a
-        day."""
+        """Whether the plan may be built again: after ten minutes, doubled by every further failure,
+        up to a day. `now` is in seconds since the epoch."""
         wait = min(_FIRST_WAIT_SECONDS * 2.0 ** (self.times - 1), _LONGEST_WAIT_SECONDS)
         return not 0 <= now - self.at < wait
 
 
 def plans_folder(cache_dir: Path) -> Path:
-    """Where plans lie."""
+    """The folder of the plans."""
     return cache_dir / "engines" / "plans"
 
 
 def plan_path(folder: Path, key: PlanKey) -> Path:
-    """Where the plan of `key` lies."""
+    """The file of the plan of `key`."""
     return folder / f"{key.name}.plan"
 
 
 def read_plan(folder: Path, key: PlanKey) -> PlanCard | None:
-    """The card of the plan of `key`; None where there is none that is whole."""
+    """The card of the plan of `key`; None where there is no plan that is whole."""
     card = read_json(plan_path(folder, key).with_suffix(".json"), PlanCard)
     try:
         whole = (
@@ -95,8 +96,8 @@ def read_plan(folder: Path, key: PlanKey) -> PlanCard | None:
 
 
 def keep_plan(folder: Path, card: PlanCard, plan: Path) -> None:
-    """Put a plan that was written beside, and flushed, in its place; one that stood in quarantine
-    leaves it."""
+    """Move `plan`, a file that was flushed to the disk, to its place, and write its card. This ends
+    its quarantine."""
     target = plan_path(folder, card.key)
     # A kill in between leaves a plan without a card, which is built anew.
     target.with_suffix(".json").unlink(missing_ok=True)
@@ -106,14 +107,14 @@ def keep_plan(folder: Path, card: PlanCard, plan: Path) -> None:
 
 
 def note_tried(folder: Path, card: PlanCard) -> None:
-    """Keep that a process of its own opened the plan of `card` and found its frames right, since
-    the machine started."""
+    """Record that, since the machine started, a process of its own opened the plan of `card` and
+    found its frames right."""
     write_atomically(_tried_path(folder, card.key), _tried(card).encode())
 
 
 def was_tried(folder: Path, card: PlanCard) -> bool:
-    """Whether it was: since then nothing that a plan rests on can have changed below it, such as
-    the driver."""
+    """Whether the plan of `card` was tried since the machine started: since then nothing below it,
+    such as the driver, can have changed."""
     try:
         return _tried_path(folder, card.key).read_text() == _tried(card)
     except OSError:
@@ -121,8 +122,8 @@ def was_tried(folder: Path, card: PlanCard) -> bool:
 
 
 def quarantine(folder: Path, key: PlanKey, reason: str, now: float) -> Quarantine:
-    """Never use the plan of `key` as it is: it is removed, and said why. `now` is in seconds since
-    the epoch."""
+    """Put the plan of `key` in quarantine for `reason`, and remove its files. `now` is in seconds
+    since the epoch."""
     before = read_quarantine(folder, key)
     found = Quarantine(
         key=key, reason=reason[:500], at=now, times=before.times + 1 if before else 1
@@ -135,12 +136,12 @@ def quarantine(folder: Path, key: PlanKey, reason: str, now: float) -> Quarantin
 
 
 def read_quarantine(folder: Path, key: PlanKey) -> Quarantine | None:
-    """Why the plan of `key` is not used; None where nothing speaks against it."""
+    """The quarantine of the plan of `key`; None where it is in none."""
     return read_json(_quarantine_path(folder, key), Quarantine)
 
 
 def list_plans(folder: Path) -> list[PlanCard | Quarantine]:
-    """All that are there and all that were refused, the latest first."""
+    """The cards of all plans and all quarantines, the latest first."""
     cards = [
         read_json(path, PlanCard)
         for path in sorted(folder.glob("*.json"))

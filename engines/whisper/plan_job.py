@@ -1,6 +1,5 @@
-"""Builds a TensorRT plan and tries it, or tries one that is there: in a process of its own
-(`__main__.py`), for whatever TensorRT does to a process it does here.
-"""
+"""Builds a TensorRT plan and tries it, or tries one that is there. It runs in a process of its own
+(`engines/__main__.py`), because TensorRT may end its process."""
 
 import os
 import time
@@ -18,15 +17,15 @@ from .probe_speech import probe_speech
 from .tensorrt_build import build_plan, key_here
 
 MIN_COSINE = 0.99
-"""Of a plan's frames with those of ONNX Runtime, in the mean: both compute the same types, in
-another order."""
+"""The least mean cosine between a plan's frames and those of ONNX Runtime: both compute the same
+types, in another order."""
 _TIMED = 5
 _TIMING_CACHE = "timing.cache"
 
 
 def run(job: PlanJob, report: Report = lambda stage, fraction, note: None) -> None:
-    """Carry it out; `report` is told what is done, how far it is, and notes for people. What
-    another process does meanwhile is waited for, and not done again.
+    """Build or try the plan of `job`; `report` takes the progress. Where another process does the
+    same meanwhile, it is waited for, and the work is not done again.
 
     Raises AttuneError, and leaves what was there, where the plan is not to be trusted.
     """
@@ -78,8 +77,8 @@ def _carry_out(job: PlanJob, key: PlanKey, report: Report) -> None:
 
 
 def _compare(encoder: SpeechEncoder, oracle: SpeechEncoder) -> tuple[float, float]:
-    """The mean cosine of the frames of both, and the milliseconds that `encoder` takes. Raises
-    AttuneError where they differ."""
+    """The mean cosine between the frames of both encoders, and the milliseconds that `encoder`
+    takes. Raises AttuneError where the frames differ."""
     mel = encoder_mel(probe_speech(), oracle.mel_bins)
     ours, theirs = encoder.run(mel), oracle.run(mel)
     if ours.shape != theirs.shape:

@@ -1,8 +1,8 @@
-"""The speech encoder in other precisions: where each lies, how near it comes to the original, and
-whether it may be used.
+"""The speech encoder in other precisions: the place of each, its measured distance from the
+original, and whether it may be used.
 
-Knows no quantization: `calibration/export/encoder_precision.py` writes the files, and what stands
-on their cards.
+Knows no quantization: `calibration/export/encoder_precision.py` writes the files, and
+`calibration/jobs/encoder_precisions.py` their cards.
 """
 
 from pathlib import Path
@@ -16,14 +16,15 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 class Gate(Frozen):
-    """What a precision must come to before it is used."""
+    """The limits that a precision must keep before it is used."""
 
     min_cosine: float
-    """Of its frames with the original's, in the mean."""
+    """The least mean cosine between its frames and the original's."""
     max_lost: float
-    """By which its tokens and transcripts may be worse; absolute, 0.01 is one percentage point."""
+    """The most by which its error rates of tokens and transcripts may be higher; absolute, so 0.01
+    is one percentage point."""
     max_size: float
-    """Of its file, as a share of the original's."""
+    """The largest size of its file, as a share of the original's."""
 
 
 GATES: dict[Precision, Gate] = {
@@ -36,40 +37,40 @@ class ErrorRates(Frozen):
     """How well speech is recognised from the frames of one encoder."""
 
     token_error: float
-    """Of the projector's first pass: substitutions, deletions and insertions over the tokens of the
-    label."""
+    """The token error rate of the projector's first pass: substitutions, deletions and insertions
+    over the tokens of the labels."""
     transcript_error: float
-    """The same of words, of what the decoder made of the frames."""
+    """The word error rate of the first-pass transcripts."""
 
 
 class PrecisionCard(Frozen):
-    """What was measured of one precision, against the original on the same utterances."""
+    """The measurements of one precision, compared with the original on the same utterances."""
 
     precision: Precision
     method: str
-    """How the ranges of activations were found; empty where none were needed."""
+    """The method that found the ranges of activations; empty where none was needed."""
     source_sha256: str
     sha256: str
     made_at: str
-    """ISO 8601, UTC."""
+    """The time of its making, in ISO 8601, UTC."""
     machine: str
     calibrated_utterances: int
     checked_utterances: int
-    """None of them among those that it was calibrated on."""
+    """The number of utterances compared, none of which it was calibrated on."""
     cosine: float
-    """Of its frames with the original's, in the mean."""
+    """The mean cosine between its frames and the original's."""
     cosine_worst: float
-    """The same of the worst frame in a hundred."""
+    """The first percentile of these cosines."""
     size: float
-    """Of its file, as a share of the original's."""
+    """The size of its file, as a share of the original's."""
     heard: ErrorRates
-    """Error rates with this precision."""
+    """The error rates with this precision."""
     original: ErrorRates
-    """Error rates with the original."""
+    """The error rates with the original."""
 
     @property
     def problem(self) -> str:
-        """Why it must not be used, for people; empty where it may."""
+        """The reason why it must not be used, for people; empty where it may."""
         gate = GATES[self.precision]
         limits = (
             (
@@ -98,12 +99,12 @@ class PrecisionCard(Frozen):
 
 
 def path_of(encoder: Path, precision: Precision) -> Path:
-    """Where `encoder` lies in another precision."""
+    """The file of `encoder` in another precision."""
     return encoder.with_suffix(f".{precision}.onnx")
 
 
 def card_path(encoder: Path, precision: Precision) -> Path:
-    """Where its card lies."""
+    """The file of the card of `encoder` in another precision."""
     return path_of(encoder, precision).with_suffix(".json")
 
 

@@ -1,5 +1,5 @@
-"""Two seconds that an encoder hears like speech, the same on every machine: what plans are compared
-on. Knows no encoder."""
+"""Two seconds of sound that an encoder takes for speech, the same on every machine: plans are
+compared on it. Knows no encoder."""
 
 import numpy as np
 
@@ -9,12 +9,12 @@ PROBE_SECONDS = 2.0
 _PITCH_HZ = 120.0
 _SYLLABLES_PER_SECOND = 4.0
 _FORMANTS_HZ = ((700.0, 1200.0), (300.0, 2300.0), (500.0, 900.0), (400.0, 2000.0))
-"""First and second, of one syllable after the other."""
+"""The first and second formant of each of four syllables."""
 
 
 def probe_speech() -> Float32:
     """[N] samples at 16 kHz: a buzz of falling pitch, shaped by the formants of four vowels in
-    turn, and some noise."""
+    turn, with some noise."""
     times = np.arange(round(PROBE_SECONDS * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     pitch_hz = _PITCH_HZ * (1.1 - 0.1 * times)
     phase = 2 * np.pi * np.cumsum(pitch_hz) / SAMPLE_RATE_HZ

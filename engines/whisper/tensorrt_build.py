@@ -1,5 +1,5 @@
-"""Builds a plan from an encoder's graph, with what TensorRT 10.3 to 11 have in common. Runs in a
-child process only.
+"""Builds a TensorRT plan from an encoder's graph, with the interface that TensorRT 10.3 to 11
+share. Runs in a child process only.
 
 The network is strongly typed: precisions are those of the graph, and no flag asks for others (11
 has none any more).
@@ -17,7 +17,8 @@ from .encoder import MAX_COLUMNS
 from .plan_cache import PlanKey
 
 MIN_COLUMNS, USUAL_COLUMNS = 8, 600
-"""Of log-mel: the shortest that the graph takes, and six seconds, for which the plan is tuned."""
+"""The log-mel columns of the shortest input that the graph takes, and of the six seconds for which
+the plan is tuned."""
 _SHOWN_ERRORS = 3
 
 
@@ -25,12 +26,12 @@ _SHOWN_ERRORS = 3
 class Built:
     plan: bytes
     timing_cache: bytes
-    """Makes the next build of the same layers quick."""
+    """Measurements that make the next build of the same layers quick."""
 
 
 def import_tensorrt() -> Any:
-    """TensorRT's Python module. Raises AttuneError where it is not installed, or its libraries are
-    not."""
+    """Import TensorRT's Python module. Raises AttuneError where it or its libraries are not
+    installed."""
     try:
         import tensorrt
     except ImportError as error:
@@ -60,8 +61,8 @@ def key_here(graph: Path, precision: GraphPrecision, workspace_bytes: int) -> Pl
 def build_plan(
     graph: Path, mel_bins: int, workspace_bytes: int, timing_cache: bytes = b""
 ) -> Built:
-    """Parse and build `graph`, an encoder of `mel_bins`. Raises AttuneError with what TensorRT says
-    where it cannot."""
+    """Parse and build `graph`, an encoder of `mel_bins`. Raises AttuneError with TensorRT's own
+    message where it cannot."""
     trt = import_tensorrt()
     log = open_log(trt)
     builder = trt.Builder(log)
@@ -96,7 +97,7 @@ def build_plan(
 
 
 def open_log(trt: Any) -> Any:
-    """A logger as TensorRT wants it, which remembers the last error as `last`."""
+    """A logger for TensorRT, which keeps the last error as `last`."""
 
     class Log(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -1,5 +1,5 @@
-"""Speech to text by Whisper's own decoder, through faster-whisper on CTranslate2. Knows samples,
-not streams.
+"""Transcribes speech with Whisper's own decoder, through faster-whisper on CTranslate2. Knows
+samples, no streams.
 
 The decoder needs a window of 30 s, or at least its end (`whisper/first_pass.py`): on frames trimmed
 to the utterance it invents text.
@@ -24,28 +24,29 @@ _FILES = ("config.json", "model.bin", "tokenizer.json")
 _REMEDY = "run `attune models fetch`"
 _SHORTEST_SECONDS = 0.1
 _SILENT_PEAK = 1e-3
-"""Whisper hears words in a recording's own noise when it is given nothing else; below -60 dB of
-full scale nobody is asked."""
+"""The peak below which audio counts as silent (-60 dB of full scale): Whisper invents words in a
+recording's own noise when there is nothing else."""
 _NO_SPEECH_PROBABILITY = 0.6
 _MAX_TOKENS_PER_SECOND = 10
-"""Bounds the time of a decode that falls into a loop; quick speech has about 5."""
+"""Bounds the time of a decode that falls into a loop; quick speech has about 5 tokens a second."""
 _MAX_TOKENS_ALWAYS = 20
 _MAX_TOKENS = 224
-"""Half of the decoder's 448 positions: the other half is for what was said before, which Attune
-never gives."""
+"""Half of the decoder's 448 positions: the other half is for a previous text, which Attune never
+gives."""
 _POSITIONS = 448
 _PROMPT_TOKENS = 4
-"""At most: start, language, task, and that no timestamps are wanted."""
+"""The most tokens before the text: start, language, task, and no timestamps."""
 
 
 class WhisperTranscriber:
-    """A CTranslate2 Whisper model, 8-bit on the CPU and float16 on a GPU, decoding greedily."""
+    """A Whisper model in CTranslate2, with 8 bits on the CPU and float16 on a GPU, which decodes
+    greedily."""
 
     def __init__(
         self, folder: Path, threads: int, *, language: str | None = None, device: Device = "cpu"
     ) -> None:
-        """Load `folder`. `language` is a code such as "de"; left out, an English-only model takes
-        English and others detect it.
+        """Load `folder` onto `device`. `language` is a code such as "de"; without one, an
+        English-only model takes English, and others detect the language.
 
         Raises AttuneError where the folder is missing, incomplete or damaged.
         """
@@ -128,9 +129,9 @@ class WhisperTranscriber:
         )
 
     def _text(self, tokens: Sequence[int], text: str, seconds: float) -> str:
-        """The `text` of `tokens`. A decoder that misses the end of the speech says its last words
-        over and over, until it has no tokens left: these are said once. A speaker may say them as
-        often."""
+        """The `text` of `tokens`, with a loop at its end said once. A decoder that misses the end
+        of the speech repeats its last words until it has no tokens left; a text that ends before
+        that is kept, since a speaker may repeat words, too."""
         if len(tokens) < _most_tokens(seconds):
             return text.strip()
         return str(self._model.hf_tokenizer.decode(without_cycle(tokens))).strip()
@@ -141,6 +142,6 @@ def _most_tokens(seconds: float) -> int:
 
 
 def _length_for(tokens: int) -> int:
-    """The `max_length` with which CTranslate2 decodes up to so many tokens: it keeps half of it for
-    a prompt."""
+    """The `max_length` with which CTranslate2 decodes up to `tokens` tokens: it keeps half of it
+    for a prompt."""
     return min(_POSITIONS, 2 * tokens)
