@@ -1,5 +1,5 @@
-"""What the headers of recordings promise, where FFmpeg says nothing of it: how many bytes of sound
-there are, and how they lie.
+"""Reads the headers of recordings where FFmpeg does not tell what they promise: how many bytes of
+sound there are, and where they lie.
 
 RIFF (WAV, RF64, BW64, RIFX), Sony's W64 and Apple's CAF are chains of chunks, each with a name and
 a size; MP3 may have a Xing header. Knows bytes, no sound.
@@ -14,41 +14,43 @@ from ..open_file import OpenFile
 
 _MAX_CHUNKS = 4096
 _MAX_METADATA_BYTES = 64 << 20
-"""FFmpeg holds some kinds of metadata in memory; cover pictures are smaller."""
+"""The most bytes of one piece of metadata: FFmpeg holds some kinds in memory, and cover pictures
+are smaller."""
 _UNKNOWN_32_BIT = 0x7FFFF000
-"""Programs that write into a pipe cannot know a size and put this or more into the 32 bits that a
-header has for it."""
+"""The least size that means "unknown" in a header's 32 bits: programs that write into a pipe cannot
+know the size."""
 
 _PCM, _FLOAT, _A_LAW, _MU_LAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
-"""What follows the code of a coding in the GUID that says the same."""
+"""The bytes that follow the code of a coding in the GUID that means the same."""
 _VALID_BITS_OFFSET = 18
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the header of a recording says."""
+    """What the header of a recording promises."""
 
     data_start: int | None = None
-    """Position of the first byte of sound; None where no size is promised."""
+    """The position of the first byte of sound; None where no size is promised."""
     data_bytes: int = 0
-    """How many bytes of sound are promised."""
+    """The number of bytes of sound that are promised."""
     bytes_per_second: float = 0.0
-    """Of sound; 0 where that varies or is not said."""
+    """The byte rate of the sound; 0 where it varies or is not stated."""
     patches: dict[int, bytes] = field(default_factory=dict)
-    """By position, what a decoder must read in place of what is there."""
+    """The bytes that a decoder must read in place of those in the file, by position."""
     states_seconds: bool = False
-    """Whether FFmpeg finds in it how long the sound is, where it would estimate that otherwise."""
+    """Whether FFmpeg finds the length of the sound in this header, where it would estimate it
+    otherwise."""
 
     def missing_bytes(self, size_bytes: int) -> int:
-        """How many of the promised bytes are not in a file of `size_bytes`."""
+        """The number of promised bytes that are not in a file of `size_bytes`."""
         return (
             0 if self.data_start is None else max(0, self.data_start + self.data_bytes - size_bytes)
         )
 
     @property
     def seconds(self) -> float:
-        """How long the sound is by its header; 0 where that is not said."""
+        """The length of the sound by its header; 0 where that is not stated."""
         return self.data_bytes / self.bytes_per_second if self.bytes_per_second else 0.0
 
 
@@ -56,14 +58,14 @@ class Header:
 class _Chunk:
     name: bytes
     size: int
-    """Of its body; negative where it is not known."""
+    """The size of its body; negative where it is not known."""
     position: int
-    """Of its body."""
+    """The position of its body."""
     next_position: int
 
 
 _Parse = Callable[[int], _Chunk | None]
-"""Reads the head of the chunk at a position; None at the end."""
+"""Reads the head of the chunk at a position; returns None at the end."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class _Format:
 
 
 def read_header(recording: OpenFile) -> Header:
-    """What is promised; an empty header for other kinds of files.
+    """Read the header of `recording`; an empty header for other kinds of files.
 
     Raises AttuneError where the header contradicts itself, has no end, holds huge metadata, or says
     that there is no sound.
@@ -224,7 +226,7 @@ def _caf(recording: OpenFile) -> Header:
 
 
 def _mp3(recording: OpenFile, head: bytes) -> Header:
-    """The Xing header, in the first frame of what most encoders write."""
+    """Read the Xing header, which most encoders write into the first frame."""
     start = 0
     if head[:3] == b"ID3":  # its size has 7 bits in each byte
         start = 10 + sum(
@@ -259,7 +261,7 @@ def _chain(recording: OpenFile, position: int, parse: _Parse) -> Iterator[_Chunk
 
 
 def _ends_well(recording: OpenFile, position: int, parse: _Parse) -> bool:
-    """Whether nothing but chunks follows up to the end of the file: then a size of 0 is meant."""
+    """Whether only chunks follow up to the end of the file: then a size of 0 is meant."""
     if position >= recording.size_bytes:
         return False
     for chunk in _chain(recording, position, parse):

@@ -1,10 +1,10 @@
-"""Cuts an utterance at its pauses into pieces that can be read one by one, and leaves out what is
+"""Cuts an utterance at its pauses into pieces that are decoded one by one, and leaves out what is
 not speech.
 
-Projectors learn from requests of a few seconds, and what a reading costs grows faster than its
-length. So a long utterance is read piece by piece: it is heard as well as if its speaker had made a
-turn of each piece, and each step of the work stays short. Knows samples and probabilities of
-speech, no words.
+Projectors learn from requests of a few seconds, and the cost of decoding grows faster than the
+length. So a long utterance is decoded piece by piece: it is recognised as well as if its speaker
+had made a turn of each piece, and each step of the work stays short. Knows samples and
+probabilities of speech, no words.
 """
 
 from dataclasses import dataclass
@@ -17,25 +17,26 @@ from ..types import SAMPLE_RATE_HZ, Float32
 from .vad import CHUNK_SAMPLES, SileroVad
 
 LONGEST_SECONDS = 10.0
-"""Of a piece; shorter utterances are read whole."""
+"""The longest piece; shorter utterances are decoded whole."""
 _SHORTEST_SECONDS = 3.0
-"""A piece is no shorter where its speaker may have made a pause later, too: words are read better
-beside others."""
+"""The shortest piece where its speaker may have made a pause later, too: words are recognised
+better beside others."""
 _MARGIN_SECONDS = 0.5
-"""Of sound kept before and after the speech of a piece: soft consonants are below the threshold."""
+"""The sound kept before and after the speech of a piece: soft consonants are below the
+threshold."""
 _SPEECH_PROBABILITY = 0.3
-"""Chunks from here on may be speech."""
+"""The probability from which a chunk may be speech."""
 _SURE_PROBABILITY, _SURE_CHUNKS = 0.5, 3
-"""A piece has at least so many chunks that are probably speech: 0.1 s is the shortest word. Of
-twelve kinds of noise, tones and music one reached that probability at all, once in 29 s; every
-voice that was tried reached 0.98."""
+"""The probability and the number of chunks that a piece needs to count as speech: 0.1 s is the
+shortest word. Of twelve kinds of noise, tones and music one reached that probability at all, once
+in 29 s; every voice that was tried reached 0.98."""
 
 _CHUNK_SECONDS = CHUNK_SAMPLES / SAMPLE_RATE_HZ
 
 
 @dataclass(frozen=True)
 class PauseCutter:
-    """Cuts utterances by the probability of speech. Used by one thread at a time."""
+    """Cuts utterances by the probability of speech. One thread uses it at a time."""
 
     longest_seconds: float = LONGEST_SECONDS
 
@@ -45,7 +46,7 @@ class PauseCutter:
 
     def cut(self, samples: Float32) -> list[Float32]:
         """The spoken pieces of `samples` ([N] at SAMPLE_RATE_HZ), in order: none where nobody
-        speaks, `samples` themselves where they are short and speech from end to end.
+        speaks, and `samples` themselves where they are short and speech from end to end.
 
         Raises AttuneError where the voice activity model cannot be opened.
         """
@@ -60,12 +61,12 @@ class PauseCutter:
 def spoken_spans(
     probabilities: NDArray[np.float64], loudness: Float32, longest_seconds: float = LONGEST_SECONDS
 ) -> list[tuple[int, int]]:
-    """Where to cut: the first chunk of each piece and the one after its last.
+    """The first chunk of each piece and the one after its last.
 
-    `probabilities` ([C], 0 to 1) that somebody speaks in each chunk of CHUNK_SAMPLES, and the
-    `loudness` ([C]) of each. Pieces do not overlap, are at most `longest_seconds` long, and hold
-    all speech. A cut is made in the longest pause that comes late enough, or where it is quietest
-    if there is none. Silence longer than the margin is left out.
+    `probabilities` ([C], 0 to 1) say how likely each chunk of CHUNK_SAMPLES is speech, `loudness`
+    ([C]) how loud it is. Pieces do not overlap, are at most `longest_seconds` long, and hold all
+    speech. A cut is made in the longest pause that comes late enough, or at the quietest chunk
+    where there is no pause. Silence longer than the margin is left out.
     """
     spoken = probabilities >= _SPEECH_PROBABILITY
     if not spoken.any():
@@ -87,7 +88,7 @@ def spoken_spans(
 
 def _cut(spoken: NDArray[np.bool_], loudness: Float32, first: int, last: int) -> int:
     """The best chunk to cut before, from `first` to `last`: in the middle of the longest pause,
-    else where it is quietest."""
+    else the quietest."""
     best, longest, run = 0, 0, 0
     for place in range(first, last):
         run = 0 if spoken[place] else run + 1
@@ -114,5 +115,5 @@ def _count(seconds: float) -> int:
 
 
 def _chunks(samples: Float32) -> Float32:
-    """[C, CHUNK_SAMPLES], the last one filled up with silence."""
+    """The samples as [C, CHUNK_SAMPLES], with silence at the end of the last chunk."""
     return np.pad(samples, (0, -len(samples) % CHUNK_SAMPLES)).reshape(-1, CHUNK_SAMPLES)

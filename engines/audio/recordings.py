@@ -1,4 +1,4 @@
-"""Recordings to samples and back. Knows files, not what was said in them.
+"""Reads recordings as samples, and writes them. Knows files, not what was said in them.
 
 Every fault of a file is one AttuneError. Decoding is streamed: nothing longer than the limit is
 ever held in memory.
@@ -25,34 +25,34 @@ from .headers import Header, read_header
 
 MAX_FILE_SECONDS = 300.0
 MAX_STREAM_SECONDS = 12 * 3600.0
-"""Longest recording that is played: it is decoded block by block, so that it costs time, not
+"""The longest recording that is played: it is decoded block by block, so it costs time, not
 memory."""
 SILENT_PEAK = 1e-4
-"""A recording whose loudest sample is below -80 dB of full scale has no speech in it."""
+"""The peak below which a recording has no speech: -80 dB of full scale."""
 
 _LOUDEST_PEAK = 8.0
-"""Floating-point files may overshoot full scale a little; beyond this they hold some other unit,
-such as 16-bit integers."""
+"""The largest sample: floating-point files may exceed full scale a little; beyond this they hold
+another unit, such as 16-bit integers."""
 
 _RATES_HZ = range(4_000, 384_001)
 _FORMATS = "wav,w64,aiff,au,caf,flac,ogg,mp3,aac,amr,mov,matroska,g722"
-"""Containers of recordings. Without a list, FFmpeg also takes text files for films, and playlists
-that name other files."""
+"""The container formats of recordings. Without a list, FFmpeg also takes text files for films, and
+playlists that name other files."""
 
 _FORMATS_STATING_DURATION = {"aiff", "au", "flac", "mov,mp4,m4a,3gp,3g2,mj2"}
 _TRUNCATION_TOLERANCE_SECONDS = 0.05
 _HEAD_BYTES = 4096
 _PLACEHOLDER_TIMES = 100
-"""A header that promises so many times more than is taken does not know how long its recording
-is."""
+"""The multiple of the longest length taken from which on a header's promise means that its writer
+did not know the length."""
 _CANCELLED = 0.1
-"""Where the mean of all channels has less than this share of their power, they cancel out."""
+"""The share of the channels' power below which their mean shows that they cancel out."""
 
 
 def read_audio(source: Path | OpenFile, max_seconds: float = MAX_FILE_SECONDS) -> Float32:
     """Decode a recording of any common format, rate and number of channels to [N] samples, -1 to 1.
 
-    N is at most `max_seconds` times SAMPLE_RATE_HZ. A `OpenFile` stays open. Raises AttuneError
+    N is at most `max_seconds` times SAMPLE_RATE_HZ. An `OpenFile` stays open. Raises AttuneError
     where the file is missing, unreadable, no regular file, empty, truncated, silent, not audio,
     holds NaN or infinity, or is longer than `max_seconds`.
     """
@@ -69,8 +69,8 @@ def read_audio(source: Path | OpenFile, max_seconds: float = MAX_FILE_SECONDS) -
 
 
 def stream_audio(source: Path | OpenFile, max_seconds: float) -> Iterator[Float32]:
-    """Decode a recording block by block to [n] samples, for files too long to hold. Raises
-    AttuneError as `read_audio` does, except for silence."""
+    """Decode a recording block by block to [n] samples, for files too long to hold in memory.
+    Raises AttuneError as `read_audio` does, except for silence."""
     name = _name_of(source)
     with _open(source, max_seconds) as (header, container):
         stream = container.streams.audio[0]
@@ -107,7 +107,7 @@ def stream_audio(source: Path | OpenFile, max_seconds: float) -> Iterator[Float3
 
 
 def check_audio(source: Path | OpenFile, max_seconds: float = MAX_FILE_SECONDS) -> None:
-    """Raise the AttuneError that reading `source` would start with, decoding nothing."""
+    """Raise the AttuneError that reading `source` would start with, without decoding anything."""
     with _open(source, max_seconds):
         pass
 
@@ -130,14 +130,14 @@ def write_flac(path: Path, samples: Float32) -> None:
 
 
 class _Mix:
-    """Makes one channel of several: their mean; the loudest of them from the first block on in
-    which they cancel out, as the two sides of a line do of which one is inverted."""
+    """Mixes several channels into one: their mean; or, from the first block in which they cancel
+    out, the loudest of them. The two sides of a line cancel out where one is inverted."""
 
     def __init__(self) -> None:
         self._chosen: int | None = None
 
     def mono(self, channels: Float32) -> Float32:
-        """[n, C] samples to [n]."""
+        """Mix [n, C] samples to [n]."""
         if self._chosen is None:
             mean: Float32 = channels.mean(axis=1, dtype=np.float32)
             powers = np.square(channels, dtype=np.float64).mean(axis=0)
@@ -152,8 +152,8 @@ class _Mix:
 
 
 class _Stream:
-    """A recording as FFmpeg reads it, through PyAV: with a position, and with what a header should
-    say."""
+    """A recording as FFmpeg reads it, through PyAV: with a position, and with corrections of its
+    header."""
 
     def __init__(self, recording: OpenFile, patches: dict[int, bytes]) -> None:
         self.name = Path(recording.name).name  # FFmpeg takes hints from the suffix
@@ -186,8 +186,8 @@ class _Stream:
 
 @contextmanager
 def _open(source: Path | OpenFile, max_seconds: float) -> Iterator[tuple[Header, InputContainer]]:
-    """The file in FFmpeg, with at least one audio stream; FFmpeg's and the system's errors become
-    AttuneErrors."""
+    """Open the file in FFmpeg, with at least one audio stream; errors of FFmpeg and of the system
+    become AttuneErrors."""
     name = _name_of(source)
     try:
         with open_file(source) if isinstance(source, Path) else nullcontext(source) as recording:
@@ -246,7 +246,7 @@ def _check_stream(name: str, container: InputContainer, max_seconds: float) -> N
 
 
 def _stated_seconds(container: InputContainer, header: Header) -> float:
-    """How long the sound is by its container; 0 where that is not said, or estimated."""
+    """The length of the sound by its container; 0 where that is not stated, or estimated."""
     stream = container.streams.audio[0]
     states = header.states_seconds or container.format.name in _FORMATS_STATING_DURATION
     if states and stream.duration and stream.time_base:

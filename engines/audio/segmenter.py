@@ -15,27 +15,27 @@ from ..types import SAMPLE_RATE_HZ, Float32, Segment
 
 @dataclass(frozen=True)
 class SegmenterLimits:
-    """When speech starts, ends and counts."""
+    """The limits by which speech starts, ends and counts."""
 
     start_seconds: float = 0.1
-    """Speech heard before a start is believed, so that a click starts nothing."""
+    """The speech that makes a start, so that a click starts nothing."""
     end_silence_seconds: float = 0.6
-    """Silence that ends a segment."""
+    """The silence that ends a segment."""
     max_seconds: float = 29.0
-    """Longest segment; longer speech is cut here and goes on in the next segment. The encoder takes
-    29.5 s."""
+    """The longest segment; longer speech is cut here and goes on in the next segment. The encoder
+    takes 29.5 s."""
     pre_roll_seconds: float = 0.2
-    """Sound kept from before the first speech: a soft first consonant is below the threshold. With
-    0.3 word error was higher."""
+    """The sound kept from before the first speech: a soft first consonant is below the threshold.
+    With 0.3 the word error was higher."""
     post_roll_seconds: float = 0.1
-    """Silence kept at the end of a segment; the rest would only make the encoder work."""
+    """The silence kept at the end of a segment; more would only cost the encoder time."""
     min_speech_seconds: float = 0.2
-    """A segment with less speech than this is cancelled."""
+    """The least speech of a segment; one with less is cancelled."""
     start_threshold: float = 0.5
-    """A chunk at or above this probability is speech."""
+    """The probability from which a chunk is speech."""
     stop_threshold: float = 0.35
-    """A chunk below this probability is silence; between the two thresholds a chunk is what the one
-    before it was."""
+    """The probability below which a chunk is silence; between the two thresholds a chunk is what
+    the one before it was."""
 
     def __post_init__(self) -> None:
         """Raises ValueError, naming the fields, where the limits contradict each other."""
@@ -68,22 +68,22 @@ class SpeechStarted:
     """Somebody began to speak."""
 
     start_seconds: float
-    """Where the coming segment begins in its stream."""
+    """The position in the stream at which the coming segment begins."""
 
 
 @dataclass(frozen=True)
 class SpeechCancelled:
-    """What had started was too short to be speech."""
+    """The speech that had started was too short to count."""
 
     start_seconds: float
-    """The `start_seconds` of the SpeechStarted that it takes back."""
+    """The `start_seconds` of the SpeechStarted that this cancels."""
 
 
 SegmentEvent = SpeechStarted | SpeechCancelled | Segment
 
 
 class Segmenter:
-    """The state of one stream. It holds at most `max_seconds` of sound, and in silence only the
+    """The segmenter of one stream. It holds at most `max_seconds` of sound, and in silence only the
     pre-roll."""
 
     def __init__(self, limits: SegmenterLimits | None = None) -> None:
@@ -95,8 +95,8 @@ class Segmenter:
         self._leave_speech()
 
     def push(self, chunk: Float32, probability: float) -> SegmentEvent | None:
-        """Take the stream's next [n] samples and the probability that they are speech; at most one
-        event follows.
+        """Take the stream's next [n] samples and the probability that they are speech; returns the
+        event that follows, or None.
 
         Limits are checked where chunks end, so they hold to within one chunk; `max_seconds` and the
         pre-roll are never exceeded.
@@ -119,8 +119,8 @@ class Segmenter:
 
     @property
     def samples_to_event(self) -> int:
-        """The fewest samples in whose pushing an event can come: in silence, what a start still
-        needs if all of it is speech."""
+        """The fewest samples that can lead to an event: in silence, what a start still needs if all
+        of it is speech."""
         return (
             1
             if self.in_speech
@@ -128,8 +128,8 @@ class Segmenter:
         )
 
     def flush(self) -> Segment | SpeechCancelled | None:
-        """End the stream: what is left of a started segment, or its cancellation. A next stream's
-        positions follow on."""
+        """End the stream; returns the rest of a started segment, its cancellation, or None. The
+        positions of the next stream go on from here."""
         event = self._end(self._position_samples) if self._announced else None
         self._leave_speech()
         self._last_is_speech = False
@@ -151,8 +151,8 @@ class Segmenter:
         return SpeechStarted(self._start_seconds(self._position_samples))
 
     def _cut_before(self, chunk: Float32) -> Segment | SpeechCancelled:
-        """End a segment that is full; speech goes on in the next, which `push` announces with its
-        second chunk."""
+        """End a segment that is full; the speech goes on in the next segment, which `push`
+        announces with its second chunk."""
         event = self._end(self._position_samples - len(chunk))
         self._drop_held(keep_samples=0)
         self.in_speech = True

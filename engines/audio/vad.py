@@ -1,7 +1,7 @@
 """Silero voice activity detection, a few chunks at a time. Knows no segments.
 
-The model is the ONNX file inside the faster-whisper package, found without importing that package:
-it would load CTranslate2.
+The model is the ONNX file inside the faster-whisper package. It is found without importing that
+package, which would load CTranslate2.
 """
 
 from importlib.util import find_spec
@@ -22,7 +22,8 @@ _REMEDY = "reinstall the package faster-whisper"
 
 
 class SileroVad:
-    """The probability of speech in each chunk of one stream; it remembers the chunks before."""
+    """Computes the probability of speech in each chunk of one stream; it remembers the chunks
+    before."""
 
     _context: Float32
     _h: Float32
@@ -34,11 +35,11 @@ class SileroVad:
         self.reset()
 
     def probabilities(self, chunks: Float32) -> list[float]:
-        """For each of the stream's next [n, CHUNK_SAMPLES] chunks the probability, 0 to 1, that
-        somebody speaks in it.
+        """The probability, 0 to 1, of speech in each of the stream's next [n, CHUNK_SAMPLES]
+        chunks.
 
         Where the processor sleeps in between, most of the time goes to waking the model: four
-        chunks take twice as long as one.
+        chunks take twice as long as one. Raises ValueError for chunks of another shape.
         """
         if chunks.shape[1:] != (CHUNK_SAMPLES,) or not len(chunks):
             raise ValueError(f"chunks have shape (1 or more, {CHUNK_SAMPLES}), not {chunks.shape}")

@@ -1,5 +1,5 @@
-"""A conversation with a llama.cpp model: the system prompt is computed once, turns follow, the
-oldest go when room runs out.
+"""A conversation with a llama.cpp model: the system prompt is computed once, turns follow, and the
+oldest turns are dropped when room runs out.
 
 Knows words as text or as soft tokens; knows nothing of audio, of projectors, or of who speaks.
 """
@@ -28,7 +28,7 @@ _Words = list[int] | Float32
 """The user's words: token ids, or [U, width] soft tokens."""
 
 _ROWS_TOLERANCE = 0.01
-"""How far, as a part of their range, logits may move when tokens are given as embedding rows:
+"""How far logits may move, as a share of their range, when tokens are given as embedding rows:
 kernels round differently."""
 
 
@@ -53,15 +53,15 @@ class _Turn:
     words: _Words
     reply: list[int] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
-    """The reply's pieces."""
+    """The pieces of the reply."""
 
 
 class LlamaCppLanguageModel:
-    """One conversation, streamed greedily. One caller at a time: a call during a reply raises
-    RuntimeError.
+    """One conversation, decoded greedily and streamed. It serves one caller at a time: a call
+    during a reply raises RuntimeError.
 
-    Between calls the sequence ends exactly where the next user's words stand, so a reply costs its
-    words and the closing only.
+    Between calls the sequence ends exactly where the next user's words will stand, so a reply costs
+    only its words and the closing.
     """
 
     def __init__(
@@ -73,8 +73,8 @@ class LlamaCppLanguageModel:
         threads: int = 2,
         adapter: Path | None = None,
     ) -> None:
-        """Open `model`, or the GGUF file of that path, whose vocabulary is `vocabulary`, and
-        compute the system prompt. The model is closed with this.
+        """Open `model`, or the GGUF file of that path, and compute the system prompt. `vocabulary`
+        must be of the same file. The model is closed with this object.
 
         Raises AttuneError where the file or the adapter does not load or fit, or the system prompt
         is too long.
@@ -109,18 +109,19 @@ class LlamaCppLanguageModel:
     def reply(
         self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched
     ) -> Generator[str, None, None]:
-        """Stream the reply to `words` as pieces of printable text, the first before a second token
-        is decoded.
+        """Stream the reply to `words` as pieces of printable text, the first of them before a
+        second token is decoded.
 
         Closing the iterator stops the decode; the turn, as far as it was decoded, stays. `step` is
-        called before each token and each batch of words; what it raises ends the reply as closing
-        does. Nothing happens before the first `next`. A reply that falls into a loop is ended. A
-        turn that is no example for the next ones is forgotten: its reply is empty, in a loop or no
-        text, or its words are none, or in a writing that the model cannot read.
+        called before each token and each batch of words; an exception that it raises ends the reply
+        as closing does. Nothing happens before the first `next`. A reply that falls into a loop is
+        ended. A turn that is a bad example for the next ones is forgotten: where the reply is
+        empty, loops or is no text, and where the words are empty or in a writing that the model
+        cannot read.
 
         Control tokens in a text are plain text. Raises AttuneError at once for words that are
         empty, do not fit the context with `max_tokens`, or are no soft tokens of this model; and
-        while streaming where llama.cpp fails, which forgets this turn.
+        while streaming where llama.cpp fails, in which case this turn is forgotten.
         """
         if max_tokens < 1:
             raise ValueError("a reply has at least one token")
@@ -129,23 +130,23 @@ class LlamaCppLanguageModel:
 
     @property
     def turn_tokens(self) -> TurnTokens:
-        """The tokens around the words and the replies of a conversation."""
+        """The tokens that the chat template puts around words and replies."""
         return self._around
 
     @property
     def model(self) -> LlamaModel:
-        """The weights that it answers with."""
+        """The weights of the language model."""
         return self._sequence.model
 
     def reset(self) -> None:
-        """Forget the conversation, keep the system prompt."""
+        """Forget the conversation and keep the system prompt."""
         with self._alone():
             self._forget_all()
 
     def set_adapter(self, adapter: Path | None) -> None:
-        """Make `adapter` the one that speech passes through; the conversation is forgotten.
+        """Let speech pass through `adapter` from now on; the conversation is forgotten.
 
-        Raises AttuneError, and changes nothing, where it does not fit the model.
+        Raises AttuneError, and changes nothing, where the adapter does not fit the model.
         """
         with self._alone():
             self._sequence.load_adapter(adapter)
@@ -157,10 +158,11 @@ class LlamaCppLanguageModel:
                 raise
 
     def first_logits(self, words: str | SoftTokens) -> Float32:
-        """[vocabulary size] logits of the first token of the reply to `words`, which do not become
-        a turn.
+        """The logits [vocabulary size] of the first token of the reply to `words`, which do not
+        become a turn.
 
-        Raises AttuneError as `reply` does. The oldest turns go where the words need their room.
+        Raises AttuneError as `reply` does. The oldest turns are dropped where the words need their
+        room.
         """
         checked = self._checked(words, 1)
         with self._alone():
@@ -181,7 +183,8 @@ class LlamaCppLanguageModel:
         return self._scorer
 
     def close(self) -> None:
-        """Free the model. Further calls do nothing; any other call then raises RuntimeError."""
+        """Free the model. Further calls of this do nothing; any other call then raises
+        RuntimeError."""
         if not self._sequence.closed:
             with self._alone():
                 if self._scorer is not None:
@@ -212,8 +215,8 @@ class LlamaCppLanguageModel:
         )
 
     def _rows_in_place_of(self, tokens: list[int]) -> Float32 | None:
-        """The embedding rows of `tokens`, or None where this model does not take rows for tokens
-        (it scales them first)."""
+        """The embedding rows of `tokens`; None where this model does not take rows for tokens,
+        because it scales them first."""
         rows = self._vocabulary.rows(tokens)
         self._sequence.append_tokens(tokens)
         expected = self._sequence.logits().copy()
@@ -285,8 +288,8 @@ class LlamaCppLanguageModel:
     def _decode(
         self, turn: _Turn, max_tokens: int, step: Callable[[], None]
     ) -> Generator[str, None, None]:
-        """Append the words and decode greedily into `turn.reply`, whose last token is not yet in
-        the sequence."""
+        """Append the words and decode greedily into `turn.reply`, whose last token is not in the
+        sequence yet."""
         self._append_words(turn.words, step)
         characters = codecs.getincrementaldecoder("utf-8")(errors="replace")
         while len(turn.reply) < max_tokens and not _in_loop(turn):
@@ -302,16 +305,16 @@ class LlamaCppLanguageModel:
                 yield text
 
     def _ends_reply(self, token: int) -> bool:
-        """At its own end, and where a small model goes on with the other side's part: no control
-        token is ever a word."""
+        """Whether `token` ends the reply: its own end, or any control token, with which a small
+        model goes on as the user. No control token is ever a word."""
         pointer = self._vocabulary.pointer
         return bool(
             llama.llama_vocab_is_eog(pointer, token) or llama.llama_vocab_is_control(pointer, token)
         )
 
     def _is_example(self, turn: _Turn, *, whole: bool) -> bool:
-        """Whether the next replies may go by `turn`. One that was interrupted may have said little
-        so far."""
+        """Whether `turn` may stay as an example for the next replies; `whole` says that it was not
+        interrupted, since an interrupted reply may have said little so far."""
         if not turn.reply or _in_loop(turn) or (whole and not is_text("".join(turn.text))):
             return False
         words = (
@@ -326,7 +329,8 @@ class LlamaCppLanguageModel:
         return readable and not is_spelled_in_bytes(reply)
 
     def _append_words(self, words: _Words, step: Step = unwatched) -> None:
-        """The user's words and the closing, logits of the reply's first token included."""
+        """Append the user's words and the closing, and compute the logits of the reply's first
+        token."""
         if isinstance(words, list):
             self._sequence.append_tokens(words + self._around.closing, step=step)
         elif self._sequence.has_adapter:
@@ -339,8 +343,8 @@ class LlamaCppLanguageModel:
             self._sequence.append_vectors(rows, step=step)
 
     def _settle(self, turn: _Turn, start: int, *, is_example: bool) -> None:
-        """After a reply, whatever ended it: bring the sequence to where the next user's words
-        stand, with the turn or without."""
+        """Bring the sequence to where the next user's words stand, after a reply that ended in any
+        way; the turn stays in it if it `is_example`."""
         begun_tokens = self._sequence.length - start - len(turn.words) - len(self._around.closing)
         if begun_tokens < 0 or not is_example:
             self._sequence.truncate(start)
@@ -358,7 +362,7 @@ class LlamaCppLanguageModel:
         """Drop the oldest turns where `needed_tokens` do not fit, so many that half of the context
         is free and this is rare.
 
-        The kept turns are computed anew: the conversation is then one that never had the others.
+        The kept turns are computed anew, as if the conversation had never had the others.
         """
         capacity = self._sequence.capacity_tokens
         if self._sequence.length + needed_tokens <= capacity:

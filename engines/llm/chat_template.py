@@ -1,7 +1,7 @@
 """Splits a model's chat template into the three texts that surround the words of a conversation.
 Knows no tokens and no model.
 
-The template is rendered with sentinels in place of the words; what stands between the sentinels is
+The template is rendered with sentinels in place of the words; the texts between the sentinels are
 what it adds.
 """
 
@@ -18,8 +18,8 @@ MAX_TEMPLATE_CHARACTERS = 65_536
 MAX_SYSTEM_PROMPT_CHARACTERS = 65_536
 
 _RENDER_SECONDS = 30.0
-"""Processor time of the rendering process, or time that it sleeps: it takes a tenth of a second and
-limits itself further."""
+"""The limit on the rendering process, of processor time and of sleep: it takes a tenth of a second,
+and limits itself further."""
 
 _MAX_OUTCOME_CHARACTERS = 160
 
@@ -28,15 +28,15 @@ _Conversation = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class TurnTemplate:
-    """A conversation is `opening`, then for each turn: the user's words, `closing`, the reply,
-    `between`."""
+    """The texts of a conversation: `opening`, then for each turn the user's words, `closing`, the
+    reply and `between`."""
 
     opening: str
-    """From the beginning, system prompt included, up to the first user's words."""
+    """The text from the beginning, with the system prompt, to the first user's words."""
     closing: str
-    """From the user's words to where the reply begins."""
+    """The text from the user's words to the beginning of the reply."""
     between: str
-    """From the end of a reply to the next user's words."""
+    """The text from the end of a reply to the next user's words."""
 
 
 def split_template(template: str, system_prompt: str, variables: Mapping[str, str]) -> TurnTemplate:
@@ -44,8 +44,8 @@ def split_template(template: str, system_prompt: str, variables: Mapping[str, st
     `variables` such as `bos_token`.
 
     A template that has no place for a system prompt gets it at the head of the first user's turn.
-    Raises AttuneError where the template is too long, fails, exceeds its limits, or alters what
-    surrounds one turn in the next.
+    Raises AttuneError where the template is too long, fails, exceeds its limits, or puts other
+    texts around one turn than around the next.
     """
     if len(template) > MAX_TEMPLATE_CHARACTERS or len(system_prompt) > MAX_SYSTEM_PROMPT_CHARACTERS:
         raise AttuneError(
@@ -86,7 +86,8 @@ def split_template(template: str, system_prompt: str, variables: Mapping[str, st
 
 
 def _sentinel(name: str, taken: str) -> str:
-    """A word without margins, quotes or markup that does not occur in `taken`."""
+    """A word that begins with `name`, has no spaces, quotes or markup, and does not occur in
+    `taken`."""
     number = 0
     while (word := f"ATTUNE{name}{number}") in taken:
         number += 1
@@ -94,8 +95,8 @@ def _sentinel(name: str, taken: str) -> str:
 
 
 def _parts(one_turn: str, two_turns: str, sentinels: tuple[str, str, str]) -> TurnTemplate | None:
-    """What surrounds the sentinels, or None where they are not all there once or the turns are not
-    alike."""
+    """The texts around the sentinels; None where a sentinel is not there exactly once, or the turns
+    differ."""
     first, reply, second = sentinels
     if one_turn.count(first) != 1 or any(two_turns.count(sentinel) != 1 for sentinel in sentinels):
         return None
@@ -109,7 +110,7 @@ def _parts(one_turn: str, two_turns: str, sentinels: tuple[str, str, str]) -> Tu
 def _render(
     template: str, conversations: Sequence[_Conversation], variables: Mapping[str, str]
 ) -> list[dict[str, str]]:
-    """One `{"text": …}` or `{"error": …}` for each conversation."""
+    """Render each of `conversations`: `{"text": …}`, or `{"error": …}` where the template fails."""
     request = {
         "template": template,
         "conversations": conversations,

@@ -1,8 +1,8 @@
-"""Renders a chat template in a process of its own, under limits of time and memory: it comes in a
-model file and may be hostile.
+"""Renders a chat template in a process of its own, under limits of time and memory: the template
+comes in a model file and may be hostile.
 
-Reads one request from standard input and writes one outcome per conversation to standard output,
-both JSON. Run by its path and isolated (`python -I`), it imports nothing of this project.
+It reads one request from standard input and writes one outcome per conversation to standard output,
+both as JSON. It is run by its path and isolated (`python -I`), and imports nothing of this project.
 """
 
 import json
@@ -33,8 +33,8 @@ def _render(
 
 
 def main() -> None:
-    """Render each of the request's conversations: an outcome is `{"text": …}` or, where the
-    template refuses, `{"error": …}`."""
+    """Render each conversation of the request. An outcome is `{"text": …}`, or `{"error": …}` where
+    the template refuses."""
     request: dict[str, Any] = json.load(sys.stdin)
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))

@@ -1,5 +1,5 @@
-"""Whether a text that a model writes has degenerated: into a loop, or into what is no text. Pure;
-knows no model.
+"""Detects text that has degenerated: into a loop, or into something that is no text. Pure; knows no
+model.
 
 Greedy decoding falls into loops (Holtzman et al. 2020, *The curious case of neural text
 degeneration*), and a small model repeats what stands in its conversation: a degenerate reply that
@@ -11,14 +11,14 @@ import unicodedata
 from collections.abc import Sequence
 
 CYCLE_TOKENS = 32
-"""Tokens that a cycle must cover to be one: a short refrain covers less."""
+"""The fewest tokens that a cycle covers: a short refrain covers fewer."""
 CYCLE_COPIES = 3
-"""How often a block of tokens must stand in a row. A cycle of p tokens is found once it covers
-max(CYCLE_TOKENS, 3 p)."""
+"""The fewest copies of a block of tokens in a row that make a cycle. A cycle of p tokens is found
+once it covers max(CYCLE_TOKENS, 3 p)."""
 SAME_LINES = 4
-"""Lines in a row that differ in nothing but their numbers."""
+"""The number of lines in a row that differ only in their numbers which make a loop."""
 _LINE_LETTERS = 20
-"""Letters that such a line has at least: a table of numbers is none."""
+"""The fewest letters of such a line: a table of numbers is no loop."""
 _NUMBER = re.compile(r"\d+")
 _KEPT_CONTROLS = frozenset("\n\t")
 _REPLACEMENT = "\ufffd"
@@ -26,11 +26,11 @@ _REPLACED_PART = 0.1
 
 
 def cycles(tokens: Sequence[int]) -> bool:
-    """Whether `tokens` end in a cycle: a block of tokens that was repeated exactly, CYCLE_COPIES
+    """Whether `tokens` end in a cycle: a block of tokens that is repeated exactly, CYCLE_COPIES
     times or more.
 
-    To be asked after every token. It takes time in proportion to the number of tokens, unless much
-    is repeated.
+    It is meant to be called after every token. It takes time in proportion to the number of tokens,
+    unless much is repeated.
     """
     return _period(tokens) is not None
 
@@ -60,7 +60,7 @@ def _period(tokens: Sequence[int]) -> int | None:
 
 
 def repeats_lines(text: str) -> bool:
-    """Whether the last SAME_LINES whole lines of `text` say the same, but for their numbers."""
+    """Whether the last SAME_LINES whole lines of `text` are equal except for their numbers."""
     lines = text.split("\n")[-SAME_LINES - 1 : -1]
     if len(lines) < SAME_LINES or sum(map(str.isalpha, lines[-1])) < _LINE_LETTERS:
         return False
@@ -73,14 +73,13 @@ def printable(text: str) -> str:
 
 
 def is_text(text: str) -> bool:
-    """Whether `text` says something: it has a letter or a digit, and few characters in place of
-    bytes that are none."""
+    """Whether `text` is a text: it has a letter or a digit, and few replacement characters."""
     replaced = text.count(_REPLACEMENT)
     return any(map(str.isalnum, text)) and replaced <= _REPLACED_PART * len(text)
 
 
 def is_spelled_in_bytes(pieces: Sequence[bytes]) -> bool:
-    """Whether a tokenizer cut a text into more `pieces` than it has characters, spaces left out:
-    whoever trained the tokenizer met no such writing, and the model behind it cannot read it."""
+    """Whether a tokenizer cut a text into more `pieces` than it has characters, without spaces: the
+    tokenizer's training text had no such writing, and the model behind it cannot read it."""
     characters = b"".join(pieces).decode(errors="replace")
     return sum(not piece.isspace() for piece in pieces) > sum(not c.isspace() for c in characters)

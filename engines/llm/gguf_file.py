@@ -1,7 +1,7 @@
-"""What a GGUF file says of itself, and its tensors mapped into memory. Knows the container, not the
+"""Reads the metadata of a GGUF file, and maps its tensors into memory. Knows the container, not the
 model.
 
-ggml's own parser does the walking (10 ms where a parser in Python takes seconds, for a vocabulary
+ggml's own parser reads the file (in 10 ms, where a parser in Python takes seconds for a vocabulary
 of 49,152 strings).
 """
 
@@ -77,7 +77,7 @@ class MappedTensor:
     kind: gguf.GGMLQuantizationType
 
     def rows(self, indices: NDArray[np.int64] | slice) -> NDArray[np.float32]:
-        """Dequantized rows: [len(indices), width] float32."""
+        """The dequantized rows at `indices`: [len(indices), width] float32."""
         blocks = np.ascontiguousarray(self.data[indices])
         if not len(blocks):  # which gguf cannot reshape
             return np.zeros(gguf.quant_shape_from_byte_shape(blocks.shape, self.kind), np.float32)
@@ -107,7 +107,7 @@ def map_tensors(path: Path) -> dict[str, MappedTensor]:
 
 
 def metadata(path: Path) -> dict[str, Any]:
-    """What the file says of itself, but for its lists: numbers, flags and texts by their names.
+    """The metadata of the file, by name: numbers, flags and texts, without its lists.
 
     Raises AttuneError where it is no GGUF file.
     """
@@ -142,12 +142,12 @@ def _mapped(path: Path, context: int, index: int, rows: int) -> MappedTensor:
 _in_memory: "weakref.WeakValueDictionary[tuple[int, ...], mmap.mmap]" = (
     weakref.WeakValueDictionary()
 )
-"""Files that something is still mapped from, by what tells one from another."""
+"""The files from which something is still mapped, by device, inode, size and time."""
 
 
 def _file_in_memory(path: Path) -> mmap.mmap:
-    """The file, mapped once however many ask: the kernel counts a page for each mapping that it is
-    read through."""
+    """The file, mapped once for all that ask for it: the kernel counts a page for each mapping that
+    it is read through."""
     with path.open("rb") as file:
         about = os.fstat(file.fileno())
         which = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
@@ -173,8 +173,8 @@ def has_tensor(path: Path, name: str) -> bool:
 
 
 def main_kind(path: Path) -> gguf.GGMLQuantizationType:
-    """The type that holds most of the file's bytes. Raises AttuneError where it is no GGUF file or
-    holds nothing."""
+    """The type of most of the file's bytes. Raises AttuneError where it is no GGUF file or has no
+    tensors."""
     sizes_bytes: dict[int, int] = {}
     with _opened(path) as context:
         for index in range(_tensor_count(context)):

@@ -1,4 +1,4 @@
-"""The weights of one llama.cpp model, which several contexts may read at once. Knows no tokens."""
+"""The weights of one llama.cpp model, which several contexts may use at once. Knows no tokens."""
 
 import ctypes
 import logging
@@ -21,12 +21,13 @@ def _forward(_level: int, text: bytes, _data: ctypes.c_void_p) -> None:
 
 
 _CALLBACK = llama.llama_log_callback(_forward)
-"""Kept here, or it would be collected while llama.cpp still calls it."""
+"""The callback is kept here; otherwise it would be collected while llama.cpp still calls it."""
 
 
 @cache
 def quiet_backend() -> None:
-    """Initialise the backend; further calls do nothing."""
+    """Initialise llama.cpp's backend, with its messages at debug level; further calls do
+    nothing."""
     llama.llama_log_set(_CALLBACK, ctypes.c_void_p(0))
     llama.llama_backend_init()
 
@@ -40,7 +41,8 @@ class LlamaModel:
     def __init__(self, path: Path, *, device: Device = "cpu") -> None:
         """Load the GGUF file `path`, all of its layers on `device`.
 
-        Raises AttuneError where it is missing, damaged, or of a kind that cannot forget.
+        Raises AttuneError where it is missing, damaged, or recurrent: such a model cannot forget a
+        turn.
         """
         if not path.is_file():
             raise AttuneError(f"the language model {path} is missing; run `attune models fetch`")
@@ -59,7 +61,7 @@ class LlamaModel:
             llama.llama_model_get_vocab(self.pointer)
         )
         self.most_tokens: int = llama.llama_model_n_ctx_train(self.pointer)
-        """Of context that it was trained with."""
+        """The context length that the model was trained with, in tokens."""
         if llama.llama_model_is_recurrent(self.pointer) or llama.llama_model_is_hybrid(
             self.pointer
         ):
@@ -70,7 +72,8 @@ class LlamaModel:
 
     @property
     def chat_template(self) -> str:
-        """The Jinja source in the file's metadata. Raises AttuneError where there is none."""
+        """The chat template, as Jinja source, from the file's metadata. Raises AttuneError where
+        there is none."""
         template: bytes | None = llama.llama_model_chat_template(self.pointer, None)
         if not template:
             raise AttuneError(f"{self.path} has no chat template; use an instruct model")
@@ -79,8 +82,8 @@ class LlamaModel:
     def open_context(
         self, context_tokens: int, batch_tokens: int, threads: int, sequences: int = 1
     ) -> Any:
-        """A context of its own, `sequences` in it sharing its room. Raises AttuneError where it
-        cannot be had."""
+        """A new context, whose room of `context_tokens` its `sequences` share. Raises AttuneError
+        where it does not fit the model or the memory."""
         if not 0 < context_tokens <= self.most_tokens:
             raise AttuneError(
                 f"a context of {context_tokens} tokens is over the {self.most_tokens} of"

@@ -3,8 +3,8 @@ Knows no conversation.
 
 llama.cpp multiplies a whole prompt at once only for some of ggml's types. For the others every
 token of a prompt costs as much as a token of the reply, and the first token waits for it. Whether 8
-bits are the faster ones is measured here, not assumed (docs/adr/0006). What it does not know: GPUs,
-where the file's own weights are computed well.
+bits are faster is measured here, not assumed (docs/adr/0006). GPUs compute the file's own weights
+well; they are not considered.
 """
 
 import ctypes
@@ -32,16 +32,15 @@ _UNBATCHED = {
     gguf.GGMLQuantizationType.Q5_0,
     gguf.GGMLQuantizationType.Q5_1,
 }
-"""Types whose prompts were measured to be slow, and that 8 bits hold without loss that could be
-heard."""
+"""The types whose prompts were measured to be slow, and which 8 bits hold without audible loss."""
 _PROMPT_TOKENS = 16
-"""A spoken request and the closing of its turn."""
+"""The length of a spoken request with the closing of its turn."""
 _REPLY_TOKENS = 4
 _REPEATS = 5
 _PROMPT_GAIN = 0.85
-"""8 bits are chosen where a prompt takes at most this part of the time,"""
+"""8 bits are chosen where a prompt takes at most this share of the time,"""
 _REPLY_LOSS = 1.3
-"""and a token of the reply at most this."""
+"""and a token of the reply at most this share."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +48,16 @@ class Comparison:
     """The time of 8-bit weights over that of the file's own weights, on this machine."""
 
     prompt_ratio: float
-    """For a prompt of 16 tokens."""
+    """The ratio for a prompt of 16 tokens."""
     reply_ratio: float
-    """For each token of the reply."""
+    """The ratio for each token of the reply."""
     copy_bytes: int
-    """Size of the 8-bit copy that is served; 0 where the file itself is."""
+    """The size of the 8-bit copy that is served; 0 where the file itself is."""
 
 
 def served_weights(language_model: Path, cache_dir: Path) -> Path:
-    """The file that llama.cpp runs for `language_model`: its 8-bit copy in `cache_dir` where one
-    was found faster, or itself."""
+    """The file that llama.cpp runs for `language_model`: its 8-bit copy in `cache_dir` where that
+    was found faster, else the file itself."""
     comparison, copy = (
         read_comparison(language_model, cache_dir),
         _copy_path(language_model, cache_dir),
@@ -76,8 +75,7 @@ def served_weights(language_model: Path, cache_dir: Path) -> Path:
 
 
 def read_comparison(language_model: Path, cache_dir: Path) -> Comparison | None:
-    """What was measured for `language_model`; None where nothing was, or what was written cannot be
-    read."""
+    """The comparison for `language_model`; None where there is none that can be read."""
     try:
         return Comparison(**json.loads(_record_path(language_model, cache_dir).read_text()))
     except (OSError, ValueError, TypeError):
@@ -100,8 +98,8 @@ def compare_weights(
     """Write `language_model` in 8-bit weights, time it and the copy with `time_both`, and keep the
     copy where it wins.
 
-    None where the file's own weights are of a type that is computed well. Raises AttuneError where
-    the disk is full or the file damaged; then nothing is left behind.
+    Returns None where the file's own weights are of a type that is computed well. Raises
+    AttuneError where the disk is full or the file is damaged; nothing is left behind then.
     """
     if not _worth_a_try(language_model):
         return None
@@ -126,7 +124,7 @@ def compare_weights(
 def _timed(
     language_model: Path, copy: Path, time_both: Callable[[Path, Path], tuple[float, float]]
 ) -> Comparison:
-    """The comparison of both files; the copy is removed unless it wins."""
+    """Compare both files; the copy is removed unless it wins."""
     wins = False
     try:
         prompt_ratio, reply_ratio = time_both(language_model, copy)
@@ -138,10 +136,10 @@ def _timed(
 
 
 def time_both(own: Path, copy: Path, threads: int) -> tuple[float, float]:
-    """The time that `copy` takes over that of `own`, for a short prompt and for a token of the
-    reply.
+    """The time of `copy` over that of `own`, for a short prompt and for a token of the reply.
 
-    In turns, so that a machine that slows down slows both; the quickest of each counts.
+    They run in turns, so that a machine that slows down slows both; the quickest run of each
+    counts.
     """
     sequences = [LlamaSequence(path, 64, threads, None) for path in (own, copy)]
     try:
@@ -177,8 +175,8 @@ def _is_whole(copy: Path, comparison: Comparison) -> bool:
 
 
 def _requantize(source: Path, target: Path) -> None:
-    """Every matrix in 8 bits but the embedding table: soft tokens are rows of the table as it
-    was."""
+    """Write `source` as `target`, every matrix in 8 bits except the embedding table: soft tokens
+    are rows of the original table."""
     quiet_backend()
     parameters = llama.llama_model_quantize_default_params()
     parameters.ftype = llama.LLAMA_FTYPE_MOSTLY_Q8_0

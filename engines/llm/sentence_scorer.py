@@ -1,9 +1,9 @@
-"""How likely sentences are as the next request, to the language model that serves. Knows tokens, no
-audio and no conversation.
+"""Scores how likely sentences are as the next request, by the language model that serves. Knows
+tokens, no audio and no conversation.
 
-What comes before them is a list of requests, the user's own where there are any: people differ more
-in how they ask than one person does from day to day. Sentences that begin alike share what they
-have in common: they are one tree, decoded in a few batches in a context of its own beside the
+A list of requests stands before them, the user's own where there are any: people differ more in how
+they ask than one person does from day to day. Sentences with a common beginning share its
+computation: all of them form one tree, decoded in a few batches in a context of its own beside the
 conversation's.
 """
 
@@ -28,20 +28,21 @@ logger = logging.getLogger(__name__)
 
 _HEADING = "Requests to a voice assistant:\n"
 _AT_ONCE_TOKENS = 64
-"""Each token's logits take four bytes for every entry of the vocabulary: 39 MB for 64 of them at
-152,000 entries."""
+"""The tokens in a batch. Each token's logits take four bytes for every entry of the vocabulary: 39
+MB for 64 of them at 152,000 entries."""
 _SENTENCES_AT_ONCE = 32
 _CONTEXT_TOKENS = 1024
 _MOST_BEFORE_TOKENS = 400
 _WAIT_SECONDS = 0.1
-"""Between two steps while another thread computes."""
+"""The time between two steps while another thread computes."""
 
 
 class LlamaSentenceScorer:
-    """Scores sentences. Safe to use from several threads."""
+    """Scores sentences; several threads may use it."""
 
     def __init__(self, model: LlamaModel, vocabulary: Vocabulary, threads: int) -> None:
-        """Nothing is computed yet. Raises AttuneError where there is no memory for the context."""
+        """Open a context of `model`, without computing anything. Raises AttuneError where there is
+        no memory for it."""
         self._vocabulary = vocabulary
         self._alone = threading.Lock()
         self._room = min(_CONTEXT_TOKENS, model.most_tokens)
@@ -52,18 +53,19 @@ class LlamaSentenceScorer:
         self._batch = llama.llama_batch_init(_AT_ONCE_TOKENS, 0, _SENTENCES_AT_ONCE)
         self._line_end = vocabulary.tokenize("\n")[0]
         self._before: list[int] = []
-        """What was computed of what comes before every sentence: whole batches from its beginning,
-        or all of it."""
+        """The tokens before every sentence that are computed: whole batches from their beginning,
+        or all of them."""
 
     def after(self, requests: Sequence[Sequence[int]]) -> SentenceScorer:
-        """Scores sentences that come after `requests`, spoken tokens too, of which the last may
-        find no room. It makes itself ready in a thread of its own, so that whoever opens it need
-        not wait.
+        """A scorer of sentences that follow `requests`, which are given as spoken tokens; the last
+        of them may find no room. It computes the requests in a thread of its own, so that the
+        caller need not wait.
 
         The scorer takes spoken sentences of one token or more and returns the natural log
         likelihood of each, its end included. It raises AttuneError where llama.cpp fails or a
-        sentence does not fit the context, RuntimeError after `close`. It takes a step before each
-        batch of at most 64 tokens, and several in each second that it waits for another thread.
+        sentence does not fit the context, and RuntimeError after `close`. It calls the step before
+        each batch of at most 64 tokens, and several times a second while it waits for another
+        thread.
         """
         before = self._vocabulary.begun(self._vocabulary.tokenize(_HEADING))
         for request in requests:
@@ -107,8 +109,8 @@ class LlamaSentenceScorer:
         return [found[sentence] for sentence in sentences]
 
     def _read_batch(self, before: list[int]) -> bool:
-        """Compute the next batch of `before`, from its beginning where something else was computed;
-        whether there is more."""
+        """Compute the next batch of `before`, from its beginning where something else was computed.
+        Returns whether more batches follow."""
         done = len(self._before)
         if self._before != before[:done]:
             self._before, done = [], 0
@@ -125,7 +127,7 @@ class LlamaSentenceScorer:
         return len(self._before) < len(before)
 
     def _groups(self, sentences: Sequence[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
-        """All of them, as many at a time as there are sequences and room for, neighbours beginning
+        """All sentences, in groups as large as there are sequences and room for; neighbours begin
         alike."""
         most_tokens = self._room - len(self._before)
         group: list[tuple[int, ...]] = []
@@ -174,7 +176,7 @@ class LlamaSentenceScorer:
 
     @contextmanager
     def _branches(self, count: int) -> Iterator[None]:
-        """Sequences 1 to `count`, each beginning with what comes before every sentence."""
+        """Hold sequences 1 to `count`, each a copy of what comes before every sentence."""
         for number in range(1, count + 1):
             llama.llama_memory_seq_cp(self._memory, 0, number, -1, -1)
         try:
@@ -184,8 +186,8 @@ class LlamaSentenceScorer:
                 llama.llama_memory_seq_rm(self._memory, number, -1, -1)
 
     def _decode(self, given: Sequence[tuple[int, int, list[int]]]) -> list[Float32]:
-        """Logits after each token, given its position and the sequences it stands in: views that
-        the next call overwrites."""
+        """The logits after each token, which is given with its position and its sequences. They are
+        views that the next call overwrites."""
         batch = self._batch
         batch.n_tokens = len(given)
         for place, (token, position, sequences) in enumerate(given):

@@ -1,5 +1,5 @@
-"""One llama.cpp model with one sequence: appends tokens and vectors, truncates, reads logits. Knows
-no words and no turns."""
+"""One llama.cpp model with one sequence: appends tokens and vectors, truncates, and reads logits.
+Knows no words and no turns."""
 
 import ctypes
 import os
@@ -17,8 +17,8 @@ from ..types import Float32
 from .model import LlamaModel
 
 _BATCH_TOKENS = 512
-"""Longer input is decoded in pieces of this many tokens: more gains nothing on the devices that
-Attune is for."""
+"""The tokens in a batch; longer input is decoded in several. Larger batches gain nothing on the
+devices that Attune is for."""
 
 
 class LlamaSequence:
@@ -31,7 +31,7 @@ class LlamaSequence:
         threads: int,
         adapter: Path | None,
     ) -> None:
-        """Open `model`, or the GGUF file of that path, with room for `context_tokens`; either is
+        """Open `model`, or the GGUF file of that path, with room for `context_tokens`. The model is
         closed with this sequence. Raises AttuneError where something does not load or fit."""
         self.model = model if isinstance(model, LlamaModel) else LlamaModel(model)
         self._threads = threads
@@ -50,7 +50,7 @@ class LlamaSequence:
 
     @property
     def length(self) -> int:
-        """Tokens and vectors in the sequence."""
+        """The number of tokens and vectors in the sequence."""
         return int(llama.llama_memory_seq_pos_max(self._memory, 0)) + 1
 
     @property
@@ -62,7 +62,8 @@ class LlamaSequence:
         empty afterwards.
 
         Raises AttuneError, and leaves everything as it was, where the adapter does not fit this
-        model. Without memory for another context it raises AttuneError and is closed.
+        model. Where there is no memory for another context, it raises AttuneError and closes the
+        sequence.
         """
         adapter = None
         if path is not None:
@@ -89,7 +90,7 @@ class LlamaSequence:
 
     @contextmanager
     def adapter_on(self) -> Iterator[None]:
-        """What is appended inside passes through the adapter; it is cleared on every way out."""
+        """Let everything that is appended in the block pass through the adapter."""
         adapters = (llama.llama_adapter_lora_p_ctypes * 1)(self._adapter)
         try:
             if llama.llama_set_adapters_lora(self._context, adapters, 1, (ctypes.c_float * 1)(1.0)):
@@ -103,7 +104,7 @@ class LlamaSequence:
     def append_tokens(
         self, tokens: Sequence[int], *, want_logits: bool = True, step: Step = unwatched
     ) -> None:
-        """Decode `tokens` at the end, in batches, each after a call of `step`, which may raise.
+        """Decode `tokens` at the end, in batches; `step`, which may raise, is called before each.
 
         Raises AttuneError where llama.cpp fails: what was appended until then is undefined.
         """
@@ -118,8 +119,8 @@ class LlamaSequence:
     def append_vectors(
         self, vectors: Float32, *, want_logits: bool = True, step: Step = unwatched
     ) -> None:
-        """As `append_tokens`, with [U, width] vectors in place of the rows that tokens stand
-        for."""
+        """Decode [U, width] vectors at the end, in place of the rows of tokens; otherwise as
+        `append_tokens`."""
         rows = np.ascontiguousarray(vectors, np.float32)
         for start in range(0, len(rows), self._batch_tokens):
             step()
@@ -149,13 +150,14 @@ class LlamaSequence:
             )
 
     def logits(self) -> Float32:
-        """[vocabulary_size] of the position appended last: a view that the next decode
+        """The logits [vocabulary_size] of the last position: a view that the next decode
         overwrites."""
         pointer = llama.llama_get_logits_ith(self._context, -1)
         return np.ctypeslib.as_array(pointer, (self.model.vocabulary_size,))
 
     def truncate(self, length: int) -> None:
-        """Forget everything from position `length` on."""
+        """Forget everything from position `length` on. Raises AttuneError where llama.cpp
+        cannot."""
         if not llama.llama_memory_seq_rm(self._memory, 0, length, -1):
             raise AttuneError(
                 f"llama.cpp could not shorten the conversation to {length} tokens; restart Attune"

@@ -1,8 +1,8 @@
-"""The language model's vocabulary and embedding table, from its GGUF file, without the model.
+"""The language model's vocabulary and embedding table, from its GGUF file, without the model's
+weights.
 
-Tokenizes with llama.cpp (vocabulary only, a few megabytes) and reads embedding rows straight from
-the memory-mapped file, so that alignment never has to run the language model (Tiny-Align's
-EmbedLink).
+It tokenizes with llama.cpp (vocabulary only, a few megabytes) and reads embedding rows from the
+memory-mapped file, so that alignment never has to run the language model (Tiny-Align's EmbedLink).
 """
 
 import ctypes
@@ -21,13 +21,13 @@ from .gguf_file import map_tensor
 from .model import LlamaModel, quiet_backend
 
 _NEAREST_CHUNK_ROWS = 8192
-"""Rows dequantized at a time by `nearest`: 19 MB of float32 at width 576."""
+"""The rows that `nearest` dequantizes at a time: 19 MB of float32 at width 576."""
 
 _USUAL_PIECE_BYTES = 64
 
 
 class Vocabulary:
-    """Text to token ids and back, and the rows that the tokens stand for."""
+    """Converts text to token ids and back, and reads the embedding rows of tokens."""
 
     def __init__(self, path: Path, model: LlamaModel | None = None) -> None:
         """Open the GGUF file `path`. With `model`, which was loaded from it, the vocabulary that
@@ -47,7 +47,7 @@ class Vocabulary:
 
     @property
     def pointer(self) -> Any:
-        """What llama.cpp calls the vocabulary. Raises AttuneError where it is closed."""
+        """llama.cpp's pointer to the vocabulary. Raises AttuneError where it is closed."""
         model = self._own if self._model is None else self._model.pointer
         if not model:
             raise AttuneError("the language model is closed, and its vocabulary with it")
@@ -60,8 +60,9 @@ class Vocabulary:
         self._own = self._model = None
 
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
-        """Token ids of `text`; with `special`, control tokens such as `<|im_start|>` are parsed,
-        else they are plain text."""
+        """The token ids of `text`. With `special`, control tokens such as `<|im_start|>` are
+        parsed; otherwise they are plain text. Raises AttuneError where the text does not
+        tokenize."""
         encoded = text.encode(errors="replace")
         capacity = len(encoded) + 8
         tokens = (llama.llama_token * capacity)()
@@ -73,8 +74,8 @@ class Vocabulary:
         return list(tokens[:count])
 
     def begun(self, tokens: list[int]) -> list[int]:
-        """The same after the token that begins every text, for a model that wants one and where it
-        is not there yet."""
+        """`tokens` after the token that begins every text, where the model wants one and it is not
+        there yet."""
         bos = llama.llama_vocab_bos(self.pointer)
         return (
             [bos, *tokens]
@@ -83,8 +84,7 @@ class Vocabulary:
         )
 
     def piece(self, token: int) -> bytes:
-        """The bytes that `token` stands for; part of a character, it may be. Control tokens stand
-        for nothing."""
+        """The bytes of `token`, which may be a part of a character; none for a control token."""
         capacity_bytes = _USUAL_PIECE_BYTES
         while True:
             buffer = ctypes.create_string_buffer(capacity_bytes)
@@ -96,11 +96,11 @@ class Vocabulary:
             capacity_bytes = -count
 
     def detokenize(self, tokens: Sequence[int]) -> str:
-        """The text of `tokens`, ill-formed bytes replaced."""
+        """The text of `tokens`, with ill-formed bytes replaced."""
         return b"".join(self.piece(token) for token in tokens).decode(errors="replace")
 
     def rows(self, tokens: Sequence[int] | NDArray[np.int64]) -> Float32:
-        """Dequantized embedding rows: [len(tokens), width] float32."""
+        """The dequantized embedding rows of `tokens`: [len(tokens), width] float32."""
         return self._table.rows(np.asarray(tokens, np.int64))
 
     def nearest(self, vectors: Float32) -> tuple[list[int], Float32]:
@@ -122,7 +122,7 @@ class Vocabulary:
 
 
 def _load_alone(path: Path) -> Any:
-    """llama.cpp's model of `path` without its weights."""
+    """Load the vocabulary of `path` in llama.cpp, without the weights."""
     if not path.is_file():
         raise AttuneError(f"the language model {path} is missing; run `attune models fetch`")
     quiet_backend()

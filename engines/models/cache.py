@@ -1,8 +1,8 @@
-"""The verified copies of models on the disk: fetched, checked, found.
+"""The verified copies of models on the disk: fetches, checks and finds them.
 
-A model is stored under `<cache>/models/<sha256>/`, which appears there by one rename, after every
-file was verified. Or it came with a package of the system's, to `attune/models/<sha256>/` in a
-folder of shared data, and is only read.
+A model is stored under `<cache>/models/<sha256>/`, which appears there by one rename after every
+file was verified. Or a package of the system brought it to `attune/models/<sha256>/` in a folder of
+shared data, which is only read.
 """
 
 import json
@@ -23,11 +23,11 @@ _PARTIAL = ".partial-"
 _log = logging.getLogger(__name__)
 
 Report = Callable[[int, int], None]
-"""Called with the bytes that have arrived and the bytes expected in all."""
+"""A callback that takes the bytes that have arrived and the bytes expected in all."""
 
 
 def model_path(name: str, cache_dir: Path, manifest: Path = MANIFEST) -> Path:
-    """Verified file or folder of a model. Raises AttuneError where it was not fetched, or is
+    """The verified file or folder of a model. Raises AttuneError where it was not fetched, or is
     damaged.
 
     Its content is hashed only when a file's size or time differs from when it was last verified.
@@ -49,15 +49,15 @@ def model_path(name: str, cache_dir: Path, manifest: Path = MANIFEST) -> Path:
 
 
 def verify(model: Model, cache_dir: Path) -> str | None:
-    """Hash every file of `model`. Returns None where all is well, else what is wrong, in one
-    line."""
+    """Hash every file of `model`. Returns None where all of it is right, else the first fault in
+    one line."""
     folder = model.found(cache_dir)
     return _first_problem(model, folder) if folder is not None else "not fetched"
 
 
 def fetch(model: Model, cache_dir: Path, report: Report) -> Path:
-    """Make sure that a verified copy of `model` is in `cache_dir`, fetching it only where there is
-    none. Returns its path.
+    """Make sure that a verified copy of `model` is in `cache_dir`, and return its path; it is
+    fetched only where there is none.
 
     Raises AttuneError where a source fails, where what it sent is not what the manifest says
     (nothing of it is kept), or where the disk is full. A fetch that runs at the same time is waited
@@ -132,8 +132,8 @@ def _fetch(model: Model, folder: Path, report: Report) -> None:
 
 @contextmanager
 def _lock(models: Path) -> Iterator[None]:
-    """One fetch at a time in `models`; the kernel gives the lock back even when a process is
-    killed."""
+    """Hold the lock under which one process at a time fetches into `models`; the kernel frees the
+    lock of a process that is killed."""
     with one_at_a_time(models / ".lock"):
         _sweep(models)  # of fetches that were killed
         yield
@@ -168,7 +168,7 @@ def _stat_of_files(folder: Path) -> dict[str, list[int]]:
 
 
 def _seen_path(model: Model, cache_dir: Path) -> Path:
-    """Where sizes and times of verified files are remembered, so that they are hashed again only
+    """The file that records sizes and times of verified files, so that they are hashed again only
     when they have changed."""
     return cache_dir / "verified" / model.sha256
 

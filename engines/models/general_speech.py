@@ -14,19 +14,19 @@ from .cache import model_path
 logger = logging.getLogger(__name__)
 
 GENERAL_MODEL = "general-speech"
-"""Its name in the manifest of models."""
+"""The name of these recordings in the manifest of models."""
 
 _LEAST_WORDS = 4
 _MOST_WORDS = 16
 
 
 _BYTES_PER_SECOND = 8000
-"""Of G.722 at 64 kbit/s."""
+"""The byte rate of G.722 at 64 kbit/s."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One recorded sentence."""
+    """A recorded sentence with its text."""
 
     name: str
     audio: Path
@@ -63,16 +63,16 @@ def read_prompts(folder: Path) -> list[Prompt]:
 
 
 def retention_set(prompts: list[Prompt]) -> list[Prompt]:
-    """One prompt in five, by a hash of its name: always the same ones, so that they can be kept out
-    of everything else."""
+    """One prompt in five, chosen by a hash of its name: always the same ones, so that they can be
+    kept out of everything else."""
     return [
         prompt for prompt in prompts if hashlib.sha256(prompt.name.encode()).digest()[0] % 5 == 0
     ]
 
 
 def retention_examples(cache_dir: Path, *, whole: bool = False) -> list[Example]:
-    """The recordings on which forgetting shows, or with `whole` all that there are of that voice;
-    none where they were not fetched, and then no candidate can be promoted."""
+    """The examples of the retention set, or with `whole` of all recordings of that voice. They are
+    empty where the recordings were not fetched, and then no candidate can be promoted."""
     try:
         prompts = read_prompts(model_path(GENERAL_MODEL, cache_dir))
         prompts = prompts if whole else retention_set(prompts)

