@@ -1,8 +1,8 @@
-"""`python -m calibration JOB.json`: runs one job as the daemon's child, reporting progress on
+"""`python -m calibration JOB.json`: runs one job as the daemon's child, and reports progress on
 standard output.
 
-Leaves with 0 when the job is done or a round is refused, 1 when it failed (the last line says why),
-143 on SIGTERM, after saving a checkpoint.
+The exit status is 0 when the job is done or a round is refused, 1 when it failed (the last line
+says why), and 143 on SIGTERM, after saving a checkpoint.
 """
 
 import json
@@ -48,7 +48,8 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _begin_anew(path: Path) -> NoReturn:
-    """Become the process that goes on with the job: same number, same parent, nothing in memory."""
+    """Become the process that goes on with the job: it has the same number and the same parent, and
+    nothing of this one in its memory."""
     # Until there is a handler again, in `main`.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     sys.stdout.flush()
@@ -56,8 +57,8 @@ def _begin_anew(path: Path) -> NoReturn:
 
 
 def _work(job: Job) -> int | None:
-    """Do `job`; only the module that does it is imported. None: there is more to do, in a process
-    that has nothing of this one's in its memory."""
+    """Do `job`, importing only the module that does it. Returns None where there is more to do, in
+    a process that has nothing of this one in its memory."""
     match job:
         case AdaptJob():
             from .jobs.adapt import adapt
@@ -106,7 +107,7 @@ def _work(job: Job) -> int | None:
 
 
 def run(path: Path) -> int:
-    """Run the job in `path`; returns the exit status."""
+    """Run the job in the file `path`; returns the exit status."""
     try:
         job = _JOB.validate_python(json.loads(path.read_text()))
         number = _work(job)
@@ -153,8 +154,8 @@ def main() -> int:
 
 
 def _end_with_daemon() -> None:
-    """A daemon that is not the parent takes nobody along; but what it never says anything on, its
-    socket, has an end then."""
+    """Kill this process when the daemon ends: a daemon that is not the parent cannot have the
+    kernel do so, but its socket, on which it never says anything, ends with it."""
     with socket.socket(fileno=os.dup(1)) as connection, suppress(OSError):
         connection.recv(1)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What a generation or a figure was made with: versions, and the machine."""
+"""The provenance of a generation or a figure: the versions of packages, and the machine."""
 
 import os
 import platform
@@ -9,13 +9,13 @@ from engines.device.runtimes import package_versions
 
 
 def versions() -> dict[str, str]:
-    """The versions of what shapes a generation."""
+    """The versions of the packages that shape a generation."""
     names = ("attune", "torch", "onnx", "onnxruntime", "llama-cpp-python", "faster-whisper")
     return package_versions(names, absent="not installed as a distribution")
 
 
 def describe_machine() -> str:
-    """Processor, cores, memory, GPU."""
+    """The processor, cores, memory and GPU of this machine, in one line."""
     import torch  # a round's judge asks for versions alone, and opens no torch
 
     cpuinfo = Path("/proc/cpuinfo")
@@ -30,7 +30,7 @@ def describe_machine() -> str:
 
 
 def peak_allocated_bytes() -> int | None:
-    """The most memory that tensors ever took on a GPU; None without one."""
+    """The peak memory of tensors on a GPU; None without one."""
     import torch  # as above
 
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None

@@ -1,7 +1,7 @@
 """`python -m calibration.take_handoff FOLDER`: takes the job that a daemon left in FOLDER, and does
 it as its child would.
 
-For a service manager's unit, which so gives it limits of its own. Knows no job.
+A service manager's unit runs it, and so can give the job limits of its own. Knows no job.
 """
 
 import os
@@ -18,8 +18,8 @@ _MAX_BYTES = 1 << 20
 
 
 def main() -> int:
-    """Take the request away and become the process that carries it out; 0 where there is none, or
-    nobody who waits for it."""
+    """Take the request away and become the process that carries it out. Returns 0 where there is no
+    request, or where the daemon that made it is gone."""
     request = Path(sys.argv[1]) / REQUEST_NAME
     try:
         if request.stat().st_size > _MAX_BYTES:

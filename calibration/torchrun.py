@@ -1,5 +1,5 @@
-"""Several training processes as one child: torchrun's launcher, which settles as a child does and
-whose workers die with it.
+"""Runs a job in several training processes as one child: torchrun's launcher settles as a child
+does, and its workers die with it.
 
 Knows neither jobs nor training.
 """
@@ -12,7 +12,8 @@ from engines.jobs.programs import CALIBRATION_JOB
 
 
 def main() -> None:
-    """Run the job in the file named second in as many processes as are named first."""
+    """Run the job in the file that the second argument names, in as many processes as the first one
+    says."""
     settle_as_child()
     # The workers' parent is this process, not the one that started it.
     os.environ[PARENT_VARIABLE] = str(os.getpid())

@@ -1,9 +1,9 @@
-"""Fits how much a generation's readings are to be trusted, and measures whether such trust is
-deserved. Knows no audio.
+"""Fits the confidence in a generation's readings, and measures how well it is calibrated. Knows no
+audio.
 
-Logistic regression on what a reading shows of itself (`engines/alignment/confidence.py`), over
+The fit is a logistic regression on features of a reading (`engines/alignment/confidence.py`), over
 labelled utterances that were never trained on: the user's own, and the retention set, whose many
-errors tell what being wrong passes like.
+errors show what wrong readings look like.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,36 +33,36 @@ from .newton import Numbers, minimise_by_newton
 from .text_scores import word_errors
 
 LEAST_READINGS = 20
-"""Fewer tell nothing."""
+"""The fewest readings that a fit needs."""
 PASSING = 0.97
-"""Share of the user's own rightly read utterances that the threshold lets pass, after rescoring
+"""The share of the user's own rightly read utterances that the threshold lets pass, after rescoring
 where there is any."""
 _STILL = 1e-6
 _HIGHEST_THRESHOLD, _LOWEST_THRESHOLD = 0.95, 0.3
 _RIDGE = 0.5
-"""Of summed losses: a standard normal prior on the weights."""
+"""The ridge on the summed losses, a standard normal prior on the weights."""
 _INHERITED_RIDGE = 5.0
-"""Toward an inherited fit: a round hears few readings that rescoring left wrong (14 of a second
-atypical speaker's 65), from which alone it would learn that everything is right
+"""The ridge towards an inherited fit. A round has few readings that rescoring left wrong (14 of a
+second atypical speaker's 65), from which alone it would learn that everything is right
 (docs/alignment.md)."""
 
 
 class Way(Enum):
-    """How an utterance came to be read as it was."""
+    """The way in which an utterance was read."""
 
     ALONE = "alone"
-    """One pass of the projector."""
+    """By one projector pass."""
     RESCORED = "rescored"
-    """The best sentence of the n-best list."""
+    """By the best sentence of the n-best list."""
 
 
 @dataclass(frozen=True)
 class DecodedExample:
-    """A labelled utterance, decoded both ways, before its confidence is known."""
+    """A labelled utterance, decoded in both ways, before its confidence is known."""
 
     text: str
     own: bool
-    """Whether the user said it; else it is of the retention set."""
+    """Whether the user said it; otherwise it is of the retention set."""
     alone: SoftTokens
     n_best: NBestList
 
@@ -74,16 +74,16 @@ class Reading:
     way: Way
     soft: SoftTokens
     features: tuple[float, ...]
-    """What shows how far it is to be trusted."""
+    """The features that the confidence is fitted to."""
     right_tokens: tuple[bool, ...]
     right: bool
     """Whether every word was read right."""
     own: bool
-    """Whether the user said it; else it is of the retention set."""
+    """Whether the user said it; otherwise it is of the retention set."""
 
 
 def right_tokens(read: Sequence[int], label: Sequence[int]) -> tuple[bool, ...]:
-    """For each token read whether the label has it, in the longest matching order."""
+    """Whether the label has each token of `read`, in the longest matching order."""
     right = [False] * len(read)
     for block in SequenceMatcher(None, read, label, autojunk=False).get_matching_blocks():
         right[block.a : block.a + block.size] = [True] * block.size
@@ -99,7 +99,7 @@ def decode_example(
     own: bool,
 ) -> DecodedExample:
     """Decode the [T, D] `frames` of an utterance whose label is `text`; `first_pass` is called
-    where the projector reads one."""
+    where the projector reads a first-pass transcript."""
     passes = decoder.passes(frames)
     return DecodedExample(text, own, passes.alone, decoder.n_best(passes, first_pass))
 
@@ -161,12 +161,12 @@ def fit_confidence(
     weights: tuple[float, ...],
     inherited: Confidence | None = None,
 ) -> Confidence | None:
-    """The confidence that the `readings` of each utterance support, the rescored ones of
-    them made with `weights`; None where fewer than LEAST_READINGS are of passes alone. What
-    rescoring shows is trusted about as far as `inherited` trusts it.
+    """The confidence fitted to the `readings` of each utterance, of which the rescored ones were
+    made with `weights`. None where fewer than LEAST_READINGS are of one projector pass. The fit of
+    rescored readings stays near that of `inherited`.
 
-    The threshold lets PASSING of the user's own rightly read utterances pass; without such, it is
-    even odds.
+    The threshold lets PASSING of the user's own rightly read utterances pass; without such
+    utterances it is 0.5.
     """
     of_way = {
         way: [reading for of_one in readings for reading in of_one if reading.way is way]
@@ -226,9 +226,9 @@ def logistic_regression(
     right: NDArray[np.bool_],
     near: tuple[float, tuple[float, ...]] | None = None,
 ) -> tuple[float, tuple[float, ...]]:
-    """Offset and weights for [N, F] features, with a slight ridge on standardised ones, so that
-    they stay finite where everything was right; with a strong one toward the offset and weights
-    `near`, where those are given."""
+    """The offset and weights of a logistic regression on [N, F] features. A slight ridge on
+    standardised features keeps them finite where everything was right; with `near`, an offset and
+    weights, a strong ridge keeps them near those."""
     mean, spread = features.mean(axis=0), features.std(axis=0)
     spread[spread < _STILL] = 1.0
     given = np.column_stack([np.ones(len(features)), (features - mean) / spread])
@@ -253,17 +253,18 @@ def logistic_regression(
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Readings of about the same confidence."""
+    """A group of readings of about the same confidence."""
 
     confidence: float
-    """Their mean."""
+    """The mean of their confidences."""
     right: float
-    """The share of them that was right: as high, where the confidence means something."""
+    """The share of them that was right; it equals the confidence where that is well calibrated."""
     count: int
 
 
 def reliability_curve(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> list[ReliabilityBin]:
-    """(confidence, right) pairs in `bins` steps of confidence; empty ones are left out."""
+    """The groups of (confidence, right) `pairs` in `bins` steps of confidence; empty groups are
+    left out."""
     made = []
     for index in range(bins):
         inside = [
@@ -280,7 +281,7 @@ def reliability_curve(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> li
 
 
 def calibration_error(curve: Sequence[ReliabilityBin]) -> float:
-    """Expected calibration error, 0 to 1: the mean distance of a curve from the diagonal, weighted
-    by count."""
+    """The expected calibration error, 0 to 1: the mean distance of a curve from the diagonal,
+    weighted by count."""
     total = sum(bin_.count for bin_ in curve)
     return sum(abs(bin_.confidence - bin_.right) * bin_.count for bin_ in curve) / max(total, 1)

@@ -1,8 +1,8 @@
-"""Fits how much each feature of a sentence counts in rescoring. Knows features and errors, no
-audio.
+"""Fits the weights of the features that rescoring compares. Knows features and errors, no audio.
 
-A conditional logit (McFadden 1974): the weights under which the sentences with the fewest wrong
-words are the most probable of their list, on labelled utterances that were never trained on.
+The fit is a conditional logit (McFadden 1974): the weights under which the sentences with the
+fewest wrong words are the most probable of their list, on labelled utterances that were never
+trained on.
 """
 
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ from engines.alignment.rescoring import Feature
 from .newton import Numbers, minimise_by_newton
 
 _RIDGE = 0.03
-"""Of the mean loss of a list, on standardised features."""
+"""The ridge on the mean loss of a list, for standardised features."""
 _SILENT = 1e-6
 _SIGNED = Feature.TOKENS
-"""The one feature that may count against a sentence; of the others, more is never worse."""
+"""The one feature whose weight may be negative; of the others, more is never worse."""
 
 
 def fit_rescoring_weights(
     lists: Sequence[tuple[NDArray[np.float64], NDArray[np.int64]]], start: tuple[float, ...] = ()
 ) -> tuple[float, ...]:
-    """Weights for the features of n-best lists: features [N, W] and the number of wrong words [N]
-    of each.
+    """Fit weights to n-best lists, each given as its features [N, W] and the number of wrong words
+    [N] of each sentence.
 
-    What the lists leave open stays near `start`, or near nothing. `start` itself where no list has
-    one sentence better than another: there is nothing to learn from.
+    Weights that the lists do not determine stay near `start`, or near 0. Returns `start` itself
+    where no list has one sentence better than another.
     """
     telling = [(features, wrong) for features, wrong in lists if len(set(wrong.tolist())) > 1]
     if not telling:

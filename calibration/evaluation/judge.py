@@ -1,8 +1,8 @@
 """Judges recognisers on labelled utterances, through the engines that serve. Knows no training.
 
-Word error is that of the transcript (cascade) or of each soft token's nearest row of the embedding
-table, detokenized (aligned). Replies are compared, by ROUGE-L, with the replies to the label's own
-text.
+Word error is that of the transcript (cascade), or of the nearest row of the embedding table for
+each soft token, detokenized (aligned). Replies are compared, by ROUGE-L, with the replies to the
+label's own text.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,16 +31,16 @@ from .fit_confidence import DecodedExample, decode_example
 from .text_scores import error_rate, rouge_l, word_errors
 
 Recogniser = Callable[[Example], str | SoftTokens]
-"""From an utterance to a transcript (cascade) or to soft tokens (aligned)."""
+"""A function from an utterance to a transcript (cascade) or to soft tokens (aligned)."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """How one recogniser did on one set of utterances, and on each of them."""
+    """The scores of one recogniser on a set of utterances, and on each of them."""
 
     score: Score
     counted: list[tuple[int, int]]
-    """Wrong, missing and added words, and the words of the label."""
+    """For each utterance the wrong, missing and added words, and the words of the label."""
 
 
 @dataclass
@@ -52,11 +52,11 @@ class Judge:
     system_prompt: str
     threads: int
     reply_tokens: int
-    """A reply has no more tokens."""
+    """The most tokens of a reply."""
     _references: dict[str, str] = field(default_factory=dict)
     _language_model: LlamaCppLanguageModel | None = None
     _adapter: Path | None = None
-    """What the language model that is open passes soft tokens through."""
+    """The adapter of the language model that is open."""
 
     @classmethod
     def for_job(cls, job: AdaptJob | BenchDistilJob | BenchQualityJob) -> "Judge":
@@ -94,11 +94,11 @@ class Judge:
         self._language_model = self._adapter = None
 
     def frames(self, example: Example) -> Float32:
-        """Cached encoder frames [T, D] of an example."""
+        """The encoder frames [T, D] of an example, from the cache or computed."""
         return self._cache.frames(example)
 
     def first_pass(self, example: Example) -> Transcript:
-        """Cached first-pass transcript of an example."""
+        """The first-pass transcript of an example, from the cache or decoded."""
         return self._cache.first_pass(example)
 
     def decoder(
@@ -108,14 +108,14 @@ class Judge:
         requests: Sequence[str],
         output: Output = "rows",
     ) -> AlignedDecoder:
-        """What reads through a projector's graph, as it would serve with `confidence` and the
-        user's own `requests`."""
+        """The decoder of a projector's graph, as it would serve with `confidence` and the user's
+        own `requests`."""
         projector = OnnxProjector(projector_onnx, self.threads)
         scorer = self.language_model.scorer.after(requests_before(requests, self.vocabulary))
         return open_decoder(projector, self.vocabulary, confidence, scorer, self.threads, output)
 
     def serving_decoder(self, generation: Generation) -> AlignedDecoder:
-        """As `generation` serves."""
+        """The decoder of `generation`, as it serves."""
         card = generation.card
         return self.decoder(
             generation.projector,
@@ -125,7 +125,7 @@ class Judge:
         )
 
     def aligned(self, decoder: AlignedDecoder) -> Recogniser:
-        """The recogniser that the aligned route is with `decoder`."""
+        """The recogniser of the aligned route with `decoder`."""
 
         def recognise(example: Example) -> SoftTokens:
             return decoder.written(
@@ -153,7 +153,7 @@ class Judge:
         )
 
     def cascade(self, example: Example) -> str:
-        """The transcriber's words for an example: the recogniser that the cascade is."""
+        """The transcript of an example, as the cascade's recogniser."""
         return self._cache.transcript(example).text
 
     def score(

@@ -1,8 +1,8 @@
 """Minimises smooth losses of a few numbers. Knows no data.
 
-Newton's method with a line search, numbers at their bounds left out. (scipy would do, and takes 50
-MB when it is imported, 25 of which every process with transformers in it would take too, for that
-imports it where it is there.)
+Newton's method with a line search, in which numbers at their bounds are left out. (scipy would do;
+but importing it takes 50 MB, 25 of which every process with transformers would take, too, which
+imports scipy where it is installed.)
 """
 
 from collections.abc import Callable, Sequence
@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
 Loss = Callable[[Numbers], tuple[float, Numbers, Numbers]]
-"""F numbers to a value, its gradient [F], and a positive definite curvature [F, F], the value's own
-or one that is no smaller."""
+"""A function of F numbers to a value, its gradient [F], and a positive definite curvature [F, F]:
+the value's own or a larger one."""
 
 _STEPS, _HALVINGS = 300, 40
 _FLAT = 1e-8
 _SUFFICIENT = 1e-4
-"""Of the decrease that the gradient promises (Armijo 1966)."""
+"""The share of the decrease that the gradient promises which a step must reach (Armijo 1966)."""
 
 
 def minimise_by_newton(
     start: Numbers, loss: Loss, least: Sequence[float | None] | None = None
 ) -> Numbers:
-    """Where `loss` is least near `start`, which has F numbers. With `least`, no number is below its
-    own there; None for one that has none."""
+    """The F numbers, found from `start`, at which `loss` is least. With `least`, no number is below
+    its bound there; None is no bound."""
     bounds = np.array(
         [-np.inf if bound is None else bound for bound in least or [None] * len(start)]
     )

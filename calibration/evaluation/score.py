@@ -1,4 +1,4 @@
-"""Scores what was heard and answered: JSON rows on standard input, one JSON object on standard
+"""Scores recognised texts and replies: JSON rows on standard input, one JSON object on standard
 output. Knows no audio.
 
 A row has `label` (what was said), `heard`, `reply`, and `reference` (the reply to the label's own
@@ -14,7 +14,7 @@ from .text_scores import rouge_l, word_error_rate
 
 
 def main() -> None:
-    """Read rows, print `word_error_rate`, `words`, `utterances` and `rouge_l`."""
+    """Read the rows and print `word_error_rate`, `words`, `utterances` and `rouge_l`."""
     rows = json.load(sys.stdin)
     error, words = word_error_rate([(row["label"], row["heard"]) for row in rows])
     agreement = [rouge_l(row["reference"], row["reply"]) for row in rows]

@@ -1,7 +1,9 @@
-"""Word error rate and ROUGE of texts, both normalised alike. Knows no audio and no models.
+"""The word error rate and ROUGE of texts, after the same normalisation. Knows no audio and no
+models.
 
-Normalisation is Whisper's own for English (numbers to digits, contractions, punctuation and case
-away), so that no recogniser is charged for spelling "Dr." where the label says "doctor".
+The normalisation is Whisper's own for English (numbers as digits, contractions written out, no
+punctuation, no capitals), so that no recogniser is charged for spelling "Dr." where the label says
+"doctor".
 """
 
 from collections.abc import Sequence
@@ -18,7 +20,7 @@ _FUNCTION_WORDS = frozenset(
     " there these they this those to too under until up us was we were what when where which while"
     " who whom whose why will with would you your please".split()
 )
-"""Words that say how others belong together; every other word carries content."""
+"""Words that only connect others; every other word carries content."""
 
 
 @cache
@@ -27,13 +29,14 @@ def _normalizer() -> EnglishTextNormalizer:
 
 
 def normalise(text: str) -> str:
-    """Lower case, no punctuation, numbers as digits, contractions written out."""
+    """`text` in lower case, without punctuation, with numbers as digits and contractions written
+    out."""
     return str(_normalizer()(text)).strip()
 
 
 def word_errors(label: str, heard: str) -> tuple[int, int]:
-    """Substitutions, deletions and insertions of `heard` against `label`, and the words of
-    `label`."""
+    """The substitutions, deletions and insertions of `heard` against `label`, and the number of
+    words of `label`."""
     expected, found = normalise(label), normalise(heard)
     if not expected:
         return len(found.split()), 0
@@ -42,8 +45,8 @@ def word_errors(label: str, heard: str) -> tuple[int, int]:
 
 
 def content_errors(label: str, heard: str) -> tuple[int, int]:
-    """Content words that are wrong, missing or too many in `heard`, and the content words of
-    `label`."""
+    """The number of content words that are wrong, missing or added in `heard`, and the number of
+    content words of `label`."""
     expected, found = normalise(label).split(), normalise(heard).split()
     total = sum(_carries_content(word) for word in expected)
     if not expected or not found:
@@ -62,25 +65,25 @@ def _carries_content(word: str) -> bool:
 
 
 def word_error_rate(pairs: Sequence[tuple[str, str]]) -> tuple[float, int]:
-    """Errors over words across (label, heard) pairs, and the words. Zero where there are no
-    words."""
+    """The word error rate across (label, heard) pairs, and the number of words; 0 where there are
+    no words."""
     return error_rate([word_errors(label, heard) for label, heard in pairs])
 
 
 def error_rate(counted: Sequence[tuple[int, int]]) -> tuple[float, int]:
-    """From the errors and words of utterances (`word_errors`) the rate across them, and all words.
-    Zero where there are none."""
+    """The error rate across utterances with their errors and words (`word_errors`), and the number
+    of words; 0 where there are none."""
     words = sum(total for _, total in counted)
     return (sum(wrong for wrong, _ in counted) / words if words else 0.0), words
 
 
 def rouge_l(reference: str, reply: str) -> float:
-    """ROUGE-L F-measure of two replies, 0 to 1; two empty replies agree."""
+    """The ROUGE-L F-measure of two replies, 0 to 1; two empty replies agree."""
     return rouge(reference, reply)[1]
 
 
 def rouge(reference: str, reply: str) -> tuple[float, float]:
-    """ROUGE-1 and ROUGE-L F-measures of two replies, 0 to 1; two empty replies agree."""
+    """The ROUGE-1 and ROUGE-L F-measures of two replies, 0 to 1; two empty replies agree."""
     if not normalise(reference) and not normalise(reply):
         return 1.0, 1.0
     scores = rouge_scorer.RougeScorer(["rouge1", "rougeL"], use_stemmer=False).score(

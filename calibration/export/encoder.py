@@ -2,7 +2,7 @@
 audio.
 
 The layers are transformers' own; only the length check of its `forward`, which insists on a padded
-30 s window, is left out.
+window of 30 s, is left out.
 """
 
 import warnings
@@ -23,7 +23,7 @@ OPSET = 18
 
 
 class TrimmedEncoder(nn.Module):
-    """transformers' WhisperEncoder for any even number of log-mel columns up to 3,000."""
+    """transformers' WhisperEncoder, for any even number of log-mel columns up to 3,000."""
 
     def __init__(self, encoder: WhisperEncoder) -> None:
         super().__init__()
@@ -106,8 +106,8 @@ def _linears(layers: int) -> list[tuple[str, str]]:
 
 
 def export_encoder(model_bin: Path, path: Path) -> None:
-    """Write the encoder of `model_bin` as `path`: input `mel` [1, mel_bins, 2T], output `frames`
-    [1, T, D], float32."""
+    """Write the encoder of `model_bin` as the ONNX file `path`, with the input `mel` [1, mel_bins,
+    2T] and the output `frames` [1, T, D], float32."""
     encoder = load_encoder(model_bin)
     mel_bins = encoder.encoder.config.num_mel_bins
     half = torch.export.Dim("half", min=4, max=1500)
@@ -125,8 +125,7 @@ def export_onnx(
     path: Path,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Export `module` to one self-contained ONNX file with `metadata`; a kill leaves the old file
-    or none."""
+    """Export `module` to one self-contained ONNX file with `metadata`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with write_beside(path) as beside, warnings.catch_warnings():
         # Torch's exporter warns of its own internals, which nobody here can mend.

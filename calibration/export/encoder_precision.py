@@ -1,8 +1,8 @@
-"""Writes the speech encoder in half precision, and in 8 bits with its own Q/DQ nodes. Knows no
+"""Writes the speech encoder in half precision, and in 8 bits with Q/DQ nodes of its own. Knows no
 verdict.
 
-The precision lies in the graph: whatever runs it (ONNX Runtime, or TensorRT as a strongly typed
-network) computes the same types.
+The graph itself states the precision, so every runtime (ONNX Runtime, or TensorRT as a strongly
+typed network) computes the same types.
 """
 
 import logging
@@ -28,10 +28,11 @@ from engines.types import Float32
 
 METHODS = {"entropy": CalibrationMethod.Entropy, "percentile": CalibrationMethod.Percentile}
 WINDOW_COLUMNS = 200
-"""Of log-mel, 2 s: the histograms of both methods want inputs of one length."""
+"""The log-mel columns of a calibration window, 2 s: the histograms of both methods need inputs of
+one length."""
 _PERCENTILE = 99.999
 _IN_FLOAT = ("LayerNormalization", "Softmax")
-"""What sums over many values or takes their exponentials stays in float32."""
+"""Operators that stay in float32: they sum over many values or take their exponentials."""
 
 
 def write_float16(source: Path, path: Path) -> None:
@@ -54,12 +55,12 @@ def write_float16(source: Path, path: Path) -> None:
 def write_int8(source: Path, path: Path, mels: Sequence[Float32], method: str) -> None:
     """Write the encoder `source` with 8-bit convolutions and linear layers as `path`.
 
-    `mels` ([mel_bins, columns] each) show how large activations become; those of less than
-    WINDOW_COLUMNS show nothing. `method` is one of METHODS. Scales are symmetric, of weights one
-    for each output channel: TensorRT takes no zero points. What a layer gives stays in float: the
-    encoder's residual sums reach values beside which all others would round to nothing (cosine
-    0.977 with 8-bit outputs, 0.996 without). So do the products of attention, normalisation and
-    softmax.
+    `mels` ([mel_bins, columns] each) show how large activations become; those shorter than
+    WINDOW_COLUMNS are not used. `method` is one of METHODS. Scales are symmetric, because TensorRT
+    takes no zero points, and those of weights are per output channel. The outputs of layers stay in
+    float: the encoder's residual sums reach values beside which all others would round to nothing
+    (cosine 0.977 with 8-bit outputs, 0.996 without). So do the products of attention, normalisation
+    and softmax.
 
     Raises ValueError where no utterance is long enough.
     """
@@ -112,7 +113,7 @@ def _windows(mel: Float32) -> Iterator[Float32]:
 
 
 def _write(path: Path, write: Callable[[Path], None]) -> None:
-    """Have `write` write the graph `path`, and check it before it is put there."""
+    """Have `write` write the graph `path`; it is checked before it is put in its place."""
     with write_beside(path) as beside:
         write(beside)
         onnx.checker.check_model(str(beside), full_check=True)
@@ -120,8 +121,8 @@ def _write(path: Path, write: Callable[[Path], None]) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """ONNX Runtime's quantizer advises, on the root logger and by print, what was decided here on
-    purpose."""
+    """Silence ONNX Runtime's quantizer, which advises, on the root logger and by print, against
+    what was decided here on purpose."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)

@@ -1,5 +1,5 @@
-"""A projector as the graph that serves it. Apart from `export/projector_file.py`, for the exporter
-takes 140 MB when it is imported."""
+"""Exports a projector as the graph that serves it. Apart from `export/projector_file.py`, because
+importing the exporter takes 140 MB."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,8 @@ from .encoder import export_onnx
 
 
 def export_projector(projector: CifProjector, path: Path) -> None:
-    """Write the serving graph: the inputs and outputs of `ProjectorGraph`, G and N of any size."""
+    """Write the serving graph, with the inputs and outputs of `ProjectorGraph` and any sizes G and
+    N."""
     config = projector.config
     inputs = {
         "stacked": torch.zeros(1, 50, config.stack * config.frame_width),

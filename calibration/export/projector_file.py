@@ -1,5 +1,5 @@
-"""The projector on disk: safetensors with its sizes in the metadata, and the ONNX graph that
-serves. Knows no training."""
+"""The projector on disk: safetensors, with its sizes and known tokens in the metadata. Knows no
+training."""
 
 import json
 from dataclasses import asdict
@@ -19,13 +19,13 @@ from ..projector.cif import CifConfig, CifProjector
 
 _SCALE = ".scale"
 _STORED_SIZES = {"reads_first_pass": "reads_draft"}
-"""Fields of CifConfig that have another name in files."""
+"""The names in files of fields of CifConfig whose names differ there."""
 _PACKED_DIMENSIONS = 2
 _PACKED_MAX = 127
 
 
 def save_projector(projector: CifProjector, path: Path, dtype: torch.dtype = torch.float32) -> None:
-    """Write weights and sizes to `path`, flushed."""
+    """Write the weights and sizes of `projector` to `path`, whole or not at all."""
     tensors = {
         name: (value.detach().to(dtype) if value.is_floating_point() else value).contiguous()
         for name, value in projector.state_dict().items()
@@ -34,8 +34,7 @@ def save_projector(projector: CifProjector, path: Path, dtype: torch.dtype = tor
 
 
 def save_packed(projector: CifProjector, path: Path) -> None:
-    """As `save_projector`, with matrices in 8 bits and a scale for each row: the form that
-    ships."""
+    """Write `projector` with matrices in 8 bits and a scale for each row: the form that ships."""
     tensors: dict[str, Tensor] = {}
     for name, value in projector.state_dict().items():
         if not value.is_floating_point():
@@ -54,8 +53,8 @@ def save_packed(projector: CifProjector, path: Path) -> None:
 
 
 def load_projector(path: Path) -> CifProjector:
-    """Read a projector back as float32, in evaluation mode. Raises AttuneError where the file is
-    missing or damaged."""
+    """Read a projector as float32, in evaluation mode. Raises AttuneError where the file is missing
+    or damaged."""
     try:
         with safe_open(path, "pt") as file:
             config = _config(json.loads(file.metadata()["cif"]))

@@ -1,9 +1,9 @@
-"""A personal round, stage by stage, each of which is elsewhere.
+"""A personal round, stage by stage; the stages themselves are elsewhere.
 
 Each stage runs in a process of its own, so that the system has its memory back before the next one
-begins: the peak of a round is that of its largest stage, not of what all of them opened. What a
-stage leaves lies in the job's folder, and a round that was killed goes on with the first stage that
-is not done.
+begins: the peak of a round is that of its largest stage, not of what all of them opened. The files
+of a stage lie in the job's folder, and a round that was killed goes on with the first stage that is
+not done.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from ..round.folder import RoundFolder, StageRecord
 
 
 def adapt(job: AdaptJob, report: Report) -> int | None:
-    """Run the next stage of `job`. Returns the number of the generation, or None where there are
-    stages left, for a process each.
+    """Run the next stage of `job`. Returns the number of the generation, or None where stages are
+    left, each of which needs a process of its own.
 
     Raises AttuneError where there is nothing to train on, the parent is damaged, or training
-    diverges, and RoundRefusedError where the labels are not about their recordings.
+    diverges, and RoundRefusedError where the labels do not fit their recordings.
     """
     folder = RoundFolder(job.folder)
     left = [stage for stage in job.stages if not folder.is_done(stage)]
@@ -41,7 +41,7 @@ def without_doubted(job: AdaptJob, doubted: Sequence[str]) -> AdaptJob:
 
 
 def _stage(name: str, job: AdaptJob, report: Report) -> StageRecord:
-    """Run one stage; only the module that does it is imported."""
+    """Run the stage `name`, importing only the module that does it."""
     match name:
         case "hear":
             from ..round.extract_features import extract_features

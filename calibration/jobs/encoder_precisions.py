@@ -1,7 +1,7 @@
-"""Makes the speech encoder's other precisions, and measures each against the original on utterances
-of its own. Keeps the cards.
+"""Makes the speech encoder in other precisions, compares each with the original on labelled
+utterances, and writes their cards.
 
-Of several ways to find the ranges of activations the one whose frames come nearest to the
+Of several methods to find the ranges of activations, the one whose frames come nearest to the
 original's is kept.
 """
 
@@ -44,8 +44,8 @@ from ..provenance import describe_machine
 
 
 def make_precisions(job: PrecisionJob, report: Report) -> int:
-    """Run `job`; returns how many precisions may be used. Raises AttuneError where there is too
-    little speech to say."""
+    """Run `job`; returns the number of precisions that may be used. Raises AttuneError where there
+    is too little speech to compare on."""
     source = job.engines.encoder
     if not source.is_file():
         raise AttuneError(f"the speech encoder {source} is missing; run `attune engines build`")
@@ -104,7 +104,8 @@ def _written(
     mels: Sequence[Float32],
     nearness: Callable[[Path], float],
 ) -> tuple[Path, str]:
-    """The encoder in `precision`, and the method that brought it nearest."""
+    """The file of the encoder in `precision`, and the method whose frames came nearest by
+    `nearness`."""
     if precision == "float16":
         path = job.folder / "float16.onnx"
         write_float16(job.engines.encoder, path)
@@ -179,8 +180,8 @@ def _nearness(
 
 
 def _shared_out(job: PrecisionJob) -> tuple[list[Example], list[Example]]:
-    """Those to compare on, and those to calibrate with: by turns, so that both are of all who
-    speak."""
+    """The examples to compare on, and those to calibrate with: every second one each, so that both
+    have all speakers."""
     both = [job.examples[index::2][: job.checked_utterances] for index in (0, 1)]
     if not all(both):
         raise AttuneError(
@@ -190,12 +191,12 @@ def _shared_out(job: PrecisionJob) -> tuple[list[Example], list[Example]]:
 
 
 def _cosines(frames: Sequence[Float32], originals: Sequence[Float32]) -> Float32:
-    """Of every frame with its original, [number of frames]."""
+    """The cosine of every frame with its original, [number of frames]."""
     return frame_cosines(np.concatenate(list(frames)), np.concatenate(list(originals)))
 
 
 def _edits(expected: Sequence[int], read: Sequence[int]) -> int:
-    """Substitutions, deletions and insertions."""
+    """The substitutions, deletions and insertions of `read` against `expected`."""
     if not expected:
         return len(read)
     done = jiwer.process_words(" ".join(map(str, expected)), " ".join(map(str, read)))

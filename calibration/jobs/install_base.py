@@ -1,5 +1,5 @@
-"""What set-up does once: the encoder as ONNX, generation 0 from the shipped base projector, and the
-replay set."""
+"""What set-up does once: writes the encoder as ONNX, generation 0 from the shipped base projector,
+and the replay set."""
 
 import json
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ SHIPPED = Path(__file__).parent.parent.parent / "engines" / "base"
 
 def make_base(job: BaseJob, report: Report) -> int:
     """Write what is missing of encoder, generation 0 and replay set; returns the number of the base
-    generation."""
+    generation. A replay set that cannot be made is only reported."""
     if not job.engines.encoder.is_file():
         report("export", 0.0, "encoder")
         export_encoder(job.engines.encoder_weights_file, job.engines.encoder)

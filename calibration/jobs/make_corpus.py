@@ -1,5 +1,5 @@
-"""`attune align corpus`: sentences written by the language model, then the script, then its shards.
-Knows the order of things."""
+"""`attune align corpus`: has the language model write sentences, makes the script, then its shards.
+Knows the order of these steps."""
 
 import json
 import random
@@ -82,8 +82,8 @@ def make_corpus(job: CorpusJob, report: Report) -> int:
 
 
 def _keep_to(path: Path, script: Sequence[ScriptLine]) -> None:
-    """A folder holds one script: shards of another would be taken for its own. Raises AttuneError
-    where it is another's."""
+    """Record the script of the folder, which may hold one only: shards of another would pass for
+    its own. Raises AttuneError where the folder holds another."""
     about = {
         "utterances": len(script),
         "first": script[0].text if script else "",
@@ -98,8 +98,8 @@ def _keep_to(path: Path, script: Sequence[ScriptLine]) -> None:
 
 
 def _write_sentences(job: CorpusJob, vocabulary: Vocabulary, report: Report) -> list[str]:
-    """Sentences by the language model itself, each about another word of its vocabulary; kept in
-    the folder as they are made."""
+    """Have the language model write sentences, each about another word of its vocabulary; they are
+    kept in the folder as they are made."""
     path = job.folder / "written.jsonl"
     texts: list[str | None] = (
         [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []

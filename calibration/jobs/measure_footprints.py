@@ -1,7 +1,7 @@
-"""Measures what a round's stages take in memory and time: small rounds of made-up utterances, run
-as rounds are run.
+"""Measures the memory and time of a round's stages, by small rounds of made-up utterances that run
+as rounds do.
 
-Meanwhile the process that measures has open what a daemon that serves has, so that what both map is
+Meanwhile this process has the models open that a daemon has, so that the memory that both map is
 told apart.
 """
 
@@ -34,19 +34,19 @@ from ..training.replay import longest_replay_seconds
 
 _UTTERANCES, _HOLDOUT, _GENERAL = 10, 2, 4
 _TRAINING_SECONDS = 20.0
-"""Several steps even of the longest: the second is the first with the optimizer's moments beside
-it."""
+"""The training time of these rounds. It holds several steps even of the longest: only the second
+step has the optimizer's moments beside it."""
 _SAMPLED_SECONDS = 0.05
 _LEAVING_SECONDS = 0.3
-"""In which a stage that is done may still hold what it took; the next one is only importing
-then."""
+"""The time in which a stage that is done may still hold its memory; the next stage is only
+importing then."""
 _RANK, _HIGHER_RANK = 16, 64
 _MICRO_BATCHES = 4
 
 
 @dataclass
 class _Stage:
-    """What a stage of one round took."""
+    """The memory and time of a stage of one round."""
 
     peak: Taken = field(default_factory=lambda: Taken(0, 0))
     seconds: float = 0.0
@@ -92,8 +92,8 @@ def measure(job: FootprintJob, report: Report) -> int:
 
 
 def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footprint:
-    """The plane through what `stage` took, against what it holds at once, the rank of what it
-    trains and whether it accumulates gradients, where these vary."""
+    """Fit a plane to the memory of `stage`, over the positions it holds, the rank that it trains,
+    and whether it accumulates gradients, as far as these vary."""
     found: dict[str, list[int]] = {
         "bytes_per_position": [footprints.positions(stage, one.job) for one in rounds],
         "bytes_per_rank": [rank_of(one.job) if stage == "distil" else 0 for one in rounds],
@@ -131,8 +131,8 @@ def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footpri
 def _round(
     job: FootprintJob, number: int, seconds: float, rank: int, micro_batches: int, report: Report
 ) -> _Round:
-    """A round of utterances of `seconds` each, its adapter of `rank`, each step in `micro_batches`;
-    its stages are watched as they run."""
+    """Run a round of utterances of `seconds` each, with an adapter of `rank` and each step in
+    `micro_batches`, and measure its stages."""
     folder = job.folder / "rounds" / f"{number:04d}"
     (folder / "job").mkdir(parents=True)
     (folder / "generations").mkdir()
@@ -182,7 +182,7 @@ def _round(
 
 
 def _watch(process: int, job: AdaptJob, stages: dict[str, _Stage]) -> None:
-    """Note what the process takes, for whichever of its stages it is in, until it is gone."""
+    """Record the memory and time of a process, for the stage that it is in, until it is gone."""
     folder = RoundFolder(job.folder)
     before = began = time.monotonic()
     last = None
@@ -232,7 +232,7 @@ def _serving(job: FootprintJob) -> _Serving:
 
 
 def _answering_bytes(engines: Engines, job: FootprintJob, samples: Float32) -> int:
-    """What answering takes more than waiting, at most."""
+    """The most memory that answering `samples` takes more than waiting."""
     routes: list[Route] = [engines.aligned(read_generation(job.base), True), engines.cascade()]
     waiting = most = proportional_bytes()
     done = threading.Event()
@@ -255,8 +255,8 @@ def _answering_bytes(engines: Engines, job: FootprintJob, samples: Float32) -> i
 
 
 def _joined(recordings: list[Example], seconds: float) -> tuple[Float32, str]:
-    """As many recordings, one after the other, as `seconds` hold, cut there; and what is said in
-    the whole ones."""
+    """Join recordings to the length of `seconds`, and cut them there; returns the samples and the
+    texts of the whole recordings among them."""
     pieces: list[Float32] = []
     texts: list[str] = []
     room = round(seconds * SAMPLE_RATE_HZ)

@@ -1,5 +1,5 @@
-"""`attune align train`: a base projector from corpora, by one process or by many under torchrun.
-Knows the order of things."""
+"""`attune align train`: trains a base projector on corpora, in one process or in several under
+torchrun. Knows the order of the steps."""
 
 import json
 import os
@@ -112,7 +112,7 @@ def train(job: TrainJob, report: Report) -> int:
 
 
 def _drawn(split: "_Split", atypical_times: int) -> list[Sample]:
-    """What an epoch draws: every sample, those of atypical voices `atypical_times`."""
+    """The samples that an epoch draws: each one, those of atypical voices `atypical_times`."""
     atypical = [sample for sample, row in split.learnt if is_atypical(row.voice)]
     return [*(sample for sample, _ in split.learnt), *atypical * (atypical_times - 1)]
 
@@ -148,8 +148,8 @@ def token_word_error(
     *,
     first_passes: bool = True,
 ) -> float:
-    """Word error rate of what `projector` decodes of `judged`, where it decides on the number of
-    units itself; `first_passes` says whether it gets the first-pass transcripts."""
+    """The word error rate of `projector` on `judged`, where it decides on the number of units
+    itself; `first_passes` says whether it gets the first-pass transcripts."""
     projector.eval()
     heard = all_words_of(
         read_samples(
@@ -167,7 +167,7 @@ class _Process:
 
     rank: int
     world: int
-    """How many there are."""
+    """The number of processes."""
     device: torch.device
 
     @property
@@ -176,7 +176,7 @@ class _Process:
 
 
 def _join() -> _Process:
-    """Join the other processes, where torchrun started several."""
+    """Join the other processes where torchrun started several."""
     cuda = torch.cuda.is_available()
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1 and not distributed.is_initialized():
@@ -187,8 +187,8 @@ def _join() -> _Process:
 
 
 def _start(config: CifConfig, start: Path | None) -> CifProjector:
-    """A new projector, with the weights of another where they have the same name. Raises
-    AttuneError where a shape differs."""
+    """A new projector, which takes the weights of the projector `start` wherever names agree.
+    Raises AttuneError where a shape differs."""
     projector = CifProjector(config)
     if start is not None:
         older = load_projector(start)
@@ -205,15 +205,17 @@ def _start(config: CifConfig, start: Path | None) -> CifProjector:
 
 @dataclass(frozen=True)
 class _Split:
-    """Samples with their rows of the corpus; no sentence is in both lists, whoever says it."""
+    """Samples with their rows of the corpus. No sentence is in both lists, whichever voices say
+    it."""
 
     learnt: list[tuple[Sample, Row]]
     judged: list[tuple[Sample, Row]]
-    """At most JUDGED_AT_MOST."""
+    """The samples to judge on, at most JUDGED_AT_MOST."""
 
 
 def _split(utterances: Sequence[Utterance], vocabulary: Vocabulary, stack: int) -> _Split:
-    """Samples to learn from and samples to judge on, told apart by a hash of the text."""
+    """Samples to learn from and samples to judge on, divided by a hash of the text. Raises
+    AttuneError where there are too few."""
     learnt: list[tuple[Sample, Row]] = []
     judged: list[tuple[Sample, Row]] = []
     for utterance in utterances:
@@ -232,7 +234,8 @@ def _split(utterances: Sequence[Utterance], vocabulary: Vocabulary, stack: int) 
 def _confidence(
     job: TrainJob, vocabulary: Vocabulary, judged: Sequence[Utterance], report: Report
 ) -> Confidence | None:
-    """Of what ships, on sentences never trained on, through the graph that serves."""
+    """The confidence of the projector that ships, fitted on sentences never trained on, through the
+    graph that serves."""
     graph = job.folder / "projector.onnx"
     export_projector(load_projector(job.folder / "projector.safetensors"), graph)
     model = LlamaCppLanguageModel(
@@ -273,7 +276,7 @@ def _voices(utterances: Sequence[Utterance]) -> dict[str, int]:
 
 
 def _command(job: TrainJob, processes: int) -> str:
-    """What makes this projector again, the corpora first."""
+    """The commands that make this projector again, the corpora first."""
     corpora = [_corpus_command(folder) for folder in job.corpora]
     start = f" --start {job.start.name}" if job.start else ""
     options = (

@@ -1,9 +1,9 @@
-"""Whether labels are about their recordings: each is compared with other texts by how well it fits
+"""Finds labels that do not fit their recordings: compares each with other texts by how well it fits
 the sound. Knows no training.
 
 A label of another recording, of nothing, or of silence is learnt like a true one, and held-out
-labels that are wrong in the same way praise whoever learnt it. The base projector, which no user's
-label ever trained, tells them apart: by the scorer of their phonemes
+labels that are wrong in the same way confirm the result. The base projector, which no user's label
+ever trained, tells them apart: by the CTC score of their phonemes
 (`engines/alignment/ctc_score.py`) a true text fits its recording better than any other text of the
 same enrolment does, also where a voice is atypical (docs/adr/0020). Loads no torch.
 """
@@ -28,43 +28,44 @@ from ..training.features import Features
 from .folder import RoundFolder
 
 MARGIN = 6.0
-"""Natural log likelihood by which another text must fit a recording better for its label to be
+"""The natural log likelihood by which another text must fit a recording better for its label to be
 doubted. Of 840 true labels of 14 synthetic voices, ten of them atypical, and of 100 of a real one,
 none was behind by more than 5 (docs/adr/0020)."""
 MOST_OTHERS = 150
-"""Texts of the same enrolment that a label is compared with; a larger enrolment is drawn from."""
+"""The most texts of the same enrolment that a label is compared with; of a larger enrolment they
+are drawn."""
 LEAST_CONTROLS, MOST_CONTROLS = 5, 12
-"""Recordings of the retention set, whose labels are known to be true, on which the projector has to
-show that it can tell."""
+"""The number of recordings of the retention set, whose labels are known to be true, on which the
+projector must show that it can tell."""
 _ABLE = 0.8
-"""Share of the controls whose labels must fit."""
+"""The share of the controls whose labels must fit."""
 _PASSED_BY_CHANCE = 0.1
-"""Share of labels of other recordings that are not doubted, at most: 2 to 3 % were."""
+"""The largest share of labels of other recordings that is not doubted: 2 to 3 % were."""
 _UNLIKELY = 0.05
 LEAST_TESTED = 10
-"""Labels that a person gave from which chance can be told."""
+"""The fewest labels given by a person from which chance can be told."""
 
 Phonemes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Pronounced:
-    """A recording with its label, as phonemes."""
+    """A recording with its label, both as phonemes."""
 
     id: str
     log_probabilities: Float32
-    """[T, S] of phonemes, natural, at T moments of the recording."""
+    """[T, S] natural log probabilities of phonemes at T moments of the recording."""
     label: Phonemes
     """[P] numbers of phonemes, none of them 0; P may be 0."""
 
 
 def doubt_labels(job: AdaptJob, features: Features, report: Report) -> None:
-    """Leave in the job's folder which of its examples have a label that does not fit its recording:
-    `RoundFolder.doubted`.
+    """Write to the job's folder which of its examples have a label that does not fit its recording
+    (`RoundFolder.doubted`).
 
-    It leaves none where the base cannot tell: it is gone, or it does not recognise the general
-    set's own labels. Raises RoundRefusedError where no more of the labels that a person gave fit
-    than would if they were of other recordings, or nothing is left to train on.
+    None is doubted where the base cannot tell: where it is gone, or does not recognise the
+    retention set's own labels. Raises RoundRefusedError where no more of the labels that a person
+    gave fit than would if they were of other recordings, or nothing is left to train on.
     """
     folder = RoundFolder(job.folder)
     folder.write_doubted([])
@@ -109,8 +110,8 @@ def doubt_labels(job: AdaptJob, features: Features, report: Report) -> None:
 
 
 def is_doubted(one: Pronounced, others: Sequence[Phonemes]) -> bool:
-    """Whether one of the `others`, or nothing at all, fits a recording better than its label by
-    MARGIN."""
+    """Whether one of the texts `others`, or silence, fits the recording of `one` better than its
+    label by MARGIN."""
     if not len(one.label):
         return True
     own = one.label.tobytes()
@@ -122,10 +123,10 @@ def is_doubted(one: Pronounced, others: Sequence[Phonemes]) -> bool:
 
 
 def refuse_chance(labels: int, doubted: int) -> None:
-    """Raise RoundRefusedError where so few of `labels` fit as would if all of them were of other
+    """Raise RoundRefusedError where so few of `labels` fit as if all of them were of other
     recordings (binomial test).
 
-    Fewer than LEAST_TESTED say nothing of all of them.
+    Fewer than LEAST_TESTED labels are too few for the test.
     """
     if labels >= LEAST_TESTED and doubted and chance_of(labels - doubted, labels) > _UNLIKELY:
         raise _refusal(labels, doubted)
@@ -140,7 +141,7 @@ def _refusal(labels: int, doubted: int) -> RoundRefusedError:
 
 
 def chance_of(fitting: int, labels: int) -> float:
-    """The probability that at least `fitting` of `labels` fit, were all of them of other
+    """The probability that at least `fitting` of `labels` fit, if all of them were of other
     recordings."""
     rate = _PASSED_BY_CHANCE
     return sum(
@@ -151,19 +152,19 @@ def chance_of(fitting: int, labels: int) -> float:
 
 @dataclass(frozen=True)
 class _Pronouncer:
-    """Phonemes of texts, and of recordings as the base projector finds them."""
+    """Finds the phonemes of texts, and those of recordings by the base projector."""
 
     features: Features
     projector: OnnxProjector
     vocabulary: Vocabulary
 
     def phonemes(self, text: str) -> Phonemes:
-        """The phonemes of `text`; those of the words that the vocabulary knows how to say."""
+        """The phonemes of those words of `text` that have a pronunciation."""
         spoken = self.projector.pronunciations[spoken_tokens(text, self.vocabulary)]
         return np.asarray(spoken[spoken > 0])
 
     def pronounced(self, examples: Sequence[Example]) -> list[Pronounced]:
-        """Those of `examples` whose recordings can be read."""
+        """The phonemes of those of `examples` whose recordings can be read."""
         found = []
         for example in examples:
             try:
@@ -177,7 +178,7 @@ class _Pronouncer:
 
 
 def _drawn(texts: Sequence[Phonemes], seed: int) -> list[Phonemes]:
-    """At most MOST_OTHERS different ones of `texts`."""
+    """At most MOST_OTHERS distinct texts of `texts`."""
     different = list({text.tobytes(): text for text in texts}.values())
     if len(different) <= MOST_OTHERS:
         return different

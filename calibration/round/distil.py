@@ -1,7 +1,7 @@
-"""A round's stages of distillation: samples with teacher targets from the user's utterances, and an
-adapter through which speech is read.
+"""A round's stages of distillation: they make samples with teacher targets from the user's
+utterances, and train an adapter through which speech is read.
 
-Knows the order of things; samples and losses are elsewhere.
+Knows the order of the steps; samples and losses are elsewhere.
 """
 
 from collections.abc import Sequence
@@ -39,15 +39,15 @@ WARMUP_STEPS = 10
 
 
 def prepare_distillation(job: AdaptJob, report: Report) -> StageRecord:
-    """Make the distillation samples of `job.examples`, and leave their teacher targets in the
-    folder of features: only now must a teacher be open."""
+    """Make the distillation samples of `job`, and leave their teacher targets in the folder of
+    features. Only this stage must have the teacher open."""
     _samples_of(job, load_projector(RoundFolder(job.folder).trained), report)
     return StageRecord()
 
 
 def distil_round(job: AdaptJob, report: Report) -> StageRecord:
-    """Distil what EmbedLink made; write the adapter, and the projector if it learnt too. Raises
-    AttuneError as `distil` does."""
+    """Distil the projector that EmbedLink trained; write the adapter, and the projector where it
+    was trained, too. Raises AttuneError as `distil` does."""
     assert job.distil is not None
     folder = RoundFolder(job.folder)
     torch.manual_seed(job.seed)
@@ -92,11 +92,11 @@ def _samples_of(
 def make_distillation_samples(
     judge: Judge, examples: Sequence[Example], stack: int, report: Report
 ) -> list[DistillationSample]:
-    """Two distillation samples of each example that can be trained on: to answer it, and one of the
-    other INSTRUCTIONS in turn.
+    """Two distillation samples of each example that can be trained on: one to answer it, and one
+    with another of the INSTRUCTIONS in turn.
 
-    Without first-pass transcripts, as the projector reads when it is sure. What targets were made
-    before are read from the folder of features.
+    They have no first-pass transcripts, as in a projector pass that is sure. Teacher targets that
+    were made before are read from the folder of features.
     """
     report("lessons", 0.0, f"of {len(examples)} utterances")
     path = judge.engines.language_model
@@ -129,7 +129,7 @@ def distil(
     report: Report,
     micro_batches: int = 1,
 ) -> tuple[PeftModel, Run]:
-    """Train `projector` in place, and an adapter, fresh or from the folder `start`, on `samples`.
+    """Train `projector` in place, and an adapter, new or from the folder `start`, on `samples`.
 
     Goes on from `checkpoint` where that file exists. Raises AttuneError where training diverges or
     `start` cannot be read.

@@ -1,5 +1,5 @@
-"""Which of a user's requests show a language model best how this user speaks. Knows texts, no
-audio."""
+"""Chooses the requests of a user that best show a language model how this user speaks. Knows texts,
+no audio."""
 
 from collections.abc import Iterable
 
@@ -10,11 +10,11 @@ _LONGEST_CHARACTERS = 100
 
 
 def telling_requests(texts: Iterable[str], most: int = SHOWN) -> tuple[str, ...]:
-    """At most `most` of `texts`, each having as many words as possible that those before it have
-    not; none twice.
+    """At most `most` of `texts`, each with as many words as possible that those before it do not
+    have; none twice.
 
-    So the first few hold every kind of request, and what is said a hundred times does not crowd out
-    the rest.
+    So the first few hold every kind of request, and one that is said a hundred times does not crowd
+    out the rest.
     """
     words = {text: _words(text) for text in texts if len(text) <= _LONGEST_CHARACTERS}
     left = [text for text, said in words.items() if said]
@@ -32,5 +32,5 @@ def telling_requests(texts: Iterable[str], most: int = SHOWN) -> tuple[str, ...]
 
 
 def _words(text: str) -> set[str]:
-    """All numbers count as one."""
+    """The words of `text`; all numbers count as one word."""
     return {"0" if word.isdigit() else word for word in normalise(text).split()}

@@ -1,4 +1,4 @@
-"""The stage of a round that turns what was trained into the graph that serves."""
+"""The stage of a round that exports the trained projector as the graph that serves."""
 
 import torch
 

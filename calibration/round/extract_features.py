@@ -1,5 +1,5 @@
-"""The first stage of a round: every recording heard once, so that no later stage opens encoder or
-decoder. Loads no torch."""
+"""The first stage of a round: encodes and decodes every recording once, so that no later stage
+opens encoder or transcriber. Loads no torch."""
 
 from engines.errors import AttuneError
 from engines.jobs.messages import AdaptJob, Report
@@ -10,11 +10,11 @@ from .folder import StageRecord
 
 
 def extract_features(job: AdaptJob, report: Report) -> StageRecord:
-    """Frames and first-pass transcripts of all examples, what the cascade hears in those that are
-    judged, and which labels are doubted.
+    """Compute the frames and first-pass transcripts of all examples and the cascade's transcripts
+    of those that are judged; and find the labels that are doubted.
 
-    A recording that cannot be read is told. Raises RoundRefusedError where the labels are not about
-    their recordings.
+    A recording that cannot be read is reported and left out. Raises RoundRefusedError where the
+    labels do not fit their recordings.
     """
     features = Features(job.engines, job.features, job.threads)
     everything = [*job.examples, *job.general]

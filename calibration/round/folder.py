@@ -1,5 +1,5 @@
-"""What a round leaves in its folder between its stages, each of which is a process of its own.
-Knows no training."""
+"""The files that a round leaves in its folder between its stages, each of which is a process of its
+own. Knows no training."""
 
 import json
 from collections.abc import Sequence
@@ -16,37 +16,38 @@ _DONE = ".done.json"
 
 
 class StageRecord(Frozen):
-    """How a stage went; once it is written, the stage is done."""
+    """The result of a stage; once it is written, the stage is done."""
 
     peak_bytes: int = 0
-    """Of resident memory."""
+    """The peak resident memory."""
     steps: int = 0
     skipped_steps: int = 0
-    """Those among them that memory did not suffice for."""
+    """The number of steps that were skipped for lack of memory."""
     processor_seconds: float = 0.0
-    """Of the steps, per thread."""
+    """The processor time of the steps, per thread."""
     wall_seconds: float = 0.0
-    """Of the steps by the clock, pauses left out."""
+    """The wall time of the steps, without pauses."""
     losses: dict[str, float] = Field(default_factory=dict)
-    """Means over the last tenth of the steps."""
+    """The mean of each loss over the last tenth of the steps."""
     seconds_of_audio: float = 0.0
-    """That were learnt from."""
+    """The length of the audio that was learnt from."""
 
 
 @dataclass(frozen=True)
 class RoundFolder:
-    """Paths below a job's folder."""
+    """The paths below a job's folder."""
 
     folder: Path
 
     @property
     def trained(self) -> Path:
-        """The projector as EmbedLink made it."""
+        """The projector as EmbedLink trained it."""
         return self.folder / WEIGHTS
 
     @property
     def distilled(self) -> Path:
-        """The projector as distillation made it; missing where that left it alone."""
+        """The projector as distillation trained it; missing where distillation left it
+        unchanged."""
         return self.folder / "distilled.safetensors"
 
     @property
@@ -68,10 +69,10 @@ class RoundFolder:
 
     @property
     def doubted(self) -> tuple[str, ...]:
-        """Ids of the examples whose labels do not fit their recordings; none where nobody has
-        compared them.
+        """The ids of the examples whose labels do not fit their recordings; none where they were
+        not compared.
 
-        Raises ValueError where what was left is damaged.
+        Raises ValueError where the file is damaged.
         """
         return tuple(json.loads(self._doubted.read_text())) if self._doubted.is_file() else ()
 
@@ -92,15 +93,15 @@ class RoundFolder:
         write_atomically(self._record(stage), record.model_dump_json().encode())
 
     def record(self, stage: str) -> StageRecord:
-        """How `stage` went; an empty record where it was left out. Raises ValueError where the
-        record is damaged."""
+        """The record of `stage`; an empty one where the stage was left out. Raises ValueError where
+        it is damaged."""
         path = self._record(stage)
         return (
             StageRecord.model_validate_json(path.read_bytes()) if path.is_file() else StageRecord()
         )
 
     def peaks(self) -> dict[str, int]:
-        """Peak resident memory of each stage that is done, in bytes."""
+        """The peak resident memory of each stage that is done, in bytes."""
         found = {path.name.removesuffix(_DONE): path for path in self.folder.glob(f"*{_DONE}")}
         return {stage: self.record(stage).peak_bytes for stage in found}
 

@@ -1,5 +1,5 @@
-"""The last stage of a round: the candidate judged through the engines that serve, and written as a
-generation. Loads no torch."""
+"""The last stage of a round: judges the candidate through the engines that serve, and writes it as
+a generation. Loads no torch."""
 
 import hashlib
 from collections import Counter
@@ -34,14 +34,14 @@ from .example_requests import telling_requests
 from .folder import RoundFolder, StageRecord
 
 CALIBRATED_OWN, CALIBRATED_GENERAL = 64, 64
-"""Utterances of the user and of the retention set that the confidence is fitted to, at most: each
-takes seconds, for everything that it may have been is compared."""
+"""The most utterances of the user and of the retention set that the confidence is fitted to: each
+takes seconds, because its whole n-best list is compared."""
 _JUDGED = ("candidate", "current", "cascade")
 
 
 def judge(job: AdaptJob, report: Report) -> StageRecord:
-    """Judge what the stages before made, and write the generation. Raises AttuneError where an
-    engine or the parent fails."""
+    """Judge the candidate that the stages before made, and write the generation. Raises AttuneError
+    where an engine or the parent fails."""
     folder = RoundFolder(job.folder)
     # A label that has no word once both texts are written alike ("Um.") would count what is heard
     # as errors in no words.
@@ -116,7 +116,7 @@ def _compare_replies(
     job: AdaptJob, judge: Judge, decoder: AlignedDecoder, adapter: Path, steps: "_Steps"
 ) -> dict[str, float]:
     """How well the replies to rows, and to expected embeddings (`blends` in the card) through
-    `adapter`, agree with the replies to the true text; empty without an adapter."""
+    `adapter`, agree with the replies to the true texts; empty without an adapter."""
     if not adapter.is_file():
         return {}
     found = {}
@@ -144,7 +144,7 @@ def _holdout(job: AdaptJob) -> list[Example]:
 
 
 def _calibrated(job: AdaptJob) -> list[tuple[Example, bool]]:
-    """What the confidence is fitted to, and whether the user said it."""
+    """The examples that the confidence is fitted to, and whether each is the user's own."""
     own, general = (
         stable_sample(_holdout(job), CALIBRATED_OWN),
         stable_sample(job.general, CALIBRATED_GENERAL),
@@ -153,8 +153,8 @@ def _calibrated(job: AdaptJob) -> list[tuple[Example, bool]]:
 
 
 def stable_sample(examples: Sequence[Example], most: int) -> list[Example]:
-    """`most` of them, in their order: those whose ids have the smallest hashes, so mostly the same
-    while others are added."""
+    """`most` of `examples`, in their order: those whose ids have the smallest hashes, so mostly the
+    same ones while others are added."""
     ranked = sorted(examples, key=lambda example: hashlib.sha256(example.id.encode()).digest())
     chosen = {example.id for example in ranked[:most]}
     return [example for example in examples if example.id in chosen]
@@ -172,10 +172,10 @@ def _confidence(
 
 
 def _base_confidence(job: AdaptJob, parent: Generation, report: Report) -> Confidence | None:
-    """The base's, whose many readings a round's few are added to: not the parent's, which has
-    counted the older ones already.
+    """The confidence of the base, near which that of the candidate is fitted: a round has few
+    readings, and the parent's confidence has counted the older ones already.
 
-    The parent's where the base is gone, which is reported.
+    It is the parent's where the base is gone, which is reported.
     """
     try:
         return read_generation(job.generations / f"{BASE:04d}").card.confidence
@@ -185,7 +185,7 @@ def _base_confidence(job: AdaptJob, parent: Generation, report: Report) -> Confi
 
 
 class _Steps:
-    """How far the stage is: a step for each utterance that is decoded once."""
+    """The progress of the stage, in steps of one utterance that is decoded once."""
 
     def __init__(self, job: AdaptJob, report: Report) -> None:
         compared = (
@@ -198,13 +198,13 @@ class _Steps:
         )
 
     def done(self, note: str) -> None:
-        """One more was."""
+        """Report one more step, with a note."""
         self._done += 1
         self.report("judge", min(1.0, self._done / max(self._to_do, 1)), note)
 
 
 def _sets(job: AdaptJob) -> dict[str, list[Example]]:
-    """What is judged, by the names of a card."""
+    """The sets that are judged, by their names in the card; sets without examples are left out."""
     sets = {
         "holdout": _holdout(job),
         "recognised": [
@@ -218,7 +218,7 @@ def _sets(job: AdaptJob) -> dict[str, list[Example]]:
 
 
 class _Panel:
-    """All sets of utterances, and how each of _JUDGED did on them."""
+    """All sets of utterances, with the scores of each of _JUDGED on them."""
 
     def __init__(self, job: AdaptJob, judge: Judge, steps: _Steps) -> None:
         self._sets = _sets(job)
@@ -242,7 +242,7 @@ class _Panel:
         }
 
     def judgements(self) -> dict[str, Judgement]:
-        """The judgement of each set, by its name; to be asked for once all were judged."""
+        """The judgement of each set, by its name; complete once all of _JUDGED were scored."""
         return {
             name: _judgement(examples, {who: self._scored[who][name] for who in _JUDGED})
             for name, examples in self._sets.items()
@@ -250,7 +250,8 @@ class _Panel:
 
 
 def _judgement(examples: list[Example], by: dict[str, Scored]) -> Judgement:
-    """`by` the names of Judgement's scores."""
+    """The judgement of `examples` by the scores `by`, whose keys are the names of Judgement's
+    scores."""
     utterances = []
     for place, example in enumerate(examples):
         errors = {who: scored.counted[place][0] for who, scored in by.items()}

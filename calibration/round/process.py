@@ -1,5 +1,5 @@
-"""Runs a personal round as the daemon would: a child process, told what to do by a job file. Knows
-nothing of what it is for."""
+"""Runs a personal round as the daemon would: in a child process that gets a job file. Knows nothing
+of the purpose."""
 
 import os
 import subprocess
@@ -15,11 +15,11 @@ from engines.jobs.programs import CALIBRATION_JOB, program
 def run_apart(
     job: AdaptJob, name: str, report: Report, began: Callable[[int], None] = lambda process: None
 ) -> Generation:
-    """Run `job`, whose folder is there, and return what it wrote; progress is reported under
-    `name`.
+    """Run `job`, whose folder exists, and return the generation that it wrote; progress is reported
+    under `name`.
 
     `began` is called with the number of the process, which stays the same through all stages.
-    Raises AttuneError where it fails.
+    Raises AttuneError where the round fails.
     """
     path = job.folder / "job.json"
     path.write_text(job.model_dump_json())

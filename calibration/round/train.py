@@ -1,4 +1,4 @@
-"""The second stage of a round: EmbedLink on the user's utterances, beside replayed ones."""
+"""The second stage of a round: trains EmbedLink on the user's utterances and on replayed ones."""
 
 import torch
 
@@ -21,13 +21,13 @@ from ..training.samples import Sample, make_sample, tokens_of
 from .folder import RoundFolder, StageRecord
 
 PASSES = 5
-"""How often each utterance is seen at most: more learns the recordings, not the voice."""
+"""How often each utterance is seen at most: more passes learn the recordings, not the voice."""
 LEAST_STEPS = 150
 
 
 def train(job: AdaptJob, report: Report) -> StageRecord:
-    """Train the parent's projector on `job.examples`, going on from a checkpoint where there is
-    one.
+    """Train the parent's projector on the examples of `job`, going on from a checkpoint where there
+    is one.
 
     Raises AttuneError where there is nothing to train on, the parent is damaged, or training
     diverges.
@@ -71,7 +71,7 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
 def _samples(
     job: AdaptJob, vocabulary: Vocabulary, config: CifConfig, report: Report
 ) -> tuple[list[Sample], float]:
-    """What can be trained on, and its seconds."""
+    """The samples that can be trained on, and their length in seconds."""
     training = job.learnt
     features = Features(job.engines, job.features, job.threads)
     samples, seconds = [], 0.0
