@@ -1,8 +1,7 @@
-"""`attune bench adapt`: personal rounds from more and more enrolment, judged on whatever sets are
-given.
+"""`attune bench adapt`: personal rounds from more and more enrolment, judged on given sets.
 
-Each round is the job that the daemon would run, in a process of its own: what it takes is what it
-would take there.
+Each round is the job that the daemon would run, in a process of its own, so it takes the same
+memory and time as there.
 """
 
 import random

@@ -1,8 +1,8 @@
-"""The designs that are compared, behind one small interface: what is trained, how it is read, what
-it hands the language model.
+"""The designs that are compared, behind one small interface: what is trained, how it is decoded,
+and what it gives the language model.
 
-As the papers write them, from random weights, each with the settings of its own module, but that
-`cif` has pronunciation keys; `attune` is the design in use, from the shipped base.
+They are as the papers write them, from random weights, each with the settings of its own module;
+only `cif` has pronunciation keys in addition. `attune` is the design in use, from the shipped base.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,14 +39,14 @@ class Design:
     name: str
     learner: Learner
     transcribe: Callable[[Sequence[Sample]], list[str]]
-    """The words of utterances: each soft token's nearest row, or, end to end, what the language
-    model repeats."""
+    """Returns the words of utterances: each soft token's nearest row, or, end to end, what the
+    language model repeats."""
     soft: Callable[[Sequence[Sample]], list[SoftTokens]]
-    """What the language model reads in place of utterances."""
+    """Returns the soft tokens that the language model reads in place of utterances."""
     batch: int
     learning_rate: float
     stack: int
-    """Frames joined into one group."""
+    """The frames joined into one group."""
     reads_first_pass: bool = False
 
 

@@ -1,9 +1,9 @@
 """`attune bench distil`: what distillation is worth, and each of its parts.
 
-One generation is distilled in several ways on one speaker's enrolment. Replies to the judged sets
-are compared with the replies to their true texts, where the language model reads what that
-generation serves, what its projector makes, and expected embeddings (`blends` in the figures): as
-they are, and through each adapter.
+One generation is distilled by several recipes on one speaker's enrolment. Replies to the judged
+sets are compared with the replies to their true texts. The language model reads what that
+generation serves, its projector's vectors, and expected embeddings (`blends` in the figures), as
+they are and through each adapter.
 """
 
 import random
@@ -36,9 +36,9 @@ from .judged_sets import Replies, judge_set, read_set, with_replies
 class _Distilled:
     run: DistilRun
     decoder: AlignedDecoder
-    """Gives expected embeddings."""
+    """The decoder of the distilled projector, which gives expected embeddings."""
     adapter: Path
-    """For replies to what the decoder gives."""
+    """The adapter for replies to these expected embeddings."""
 
 
 def bench_distil(job: BenchDistilJob, report: Report) -> int:
@@ -132,7 +132,8 @@ def _distil(
 
 
 def _vectors(judge: Judge, decoder: AlignedDecoder) -> Recogniser:
-    """What the projector makes, as the papers' language models read it."""
+    """The recogniser that gives the projector's own vectors, as the papers' language models read
+    them."""
 
     def recognise(example: Example) -> SoftTokens:
         units = decoder.projector.project(judge.frames(example), decoder.head.rows_and_keys([]))

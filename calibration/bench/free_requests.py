@@ -1,7 +1,7 @@
-"""Requests in people's own words, to judge with: of no template of an enrolment or a corpus.
+"""Requests in people's own words, to judge on: they follow no template of an enrolment or a corpus.
 
-A base projector hears the templates of `corpus/training_requests.py` thousands of times; these tell
-how far it goes beyond them.
+A base projector meets the templates of `corpus/training_requests.py` thousands of times; these
+requests show how far it goes beyond them.
 """
 
 FREE_REQUESTS = tuple(

@@ -1,4 +1,4 @@
-"""Sets of utterances to judge on, and what hearing them in one way comes to. Knows scores, no
+"""Sets of utterances to judge on, and the scores of a recogniser on them. Knows scores, no
 training."""
 
 import hashlib
@@ -24,20 +24,20 @@ from ..evaluation.text_scores import content_errors, rouge, word_error_rate, wor
 
 @dataclass(frozen=True)
 class JudgedSet:
-    """A manifest that was read."""
+    """The examples of a manifest."""
 
     name: str
     examples: list[Example]
 
     def first(self, count: int) -> "JudgedSet":
-        """The same with no more than `count` examples."""
+        """The set with no more than its first `count` examples."""
         return JudgedSet(self.name, self.examples[:count])
 
 
 def read_set(manifest: Path, name: str | None = None) -> JudgedSet:
-    """The recordings of a manifest as examples, named after what they hold. Raises AttuneError
-    where there are none, or one is missing: a benchmark leaves nothing out in silence.
-    """
+    """The recordings of a manifest as examples, each with the hash of its file as id. Raises
+    AttuneError where there are none, or one is missing: a benchmark leaves nothing out in
+    silence."""
     examples = []
     for audio, text in read_recordings(manifest):
         try:
@@ -58,8 +58,8 @@ def judge_set(
     threshold: float | None,
     log: Path,
 ) -> SetScores:
-    """What hearing a set came to, a JSON line for each utterance in `log`. With a `threshold`, also
-    what confidence was worth."""
+    """The scores of `heard`, what the recogniser `hearer` gave for a set; `log` gets a JSON line
+    for each utterance. With a `threshold`, the worth of the confidence is measured, too."""
     words = all_words_of(heard, vocabulary)
     pairs = [(example.text, text) for example, text in zip(judged.examples, words, strict=True)]
     content = [content_errors(label, text) for label, text in pairs]

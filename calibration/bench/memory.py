@@ -1,10 +1,10 @@
-"""`attune bench memory`: what a step of distillation takes in memory, through language models of
-the recommended shapes.
+"""`attune bench memory`: the memory of a step of distillation, through language models of the
+recommended shapes.
 
 The files have random weights (`random_model.py`), so nothing is downloaded; shapes, types and steps
-are real. Each measurement is a process of its own: its peak is what the kernel says of it, the
-mapped pages of the file counted. A step runs through projector, language model and adapter, with
-gradients and AdamW for projector and adapter.
+are real. Each measurement is a process of its own; its peak is the kernel's figure, with the mapped
+pages of the file. A step runs through projector, language model and adapter, with gradients and
+AdamW for projector and adapter.
 """
 
 import multiprocessing
@@ -40,13 +40,13 @@ from ..training.samples import Sample
 from .random_model import SHAPES, write_random_model
 
 FRAME_WIDTH, STACK = 384, 3
-"""Whisper tiny's frames, as they are stacked."""
+"""The width of Whisper tiny's frames, and the number of them in a group."""
 _GROUPS_PER_TOKEN = 6
-"""0.36 s of speech: people say about three tokens a second."""
+"""The groups of a token, 0.36 s of speech: people say about three tokens a second."""
 _KNOWN_TOKENS = 26_000
-"""As many as the shipped base knows."""
+"""The number of tokens that the shipped base knows."""
 _SHARE_OF_WORDS, _SHARE_OF_REPLY = 0.2, 0.3
-"""Of the positions of a conversation."""
+"""The shares of words and reply in the positions of a conversation."""
 Result = TypeVar("Result")
 
 
@@ -78,7 +78,7 @@ def bench_memory(job: BenchMemoryJob, report: Report) -> int:
 
 
 def _apart(work: Callable[..., Result], *arguments: object) -> Result:
-    """The result of `work` in a process of its own."""
+    """Run `work` in a process of its own, and return its result."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), settle_as_child) as process:
         return process.submit(work, *arguments).result()
 
@@ -88,8 +88,8 @@ def _write(path: Path, name: str) -> None:
 
 
 def _measure(path: Path, name: str, positions: int, job: BenchMemoryJob) -> MemoryRun:
-    """Take `job.steps` steps through the model in `path`, a conversation of `positions` tokens
-    each."""
+    """Take `job.steps` steps through the model in `path`, each with a conversation of `positions`
+    tokens."""
     torch.set_num_threads(job.threads)
     torch.manual_seed(job.seed)
     give_back_freed_memory()

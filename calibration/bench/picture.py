@@ -1,4 +1,4 @@
-"""What the benchmarks found, as pictures. Knows matplotlib and figures, no models."""
+"""The figures of benchmarks as pictures. Knows matplotlib and figures, no models."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from engines.jobs.bench_figures import AdaptFigures, QualityFigures
 
 
 def draw_adapt(figures: AdaptFigures, path: Path) -> None:
-    """Error on each set against enrolled minutes, with the cascade's as a dashed line."""
+    """Draw the error on each set against enrolled minutes, with the cascade's as a dashed line."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     minutes = [0.0, *(one.minutes for one in figures.rounds)]
@@ -33,7 +33,7 @@ def draw_adapt(figures: AdaptFigures, path: Path) -> None:
 
 
 def draw_quality(figures: QualityFigures, path: Path) -> None:
-    """Loss and word error of each design against seconds of its run."""
+    """Draw the loss and word error of each design against the seconds of its run."""
     figure = Figure(figsize=(8, 7), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     for run in figures.designs:
@@ -61,6 +61,6 @@ def draw_quality(figures: QualityFigures, path: Path) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """The same figures make the same file."""
+    """Write the picture so that the same figures make the same file."""
     with rc_context({"svg.hashsalt": "attune"}):
         figure.savefig(path, metadata={"Date": None})

@@ -1,7 +1,7 @@
 """`attune bench quality`: the papers' designs trained on the same recordings, and judged.
 
 Each design learns in a process of its own, so that its peak memory is its own. Its time counts from
-the first frame that is encoded; what judging takes is left out. Word error is the design's own: of
+the first frame that is encoded, without the time of judging. Word error is the design's own: of
 each soft token's nearest row, or, end to end, of what the language model says when it is asked to
 repeat what it was told, which is the task that it was trained on.
 """
@@ -64,7 +64,7 @@ JUDGED_AT_SECONDS = (
     5760,
     7680,
 )
-"""Of training; closer together where most is learnt."""
+"""The seconds of training at which a design is judged; closer together where most is learnt."""
 
 
 def bench_quality(job: BenchQualityJob, report: Report) -> int:
@@ -90,8 +90,8 @@ def bench_quality(job: BenchQualityJob, report: Report) -> int:
 def _run_design(
     job: BenchQualityJob, name: str, expected: Replies
 ) -> tuple[DesignRun, list[SetScores]]:
-    """Train one design from the audio on, judging it now and then; then judge all sets and its
-    replies."""
+    """Train one design from the audio on, judging it from time to time; then judge it on all sets,
+    and its replies."""
     torch.set_num_threads(job.threads)
     torch.manual_seed(job.seed)
     vocabulary = Vocabulary(job.engines.language_model)
@@ -151,7 +151,7 @@ def _run_design(
 def _fresh_sample(
     example: Example, encoder: OnnxEncoder, judge: Judge, design: Design
 ) -> Sample | None:
-    """Encoded here and now, whatever a cache has: the time that it takes counts."""
+    """A sample that is encoded now, even where the cache has it, because the time counts."""
     frames = encoder.encode(read_audio(example.audio, MAX_SECONDS))
     first_pass = judge.first_pass_decoder.decode(frames).text if design.reads_first_pass else ""
     return make_sample(frames, example.text, first_pass, judge.vocabulary, design.stack)
@@ -164,8 +164,8 @@ def _learn(
     features_seconds: float,
     error: Callable[[], float],
 ) -> tuple[list[CurvePoint], float]:
-    """Train to the end of the time, judged at JUDGED_AT_SECONDS and at the end; the curve, and what
-    a step took."""
+    """Train to the end of the time, judging at JUDGED_AT_SECONDS and at the end; returns the curve,
+    and the seconds of a step."""
     schedule = Schedule(10**9, 60 * job.designs[design.name], design.learning_rate, seed=job.seed)
     run, points = (
         Run(),
@@ -206,7 +206,7 @@ def _recent_loss(design: Design, run: Run) -> float:
 
 
 def _judge_cascade(job: BenchQualityJob) -> tuple[list[SetScores], Replies]:
-    """The cascade on every set, and the replies to the true texts."""
+    """The scores of the cascade on every set, and the replies to the true texts."""
     judge = Judge.for_job(job)
     scores: list[SetScores] = []
     expected: Replies = {}

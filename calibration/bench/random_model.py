@@ -1,7 +1,7 @@
-"""GGUF files with random weights in the shape of known models: to measure what training through
-them takes, without a download.
+"""GGUF files with random weights in the shape of known models, to measure training through them
+without a download.
 
-They say nothing sensible; torch and llama.cpp load and run them like any other. Knows shapes and
+Their replies make no sense; torch and llama.cpp load and run them like any other. Knows shapes and
 files, no training.
 """
 
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from engines.errors import AttuneError
 
 _MOST_AT_ONCE = 2**24
-"""Random weights that are drawn at a time."""
+"""The number of random weights that are drawn at a time."""
 
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Sizes of a language model."""
+    """The sizes of a language model."""
 
     architecture: str
     width: int
@@ -39,7 +39,7 @@ SHAPES = {
     "llama-3.2-1b": ModelShape("llama", 2048, 16, 32, 8, 64, 8192, 128_256, 131_072, 500_000.0),
     "qwen3-1.7b": ModelShape("qwen3", 2048, 28, 16, 8, 128, 6144, 151_936, 40_960, 1e6),
 }
-"""Those that are recommended for a board with 8 GB."""
+"""The models that are recommended for a board with 8 GB."""
 
 
 def write_random_model(
@@ -50,8 +50,8 @@ def write_random_model(
     scale: float = 0.02,
     seed: int = 0,
 ) -> Path:
-    """Write a model of `shape`: matrices of type `kind`, a table (the output, too) of `table_kind`,
-    normal with `scale`."""
+    """Write a model of `shape` to `path`: matrices of type `kind`, a table (also the output) of
+    `table_kind`, with normal weights of the standard deviation `scale`."""
     rng = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(path, shape.architecture)
     _describe(writer, shape)
@@ -105,7 +105,7 @@ def random_blocks(
     rng: np.random.Generator, rows: int, columns: int, kind: Kind, scale: float
 ) -> NDArray[np.uint8]:
     """[rows, bytes] blocks whose numbers have the standard deviation `scale`. Raises AttuneError
-    for types that are not drawn."""
+    for types that cannot be drawn."""
     block_size, block_bytes = gguf.GGML_QUANT_SIZES[kind]
     if columns % block_size:
         raise AttuneError(

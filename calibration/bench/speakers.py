@@ -1,5 +1,5 @@
-"""Speakers to benchmark with, for who has no recordings of their own: manifests and recordings of
-voices that never train.
+"""Speakers to benchmark with, for a user without recordings: manifests and recordings of voices
+that never train.
 
 *atypical*: the demo's (consistent phonological processes). *second*: atypical of another kind, slow
 and slurred: vowels drawn to the middle, fricatives stopped, clusters and final stops lost, a pause
@@ -83,7 +83,7 @@ def _request_sets() -> dict[str, list[str]]:
 def _make(
     folder: Path, name: str, texts: Sequence[str], say: Callable[[str], Float32], threads: int = 4
 ) -> None:
-    """Speak `texts`, unless their manifest is there."""
+    """Speak `texts`, unless their manifest exists."""
     manifest = folder / f"{name}.jsonl"
     if manifest.is_file():
         return

@@ -1,5 +1,5 @@
-"""What rooms, lines and microphones do to speech, at random: speed, reverberation, noise,
-band-limits, gain, clipping.
+"""Augments speech at random as rooms, lines and microphones do: speed, reverberation, noise, band
+limits, gain, clipping.
 
 Knows samples, not voices. Everything is a function of the samples and the random generator.
 """
@@ -10,12 +10,12 @@ import soxr
 from engines.types import SAMPLE_RATE_HZ, Float32
 
 _NARROWEST_HZ = (3000.0, 3800.0)
-"""Where a telephone's band ends."""
+"""The range of upper band limits, about that of a telephone."""
 
 
 def augment(samples: Float32, rng: np.random.Generator) -> Float32:
-    """[N] float32 samples at SAMPLE_RATE_HZ to another [M], within -1 and 1. About three in ten
-    come out clean."""
+    """An augmented copy of [N] float32 samples at SAMPLE_RATE_HZ: [M] samples within -1 and 1.
+    About three in ten stay clean."""
     if rng.random() < 0.3:
         return clipped(samples * _gain(rng))
     x = samples
@@ -31,14 +31,15 @@ def augment(samples: Float32, rng: np.random.Generator) -> Float32:
 
 
 def faster(samples: Float32, ratio: float) -> Float32:
-    """Played `ratio` times as fast, so higher too: another speed, pitch and size of throat."""
+    """The samples played `ratio` times as fast, and so higher: another speed, pitch and size of
+    throat."""
     resampled: Float32 = soxr.resample(samples, SAMPLE_RATE_HZ * ratio, SAMPLE_RATE_HZ)
     return resampled
 
 
 def reverberated(samples: Float32, rt60_seconds: float, rng: np.random.Generator) -> Float32:
-    """In a room whose sound falls by 60 dB in `rt60_seconds`: the direct sound, and noise that
-    decays as the room does."""
+    """The samples in a room whose sound falls by 60 dB in `rt60_seconds`: the direct sound, and
+    noise that decays as the room does."""
     length = int(rt60_seconds * SAMPLE_RATE_HZ)
     tail = rng.standard_normal(length) * 10 ** (-3 * np.arange(length) / length)
     tail[: int(0.002 * SAMPLE_RATE_HZ)] = 0.0
@@ -50,8 +51,8 @@ def reverberated(samples: Float32, rt60_seconds: float, rng: np.random.Generator
 
 
 def noisy(samples: Float32, signal_to_noise_db: float, rng: np.random.Generator) -> Float32:
-    """With noise whose spectrum falls by 0 to 12 dB an octave (hiss to rumble), and at times the
-    hum of the mains."""
+    """The samples with noise whose spectrum falls by 0 to 12 dB an octave (hiss to rumble), and at
+    times the hum of the mains."""
     size = len(samples)
     frequency_hz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE_HZ)
     shape = np.maximum(frequency_hz, 40.0) ** -rng.uniform(0, 2)
@@ -67,7 +68,7 @@ def noisy(samples: Float32, signal_to_noise_db: float, rng: np.random.Generator)
 
 
 def band_limited(samples: Float32, low_hz: float, high_hz: float) -> Float32:
-    """Only what lies between two frequencies, with slopes of a fifth of each."""
+    """The samples between two frequencies, with slopes of a fifth of each."""
     spectrum = np.fft.rfft(samples)
     frequency_hz = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE_HZ)
     rise = np.clip((frequency_hz - 0.9 * low_hz) / (0.2 * low_hz), 0, 1)
@@ -76,10 +77,10 @@ def band_limited(samples: Float32, low_hz: float, high_hz: float) -> Float32:
 
 
 def clipped(samples: Float32) -> Float32:
-    """Cut off at full scale."""
+    """The samples cut off at full scale."""
     return np.clip(samples, -1.0, 1.0)
 
 
 def _gain(rng: np.random.Generator) -> float:
-    """-18 to +6 dB: too loud now and then."""
+    """A random gain of -18 to +6 dB: too loud now and then."""
     return float(10 ** (rng.uniform(-18, 6) / 20))

@@ -53,7 +53,7 @@ _worker: _Worker
 
 
 def expected_bytes(script: Sequence[ScriptLine], frame_width: int) -> int:
-    """What the frames of `script` will take on the disk."""
+    """The size that the frames of `script` will have on the disk."""
     seconds = sum(line.expected_seconds * line.copies for line in script)
     return int(seconds / FRAME_SECONDS * frame_width * np.float16().nbytes)
 
@@ -67,9 +67,9 @@ def build(
 ) -> int:
     """Make what `folder` lacks of `script`; returns the number of utterances made in this call.
 
-    `report` is called with the shards that are there and the shards there will be. Raises
-    AttuneError where a synthesizer is not installed, the disk is too small for what is missing, or
-    a shard cannot be written.
+    `report` takes the number of shards that are there and of all shards. Raises AttuneError where a
+    synthesizer is not installed, the disk is too small for what is missing, or a shard cannot be
+    written.
     """
     for synthesizer in sorted(
         {line.source.synthesizer for line in script if isinstance(line.source, Voice)}
@@ -116,8 +116,8 @@ def _make_shard(task: tuple[int, Sequence[ScriptLine]]) -> int:
 
 
 def _make_rows(line: ScriptLine) -> Iterator[tuple[Float32, dict[str, Any]]]:
-    """Frames and the rest of the row of each augmented copy; none where a voice cannot say this
-    sentence or a recording cannot be read."""
+    """The frames and the rest of the row for each augmented copy of `line`; none where the voice
+    cannot say the sentence or the recording cannot be read."""
     try:
         if isinstance(line.source, Voice):
             samples, voice = (

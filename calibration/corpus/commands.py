@@ -7,17 +7,17 @@ from engines.device.process_time import HungError, run_to_its_end
 from engines.errors import AttuneError
 
 LONGEST_RUN_SECONDS = 60.0
-"""Of processor time, and of sleep."""
+"""The most processor time, and the most sleep, of a run."""
 
 
 def require(name: str) -> None:
-    """Raises AttuneError where the synthesizer `name` is not installed."""
+    """Raises AttuneError where the command `name` is not installed."""
     if shutil.which(name) is None:
         raise AttuneError(f"{name} is not installed; run `apt-get install {name}`")
 
 
 def run_command(command: Sequence[str], given: bytes = b"") -> bytes:
-    """What `command` prints when it is `given` something to read.
+    """Run `command` with `given` on its standard input, and return what it prints.
 
     Raises AttuneError where it is not installed, fails, hangs, or prints nothing.
     """

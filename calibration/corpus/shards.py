@@ -1,9 +1,9 @@
-"""A corpus on disk: encoder frames in memory-mapped shards, each with an index of what was said.
+"""A corpus on disk: encoder frames in memory-mapped shards, each with an index of its utterances.
 Knows no voices and no losses.
 
 `00042.npy` holds the frames of a shard's utterances one after the other ([T, D] float16),
 `00042.jsonl` a row for each. The index is written last and whole, so a shard is there or it is not:
-whatever a killed build left is written anew.
+what a killed build left is written anew.
 """
 
 import json
@@ -25,11 +25,11 @@ class Row:
 
     text: str
     first_pass: str
-    """What Whisper's decoder made of it; empty where it made nothing."""
+    """The first-pass transcript; empty where nothing was recognised."""
     voice: str
     seconds: float
     start: int
-    """Where its frames begin in the shard."""
+    """The place of its first frame in the shard."""
     frames: int
 
 
@@ -39,7 +39,7 @@ class Utterance:
 
     row: Row
     frames: Float16
-    """[T, D], memory-mapped."""
+    """[T, D] encoder frames, memory-mapped."""
 
 
 def is_there(folder: Path, number: int) -> bool:
@@ -49,7 +49,7 @@ def is_there(folder: Path, number: int) -> bool:
 
 def write_shard(folder: Path, number: int, spoken: Iterable[tuple[Float32, dict[str, Any]]]) -> int:
     """Write frames [T, D] with the rest of their rows (`text`, `first_pass`, `voice`, `seconds`);
-    returns how many there were."""
+    returns the number of utterances."""
     rows, parts, start = [], [], 0
     for frames, about in spoken:
         parts.append(frames.astype(np.float16))
@@ -95,7 +95,7 @@ def _read_shard(index: Path) -> list[Utterance]:
 
 
 def _stored(row: Row) -> dict[str, Any]:
-    """What the index holds of `row`, where the first-pass transcript is called `draft`."""
+    """The form of `row` in the index, where the first-pass transcript is called `draft`."""
     about = asdict(row)
     return about | {"draft": about.pop("first_pass")}
 

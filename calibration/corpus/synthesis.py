@@ -1,8 +1,8 @@
 """Synthetic speech: the command-line synthesizers of Debian (espeak-ng, flite), and Kokoro and
 Piper. Knows texts and voices.
 
-Also the atypical speakers: consistent phonological processes applied to espeak-ng's phonemes before
-they are spoken.
+An atypical speaker is a voice whose phonemes are rewritten by phonological processes before
+espeak-ng speaks them.
 """
 
 import io
@@ -26,7 +26,8 @@ COMMAND_OF = {
     "kokoro": "espeak-ng",
     "piper": "espeak-ng",
 }
-"""What each synthesizer runs: the command, and the Debian package that brings it."""
+"""The command that each synthesizer runs, which is also the name of the Debian package that brings
+it."""
 
 _USUAL_WORDS_PER_MINUTE = 160
 
@@ -36,15 +37,15 @@ class Voice:
     """One way of speaking."""
 
     synthesizer: str
-    """`espeak-ng`, `flite`, `kokoro` or `piper`."""
+    """The synthesizer: `espeak-ng`, `flite`, `kokoro` or `piper`."""
     name: str
     """The synthesizer's own name for the voice, such as `en-us+f3`, `slt` or `af_bella`."""
     words_per_minute: int = 160
     pitch: int = 50
     """espeak-ng's pitch, 0 to 99; flite ignores it."""
     processes: tuple[tuple[str, str], ...] = ()
-    """Rewriting rules (pattern, replacement) over espeak-ng's phonemes, in order: an atypical
-    speaker."""
+    """Rewriting rules (pattern, replacement) over espeak-ng's phonemes, in order; they make an
+    atypical speaker."""
 
 
 def speak(text: str, voice: Voice) -> Float32:
@@ -74,19 +75,19 @@ def speak(text: str, voice: Voice) -> Float32:
 
 
 class Synthesizers:
-    """Every synthesizer behind one call, the neural ones opened at their first turn."""
+    """Every synthesizer behind one call; the neural ones are opened at their first use."""
 
     def __init__(self, kokoro: Path | None, piper: Path | None) -> None:
-        """The folder of the model `kokoro-82m` and the graph of a Piper voice; None where nobody is
-        to speak so."""
+        """`kokoro` is the folder of the model `kokoro-82m`, `piper` the graph of a Piper voice;
+        None to do without."""
         self._kokoro_folder = kokoro
         self._piper_graph = piper
         self._kokoro: Kokoro | None = None
         self._piper: Piper | None = None
 
     def speak(self, text: str, voice: Voice) -> Float32:
-        """[N] float32 samples at SAMPLE_RATE_HZ. Raises AttuneError where the voice is not there or
-        cannot say it."""
+        """Synthesize `text`: [N] float32 samples at SAMPLE_RATE_HZ. Raises AttuneError where the
+        voice is missing or cannot say it."""
         speed = voice.words_per_minute / _USUAL_WORDS_PER_MINUTE
         if voice.synthesizer == "kokoro":
             if self._kokoro_folder is None:
@@ -104,13 +105,13 @@ class Synthesizers:
 
 
 def describe(voice: Voice) -> str:
-    """A line about it, for the index of a corpus."""
+    """A description of `voice` in one line, for the index of a corpus."""
     atypical = f", {len(voice.processes)} rules" if voice.processes else ""
     return f"{voice.synthesizer} {voice.name}, {voice.words_per_minute} words a minute{atypical}"
 
 
 def is_atypical(description: str) -> bool:
-    """Whether a voice of that `description` is an atypical speaker's."""
+    """Whether a voice with this `description` is an atypical speaker's."""
     return re.search(r", \d+ rules$", description) is not None
 
 

@@ -1,5 +1,5 @@
-"""English to speak, from what Debian packages: fortunes, WordNet's examples, and runs of words that
-cover a vocabulary.
+"""English texts to speak, from Debian's packages: fortunes, WordNet's examples, and runs of words
+that cover a vocabulary.
 
 Knows no audio and no requests.
 """
@@ -42,7 +42,7 @@ def wordnet_sentences() -> list[str]:
     """Every plain example of 3 to 14 words in WordNet, as a sentence, sorted. Raises AttuneError
     where it is not installed.
 
-    Its examples show words that nobody writes a fortune about: each sense of each word has its own.
+    Its examples have words that no fortune has: each sense of each word has its own.
     """
     sentences: set[str] = set()
     for kind in ("adj", "adv", "noun", "verb"):
@@ -55,8 +55,8 @@ def wordnet_sentences() -> list[str]:
 
 
 def wordnet_lines(name: str, kind: str) -> list[str]:
-    """The lines of WordNet's file `name` ("data" or "index") of a kind of words, its licence left
-    out (wndb(5WN)).
+    """The lines of WordNet's file `name` ("data" or "index") for a kind of words, without its
+    licence (wndb(5WN)).
 
     Raises AttuneError where it is not installed.
     """
@@ -68,14 +68,14 @@ def wordnet_lines(name: str, kind: str) -> list[str]:
 
 
 def as_sentence(text: str) -> str:
-    """With a capital at its start and a full stop at its end, as a transcript has them."""
+    """`text` with a capital at its start and a full stop at its end, as a transcript has them."""
     stripped = text.strip(" ;,-")
     return stripped[:1].upper() + stripped[1:] + ("" if stripped[-1:] in ".?!" else ".")
 
 
 def is_plain(sentence: str) -> bool:
-    """Whether every synthesizer reads it as it is written: letters, commas and full stops, no
-    abbreviations in capitals."""
+    """Whether every synthesizer reads the sentence as it is written: letters, commas and full
+    stops, no abbreviations in capitals."""
     return (
         re.fullmatch(r"[A-Za-z][A-Za-z ,'?!.]*", sentence) is not None
         and 3 <= len(sentence.split()) <= _MOST_WORDS
@@ -86,10 +86,10 @@ def is_plain(sentence: str) -> bool:
 
 def word_entries(vocabulary: Vocabulary) -> dict[str, int]:
     """The entries of a language model's vocabulary that are words (a space, letters, in Debian's
-    word list) and their numbers.
+    word list), with their numbers, sorted.
 
-    Capitals only where the word list has nothing else (names): nobody hears a capital. Sorted.
-    Raises AttuneError where there is no list.
+    A word with a capital is taken only where the word list has no other form (names), because a
+    capital cannot be heard. Raises AttuneError where there is no list.
     """
     try:
         known = set(WORD_LIST.read_text().split())
@@ -108,8 +108,8 @@ def word_entries(vocabulary: Vocabulary) -> dict[str, int]:
 
 
 def coverage_sentences(words: Sequence[str], rng: random.Random) -> list[str]:
-    """Sentences of no meaning in which each of `words` stands once: a soft token cannot land on
-    what was never heard."""
+    """Sentences of no meaning in which each of `words` stands once: a soft token cannot become a
+    token that training never met."""
     left, runs = rng.sample(list(words), len(words)), []
     while left:
         size = rng.randint(3, 6)
@@ -126,5 +126,5 @@ def _run_of(words: Iterable[str], rng: random.Random) -> str:
 
 
 def is_held_out(text: str) -> bool:
-    """Whether `text` is only ever judged on."""
+    """Whether `text` is only judged on and never trained on, by a hash."""
     return hashlib.sha256(text.encode()).digest()[0] == 0

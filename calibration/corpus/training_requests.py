@@ -114,8 +114,7 @@ def requests(count: int, rng: random.Random) -> list[str]:
 
 
 def open_requests(count: int, classes: WordClasses, rng: random.Random) -> list[str]:
-    """`count` requests with any words of `classes` in them: what an assistant may be asked about,
-    most of it said but once."""
+    """`count` requests with any words of `classes` in them, most of which occur only once."""
     return [_filled(rng.choice(_OPEN_TEMPLATES), classes, rng) for _ in range(count)]
 
 

@@ -1,5 +1,5 @@
-"""Who speaks in a training corpus: which voices there are, how often each has its turn, and which
-are kept for judging.
+"""The voices of a training corpus: which there are, how often each is used, and which are kept for
+judging.
 
 Knows no audio. The demo's atypical voice (espeak-ng `en-us+m5`) and Kokoro's and festival's voices
 kept for judging never train.
@@ -76,19 +76,19 @@ _PROCESSES = (
     CENTRAL_VOWELS,
 )
 _NEAR = ("pbfvw", "tdsz", "kgh", "lrwj", "nmN", "szSZ", "fTs", "vDz", "IEa", "aV0", "EI@", "VU0")
-"""Sounds of which any may be said as any other."""
+"""Groups of similar sounds, any of which may be said as any other."""
 _PAUSES = 0.15
 
 SHARES = {"espeak-ng": 0.2, "atypical": 0.36, "flite": 0.23, "piper": 0.18, "kokoro": 0.03}
-"""How often each kind of voice has its turn; Kokoro, the most natural, costs eighty times what
-espeak-ng costs."""
+"""The share of each kind of voice; Kokoro, the most natural, costs eighty times what espeak-ng
+costs."""
 
 AUGMENTED_COPIES = {"piper": 2, "kokoro": 3}
-"""How many augmented copies are made of what a costly voice says; of other voices, one is made."""
+"""The number of augmented copies of what a costly voice says; of other voices, there is one."""
 
 
 def random_voice(rng: random.Random, shares: dict[str, float]) -> Voice:
-    """One of the training voices, its kind drawn by `shares`, at a random speed and pitch."""
+    """A training voice at a random speed and pitch; its kind is drawn by `shares`."""
     kind = rng.choices(list(shares), list(shares.values()))[0]
     words_per_minute = rng.randint(125, 190)
     if kind == "flite":
@@ -108,10 +108,9 @@ def random_voice(rng: random.Random, shares: dict[str, float]) -> Voice:
 
 
 def random_processes(rng: random.Random) -> tuple[tuple[str, str], ...]:
-    """The rules of an atypical speaker whom nobody has heard before: some of the known processes,
-    some that are made up (a sound said as another that is near it), perhaps a pause after every
-    word; in random order, at least one of them.
-    """
+    """The rules of a new atypical speaker: some of the known processes, some made-up ones (a sound
+    said as a similar one), perhaps a pause after every word; in random order, at least one of
+    them."""
     known, made_up = rng.choice(
         [(1, 0), (2, 0), (3, 0), (4, 0), (0, 2), (1, 1), (1, 2), (2, 1), (3, 1)]
     )

@@ -1,9 +1,9 @@
-"""Everyday words by what they stand for, from WordNet: what is eaten, what is used, who does what.
-Knows no templates.
+"""Everyday words in classes, from WordNet: what is eaten, what is used, who does what. Knows no
+templates.
 
-Only words that are one entry of the language model's vocabulary; the more frequent, the oftener
-drawn: byte-pair encodings number their entries by how early they were merged, which is how frequent
-they are.
+Only words that are one entry of the language model's vocabulary are taken. Frequent words are drawn
+more often: byte-pair encodings number their entries by how early they were merged, which follows
+their frequency.
 """
 
 import random
@@ -25,20 +25,20 @@ _FILES = {
     },
     "verb": dict.fromkeys((30, 35, 36, 38, 39, 40), "verb"),
 }
-"""WordNet's lexicographer files (lexnames(5WN)) of which words are taken, by the sense that it
+"""The lexicographer files of WordNet (lexnames(5WN)) whose words are taken, by the sense that it
 lists first."""
 _UNWELCOME = frozenset(
     "ass bitch bastard bugger cock cocaine dick heroin lesbian moll negro pee pussy screw slut"
     " whore".split()
 )
 _EVENNESS = 1500
-"""Added to a word's number before it is weighed by its inverse: the first word is drawn twenty
-times as often as the last."""
+"""The number added to a word's number before it is weighed by its inverse: the first word is drawn
+twenty times as often as the last."""
 
 
 @dataclass(frozen=True)
 class WordClasses:
-    """Words of each class, and how often each is drawn."""
+    """The words of each class, and how often each is drawn."""
 
     words: Mapping[str, tuple[str, ...]]
     weights: Mapping[str, tuple[float, ...]]
@@ -49,8 +49,8 @@ class WordClasses:
 
 
 def word_classes(entries: Mapping[str, int]) -> WordClasses:
-    """The classes of `entries`, words with their number in the vocabulary; `name` has those with a
-    capital.
+    """The classes of `entries`, words with their numbers in the vocabulary; the class `name` has
+    those with a capital.
 
     Raises AttuneError where WordNet is not installed.
     """
@@ -73,7 +73,7 @@ def word_classes(entries: Mapping[str, int]) -> WordClasses:
 
 
 def _first_senses(kind: str) -> dict[str, int]:
-    """The lexicographer file of each lemma's first sense."""
+    """The lexicographer file of the first sense of each lemma."""
     file_at = {
         line.split(" ", 1)[0]: int(line.split(" ", 2)[1]) for line in wordnet_lines("data", kind)
     }

@@ -1,8 +1,9 @@
-"""ggml's quantized blocks to float32, in torch, on whatever device the blocks are. Knows types of
+"""Dequantizes ggml's blocks to float32, in torch, on the device of the blocks. Knows types of
 blocks, no files and no models.
 
-The same numbers as `gguf.quants`, ggml's reference in Python, to the last bit: the order of the
-operations is theirs.
+The numbers are those of `gguf.quants`, ggml's reference in Python, to the last bit: the order of
+the operations is the same. diffusers has such functions, too, and a `GGUFLinear`; but that
+dequantizes a whole matrix at a time, and would be another package to install.
 """
 
 from collections.abc import Callable
@@ -16,8 +17,8 @@ from engines.errors import AttuneError
 
 
 def dequantize(data: Tensor, kind: Kind) -> Tensor:
-    """[..., bytes of a row] uint8 of type `kind` to [..., width] float32. Raises AttuneError for a
-    type that is not in KINDS."""
+    """Dequantize rows of type `kind`, [..., bytes of a row] uint8, to [..., width] float32. Raises
+    AttuneError for a type that is not in KINDS."""
     if kind not in _OF_KIND:
         raise AttuneError(
             f"weights of the type {kind.name} cannot be trained through; use one of"
@@ -29,13 +30,13 @@ def dequantize(data: Tensor, kind: Kind) -> Tensor:
 
 
 def width_of(row_bytes: int, kind: Kind) -> int:
-    """How many numbers a row of `row_bytes` holds."""
+    """The number of weights in a row of `row_bytes`."""
     block_size, block_bytes = gguf.GGML_QUANT_SIZES[kind]
     return row_bytes // block_bytes * block_size
 
 
 def _half(blocks: Tensor, at: int) -> Tensor:
-    """[n, 1] the float16 that stands at byte `at` of each block."""
+    """The float16 at byte `at` of each block: [n, 1] float32."""
     return blocks[:, at : at + 2].contiguous().view(torch.float16).float()
 
 
@@ -79,8 +80,8 @@ def _q8_0(blocks: Tensor) -> Tensor:
 
 
 def _scales_and_minima(blocks: Tensor) -> tuple[Tensor, Tensor]:
-    """Of Q4_K and Q5_K, [n, 8, 1] each: two numbers of 6 bits for every 32 weights, packed in 12
-    bytes, times the block's own."""
+    """The scales and minima of Q4_K and Q5_K, [n, 8, 1] each: two numbers of 6 bits for every 32
+    weights, packed in 12 bytes, times the block's own."""
     first, second, both = blocks[:, 4:8], blocks[:, 8:12], blocks[:, 12:16]
     scales = torch.cat([first & 63, (both & 15) | ((first >> 2) & 48)], dim=1)
     minima = torch.cat([second & 63, (both >> 4) | ((second >> 2) & 48)], dim=1)

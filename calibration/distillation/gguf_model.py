@@ -2,7 +2,7 @@
 file's own blocks.
 
 Knows ARCHITECTURES; others are refused by name. llama.cpp stores the rows of Llama's query and key
-projections in the order of its own rotary embedding, pair by pair; transformers wants them half by
+projections in the order of its own rotary embedding, pair by pair; transformers needs them half by
 half. Gemma's norms are stored with the one added that transformers adds itself.
 """
 
@@ -42,7 +42,7 @@ LINEAR_NAMES = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
-"""llama.cpp's names of a block's linear layers, and transformers'."""
+"""llama.cpp's names of a block's linear layers, and transformers' names of them."""
 _USUAL_NORMS = {"attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm"}
 _HEAD_NORMS = {"attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm"}
 _GEMMA_NORMS = {
@@ -59,9 +59,9 @@ class _Architecture:
     model: type[PreTrainedModel]
     norms: Mapping[str, str] = field(default_factory=lambda: _USUAL_NORMS)
     pairwise: bool = False
-    """Whether query and key rows stand in llama.cpp's order."""
+    """Whether the rows of queries and keys are in llama.cpp's order."""
     norm_offset: float = 0.0
-    """What a stored norm has more than transformers'."""
+    """The difference between a stored norm and transformers'."""
 
 
 ARCHITECTURES = {
@@ -75,7 +75,7 @@ ARCHITECTURES = {
 
 
 def load_language_model(path: Path) -> PreTrainedModel:
-    """The model in `path`, frozen, in evaluation mode, its blocks the file's own pages.
+    """Load the model in `path`, frozen and in evaluation mode; its blocks are the file's own pages.
 
     Raises AttuneError for another architecture, a type of weights that cannot be dequantized, or a
     damaged file.
@@ -123,8 +123,8 @@ def dequantize_linears(model: PreTrainedModel) -> None:
 
 
 def row_order(heads: int, head_width: int) -> Tensor:
-    """[heads * head_width] int64: the stored row of each row of a query or key projection, half by
-    half from pair by pair."""
+    """[heads * head_width] int64: the stored row (pair by pair) for each row (half by half) of a
+    query or key projection."""
     rows = torch.arange(heads * head_width).view(heads, head_width // 2, 2)
     return rows.transpose(1, 2).flatten()
 
@@ -175,7 +175,7 @@ def _config(
 
 @dataclass(frozen=True)
 class _Loader:
-    """Puts stored tensors where they belong in a model that has no memory yet."""
+    """Puts stored tensors in their places in a model that has no memory yet."""
 
     path: Path
     architecture: _Architecture
@@ -270,7 +270,7 @@ def _replace(model: PreTrainedModel, place: str, module: nn.Module) -> None:
 def _compute_rotary(
     model: PreTrainedModel, config: PreTrainedConfig, factors: MappedTensor | None
 ) -> None:
-    """Frequencies are computed, not stored; but Llama 3 stores by what each is divided."""
+    """Compute the rotary frequencies, which are not stored; Llama 3 stores a divisor for each."""
     rotary = type(model.model.rotary_emb)(config)
     if factors is not None:
         rotary.inv_freq /= dequantize(blocks_of(factors), factors.kind).flatten()

@@ -2,10 +2,10 @@
 that reads speech.
 
 The teacher reads the words as text; the student reads soft tokens in their place, one for each
-spoken token, which pass through a partial adapter. The student is to expect after each soft token
-what the teacher expects after the spoken token (input), and all through a reply that the language
-model itself gave to the text the same next tokens as the teacher, who has read the text as it is
-written (response). Knows samples and losses; `teacher_targets.py` makes the samples.
+spoken token, which pass through a partial adapter. After each soft token the student is to expect
+what the teacher expects after the spoken token (input). And all through a reply, which the language
+model itself gave to the text, it is to expect the same next tokens as the teacher, who has read the
+text as it is written (response). Knows samples and losses; `teacher_targets.py` makes the samples.
 
 Shapes: B samples, U tokens of words, R tokens of reply, N positions of all samples, E embedding
 width, H hidden width.
@@ -30,30 +30,30 @@ from .quantized_layers import QuantizedLinear
 from .vocabulary_loss import TeacherTargets, cross_entropy, divergence, teacher_targets
 
 TEMPERATURE = 1.0
-"""At 2, most of a teacher's probability lies outside the tokens that are kept
-(docs/distillation.md)."""
+"""The temperature of both distributions. At 2, most of a teacher's probability lies outside the
+tokens that are kept (docs/distillation.md)."""
 MOST_PROBABLE = 64
-"""How many tokens of a teacher's distribution are kept; the rest as one mass."""
+"""The number of tokens of a teacher's distribution that are kept; the rest is one mass."""
 LOSS_WEIGHTS = {"input_kl": 1.0, "response_kl": 1.0, "response_ce": 0.0}
-"""Of the language model's losses, beside EmbedLink's, which keep their weights. A loss of weight 0
-is not computed."""
+"""The weights of the language model's losses, beside EmbedLink's, which keep theirs. A loss of
+weight 0 is not computed."""
 
 
 @dataclass(frozen=True)
 class DistillationSample(Sample):
-    """An utterance in a conversation, and what the teacher expects in it."""
+    """An utterance in a conversation, with the teacher's targets."""
 
     before: Tensor
-    """[P] int64 tokens before the words, the system prompt included."""
+    """[P] int64 tokens before the words, with the system prompt."""
     after: Tensor
     """[Q] int64 tokens between the words and the reply: an instruction where there is one, and the
     closing of the turn."""
     reply: Tensor
-    """[R] int64 tokens of the reply, its end included."""
+    """[R] int64 tokens of the reply, with its end."""
     word_targets: TeacherTargets
-    """After each of the U tokens of the words."""
+    """The teacher's targets after each of the U tokens of the words."""
     reply_targets: TeacherTargets
-    """Before each of the R tokens of the reply."""
+    """The teacher's targets before each of the R tokens of the reply."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ def with_teacher_targets(
     reply: Tensor,
     most: int = MOST_PROBABLE,
 ) -> DistillationSample:
-    """`sample` in a conversation, with what the teacher expects in it; `written` are the tokens of
-    its text.
+    """`sample` in a conversation, with the teacher's targets; `written` are the tokens of its text.
 
     `language_model`, which reads text alone, runs over its spoken tokens, and over the whole
     conversation as it is written.
@@ -100,7 +99,7 @@ def with_teacher_targets(
 
 @torch.no_grad()
 def _expected(language_model: Any, tokens: Tensor, first: int, most: int) -> TeacherTargets:
-    """After each of `tokens` from `first` on."""
+    """The teacher's targets after each of `tokens` from `first` on."""
     hidden = language_model.model(
         tokens[None].to(language_model.device), use_cache=False
     ).last_hidden_state[0, first:]
@@ -110,16 +109,16 @@ def _expected(language_model: Any, tokens: Tensor, first: int, most: int) -> Tea
 
 
 class Distillation(Learner):
-    """A projector and an adapter, the language model between them, and EmbedLink's losses
+    """A projector and an adapter with the language model between them, and EmbedLink's losses
     beside."""
 
     def __init__(
         self, embedlink: EmbedLink, adapted: PeftModel, weights: Mapping[str, float] = LOSS_WEIGHTS
     ) -> None:
-        """`adapted` is the frozen language model with its adapter; `weights` those of LOSS_WEIGHTS
-        and of EmbedLink's losses.
+        """`adapted` is the frozen language model with its adapter; `weights` are those of
+        LOSS_WEIGHTS and of EmbedLink's losses that differ.
 
-        What does not require gradients by now is not trained; with a frozen projector, EmbedLink's
+        Weights that require no gradients now are not trained; with a frozen projector, EmbedLink's
         losses are left out.
         """
         super().__init__()
@@ -149,12 +148,12 @@ class Distillation(Learner):
     @property
     # it is embedlink's, and saved as such
     def projector(self) -> CifProjector:  # type: ignore[override]
-        """What is trained beside the adapter."""
+        """The projector, which is trained beside the adapter."""
         return self.embedlink.projector
 
     @property
     def language_model(self) -> Any:
-        """The frozen one, its adapter inside."""
+        """The frozen language model, with its adapter inside."""
         return self._adapted[0].base_model.model
 
     def collate(self, samples: Sequence[Sample]) -> DistillationBatch:
@@ -163,8 +162,8 @@ class Distillation(Learner):
         return DistillationBatch(**vars(collate(kept)), samples=kept)
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """EmbedLink's losses and the language model's, all unweighted; gradients are computed
-        before the next call."""
+        """The losses of EmbedLink and of the language model, all unweighted. Gradients must be
+        computed before the next call."""
         assert isinstance(batch, DistillationBatch)
         output = self.embedlink.project(batch)
         candidates = self.embedlink.candidates(batch, generator)
@@ -174,8 +173,8 @@ class Distillation(Learner):
         return losses | self._from_language_model(words, batch.samples)
 
     def soft(self, vectors: Tensor, candidates: Candidates) -> Tensor:
-        """[B, U, E + K] units to [B, U, E] soft tokens: the mean of the rows that each may mean,
-        weighted by how probable they are by row and by key."""
+        """[B, U, E + K] units to [B, U, E] expected embeddings, weighted by how probable each
+        candidate is by row and by key."""
         return candidates.expected_embeddings(
             (self.projector.scored(vectors) @ candidates.table.T).softmax(dim=-1)
         )
@@ -209,8 +208,8 @@ class Distillation(Learner):
         return self._judged(hidden, samples)
 
     def _judged(self, hidden: Tensor, samples: Sequence[DistillationSample]) -> dict[str, Tensor]:
-        """The losses of the [B, T, H] hidden states of all conversations; each position counts the
-        same."""
+        """The losses from the [B, T, H] hidden states of all conversations; each position counts
+        the same."""
         output: QuantizedLinear = self.language_model.lm_head
         at_words, at_reply = (
             torch.cat(some) for some in zip(*map(_expecting, hidden, samples), strict=True)
@@ -231,9 +230,8 @@ class Distillation(Learner):
 
 
 def _expecting(hidden: Tensor, sample: DistillationSample) -> tuple[Tensor, Tensor]:
-    """Of the [T, H] hidden states of a student's conversation those after each soft token, and
-    those before each token of the reply, as in
-    `with_teacher_targets`."""
+    """The hidden states after each soft token, and those before each token of the reply, of the [T,
+    H] states of a student's conversation; as in `with_teacher_targets`."""
     end = len(sample.before) + len(sample.tokens)
     first = end + len(sample.after) - 1
     return hidden[len(sample.before) : end], hidden[first : first + len(sample.reply)]

@@ -1,9 +1,10 @@
 """Partial LoRA (BLSP-KD's family; InternLM-XComposer2): low-rank adapters of a language model that
 only speech passes through.
 
-y = Wx + mask * (alpha / r) * BAx, the mask 1 where a soft token stands. A layer of peft's, saved in
-its own format, for linear layers in blocks; and what llama.cpp loads of it. It cannot be merged
-into the weights: text must not pass through it. Knows no losses.
+y = Wx + mask * (alpha / r) * BAx, with the mask 1 where a soft token stands. It is a layer of
+peft's, saved in its own format, for linear layers in blocks; this module also writes the file that
+llama.cpp loads. It cannot be merged into the weights, because text must not pass through it. Knows
+no losses.
 """
 
 import warnings
@@ -27,17 +28,18 @@ from .gguf_model import LINEAR_NAMES
 from .quantized_layers import QuantizedLinear
 
 RANK, ALPHA, DROPOUT = 16, 16, 0.05
-"""BLSP-KD's family's."""
+"""The values of BLSP-KD's family."""
 ADAPTER = "default"
-"""peft's name for the only one."""
+"""peft's name for the only adapter."""
 
 
 class PartialLoraLinear(nn.Module, LoraLayer):
-    """A frozen linear layer, and a low-rank one beside it for some positions."""
+    """A frozen linear layer, with a low-rank one beside it for some positions."""
 
     base_layer: QuantizedLinear
     speech: Tensor | None
-    """[B, T] True where a soft token stands; None: nowhere. Set by `set_speech`."""
+    """[B, T] True where a soft token stands; None where no position has one. `set_speech` sets
+    it."""
 
     def __init__(
         self,
@@ -67,7 +69,7 @@ class PartialLoraLinear(nn.Module, LoraLayer):
         return y
 
     def merge(self, *_: Any, **__: Any) -> None:
-        """Refused."""
+        """Raises AttuneError: a partial adapter cannot be merged."""
         raise AttuneError("a partial adapter cannot be merged: text must not pass through it")
 
 
@@ -78,11 +80,11 @@ def add_adapter(
     alpha: int = ALPHA,
     dropout: float = DROPOUT,
 ) -> PeftModel:
-    """`language_model` with a fresh adapter, which changes nothing yet, on every linear layer of
-    its blocks.
+    """`language_model` with a new adapter, which changes nothing yet, on every linear layer of its
+    blocks.
 
-    `ranks` are those of modules that need another, by transformers' names or their ends
-    ("mlp.down_proj"); 0 leaves one out.
+    `ranks` are the ranks of modules that need another, by transformers' names or their ends
+    ("mlp.down_proj"); 0 leaves one out. Raises AttuneError for a name that no linear layer has.
     """
     ranks = ranks or {}
     unknown = [
@@ -152,8 +154,8 @@ def set_speech(model: PeftModel, mask: Tensor | None) -> None:
 
 
 def export_adapter(model: PeftModel, path: Path) -> None:
-    """Write the adapter of `model` as a GGUF file that llama.cpp loads for the same language
-    model."""
+    """Write the adapter of `model` as a GGUF file that llama.cpp loads for the same language model.
+    Raises AttuneError where its layers differ in alpha."""
     stored = {place: name for name, place in LINEAR_NAMES.items()}
     alphas = {layer.lora_alpha[ADAPTER] for _, layer in _layers(model)}
     if len(alphas) != 1:
@@ -181,8 +183,8 @@ def export_adapter(model: PeftModel, path: Path) -> None:
 
 @contextmanager
 def _unwarned() -> Iterator[None]:
-    """peft warns of any layer that is not its own, of a base model that is nowhere but in its file,
-    and of its own age."""
+    """Silence peft, which warns of layers that are not its own, of a base model without a model
+    card, and of its own age."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", FutureWarning)
@@ -213,6 +215,6 @@ def _weight(linear: nn.Module) -> Tensor:
 
 
 def _architecture(model: PeftModel) -> str:
-    """llama.cpp's name for that of `model`."""
+    """llama.cpp's name for the architecture of `model`."""
     base: Any = model.base_model.model
     return str(base.config.model_type).removesuffix("_text")

@@ -19,22 +19,23 @@ from engines.llm.gguf_file import MappedTensor
 from .dequantize import dequantize, width_of
 
 _AT_ONCE = 2**18
-"""Weights that are dequantized at a time: 1 MiB in float32, which a processor's cache holds."""
+"""The number of weights that are dequantized at a time: 1 MiB in float32, which a processor's cache
+holds."""
 
 
 class QuantizedLinear(nn.Module):
-    """`nn.Linear` with frozen weights in blocks."""
+    """An `nn.Linear` with frozen weights in blocks."""
 
     qweight: Tensor
-    """The blocks, by peft's name for such."""
+    """The blocks, under peft's name for quantized weights."""
     order: Tensor | None
     bias: Tensor | None
 
     def __init__(
         self, blocks: Tensor, kind: Kind, bias: Tensor | None = None, order: Tensor | None = None
     ) -> None:
-        """[outputs, bytes of a row] uint8 blocks; `order` [outputs] int64: output i is that of row
-        `order[i]`."""
+        """[outputs, bytes of a row] uint8 blocks; with `order` [outputs] int64, output i is that of
+        row `order[i]`."""
         super().__init__()
         self.kind = kind
         self.out_features = len(blocks)
@@ -51,7 +52,7 @@ class QuantizedLinear(nn.Module):
         return y if self.bias is None else y + self.bias
 
     def extra_repr(self) -> str:
-        """For people."""
+        """The sizes and the type of the layer, for people."""
         return (
             f"in_features={self.in_features}, out_features={self.out_features},"
             f" kind={self.kind.name}"
@@ -59,12 +60,12 @@ class QuantizedLinear(nn.Module):
 
 
 class QuantizedEmbedding(nn.Module):
-    """`nn.Embedding` with frozen weights in blocks."""
+    """An `nn.Embedding` with frozen weights in blocks."""
 
     blocks: Tensor
 
     def __init__(self, blocks: Tensor, kind: Kind, scale: float = 1.0) -> None:
-        """[tokens, bytes of a row] uint8 blocks; rows come out times `scale`."""
+        """[tokens, bytes of a row] uint8 blocks; rows are multiplied by `scale`."""
         super().__init__()
         self.kind = kind
         self.scale = scale
@@ -79,15 +80,15 @@ class QuantizedEmbedding(nn.Module):
 
 
 def blocks_of(mapped: MappedTensor) -> Tensor:
-    """The blocks of a mapped matrix as a tensor over the file's own pages, which nobody may write
-    to."""
+    """The blocks of a mapped matrix as a tensor over the file's own pages, which must not be
+    written to."""
     with warnings.catch_warnings():  # torch cannot hold a tensor that is only read, and says so
         warnings.simplefilter("ignore", UserWarning)
         return torch.from_numpy(mapped.data)
 
 
 def multiply(x: Tensor, blocks: Tensor, kind: Kind) -> Tensor:
-    """[..., inputs] times the transpose of the matrix in `blocks`, [..., outputs]; without
+    """`x` [..., inputs] times the transpose of the matrix in `blocks`: [..., outputs], without
     gradients."""
     y = x.new_empty(*x.shape[:-1], len(blocks))
     for rows in row_slices(blocks, kind):
@@ -96,13 +97,14 @@ def multiply(x: Tensor, blocks: Tensor, kind: Kind) -> Tensor:
 
 
 def row_slices(blocks: Tensor, kind: Kind) -> list[slice]:
-    """The rows of a matrix in blocks, as many at a time as may be dequantized at once."""
+    """The rows of a matrix in blocks, in slices as large as may be dequantized at once."""
     many = max(1, _AT_ONCE // width_of(blocks.shape[1], kind))
     return [slice(start, min(start + many, len(blocks))) for start in range(0, len(blocks), many)]
 
 
 class _Multiplied(torch.autograd.Function):
-    """`multiply`, whose gradient needs neither input nor output: only the blocks are kept."""
+    """`multiply` with a gradient, which needs neither input nor output: only the blocks are
+    kept."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, blocks: Tensor, kind: Kind) -> Tensor:

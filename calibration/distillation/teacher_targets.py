@@ -1,5 +1,5 @@
-"""Makes distillation samples: what the language model replies to an utterance's text, under several
-instructions, and what it expects next at every position.
+"""Makes distillation samples: the language model's replies to an utterance's text, under several
+instructions, with the next tokens that it expects at every position.
 
 The teacher's part of a sample depends on text alone, so it is computed once and kept on the disk.
 Knows conversations, no losses.
@@ -32,8 +32,8 @@ INSTRUCTIONS = (
     "Repeat it word for word.",
     "Say in your own words what was asked.",
 )
-"""What may follow the words: nothing (they are to be answered), or something else to do with them,
-so that what is learnt is to hear the words, not to answer them."""
+"""The instructions that may follow the words: none (the words are to be answered), or another task,
+so that the adapter learns to convey the words and not to answer them."""
 REPLY_TOKENS = 48
 
 
@@ -43,12 +43,13 @@ class DistillationSampleMaker:
 
     vocabulary: Vocabulary
     writer: LlamaCppLanguageModel
-    """Writes the replies; its conversation is forgotten."""
+    """The language model that writes the replies; its conversation is forgotten."""
     open_teacher: Callable[[], Any]
-    """Opens the same language model in torch, where a sample's targets are not on the disk yet."""
+    """Opens the same language model in torch, for a sample whose targets are not on the disk
+    yet."""
     about: str
-    """What the targets depend on besides texts: the language model's sha256 and the system
-    prompt."""
+    """Everything besides texts that the targets depend on: the language model's sha256 and the
+    system prompt."""
     folder: Path
 
     @cached_property
@@ -93,7 +94,7 @@ class DistillationSampleMaker:
         )
 
     def _reply(self, text: str, instruction: str) -> list[int]:
-        """The tokens of the reply to a text, with its end where it came to one."""
+        """The tokens of the reply to a text, with its end where it has one."""
         self.writer.reset()
         asked = f"{text}\n{instruction}" if instruction else text
         tokens = self.vocabulary.tokenize("".join(self.writer.reply(asked, REPLY_TOKENS)))
@@ -113,7 +114,7 @@ def _unpacked(name: str, kept: dict[str, Tensor]) -> TeacherTargets:
 
 
 def _read(path: Path) -> dict[str, Tensor] | None:
-    """What is kept; None where nothing is, or it was cut short when written."""
+    """The tensors in the file; None where there is no file that is whole."""
     try:
         return load_file(path)
     except (OSError, SafetensorError):

@@ -1,9 +1,9 @@
 """Losses over a whole vocabulary of which only a few rows are in memory at a time: the full logits
 never exist.
 
-Cross-entropy against tokens, and the divergence from a teacher of whom the most probable tokens are
-known, the rest as one mass. Knows hidden states and an output layer in blocks, no model and no
-words.
+They are the cross-entropy against tokens, and the divergence from a teacher of whom only the most
+probable tokens are known, and the rest as one mass. Knows hidden states and an output layer in
+blocks, no model and no words.
 
 Shapes: N positions, H hidden width, V vocabulary, K tokens that the teacher found most probable.
 """
@@ -19,22 +19,22 @@ from .dequantize import dequantize
 from .quantized_layers import QuantizedLinear, multiply, row_slices
 
 _LEAST_MASS = 1e-6
-"""Of what is left beside the most probable tokens: less is float32's rounding."""
+"""The least probability of all but the most probable tokens; less is float32's rounding."""
 _POSITIONS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
 class TeacherTargets:
-    """What a teacher expects next, after each of N positions."""
+    """The next tokens that a teacher expects after each of N positions."""
 
     tokens: Tensor
     """[N, K] int64, the most probable first."""
     log_probabilities: Tensor
-    """[N, K] float32, natural, at the temperature that it was asked at."""
+    """[N, K] float32 natural log probabilities, at the temperature that was asked for."""
 
     @property
     def log_tail(self) -> Tensor:
-        """[N] the logarithm of all other tokens' probability."""
+        """[N] the logarithm of the probability of all other tokens."""
         return _log_rest(self.log_probabilities)
 
 
@@ -42,8 +42,8 @@ class TeacherTargets:
 def teacher_targets(
     hidden: Tensor, output: QuantizedLinear, most: int, temperature: float
 ) -> TeacherTargets:
-    """The `most` most probable tokens after each of the [N, H] hidden states, a few positions at a
-    time."""
+    """The `most` most probable tokens after each of the [N, H] hidden states, computed a few
+    positions at a time."""
     parts = []
     for start in range(0, len(hidden), _POSITIONS_AT_ONCE):
         few = hidden[start : start + _POSITIONS_AT_ONCE]
@@ -56,11 +56,11 @@ def teacher_targets(
 def divergence(
     hidden: Tensor, output: QuantizedLinear, teacher: TeacherTargets, temperature: float
 ) -> Tensor:
-    """[N] Kullback-Leibler divergence from the teacher's next-token distribution to the student's
+    """[N] Kullback-Leibler divergences from the teacher's next-token distribution to the student's
     after [N, H] hidden states.
 
-    Both at `temperature`, forward and without a factor for it, as in BLSP-KD's family; tokens that
-    the teacher did not name count as one.
+    Both are at `temperature`, without a factor for it, as in BLSP-KD's family; all tokens that the
+    teacher did not name count as one.
     """
     total, picked = vocabulary_scores(hidden, output, teacher.tokens, temperature)
     student = picked - total.unsqueeze(1)
@@ -70,7 +70,7 @@ def divergence(
 
 
 def cross_entropy(hidden: Tensor, output: QuantizedLinear, tokens: Tensor) -> Tensor:
-    """[N] natural cross-entropy of `tokens` [N] as what follows [N, H] hidden states."""
+    """[N] natural cross-entropies of `tokens` [N] as the next tokens after [N, H] hidden states."""
     total, picked = vocabulary_scores(hidden, output, tokens.unsqueeze(1), 1.0)
     return total - picked.squeeze(1)
 
@@ -78,8 +78,8 @@ def cross_entropy(hidden: Tensor, output: QuantizedLinear, tokens: Tensor) -> Te
 def vocabulary_scores(
     hidden: Tensor, output: QuantizedLinear, tokens: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """Of all logits divided by `temperature` the logarithm of the summed exponentials, [N], and
-    those of `tokens`, [N, K]."""
+    """The logarithm of the summed exponentials of all logits divided by `temperature`, [N], and
+    those logits of `tokens`, [N, K]."""
     total, picked = _Scores.apply(hidden / temperature, output, tokens)  # type: ignore[no-untyped-call]
     return total, picked
 
@@ -89,7 +89,8 @@ def _log_rest(log_probabilities: Tensor) -> Tensor:
 
 
 class _Scores(torch.autograd.Function):
-    """Both passes go through the rows of the output layer a few at a time."""
+    """`vocabulary_scores`, in which both passes go through the rows of the output layer a few at a
+    time."""
 
     @staticmethod
     def forward(
@@ -121,6 +122,6 @@ class _Scores(torch.autograd.Function):
 
 
 def _inside(tokens: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
-    """Which of `tokens` are among `rows`, and their places there (0 for the others)."""
+    """Whether each of `tokens` is among `rows`, and its place there (0 for the others)."""
     inside = (tokens >= rows.start) & (tokens < rows.stop)
     return inside, torch.where(inside, tokens - rows.start, 0)

@@ -1,5 +1,5 @@
-"""The CIF projector: frames, and a first-pass transcript of what was said where there is one, to as
-many soft tokens as there are text tokens.
+"""The CIF projector: turns frames, and a first-pass transcript where there is one, into as many
+soft tokens as the text has tokens.
 
 Knows no losses and no data.
 
@@ -8,12 +8,12 @@ weight, weights are summed, and each time the sum passes a whole number a unit f
 loop-free form: with S the running sum and P the sum before the frame, W[u, t] = relu(min(S_t, u +
 1) - max(P_t, u)).
 
-A unit is told by two things: where it stands in the embedding table, and what it sounded like, as a
-vector in the space of the tokens' pronunciation keys (`projector/pronunciation_keys.py`). Both are
-one vector of width E + K here: an embedding row and a key side by side.
+A unit is identified by two things: its place in the embedding table, and its sound, as a vector in
+the space of the tokens' pronunciation keys (`projector/pronunciation_keys.py`). Both form one
+vector of width E + K here: an embedding row and a key side by side.
 
-Shapes: B utterances, T frames, G = T // stack groups, U units, D frame width, H hidden width, E
-embedding width, K key width.
+Shapes: B utterances, T frames, G = T // stack groups, U units, N tokens of the first-pass
+transcript, D frame width, H hidden width, E embedding width, K key width.
 """
 
 from dataclasses import dataclass
@@ -28,13 +28,14 @@ from .layers import Block, Cross, Neighbours
 from .pronunciation_keys import PHONEME_SYMBOLS, PronunciationKeys
 
 PHONEMES_PER_GROUP = 2
-"""Phonemes that the auxiliary CTC may find in a group: 33 a second, quicker than anyone speaks."""
+"""The phonemes that the auxiliary CTC may find in a group: 33 a second, quicker than anyone
+speaks."""
 ROW_SCALE_START, KEY_SCALE_START = 20.0, 10.0
 
 
 @dataclass(frozen=True)
 class CifConfig:
-    """Sizes of a CIF projector."""
+    """The sizes of a CIF projector."""
 
     frame_width: int
     embedding_width: int
@@ -43,7 +44,7 @@ class CifConfig:
     width: int = 384
     heads: int = 6
     stack: int = 3
-    """Frames joined into one group: 60 ms at 20 ms a frame."""
+    """The frames joined into one group: 60 ms at 20 ms a frame."""
     layers_before: int = 2
     layers_after: int = 2
     dropout: float = 0.05
@@ -56,42 +57,42 @@ class Groups:
     """Groups of frames before integration."""
 
     hidden: Tensor
-    """[B, G, H]."""
+    """[B, G, H] hidden states."""
     weights: Tensor
     """[B, G], 0 to 1; zero where a group is padding."""
     first_pass: EncodedFirstPass | None
-    """None where the projector reads no first-pass transcripts."""
+    """The encoded first-pass transcripts; None where the projector reads none."""
 
     @property
     def quantity(self) -> Tensor:
-        """[B] sums of the weights: how many tokens were heard."""
+        """[B] the sums of the weights, which estimate how many tokens were said."""
         return self.weights.sum(dim=1)
 
 
 @dataclass(frozen=True)
 class UnitVectors:
-    """What integration makes of groups."""
+    """Units, as integration makes them of groups."""
 
     vectors: Tensor
-    """[B, U, E + K] soft tokens, and what they sounded like."""
+    """[B, U, E + K] soft tokens with their sounds."""
     mask: Tensor
     """[B, U] True where a unit fired."""
     copy_scores: Tensor | None
-    """As in CifOutput."""
+    """The scores of what each unit copies, as in CifOutput."""
 
 
 @dataclass(frozen=True)
 class CifOutput:
-    """What a projector makes of a batch."""
+    """The output of a projector for a batch."""
 
     vectors: Tensor
-    """[B, U, E + K] soft tokens, and what they sounded like."""
+    """[B, U, E + K] soft tokens with their sounds."""
     unit_mask: Tensor
     """[B, U] True where a unit fired."""
     quantity: Tensor
-    """[B] unscaled sums of the weights."""
+    """[B] the unscaled sums of the weights."""
     hidden: Tensor
-    """[B, G, H] groups before integration."""
+    """[B, G, H] the groups before integration."""
     copy_scores: Tensor | None
     """[B, U, N + 1] how much each unit copies from none (slot 0) or from each token of the
     first-pass transcript, before softmax; None where the projector reads no first-pass
@@ -99,11 +100,11 @@ class CifOutput:
 
 
 def integration_weights(weights: Tensor, units: Tensor, max_units: int) -> Tensor:
-    """How much of group t goes into unit u: [B, max_units, G] from weights [B, G], scaled to sum to
-    `units` [B].
+    """The share of group t in unit u, [B, max_units, G], from weights [B, G] that are scaled to sum
+    to `units` [B].
 
     Each of the first `units` rows sums to 1. Sums run in float32 at least: half precision loses
-    units (papers' pitfall 1).
+    units.
     """
     weights = weights.float()
     total = weights.sum(dim=1).clamp(min=1e-4)
@@ -115,13 +116,14 @@ def integration_weights(weights: Tensor, units: Tensor, max_units: int) -> Tenso
 
 
 class CifProjector(nn.Module):
-    """Stacked frames, transformer, integrate-and-fire, transformer, embedding width."""
+    """Stacked frames, transformer layers, integrate-and-fire, transformer layers, and an output of
+    the embedding width."""
 
     def __init__(self, config: CifConfig) -> None:
         super().__init__()
         self.config = config
         self.known_tokens: set[int] = set()
-        """Ids of the tokens met in training: what a soft token may be read as."""
+        """The ids of the tokens met in training, which a soft token may be decoded to."""
         width = config.width
         stacked = config.frame_width * config.stack
         self.group_norm = nn.LayerNorm(stacked)
@@ -157,7 +159,7 @@ class CifProjector(nn.Module):
 
     @torch.no_grad()
     def known_keys(self) -> Tensor:
-        """[n, K] pronunciation keys of the known tokens, in the order of their ids."""
+        """The pronunciation keys [n, K] of the known tokens, in the order of their ids."""
         keys: Tensor = self.keys(torch.tensor(sorted(self.known_tokens), dtype=torch.int64))
         return keys
 
@@ -195,8 +197,8 @@ class CifProjector(nn.Module):
         return torch.cat([self.out(x), F.normalize(self.sound_out(x), dim=-1)], dim=-1)
 
     def scored(self, vectors: Tensor) -> Tensor:
-        """[..., E + K] soft tokens and sounds to as many numbers, whose product with a token's unit
-        row and key is its score."""
+        """[..., E + K] soft tokens with their sounds to as many numbers, whose product with a
+        token's unit row and key is its score."""
         row, sound = (
             vectors[..., : self.config.embedding_width],
             vectors[..., self.config.embedding_width :],
@@ -205,8 +207,8 @@ class CifProjector(nn.Module):
         return torch.cat([of_row, self.key_log_scale.exp() * F.normalize(sound, dim=-1)], dim=-1)
 
     def phoneme_log_probabilities(self, hidden: Tensor) -> Tensor:
-        """[B, G, H] groups to [B, G * PHONEMES_PER_GROUP, PHONEME_SYMBOLS], symbol 0 being none:
-        for the auxiliary CTC."""
+        """[B, G, H] groups to log probabilities [B, G * PHONEMES_PER_GROUP, PHONEME_SYMBOLS] for
+        the auxiliary CTC, of which symbol 0 is the blank."""
         logits: Tensor = self.phonemes_out(hidden).view(hidden.shape[0], -1, PHONEME_SYMBOLS)
         return logits.log_softmax(dim=-1)
 
@@ -217,11 +219,11 @@ class CifProjector(nn.Module):
         first_pass: FirstPass | None = None,
         units: Tensor | None = None,
     ) -> CifOutput:
-        """[B, G, stack * D] stacked frames, their mask [B, G], and the first-pass transcripts where
-        it reads them, to soft tokens.
+        """[B, G, stack * D] stacked frames, their mask [B, G], and first-pass transcripts where the
+        projector reads them, to soft tokens.
 
-        `units` [B] int64 is the number of text tokens when it is known (training); without it the
-        rounded sum decides.
+        `units` [B] int64 is the number of text tokens where it is known (training); without it the
+        rounded sum of the weights decides.
         """
         groups = self.groups(stacked, mask, first_pass)
         quantity = groups.quantity
@@ -236,12 +238,13 @@ class ProjectorGraph(nn.Module):
     `count` are soft tokens.
 
     That is eight tokens a second, quicker than anyone speaks. The number of units depends on the
-    data; padding it so keeps every shape in the graph a function of the inputs', which ONNX Runtime
-    plans once and TensorRT insists on.
+    data; with this padding every shape in the graph is a function of the inputs', which ONNX
+    Runtime plans once and TensorRT insists on.
     """
 
     known_keys: Tensor
-    """Named apart from the output `keys`: a graph's names are all its own."""
+    """The keys of the known tokens; not called `keys` as the output is, because all names of a
+    graph differ."""
     spellings: Tensor
 
     def __init__(self, projector: CifProjector) -> None:
@@ -257,15 +260,15 @@ class ProjectorGraph(nn.Module):
         draft: Tensor | None = None,
         draft_count: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """[1, G, stack * D] and how many units are `asked` for ([1] int64; 0: as many as were
-        heard) to vectors [1, G // 2, E + K] (`CifProjector.scored`), count [1] int64, quantity [1]
-        float32, log probabilities of phonemes [1, G * PHONEMES_PER_GROUP, PHONEME_SYMBOLS], and
-        what never changes: keys [n, K], those of the known tokens in their order, and the
-        pronunciations [V, MOST_PHONEMES] uint8 of all tokens. What a unit means is read out by who
-        has the embedding table.
+        """[1, G, stack * D] and the number of units `asked` for ([1] int64; 0: as many as the
+        quantity) to vectors [1, G // 2, E + K] (`CifProjector.scored`), count [1] int64, quantity
+        [1] float32, log probabilities of phonemes [1, G * PHONEMES_PER_GROUP, PHONEME_SYMBOLS], and
+        two constants: the keys [n, K] of the known tokens in their order, and the pronunciations
+        [V, MOST_PHONEMES] uint8 of all tokens. The vocabulary head, which has the embedding table,
+        makes tokens of the units.
 
-        A projector that reads first-pass transcripts also takes rows and keys of one, [1, N, E +
-        K], with [1] int64 how many of them count (0: no first-pass transcript).
+        A projector that reads first-pass transcripts also takes the rows and keys of one, [1, N, E
+        + K], and the number of them that count, [1] int64 (0: no first-pass transcript).
         """
         mask = torch.ones_like(stacked[:, :, 0], dtype=torch.bool)
         given = None

@@ -1,5 +1,5 @@
-"""What a projector in torch reads, by the head that serves: for judging while it is trained. Knows
-samples, no files."""
+"""Decodes samples with a projector in torch and the vocabulary head that serves, to judge it while
+it is trained. Knows samples, no files."""
 
 from collections.abc import Sequence
 
@@ -23,8 +23,8 @@ def read_samples(
     *,
     first_passes: bool = True,
 ) -> list[SoftTokens]:
-    """One pass over each of `samples`, the number of units decided by the projector; without their
-    first-pass transcripts if so asked."""
+    """The soft tokens of each of `samples` by one projector pass, in which the projector decides on
+    the number of units; `first_passes` says whether it gets the first-pass transcripts."""
     head = VocabularyHead(
         vocabulary,
         sorted(projector.known_tokens),

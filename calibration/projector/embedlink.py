@@ -1,5 +1,5 @@
-"""EmbedLink (Tiny-Align, arXiv 2411.13766): train a projector against the embedding table, never
-running the language model.
+"""EmbedLink (Tiny-Align, arXiv 2411.13766): trains a projector against the embedding table, without
+ever running the language model.
 
 Knows batches and losses. The training loop is `training/loop.py`, the data `training/samples.py`.
 """
@@ -22,34 +22,36 @@ from .first_pass_fusion import FirstPass
 from .pronunciation_keys import PronunciationKeys
 
 CONTRAST_NEGATIVES = 3000
-"""Known tokens that each step contrasts against, drawn anew: halves a step against all of them."""
+"""The known tokens that each step contrasts against, drawn anew; this halves the time of a step
+against all of them."""
 
 FIRST_PASS_DROPOUT = 0.25
-"""How many of the first-pass transcripts a step hides: a projector serves without one where its own
-reading is sure."""
+"""The share of the first-pass transcripts that a step hides: a projector serves without one where
+its own reading is sure."""
 
 _SHORTEST = 1e-12
-"""A row of zeros stays one."""
+"""The least length that rows are divided by, so that a row of zeros stays one."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Tokens that a unit may mean."""
+    """The tokens that a unit may mean."""
 
     table: Tensor
     """[n, E + K] unit rows and keys: a unit's score for each is its product with what
     `CifProjector.scored` makes of the unit."""
     lengths: Tensor
-    """[n, 1] of the embedding table's rows, which are not kept a second time."""
+    """[n, 1] the lengths of the embedding rows, which are not kept a second time."""
     width: int
-    """E"""
+    """The embedding width E."""
 
     def rows(self, places: Tensor) -> Tensor:
-        """[m, E] rows of the embedding table."""
+        """The embedding rows [m, E] at `places`."""
         return self.table[places, : self.width] * self.lengths[places]
 
     def expected_embeddings(self, shares: Tensor) -> Tensor:
-        """[..., n] shares of the tokens to [..., E] sums of their rows."""
+        """[..., n] shares of the tokens to [..., E] expected embeddings: the sums of their rows by
+        these shares."""
         return (shares * self.lengths.squeeze(1)) @ self.table[:, : self.width]
 
 
@@ -71,7 +73,7 @@ def _rows(vocabulary: Vocabulary, tokens: Tensor) -> Tensor:
 
 
 def copied_slots(tokens: Sequence[int], first_pass: Sequence[int]) -> list[int]:
-    """For each token of the label the slot of the first-pass transcript that holds it, from 1, in
+    """For each token of the label the slot, from 1, of the first-pass transcript that holds it, in
     the longest matching order; 0 for none."""
     slots = [0] * len(tokens)
     for block in SequenceMatcher(None, tokens, first_pass, autojunk=False).get_matching_blocks():
@@ -80,7 +82,7 @@ def copied_slots(tokens: Sequence[int], first_pass: Sequence[int]) -> list[int]:
 
 
 class EmbedLink(Learner):
-    """A CIF projector and its losses."""
+    """A CIF projector with its losses."""
 
     known: Tensor
     """[K] int64 ids of the known tokens, in ascending order."""
@@ -109,7 +111,7 @@ class EmbedLink(Learner):
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Run the projector on a batch of which FIRST_PASS_DROPOUT lose their first-pass
-        transcripts, and `losses`."""
+        transcripts, and compute its `losses`."""
         hidden = (
             torch.rand(len(batch.units), generator=generator).to(batch.units.device)
             < FIRST_PASS_DROPOUT
@@ -118,7 +120,7 @@ class EmbedLink(Learner):
         return self.losses(self.project(batch), batch, self.candidates(batch, generator))
 
     def project(self, batch: Batch) -> CifOutput:
-        """What the projector makes of a batch, with its first-pass transcripts where it reads
+        """The output of the projector for a batch, with its first-pass transcripts where it reads
         any."""
         first_pass = (
             first_pass_rows(batch, self.vocabulary, self.projector.keys)
@@ -131,12 +133,12 @@ class EmbedLink(Learner):
     def losses(self, output: CifOutput, batch: Batch, candidates: Candidates) -> dict[str, Tensor]:
         """The losses of a projector's output.
 
-        contrast: softmax over what each of the batch's own tokens and of random known ones scores
-        by row and by sound. sound: the same by sound alone. mse, cosine: Tiny-Align's pair, against
+        contrast: softmax over the scores, by row and by sound, of the batch's own tokens and of
+        random known ones. sound: the same by sound alone. mse, cosine: Tiny-Align's pair, against
         each unit's own token. ctc: connectionist temporal classification of the groups as the
         label's phonemes. quantity: |sum / U - 1| (BLSP-KD). copy: softmax over the slots of the
-        first-pass transcript. What a projector lacks the means for (pronunciations, first-pass
-        transcripts) has no loss.
+        first-pass transcript. A projector without pronunciations or first-pass transcripts lacks
+        the losses that need them.
         """
         projector, width = self.projector, self.vocabulary.width
         real = batch.tokens >= 0
@@ -163,7 +165,7 @@ class EmbedLink(Learner):
         )
 
     def candidates(self, batch: Batch, generator: torch.Generator) -> Candidates:
-        """The tokens of a batch, in ascending order, and after them random known ones."""
+        """The tokens of a batch, in ascending order, followed by random known ones."""
         present = torch.unique(batch.tokens[batch.tokens >= 0])
         drawn = torch.randint(len(self.known), (CONTRAST_NEGATIVES,), generator=generator).to(
             present.device

@@ -1,14 +1,14 @@
-"""What a projector makes of a first-pass transcript: it reads it beside the frames, and may copy a
-token of it. Knows no audio.
+"""Fuses a first-pass transcript into a projector, which reads it beside the frames and may copy its
+tokens. Knows no audio.
 
-The first-pass transcript is Whisper's decoder's (`engines/whisper/first_pass.py`), as rows of the
-language model's embedding table: a soft token that copies stands exactly where its token stands, be
-it one that training never met. Which unit copies which token is learned from frames and from order,
-with a head start: the same place counted from either end.
+The transcript is that of Whisper's decoder (`engines/whisper/first_pass.py`), as rows of the
+language model's embedding table: a soft token that copies stands exactly where its token stands,
+even where training never met that token. Which unit copies which token is learned from frames and
+from order, with a head start: the same place counted from either end.
 
 Shapes: B utterances, N tokens of the first-pass transcript, U units, G groups of frames, H hidden
-width, E embedding width, K key width. Slot 0 of N + 1 is "none of them", which is also all that
-there is where no first-pass transcript was made.
+width, E embedding width, K key width. Slot 0 of N + 1 is "none of them", and the only slot where
+there is no first-pass transcript.
 """
 
 import math
@@ -36,19 +36,19 @@ class FirstPass:
 
 @dataclass(frozen=True)
 class EncodedFirstPass:
-    """A first-pass transcript that was read beside its frames."""
+    """The first-pass transcripts of a batch, encoded beside their frames."""
 
     rows: Tensor
-    """[B, N, E + K]."""
+    """[B, N, E + K] rows and keys, as in FirstPass."""
     slots: Tensor
-    """[B, N + 1, H]."""
+    """[B, N + 1, H] hidden states of the slots."""
     mask: Tensor
-    """[B, N + 1]."""
+    """[B, N + 1] True where a slot counts."""
 
 
 class FirstPassEncoder(nn.Module):
-    """Tokens of a first-pass transcript, each having looked at the frames for the place where it
-    might have been said."""
+    """Encodes the tokens of a first-pass transcript; each attends to the frames, to find where it
+    may have been said."""
 
     def __init__(
         self, width: int, embedding_width: int, key_width: int, heads: int, dropout: float
@@ -65,7 +65,7 @@ class FirstPassEncoder(nn.Module):
         self.second_look = Cross(width, heads)
 
     def forward(self, first_pass: FirstPass, groups: Tensor, mask: Tensor) -> EncodedFirstPass:
-        """A first-pass transcript and hidden groups [B, G, H] with their mask [B, G]."""
+        """Encode first-pass transcripts beside hidden groups [B, G, H] with their mask [B, G]."""
         batch, length, _ = first_pass.rows.shape
         rows, keys = (
             first_pass.rows[..., : self.embedding_width],
@@ -81,7 +81,7 @@ class FirstPassEncoder(nn.Module):
 
 
 class CopyHead(nn.Module):
-    """How much of each unit is copied from which slot of the first-pass transcript."""
+    """Scores how much of each unit is copied from which slot of the first-pass transcript."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -92,8 +92,8 @@ class CopyHead(nn.Module):
         self.slope = nn.Parameter(torch.tensor(1.0))
 
     def forward(self, units: Tensor, unit_count: Tensor, read: EncodedFirstPass) -> Tensor:
-        """Hidden units [B, U, H] and their number [B] to scores [B, U, N + 1], to be softened over
-        the last."""
+        """Hidden units [B, U, H] and their number [B] to scores [B, U, N + 1], for a softmax over
+        the last dimension."""
         width = units.shape[2]
         scores = self.query(units) @ self.key(read.slots).transpose(1, 2) / math.sqrt(width)
         apart = displacement(
@@ -106,7 +106,7 @@ class CopyHead(nn.Module):
 
 def copied(scores: Tensor, own: Tensor, rows: Tensor) -> Tensor:
     """The mean of `own` [B, U, E + K] (slot 0) and of the first-pass transcript's `rows` [B, N, E +
-    K], by softened `scores` [B, U, N + 1]."""
+    K], weighted by the softmax of `scores` [B, U, N + 1]."""
     shares = scores.softmax(dim=-1)
     return shares[:, :, :1] * own + shares[:, :, 1:] @ rows
 
@@ -114,8 +114,8 @@ def copied(scores: Tensor, own: Tensor, rows: Tensor) -> Tensor:
 def displacement(
     unit_count: Tensor, token_count: Tensor, max_units: int, max_tokens: int
 ) -> Tensor:
-    """[B, max_units, max_tokens]: by how many places unit u and token n differ, counted from the
-    end where they differ less."""
+    """[B, max_units, max_tokens]: the number of places between unit u and token n, counted from
+    whichever end gives fewer."""
     unit = torch.arange(max_units, device=unit_count.device).view(1, -1, 1)
     token = torch.arange(max_tokens, device=unit_count.device).view(1, 1, -1)
     from_start = (unit - token).abs()

@@ -1,4 +1,4 @@
-"""Layers that the projectors share. Know shapes, no purpose.
+"""The layers that projectors share. Know shapes, no purpose.
 
 Shapes: B utterances, N positions, M others, H width.
 """
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 
 class Block(nn.Module):
-    """A pre-norm transformer layer. Without positions: the encoder's frames carry their own
+    """A pre-norm transformer layer. It adds no positions: the encoder's frames carry their own
     (Tiny-Align, BridgeFormer)."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -42,7 +42,7 @@ class Block(nn.Module):
 
 
 class Neighbours(nn.Module):
-    """Adds a convolution over neighbours: local order, which attention without positions cannot
+    """Adds a convolution over neighbours, for local order, which attention without positions cannot
     see."""
 
     def __init__(self, width: int, kernel: int) -> None:
@@ -55,7 +55,8 @@ class Neighbours(nn.Module):
 
 
 class Cross(nn.Module):
-    """Adds what positions find among others. Nothing at first: its output starts at zero."""
+    """Adds cross-attention to other positions. Its output starts at zero, so it changes nothing at
+    first."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
-"""What the tokens of a vocabulary sound like: phonemes by espeak-ng, and the keys that a projector
+"""The sounds of a vocabulary's tokens: phonemes by espeak-ng, and the keys that a projector
 compares its units with.
 
-The rows of an embedding table say nothing of sound: each word's place in it has to be learnt by
+The rows of an embedding table say nothing of sound: the place of each word has to be learnt by
 itself, from recordings of that very word. A key made from phonemes is shared by all words that have
-them, so a word that was hardly ever heard is found by how it sounds (acoustically grounded word
+them, so a word that was hardly ever met is found by its sound (acoustically grounded word
 embeddings: Settle et al. 2019, arXiv 1903.12306). Knows no audio and no losses.
 """
 
@@ -23,20 +23,21 @@ from engines.llm.vocabulary import Vocabulary
 from ..corpus.commands import run_command
 
 MOST_PHONEMES = 12
-"""Of a token that are kept; one English word in seventy of the vocabulary has more."""
+"""The most phonemes of a token that are kept; one English word in seventy of the vocabulary has
+more."""
 PHONEME_SYMBOLS = 96
-"""Room for espeak-ng's American phonemes, of which the usual vocabularies need 73; symbol 0 is
-none."""
+"""The number of phoneme symbols: enough for espeak-ng's American phonemes, of which the usual
+vocabularies need 73. Symbol 0 is none."""
 _PLACES = 6
 _PHONEME_WIDTH, _HIDDEN_WIDTH = 48, 384
 _AT_ONCE = 2000
 
 
 def pronounce(vocabulary: Vocabulary, tokens: Iterable[int], threads: int) -> NDArray[np.uint8]:
-    """Phonemes of those of `tokens` that are letters: [vocabulary.size, MOST_PHONEMES], zeros after
-    the last and everywhere else.
+    """The phonemes of those of `tokens` that are letters: [vocabulary.size, MOST_PHONEMES], with
+    zeros after the last and everywhere else.
 
-    A piece of a word is read as if it were a word. Raises AttuneError where espeak-ng is not
+    A piece of a word is pronounced as if it were a word. Raises AttuneError where espeak-ng is not
     installed or fails.
     """
     spelled = {
@@ -87,10 +88,10 @@ def _lines(words: list[str]) -> list[str]:
 
 
 class PronunciationKeys(nn.Module):
-    """From tokens to unit vectors that stand near each other where the tokens sound alike."""
+    """Maps tokens to unit vectors that are near each other where the tokens sound alike."""
 
     phonemes: Tensor
-    """[vocabulary size, MOST_PHONEMES] uint8, part of the state: who loads a projector needs no
+    """[vocabulary size, MOST_PHONEMES] uint8, a part of the state: loading a projector needs no
     espeak-ng."""
     places: Tensor
 
@@ -113,14 +114,15 @@ class PronunciationKeys(nn.Module):
         return keys * (lengths > 0).unsqueeze(1)
 
     def spoken(self, tokens: Tensor) -> Tensor:
-        """The phonemes of [N] tokens in their order, int64: what is heard when they are said."""
+        """The phonemes of [N] tokens in their order, int64, as they are said one after the
+        other."""
         phonemes = self.phonemes[tokens].long()
         return phonemes[phonemes > 0]
 
 
 def _shares_of_places() -> Tensor:
-    """[MOST_PHONEMES + 1, MOST_PHONEMES, _PLACES]: by length, how far each phoneme stands at each
-    of the places.
+    """[MOST_PHONEMES + 1, MOST_PHONEMES, _PLACES]: for each length, the share of each phoneme at
+    each of the places.
 
     A phoneme between two places is shared by them, so the same sound a little later makes nearly
     the same key.

@@ -1,7 +1,7 @@
 """AdamW over torch's own functional form. Knows moments and steps, not what is trained or how long.
 
-Why not `torch.optim.AdamW`: that class imports torch's compiler when it is made, which no run here
-uses and which costs 70 MiB of a budget that may be 1 GiB.
+`torch.optim.AdamW` is not used, because making one imports torch's compiler, which no run here uses
+and which costs 70 MiB of a budget that may be 1 GiB.
 """
 
 from collections.abc import Iterable
@@ -12,14 +12,14 @@ from torch.optim.adamw import adamw
 
 
 class AdamW:
-    """Decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), with torch's defaults for
-    the moments."""
+    """AdamW with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), and torch's
+    defaults for the moments."""
 
     def __init__(self, trained: Iterable[nn.Parameter], weight_decay: float) -> None:
         self.trained = list(trained)
         self.moments: list[dict[str, Tensor]] = []
-        """Of each parameter: `step` (a scalar), `exp_avg` and `exp_avg_sq`; none before the first
-        step."""
+        """The moments of each parameter: `step` (a scalar), `exp_avg` and `exp_avg_sq`; empty
+        before the first step."""
         self._weight_decay = weight_decay
 
     def begin(self) -> None:
@@ -53,7 +53,7 @@ class AdamW:
             )
 
     def clear(self) -> None:
-        """Forget the gradients, so that they take no memory."""
+        """Drop the gradients, so that they take no memory."""
         for value in self.trained:
             value.grad = None
 

@@ -1,8 +1,8 @@
-"""Which samples a training step sees: of like length, for a batch is padded to its longest and
-padding is computed like speech.
+"""Draws the samples of a training step: of similar length, because a batch is padded to its longest
+sample and padding costs as much as speech.
 
-Knows lengths and orders; every draw is a function of the seed and the step alone, so a run that
-goes on draws what it would have.
+Knows lengths and orders. Every draw is a function of the seed and the step alone, so a resumed run
+draws the same batches.
 """
 
 import random
@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from .samples import Sample
 
 Draw = Callable[[int], list[Sample]]
-"""From the number of a step to its batch."""
+"""A function from the number of a step to its batch."""
 
 
 def draw_epochs(samples: Sequence[Sample], size: int, seed: int) -> Draw:
-    """Every sample once an epoch, in batches of at most `size` neighbours by length whose order is
-    shuffled each epoch."""
+    """Draw every sample once an epoch, in batches of at most `size` neighbours by length, whose
+    order is shuffled each epoch."""
     ordered = _by_length(samples)
     batches = [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
@@ -32,8 +32,8 @@ def draw_epochs(samples: Sequence[Sample], size: int, seed: int) -> Draw:
 def draw_beside(
     own: Sequence[Sample], own_count: int, replay: Sequence[Sample], replay_count: int, seed: int
 ) -> Draw:
-    """`own_count` of `own` and `replay_count` of `replay`, or all where there are fewer, of about a
-    length drawn at random."""
+    """Draw `own_count` of `own` and `replay_count` of `replay`, or all where there are fewer, of
+    about one length, which is random."""
     groups = ((_by_length(own), own_count), (_by_length(replay), replay_count))
 
     def draw(step: int) -> list[Sample]:
@@ -49,7 +49,7 @@ def _by_length(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def _near(ordered: list[Sample], place: float, count: int, rng: random.Random) -> list[Sample]:
-    """`count` from around `place` (0 to 1)."""
+    """`count` samples from around `place` (0 to 1) in `ordered`."""
     window = 3 * count
     start = round(place * (len(ordered) + window)) - window
     start = max(0, min(start, len(ordered) - window))

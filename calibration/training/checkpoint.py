@@ -1,5 +1,5 @@
-"""Where a run of training stands, on disk: weights, the optimizer's moments, and counters. Knows no
-losses and no data."""
+"""The checkpoint of a training run on disk: weights, the optimizer's moments, and counters. Knows
+no losses and no data."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -20,28 +20,29 @@ _MOMENTS = "optimizer."
 
 @dataclass
 class Run:
-    """Where a run stands."""
+    """The progress of a training run."""
 
     step: int = 0
     seconds: float = 0.0
-    """Wall time of the steps, pauses left out."""
+    """The wall time of the steps, without pauses."""
     processor_seconds: float = 0.0
-    """Per thread."""
+    """The processor time of the steps, per thread."""
     skipped: int = 0
-    """Steps, among `step`, that memory did not suffice for: they taught nothing."""
+    """The number of steps, among `step`, that were skipped for lack of memory and taught
+    nothing."""
     losses: list[dict[str, float]] = field(default_factory=list)
 
 
 def save_checkpoint(model: nn.Module, optimizer: AdamW, run: Run, path: Path) -> None:
-    """Write where `run` stands to the checkpoint `path`; a kill leaves the one before it."""
+    """Write the checkpoint `path`; a kill leaves the one before it."""
     about = asdict(run) | {"losses": run.losses[-_KEPT_LOSSES:]}
     with write_beside(path) as beside:
         save_file(_tensors(model, optimizer), beside, {"run": json.dumps(about)})
 
 
 def load_checkpoint(model: nn.Module, optimizer: AdamW, path: Path) -> Run:
-    """Put `model` and `optimizer` where the checkpoint left them. Raises AttuneError where it is
-    damaged or of another model."""
+    """Restore `model` and `optimizer` from the checkpoint, and return its progress. Raises
+    AttuneError where the file is damaged or of another model."""
     try:
         with safe_open(path, "pt") as file:
             about = json.loads(file.metadata()["run"])

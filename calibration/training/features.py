@@ -1,5 +1,5 @@
-"""What is heard in recordings once and kept: encoder frames, first-pass transcripts, the cascade's
-transcripts. Knows no training."""
+"""The features of recordings, computed once and cached: encoder frames, first-pass transcripts, and
+the cascade's transcripts. Knows no training."""
 
 import json
 from collections.abc import Callable
@@ -20,24 +20,24 @@ from engines.whisper.first_pass import FirstPassDecoder
 from engines.whisper.transcriber import WhisperTranscriber
 
 _DECODED_BY = 2
-"""Part of the name of each transcript that is kept; raised where a decoder reads otherwise, so that
-older ones are made anew."""
+"""A part of the name of each cached transcript; it is raised when a decoder changes, so that older
+transcripts are made anew."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of an utterance, as long as is read at once."""
+    """A part of an utterance, as long as is decoded at once."""
 
     frames: Float32
-    """[T, D]."""
+    """[T, D] encoder frames."""
     first_pass: Callable[[], Transcript]
-    """What the decoder reads in the frames."""
+    """Decodes the first-pass transcript of the frames."""
 
 
 @dataclass
 class Features:
-    """Frames and transcripts of examples, from `folder` or made and put there; engines are opened
-    when first needed."""
+    """The frames and transcripts of examples, from `folder` or computed and put there; engines are
+    opened when first needed."""
 
     engines: EngineFiles
     folder: Path
@@ -60,7 +60,8 @@ class Features:
         return PauseCutter()
 
     def frames(self, example: Example) -> Float32:
-        """[T, D] of the whole recording. Raises AttuneError where the audio cannot be read."""
+        """The encoder frames [T, D] of the whole recording. Raises AttuneError where the audio
+        cannot be read."""
         return cached_frames(
             lambda: read_audio(example.audio, MAX_SECONDS),
             example.id,
@@ -69,12 +70,12 @@ class Features:
         )
 
     def first_pass(self, example: Example) -> Transcript:
-        """What the decoder reads in the frames of the whole recording."""
+        """The first-pass transcript of the whole recording."""
         return self._first_pass(example.id, lambda: self.frames(example))
 
     def pieces(self, example: Example) -> list[Piece]:
-        """The example as the aligned route reads it: cut where it is long, without silence, none
-        where nobody speaks.
+        """The pieces of the example that the aligned route decodes: cut where it is long, without
+        silence, and none where nobody speaks.
 
         Raises AttuneError where the audio cannot be read.
         """
@@ -93,7 +94,7 @@ class Features:
         return cached_transcript(path, lambda: self.first_pass_decoder.decode(frames()))
 
     def transcript(self, example: Example) -> Transcript:
-        """What the cascade hears."""
+        """The cascade's transcript of the whole recording."""
         return cached_transcript(
             self.folder / f"{example.id}.transcript{_DECODED_BY}.json",
             lambda: self._transcriber.transcribe(read_audio(example.audio, MAX_SECONDS)),
@@ -103,8 +104,8 @@ class Features:
 def cached_frames(
     samples: Callable[[], Float32], key: str, folder: Path, encoder: Callable[[], OnnxEncoder]
 ) -> Float32:
-    """Frames [T, D] of `samples`, float16 precision, from `folder`/`key`.npy or computed and put
-    there.
+    """The frames [T, D] of `samples` in float16 precision, from `folder`/`key`.npy, or computed and
+    put there.
 
     A cache file that does not load is computed anew. Raises what reading the samples raises.
     """
@@ -124,7 +125,7 @@ def cached_frames(
 
 
 def cached_transcript(path: Path, make: Callable[[], Transcript]) -> Transcript:
-    """A transcript from the file `path`, or made and put there."""
+    """The transcript from the file `path`, or from `make`, and put there."""
     try:
         return Transcript(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):

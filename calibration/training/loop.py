@@ -2,8 +2,8 @@
 come from.
 
 Every step is a function of (weights, seed, step number) alone: batches are drawn and dropout is
-seeded per step, so a run that was killed and goes on from its checkpoint takes the steps that an
-undisturbed run would have taken.
+seeded per step, so a run that was killed and resumes from its checkpoint takes the same steps as an
+undisturbed one.
 """
 
 import math
@@ -31,19 +31,19 @@ PERSONAL_L2_SP_WEIGHT = 30.0
 error is 1.1 instead of 0.4 % (docs/measurements.md, where the learning rates differ, too)."""
 MOST_SKIPPED = 5
 LONGEST_STEP_SECONDS = 5.0
-"""What a step counts at most in the wall time that is reported; the rest of a longer one was a
+"""The most that a step counts in the wall time that is reported; the rest of a longer step was a
 pause."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to learn."""
+    """The length and the learning rate of a run."""
 
     steps: int
     max_seconds: float
     """Processor seconds per thread that end the run before `steps` on a slow machine; the learning
-    rate falls by whichever is further on. Not wall time: neither pauses nor a busy machine, which
-    seldom runs its idle child, shorten what is learnt."""
+    rate falls by whichever is further on. Wall time does not count: neither pauses nor a busy
+    machine, which seldom runs its idle child, shorten what is learnt."""
     learning_rate: float
     warmup_steps: int = 20
     seed: int = 0
@@ -52,15 +52,15 @@ class Schedule:
     """Weight of L2-SP (Li et al. 2018, arXiv 1802.01483): weight decay towards the weights that
     training started from, against forgetting."""
     checkpoint_seconds: float = 60.0
-    """While the disk takes one, a pause has to wait for it, for some tens of milliseconds."""
+    """The time between checkpoints. While the disk takes one, for some tens of milliseconds, a
+    pause has to wait."""
     micro_batches: int = 1
-    """Into how many micro-batches, computed one after the other, the samples of a step are cut: the
-    more, the less memory it takes."""
+    """The number of micro-batches, computed one after the other, that the samples of a step are cut
+    into: the more, the less memory it takes."""
 
 
 class Learner(nn.Module, ABC):
-    """What a run trains: a projector with its losses as one module, run by one process or by
-    many."""
+    """The module that a run trains: a projector with its losses, in one process or in several."""
 
     loss_weights: ClassVar[dict[str, float]]
     projector: nn.Module
@@ -72,11 +72,11 @@ class Learner(nn.Module, ABC):
         drawn from `generator`."""
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
-        """Samples into the batch that `forward` takes."""
+        """Join samples into the batch that `forward` takes."""
         return collate(samples)
 
     def weighted(self, losses: dict[str, Tensor]) -> Tensor:
-        """The scalar that is minimised."""
+        """The weighted sum of the losses, which is minimised."""
         return torch.stack([self.loss_weights[name] * loss for name, loss in losses.items()]).sum()
 
 
@@ -86,13 +86,13 @@ def fit(
     schedule: Schedule,
     checkpoint: Path | None,
 ) -> Iterator[Run]:
-    """Train `learner` in place, yielding the state after each step, or once where the checkpoint is
-    of a finished run.
+    """Train `learner` in place, yielding the progress after each step, or once where the checkpoint
+    is of a finished run.
 
-    A step that memory does not suffice for is skipped; raises AttuneError where MOST_SKIPPED follow
-    one another, or training diverges. `draw(step)` gives the samples of a step; where
-    torch.distributed is initialised, this process's share of them, and the processes learn
-    together. Goes on from `checkpoint` where that file exists, writes it every
+    A step that runs out of memory is skipped. Raises AttuneError where MOST_SKIPPED steps in a row
+    are skipped, or training diverges. `draw(step)` gives the samples of a step; where
+    torch.distributed is initialised it gives this process's share of them, and the processes train
+    one model. Goes on from `checkpoint` where that file exists, and writes it every
     `schedule.checkpoint_seconds` and when the iterator is closed.
     """
     torch.manual_seed(schedule.seed)
@@ -156,7 +156,7 @@ def fit(
 
 
 def describe(run: Run, names: Container[str]) -> str:
-    """Where a run is, for people, with the last losses that are among `names`."""
+    """The progress of a run, for people, with the last losses that are among `names`."""
     losses = run.losses[-1] if run.losses else {}
     parts = [
         f"step {run.step}",
@@ -175,12 +175,12 @@ def tail_means(run: Run) -> dict[str, float]:
 
 
 def fraction(run: Run, schedule: Schedule) -> float:
-    """How far a run is, 0 to 1, by steps or by time, whichever is further on."""
+    """The fraction of a run that is done, 0 to 1, by steps or by time, whichever is further on."""
     return min(1.0, max(run.step / schedule.steps, run.processor_seconds / schedule.max_seconds))
 
 
 def learning_rate(schedule: Schedule, run: Run) -> float:
-    """Linear warm-up, then a cosine to a thirtieth."""
+    """The learning rate of the next step: a linear warm-up, then a cosine to a thirtieth."""
     warm = min(1.0, (run.step + 1) / schedule.warmup_steps)
     return (
         schedule.learning_rate
@@ -198,8 +198,8 @@ def _step_or_none(
     step: int,
     rate: float,
 ) -> dict[str, float] | None:
-    """As `_step`; None where memory did not suffice. One of many processes cannot leave out a step
-    that the others take."""
+    """The losses of `_step`; None where it ran out of memory. One of several processes raises
+    instead: it cannot leave out a step that the others take."""
     try:
         return _step(learner, model, optimizer, samples, schedule, step, rate)
     except (MemoryError, RuntimeError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Tells a shortage of memory from other errors, in whatever words it comes."""
+"""Tells a shortage of memory from other errors, in whatever words it is reported."""
 
 import gc
 import re
@@ -11,13 +11,13 @@ _SHORTAGES = re.compile(
     r"|NVML_SUCCESS == r",
     re.IGNORECASE,
 )
-"""What torch, its allocators and libraries say. The last is an assertion that Tegra's builds raise
-in place of an error (pytorch issue 185240); NvMap's, with L4T 36.4.7, comes for large blocks
+"""The messages of torch, its allocators and libraries. The last is an assertion that Tegra's builds
+raise in place of an error (pytorch issue 185240); NvMap's, with L4T 36.4.7, comes for large blocks
 (llama.cpp issue 23732)."""
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether `error`, or what it was raised from, says that memory could not be had."""
+    """Whether `error`, or its cause, says that memory ran out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     said = isinstance(error, RuntimeError | OSError) and _SHORTAGES.search(str(error)) is not None
@@ -25,7 +25,8 @@ def is_shortage(error: BaseException) -> bool:
 
 
 def drop_caches() -> None:
-    """Free what nobody uses: Python's circles, and blocks that torch keeps for later."""
+    """Free memory that nobody uses: Python's reference cycles, and blocks that torch keeps for
+    later."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

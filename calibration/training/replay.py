@@ -1,4 +1,4 @@
-"""Synthetic sentences replayed in personal rounds, against forgetting. Knows no user.
+"""The synthetic sentences that personal rounds replay against forgetting. Knows no user.
 
 The corpus that the base learned from is not shipped; a small one, of voices that set-up installs,
 is spoken on the spot, once.
@@ -18,7 +18,7 @@ from ..corpus.shards import read_corpus
 from .samples import Sample, make_sample
 
 SEED = 20_000
-"""Far from the base's own seed: other sentences, the same voices."""
+"""A seed far from the base's own, for other sentences in the same voices."""
 
 
 def build_replay(
@@ -30,14 +30,14 @@ def build_replay(
     """Speak and encode the sentences that are not there yet. Raises AttuneError where a synthesizer
     is not installed.
 
-    `report` is called with the shards that are there and the shards there will be.
+    `report` takes the number of shards that are there and of all shards.
     """
     models = Models(engines.encoder, engines.encoder_weights, kokoro=None, piper=None)
     build(replay_folder(features), replay_script(REPLAY_UTTERANCES, SEED), models, workers, report)
 
 
 def load_replay(features: Path, vocabulary: Vocabulary, stack: int) -> list[Sample]:
-    """What `build_replay` has made so far; empty where it never ran."""
+    """The samples of the replay set as far as it was made; empty where it never was."""
     if not count_replay(features):
         return []
     samples = []
@@ -51,7 +51,7 @@ def load_replay(features: Path, vocabulary: Vocabulary, stack: int) -> list[Samp
 
 
 def longest_replay_seconds(features: Path) -> float:
-    """Of what `build_replay` has made so far; 0 where it never ran."""
+    """The length of the longest utterance of the replay set; 0 where none was made."""
     if not count_replay(features):
         return 0.0
     return (

@@ -12,12 +12,12 @@ from engines.llm.vocabulary import Vocabulary
 from engines.types import Float16, Float32
 
 GROUPS_PER_UNIT = 2
-"""Groups of frames that a unit takes at least when it serves."""
+"""The fewest groups of frames that a unit takes when it serves."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One utterance ready to train on."""
+    """One utterance, ready to train on."""
 
     stacked: Tensor
     """[G, stack * D] float16 stacked frames."""
@@ -30,8 +30,8 @@ class Sample:
 def make_sample(
     frames: Float16 | Float32, text: str, first_pass: str, vocabulary: Vocabulary, stack: int
 ) -> Sample | None:
-    """A training sample, or None where the text has more tokens than its audio can make units (a
-    wrong label)."""
+    """A training sample; None where the text has more tokens than its audio can make units, which
+    means a wrong label."""
     tokens = spoken_tokens(text, vocabulary)
     groups = len(frames) // stack
     if not tokens or groups < GROUPS_PER_UNIT * len(tokens):
@@ -52,11 +52,11 @@ class Batch:
     stacked: Tensor
     """[B, G, stack * D] float32."""
     mask: Tensor
-    """[B, G]."""
+    """[B, G] True where a group is no padding."""
     tokens: Tensor
     """[B, U] int64, -1 where padded."""
     units: Tensor
-    """[B] int64."""
+    """[B] int64 numbers of tokens."""
     first_pass: Tensor
     """[B, N] int64, -1 where padded; N at least 1."""
 
@@ -64,8 +64,8 @@ class Batch:
         return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
     def without_first_passes(self, hidden: Tensor) -> "Batch":
-        """The same, the first-pass transcripts of the utterances where `hidden` [B] is True left
-        out."""
+        """The batch without the first-pass transcripts of the utterances where `hidden` [B] is
+        True."""
         return replace(self, first_pass=self.first_pass.masked_fill(hidden.unsqueeze(1), -1))
 
 

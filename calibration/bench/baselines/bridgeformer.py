@@ -1,5 +1,5 @@
-"""BridgeFormer and its EmbedLink as Tiny-Align (arXiv 2411.13766) describes them: what the default
-is measured against.
+"""BridgeFormer and its EmbedLink as Tiny-Align (arXiv 2411.13766) describes them: a baseline for
+the default design.
 
 Input layer, transformer layers without positions, adaptive pooling to a fixed number of vectors
 ("casted token size"), output layer; trained by mean squared error and cosine against the embeddings
@@ -28,7 +28,7 @@ from ...training.samples import Batch
 
 @dataclass(frozen=True)
 class BridgeFormerConfig:
-    """Sizes."""
+    """The sizes of a BridgeFormer."""
 
     frame_width: int
     embedding_width: int
@@ -42,7 +42,7 @@ class BridgeFormerConfig:
 
 
 class BridgeFormer(nn.Module):
-    """Stacked frames to a fixed number of vectors."""
+    """Turns stacked frames into a fixed number of vectors."""
 
     def __init__(self, config: BridgeFormerConfig) -> None:
         super().__init__()
@@ -72,8 +72,8 @@ class BridgeFormer(nn.Module):
 
 
 def pooling_weights(lengths: Tensor, vectors: int, max_length: int) -> Tensor:
-    """[B, vectors, max_length]: adaptive average pooling of the first `lengths` [B] positions, as
-    torch's for one utterance.
+    """The weights [B, vectors, max_length] of adaptive average pooling over the first `lengths` [B]
+    positions, as torch pools one utterance.
 
     Vector i takes positions floor(i * length / vectors) up to ceil((i + 1) * length / vectors),
     each of the same weight.
@@ -99,8 +99,8 @@ class BridgeFormerLink(Learner):
         self.end = end
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Mean squared error (summed over the width) and cosine distance to the embeddings of the
-        padded text."""
+        """The mean squared error (summed over the width) and the cosine distance to the embeddings
+        of the padded text."""
         target = self._target(batch).to(batch.stacked.device)
         vectors = self.projector(batch.stacked, batch.mask)
         return {
@@ -109,8 +109,8 @@ class BridgeFormerLink(Learner):
         }
 
     def nearest_tokens(self, vectors: Tensor) -> list[list[int]]:
-        """The nearest tokens of [B, T, E] vectors, of each utterance up to the first that ends the
-        text."""
+        """The nearest tokens of [B, T, E] vectors; those of each utterance end before the first
+        that ends the text."""
         tokens = np.array(self.vocabulary.nearest(vectors.flatten(0, 1).numpy())[0]).reshape(
             vectors.shape[:2]
         )

@@ -1,10 +1,9 @@
 """A projector trained end to end through the frozen language model, as SLAM-LLM (arXiv 2402.08846)
-and Ultravox do.
+and Ultravox do: a baseline for the default design.
 
 Frames are stacked, two linear layers take them to the embedding width, and the loss is the language
-model's own on what it should say next: here the words themselves, after being asked for them. What
-the default is measured against; it needs the language model in memory and a pass through it,
-forward and back, for every step.
+model's own on what it should say next: here the words themselves, after being asked for them. It
+needs the language model in memory and a pass through it, forward and back, for every step.
 
 Shapes: B utterances, S stacks of frames, E embedding width, V vocabulary.
 """
@@ -31,19 +30,19 @@ _IGNORED = -100
 
 @dataclass(frozen=True)
 class StackConfig:
-    """Sizes of a stack-and-MLP projector."""
+    """The sizes of a stack-and-MLP projector."""
 
     frame_width: int
     embedding_width: int
     stack: int = 3
-    """Frames in one group, as in every projector's samples."""
+    """The frames in one group, as in every projector's samples."""
     groups: int = 3
-    """Groups in one soft token: nine frames, 180 ms."""
+    """The groups in one soft token: nine frames, 180 ms."""
     width: int = 2048
 
 
 class StackProjector(nn.Module):
-    """Neighbouring frames side by side, and two linear layers."""
+    """Joins neighbouring frames and applies two linear layers."""
 
     def __init__(self, config: StackConfig) -> None:
         super().__init__()
@@ -63,7 +62,7 @@ class StackProjector(nn.Module):
 
 
 class EndToEnd(Learner):
-    """A stack projector and the language model's loss behind it."""
+    """A stack projector with the language model's loss behind it."""
 
     loss_weights: ClassVar = {"repeat": 1.0}
 
@@ -80,7 +79,7 @@ class EndToEnd(Learner):
         )
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Cross-entropy of the words, as the language model repeats what it was told in soft
+        """The cross-entropy of the words, as the language model repeats what it was told in soft
         tokens."""
         vectors, mask = self.projector(batch.stacked, batch.mask)
         sequences, labels = [], []
@@ -110,8 +109,8 @@ class EndToEnd(Learner):
 
     @torch.no_grad()
     def repeat(self, batch: Batch, max_tokens: int) -> list[str]:
-        """What the language model repeats of each utterance, greedily, in at most `max_tokens`
-        tokens."""
+        """What the language model repeats of each utterance, decoded greedily, in at most
+        `max_tokens` tokens."""
         vectors, mask = self.projector(batch.stacked, batch.mask)
         opening, asking = self._embed(self._opening, vectors), self._embed(self._asking, vectors)
         prompts = [
