@@ -52,7 +52,7 @@ class Units:
     token's score (a logit)."""
     quantity: float
     """The unrounded sum of the integrate-and-fire weights: how many tokens the projector believes
-    it heard."""
+    were said."""
     phonemes: Float32
     """[P, S] log probabilities of phonemes, from 1 on, at each of P moments; 0 is none
     (`alignment/ctc_score.py`)."""
@@ -67,7 +67,7 @@ class SoftTokens:
     expected embeddings, which are means of rows."""
     quantity: float
     """The unrounded sum of the integrate-and-fire weights: how many tokens the projector believes
-    it heard."""
+    were said."""
     tokens: tuple[int, ...] | None = None
     """The tokens that were recognised. Where the vectors are rows, they are the rows of these
     tokens; expected embeddings may be fewer or more. None where no vocabulary head made the

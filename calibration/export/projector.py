@@ -24,7 +24,7 @@ def export_projector(projector: CifProjector, path: Path) -> None:
     shapes: dict[str, dict[int, object]] = {"stacked": {1: groups}, "asked": {}}
     outputs = ["vectors", "count", "quantity", "phonemes", "keys", "pronunciations"]
     if config.reads_first_pass:
-        inputs |= {
+        inputs |= {  # the names in stored graphs, and so of the parameters of ProjectorGraph
             "draft": torch.zeros(1, 12, config.embedding_width + config.key_width),
             "draft_count": torch.tensor([12]),
         }

@@ -58,7 +58,7 @@ def load_projector(path: Path) -> CifProjector:
     try:
         with safe_open(path, "pt") as file:
             config = _config(json.loads(file.metadata()["cif"]))
-            heard = json.loads(file.metadata()[KNOWN_TOKENS])
+            known = json.loads(file.metadata()[KNOWN_TOKENS])
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise AttuneError(
@@ -67,7 +67,7 @@ def load_projector(path: Path) -> CifProjector:
         ) from None
     projector = CifProjector(config)
     projector.load_state_dict(_unpacked(stored))
-    projector.known_tokens = set(heard)
+    projector.known_tokens = set(known)
     return projector.eval()
 
 

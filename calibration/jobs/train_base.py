@@ -82,7 +82,7 @@ def train(job: TrainJob, report: Report) -> int:
                 token_word_error(projector, split.judged, vocabulary, first_passes=False), 4
             ),
         }
-        card = {
+        card = {  # names and values as in the cards that are stored
             "recipe": "embedlink-cif with drafts and pronunciation keys",
             "command": _command(job, process.world),
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -300,7 +300,7 @@ def _corpus_command(folder: Path) -> str:
     try:
         made = CorpusJob.model_validate_json((folder / "job.json").read_text())
     except (OSError, ValueError):
-        return f"# {folder.name}: nobody wrote down how it was made"
+        return f"# {folder.name}: it does not say how it was made"
     sources = (
         "".join(f" --from {source.name}" for source in made.sources)
         or f" --hours {made.hours:g} --written {made.written}"

@@ -170,7 +170,7 @@ class _Pronouncer:
             try:
                 frames = self.features.frames(example)
             except AttuneError:
-                continue  # told when it was heard
+                continue  # it was reported when its features were extracted
             no_first_pass = np.zeros((0, self.projector.first_pass_width), np.float32)
             log_probabilities = self.projector.project(frames, no_first_pass).phonemes
             found.append(Pronounced(example.id, log_probabilities, self.phonemes(example.text)))

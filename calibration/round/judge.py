@@ -43,8 +43,7 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
     """Judge the candidate that the stages before made, and write the generation. Raises AttuneError
     where an engine or the parent fails."""
     folder = RoundFolder(job.folder)
-    # A label that has no word once both texts are written alike ("Um.") would count what is heard
-    # as errors in no words.
+    # A label that has no words after normalisation ("Um.") would only count added words as errors.
     examples = [
         example for example in job.examples if not example.holdout or normalise(example.text)
     ]

@@ -38,7 +38,7 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
     projector = load_projector(read_generation(job.generations / f"{job.parent:04d}").weights)
     vocabulary = Vocabulary(job.engines.language_model)
     samples, seconds = _samples(job, vocabulary, projector.config, report)
-    # What a word sounds like is not this speaker's to change; what is heard is.
+    # Pronunciation keys are the same for all speakers; only the rest of the projector adapts.
     projector.keys.requires_grad_(False)
     report("samples", 1.0, "reading what is replayed")
     replay = load_replay(job.features, vocabulary, projector.config.stack)
@@ -81,7 +81,7 @@ def _samples(
             frames = features.frames(example)
             first_pass = features.first_pass(example).text if config.reads_first_pass else ""
         except AttuneError:
-            continue  # told when it was heard
+            continue  # it was reported when its features were extracted
         sample = make_sample(frames, example.text, first_pass, vocabulary, config.stack)
         if sample is not None:
             samples.append(sample)

@@ -90,6 +90,7 @@ class Features:
         return Piece(frames, lambda: self._first_pass(key, lambda: frames))
 
     def _first_pass(self, key: str, frames: Callable[[], Float32]) -> Transcript:
+        # The name of files that are stored.
         path = self.folder / f"{key}.draft{_DECODED_BY}.json"
         return cached_transcript(path, lambda: self.first_pass_decoder.decode(frames()))
 

@@ -125,8 +125,8 @@ class ProjectorPasses:
             self._project(first_pass, 0)
         found: dict[tuple[int, ...], None] = {}
         for seen in dict.fromkeys([(), first_pass]):
-            heard = max(1, round(self._quantities[seen]))
-            for count in range(max(1, heard - spread), heard + spread + 1):
+            quantity = max(1, round(self._quantities[seen]))
+            for count in range(max(1, quantity - spread), quantity + spread + 1):
                 found |= dict.fromkeys(
                     most_probable(self.at(seen, count).choices(_CHOICES, _WITHIN), _OF_EACH_PASS)
                 )
@@ -196,7 +196,7 @@ def n_best_list(
         if few is not None and bounds.over:
             break
         few = _n_best_list(passes, first_pass, first_pass_probability, weights, spread)
-        # A recogniser and the units agree: nothing is left to look for.
+        # The first-pass transcript leads: the search ends.
         if few.sentences == (first_pass,):
             return few
     assert few is not None

@@ -92,7 +92,7 @@ def _cardinal(value: int) -> str:
 @lru_cache(maxsize=4096)
 def _in_words(value: int, kind: str) -> str:
     """num2words' words for `value`, without hyphens, commas and "and"."""
-    # Sixty languages: a service in which nobody says a number yet is spared them.
+    # It imports sixty languages, so it is imported when the first number is said.
     from num2words import num2words
 
     said = str(num2words(value, to=kind))

@@ -32,6 +32,7 @@ class OnnxProjector:
             )
         inputs = {given.name: given for given in self._session.get_inputs()}
         self._stacked_width = int(inputs["stacked"].shape[2])
+        # The graphs of stored generations call the first-pass transcript `draft`.
         self.reads_first_pass = "draft" in inputs
         """Whether the projector takes a first-pass transcript beside the frames."""
         self.first_pass_width = int(inputs["draft"].shape[2]) if self.reads_first_pass else 0

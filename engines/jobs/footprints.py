@@ -166,7 +166,7 @@ def footprints_of(engines: EngineFiles, path: Path) -> tuple[Footprints, bool]:
         if found is not None and found.are_of(engines):
             return found, place == path
     raise AttuneError(
-        "nobody measured what a round takes with these models; run `attune calibrate memory`"
+        "the memory of a round was not measured with these models; run `attune calibrate memory`"
     )
 
 

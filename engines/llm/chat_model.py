@@ -282,7 +282,7 @@ class LlamaCppLanguageModel:
                 raise
             finally:
                 self._settle(turn, start, is_example=self._is_example(turn, whole=whole))
-            # Room for another turn like this one is made now, when nobody waits for a token.
+            # Room for another turn like this one is made now, when no token is waited for.
             self._make_room(needed_tokens, step)
 
     def _decode(

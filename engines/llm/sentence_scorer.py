@@ -88,7 +88,7 @@ class LlamaSentenceScorer:
                         return  # it is closed, or somebody judges after other requests
                     self._read_batch(before)
                     done = len(self._before)
-        except AttuneError as error:  # whoever asks first is told the same
+        except AttuneError as error:  # the first call raises the same
             logger.warning("%s", error)
 
     def _scores_of(

@@ -50,7 +50,7 @@ class OnnxEncoder(SpeechEncoder):
 
     def run(self, mel: Float32) -> Float32:
         options = RunOptions()
-        if mel.shape[1] > _USUAL_COLUMNS:  # a window takes 183 MB, which nobody needs again soon
+        if mel.shape[1] > _USUAL_COLUMNS:  # a window takes 183 MB, seldom needed
             where = "cpu:0;gpu:0" if self._device == "gpu" else "cpu:0"
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", where)
         try:
