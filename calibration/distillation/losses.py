@@ -31,7 +31,7 @@ from .vocabulary_loss import TeacherTargets, cross_entropy, divergence, teacher_
 
 TEMPERATURE = 1.0
 """The temperature of both distributions. At 2, most of a teacher's probability lies outside the
-tokens that are kept (docs/distillation.md)."""
+tokens that are kept (docs/experiments/021)."""
 MOST_PROBABLE = 64
 """The number of tokens of a teacher's distribution that are kept; the rest is one mass."""
 LOSS_WEIGHTS = {"input_kl": 1.0, "response_kl": 1.0, "response_ce": 0.0}

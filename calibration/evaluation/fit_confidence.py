@@ -44,7 +44,7 @@ _RIDGE = 0.5
 _INHERITED_RIDGE = 5.0
 """The ridge towards an inherited fit. A round has few readings that rescoring left wrong (14 of a
 second atypical speaker's 65), from which alone it would learn that everything is right
-(docs/alignment.md)."""
+(docs/experiments/012)."""
 
 
 class Way(Enum):

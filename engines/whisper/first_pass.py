@@ -4,7 +4,7 @@ end where the utterance ends. Knows no samples.
 The decoder was trained on windows of 30 seconds, and invents text on shorter ones. What it misses
 is the *end* of the window: with the last second of an empty window's frames appended to the
 utterance's own, it decodes about as well as from the padded window, in a seventh of the time
-(docs/measurements.md). Those frames are computed once, at the first transcript.
+(docs/experiments/003). Those frames are computed once, at the first transcript.
 """
 
 from functools import cached_property
