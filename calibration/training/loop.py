@@ -28,7 +28,7 @@ from .samples import Batch, Sample, collate
 PERSONAL_L2_SP_WEIGHT = 30.0
 """Weight of L2-SP in a round, where half of the samples of a step are replayed. Against a weight of
 0.01 the retention set loses 1.3 instead of 3.0 points of word error, and the atypical speaker's own
-error is 1.1 instead of 0.4 % (docs/measurements.md, where the learning rates differ, too)."""
+error is 1.1 instead of 0.4 % (docs/experiments/005, where the learning rates differ, too)."""
 MOST_SKIPPED = 5
 LONGEST_STEP_SECONDS = 5.0
 """The most that a step counts in the wall time that is reported; the rest of a longer step was a
