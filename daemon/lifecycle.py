@@ -6,6 +6,7 @@ asked then. Knows no part of the daemon.
 """
 
 import logging
+import os
 import queue
 import signal
 import sys
@@ -31,6 +32,12 @@ Wish = Literal["stop", "reload"]
 _STATE_SECONDS = 5.0
 _PATIENCE_SECONDS = 60.0
 """For a turn to be answered before the settings are read anew."""
+
+
+def keep_files_private() -> None:
+    """From now on this process, and those that it starts, create files that only its own user can
+    read: recordings, and what is computed from them."""
+    os.umask(0o077)
 
 
 def wishes_of_signals() -> "queue.SimpleQueue[Wish]":

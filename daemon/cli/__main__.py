@@ -85,9 +85,10 @@ def serve() -> None:
 
     SIGHUP reloads the settings.
     """
+    from ..lifecycle import keep_files_private, wishes_of_signals
     from ..lifecycle import serve as run
-    from ..lifecycle import wishes_of_signals
 
+    keep_files_private()
     give_back_freed_memory()
     faulthandler.enable()  # a watchdog's SIGABRT leaves in the log where every thread was
     if not logging.getLogger().isEnabledFor(logging.INFO):

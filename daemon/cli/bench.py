@@ -198,7 +198,7 @@ def distil(
         ),
     ] = None,
     recipes: Annotated[
-        str, typer.Option(help=f"Which, with commas between: {', '.join(_RECIPES)}.")
+        str, typer.Option(help=f"Recipes to try, comma-separated: {', '.join(_RECIPES)}.")
     ] = "adapter",
     seconds: Annotated[
         float,
@@ -265,11 +265,11 @@ def memory(
     positions: Annotated[
         str, typer.Option(help="Conversation tokens per step, comma-separated.")
     ] = "64,256,512",
-    steps: Annotated[int, typer.Option(min=1, max=1000, help="Of each measurement.")] = 3,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps in each measurement.")] = 3,
     out: Annotated[
         Path, typer.Option(help="Folder to write figures.json to. Needs 1 GB for a while.")
     ] = Path("build/bench-memory"),
-    threads: Annotated[int, typer.Option(min=1, max=256, help="Of each measurement.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of each measurement.")] = 2,
     as_json: AsJson = False,
 ) -> None:
     """Measure the memory that distillation steps need, with 4-bit models of random weights."""

@@ -110,8 +110,9 @@ def why(
         print_json(found)
         return
     if found.round is not None:
+        reason = found.round.reason.removeprefix(f"{found.round.outcome}: ")
         console.print(
-            f"the last round {_ENDED[found.round.outcome]}: {escape(found.round.reason)}",
+            f"the last round {_ENDED[found.round.outcome]}: {escape(reason)}",
             highlight=False,
         )
     if found.generation is not None:

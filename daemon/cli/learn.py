@@ -118,7 +118,11 @@ def adapt(
     if_new: Annotated[
         bool,
         typer.Option(
-            "--if-new", help="With --now: start only if there are new labels since the last round."
+            "--if-new",
+            help=(
+                "With --now: start only if idle.enabled is true and there are new labels since"
+                " the last round."
+            ),
         ),
     ] = False,
     as_json: AsJson = False,
@@ -139,6 +143,9 @@ def adapt(
             print_json_line(status)
         else:
             console.print("cancelled" if status.state != "waiting" else "no round is running")
+        return
+    if if_new and not settings().idle.enabled:
+        console.print("rounds start on request only: idle.enabled is false")
         return
     if if_new and not _new_labels():
         console.print("there is nothing new to learn")

@@ -78,7 +78,8 @@ def _lines(found: Status) -> list[Line]:
         *_shadow(found.shadow),
     ]
     if learning.last_outcome is not None:
-        lines.append(("last round", f"{learning.last_outcome}: {learning.last_reason}"))
+        reason = learning.last_reason.removeprefix(f"{learning.last_outcome}: ")
+        lines.append(("last round", f"{learning.last_outcome}: {reason}"))
     lines += [("problem", problem) for problem in found.problems]
     for turn in found.last_turns:
         first = "no reply" if turn.first_token_ms is None else f"{turn.first_token_ms:.0f} ms"

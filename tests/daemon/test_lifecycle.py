@@ -319,6 +319,19 @@ def test_sighup_reads_the_settings_again_and_sigabrt_tells_where_every_thread_wa
     assert daemon.wait(120) == -signal.SIGABRT
 
 
+def test_nobody_else_can_read_what_it_writes(
+    process: Callable[..., "subprocess.Popen[str]"], folder: Path
+) -> None:
+    before = os.umask(0o022)  # the daemon starts with what its user has
+    try:
+        await_line(process(), "serving at")
+    finally:
+        os.umask(before)
+    written = [path for path in (folder / "state").rglob("*") if path.is_file()]
+    assert {path.name for path in written} >= {"attune.db", "attune.lock"}
+    assert [path for path in written if path.stat().st_mode & 0o077] == []
+
+
 def test_it_stops_within_seconds_also_while_it_answers(
     process: Callable[..., "subprocess.Popen[str]"], folder: Path
 ) -> None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from daemon.app import Surroundings
 from daemon.cli.common import settings
 from daemon.config.settings import Settings
-from daemon.lifecycle import serve, wishes_of_signals
+from daemon.lifecycle import keep_files_private, serve, wishes_of_signals
 from daemon.serving.models import ServingModels
 from engines.interfaces import Step, unwatched
 from engines.types import SoftTokens
@@ -51,6 +51,7 @@ def main() -> None:
     """Serve until told to stop."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     faulthandler.enable()
+    keep_files_private()
     serve(settings, wishes_of_signals(), Surroundings(open_models=freezing_voice))
 
 

@@ -226,6 +226,8 @@ def test_enrolling_learning_and_going_back(attune: Attune, daemon: App, folder: 
     assert code == 0
     assert out.startswith("promoted: ")
     assert attune("adapt", "--now", "--if-new")[:2] == (0, "there is nothing new to learn\n")
+    paused = attune("--set", "idle.enabled=false", "adapt", "--now", "--if-new")
+    assert paused[:2] == (0, "rounds start on request only: idle.enabled is false\n")
     listed = json.loads(attune("generations", "list", "--json")[1])
     assert [(row["number"], row["place"]) for row in listed] == [(0, "previous"), (1, "current")]
     assert listed[1]["card"]["holdout"]["candidate"]["word_error_rate"] == 0.1
