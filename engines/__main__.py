@@ -12,8 +12,6 @@ from .errors import AttuneError
 from .jobs.child_process import SIGTERM_EXIT, settle_as_child
 from .jobs.engine_jobs import EngineJob, PlanJob
 from .jobs.messages import print_progress
-from .selftest import runtime_trials
-from .whisper import plan_job
 
 
 def main() -> int:
@@ -24,8 +22,12 @@ def main() -> int:
     try:
         job: EngineJob = TypeAdapter(EngineJob).validate_json(Path(sys.argv[1]).read_bytes())
         if isinstance(job, PlanJob):
+            from .whisper import plan_job
+
             plan_job.run(job, print_progress)
         else:
+            from .selftest import runtime_trials
+
             runtime_trials.run(job, print_progress)
     except (AttuneError, OSError, ValueError) as error:
         print_progress("failed", 1.0, str(error).splitlines()[0])

@@ -15,7 +15,6 @@ from ..audio.recordings import read_audio
 from ..device.gpu import find_gpu, l4t_release
 from ..errors import AttuneError
 from ..jobs.engine_jobs import GraphPrecision, PlanJob
-from ..llm.vocabulary import Vocabulary
 from ..schema import Frozen
 from ..types import SAMPLE_RATE_HZ, Float32
 from ..whisper.encoder import MAX_SECONDS, encoder_mel, frame_cosines, median_milliseconds
@@ -166,6 +165,7 @@ def llama_cuda(request: Request) -> Figures:
         )
     from ..llm.model import LlamaModel
     from ..llm.sequence import LlamaSequence
+    from ..llm.vocabulary import Vocabulary
 
     vocabulary = Vocabulary(request.language_model)
     tokens = vocabulary.tokenize(_PROMPT)

@@ -11,6 +11,7 @@ import pytest
 
 from engines.jobs.engine_jobs import PlanJob
 from engines.jobs.messages import Progress
+from tests.support.small_encoder import write_small_encoder
 
 FAKES = Path(__file__).parent / "fake_tensorrt"
 
@@ -76,12 +77,5 @@ class Board:
 
 
 @pytest.fixture
-def board(tmp_path: Path, encoder_path: Path, driver: Path) -> Board:
-    return Board(tmp_path, alone(encoder_path, tmp_path), driver)
-
-
-def alone(encoder: Path, folder: Path) -> Path:
-    """The encoder under another path, where nobody made other precisions of it."""
-    link = folder / encoder.name
-    link.symlink_to(encoder)
-    return link
+def board(tmp_path: Path, driver: Path) -> Board:
+    return Board(tmp_path, write_small_encoder(tmp_path / "encoder.onnx"), driver)

@@ -28,9 +28,10 @@ from engines.whisper.plan_cache import plans_folder
 from tests.bench.world import fresh_state, settings_of
 from tests.support.fake_child import eventually, no_models
 from tests.support.fakes import fake_voice
-from tests.support.gpu_board import FAKES, alone, driver
+from tests.support.gpu_board import FAKES, driver
 from tests.support.places import cache_dir
 from tests.support.running_daemon import folder, make_settings
+from tests.support.small_encoder import write_small_encoder
 
 __all__ = ["driver", "folder"]
 
@@ -80,15 +81,13 @@ class Desk:
 
 
 @pytest.fixture
-def desk(
-    tmp_path: Path, encoder_path: Path, driver: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Desk]:
+def desk(tmp_path: Path, driver: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     """The process of the test itself sees the same GPU and the same library as its children."""
     monkeypatch.syspath_prepend(str(FAKES))
     for name in [name for name in sys.modules if name.split(".")[0] in ("tensorrt", "cuda")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr("engines.device.gpu._DRIVER", str(driver / "libcuda.so.1"))
-    found = Desk(tmp_path, alone(encoder_path, tmp_path), driver)
+    found = Desk(tmp_path, write_small_encoder(tmp_path / "encoder.onnx"), driver)
     yield found
     for name in [name for name in sys.modules if name.split(".")[0] in ("tensorrt", "cuda")]:
         del sys.modules[name]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from engines.device.gpu import l4t_release
+from engines.files import one_at_a_time
 from engines.jobs.engine_jobs import PlanJob
 from engines.jobs.messages import Progress
 from engines.whisper.encoder import MAX_COLUMNS, encoder_mel
@@ -29,6 +30,7 @@ from engines.whisper.plan_cache import (
     read_quarantine,
 )
 from engines.whisper.probe_speech import probe_speech
+from tests.support.fake_child import eventually
 from tests.support.gpu_board import Board, board, driver
 
 __all__ = ["board", "driver"]
@@ -61,17 +63,26 @@ def test_two_processes_do_not_build_the_same_plan(board: Board) -> None:
     path = board.folder / "job.json"
     path.write_text(job.model_dump_json())
     command = [sys.executable, "-m", "engines", str(path)]
-    both = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=board.environment())
-        for _ in range(2)
-    ]
+    with one_at_a_time(board.plans / ".lock"):
+        both = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=board.environment())
+            for _ in range(2)
+        ]
+        assert eventually(lambda: {process.pid for process in both} <= waiting_for_a_lock())
     said = [process.communicate(timeout=600)[0].splitlines() for process in both]
     assert [process.returncode for process in both] == [0, 0]
     stages = sorted([Progress.model_validate_json(line).stage for line in lines] for lines in said)
     assert stages == [["build", "try", "done"], ["done"]]
 
 
-def test_its_frames_are_those_of_the_graph(board: Board) -> None:
+def waiting_for_a_lock() -> set[int]:
+    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return {int(fields[5]) for fields in lines if fields[1] == "->"}
+
+
+def test_its_frames_are_those_of_the_graph(board: Board, encoder_path: Path) -> None:
+    board.graph = board.folder / encoder_path.name
+    board.graph.symlink_to(encoder_path)  # where nobody made other precisions of it
     assert board.run()[0] == 0
     script = f"""
 import numpy as np
