@@ -43,16 +43,15 @@ demo-full: ready ## The same on a clear speaker as well, judged by more requests
 	$(BIN)/attune demo --full
 
 .PHONY: test
-test: ready ## Set everything up and pass the tests
+test: ready ## Set everything up and pass the tests (minutes)
 	$(BIN)/pytest
 
-.PHONY: thorough
-thorough: ready ## Pass the tests that take minutes, too
-	$(BIN)/pytest -m "not system and not images"
+.PHONY: test-slow
+test-slow: ready ## Pass what `make test` leaves out: whole rounds, real training, benchmarks (about twenty minutes)
+	$(BIN)/pytest -m slow
 
-.PHONY: test-rounds
-test-rounds: ready ## Run whole rounds and real training with small jobs (about ten minutes)
-	$(BIN)/pytest -m rounds
+.PHONY: thorough
+thorough: test test-slow ## Pass the tests and the slow tests
 
 .PHONY: test-system
 test-system: ready ## As root: run the units on a real systemd, in namespaces of its own (about ten minutes)

@@ -1,17 +1,34 @@
 """What tests share. Models come from `attune models fetch`: a missing one fails its tests with the
 line that says so."""
 
+import gc
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+from engines.files import one_at_a_time
 from engines.models.cache import model_path
 from tests.support.llama_conversations import WIDTH, Opened, Reference, one_prompt, opened
 from tests.support.model_fakes import Hub
 from tests.support.places import cache_dir
 from tests.support.tiny_llama import write_tiny_llama
+
+# How wide the terminal is that the tests are started in is not what is tested.
+os.environ.pop("COLUMNS", None)
+os.environ.pop("LINES", None)
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("any load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any load")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking through all imported modules again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +59,38 @@ def encoder_path(whisper_folder: Path) -> Path:
 
         export_encoder(whisper_folder / "model.bin", path)
     return path
+
+
+@pytest.fixture(scope="session")
+def untrained_generations(shared_folder: Path) -> Path:
+    """The root of generations with an untrained base."""
+    with one_at_a_time(shared_folder / "untrained.lock"):
+        if not (shared_folder / "generations").is_dir():
+            from tests.support.untrained_base import write_untrained_base
+
+            write_untrained_base(shared_folder)
+    return shared_folder / "generations"
+
+
+@pytest.fixture(scope="session")
+def first_pass_projector(shared_folder: Path) -> Path:
+    """Folder with weights and graph of an untrained projector that reads first-pass transcripts."""
+    folder = shared_folder / "first-pass"
+    with one_at_a_time(shared_folder / "first-pass.lock"):
+        if not (folder / "projector.onnx").is_file():
+            from tests.support.untrained_base import write_first_pass_projector
+
+            write_first_pass_projector(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all processes of this run: what takes long to make is made there once."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="module")

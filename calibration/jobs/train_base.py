@@ -33,7 +33,6 @@ from ..corpus.synthesis import is_atypical
 from ..corpus.texts import is_held_out
 from ..evaluation.fit_confidence import decode_example, learn_confidence
 from ..evaluation.text_scores import word_error_rate
-from ..export.projector import export_projector
 from ..export.projector_file import load_projector, save_packed
 from ..projector.cif import CifConfig, CifProjector
 from ..projector.decode import read_samples
@@ -236,6 +235,8 @@ def _confidence(
 ) -> Confidence | None:
     """The confidence of the projector that ships, fitted on sentences never trained on, through the
     graph that serves."""
+    from ..export.projector import export_projector  # it takes 140 MB and seconds to import
+
     graph = job.folder / "projector.onnx"
     export_projector(load_projector(job.folder / "projector.safetensors"), graph)
     model = LlamaCppLanguageModel(

@@ -11,11 +11,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from ..schema import Frozen
-from ..types import SoftTokens
+
+if TYPE_CHECKING:  # whoever only reads a card needs no numpy
+    from ..types import SoftTokens
 
 
 class Fit(Frozen):
@@ -43,7 +46,7 @@ class Confidence(Frozen):
     """The probability, 0 to 1, below which a reading is in doubt."""
 
 
-def features(reading: SoftTokens) -> tuple[float, float, float]:
+def features(reading: "SoftTokens") -> tuple[float, float, float]:
     """The features of a reading of one projector pass: the log odds of its least sure token, the
     mean log odds of all, and the difference between its number of tokens and the quantity.
 
@@ -56,7 +59,7 @@ def features(reading: SoftTokens) -> tuple[float, float, float]:
 
 
 def rescored_features(
-    reading: SoftTokens, first: SoftTokens, first_pass: Sequence[int]
+    reading: "SoftTokens", first: "SoftTokens", first_pass: Sequence[int]
 ) -> tuple[float, ...]:
     """The features of the best sentence of an n-best list: those of `first`, the projector pass
     before it; the log odds of its own least sure token; and how similar its tokens are to those of
@@ -71,7 +74,9 @@ def rescored_features(
     )
 
 
-def weigh(reading: SoftTokens, found: Sequence[float], fit: Fit, threshold: float) -> SoftTokens:
+def weigh(
+    reading: "SoftTokens", found: Sequence[float], fit: Fit, threshold: float
+) -> "SoftTokens":
     """`reading` with the probability that each token is right, and that every word is, by `fit` and
     the features `found`. It is sure from `threshold` on."""
     utterance = _logistic(

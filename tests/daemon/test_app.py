@@ -152,7 +152,7 @@ def test_speech_in_a_long_recording_is_cut_and_answered_in_order(
 
 def test_followers_see_what_others_say(start: Start) -> None:
     daemon = start()
-    events = request(daemon.settings.control.socket, {"command": "events"}, 60)
+    events = request(daemon.settings.control.socket, {"command": "events"}, 120)
     assert next(events) == {"event": "following"}
     daemon.do("ask", text="hello")
     assert (
@@ -205,7 +205,7 @@ def test_a_signal_stops_it_cleanly_and_a_kill_is_survived(
         assert process.stderr is not None
         line = process.stderr.readline()
         assert "serving at" in line, line + process.stderr.read()
-        [status] = request(settings.control.socket, {"command": "status"}, 30)
+        [status] = request(settings.control.socket, {"command": "status"}, 120)
         assert status["process"] == process.pid
         process.send_signal(how)
         assert process.wait(120) == (0 if how is number else -signal.SIGKILL)

@@ -60,7 +60,7 @@ def test_a_round_starts_by_itself_only_where_it_may(
     with daemon.app.parts.events.follow() as events:
         enroll(daemon, folder)
         if enabled:
-            while events.get(timeout=60).message().get("outcome") != "promoted":
+            while events.get(timeout=120).message().get("outcome") != "promoted":
                 pass
         else:
             assert eventually(lambda: "paused by the user" in str(daemon.status()["adaptation"]))
@@ -229,11 +229,11 @@ def test_a_round_that_unloads_serves_what_it_promoted(start: Start, folder: Path
     with daemon.app.parts.events.follow() as events:
         asker = threading.Thread(target=lambda: answers.extend(daemon.do("adapt")))
         asker.start()
-        while events.get(timeout=60).message().get("state") != "training":
+        while events.get(timeout=120).message().get("state") != "training":
             pass
         assert str(daemon.do("ask", text="hello")[-1]["reply"]).endswith("hello")
         assert daemon.do("ask", audio=folder / "0.flac", route="aligned")[-1]["route"] == "aligned"
-        asker.join(60)
+        asker.join(120)
     assert answers[-1]["outcome"] == "promoted", answers[-1]
     assert len(opened) > 1
     status = daemon.status()

@@ -368,9 +368,7 @@ def odd_requests(test: Callable[..., None]) -> Callable[..., None]:
 
 
 @odd_requests
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(line=lines, leaves=st.booleans())
 def test_whatever_is_asked_is_answered_and_the_next_client_too(
     fuzzed: Daemon, line: bytes, leaves: bool, caplog: pytest.LogCaptureFixture

@@ -174,9 +174,7 @@ events = st.one_of(
 )
 
 
-@settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(events, max_size=25), begins=st.sampled_from([0.0, SET_AFTER, 1_790_000_000.0])
 )

@@ -258,7 +258,7 @@ def test_an_empty_or_relative_home_counts_as_not_set(tmp_path: Path, name: str, 
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=120,
     )
     home = tmp_path if name != "HOME" else Path(pwd.getpwuid(os.getuid()).pw_dir)
     state_dir, cache_dir, _ = map(Path, done.stdout.split())

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from daemon.app import App, Surroundings
+from daemon.cli.__main__ import main
 from daemon.client.socket_client import request
 from daemon.config.settings import Settings
 from daemon.config.sources import load_settings
@@ -31,36 +32,70 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("f")
 
 
-def environment(folder: Path, **variables: str) -> dict[str, str]:
-    ours = {
+def ours(folder: Path, **variables: str) -> dict[str, str]:
+    settings = {
         "STATE_DIR": str(folder / "state"),
         "CACHE_DIR": str(folder / "cache"),
         "CONTROL__SOCKET": str(folder / "a.sock"),
+        "AUDIO__SOURCE": "none",
+        **variables,
     }
-    named = {
-        f"ATTUNE__{name}": value
-        for name, value in {**ours, "AUDIO__SOURCE": "none", **variables}.items()
-    }
-    return {
-        **{name: value for name, value in os.environ.items() if not name.startswith("ATTUNE__")},
-        **named,
-    }
+    return {f"ATTUNE__{name}": value for name, value in settings.items()}
 
 
-def attune(folder: Path, *arguments: str, **variables: str) -> str:
-    """Run a command that must fail; returns its one line."""
-    done = subprocess.run(
-        [sys.executable, "-m", "daemon.cli", *arguments],
-        env=environment(folder, **variables),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 1, done
-    lines = [line for line in done.stderr.splitlines() if line.startswith("attune: ")]
-    assert "Traceback" not in done.stderr
-    assert len(lines) == 1, done.stderr
+def environment(folder: Path, **variables: str) -> dict[str, str]:
+    others = {name: value for name, value in os.environ.items() if not name.startswith("ATTUNE__")}
+    return others | ours(folder, **variables)
+
+
+Attune = Callable[..., str]
+"""Runs a command that must fail, and returns its one line."""
+
+
+@pytest.fixture
+def attune(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Attune:
+    """In the process of the tests."""
+
+    def run(*arguments: str, **variables: str) -> str:
+        capsys.readouterr()
+        with monkeypatch.context() as patched:
+            for name in [name for name in os.environ if name.startswith("ATTUNE__")]:
+                patched.delenv(name)
+            for name, value in ours(folder, **variables).items():
+                patched.setenv(name, value)
+            patched.setattr(sys, "argv", ["attune", *arguments])
+            with pytest.raises(SystemExit) as ended:
+                main()
+        return only_line(ended.value.code, capsys.readouterr().err)
+
+    return run
+
+
+@pytest.fixture
+def serve(folder: Path) -> Attune:
+    """`attune serve` in a process of its own, for it takes the signals."""
+
+    def run(*arguments: str, **variables: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "daemon.cli", *arguments, "serve"],
+            env=environment(folder, **variables),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return only_line(done.returncode, done.stderr)
+
+    return run
+
+
+def only_line(code: object, err: str) -> str:
+    assert code == 1, err
+    lines = [line for line in err.splitlines() if line.startswith("attune: ")]
+    assert "Traceback" not in err
+    assert len(lines) == 1, err
     return lines[0]
 
 
@@ -103,10 +138,10 @@ def recordings(folder: Path) -> dict[str, tuple[Path, str | None]]:
     return files
 
 
-def test_no_recording_takes_the_daemon_down(folder: Path) -> None:
+def test_no_recording_takes_the_daemon_down(folder: Path, attune: Attune) -> None:
     with running(folder) as settings:
         for name, (path, line) in recordings(folder).items():
-            asked = request(settings.control.socket, {"command": "ask", "audio": path}, 60)
+            asked = request(settings.control.socket, {"command": "ask", "audio": path}, 120)
             if line is None:
                 assert list(asked)[-1]["heard"] == "a tone of 300", name
                 continue
@@ -114,20 +149,20 @@ def test_no_recording_takes_the_daemon_down(folder: Path) -> None:
                 list(asked)
             assert str(path) in str(caught.value)
             assert "\n" not in str(caught.value)
-            assert line in attune(folder, "ask", str(path))
-        [status] = request(settings.control.socket, {"command": "status"}, 60)
+            assert line in attune("ask", str(path))
+        [status] = request(settings.control.socket, {"command": "status"}, 120)
         assert status["counts"]["utterances"] == 3
 
 
-def test_a_missing_model_is_named(folder: Path) -> None:
-    assert "the model whisper-tiny.en is not in" in attune(folder, "serve")
-    assert "no model is called 'whisper-huge'" in attune(
-        folder, "serve", ENGINES__WHISPER="whisper-huge"
-    )
-    assert "attune models fetch" in attune(folder, "engines", "build")
+def test_a_missing_model_is_named(folder: Path, attune: Attune, serve: Attune) -> None:
+    assert "the model whisper-tiny.en is not in" in serve()
+    assert "no model is called 'whisper-huge'" in serve(ENGINES__WHISPER="whisper-huge")
+    assert "attune models fetch" in attune("engines", "build")
 
 
-def test_a_corrupted_model_is_named(folder: Path, whisper_folder: Path, llm_path: Path) -> None:
+def test_a_corrupted_model_is_named(
+    folder: Path, serve: Attune, whisper_folder: Path, llm_path: Path
+) -> None:
     """Copies of the real ones, the larger of them cut short."""
     for name, path in (
         ("whisper-tiny.en", whisper_folder),
@@ -142,30 +177,31 @@ def test_a_corrupted_model_is_named(folder: Path, whisper_folder: Path, llm_path
     model = find_model("smollm2-135m-instruct-q4_1")
     llm = model.within(model.folder(folder / "cache"))
     os.truncate(llm, 1_000_000)
-    line = attune(folder, "serve")
+    line = serve()
     assert "smollm2-135m-instruct-q4_1 is damaged" in line
     assert "attune models fetch" in line
 
 
-def test_a_corrupted_database_is_named_and_kept(folder: Path) -> None:
+def test_a_corrupted_database_is_named_and_kept(folder: Path, serve: Attune) -> None:
     (folder / "state").mkdir()
     (folder / "state" / "attune.db").write_bytes(b"\0" * 100 + b"no database" * 1000)
     before = (folder / "state" / "attune.db").read_bytes()
-    assert "attune.db is damaged" in attune(folder, "serve")
+    assert "attune.db is damaged" in serve()
     assert (folder / "state" / "attune.db").read_bytes() == before
 
 
-def test_an_unknown_key_is_named_by_every_command(folder: Path) -> None:
-    for command in (["serve"], ["status"], ["config", "check"], ["config", "show"]):
-        assert "did you mean conversation.route?" in attune(
-            folder, *command, CONVERSATION__ROOT="auto"
-        )
+def test_an_unknown_key_is_named_by_every_command(
+    folder: Path, attune: Attune, serve: Attune
+) -> None:
+    assert "did you mean conversation.route?" in serve(CONVERSATION__ROOT="auto")
+    for command in (["status"], ["config", "check"], ["config", "show"]):
+        assert "did you mean conversation.route?" in attune(*command, CONVERSATION__ROOT="auto")
     (folder / "a.toml").write_text("[audio]\nspede = 2\n", encoding="utf-8")
-    line = attune(folder, "--config", str(folder / "a.toml"), "config", "check")
+    line = attune("--config", str(folder / "a.toml"), "config", "check")
     assert "audio.spede" in line
     assert "a.toml" in line
     assert "audio.speed" in line
-    assert "KEY=VALUE" in attune(folder, "--set", "audio.speed", "config", "check")
+    assert "KEY=VALUE" in attune("--set", "audio.speed", "config", "check")
 
 
 @pytest.mark.parametrize(
@@ -182,32 +218,27 @@ def test_an_unknown_key_is_named_by_every_command(folder: Path) -> None:
         ("[engines]\nwhisper = 'whisper-huge'\n", "no model is called 'whisper-huge'"),
     ],
 )
-def test_what_serve_refuses_config_check_refuses_too(folder: Path, text: str, line: str) -> None:
+def test_what_serve_refuses_config_check_refuses_too(
+    folder: Path, attune: Attune, serve: Attune, text: str, line: str
+) -> None:
     (folder / "a.toml").write_text(text, encoding="utf-8")
-    for command in ("check", "serve"):
-        assert line in attune(
-            folder,
-            "--config",
-            str(folder / "a.toml"),
-            *(["config"] if command == "check" else []),
-            command,
-        )
+    given = ("--config", str(folder / "a.toml"))
+    assert line in attune(*given, "config", "check")
+    assert line in serve(*given)
 
 
-def test_config_check_looks_for_the_recording(folder: Path) -> None:
+def test_config_check_looks_for_the_recording(folder: Path, attune: Attune) -> None:
     assert "/nowhere/a.wav does not exist" in attune(
-        folder, "config", "check", AUDIO__SOURCE="/nowhere/a.wav"
+        "config", "check", AUDIO__SOURCE="/nowhere/a.wav"
     )
 
 
-def test_a_second_daemon_says_who_is_there(folder: Path) -> None:
+def test_a_second_daemon_says_who_is_there(folder: Path, serve: Attune) -> None:
     with running(folder):
-        assert f"another Attune daemon (process {os.getpid()}) answers at" in attune(
-            folder, "serve"
-        )
+        assert f"another Attune daemon (process {os.getpid()}) answers at" in serve()
         elsewhere = str(folder / "b.sock")
-        assert f"another Attune daemon (process {os.getpid()}) already uses" in attune(
-            folder, "serve", CONTROL__SOCKET=elsewhere
+        assert f"another Attune daemon (process {os.getpid()}) already uses" in serve(
+            CONTROL__SOCKET=elsewhere
         )
 
 
@@ -233,9 +264,9 @@ def test_what_keeps_the_state_from_being_locked_is_named(
     assert line in str(caught.value)
 
 
-def test_a_state_folder_that_cannot_be_used_is_named(folder: Path) -> None:
+def test_a_state_folder_that_cannot_be_used_is_named(folder: Path, serve: Attune) -> None:
     (folder / "state").write_text("in the way", encoding="utf-8")
-    assert "the state folder" in attune(folder, "serve")
+    assert "the state folder" in serve()
 
 
 def test_a_full_disk_loses_only_the_row_that_did_not_fit(folder: Path) -> None:
@@ -255,7 +286,7 @@ def test_a_full_disk_loses_only_the_row_that_did_not_fit(folder: Path) -> None:
         [sys.executable, "-c", code, str(folder)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     line, count = done.stdout.splitlines()
@@ -270,8 +301,8 @@ def test_every_generation_damaged_leaves_the_cascade(folder: Path) -> None:
     write_flac(folder / "a.flac", tone(1.0, 300))
     with running(folder) as settings:
         turn = list(
-            request(settings.control.socket, {"command": "ask", "audio": folder / "a.flac"}, 60)
+            request(settings.control.socket, {"command": "ask", "audio": folder / "a.flac"}, 120)
         )[-1]
         assert (turn["route"], turn["heard"]) == ("cascade", "a tone of 300")
-        [status] = request(settings.control.socket, {"command": "status"}, 60)
+        [status] = request(settings.control.socket, {"command": "status"}, 120)
         assert "0000 is damaged" in str(status["problems"])

@@ -20,7 +20,7 @@ from daemon.systemd import JournalFormatter, ServiceManager, Watchdog, given_soc
 def told(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
         end.bind(str(tmp_path / "notify"))
-        end.settimeout(10)
+        end.settimeout(120)
         yield end
 
 
@@ -42,7 +42,7 @@ def test_readiness_state_and_life_are_told(told: socket.socket) -> None:
 def test_an_abstract_address_is_one() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
         end.bind(f"\0attune-test-{os.getpid()}")
-        end.settimeout(10)
+        end.settimeout(120)
         ServiceManager({"NOTIFY_SOCKET": f"@attune-test-{os.getpid()}"}).ready()
         assert end.recv(100) == b"READY=1"
 
@@ -152,7 +152,7 @@ def test_a_socket_that_was_opened_for_this_process_is_listened_on(tmp_path: Path
             text=True,
         )
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(30)
+            client.settimeout(120)
             client.connect(str(tmp_path / "a.sock"))
             assert client.recv(10) == b"hello"
         assert process.communicate(timeout=120)[0] == "False\n"

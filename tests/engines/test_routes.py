@@ -7,10 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from calibration.export.projector import export_projector
-from calibration.projector.cif import CifConfig, CifProjector
 from engines.alignment.confidence import Confidence, Fit
 from engines.alignment.decoder import open_decoder
 from engines.alignment.nbest import SearchBounds
@@ -32,45 +29,13 @@ def vocabulary(llm_path: Path) -> Vocabulary:
 
 
 @pytest.fixture(scope="module")
-def projector(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary) -> OnnxProjector:
-    torch.manual_seed(0)
-    untrained = CifProjector(
-        CifConfig(
-            384,
-            vocabulary.width,
-            vocabulary.size,
-            width=48,
-            heads=2,
-            layers_before=1,
-            layers_after=1,
-        )
-    )
-    untrained.known_tokens = set(vocabulary.tokenize("Turn on the light in the kitchen."))
-    path = tmp_path_factory.mktemp("projector") / "projector.onnx"
-    export_projector(untrained, path)
-    return OnnxProjector(path, threads=1)
+def projector(untrained_generations: Path) -> OnnxProjector:
+    return OnnxProjector(untrained_generations / "0000" / "projector.onnx", threads=1)
 
 
 @pytest.fixture(scope="module")
-def reads_first_pass(
-    tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary
-) -> OnnxProjector:
-    torch.manual_seed(0)
-    sizes = CifConfig(
-        384,
-        vocabulary.width,
-        vocabulary.size,
-        width=48,
-        heads=2,
-        layers_before=1,
-        layers_after=1,
-        reads_first_pass=True,
-    )
-    untrained = CifProjector(sizes)
-    untrained.known_tokens = set(vocabulary.tokenize("Turn on the light in the kitchen."))
-    path = tmp_path_factory.mktemp("reads_first_pass") / "projector.onnx"
-    export_projector(untrained, path)
-    return OnnxProjector(path, threads=1)
+def reads_first_pass(first_pass_projector: Path) -> OnnxProjector:
+    return OnnxProjector(first_pass_projector / "projector.onnx", threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -178,8 +143,8 @@ def test_a_long_utterance_is_read_piece_by_piece_with_steps_between(
     assert isinstance(heard, SoftTokens)
     assert len(steps) >= 5 * len(pieces)
     one_by_one = [route.hear(piece) for piece in pieces]
-    texts = [words_of(piece, vocabulary).lower() for piece in one_by_one]
-    assert words_of(heard, vocabulary).lower().split() == " ".join(texts).split()
+    letters = ["".join(words_of(piece, vocabulary).lower().split()) for piece in one_by_one]
+    assert "".join(words_of(heard, vocabulary).lower().split()) == "".join(letters)
     assert heard.confidence == pytest.approx(0.9)
     assert len(heard.log_probabilities or ()) == len(heard.confidences or ()) == len(heard.vectors)
     unsure = replace(

@@ -45,7 +45,7 @@ class Board:
         found = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **self.odd}
         return found | ({"LD_LIBRARY_PATH": str(self.driver)} if self.driver else {})
 
-    def run(self, tries_only: bool = False, timeout_seconds: float = 120.0) -> tuple[int, Progress]:
+    def run(self, tries_only: bool = False, timeout_seconds: float = 600.0) -> tuple[int, Progress]:
         """Its exit status and last line."""
         job = PlanJob(
             graph=self.graph, precision="float32", plans=self.plans, tries_only=tries_only

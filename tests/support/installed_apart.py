@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engines.files import one_at_a_time
 from tests.support.places import cache_dir
 
 
@@ -14,20 +15,12 @@ def installed_apart(*packages: str) -> Path:
     """The folder with `packages` ("name==version") and nothing that they depend on. Skips the test
     where one cannot be had."""
     folder = cache_dir() / "tests" / "+".join(packages).replace("==", "-")
-    if not folder.is_dir():
-        making = folder.with_suffix(f"{folder.suffix}.making")
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--target",
-            str(making),
-            *packages,
-        ]
-        if subprocess.run(command, capture_output=True, check=False).returncode != 0:
-            pytest.skip(f"{packages} cannot be had here")
-        making.rename(folder)
+    making = folder.with_suffix(f"{folder.suffix}.making")
+    with one_at_a_time(making.with_suffix(".lock")):
+        if not folder.is_dir():
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+            command += ["--target", str(making), *packages]
+            if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+                pytest.skip(f"{packages} cannot be had here")
+            making.rename(folder)
     return folder

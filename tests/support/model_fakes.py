@@ -47,7 +47,7 @@ class HubPage(BaseHTTPRequestHandler):
             self.wfile.write(page[: self.server.stall_after_bytes])
             self.wfile.flush()
             self.server.stalled.set()
-            self.server.release.wait(60)
+            self.server.release.wait(120)
             return
         self.wfile.write(page[: len(page) - self.server.short_by_bytes])
 

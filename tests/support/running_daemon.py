@@ -64,11 +64,11 @@ class Daemon:
 
     def do(self, command: str, **arguments: object) -> list[Message]:
         """The events of a command; a recording is given as its Path."""
-        return list(request(self.settings.control.socket, {"command": command, **arguments}, 60))
+        return list(request(self.settings.control.socket, {"command": command, **arguments}, 120))
 
     def enroll(self, manifest: Path, replace: bool = False) -> list[Message]:
         """The events of an enrolment."""
-        events = enroll_manifest(self.settings.control.socket, manifest, replace, 60)
+        events = enroll_manifest(self.settings.control.socket, manifest, replace, 120)
         return [event.message() for event in events]
 
     def status(self) -> Message:

@@ -47,7 +47,7 @@ EOF
     pulseaudio -n -F "$dir/server.pa" --daemonize=no --exit-idle-time=-1 --use-pid-file=no --disable-shm=yes --realtime=no \
         --high-priority=no --log-target="file:$dir/server.log" </dev/null >/dev/null 2>&1 &
     echo $! >"$dir/server.pid"
-    for _ in {1..100}; do
+    for _ in {1..1200}; do
         if pactl list short sources 2>/dev/null | grep -qw mic; then pace && return; fi
         sleep 0.1
     done
@@ -59,7 +59,7 @@ stop() {
     signal reader parec TERM
     signal server pulseaudio CONT
     signal server pulseaudio "$1"
-    for _ in {1..50}; do
+    for _ in {1..1200}; do
         runs server pulseaudio || return 0
         sleep 0.1
     done

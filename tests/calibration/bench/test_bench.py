@@ -37,12 +37,11 @@ from engines.jobs.messages import DistilRecipe, EngineFiles, Example, Progress
 from engines.llm.vocabulary import Vocabulary
 from engines.models.general_speech import read_prompts
 from engines.types import SoftTokens
-from tests.support.untrained_base import write_untrained_base
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_untrained_base(tmp_path_factory.mktemp("base")) / "0000"
+@pytest.fixture
+def base(untrained_generations: Path) -> Path:
+    return untrained_generations / "0000"
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +114,7 @@ def run(job: BenchAdaptJob | BenchDistilJob | BenchQualityJob) -> tuple[int, lis
     ]
 
 
-@pytest.mark.rounds
+@pytest.mark.slow
 def test_personal_rounds_are_measured(common: dict[str, Any], manifests: dict[str, Path]) -> None:
     job = BenchAdaptJob(
         **common,
@@ -150,7 +149,7 @@ def test_personal_rounds_are_measured(common: dict[str, Any], manifests: dict[st
     assert (job.folder / "picture.svg").read_text().rstrip().endswith("</svg>")
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_designs_are_trained_and_judged(common: dict[str, Any]) -> None:
     designs = {"attune": 0.01, "end-to-end": 0.02}
     job = BenchQualityJob(
@@ -176,7 +175,7 @@ def test_designs_are_trained_and_judged(common: dict[str, Any]) -> None:
     assert (job.folder / "picture.svg").is_file()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_generation_is_distilled_and_judged(common: dict[str, Any]) -> None:
     recipes = {
         "adapter": DistilRecipe(seconds=1.0, rank=4, trains="adapter"),

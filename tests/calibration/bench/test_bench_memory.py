@@ -80,7 +80,7 @@ def test_what_cannot_be_measured_is_one_clear_line(options: list[str], told: str
     assert told in str(result.exception)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_steps_through_a_model_of_a_billion_weights(tmp_path: Path) -> None:
     options = [
         "--shapes",

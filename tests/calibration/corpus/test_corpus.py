@@ -279,7 +279,7 @@ def test_the_replay_set_needs_only_what_set_up_installs(
         build_replay(tmp_path, files, 1)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10**6), st.integers(400, 20_000))
 def test_roughened_speech_is_still_audio(seed: int, size: int) -> None:
     samples = tone(size / SAMPLE_RATE_HZ, 300.0)

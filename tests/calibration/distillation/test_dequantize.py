@@ -28,7 +28,7 @@ def random_rows(kind: Kind, rows: int, blocks: int, seed: int) -> np.ndarray:
     return data.reshape(rows, -1)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     st.sampled_from(sorted(KINDS)), st.integers(1, 5), st.integers(1, 4), st.integers(0, 2**32 - 1)
 )

@@ -18,20 +18,14 @@ from calibration.round.judge import judge, stable_sample
 from engines.generations.folder import list_generations, read_generation
 from engines.jobs.messages import AdaptJob, DistilRecipe, EngineFiles, Example, Progress
 from engines.models.general_speech import read_prompts, retention_set
-from tests.support.untrained_base import write_untrained_base
 
 TRAINED, HELD_OUT, GENERAL = 6, 2, 2
-
-
-@pytest.fixture(scope="module")
-def generations(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_untrained_base(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture
 def job(
     tmp_path: Path,
-    generations: Path,
+    untrained_generations: Path,
     general_speech: Path,
     encoder_path: Path,
     whisper_folder: Path,
@@ -52,7 +46,7 @@ def job(
     ]
     root = tmp_path / "generations"
     root.mkdir()
-    (root / "0000").symlink_to(generations / "0000")
+    (root / "0000").symlink_to(untrained_generations / "0000")
     folder = tmp_path / "jobs" / "0001"
     folder.mkdir(parents=True)
     return AdaptJob(
@@ -99,7 +93,7 @@ def run(job: AdaptJob) -> tuple[int, list[Progress]]:
     return child.returncode, [Progress.model_validate_json(line) for line in out.splitlines()]
 
 
-@pytest.mark.rounds
+@pytest.mark.slow
 def test_a_round_writes_a_judged_generation(job: AdaptJob) -> None:
     status, lines = run(job)
     assert (status, lines[-1].stage, lines[-1].note) == (0, "done", "1")
@@ -149,7 +143,7 @@ def test_a_round_writes_a_judged_generation(job: AdaptJob) -> None:
         assert told["judge", name] == 3 * count, "each is heard by three"
 
 
-@pytest.mark.rounds
+@pytest.mark.slow
 def test_the_confidence_is_fitted_to_a_bounded_number_of_utterances(
     job: AdaptJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,7 +178,7 @@ def test_a_sample_mostly_stays_when_others_are_added(
     assert len({one.id for one in some} - {one.id for one in more}) <= 1
 
 
-@pytest.mark.rounds
+@pytest.mark.slow
 def test_killed_while_training_the_same_job_goes_on_from_its_checkpoint(job: AdaptJob) -> None:
     long = job.model_copy(update={"training_seconds": 600.0})
     with start(long) as child:
@@ -204,7 +198,7 @@ def test_killed_while_training_the_same_job_goes_on_from_its_checkpoint(job: Ada
     assert int(first.note.split()[1].rstrip(",")) > 1  # the first report of a fresh run is step 1
 
 
-@pytest.mark.rounds
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_in", ["train", "export", "judge"])
 def test_what_a_stage_has_done_is_not_done_again(job: AdaptJob, killed_in: str) -> None:
     with start(job) as child:
@@ -224,7 +218,7 @@ def test_what_a_stage_has_done_is_not_done_again(job: AdaptJob, killed_in: str) 
     assert read_generation(job.generations / "0001").card.steps > 0
 
 
-@pytest.mark.rounds
+@pytest.mark.slow
 def test_a_round_that_distils_serves_what_is_replied_to_better(job: AdaptJob) -> None:
     """Killed in its second stage it goes on there, and neither trains the projector nor makes
     lessons anew."""
@@ -260,8 +254,13 @@ def test_a_round_that_distils_serves_what_is_replied_to_better(job: AdaptJob) ->
     assert ("adapter/adapter_model.safetensors" in card.files) == serves_blends
 
 
-@pytest.mark.parametrize("damage", ["parent", "nothing to train on", "unreadable audio"])
+@pytest.mark.parametrize(
+    "damage",
+    ["parent", pytest.param("nothing to train on", marks=pytest.mark.slow), "unreadable audio"],
+)
 def test_what_cannot_be_run_says_so_in_one_line(job: AdaptJob, damage: str, tmp_path: Path) -> None:
+    some = job.examples[HELD_OUT - 1 : HELD_OUT + 1]  # one to judge on, one to train on
+    job = job.model_copy(update={"examples": some, "general": job.general[:1]})
     if damage == "parent":
         job = job.model_copy(update={"parent": 7})
     elif damage == "nothing to train on":
@@ -291,7 +290,7 @@ def test_a_job_that_is_none_is_refused(tmp_path: Path) -> None:
         [sys.executable, "-m", "calibration", str(path)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 1

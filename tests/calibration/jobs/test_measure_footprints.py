@@ -15,7 +15,7 @@ from tests.support.untrained_base import write_untrained_base
 MIB = 2**20
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_stages_are_measured_and_longer_utterances_take_more(
     tmp_path: Path, general_speech: Path, encoder_path: Path, whisper_folder: Path, llm_path: Path
 ) -> None:

@@ -103,7 +103,7 @@ def run(job: TrainJob, processes: int = 1) -> list[Progress]:
     return [Progress.model_validate_json(line) for line in out.splitlines()]
 
 
-@pytest.mark.rounds
+@pytest.mark.slow
 def test_a_projector_with_a_card_comes_out_and_can_be_gone_on_from(
     job: TrainJob, tmp_path: Path
 ) -> None:
@@ -166,13 +166,13 @@ def first_step_reported(job: TrainJob) -> int:
     return step
 
 
-@pytest.mark.rounds
+@pytest.mark.slow
 def test_a_stopped_run_goes_on(job: TrainJob) -> None:
     job = job.model_copy(update={"minutes": 60.0})
     assert first_step_reported(job) < first_step_reported(job)
 
 
-@pytest.mark.rounds
+@pytest.mark.slow
 def test_two_processes_learn_together(job: TrainJob) -> None:
     lines = run(job, processes=2)
     assert [line.stage for line in lines].count("done") == 2

@@ -7,10 +7,7 @@ import numpy as np
 import pytest
 
 from calibration.corpus.synthesis import Voice, speak
-from calibration.export.projector import export_projector
-from calibration.export.projector_file import load_projector, save_projector
 from calibration.jobs.adapt import without_doubted
-from calibration.jobs.install_base import SHIPPED
 from calibration.round.compare_labels import (
     Pronounced,
     chance_of,
@@ -20,10 +17,9 @@ from calibration.round.compare_labels import (
 )
 from calibration.round.folder import RoundFolder
 from calibration.training.features import Features
+from daemon.cli.common import settings
 from engines.audio.recordings import write_flac
 from engines.errors import RoundRefusedError
-from engines.generations.card import Card
-from engines.generations.folder import write_generation
 from engines.jobs.messages import AdaptJob, EngineFiles, Example
 from engines.models.general_speech import read_prompts, retention_set
 
@@ -61,23 +57,6 @@ def test_as_many_as_fit_by_chance_refuse_all() -> None:
     assert chance_of(10, 10) == pytest.approx(0.1**10)
 
 
-@pytest.fixture(scope="module")
-def base_generations(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The root of generations with the shipped base in it."""
-    folder = tmp_path_factory.mktemp("base")
-    projector = load_projector(SHIPPED / "projector.safetensors")
-    save_projector(projector, folder / "projector.safetensors")
-    export_projector(projector, folder / "projector.onnx")
-    card = Card(number=0, parent=None, created_at="", recipe="base")
-    write_generation(
-        folder / "generations",
-        0,
-        card,
-        {name: folder / name for name in ("projector.onnx", "projector.safetensors")},
-    )
-    return folder / "generations"
-
-
 ROOMS = ("kitchen", "bedroom", "garage", "office")
 ASKED = (
     "Turn on the light in the {}.",
@@ -99,12 +78,12 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_labels_of_other_recordings_are_doubted_and_an_atypical_speakers_own_are_not(
     tmp_path: Path,
     recordings: list[Path],
-    base_generations: Path,
     general_speech: Path,
     encoder_path: Path,
     whisper_folder: Path,
     llm_path: Path,
 ) -> None:
+    (tmp_path / "0000").symlink_to(settings().generations / "0000")  # the installed base
     engines = EngineFiles(
         encoder=encoder_path,
         encoder_weights=whisper_folder,
@@ -114,7 +93,7 @@ def test_labels_of_other_recordings_are_doubted_and_an_atypical_speakers_own_are
     general = retention_set(read_prompts(general_speech))[:12]
     job = AdaptJob(
         folder=tmp_path,
-        generations=base_generations,
+        generations=tmp_path,
         number=1,
         parent=0,
         engines=engines,

@@ -119,6 +119,7 @@ def learn_as_one_of_two(rank: int, llm_path: Path, folder: Path) -> None:
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_end_with_the_same_weights(
     vocabulary: Vocabulary, llm_path: Path, tmp_path: Path
 ) -> None:

@@ -102,9 +102,7 @@ def test_a_slip_in_the_first_line_is_a_bad_row(tmp_path: Path) -> None:
     assert texts(path) == ["bad", "one", "bad", "two"]
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     parts=st.lists(
         st.one_of(st.just(row()), st.binary(max_size=40), st.just(b"\n"), st.just(b"x" * 20_000)),

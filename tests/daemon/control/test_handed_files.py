@@ -61,7 +61,7 @@ def test_descriptors_come_with_their_request_and_are_closed_after_it(
     for _ in range(3):
         for texts in (["one"], ["one", "two"], []):
             descriptors = handed(tmp_path, *texts)
-            events = request(path, {"command": "x"}, 10, descriptors)
+            events = request(path, {"command": "x"}, 120, descriptors)
             assert next(events) == {"held": texts}
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -83,7 +83,7 @@ def test_more_descriptors_than_a_request_may_bring_are_refused_and_closed(
     before = open_descriptors()
     descriptors = handed(tmp_path, *["x"] * (MAX_DESCRIPTORS + 3))
     with pytest.raises(AttuneError, match="did not all come over"):
-        list(request(path, {"command": "x"}, 10, descriptors))
+        list(request(path, {"command": "x"}, 120, descriptors))
     for descriptor in descriptors:
         os.close(descriptor)
     eventually_open(before)
@@ -95,7 +95,7 @@ def test_a_client_cannot_name_descriptors_of_the_daemon(path: Path) -> None:
 
 def test_a_long_request_keeps_its_descriptors(path: Path, tmp_path: Path) -> None:
     [descriptor] = handed(tmp_path, "held")
-    events = request(path, {"command": "x", "padding": "x" * 900_000}, 10, [descriptor])
+    events = request(path, {"command": "x", "padding": "x" * 900_000}, 120, [descriptor])
     assert next(events) == {"held": ["held"]}
     os.close(descriptor)
     events.close()
@@ -104,7 +104,7 @@ def test_a_long_request_keeps_its_descriptors(path: Path, tmp_path: Path) -> Non
 def test_a_request_in_pieces_keeps_its_descriptors(path: Path, tmp_path: Path) -> None:
     [descriptor] = handed(tmp_path, "held")
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
+        connection.settimeout(120)
         connection.connect(str(path))
         connection.sendall(b'{"comm')
         socket.send_fds(connection, [b'and": '], [descriptor])
@@ -188,7 +188,7 @@ def test_what_is_no_file_is_refused_and_leaves_no_attention(
 
 def begun_enrolment(daemon: Daemon) -> tuple[Generator[Message, None, None], socket.socket]:
     ours, theirs = row_stream.pair()
-    events = request(daemon.settings.control.socket, {"command": "enroll"}, 60, [theirs.fileno()])
+    events = request(daemon.settings.control.socket, {"command": "enroll"}, 120, [theirs.fileno()])
     assert next(events) == {"event": "enrolling"}
     theirs.close()
     assert daemon.status()["attentive"] is True
@@ -224,7 +224,9 @@ def test_what_is_no_stream_of_rows_is_refused(start: Start, folder: Path) -> Non
         for descriptor in (file.fileno(), stream.fileno()):
             with pytest.raises(AttuneError, match="come through a socket"):
                 list(
-                    request(daemon.settings.control.socket, {"command": "enroll"}, 60, [descriptor])
+                    request(
+                        daemon.settings.control.socket, {"command": "enroll"}, 120, [descriptor]
+                    )
                 )
     with pytest.raises(AttuneError, match="did not come as one open descriptor"):
         daemon.do("enroll")

@@ -52,7 +52,7 @@ def serving(path: Path, handle: Handler, **options: float) -> Iterator[None]:
 def raw(path: Path, *data: bytes) -> list[Message]:
     """What the server says to bytes that no good client would send."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
+        connection.settimeout(120)
         connection.connect(str(path))
         for part in data:
             connection.sendall(part)
@@ -105,7 +105,7 @@ def test_a_silent_connection_is_closed(tmp_path: Path) -> None:
         serving(tmp_path / "a.sock", count_to, idle_seconds=0.05),
         socket.socket(socket.AF_UNIX) as connection,
     ):
-        connection.settimeout(10)
+        connection.settimeout(120)
         connection.connect(str(tmp_path / "a.sock"))
         assert connection.recv(1) == b""
 
@@ -196,7 +196,7 @@ def test_who_asks_between_two_servers_of_a_socket_is_answered_by_the_second(tmp_
         first.close()
         assert answers == []
         second = ControlServer(listener, count_to)
-        asking.join(10)
+        asking.join(120)
         second.close()
     assert answers == [{"number": 0}]
 

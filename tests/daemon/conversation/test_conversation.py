@@ -206,7 +206,7 @@ class TestWhileItHears:
             assert route.began.wait(120)
             client.leave()
             route.hold.set()
-            asking.join(30)
+            asking.join(120)
             assert happening.get(timeout=120).message()["event"] == "turn_failed"
         assert not house.attention.needed
         assert house.store.counts().utterances == 0
@@ -219,7 +219,7 @@ class TestWhileItHears:
         closing = threading.Thread(target=house.conversation.close)
         closing.start()
         route.hold.set()
-        closing.join(30)
+        closing.join(120)
         assert not closing.is_alive()
         assert house.store.counts().utterances == 1
 
@@ -500,7 +500,7 @@ class TestClientsThatLeave:
         )
         waits.start()
         house.conversation.abandon(left)
-        waits.join(10)
+        waits.join(120)
         assert not waits.is_alive()
         house.language_model.hold.set()
 
@@ -534,9 +534,7 @@ def defect(_: bool) -> None:
     raise ZeroDivisionError("a watcher has a defect")
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(DOINGS, st.booleans())
 def test_attention_ends_whatever_happens(
     tmp_path_factory: pytest.TempPathFactory, doings: list[str], stops: bool

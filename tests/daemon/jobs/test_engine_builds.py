@@ -22,7 +22,14 @@ from daemon.events.event import Event
 from daemon.events.learning import EncoderChanged
 from daemon.events.service import Status
 from daemon.jobs.engine_builds import ENGINE_COMMAND, ChildLimits, EngineBuilds
-from engines.device.runtimes import LANGUAGE_MODEL, read_runtimes, runtimes_path
+from engines.device.runtimes import (
+    CLAIMS,
+    LANGUAGE_MODEL,
+    Trial,
+    keep_runtimes,
+    read_runtimes,
+    runtimes_path,
+)
 from engines.models.general_speech import read_prompts
 from engines.whisper.plan_cache import plans_folder
 from tests.bench.world import fresh_state, settings_of
@@ -82,12 +89,14 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path: Path, driver: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    """The process of the test itself sees the same GPU and the same library as its children."""
+    """The process of the test itself sees the same GPU and the same library as its children. The
+    other engines were tried already."""
     monkeypatch.syspath_prepend(str(FAKES))
     for name in [name for name in sys.modules if name.split(".")[0] in ("tensorrt", "cuda")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr("engines.device.gpu._DRIVER", str(driver / "libcuda.so.1"))
     found = Desk(tmp_path, write_small_encoder(tmp_path / "encoder.onnx"), driver)
+    keep_runtimes(runtimes_path(tmp_path), [Trial(claim=claim, held=False) for claim in CLAIMS])
     yield found
     for name in [name for name in sys.modules if name.split(".")[0] in ("tensorrt", "cuda")]:
         del sys.modules[name]
@@ -195,6 +204,7 @@ COMPUTES = (
 
 def test_engines_that_compute_on_the_gpu_are_opened_there_once_they_were_tried(desk: Desk) -> None:
     desk.by_plan = True
+    runtimes_path(desk.folder).unlink()
     desk.keeper().step()
     tried = read_runtimes(runtimes_path(desk.folder))
     assert tried is not None
@@ -241,7 +251,7 @@ def test_a_build_stands_still_while_somebody_speaks(desk: Desk) -> None:
     desk.attention.end()
     assert eventually(lambda: _state(pid) in "SRD")
     keeper.stop()
-    thread.join(30)
+    thread.join(120)
     assert not thread.is_alive()
     assert not Path(f"/proc/{pid}").exists()
     assert desk.told == [], "the daemon ends; the plan is not to blame"
@@ -275,7 +285,7 @@ def _state(process: int) -> str:
         return "gone"
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_daemon_of_real_models_comes_to_serve_through_its_plan(
     tmp_path_factory: pytest.TempPathFactory,
     driver: Path,

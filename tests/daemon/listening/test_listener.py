@@ -50,7 +50,7 @@ def spoken(general_speech: Path, name: str) -> list[Float32 | Exception]:
 def listen(source: ScriptedSource | WavSource, events: list[SegmentEvent]) -> Listener:
     listener = Listener(source, SileroVad(), Segmenter(), events.append)
     listener.start()
-    assert listener.join(60)
+    assert listener.join(120)
     return listener
 
 
@@ -95,7 +95,7 @@ def test_a_file_waits_while_an_event_is_handled(general_speech: Path) -> None:
     assert not listener.join(0.3)
     assert listener.status().heard_seconds == heard_seconds < 2.0
     let_go.set()
-    assert listener.join(30)
+    assert listener.join(120)
     assert listener.status().heard_seconds > 5.0
 
 
@@ -124,7 +124,7 @@ def test_it_fails_in_the_open_when_the_source_keeps_failing(
     source = ScriptedSource([OSError(f"broken {count}") for count in range(20)])
     listener = Listener(source, SileroVad(), Segmenter(), lambda event: None, on_end=ended.set)
     listener.start()
-    assert ended.wait(60)
+    assert ended.wait(120)
     status = listener.status()
     assert status.state == "failed"
     assert status.failures == MAX_FAILURES_IN_A_ROW + 1
@@ -152,7 +152,7 @@ def test_a_defect_of_the_handler_does_not_end_listening(
     )
     listener = Listener(source, SileroVad(), Segmenter(), handle)
     listener.start()
-    assert listener.join(60)
+    assert listener.join(120)
     assert len(seen) == 4
     assert listener.status().state == "ended"
     assert listener.status().failures == 4
@@ -174,7 +174,7 @@ def test_stop_hands_on_what_was_being_said(general_speech: Path) -> None:
     listener.start()
     assert started.wait(120)
     listener.stop()
-    assert listener.join(30)
+    assert listener.join(120)
     assert listener.status().state == "ended"
     assert len(events) == 2
 
@@ -195,7 +195,7 @@ def test_chunks_that_are_heard_together_make_no_event_late(general_speech: Path)
 
     listener = Listener(Counted(stream), SileroVad(), Segmenter(), handle)
     listener.start()
-    assert listener.join(60)
+    assert listener.join(120)
     vad, segmenter = SileroVad(), Segmenter()
     at_once = [
         (type(event), number)
@@ -224,7 +224,7 @@ def test_a_muted_microphone_needs_no_model(general_speech: Path) -> None:
         events.append,
     )
     listener.start()
-    assert listener.join(60)
+    assert listener.join(120)
     assert [type(event) for event in events] == [SpeechStarted, Segment]
     assert 20 < asked < 250
 
@@ -239,7 +239,7 @@ def test_progress_for_a_watchdog() -> None:
         clock=lambda: now[0],
     )
     listener.start()
-    assert listener.join(30)
+    assert listener.join(120)
     assert listener.status().seconds_since_chunk == 0.0
     now[0] = 107.0
     assert listener.status().seconds_since_chunk == 7.0

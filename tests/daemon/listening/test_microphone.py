@@ -45,7 +45,7 @@ class SoundServer:
     def __call__(self, *verb: str) -> str:
         command = ["bash", str(SCRIPT), str(self.folder), *verb]
         return subprocess.run(
-            command, check=True, stdout=subprocess.PIPE, text=True, timeout=60
+            command, check=True, stdout=subprocess.PIPE, text=True, timeout=120
         ).stdout
 
     def play(self) -> None:
@@ -70,7 +70,7 @@ class Taker:
                 self._news.notify_all()
 
     def wait_for(
-        self, predicate: Callable[[], bool], what: str, timeout_seconds: float = 20.0
+        self, predicate: Callable[[], bool], what: str, timeout_seconds: float = 120.0
     ) -> None:
         with self._news:
             assert self._news.wait_for(predicate, timeout_seconds), (
@@ -86,7 +86,7 @@ class Taker:
 
     def close(self) -> None:
         self.microphone.close()
-        self._thread.join(10)
+        self._thread.join(120)
         assert not self._thread.is_alive()
 
 

@@ -191,7 +191,7 @@ def test_its_silent_reply_gives_way_to_speech(start: Start, folder: Path, later:
     assert model.began.wait(120)
     attention.begin()
     model.hold.set()
-    stepping.join(30)
+    stepping.join(120)
     assert not stepping.is_alive()
     assert home.daemon.status()["shadow"]["turns"] == 0
     attention.end()

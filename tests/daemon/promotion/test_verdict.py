@@ -200,7 +200,6 @@ def test_the_aligned_route_is_earned_against_the_cascade(
 rates = st.floats(0, 2)
 
 
-@settings(deadline=None)
 @given(candidate=rates, current=rates, general=rates, general_before=rates, gain=st.floats(0, 1))
 def test_a_worse_candidate_is_never_promoted_where_a_better_one_is_refused(
     candidate: float, current: float, general: float, general_before: float, gain: float
@@ -218,7 +217,6 @@ def test_a_worse_candidate_is_never_promoted_where_a_better_one_is_refused(
     assert better_there >= allowed
 
 
-@settings(deadline=None)
 @given(candidate=rates, current=rates, general=rates, general_before=rates)
 def test_what_is_promoted_is_no_worse_for_the_user_and_has_hardly_forgotten(
     candidate: float, current: float, general: float, general_before: float
@@ -228,7 +226,6 @@ def test_what_is_promoted_is_no_worse_for_the_user_and_has_hardly_forgotten(
         assert general <= general_before + GENERAL_SLACK + 1e-9
 
 
-@settings(deadline=None)
 @given(candidate=rates, cascade=rates)
 def test_aligned_exactly_where_no_worse_than_the_cascade_and_good_enough(
     candidate: float, cascade: float
@@ -298,7 +295,7 @@ utterances = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(holdout=utterances, general=utterances)
 def test_no_card_is_promoted_or_earns_a_route_above_the_floors(
     holdout: list[tuple[int, int, int]], general: list[tuple[int, int, int]]

@@ -108,7 +108,7 @@ def test_a_round_makes_labels_old_only_where_it_finished(tmp_path: Path) -> None
     store.close()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.lists(
         st.tuples(

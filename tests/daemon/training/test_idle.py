@@ -5,7 +5,7 @@ from dataclasses import replace
 from math import inf, nan
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.training.idle import (
@@ -141,7 +141,6 @@ snapshots = st.builds(
 mostly_good = st.one_of(snapshots, st.just(GOOD))
 
 
-@settings(deadline=None)
 @given(
     snapshot=mostly_good,
     field=st.sampled_from([name for name in Snapshot.__dataclass_fields__ if name != "board"]),
@@ -160,7 +159,6 @@ def test_a_worse_history_never_turns_a_no_into_a_yes(
     assert allowed[0] or not allowed[1]
 
 
-@settings(deadline=None)
 @given(snapshot=mostly_good, other=boards, field=st.sampled_from([*Board.__dataclass_fields__]))
 def test_a_worse_machine_never_turns_a_no_into_a_yes(
     snapshot: Snapshot, other: Board, field: str
@@ -177,7 +175,6 @@ def test_a_worse_machine_never_turns_a_no_into_a_yes(
         assert allowed[0] or not allowed[1]
 
 
-@settings(deadline=None)
 @given(snapshot=snapshots)
 def test_the_reason_is_one_line_and_says_something(snapshot: Snapshot) -> None:
     for rule in (decide, may_start, may_go_on):
@@ -186,7 +183,6 @@ def test_the_reason_is_one_line_and_says_something(snapshot: Snapshot) -> None:
         assert "\n" not in reason
 
 
-@settings(deadline=None)
 @given(failures=st.integers(-5, 5000))
 def test_waits_grow_with_failures_and_are_bounded(failures: int) -> None:
     wait, next_wait = retry_wait_seconds(failures, LIMITS), retry_wait_seconds(failures + 1, LIMITS)

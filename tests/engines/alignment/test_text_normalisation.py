@@ -73,9 +73,7 @@ def test_what_was_read_is_written_as_the_language_model_has_it(
     assert (written.quantity, written.confidence) == (3.4, 0.5)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(alphabet="abyzAIZ '.,?é\n", max_size=20))
 def test_any_text_keeps_its_words(vocabulary: Vocabulary, text: str) -> None:
     tokens = spoken_tokens(text, vocabulary)

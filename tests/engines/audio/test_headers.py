@@ -240,9 +240,7 @@ def small_files(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     return files
 
 
-@settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_a_header_says_a_file_is_read_or_refused(
     tmp_path: Path, small_files: list[bytes], data: st.DataObject

@@ -312,7 +312,7 @@ def test_sweep_waits_for_a_writer(root: Path) -> None:
     assert sorted(path.name for path in root.iterdir()) == ["0000", "0001"]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     content=st.dictionaries(
         st.sampled_from(["projector.onnx", "projector.safetensors", "a", "b/c"]),

@@ -260,7 +260,7 @@ class TestDegenerateReplies:
 
 
 class TestRoom:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(
         turns=st.lists(
             st.tuples(st.integers(1, 90), st.integers(1, 40), st.booleans(), st.integers(1, 40)),

@@ -63,7 +63,7 @@ def test_system_prompt_goes_into_the_first_turn_where_the_template_has_no_place_
     assert (parts.opening, parts.between) == (opening, between)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(
     system=st.text(max_size=40),
     turns=st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=5),

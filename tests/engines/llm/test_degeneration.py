@@ -64,7 +64,6 @@ def first_cycle(tokens: list[int]) -> int | None:
 @given(
     st.lists(st.integers(0, 5), max_size=60), st.lists(st.integers(0, 5), min_size=1, max_size=40)
 )
-@settings(deadline=None)
 def test_a_true_cycle_is_found_within_a_bounded_number_of_tokens(
     before: list[int], block: list[int]
 ) -> None:
@@ -75,7 +74,6 @@ def test_a_true_cycle_is_found_within_a_bounded_number_of_tokens(
 
 
 @given(st.lists(st.integers(0, 3), max_size=80))
-@settings(deadline=None)
 def test_what_is_found_is_a_cycle(tokens: list[int]) -> None:
     """By the definition, written down without the shortcuts."""
     expected = any(
@@ -89,7 +87,7 @@ def test_what_is_found_is_a_cycle(tokens: list[int]) -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(40, 400))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_random_words_are_no_cycle(seed: int, count: int) -> None:
     draw = random.Random(seed)
     assert first_cycle([draw.randrange(200) for _ in range(count)]) is None
@@ -103,7 +101,7 @@ def test_prose_lists_and_refrains_are_no_loop(text: str) -> None:
 
 
 @given(st.sampled_from([PROSE, *LISTS]), st.integers(0, 200))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_prose_said_twice_is_no_loop_and_three_times_is(text: str, cut: int) -> None:
     tokens = as_tokens(text[cut:])
     if len(tokens) * CYCLE_COPIES >= CYCLE_TOKENS and first_cycle(tokens) is None:

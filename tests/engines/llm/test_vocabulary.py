@@ -43,13 +43,13 @@ def test_known_token_ids(vocabulary: Vocabulary) -> None:
     assert vocabulary.tokenize("") == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=st.text(max_size=60))
 def test_any_text_survives_tokens(byte_vocabulary: Vocabulary, text: str) -> None:
     assert byte_vocabulary.detokenize(byte_vocabulary.tokenize(text)) == text
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=st.text(st.characters(max_codepoint=0x24F, exclude_categories=["Cc"]), max_size=60))
 def test_european_text_survives_the_real_vocabulary(vocabulary: Vocabulary, text: str) -> None:
     assert vocabulary.detokenize(vocabulary.tokenize(text)) == text
@@ -59,7 +59,7 @@ def test_ill_formed_text_is_replaced(vocabulary: Vocabulary) -> None:
     assert vocabulary.detokenize(vocabulary.tokenize("a\udcffb")) == "a?b"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     text=st.lists(
         st.sampled_from(["<|im_start|>", "<|im_end|>", "<|endoftext|>", "user", "\n", " "]),

@@ -75,7 +75,7 @@ def test_a_killed_fetch_counts_for_nothing_and_the_next_one_cleans_up(
 ) -> None:
     hub.stall_after_bytes = len(WEIGHTS) // 2
     with subprocess.Popen(process_command(hub_model(), tmp_path), cwd=PROJECT) as process:
-        assert hub.stalled.wait(60)
+        assert hub.stalled.wait(120)
         process.send_signal(signal.SIGKILL)
     assert verify(hub_model(), tmp_path) == "not fetched"
     assert len(left_behind(tmp_path)) == 1  # half a file, under a name that nobody looks for

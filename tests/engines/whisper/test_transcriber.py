@@ -34,12 +34,13 @@ def test_real_speech(general_speech: Path, transcriber: WhisperTranscriber) -> N
     assert 0.7 < transcript.confidence <= 1.0
 
 
+@pytest.mark.parametrize("count", [5, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_first_pass_from_trimmed_frames_is_about_as_good_as_the_padded_window(
-    general_speech: Path, transcriber: WhisperTranscriber, encoder_path: Path
+    general_speech: Path, transcriber: WhisperTranscriber, encoder_path: Path, count: int
 ) -> None:
     encoder = OnnxEncoder(encoder_path, threads=2)
     first_pass_decoder = FirstPassDecoder(transcriber, encoder)
-    prompts = retention_set(read_prompts(general_speech))[:20]
+    prompts = retention_set(read_prompts(general_speech))[:count]
     spoken = [read_audio(one.audio) for one in prompts]
     first_passes = [first_pass_decoder.decode(encoder.encode(samples)) for samples in spoken]
     padded = [transcriber.transcribe(samples).text for samples in spoken]
