@@ -1,7 +1,8 @@
 # Attune: `make demo` and `make test` set everything up by themselves; a second run starts in seconds. `make help` lists the rest.
 #
 # Variables: VENV (folder of the virtual environment), PYTHON (the interpreter that makes it; 3.11 or newer), TORCH_INDEX (a package
-# index to take torch from, such as PyTorch's own index of CPU builds: the default build brings gigabytes of CUDA on x86).
+# index to take torch from, such as PyTorch's own index of CPU builds: the default build brings gigabytes of CUDA on x86), TESTERS (how
+# many processes share the tests; each takes up to 1.5 GB).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -12,6 +13,7 @@ VENV ?= .venv
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3 python3.14,$(shell $(name) -c \
     'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 TORCH_INDEX ?=
+TESTERS ?= 2
 
 # What Attune runs, and a C++ compiler for llama.cpp.
 DEBIAN_PACKAGES := build-essential libportaudio2 espeak-ng flite fortunes asterisk-core-sounds-en-g722 asterisk-core-sounds-en
@@ -44,7 +46,7 @@ demo-full: ready ## The same on a clear speaker as well, judged by more requests
 
 .PHONY: test
 test: ready ## Set everything up and pass the tests (minutes)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(TESTERS) --dist worksteal
 
 .PHONY: test-slow
 test-slow: ready ## Pass what `make test` leaves out: whole rounds, real training, benchmarks (about twenty minutes)
