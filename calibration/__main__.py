@@ -35,8 +35,8 @@ from engines.jobs.calibration_jobs import (
     PrecisionJob,
     TrainJob,
 )
-from engines.jobs.child_process import SIGTERM_EXIT, settle_as_child
-from engines.jobs.handoff import VARIABLE, tell_status
+from engines.jobs.child_process import HANDED_OVER_VARIABLE, SIGTERM_EXIT, settle_as_child
+from engines.jobs.handoff import tell_status
 from engines.jobs.messages import AdaptJob, print_progress
 from engines.jobs.programs import CALIBRATION_JOB, program
 
@@ -139,7 +139,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     settle_as_child()
-    if VARIABLE in os.environ:
+    if HANDED_OVER_VARIABLE in os.environ:
         threading.Thread(target=_end_with_daemon, daemon=True).start()
     give_back_freed_memory()
     status = 1

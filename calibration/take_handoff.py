@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from engines.jobs.handoff import REQUEST_NAME, VARIABLE, HandedOver
+from engines.jobs.child_process import HANDED_OVER_VARIABLE
+from engines.jobs.handoff import REQUEST_NAME, HandedOver
 from engines.jobs.programs import CALIBRATION_JOB, program
 
 _MAX_BYTES = 1 << 20
@@ -42,7 +43,7 @@ def main() -> int:
     log = os.open(asked.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(log, 2)
     os.close(log)
-    os.environ.update(asked.environment | {VARIABLE: "1"})
+    os.environ.update(asked.environment | {HANDED_OVER_VARIABLE: "1"})
     os.execv(sys.executable, program(CALIBRATION_JOB, str(asked.job)))  # noqa: S606 (no shell is wanted)
 
 

@@ -12,6 +12,9 @@ SIGTERM_EXIT = 128 + 15
 """The exit status of a child that SIGTERM ended, as a shell counts signals."""
 PARENT_VARIABLE = "ATTUNE_PARENT_PID"
 """The environment variable in which the daemon gives the child its own process number."""
+HANDED_OVER_VARIABLE = "ATTUNE_HANDED_OVER"
+"""The environment variable of a process that took a handed-off job: its standard output is the
+socket."""
 
 _PR_SET_PDEATHSIG = 1
 _IOPRIO_WHO_PROCESS = 1
@@ -28,20 +31,27 @@ def settle_as_child() -> None:
 
     It is called before anything large is imported. Each step is tried by itself: a sandbox or
     another kernel may refuse one, which is logged and does no harm. Exits at once where the daemon
-    named in PARENT_VARIABLE is gone already.
+    named in PARENT_VARIABLE is gone already. What was started by hand, for no daemon, gives way to
+    nobody.
     """
-    steps: dict[str, Callable[[], None]] = {
-        "death with the parent": _die_with_parent,
-        "idle scheduling": _idle_scheduling,
-        "lowest priority": lambda: os.setpriority(os.PRIO_PROCESS, 0, 19),
-        "idle input and output": _idle_io,
-        "out-of-memory score": lambda: _be_killed_first(Path("/proc/self/oom_score_adj")),
-    }
-    for name, step in steps.items():
-        try:
-            step()
-        except OSError as error:
-            _log.warning("no %s for this child: %s", name, error.strerror)
+    die_with_parent()
+    if os.environ.get(PARENT_VARIABLE) or HANDED_OVER_VARIABLE in os.environ:
+        _try("idle scheduling", _idle_scheduling)
+        _try("lowest priority", lambda: os.setpriority(os.PRIO_PROCESS, 0, 19))
+        _try("idle input and output", _idle_io)
+        _try("out-of-memory score", lambda: _be_killed_first(Path("/proc/self/oom_score_adj")))
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the one named in PARENT_VARIABLE ends."""
+    _try("death with the parent", _die_with_parent)
+
+
+def _try(name: str, step: Callable[[], None]) -> None:
+    try:
+        step()
+    except OSError as error:
+        _log.warning("no %s for this child: %s", name, error.strerror)
 
 
 def _die_with_parent() -> None:
@@ -49,7 +59,7 @@ def _die_with_parent() -> None:
     the end of a pipe would not."""
     expected = os.environ.get(PARENT_VARIABLE, "")
     if not expected:
-        return  # started by hand
+        return
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

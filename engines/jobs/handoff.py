@@ -5,12 +5,10 @@ import os
 from pathlib import Path
 
 from ..schema import Frozen
+from .child_process import HANDED_OVER_VARIABLE
 
 REQUEST_NAME = "adapt.job"
 """The name of the file whose appearing starts the unit."""
-VARIABLE = "ATTUNE_HANDED_OVER"
-"""The environment variable of a process that took a handed-off job: its standard output is the
-socket."""
 STATUS = b'{"status": '
 """The beginning of the line that reports the exit status."""
 
@@ -31,5 +29,5 @@ class HandedOver(Frozen):
 def tell_status(status: int) -> None:
     """Report the exit status of a process that took a handed-off job, as its last word: only a
     parent would see it otherwise."""
-    if VARIABLE in os.environ:
+    if HANDED_OVER_VARIABLE in os.environ:
         os.write(1, b"%s%d}\n" % (STATUS, status))

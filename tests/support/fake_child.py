@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from engines.files import write_atomically
 from engines.generations.card import Card, JudgedUtterance, Judgement, Score
 from engines.generations.folder import write_generation
-from engines.jobs.child_process import settle_as_child
+from engines.jobs.child_process import die_with_parent, settle_as_child
 from engines.jobs.handoff import tell_status
 from engines.jobs.messages import AdaptJob, EngineFiles, Progress
 
@@ -29,7 +29,10 @@ DEADLINE_SECONDS = 120.0
 
 
 def main(mode: str, seconds_per_step: float, job_path: Path) -> int:
-    settle_as_child()
+    if mode == "hangs":
+        settle_as_child()
+    else:  # what gives way to all others would not end while they keep the processor busy
+        die_with_parent()
     status = 1
     try:
         status = work(mode, seconds_per_step, job_path)

@@ -17,7 +17,6 @@ from calibration.corpus.training_requests import requests
 from calibration.export.projector_file import load_projector, save_projector
 from calibration.projector.cif import CifConfig, CifProjector
 from engines.jobs.calibration_jobs import TrainJob
-from engines.jobs.child_process import PARENT_VARIABLE
 from engines.jobs.messages import EngineFiles, Progress
 
 WIDTH = 384
@@ -86,7 +85,7 @@ def start(job: TrainJob, processes: int = 1) -> "subprocess.Popen[str]":
     path = job.folder / "job.json"
     path.write_text(job.model_dump_json())
     module = ["calibration.torchrun", str(processes)] if processes > 1 else ["calibration"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", PARENT_VARIABLE: str(os.getpid())}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", *module, str(path)],
         stdout=subprocess.PIPE,

@@ -22,9 +22,9 @@ from daemon.jobs.systemd_launch import handing_over
 from engines.errors import AttuneError
 from engines.generations.folder import read_generation
 from engines.jobs.calibration_jobs import Job
-from engines.jobs.child_process import PARENT_VARIABLE
+from engines.jobs.child_process import HANDED_OVER_VARIABLE, PARENT_VARIABLE
 from engines.jobs.engine_jobs import EngineJob, TrialJob
-from engines.jobs.handoff import REQUEST_NAME, VARIABLE, HandedOver
+from engines.jobs.handoff import REQUEST_NAME, HandedOver
 from engines.jobs.messages import AdaptJob, Progress
 from tests.support.fake_child import (
     DEADLINE_SECONDS,
@@ -102,7 +102,11 @@ class ServiceManager:
                     f"os.dup2(end.fileno(), 1); os.execv({sys.executable!r},"
                     f" {[*self.command, str(asked.job)]!r})"
                 )
-                environment = {"PATH": os.environ["PATH"], **asked.environment, VARIABLE: "1"}
+                environment = {
+                    "PATH": os.environ["PATH"],
+                    **asked.environment,
+                    HANDED_OVER_VARIABLE: "1",
+                }
                 command = [sys.executable, "-c", code]
                 self._started.append(
                     subprocess.Popen(command, stderr=log, env=environment, start_new_session=True)
@@ -400,6 +404,15 @@ def test_it_dies_with_the_daemon(tmp_path: Path, state: str) -> None:
     assert eventually(
         lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     )
+
+
+def test_what_was_started_by_hand_gives_way_to_nobody() -> None:
+    settle = (
+        "import os; from engines.jobs.child_process import settle_as_child; settle_as_child();"
+        " print(os.sched_getscheduler(0) == os.SCHED_OTHER)"
+    )
+    done = subprocess.run([sys.executable, "-c", settle], capture_output=True, text=True)
+    assert done.stdout == "True\n"
 
 
 def test_it_leaves_at_once_where_the_daemon_is_gone_already(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from engines.device.runtimes import (
     read_runtimes,
     runtimes_path,
 )
+from engines.jobs.child_process import PARENT_VARIABLE
 from engines.models.general_speech import read_prompts
 from engines.whisper.plan_cache import plans_folder
 from tests.bench.world import fresh_state, settings_of
@@ -79,7 +80,8 @@ class Desk:
             may_run=lambda: not self.busy,
             limits=self.limits,
             clocks=Clocks(lambda: self.now, lambda: self.now),
-            command=["env", *libraries, *shown, *self.command],
+            # As if started by hand: a child of a daemon's gives way to all that runs here.
+            command=["env", f"--unset={PARENT_VARIABLE}", *libraries, *shown, *self.command],
         )
 
     def reopen(self) -> None:

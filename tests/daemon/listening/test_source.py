@@ -62,7 +62,7 @@ def test_real_time(recordings: list[Path]) -> None:
 
 def test_a_late_taker_catches_up_and_loses_nothing(recordings: list[Path]) -> None:
     now = [0.0]  # a clock that only the test moves
-    speed = 0.001  # who waited for a chunk would wait for half a minute
+    speed = 0.02  # who waited for every chunk would wait for half a minute
     chunks = chunks_of(WavSource(recordings[0], speed, clock=lambda: now[0]))
     now[0] = 10.0 / speed
     assert next(chunks) is not None
