@@ -71,7 +71,7 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """What stands before every command."""
+    """Take the options that stand before every command, and set up settings and logging."""
     written = logging.StreamHandler(sys.stderr)
     lines = PlainFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     written.setFormatter(JournalFormatter() if writes_to_journal() else lines)
@@ -90,7 +90,7 @@ def serve() -> None:
 
     keep_files_private()
     give_back_freed_memory()
-    faulthandler.enable()  # a watchdog's SIGABRT leaves in the log where every thread was
+    faulthandler.enable()  # a watchdog's SIGABRT then writes the stack of each thread to the log
     if not logging.getLogger().isEnabledFor(logging.INFO):
         logging.getLogger("daemon").setLevel(logging.INFO)
     run(settings, wishes_of_signals())
@@ -119,7 +119,7 @@ app.add_typer(config.app, name="config")
 
 
 def main() -> None:
-    """Entry point of `attune`: 0 where all went well, 1 with one line for a user's error, 2 for
+    """Run `attune`. Exit codes: 0 if all went well, 1 after an error, told in one line, and 2 for
     wrong usage."""
     tolerate_other_encodings()
     try:
@@ -128,7 +128,7 @@ def main() -> None:
     except AttuneError as error:
         complain(f"attune: {one_line(str(error))}")
         sys.exit(1)
-    except ValidationError as error:  # a request with a value that no daemon takes
+    except ValidationError as error:  # a request has a value that no daemon accepts
         where, what = first_problem(error)
         complain(f"attune: {one_line(f'{where}: {what}')}")
         sys.exit(1)

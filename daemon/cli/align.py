@@ -49,7 +49,7 @@ def corpus(
     seed: Annotated[int, typer.Option(help="Random seed for texts, voices and noise.")] = 0,
 ) -> None:
     """Make a training corpus from recordings with texts, or from synthetic voices."""
-    from engines.build import engine_files  # brings in every engine
+    from engines.build import engine_files  # imports every engine
 
     chosen = settings()
     files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
@@ -120,7 +120,7 @@ def train(
 
     A stopped run continues where it was.
     """
-    from engines.build import engine_files  # brings in every engine
+    from engines.build import engine_files  # imports every engine
 
     chosen = settings()
     out.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
-"""`attune bench`: what learning is worth, measured on anybody's recordings. Knows jobs and figures,
-no training."""
+"""`attune bench`: measures what training gains, on recordings of any speaker. Knows jobs and
+figures, no training."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -198,7 +198,7 @@ def distil(
         ),
     ] = None,
     recipes: Annotated[
-        str, typer.Option(help=f"Recipes to try, comma-separated: {', '.join(_RECIPES)}.")
+        str, typer.Option(help=f"Recipes to train, comma-separated: {', '.join(_RECIPES)}.")
     ] = "adapter",
     seconds: Annotated[
         float,
@@ -221,7 +221,7 @@ def distil(
 ) -> None:
     """Measure how well replies to speech match replies to the true text.
 
-    With distillation and without it.
+    Speech is answered with distillation and without it.
     """
     names = [name.strip() for name in recipes.split(",")]
     if unknown := [name for name in names if name not in _RECIPES]:
@@ -265,11 +265,13 @@ def memory(
     positions: Annotated[
         str, typer.Option(help="Conversation tokens per step, comma-separated.")
     ] = "64,256,512",
-    steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps in each measurement.")] = 3,
+    steps: Annotated[
+        int, typer.Option(min=1, max=1000, help="Training steps per measurement.")
+    ] = 3,
     out: Annotated[
         Path, typer.Option(help="Folder to write figures.json to. Needs 1 GB for a while.")
     ] = Path("build/bench-memory"),
-    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of each measurement.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads per measurement.")] = 2,
     as_json: AsJson = False,
 ) -> None:
     """Measure the memory that distillation steps need, with 4-bit models of random weights."""
@@ -289,8 +291,8 @@ def memory(
 
 
 def _numbers(option: str, text: str, least: float, most: float) -> list[float]:
-    """The numbers of a list with commas. Raises AttuneError where `text` is none, or one of them is
-    out of range."""
+    """Parse a comma-separated list of numbers. Raises AttuneError if `text` is not such a list, or
+    if a number is below `least` or above `most`."""
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
@@ -303,8 +305,8 @@ def _numbers(option: str, text: str, least: float, most: float) -> list[float]:
 
 
 def _times_of(designs: str, minutes: float) -> dict[str, float]:
-    """The minutes of each design of a list as `--designs` takes it. Raises AttuneError where it is
-    none."""
+    """Parse the value of `--designs`. Returns the training minutes of each design; raises
+    AttuneError if one is not a number above 0."""
     times = {}
     for part in designs.split(","):
         name, _, own = part.strip().partition(":")
@@ -314,8 +316,8 @@ def _times_of(designs: str, minutes: float) -> dict[str, float]:
             times[name] = 0.0
         if not 0 < times[name] < 10_000:
             raise AttuneError(
-                f"--designs {designs}: {part.strip()} has no minutes above 0; give cif, cif:10 or"
-                " the like"
+                f"--designs {designs}: the minutes of {part.strip()} must be a number above 0; give"
+                " cif or cif:10, for example"
             )
     return times
 
@@ -327,8 +329,8 @@ def _run(
     as_json: bool,
     silence_limit_seconds: float = SILENT_SECONDS,
 ) -> None:
-    """Run a benchmark in a child process, and print its figures: as JSON, or what is `told` of
-    them."""
+    """Run a benchmark in a child process and print its figures: as JSON, or as the tables and lines
+    that `told` makes of them."""
     run_child(job, job.folder / "job.json", silence_limit_seconds=silence_limit_seconds)
     figures = kind.model_validate_json((job.folder / "figures.json").read_bytes())
     if as_json:
@@ -342,7 +344,7 @@ def _run(
 
 
 def _heard(figures: AdaptFigures | DistilFigures | QualityFigures) -> Sheet:
-    """How each set was heard."""
+    """Make a table of how well each set was heard, sorted by the name of the set."""
     return heard_sheet(sorted(figures.heard, key=lambda one: one.set))
 
 
@@ -352,8 +354,8 @@ def _folder(out: Path) -> Path:
 
 
 def _common(chosen: Settings, folder: Path, enrol: Path, judge: list[Path]) -> dict[str, Any]:
-    """The part of a job that both benchmarks have."""
-    from engines.build import engine_files  # brings in every engine
+    """Return the fields that the jobs of all benchmarks on recordings have."""
+    from engines.build import engine_files  # imports every engine
 
     return {
         "folder": folder,

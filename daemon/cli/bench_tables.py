@@ -1,4 +1,4 @@
-"""What benchmarks found, as tables for the terminal. Knows figures, no jobs."""
+"""Makes tables for the terminal from the figures of benchmarks. Knows figures, no jobs."""
 
 from engines.jobs.bench_figures import (
     AdaptFigures,
@@ -13,7 +13,7 @@ from .sheet import Sheet
 
 
 def rounds_sheet(figures: AdaptFigures) -> Sheet:
-    """What each round took."""
+    """Make a table of the data, time and memory that each round took."""
     rows = [
         (
             f"{one.minutes:.1f} min",
@@ -31,7 +31,7 @@ def rounds_sheet(figures: AdaptFigures) -> Sheet:
 
 
 def designs_sheet(figures: QualityFigures) -> Sheet:
-    """What each design takes, and how well it hears in the end."""
+    """Make a table of the time and memory that each design takes, and of its final word error."""
     rows = [
         (
             run.design,
@@ -47,7 +47,7 @@ def designs_sheet(figures: QualityFigures) -> Sheet:
 
 
 def recipes_sheet(figures: DistilFigures) -> Sheet:
-    """What each recipe of distillation came to."""
+    """Make a table of the steps, times and final losses of each distillation recipe."""
     rows = []
     for run in figures.runs:
         losses = ", ".join(f"{name} {value:.2f}" for name, value in run.losses.items())
@@ -68,7 +68,7 @@ def recipes_sheet(figures: DistilFigures) -> Sheet:
 
 
 def memory_sheet(figures: MemoryFigures) -> Sheet:
-    """What steps of distillation take."""
+    """Make a table of the memory and time that a step of distillation takes."""
     rows = [
         (
             run.shape,
@@ -89,7 +89,7 @@ def memory_sheet(figures: MemoryFigures) -> Sheet:
 
 
 def reached_sheet(figures: QualityFigures) -> Sheet:
-    """How soon each design is as good as each other one is in the end."""
+    """Make a table of how soon each design reaches the final word error of each other design."""
     rows = []
     for run in figures.designs:
         cells = []
@@ -104,7 +104,7 @@ def reached_sheet(figures: QualityFigures) -> Sheet:
 
 
 def heard_sheet(heard: list[SetScores]) -> Sheet:
-    """A row for each set and hearer; columns that nobody measured are left out."""
+    """Make a table with a row for each set and hearer; a column without any value is left out."""
 
     def percent(value: float | None) -> str:
         return "" if value is None else f"{100 * value:.1f} %"

@@ -1,4 +1,4 @@
-"""`attune calibrate`: what is measured on this device, so that plans and engines rest on its own
+"""`attune calibrate`: measures this device, so that memory plans and engines rest on its own
 figures."""
 
 import typer
@@ -61,7 +61,8 @@ def memory(as_json: AsJson = False) -> None:
 def int8(as_json: AsJson = False) -> None:
     """Make the speech encoder in float16 and in 8 bits, and check both.
 
-    The one in 8 bits is calibrated on your utterances. Says which of the two may be used.
+    The 8-bit encoder is calibrated on your utterances. The command prints which of the two may be
+    used.
     """
     chosen = settings()
     files, generation = _opened(chosen)
@@ -88,8 +89,9 @@ def int8(as_json: AsJson = False) -> None:
 
 
 def _opened(chosen: Settings) -> tuple[EngineFiles, Generation]:
-    """The models, and the generation that is served. Raises AttuneError where either is missing."""
-    from engines.build import engine_files  # brings in every engine
+    """Return the files of the models and the served generation. Raises AttuneError if either is
+    missing."""
+    from engines.build import engine_files  # imports every engine
 
     files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
     generation, _ = usable(chosen.generations)
@@ -99,7 +101,7 @@ def _opened(chosen: Settings) -> tuple[EngineFiles, Generation]:
 
 
 def precisions_sheet(cards: list[PrecisionCard]) -> Sheet:
-    """What each precision is worth, beside the original."""
+    """Make a table that compares each precision of the encoder with the float32 original."""
     rows: list[tuple[str, ...]] = []
     if cards:
         first = cards[0].original
@@ -127,7 +129,7 @@ def _errors(heard: ErrorRates) -> list[str]:
 
 
 def stages_sheet(found: Footprints) -> Sheet:
-    """What each stage of a round takes."""
+    """Make a table of the memory that each stage of a round needs."""
     rows = []
     for name, stage in found.stages.items():
         grows = f"{stage.bytes_per_position * 1000 / 2**20:.0f}" if stage.bytes_per_position else ""

@@ -1,5 +1,5 @@
-"""What every command of the command line shares: its settings, its way to the daemon, its two ways
-of printing."""
+"""What all commands of the command line share: settings, requests to the daemon, and printing as
+text or JSON."""
 
 import json
 import re
@@ -30,17 +30,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 
 
 class PlainConsole(Console):
-    """Prints to a terminal; what came from elsewhere cannot steer it."""
+    """A console on which no printed text can steer the terminal."""
 
     def render_str(self, text: str, **how: Any) -> Text:
-        """As rich's, before the text is measured."""
+        """Make `text` plain before rich measures it."""
         return super().render_str(plain(text), **how)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """As rich's; what rich itself says to the terminal comes as segments of control, or as
-        styles."""
+        """Make the text of every segment plain. Rich's own control codes and styles are kept: they
+        are not part of the text."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=plain(segment.text))
 
@@ -51,7 +51,7 @@ errors = PlainConsole(stderr=True)
 
 @dataclass(frozen=True)
 class Sources:
-    """What the options before the command said about the configuration."""
+    """The configuration file and the `--set` assignments given before the command."""
 
     config: Path | None
     flags: Mapping[str, object]
@@ -61,8 +61,8 @@ _sources: ContextVar[Sources | None] = ContextVar("sources", default=None)
 
 
 def use_sources(config: Path | None, assignments: list[str]) -> None:
-    """Let the settings of this invocation come from there too. Raises AttuneError for an assignment
-    that is none."""
+    """Read the settings of this invocation from this file and these `KEY=VALUE` assignments too.
+    Raises AttuneError for an assignment in another form."""
     flags: dict[str, object] = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
@@ -75,53 +75,55 @@ def use_sources(config: Path | None, assignments: list[str]) -> None:
 
 
 def loaded() -> LoadedSettings:
-    """The settings of this invocation. Raises AttuneError where they are wrong."""
+    """Load the settings of this invocation, each with its origin. Raises AttuneError if they are
+    wrong."""
     sources = _sources.get() or Sources(None, {})
     return load_settings(sources.config, sources.flags)
 
 
 def settings() -> Settings:
-    """As `loaded`, without the origins."""
+    """Load the settings of this invocation. Raises AttuneError if they are wrong."""
     return loaded().settings
 
 
 def ask_daemon(
     command: Request, quiet_seconds: float | None = 300.0, recording: Path | None = None
 ) -> Generator[Event, None, None]:
-    """Send a command to the daemon of these settings; see `socket_client.ask`."""
+    """Send a command to the daemon that the settings name; see `socket_client.ask`."""
     socket = settings().control.socket
     return socket_client.ask(socket, command, quiet_seconds, recording=recording)
 
 
 def ask_daemon_for(kind: type[Kind], command: Request, quiet_seconds: float | None = 300.0) -> Kind:
-    """The one event that answers a command; see `socket_client.ask_for`."""
+    """Send a command and return the event of type `kind` that answers it; see
+    `socket_client.ask_for`."""
     return socket_client.ask_for(kind, settings().control.socket, command, quiet_seconds)
 
 
 def print_json(value: object) -> None:
-    """One JSON value on standard output."""
+    """Print one indented JSON value on standard output."""
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json", by_alias=True)
     typer.echo(escaped(json.dumps(value, ensure_ascii=False, indent=2, default=str)))
 
 
 def print_json_line(value: object) -> None:
-    """One JSON value on one line, at once: for commands that go on."""
+    """Print one JSON value on one line, for commands that print one value after another."""
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json", by_alias=True)
     typer.echo(escaped(json.dumps(value, ensure_ascii=False, default=str)))
 
 
 def say(text: str) -> None:
-    """Lines on standard output, as they are but for what could steer a terminal."""
+    """Print lines on standard output, without characters that could steer the terminal."""
     typer.echo(plain(text))
 
 
 def counted(count: int, thing: str) -> str:
-    """How many things there are, for people."""
+    """Return a count with its noun, such as `1 turn` or `2 turns`."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def gib(size_bytes: int) -> str:
-    """A size for people."""
+    """Return a size as text, such as `1.50 GiB`."""
     return f"{size_bytes / 2**30:.2f} GiB"

@@ -1,4 +1,4 @@
-"""`attune config`: what is set, where it was set, and whether it is right."""
+"""`attune config`: shows the settings and where each was set, and checks them."""
 
 from typing import Annotated
 

@@ -23,7 +23,7 @@ def demo(
         ),
     ] = False,
 ) -> None:
-    """Show the whole loop: a speaker with atypical speech asks, enrols, is learned, asks again.
+    """Show the whole loop: a speaker with atypical speech asks, enrols, is learnt and asks again.
 
     Takes a few minutes and ends with a table of what was heard before and after.
     """

@@ -1,5 +1,5 @@
-"""The demo's figures: scored by the calibration side, shown as one table per speaker, written as
-JSON. Knows no daemon."""
+"""Reports the demo's figures: scores them in a child of `calibration`, prints a table for each
+speaker, and writes JSON and a picture. Knows no daemon."""
 
 import io
 import json
@@ -26,30 +26,30 @@ _PICTURE_COLUMNS = 130
 
 @dataclass(frozen=True)
 class Row:
-    """One request and what was made of it."""
+    """One request: its true text, what was heard, and what was replied."""
 
     label: str
     heard: str
     reply: str
     reference: str
-    """The reply to the label when it is typed."""
+    """The reply when the label is typed."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """How one pass over the judged requests did."""
+    """The scores of one pass over the judged requests."""
 
     word_error_rate: float
     rouge_l: float
     first_token_ms: float
     """Median from the end of speech to the first token of the reply."""
     doubted: float
-    """Share of what was heard that the route was not sure of."""
+    """Share of the turns, 0 to 1, that the route was not sure of."""
 
     @staticmethod
     def of(rows: Sequence[Row], first_token_ms: Sequence[float], doubted: float) -> "Scores":
-        """Score `rows` in a child process (scoring is the calibration side's). Raises AttuneError
-        where that fails."""
+        """Score `rows` in a child process, because only `calibration` can score. Raises AttuneError
+        if that fails."""
         given = json.dumps([asdict(row) for row in rows])
         command = program(SCORE)
         done = subprocess.run(
@@ -76,16 +76,17 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the demo found out about one speaker."""
+    """What the demo measured of one speaker."""
 
     cascade: Scores
     before: Scores
     after: Scores
     enrolled_seconds: float
     training_seconds: float
-    """Processor seconds per thread, as the setting `adapt.training_seconds`."""
+    """Training time in processor seconds per thread, as in the setting
+    `adapt.training_seconds`."""
     wall_seconds: float
-    """Of training by the clock."""
+    """Training time by the clock, in seconds."""
     peak_bytes: int
     promoted: bool
     reason: str
@@ -127,7 +128,7 @@ def report(name: str, outcome: Outcome, console: Console) -> None:
 
 
 def figures(outcome: Outcome) -> dict[str, float | bool | str]:
-    """The flat figures that scripts read."""
+    """Return the figures of one speaker with flat keys, for scripts."""
     return {
         "cascade_wer": outcome.cascade.word_error_rate,
         "aligned_before_wer": outcome.before.word_error_rate,
@@ -148,7 +149,7 @@ def figures(outcome: Outcome) -> dict[str, float | bool | str]:
 
 
 def write_picture(outcomes: Mapping[str, Outcome], path: Path) -> None:
-    """Write what the demo ends with as an SVG: the first requests of the last speaker, and its
+    """Write an SVG of the demo's end: the first requests of the last speaker, and the speaker's
     table."""
     name, outcome = list(outcomes.items())[-1]
     console = Console(record=True, width=_PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True)
@@ -171,7 +172,7 @@ def write_picture(outcomes: Mapping[str, Outcome], path: Path) -> None:
 
 
 def write_figures(outcomes: Mapping[str, Outcome], path: Path) -> None:
-    """Write `demo.json`: the figures by speaker."""
+    """Write `demo.json`: the figures of each speaker."""
     path.parent.mkdir(parents=True, exist_ok=True)
     found = {name: figures(outcome) for name, outcome in outcomes.items()}
     write_atomically(path, json.dumps(found, indent=2).encode() + b"\n")

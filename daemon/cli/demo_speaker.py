@@ -1,10 +1,11 @@
-"""One speaker of the demo, through a daemon of their own as anyone would use it. Knows no models.
+"""Runs the demo for one speaker, through the socket of a private daemon. Knows no models.
 
 Requests that were never heard are played into the daemon's capture path, on the cascade and on the
-aligned route; the speaker enrols; the daemon goes idle, trains, judges, and promotes or refuses by
-itself; the same requests are played again. Nothing is staged: every figure comes from what the
-daemon answered. The cascade, which learns nothing, hears one half of the requests before and the
-other half after, so that a machine whose speed drifts slows both routes.
+aligned route. Then the speaker enrols, and the idle daemon trains, judges, and promotes or refuses
+the result by itself. At last the same requests are played again. Nothing is staged: every figure
+comes from what the daemon answered. The cascade learns nothing; it hears one half of the requests
+before the round and the other half after it, so that a machine whose speed drifts slows both routes
+alike.
 """
 
 import json
@@ -39,15 +40,15 @@ from .common import settings
 from .demo_report import Exchange, Outcome, Row, Scores
 
 _IDLE_SECONDS = 900.0
-"""After which a round that has not begun is given up; one that has begun ends, however busy the
-machine is."""
+"""Seconds after which the demo gives up a round that has not begun. A round that has begun is
+awaited to its end, however busy the machine is."""
 _OVERLAP_SECONDS = 0.1
 _SETTINGS = {
-    # the demo's streams come by `listen`; a microphone in the room would be heard too
+    # the demo sends its streams with `listen`; a microphone would add sound from the room
     "AUDIO__SOURCE": "none",
-    "AUDIO__KEEP": "false",  # what is judged must never become something to train on
+    "AUDIO__KEEP": "false",  # judged requests must never be trained on
     "CONVERSATION__FORGET_AFTER_SECONDS": "0",
-    # what is shown is the route asked for; doubts are counted, not acted on
+    # the demo shows the route that it names; doubts are counted, not acted on
     "CONVERSATION__WHEN_UNSURE": "answer",
     "CONVERSATION__MAX_REPLY_TOKENS": "12",
     "IDLE__QUIET_SECONDS": "2",
@@ -55,16 +56,16 @@ _SETTINGS = {
     "IDLE__MIN_MINUTES_BETWEEN_ROUNDS": "0",
 }
 _SHOWN = 6
-"""Requests in the picture."""
+"""Number of requests in the picture."""
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much the demo shows."""
+    """How many speakers and requests the demo shows."""
 
     speakers: tuple[str, ...]
     judged: int
-    """Requests of the atypical speaker that are judged."""
+    """Number of the atypical speaker's requests that are judged."""
 
 
 SHORT = Extent(("atypical",), judged=24)
@@ -109,7 +110,8 @@ class Speaker:
         return socket_client.ask_for(Status, self.socket, GetStatus(), _IDLE_SECONDS)
 
     def judged(self, half: int) -> list[dict[str, float | str]]:
-        """What stands where in one of the two streams."""
+        """Return the requests in one of the two streams (0 or 1), each with its text and its start
+        and end in seconds."""
         return [
             json.loads(line)
             for line in (self.folder / f"judge-{half}.jsonl").read_text().splitlines()
@@ -117,8 +119,8 @@ class Speaker:
 
 
 def run_speaker(name: str, folder: Path, judged: int, show: Show) -> Outcome:
-    """Go through the whole loop with one speaker, in `folder`, which is made anew. Raises
-    AttuneError where a part of it fails."""
+    """Run the whole loop with one speaker in `folder`, which is emptied first. Raises AttuneError
+    if a part of it fails."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     show.say(f"\n[bold]The {name} speaker[/bold]")
@@ -181,7 +183,8 @@ def _make_speaker(name: str, folder: Path, judged: int, show: Show) -> None:
 
 
 def _environment(speaker: Speaker) -> dict[str, str]:
-    """A fresh state of the speaker's own, which starts from the base generation."""
+    """Make a fresh state for the speaker, with the base generation. Returns the settings of the
+    speaker's daemon."""
     chosen = settings()
     state = speaker.folder / "state"
     shutil.copytree(chosen.generations / f"{BASE:04d}", state / "generations" / f"{BASE:04d}")
@@ -195,7 +198,7 @@ def _environment(speaker: Speaker) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class PlayedTurn:
-    """A turn that was answered, and where in its stream it was said."""
+    """A turn that was answered, and where in the stream it was said."""
 
     start_seconds: float
     seconds: float
@@ -203,7 +206,7 @@ class PlayedTurn:
 
 
 def _play(speaker: Speaker, route: str, half: int) -> list[PlayedTurn]:
-    """Play one stream through the capture path; returns the turns that were answered."""
+    """Play one stream through the daemon's capture path. Returns the turns that were answered."""
     speaker.show.begin(f"{speaker.name}, {route}", len(speaker.judged(half)))
     turns: list[PlayedTurn] = []
     segment = SegmentHeard(start_seconds=0.0, seconds=0.0)
@@ -249,11 +252,11 @@ def _enrol(speaker: Speaker) -> float:
 
 
 def _follow_round(speaker: Speaker) -> tuple[str, str]:
-    """Wait while the idle daemon trains and judges; returns the outcome and its reason."""
+    """Wait until the idle daemon has trained and judged. Returns the outcome and its reason."""
     stage = "idle"
     speaker.show.begin(stage, 1.0)
     deadline, why = time.monotonic() + _IDLE_SECONDS, ""
-    # The round may have begun, or even ended, before anyone follows it: the status says so too.
+    # The round may have begun, or even ended, before this client follows; the status says so too.
     for event in speaker.ask(Follow()):
         if time.monotonic() > deadline:
             break
@@ -279,7 +282,7 @@ def _follow_round(speaker: Speaker) -> tuple[str, str]:
 
 
 def _references(speaker: Speaker) -> dict[str, str]:
-    """The reply to each judged request when it is typed."""
+    """Ask each judged request as a typed text. Returns the replies by text."""
     texts = [str(row["text"]) for half in (0, 1) for row in speaker.judged(half)]
     speaker.show.begin("typing the true texts", len(texts))
     replies = {}
@@ -317,8 +320,8 @@ def assign(
     turns: Sequence[PlayedTurn],
     references: Mapping[str, str],
 ) -> list[Row]:
-    """What was made of each judged request: of every segment that the daemon cut within its place
-    in the stream."""
+    """Join the turns that the daemon cut within the place of each judged request in the stream.
+    Returns one row for each place."""
     return [_row(place, turns, references) for place in places]
 
 
@@ -342,7 +345,7 @@ def _overlap(turn: PlayedTurn, start_seconds: float, end_seconds: float) -> floa
 
 
 def _candidate(generations: Path) -> Generation | None:
-    """What the round wrote, promoted or not."""
+    """Return the generation that the round wrote, promoted or not; None if it wrote none."""
     found = [
         entry
         for entry in list_generations(generations)

@@ -1,5 +1,4 @@
-"""`attune doctor`: what was found on this machine for each part, and what takes the place of what
-is missing."""
+"""`attune doctor`: shows what each part uses on this machine, and what replaces a missing part."""
 
 import time
 from pathlib import Path
@@ -50,7 +49,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
-    from engines.build import engine_files  # brings in every engine
+    from engines.build import engine_files  # imports every engine
 
     found: list[tuple[str, bool, str]] = []
     files = None
@@ -138,24 +137,24 @@ def _gpu() -> tuple[bool, str]:
 
 
 def _where(tried: Runtimes | None, claim: str) -> str:
-    """Where an engine computes, and why not on a GPU."""
+    """Say where an engine computes and, if that is the processor, why not on a GPU."""
     try:
         find_gpu()
     except AttuneError as error:
         return f"on the processor: {error}"
     if tried is None:
         return (
-            "on the processor until it was tried on the GPU, which the daemon does while it is"
-            " quiet (or `attune engines build`)"
+            "on the processor until it was tried on the GPU; the daemon tries it while nobody"
+            " talks, and `attune engines build` tries it now"
         )
     return "on the GPU" if tried.on_gpu(claim) else f"on the processor: {tried.why(claim)}"
 
 
 def _budget(chosen: Settings, files: EngineFiles | None) -> tuple[bool, str]:
     unloading = "models may be unloaded" if chosen.budget.unload else "models stay open"
-    text = f"a round may take Attune to {gib(chosen.budget.allowed_bytes)}, {unloading}; "
+    text = f"in a round Attune may use {gib(chosen.budget.allowed_bytes)}, {unloading}; "
     if files is None:
-        return False, text + "what a round takes is not known without the models"
+        return False, text + "the memory use of a round is not known without the models"
     try:
         _, measured_here = footprints_of(files, footprints_path(chosen.cache_dir))
     except AttuneError as error:
@@ -164,9 +163,10 @@ def _budget(chosen: Settings, files: EngineFiles | None) -> tuple[bool, str]:
         return (
             False,
             text
-            + "planned by figures of another machine; `attune calibrate memory` measures this one",
+            + "planned with figures of another machine; run `attune calibrate memory` to measure"
+            " this one",
         )
-    return True, text + "planned by what was measured here"
+    return True, text + "planned with figures of this machine"
 
 
 def _retention_set(chosen: Settings) -> tuple[bool, str]:

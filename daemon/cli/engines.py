@@ -1,5 +1,5 @@
-"""`attune engines`: what is computed once from the models, and whether it can be trusted on this
-machine."""
+"""`attune engines`: builds what is computed once from the models, and checks whether it can be
+trusted on this machine."""
 
 import importlib.metadata
 import json
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from engines.selftest.runner import Verdict
 
 SILENT_SECONDS = 1800.0
-"""Processor time per thread that a job may take without a word, where nothing else is said."""
+"""Default limit on the processor seconds per thread that a job may take without a progress line."""
 
 app = typer.Typer(help="Build and check the engines.", no_args_is_help=True)
 
@@ -59,7 +59,7 @@ def build() -> None:
     already there is kept.
     """
     from engines.alignment.projector import OnnxProjector
-    from engines.build import engine_files  # brings in every engine
+    from engines.build import engine_files  # imports every engine
 
     chosen = settings()
     chose = _choose_weights(model_path(chosen.engines.language_model, chosen.cache_dir), chosen)
@@ -93,8 +93,8 @@ def build() -> None:
 
 
 def _use_gpu(chosen: Settings, files: EngineFiles) -> None:
-    """Where there is a GPU: try which engines compute there, and build the encoder's plan or try
-    the one that is there."""
+    """If there is a GPU, try which engines compute on it, and build the encoder's plan or try the
+    existing one."""
     path = runtimes_path(chosen.cache_dir)
     if has_gpu() and read_runtimes(path) is None:
         job = TrialJob(engines=files, output=path, threads=chosen.engines.threads)
@@ -114,7 +114,8 @@ def _choice(chosen: Settings, files: EngineFiles) -> Choice:
 
 
 def _run_plan_job(chosen: Settings, choice: Choice, tries_only: bool) -> None:
-    """Raises AttuneError, the plan in quarantine, where it is not to be trusted."""
+    """Build or try the encoder's plan. Puts the plan in quarantine and raises AttuneError if it
+    cannot be trusted."""
     plans = plans_folder(chosen.cache_dir)
     assert choice.key is not None
     job = plan_job(choice, plans, chosen.engines.threads, tries_only=tries_only)
@@ -144,7 +145,7 @@ def list_all(as_json: AsJson = False) -> None:
 
 
 def plans_sheet(found: Sequence[PlanCard | Quarantine]) -> Sheet:
-    """The plans that were built, and whether they are trusted."""
+    """Make a table of the plans that were built, and of whether each is trusted."""
     rows = []
     for one in found:
         key = one.key
@@ -184,7 +185,7 @@ def verify() -> None:
 
     The exit code is 1 if the plan cannot be trusted.
     """
-    from engines.build import engine_files  # brings in every engine
+    from engines.build import engine_files  # imports every engine
 
     chosen = settings()
     files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
@@ -196,8 +197,9 @@ def verify() -> None:
 
 
 def _choose_weights(language_model: Path, chosen: Settings) -> bool:
-    """Find out which weights are faster here, where that is not known; whether it was not."""
-    # Brings in llama.cpp.
+    """Measure which weights are faster on this machine, unless that is known. Returns whether it
+    was measured now."""
+    # Imports llama.cpp.
     from engines.llm.requantize import compare_weights, is_compared, time_both
 
     if is_compared(language_model, chosen.cache_dir):
@@ -210,15 +212,16 @@ def _choose_weights(language_model: Path, chosen: Settings) -> bool:
 
 
 def _tell_daemon() -> None:
-    """Where one runs, it opens what was built; one that does not finds it when it starts."""
+    """Make a running daemon open what was built; a daemon that starts later opens it then."""
     with suppress(NoDaemonError):
         list(ask_daemon(Reload(), quiet_seconds=10.0))
-        say("the daemon opens them")
+        say("the daemon opens the new engines")
 
 
 def described_weights(language_model: Path, cache_dir: Path) -> tuple[bool, str]:
-    """Whether the faster weights are known, and how llama.cpp runs it, for people."""
-    # Brings in llama.cpp.
+    """Say how llama.cpp runs the language model. Returns whether the faster weights are known, and
+    the sentence for the user."""
+    # Imports llama.cpp.
     from engines.llm.requantize import is_compared, read_comparison, served_weights
 
     found = read_comparison(language_model, cache_dir)
@@ -255,7 +258,7 @@ def selftest(
 
     The exit code is 1 if one is refuted. A claim that could not be tested is not refuted.
     """
-    from engines.build import engine_files  # brings in every engine
+    from engines.build import engine_files  # imports every engine
     from engines.selftest.runner import run_claims
 
     chosen = settings()
@@ -284,7 +287,7 @@ def selftest(
 
 
 def _request(chosen: Settings, files: EngineFiles, folder: Path) -> "Request":
-    from engines.selftest.claims import Request  # brings in every engine
+    from engines.selftest.claims import Request  # imports every engine
 
     choice = _choice(chosen, files)
     return Request(
@@ -323,10 +326,10 @@ def run_child(
     command: Sequence[str] | None = None,
     silence_limit_seconds: float = SILENT_SECONDS,
 ) -> None:
-    """Run a job to its end with a progress bar, by `command` or else a calibration child.
+    """Run a job to its end with a progress bar, by `command` or else by a child of `calibration`.
 
-    Raises AttuneError where it fails, or is silent for `silence_limit_seconds` of processor time
-    per thread.
+    Raises AttuneError if the job fails, or if it takes `silence_limit_seconds` of processor time
+    per thread without a progress line.
     """
     ended = threading.Event()
     with Progress(
@@ -338,7 +341,7 @@ def run_child(
         task = bar.add_task("start", total=1.0, note="")
 
         def show(step: Step) -> None:
-            if step.stage != "done":  # its note is a bare number; what was said before it says more
+            if step.stage != "done":  # its note is a bare number; the note before it says more
                 bar.update(
                     task, description=step.stage, completed=step.fraction, note=escape(step.note)
                 )
@@ -361,7 +364,7 @@ def run_child(
 
 
 def features_folder(chosen: Settings) -> Path:
-    """Where encoder frames are kept."""
+    """Return the folder in which encoder frames are cached."""
     return chosen.cache_dir / "features"
 
 
@@ -371,5 +374,5 @@ def _make_folder(folder: Path) -> None:
     except OSError as error:
         raise AttuneError(
             f"the folder {folder} cannot be made: {error.strerror}; set state_dir and cache_dir to"
-            " others"
+            " other folders"
         ) from error

@@ -1,4 +1,5 @@
-"""`attune generations`: what was learnt, how it was judged, and which of it is served."""
+"""`attune generations` and `attune why`: show what was learnt and how it was judged, and choose
+which generation is served."""
 
 from collections.abc import Callable
 from functools import partial
@@ -37,9 +38,9 @@ app = typer.Typer(
 )
 
 _ENDED = {
-    "promoted": "was good",
-    "refused": "changed nothing",
-    "shadowed": "is not over",
+    "promoted": "was promoted",
+    "refused": "was refused",
+    "shadowed": "is still in shadow",
     "cancelled": "was cancelled",
     "failed": "failed",
 }
@@ -150,8 +151,8 @@ def roll_back() -> None:
 
 
 def _move(command: MoveGeneration, here: Callable[[], Generation]) -> None:
-    """Through the daemon, which then serves it at once; where none runs, on the disk, for the next
-    start."""
+    """Move the pointer through the daemon, which then serves the generation at once. If none runs,
+    move it on the disk, for the next start."""
     try:
         moved = ask_daemon_for(ServingChanged, command)
         say(
@@ -205,7 +206,7 @@ def _print_explained(found: GenerationReport) -> None:
     if changed:
         console.print(
             Sheet(
-                ("heard otherwise", "words", "wrong now", "before", "cascade", "label"),
+                ("heard differently", "words", "wrong now", "before", "cascade", "label"),
                 changed,
                 {"label"},
             )
@@ -215,7 +216,9 @@ def _print_explained(found: GenerationReport) -> None:
 def _print_shadow(found: ShadowReport) -> None:
     if not found.turns:
         return
-    console.print(f"in shadow it heard {found.turns} turns, of these otherwise:", highlight=False)
+    console.print(
+        f"in shadow it heard {found.turns} turns; it heard these differently:", highlight=False
+    )
     headings = ("turn", "heard", "in shadow", "meant", "would have been answered")
     rows = [
         (str(one.turn), one.heard, one.shadow_heard, one.label or "", one.shadow_reply or "")

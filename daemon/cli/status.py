@@ -1,4 +1,5 @@
-"""`attune status`, `metrics` and `reload`: what the daemon is at."""
+"""`attune status`, `metrics` and `reload`: show what the daemon does, and let it reload its
+settings."""
 
 from collections.abc import Mapping
 
@@ -17,7 +18,7 @@ from .common import AsJson, ask_daemon, ask_daemon_for, console, gib, print_json
 _PATIENCE_SECONDS = 10.0
 
 Line = tuple[str, str]
-"""A heading and what is told under it."""
+"""A heading and the text beside it."""
 
 
 def status(as_json: AsJson = False) -> None:
@@ -46,7 +47,7 @@ def reload() -> None:
     found = ask_daemon_for(Status, GetStatus())  # answered by the daemon that has taken over
     if found.settings_problem:
         raise AttuneError(found.settings_problem)
-    typer.echo("the settings were read again")
+    typer.echo("the settings were reloaded")
 
 
 def _lines(found: Status) -> list[Line]:
@@ -120,13 +121,13 @@ def _shadow(shadow: ShadowStatus | None) -> list[Line]:
         return []
     told = (
         f"generation {shadow.generation or 0:04d} heard {shadow.turns} of {shadow.of} turns,"
-        f" {shadow.otherwise} of them otherwise"
+        f" {shadow.otherwise} of them differently"
     )
     return [("shadow", shadow.problem or told)]
 
 
 def _left_out(labels: LabelsLeftOut) -> list[Line]:
-    """What is said of labels that no round learns from; nothing where there are none."""
+    """Return the line about labels that no round learns from, or no line if there are none."""
     if not labels.count:
         return []
     reasons = "; ".join(f"{count}: {reason}" for reason, count in labels.reasons.items())

@@ -1,5 +1,5 @@
-"""Standard input, output and error of a command: in any encoding, closed, full, or left by whoever
-reads."""
+"""Handles a command's standard input, output and error in any encoding, and when they are closed,
+full, or no longer read."""
 
 import io
 import os
@@ -12,7 +12,7 @@ from engines.errors import AttuneError
 
 
 class _Output(io.TextIOWrapper):
-    """Standard output that remembers why it failed, which an OSError does not tell."""
+    """Standard output that remembers its own OSError, to tell it from an OSError of other files."""
 
     problem: OSError | None = None
 
@@ -32,8 +32,8 @@ class _Output(io.TextIOWrapper):
 
 
 def tolerate_other_encodings() -> None:
-    """Put a replacement character where a stream cannot show a character, or where what is typed is
-    in another encoding."""
+    """Let the standard streams replace characters that they cannot show or decode, instead of
+    failing."""
     for stream in (sys.stdin, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -44,9 +44,9 @@ def tolerate_other_encodings() -> None:
 
 @contextmanager
 def written_out() -> Iterator[None]:
-    """Within, standard output is written to; after it, all of that is out.
+    """Flush standard output when the block ends.
 
-    Raises AttuneError where it cannot be written, and leaves with 1 where whoever read it has left,
+    Raises AttuneError if it cannot be written. Exits with 1 if the program that read it has ended,
     as `head` does.
     """
     try:
@@ -68,7 +68,7 @@ def written_out() -> Iterator[None]:
 
 
 def complain(line: str) -> None:
-    """Write a line to standard error, as far as that goes."""
+    """Write a line to standard error, or drop it if that cannot be written."""
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)
         return
@@ -76,8 +76,8 @@ def complain(line: str) -> None:
 
 
 def _drop(stream: TextIO) -> None:
-    """Lose what is left in `stream`, which the interpreter would try to write once more as it ends,
-    and complain."""
+    """Discard what is left in `stream`. Otherwise the interpreter tries to write it again as it
+    ends, and reports an error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

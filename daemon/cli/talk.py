@@ -1,4 +1,5 @@
-"""`attune ask` and `attune talk`: words in, the reply as it comes out, and how long it took."""
+"""`attune ask`, `listen` and `talk`: send text or sound to the daemon, and show each reply as it
+comes and how long it took."""
 
 import sys
 import threading
@@ -110,11 +111,11 @@ def talk() -> None:
     """
     if sys.stdin is None:
         raise AttuneError(
-            "standard input is closed, so nothing can be typed; `attune ask TEXT` needs none"
+            "standard input is closed, so nothing can be typed; use `attune ask TEXT`"
         )
     socket = settings().control.socket
     following = socket_client.ask(socket, Follow(), quiet_seconds=60.0)
-    # The first event says that it follows; where no daemon answers, the command ends here.
+    # The first event confirms that it follows; if no daemon answers, the command ends here.
     next(following)
     thread = threading.Thread(target=_show_what_is_said, args=(following,), daemon=True)
     thread.start()
@@ -138,7 +139,7 @@ def talk() -> None:
 def _show_what_is_said(following: Iterator[Event]) -> None:
     try:
         for event in following:
-            # What was typed is shown where it was typed.
+            # A typed turn is shown by the client that sent it.
             if isinstance(event, TurnEvent) and event.source != "text":
                 show(event)
     except AttuneError as error:
@@ -146,7 +147,7 @@ def _show_what_is_said(following: Iterator[Event]) -> None:
 
 
 def show(event: Event) -> None:
-    """Show one event to a person."""
+    """Print one event of a turn for the user."""
     match event:
         case Heard(text=text) if event.source != "text" and text.strip():
             console.print(f"[bold]heard[/bold] {escape(text)}", highlight=False, soft_wrap=True)
@@ -175,15 +176,15 @@ def _show_turn(turn: TurnAnswered) -> None:
 
 
 def _recording(words: str) -> Path | None:
-    """The path that `words` mean; None for a text.
+    """Return the path that `words` name, or None if they are a text.
 
-    A file that is there is a recording. Raises AttuneError for what is no file but looks like the
-    path of one.
+    An existing file is a recording. Raises AttuneError if `words` look like the path of a file that
+    does not exist.
     """
     try:
         path = Path(words).expanduser()
         there = path.exists()
-    # Too long for a path, or it begins with ~ and what is no user.
+    # `words` are too long for a path, or begin with ~ and a name that is not a user's.
     except (OSError, RuntimeError, ValueError):
         return None
     begins_as_path = words.startswith(("/", "./", "../", "~/")) and " " not in words

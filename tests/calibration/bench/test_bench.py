@@ -227,7 +227,7 @@ def test_a_design_may_be_trained_for_its_own_time() -> None:
         "end-to-end": 40.5,
     }
     for bad in ("cif:soon", "cif:0", "cif:-1", "cif:nan"):
-        with pytest.raises(AttuneError, match=rf"--designs {bad}: {bad} has no minutes above 0"):
+        with pytest.raises(AttuneError, match=rf"--designs {bad}: the minutes of {bad} must be"):
             _times_of(bad, 10.0)
 
 
