@@ -38,8 +38,8 @@ app = typer.Typer(
 )
 
 _ENDED = {
-    "promoted": "was promoted",
-    "refused": "was refused",
+    "promoted": "succeeded",
+    "refused": "changed nothing",
     "shadowed": "is still in shadow",
     "cancelled": "was cancelled",
     "failed": "failed",

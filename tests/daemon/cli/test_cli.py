@@ -241,7 +241,7 @@ def test_enrolling_learning_and_going_back(attune: Attune, daemon: App, folder: 
     )
     assert "10.0 %" in attune("generations", "list")[1]
     why = attune("why")[1]
-    assert why.startswith("the last round was good: 10.0 % word error")
+    assert why.startswith("the last round succeeded: 10.0 % word error")
     assert "generation 0001 from 0000, fake: promoted: " in why
     shown = attune("generations", "show", "1")[1]
     assert shown in why, "here the labels are of utterances that nobody stored"
