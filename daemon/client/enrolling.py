@@ -1,5 +1,5 @@
-"""Enrols a manifest through the control socket: reads it here, and hands each recording over as an
-open descriptor."""
+"""Enrols a manifest through the control socket: reads the manifest in this process, and hands each
+recording over as an open descriptor."""
 
 import socket
 from collections.abc import Generator, Iterator
@@ -17,18 +17,18 @@ from . import manifest as manifests
 from .socket_client import ask, readable
 
 _MAX_BAD_AT_FIRST = 20
-"""Where so many rows were bad and none good, the rest is not tried."""
+"""Enrolment ends after this many bad rows if no row was good before them."""
 
 
 def enroll(
     control: Path, manifest: Path, replace: bool = False, quiet_seconds: float | None = 300.0
 ) -> Generator[Event, None, None]:
-    """Enrol the recordings of `manifest` with the daemon at the socket `control`: yields `enrolled`
-    or `bad_row` for each row, and `enrolled_all` with the totals. With `replace` its texts take the
-    place of those that its recordings had before.
+    """Enrol the recordings of `manifest` with the daemon at the socket `control`. Yields `enrolled`
+    or `bad_row` for each row, and `enrolled_all` with the totals. With `replace`, its texts replace
+    those that its recordings had before.
 
-    Raises AttuneError where no daemon answers or it fails, the manifest cannot be read or is none,
-    or its first rows are all bad.
+    Raises AttuneError if no daemon answers or the daemon fails, if the manifest cannot be read or
+    is not a manifest, or if its first rows are all bad.
     """
     ours, theirs = row_stream.pair()
     command = Enroll(replace=replace)
@@ -37,7 +37,7 @@ def enroll(
         theirs,
         closing(ask(control, command, quiet_seconds, descriptors=[theirs.fileno()])) as events,
     ):
-        next(events)  # it is ready for rows
+        next(events)  # the daemon is ready for rows
         theirs.close()
         bad = good = 0
         for number, row in manifests.read_manifest(manifest):
@@ -51,7 +51,7 @@ def enroll(
             yield BadRow(row=number, problem=f"{where}: {event.problem}")
             if bad >= _MAX_BAD_AT_FIRST and not good:
                 raise AttuneError(
-                    f"the first {bad} rows of {manifest} are all bad; mend them and enrol again"
+                    f"the first {bad} rows of {manifest} are all bad; correct them and enrol again"
                 )
         ours.close()
         for event in events:
@@ -67,7 +67,8 @@ def _enrolled(
     ours: socket.socket,
     events: Iterator[Event],
 ) -> Event:
-    """What becomes of one row. Raises AttuneError where the daemon fails."""
+    """Send one row to the daemon. Returns the event that answers it, or a `bad_row` if the row
+    cannot be sent. Raises AttuneError if the daemon fails."""
     if isinstance(row, manifests.BadRow):
         return BadRow(row=number, problem=row.problem)
     try:
@@ -76,7 +77,7 @@ def _enrolled(
         return BadRow(row=number, problem=str(error))
     with recording:
         told = row_stream.Row(number=number, name=readable(recording.name), text=row.text)
-        with suppress(OSError):  # where the daemon has had enough, its next event says why
+        with suppress(OSError):  # if the daemon has closed the stream, its next event says why
             row_stream.send(ours, told, recording)
     event = next(events, None)
     if event is None:

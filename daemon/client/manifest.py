@@ -16,34 +16,34 @@ _ROW = '{"audio": PATH, "text": TEXT}'
 _MAX_LINE_BYTES = 16_384
 _READ_BYTES = 65_536
 _MAX_STRANGE_LINES = 5
-"""A file of which so many lines came, and none of them a row, is no manifest."""
+"""A file is not a manifest if its first lines, as many as this, hold no row."""
 _MAX_BYTES_WITHOUT_A_ROW = 1 << 20
 
 
 class Row(BaseModel):
-    """A recording and what is said in it."""
+    """One row of a manifest: a recording and the text that is said in it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
     audio: Path
-    """Relative to the manifest, or absolute."""
+    """Path of the recording, absolute or relative to the manifest."""
     text: str = Field(min_length=1, max_length=MAX_LABEL_CHARACTERS)
 
 
 @dataclass(frozen=True)
 class BadRow:
-    """A line that is not taken."""
+    """A line of a manifest that is not a valid row."""
 
     problem: str
-    """Why, in one line."""
+    """Why the line is refused, in one line."""
     strange: bool
-    """Whether it has nothing of a row."""
+    """True if the line does not resemble a row at all."""
 
 
 def read_manifest(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
-    """The lines of `path` that are not empty, with their numbers from 1 on.
+    """Yield the lines of `path` that are not empty, with their numbers from 1 on.
 
-    Raises AttuneError where the file cannot be read, is empty or is no manifest.
+    Raises AttuneError if the file cannot be read, is empty, or is not a manifest.
     """
     with open_file(path) as file:
         held: list[tuple[int, BadRow]] = []
@@ -77,13 +77,13 @@ def _no_manifest(path: Path, held: list[tuple[int, BadRow]]) -> AttuneError:
     number, first = held[0]
     problem = first.problem.partition(";")[0]
     return AttuneError(
-        f"{path} is no manifest (line {number}: {problem}); give a file with one {_ROW} a line"
+        f"{path} is not a manifest (line {number}: {problem}); give a file with one {_ROW} per line"
     )
 
 
 def _lines(file: OpenFile) -> Iterator[tuple[int, bytes, int]]:
-    """Each line that is not empty: its number, its first _MAX_LINE_BYTES + 1 bytes, and the
-    position after what was read."""
+    """Yield each line that is not empty: its number, its first _MAX_LINE_BYTES + 1 bytes, and the
+    position in the file after all that was read."""
     number, position = 1, 0
     line = bytearray()
     while block := _read(file, position):

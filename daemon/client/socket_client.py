@@ -1,4 +1,4 @@
-"""The other end of the control socket: what the command line uses to reach the daemon."""
+"""The client's end of the control socket, by which the command line reaches the daemon."""
 
 import json
 import socket
@@ -19,7 +19,7 @@ Kind = TypeVar("Kind", bound=Event)
 
 
 class NoDaemonError(AttuneError):
-    """Nobody listens at the control socket."""
+    """No daemon listens at the control socket."""
 
 
 def ask(
@@ -32,8 +32,8 @@ def ask(
 ) -> Generator[Event, None, None]:
     """Send `command` to the daemon at `path` and yield the events that answer it.
 
-    A `recording` is opened here and handed over: the daemon opens no file that a client names.
-    Otherwise as `request`.
+    A `recording` is opened in this process and handed over: the daemon opens no file that a client
+    names. The other parameters and the errors are those of `request`.
     """
     message: Message = command.model_dump(mode="json", exclude={"descriptors"}, exclude_none=True)
     if recording is not None:
@@ -46,11 +46,11 @@ def ask(
 def ask_for(
     kind: type[Kind], path: Path, command: Request, quiet_seconds: float | None = 300.0
 ) -> Kind:
-    """The one event that answers `command`. Raises AttuneError as `ask`, or where the answer is of
-    another kind."""
+    """Send `command` and return the one event that answers it. Raises AttuneError as `ask` does,
+    and if the answer is not of type `kind`."""
     answers = list(ask(path, command, quiet_seconds))
     if len(answers) != 1 or not isinstance(answers[0], kind):
-        raise AttuneError(f"the daemon at {path} gave another answer than it should; restart it")
+        raise AttuneError(f"the daemon at {path} gave an unexpected answer; restart it")
     return answers[0]
 
 
@@ -62,11 +62,11 @@ def request(
 ) -> Generator[Message, None, None]:
     """Send `command` to the daemon at `path` and yield its messages, all but the closing one.
 
-    A Path under `audio` is opened here and handed over: the daemon opens no file that a client
-    names. `descriptors` are handed over likewise; they stay the caller's, and may be closed after
-    the first event. Closing the iterator hangs up, which ends the command. Raises AttuneError where
-    no daemon answers, where it says that the command failed, where it says nothing for
-    `quiet_seconds`, and where the file cannot be opened.
+    A Path under `audio` is opened in this process and handed over: the daemon opens no file that a
+    client names. `descriptors` are handed over likewise; they stay the caller's, and may be closed
+    after the first event. Closing the iterator hangs up, which ends the command. Raises AttuneError
+    if no daemon answers, if the command fails, if the daemon sends nothing for `quiet_seconds`, or
+    if the file cannot be opened.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
@@ -93,16 +93,16 @@ def request(
 
 
 def readable(text: str) -> str:
-    """A text without what cannot be sent: the halves of surrogate pairs that stand for bytes which
-    are no UTF-8."""
+    """Replace what cannot be sent in a text: the halves of surrogate pairs, which stand for bytes
+    that are not UTF-8."""
     return text.encode(errors="surrogatepass").decode(errors="replace")
 
 
 def _send(connection: socket.socket, command: Message, descriptors: Sequence[int]) -> None:
     line = readable(json.dumps(command, ensure_ascii=False)).encode() + b"\n"
     if len(line) > MAX_LINE_BYTES:
-        raise AttuneError(f"the request is longer than {MAX_LINE_BYTES} bytes; say less at a time")
-    # The daemon has refused it already; its answer says why.
+        raise AttuneError(f"the request is longer than {MAX_LINE_BYTES} bytes; send less at a time")
+    # If the daemon has closed the connection already, its answer says why.
     with suppress(BrokenPipeError, ConnectionResetError):
         sent = socket.send_fds(connection, [line], descriptors) if descriptors else 0
         connection.sendall(line[sent:])
@@ -119,10 +119,13 @@ def _next_message(lines: BinaryIO, path: Path) -> Message:
         raise AttuneError(f"the connection to the daemon at {path} broke: {error}") from error
     try:
         message = json.loads(line)
-    except ValueError as error:  # nothing, or half a line
+    except ValueError as error:  # the answer was nothing, or half a line
         raise AttuneError(
             f"the daemon at {path} ended before it had answered; its log says why"
         ) from error
     if not isinstance(message, dict):
-        raise AttuneError(f"what answers at {path} is no Attune daemon")
+        raise AttuneError(
+            f"the program that answers at {path} is not an Attune daemon; set control.socket to the"
+            " daemon's path"
+        )
     return message

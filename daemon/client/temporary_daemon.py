@@ -1,5 +1,5 @@
-"""A daemon as a child process on a state of its own, for the demo and for benchmarks. Knows the
-control socket, no models."""
+"""Runs a daemon as a child process with a state of its own, for the demo and for benchmarks. Knows
+the control socket, no models."""
 
 import os
 import signal
@@ -24,11 +24,11 @@ _STOP_SECONDS = 30.0
 @contextmanager
 def private_daemon(environment: Mapping[str, str], log: Path) -> Iterator[Status]:
     """Run `attune serve` with the settings in `environment` (keys without `ATTUNE__`; no other
-    setting of this process's environment reaches it) and its log in `log`; yields its first status
-    and stops it at the end. It also stops when the calling thread ends, however that happens.
+    setting of this process's environment reaches it) and its log in `log`. Yields its first status,
+    and stops the daemon when the block, or the calling thread, ends.
 
     `CONTROL__SOCKET` must be among the settings. Raises AttuneError with the last line of the log
-    where it does not start.
+    if the daemon does not start.
     """
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("ATTUNE__")}
     given = {f"ATTUNE__{key}": value for key, value in environment.items()}
@@ -56,7 +56,7 @@ def _first_status(socket: Path, process: "subprocess.Popen[bytes]", log: Path) -
     while time.monotonic() < deadline and process.poll() is None:
         try:
             return ask_for(Status, socket, GetStatus(), quiet_seconds=_START_SECONDS)
-        except AttuneError:  # there is none yet, or it was just leaving
+        except AttuneError:  # the daemon does not listen yet, or is just ending
             time.sleep(0.2)
-    last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+    last = (log.read_text(errors="replace").strip().splitlines() or ["its log is empty"])[-1]
     raise AttuneError(f"the daemon did not start: {last}")

@@ -77,7 +77,7 @@ NOT_MANIFESTS = {
 def test_what_is_no_manifest_is_one_line(tmp_path: Path, content: bytes) -> None:
     found = read_manifest(written(tmp_path, content))
     with pytest.raises(
-        AttuneError, match=r"m\.jsonl is no manifest \(line \d+: .*\); give"
+        AttuneError, match=r"m\.jsonl is not a manifest \(line \d+: .*\); give"
     ) as caught:
         next(found)
     assert len(str(caught.value)) < 400 + len(str(tmp_path))
@@ -85,13 +85,13 @@ def test_what_is_no_manifest_is_one_line(tmp_path: Path, content: bytes) -> None
 
 
 def test_a_recording_is_no_manifest(tmp_path: Path) -> None:
-    with pytest.raises(AttuneError, match=r"question\.wav is no manifest"):
+    with pytest.raises(AttuneError, match=r"question\.wav is not a manifest"):
         list(read_manifest(write_wav(tmp_path / "question.wav", tone(2.0))))
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n \n", codecs.BOM_UTF8])
 def test_an_empty_manifest_is_one_line(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(AttuneError, match=r"has no rows|is no manifest"):
+    with pytest.raises(AttuneError, match=r"has no rows|is not a manifest"):
         list(read_manifest(written(tmp_path, content)))
 
 
