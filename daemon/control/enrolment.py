@@ -1,4 +1,5 @@
-"""Takes up recordings and their texts: good rows are kept, each bad one is told in one line."""
+"""Enrols recordings with their texts: good rows are stored, and each bad row is reported in one
+line."""
 
 from collections.abc import Iterator
 
@@ -14,23 +15,23 @@ from ..store.store import Store, utterance_id
 from .row_stream import Row
 
 MAX_SECONDS = 29.5
-"""Longest recording that is enrolled: what the encoder takes."""
+"""Longest recording that is enrolled, in seconds: the encoder takes no longer one."""
 
 Known = dict[str, Row]
-"""By the id of its utterance, the first row of this enrolment that has it."""
+"""Maps the id of an utterance to the first row of this enrolment that has it."""
 
 
 def take_up(
     rows: Iterator[tuple[Row, int]], store: Store, replace: bool = False
 ) -> Iterator[Event]:
-    """Store each row as an enrolled utterance; a recording comes as an open descriptor, which stays
+    """Store each row as an enrolled utterance. A recording comes as an open descriptor, which stays
     the caller's.
 
-    A recording has one text: the first that it was given stays, or with `replace` the first of this
-    enrolment. A text that cannot be true of its recording is a bad row. Yields `enrolling`, then
-    for each row `enrolled` or `bad_row`, and `enrolled_all` with the totals, in which a recording
-    that came twice counts once. Raises AttuneError where the store cannot be written, or `rows`
-    does.
+    A recording has one text: its first text stays, unless `replace` is set; then the first text of
+    this enrolment replaces it. A row whose text cannot be true of its recording is bad. Yields
+    `enrolling`, then `enrolled` or `bad_row` for each row, and `enrolled_all` with the totals, in
+    which a recording that came twice counts once. Raises AttuneError if the store cannot be
+    written, or if reading `rows` raises it.
     """
     yield Enrolling()
     known: Known = {}
@@ -61,8 +62,8 @@ def take_up(
 
 
 def _refuse_untrue(row: Row, samples: Float32, store: Store, replace: bool, known: Known) -> None:
-    """Raises AttuneError where the text of `row` cannot be what was said in `samples`, or
-    contradicts what they were given."""
+    """Raise AttuneError if the text of `row` cannot be what was said in `samples`, or contradicts
+    a text that the recording has already."""
     fault = "silent" if is_silent(samples) else label_fault(row.text, len(samples) / SAMPLE_RATE_HZ)
     if fault is not None:
         raise AttuneError(
@@ -87,7 +88,7 @@ def _refuse_untrue(row: Row, samples: Float32, store: Store, replace: bool, know
 
 
 def _keep(row: Row, samples: Float32, store: Store, replace: bool) -> bool:
-    """Store the utterance and its label; whether the text is new."""
+    """Store the utterance and its label. Returns whether the text is new."""
     utterance = store.add_utterance(samples, "enrolled")
     if store.confirmed_text(utterance.id) == " ".join(row.text.split()):
         return False  # enrolled before, and not corrected since

@@ -1,5 +1,4 @@
-"""Carries out what is asked of a running daemon through the control socket: each request is
-answered by events."""
+"""Carries out the requests that come through the control socket: each is answered by events."""
 
 import queue
 from collections.abc import Callable, Generator
@@ -69,15 +68,15 @@ class Service:
     """Called after each correction."""
     shadow_readings: ShadowReadings
     start_anew: Callable[[], "Future[None]"]
-    """Have the settings read again, once what is being answered is; the result is AttuneError where
-    they are refused."""
+    """Asks for a reload of the settings, which waits for the current turns. The future ends once
+    they are accepted, or with AttuneError if they are refused."""
 
 
 def answer_message(
     service: Service, message: Message, client: Client
 ) -> Generator[Message, None, None]:
-    """Carry out what a message of `client` asks for; yields the messages that answer it. Raises
-    AttuneError where it is malformed or fails."""
+    """Carry out the request in a message of `client`. Yields the messages that answer it; raises
+    AttuneError if the request is malformed or fails."""
     with closing(answer(service, requests.read_request(message), client)) as events:
         for event in events:
             yield event.message()
@@ -86,7 +85,8 @@ def answer_message(
 def answer(
     service: Service, request: requests.Request, client: Client
 ) -> Generator[Event, None, None]:
-    """Carry out one request of `client`. Raises AttuneError where it fails."""
+    """Carry out one request of `client`. Yields the events that answer it; raises AttuneError if
+    the request fails."""
     events: Generator[Event, None, None]
     match request:
         case requests.GetStatus():
@@ -157,8 +157,8 @@ def _listen(
 
 
 def _handed(request: requests.Request, what: str) -> int:
-    """The descriptor that came with a request. Raises AttuneError where there is none, or more than
-    one."""
+    """Return the descriptor that came with a request. Raises AttuneError if there is none, or more
+    than one."""
     if len(request.descriptors) != 1:
         raise AttuneError(
             f"{what} did not come as one open descriptor with the request, and the daemon opens no"
@@ -169,7 +169,7 @@ def _handed(request: requests.Request, what: str) -> int:
 
 def _follow(service: Service, client: Client) -> Generator[Event, None, None]:
     def left() -> None:
-        with suppress(queue.Full):  # then nobody waits for the next event
+        with suppress(queue.Full):  # then the loop below is not waiting for an event
             happening.put_nowait(ClientLeft())
 
     with service.events.follow() as happening, client.telling(left):
@@ -205,7 +205,7 @@ def _adapt(
 def _until_outcome(
     scheduler: RoundScheduler, steps: "queue.SimpleQueue[AdaptationChanged | ClientLeft]"
 ) -> Generator[Event, None, None]:
-    """What a round does, until it has an outcome or the client has left."""
+    """Yield the steps of a round until it has an outcome or the client has left."""
     outcome = None
     while outcome is None:
         try:
@@ -257,7 +257,7 @@ def _correct(service: Service, request: requests.Correct) -> Generator[Event, No
     fault = label_fault(request.text, utterance.seconds if utterance is not None else 0.0)
     if fault is not None:
         raise AttuneError(
-            f"turn {turn.id} cannot have been that: {TOLD[fault]}; give the words that were said"
+            f"turn {turn.id} cannot have this text: {TOLD[fault]}; give the words that were said"
         )
     service.store.add_label(turn.utterance, request.text, "corrected")
     service.corrected()
@@ -265,7 +265,7 @@ def _correct(service: Service, request: requests.Correct) -> Generator[Event, No
 
 
 def _enroll(service: Service, descriptor: int, replace: bool) -> Generator[Event, None, None]:
-    service.attention.begin()  # no round starts on half of what is being enrolled
+    service.attention.begin()  # no round may start on half of an enrolment
     try:
         with closing(row_stream.receive(descriptor)) as rows:
             yield from take_up(rows, service.store, replace)

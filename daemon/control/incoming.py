@@ -1,12 +1,12 @@
-"""What comes through a connection: lines, and open descriptors with them (SCM_RIGHTS). Knows no
-command."""
+"""Reads what comes through a connection: lines, and the open descriptors that come with them
+(SCM_RIGHTS). Knows no command."""
 
 import os
 import socket
 
 _READ_BYTES = 65_536
 MAX_DESCRIPTORS = 4
-"""That one request may bring; no command takes more than one."""
+"""Number of descriptors that one request may bring; no command takes more than one."""
 
 
 class Incoming:
@@ -17,14 +17,14 @@ class Incoming:
         self._buffer = bytearray()
         self._descriptors: list[int] = []
         self.lost = False
-        """Whether some descriptors of the line did not come over: too many, or this process has too
-        many open."""
+        """True if some descriptors of the line were lost: there were too many, or this process has
+        too many open files."""
 
     def readline(self, limit: int) -> bytes:
-        """A line with its end, or `limit` bytes of it; what is left where the other side has ended,
-        b"" after that.
+        """Read a line with its end, or its first `limit` bytes. At the end of the stream, returns
+        what is left, and b"" after that.
 
-        Raises OSError, TimeoutError where nothing comes in time.
+        Raises OSError, which is TimeoutError if nothing comes in time.
         """
         searched = 0
         while (end := self._buffer.find(b"\n", searched)) < 0 and len(self._buffer) < limit:
@@ -48,12 +48,11 @@ class Incoming:
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """Those that came with the line that was read last, or with one before it that `release`
-        did not follow."""
+        """The descriptors that came with the lines that were read since the last `release`."""
         return tuple(self._descriptors)
 
     def release(self) -> None:
-        """Close the descriptors of the line."""
+        """Close the descriptors that came since the last `release`."""
         handed, self._descriptors, self.lost = self._descriptors, [], False
         for descriptor in handed:
             os.close(descriptor)

@@ -1,5 +1,5 @@
-"""Figures for machines: what happens is counted, what is so is looked up when it is asked for; as
-text in Prometheus' format.
+"""Metrics in Prometheus' text format: events are counted as they happen, and states are read when
+the text is asked for.
 
 Knows no network: `attune metrics` prints the text, for a collector of text files.
 """
@@ -26,7 +26,7 @@ _STATES = ("waiting", "training", "paused", "judging", "stopped")
 
 
 class Metrics:
-    """Since the daemon started."""
+    """The daemon's metrics, counted since it started."""
 
     def __init__(self, status: Callable[[], Status], events: Events) -> None:
         """`status` gives what `attune status` shows; `events` are counted from now on."""
@@ -47,11 +47,13 @@ class Metrics:
             "attune_rounds", "Rounds of training that ended.", ["outcome"], registry=self._registry
         )
         self._rollbacks = Counter(
-            "attune_rollbacks", "Generations that gave way by themselves.", registry=self._registry
+            "attune_rollbacks",
+            "Generations that were rolled back automatically.",
+            registry=self._registry,
         )
         self._shadows = Counter(
             "attune_shadows",
-            "Generations that left the shadow.",
+            "Candidates whose time in shadow ended.",
             ["outcome"],
             registry=self._registry,
         )
@@ -75,12 +77,12 @@ class Metrics:
             self._rounds.labels(event.outcome).inc()
 
     def text(self) -> str:
-        """All of it, in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry).decode()
 
 
 class _Now(Collector):
-    """What is so at the moment of asking."""
+    """Collects the metrics that are read from the status at the moment of asking."""
 
     def __init__(self, status: Callable[[], Status]) -> None:
         self._status = status
@@ -98,7 +100,7 @@ class _Now(Collector):
         )
         yield GaugeMetricFamily(
             "attune_models_unloaded",
-            "1 while a round has the models' memory.",
+            "1 while the serving models are unloaded for a round.",
             float(found.unloaded),
         )
         yield GaugeMetricFamily(
@@ -116,7 +118,7 @@ class _Now(Collector):
             found.shadow.turns if found.shadow else 0,
         )
         state = GaugeMetricFamily(
-            "attune_adaptation", "1 for what adaptation is doing.", labels=["state"]
+            "attune_adaptation", "1 for the current state of adaptation.", labels=["state"]
         )
         for name in _STATES:
             state.add_metric([name], float(learning.state == name))
@@ -131,13 +133,17 @@ class _Now(Collector):
             _or_nan(None if latency_ms is None else latency_ms / 1000),
         )
         for name, meaning, size_bytes in (
-            ("budget", "What a round may take Attune to.", learning.budget_bytes),
+            ("budget", "Memory that Attune may use in a round.", learning.budget_bytes),
             (
                 "predicted",
-                "What the last round was predicted to take Attune to.",
+                "Memory that Attune was predicted to use in the last round.",
                 learning.predicted_bytes,
             ),
-            ("most_used", "What the last round took Attune to at most.", learning.most_used_bytes),
+            (
+                "most_used",
+                "Most memory that Attune used in the last round.",
+                learning.most_used_bytes,
+            ),
         ):
             yield GaugeMetricFamily(f"attune_round_{name}_bytes", meaning, _or_nan(size_bytes))
 

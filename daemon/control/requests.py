@@ -1,4 +1,4 @@
-"""What can be asked of a running daemon: one checked request for each command of the control
+"""The requests that a running daemon takes: one checked type for each command of the control
 socket."""
 
 from typing import Annotated, Any, Literal, Self
@@ -14,20 +14,20 @@ from .row_stream import MAX_NAME_CHARACTERS
 
 _MAX_TEXT_CHARACTERS = 8000
 _MAX_ID = 2**63 - 1
-"""In SQLite."""
+"""Largest id that SQLite stores."""
 
 
 class Request(Frozen):
-    """What all requests share."""
+    """The base of all requests."""
 
     descriptors: tuple[int, ...] = ()
-    """Open files that came with it; the control socket closes them when it is answered."""
+    """Open files that came with the request; the control socket closes them once it is answered."""
 
     @model_validator(mode="after")
     def _has_no_nul(self) -> Self:
-        """Neither a text nor the name of a file holds one."""
+        """Refuse a NUL character in a text or in the name of a file."""
         if any("\0" in str(value) for _, value in self):
-            raise ValueError("a NUL character is part of no text and of no name")
+            raise ValueError("a text or a name must not contain a NUL character")
         return self
 
 
@@ -40,14 +40,14 @@ class GetMetrics(Request):
 
 
 class Reload(Request):
-    """Read the settings again, and open what was built since; who asks meanwhile waits."""
+    """Reload the settings, and open engines that were built since. Requests wait meanwhile."""
 
     command: Literal["reload"] = "reload"
 
 
 class Ask(Request):
-    """`text` or the recording that is handed over, which messages call `audio`, answered through
-    `route` or the one in use."""
+    """Answer `text`, or the recording that is handed over, by `route` or by the route in use.
+    `audio` is the recording's name in messages."""
 
     command: Literal["ask"] = "ask"
     text: str | None = Field(None, min_length=1, max_length=_MAX_TEXT_CHARACTERS)
@@ -56,8 +56,8 @@ class Ask(Request):
 
 
 class Listen(Request):
-    """The recording that is handed over, which messages call `audio`, played through the capture
-    path; `speed` 0 does not wait for real time."""
+    """Play the recording that is handed over through the capture path. `speed` 1 is real time, 0 as
+    fast as possible; `audio` is the recording's name in messages."""
 
     command: Literal["listen"] = "listen"
     audio: str = Field(max_length=MAX_NAME_CHARACTERS)
@@ -70,15 +70,15 @@ class Follow(Request):
 
 
 class Adapt(Request):
-    """Start a round now and follow it, follow the one that runs, cancel it, or say what one would
-    take."""
+    """Start a round and follow it, or follow the running one; cancel the running one; or plan one
+    without starting it."""
 
     command: Literal["adapt"] = "adapt"
     action: Literal["start", "cancel", "plan"] = "start"
 
 
 class Correct(Request):
-    """Say what was said in turn `turn`, or in the last that was spoken."""
+    """Correct turn `turn`, or the last spoken turn: `text` is what was really said."""
 
     command: Literal["correct"] = "correct"
     text: str = Field(min_length=1, max_length=MAX_LABEL_CHARACTERS)
@@ -86,24 +86,24 @@ class Correct(Request):
 
 
 class Enroll(Request):
-    """Take up what comes through the socket that is handed over: rows, each with its open
-    recording. With `replace` their texts take the place of those that the recordings were labelled
-    with before."""
+    """Enrol the rows that come through the socket that is handed over, each with its open
+    recording. With `replace`, their texts replace those that the recordings had before."""
 
     command: Literal["enroll"] = "enroll"
     replace: bool = False
 
 
 class Explain(Request):
-    """How the last round ended, and what speaks for and against the generation that it wrote, or
-    for generation `number`."""
+    """Explain generation `number`, or how the last round ended and what speaks for and against the
+    generation that it wrote."""
 
     command: Literal["why"] = "why"
     number: int | None = Field(None, ge=0, le=MAX_NUMBER)
 
 
 class MoveGeneration(Request):
-    """Move the pointer. What there is can be read from the disk."""
+    """Move the pointer to the current generation. Listing generations needs no request: they can be
+    read from the disk."""
 
     command: Literal["generations"] = "generations"
     action: Literal["promote", "rollback"]
@@ -128,7 +128,7 @@ _REQUESTS: TypeAdapter[_AnyRequest] = TypeAdapter(_AnyRequest)
 
 
 def read_request(message: dict[str, Any]) -> Request:
-    """The request that a message of a client holds. Raises AttuneError where it is malformed."""
+    """Read the request in a client's message. Raises AttuneError if it is malformed."""
     try:
         return _REQUESTS.validate_python(message)
     except ValidationError as error:

@@ -1,5 +1,5 @@
-"""How the rows of an enrolment come to the daemon: a socket pair, of which a client hands over one
-end.
+"""Carries the rows of an enrolment to the daemon, through a socket pair of which the client hands
+over one end.
 
 Each message is a row in JSON with the descriptor of its open recording beside it; the end of the
 stream ends the enrolment.
@@ -20,38 +20,38 @@ from ..store.store import MAX_LABEL_CHARACTERS
 MAX_NAME_CHARACTERS = 4096
 _MAX_ROW_BYTES = 65_536
 _SILENT_SECONDS = 60.0
-"""A client that hands over nothing for so long has left, or stands still."""
+"""Seconds after which a client that hands over no row counts as gone or stuck."""
 
 
 class Row(Frozen):
-    """What is said about one open recording."""
+    """The text of one open recording, and how messages call it."""
 
     number: int = Field(ge=1)
-    """By which messages call the row."""
+    """Number of the row, for messages."""
     name: str = Field(max_length=MAX_NAME_CHARACTERS)
-    """Of the recording, for messages."""
+    """Name of the recording, for messages."""
     text: str = Field(min_length=1, max_length=MAX_LABEL_CHARACTERS)
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
-    """Both ends of a stream of rows: one to send on, one to hand over."""
+    """Make a stream of rows. Returns both its ends: one to send on, one to hand over."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     return ours, theirs
 
 
 def send(stream: socket.socket, row: Row, recording: OpenFile) -> None:
-    """Hand over a row. Raises OSError where nobody takes it any more."""
+    """Send a row with its open recording. Raises OSError if the daemon no longer reads."""
     socket.send_fds(stream, [row.model_dump_json().encode()], [recording.fileno()])
 
 
 def receive(
     descriptor: int, silent_seconds: float = _SILENT_SECONDS
 ) -> Generator[tuple[Row, int], None, None]:
-    """The rows that come through `descriptor`, which stays the caller's, each with a descriptor
-    that is open until the next.
+    """Yield the rows that come through `descriptor`, each with the descriptor of its recording,
+    which is closed before the next row. `descriptor` itself stays the caller's.
 
-    Raises AttuneError where it is no such stream, nothing comes for `silent_seconds`, or something
-    else than a row does.
+    Raises AttuneError if `descriptor` is not such a stream, if nothing comes for `silent_seconds`,
+    or if a message is not a row.
     """
     try:
         stream = socket.socket(fileno=os.dup(descriptor))
@@ -73,7 +73,7 @@ def receive(
                     return
                 if len(handed) != 1:
                     raise AttuneError(
-                        f"a row came with {len(handed)} open files; it has one recording"
+                        f"a row came with {len(handed)} open files; it must bring one recording"
                     )
                 yield _checked(message), handed[0]
             finally:
@@ -110,5 +110,5 @@ def _checked(message: bytes) -> Row:
     except ValidationError as error:
         told = " ".join(first_problem(error))
         raise AttuneError(
-            f"a row of the enrolment is none ({told}); use `attune enroll`"
+            f"a row of the enrolment is malformed ({told}); use `attune enroll`"
         ) from error

@@ -1,8 +1,8 @@
 """The control socket: JSON lines over a private UNIX socket.
 
-One request object a line; each is answered by event objects, the last of which holds `"done": true`
-or `"error"`: no other may. A file is never named for the daemon to open: it comes as an open
-descriptor with the line of its request. Knows no command.
+Each line is one request object, and is answered by event objects. The last of them holds
+`"done": true` or `"error"`, and no other does. The daemon opens no file that a client names: a file
+comes as an open descriptor with the line of its request. Knows no command.
 """
 
 import contextlib
@@ -30,29 +30,29 @@ _FIRST_WORD_SECONDS, _LAST_WORD_SECONDS, _LEAVING_SECONDS = 1.0, 0.3, 1.0
 _POLL_SECONDS = 0.01
 _MAX_PROBLEM_CHARACTERS = 1000
 _IDLE_SECONDS = 60.0
-"""A connection that asks nothing, or does not read its answer, for so long is closed."""
+"""Seconds after which a connection is closed that sends no request or does not read its answer."""
 
 Message = dict[str, Any]
-"""A JSON object, as it comes and goes on the socket."""
+"""A JSON object as it is sent through the socket."""
 
 Handler = Callable[[Message, Client], Generator[Message, None, None]]
-"""Answers the request of a client with messages; closed early when the client leaves, which it can
-ask to be told of while it computes. AttuneError becomes the last event.
+"""Answers the request of a client with messages. It is closed early when the client leaves; the
+`Client` can tell it of that while it computes. An AttuneError becomes the last message.
 
-The descriptors that came with a request are in it as `descriptors`, where there are any; they are
-closed when it is answered.
+The descriptors that came with a request are in it as `descriptors`, if there are any; they are
+closed once it is answered.
 """
 
 
 class ControlServer:
-    """Answers with `handle` whoever connects to a listening socket, each connection in a thread of
-    its own."""
+    """Answers the clients that connect to a listening socket with `handle`, each connection in a
+    thread of its own."""
 
     def __init__(
         self, listener: socket.socket, handle: Handler, idle_seconds: float = _IDLE_SECONDS
     ) -> None:
-        """Starts at once. `listener` stays the caller's: whoever connects to it later waits for the
-        next server."""
+        """Start at once. `listener` stays the caller's: a client that connects to it later waits
+        for the next server."""
         listener.setblocking(False)
         self._listener = listener
         self._handle = handle
@@ -62,23 +62,23 @@ class ControlServer:
         self._hang_ups = HangUps()
         self._connections: set[socket.socket] = set()
         self._unheard: set[socket.socket] = set()
-        """Those that were accepted, and are still to get the first event of an answer."""
+        """Connections that were accepted and have not received the first event of an answer."""
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self.take_again()
 
     def take_again(self) -> None:
-        """Take connections, at first and again after `turn_away`."""
+        """Accept connections, at the start and again after `turn_away`."""
         self._closing.clear()
         self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._accept, name="control", daemon=True)
         self._thread.start()
 
     def turn_away(self) -> None:
-        """Take no more connections, and no further request from those there are; what is being
-        answered goes on.
+        """Accept no more connections, and no more requests from the open ones. Answers that have
+        begun go on.
 
-        Who was accepted and is about to ask is waited for.
+        Waits for a moment for the first request of connections that were accepted just before.
         """
         if not self._closing.is_set():
             self._closing.set()
@@ -87,8 +87,8 @@ class ControlServer:
             _wait_while(lambda: bool(self._unheard), _FIRST_WORD_SECONDS)
 
     def close(self) -> None:
-        """Stop answering; what is nearly said is said, and who computes an answer is told that
-        nobody waits for it."""
+        """Stop answering. Answers that are nearly complete are sent; handlers that still compute
+        one are told that the client has left."""
         self.turn_away()
         self._end(socket.SHUT_RD)
         _wait_while(lambda: bool(self._connections), _LAST_WORD_SECONDS)
@@ -110,7 +110,7 @@ class ControlServer:
                     return
                 try:
                     connection, _ = self._listener.accept()
-                except BlockingIOError:  # it is gone already
+                except BlockingIOError:  # the client is gone already
                     continue
                 except OSError as error:
                     logger.error("the control socket failed: %s", error)
@@ -130,8 +130,8 @@ class ControlServer:
         ).start()
 
     def _turn_down(self, connection: socket.socket) -> None:
-        """Say why in a thread of its own, for a while: a flood of connections must not keep the
-        next client waiting."""
+        """Refuse a connection with the reason, in a thread of its own and for a short time: a flood
+        of connections must not keep the next client waiting."""
         if not self._refusals.acquire(blocking=False):
             connection.close()
             return
@@ -168,7 +168,8 @@ class ControlServer:
             self._places.release()
 
     def _answer(self, connection: socket.socket, line: bytes, incoming: Incoming) -> bool:
-        """Answer one request; False where the connection is past understanding."""
+        """Answer one request. Returns False if the connection must be closed: the line is too long,
+        or the client has left."""
         if len(line) > MAX_LINE_BYTES:
             connection.sendall(_line({"error": f"a request is longer than {MAX_LINE_BYTES} bytes"}))
             return False
@@ -186,14 +187,14 @@ class ControlServer:
                 _line(
                     {
                         "error": (
-                            "the open files of a request did not all come over;"
-                            f" {MAX_DESCRIPTORS} may"
+                            "some open files of a request were lost; a request may bring"
+                            f" {MAX_DESCRIPTORS}"
                         )
                     }
                 )
             )
             return True
-        request.pop("descriptors", None)  # only the connection says which there are
+        request.pop("descriptors", None)  # only the connection tells which descriptors came
         if incoming.descriptors:
             request["descriptors"] = incoming.descriptors
         with (
@@ -216,7 +217,7 @@ class ControlServer:
         except Exception as error:
             # A defect in one command must not take the daemon away from its other users.
             logger.exception("the command %.100r failed", request.get("command"))
-            yield _problem(f"the daemon failed at this: {error!r}; its log says more")
+            yield _problem(f"the daemon failed at this command: {error!r}; its log says more")
 
 
 def _wait_while(holds: Callable[[], bool], seconds: float) -> None:
@@ -226,7 +227,7 @@ def _wait_while(holds: Callable[[], bool], seconds: float) -> None:
 
 
 def _problem(what: str) -> Message:
-    """In one line that fits a terminal, whatever a client called things."""
+    """Make an error message of one line that fits a terminal, however long the names in it are."""
     line = " ".join(what.splitlines())
     return {
         "error": (

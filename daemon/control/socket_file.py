@@ -1,4 +1,5 @@
-"""The socket file through which commands come in: made private, and removed after use."""
+"""Makes the socket file through which commands come in, private to its owner, and removes it after
+use."""
 
 import contextlib
 import socket
@@ -11,9 +12,9 @@ from engines.errors import AttuneError
 
 @contextlib.contextmanager
 def hold_socket(path: Path) -> Iterator[socket.socket]:
-    """A socket that listens at `path` for the length of the `with`, and is removed after it.
+    """Yield a socket that listens at `path`, and remove it when the block ends.
 
-    Raises AttuneError where the path cannot be bound or another daemon answers there.
+    Raises AttuneError if the path cannot be bound or another daemon answers there.
     """
     listener = _bind(path)
     try:
@@ -45,13 +46,14 @@ def _bind(path: Path) -> socket.socket:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove what a daemon that was killed left behind, and only that."""
+    """Remove a socket file that a killed daemon left behind, and nothing else. Raises AttuneError
+    if another daemon answers there, or if it is another kind of file."""
     if not path.exists():
         return
     if not path.is_socket():
         raise AttuneError(
-            f"{path} is in the way of the control socket and is no socket; move it, or set"
-            " control.socket"
+            f"{path} is in the way of the control socket and is not a socket; move it, or set"
+            " control.socket to another path"
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(2)
@@ -60,7 +62,7 @@ def _remove_stale(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
             return
-        except TimeoutError:  # somebody holds it, and is busy
+        except TimeoutError:  # another process holds it, and is busy
             holder = "unknown"
         else:
             about = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))

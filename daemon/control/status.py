@@ -1,4 +1,4 @@
-"""What the daemon tells of itself: `attune status`, and one line for a service manager."""
+"""Collects the daemon's status: all of it for `attune status`, one line for a service manager."""
 
 import os
 from collections import Counter
@@ -21,7 +21,7 @@ from ..training.scheduler import RoundScheduler
 
 _SHOWN_TURNS = 5
 _SHOWN_UTTERANCES = 100
-"""Utterances whose fault is told one by one."""
+"""Number of utterances with a faulty label that are named one by one."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class StatusReader:
     settings: Settings
     clocks: Clocks
     started_at: float
-    """When the daemon started, by `clocks.elapsed`."""
+    """Time at which the daemon started, in seconds of `clocks.elapsed`."""
     models: ModelManager
     store: Store
     attention: Attention
@@ -41,10 +41,10 @@ class StatusReader:
     scheduler: RoundScheduler
     shadow: Shadow
     settings_problem: Callable[[], str]
-    """Why the settings as they are now are not those that are served; empty where they are."""
+    """Returns why the settings in the files are not those in use; empty if they are."""
 
     def status(self) -> Status:
-        """Everything that `attune status` shows."""
+        """Return everything that `attune status` shows."""
         routes, problem = self.models.routes, self.settings_problem()
         return Status(
             version=version(),
@@ -75,7 +75,7 @@ class StatusReader:
         )
 
     def line(self) -> str:
-        """What is going on, in one line for a service manager."""
+        """Return what the daemon is doing, in one line for a service manager."""
         routes, learning = self.models.routes, self.scheduler.status()
         by = "" if routes.generation is None else f" by generation {routes.generation}"
         return (
@@ -85,7 +85,7 @@ class StatusReader:
 
 
 def _left_out(faults: Mapping[str, LabelFault]) -> LabelsLeftOut:
-    """Labels that no round learns from, by utterance: how many, and why."""
+    """Count the labels that no round learns from, by reason, and name their utterances."""
     return LabelsLeftOut(
         count=len(faults),
         reasons={TOLD[fault]: count for fault, count in Counter(faults.values()).items()},

@@ -1,5 +1,4 @@
-"""The answer to `attune why`: how the last round ended, and what speaks for and against a
-generation."""
+"""Answers `attune why`: how the last round ended, and what speaks for and against a generation."""
 
 from pathlib import Path
 
@@ -18,10 +17,9 @@ _SHOWN_MOVES = 5
 def why(
     number: int | None, store: Store, generations: Path, shadow_readings: ShadowReadings
 ) -> Why:
-    """Of generation `number`, or of the last round and the generation that it wrote.
+    """Explain generation `number`; if it is None, the last round and the generation that it wrote.
 
-    Raises AttuneError where no round has ended yet, or the generation that was asked for cannot be
-    read.
+    Raises AttuneError if no round has ended yet, or if generation `number` cannot be read.
     """
     last = store.history.last_round() if number is None else None
     if number is None and last is None:
@@ -35,7 +33,7 @@ def why(
         moves=tuple(store.history.last_moves(_SHOWN_MOVES)),
     )
     written = last.generation if last is not None else number
-    # The generation of the last round may be gone by now.
+    # The generation of the last round may have been removed since.
     if written is None or (number is None and not _folder(generations, written).exists()):
         return answer
     try:

@@ -82,7 +82,7 @@ def test_more_descriptors_than_a_request_may_bring_are_refused_and_closed(
 ) -> None:
     before = open_descriptors()
     descriptors = handed(tmp_path, *["x"] * (MAX_DESCRIPTORS + 3))
-    with pytest.raises(AttuneError, match="did not all come over"):
+    with pytest.raises(AttuneError, match="some open files of a request were lost"):
         list(request(path, {"command": "x"}, 120, descriptors))
     for descriptor in descriptors:
         os.close(descriptor)
