@@ -1,5 +1,5 @@
-"""The composition root: starts every part of the daemon in order and stops them in reverse. The one
-place that wires them."""
+"""The composition root: starts every part of the daemon in order, and stops them in reverse. No
+other place wires them."""
 
 import logging
 import socket
@@ -56,7 +56,7 @@ _QUIET_POLL_SECONDS = 0.02
 
 
 def _no_other_settings() -> "Future[None]":
-    """For a daemon that was given its settings: there is nothing to read again."""
+    """Accept a reload at once: a daemon that was given its settings has none to read again."""
     accepted: Future[None] = Future()
     accepted.set_result(None)
     return accepted
@@ -68,18 +68,18 @@ class Surroundings:
 
     open_models: Callable[[Settings], ServingModels] = open_models
     round_command: tuple[str, ...] | None = None
-    """Runs the job of a round in place of the calibration child."""
+    """Command that runs the job of a round, in place of the child of `calibration`."""
     engine_command: tuple[str, ...] = ENGINE_COMMAND
-    """Runs a job about engines."""
+    """Command that runs a job about engines."""
     clocks: Clocks = REAL_TIME
     watchdog: Watchdog = field(default_factory=lambda: Watchdog(None, lambda: None))
     sources: AudioSources | None = None
-    """Where sound comes from, if it outlives this daemon."""
+    """The sources of sound, if they outlive this daemon."""
     listening: socket.socket | None = None
-    """Where commands come in, if it outlives this daemon."""
+    """The socket for commands, if it outlives this daemon."""
     start_anew: Callable[[], "Future[None]"] = _no_other_settings
-    """Has another daemon take this one's place, by settings that are read again; the result says
-    whether they were accepted."""
+    """Asks for another daemon in this one's place, with settings that are read again. The future
+    ends once they are accepted, or with AttuneError if they are refused."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +114,13 @@ class App:
         self._settings = settings
         self._surroundings = surroundings or Surroundings()
         self.settings_problem = settings_problem
-        """Why the settings as they are now are not those that are served, for people; empty where
-        they are."""
+        """Why the settings in the files are not those in use, for the user; empty if they are."""
         self._stack = ExitStack()
         self.parts: Parts
 
     def __enter__(self) -> "App":
-        """Raises AttuneError, with everything stopped that was started, where the daemon cannot
-        serve."""
+        """Start the daemon. If it cannot serve, stop every part that was started and raise
+        AttuneError."""
         with ExitStack() as stack:
             self.parts = start(
                 stack, self._settings, self._surroundings, lambda: self.settings_problem
@@ -134,18 +133,18 @@ class App:
         logger.info("stopped")
 
     def status(self) -> Status:
-        """Everything `attune status` shows."""
+        """Return everything that `attune status` shows."""
         return self.parts.status.status()
 
     def state(self) -> str:
-        """What is going on, in one line for a service manager."""
+        """Return what the daemon is doing, in one line for a service manager."""
         return self.parts.status.line()
 
     def turn_away(self, patience_seconds: float, hurry: Callable[[], bool] = lambda: False) -> None:
-        """Take no more commands, and wait until nobody speaks or waits for a reply; not for longer,
-        nor where there is `hurry`.
+        """Take no more commands, and wait until no user speaks or waits for a reply. The wait ends
+        after `patience_seconds`, or once `hurry` returns True.
 
-        Whoever connects meanwhile waits for whoever is given the socket next.
+        A client that connects meanwhile waits for the daemon that is given the socket next.
         """
         self.parts.control.turn_away()
         until = time.monotonic() + patience_seconds
@@ -163,7 +162,7 @@ def start(
     given: Surroundings,
     settings_problem: Callable[[], str],
 ) -> Parts:
-    """Start every part; leaving `stack` stops them in reverse. Raises AttuneError where the daemon
+    """Start every part; leaving `stack` stops them in reverse. Raises AttuneError if the daemon
     cannot serve."""
     refuse_strangers()
     started_at = given.clocks.elapsed()
@@ -226,7 +225,7 @@ def start(
         start_anew=given.start_anew,
     )
     control = start_control(stack, settings, given, service)
-    # The first to be stopped: clients that wait for a reply are told, and the rest goes on beside.
+    # Stopped first: clients that wait for a reply are told while the other parts still run.
     stack.callback(conversation.stop_answering)
     routes = models.routes
     logger.info("serving at %s, %s route: %s", settings.control.socket, routes.route, routes.reason)
@@ -249,7 +248,7 @@ def start(
 
 
 def start_store(stack: ExitStack, settings: Settings, clocks: Clocks) -> Store:
-    """Open the store; audio files that no row names become utterances again."""
+    """Open the store, and make utterances again of audio files that no row names."""
     store = Store(settings.state_dir, clocks)
     stack.callback(store.close)
     try:
@@ -277,7 +276,7 @@ def make_shadow(
     attention: Attention,
     events: Events,
 ) -> Shadow:
-    """The thread that runs a candidate in shadow; it is started last."""
+    """Make the thread that runs a candidate in shadow. The caller starts it."""
     return Shadow(
         settings.generations,
         ShadowReadings(store),
@@ -299,7 +298,8 @@ def make_shadow(
 def make_guard(
     settings: Settings, bare_bytes: int, models: ModelManager, shadow: Shadow
 ) -> MemoryGuard:
-    """The guard of the memory budget, which a turn asks for models that a round had closed."""
+    """Make the guard of the memory budget. A turn that needs models which a round has closed asks
+    the guard for them."""
 
     def unload() -> None:
         models.unload()
@@ -326,7 +326,7 @@ def start_conversation(
     attention: Attention,
     events: Events,
 ) -> Conversation:
-    """Answer turns."""
+    """Start the thread that answers turns."""
     conversation = Conversation(
         models.lender,
         store,
@@ -349,7 +349,7 @@ def start_housekeeping(
     store: Store,
     attention: Attention,
 ) -> Housekeeping:
-    """Keep what is stored within its quotas."""
+    """Start the thread that keeps what is stored within its quotas."""
     housekeeping = Housekeeping(settings, store, attention, models.moves, clocks)
     housekeeping.start()
     stack.callback(housekeeping.stop)
@@ -367,11 +367,11 @@ def start_scheduler(
     attention: Attention,
     events: Events,
 ) -> RoundScheduler:
-    """Train while nobody needs the machine."""
+    """Start the thread that runs rounds while nobody needs the machine."""
 
     def record(ended: RoundRecord) -> None:
         inputs.record(ended)
-        # The served generation was judged anew: it may have earned another route.
+        # The round judged the served generation too, which may have earned another route.
         if ended.outcome in ("refused", "shadowed"):
             models.reload()
         housekeeping.tidy_or_tell()
@@ -414,7 +414,7 @@ def start_engine_builds(
     attention: Attention,
     events: Events,
 ) -> EngineBuilds:
-    """Build the engines of a GPU while nobody needs the machine."""
+    """Start the thread that builds the engines of a GPU while nobody needs the machine."""
 
     def reopen() -> None:
         models.reopen()
@@ -446,8 +446,8 @@ def start_listening(
     attention: Attention,
     events: Events,
 ) -> AudioInput:
-    """Hear the microphone, or the recording in its place. Raises AttuneError where a recording is
-    named that cannot be heard."""
+    """Start listening to the microphone, or to the recording in its place. Raises AttuneError if
+    the settings name a recording that cannot be read."""
     waits = bool(settings.audio.source)  # a recording can wait for an answer, a person does not
     audio_input = AudioInput(
         given.sources or stack.enter_context(closing(AudioSources())),
@@ -469,7 +469,7 @@ def start_listening(
 def start_control(
     stack: ExitStack, settings: Settings, given: Surroundings, service: Service
 ) -> ControlServer:
-    """Take commands."""
+    """Start taking commands at the control socket."""
     control = ControlServer(
         given.listening or stack.enter_context(hold_socket(settings.control.socket)),
         partial(answer_message, service),
@@ -479,7 +479,6 @@ def start_control(
 
 
 def _look_back(settings: Settings, models: ModelManager, store: Store, events: Events) -> None:
-    """After each correction: serve the previous generation again where this one turned out
-    worse."""
+    """Roll back, after a correction, if the served generation is worse than those before it."""
     if settings.adapt.roll_back:
         look_back(models, store, events)

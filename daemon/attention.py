@@ -1,5 +1,5 @@
-"""Whether somebody needs the machine now: training stands still while they do, and starts only
-after a quiet while."""
+"""Tells whether a user needs the machine now. Training stands still meanwhile, and starts only
+after it was quiet for a while."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from .observers import Observers
 
 
 class Attention:
-    """Counts the reasons to be attentive: speech that has begun, turns that wait for their
+    """Counts the reasons to be attentive: speech that has begun, and turns that wait for a
     reply."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -18,10 +18,10 @@ class Attention:
         self._reasons = 0
         self._quiet_since = clock()
         self.changes = Observers[bool]()
-        """Told True when attention begins and False when it ends, in this order."""
+        """Observers that are told True when attention begins and False when it ends, in order."""
 
     def begin(self) -> None:
-        """One more reason; every `begin` is followed by one `end`."""
+        """Add a reason to be attentive. Every `begin` is followed by one `end`."""
         with self._lock:
             self._reasons += 1
             if self._reasons == 1:
@@ -39,6 +39,6 @@ class Attention:
         return self._reasons > 0
 
     def quiet_seconds(self) -> float:
-        """How long nobody has needed anything; 0 while somebody does."""
+        """Return for how many seconds there was no reason to be attentive; 0 while there is one."""
         with self._lock:
             return 0.0 if self._reasons else self._clock() - self._quiet_since

@@ -1,5 +1,5 @@
-"""Whether whoever asked through the control socket still waits for the answer. Knows no request and
-no answer."""
+"""Tells whether a client of the control socket still waits for its answer. Knows no request and no
+answer."""
 
 import contextlib
 import select
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 
 class Client:
-    """Whoever asked: there until it has left. Safe to use from several threads."""
+    """A client that waits for an answer, until it has left. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -22,9 +22,9 @@ class Client:
 
     @contextlib.contextmanager
     def telling(self, left: Callable[[], None]) -> Iterator[None]:
-        """Until this ends, `left` is called once the client has left; at once where it has. It must
-        take no time: it is called in the thread that notices, and wakes whoever computes the
-        answer."""
+        """Call `left` if the client leaves before the block ends, or at once if it has left
+        already. `left` must take no time: the thread that notices calls it, to wake the thread that
+        computes the answer."""
         with self._lock:
             gone = self._left
             self._told.append(left)
@@ -37,7 +37,7 @@ class Client:
                 self._told.remove(left)
 
     def leave(self) -> None:
-        """The client has left. Further calls do nothing."""
+        """Note that the client has left. Further calls do nothing."""
         with self._lock:
             told = [] if self._left else list(self._told)
             self._left = True
@@ -46,7 +46,7 @@ class Client:
 
 
 class HangUps:
-    """A thread that notices at once which connections were hung up while nobody writes to them.
+    """A thread that notices at once when a client hangs up, even while nothing is written to it.
 
     A client that has only shut down its own writing still reads, and has not left.
     """
@@ -62,13 +62,13 @@ class HangUps:
 
     @contextlib.contextmanager
     def watching(self, connection: socket.socket) -> Iterator[Client]:
-        """Until this ends, the client at the other end of `connection` is known to have left as
-        soon as it has."""
+        """Watch the client at the other end of `connection` until the block ends: it counts as left
+        as soon as it hangs up."""
         client, number = Client(), connection.fileno()
         with self._lock:
             self._clients[number] = client
             if not self._poll.closed:
-                # No event is asked for: a hang-up is told always.
+                # No event is asked for: epoll reports a hang-up in any case.
                 self._poll.register(number, select.EPOLLONESHOT)
         if self._poll.closed:
             client.leave()
@@ -81,7 +81,7 @@ class HangUps:
                     self._poll.unregister(number)
 
     def close(self) -> None:
-        """End the thread. Nobody is watched any more: who asks from now on counts as having
+        """End the thread. No client is watched any more: one that asks from now on counts as
         left."""
         self._wake.close()
         self._thread.join()
@@ -98,7 +98,7 @@ class HangUps:
                 if self._woken.fileno() in numbers:
                     return
                 with self._lock:
-                    # Meanwhile a number may have become another connection's.
+                    # Meanwhile another connection may have been given the number.
                     left = [
                         self._clients[number]
                         for number in numbers

@@ -1,5 +1,4 @@
-"""The clocks of the machine, each given as a function so that a test can let a year pass in a
-second."""
+"""The clocks of the machine. Each is a function, so that a test can let a year pass in a second."""
 
 import time
 from collections.abc import Callable
@@ -15,20 +14,20 @@ SECONDS_A_DAY = 86_400
 
 
 def is_set(wall_seconds: float) -> bool:
-    """Whether `wall_seconds`, in seconds since the epoch, can be the time of day at all."""
+    """Return whether `wall_seconds`, since the epoch, comes from a clock that was ever set."""
     return wall_seconds >= SET_AFTER
 
 
 class _Suspended:
-    """Seconds in which the machine was suspended: the difference of two clocks, which cannot be
-    read at one moment."""
+    """Measures the seconds in which the machine was suspended, as the difference of two clocks that
+    cannot be read at one moment."""
 
     def __init__(self) -> None:
         self._most = 0.0
 
     def __call__(self) -> float:
-        """Never more than the truth, for the clock that counts less is read last; and never less
-        than before."""
+        """Return the seconds in suspension since the machine started. They are never more than the
+        truth, because the clock that counts less is read last, and never less than before."""
         since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
         self._most = max(self._most, since_boot - time.clock_gettime(time.CLOCK_MONOTONIC))
         return self._most
@@ -46,7 +45,7 @@ def _boot() -> str:
 
 @dataclass(frozen=True)
 class Clocks:
-    """What time it is."""
+    """The clocks that the daemon reads."""
 
     wall: Callable[[], float] = time.time
     """Seconds since the epoch. It may be wrong, and may be set forward or back at any time: for
@@ -54,15 +53,15 @@ class Clocks:
     monotonic: Callable[[], float] = time.monotonic
     """Seconds since some moment in which the machine was awake; never set back."""
     processor: Callable[[], float] = time.thread_time
-    """Seconds of processor time that the thread which asks has used."""
+    """Seconds of processor time that the calling thread has used."""
     suspended: Callable[[], float] = _suspended_seconds
     """Seconds in which the machine was suspended since it started."""
     boot: Callable[[], str] = _boot
-    """Names this start of the machine; empty where that is unknown. `elapsed` counts from another
-    moment after each start."""
+    """Id of this start of the machine; empty if it is unknown. `elapsed` counts from another moment
+    after each start."""
 
     def elapsed(self) -> float:
-        """Seconds since some moment, the time of being suspended included; never set back."""
+        """Return the seconds since some moment, time in suspension included; never set back."""
         return self.monotonic() + self.suspended()
 
 

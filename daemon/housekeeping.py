@@ -1,5 +1,5 @@
-"""Keeps what is stored within its quotas while nobody needs the machine. Knows where things lie;
-`store/retention.py` what goes."""
+"""Keeps what is stored within its quotas while nobody needs the machine. Knows where files are;
+`store/retention.py` says which of them are removed."""
 
 import logging
 import threading
@@ -20,8 +20,8 @@ EVERY_SECONDS = 3600.0
 
 
 class Housekeeping:
-    """A thread that tidies once an hour, when it is quiet; `tidy` does it at once, from any
-    thread."""
+    """A thread that tidies once an hour, while nobody needs the machine; `tidy` does it at once,
+    from any thread."""
 
     def __init__(
         self,
@@ -38,17 +38,19 @@ class Housekeeping:
         self._lock = threading.Lock()
         self._task = IdleTask("housekeeping", self.tidy, attention, EVERY_SECONDS, clocks.monotonic)
         self.problem = ""
-        """What does not fit although everything went that may, for people."""
+        """What exceeds its quota although everything removable was removed, for the user; empty if
+        nothing does."""
 
     def start(self) -> None:
         self._task.start()
 
     def stop(self) -> None:
-        """End after the file that is being removed."""
+        """End the thread after the file that it is removing."""
         self._task.stop()
 
     def tidy(self) -> int:
-        """Bring everything within its quota; returns how many files, generations and turns went."""
+        """Bring everything within its quota. Returns how many files, generations and turns were
+        removed."""
         quotas = self._settings.storage
         with self._lock:
             gone = self._forget_audio(quotas.audio_bytes) + self._drop_features(
@@ -58,12 +60,12 @@ class Housekeeping:
             gone += self._store.history.forget_turns(quotas.days_of_turns * SECONDS_A_DAY)
         if gone:
             logger.info(
-                "%d files, generations and turns went, for what is stored to fit its quotas", gone
+                "removed %d files, generations and turns, to keep the quotas of [storage]", gone
             )
         return gone
 
     def tidy_or_tell(self) -> None:
-        """As `tidy`; what goes wrong is logged, for the next time may go better."""
+        """Call `tidy`, and log an error instead of raising it: the next time may succeed."""
         self._task.act_or_tell()
 
     def _forget_audio(self, quota_bytes: int) -> int:
@@ -79,15 +81,16 @@ class Housekeeping:
         left_bytes = sum(one.size_bytes for one in stored) - sum(one.size_bytes for one in spare)
         self.problem = (
             f"enrolled and corrected utterances take {left_bytes / 1e9:.1f} GB of the"
-            f" {quota_bytes / 1e9:.1f} GB that storage.audio_bytes allows; nothing of them is"
-            " removed: allow more"
+            f" {quota_bytes / 1e9:.1f} GB that storage.audio_bytes allows; they are never removed,"
+            " so raise storage.audio_bytes"
             if left_bytes > quota_bytes
             else ""
         )
         return len(spare)
 
     def _drop_features(self, quota_bytes: int) -> int:
-        """They can be computed again, so what a round is about to read may go, too."""
+        """Remove cached features over the quota. They can be computed again, so even those that a
+        round is about to read may be removed."""
         spare = surplus(
             _cached(self._settings.cache_dir / "features", self._clocks.wall()), quota_bytes
         )
@@ -107,11 +110,11 @@ class Housekeeping:
 
 
 def _cached(features: Path, now: float) -> list[Stored]:
-    """Frames, first-pass transcripts and teacher targets, the longest unused first; not the replay
-    set, which only set-up makes.
+    """List cached frames, first-pass transcripts and teacher targets, the longest unused first. The
+    replay set is left out: only set-up makes it.
 
-    When a file was used is told by the wall clock: one of the future counts as unused, or it would
-    never go.
+    The wall clock tells when a file was last used. A time in the future counts as unused, or the
+    file would never be removed.
     """
     found = []
     for folder in (features, features / "lessons"):

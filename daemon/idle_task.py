@@ -1,5 +1,4 @@
-"""What can wait until nobody needs the machine: a thread that does one thing again and again, only
-while it is quiet."""
+"""Runs a task again and again in a thread, only while nobody needs the machine."""
 
 import logging
 import threading
@@ -18,7 +17,7 @@ _LOOK_EVERY_SECONDS = 5.0
 
 
 class IdleTask:
-    """Does `act` every `every_seconds` at most, in a thread of its own."""
+    """Calls `act` in a thread of its own, at most once in `every_seconds`."""
 
     def __init__(
         self,
@@ -34,21 +33,21 @@ class IdleTask:
         self._every_seconds = every_seconds
         self._clock = clock
         self.stopping = threading.Event()
-        """Set while `stop` waits: for what takes long to look at now and then."""
+        """Set while `stop` waits. A task that takes long has to look at it now and then."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after what is being done."""
+        """End the thread after the task that it is doing."""
         self.stopping.set()
         if self._thread.ident is not None:
             self._thread.join()
 
     def act_or_tell(self) -> None:
-        """Do it now, in this thread. What goes wrong is logged: it can wait, and the daemon must
-        not lose the task to what went wrong once."""
+        """Do the task now, in this thread. An error is logged, not raised: the task can wait, and
+        must not end for good because it failed once."""
         try:
             self._act()
         except (AttuneError, OSError) as error:

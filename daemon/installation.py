@@ -1,4 +1,4 @@
-"""Which Attune this is, and whether it is whole."""
+"""Tells which version of Attune is installed, and whether its packages are its own."""
 
 import importlib.metadata
 import importlib.util
@@ -8,8 +8,8 @@ from engines.errors import AttuneError
 
 
 def refuse_strangers() -> None:
-    """Raises AttuneError where another distribution has put a package of the same name in the way
-    of one of ours."""
+    """Raise AttuneError if a package of the same name, from another distribution, shadows one of
+    Attune's."""
     home = Path(__file__).resolve().parent.parent
     for name in ("daemon", "engines", "calibration"):
         found = importlib.util.find_spec(name)
@@ -22,7 +22,7 @@ def refuse_strangers() -> None:
 
 
 def version() -> str:
-    """Of the installed distribution."""
+    """Return the version of the installed distribution, or `uninstalled`."""
     try:
         return importlib.metadata.version("attune")
     except importlib.metadata.PackageNotFoundError:

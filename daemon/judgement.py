@@ -1,5 +1,5 @@
-"""How much a judgement on a card proves: whether it is of enough utterances, and what chance may
-have made of it. Pure."""
+"""Says how much a judgement on a card proves: whether it rests on enough utterances, and what may
+be chance. Pure."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,31 +7,31 @@ from numpy.typing import NDArray
 from engines.generations.card import Judgement, Score
 
 MIN_UTTERANCES = 5
-"""Fewer held-out utterances than this prove nothing. Where a quarter of the words are misheard
-about half of all short requests are heard without an error: five in a row are so by chance once in
-thirty times, three once in eight."""
+"""Fewer held-out utterances than this prove nothing. If a quarter of the words are misheard, about
+half of all short requests are heard without an error: five in a row are so by chance once in thirty
+times, three once in eight."""
 MIN_WORDS = 15
-"""Fewer words in their labels prove nothing either: utterances of one word tell little each."""
+"""Fewer words in the labels than this prove nothing either: utterances of one word tell little."""
 CERTAINTY = 0.9
-"""Share of resampled sets of utterances that must say the same: a gain on a few of them may be
+"""Share of resampled sets of utterances that must agree, 0 to 1: a gain on a few utterances may be
 chance."""
 _RESAMPLES = 2000
 
 
 def proves(judgement: Judgement) -> bool:
-    """Whether all three were judged on at least MIN_UTTERANCES utterances of at least MIN_WORDS
-    words."""
+    """Return whether candidate, current generation and cascade were all judged on at least
+    MIN_UTTERANCES utterances with at least MIN_WORDS words."""
     scores: tuple[Score, ...] = (judgement.candidate, judgement.current, judgement.cascade)
     return all(score.words >= MIN_WORDS and score.utterances >= MIN_UTTERANCES for score in scores)
 
 
 def resampled(words: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """[_RESAMPLES] `counts` over `words`, both [N] by utterance, in sets of as many utterances
-    drawn from them with replacement: a bootstrap (Efron 1979)."""
+    """Return the bootstrap (Efron 1979) of a rate: [_RESAMPLES] values of `counts` over `words`,
+    both [N] by utterance, each for N utterances drawn with replacement."""
     drawn = np.random.default_rng(0).integers(len(words), size=(_RESAMPLES, len(words)))
     return np.asarray(counts[drawn].sum(axis=1) / np.maximum(words[drawn].sum(axis=1), 1))
 
 
 def percent(rate: float) -> str:
-    """A share, for people."""
+    """Return a share, 0 to 1, as text such as `12.5 %`."""
     return f"{100 * rate:.1f} %"

@@ -1,8 +1,7 @@
-"""Runs a daemon until it is told to stop, and anew by other settings when it is told to read them
-again.
+"""Runs a daemon until it is told to stop. A reload starts it anew with the settings read again.
 
-The microphone and the socket where commands come in stay open in between, for what is said and
-asked then. Knows no part of the daemon.
+The microphone and the socket for commands stay open during a reload, for what is said and asked
+meanwhile. Knows no part of the daemon.
 """
 
 import logging
@@ -31,7 +30,7 @@ logger = logging.getLogger(__name__)
 Wish = Literal["stop", "reload"]
 _STATE_SECONDS = 5.0
 _PATIENCE_SECONDS = 60.0
-"""For a turn to be answered before the settings are read anew."""
+"""Seconds that a reload waits for turns to be answered before the settings are read."""
 
 
 def keep_files_private() -> None:
@@ -41,8 +40,8 @@ def keep_files_private() -> None:
 
 
 def wishes_of_signals() -> "queue.SimpleQueue[Wish]":
-    """What SIGTERM and SIGINT (stop) and SIGHUP (reload) ask for from now on. A second signal to
-    stop does not wait."""
+    """Return a queue of what signals ask for from now on: SIGTERM and SIGINT to stop, SIGHUP to
+    reload. A second signal to stop ends the process at once."""
     wishes: queue.SimpleQueue[Wish] = queue.SimpleQueue()
 
     def leave(number: int, _: FrameType | None) -> None:
@@ -51,25 +50,25 @@ def wishes_of_signals() -> "queue.SimpleQueue[Wish]":
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
-    if not sys.stdin.isatty():  # there it means that the terminal is gone
+    if not sys.stdin.isatty():  # on a terminal SIGHUP means that the terminal is gone
         signal.signal(signal.SIGHUP, lambda *_: wishes.put("reload"))
     return wishes
 
 
 class _StopNow(BaseException):
-    """A signal to stop came where nothing is going on yet that would have to be ended in order."""
+    """A signal to stop came while nothing is running yet that has to be ended in order."""
 
 
 @contextmanager
 def _stopping_at_once() -> Iterator[None]:
-    """Until this ends a signal to stop raises _StopNow: opening the models takes longer than a stop
-    may."""
+    """Let a signal to stop raise _StopNow until the block ends: opening the models takes longer
+    than a stop may."""
 
     def leave(number: int, _: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         raise _StopNow
 
-    if threading.current_thread() is not threading.main_thread():  # where no signal is handled
+    if threading.current_thread() is not threading.main_thread():  # it handles no signals
         yield
         return
     before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -81,8 +80,8 @@ def _stopping_at_once() -> Iterator[None]:
 
 
 class _Wishes:
-    """What is wished for and not done yet: any number of reloads that wait are one, and a stop goes
-    before them."""
+    """The stops and reloads that are wished for and not done yet. Any number of waiting reloads are
+    one, and a stop goes before them."""
 
     def __init__(self, coming: "queue.SimpleQueue[Wish]") -> None:
         self._coming = coming
@@ -91,8 +90,8 @@ class _Wishes:
         self._lock = threading.Lock()
 
     def ask_for_reload(self) -> "Future[None]":
-        """Wish for a reload. The result comes once the settings were accepted; it is AttuneError
-        where they were refused."""
+        """Wish for a reload. The future ends once the settings are accepted, or with AttuneError if
+        they are refused."""
         asked: Future[None] = Future()
         with self._lock:
             self._asking.append(asked)
@@ -100,7 +99,7 @@ class _Wishes:
         return asked
 
     def next(self, seconds: float) -> Wish | None:
-        """What is wished for, within `seconds`; None for nothing."""
+        """Wait up to `seconds` for a wish and return it, or None if there is none."""
         if not self.stop() and not self._reload:
             try:
                 self._take(self._coming.get(timeout=seconds))
@@ -109,7 +108,7 @@ class _Wishes:
         return "stop" if self.stop() else "reload"
 
     def stop(self) -> bool:
-        """Whether an end is wished for."""
+        """Return whether a stop is wished for."""
         try:
             while True:
                 self._take(self._coming.get_nowait())
@@ -117,8 +116,8 @@ class _Wishes:
             return self._stop
 
     def begin_reload(self) -> "list[Future[None]]":
-        """Reload on behalf of all who wished so up to here; returns those who wait for how it
-        ends."""
+        """Begin the reload that all wishes up to now share. Returns the futures of the clients that
+        wait for its result."""
         with self._lock:
             self.stop()
             self._reload = False
@@ -138,11 +137,11 @@ def serve(
     given: Surroundings | None = None,
     manager: ServiceManager | None = None,
 ) -> None:
-    """Run a daemon by the settings that `load` reads, until `wishes` says stop. Raises AttuneError
-    where it cannot serve.
+    """Run a daemon with the settings that `load` reads, until `wishes` says stop. Raises
+    AttuneError if it cannot serve.
 
-    Settings that turn out wrong when they are read again are logged and told to who asked, and
-    those from before go on.
+    If the settings of a reload are wrong, that is logged and told to the client that asked, and the
+    old settings stay in use.
     """
     manager = manager or ServiceManager()
     watchdog = Watchdog(manager.watchdog_seconds, manager.alive)
@@ -167,8 +166,8 @@ def serve(
                     if before is None:
                         raise
                     problem = (
-                        "by the settings as they are now the daemon cannot serve, so the old ones"
-                        f" go on: {error}"
+                        "the daemon cannot serve with the new settings, so the old ones stay in"
+                        f" use: {error}"
                     )
                     logger.error("%s", problem)
                     settings, before = before, None
@@ -190,7 +189,8 @@ def serve(
 def _until_changed(
     load: Callable[[], Settings], wishes: _Wishes, manager: ServiceManager, app: App
 ) -> Settings | None:
-    """The settings that are to be served next, once what was being answered is; None to stop."""
+    """Wait for a wish. Returns the settings to serve next, once the current turns are answered, or
+    None to stop."""
     told = ""
     while True:
         if (state := app.state()) != told:

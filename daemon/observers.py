@@ -14,8 +14,8 @@ class Observers(Generic[Told]):
     """Functions that are called with every value that is told.
 
     They are called in the thread that tells, one after another, in the order in which they
-    subscribed: they must take microseconds and never wait. What one of them raises is logged: the
-    part that tells knows none of them.
+    subscribed. They must take microseconds and never wait. An exception of one of them is logged:
+    the part that tells knows none of them.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Text that came from elsewhere, made fit for a terminal. Knows no terminal."""
+"""Makes text that came from elsewhere fit for a terminal. Knows no terminal."""
 
 import logging
 import re
@@ -9,48 +9,48 @@ from engines.errors import AttuneError
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _ODD = re.compile(
-    "[\0-\x08\x0b-\x1f\x7f-\x9f"  # control characters, but for tab and line feed
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of writing
+    "[\0-\x08\x0b-\x1f\x7f-\x9f"  # control characters, except tab and line feed
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # these change the direction of writing
     "\u2028\u2029"  # separators of lines and paragraphs
-    "\ud800-\udfff"  # halves of surrogate pairs, for bytes that are no UTF-8
-    "\ufff9-\ufffb\U000e0000-\U000e007f]"  # annotations and tags, which are not seen
+    "\ud800-\udfff"  # halves of surrogate pairs, for bytes that are not UTF-8
+    "\ufff9-\ufffb\U000e0000-\U000e007f]"  # annotations and tags, which are invisible
 )
 
 
 def plain(text: str) -> str:
-    """The text with each character that could steer a terminal, or show letters in another order,
-    replaced by U+FFFD."""
+    """Replace each character that could steer a terminal, or show letters in another order, by
+    U+FFFD."""
     return _ODD.sub(_REPLACEMENT, text)
 
 
 def one_line(text: str) -> str:
-    """As `plain`, and on one line."""
+    """Make a text plain and put it on one line."""
     return " ".join(plain(text).splitlines())
 
 
 def escaped(json_text: str) -> str:
-    """JSON with those characters as `\\uXXXX`, which means the same."""
+    """Write the characters that `plain` replaces as `\\uXXXX`, which means the same in JSON."""
     return _ODD.sub(lambda found: _escape(found.group()), json_text)
 
 
 class PlainFormatter(logging.Formatter):
-    """Lines of a log, as `plain` has them."""
+    """Formats the records of a log as plain text."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """As logging's."""
+        """Format `record` as logging does, and make the text plain."""
         return plain(super().format(record))
 
 
 @cache
 def _escape(character: str) -> str:
-    if character in "\n\r":  # between values; within a text JSON has escaped them already
+    if character in "\n\r":  # they stand between values; within a text JSON has escaped them
         return character
     units = character.encode("utf-16-be", errors="surrogatepass")
     return "".join(f"\\u{int.from_bytes(units[at : at + 2]):04x}" for at in range(0, len(units), 2))
 
 
 def expanded(path: Path) -> Path:
-    """`path` with `~` and `~NAME` resolved. Raises AttuneError where there is no such user."""
+    """Resolve `~` and `~NAME` in `path`. Raises AttuneError if there is no such user."""
     try:
         return path.expanduser()
     except RuntimeError as error:

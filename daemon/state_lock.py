@@ -13,8 +13,8 @@ from engines.errors import AttuneError
 
 @contextlib.contextmanager
 def hold_state(state_dir: Path) -> Iterator[None]:
-    """Own `state_dir` for the length of the `with`. Raises AttuneError naming the process that owns
-    it already."""
+    """Own `state_dir` until the block ends. Raises AttuneError if another process owns it already,
+    and names that process."""
     path = state_dir / "attune.lock"
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -22,7 +22,7 @@ def hold_state(state_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise AttuneError(
             f"the state folder {state_dir} cannot be used: {error.strerror}; set state_dir to"
-            " another"
+            " another folder"
         ) from error
     with file:
         try:
@@ -36,13 +36,13 @@ def hold_state(state_dir: Path) -> Iterator[None]:
         except OSError as error:
             raise AttuneError(
                 f"{path} cannot be written: {error.strerror}; free its disk, or set state_dir to"
-                " another"
+                " another folder"
             ) from error
         yield
 
 
 def _no_lock(error: OSError, file: IO[str], state_dir: Path) -> str:
-    """Why the lock on `file` cannot be had, for people."""
+    """Say why the lock on `file` cannot be taken, and what to do, for the user."""
     if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
         file.seek(0)
         holder = file.read(20).strip() or "unknown"

@@ -1,8 +1,8 @@
-"""What passes between this process and a service manager (systemd): readiness, its state, signs of
-life, a listening socket.
+"""Talks to a service manager (systemd): tells it readiness, state and signs of life, and takes a
+listening socket from it.
 
-The protocol is sd_notify(3) and sd_listen_fds(3), a datagram and three variables. Where nobody
-started this process that way, nothing is told. Knows no daemon.
+The protocol is sd_notify(3) and sd_listen_fds(3), a datagram and three variables. A process that no
+service manager started tells nothing. Knows no daemon.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 logger = logging.getLogger(__name__)
 
 _FIRST_GIVEN = 3
-"""File descriptor of the first socket that is handed over."""
+"""File descriptor of the first socket that systemd hands over."""
 _PINGS_PER_LIMIT = 3
 _PRIORITIES = (
     (logging.CRITICAL, 2),
@@ -25,27 +25,27 @@ _PRIORITIES = (
     (logging.INFO, 6),
     (0, 7),
 )
-"""The least level of each priority that the journal knows."""
+"""Lowest logging level of each priority of the journal, and the number of that priority."""
 
 
 class ServiceManager:
-    """Where to tell, and how often it wants a sign of life."""
+    """The address of the service manager, and how often it wants a sign of life."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "")
         self.watchdog_seconds: float | None = None
-        """It ends this process after so long without a sign of life; None where it does not
-        watch."""
+        """Seconds without a sign of life after which the manager ends this process; None if it does
+        not watch."""
         if (environment.get("WATCHDOG_PID") or str(os.getpid())) == str(os.getpid()):
             with contextlib.suppress(KeyError, ValueError):
                 self.watchdog_seconds = int(environment["WATCHDOG_USEC"]) / 1e6
 
     def ready(self) -> None:
-        """Requests are answered now, for the first time or again."""
+        """Tell that requests are answered now, for the first time or again."""
         self._tell("READY=1")
 
     def reloading(self) -> None:
-        """The settings are read anew; `ready` follows."""
+        """Tell that the settings are being reloaded; `ready` follows."""
         self._tell(
             f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
         )
@@ -54,11 +54,11 @@ class ServiceManager:
         self._tell("STOPPING=1")
 
     def state(self, line: str) -> None:
-        """What is going on, for `systemctl status`."""
+        """Tell what the daemon is doing, for `systemctl status`."""
         self._tell(f"STATUS={' '.join(line.split())}")
 
     def alive(self) -> None:
-        """A sign of life."""
+        """Give a sign of life."""
         self._tell("WATCHDOG=1")
 
     def _tell(self, message: str) -> None:
@@ -76,11 +76,11 @@ class ServiceManager:
 
 
 class Watchdog:
-    """Tells that the daemon lives each time that every loop which must not freeze has gone round:
-    no thread pings by itself."""
+    """Gives a sign of life each time that every watched loop has gone round. No thread gives one by
+    itself, so a frozen loop is noticed."""
 
     def __init__(self, limit_seconds: float | None, tell: Callable[[], None]) -> None:
-        """`tell` is called some times within `limit_seconds`; never where that is None."""
+        """Call `tell` at most a few times within `limit_seconds`, or never if that is None."""
         self._every_seconds = None if limit_seconds is None else limit_seconds / _PINGS_PER_LIMIT
         self._tell = tell
         self._lock = threading.Lock()
@@ -89,14 +89,14 @@ class Watchdog:
         self._told_at = float("-inf")
 
     def watch(self, loop: str) -> Callable[[], None]:
-        """From now on `loop` is one of those; what is returned is to be called whenever it goes
+        """Watch `loop` from now on. Returns the function that the loop must call each time it goes
         round."""
         with self._lock:
             self._loops.add(loop)
         return lambda: self._went_round(loop)
 
     def leave(self, loop: str) -> None:
-        """`loop` has ended, and not by freezing."""
+        """Stop watching `loop`, which has ended by itself."""
         with self._lock:
             self._loops.discard(loop)
 
@@ -114,20 +114,20 @@ class Watchdog:
 
 
 class JournalFormatter(logging.Formatter):
-    """Lines as the journal takes them: the level in front, as sd-daemon(3) has it, and no time,
-    which it adds itself."""
+    """Formats lines for the journal: with the level in front, as in sd-daemon(3), and without the
+    time, which the journal adds."""
 
     def __init__(self) -> None:
         super().__init__("%(name)s: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Every line with its level: a traceback has many."""
+        """Put the level in front of every line of `record`: a traceback has many."""
         level = next(number for least, number in _PRIORITIES if record.levelno >= least)
         return "\n".join(f"<{level}>{line}" for line in super().format(record).splitlines())
 
 
 def writes_to_journal(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether what this process writes to standard error goes to the journal."""
+    """Return whether the journal receives what this process writes to standard error."""
     try:
         about = os.fstat(2)
     except OSError:
@@ -136,13 +136,13 @@ def writes_to_journal(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def given_socket(environment: Mapping[str, str] = os.environ) -> socket.socket | None:
-    """The listening socket that was opened for this process, if one was. Raises ValueError where it
-    was given several."""
+    """Return the listening socket that systemd opened for this process, or None. Raises ValueError
+    if it opened several."""
     if environment.get("LISTEN_PID") != str(os.getpid()):
         return None
     count = int(environment.get("LISTEN_FDS") or 0)
     if count > 1:
-        raise ValueError(f"{count} sockets were handed over; one is listened on")
+        raise ValueError(f"{count} sockets were handed over; the daemon takes one")
     if count == 0:
         return None
     os.set_inheritable(_FIRST_GIVEN, False)

@@ -189,7 +189,7 @@ def test_a_command_says_that_settings_cannot_be_served(running: Running, folder:
     running.settings = make_settings(folder, audio__source=str(folder / "none.wav"))
     list(request(running.settings.control.socket, {"command": "reload"}, 120))
     [status] = request(running.settings.control.socket, {"command": "status"}, 120)
-    assert "the old ones go on" in str(status["settings_problem"])
+    assert "the old ones stay in use" in str(status["settings_problem"])
     assert "none.wav" in str(status["settings_problem"])
     running.settings = make_settings(folder)
 

@@ -115,7 +115,7 @@ def test_utterances_go_but_for_what_a_person_gave(house: House) -> None:
         house.store.add_label(enrolled.id, "words", "enrolled")
     house.keeping.tidy()
     assert house.store.counts().labels_by_origin["enrolled"] == 8
-    assert "nothing of them is removed: allow more" in house.keeping.problem
+    assert "they are never removed, so raise storage.audio_bytes" in house.keeping.problem
 
 
 def test_features_go_the_longest_unused_first_and_the_replay_set_stays(house: House) -> None:
