@@ -1,5 +1,5 @@
-"""What becomes of a candidate that was trained and judged: it takes over, is tried in shadow, or is
-refused."""
+"""Decides what becomes of a candidate that was trained and judged: it takes over, is tried in
+shadow, or is refused."""
 
 from dataclasses import replace
 
@@ -15,11 +15,12 @@ from .verdict import Verdict, verdict
 def promote_or_refuse(
     candidate: Generation, shadow_turns: int, moves: Moves
 ) -> tuple[RoundOutcome, str]:
-    """Give the verdict and act on it: the outcome and its reason, for people. With `shadow_turns`
-    a candidate that is good enough hears so many turns in shadow first.
+    """Give the verdict on a candidate and act on it. Returns the outcome, and its reason for the
+    user. If `shadow_turns` is not 0, a candidate that is good enough first hears that many turns in
+    shadow.
 
-    Doing so again after a kill comes to the same. A candidate that cannot be served leaves what was
-    current, and the outcome is `failed`.
+    A second call, after a kill, has the same result. If the candidate cannot be served, the outcome
+    is `failed` and the current generation stays.
     """
     if reason := moves.overtaken(candidate):
         return "refused", reason
@@ -38,6 +39,6 @@ def promote_or_refuse(
 
 
 def _with_labels_left_out(judged: Verdict, card: Card) -> Verdict:
-    """The same verdict; its reason also says which labels were left out."""
+    """Return the same verdict, with a reason that also says which labels were left out."""
     left_out = told_left_out(card.labels_left_out)
     return replace(judged, reason=f"{judged.reason}; {left_out}") if left_out else judged

@@ -1,5 +1,5 @@
-"""Whether the generation that is served turned out worse in use: whether its turns are corrected
-more often than others' were."""
+"""Rolls back the served generation if it turned out worse in use: if its turns are corrected more
+often than those of the generations before it."""
 
 import logging
 from dataclasses import dataclass
@@ -19,37 +19,39 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class RegressionLimits:
     min_turns: int = 20
-    """Of the served generation, and of all before it: fewer say nothing."""
+    """Turns of the served generation, and of all before it, that are needed: fewer say nothing."""
     chance: float = 0.02
-    """How improbable so many corrections must be for a generation that is no worse than what was
-    before it."""
+    """A rollback needs corrections that are no more probable than this for a generation that is no
+    worse than those before it."""
 
 
 def look_back(served: ModelManager, store: Store, events: Events) -> None:
-    """Serve the previous generation again where the current one turned out worse than what was
-    before it."""
+    """Roll back to the previous generation if the current one turned out worse than those before
+    it."""
     number = served.routes.generation
-    if not number:  # what came with Attune is rolled back to nothing
+    if not number:  # there is nothing before the base
         return
-    reason = regression(*store.history.use(number))
-    if reason is None:
+    why = regression(*store.history.use(number))
+    if why is None:
         return
-    reason = f"generation {number:04d} gave way: {reason}"
+    reason = f"generation {number:04d} was rolled back: {why}"
     try:
-        # Another may have come to be served meanwhile.
+        # Another generation may have become current meanwhile.
         back = served.moves.roll_back(reason, expected=number)
     except AttuneError as error:
-        logger.warning("%s; but it cannot: %s", reason, error)
+        logger.warning(
+            "generation %04d should be rolled back (%s), but cannot be: %s", number, why, error
+        )
         return
     logger.warning("%s", reason)
     events.publish(RolledBack(generation=back.number, reason=reason))
 
 
 def regression(now: Use, before: Use, limits: RegressionLimits = RegressionLimits()) -> str | None:
-    """Why the served generation should give way, for people; None where nothing shows that it
-    should.
+    """Say why the served generation should be rolled back, for the user, or return None if nothing
+    shows that it should.
 
-    Fisher's exact test, one-sided.
+    The test is Fisher's exact test, one-sided.
     """
     if (
         min(now.turns, before.turns) < limits.min_turns
@@ -65,8 +67,8 @@ def regression(now: Use, before: Use, limits: RegressionLimits = RegressionLimit
 
 
 def chance_of(now: Use, before: Use) -> float:
-    """The probability of at least `now.corrected` among `now.turns`, were all corrections spread
-    over all turns by chance."""
+    """Return the probability of at least `now.corrected` corrections among `now.turns`, if all
+    corrections were spread over all turns by chance."""
     turns, corrected = now.turns + before.turns, now.corrected + before.corrected
     ways = sum(
         comb(corrected, here) * comb(turns - corrected, now.turns - here)

@@ -1,5 +1,5 @@
-"""Why a generation is what it is: how it was made, how it was judged, and on which utterances it
-differs from the one before it.
+"""Reports how a generation was made, how it was judged, and on which utterances it differs from the
+one before it.
 
 Pure: knows cards, no disk and no daemon.
 """
@@ -16,8 +16,8 @@ SHOWN = 20
 
 
 def explained(card: Card, text_of: Callable[[str], str]) -> GenerationReport:
-    """A card in the words of its verdict, with the utterances that were heard better or worse;
-    `text_of` an utterance's label."""
+    """Make a report of a card: its verdict in words, and the utterances that were heard better or
+    worse. `text_of` returns the label of an utterance, given its id."""
     sets = {
         name: judged
         for name, judged in (
@@ -64,7 +64,7 @@ def explained(card: Card, text_of: Callable[[str], str]) -> GenerationReport:
 
 
 def changed(judged: Judgement) -> list[JudgedUtterance]:
-    """The utterances that the candidate heard otherwise than the generation before it, those that
-    got worse first."""
+    """Return the utterances on which the candidate has more or fewer errors than the generation
+    before it; those that got worse come first."""
     differing = [one for one in judged.utterances if one.candidate != one.current]
     return sorted(differing, key=lambda one: (one.current - one.candidate, one.id))

@@ -1,9 +1,9 @@
-"""A candidate that was judged good enough runs in shadow before it takes over: it hears the turns
-of some days, and answers silently.
+"""Runs a candidate in shadow before it takes over: the candidate hears the turns of some days, and
+answers silently.
 
-Done while it is quiet and the conversation is forgotten, from the audio of turns that were answered
-before, so that nobody waits for it. Knows no database; `promotion/shadow_verdict.py` says what
-becomes of the candidate.
+This is done while nobody talks and the conversation is forgotten, from the audio of turns that were
+answered before, so that no user waits for it. Knows no database; `promotion/shadow_verdict.py` says
+what becomes of the candidate.
 """
 
 import logging
@@ -38,17 +38,18 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class ShadowLimits:
     turns: int
-    """Spoken turns after which it is decided."""
+    """Number of spoken turns after which the candidate is decided on."""
     days: float
-    """After which it is decided in any case."""
+    """Days after which the candidate is decided on in any case."""
     quiet_seconds: float
-    """Without speech before it hears: the conversation is forgotten by then."""
+    """Seconds without speech before the candidate hears a turn. They must be so many that the
+    conversation is forgotten by then."""
     max_reply_tokens: int
 
 
 class Shadow:
-    """A thread that lets the candidate hear what it has not heard yet; `step` does it at once, from
-    any thread."""
+    """A thread in which the candidate hears turns that it has not heard yet; `step` does it at
+    once, from any thread."""
 
     def __init__(
         self,
@@ -63,7 +64,8 @@ class Shadow:
         moves: Moves,
         clocks: Clocks = REAL_TIME,
     ) -> None:
-        """`load_route` raises AttuneError where the candidate cannot be opened."""
+        """Make the thread; `start` starts it. `load_route` raises AttuneError if the candidate
+        cannot be opened."""
         self._generations = generations
         self._readings = readings
         self._lender = lender
@@ -73,25 +75,25 @@ class Shadow:
         self._load_route = load_route
         self._moves = moves
         self._opened: tuple[LanguageModel, LoadedRoute] | None = None
-        """What the candidate hears with, of the models that were open with that language model."""
+        """The candidate's route, and the language model with which it was opened."""
         self._first_seen: dict[int, float] = {}
-        """When a candidate was first found in shadow, by the service clock, where nothing else says
-        when it came there."""
+        """When a candidate was first found in shadow, in seconds of the service clock, for
+        candidates of which the store does not say when they came there."""
         self._task = IdleTask("shadow", self.step, attention, clock=clocks.monotonic)
 
     def start(self) -> None:
         self._task.start()
 
     def stop(self) -> None:
-        """End after the turn that is being heard."""
+        """End the thread after the turn that the candidate is hearing."""
         self._task.stop()
 
     def let_go(self) -> None:
-        """Close what the candidate hears with: its memory is needed."""
+        """Close the candidate's route, because its memory is needed."""
         self._opened = None
 
     def status(self) -> ShadowStatus | None:
-        """Which generation is in shadow, and how much it has heard; None where none is."""
+        """Return which generation is in shadow and how much it has heard; None if none is."""
         try:
             candidate = shadow(self._generations)
         except AttuneError as error:
@@ -107,13 +109,14 @@ class Shadow:
         )
 
     def step(self) -> None:
-        """Hear what is to be heard, as long as it stays quiet, and decide where that was enough."""
+        """Let the candidate hear turns as long as nobody talks, and decide on it once it has heard
+        enough."""
         candidate = self._moves.in_shadow()
         self._end_others(candidate)
         if candidate is None or self._lender.resting or self._overtaken(candidate):
-            return  # without the models nothing can be heard, nor tried before it takes over
+            return  # while the models are closed, the candidate can neither hear nor be served
         began_at = self._readings.began_at(candidate.number)
-        if began_at is None:  # its round is being recorded, or the database was lost
+        if began_at is None:  # its round is not recorded yet, or the database was lost
             began_at = self._first_seen.setdefault(
                 candidate.number, self._readings.store.service_seconds()
             )
@@ -133,7 +136,7 @@ class Shadow:
         self._end(candidate.number, outcome, problem or judged.reason)
 
     def _end_others(self, candidate: Generation | None) -> None:
-        """Say what became of those that are not in shadow any more."""
+        """Record the end of generations that are not in shadow any more."""
         for number in self._readings.standing():
             if candidate is None or number != candidate.number:
                 self._readings.end(
@@ -143,13 +146,14 @@ class Shadow:
                 )
 
     def _overtaken(self, candidate: Generation) -> bool:
-        """Whether what is served is not what it was judged against any more."""
+        """Return True, and end the candidate's time in shadow, if the generation that it was judged
+        against is not served any more."""
         served, _ = usable(self._generations)
         if served is None or served.number == candidate.card.parent:
             return False
         if served.number == candidate.number:
             heard = self._readings.compared(candidate.number)
-            # Otherwise a kill came between the promotion and its record.
+            # If it has heard enough, a kill came between the promotion and its record.
             by_hand = "promoted by hand, before its time in shadow was over"
             self._end(
                 candidate.number,
@@ -173,7 +177,7 @@ class Shadow:
                 logger.warning("turn %d could not be heard in shadow: %s", turn.id, error)
 
     def _hear_turn(self, candidate: Generation, turn: Turn) -> bool:
-        """Whether there is audio of it."""
+        """Let the candidate hear one turn. Returns False if the turn has no audio."""
         utterance = self._readings.store.utterance(turn.utterance or "")
         if utterance is None or not utterance.audio.is_file():
             return False
@@ -187,13 +191,14 @@ class Shadow:
         return True
 
     def _route_of(self, candidate: Generation, language_model: LanguageModel) -> LoadedRoute:
-        """The candidate's route, opened once for each time that the models are opened."""
+        """Return the candidate's route, which is opened once each time that the models are."""
         if self._opened is None or self._opened[0] is not language_model:
             self._opened = language_model, self._load_route(candidate)
         return self._opened[1]
 
     def _reply(self, models: ModelLease, heard: str | SoftTokens) -> str:
-        """What would have been said; nobody hears it, and the conversation does not know of it."""
+        """Return the reply that the candidate would have led to. It is not spoken, and the
+        conversation does not know of it."""
         if not (heard.strip() if isinstance(heard, str) else len(heard.vectors)):
             return ""
         models.forget()
@@ -204,14 +209,14 @@ class Shadow:
         return "".join(pieces).strip()
 
     def _go_on(self) -> None:
-        """Raises TurnAbandoned where somebody needs the models, or the daemon stops: nobody waits
-        for what is heard in shadow."""
+        """Raise TurnAbandoned if a user needs the models or the daemon stops: no user waits for
+        what is heard in shadow."""
         if self._attention.needed or self._task.stopping.is_set():
             raise TurnAbandoned
 
     def _end(self, number: int, outcome: RoundOutcome, reason: str) -> None:
         self.let_go()
-        # First: what left the shadow without a word was taken out by hand.
+        # First, because a candidate that left the shadow without a record was taken out by hand.
         self._readings.end(number, outcome, reason)
         self._moves.leave_shadow(number)
         logger.info("generation %04d leaves the shadow: %s", number, reason)

@@ -1,4 +1,5 @@
-"""Whether a candidate takes over, from the scores on its card. Pure: reads and moves nothing."""
+"""Decides from the scores on a candidate's card whether it takes over. Pure: reads and moves
+nothing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,33 +12,33 @@ from engines.generations.card import Card, Judgement
 from ..judgement import CERTAINTY, MIN_UTTERANCES, MIN_WORDS, percent, proves, resampled
 
 MIN_GAIN = 0.005
-"""Word error rate by which the candidate must be better on the holdout; absolute, 0.01 is one
-percentage point."""
+"""By how much the candidate's word error rate on the holdout must be lower than the current
+generation's; absolute, 0.01 is one percentage point."""
 GENERAL_SLACK = 0.03
-"""Word error rate by which it may be worse on the retention set; absolute."""
+"""By how much the candidate's word error rate on the retention set may be higher; absolute."""
 MAX_WORD_ERROR = 0.5
-"""Word error rate on the holdout above which nothing is promoted, however bad the current
-generation is. With every second word wrong no request is understood, and labels that say something
-else than their recordings leave all hearers above it. Speakers whom recognisers fail start at 0.6
-to 1.0; a round that brings them to 0.3 is promoted, though it earns no route yet."""
+"""Word error rate on the holdout above which no candidate is promoted, however bad the current
+generation is. If every second word is wrong, no request is understood; and if labels do not fit
+their recordings, every generation and the cascade are above it. Speakers for whom ordinary
+recognisers do not work start at 0.6 to 1.0; a round that brings them to 0.3 is promoted, though it
+earns no route yet."""
 
 
 @dataclass(frozen=True)
 class Verdict:
     promote: bool
     reason: str
-    """For people, with the figures."""
+    """Why, for the user, with the figures."""
 
 
 def verdict(card: Card) -> Verdict:
-    """Promote when the candidate hears the user's held-out, confirmed utterances better and has not
-    forgotten the rest.
+    """Promote a candidate that hears the user's held-out, confirmed utterances better and has not
+    forgotten other speech.
 
     Better means a word error rate that is lower by MIN_GAIN, and at most MAX_WORD_ERROR; a gain on
-    the retention set alone is nothing to the user. Neither the gain nor its not having forgotten
-    may be chance: a paired bootstrap over utterances must agree with CERTAINTY. Whatever was not
-    measured, and whatever is not a number, refuses. Recognised labels are not looked at: the
-    cascade itself wrote them.
+    the retention set alone does not help the user. Neither result may be chance: a paired bootstrap
+    over utterances must agree with CERTAINTY. A score that was not measured, or is not a number,
+    refuses the candidate. Recognised labels are not looked at: the cascade itself wrote them.
     """
     holdout, general = card.holdout, card.general
     if holdout is None or not proves(holdout):
@@ -66,8 +67,8 @@ def verdict(card: Card) -> Verdict:
 
 
 def beyond_bounds(card: Card) -> Verdict | None:
-    """The refusal of a candidate that mishears too many of the user's words, whatever else speaks
-    for it; None of any other."""
+    """Refuse a candidate that mishears too many of the user's words, whatever else speaks for it.
+    Returns None for any other candidate."""
     if card.holdout is None or card.holdout.candidate.word_error_rate <= MAX_WORD_ERROR:
         return None
     return _refused(
@@ -77,8 +78,8 @@ def beyond_bounds(card: Card) -> Verdict | None:
 
 
 def would_refuse(card: Card) -> str:
-    """What a person is told who makes a generation current that its verdict refuses; empty where
-    there is nothing to tell."""
+    """Return the warning for a user who makes a generation current that its verdict refuses; empty
+    if its verdict promotes it."""
     if card.parent is None or (judged := verdict(card)).promote:
         return ""
     return (
@@ -102,15 +103,16 @@ def _too_little(judgement: Judgement | None) -> str:
 
 
 def _gain(judgement: Judgement) -> float:
-    """Rounded, so that a difference of exactly the limit counts on every machine."""
+    """Return by how much the candidate's word error rate is lower than the current generation's,
+    rounded so that a difference of exactly the limit counts on every machine."""
     return round(judgement.current.word_error_rate - judgement.candidate.word_error_rate, 9)
 
 
 def _share(
     judgement: Judgement, holds: Callable[[NDArray[np.float64]], NDArray[np.bool_]]
 ) -> float:
-    """Of sets of as many utterances drawn from a judgement's own, in how many the gain `holds`; 0
-    where the card does not say how each was heard."""
+    """Return the share of resampled sets of a judgement's utterances for which `holds` is true of
+    the gain; 0 if the card does not say how each utterance was heard."""
     if not judgement.utterances:
         return 0.0
     words, gained = np.array(

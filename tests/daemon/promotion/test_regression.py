@@ -85,8 +85,8 @@ def test_a_generation_that_is_corrected_more_often_gives_way(
     gave_way = [event["reason"] for event in told if event["event"] == "rolled_back"]
     assert gave_way == (
         [
-            "generation 0001 gave way: corrections rose: 20 of 20 turns since it is served, 2 of 20"
-            " before"
+            "generation 0001 was rolled back: corrections rose: 20 of 20 turns since it is served,"
+            " 2 of 20 before"
         ]
         * allowed
     )

@@ -246,7 +246,7 @@ def test_a_kill_between_promotion_and_word_is_made_good(
     home.step()
     assert home.pointed() == (1, None)
     reason = str(home.daemon.do("why")[0]["round"]["reason"])
-    assert reason.startswith("promoted: of 6 turns in shadow 0 were heard otherwise")
+    assert reason.startswith("promoted: of 6 turns in shadow 0 were heard differently")
 
 
 def _killed_after_promotion(home: Home) -> None:

@@ -51,8 +51,8 @@ def test_it_takes_over_where_nothing_clearly_speaks_against_it() -> None:
     assert not judged.promote
     assert (
         judged.reason
-        == "refused: of 30 turns in shadow 5 were heard otherwise; of 30 whose words are known 5"
-        " only wrong now, 0 only right now"
+        == "refused: of 30 turns in shadow 5 were heard differently; of 30 whose words are known"
+        " 5 only wrong now, 0 only right now"
     )
     assert shadow_verdict([MISHEARD] * 5 + [MENDED] * 5).promote
 
@@ -61,7 +61,7 @@ def test_it_takes_over_where_nothing_clearly_speaks_against_it() -> None:
 def test_what_was_never_sure_nor_confirmed_proves_nothing(unknown: ShadowReading) -> None:
     judged = shadow_verdict([unknown] * 50)
     assert judged.promote
-    assert "50 were heard otherwise; of 0 whose words are known" in judged.reason
+    assert "50 were heard differently; of 0 whose words are known" in judged.reason
     confirmed = replace(unknown, label=unknown.heard)
     assert not shadow_verdict([confirmed] * 50).promote
 
