@@ -1,4 +1,4 @@
-"""One turn from what was said to the reply: hear it, decide what follows, reply, store the turn.
+"""Answers one turn: hears what was said, decides what follows, replies, and stores the turn.
 
 Knows no queue and no client; `conversation/dialogue.py` has the rule.
 """
@@ -30,12 +30,13 @@ logger = logging.getLogger(__name__)
 class _Reply:
     text: str = ""
     first_token_ms: float | None = None
-    """From the end of speech to the first piece; None where nothing was said."""
+    """Milliseconds from the end of speech to the first piece; None if there is no reply."""
     cut_short: bool = False
 
 
 class Answering:
-    """Answers turns, one after another in one thread; remembers what the user was asked about."""
+    """Answers turns, one after another in one thread. Remembers the question that it asked the user
+    last."""
 
     def __init__(
         self,
@@ -46,8 +47,8 @@ class Answering:
         publish: Callable[[QueuedTurn, TurnEvent], None],
         go_on: Callable[[QueuedTurn], None],
     ) -> None:
-        """`go_on` is called between the bounded steps of a turn, and raises TurnAbandoned where the
-        turn is to end."""
+        """Call `go_on` between the bounded steps of a turn; it raises TurnAbandoned if the turn is
+        to end. Call `publish` with each event of a turn."""
         self._store = store
         self._settings = settings
         self._log = log
@@ -56,17 +57,17 @@ class Answering:
         self._go_on = go_on
         self._doubted: Doubted | None = None
         self._ended_at = clocks.elapsed()
-        """When the last turn ended; the time for which the machine was suspended counts."""
+        """When the last turn ended, in seconds that include time in suspension."""
         self.interrupted = threading.Event()
-        """Set, from any thread, to end the reply that is being given."""
+        """Set, from any thread, to end the current reply."""
 
     def turn_ended(self) -> None:
-        """The last turn ended now, answered or not."""
+        """Note that the last turn ended now, answered or not."""
         self._ended_at = self._clocks.elapsed()
 
     def answer(self, turn: QueuedTurn, models: ModelLease) -> TurnAnswered:
-        """Answer `turn` with the leased models and store it. Raises TurnAbandoned where `go_on`
-        does before anything was said, and AttuneError where the models fail."""
+        """Answer `turn` with the leased models and store it. Raises TurnAbandoned if `go_on` raises
+        it before the first piece of the reply, and AttuneError if the models fail."""
         self._go_on(turn)
         quiet_seconds = self._clocks.elapsed() - self._ended_at
         if quiet_seconds >= self._settings.forget_after_seconds:
@@ -113,7 +114,7 @@ class Answering:
         reply: _Reply,
         asked_back: bool,
     ) -> TurnAnswered:
-        """Store the turn, and tell how it went."""
+        """Store the turn, and return the event that tells how it went."""
         soft = heard if isinstance(heard, SoftTokens) else None
         done = Turn(
             utterance=None,
@@ -150,12 +151,12 @@ class Answering:
         )
 
     def _confirm(self, doubted: Doubted) -> None:
-        """What the user agreed to have said is a label like any correction."""
+        """Store the words that the user confirmed as a label, like any correction."""
         try:
             if doubted.utterance is not None:
                 self._store.add_label(doubted.utterance, doubted.words, "corrected")
         except AttuneError as error:
-            logger.error("what the user confirmed is not kept: %s", error)
+            logger.error("the words that the user confirmed could not be stored: %s", error)
 
     def _say(self, turn: QueuedTurn, text: str) -> _Reply:
         """Say `text` in place of a reply."""
@@ -164,7 +165,7 @@ class Answering:
         return _Reply(text, first_token_ms)
 
     def _reply(self, turn: QueuedTurn, models: ModelLease, heard: str | SoftTokens) -> _Reply:
-        """The language model's reply, published piece by piece."""
+        """Publish the language model's reply piece by piece, and return all of it."""
         pieces: list[str] = []
         first_token_ms, cut_short = None, False
         until = self._clocks.processor() + self._settings.max_reply_seconds
@@ -184,7 +185,7 @@ class Answering:
         except TurnAbandoned:
             if not pieces:
                 raise
-            cut_short = True  # what was said by then was said
+            cut_short = True  # the pieces were published already
         return _Reply("".join(pieces).strip(), first_token_ms, cut_short)
 
 

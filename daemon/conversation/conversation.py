@@ -48,9 +48,9 @@ class Conversation:
         clocks: Clocks = REAL_TIME,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
-        """The thread starts at once. It calls `alive` at least every _ROUND_SECONDS that it does
-        not wait for a model, and before each step of a reply. With `keeps_audio` what was said is
-        stored."""
+        """Start the thread. It calls `alive` before each step of a reply, and at least every
+        _ROUND_SECONDS while it does not wait for a model. With `keeps_audio`, the audio of spoken
+        turns is stored."""
         self._alive = alive
         self._lender = lender
         self._events = events
@@ -60,7 +60,7 @@ class Conversation:
         self._answering = Answering(store, settings, self._log, clocks, self._publish, self._go_on)
         self._waiting: deque[QueuedTurn] = deque()
         self._changed = threading.Condition()
-        """Guards what waits, how many turns there were, and whether there may be more."""
+        """Guards the queue, the number of turns, and whether more turns are taken."""
         self._count = 0
         self._closing = self._closed = False
         self._thread = threading.Thread(target=self._run, name="conversation", daemon=True)
@@ -69,7 +69,8 @@ class Conversation:
     # --- from other threads
 
     def check_route(self, route: str | None) -> None:
-        """As `ModelLender.check_route`."""
+        """Raise AttuneError if `route` is named and does not exist; see
+        `ModelLender.check_route`."""
         self._lender.check_route(route)
 
     def hear(
@@ -81,13 +82,13 @@ class Conversation:
         events: "queue.SimpleQueue[Event] | None" = None,
         abandoned: threading.Event | None = None,
     ) -> int:
-        """Answer what was said; returns the number of the turn at once. Its events also go to
-        `events`, and end with `turn` or `turn_failed`. Whoever gives `abandoned` can `abandon` the
-        turn by it.
+        """Queue a segment to be answered; return the number of its turn at once. Its events also go
+        to `events`, and end with `turn` or `turn_failed`. A caller that gives `abandoned` can later
+        `abandon` the turn by it.
 
-        Where too many turns wait: with `wait`, stands still until there is room (a file can), else
-        the oldest of them is stored without an answer, and says so: a microphone cannot wait, and
-        what was said is never dropped silently.
+        If the queue is full, the call waits with `wait` until there is room, as a file can. Without
+        it, the oldest waiting turn is stored without an answer, and its last event says so: a
+        microphone cannot wait, and speech is never dropped silently.
         """
         turn = self._new_turn(segment.samples, source, route, events, abandoned)
         displaced = None
@@ -101,7 +102,10 @@ class Conversation:
                 displaced = None if self._has_room else self._waiting.popleft()
                 self._append(turn)
         if displaced is not None:
-            self._leave(displaced, "too much was said at once to be answered")
+            self._leave(
+                displaced,
+                f"the queue of turns is full ({_WAITING_TURNS}); wait for a reply and say it again",
+            )
         if not taken:
             self._attention.begin()  # as for every turn: its outcome ends it
             self._leave(turn, self._why_left(turn))
@@ -114,11 +118,11 @@ class Conversation:
         route: str | None = None,
         client: Client | None = None,
     ) -> Generator[Event, None, None]:
-        """Answer typed words, or samples ([N] at SAMPLE_RATE_HZ): the events of that turn, the last
-        of which is `turn`.
+        """Answer typed words, or samples ([N] at SAMPLE_RATE_HZ). Yields the events of that turn;
+        the last one is `turn`.
 
         The turn is abandoned once `client` has left or the generator is closed. Raises AttuneError
-        where the turn fails or too many wait already.
+        if the turn fails or the queue of turns is full.
         """
         self._lender.check_route(route)
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -128,7 +132,7 @@ class Conversation:
                 raise AttuneError(_STOPPING)
             if not self._has_room:
                 raise AttuneError(
-                    f"{_WAITING_TURNS} turns wait for an answer already; try again in a moment"
+                    f"the queue of turns is full ({_WAITING_TURNS}); wait for a reply and try again"
                 )
             self._append(turn)
         try:
@@ -144,8 +148,8 @@ class Conversation:
             self.abandon(turn.abandoned)
 
     def abandon(self, abandoned: threading.Event) -> None:
-        """Whoever gave `abandoned` with turns has left: those that wait are dropped, the one that
-        is answered is ended after the step that it is at. What was said in them is not kept."""
+        """Drop the waiting turns that were given `abandoned`, because their client has left. One
+        that is being answered ends after its current step. Their audio is not kept."""
         with self._changed:
             abandoned.set()
             dropped = [turn for turn in self._waiting if turn.abandoned is abandoned]
@@ -156,19 +160,19 @@ class Conversation:
             self._leave(turn, self._why_left(turn))
 
     def interrupt(self) -> None:
-        """Somebody began to speak: with `conversation.barge_in`, end the reply that is being
-        given."""
+        """Note that the user began to speak. With `conversation.barge_in`, the current reply
+        ends."""
         if self._barge_in:
             self._answering.interrupted.set()
 
     def stop_answering(self) -> None:
-        """End the running reply, after the step that it is at; turns that wait, or come, are stored
+        """End the current reply after its current step. Turns that wait, or come later, are stored
         without an answer."""
         self._closing = True
         self._answering.interrupted.set()
 
     def close(self) -> None:
-        """As `stop_answering`; returns once the thread has ended. No turn is taken any more."""
+        """Stop answering, take no more turns, and wait until the thread has ended."""
         self.stop_answering()
         with self._changed:
             self._closed = True
@@ -202,7 +206,8 @@ class Conversation:
         return len(self._waiting) < _WAITING_TURNS
 
     def _append(self, turn: QueuedTurn) -> None:
-        """Have `turn` wait, with `_changed` held. Attention begins, and `_conclude` ends it."""
+        """Add `turn` to the queue; the caller holds `_changed`. Attention begins here, and
+        `_conclude` ends it."""
         self._attention.begin()
         self._waiting.append(turn)
         self._changed.notify_all()
@@ -235,7 +240,7 @@ class Conversation:
         except AttuneError as error:
             outcome = self._failure(turn, str(error))
         except Exception as error:
-            # A defect in one turn must not take the voice from all the others.
+            # A defect in one turn must not end the thread that answers all others.
             logger.exception("turn %d failed", turn.number)
             outcome = self._failure(
                 turn, f"this turn failed: {error!r}; the daemon's log says more"
@@ -244,14 +249,14 @@ class Conversation:
         self._conclude(turn, outcome)
 
     def _go_on(self, turn: QueuedTurn) -> None:
-        """To be called between the bounded steps of a turn: a sign of life. Raises TurnAbandoned
-        where nobody waits for the turn any more, or the daemon stops."""
+        """Give a sign of life between the bounded steps of a turn. Raises TurnAbandoned if the
+        turn's client has left, or the daemon stops."""
         self._alive()
         if self._closing or turn.abandoned.is_set():
             raise TurnAbandoned
 
     def _leave(self, turn: QueuedTurn, why: str) -> None:
-        """What becomes of a turn that is not answered at all."""
+        """End a turn that is not answered at all."""
         self._conclude(turn, self._failure(turn, why))
 
     def _why_left(self, turn: QueuedTurn) -> str:
@@ -269,7 +274,7 @@ class Conversation:
         return TurnFailed(turn=turn.number, source=turn.source, problem=problem)
 
     def _conclude(self, turn: QueuedTurn, outcome: TurnEvent) -> None:
-        """The last event of every turn that waited."""
+        """Publish the last event of a turn, and end its attention."""
         self._attention.end()
         self._publish(turn, outcome)
 

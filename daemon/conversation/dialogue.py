@@ -1,7 +1,7 @@
-"""The rule of the conversation: what follows from what was heard. Pure.
+"""The rule of the conversation: decides what follows from what was heard. Pure.
 
-It is answered, or asked about where the words are in doubt; a yes or a no is the answer to such a
-question; and nothing follows where nothing was understood.
+The user gets an answer, or a question back if the words are in doubt. A yes or a no is taken for
+the answer to such a question. If nothing was understood, nothing follows.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Literal
 from engines.types import SoftTokens
 
 QUESTION_STANDS_SECONDS = 60.0
-"""For how long a yes or a no is taken for the answer to what was asked back."""
+"""Seconds for which a yes or a no is taken for the answer to the question back."""
 
 SAY_AGAIN = "Then please say it again."
 
@@ -36,37 +36,38 @@ _NO = frozenset(
 
 @dataclass(frozen=True)
 class Doubted:
-    """What the user was asked about."""
+    """The words that the user was asked about, and their utterance."""
 
     utterance: str | None
-    """None where audio is not kept."""
+    """Id of the utterance; None if audio is not kept."""
     words: str
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The language model replies to this."""
+    """A move: the language model replies to what was heard."""
 
     heard: str | SoftTokens
     confirmed: Doubted | None = None
-    """What the user has just said yes to."""
+    """The doubted words that the user has just confirmed; None if there are none."""
 
 
 @dataclass(frozen=True)
 class AskBack:
-    """The user is asked whether these words were said."""
+    """A move: the user is asked whether these words were said."""
 
     words: str
 
 
 @dataclass(frozen=True)
 class AskAgain:
-    """The user said no, and is asked to say it again."""
+    """A move: the user said no, and is asked to say it again."""
 
 
 @dataclass(frozen=True)
 class SayNothing:
-    """There is nothing to answer: a cough, or words that could not even be asked about."""
+    """A move: there is nothing to answer, such as a cough, or doubted speech without any words to
+    ask about."""
 
 
 Move = Answer | AskBack | AskAgain | SayNothing
@@ -80,10 +81,10 @@ def decide(
     doubted: Doubted | None,
     quiet_seconds: float,
 ) -> Move:
-    """What follows from `heard`, whose words for people are `words`.
+    """Decide what follows from `heard`, which is `words` as text.
 
-    `asks_back` says whether this route asks about what it is not sure of. `doubted` is what the
-    user was asked about in the last turn, which ended `quiet_seconds` ago.
+    `asks_back` says whether this route asks the user about words that it is not sure of. `doubted`
+    is what the user was asked about in the last turn, which ended `quiet_seconds` ago.
     """
     if doubted is not None and quiet_seconds < QUESTION_STANDS_SECONDS:
         match answer_to_question(words):
@@ -100,13 +101,13 @@ def decide(
 
 
 def question(words: str) -> str:
-    """The question whether `words` were said."""
+    """Return the question whether `words` were said."""
     return f"I am not sure that I heard you. Did you say: {words.strip()}"
 
 
 def answer_to_question(words: str) -> Literal["yes", "no"] | None:
-    """Whether `words` agree or disagree; None where they are something else, such as the request
-    once more."""
+    """Return whether `words` agree or disagree; None if they are something else, such as the
+    request once more."""
     plain = "".join(letter for letter in words.lower() if letter.isalpha() or letter.isspace())
     plain = " ".join(plain.split())
     return "yes" if plain in _YES else "no" if plain in _NO else None

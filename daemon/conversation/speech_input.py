@@ -1,5 +1,5 @@
-"""From what the segmenter notices to what the conversation answers; and a recording heard as a
-microphone would be."""
+"""Hands segments of speech from a listener to the conversation, and plays a recording as if it came
+from a microphone."""
 
 import logging
 import queue
@@ -40,8 +40,8 @@ def hand_on(
     events: Events,
     answer: Callable[[Segment], object],
 ) -> Callable[[SegmentEvent], None]:
-    """What a listener does with what it notices: attention from the start of speech on, an `answer`
-    for each segment."""
+    """Return the function that a listener calls with each event. Attention begins when speech
+    begins; `answer` is called with each segment."""
 
     def noticed(event: SegmentEvent) -> None:
         if isinstance(event, SpeechStarted):
@@ -52,7 +52,7 @@ def hand_on(
         try:
             if isinstance(event, Segment):
                 answer(event)
-        finally:  # a segment that waits for its answer holds attention by itself
+        finally:  # a segment in the queue holds attention by itself
             attention.end()
 
     return noticed
@@ -73,9 +73,9 @@ def hear_recording(
 
     Each `turn` and `turn_failed` is preceded by its `segment` event, with the seconds at which it
     began and its length. At `speed` 0 each segment waits for the answer to the one before. The last
-    event, `listened`, has the number of segments. Closing the generator stops the playing, as does
-    the leaving of `client`: what waits for an answer is dropped. `recording`, which stays the
-    caller's, is not read after that. Raises AttuneError where it is no recording.
+    event, `listened`, has the number of segments. If the generator is closed or `client` leaves,
+    playing stops and the waiting turns are dropped. `recording`, which stays the caller's, is not
+    read after that. Raises AttuneError if `recording` is not a recording.
     """
     conversation.check_route(route)
     source = WavSource(recording, speed)
@@ -87,8 +87,8 @@ def hear_recording(
         conversation.hear(
             segment, source="file", wait=True, route=route, events=heard, abandoned=left
         )
-        # Nobody speaks on before the answer, and the milliseconds to it hold no wait for the turn
-        # before.
+        # As with a real user, the next segment comes after the answer, so that its milliseconds do
+        # not include the turn before.
         if not speed and not left.is_set():
             answered.acquire()
 
@@ -117,8 +117,8 @@ def hear_recording(
 def _until_answered(
     heard: "queue.SimpleQueue[Event]", answered: threading.Semaphore
 ) -> Generator[Event, None, int]:
-    """The events of a recording, until it has ended and all that was heard in it is answered, or
-    the client has left. Returns the number of segments."""
+    """Yield the events of a recording until it has ended and all its segments are answered, or the
+    client has left. Returns the number of segments."""
     unanswered, segments, ended = 0, 0, False
     while unanswered or not ended:
         try:

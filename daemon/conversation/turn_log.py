@@ -1,5 +1,5 @@
-"""Turns on their way into the store: what was said is kept whatever became of it, and a reply that
-was given is never taken back.
+"""Stores turns and their audio: speech is stored even if it was not answered, and a reply that was
+given is not taken back if the turn cannot be stored.
 
 Knows the store, no route and no language model.
 """
@@ -23,34 +23,34 @@ _PUT_OFF = "another program held the database for a moment: this turn is kept by
 
 @dataclass(frozen=True, eq=False)
 class QueuedTurn:
-    """A turn that waits for its answer."""
+    """A turn that waits in the queue for its answer."""
 
     number: int
     words: Float32 | str
-    """What was said, [N] samples at SAMPLE_RATE_HZ, or typed."""
+    """The samples of what was said, [N] at SAMPLE_RATE_HZ, or the typed text."""
     source: str
     """`microphone`, `file`, or `text`."""
     route: str | None
     """The route that was asked for; None for the one in use."""
     asked_at: float
-    """By `time.perf_counter`."""
+    """When the turn was queued, in seconds of `time.perf_counter`."""
     events: "queue.SimpleQueue[Event] | None"
-    """Where the turn's events go besides all followers."""
+    """A queue that gets the turn's events, as all followers do."""
     abandoned: threading.Event = field(default_factory=threading.Event)
-    """Set once the client has left. What a client asked is not kept then: what was said is a file
-    of the client's."""
+    """Set once the client has left. The turn is not stored then: its recording is the client's own
+    file."""
 
 
 @dataclass(frozen=True)
 class KeptTurn:
-    """What became of a turn in the store."""
+    """The result of storing a turn."""
 
     id: int | None = None
-    """None where the turn is not stored yet."""
+    """Number of the turn in the store; None if the turn is not stored yet."""
     utterance: str | None = None
-    """None for a typed turn, and where audio is not kept."""
+    """Id of the turn's audio; None for a typed turn, and if audio is not kept."""
     warning: str | None = None
-    """Why the turn is not stored yet."""
+    """Why the turn is not stored yet; None if it is stored."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class TurnLog:
     keeps_audio: bool
 
     def keep(self, queued: QueuedTurn, turn: Turn) -> KeptTurn:
-        """Store the turn, later where another program holds the database; the reply was given, so
-        what goes wrong is told beside it and not in place of it."""
+        """Store the turn, or store it later if another program holds the database. The reply was
+        given already, so an error is returned as a warning and not raised."""
         try:
             stored = self.store.later.do(
                 lambda: self.store.history.add_turn(
@@ -78,15 +78,15 @@ class TurnLog:
         return KeptTurn(stored.id, stored.utterance)
 
     def keep_audio_or_tell(self, queued: QueuedTurn) -> None:
-        """Store what was said in a turn that was not answered. Never raises."""
+        """Store the audio of a turn that was not answered. Never raises."""
         try:
             self.store.later.do(
                 lambda: self._keep_audio(queued), "what was said in a turn that was not answered"
             )
         except AttuneError as full:
-            logger.error("and what was said is lost: %s", full)
-        except Exception:  # a defect here must not take the voice from all other turns
-            logger.exception("and what was said is lost")
+            logger.error("the audio of an unanswered turn is lost: %s", full)
+        except Exception:  # a defect here must not end the thread that answers all turns
+            logger.exception("the audio of an unanswered turn is lost")
 
     def _keep_audio(self, queued: QueuedTurn) -> str | None:
         if isinstance(queued.words, str) or not self.keeps_audio:
