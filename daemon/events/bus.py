@@ -1,4 +1,4 @@
-"""Passes events from the threads where they happen to those who follow."""
+"""Passes events from the threads where they happen to subscribers and followers."""
 
 import queue
 from collections.abc import Callable, Iterator
@@ -9,21 +9,21 @@ from ..observers import Observers
 from .event import Event
 
 _HELD_EVENTS = 1000
-"""Events that a follower may lag behind: a slow terminal must not hold up a conversation, nor fill
-the memory."""
+"""Number of events that a follower may lag behind: a slow terminal must neither hold up the
+conversation nor fill the memory."""
 
 Kind = TypeVar("Kind", bound=Event)
 
 
 class Events:
-    """Every subscriber and every follower gets every event published while it follows."""
+    """Gives every event to all subscribers and followers of that moment."""
 
     def __init__(self) -> None:
         self._observers = Observers[Event]()
 
     def subscribe(self, kind: type[Kind], call: Callable[[Kind], object]) -> Callable[[], None]:
-        """Call `call` with every event of `kind`, as `Observers.subscribe`. Returns the function
-        that ends this."""
+        """Call `call` with every event of `kind` from now on, under the rules of `Observers`.
+        Returns the function that ends this."""
 
         def call_with_kind(event: Event) -> None:
             if isinstance(event, kind):
@@ -32,12 +32,12 @@ class Events:
         return self._observers.subscribe(call_with_kind)
 
     def publish(self, event: Event) -> None:
-        """Tell `event` to all who follow. Never blocks and never raises."""
+        """Give `event` to all subscribers and followers. Never blocks and never raises."""
         self._observers.tell(event)
 
     @contextmanager
     def follow(self) -> Iterator["queue.Queue[Event]"]:
-        """A queue of everything published from here to the end of the `with`. A follower that lags
+        """Yield a queue that gets every event published until the block ends. A follower that lags
         too far behind misses events."""
         follower: queue.Queue[Event] = queue.Queue(_HELD_EVENTS)
 

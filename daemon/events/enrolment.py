@@ -1,4 +1,4 @@
-"""What happens to recordings that are enrolled, and to corrections."""
+"""The events of enrolments and corrections."""
 
 from typing import Literal
 
@@ -19,7 +19,7 @@ class Enrolled(Event):
     utterance: str
     seconds: float
     new: bool
-    """Whether its text is new."""
+    """Whether the recording's text is new."""
 
 
 class BadRow(Event):
@@ -35,15 +35,15 @@ class EnrolledAll(Event):
 
     event: Literal["enrolled_all"] = "enrolled_all"
     enrolled: int
-    """Recordings; one that came twice counts once."""
+    """Number of enrolled recordings; one that came twice counts once."""
     bad: int
     seconds: float
-    """Length of the enrolled recordings."""
+    """Total length of the enrolled recordings."""
     new: int
 
 
 class Corrected(Event):
-    """A turn got the words that were really said."""
+    """A turn was corrected: its label is now what was really said."""
 
     event: Literal["corrected"] = "corrected"
     turn: int

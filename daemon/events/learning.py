@@ -1,4 +1,4 @@
-"""What happens to what Attune learns: rounds, generations, the encoder's engine."""
+"""The events of rounds, of generations, and of the encoder's engine."""
 
 from typing import Literal
 
@@ -17,32 +17,32 @@ class AdaptationStatus(BaseModel):
 
     state: AdaptationState = "waiting"
     stage: str = ""
-    """Stage of the running round; empty where none runs."""
+    """Stage of the running round; empty if none runs."""
     fraction: float = 0.0
-    """Of the stage that is done, 0 to 1."""
+    """Share of the stage that is done, 0 to 1."""
     note: str = ""
-    """What the stage is at, or why no round runs."""
+    """What the stage is doing, or why no round runs."""
     number: int | None = None
     """The generation that the round is to write."""
     last_outcome: RoundOutcome | None = None
     last_reason: str = ""
     consecutive_failures: int = 0
     pauses: int = 0
-    """Times that speech stopped training since the daemon started."""
+    """How many times speech stopped training since the daemon started."""
     pause_latency_ms: float | None = None
-    """99th percentile from the onset of speech until training stood still."""
+    """99th percentile of the milliseconds from the onset of speech until training stood still."""
     budget_bytes: int | None = None
-    """What the last round was allowed to take Attune to."""
+    """Memory that Attune was allowed to use in the last round."""
     predicted_bytes: int | None = None
     most_used_bytes: int | None = None
 
 
 class AdaptationChanged(Event, AdaptationStatus):
-    """Adaptation is doing something else, or got further."""
+    """The state or the progress of adaptation changed."""
 
     event: Literal["adaptation"] = "adaptation"
     outcome: RoundOutcome | None = Field(None, exclude_if=is_empty)
-    """How a round, or a request for one that could not be met, has just ended."""
+    """How a round, or a request for one that could not be met, has just ended; None otherwise."""
 
 
 class PlannedStage(BaseModel):
@@ -57,7 +57,7 @@ class PlannedStage(BaseModel):
 
 
 class RoundPlanned(Event):
-    """What a round would take now."""
+    """The answer to `attune adapt --plan`: the memory and time that a round would need now."""
 
     model_config = ConfigDict(validate_by_name=True)
 
@@ -67,20 +67,20 @@ class RoundPlanned(Event):
     stages: tuple[PlannedStage, ...]
     budget_bytes: int
     micro_batches: int = Field(alias="parts")
-    """In how many a step of training is computed."""
+    """Number of micro-batches in which a training step is computed."""
     unloads: bool
     measured_here: bool
     refusal: str
 
 
 class ServingChanged(Event):
-    """Another generation, or another route, is served."""
+    """Another generation, or another route, is served from now on."""
 
     event: Literal["serving"] = "serving"
     generation: int | None
     route: str
     warning: str = ""
-    """Why Attune would not have chosen the generation by itself; empty where it would."""
+    """Why Attune would not have chosen the generation by itself; empty if it would."""
 
 
 class RolledBack(Event):
@@ -88,12 +88,12 @@ class RolledBack(Event):
 
     event: Literal["rolled_back"] = "rolled_back"
     generation: int
-    """The one that is served now."""
+    """The generation that is served now."""
     reason: str
 
 
 class ShadowEnded(Event):
-    """A generation is in shadow no more."""
+    """A generation left the shadow."""
 
     event: Literal["shadow_ended"] = "shadow_ended"
     generation: int
@@ -102,7 +102,7 @@ class ShadowEnded(Event):
 
 
 class EncoderChanged(Event):
-    """The engine of the speech encoder was built, tried, or given up."""
+    """The engine of the speech encoder was built, tried or given up."""
 
     event: Literal["encoder"] = "encoder"
     by_plan: bool

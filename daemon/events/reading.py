@@ -65,13 +65,13 @@ _EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
 
 
 def read_event(message: dict[str, Any]) -> Event:
-    """The event that a message of the daemon holds. Raises AttuneError where it is none that this
-    release knows."""
+    """Read the event in a message of the daemon. Raises AttuneError if this release does not know
+    it."""
     try:
         return _EVENTS.validate_python(message)
     except ValidationError as error:
         where, what = first_problem(error)
         raise AttuneError(
-            f"the daemon says what this command does not understand ({where or 'event'}: {what});"
-            " restart the daemon, so that both are of one release"
+            f"the daemon sent an event that this command does not know ({where or 'event'}:"
+            f" {what}); restart the daemon, so that both are of one release"
         ) from error

@@ -1,4 +1,4 @@
-"""What is told of a generation: how it was made, how it was judged, how the last round ended."""
+"""The answer to `attune why`: how a generation was made and judged, how the last round ended."""
 
 from typing import Literal
 
@@ -20,7 +20,7 @@ class Made(_Part):
     created_at: str
     recipe: str
     examples: dict[str, int]
-    """Utterances by the origin of their label."""
+    """Number of utterances by the origin of their label."""
     minutes_of_audio: float
     steps: int
     skipped_steps: int
@@ -33,11 +33,11 @@ class Made(_Part):
 class LabelledUtterance(_Part):
     id: str
     text: str
-    """Of its label."""
+    """The text of the utterance's label."""
 
 
 class Scores(_Part):
-    """How three ways of hearing did on one set of utterances."""
+    """The scores of candidate, current generation and cascade on one set of utterances."""
 
     candidate: Score
     current: Score
@@ -45,36 +45,36 @@ class Scores(_Part):
 
 
 class ChangedUtterance(JudgedUtterance):
-    """An utterance that the generation hears otherwise than the one before it."""
+    """An utterance that the generation hears differently from the one before it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     text: str
-    """Of its label."""
+    """The text of the utterance's label."""
 
 
 class GenerationReport(_Part):
-    """Why a generation is what it is."""
+    """How a generation was made and judged."""
 
     generation: int
     parent: int | None
     verdict: str
     made: Made
     labels_left_out: dict[str, int]
-    """Labels that were neither trained on nor judged by, by the reason."""
+    """Number of labels that were neither trained on nor judged by, for each reason."""
     doubted: tuple[LabelledUtterance, ...]
-    """The first of those that do not fit their recordings."""
+    """The first labels that do not fit their recordings."""
     scores: dict[str, Scores]
-    """By the name of the set: `holdout`, `recognised`, `general`."""
+    """The scores on each set: `holdout`, `recognised`, `general`."""
     changed: dict[str, tuple[ChangedUtterance, ...]]
-    """By the same names; those that got worse first."""
+    """The utterances of each set that are heard differently; those that got worse come first."""
 
 
 class LastRound(_Part):
     """How the last round ended."""
 
     ended_at: float
-    """Seconds since the epoch."""
+    """When the round ended, in seconds since the epoch."""
     outcome: RoundOutcome
     reason: str
 
@@ -84,7 +84,7 @@ class ShadowReport(_Part):
 
     turns: int
     otherwise: tuple[ShadowReading, ...]
-    """The last turns that it heard otherwise than the generation that was served."""
+    """The last turns that it heard differently from the served generation."""
 
 
 class Why(Event):
@@ -95,6 +95,6 @@ class Why(Event):
     generation: GenerationReport | None = None
     shadow: ShadowReport | None = None
     problem: str = ""
-    """Why the report on the generation is missing; empty where it is not."""
+    """Why the report on the generation is missing; empty if it is not."""
     moves: tuple[Move, ...] = ()
-    """The last times that another generation came to be served."""
+    """The last times that another generation became current."""

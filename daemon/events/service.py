@@ -1,4 +1,4 @@
-"""What the daemon tells of itself."""
+"""The events with which the daemon tells of itself: its status, its metrics, its reloads."""
 
 from typing import Literal
 
@@ -19,22 +19,22 @@ class LabelsLeftOut(_Part):
 
     count: int = 0
     reasons: dict[str, int] = {}
-    """How many for each reason."""
+    """Number of labels for each reason."""
     utterances: dict[str, str] = {}
-    """The reason for each utterance; of many the first."""
+    """The reason for each utterance; only the first utterances if there are many."""
 
 
 class ShadowStatus(_Part):
     """The generation that runs in shadow."""
 
     generation: int | None
-    """None where it is damaged."""
+    """Number of the generation; None if it is damaged."""
     turns: int = 0
-    """Turns that it heard so far."""
+    """Number of turns that it has heard."""
     of: int = 0
-    """Turns after which it is decided."""
+    """Number of turns after which it is decided on."""
     otherwise: int = 0
-    """Turns that it heard otherwise than the generation that is served."""
+    """Number of turns that it heard differently from the served generation."""
     problem: str = Field("", exclude_if=is_empty)
 
 
@@ -47,7 +47,7 @@ class Status(Event):
     uptime_seconds: float
     state_dir: str
     route: str
-    """What speech is heard by: `cascade` or `aligned`."""
+    """The route that hears speech: `cascade` or `aligned`."""
     route_reason: str
     routes: tuple[str, ...]
     """The routes that are open now."""
@@ -56,13 +56,13 @@ class Status(Event):
     encoder: str
     """What runs the speech encoder, and where; empty while the models are closed."""
     generation: int | None
-    """The generation that is served; None on the cascade alone."""
+    """The generation that is served; None if there is only the cascade."""
     settings_problem: str
-    """Why the settings as they are now are not those that are served; empty where they are."""
+    """Why the settings in the files are not those in use; empty if they are."""
     problems: tuple[str, ...]
     listening: ListenerStatus
     attentive: bool
-    """Whether somebody speaks, or waits for a reply."""
+    """Whether a user speaks or waits for a reply."""
     quiet_seconds: float
     counts: Counts
     labels_left_out: LabelsLeftOut
@@ -72,7 +72,7 @@ class Status(Event):
 
 
 class MetricsText(Event):
-    """The answer to `attune metrics`: figures in Prometheus' text format."""
+    """The answer to `attune metrics`: metrics in Prometheus' text format."""
 
     event: Literal["metrics"] = "metrics"
     text: str

@@ -1,4 +1,4 @@
-"""What happens while somebody speaks and is answered."""
+"""The events of speech and of turns, from the first sound to the end of the reply."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from .event import Event, is_empty
 
 
 class SpeechBegan(Event):
-    """Somebody began to speak into the microphone."""
+    """A user began to speak into the microphone."""
 
     event: Literal["speech"] = "speech"
 
@@ -18,13 +18,13 @@ class SegmentHeard(Event):
 
     event: Literal["segment"] = "segment"
     start_seconds: float
-    """Since the beginning of the recording."""
+    """Start of the segment, in seconds since the beginning of the recording."""
     seconds: float
     """Length of the segment."""
 
 
 class TurnEvent(Event):
-    """What all events of one turn share."""
+    """The base of all events of a turn."""
 
     turn: int
     """Number of the turn since the daemon started."""
@@ -51,19 +51,20 @@ class TurnAnswered(TurnEvent):
 
     event: Literal["turn"] = "turn"
     id: int | None
-    """Number of the turn in the store; None where it is not stored yet."""
+    """Number of the turn in the store; None if it is not stored yet."""
     utterance: str | None
-    """Identifier of the stored audio; None for typed text and where audio is not kept."""
+    """Id of the stored audio; None for typed text, and if audio is not kept."""
     route: str
     """`cascade`, `aligned`, or `text`."""
     heard: str
     reply: str
     first_token_ms: float | None
-    """From the end of speech to the first piece of the reply; None where there was no reply."""
+    """Milliseconds from the end of speech to the first piece of the reply; None if there is no
+    reply."""
     reply_ms: float
-    """From the end of speech to the end of the reply."""
+    """Milliseconds from the end of speech to the end of the reply."""
     generation: int | None
-    """The generation that heard it; None on the cascade and for typed text."""
+    """The generation that heard the turn; None on the cascade and for typed text."""
     interrupted: bool
     """Whether the reply was cut short."""
     confidence: float | None
@@ -72,7 +73,7 @@ class TurnAnswered(TurnEvent):
     asked_back: bool
     """Whether the reply is the question `Did you say …?`."""
     warning: str | None = Field(None, exclude_if=is_empty)
-    """Why the turn is not stored yet."""
+    """Why the turn is not stored yet; None if it is stored."""
 
 
 class TurnFailed(TurnEvent):
@@ -89,7 +90,7 @@ class RecordingPlayed(Event):
     heard_seconds: float
     segments: int
     problem: str
-    """Why not all of it could be heard; empty where all was."""
+    """Why part of the recording could not be heard; empty if all of it was."""
 
 
 class StreamEnded(Event):
@@ -99,12 +100,13 @@ class StreamEnded(Event):
 
 
 class ClientLeft(Event):
-    """The client of a command has hung up: wakes the thread that waits for its next event."""
+    """The client of a command has hung up. The event wakes the thread that waits for the next
+    one."""
 
     event: Literal["left"] = "left"
 
 
 class Alive(Event):
-    """Nothing happened for a while, and the daemon is at work."""
+    """Nothing happened for a while, and the daemon is still at work."""
 
     event: Literal["alive"] = "alive"
