@@ -1,5 +1,5 @@
-"""Which route a generation has earned, and what doubt leads to, from the scores on its card and its
-children's. Pure."""
+"""Decides which route a generation has earned and what doubt leads to, from the scores on its card
+and on those of the generations trained from it. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,37 +17,37 @@ RouteName = Literal["cascade", "aligned"]
 WhenUnsure = Literal["cascade", "ask", "answer"]
 
 HEARS_WELL = 0.25
-"""Word error rate on the holdout up to which a way of hearing serves a user. No route is earned
-above it, where the upper end of its confidence interval counts, and up to it the cascade's words
-are better than a question back."""
+"""Word error rate on the holdout up to which a route hears a user well. No route is earned above
+it, by the upper end of its confidence interval. A cascade up to it has words that are better than a
+question back."""
 ROUTE_CERTAINTY = 0.95
-"""Of that interval, one-sided."""
+"""Confidence of that interval, one-sided."""
 ROUTE_SLACK = 0.03
-"""Word error rate by which a route may turn out worse than the cascade in resampled sets of
-utterances; absolute."""
+"""By how much a route's word error rate may exceed the cascade's in resampled sets of utterances;
+absolute."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """How a generation and the cascade heard the same held-out utterances, whose texts a person
+    """How a generation and the cascade heard the same held-out utterances, whose texts the user
     confirmed."""
 
     own: Score
     cascade: Score
     words: tuple[int, ...]
-    """In the label of each utterance. Empty, as the two below, where the card does not say how each
-    was heard."""
+    """Number of words in the label of each utterance. Empty, like the two fields below, if the card
+    does not say how each utterance was heard."""
     own_errors: tuple[int, ...]
-    """Wrong, missing and added words of each utterance."""
+    """Number of wrong, missing and added words of each utterance."""
     cascade_errors: tuple[int, ...]
 
 
 def measured(card: Card, later: Sequence[Card] = ()) -> Measured | None:
-    """By the newest judgement that proves anything; None where there is none.
+    """Return the newest judgement that proves anything; None if there is none.
 
-    A generation is judged as a candidate, by its own card, and again as the current one by the
-    cards of those that were trained from it, `later`, the newest last: what came with Attune is
-    judged for this user by nothing else.
+    A generation is judged as a candidate on its own card, and again as the current generation on
+    the cards of those that were trained from it: `later`, the newest last. The base is judged for
+    this user by those alone.
     """
     for child in reversed(later):
         if child.holdout is not None and proves(child.holdout):
@@ -75,12 +75,12 @@ def _measured(judgement: Judgement, own: Score, own_errors: Sequence[int]) -> Me
 
 
 def earned_route(card: Card, later: Sequence[Card] = ()) -> tuple[RouteName, str]:
-    """The route that a generation has earned, and why, for people.
+    """Return the route that a generation has earned, and why, for the user.
 
-    Aligned where, as far as it was `measured`, it beats or equals the cascade, hears at most
-    HEARS_WELL of the words wrong, and neither is chance: the upper end of the word error's
-    confidence interval counts, and in CERTAINTY of the resampled sets of utterances it is worse
-    than the cascade by ROUTE_SLACK at most.
+    It is the aligned route if, as `measured`, the generation is at least as good as the cascade and
+    mishears at most HEARS_WELL of the words, and neither is chance: the upper end of the word
+    error's confidence interval counts, and in CERTAINTY of the resampled sets of utterances it is
+    worse than the cascade by ROUTE_SLACK at most.
     """
     found = measured(card, later)
     if found is None:
@@ -88,7 +88,7 @@ def earned_route(card: Card, later: Sequence[Card] = ()) -> tuple[RouteName, str
             "cascade",
             (
                 f"generation {card.number:04d} was not judged on enough confirmed utterances to"
-                " take over from the cascade"
+                " replace the cascade"
             ),
         )
     ours, theirs = found.own.word_error_rate, found.cascade.word_error_rate
@@ -114,12 +114,13 @@ def earned_route(card: Card, later: Sequence[Card] = ()) -> tuple[RouteName, str
 
 
 def _upper_word_error(found: Measured, certainty: float) -> float:
-    """The upper end of a one-sided confidence interval of the own word error rate.
+    """Return the upper end of a one-sided confidence interval of the generation's word error rate.
 
-    The larger of two: of a bootstrap over utterances, which knows that errors come together, and of
-    Wilson's score interval (1927) over words, which knows that no error in a few words is not none
-    in many. Where the card does not say how each utterance was heard, Wilson's over utterances, as
-    if the words of one were all right or all wrong.
+    It is the larger of two: that of a bootstrap over utterances, which takes into account that
+    errors come together, and that of Wilson's score interval (1927) over words, which takes into
+    account that no error in a few words does not mean none in many. If the card does not say how
+    each utterance was heard, it is Wilson's over utterances, as if the words of each were all right
+    or all wrong.
     """
     rate = found.own.word_error_rate
     if not found.words:
@@ -131,8 +132,8 @@ def _upper_word_error(found: Measured, certainty: float) -> float:
 
 
 def _wilson_upper(rate: float, count: int, certainty: float) -> float:
-    """The upper end of Wilson's one-sided interval for a share `rate` of `count`; a rate above 1,
-    which no share is, stays."""
+    """Return the upper end of Wilson's one-sided interval for a share `rate` of `count`. A rate
+    of 1 or more is returned as it is: it is not a share."""
     if not rate < 1:
         return rate
     z = NormalDist().inv_cdf(certainty)
@@ -141,8 +142,9 @@ def _wilson_upper(rate: float, count: int, certainty: float) -> float:
 
 
 def _share_no_worse(found: Measured, slack: float) -> float:
-    """Of resampled sets of utterances, in how many the own word error is above the cascade's by
-    `slack` at most; 1 where the card does not say how each utterance was heard."""
+    """Return the share of resampled sets of utterances in which the generation's word error rate is
+    above the cascade's by `slack` at most; 1 if the card does not say how each utterance was
+    heard."""
     if not found.words:
         return 1.0
     worse = np.array(found.own_errors) - np.array(found.cascade_errors)
@@ -150,9 +152,9 @@ def _share_no_worse(found: Measured, slack: float) -> float:
 
 
 def when_unsure(card: Card, later: Sequence[Card] = ()) -> WhenUnsure:
-    """What a doubted utterance leads to: the cascade's words where it hears this user well, else a
-    question back."""
+    """Return what a doubted utterance leads to: the cascade's words if the cascade hears this user
+    well, else a question back."""
     found = measured(card, later)
     if found is None:
-        return "cascade"  # nothing says that it hears this user badly
+        return "cascade"  # nothing shows that the cascade hears this user badly
     return "cascade" if found.cascade.word_error_rate <= HEARS_WELL else "ask"

@@ -1,5 +1,5 @@
-"""The models that hear and answer, lent to one thread at a time: closed for a round, opened again
-for a turn.
+"""Lends the models that hear and answer to one thread at a time. They may be closed for a round,
+and are opened again for a turn.
 
 Knows no turn and no store.
 """
@@ -17,22 +17,23 @@ from engines.routes import Route
 from engines.types import Float32, SoftTokens
 
 _WAKES = 3
-"""How often the models are asked for again where they are closed anew before they could be used."""
+"""Number of times that a thread asks for the models if they are closed again before it could use
+them."""
 
 
 @dataclass(frozen=True)
 class LoadedRoute:
-    """One way of hearing, as it is now."""
+    """A route that is open, and what belongs to it."""
 
     route: Route
     words_of: Callable[[str | SoftTokens], str]
-    """What was heard, for people."""
+    """Returns what was heard as text for the user."""
     generation: int | None
     """The generation whose projector takes part; None on the cascade."""
     asks_back: bool = False
-    """Whether soft tokens that are not sure lead to a question in place of an answer."""
+    """Whether doubted soft tokens lead to a question instead of an answer."""
     adapter: Path | None = None
-    """The adapter of the language model that soft tokens need; None for none."""
+    """The adapter of the language model that soft tokens need; None if they need none."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +45,19 @@ class ModelLease:
     _use_adapter: Callable[[Path | None], None]
 
     def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
-        """What was said in `samples` ([N] at SAMPLE_RATE_HZ). `step` is called before each bounded
-        step of the work; what it raises ends the work."""
+        """Return what was said in `samples` ([N] at SAMPLE_RATE_HZ). `step` is called before each
+        bounded step of the work; an exception from it ends the work."""
         return self.loaded.route.hear(samples, step)
 
     def words_of(self, heard: str | SoftTokens) -> str:
-        """What was heard, for people."""
+        """Return what was heard as text for the user."""
         return heard if isinstance(heard, str) else self.loaded.words_of(heard)
 
     def reply(
         self, heard: str | SoftTokens, max_tokens: int, step: Step = unwatched
     ) -> Generator[str, None, None]:
-        """The reply to what this lease's route heard, piece by piece. `step` as in `hear`."""
+        """Yield the reply to what this lease's route heard, piece by piece. `step` is called as in
+        `hear`."""
         if isinstance(heard, SoftTokens):
             self._use_adapter(self.loaded.adapter)
         return cast(Generator[str, None, None], self.language_model.reply(heard, max_tokens, step))
@@ -76,8 +78,8 @@ class ModelLender:
         language_model: LanguageModel,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        """Hear through `loaded[route]` unless another of `loaded` is asked for. After `rest`,
-        `wake` is called by the thread that needs the models next; it is to call `use`."""
+        """Lend `loaded[route]` unless the caller asks for another of `loaded`. After `rest`, the
+        thread that needs the models next calls `wake`, which has to call `use`."""
         self._loaded = dict(loaded)
         self._route = route
         self._routes = frozenset(loaded)
@@ -89,16 +91,16 @@ class ModelLender:
         self._lock = threading.Lock()
 
     def wake_by(self, wake: Callable[[], None]) -> None:
-        """From now on `wake` is called by the thread that needs the models after `rest`."""
+        """Let a thread that needs the models after `rest` call `wake` from now on."""
         self._wake = wake
 
     @property
     def route(self) -> str:
-        """The route that is used where none is asked for."""
+        """The route that is used if the caller asks for none."""
         return self._route
 
     def check_route(self, route: str | None) -> None:
-        """Raises AttuneError, listing those there are, where `route` is named and not one of
+        """Raise AttuneError, with a list of the routes, if `route` is named and is not one of
         them."""
         if route is not None and route not in self._routes:
             raise AttuneError(
@@ -111,8 +113,7 @@ class ModelLender:
         route: str,
         language_model: LanguageModel | None = None,
     ) -> None:
-        """Hear through these, and answer with `language_model` where one is given, from the next
-        lease on."""
+        """Lend these routes from the next lease on, and `language_model` if one is given."""
         with self._lock:
             self._loaded, self._route, self._routes = dict(loaded), route, frozenset(loaded)
             if language_model is not None:
@@ -121,31 +122,32 @@ class ModelLender:
     def exchange(
         self, loaded: Mapping[str, LoadedRoute], route: str, language_model: LanguageModel
     ) -> None:
-        """As `use`, once nobody uses the models that served so far: they may be closed then."""
+        """Call `use` once no thread uses the old models: the caller may close them then."""
         with self._busy:
             self.use(loaded, route, language_model)
 
     def rest(self) -> None:
-        """Let go of the models once nobody uses them; the conversation is forgotten."""
+        """Release the models once no thread uses them. The conversation is forgotten."""
         with self._busy, self._lock:
             self._loaded, self._language_model = {}, None
 
     @property
     def resting(self) -> bool:
-        """Whether the models were let go of."""
+        """Whether the models were released by `rest`."""
         return self._language_model is None
 
     @contextmanager
     def lease(self, route: str | None = None, wake: bool = True) -> Iterator[ModelLease]:
-        """The models with `route` or the one in use; nobody else uses them until this ends.
+        """Lend the models with `route`, or with the route in use; no other thread has them until
+        the block ends.
 
-        Raises AttuneError where they were let go of and cannot be opened again, or are not to be
-        without `wake`.
+        Raises AttuneError if the models were released and cannot be opened again, or if they were
+        released and `wake` is False.
         """
         self._hold(wake)
         try:
             with self._lock:
-                # Only the thread that holds `_busy` lets go of them.
+                # Only the thread that holds `_busy` releases them.
                 assert self._language_model is not None
                 lease = ModelLease(
                     self._loaded.get(route or self._route, self._loaded[self._route]),
@@ -157,20 +159,20 @@ class ModelLender:
             self._busy.release()
 
     def _hold(self, wake: bool) -> None:
-        """Take `_busy` with the models open. They are asked for without it: the thread that opens
-        them may have to wait for the one that closes them, which waits for `_busy`."""
+        """Take `_busy` with the models open. `_busy` is free while they are asked for: the thread
+        that opens them may have to wait for the one that closes them, which waits for `_busy`."""
         for _ in range(_WAKES):
             self._busy.acquire()
             if self._language_model is not None:
                 return
             self._busy.release()
             if not wake:
-                raise AttuneError("the models were let go of for a round")
+                raise AttuneError("the models are unloaded for a round")
             self._wake()
         raise AttuneError("the models could not be opened again; the daemon's log says why")
 
     def _use_adapter(self, adapter: Path | None) -> None:
-        """Pass soft tokens through `adapter`. Only within a lease."""
+        """Let soft tokens pass through `adapter`. May be called only within a lease."""
         if adapter != self._adapter:
             assert self._language_model is not None
             self._language_model.set_adapter(adapter)

@@ -1,19 +1,18 @@
-"""What is served: the models, open or let go of, and the generation that the pointers name; and how
-another comes to be served.
+"""Opens, closes and replaces what is served: the models, and the generation that the pointers name.
 
-Knows no round: those who run them say when the memory of the models is needed and which generation
-takes over.
+Knows no round: the callers that run rounds say when the models' memory is needed, and which
+generation takes over.
 
 Locks, each taken only by threads that hold none of those after it:
 
-1. the memory guard's, held while it has models closed or opened;
-2. `ModelManager._changing`: models are opened, closed or chosen, and pointers moved, by one thread
-   at a time;
-3. `ModelLender._busy`: one thread hears and answers;
-4. those of the store, the events and the language model, which ask for no other.
+1. the memory guard's lock, held while it lets models be closed or opened;
+2. `ModelManager._changing`: one thread at a time opens, closes or chooses models, and moves
+   pointers;
+3. `ModelLender._busy`: one thread at a time hears and answers;
+4. the locks of the store, the events and the language model, which ask for no other lock.
 
-A turn that finds the models closed asks for them before it takes the third, and what hears under it
-takes neither of the first.
+A turn that finds the models closed asks for them before it takes the third lock, and a thread that
+hears under the third takes neither of the first two.
 """
 
 import logging
@@ -47,7 +46,7 @@ class ModelManager:
         store: Store,
         events: Events,
     ) -> None:
-        """Open the models. Raises AttuneError naming the first that is missing or damaged."""
+        """Open the models. Raises AttuneError that names the first missing or damaged one."""
         self._settings = settings
         self._open_models = open_models
         self._events = events
@@ -59,7 +58,7 @@ class ModelManager:
         self.moves = Moves(
             settings.generations, self._put_to_use, store.history.add_move, self._changing
         )
-        """Who moves the pointers to generations while this daemon runs."""
+        """The only object that moves the pointers to generations while this daemon runs."""
         self.routes = self._choose(models)
         self.lender = ModelLender(
             self.routes.loaded, self.routes.route, models.language_model, self.load
@@ -67,22 +66,22 @@ class ModelManager:
 
     @property
     def open(self) -> bool:
-        """Whether the models are."""
+        """Whether the models are open."""
         return self._models is not None
 
     @property
     def encoder_runs_by(self) -> str:
-        """What runs the speech encoder, and where; empty while the models are closed, or without
-        one."""
+        """What runs the speech encoder, and where; empty while the models are closed, or if there
+        is no encoder."""
         models = self._models
         return models.encoder_runs_by() if models is not None else ""
 
     def reopen(self) -> None:
-        """Open the models anew beside those that serve, then close these. Raises AttuneError, and
-        nothing changes, as opening them does."""
+        """Open the models anew beside those that serve, serve them, and close the old ones. Raises
+        AttuneError, and changes nothing, if they cannot be opened."""
         with self._changing:
             if self._models is None:
-                return  # whoever opens them again finds the same
+                return  # what was built is found when they are opened again
             before, after = self._models, self._open_models(self._settings)
             routes = self._choose(after)
             self.lender.exchange(routes.loaded, routes.route, after.language_model)
@@ -90,7 +89,7 @@ class ModelManager:
             before.close()
 
     def close(self) -> None:
-        """Close the models, where they are open, once nobody uses them."""
+        """Close the models, if they are open, once no thread uses them."""
         with self._changing:
             self.lender.rest()
             models, self._models = self._models, None
@@ -98,13 +97,13 @@ class ModelManager:
                 models.close()
 
     def unload(self) -> None:
-        """As `close`, for a round that needs their memory: `load` opens them again."""
+        """Close the models for a round that needs their memory; `load` opens them again."""
         with self._changing:
             self.close()
             self.routes = replace(self.routes, loaded={})
 
     def load(self) -> None:
-        """Open them again. Raises AttuneError as opening them does."""
+        """Open the models again after `unload`. Raises AttuneError if they cannot be opened."""
         began = time.monotonic()
         with self._changing:
             models = self._open_models(self._settings)
@@ -113,14 +112,14 @@ class ModelManager:
         logger.info("the models are open again after %.2f s", time.monotonic() - began)
 
     def transcribe(self, samples: Float32) -> Transcript:
-        """What the cascade hears; the models stay open meanwhile. Raises AttuneError where they are
-        not open."""
+        """Return the cascade's transcript of `samples`; the models stay open meanwhile. Raises
+        AttuneError if they are not open."""
         with self._changing:
             return self._opened().transcribe(samples)
 
     def load_route(self, generation: Generation) -> LoadedRoute:
-        """The aligned route of a generation that is not served. To be called, and used, only while
-        a lease, which keeps the models open. Raises AttuneError where it cannot be
+        """Open the aligned route of a generation that is not served. Call this, and use the route,
+        only within a lease, which keeps the models open. Raises AttuneError if the route cannot be
         opened."""
         models = self._opened()
         return load_aligned(
@@ -128,20 +127,19 @@ class ModelManager:
         )
 
     def reload(self) -> None:
-        """Serve what the generation pointers say now, from the next turn on."""
+        """Serve the generation that the pointers name now, from the next turn on."""
         with self._changing:
             models = self._models
             if models is None:
-                return  # they are looked at when the models are opened again
+                return  # the pointers are read when the models are opened again
             routes = self.routes = self._choose(models)
             self.lender.use(routes.loaded, routes.route)
         self._events.publish(ServingChanged(generation=routes.generation, route=routes.route))
 
     def _put_to_use(self, generation: Generation) -> None:
-        """Serve `generation`, which has become current. Raises AttuneError where it cannot be
-        served.
+        """Serve `generation`, which has become current. Raises AttuneError if it cannot be served.
 
-        Where the models are closed it is tried when they are opened again.
+        If the models are closed, it is tried when they are opened again.
         """
         self.reload()
         if self._models is not None and self.routes.generation != generation.number:
@@ -160,7 +158,7 @@ class ModelManager:
             models.aligned,
             models.words_of,
         )
-        trim()  # opening takes half as much again as what is open
+        trim()  # opening takes half as much memory again as what stays open
         return chosen
 
     def _opened(self) -> ServingModels:

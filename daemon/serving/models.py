@@ -1,5 +1,5 @@
-"""What hears and answers: the models as plain functions, so that the rest of the daemon need not
-know which they are."""
+"""Opens the models that hear and answer, as plain functions: no other part of the daemon has to
+know which models they are."""
 
 import time
 from collections.abc import Callable
@@ -22,30 +22,31 @@ from ..config.settings import Settings
 
 @dataclass(frozen=True)
 class ServingModels:
-    """What hears and answers, as plain functions: the engines in service, something tiny in
-    tests."""
+    """The models that hear and answer, as plain functions: the real engines in service, tiny
+    stand-ins in tests."""
 
     language_model: LanguageModel
     transcribe: Callable[[Float32], Transcript]
     cascade: Route
     aligned: Callable[[Generation, bool], Route]
-    """Of a generation, and of whether a reading that leaves doubt gives way to its first-pass
-    transcript."""
+    """Makes the route of a generation. The flag says whether a doubted reading is replaced by the
+    first-pass transcript."""
     words_of: Callable[[str | SoftTokens], str]
     files: EngineFiles
     general: list[Example]
     close: Callable[[], None] = lambda: None
-    """Frees what it takes; called once nobody uses any of it."""
+    """Frees the models' memory; called once no thread uses any of them."""
     encoder_runs_by: Callable[[], str] = lambda: ""
-    """What runs the encoder, and where, for people."""
+    """Returns what runs the encoder, and where, for the user."""
 
 
 _QUESTION_TOKENS = 32
-"""A question of a sentence or two."""
+"""Tokens of a question of one or two sentences."""
 
 
 def open_models(settings: Settings) -> ServingModels:
-    """Open the models. Raises AttuneError naming the first that is missing or damaged."""
+    """Open the models. Raises AttuneError that names the first missing or damaged one, or if the
+    context is too small."""
     files = engine_files(
         settings.cache_dir, settings.engines.whisper, settings.engines.language_model
     )
@@ -80,8 +81,8 @@ def open_models(settings: Settings) -> ServingModels:
 
 
 def _lack_of_room(settings: Settings, template_tokens: int) -> str:
-    """Why the context holds no question beside the system prompt and a reply; empty where it
-    does."""
+    """Say why the context has no room for a question beside the system prompt and a reply; empty if
+    it has."""
     reply, context = settings.conversation.max_reply_tokens, settings.llm.context_tokens
     if template_tokens + reply + _QUESTION_TOKENS <= context:
         return ""

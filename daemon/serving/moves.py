@@ -1,5 +1,5 @@
-"""The one place where the running daemon moves the pointers to generations: one move at a time,
-served at once or taken back.
+"""Moves the pointers to generations while the daemon runs: one move at a time, which is served at
+once or taken back. No other place moves them.
 
 Knows the disk, and how to serve what a pointer names; no round and no model.
 """
@@ -34,8 +34,8 @@ MoveOutcome = Literal["promoted", "shadowed", "refused", "failed"]
 
 
 class Moves:
-    """Safe to use from several threads: what a move depends on is read again under the lock that
-    the move is made under."""
+    """Moves the pointers. Safe to use from several threads: what a move depends on is read under
+    the lock under which it is made."""
 
     def __init__(
         self,
@@ -46,9 +46,10 @@ class Moves:
     ) -> None:
         """`root` is the folder of generations.
 
-        `serve` is called for each generation that becomes current, and raises AttuneError where it
-        cannot be served: the pointers are then what they were. `record` keeps its number and why.
-        `lock` is held meanwhile; it may guard the models as well.
+        `serve` is called for each generation that becomes current. It raises AttuneError if the
+        generation cannot be served: the pointers are then put back. `record` stores the
+        generation's number and the reason. `lock` is held meanwhile; it may guard the models as
+        well.
         """
         self._root = root
         self._serve = serve
@@ -56,7 +57,7 @@ class Moves:
         self._lock = lock or threading.RLock()
 
     def promote(self, number: int, why: str) -> Generation:
-        """Make generation `number` current. Raises AttuneError, and changes nothing, where it is
+        """Make generation `number` current. Raises AttuneError, and changes nothing, if it is
         damaged or cannot be served."""
         with self._lock:
             return self._move(lambda: promote(self._root, number), why)
@@ -64,8 +65,8 @@ class Moves:
     def roll_back(self, why: str, expected: int | None = None) -> Generation:
         """Make the previous generation current again.
 
-        Raises AttuneError, and changes nothing, where there is none that can be served, or where
-        `expected` is given and is not current any more.
+        Raises AttuneError, and changes nothing, if there is no previous one that can be served, or
+        if `expected` is given and is not current any more.
         """
         with self._lock:
             if expected is not None and _number(current, self._root) != expected:
@@ -73,8 +74,8 @@ class Moves:
             return self._move(lambda: rollback(self._root), why)
 
     def take_over(self, candidate: Generation, why: str) -> tuple[MoveOutcome, str]:
-        """Make `candidate` current, unless what it was judged against is not current any more:
-        `promoted`, `refused` or `failed`, and the reason for the last two."""
+        """Make `candidate` current, unless the generation that it was judged against is not current
+        any more. Returns `promoted`, `refused` or `failed`, and the reason for the last two."""
         with self._lock:
             if reason := self.overtaken(candidate):
                 return "refused", reason
@@ -86,16 +87,16 @@ class Moves:
             return "promoted", ""
 
     def leave_shadow_to_serve(self, candidate: Generation, why: str) -> tuple[MoveOutcome, str]:
-        """As `take_over`, for a candidate that must still be in shadow. The pointer `shadow` is
-        left to `leave_shadow`."""
+        """Do what `take_over` does, if `candidate` is still in shadow. The pointer `shadow` stays;
+        `leave_shadow` removes it."""
         with self._lock:
             if _number_in_shadow(self._root) != candidate.number:
                 return "refused", "refused: it left the shadow, or another generation came there"
             return self.take_over(candidate, why)
 
     def put_in_shadow(self, candidate: Generation) -> tuple[MoveOutcome, str]:
-        """Let `candidate` hear along, on the same condition as `take_over`: `shadowed`, `refused`
-        or `failed`, and the reason."""
+        """Run `candidate` in shadow, on the same condition as `take_over`. Returns `shadowed`,
+        `refused` or `failed`, and the reason for the last two."""
         with self._lock:
             if reason := self.overtaken(candidate):
                 return "refused", reason
@@ -106,8 +107,8 @@ class Moves:
             return "shadowed", ""
 
     def in_shadow(self) -> Generation | None:
-        """The generation that hears along; one that is damaged leaves the shadow, and None is
-        returned as where there is none."""
+        """Return the generation in shadow, or None if there is none. A damaged one leaves the
+        shadow, and None is returned."""
         with self._lock:
             try:
                 return shadow(self._root)
@@ -117,14 +118,14 @@ class Moves:
                 return None
 
     def leave_shadow(self, number: int) -> None:
-        """Let generation `number` hear along no more; another that came in its place stays."""
+        """Take generation `number` out of the shadow; another one that is there now stays."""
         with self._lock:
             if _number_in_shadow(self._root) == number:
                 leave_shadow(self._root)
 
     def overtaken(self, candidate: Generation) -> str:
-        """Why `candidate` cannot become current any more; empty where what it was judged against,
-        or itself, is current."""
+        """Say why `candidate` cannot become current any more; empty if it is current itself, or if
+        the generation that it was judged against is."""
         served, _ = usable(self._root)
         if served is None or served.number in (candidate.number, candidate.card.parent):
             return ""
@@ -134,25 +135,25 @@ class Moves:
         )
 
     def pointed_to(self) -> set[int]:
-        """The numbers of the generations that a pointer names, and the base's."""
+        """Return the numbers of the generations that a pointer names, and the base's."""
         found = {_number(read, self._root) for read in (current, previous, shadow)}
         return {BASE, *(number for number in found if number is not None)}
 
     def drop(self, number: int) -> bool:
-        """Remove generation `number` unless a pointer names it. True where it is gone; raises
-        OSError where it cannot be."""
+        """Remove generation `number` unless a pointer names it. Returns whether it was removed;
+        raises OSError if it cannot be."""
         with self._lock:
             if number in self.pointed_to():
                 return False
-            # Under another name at once: half a folder would be a damaged generation.
+            # Renamed first, because half a folder would be a damaged generation.
             shutil.rmtree(
                 (self._root / f"{number:04d}").rename(self._root / f".{number:04d}.going")
             )
             return True
 
     def sweep(self) -> None:
-        """Remove what killed writers left beside. A pointer that is being moved would look like
-        that."""
+        """Remove temporary files that killed writers left. Under the lock, because a pointer that
+        is being moved looks like one."""
         with self._lock:
             sweep(self._root)
 
@@ -165,25 +166,27 @@ class Moves:
             put_back(self._root, before)
             self._serve_again()
             raise AttuneError(
-                f"generation {chosen.number:04d} could not be put to use and the old one stays:"
-                f" {error}"
+                f"generation {chosen.number:04d} cannot be served, so the old one stays: {error}"
             ) from error
         try:
             self._record(chosen.number, why)
         except AttuneError as error:
             logger.warning(
-                "that generation %04d is served (%s) is not kept: %s", chosen.number, why, error
+                "the move to generation %04d (%s) could not be stored: %s",
+                chosen.number,
+                why,
+                error,
             )
         return chosen
 
     def _give_up(self, candidate: Generation) -> None:
-        """Roll back where `candidate` was current already: a daemon was killed between this move
-        and recording it."""
+        """Roll back if `candidate` was current already, because a daemon was killed between the
+        move and its record."""
         if _number(current, self._root) == candidate.number:
             with suppress(AttuneError):
                 self._move(
                     lambda: rollback(self._root),
-                    f"generation {candidate.number:04d} could not be put to use",
+                    f"generation {candidate.number:04d} could not be served",
                 )
 
     def _serve_again(self) -> None:
@@ -200,7 +203,7 @@ def _number(read: Callable[[Path], Generation | None], root: Path) -> int | None
     try:
         found = read(root)
     except AttuneError:
-        return None  # whatever a broken pointer meant, `usable` passes it over
+        return None  # a broken pointer names no generation, and `usable` skips it
     return None if found is None else found.number
 
 

@@ -1,5 +1,5 @@
-"""Which route speech takes now: what the settings ask for, what the current generation earned, what
-can be opened at all."""
+"""Chooses the route that speech takes, from what the settings ask for, what the current generation
+has earned, and what can be opened."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -21,24 +21,24 @@ logger = logging.getLogger(__name__)
 
 Unsure = Literal["auto", "cascade", "ask", "answer"]
 _DOUBTED = {
-    "cascade": "goes the cascade's way",
-    "ask": "is asked back",
-    "answer": "is answered all the same",
+    "cascade": "uses the cascade",
+    "ask": "asks the user",
+    "answer": "answers anyway",
 }
 
 
 @dataclass(frozen=True)
 class RouteTable:
-    """The routes that can be taken, and the one that is."""
+    """The routes that are open, and the one in use."""
 
     loaded: dict[str, LoadedRoute]
     route: str
     reason: str
-    """Why this route, for people."""
+    """Why this route is in use, for the user."""
     generation: int | None
-    """The generation that is served; None where there is none."""
+    """The generation that is served; None if there is none."""
     problems: list[str]
-    """What had to be passed over, one line each."""
+    """What could not be opened and was skipped, one line each."""
 
 
 def choose(
@@ -52,10 +52,10 @@ def choose(
     """Open the generation to serve (current, else previous, else the base) and choose between it
     and the cascade.
 
-    `aligned(generation, unsure_takes_first_pass)` gives a generation's route, or raises
-    AttuneError, which becomes a problem: the cascade is always there. It is opened only where it
-    serves: until somebody asks for it, it takes no memory. `unsure` is what follows when that route
-    doubts what it heard.
+    `aligned(generation, unsure_takes_first_pass)` returns a generation's route. An AttuneError from
+    it becomes a problem: the cascade is always there. The aligned route loads its model now only if
+    it is in use; otherwise it takes no memory until a request asks for it. `unsure` says what
+    follows if that route doubts what it heard.
     """
     generation, problems = usable(generations)
     loaded = {"cascade": LoadedRoute(cascade, words_of, None)}
@@ -63,7 +63,7 @@ def choose(
     then = _then(generation, later, unsure)
     route, reason = (
         "cascade",
-        "there is no generation to take the aligned route with; run `attune engines build`",
+        "there is no generation for the aligned route; run `attune engines build`",
     )
     if generation is not None:
         try:
@@ -83,7 +83,7 @@ def choose(
         logger.warning("%s", problem)
     number = generation.number if generation is not None and "aligned" in loaded else None
     if route == "aligned" and generation is not None and generation.card.confidence is not None:
-        reason += f"; what it doubts {_DOUBTED[then]}"
+        reason += f"; if in doubt, it {_DOUBTED[then]}"
     return RouteTable(loaded, route, reason, number, problems)
 
 
@@ -93,7 +93,7 @@ def load_aligned(
     aligned: Callable[[Generation, bool], Route],
     words_of: Callable[[str | SoftTokens], str],
 ) -> LoadedRoute:
-    """The aligned route of a generation that was never served. Raises AttuneError where it cannot
+    """Open the aligned route of a generation that was never served. Raises AttuneError if it cannot
     be opened."""
     loaded = _load(generation, _then(generation, [], unsure), aligned, words_of)
     loaded.route.ready()
@@ -116,7 +116,7 @@ def _load(
 
 
 def _then(generation: Generation | None, later: Sequence[Card], unsure: Unsure) -> WhenUnsure:
-    """What follows doubt."""
+    """Return what follows if `generation` doubts what it heard."""
     if unsure != "auto":
         return unsure
     return when_unsure(generation.card, later) if generation is not None else "cascade"

@@ -309,7 +309,7 @@ class TestMoves:
         house.unservable = {2}
         with pytest.raises(
             AttuneError,
-            match="0002 could not be put to use and the old one stays: .* another language model",
+            match="0002 cannot be served, so the old one stays: .* another language model",
         ):
             house.manager.moves.promote(2, "by hand")
         assert house.pointed() == (1, 0)

@@ -36,11 +36,11 @@ def write(generations: Path, cascade_error: float, confidence: Confidence | None
 @pytest.mark.parametrize(
     ("unsure", "cascade_error", "takes_first_pass", "asks_back", "told"),
     [
-        ("auto", 0.05, True, False, "goes the cascade's way"),
-        ("auto", 0.60, False, True, "is asked back"),
-        ("ask", 0.05, False, True, "is asked back"),
-        ("cascade", 0.60, True, False, "goes the cascade's way"),
-        ("answer", 0.60, False, False, "is answered all the same"),
+        ("auto", 0.05, True, False, "uses the cascade"),
+        ("auto", 0.60, False, True, "asks the user"),
+        ("ask", 0.05, False, True, "asks the user"),
+        ("cascade", 0.60, True, False, "uses the cascade"),
+        ("answer", 0.60, False, False, "answers anyway"),
     ],
 )
 def test_what_follows_doubt(
@@ -63,7 +63,7 @@ def test_what_follows_doubt(
     )
     assert opened == [takes_first_pass]
     assert found.loaded["aligned"].asks_back == asks_back
-    assert found.reason == f"conversation.route is aligned; what it doubts {told}"
+    assert found.reason == f"conversation.route is aligned; if in doubt, it {told}"
 
 
 def test_what_came_with_attune_earns_its_route_where_a_later_round_judged_it(

@@ -165,10 +165,7 @@ def test_a_promotion_that_cannot_be_served_is_rolled_back(world: World) -> None:
     adaptation.run_now()
     record = world.next_record()
     assert record.outcome == "failed"
-    assert (
-        "could not be put to use and the old one stays: the graph has no such input"
-        in record.reason
-    )
+    assert "cannot be served, so the old one stays: the graph has no such input" in record.reason
     assert world.pointers()[0] == 0
     assert [generation.number for generation in world.promoted] == [0]
 
