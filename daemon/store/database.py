@@ -1,7 +1,7 @@
-"""The connections to the database file: one that writes, some that read, and every fault in one
-line that says what to do.
+"""Holds the connections to the database file: one that writes, some that read. Reports every fault
+in one line that says what to do.
 
-Whoever reads never waits for whoever writes, in this process or another. Knows no table.
+A reader never waits for a writer, in this process or another. Knows no table.
 """
 
 import errno
@@ -16,33 +16,33 @@ from engines.errors import AttuneError
 from .schema import migrate
 
 _WRITE_WAIT_MS, _READ_WAIT_MS = 1000, 1000
-"""How long another program's lock is waited for: loops that show signs of life stand still
+"""Milliseconds to wait for another program's lock. Loops that give signs of life stand still
 meanwhile."""
 
 
 class DatabaseBusyError(AttuneError):
-    """Another program holds a lock on the database: the same may be done later."""
+    """Another program holds a lock on the database; the caller may try again later."""
 
 
 class Database:
-    """Safe to use from several threads."""
+    """The database file, open. Safe to use from several threads."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create. Raises AttuneError where it is damaged, newer than this program, or out
-        of reach."""
+        """Open or create the database. Raises AttuneError if it is damaged, newer than this
+        program, or out of reach."""
         self._path = path
         self._lock = threading.RLock()
         self._writer: int | None = None
-        """The thread whose transaction is open."""
+        """The thread whose transaction is open; None if there is none."""
         self._readers: list[sqlite3.Connection] = []
-        """Those that nobody uses just now."""
+        """Connections for reading that no thread is using."""
         self._closed = False
         with self.guarded():
             self.connection = migrate(path)
             self.connection.execute(f"PRAGMA busy_timeout = {_WRITE_WAIT_MS}")
 
     def close(self) -> None:
-        """Close every connection; one that is being read by closes after that."""
+        """Close every connection. One that a thread is reading with closes after that."""
         with self._lock:
             self._closed = True
             self.connection.close()
@@ -51,10 +51,10 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, kept whole or not at all; part of the one around it where this thread
-        has one open already.
+        """Run the block in one transaction, kept whole or not at all. It is part of the transaction
+        around it if this thread has one open already.
 
-        Raises DatabaseBusyError where another program holds the lock, AttuneError as `guarded`.
+        Raises DatabaseBusyError if another program holds the lock, and AttuneError as `guarded`.
         """
         with self.guarded(), self._lock:
             if self._writer is not None:
@@ -70,8 +70,8 @@ class Database:
                     self._writer = None
 
     def rows(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
-        """What a query finds: what was committed, and what this thread has written in its open
-        transaction."""
+        """Return the rows that a query finds among what was committed and what this thread has
+        written in its open transaction."""
         with self.guarded():
             if self._writer == threading.get_ident():
                 return self.connection.execute(query, values).fetchall()
@@ -95,14 +95,15 @@ class Database:
             )
 
     def _check_open(self) -> None:
-        if self._closed:  # a client that still asks while the daemon stops is told so
+        if self._closed:  # a client asks while the daemon is stopping
             raise AttuneError(
                 "the daemon is stopping, and its store is closed; ask again once it runs"
             )
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Turns what the disk and the database can do to us into one line that says what to do."""
+        """Turn an error of the disk or the database into an AttuneError of one line that says what
+        to do. A defect of this program is raised as it is."""
         try:
             yield
         except sqlite3.ProgrammingError:
@@ -111,7 +112,7 @@ class Database:
             if isinstance(
                 error, sqlite3.IntegrityError | sqlite3.InternalError | sqlite3.NotSupportedError
             ):
-                raise  # a defect of ours
+                raise  # a defect of this program
             raise told(error, self._path) from error
         except OSError as error:
             raise AttuneError(
@@ -121,8 +122,9 @@ class Database:
 
 
 def told(error: sqlite3.DatabaseError, path: Path) -> AttuneError:
-    """What SQLite says about the database at `path`, with the remedy of that kind of fault."""
-    # What `migrate` raises by itself has none.
+    """Make an AttuneError of an SQLite error about the database at `path`, with the remedy for that
+    kind of fault."""
+    # An error that `migrate` raises by itself has no code.
     match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
             return DatabaseBusyError(
@@ -146,7 +148,7 @@ def told(error: sqlite3.DatabaseError, path: Path) -> AttuneError:
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return AttuneError(
                 f"the database {path} is damaged ({error}); move it aside and start again: the"
-                " audio beside it is taken up"
+                " audio beside it becomes utterances again"
             )
         case sqlite3.SQLITE_IOERR:
             return AttuneError(

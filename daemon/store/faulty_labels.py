@@ -1,5 +1,5 @@
-"""Finds the labels in the store that cannot be true, a few hundred at a time, so that no question
-waits for all of them."""
+"""Finds the labels in the store that cannot be true, a few hundred at a time, so that no request
+has to wait for all of them."""
 
 import json
 import threading
@@ -9,7 +9,7 @@ from .label_check import LabelFault
 from .store import Store
 
 AT_ONCE = 500
-"""Labels that are looked at in one go, which takes some 20 ms."""
+"""Number of labels that one call checks, which takes some 20 ms."""
 
 _NEXT = "SELECT id, utterance FROM labels WHERE id > ? ORDER BY id LIMIT ?"
 _STILL_THERE = "SELECT value FROM json_each(?) WHERE value IN (SELECT id FROM utterances)"
@@ -20,21 +20,21 @@ JOIN chosen_labels c ON c.utterance = u.id WHERE c.origin != 'recognised' OR c.c
 
 
 class FaultyLabels:
-    """What is known of the labels so far; safe to use from several threads."""
+    """The faults of the labels that were checked so far. Safe to use from several threads."""
 
     def __init__(self, store: Store, min_confidence: float) -> None:
-        """Recognised labels below `min_confidence` are nobody's to learn from, and are left
-        alone."""
+        """Check the labels of `store`. Recognised labels below `min_confidence` are left out: no
+        round learns from them."""
         self._store = store
         self._min_confidence = min_confidence
         self._lock = threading.Lock()
         self._last = 0
-        """The number of the last label that was looked at."""
+        """The number of the last label that was checked."""
         self._faults: dict[str, LabelFault] = {}
 
     def found(self) -> dict[str, LabelFault]:
-        """Why labels cannot be true, by utterance, after a look at the next AT_ONCE labels that are
-        new since the last call."""
+        """Check the next AT_ONCE labels that are new since the last call. Returns why labels cannot
+        be true, by utterance, for all that were checked so far."""
         with self._lock:
             new = self._store.rows(_NEXT, self._last, AT_ONCE)
             if new:
@@ -47,7 +47,7 @@ class FaultyLabels:
     def _look_at(self, utterances: list[str]) -> None:
         wanted = _json(dict.fromkeys(utterances))
         labels = [Label(*row) for row in self._store.rows(_CHOSEN, wanted, self._min_confidence)]
-        for utterance in utterances:  # a newer label may have mended it
+        for utterance in utterances:  # a newer label may be without fault
             self._faults.pop(utterance, None)
         self._faults |= label_faults(
             labels, contradicted(self._store.given_texts(list(dict.fromkeys(utterances))))

@@ -1,4 +1,4 @@
-"""What happened, in its order: turns, rounds, and which generation was served when."""
+"""Keeps what happened, in order: turns, rounds, and which generation was served when."""
 
 import math
 import sqlite3
@@ -16,27 +16,27 @@ _TURN_COLUMNS = tuple(field.name for field in fields(Turn))
 _ROUND_COLUMNS = tuple(field.name for field in fields(Round))
 _MOVE_COLUMNS = tuple(field.name for field in fields(Move))
 _LEARNT: tuple[RoundOutcome, ...] = ("promoted", "refused", "shadowed")
-"""How rounds end that have learnt from their labels."""
+"""Outcomes of rounds that have learnt from their labels."""
 
 
 class TimedDatabase(Protocol):
-    """What the history needs of the store."""
+    """The part of the store that the history needs."""
 
     clocks: Clocks
     later: LaterWrites
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """What a query finds."""
+        """Return the rows that a query finds."""
 
     def writing(self) -> AbstractContextManager[sqlite3.Connection]:
-        """One transaction."""
+        """Run the block in one transaction."""
 
     def service_seconds(self) -> float:
-        """The service clock, by which ages are told."""
+        """Return the time of the service clock, by which ages are measured."""
 
 
 class History:
-    """Part of a store, and as safe to use from several threads."""
+    """The history in a store, and as safe to use from several threads as the store."""
 
     def __init__(self, database: TimedDatabase) -> None:
         self._database = database
@@ -44,33 +44,34 @@ class History:
     # --- turns
 
     def add_turn(self, turn: Turn) -> Turn:
-        """Keep `turn`; returns it with its id."""
+        """Store `turn`. Returns it with its id."""
         values = {name: value for name, value in asdict(turn).items() if name != "id"}
         with self._database.writing() as connection:
             cursor = _insert(connection, "turns", values, self._database.service_seconds())
         return replace(turn, id=cursor.lastrowid or 0)
 
     def forget_turns(self, age_seconds: float) -> int:
-        """Remove turns that are older than `age_seconds` of the service clock; returns how many."""
+        """Remove turns that are older than `age_seconds` of the service clock. Returns how many."""
         oldest = self._database.service_seconds() - age_seconds
         with self._database.writing() as connection:
             return connection.execute("DELETE FROM turns WHERE service_at < ?", (oldest,)).rowcount
 
     def turn(self, number: int) -> Turn | None:
-        """The turn of that id; None where there is none."""
+        """Return the turn with the id `number`; None if there is none."""
         return next(iter(self._turns("WHERE id = ?", number)), None)
 
     def last_turns(self, count: int) -> list[Turn]:
-        """The latest `count` turns, the newest first."""
+        """Return the latest `count` turns, the newest first."""
         return self._turns("ORDER BY id DESC LIMIT ?", count)
 
     def last_spoken_turn(self) -> Turn | None:
-        """The latest turn whose audio was kept: what a correction means by default."""
+        """Return the latest turn whose audio was kept, which a correction means by default; None if
+        there is none."""
         return next(iter(self._turns("WHERE utterance IS NOT NULL ORDER BY id DESC LIMIT 1")), None)
 
     def turns_not_heard_in_shadow(self, generation: int, since: float) -> list[Turn]:
-        """The spoken turns since `since`, a time of the service clock, that `generation` has not
-        heard in shadow; the oldest first."""
+        """Return the spoken turns since `since`, a time of the service clock, that `generation` has
+        not heard in shadow; the oldest first."""
         return self._turns(
             "WHERE utterance IS NOT NULL AND service_at >= ? AND NOT EXISTS (SELECT 1 FROM"
             " shadow_readings s WHERE s.turn = turns.id AND s.generation = ?) ORDER BY id",
@@ -79,8 +80,8 @@ class History:
         )
 
     def use(self, generation: int) -> tuple[Use, Use]:
-        """How often what was spoken had to be corrected: heard by `generation`, and by anything
-        else."""
+        """Count the spoken turns and how many of them were corrected: those that `generation`
+        heard, and all others."""
         spoken = self._database.rows(
             "SELECT generation IS ?, count(*) FROM turns WHERE utterance IS NOT NULL GROUP BY 1",
             generation,
@@ -105,7 +106,7 @@ class History:
     # --- rounds
 
     def add_round(self, finished: Round) -> None:
-        """Keep how a round ended just now; later, where another program holds the database."""
+        """Store how a round ended just now; later, if another program holds the database."""
         ended_at = self._database.service_seconds()
 
         def add() -> None:
@@ -115,23 +116,23 @@ class History:
         self._database.later.do(add, "how a round ended")
 
     def last_round(self) -> Round | None:
-        """How the last round ended; None before the first."""
+        """Return how the last round ended; None before the first."""
         rows = self._database.rows(
             f"SELECT {', '.join(_ROUND_COLUMNS)} FROM rounds ORDER BY id DESC LIMIT 1"  # noqa: S608
         )
         return Round(**dict(zip(_ROUND_COLUMNS, rows[0], strict=True))) if rows else None
 
     def seconds_since_round(self) -> float:
-        """The age of the last round that ended, at least 0; infinite where there was none."""
+        """Return the seconds since the last round ended, at least 0; infinite if there was none."""
         ended_at = self._database.rows("SELECT max(service_at) FROM rounds")[0][0]
         if ended_at is None:
             return math.inf
         return max(0.0, self._database.service_seconds() - float(ended_at))
 
     def last_learnt_label(self) -> int:
-        """The highest number of a label that a round has learnt; 0 where none has.
+        """Return the highest number of a label that a round has learnt; 0 if none has.
 
-        A round that failed or was cancelled learnt nothing, so what it was given is still new.
+        A round that failed or was cancelled learnt nothing, so its labels are still new.
         """
         rows = self._database.rows(
             "SELECT coalesce(max(labels), 0) FROM rounds WHERE outcome IN (?, ?, ?)", *_LEARNT
@@ -141,7 +142,7 @@ class History:
     # --- generations
 
     def add_move(self, generation: int, reason: str) -> None:
-        """Keep that `generation` is served from now on, and why; later, where another program holds
+        """Store that `generation` is served from now on, and why; later, if another program holds
         the database."""
         move = Move(self._database.clocks.wall(), generation, reason)
 
@@ -152,7 +153,7 @@ class History:
         self._database.later.do(add, "which generation is served")
 
     def last_moves(self, count: int) -> list[Move]:
-        """The latest `count` moves, the newest first."""
+        """Return the latest `count` moves, the newest first."""
         rows = self._database.rows(
             f"SELECT {', '.join(_MOVE_COLUMNS)} FROM moves ORDER BY id DESC LIMIT ?",  # noqa: S608
             count,
@@ -162,7 +163,7 @@ class History:
     # --- inside
 
     def _turns(self, condition: str, *values: object) -> list[Turn]:
-        """The turns for which `condition`, the rest of a query, holds."""
+        """Return the turns for which `condition`, the rest of a query, holds."""
         rows = self._database.rows(
             f"SELECT {', '.join(_TURN_COLUMNS)} FROM turns {condition}",  # noqa: S608
             *values,
@@ -182,7 +183,7 @@ def _insert(
     values: dict[str, Any],
     service_at: float | None = None,
 ) -> sqlite3.Cursor:
-    """Insert a row; columns are named as the fields of its record, and `service_at` is the time of
+    """Insert a row. Its columns have the names of the record's fields; `service_at` is the time of
     the service clock."""
     if service_at is not None:
         values = {**values, "service_at": service_at}

@@ -1,8 +1,8 @@
-"""Which labels are learnt from and judged by: those that can be true, no text of the one among
-those of the other. Pure.
+"""Decides which labels are trained on and judged by: those that can be true, and no text on both
+sides. Pure.
 
-What one label says of itself is found by `daemon/store/label_check.py`; this module looks at labels
-beside each other.
+`daemon/store/label_check.py` checks each label by itself; this module compares labels with each
+other.
 """
 
 from collections import defaultdict
@@ -15,23 +15,23 @@ from engines.jobs.messages import Origin
 from .label_check import TOLD, LabelFault, label_fault, same_words, spoken_words
 
 _WHOLLY_HELD_OUT = 0.25
-"""Share of a text's recordings that are held out from which the text judges; below, it is trained
-on."""
+"""A text of which at least this share of the recordings, 0 to 1, is held out is judged by; any
+other is trained on."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """What an utterance is taken to mean, with what is needed to doubt it."""
+    """The text that an utterance is taken to mean, and what is needed to check it."""
 
     utterance: str
     text: str
     seconds: float
-    """Of audio; 0 where nobody measured it."""
+    """Length of the audio; 0 if it was not measured."""
 
 
 def label_faults(labels: Iterable[Label], contradicted: Collection[str]) -> dict[str, LabelFault]:
-    """Of the labels that cannot be true, why; by utterance. `contradicted` utterances were given
-    two texts."""
+    """Return why labels cannot be true, by utterance, for those that cannot. `contradicted`
+    utterances were given two texts."""
     found: dict[str, LabelFault] = {}
     for label in labels:
         fault = label_fault(label.text, label.seconds)
@@ -43,7 +43,7 @@ def label_faults(labels: Iterable[Label], contradicted: Collection[str]) -> dict
 
 
 def told_left_out(left_out: Mapping[str, int]) -> str:
-    """How many labels a round left out and why, for people; empty where it left out none."""
+    """Say how many labels a round left out and why, for the user; empty if it left out none."""
     reasons = "; ".join(
         f"{count}: {TOLD[fault]}" for fault, count in sorted(left_out.items()) if fault in TOLD
     )
@@ -57,11 +57,11 @@ def told_left_out(left_out: Mapping[str, int]) -> str:
 
 @dataclass(frozen=True)
 class SharedTexts:
-    """Texts that have recordings held out and recordings to be trained on.
+    """Texts with recordings that are held out and recordings to train on.
 
     A sentence that is trained on is heard right because it was learnt by heart, which says nothing
-    about others. So each of these texts is on one side: where few of its recordings are held out
-    they judge nothing, else the others are not trained on.
+    about other sentences. So each of these texts is used on one side only. If few of its recordings
+    are held out, those do not judge; otherwise the others are not trained on.
     """
 
     judged: frozenset[str]
@@ -69,8 +69,8 @@ class SharedTexts:
 
 
 def shared_texts(counted: Sequence[tuple[str, int, int]]) -> SharedTexts:
-    """Of `counted` texts, each with how many of its recordings are held out, and how many there
-    are. Texts that are said alike are one."""
+    """Put each of the `counted` texts on one side. Each comes with the number of its recordings
+    that are held out, and of all its recordings. Texts that are said alike count as one."""
     recordings: dict[tuple[str, ...], list[tuple[str, int, int]]] = defaultdict(list)
     for one in counted:
         recordings[spoken_words(one[0])].append(one)
@@ -83,8 +83,8 @@ def shared_texts(counted: Sequence[tuple[str, int, int]]) -> SharedTexts:
 
 
 def contradicted(labels: Iterable[tuple[str, str, Origin]]) -> set[str]:
-    """Utterances that a person gave two texts of different words; a correction settles what stood
-    before it.
+    """Return the utterances to which the user gave two texts with different words. A correction
+    replaces the texts before it.
 
     `labels` are (utterance, text, origin), the oldest of an utterance first.
     """

@@ -1,5 +1,5 @@
-"""Gives utterances that nobody labelled the text that was recognised in them, one at a time, only
-while nobody is talking."""
+"""Labels utterances without a label with the text that the transcriber recognises in them, one at a
+time, only while nobody is talking."""
 
 import logging
 import threading
@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 
 
 class Labeller:
-    """A thread that labels when it is quiet; `label` does it at once, from any thread."""
+    """A thread that labels while nobody needs the machine; `label` does it at once, from any
+    thread."""
 
     def __init__(
         self,
@@ -31,16 +32,16 @@ class Labeller:
         ready: Callable[[], bool] = lambda: True,
         clocks: Clocks = REAL_TIME,
     ) -> None:
-        """Nothing is recognised while `ready` says no."""
+        """Label with `transcribe`, but not while `ready` returns False."""
         self._store = store
         self._attention = attention
         self._transcribe = transcribe
         self._ready = ready
         self._wordless: set[str] = set()
-        """Utterances in which nothing was recognised that could be said: not asked about again
-        until the next start."""
+        """Utterances in which no words were recognised. They are not tried again until the next
+        start."""
         self._done_at: Counts | None = None
-        """What was stored when nothing was left to label."""
+        """The totals of the store when nothing was left to label."""
         self._lock = threading.Lock()
         self._task = IdleTask("labelling", self._label_and_tell, attention, clock=clocks.monotonic)
 
@@ -48,16 +49,16 @@ class Labeller:
         self._task.start()
 
     def stop(self) -> None:
-        """End after the utterance that is being recognised."""
+        """End the thread after the utterance that it is labelling."""
         self._task.stop()
 
     def label(self, most: int | None = None) -> int:
-        """Label what lacks a label, the newest first, until somebody speaks or `most` were heard;
-        returns how many got one."""
+        """Label utterances without a label, the newest first, until a user speaks or `most` were
+        tried. Returns how many got a label."""
         counts = self._store.counts()
         if counts.unlabelled == 0 or counts == self._done_at:
-            # asked every few seconds, and nearly always so: no list of all utterances is made for
-            # it
+            # This is called every few seconds and nearly always ends here, so that it makes no list
+            # of all utterances.
             return 0
         labelled = 0
         missing = [
@@ -78,8 +79,9 @@ class Labeller:
         return labelled
 
     def _label_one(self, utterance: Utterance) -> bool:
-        """Whether it got a label now, not from another thread meanwhile."""
-        with self._lock:  # of one utterance only: whoever is to label a few need not wait for all
+        """Label one utterance. Returns False if no words were recognised in it, or if another
+        thread has labelled it meanwhile."""
+        with self._lock:  # for one utterance only: a caller with a few need not wait for all
             if self._store.is_labelled(utterance.id):
                 return False
             try:

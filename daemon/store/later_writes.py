@@ -1,5 +1,4 @@
-"""Writes that wait, in their order, until another program lets go of the database. Knows no
-table."""
+"""Holds back writes, in their order, while another program holds the database. Knows no table."""
 
 import logging
 import threading
@@ -19,21 +18,21 @@ _T = TypeVar("_T")
 
 
 class LaterWrites:
-    """Does a write at once, or else in a thread. Safe to use from several threads."""
+    """Does a write at once, or later in a thread. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[Callable[[], object], str]] = deque()
         self._lock = threading.Lock()
-        """Held while a write is tried, so that none overtakes another."""
+        """Held while a write is tried, so that no write overtakes another."""
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
     def do(self, write: Callable[[], _T], what: str) -> _T | None:
-        """What `write` returns; None where it was put off, because another program holds the
-        database or another write waits.
+        """Do `write` and return its result. Returns None if the write was put off, because another
+        program holds the database or another write waits.
 
-        `what` names it for people. Raises AttuneError as `write` does, and DatabaseBusyError where
-        too many wait.
+        `what` names the write for the user. Raises AttuneError as `write` does, and
+        DatabaseBusyError if too many writes wait.
         """
         with self._lock:
             if not self._waiting:
@@ -53,13 +52,13 @@ class LaterWrites:
             return None
 
     def problems(self) -> list[str]:
-        """That something waits, for people; empty where nothing does."""
+        """Say that writes wait, for the user; empty if none does."""
         count = len(self._waiting)
         waiting = "1 write waits" if count == 1 else f"{count} writes wait"
         return [f"another program holds the database: {waiting} until it is free"] if count else []
 
     def close(self) -> None:
-        """Try once more; what cannot be written now is lost, and said so in the log."""
+        """Try the waiting writes once more. Those that fail are lost, which the log says."""
         self._closing.set()
         if (thread := self._thread) is not None:
             thread.join()
@@ -81,7 +80,7 @@ class LaterWrites:
                     return
 
     def _try_first(self) -> bool:
-        """Whether the first that waits is done with."""
+        """Try the first waiting write. Returns whether it was written or given up."""
         with self._lock:
             if not self._waiting:
                 return False

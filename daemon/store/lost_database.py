@@ -1,22 +1,22 @@
-"""Notices that the database of a state folder that was in use is gone, before a new one takes its
-place. Knows no table."""
+"""Notices that the database of a used state folder is gone, before a new one replaces it. Knows no
+table."""
 
 from pathlib import Path
 
 from engines.generations.folder import BASE
 
 _TOLD = (
-    "labels and turns are gone; the audio that is still there is taken up. If you have a copy of"
-    " attune.db, put it back while Attune is stopped"
+    "labels and turns are gone; the audio that is still there becomes utterances again. If you have"
+    " a copy of attune.db, put it back while Attune is stopped"
 )
 
 
 def preserved_loss(path: Path, audio_folder: Path) -> str:
-    """What was lost, for people; empty where the database at `path` is there, or nothing was ever
-    kept beside it.
+    """Say what was lost, for the user; empty if the database at `path` is there, or if nothing was
+    ever stored beside it.
 
-    SQLite would delete a write-ahead log without a database, which may hold the latest rows: it is
-    put aside. Raises OSError.
+    A write-ahead log without its database is put aside: it may hold the latest rows, and SQLite
+    would delete it. Raises OSError.
     """
     log = path.with_name(f"{path.name}-wal")
     there = path.exists()
@@ -38,9 +38,9 @@ def preserved_loss(path: Path, audio_folder: Path) -> str:
 
 
 def _was_promoted(state_dir: Path) -> bool:
-    """Whether a round ever ended there with a generation that is served: its row is missing,
+    """Return whether a generation was ever promoted in this folder: its row is missing then,
     too."""
     try:
         return (state_dir / "current").readlink().name != f"{BASE:04d}"
-    except OSError:  # no such pointer, or no link
+    except OSError:  # the pointer does not exist, or is not a link
         return False

@@ -1,4 +1,4 @@
-"""What the store keeps, as values. Knows no database."""
+"""The values that the store keeps. Knows no database."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,20 +21,21 @@ class Utterance:
 @dataclass(frozen=True)
 class Turn:
     utterance: str | None
-    """None for a typed turn, and where audio is not kept."""
+    """Id of the turn's audio; None for a typed turn, and if audio is not kept."""
     route: str
     """`cascade`, `aligned`, or `text`."""
     heard: str
     reply: str
     first_token_ms: float | None
-    """From the end of speech to the first piece of the reply; None where there was no reply."""
+    """Milliseconds from the end of speech to the first piece of the reply; None if there was no
+    reply."""
     reply_ms: float
     generation: int | None
     created_at: float
     sure: bool | None = None
-    """Whether the reading left no doubt; None where it was typed or the cascade heard it."""
+    """Whether the aligned route was sure; None if the turn was typed or the cascade heard it."""
     id: int = 0
-    """Given by the store."""
+    """Number of the turn, given by the store."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,12 @@ class Round:
     outcome: RoundOutcome
     reason: str
     labels: int
-    """`Counts.last_label` when it began."""
+    """`Counts.last_label` when the round began."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """Spoken turns, and how many of them a person corrected."""
+    """The number of spoken turns, and how many of them the user corrected."""
 
     turns: int
     corrected: int
@@ -58,28 +59,29 @@ class Use:
 
 @dataclass(frozen=True)
 class ShadowReading:
-    """One turn, heard by the served generation and in its shadow."""
+    """One turn, as the served generation heard it and as the one in shadow did."""
 
     turn: int
     heard: str
     reply: str
     sure: bool | None
-    """Whether what was served left no doubt; None on the cascade, which does not say."""
+    """Whether the served generation was sure; None on the cascade, which does not say."""
     label: str | None
-    """What a person said was meant; None where nobody did."""
+    """The text that the user confirmed; None if there is none."""
     shadow_heard: str
     shadow_reply: str | None
-    """None where the same was heard."""
+    """The reply that the generation in shadow led to; None if it heard the same words."""
 
     @property
     def meant(self) -> str | None:
-        """What was said, as far as it is known."""
+        """The words of the turn: the confirmed text, or else words that the served generation was
+        sure of; None if they are not known."""
         return self.label if self.label is not None else self.heard if self.sure else None
 
 
 @dataclass(frozen=True)
 class Move:
-    """Another generation came to be served."""
+    """Another generation became current."""
 
     at: float
     """Seconds since the epoch."""
@@ -92,10 +94,10 @@ class Counts:
     utterances: int
     seconds: float
     labels_by_origin: dict[str, int]
-    """Utterances by the origin of the label that they would be trained on."""
+    """Number of utterances by the origin of the label that they would be trained on."""
     unlabelled: int
     turns: int
     rounds: int
     new_labels: int
-    """Utterances labelled since the last finished round began."""
+    """Number of utterances labelled since the last finished round began."""
     last_label: int

@@ -1,5 +1,5 @@
-"""What goes when a quota is full. Pure: it is told what there is, in the order of its use, and
-names what goes."""
+"""Decides what is removed when a quota is full. Pure: it is given what there is, in the order of
+use, and names what to remove."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Stored:
-    """A file that takes room."""
+    """A stored file and its size."""
 
     path: Path
     size_bytes: int
     precious: bool = False
-    """What a person gave: it never goes by itself."""
+    """True if the user enrolled or corrected it: it is never removed automatically."""
 
 
 def surplus(stored: Sequence[Stored], quota_bytes: int) -> list[Stored]:
-    """What must go for the rest to fit, of what is `stored`, the longest unused first: nothing
-    precious, no more than must."""
+    """Return the files to remove so that the rest fits into the quota. `stored` has the longest
+    unused first. No precious file is removed, and no more than necessary."""
     over_bytes = sum(one.size_bytes for one in stored) - quota_bytes
     gone: list[Stored] = []
     for one in stored:
@@ -31,6 +31,7 @@ def surplus(stored: Sequence[Stored], quota_bytes: int) -> list[Stored]:
 
 
 def surplus_generations(numbers: Sequence[int], served: Collection[int], most: int) -> list[int]:
-    """Those that must go for `most` to be left beside `served`, which stay: the oldest first."""
+    """Return the generations to remove, the oldest first, so that `most` are left beside those in
+    `served`, which stay."""
     others = sorted(number for number in numbers if number not in served)
     return others[: max(0, len(others) - most)]

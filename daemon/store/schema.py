@@ -1,5 +1,5 @@
-"""Opens the database and brings it to the newest form: numbered SQL files, each applied whole or
-not at all."""
+"""Opens the database and brings it to the newest form with numbered SQL files, each applied whole
+or not at all."""
 
 import sqlite3
 from pathlib import Path
@@ -10,13 +10,13 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _INDEXES = (
     "CREATE INDEX IF NOT EXISTS labels_chosen ON labels (utterance, origin, id, confidence)",
 )
-"""What is looked up often is found without reading the texts. No part of the form: they are made
-where they are missing."""
+"""Indexes that find labels without reading their texts. They are not part of the form: missing ones
+are made."""
 
 
 def migrate(path: Path, migrations: Path = MIGRATIONS) -> sqlite3.Connection:
-    """A connection to `path` in its newest form. Raises AttuneError where it is newer than this
-    program, sqlite3's if damaged."""
+    """Bring the database at `path` to its newest form and return a connection to it. Raises
+    AttuneError if it is newer than this program, and sqlite3.Error if it is damaged."""
     steps = sorted(migrations.glob("[0-9][0-9][0-9][0-9]_*.sql"))
     connection = sqlite3.connect(path, check_same_thread=False, timeout=10)
     try:

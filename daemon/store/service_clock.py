@@ -1,9 +1,9 @@
-"""The clock by which ages are told: it counts seconds of service, whatever happens to the wall
+"""The clock by which ages are measured. It counts seconds of service, whatever happens to the wall
 clock. Knows no database.
 
-While the daemon runs, and over a stop within one start of the machine, it advances by a clock that
-is never set. Over a restart of the machine only the wall clock knows how long that took, so it is
-believed within bounds.
+While the daemon runs, and while it is stopped but the machine stays on, it advances by a clock that
+is never set. Only the wall clock knows how long a restart of the machine took, so the wall clock is
+then believed within bounds.
 """
 
 import logging
@@ -16,10 +16,10 @@ from ..clocks import Clocks, is_set
 logger = logging.getLogger(__name__)
 
 LONGEST_STOP_SECONDS = 7 * 86_400.0
-"""The most that counts of the time in which the machine was off."""
+"""The most seconds that count of the time in which the machine was off."""
 JUMP_SECONDS = 60.0
-"""A wall clock that moves by more than this against the other clocks was set; less is drift, or
-harms nothing."""
+"""A wall clock that moves by more seconds than this against the other clocks was set. Less is
+drift, or does no harm."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +27,18 @@ class Reading:
     """All clocks at one moment, as they are saved."""
 
     seconds: float
-    """Of the service clock."""
+    """Time of the service clock."""
     wall: float
-    """Seconds since the epoch."""
+    """Time of the wall clock, in seconds since the epoch."""
     elapsed: float
-    """As `Clocks.elapsed`."""
+    """Time of `Clocks.elapsed`, in seconds."""
     boot: str
     """The start of the machine that `elapsed` belongs to."""
 
 
 def seconds_since(saved: Reading, wall: float, elapsed: float, boot: str) -> float:
-    """How long ago `saved` was read, for an age: at least 0, and never more than is sure but for
-    LONGEST_STOP_SECONDS."""
+    """Return how many seconds ago `saved` was read, to measure ages: at least 0, and at most
+    LONGEST_STOP_SECONDS more than is certain."""
     if _same_start(saved, elapsed, boot):
         return elapsed - saved.elapsed
     by_wall = wall - saved.wall if is_set(saved.wall) and is_set(wall) else 0.0
@@ -47,10 +47,10 @@ def seconds_since(saved: Reading, wall: float, elapsed: float, boot: str) -> flo
 
 
 class ServiceClock:
-    """Safe to use from several threads."""
+    """The clock that counts seconds of service. Safe to use from several threads."""
 
     def __init__(self, clocks: Clocks, saved: Reading | None) -> None:
-        """Goes on from what was `saved`, or begins at 0."""
+        """Continue from `saved`, or begin at 0. Logs if the wall clock was set meanwhile."""
         self._clocks = clocks
         self._lock = threading.Lock()
         wall, elapsed, boot = clocks.wall(), clocks.elapsed(), clocks.boot()
@@ -70,11 +70,12 @@ class ServiceClock:
                 _tell_jump(expected, wall)
 
     def now(self) -> float:
-        """Seconds of service: never less than before, over any number of restarts."""
+        """Return the seconds of service. They are never less than before, over any number of
+        restarts."""
         return self.read().seconds
 
     def read(self) -> Reading:
-        """All clocks now, to be saved. Notices, and logs once, that the wall clock was set."""
+        """Read all clocks now, to be saved. Logs once if the wall clock was set."""
         wall, elapsed = self._clocks.wall(), self._clocks.elapsed()
         with self._lock:
             before, self._wall_ahead = self._wall_ahead, wall - elapsed
@@ -92,8 +93,8 @@ def _same_start(saved: Reading, elapsed: float, boot: str) -> bool:
 def _tell_jump(expected: float, wall: float) -> None:
     way = "forward" if wall > expected else "back"
     logger.warning(
-        "the wall clock was set %s by %s, from %s to %s; ages are told by another clock, so nothing"
-        " is removed because of it",
+        "the wall clock was set %s by %s, from %s to %s; ages are measured by another clock, so"
+        " nothing is removed because of it",
         way,
         _duration(abs(wall - expected)),
         date_of(expected),
@@ -102,7 +103,7 @@ def _tell_jump(expected: float, wall: float) -> None:
 
 
 def date_of(wall: float) -> str:
-    """A time of the wall clock, for people; `wall` is in seconds since the epoch."""
+    """Return a time of the wall clock, in seconds since the epoch, as a date and time of day."""
     try:
         return datetime.fromtimestamp(wall).isoformat(" ", "minutes")
     except (OverflowError, OSError, ValueError):  # beyond what a calendar has

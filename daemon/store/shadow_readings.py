@@ -1,4 +1,4 @@
-"""What was heard in shadow, in the store. Knows no model."""
+"""Stores what generations heard in shadow. Knows no model."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,13 @@ from .store import Store
 
 @dataclass(frozen=True)
 class ShadowReadings:
-    """The turns that a generation heard in the shadow of another."""
+    """The turns that generations heard in shadow."""
 
     store: Store
 
     def began_at(self, generation: int) -> float | None:
-        """When its round ended, by the service clock; None where that was not kept."""
+        """Return when the generation's round ended, by the service clock; None if that was not
+        stored."""
         rows = self.store.rows(
             "SELECT max(service_at) FROM rounds WHERE generation = ? AND outcome = 'shadowed'",
             generation,
@@ -21,7 +22,7 @@ class ShadowReadings:
         return None if rows[0][0] is None else float(rows[0][0])
 
     def standing(self) -> list[int]:
-        """The generations whose time in shadow was not ended yet."""
+        """Return the generations whose time in shadow has not ended yet."""
         return [
             row[0]
             for row in self.store.rows(
@@ -30,13 +31,13 @@ class ShadowReadings:
         ]
 
     def unheard(self, generation: int, since: float) -> list[Turn]:
-        """The spoken turns that it has not heard, the oldest first; `since` is a time of the
-        service clock."""
+        """Return the spoken turns since `since`, a time of the service clock, that the generation
+        has not heard, the oldest first."""
         return self.store.history.turns_not_heard_in_shadow(generation, since)
 
     def add(self, generation: int, turn: int, heard: str, reply: str | None) -> None:
-        """Keep what it heard in a turn, and what would have been said; None where the same was
-        heard."""
+        """Store what the generation heard in a turn, and the reply that this led to; None if it
+        heard the same words as the served one."""
         with self.store.writing() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO shadow_readings VALUES (?, ?, ?, ?)",
@@ -44,7 +45,7 @@ class ShadowReadings:
             )
 
     def compared(self, generation: int) -> list[ShadowReading]:
-        """Every turn that it heard, beside what was served."""
+        """Return every turn that the generation heard, beside what the served one heard."""
         rows = self.store.rows(
             "SELECT t.id, t.heard, t.reply, t.sure, c.text, s.heard, s.reply FROM shadow_readings s"
             " JOIN turns t ON t.id = s.turn LEFT JOIN utterances u ON u.id = t.utterance LEFT JOIN"
@@ -58,7 +59,7 @@ class ShadowReadings:
         ]
 
     def end(self, generation: int, outcome: RoundOutcome, reason: str) -> None:
-        """Keep what became of it: that is how its round ended."""
+        """Store what became of the generation, as the outcome of its round."""
         with self.store.writing() as connection:
             connection.execute(
                 "UPDATE rounds SET outcome = ?, reason = ? WHERE generation = ? AND outcome ="

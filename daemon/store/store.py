@@ -1,10 +1,10 @@
-"""What was heard, what it meant, what was answered, and what was learnt from it: SQLite beside a
-folder of FLAC files.
+"""Stores what was heard, what it meant, what was answered, and what was learnt from it, in an
+SQLite database beside a folder of FLAC files.
 
-Audio is written before its row, and a file without a row (the process was killed in between, or the
-database was moved aside) becomes an utterance again at the next start. Nothing is deleted that
-nobody named. What is kept carries the time of the wall clock for people, and of the service clock
-for its age. Knows no model and no conversation.
+Audio is written before its row. A file without a row, because the process was killed in between or
+the database was moved aside, becomes an utterance again at the next start. Nothing is deleted
+unless a caller names it. Each row has the time of the wall clock, for the user, and of the service
+clock, for its age. Knows no model and no conversation.
 """
 
 import hashlib
@@ -40,12 +40,12 @@ DATABASE = "attune.db"
 MAX_LABEL_CHARACTERS = 1000
 HOLDOUT_ONE_IN = 8
 _NOTICE_SECONDS = 30 * 86_400.0
-"""How long a person is told what happened to the store."""
+"""Seconds for which the user is told what happened to the store."""
 
 
 def utterance_id(samples: Float32) -> str:
-    """The name of this audio, from its 16-bit samples: 32 hexadecimal digits, the same for the same
-    audio."""
+    """Return the id of this audio, from its 16-bit samples: 32 hexadecimal digits, the same for the
+    same audio."""
     return hashlib.sha256(_pcm(samples).tobytes()).hexdigest()[:32]
 
 
@@ -54,8 +54,8 @@ def _pcm(samples: Float32) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
 
 
 def is_holdout(identifier: str) -> bool:
-    """Whether an utterance is kept from training, decided by its id alone, so that it never changes
-    sides."""
+    """Return whether an utterance is held out from training. Its id alone decides, so that it never
+    changes sides."""
     return int(identifier[:8], 16) % HOLDOUT_ONE_IN == 0
 
 
@@ -64,13 +64,13 @@ class Store:
     threads."""
 
     def __init__(self, folder: Path, clocks: Clocks = REAL_TIME) -> None:
-        """Open or create. Raises AttuneError where the database is damaged, newer than this
+        """Open or create the store. Raises AttuneError if the database is damaged, newer than this
         program, or out of reach."""
         self.audio_folder = folder / "audio"
         self.path = folder / DATABASE
         self.clocks = clocks
         self._audio_lock = threading.Lock()
-        """Held while a file and its row come or go together."""
+        """Held while a file and its row are added or removed together."""
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.audio_folder.mkdir(exist_ok=True, mode=0o700)
@@ -86,36 +86,37 @@ class Store:
         self._service_clock = ServiceClock(clocks, Reading(*saved[0]) if saved else None)
         self.later = LaterWrites()
         self.history = History(self)
-        """Turns, rounds, and which generation was served when."""
+        """The turns, the rounds, and which generation was served when."""
         if loss:
             logger.error("%s", loss)
             self.notice(loss)
 
     def close(self) -> None:
-        """Write what still waits to be written, and how far the service clock has come, where that
-        can be done within seconds."""
+        """Do the writes that still wait, and save the service clock, if that takes only seconds;
+        then close the database."""
         self.later.close()
         try:
             with self.writing():
                 pass
         except AttuneError as error:
-            logger.debug("the service clock goes on from where it was last saved: %s", error)
+            logger.debug("the service clock will continue from where it was saved last: %s", error)
         self._database.close()
 
     # --- time
 
     def service_seconds(self) -> float:
-        """The service clock, by which ages are told; from a start to the next it only grows."""
+        """Return the time of the service clock, by which ages are measured. It only grows, also
+        from one start to the next."""
         return self._service_clock.now()
 
     def notice(self, text: str) -> None:
-        """Keep what a person must be told about the store."""
+        """Store what the user must be told about the store."""
         with self.writing() as connection:
             row = (self.clocks.wall(), self.service_seconds(), text)
             connection.execute("INSERT INTO notices (at, service_at, text) VALUES (?, ?, ?)", row)
 
     def problems(self) -> list[str]:
-        """What a person is to be told, for `attune status`."""
+        """Return what the user must be told, for `attune status`."""
         since = self.service_seconds() - _NOTICE_SECONDS
         found = [
             f"{text} ({date_of(at)})"
@@ -125,21 +126,21 @@ class Store:
         ]
         if not is_set(now := self.clocks.wall()):
             found.append(
-                f"the clock of this machine was never set: it says {date_of(now)}; set it, for"
+                f"the clock of this machine was never set: it says {date_of(now)}; set it, because"
                 " dates are wrong until then"
             )
         if not self.path.exists() or self.path.stat().st_ino != self._file:
             found.append(
-                f"the database {self.path} was removed or replaced while Attune ran: what is kept"
-                " now goes when it stops; start it again"
+                f"the database {self.path} was removed or replaced while Attune ran: what is stored"
+                " now is lost when it stops; start it again"
             )
         return found + self.later.problems()
 
     # --- utterances and labels
 
     def add_utterance(self, samples: Float32, source: str) -> Utterance:
-        """Keep `samples` ([N] mono at SAMPLE_RATE_HZ). The same audio is kept once. Raises
-        AttuneError where the disk is full."""
+        """Store `samples` ([N] mono at SAMPLE_RATE_HZ). The same audio is stored once. Raises
+        AttuneError if the disk is full."""
         identifier = utterance_id(samples)
         path = self.audio_folder / f"{identifier}.flac"
         with self._database.guarded(), self._audio_lock:
@@ -151,8 +152,8 @@ class Store:
             )
 
     def add_row(self, identifier: str, seconds: float, source: str, created_at: float) -> Utterance:
-        """Keep the utterance of an audio file that is there already; `created_at` is in seconds
-        since the epoch."""
+        """Store the utterance of an existing audio file; `created_at` is in seconds since the
+        epoch."""
         name = f"{identifier}.flac"
         with self.writing() as connection:
             row = (
@@ -186,8 +187,8 @@ class Store:
         return self._utterance(rows[0]) if rows else None
 
     def add_label(self, utterance: str, text: str, origin: Origin, confidence: float = 1.0) -> None:
-        """Say what `utterance` means. Raises AttuneError for a text that is empty or too long, or
-        an unknown utterance."""
+        """Store a label that says what `utterance` means. Raises AttuneError if the text is empty
+        or too long, or the utterance is unknown."""
         text = " ".join(text.split())
         if not text or len(text) > MAX_LABEL_CHARACTERS:
             raise AttuneError(
@@ -209,18 +210,17 @@ class Store:
                 )
 
     def replace_label(self, utterance: str, text: str, origin: Origin) -> None:
-        """As `add_label`, in place of every label that `utterance` had: what they said is taken
-        back."""
+        """Store a label as `add_label` does, and remove every other label of `utterance`."""
         with self.writing() as connection:
             self.add_label(utterance, text, origin)
-            # The new one first: the id of the newest label would be given again, and what is not
-            # new counts as learnt.
+            # The new label first: otherwise SQLite may give it the id of a removed one, and a label
+            # with an old id counts as learnt.
             older = "SELECT id FROM labels WHERE utterance = ? ORDER BY id DESC LIMIT -1 OFFSET 1"
             for number in self.rows(older, utterance):
                 connection.execute("DELETE FROM labels WHERE id = ?", number)
 
     def confirmed_text(self, utterance: str) -> str | None:
-        """What a person said last that `utterance` means; None where nobody did."""
+        """Return the text that the user last gave `utterance`; None if there is none."""
         rows = self.rows(
             "SELECT text FROM chosen_labels WHERE utterance = ? AND origin != 'recognised'",
             utterance,
@@ -228,8 +228,8 @@ class Store:
         return str(rows[0][0]) if rows else None
 
     def given_texts(self, utterances: Sequence[str]) -> list[tuple[str, str, Origin]]:
-        """What a person said that each of `utterances` means: its id, a text and where that came
-        from, the oldest first."""
+        """Return the texts that the user gave `utterances`: for each an id, a text and its origin,
+        the oldest first."""
         return self.rows(
             "SELECT l.utterance, l.text, l.origin FROM json_each(?) wanted JOIN labels l ON"
             " l.utterance = wanted.value WHERE l.origin != 'recognised' ORDER BY l.utterance, l.id",
@@ -240,12 +240,12 @@ class Store:
         return bool(self.rows("SELECT 1 FROM labels WHERE utterance = ? LIMIT 1", utterance))
 
     def text_of(self, utterance: str) -> str:
-        """Its label; empty where it has none, or is not there."""
+        """Return the label of `utterance`; empty if it has none, or does not exist."""
         rows = self.rows("SELECT text FROM chosen_labels WHERE utterance = ?", utterance)
         return str(rows[0][0]) if rows else ""
 
     def missing_labels(self) -> list[Utterance]:
-        """Utterances that nobody and nothing has labelled, the oldest first."""
+        """Return the utterances without any label, the oldest first."""
         rows = self.rows(
             "SELECT id, created_at, seconds, source, audio, holdout FROM utterances"
             " WHERE label_origin IS NULL ORDER BY service_at, rowid"
@@ -253,13 +253,13 @@ class Store:
         return [utterance for utterance in map(self._utterance, rows) if utterance.audio.is_file()]
 
     def audio_bytes(self) -> int:
-        """What all files of audio take on the disk."""
+        """Return the size of all audio files on the disk, in bytes."""
         with self._database.guarded(), os.scandir(self.audio_folder) as files:
             return sum(file.stat().st_size for file in files)
 
     def stored_audio(self) -> list[Stored]:
-        """What each utterance takes on the disk, the oldest first; precious is what a person
-        enrolled or corrected."""
+        """Return the audio file of each utterance with its size, the oldest first. Those that the
+        user enrolled or corrected are precious."""
         with self._database.guarded(), os.scandir(self.audio_folder) as files:
             sizes = {file.name: file.stat().st_size for file in files}
         rows = self.rows(
@@ -274,9 +274,9 @@ class Store:
         ]
 
     def forget(self, audio: Path) -> None:
-        """Remove the utterance of an audio file, with its labels; what was answered to it stays."""
+        """Remove the utterance of an audio file, with its labels. Its turn stays."""
         with self._database.guarded(), self._audio_lock:
-            # First, or a kill in between would leave a row without audio.
+            # The row first, or a kill in between would leave a row without audio.
             with self.writing() as connection:
                 connection.execute("DELETE FROM utterances WHERE audio = ?", (audio.name,))
             audio.unlink(missing_ok=True)
@@ -284,8 +284,8 @@ class Store:
     # --- totals
 
     def counts(self, min_confidence: float = 0.0) -> Counts:
-        """Totals, within milliseconds; recognised labels below `min_confidence` do not count as
-        new."""
+        """Return totals, within milliseconds. Recognised labels below `min_confidence` do not count
+        as new."""
         totals = self.rows(
             "SELECT origin, utterances, seconds FROM totals WHERE utterances > 0 ORDER BY origin"
         )
@@ -312,15 +312,15 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: kept whole or not at all. Raises AttuneError where the disk is full or
-        the database damaged, DatabaseBusyError where another program holds it."""
+        """Run the block in one transaction, kept whole or not at all. Raises AttuneError if the
+        disk is full or the database damaged, and DatabaseBusyError if another program holds it."""
         with self._database.writing() as connection:
             yield connection
             row = astuple(self._service_clock.read())
             connection.execute("INSERT OR REPLACE INTO service_clock VALUES (1, ?, ?, ?, ?)", row)
 
     def rows(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
-        """What a query finds."""
+        """Return the rows that a query finds."""
         return self._database.rows(query, *values)
 
     # --- inside

@@ -195,7 +195,7 @@ def test_a_lost_database_is_told_for_as_long_as_it_matters(
         with opened(tmp_path) as store:
             adopt_orphans(store, 1.8e9)
             [problem] = store.problems()
-            assert "labels and turns are gone; the audio that is still there is taken up" in problem
+            assert "labels and turns are gone; the audio that is still there becomes" in problem
             assert ("was empty" if how == "emptied" else "was missing") in problem
             counts = store.counts()
             assert (counts.utterances, counts.unlabelled, counts.turns) == (1, 1, 0)
