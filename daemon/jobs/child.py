@@ -1,10 +1,10 @@
-"""One calibration job as a child process: started, followed, paused while somebody speaks, ended.
+"""Runs one job as a child process: starts it, follows it, pauses it while a user speaks, ends it.
 Knows no training, no schedule.
 
-The child says how far it is on its standard output (`engines.jobs.messages.Progress`, one JSON
-object per line). It counts as hung where it is silent for too much processor time, or sleeps for
-too long: time by the clock says nothing on a machine that others keep busy. It dies with the
-daemon: `engines.jobs.child_process.settle_as_child`, which the child calls first.
+The child reports its progress on its standard output (`engines.jobs.messages.Progress`, one JSON
+object per line). It counts as hung if it is silent for too much processor time, or sleeps for too
+long; time by the clock says nothing on a machine that other programs keep busy. It dies with the
+daemon, because it first calls `engines.jobs.child_process.settle_as_child`.
 """
 
 import logging
@@ -39,12 +39,12 @@ MAX_LINE_BYTES = 8192
 MAX_LOG_BYTES = 4 << 20
 MAX_REASON_CHARACTERS = 300
 SILENCE_LIMIT_SECONDS = 300.0
-"""Processor time per thread that a child may use without a word."""
+"""Processor seconds per thread that a child may use without a progress line."""
 ASLEEP_LIMIT_SECONDS = 3600.0
-"""Without a word, and without any processor time although nobody keeps it from that: longer than
-anything that a child waits for, such as the plan that another process builds."""
+"""Seconds that a child may sleep without a progress line, although it could have processor time.
+That is longer than anything that a child waits for, such as a plan that another process builds."""
 _LOOK_SECONDS = 5.0
-"""How often a silent child is looked at."""
+"""Seconds between two checks of a silent child."""
 _STOPPING_SECONDS = 0.01
 _KEPT_VARIABLES = (
     *(
@@ -71,10 +71,10 @@ class Outcome:
     """How a child ended."""
 
     kind: Literal["done", "failed", "killed", "hung", "stopped"]
-    """`killed`: by somebody else, such as the kernel for want of memory. `stopped`: because this
-    process told it to."""
+    """`killed`: by another process, or by the kernel for lack of memory. `stopped`: because this
+    process asked it to stop."""
     reason: str
-    """One line for people; empty when done."""
+    """Why, in one line for the user; empty if the job is done."""
 
 
 class Child:
@@ -87,22 +87,22 @@ class Child:
         self.last = Progress(stage="start", fraction=0.0)
         self.outcome: Outcome | None = None
         self.peak_bytes = 0
-        """Largest resident memory seen; sampled by `poll`."""
+        """Largest resident memory that `poll` has seen."""
         self._process = process
         self._log_path = log
         self._patience = patience
-        """Belongs to the thread that polls."""
+        """Used only by the thread that polls."""
         self._time = PauseClock(clock)
         self._lock = threading.Lock()
         """Held while signalling and while reaping, so that no signal goes to a process number that
-        is somebody else's by then; guards `_time` and what the child said."""
+        another process has by then. Guards `_time` and what the child reported."""
         self._gone = threading.Event()
-        """The process has ended and waits to be reaped: until `_ended` does so its number is nobody
-        else's."""
+        """Set once the process has ended and waits to be reaped. Until `_ended` reaps it, no other
+        process gets its number."""
         self._told_to_leave = ""
         self._stands_still = threading.Event()
         self._words = self._words_seen = 0
-        """What the child said, and how much of that the last `poll` knew of."""
+        """Number of progress lines of the child, and how many of them the last `poll` knew of."""
         self._looked_at = float("-inf")
         self._reader: threading.Thread | None = None
 
@@ -124,12 +124,13 @@ class Child:
         """Write the job to `job_path` and have `launch` start `command` (default CALIBRATION) for
         it.
 
-        `on_progress`, and `on_end` once the process is gone and `poll` will say how, are called
-        from threads of the child's own. It counts as hung after `silence_limit_seconds` of
-        processor time per thread without a word, or `asleep_limit_seconds` of sleep. `launch` stops
-        waiting for somebody to take the job once `given_up` says so. The child dies with the
-        *thread* that calls this (such is PR_SET_PDEATHSIG): call it from one that lives as long.
-        Raises AttuneError where the job cannot be written or the command not be started.
+        `on_progress` is called with each progress line; `on_end` once the process is gone, after
+        which `poll` says how it ended. Both are called from threads of this object. The child
+        counts as hung after `silence_limit_seconds` of processor time per thread without a progress
+        line, or `asleep_limit_seconds` of sleep. `launch` stops waiting for a process that takes
+        the job once `given_up` returns True. The child dies with the *thread* that calls this,
+        because of PR_SET_PDEATHSIG: call it from a thread that lives as long. Raises AttuneError if
+        the job cannot be written or the command cannot be started.
         """
         log_path = job_path.parent / LOG_NAME
         try:
@@ -164,27 +165,27 @@ class Child:
 
     @property
     def pauses(self) -> int:
-        """How often it was paused."""
+        """How often the child was paused."""
         return self._time.pauses
 
     @property
     def pause_latencies(self) -> list[float]:
-        """Seconds from each call of `pause` that did something until every thread stood still, by
-        the kernel's word."""
+        """Seconds from each call of `pause` that had an effect until every thread stood still, as
+        the kernel reports it."""
         return self._time.latencies
 
     @property
     def running_seconds(self) -> float:
-        """Since the start, pauses left out."""
+        """Seconds since the start, without pauses."""
         with self._lock:
             return self._time.running_seconds
 
     def pause(self) -> None:
-        """Stop the child's processes at once (SIGSTOP). Without effect on one that is paused or has
-        ended.
+        """Stop the child's processes at once (SIGSTOP). Has no effect on a child that is paused or
+        has ended.
 
-        Waits a moment until they stand still: threads that give way to everything else would not
-        get to stopping for long once this process computes.
+        Waits a moment until they stand still: threads of low priority would stop much later if this
+        process began to compute at once.
         """
         called = time.perf_counter()
         with self._lock:
@@ -197,12 +198,12 @@ class Child:
         self._stands_still.wait(_STOPPING_SECONDS)
 
     def resume(self) -> None:
-        """Let a paused child go on (SIGCONT); its pause counts as no silence."""
+        """Let a paused child go on (SIGCONT). The pause does not count as silence."""
         with self._lock:
             self._resume()
 
-    def stop(self, grace_seconds: float = 1.0, reason: str = "told to leave") -> Outcome:
-        """Ask the child to save a checkpoint and leave (SIGTERM); kill it after `grace_seconds`.
+    def stop(self, grace_seconds: float = 1.0, reason: str = "asked to end") -> Outcome:
+        """Ask the child to save a checkpoint and end (SIGTERM); kill it after `grace_seconds`.
         Returns once it is gone."""
         with self._lock:
             self._told_to_leave = self._told_to_leave or reason
@@ -211,7 +212,7 @@ class Child:
         self._gone.wait(grace_seconds)
         return self.kill(reason)
 
-    def kill(self, reason: str = "told to leave at once") -> Outcome:
+    def kill(self, reason: str = "asked to end at once") -> Outcome:
         """End the child now (SIGKILL reaches a stopped process too) and return once it is gone."""
         with self._lock:
             self._told_to_leave = self._told_to_leave or reason
@@ -219,8 +220,8 @@ class Child:
         return self._ended()
 
     def poll(self) -> Outcome | None:
-        """None while the child runs; ends one that hangs. To be called every few seconds, and after
-        `on_end`."""
+        """Return how the child ended, or None while it runs. Ends a child that hangs. Call this
+        every few seconds, and after `on_end`."""
         if self.outcome is not None or self._gone.is_set():
             return self._ended()
         self._bound_log()
@@ -233,8 +234,8 @@ class Child:
         return self._ended(Outcome("hung", f"the training process {why} and was killed"))
 
     def _look(self) -> str:
-        """Why it counts as hung; empty where it does not. Without the lock while it looks, for a
-        pause must not wait."""
+        """Say why the child counts as hung; empty if it does not. The lock is not held while this
+        looks at the process, because a pause must not wait."""
         with self._lock:
             running_seconds, words = self._time.running_seconds, self._words
         if words != self._words_seen:
@@ -247,14 +248,14 @@ class Child:
 
     def _resume(self) -> None:
         if self._time.paused:
-            # Where it never stood still, it took at least until now.
+            # If it has not stood still yet, the latency is at least the time until now.
             self._note_standing_still(time.perf_counter())
             self._process.signal(signal.SIGCONT)
             self._time.resume()
 
     def _ended(self, outcome: Outcome | None = None) -> Outcome:
-        """Wait for the end, take down what the child had started itself, read the last lines,
-        reap."""
+        """Wait for the end, kill what the child itself had started, read the last lines, and reap
+        the process."""
         self._gone.wait()
         with self._lock:
             self._process.signal(signal.SIGKILL)
@@ -273,7 +274,7 @@ class Child:
             how = (
                 "saved its checkpoint"
                 if code == SIGTERM_EXIT
-                else "did not leave in time and was killed"
+                else "did not end in time and was killed"
             )
             return Outcome("stopped", f"{self._told_to_leave} ({how})")
         if code < 0:
@@ -301,7 +302,7 @@ class Child:
                 on_progress(progress)
 
     def _note_standing_still(self, at: float) -> None:
-        """Under the lock."""
+        """Note that the process stands still. The caller holds the lock."""
         if self._time.stands_still(at):
             self._stands_still.set()
 
@@ -314,23 +315,23 @@ class Child:
         on_end()
 
     def _bound_log(self) -> None:
-        """Start the log anew where it has grown too long; the child appends, so it goes on at the
-        new end."""
+        """Empty the log if it has grown too long. The child appends, so it goes on at the new
+        end."""
         with suppress(FileNotFoundError):
             if self._log_path.stat().st_size > MAX_LOG_BYTES:
                 os.truncate(self._log_path, 0)
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """What a job needs and no more: keys and passwords in the daemon's environment are not its
-    business."""
+    """Return the environment of a job: what it needs and no more, so that it does not see keys and
+    passwords in the daemon's environment."""
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     limited = dict.fromkeys(_THREAD_VARIABLES, str(threads))
     return {**kept, **limited, PARENT_VARIABLE: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
 
 
 def _bounded_lines(output: Output) -> Iterator[bytes]:
-    """Whole lines of at most MAX_LINE_BYTES; longer ones, and an unfinished last one, are
+    """Yield whole lines of at most MAX_LINE_BYTES. Longer lines, and an unfinished last one, are
     dropped."""
     inside_long_line = False
     while piece := output.readline(MAX_LINE_BYTES):

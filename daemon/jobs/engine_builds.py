@@ -1,7 +1,7 @@
-"""Sees to it that a GPU is used where it can be trusted: while it is quiet, a child process builds
-and tries the encoder's plan, and tries which other engines compute there.
+"""Makes use of a GPU if it can be trusted. While nobody needs the machine, a child process builds
+and tries the encoder's plan, and tries which other engines compute on the GPU.
 
-Knows no TensorRT; `engines/whisper/encoder_choice.py` says what is to be done about the plan.
+Knows no TensorRT; `engines/whisper/encoder_choice.py` says what to do about the plan.
 """
 
 import logging
@@ -35,15 +35,16 @@ _POLL_SECONDS = 1.0
 @dataclass(frozen=True)
 class ChildLimits:
     seconds: float = 1800.0
-    """Processor time per thread that the child may use without a word: builds are silent."""
+    """Processor seconds per thread that the child may use without a progress line: builds are
+    silent."""
     asleep_seconds: float = ASLEEP_LIMIT_SECONDS
-    """How long it may sleep without a word."""
+    """Seconds that the child may sleep without a progress line."""
     peak_bytes: int = 3 << 30
-    """Of the child."""
+    """Most resident memory that the child may use."""
 
 
 class EngineBuilds:
-    """A thread that does what there is to do; `step` does it at once, from any thread."""
+    """A thread that builds and tries engines; `step` does it at once, from any thread."""
 
     def __init__(
         self,
@@ -61,8 +62,8 @@ class EngineBuilds:
         clocks: Clocks = REAL_TIME,
         command: Sequence[str] = ENGINE_COMMAND,
     ) -> None:
-        """Children compute with `threads`. `reopen` opens the engines anew, which then find what
-        was built and tried; nothing is done while `may_run` says no."""
+        """Children compute with `threads`. `reopen` opens the engines anew, so that they use what
+        was built and tried. Nothing is done while `may_run` returns False."""
         self._files = files
         self._wanted = wanted
         self._plans = plans_folder(cache_dir)
@@ -83,13 +84,13 @@ class EngineBuilds:
         self._task.start()
 
     def stop(self) -> None:
-        """End a build that runs; what it timed so far is lost."""
+        """End a running build, whose results so far are lost, and the thread."""
         self._task.stopping.set()
         self._ended.set()
         self._task.stop()
 
     def step(self) -> None:
-        """Do what is to be done next, if anything."""
+        """Build or try what is to be built or tried next, if anything."""
         if not self._may_run():
             return
         has_plan = self._see_to_plan()
@@ -102,7 +103,8 @@ class EngineBuilds:
             )
 
     def _see_to_plan(self) -> bool:
-        """Whether there is a plan now that does not serve yet."""
+        """Build or try the encoder's plan if needed. Returns whether there is a plan now that does
+        not serve yet."""
         choice = self._choice()
         if choice.step in ("build", "try"):
             outcome = self._run(
@@ -118,7 +120,8 @@ class EngineBuilds:
         return choice.step == "open" and not self._served_by_plan()
 
     def _see_to_trials(self) -> bool:
-        """Whether engines were tried just now that compute on the GPU."""
+        """Try which engines compute on the GPU if that is not known. Returns whether any was found
+        now that does."""
         if read_runtimes(self._runtimes) is not None or not has_gpu():
             return False
         outcome = self._run(
@@ -148,7 +151,7 @@ class EngineBuilds:
         return choose_encoder(self._files.encoder, self._wanted, self._plans, self._clocks.wall())
 
     def _refuse(self, choice: Choice, reason: str) -> None:
-        assert choice.key is not None  # without one there is nothing to build or to try
+        assert choice.key is not None  # without a key there is nothing to build or to try
         found = quarantine(self._plans, choice.key, reason, self._clocks.wall())
         logger.warning(
             "the encoder's plan is not used (%d times in a row): %s", found.times, reason

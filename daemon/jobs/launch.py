@@ -1,6 +1,6 @@
-"""How a job's process comes to be; here, as a child of this one.
+"""Starts the process of a job: the protocol of a launch, and the launch of a child of this process.
 
-Knows no training; `daemon/jobs/child.py` follows the process, whichever it is.
+Knows no training; `daemon/jobs/child.py` follows the process.
 """
 
 import errno
@@ -20,43 +20,44 @@ logger = logging.getLogger(__name__)
 
 Change = Literal["stopped", "ended"]
 SIGTERM_EXIT = 128 + signal.SIGTERM
-"""How a process leaves that was asked to save a checkpoint and go."""
+"""Exit status of a process that was asked to save a checkpoint and end."""
 _POLL_SECONDS = 0.001
 
 
 class Output(Protocol):
-    """A stream of lines, to be read by one thread."""
+    """A stream of lines that one thread reads."""
 
     def readline(self, limit: int, /) -> bytes:
-        """The next line, or as much of it as fits; nothing at the end."""
+        """Return the next line, or its first `limit` bytes; b"" at the end of the stream."""
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
 
 
 class Process(Protocol):
-    """A job's process, running."""
+    """The running process of a job."""
 
     pid: int
 
     @property
     def output(self) -> Output:
-        """What it prints."""
+        """The standard output of the process."""
 
     def signal(self, number: signal.Signals) -> bool:
-        """Reach it, and what it started; False where nobody is left."""
+        """Send a signal to the process and to those that it started. Returns False if none is
+        left."""
 
     def wait_for_change(self) -> Change:
-        """Wait until all its threads have stopped, or it has ended: then it still has its number,
+        """Wait until all threads of the process have stopped, or it has ended. It keeps its number
         until `reap`."""
 
     def reap(self) -> int:
-        """The exit status, negative for a signal, of one that has ended and whose output was
-        read."""
+        """Return the exit status, negative for a signal. The process must have ended, and its
+        output must have been read."""
 
 
 class Launch(Protocol):
-    """Starts the process of the job in `job`, which writes complaints to `log`."""
+    """Starts the process of the job in the file `job`; its standard error goes to `log`."""
 
     def __call__(
         self,
@@ -66,8 +67,8 @@ class Launch(Protocol):
         log: Path,
         given_up: Callable[[], bool],
     ) -> Process:
-        """Raises OSError or AttuneError where it cannot be started, or `given_up` said so while it
-        was waited for."""
+        """Start the process. Raises OSError or AttuneError if it cannot be started, or if
+        `given_up` returns True before it has started."""
 
 
 def as_child(
@@ -77,7 +78,8 @@ def as_child(
     log: Path,
     given_up: Callable[[], bool],
 ) -> "ChildProcess":
-    """Run `command` with the job's path as its last argument; that takes no waiting."""
+    """Run `command` as a child, with the job's path as its last argument. `given_up` is not asked:
+    a child starts at once."""
     if shutil.which(command[0]) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
     leashed = leash(signal.SIGKILL)
@@ -125,7 +127,7 @@ def _runs(process: int, program: str) -> bool:
 
 
 class ChildProcess:
-    """A Process that this one is the parent of."""
+    """A Process that is a child of this one."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdout is not None
@@ -134,7 +136,7 @@ class ChildProcess:
         self.output = process.stdout
 
     def signal(self, number: signal.Signals) -> bool:
-        """As in Process."""
+        """Send a signal to the child's process group; see `Process`."""
         if self._process.returncode is not None:
             return False
         try:
@@ -144,16 +146,16 @@ class ChildProcess:
         return True
 
     def wait_for_change(self) -> Change:
-        """As in Process."""
+        """Wait until the child has stopped or ended; see `Process`."""
         with suppress(ChildProcessError):
-            # Leaves the reaping to `reap`.
+            # WNOWAIT leaves the reaping to `reap`.
             seen = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WSTOPPED | os.WNOWAIT)
             if seen is not None and seen.si_code == os.CLD_STOPPED:
-                # Takes this notice away, or the next wait finds it again.
+                # Consumes this notice, or the next wait would find it again.
                 os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)
                 return "stopped"
         return "ended"
 
     def reap(self) -> int:
-        """As in Process."""
+        """Return the exit status of the ended child; see `Process`."""
         return self._process.wait()

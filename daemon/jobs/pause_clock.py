@@ -1,15 +1,15 @@
-"""How long a process has run, its pauses left out, and how long each pause took to begin. Knows no
-process."""
+"""Measures how long a process has run without its pauses, and how long each pause took to begin.
+Knows no process."""
 
 import time
 from collections.abc import Callable
 
 
 class PauseClock:
-    """Of one process. Its owner holds a lock around every call."""
+    """The clock of one process. Its owner holds a lock around every call."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """The process starts now, by `clock`."""
+        """Start the clock; the process starts now, by `clock`."""
         self._clock = clock
         self._began_at = clock()
         self._paused_at: float | None = None
@@ -27,19 +27,20 @@ class PauseClock:
 
     @property
     def running_seconds(self) -> float:
-        """Since the start, pauses left out."""
+        """Seconds since the start, without pauses."""
         now = self._clock() if self._paused_at is None else self._paused_at
         return now - self._began_at - self._paused_seconds
 
     def pause(self, asked_at: float) -> None:
-        """A pause begins that was asked for at `asked_at`, by whichever clock `stands_still` is
-        given too."""
+        """Note that a pause was asked for at `asked_at`, a time of the same clock as that of
+        `stands_still`."""
         self._asked_at = asked_at
         self._paused_at = self._clock()
         self.pauses += 1
 
     def stands_still(self, at: float) -> bool:
-        """The process stands still since `at`. False where that was known, or it is not paused."""
+        """Note that the process stands still since `at`. Returns False if that was known, or if no
+        pause was asked for."""
         if self._asked_at is None:
             return False
         self.latencies.append(at - self._asked_at)
@@ -47,7 +48,7 @@ class PauseClock:
         return True
 
     def resume(self) -> None:
-        """The pause is over."""
+        """Note that the pause is over."""
         if self._paused_at is not None:
             self._paused_seconds += self._clock() - self._paused_at
             self._paused_at = None

@@ -1,4 +1,4 @@
-"""How a job's process comes to be under systemd: the job is handed over to a unit, which starts the
+"""Starts the process of a job under systemd: hands the job over to a unit, which starts the
 process."""
 
 import os
@@ -24,15 +24,15 @@ _TAKEN_SECONDS = 180.0
 _POLL_SECONDS = 0.001
 _ACCEPT_SECONDS = 0.2
 _TAKER = TAKE_HANDOFF.encode()
-"""In the command line of the process that takes a job, until it has taken it."""
+"""Word in the command line of the process that takes a job, until it has taken it."""
 
 
 def handing_over(folder: Path, taken_seconds: float = _TAKEN_SECONDS) -> Launch:
-    """Put what is to be done into `folder`, where a unit waits for it; its process then connects to
-    a socket there.
+    """Return a launch that puts the job into `folder`, where a unit waits for it. The unit's
+    process then connects to a socket there.
 
-    After `taken_seconds` nobody is waited for any more but a process that has started and is slow,
-    as on a busy machine.
+    After `taken_seconds` the launch waits only for a process that has started and is slow, as on a
+    busy machine.
     """
 
     def launch(
@@ -49,7 +49,7 @@ def handing_over(folder: Path, taken_seconds: float = _TAKEN_SECONDS) -> Launch:
             address.chmod(0o600)
             listener.listen(1)
             listener.settimeout(min(taken_seconds, _ACCEPT_SECONDS))
-            # It is not its parent.
+            # This process is not the parent of the unit's process.
             passed = {name: value for name, value in environment.items() if name != PARENT_VARIABLE}
             asked = HandedOver(job=job, log=log, socket=address, environment=passed)
             write_atomically(request, asked.model_dump_json().encode())
@@ -66,23 +66,23 @@ def handing_over(folder: Path, taken_seconds: float = _TAKEN_SECONDS) -> Launch:
 def _await_taker(
     listener: socket.socket, folder: Path, taken_seconds: float, given_up: Callable[[], bool]
 ) -> socket.socket:
-    """The connection of the process that took the job. Raises AttuneError where nobody does, or it
-    is `given_up`."""
+    """Wait for the process that takes the job, and return its connection. Raises AttuneError if
+    none does in time, or if `given_up` returns True."""
     until = time.monotonic() + taken_seconds
     while True:
         with suppress(TimeoutError):
             return listener.accept()[0]
         if given_up():
-            raise AttuneError("nobody had taken the job when it was given up")
+            raise AttuneError("no process had taken the job when it was given up")
         if time.monotonic() >= until and not _is_being_taken(folder):
             raise AttuneError(
-                f"nobody took the job within {taken_seconds:.0f} s; see `systemctl status"
+                f"no process took the job within {taken_seconds:.0f} s; see `systemctl status"
                 " attune-adapt.path attune-adapt`"
             )
 
 
 def _is_being_taken(folder: Path) -> bool:
-    """Whether a process runs that is to take what lies in `folder`, and did not get to it yet."""
+    """Return whether a process is running that is to take the job in `folder` and has not yet."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             words = path.read_bytes().split(b"\0")
@@ -95,7 +95,8 @@ class UnitProcess:
     """A Process that a service manager started, at the other end of `connection`."""
 
     def __init__(self, connection: socket.socket) -> None:
-        """Raises AttuneError where it ended at once."""
+        """Find the process at the other end of `connection`. Raises AttuneError if it has ended
+        already."""
         connection.setblocking(True)
         self.pid, _, _ = struct.unpack(
             "3i",
@@ -107,14 +108,15 @@ class UnitProcess:
             raise AttuneError(
                 "the process that took the job ended at once; `journalctl -u attune-adapt` says why"
             ) from None
-        self._connection = connection  # while it is open the process goes on
+        self._connection = connection  # the process goes on while this is open
         self.output = _Said(connection)
         self._stopping = threading.Event()
         self._wake, self._woken = os.pipe()
         self._reaped = False
 
     def signal(self, number: signal.Signals) -> bool:
-        """As in Process; what it started is the service manager's to end."""
+        """Send a signal to the process; see `Process`. The service manager ends those that it has
+        started."""
         if self._reaped:
             return False
         try:
@@ -129,7 +131,8 @@ class UnitProcess:
         return True
 
     def wait_for_change(self) -> Change:
-        """As in Process. Nobody tells of a stop who is not the parent, so it is looked at."""
+        """Wait until the process has stopped or ended; see `Process`. The kernel reports a stop
+        only to the parent, so the states of the threads are polled."""
         while True:
             ready, _, _ = select.select([self._handle, self._wake], [], [])
             if self._handle in ready:
@@ -142,7 +145,8 @@ class UnitProcess:
                 time.sleep(_POLL_SECONDS)
 
     def reap(self) -> int:
-        """As in Process: killed, where it did not say how it left."""
+        """Return the exit status; see `Process`. A process that did not send one counts as
+        killed."""
         if not self._reaped:
             self._reaped = True
             self._connection.close()
@@ -152,26 +156,26 @@ class UnitProcess:
 
 
 class _Said:
-    """What a process says that took a job, the last of which is its exit status."""
+    """The lines of a process that took a job; the last one is its exit status."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.status: int | None = None
         self._lines = connection.makefile("rb")
 
     def readline(self, limit: int, /) -> bytes:
-        """As in Output."""
+        """Return the next line, and note the exit status; see `Output`."""
         line = self._lines.readline(limit)
         if line.startswith(STATUS):
             self.status = int(line.removeprefix(STATUS).rstrip(b"}\n"))
         return line
 
     def close(self) -> None:
-        """As in Output."""
+        """Stop reading; see `Output`."""
         self._lines.close()
 
 
 def _states(process: int) -> list[str]:
-    """The state of each thread, a letter as in proc(5)."""
+    """Return the state of each thread, a letter as in proc(5)."""
     found = []
     for thread in Path(f"/proc/{process}/task").glob("*/stat"):
         with suppress(OSError):

@@ -265,7 +265,7 @@ def test_a_child_that_ignores_it_is_killed(start: Callable[..., Watched]) -> Non
     watched = start("deaf", 1.0)
     watched.wait_for(lambda said: len(said) >= 1)
     outcome = watched.child.stop(0.2, "memory is short")
-    assert outcome == Outcome("stopped", "memory is short (did not leave in time and was killed)")
+    assert outcome == Outcome("stopped", "memory is short (did not end in time and was killed)")
     assert eventually(lambda: not psutil.pid_exists(watched.child.pid))
     assert watched.child.stop() == outcome
 
@@ -443,7 +443,7 @@ def test_a_job_that_nobody_takes_is_one_clear_line(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     with pytest.raises(
         AttuneError,
-        match=r"nobody took the job within 0 s; see `systemctl status attune-adapt\.path",
+        match=r"no process took the job within 0 s; see `systemctl status attune-adapt\.path",
     ):
         Child.start(job, job.folder / "job.json", launch=handing_over(tmp_path, taken_seconds=0.1))
     assert not (tmp_path / REQUEST_NAME).exists(), "nobody takes it later"
@@ -451,7 +451,7 @@ def test_a_job_that_nobody_takes_is_one_clear_line(tmp_path: Path) -> None:
 
 def test_a_job_that_is_given_up_is_waited_for_no_longer(tmp_path: Path) -> None:
     job = make_job(tmp_path)
-    with pytest.raises(AttuneError, match="nobody had taken the job when it was given up"):
+    with pytest.raises(AttuneError, match="no process had taken the job when it was given up"):
         Child.start(
             job,
             job.folder / "job.json",
