@@ -1,5 +1,5 @@
-"""Whether a round of training may start, or go on, now. Pure: it knows no clock, no sensor and no
-process."""
+"""Decides whether a round of training may start, or go on, now. Pure: knows no clock, no sensor and
+no process."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,82 +10,81 @@ _PAUSED = "training is paused by the user"
 
 @dataclass(frozen=True)
 class Board:
-    """What the machine's sensors say; None where there is no such sensor."""
+    """Readings of the machine's sensors; None if there is no such sensor."""
 
     available_bytes: int
-    """Memory that can be had without swapping."""
+    """Memory that is available without swapping."""
     disk_free_bytes: int
-    """On the file system of the state folder."""
+    """Free space on the file system of the state folder."""
     load_per_core: float = 0.0
-    """Mean over the last minute of runnable processes, per processor core."""
+    """Mean number of runnable processes over the last minute, per processor core."""
     memory_pressure_percent: float | None = None
     """Share of the last ten seconds in which some process waited for memory."""
     temperature_celsius: float | None = None
-    """The hottest sensor."""
+    """Temperature of the hottest sensor."""
     gpu_load_percent: float | None = None
-    """Of an integrated GPU, which shares memory and heat with everything else."""
+    """Load of an integrated GPU, which shares memory and heat with the rest of the machine."""
     power_mode: str | None = None
-    """The number of the power mode that a Jetson is set to, for people: nothing is decided by
-    it."""
+    """The number of the power mode that a Jetson is set to, shown to the user; no decision depends
+    on it."""
     on_battery: bool = False
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that the decision rests on. Times are ages: `inf` where the thing never
-    happened."""
+    """Everything that the decision rests on. Times are ages: `inf` if it never happened."""
 
     board: Board
     labelled_utterances: int
-    """All that a round would train on or judge by."""
+    """Number of utterances that a round could train on or judge by."""
     new_utterances: int
-    """Those labelled since the last finished round."""
+    """Number of utterances labelled since the last finished round."""
     speaking: bool = False
     seconds_since_speech: float = inf
     seconds_since_round: float = inf
-    """Since the last round that finished, whatever its verdict."""
+    """Age of the last round that finished, whatever its verdict."""
     consecutive_failures: int = 0
-    """Rounds in a row that failed, were killed or hung."""
+    """Number of rounds in a row that failed, were killed or hung."""
     seconds_since_failure: float = inf
     paused: bool = False
-    """By the user."""
+    """Whether the user has paused training."""
     in_shadow: int | None = None
-    """The generation that runs in shadow before it is promoted."""
+    """The generation that runs in shadow before it is promoted; None if none does."""
     minute_of_day: int | None = 0
-    """0 to 1439, by the clock on the wall; None where that was never set."""
+    """Minute of the day, 0 to 1439, by the wall clock; None if that was never set."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When a round may start and go on. The first eight are settings, of `[idle]`."""
+    """When a round may start and go on. The first eight fields are settings of `[idle]`."""
 
     quiet_seconds: float
-    """Without speech before a round starts."""
+    """Seconds without speech before a round starts."""
     min_new_utterances: int
     min_minutes_between_rounds: float
     min_available_bytes: int
-    """To start a round."""
+    """Memory that must be available to start a round."""
     max_temperature_celsius: float
-    """To start a round."""
+    """Highest temperature at which a round may start."""
     max_gpu_load_percent: float
-    """To start a round: somebody else is at work on the GPU. What a round loads it with does not
-    end it."""
+    """Highest load of the GPU at which a round may start: above it, another program uses the GPU.
+    The load of the round itself does not end it."""
     hours: tuple[int, int] | None
-    """First minute of the day at which a round may start by itself, and the first at which it may
-    not; across midnight where the second is the smaller. None: at any time."""
+    """First minute of the day at which a round may start automatically, and the first at which it
+    may not; across midnight if the second is smaller. None: at any time."""
     on_battery: bool
     """Whether training may run without mains power."""
     min_utterances: int = 20
     floor_available_bytes: int = 300_000_000
-    """To go on with a round, which by then holds its own memory."""
+    """Memory that must be available for a round to go on; by then it holds its own memory."""
     min_disk_free_bytes: int = 500_000_000
     max_load_per_core: float = 4.0
-    """For a round to start by itself."""
+    """Highest load at which a round may start automatically."""
     max_memory_pressure_percent: float = 10.0
     temperature_margin_celsius: float = 10.0
-    """Above `max_temperature_celsius` by which a running round ends."""
+    """A running round ends this many degrees above `max_temperature_celsius`."""
     retry_seconds: float = 60.0
-    """Wait after one failure; doubled by each further one."""
+    """Seconds to wait after one failure; each further failure doubles them."""
     max_retry_seconds: float = 6 * 3600.0
 
 
@@ -93,12 +92,12 @@ class Limits:
 class Decision:
     run: bool
     reason: str
-    """One plain sentence with the figures."""
+    """The reason in one plain sentence, with the figures."""
 
 
 def decide(snapshot: Snapshot, limits: Limits) -> Decision:
-    """Whether to start a round by itself. The reason is the first obstacle, or what the round would
-    learn from."""
+    """Decide whether to start a round automatically. The reason is the first obstacle, or what the
+    round would learn from."""
     obstacle = next(_obstacles(snapshot, limits), None)
     if obstacle is not None:
         return Decision(False, obstacle)
@@ -110,18 +109,19 @@ def decide(snapshot: Snapshot, limits: Limits) -> Decision:
 
 
 def may_start(snapshot: Snapshot, limits: Limits) -> Decision:
-    """Whether the machine allows a round that a person asked for: a pause, quiet, history, numbers
-    and load do not matter then.
+    """Decide whether the machine allows a round that the user asked for. A pause, quiet, history,
+    numbers and load do not matter then.
 
-    On a machine that others keep busy it gives way to them, takes longer, and ends.
+    On a machine that other programs keep busy, the round has low priority: it takes longer, but it
+    ends.
     """
     obstacle = next(_machine_obstacles(snapshot.board, limits), None)
     return Decision(obstacle is None, obstacle or "asked for")
 
 
 def may_go_on(snapshot: Snapshot, limits: Limits) -> Decision:
-    """Whether a running round may go on. Laxer than the start, so that a round does not end what
-    its own start caused."""
+    """Decide whether a running round may go on. The limits are laxer than at the start, so that the
+    load of the round does not end the round."""
     board = snapshot.board
     if snapshot.paused:
         return Decision(False, _PAUSED)
@@ -139,13 +139,13 @@ def may_go_on(snapshot: Snapshot, limits: Limits) -> Decision:
             " training",
         )
     if board.on_battery and not limits.on_battery:
-        return Decision(False, "mains power went away")
+        return Decision(False, "mains power was lost")
     return Decision(True, "nothing stands in the way")
 
 
 def retry_wait_seconds(consecutive_failures: int, limits: Limits) -> float:
-    """How long to wait after so many failures in a row: 0 after none, doubled by each, up to a
-    bound."""
+    """Return the seconds to wait after so many failures in a row: 0 after none, doubled by each
+    failure, up to `max_retry_seconds`."""
     if consecutive_failures <= 0:
         return 0.0
     return min(
@@ -163,12 +163,12 @@ def _obstacles(snapshot: Snapshot, limits: Limits) -> Iterator[str]:
         first, last = map(_clock, limits.hours)
         if snapshot.minute_of_day is None:
             yield (
-                f"rounds start by themselves from {first} to {last}, but the clock of this machine"
+                f"rounds start automatically from {first} to {last}, but the clock of this machine"
                 " was never set"
             )
         elif not _within(snapshot.minute_of_day, *limits.hours):
             yield (
-                f"it is {_clock(snapshot.minute_of_day)}, rounds start by themselves from {first}"
+                f"it is {_clock(snapshot.minute_of_day)}, rounds start automatically from {first}"
                 f" to {last}"
             )
     if not snapshot.seconds_since_speech >= limits.quiet_seconds:

@@ -1,9 +1,9 @@
-"""Keeps a round inside the memory that Attune may take: plans it, unloads models for it, watches
-it, makes it smaller.
+"""Keeps a round within the memory that Attune may use: plans it, unloads models for it, watches it,
+makes it smaller.
 
-The plan is a pure function (`training/memory_plan.py`) of what was measured; here is what is done
-about it. `plan` and `need_models` may be called by any thread (people ask for the one, whoever has
-to answer for the other), all else by that of adaptation.
+The plan is a pure function (`training/memory_plan.py`) of what was measured; this module carries it
+out. Any thread may call `plan` (for a user) and `need_models` (to answer a turn); only the
+scheduler's thread calls the rest.
 """
 
 import gc
@@ -20,7 +20,7 @@ from engines.jobs.messages import AdaptJob
 from .memory_plan import MICRO_BATCHES, Plan, Resident, plan
 
 _ROOM_SECONDS = 3.0
-"""For a child to make room."""
+"""Seconds to wait for a child to free its memory."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ class MemoryGuard:
         load: Callable[[], None],
         measure: Callable[[int | None], int] = proportional_bytes,
     ) -> None:
-        """`bare_bytes` is what the daemon took before it opened its models; `measure` takes a
-        process, None for this one."""
+        """`bare_bytes` is the memory of the daemon before it opened its models. `measure` returns
+        the bytes that a process uses, or this process for None."""
         self.budget_bytes = budget_bytes
         self._may_unload = may_unload
         self._path = footprints
@@ -51,16 +51,17 @@ class MemoryGuard:
         self._waiting_bytes = 0
         self.unloaded = False
         self.tight = False
-        """Whether the round that runs leaves no room for the models."""
+        """Whether the running round leaves no room for the models."""
 
     def plan(self, job: AdaptJob) -> Plan:
-        """How `job` would be run. Raises AttuneError where what it takes was never measured."""
+        """Plan how `job` would be run. Raises AttuneError if the memory use of one of its stages
+        was never measured."""
         footprints, measured_here = footprints_of(job.engines, self._path)
         missing = [stage for stage in job.stages if stage not in footprints.stages]
         if missing:
             raise AttuneError(
-                f"nobody measured what the stage `{missing[0]}` takes here; run `attune calibrate"
-                " memory`"
+                f"memory use of the stage `{missing[0]}` has not been measured on this machine; run"
+                " `attune calibrate memory`"
             )
         return plan(
             job,
@@ -72,14 +73,14 @@ class MemoryGuard:
         )
 
     def admit(self, job: AdaptJob) -> tuple[AdaptJob, Plan]:
-        """`job` as it is to be run, and the plan by which it is; models are unloaded if they must
-        be. Raises AttuneError, nothing changed, where it does not fit."""
+        """Plan `job` and unload the models if necessary. Returns the job as it is to be run, and
+        the plan. Raises AttuneError, and changes nothing, if the job does not fit."""
         made = self.plan(job)
         if made.refusal:
             raise AttuneError(made.refusal)
         if made.unloads:
             self._make_models_leave()
-            made = self.plan(job)  # by what is left of them, which was only predicted before
+            made = self.plan(job)  # by the memory that is left now, which was only predicted before
             if made.refusal or not made.unloads:
                 self.need_models()
             if made.refusal:
@@ -101,13 +102,13 @@ class MemoryGuard:
         trim()
 
     def make_room(self) -> None:
-        """The child is gone: its memory may be taken."""
+        """Note that the child is gone: its memory is free."""
         self.tight = False
         self._room.set()
 
     def need_models(self) -> None:
-        """Return once the models that serve are open. Waits for a child to make room, but not for
-        ever."""
+        """Open the serving models, if they are unloaded, and return once they are open. Waits a few
+        seconds for a child to free its memory."""
         self._room.wait(_ROOM_SECONDS)
         with self._lock:
             if self.unloaded:
@@ -115,12 +116,11 @@ class MemoryGuard:
                 self.unloaded = False
 
     def used_bytes(self, child: int) -> int:
-        """By this process and `child`."""
+        """Return the bytes that this process and the process `child` use together."""
         return self._measure(None) + self._measure(child)
 
     def exceeded(self, used: int) -> str:
-        """Why a child must stop where daemon and child take `used` bytes; empty where it need
-        not."""
+        """Say why a child must stop if daemon and child use `used` bytes; empty if it need not."""
         return (
             ""
             if used <= self.budget_bytes
@@ -128,7 +128,7 @@ class MemoryGuard:
         )
 
     def smaller(self, job: AdaptJob) -> AdaptJob | None:
-        """`job` in more parts; None where it is in as many as there can be."""
+        """Return `job` in more micro-batches; None if it is in the most that are possible."""
         more = [parts for parts in MICRO_BATCHES if parts > job.micro_batches]
         return job.model_copy(update={"micro_batches": more[0]}) if more else None
 

@@ -1,5 +1,5 @@
-"""Whether a round fits the memory that Attune may take, and how it must be run to fit. Pure: knows
-no process and no sensor."""
+"""Plans how a round must be run to fit the memory that Attune may use, or why it cannot. Pure:
+knows no process and no sensor."""
 
 from dataclasses import dataclass, replace
 
@@ -7,22 +7,22 @@ from engines.jobs.footprints import Footprints
 from engines.jobs.messages import AdaptJob
 
 MICRO_BATCHES = (1, 2, 4, 8, 16)
-"""Into how many micro-batches a step of training may be split: half the memory of its activations
-each time, somewhat slower."""
+"""The numbers of micro-batches into which a training step may be split. Each halves the memory of
+the activations of the one before, and is somewhat slower."""
 MARGIN = 0.05
-"""Of what a stage is predicted to take: no two runs allocate alike."""
+"""Share of a stage's predicted memory that is added to it: no two runs allocate alike."""
 
 
 @dataclass(frozen=True)
 class Resident:
-    """What the daemon itself takes, in bytes."""
+    """The memory of the daemon itself, in bytes."""
 
     waiting: int
-    """With its models open, while nobody talks."""
+    """Bytes with its models open, while nobody talks."""
     answering: int
-    """What the longest utterance takes more than that: room is kept for it."""
+    """Additional bytes for the longest utterance. Room is kept for them."""
     unloaded: int
-    """With its models unloaded for a round."""
+    """Bytes with its models unloaded for a round."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class PlannedStage:
     predicted_bytes: int
     """The peak of daemon and stage together, while nobody talks."""
     peak_bytes: int
-    """The same with room for what was not foreseen, and for an answer where models stay open."""
+    """The predicted bytes with a margin, and with room for an answer if models stay open."""
     seconds: float
-    """Predicted, on an idle machine."""
+    """Predicted time on an idle machine."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Plan:
     budget_bytes: int
     micro_batches: int
     unloads: bool
-    """Whether the models that serve are unloaded meanwhile."""
+    """Whether the serving models are unloaded meanwhile."""
     measured_here: bool
     refusal: str = ""
-    """Why it cannot be run, and the smallest change that would let it; empty where it can."""
+    """Why the round cannot be run, and the smallest change that would allow it; empty if it can."""
 
     @property
     def predicted_bytes(self) -> int:
@@ -68,9 +68,11 @@ def plan(
     may_unload: bool,
     measured_here: bool = True,
 ) -> Plan:
-    """The way of running `job` that changes least and fits; its refusal says so where none does.
+    """Return the plan for `job` that fits and changes it least. If none fits, the plan has a
+    refusal that says so.
 
-    Tried in this order: as it is, in more micro-batches, with the models unloaded.
+    The plans are tried in this order: the job as it is, in more micro-batches, with the models
+    unloaded.
     """
     tried: list[Plan] = []
     for unloads in (False, True):
@@ -102,8 +104,8 @@ def _stage(
 def _refusal(least: Plan, tried: list[Plan], budget_bytes: int) -> str:
     stage = max(least.stages, key=lambda one: one.peak_bytes)
     reason = (
-        f"`{stage.name}` would take Attune to {_mib(stage.peak_bytes)} of {_mib(budget_bytes)}"
-        " allowed"
+        f"in the stage `{stage.name}` Attune would use {_mib(stage.peak_bytes)} of"
+        f" {_mib(budget_bytes)} allowed"
     )
     if any(one.peak_bytes <= budget_bytes for one in tried):
         return f"{reason}; with budget.unload = true it fits"
@@ -111,7 +113,7 @@ def _refusal(least: Plan, tried: list[Plan], budget_bytes: int) -> str:
     unloading = (
         "" if least.unloads else " and budget.unload = true" if best < least.peak_bytes else ""
     )
-    return f"{reason}; the least that it fits is budget.bytes = {best}{unloading}"
+    return f"{reason}; it needs at least budget.bytes = {best}{unloading}"
 
 
 def _mib(size_bytes: int) -> str:

@@ -1,4 +1,4 @@
-"""Training gives way to speech: stops the running child the moment somebody speaks, lets it go on
+"""Lets speech preempt training: stops the running child as soon as a user speaks, and lets it go on
 after a while of quiet.
 
 Knows no round and no memory.
@@ -24,18 +24,18 @@ class PauseStatus:
     """Whether a child stands still now."""
     pauses: int
     latency_ms: float | None
-    """99th percentile from the onset of speech until the child stood still; None before the first
-    time."""
+    """99th percentile of the milliseconds from the onset of speech until the child stood still;
+    None before the first pause."""
 
 
 class Preemption:
-    """Whether somebody speaks, and the child that must stand still meanwhile."""
+    """Knows whether a user speaks, and the child that must stand still meanwhile."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        """Held while pausing and resuming, so that a resume decided on before new speech cannot
-        follow its pause."""
+        """Held while pausing and resuming, so that a resume that was decided on before new speech
+        cannot follow the pause for that speech."""
         self._speaking = False
         self._ended_at = float("-inf")
         self._child: Child | None = None
@@ -48,7 +48,7 @@ class Preemption:
         return self._speaking
 
     def speech_started(self) -> None:
-        """Stop a child that runs at once; takes a millisecond, ten at most."""
+        """Stop the running child at once. This takes a millisecond, at most ten."""
         with self._lock:
             self._speaking = True
             if self._child is not None:
@@ -60,13 +60,13 @@ class Preemption:
             self._ended_at = self._clock()
 
     def quiet_seconds(self) -> float:
-        """Since the end of speech; 0 during it."""
+        """Return the seconds since the end of speech; 0 during speech."""
         with self._lock:
             return 0.0 if self._speaking else self._clock() - self._ended_at
 
     @contextmanager
     def holding(self, child: Child) -> Iterator[None]:
-        """Until this ends, `child` is what gives way."""
+        """Stop `child` for speech until the block ends."""
         with self._lock:
             self._child = child
             if self._speaking:
@@ -79,14 +79,14 @@ class Preemption:
             self._latencies.extend(child.pause_latencies)
 
     def go_on_after(self, quiet_seconds: float) -> None:
-        """Let the child go on where nobody has spoken for so long."""
+        """Let the child go on if nobody has spoken for `quiet_seconds`."""
         with self._lock:
             child, quiet = self._child, self._clock() - self._ended_at
             if child is not None and child.paused and not self._speaking and quiet >= quiet_seconds:
                 child.resume()
 
     def status(self) -> PauseStatus:
-        """How often a child was stopped, and how long that took."""
+        """Return how often a child was stopped, and how long that took."""
         child = self._child
         latencies = sorted(
             [*self._latencies, *(child.pause_latencies if child is not None else ())]

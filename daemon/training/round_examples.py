@@ -1,7 +1,7 @@
 """Takes a round's examples from the store: the labels that count, in the order of
 `training/selection.py`, whose audio is still there.
 
-However much is stored, texts and files are read only of those that may be taken.
+However much is stored, texts and files are read only of utterances that may be taken.
 """
 
 import json
@@ -19,13 +19,13 @@ from .selection import Bound, Bounds, by_turns, spread, within
 logger = logging.getLogger(__name__)
 
 _POOL = 4
-"""How many utterances are looked at for each that is taken: among those texts are spread, and lost
-audio is passed over."""
+"""Number of utterances that are read for each one that is taken: texts are spread among them, and
+those without audio are skipped."""
 
 _ENOUGH_JUDGED = 16
-"""Held-out utterances with texts of their own that judge a round well enough; where there are
-fewer, those that share their text with a trained one judge too: whoever always asks for the same
-things is served by how well these are heard."""
+"""Number of held-out utterances with texts of their own that judge a round well enough. If there
+are fewer, utterances that share their text with a trained one judge too: for a user who always asks
+the same things, what matters is how well these are heard."""
 
 _CHOSEN = """
 SELECT u.id, l.id, l.origin FROM utterances u JOIN labels l ON l.id = u.label
@@ -36,8 +36,8 @@ SELECT l.text, sum(u.holdout), count(*) FROM utterances u JOIN labels l ON l.id 
 WHERE l.text IN (SELECT value FROM json_each(?)) AND (l.origin != 'recognised' OR l.confidence >= ?)
 GROUP BY l.text
 """
-"""How often each text is held out and said, of all that is stored: a round takes more of the
-held-out ones."""
+"""Counts how often each text is held out and how often it was said, among all that is stored. The
+examples of a round cannot tell, because a round takes more of the held-out utterances."""
 _ABOUT = """
 SELECT u.id, u.audio, l.text, l.origin, u.seconds, l.confidence, u.holdout FROM json_each(?) wanted
 JOIN labels l ON l.id = wanted.value JOIN utterances u ON u.id = l.utterance ORDER BY wanted.key
@@ -47,12 +47,12 @@ JOIN labels l ON l.id = wanted.value JOIN utterances u ON u.id = l.utterance ORD
 def round_examples(
     store: Store, bounds: Bounds, min_confidence: float
 ) -> tuple[list[Example], dict[str, int]]:
-    """What a round learns from and is judged by, by id; and how many labels that cannot be true
-    were passed over, by fault.
+    """Return the examples that a round learns from and is judged by, sorted by id, and for each
+    fault how many labels were left out because they cannot be true.
 
     Recognised labels below `min_confidence` are left out, and so are utterances that lost their
-    audio, which is logged. No text is both learnt and judged by, unless nothing else is there to be
-    learnt, or too little to judge by.
+    audio, which is logged. No text is both trained on and judged by, unless there would be nothing
+    else to train on, or too little to judge by.
     """
     learnt: dict[tuple[bool, bool], list[int]] = {
         (new, confirmed): [] for new in (True, False) for confirmed in (True, False)
@@ -94,9 +94,9 @@ def round_examples(
 def _usable(
     store: Store, ordered: Sequence[Example], bound: Bound, others: Collection[str], enough: int
 ) -> tuple[list[Example], Counter[str]]:
-    """Those whose label can be true and whose audio is there, as many as `bound` allows, and the
-    faults of those passed over. Texts that are `others'` are left out where `enough` are there
-    without them."""
+    """Return the examples whose label can be true and whose audio exists, as many as `bound`
+    allows, and the faults of those that were left out. Texts among `others` are left out if there
+    are `enough` examples without them."""
     twice = contradicted(store.given_texts([example.id for example in ordered]))
     left_out: Counter[str] = Counter()
     lost: set[str] = set()
@@ -124,7 +124,7 @@ def _usable(
 
 
 def _described(store: Store, labels: Sequence[int], bound: Bound) -> list[Example]:
-    """The first of `labels` that may be taken, texts spread."""
+    """Read the first of `labels` that may be taken. Returns their examples, with texts spread."""
     rows = store.rows(_ABOUT, json.dumps(labels[: _POOL * bound.utterances]))
     examples = [
         Example(

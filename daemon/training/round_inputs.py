@@ -1,5 +1,5 @@
-"""What a round learns from and when: the store, the settings and the sensors put into the words of
-idle policy and job file."""
+"""Gathers what a round needs from the store, the settings and the sensors: the snapshot for the
+idle policy, and the job."""
 
 import logging
 import time
@@ -28,12 +28,12 @@ from .sensors import read_board
 logger = logging.getLogger(__name__)
 
 LABELLED_FIRST = 64
-"""Utterances that are labelled before a round begins, for which it waits; others are labelled while
-it is quiet."""
+"""Number of utterances that are labelled before a round begins, for which it waits. Others are
+labelled while nobody needs the machine."""
 
 
 class RoundInputs:
-    """The callbacks of the adaptation thread."""
+    """Gives the scheduler's thread its inputs, and records how a round ended."""
 
     def __init__(
         self,
@@ -56,8 +56,8 @@ class RoundInputs:
         self._labels_at_start = 0
 
     def snapshot(self) -> Snapshot:
-        """The machine and the history, as they are now."""
-        self._faulty_labels.found()  # a part of them each time
+        """Return the state of the machine and of the history, as they are now."""
+        self._faulty_labels.found()  # checks a part of the labels each time
         counts = self._store.counts(self._settings.adapt.min_confidence)
         return Snapshot(
             board=read_board(self._settings.state_dir),
@@ -72,14 +72,14 @@ class RoundInputs:
         )
 
     def build_job(self, number: int, parent: int, folder: Path) -> AdaptJob:
-        """The job of a round. Raises AttuneError where there is nothing to learn from."""
+        """Make the job of a round. Raises AttuneError if there is nothing to learn from."""
         self._labeller.label(LABELLED_FIRST)
         self._labels_at_start = self._store.counts().last_label
         return self._job(number, parent, folder)
 
     def planned_job(self) -> AdaptJob:
-        """What a round would be now, to be planned and not to be run. Raises AttuneError as
-        `build_job` does."""
+        """Make the job that a round would have now, to be planned and not run. Raises AttuneError
+        as `build_job` does."""
         return self._job(0, 0, self._settings.state_dir)
 
     def _job(self, number: int, parent: int, folder: Path) -> AdaptJob:
@@ -111,12 +111,12 @@ class RoundInputs:
         )
 
     def label_faults(self) -> dict[str, LabelFault]:
-        """Of the labels that no round learns from, because they cannot be true, why; by utterance.
-        Where many are stored, those that were looked at so far."""
+        """Return why labels cannot be true, by utterance, for those that no round learns from. If
+        many labels are stored, only those that were checked so far are known."""
         return self._faulty_labels.found()
 
     def record(self, ended: RoundRecord) -> None:
-        """Keep how a round ended."""
+        """Store how a round ended."""
         self._store.history.add_round(
             Round(
                 ended.started_at,
@@ -130,7 +130,7 @@ class RoundInputs:
 
 
 def limits_of(settings: Settings) -> Limits:
-    """The idle policy's limits."""
+    """Return the limits of the idle policy, from the settings."""
     idle = settings.idle
     return Limits(
         quiet_seconds=idle.quiet_seconds,
@@ -147,8 +147,8 @@ def limits_of(settings: Settings) -> Limits:
 def _nothing_to_learn(left_out: dict[str, int]) -> str:
     if not left_out:
         return (
-            "nothing is labelled yet, so there is nothing to learn from; speak, correct, or `attune"
-            " enroll --from MANIFEST`"
+            "nothing is labelled yet, so there is nothing to learn from; speak, correct turns, or"
+            " run `attune enroll --from MANIFEST`"
         )
     return (
         f"{told_left_out(left_out)}, so there is nothing to learn from; enrol recordings with the"
@@ -164,7 +164,8 @@ def _minute_of_day(seconds_since_epoch: float) -> int | None:
 
 
 def stored_examples(settings: Settings) -> list[Example]:
-    """What a round would learn from and be judged by now, whether a daemon runs or not."""
+    """Return the examples that a round would learn from and be judged by now. Works with and
+    without a running daemon."""
     if not (settings.state_dir / DATABASE).is_file():
         return []
     store = Store(settings.state_dir)

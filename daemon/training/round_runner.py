@@ -1,5 +1,5 @@
-"""Trains one round in a child process: started within the memory that there is, paused by speech,
-ended where it must.
+"""Trains one round in a child process: starts it within the memory budget, pauses it for speech,
+and ends it if it must.
 
 Knows no idle window and no verdict.
 """
@@ -25,27 +25,27 @@ from .status import CurrentStatus
 
 _SPLIT_STAGES = ("samples", "train", "distil")
 """Stages that take less memory in more micro-batches."""
-_SPEECH_NEEDS_MODELS = "somebody speaks, and the models that answer need the memory"
+_SPEECH_NEEDS_MODELS = "a user speaks, and the serving models need the memory"
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Signals:
-    """What other threads say to the thread that schedules and runs rounds."""
+    """Signals of other threads to the thread that schedules and runs rounds."""
 
     wake: threading.Event = field(default_factory=threading.Event)
-    """Something happened: look again."""
+    """Set when something happened that the thread must look at."""
     requested: threading.Event = field(default_factory=threading.Event)
-    """A person asked for a round."""
+    """Set when a user asked for a round."""
     cancelled: threading.Event = field(default_factory=threading.Event)
-    """A person cancelled the round."""
+    """Set when a user cancelled the round."""
     stopping: threading.Event = field(default_factory=threading.Event)
-    """The daemon stops."""
+    """Set when the daemon stops."""
 
     @property
     def given_up(self) -> bool:
-        """Whether nobody wants the running round any more."""
+        """Whether the running round was cancelled, or the daemon stops."""
         return self.stopping.is_set() or self.cancelled.is_set()
 
 
@@ -55,9 +55,9 @@ class TrainedRound:
 
     outcome: Outcome
     last: Progress
-    """The last thing that the child said."""
+    """The last progress that the child reported."""
     running_seconds: float
-    """Pauses left out."""
+    """Seconds that the child ran, without pauses."""
     peak_bytes: int
     """Peak resident memory of the child."""
 
@@ -77,8 +77,8 @@ class RoundRunner:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`build_job(number, parent, folder)` gathers the examples of a round, or raises
-        AttuneError saying why there is none. Without a `guard` a round takes what memory it
-        takes."""
+        AttuneError with the reason why there is none. Without a `guard`, the memory of a round is
+        not limited."""
         self._rounds = rounds
         self._build_job = build_job
         self._moves = moves
@@ -90,11 +90,11 @@ class RoundRunner:
         self._most_used_bytes = 0
 
     def train(self, number: int, anew: bool, may_go_on: Callable[[], Decision]) -> TrainedRound:
-        """Train generation `number`; with `anew` not from the checkpoint of a round before.
+        """Train generation `number`; with `anew`, not from the checkpoint of an earlier round.
 
-        The child is stopped where `may_go_on` says no, and started again, in the same round, where
-        it had to give its memory away. Raises AttuneError where there is nothing to start from,
-        nothing to learn from, or no memory, and OSError where the disk is full.
+        The child is stopped if `may_go_on` says no. If it had to free its memory, it is started
+        again in the same round. Raises AttuneError if there is no generation to start from, nothing
+        to learn from, or too little memory, and OSError if the disk is full.
         """
         job = self._new_job(number, anew)
         self._most_used_bytes = 0
@@ -125,13 +125,13 @@ class RoundRunner:
             )
         for reason in reasons:
             _log.warning("a round starts from generation %04d: %s", parent.number, reason)
-        self._moves.sweep()  # no child is writing now: what is left there was left by a killed one
+        self._moves.sweep()  # no child is writing now: temporary files there are of a killed one
         job = self._build_job(number, parent.number, job_folder(rounds.jobs, number))
         prepare(job, rounds.jobs, anew=anew)
         return job
 
     def _admitted(self, job: AdaptJob) -> AdaptJob:
-        """`job` as it fits the memory that there is. Raises AttuneError where it does not."""
+        """Return `job` in the form that fits the memory budget. Raises AttuneError if none does."""
         if self._guard is None:
             return job
         admitted, made = self._guard.admit(job)
@@ -141,8 +141,8 @@ class RoundRunner:
     def _run_child(
         self, job: AdaptJob, may_go_on: Callable[[], Decision]
     ) -> tuple[TrainedRound, str]:
-        """How the child ended, and why it has to be started anew in this round; empty where it has
-        not."""
+        """Run the child to its end. Returns how it ended, and why it has to be started anew in this
+        round; empty if it has not."""
         rounds = self._rounds
         child = Child.start(
             job,
@@ -160,14 +160,14 @@ class RoundRunner:
             with self._preemption.holding(child):
                 outcome, gave_way = self._follow(child, may_go_on)
         finally:
-            child.kill("its round ended")  # does nothing to one that has ended
+            child.kill("its round ended")  # has no effect on a child that has ended
             if self._guard is not None:
                 self._guard.make_room()
         trained = TrainedRound(outcome, child.last, child.running_seconds, child.peak_bytes)
         return trained, gave_way
 
     def _follow(self, child: Child, may_go_on: Callable[[], Decision]) -> tuple[Outcome, str]:
-        """As `_run_child`, of a child that runs."""
+        """Follow a running child to its end. Returns what `_run_child` does."""
         rounds, signals = self._rounds, self._signals
         while (outcome := child.poll()) is None:
             signals.wake.clear()
@@ -184,7 +184,7 @@ class RoundRunner:
         return outcome, ""
 
     def _must_give_way(self, guard: MemoryGuard, child: Child) -> str:
-        """Why the memory of `child` is needed; empty where it is not."""
+        """Say why the memory of `child` is needed; empty if it is not."""
         if guard.tight and self._preemption.speaking:
             return _SPEECH_NEEDS_MODELS
         used = guard.used_bytes(child.pid)
@@ -193,7 +193,7 @@ class RoundRunner:
         return guard.exceeded(used)
 
     def _after_giving_way(self, job: AdaptJob, gave_way: str) -> AdaptJob | None:
-        """The job to go on with once it may; None where it may not."""
+        """Wait until the round may go on. Returns the job to go on with, or None if it may not."""
         assert self._guard is not None
         if gave_way != _SPEECH_NEEDS_MODELS:
             stage = self._status.read().stage

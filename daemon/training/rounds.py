@@ -1,7 +1,7 @@
-"""What a round is: where it lives, and how it is recorded. Knows no process.
+"""Keeps the folders and records of rounds. Knows no process.
 
-A folder `jobs/NNNN` (job file, checkpoint, log) stands from the start of a round until its verdict.
-What it means can be told from the disk alone, so a daemon that was killed goes on where it was.
+A folder `jobs/NNNN` (job file, checkpoint, log) exists from the start of a round until its verdict.
+The disk alone tells the state of a round, so a daemon that was killed goes on where it was.
 """
 
 import logging
@@ -33,58 +33,58 @@ class RoundRecord:
     """One round that ended."""
 
     number: int
-    """The generation that it was to write."""
+    """The generation that the round was to write."""
     started_at: float
-    """Seconds since the epoch, as `ended_at`."""
+    """Seconds since the epoch, like `ended_at`."""
     ended_at: float
     outcome: RoundOutcome
     reason: str
     wall_seconds: float
-    """Of training by the clock, pauses left out; of the whole child where it wrote nothing."""
+    """Training time by the clock, without pauses; the time of the whole child if it wrote no
+    generation."""
     peak_bytes: int
     generation: int | None
-    """What it wrote; None where it wrote nothing."""
+    """The generation that the round wrote; None if it wrote none."""
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """Where rounds live and how they are run."""
+    """The folders of rounds, and how rounds are run."""
 
     generations: Path
     jobs: Path
     limits: Limits
     shadow_turns: int = 0
-    """Spoken turns that a candidate which is good enough hears in shadow before it is promoted."""
+    """Number of spoken turns that a good enough candidate hears in shadow before it is promoted."""
     resume_after_seconds: float = 2.0
-    """Without speech before a paused child goes on."""
+    """Seconds without speech before a paused child goes on."""
     reload_after_seconds: float = 60.0
-    """Without speech before a round goes on for which models are unloaded again."""
+    """Seconds without speech before models are unloaded again for a round that goes on."""
     poll_seconds: float = 1.0
     silence_limit_seconds: float = SILENCE_LIMIT_SECONDS
-    """Processor time per thread that a child may use without a word."""
+    """Processor seconds per thread that a child may use without a progress line."""
     asleep_limit_seconds: float = ASLEEP_LIMIT_SECONDS
-    """How long a child may sleep without a word."""
+    """Seconds that a child may sleep without a progress line."""
     grace_seconds: float = 1.0
-    """For a child that was told to leave, before it is killed."""
+    """Seconds that a child has to end after it was asked to, before it is killed."""
     yield_grace_seconds: float = 0.5
-    """The same where somebody waits for its memory."""
+    """The same, if a turn waits for the child's memory."""
     command: Sequence[str] | None = None
-    """What runs a job, in place of `python -m calibration`."""
+    """Command that runs a job, in place of `python -m calibration`."""
     launch: Launch = as_child
-    """How its process comes to be."""
+    """Starts the job's process."""
 
 
 def job_folder(jobs: Path, number: int) -> Path:
-    """Where the round that writes generation `number` keeps what it needs."""
+    """Return the folder of the round that writes generation `number`."""
     return jobs / f"{number:04d}"
 
 
 def prepare(job: AdaptJob, jobs: Path, anew: bool = False) -> Path:
-    """Make ready the folder of `job` and return the path of its job file, which is still to be
-    written.
+    """Prepare the folder of `job`. Returns the path of its job file, which is still to be written.
 
-    A checkpoint in it is kept only where it belongs to the very same job (examples, parent,
-    settings) and `anew` is false. Raises OSError where the disk is full or the folder cannot be
+    A checkpoint in the folder is kept only if it belongs to the very same job (examples, parent,
+    settings) and `anew` is false. Raises OSError if the disk is full or the folder cannot be
     written.
     """
     path = job_folder(jobs, job.number) / JOB_NAME
@@ -99,8 +99,8 @@ def prepare(job: AdaptJob, jobs: Path, anew: bool = False) -> Path:
 
 
 def clear(jobs: Path, number: int) -> None:
-    """Remove a job's folder; the job file first, so that a half-removed folder is never gone on
-    from."""
+    """Remove a job's folder, the job file first, so that no round goes on from a half-removed
+    folder."""
     folder = job_folder(jobs, number)
     with suppress(FileNotFoundError):
         (folder / JOB_NAME).unlink()
@@ -108,8 +108,7 @@ def clear(jobs: Path, number: int) -> None:
 
 
 def unjudged(jobs: Path, generations: Path) -> Generation | None:
-    """The latest generation that was written by a round whose verdict is still to be given; None
-    where there is none."""
+    """Return the latest generation whose round has no verdict yet; None if there is none."""
     folders = sorted(
         (path for path in jobs.glob("*") if re.fullmatch(r"\d{4}", path.name)), reverse=True
     )

@@ -1,9 +1,9 @@
-"""When a round runs, and what comes after it: waits for an idle window, has a round trained, judges
-its candidate, counts failures. Knows no model and no database.
+"""Schedules rounds: waits for an idle window, has a round trained, judges its candidate, counts
+failures. Knows no model and no database.
 
-One thread does all of it; other threads only say what happened (`speech_started`, `run_now`,
-`cancel`). A round that fails costs nothing but time: the next one goes on from its checkpoint, and
-what is served stays.
+One thread does all of it; other threads only tell it what happened (`speech_started`, `run_now`,
+`cancel`). A round that fails costs only time: the next one goes on from its checkpoint, and the
+served generation stays.
 """
 
 import logging
@@ -30,8 +30,8 @@ from .rounds import RoundRecord, Rounds, clear, unjudged
 from .status import CurrentStatus
 
 FRESH_AFTER_FAILURES = 3
-"""Failures in a row after which a round does not go on from its checkpoint: the checkpoint may be
-what makes it fail."""
+"""Number of failures in a row after which a round does not go on from its checkpoint, which may be
+the cause."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,10 +52,10 @@ class RoundScheduler:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`build_job` and `guard` as for RoundRunner.
+        """`build_job` and `guard` are those of RoundRunner.
 
-        `snapshot` need not know of failures: those are counted here. `moves` has a candidate
-        served. All three, and `record`, are called from the scheduler's thread. Every change of
+        `snapshot` need not know of failures, which the scheduler counts. `moves` makes a candidate
+        current. All three, and `record`, are called from the scheduler's thread. Every change of
         status is published in `events` as AdaptationChanged.
         """
         self._rounds = rounds
@@ -72,47 +72,48 @@ class RoundScheduler:
         )
         self._thread = threading.Thread(target=self._run, name="adaptation", daemon=True)
         self._failures = 0
-        """In a row, of whatever round."""
+        """Number of failures in a row, of any round."""
         self._failures_of_job = 0
-        """In a row, of the job that the next round goes on with."""
+        """Number of failures in a row of the job that the next round goes on with."""
         self._failed_at = self._cancelled_at = float("-inf")
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """End a running round (its checkpoint stays) and the thread; returns once both are gone."""
+        """End a running round, whose checkpoint stays, and the thread. Returns once both have
+        ended."""
         self._signals.stopping.set()
         self._signals.wake.set()
         if self._thread.ident is not None:
             self._thread.join()
 
     def speech_started(self) -> None:
-        """Stop a running child at once. Called from the listening thread: takes microseconds."""
+        """Stop a running child at once. The listening thread calls this, so it must be quick."""
         self._preemption.speech_started()
         self._signals.wake.set()
 
     def speech_ended(self) -> None:
-        """The child may go on after `resume_after_seconds`. To be called when the reply is given,
-        not when the words end."""
+        """Let the child go on after `resume_after_seconds`. Call this when the reply has ended, not
+        when the words have."""
         self._preemption.speech_ended()
         self._signals.wake.set()
 
     def attention_changed(self, needed: bool) -> None:
-        """Somebody needs the machine, or nobody does any more."""
+        """Note that a user needs the machine (True), or that no user does any more (False)."""
         if needed:
             self.speech_started()
         else:
             self.speech_ended()
 
     def run_now(self) -> None:
-        """Start a round without waiting for an idle window; while one runs, nothing more. To follow
-        it, subscribe to AdaptationChanged first."""
+        """Start a round without waiting for an idle window. Has no effect while a round runs. To
+        follow the round, subscribe to AdaptationChanged first."""
         self._signals.requested.set()
         self._signals.wake.set()
 
     def cancel(self) -> None:
-        """End the running round, or withdraw a request for one; the next starts after
+        """End the running round, or withdraw a request for one. The next round starts after
         `min_minutes_between_rounds`."""
         signals = self._signals
         if signals.requested.is_set():
@@ -124,7 +125,8 @@ class RoundScheduler:
         signals.wake.set()
 
     def status(self) -> AdaptationStatus:
-        """What is done now, and how the last round ended. From any thread."""
+        """Return what the scheduler is doing, and how the last round ended. May be called from any
+        thread."""
         return self._status.read()
 
     def _run(self) -> None:
@@ -159,7 +161,8 @@ class RoundScheduler:
             self._tell(last_outcome="cancelled", last_reason=decision.reason, outcome="cancelled")
 
     def _decide(self, rule: Callable[[Snapshot, Limits], Decision], requested: bool) -> Decision:
-        """What `rule` says now, of a round that a person `requested` or that starts by itself."""
+        """Return what `rule` decides now, about a round that a user `requested` or one that starts
+        automatically."""
         try:
             snapshot = self._snapshot()
         except AttuneError as error:
@@ -191,7 +194,7 @@ class RoundScheduler:
             )
             return
         candidate = unjudged(self._rounds.jobs, self._rounds.generations)
-        # However the child ended: what it wrote is whole.
+        # However the child ended, a generation that it wrote is whole.
         if candidate is not None and candidate.number == number:
             self._judge(candidate, started_at, trained.peak_bytes)
         else:
@@ -200,7 +203,8 @@ class RoundScheduler:
     def _finish_without_candidate(
         self, number: int, started_at: float, trained: TrainedRound
     ) -> None:
-        """A round wrote nothing: it refused its labels, was stopped, or failed."""
+        """Finish a round that wrote no generation: it refused its labels, was stopped, or
+        failed."""
         end = trained.outcome
         refused = end.kind == "done" and trained.last.stage == "refused"
         if refused:
@@ -225,7 +229,7 @@ class RoundScheduler:
         )
 
     def _judge_leftover(self) -> None:
-        """Judge what a daemon that was killed had trained but not judged."""
+        """Judge a candidate that a killed daemon had trained but not judged."""
         candidate = unjudged(self._rounds.jobs, self._rounds.generations)
         if candidate is not None:
             self._judge(candidate, self._wall_clock(), 0)
@@ -263,7 +267,7 @@ class RoundScheduler:
             self._record(record)
         except AttuneError as error:
             _log.warning("the round could not be recorded: %s", error)
-        self._signals.requested.clear()  # whoever asked while it ran has followed it
+        self._signals.requested.clear()  # a client that asked while the round ran has followed it
         self._tell(
             state="waiting",
             note="",

@@ -1,8 +1,8 @@
 """Reads what the idle policy needs to know of the machine from /proc and /sys. Knows no limits and
 decides nothing.
 
-What a Jetson has of its own (its GPU's load, its power mode) is read where its documentation puts
-it; no board was at hand.
+The sensors that only a Jetson has (its GPU's load, its power mode) are read where its documentation
+puts them; this was not tried on a board.
 """
 
 import logging
@@ -19,16 +19,16 @@ from .idle import Board
 _PLAUSIBLE_CELSIUS = (-40.0, 150.0)
 """A sensor that is switched off reports such values as -256000 millidegrees or 2^31."""
 _GPU_NAMES = ("gpu", "ga10b", "gv11b", "gp10b")
-"""In the device tree: Orin's by two names, and its elders'."""
+"""Names of GPUs in the device tree: two for Orin, and those of earlier boards."""
 
 _log = logging.getLogger(__name__)
 
 
 def read_board(state_dir: Path, root: Path = Path("/")) -> Board:
-    """One reading of every sensor; `root` is where `proc`, `sys` and `var` are found.
+    """Read every sensor once; `root` is the folder that contains `proc`, `sys` and `var`.
 
-    A sensor that is absent or unreadable is None (or 0 load, mains power). Raises AttuneError where
-    the available memory or the free space cannot be read: nothing may be trained blindly.
+    A sensor that is absent or unreadable gives None (or load 0, or mains power). Raises AttuneError
+    if the available memory or the free space cannot be read: no round may run without them.
     """
     return Board(
         available_bytes=_available_bytes(root / "proc/meminfo"),
@@ -67,7 +67,7 @@ def _load(path: Path) -> float:
 
 
 def _pressure_percent(path: Path) -> float | None:
-    """`some avg10` of pressure stall information; None on kernels built without it."""
+    """Read `some avg10` of pressure stall information; None on kernels built without it."""
     found = re.search(r"^some avg10=(\d+(\.\d+)?)", _text(path) or "", re.MULTILINE)
     return float(found[1]) if found else None
 
@@ -81,8 +81,8 @@ def _temperatures(folder: Path) -> Iterator[float]:
 
 
 def _gpu_loads(folder: Path) -> Iterator[float]:
-    """Of integrated GPUs, which their kernel driver tells in thousandths; other devices that change
-    their frequency tell none."""
+    """Yield the loads of integrated GPUs, in percent. The kernel driver tells them in thousandths;
+    other devices that change their frequency tell no load."""
     for device in sorted(folder.glob("*")):
         text = _word(device / "device/load")
         if _word(device / "device/of_node/name").rstrip("\0") in _GPU_NAMES and re.fullmatch(
@@ -97,8 +97,8 @@ def _power_mode(path: Path) -> str | None:
 
 
 def _on_battery(folder: Path) -> bool:
-    """Whether a battery is discharging and no mains supply is online. A board without either has
-    mains power."""
+    """Return whether a battery is discharging and no mains supply is online. A board without either
+    has mains power."""
     supplies = [(_word(supply / "type"), supply) for supply in sorted(folder.glob("*"))]
     if any(
         kind in ("Mains", "USB") and _word(supply / "online") == "1" for kind, supply in supplies
@@ -118,8 +118,8 @@ def _word(path: Path) -> str:
 
 
 def _text(path: Path) -> str | None:
-    """A small file of the kernel's; None where it is absent or, as a sleeping sensor does, refuses
-    to be read."""
+    """Read a small file of the kernel; None if it is absent, or cannot be read, as with a sleeping
+    sensor."""
     try:
         with path.open("rb") as file:
             return file.read(65_536).decode("ascii", "replace")

@@ -1,4 +1,5 @@
-"""The status of adaptation: changed by the thread that schedules rounds, read by any other."""
+"""Holds the status of adaptation: the thread that schedules rounds changes it, any other reads
+it."""
 
 import threading
 
@@ -18,7 +19,7 @@ class CurrentStatus:
         self._status = AdaptationStatus()
 
     def read(self) -> AdaptationStatus:
-        """The status now. Asked from any thread; never waits."""
+        """Return the status now. May be called from any thread; never waits."""
         paused = self._preemption.status()
         known: dict[str, object] = {"pauses": paused.pauses, "pause_latency_ms": paused.latency_ms}
         if paused.paused:
@@ -27,8 +28,9 @@ class CurrentStatus:
             return self._status.model_copy(update=known)
 
     def change(self, outcome: RoundOutcome | None = None, **changes: object) -> None:
-        """Set fields of AdaptationStatus and, where any did change, tell all who follow; with an
-        `outcome`, how a round or a request for one ended, in any case."""
+        """Set fields of AdaptationStatus, and publish an event if any of them changed. With an
+        `outcome`, which says how a round or a request for one ended, an event is always
+        published."""
         assert changes.keys() <= AdaptationStatus.model_fields.keys()
         with self._lock:
             before = self._status

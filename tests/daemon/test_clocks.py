@@ -305,7 +305,7 @@ def test_hours_cannot_be_kept_by_a_clock_that_was_never_set(
         assert learning.snapshot().minute_of_day is not None
     ready = Snapshot(Board(10**10, 10**10), 100, 100, minute_of_day=None)
     told = (
-        "rounds start by themselves from 22:00 to 06:00, but the clock of this machine was"
+        "rounds start automatically from 22:00 to 06:00, but the clock of this machine was"
         " never set"
     )
     assert decide(ready, limits(hours=(22 * 60, 6 * 60))).reason == told

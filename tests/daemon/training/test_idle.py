@@ -107,7 +107,7 @@ def test_a_running_round_bears_what_it_causes_itself_but_not_more() -> None:
         ({"paused": True}, {}, "paused by the user"),
         ({}, {"available_bytes": 200_000_000}, "only 200 MB of memory left"),
         ({}, {"temperature_celsius": 95.0}, "the board is at 95 °C"),
-        ({}, {"on_battery": True}, "mains power went away"),
+        ({}, {"on_battery": True}, "mains power was lost"),
     ]
     for readings, board, reason in ends:
         decision = may_go_on(spoiled(readings, board), LIMITS)
@@ -213,7 +213,7 @@ def test_rounds_start_by_themselves_in_their_hours(
     if not run:
         first, last = ("22:00", "06:30") if hours == (1320, 390) else ("01:00", "06:00")
         expected = (
-            f"it is {minute // 60:02d}:{minute % 60:02d}, rounds start by themselves from {first}"
+            f"it is {minute // 60:02d}:{minute % 60:02d}, rounds start automatically from {first}"
             f" to {last}"
         )
         assert decide(snapshot, limits).reason == expected
