@@ -1,5 +1,5 @@
-"""What `attune config check` finds beyond the settings themselves: whether this machine has what
-they name. Opens no model."""
+"""Checks for `attune config check` whether this machine has what the settings name. Opens no
+model."""
 
 from pathlib import Path
 
@@ -11,13 +11,14 @@ from .settings import Settings
 
 
 def check_here(settings: Settings) -> None:
-    """Raises AttuneError, as `attune serve` or the first round would, for what is not there."""
+    """Raise AttuneError, as `attune serve` or the first round would, if something that the settings
+    name does not exist."""
     find_model(settings.engines.whisper)
     find_model(settings.engines.language_model)
     if settings.audio.source not in ("", "none"):
         check_audio(Path(settings.audio.source), MAX_STREAM_SECONDS)
     if settings.adapt.hand_over and not Path(settings.adapt.hand_over).is_dir():
         raise AttuneError(
-            f"adapt.hand_over = {settings.adapt.hand_over} is no folder; make it, or leave the"
+            f"adapt.hand_over = {settings.adapt.hand_over} is not a folder; make it, or leave the"
             " key out"
         )

@@ -1,4 +1,4 @@
-"""Hours of the day among the settings."""
+"""Checks hours of the day in the settings."""
 
 import re
 from typing import Annotated
@@ -7,8 +7,8 @@ from pydantic import AfterValidator
 
 
 def hours_of(text: str) -> tuple[int, int] | None:
-    """Two minutes of the day from "22:00-06:30"; None for an empty text. Raises ValueError for
-    anything else."""
+    """Return the two minutes of the day in a text such as "22:00-06:30"; None for an empty text.
+    Raises ValueError for any other text."""
     if not text:
         return None
     found = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)", text)

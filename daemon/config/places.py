@@ -1,5 +1,4 @@
-"""Folders, files and sockets among the settings: how they are checked, and where they are by
-default."""
+"""Checks folders, files and sockets in the settings, and says where they are by default."""
 
 import os
 from pathlib import Path
@@ -9,23 +8,23 @@ import platformdirs
 from pydantic import AfterValidator, BeforeValidator
 
 _SOCKET_BYTES = 107
-"""Longest path that a UNIX socket can have."""
+"""Longest path that a UNIX socket can have, in bytes."""
 
 
 def absolute(text: str) -> str:
-    """`text`, a path of a setting, without `~` and from the root on. Raises ValueError for a home
-    that cannot be found."""
+    """Resolve `~` in a path and make it absolute. Raises ValueError if a home folder cannot be
+    found."""
     try:
         return str(Path(text).expanduser().absolute())
     except RuntimeError as error:
         raise ValueError(
-            "it names the home of a user that is not known; give a path from the root on"
+            "it names the home of a user that is not known; give an absolute path"
         ) from error
 
 
 def _given(path: object) -> object:
     if isinstance(path, str) and not path.strip():
-        raise ValueError("a path is needed, and this is none; give one, or leave the key out")
+        raise ValueError("a path is needed, and this is empty; give one, or leave the key out")
     return path
 
 
@@ -60,27 +59,27 @@ def _own_socket() -> Path:
 
 
 def _of_the_machine() -> bool:
-    """Whether the Attune that the machine runs is meant: by root, and by a user who has none of
-    their own where there is one."""
+    """Return whether the defaults are those of the machine's Attune: for root, and for a user who
+    runs no Attune of their own while the machine runs one."""
     return os.geteuid() == 0 or (_is_there(_MACHINE_SOCKET) and not _is_there(_own_socket()))
 
 
 def _is_there(path: Path) -> bool:
-    return os.access(path, os.F_OK)  # also where it may not be looked at, as in a service's sandbox
+    return os.access(path, os.F_OK)  # False too if it may not be looked at, as in a sandbox
 
 
 def default_state_dir() -> Path:
-    """Where what was heard and learned is kept."""
+    """Return the default folder for what was heard and learnt."""
     return Path("/var/lib/attune") if _of_the_machine() else platformdirs.user_state_path("attune")
 
 
 def default_cache_dir() -> Path:
-    """Where models and what can be computed again are kept."""
+    """Return the default folder for models and for results that can be computed again."""
     return (
         Path("/var/cache/attune") if _of_the_machine() else platformdirs.user_cache_path("attune")
     )
 
 
 def default_socket() -> Path:
-    """Where commands reach the daemon."""
+    """Return the default path of the daemon's control socket."""
     return _MACHINE_SOCKET if _of_the_machine() else _own_socket()

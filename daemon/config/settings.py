@@ -26,10 +26,10 @@ from .places import (
 
 _SYSTEM_PROMPT = "You are Attune, a helpful voice assistant. Answer in one short sentence."
 _QUESTION_TOKENS = 64
-"""Room for what surrounds the words of a turn, and for a short question."""
+"""Tokens that are reserved for what surrounds the words of a turn, and for a short question."""
 _CHARACTERS_PER_TOKEN = 8
-"""More than a token of any usual text has: whether the rest fits is known when the language model
-is opened."""
+"""More characters than a token of any usual text has. Opening the language model tells whether the
+system prompt really fits."""
 
 
 class AudioSettings(Frozen):
@@ -103,7 +103,7 @@ class ConversationSettings(Frozen):
 
 
 _SEGMENTER = SegmenterLimits()
-"""Its defaults are those of the settings."""
+"""The segmenter's default limits, which are the defaults of the settings."""
 
 
 class SegmenterSettings(Frozen):
@@ -162,8 +162,8 @@ class SegmenterSettings(Frozen):
         return self
 
     def limits(self) -> SegmenterLimits:
-        """These settings as the segmenter takes them. Raises ValueError where they contradict each
-        other."""
+        """Return these settings in the form that the segmenter takes. Raises ValueError if they
+        contradict each other."""
         try:
             return SegmenterLimits(**self.model_dump())
         except ValueError as error:
@@ -354,7 +354,8 @@ class BudgetSettings(Frozen):
 
     @property
     def allowed_bytes(self) -> int:
-        """What `bytes` comes to on this machine."""
+        """Bytes that Attune may use on this machine: `bytes`, or half of the memory if that is
+        0."""
         return self.bytes or total_bytes() // 2
 
 
@@ -456,8 +457,8 @@ class Settings(Frozen):
 
 
 def described_keys() -> dict[str, str]:
-    """Every key, dotted as in `conversation.route`, with its description, in the order of the
-    models."""
+    """Return every key, dotted as in `conversation.route`, with its description, in the order of
+    the models."""
     keys: dict[str, str] = {}
     for name, field in Settings.model_fields.items():
         section = field.annotation
@@ -472,7 +473,7 @@ def described_keys() -> dict[str, str]:
 
 
 def value_of(settings: Settings, key: str) -> object:
-    """The value of a dotted key."""
+    """Return the value of a dotted key."""
     value: object = settings
     for part in key.split("."):
         value = getattr(value, part)

@@ -1,8 +1,8 @@
-"""Fills the settings: flags over environment over files over defaults, remembering where each value
-came from.
+"""Reads the settings from files, environment and flags, each over the one before, and remembers
+where each value came from.
 
-Unknown keys are errors everywhere, in one line that names the key, where it stands, and the nearest
-known key.
+An unknown key is an error everywhere, in one line that names the key, where it was set, and the
+nearest known key.
 """
 
 import difflib
@@ -42,9 +42,9 @@ def load_settings(
 ) -> LoadedSettings:
     """Read every source and check the result.
 
-    `config` is read in place of the usual files; `flags` maps dotted keys to values; `environment`
-    is the process's own where None. Raises AttuneError for an unreadable file, an unknown key or a
-    value out of range.
+    `config` is read instead of the usual files; `flags` maps dotted keys to values; `environment`
+    is by default that of the process. Raises AttuneError for an unreadable file, an unknown key or
+    a value out of range.
     """
     environment = os.environ if environment is None else environment
     values: dict[str, object] = {}
@@ -78,8 +78,8 @@ def load_settings(
 
 
 def _check_places(layer: Mapping[str, object], origin: str) -> None:
-    """Raises AttuneError for a relative path in a file: nobody could say from which folder on it is
-    meant."""
+    """Raise AttuneError for a relative path in a file: it is not clear which folder it is relative
+    to."""
     for key in PLACES & layer.keys():
         place = layer[key]
         if (
@@ -93,7 +93,8 @@ def _check_places(layer: Mapping[str, object], origin: str) -> None:
 
 
 def _usual_files() -> list[Path]:
-    """Those of the machine, then those of a user, which go before."""
+    """Return the configuration files that exist: those of the machine, then those of the user,
+    which override them."""
     folders = (
         [Path("/etc/attune")]
         if os.geteuid() == 0
@@ -123,7 +124,7 @@ def _read_file(path: Path) -> dict[str, object]:
         raise AttuneError(
             f"the configuration file {path} cannot be read: {error.strerror}"
         ) from error
-    except ValueError as error:  # of TOML's syntax or of UTF-8
+    except ValueError as error:  # the syntax is not TOML, or the encoding is not UTF-8
         raise AttuneError(f"the configuration file {path} is not TOML: {error}") from error
 
 
