@@ -1,5 +1,5 @@
-"""The audio input that the settings name: a microphone, which stays open while the daemon starts
-anew, or a recording; and the thread that listens to it.
+"""Opens the audio input that the settings name, a microphone or a recording, and listens to it. A
+microphone stays open while the daemon starts anew.
 """
 
 import logging
@@ -26,16 +26,16 @@ _LOOP = "listening"
 
 
 class AudioSources:
-    """Lends the microphone, which goes on filling its queue from one taker to the next: what is
-    said in between is not lost."""
+    """Lends the microphone. It fills its queue while no listener has it, so that what is said in
+    between is not lost."""
 
     def __init__(self) -> None:
         self._microphone: Microphone | None = None
         self._device = ""
 
     def lend(self, audio: AudioSettings) -> AudioSource | None:
-        """The recording or the microphone of `audio`; None where it names neither. Raises
-        AttuneError where there is none."""
+        """Return the recording or the microphone of `audio`; None if it names neither. Raises
+        AttuneError if it cannot be opened."""
         if self._microphone is not None and (audio.source or audio.device != self._device):
             self.close()
         if audio.source == "none":
@@ -47,15 +47,15 @@ class AudioSources:
         return _Lent(self._microphone)
 
     def close(self) -> None:
-        """Let go of the microphone."""
+        """Close the microphone."""
         microphone, self._microphone = self._microphone, None
         if microphone is not None:
             microphone.close()
 
 
 class _Lent:
-    """A source that outlives its taker: closing this ends the stream of this taker, and leaves the
-    source open."""
+    """A source that outlives its listener: closing this ends the stream of one listener, and leaves
+    the source open."""
 
     def __init__(self, source: AudioSource) -> None:
         self._source = source
@@ -72,7 +72,8 @@ class _Lent:
 
 
 class AudioInput:
-    """The microphone, or the recording in its place. Without either the daemon answers commands."""
+    """The microphone, or the recording in its place. Without either, the daemon only answers
+    commands."""
 
     def __init__(
         self,
@@ -82,7 +83,7 @@ class AudioInput:
         on_event: Callable[[SegmentEvent], None],
         watchdog: Watchdog,
     ) -> None:
-        """Raises AttuneError where a recording is named that cannot be heard."""
+        """Open the input. Raises AttuneError if `audio` names a recording that cannot be read."""
         self._watchdog = watchdog
         self._listener: Listener | None = None
         self._deaf_because = "audio.source is none"
@@ -106,25 +107,25 @@ class AudioInput:
             self._listener.start()
 
     def stop(self) -> None:
-        """What is being said is cut here and handed on."""
+        """End listening. A segment that is being spoken is cut here and handed on."""
         if self._listener is not None:
             self._listener.stop()
             self._listener.join()
-            # Also where it had failed: what comes after it need not be deaf.
+            # Also after a failure: the listener that comes next may succeed.
             self._watchdog.leave(_LOOP)
 
     def status(self) -> ListenerStatus:
-        """What `attune status` says about it."""
+        """Return what `attune status` shows of the input."""
         if self._listener is None:
             return ListenerStatus("off", self._deaf_because)
         return self._listener.status()
 
     @property
     def state(self) -> str:
-        """The same in a few words."""
+        """The status in a few words, for a service manager."""
         about = self.status()
         if about.state == "off":
-            return f"deaf ({about.problem})"
+            return f"not listening ({about.problem})"
         if about.source is None or about.state != "listening":
             return f"{about.state} {about.problem}".strip()
         return f"listening to {about.source.device}" + (
@@ -132,8 +133,8 @@ class AudioInput:
         )
 
     def _ended(self) -> None:
-        """A recording has an end. A source that failed for good leaves the daemon deaf: it shows no
-        sign of life any more."""
+        """Stop watching the loop if a recording has ended. After a failure for good it stays
+        watched: without its signs of life the daemon is restarted."""
         if self._listener is not None and self._listener.status().state != "failed":
             self._watchdog.leave(_LOOP)
 

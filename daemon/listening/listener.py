@@ -1,5 +1,5 @@
-"""The thread that turns a source's chunks into segments. Knows neither what hears them nor what is
-answered."""
+"""The thread that turns a source's chunks into segments. Knows neither who hears the segments nor
+what is answered."""
 
 import logging
 import math
@@ -36,11 +36,11 @@ class Listener:
         clock: Callable[[], float] = time.monotonic,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_event` is called in the listener's thread; while it runs no chunk is taken: a file
+        """`on_event` is called in the listener's thread. No chunk is read while it runs: a file
         waits, a microphone queues.
 
-        `alive` is called whenever some chunks were heard; `on_end` last, whether the stream ended,
-        was stopped, or failed.
+        `alive` is called each time that chunks were heard. `on_end` is called last, whether the
+        stream ended, was stopped, or failed.
         """
         self._source = source
         self._vad = vad
@@ -65,18 +65,18 @@ class Listener:
         self._thread.start()
 
     def stop(self) -> None:
-        """End listening: the source is closed, what was being said is cut there and handed on.
-        `join` waits for it."""
+        """End listening: the source is closed, and a segment that is being spoken is cut there and
+        handed on. `join` waits for that."""
         self._stopping.set()
         self._source.close()
 
     def join(self, timeout_seconds: float | None = None) -> bool:
-        """Wait until the thread has ended. True if it has."""
+        """Wait until the thread has ended. Returns whether it has."""
         self._thread.join(timeout_seconds)
         return not self._thread.is_alive()
 
     def status(self) -> ListenerStatus:
-        """How listening goes; may be called from any thread."""
+        """Return the state of listening. May be called from any thread."""
         return ListenerStatus(
             state=self._state,
             source=self._source.status(),
@@ -104,7 +104,7 @@ class Listener:
             self._hand_on_end()
 
     def _listen_until_error(self) -> bool:
-        """Take chunks until the stream ends (True) or something fails (False)."""
+        """Read chunks until the stream ends (returns True) or something fails (returns False)."""
         held: list[Float32] = []
         try:
             try:
@@ -112,17 +112,17 @@ class Listener:
                     self._last_chunk = self._clock()
                     self._heard_samples += taken.size
                     held.extend(taken)
-                    # With fewer there is nothing to notice: none is late.
+                    # With fewer chunks the segmenter decides nothing, so waiting makes none late.
                     if len(held) >= self._chunks_to_event:
                         self._push(held)
             finally:
                 self._push(held)
             return True
-        except Exception as error:  # noqa: BLE001 - the worst is a daemon gone deaf without a word
+        except Exception as error:  # noqa: BLE001 - a daemon must not stop hearing without a word
             self._note_failure("the audio source", error)
             self._failures_in_a_row += 1
             return False
-        finally:  # a stream that was interrupted is not glued to what follows
+        finally:  # sound before an interruption is not joined with sound after it
             self._hand_on(self._segmenter.flush())
             self._vad.reset()
 
@@ -156,7 +156,7 @@ class Listener:
     def _hand_on_end(self) -> None:
         try:
             self._on_end()
-        except Exception as error:  # noqa: BLE001 - nobody is left to raise it to
+        except Exception as error:  # noqa: BLE001 - no caller is left to raise it to
             self._note_failure("handling the end of the stream", error)
 
     def _note_failure(self, where: str, error: Exception) -> None:

@@ -1,8 +1,8 @@
-"""A microphone that comes back: whatever happens to the device or the sound server, it is opened
-again. Knows no speech.
+"""A microphone that is opened again whatever happens to the device or the sound server. Knows no
+speech.
 
-PortAudio is touched by one thread only, the keeper. Where a call hangs there, the taker of chunks
-still gets its silence and `close` still returns.
+Only one thread, the keeper, calls PortAudio. If a call hangs there, the listener still gets silence
+and `close` still returns.
 """
 
 import logging
@@ -29,12 +29,12 @@ from .status import SourceStatus
 logger = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 2.0
-"""How long the sound server may keep a caller of this class waiting."""
+"""Most seconds that the sound server may keep a caller of this class waiting."""
 _POLL_SECONDS = 0.1
 _BLOCK_CHUNKS = 2
-"""Chunks at a time from PortAudio, whose every call costs the same: one at a time takes a quarter
-more processor time while nobody talks, four save a tenth more, and each adds 16 ms to the mean wait
-for what was said last."""
+"""Number of chunks per callback of PortAudio. Every callback costs the same: one chunk at a time
+takes a quarter more processor time while nobody talks, four take a tenth less, and each chunk adds
+16 ms to the mean wait for what was said last."""
 _BLOCK_SECONDS = _BLOCK_CHUNKS * CHUNK_SECONDS
 _WRONG_CHANNELS = -9998
 _WRONG_RATE = -9997
@@ -42,20 +42,20 @@ _WRONG_RATE = -9997
 
 @dataclass(frozen=True)
 class MicrophoneLimits:
-    """When a microphone is taken for lost, and how eagerly it is opened again."""
+    """When a microphone counts as lost, and how soon it is opened again."""
 
     stall_seconds: float = 1.0
-    """Without a block for so long the stream is dead: PortAudio reports neither a suspended source
-    nor a hung server."""
+    """Seconds without a block after which the stream counts as dead: PortAudio reports neither a
+    suspended source nor a hung server."""
     zeros_seconds: float = 10.0
-    """So long a run of exact zeros comes from no live microphone: the server may have moved the
-    stream to another source. A muted microphone does the same, so the span doubles, up to
+    """Seconds of exact zeros after which the stream counts as dead: the server may have moved it to
+    another source. A muted microphone gives zeros too, so the time doubles, up to
     `longest_zeros_seconds`, each time that opening again did not help."""
     longest_zeros_seconds: float = 300.0
     first_retry_seconds: float = 0.25
     longest_retry_seconds: float = 10.0
     queue_seconds: float = 5.0
-    """Sound kept for a taker that is late; older chunks are dropped."""
+    """Seconds of sound that are kept for a late listener; older chunks are dropped."""
 
 
 class _Opening:
@@ -69,10 +69,10 @@ class _Opening:
 
 
 class _Format:
-    """What the blocks of one opening are, and the samples in them.
+    """The format of the blocks of one opening; makes samples of them.
 
-    The taker asks for these: a callback that made them would cost twice the processor time, running
-    cold at every block.
+    The listener's thread makes the samples: a callback that made them would cost twice the
+    processor time, running cold at every block.
     """
 
     def __init__(self, rate_hz: int, channels: int) -> None:
@@ -84,8 +84,9 @@ class _Format:
             self._resampler = soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32")
 
     def samples(self, block: bytes) -> Float32:
-        """At SAMPLE_RATE_HZ; blocks are to be given in their order."""
-        # Of several channels the first is as good as a mean.
+        """Return the samples of a block, [n] mono at SAMPLE_RATE_HZ. Blocks must be given in their
+        order."""
+        # If there are several channels, the first is as good as their mean.
         first = np.ascontiguousarray(
             np.frombuffer(block, np.float32).reshape(-1, self._channels)[:, 0]
         )
@@ -93,8 +94,8 @@ class _Format:
 
 
 class Microphone:
-    """An AudioSource. While the device is away it gives silence, so that the stream keeps its time
-    and speech gets its end."""
+    """An AudioSource that listens to a microphone. While the device is away it gives silence, so
+    that the stream keeps its time and a segment of speech gets its end."""
 
     def __init__(
         self,
@@ -105,7 +106,7 @@ class Microphone:
         """Listen to the input device whose name is, or alone contains, `device`; left empty, to the
         system's default.
 
-        Raises AttuneError where PortAudio is not installed. A device that is absent is waited for.
+        Raises AttuneError if PortAudio is not installed. An absent device is waited for.
         """
         self._device = device
         self._limits = limits or MicrophoneLimits()
@@ -114,7 +115,7 @@ class Microphone:
         self._most_blocks = max(1, round(self._limits.queue_seconds / _BLOCK_SECONDS))
         self._wanted_blocks = 1
         self._samples = np.zeros(0, np.float32)
-        """What was taken from the blocks and not read yet."""
+        """Samples that were made from blocks and are not read yet."""
         self._arrived = threading.Condition()
         self._status = SourceStatus(
             device or "default", False, time.time(), problem="not opened yet"
@@ -128,7 +129,7 @@ class Microphone:
         self._load_error: OSError | None = None
         self._keeper = threading.Thread(target=self._keep, name="microphone", daemon=True)
         self._keeper.start()
-        # A hung sound server hangs the import, and only that is waited out.
+        # Wait for the import only this long, because a hung sound server hangs it.
         self._loaded.wait(_PATIENCE_SECONDS)
         if self._load_error:
             raise AttuneError(
@@ -137,7 +138,7 @@ class Microphone:
             ) from self._load_error
 
     def read(self, at_most: int) -> Float32 | None:
-        """See AudioSource."""
+        """Return the next chunks, or silence while the device is away; see `AudioSource`."""
         self._wanted.set()
         while not self._closed.is_set():
             count = min(at_most, len(self._samples) // CHUNK_SAMPLES)
@@ -148,7 +149,7 @@ class Microphone:
         return None
 
     def status(self) -> SourceStatus:
-        """See AudioSource."""
+        """Return the state of the device; see `AudioSource`."""
         return replace(
             self._status,
             dropped_chunks=self._dropped_chunks,
@@ -156,7 +157,8 @@ class Microphone:
         )
 
     def close(self) -> None:
-        """See AudioSource. Returns within seconds even where the sound server hangs."""
+        """End the stream; see `AudioSource`. Returns within seconds even if the sound server
+        hangs."""
         self._closed.set()
         self._wanted.set()
         with self._arrived:
@@ -164,14 +166,14 @@ class Microphone:
         self._keeper.join(_PATIENCE_SECONDS)
         if self._keeper.is_alive() and self._loaded.is_set():
             logger.warning(
-                "the sound server does not let go of the microphone %s; it is left behind",
+                "the sound server does not release the microphone %s; it stays open",
                 self._status.device,
             )
             portaudio.leave_behind(self._sounddevice)
 
     def _blocks_or_silence(self, chunks: int) -> list[Float32]:
-        """What makes so many chunks, once it is there; silence of one chunk while the device is
-        away."""
+        """Wait for blocks that make `chunks` chunks, and return their samples. While the device is
+        away, return one chunk of silence."""
         connected = self._status.connected
         with self._arrived:
             self._wanted_blocks = min(math.ceil(chunks / _BLOCK_CHUNKS), self._most_blocks)
@@ -216,17 +218,17 @@ class Microphone:
             portaudio.list_devices_anew(self._sounddevice)
 
     def _open_and_wait(self, opening: _Opening) -> str:
-        """Open the device, stay until it is lost or the microphone is closed, and close it. Returns
-        what was the matter."""
+        """Open the device, wait until it is lost or the microphone is closed, and close it. Returns
+        what the problem was."""
         try:
             stream, name = self._open(opening)
-        # ValueError: no device, or several, of that name.
+        # ValueError: no device has that name, or several have.
         except (self._sounddevice.PortAudioError, ValueError) as error:
             problem = f"cannot be opened: {' '.join(str(error).split())}"
             self._note_lost(problem)
             return problem
         problem = self._wait_until_lost(opening, name)
-        opening.wanted = False  # a server that hung hands over a backlog once it wakes
+        opening.wanted = False  # a server that hung would hand over a backlog once it recovers
         if not self._closed.is_set():
             self._note_lost(problem)
         try:
@@ -237,8 +239,8 @@ class Microphone:
         return problem
 
     def _open(self, opening: _Opening) -> tuple[Any, str]:
-        """Open the device as Attune wants it, or else as the device wants it. Returns the running
-        stream and its name."""
+        """Open the device in Attune's format, or else in the device's own. Returns the running
+        stream and the name of the device."""
         device = self._sounddevice.query_devices(self._device or None, "input")
         device_rate_hz = round(device["default_samplerate"])
         attempts = [
@@ -301,7 +303,7 @@ class Microphone:
                 self._arrived.notify()
         self._dropped_chunks += dropped * _BLOCK_CHUNKS
         if dropped and self._dropped_chunks == _BLOCK_CHUNKS:
-            logger.warning("sound from the microphone is not taken in time; the oldest is dropped")
+            logger.warning("sound from the microphone is not read in time; the oldest is dropped")
 
     def _wait_until_lost(self, opening: _Opening, name: str) -> str:
         while not self._closed.is_set():
@@ -316,7 +318,7 @@ class Microphone:
                     2 * self._zeros_seconds, self._limits.longest_zeros_seconds
                 )
                 return problem
-            # An open stream is not yet one that gives sound.
+            # A stream that is open does not always give sound.
             if opening.heard and not self._status.connected:
                 self._connections += 1
                 self._status = SourceStatus(name, True, time.time())

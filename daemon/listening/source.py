@@ -1,5 +1,4 @@
-"""Where sound comes from: the protocol of a source, and a source that plays files. Knows no
-speech."""
+"""Sources of sound: the protocol of a source, and a source that plays files. Knows no speech."""
 
 import threading
 import time
@@ -24,15 +23,15 @@ class AudioSource(Protocol):
     """A stream of sound."""
 
     def read(self, at_most: int) -> Float32 | None:
-        """The next 1 to `at_most` chunks, [n, CHUNK_SAMPLES], which are the taker's; waits for
-        them. None once the stream has ended or is closed.
+        """Wait for the next 1 to `at_most` chunks and return them, [n, CHUNK_SAMPLES]; the array is
+        the caller's. None once the stream has ended or is closed.
 
-        A taker asks for as many as it needs before it has something to do: a live source lets it
-        sleep until they are there. Called again after an error, it goes on with what comes next.
+        A caller asks for as many chunks as it needs before it can do anything: a live source lets
+        it sleep until they have arrived. A call after an error goes on with what comes next.
         """
 
     def status(self) -> SourceStatus:
-        """The state of the device; may be called from any thread."""
+        """Return the state of the device. May be called from any thread."""
 
     def close(self) -> None:
         """End the stream; a waiting `read` returns. May be called from any thread, and twice."""
@@ -51,8 +50,8 @@ class WavSource:
         """Play `recordings`, each followed by `pause_seconds` of digital silence, `speed` times as
         fast as they were spoken.
 
-        Speed 0 plays as fast as the chunks are taken. An open file stays the caller's, who closes
-        it once the stream has ended. Raises AttuneError where a file cannot be opened.
+        Speed 0 plays as fast as the chunks are read. An open file stays the caller's, who closes it
+        once the stream has ended. Raises AttuneError if a file cannot be opened.
         """
         self._recordings: deque[Path | OpenFile] = deque(
             [recordings] if isinstance(recordings, Path | OpenFile) else recordings
@@ -67,36 +66,36 @@ class WavSource:
         self._since_unix_seconds = time.time()
         self._chunks = rechunk(self._blocks())
         self._due: float | None = None
-        """When the last chunk was spoken, by `clock`; None before the first."""
+        """When the last chunk was due, by `clock`; None before the first."""
 
     def read(self, at_most: int) -> Float32 | None:
-        """See AudioSource; one chunk at a time. The last one is filled up with zeros.
+        """Return the next chunk, [1, CHUNK_SAMPLES]; see `AudioSource`. The last one is filled up
+        with zeros.
 
-        Raises AttuneError for a file that is damaged further on; called again, it plays the next
-        file.
+        Raises AttuneError if a file is damaged further on. The next call plays the next file.
         """
         if self._due is None:
             self._due = self._clock()
         try:
             chunk = next(self._chunks, None)
         except BaseException:
-            self._chunks = rechunk(self._blocks())  # an iterator that has raised has ended
+            self._chunks = rechunk(self._blocks())  # a generator that has raised has ended
             raise
         if chunk is None:
             return None
         if self._speed > 0:
-            # A chunk is there once it has been spoken whole. A taker that is late gets the ones it
-            # missed at once, none is lost.
+            # A chunk is due once all of it has been spoken. A late listener gets the chunks that it
+            # missed at once; none is lost.
             self._due += CHUNK_SECONDS / self._speed
             self._closed.wait(max(0.0, self._due - self._clock()))
         return None if self._closed.is_set() else chunk[np.newaxis]
 
     def status(self) -> SourceStatus:
-        """See AudioSource."""
+        """Return which recording is being played; see `AudioSource`."""
         return SourceStatus(self._playing, bool(self._playing), self._since_unix_seconds)
 
     def close(self) -> None:
-        """See AudioSource."""
+        """End the stream; see `AudioSource`."""
         self._closed.set()
 
     def _blocks(self) -> Iterator[Float32]:
@@ -112,8 +111,8 @@ class WavSource:
 
 
 def rechunk(blocks: Iterable[Float32]) -> Iterator[Float32]:
-    """Cut [n] blocks of any length into [CHUNK_SAMPLES] chunks; what is left at the end is filled
-    up with zeros."""
+    """Cut [n] blocks of any length into [CHUNK_SAMPLES] chunks. The last chunk is filled up with
+    zeros."""
     waiting = np.zeros(0, np.float32)
     for block in blocks:
         waiting = np.concatenate([waiting, block])

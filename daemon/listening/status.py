@@ -1,4 +1,4 @@
-"""What is told of the audio input. Knows no device."""
+"""The status of the audio input. Knows no device."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,26 +14,26 @@ class SourceStatus:
     """The name of the device or file."""
     connected: bool
     since_unix_seconds: float
-    """When it was connected, or lost."""
+    """When the device was connected, or lost, in seconds since the epoch."""
     dropped_chunks: int = 0
-    """Chunks that were thrown away because nobody took them in time."""
+    """Number of chunks that were dropped because the listener did not read them in time."""
     reconnects: int = 0
     problem: str = ""
-    """Why it is not connected; empty while it is."""
+    """Why the device is not connected; empty while it is."""
 
 
 @dataclass(frozen=True)
 class ListenerStatus:
-    """How listening goes."""
+    """The state of the listener and of its source."""
 
     state: ListenerState
     problem: str
-    """The last error, or why nothing is listened to; empty where there is none."""
+    """The last error, or why there is no source; empty if there is none."""
     source: SourceStatus | None = None
-    """None where nothing is listened to."""
+    """State of the source; None if there is none."""
     heard_seconds: float = 0.0
     """Length of the stream so far."""
     seconds_since_chunk: float = 0.0
-    """How long ago the last chunk was taken."""
+    """Seconds since the last chunk was read."""
     failures: int = 0
-    """Errors that the listener went on after."""
+    """Number of errors after which the listener went on."""

@@ -96,7 +96,7 @@ def test_it_is_ready_says_what_it_does_lives_and_stops(folder: Path) -> None:
     daemon.told("READY=1")
     assert (
         daemon.told("STATUS=")
-        == "STATUS=deaf (audio.source is none); cascade route; learning: waiting"
+        == "STATUS=not listening (audio.source is none); cascade route; learning: waiting"
     )
     assert daemon.ask("hello") == "0 hello"
     for _ in range(3):

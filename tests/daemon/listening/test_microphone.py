@@ -321,7 +321,7 @@ def test_what_is_not_taken_in_time_is_dropped_oldest_first(
     assert [int(next(chunks)[0]) for _ in range(10)] == list(range(7, 17))
     microphone.close()
     assert microphone.status().dropped_chunks == 6
-    assert caplog.text.count("not taken in time") == 1
+    assert caplog.text.count("not read in time") == 1
 
 
 def test_a_taker_sleeps_until_there_is_as_much_as_it_wants() -> None:
