@@ -190,7 +190,7 @@ def _new_labels() -> int:
 
 
 def _show_plan(made: RoundPlanned, as_json: bool) -> None:
-    """Print a plan. Raises AttuneError where it is refused."""
+    """Print a plan. Raises AttuneError if it is refused."""
     if as_json:
         print_json_line(made)
     else:

@@ -74,7 +74,7 @@ class Outcome:
     """`killed`: by another process, or by the kernel for lack of memory. `stopped`: because this
     process asked it to stop."""
     reason: str
-    """Why, in one line for the user; empty if the job is done."""
+    """Why the child ended so, in one line for the user; empty if the job is done."""
 
 
 class Child:

@@ -28,7 +28,7 @@ earns no route yet."""
 class Verdict:
     promote: bool
     reason: str
-    """Why, for the user, with the figures."""
+    """Why the candidate is promoted or refused, for the user, with the figures."""
 
 
 def verdict(card: Card) -> Verdict:

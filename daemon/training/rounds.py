@@ -68,7 +68,7 @@ class Rounds:
     grace_seconds: float = 1.0
     """Seconds that a child has to end after it was asked to, before it is killed."""
     yield_grace_seconds: float = 0.5
-    """The same, if a turn waits for the child's memory."""
+    """Seconds that a child has to end if a turn waits for its memory."""
     command: Sequence[str] | None = None
     """Command that runs a job, in place of `python -m calibration`."""
     launch: Launch = as_child
