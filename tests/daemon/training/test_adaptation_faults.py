@@ -99,12 +99,13 @@ def test_a_checkpoint_is_left_behind(world: World, changed: str) -> None:
     assert "from step 0" in [event.note for event in list(events.queue)]
 
 
-def test_killed_at_twenty_random_moments_the_next_round_finishes(world: World) -> None:
+@pytest.mark.parametrize("times", [5, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_the_next_round_finishes(world: World, times: int) -> None:
     draw = random.Random(3)
     world.seconds_per_step, world.snapshot = 0.03, NEVER
     adaptation = world.start()
     kills = finished = 0
-    while kills < 20:
+    while kills < times:
         adaptation.run_now()
         assert eventually(lambda: bool(trainers()))
         time.sleep(draw.uniform(0.0, 0.8))  # the random moment: there is nothing to wait for
