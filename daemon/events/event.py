@@ -19,6 +19,12 @@ class Event(BaseModel):
         return self.model_dump(mode="json", by_alias=True)
 
 
+class EventPart(BaseModel):
+    """A part of an event; fields that a client does not know are ignored in it, too."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
+
+
 def is_empty(value: object) -> bool:
     """Return whether a field with this value is left out of the message: None and "" are."""
     return value is None or value == ""

@@ -2,18 +2,16 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from ..store.records import RoundOutcome
-from .event import Event, is_empty
+from .event import Event, EventPart, is_empty
 
 AdaptationState = Literal["waiting", "training", "paused", "judging", "stopped"]
 
 
-class AdaptationStatus(BaseModel):
+class AdaptationStatus(EventPart):
     """What adaptation is doing, and how its last round ended."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     state: AdaptationState = "waiting"
     stage: str = ""
@@ -45,10 +43,8 @@ class AdaptationChanged(Event, AdaptationStatus):
     """How a round, or a request for one that could not be met, has just ended; None otherwise."""
 
 
-class PlannedStage(BaseModel):
+class PlannedStage(EventPart):
     """One process of a planned round."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str
     predicted_bytes: int

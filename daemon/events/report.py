@@ -2,19 +2,15 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from engines.generations.card import JudgedUtterance, Score
 
 from ..store.records import Move, RoundOutcome, ShadowReading
-from .event import Event
+from .event import Event, EventPart
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Made(_Part):
+class Made(EventPart):
     """How a generation was made; the fields are those of its card."""
 
     created_at: str
@@ -30,13 +26,13 @@ class Made(_Part):
     replies: dict[str, float]
 
 
-class LabelledUtterance(_Part):
+class LabelledUtterance(EventPart):
     id: str
     text: str
     """The text of the utterance's label."""
 
 
-class Scores(_Part):
+class Scores(EventPart):
     """The scores of candidate, current generation and cascade on one set of utterances."""
 
     candidate: Score
@@ -53,7 +49,7 @@ class ChangedUtterance(JudgedUtterance):
     """The text of the utterance's label."""
 
 
-class GenerationReport(_Part):
+class GenerationReport(EventPart):
     """How a generation was made and judged."""
 
     generation: int
@@ -70,7 +66,7 @@ class GenerationReport(_Part):
     """The utterances of each set that are heard differently; those that got worse come first."""
 
 
-class LastRound(_Part):
+class LastRound(EventPart):
     """How the last round ended."""
 
     ended_at: float
@@ -79,7 +75,7 @@ class LastRound(_Part):
     reason: str
 
 
-class ShadowReport(_Part):
+class ShadowReport(EventPart):
     """What a generation heard in shadow."""
 
     turns: int

@@ -2,29 +2,25 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ..listening.status import ListenerStatus
 from ..store.records import Counts, Turn
-from .event import Event, is_empty
+from .event import Event, EventPart, is_empty
 from .learning import AdaptationStatus
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class LabelsLeftOut(_Part):
+class LabelsLeftOut(EventPart):
     """Labels that no round learns from, because they cannot be true."""
 
-    count: int = 0
-    reasons: dict[str, int] = {}
+    count: int
+    reasons: dict[str, int]
     """Number of labels for each reason."""
-    utterances: dict[str, str] = {}
+    utterances: dict[str, str]
     """The reason for each utterance; only the first utterances if there are many."""
 
 
-class ShadowStatus(_Part):
+class ShadowStatus(EventPart):
     """The generation that runs in shadow."""
 
     generation: int | None
