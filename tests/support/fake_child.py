@@ -14,6 +14,8 @@ from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
 
+import psutil
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from engines.files import write_atomically
@@ -175,6 +177,15 @@ def make_job(state: Path) -> AdaptJob:
 def state_of(pid: int) -> str:
     """One letter, from /proc/PID/stat."""
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+
+def has_ended(pid: int) -> bool:
+    """Whether the process has ended, although nobody may have asked for its exit status yet: the
+    first process of a container may never ask."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def eventually(condition: Callable[[], bool]) -> bool:

@@ -7,7 +7,7 @@ import sys
 import psutil
 import pytest
 
-from tests.support.fake_child import eventually
+from tests.support.fake_child import eventually, has_ended
 
 STARTS_ONE = """
 import signal, subprocess, time
@@ -27,4 +27,4 @@ def test_a_command_on_a_leash_ends_with_the_one_that_started_it(number: signal.S
         pid = int(owner.stdout.readline())
         assert psutil.pid_exists(pid)
         owner.send_signal(number)
-    assert eventually(lambda: not psutil.pid_exists(pid))
+    assert eventually(lambda: has_ended(pid))
