@@ -14,7 +14,7 @@ from engines.jobs.programs import COMMAND_LINE, program
 
 from ..control.requests import GetStatus
 from ..events.service import Status
-from ..jobs.launch import leash
+from ..jobs.launch import start_on_leash
 from .socket_client import ask_for
 
 _START_SECONDS = 120.0
@@ -33,8 +33,9 @@ def private_daemon(environment: Mapping[str, str], log: Path) -> Iterator[Status
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("ATTUNE__")}
     given = {f"ATTUNE__{key}": value for key, value in environment.items()}
     with log.open("wb") as lines:
-        process = subprocess.Popen(
-            [*leash(signal.SIGTERM), *program(COMMAND_LINE, "serve")],
+        process = start_on_leash(
+            program(COMMAND_LINE, "serve"),
+            signal.SIGTERM,
             env=inherited | given,
             stdin=subprocess.DEVNULL,
             stdout=lines,

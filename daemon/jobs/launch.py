@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 logger = logging.getLogger(__name__)
 
@@ -82,23 +82,33 @@ def as_child(
     a child starts at once."""
     if shutil.which(command[0]) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
-    leashed = leash(signal.SIGKILL)
     with log.open("ab") as complaints:
-        process = subprocess.Popen(
-            [*leashed, *command, str(job)],
+        process = start_on_leash(
+            [*command, str(job)],
+            signal.SIGKILL,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=complaints,
             env=dict(environment),
             start_new_session=True,
         )
-    while leashed and process.poll() is None and _runs(process.pid, leashed[0]):
-        time.sleep(_POLL_SECONDS)
     return ChildProcess(process)
 
 
+def start_on_leash(
+    command: Sequence[str], number: signal.Signals, **options: Any
+) -> "subprocess.Popen[bytes]":
+    """Start `command` with the `options` of Popen. The command gets signal `number` when the thread
+    that starts it ends, from the moment that this returns."""
+    leashed = _leash(number)
+    process = subprocess.Popen([*leashed, *command], **options)
+    while leashed and process.poll() is None and _runs(process.pid, leashed[0]):
+        time.sleep(_POLL_SECONDS)
+    return process
+
+
 @cache
-def leash(number: signal.Signals) -> tuple[str, ...]:
+def _leash(number: signal.Signals) -> tuple[str, ...]:
     """The words to put before a command, so that the command gets signal `number` when the thread
     that starts it ends; none where the machine lacks `setpriv`.
 

@@ -10,9 +10,9 @@ import pytest
 from tests.support.fake_child import eventually, has_ended
 
 STARTS_ONE = """
-import signal, subprocess, time
-from daemon.jobs.launch import leash
-process = subprocess.Popen([*leash(signal.SIGTERM), "sleep", "1000"])
+import signal, time
+from daemon.jobs.launch import start_on_leash
+process = start_on_leash(["sleep", "1000"], signal.SIGTERM)
 print(process.pid, flush=True)
 time.sleep(1000)
 """
