@@ -183,7 +183,7 @@ def has_ended(pid: int) -> bool:
     """Whether the process has ended, although nobody may have asked for its exit status yet: the
     first process of a container may never ask."""
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 
