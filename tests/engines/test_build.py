@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
 import gc, sys
 from pathlib import Path
@@ -33,6 +35,7 @@ for time in range(4):
 MIB = 2**20
 
 
+@pytest.mark.slow
 def test_opened_and_closed_again_and_again_the_engines_leave_nothing(
     encoder_path: Path, whisper_folder: Path, llm_path: Path
 ) -> None:

@@ -200,6 +200,7 @@ def test_a_generation_is_distilled_and_judged(common: dict[str, Any]) -> None:
     assert all(one.rouge_l is not None for one in figures.heard)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cif", "bridgeformer"])
 def test_designs_from_random_weights_hear_and_hand_on_soft_tokens(
     name: str, base: Path, llm_path: Path, vocabulary: Vocabulary

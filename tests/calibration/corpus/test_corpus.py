@@ -68,6 +68,7 @@ def test_a_corpus_holds_what_was_said_and_a_fair_first_pass_of_it(
     assert 0.5 < expected_bytes(script, 384) / stored < 2
 
 
+@pytest.mark.slow
 def test_a_killed_build_makes_only_what_is_missing(
     tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,6 +139,7 @@ def test_gradients_pass_the_blocks(tmp_path: Path) -> None:
         torch.testing.assert_close(gradient, found[0][1], rtol=1e-4, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_weights_are_the_files_own_pages(llm_path: Path) -> None:
     """Loading and one pass take far less than the weights in 32 or 16 bits would: 538 and 269
     MB."""

@@ -4,6 +4,8 @@ told anything yet."""
 import subprocess
 import sys
 
+import pytest
+
 _PROGRAM = """
 import sys
 import torch
@@ -35,5 +37,6 @@ def grown_kb(way: str) -> int:
     return int(grown)
 
 
+@pytest.mark.slow
 def test_what_is_freed_goes_back() -> None:
     assert grown_kb("told") < 20_000 < grown_kb("untold")
