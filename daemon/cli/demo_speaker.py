@@ -68,7 +68,7 @@ class Extent:
     """Number of the atypical speaker's requests that are judged."""
 
 
-SHORT = Extent(("atypical",), judged=24)
+SHORT = Extent(("atypical",), judged=16)
 FULL = Extent(("clear", "atypical"), judged=100)
 
 
