@@ -41,7 +41,7 @@ def demo(
         show = Show(progress)
         for name in extent.speakers:
             place = folder.absolute() / "demo" / name
-            outcomes[name] = run_speaker(name, place, extent.judged, show)
+            outcomes[name] = run_speaker(name, place, extent, show)
     for name, outcome in outcomes.items():
         report(name, outcome, console)
     figures = folder / "demo.json"

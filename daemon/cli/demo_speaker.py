@@ -66,10 +66,12 @@ class Extent:
     speakers: tuple[str, ...]
     judged: int
     """Number of the atypical speaker's requests that are judged."""
+    training_seconds: float
+    """Longest training in the round, in seconds of processor time per thread."""
 
 
-SHORT = Extent(("atypical",), judged=16)
-FULL = Extent(("clear", "atypical"), judged=100)
+SHORT = Extent(("atypical",), judged=16, training_seconds=90.0)
+FULL = Extent(("clear", "atypical"), judged=100, training_seconds=180.0)
 
 
 @dataclass
@@ -118,18 +120,18 @@ class Speaker:
         ]
 
 
-def run_speaker(name: str, folder: Path, judged: int, show: Show) -> Outcome:
+def run_speaker(name: str, folder: Path, extent: Extent, show: Show) -> Outcome:
     """Run the whole loop with one speaker in `folder`, which is emptied first. Raises AttuneError
     if a part of it fails."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     show.say(f"\n[bold]The {name} speaker[/bold]")
-    _make_speaker(name, folder, judged, show)
+    _make_speaker(name, folder, extent.judged, show)
     # A path short enough for a UNIX socket.
     with tempfile.TemporaryDirectory(prefix="attune-") as sockets:
         speaker = Speaker(name, folder, Path(sockets) / "attune.sock", show)
         show.begin("starting the daemon", None)
-        with private_daemon(_environment(speaker), folder / "daemon.log") as status:
+        with private_daemon(_environment(speaker, extent), folder / "daemon.log") as status:
             show.say(
                 f"daemon, process {status.process}: {status.route} route ({status.route_reason})"
             )
@@ -182,7 +184,7 @@ def _make_speaker(name: str, folder: Path, judged: int, show: Show) -> None:
         )
 
 
-def _environment(speaker: Speaker) -> dict[str, str]:
+def _environment(speaker: Speaker, extent: Extent) -> dict[str, str]:
     """Make a fresh state for the speaker, with the base generation. Returns the settings of the
     speaker's daemon."""
     chosen = settings()
@@ -192,6 +194,7 @@ def _environment(speaker: Speaker) -> dict[str, str]:
         "STATE_DIR": str(state),
         "CACHE_DIR": str(chosen.cache_dir.absolute()),
         "CONTROL__SOCKET": str(speaker.socket),
+        "ADAPT__TRAINING_SECONDS": str(extent.training_seconds),
         **_SETTINGS,
     }
 
