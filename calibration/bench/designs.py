@@ -23,7 +23,7 @@ from ..export.projector_file import load_projector
 from ..projector.cif import CifProjector
 from ..projector.decode import read_samples
 from ..projector.embedlink import EmbedLink
-from ..training.loop import Learner
+from ..training.learner import ProjectorLearner
 from ..training.samples import Sample, collate
 from .baselines.bridgeformer import BridgeFormer, BridgeFormerConfig, BridgeFormerLink
 from .baselines.end_to_end import END, EndToEnd, StackConfig, StackProjector
@@ -37,7 +37,7 @@ class Design:
     """One way of joining speech to the language model, while it is trained."""
 
     name: str
-    learner: Learner
+    learner: ProjectorLearner
     transcribe: Callable[[Sequence[Sample]], list[str]]
     """Returns the words of utterances: each soft token's nearest row, or, end to end, what the
     language model repeats."""

@@ -23,7 +23,7 @@ from engines.device.memory import trim
 
 from ..projector.cif import CifProjector
 from ..projector.embedlink import Candidates, EmbedLink
-from ..training.loop import Learner
+from ..training.learner import ProjectorLearner
 from ..training.samples import Batch, Sample, collate
 from .partial_lora import PartialLoraLinear, set_speech
 from .quantized_layers import QuantizedLinear
@@ -108,7 +108,7 @@ def _expected(language_model: Any, tokens: Tensor, first: int, most: int) -> Tea
     )
 
 
-class Distillation(Learner):
+class Distillation(ProjectorLearner):
     """A projector and an adapter with the language model between them, and EmbedLink's losses
     beside."""
 

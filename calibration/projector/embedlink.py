@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from engines.llm.vocabulary import Vocabulary
 
-from ..training.loop import Learner
+from ..training.learner import ProjectorLearner
 from ..training.samples import Batch
 from .cif import PHONEMES_PER_GROUP, CifOutput, CifProjector
 from .first_pass_fusion import FirstPass
@@ -81,7 +81,7 @@ def copied_slots(tokens: Sequence[int], first_pass: Sequence[int]) -> list[int]:
     return slots
 
 
-class EmbedLink(Learner):
+class EmbedLink(ProjectorLearner):
     """A CIF projector with its losses."""
 
     known: Tensor

@@ -6,21 +6,23 @@ draws the same batches.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
+from typing import TypeVar
 
-from .samples import Sample
+S = TypeVar("S", bound=Sized)
+"""A sample, whose length is the time that it takes."""
 
-Draw = Callable[[int], list[Sample]]
+Draw = Callable[[int], list[S]]
 """A function from the number of a step to its batch."""
 
 
-def draw_epochs(samples: Sequence[Sample], size: int, seed: int) -> Draw:
+def draw_epochs(samples: Sequence[S], size: int, seed: int) -> Draw[S]:
     """Draw every sample once an epoch, in batches of at most `size` neighbours by length, whose
     order is shuffled each epoch."""
     ordered = _by_length(samples)
     batches = [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
-    def draw(step: int) -> list[Sample]:
+    def draw(step: int) -> list[S]:
         epoch, index = divmod(step, len(batches))
         order = list(range(len(batches)))
         random.Random(seed * 7919 + epoch).shuffle(order)
@@ -30,13 +32,13 @@ def draw_epochs(samples: Sequence[Sample], size: int, seed: int) -> Draw:
 
 
 def draw_beside(
-    own: Sequence[Sample], own_count: int, replay: Sequence[Sample], replay_count: int, seed: int
-) -> Draw:
+    own: Sequence[S], own_count: int, replay: Sequence[S], replay_count: int, seed: int
+) -> Draw[S]:
     """Draw `own_count` of `own` and `replay_count` of `replay`, or all where there are fewer, of
     about one length, which is random."""
     groups = ((_by_length(own), own_count), (_by_length(replay), replay_count))
 
-    def draw(step: int) -> list[Sample]:
+    def draw(step: int) -> list[S]:
         rng = random.Random(seed * 1_000_003 + step)
         place = rng.random()
         return [sample for ordered, count in groups for sample in _near(ordered, place, count, rng)]
@@ -44,11 +46,11 @@ def draw_beside(
     return draw
 
 
-def _by_length(samples: Sequence[Sample]) -> list[Sample]:
-    return sorted(samples, key=lambda sample: len(sample.stacked))
+def _by_length(samples: Sequence[S]) -> list[S]:
+    return sorted(samples, key=len)
 
 
-def _near(ordered: list[Sample], place: float, count: int, rng: random.Random) -> list[Sample]:
+def _near(ordered: list[S], place: float, count: int, rng: random.Random) -> list[S]:
     """`count` samples from around `place` (0 to 1) in `ordered`."""
     window = 3 * count
     start = round(place * (len(ordered) + window)) - window

@@ -50,8 +50,8 @@ def load_checkpoint(model: nn.Module, optimizer: AdamW, path: Path) -> Run:
             if any(name.startswith(_MOMENTS) for name in names):
                 optimizer.begin()
             there = _tensors(model, optimizer)
-            if unlike := names ^ there.keys():
-                raise ValueError(f"{min(unlike)} is not in both it and the model")
+            if missing := there.keys() - names:
+                raise ValueError(f"{min(missing)} is missing")
             # Copied one by one: what is read shares the file's pages, all of which would stay in
             # memory for one that is kept.
             for name, value in there.items():
@@ -67,9 +67,16 @@ def load_checkpoint(model: nn.Module, optimizer: AdamW, path: Path) -> Run:
 
 
 def _tensors(model: nn.Module, optimizer: AdamW) -> dict[str, Tensor]:
+    """What training changes: frozen weights are left out."""
+    frozen = {name for name, value in model.named_parameters() if not value.requires_grad}
     moments = {
         f"{_MOMENTS}{index}.{name}": value
         for index, about in enumerate(optimizer.moments)
         for name, value in about.items()
     }
-    return {f"model.{name}": value.detach() for name, value in model.state_dict().items()} | moments
+    learnt = {
+        f"model.{name}": value.detach()
+        for name, value in model.state_dict().items()
+        if name not in frozen
+    }
+    return learnt | moments

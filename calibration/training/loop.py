@@ -8,11 +8,9 @@ undisturbed one.
 
 import math
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -21,9 +19,10 @@ from torch.nn.parallel import DistributedDataParallel
 from engines.errors import AttuneError
 
 from .adamw import AdamW
+from .batches import Draw, S
 from .checkpoint import Run, load_checkpoint, save_checkpoint
+from .learner import B, Learner
 from .out_of_memory import drop_caches, is_shortage
-from .samples import Batch, Sample, collate
 
 PERSONAL_L2_SP_WEIGHT = 30.0
 """Weight of L2-SP in a round, where half of the samples of a step are replayed. Against a weight of
@@ -59,30 +58,9 @@ class Schedule:
     into: the more, the less memory it takes."""
 
 
-class Learner(nn.Module, ABC):
-    """The module that a run trains: a projector with its losses, in one process or in several."""
-
-    loss_weights: ClassVar[dict[str, float]]
-    projector: nn.Module
-    """The part that is kept; L2-SP holds it near its starting weights."""
-
-    @abstractmethod
-    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """The unweighted losses of a batch, by the names of `loss_weights`; random choices are
-        drawn from `generator`."""
-
-    def collate(self, samples: Sequence[Sample]) -> Batch:
-        """Join samples into the batch that `forward` takes."""
-        return collate(samples)
-
-    def weighted(self, losses: dict[str, Tensor]) -> Tensor:
-        """The weighted sum of the losses, which is minimised."""
-        return torch.stack([self.loss_weights[name] * loss for name, loss in losses.items()]).sum()
-
-
 def fit(
-    learner: Learner,
-    draw: Callable[[int], list[Sample]],
+    learner: Learner[S, B],
+    draw: Draw[S],
     schedule: Schedule,
     checkpoint: Path | None,
 ) -> Iterator[Run]:
@@ -97,7 +75,11 @@ def fit(
     """
     torch.manual_seed(schedule.seed)
     anchor = (
-        {name: value.detach().clone() for name, value in learner.projector.named_parameters()}
+        {
+            name: value.detach().clone()
+            for name, value in learner.anchored.named_parameters()
+            if value.requires_grad
+        }
         if schedule.l2_sp_weight
         else {}
     )
@@ -135,7 +117,7 @@ def fit(
             else:
                 in_a_row = 0
                 run.losses.append(losses)
-                _decay_towards(anchor, learner.projector, schedule.l2_sp_weight * rate)
+                _decay_towards(anchor, learner.anchored, schedule.l2_sp_weight * rate)
             run.step += 1
             run.seconds += min(time.monotonic() - began, LONGEST_STEP_SECONDS)
             run.processor_seconds += _slowest(
@@ -190,10 +172,10 @@ def learning_rate(schedule: Schedule, run: Run) -> float:
 
 
 def _step_or_none(
-    learner: Learner,
+    learner: Learner[S, B],
     model: nn.Module,
     optimizer: AdamW,
-    samples: list[Sample],
+    samples: list[S],
     schedule: Schedule,
     step: int,
     rate: float,
@@ -211,10 +193,10 @@ def _step_or_none(
 
 
 def _step(
-    learner: Learner,
+    learner: Learner[S, B],
     model: nn.Module,
     optimizer: AdamW,
-    samples: list[Sample],
+    samples: list[S],
     schedule: Schedule,
     step: int,
     rate: float,
@@ -246,19 +228,19 @@ def _step(
     return found
 
 
-def _micro_batches(samples: list[Sample], count: int) -> list[list[Sample]]:
+def _micro_batches(samples: list[S], count: int) -> list[list[S]]:
     """Cut `samples` into `count` micro-batches, or into as many as there are samples if those are
     fewer. Neighbours, which are of like length, stay together."""
     size = math.ceil(len(samples) / count)
     return [samples[start : start + size] for start in range(0, len(samples), size)]
 
 
-def _decay_towards(anchor: dict[str, Tensor], projector: nn.Module, strength: float) -> None:
+def _decay_towards(anchor: dict[str, Tensor], anchored: nn.Module, strength: float) -> None:
     """L2-SP as decoupled weight decay: move each weight towards its `anchor` by a share of the
     distance."""
     with torch.no_grad():
         for name, start in anchor.items():
-            projector.get_parameter(name).lerp_(start, strength)
+            anchored.get_parameter(name).lerp_(start, strength)
 
 
 def _slowest(seconds: float) -> float:

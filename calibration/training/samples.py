@@ -26,6 +26,9 @@ class Sample:
     first_pass: Tensor
     """[N] int64 token ids of the first-pass transcript; N may be 0."""
 
+    def __len__(self) -> int:
+        return len(self.stacked)
+
 
 def make_sample(
     frames: Float16 | Float32, text: str, first_pass: str, vocabulary: Vocabulary, stack: int

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from engines.llm.vocabulary import Vocabulary
 
 from ...projector.layers import Block
-from ...training.loop import Learner
+from ...training.learner import ProjectorLearner
 from ...training.samples import Batch
 
 
@@ -86,7 +86,7 @@ def pooling_weights(lengths: Tensor, vectors: int, max_length: int) -> Tensor:
     return inside / inside.sum(dim=2, keepdim=True).clamp(min=1)
 
 
-class BridgeFormerLink(Learner):
+class BridgeFormerLink(ProjectorLearner):
     """BridgeFormer with the losses of Tiny-Align's EmbedLink."""
 
     loss_weights: ClassVar = {"mse": 1.0, "cosine": 1.0}

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from engines.alignment.text_normalisation import written_tokens
 from engines.llm.vocabulary import Vocabulary
 
-from ...training.loop import Learner
+from ...training.learner import ProjectorLearner
 from ...training.samples import Batch
 
 OPENING = "<|im_start|>user\n"
@@ -61,7 +61,7 @@ class StackProjector(nn.Module):
         return vectors, mask.view(mask.shape[0], -1, groups).any(dim=2)
 
 
-class EndToEnd(Learner):
+class EndToEnd(ProjectorLearner):
     """A stack projector with the language model's loss behind it."""
 
     loss_weights: ClassVar = {"repeat": 1.0}
