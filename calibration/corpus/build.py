@@ -16,7 +16,7 @@ import numpy as np
 from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
 from engines.types import FRAME_SECONDS, SAMPLE_RATE_HZ, Float32
-from engines.whisper.encoder import MAX_SECONDS
+from engines.whisper.encoder import MAX_SECONDS, SpeechEncoder, encoder_mel
 from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.first_pass import FirstPassDecoder
 from engines.whisper.transcriber import WhisperTranscriber
@@ -52,10 +52,11 @@ class _Worker:
 _worker: _Worker
 
 
-def expected_bytes(script: Sequence[ScriptLine], frame_width: int) -> int:
-    """The size that the frames of `script` will have on the disk."""
+def expected_bytes(script: Sequence[ScriptLine], encoder: SpeechEncoder) -> int:
+    """The size that frames and log-mel of `script` will have on the disk."""
     seconds = sum(line.expected_seconds * line.copies for line in script)
-    return int(seconds / FRAME_SECONDS * frame_width * np.float16().nbytes)
+    width = encoder.frame_width + 2 * encoder.mel_bins
+    return int(seconds / FRAME_SECONDS * width * np.float16().nbytes)
 
 
 def build(
@@ -84,7 +85,7 @@ def build(
         for number in missing
     ]
     needed = expected_bytes(
-        [line for _, some in tasks for line in some], OnnxEncoder(models.encoder, 1).frame_width
+        [line for _, some in tasks for line in some], OnnxEncoder(models.encoder, 1)
     )
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -115,9 +116,9 @@ def _make_shard(task: tuple[int, Sequence[ScriptLine]]) -> int:
     return write_shard(_worker.folder, number, (row for line in script for row in _make_rows(line)))
 
 
-def _make_rows(line: ScriptLine) -> Iterator[tuple[Float32, dict[str, Any]]]:
-    """The frames and the rest of the row for each augmented copy of `line`; none where the voice
-    cannot say the sentence or the recording cannot be read."""
+def _make_rows(line: ScriptLine) -> Iterator[tuple[Float32, Float32, dict[str, Any]]]:
+    """The frames, the log-mel and the rest of the row for each augmented copy of `line`; none where
+    the voice cannot say the sentence or the recording cannot be read."""
     try:
         if isinstance(line.source, Voice):
             samples, voice = (
@@ -133,10 +134,11 @@ def _make_rows(line: ScriptLine) -> Iterator[tuple[Float32, dict[str, Any]]]:
     rng = np.random.default_rng(line.seed)
     for _ in range(line.copies):
         augmented = augment(samples, rng)
-        frames = _worker.encoder.encode(augmented)
+        log_mel = encoder_mel(augmented, _worker.encoder.mel_bins)
+        frames = _worker.encoder.run(log_mel)
         about = {
             "text": line.text,
             "first_pass": _worker.first_pass_decoder.decode(frames).text,
             "voice": voice,
         }
-        yield frames, about | {"seconds": round(len(augmented) / SAMPLE_RATE_HZ, 2)}
+        yield frames, log_mel, about | {"seconds": round(len(augmented) / SAMPLE_RATE_HZ, 2)}

@@ -44,10 +44,10 @@ def make_corpus(job: CorpusJob, report: Report) -> int:
         written = _write_sentences(job, vocabulary, report)
         script = synthetic_script(job.hours, vocabulary, written, job.seed)
     _keep_to(job.folder / "script.json", script)
-    width = OnnxEncoder(job.engines.encoder, 1).frame_width
+    encoder = OnnxEncoder(job.engines.encoder, 1)
     size = (
         f"{sum(line.expected_seconds * line.copies for line in script) / 3600:.1f} h,"
-        f" {expected_bytes(script, width) / 1e9:.2f} GB"
+        f" {expected_bytes(script, encoder) / 1e9:.2f} GB"
     )
     began = time.monotonic()
     there_at_first: list[int] = []

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engines.jobs.messages import EngineFiles
-from engines.jobs.replay_set import REPLAY_UTTERANCES, count_replay, replay_folder
+from engines.jobs.replay_set import REPLAY_UTTERANCES, replay_folder
 from engines.llm.vocabulary import Vocabulary
 from engines.types import FRAME_SECONDS
 
 from ..corpus.build import Models, build
 from ..corpus.script import replay_script
-from ..corpus.shards import read_corpus
+from ..corpus.shards import Utterance, read_corpus
 from .samples import Sample, make_sample
 
 SEED = 20_000
@@ -36,12 +36,16 @@ def build_replay(
     build(replay_folder(features), replay_script(REPLAY_UTTERANCES, SEED), models, workers, report)
 
 
+def read_replay(features: Path) -> list[Utterance]:
+    """The utterances of the replay set as far as it was made; none where it never was."""
+    folder = replay_folder(features)
+    return read_corpus([folder]) if any(folder.glob("[0-9]*.jsonl")) else []
+
+
 def load_replay(features: Path, vocabulary: Vocabulary, stack: int) -> list[Sample]:
     """The samples of the replay set as far as it was made; empty where it never was."""
-    if not count_replay(features):
-        return []
     samples = []
-    for utterance in read_corpus([replay_folder(features)]):
+    for utterance in read_replay(features):
         sample = make_sample(
             utterance.frames, utterance.row.text, utterance.row.first_pass, vocabulary, stack
         )
@@ -52,12 +56,5 @@ def load_replay(features: Path, vocabulary: Vocabulary, stack: int) -> list[Samp
 
 def longest_replay_seconds(features: Path) -> float:
     """The length of the longest utterance of the replay set; 0 where none was made."""
-    if not count_replay(features):
-        return 0.0
-    return (
-        max(
-            (utterance.row.frames for utterance in read_corpus([replay_folder(features)])),
-            default=0,
-        )
-        * FRAME_SECONDS
-    )
+    frames = (utterance.row.frames for utterance in read_replay(features))
+    return max(frames, default=0) * FRAME_SECONDS

@@ -10,16 +10,18 @@ _SPOKEN_SHARE = 0.95
 
 
 def replay_folder(features: Path) -> Path:
-    """The folder of the replay set in the cache `features`. It holds shards, each with an index of
-    one line for each utterance."""
+    """The folder of the replay set in the cache `features`. It holds shards, each with its log-mel
+    and an index of one line for each utterance."""
     return features / "replay"
 
 
 def count_replay(features: Path) -> int:
-    """The number of utterances that are there so far."""
+    """The number of utterances that are there so far; those of the versions that kept no log-mel
+    are made anew, and do not count."""
     return sum(
         len(index.read_text().splitlines())
         for index in replay_folder(features).glob("[0-9]*.jsonl")
+        if index.with_suffix(".mel.npy").is_file()
     )
 
 

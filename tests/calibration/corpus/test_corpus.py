@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from calibration.corpus.augment import augment, band_limited, faster, noisy, reverberated
 from calibration.corpus.build import Models, build, expected_bytes
 from calibration.corpus.script import ScriptLine, recorded_script, replay_script, synthetic_script
-from calibration.corpus.shards import read_corpus, write_shard
+from calibration.corpus.shards import is_there, read_corpus, write_shard
 from calibration.corpus.synthesis import Voice
 from calibration.corpus.texts import coverage_sentences, word_entries, wordnet_sentences
 from calibration.corpus.training_requests import open_requests
@@ -27,6 +27,7 @@ from engines.errors import AttuneError
 from engines.jobs.messages import EngineFiles
 from engines.llm.vocabulary import Vocabulary
 from engines.types import SAMPLE_RATE_HZ
+from engines.whisper.encoder_onnx import OnnxEncoder
 from tests.support.audio_fixtures import tone
 
 SENTENCES = (
@@ -56,16 +57,21 @@ def test_a_corpus_holds_what_was_said_and_a_fair_first_pass_of_it(
     ]
     assert build(tmp_path, script, models, 1, silent) == len(script)
     utterances = read_corpus([tmp_path])
+    encoder = OnnxEncoder(models.encoder, 1)
     assert [utterance.row.text for utterance in utterances] == list(SENTENCES)
     for utterance in utterances:
         assert utterance.frames.shape == (utterance.row.frames, 384)
         assert utterance.row.frames / 50 == pytest.approx(utterance.row.seconds + 0.5, abs=0.05)
         assert np.isfinite(utterance.frames).all()
+        assert utterance.log_mel is not None
+        assert utterance.log_mel.shape == (80, 2 * utterance.row.frames)
+        again = encoder.run(np.ascontiguousarray(utterance.log_mel, np.float32))
+        np.testing.assert_allclose(again, utterance.frames, rtol=0, atol=0.1)
         assert 0.5 < np.asarray(utterance.frames, np.float32).std() < 5
     pairs = [(utterance.row.text, utterance.row.first_pass) for utterance in utterances]
     assert word_error_rate(pairs)[0] < 0.25
     stored = sum(path.stat().st_size for path in tmp_path.glob("*.npy"))
-    assert 0.5 < expected_bytes(script, 384) / stored < 2
+    assert 0.5 < expected_bytes(script, encoder) / stored < 2
 
 
 @pytest.mark.slow
@@ -98,18 +104,33 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_made(
     assert not list(tmp_path.glob("*.npy"))
 
 
-@pytest.mark.parametrize("damage", ["index", "frames", "cut"])
+@pytest.mark.parametrize("damage", ["index", "frames", "cut", "log-mel", "log-mel cut"])
 def test_a_damaged_shard_is_one_clear_line(tmp_path: Path, damage: str) -> None:
     about = {"text": "a", "first_pass": "", "voice": "v", "seconds": 1.0}
-    write_shard(tmp_path, 0, [(np.ones((10, 4), np.float32), about)])
+    ones = np.ones((10, 4), np.float32), np.ones((2, 20), np.float32)
+    write_shard(tmp_path, 0, [(*ones, about)])
     if damage == "index":
         (tmp_path / "00000.jsonl").write_text('{"text": "a"}\n')
     elif damage == "frames":
         (tmp_path / "00000.npy").write_bytes(b"not an array")
-    else:
+    elif damage == "cut":
         np.save(tmp_path / "00000.npy", np.ones((7, 4), np.float16))
+    elif damage == "log-mel":
+        (tmp_path / "00000.mel.npy").write_bytes(b"not an array")
+    else:
+        np.save(tmp_path / "00000.mel.npy", np.ones((19, 2), np.float16))
     with pytest.raises(AttuneError, match=r"00000\.jsonl is damaged .* delete it"):
         read_corpus([tmp_path])
+
+
+def test_a_shard_of_an_older_version_is_read_and_made_anew(tmp_path: Path) -> None:
+    about = {"text": "a", "first_pass": "", "voice": "v", "seconds": 1.0}
+    write_shard(tmp_path, 0, [(np.ones((10, 4), np.float32), np.ones((2, 20), np.float32), about)])
+    assert is_there(tmp_path, 0)
+    (tmp_path / "00000.mel.npy").unlink()
+    [utterance] = read_corpus([tmp_path])
+    assert (len(utterance.frames), utterance.log_mel) == (10, None)
+    assert not is_there(tmp_path, 0)
 
 
 def test_no_corpus_is_one_clear_line(tmp_path: Path) -> None:

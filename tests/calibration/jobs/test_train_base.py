@@ -35,6 +35,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spoken = [
         (
             rng.standard_normal((90, WIDTH)).astype(np.float32),
+            np.zeros((80, 180), np.float32),
             {"text": text, "first_pass": text, "voice": VOICES[index % 2], "seconds": 1.8},
         )
         for index, text in enumerate(texts)
@@ -185,7 +186,8 @@ def test_too_small_a_corpus_is_one_clear_line(job: TrainJob, tmp_path: Path) -> 
     folder = tmp_path / "small"
     folder.mkdir()
     about = {"text": "Hello there.", "first_pass": "", "voice": "v", "seconds": 1.0}
-    write_shard(folder, 0, [(np.zeros((60, WIDTH), np.float32), about)])
+    nothing = np.zeros((60, WIDTH), np.float32), np.zeros((80, 120), np.float32)
+    write_shard(folder, 0, [(*nothing, about)])
     with start(job.model_copy(update={"corpora": [folder]})) as child:
         out, _ = child.communicate(timeout=900)
     assert child.returncode == 1
