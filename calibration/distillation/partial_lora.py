@@ -7,9 +7,7 @@ llama.cpp loads. It cannot be merged into the weights, because text must not pas
 no losses.
 """
 
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from transformers import PreTrainedModel
 from engines.errors import AttuneError
 from engines.files import write_beside
 
+from ..peft_warnings import unwarned
 from .gguf_model import LINEAR_NAMES
 from .quantized_layers import QuantizedLinear
 
@@ -51,7 +50,7 @@ class PartialLoraLinear(nn.Module, LoraLayer):
         **_: Any,
     ) -> None:
         super().__init__()
-        with _unwarned():
+        with unwarned():
             LoraLayer.__init__(self, base_layer)
         self._active_adapter = adapter_name
         self.speech = None
@@ -103,7 +102,7 @@ def add_adapter(
         rank_pattern={name: some for name, some in ranks.items() if some},
         target_modules=[place for place in LINEAR_NAMES.values() if _rank_of(place, rank, ranks)],
     )
-    with _unwarned():
+    with unwarned():
         return get_peft_model(language_model, config)
 
 
@@ -125,7 +124,7 @@ def load_adapter(language_model: PreTrainedModel, folder: Path, *, trained: bool
                 )
             }
         )
-        with _unwarned():
+        with unwarned():
             return PeftModel.from_pretrained(
                 language_model, str(folder), config=config, is_trainable=trained
             )
@@ -137,7 +136,7 @@ def load_adapter(language_model: PreTrainedModel, folder: Path, *, trained: bool
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
     """Write the adapter of `model` in peft's own format, as safetensors."""
-    with _unwarned():
+    with unwarned():
         model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
 
 
@@ -179,16 +178,6 @@ def export_adapter(model: PeftModel, path: Path) -> None:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-
-
-@contextmanager
-def _unwarned() -> Iterator[None]:
-    """Silence peft, which warns of layers that are not its own, of a base model without a model
-    card, and of its own age."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
 
 
 def _config(**arguments: Any) -> LoraConfig:

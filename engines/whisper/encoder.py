@@ -41,6 +41,11 @@ def encoder_mel(samples: Float32, mel_bins: int) -> Float32:
     return log_mel(padded[:even], mel_bins)
 
 
+def silent_window(mel_bins: int) -> Float32:
+    """The log-mel [mel_bins, 3000] of a whole window in which nobody speaks."""
+    return np.full((mel_bins, MAX_COLUMNS), _SILENT_MEL, np.float32)
+
+
 def frame_cosines(ours: Float32, theirs: Float32) -> Float32:
     """The cosines [T] between the frames of two encoders ([T, D] each); 1 where they point the same
     way."""
@@ -96,4 +101,4 @@ class SpeechEncoder(ABC):
 
     def encode_silent_window(self) -> Float32:
         """The 1,500 frames of a whole window in which nobody speaks."""
-        return self.run(np.full((self.mel_bins, MAX_COLUMNS), _SILENT_MEL, np.float32))
+        return self.run(silent_window(self.mel_bins))

@@ -15,26 +15,35 @@ from ..types import FRAME_SECONDS, Float32, Transcript
 from .encoder import SpeechEncoder
 from .transcriber import WhisperTranscriber
 
-_TAIL_FRAMES = 50
+TAIL_FRAMES = 50
 _WINDOW_FRAMES = 1500
 
 
 class FirstPassDecoder:
     """Decodes frames into a first-pass transcript."""
 
-    def __init__(self, transcriber: WhisperTranscriber, encoder: SpeechEncoder) -> None:
-        """Use the transcriber's weights; `encoder` must be of the same model."""
+    def __init__(
+        self,
+        transcriber: WhisperTranscriber,
+        encoder: SpeechEncoder,
+        silent_tail: Float32 | None = None,
+    ) -> None:
+        """Use the transcriber's weights; `encoder` must be of the same model. `silent_tail`
+        ([50, D]) are the frames to append, those of `encoder` where none are given."""
         self._transcriber = transcriber
         self._encoder = encoder
+        self._silent_tail = silent_tail
 
     def decode(self, frames: Float32) -> Transcript:
         """The first-pass transcript of `frames` ([T, D]), with the mean probability of its
         tokens."""
-        spoken = frames[: _WINDOW_FRAMES - _TAIL_FRAMES]
+        spoken = frames[: _WINDOW_FRAMES - TAIL_FRAMES]
         return self._transcriber.decode_window(
             np.concatenate([spoken, self._tail]), len(spoken) * FRAME_SECONDS
         )
 
     @cached_property
     def _tail(self) -> Float32:
-        return self._encoder.encode_silent_window()[-_TAIL_FRAMES:]
+        if self._silent_tail is not None:
+            return self._silent_tail
+        return self._encoder.encode_silent_window()[-TAIL_FRAMES:]

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import AttuneError
+from ..interfaces import Step, unwatched
 from ..llm.degeneration import without_cycle
 from ..types import SAMPLE_RATE_HZ, Device, Float32, Transcript
 
@@ -43,10 +44,17 @@ class WhisperTranscriber:
     greedily."""
 
     def __init__(
-        self, folder: Path, threads: int, *, language: str | None = None, device: Device = "cpu"
+        self,
+        folder: Path,
+        threads: int,
+        *,
+        language: str | None = None,
+        device: Device = "cpu",
+        model: bytes | None = None,
     ) -> None:
-        """Load `folder` onto `device`. `language` is a code such as "de"; without one, an
-        English-only model takes English, and others detect the language.
+        """Load `folder` onto `device`, with `model` in place of its `model.bin` where that is
+        given. `language` is a code such as "de"; without one, an English-only model takes English,
+        and others detect the language.
 
         Raises AttuneError where the folder is missing, incomplete or damaged.
         """
@@ -64,6 +72,7 @@ class WhisperTranscriber:
                 cpu_threads=threads,
                 num_workers=1,
                 local_files_only=True,
+                files=None if model is None else _in_memory(folder, model),
             )
         except Exception as error:
             # CTranslate2 and tokenizers raise RuntimeError, ValueError or a bare Exception.
@@ -74,8 +83,15 @@ class WhisperTranscriber:
             ) from error
         self._language = language if self._model.model.is_multilingual else "en"
 
-    def transcribe(self, samples: Float32) -> Transcript:
-        """Transcribe [N] samples. Audio without speech gives an empty text with confidence 0."""
+    def transcribe(self, samples: Float32, step: Step = unwatched) -> Transcript:
+        """Transcribe [N] samples. Audio without speech gives an empty text with confidence 0.
+        `step` is called before and after."""
+        step()
+        transcript = self._transcript(samples)
+        step()
+        return transcript
+
+    def _transcript(self, samples: Float32) -> Transcript:
         seconds = len(samples) / SAMPLE_RATE_HZ
         if seconds < _SHORTEST_SECONDS or np.abs(samples).max() < _SILENT_PEAK:
             return NOTHING
@@ -135,6 +151,16 @@ class WhisperTranscriber:
         if len(tokens) < _most_tokens(seconds):
             return text.strip()
         return str(self._model.hf_tokenizer.decode(without_cycle(tokens))).strip()
+
+
+def _in_memory(folder: Path, model: bytes) -> dict[str, bytes]:
+    """The files of `folder` by their names, with `model` as `model.bin`."""
+    others = {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if path.suffix in (".json", ".txt")
+    }
+    return others | {"model.bin": model}
 
 
 def _most_tokens(seconds: float) -> int:

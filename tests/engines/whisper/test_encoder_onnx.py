@@ -9,7 +9,7 @@ import pytest
 import torch
 from faster_whisper.feature_extractor import FeatureExtractor
 
-from calibration.export.encoder import TrimmedEncoder, load_encoder
+from calibration.recogniser.whisper_model import TrimmedEncoder, load_encoder
 from engines.audio.mel import log_mel
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ

@@ -1,0 +1,1 @@
+"""Trains a personal recogniser: low-rank changes to the weights of Whisper."""

@@ -1,0 +1,69 @@
+"""A personal recogniser in service: Whisper with a person's changes to its weights, on exactly as
+much audio as was spoken. Knows no language model.
+
+The encoder's graph and CTranslate2's file stay as they are: the changed weights take the place of
+theirs when they are opened, so nothing is built anew for a generation.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..audio.pieces import PauseCutter
+from ..errors import AttuneError
+from ..files import sha256_of
+from ..interfaces import Step, unwatched
+from ..types import Float32, Transcript
+from .ctranslate2_file import read_ctranslate2, with_variables
+from .encoder import SpeechEncoder
+from .encoder_onnx import OnnxEncoder, with_layers
+from .first_pass import FirstPassDecoder
+from .recogniser_weights import RecogniserWeights, layers_of, merged_variables
+from .transcriber import NOTHING, WhisperTranscriber
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """An encoder and a decoder of the same changed weights."""
+
+    encoder: SpeechEncoder
+    decoder: FirstPassDecoder
+    cutter: PauseCutter = field(default_factory=PauseCutter)
+
+    def transcribe(self, samples: Float32, step: Step = unwatched) -> Transcript:
+        """Transcribe [N] samples at 16 kHz piece by piece; audio without speech gives an empty text
+        with confidence 0. `step` is called before each part of the work."""
+        found = []
+        for piece in self.cutter.cut(samples):
+            step()
+            frames = self.encoder.encode(piece)
+            step()
+            found.append((self.decoder.decode(frames), len(piece)))
+        heard = [(transcript, length) for transcript, length in found if transcript.text]
+        if not heard:
+            return NOTHING
+        text = " ".join(transcript.text for transcript, _ in heard)
+        said = sum(length for _, length in heard)
+        return Transcript(text, sum(one.confidence * length for one, length in heard) / said)
+
+
+def open_recogniser(
+    weights: RecogniserWeights, encoder: Path, whisper: Path, threads: int
+) -> Recogniser:
+    """Open the recogniser of `weights`: with the encoder's graph `encoder`, in ONNX Runtime, and
+    the decoder of the CTranslate2 folder `whisper`.
+
+    Raises AttuneError where one of them cannot be read, or is of another model.
+    """
+    model = whisper / "model.bin"
+    if sha256_of(model) != weights.whisper_sha256:
+        raise AttuneError(
+            f"the recogniser was made for another speech model than {whisper}; set engines.whisper"
+            " back, or use a state_dir of its own for the new one"
+        )
+    variables = read_ctranslate2(model)
+    merged = merged_variables(weights, variables)
+    changed = [name for name in weights.changes if name.startswith("encoder.")]
+    graph = with_layers(encoder, layers_of(changed, variables), layers_of(changed, merged))
+    opened = OnnxEncoder(graph, threads)
+    transcriber = WhisperTranscriber(whisper, threads, model=with_variables(model, merged))
+    return Recogniser(opened, FirstPassDecoder(transcriber, opened, weights.silent_tail))
