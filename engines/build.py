@@ -2,7 +2,7 @@
 numbers, no configuration files."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 
@@ -21,11 +21,13 @@ from .llm.model import LlamaModel
 from .llm.requantize import served_weights
 from .llm.vocabulary import Vocabulary
 from .models.cache import model_path
-from .routes import AlignedRoute, CascadeRoute
+from .routes import AlignedRoute, Transcriber
 from .types import SAMPLE_RATE_HZ, Device
 from .whisper.encoder import SpeechEncoder
 from .whisper.encoder_onnx import OnnxEncoder
 from .whisper.first_pass import FirstPassDecoder
+from .whisper.recogniser import Recogniser, open_recogniser
+from .whisper.recogniser_weights import read_recogniser
 from .whisper.transcriber import WhisperTranscriber
 
 
@@ -42,9 +44,12 @@ class Engines:
     """The decoder of first-pass transcripts; None where there is no encoder."""
     transcriber: WhisperTranscriber
     threads: int
+    recognisers: dict[Path, Recogniser] = field(default_factory=dict)
+    """The personal recognisers that are open, by their files."""
 
     def close(self) -> None:
         """Free the memory of llama.cpp. Nothing that was opened here may be used afterwards."""
+        self.recognisers.clear()
         self.language_model.close()
         self.vocabulary.close()
 
@@ -56,8 +61,23 @@ class Engines:
                 self.encoder.encode(np.zeros(SAMPLE_RATE_HZ, np.float32))
             )
 
-    def cascade(self) -> CascadeRoute:
-        return CascadeRoute(self.transcriber)
+    def transcriber_of(self, generation: Generation | None = None) -> Transcriber:
+        """The recogniser of `generation`, or Whisper as it came where that has none.
+
+        A recogniser is opened once; of others that are open, all but the last are closed. Raises
+        AttuneError where it cannot be opened, or was made for another speech model.
+        """
+        path = generation.recogniser if generation is not None else None
+        if path is None:
+            return self.transcriber
+        if path not in self.recognisers:
+            opened = open_recogniser(
+                read_recogniser(path), self.files.encoder, self.files.encoder_weights, self.threads
+            )
+            for older in list(self.recognisers)[:-1]:
+                del self.recognisers[older]
+            self.recognisers[path] = opened
+        return self.recognisers[path]
 
     def aligned(self, generation: Generation, unsure_takes_first_pass: bool) -> AlignedRoute:
         """The aligned route through the projector of `generation`, which its first use opens; see

@@ -18,7 +18,6 @@ from .llm.vocabulary import Vocabulary
 from .types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript
 from .whisper.encoder import SpeechEncoder
 from .whisper.first_pass import FirstPassDecoder
-from .whisper.transcriber import WhisperTranscriber
 
 _SEARCH_SECONDS, _SEARCH_SHARE = 1.2, 0.03
 """The time that the search for the best sentence of an utterance may take: so many seconds, and so
@@ -26,6 +25,15 @@ large a share of the utterance's length in addition. Its pieces share this time.
 half of it, and a long utterance takes no more than three times what the cascade does."""
 _LEAST_JUDGED_TOKENS = 100
 """The fewest tokens that the language model scores for each piece of a long utterance."""
+
+
+class Transcriber(Protocol):
+    """A recogniser that writes down what was said."""
+
+    def transcribe(self, samples: Float32, step: Step = unwatched) -> Transcript:
+        """Transcribe [N] samples at 16 kHz; empty, with confidence 0, where nothing was said.
+        `step` is called between parts of the work."""
+        ...
 
 
 class Route(Protocol):
@@ -56,16 +64,13 @@ class CascadeRoute:
     """The route that transcribes speech, and lets the language model read the text. It works from
     the first minute."""
 
-    transcriber: WhisperTranscriber
+    transcriber: Transcriber
     name: str = "cascade"
 
     def hear(self, samples: Float32, step: Step = unwatched) -> str:
-        """Transcribe [N] samples at 16 kHz; empty where nothing was said. `step` is called before
-        and after."""
-        step()
-        text = self.transcriber.transcribe(samples).text
-        step()
-        return text
+        """Transcribe [N] samples at 16 kHz; empty where nothing was said. `step` is called between
+        parts of the work."""
+        return self.transcriber.transcribe(samples, step).text
 
     def ready(self) -> None:
         """Do nothing: the transcriber is open already."""

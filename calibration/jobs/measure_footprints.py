@@ -23,8 +23,8 @@ from engines.files import sha256_of
 from engines.generations.folder import BASE, read_generation
 from engines.jobs.calibration_jobs import FootprintJob
 from engines.jobs.footprints import Footprint, Footprints, rank_of, write_footprints
-from engines.jobs.messages import AdaptJob, DistilRecipe, Example, Report
-from engines.routes import Route
+from engines.jobs.messages import AdaptJob, DistilRecipe, Example, RecogniserRecipe, Report
+from engines.routes import CascadeRoute, Route
 from engines.types import SAMPLE_RATE_HZ, Float32
 
 from ..provenance import describe_machine
@@ -42,6 +42,8 @@ _LEAVING_SECONDS = 0.3
 importing then."""
 _RANK, _HIGHER_RANK = 16, 64
 _MICRO_BATCHES = 4
+_TRAINING = ("recognise", "train", "distil")
+"""The stages that train."""
 
 
 @dataclass
@@ -98,7 +100,7 @@ def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footpri
         "bytes_per_position": [footprints.positions(stage, one.job) for one in rounds],
         "bytes_per_rank": [rank_of(one.job) if stage == "distil" else 0 for one in rounds],
         "micro_batches_bytes": [
-            int(one.job.micro_batches > 1 and stage in ("train", "distil")) for one in rounds
+            int(one.job.micro_batches > 1 and stage in _TRAINING) for one in rounds
         ],
     }
     varying = {
@@ -113,7 +115,8 @@ def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footpri
     levels = [level - grown for level in (beside, alone)]
     fixed = [float(level.mean() if varying else level.max()) for level in levels]
     seconds = [one.stages[stage].seconds for one in rounds]
-    heard = {"hear": _UTTERANCES + _GENERAL, "judge": _HOLDOUT + _GENERAL}.get(stage, 0)
+    judged = _HOLDOUT + _GENERAL
+    heard = {"hear": _UTTERANCES + _GENERAL, "choose": judged, "judge": judged}.get(stage, 0)
     return Footprint(
         beside_bytes=fixed[0],
         alone_bytes=fixed[1],
@@ -123,7 +126,7 @@ def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footpri
         **{name: float(slope) for name, slope in slopes.items()},
         seconds=0.0
         if heard
-        else max(0.0, min(seconds) - (_TRAINING_SECONDS if stage in ("train", "distil") else 0.0)),
+        else max(0.0, min(seconds) - (_TRAINING_SECONDS if stage in _TRAINING else 0.0)),
         seconds_per_utterance=min(seconds) / heard if heard else 0.0,
     )
 
@@ -164,6 +167,7 @@ def _round(
         general=job.recordings[:_GENERAL],
         system_prompt=job.system_prompt,
         training_seconds=_TRAINING_SECONDS,
+        recogniser=RecogniserRecipe(seconds=_TRAINING_SECONDS) if job.recognises else None,
         distil=DistilRecipe(seconds=_TRAINING_SECONDS, rank=rank) if job.distils else None,
         reply_utterances=_HOLDOUT,
         threads=job.threads,
@@ -233,7 +237,10 @@ def _serving(job: FootprintJob) -> _Serving:
 
 def _answering_bytes(engines: Engines, job: FootprintJob, samples: Float32) -> int:
     """The most memory that answering `samples` takes more than waiting."""
-    routes: list[Route] = [engines.aligned(read_generation(job.base), True), engines.cascade()]
+    routes: list[Route] = [
+        engines.aligned(read_generation(job.base), True),
+        CascadeRoute(engines.transcriber),
+    ]
     waiting = most = proportional_bytes()
     done = threading.Event()
 

@@ -100,7 +100,7 @@ class ModelManager:
         """Close the models for a round that needs their memory; `load` opens them again."""
         with self._changing:
             self.close()
-            self.routes = replace(self.routes, loaded={})
+            self.routes = replace(self.routes, loaded={}, transcriber=None)
 
     def load(self) -> None:
         """Open the models again after `unload`. Raises AttuneError if they cannot be opened."""
@@ -115,7 +115,10 @@ class ModelManager:
         """Return the cascade's transcript of `samples`; the models stay open meanwhile. Raises
         AttuneError if they are not open."""
         with self._changing:
-            return self._opened().transcribe(samples)
+            transcriber = self.routes.transcriber
+            if transcriber is None:
+                raise _unloaded()
+            return transcriber.transcribe(samples)
 
     def load_route(self, generation: Generation) -> LoadedRoute:
         """Open the aligned route of a generation that is not served. Call this, and use the route,
@@ -154,7 +157,7 @@ class ModelManager:
             asked.route,
             asked.when_unsure,
             self._settings.generations,
-            models.cascade,
+            models.transcriber,
             models.aligned,
             models.words_of,
         )
@@ -164,5 +167,9 @@ class ModelManager:
     def _opened(self) -> ServingModels:
         models = self._models
         if models is None:
-            raise AttuneError("the models are unloaded for a round")
+            raise _unloaded()
         return models
+
+
+def _unloaded() -> AttuneError:
+    return AttuneError("the models are unloaded for a round")

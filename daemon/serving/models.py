@@ -12,8 +12,8 @@ from engines.generations.folder import Generation
 from engines.interfaces import LanguageModel
 from engines.jobs.messages import EngineFiles, Example
 from engines.models.general_speech import retention_examples
-from engines.routes import Route, words_of
-from engines.types import Float32, SoftTokens, Transcript
+from engines.routes import Route, Transcriber, words_of
+from engines.types import SoftTokens
 from engines.whisper.encoder_choice import choose_encoder, open_encoder
 from engines.whisper.plan_cache import plans_folder
 
@@ -26,8 +26,9 @@ class ServingModels:
     stand-ins in tests."""
 
     language_model: LanguageModel
-    transcribe: Callable[[Float32], Transcript]
-    cascade: Route
+    transcriber: Callable[[Generation | None], Transcriber]
+    """Returns what transcribes for a generation: its own recogniser if it has one, else Whisper as
+    it came. Raises AttuneError if the recogniser cannot be opened."""
     aligned: Callable[[Generation, bool], Route]
     """Makes the route of a generation. The flag says whether a doubted reading is replaced by the
     first-pass transcript."""
@@ -69,8 +70,7 @@ def open_models(settings: Settings) -> ServingModels:
             engines.compute_once()
     return ServingModels(
         language_model=engines.language_model,
-        transcribe=engines.transcriber.transcribe,
-        cascade=engines.cascade(),
+        transcriber=engines.transcriber_of,
         aligned=engines.aligned,
         words_of=lambda heard: words_of(heard, engines.vocabulary),
         files=files,

@@ -11,7 +11,7 @@ from engines.errors import AttuneError
 from engines.generations.card import Card
 from engines.generations.folder import Generation, judged_against
 from engines.generations.pointers import usable
-from engines.routes import Route
+from engines.routes import CascadeRoute, Route, Transcriber
 from engines.types import SoftTokens
 
 from .earned_route import WhenUnsure, earned_route, when_unsure
@@ -39,26 +39,34 @@ class RouteTable:
     """The generation that is served; None if there is none."""
     problems: list[str]
     """What could not be opened and was skipped, one line each."""
+    transcriber: Transcriber | None
+    """What the cascade transcribes with; None while the models are unloaded."""
 
 
 def choose(
     wanted: Literal["auto", "cascade", "aligned"],
     unsure: Unsure,
     generations: Path,
-    cascade: Route,
+    transcriber: Callable[[Generation | None], Transcriber],
     aligned: Callable[[Generation, bool], Route],
     words_of: Callable[[str | SoftTokens], str],
 ) -> RouteTable:
     """Open the generation to serve (current, else previous, else the base) and choose between it
     and the cascade.
 
-    `aligned(generation, unsure_takes_first_pass)` returns a generation's route. An AttuneError from
-    it becomes a problem: the cascade is always there. The aligned route loads its model now only if
-    it is in use; otherwise it takes no memory until a request asks for it. `unsure` says what
-    follows if that route doubts what it heard.
+    `transcriber(generation)` returns what the cascade transcribes with,
+    `aligned(generation, unsure_takes_first_pass)` a generation's route. An AttuneError from them
+    becomes a problem: the cascade with Whisper as it came is always there. The aligned route loads
+    its model now only if it is in use; otherwise it takes no memory until a request asks for it.
+    `unsure` says what follows if that route doubts what it heard.
     """
     generation, problems = usable(generations)
-    loaded = {"cascade": LoadedRoute(cascade, words_of, None)}
+    try:
+        recogniser = transcriber(generation)
+    except AttuneError as error:
+        problems = [*problems, str(error)]
+        recogniser = transcriber(None)
+    loaded = {"cascade": LoadedRoute(CascadeRoute(recogniser), words_of, None)}
     later = judged_against(generations, generation.number) if generation is not None else []
     then = _then(generation, later, unsure)
     route, reason = (
@@ -84,7 +92,7 @@ def choose(
     number = generation.number if generation is not None and "aligned" in loaded else None
     if route == "aligned" and generation is not None and generation.card.confidence is not None:
         reason += f"; if in doubt, it {_DOUBTED[then]}"
-    return RouteTable(loaded, route, reason, number, problems)
+    return RouteTable(loaded, route, reason, number, problems, recogniser)
 
 
 def load_aligned(

@@ -27,6 +27,7 @@ BASE = 0
 CARD = "card.json"
 PROJECTOR = "projector.onnx"
 WEIGHTS = "projector.safetensors"
+RECOGNISER = "recogniser.safetensors"
 ADAPTER = "adapter.gguf"
 ADAPTER_WEIGHTS = "adapter"
 """The name of a folder in peft's own format."""
@@ -51,6 +52,11 @@ class Generation:
     @property
     def weights(self) -> Path:
         return self.folder / WEIGHTS
+
+    @property
+    def recogniser(self) -> Path | None:
+        """The low-rank changes to Whisper's weights; None where Whisper hears as it came."""
+        return self.folder / RECOGNISER if RECOGNISER in self.card.files else None
 
     @property
     def adapter(self) -> Path | None:

@@ -38,7 +38,7 @@ from engines.models.general_speech import retention_examples
 from engines.types import Float32, Transcript
 from tests.bench.world import fresh_state, speak
 from tests.support.fake_child import FAKE
-from tests.support.fakes import fake_voice, tone, write_base
+from tests.support.fakes import FakeTranscriber, fake_voice, tone, write_base
 from tests.support.running_daemon import measured
 
 STORAGE = {
@@ -171,7 +171,7 @@ def _stand_in(settings: Settings) -> ServingModels:
     )
     return replace(
         fake_voice(settings),
-        transcribe=_unsure,
+        transcriber=lambda _generation: FakeTranscriber(_unsure),
         files=files,
         general=retention_examples(settings.cache_dir)[:8],
     )

@@ -3,7 +3,8 @@ else."""
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,17 @@ def transcribe(samples: Float32) -> Transcript:
     return Transcript(f"a tone of {pitch_of(samples)}", min(1.0, len(samples) / SAMPLE_RATE_HZ))
 
 
+@dataclass(frozen=True)
+class FakeTranscriber:
+    """Transcribes by a function, that of tones where no other is given."""
+
+    by: Callable[[Float32], Transcript] = transcribe
+
+    def transcribe(self, samples: Float32, step: Step = unwatched) -> Transcript:
+        step()
+        return self.by(samples)
+
+
 def words_of(heard: str | SoftTokens) -> str:
     return heard if isinstance(heard, str) else " ".join(["soft"] * len(heard.vectors))
 
@@ -117,8 +129,7 @@ def fake_voice(settings: Settings) -> ServingModels:
     """Everything that a daemon needs to hear tones and to answer."""
     return ServingModels(
         EchoLanguageModel(),
-        transcribe,
-        PitchRoute("cascade"),
+        lambda _generation: FakeTranscriber(),
         lambda _generation, _unsure: PitchRoute("aligned"),
         words_of,
         no_models(settings.cache_dir),

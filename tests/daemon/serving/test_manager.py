@@ -27,6 +27,7 @@ from engines.generations.pointers import current, previous, promote, shadow
 from engines.types import Float32, Transcript
 from tests.support.fakes import (
     EchoLanguageModel,
+    FakeTranscriber,
     PitchRoute,
     fake_voice,
     tone,
@@ -79,7 +80,12 @@ class House:
             return transcribe(samples)
 
         voice = replace(fake_voice(settings), language_model=self.language_model)
-        return replace(voice, aligned=aligned, transcribe=heard, close=closed.set)
+        return replace(
+            voice,
+            aligned=aligned,
+            transcriber=lambda _generation: FakeTranscriber(heard),
+            close=closed.set,
+        )
 
     def pointed(self) -> tuple[int | None, int | None]:
         return tuple(

@@ -12,7 +12,12 @@ from engines.generations.card import Card, Judgement, Score
 from engines.generations.folder import Generation, write_generation
 from engines.generations.pointers import promote
 from engines.routes import Route
-from tests.support.fakes import PitchRoute, words_of
+from tests.support.fakes import FakeTranscriber, PitchRoute, words_of
+
+
+def transcriber(_generation: Generation | None) -> FakeTranscriber:
+    return FakeTranscriber()
+
 
 EVEN = Fit(token_offset=0, token_slope=1, offset=0, weights=(1, 0, 0, 0))
 
@@ -58,9 +63,7 @@ def test_what_follows_doubt(
         opened.append(unsure_takes_first_pass)
         return PitchRoute("aligned")
 
-    found = choose(
-        "aligned", unsure, tmp_path / "generations", PitchRoute("cascade"), aligned, words_of
-    )
+    found = choose("aligned", unsure, tmp_path / "generations", transcriber, aligned, words_of)
     assert opened == [takes_first_pass]
     assert found.loaded["aligned"].asks_back == asks_back
     assert found.reason == f"conversation.route is aligned; if in doubt, it {told}"
@@ -84,7 +87,7 @@ def test_what_came_with_attune_earns_its_route_where_a_later_round_judged_it(
     )
 
     def route() -> tuple[str, bool]:
-        voice = (PitchRoute("cascade"), lambda *_: PitchRoute("aligned"), words_of)
+        voice = (transcriber, lambda *_: PitchRoute("aligned"), words_of)
         found = choose("auto", "auto", generations, *voice)
         return found.route, found.loaded["aligned"].asks_back
 
@@ -121,7 +124,7 @@ def test_without_confidence_nothing_is_said_of_doubt(tmp_path: Path) -> None:
         "auto",
         "auto",
         tmp_path / "generations",
-        PitchRoute("cascade"),
+        transcriber,
         lambda *_: PitchRoute("aligned"),
         words_of,
     )
@@ -135,9 +138,7 @@ def test_what_cannot_be_opened_leaves_the_cascade(tmp_path: Path) -> None:
     def aligned(_: Generation, _unsure: bool) -> Route:
         raise AttuneError("no encoder")
 
-    found = choose(
-        "aligned", "auto", tmp_path / "generations", PitchRoute("cascade"), aligned, words_of
-    )
+    found = choose("aligned", "auto", tmp_path / "generations", transcriber, aligned, words_of)
     assert (found.route, found.problems, found.generation) == ("cascade", ["no encoder"], None)
 
 
@@ -157,7 +158,7 @@ def test_a_distilled_generation_is_heard_through_its_adapter(tmp_path: Path) -> 
     for number, adapter in ((0, None), (1, generations / "0001" / "adapter.gguf")):
         promote(generations, number)
         chosen = choose(
-            "aligned", "auto", generations, PitchRoute(), lambda *_: PitchRoute("aligned"), words_of
+            "aligned", "auto", generations, transcriber, lambda *_: PitchRoute("aligned"), words_of
         )
         assert chosen.loaded["aligned"].adapter == adapter
 
@@ -178,7 +179,7 @@ def test_a_route_that_does_not_serve_can_be_asked_for_but_is_not_opened(
     write(tmp_path / "generations", 0.6, None)
     aligned = _Opened()
     found = choose(
-        route, "auto", tmp_path / "generations", PitchRoute("cascade"), lambda *_: aligned, words_of
+        route, "auto", tmp_path / "generations", transcriber, lambda *_: aligned, words_of
     )
     assert found.loaded["aligned"].route is aligned
     assert found.route == route
