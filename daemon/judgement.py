@@ -4,7 +4,7 @@ be chance. Pure."""
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.generations.card import Judgement, Score
+from engines.generations.card import JudgedUtterance, Judgement, Score
 
 MIN_UTTERANCES = 5
 """Fewer held-out utterances than this prove nothing. If a quarter of the words are misheard, about
@@ -23,6 +23,31 @@ def proves(judgement: Judgement) -> bool:
     MIN_UTTERANCES utterances with at least MIN_WORDS words."""
     scores: tuple[Score, ...] = (judgement.candidate, judgement.current, judgement.cascade)
     return all(score.words >= MIN_WORDS and score.utterances >= MIN_UTTERANCES for score in scores)
+
+
+def of_recognisers(judgement: Judgement) -> Judgement | None:
+    """Return the judgement of the cascade alone: through the candidate's recogniser, against the
+    current generation's, or Whisper as it came if that has none. None if the candidate has none."""
+    if judgement.recogniser is None:
+        return None
+    current = judgement.current_recogniser or judgement.cascade
+    utterances = tuple(
+        JudgedUtterance(
+            id=one.id,
+            words=one.words,
+            candidate=one.recogniser,
+            current=one.cascade if one.current_recogniser is None else one.current_recogniser,
+            cascade=one.cascade,
+        )
+        for one in judgement.utterances
+        if one.recogniser is not None
+    )
+    return Judgement(
+        candidate=judgement.recogniser,
+        current=current,
+        cascade=judgement.cascade,
+        utterances=utterances,
+    )
 
 
 def resampled(words: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float64]:

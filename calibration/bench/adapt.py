@@ -14,7 +14,7 @@ from engines.jobs.bench_jobs import BenchAdaptJob
 from engines.jobs.messages import AdaptJob, Example, Report
 from engines.types import FRAME_SECONDS
 
-from ..evaluation.judge import Judge
+from ..evaluation.judge import Judge, Recogniser
 from ..provenance import describe_machine
 from ..round.process import run_apart
 from .judged_sets import JudgedSet, first_minutes, judge_set, read_set
@@ -53,19 +53,19 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
     def seconds_of(example: Example) -> float:
         return len(judge.frames(example)) * FRAME_SECONDS
 
-    def judge_all(hearer: str, generation: Generation | None) -> None:
+    def judge_aligned(hearer: str, generation: Generation) -> None:
+        confidence = generation.card.confidence
+        recognise = judge.aligned(judge.serving_decoder(generation))
+        judge_all(hearer, recognise, confidence.threshold if confidence else None)
+
+    def judge_all(hearer: str, recognise: Recogniser, threshold: float | None = None) -> None:
         for judged in (*sets, general):
             report(f"{hearer}: {judged.name}", 0.0, f"{len(judged.examples)} utterances")
-            confidence = generation.card.confidence if generation else None
-            recognise = (
-                judge.aligned(judge.serving_decoder(generation)) if generation else judge.cascade
-            )
-            threshold = confidence.threshold if confidence else None
             everything = [recognise(example) for example in judged.examples]
             scores.append(judge_set(judged, hearer, everything, judge.vocabulary, threshold, log))
 
-    judge_all("cascade", None)
-    judge_all("base", read_generation(generations / f"{BASE:04d}"))
+    judge_all("cascade", judge.cascade)
+    judge_aligned("base", read_generation(generations / f"{BASE:04d}"))
     for number, minutes in enumerate(job.minutes, 1):
         examples = first_minutes(enrolled, minutes, seconds_of)
         generation = _round(job, number, examples, general.examples, report, f"{minutes:g} minutes")
@@ -80,7 +80,9 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
                 peak_bytes=card.peak_bytes,
             )
         )
-        judge_all(f"{minutes:g} min", generation)
+        judge_aligned(f"{minutes:g} min", generation)
+        if generation.recogniser is not None:
+            judge_all(f"{minutes:g} min, recogniser", judge.recogniser(generation.recogniser))
     figures = AdaptFigures(rounds=rounds, heard=scores, machine=describe_machine())
     write_atomically(job.folder / "figures.json", figures.model_dump_json(indent=1).encode())
     draw_adapt(figures, job.folder / "picture.svg")
@@ -113,6 +115,7 @@ def _round(
         system_prompt=job.system_prompt,
         training_seconds=job.training_seconds,
         learning_rate=job.learning_rate,
+        recogniser=job.recogniser,
         reply_utterances=0,
         threads=job.threads,
         seed=job.seed,

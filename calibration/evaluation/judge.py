@@ -16,6 +16,7 @@ from engines.alignment.confidence import Confidence
 from engines.alignment.decoder import AlignedDecoder, Output, open_decoder
 from engines.alignment.projector import OnnxProjector
 from engines.alignment.usual_requests import requests_before
+from engines.audio.recordings import read_audio
 from engines.generations.card import Score
 from engines.generations.folder import Generation
 from engines.jobs.bench_jobs import BenchDistilJob, BenchQualityJob
@@ -24,7 +25,10 @@ from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
 from engines.routes import all_words_of
 from engines.types import Float32, SoftTokens, Transcript
+from engines.whisper.encoder import MAX_SECONDS
 from engines.whisper.first_pass import FirstPassDecoder
+from engines.whisper.recogniser import open_recogniser
+from engines.whisper.recogniser_weights import read_recogniser
 
 from ..training.features import Features
 from .fit_confidence import DecodedExample, decode_example
@@ -155,6 +159,16 @@ class Judge:
     def cascade(self, example: Example) -> str:
         """The transcript of an example, as the cascade's recogniser."""
         return self._cache.transcript(example).text
+
+    def recogniser(self, path: Path) -> Recogniser:
+        """The recogniser of the cascade through the personal recogniser of the file `path`."""
+        opened = open_recogniser(
+            read_recogniser(path),
+            self.engines.encoder,
+            self.engines.encoder_weights,
+            self.threads,
+        )
+        return lambda example: opened.transcribe(read_audio(example.audio, MAX_SECONDS)).text
 
     def score(
         self,

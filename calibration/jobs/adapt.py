@@ -47,6 +47,14 @@ def _stage(name: str, job: AdaptJob, report: Report) -> StageRecord:
             from ..round.extract_features import extract_features
 
             return extract_features(job, report)
+        case "recognise":
+            from ..round.recognise import train_recogniser
+
+            return train_recogniser(job, report)
+        case "choose":
+            from ..round.choose import choose_recogniser
+
+            return choose_recogniser(job, report)
         case "train":
             from ..round.train import train
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import Field
 
 from engines.files import write_atomically
-from engines.generations.folder import ADAPTER, ADAPTER_WEIGHTS, PROJECTOR, WEIGHTS
+from engines.generations.folder import ADAPTER, ADAPTER_WEIGHTS, PROJECTOR, RECOGNISER, WEIGHTS
 from engines.schema import Frozen
 
 _DONE = ".done.json"
@@ -33,6 +33,15 @@ class StageRecord(Frozen):
     """The length of the audio that was learnt from."""
 
 
+class ChosenRecogniser(Frozen):
+    """What was chosen of the recogniser that the round trained."""
+
+    share: float | None = None
+    """The share of what it learnt that it keeps; None where it is left out or none was trained."""
+    left_out: str = ""
+    """Why it is left out, for people."""
+
+
 @dataclass(frozen=True)
 class RoundFolder:
     """The paths below a job's folder."""
@@ -54,6 +63,33 @@ class RoundFolder:
     def weights(self) -> Path:
         """The projector as it would serve."""
         return self.distilled if self.distilled.is_file() else self.trained
+
+    @property
+    def trained_recogniser(self) -> Path:
+        """The personal recogniser as it was trained."""
+        return self.folder / f"trained.{RECOGNISER}"
+
+    @property
+    def recogniser(self) -> Path:
+        """The personal recogniser as it would serve; missing where it does not help."""
+        return self.folder / RECOGNISER
+
+    @property
+    def chosen(self) -> "ChosenRecogniser":
+        """The choice of the recogniser. Raises ValueError where the file is damaged."""
+        path = self._chosen
+        return (
+            ChosenRecogniser.model_validate_json(path.read_bytes())
+            if path.is_file()
+            else ChosenRecogniser()
+        )
+
+    def write_chosen(self, chosen: "ChosenRecogniser") -> None:
+        write_atomically(self._chosen, chosen.model_dump_json().encode())
+
+    @property
+    def _chosen(self) -> Path:
+        return self.folder / "chosen.json"
 
     @property
     def projector(self) -> Path:

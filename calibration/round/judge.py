@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 from engines.alignment.confidence import Confidence
@@ -19,6 +21,7 @@ from engines.generations.folder import (
     ADAPTER_WEIGHTS,
     BASE,
     PROJECTOR,
+    RECOGNISER,
     WEIGHTS,
     Generation,
     read_generation,
@@ -37,6 +40,8 @@ CALIBRATED_OWN, CALIBRATED_GENERAL = 64, 64
 """The most utterances of the user and of the retention set that the confidence is fitted to: each
 takes seconds, because its whole n-best list is compared."""
 _JUDGED = ("candidate", "current", "cascade")
+_RECOGNISERS = ("recogniser", "current_recogniser")
+"""Those that are judged only where there are such."""
 
 
 def judge(job: AdaptJob, report: Report) -> StageRecord:
@@ -61,14 +66,20 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
     unsure = judge.decoder(folder.projector, None, requests)
     confidence = _confidence(job, judge, parent, unsure, steps)
     candidate = replace(unsure, confidence=confidence)
+    recogniser = folder.recogniser if folder.recogniser.is_file() else parent.recogniser
     replies = _compare_replies(job, judge, candidate, folder.adapter, steps)
     adapter = None
     if replies and replies["blends"] > replies["rows"]:
         candidate, adapter = replace(candidate, output="expected_embeddings"), folder.adapter
     panel.judge("candidate", judge.aligned(candidate), adapter)
     panel.judge("cascade", judge.cascade, None)
+    if parent.recogniser is not None:
+        panel.judge("current_recogniser", judge.recogniser(parent.recogniser), None)
+    if recogniser is not None:
+        panel.judge("recogniser", judge.recogniser(recogniser), None)
     report("judge", 1.0, "writing the generation")
-    trained, distilled = folder.record("train"), folder.record("distil")
+    records = [folder.record(stage) for stage in ("recognise", "train", "distil")]
+    chosen = folder.chosen
     peaks = folder.peaks() | {"judge": peak_resident_bytes()}
     card = Card(
         number=job.number,
@@ -78,12 +89,12 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         examples_by_origin=dict(Counter(example.origin for example in training)),
         labels_left_out=job.labels_left_out,
         doubted=folder.doubted[:MOST_DOUBTED],
-        trained_seconds_of_audio=round(trained.seconds_of_audio, 2),
-        processor_seconds=round(trained.processor_seconds + distilled.processor_seconds, 2),
-        wall_seconds=round(trained.wall_seconds + distilled.wall_seconds, 2),
-        steps=trained.steps + distilled.steps,
-        skipped_steps=trained.skipped_steps + distilled.skipped_steps,
-        losses=trained.losses | distilled.losses,
+        trained_seconds_of_audio=round(folder.record("train").seconds_of_audio, 2),
+        processor_seconds=round(sum(record.processor_seconds for record in records), 2),
+        wall_seconds=round(sum(record.wall_seconds for record in records), 2),
+        steps=sum(record.steps for record in records),
+        skipped_steps=sum(record.skipped_steps for record in records),
+        losses=reduce(or_, (record.losses for record in records)),
         peak_bytes=max(peaks.values()),
         stage_peak_bytes=peaks,
         seed=job.seed,
@@ -93,11 +104,15 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         confidence=confidence,
         requests=requests,
         replies=replies,
+        recogniser_share=chosen.share,
+        recogniser_left_out=chosen.left_out,
         **panel.judgements(),
     )
     files = {PROJECTOR: folder.projector, WEIGHTS: folder.weights} | (
         _adapter_files(folder) if adapter else {}
     )
+    if recogniser is not None:
+        files[RECOGNISER] = recogniser
     write_generation(job.generations, job.number, card, files)
     return StageRecord()
 
@@ -193,7 +208,10 @@ class _Steps:
         self.report = report
         self._done = 0
         self._to_do = (
-            len(_JUDGED) * sum(map(len, _sets(job).values())) + len(_calibrated(job)) + compared
+            (len(_JUDGED) + (len(_RECOGNISERS) if job.recogniser else 0))
+            * sum(map(len, _sets(job).values()))
+            + len(_calibrated(job))
+            + compared
         )
 
     def done(self, note: str) -> None:
@@ -217,7 +235,7 @@ def _sets(job: AdaptJob) -> dict[str, list[Example]]:
 
 
 class _Panel:
-    """All sets of utterances, with the scores of each of _JUDGED on them."""
+    """All sets of utterances, with the scores of each of _JUDGED on them, and of _RECOGNISERS."""
 
     def __init__(self, job: AdaptJob, judge: Judge, steps: _Steps) -> None:
         self._sets = _sets(job)
@@ -227,7 +245,7 @@ class _Panel:
         self._scored: dict[str, dict[str, Scored]] = {}
 
     def judge(self, who: str, recognise: Recogniser, adapter: Path | None) -> None:
-        """Score `who`, one of _JUDGED, on all sets; replies pass through `adapter`."""
+        """Score `who`, of _JUDGED or _RECOGNISERS, on all sets; replies pass through `adapter`."""
         self._scored[who] = {
             name: self._judge.score(
                 recognise,
@@ -243,7 +261,7 @@ class _Panel:
     def judgements(self) -> dict[str, Judgement]:
         """The judgement of each set, by its name; complete once all of _JUDGED were scored."""
         return {
-            name: _judgement(examples, {who: self._scored[who][name] for who in _JUDGED})
+            name: _judgement(examples, {who: by[name] for who, by in self._scored.items()})
             for name, examples in self._sets.items()
         }
 

@@ -23,6 +23,7 @@ from engines.models.general_speech import GENERAL_MODEL, retention_examples
 
 from ..config.settings import Settings
 from ..plain_text import escaped
+from ..training.round_inputs import recogniser_recipe
 from .bench_tables import (
     designs_sheet,
     heard_sheet,
@@ -125,6 +126,7 @@ def adapt(
         minutes=rounds,
         training_seconds=chosen.adapt.training_seconds,
         learning_rate=chosen.adapt.learning_rate,
+        recogniser=recogniser_recipe(chosen),
         threads=chosen.adapt.threads,
         seed=seed,
     )

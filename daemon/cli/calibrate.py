@@ -44,6 +44,7 @@ def memory(as_json: AsJson = False) -> None:
         system_prompt=chosen.conversation.system_prompt,
         context_tokens=chosen.llm.context_tokens,
         threads=chosen.adapt.threads,
+        recognises=chosen.adapt.recogniser_seconds > 0,
         distils=chosen.adapt.distil_seconds > 0,
     )
     run_child(job, folder / "job.json")

@@ -193,10 +193,16 @@ def _print_explained(found: GenerationReport) -> None:
         console.print(f"{count} labels were left out: {reason}", highlight=False)
     for one in found.doubted:
         console.print(f"  {one.id[:12]} {escape(one.text)}", highlight=False, soft_wrap=True)
+    if found.recogniser:
+        console.print(escape(found.recogniser), highlight=False, soft_wrap=True)
     scores = []
     for name, judged in found.scores.items():
         rates = map(_percent, (judged.candidate, judged.current, judged.cascade))
         scores.append((name, str(judged.candidate.utterances), *rates))
+        if judged.recogniser is not None:
+            before = judged.current_recogniser or judged.cascade
+            rates = map(_percent, (judged.recogniser, before, judged.cascade))
+            scores.append(("  recogniser alone", str(judged.recogniser.utterances), *rates))
     console.print(Sheet(("heard", "utterances", "this one", "the one before", "cascade"), scores))
     changed = []
     for name, utterances in found.changed.items():

@@ -38,6 +38,9 @@ class Scores(EventPart):
     candidate: Score
     current: Score
     cascade: Score
+    recogniser: Score | None = None
+    """The score of the candidate's recogniser on the cascade; None if it has none."""
+    current_recogniser: Score | None = None
 
 
 class ChangedUtterance(JudgedUtterance):
@@ -64,6 +67,8 @@ class GenerationReport(EventPart):
     """The scores on each set: `holdout`, `recognised`, `general`."""
     changed: dict[str, tuple[ChangedUtterance, ...]]
     """The utterances of each set that are heard differently; those that got worse come first."""
+    recogniser: str = ""
+    """What became of the recogniser that its round trained; empty if none was trained."""
 
 
 class LastRound(EventPart):

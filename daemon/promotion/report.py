@@ -45,12 +45,19 @@ def explained(card: Card, text_of: Callable[[str], str]) -> GenerationReport:
             peak_bytes=card.peak_bytes,
             replies=card.replies,
         ),
+        recogniser=_recogniser(card),
         labels_left_out={
             TOLD.get(fault, fault): count for fault, count in card.labels_left_out.items()
         },
         doubted=tuple(LabelledUtterance(id=one, text=text_of(one)) for one in card.doubted[:SHOWN]),
         scores={
-            name: Scores(candidate=judged.candidate, current=judged.current, cascade=judged.cascade)
+            name: Scores(
+                candidate=judged.candidate,
+                current=judged.current,
+                cascade=judged.cascade,
+                recogniser=judged.recogniser,
+                current_recogniser=judged.current_recogniser,
+            )
             for name, judged in sets.items()
         },
         changed={
@@ -61,6 +68,14 @@ def explained(card: Card, text_of: Callable[[str], str]) -> GenerationReport:
             for name, judged in sets.items()
         },
     )
+
+
+def _recogniser(card: Card) -> str:
+    if card.recogniser_left_out:
+        return f"the recogniser that was trained is left out: {card.recogniser_left_out}"
+    if card.recogniser_share is None:
+        return ""
+    return f"its recogniser keeps {card.recogniser_share:.0%} of what it learnt"
 
 
 def changed(judged: Judgement) -> list[JudgedUtterance]:

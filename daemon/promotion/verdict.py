@@ -2,14 +2,22 @@
 nothing."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.generations.card import Card, Judgement
 
-from ..judgement import CERTAINTY, MIN_UTTERANCES, MIN_WORDS, percent, proves, resampled
+from ..judgement import (
+    CERTAINTY,
+    MIN_UTTERANCES,
+    MIN_WORDS,
+    of_recognisers,
+    percent,
+    proves,
+    resampled,
+)
 
 MIN_GAIN = 0.005
 """By how much the candidate's word error rate on the holdout must be lower than the current
@@ -29,6 +37,8 @@ class Verdict:
     promote: bool
     reason: str
     """Why the candidate is promoted or refused, for the user, with the figures."""
+    harmful: bool = False
+    """Whether the candidate is worse in a way that no gain elsewhere makes up for."""
 
 
 def verdict(card: Card) -> Verdict:
@@ -39,24 +49,39 @@ def verdict(card: Card) -> Verdict:
     the retention set alone does not help the user. Neither result may be chance: a paired bootstrap
     over utterances must agree with CERTAINTY. A score that was not measured, or is not a number,
     refuses the candidate. Recognised labels are not looked at: the cascade itself wrote them.
+
+    A round that trained a recogniser, too, is promoted if either route is better, and neither has
+    forgotten other speech.
     """
-    holdout, general = card.holdout, card.general
+    aligned = _verdict_of(card.holdout, card.general)
+    if card.recogniser_share is None or card.holdout is None or card.general is None:
+        return aligned
+    recogniser = _verdict_of(of_recognisers(card.holdout), of_recognisers(card.general))
+    told = f"its recogniser alone: {recogniser.reason}"
+    if aligned.harmful or recogniser.harmful:
+        return Verdict(False, aligned.reason if aligned.harmful else f"refused: {told}", True)
+    if aligned.promote:
+        return Verdict(True, f"{aligned.reason}; {told}")
+    if recogniser.promote:
+        return Verdict(True, f"promoted for {told}; the aligned route: {aligned.reason}")
+    return Verdict(False, f"{aligned.reason}; {told}")
+
+
+def _verdict_of(holdout: Judgement | None, general: Judgement | None) -> Verdict:
     if holdout is None or not proves(holdout):
         return _refused(_too_little(holdout))
     if general is None or general.candidate.words == 0:
         return _refused("the retention set was not judged, so nothing shows what was forgotten")
     figures = f"{_holdout_figures(holdout)}; {_general_figures(general)}"
     if not _gain(general) >= -GENERAL_SLACK:
-        return _refused(f"it forgot too much: {figures}")
+        return replace(_refused(f"it forgot too much: {figures}"), harmful=True)
     kept = _share(general, lambda gain: gain >= -GENERAL_SLACK)
     if not kept >= CERTAINTY:
-        return _refused(
-            f"it may have forgotten too much (it did in {1 - kept:.0%} of resampled sets):"
-            f" {figures}"
-        )
+        told = f"it may have forgotten too much (it did in {1 - kept:.0%} of resampled sets)"
+        return replace(_refused(f"{told}: {figures}"), harmful=True)
     if not _gain(holdout) >= MIN_GAIN:
         return _refused(f"no better for this user: {figures}")
-    if (beyond := beyond_bounds(card)) is not None:
+    if (beyond := _beyond(holdout)) is not None:
         return beyond
     better = _share(holdout, lambda gain: gain > 0)
     if not better >= CERTAINTY:
@@ -69,11 +94,19 @@ def verdict(card: Card) -> Verdict:
 def beyond_bounds(card: Card) -> Verdict | None:
     """Refuse a candidate that mishears too many of the user's words, whatever else speaks for it.
     Returns None for any other candidate."""
-    if card.holdout is None or card.holdout.candidate.word_error_rate <= MAX_WORD_ERROR:
+    if card.holdout is None:
+        return None
+    recognisers = of_recognisers(card.holdout)
+    if recognisers is not None and _beyond(recognisers) is None:
+        return None
+    return _beyond(card.holdout)
+
+
+def _beyond(holdout: Judgement) -> Verdict | None:
+    if holdout.candidate.word_error_rate <= MAX_WORD_ERROR:
         return None
     return _refused(
-        f"more than {MAX_WORD_ERROR:.0%} of the words are misheard:"
-        f" {_holdout_figures(card.holdout)}"
+        f"more than {MAX_WORD_ERROR:.0%} of the words are misheard: {_holdout_figures(holdout)}"
     )
 
 

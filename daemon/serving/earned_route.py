@@ -29,11 +29,12 @@ absolute."""
 
 @dataclass(frozen=True)
 class Measured:
-    """How a generation and the cascade heard the same held-out utterances, whose texts the user
-    confirmed."""
+    """How a generation's aligned route and its cascade heard the same held-out utterances, whose
+    texts the user confirmed."""
 
     own: Score
     cascade: Score
+    """The score of the cascade, through the generation's recogniser if it has one."""
     words: tuple[int, ...]
     """Number of words in the label of each utterance. Empty, like the two fields below, if the card
     does not say how each utterance was heard."""
@@ -51,26 +52,35 @@ def measured(card: Card, later: Sequence[Card] = ()) -> Measured | None:
     """
     for child in reversed(later):
         if child.holdout is not None and proves(child.holdout):
-            return _measured(
-                child.holdout,
-                child.holdout.current,
-                [one.current for one in child.holdout.utterances],
-            )
+            return _as_current(child.holdout)
     if card.holdout is not None and proves(card.holdout):
-        return _measured(
-            card.holdout, card.holdout.candidate, [one.candidate for one in card.holdout.utterances]
-        )
+        return _as_candidate(card.holdout)
     return None
 
 
-def _measured(judgement: Judgement, own: Score, own_errors: Sequence[int]) -> Measured:
-    words = tuple(one.words for one in judgement.utterances)
+def _as_candidate(judgement: Judgement) -> Measured:
+    said = judgement.utterances
+    cascade = [one.cascade if one.recogniser is None else one.recogniser for one in said]
     return Measured(
-        own,
-        judgement.cascade,
-        words,
-        tuple(own_errors),
-        tuple(one.cascade for one in judgement.utterances),
+        judgement.candidate,
+        judgement.recogniser or judgement.cascade,
+        tuple(one.words for one in said),
+        tuple(one.candidate for one in said),
+        tuple(cascade),
+    )
+
+
+def _as_current(judgement: Judgement) -> Measured:
+    said = judgement.utterances
+    cascade = [
+        one.cascade if one.current_recogniser is None else one.current_recogniser for one in said
+    ]
+    return Measured(
+        judgement.current,
+        judgement.current_recogniser or judgement.cascade,
+        tuple(one.words for one in said),
+        tuple(one.current for one in said),
+        tuple(cascade),
     )
 
 

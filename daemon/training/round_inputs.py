@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engines.errors import AttuneError
 from engines.generations.pointers import number_in_shadow
-from engines.jobs.messages import AdaptJob, DistilRecipe, EngineFiles, Example
+from engines.jobs.messages import AdaptJob, DistilRecipe, EngineFiles, Example, RecogniserRecipe
 
 from ..attention import Attention
 from ..clocks import REAL_TIME, Clocks, is_set
@@ -101,6 +101,7 @@ class RoundInputs:
             system_prompt=settings.conversation.system_prompt,
             training_seconds=settings.adapt.training_seconds,
             learning_rate=settings.adapt.learning_rate,
+            recogniser=recogniser_recipe(settings),
             distil=(
                 DistilRecipe(seconds=settings.adapt.distil_seconds)
                 if settings.adapt.distil_seconds
@@ -127,6 +128,12 @@ class RoundInputs:
                 self._labels_at_start,
             )
         )
+
+
+def recogniser_recipe(settings: Settings) -> RecogniserRecipe | None:
+    """Return how a round trains the recogniser, from the settings; None if it does not."""
+    seconds = settings.adapt.recogniser_seconds
+    return RecogniserRecipe(seconds=seconds) if seconds else None
 
 
 def limits_of(settings: Settings) -> Limits:

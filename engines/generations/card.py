@@ -31,6 +31,10 @@ class JudgedUtterance(Frozen):
     """The candidate's wrong, missing and added words; the other two count the same."""
     current: int
     cascade: int
+    recogniser: int | None = None
+    """The errors of the candidate's recogniser on the cascade; None where it has none."""
+    current_recogniser: int | None = None
+    """The same of the current generation."""
 
 
 class Judgement(Frozen):
@@ -39,6 +43,11 @@ class Judgement(Frozen):
     candidate: Score
     current: Score
     cascade: Score
+    """Whisper as it came."""
+    recogniser: Score | None = None
+    """The candidate's recogniser on the cascade; None where it has none."""
+    current_recogniser: Score | None = None
+    """The same of the current generation."""
     utterances: tuple[JudgedUtterance, ...] = ()
 
 
@@ -86,6 +95,11 @@ class Card(Frozen):
     """The sha256 of the GGUF file whose embedding rows its soft tokens are; it serves no other."""
     encoder_sha256: str = ""
     """The sha256 of the weights of the encoder whose frames it reads."""
+    recogniser_share: float | None = None
+    """The share of what the recogniser learnt in its round that it keeps, 0 to 1: the rest of its
+    weights is where the round began. None where the round trained none, or it was left out."""
+    recogniser_left_out: str = ""
+    """Why the recogniser that the round trained was left out; empty where it was not."""
     holdout: Judgement | None = None
     """The judgement on enrolled and corrected utterances never trained on."""
     recognised: Judgement | None = None

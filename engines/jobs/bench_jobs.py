@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from .messages import DistilRecipe, EngineFiles, Example, JobBase
+from .messages import DistilRecipe, EngineFiles, Example, JobBase, RecogniserRecipe
 
 
 class _BenchJob(JobBase):
@@ -35,6 +35,8 @@ class BenchAdaptJob(_BenchJob):
     """The minutes of enrolment for each round."""
     training_seconds: float
     learning_rate: float
+    recogniser: RecogniserRecipe | None = None
+    """The training of the personal recogniser in each round; None for none."""
 
 
 class BenchQualityJob(_BenchJob):

@@ -87,6 +87,8 @@ class FootprintJob(JobBase):
     """Speech with texts, which is joined into the rounds' utterances."""
     system_prompt: str
     context_tokens: int = 2048
+    recognises: bool = False
+    """Whether rounds train a recogniser."""
     distils: bool = False
     """Whether distillation is measured, too."""
     lengths_seconds: list[float] = Field(default_factory=lambda: [6.0, 14.0, 28.0])

@@ -17,6 +17,9 @@ from .messages import AdaptJob, EngineFiles
 OWN_PER_STEP = 8
 REPLAYED_PER_STEP = 8
 DISTILLED_PER_STEP = 8
+LONGEST_LEARNT_SECONDS = 12.0
+"""The longest utterance that the recogniser learns from: a step with longer ones would take too
+much memory. They are decoded in pieces of ten seconds."""
 _FRAME_BYTES = 2
 """The size of a number in an encoder frame, which is kept in float16."""
 SHIPPED = Path(__file__).parent.parent / "base" / "footprints.json"
@@ -94,15 +97,17 @@ class Footprints(Frozen):
         matter (0).
         """
         trained = [example.seconds for example in job.examples if not example.holdout]
-        if stage == "train":
+        if stage in ("train", "recognise"):
             longest = max([self.replay_seconds, *trained])
+            if stage == "recognise":
+                longest = min(longest, LONGEST_LEARNT_SECONDS)
             samples = -(-(OWN_PER_STEP + REPLAYED_PER_STEP) // job.micro_batches)
         elif stage == "distil":
             longest, samples = (
                 max(trained, default=0.0),
                 -(-DISTILLED_PER_STEP // job.micro_batches),
             )
-        elif stage == "judge":
+        elif stage in ("choose", "judge"):
             judged = [*(example for example in job.examples if example.holdout), *job.general]
             longest, samples = max((example.seconds for example in judged), default=0.0), 1
         else:
@@ -136,9 +141,11 @@ class Footprints(Frozen):
         judged = [example for example in job.examples if example.holdout]
         count = {
             "hear": len(job.examples) + len(job.general),
+            "choose": len(judged) + len(job.general),
             "judge": len(judged) + len(job.general),
         }.get(stage, 0)
         bound = {
+            "recognise": job.recogniser.seconds if job.recogniser else 0.0,
             "train": job.training_seconds,
             "distil": job.distil.seconds if job.distil else 0.0,
         }.get(stage, 0.0)

@@ -68,6 +68,16 @@ class DistilRecipe(Frozen):
     """The loss weights that differ from `calibration.distillation.losses.LOSS_WEIGHTS`."""
 
 
+class RecogniserRecipe(Frozen):
+    """The parameters of the personal recogniser's training."""
+
+    seconds: float
+    """The processor time per thread."""
+    learning_rate: float = 5e-4
+    rank: int = 32
+    """The rank of new changes; a recogniser that the round starts from keeps its own."""
+
+
 class JobBase(Frozen):
     """The fields of every job."""
 
@@ -97,6 +107,8 @@ class AdaptJob(JobBase):
     system_prompt: str
     training_seconds: float = 180.0
     learning_rate: float = 2e-4
+    recogniser: RecogniserRecipe | None = None
+    """The training of the personal recogniser; None to leave the parent's as it is."""
     distil: DistilRecipe | None = None
     """The distillation that follows the projector's own training; None for none."""
     reply_utterances: int = 16
@@ -112,6 +124,7 @@ class AdaptJob(JobBase):
         """The names of the stages in their order; each runs in a process of its own."""
         return (
             "hear",
+            *(("recognise", "choose") if self.recogniser is not None else ()),
             "train",
             *(("lessons", "distil") if self.distil is not None else ()),
             "export",

@@ -2,7 +2,6 @@
 killed, resumed, refused."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from calibration.round.judge import judge, stable_sample
 from engines.generations.folder import list_generations, read_generation
 from engines.jobs.messages import AdaptJob, DistilRecipe, EngineFiles, Example, Progress
 from engines.models.general_speech import read_prompts, retention_set
+from tests.support.calibration_child import run, start
 
 TRAINED, HELD_OUT, GENERAL = 6, 2, 2
 
@@ -72,25 +72,6 @@ def job(
         reply_tokens=4,
         threads=1,
     )
-
-
-def start(job: AdaptJob) -> "subprocess.Popen[str]":
-    path = job.folder / "job.json"
-    path.write_text(job.model_dump_json())
-    command = [sys.executable, "-m", "calibration", str(path)]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
-def run(job: AdaptJob) -> tuple[int, list[Progress]]:
-    with start(job) as child:
-        out, _ = child.communicate()
-    return child.returncode, [Progress.model_validate_json(line) for line in out.splitlines()]
 
 
 @pytest.mark.slow

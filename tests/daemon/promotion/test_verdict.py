@@ -1,6 +1,7 @@
 """The verdict on a candidate: better for the user, no worse for the rest, and never without
 proof."""
 
+import re
 from math import inf, nan
 
 import pytest
@@ -307,3 +308,86 @@ def test_no_card_is_promoted_or_earns_a_route_above_the_floors(
         assert not verdict(found).promote
     if few or own > HEARS_WELL * words:
         assert earned_route(found)[0] == "cascade"
+
+
+def with_recogniser(of: Judgement, own: float, current: float | None) -> Judgement:
+    """`of`, in which the recogniser, and the current generation's, mishear these shares."""
+
+    def errors(rate: float | None, words: int) -> int | None:
+        return None if rate is None else round(min(rate, 1.0) * words)
+
+    utterances = tuple(
+        one.model_copy(
+            update={
+                "recogniser": errors(own, one.words),
+                "current_recogniser": errors(current, one.words),
+            }
+        )
+        for one in of.utterances
+    )
+    scores = {
+        "recogniser": score(own),
+        "current_recogniser": None if current is None else score(current),
+    }
+    return of.model_copy(update={"utterances": utterances, **scores})
+
+
+def recognising(
+    holdout: Judgement,
+    general: Judgement,
+    own: tuple[float, float | None],
+    forgot: tuple[float, float | None] = (0.05, 0.05),
+) -> Card:
+    """A card of a round that trained a recogniser, too."""
+    made = card(with_recogniser(holdout, *own), with_recogniser(general, *forgot))
+    return made.model_copy(update={"recogniser_share": 0.75})
+
+
+BETTER, NO_BETTER = judgement(0.1, 0.5), judgement(0.5, 0.5)
+KEPT, FORGOT = judgement(0.05, 0.05, 0.05), judgement(0.2, 0.05, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("found", "promote", "told"),
+    [
+        (recognising(NO_BETTER, KEPT, (0.1, None)), True, "promoted for its recogniser alone"),
+        (recognising(NO_BETTER, KEPT, (0.1, 0.5)), True, "10.0 % word error .* .current 50.0 %"),
+        (recognising(BETTER, KEPT, (0.1, 0.5)), True, "promoted: 10.0 %.*its recogniser alone"),
+        (recognising(BETTER, KEPT, (0.5, 0.5)), True, "its recogniser alone: refused: no better"),
+        (recognising(NO_BETTER, KEPT, (0.5, 0.5)), False, "no better .*its recogniser alone"),
+        (recognising(NO_BETTER, FORGOT, (0.1, 0.5)), False, "it forgot too much"),
+        (
+            recognising(BETTER, KEPT, (0.1, 0.5), (0.2, 0.05)),
+            False,
+            "its recogniser alone: refused: it forgot too much",
+        ),
+        (recognising(NO_BETTER, KEPT, (inf, 0.5)), False, "no better"),
+    ],
+)
+def test_a_recogniser_is_judged_beside_the_aligned_route(
+    found: Card, promote: bool, told: str
+) -> None:
+    judged_so = verdict(found)
+    assert judged_so.promote == promote
+    assert re.search(told, judged_so.reason)
+
+
+def test_a_recogniser_that_hears_half_of_the_words_makes_up_for_the_aligned_route() -> None:
+    hopeless = judgement(0.7, 0.9)
+    assert not verdict(card(hopeless, KEPT)).promote
+    assert verdict(recognising(hopeless, KEPT, (0.1, 0.6))).promote
+    assert not verdict(recognising(hopeless, KEPT, (0.6, 0.9))).promote
+
+
+def test_a_route_has_to_beat_the_recogniser() -> None:
+    """The cascade goes through the generation's recogniser, so that is what it is compared with."""
+    alone = card(judgement(0.10, 0.5))
+    assert earned_route(alone)[0] == "aligned"
+    beside = card(with_recogniser(judgement(0.10, 0.5), 0.02, 0.5))
+    assert earned_route(beside)[0] == "cascade"
+    assert "cascade 2.0 %" in earned_route(beside)[1]
+    assert when_unsure(beside) == "cascade"
+    assert when_unsure(card(judgement(0.10, 0.5))) == "ask"
+    # as the current generation, on the card of one that was trained from it
+    later = card(with_recogniser(judgement(0.3, 0.10), 0.5, 0.02))
+    assert earned_route(alone, [later])[0] == "cascade"

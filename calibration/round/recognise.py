@@ -1,0 +1,98 @@
+"""The stage of a round that trains the personal recogniser: Whisper's own weights, by low-rank
+changes, on the user's utterances and on replayed ones."""
+
+import torch
+
+from engines.audio.recordings import read_audio
+from engines.errors import AttuneError
+from engines.files import sha256_of
+from engines.generations.folder import read_generation
+from engines.jobs.footprints import LONGEST_LEARNT_SECONDS, OWN_PER_STEP, REPLAYED_PER_STEP
+from engines.jobs.messages import AdaptJob, Report
+from engines.types import SAMPLE_RATE_HZ
+from engines.whisper.encoder import encoder_mel
+from engines.whisper.recogniser_weights import read_recogniser, write_recogniser
+
+from ..recogniser.learner import RecogniserLearner
+from ..recogniser.lora import add_lora, weights_of
+from ..recogniser.samples import Labels, SpokenSample
+from ..recogniser.whisper_model import TrimmedEncoder, load_whisper, silent_tail
+from ..training.batches import draw_beside
+from ..training.checkpoint import Run
+from ..training.loop import Schedule, describe, fit, fraction, tail_means
+from ..training.replay import read_replay
+from .folder import RoundFolder, StageRecord
+from .unlike import split_unlike
+
+PASSES = 6
+"""How often each utterance is seen at most. With more the sentences that are unlike the learnt ones
+get worse, while those of the same templates still get better."""
+LEAST_STEPS = 40
+
+
+def train_recogniser(job: AdaptJob, report: Report) -> StageRecord:
+    """Train the parent's recogniser, or Whisper where the parent has none, going on from a
+    checkpoint where there is one. Utterances that `split_unlike` names are left out.
+
+    Raises AttuneError where there is nothing to train on, the parent is damaged, or training
+    diverges.
+    """
+    assert job.recogniser is not None
+    torch.set_num_threads(job.threads)
+    folder = RoundFolder(job.folder)
+    report("recognise", 0.0, "opening the recogniser")
+    parent = read_generation(job.generations / f"{job.parent:04d}").recogniser
+    start = read_recogniser(parent) if parent is not None else None
+    whisper = load_whisper(job.engines.encoder_weights_file)
+    labels = Labels(job.engines.encoder_weights)
+    samples, seconds = _samples(job, labels, whisper.config.num_mel_bins)
+    replay = [
+        sample
+        for utterance in read_replay(job.features)
+        if utterance.log_mel is not None
+        and (sample := labels.sample(utterance.log_mel, utterance.row.text)) is not None
+    ]
+    torch.manual_seed(job.seed)
+    tail = start.silent_tail if start else silent_tail(TrimmedEncoder(whisper.encoder))
+    learner = RecogniserLearner(add_lora(whisper, start, job.recogniser.rank), tail)
+    schedule = Schedule(
+        max(LEAST_STEPS, PASSES * len(samples) // OWN_PER_STEP),
+        job.recogniser.seconds,
+        job.recogniser.learning_rate,
+        seed=job.seed,
+        micro_batches=job.micro_batches,
+    )
+    draw = draw_beside(samples, OWN_PER_STEP, replay, REPLAYED_PER_STEP, job.seed)
+    run = Run()
+    for run in fit(learner, draw, schedule, folder.checkpoint("recognise")):
+        report("recognise", fraction(run, schedule), describe(run, ("tokens",)))
+    sha256 = sha256_of(job.engines.encoder_weights_file)
+    write_recogniser(weights_of(learner.adapted, tail, sha256), folder.trained_recogniser)
+    return StageRecord(
+        steps=run.step,
+        skipped_steps=run.skipped,
+        processor_seconds=run.processor_seconds,
+        wall_seconds=run.seconds,
+        losses=tail_means(run),
+        seconds_of_audio=seconds,
+    )
+
+
+def _samples(job: AdaptJob, labels: Labels, mel_bins: int) -> tuple[list[SpokenSample], float]:
+    """The samples that can be trained on, and their length in seconds."""
+    learnt, _ = split_unlike(job.learnt)
+    samples, seconds = [], 0.0
+    for example in learnt:
+        try:
+            spoken = read_audio(example.audio, LONGEST_LEARNT_SECONDS)
+        except AttuneError:
+            continue  # it was reported when its features were extracted, or is too long
+        sample = labels.sample(encoder_mel(spoken, mel_bins), example.text)
+        if sample is not None:
+            samples.append(sample)
+            seconds += len(spoken) / SAMPLE_RATE_HZ
+    if not samples:
+        raise AttuneError(
+            f"none of the {len(learnt)} labelled utterances can be trained on; enrol some"
+        )
+    return samples, seconds
