@@ -11,7 +11,7 @@ import numpy as np
 from .alignment.decoder import AlignedDecoder, Output, open_decoder
 from .alignment.projector import OnnxProjector
 from .alignment.usual_requests import requests_before
-from .device.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Runtimes
+from .device.runtimes import ENCODER, LANGUAGE_MODEL, TRANSCRIBER, Runtimes
 from .errors import AttuneError
 from .files import sha256_of
 from .generations.folder import Generation
@@ -44,6 +44,8 @@ class Engines:
     """The decoder of first-pass transcripts; None where there is no encoder."""
     transcriber: WhisperTranscriber
     threads: int
+    runtimes: Runtimes | None = None
+    """What computes on the GPU; None where nothing does."""
     recognisers: dict[Path, Recogniser] = field(default_factory=dict)
     """The personal recognisers that are open, by their files."""
 
@@ -72,7 +74,12 @@ class Engines:
             return self.transcriber
         if path not in self.recognisers:
             opened = open_recogniser(
-                read_recogniser(path), self.files.encoder, self.files.encoder_weights, self.threads
+                read_recogniser(path),
+                self.files.encoder,
+                self.files.encoder_weights,
+                self.threads,
+                encoder_device=_device(self.runtimes, ENCODER),
+                decoder_device=_device(self.runtimes, TRANSCRIBER),
             )
             for older in list(self.recognisers)[:-1]:
                 del self.recognisers[older]
@@ -149,15 +156,14 @@ def open_engines(
     is closed.
     """
 
-    def device(claim: str) -> Device:
-        return runtimes.device(claim) if runtimes is not None else "cpu"
-
     with ExitStack() as opened:  # what is open is closed where the rest cannot be opened
-        model = LlamaModel(files.served_language_model, device=device(LANGUAGE_MODEL))
+        model = LlamaModel(files.served_language_model, device=_device(runtimes, LANGUAGE_MODEL))
         opened.callback(model.close)
         # The rows of the file that serves are those of the original.
         vocabulary = Vocabulary(files.served_language_model, model)
-        transcriber = WhisperTranscriber(files.encoder_weights, threads, device=device(TRANSCRIBER))
+        transcriber = WhisperTranscriber(
+            files.encoder_weights, threads, device=_device(runtimes, TRANSCRIBER)
+        )
         if encoder is None and files.encoder.is_file():
             encoder = OnnxEncoder(files.encoder, threads)
         language_model = LlamaCppLanguageModel(
@@ -172,4 +178,9 @@ def open_engines(
         first_pass_decoder=FirstPassDecoder(transcriber, encoder) if encoder is not None else None,
         transcriber=transcriber,
         threads=threads,
+        runtimes=runtimes,
     )
+
+
+def _device(runtimes: Runtimes | None, claim: str) -> Device:
+    return runtimes.device(claim) if runtimes is not None else "cpu"

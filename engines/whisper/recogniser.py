@@ -12,7 +12,7 @@ from ..audio.pieces import PauseCutter
 from ..errors import AttuneError
 from ..files import sha256_of
 from ..interfaces import Step, unwatched
-from ..types import Float32, Transcript
+from ..types import Device, Float32, Transcript
 from .ctranslate2_file import read_ctranslate2, with_variables
 from .encoder import SpeechEncoder
 from .encoder_onnx import OnnxEncoder, with_layers
@@ -47,10 +47,16 @@ class Recogniser:
 
 
 def open_recogniser(
-    weights: RecogniserWeights, encoder: Path, whisper: Path, threads: int
+    weights: RecogniserWeights,
+    encoder: Path,
+    whisper: Path,
+    threads: int,
+    *,
+    encoder_device: Device = "cpu",
+    decoder_device: Device = "cpu",
 ) -> Recogniser:
     """Open the recogniser of `weights`: with the encoder's graph `encoder`, in ONNX Runtime, and
-    the decoder of the CTranslate2 folder `whisper`.
+    the decoder of the CTranslate2 folder `whisper`, each on its device.
 
     Raises AttuneError where one of them cannot be read, or is of another model.
     """
@@ -64,6 +70,8 @@ def open_recogniser(
     merged = merged_variables(weights, variables)
     changed = [name for name in weights.changes if name.startswith("encoder.")]
     graph = with_layers(encoder, layers_of(changed, variables), layers_of(changed, merged))
-    opened = OnnxEncoder(graph, threads)
-    transcriber = WhisperTranscriber(whisper, threads, model=with_variables(model, merged))
+    opened = OnnxEncoder(graph, threads, device=encoder_device)
+    transcriber = WhisperTranscriber(
+        whisper, threads, device=decoder_device, model=with_variables(model, merged)
+    )
     return Recogniser(opened, FirstPassDecoder(transcriber, opened, weights.silent_tail))
