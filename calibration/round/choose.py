@@ -22,6 +22,7 @@ from engines.whisper.recogniser_weights import (
 from engines.whisper.transcriber import WhisperTranscriber
 
 from ..evaluation.text_scores import error_rate, word_errors
+from ..recogniser.start import start_of
 from .folder import ChosenRecogniser, RoundFolder, StageRecord
 from .unlike import split_unlike
 
@@ -48,13 +49,15 @@ def choose_recogniser(job: AdaptJob, report: Report) -> StageRecord:
     Raises AttuneError where an engine or the parent fails.
     """
     folder = RoundFolder(job.folder)
-    parent = read_generation(job.generations / f"{job.parent:04d}").recogniser
-    start = read_recogniser(parent) if parent is not None else None
+    parent = read_generation(job.generations / f"{job.parent:04d}")
+    start = start_of(parent, job.engines.encoder_weights_file)
     trained = read_recogniser(folder.trained_recogniser)
     own = _judged(job)
-    before = _heard(job, _opened(job, start), own, report, "before")
+    served = read_recogniser(parent.recogniser) if parent.recogniser is not None else None
+    before = _heard(job, _opened(job, served), own, report, "before")
     found = {}
-    for share in SHARES:
+    # Where the parent has none, the base recogniser itself may be what helps most.
+    for share in SHARES if served is not None or start is None else (*SHARES, 0.0):
         weights = blended(start, trained, share)
         found[share] = _heard(job, _opened(job, weights), own, report, f"share {share:g}")
     chosen = choose(before, found)

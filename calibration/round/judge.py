@@ -75,7 +75,9 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
     panel.judge("cascade", judge.cascade, None)
     if parent.recogniser is not None:
         panel.judge("current_recogniser", judge.recogniser(parent.recogniser), None)
-    if recogniser is not None:
+    if recogniser is not None and recogniser == parent.recogniser:
+        panel.copy("current_recogniser", "recogniser")
+    elif recogniser is not None:
         panel.judge("recogniser", judge.recogniser(recogniser), None)
     report("judge", 1.0, "writing the generation")
     records = [folder.record(stage) for stage in ("recognise", "train", "distil")]
@@ -257,6 +259,10 @@ class _Panel:
             )
             for name, examples in self._sets.items()
         }
+
+    def copy(self, who: str, other: str) -> None:
+        """Give `other`, which is the same recogniser, the scores of `who`."""
+        self._scored[other] = self._scored[who]
 
     def judgements(self) -> dict[str, Judgement]:
         """The judgement of each set, by its name; complete once all of _JUDGED were scored."""

@@ -11,11 +11,12 @@ from engines.jobs.footprints import LONGEST_LEARNT_SECONDS, OWN_PER_STEP, REPLAY
 from engines.jobs.messages import AdaptJob, Report
 from engines.types import SAMPLE_RATE_HZ
 from engines.whisper.encoder import encoder_mel
-from engines.whisper.recogniser_weights import read_recogniser, write_recogniser
+from engines.whisper.recogniser_weights import write_recogniser
 
 from ..recogniser.learner import RecogniserLearner
 from ..recogniser.lora import add_lora, weights_of
 from ..recogniser.samples import Labels, SpokenSample
+from ..recogniser.start import start_of
 from ..recogniser.whisper_model import TrimmedEncoder, load_whisper, silent_tail
 from ..training.batches import draw_beside
 from ..training.checkpoint import Run
@@ -31,8 +32,8 @@ LEAST_STEPS = 40
 
 
 def train_recogniser(job: AdaptJob, report: Report) -> StageRecord:
-    """Train the parent's recogniser, or Whisper where the parent has none, going on from a
-    checkpoint where there is one. Utterances that `split_unlike` names are left out.
+    """Train what `start_of` gives, or Whisper where that is nothing, going on from a checkpoint
+    where there is one. Utterances that `split_unlike` names are left out.
 
     Raises AttuneError where there is nothing to train on, the parent is damaged, or training
     diverges.
@@ -41,8 +42,8 @@ def train_recogniser(job: AdaptJob, report: Report) -> StageRecord:
     torch.set_num_threads(job.threads)
     folder = RoundFolder(job.folder)
     report("recognise", 0.0, "opening the recogniser")
-    parent = read_generation(job.generations / f"{job.parent:04d}").recogniser
-    start = read_recogniser(parent) if parent is not None else None
+    parent = read_generation(job.generations / f"{job.parent:04d}")
+    start = start_of(parent, job.engines.encoder_weights_file)
     whisper = load_whisper(job.engines.encoder_weights_file)
     labels = Labels(job.engines.encoder_weights)
     samples, seconds = _samples(job, labels, whisper.config.num_mel_bins)

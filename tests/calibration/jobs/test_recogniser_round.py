@@ -82,7 +82,7 @@ def test_a_recogniser_is_trained_chosen_judged_and_served(job: AdaptJob) -> None
     notes = [line.note for line in lines if line.stage == "choose"]
     assert [note.split(":")[0] for note in notes[:-1]] == [
         "before",
-        *(f"share {share}" for share in ("1", "0.75", "0.5", "0.25")),
+        *(f"share {share}" for share in ("1", "0.75", "0.5", "0.25", "0")),
     ]
     generation = read_generation(job.generations / "0001")
     card = generation.card
