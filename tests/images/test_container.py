@@ -39,12 +39,14 @@ def buildah(*arguments: str, seconds: float = 600.0, check: bool = True) -> str:
 
 
 def pip_settings() -> dict[str, str]:
-    """How this machine's pip finds packages."""
+    """How this machine's pip finds packages; its constraints are files that the container lacks."""
     listed = subprocess.run(
         ["pip", "config", "list"], capture_output=True, text=True, check=False
     ).stdout
     found = (line.partition("=") for line in listed.splitlines() if line.startswith("global."))
-    return {key.removeprefix("global."): value.strip("'") for key, _, value in found}
+    settings = {key.removeprefix("global."): value.strip("'") for key, _, value in found}
+    settings.pop("constraint", None)
+    return settings
 
 
 @pytest.fixture(scope="module")
