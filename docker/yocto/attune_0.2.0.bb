@@ -53,6 +53,7 @@ RDEPENDS:${PN} = "\
     python3-psutil \
     python3-pydantic \
     python3-rich \
+    python3-safetensors \
     python3-sounddevice \
     python3-soundfile \
     python3-soxr \
@@ -67,7 +68,6 @@ RRECOMMENDS:${PN} = "\
     python3-onnxscript \
     python3-peft \
     python3-rouge-score \
-    python3-safetensors \
     python3-torch \
     python3-transformers \
 "

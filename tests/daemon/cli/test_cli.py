@@ -253,6 +253,8 @@ def test_enrolling_learning_and_going_back(attune: Attune, daemon: App, folder: 
         "candidate": 100,
         "current": 500,
         "cascade": 600,
+        "recogniser": None,
+        "current_recogniser": None,
         "text": "",
     }
     assert "the base, which came with Attune" in attune("generations", "show", "0")[1]
