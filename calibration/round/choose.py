@@ -49,6 +49,9 @@ def choose_recogniser(job: AdaptJob, report: Report) -> StageRecord:
     Raises AttuneError where an engine or the parent fails.
     """
     folder = RoundFolder(job.folder)
+    if not folder.trained_recogniser.is_file():
+        folder.write_chosen(ChosenRecogniser(left_out="there was nothing that it could learn from"))
+        return StageRecord()
     parent = read_generation(job.generations / f"{job.parent:04d}")
     start = start_of(parent, job.engines.encoder_weights_file)
     trained = read_recogniser(folder.trained_recogniser)

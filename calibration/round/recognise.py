@@ -35,8 +35,8 @@ def train_recogniser(job: AdaptJob, report: Report) -> StageRecord:
     """Train what `start_of` gives, or Whisper where that is nothing, going on from a checkpoint
     where there is one. Utterances that `split_unlike` names are left out.
 
-    Raises AttuneError where there is nothing to train on, the parent is damaged, or training
-    diverges.
+    Nothing is trained, or written, where no utterance is short enough. Raises AttuneError where the
+    parent is damaged, or training diverges.
     """
     assert job.recogniser is not None
     torch.set_num_threads(job.threads)
@@ -47,6 +47,9 @@ def train_recogniser(job: AdaptJob, report: Report) -> StageRecord:
     whisper = load_whisper(job.engines.encoder_weights_file)
     labels = Labels(job.engines.encoder_weights)
     samples, seconds = _samples(job, labels, whisper.config.num_mel_bins)
+    if not samples:
+        report("recognise", 1.0, f"no utterance is at most {LONGEST_LEARNT_SECONDS:g} s long")
+        return StageRecord()
     replay = [
         sample
         for utterance in read_replay(job.features)
@@ -92,8 +95,4 @@ def _samples(job: AdaptJob, labels: Labels, mel_bins: int) -> tuple[list[SpokenS
         if sample is not None:
             samples.append(sample)
             seconds += len(spoken) / SAMPLE_RATE_HZ
-    if not samples:
-        raise AttuneError(
-            f"none of the {len(learnt)} labelled utterances can be trained on; enrol some"
-        )
     return samples, seconds

@@ -97,10 +97,12 @@ class Footprints(Frozen):
         matter (0).
         """
         trained = [example.seconds for example in job.examples if not example.holdout]
+        if stage == "recognise":
+            trained = [seconds for seconds in trained if seconds <= LONGEST_LEARNT_SECONDS]
+            if not trained:
+                return 0
         if stage in ("train", "recognise"):
             longest = max([self.replay_seconds, *trained])
-            if stage == "recognise":
-                longest = min(longest, LONGEST_LEARNT_SECONDS)
             samples = -(-(OWN_PER_STEP + REPLAYED_PER_STEP) // job.micro_batches)
         elif stage == "distil":
             longest, samples = (

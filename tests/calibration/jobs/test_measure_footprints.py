@@ -38,7 +38,6 @@ def test_stages_are_measured_and_longer_utterances_take_more(
         ],
         system_prompt="Answer briefly.",
         lengths_seconds=[3.0, 25.0],
-        recognises=True,
         distils=True,
     )
     (tmp_path / "features" / "replay").mkdir(parents=True)
@@ -49,21 +48,11 @@ def test_stages_are_measured_and_longer_utterances_take_more(
     assert done.returncode == 0, Progress.model_validate_json(done.stdout.splitlines()[-1]).note
     found = read_footprints(job.output)
     assert found is not None
-    assert list(found.stages) == [
-        "hear",
-        "recognise",
-        "choose",
-        "train",
-        "lessons",
-        "distil",
-        "export",
-        "judge",
-    ]
+    assert list(found.stages) == ["hear", "train", "lessons", "distil", "export", "judge"]
     assert found.frame_width == 384
     assert found.answering_bytes > 0
     assert all(100 * MIB < one.beside_bytes <= one.alone_bytes for one in found.stages.values())
     assert found.stages["train"].bytes_per_position > 0
-    assert found.stages["recognise"].bytes_per_position > 0
     assert found.stages["distil"].bytes_per_position > 0
     assert found.stages["distil"].bytes_per_rank > 0
     assert found.stages["train"].bytes_per_rank == 0
