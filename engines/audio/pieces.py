@@ -7,8 +7,9 @@ had made a turn of each piece, and each step of the work stays short. Knows samp
 probabilities of speech, no words.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +37,11 @@ _CHUNK_SECONDS = CHUNK_SAMPLES / SAMPLE_RATE_HZ
 
 @dataclass(frozen=True)
 class PauseCutter:
-    """Cuts utterances by the probability of speech. One thread uses it at a time."""
+    """Cuts utterances by the probability of speech, one at a time."""
 
     longest_seconds: float = LONGEST_SECONDS
+    _alone: Lock = field(default_factory=Lock, repr=False, compare=False)
+    """Held while the voice activity model, which has a state, hears an utterance."""
 
     @cached_property
     def _vad(self) -> SileroVad:
@@ -51,8 +54,10 @@ class PauseCutter:
         Raises AttuneError where the voice activity model cannot be opened.
         """
         chunks = _chunks(samples)
-        self._vad.reset()
-        probabilities = np.array(self._vad.probabilities(chunks)) if len(chunks) else np.zeros(0)
+        with self._alone:
+            self._vad.reset()
+            heard = self._vad.probabilities(chunks) if len(chunks) else []
+        probabilities = np.array(heard, np.float64)
         loudness = np.sqrt((chunks**2).mean(axis=1))
         found = spoken_spans(probabilities, loudness, self.longest_seconds)
         return [samples[start * CHUNK_SAMPLES : end * CHUNK_SAMPLES] for start, end in found]

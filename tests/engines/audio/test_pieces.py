@@ -1,7 +1,11 @@
 """Cutting utterances at their pauses: every word is in one piece, no piece is long, and silence is
 no piece."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.audio.pieces import PauseCutter, spoken_spans
-from engines.audio.vad import CHUNK_SAMPLES
+from engines.audio.recordings import read_audio
+from engines.audio.vad import CHUNK_SAMPLES, SileroVad
+from engines.models.general_speech import read_prompts
 from engines.types import SAMPLE_RATE_HZ, Float32
 from tests.support.audio_fixtures import flite, noise, tone
 
@@ -81,3 +87,29 @@ def test_a_short_question_is_read_as_it_is_and_found_in_long_silence() -> None:
     assert np.array_equal(whole, said)
     [found] = PauseCutter().cut(np.concatenate([noise(20.0, 0.0005), said, noise(6.0, 0.0005)]))
     assert len(said) <= len(found) <= len(said) + 1.2 * SAMPLE_RATE_HZ
+
+
+class Watched(SileroVad):
+    """A detector that notices another thread between its reset and its probabilities."""
+
+    def reset(self) -> None:
+        super().reset()
+        self.used_by = threading.get_ident()
+        time.sleep(0.01)  # another thread's turn, if nothing holds it back
+
+    def probabilities(self, chunks: Float32) -> list[float]:
+        assert self.used_by == threading.get_ident(), "another thread reset it meanwhile"
+        return super().probabilities(chunks)
+
+
+def test_several_threads_cut_one_after_the_other(
+    general_speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn and the labeller hear under different locks, and the detector remembers its stream."""
+    monkeypatch.setattr("engines.audio.pieces.SileroVad", Watched)
+    cutter = PauseCutter()
+    said = [read_audio(one.audio) for one in read_prompts(general_speech)[:6]]
+    alone = [[len(piece) for piece in cutter.cut(samples)] for samples in said]
+    with ThreadPoolExecutor(6) as threads:
+        found = threads.map(cutter.cut, said)
+        assert [[len(piece) for piece in pieces] for pieces in found] == alone
