@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from engines.files import one_at_a_time
+from engines.jobs.messages import EngineFiles
 from engines.models.cache import model_path
 from tests.support.llama_conversations import WIDTH, Opened, Reference, one_prompt, opened
 from tests.support.model_fakes import Hub
@@ -59,6 +60,17 @@ def encoder_path(whisper_folder: Path) -> Path:
 
         export_encoder(whisper_folder / "model.bin", path)
     return path
+
+
+@pytest.fixture(scope="session")
+def engine_files(encoder_path: Path, whisper_folder: Path, llm_path: Path) -> EngineFiles:
+    """The files of the default models; the language model serves in its own weights."""
+    return EngineFiles(
+        encoder=encoder_path,
+        encoder_weights=whisper_folder,
+        language_model=llm_path,
+        served_language_model=llm_path,
+    )
 
 
 @pytest.fixture(scope="session")

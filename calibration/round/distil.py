@@ -31,9 +31,10 @@ from ..projector.cif import CifProjector
 from ..projector.embedlink import EmbedLink
 from ..training.batches import draw_epochs
 from ..training.checkpoint import Run
-from ..training.loop import PERSONAL_L2_SP_WEIGHT, Schedule, describe, fit, fraction, tail_means
+from ..training.loop import PERSONAL_L2_SP_WEIGHT, Schedule, describe, fit, fraction
 from ..training.samples import make_sample, tokens_of
 from .folder import RoundFolder, StageRecord
+from .trained import record_of
 
 WARMUP_STEPS = 10
 
@@ -70,13 +71,7 @@ def distil_round(job: AdaptJob, report: Report) -> StageRecord:
     export_adapter(adapted, folder.adapter)
     if job.distil.trains != "adapter":
         save_projector(projector, folder.distilled)
-    return StageRecord(
-        steps=run.step,
-        skipped_steps=run.skipped,
-        processor_seconds=run.processor_seconds,
-        wall_seconds=run.seconds,
-        losses=tail_means(run),
-    )
+    return record_of(run)
 
 
 def _samples_of(

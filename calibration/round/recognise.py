@@ -20,9 +20,10 @@ from ..recogniser.start import start_of
 from ..recogniser.whisper_model import TrimmedEncoder, load_whisper, silent_tail
 from ..training.batches import draw_beside
 from ..training.checkpoint import Run
-from ..training.loop import Schedule, describe, fit, fraction, tail_means
+from ..training.loop import Schedule, describe, fit, fraction
 from ..training.replay import read_replay
 from .folder import RoundFolder, StageRecord
+from .trained import record_of
 from .unlike import split_unlike
 
 PASSES = 6
@@ -72,14 +73,7 @@ def train_recogniser(job: AdaptJob, report: Report) -> StageRecord:
         report("recognise", fraction(run, schedule), describe(run, ("tokens",)))
     sha256 = sha256_of(job.engines.encoder_weights_file)
     write_recogniser(weights_of(learner.adapted, tail, sha256), folder.trained_recogniser)
-    return StageRecord(
-        steps=run.step,
-        skipped_steps=run.skipped,
-        processor_seconds=run.processor_seconds,
-        wall_seconds=run.seconds,
-        losses=tail_means(run),
-        seconds_of_audio=seconds,
-    )
+    return record_of(run, seconds)
 
 
 def _samples(job: AdaptJob, labels: Labels, mel_bins: int) -> tuple[list[SpokenSample], float]:

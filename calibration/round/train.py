@@ -15,10 +15,11 @@ from ..projector.embedlink import EmbedLink
 from ..training.batches import draw_beside
 from ..training.checkpoint import Run
 from ..training.features import Features
-from ..training.loop import PERSONAL_L2_SP_WEIGHT, Schedule, describe, fit, fraction, tail_means
+from ..training.loop import PERSONAL_L2_SP_WEIGHT, Schedule, describe, fit, fraction
 from ..training.replay import load_replay
 from ..training.samples import Sample, make_sample, tokens_of
 from .folder import RoundFolder, StageRecord
+from .trained import record_of
 
 PASSES = 5
 """How often each utterance is seen at most: more passes learn the recordings, not the voice."""
@@ -58,14 +59,7 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
     for run in fit(embedlink, draw, schedule, folder.checkpoint("train")):
         report("train", fraction(run, schedule), describe(run, ("contrast",)))
     save_projector(projector, folder.trained)
-    return StageRecord(
-        steps=run.step,
-        skipped_steps=run.skipped,
-        processor_seconds=run.processor_seconds,
-        wall_seconds=run.seconds,
-        losses=tail_means(run),
-        seconds_of_audio=seconds,
-    )
+    return record_of(run, seconds)
 
 
 def _samples(

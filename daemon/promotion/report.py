@@ -75,6 +75,8 @@ def _recogniser(card: Card) -> str:
         return f"the recogniser that was trained is left out: {card.recogniser_left_out}"
     if card.recogniser_share is None:
         return ""
+    if card.recogniser_share == 0:
+        return "its recogniser is the base as it came, for nothing that was learnt helped more"
     return f"its recogniser keeps {card.recogniser_share:.0%} of what it learnt"
 
 

@@ -22,19 +22,6 @@ from ..files import write_beside
 from ..types import Float32
 from .ctranslate2_file import Variables
 
-LINEAR_LAYERS = (
-    "self_attn.q_proj",
-    "self_attn.k_proj",
-    "self_attn.v_proj",
-    "self_attn.out_proj",
-    "encoder_attn.q_proj",
-    "encoder_attn.k_proj",
-    "encoder_attn.v_proj",
-    "encoder_attn.out_proj",
-    "fc1",
-    "fc2",
-)
-"""The linear layers of a block, by transformers' names; an encoder's has no `encoder_attn`."""
 MAX_RANK = 512
 _A, _B = ".lora_A", ".lora_B"
 _WHISPER, _TAIL = "whisper_sha256", "silent_tail"
@@ -52,6 +39,8 @@ _STACKED = {
     "fc2": ("ffn/linear_1", 0, 1),
 }
 """For each linear layer CTranslate2's variable, and which of how many parts stacked in it."""
+LINEAR_LAYERS = tuple(_STACKED)
+"""The linear layers of a block, by transformers' names; an encoder's has no `encoder_attn`."""
 
 
 @dataclass(frozen=True)

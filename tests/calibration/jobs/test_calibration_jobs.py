@@ -27,9 +27,7 @@ def job(
     tmp_path: Path,
     untrained_generations: Path,
     general_speech: Path,
-    encoder_path: Path,
-    whisper_folder: Path,
-    llm_path: Path,
+    engine_files: EngineFiles,
 ) -> AdaptJob:
     prompts = read_prompts(general_speech)
     general = retention_set(prompts)[:GENERAL]
@@ -54,12 +52,7 @@ def job(
         generations=root,
         number=1,
         parent=0,
-        engines=EngineFiles(
-            encoder=encoder_path,
-            encoder_weights=whisper_folder,
-            language_model=llm_path,
-            served_language_model=llm_path,
-        ),
+        engines=engine_files,
         features=tmp_path / "features",
         examples=examples,
         general=[

@@ -18,7 +18,7 @@ from engines.types import SAMPLE_RATE_HZ
 from engines.whisper.recogniser import Recogniser
 from tests.support.calibration_child import run
 
-ROOMS, TRAINED, HELD_OUT, GENERAL = ENROLLED.rooms, 24, 4, 3
+ROOMS, GENERAL = ENROLLED.rooms, 3
 
 
 @pytest.fixture
@@ -26,9 +26,7 @@ def job(
     tmp_path: Path,
     untrained_generations: Path,
     general_speech: Path,
-    encoder_path: Path,
-    whisper_folder: Path,
-    llm_path: Path,
+    engine_files: EngineFiles,
 ) -> AdaptJob:
     texts = [f"Turn on the {room} light." for room in ROOMS]
     texts += [f"Call {person}, please." for person in ENROLLED.people]
@@ -53,12 +51,7 @@ def job(
         generations=root,
         number=1,
         parent=0,
-        engines=EngineFiles(
-            encoder=encoder_path,
-            encoder_weights=whisper_folder,
-            language_model=llm_path,
-            served_language_model=llm_path,
-        ),
+        engines=engine_files,
         features=tmp_path / "features",
         examples=examples,
         general=[

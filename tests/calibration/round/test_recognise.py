@@ -18,9 +18,7 @@ from tests.support.audio_fixtures import noise
 def job(
     tmp_path: Path,
     untrained_generations: Path,
-    encoder_path: Path,
-    whisper_folder: Path,
-    llm_path: Path,
+    engine_files: EngineFiles,
 ) -> AdaptJob:
     audio = tmp_path / "long.wav"
     soundfile.write(audio, noise(LONGEST_LEARNT_SECONDS + 1.0, 0.1), SAMPLE_RATE_HZ)
@@ -29,12 +27,7 @@ def job(
         generations=untrained_generations,
         number=1,
         parent=0,
-        engines=EngineFiles(
-            encoder=encoder_path,
-            encoder_weights=whisper_folder,
-            language_model=llm_path,
-            served_language_model=llm_path,
-        ),
+        engines=engine_files,
         features=tmp_path / "features",
         examples=[Example(id="long", audio=audio, text="A long one.", origin="enrolled")],
         system_prompt="",
