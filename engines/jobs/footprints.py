@@ -109,7 +109,7 @@ class Footprints(Frozen):
                 max(trained, default=0.0),
                 -(-DISTILLED_PER_STEP // job.micro_batches),
             )
-        elif stage in ("choose", "judge"):
+        elif stage == "judge":
             judged = [*(example for example in job.examples if example.holdout), *job.general]
             longest, samples = max((example.seconds for example in judged), default=0.0), 1
         else:
