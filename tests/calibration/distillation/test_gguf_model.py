@@ -72,6 +72,7 @@ def test_small_models_of_every_architecture_agree(tmp_path: Path, architecture: 
     assert divergence < 1e-4
 
 
+@pytest.mark.slow
 def test_the_served_model_agrees(llm_path: Path) -> None:
     """llama.cpp computes activations in 8 bits, so a near tie may fall the other way."""
     text = " ".join(

@@ -137,6 +137,7 @@ def test_the_teacher_is_asked_before_each_token_of_the_reply(
     )
 
 
+@pytest.mark.slow
 def test_projector_and_adapter_learn_and_the_language_model_does_not(
     path: Path, vocabulary: Vocabulary, samples: list[DistillationSample]
 ) -> None:
@@ -170,6 +171,7 @@ def test_every_loss_can_be_switched_off(
     assert set(losses_of(alone, samples)) <= set(EmbedLink.loss_weights)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_nothing_had_been(
     path: Path, vocabulary: Vocabulary, samples: list[DistillationSample], tmp_path: Path
 ) -> None:

@@ -228,14 +228,8 @@ def test_a_round_that_distils_serves_what_is_replied_to_better(job: AdaptJob) ->
     assert ("adapter/adapter_model.safetensors" in card.files) == serves_blends
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        "parent",
-        pytest.param("nothing to train on", marks=pytest.mark.slow),
-        pytest.param("unreadable audio", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["parent", "nothing to train on", "unreadable audio"])
 def test_what_cannot_be_run_says_so_in_one_line(job: AdaptJob, damage: str, tmp_path: Path) -> None:
     some = job.examples[HELD_OUT - 1 : HELD_OUT + 1]  # one to judge on, one to train on
     job = job.model_copy(update={"examples": some, "general": job.general[:1]})

@@ -84,6 +84,7 @@ def test_it_learns_a_wrong_label_and_nothing_else_changes(
     assert (tmp_path / "checkpoint").stat().st_size < 10e6  # Whisper itself is not in it
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_its_checkpoint(
     whisper_folder: Path, samples: list[SpokenSample], tail: Float32, tmp_path: Path
 ) -> None:

@@ -134,6 +134,7 @@ def test_what_people_say_is_likelier_than_what_sounds_like_it(
         assert one > other + 5
 
 
+@pytest.mark.slow
 def test_likelihoods_are_those_of_one_sentence_after_the_other(
     scorer: SentenceScorer, vocabulary: Vocabulary, llm_path: Path
 ) -> None:
@@ -162,6 +163,7 @@ def test_likelihoods_are_those_of_one_sentence_after_the_other(
     assert [scorer([sentence])[0] for sentence in sentences] == pytest.approx(expected, abs=0.3)
 
 
+@pytest.mark.slow
 def test_the_users_own_requests_make_others_like_them_likelier(
     judges: LlamaSentenceScorer, vocabulary: Vocabulary
 ) -> None:

@@ -46,6 +46,7 @@ def choose(board: Board, *more: str, shift: float = 0.0) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_speech_is_encoded_whatever_becomes_of_the_plan(board: Board) -> None:
     """From no plan at all to one that fails while it serves; each time the next step is known, and
     the frames come."""
@@ -108,6 +109,7 @@ def test_without_gpu_or_library_the_reason_is_told(
     assert found[1] == "(125, 384)"
 
 
+@pytest.mark.slow
 def test_claims_about_a_gpu_are_tried_each_in_a_process_of_its_own(
     board: Board, general_speech: Path, llm_path: Path
 ) -> None:

@@ -97,6 +97,7 @@ def test_a_small_change_hears_real_speech_nearly_as_before(
     assert 0.5 < transcript.confidence <= 1.0
 
 
+@pytest.mark.slow
 def test_a_large_change_of_either_side_is_heard(
     whisper_folder: Path, encoder_path: Path, general_speech: Path
 ) -> None:
