@@ -56,7 +56,7 @@ class MemoryGuard:
     def plan(self, job: AdaptJob) -> Plan:
         """Plan how `job` would be run. Raises AttuneError if the memory use of one of its stages
         was never measured."""
-        footprints, measured_here = footprints_of(job.engines, self._path)
+        footprints, measured_here = footprints_of(job.engines, self._path, job.stages)
         missing = [stage for stage in job.stages if stage not in footprints.stages]
         if missing:
             raise AttuneError(

@@ -4,6 +4,7 @@ Bytes are counted twice: `beside` a daemon that serves, which maps the language 
 libraries already, and `alone`, where no other process does.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field
@@ -164,16 +165,25 @@ def footprints_path(cache_dir: Path) -> Path:
     return cache_dir / "footprints.json"
 
 
-def footprints_of(engines: EngineFiles, path: Path) -> tuple[Footprints, bool]:
-    """The footprints measured with these models, and whether they are of this device, whose are at
-    `path`.
+def footprints_of(
+    engines: EngineFiles, path: Path, stages: Sequence[str] = ()
+) -> tuple[Footprints, bool]:
+    """The footprints measured with these models, and whether those of all `stages` are of this
+    device, whose are at `path`: a stage that was never measured here has those of another.
 
     Raises AttuneError where there are none for these models.
     """
-    for place in (path, SHIPPED):
-        found = read_footprints(place)
-        if found is not None and found.are_of(engines):
-            return found, place == path
+    here, shipped = (
+        found if found is not None and found.are_of(engines) else None
+        for found in map(read_footprints, (path, SHIPPED))
+    )
+    if here is not None and shipped is not None:
+        both = here.model_copy(update={"stages": shipped.stages | here.stages})
+        return both, here.stages.keys() >= set(stages)
+    if here is not None:
+        return here, True
+    if shipped is not None:
+        return shipped, False
     raise AttuneError(
         "the memory of a round was not measured with these models; run `attune calibrate memory`"
     )

@@ -1,0 +1,77 @@
+"""Which measurements of a round's memory are used: this device's, or those of another for stages
+that were never measured here."""
+
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from engines.errors import AttuneError
+from engines.jobs.footprints import Footprint, Footprints, footprints_of, write_footprints
+from engines.jobs.messages import EngineFiles
+
+
+@pytest.fixture
+def engines(tmp_path: Path) -> EngineFiles:
+    (tmp_path / "model.bin").write_bytes(b"whisper")
+    (tmp_path / "llm").write_bytes(b"language model")
+    return EngineFiles(
+        encoder=tmp_path / "none",
+        encoder_weights=tmp_path,
+        language_model=tmp_path / "llm",
+        served_language_model=tmp_path / "llm",
+    )
+
+
+def footprints(whisper: bytes = b"whisper", **stages: float) -> Footprints:
+    return Footprints(
+        machine="a test's",
+        measured_at="2026-01-01T00:00:00+00:00",
+        encoder_sha256=sha256(whisper).hexdigest(),
+        language_model_sha256=sha256(b"language model").hexdigest(),
+        frame_width=384,
+        replay_seconds=6.0,
+        stages={
+            name: Footprint(beside_bytes=size, alone_bytes=size) for name, size in stages.items()
+        },
+        answering_bytes=0,
+        left_bytes=0,
+    )
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "shipped.json"
+    monkeypatch.setattr("engines.jobs.footprints.SHIPPED", path)
+    return path
+
+
+def test_a_stage_that_was_never_measured_here_has_the_figures_of_another_machine(
+    tmp_path: Path, engines: EngineFiles, shipped: Path
+) -> None:
+    here = tmp_path / "here.json"
+    write_footprints(shipped, footprints(train=5.0, recognise=7.0))
+    write_footprints(here, footprints(train=3.0))
+    found, measured_here = footprints_of(engines, here, ["train", "recognise"])
+    assert {name: one.alone_bytes for name, one in found.stages.items()} == {
+        "train": 3.0,
+        "recognise": 7.0,
+    }
+    assert not measured_here
+    assert footprints_of(engines, here, ["train"])[1]
+
+
+def test_figures_of_other_models_are_not_used(
+    tmp_path: Path, engines: EngineFiles, shipped: Path
+) -> None:
+    here = tmp_path / "here.json"
+    with pytest.raises(AttuneError, match="run `attune calibrate memory`"):
+        footprints_of(engines, here)
+    write_footprints(shipped, footprints(train=5.0))
+    write_footprints(here, footprints(whisper=b"another", train=3.0))
+    found, measured_here = footprints_of(engines, here, ["train"])
+    assert (found.stages["train"].alone_bytes, measured_here) == (5.0, False)
+    write_footprints(shipped, footprints(whisper=b"another", train=5.0))
+    write_footprints(here, footprints(train=3.0))
+    found, measured_here = footprints_of(engines, here, ["train"])
+    assert (found.stages["train"].alone_bytes, measured_here) == (3.0, True)
