@@ -125,10 +125,12 @@ format: $(VENV)/.installed ## Format the code and sort its imports
 	$(BIN)/ruff format $(CODE)
 
 .PHONY: base
-base: ready ## Make a corpus and train the base projector anew (many hours; for maintainers)
+base: ready ## Make a corpus and train base projector and base recogniser anew (many hours; for maintainers)
 	$(BIN)/attune models fetch kokoro-82m piper-joe
 	$(BIN)/attune align corpus --out build/corpus
 	$(BIN)/attune align train build/corpus --out build/base --minutes 240
+	$(BIN)/attune align corpus --out build/corpus-recogniser --written 0 --no-coverage --seed 1
+	$(BIN)/attune align recogniser build/corpus-recogniser --out build/base-recogniser --minutes 240
 
 .PHONY: clean
 clean: ## Remove the virtual environment and what was built; models and state stay

@@ -34,6 +34,7 @@ from engines.jobs.calibration_jobs import (
     Job,
     PrecisionJob,
     TrainJob,
+    TrainRecogniserJob,
 )
 from engines.jobs.child_process import HANDED_OVER_VARIABLE, SIGTERM_EXIT, settle_as_child
 from engines.jobs.handoff import tell_status
@@ -104,6 +105,10 @@ def _work(job: Job) -> int | None:
             from .jobs.train_base import train
 
             return train(job, print_progress)
+        case TrainRecogniserJob():
+            from .jobs.train_recogniser import train_base_recogniser
+
+            return train_base_recogniser(job, print_progress)
 
 
 def run(path: Path) -> int:

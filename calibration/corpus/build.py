@@ -1,5 +1,5 @@
-"""Makes a corpus: speaks or reads each line of the script, augments it, encodes it, decodes a
-first-pass transcript of it, and writes it into shards.
+"""Makes a corpus: speaks or reads each line of the script, augments it, and writes its log-mel into
+shards.
 
 Knows the work and its workers; the script is `corpus/script.py`, the files `corpus/shards.py`.
 """
@@ -16,15 +16,12 @@ import numpy as np
 from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
 from engines.types import FRAME_SECONDS, SAMPLE_RATE_HZ, Float32
-from engines.whisper.encoder import MAX_SECONDS, SpeechEncoder, encoder_mel
-from engines.whisper.encoder_onnx import OnnxEncoder
-from engines.whisper.first_pass import FirstPassDecoder
-from engines.whisper.transcriber import WhisperTranscriber
+from engines.whisper.encoder import MAX_SECONDS, encoder_mel
 
 from .augment import augment
 from .commands import require
 from .script import ScriptLine
-from .shards import is_there, write_shard
+from .shards import shards_of, write_shard
 from .synthesis import COMMAND_OF, Synthesizers, Voice, describe
 
 SHARD_UTTERANCES = 200
@@ -32,37 +29,36 @@ _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.3, 20.0
 
 
 @dataclass(frozen=True)
-class Models:
-    """The files that a worker opens."""
+class NeuralVoices:
+    """The models of the voices that are neural networks."""
 
-    encoder: Path
-    whisper: Path
-    kokoro: Path | None
-    piper: Path | None
+    kokoro: Path | None = None
+    """The folder of `kokoro-82m`; None to do without its voices."""
+    piper: Path | None = None
+    """The graph of `piper-joe`; None to do without it."""
 
 
 @dataclass(frozen=True)
 class _Worker:
     folder: Path
-    encoder: OnnxEncoder
-    first_pass_decoder: FirstPassDecoder
+    mel_bins: int
     synthesizers: Synthesizers
 
 
 _worker: _Worker
 
 
-def expected_bytes(script: Sequence[ScriptLine], encoder: SpeechEncoder) -> int:
-    """The size that frames and log-mel of `script` will have on the disk."""
+def expected_bytes(script: Sequence[ScriptLine], mel_bins: int) -> int:
+    """The size that the log-mel of `script` will have on the disk."""
     seconds = sum(line.expected_seconds * line.copies for line in script)
-    width = encoder.frame_width + 2 * encoder.mel_bins
-    return int(seconds / FRAME_SECONDS * width * np.float16().nbytes)
+    return int(seconds / FRAME_SECONDS * 2 * mel_bins * np.float16().nbytes)
 
 
 def build(
     folder: Path,
     script: Sequence[ScriptLine],
-    models: Models,
+    voices: NeuralVoices,
+    mel_bins: int,
     workers: int,
     report: Callable[[int, int], None],
 ) -> int:
@@ -79,14 +75,12 @@ def build(
         require(COMMAND_OF[synthesizer])
     shards = -(-len(script) // SHARD_UTTERANCES)
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [number for number in range(shards) if not is_there(folder, number)]
+    missing = sorted(set(range(shards)) - set(shards_of(folder)))
     tasks = [
         (number, script[number * SHARD_UTTERANCES : (number + 1) * SHARD_UTTERANCES])
         for number in missing
     ]
-    needed = expected_bytes(
-        [line for _, some in tasks for line in some], OnnxEncoder(models.encoder, 1)
-    )
+    needed = expected_bytes([line for _, some in tasks for line in some], mel_bins)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise AttuneError(
@@ -95,20 +89,17 @@ def build(
         )
     made, done = 0, shards - len(missing)
     report(done, shards)
-    with multiprocessing.get_context("spawn").Pool(workers, _open, (folder, models)) as pool:
+    opened = (folder, voices, mel_bins)
+    with multiprocessing.get_context("spawn").Pool(workers, _open, opened) as pool:
         for count in pool.imap_unordered(_make_shard, tasks):
             made, done = made + count, done + 1
             report(done, shards)
     return made
 
 
-def _open(folder: Path, models: Models) -> None:
+def _open(folder: Path, voices: NeuralVoices, mel_bins: int) -> None:
     global _worker
-    encoder = OnnxEncoder(models.encoder, threads=1)
-    first_pass_decoder = FirstPassDecoder(WhisperTranscriber(models.whisper, threads=1), encoder)
-    _worker = _Worker(
-        folder, encoder, first_pass_decoder, Synthesizers(models.kokoro, models.piper)
-    )
+    _worker = _Worker(folder, mel_bins, Synthesizers(voices.kokoro, voices.piper))
 
 
 def _make_shard(task: tuple[int, Sequence[ScriptLine]]) -> int:
@@ -116,9 +107,9 @@ def _make_shard(task: tuple[int, Sequence[ScriptLine]]) -> int:
     return write_shard(_worker.folder, number, (row for line in script for row in _make_rows(line)))
 
 
-def _make_rows(line: ScriptLine) -> Iterator[tuple[Float32, Float32, dict[str, Any]]]:
-    """The frames, the log-mel and the rest of the row for each augmented copy of `line`; none where
-    the voice cannot say the sentence or the recording cannot be read."""
+def _make_rows(line: ScriptLine) -> Iterator[tuple[Float32, dict[str, Any]]]:
+    """The log-mel and the rest of the row for each augmented copy of `line`; none where the voice
+    cannot say the sentence or the recording cannot be read."""
     try:
         if isinstance(line.source, Voice):
             samples, voice = (
@@ -134,11 +125,6 @@ def _make_rows(line: ScriptLine) -> Iterator[tuple[Float32, Float32, dict[str, A
     rng = np.random.default_rng(line.seed)
     for _ in range(line.copies):
         augmented = augment(samples, rng)
-        log_mel = encoder_mel(augmented, _worker.encoder.mel_bins)
-        frames = _worker.encoder.run(log_mel)
-        about = {
-            "text": line.text,
-            "first_pass": _worker.first_pass_decoder.decode(frames).text,
-            "voice": voice,
-        }
-        yield frames, log_mel, about | {"seconds": round(len(augmented) / SAMPLE_RATE_HZ, 2)}
+        seconds = round(len(augmented) / SAMPLE_RATE_HZ, 2)
+        about = {"text": line.text, "voice": voice, "seconds": seconds}
+        yield encoder_mel(augmented, _worker.mel_bins), about

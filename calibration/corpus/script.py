@@ -52,23 +52,30 @@ class ScriptLine:
 
 
 def synthetic_script(
-    hours: float, vocabulary: Vocabulary, written: Sequence[str], seed: int
+    hours: float,
+    vocabulary: Vocabulary,
+    written: Sequence[str],
+    seed: int,
+    *,
+    covers_vocabulary: bool = True,
 ) -> list[ScriptLine]:
-    """About `hours` of synthetic speech: coverage of the vocabulary, `written` (sentences by the
-    language model), requests, fortunes and WordNet's examples, in random order and random voices.
+    """About `hours` of synthetic speech: coverage of the vocabulary (words in sentences of no
+    meaning, at most half of the texts), `written` (sentences by the language model), requests,
+    fortunes and WordNet's examples, in random order and random voices.
+
     Raises AttuneError where a source is not installed.
     """
     rng = random.Random(seed)
     texts, entries = list(written), word_entries(vocabulary)
-    for end in _COVERED_UNTIL:
+    for end in _COVERED_UNTIL if covers_vocabulary else ():
         texts += coverage_sentences([word for word, number in entries.items() if number < end], rng)
     copies = sum(share * AUGMENTED_COPIES.get(kind, 1) for kind, share in SHARES.items())
-    needed = hours * 3600 / (_mean_seconds(texts) * copies)
+    fortunes, examples = fortune_sentences(), wordnet_sentences()
+    needed = hours * 3600 / (_mean_seconds(texts or examples) * copies)
     texts = texts[: int(needed / 2)] if len(texts) > needed / 2 else texts
     left = int(needed) - len(texts)
     texts += requests(int(left * _REQUEST_SHARE), rng)
     texts += open_requests(int(left * _OPEN_REQUEST_SHARE), word_classes(entries), rng)
-    fortunes, examples = fortune_sentences(), wordnet_sentences()
     texts += rng.sample(fortunes, min(len(fortunes), int(left * _FORTUNE_SHARE)))
     texts += rng.sample(examples, min(len(examples), int(needed) - len(texts)))
     rng.shuffle(texts)

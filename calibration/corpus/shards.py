@@ -1,9 +1,9 @@
-"""A corpus on disk: encoder frames and log-mel in memory-mapped shards, each with an index of its
-utterances. Knows no voices and no losses.
+"""A corpus on disk: log-mel in memory-mapped shards, each with an index of its utterances. Knows no
+voices, no encoder and no losses.
 
-`00042.npy` holds the frames of a shard's utterances one after the other ([T, D] float16),
-`00042.mel.npy` their log-mel ([2T, mel_bins] float16), `00042.jsonl` a row for each. The index is
-written last and whole, so a shard is there or it is not: what a killed build left is written anew.
+`00042.mel.npy` holds the log-mel of a shard's utterances one after the other ([2T, mel_bins]
+float16), `00042.jsonl` a row for each. The index is written last and whole, so a shard is there or
+it is not: what a killed build left is written anew.
 """
 
 import json
@@ -24,12 +24,10 @@ class Row:
     """One utterance of a shard."""
 
     text: str
-    first_pass: str
-    """The first-pass transcript; empty where nothing was recognised."""
     voice: str
     seconds: float
     start: int
-    """The place of its first frame in the shard."""
+    """The frames of the shard before its own; a frame is two columns of log-mel."""
     frames: int
 
 
@@ -38,92 +36,67 @@ class Utterance:
     """One utterance to train on."""
 
     row: Row
-    frames: Float16
-    """[T, D] encoder frames, memory-mapped."""
-    log_mel: Float16 | None
-    """[mel_bins, 2T] log-mel, memory-mapped; None in shards of the versions that kept none."""
+    log_mel: Float16
+    """[mel_bins, 2T] log-mel, memory-mapped."""
 
 
-def is_there(folder: Path, number: int) -> bool:
-    """Whether the shard `number` is complete, and of this version."""
-    index = _index(folder, number)
-    return index.is_file() and _log_mel(index).is_file()
+def shards_of(folder: Path) -> list[int]:
+    """The numbers of the complete shards in `folder`."""
+    return sorted(int(index.stem) for index in folder.glob("[0-9]*.jsonl") if _mel(index).is_file())
 
 
-def write_shard(
-    folder: Path, number: int, spoken: Iterable[tuple[Float32, Float32, dict[str, Any]]]
-) -> int:
-    """Write frames [T, D] and log-mel [mel_bins, 2T] with the rest of their rows (`text`,
-    `first_pass`, `voice`, `seconds`); returns the number of utterances."""
-    rows, parts, mels, start = [], [], [], 0
-    for frames, log_mel, about in spoken:
-        parts.append(frames.astype(np.float16))
-        mels.append(log_mel.T.astype(np.float16))
-        rows.append(Row(**about, start=start, frames=len(frames)))
-        start += len(frames)
-    index = _index(folder, number)
-    for path, arrays in ((index.with_suffix(".npy"), parts), (_log_mel(index), mels)):
-        joined = np.concatenate(arrays) if arrays else np.zeros((0, 0), np.float16)
-        with write_beside(path) as beside:
-            np.save(beside, joined)
-    write_atomically(index, "".join(json.dumps(_stored(row)) + "\n" for row in rows).encode())
+def write_shard(folder: Path, number: int, spoken: Iterable[tuple[Float32, dict[str, Any]]]) -> int:
+    """Write log-mel [mel_bins, 2T] with the rest of their rows (`text`, `voice`, `seconds`);
+    returns the number of utterances."""
+    rows, parts, start = [], [], 0
+    for log_mel, about in spoken:
+        parts.append(log_mel.T.astype(np.float16))
+        rows.append(Row(**about, start=start, frames=log_mel.shape[1] // 2))
+        start += rows[-1].frames
+    index = index_of(folder, number)
+    with write_beside(_mel(index)) as beside:
+        np.save(beside, np.concatenate(parts) if parts else np.zeros((0, 0), np.float16))
+    write_atomically(index, "".join(json.dumps(asdict(row)) + "\n" for row in rows).encode())
     return len(rows)
 
 
 def read_corpus(folders: Sequence[Path]) -> list[Utterance]:
     """Every utterance of the shards in `folders`. Raises AttuneError where there is none, or a
     shard is damaged."""
-    found = []
-    for folder in folders:
-        for index in sorted(folder.glob("[0-9]*.jsonl")):
-            found += _read_shard(index)
+    found = [one for folder in folders for n in shards_of(folder) for one in read_shard(folder, n)]
     if not found:
         raise AttuneError(f"no corpus in {', '.join(map(str, folders))}; run `attune align corpus`")
     return found
 
 
-def _read_shard(index: Path) -> list[Utterance]:
+def read_shard(folder: Path, number: int) -> list[Utterance]:
+    """The utterances of one shard. Raises AttuneError where it is damaged."""
+    index = index_of(folder, number)
     try:
         rows = [_row(json.loads(line)) for line in index.read_text().splitlines()]
         # Copy-on-write: torch takes such memory as it is, without reading the shard.
-        frames = np.load(index.with_suffix(".npy"), mmap_mode="c", allow_pickle=False)
-        mels = (
-            np.load(_log_mel(index), mmap_mode="c", allow_pickle=False)
-            if _log_mel(index).is_file()
-            else None
-        )
+        mel = np.load(_mel(index), mmap_mode="c", allow_pickle=False)
     except (OSError, KeyError, ValueError, TypeError, EOFError) as error:
         raise AttuneError(
             f"the shard {index} is damaged ({error}); delete it and run `attune align corpus` again"
         ) from None
-    end = rows[-1].start + rows[-1].frames if rows else 0
-    if end != len(frames) or (mels is not None and 2 * end != len(mels)):
+    if (2 * (rows[-1].start + rows[-1].frames) if rows else 0) != len(mel):
         raise AttuneError(
             f"the shard {index} is damaged (it is cut off); delete it and run `attune"
             " align corpus` again"
         )
-    return [_utterance(row, frames, mels) for row in rows]
+    return [Utterance(row, mel[2 * row.start : 2 * (row.start + row.frames)].T) for row in rows]
 
 
-def _utterance(row: Row, frames: Float16, mels: Float16 | None) -> Utterance:
-    end = row.start + row.frames
-    log_mel = None if mels is None else mels[2 * row.start : 2 * end].T
-    return Utterance(row, frames[row.start : end], log_mel)
-
-
-def _stored(row: Row) -> dict[str, Any]:
-    """The form of `row` in the index, where the first-pass transcript is called `draft`."""
-    about = asdict(row)
-    return about | {"draft": about.pop("first_pass")}
-
-
-def _row(about: dict[str, Any]) -> Row:
-    return Row(first_pass=about.pop("draft"), **about)
-
-
-def _index(folder: Path, number: int) -> Path:
+def index_of(folder: Path, number: int) -> Path:
+    """The index of a shard."""
     return folder / f"{number:05d}.jsonl"
 
 
-def _log_mel(index: Path) -> Path:
+def _row(about: dict[str, Any]) -> Row:
+    about.pop("draft", None)  # the first-pass transcript, in shards of earlier versions
+    return Row(**about)
+
+
+def _mel(index: Path) -> Path:
     return index.with_suffix(".mel.npy")

@@ -17,7 +17,7 @@ from ..export.encoder import export_encoder
 from ..export.projector import export_projector
 from ..export.projector_file import load_projector, save_projector
 from ..provenance import versions
-from ..training.replay import build_replay
+from ..training.replay import build_replay, encode_replay
 
 SHIPPED = Path(__file__).parent.parent.parent / "engines" / "base"
 
@@ -34,6 +34,7 @@ def make_base(job: BaseJob, report: Report) -> int:
     try:
         report("frames", 0.0, "replay set")
         build_replay(job.features, job.engines, job.threads, partial(_tell_shards, report))
+        encode_replay(job.features, job.engines, job.threads)
     except AttuneError as error:
         report("frames", 1.0, f"no replay set, so L2-SP alone keeps rounds near the base: {error}")
     return BASE

@@ -15,7 +15,7 @@ from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
 from engines.whisper.encoder_onnx import OnnxEncoder
 
-from ..corpus.build import SHARD_UTTERANCES, Models, build, expected_bytes
+from ..corpus.build import SHARD_UTTERANCES, NeuralVoices, build, expected_bytes
 from ..corpus.script import ScriptLine, recorded_script, synthetic_script
 from ..corpus.shards import read_corpus
 from ..corpus.texts import as_sentence, is_plain, word_entries
@@ -42,12 +42,14 @@ def make_corpus(job: CorpusJob, report: Report) -> int:
     else:
         vocabulary = Vocabulary(job.engines.language_model)
         written = _write_sentences(job, vocabulary, report)
-        script = synthetic_script(job.hours, vocabulary, written, job.seed)
+        script = synthetic_script(
+            job.hours, vocabulary, written, job.seed, covers_vocabulary=job.covers_vocabulary
+        )
     _keep_to(job.folder / "script.json", script)
-    encoder = OnnxEncoder(job.engines.encoder, 1)
+    mel_bins = OnnxEncoder(job.engines.encoder, 1).mel_bins
     size = (
         f"{sum(line.expected_seconds * line.copies for line in script) / 3600:.1f} h,"
-        f" {expected_bytes(script, encoder) / 1e9:.2f} GB"
+        f" {expected_bytes(script, mel_bins) / 1e9:.2f} GB"
     )
     began = time.monotonic()
     there_at_first: list[int] = []
@@ -68,8 +70,8 @@ def make_corpus(job: CorpusJob, report: Report) -> int:
             f"{said} of {len(script)} lines of a script of about {size}{left}",
         )
 
-    models = Models(job.engines.encoder, job.engines.encoder_weights, job.kokoro, job.piper)
-    made = build(job.folder, script, models, job.workers, show)
+    voices = NeuralVoices(job.kokoro, job.piper)
+    made = build(job.folder, script, voices, mel_bins, job.workers, show)
     kept, asked = len(read_corpus([job.folder])), sum(line.copies for line in script)
     why = (
         f"; {asked - kept} could not be spoken or read, or were shorter than 0.3 s or longer than"

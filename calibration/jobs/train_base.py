@@ -2,7 +2,6 @@
 torchrun. Knows the order of the steps."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import distributed
 
 from engines.alignment.confidence import Confidence
 from engines.alignment.decoder import open_decoder
@@ -19,7 +17,7 @@ from engines.alignment.projector import OnnxProjector
 from engines.alignment.usual_requests import requests_before
 from engines.errors import AttuneError
 from engines.files import write_atomically
-from engines.jobs.calibration_jobs import CorpusJob, TrainJob
+from engines.jobs.calibration_jobs import TrainJob
 from engines.jobs.messages import Report
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
@@ -28,7 +26,9 @@ from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.first_pass import FirstPassDecoder
 from engines.whisper.transcriber import WhisperTranscriber
 
-from ..corpus.shards import Row, Utterance, read_corpus
+from ..corpus.describe import commands_of, count_voices, hours_of
+from ..corpus.encoded import EncodedUtterance, encode_shards, missing_shards, read_encoded
+from ..corpus.shards import Row, shards_of
 from ..corpus.synthesis import is_atypical
 from ..corpus.texts import is_held_out
 from ..evaluation.fit_confidence import decode_example, learn_confidence
@@ -41,7 +41,8 @@ from ..projector.pronunciation_keys import pronounce
 from ..provenance import versions
 from ..training.batches import draw_epochs
 from ..training.checkpoint import Run
-from ..training.loop import Schedule, fit, fraction
+from ..training.loop import Schedule, fit, fraction, recent_means
+from ..training.processes import TrainingProcess, join_processes
 from ..training.samples import Sample, make_sample, tokens_of
 
 JUDGED_AT_MOST = 200
@@ -50,10 +51,10 @@ JUDGED_AT_MOST = 200
 def train(job: TrainJob, report: Report) -> int:
     """Run `job` and return the number of steps taken in all. A run that was killed goes on from its
     checkpoint."""
-    process = _join()
+    process = join_processes()
     torch.set_num_threads(job.threads)
     vocabulary = Vocabulary(job.engines.language_model)
-    utterances = read_corpus(job.corpora)
+    utterances = _encoded(job, process, report)
     first = utterances[0].frames
     config = CifConfig(first.shape[1], vocabulary.width, vocabulary.size, reads_first_pass=True)
     report("frames", 0.0, f"{len(utterances)} utterances")
@@ -87,20 +88,16 @@ def train(job: TrainJob, report: Report) -> int:
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "started_from": str(job.start.name) if job.start else None,
             "utterances": len(split.learnt),
-            "hours": round(sum(one.row.seconds for one in utterances) / 3600, 2),
-            "voices": _voices(utterances),
+            "hours": hours_of(one.row for one in utterances),
+            "voices": count_voices(one.row for one in utterances),
             "steps": run.step,
             "batch": job.batch * process.world,
             "epochs": round(run.step * job.batch * process.world / len(drawn), 2),
             "processor_seconds": round(run.processor_seconds),
             "wall_seconds": round(run.seconds),
-            "device": (
-                torch.cuda.get_device_name()
-                if process.device.type == "cuda"
-                else f"processor, {process.world} x {job.threads} threads"
-            ),
+            "device": process.device_name,
             "seed": job.seed,
-            "losses": {name: round(value, 4) for name, value in _recent(run).items()},
+            "losses": {name: round(value, 4) for name, value in recent_means(run).items()},
             "unheard_sentences": unheard,
             "heard_tokens": len(projector.known_tokens),
             "confidence": confidence.model_dump() if confidence is not None else None,
@@ -110,6 +107,36 @@ def train(job: TrainJob, report: Report) -> int:
     return run.step
 
 
+def _encoded(job: TrainJob, process: TrainingProcess, report: Report) -> list[EncodedUtterance]:
+    """The corpora with encoder frames and first-pass transcripts; each process encodes its share of
+    what is missing. Raises AttuneError where there is no corpus, or it is damaged."""
+    for corpus in job.corpora:
+        if not shards_of(corpus):
+            raise AttuneError(f"no corpus in {corpus}; run `attune align corpus`")
+    places = [
+        (one, job.folder / "encoded" / f"{n}-{one.name}") for n, one in enumerate(job.corpora)
+    ]
+    missing = [missing_shards(*place)[process.rank :: process.world] for place in places]
+    process.wait()  # else what another has encoded already would pass for its share
+    if any(missing):
+        encoder = OnnxEncoder(job.engines.encoder, job.threads)
+        decoder = FirstPassDecoder(
+            WhisperTranscriber(job.engines.encoder_weights, job.threads), encoder
+        )
+        done, shards = 0, sum(map(len, missing))
+
+        def show(_: int) -> None:
+            nonlocal done
+            done += 1
+            if process.is_first:
+                report("frames", done / shards, f"{done} of {shards} parts encoded")
+
+        for place, numbers in zip(places, missing, strict=True):
+            encode_shards(*place, numbers, encoder, decoder, show)
+    process.wait()
+    return [one for place in places for one in read_encoded(*place)]
+
+
 def _drawn(split: "_Split", atypical_times: int) -> list[Sample]:
     """The samples that an epoch draws: each one, those of atypical voices `atypical_times`."""
     atypical = [sample for sample, row in split.learnt if is_atypical(row.voice)]
@@ -117,7 +144,11 @@ def _drawn(split: "_Split", atypical_times: int) -> list[Sample]:
 
 
 def _fit(
-    job: TrainJob, process: "_Process", embedlink: EmbedLink, drawn: list[Sample], report: Report
+    job: TrainJob,
+    process: TrainingProcess,
+    embedlink: EmbedLink,
+    drawn: list[Sample],
+    report: Report,
 ) -> Run:
     """Train `embedlink` for the job's time; this process takes its share of each step."""
     draw = draw_epochs(drawn, job.batch, job.seed)
@@ -135,7 +166,7 @@ def _fit(
         embedlink, lambda step: draw(step * process.world + process.rank), schedule, checkpoint
     ):
         if process.is_first:
-            losses = ", ".join(f"{name} {value:.2f}" for name, value in _recent(run).items())
+            losses = ", ".join(f"{name} {value:.2f}" for name, value in recent_means(run).items())
             report("train", fraction(run, schedule), f"step {run.step}: {losses}")
     return run
 
@@ -158,31 +189,6 @@ def token_word_error(
     )
     pairs = [(row.text, found) for (_, row), found in zip(judged, heard, strict=True)]
     return word_error_rate(pairs)[0]
-
-
-@dataclass(frozen=True)
-class _Process:
-    """One of the processes that train together."""
-
-    rank: int
-    world: int
-    """The number of processes."""
-    device: torch.device
-
-    @property
-    def is_first(self) -> bool:
-        return self.rank == 0
-
-
-def _join() -> _Process:
-    """Join the other processes where torchrun started several."""
-    cuda = torch.cuda.is_available()
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world > 1 and not distributed.is_initialized():
-        distributed.init_process_group("nccl" if cuda else "gloo")
-    rank = distributed.get_rank() if world > 1 else 0
-    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    return _Process(rank, world, torch.device("cuda", local_rank) if cuda else torch.device("cpu"))
 
 
 def _start(config: CifConfig, start: Path | None) -> CifProjector:
@@ -212,14 +218,14 @@ class _Split:
     """The samples to judge on, at most JUDGED_AT_MOST."""
 
 
-def _split(utterances: Sequence[Utterance], vocabulary: Vocabulary, stack: int) -> _Split:
+def _split(utterances: Sequence[EncodedUtterance], vocabulary: Vocabulary, stack: int) -> _Split:
     """Samples to learn from and samples to judge on, divided by a hash of the text. Raises
     AttuneError where there are too few."""
     learnt: list[tuple[Sample, Row]] = []
     judged: list[tuple[Sample, Row]] = []
     for utterance in utterances:
         text = utterance.row.text
-        sample = make_sample(utterance.frames, text, utterance.row.first_pass, vocabulary, stack)
+        sample = make_sample(utterance.frames, text, utterance.first_pass, vocabulary, stack)
         if sample is not None:
             (judged if is_held_out(text) else learnt).append((sample, utterance.row))
     if not learnt or not judged:
@@ -231,7 +237,7 @@ def _split(utterances: Sequence[Utterance], vocabulary: Vocabulary, stack: int) 
 
 
 def _confidence(
-    job: TrainJob, vocabulary: Vocabulary, judged: Sequence[Utterance], report: Report
+    job: TrainJob, vocabulary: Vocabulary, judged: Sequence[EncodedUtterance], report: Report
 ) -> Confidence | None:
     """The confidence of the projector that ships, fitted on sentences never trained on, through the
     graph that serves."""
@@ -266,19 +272,8 @@ def _confidence(
     return learn_confidence(decoder, decoded)
 
 
-def _voices(utterances: Sequence[Utterance]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for utterance in utterances:
-        kind = utterance.row.voice.split(" ")[0] + (
-            " atypical" if is_atypical(utterance.row.voice) else ""
-        )
-        counts[kind] = counts.get(kind, 0) + 1
-    return dict(sorted(counts.items()))
-
-
 def _command(job: TrainJob, processes: int) -> str:
     """The commands that make this projector again, the corpora first."""
-    corpora = [_corpus_command(folder) for folder in job.corpora]
     start = f" --start {job.start.name}" if job.start else ""
     options = (
         f"--minutes {job.minutes:g} --learning-rate {job.learning_rate:g} --batch {job.batch}"
@@ -288,30 +283,10 @@ def _command(job: TrainJob, processes: int) -> str:
     folders = " ".join(folder.name for folder in job.corpora)
     return " && ".join(
         [
-            *corpora,
+            *commands_of(job.corpora),
             (
                 f"attune align train {folders} --out {job.folder.name}{start} {options} --processes"
                 f" {processes}"
             ),
         ]
     )
-
-
-def _corpus_command(folder: Path) -> str:
-    try:
-        made = CorpusJob.model_validate_json((folder / "job.json").read_text())
-    except (OSError, ValueError):
-        return f"# {folder.name}: it does not say how it was made"
-    sources = (
-        "".join(f" --from {source.name}" for source in made.sources)
-        or f" --hours {made.hours:g} --written {made.written}"
-    )
-    return f"attune align corpus --out {folder.name}{sources} --seed {made.seed}"
-
-
-def _recent(run: Run) -> dict[str, float]:
-    recent = run.losses[-50:]
-    return {
-        name: float(np.mean([losses[name] for losses in recent]))
-        for name in (recent[-1] if recent else {})
-    }

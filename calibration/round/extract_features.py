@@ -5,13 +5,15 @@ from engines.errors import AttuneError
 from engines.jobs.messages import AdaptJob, Report
 
 from ..training.features import Features
+from ..training.replay import encode_replay
 from .compare_labels import doubt_labels
 from .folder import StageRecord
 
 
 def extract_features(job: AdaptJob, report: Report) -> StageRecord:
     """Compute the frames and first-pass transcripts of all examples and the cascade's transcripts
-    of those that are judged; and find the labels that are doubted.
+    of those that are judged, those of the replay set where they are not there; and find the labels
+    that are doubted.
 
     A recording that cannot be read is reported and left out. Raises RoundRefusedError where the
     labels do not fit their recordings.
@@ -36,5 +38,11 @@ def extract_features(job: AdaptJob, report: Report) -> StageRecord:
         report("hear", index / len(everything), f"{index} of {len(everything)} utterances")
     # encoder and decoder are closed before the base is opened: the peak is that of one of the two
     del features
+    encode_replay(
+        job.features,
+        job.engines,
+        job.threads,
+        lambda done, of: report("hear", done / of, f"{done} of {of} parts of the replay set"),
+    )
     doubt_labels(job, Features(job.engines, job.features, job.threads), report)
     return StageRecord()

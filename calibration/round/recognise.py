@@ -54,8 +54,7 @@ def train_recogniser(job: AdaptJob, report: Report) -> StageRecord:
     replay = [
         sample
         for utterance in read_replay(job.features)
-        if utterance.log_mel is not None
-        and (sample := labels.sample(utterance.log_mel, utterance.row.text)) is not None
+        if (sample := labels.sample(utterance.log_mel, utterance.row.text)) is not None
     ]
     torch.manual_seed(job.seed)
     tail = start.silent_tail if start else silent_tail(TrimmedEncoder(whisper.encoder))

@@ -42,7 +42,7 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
     # Pronunciation keys are the same for all speakers; only the rest of the projector adapts.
     projector.keys.requires_grad_(False)
     report("samples", 1.0, "reading what is replayed")
-    replay = load_replay(job.features, vocabulary, projector.config.stack)
+    replay = load_replay(job.features, job.engines, vocabulary, projector.config.stack)
     torch.manual_seed(job.seed)
     embedlink = EmbedLink(projector, vocabulary, tokens_of(samples))
     steps = max(LEAST_STEPS, PASSES * len(samples) // OWN_PER_STEP)

@@ -8,7 +8,7 @@ undisturbed one.
 
 import math
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,13 +147,20 @@ def describe(run: Run, names: Container[str]) -> str:
     return ", ".join([*parts, f"{run.skipped} skipped"] if run.skipped else parts)
 
 
+def recent_means(run: Run) -> dict[str, float]:
+    """The mean of each loss over the last fifty steps."""
+    return _means(run.losses[-50:])
+
+
 def tail_means(run: Run) -> dict[str, float]:
     """The mean of each loss over the last tenth of the steps."""
-    tail = run.losses[-max(1, len(run.losses) // 10) :]
-    return {
-        name: round(sum(losses[name] for losses in tail) / len(tail), 4)
-        for name in (tail[0] if tail else {})
-    }
+    tail = _means(run.losses[-max(1, len(run.losses) // 10) :])
+    return {name: round(value, 4) for name, value in tail.items()}
+
+
+def _means(losses: Sequence[dict[str, float]]) -> dict[str, float]:
+    names = losses[0] if losses else ()
+    return {name: sum(one[name] for one in losses) / len(losses) for name in names}
 
 
 def fraction(run: Run, schedule: Schedule) -> float:

@@ -1,5 +1,5 @@
-"""`attune align`: makes and trains base projectors, the part that every user's rounds start from.
-Knows jobs, no training."""
+"""`attune align`: makes and trains base projectors and base recognisers, the parts that every
+user's rounds start from. Knows jobs, no training."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,14 +7,16 @@ from typing import Annotated
 import typer
 
 from engines.errors import AttuneError
-from engines.jobs.calibration_jobs import CorpusJob, TrainJob
+from engines.jobs.calibration_jobs import CorpusJob, TrainJob, TrainRecogniserJob
 from engines.jobs.programs import CALIBRATION_JOB_BY_TORCHRUN, program
 from engines.models.cache import model_path
 
 from .common import say, settings
 from .engines import SILENT_SECONDS, run_child
 
-app = typer.Typer(help="Make a corpus and train a base projector.", no_args_is_help=True)
+app = typer.Typer(
+    help="Make a corpus, and train a base projector or a base recogniser.", no_args_is_help=True
+)
 
 PIPER_GRAPH = "en_US-joe-medium.onnx"
 
@@ -45,6 +47,15 @@ def corpus(
             help="Number of sentences that the language model writes for the corpus.",
         ),
     ] = 800,
+    coverage: Annotated[
+        bool,
+        typer.Option(
+            help=(
+                "Add sentences without meaning that have every word of the language model. "
+                "A projector needs them, a recogniser does not."
+            )
+        ),
+    ] = True,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Number of processes.")] = 2,
     seed: Annotated[int, typer.Option(help="Random seed for texts, voices and noise.")] = 0,
 ) -> None:
@@ -64,6 +75,7 @@ def corpus(
         sources=[path.resolve() for path in source or []],
         hours=hours,
         written=written,
+        covers_vocabulary=coverage,
         workers=workers,
         seed=seed,
     )
@@ -71,12 +83,36 @@ def corpus(
     say(f"the corpus is in {out}")
 
 
+Corpora = Annotated[
+    list[Path],
+    typer.Argument(help="Folders made by `attune align corpus`.", exists=True, file_okay=False),
+]
+Minutes = Annotated[float, typer.Option(min=0.1, help="Training time in CPU minutes.")]
+LearningRate = Annotated[float, typer.Option(min=1e-6, max=1.0, help="Peak learning rate.")]
+Batch = Annotated[int, typer.Option(min=1, max=4096, help="Utterances per step and process.")]
+AtypicalTimes = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=100,
+        help=(
+            "How often each utterance of an atypical voice is used per epoch. Others are used once."
+        ),
+    ),
+]
+Processes = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=64,
+        help="Number of processes that train together, each on its own GPU if there are several.",
+    ),
+]
+
+
 @app.command()
 def train(
-    corpora: Annotated[
-        list[Path],
-        typer.Argument(help="Folders made by `attune align corpus`.", exists=True, file_okay=False),
-    ],
+    corpora: Corpora,
     out: Annotated[
         Path,
         typer.Option(
@@ -86,34 +122,11 @@ def train(
     start: Annotated[
         Path | None, typer.Option(help="A projector.safetensors to continue from.", exists=True)
     ] = None,
-    minutes: Annotated[float, typer.Option(min=0.1, help="Training time in CPU minutes.")] = 60.0,
-    learning_rate: Annotated[
-        float, typer.Option(min=1e-6, max=1.0, help="Peak learning rate.")
-    ] = 8e-4,
-    batch: Annotated[
-        int, typer.Option(min=1, max=4096, help="Utterances per step and process.")
-    ] = 16,
-    atypical_times: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            max=100,
-            help=(
-                "How often each utterance of an atypical voice is used per epoch. "
-                "Others are used once."
-            ),
-        ),
-    ] = 1,
-    processes: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            max=64,
-            help=(
-                "Number of processes that train together, each on its own GPU if there are several."
-            ),
-        ),
-    ] = 1,
+    minutes: Minutes = 60.0,
+    learning_rate: LearningRate = 8e-4,
+    batch: Batch = 16,
+    atypical_times: AtypicalTimes = 1,
+    processes: Processes = 1,
     seed: Annotated[int, typer.Option(help="Random seed for weights, batches and dropout.")] = 0,
 ) -> None:
     """Train a base projector on one or more corpora.
@@ -138,8 +151,62 @@ def train(
         threads=max(1, chosen.adapt.threads // processes),
         seed=seed,
     )
+    _run_together(job, out, processes)
+    say(f"the projector is at {out / 'projector.safetensors'}, its card beside it")
+
+
+@app.command()
+def recogniser(
+    corpora: Corpora,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder to write recogniser.safetensors, recogniser.json and the checkpoint to."
+        ),
+    ],
+    start: Annotated[
+        Path | None, typer.Option(help="A recogniser.safetensors to continue from.", exists=True)
+    ] = None,
+    minutes: Minutes = 60.0,
+    learning_rate: LearningRate = 1e-3,
+    rank: Annotated[
+        int, typer.Option(min=1, max=512, help="Rank of the changes. --start has its own.")
+    ] = 32,
+    batch: Batch = 16,
+    atypical_times: AtypicalTimes = 2,
+    processes: Processes = 1,
+    seed: Annotated[int, typer.Option(help="Random seed for weights, batches and dropout.")] = 0,
+) -> None:
+    """Train a base recogniser on one or more corpora.
+
+    A stopped run continues where it was.
+    """
+    from engines.build import engine_files  # imports every engine
+
+    chosen = settings()
+    out.mkdir(parents=True, exist_ok=True)
+    job = TrainRecogniserJob(
+        folder=out.resolve(),
+        engines=engine_files(
+            chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model
+        ),
+        corpora=[folder.resolve() for folder in corpora],
+        start=start.resolve() if start else None,
+        minutes=minutes,
+        learning_rate=learning_rate,
+        rank=rank,
+        batch=batch,
+        atypical_times=atypical_times,
+        threads=max(1, chosen.adapt.threads // processes),
+        seed=seed,
+    )
+    _run_together(job, out, processes)
+    say(f"the recogniser is at {out / 'recogniser.safetensors'}, its card beside it")
+
+
+def _run_together(job: TrainJob | TrainRecogniserJob, out: Path, processes: int) -> None:
+    """Run `job` in one process, or in several under torchrun."""
     together = program(CALIBRATION_JOB_BY_TORCHRUN, str(processes))
     run_child(
         job, out / "job.json", together if processes > 1 else None, SILENT_SECONDS * processes
     )
-    say(f"the projector is at {out / 'projector.safetensors'}, its card beside it")

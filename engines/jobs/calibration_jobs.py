@@ -24,7 +24,7 @@ class BaseJob(JobBase):
 
 
 class CorpusJob(JobBase):
-    """Make a corpus of encoder frames to train a base projector on."""
+    """Make a corpus to train a base projector or a base recogniser on."""
 
     kind: Literal["corpus"] = "corpus"
     threads: int = 1
@@ -43,6 +43,9 @@ class CorpusJob(JobBase):
     """Hours of synthetic speech."""
     written: int = 800
     """The number of sentences that the language model writes for the synthetic speech."""
+    covers_vocabulary: bool = True
+    """Whether sentences of no meaning give each word of the language model's vocabulary, which a
+    projector has to learn, and a recogniser should not."""
     workers: int = 2
     seed: int = 0
 
@@ -52,8 +55,8 @@ class TrainJob(JobBase):
 
     kind: Literal["train"] = "train"
     folder: Path
-    """The folder that gets `projector.safetensors`, `card.json`, and the checkpoint from which a
-    run that was killed goes on."""
+    """The folder that gets `projector.safetensors`, `card.json`, the encoded corpora, and the
+    checkpoint from which a run that was killed goes on."""
     engines: EngineFiles
     corpora: list[Path]
     """The folders that corpus jobs made."""
@@ -63,6 +66,29 @@ class TrainJob(JobBase):
     minutes: float
     """Minutes of processor time per thread."""
     learning_rate: float = 8e-4
+    batch: int = 16
+    """The number of utterances in a step of each process."""
+    atypical_times: int = 1
+    """How often an epoch draws an utterance of an atypical voice; it draws any other once."""
+    seed: int = 0
+
+
+class TrainRecogniserJob(JobBase):
+    """Train a base recogniser on corpora."""
+
+    kind: Literal["train-recogniser"] = "train-recogniser"
+    folder: Path
+    """The folder that gets `recogniser.safetensors`, `recogniser.json`, and the checkpoint from
+    which a run that was killed goes on."""
+    engines: EngineFiles
+    corpora: list[Path]
+    """The folders that corpus jobs made."""
+    start: Path | None = None
+    """A recogniser to start from, in its own rank; None for Whisper as it came."""
+    minutes: float
+    """Minutes of processor time per thread."""
+    learning_rate: float = 1e-3
+    rank: int = 32
     batch: int = 16
     """The number of utterances in a step of each process."""
     atypical_times: int = 1
@@ -111,4 +137,13 @@ class PrecisionJob(JobBase):
     """The most utterances to compare on; as many at most to calibrate with."""
 
 
-Job = AdaptJob | BaseJob | BenchJob | CorpusJob | FootprintJob | PrecisionJob | TrainJob
+Job = (
+    AdaptJob
+    | BaseJob
+    | BenchJob
+    | CorpusJob
+    | FootprintJob
+    | PrecisionJob
+    | TrainJob
+    | TrainRecogniserJob
+)

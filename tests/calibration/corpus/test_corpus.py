@@ -3,8 +3,10 @@ says of bad sources."""
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calibration.corpus.augment import augment, band_limited, faster, noisy, reverberated
-from calibration.corpus.build import Models, build, expected_bytes
+from calibration.corpus.build import NeuralVoices, build, expected_bytes
+from calibration.corpus.encoded import encode_shards, missing_shards, read_encoded
 from calibration.corpus.script import ScriptLine, recorded_script, replay_script, synthetic_script
-from calibration.corpus.shards import is_there, read_corpus, write_shard
+from calibration.corpus.shards import read_corpus, shards_of, write_shard
 from calibration.corpus.synthesis import Voice
-from calibration.corpus.texts import coverage_sentences, word_entries, wordnet_sentences
+from calibration.corpus.texts import (
+    coverage_sentences,
+    fortune_sentences,
+    word_entries,
+    wordnet_sentences,
+)
 from calibration.corpus.training_requests import open_requests
 from calibration.corpus.voices import KEPT_FOR_JUDGING, SHARES, random_voice
 from calibration.corpus.word_classes import word_classes
@@ -26,8 +34,10 @@ from calibration.training.replay import build_replay
 from engines.errors import AttuneError
 from engines.jobs.messages import EngineFiles
 from engines.llm.vocabulary import Vocabulary
-from engines.types import SAMPLE_RATE_HZ
+from engines.types import SAMPLE_RATE_HZ, Float32, Transcript
 from engines.whisper.encoder_onnx import OnnxEncoder
+from engines.whisper.first_pass import FirstPassDecoder
+from engines.whisper.transcriber import WhisperTranscriber
 from tests.support.audio_fixtures import tone
 
 SENTENCES = (
@@ -38,83 +48,85 @@ SENTENCES = (
 )
 
 
-@pytest.fixture(scope="module")
-def models(encoder_path: Path, whisper_folder: Path) -> Models:
-    return Models(encoder_path, whisper_folder, kokoro=None, piper=None)
+MEL_BINS = 80
 
 
 def silent(done: int, shards: int) -> None:
     """No progress."""
 
 
-def test_a_corpus_holds_what_was_said_and_a_fair_first_pass_of_it(
-    tmp_path: Path, models: Models
+def test_a_corpus_holds_what_was_said_and_is_encoded_with_a_fair_first_pass_of_it(
+    tmp_path: Path, encoder_path: Path, whisper_folder: Path
 ) -> None:
     left_clean = [seed for seed in range(100) if np.random.default_rng(seed).random() < 0.3]
     script = [
         ScriptLine(text, Voice("flite", "slt", 150), seed)
         for seed, text in zip(left_clean, SENTENCES, strict=False)
     ]
-    assert build(tmp_path, script, models, 1, silent) == len(script)
-    utterances = read_corpus([tmp_path])
-    encoder = OnnxEncoder(models.encoder, 1)
+    corpus, encoded = tmp_path / "corpus", tmp_path / "encoded"
+    assert build(corpus, script, NeuralVoices(), MEL_BINS, 1, silent) == len(script)
+    utterances = read_corpus([corpus])
     assert [utterance.row.text for utterance in utterances] == list(SENTENCES)
     for utterance in utterances:
-        assert utterance.frames.shape == (utterance.row.frames, 384)
+        assert utterance.log_mel.shape == (MEL_BINS, 2 * utterance.row.frames)
         assert utterance.row.frames / 50 == pytest.approx(utterance.row.seconds + 0.5, abs=0.05)
-        assert np.isfinite(utterance.frames).all()
-        assert utterance.log_mel is not None
-        assert utterance.log_mel.shape == (80, 2 * utterance.row.frames)
-        again = encoder.run(np.ascontiguousarray(utterance.log_mel, np.float32))
-        np.testing.assert_allclose(again, utterance.frames, rtol=0, atol=0.1)
-        assert 0.5 < np.asarray(utterance.frames, np.float32).std() < 5
-    pairs = [(utterance.row.text, utterance.row.first_pass) for utterance in utterances]
-    assert word_error_rate(pairs)[0] < 0.25
-    stored = sum(path.stat().st_size for path in tmp_path.glob("*.npy"))
-    assert 0.5 < expected_bytes(script, encoder) / stored < 2
+        assert np.isfinite(utterance.log_mel).all()
+    stored = sum(path.stat().st_size for path in corpus.glob("*.npy"))
+    assert 0.5 < expected_bytes(script, MEL_BINS) / stored < 2
+
+    assert missing_shards(corpus, encoded) == [0]
+    encoder = OnnxEncoder(encoder_path, 1)
+    decoder = FirstPassDecoder(WhisperTranscriber(whisper_folder, 1), encoder)
+    encode_shards(corpus, encoded, [0], encoder, decoder)
+    assert missing_shards(corpus, encoded) == []
+    heard = read_encoded(corpus, encoded)
+    assert [one.row for one in heard] == [utterance.row for utterance in utterances]
+    for one in heard:
+        assert one.frames.shape == (one.row.frames, 384)
+        assert 0.5 < np.asarray(one.frames, np.float32).std() < 5
+    assert word_error_rate([(one.row.text, one.first_pass) for one in heard])[0] < 0.25
 
 
 @pytest.mark.slow
 def test_a_killed_build_makes_only_what_is_missing(
-    tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("calibration.corpus.build.SHARD_UTTERANCES", 2)
     script = [
         ScriptLine(text, Voice("espeak-ng", "en-us"), seed) for seed, text in enumerate(SENTENCES)
     ]
-    build(tmp_path, script, models, 1, silent)
+    build(tmp_path, script, NeuralVoices(), MEL_BINS, 1, silent)
     whole = [utterance.row for utterance in read_corpus([tmp_path])]
     (tmp_path / "00001.jsonl").unlink()  # killed before the index was written
-    (tmp_path / "00001.npy").write_bytes(b"half")
-    kept = (tmp_path / "00000.npy").stat().st_mtime_ns
-    assert build(tmp_path, script, models, 1, silent) == 2
+    (tmp_path / "00001.mel.npy").write_bytes(b"half")
+    kept = (tmp_path / "00000.mel.npy").stat().st_mtime_ns
+    assert build(tmp_path, script, NeuralVoices(), MEL_BINS, 1, silent) == 2
     assert [utterance.row for utterance in read_corpus([tmp_path])] == whole
-    assert (tmp_path / "00000.npy").stat().st_mtime_ns == kept
+    assert (tmp_path / "00000.mel.npy").stat().st_mtime_ns == kept
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_made(
-    tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "calibration.corpus.build.shutil.disk_usage", lambda _: SimpleNamespace(free=10_000)
     )
     script = [ScriptLine(text, Voice("flite", "slt"), 0) for text in SENTENCES]
     with pytest.raises(AttuneError, match=r"needs .* GB more .* free"):
-        build(tmp_path, script, models, 1, silent)
+        build(tmp_path, script, NeuralVoices(), MEL_BINS, 1, silent)
     assert not list(tmp_path.glob("*.npy"))
 
 
-@pytest.mark.parametrize("damage", ["index", "frames", "cut", "log-mel", "log-mel cut"])
+def shard(folder: Path, frames: int = 10) -> None:
+    about = {"text": "a", "voice": "v", "seconds": 1.0}
+    write_shard(folder, 0, [(np.ones((2, 2 * frames), np.float32), about)])
+
+
+@pytest.mark.parametrize("damage", ["index", "log-mel", "cut"])
 def test_a_damaged_shard_is_one_clear_line(tmp_path: Path, damage: str) -> None:
-    about = {"text": "a", "first_pass": "", "voice": "v", "seconds": 1.0}
-    ones = np.ones((10, 4), np.float32), np.ones((2, 20), np.float32)
-    write_shard(tmp_path, 0, [(*ones, about)])
+    shard(tmp_path)
     if damage == "index":
         (tmp_path / "00000.jsonl").write_text('{"text": "a"}\n')
-    elif damage == "frames":
-        (tmp_path / "00000.npy").write_bytes(b"not an array")
-    elif damage == "cut":
-        np.save(tmp_path / "00000.npy", np.ones((7, 4), np.float16))
     elif damage == "log-mel":
         (tmp_path / "00000.mel.npy").write_bytes(b"not an array")
     else:
@@ -123,14 +135,56 @@ def test_a_damaged_shard_is_one_clear_line(tmp_path: Path, damage: str) -> None:
         read_corpus([tmp_path])
 
 
-def test_a_shard_of_an_older_version_is_read_and_made_anew(tmp_path: Path) -> None:
-    about = {"text": "a", "first_pass": "", "voice": "v", "seconds": 1.0}
-    write_shard(tmp_path, 0, [(np.ones((10, 4), np.float32), np.ones((2, 20), np.float32), about)])
-    assert is_there(tmp_path, 0)
-    (tmp_path / "00000.mel.npy").unlink()
+class Echo:
+    """An encoder and a decoder of nothing: frames of ones, and one text."""
+
+    def run(self, mel: Float32) -> Float32:
+        return np.ones((mel.shape[1] // 2, 4), np.float32)
+
+    def decode(self, frames: Float32) -> Transcript:
+        return Transcript(f"{len(frames)} frames", 1.0)
+
+
+def encoded_shard(folder: Path) -> tuple[Path, Path]:
+    corpus, encoded = folder / "corpus", folder / "encoded"
+    corpus.mkdir()
+    shard(corpus)
+    echo: Any = Echo()
+    encode_shards(corpus, encoded, missing_shards(corpus, encoded), echo, echo)
+    return corpus, encoded
+
+
+@pytest.mark.parametrize("damage", ["index", "frames", "cut", "another corpus"])
+def test_a_damaged_encoded_shard_is_one_clear_line(tmp_path: Path, damage: str) -> None:
+    corpus, encoded = encoded_shard(tmp_path)
+    assert [one.first_pass for one in read_encoded(corpus, encoded)] == ["10 frames"]
+    if damage == "index":
+        (encoded / "00000.jsonl").write_text("{}\n")
+    elif damage == "frames":
+        (encoded / "00000.npy").write_bytes(b"not an array")
+    elif damage == "cut":
+        np.save(encoded / "00000.npy", np.ones((7, 4), np.float16))
+    else:
+        shard(corpus, frames=12)
+    with pytest.raises(AttuneError, match=r"00000\.jsonl is damaged .* delete its folder"):
+        read_encoded(corpus, encoded)
+
+
+def test_a_killed_encoding_makes_only_what_is_missing(tmp_path: Path) -> None:
+    corpus, encoded = encoded_shard(tmp_path)
+    assert missing_shards(corpus, encoded) == []
+    (encoded / "00000.jsonl").unlink()  # killed before the transcripts were written
+    assert missing_shards(corpus, encoded) == [0]
+
+
+def test_a_shard_of_an_earlier_version_is_read_or_made_anew(tmp_path: Path) -> None:
+    shard(tmp_path)
+    row = json.loads((tmp_path / "00000.jsonl").read_text())
+    (tmp_path / "00000.jsonl").write_text(json.dumps(row | {"draft": "aye"}) + "\n")
     [utterance] = read_corpus([tmp_path])
-    assert (len(utterance.frames), utterance.log_mel) == (10, None)
-    assert not is_there(tmp_path, 0)
+    assert (utterance.row.text, utterance.log_mel.shape) == ("a", (2, 20))
+    (tmp_path / "00000.mel.npy").unlink()  # the first versions kept frames alone
+    assert shards_of(tmp_path) == []
 
 
 def test_no_corpus_is_one_clear_line(tmp_path: Path) -> None:
@@ -191,25 +245,22 @@ def test_a_folder_of_nothing_known_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("synthesizer", ["espeak-ng", "flite", "kokoro", "piper"])
 def test_a_missing_synthesizer_is_told_before_anything_is_made(
-    tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch, synthesizer: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synthesizer: str
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    script = [ScriptLine(SENTENCES[0], Voice(synthesizer, "any"), 0)]
     with pytest.raises(AttuneError, match="is not installed; run `apt-get install"):
-        build(tmp_path, [ScriptLine(SENTENCES[0], Voice(synthesizer, "any"), 0)], models, 1, silent)
+        build(tmp_path, script, NeuralVoices(), MEL_BINS, 1, silent)
     assert not list(tmp_path.iterdir())
 
 
-def test_recordings_become_a_corpus_and_unreadable_ones_are_left_out(
-    tmp_path: Path, models: Models
-) -> None:
+def test_recordings_become_a_corpus_and_unreadable_ones_are_left_out(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", tone(1.0, 220.0), SAMPLE_RATE_HZ)
     (tmp_path / "b.wav").write_bytes(b"no audio")
     rows = [{"audio": name, "text": "Hum."} for name in ("a.wav", "b.wav", "none.wav")]
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert (
-        build(tmp_path / "corpus", recorded_script([tmp_path / "own.jsonl"], 0), models, 1, silent)
-        == 1
-    )
+    script = recorded_script([tmp_path / "own.jsonl"], 0)
+    assert build(tmp_path / "corpus", script, NeuralVoices(), MEL_BINS, 1, silent) == 1
     assert [utterance.row.voice for utterance in read_corpus([tmp_path / "corpus"])] == ["recorded"]
 
 
@@ -232,6 +283,7 @@ def test_every_word_of_the_vocabulary_is_covered(llm_path: Path) -> None:
     assert min(counts[word.lower()] for word in words) >= 1
 
 
+@pytest.mark.slow
 def test_a_script_is_varied_and_the_same_each_time(llm_path: Path) -> None:
     vocabulary = Vocabulary(llm_path)
     script = synthetic_script(8.0, vocabulary, ["The fjord is deep."], 3)
@@ -240,6 +292,20 @@ def test_a_script_is_varied_and_the_same_each_time(llm_path: Path) -> None:
     assert "The fjord is deep." in texts
     assert len(set(texts)) > 0.97 * len(texts)
     assert 6.0 < sum(line.expected_seconds * line.copies for line in script) / 3600 < 9.0
+
+
+def test_a_script_for_a_recogniser_has_no_sentence_without_meaning(llm_path: Path) -> None:
+    vocabulary = Vocabulary(llm_path)
+    plain = synthetic_script(2.0, vocabulary, [], 3, covers_vocabulary=False)
+    covering = synthetic_script(2.0, vocabulary, [], 3)
+    meant = {*wordnet_sentences(), *fortune_sentences()}
+
+    def share(script: Sequence[ScriptLine]) -> float:
+        return sum(line.text in meant for line in script) / len(script)
+
+    assert share(plain) == pytest.approx(0.6, abs=0.03)  # the rest are requests
+    assert share(covering) == pytest.approx(0.3, abs=0.03)
+    assert 1.5 < sum(line.expected_seconds * line.copies for line in plain) / 3600 < 2.5
 
 
 def test_open_requests_have_everyday_words_that_few_templates_would(llm_path: Path) -> None:

@@ -3,44 +3,61 @@ train it together."""
 
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from calibration.corpus.encoded import encode_shards
 from calibration.corpus.shards import write_shard
 from calibration.corpus.training_requests import requests
 from calibration.export.projector_file import load_projector, save_projector
 from calibration.projector.cif import CifConfig, CifProjector
 from engines.jobs.calibration_jobs import TrainJob
 from engines.jobs.messages import EngineFiles, Progress
+from engines.types import Float32, Transcript
 
 WIDTH = 384
 VOICES = ("flite slt, 160 words a minute", "espeak-ng en-us, 160 words a minute, 2 rules")
 
 
+@dataclass
+class Told:
+    """An encoder and a decoder that are told what they hear: frames that say nothing, and the
+    texts."""
+
+    texts: list[str]
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+
+    def run(self, mel: Float32) -> Float32:
+        return self.rng.standard_normal((mel.shape[1] // 2, WIDTH)).astype(np.float32)
+
+    def decode(self, frames: Float32) -> Transcript:
+        return Transcript(self.texts.pop(0), 1.0)
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Frames that say nothing, with first-pass transcripts that are the text: all there is to learn
-    is to copy."""
-    import random
-
+    """A corpus encoded in `encoded`, whose first-pass transcripts are the texts: all there is to
+    learn is to copy."""
     folder = tmp_path_factory.mktemp("corpus")
-    rng = np.random.default_rng(0)
     texts = requests(400, random.Random(0))
+    silence = np.zeros((80, 180), np.float32)
     spoken = [
-        (
-            rng.standard_normal((90, WIDTH)).astype(np.float32),
-            np.zeros((80, 180), np.float32),
-            {"text": text, "first_pass": text, "voice": VOICES[index % 2], "seconds": 1.8},
-        )
+        (silence, {"text": text, "voice": VOICES[index % 2], "seconds": 1.8})
         for index, text in enumerate(texts)
     ]
     write_shard(folder, 0, spoken)
+    told: Any = Told(texts)
+    encode_shards(folder, folder / "encoded", [0], told, told)
     return folder
 
 
@@ -71,6 +88,8 @@ def job(
         language_model=llm_path,
         served_language_model=llm_path,
     )
+    encoded = tmp_path / "encoded" / f"0-{corpus.name}"
+    shutil.copytree(corpus / "encoded", encoded)
     return TrainJob(
         folder=tmp_path,
         engines=engines,
@@ -185,9 +204,8 @@ def test_two_processes_learn_together(job: TrainJob) -> None:
 def test_too_small_a_corpus_is_one_clear_line(job: TrainJob, tmp_path: Path) -> None:
     folder = tmp_path / "small"
     folder.mkdir()
-    about = {"text": "Hello there.", "first_pass": "", "voice": "v", "seconds": 1.0}
-    nothing = np.zeros((60, WIDTH), np.float32), np.zeros((80, 120), np.float32)
-    write_shard(folder, 0, [(*nothing, about)])
+    about = {"text": "Hello there.", "voice": "v", "seconds": 1.0}
+    write_shard(folder, 0, [(np.zeros((80, 120), np.float32), about)])
     with start(job.model_copy(update={"corpora": [folder]})) as child:
         out, _ = child.communicate(timeout=900)
     assert child.returncode == 1

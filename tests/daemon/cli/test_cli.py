@@ -102,6 +102,7 @@ COMMANDS = [
         "engines build",
         "align",
         "align corpus",
+        "align recogniser",
         "align train",
     ),
 ]
