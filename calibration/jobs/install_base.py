@@ -1,5 +1,5 @@
-"""What set-up does once: writes the encoder as ONNX, generation 0 from the shipped base projector,
-and the replay set."""
+"""What set-up does once: writes the encoder as ONNX, generation 0 from the shipped base projector
+and base recogniser, and the replay set."""
 
 import json
 from datetime import UTC, datetime
@@ -9,7 +9,13 @@ from pathlib import Path
 from engines.errors import AttuneError
 from engines.files import sha256_of
 from engines.generations.card import Card
-from engines.generations.folder import BASE, write_generation
+from engines.generations.folder import (
+    BASE,
+    PROJECTOR,
+    RECOGNISER,
+    WEIGHTS,
+    write_generation,
+)
 from engines.jobs.calibration_jobs import BaseJob
 from engines.jobs.messages import Report
 
@@ -17,6 +23,8 @@ from ..export.encoder import export_encoder
 from ..export.projector import export_projector
 from ..export.projector_file import load_projector, save_projector
 from ..provenance import versions
+from ..recogniser.start import SHIPPED as RECOGNISER_FILE
+from ..recogniser.start import is_base_of
 from ..training.replay import build_replay, encode_replay
 
 SHIPPED = Path(__file__).parent.parent.parent / "engines" / "base"
@@ -47,7 +55,7 @@ def _tell_shards(report: Report, done: int, shards: int) -> None:
 def _write_base(job: BaseJob) -> None:
     job.folder.mkdir(parents=True, exist_ok=True)
     projector = load_projector(SHIPPED / "projector.safetensors")
-    weights, graph = job.folder / "projector.safetensors", job.folder / "projector.onnx"
+    weights, graph = job.folder / WEIGHTS, job.folder / PROJECTOR
     save_projector(projector, weights)
     export_projector(projector, graph)
     recipe = json.loads((SHIPPED / "card.json").read_text())
@@ -66,6 +74,7 @@ def _write_base(job: BaseJob) -> None:
         encoder_sha256=sha256_of(job.engines.encoder_weights_file),
         confidence=recipe["confidence"],
     )
-    write_generation(
-        job.generations, BASE, card, {"projector.onnx": graph, "projector.safetensors": weights}
-    )
+    files = {PROJECTOR: graph, WEIGHTS: weights}
+    if is_base_of(job.engines.encoder_weights_file):
+        files[RECOGNISER] = RECOGNISER_FILE
+    write_generation(job.generations, BASE, card, files)

@@ -11,12 +11,17 @@ SHIPPED = Path(__file__).parent.parent.parent / "engines" / "base" / "recogniser
 
 
 def start_of(parent: Generation, model_bin: Path) -> RecogniserWeights | None:
-    """The parent's recogniser, or the base recogniser where that has none; None where the base
-    recogniser was made for another Whisper than `model_bin`.
+    """The parent's recogniser, or the base recogniser where that has none (it was made by a version
+    that knew none); None where the base recogniser was made for another Whisper than `model_bin`.
 
     Raises AttuneError where it cannot be read.
     """
     if parent.recogniser is not None:
         return read_recogniser(parent.recogniser)
-    base = read_recogniser(SHIPPED)
-    return base if base.whisper_sha256 == sha256_of(model_bin) else None
+    return read_recogniser(SHIPPED) if is_base_of(model_bin) else None
+
+
+def is_base_of(model_bin: Path) -> bool:
+    """Whether the base recogniser was made for the Whisper of `model_bin`. Raises AttuneError where
+    it cannot be read."""
+    return read_recogniser(SHIPPED).whisper_sha256 == sha256_of(model_bin)
