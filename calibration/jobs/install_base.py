@@ -19,13 +19,13 @@ from engines.generations.folder import (
 from engines.jobs.calibration_jobs import BaseJob
 from engines.jobs.messages import Report
 
+from ..corpus.replay import build_replay, encode_replay
 from ..export.encoder import export_encoder
 from ..export.projector import export_projector
 from ..export.projector_file import load_projector, save_projector
 from ..provenance import versions
 from ..recogniser.start import SHIPPED as RECOGNISER_FILE
 from ..recogniser.start import is_base_of
-from ..training.replay import build_replay, encode_replay
 
 SHIPPED = Path(__file__).parent.parent.parent / "engines" / "base"
 

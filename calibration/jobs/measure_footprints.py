@@ -27,10 +27,10 @@ from engines.jobs.messages import AdaptJob, DistilRecipe, Example, RecogniserRec
 from engines.routes import CascadeRoute, Route
 from engines.types import SAMPLE_RATE_HZ, Float32
 
+from ..corpus.replay import longest_replay_seconds
 from ..provenance import describe_machine
 from ..round.folder import RoundFolder
 from ..round.process import run_apart
-from ..training.replay import longest_replay_seconds
 
 _UTTERANCES, _HOLDOUT, _GENERAL = 10, 2, 4
 _TRAINING_SECONDS = 20.0

@@ -4,8 +4,8 @@ opens encoder or transcriber. Loads no torch."""
 from engines.errors import AttuneError
 from engines.jobs.messages import AdaptJob, Report
 
+from ..corpus.replay import encode_replay
 from ..training.features import Features
-from ..training.replay import encode_replay
 from .compare_labels import doubt_labels
 from .folder import StageRecord
 

@@ -1,74 +1,12 @@
-"""The synthetic sentences that personal rounds replay against forgetting. Knows no user.
+"""The replay set as samples that a projector trains on."""
 
-The corpus that the base learned from is not shipped; a small one, of voices that set-up installs,
-is spoken on the spot, once, and encoded once for each speech model.
-"""
-
-from collections.abc import Callable
 from pathlib import Path
 
-from engines.files import sha256_of
 from engines.jobs.messages import EngineFiles
-from engines.jobs.replay_set import REPLAY_UTTERANCES, replay_folder
 from engines.llm.vocabulary import Vocabulary
-from engines.types import FRAME_SECONDS
-from engines.whisper.encoder_onnx import OnnxEncoder
-from engines.whisper.first_pass import FirstPassDecoder
-from engines.whisper.transcriber import WhisperTranscriber
 
-from ..corpus.build import NeuralVoices, build
-from ..corpus.encoded import encode_shards, missing_shards, read_encoded
-from ..corpus.script import replay_script
-from ..corpus.shards import Utterance, read_corpus, shards_of
+from ..corpus.replay import read_encoded_replay
 from .samples import Sample, make_sample
-
-SEED = 20_000
-"""A seed far from the base's own, for other sentences in the same voices."""
-_KEY_DIGITS = 16
-
-
-def build_replay(
-    features: Path,
-    engines: EngineFiles,
-    workers: int,
-    report: Callable[[int, int], None] = lambda done, shards: None,
-) -> None:
-    """Speak the sentences that are not there yet. Raises AttuneError where a synthesizer is not
-    installed.
-
-    `report` takes the number of shards that are there and of all shards.
-    """
-    mel_bins = OnnxEncoder(engines.encoder, 1).mel_bins
-    script = replay_script(REPLAY_UTTERANCES, SEED)
-    build(replay_folder(features), script, NeuralVoices(), mel_bins, workers, report)
-
-
-def encode_replay(
-    features: Path,
-    engines: EngineFiles,
-    threads: int,
-    report: Callable[[int, int], None] = lambda done, shards: None,
-) -> None:
-    """Encode what is not encoded yet with the speech model of `engines`; `report` takes the number
-    of shards that were encoded and of those that were missing.
-
-    Raises AttuneError where a shard is damaged or an engine fails.
-    """
-    folder, encoded = replay_folder(features), _encoded_folder(features, engines)
-    missing = missing_shards(folder, encoded)
-    if not missing:
-        return
-    encoder = OnnxEncoder(engines.encoder, threads)
-    decoder = FirstPassDecoder(WhisperTranscriber(engines.encoder_weights, threads), encoder)
-    encode_shards(
-        folder, encoded, missing, encoder, decoder, lambda done: report(done, len(missing))
-    )
-
-
-def read_replay(features: Path) -> list[Utterance]:
-    """The utterances of the replay set as far as it was made; none where it never was."""
-    folder = replay_folder(features)
-    return read_corpus([folder]) if shards_of(folder) else []
 
 
 def load_replay(
@@ -77,16 +15,6 @@ def load_replay(
     """The samples of the replay set as far as it was encoded; empty where it never was."""
     return [
         sample
-        for one in read_encoded(replay_folder(features), _encoded_folder(features, engines))
+        for one in read_encoded_replay(features, engines)
         if (sample := make_sample(one.frames, one.row.text, one.first_pass, vocabulary, stack))
     ]
-
-
-def longest_replay_seconds(features: Path) -> float:
-    """The length of the longest utterance of the replay set; 0 where none was made."""
-    frames = (utterance.row.frames for utterance in read_replay(features))
-    return max(frames, default=0) * FRAME_SECONDS
-
-
-def _encoded_folder(features: Path, engines: EngineFiles) -> Path:
-    return replay_folder(features) / sha256_of(engines.encoder_weights_file)[:_KEY_DIGITS]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from calibration.corpus.augment import augment, band_limited, faster, noisy, reverberated
 from calibration.corpus.build import NeuralVoices, build, expected_bytes
 from calibration.corpus.encoded import encode_shards, missing_shards, read_encoded
+from calibration.corpus.replay import build_replay
 from calibration.corpus.script import ScriptLine, recorded_script, replay_script, synthetic_script
 from calibration.corpus.shards import read_corpus, shards_of, write_shard
 from calibration.corpus.synthesis import Voice
@@ -30,7 +31,6 @@ from calibration.corpus.training_requests import open_requests
 from calibration.corpus.voices import KEPT_FOR_JUDGING, SHARES, random_voice
 from calibration.corpus.word_classes import word_classes
 from calibration.evaluation.text_scores import word_error_rate
-from calibration.training.replay import build_replay
 from engines.errors import AttuneError
 from engines.jobs.messages import EngineFiles
 from engines.llm.vocabulary import Vocabulary
