@@ -18,6 +18,8 @@ from .llm.vocabulary import Vocabulary
 from .types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript
 from .whisper.encoder import SpeechEncoder
 from .whisper.first_pass import FirstPassDecoder
+from .whisper.phrases import NO_PHRASES, PhraseBook
+from .whisper.second_pass import SURE
 
 _SEARCH_SECONDS, _SEARCH_SHARE = 1.2, 0.03
 """The time that the search for the best sentence of an utterance may take: so many seconds, and so
@@ -30,9 +32,12 @@ _LEAST_JUDGED_TOKENS = 100
 class Transcriber(Protocol):
     """A recogniser that writes down what was said."""
 
-    def transcribe(self, samples: Float32, step: Step = unwatched) -> Transcript:
-        """Transcribe [N] samples at 16 kHz; empty, with confidence 0, where nothing was said.
-        `step` is called between parts of the work."""
+    def transcribe(
+        self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
+    ) -> Transcript:
+        """Transcribe [N] samples at 16 kHz; empty, with confidence 0, where nothing was said. What
+        leaves doubt is read again with `phrases` in mind. `step` is called between parts of the
+        work."""
         ...
 
 
@@ -44,9 +49,11 @@ class Route(Protocol):
         """`cascade` or `aligned`."""
         ...
 
-    def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
+    def hear(
+        self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
+    ) -> str | SoftTokens:
         """Turn [N] samples at 16 kHz into a transcript (cascade) or into soft tokens (aligned);
-        either is empty where nothing was said.
+        either is empty where nothing was said. `phrases` are likelier than other words.
 
         `step` is called between parts of the work, each of which takes a second or two at most on
         two idle cores.
@@ -67,10 +74,12 @@ class CascadeRoute:
     transcriber: Transcriber
     name: str = "cascade"
 
-    def hear(self, samples: Float32, step: Step = unwatched) -> str:
+    def hear(
+        self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
+    ) -> str:
         """Transcribe [N] samples at 16 kHz; empty where nothing was said. `step` is called between
         parts of the work."""
-        return self.transcriber.transcribe(samples, step).text
+        return self.transcriber.transcribe(samples, step, phrases).text
 
     def ready(self) -> None:
         """Do nothing: the transcriber is open already."""
@@ -96,9 +105,12 @@ class AlignedRoute:
         self.encoder.ready()
         self.decoder()
 
-    def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
+    def hear(
+        self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
+    ) -> str | SoftTokens:
         """Decode [N] samples at 16 kHz into soft tokens, or into text where a piece stays in doubt
-        and `unsure_takes_first_pass` is set. `step` is called between the parts of the work."""
+        and `unsure_takes_first_pass` is set. A first-pass transcript that leaves doubt is read
+        again where there are `phrases`. `step` is called between the parts of the work."""
         pieces = self.cutter.cut(samples)
         count = max(1, len(pieces))
         search_seconds = (_SEARCH_SECONDS + _SEARCH_SHARE * len(samples) / SAMPLE_RATE_HZ) / count
@@ -109,12 +121,18 @@ class AlignedRoute:
             step()
             frames = self.encoder.encode(piece)
             step()
-            first_passes.append(cache(partial(self.first_pass_decoder.decode, frames)))
+            first_passes.append(cache(partial(self._first_pass, frames, phrases)))
             bounds = SearchBounds(tokens, time.monotonic() + search_seconds, step)
             readings.append(decoder.spoken(frames, first_passes[-1], bounds))
         if self.unsure_takes_first_pass and not all(piece.reading.sure for piece in readings):
             return " ".join(_surest(decoder, readings, first_passes, step))
         return decoder.written(readings)
+
+    def _first_pass(self, frames: Float32, phrases: PhraseBook) -> Transcript:
+        found = self.first_pass_decoder.decode(frames)
+        if phrases and found.text and found.confidence < SURE:
+            return self.first_pass_decoder.decode_again(frames, phrases) or found
+        return found
 
 
 def _surest(

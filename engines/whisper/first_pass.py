@@ -13,6 +13,8 @@ import numpy as np
 
 from ..types import FRAME_SECONDS, Float32, Transcript
 from .encoder import SpeechEncoder
+from .phrases import PhraseBook
+from .second_pass import read_again
 from .transcriber import WhisperTranscriber
 
 TAIL_FRAMES = 50
@@ -37,10 +39,16 @@ class FirstPassDecoder:
     def decode(self, frames: Float32) -> Transcript:
         """The first-pass transcript of `frames` ([T, D]), with the mean probability of its
         tokens."""
+        return self._transcriber.decode_window(*self._window(frames))
+
+    def decode_again(self, frames: Float32, phrases: PhraseBook) -> Transcript | None:
+        """The best sentence for `frames` (`whisper/second_pass.py`); None where there is none."""
+        return read_again(self._transcriber, *self._window(frames), phrases)
+
+    def _window(self, frames: Float32) -> tuple[Float32, float]:
+        """The frames of a window, and the seconds of speech in it."""
         spoken = frames[: _WINDOW_FRAMES - TAIL_FRAMES]
-        return self._transcriber.decode_window(
-            np.concatenate([spoken, self._tail]), len(spoken) * FRAME_SECONDS
-        )
+        return np.concatenate([spoken, self._tail]), len(spoken) * FRAME_SECONDS
 
     @cached_property
     def _tail(self) -> Float32:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..audio.pieces import PauseCutter
+from ..device.memory import trim
 from ..errors import AttuneError
 from ..files import sha256_of
 from ..interfaces import Step, unwatched
@@ -17,7 +18,9 @@ from .ctranslate2_file import read_ctranslate2, with_variables
 from .encoder import SpeechEncoder
 from .encoder_onnx import OnnxEncoder, with_layers
 from .first_pass import FirstPassDecoder
+from .phrases import NO_PHRASES, PhraseBook
 from .recogniser_weights import RecogniserWeights, layers_of, merged_variables
+from .second_pass import SURE
 from .transcriber import NOTHING, WhisperTranscriber
 
 
@@ -28,16 +31,25 @@ class Recogniser:
     encoder: SpeechEncoder
     decoder: FirstPassDecoder
     cutter: PauseCutter = field(default_factory=PauseCutter)
+    reads_again: bool = True
+    """Whether a piece that leaves doubt is read again."""
 
-    def transcribe(self, samples: Float32, step: Step = unwatched) -> Transcript:
+    def transcribe(
+        self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
+    ) -> Transcript:
         """Transcribe [N] samples at 16 kHz piece by piece; audio without speech gives an empty text
-        with confidence 0. `step` is called before each part of the work."""
+        with confidence 0. A piece that leaves doubt is read again, with `phrases` in mind. `step`
+        is called before each part of the work."""
         found = []
         for piece in self.cutter.cut(samples):
             step()
             frames = self.encoder.encode(piece)
             step()
-            found.append((self.decoder.decode(frames), len(piece)))
+            transcript = self.decoder.decode(frames)
+            if self.reads_again and transcript.text and transcript.confidence < SURE:
+                step()
+                transcript = self.decoder.decode_again(frames, phrases) or transcript
+            found.append((transcript, len(piece)))
         heard = [(transcript, length) for transcript, length in found if transcript.text]
         if not heard:
             return NOTHING
@@ -74,4 +86,6 @@ def open_recogniser(
     transcriber = WhisperTranscriber(
         whisper, threads, device=decoder_device, model=with_variables(model, merged)
     )
+    del variables, merged, graph
+    trim()  # a few hundred megabytes were taken only to open it
     return Recogniser(opened, FirstPassDecoder(transcriber, opened, weights.silent_tail))

@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,11 @@ from ..errors import AttuneError
 from ..interfaces import Step, unwatched
 from ..llm.degeneration import without_cycle
 from ..types import SAMPLE_RATE_HZ, Device, Float32, Transcript
+from .phrases import NO_PHRASES, PhraseBook
+from .second_pass import SURE, Reading, read_again
+
+if TYPE_CHECKING:
+    from ctranslate2.models import WhisperGenerationResult
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +41,9 @@ _MAX_TOKENS = 224
 """Half of the decoder's 448 positions: the other half is for a previous text, which Attune never
 gives."""
 _POSITIONS = 448
+_LEAST_PROBABILITY = 1e-9
+_ALIGNED_AT_ONCE = 6
+"""The sentences that are compared at once: each takes some megabytes."""
 _PROMPT_TOKENS = 4
 """The most tokens before the text: start, language, task, and no timestamps."""
 
@@ -83,13 +92,31 @@ class WhisperTranscriber:
             ) from error
         self._language = language if self._model.model.is_multilingual else "en"
 
-    def transcribe(self, samples: Float32, step: Step = unwatched) -> Transcript:
-        """Transcribe [N] samples. Audio without speech gives an empty text with confidence 0.
-        `step` is called before and after."""
+    def transcribe(
+        self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
+    ) -> Transcript:
+        """Transcribe [N] samples. Audio without speech gives an empty text with confidence 0. What
+        leaves doubt is read again where there are `phrases`. `step` is called between parts of the
+        work."""
         step()
         transcript = self._transcript(samples)
         step()
+        if phrases and transcript.text and transcript.confidence < SURE:
+            seconds = len(samples) / SAMPLE_RATE_HZ
+            return read_again(self, self._encode(samples), seconds, phrases) or transcript
         return transcript
+
+    def _encode(self, samples: Float32) -> Float32:
+        """The frames [1500, D] of a padded window of 30 s."""
+        from ctranslate2 import StorageView  # as above: only who transcribes pays for it
+        from faster_whisper.audio import pad_or_trim
+
+        mel = pad_or_trim(self._model.feature_extractor(samples))[None]
+        frames = self._model.model.encode(
+            StorageView.from_array(np.ascontiguousarray(mel, np.float32)), to_cpu=True
+        )
+        found: Float32 = np.array(frames)[0].astype(np.float32)
+        return found
 
     def _transcript(self, samples: Float32) -> Transcript:
         seconds = len(samples) / SAMPLE_RATE_HZ
@@ -123,26 +150,79 @@ class WhisperTranscriber:
     def decode_window(self, window: Float32, seconds: float) -> Transcript:
         """Decode encoder frames [T, D] that hold `seconds` of speech and end as a window of 30 s
         ends (`whisper/first_pass.py`)."""
+        found = self._generate(window, seconds, beam=1)
+        tokens = found.sequences_ids[0]
+        return Transcript(
+            self._text(tokens, self._model.hf_tokenizer.decode(tokens), seconds),
+            math.exp(min(0.0, found.scores[0])),
+        )
+
+    def n_best(self, window: Float32, seconds: float, count: int) -> list[Reading]:
+        """The `count` likeliest sentences of a window as `decode_window` takes it, or fewer."""
+        found = self._generate(window, seconds, beam=count)
+        decode = self._model.hf_tokenizer.decode
+        readings = [
+            Reading(self._text(tokens, decode(tokens), seconds), score, len(tokens) + 1)
+            for tokens, score in zip(found.sequences_ids, found.scores, strict=True)
+        ]
+        return [one for one in readings if one.text]
+
+    def log_likelihoods(self, window: Float32, texts: Sequence[str]) -> list[float]:
+        """The natural log likelihood of each of `texts`, without its end, for a window as
+        `decode_window` takes it."""
         from ctranslate2 import StorageView  # as above: only who transcribes pays for it
 
-        tokenizer = self._model.hf_tokenizer
+        tokens = [self._tokens(text)[:_MAX_TOKENS] for text in texts]
+        likelihoods = []
+        for start in range(0, len(tokens), _ALIGNED_AT_ONCE):
+            some = tokens[start : start + _ALIGNED_AT_ONCE]
+            frames = np.repeat(np.asarray(window[None], np.float32), len(some), axis=0)
+            found = self._model.model.align(
+                StorageView.from_array(np.ascontiguousarray(frames)),
+                self._prompt,
+                some,
+                [len(window)] * len(some),
+            )
+            likelihoods += [
+                sum(math.log(max(one, _LEAST_PROBABILITY)) for one in aligned.text_token_probs)
+                for aligned in found
+            ]
+        return likelihoods
+
+    def count_tokens(self, text: str) -> int:
+        """The number of tokens of `text`."""
+        return len(self._tokens(text))
+
+    def _tokens(self, text: str) -> list[int]:
+        found: list[int] = self._model.hf_tokenizer.encode(
+            f" {text.strip()}", add_special_tokens=False
+        ).ids
+        return found
+
+    @property
+    def _prompt(self) -> list[int]:
+        """The tokens before a text."""
         names = ["<|startoftranscript|>"]
         if self._model.model.is_multilingual:
             names += [f"<|{self._language or 'en'}|>", "<|transcribe|>"]
-        prompt = [tokenizer.token_to_id(name) for name in [*names, "<|notimestamps|>"]]
-        found = self._model.model.generate(
+        tokenizer = self._model.hf_tokenizer
+        return [tokenizer.token_to_id(name) for name in [*names, "<|notimestamps|>"]]
+
+    def _generate(self, window: Float32, seconds: float, beam: int) -> "WhisperGenerationResult":
+        from ctranslate2 import StorageView  # as above: only who transcribes pays for it
+
+        [found] = self._model.model.generate(
             StorageView.from_array(np.ascontiguousarray(window[None], np.float32)),
-            [prompt],
-            beam_size=1,
+            [self._prompt],
+            beam_size=beam,
+            num_hypotheses=beam,
+            # The sum of the tokens, not their mean, is the likelihood of a sentence.
+            length_penalty=1.0 if beam == 1 else 0.0,
             max_length=_length_for(_most_tokens(seconds)),
             suppress_blank=True,
             return_scores=True,
-        )[0]
-        tokens = found.sequences_ids[0]
-        return Transcript(
-            self._text(tokens, tokenizer.decode(tokens), seconds),
-            math.exp(min(0.0, found.scores[0])),
         )
+        return found
 
     def _text(self, tokens: Sequence[int], text: str, seconds: float) -> str:
         """The `text` of `tokens`, with a loop at its end said once. A decoder that misses the end

@@ -16,6 +16,7 @@ from engines.generations.card import Card
 from engines.generations.folder import Generation, write_generation
 from engines.interfaces import Step, unwatched
 from engines.types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript
+from engines.whisper.phrases import NO_PHRASES, PhraseBook
 from tests.support.fake_child import no_models
 
 
@@ -90,7 +91,9 @@ class PitchRoute:
     def name(self) -> str:
         return self._name
 
-    def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
+    def hear(
+        self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
+    ) -> str | SoftTokens:
         step()
         if self._name == "aligned":
             count = int(4 * len(samples) / SAMPLE_RATE_HZ)
@@ -112,13 +115,18 @@ def transcribe(samples: Float32) -> Transcript:
 
 @dataclass(frozen=True)
 class FakeTranscriber:
-    """Transcribes by a function, that of tones where no other is given."""
+    """Transcribes by a function, that of tones where no other is given; a phrase that is spelled
+    like what was heard takes its place."""
 
     by: Callable[[Float32], Transcript] = transcribe
 
-    def transcribe(self, samples: Float32, step: Step = unwatched) -> Transcript:
+    def transcribe(
+        self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
+    ) -> Transcript:
         step()
-        return self.by(samples)
+        heard = self.by(samples)
+        found = phrases.replacements(heard.text, 1)
+        return Transcript(found[0].text, heard.confidence) if found else heard
 
 
 def words_of(heard: str | SoftTokens) -> str:

@@ -27,6 +27,7 @@ from daemon.store.store import Store
 from engines.errors import AttuneError
 from engines.interfaces import Step, unwatched
 from engines.types import Float32, Segment, SoftTokens
+from engines.whisper.phrases import NO_PHRASES, PhraseBook
 from tests.support.fake_child import eventually
 from tests.support.fakes import EchoLanguageModel, PitchRoute, tone, words_of
 from tests.support.stored_labels import labelled
@@ -171,7 +172,9 @@ class SlowRoute(PitchRoute):
         self.began = threading.Event()
         self.hold = threading.Event()
 
-    def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
+    def hear(
+        self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
+    ) -> str | SoftTokens:
         for number in range(self._most):
             step()
             if number == 2:

@@ -20,6 +20,7 @@ from engines.generations.folder import Generation
 from engines.generations.pointers import current, promote, shadow
 from engines.interfaces import Step, unwatched
 from engines.types import Float32, SoftTokens
+from engines.whisper.phrases import NO_PHRASES, PhraseBook
 from tests.support.fakes import (
     EchoLanguageModel,
     PitchRoute,
@@ -61,7 +62,9 @@ class _Deaf(PitchRoute):
         super().__init__(name)
         self._deafness = deafness
 
-    def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
+    def hear(
+        self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
+    ) -> str | SoftTokens:
         return "what?" if pitch_of(samples) < self._deafness.below_hz else super().hear(samples)
 
 

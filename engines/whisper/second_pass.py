@@ -1,0 +1,112 @@
+"""Reads a window again where the first reading leaves doubt: the likeliest sentences, and the
+user's phrases in place of what is spelled like them, are compared by how likely each whole sentence
+is. Knows no samples.
+
+The beam's own order goes by the mean of a sentence's tokens, which prefers long sentences; here the
+sum decides, with the end of the sentence counted.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from ..types import Float32, Transcript
+from .phrases import NO_PHRASES, PhraseBook
+
+SURE = 0.9
+"""The confidence of a first reading from which it is taken as it is."""
+BEAM = 5
+MOST_REPLACED = 12
+"""The most sentences with a phrase in place of other words that are compared."""
+FIRST_TOKEN_NATS, FURTHER_TOKEN_NATS = 2.0, 4.0
+"""The natural log of how much likelier a phrase of weight 1 makes a sentence, for its first token
+and for each further one: the rarer a name, the more tokens it falls into, and the less the
+recogniser believes in it."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A sentence that a window may hold."""
+
+    text: str
+    log_likelihood: float
+    """The natural log likelihood of the sentence and its end."""
+    tokens: int
+    """The number of its tokens, the end among them."""
+
+
+class WindowReader(Protocol):
+    """A decoder of windows: encoder frames [T, D] that end as a window of 30 s ends."""
+
+    def n_best(self, window: Float32, seconds: float, count: int) -> list[Reading]:
+        """The likeliest sentences for a window with `seconds` of speech, at most `count`."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """The number of tokens of `text`."""
+        ...
+
+    def log_likelihoods(self, window: Float32, texts: Sequence[str]) -> list[float]:
+        """The natural log likelihood of each of `texts` for the window, without its end."""
+        ...
+
+
+def read_again(
+    reader: WindowReader,
+    window: Float32,
+    seconds: float,
+    phrases: PhraseBook = NO_PHRASES,
+) -> Transcript | None:
+    """The best sentence for the window of encoder frames [T, D], which holds `seconds` of speech;
+    None where there is none. Raises what `reader` raises."""
+    readings = reader.n_best(window, seconds, BEAM)
+    if phrases:
+        readings += _replaced(reader, window, readings, phrases)
+    if not readings:
+        return None
+    best = max(
+        readings,
+        key=lambda one: one.log_likelihood + _bonus(reader, phrases, one.text),
+    )
+    return Transcript(best.text, math.exp(min(0.0, best.log_likelihood / max(1, best.tokens))))
+
+
+def _bonus(reader: WindowReader, phrases: PhraseBook, text: str) -> float:
+    """The nats in favour of `text` for the phrases in it."""
+    return sum(
+        phrase.weight
+        * (FIRST_TOKEN_NATS + FURTHER_TOKEN_NATS * (reader.count_tokens(phrase.text) - 1))
+        for phrase in phrases.phrases_in(text)
+    )
+
+
+def _replaced(
+    reader: WindowReader, window: Float32, readings: Sequence[Reading], phrases: PhraseBook
+) -> list[Reading]:
+    """The sentences of `readings` with a phrase in place of some words. Their ends are as likely as
+    those of the sentences that they are made of."""
+    found = [
+        (one.similarity, one.text, reading)
+        for reading in readings
+        for one in phrases.replacements(reading.text, MOST_REPLACED)
+    ]
+    made = {text: reading for _, text, reading in sorted(found, key=lambda one: one[0])}
+    taken = list(made.items())[-MOST_REPLACED:]
+    if not taken:
+        return []
+    before = list({reading.text: reading for _, reading in taken}.values())
+    scored = reader.log_likelihoods(
+        window, [*(reading.text for reading in before), *(text for text, _ in taken)]
+    )
+    of_before = {
+        reading.text: likelihood for reading, likelihood in zip(before, scored, strict=False)
+    }
+    return [
+        replace(
+            reading,
+            text=text,
+            log_likelihood=reading.log_likelihood + likelihood - of_before[reading.text],
+        )
+        for (text, reading), likelihood in zip(taken, scored[len(before) :], strict=True)
+    ]

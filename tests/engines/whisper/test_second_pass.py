@@ -1,0 +1,77 @@
+"""Reading a window again: the likeliest sentence wins, a phrase wins where the sound allows it."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from engines.types import Float32, Transcript
+from engines.whisper.phrases import NO_PHRASES, Phrase, PhraseBook
+from engines.whisper.second_pass import FIRST_TOKEN_NATS, FURTHER_TOKEN_NATS, Reading, read_again
+
+BONUS = FIRST_TOKEN_NATS
+"""That of a phrase of one token, as "Robert" is here."""
+WINDOW = np.zeros((60, 4), np.float32)
+
+
+class Likelihoods:
+    """Reads nothing: has a likelihood for each sentence, and finds only those of the beam."""
+
+    def __init__(self, beam: list[str], likelihoods: dict[str, float], end: float = -1.0) -> None:
+        self.beam = beam
+        self.likelihoods = likelihoods
+        self.end = end
+
+    def n_best(self, window: Float32, seconds: float, count: int) -> list[Reading]:
+        return [Reading(text, self.likelihoods[text] + self.end, 5) for text in self.beam[:count]]
+
+    def count_tokens(self, text: str) -> int:
+        return len(text) // 4
+
+    def log_likelihoods(self, window: Float32, texts: Sequence[str]) -> list[float]:
+        return [self.likelihoods.get(text, -99.0) for text in texts]
+
+
+def read(reader: Likelihoods, phrases: PhraseBook = NO_PHRASES) -> Transcript:
+    found = read_again(reader, WINDOW, 1.0, phrases)
+    assert found is not None
+    return found
+
+
+def test_the_likeliest_whole_sentence_wins_whatever_the_order_of_the_beam() -> None:
+    likelihoods = {"Call me.": -9.0, "Call Bea.": -4.0, "Fall free.": -6.0}
+    found = read(Likelihoods(list(likelihoods), likelihoods))
+    assert found.text == "Call Bea."
+    assert found.confidence == pytest.approx(math.exp(-5.0 / 5))
+
+
+def test_nothing_is_read_where_the_beam_is_empty() -> None:
+    assert read_again(Likelihoods([], {}), WINDOW, 1.0, PhraseBook([Phrase(text="Ann")])) is None
+
+
+@pytest.mark.parametrize(("behind", "wins"), [(BONUS - 0.1, True), (BONUS + 0.1, False)])
+def test_a_phrase_wins_only_where_it_is_nearly_as_likely(behind: float, wins: bool) -> None:
+    likelihoods = {"Call Wobbert.": -4.0, "Call Robert.": -4.0 - behind}
+    known = PhraseBook([Phrase(text="Robert")])
+    found = read(Likelihoods(["Call Wobbert."], likelihoods), known)
+    assert (found.text == "Call Robert.") == wins
+
+
+def test_weight_says_how_much_more_a_phrase_is_expected() -> None:
+    likelihoods = {"Call Wobbert.": -4.0, "Call Robert.": -4.0 - 1.5 * BONUS}
+    known = PhraseBook([Phrase(text="Robert", weight=2.0)])
+    assert read(Likelihoods(["Call Wobbert."], likelihoods), known).text == "Call Robert."
+
+
+def test_a_rare_name_of_several_tokens_is_expected_more() -> None:
+    likelihoods = {"Play ramps time.": -2.0, "Play Rammstein.": -2.0 - FURTHER_TOKEN_NATS}
+    known = PhraseBook([Phrase(text="Rammstein")])
+    assert read(Likelihoods(["Play ramps time."], likelihoods), known).text == "Play Rammstein."
+
+
+def test_the_most_similar_replacements_are_compared() -> None:
+    many = PhraseBook([Phrase(text=f"Wobb{letter}rt") for letter in "aiouxyz"])
+    likelihoods = {"Call Wobbert.": -9.0, "Call Wobbzrt.": -4.0}
+    found = read(Likelihoods(["Call Wobbert."], likelihoods), many)
+    assert found.text == "Call Wobbzrt."

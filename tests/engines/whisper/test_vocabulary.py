@@ -1,0 +1,41 @@
+"""A name that the recogniser does not know is heard once it is in the vocabulary, and nothing else
+changes; with the real models."""
+
+from pathlib import Path
+
+import pytest
+
+from calibration.recogniser.start import SHIPPED
+from engines.routes import Transcriber
+from engines.whisper.phrases import Phrase, PhraseBook
+from engines.whisper.recogniser import open_recogniser
+from engines.whisper.recogniser_weights import read_recogniser
+from engines.whisper.transcriber import WhisperTranscriber
+from tests.support.audio_fixtures import flite
+
+NAMES = PhraseBook([Phrase(text=name) for name in ("Rammstein", "Ludmilla", "metoprolol")])
+
+
+@pytest.fixture(scope="module", params=["base recogniser", "Whisper as it came"])
+def transcriber(
+    request: pytest.FixtureRequest, encoder_path: Path, whisper_folder: Path
+) -> Transcriber:
+    if request.param == "base recogniser":
+        return open_recogniser(read_recogniser(SHIPPED), encoder_path, whisper_folder, threads=2)
+    return WhisperTranscriber(whisper_folder, threads=2)
+
+
+def test_a_name_is_heard_where_it_was_said(transcriber: Transcriber) -> None:
+    spoken = flite("Play some Rammstein.")
+    assert "rammstein" not in transcriber.transcribe(spoken).text.lower()
+    assert "rammstein" in transcriber.transcribe(spoken, phrases=NAMES).text.lower()
+
+
+def test_nothing_else_changes(transcriber: Transcriber) -> None:
+    for text in ("Turn on the light in the kitchen.", "What is the weather like tomorrow?"):
+        spoken = flite(text)
+        without, known = (
+            transcriber.transcribe(spoken),
+            transcriber.transcribe(spoken, phrases=NAMES),
+        )
+        assert known.text == without.text
