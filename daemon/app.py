@@ -42,6 +42,7 @@ from .state_lock import hold_state
 from .store.database import DatabaseBusyError
 from .store.labelling import Labeller
 from .store.orphans import adopt_orphans
+from .store.personal_vocabulary import PersonalVocabulary
 from .store.shadow_readings import ShadowReadings
 from .store.store import Store
 from .systemd import Watchdog
@@ -171,7 +172,8 @@ def start(
     events, attention = Events(), Attention(given.clocks.monotonic)
 
     store = start_store(stack, settings, given.clocks)
-    models = start_models(stack, settings, given, store, events)
+    vocabulary = PersonalVocabulary(store)
+    models = start_models(stack, settings, given, store, vocabulary, events)
     shadow = make_shadow(settings, given.clocks, models, store, attention, events)
     guard = make_guard(settings, bare_bytes, models, shadow)
     conversation = start_conversation(stack, settings, given, models, store, attention, events)
@@ -212,6 +214,7 @@ def start(
         attention=attention,
         events=events,
         store=store,
+        vocabulary=vocabulary,
         scheduler=scheduler,
         generations=settings.generations,
         segmenter=settings.segmenter.limits(),
@@ -259,11 +262,16 @@ def start_store(stack: ExitStack, settings: Settings, clocks: Clocks) -> Store:
 
 
 def start_models(
-    stack: ExitStack, settings: Settings, given: Surroundings, store: Store, events: Events
+    stack: ExitStack,
+    settings: Settings,
+    given: Surroundings,
+    store: Store,
+    vocabulary: PersonalVocabulary,
+    events: Events,
 ) -> ModelManager:
     """Open the models and serve the current generation."""
     sweep(settings.generations)
-    models = ModelManager(settings, given.open_models, store, events)
+    models = ModelManager(settings, given.open_models, store, vocabulary, events)
     stack.callback(models.close)
     return models
 

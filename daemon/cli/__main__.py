@@ -16,9 +16,9 @@ from engines.schema import first_problem
 
 from ..plain_text import PlainFormatter, one_line
 from ..systemd import JournalFormatter, writes_to_journal
-from . import align, bench, calibrate, config, doctor, engines, generations, models
+from . import align, bench, calibrate, config, doctor, engines, generations, models, vocabulary
 from .common import settings, use_sources
-from .demo import demo
+from .demo.command import demo
 from .learn import adapt, correct, enroll
 from .status import metrics, reload, status
 from .streams import complain, tolerate_other_encodings, written_out
@@ -110,6 +110,7 @@ app.command()(demo)
 app.command()(generations.why)
 app.command()(doctor.doctor)
 app.add_typer(generations.app, name="generations")
+app.add_typer(vocabulary.app, name="vocabulary")
 app.add_typer(models.app, name="models")
 app.add_typer(engines.app, name="engines")
 app.add_typer(align.app, name="align")

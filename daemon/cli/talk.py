@@ -45,6 +45,14 @@ RouteOption = Annotated[
     str | None,
     typer.Option("--route", help="Use this route (cascade or aligned) for this request."),
 ]
+ExpectOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--expect",
+        metavar="PHRASE",
+        help="A word or name that this recording may have. May be repeated.",
+    ),
+]
 
 
 def ask(
@@ -58,13 +66,16 @@ def ask(
         ),
     ] = False,
     route: RouteOption = None,
+    expect: ExpectOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask the daemon something, with a recording or a text, and show the reply as it comes."""
     if not words.strip():
         raise AttuneError("there is nothing to ask; give a text or the path of a recording")
     recording = None if is_text else _recording(words)
-    command = Ask(route=route) if recording is not None else Ask(text=words, route=route)
+    command = Ask(
+        text=words if recording is None else None, route=route, expected=tuple(expect or ())
+    )
     for event in ask_daemon(command, recording=recording):
         if as_json:
             print_json_line(event)
@@ -80,6 +91,7 @@ def listen(
         float, typer.Option(help="Playback speed; 1 is real time, 0 is as fast as possible.")
     ] = 0.0,
     route: RouteOption = None,
+    expect: ExpectOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Play a recording to the daemon as if it were spoken into the microphone.
@@ -87,7 +99,8 @@ def listen(
     Shows every turn.
     """
     path = expanded(recording)
-    for event in ask_daemon(Listen(audio=path.name, speed=speed, route=route), recording=path):
+    command = Listen(audio=path.name, speed=speed, route=route, expected=tuple(expect or ()))
+    for event in ask_daemon(command, recording=path):
         if as_json:
             print_json_line(event)
         else:

@@ -11,6 +11,8 @@ from engines.audio.recordings import read_audio
 from engines.audio.segmenter import SegmenterLimits
 from engines.errors import AttuneError
 from engines.open_file import OpenFile
+from engines.types import Float32
+from engines.whisper.phrases import Phrase
 
 from ..attention import Attention
 from ..clients import Client
@@ -27,10 +29,12 @@ from ..events.learning import (
 )
 from ..events.service import Following, MetricsText, Reloading
 from ..events.turns import Alive, ClientLeft
+from ..events.vocabulary import ListedPhrase, Vocabulary
 from ..promotion.verdict import would_refuse
 from ..serving.lease import ModelLender
 from ..serving.moves import Moves
 from ..store.label_check import TOLD, label_fault
+from ..store.personal_vocabulary import PersonalVocabulary, checked_phrase
 from ..store.shadow_readings import ShadowReadings
 from ..store.store import Store
 from ..training.memory_guard import MemoryGuard
@@ -56,6 +60,7 @@ class Service:
     attention: Attention
     events: Events
     store: Store
+    vocabulary: PersonalVocabulary
     scheduler: RoundScheduler
     generations: Path
     segmenter: SegmenterLimits
@@ -103,6 +108,8 @@ def answer(
             events = _follow(service, client)
         case requests.Adapt():
             events = _adapt(service, request, client)
+        case requests.ChangeVocabulary():
+            events = _vocabulary(service, request)
         case requests.Correct():
             events = _correct(service, request)
         case requests.Enroll():
@@ -137,7 +144,13 @@ def _ask(service: Service, request: requests.Ask, client: Client) -> Generator[E
     elif request.audio is not None:
         with OpenFile.of_descriptor(_handed(request, request.audio), request.audio) as recording:
             samples = read_audio(recording, MAX_SECONDS)
-        yield from service.conversation.ask(samples, "file", request.route, client)
+        yield from service.conversation.ask(
+            samples,
+            "file",
+            request.route,
+            client,
+            [checked_phrase(one) for one in request.expected],
+        )
 
 
 def _listen(
@@ -148,6 +161,7 @@ def _listen(
             recording,
             request.speed,
             request.route,
+            [checked_phrase(one) for one in request.expected],
             service.conversation,
             service.attention,
             service.events,
@@ -262,6 +276,39 @@ def _correct(service: Service, request: requests.Correct) -> Generator[Event, No
     service.store.add_label(turn.utterance, request.text, "corrected")
     service.corrected()
     yield Corrected(turn=turn.id, utterance=turn.utterance, heard=turn.heard, text=request.text)
+
+
+def _heard(service: Service, samples: Float32) -> str:
+    """Return what the cascade makes of a recording of one phrase, without any vocabulary. Raises
+    AttuneError if that is nothing."""
+    service.attention.begin()
+    try:
+        with service.lender.lease("cascade") as models:
+            heard = models.words_of(models.loaded.route.hear(samples))
+    finally:
+        service.attention.end()
+    if not heard:
+        raise AttuneError("nothing was heard in the recording; record the phrase again")
+    return heard
+
+
+def _vocabulary(
+    service: Service, request: requests.ChangeVocabulary
+) -> Generator[Event, None, None]:
+    phrases = [Phrase(text=one.text, weight=one.weight) for one in request.add]
+    if request.audio is not None:
+        if len(phrases) != 1:
+            raise AttuneError("a recording goes with one phrase; add the others without it")
+        with OpenFile.of_descriptor(_handed(request, request.audio), request.audio) as recording:
+            samples = read_audio(recording, MAX_SECONDS)
+        phrases = [phrases[0].model_copy(update={"heard_as": (_heard(service, samples),)})]
+    removed = service.vocabulary.remove(request.remove) if request.remove else 0
+    added = service.vocabulary.add(phrases) if phrases else 0
+    listed = tuple(
+        ListedPhrase(text=one.text, weight=one.weight, heard_as=one.heard_as)
+        for one in service.vocabulary.book().phrases
+    )
+    yield Vocabulary(phrases=listed, added=added, removed=removed)
 
 
 def _enroll(service: Service, descriptor: int, replace: bool) -> Generator[Event, None, None]:

@@ -9,10 +9,13 @@ from engines.errors import AttuneError
 from engines.generations.folder import MAX_NUMBER
 from engines.schema import Frozen, first_problem
 
+from ..store.personal_vocabulary import MAX_PHRASES, MAX_WEIGHT
 from ..store.store import MAX_LABEL_CHARACTERS
 from .row_stream import MAX_NAME_CHARACTERS
 
 _MAX_TEXT_CHARACTERS = 8000
+_MAX_EXPECTED, _MAX_EXPECTED_CHARACTERS = 200, 200
+Expected = Annotated[str, Field(min_length=1, max_length=_MAX_EXPECTED_CHARACTERS)]
 _MAX_ID = 2**63 - 1
 """Largest id that SQLite stores."""
 
@@ -53,6 +56,8 @@ class Ask(Request):
     text: str | None = Field(None, min_length=1, max_length=_MAX_TEXT_CHARACTERS)
     audio: str | None = Field(None, max_length=MAX_NAME_CHARACTERS)
     route: str | None = None
+    expected: tuple[Expected, ...] = Field((), max_length=_MAX_EXPECTED)
+    """Phrases that are likelier in this recording than other words, beside the user's own."""
 
 
 class Listen(Request):
@@ -63,6 +68,7 @@ class Listen(Request):
     audio: str = Field(max_length=MAX_NAME_CHARACTERS)
     speed: float = Field(0.0, ge=0, le=1000)
     route: str | None = None
+    expected: tuple[Expected, ...] = Field((), max_length=_MAX_EXPECTED)
 
 
 class Follow(Request):
@@ -110,6 +116,23 @@ class MoveGeneration(Request):
     number: int | None = Field(None, ge=0, le=MAX_NUMBER)
 
 
+class NewPhrase(Frozen):
+    """A phrase to add to the vocabulary."""
+
+    text: str = Field(min_length=1, max_length=_MAX_EXPECTED_CHARACTERS)
+    weight: float = Field(1.0, gt=0, le=MAX_WEIGHT, allow_inf_nan=False)
+
+
+class ChangeVocabulary(Request):
+    """Add and remove phrases, and return the vocabulary. A recording that is handed over is one of
+    the only phrase in `add`; `audio` is its name in messages."""
+
+    command: Literal["vocabulary"] = "vocabulary"
+    add: tuple[NewPhrase, ...] = Field((), max_length=MAX_PHRASES)
+    remove: tuple[Expected, ...] = Field((), max_length=MAX_PHRASES)
+    audio: str | None = Field(None, max_length=MAX_NAME_CHARACTERS)
+
+
 _AnyRequest = Annotated[
     GetStatus
     | GetMetrics
@@ -118,6 +141,7 @@ _AnyRequest = Annotated[
     | Listen
     | Follow
     | Adapt
+    | ChangeVocabulary
     | Correct
     | Enroll
     | Explain

@@ -76,7 +76,7 @@ class Answering:
         heard = (
             turn.words
             if isinstance(turn.words, str)
-            else models.hear(turn.words, partial(self._go_on, turn))
+            else models.hear(turn.words, partial(self._go_on, turn), turn.expected)
         )
         if isinstance(heard, str):
             self._publish(turn, Heard(turn=turn.number, source=turn.source, text=heard))

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 
 from engines.errors import AttuneError, TurnAbandoned
@@ -81,16 +81,17 @@ class Conversation:
         route: str | None = None,
         events: "queue.SimpleQueue[Event] | None" = None,
         abandoned: threading.Event | None = None,
+        expected: Sequence[str] = (),
     ) -> int:
         """Queue a segment to be answered; return the number of its turn at once. Its events also go
         to `events`, and end with `turn` or `turn_failed`. A caller that gives `abandoned` can later
-        `abandon` the turn by it.
+        `abandon` the turn by it. The phrases in `expected` are likelier than other words.
 
         If the queue is full, the call waits with `wait` until there is room, as a file can. Without
         it, the oldest waiting turn is stored without an answer, and its last event says so: a
         microphone cannot wait, and speech is never dropped silently.
         """
-        turn = self._new_turn(segment.samples, source, route, events, abandoned)
+        turn = self._new_turn(segment.samples, source, route, events, abandoned, expected)
         displaced = None
         with self._changed:
             if wait:
@@ -117,16 +118,17 @@ class Conversation:
         source: str,
         route: str | None = None,
         client: Client | None = None,
+        expected: Sequence[str] = (),
     ) -> Generator[Event, None, None]:
-        """Answer typed words, or samples ([N] at SAMPLE_RATE_HZ). Yields the events of that turn;
-        the last one is `turn`.
+        """Answer typed words, or samples ([N] at SAMPLE_RATE_HZ), in which the phrases `expected`
+        are likelier than other words. Yields the events of that turn; the last one is `turn`.
 
         The turn is abandoned once `client` has left or the generator is closed. Raises AttuneError
         if the turn fails or the queue of turns is full.
         """
         self._lender.check_route(route)
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        turn = self._new_turn(words, source, route, events, None)
+        turn = self._new_turn(words, source, route, events, None, expected)
         with self._changed:
             if self._closed:
                 raise AttuneError(_STOPPING)
@@ -188,6 +190,7 @@ class Conversation:
         route: str | None,
         events: "queue.SimpleQueue[Event] | None",
         abandoned: threading.Event | None,
+        expected: Sequence[str],
     ) -> QueuedTurn:
         with self._changed:
             self._count += 1
@@ -199,6 +202,7 @@ class Conversation:
                 time.perf_counter(),
                 events,
                 abandoned or threading.Event(),
+                tuple(expected),
             )
 
     @property

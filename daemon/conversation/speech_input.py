@@ -4,7 +4,7 @@ from a microphone."""
 import logging
 import queue
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 
 from engines.audio.segmenter import Segmenter, SegmenterLimits, SegmentEvent, SpeechStarted
 from engines.audio.vad import SileroVad
@@ -62,6 +62,7 @@ def hear_recording(
     recording: OpenFile,
     speed: float,
     route: str | None,
+    expected: Sequence[str],
     conversation: Conversation,
     attention: Attention,
     events: Events,
@@ -69,7 +70,7 @@ def hear_recording(
     client: Client,
 ) -> Generator[Event, None, None]:
     """Play `recording` through capture, voice activity detection and segmenter, and yield the
-    events of every turn in it.
+    events of every turn in it. The phrases in `expected` are likelier than other words.
 
     Each `turn` and `turn_failed` is preceded by its `segment` event, with the seconds at which it
     began and its length. At `speed` 0 each segment waits for the answer to the one before. The last
@@ -85,7 +86,13 @@ def hear_recording(
     def answer(segment: Segment) -> None:
         heard.put(SegmentHeard(start_seconds=segment.start_seconds, seconds=segment.seconds))
         conversation.hear(
-            segment, source="file", wait=True, route=route, events=heard, abandoned=left
+            segment,
+            source="file",
+            wait=True,
+            route=route,
+            events=heard,
+            abandoned=left,
+            expected=expected,
         )
         # As with a real user, the next segment comes after the answer, so that its milliseconds do
         # not include the turn before.

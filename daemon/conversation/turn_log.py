@@ -39,6 +39,8 @@ class QueuedTurn:
     abandoned: threading.Event = field(default_factory=threading.Event)
     """Set once the client has left. The turn is not stored then: its recording is the client's own
     file."""
+    expected: tuple[str, ...] = ()
+    """Phrases that are likelier than other words, beside the user's own."""
 
 
 @dataclass(frozen=True)

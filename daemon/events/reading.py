@@ -31,6 +31,7 @@ from .turns import (
     TurnAnswered,
     TurnFailed,
 )
+from .vocabulary import Vocabulary
 
 AnyEvent = Annotated[
     AdaptationChanged
@@ -58,6 +59,7 @@ AnyEvent = Annotated[
     | StreamEnded
     | TurnAnswered
     | TurnFailed
+    | Vocabulary
     | Why,
     Field(discriminator="event"),
 ]

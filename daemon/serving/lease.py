@@ -5,7 +5,7 @@ Knows no turn and no store.
 """
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from engines.errors import AttuneError
 from engines.interfaces import LanguageModel, Step, unwatched
 from engines.routes import Route
 from engines.types import Float32, SoftTokens
+from engines.whisper.phrases import NO_PHRASES, PhraseBook
 
 _WAKES = 3
 """Number of times that a thread asks for the models if they are closed again before it could use
@@ -43,11 +44,15 @@ class ModelLease:
     loaded: LoadedRoute
     language_model: LanguageModel
     _use_adapter: Callable[[Path | None], None]
+    _phrases: PhraseBook = NO_PHRASES
 
-    def hear(self, samples: Float32, step: Step = unwatched) -> str | SoftTokens:
-        """Return what was said in `samples` ([N] at SAMPLE_RATE_HZ). `step` is called before each
-        bounded step of the work; an exception from it ends the work."""
-        return self.loaded.route.hear(samples, step)
+    def hear(
+        self, samples: Float32, step: Step = unwatched, expected: Sequence[str] = ()
+    ) -> str | SoftTokens:
+        """Return what was said in `samples` ([N] at SAMPLE_RATE_HZ). Beside the user's own phrases
+        those in `expected` are likelier than other words. `step` is called before each bounded step
+        of the work; an exception from it ends the work."""
+        return self.loaded.route.hear(samples, step, self._phrases.and_also(expected))
 
     def words_of(self, heard: str | SoftTokens) -> str:
         """Return what was heard as text for the user."""
@@ -77,15 +82,18 @@ class ModelLender:
         route: str,
         language_model: LanguageModel,
         wake: Callable[[], None] = lambda: None,
+        phrases: Callable[[], PhraseBook] = lambda: NO_PHRASES,
     ) -> None:
         """Lend `loaded[route]` unless the caller asks for another of `loaded`. After `rest`, the
-        thread that needs the models next calls `wake`, which has to call `use`."""
+        thread that needs the models next calls `wake`, which has to call `use`. `phrases` returns
+        the user's own phrases as they are now."""
         self._loaded = dict(loaded)
         self._route = route
         self._routes = frozenset(loaded)
         self._language_model: LanguageModel | None = language_model
         self._adapter: Path | None = None
         self._wake = wake
+        self._phrases = phrases
         self._busy = threading.Lock()
         """Held as long as a lease lasts."""
         self._lock = threading.Lock()
@@ -153,6 +161,7 @@ class ModelLender:
                     self._loaded.get(route or self._route, self._loaded[self._route]),
                     self._language_model,
                     self._use_adapter,
+                    self._phrases(),
                 )
             yield lease
         finally:

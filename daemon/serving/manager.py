@@ -29,6 +29,7 @@ from engines.types import Float32, Transcript
 from ..config.settings import Settings
 from ..events.bus import Events
 from ..events.learning import ServingChanged
+from ..store.personal_vocabulary import PersonalVocabulary
 from ..store.store import Store
 from .lease import LoadedRoute, ModelLender
 from .models import ServingModels
@@ -44,11 +45,13 @@ class ModelManager:
         settings: Settings,
         open_models: Callable[[Settings], ServingModels],
         store: Store,
+        vocabulary: PersonalVocabulary,
         events: Events,
     ) -> None:
         """Open the models. Raises AttuneError that names the first missing or damaged one."""
         self._settings = settings
         self._open_models = open_models
+        self._vocabulary = vocabulary
         self._events = events
         models = open_models(settings)
         self.files = models.files
@@ -61,7 +64,11 @@ class ModelManager:
         """The only object that moves the pointers to generations while this daemon runs."""
         self.routes = self._choose(models)
         self.lender = ModelLender(
-            self.routes.loaded, self.routes.route, models.language_model, self.load
+            self.routes.loaded,
+            self.routes.route,
+            models.language_model,
+            self.load,
+            vocabulary.book,
         )
 
     @property
@@ -118,7 +125,7 @@ class ModelManager:
             transcriber = self.routes.transcriber
             if transcriber is None:
                 raise _unloaded()
-            return transcriber.transcribe(samples)
+            return transcriber.transcribe(samples, phrases=self._vocabulary.book())
 
     def load_route(self, generation: Generation) -> LoadedRoute:
         """Open the aligned route of a generation that is not served. Call this, and use the route,

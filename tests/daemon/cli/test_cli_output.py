@@ -27,7 +27,7 @@ from daemon.cli.bench_tables import (
 )
 from daemon.cli.calibrate import precisions_sheet, stages_sheet
 from daemon.cli.common import PlainConsole
-from daemon.cli.demo_report import Outcome, Scores, report
+from daemon.cli.demo.report import Outcome, Scores, report
 from daemon.cli.engines import plans_sheet
 from daemon.cli.sheet import Sheet
 from daemon.plain_text import escaped, one_line, plain
@@ -319,7 +319,7 @@ def test_the_demo_fits_a_terminal() -> None:
     assert_whole(
         file.getvalue(),
         ("word error rate", "ROUGE-L of replies"),
-        ["123.4%", "12345", "aligned before"],
+        ["123.4%", "12345", "Attune before"],
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from daemon.cli.demo_report import (
+from daemon.cli.demo.report import (
     Exchange,
     Outcome,
     Row,
@@ -18,28 +18,17 @@ from daemon.cli.demo_report import (
     write_figures,
     write_picture,
 )
-from daemon.cli.demo_speaker import PlayedTurn, assign
+from daemon.cli.demo.speaker import PlayedTurn, assign
 from daemon.client.temporary_daemon import private_daemon
 from daemon.events.turns import TurnAnswered
 from engines.errors import AttuneError
 
 KEYS = {
-    *(
-        "cascade_wer",
-        "aligned_before_wer",
-        "aligned_after_wer",
-        "cascade_rouge_l",
-        "aligned_before_rouge_l",
-    ),
-    *(
-        "aligned_after_rouge_l",
-        "cascade_first_token_ms",
-        "aligned_first_token_ms",
-        "enrolled_seconds",
-        "training_seconds",
-    ),
-    "wall_seconds",
-    *("peak_bytes", "promoted", "reason", "aligned_after_doubted"),
+    *(f"{name}_wer" for name in ("whisper", "before", "after")),
+    *(f"{name}_rouge_l" for name in ("whisper", "before", "after")),
+    *(f"{name}_first_token_ms" for name in ("whisper", "before", "after")),
+    *("enrolled_seconds", "training_seconds", "wall_seconds", "peak_bytes", "after_doubted"),
+    *("promoted", "reason"),
 }
 
 
@@ -65,7 +54,7 @@ def turn(start: float, seconds: float, heard: str, reply: str = "") -> PlayedTur
 
 def outcome(before: float = 0.6, after: float = 0.1) -> Outcome:
     return Outcome(
-        cascade=Scores(0.5, 0.2, 500.0, 0.0),
+        whisper=Scores(0.5, 0.2, 500.0, 0.0),
         before=Scores(before, 0.1, 100.0, 0.5),
         after=Scores(after, 0.9, 90.0, 0.07),
         enrolled_seconds=600.0,
@@ -106,7 +95,7 @@ def test_the_figures_have_the_names_that_scripts_read(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "build" / "demo.json").read_text())
     assert found.keys() == {"clear", "atypical"}
     assert found["atypical"].keys() == KEYS
-    assert found["atypical"]["aligned_first_token_ms"] == 90.0
+    assert found["atypical"]["after_first_token_ms"] == 90.0
 
 
 @pytest.mark.parametrize(("after", "says"), [(0.1, False), (0.6, True), (0.7, True)])

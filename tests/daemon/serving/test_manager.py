@@ -18,6 +18,7 @@ from daemon.promotion.regression import look_back
 from daemon.serving.manager import ModelManager
 from daemon.serving.models import ServingModels
 from daemon.serving.moves import Moves
+from daemon.store.personal_vocabulary import PersonalVocabulary
 from daemon.store.records import Use
 from daemon.store.store import Store
 from engines.errors import AttuneError
@@ -55,7 +56,9 @@ class House:
     manager: ModelManager = field(init=False)
 
     def __post_init__(self) -> None:
-        self.manager = ModelManager(self.settings, self.open_models, self.store, Events())
+        self.manager = ModelManager(
+            self.settings, self.open_models, self.store, PersonalVocabulary(self.store), Events()
+        )
 
     @property
     def root(self) -> Path:

@@ -1,11 +1,9 @@
 """Runs the demo for one speaker, through the socket of a private daemon. Knows no models.
 
-Requests that were never heard are played into the daemon's capture path, on the cascade and on the
-aligned route. Then the speaker enrols, and the idle daemon trains, judges, and promotes or refuses
-the result by itself. At last the same requests are played again. Nothing is staged: every figure
-comes from what the daemon answered. The cascade learns nothing; it hears one half of the requests
-before the round and the other half after it, so that a machine whose speed drifts slows both routes
-alike.
+Requests that were never heard are played into the capture path of two daemons: one that hears with
+Whisper as it came, and one as it is installed. Then the speaker enrols, and the idle daemon trains,
+judges, and promotes or refuses the result by itself. At last the same requests are played again.
+Nothing is staged: every figure comes from what a daemon answered, on the route that it chose.
 """
 
 import json
@@ -14,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -22,22 +21,29 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from engines.errors import AttuneError
-from engines.generations.folder import BASE, Generation, list_generations
+from engines.generations.folder import (
+    BASE,
+    RECOGNISER,
+    Generation,
+    list_generations,
+    read_generation,
+    write_generation,
+)
 from engines.jobs.programs import DEMO_SPEAKERS, program
 from engines.models.cache import model_path
 from engines.models.general_speech import GENERAL_MODEL
 
-from ..client import socket_client
-from ..client.enrolling import enroll
-from ..client.temporary_daemon import private_daemon
-from ..control.requests import Ask, Follow, GetStatus, Listen, Request
-from ..events.enrolment import BadRow, EnrolledAll
-from ..events.event import Event
-from ..events.learning import AdaptationChanged
-from ..events.service import Following, Status
-from ..events.turns import SegmentHeard, TurnAnswered, TurnFailed
-from .common import settings
-from .demo_report import Exchange, Outcome, Row, Scores
+from ...client import socket_client
+from ...client.enrolling import enroll
+from ...client.temporary_daemon import private_daemon
+from ...control.requests import Ask, Follow, GetStatus, Listen, Request
+from ...events.enrolment import BadRow, EnrolledAll
+from ...events.event import Event
+from ...events.learning import AdaptationChanged
+from ...events.service import Following, Status
+from ...events.turns import SegmentHeard, TurnAnswered, TurnFailed
+from ..common import settings
+from .report import Exchange, Outcome, Row, Scores
 
 _IDLE_SECONDS = 900.0
 """Seconds after which the demo gives up a round that has not begun. A round that has begun is
@@ -48,13 +54,15 @@ _SETTINGS = {
     "AUDIO__SOURCE": "none",
     "AUDIO__KEEP": "false",  # judged requests must never be trained on
     "CONVERSATION__FORGET_AFTER_SECONDS": "0",
-    # the demo shows the route that it names; doubts are counted, not acted on
+    # doubts are counted, not acted on
     "CONVERSATION__WHEN_UNSURE": "answer",
     "CONVERSATION__MAX_REPLY_TOKENS": "12",
     "IDLE__QUIET_SECONDS": "2",
     "ADAPT__REPLY_UTTERANCES": "8",
     "IDLE__MIN_MINUTES_BETWEEN_ROUNDS": "0",
 }
+_STATE, _AS_IT_CAME = "state", "as-it-came"
+"""The names of the two state folders."""
 _SHOWN = 6
 """Number of requests in the picture."""
 
@@ -67,11 +75,13 @@ class Extent:
     judged: int
     """Number of the atypical speaker's requests that are judged."""
     training_seconds: float
-    """Longest training in the round, in seconds of processor time per thread."""
+    """Longest training of the projector in the round, in seconds of processor time per thread."""
+    recogniser_seconds: float
+    """Longest training of the recogniser, likewise."""
 
 
-SHORT = Extent(("atypical",), judged=16, training_seconds=90.0)
-FULL = Extent(("clear", "atypical"), judged=100, training_seconds=180.0)
+SHORT = Extent(("atypical",), judged=16, training_seconds=30.0, recogniser_seconds=90.0)
+FULL = Extent(("clear", "atypical"), judged=100, training_seconds=180.0, recogniser_seconds=180.0)
 
 
 @dataclass
@@ -130,23 +140,19 @@ def run_speaker(name: str, folder: Path, extent: Extent, show: Show) -> Outcome:
     # A path short enough for a UNIX socket.
     with tempfile.TemporaryDirectory(prefix="attune-") as sockets:
         speaker = Speaker(name, folder, Path(sockets) / "attune.sock", show)
-        show.begin("starting the daemon", None)
-        with private_daemon(_environment(speaker, extent), folder / "daemon.log") as status:
-            show.say(
-                f"daemon, process {status.process}: {status.route} route ({status.route_reason})"
-            )
-            cascade = [_play(speaker, "cascade", 0)]
-            before = [_play(speaker, "aligned", half) for half in (0, 1)]
+        _make_bases(folder)
+        with _daemon(speaker, _AS_IT_CAME, extent):
+            whisper = [_play(speaker, "Whisper as it came", half) for half in (0, 1)]
+        with _daemon(speaker, _STATE, extent):
+            before = [_play(speaker, "before", half) for half in (0, 1)]
             enrolled_seconds = _enrol(speaker)
             verdict, reason = _follow_round(speaker)
-            after = [_play(speaker, "aligned", 0)]
-            cascade.append(_play(speaker, "cascade", 1))
-            after.append(_play(speaker, "aligned", 1))
+            after = [_play(speaker, "after", half) for half in (0, 1)]
             references = _references(speaker)
-    candidate = _candidate(folder / "state" / "generations")
-    theirs, ours = _rows(speaker, cascade, references), _rows(speaker, after, references)
+    candidate = _candidate(folder / _STATE / "generations")
+    theirs, ours = _rows(speaker, whisper, references), _rows(speaker, after, references)
     return Outcome(
-        cascade=_scores(cascade, theirs),
+        whisper=_scores(whisper, theirs),
         before=_scores(before, _rows(speaker, before, references)),
         after=_scores(after, ours),
         enrolled_seconds=enrolled_seconds,
@@ -184,19 +190,33 @@ def _make_speaker(name: str, folder: Path, judged: int, show: Show) -> None:
         )
 
 
-def _environment(speaker: Speaker, extent: Extent) -> dict[str, str]:
-    """Make a fresh state for the speaker, with the base generation. Returns the settings of the
-    speaker's daemon."""
+def _make_bases(folder: Path) -> None:
+    """Make two fresh states with the base generation, one of them without its recogniser."""
+    installed = settings().generations / f"{BASE:04d}"
+    shutil.copytree(installed, folder / _STATE / "generations" / f"{BASE:04d}")
+    base = read_generation(installed)
+    files = {name: base.folder / name for name in base.card.files if name != RECOGNISER}
+    write_generation(folder / _AS_IT_CAME / "generations", BASE, base.card, files)
+
+
+@contextmanager
+def _daemon(speaker: Speaker, state: str, extent: Extent) -> Iterator[None]:
+    """Serve the speaker from the state folder of that name."""
     chosen = settings()
-    state = speaker.folder / "state"
-    shutil.copytree(chosen.generations / f"{BASE:04d}", state / "generations" / f"{BASE:04d}")
-    return {
-        "STATE_DIR": str(state),
+    environment = {
+        "STATE_DIR": str(speaker.folder / state),
         "CACHE_DIR": str(chosen.cache_dir.absolute()),
         "CONTROL__SOCKET": str(speaker.socket),
         "ADAPT__TRAINING_SECONDS": str(extent.training_seconds),
+        "ADAPT__RECOGNISER_SECONDS": str(extent.recogniser_seconds),
         **_SETTINGS,
     }
+    speaker.show.begin("starting the daemon", None)
+    with private_daemon(environment, speaker.folder / f"{state}.log") as status:
+        speaker.show.say(
+            f"daemon, process {status.process}: {status.route} route ({status.route_reason})"
+        )
+        yield
 
 
 @dataclass(frozen=True)
@@ -208,13 +228,13 @@ class PlayedTurn:
     answered: TurnAnswered
 
 
-def _play(speaker: Speaker, route: str, half: int) -> list[PlayedTurn]:
+def _play(speaker: Speaker, what: str, half: int) -> list[PlayedTurn]:
     """Play one stream through the daemon's capture path. Returns the turns that were answered."""
-    speaker.show.begin(f"{speaker.name}, {route}", len(speaker.judged(half)))
+    speaker.show.begin(f"{speaker.name}, {what}", len(speaker.judged(half)))
     turns: list[PlayedTurn] = []
     segment = SegmentHeard(start_seconds=0.0, seconds=0.0)
     stream = speaker.folder / f"judge-{half}.wav"
-    for event in speaker.ask(Listen(audio=stream.name, route=route), stream):
+    for event in speaker.ask(Listen(audio=stream.name), stream):
         match event:
             case SegmentHeard():
                 segment = event

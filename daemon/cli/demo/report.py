@@ -19,7 +19,7 @@ from engines.files import write_atomically
 from engines.generations.card import training_time
 from engines.jobs.programs import SCORE, program
 
-from .sheet import Sheet
+from ..sheet import Sheet
 
 _PICTURE_COLUMNS = 130
 
@@ -66,11 +66,11 @@ class Scores:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request as both routes heard it, and what the aligned one replied after the round."""
+    """One request as Whisper heard it and as Attune did after the round, and what that replied."""
 
     said: str
-    cascade: str
-    aligned: str
+    whisper: str
+    attune: str
     reply: str
 
 
@@ -78,13 +78,14 @@ class Exchange:
 class Outcome:
     """What the demo measured of one speaker."""
 
-    cascade: Scores
+    whisper: Scores
+    """With Whisper as it came."""
     before: Scores
+    """With the base, before the speaker was heard."""
     after: Scores
     enrolled_seconds: float
     training_seconds: float
-    """Training time in processor seconds per thread, as in the setting
-    `adapt.training_seconds`."""
+    """Training time in processor seconds per thread, of recogniser and projector together."""
     wall_seconds: float
     """Training time by the clock, in seconds."""
     peak_bytes: int
@@ -105,9 +106,9 @@ def report(name: str, outcome: Outcome, console: Console) -> None:
             f"{scores.doubted:.0%}",
         )
         for label, scores in (
-            ("cascade", outcome.cascade),
-            ("aligned before", outcome.before),
-            ("aligned after", outcome.after),
+            ("Whisper as it came", outcome.whisper),
+            ("Attune before", outcome.before),
+            ("Attune after", outcome.after),
         )
     ]
     console.print(
@@ -130,15 +131,16 @@ def report(name: str, outcome: Outcome, console: Console) -> None:
 def figures(outcome: Outcome) -> dict[str, float | bool | str]:
     """Return the figures of one speaker with flat keys, for scripts."""
     return {
-        "cascade_wer": outcome.cascade.word_error_rate,
-        "aligned_before_wer": outcome.before.word_error_rate,
-        "aligned_after_wer": outcome.after.word_error_rate,
-        "cascade_rouge_l": outcome.cascade.rouge_l,
-        "aligned_before_rouge_l": outcome.before.rouge_l,
-        "aligned_after_rouge_l": outcome.after.rouge_l,
-        "cascade_first_token_ms": outcome.cascade.first_token_ms,
-        "aligned_first_token_ms": outcome.after.first_token_ms,
-        "aligned_after_doubted": outcome.after.doubted,
+        "whisper_wer": outcome.whisper.word_error_rate,
+        "before_wer": outcome.before.word_error_rate,
+        "after_wer": outcome.after.word_error_rate,
+        "whisper_rouge_l": outcome.whisper.rouge_l,
+        "before_rouge_l": outcome.before.rouge_l,
+        "after_rouge_l": outcome.after.rouge_l,
+        "whisper_first_token_ms": outcome.whisper.first_token_ms,
+        "before_first_token_ms": outcome.before.first_token_ms,
+        "after_first_token_ms": outcome.after.first_token_ms,
+        "after_doubted": outcome.after.doubted,
         "enrolled_seconds": outcome.enrolled_seconds,
         "training_seconds": outcome.training_seconds,
         "wall_seconds": outcome.wall_seconds,
@@ -157,13 +159,13 @@ def write_picture(outcomes: Mapping[str, Outcome], path: Path) -> None:
         f"The {name} speaker asks, after {outcome.enrolled_seconds / 60:.0f} minutes of enrolment"
     )
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for heading in ("said", "a recogniser hears", "Attune hears", "and replies"):
+    for heading in ("said", "Whisper hears", "Attune hears", "and replies"):
         table.add_column(heading)
     for exchange in outcome.exchanges:
         table.add_row(
             exchange.said,
-            f"[red]{escape(exchange.cascade)}[/red]",
-            escape(exchange.aligned),
+            f"[red]{escape(exchange.whisper)}[/red]",
+            escape(exchange.attune),
             escape(exchange.reply),
         )
     console.print(table)

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from .common import console
-from .demo_report import Outcome, report, write_figures, write_picture
-from .demo_speaker import FULL, SHORT, Show, run_speaker
+from ..common import console
+from .report import Outcome, report, write_figures, write_picture
+from .speaker import FULL, SHORT, Show, run_speaker
 
 
 def demo(

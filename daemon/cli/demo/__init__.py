@@ -1,0 +1,1 @@
+"""`attune demo`: shows the whole loop on speakers that it makes itself."""
