@@ -4,10 +4,12 @@ Each share is judged by the engines that would serve it: on the user's utterance
 the learnt ones, and on the retention set.
 """
 
+import gc
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engines.audio.recordings import read_audio
+from engines.device.memory import trim
 from engines.generations.folder import read_generation
 from engines.jobs.messages import AdaptJob, Example, Report
 from engines.routes import Transcriber
@@ -26,7 +28,7 @@ from ..recogniser.start import start_of
 from .folder import ChosenRecogniser, RoundFolder, StageRecord
 from .unlike import split_unlike
 
-SHARES = (1.0, 0.75, 0.5, 0.25)
+SHARES = (1.0, 0.6)
 MOST_JUDGED = 48
 """The most utterances of the user that the choice is made by."""
 GENERAL_SLACK = 0.01
@@ -57,12 +59,12 @@ def choose_recogniser(job: AdaptJob, report: Report) -> StageRecord:
     trained = read_recogniser(folder.trained_recogniser)
     own = _judged(job)
     served = read_recogniser(parent.recogniser) if parent.recogniser is not None else None
-    before = _heard(job, _opened(job, served), own, report, "before")
+    before = _heard(job, served, own, report, "before")
     found = {}
     # Where the parent has none, the base recogniser itself may be what helps most.
     for share in SHARES if served is not None or start is None else (*SHARES, 0.0):
         weights = blended(start, trained, share)
-        found[share] = _heard(job, _opened(job, weights), own, report, f"share {share:g}")
+        found[share] = _heard(job, weights, own, report, f"share {share:g}")
     chosen = choose(before, found)
     folder.write_chosen(chosen)
     if chosen.share is not None:
@@ -113,16 +115,28 @@ def _judged(job: AdaptJob) -> list[Example]:
 def _opened(job: AdaptJob, weights: RecogniserWeights | None) -> Transcriber:
     if weights is None:
         return WhisperTranscriber(job.engines.encoder_weights, job.threads)
-    return open_recogniser(weights, job.engines.encoder, job.engines.encoder_weights, job.threads)
+    recogniser = open_recogniser(
+        weights, job.engines.encoder, job.engines.encoder_weights, job.threads
+    )
+    # The first reading tells them apart for half of the time.
+    return replace(recogniser, reads_again=False)
 
 
 def _heard(
-    job: AdaptJob, transcriber: Transcriber, own: Sequence[Example], report: Report, name: str
+    job: AdaptJob,
+    weights: RecogniserWeights | None,
+    own: Sequence[Example],
+    report: Report,
+    name: str,
 ) -> Heard:
-    def rate(examples: Sequence[Example]) -> float:
-        return error_rate([_errors(transcriber, example) for example in examples])[0]
-
-    heard = Heard(rate(own), rate(job.general))
+    transcriber = _opened(job, weights)
+    own_errors, general_errors = (
+        [_errors(transcriber, example) for example in examples] for examples in (own, job.general)
+    )
+    heard = Heard(error_rate(own_errors)[0], error_rate(general_errors)[0])
+    del transcriber
+    gc.collect()  # it has cycles, and the next one needs its memory
+    trim()
     report(
         "choose",
         0.0,

@@ -33,6 +33,7 @@ from ..evaluation.fit_confidence import learn_confidence
 from ..evaluation.judge import Judge, Recogniser, Scored
 from ..evaluation.text_scores import normalise
 from ..provenance import versions
+from .choose import GENERAL_SLACK
 from .example_requests import telling_requests
 from .folder import RoundFolder, StageRecord
 
@@ -72,6 +73,10 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
     if replies and replies["blends"] > replies["rows"]:
         candidate, adapter = replace(candidate, output="expected_embeddings"), folder.adapter
     panel.judge("candidate", judge.aligned(candidate), adapter)
+    chosen = folder.chosen
+    left_out = panel.why_left_out() if chosen.share is not None else ""
+    if left_out:
+        panel.copy("current", "candidate")
     panel.judge("cascade", judge.cascade, None)
     if parent.recogniser is not None:
         panel.judge("current_recogniser", judge.recogniser(parent.recogniser), None)
@@ -81,13 +86,12 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         panel.judge("recogniser", judge.recogniser(recogniser), None)
     report("judge", 1.0, "writing the generation")
     records = [folder.record(stage) for stage in ("recognise", "train", "distil")]
-    chosen = folder.chosen
     peaks = folder.peaks() | {"judge": peak_resident_bytes()}
     card = Card(
         number=job.number,
         parent=job.parent,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        recipe="embedlink-cif, distilled" if adapter else "embedlink-cif",
+        recipe=parent.card.recipe if left_out else _recipe(adapter),
         examples_by_origin=dict(Counter(example.origin for example in training)),
         labels_left_out=job.labels_left_out,
         doubted=folder.doubted[:MOST_DOUBTED],
@@ -103,20 +107,27 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         versions=versions(),
         language_model_sha256=sha256_of(job.engines.language_model),
         encoder_sha256=sha256_of(job.engines.encoder_weights_file),
-        confidence=confidence,
-        requests=requests,
-        replies=replies,
+        confidence=parent.card.confidence if left_out else confidence,
+        requests=parent.card.requests if left_out else requests,
+        replies={} if left_out else replies,
+        projector_left_out=left_out,
         recogniser_share=chosen.share,
         recogniser_left_out=chosen.left_out,
         **panel.judgements(),
     )
-    files = {PROJECTOR: folder.projector, WEIGHTS: folder.weights} | (
-        _adapter_files(folder) if adapter else {}
-    )
+    if left_out:
+        files = {name: parent.folder / name for name in parent.card.files if name != RECOGNISER}
+    else:
+        files = {PROJECTOR: folder.projector, WEIGHTS: folder.weights}
+        files |= _adapter_files(folder) if adapter else {}
     if recogniser is not None:
         files[RECOGNISER] = recogniser
     write_generation(job.generations, job.number, card, files)
     return StageRecord()
+
+
+def _recipe(adapter: Path | None) -> str:
+    return "embedlink-cif, distilled" if adapter else "embedlink-cif"
 
 
 def _adapter_files(folder: RoundFolder) -> dict[str, Path]:
@@ -263,6 +274,24 @@ class _Panel:
     def copy(self, who: str, other: str) -> None:
         """Give `other`, which is the same recogniser, the scores of `who`."""
         self._scored[other] = self._scored[who]
+
+    def why_left_out(self) -> str:
+        """Why the candidate's projector is left out where its recogniser helps by itself: it hears
+        the user no better than the current one, or forgot too much. Empty where it helps."""
+        candidate, current = self._scored["candidate"], self._scored["current"]
+        rates = {
+            name: tuple(one[name].score.word_error_rate for one in (candidate, current))
+            for name in self._sets
+        }
+        if "general" in rates and rates["general"][0] > rates["general"][1] + GENERAL_SLACK:
+            return "it forgot too much: {:.1%} word error on the retention set (was {:.1%})".format(
+                *rates["general"]
+            )
+        if "holdout" in rates and rates["holdout"][0] >= rates["holdout"][1]:
+            return "it hears this user no better: {:.1%} word error (was {:.1%})".format(
+                *rates["holdout"]
+            )
+        return ""
 
     def judgements(self) -> dict[str, Judgement]:
         """The judgement of each set, by its name; complete once all of _JUDGED were scored."""

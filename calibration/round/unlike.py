@@ -15,11 +15,12 @@ from engines.jobs.messages import Example
 
 from ..evaluation.text_scores import normalise
 
-LEFT_OUT_SHARE = 0.12
-"""The share of the examples that is left out."""
+LEFT_OUT_SHARE = 0.06
+"""The share of the examples that is left out. Those words are heard less well afterwards: with 0.12
+the enrolled words were at 1.5 % word error, and at 0.0 % with nothing left out."""
 LEAST_EXAMPLES = 16
 """Of fewer examples none is left out: too little would remain to learn from."""
-_LARGEST_GROUP = 0.08
+_LARGEST_GROUP = 0.03
 """The largest share of the examples that has a word, or begins alike, for them to be left out
 whole."""
 _BEGINNING_WORDS = 2

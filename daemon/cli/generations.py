@@ -193,8 +193,9 @@ def _print_explained(found: GenerationReport) -> None:
         console.print(f"{count} labels were left out: {reason}", highlight=False)
     for one in found.doubted:
         console.print(f"  {one.id[:12]} {escape(one.text)}", highlight=False, soft_wrap=True)
-    if found.recogniser:
-        console.print(escape(found.recogniser), highlight=False, soft_wrap=True)
+    for told in (found.recogniser, found.projector):
+        if told:
+            console.print(escape(told), highlight=False, soft_wrap=True)
     scores = []
     for name, judged in found.scores.items():
         rates = map(_percent, (judged.candidate, judged.current, judged.cascade))

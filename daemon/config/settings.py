@@ -285,12 +285,12 @@ class AdaptSettings(Frozen):
         description="Learning rate of the optimiser.",
     )
     recogniser_seconds: float = Field(
-        0.0,
+        180.0,
         ge=0,
         le=36_000,
         description=(
-            "Training of the personal recogniser before that of the projector, in seconds of "
-            "processor time per thread. 0 turns it off."
+            "Longest training of the personal recogniser in a round, in seconds of processor time "
+            "per thread. 0 turns it off."
         ),
     )
     distil_seconds: float = Field(

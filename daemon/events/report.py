@@ -69,6 +69,8 @@ class GenerationReport(EventPart):
     """The utterances of each set that are heard differently; those that got worse come first."""
     recogniser: str = ""
     """What became of the recogniser that its round trained; empty if none was trained."""
+    projector: str = ""
+    """Why the projector that its round trained was left out; empty if it was not."""
 
 
 class LastRound(EventPart):

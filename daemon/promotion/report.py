@@ -46,6 +46,11 @@ def explained(card: Card, text_of: Callable[[str], str]) -> GenerationReport:
             replies=card.replies,
         ),
         recogniser=_recogniser(card),
+        projector=(
+            f"the projector that was trained is left out: {card.projector_left_out}"
+            if card.projector_left_out
+            else ""
+        ),
         labels_left_out={
             TOLD.get(fault, fault): count for fault, count in card.labels_left_out.items()
         },

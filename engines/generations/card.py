@@ -100,6 +100,9 @@ class Card(Frozen):
     weights is where the round began. None where the round trained none, or it was left out."""
     recogniser_left_out: str = ""
     """Why the recogniser that the round trained was left out; empty where it was not."""
+    projector_left_out: str = ""
+    """Why the generation has the projector of the one before it, though its round trained another;
+    empty where it has its own."""
     holdout: Judgement | None = None
     """The judgement on enrolled and corrected utterances never trained on."""
     recognised: Judgement | None = None

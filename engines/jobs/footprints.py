@@ -18,6 +18,8 @@ from .messages import AdaptJob, EngineFiles
 OWN_PER_STEP = 8
 REPLAYED_PER_STEP = 8
 DISTILLED_PER_STEP = 8
+RECOGNISE_MICRO_BATCHES = 2
+"""The fewest micro-batches of the recogniser's step: whole, it takes 1.7 GB."""
 LONGEST_LEARNT_SECONDS = 12.0
 """The longest utterance that the recogniser learns from: a step with longer ones would take too
 much memory. They are decoded in pieces of ten seconds."""
@@ -104,7 +106,10 @@ class Footprints(Frozen):
                 return 0
         if stage in ("train", "recognise"):
             longest = max([self.replay_seconds, *trained])
-            samples = -(-(OWN_PER_STEP + REPLAYED_PER_STEP) // job.micro_batches)
+            micro_batches = max(
+                job.micro_batches, RECOGNISE_MICRO_BATCHES if stage == "recognise" else 1
+            )
+            samples = -(-(OWN_PER_STEP + REPLAYED_PER_STEP) // micro_batches)
         elif stage == "distil":
             longest, samples = (
                 max(trained, default=0.0),

@@ -148,7 +148,11 @@ def _settings(folder: Path, training_seconds: float) -> Settings:
                 "quiet_seconds": 3600.0,
                 "min_new_utterances": LABELS_A_DAY - 3,
             },
-            "adapt": {"training_seconds": training_seconds or 1.0, "reply_utterances": 2},
+            "adapt": {
+                "training_seconds": training_seconds or 1.0,
+                "recogniser_seconds": training_seconds,
+                "reply_utterances": 2,
+            },
             "storage": STORAGE,
         }
     )

@@ -114,6 +114,7 @@ def _environment(folder: Path, training_seconds: float) -> dict[str, str]:
         socket,
         CACHE_DIR=cache,
         ADAPT__TRAINING_SECONDS=training_seconds,
+        ADAPT__RECOGNISER_SECONDS=training_seconds,
         BUDGET__BYTES=2**50,
         IDLE__MIN_AVAILABLE_BYTES=0,
     )

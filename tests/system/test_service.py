@@ -249,6 +249,7 @@ def enrolled(machine: Machine) -> None:
         audio__source='"none"',
         idle__enabled="false",
         adapt__training_seconds="25",
+        adapt__recogniser_seconds="0",
         adapt__reply_utterances="2",
     )
     machine.mask("attune-engines.service")  # it would make the replay set, beside the training
