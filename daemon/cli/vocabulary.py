@@ -36,7 +36,9 @@ def add(
     weight: Weight = 1.0,
     recording: Annotated[
         Path | None,
-        typer.Option(help="A recording of the phrase as you say it; helps if it is misheard."),
+        typer.Option(
+            help="A recording of the phrase alone, as you say it; helps if it is misheard."
+        ),
     ] = None,
 ) -> None:
     """Add words or names: people, rooms, medicines, songs.
