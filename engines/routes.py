@@ -19,7 +19,7 @@ from .types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript
 from .whisper.encoder import SpeechEncoder
 from .whisper.first_pass import FirstPassDecoder
 from .whisper.phrases import NO_PHRASES, PhraseBook
-from .whisper.second_pass import SURE
+from .whisper.second_pass import leaves_doubt
 
 _SEARCH_SECONDS, _SEARCH_SHARE = 1.2, 0.03
 """The time that the search for the best sentence of an utterance may take: so many seconds, and so
@@ -130,8 +130,8 @@ class AlignedRoute:
 
     def _first_pass(self, frames: Float32, phrases: PhraseBook) -> Transcript:
         found = self.first_pass_decoder.decode(frames)
-        if phrases and found.text and found.confidence < SURE:
-            return self.first_pass_decoder.decode_again(frames, phrases) or found
+        if phrases and leaves_doubt(found):
+            return self.first_pass_decoder.decode_again(frames, found, phrases)
         return found
 
 

@@ -78,7 +78,12 @@ def test_the_resident_service_loads_no_torch(module: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["calibration.jobs.adapt", "calibration.round.extract_features", "calibration.round.judge"],
+    [
+        "calibration.jobs.adapt",
+        "calibration.round.extract_features",
+        "calibration.round.choose",
+        "calibration.round.judge",
+    ],
 )
 def test_stages_that_train_nothing_load_no_torch(module: str) -> None:
     done = run(

@@ -130,7 +130,7 @@ def _fit(
         learner,
         lambda step: draw(step * process.world + process.rank),
         schedule,
-        job.folder / "checkpoint.safetensors",
+        job.folder / "recogniser.checkpoint.safetensors",
     ):
         if process.is_first:
             loss = recent_means(run).get("tokens", 0.0)

@@ -1,7 +1,7 @@
 """The stage of a round that chooses how much of what the recogniser learnt is kept. Loads no torch.
 
-Each share is judged by the engines that would serve it: on the user's utterances that are unlike
-the learnt ones, and on the retention set.
+Each share is judged by the first pass of the engines that would serve it: on the user's utterances
+that are unlike the learnt ones, and on the retention set.
 """
 
 import gc
@@ -118,7 +118,7 @@ def _opened(job: AdaptJob, weights: RecogniserWeights | None) -> Transcriber:
     recogniser = open_recogniser(
         weights, job.engines.encoder, job.engines.encoder_weights, job.threads
     )
-    # The first reading tells them apart for half of the time.
+    # The first pass tells them apart in half of the time.
     return replace(recogniser, reads_again=False)
 
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 from engines.errors import AttuneError
 
 from ..control.requests import ChangeVocabulary, NewPhrase
-from ..events.vocabulary import Vocabulary
+from ..events.vocabulary import VocabularyListed
 from ..plain_text import expanded
 from ..store.personal_vocabulary import MAX_PHRASES, MAX_WEIGHT, checked_phrase
 from .common import AsJson, ask_daemon, ask_daemon_for, console, counted, print_json
@@ -18,7 +18,6 @@ from .sheet import Sheet
 app = typer.Typer(help="Names and words that Attune should expect to hear.", no_args_is_help=True)
 
 _LARGEST_IMPORT = 1 << 20
-_SENT_AT_ONCE = 500
 Phrases = Annotated[
     list[str], typer.Argument(metavar="PHRASE...", help="Words or names; quote those with spaces.")
 ]
@@ -47,7 +46,7 @@ def add(
     """
     command = ChangeVocabulary(add=tuple(NewPhrase(text=one, weight=weight) for one in phrases))
     [done] = ask_daemon(command, recording=expanded(recording) if recording else None)
-    assert isinstance(done, Vocabulary)
+    assert isinstance(done, VocabularyListed)
     _tell(done)
     if recording is not None:
         wanted = checked_phrase(phrases[0]).casefold()
@@ -58,13 +57,13 @@ def add(
 @app.command()
 def remove(phrases: Phrases) -> None:
     """Remove words or names."""
-    _tell(ask_daemon_for(Vocabulary, ChangeVocabulary(remove=tuple(phrases))))
+    _tell(ask_daemon_for(VocabularyListed, ChangeVocabulary(remove=tuple(phrases))))
 
 
 @app.command("list")
 def show(as_json: AsJson = False) -> None:
     """List the vocabulary."""
-    found = ask_daemon_for(Vocabulary, ChangeVocabulary())
+    found = ask_daemon_for(VocabularyListed, ChangeVocabulary())
     if as_json:
         print_json(found)
         return
@@ -86,17 +85,8 @@ def import_file(
         ),
     ],
 ) -> None:
-    """Add the phrases of a file.
-
-    Nothing is added if a line is bad.
-    """
-    phrases = _read(file)
-    added = 0
-    for start in range(0, len(phrases), _SENT_AT_ONCE):
-        command = ChangeVocabulary(add=tuple(phrases[start : start + _SENT_AT_ONCE]))
-        done = ask_daemon_for(Vocabulary, command)
-        added += done.added
-    _tell(done.model_copy(update={"added": added}))
+    """Add the phrases of a file, or none if a line is bad."""
+    _tell(ask_daemon_for(VocabularyListed, ChangeVocabulary(add=tuple(_read(file)))))
 
 
 def _read(file: Path) -> list[NewPhrase]:
@@ -130,7 +120,7 @@ def _read(file: Path) -> list[NewPhrase]:
     return phrases
 
 
-def _tell(done: Vocabulary) -> None:
+def _tell(done: VocabularyListed) -> None:
     changed = [
         f"{counted(count, 'phrase')} {what}"
         for count, what in ((done.added, "added"), (done.removed, "removed"))

@@ -29,7 +29,7 @@ from ..events.learning import (
 )
 from ..events.service import Following, MetricsText, Reloading
 from ..events.turns import Alive, ClientLeft
-from ..events.vocabulary import ListedPhrase, Vocabulary
+from ..events.vocabulary import ListedPhrase, VocabularyListed
 from ..promotion.verdict import would_refuse
 from ..serving.lease import ModelLender
 from ..serving.moves import Moves
@@ -308,7 +308,7 @@ def _vocabulary(
         ListedPhrase(text=one.text, weight=one.weight, heard_as=one.heard_as)
         for one in service.vocabulary.book().phrases
     )
-    yield Vocabulary(phrases=listed, added=added, removed=removed)
+    yield VocabularyListed(phrases=listed, added=added, removed=removed)
 
 
 def _enroll(service: Service, descriptor: int, replace: bool) -> Generator[Event, None, None]:

@@ -15,7 +15,7 @@ from .row_stream import MAX_NAME_CHARACTERS
 
 _MAX_TEXT_CHARACTERS = 8000
 _MAX_EXPECTED, _MAX_EXPECTED_CHARACTERS = 200, 200
-Expected = Annotated[str, Field(min_length=1, max_length=_MAX_EXPECTED_CHARACTERS)]
+PhraseText = Annotated[str, Field(min_length=1, max_length=_MAX_EXPECTED_CHARACTERS)]
 _MAX_ID = 2**63 - 1
 """Largest id that SQLite stores."""
 
@@ -56,7 +56,7 @@ class Ask(Request):
     text: str | None = Field(None, min_length=1, max_length=_MAX_TEXT_CHARACTERS)
     audio: str | None = Field(None, max_length=MAX_NAME_CHARACTERS)
     route: str | None = None
-    expected: tuple[Expected, ...] = Field((), max_length=_MAX_EXPECTED)
+    expected: tuple[PhraseText, ...] = Field((), max_length=_MAX_EXPECTED)
     """Phrases that are likelier in this recording than other words, beside the user's own."""
 
 
@@ -68,7 +68,7 @@ class Listen(Request):
     audio: str = Field(max_length=MAX_NAME_CHARACTERS)
     speed: float = Field(0.0, ge=0, le=1000)
     route: str | None = None
-    expected: tuple[Expected, ...] = Field((), max_length=_MAX_EXPECTED)
+    expected: tuple[PhraseText, ...] = Field((), max_length=_MAX_EXPECTED)
 
 
 class Follow(Request):
@@ -129,7 +129,7 @@ class ChangeVocabulary(Request):
 
     command: Literal["vocabulary"] = "vocabulary"
     add: tuple[NewPhrase, ...] = Field((), max_length=MAX_PHRASES)
-    remove: tuple[Expected, ...] = Field((), max_length=MAX_PHRASES)
+    remove: tuple[PhraseText, ...] = Field((), max_length=MAX_PHRASES)
     audio: str | None = Field(None, max_length=MAX_NAME_CHARACTERS)
 
 

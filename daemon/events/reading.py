@@ -31,7 +31,7 @@ from .turns import (
     TurnAnswered,
     TurnFailed,
 )
-from .vocabulary import Vocabulary
+from .vocabulary import VocabularyListed
 
 AnyEvent = Annotated[
     AdaptationChanged
@@ -59,7 +59,7 @@ AnyEvent = Annotated[
     | StreamEnded
     | TurnAnswered
     | TurnFailed
-    | Vocabulary
+    | VocabularyListed
     | Why,
     Field(discriminator="event"),
 ]

@@ -14,7 +14,7 @@ class ListedPhrase(EventPart):
     """What was heard in recordings of it."""
 
 
-class Vocabulary(Event):
+class VocabularyListed(Event):
     """The whole vocabulary, after what was asked."""
 
     event: Literal["vocabulary"] = "vocabulary"

@@ -50,50 +50,42 @@ class CorpusJob(JobBase):
     seed: int = 0
 
 
-class TrainJob(JobBase):
-    """Train a base projector on corpora."""
+class BaseTraining(JobBase):
+    """What the training of a base projector and of a base recogniser have in common."""
 
-    kind: Literal["train"] = "train"
     folder: Path
-    """The folder that gets `projector.safetensors`, `card.json`, the encoded corpora, and the
-    checkpoint from which a run that was killed goes on."""
+    """The folder that gets the weights, their card, and the checkpoint from which a run that was
+    killed goes on; of a projector the encoded corpora, too."""
     engines: EngineFiles
     corpora: list[Path]
     """The folders that corpus jobs made."""
+    minutes: float
+    """Minutes of processor time per thread."""
+    batch: int = 16
+    """The number of utterances in a step of each process."""
+    atypical_times: int = 1
+    """How often an epoch draws an utterance of an atypical voice; it draws any other once."""
+    seed: int = 0
+
+
+class TrainJob(BaseTraining):
+    """Train a base projector on corpora: `projector.safetensors` and `card.json`."""
+
+    kind: Literal["train"] = "train"
     start: Path | None = None
     """A projector to start from; None for random weights. One that reads no first-pass transcripts
     learns to."""
-    minutes: float
-    """Minutes of processor time per thread."""
     learning_rate: float = 8e-4
-    batch: int = 16
-    """The number of utterances in a step of each process."""
-    atypical_times: int = 1
-    """How often an epoch draws an utterance of an atypical voice; it draws any other once."""
-    seed: int = 0
 
 
-class TrainRecogniserJob(JobBase):
-    """Train a base recogniser on corpora."""
+class TrainRecogniserJob(BaseTraining):
+    """Train a base recogniser on corpora: `recogniser.safetensors` and `recogniser.json`."""
 
     kind: Literal["train-recogniser"] = "train-recogniser"
-    folder: Path
-    """The folder that gets `recogniser.safetensors`, `recogniser.json`, and the checkpoint from
-    which a run that was killed goes on."""
-    engines: EngineFiles
-    corpora: list[Path]
-    """The folders that corpus jobs made."""
     start: Path | None = None
     """A recogniser to start from, in its own rank; None for Whisper as it came."""
-    minutes: float
-    """Minutes of processor time per thread."""
     learning_rate: float = 1e-3
     rank: int = 32
-    batch: int = 16
-    """The number of utterances in a step of each process."""
-    atypical_times: int = 1
-    """How often an epoch draws an utterance of an atypical voice; it draws any other once."""
-    seed: int = 0
 
 
 class FootprintJob(JobBase):

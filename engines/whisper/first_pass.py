@@ -41,9 +41,9 @@ class FirstPassDecoder:
         tokens."""
         return self._transcriber.decode_window(*self._window(frames))
 
-    def decode_again(self, frames: Float32, phrases: PhraseBook) -> Transcript | None:
-        """The best sentence for `frames` (`whisper/second_pass.py`); None where there is none."""
-        return read_again(self._transcriber, *self._window(frames), phrases)
+    def decode_again(self, frames: Float32, first: Transcript, phrases: PhraseBook) -> Transcript:
+        """The best sentence for `frames`, which were read as `first` (`whisper/second_pass.py`)."""
+        return read_again(self._transcriber, *self._window(frames), first, phrases)
 
     def _window(self, frames: Float32) -> tuple[Float32, float]:
         """The frames of a window, and the seconds of speech in it."""

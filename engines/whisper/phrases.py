@@ -14,11 +14,11 @@ _WORD = re.compile(r"[^\W_]+(?:[^\w\s][^\W_]+)*")
 LEAST_SIMILARITY = 0.5
 """The least share of letters, 0 to 1, that a phrase and what was heard in its place have in
 common, in order."""
+_LEAST_COMMON_PAIRS = 0.2
+"""The same for pairs of letters, which are compared first, because that is quick."""
 _MORE_WORDS = 2
 """By how many words what was heard may be longer than the longest phrase: a name that nobody told
 the recogniser falls into pieces."""
-_LEAST_COMMON_PAIRS = 0.2
-"""The same for pairs of letters, which are compared first, because that is quick."""
 
 
 class Phrase(Frozen):

@@ -20,7 +20,7 @@ from .encoder_onnx import OnnxEncoder, with_layers
 from .first_pass import FirstPassDecoder
 from .phrases import NO_PHRASES, PhraseBook
 from .recogniser_weights import RecogniserWeights, layers_of, merged_variables
-from .second_pass import SURE
+from .second_pass import leaves_doubt
 from .transcriber import NOTHING, WhisperTranscriber
 
 
@@ -46,9 +46,9 @@ class Recogniser:
             frames = self.encoder.encode(piece)
             step()
             transcript = self.decoder.decode(frames)
-            if self.reads_again and transcript.text and transcript.confidence < SURE:
+            if self.reads_again and leaves_doubt(transcript):
                 step()
-                transcript = self.decoder.decode_again(frames, phrases) or transcript
+                transcript = self.decoder.decode_again(frames, transcript, phrases)
             found.append((transcript, len(piece)))
         heard = [(transcript, length) for transcript, length in found if transcript.text]
         if not heard:

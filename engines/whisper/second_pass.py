@@ -1,4 +1,4 @@
-"""Reads a window again where the first reading leaves doubt: the likeliest sentences, and the
+"""Reads a window again where the first pass leaves doubt: the likeliest sentences, and the
 user's phrases in place of what is spelled like them, are compared by how likely each whole sentence
 is. Knows no samples.
 
@@ -15,7 +15,7 @@ from ..types import Float32, Transcript
 from .phrases import NO_PHRASES, PhraseBook
 
 SURE = 0.9
-"""The confidence of a first reading from which it is taken as it is."""
+"""The confidence of a first-pass transcript from which it is taken as it is."""
 BEAM = 5
 MOST_REPLACED = 12
 """The most sentences with a phrase in place of other words that are compared."""
@@ -52,19 +52,25 @@ class WindowReader(Protocol):
         ...
 
 
+def leaves_doubt(first: Transcript) -> bool:
+    """Whether a first-pass transcript is to be compared with other sentences."""
+    return bool(first.text) and first.confidence < SURE
+
+
 def read_again(
     reader: WindowReader,
     window: Float32,
     seconds: float,
+    first: Transcript,
     phrases: PhraseBook = NO_PHRASES,
-) -> Transcript | None:
-    """The best sentence for the window of encoder frames [T, D], which holds `seconds` of speech;
-    None where there is none. Raises what `reader` raises."""
+) -> Transcript:
+    """The best sentence for the window of encoder frames [T, D], which holds `seconds` of speech
+    and was read as `first`; that, where the beam finds none. Raises what `reader` raises."""
     readings = reader.n_best(window, seconds, BEAM)
     if phrases:
         readings += _replaced(reader, window, readings, phrases)
     if not readings:
-        return None
+        return first
     best = max(
         readings,
         key=lambda one: one.log_likelihood + _bonus(reader, phrases, one.text),

@@ -18,7 +18,7 @@ from ..interfaces import Step, unwatched
 from ..llm.degeneration import without_cycle
 from ..types import SAMPLE_RATE_HZ, Device, Float32, Transcript
 from .phrases import NO_PHRASES, PhraseBook
-from .second_pass import SURE, Reading, read_again
+from .second_pass import Reading, leaves_doubt, read_again
 
 if TYPE_CHECKING:
     from ctranslate2.models import WhisperGenerationResult
@@ -101,9 +101,9 @@ class WhisperTranscriber:
         step()
         transcript = self._transcript(samples)
         step()
-        if phrases and transcript.text and transcript.confidence < SURE:
+        if phrases and leaves_doubt(transcript):
             seconds = len(samples) / SAMPLE_RATE_HZ
-            return read_again(self, self._encode(samples), seconds, phrases) or transcript
+            return read_again(self, self._encode(samples), seconds, transcript, phrases)
         return transcript
 
     def _encode(self, samples: Float32) -> Float32:

@@ -8,10 +8,18 @@ import pytest
 
 from engines.types import Float32, Transcript
 from engines.whisper.phrases import NO_PHRASES, Phrase, PhraseBook
-from engines.whisper.second_pass import FIRST_TOKEN_NATS, FURTHER_TOKEN_NATS, Reading, read_again
+from engines.whisper.second_pass import (
+    FIRST_TOKEN_NATS,
+    FURTHER_TOKEN_NATS,
+    SURE,
+    Reading,
+    leaves_doubt,
+    read_again,
+)
 
 BONUS = FIRST_TOKEN_NATS
 """That of a phrase of one token, as "Robert" is here."""
+FIRST = Transcript("Tall Ann.", 0.5)
 WINDOW = np.zeros((60, 4), np.float32)
 
 
@@ -34,9 +42,7 @@ class Likelihoods:
 
 
 def read(reader: Likelihoods, phrases: PhraseBook = NO_PHRASES) -> Transcript:
-    found = read_again(reader, WINDOW, 1.0, phrases)
-    assert found is not None
-    return found
+    return read_again(reader, WINDOW, 1.0, FIRST, phrases)
 
 
 def test_the_likeliest_whole_sentence_wins_whatever_the_order_of_the_beam() -> None:
@@ -46,8 +52,14 @@ def test_the_likeliest_whole_sentence_wins_whatever_the_order_of_the_beam() -> N
     assert found.confidence == pytest.approx(math.exp(-5.0 / 5))
 
 
-def test_nothing_is_read_where_the_beam_is_empty() -> None:
-    assert read_again(Likelihoods([], {}), WINDOW, 1.0, PhraseBook([Phrase(text="Ann")])) is None
+def test_the_first_pass_stays_where_the_beam_is_empty() -> None:
+    assert read(Likelihoods([], {}), PhraseBook([Phrase(text="Ann")])) is FIRST
+
+
+def test_what_is_sure_or_silent_leaves_no_doubt() -> None:
+    assert leaves_doubt(FIRST)
+    assert not leaves_doubt(Transcript("Call Ann.", SURE))
+    assert not leaves_doubt(Transcript("", 0.0))
 
 
 @pytest.mark.parametrize(("behind", "wins"), [(BONUS - 0.1, True), (BONUS + 0.1, False)])
