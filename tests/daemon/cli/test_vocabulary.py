@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.app import App
+from daemon.store.personal_vocabulary import MAX_PHRASES
 from engines.audio.recordings import write_flac
 from tests.daemon.cli.test_cli import Attune, attune, daemon, folder, one_line
 from tests.support.fakes import tone
@@ -76,9 +77,16 @@ def test_a_file_of_phrases(attune: Attune, daemon: App, folder: Path) -> None:
         "Zoë Müller": 0.5,
     }
     assert attune("vocabulary", "import", file)[1].startswith("nothing new")
-    many = folder / "many.txt"
-    many.write_text("".join(f"name {number}\n" for number in range(1200)))
-    assert attune("vocabulary", "import", many)[1].startswith("1200 phrases added")
+
+
+def test_a_file_is_added_whole_or_not_at_all(attune: Attune, daemon: App, folder: Path) -> None:
+    file = folder / "names.txt"
+    file.write_text("".join(f"name {number}\n" for number in range(MAX_PHRASES)))
+    attune("vocabulary", "add", "Ann")
+    assert "remove some first" in one_line(attune("vocabulary", "import", file))
+    assert len(json.loads(attune("vocabulary", "list", "--json")[1])["phrases"]) == 1
+    attune("vocabulary", "remove", "Ann")
+    assert attune("vocabulary", "import", file)[1].startswith("5000 phrases added")
 
 
 @pytest.mark.parametrize(
