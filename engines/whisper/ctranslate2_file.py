@@ -6,14 +6,17 @@ record per variable.
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import AttuneError
+from .changed_files import copy_in_memory
 
 Variables = dict[str, NDArray[np.generic]]
 """The variables of a model by their names, in the file's own shapes and dtypes."""
@@ -27,6 +30,7 @@ _DTYPES: dict[int, _Dtype] = {
     4: np.float16,
 }
 _BINARY_VERSION = 6
+_REMEDY = "run `attune models fetch`"
 
 
 @dataclass(frozen=True)
@@ -43,47 +47,57 @@ class _Record:
     def place(self) -> slice:
         return slice(self.start, self.start + self.size_bytes)
 
+    @property
+    def count(self) -> int:
+        return self.size_bytes // np.dtype(self.dtype).itemsize
+
 
 def read_ctranslate2(path: Path) -> Variables:
-    """Read every variable of a CTranslate2 `model.bin` (tiny.en: float16).
+    """The variables of a CTranslate2 `model.bin` (tiny.en: float16), views of the mapped file: what
+    is not looked at takes no memory.
 
     Raises AttuneError where the file is missing, truncated or of another version.
     """
-    data, records = _read(path)
+    try:
+        with path.open("rb") as file:
+            data = mmap(file.fileno(), 0, access=ACCESS_READ)
+    except OSError as error:
+        raise AttuneError(
+            f"cannot read the Whisper weights {path}: {error.strerror}; {_REMEDY}"
+        ) from None
+    except ValueError:
+        raise AttuneError(f"{path} is empty; {_REMEDY}") from None
     return {
-        one.name: np.frombuffer(data[one.place], one.dtype).reshape(one.shape) for one in records
+        one.name: np.frombuffer(data, one.dtype, one.count, one.start).reshape(one.shape)
+        for one in _whole_records(path, data)
     }
 
 
-def with_variables(path: Path, changed: Mapping[str, NDArray[np.generic]]) -> bytes:
-    """The content of the `model.bin` at `path` with other values for the variables of `changed`, in
-    the file's own shapes and dtypes.
+@contextmanager
+def with_variables(
+    path: Path, changed: Iterable[tuple[str, NDArray[np.generic]]]
+) -> Iterator[Path]:
+    """A file in memory like the `model.bin` at `path`, for as long as the context lasts, with other
+    values for the variables of `changed`, in the file's own shapes and dtypes.
 
     Raises AttuneError where the file cannot be read, or has no such variable of that shape.
     """
-    data, records = _read(path)
-    found = {one.name: one for one in records}
-    whole = bytearray(data)
-    for name, values in changed.items():
-        record = found.get(name)
-        if record is None or record.shape != values.shape:
-            raise AttuneError(
-                f"{path} has no variable {name} of the shape {values.shape}: the weights are those"
-                " of another model"
-            )
-        whole[record.place] = np.ascontiguousarray(values, record.dtype).tobytes()
-    return bytes(whole)
+    with copy_in_memory(path, _REMEDY) as copy:
+        found = {one.name: one for one in _whole_records(path, copy.content)}
+        for name, values in changed:
+            record = found.get(name)
+            if record is None or record.shape != values.shape:
+                raise AttuneError(
+                    f"{path} has no variable {name} of the shape {values.shape}: the weights are"
+                    " those of another model"
+                )
+            copy.content[record.place] = np.ascontiguousarray(values, record.dtype).tobytes()
+        yield copy.path
 
 
-def _read(path: Path) -> tuple[bytes, list[_Record]]:
+def _whole_records(path: Path, data: mmap) -> list[_Record]:
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise AttuneError(
-            f"cannot read the Whisper weights {path}: {error.strerror}; run `attune models fetch`"
-        ) from None
-    try:
-        return data, list(_records(data))
+        return list(_records(data))
     except (struct.error, ValueError, KeyError, UnicodeDecodeError) as error:
         raise AttuneError(
             f"{path} is not a CTranslate2 model of binary version {_BINARY_VERSION} ({error}); run"
@@ -91,7 +105,7 @@ def _read(path: Path) -> tuple[bytes, list[_Record]]:
         ) from None
 
 
-def _records(data: bytes) -> Iterator[_Record]:
+def _records(data: mmap) -> Iterator[_Record]:
     offset = 0
 
     def take(fmt: str) -> tuple[int, ...]:

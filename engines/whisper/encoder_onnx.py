@@ -1,7 +1,8 @@
 """The Whisper encoder in ONNX Runtime, on exactly as much audio as was spoken. Knows no transcripts
 and no soft tokens."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 
@@ -11,56 +12,53 @@ from onnxruntime import RunOptions
 from ..errors import AttuneError
 from ..onnx_session import open_session
 from ..types import Device, Float32
+from .changed_files import copy_in_memory
 from .encoder import SpeechEncoder
 
 ONNX_CPU, ONNX_GPU = "ONNX Runtime on the processor", "ONNX Runtime on the GPU"
-Layers = Mapping[str, Float32]
-"""The weights [outputs, inputs] of linear layers, by transformers' names."""
-
+_REMEDY = "run `attune engines build`"
 _USUAL_COLUMNS = 1000
 """The columns of 10 s: the memory that longer audio takes is given back."""
 
 
-def with_layers(graph: Path, before: Layers, after: Layers) -> bytes:
-    """The content of the encoder `graph` with the weights of `after` in place of the same layers'
-    weights in `before`.
+@contextmanager
+def with_layers(graph: Path, changed: Iterable[tuple[str, Float32, Float32]]) -> Iterator[Path]:
+    """A file in memory like the encoder `graph`, for as long as the context lasts, with other
+    weights of linear layers: of each its name, the weight [outputs, inputs] in `graph`, and the one
+    that takes its place.
 
     The graph's exporter gives a linear layer's weight no name, and stores it transposed: it is
     found by its values. Raises AttuneError where the file cannot be read, or does not hold a weight
-    of `before`.
+    that is to be changed.
     """
-    try:
-        whole = bytearray(graph.read_bytes())
-    except OSError as error:
-        raise AttuneError(
-            f"{graph} cannot be read ({error.strerror}); run `attune engines build`"
-        ) from None
-    for name, weight in after.items():
-        stored = np.ascontiguousarray(before[name].T, np.float32).tobytes()
-        start = whole.find(stored)
-        if start < 0:
-            raise AttuneError(
-                f"{graph} does not hold the weights of {name}: it was not exported from this speech"
-                " model; remove it and run `attune engines build`"
-            )
-        whole[start : start + len(stored)] = np.ascontiguousarray(weight.T, np.float32).tobytes()
-    return bytes(whole)
+    with copy_in_memory(graph, _REMEDY) as copy:
+        for name, before, after in changed:
+            stored = np.ascontiguousarray(before.T, np.float32).tobytes()
+            start = copy.content.find(stored, 0)
+            if start < 0:
+                raise AttuneError(
+                    f"{graph} does not hold the weights of {name}: it was not exported from this"
+                    " speech model; remove it and run `attune engines build`"
+                )
+            copy.content[start : start + len(stored)] = np.ascontiguousarray(
+                after.T, np.float32
+            ).tobytes()
+        yield copy.path
 
 
 class OnnxEncoder(SpeechEncoder):
     """The encoder that `attune engines build` wrote, in ONNX Runtime."""
 
     def __init__(
-        self, graph: Path | bytes, threads: int, *, device: Device = "cpu", later: bool = False
+        self, graph: Path, threads: int, *, device: Device = "cpu", later: bool = False
     ) -> None:
-        """Open `graph`, an encoder written by `attune engines build` or the content of one, on
-        `device`; with `later` only when it is first used or made ready.
+        """Open `graph`, an encoder written by `attune engines build`, on `device`; with `later`
+        only when it is first used or made ready.
 
         Raises AttuneError where it cannot be opened.
         """
         self._device = device
-        remedy = "run `attune engines build`"
-        self._session = cache(partial(open_session, graph, threads, remedy, device=device))
+        self._session = cache(partial(open_session, graph, threads, _REMEDY, device=device))
         if not later:
             self.ready()
 

@@ -19,7 +19,7 @@ from .encoder import SpeechEncoder
 from .encoder_onnx import OnnxEncoder, with_layers
 from .first_pass import FirstPassDecoder
 from .phrases import NO_PHRASES, PhraseBook
-from .recogniser_weights import RecogniserWeights, layers_of, merged_variables
+from .recogniser_weights import RecogniserWeights, merged_layers, merged_variables
 from .second_pass import leaves_doubt
 from .transcriber import NOTHING, WhisperTranscriber
 
@@ -59,7 +59,7 @@ class Recogniser:
 
 
 def open_recogniser(
-    weights: RecogniserWeights,
+    weights: RecogniserWeights | None,
     encoder: Path,
     whisper: Path,
     threads: int,
@@ -67,11 +67,16 @@ def open_recogniser(
     encoder_device: Device = "cpu",
     decoder_device: Device = "cpu",
 ) -> Recogniser:
-    """Open the recogniser of `weights`: with the encoder's graph `encoder`, in ONNX Runtime, and
-    the decoder of the CTranslate2 folder `whisper`, each on its device.
+    """Open the recogniser of `weights`, or Whisper as it came where they are None: with the
+    encoder's graph `encoder`, in ONNX Runtime, and the decoder of the CTranslate2 folder `whisper`,
+    each on its device.
 
     Raises AttuneError where one of them cannot be read, or is of another model.
     """
+    if weights is None:
+        opened = OnnxEncoder(encoder, threads, device=encoder_device)
+        transcriber = WhisperTranscriber(whisper, threads, device=decoder_device)
+        return Recogniser(opened, FirstPassDecoder(transcriber, opened))
     model = whisper / "model.bin"
     if sha256_of(model) != weights.whisper_sha256:
         raise AttuneError(
@@ -79,13 +84,9 @@ def open_recogniser(
             " back, or use a state_dir of its own for the new one"
         )
     variables = read_ctranslate2(model)
-    merged = merged_variables(weights, variables)
-    changed = [name for name in weights.changes if name.startswith("encoder.")]
-    graph = with_layers(encoder, layers_of(changed, variables), layers_of(changed, merged))
-    opened = OnnxEncoder(graph, threads, device=encoder_device)
-    transcriber = WhisperTranscriber(
-        whisper, threads, device=decoder_device, model=with_variables(model, merged)
-    )
-    del variables, merged, graph
-    trim()  # a few hundred megabytes were taken only to open it
+    with with_layers(encoder, merged_layers(weights, variables, "encoder")) as graph:
+        opened = OnnxEncoder(graph, threads, device=encoder_device)
+    with with_variables(model, merged_variables(weights, variables)) as changed:
+        transcriber = WhisperTranscriber(whisper, threads, device=decoder_device, model=changed)
+    trim()  # a few dozen megabytes were taken only to open it
     return Recogniser(opened, FirstPassDecoder(transcriber, opened, weights.silent_tail))

@@ -7,13 +7,11 @@ changed linear layer, by transformers' names below `model.`, and `silent_tail`.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -169,30 +167,45 @@ def write_recogniser(weights: RecogniserWeights, path: Path) -> None:
         save_file(tensors, beside, {_WHISPER: weights.whisper_sha256})
 
 
-def merged_variables(weights: RecogniserWeights, variables: Variables) -> dict[str, Float32]:
-    """The variables that `weights` change, by CTranslate2's names, as they are with the change; in
-    float32. Raises AttuneError where a change does not fit `variables`."""
-    merged: dict[str, Float32] = {}
-    for name, change in weights.changes.items():
-        place = place_of(name)
-        if place.variable not in merged:
-            found = variables.get(place.variable)
-            if found is None:
+def merged_variables(
+    weights: RecogniserWeights, variables: Variables
+) -> Iterator[tuple[str, Float32]]:
+    """The variables that `weights` change, each with CTranslate2's name, as they are with the
+    change; in float32, one at a time. Raises AttuneError where a change does not fit `variables`.
+    """
+    by_variable: dict[str, list[str]] = {}
+    for name in weights.changes:
+        by_variable.setdefault(place_of(name).variable, []).append(name)
+    for variable, names in by_variable.items():
+        found = variables.get(variable)
+        if found is None:
+            raise _unlike(names[0])
+        merged = found.astype(np.float32)
+        for name in names:
+            part, change = place_of(name).of(merged), weights.changes[name]
+            if part.shape != (len(change.up), change.down.shape[1]):
                 raise _unlike(name)
-            merged[place.variable] = found.astype(np.float32)
-        part = place.of(merged[place.variable])
-        if part.shape != (len(change.up), change.down.shape[1]):
-            raise _unlike(name)
-        part += change.dense
-    return merged
+            part += change.dense
+        yield variable, merged
 
 
-def layers_of(names: Iterable[str], variables: Mapping[str, NDArray[Any]]) -> dict[str, Float32]:
-    """The weights [outputs, inputs] of the linear layers `names`, by these names, in float32."""
-    return {
-        name: place_of(name).of(variables[place_of(name).variable].astype(np.float32))
-        for name in names
-    }
+def merged_layers(
+    weights: RecogniserWeights, variables: Variables, side: str
+) -> Iterator[tuple[str, Float32, Float32]]:
+    """The linear layers of a `side` (`encoder`, `decoder`) that `weights` change, each with its
+    name, its weight [outputs, inputs] in `variables`, and that with the change; in float32, one at
+    a time. Raises AttuneError where a change does not fit `variables`."""
+    for variable, merged in merged_variables(_of_side(weights, side), variables):
+        before = variables[variable].astype(np.float32)
+        for name in weights.changes:
+            place = place_of(name)
+            if place.variable == variable:
+                yield name, place.of(before), place.of(merged)
+
+
+def _of_side(weights: RecogniserWeights, side: str) -> RecogniserWeights:
+    changes = {n: one for n, one in weights.changes.items() if n.startswith(side + ".")}
+    return replace(weights, changes=changes)
 
 
 def _unlike(name: str) -> AttuneError:

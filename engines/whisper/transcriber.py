@@ -7,8 +7,10 @@ to the utterance it invents text.
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,11 +61,11 @@ class WhisperTranscriber:
         *,
         language: str | None = None,
         device: Device = "cpu",
-        model: bytes | None = None,
+        model: Path | None = None,
     ) -> None:
-        """Load `folder` onto `device`, with `model` in place of its `model.bin` where that is
-        given. `language` is a code such as "de"; without one, an English-only model takes English,
-        and others detect the language.
+        """Load `folder` onto `device`, with the file `model` in place of its `model.bin` where one
+        is given. `language` is a code such as "de"; without one, an English-only model takes
+        English, and others detect the language.
 
         Raises AttuneError where the folder is missing, incomplete or damaged.
         """
@@ -74,15 +76,16 @@ class WhisperTranscriber:
         from faster_whisper import WhisperModel
 
         try:
-            self._model = WhisperModel(
-                str(folder),
-                device="cuda" if device == "gpu" else "cpu",
-                compute_type="float16" if device == "gpu" else "int8",
-                cpu_threads=threads,
-                num_workers=1,
-                local_files_only=True,
-                files=None if model is None else _in_memory(folder, model),
-            )
+            # By a path: what CTranslate2 is given as bytes, it keeps beside what it made of them.
+            with _folder_with(folder, model) as opened:
+                self._model = WhisperModel(
+                    str(opened),
+                    device="cuda" if device == "gpu" else "cpu",
+                    compute_type="float16" if device == "gpu" else "int8",
+                    cpu_threads=threads,
+                    num_workers=1,
+                    local_files_only=True,
+                )
         except Exception as error:
             # CTranslate2 and tokenizers raise RuntimeError, ValueError or a bare Exception.
             reason = " ".join(str(error).split())[:200]
@@ -233,14 +236,17 @@ class WhisperTranscriber:
         return str(self._model.hf_tokenizer.decode(without_cycle(tokens))).strip()
 
 
-def _in_memory(folder: Path, model: bytes) -> dict[str, bytes]:
-    """The files of `folder` by their names, with `model` as `model.bin`."""
-    others = {
-        path.name: path.read_bytes()
-        for path in folder.iterdir()
-        if path.suffix in (".json", ".txt")
-    }
-    return others | {"model.bin": model}
+@contextmanager
+def _folder_with(folder: Path, model: Path | None) -> Iterator[Path]:
+    """`folder`, or one like it for as long as the context lasts whose `model.bin` is `model`."""
+    if model is None:
+        yield folder
+        return
+    with TemporaryDirectory(prefix="attune-whisper-") as made:
+        for path in folder.iterdir():
+            linked = model if path.name == "model.bin" else path.absolute()
+            Path(made, path.name).symlink_to(linked)
+        yield Path(made)
 
 
 def _most_tokens(seconds: float) -> int:
