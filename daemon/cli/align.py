@@ -11,6 +11,7 @@ from engines.jobs.calibration_jobs import CorpusJob, TrainJob, TrainRecogniserJo
 from engines.jobs.programs import CALIBRATION_JOB_BY_TORCHRUN, program
 from engines.models.cache import model_path
 
+from ..model_files import model_files
 from .common import say, settings
 from .engines import SILENT_SECONDS, run_child
 
@@ -60,10 +61,8 @@ def corpus(
     seed: Annotated[int, typer.Option(help="Random seed for texts, voices and noise.")] = 0,
 ) -> None:
     """Make a training corpus from recordings with texts, or from synthetic voices."""
-    from engines.build import engine_files  # imports every engine
-
     chosen = settings()
-    files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
+    files = model_files(chosen)
     if not files.encoder.is_file():
         raise AttuneError("the speech encoder is not exported; run `attune engines build`")
     out.mkdir(parents=True, exist_ok=True)
@@ -133,15 +132,11 @@ def train(
 
     A stopped run continues where it was.
     """
-    from engines.build import engine_files  # imports every engine
-
     chosen = settings()
     out.mkdir(parents=True, exist_ok=True)
     job = TrainJob(
         folder=out.resolve(),
-        engines=engine_files(
-            chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model
-        ),
+        engines=model_files(chosen),
         corpora=[folder.resolve() for folder in corpora],
         start=start.resolve() if start else None,
         minutes=minutes,
@@ -181,15 +176,11 @@ def recogniser(
 
     A stopped run continues where it was.
     """
-    from engines.build import engine_files  # imports every engine
-
     chosen = settings()
     out.mkdir(parents=True, exist_ok=True)
     job = TrainRecogniserJob(
         folder=out.resolve(),
-        engines=engine_files(
-            chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model
-        ),
+        engines=model_files(chosen),
         corpora=[folder.resolve() for folder in corpora],
         start=start.resolve() if start else None,
         minutes=minutes,

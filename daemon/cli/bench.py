@@ -22,6 +22,7 @@ from engines.models.cache import model_path
 from engines.models.general_speech import GENERAL_MODEL, retention_examples
 
 from ..config.settings import Settings
+from ..model_files import model_files
 from ..plain_text import escaped
 from ..training.round_inputs import recogniser_recipe
 from .bench_tables import (
@@ -357,13 +358,9 @@ def _folder(out: Path) -> Path:
 
 def _common(chosen: Settings, folder: Path, enrol: Path, judge: list[Path]) -> dict[str, Any]:
     """Return the fields that the jobs of all benchmarks on recordings have."""
-    from engines.build import engine_files  # imports every engine
-
     return {
         "folder": folder,
-        "engines": engine_files(
-            chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model
-        ),
+        "engines": model_files(chosen),
         "base": read_generation(chosen.generations / f"{BASE:04d}").folder,
         "features": chosen.cache_dir / "features",
         "enrol": enrol.resolve(),

@@ -14,6 +14,7 @@ from engines.models.general_speech import retention_examples
 from engines.whisper.precision import PRECISIONS, ErrorRates, PrecisionCard, read_card
 
 from ..config.settings import Settings
+from ..model_files import model_files
 from ..training.round_inputs import stored_examples
 from .common import AsJson, console, gib, print_json, settings
 from .engines import run_child
@@ -92,9 +93,7 @@ def int8(as_json: AsJson = False) -> None:
 def _opened(chosen: Settings) -> tuple[EngineFiles, Generation]:
     """Return the files of the models and the served generation. Raises AttuneError if either is
     missing."""
-    from engines.build import engine_files  # imports every engine
-
-    files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
+    files = model_files(chosen)
     generation, _ = usable(chosen.generations)
     if generation is None:
         raise AttuneError("there is no generation to measure with; run `attune engines build`")

@@ -28,6 +28,7 @@ from engines.whisper.plan_cache import plans_folder
 from ..config.settings import Settings
 from ..control.requests import GetStatus
 from ..events.service import Status
+from ..model_files import model_files
 from ..serving.earned_route import earned_route
 from ..training.sensors import read_board
 from .common import AsJson, ask_daemon_for, console, gib, print_json, settings
@@ -49,14 +50,10 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
-    from engines.build import engine_files  # imports every engine
-
     found: list[tuple[str, bool, str]] = []
     files = None
     try:
-        files = engine_files(
-            chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model
-        )
+        files = model_files(chosen)
         tried = read_runtimes(runtimes_path(chosen.cache_dir))
         found.append(
             (
@@ -65,7 +62,9 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
                 f"{chosen.engines.whisper}, CTranslate2 {_where(tried, TRANSCRIBER)}",
             )
         )
-        settled, note = described_weights(files.language_model, chosen.cache_dir)
+        settled, note = described_weights(
+            model_path(chosen.engines.language_model, chosen.cache_dir), chosen.cache_dir
+        )
         served = (
             f"{chosen.engines.language_model}, llama.cpp {_where(tried, LANGUAGE_MODEL)}; {note}"
         )

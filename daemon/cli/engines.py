@@ -38,6 +38,7 @@ from ..config.settings import Settings
 from ..control.requests import Reload
 from ..jobs.child import Child
 from ..jobs.engine_builds import ENGINE_COMMAND
+from ..model_files import model_files
 from .common import AsJson, ask_daemon, console, errors, print_json, say, settings
 from .sheet import Sheet
 
@@ -58,22 +59,27 @@ def build() -> None:
     Exports the speech encoder and chooses the weights that this processor runs fastest. What is
     already there is kept.
     """
-    from engines.alignment.projector import OnnxProjector
-    from engines.build import engine_files  # imports every engine
+    if prepare(settings()):
+        tell_daemon()
 
-    chosen = settings()
-    chose = _choose_weights(model_path(chosen.engines.language_model, chosen.cache_dir), chosen)
-    files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
+
+def prepare(chosen: Settings) -> bool:
+    """Prepare what is missing of the engines and the base generation. Returns whether a running
+    daemon should open it. Raises AttuneError if a model or the base cannot be used."""
+    from engines.alignment.projector import OnnxProjector
+
+    names = dict.fromkeys((chosen.engines.language_model, chosen.engines.aligned_language_model))
+    measured = [_choose_weights(model_path(one, chosen.cache_dir), chosen) for one in names]
+    chose = any(measured)
+    files = model_files(chosen)
     base = chosen.generations / f"{BASE:04d}"
     if base.exists():
         # A damaged base, or one that this version cannot use, is reported, never written over.
         OnnxProjector(read_generation(base).projector, threads=1)
         if files.encoder.is_file() and is_complete(features_folder(chosen)):
             say("the engines are there")
-            if chose:
-                _tell_daemon()
             _use_gpu(chosen, files)
-            return
+            return chose
     serves_later = not (base.exists() and files.encoder.is_file())
     folder = chosen.cache_dir / "engines" / "base"
     _make_folder(folder)
@@ -87,9 +93,8 @@ def build() -> None:
     )
     run_child(job, folder / "job.json")
     say(f"the speech encoder is at {files.encoder}, the base generation at {base}")
-    if serves_later or chose:
-        _tell_daemon()
     _use_gpu(chosen, files)
+    return serves_later or chose
 
 
 def _use_gpu(chosen: Settings, files: EngineFiles) -> None:
@@ -185,10 +190,8 @@ def verify() -> None:
 
     The exit code is 1 if the plan cannot be trusted.
     """
-    from engines.build import engine_files  # imports every engine
-
     chosen = settings()
-    files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
+    files = model_files(chosen)
     choice = _choice(chosen, files)
     if choice.key is None or choice.step in ("build", "wait"):
         raise AttuneError(f"there is no plan to verify; the speech encoder runs by {choice.why}")
@@ -211,7 +214,7 @@ def _choose_weights(language_model: Path, chosen: Settings) -> bool:
     return True
 
 
-def _tell_daemon() -> None:
+def tell_daemon() -> None:
     """Make a running daemon open what was built; a daemon that starts later opens it then."""
     with suppress(NoDaemonError):
         list(ask_daemon(Reload(), quiet_seconds=10.0))
@@ -258,11 +261,10 @@ def selftest(
 
     The exit code is 1 if one is refuted. A claim that could not be tested is not refuted.
     """
-    from engines.build import engine_files  # imports every engine
     from engines.selftest.runner import run_claims
 
     chosen = settings()
-    files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
+    files = model_files(chosen)
     with tempfile.TemporaryDirectory(prefix="attune-selftest-") as name:
         found = run_claims(
             _request(chosen, files, Path(name)),
@@ -294,7 +296,7 @@ def _request(chosen: Settings, files: EngineFiles, folder: Path) -> "Request":
         encoder=files.encoder,
         graph=choice.graph,
         precision=choice.precision,
-        language_model=files.served_language_model,
+        language_model=files.replying_language_model,
         whisper=files.encoder_weights,
         folder=folder,
         recordings=[example.audio for example in retention_examples(chosen.cache_dir, whole=True)],

@@ -1,5 +1,5 @@
-"""`attune models`: lists, fetches and verifies the models that the manifest names. Knows the
-manifest and the terminal, not what the models do."""
+"""`attune models`: lists, fetches and verifies the models that the manifests name, takes models of
+one's own into a manifest, and chooses the language model that replies."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,14 +8,29 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
 from engines.errors import AttuneError
-from engines.models.cache import Report, fetch, verify
-from engines.models.manifest import Model, find_model, load_manifest
+from engines.files import write_atomically
+from engines.models.cache import Report, fetch, forget, verify
+from engines.models.manifest import (
+    LANGUAGE_MODEL,
+    MANIFEST,
+    OWN_MANIFEST,
+    SPEECH_MODEL,
+    Model,
+    find_model,
+    load_manifest,
+    settings_folders,
+    write_manifest,
+)
 
-from .common import AsJson, console, errors, print_json, print_json_line, say, settings
+from .common import AsJson, console, errors, loaded, print_json, print_json_line, say, settings
+from .engines import prepare, tell_daemon
 from .sheet import Sheet
 
+_CHOSEN = Path("attune.toml.d", "models.toml")
+"""The file below the folder of settings that names the chosen language model."""
+
 app = typer.Typer(
-    help="Show, fetch and verify models.",
+    help="Show, fetch, verify, add and choose models.",
     no_args_is_help=True,
 )
 
@@ -55,9 +70,7 @@ def fetch_models(names: Names = None) -> None:
     Intact ones are not fetched again. The exit code is 1 if a model could not be fetched.
     """
     cache_dir = _cache_dir()
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=errors
-    ) as progress:
+    with _progress() as progress:
         for model in _chosen(names):
             # The bar only pulses until the first byte arrives; a package arrives as a whole.
             fetch(model, cache_dir, _shown_by(progress, progress.add_task(model.name, total=None)))
@@ -87,12 +100,132 @@ def verify_models(names: Names = None, as_json: AsJson = False) -> None:
         )
 
 
+@app.command("add")
+def add_model(
+    name: Annotated[str, typer.Argument(help="Name for the model.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="A GGUF file of an instruct model, or a folder with a Whisper model for"
+            " CTranslate2."
+        ),
+    ],
+    licence: Annotated[str, typer.Option(help="Its licence, to be shown.")] = "not stated",
+) -> None:
+    """Add a model of your own, so that the settings can name it.
+
+    The model is tried, and copied to the folder of models.
+    """
+    from engines.own_model import describe_own  # imports llama.cpp
+
+    manifest = settings_folders()[-1] / OWN_MANIFEST
+    there = dict(load_manifest(manifest)) if manifest.is_file() else {}
+    if name in load_manifest(MANIFEST):
+        raise AttuneError(f"a model that comes with Attune is called {name}; choose another name")
+    added = describe_own(name, path.expanduser(), licence)
+    cache_dir = _cache_dir()
+    with _progress() as progress:
+        fetch(added, cache_dir, _shown_by(progress, progress.add_task(name, total=None)))
+    _write(manifest, {**there, name: added})
+    say(f"{name} ({added.role}) is in {manifest}")
+    if added.role == LANGUAGE_MODEL:
+        say(f"reply with it: attune models use {name}")
+    else:
+        say(
+            f'hear with it: set engines.whisper = "{name}" and a state_dir of its own, because what'
+            " was learnt belongs to the speech model that learnt it"
+        )
+
+
+@app.command("remove")
+def remove_model(name: Annotated[str, typer.Argument(help="Name of a model of your own.")]) -> None:
+    """Remove a model of your own, and Attune's copy of it."""
+    manifest = settings_folders()[-1] / OWN_MANIFEST
+    there = dict(load_manifest(manifest)) if manifest.is_file() else {}
+    if name not in there:
+        raise AttuneError(f"{manifest} has no model called {name}")
+    engines = settings().engines
+    if name in (engines.language_model, engines.aligned_language_model, engines.whisper):
+        raise AttuneError(f"{name} is in use; choose another with `attune models use` first")
+    removed = there.pop(name)
+    _write(manifest, there)
+    if removed.sha256 not in {model.sha256 for model in load_manifest().values()}:
+        forget(removed, settings().cache_dir)
+    say(f"{name} is removed")
+
+
+@app.command("use")
+def use_model(name: Annotated[str, typer.Argument(help="Name of a language model.")]) -> None:
+    """Reply with another language model.
+
+    What was learnt goes on to serve: the new model reads what was heard as text.
+    """
+    model = find_model(name)
+    if model.role == SPEECH_MODEL:
+        raise AttuneError(
+            f"{name} is a speech model, and what was learnt belongs to the one in use; set"
+            f' engines.whisper = "{name}" and a state_dir of its own'
+        )
+    if model.role != LANGUAGE_MODEL:
+        raise AttuneError(f"{name} is no language model ({model.role})")
+    with _progress() as progress:
+        task = progress.add_task(name, total=None)
+        fetch(model, _cache_dir(), _shown_by(progress, task))
+    path = settings_folders()[-1] / _CHOSEN
+    before = path.read_bytes() if path.is_file() else None
+    _write_choice(
+        path, f'# Written by `attune models use`.\n[engines]\nlanguage_model = "{name}"\n'
+    )
+    found = loaded()
+    if found.settings.engines.language_model != name:
+        _write_choice(path, before)
+        raise AttuneError(
+            "engines.language_model is set by"
+            f" {found.origins['engines.language_model']}, which counts more than {path}; set it"
+            " there"
+        )
+    try:
+        prepare(found.settings)
+    except AttuneError:
+        _write_choice(path, before)
+        raise
+    say(f"replies come from {name} (set in {path})")
+    tell_daemon()
+
+
+def _write(manifest: Path, models: dict[str, Model]) -> None:
+    try:
+        if models:
+            write_manifest(manifest, models.values())
+        else:
+            manifest.unlink(missing_ok=True)
+    except OSError as error:
+        raise AttuneError(f"{manifest} cannot be written ({error.strerror})") from error
+
+
+def _write_choice(path: Path, text: str | bytes | None) -> None:
+    """Write the file of the choice, or remove it if `text` is None."""
+    try:
+        if text is None:
+            path.unlink(missing_ok=True)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text.encode() if isinstance(text, str) else text)
+        path.chmod(0o644)  # a daemon that runs as another user reads it
+    except OSError as error:
+        raise AttuneError(f"{path} cannot be written ({error.strerror})") from error
+
+
 def _chosen(names: list[str] | None) -> list[Model]:
     return (
         [find_model(name) for name in names]
         if names
         else [model for model in load_manifest().values() if model.default]
     )
+
+
+def _progress() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=errors)
 
 
 def _shown_by(progress: Progress, task: TaskID) -> Report:

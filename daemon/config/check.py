@@ -15,6 +15,7 @@ def check_here(settings: Settings) -> None:
     name does not exist."""
     find_model(settings.engines.whisper)
     find_model(settings.engines.language_model)
+    find_model(settings.engines.aligned_language_model)
     if settings.audio.source not in ("", "none"):
         check_audio(Path(settings.audio.source), MAX_STREAM_SECONDS)
     if settings.adapt.hand_over and not Path(settings.adapt.hand_over).is_dir():

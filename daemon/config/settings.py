@@ -188,7 +188,17 @@ class EngineSettings(Frozen):
     )
     language_model: str = Field(
         "smollm2-135m-instruct-q4_1",
-        description="Language model: a name from `attune models list`.",
+        description=(
+            "Language model that replies: a name from `attune models list`. `attune models use"
+            " NAME` sets it."
+        ),
+    )
+    aligned_language_model: str = Field(
+        "smollm2-135m-instruct-q4_1",
+        description=(
+            "Language model whose vocabulary the projector has learnt, and which ranks what was"
+            " heard. A base projector ships for the default; train one to set another."
+        ),
     )
     threads: int = Field(
         2,

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
 from pydantic import ValidationError
 
 from engines.errors import AttuneError
+from engines.models.manifest import settings_folders
 from engines.schema import first_problem
 from engines.text_files import without_mark
 
@@ -95,13 +95,8 @@ def _check_places(layer: Mapping[str, object], origin: str) -> None:
 def _usual_files() -> list[Path]:
     """Return the configuration files that exist: those of the machine, then those of the user,
     which override them."""
-    folders = (
-        [Path("/etc/attune")]
-        if os.geteuid() == 0
-        else [Path("/etc/attune"), platformdirs.user_config_path("attune")]
-    )
     found = []
-    for folder in folders:
+    for folder in settings_folders():
         main = folder / "attune.toml"
         found += ([main] if main.exists() else []) + sorted(
             (folder / "attune.toml.d").glob("*.toml")

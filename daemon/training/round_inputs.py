@@ -102,14 +102,18 @@ class RoundInputs:
             training_seconds=settings.adapt.training_seconds,
             learning_rate=settings.adapt.learning_rate,
             recogniser=recogniser_recipe(settings),
-            distil=(
-                DistilRecipe(seconds=settings.adapt.distil_seconds)
-                if settings.adapt.distil_seconds
-                else None
+            distil=self._distil_recipe(),
+            # Where another language model replies, it reads text, on either route.
+            reply_utterances=(
+                settings.adapt.reply_utterances if self._engines.replies is None else 0
             ),
-            reply_utterances=settings.adapt.reply_utterances,
             threads=settings.adapt.threads,
         )
+
+    def _distil_recipe(self) -> DistilRecipe | None:
+        """Return how a round distils; None if it does not, or nobody would read what it makes."""
+        seconds = self._settings.adapt.distil_seconds
+        return DistilRecipe(seconds=seconds) if seconds and not self._engines.replies else None
 
     def label_faults(self) -> dict[str, LabelFault]:
         """Return why labels cannot be true, by utterance, for those that no round learns from. If

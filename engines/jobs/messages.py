@@ -43,10 +43,18 @@ class EngineFiles(Frozen):
     """The CTranslate2 folder, which holds the transcriber and the weights that the encoder was
     exported from."""
     language_model: Path
-    """The GGUF file, for its vocabulary and its embedding table."""
+    """The GGUF file whose vocabulary and embedding table the aligned route reads."""
     served_language_model: Path
     """The file that llama.cpp runs: the same, or a copy in weights that this machine computes
     faster."""
+    replies: Path | None = None
+    """The file that llama.cpp runs for replies, where that is another language model; None where it
+    is `served_language_model`."""
+
+    @property
+    def replying_language_model(self) -> Path:
+        """The file that llama.cpp runs for replies."""
+        return self.replies or self.served_language_model
 
     @property
     def encoder_weights_file(self) -> Path:
@@ -125,6 +133,7 @@ class AdaptJob(JobBase):
         return (
             "hear",
             *(("recognise", "choose") if self.recogniser is not None else ()),
+            "encode",
             "train",
             *(("lessons", "distil") if self.distil is not None else ()),
             "export",
@@ -135,6 +144,11 @@ class AdaptJob(JobBase):
     def learnt(self) -> list[Example]:
         """The examples that may be trained on."""
         return [example for example in self.examples if not example.holdout]
+
+    @property
+    def judged(self) -> list[Example]:
+        """The examples that recognisers are judged by."""
+        return [*(example for example in self.examples if example.holdout), *self.general]
 
     @property
     def distillation_examples(self) -> list[Example]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..errors import AttuneError
 from ..files import one_at_a_time, sha256_of, sync_folder, sync_folders, write_atomically
-from .manifest import MANIFEST, Model, find_model, sha256_of_list
+from .manifest import Model, find_model, sha256_of_list
 from .sources import files_below, matching, obtain
 
 _PARTIAL = ".partial-"
@@ -26,7 +26,7 @@ Report = Callable[[int, int], None]
 """A callback that takes the bytes that have arrived and the bytes expected in all."""
 
 
-def model_path(name: str, cache_dir: Path, manifest: Path = MANIFEST) -> Path:
+def model_path(name: str, cache_dir: Path, manifest: Path | None = None) -> Path:
     """The verified file or folder of a model. Raises AttuneError where it was not fetched, or is
     damaged.
 
@@ -85,6 +85,16 @@ def fetch(model: Model, cache_dir: Path, report: Report) -> Path:
             f" {advice}"
         ) from error
     return model.within(folder)
+
+
+def forget(model: Model, cache_dir: Path) -> None:
+    """Remove the copy of `model` in `cache_dir`, where there is one."""
+    folder = model.folder(cache_dir)
+    if folder.is_dir():
+        with _lock(folder.parent):
+            os.rename(folder, Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder.parent)))
+            _sweep(folder.parent)
+    _seen_path(model, cache_dir).unlink(missing_ok=True)
 
 
 def _fetch(model: Model, folder: Path, report: Report) -> None:

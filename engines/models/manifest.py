@@ -1,10 +1,11 @@
-"""The manifest of models: the source, the licence and the files of each. Knows not what models
-do."""
+"""The manifests of models, the shipped one and those of the machine and of the user: the source,
+the licence and the files of each model. Knows not what models do."""
 
 import hashlib
+import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -12,9 +13,16 @@ import platformdirs
 from pydantic import Field, ValidationError
 
 from ..errors import AttuneError
+from ..files import write_atomically
 from ..schema import Frozen, first_problem
 
 MANIFEST = Path(__file__).with_name("models.toml")
+OWN_MANIFEST = "models.toml"
+"""The name of a manifest of one's own, in a folder of settings."""
+LANGUAGE_MODEL, SPEECH_MODEL = "language model", "speech encoder and transcriber"
+"""The roles of models that the settings can name."""
+_MACHINE = Path("/etc/attune")
+NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
 class ModelFile(Frozen):
@@ -85,12 +93,37 @@ class _Manifest(Frozen):
     model: tuple[Model, ...]
 
 
+_MAX_MANIFEST_BYTES = 1 << 20
+
+
+def load_manifest(path: Path | None = None) -> Mapping[str, Model]:
+    """The models by name: those of the file `path`, in its order, or else all of them, the shipped
+    ones first, and of two others of one name that of the user. Raises AttuneError where a file
+    cannot be read, does not fit the schema, or gives a shipped model's name to another."""
+    if path is not None:
+        return _models(path, path.stat().st_mtime_ns if path.is_file() else 0)
+    found = dict(load_manifest(MANIFEST))
+    for folder in settings_folders():
+        own = folder / OWN_MANIFEST
+        if own.is_file():
+            models = load_manifest(own)
+            if taken := load_manifest(MANIFEST).keys() & models.keys():
+                raise AttuneError(
+                    f"the model manifest {own} gives the name {min(taken)}, which a model that"
+                    " comes with Attune has; choose another"
+                )
+            found |= models
+    return found
+
+
 @cache
-def load_manifest(path: Path = MANIFEST) -> Mapping[str, Model]:
-    """The models by name, in the order of the file. Raises AttuneError where the file cannot be
-    read or does not fit the schema."""
+def _models(path: Path, _changed_ns: int) -> Mapping[str, Model]:
     try:
-        manifest = _Manifest.model_validate(tomllib.loads(path.read_text()))
+        with path.open("rb") as file:
+            text = file.read(_MAX_MANIFEST_BYTES + 1)
+        if len(text) > _MAX_MANIFEST_BYTES:
+            raise AttuneError(f"the model manifest {path} is larger than 1 MiB")
+        manifest = _Manifest.model_validate(tomllib.loads(text.decode()))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise AttuneError(f"the model manifest {path} cannot be read ({error})") from error
     except ValidationError as error:
@@ -99,11 +132,37 @@ def load_manifest(path: Path = MANIFEST) -> Mapping[str, Model]:
     return {model.name: model for model in manifest.model}
 
 
-def find_model(name: str, manifest: Path = MANIFEST) -> Model:
+def settings_folders() -> list[Path]:
+    """The folders of settings: that of the machine, then, unless this is root, that of the user,
+    whose files override it."""
+    own = [] if os.geteuid() == 0 else [platformdirs.user_config_path("attune")]
+    return [_MACHINE, *own]
+
+
+def write_manifest(path: Path, models: Iterable[Model]) -> None:
+    """Write a manifest of one's own; comments in it are lost. Raises OSError where it cannot be
+    written."""
+    text = "# Written by `attune models add` and `attune models remove`.\n"
+    for model in models:
+        text += "\n[[model]]\n"
+        for key, value in (("name", model.name), ("role", model.role), ("licence", model.licence)):
+            text += f"{key} = {json.dumps(value)}\n"
+        for origin in model.origins:
+            text += f"\n[[model.origin]]\nsource = {json.dumps(origin.source)}\nfiles = [\n"
+            for file in origin.files:
+                text += f"    {{ path = {json.dumps(file.path)}, sha256 = {json.dumps(file.sha256)}"
+                text += f", bytes = {file.size_bytes} }},\n"
+            text += "]\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, text.encode())
+    path.chmod(0o644)  # a daemon that runs as another user reads it
+
+
+def find_model(name: str, manifest: Path | None = None) -> Model:
     """The entry called `name`. Raises AttuneError with the known names where there is none."""
     models = load_manifest(manifest)
     if name not in models:
-        raise AttuneError(f"no model is called {name!r}; the manifest has {', '.join(models)}")
+        raise AttuneError(f"no model is called {name!r}; there are {', '.join(models)}")
     return models[name]
 
 

@@ -29,7 +29,7 @@ def _tried(job: TrialJob, report: Report) -> list[Trial]:
             encoder=job.engines.encoder,
             graph=job.engines.encoder,
             precision="float32",
-            language_model=job.engines.served_language_model,
+            language_model=job.engines.replying_language_model,
             whisper=job.engines.encoder_weights,
             folder=Path(name),
             recordings=[],

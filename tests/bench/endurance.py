@@ -30,9 +30,9 @@ from daemon.client.socket_client import request
 from daemon.clocks import Clocks
 from daemon.config.settings import Settings
 from daemon.control.server import Message
+from daemon.model_files import model_files
 from daemon.serving.models import ServingModels, open_models
 from engines.audio.recordings import read_audio, write_flac
-from engines.build import engine_files
 from engines.errors import AttuneError
 from engines.models.general_speech import retention_examples
 from engines.types import Float32, Transcript
@@ -170,9 +170,7 @@ def _share_models(cache_dir: Path) -> None:
 def _stand_in(settings: Settings) -> ServingModels:
     """What hears and answers tones, and is sure of nothing, beside the installed models' files:
     what a round needs of a voice."""
-    files = engine_files(
-        settings.cache_dir, settings.engines.whisper, settings.engines.language_model
-    )
+    files = model_files(settings)
     return replace(
         fake_voice(settings),
         transcriber=lambda _generation: FakeTranscriber(_unsure),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from calibration.jobs.encoder_precisions import make_precisions
 from daemon.cli.common import settings
-from engines.build import engine_files
+from daemon.model_files import model_files
 from engines.generations.pointers import usable
 from engines.jobs.calibration_jobs import PrecisionJob
 from engines.models.general_speech import retention_examples
@@ -58,7 +58,7 @@ def main() -> int:
 
 def _half(folder: Path, first: int) -> dict[str, PrecisionCard]:
     chosen = settings()
-    files = engine_files(chosen.cache_dir, chosen.engines.whisper, chosen.engines.language_model)
+    files = model_files(chosen)
     generation, _ = usable(chosen.generations)
     assert generation is not None
     folder.mkdir()

@@ -1,0 +1,32 @@
+"""A language model that reads what was heard as text, whatever route heard it: the soft tokens are
+rows of another language model's embedding table."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..interfaces import LanguageModel, Step, unwatched
+from ..types import SoftTokens
+
+
+@dataclass(frozen=True)
+class ReadsText:
+    """`language_model`, which is given the words of soft tokens in their place."""
+
+    language_model: LanguageModel
+    words_of: Callable[[str | SoftTokens], str]
+
+    def reply(
+        self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched
+    ) -> Iterator[str]:
+        """Stream the reply to the text of `words`; see `LanguageModel.reply`."""
+        return self.language_model.reply(self.words_of(words), max_tokens, step)
+
+    def reset(self) -> None:
+        """Forget the conversation and keep the system prompt."""
+        self.language_model.reset()
+
+    def set_adapter(self, adapter: Path | None) -> None:
+        """Forget the conversation. No adapter is used: it was made for soft tokens, and for another
+        language model."""
+        self.language_model.set_adapter(None)
