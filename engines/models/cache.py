@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import AttuneError
-from ..files import one_at_a_time, sha256_of, sync_folder, sync_folders, write_atomically
+from ..files import flush, one_at_a_time, sha256_of, sync_folder, sync_folders, write_atomically
 from .manifest import Model, find_model, sha256_of_list
 from .sources import files_below, matching, obtain
 
@@ -124,6 +124,7 @@ def _fetch(model: Model, folder: Path, report: Report) -> None:
                 scratch,
                 arrived,
             )
+        _join(model, scratch)
         if problem := _first_problem(model, scratch):
             sources = ", ".join(origin.source for origin in model.origins)
             raise AttuneError(
@@ -138,6 +139,18 @@ def _fetch(model: Model, folder: Path, report: Report) -> None:
         sync_folder(folder.parent)
     finally:
         _sweep(folder.parent)
+
+
+def _join(model: Model, scratch: Path) -> None:
+    """Make the joined files of their parts, which are removed one by one: a part that is wrong
+    shows in the whole."""
+    for one in model.joined:
+        with (scratch / one.path).open("wb") as whole:
+            for part in one.parts:
+                with (scratch / part).open("rb") as file:
+                    shutil.copyfileobj(file, whole)
+                (scratch / part).unlink()
+            flush(whole)
 
 
 @contextmanager

@@ -8,9 +8,10 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from ..errors import AttuneError
 from ..files import write_atomically
@@ -25,13 +26,26 @@ _MACHINE = Path("/etc/attune")
 NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
+_PATH, _SHA256 = r"^[\w*][\w.*-]*(/[\w*][\w.*-]*)*$", r"^[0-9a-f]{64}$"
+
+
 class ModelFile(Frozen):
     """One file of a model, or several where `path` holds a `*`."""
 
-    path: str = Field(pattern=r"^[\w*][\w.*-]*(/[\w*][\w.*-]*)*$")
+    path: str = Field(pattern=_PATH)
     """A relative path, never hidden and never upwards."""
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: str = Field(pattern=_SHA256)
     size_bytes: int = Field(alias="bytes", ge=0)
+
+
+class JoinedFile(Frozen):
+    """One file of a model that is published in parts: packages have a largest size."""
+
+    path: str = Field(pattern=_PATH)
+    sha256: str = Field(pattern=_SHA256)
+    size_bytes: int = Field(alias="bytes", ge=0)
+    parts: tuple[str, ...] = Field(min_length=1)
+    """The paths of the files of origins that make it up, in order. They are not kept."""
 
 
 class Origin(Frozen):
@@ -52,10 +66,22 @@ class Model(Frozen):
     default: bool = False
     """Whether the demo and the tests need the model."""
     origins: tuple[Origin, ...] = Field(alias="origin", min_length=1)
+    joined: tuple[JoinedFile, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_parts(self) -> Self:
+        there = {file.path for origin in self.origins for file in origin.files}
+        for one in self.joined:
+            if missing := set(one.parts) - there:
+                raise ValueError(f"no origin has {min(missing)}, a part of {one.path}")
+        return self
 
     @property
-    def files(self) -> tuple[ModelFile, ...]:
-        return tuple(file for origin in self.origins for file in origin.files)
+    def files(self) -> tuple[ModelFile | JoinedFile, ...]:
+        """The files that are kept."""
+        parts = {part for one in self.joined for part in one.parts}
+        obtained = (file for origin in self.origins for file in origin.files)
+        return (*(file for file in obtained if file.path not in parts), *self.joined)
 
     @property
     def size_bytes(self) -> int:

@@ -197,6 +197,32 @@ def test_a_wrong_manifest_is_refused_in_one_line(tmp_path: Path, text: str, comp
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_in_parts_is_joined_and_the_parts_are_not_kept(tmp_path: Path) -> None:
+    content = {"config.json": b"{}", "model.bin.1": b"first ", "model.bin.2": b"second"}
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, data in content.items():
+        (source / name).write_bytes(data)
+    whole = content["model.bin.1"] + content["model.bin.2"]
+    joined = {
+        "path": "model.bin",
+        "parts": ["model.bin.1", "model.bin.2"],
+        "sha256": sha256(whole),
+        "bytes": len(whole),
+    }
+    origins = model_of(f"file:{source}", content).model_dump(by_alias=True)
+    model = Model.model_validate(origins | {"joined": [joined]})
+    path = fetch(model, tmp_path / "cache", ignore_progress)
+    assert sorted(one.name for one in path.iterdir()) == ["config.json", "model.bin"]
+    assert (path / "model.bin").read_bytes() == whole
+    assert verify(model, tmp_path / "cache") is None
+    (source / "model.bin.2").write_bytes(b"broken")
+    with pytest.raises(AttuneError, match=r"refused: model\.bin has the sha256"):
+        fetch(model, tmp_path / "another", ignore_progress)
+    with pytest.raises(ValueError, match=r"no origin has model\.bin\.3"):
+        Model.model_validate(origins | {"joined": [joined | {"parts": ["model.bin.3"]}]})
+
+
 @pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "a/../b", ".hidden", ""])
 def test_a_manifest_cannot_write_outside_its_folder(path: str) -> None:
     with pytest.raises(ValueError, match="path"):
