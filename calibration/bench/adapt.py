@@ -6,34 +6,35 @@ memory and time as there.
 
 import random
 import shutil
+from pathlib import Path
 
+from engines.audio.recordings import read_audio
 from engines.files import write_atomically
 from engines.generations.folder import BASE, Generation, read_generation
-from engines.jobs.bench_figures import AdaptFigures, PersonalRound, SetScores
+from engines.jobs.bench_figures import AdaptFigures, PersonalRound, ServingCost, SetScores
 from engines.jobs.bench_jobs import BenchAdaptJob
-from engines.jobs.messages import AdaptJob, Example, Report
+from engines.jobs.messages import AdaptJob, EngineFiles, Example, Report
 from engines.types import FRAME_SECONDS
+from engines.whisper.encoder import MAX_SECONDS
+from engines.whisper.transcriber import WhisperTranscriber
 
-from ..evaluation.judge import Judge, Recogniser
+from ..evaluation.judge import Judge, Recognise
 from ..provenance import describe_machine
 from ..round.process import run_apart
 from .judged_sets import JudgedSet, first_minutes, judge_set, read_set
 from .picture import draw_adapt
+from .serving_cost import Hearing, serving_cost
 
 HOLDOUT = 8
 """One enrolled utterance in so many is held out, as in the daemon."""
+COSTED = 12
+"""The utterances of the first set that time and memory of hearing are measured on."""
 
 
 def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
     """Run `job`; returns the number of rounds. Raises AttuneError where a manifest cannot be used
     or a round fails."""
-    judge = Judge(
-        job.engines,
-        job.features,
-        job.system_prompt,
-        job.threads,
-        reply_tokens=1,
-    )
+    judge = _judge(job, job.engines)
     enrolled = read_set(job.enrol).examples
     random.Random(job.seed).shuffle(enrolled)
     sets = [read_set(path) for path in job.judge]
@@ -49,22 +50,39 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
     log.unlink(missing_ok=True)
     scores: list[SetScores] = []
     rounds: list[PersonalRound] = []
+    costs: list[ServingCost] = []
 
     def seconds_of(example: Example) -> float:
-        return len(judge.frames(example)) * FRAME_SECONDS
+        return len(judge.heard_by(None).frames(example)) * FRAME_SECONDS
 
     def judge_aligned(hearer: str, generation: Generation) -> None:
         confidence = generation.card.confidence
-        recognise = judge.aligned(judge.serving_decoder(generation))
+        recognise = judge.aligned(judge.serving_decoder(generation), generation.recogniser)
         judge_all(hearer, recognise, confidence.threshold if confidence else None)
 
-    def judge_all(hearer: str, recognise: Recogniser, threshold: float | None = None) -> None:
+    def judge_all(hearer: str, recognise: Recognise, threshold: float | None = None) -> None:
         for judged in (*sets, general):
             report(f"{hearer}: {judged.name}", 0.0, f"{len(judged.examples)} utterances")
             everything = [recognise(example) for example in judged.examples]
             scores.append(judge_set(judged, hearer, everything, judge.vocabulary, threshold, log))
 
-    judge_all("cascade", judge.cascade)
+    def cost(
+        hearer: str,
+        generation: Generation | None,
+        route: Hearing,
+        engines: EngineFiles = job.engines,
+    ) -> None:
+        folder = generation.folder if generation is not None else None
+        report(f"{hearer}: cost", 0.0, "")
+        few = [example.audio for example in sets[0].examples[:COSTED]]
+        costs.append(serving_cost(hearer, engines, folder, route, few, job.threads))
+
+    judge_all("cascade", judge.cascade(None))
+    cost("cascade", None, "cascade")
+    for name, whisper in job.others.items():
+        judge_all(name, _as_it_came(whisper, job.threads))
+        other = job.engines.model_copy(update={"encoder_weights": whisper})
+        cost(name, None, "cascade", other)
     judge_aligned("base", read_generation(generations / f"{BASE:04d}"))
     for number, minutes in enumerate(job.minutes, 1):
         examples = first_minutes(enrolled, minutes, seconds_of)
@@ -77,16 +95,30 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
                 steps=card.steps,
                 processor_seconds=card.processor_seconds or 0.0,
                 wall_seconds=card.wall_seconds,
+                round_processor_seconds=sum(card.stage_processor_seconds.values()) / job.threads,
                 peak_bytes=card.peak_bytes,
             )
         )
         judge_aligned(f"{minutes:g} min", generation)
+        cost(f"{minutes:g} min", generation, "aligned")
         if generation.recogniser is not None:
-            judge_all(f"{minutes:g} min, recogniser", judge.recogniser(generation.recogniser))
-    figures = AdaptFigures(rounds=rounds, heard=scores, machine=describe_machine())
+            name = f"{minutes:g} min, recogniser"
+            judge_all(name, judge.cascade(generation.recogniser))
+            cost(name, generation, "cascade")
+    figures = AdaptFigures(rounds=rounds, heard=scores, costs=costs, machine=describe_machine())
     write_atomically(job.folder / "figures.json", figures.model_dump_json(indent=1).encode())
     draw_adapt(figures, job.folder / "picture.svg")
     return len(rounds)
+
+
+def _as_it_came(whisper: Path, threads: int) -> Recognise:
+    """The cascade through the Whisper model of a folder, told that English is spoken."""
+    transcriber = WhisperTranscriber(whisper, threads, language="en")
+    return lambda example: transcriber.transcribe(read_audio(example.audio, MAX_SECONDS)).text
+
+
+def _judge(job: BenchAdaptJob, engines: EngineFiles) -> Judge:
+    return Judge(engines, job.features, job.system_prompt, job.threads, reply_tokens=1)
 
 
 def _round(

@@ -23,7 +23,7 @@ from engines.types import SoftTokens
 
 from ..distillation.losses import DistillationSample
 from ..distillation.partial_lora import export_adapter
-from ..evaluation.judge import Judge, Recogniser
+from ..evaluation.judge import Judge, Recognise
 from ..export.projector import export_projector
 from ..export.projector_file import load_projector
 from ..provenance import describe_machine
@@ -47,6 +47,7 @@ def bench_distil(job: BenchDistilJob, report: Report) -> int:
     torch.set_num_threads(job.threads)
     judge = Judge.for_job(job)
     generation = read_generation(job.base)
+    recogniser = generation.recogniser
     enrolled = read_set(job.enrol).examples
     random.Random(job.seed).shuffle(enrolled)
     learnt = enrolled[: job.learnt_utterances]
@@ -60,7 +61,7 @@ def bench_distil(job: BenchDistilJob, report: Report) -> int:
     }
     scores: list[SetScores] = []
 
-    def judge_all(name: str, recognise: Recogniser, adapter: Path | None = None) -> None:
+    def judge_all(name: str, recognise: Recognise, adapter: Path | None = None) -> None:
         for judged in sets:
             report("judge", 0.0, f"{name}: {judged.name}")
             words = [recognise(example) for example in judged.examples]
@@ -70,19 +71,21 @@ def bench_distil(job: BenchDistilJob, report: Report) -> int:
     decoder = judge.decoder(
         generation.projector, generation.card.confidence, generation.card.requests
     )
-    judge_all("cascade", judge.cascade)
-    judge_all("rows, as served", judge.aligned(decoder))
-    judge_all("vectors", _vectors(judge, decoder))
-    judge_all("blends", judge.aligned(replace(decoder, output="expected_embeddings")))
+    judge_all("cascade", judge.cascade(recogniser))
+    judge_all("rows, as served", judge.aligned(decoder, recogniser))
+    judge_all("vectors", _vectors(judge, decoder, recogniser))
+    judge_all("blends", judge.aligned(replace(decoder, output="expected_embeddings"), recogniser))
     began = time.monotonic()
     config = load_projector(generation.weights).config
-    samples = make_distillation_samples(judge, learnt, config.stack, report)
+    samples = make_distillation_samples(judge, recogniser, learnt, config.stack, report)
     samples_seconds = time.monotonic() - began
     runs = []
     for name, recipe in job.recipes.items():
         distilled = _distil(job, judge, name, recipe, samples, report)
         runs.append(distilled.run)
-        judge_all(f"blends, {name}", judge.aligned(distilled.decoder), distilled.adapter)
+        judge_all(
+            f"blends, {name}", judge.aligned(distilled.decoder, recogniser), distilled.adapter
+        )
     figures = DistilFigures(
         lessons=len(samples),
         lessons_seconds=samples_seconds,
@@ -131,12 +134,12 @@ def _distil(
     return _Distilled(described, decoder, folder / "adapter.gguf")
 
 
-def _vectors(judge: Judge, decoder: AlignedDecoder) -> Recogniser:
-    """The recogniser that gives the projector's own vectors, as the papers' language models read
-    them."""
+def _vectors(judge: Judge, decoder: AlignedDecoder, recogniser: Path | None) -> Recognise:
+    """What gives the projector's own vectors, as the papers' language models read them."""
+    features = judge.heard_by(recogniser)
 
     def recognise(example: Example) -> SoftTokens:
-        units = decoder.projector.project(judge.frames(example), decoder.head.rows_and_keys([]))
+        units = decoder.projector.project(features.frames(example), decoder.head.rows_and_keys([]))
         return SoftTokens(units.vectors[:, : judge.vocabulary.width], units.quantity)
 
     return recognise

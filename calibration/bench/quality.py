@@ -19,19 +19,20 @@ from engines.audio.recordings import read_audio
 from engines.device.memory import peak_resident_bytes
 from engines.errors import AttuneError
 from engines.files import write_atomically
+from engines.generations.folder import read_generation
 from engines.jobs.bench_figures import CurvePoint, DesignRun, QualityFigures, SetScores
 from engines.jobs.bench_jobs import BenchQualityJob
 from engines.jobs.child_process import PARENT_VARIABLE, settle_as_child
 from engines.jobs.messages import Example, Report
 from engines.llm.vocabulary import Vocabulary
 from engines.whisper.encoder import MAX_SECONDS
-from engines.whisper.encoder_onnx import OnnxEncoder
 
 from ..evaluation.judge import Judge
 from ..evaluation.text_scores import word_error_rate
 from ..provenance import describe_machine
 from ..training.batches import draw_epochs
 from ..training.checkpoint import Run
+from ..training.features import Features
 from ..training.loop import Schedule, fit, fraction
 from ..training.samples import Sample, make_sample
 from .designs import Design, make_design
@@ -96,10 +97,11 @@ def _run_design(
     torch.manual_seed(job.seed)
     vocabulary = Vocabulary(job.engines.language_model)
     judge = Judge.for_job(job)
+    features = judge.heard_by(read_generation(job.base).recogniser)
     sets = [read_set(path) for path in job.judge]
     enrolled = read_set(job.enrol).examples
     began = time.monotonic()
-    encoder = OnnxEncoder(job.engines.encoder, job.threads)
+    encoder = features.opened.encoder
     texts = [example.text for example in enrolled]
     design = make_design(
         name, encoder.frame_width, vocabulary, job.engines.language_model, job.base, texts
@@ -107,14 +109,14 @@ def _run_design(
     learnt = [
         sample
         for example in enrolled
-        if (sample := _fresh_sample(example, encoder, judge, design)) is not None
+        if (sample := _fresh_sample(example, features, judge.vocabulary, design)) is not None
     ]
     features_seconds = time.monotonic() - began
 
     def sample_of(example: Example) -> Sample:
-        first_pass = judge.first_pass(example).text if design.reads_first_pass else ""
+        first_pass = features.first_pass(example).text if design.reads_first_pass else ""
         sample = make_sample(
-            judge.frames(example), example.text, first_pass, vocabulary, design.stack
+            features.frames(example), example.text, first_pass, vocabulary, design.stack
         )
         if sample is None:
             raise AttuneError(f"{example.audio} is too short for its text; leave it out")
@@ -149,12 +151,13 @@ def _run_design(
 
 
 def _fresh_sample(
-    example: Example, encoder: OnnxEncoder, judge: Judge, design: Design
+    example: Example, features: Features, vocabulary: Vocabulary, design: Design
 ) -> Sample | None:
     """A sample that is encoded now, even where the cache has it, because the time counts."""
-    frames = encoder.encode(read_audio(example.audio, MAX_SECONDS))
-    first_pass = judge.first_pass_decoder.decode(frames).text if design.reads_first_pass else ""
-    return make_sample(frames, example.text, first_pass, judge.vocabulary, design.stack)
+    recogniser = features.opened
+    frames = recogniser.encoder.encode(read_audio(example.audio, MAX_SECONDS))
+    first_pass = recogniser.decoder.decode(frames).text if design.reads_first_pass else ""
+    return make_sample(frames, example.text, first_pass, vocabulary, design.stack)
 
 
 def _learn(
@@ -208,6 +211,7 @@ def _recent_loss(design: Design, run: Run) -> float:
 def _judge_cascade(job: BenchQualityJob) -> tuple[list[SetScores], Replies]:
     """The scores of the cascade on every set, and the replies to the true texts."""
     judge = Judge.for_job(job)
+    recognise = judge.cascade(None)
     scores: list[SetScores] = []
     expected: Replies = {}
     for path in job.judge:
@@ -216,7 +220,7 @@ def _judge_cascade(job: BenchQualityJob) -> tuple[list[SetScores], Replies]:
             example.text: judge.reply_pieces(example.text)
             for example in judged.examples[: job.reply_utterances]
         }
-        words = [judge.cascade(example) for example in judged.examples]
+        words = [recognise(example) for example in judged.examples]
         one = judge_set(judged, "cascade", words, judge.vocabulary, None, job.folder / LOG)
         scores.append(with_replies(one, judge, judged, words[: job.reply_utterances], expected))
     judge.close_language_model()

@@ -26,6 +26,7 @@ from ..model_files import model_files
 from ..plain_text import escaped
 from ..training.round_inputs import recogniser_recipe
 from .bench_tables import (
+    costs_sheet,
     designs_sheet,
     heard_sheet,
     memory_sheet,
@@ -111,6 +112,13 @@ def adapt(
     seed: Annotated[
         int, typer.Option(help="Random seed for the order of enrolment and for training.")
     ] = 0,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Whisper model that hears the sets, too, as it came: a name from"
+            " `attune models list`. May be repeated."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure the word error after rounds with more and more enrolment.
@@ -128,10 +136,16 @@ def adapt(
         training_seconds=chosen.adapt.training_seconds,
         learning_rate=chosen.adapt.learning_rate,
         recogniser=recogniser_recipe(chosen),
+        others={name: model_path(name, chosen.cache_dir) for name in also or ()},
         threads=chosen.adapt.threads,
         seed=seed,
     )
-    _run(job, AdaptFigures, lambda found: [rounds_sheet(found), _heard(found)], as_json)
+    _run(
+        job,
+        AdaptFigures,
+        lambda found: [rounds_sheet(found), _heard(found), costs_sheet(found)],
+        as_json,
+    )
 
 
 @app.command()

@@ -20,14 +20,23 @@ def rounds_sheet(figures: AdaptFigures) -> Sheet:
             str(one.utterances),
             str(one.steps),
             f"{one.processor_seconds:.0f}",
-            f"{one.wall_seconds:.0f} s",
+            f"{one.round_processor_seconds:.0f}",
             gib(one.peak_bytes),
         )
         for one in figures.rounds
     ]
     return Sheet(
-        ("round", "utterances", "steps", "processor seconds", "by the clock", "peak"), rows
+        ("round", "utterances", "steps", "training, s per core", "all, s per core", "peak"), rows
     )
+
+
+def costs_sheet(figures: AdaptFigures) -> Sheet:
+    """Make a table of the time and memory that each takes to hear."""
+    rows = [
+        (one.hearer, f"{one.seconds:.2f} s", f"{one.size_bytes / 2**20:.0f} MiB")
+        for one in figures.costs
+    ]
+    return Sheet(("heard by", "an utterance", "memory, language model included"), rows)
 
 
 def designs_sheet(figures: QualityFigures) -> Sheet:

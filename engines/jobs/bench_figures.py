@@ -44,6 +44,16 @@ class SetScores(Frozen):
     """What the confidence was worth; None where there is none."""
 
 
+class ServingCost(Frozen):
+    """What one recogniser (`hearer`) takes to hear, with the language model open."""
+
+    hearer: str
+    seconds: float
+    """The median wall time for an utterance."""
+    size_bytes: int
+    """The memory of the process."""
+
+
 class PersonalRound(Frozen):
     """The cost of one personal round."""
 
@@ -55,6 +65,8 @@ class PersonalRound(Frozen):
     """The processor time of training per thread, which `adapt.training_seconds` bounds."""
     wall_seconds: float
     """The wall time of training."""
+    round_processor_seconds: float
+    """The processor time of all stages, per thread."""
     peak_bytes: int
 
 
@@ -63,6 +75,7 @@ class AdaptFigures(Frozen):
 
     rounds: list[PersonalRound]
     heard: list[SetScores]
+    costs: list[ServingCost]
     machine: str
 
 

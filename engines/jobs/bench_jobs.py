@@ -37,6 +37,8 @@ class BenchAdaptJob(_BenchJob):
     learning_rate: float
     recogniser: RecogniserRecipe | None = None
     """The training of the personal recogniser in each round; None for none."""
+    others: dict[str, Path] = Field(default_factory=dict)
+    """The folders of Whisper models that hear the sets, too, as they came, by their names."""
 
 
 class BenchQualityJob(_BenchJob):

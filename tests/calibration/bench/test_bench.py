@@ -304,10 +304,12 @@ def test_pictures_and_tables_show_what_was_found(tmp_path: Path) -> None:
                 steps=150,
                 processor_seconds=90,
                 wall_seconds=100,
+                round_processor_seconds=99999,
                 peak_bytes=10**9,
             )
         ],
         heard=[heard_set("cascade", 0.6), heard_set("base", 0.4), heard_set("2 min", 0.05)],
+        costs=[],
         machine="a machine",
     )
     draw_adapt(adapt, tmp_path / "adapt.svg")
@@ -318,6 +320,7 @@ def test_pictures_and_tables_show_what_was_found(tmp_path: Path) -> None:
         steps=150,
         processor_seconds=90,
         wall_seconds=100,
+        round_processor_seconds=99999,
         peak_bytes=10**9,
     )
     fifth = heard_set("5 min", 0.02)
