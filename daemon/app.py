@@ -14,7 +14,6 @@ from pathlib import Path
 from engines.device.memory import proportional_bytes
 from engines.generations.folder import sweep
 from engines.jobs.footprints import footprints_path
-from engines.whisper.encoder_tensorrt import TENSORRT
 
 from .attention import Attention
 from .clocks import REAL_TIME, Clocks
@@ -435,7 +434,7 @@ def start_engine_builds(
         attention,
         events,
         threads=settings.engines.threads,
-        served_by_plan=lambda: models.encoder_runs_by == TENSORRT,
+        served_by_plan=lambda: models.opened_plan,
         reopen=reopen,
         may_run=lambda: models.open and scheduler.status().state == "waiting",
         clocks=given.clocks,

@@ -16,8 +16,7 @@ import numpy as np
 from engines.errors import AttuneError
 from engines.files import write_atomically, write_beside
 from engines.types import Float16
-from engines.whisper.encoder import SpeechEncoder
-from engines.whisper.first_pass import FirstPassDecoder
+from engines.whisper.recogniser import Recogniser
 
 from .shards import Row, index_of, read_shard, shards_of
 
@@ -42,12 +41,11 @@ def encode_shards(
     corpus: Path,
     encoded: Path,
     numbers: Sequence[int],
-    encoder: SpeechEncoder,
-    decoder: FirstPassDecoder,
+    recogniser: Recogniser,
     report: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Encode and decode the shards `numbers` of `corpus` into `encoded`; `report` takes how many of
-    them are done.
+    """Encode and decode the shards `numbers` of `corpus` into `encoded` by `recogniser`; `report`
+    takes how many of them are done.
 
     Raises AttuneError where a shard is damaged or an engine fails.
     """
@@ -55,9 +53,9 @@ def encode_shards(
     for done, number in enumerate(numbers, 1):
         parts, lines = [], []
         for utterance in read_shard(corpus, number):
-            frames = encoder.run(np.ascontiguousarray(utterance.log_mel, np.float32))
+            frames = recogniser.encoder.run(np.ascontiguousarray(utterance.log_mel, np.float32))
             parts.append(frames.astype(np.float16))
-            lines.append(json.dumps({"first_pass": decoder.decode(frames).text}) + "\n")
+            lines.append(json.dumps({"first_pass": recogniser.decoder.decode(frames).text}) + "\n")
         index = index_of(encoded, number)
         with write_beside(index.with_suffix(".npy")) as beside:
             np.save(beside, np.concatenate(parts) if parts else np.zeros((0, 0), np.float16))

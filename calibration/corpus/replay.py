@@ -2,19 +2,17 @@
 torch.
 
 The corpus that the base learned from is not shipped; a small one, of voices that set-up installs,
-is spoken on the spot, once, and encoded once for each speech model.
+is spoken on the spot, once, and encoded once for each recogniser.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 
-from engines.files import sha256_of
 from engines.jobs.messages import EngineFiles
 from engines.jobs.replay_set import REPLAY_UTTERANCES, replay_folder
 from engines.types import FRAME_SECONDS
 from engines.whisper.encoder_onnx import OnnxEncoder
-from engines.whisper.first_pass import FirstPassDecoder
-from engines.whisper.transcriber import WhisperTranscriber
+from engines.whisper.recogniser import Recogniser
 
 from .build import NeuralVoices, build
 from .encoded import EncodedUtterance, encode_shards, missing_shards, read_encoded
@@ -23,7 +21,6 @@ from .shards import Utterance, read_corpus, shards_of
 
 SEED = 20_000
 """A seed far from the base's own, for other sentences in the same voices."""
-_KEY_DIGITS = 16
 
 
 def build_replay(
@@ -44,29 +41,26 @@ def build_replay(
 
 def encode_replay(
     features: Path,
-    engines: EngineFiles,
-    threads: int,
+    encoded: Path,
+    recogniser: Callable[[], Recogniser],
     report: Callable[[int, int], None] = lambda done, shards: None,
 ) -> None:
-    """Encode what is not encoded yet with the speech model of `engines`; `report` takes the number
-    of shards that were encoded and of those that were missing.
+    """Encode what is not in the folder `encoded` yet, by what `recogniser` opens; `report` takes
+    the number of shards that were encoded and of those that were missing.
 
     Raises AttuneError where a shard is damaged or an engine fails.
     """
-    folder, encoded = replay_folder(features), _encoded_folder(features, engines)
+    folder = replay_folder(features)
     missing = missing_shards(folder, encoded)
     if not missing:
         return
-    encoder = OnnxEncoder(engines.encoder, threads)
-    decoder = FirstPassDecoder(WhisperTranscriber(engines.encoder_weights, threads), encoder)
-    encode_shards(
-        folder, encoded, missing, encoder, decoder, lambda done: report(done, len(missing))
-    )
+    encode_shards(folder, encoded, missing, recogniser(), lambda done: report(done, len(missing)))
 
 
-def read_encoded_replay(features: Path, engines: EngineFiles) -> list[EncodedUtterance]:
-    """The utterances of the replay set as far as it was encoded; none where it never was."""
-    return read_encoded(replay_folder(features), _encoded_folder(features, engines))
+def read_encoded_replay(features: Path, encoded: Path) -> list[EncodedUtterance]:
+    """The utterances of the replay set that are in the folder `encoded`; none where it never
+    was."""
+    return read_encoded(replay_folder(features), encoded)
 
 
 def read_replay(features: Path) -> list[Utterance]:
@@ -79,7 +73,3 @@ def longest_replay_seconds(features: Path) -> float:
     """The length of the longest utterance of the replay set; 0 where none was made."""
     frames = (utterance.row.frames for utterance in read_replay(features))
     return max(frames, default=0) * FRAME_SECONDS
-
-
-def _encoded_folder(features: Path, engines: EngineFiles) -> Path:
-    return replay_folder(features) / sha256_of(engines.encoder_weights_file)[:_KEY_DIGITS]

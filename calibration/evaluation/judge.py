@@ -5,10 +5,11 @@ each soft token, detokenized (aligned). Replies are compared, by ROUGE-L, with t
 label's own text.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from engines.alignment.confidence import Confidence
 from engines.alignment.decoder import AlignedDecoder, Output, open_decoder
 from engines.alignment.projector import OnnxProjector
 from engines.alignment.usual_requests import requests_before
-from engines.audio.recordings import read_audio
 from engines.generations.card import Score
 from engines.generations.folder import Generation
 from engines.jobs.bench_jobs import BenchDistilJob, BenchQualityJob
@@ -24,17 +24,13 @@ from engines.jobs.messages import AdaptJob, EngineFiles, Example
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
 from engines.routes import all_words_of
-from engines.types import Float32, SoftTokens, Transcript
-from engines.whisper.encoder import MAX_SECONDS
-from engines.whisper.first_pass import FirstPassDecoder
-from engines.whisper.recogniser import open_recogniser
-from engines.whisper.recogniser_weights import read_recogniser
+from engines.types import SoftTokens
 
 from ..training.features import Features
 from .fit_confidence import DecodedExample, decode_example
 from .text_scores import error_rate, rouge_l, word_errors
 
-Recogniser = Callable[[Example], str | SoftTokens]
+Recognise = Callable[[Example], str | SoftTokens]
 """A function from an utterance to a transcript (cascade) or to soft tokens (aligned)."""
 
 
@@ -57,6 +53,7 @@ class Judge:
     threads: int
     reply_tokens: int
     """The most tokens of a reply."""
+    _heard_by: dict[Path | None, Features] = field(default_factory=dict)
     _references: dict[str, str] = field(default_factory=dict)
     _language_model: LlamaCppLanguageModel | None = None
     _adapter: Path | None = None
@@ -71,13 +68,14 @@ class Judge:
     def vocabulary(self) -> Vocabulary:
         return Vocabulary(self.engines.language_model)
 
-    @cached_property
-    def _cache(self) -> Features:
-        return Features(self.engines, self.features, self.threads)
-
-    @property
-    def first_pass_decoder(self) -> FirstPassDecoder:
-        return self._cache.first_pass_decoder
+    def heard_by(self, recogniser: Path | None) -> Features:
+        """What the recogniser of a file makes of examples, from the cache or computed; None for
+        Whisper as it came."""
+        if recogniser not in self._heard_by:
+            self._heard_by[recogniser] = Features(
+                self.engines, self.features, self.threads, recogniser
+            )
+        return self._heard_by[recogniser]
 
     @property
     def language_model(self) -> LlamaCppLanguageModel:
@@ -96,14 +94,6 @@ class Judge:
         if self._language_model is not None:
             self._language_model.close()
         self._language_model = self._adapter = None
-
-    def frames(self, example: Example) -> Float32:
-        """The encoder frames [T, D] of an example, from the cache or computed."""
-        return self._cache.frames(example)
-
-    def first_pass(self, example: Example) -> Transcript:
-        """The first-pass transcript of an example, from the cache or decoded."""
-        return self._cache.first_pass(example)
 
     def decoder(
         self,
@@ -128,51 +118,54 @@ class Judge:
             "rows" if generation.adapter is None else "expected_embeddings",
         )
 
-    def aligned(self, decoder: AlignedDecoder) -> Recogniser:
-        """The recogniser of the aligned route with `decoder`."""
+    def aligned(
+        self,
+        decoder: AlignedDecoder,
+        recogniser: Path | None,
+        decoded: Mapping[str, DecodedExample] = MappingProxyType({}),
+    ) -> Recognise:
+        """The aligned route with `decoder`, on what `recogniser` hears. Examples that were
+        `decoded` before its confidence was fitted, by their ids, are only weighed anew."""
+        features = self.heard_by(recogniser)
 
         def recognise(example: Example) -> SoftTokens:
+            if decoder.confidence is not None and decoder.output == "rows":
+                before = decoded.get(example.id)
+                if before is not None:
+                    return decoder.read_again(before.alone, before.n_best)
             return decoder.written(
                 [
                     decoder.spoken(piece.frames, piece.first_pass)
-                    for piece in self._cache.pieces(example)
+                    for piece in features.pieces(example)
                 ]
             )
 
         return recognise
 
     def decoded(
-        self, decoder: AlignedDecoder, example: Example, *, own: bool
+        self, decoder: AlignedDecoder, recogniser: Path | None, example: Example, *, own: bool
     ) -> DecodedExample | None:
-        """`example`, decoded for the fit of a confidence; `own` says whether the user said it.
+        """`example`, heard by `recogniser` and decoded for the fit of a confidence; `own` says
+        whether the user said it.
 
         None for an example that is decoded piece by piece: its label does not say which words are
         in which piece.
         """
-        pieces = self._cache.pieces(example)
+        pieces = self.heard_by(recogniser).pieces(example)
         return (
             decode_example(decoder, pieces[0].frames, pieces[0].first_pass, example.text, own=own)
             if len(pieces) == 1
             else None
         )
 
-    def cascade(self, example: Example) -> str:
-        """The transcript of an example, as the cascade's recogniser."""
-        return self._cache.transcript(example).text
-
-    def recogniser(self, path: Path) -> Recogniser:
-        """The recogniser of the cascade through the personal recogniser of the file `path`."""
-        opened = open_recogniser(
-            read_recogniser(path),
-            self.engines.encoder,
-            self.engines.encoder_weights,
-            self.threads,
-        )
-        return lambda example: opened.transcribe(read_audio(example.audio, MAX_SECONDS)).text
+    def cascade(self, recogniser: Path | None) -> Recognise:
+        """The cascade through the recogniser of a file, or through Whisper as it came."""
+        features = self.heard_by(recogniser)
+        return lambda example: features.transcript(example).text
 
     def score(
         self,
-        recognise: Recogniser,
+        recognise: Recognise,
         examples: Sequence[Example],
         name: str,
         *,

@@ -7,6 +7,7 @@ not done.
 """
 
 from collections.abc import Sequence
+from time import process_time
 
 from engines.device.memory import peak_resident_bytes
 from engines.jobs.messages import AdaptJob, Report
@@ -26,7 +27,8 @@ def adapt(job: AdaptJob, report: Report) -> int | None:
     if left:
         given = job if left[0] == "hear" else without_doubted(job, folder.doubted)
         record = _stage(left[0], given, report)
-        folder.finish(left[0], record.model_copy(update={"peak_bytes": peak_resident_bytes()}))
+        taken = {"peak_bytes": peak_resident_bytes(), "stage_processor_seconds": process_time()}
+        folder.finish(left[0], record.model_copy(update=taken))
     return None if left[1:] else job.number
 
 
@@ -55,6 +57,10 @@ def _stage(name: str, job: AdaptJob, report: Report) -> StageRecord:
             from ..round.choose import choose_recogniser
 
             return choose_recogniser(job, report)
+        case "encode":
+            from ..round.encode import encode
+
+            return encode(job, report)
         case "train":
             from ..round.train import train
 

@@ -4,7 +4,6 @@ and base recogniser, and the replay set."""
 import json
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 from engines.errors import AttuneError
 from engines.files import sha256_of
@@ -19,15 +18,16 @@ from engines.generations.folder import (
 from engines.jobs.calibration_jobs import BaseJob
 from engines.jobs.messages import Report
 
-from ..corpus.replay import build_replay, encode_replay
+from ..corpus.replay import build_replay
 from ..export.encoder import export_encoder
 from ..export.projector import export_projector
 from ..export.projector_file import load_projector, save_projector
+from ..projector.start import SHIPPED as PROJECTOR_FILE
 from ..provenance import versions
 from ..recogniser.start import SHIPPED as RECOGNISER_FILE
 from ..recogniser.start import is_base_of
 
-SHIPPED = Path(__file__).parent.parent.parent / "engines" / "base"
+_CARD = PROJECTOR_FILE.with_name("card.json")
 
 
 def make_base(job: BaseJob, report: Report) -> int:
@@ -42,7 +42,6 @@ def make_base(job: BaseJob, report: Report) -> int:
     try:
         report("frames", 0.0, "replay set")
         build_replay(job.features, job.engines, job.threads, partial(_tell_shards, report))
-        encode_replay(job.features, job.engines, job.threads)
     except AttuneError as error:
         report("frames", 1.0, f"no replay set, so L2-SP alone keeps rounds near the base: {error}")
     return BASE
@@ -54,11 +53,11 @@ def _tell_shards(report: Report, done: int, shards: int) -> None:
 
 def _write_base(job: BaseJob) -> None:
     job.folder.mkdir(parents=True, exist_ok=True)
-    projector = load_projector(SHIPPED / "projector.safetensors")
+    projector = load_projector(PROJECTOR_FILE)
     weights, graph = job.folder / WEIGHTS, job.folder / PROJECTOR
     save_projector(projector, weights)
     export_projector(projector, graph)
-    recipe = json.loads((SHIPPED / "card.json").read_text())
+    recipe = json.loads(_CARD.read_text())
     card = Card(
         number=BASE,
         parent=None,

@@ -9,11 +9,13 @@ import gc
 import shutil
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import cycle
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.audio.recordings import read_audio, write_flac
 from engines.build import Engines, open_engines
@@ -22,10 +24,17 @@ from engines.errors import AttuneError
 from engines.files import sha256_of
 from engines.generations.folder import BASE, read_generation
 from engines.jobs.calibration_jobs import FootprintJob
-from engines.jobs.footprints import Footprint, Footprints, rank_of, write_footprints
+from engines.jobs.footprints import (
+    Footprint,
+    Footprints,
+    rank_of,
+    utterances_of,
+    write_footprints,
+)
 from engines.jobs.messages import AdaptJob, DistilRecipe, Example, RecogniserRecipe, Report
 from engines.routes import CascadeRoute, Route
 from engines.types import SAMPLE_RATE_HZ, Float32
+from engines.whisper.encoder_onnx import OnnxEncoder
 
 from ..corpus.replay import longest_replay_seconds
 from ..provenance import describe_machine
@@ -44,6 +53,8 @@ _RANK, _HIGHER_RANK = 16, 64
 _MICRO_BATCHES = 4
 _TRAINING = ("recognise", "train", "distil")
 """The stages that train."""
+_GROWING = ("bytes_per_position", "bytes_per_rank")
+"""What takes more memory as it grows."""
 
 
 @dataclass
@@ -74,7 +85,13 @@ def measure(job: FootprintJob, report: Report) -> int:
     shapes.append((max(job.lengths_seconds), _RANK, _MICRO_BATCHES))
     if job.distils:
         shapes.append((min(job.lengths_seconds), _HIGHER_RANK, 1))
-    rounds = [_round(job, number, *shape, report) for number, shape in enumerate(shapes, 1)]
+    engines.transcriber_of(read_generation(job.base))
+    rounds = []
+    for number, shape in enumerate(shapes, 1):
+        # A daemon has answered lately: what it shares with a round is in its memory, too.
+        list(engines.language_model.reply("Hello.", 2))
+        engines.language_model.reset()
+        rounds.append(_round(job, number, *shape, report))
     engines.close()
     footprints = Footprints(
         machine=describe_machine(),
@@ -109,26 +126,43 @@ def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footpri
     kept = np.array([footprints.kept_bytes(stage, one.job) for one in rounds], np.float64)
     beside = np.array([one.stages[stage].peak.private for one in rounds]) - kept
     alone = np.array([one.stages[stage].peak.resident for one in rounds]) - kept
-    columns = np.column_stack([np.ones(len(rounds)), *varying.values()])
-    slopes = dict(zip(varying, np.linalg.lstsq(columns, beside, rcond=None)[0][1:], strict=True))
+    slopes = fit_slopes(varying, beside)
     grown = sum(slopes[name] * values for name, values in varying.items())
     levels = [level - grown for level in (beside, alone)]
     fixed = [float(level.mean() if varying else level.max()) for level in levels]
     seconds = [one.stages[stage].seconds for one in rounds]
-    judged = _HOLDOUT + _GENERAL
-    heard = {"hear": _UTTERANCES + _GENERAL, "choose": judged, "judge": judged}.get(stage, 0)
+    heard = utterances_of(stage, rounds[0].job)
     return Footprint(
         beside_bytes=fixed[0],
         alone_bytes=fixed[1],
         residual_bytes=float(
             max(np.abs(level - mean).max() for level, mean in zip(levels, fixed, strict=True))
         ),
-        **{name: float(slope) for name, slope in slopes.items()},
+        **slopes,
         seconds=0.0
         if heard
         else max(0.0, min(seconds) - (_TRAINING_SECONDS if stage in _TRAINING else 0.0)),
         seconds_per_utterance=min(seconds) / heard if heard else 0.0,
     )
+
+
+def fit_slopes(
+    varying: Mapping[str, NDArray[np.float64]], levels: NDArray[np.float64]
+) -> dict[str, float]:
+    """How `levels` grow with each of `varying`, by least squares.
+
+    Longer utterances and a higher rank take no less memory: where noise says so (the kernel counts
+    the models' files as a round's own while it has taken them from an idle daemon), they count as
+    taking no more, so that no plan is made of it.
+    """
+    left = dict(varying)
+    while True:
+        columns = np.column_stack([np.ones(len(levels)), *left.values()])
+        slopes = dict(zip(left, np.linalg.lstsq(columns, levels, rcond=None)[0][1:], strict=True))
+        wrong = [name for name in _GROWING if slopes.get(name, 0.0) < 0]
+        if not wrong:
+            return {name: float(slopes.get(name, 0.0)) for name in varying}
+        del left[min(wrong, key=lambda name: slopes[name] * float(np.ptp(left[name])))]
 
 
 def _round(
@@ -222,11 +256,7 @@ def _serving(job: FootprintJob) -> _Serving:
     longest = _joined(job.recordings, max(job.lengths_seconds))[0]
     bare_bytes = proportional_bytes()
     engines = open_engines(job.engines, job.system_prompt, job.context_tokens, job.threads)
-    if engines.encoder is None:
-        raise AttuneError(
-            f"the speech encoder {job.engines.encoder} is missing; run `attune engines build`"
-        )
-    frame_width = engines.encoder.frame_width
+    frame_width = OnnxEncoder(job.engines.encoder, 1).frame_width
     answering_bytes = _answering_bytes(engines, job, longest)
     engines.close()
     del engines
@@ -237,9 +267,10 @@ def _serving(job: FootprintJob) -> _Serving:
 
 def _answering_bytes(engines: Engines, job: FootprintJob, samples: Float32) -> int:
     """The most memory that answering `samples` takes more than waiting."""
+    base = read_generation(job.base)
     routes: list[Route] = [
-        engines.aligned(read_generation(job.base), True),
-        CascadeRoute(engines.transcriber),
+        engines.aligned(base, True),
+        CascadeRoute(engines.transcriber_of(base)),
     ]
     waiting = most = proportional_bytes()
     done = threading.Event()

@@ -22,9 +22,6 @@ from engines.jobs.messages import Report
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
 from engines.routes import all_words_of
-from engines.whisper.encoder_onnx import OnnxEncoder
-from engines.whisper.first_pass import FirstPassDecoder
-from engines.whisper.transcriber import WhisperTranscriber
 
 from ..corpus.describe import commands_of, count_voices, hours_of
 from ..corpus.encoded import EncodedUtterance, encode_shards, missing_shards, read_encoded
@@ -39,9 +36,11 @@ from ..projector.decode import read_samples
 from ..projector.embedlink import EmbedLink
 from ..projector.pronunciation_keys import pronounce
 from ..provenance import versions
+from ..recogniser.start import base_of
 from ..training.batches import draw_epochs
 from ..training.checkpoint import Run
 from ..training.loop import Schedule, fit, fraction, recent_means
+from ..training.opening import key_of, open_file
 from ..training.processes import TrainingProcess, join_processes
 from ..training.samples import Sample, make_sample, tokens_of
 
@@ -108,21 +107,19 @@ def train(job: TrainJob, report: Report) -> int:
 
 
 def _encoded(job: TrainJob, process: TrainingProcess, report: Report) -> list[EncodedUtterance]:
-    """The corpora with encoder frames and first-pass transcripts; each process encodes its share of
-    what is missing. Raises AttuneError where there is no corpus, or it is damaged."""
+    """The corpora with the frames and first-pass transcripts of the base recogniser; each process
+    encodes its share of what is missing. Raises AttuneError where there is no corpus, or it is
+    damaged."""
     for corpus in job.corpora:
         if not shards_of(corpus):
             raise AttuneError(f"no corpus in {corpus}; run `attune align corpus`")
-    places = [
-        (one, job.folder / "encoded" / f"{n}-{one.name}") for n, one in enumerate(job.corpora)
-    ]
+    recogniser = base_of(job.engines)
+    encoded = job.folder / "encoded" / key_of(recogniser, job.engines)
+    places = [(one, encoded / f"{n}-{one.name}") for n, one in enumerate(job.corpora)]
     missing = [missing_shards(*place)[process.rank :: process.world] for place in places]
     process.wait()  # else what another has encoded already would pass for its share
     if any(missing):
-        encoder = OnnxEncoder(job.engines.encoder, job.threads)
-        decoder = FirstPassDecoder(
-            WhisperTranscriber(job.engines.encoder_weights, job.threads), encoder
-        )
+        opened = open_file(recogniser, job.engines, job.threads)
         done, shards = 0, sum(map(len, missing))
 
         def show(_: int) -> None:
@@ -132,7 +129,7 @@ def _encoded(job: TrainJob, process: TrainingProcess, report: Report) -> list[En
                 report("frames", done / shards, f"{done} of {shards} parts encoded")
 
         for place, numbers in zip(places, missing, strict=True):
-            encode_shards(*place, numbers, encoder, decoder, show)
+            encode_shards(*place, numbers, opened, show)
     process.wait()
     return [one for place in places for one in read_encoded(*place)]
 
@@ -250,10 +247,7 @@ def _confidence(
     )
     scorer = model.scorer.after(requests_before((), vocabulary))
     decoder = open_decoder(OnnxProjector(graph, job.threads), vocabulary, None, scorer, job.threads)
-    first_pass_decoder = FirstPassDecoder(
-        WhisperTranscriber(job.engines.encoder_weights, job.threads),
-        OnnxEncoder(job.engines.encoder, job.threads),
-    )
+    recogniser = open_file(base_of(job.engines), job.engines, job.threads)
     decoded = []
     for index, utterance in enumerate(judged, 1):
         report("judge", index / len(judged), f"confidence, {index} of {len(judged)} sentences")
@@ -263,7 +257,7 @@ def _confidence(
             decode_example(
                 decoder,
                 frames,
-                partial(first_pass_decoder.decode, frames),
+                partial(recogniser.decoder.decode, frames),
                 utterance.row.text,
                 own=False,
             )

@@ -15,7 +15,7 @@ from engines.jobs.calibration_jobs import TrainRecogniserJob
 from engines.jobs.messages import Report
 from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.first_pass import FirstPassDecoder
-from engines.whisper.recogniser import Recogniser, open_recogniser
+from engines.whisper.recogniser import Recogniser
 from engines.whisper.recogniser_weights import (
     RecogniserWeights,
     read_recogniser,
@@ -36,6 +36,7 @@ from ..recogniser.whisper_model import TrimmedEncoder, load_whisper, silent_tail
 from ..training.batches import draw_epochs
 from ..training.checkpoint import Run
 from ..training.loop import Schedule, fit, fraction, recent_means
+from ..training.opening import open_weights
 from ..training.processes import TrainingProcess, join_processes
 
 LONGEST_SECONDS = 14.0
@@ -146,7 +147,7 @@ def _write_card(
     drawn: int,
     weights: RecogniserWeights,
 ) -> None:
-    opened = open_recogniser(weights, job.engines.encoder, job.engines.encoder_weights, job.threads)
+    opened = open_weights(weights, job.engines, job.threads)
     encoder = OnnxEncoder(job.engines.encoder, job.threads)
     came = WhisperTranscriber(job.engines.encoder_weights, job.threads)
     before = Recogniser(encoder, FirstPassDecoder(came, encoder))

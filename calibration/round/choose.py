@@ -14,7 +14,6 @@ from engines.generations.folder import read_generation
 from engines.jobs.messages import AdaptJob, Example, Report
 from engines.routes import Transcriber
 from engines.whisper.encoder import MAX_SECONDS
-from engines.whisper.recogniser import open_recogniser
 from engines.whisper.recogniser_weights import (
     RecogniserWeights,
     blended,
@@ -25,6 +24,7 @@ from engines.whisper.transcriber import WhisperTranscriber
 
 from ..evaluation.text_scores import error_rate, word_errors
 from ..recogniser.start import start_of
+from ..training.opening import open_weights
 from .folder import ChosenRecogniser, RoundFolder, StageRecord
 from .unlike import split_unlike
 
@@ -115,9 +115,7 @@ def _judged(job: AdaptJob) -> list[Example]:
 def _opened(job: AdaptJob, weights: RecogniserWeights | None) -> Transcriber:
     if weights is None:
         return WhisperTranscriber(job.engines.encoder_weights, job.threads)
-    recogniser = open_recogniser(
-        weights, job.engines.encoder, job.engines.encoder_weights, job.threads
-    )
+    recogniser = open_weights(weights, job.engines, job.threads)
     # The first pass tells them apart in half of the time.
     return replace(recogniser, reads_again=False)
 

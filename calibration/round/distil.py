@@ -79,16 +79,22 @@ def _samples_of(
 ) -> tuple[Judge, list[DistillationSample]]:
     torch.set_num_threads(job.threads)
     judge = Judge.for_job(job)
+    parent = read_generation(job.generations / f"{job.parent:04d}")
+    recogniser = RoundFolder(job.folder).serving_recogniser(parent)
     return judge, make_distillation_samples(
-        judge, job.distillation_examples, projector.config.stack, report
+        judge, recogniser, job.distillation_examples, projector.config.stack, report
     )
 
 
 def make_distillation_samples(
-    judge: Judge, examples: Sequence[Example], stack: int, report: Report
+    judge: Judge,
+    recogniser: Path | None,
+    examples: Sequence[Example],
+    stack: int,
+    report: Report,
 ) -> list[DistillationSample]:
-    """Two distillation samples of each example that can be trained on: one to answer it, and one
-    with another of the INSTRUCTIONS in turn.
+    """Two distillation samples of each example, heard by `recogniser`, that can be trained on: one
+    to answer it, and one with another of the INSTRUCTIONS in turn.
 
     They have no first-pass transcripts, as in a projector pass that is sure. Teacher targets that
     were made before are read from the folder of features.
@@ -103,9 +109,10 @@ def make_distillation_samples(
         about,
         judge.features / "lessons",
     )
+    features = judge.heard_by(recogniser)
     made: list[DistillationSample] = []
     for index, example in enumerate(examples):
-        sample = make_sample(judge.frames(example), example.text, "", judge.vocabulary, stack)
+        sample = make_sample(features.frames(example), example.text, "", judge.vocabulary, stack)
         if sample is not None:
             other = INSTRUCTIONS[1 + index % (len(INSTRUCTIONS) - 1)]
             made += maker.make(sample, example.text, [INSTRUCTIONS[0], other])

@@ -1,48 +1,40 @@
-"""The first stage of a round: encodes and decodes every recording once, so that no later stage
-opens encoder or transcriber. Loads no torch."""
+"""The first stage of a round: reads every recording by the recogniser of generation 0, which no
+user's label ever trained, and finds the labels that are doubted. Loads no torch."""
 
 from engines.errors import AttuneError
 from engines.jobs.messages import AdaptJob, Report
 
-from ..corpus.replay import encode_replay
 from ..training.features import Features
+from .base import base_recogniser
 from .compare_labels import doubt_labels
 from .folder import StageRecord
 
 
 def extract_features(job: AdaptJob, report: Report) -> StageRecord:
-    """Compute the frames and first-pass transcripts of all examples and the cascade's transcripts
-    of those that are judged, those of the replay set where they are not there; and find the labels
-    that are doubted.
+    """Compute the frames and first-pass transcripts of all examples, and the transcripts by Whisper
+    as it came of those that are judged; and find the labels that are doubted.
 
     A recording that cannot be read is reported and left out. Raises RoundRefusedError where the
     labels do not fit their recordings.
     """
-    features = Features(job.engines, job.features, job.threads)
+    base = Features(job.engines, job.features, job.threads, base_recogniser(job))
+    whisper = Features(job.engines, job.features, job.threads, None)
     everything = [*job.examples, *job.general]
-    judged = {example.id for example in everything if example.holdout} | {
-        example.id for example in job.general
-    }
+    judged = {example.id for example in job.judged}
     report("hear", 0.0, f"{len(everything)} utterances")
     for index, example in enumerate(everything, 1):
         try:
-            features.first_pass(example)
-            features.frames(example)
+            base.first_pass(example)
+            base.frames(example)
             if example.id in judged:
-                features.transcript(example)
-                for piece in features.pieces(example):
-                    piece.first_pass()
+                whisper.transcript(example)
         except AttuneError as error:
             report("hear", index / len(everything), f"left out: {error}")
             continue
         report("hear", index / len(everything), f"{index} of {len(everything)} utterances")
-    # encoder and decoder are closed before the base is opened: the peak is that of one of the two
-    del features
-    encode_replay(
-        job.features,
-        job.engines,
-        job.threads,
-        lambda done, of: report("hear", done / of, f"{done} of {of} parts of the replay set"),
+    # The engines are closed before the base projector is opened: the peak is of one of the two.
+    del base, whisper
+    doubt_labels(
+        job, Features(job.engines, job.features, job.threads, base_recogniser(job)), report
     )
-    doubt_labels(job, Features(job.engines, job.features, job.threads), report)
     return StageRecord()

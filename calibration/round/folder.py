@@ -9,7 +9,14 @@ from pathlib import Path
 from pydantic import Field
 
 from engines.files import write_atomically
-from engines.generations.folder import ADAPTER, ADAPTER_WEIGHTS, PROJECTOR, RECOGNISER, WEIGHTS
+from engines.generations.folder import (
+    ADAPTER,
+    ADAPTER_WEIGHTS,
+    PROJECTOR,
+    RECOGNISER,
+    WEIGHTS,
+    Generation,
+)
 from engines.schema import Frozen
 
 _DONE = ".done.json"
@@ -20,6 +27,9 @@ class StageRecord(Frozen):
 
     peak_bytes: int = 0
     """The peak resident memory."""
+    stage_processor_seconds: float = 0.0
+    """The processor time of the stage's process, all threads together; of a stage that was stopped
+    and went on, that of its last process."""
     steps: int = 0
     skipped_steps: int = 0
     """The number of steps that were skipped for lack of memory."""
@@ -91,6 +101,16 @@ class RoundFolder:
     def _chosen(self) -> Path:
         return self.folder / "chosen.json"
 
+    def serving_recogniser(self, parent: Generation) -> Path | None:
+        """The recogniser that the candidate serves with: the one that the round made, or that of
+        `parent`; None for Whisper as it came."""
+        return self.recogniser if self.recogniser.is_file() else parent.recogniser
+
+    @property
+    def replay(self) -> Path:
+        """The replay set, as the round's own recogniser hears it."""
+        return self.folder / "replay"
+
     @property
     def projector(self) -> Path:
         return self.folder / PROJECTOR
@@ -136,10 +156,10 @@ class RoundFolder:
             StageRecord.model_validate_json(path.read_bytes()) if path.is_file() else StageRecord()
         )
 
-    def peaks(self) -> dict[str, int]:
-        """The peak resident memory of each stage that is done, in bytes."""
-        found = {path.name.removesuffix(_DONE): path for path in self.folder.glob(f"*{_DONE}")}
-        return {stage: self.record(stage).peak_bytes for stage in found}
+    def records(self) -> dict[str, StageRecord]:
+        """The record of each stage that is done."""
+        found = (path.name.removesuffix(_DONE) for path in self.folder.glob(f"*{_DONE}"))
+        return {stage: self.record(stage) for stage in found}
 
     def _record(self, stage: str) -> Path:
         return self.folder / f"{stage}{_DONE}"

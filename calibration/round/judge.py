@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import reduce
 from operator import or_
 from pathlib import Path
+from time import process_time
 
 from engines.alignment.confidence import Confidence
 from engines.alignment.decoder import AlignedDecoder
@@ -29,13 +30,14 @@ from engines.generations.folder import (
 )
 from engines.jobs.messages import AdaptJob, Example, Report
 
-from ..evaluation.fit_confidence import learn_confidence
-from ..evaluation.judge import Judge, Recogniser, Scored
+from ..evaluation.fit_confidence import DecodedExample, learn_confidence
+from ..evaluation.judge import Judge, Recognise, Scored
 from ..evaluation.text_scores import normalise
 from ..provenance import versions
 from .choose import GENERAL_SLACK
 from .example_requests import telling_requests
 from .folder import RoundFolder, StageRecord
+from .unlike import split_unlike
 
 CALIBRATED_OWN, CALIBRATED_GENERAL = 64, 64
 """The most utterances of the user and of the retention set that the confidence is fitted to: each
@@ -62,31 +64,43 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
     panel = _Panel(job, judge, steps)
     # First, and gone by the time that the candidate is opened: two decoders at once would take 160
     # MB more.
-    panel.judge("current", judge.aligned(judge.serving_decoder(parent)), parent.adapter)
+    current = judge.serving_decoder(parent)
+    panel.judge("current", judge.aligned(current, parent.recogniser), parent.adapter)
+    del current
     requests = telling_requests(example.text for example in training)
+    recogniser = folder.serving_recogniser(parent)
     unsure = judge.decoder(folder.projector, None, requests)
-    confidence = _confidence(job, judge, parent, unsure, steps)
+    decoded = _decoded(job, judge, recogniser, unsure, steps)
+    confidence = learn_confidence(
+        unsure, list(decoded.values()), _base_confidence(job, parent, report)
+    )
     candidate = replace(unsure, confidence=confidence)
-    recogniser = folder.recogniser if folder.recogniser.is_file() else parent.recogniser
-    replies = _compare_replies(job, judge, candidate, folder.adapter, steps)
+    replies = _compare_replies(job, judge, candidate, recogniser, folder.adapter, steps)
     adapter = None
     if replies and replies["blends"] > replies["rows"]:
         candidate, adapter = replace(candidate, output="expected_embeddings"), folder.adapter
-    panel.judge("candidate", judge.aligned(candidate), adapter)
+    panel.judge("candidate", judge.aligned(candidate, recogniser, decoded), adapter)
     chosen = folder.chosen
     left_out = panel.why_left_out() if chosen.share is not None else ""
     if left_out:
-        panel.copy("current", "candidate")
-    panel.judge("cascade", judge.cascade, None)
+        # The parent's projector serves on, on the frames of the new recogniser.
+        del unsure, candidate
+        kept = judge.serving_decoder(parent)
+        panel.judge("candidate", judge.aligned(kept, recogniser), parent.adapter)
+    panel.judge("cascade", judge.cascade(None), None)
     if parent.recogniser is not None:
-        panel.judge("current_recogniser", judge.recogniser(parent.recogniser), None)
+        panel.judge("current_recogniser", judge.cascade(parent.recogniser), None)
     if recogniser is not None and recogniser == parent.recogniser:
         panel.copy("current_recogniser", "recogniser")
     elif recogniser is not None:
-        panel.judge("recogniser", judge.recogniser(recogniser), None)
+        panel.judge("recogniser", judge.cascade(recogniser), None)
     report("judge", 1.0, "writing the generation")
     records = [folder.record(stage) for stage in ("recognise", "train", "distil")]
-    peaks = folder.peaks() | {"judge": peak_resident_bytes()}
+    done = folder.records()
+    peaks = {stage: record.peak_bytes for stage, record in done.items()}
+    peaks["judge"] = peak_resident_bytes()
+    times = {stage: record.stage_processor_seconds for stage, record in done.items()}
+    times["judge"] = process_time()
     card = Card(
         number=job.number,
         parent=job.parent,
@@ -103,6 +117,7 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         losses=reduce(or_, (record.losses for record in records)),
         peak_bytes=max(peaks.values()),
         stage_peak_bytes=peaks,
+        stage_processor_seconds={stage: round(seconds, 1) for stage, seconds in times.items()},
         seed=job.seed,
         versions=versions(),
         language_model_sha256=sha256_of(job.engines.language_model),
@@ -140,7 +155,12 @@ def _adapter_files(folder: RoundFolder) -> dict[str, Path]:
 
 
 def _compare_replies(
-    job: AdaptJob, judge: Judge, decoder: AlignedDecoder, adapter: Path, steps: "_Steps"
+    job: AdaptJob,
+    judge: Judge,
+    decoder: AlignedDecoder,
+    recogniser: Path | None,
+    adapter: Path,
+    steps: "_Steps",
 ) -> dict[str, float]:
     """How well the replies to rows, and to expected embeddings (`blends` in the card) through
     `adapter`, agree with the replies to the true texts; empty without an adapter."""
@@ -151,7 +171,7 @@ def _compare_replies(
     for name, some in outputs:
         answered = _holdout(job)[: job.reply_utterances]
         score = judge.score(
-            judge.aligned(some),
+            judge.aligned(some, recogniser),
             answered,
             f"replies to {name}",
             replies=len(answered),
@@ -171,9 +191,11 @@ def _holdout(job: AdaptJob) -> list[Example]:
 
 
 def _calibrated(job: AdaptJob) -> list[tuple[Example, bool]]:
-    """The examples that the confidence is fitted to, and whether each is the user's own."""
+    """The examples that the confidence is fitted to, and whether each is the user's own: of those
+    that are unlike the learnt ones, too, because most requests will be."""
+    _, unlike = split_unlike(job.learnt)
     own, general = (
-        stable_sample(_holdout(job), CALIBRATED_OWN),
+        stable_sample([*_holdout(job), *unlike], CALIBRATED_OWN),
         stable_sample(job.general, CALIBRATED_GENERAL),
     )
     return [*((example, True) for example in own), *((example, False) for example in general)]
@@ -187,15 +209,20 @@ def stable_sample(examples: Sequence[Example], most: int) -> list[Example]:
     return [example for example in examples if example.id in chosen]
 
 
-def _confidence(
-    job: AdaptJob, judge: Judge, parent: Generation, decoder: AlignedDecoder, steps: "_Steps"
-) -> Confidence | None:
-    decoded = []
+def _decoded(
+    job: AdaptJob,
+    judge: Judge,
+    recogniser: Path | None,
+    decoder: AlignedDecoder,
+    steps: "_Steps",
+) -> dict[str, DecodedExample]:
+    """The examples that the confidence is fitted to, decoded, by their ids."""
+    decoded = {}
     for example, own in _calibrated(job):
-        if (one := judge.decoded(decoder, example, own=own)) is not None:
-            decoded.append(one)
+        if (one := judge.decoded(decoder, recogniser, example, own=own)) is not None:
+            decoded[example.id] = one
         steps.done(f"confidence, {len(decoded)} utterances")
-    return learn_confidence(decoder, decoded, _base_confidence(job, parent, steps.report))
+    return decoded
 
 
 def _base_confidence(job: AdaptJob, parent: Generation, report: Report) -> Confidence | None:
@@ -257,7 +284,7 @@ class _Panel:
         self._steps = steps
         self._scored: dict[str, dict[str, Scored]] = {}
 
-    def judge(self, who: str, recognise: Recogniser, adapter: Path | None) -> None:
+    def judge(self, who: str, recognise: Recognise, adapter: Path | None) -> None:
         """Score `who`, of _JUDGED or _RECOGNISERS, on all sets; replies pass through `adapter`."""
         self._scored[who] = {
             name: self._judge.score(

@@ -1,9 +1,11 @@
 """The second stage of a round: trains EmbedLink on the user's utterances and on replayed ones."""
 
+from pathlib import Path
+
 import torch
 
 from engines.errors import AttuneError
-from engines.generations.folder import read_generation
+from engines.generations.folder import Generation, read_generation
 from engines.jobs.footprints import OWN_PER_STEP, REPLAYED_PER_STEP
 from engines.jobs.messages import AdaptJob, Report
 from engines.llm.vocabulary import Vocabulary
@@ -12,14 +14,17 @@ from engines.types import FRAME_SECONDS
 from ..export.projector_file import load_projector, save_projector
 from ..projector.cif import CifConfig
 from ..projector.embedlink import EmbedLink
+from ..projector.start import SHIPPED
 from ..training.batches import draw_beside
 from ..training.checkpoint import Run
 from ..training.features import Features
 from ..training.loop import PERSONAL_L2_SP_WEIGHT, Schedule, describe, fit, fraction
 from ..training.replay import load_replay
 from ..training.samples import Sample, make_sample, tokens_of
+from .base import base_recogniser
 from .folder import RoundFolder, StageRecord
 from .trained import record_of
+from .unlike import split_unlike
 
 PASSES = 5
 """How often each utterance is seen at most: more passes learn the recordings, not the voice."""
@@ -36,13 +41,15 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
     torch.set_num_threads(job.threads)
     folder = RoundFolder(job.folder)
     report("samples", 0.0, "opening the projector")
-    projector = load_projector(read_generation(job.generations / f"{job.parent:04d}").weights)
+    parent = read_generation(job.generations / f"{job.parent:04d}")
+    recogniser = folder.serving_recogniser(parent)
+    projector = load_projector(_start(parent, recogniser))
     vocabulary = Vocabulary(job.engines.language_model)
-    samples, seconds = _samples(job, vocabulary, projector.config, report)
+    samples, seconds = _samples(job, recogniser, vocabulary, projector.config, report)
     # Pronunciation keys are the same for all speakers; only the rest of the projector adapts.
     projector.keys.requires_grad_(False)
     report("samples", 1.0, "reading what is replayed")
-    replay = load_replay(job.features, job.engines, vocabulary, projector.config.stack)
+    replay = load_replay(job.features, folder.replay, vocabulary, projector.config.stack)
     torch.manual_seed(job.seed)
     embedlink = EmbedLink(projector, vocabulary, tokens_of(samples))
     steps = max(LEAST_STEPS, PASSES * len(samples) // OWN_PER_STEP)
@@ -62,18 +69,34 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
     return record_of(run, seconds)
 
 
+def _start(parent: Generation, recogniser: Path | None) -> Path:
+    """The weights to start from: the parent's, or the base's where the parent has no recogniser (it
+    was made by a version that knew none) and so learnt from other frames."""
+    return SHIPPED if recogniser is not None and parent.recogniser is None else parent.weights
+
+
 def _samples(
-    job: AdaptJob, vocabulary: Vocabulary, config: CifConfig, report: Report
+    job: AdaptJob,
+    recogniser: Path | None,
+    vocabulary: Vocabulary,
+    config: CifConfig,
+    report: Report,
 ) -> tuple[list[Sample], float]:
-    """The samples that can be trained on, and their length in seconds."""
-    training = job.learnt
-    features = Features(job.engines, job.features, job.threads)
+    """The samples that can be trained on, and their length in seconds. Utterances that
+    `split_unlike` names are left out: the confidence is fitted to them.
+
+    Their first-pass transcripts are those of the base recogniser: the round's own knows what it
+    learnt by heart, and so would hear it better than what it will serve.
+    """
+    training, _ = split_unlike(job.learnt)
+    features = Features(job.engines, job.features, job.threads, recogniser)
+    base = Features(job.engines, job.features, job.threads, base_recogniser(job))
     samples, seconds = [], 0.0
     for index, example in enumerate(training, 1):
         report("samples", index / len(training), f"{index} of {len(training)} utterances")
         try:
             frames = features.frames(example)
-            first_pass = features.first_pass(example).text if config.reads_first_pass else ""
+            first_pass = base.first_pass(example).text if config.reads_first_pass else ""
         except AttuneError:
             continue  # it was reported when its features were extracted
         sample = make_sample(frames, example.text, first_pass, vocabulary, config.stack)

@@ -1,5 +1,5 @@
-"""The features of recordings, computed once and cached: encoder frames, first-pass transcripts, and
-the cascade's transcripts. Knows no training."""
+"""What a recogniser makes of recordings, computed once and cached: encoder frames, first-pass
+transcripts, and transcripts. Knows no training."""
 
 import json
 from collections.abc import Callable
@@ -13,11 +13,13 @@ from engines.audio.pieces import PauseCutter
 from engines.audio.recordings import read_audio
 from engines.files import write_atomically, write_beside
 from engines.jobs.messages import EngineFiles, Example
+from engines.routes import Transcriber
 from engines.types import Float32, Transcript
-from engines.whisper.encoder import MAX_SECONDS
-from engines.whisper.encoder_onnx import OnnxEncoder
-from engines.whisper.first_pass import FirstPassDecoder
+from engines.whisper.encoder import MAX_SECONDS, SpeechEncoder
+from engines.whisper.recogniser import Recogniser
 from engines.whisper.transcriber import WhisperTranscriber
+
+from .opening import key_of, open_file
 
 _DECODED_BY = 2
 """A part of the name of each cached transcript; it is raised when a decoder changes, so that older
@@ -36,38 +38,41 @@ class Piece:
 
 @dataclass
 class Features:
-    """The frames and transcripts of examples, from `folder` or computed and put there; engines are
-    opened when first needed."""
+    """The frames and transcripts of examples by one recogniser, from `folder` or computed and put
+    there; engines are opened when first needed."""
 
     engines: EngineFiles
     folder: Path
     threads: int
+    recogniser: Path | None
+    """The file of the recogniser; None for Whisper as it came."""
 
     @cached_property
-    def encoder(self) -> OnnxEncoder:
-        return OnnxEncoder(self.engines.encoder, self.threads)
+    def opened(self) -> Recogniser:
+        return open_file(self.recogniser, self.engines, self.threads)
 
     @cached_property
-    def _transcriber(self) -> WhisperTranscriber:
+    def _transcriber(self) -> Transcriber:
+        """Transcribes as the cascade does."""
+        if self.recogniser is not None:
+            return self.opened
         return WhisperTranscriber(self.engines.encoder_weights, self.threads)
-
-    @cached_property
-    def first_pass_decoder(self) -> FirstPassDecoder:
-        return FirstPassDecoder(self._transcriber, self.encoder)
 
     @cached_property
     def _cutter(self) -> PauseCutter:
         return PauseCutter()
 
+    @cached_property
+    def _key(self) -> str:
+        return key_of(self.recogniser, self.engines)
+
+    def _place(self, name: str, ending: str) -> Path:
+        return self.folder / f"{name}.{self._key}.{ending}"
+
     def frames(self, example: Example) -> Float32:
         """The encoder frames [T, D] of the whole recording. Raises AttuneError where the audio
         cannot be read."""
-        return cached_frames(
-            lambda: read_audio(example.audio, MAX_SECONDS),
-            example.id,
-            self.folder,
-            lambda: self.encoder,
-        )
+        return self._frames(example.id, lambda: read_audio(example.audio, MAX_SECONDS))
 
     def first_pass(self, example: Example) -> Transcript:
         """The first-pass transcript of the whole recording."""
@@ -86,31 +91,33 @@ class Features:
         return [self._piece(f"{example.id}.{number}", piece) for number, piece in enumerate(found)]
 
     def _piece(self, key: str, samples: Float32) -> Piece:
-        frames = cached_frames(lambda: samples, key, self.folder, lambda: self.encoder)
+        frames = self._frames(key, lambda: samples)
         return Piece(frames, lambda: self._first_pass(key, lambda: frames))
+
+    def _frames(self, key: str, samples: Callable[[], Float32]) -> Float32:
+        return cached_frames(samples, self._place(key, "npy"), lambda: self.opened.encoder)
 
     def _first_pass(self, key: str, frames: Callable[[], Float32]) -> Transcript:
         # The name of files that are stored.
-        path = self.folder / f"{key}.draft{_DECODED_BY}.json"
-        return cached_transcript(path, lambda: self.first_pass_decoder.decode(frames()))
+        path = self._place(key, f"draft{_DECODED_BY}.json")
+        return cached_transcript(path, lambda: self.opened.decoder.decode(frames()))
 
     def transcript(self, example: Example) -> Transcript:
-        """The cascade's transcript of the whole recording."""
+        """The transcript of the whole recording, as the cascade hears it."""
         return cached_transcript(
-            self.folder / f"{example.id}.transcript{_DECODED_BY}.json",
+            self._place(example.id, f"transcript{_DECODED_BY}.json"),
             lambda: self._transcriber.transcribe(read_audio(example.audio, MAX_SECONDS)),
         )
 
 
 def cached_frames(
-    samples: Callable[[], Float32], key: str, folder: Path, encoder: Callable[[], OnnxEncoder]
+    samples: Callable[[], Float32], path: Path, encoder: Callable[[], SpeechEncoder]
 ) -> Float32:
-    """The frames [T, D] of `samples` in float16 precision, from `folder`/`key`.npy, or computed and
+    """The frames [T, D] of `samples` in float16 precision, from the file `path`, or computed and
     put there.
 
     A cache file that does not load is computed anew. Raises what reading the samples raises.
     """
-    path = folder / f"{key}.npy"
     try:
         cached: Float32 = np.load(path, allow_pickle=False).astype(np.float32)
         return cached
@@ -119,7 +126,7 @@ def cached_frames(
     except (ValueError, EOFError, OSError):
         path.unlink(missing_ok=True)
     frames = encoder().encode(samples()).astype(np.float16)
-    folder.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with write_beside(path) as beside:
         np.save(beside, frames)
     return frames.astype(np.float32)

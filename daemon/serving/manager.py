@@ -83,6 +83,12 @@ class ModelManager:
         models = self._models
         return models.encoder_runs_by() if models is not None else ""
 
+    @property
+    def opened_plan(self) -> bool:
+        """Whether the encoder's plan is open."""
+        models = self._models
+        return models is not None and models.opened_plan()
+
     def reopen(self) -> None:
         """Open the models anew beside those that serve, serve them, and close the old ones. Raises
         AttuneError, and changes nothing, if they cannot be opened."""

@@ -4,8 +4,9 @@ know which models they are."""
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from engines.build import engine_files, open_engines
+from engines.build import open_engines
 from engines.device.runtimes import ENCODER, opening, runtimes_path
 from engines.errors import AttuneError
 from engines.generations.folder import Generation
@@ -15,9 +16,11 @@ from engines.models.general_speech import retention_examples
 from engines.routes import Route, Transcriber, words_of
 from engines.types import SoftTokens
 from engines.whisper.encoder_choice import choose_encoder, open_encoder
+from engines.whisper.encoder_tensorrt import TENSORRT
 from engines.whisper.plan_cache import plans_folder
 
 from ..config.settings import Settings
+from ..model_files import model_files
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,9 @@ class ServingModels:
     """Frees the models' memory; called once no thread uses any of them."""
     encoder_runs_by: Callable[[], str] = lambda: ""
     """Returns what runs the encoder, and where, for the user."""
+    opened_plan: Callable[[], bool] = lambda: False
+    """Returns whether the encoder's plan serves, as far as it can: in 8 bits it takes no
+    recogniser's weights."""
 
 
 _QUESTION_TOKENS = 32
@@ -48,35 +54,37 @@ _QUESTION_TOKENS = 32
 def open_models(settings: Settings) -> ServingModels:
     """Open the models. Raises AttuneError that names the first missing or damaged one, or if the
     context is too small."""
-    files = engine_files(
-        settings.cache_dir, settings.engines.whisper, settings.engines.language_model
-    )
+    files = model_files(settings)
     threads = settings.engines.threads
     plans = plans_folder(settings.cache_dir)
     prompt, context_tokens = settings.conversation.system_prompt, settings.llm.context_tokens
-    encoder = None
+    open_one = choice = None
     with opening(runtimes_path(settings.cache_dir)) as runtimes:
         if files.encoder.is_file():
             device = runtimes.device(ENCODER) if runtimes is not None else "cpu"
             choice = choose_encoder(
                 files.encoder, settings.engines.encoder_precision, plans, time.time(), device
             )
-            encoder = open_encoder(choice, files.encoder, plans, threads, device)
-        engines = open_engines(files, prompt, context_tokens, threads, encoder, runtimes)
+            open_one = partial(open_encoder, choice, files.encoder, plans, threads, device)
+        engines = open_engines(files, prompt, context_tokens, threads, open_one, runtimes)
         if told := _lack_of_room(settings, engines.language_model.turn_tokens.count):
             engines.close()
             raise AttuneError(told)
         if runtimes is not None and runtimes.any_on_gpu:
             engines.compute_once()
     return ServingModels(
-        language_model=engines.language_model,
+        language_model=engines.replies,
         transcriber=engines.transcriber_of,
         aligned=engines.aligned,
         words_of=lambda heard: words_of(heard, engines.vocabulary),
         files=files,
         general=retention_examples(settings.cache_dir),
         close=engines.close,
-        encoder_runs_by=lambda: encoder.runs_by if encoder is not None else "",
+        encoder_runs_by=lambda: engines.encoder_runs_by,
+        opened_plan=lambda: (
+            engines.encoder_runs_by == TENSORRT
+            or (choice is not None and choice.precision == "int8" and bool(engines.recognisers))
+        ),
     )
 
 

@@ -87,18 +87,32 @@ class AlignedDecoder:
                 partial(scores.expected_embeddings, self.vocabulary),
             )
         passes = self.passes(frames, bounds.step)
-        first = weigh(
-            passes.alone, features(passes.alone), self.confidence.alone, self.confidence.threshold
-        )
-        if (first.sure and not repeats(first.tokens or ())) or self.confidence.rescored is None:
+        first = _first_reading(passes.alone, self.confidence)
+        if not _leaves_doubt(first, self.confidence):
             return Spoken(first, partial(passes.alone_scores.expected_embeddings, self.vocabulary))
         bounds.step()
         n_best = self.n_best(passes, first_pass, bounds)
-        weights = self.confidence.rescoring_weights
-        second = self.best(n_best, weights)
+        return Spoken(
+            self._rescored(first, n_best, self.confidence),
+            partial(n_best.expected_embeddings, self.confidence.rescoring_weights, self.vocabulary),
+        )
+
+    def read_again(self, alone: SoftTokens, n_best: NBestList) -> SoftTokens:
+        """The reading, as written and in rows, of an utterance that was decoded before the
+        confidence was fitted: by one projector pass as `alone`, and, by a search without weights,
+        as `n_best`."""
+        assert self.confidence is not None
+        reading = _first_reading(alone, self.confidence)
+        if _leaves_doubt(reading, self.confidence):
+            near = n_best.narrowed(self.confidence.rescoring_weights)
+            reading = self._rescored(reading, near, self.confidence)
+        return as_written(reading, self.vocabulary)
+
+    def _rescored(self, first: SoftTokens, n_best: NBestList, confidence: Confidence) -> SoftTokens:
+        assert confidence.rescored is not None
+        second = self.best(n_best, confidence.rescoring_weights)
         found = rescored_features(second, first, n_best.first_pass)
-        weighed = weigh(second, found, self.confidence.rescored, self.confidence.threshold)
-        return Spoken(weighed, partial(n_best.expected_embeddings, weights, self.vocabulary))
+        return weigh(second, found, confidence.rescored, confidence.threshold)
 
     def written(self, pieces: Sequence[Spoken]) -> SoftTokens:
         """Join the readings of the pieces of an utterance into one, as written; without pieces it
@@ -158,6 +172,16 @@ def open_decoder(
     tokens it knows."""
     head = VocabularyHead(vocabulary, projector.known_tokens, projector.keys, threads)
     return AlignedDecoder(projector, head, vocabulary, confidence, scorer, output)
+
+
+def _first_reading(alone: SoftTokens, confidence: Confidence) -> SoftTokens:
+    return weigh(alone, features(alone), confidence.alone, confidence.threshold)
+
+
+def _leaves_doubt(first: SoftTokens, confidence: Confidence) -> bool:
+    """Whether an n-best list is searched for what one projector pass has read."""
+    sure = first.sure and not repeats(first.tokens or ())
+    return not sure and confidence.rescored is not None
 
 
 def _joined(readings: Sequence[SoftTokens]) -> SoftTokens:

@@ -116,8 +116,7 @@ class Footprints(Frozen):
                 -(-DISTILLED_PER_STEP // job.micro_batches),
             )
         elif stage == "judge":
-            judged = [*(example for example in job.examples if example.holdout), *job.general]
-            longest, samples = max((example.seconds for example in judged), default=0.0), 1
+            longest, samples = max((example.seconds for example in job.judged), default=0.0), 1
         else:
             return 0
         return samples * round(longest / FRAME_SECONDS)
@@ -146,18 +145,24 @@ class Footprints(Frozen):
     def predicted_seconds(self, stage: str, job: AdaptJob) -> float:
         """The predicted time of a stage of `job`; training takes all that it is allowed."""
         found = self.stages[stage]
-        judged = [example for example in job.examples if example.holdout]
-        count = {
-            "hear": len(job.examples) + len(job.general),
-            "choose": len(judged) + len(job.general),
-            "judge": len(judged) + len(job.general),
-        }.get(stage, 0)
+        count = utterances_of(stage, job)
         bound = {
             "recognise": job.recogniser.seconds if job.recogniser else 0.0,
             "train": job.training_seconds,
             "distil": job.distil.seconds if job.distil else 0.0,
         }.get(stage, 0.0)
         return found.seconds + bound + found.seconds_per_utterance * count
+
+
+def utterances_of(stage: str, job: AdaptJob) -> int:
+    """The number of utterances that the time of a stage of `job` grows with; 0 where it grows with
+    none."""
+    return {
+        "hear": len(job.examples) + len(job.general),
+        "choose": len(job.judged),
+        "encode": len(job.examples) + len(job.general),
+        "judge": len(job.judged),
+    }.get(stage, 0)
 
 
 def rank_of(job: AdaptJob) -> int:

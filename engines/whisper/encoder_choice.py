@@ -8,6 +8,7 @@ of its own.
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,7 @@ from ..errors import AttuneError
 from ..jobs.engine_jobs import GraphPrecision, PlanJob
 from ..types import Device, Float32
 from .encoder import SpeechEncoder
-from .encoder_onnx import ONNX_CPU, ONNX_GPU, OnnxEncoder
+from .encoder_onnx import ONNX_CPU, ONNX_GPU, Changes, OnnxEncoder
 from .encoder_tensorrt import TensorRtEncoder
 from .plan_cache import PlanKey, plan_path, quarantine, read_plan, read_quarantine, was_tried
 from .precision import path_of, read_card
@@ -86,38 +87,49 @@ def plan_job(choice: Choice, plans: Path, threads: int, *, tries_only: bool) -> 
 
 
 def open_encoder(
-    choice: Choice, encoder: Path, plans: Path, threads: int, onnx_device: Device = "cpu"
+    choice: Choice,
+    encoder: Path,
+    plans: Path,
+    threads: int,
+    onnx_device: Device = "cpu",
+    changes: Changes = nullcontext,
 ) -> SpeechEncoder:
-    """Open the encoder that serves by `choice`.
+    """Open the encoder that serves by `choice`, with `changes` to its graph. A plan takes them by
+    being refitted, unless it is in 8 bits.
 
     A plan that cannot be opened, or that fails later, is put in quarantine, and ONNX Runtime on the
     processor takes its place. The same holds for ONNX Runtime on the GPU, until this is called
     again. Raises AttuneError where `encoder` cannot be opened at all.
     """
-    standby = OnnxEncoder(encoder, threads, later=True)
-    key = choice.key
-    if choice.step != "open" or key is None:
-        return _onnx_on_gpu(encoder, threads, standby) if onnx_device == "gpu" else standby
+    standby = OnnxEncoder(encoder, threads, changes=changes, later=True)
+    key, changed = choice.key, changes is not nullcontext
+    if choice.step != "open" or key is None or (changed and choice.precision == "int8"):
+        if onnx_device == "gpu":
+            return _onnx_on_gpu(encoder, threads, standby, changes)
+        return standby
 
     def failed(error: AttuneError) -> None:
         logger.warning("the encoder's plan is not used any more: %s", error)
         quarantine(plans, key, str(error), time.time())
 
     try:
-        with marked(_mark(plans, key)):
-            plan = TensorRtEncoder(plan_path(plans, key))
+        with marked(_mark(plans, key)), changes(choice.graph) as graph:
+            plan = TensorRtEncoder(plan_path(plans, key), graph if changed else None)
     except AttuneError as error:
         failed(error)
         return standby
     return EncoderWithStandby(plan, standby, failed)
 
 
-def _onnx_on_gpu(encoder: Path, threads: int, standby: OnnxEncoder) -> SpeechEncoder:
+def _onnx_on_gpu(
+    encoder: Path, threads: int, standby: OnnxEncoder, changes: Changes
+) -> SpeechEncoder:
     def failed(error: AttuneError) -> None:
         logger.warning("the encoder runs on the processor from now on: %s", error)
 
     try:
-        return EncoderWithStandby(OnnxEncoder(encoder, threads, device="gpu"), standby, failed)
+        on_gpu = OnnxEncoder(encoder, threads, device="gpu", changes=changes)
+        return EncoderWithStandby(on_gpu, standby, failed)
     except AttuneError as error:
         failed(error)
         return standby

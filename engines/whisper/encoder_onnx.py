@@ -1,13 +1,13 @@
 """The Whisper encoder in ONNX Runtime, on exactly as much audio as was spoken. Knows no transcripts
 and no soft tokens."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from functools import cache, partial
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from onnxruntime import RunOptions
+from onnxruntime import InferenceSession, RunOptions
 
 from ..errors import AttuneError
 from ..onnx_session import open_session
@@ -21,28 +21,34 @@ _USUAL_COLUMNS = 1000
 """The columns of 10 s: the memory that longer audio takes is given back."""
 
 
+Changes = Callable[[Path], AbstractContextManager[Path]]
+"""Gives the path of a changed copy of a graph, which is there as long as the context lasts."""
+
+
 @contextmanager
 def with_layers(graph: Path, changed: Iterable[tuple[str, Float32, Float32]]) -> Iterator[Path]:
     """A file in memory like the encoder `graph`, for as long as the context lasts, with other
     weights of linear layers: of each its name, the weight [outputs, inputs] in `graph`, and the one
     that takes its place.
 
-    The graph's exporter gives a linear layer's weight no name, and stores it transposed: it is
-    found by its values. Raises AttuneError where the file cannot be read, or does not hold a weight
-    that is to be changed.
+    The graph's exporter gives a linear layer's weight no name, and stores it transposed, in float32
+    or float16: it is found by its values. Raises AttuneError where the file cannot be read, or does
+    not hold a weight that is to be changed.
     """
     with copy_in_memory(graph, _REMEDY) as copy:
         for name, before, after in changed:
-            stored = np.ascontiguousarray(before.T, np.float32).tobytes()
-            start = copy.content.find(stored, 0)
-            if start < 0:
+            for dtype in (np.float32, np.float16):
+                stored = np.ascontiguousarray(before.T, dtype).tobytes()
+                start = copy.content.find(stored, 0)
+                if start >= 0:
+                    other = np.ascontiguousarray(after.T, dtype).tobytes()
+                    copy.content[start : start + len(stored)] = other
+                    break
+            else:
                 raise AttuneError(
                     f"{graph} does not hold the weights of {name}: it was not exported from this"
                     " speech model; remove it and run `attune engines build`"
                 )
-            copy.content[start : start + len(stored)] = np.ascontiguousarray(
-                after.T, np.float32
-            ).tobytes()
         yield copy.path
 
 
@@ -50,15 +56,27 @@ class OnnxEncoder(SpeechEncoder):
     """The encoder that `attune engines build` wrote, in ONNX Runtime."""
 
     def __init__(
-        self, graph: Path, threads: int, *, device: Device = "cpu", later: bool = False
+        self,
+        graph: Path,
+        threads: int,
+        *,
+        device: Device = "cpu",
+        changes: Changes = nullcontext,
+        later: bool = False,
     ) -> None:
-        """Open `graph`, an encoder written by `attune engines build`, on `device`; with `later`
-        only when it is first used or made ready.
+        """Open `graph`, an encoder written by `attune engines build`, with `changes`, on `device`;
+        with `later` only when it is first used or made ready.
 
         Raises AttuneError where it cannot be opened.
         """
         self._device = device
-        self._session = cache(partial(open_session, graph, threads, _REMEDY, device=device))
+
+        @cache
+        def session() -> InferenceSession:
+            with changes(graph) as changed:
+                return open_session(changed, threads, _REMEDY, device=device)
+
+        self._session = session
         if not later:
             self.ready()
 
@@ -90,3 +108,9 @@ class OnnxEncoder(SpeechEncoder):
                 f"{self.runs_by} could not encode: {str(error).splitlines()[0][:200]}"
             ) from error
         return frames
+
+
+def onnx_opener(graph: Path, threads: int) -> Callable[[Changes], OnnxEncoder]:
+    """Opens the encoder of `graph`, with changes to it, in ONNX Runtime on the processor, when it
+    is first used."""
+    return lambda changes: OnnxEncoder(graph, threads, changes=changes, later=True)

@@ -23,9 +23,13 @@ _FLOAT_BYTES = 4
 class TensorRtEncoder(SpeechEncoder):
     """The encoder as a TensorRT plan."""
 
-    def __init__(self, plan: Path) -> None:
-        """Open `plan`. Raises AttuneError where the plan is damaged, or was built by another
-        version or for another GPU."""
+    def __init__(self, plan: Path, changed: Path | None = None) -> None:
+        """Open `plan`, with the weights of the graph `changed` where one is given: it is the graph
+        that the plan was built from, with other values.
+
+        Raises AttuneError where the plan is damaged, was built by another version or for another
+        GPU, or cannot take those weights.
+        """
         trt, self._cuda = import_tensorrt(), cuda_runtime()
         self._log = open_log(trt)
         self._runtime = trt.Runtime(self._log)
@@ -35,6 +39,8 @@ class TensorRtEncoder(SpeechEncoder):
                 f"TensorRT {trt.__version__} cannot open {plan.name}:"
                 f" {self._log.last or 'it did not say why'}"
             )
+        if changed is not None:
+            self._refit(trt, changed)
         names = {
             self._engine.get_tensor_mode(name): name
             for name in map(self._engine.get_tensor_name, range(2))
@@ -102,6 +108,16 @@ class TensorRtEncoder(SpeechEncoder):
             )
             self._call("cudaStreamSynchronize", self._stream)
         return frames
+
+    def _refit(self, trt: Any, graph: Path) -> None:
+        refitter = trt.Refitter(self._engine, self._log)
+        parser = trt.OnnxParserRefitter(refitter, self._log)
+        if not parser.refit_from_file(str(graph)):
+            said = [parser.get_error(index).desc() for index in range(min(parser.num_errors, 3))]
+            told = "; ".join(said) or self._log.last
+            raise AttuneError(f"the plan does not take the recogniser's weights: {told}")
+        if not refitter.refit_cuda_engine():
+            raise AttuneError(f"the plan cannot be refitted on the GPU: {self._log.last}")
 
     def close(self) -> None:
         """Free the GPU's memory."""

@@ -30,6 +30,8 @@ class PlanKey(Frozen):
     l4t: str
     """The release of a Jetson's Linux; empty on other machines."""
     workspace_bytes: int
+    refits: bool = True
+    """Whether the plan takes other weights; those of earlier versions do not."""
 
     @property
     def name(self) -> str:

@@ -5,6 +5,8 @@ The encoder's graph and CTranslate2's file stay as they are: the changed weights
 theirs when they are opened, so nothing is built anew for a generation.
 """
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from ..interfaces import Step, unwatched
 from ..types import Device, Float32, Transcript
 from .ctranslate2_file import read_ctranslate2, with_variables
 from .encoder import SpeechEncoder
-from .encoder_onnx import OnnxEncoder, with_layers
+from .encoder_onnx import Changes, with_layers
 from .first_pass import FirstPassDecoder
 from .phrases import NO_PHRASES, PhraseBook
 from .recogniser_weights import RecogniserWeights, merged_layers, merged_variables
@@ -58,25 +60,27 @@ class Recogniser:
         return Transcript(text, sum(one.confidence * length for one, length in heard) / said)
 
 
+OpenEncoder = Callable[[Changes], SpeechEncoder]
+"""Opens the encoder's graph with changes to it."""
+
+
 def open_recogniser(
     weights: RecogniserWeights | None,
-    encoder: Path,
+    open_encoder: OpenEncoder,
     whisper: Path,
     threads: int,
     *,
-    encoder_device: Device = "cpu",
-    decoder_device: Device = "cpu",
+    device: Device = "cpu",
 ) -> Recogniser:
-    """Open the recogniser of `weights`, or Whisper as it came where they are None: with the
-    encoder's graph `encoder`, in ONNX Runtime, and the decoder of the CTranslate2 folder `whisper`,
-    each on its device.
+    """Open the recogniser of `weights`, or Whisper as it came where they are None: with the encoder
+    that `open_encoder` opens, and, on `device`, the decoder of the CTranslate2 folder `whisper`.
 
     Raises AttuneError where one of them cannot be read, or is of another model.
     """
     if weights is None:
-        opened = OnnxEncoder(encoder, threads, device=encoder_device)
-        transcriber = WhisperTranscriber(whisper, threads, device=decoder_device)
-        return Recogniser(opened, FirstPassDecoder(transcriber, opened))
+        encoder = open_encoder(nullcontext)
+        transcriber = WhisperTranscriber(whisper, threads, device=device)
+        return Recogniser(encoder, FirstPassDecoder(transcriber, encoder))
     model = whisper / "model.bin"
     if sha256_of(model) != weights.whisper_sha256:
         raise AttuneError(
@@ -84,9 +88,11 @@ def open_recogniser(
             " back, or use a state_dir of its own for the new one"
         )
     variables = read_ctranslate2(model)
-    with with_layers(encoder, merged_layers(weights, variables, "encoder")) as graph:
-        opened = OnnxEncoder(graph, threads, device=encoder_device)
+    encoder = open_encoder(
+        lambda graph: with_layers(graph, merged_layers(weights, variables, "encoder"))
+    )
+    encoder.ready()
     with with_variables(model, merged_variables(weights, variables)) as changed:
-        transcriber = WhisperTranscriber(whisper, threads, device=decoder_device, model=changed)
+        transcriber = WhisperTranscriber(whisper, threads, device=device, model=changed)
     trim()  # a few dozen megabytes were taken only to open it
-    return Recogniser(opened, FirstPassDecoder(transcriber, opened, weights.silent_tail))
+    return Recogniser(encoder, FirstPassDecoder(transcriber, encoder, weights.silent_tail))

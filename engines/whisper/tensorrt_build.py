@@ -76,6 +76,7 @@ def build_plan(
             f"TensorRT {trt.__version__} cannot read {graph.name}: {'; '.join(said) or log.last}"
         )
     config = builder.create_builder_config()
+    config.set_flag(trt.BuilderFlag.REFIT)  # a recogniser's weights take the place of these
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes)
     # What another version or another GPU measured is refused, and the build begins without.
     cache = config.create_timing_cache(timing_cache)

@@ -35,9 +35,8 @@ from engines.errors import AttuneError
 from engines.jobs.messages import EngineFiles
 from engines.llm.vocabulary import Vocabulary
 from engines.types import SAMPLE_RATE_HZ, Float32, Transcript
-from engines.whisper.encoder_onnx import OnnxEncoder
-from engines.whisper.first_pass import FirstPassDecoder
-from engines.whisper.transcriber import WhisperTranscriber
+from engines.whisper.encoder_onnx import onnx_opener
+from engines.whisper.recogniser import Recogniser, open_recogniser
 from tests.support.audio_fixtures import tone
 
 SENTENCES = (
@@ -75,9 +74,8 @@ def test_a_corpus_holds_what_was_said_and_is_encoded_with_a_fair_first_pass_of_i
     assert 0.5 < expected_bytes(script, MEL_BINS) / stored < 2
 
     assert missing_shards(corpus, encoded) == [0]
-    encoder = OnnxEncoder(encoder_path, 1)
-    decoder = FirstPassDecoder(WhisperTranscriber(whisper_folder, 1), encoder)
-    encode_shards(corpus, encoded, [0], encoder, decoder)
+    whisper = open_recogniser(None, onnx_opener(encoder_path, 2), whisper_folder, 1)
+    encode_shards(corpus, encoded, [0], whisper)
     assert missing_shards(corpus, encoded) == []
     heard = read_encoded(corpus, encoded)
     assert [one.row for one in heard] == [utterance.row for utterance in utterances]
@@ -150,7 +148,8 @@ def encoded_shard(folder: Path) -> tuple[Path, Path]:
     corpus.mkdir()
     shard(corpus)
     echo: Any = Echo()
-    encode_shards(corpus, encoded, missing_shards(corpus, encoded), echo, echo)
+    recogniser = Recogniser(encoder=echo, decoder=echo)
+    encode_shards(corpus, encoded, missing_shards(corpus, encoded), recogniser)
     return corpus, encoded
 
 

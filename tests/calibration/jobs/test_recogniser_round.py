@@ -72,7 +72,7 @@ def test_a_recogniser_is_trained_chosen_judged_and_served(job: AdaptJob) -> None
     status, lines = run(job)
     assert (status, lines[-1].stage, lines[-1].note) == (0, "done", "1")
     stages = list(dict.fromkeys(line.stage for line in lines))
-    assert stages[:3] == ["hear", "recognise", "choose"]
+    assert stages[:4] == ["hear", "recognise", "choose", "encode"]
     notes = [line.note for line in lines if line.stage == "choose"]
     assert [note.split(":")[0] for note in notes[:-1]] == [
         "before",
@@ -99,6 +99,8 @@ def test_a_recogniser_is_trained_chosen_judged_and_served(job: AdaptJob) -> None
         served = engines.transcriber_of(generation)
         assert isinstance(served, Recogniser)
         assert engines.transcriber_of(generation) is served, "opened once"
+        route = engines.aligned(generation, False)
+        assert (route.encoder, route.first_pass_decoder) == (served.encoder, served.decoder)
         assert engines.transcriber_of(read_generation(job.generations / "0000")) is not served
     finally:
         engines.close()

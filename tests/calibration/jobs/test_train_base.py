@@ -21,9 +21,12 @@ from calibration.corpus.shards import write_shard
 from calibration.corpus.training_requests import requests
 from calibration.export.projector_file import load_projector, save_projector
 from calibration.projector.cif import CifConfig, CifProjector
+from calibration.recogniser.start import base_of
+from calibration.training.opening import key_of
 from engines.jobs.calibration_jobs import TrainJob
 from engines.jobs.messages import EngineFiles, Progress
 from engines.types import Float32, Transcript
+from engines.whisper.recogniser import Recogniser
 
 WIDTH = 384
 VOICES = ("flite slt, 160 words a minute", "espeak-ng en-us, 160 words a minute, 2 rules")
@@ -57,7 +60,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     write_shard(folder, 0, spoken)
     told: Any = Told(texts)
-    encode_shards(folder, folder / "encoded", [0], told, told)
+    recogniser = Recogniser(encoder=told, decoder=told)
+    encode_shards(folder, folder / "encoded", [0], recogniser)
     return folder
 
 
@@ -88,7 +92,8 @@ def job(
         language_model=llm_path,
         served_language_model=llm_path,
     )
-    encoded = tmp_path / "encoded" / f"0-{corpus.name}"
+    key = key_of(base_of(engines), engines)
+    encoded = tmp_path / "encoded" / key / f"0-{corpus.name}"
     shutil.copytree(corpus / "encoded", encoded)
     return TrainJob(
         folder=tmp_path,

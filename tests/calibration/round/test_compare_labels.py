@@ -109,7 +109,7 @@ def test_labels_of_other_recordings_are_doubted_and_an_atypical_speakers_own_are
         system_prompt="",
         threads=1,
     )
-    features = Features(engines, job.features, 1)
+    features = Features(engines, job.features, 1, None)
 
     def doubted(texts: list[str]) -> tuple[str, ...]:
         examples = [

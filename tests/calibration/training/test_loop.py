@@ -282,13 +282,13 @@ def test_frames_are_computed_once_and_a_damaged_cache_is_computed_anew(
         opened.append(1)
         return OnnxEncoder(encoder_path, threads=1)
 
-    first = cached_frames(partial(read_audio, audio), "one", tmp_path, encoder)
-    second = cached_frames(partial(read_audio, audio), "one", tmp_path, encoder)
+    first = cached_frames(partial(read_audio, audio), tmp_path / "one.npy", encoder)
+    second = cached_frames(partial(read_audio, audio), tmp_path / "one.npy", encoder)
     assert np.array_equal(first, second)
     assert len(opened) == 1
     (tmp_path / "one.npy").write_bytes(b"\x93NUMPY broken")
     assert np.array_equal(
-        cached_frames(partial(read_audio, audio), "one", tmp_path, encoder), first
+        cached_frames(partial(read_audio, audio), tmp_path / "one.npy", encoder), first
     )
     assert len(opened) == 2
 

@@ -26,6 +26,7 @@ FOOTPRINTS = Footprints(
         "hear": Footprint(beside_bytes=250 * MIB, alone_bytes=300 * MIB, seconds_per_utterance=0.5),
         "recognise": Footprint(beside_bytes=300 * MIB, alone_bytes=330 * MIB),
         "choose": Footprint(beside_bytes=250 * MIB, alone_bytes=300 * MIB),
+        "encode": Footprint(beside_bytes=250 * MIB, alone_bytes=300 * MIB),
         "train": Footprint(
             beside_bytes=450 * MIB,
             alone_bytes=480 * MIB,
@@ -70,7 +71,7 @@ def planned(budget_mib: int, longest_seconds: float = 5.0, may_unload: bool = Tr
 def test_where_there_is_room_nothing_is_changed() -> None:
     made = planned(3000)
     assert (made.micro_batches, made.unloads, made.refusal) == (1, False, "")
-    assert [stage.name for stage in made.stages] == ["hear", "train", "export", "judge"]
+    assert [stage.name for stage in made.stages] == ["hear", "encode", "train", "export", "judge"]
 
 
 def test_first_training_is_cut_into_parts_then_models_are_unloaded() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from calibration.recogniser.start import SHIPPED
 from engines.errors import AttuneError
 from engines.models.general_speech import read_prompts
 from engines.types import Float32
@@ -192,3 +193,53 @@ def test_an_encoder_that_fails_gives_way_in_the_middle_of_an_utterance(encoder_p
     both.encode(samples)
     assert [str(error) for error in told] == ["CUDA error 700"]
     assert both.runs_by == encoder.runs_by
+
+
+RECOGNISE = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from engines.whisper.ctranslate2_file import read_ctranslate2
+from engines.whisper.encoder_choice import choose_encoder, open_encoder
+from engines.whisper.encoder_onnx import OnnxEncoder, with_layers
+from engines.whisper.probe_speech import probe_speech
+from engines.whisper.recogniser_weights import merged_layers, read_recogniser
+
+graph, plans, whisper, recogniser = map(Path, sys.argv[1:])
+weights, variables = read_recogniser(recogniser), read_ctranslate2(whisper / "model.bin")
+
+def changes(path):
+    return with_layers(path, merged_layers(weights, variables, "encoder"))
+
+choice = choose_encoder(graph, "auto", plans, time.time())
+encoder = open_encoder(choice, graph, plans, 2, changes=changes)
+print(encoder.runs_by)
+speech = probe_speech()
+print(float(np.abs(encoder.encode(speech) - OnnxEncoder(graph, 2).encode(speech)).max()))
+expected = OnnxEncoder(graph, 2, changes=changes).encode(speech)
+print(np.array_equal(encoder.encode(speech), expected))
+"""
+
+
+def recognise(board: Board, whisper_folder: Path) -> list[str]:
+    command = [sys.executable, "-c", RECOGNISE]
+    command += [str(one) for one in (board.graph, board.plans, whisper_folder, SHIPPED)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=600, env=board.environment(), check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_a_plan_takes_the_weights_of_a_recogniser_and_is_not_built_anew(
+    board: Board, whisper_folder: Path, encoder_path: Path
+) -> None:
+    board.graph.write_bytes(encoder_path.read_bytes())
+    assert recognise(board, whisper_folder)[0] == "ONNX Runtime on the processor"
+    board.run()
+    plans = {path: path.read_bytes() for path in board.plans.glob("*.plan")}
+    runs_by, far, same = recognise(board, whisper_folder)
+    assert (runs_by, same) == ("TensorRT", "True")
+    assert float(far) > 0.1
+    assert {path: path.read_bytes() for path in board.plans.glob("*.plan")} == plans

@@ -22,6 +22,7 @@ from engines.files import sha256_of
 from engines.models.general_speech import read_prompts
 from engines.whisper.ctranslate2_file import read_ctranslate2, with_variables
 from engines.whisper.encoder import encoder_mel
+from engines.whisper.encoder_onnx import onnx_opener
 from engines.whisper.recogniser import Recogniser, open_recogniser
 from engines.whisper.recogniser_weights import (
     LowRank,
@@ -53,7 +54,7 @@ def weights(whisper_folder: Path) -> RecogniserWeights:
 
 @pytest.fixture(scope="module")
 def recogniser(weights: RecogniserWeights, encoder_path: Path, whisper_folder: Path) -> Recogniser:
-    return open_recogniser(weights, encoder_path, whisper_folder, threads=2)
+    return open_recogniser(weights, onnx_opener(encoder_path, 2), whisper_folder, threads=2)
 
 
 def test_merged_as_peft_merges(whisper_folder: Path) -> None:
@@ -105,9 +106,11 @@ def test_a_large_change_of_either_side_is_heard(
     said = prompt(general_speech, "agent-alreadyon")
     for side in ("encoder", "decoder"):
         changes = {n: one for n, one in broken.changes.items() if n.startswith(side)}
-        opened = open_recogniser(replace(broken, changes=changes), encoder_path, whisper_folder, 2)
+        opened = open_recogniser(
+            replace(broken, changes=changes), onnx_opener(encoder_path, 2), whisper_folder, 2
+        )
         assert "already logged on" not in opened.transcribe(said).text
-    none = open_recogniser(broken.scaled(0.0), encoder_path, whisper_folder, 2)
+    none = open_recogniser(broken.scaled(0.0), onnx_opener(encoder_path, 2), whisper_folder, 2)
     assert "already logged on" in none.transcribe(said).text
 
 
@@ -144,13 +147,17 @@ def test_the_file_of_another_model_is_one_clear_line(
     weights: RecogniserWeights, encoder_path: Path, whisper_folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(AttuneError, match="was made for another speech model"):
-        open_recogniser(replace(weights, whisper_sha256="0"), encoder_path, whisper_folder, 1)
+        open_recogniser(
+            replace(weights, whisper_sha256="0"), onnx_opener(encoder_path, 2), whisper_folder, 1
+        )
     other = tmp_path / "encoder.onnx"
     other.write_bytes(encoder_path.read_bytes()[: 1 << 20])
     with pytest.raises(AttuneError, match="was not exported from this speech model"):
-        open_recogniser(weights, other, whisper_folder, 1)
+        open_recogniser(weights, onnx_opener(other, 1), whisper_folder, 1)
     with pytest.raises(AttuneError, match=r"encoder\.onnx cannot be read"):
-        open_recogniser(weights, tmp_path / "gone" / "encoder.onnx", whisper_folder, 1)
+        open_recogniser(
+            weights, onnx_opener(tmp_path / "gone" / "encoder.onnx", 1), whisper_folder, 1
+        )
     unknown = with_variables(
         whisper_folder / "model.bin", [("encoder/none", np.zeros(1, np.float32))]
     )

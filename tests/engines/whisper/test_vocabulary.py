@@ -7,6 +7,7 @@ import pytest
 
 from calibration.recogniser.start import SHIPPED
 from engines.routes import Transcriber
+from engines.whisper.encoder_onnx import onnx_opener
 from engines.whisper.phrases import Phrase, PhraseBook
 from engines.whisper.recogniser import open_recogniser
 from engines.whisper.recogniser_weights import read_recogniser
@@ -21,7 +22,9 @@ def transcriber(
     request: pytest.FixtureRequest, encoder_path: Path, whisper_folder: Path
 ) -> Transcriber:
     if request.param == "base recogniser":
-        return open_recogniser(read_recogniser(SHIPPED), encoder_path, whisper_folder, threads=2)
+        return open_recogniser(
+            read_recogniser(SHIPPED), onnx_opener(encoder_path, 2), whisper_folder, threads=2
+        )
     return WhisperTranscriber(whisper_folder, threads=2)
 
 

@@ -33,6 +33,10 @@ class MemoryPoolType(enum.Enum):
     WORKSPACE = 0
 
 
+class BuilderFlag(enum.Enum):
+    REFIT = 4
+
+
 class TensorIOMode(enum.Enum):
     NONE = 0
     INPUT = 1
@@ -126,6 +130,10 @@ class IBuilderConfig:
         self._cache = ITimingCache(b"")
         self.profiles: list[IOptimizationProfile] = []
         self.pools: dict[MemoryPoolType, int] = {}
+        self.flags: set[BuilderFlag] = set()
+
+    def set_flag(self, flag: BuilderFlag) -> None:
+        self.flags.add(flag)
 
     def set_memory_pool_limit(self, pool: MemoryPoolType, pool_size: int) -> None:
         self.pools[pool] = pool_size
@@ -180,7 +188,9 @@ class Builder:
         assert config.pools[MemoryPoolType.WORKSPACE] > 0
         [profile] = config.profiles
         least, _, most = profile.shapes[network.input_names[0]]
-        return _MAGIC + f"{__version__} {least[2]} {most[2]}\n".encode() + network.graph
+        refits = int(BuilderFlag.REFIT in config.flags)
+        about = f"{__version__} {least[2]} {most[2]} {refits}\n"
+        return _MAGIC + about.encode() + network.graph
 
 
 class Runtime:
@@ -204,9 +214,14 @@ class Runtime:
 
 
 class ICudaEngine:
-    def __init__(self, graph: bytes, least: int, most: int) -> None:
-        self._session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    def __init__(self, graph: bytes, least: int, most: int, refits: int) -> None:
+        self.refittable = bool(refits)
+        self._graph = graph
+        self._open(graph)
         self._limits = (least, most)
+
+    def _open(self, graph: bytes) -> None:
+        self._session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         self._tensors = [*self._session.get_inputs(), *self._session.get_outputs()]
         self.num_io_tensors = len(self._tensors)
 
@@ -222,6 +237,52 @@ class ICudaEngine:
 
     def create_execution_context(self) -> "IExecutionContext":
         return IExecutionContext(self)
+
+
+class Refitter:
+    def __init__(self, engine: ICudaEngine, logger: ILogger) -> None:
+        assert engine.refittable, "the plan was built without REFIT"
+        self._engine = engine
+        self._logger = logger
+        self._graph = b""
+
+    def refit_cuda_engine(self) -> bool:
+        if not self._graph:
+            _complain(self._logger, "there are weights without values")
+            return False
+        self._engine._open(self._graph)
+        return True
+
+
+class OnnxParserRefitter:
+    def __init__(self, refitter: Refitter, logger: ILogger) -> None:
+        self._refitter = refitter
+        self._logger = logger
+        self._errors: list[_ParserError] = []
+
+    @property
+    def num_errors(self) -> int:
+        return len(self._errors)
+
+    def get_error(self, index: int) -> _ParserError:
+        return self._errors[index]
+
+    def refit_from_file(self, path: str) -> bool:
+        own = onnx.load_from_string(self._refitter._engine._graph)
+        try:
+            other = onnx.load(path)
+        except (OSError, DecodeError) as error:
+            self._errors.append(_ParserError(str(error).splitlines()[0]))
+            return False
+        shapes = [
+            {one.name: (one.data_type, *one.dims) for one in model.graph.initializer}
+            for model in (own, other)
+        ]
+        if shapes[0] != shapes[1]:
+            self._errors.append(_ParserError("the weights are those of another graph"))
+            return False
+        self._refitter._graph = other.SerializeToString()
+        return True
 
 
 class IExecutionContext:

@@ -1,0 +1,33 @@
+"""Opens the recogniser of a file, and names what it makes."""
+
+from pathlib import Path
+
+from engines.files import sha256_of
+from engines.jobs.messages import EngineFiles
+from engines.whisper.encoder_onnx import onnx_opener
+from engines.whisper.recogniser import Recogniser, open_recogniser
+from engines.whisper.recogniser_weights import RecogniserWeights, read_recogniser
+
+_KEY_DIGITS = 16
+
+
+def open_weights(
+    weights: RecogniserWeights | None, engines: EngineFiles, threads: int
+) -> Recogniser:
+    """The recogniser of `weights`, on the processor; None for Whisper as it came. Raises
+    AttuneError where an engine cannot be opened."""
+    encoder = onnx_opener(engines.encoder, threads)
+    return open_recogniser(weights, encoder, engines.encoder_weights, threads)
+
+
+def open_file(recogniser: Path | None, engines: EngineFiles, threads: int) -> Recogniser:
+    """The recogniser of a file, on the processor; None for Whisper as it came. Raises AttuneError
+    where it, or an engine, cannot be opened."""
+    weights = read_recogniser(recogniser) if recogniser is not None else None
+    return open_weights(weights, engines, threads)
+
+
+def key_of(recogniser: Path | None, engines: EngineFiles) -> str:
+    """A name for what the recogniser of a file makes, which no other one has: the beginning of the
+    sha256 of its weights."""
+    return sha256_of(recogniser or engines.encoder_weights_file)[:_KEY_DIGITS]
