@@ -9,24 +9,33 @@ from engines.jobs.bench_figures import AdaptFigures, QualityFigures
 
 
 def draw_adapt(figures: AdaptFigures, path: Path) -> None:
-    """Draw the error on each set against enrolled minutes, with the cascade's as a dashed line."""
+    """Draw the error of both routes on each set against enrolled minutes, with that of Whisper as
+    it came as a dashed line."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    minutes = [0.0, *(one.minutes for one in figures.rounds)]
+    hearers = list(dict.fromkeys(heard.hearer for heard in figures.heard))
+    aligned = [name for name in hearers if name == "base" or name.endswith(" min")]
+    minutes = dict(zip(aligned, [0.0, *(one.minutes for one in figures.rounds)], strict=True))
     names = list(dict.fromkeys(heard.set for heard in figures.heard))
     for index, name in enumerate(names):
-        of_set = [heard for heard in figures.heard if heard.set == name]
-        ours = [100 * heard.word_error_rate for heard in of_set if heard.hearer != "cascade"]
-        points = sorted(zip(minutes, ours, strict=True))  # in whatever order the rounds ran
-        cascade = next(100 * heard.word_error_rate for heard in of_set if heard.hearer == "cascade")
-        axes.plot(*zip(*points, strict=True), "o-", color=f"C{index}", label=name)
-        axes.axhline(cascade, color=f"C{index}", linestyle="--", linewidth=1)
+        rates = {
+            heard.hearer: 100 * heard.word_error_rate
+            for heard in figures.heard
+            if heard.set == name
+        }
+        for ending, style, label in (("", "o-", name), (", recogniser", "x:", None)):
+            points = sorted(  # in whatever order the rounds ran
+                (minutes[one], rates[one + ending]) for one in aligned if one + ending in rates
+            )
+            if points:
+                axes.plot(*zip(*points, strict=True), style, color=f"C{index}", label=label)
+        axes.axhline(rates["cascade"], color=f"C{index}", linestyle="--", linewidth=1)
     axes.set(
         xlabel="minutes enrolled",
         ylabel="word error, %",
-        title="A personal round (dashed: cascade)",
         ylim=(0, None),
     )
+    axes.set_title("Dotted: its recogniser alone. Dashed: Whisper as it came", fontsize="medium")
     figure.legend(loc="outside right upper")
     axes.grid(alpha=0.3)
     _save(figure, path)

@@ -21,6 +21,9 @@ from .shards import Utterance, read_corpus, shards_of
 
 SEED = 20_000
 """A seed far from the base's own, for other sentences in the same voices."""
+ENCODED_SHARDS = 1
+"""The shards that a projector trains on, half of the set: a step draws eight of their sentences, a
+round each of them six times, and encoding takes a second for four of them."""
 
 
 def build_replay(
@@ -45,13 +48,14 @@ def encode_replay(
     recogniser: Callable[[], Recogniser],
     report: Callable[[int, int], None] = lambda done, shards: None,
 ) -> None:
-    """Encode what is not in the folder `encoded` yet, by what `recogniser` opens; `report` takes
-    the number of shards that were encoded and of those that were missing.
+    """Encode the first ENCODED_SHARDS shards into the folder `encoded`, as far as they are not
+    there yet, by what `recogniser` opens; `report` takes the number of shards that were encoded and
+    of those that were missing.
 
     Raises AttuneError where a shard is damaged or an engine fails.
     """
     folder = replay_folder(features)
-    missing = missing_shards(folder, encoded)
+    missing = [n for n in missing_shards(folder, encoded) if n < ENCODED_SHARDS]
     if not missing:
         return
     encode_shards(folder, encoded, missing, recogniser(), lambda done: report(done, len(missing)))

@@ -28,8 +28,8 @@ class StageRecord(Frozen):
     peak_bytes: int = 0
     """The peak resident memory."""
     stage_processor_seconds: float = 0.0
-    """The processor time of the stage's process, all threads together; of a stage that was stopped
-    and went on, that of its last process."""
+    """The processor time of the stage, all threads together; of a stage that was stopped and went
+    on, that of its last process."""
     steps: int = 0
     skipped_steps: int = 0
     """The number of steps that were skipped for lack of memory."""

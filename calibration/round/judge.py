@@ -50,6 +50,7 @@ _RECOGNISERS = ("recogniser", "current_recogniser")
 def judge(job: AdaptJob, report: Report) -> StageRecord:
     """Judge the candidate that the stages before made, and write the generation. Raises AttuneError
     where an engine or the parent fails."""
+    began = process_time()
     folder = RoundFolder(job.folder)
     # A label that has no words after normalisation ("Um.") would only count added words as errors.
     examples = [
@@ -100,7 +101,7 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
     peaks = {stage: record.peak_bytes for stage, record in done.items()}
     peaks["judge"] = peak_resident_bytes()
     times = {stage: record.stage_processor_seconds for stage, record in done.items()}
-    times["judge"] = process_time()
+    times["judge"] = process_time() - began
     card = Card(
         number=job.number,
         parent=job.parent,

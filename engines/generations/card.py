@@ -90,7 +90,7 @@ class Card(Frozen):
     stage_peak_bytes: dict[str, int] = Field(default_factory=dict)
     """The peak resident memory of each stage's process."""
     stage_processor_seconds: dict[str, float] = Field(default_factory=dict)
-    """The processor time of each stage's process, all threads together."""
+    """The processor time of each stage, all threads together."""
     seed: int = 0
     versions: dict[str, str] = Field(default_factory=dict)
     language_model_sha256: str = ""

@@ -308,7 +308,13 @@ def test_pictures_and_tables_show_what_was_found(tmp_path: Path) -> None:
                 peak_bytes=10**9,
             )
         ],
-        heard=[heard_set("cascade", 0.6), heard_set("base", 0.4), heard_set("2 min", 0.05)],
+        heard=[
+            heard_set("cascade", 0.6),
+            heard_set("base", 0.4),
+            heard_set("2 min", 0.05),
+            heard_set("2 min, recogniser", 0.1),
+            heard_set("whisper-base", 0.5),
+        ],
         costs=[],
         machine="a machine",
     )
@@ -324,7 +330,7 @@ def test_pictures_and_tables_show_what_was_found(tmp_path: Path) -> None:
         peak_bytes=10**9,
     )
     fifth = heard_set("5 min", 0.02)
-    for name, rounds, heard in (("up", [0, 1], [2, 3]), ("down", [1, 0], [3, 2])):
+    for name, rounds, heard in (("up", [0, 1], [2, 5]), ("down", [1, 0], [5, 2])):
         all_rounds, all_heard = [*adapt.rounds, longer], [*adapt.heard, fifth]
         asked = {
             "rounds": [all_rounds[place] for place in rounds],
