@@ -3,7 +3,6 @@ and no soft tokens."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -69,14 +68,11 @@ class OnnxEncoder(SpeechEncoder):
 
         Raises AttuneError where it cannot be opened.
         """
+        self._graph = graph
+        self._threads = threads
         self._device = device
-
-        @cache
-        def session() -> InferenceSession:
-            with changes(graph) as changed:
-                return open_session(changed, threads, _REMEDY, device=device)
-
-        self._session = session
+        self._changes = changes
+        self._opened: InferenceSession | None = None
         if not later:
             self.ready()
 
@@ -87,6 +83,13 @@ class OnnxEncoder(SpeechEncoder):
     @property
     def frame_width(self) -> int:
         return int(self._session().get_outputs()[0].shape[2])
+
+    def _session(self) -> InferenceSession:
+        if self._opened is None:
+            with self._changes(self._graph) as graph:
+                self._opened = open_session(graph, self._threads, _REMEDY, device=self._device)
+            self._changes = nullcontext  # what the changes hold is freed
+        return self._opened
 
     def ready(self) -> None:
         self._session()
