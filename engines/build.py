@@ -134,15 +134,20 @@ class Engines:
         language model or encoder, whose vectors mean something else, or where its recogniser cannot
         be opened.
         """
-        made_for = {
-            "language model": (generation.card.language_model_sha256, self.files.language_model),
-            "speech encoder": (generation.card.encoder_sha256, self.files.encoder_weights_file),
-        }
-        for what, (expected, path) in made_for.items():
+        card, files = generation.card, self.files
+        for what, setting, expected, path in (
+            (
+                "language model",
+                "engines.aligned_language_model",
+                card.language_model_sha256,
+                files.language_model,
+            ),
+            ("speech model", "engines.whisper", card.encoder_sha256, files.encoder_weights_file),
+        ):
             if sha256_of(path) != expected:
                 raise AttuneError(
-                    f"generation {generation.number:04d} was made for another {what} than {path}; "
-                    "set it back, or use a state_dir of its own for the new one"
+                    f"generation {generation.number:04d} was made for another {what} than {path};"
+                    f" set {setting} back, or use a state_dir of its own for the new one"
                 )
         if generation.recogniser is not None:
             recogniser = self._recogniser(generation.recogniser)

@@ -73,6 +73,7 @@ def test_a_round_writes_a_judged_generation(job: AdaptJob) -> None:
     assert (status, lines[-1].stage, lines[-1].note) == (0, "done", "1")
     assert list(dict.fromkeys(line.stage for line in lines)) == [
         "hear",
+        "encode",
         "samples",
         "train",
         "export",
@@ -85,7 +86,8 @@ def test_a_round_writes_a_judged_generation(job: AdaptJob) -> None:
     assert card.examples_by_origin == {"enrolled": TRAINED}
     assert card.steps > 0
     assert card.losses.keys() == {"contrast", "sound", "mse", "cosine", "ctc", "quantity"}
-    assert card.stage_peak_bytes.keys() == {"hear", "train", "export", "judge"}
+    stages = {"hear", "encode", "train", "export", "judge"}
+    assert card.stage_peak_bytes.keys() == card.stage_processor_seconds.keys() == stages
     assert card.peak_bytes == max(card.stage_peak_bytes.values())
     assert min(card.stage_peak_bytes.values()) > 100e6
     assert card.processor_seconds is not None
@@ -186,7 +188,7 @@ def test_what_a_stage_has_done_is_not_done_again(job: AdaptJob, killed_in: str) 
     status, lines = run(job)
     assert status == 0, lines[-1].note
     stages = list(dict.fromkeys(line.stage for line in lines))
-    order = ["hear", "samples", "train", "export", "judge", "done"]
+    order = ["hear", "encode", "samples", "train", "export", "judge", "done"]
     begun = order.index("samples" if killed_in == "train" else killed_in)
     assert stages == order[begun:]
     assert read_generation(job.generations / "0001").card.steps > 0
