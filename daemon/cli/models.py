@@ -179,9 +179,11 @@ def use_model(name: Annotated[str, typer.Argument(help="Name of a language model
     found = loaded()
     if found.settings.engines.language_model != name:
         _write_choice(path, before)
+        origin = found.origins["engines.language_model"]
         raise AttuneError(
-            "engines.language_model is set by"
-            f" {found.origins['engines.language_model']}, which counts more than {path}; set it"
+            f"with --config {path} is not read; set engines.language_model in your own file"
+            if origin == "default"
+            else f"engines.language_model is set by {origin}, which counts more than {path}; set it"
             " there"
         )
     try:
