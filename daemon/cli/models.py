@@ -177,11 +177,10 @@ def use_model(name: Annotated[str, typer.Argument(help="Name of a language model
         path, f'# Written by `attune models use`.\n[engines]\nlanguage_model = "{name}"\n'
     )
     found = loaded()
-    if found.settings.engines.language_model != name:
+    if (origin := found.origins["engines.language_model"]) != str(path):
         _write_choice(path, before)
-        origin = found.origins["engines.language_model"]
         raise AttuneError(
-            f"with --config {path} is not read; set engines.language_model in your own file"
+            f"with --config, {path} is not read; set engines.language_model in your own file"
             if origin == "default"
             else f"engines.language_model is set by {origin}, which counts more than {path}; set it"
             " there"

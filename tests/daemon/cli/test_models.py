@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from daemon.cli import models as command
+from daemon.cli.common import use_sources
 from daemon.config.settings import Settings
 from engines.errors import AttuneError
 from engines.models.manifest import find_model, load_manifest, write_manifest
@@ -87,6 +88,12 @@ def test_a_setting_that_counts_more_is_named_and_nothing_is_changed(
     monkeypatch.setenv("ATTUNE__ENGINES__LANGUAGE_MODEL", "another")
     told = refused("use", "smollm2-135m-instruct-q4_1")
     assert "ATTUNE__ENGINES__LANGUAGE_MODEL" in told
+    monkeypatch.delenv("ATTUNE__ENGINES__LANGUAGE_MODEL")
+    own = machine / "own.toml"
+    own.touch()
+    use_sources(own, [])
+    assert "with --config, " in refused("use", "smollm2-135m-instruct-q4_1")
+    use_sources(None, [])
     assert not (machine / "attune.toml.d" / "models.toml").exists()
     assert prepared == []
 
