@@ -39,7 +39,9 @@ def open_session(
     options.log_severity_level = 3
     providers = [(_CUDA, _CUDA_OPTIONS), _CPU] if device == "gpu" else [_CPU]
     try:
-        session = onnxruntime.InferenceSession(str(graph), options, providers=providers)
+        session = onnxruntime.InferenceSession(
+            str(graph) if isinstance(graph, Path) else graph, options, providers=providers
+        )
     except Exception as error:
         # ONNX Runtime raises its own classes, which share no base but Exception.
         reason = str(error).splitlines()[0][:200]

@@ -11,11 +11,12 @@ from .llm.model import LlamaModel
 from .llm.vocabulary import Vocabulary
 from .models.manifest import LANGUAGE_MODEL, NAME, SPEECH_MODEL, Model
 from .whisper.ctranslate2_file import read_ctranslate2
+from .whisper.recogniser_weights import place_of
+from .whisper.transcriber import FILES
 
-_WHISPER_FILES = ("config.json", "model.bin", "tokenizer.json")
-_MORE_WHISPER_FILES = ("vocabulary.txt", "vocabulary.json", "preprocessor_config.json")
-_ENCODER_WEIGHT = "encoder/layer_0/self_attention/linear_0/weight"
-_DECODER_WEIGHT = "decoder/layer_0/attention/linear_0/weight"
+_MORE_FILES = ("vocabulary.txt", "vocabulary.json", "preprocessor_config.json")
+_LAYERS = ("encoder.layers.0.self_attn.q_proj", "decoder.layers.0.encoder_attn.q_proj")
+"""Linear layers that every Whisper model has, and that a recogniser changes."""
 
 
 def describe_own(name: str, path: Path, licence: str) -> Model:
@@ -68,21 +69,20 @@ def _check_gguf(path: Path) -> list[str]:
 
 
 def _check_whisper(folder: Path) -> list[str]:
-    for name in _WHISPER_FILES:
+    for name in FILES:
         if not (folder / name).is_file():
             raise AttuneError(
                 f"{folder / name} is missing; a Whisper folder for CTranslate2 has"
-                f" {', '.join(_WHISPER_FILES)} (ct2-transformers-converter --copy_files"
+                f" {', '.join(FILES)} (ct2-transformers-converter --copy_files"
                 " tokenizer.json)"
             )
     variables = read_ctranslate2(folder / "model.bin")
-    for weight in (_ENCODER_WEIGHT, _DECODER_WEIGHT):
+    for weight in (place_of(name).variable for name in _LAYERS):
         if weight not in variables:
             raise AttuneError(f"{folder}/model.bin is not a Whisper model: it has no {weight}")
-    dtype = variables[_ENCODER_WEIGHT].dtype
-    if dtype not in (np.float16, np.float32):
-        raise AttuneError(
-            f"{folder}/model.bin holds weights as {dtype}, which cannot be trained on; convert the"
-            " model with --quantization float16"
-        )
-    return [*_WHISPER_FILES, *(one for one in _MORE_WHISPER_FILES if (folder / one).is_file())]
+        if (dtype := variables[weight].dtype) not in (np.float16, np.float32):
+            raise AttuneError(
+                f"{folder}/model.bin holds weights as {dtype}, which cannot be trained on; convert"
+                " the model with --quantization float16"
+            )
+    return [*FILES, *(one for one in _MORE_FILES if (folder / one).is_file())]

@@ -34,7 +34,7 @@ COSTED = 12
 def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
     """Run `job`; returns the number of rounds. Raises AttuneError where a manifest cannot be used
     or a round fails."""
-    judge = _judge(job, job.engines)
+    judge = Judge(job.engines, job.features, job.system_prompt, job.threads, reply_tokens=1)
     enrolled = read_set(job.enrol).examples
     random.Random(job.seed).shuffle(enrolled)
     sets = [read_set(path) for path in job.judge]
@@ -115,10 +115,6 @@ def _as_it_came(whisper: Path, threads: int) -> Recognise:
     """The cascade through the Whisper model of a folder, told that English is spoken."""
     transcriber = WhisperTranscriber(whisper, threads, language="en")
     return lambda example: transcriber.transcribe(read_audio(example.audio, MAX_SECONDS)).text
-
-
-def _judge(job: BenchAdaptJob, engines: EngineFiles) -> Judge:
-    return Judge(engines, job.features, job.system_prompt, job.threads, reply_tokens=1)
 
 
 def _round(

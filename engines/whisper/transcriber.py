@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 NOTHING = Transcript("", 0.0)
 
-_FILES = ("config.json", "model.bin", "tokenizer.json")
+FILES = ("config.json", "model.bin", "tokenizer.json")
 _REMEDY = "run `attune models fetch`"
 _SHORTEST_SECONDS = 0.1
 _SILENT_PEAK = 1e-3
@@ -69,7 +69,7 @@ class WhisperTranscriber:
 
         Raises AttuneError where the folder is missing, incomplete or damaged.
         """
-        for name in _FILES:  # without a tokenizer faster-whisper would go and ask a hub for one
+        for name in FILES:  # without a tokenizer faster-whisper would go and ask a hub for one
             if not (folder / name).is_file():
                 raise AttuneError(f"{folder / name} is missing; {_REMEDY}")
         # CTranslate2 takes a second to load: only processes that transcribe pay it.
