@@ -15,7 +15,8 @@ from engines.jobs.bench_figures import AdaptFigures, PersonalRound, ServingCost,
 from engines.jobs.bench_jobs import BenchAdaptJob
 from engines.jobs.messages import AdaptJob, EngineFiles, Example, Report
 from engines.types import FRAME_SECONDS
-from engines.whisper.encoder import MAX_SECONDS
+from engines.whisper.encoder import MAX_SECONDS, encoder_mel
+from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.transcriber import WhisperTranscriber
 
 from ..evaluation.judge import Judge, Recognise
@@ -52,8 +53,12 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
     rounds: list[PersonalRound] = []
     costs: list[ServingCost] = []
 
+    mel_bins = OnnxEncoder(job.engines.encoder, 1).mel_bins
+
     def seconds_of(example: Example) -> float:
-        return len(judge.heard_by(None).frames(example)) * FRAME_SECONDS
+        """The seconds that the encoder reads."""
+        columns: int = encoder_mel(read_audio(example.audio, MAX_SECONDS), mel_bins).shape[1]
+        return columns // 2 * FRAME_SECONDS
 
     def judge_aligned(hearer: str, generation: Generation) -> None:
         confidence = generation.card.confidence
