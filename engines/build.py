@@ -164,6 +164,7 @@ class Engines:
             first_pass_decoder,
             cache(partial(self._decoder, generation)),
             unsure_takes_first_pass,
+            card.transcript_confidence,
         )
 
     def _decoder(self, generation: Generation) -> AlignedDecoder:

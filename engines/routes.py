@@ -15,11 +15,12 @@ from .alignment.nbest import JUDGED_TOKENS, SearchBounds
 from .audio.pieces import PauseCutter
 from .interfaces import Step, unwatched
 from .llm.vocabulary import Vocabulary
-from .types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript
+from .types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript, joined
 from .whisper.encoder import SpeechEncoder
 from .whisper.first_pass import FirstPassDecoder
 from .whisper.phrases import NO_PHRASES, PhraseBook
 from .whisper.second_pass import leaves_doubt
+from .whisper.transcript_confidence import TranscriptConfidence
 
 _SEARCH_SECONDS, _SEARCH_SHARE = 1.2, 0.03
 """The time that the search for the best sentence of an utterance may take: so many seconds, and so
@@ -35,9 +36,8 @@ class Transcriber(Protocol):
     def transcribe(
         self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
     ) -> Transcript:
-        """Transcribe [N] samples at 16 kHz; empty, with confidence 0, where nothing was said. What
-        leaves doubt is read again with `phrases` in mind. `step` is called between parts of the
-        work."""
+        """Transcribe [N] samples at 16 kHz; empty where nothing was said. What leaves doubt is read
+        again with `phrases` in mind. `step` is called between parts of the work."""
         ...
 
 
@@ -51,7 +51,7 @@ class Route(Protocol):
 
     def hear(
         self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
-    ) -> str | SoftTokens:
+    ) -> Transcript | SoftTokens:
         """Turn [N] samples at 16 kHz into a transcript (cascade) or into soft tokens (aligned);
         either is empty where nothing was said. `phrases` are likelier than other words.
 
@@ -72,14 +72,16 @@ class CascadeRoute:
     the first minute."""
 
     transcriber: Transcriber
+    confidence: TranscriptConfidence | None = None
+    """The fitted confidence in the transcripts; None where nothing was fitted."""
     name: str = "cascade"
 
     def hear(
         self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
-    ) -> str:
+    ) -> Transcript:
         """Transcribe [N] samples at 16 kHz; empty where nothing was said. `step` is called between
         parts of the work."""
-        return self.transcriber.transcribe(samples, step, phrases).text
+        return weighed(self.transcriber.transcribe(samples, step, phrases), self.confidence)
 
     def ready(self) -> None:
         """Do nothing: the transcriber is open already."""
@@ -97,6 +99,8 @@ class AlignedRoute:
     unsure_takes_first_pass: bool = False
     """Whether a piece that stays in doubt is replaced by its first-pass transcript, which is about
     what the cascade would transcribe."""
+    transcript_confidence: TranscriptConfidence | None = None
+    """The fitted confidence in those transcripts; None where nothing was fitted."""
     cutter: PauseCutter = field(default_factory=PauseCutter)
     name: str = "aligned"
 
@@ -107,10 +111,10 @@ class AlignedRoute:
 
     def hear(
         self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
-    ) -> str | SoftTokens:
-        """Decode [N] samples at 16 kHz into soft tokens, or into text where a piece stays in doubt
-        and `unsure_takes_first_pass` is set. A first-pass transcript that leaves doubt is read
-        again where there are `phrases`. `step` is called between the parts of the work."""
+    ) -> Transcript | SoftTokens:
+        """Decode [N] samples at 16 kHz into soft tokens, or into a transcript where a piece stays
+        in doubt and `unsure_takes_first_pass` is set. A first-pass transcript that leaves doubt is
+        read again where there are `phrases`. `step` is called between the parts of the work."""
         pieces = self.cutter.cut(samples)
         count = max(1, len(pieces))
         search_seconds = (_SEARCH_SECONDS + _SEARCH_SHARE * len(samples) / SAMPLE_RATE_HZ) / count
@@ -125,7 +129,8 @@ class AlignedRoute:
             bounds = SearchBounds(tokens, time.monotonic() + search_seconds, step)
             readings.append(decoder.spoken(frames, first_passes[-1], bounds))
         if self.unsure_takes_first_pass and not all(piece.reading.sure for piece in readings):
-            return " ".join(_surest(decoder, readings, first_passes, step))
+            taken = list(_surest(decoder, readings, first_passes, step))
+            return weighed(joined(taken), self.transcript_confidence)
         return decoder.written(readings)
 
     def _first_pass(self, frames: Float32, phrases: PhraseBook) -> Transcript:
@@ -140,29 +145,36 @@ def _surest(
     readings: Sequence[Spoken],
     first_passes: Sequence[Callable[[], Transcript]],
     step: Step,
-) -> Iterator[str]:
+) -> Iterator[Transcript]:
     """The words of each piece: those of its reading where that is sure, else its first-pass
-    transcript."""
+    transcript, whose likelihood alone counts."""
     for spoken, first_pass in zip(readings, first_passes, strict=True):
         step()
         yield (
-            words_of(decoder.written([spoken]), decoder.vocabulary)
+            Transcript(words_of(decoder.written([spoken]), decoder.vocabulary))
             if spoken.reading.sure
-            else first_pass().text
+            else first_pass()
         )
 
 
-def words_of(heard: str | SoftTokens, vocabulary: Vocabulary) -> str:
+def weighed(transcript: Transcript, confidence: TranscriptConfidence | None) -> Transcript:
+    """`transcript` with the confidence in it, where one was fitted."""
+    return confidence.weigh(transcript) if confidence is not None else transcript
+
+
+def words_of(heard: str | Transcript | SoftTokens, vocabulary: Vocabulary) -> str:
     """The words that were recognised, for people: the transcript, or the nearest row of the
     embedding table for each soft token, detokenized."""
     return all_words_of([heard], vocabulary)[0]
 
 
-def all_words_of(heard: Sequence[str | SoftTokens], vocabulary: Vocabulary) -> list[str]:
+def all_words_of(
+    heard: Sequence[str | Transcript | SoftTokens], vocabulary: Vocabulary
+) -> list[str]:
     """The words of each of `heard`, as `words_of` gives them, for the price of one pass through the
     embedding table. An exact row is its own nearest."""
     vectors = [
-        words.vectors for words in heard if not isinstance(words, str) and words.tokens is None
+        words.vectors for words in heard if isinstance(words, SoftTokens) and words.tokens is None
     ]
     found = iter(vocabulary.nearest(np.concatenate(vectors))[0] if vectors else [])
 
@@ -171,7 +183,9 @@ def all_words_of(heard: Sequence[str | SoftTokens], vocabulary: Vocabulary) -> l
             list(soft.tokens) if soft.tokens is not None else list(islice(found, len(soft.vectors)))
         )
 
-    return [
-        words if isinstance(words, str) else vocabulary.detokenize(tokens_of(words)).strip()
-        for words in heard
-    ]
+    def text_of(words: str | Transcript | SoftTokens) -> str:
+        if isinstance(words, SoftTokens):
+            return vocabulary.detokenize(tokens_of(words)).strip()
+        return words.text if isinstance(words, Transcript) else words
+
+    return [text_of(words) for words in heard]

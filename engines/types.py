@@ -1,5 +1,7 @@
 """Frozen values that several parts exchange. Knows numpy and nothing else of this project."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,8 +40,35 @@ class Transcript:
     """A recognised text."""
 
     text: str
-    confidence: float
-    """Mean probability of the decoded tokens, 0 to 1."""
+    log_likelihood: float = 0.0
+    """The natural log likelihood of the text and its end, given the sound."""
+    tokens: int = 0
+    """The number of tokens of the text, its end among them; 0 where nothing was said."""
+    confidence: float | None = None
+    """Fitted probability that every word is right; None where nothing was fitted."""
+    sure: bool = True
+    """False where `confidence` is below the generation's threshold."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was said."""
+        return not self.text.strip()
+
+    @property
+    def mean_probability(self) -> float:
+        """The geometric mean of the tokens' probabilities, 0 to 1; 0 where nothing was said."""
+        return math.exp(min(0.0, self.log_likelihood / self.tokens)) if self.tokens else 0.0
+
+
+def joined(transcripts: Sequence[Transcript]) -> Transcript:
+    """The transcript of pieces that follow each other, without confidence: as likely as all of them
+    together."""
+    spoken = [one for one in transcripts if one.text]
+    return Transcript(
+        " ".join(one.text for one in spoken),
+        sum((one.log_likelihood for one in spoken), 0.0),
+        sum(one.tokens for one in spoken),
+    )
 
 
 @dataclass(frozen=True)
@@ -81,3 +110,8 @@ class SoftTokens:
     """Fitted probability that every word is right; None where nothing was fitted."""
     sure: bool = True
     """False where `confidence` is below the generation's threshold."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was said."""
+        return not len(self.vectors)

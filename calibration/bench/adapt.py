@@ -108,7 +108,9 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
         cost(f"{minutes:g} min", generation, "aligned")
         if generation.recogniser is not None:
             name = f"{minutes:g} min, recogniser"
-            judge_all(name, judge.cascade(generation.recogniser))
+            sure = card.transcript_confidence
+            heard = judge.cascade(generation.recogniser, sure)
+            judge_all(name, heard, sure.threshold if sure else None)
             cost(name, generation, "cascade")
     figures = AdaptFigures(rounds=rounds, heard=scores, costs=costs, machine=describe_machine())
     write_atomically(job.folder / "figures.json", figures.model_dump_json(indent=1).encode())
@@ -119,7 +121,7 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
 def _as_it_came(whisper: Path, threads: int) -> Recognise:
     """The cascade through the Whisper model of a folder, told that English is spoken."""
     transcriber = WhisperTranscriber(whisper, threads, language="en")
-    return lambda example: transcriber.transcribe(read_audio(example.audio, MAX_SECONDS)).text
+    return lambda example: transcriber.transcribe(read_audio(example.audio, MAX_SECONDS))
 
 
 def _round(

@@ -14,7 +14,7 @@ from engines.jobs.bench_figures import ReliabilityStep, SetScores, Trust
 from engines.jobs.messages import Example
 from engines.llm.vocabulary import Vocabulary
 from engines.routes import all_words_of
-from engines.types import SoftTokens
+from engines.types import SoftTokens, Transcript
 
 from ..corpus.manifests import read_recordings
 from ..evaluation.fit_confidence import calibration_error, reliability_curve
@@ -53,7 +53,7 @@ def read_set(manifest: Path, name: str | None = None) -> JudgedSet:
 def judge_set(
     judged: JudgedSet,
     hearer: str,
-    heard: Sequence[str | SoftTokens],
+    heard: Sequence[Transcript | SoftTokens],
     vocabulary: Vocabulary,
     threshold: float | None,
     log: Path,
@@ -64,7 +64,7 @@ def judge_set(
     pairs = [(example.text, text) for example, text in zip(judged.examples, words, strict=True)]
     content = [content_errors(label, text) for label, text in pairs]
     content_words = max(1, sum(total for _, total in content))
-    confidences = [soft.confidence if isinstance(soft, SoftTokens) else None for soft in heard]
+    confidences = [one.confidence for one in heard]
     rows = [
         {"set": judged.name, "hearer": hearer, "text": label, "heard": text, "confidence": sure}
         for (label, text), sure in zip(pairs, confidences, strict=True)
@@ -108,7 +108,7 @@ def with_replies(
     scores: SetScores,
     judge: Judge,
     judged: JudgedSet,
-    words: Sequence[str | SoftTokens],
+    words: Sequence[str | Transcript | SoftTokens],
     expected: Replies,
     adapter: Path | None = None,
 ) -> SetScores:

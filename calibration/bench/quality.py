@@ -25,6 +25,7 @@ from engines.jobs.bench_jobs import BenchQualityJob
 from engines.jobs.child_process import PARENT_VARIABLE, settle_as_child
 from engines.jobs.messages import Example, Report
 from engines.llm.vocabulary import Vocabulary
+from engines.types import Transcript
 from engines.whisper.encoder import MAX_SECONDS
 
 from ..evaluation.judge import Judge
@@ -134,9 +135,8 @@ def _run_design(
     scores = []
     for judged in sets:
         judged_samples = [sample_of(example) for example in judged.examples]
-        one = judge_set(
-            judged, name, design.transcribe(judged_samples), vocabulary, None, job.folder / LOG
-        )
+        heard = [Transcript(text) for text in design.transcribe(judged_samples)]
+        one = judge_set(judged, name, heard, vocabulary, None, job.folder / LOG)
         replied = design.soft(judged_samples[: job.reply_utterances])
         scores.append(with_replies(one, judge, judged, replied, expected))
     described = DesignRun(

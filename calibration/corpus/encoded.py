@@ -15,7 +15,7 @@ import numpy as np
 
 from engines.errors import AttuneError
 from engines.files import write_atomically, write_beside
-from engines.types import Float16
+from engines.types import Float16, Transcript
 from engines.whisper.recogniser import Recogniser
 
 from .shards import Row, index_of, read_shard, shards_of
@@ -28,8 +28,7 @@ class EncodedUtterance:
     row: Row
     frames: Float16
     """[T, D] encoder frames, memory-mapped."""
-    first_pass: str
-    """The first-pass transcript; empty where nothing was recognised."""
+    first_pass: Transcript
 
 
 def missing_shards(corpus: Path, encoded: Path) -> list[int]:
@@ -55,7 +54,7 @@ def encode_shards(
         for utterance in read_shard(corpus, number):
             frames = recogniser.encoder.run(np.ascontiguousarray(utterance.log_mel, np.float32))
             parts.append(frames.astype(np.float16))
-            lines.append(json.dumps({"first_pass": recogniser.decoder.decode(frames).text}) + "\n")
+            lines.append(json.dumps(_line_of(recogniser.decoder.decode(frames))) + "\n")
         index = index_of(encoded, number)
         with write_beside(index.with_suffix(".npy")) as beside:
             np.save(beside, np.concatenate(parts) if parts else np.zeros((0, 0), np.float16))
@@ -78,15 +77,31 @@ def _read(corpus: Path, encoded: Path, number: int) -> Iterator[EncodedUtterance
     index = index_of(encoded, number)
     rows = [utterance.row for utterance in read_shard(corpus, number)]
     try:
-        texts = [str(json.loads(line)["first_pass"]) for line in index.read_text().splitlines()]
+        first_passes = [_transcript_of(line) for line in index.read_text().splitlines()]
         frames = np.load(index.with_suffix(".npy"), mmap_mode="c", allow_pickle=False)
     except (OSError, KeyError, ValueError, TypeError, EOFError) as error:
         raise _damaged(index, str(error)) from None
     end = rows[-1].start + rows[-1].frames if rows else 0
-    if len(texts) != len(rows) or len(frames) != end:
+    if len(first_passes) != len(rows) or len(frames) != end:
         raise _damaged(index, "it is of another corpus, or cut off")
-    for row, text in zip(rows, texts, strict=True):
-        yield EncodedUtterance(row, frames[row.start : row.start + row.frames], text)
+    for row, first_pass in zip(rows, first_passes, strict=True):
+        yield EncodedUtterance(row, frames[row.start : row.start + row.frames], first_pass)
+
+
+def _line_of(transcript: Transcript) -> dict[str, str | float]:
+    return {
+        "first_pass": transcript.text,
+        "log_likelihood": transcript.log_likelihood,
+        "tokens": transcript.tokens,
+    }
+
+
+def _transcript_of(line: str) -> Transcript:
+    """The transcript of a line. Those of version 0.2.0 have its text alone."""
+    row = json.loads(line)
+    return Transcript(
+        str(row["first_pass"]), float(row.get("log_likelihood", 0.0)), int(row.get("tokens", 0))
+    )
 
 
 def _damaged(index: Path, why: str) -> AttuneError:

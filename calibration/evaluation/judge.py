@@ -23,14 +23,15 @@ from engines.jobs.bench_jobs import BenchDistilJob, BenchQualityJob
 from engines.jobs.messages import AdaptJob, EngineFiles, Example
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.vocabulary import Vocabulary
-from engines.routes import all_words_of
-from engines.types import SoftTokens
+from engines.routes import all_words_of, weighed
+from engines.types import SoftTokens, Transcript
+from engines.whisper.transcript_confidence import TranscriptConfidence
 
 from ..training.features import Features
 from .fit_confidence import DecodedExample, decode_example
 from .text_scores import error_rate, rouge_l, word_errors
 
-Recognise = Callable[[Example], str | SoftTokens]
+Recognise = Callable[[Example], Transcript | SoftTokens]
 """A function from an utterance to a transcript (cascade) or to soft tokens (aligned)."""
 
 
@@ -158,10 +159,13 @@ class Judge:
             else None
         )
 
-    def cascade(self, recogniser: Path | None) -> Recognise:
-        """The cascade through the recogniser of a file, or through Whisper as it came."""
+    def cascade(
+        self, recogniser: Path | None, confidence: TranscriptConfidence | None = None
+    ) -> Recognise:
+        """The cascade through the recogniser of a file, or through Whisper as it came, with the
+        `confidence` in its transcripts."""
         features = self.heard_by(recogniser)
-        return lambda example: features.transcript(example).text
+        return lambda example: weighed(features.transcript(example), confidence)
 
     def score(
         self,
@@ -204,13 +208,17 @@ class Judge:
             self._references[text] = "".join(self.reply_pieces(text))
         return self._references[text]
 
-    def reply_pieces(self, words: str | SoftTokens, adapter: Path | None = None) -> list[str]:
+    def reply_pieces(
+        self, words: str | Transcript | SoftTokens, adapter: Path | None = None
+    ) -> list[str]:
         """The reply to `words` in a conversation of its own, a piece of text for each token; empty
         where there are no words.
 
         Soft tokens pass through `adapter`, text never does. Raises AttuneError where it does not
         fit.
         """
+        if isinstance(words, Transcript):
+            words = words.text
         if not isinstance(words, str) and adapter != self._adapter:
             self.language_model.set_adapter(adapter)
             self._adapter = adapter

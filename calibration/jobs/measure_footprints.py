@@ -33,7 +33,7 @@ from engines.jobs.footprints import (
 )
 from engines.jobs.messages import AdaptJob, DistilRecipe, Example, RecogniserRecipe, Report
 from engines.routes import CascadeRoute, Route
-from engines.types import SAMPLE_RATE_HZ, Float32
+from engines.types import SAMPLE_RATE_HZ, Float32, Transcript
 from engines.whisper.encoder_onnx import OnnxEncoder
 
 from ..corpus.replay import longest_replay_seconds
@@ -284,8 +284,9 @@ def _answering_bytes(engines: Engines, job: FootprintJob, samples: Float32) -> i
     watcher.start()
     for route in routes:
         heard = route.hear(samples)
-        if heard if isinstance(heard, str) else len(heard.vectors):
-            list(engines.language_model.reply(heard, 24))
+        if not heard.empty:
+            words = heard.text if isinstance(heard, Transcript) else heard
+            list(engines.language_model.reply(words, 24))
             engines.language_model.reset()
     done.set()
     watcher.join()

@@ -222,7 +222,7 @@ def _split(utterances: Sequence[EncodedUtterance], vocabulary: Vocabulary, stack
     judged: list[tuple[Sample, Row]] = []
     for utterance in utterances:
         text = utterance.row.text
-        sample = make_sample(utterance.frames, text, utterance.first_pass, vocabulary, stack)
+        sample = make_sample(utterance.frames, text, utterance.first_pass.text, vocabulary, stack)
         if sample is not None:
             (judged if is_held_out(text) else learnt).append((sample, utterance.row))
     if not learnt or not judged:

@@ -3,7 +3,7 @@ a generation. Loads no torch."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import reduce
@@ -30,7 +30,9 @@ from engines.generations.folder import (
 )
 from engines.jobs.messages import AdaptJob, Example, Report
 
+from ..corpus.replay import read_encoded_replay
 from ..evaluation.fit_confidence import DecodedExample, learn_confidence
+from ..evaluation.fit_transcripts import Transcribed, fit_transcript_confidence
 from ..evaluation.judge import Judge, Recognise, Scored
 from ..evaluation.text_scores import normalise
 from ..provenance import versions
@@ -42,6 +44,8 @@ from .unlike import split_unlike
 CALIBRATED_OWN, CALIBRATED_GENERAL = 64, 64
 """The most utterances of the user and of the retention set that the confidence is fitted to: each
 takes seconds, because its whole n-best list is compared."""
+CALIBRATED_REPLAYED = 120
+"""The most sentences of the replay set that the confidence in transcripts is fitted to."""
 _JUDGED = ("candidate", "current", "cascade")
 _RECOGNISERS = ("recogniser", "current_recogniser")
 """Those that are judged only where there are such."""
@@ -95,6 +99,11 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         panel.copy("current_recogniser", "recogniser")
     elif recogniser is not None:
         panel.judge("recogniser", judge.cascade(recogniser), None)
+    transcript_confidence = (
+        fit_transcript_confidence(list(_transcribed(job, judge, recogniser, folder)))
+        if recogniser is not None
+        else None
+    )
     report("judge", 1.0, "writing the generation")
     records = [folder.record(stage) for stage in ("recognise", "train", "distil")]
     done = folder.records()
@@ -124,6 +133,7 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         language_model_sha256=sha256_of(job.engines.language_model),
         encoder_sha256=sha256_of(job.engines.encoder_weights_file),
         confidence=parent.card.confidence if left_out else confidence,
+        transcript_confidence=transcript_confidence,
         requests=parent.card.requests if left_out else requests,
         replies={} if left_out else replies,
         projector_left_out=left_out,
@@ -224,6 +234,18 @@ def _decoded(
             decoded[example.id] = one
         steps.done(f"confidence, {len(decoded)} utterances")
     return decoded
+
+
+def _transcribed(
+    job: AdaptJob, judge: Judge, recogniser: Path, folder: RoundFolder
+) -> Iterator[Transcribed]:
+    """What the confidence in the transcripts of `recogniser` is fitted to: what that of the
+    readings is, and sentences of the replay set, whose atypical voices are misheard more often."""
+    features = judge.heard_by(recogniser)
+    for example, own in _calibrated(job):
+        yield Transcribed(example.text, features.transcript(example), own)
+    for one in read_encoded_replay(job.features, folder.replay)[:CALIBRATED_REPLAYED]:
+        yield Transcribed(one.row.text, one.first_pass, own=False)
 
 
 def _base_confidence(job: AdaptJob, parent: Generation, report: Report) -> Confidence | None:

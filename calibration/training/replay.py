@@ -13,5 +13,5 @@ def load_replay(features: Path, encoded: Path, vocabulary: Vocabulary, stack: in
     return [
         sample
         for one in read_encoded_replay(features, encoded)
-        if (sample := make_sample(one.frames, one.row.text, one.first_pass, vocabulary, stack))
+        if (sample := make_sample(one.frames, one.row.text, one.first_pass.text, vocabulary, stack))
     ]

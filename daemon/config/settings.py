@@ -60,15 +60,15 @@ class ConversationSettings(Frozen):
         "auto",
         description=(
             "How speech reaches the language model. `auto` uses the aligned route once your own "
-            "recordings show that it is at least as good as the cascade."
+            "recordings show that it is better than the cascade, which takes less memory."
         ),
     )
     when_unsure: Literal["auto", "cascade", "ask", "answer"] = Field(
         "auto",
         description=(
-            "What to do when the aligned route is not sure what it heard: use the cascade's "
-            "words, ask back, or answer anyway. `auto` uses the cascade's words if the cascade "
-            "works for this user, and asks back if it does not."
+            "What to do when Attune is not sure what it heard: use the cascade's words in place of "
+            "the aligned route's, ask back, or answer anyway. `auto` asks back; but it uses the "
+            "cascade's words first where the cascade works for this user."
         ),
     )
     system_prompt: str = Field(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from engines.errors import AttuneError, TurnAbandoned
-from engines.types import SoftTokens
+from engines.types import SoftTokens, Transcript
 
 from ..clocks import Clocks
 from ..config.settings import ConversationSettings
@@ -74,12 +74,12 @@ class Answering:
             models.forget()
         self.interrupted.clear()
         heard = (
-            turn.words
+            Transcript(turn.words)
             if isinstance(turn.words, str)
             else models.hear(turn.words, partial(self._go_on, turn), turn.expected)
         )
-        if isinstance(heard, str):
-            self._publish(turn, Heard(turn=turn.number, source=turn.source, text=heard))
+        if isinstance(heard, Transcript):
+            self._publish(turn, Heard(turn=turn.number, source=turn.source, text=heard.text))
         words = models.words_of(heard)
         doubted, self._doubted = self._doubted, None
         move = decide(
@@ -109,7 +109,7 @@ class Answering:
         self,
         turn: QueuedTurn,
         models: ModelLease,
-        heard: str | SoftTokens,
+        heard: Transcript | SoftTokens,
         words: str,
         reply: _Reply,
         asked_back: bool,
@@ -129,7 +129,7 @@ class Answering:
             reply_ms=_milliseconds_since(turn.asked_at),
             generation=models.loaded.generation if soft else None,
             created_at=self._clocks.wall(),
-            sure=soft.sure if soft else None,
+            sure=heard.sure if heard.confidence is not None else None,
         )
         kept = self._log.keep(turn, done)
         return TurnAnswered(
@@ -144,8 +144,8 @@ class Answering:
             reply_ms=done.reply_ms,
             generation=done.generation,
             interrupted=reply.cut_short,
-            confidence=soft.confidence if soft else None,
-            sure=soft is None or soft.sure,
+            confidence=heard.confidence,
+            sure=heard.sure,
             asked_back=asked_back,
             warning=kept.warning,
         )
@@ -164,7 +164,9 @@ class Answering:
         self._publish(turn, ReplyPiece(turn=turn.number, source=turn.source, text=text))
         return _Reply(text, first_token_ms)
 
-    def _reply(self, turn: QueuedTurn, models: ModelLease, heard: str | SoftTokens) -> _Reply:
+    def _reply(
+        self, turn: QueuedTurn, models: ModelLease, heard: Transcript | SoftTokens
+    ) -> _Reply:
         """Publish the language model's reply piece by piece, and return all of it."""
         pieces: list[str] = []
         first_token_ms, cut_short = None, False

@@ -7,7 +7,7 @@ the answer to such a question. If nothing was understood, nothing follows.
 from dataclasses import dataclass
 from typing import Literal
 
-from engines.types import SoftTokens
+from engines.types import SoftTokens, Transcript
 
 QUESTION_STANDS_SECONDS = 60.0
 """Seconds for which a yes or a no is taken for the answer to the question back."""
@@ -47,7 +47,7 @@ class Doubted:
 class Answer:
     """A move: the language model replies to what was heard."""
 
-    heard: str | SoftTokens
+    heard: Transcript | SoftTokens
     confirmed: Doubted | None = None
     """The doubted words that the user has just confirmed; None if there are none."""
 
@@ -74,7 +74,7 @@ Move = Answer | AskBack | AskAgain | SayNothing
 
 
 def decide(
-    heard: str | SoftTokens,
+    heard: Transcript | SoftTokens,
     words: str,
     *,
     asks_back: bool,
@@ -89,15 +89,14 @@ def decide(
     if doubted is not None and quiet_seconds < QUESTION_STANDS_SECONDS:
         match answer_to_question(words):
             case "yes":
-                return Answer(doubted.words, confirmed=doubted)
+                return Answer(Transcript(doubted.words), confirmed=doubted)
             case "no":
                 return AskAgain()
             case None:
                 pass
-    if asks_back and isinstance(heard, SoftTokens) and not heard.sure:
+    if asks_back and not heard.sure:
         return AskBack(words) if words.strip() else SayNothing()
-    empty = not heard.strip() if isinstance(heard, str) else not len(heard.vectors)
-    return SayNothing() if empty else Answer(heard)
+    return SayNothing() if heard.empty else Answer(heard)
 
 
 def question(words: str) -> str:

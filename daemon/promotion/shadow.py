@@ -16,7 +16,7 @@ from engines.errors import AttuneError, TurnAbandoned
 from engines.generations.folder import Generation
 from engines.generations.pointers import shadow, usable
 from engines.interfaces import LanguageModel
-from engines.types import SoftTokens
+from engines.types import SoftTokens, Transcript
 
 from ..attention import Attention
 from ..clocks import REAL_TIME, SECONDS_A_DAY, Clocks
@@ -196,10 +196,10 @@ class Shadow:
             self._opened = language_model, self._load_route(candidate)
         return self._opened[1]
 
-    def _reply(self, models: ModelLease, heard: str | SoftTokens) -> str:
+    def _reply(self, models: ModelLease, heard: Transcript | SoftTokens) -> str:
         """Return the reply that the candidate would have led to. It is not spoken, and the
         conversation does not know of it."""
-        if not (heard.strip() if isinstance(heard, str) else len(heard.vectors)):
+        if heard.empty:
             return ""
         models.forget()
         try:

@@ -14,7 +14,7 @@ from typing import cast
 from engines.errors import AttuneError
 from engines.interfaces import LanguageModel, Step, unwatched
 from engines.routes import Route
-from engines.types import Float32, SoftTokens
+from engines.types import Float32, SoftTokens, Transcript
 from engines.whisper.phrases import NO_PHRASES, PhraseBook
 
 _WAKES = 3
@@ -27,12 +27,12 @@ class LoadedRoute:
     """A route that is open, and what belongs to it."""
 
     route: Route
-    words_of: Callable[[str | SoftTokens], str]
+    words_of: Callable[[Transcript | SoftTokens], str]
     """Returns what was heard as text for the user."""
     generation: int | None
     """The generation whose projector takes part; None on the cascade."""
     asks_back: bool = False
-    """Whether doubted soft tokens lead to a question instead of an answer."""
+    """Whether doubted words lead to a question instead of an answer."""
     adapter: Path | None = None
     """The adapter of the language model that soft tokens need; None if they need none."""
 
@@ -48,24 +48,25 @@ class ModelLease:
 
     def hear(
         self, samples: Float32, step: Step = unwatched, expected: Sequence[str] = ()
-    ) -> str | SoftTokens:
+    ) -> Transcript | SoftTokens:
         """Return what was said in `samples` ([N] at SAMPLE_RATE_HZ). Beside the user's own phrases
         those in `expected` are likelier than other words. `step` is called before each bounded step
         of the work; an exception from it ends the work."""
         return self.loaded.route.hear(samples, step, self._phrases.and_also(expected))
 
-    def words_of(self, heard: str | SoftTokens) -> str:
+    def words_of(self, heard: Transcript | SoftTokens) -> str:
         """Return what was heard as text for the user."""
-        return heard if isinstance(heard, str) else self.loaded.words_of(heard)
+        return self.loaded.words_of(heard)
 
     def reply(
-        self, heard: str | SoftTokens, max_tokens: int, step: Step = unwatched
+        self, heard: Transcript | SoftTokens, max_tokens: int, step: Step = unwatched
     ) -> Generator[str, None, None]:
         """Yield the reply to what this lease's route heard, piece by piece. `step` is called as in
         `hear`."""
         if isinstance(heard, SoftTokens):
             self._use_adapter(self.loaded.adapter)
-        return cast(Generator[str, None, None], self.language_model.reply(heard, max_tokens, step))
+        read = heard.text if isinstance(heard, Transcript) else heard
+        return cast(Generator[str, None, None], self.language_model.reply(read, max_tokens, step))
 
     def forget(self) -> None:
         """Begin a new conversation."""

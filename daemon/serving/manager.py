@@ -34,7 +34,7 @@ from ..store.store import Store
 from .lease import LoadedRoute, ModelLender
 from .models import ServingModels
 from .moves import Moves
-from .routing import RouteTable, choose, load_aligned
+from .routing import RouteTable, choose, load_unserved
 
 logger = logging.getLogger(__name__)
 
@@ -134,12 +134,17 @@ class ModelManager:
             return transcriber.transcribe(samples, phrases=self._vocabulary.book())
 
     def load_route(self, generation: Generation) -> LoadedRoute:
-        """Open the aligned route of a generation that is not served. Call this, and use the route,
-        only within a lease, which keeps the models open. Raises AttuneError if the route cannot be
-        opened."""
-        models = self._opened()
-        return load_aligned(
-            generation, self._settings.conversation.when_unsure, models.aligned, models.words_of
+        """Open the route on which a generation that is not served would be. Call this, and use the
+        route, only within a lease, which keeps the models open. Raises AttuneError if the route
+        cannot be opened."""
+        models, asked = self._opened(), self._settings.conversation
+        return load_unserved(
+            generation,
+            asked.route,
+            asked.when_unsure,
+            models.transcriber,
+            models.aligned,
+            models.words_of,
         )
 
     def reload(self) -> None:

@@ -14,7 +14,7 @@ from engines.interfaces import LanguageModel
 from engines.jobs.messages import EngineFiles, Example
 from engines.models.general_speech import retention_examples
 from engines.routes import Route, Transcriber, words_of
-from engines.types import SoftTokens
+from engines.types import SoftTokens, Transcript
 from engines.whisper.encoder_choice import choose_encoder, open_encoder
 from engines.whisper.encoder_tensorrt import TENSORRT
 from engines.whisper.plan_cache import plans_folder
@@ -35,7 +35,7 @@ class ServingModels:
     aligned: Callable[[Generation, bool], Route]
     """Makes the route of a generation. The flag says whether a doubted reading is replaced by the
     first-pass transcript."""
-    words_of: Callable[[str | SoftTokens], str]
+    words_of: Callable[[Transcript | SoftTokens], str]
     files: EngineFiles
     general: list[Example]
     close: Callable[[], None] = lambda: None

@@ -12,13 +12,15 @@ from engines.generations.card import Card
 from engines.generations.folder import Generation, judged_against
 from engines.generations.pointers import usable
 from engines.routes import CascadeRoute, Route, Transcriber
-from engines.types import SoftTokens
+from engines.types import SoftTokens, Transcript
+from engines.whisper.transcript_confidence import TranscriptConfidence
 
 from .earned_route import WhenUnsure, earned_route, when_unsure
 from .lease import LoadedRoute
 
 logger = logging.getLogger(__name__)
 
+WantedRoute = Literal["auto", "cascade", "aligned"]
 Unsure = Literal["auto", "cascade", "ask", "answer"]
 _DOUBTED = {
     "cascade": "uses the cascade",
@@ -44,12 +46,12 @@ class RouteTable:
 
 
 def choose(
-    wanted: Literal["auto", "cascade", "aligned"],
+    wanted: WantedRoute,
     unsure: Unsure,
     generations: Path,
     transcriber: Callable[[Generation | None], Transcriber],
     aligned: Callable[[Generation, bool], Route],
-    words_of: Callable[[str | SoftTokens], str],
+    words_of: Callable[[Transcript | SoftTokens], str],
 ) -> RouteTable:
     """Open the generation to serve (current, else previous, else the base) and choose between it
     and the cascade.
@@ -58,15 +60,16 @@ def choose(
     `aligned(generation, unsure_takes_first_pass)` a generation's route. An AttuneError from them
     becomes a problem: the cascade with Whisper as it came is always there. The aligned route loads
     its model now only if it is in use; otherwise it takes no memory until a request asks for it.
-    `unsure` says what follows if that route doubts what it heard.
+    `unsure` says what follows if a route doubts what it heard.
     """
     generation, problems = usable(generations)
     try:
         recogniser = transcriber(generation)
+        confidence = generation.card.transcript_confidence if generation is not None else None
     except AttuneError as error:
         problems = [*problems, str(error)]
-        recogniser = transcriber(None)
-    loaded = {"cascade": LoadedRoute(CascadeRoute(recogniser), words_of, None)}
+        recogniser, confidence = transcriber(None), None
+    loaded = {"cascade": _cascade(recogniser, confidence, unsure, words_of)}
     later = judged_against(generations, generation.number) if generation is not None else []
     then = _then(generation, later, unsure)
     route, reason = (
@@ -75,7 +78,7 @@ def choose(
     )
     if generation is not None:
         try:
-            there = _load(generation, then, aligned, words_of)
+            there = _aligned(generation, then, unsure, aligned, words_of)
             earned = (
                 earned_route(generation.card, later)
                 if wanted == "auto"
@@ -92,33 +95,55 @@ def choose(
     number = generation.number if generation is not None and "aligned" in loaded else None
     if route == "aligned" and generation is not None and generation.card.confidence is not None:
         reason += f"; if in doubt, it {_DOUBTED[then]}"
+        if then == "cascade" and loaded["aligned"].asks_back:
+            reason += f", and if that is in doubt, {_DOUBTED['ask']}"
+    elif route == "cascade" and confidence is not None:
+        reason += f"; if in doubt, it {_DOUBTED['ask' if loaded[route].asks_back else 'answer']}"
     return RouteTable(loaded, route, reason, number, problems, recogniser)
 
 
-def load_aligned(
+def load_unserved(
     generation: Generation,
+    wanted: WantedRoute,
     unsure: Unsure,
+    transcriber: Callable[[Generation | None], Transcriber],
     aligned: Callable[[Generation, bool], Route],
-    words_of: Callable[[str | SoftTokens], str],
+    words_of: Callable[[Transcript | SoftTokens], str],
 ) -> LoadedRoute:
-    """Open the aligned route of a generation that was never served. Raises AttuneError if it cannot
-    be opened."""
-    loaded = _load(generation, _then(generation, [], unsure), aligned, words_of)
+    """Open the route on which a generation that was never served would be: the cascade through its
+    recogniser, or the aligned route. Raises AttuneError if it cannot be opened."""
+    route = earned_route(generation.card)[0] if wanted == "auto" else wanted
+    if route == "cascade" and generation.recogniser is not None:
+        confidence = generation.card.transcript_confidence
+        return _cascade(transcriber(generation), confidence, unsure, words_of)
+    loaded = _aligned(generation, _then(generation, [], unsure), unsure, aligned, words_of)
     loaded.route.ready()
     return loaded
 
 
-def _load(
+def _cascade(
+    transcriber: Transcriber,
+    confidence: TranscriptConfidence | None,
+    unsure: Unsure,
+    words_of: Callable[[Transcript | SoftTokens], str],
+) -> LoadedRoute:
+    asks_back = confidence is not None and unsure in ("auto", "ask")
+    return LoadedRoute(CascadeRoute(transcriber, confidence), words_of, None, asks_back)
+
+
+def _aligned(
     generation: Generation,
     then: WhenUnsure,
+    unsure: Unsure,
     aligned: Callable[[Generation, bool], Route],
-    words_of: Callable[[str | SoftTokens], str],
+    words_of: Callable[[Transcript | SoftTokens], str],
 ) -> LoadedRoute:
+    doubts_transcripts = generation.card.transcript_confidence is not None
     return LoadedRoute(
         aligned(generation, then == "cascade"),
         words_of,
         generation.number,
-        then == "ask",
+        then == "ask" or (unsure == "auto" and doubts_transcripts),
         generation.adapter,
     )
 

@@ -90,7 +90,7 @@ class Labeller:
                     self._wordless.add(utterance.id)
                     return False
                 self._store.add_label(
-                    utterance.id, transcript.text, "recognised", transcript.confidence
+                    utterance.id, transcript.text, "recognised", transcript.mean_probability
                 )
             except DatabaseBusyError:
                 raise

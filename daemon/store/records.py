@@ -33,7 +33,7 @@ class Turn:
     generation: int | None
     created_at: float
     sure: bool | None = None
-    """Whether the aligned route was sure; None if the turn was typed or the cascade heard it."""
+    """Whether the words were sure; None if the turn was typed, or nothing says how sure."""
     id: int = 0
     """Number of the turn, given by the store."""
 
@@ -65,7 +65,7 @@ class ShadowReading:
     heard: str
     reply: str
     sure: bool | None
-    """Whether the served generation was sure; None on the cascade, which does not say."""
+    """Whether the served generation was sure; None where nothing says how sure."""
     label: str | None
     """The text that the user confirmed; None if there is none."""
     shadow_heard: str

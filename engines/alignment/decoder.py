@@ -26,7 +26,7 @@ Output = Literal["rows", "expected_embeddings"]
 """The soft tokens that the language model reads: the rows of a written sentence; or the expected
 embeddings of the sentence as spoken, which only a language model with an adapter for speech has
 learnt to read."""
-_NO_FIRST_PASS = Transcript("", 0.0)
+_NO_FIRST_PASS = Transcript("")
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class AlignedDecoder:
         made = first_pass() if self.projector.reads_first_pass else _NO_FIRST_PASS
         tokens = tuple(spoken_tokens(made.text, self.vocabulary))
         weights = self.confidence.rescoring_weights if self.confidence is not None else ()
-        return n_best_list(passes, tokens, made.confidence, self.scorer, weights, bounds)
+        return n_best_list(passes, tokens, made.mean_probability, self.scorer, weights, bounds)
 
     def best(self, n_best: NBestList, weights: tuple[float, ...]) -> SoftTokens:
         """The most probable sentence of `n_best`. The probability of each of its tokens is summed

@@ -4,6 +4,7 @@ from pydantic import AliasChoices, Field
 
 from ..alignment.confidence import Confidence
 from ..schema import Frozen
+from ..whisper.transcript_confidence import TranscriptConfidence
 
 MOST_DOUBTED = 200
 
@@ -114,6 +115,9 @@ class Card(Frozen):
     """The judgement on the retention set, which shows what was forgotten."""
     confidence: Confidence | None = None
     """The fitted confidence in its readings; None where there was too little to fit it."""
+    transcript_confidence: TranscriptConfidence | None = None
+    """The fitted confidence in the transcripts of its recogniser; None where there was too little
+    to fit it, or it has none."""
     replies: dict[str, float] = Field(default_factory=dict)
     """The ROUGE-L, on held-out utterances, of the replies to `rows` and to `blends` (expected
     embeddings through the adapter), where both were tried: the better one serves."""

@@ -15,7 +15,7 @@ from ..device.memory import trim
 from ..errors import AttuneError
 from ..files import sha256_of
 from ..interfaces import Step, unwatched
-from ..types import Device, Float32, Transcript
+from ..types import Device, Float32, Transcript, joined
 from .ctranslate2_file import read_ctranslate2, with_variables
 from .encoder import SpeechEncoder
 from .encoder_onnx import Changes, with_layers
@@ -23,7 +23,7 @@ from .first_pass import FirstPassDecoder
 from .phrases import NO_PHRASES, PhraseBook
 from .recogniser_weights import RecogniserWeights, merged_layers, merged_variables
 from .second_pass import leaves_doubt
-from .transcriber import NOTHING, WhisperTranscriber
+from .transcriber import WhisperTranscriber
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Recogniser:
     def transcribe(
         self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
     ) -> Transcript:
-        """Transcribe [N] samples at 16 kHz piece by piece; audio without speech gives an empty text
-        with confidence 0. A piece that leaves doubt is read again, with `phrases` in mind. `step`
-        is called before each part of the work."""
+        """Transcribe [N] samples at 16 kHz piece by piece; audio without speech gives an empty
+        text. A piece that leaves doubt is read again, with `phrases` in mind. `step` is called
+        before each part of the work."""
         found = []
         for piece in self.cutter.cut(samples):
             step()
@@ -51,13 +51,8 @@ class Recogniser:
             if self.reads_again and leaves_doubt(transcript):
                 step()
                 transcript = self.decoder.decode_again(frames, transcript, phrases)
-            found.append((transcript, len(piece)))
-        heard = [(transcript, length) for transcript, length in found if transcript.text]
-        if not heard:
-            return NOTHING
-        text = " ".join(transcript.text for transcript, _ in heard)
-        said = sum(length for _, length in heard)
-        return Transcript(text, sum(one.confidence * length for one, length in heard) / said)
+            found.append(transcript)
+        return joined(found)
 
 
 OpenEncoder = Callable[[Changes], SpeechEncoder]

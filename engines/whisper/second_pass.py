@@ -6,7 +6,6 @@ The beam's own order goes by the mean of a sentence's tokens, which prefers long
 sum decides, with the end of the sentence counted.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -15,7 +14,8 @@ from ..types import Float32, Transcript
 from .phrases import NO_PHRASES, PhraseBook
 
 SURE = 0.9
-"""The confidence of a first-pass transcript from which it is taken as it is."""
+"""The mean probability of the tokens of a first-pass transcript from which it is taken as it
+is."""
 BEAM = 5
 MOST_REPLACED = 12
 """The most sentences with a phrase in place of other words that are compared."""
@@ -54,7 +54,7 @@ class WindowReader(Protocol):
 
 def leaves_doubt(first: Transcript) -> bool:
     """Whether a first-pass transcript is to be compared with other sentences."""
-    return bool(first.text) and first.confidence < SURE
+    return bool(first.text) and first.mean_probability < SURE
 
 
 def read_again(
@@ -75,7 +75,7 @@ def read_again(
         readings,
         key=lambda one: one.log_likelihood + _bonus(reader, phrases, one.text),
     )
-    return Transcript(best.text, math.exp(min(0.0, best.log_likelihood / max(1, best.tokens))))
+    return Transcript(best.text, best.log_likelihood, best.tokens)
 
 
 def _bonus(reader: WindowReader, phrases: PhraseBook, text: str) -> float:

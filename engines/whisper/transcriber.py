@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NOTHING = Transcript("", 0.0)
+NOTHING = Transcript("")
 
 FILES = ("config.json", "model.bin", "tokenizer.json")
 _REMEDY = "run `attune models fetch`"
@@ -98,9 +98,8 @@ class WhisperTranscriber:
     def transcribe(
         self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
     ) -> Transcript:
-        """Transcribe [N] samples. Audio without speech gives an empty text with confidence 0. What
-        leaves doubt is read again where there are `phrases`. `step` is called between parts of the
-        work."""
+        """Transcribe [N] samples. Audio without speech gives an empty text. What leaves doubt is
+        read again where there are `phrases`. `step` is called between parts of the work."""
         step()
         transcript = self._transcript(samples)
         step()
@@ -142,13 +141,14 @@ class WhisperTranscriber:
         heard = [segment for segment in segments if segment.text.strip()]
         if not heard:
             return NOTHING
-        tokens = sum(len(segment.tokens) for segment in heard)
-        log_probability = (
-            sum(segment.avg_logprob * len(segment.tokens) for segment in heard) / tokens
+        # faster-whisper's mean counts the end of a segment as a token, too.
+        counts = [len(segment.tokens) + 1 for segment in heard]
+        log_likelihood = sum(
+            segment.avg_logprob * count for segment, count in zip(heard, counts, strict=True)
         )
         text = " ".join(self._text(segment.tokens, segment.text, seconds) for segment in heard)
         logger.debug("transcribed %.1f s as %r", seconds, text)
-        return Transcript(text, math.exp(min(0.0, log_probability)))
+        return Transcript(text, log_likelihood, sum(counts))
 
     def decode_window(self, window: Float32, seconds: float) -> Transcript:
         """Decode encoder frames [T, D] that hold `seconds` of speech and end as a window of 30 s
@@ -157,7 +157,8 @@ class WhisperTranscriber:
         tokens = found.sequences_ids[0]
         return Transcript(
             self._text(tokens, self._model.hf_tokenizer.decode(tokens), seconds),
-            math.exp(min(0.0, found.scores[0])),
+            found.scores[0],
+            len(tokens) + 1,
         )
 
     def n_best(self, window: Float32, seconds: float, count: int) -> list[Reading]:
@@ -220,7 +221,7 @@ class WhisperTranscriber:
             beam_size=beam,
             num_hypotheses=beam,
             # The sum of the tokens, not their mean, is the likelihood of a sentence.
-            length_penalty=1.0 if beam == 1 else 0.0,
+            length_penalty=0.0,
             max_length=_length_for(_most_tokens(seconds)),
             suppress_blank=True,
             return_scores=True,

@@ -180,7 +180,7 @@ def _stand_in(settings: Settings) -> ServingModels:
 
 
 def _unsure(_samples: Float32) -> Transcript:
-    return Transcript("something", 0.0)
+    return Transcript("something")
 
 
 def _tones(rng: random.Random) -> Said:

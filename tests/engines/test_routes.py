@@ -1,5 +1,6 @@
 """Both routes behind one interface, and what was heard put into words."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -20,6 +21,7 @@ from engines.types import SoftTokens, Transcript
 from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.first_pass import FirstPassDecoder
 from engines.whisper.transcriber import WhisperTranscriber
+from engines.whisper.transcript_confidence import TranscriptConfidence
 from tests.support.audio_fixtures import flite, noise, prompt, tone
 
 
@@ -97,8 +99,15 @@ def test_a_doubtful_reading_gives_way_to_the_first_pass_where_that_is_wanted(
         unsure_takes_first_pass=True,
     )
     from_first_pass = doubtful.hear(spoken)
-    assert isinstance(from_first_pass, str)
-    assert len(from_first_pass.split()) >= 3
+    assert isinstance(from_first_pass, Transcript)
+    assert len(from_first_pass.text.split()) >= 3
+    assert from_first_pass.sure
+    assert from_first_pass.confidence is None
+    unsure = TranscriptConfidence(offset=-9.0, slope=1.0, threshold=0.5)
+    twice = replace(doubtful, transcript_confidence=unsure).hear(spoken)
+    assert isinstance(twice, Transcript)
+    assert twice.text == from_first_pass.text
+    assert not twice.sure
     sure = replace(
         doubtful, decoder=partial(replace, aligned.decoder(), confidence=always(0.6))
     ).hear(spoken)
@@ -175,12 +184,11 @@ def test_a_search_that_takes_too_long_ends_with_the_best_so_far(aligned: Aligned
         confidence=rescoring(0.9, alone=1.0, language=1.0, tokens=-5.0),
         scorer=scorer,
     )
-    hurried = decoder.read(frames, lambda: Transcript("", 0.0), SearchBounds(until=0.0))
+    hurried = decoder.read(frames, lambda: Transcript(""), SearchBounds(until=0.0))
     assert asked == []
     calm = replace(decoder, scorer=evenly, confidence=rescoring(0.9, alone=1.0))
     assert (
-        hurried.tokens
-        == calm.read(frames, lambda: Transcript("", 0.0), SearchBounds(until=0.0)).tokens
+        hurried.tokens == calm.read(frames, lambda: Transcript(""), SearchBounds(until=0.0)).tokens
     )
 
 
@@ -216,7 +224,7 @@ def test_a_first_pass_is_made_only_where_the_frames_alone_leave_doubt(
 
     def first_pass() -> Transcript:
         asked.append("asked")
-        return Transcript("Turn on the light.", 0.8)
+        return Transcript("Turn on the light.", math.log(0.8), 1)
 
     assert decoder.read(frames, first_pass).sure
     assert not asked
@@ -255,7 +263,7 @@ def test_of_all_hypotheses_the_one_is_read_that_the_witnesses_favour(
 
     decoder = open_decoder(reads_first_pass, vocabulary, rescoring(0.3, language=1.0), scorer, 1)
     for first_pass in ("Turn on the light.", " "):
-        read = decoder.read(frames, partial(Transcript, first_pass, 0.5))
+        read = decoder.read(frames, partial(Transcript, first_pass, math.log(0.5), 1))
         assert (read.tokens or ())[-1] == kitchen
         assert not read.sure
         assert read.confidence == pytest.approx(0.3)
@@ -263,7 +271,7 @@ def test_of_all_hypotheses_the_one_is_read_that_the_witnesses_favour(
     heard = len(passes.alone.tokens or ())
     assert {heard - 1, heard, heard + 1} <= {len(sentence) for sentence in passes.sentences((), 1)}
     judged.clear()
-    replace(decoder, confidence=rescoring(0.3, alone=1e6)).read(frames, lambda: Transcript("", 0.0))
+    replace(decoder, confidence=rescoring(0.3, alone=1e6)).read(frames, lambda: Transcript(""))
     assert not judged  # one sentence is so far ahead that nobody is asked
 
 
@@ -277,15 +285,15 @@ def test_a_first_pass_that_goes_on_and_on_is_no_hypothesis(
     decoder = open_decoder(
         reads_first_pass, vocabulary, rescoring(0.7, from_first_pass=9.0), evenly, 1
     )
-    read = decoder.read(frames, lambda: Transcript("Turn on the light. " * 60, 0.9))
+    read = decoder.read(frames, lambda: Transcript("Turn on the light. " * 60, math.log(0.9), 1))
     assert 0 < len(read.tokens or ()) < 60
 
 
 def test_the_cascade_hears_a_transcript(whisper_folder: Path, general_speech: Path) -> None:
     route: Route = CascadeRoute(WhisperTranscriber(whisper_folder, 1))
     heard = route.hear(prompt(general_speech, "agent-newlocation"))
-    assert isinstance(heard, str)
-    assert len(heard.split()) >= 3
+    assert isinstance(heard, Transcript)
+    assert len(heard.text.split()) >= 3
     assert route.name == "cascade"
 
 
@@ -294,7 +302,12 @@ def test_words_of_many_are_the_words_of_each(vocabulary: Vocabulary) -> None:
         SoftTokens(vocabulary.rows(vocabulary.tokenize(text)), 1.0)
         for text in ("Call Robert.", " Close the curtains. ")
     ]
-    heard: list[str | SoftTokens] = ["a transcript", soft[0], "", soft[1]]
+    heard: list[str | Transcript | SoftTokens] = [
+        Transcript("a transcript"),
+        soft[0],
+        "",
+        soft[1],
+    ]
     assert all_words_of(heard, vocabulary) == [
         "a transcript",
         "Call Robert.",

@@ -1,10 +1,11 @@
 """Tiny, honest stand-ins for what is slow or needs hardware: they keep the contracts and nothing
 else."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -93,14 +94,14 @@ class PitchRoute:
 
     def hear(
         self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
-    ) -> str | SoftTokens:
+    ) -> Transcript | SoftTokens:
         step()
         if self._name == "aligned":
             count = int(4 * len(samples) / SAMPLE_RATE_HZ)
             sure = pitch_of(samples) >= self._doubts_below_hz
             vectors = np.zeros((count, 4), np.float32)
             return SoftTokens(vectors, float(count), confidence=0.9 if sure else 0.1, sure=sure)
-        return f"a tone of {pitch_of(samples)}"
+        return Transcript(f"a tone of {pitch_of(samples)}")
 
 
 def pitch_of(samples: Float32) -> int:
@@ -110,7 +111,8 @@ def pitch_of(samples: Float32) -> int:
 
 def transcribe(samples: Float32) -> Transcript:
     """What is recognised in a tone, with more confidence the longer it is."""
-    return Transcript(f"a tone of {pitch_of(samples)}", min(1.0, len(samples) / SAMPLE_RATE_HZ))
+    probability = min(1.0, len(samples) / SAMPLE_RATE_HZ)
+    return Transcript(f"a tone of {pitch_of(samples)}", math.log(probability), tokens=1)
 
 
 @dataclass(frozen=True)
@@ -126,11 +128,11 @@ class FakeTranscriber:
         step()
         heard = self.by(samples)
         found = phrases.replacements(heard.text, 1)
-        return Transcript(found[0].text, heard.confidence) if found else heard
+        return replace(heard, text=found[0].text) if found else heard
 
 
-def words_of(heard: str | SoftTokens) -> str:
-    return heard if isinstance(heard, str) else " ".join(["soft"] * len(heard.vectors))
+def words_of(heard: Transcript | SoftTokens) -> str:
+    return heard.text if isinstance(heard, Transcript) else " ".join(["soft"] * len(heard.vectors))
 
 
 def fake_voice(settings: Settings) -> ServingModels:

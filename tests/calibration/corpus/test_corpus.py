@@ -82,7 +82,7 @@ def test_a_corpus_holds_what_was_said_and_is_encoded_with_a_fair_first_pass_of_i
     for one in heard:
         assert one.frames.shape == (one.row.frames, 384)
         assert 0.5 < np.asarray(one.frames, np.float32).std() < 5
-    assert word_error_rate([(one.row.text, one.first_pass) for one in heard])[0] < 0.25
+    assert word_error_rate([(one.row.text, one.first_pass.text) for one in heard])[0] < 0.25
 
 
 @pytest.mark.slow
@@ -140,7 +140,7 @@ class Echo:
         return np.ones((mel.shape[1] // 2, 4), np.float32)
 
     def decode(self, frames: Float32) -> Transcript:
-        return Transcript(f"{len(frames)} frames", 1.0)
+        return Transcript(f"{len(frames)} frames", -1.5, 3)
 
 
 def encoded_shard(folder: Path) -> tuple[Path, Path]:
@@ -156,7 +156,8 @@ def encoded_shard(folder: Path) -> tuple[Path, Path]:
 @pytest.mark.parametrize("damage", ["index", "frames", "cut", "another corpus"])
 def test_a_damaged_encoded_shard_is_one_clear_line(tmp_path: Path, damage: str) -> None:
     corpus, encoded = encoded_shard(tmp_path)
-    assert [one.first_pass for one in read_encoded(corpus, encoded)] == ["10 frames"]
+    expected = Transcript("10 frames", -1.5, 3)
+    assert [one.first_pass for one in read_encoded(corpus, encoded)] == [expected]
     if damage == "index":
         (encoded / "00000.jsonl").write_text("{}\n")
     elif damage == "frames":

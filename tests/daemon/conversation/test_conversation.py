@@ -1,5 +1,6 @@
 """Turns: what is heard is answered, stored, and never dropped silently."""
 
+import math
 import queue
 import sqlite3
 import threading
@@ -26,10 +27,12 @@ from daemon.serving.lease import LoadedRoute, ModelLender
 from daemon.store.store import Store
 from engines.errors import AttuneError
 from engines.interfaces import Step, unwatched
-from engines.types import Float32, Segment, SoftTokens
+from engines.routes import CascadeRoute
+from engines.types import Float32, Segment, SoftTokens, Transcript
 from engines.whisper.phrases import NO_PHRASES, PhraseBook
+from engines.whisper.transcript_confidence import TranscriptConfidence
 from tests.support.fake_child import eventually
-from tests.support.fakes import EchoLanguageModel, PitchRoute, tone, words_of
+from tests.support.fakes import EchoLanguageModel, FakeTranscriber, PitchRoute, tone, words_of
 from tests.support.stored_labels import labelled
 
 
@@ -174,7 +177,7 @@ class SlowRoute(PitchRoute):
 
     def hear(
         self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
-    ) -> str | SoftTokens:
+    ) -> Transcript | SoftTokens:
         for number in range(self._most):
             step()
             if number == 2:
@@ -266,6 +269,21 @@ def test_what_is_doubted_is_asked_back_and_a_yes_answers_it(build: Callable[...,
     assert (label.text, label.origin) == ("soft soft soft soft", "corrected")
     # Nothing is asked any more.
     assert last(house.conversation.ask("Yes.", "text"))["reply"] == "1 Yes."
+
+
+def test_what_the_cascade_doubts_is_asked_back_too(build: Callable[..., House]) -> None:
+    house = build()
+    doubt = TranscriptConfidence(offset=-1.0, slope=1.0, threshold=0.5)
+    route = CascadeRoute(FakeTranscriber(), doubt)
+    house.lender.use({"cascade": LoadedRoute(route, words_of, None, asks_back=True)}, "cascade")
+    asked = last(house.conversation.ask(tone(1.0, 300), "file"))
+    assert asked["reply"] == "I am not sure that I heard you. Did you say: a tone of 300"
+    assert (asked["route"], asked["asked_back"], asked["sure"]) == ("cascade", True, False)
+    assert asked["confidence"] == pytest.approx(1 / (1 + math.e))
+    assert last(house.conversation.ask("Yes.", "text"))["reply"] == "0 a tone of 300"
+    [label] = labelled(house.store, 0.0)
+    assert (label.text, label.origin) == ("a tone of 300", "corrected")
+    assert [turn.sure for turn in house.store.history.last_turns(5)] == [None, False]
 
 
 def test_a_no_drops_it_and_another_request_is_answered_for_itself(

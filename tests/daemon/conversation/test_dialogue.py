@@ -15,7 +15,7 @@ from daemon.conversation.dialogue import (
     SayNothing,
     decide,
 )
-from engines.types import SoftTokens
+from engines.types import SoftTokens, Transcript
 
 DOUBTED = Doubted("utterance", "Call Ann.")
 
@@ -24,8 +24,12 @@ def soft(count: int = 3, sure: bool = True) -> SoftTokens:
     return SoftTokens(np.zeros((count, 8), np.float32), float(count), sure=sure)
 
 
+def said(text: str) -> Transcript:
+    return Transcript(text)
+
+
 def move(
-    heard: str | SoftTokens,
+    heard: Transcript | SoftTokens,
     words: str = "call ann",
     asks_back: bool = True,
     doubted: Doubted | None = None,
@@ -37,40 +41,43 @@ def move(
 def test_what_is_sure_is_answered() -> None:
     heard = soft()
     assert move(heard) == Answer(heard)
-    assert move("call ann") == Answer("call ann")
+    assert move(said("call ann")) == Answer(said("call ann"))
 
 
 def test_what_is_in_doubt_is_asked_about_only_where_the_route_asks() -> None:
     heard = soft(sure=False)
     assert move(heard) == AskBack("call ann")
     assert move(heard, asks_back=False) == Answer(heard)
-    assert move("call ann") == Answer("call ann"), "a transcript and typed words say no doubt"
+    unsure = Transcript("call ann", confidence=0.2, sure=False)
+    assert move(unsure) == AskBack("call ann")
+    assert move(unsure, asks_back=False) == Answer(unsure)
+    assert move(said("call ann")) == Answer(said("call ann")), "typed words are in no doubt"
 
 
 def test_nothing_follows_where_nothing_was_understood() -> None:
     assert move(soft(count=0), words="") == SayNothing()
-    assert move("  ", words="  ") == SayNothing()
+    assert move(said("  "), words="  ") == SayNothing()
     assert move(soft(sure=False), words=" ") == SayNothing(), "there is nothing to ask about"
 
 
 @pytest.mark.parametrize("words", ["Yes.", "that's right", "yeah", "YES, please!"])
 def test_a_yes_answers_what_was_asked_about(words: str) -> None:
-    assert move(soft(), words, doubted=DOUBTED) == Answer("Call Ann.", confirmed=DOUBTED)
-    assert move(soft(sure=False), words, doubted=DOUBTED) == Answer("Call Ann.", DOUBTED), (
+    assert move(soft(), words, doubted=DOUBTED) == Answer(said("Call Ann."), confirmed=DOUBTED)
+    assert move(soft(sure=False), words, doubted=DOUBTED) == Answer(said("Call Ann."), DOUBTED), (
         "also where the yes itself is in doubt"
     )
 
 
 @pytest.mark.parametrize("words", ["No!", "nope", "that's wrong"])
 def test_a_no_asks_for_it_again(words: str) -> None:
-    assert move(words, words, doubted=DOUBTED) == AskAgain()
+    assert move(said(words), words, doubted=DOUBTED) == AskAgain()
 
 
 @pytest.mark.parametrize("words", ["yes", "no"])
 def test_a_yes_or_no_answers_nothing_without_a_question_that_stands(words: str) -> None:
-    assert move(words, words) == Answer(words)
-    late = move(words, words, doubted=DOUBTED, quiet_seconds=QUESTION_STANDS_SECONDS)
-    assert late == Answer(words)
+    assert move(said(words), words) == Answer(said(words))
+    late = move(said(words), words, doubted=DOUBTED, quiet_seconds=QUESTION_STANDS_SECONDS)
+    assert late == Answer(said(words))
 
 
 @given(

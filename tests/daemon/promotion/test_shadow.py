@@ -19,7 +19,7 @@ from engines.errors import AttuneError
 from engines.generations.folder import Generation
 from engines.generations.pointers import current, promote, shadow
 from engines.interfaces import Step, unwatched
-from engines.types import Float32, SoftTokens
+from engines.types import Float32, SoftTokens, Transcript
 from engines.whisper.phrases import NO_PHRASES, PhraseBook
 from tests.support.fakes import (
     EchoLanguageModel,
@@ -64,8 +64,9 @@ class _Deaf(PitchRoute):
 
     def hear(
         self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
-    ) -> str | SoftTokens:
-        return "what?" if pitch_of(samples) < self._deafness.below_hz else super().hear(samples)
+    ) -> Transcript | SoftTokens:
+        heard = Transcript("what?")
+        return heard if pitch_of(samples) < self._deafness.below_hz else super().hear(samples)
 
 
 @dataclass

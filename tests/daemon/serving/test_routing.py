@@ -5,14 +5,15 @@ from typing import Literal
 
 import pytest
 
-from daemon.serving.routing import choose
+from daemon.serving.routing import choose, load_unserved
 from engines.alignment.confidence import Confidence, Fit
 from engines.errors import AttuneError
 from engines.generations.card import Card, Judgement, Score
-from engines.generations.folder import Generation, write_generation
+from engines.generations.folder import Generation, read_generation, write_generation
 from engines.generations.pointers import promote
-from engines.routes import Route
-from tests.support.fakes import FakeTranscriber, PitchRoute, words_of
+from engines.routes import CascadeRoute, Route
+from engines.whisper.transcript_confidence import TranscriptConfidence
+from tests.support.fakes import FakeTranscriber, PitchRoute, tone, words_of
 
 
 def transcriber(_generation: Generation | None) -> FakeTranscriber:
@@ -22,8 +23,16 @@ def transcriber(_generation: Generation | None) -> FakeTranscriber:
 EVEN = Fit(token_offset=0, token_slope=1, offset=0, weights=(1, 0, 0, 0))
 
 
-def write(generations: Path, cascade_error: float, confidence: Confidence | None) -> None:
-    """A generation 0 that hears its user without an error."""
+IN_DOUBT = TranscriptConfidence(offset=-9.0, slope=1.0, threshold=0.5)
+
+
+def write(
+    generations: Path,
+    cascade_error: float,
+    confidence: Confidence | None,
+    transcript_confidence: TranscriptConfidence | None = None,
+) -> None:
+    """A generation 0 with a recogniser, whose aligned route hears its user without an error."""
     empty = generations.parent / "empty"
     empty.write_bytes(b"")
     scores = [
@@ -31,11 +40,16 @@ def write(generations: Path, cascade_error: float, confidence: Confidence | None
     ]
     judged = Judgement(candidate=scores[0], current=scores[1], cascade=scores[2])
     card = Card(
-        number=0, parent=None, created_at="", recipe="test", holdout=judged, confidence=confidence
+        number=0,
+        parent=None,
+        created_at="",
+        recipe="test",
+        holdout=judged,
+        confidence=confidence,
+        transcript_confidence=transcript_confidence,
     )
-    write_generation(
-        generations, 0, card, {"projector.onnx": empty, "projector.safetensors": empty}
-    )
+    names = ("projector.onnx", "projector.safetensors", "recogniser.safetensors")
+    write_generation(generations, 0, card, dict.fromkeys(names, empty))
 
 
 @pytest.mark.parametrize(
@@ -67,6 +81,75 @@ def test_what_follows_doubt(
     assert opened == [takes_first_pass]
     assert found.loaded["aligned"].asks_back == asks_back
     assert found.reason == f"conversation.route is aligned; if in doubt, it {told}"
+
+
+@pytest.mark.parametrize(
+    ("unsure", "asks_back", "told"),
+    [
+        ("auto", True, "asks the user"),
+        ("ask", True, "asks the user"),
+        ("cascade", False, "answers anyway"),
+        ("answer", False, "answers anyway"),
+    ],
+)
+def test_what_follows_the_cascades_doubt(
+    tmp_path: Path,
+    unsure: Literal["auto", "cascade", "ask", "answer"],
+    asks_back: bool,
+    told: str,
+) -> None:
+    write(tmp_path / "generations", 0.0, None, IN_DOUBT)
+    voice = (transcriber, lambda *_: PitchRoute("aligned"), words_of)
+    found = choose("auto", unsure, tmp_path / "generations", *voice)
+    assert found.route == "cascade", "where both hear equally well, the cheaper one serves"
+    assert found.loaded["cascade"].asks_back == asks_back
+    assert found.reason.endswith(f"; if in doubt, it {told}")
+    assert not found.loaded["cascade"].route.hear(tone(1.0, 300.0)).sure
+
+
+def test_what_replaces_doubted_words_may_be_in_doubt_itself(tmp_path: Path) -> None:
+    write(tmp_path / "generations", 0.05, Confidence(alone=EVEN, threshold=0.5), IN_DOUBT)
+    voice = (transcriber, lambda *_: PitchRoute("aligned"), words_of)
+    found = choose("auto", "auto", tmp_path / "generations", *voice)
+    assert found.route == "aligned"
+    assert found.loaded["aligned"].asks_back
+    told = "; if in doubt, it uses the cascade, and if that is in doubt, asks the user"
+    assert found.reason.endswith(told)
+    found = choose("auto", "cascade", tmp_path / "generations", *voice)
+    assert not found.loaded["aligned"].asks_back
+
+
+def test_the_confidence_of_a_recogniser_that_cannot_be_opened_is_not_used(tmp_path: Path) -> None:
+    write(tmp_path / "generations", 0.0, None, IN_DOUBT)
+
+    def broken(generation: Generation | None) -> FakeTranscriber:
+        if generation is not None:
+            raise AttuneError("the recogniser is damaged")
+        return FakeTranscriber()
+
+    voice = (broken, lambda *_: PitchRoute("aligned"), words_of)
+    found = choose("auto", "auto", tmp_path / "generations", *voice)
+    assert found.problems == ["the recogniser is damaged"]
+    assert not found.loaded["cascade"].asks_back
+    assert found.loaded["cascade"].route.hear(tone(1.0, 300.0)).sure
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cascade_error", "expected"),
+    [("auto", 0.0, "cascade"), ("auto", 0.6, "aligned"), ("aligned", 0.0, "aligned")],
+)
+def test_a_generation_in_shadow_hears_on_the_route_that_it_would_have(
+    tmp_path: Path,
+    wanted: Literal["auto", "cascade", "aligned"],
+    cascade_error: float,
+    expected: str,
+) -> None:
+    write(tmp_path / "generations", cascade_error, None, IN_DOUBT)
+    generation = read_generation(tmp_path / "generations" / "0000")
+    voice = (transcriber, lambda *_: PitchRoute("aligned"), words_of)
+    loaded = load_unserved(generation, wanted, "auto", *voice)
+    assert loaded.route.name == expected
+    assert isinstance(loaded.route, CascadeRoute) == (expected == "cascade")
 
 
 def test_what_came_with_attune_earns_its_route_where_a_later_round_judged_it(

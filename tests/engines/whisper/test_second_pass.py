@@ -19,7 +19,7 @@ from engines.whisper.second_pass import (
 
 BONUS = FIRST_TOKEN_NATS
 """That of a phrase of one token, as "Robert" is here."""
-FIRST = Transcript("Tall Ann.", 0.5)
+FIRST = Transcript("Tall Ann.", 4 * math.log(0.5), 4)
 WINDOW = np.zeros((60, 4), np.float32)
 
 
@@ -49,7 +49,7 @@ def test_the_likeliest_whole_sentence_wins_whatever_the_order_of_the_beam() -> N
     likelihoods = {"Call me.": -9.0, "Call Bea.": -4.0, "Fall free.": -6.0}
     found = read(Likelihoods(list(likelihoods), likelihoods))
     assert found.text == "Call Bea."
-    assert found.confidence == pytest.approx(math.exp(-5.0 / 5))
+    assert found.mean_probability == pytest.approx(math.exp(-5.0 / 5))
 
 
 def test_the_first_pass_stays_where_the_beam_is_empty() -> None:
@@ -58,8 +58,8 @@ def test_the_first_pass_stays_where_the_beam_is_empty() -> None:
 
 def test_what_is_sure_or_silent_leaves_no_doubt() -> None:
     assert leaves_doubt(FIRST)
-    assert not leaves_doubt(Transcript("Call Ann.", SURE))
-    assert not leaves_doubt(Transcript("", 0.0))
+    assert not leaves_doubt(Transcript("Call Ann.", 4 * math.log(SURE) + 1e-9, 4))
+    assert not leaves_doubt(Transcript(""))
 
 
 @pytest.mark.parametrize(("behind", "wins"), [(BONUS - 0.1, True), (BONUS + 0.1, False)])

@@ -31,7 +31,7 @@ def damaged(whisper_folder: Path, tmp_path: Path) -> Path:
 def test_real_speech(general_speech: Path, transcriber: WhisperTranscriber) -> None:
     transcript = transcriber.transcribe(prompt(general_speech, "agent-alreadyon"))
     assert transcript.text.lower().startswith("that agent is already logged on")
-    assert 0.7 < transcript.confidence <= 1.0
+    assert 0.7 < transcript.mean_probability <= 1.0
 
 
 @pytest.mark.parametrize("count", [5, pytest.param(20, marks=pytest.mark.slow)])
@@ -49,7 +49,7 @@ def test_a_first_pass_from_trimmed_frames_is_about_as_good_as_the_padded_window(
         list(zip(texts, [first_pass.text for first_pass in first_passes], strict=True))
     )[0]
     assert first_pass_error <= word_error_rate(list(zip(texts, padded, strict=True)))[0] + 0.05
-    assert all(0 < first_pass.confidence <= 1 for first_pass in first_passes)
+    assert all(0 < first_pass.mean_probability <= 1 for first_pass in first_passes)
 
 
 def test_a_first_pass_of_nothing_ends(transcriber: WhisperTranscriber, encoder_path: Path) -> None:
@@ -111,7 +111,10 @@ def test_an_unsure_transcript_has_a_lower_confidence(
 ) -> None:
     clean = prompt(general_speech, "agent-alreadyon")
     noisy = clean + noise(len(clean) / 16_000 + 1, 0.15)[: len(clean)]
-    assert transcriber.transcribe(noisy).confidence < transcriber.transcribe(clean).confidence
+    assert (
+        transcriber.transcribe(noisy).mean_probability
+        < transcriber.transcribe(clean).mean_probability
+    )
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.5, 3.0])
@@ -120,7 +123,7 @@ def test_nothing_is_heard_in_silence_and_noise(
     transcriber: WhisperTranscriber, seconds: float, amplitude: float
 ) -> None:
     transcript = transcriber.transcribe(noise(seconds, amplitude))
-    assert (transcript.text, transcript.confidence) == ("", 0.0)
+    assert (transcript.text, transcript.mean_probability) == ("", 0.0)
 
 
 def test_nothing_is_heard_in_a_hum(transcriber: WhisperTranscriber) -> None:

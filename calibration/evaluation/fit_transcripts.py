@@ -1,0 +1,55 @@
+"""Fits the confidence in a recogniser's transcripts. Knows no audio."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engines.types import Transcript
+from engines.whisper.transcript_confidence import TranscriptConfidence
+
+from .fit_confidence import LEAST_READINGS, logistic_regression
+from .text_scores import word_errors
+
+PASSING = 0.97
+"""The share of the user's own rightly transcribed utterances that the threshold lets pass, unless
+that would let words pass that are more likely wrong than right."""
+_LOWEST_THRESHOLD, _HIGHEST_THRESHOLD = 0.5, 0.95
+
+
+@dataclass(frozen=True)
+class Transcribed:
+    """A labelled utterance that was never trained on, and its transcript."""
+
+    text: str
+    transcript: Transcript
+    own: bool
+    """Whether the user said it."""
+
+    @property
+    def right(self) -> bool:
+        """Whether every word was transcribed right."""
+        return word_errors(self.text, self.transcript.text)[0] == 0
+
+
+def fit_transcript_confidence(readings: Sequence[Transcribed]) -> TranscriptConfidence | None:
+    """The confidence fitted to `readings`, of which those without tokens are left out; None where
+    fewer than LEAST_READINGS are left.
+
+    The threshold lets PASSING of the user's own rightly transcribed utterances pass; without such
+    utterances it is the lowest.
+    """
+    spoken = [one for one in readings if one.transcript.tokens]
+    if len(spoken) < LEAST_READINGS:
+        return None
+    offset, (slope,) = logistic_regression(
+        np.array([[one.transcript.log_likelihood] for one in spoken]),
+        np.array([one.right for one in spoken]),
+    )
+    fitted = TranscriptConfidence(offset=offset, slope=slope, threshold=_LOWEST_THRESHOLD)
+    rights = [fitted.weigh(one.transcript) for one in spoken if one.own and one.right]
+    if not rights:
+        return fitted
+    passing = np.quantile([one.confidence or 0.0 for one in rights], 1 - PASSING)
+    threshold = float(np.clip(passing, _LOWEST_THRESHOLD, _HIGHEST_THRESHOLD))
+    return fitted.model_copy(update={"threshold": threshold})
