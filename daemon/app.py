@@ -177,7 +177,9 @@ def start(
     guard = make_guard(settings, bare_bytes, models, shadow)
     conversation = start_conversation(stack, settings, given, models, store, attention, events)
     housekeeping = start_housekeeping(stack, settings, given.clocks, models, store, attention)
-    labeller = Labeller(store, attention, models.transcribe, lambda: models.open, given.clocks)
+    labeller = Labeller(
+        store, attention, models.transcribe, lambda: models.writes_labels, given.clocks
+    )
     inputs = RoundInputs(
         settings, store, attention, labeller, models.files, models.general, given.clocks
     )

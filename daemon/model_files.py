@@ -13,6 +13,7 @@ def model_files(settings: Settings) -> EngineFiles:
     return engine_files(
         settings.cache_dir,
         settings.engines.whisper,
+        settings.engines.language,
         settings.engines.aligned_language_model,
         settings.engines.language_model,
     )

@@ -14,7 +14,7 @@ from .alignment.usual_requests import requests_before
 from .device.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Runtimes
 from .errors import AttuneError
 from .files import sha256_of
-from .generations.folder import Generation
+from .generations.folder import Generation, projector_of
 from .interfaces import LanguageModel
 from .jobs.messages import EngineFiles
 from .llm.chat_model import LlamaCppLanguageModel
@@ -80,7 +80,10 @@ class Engines:
         """Whisper as it came, opened when first needed: a recogniser takes its place. Raises
         AttuneError where it cannot be opened."""
         return WhisperTranscriber(
-            self.files.encoder_weights, self.threads, device=_device(self.runtimes, TRANSCRIBER)
+            self.files.encoder_weights,
+            self.threads,
+            language=self.files.language,
+            device=_device(self.runtimes, TRANSCRIBER),
         )
 
     def close(self) -> None:
@@ -119,6 +122,7 @@ class Engines:
                 self.open_encoder,
                 self.files.encoder_weights,
                 self.threads,
+                language=self.files.language,
                 device=_device(self.runtimes, TRANSCRIBER),
             )
             for older in list(self.recognisers)[:-1]:
@@ -130,11 +134,12 @@ class Engines:
         """The aligned route through the projector of `generation`, which its first use opens; see
         `AlignedRoute` for `unsure_takes_first_pass`.
 
-        Raises AttuneError where there is no encoder, where the generation was made for another
-        language model or encoder, whose vectors mean something else, or where its recogniser cannot
-        be opened.
+        Raises AttuneError where the generation has no projector, or was made for another language
+        model or encoder, whose vectors mean something else; where there is no encoder; or where its
+        recogniser cannot be opened.
         """
         card, files = generation.card, self.files
+        graph, _ = projector_of(generation)
         for what, setting, expected, path in (
             (
                 "language model",
@@ -162,13 +167,13 @@ class Engines:
         return AlignedRoute(
             encoder,
             first_pass_decoder,
-            cache(partial(self._decoder, generation)),
+            cache(partial(self._decoder, generation, graph)),
             unsure_takes_first_pass,
             card.transcript_confidence,
         )
 
-    def _decoder(self, generation: Generation) -> AlignedDecoder:
-        projector = OnnxProjector(generation.projector, self.threads)
+    def _decoder(self, generation: Generation, graph: Path) -> AlignedDecoder:
+        projector = OnnxProjector(graph, self.threads)
         scorer = self._scorer.after(requests_before(generation.card.requests, self.vocabulary))
         reads_rows = generation.adapter is None or self.files.replies is not None
         output: Output = "rows" if reads_rows else "expected_embeddings"
@@ -178,11 +183,15 @@ class Engines:
 
 
 def engine_files(
-    cache_dir: Path, whisper: str, aligned_language_model: str, language_model: str
+    cache_dir: Path,
+    whisper: str,
+    language: str,
+    aligned_language_model: str,
+    language_model: str,
 ) -> EngineFiles:
-    """The paths of the named models and of the exported encoder below `cache_dir`: `language_model`
-    replies, and the aligned route reads the vocabulary of `aligned_language_model`. Raises
-    AttuneError where a model was not fetched.
+    """The paths of the named models and of the exported encoder below `cache_dir`: `whisper` hears
+    what is spoken in `language`, `language_model` replies, and the aligned route reads the
+    vocabulary of `aligned_language_model`. Raises AttuneError where a model was not fetched.
 
     The encoder's own file is named after the model that it was exported from; it may not be there
     yet.
@@ -191,6 +200,7 @@ def engine_files(
     return EngineFiles(
         encoder=cache_dir / "engines" / f"{whisper}.encoder.onnx",
         encoder_weights=weights,
+        language=language,
         language_model=gguf,
         served_language_model=served_weights(gguf, cache_dir),
         replies=(

@@ -6,20 +6,29 @@ memory and time as there.
 
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from engines.audio.recordings import read_audio
 from engines.files import write_atomically
 from engines.generations.folder import BASE, Generation, read_generation
-from engines.jobs.bench_figures import AdaptFigures, PersonalRound, ServingCost, SetScores
+from engines.jobs.bench_figures import (
+    AdaptFigures,
+    OwnLabels,
+    PersonalRound,
+    ServingCost,
+    SetScores,
+)
 from engines.jobs.bench_jobs import BenchAdaptJob
 from engines.jobs.messages import AdaptJob, EngineFiles, Example, Report
 from engines.types import FRAME_SECONDS
 from engines.whisper.encoder import MAX_SECONDS, encoder_mel
 from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.transcriber import WhisperTranscriber
+from engines.whisper.transcript_confidence import LABEL_CONFIDENCE
 
 from ..evaluation.judge import Judge, Recognise
+from ..evaluation.text_scores import word_errors
 from ..provenance import describe_machine
 from ..round.process import run_apart
 from .judged_sets import JudgedSet, first_minutes, judge_set, read_set
@@ -85,16 +94,28 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
     judge_all("cascade", judge.cascade(None))
     cost("cascade", None, "cascade")
     for name, whisper in job.others.items():
-        judge_all(name, _as_it_came(whisper, job.threads))
+        judge_all(name, _as_it_came(whisper, job.engines.language, job.threads))
         other = job.engines.model_copy(update={"encoder_weights": whisper})
         cost(name, None, "cascade", other)
-    judge_aligned("base", read_generation(generations / f"{BASE:04d}"))
-    for number, minutes in enumerate(job.minutes, 1):
-        examples = first_minutes(enrolled, minutes, seconds_of)
-        generation = _round(job, number, examples, general.examples, report, f"{minutes:g} minutes")
+    base = read_generation(generations / f"{BASE:04d}")
+    if base.projector is not None:
+        judge_aligned("base", base)
+    if base.recogniser is not None:
+        judge_all("base, recogniser", judge.cascade(base.recogniser))
+
+    def measure(
+        name: str,
+        number: int,
+        parent: int,
+        examples: list[Example],
+        own_labels: OwnLabels | None = None,
+    ) -> Generation:
+        generation = _round(job, number, parent, examples, general.examples, report, name)
         card = generation.card
         rounds.append(
             PersonalRound(
+                name=name,
+                own_labels=own_labels,
                 minutes=sum(map(seconds_of, examples)) / 60,
                 utterances=len(examples),
                 steps=card.steps,
@@ -104,29 +125,74 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
                 peak_bytes=card.peak_bytes,
             )
         )
-        judge_aligned(f"{minutes:g} min", generation)
-        cost(f"{minutes:g} min", generation, "aligned")
+        if generation.projector is not None:
+            judge_aligned(name, generation)
+            cost(name, generation, "aligned")
         if generation.recogniser is not None:
-            name = f"{minutes:g} min, recogniser"
             sure = card.transcript_confidence
             heard = judge.cascade(generation.recogniser, sure)
-            judge_all(name, heard, sure.threshold if sure else None)
-            cost(name, generation, "cascade")
+            judge_all(f"{name}, recogniser", heard, sure.threshold if sure else None)
+            cost(f"{name}, recogniser", generation, "cascade")
+        return generation
+
+    for place, minutes in enumerate(job.minutes):
+        examples = _held_out(first_minutes(enrolled, minutes, seconds_of))
+        generation = measure(f"{minutes:g} min", 2 * place + 1, BASE, examples)
+        if job.unlabelled is not None:
+            found, own_labels = _own_labels(judge, generation, read_set(job.unlabelled).examples)
+            measure(
+                f"{minutes:g} min, {own_labels.labelled} labels of its own",
+                2 * place + 2,
+                generation.number,
+                examples + found,
+                own_labels,
+            )
     figures = AdaptFigures(rounds=rounds, heard=scores, costs=costs, machine=describe_machine())
     write_atomically(job.folder / "figures.json", figures.model_dump_json(indent=1).encode())
     draw_adapt(figures, job.folder / "picture.svg")
     return len(rounds)
 
 
-def _as_it_came(whisper: Path, threads: int) -> Recognise:
-    """The cascade through the Whisper model of a folder, told that English is spoken."""
-    transcriber = WhisperTranscriber(whisper, threads, language="en")
+def _as_it_came(whisper: Path, language: str, threads: int) -> Recognise:
+    """The cascade through the Whisper model of a folder, told which language is spoken."""
+    transcriber = WhisperTranscriber(whisper, threads, language=language)
     return lambda example: transcriber.transcribe(read_audio(example.audio, MAX_SECONDS))
+
+
+def _held_out(examples: Sequence[Example]) -> list[Example]:
+    """The examples, of which one in HOLDOUT is held out."""
+    return [
+        example.model_copy(update={"holdout": index % HOLDOUT == HOLDOUT - 1})
+        for index, example in enumerate(examples)
+    ]
+
+
+def _own_labels(
+    judge: Judge, generation: Generation, recordings: Sequence[Example]
+) -> tuple[list[Example], OwnLabels]:
+    """The examples of `recordings` with the labels that the recogniser of `generation` is sure of,
+    as the daemon writes them; none where it has not proven right."""
+    confidence = generation.card.transcript_confidence
+    allowed = confidence is not None and confidence.writes_labels
+    found = []
+    if confidence is not None and allowed:
+        features = judge.heard_by(generation.recogniser)
+        for example in recordings:
+            transcript = confidence.weigh(features.transcript(example))
+            if (transcript.confidence or 0.0) >= LABEL_CONFIDENCE:
+                given = {"text": transcript.text, "origin": "recognised"}
+                found.append((example.text, example.model_copy(update=given)))
+    right = sum(word_errors(text, example.text)[0] == 0 for text, example in found)
+    figures = OwnLabels(
+        recordings=len(recordings), labelled=len(found), right=right, allowed=allowed
+    )
+    return [example for _, example in found], figures
 
 
 def _round(
     job: BenchAdaptJob,
     number: int,
+    parent: int,
     examples: list[Example],
     general: list[Example],
     report: Report,
@@ -139,18 +205,16 @@ def _round(
         folder=folder,
         generations=job.folder / "generations",
         number=number,
-        parent=BASE,
+        parent=parent,
         engines=job.engines,
         features=job.features,
-        examples=[
-            example.model_copy(update={"holdout": index % HOLDOUT == HOLDOUT - 1})
-            for index, example in enumerate(examples)
-        ],
+        examples=examples,
         general=general,
         system_prompt=job.system_prompt,
         training_seconds=job.training_seconds,
         learning_rate=job.learning_rate,
         recogniser=job.recogniser,
+        trains_projector=job.trains_projector,
         reply_utterances=0,
         threads=job.threads,
         seed=job.seed,

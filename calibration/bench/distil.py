@@ -15,7 +15,7 @@ import torch
 
 from engines.alignment.decoder import AlignedDecoder
 from engines.files import write_atomically
-from engines.generations.folder import read_generation
+from engines.generations.folder import projector_of, read_generation
 from engines.jobs.bench_figures import DistilFigures, DistilRun, SetScores
 from engines.jobs.bench_jobs import BenchDistilJob
 from engines.jobs.messages import DistilRecipe, Example, Report
@@ -68,15 +68,14 @@ def bench_distil(job: BenchDistilJob, report: Report) -> int:
             one = judge_set(judged, name, words, judge.vocabulary, None, log)
             scores.append(with_replies(one, judge, judged, words, expected, adapter))
 
-    decoder = judge.decoder(
-        generation.projector, generation.card.confidence, generation.card.requests
-    )
+    graph, weights = projector_of(generation)
+    decoder = judge.decoder(graph, generation.card.confidence, generation.card.requests)
     judge_all("cascade", judge.cascade(recogniser))
     judge_all("rows, as served", judge.aligned(decoder, recogniser))
     judge_all("vectors", _vectors(judge, decoder, recogniser))
     judge_all("blends", judge.aligned(replace(decoder, output="expected_embeddings"), recogniser))
     began = time.monotonic()
-    config = load_projector(generation.weights).config
+    config = load_projector(weights).config
     samples = make_distillation_samples(judge, recogniser, learnt, config.stack, report)
     samples_seconds = time.monotonic() - began
     runs = []
@@ -107,7 +106,8 @@ def _distil(
 ) -> _Distilled:
     """Distil the generation by one recipe."""
     generation = read_generation(job.base)
-    projector = load_projector(generation.weights)
+    _, weights = projector_of(generation)
+    projector = load_projector(weights)
     projector.keys.requires_grad_(False)
     folder = job.folder / name.replace(" ", "-")
     folder.mkdir(exist_ok=True)

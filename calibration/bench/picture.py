@@ -13,9 +13,8 @@ def draw_adapt(figures: AdaptFigures, path: Path) -> None:
     it came as a dashed line."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    hearers = list(dict.fromkeys(heard.hearer for heard in figures.heard))
-    aligned = [name for name in hearers if name == "base" or name.endswith(" min")]
-    minutes = dict(zip(aligned, [0.0, *(one.minutes for one in figures.rounds)], strict=True))
+    enrolled = [one for one in figures.rounds if one.own_labels is None]
+    minutes = {"base": 0.0} | {one.name: one.minutes for one in enrolled}
     names = list(dict.fromkeys(heard.set for heard in figures.heard))
     for index, name in enumerate(names):
         rates = {
@@ -23,12 +22,14 @@ def draw_adapt(figures: AdaptFigures, path: Path) -> None:
             for heard in figures.heard
             if heard.set == name
         }
-        for ending, style, label in (("", "o-", name), (", recogniser", "x:", None)):
+        label: str | None = name
+        for ending, style in (("", "o-"), (", recogniser", "x:")):
             points = sorted(  # in whatever order the rounds ran
-                (minutes[one], rates[one + ending]) for one in aligned if one + ending in rates
+                (at, rates[one + ending]) for one, at in minutes.items() if one + ending in rates
             )
             if points:
                 axes.plot(*zip(*points, strict=True), style, color=f"C{index}", label=label)
+                label = None
         axes.axhline(rates["cascade"], color=f"C{index}", linestyle="--", linewidth=1)
     axes.set(
         xlabel="minutes enrolled",

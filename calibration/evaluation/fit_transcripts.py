@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engines.types import Transcript
-from engines.whisper.transcript_confidence import TranscriptConfidence
+from engines.whisper.transcript_confidence import LABEL_CONFIDENCE, TranscriptConfidence
 
 from .fit_confidence import LEAST_READINGS, logistic_regression
 from .text_scores import word_errors
@@ -14,6 +14,8 @@ from .text_scores import word_errors
 PASSING = 0.97
 """The share of the user's own rightly transcribed utterances that the threshold lets pass, unless
 that would let words pass that are more likely wrong than right."""
+LEAST_SURE = 8
+"""The fewest sure transcripts of the user's own that show whether such are right."""
 _LOWEST_THRESHOLD, _HIGHEST_THRESHOLD = 0.5, 0.95
 
 
@@ -47,9 +49,11 @@ def fit_transcript_confidence(readings: Sequence[Transcribed]) -> TranscriptConf
         np.array([one.right for one in spoken]),
     )
     fitted = TranscriptConfidence(offset=offset, slope=slope, threshold=_LOWEST_THRESHOLD)
-    rights = [fitted.weigh(one.transcript) for one in spoken if one.own and one.right]
-    if not rights:
-        return fitted
-    passing = np.quantile([one.confidence or 0.0 for one in rights], 1 - PASSING)
-    threshold = float(np.clip(passing, _LOWEST_THRESHOLD, _HIGHEST_THRESHOLD))
-    return fitted.model_copy(update={"threshold": threshold})
+    own = [(fitted.weigh(one.transcript).confidence or 0.0, one.right) for one in spoken if one.own]
+    threshold, rights = _LOWEST_THRESHOLD, [confidence for confidence, right in own if right]
+    if rights:
+        passing = float(np.quantile(rights, 1 - PASSING))
+        threshold = min(max(passing, _LOWEST_THRESHOLD), _HIGHEST_THRESHOLD)
+    sure = [right for confidence, right in own if confidence >= LABEL_CONFIDENCE]
+    precision = sum(sure) / len(sure) if len(sure) >= LEAST_SURE else None
+    return fitted.model_copy(update={"threshold": threshold, "precision": precision})

@@ -18,7 +18,7 @@ from engines.alignment.decoder import AlignedDecoder, Output, open_decoder
 from engines.alignment.projector import OnnxProjector
 from engines.alignment.usual_requests import requests_before
 from engines.generations.card import Score
-from engines.generations.folder import Generation
+from engines.generations.folder import Generation, projector_of
 from engines.jobs.bench_jobs import BenchDistilJob, BenchQualityJob
 from engines.jobs.messages import AdaptJob, EngineFiles, Example
 from engines.llm.chat_model import LlamaCppLanguageModel
@@ -110,10 +110,12 @@ class Judge:
         return open_decoder(projector, self.vocabulary, confidence, scorer, self.threads, output)
 
     def serving_decoder(self, generation: Generation) -> AlignedDecoder:
-        """The decoder of `generation`, as it serves."""
+        """The decoder of `generation`, as it serves. Raises AttuneError where it has no
+        projector."""
+        graph, _ = projector_of(generation)
         card = generation.card
         return self.decoder(
-            generation.projector,
+            graph,
             card.confidence,
             card.requests,
             "rows" if generation.adapter is None else "expected_embeddings",

@@ -20,7 +20,7 @@ from engines.alignment.vocabulary_head import VocabularyHead
 from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
 from engines.files import sha256_of, write_atomically
-from engines.generations.folder import read_generation
+from engines.generations.folder import projector_of, read_generation
 from engines.jobs.calibration_jobs import PrecisionJob
 from engines.jobs.messages import Example, Report
 from engines.llm.vocabulary import Vocabulary
@@ -135,11 +135,14 @@ class _Comparison:
         self._examples = examples
         self.samples = [read_audio(example.audio, MAX_SECONDS) for example in examples]
         self._vocabulary = Vocabulary(job.engines.language_model)
-        self._projector = OnnxProjector(read_generation(job.generation).projector, job.threads)
+        graph, _ = projector_of(read_generation(job.generation))
+        self._projector = OnnxProjector(graph, job.threads)
         self._head = VocabularyHead(
             self._vocabulary, self._projector.known_tokens, self._projector.keys, job.threads
         )
-        self._transcriber = WhisperTranscriber(job.engines.encoder_weights, job.threads)
+        self._transcriber = WhisperTranscriber(
+            job.engines.encoder_weights, job.threads, language=job.engines.language
+        )
 
     def frames_of(self, encoder: OnnxEncoder, tell: Callable[[str], None]) -> list[Float32]:
         """The [T, D] frames that `encoder` makes of each utterance; `tell` is called with a note

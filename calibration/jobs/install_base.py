@@ -52,6 +52,19 @@ def _tell_shards(report: Report, done: int, shards: int) -> None:
 
 
 def _write_base(job: BaseJob) -> None:
+    """Write generation 0: of what ships if that was made for this Whisper, else without anything,
+    and rounds begin with Whisper as it came."""
+    if not is_base_of(job.engines.encoder_weights_file):
+        nothing = Card(
+            number=BASE,
+            parent=None,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            recipe="Whisper as it came",
+            versions=versions(),
+            encoder_sha256=sha256_of(job.engines.encoder_weights_file),
+        )
+        write_generation(job.generations, BASE, nothing, {})
+        return
     job.folder.mkdir(parents=True, exist_ok=True)
     projector = load_projector(PROJECTOR_FILE)
     weights, graph = job.folder / WEIGHTS, job.folder / PROJECTOR
@@ -73,7 +86,5 @@ def _write_base(job: BaseJob) -> None:
         encoder_sha256=sha256_of(job.engines.encoder_weights_file),
         confidence=recipe["confidence"],
     )
-    files = {PROJECTOR: graph, WEIGHTS: weights}
-    if is_base_of(job.engines.encoder_weights_file):
-        files[RECOGNISER] = RECOGNISER_FILE
+    files = {PROJECTOR: graph, WEIGHTS: weights, RECOGNISER: RECOGNISER_FILE}
     write_generation(job.generations, BASE, card, files)

@@ -200,6 +200,7 @@ def _round(
         examples=examples,
         general=job.recordings[:_GENERAL],
         system_prompt=job.system_prompt,
+        trains_projector=read_generation(job.base).projector is not None,
         training_seconds=_TRAINING_SECONDS,
         recogniser=RecogniserRecipe(seconds=_TRAINING_SECONDS) if job.recognises else None,
         distil=DistilRecipe(seconds=_TRAINING_SECONDS, rank=rank) if job.distils else None,
@@ -268,10 +269,9 @@ def _serving(job: FootprintJob) -> _Serving:
 def _answering_bytes(engines: Engines, job: FootprintJob, samples: Float32) -> int:
     """The most memory that answering `samples` takes more than waiting."""
     base = read_generation(job.base)
-    routes: list[Route] = [
-        engines.aligned(base, True),
-        CascadeRoute(engines.transcriber_of(base)),
-    ]
+    routes: list[Route] = [CascadeRoute(engines.transcriber_of(base))]
+    if base.projector is not None:
+        routes.insert(0, engines.aligned(base, True))
     waiting = most = proportional_bytes()
     done = threading.Event()
 

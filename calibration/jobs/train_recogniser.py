@@ -100,7 +100,7 @@ def _split(utterances: Sequence[Utterance]) -> _Split:
 
 def _samples(job: TrainRecogniserJob, learnt: Sequence[Utterance]) -> list[SpokenSample]:
     """The samples that an epoch draws: each one, those of atypical voices `atypical_times`."""
-    labels = Labels(job.engines.encoder_weights)
+    labels = Labels(job.engines.encoder_weights, job.engines.language)
     samples: list[SpokenSample] = []
     for one in learnt:
         sample = labels.sample(one.log_mel, one.row.text)
@@ -149,7 +149,9 @@ def _write_card(
 ) -> None:
     opened = open_weights(weights, job.engines, job.threads)
     encoder = OnnxEncoder(job.engines.encoder, job.threads)
-    came = WhisperTranscriber(job.engines.encoder_weights, job.threads)
+    came = WhisperTranscriber(
+        job.engines.encoder_weights, job.threads, language=job.engines.language
+    )
     before = Recogniser(encoder, FirstPassDecoder(came, encoder))
     sets = {"atypical": split.atypical, "others": split.others}
     card = {

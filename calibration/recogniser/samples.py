@@ -58,12 +58,13 @@ class SpokenBatch:
 class Labels:
     """Whisper's tokens of labels."""
 
-    def __init__(self, whisper: Path) -> None:
-        """Open a CTranslate2 folder's tokenizer. Raises AttuneError where it is not Whisper's."""
+    def __init__(self, whisper: Path, language: str = "en") -> None:
+        """Open a CTranslate2 folder's tokenizer, for labels in `language`. Raises AttuneError where
+        it is not Whisper's, or does not know the language."""
         self._tokenizer = Tokenizer.from_file(str(whisper / "tokenizer.json"))
         multilingual = self._tokenizer.token_to_id("<|zh|>") is not None
         names = ["<|startoftranscript|>"]
-        names += ["<|en|>", "<|transcribe|>"] if multilingual else []
+        names += [f"<|{language}|>", "<|transcribe|>"] if multilingual else []
         self.prompt = [self._special(name) for name in [*names, "<|notimestamps|>"]]
         self.end = self._special("<|endoftext|>")
 

@@ -114,7 +114,9 @@ def _judged(job: AdaptJob) -> list[Example]:
 
 def _opened(job: AdaptJob, weights: RecogniserWeights | None) -> Transcriber:
     if weights is None:
-        return WhisperTranscriber(job.engines.encoder_weights, job.threads)
+        return WhisperTranscriber(
+            job.engines.encoder_weights, job.threads, language=job.engines.language
+        )
     recogniser = open_weights(weights, job.engines, job.threads)
     # The first pass tells them apart in half of the time.
     return replace(recogniser, reads_again=False)

@@ -19,7 +19,7 @@ from engines.alignment.ctc_score import phoneme_scores
 from engines.alignment.projector import OnnxProjector
 from engines.alignment.text_normalisation import spoken_tokens
 from engines.errors import AttuneError, RoundRefusedError
-from engines.generations.folder import BASE, read_generation
+from engines.generations.folder import BASE, projector_of, read_generation
 from engines.jobs.messages import AdaptJob, Example, Report
 from engines.llm.vocabulary import Vocabulary
 from engines.types import Float32
@@ -70,9 +70,8 @@ def doubt_labels(job: AdaptJob, features: Features, report: Report) -> None:
     folder = RoundFolder(job.folder)
     folder.write_doubted([])
     try:
-        base = OnnxProjector(
-            read_generation(job.generations / f"{BASE:04d}").projector, job.threads
-        )
+        graph, _ = projector_of(read_generation(job.generations / f"{BASE:04d}"))
+        base = OnnxProjector(graph, job.threads)
     except AttuneError as error:
         report("hear", 1.0, f"labels are not compared with their recordings: {error}")
         return

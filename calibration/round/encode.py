@@ -16,9 +16,9 @@ from .unlike import split_unlike
 
 
 def encode(job: AdaptJob, report: Report) -> StageRecord:
-    """Compute the frames of what is learnt and of the replay set by the candidate's recogniser; all
-    that the examples unlike those need, by which the confidence is fitted; and by it and by the
-    parent's, where that is another, all that the judged examples are judged by.
+    """Compute the frames of what a projector learns, and of the replay set, by the candidate's
+    recogniser; all that the examples unlike those need, by which the confidence is fitted; and by
+    it and by the parent's, where that is another, all that the judged examples are judged by.
 
     A recording that cannot be read is left out. Raises AttuneError where an engine or the parent
     fails, or the replay set is damaged.
@@ -31,7 +31,7 @@ def encode(job: AdaptJob, report: Report) -> StageRecord:
     parent = read_generation(job.generations / f"{job.parent:04d}")
     recogniser = folder.serving_recogniser(parent)
     learnt, unlike = split_unlike(job.learnt)
-    work = {recogniser: [(example, False) for example in learnt]}
+    work = {recogniser: [(example, False) for example in learnt if job.trains_projector]}
     work[recogniser] += [(example, True) for example in unlike]
     for path in (recogniser, parent.recogniser):
         work.setdefault(path, []).extend((example, True) for example in job.judged)
@@ -40,7 +40,7 @@ def encode(job: AdaptJob, report: Report) -> StageRecord:
         features = Features(job.engines, job.features, job.threads, path)
         for example, judged in examples:
             with suppress(AttuneError):  # it was reported when it was first read
-                _compute(features, example, judged=judged)
+                _compute(features, example, judged=judged, aligned=parent.projector is not None)
             done += 1
             report("encode", done / to_do, f"{done} of {to_do} utterances")
         if path == recogniser:
@@ -48,11 +48,13 @@ def encode(job: AdaptJob, report: Report) -> StageRecord:
     return StageRecord()
 
 
-def _compute(features: Features, example: Example, *, judged: bool) -> None:
-    features.frames(example)
+def _compute(features: Features, example: Example, *, judged: bool, aligned: bool) -> None:
+    """Compute what the cascade is `judged` by, and what the `aligned` route needs."""
     if judged:
         features.transcript(example)
-        for piece in features.pieces(example):
+    if aligned:
+        features.frames(example)
+        for piece in features.pieces(example) if judged else ():
             piece.first_pass()
 
 

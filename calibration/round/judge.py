@@ -4,7 +4,7 @@ a generation. Loads no torch."""
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import reduce
 from operator import or_
@@ -67,31 +67,16 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
     steps = _Steps(job, report)
     report("judge", 0.0, "opening the engines")
     panel = _Panel(job, judge, steps)
-    # First, and gone by the time that the candidate is opened: two decoders at once would take 160
-    # MB more.
-    current = judge.serving_decoder(parent)
-    panel.judge("current", judge.aligned(current, parent.recogniser), parent.adapter)
-    del current
-    requests = telling_requests(example.text for example in training)
     recogniser = folder.serving_recogniser(parent)
-    unsure = judge.decoder(folder.projector, None, requests)
-    decoded = _decoded(job, judge, recogniser, unsure, steps)
-    confidence = learn_confidence(
-        unsure, list(decoded.values()), _base_confidence(job, parent, report)
-    )
-    candidate = replace(unsure, confidence=confidence)
-    replies = _compare_replies(job, judge, candidate, recogniser, folder.adapter, steps)
-    adapter = None
-    if replies and replies["blends"] > replies["rows"]:
-        candidate, adapter = replace(candidate, output="expected_embeddings"), folder.adapter
-    panel.judge("candidate", judge.aligned(candidate, recogniser, decoded), adapter)
-    chosen = folder.chosen
-    left_out = panel.why_left_out() if chosen.share is not None else ""
-    if left_out:
-        # The parent's projector serves on, on the frames of the new recogniser.
-        del unsure, candidate
+    if parent.projector is None:
+        projector = None
+    elif job.trains_projector:
+        projector = _judge_trained(job, judge, parent, recogniser, panel, steps, report)
+    else:
         kept = judge.serving_decoder(parent)
+        panel.judge("current", judge.aligned(kept, parent.recogniser), parent.adapter)
         panel.judge("candidate", judge.aligned(kept, recogniser), parent.adapter)
+        projector = _kept(parent, "its training is off")
     panel.judge("cascade", judge.cascade(None), None)
     if parent.recogniser is not None:
         panel.judge("current_recogniser", judge.cascade(parent.recogniser), None)
@@ -99,6 +84,10 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         panel.copy("current_recogniser", "recogniser")
     elif recogniser is not None:
         panel.judge("recogniser", judge.cascade(recogniser), None)
+    if projector is None:
+        panel.copy("recogniser" if recogniser is not None else "cascade", "candidate")
+        panel.copy("current_recogniser" if parent.recogniser is not None else "cascade", "current")
+        projector = _Projector(recipe="a recogniser alone")
     transcript_confidence = (
         fit_transcript_confidence(list(_transcribed(job, judge, recogniser, folder)))
         if recogniser is not None
@@ -115,11 +104,11 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         number=job.number,
         parent=job.parent,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        recipe=parent.card.recipe if left_out else _recipe(adapter),
+        recipe=projector.recipe,
         examples_by_origin=dict(Counter(example.origin for example in training)),
         labels_left_out=job.labels_left_out,
         doubted=folder.doubted[:MOST_DOUBTED],
-        trained_seconds_of_audio=round(folder.record("train").seconds_of_audio, 2),
+        trained_seconds_of_audio=round(max(one.seconds_of_audio for one in records), 2),
         processor_seconds=round(sum(record.processor_seconds for record in records), 2),
         wall_seconds=round(sum(record.wall_seconds for record in records), 2),
         steps=sum(record.steps for record in records),
@@ -132,24 +121,84 @@ def judge(job: AdaptJob, report: Report) -> StageRecord:
         versions=versions(),
         language_model_sha256=sha256_of(job.engines.language_model),
         encoder_sha256=sha256_of(job.engines.encoder_weights_file),
-        confidence=parent.card.confidence if left_out else confidence,
+        confidence=projector.confidence,
         transcript_confidence=transcript_confidence,
-        requests=parent.card.requests if left_out else requests,
-        replies={} if left_out else replies,
-        projector_left_out=left_out,
-        recogniser_share=chosen.share,
-        recogniser_left_out=chosen.left_out,
+        requests=projector.requests,
+        replies=projector.replies,
+        projector_left_out=projector.left_out,
+        recogniser_share=folder.chosen.share,
+        recogniser_left_out=folder.chosen.left_out,
         **panel.judgements(),
     )
-    if left_out:
-        files = {name: parent.folder / name for name in parent.card.files if name != RECOGNISER}
-    else:
-        files = {PROJECTOR: folder.projector, WEIGHTS: folder.weights}
-        files |= _adapter_files(folder) if adapter else {}
+    files = dict(projector.files)
     if recogniser is not None:
         files[RECOGNISER] = recogniser
     write_generation(job.generations, job.number, card, files)
     return StageRecord()
+
+
+@dataclass(frozen=True)
+class _Projector:
+    """The projector of the candidate, and what its card says of it."""
+
+    recipe: str
+    files: dict[str, Path] = field(default_factory=dict)
+    """The source of each file of the generation, by its name; none where it has no projector."""
+    confidence: Confidence | None = None
+    requests: tuple[str, ...] = ()
+    replies: dict[str, float] = field(default_factory=dict)
+    left_out: str = ""
+    """Why the parent's serves on; empty where the round trained one that helps."""
+
+
+def _kept(parent: Generation, left_out: str) -> _Projector:
+    """The projector of `parent`, which serves on."""
+    card = parent.card
+    files = {name: parent.folder / name for name in card.files if name != RECOGNISER}
+    return _Projector(
+        card.recipe, files, card.confidence, requests=card.requests, left_out=left_out
+    )
+
+
+def _judge_trained(
+    job: AdaptJob,
+    judge: Judge,
+    parent: Generation,
+    recogniser: Path | None,
+    panel: "_Panel",
+    steps: "_Steps",
+    report: Report,
+) -> _Projector:
+    """Judge the projector that the round trained, and the parent's; of them, the one that the
+    candidate serves with."""
+    folder = RoundFolder(job.folder)
+    # First, and gone by the time that the candidate is opened: two decoders at once would take 160
+    # MB more.
+    current = judge.serving_decoder(parent)
+    panel.judge("current", judge.aligned(current, parent.recogniser), parent.adapter)
+    del current
+    requests = telling_requests(example.text for example in job.learnt)
+    unsure = judge.decoder(folder.projector, None, requests)
+    decoded = _decoded(job, judge, recogniser, unsure, steps)
+    confidence = learn_confidence(
+        unsure, list(decoded.values()), _base_confidence(job, parent, report)
+    )
+    candidate = replace(unsure, confidence=confidence)
+    replies = _compare_replies(job, judge, candidate, recogniser, folder.adapter, steps)
+    adapter = None
+    if replies and replies["blends"] > replies["rows"]:
+        candidate, adapter = replace(candidate, output="expected_embeddings"), folder.adapter
+    panel.judge("candidate", judge.aligned(candidate, recogniser, decoded), adapter)
+    left_out = panel.why_left_out() if folder.chosen.share is not None else ""
+    if left_out:
+        # The parent's projector serves on, on the frames of the new recogniser.
+        del unsure, candidate
+        kept = judge.serving_decoder(parent)
+        panel.judge("candidate", judge.aligned(kept, recogniser), parent.adapter)
+        return _kept(parent, left_out)
+    files = {PROJECTOR: folder.projector, WEIGHTS: folder.weights}
+    files |= _adapter_files(folder) if adapter else {}
+    return _Projector(_recipe(adapter), files, confidence, requests, replies)
 
 
 def _recipe(adapter: Path | None) -> str:
@@ -265,9 +314,7 @@ class _Steps:
     """The progress of the stage, in steps of one utterance that is decoded once."""
 
     def __init__(self, job: AdaptJob, report: Report) -> None:
-        compared = (
-            2 * min(job.reply_utterances, len(_holdout(job))) if job.distil is not None else 0
-        )
+        compared = 2 * min(job.reply_utterances, len(_holdout(job))) if job.distils else 0
         self.report = report
         self._done = 0
         self._to_do = (

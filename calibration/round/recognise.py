@@ -54,7 +54,7 @@ def train_recogniser(job: AdaptJob, report: Report) -> StageRecord:
     parent = read_generation(job.generations / f"{job.parent:04d}")
     start = start_of(parent, job.engines.encoder_weights_file)
     whisper = load_whisper(job.engines.encoder_weights_file)
-    labels = Labels(job.engines.encoder_weights)
+    labels = Labels(job.engines.encoder_weights, job.engines.language)
     samples, seconds = _samples(job, labels, whisper.config.num_mel_bins)
     if not samples:
         report("recognise", 1.0, f"no utterance is at most {LONGEST_LEARNT_SECONDS:g} s long")

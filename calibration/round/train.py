@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from engines.errors import AttuneError
-from engines.generations.folder import Generation, read_generation
+from engines.generations.folder import Generation, projector_of, read_generation
 from engines.jobs.footprints import OWN_PER_STEP, REPLAYED_PER_STEP
 from engines.jobs.messages import AdaptJob, Report
 from engines.llm.vocabulary import Vocabulary
@@ -72,7 +72,8 @@ def train(job: AdaptJob, report: Report) -> StageRecord:
 def _start(parent: Generation, recogniser: Path | None) -> Path:
     """The weights to start from: the parent's, or the base's where the parent has no recogniser (it
     was made by a version that knew none) and so learnt from other frames."""
-    return SHIPPED if recogniser is not None and parent.recogniser is None else parent.weights
+    _, weights = projector_of(parent)
+    return SHIPPED if recogniser is not None and parent.recogniser is None else weights
 
 
 def _samples(

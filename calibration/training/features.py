@@ -56,7 +56,8 @@ class Features:
         """Transcribes as the cascade does."""
         if self.recogniser is not None:
             return self.opened
-        return WhisperTranscriber(self.engines.encoder_weights, self.threads)
+        engines = self.engines
+        return WhisperTranscriber(engines.encoder_weights, self.threads, language=engines.language)
 
     @cached_property
     def _cutter(self) -> PauseCutter:

@@ -17,7 +17,9 @@ def open_weights(
     """The recogniser of `weights`, on the processor; None for Whisper as it came. Raises
     AttuneError where an engine cannot be opened."""
     encoder = onnx_opener(engines.encoder, threads)
-    return open_recogniser(weights, encoder, engines.encoder_weights, threads)
+    return open_recogniser(
+        weights, encoder, engines.encoder_weights, threads, language=engines.language
+    )
 
 
 def open_file(recogniser: Path | None, engines: EngineFiles, threads: int) -> Recogniser:
@@ -29,5 +31,6 @@ def open_file(recogniser: Path | None, engines: EngineFiles, threads: int) -> Re
 
 def key_of(recogniser: Path | None, engines: EngineFiles) -> str:
     """A name for what the recogniser of a file makes, which no other one has: the beginning of the
-    sha256 of its weights."""
-    return sha256_of(recogniser or engines.encoder_weights_file)[:_KEY_DIGITS]
+    sha256 of its weights, and the language unless that is English."""
+    weights = sha256_of(recogniser or engines.encoder_weights_file)[:_KEY_DIGITS]
+    return weights if engines.language == "en" else f"{weights}-{engines.language}"

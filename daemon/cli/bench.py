@@ -24,12 +24,13 @@ from engines.models.general_speech import GENERAL_MODEL, retention_examples
 from ..config.settings import Settings
 from ..model_files import model_files
 from ..plain_text import escaped
-from ..training.round_inputs import recogniser_recipe
+from ..training.round_inputs import recogniser_recipe, trains_projector
 from .bench_tables import (
     costs_sheet,
     designs_sheet,
     heard_sheet,
     memory_sheet,
+    own_labels_sheet,
     reached_sheet,
     recipes_sheet,
     rounds_sheet,
@@ -119,6 +120,16 @@ def adapt(
             " `attune models list`. May be repeated."
         ),
     ] = None,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(
+            help=(
+                "Manifest of recordings that each round's recogniser labels by itself, for one "
+                "more round. Their texts only show how many of those labels are right."
+            ),
+            exists=True,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure the word error after rounds with more and more enrolment.
@@ -133,9 +144,11 @@ def adapt(
         general=general.resolve() if general else None,
         general_examples=retention_examples(chosen.cache_dir),
         minutes=rounds,
+        trains_projector=trains_projector(chosen, BASE),
         training_seconds=chosen.adapt.training_seconds,
         learning_rate=chosen.adapt.learning_rate,
         recogniser=recogniser_recipe(chosen),
+        unlabelled=unlabelled.resolve() if unlabelled else None,
         others={name: model_path(name, chosen.cache_dir) for name in also or ()},
         threads=chosen.adapt.threads,
         seed=seed,
@@ -143,9 +156,14 @@ def adapt(
     _run(
         job,
         AdaptFigures,
-        lambda found: [rounds_sheet(found), _heard(found), costs_sheet(found)],
+        _adapt_sheets,
         as_json,
     )
+
+
+def _adapt_sheets(found: AdaptFigures) -> list[Sheet | str]:
+    own_labels = [own_labels_sheet(found)] if any(one.own_labels for one in found.rounds) else []
+    return [rounds_sheet(found), *own_labels, _heard(found), costs_sheet(found)]
 
 
 @app.command()

@@ -16,6 +16,7 @@ def rounds_sheet(figures: AdaptFigures) -> Sheet:
     """Make a table of the data, time and memory that each round took."""
     rows = [
         (
+            one.name,
             f"{one.minutes:.1f} min",
             str(one.utterances),
             str(one.steps),
@@ -26,8 +27,23 @@ def rounds_sheet(figures: AdaptFigures) -> Sheet:
         for one in figures.rounds
     ]
     return Sheet(
-        ("round", "utterances", "steps", "training, s per core", "all, s per core", "peak"), rows
+        ("round", "speech", "utterances", "steps", "training, s/core", "all, s/core", "peak"), rows
     )
+
+
+def own_labels_sheet(figures: AdaptFigures) -> Sheet:
+    """Make a table of the labels that the rounds' recognisers wrote by themselves."""
+    rows = [
+        (
+            one.name,
+            f"{found.labelled} of {found.recordings}",
+            str(found.right),
+            "yes" if found.allowed else "no: not proven on what was confirmed",
+        )
+        for one in figures.rounds
+        if (found := one.own_labels) is not None
+    ]
+    return Sheet(("round", "labelled", "right", "learnt from"), rows)
 
 
 def costs_sheet(figures: AdaptFigures) -> Sheet:

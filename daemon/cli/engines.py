@@ -75,7 +75,9 @@ def prepare(chosen: Settings) -> bool:
     base = chosen.generations / f"{BASE:04d}"
     if base.exists():
         # A damaged base, or one that this version cannot use, is reported, never written over.
-        OnnxProjector(read_generation(base).projector, threads=1)
+        graph = read_generation(base).projector
+        if graph is not None:
+            OnnxProjector(graph, threads=1)
         if files.encoder.is_file() and is_complete(features_folder(chosen)):
             say("the engines are there")
             _use_gpu(chosen, files)

@@ -179,6 +179,14 @@ class EngineSettings(Frozen):
             "Speech recogniser: a name from `attune models list`. Both routes use its encoder."
         ),
     )
+    language: str = Field(
+        "en",
+        pattern=r"^[a-z]{2,3}$",
+        description=(
+            "Language that is spoken, as a code such as `de`. Recognisers whose name ends in `.en` "
+            "know English alone."
+        ),
+    )
     encoder_precision: Literal["auto", "float32", "float16", "int8"] = Field(
         "auto",
         description=(
@@ -279,6 +287,13 @@ class AdaptSettings(Frozen):
         description=(
             "Longest training in a round, in seconds of processor time per thread; pauses do not "
             "count. A round uses at most four utterances per second."
+        ),
+    )
+    projector: bool = Field(
+        True,
+        description=(
+            "Train the projector of the aligned route in each round. Without it a round takes half "
+            "the time, and that route keeps the projector that it has."
         ),
     )
     hand_over: PlaceOrNone = Field(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.generations.card import Card, Judgement
+from engines.generations.folder import PROJECTOR
 
 from ..judgement import (
     CERTAINTY,
@@ -57,6 +58,8 @@ def verdict(card: Card) -> Verdict:
     if card.recogniser_share is None or card.holdout is None or card.general is None:
         return aligned
     recogniser = _verdict_of(of_recognisers(card.holdout), of_recognisers(card.general))
+    if card.files and PROJECTOR not in card.files:
+        return recogniser
     told = f"its recogniser alone: {recogniser.reason}"
     if aligned.harmful or recogniser.harmful:
         return Verdict(False, aligned.reason if aligned.harmful else f"refused: {told}", True)

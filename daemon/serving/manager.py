@@ -24,6 +24,7 @@ from dataclasses import replace
 from engines.device.memory import trim
 from engines.errors import AttuneError
 from engines.generations.folder import Generation
+from engines.routes import weighed
 from engines.types import Float32, Transcript
 
 from ..config.settings import Settings
@@ -125,13 +126,21 @@ class ModelManager:
         logger.info("the models are open again after %.2f s", time.monotonic() - began)
 
     def transcribe(self, samples: Float32) -> Transcript:
-        """Return the cascade's transcript of `samples`; the models stay open meanwhile. Raises
-        AttuneError if they are not open."""
+        """Return the cascade's transcript of `samples`, with the confidence in it; the models stay
+        open meanwhile. Raises AttuneError if they are not open."""
         with self._changing:
-            transcriber = self.routes.transcriber
-            if transcriber is None:
+            routes = self.routes
+            if routes.transcriber is None:
                 raise _unloaded()
-            return transcriber.transcribe(samples, phrases=self._vocabulary.book())
+            transcript = routes.transcriber.transcribe(samples, phrases=self._vocabulary.book())
+            return weighed(transcript, routes.transcript_confidence)
+
+    @property
+    def writes_labels(self) -> bool:
+        """Whether the models are open, and sure transcripts of theirs have proven right on this
+        user's held-out utterances."""
+        confidence = self.routes.transcript_confidence
+        return self.open and confidence is not None and confidence.writes_labels
 
     def load_route(self, generation: Generation) -> LoadedRoute:
         """Open the route on which a generation that is not served would be. Call this, and use the

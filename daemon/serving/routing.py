@@ -43,6 +43,8 @@ class RouteTable:
     """What could not be opened and was skipped, one line each."""
     transcriber: Transcriber | None
     """What the cascade transcribes with; None while the models are unloaded."""
+    transcript_confidence: TranscriptConfidence | None
+    """The fitted confidence in those transcripts; None where nothing was fitted."""
 
 
 def choose(
@@ -76,7 +78,13 @@ def choose(
         "cascade",
         "there is no generation for the aligned route; run `attune engines build`",
     )
-    if generation is not None:
+    number = None
+    if generation is not None and generation.projector is None:
+        number = generation.number
+        reason = "there is no projector for the aligned route with this speech model"
+        if wanted == "aligned":
+            problems = [*problems, f"conversation.route is aligned, but {reason}"]
+    elif generation is not None:
         try:
             there = _aligned(generation, then, unsure, aligned, words_of)
             earned = (
@@ -88,18 +96,18 @@ def choose(
                 there.route.ready()
             loaded["aligned"] = there
             route, reason = earned
+            number = generation.number
         except AttuneError as error:
             problems = [*problems, str(error)]
     for problem in problems:
         logger.warning("%s", problem)
-    number = generation.number if generation is not None and "aligned" in loaded else None
     if route == "aligned" and generation is not None and generation.card.confidence is not None:
         reason += f"; if in doubt, it {_DOUBTED[then]}"
         if then == "cascade" and loaded["aligned"].asks_back:
             reason += f", and if that is in doubt, {_DOUBTED['ask']}"
     elif route == "cascade" and confidence is not None:
         reason += f"; if in doubt, it {_DOUBTED['ask' if loaded[route].asks_back else 'answer']}"
-    return RouteTable(loaded, route, reason, number, problems, recogniser)
+    return RouteTable(loaded, route, reason, number, problems, recogniser, confidence)
 
 
 def load_unserved(
@@ -113,7 +121,7 @@ def load_unserved(
     """Open the route on which a generation that was never served would be: the cascade through its
     recogniser, or the aligned route. Raises AttuneError if it cannot be opened."""
     route = earned_route(generation.card)[0] if wanted == "auto" else wanted
-    if route == "cascade" and generation.recogniser is not None:
+    if generation.projector is None or (route == "cascade" and generation.recogniser is not None):
         confidence = generation.card.transcript_confidence
         return _cascade(transcriber(generation), confidence, unsure, words_of)
     loaded = _aligned(generation, _then(generation, [], unsure), unsure, aligned, words_of)

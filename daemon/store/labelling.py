@@ -1,5 +1,5 @@
 """Labels utterances without a label with the text that the transcriber recognises in them, one at a
-time, only while nobody is talking."""
+time, only while nobody is talking, and only where its sure transcripts have proven right."""
 
 import logging
 import threading
@@ -32,7 +32,8 @@ class Labeller:
         ready: Callable[[], bool] = lambda: True,
         clocks: Clocks = REAL_TIME,
     ) -> None:
-        """Label with `transcribe`, but not while `ready` returns False."""
+        """Label with `transcribe`, but not while `ready` returns False: the models are closed, or
+        nothing shows that what they are sure of is right."""
         self._store = store
         self._attention = attention
         self._transcribe = transcribe
@@ -89,8 +90,10 @@ class Labeller:
                 if label_fault(transcript.text, utterance.seconds) is not None:
                     self._wordless.add(utterance.id)
                     return False
+                if transcript.confidence is None:
+                    return False  # another recogniser serves meanwhile, of which nothing is known
                 self._store.add_label(
-                    utterance.id, transcript.text, "recognised", transcript.mean_probability
+                    utterance.id, transcript.text, "recognised", transcript.confidence
                 )
             except DatabaseBusyError:
                 raise

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from engines.errors import AttuneError
+from engines.generations.folder import PROJECTOR
 from engines.generations.pointers import number_in_shadow
 from engines.jobs.messages import AdaptJob, DistilRecipe, EngineFiles, Example, RecogniserRecipe
 
@@ -84,6 +85,10 @@ class RoundInputs:
 
     def _job(self, number: int, parent: int, folder: Path) -> AdaptJob:
         settings = self._settings
+        if not settings.adapt.recogniser_seconds and not trains_projector(settings, parent):
+            raise AttuneError(
+                "there is nothing that a round could train: set adapt.recogniser_seconds above 0"
+            )
         bounds = bounds_of(settings.adapt.training_seconds)
         examples, left_out = round_examples(self._store, bounds, settings.adapt.min_confidence)
         if not any(not example.holdout for example in examples):
@@ -102,6 +107,7 @@ class RoundInputs:
             training_seconds=settings.adapt.training_seconds,
             learning_rate=settings.adapt.learning_rate,
             recogniser=recogniser_recipe(settings),
+            trains_projector=trains_projector(settings, parent),
             distil=self._distil_recipe(),
             # Where another language model replies, it reads text, on either route.
             reply_utterances=(
@@ -132,6 +138,13 @@ class RoundInputs:
                 self._labels_at_start,
             )
         )
+
+
+def trains_projector(settings: Settings, parent: int) -> bool:
+    """Return whether a round trains the projector of generation `parent`: it is wanted, and there
+    is one."""
+    graph = settings.generations / f"{parent:04d}" / PROJECTOR
+    return settings.adapt.projector and graph.is_file()
 
 
 def recogniser_recipe(settings: Settings) -> RecogniserRecipe | None:

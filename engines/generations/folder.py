@@ -46,12 +46,14 @@ class Generation:
     card: Card
 
     @property
-    def projector(self) -> Path:
-        return self.folder / PROJECTOR
+    def projector(self) -> Path | None:
+        """The projector's graph; None where it has none, and only the cascade can serve."""
+        return self.folder / PROJECTOR if PROJECTOR in self.card.files else None
 
     @property
-    def weights(self) -> Path:
-        return self.folder / WEIGHTS
+    def weights(self) -> Path | None:
+        """The weights of the projector, from which training can go on; None where it has none."""
+        return self.folder / WEIGHTS if WEIGHTS in self.card.files else None
 
     @property
     def recogniser(self) -> Path | None:
@@ -68,6 +70,17 @@ class Generation:
     def adapter_weights(self) -> Path | None:
         """The folder of the weights that `adapter` was made of, from which training can go on."""
         return self.folder / ADAPTER_WEIGHTS if self.adapter else None
+
+
+def projector_of(generation: Generation) -> tuple[Path, Path]:
+    """The graph of the projector, and its weights. Raises AttuneError where `generation` has
+    none."""
+    if generation.projector is None or generation.weights is None:
+        raise AttuneError(
+            f"generation {generation.number:04d} has no projector, so only the cascade hears; the"
+            " base projector that comes with Attune is for whisper-tiny.en"
+        )
+    return generation.projector, generation.weights
 
 
 @dataclass(frozen=True)
@@ -102,9 +115,9 @@ def read_generation(folder: Path) -> Generation:
         raise _damaged(folder, f"{CARD}: {error.strerror}") from None
     if card.number != number:
         raise _damaged(folder, f"{CARD} belongs to generation {card.number}")
-    for name in (PROJECTOR, WEIGHTS):
-        if name not in card.files:
-            raise _damaged(folder, f"{CARD} lists no {name}")
+    for name, other in ((PROJECTOR, WEIGHTS), (WEIGHTS, PROJECTOR)):
+        if other in card.files and name not in card.files:
+            raise _damaged(folder, f"{CARD} lists {other}, but no {name}")
     for name, expected in card.files.items():
         if not _stays_inside(name):
             raise _damaged(folder, f"{CARD} lists a file outside the folder ({name})")

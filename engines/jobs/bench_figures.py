@@ -54,9 +54,24 @@ class ServingCost(Frozen):
     """The memory of the process."""
 
 
+class OwnLabels(Frozen):
+    """The labels that a round's recogniser wrote by itself."""
+
+    recordings: int
+    labelled: int
+    right: int
+    """The number of labels of which every word is right."""
+    allowed: bool
+    """Whether the round has shown, on what the user confirmed, that they may be learnt from."""
+
+
 class PersonalRound(Frozen):
     """The cost of one personal round."""
 
+    name: str
+    """What its hearers' names begin with, such as `15 min`."""
+    own_labels: OwnLabels | None = None
+    """What it learnt from beside the enrolment; None for the enrolment alone."""
     minutes: float
     """Minutes of enrolled audio."""
     utterances: int

@@ -33,10 +33,14 @@ class BenchAdaptJob(_BenchJob):
     general_examples: list[Example] = Field(default_factory=list)
     minutes: list[float]
     """The minutes of enrolment for each round."""
+    trains_projector: bool
     training_seconds: float
     learning_rate: float
     recogniser: RecogniserRecipe | None = None
     """The training of the personal recogniser in each round; None for none."""
+    unlabelled: Path | None = None
+    """The manifest of recordings that each round's recogniser labels by itself, for one more round;
+    their texts only show how many of its labels are right. None for no such rounds."""
     others: dict[str, Path] = Field(default_factory=dict)
     """The folders of Whisper models that hear the sets, too, as they came, by their names."""
 

@@ -16,7 +16,7 @@ from ..types import FRAME_SECONDS
 from .messages import AdaptJob, EngineFiles
 
 OWN_PER_STEP = 8
-REPLAYED_PER_STEP = 8
+REPLAYED_PER_STEP = 4
 DISTILLED_PER_STEP = 8
 RECOGNISE_MICRO_BATCHES = 2
 """The fewest micro-batches of the recogniser's step: whole, it takes 1.7 GB."""

@@ -47,6 +47,8 @@ class EngineFiles(Frozen):
     served_language_model: Path
     """The file that llama.cpp runs: the same, or a copy in weights that this machine computes
     faster."""
+    language: str = "en"
+    """The code of the language that is spoken, which matters to a multilingual Whisper."""
     replies: Path | None = None
     """The file that llama.cpp runs for replies, where that is another language model; None where it
     is `served_language_model`."""
@@ -117,6 +119,9 @@ class AdaptJob(JobBase):
     learning_rate: float = 2e-4
     recogniser: RecogniserRecipe | None = None
     """The training of the personal recogniser; None to leave the parent's as it is."""
+    trains_projector: bool = True
+    """Whether the projector is trained, too; False to leave the parent's as it is, or where that
+    has none."""
     distil: DistilRecipe | None = None
     """The distillation that follows the projector's own training; None for none."""
     reply_utterances: int = 16
@@ -134,11 +139,16 @@ class AdaptJob(JobBase):
             "hear",
             *(("recognise", "choose") if self.recogniser is not None else ()),
             "encode",
-            "train",
-            *(("lessons", "distil") if self.distil is not None else ()),
-            "export",
+            *(("train",) if self.trains_projector else ()),
+            *(("lessons", "distil") if self.distils else ()),
+            *(("export",) if self.trains_projector else ()),
             "judge",
         )
+
+    @property
+    def distils(self) -> bool:
+        """Whether the projector that was trained is distilled."""
+        return self.trains_projector and self.distil is not None
 
     @property
     def learnt(self) -> list[Example]:

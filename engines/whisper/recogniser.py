@@ -65,16 +65,18 @@ def open_recogniser(
     whisper: Path,
     threads: int,
     *,
+    language: str = "en",
     device: Device = "cpu",
 ) -> Recogniser:
     """Open the recogniser of `weights`, or Whisper as it came where they are None: with the encoder
-    that `open_encoder` opens, and, on `device`, the decoder of the CTranslate2 folder `whisper`.
+    that `open_encoder` opens, and, on `device`, the decoder of the CTranslate2 folder `whisper`,
+    which hears what is spoken in `language`.
 
     Raises AttuneError where one of them cannot be read, or is of another model.
     """
     if weights is None:
         encoder = open_encoder(nullcontext)
-        transcriber = WhisperTranscriber(whisper, threads, device=device)
+        transcriber = WhisperTranscriber(whisper, threads, language=language, device=device)
         return Recogniser(encoder, FirstPassDecoder(transcriber, encoder))
     model = whisper / "model.bin"
     if sha256_of(model) != weights.whisper_sha256:
@@ -88,6 +90,8 @@ def open_recogniser(
     )
     encoder.ready()
     with with_variables(model, merged_variables(weights, variables)) as changed:
-        transcriber = WhisperTranscriber(whisper, threads, device=device, model=changed)
+        transcriber = WhisperTranscriber(
+            whisper, threads, language=language, device=device, model=changed
+        )
     trim()  # a few dozen megabytes were taken only to open it
     return Recogniser(encoder, FirstPassDecoder(transcriber, encoder, weights.silent_tail))

@@ -59,15 +59,15 @@ class WhisperTranscriber:
         folder: Path,
         threads: int,
         *,
-        language: str | None = None,
+        language: str = "en",
         device: Device = "cpu",
         model: Path | None = None,
     ) -> None:
         """Load `folder` onto `device`, with the file `model` in place of its `model.bin` where one
-        is given. `language` is a code such as "de"; without one, an English-only model takes
-        English, and others detect the language.
+        is given. `language` is the code of the language that is spoken, such as "de".
 
-        Raises AttuneError where the folder is missing, incomplete or damaged.
+        Raises AttuneError where the folder is missing, incomplete or damaged, or the model does not
+        know the language.
         """
         for name in FILES:  # without a tokenizer faster-whisper would go and ask a hub for one
             if not (folder / name).is_file():
@@ -93,7 +93,13 @@ class WhisperTranscriber:
                 f"the speech model in {folder} is damaged ({reason}); remove the folder and"
                 f" {_REMEDY}"
             ) from error
-        self._language = language if self._model.model.is_multilingual else "en"
+        known = self._model.supported_languages
+        if language not in known:
+            raise AttuneError(
+                f"the speech model in {folder} does not know the language {language}; set"
+                " engines.language to another, or engines.whisper to a multilingual model"
+            )
+        self._language = language
 
     def transcribe(
         self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
@@ -208,7 +214,7 @@ class WhisperTranscriber:
         """The tokens before a text."""
         names = ["<|startoftranscript|>"]
         if self._model.model.is_multilingual:
-            names += [f"<|{self._language or 'en'}|>", "<|transcribe|>"]
+            names += [f"<|{self._language}|>", "<|transcribe|>"]
         tokenizer = self._model.hf_tokenizer
         return [tokenizer.token_to_id(name) for name in [*names, "<|notimestamps|>"]]
 

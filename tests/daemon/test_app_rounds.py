@@ -15,9 +15,10 @@ from daemon.serving.models import ServingModels
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.jobs.footprints import write_footprints
+from engines.whisper.transcript_confidence import TranscriptConfidence
 from tests.daemon.training.test_memory_plan import FOOTPRINTS
 from tests.support.fake_child import eventually
-from tests.support.fakes import fake_voice, tone, write_base
+from tests.support.fakes import PROVEN, fake_voice, tone, write_base
 from tests.support.running_daemon import Start, enroll, folder, start
 
 __all__ = ["folder", "start"]
@@ -78,7 +79,7 @@ def test_there_is_no_round_without_anything_to_learn_from(start: Start, folder: 
 
 
 def test_what_was_said_is_labelled_before_a_round(start: Start, folder: Path) -> None:
-    write_base(folder / "state" / "generations")
+    write_base(folder / "state" / "generations", PROVEN)
     daemon = start()
     for index in range(12):
         # The short ones are recognised with too little confidence.
@@ -91,12 +92,34 @@ def test_what_was_said_is_labelled_before_a_round(start: Start, folder: Path) ->
     assert (counts["labels_by_origin"], counts["unlabelled"]) == ({"recognised": 12}, 0)
 
 
+@pytest.mark.parametrize(
+    "confidence",
+    [
+        None,
+        PROVEN.model_copy(update={"precision": None}),
+        PROVEN.model_copy(update={"precision": 0.89}),
+    ],
+)
+def test_nothing_is_labelled_by_a_recogniser_that_has_not_proven_right(
+    start: Start, folder: Path, confidence: TranscriptConfidence | None
+) -> None:
+    write_base(folder / "state" / "generations", confidence)
+    daemon = start()
+    enroll(daemon, folder)
+    write_flac(folder / "a.flac", tone(1.0, 900))
+    daemon.do("ask", audio=folder / "a.flac")
+    assert daemon.do("adapt")[-1]["outcome"] == "promoted"
+    counts = daemon.status()["counts"]
+    assert "recognised" not in counts["labels_by_origin"]
+    assert counts["unlabelled"] == 1
+
+
 def test_a_round_waits_for_a_few_labels_only(
     start: Start, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a database was lost everything lacks one."""
     monkeypatch.setattr("daemon.training.round_inputs.LABELLED_FIRST", 5)
-    write_base(folder / "state" / "generations")
+    write_base(folder / "state" / "generations", PROVEN)
     daemon = start()
     enroll(daemon, folder)
     for index in range(12):

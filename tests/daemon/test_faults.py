@@ -22,6 +22,7 @@ from daemon.config.sources import load_settings
 from daemon.state_lock import hold_state
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
+from engines.generations.folder import projector_of
 from engines.models.manifest import find_model
 from tests.support.fakes import fake_voice, tone, write_base
 from tests.support.places import cache_dir
@@ -297,7 +298,7 @@ def test_a_full_disk_loses_only_the_row_that_did_not_fit(folder: Path) -> None:
 
 def test_every_generation_damaged_leaves_the_cascade(folder: Path) -> None:
     base = write_base(folder / "state" / "generations")
-    base.projector.write_bytes(b"damage")
+    projector_of(base)[0].write_bytes(b"damage")
     write_flac(folder / "a.flac", tone(1.0, 300))
     with running(folder) as settings:
         turn = list(

@@ -21,7 +21,7 @@ from daemon.store.store import Store
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from engines.types import Float32, Transcript
-from tests.support.fakes import tone, transcribe
+from tests.support.fakes import PROVEN, tone, transcribe
 from tests.support.running_daemon import folder, make_settings
 from tests.support.tiny_daemon import OPENS_FOR_EVER
 
@@ -129,7 +129,7 @@ def test_while_a_round_labels_what_it_learns_from(tmp_path: Path) -> None:
         hearing.set()
         assert go_on.wait(DEADLINE_SECONDS)
         recognised.append("one")
-        return transcribe(samples)
+        return PROVEN.weigh(transcribe(samples))
 
     labeller = Labeller(store, Attention(), slow)
     round_ = threading.Thread(target=labeller.label, daemon=True)

@@ -76,9 +76,10 @@ def served(system: BareSystem) -> subprocess.Popen[str]:
 
 
 def ended(daemon: subprocess.Popen[str]) -> None:
-    """As systemd ends it."""
-    psutil.Process(daemon.pid).children(recursive=True)[-1].terminate()
-    daemon.communicate(timeout=30)
+    """As systemd ends it. The daemon is what the namespaces' process runs; it may have children of
+    its own."""
+    psutil.Process(daemon.pid).children()[0].terminate()
+    daemon.communicate(timeout=300)
     assert daemon.returncode == 0
 
 

@@ -18,6 +18,7 @@ from engines.generations.folder import Generation, write_generation
 from engines.interfaces import Step, unwatched
 from engines.types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript
 from engines.whisper.phrases import NO_PHRASES, PhraseBook
+from engines.whisper.transcript_confidence import TranscriptConfidence
 from tests.support.fake_child import no_models
 
 
@@ -147,12 +148,25 @@ def fake_voice(settings: Settings) -> ServingModels:
     )
 
 
-def write_base(generations: Path) -> Generation:
+PROVEN = TranscriptConfidence(offset=3.0, slope=4.0, threshold=0.5, precision=1.0)
+"""The confidence of a recogniser whose transcripts may be learnt from: of tones of a second or
+more, it is sure enough."""
+
+
+def write_base(
+    generations: Path, transcript_confidence: TranscriptConfidence | None = None
+) -> Generation:
     """A generation 0 whose files hold no weights."""
     empty = generations.parent / "empty"
     empty.parent.mkdir(parents=True, exist_ok=True)
     empty.write_bytes(b"")
-    card = Card(number=0, parent=None, created_at="", recipe="base")
+    card = Card(
+        number=0,
+        parent=None,
+        created_at="",
+        recipe="base",
+        transcript_confidence=transcript_confidence,
+    )
     return write_generation(
         generations, 0, card, {"projector.onnx": empty, "projector.safetensors": empty}
     )

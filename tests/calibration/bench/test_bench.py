@@ -21,13 +21,14 @@ from calibration.corpus.judged_requests import ENROLLED, NEVER_ENROLLED
 from calibration.corpus.synthesis import phonemes
 from calibration.training.samples import make_sample
 from daemon.cli.bench import _times_of
-from daemon.cli.bench_tables import heard_sheet, reached_sheet
+from daemon.cli.bench_tables import heard_sheet, own_labels_sheet, reached_sheet
 from engines.errors import AttuneError
 from engines.jobs.bench_figures import (
     AdaptFigures,
     CurvePoint,
     DesignRun,
     DistilFigures,
+    OwnLabels,
     PersonalRound,
     QualityFigures,
     SetScores,
@@ -299,6 +300,7 @@ def test_pictures_and_tables_show_what_was_found(tmp_path: Path) -> None:
     adapt = AdaptFigures(
         rounds=[
             PersonalRound(
+                name="2 min",
                 minutes=2,
                 utterances=40,
                 steps=150,
@@ -321,6 +323,7 @@ def test_pictures_and_tables_show_what_was_found(tmp_path: Path) -> None:
     draw_adapt(adapt, tmp_path / "adapt.svg")
     assert "minutes enrolled" in (tmp_path / "adapt.svg").read_text()
     longer = PersonalRound(
+        name="5 min",
         minutes=5,
         utterances=90,
         steps=150,
@@ -330,6 +333,23 @@ def test_pictures_and_tables_show_what_was_found(tmp_path: Path) -> None:
         peak_bytes=10**9,
     )
     fifth = heard_set("5 min", 0.02)
+    by_itself = longer.model_copy(
+        update={
+            "name": "5 min, 61 labels of its own",
+            "own_labels": OwnLabels(recordings=90, labelled=61, right=60, allowed=True),
+        }
+    )
+    beside = AdaptFigures(
+        rounds=[*adapt.rounds, by_itself],
+        heard=[*adapt.heard, heard_set("5 min, 61 labels of its own, recogniser", 0.02)],
+        costs=[],
+        machine="a machine",
+    )
+    draw_adapt(beside, tmp_path / "beside.svg")
+    assert (tmp_path / "beside.svg").read_bytes() == (tmp_path / "adapt.svg").read_bytes()
+    assert own_labels_sheet(beside).rows == [
+        ("5 min, 61 labels of its own", "61 of 90", "60", "yes")
+    ]
     for name, rounds, heard in (("up", [0, 1], [2, 5]), ("down", [1, 0], [5, 2])):
         all_rounds, all_heard = [*adapt.rounds, longer], [*adapt.heard, fifth]
         asked = {

@@ -85,3 +85,22 @@ def test_what_is_likelier_is_never_less_sure(
     assert (less.sure, more.sure) == (less.confidence >= threshold, more.confidence >= threshold)
     nothing = Transcript("")
     assert confidence.weigh(nothing) == nothing
+
+
+def said(*likelihoods: float, right: bool = True, own: bool = True) -> list[Transcribed]:
+    text = "Call Ann." if right else "Tall Ann."
+    return [Transcribed("Call Ann.", Transcript(text, one, 3), own) for one in likelihoods]
+
+
+def test_sure_transcripts_become_labels_only_where_they_have_proven_right() -> None:
+    sure, hopeless = [-0.01] * 40, [-9.0] * 40
+    others = [*said(*sure, own=False), *said(*hopeless, right=False, own=False)]
+    proven = fit_transcript_confidence([*others, *said(*sure[:8])])
+    assert proven is not None
+    assert (proven.precision, proven.writes_labels) == (1.0, True)
+    few = fit_transcript_confidence([*others, *said(*sure[:7]), *said(*hopeless)])
+    assert few is not None
+    assert (few.precision, few.writes_labels) == (None, False), "seven tell too little"
+    misled = fit_transcript_confidence([*others, *said(*sure[:8]), *said(*sure[:2], right=False)])
+    assert misled is not None
+    assert (misled.precision, misled.writes_labels) == (0.8, False)

@@ -78,4 +78,5 @@ def test_the_base_hears_and_projects(
         }
     )
     make_base(elsewhere, lambda *_: None)
-    assert read_generation(tmp_path / "others" / "0000").recogniser is None
+    nothing = read_generation(tmp_path / "others" / "0000")
+    assert (nothing.recogniser, nothing.projector) == (None, None)

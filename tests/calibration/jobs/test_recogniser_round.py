@@ -11,7 +11,8 @@ from calibration.corpus.judged_requests import ENROLLED
 from calibration.corpus.synthesis import speak
 from calibration.round.folder import RoundFolder
 from engines.build import open_engines
-from engines.generations.folder import read_generation
+from engines.generations.card import Card
+from engines.generations.folder import read_generation, write_generation
 from engines.jobs.messages import AdaptJob, EngineFiles, Example, RecogniserRecipe
 from engines.models.general_speech import read_prompts, retention_set
 from engines.types import SAMPLE_RATE_HZ
@@ -68,6 +69,45 @@ def job(
 
 
 @pytest.mark.slow
+def test_a_round_without_a_projector_trains_and_judges_the_recogniser_alone(
+    job: AdaptJob, general_speech: Path
+) -> None:
+    """As with a speech model that there is no base projector for."""
+    (job.generations / "0000").unlink()
+    write_generation(job.generations, 0, Card(number=0, parent=None, created_at="", recipe="t"), {})
+    prompts = retention_set(read_prompts(general_speech))[4:26]  # enough to fit a confidence to
+    general = [
+        Example(id=f"general-{p.name}", audio=p.audio, text=p.text, origin="enrolled")
+        for p in prompts
+    ]
+    job = job.model_copy(update={"trains_projector": False, "general": general})
+    status, lines = run(job)
+    assert (status, lines[-1].stage, lines[-1].note) == (0, "done", "1")
+    assert list(dict.fromkeys(line.stage for line in lines)) == [
+        *("hear", "recognise", "choose", "encode", "judge", "done")
+    ]
+    generation = read_generation(job.generations / "0001")
+    card = generation.card
+    assert (generation.projector, card.projector_left_out) == (None, "")
+    assert card.files.keys() == {"recogniser.safetensors"}
+    for judged in (card.holdout, card.general):
+        assert judged is not None
+        assert judged.candidate == judged.recogniser
+        assert judged.current == judged.cascade
+    assert card.transcript_confidence is not None
+    assert card.holdout is not None
+    assert card.holdout.candidate.word_error_rate < card.holdout.current.word_error_rate
+    # The next one starts from it.
+    again = job.model_copy(update={"folder": job.folder.parent / "0002", "number": 2, "parent": 1})
+    again.folder.mkdir()
+    status, lines = run(again)
+    assert status == 0, lines[-1].note
+    second = read_generation(job.generations / "0002").card
+    assert second.holdout is not None
+    assert second.holdout.current == second.holdout.current_recogniser
+
+
+@pytest.mark.slow
 def test_a_recogniser_is_trained_chosen_judged_and_served(job: AdaptJob) -> None:
     status, lines = run(job)
     assert (status, lines[-1].stage, lines[-1].note) == (0, "done", "1")
@@ -92,6 +132,7 @@ def test_a_recogniser_is_trained_chosen_judged_and_served(job: AdaptJob) -> None
     assert card.holdout.current_recogniser is None
     assert card.general.recogniser is not None
     assert all(one.recogniser is not None for one in card.holdout.utterances)
+    assert card.transcript_confidence is None, "there were too few to fit it to"
     assert {"tokens", "contrast"} <= card.losses.keys()
     assert {"recognise", "choose"} <= card.stage_peak_bytes.keys()
     engines = open_engines(job.engines, job.system_prompt, 512, threads=2)
@@ -111,6 +152,7 @@ def test_a_recogniser_is_trained_chosen_judged_and_served(job: AdaptJob) -> None
             "number": 2,
             "parent": 1,
             "recogniser": RecogniserRecipe(seconds=2.0, learning_rate=0.2),
+            "trains_projector": False,
         }
     )
     again.folder.mkdir()
@@ -123,3 +165,6 @@ def test_a_recogniser_is_trained_chosen_judged_and_served(job: AdaptJob) -> None
     assert second.card.files["recogniser.safetensors"] == card.files["recogniser.safetensors"]
     assert second.card.holdout is not None
     assert second.card.holdout.recogniser == second.card.holdout.current_recogniser
+    assert second.card.projector_left_out == "its training is off"
+    assert second.card.files["projector.onnx"] == card.files["projector.onnx"]
+    assert second.card.confidence == card.confidence

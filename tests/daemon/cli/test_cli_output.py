@@ -22,6 +22,7 @@ from daemon.cli.bench_tables import (
     designs_sheet,
     heard_sheet,
     memory_sheet,
+    own_labels_sheet,
     reached_sheet,
     recipes_sheet,
     rounds_sheet,
@@ -41,6 +42,7 @@ from engines.jobs.bench_figures import (
     DistilRun,
     MemoryFigures,
     MemoryRun,
+    OwnLabels,
     PersonalRound,
     QualityFigures,
     ServingCost,
@@ -128,6 +130,8 @@ DESIGNS = [
 ADAPTED = AdaptFigures(
     rounds=[
         PersonalRound(
+            name="15 min, 999 labels of its own",
+            own_labels=OwnLabels(recordings=9999, labelled=999, right=999, allowed=False),
             minutes=3055.1,
             utterances=99999,
             steps=99999,
@@ -146,6 +150,7 @@ SHEETS = {
     "designs": designs_sheet(QualityFigures(designs=DESIGNS, heard=HEARD, machine="m")),
     "reached": reached_sheet(QualityFigures(designs=DESIGNS, heard=HEARD, machine="m")),
     "rounds": rounds_sheet(ADAPTED),
+    "own labels": own_labels_sheet(ADAPTED),
     "costs": costs_sheet(ADAPTED),
     "recipes": recipes_sheet(
         DistilFigures(

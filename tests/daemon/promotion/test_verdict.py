@@ -373,6 +373,17 @@ def test_a_recogniser_is_judged_beside_the_aligned_route(
     assert re.search(told, judged_so.reason)
 
 
+def test_a_recogniser_without_a_projector_is_judged_once() -> None:
+    better = recognising(BETTER, KEPT, (0.1, 0.5), (0.05, 0.05))
+    alone = better.model_copy(update={"files": {"recogniser.safetensors": "sum"}})
+    found = verdict(alone)
+    assert found.promote
+    assert found.reason.startswith("promoted: 10.0 %")
+    assert "alone" not in found.reason
+    forgot = recognising(BETTER, FORGOT, (0.1, 0.5), (0.2, 0.05))
+    assert not verdict(forgot.model_copy(update={"files": alone.files})).promote
+
+
 def test_a_recogniser_that_hears_half_of_the_words_makes_up_for_the_aligned_route() -> None:
     hopeless = judgement(0.7, 0.9)
     assert not verdict(card(hopeless, KEPT)).promote

@@ -152,6 +152,27 @@ def test_a_generation_in_shadow_hears_on_the_route_that_it_would_have(
     assert isinstance(loaded.route, CascadeRoute) == (expected == "cascade")
 
 
+def test_a_generation_without_a_projector_serves_by_its_recogniser(tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    weights.write_bytes(b"")
+    card = Card(number=0, parent=None, created_at="", recipe="test", transcript_confidence=IN_DOUBT)
+    generations = tmp_path / "generations"
+    generation = write_generation(generations, 0, card, {"recogniser.safetensors": weights})
+    voice = (transcriber, lambda *_: PitchRoute("aligned"), words_of)
+    found = choose("auto", "auto", generations, *voice)
+    assert (found.route, found.generation, found.problems) == ("cascade", 0, [])
+    assert found.loaded.keys() == {"cascade"}
+    assert found.reason == (
+        "there is no projector for the aligned route with this speech model; if in doubt, it asks"
+        " the user"
+    )
+    asked = choose("aligned", "auto", generations, *voice)
+    assert asked.route == "cascade"
+    [problem] = asked.problems
+    assert problem.startswith("conversation.route is aligned, but there is no projector")
+    assert load_unserved(generation, "aligned", "auto", *voice).route.name == "cascade"
+
+
 def test_what_came_with_attune_earns_its_route_where_a_later_round_judged_it(
     tmp_path: Path,
 ) -> None:

@@ -18,6 +18,7 @@ from engines.generations.folder import (
     Generation,
     list_generations,
     next_number,
+    projector_of,
     read_generation,
     sweep,
     write_generation,
@@ -36,13 +37,26 @@ def test_what_is_written_is_read_back(root: Path) -> None:
     assert written == read_generation(root / "0007")
     assert written.number == written.card.number == 7
     assert written.folder == root / "0007"
-    assert written.projector.read_bytes() == b"weights7"
+    assert projector_of(written)[0].read_bytes() == b"weights7"
     assert set(written.card.files) == {
         "projector.onnx",
         "projector.safetensors",
         "adapter/lora.safetensors",
     }
     assert [path.name for path in root.iterdir()] == ["0007"]
+
+
+@pytest.mark.parametrize("name", ["projector.onnx", "projector.safetensors"])
+def test_a_projector_is_there_whole_or_not_at_all(root: Path, tmp_path: Path, name: str) -> None:
+    weights = tmp_path / "weights"
+    weights.write_bytes(b"weights")
+    without = write_generation(root, 1, CARD, {"recogniser.safetensors": weights})
+    assert (without.projector, without.weights) == (None, None)
+    assert without.recogniser == root / "0001" / "recogniser.safetensors"
+    with pytest.raises(AttuneError, match=r"0001 has no projector.*whisper-tiny.en"):
+        projector_of(without)
+    with pytest.raises(AttuneError, match=rf"0002.*lists {name}, but no projector"):
+        write_generation(root, 2, CARD, {name: weights})
 
 
 def test_a_card_of_a_time_when_only_wall_time_was_kept_still_opens(root: Path) -> None:
@@ -64,7 +78,7 @@ def test_a_generation_is_never_overwritten(root: Path) -> None:
     (root / "0002").mkdir()  # rename would silently replace an empty folder
     with pytest.raises(AttuneError, match="0002 exists already"):
         write(root, 2)
-    assert read_generation(root / "0001").projector.read_bytes() == b"first1"
+    assert projector_of(read_generation(root / "0001"))[0].read_bytes() == b"first1"
     assert sorted(path.name for path in root.iterdir()) == ["0001", "0002"]
 
 
@@ -307,7 +321,7 @@ def test_sweep_waits_for_a_writer(root: Path) -> None:
         assert sweep(root) == []
         source.write(b"slow")
     writer.join()
-    assert read_generation(root / "0001").projector.read_bytes() == b"slow"
+    assert projector_of(read_generation(root / "0001"))[0].read_bytes() == b"slow"
     assert sweep(root) == [leftover]
     assert sorted(path.name for path in root.iterdir()) == ["0000", "0001"]
 

@@ -156,3 +156,8 @@ def test_a_damaged_file(damaged: Path, name: str, content: bytes | None) -> None
 
 def test_links_to_a_whole_model_are_not_damage(damaged: Path) -> None:
     WhisperTranscriber(damaged, threads=1)
+
+
+def test_a_language_that_the_model_does_not_know_is_refused(whisper_folder: Path) -> None:
+    with pytest.raises(AttuneError, match=r"does not know the language de; set engines.language"):
+        WhisperTranscriber(whisper_folder, 1, language="de")
