@@ -193,7 +193,7 @@ def _print_explained(found: GenerationReport) -> None:
         console.print(f"{count} labels were left out: {reason}", highlight=False)
     for one in found.doubted:
         console.print(f"  {one.id[:12]} {escape(one.text)}", highlight=False, soft_wrap=True)
-    for told in (found.recogniser, found.projector):
+    for told in (found.recogniser, found.projector, found.doubts):
         if told:
             console.print(escape(told), highlight=False, soft_wrap=True)
     scores = []

@@ -70,7 +70,10 @@ class GenerationReport(EventPart):
     recogniser: str = ""
     """What became of the recogniser that its round trained; empty if none was trained."""
     projector: str = ""
-    """Why the projector that its round trained was left out; empty if it was not."""
+    """Why it keeps the projector of the generation before it; empty if it has its own."""
+    doubts: str = ""
+    """When the cascade through its recogniser asks back, and whether it writes labels; empty if
+    nothing was fitted."""
 
 
 class LastRound(EventPart):

@@ -7,6 +7,7 @@ Pure: knows cards, no disk and no daemon.
 from collections.abc import Callable
 
 from engines.generations.card import Card, JudgedUtterance, Judgement
+from engines.whisper.transcript_confidence import TranscriptConfidence
 
 from ..events.report import ChangedUtterance, GenerationReport, LabelledUtterance, Made, Scores
 from ..store.label_check import TOLD
@@ -47,10 +48,11 @@ def explained(card: Card, text_of: Callable[[str], str]) -> GenerationReport:
         ),
         recogniser=_recogniser(card),
         projector=(
-            f"the projector that was trained is left out: {card.projector_left_out}"
+            f"it keeps the projector of the one before it: {card.projector_left_out}"
             if card.projector_left_out
             else ""
         ),
+        doubts=_doubts(card.transcript_confidence),
         labels_left_out={
             TOLD.get(fault, fault): count for fault, count in card.labels_left_out.items()
         },
@@ -83,6 +85,18 @@ def _recogniser(card: Card) -> str:
     if card.recogniser_share == 0:
         return "its recogniser is the base as it came, for nothing that was learnt helped more"
     return f"its recogniser keeps {card.recogniser_share:.0%} of what it learnt"
+
+
+def _doubts(fitted: TranscriptConfidence | None) -> str:
+    """What the cascade through the recogniser does in doubt, and whether it may write labels."""
+    if fitted is None:
+        return ""
+    told = f"the cascade asks back where it is less than {fitted.threshold:.0%} sure"
+    if fitted.precision is None:
+        return f"{told}; too few of its sure transcripts were checked for it to write labels"
+    proven = f"of its sure transcripts {fitted.precision:.0%} were right"
+    writes = "so it writes" if fitted.writes_labels else "too few for it to write"
+    return f"{told}; {proven}, {writes} labels of its own"
 
 
 def changed(judged: Judgement) -> list[JudgedUtterance]:
