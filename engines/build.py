@@ -10,6 +10,7 @@ import numpy as np
 
 from .alignment.decoder import AlignedDecoder, Output, open_decoder
 from .alignment.projector import OnnxProjector
+from .alignment.request_scorer import RequestScorer
 from .alignment.usual_requests import requests_before
 from .device.runtimes import LANGUAGE_MODEL, TRANSCRIBER, Runtimes
 from .errors import AttuneError
@@ -76,6 +77,14 @@ class Engines:
         return scorer
 
     @cached_property
+    def _score_texts(self) -> RequestScorer | None:
+        """Scores what the cascade hears, by the language model of the aligned route; None where
+        another language is spoken than it writes."""
+        if self.files.language != "en":
+            return None
+        return RequestScorer(self.vocabulary, lambda: self._scorer)
+
+    @cached_property
     def whisper(self) -> WhisperTranscriber:
         """Whisper as it came, opened when first needed: a recogniser takes its place. Raises
         AttuneError where it cannot be opened."""
@@ -124,6 +133,7 @@ class Engines:
                 self.threads,
                 language=self.files.language,
                 device=_device(self.runtimes, TRANSCRIBER),
+                score_texts=self._score_texts,
             )
             for older in list(self.recognisers)[:-1]:
                 del self.recognisers[older]

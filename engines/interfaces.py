@@ -26,6 +26,15 @@ class SentenceScorer(Protocol):
         ...
 
 
+class TextScorer(Protocol):
+    """Scores texts by how likely a language model finds them."""
+
+    def __call__(self, texts: Sequence[str], step: Step = unwatched, /) -> Sequence[float]:
+        """The natural log likelihood of each of `texts`. Raises AttuneError where they cannot be
+        scored."""
+        ...
+
+
 class LanguageModel(Protocol):
     """One conversation with a language model: it takes the user's words and streams a reply."""
 

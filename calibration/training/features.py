@@ -21,7 +21,7 @@ from engines.whisper.transcriber import WhisperTranscriber
 
 from .opening import key_of, open_file
 
-_DECODED_BY = 3
+_DECODED_BY = 4
 """A part of the name of each cached transcript; it is raised when a decoder changes, so that older
 transcripts are made anew."""
 

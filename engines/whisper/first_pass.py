@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ..interfaces import Step, TextScorer, unwatched
 from ..types import FRAME_SECONDS, Float32, Transcript
 from .encoder import SpeechEncoder
 from .phrases import PhraseBook
@@ -41,9 +42,17 @@ class FirstPassDecoder:
         tokens."""
         return self._transcriber.decode_window(*self._window(frames))
 
-    def decode_again(self, frames: Float32, first: Transcript, phrases: PhraseBook) -> Transcript:
+    def decode_again(
+        self,
+        frames: Float32,
+        first: Transcript,
+        phrases: PhraseBook,
+        score_texts: TextScorer | None = None,
+        step: Step = unwatched,
+    ) -> Transcript:
         """The best sentence for `frames`, which were read as `first` (`whisper/second_pass.py`)."""
-        return read_again(self._transcriber, *self._window(frames), first, phrases)
+        window, seconds = self._window(frames)
+        return read_again(self._transcriber, window, seconds, first, phrases, score_texts, step)
 
     def _window(self, frames: Float32) -> tuple[Float32, float]:
         """The frames of a window, and the seconds of speech in it."""

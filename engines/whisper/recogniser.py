@@ -14,7 +14,7 @@ from ..audio.pieces import PauseCutter
 from ..device.memory import trim
 from ..errors import AttuneError
 from ..files import sha256_of
-from ..interfaces import Step, unwatched
+from ..interfaces import Step, TextScorer, unwatched
 from ..types import Device, Float32, Transcript, joined
 from .ctranslate2_file import read_ctranslate2, with_variables
 from .encoder import SpeechEncoder
@@ -35,6 +35,8 @@ class Recogniser:
     cutter: PauseCutter = field(default_factory=PauseCutter)
     reads_again: bool = True
     """Whether a piece that leaves doubt is read again."""
+    score_texts: TextScorer | None = None
+    """What a language model says of the sentences that are compared then; None for nothing."""
 
     def transcribe(
         self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
@@ -50,7 +52,9 @@ class Recogniser:
             transcript = self.decoder.decode(frames)
             if self.reads_again and leaves_doubt(transcript):
                 step()
-                transcript = self.decoder.decode_again(frames, transcript, phrases)
+                transcript = self.decoder.decode_again(
+                    frames, transcript, phrases, self.score_texts, step
+                )
             found.append(transcript)
         return joined(found)
 
@@ -67,17 +71,18 @@ def open_recogniser(
     *,
     language: str = "en",
     device: Device = "cpu",
+    score_texts: TextScorer | None = None,
 ) -> Recogniser:
     """Open the recogniser of `weights`, or Whisper as it came where they are None: with the encoder
     that `open_encoder` opens, and, on `device`, the decoder of the CTranslate2 folder `whisper`,
-    which hears what is spoken in `language`.
+    which hears what is spoken in `language`. `score_texts` has a word where it leaves doubt.
 
     Raises AttuneError where one of them cannot be read, or is of another model.
     """
     if weights is None:
         encoder = open_encoder(nullcontext)
         transcriber = WhisperTranscriber(whisper, threads, language=language, device=device)
-        return Recogniser(encoder, FirstPassDecoder(transcriber, encoder))
+        return Recogniser(encoder, FirstPassDecoder(transcriber, encoder), score_texts=score_texts)
     model = whisper / "model.bin"
     if sha256_of(model) != weights.whisper_sha256:
         raise AttuneError(
@@ -94,4 +99,8 @@ def open_recogniser(
             whisper, threads, language=language, device=device, model=changed
         )
     trim()  # a few dozen megabytes were taken only to open it
-    return Recogniser(encoder, FirstPassDecoder(transcriber, encoder, weights.silent_tail))
+    return Recogniser(
+        encoder,
+        FirstPassDecoder(transcriber, encoder, weights.silent_tail),
+        score_texts=score_texts,
+    )

@@ -1,6 +1,6 @@
 """Reads a window again where the first pass leaves doubt: the likeliest sentences, and the
 user's phrases in place of what is spelled like them, are compared by how likely each whole sentence
-is. Knows no samples.
+is, to the recogniser and to a language model. Knows no samples.
 
 The beam's own order goes by the mean of a sentence's tokens, which prefers long sentences; here the
 sum decides, with the end of the sentence counted.
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from ..interfaces import Step, TextScorer, unwatched
 from ..types import Float32, Transcript
 from .phrases import NO_PHRASES, PhraseBook
 
@@ -23,6 +24,9 @@ FIRST_TOKEN_NATS, FURTHER_TOKEN_NATS = 2.0, 4.0
 """The natural log of how much likelier a phrase of weight 1 makes a sentence, for its first token
 and for each further one: the rarer a name, the more tokens it falls into, and the less the
 recogniser believes in it."""
+LANGUAGE_MODEL_WEIGHT, TOKEN_NATS = 0.15, 0.15
+"""The weight of the language model's log likelihood, and the nats in favour of each token, since
+that likelihood prefers short sentences (docs/experiments/042)."""
 
 
 @dataclass(frozen=True)
@@ -63,18 +67,25 @@ def read_again(
     seconds: float,
     first: Transcript,
     phrases: PhraseBook = NO_PHRASES,
+    score_texts: TextScorer | None = None,
+    step: Step = unwatched,
 ) -> Transcript:
     """The best sentence for the window of encoder frames [T, D], which holds `seconds` of speech
-    and was read as `first`; that, where the beam finds none. Raises what `reader` raises."""
+    and was read as `first`; that, where the beam finds none. `score_texts` is the language model's
+    word. Raises what `reader` and `score_texts` raise."""
     readings = reader.n_best(window, seconds, BEAM)
     if phrases:
         readings += _replaced(reader, window, readings, phrases)
     if not readings:
         return first
-    best = max(
-        readings,
-        key=lambda one: one.log_likelihood + _bonus(reader, phrases, one.text),
-    )
+    likely = score_texts([one.text for one in readings], step) if score_texts else None
+    scores = [
+        one.log_likelihood
+        + _bonus(reader, phrases, one.text)
+        + (LANGUAGE_MODEL_WEIGHT * likely[place] + TOKEN_NATS * one.tokens if likely else 0.0)
+        for place, one in enumerate(readings)
+    ]
+    best = readings[scores.index(max(scores))]
     return Transcript(best.text, best.log_likelihood, best.tokens)
 
 

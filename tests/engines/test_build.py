@@ -70,5 +70,6 @@ def test_an_open_recogniser_holds_no_copy_of_its_files(
     command = [sys.executable, "-c", RECOGNISER, str(encoder_path), str(whisper_folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     files = [encoder_path, whisper_folder / "model.bin"]
-    # The encoder in float32 and the decoder in 8 bits are smaller than their files together.
-    assert int(done.stdout) < sum(path.stat().st_size for path in files)
+    # The encoder in float32 and the decoder in 8 bits are about as large as their files together;
+    # how CTranslate2 lays out 8 bits depends on the processor. A copy would be half as large again.
+    assert int(done.stdout) < 1.25 * sum(path.stat().st_size for path in files)

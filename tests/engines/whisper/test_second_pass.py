@@ -6,12 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from engines.interfaces import Step, unwatched
 from engines.types import Float32, Transcript
 from engines.whisper.phrases import NO_PHRASES, Phrase, PhraseBook
 from engines.whisper.second_pass import (
     FIRST_TOKEN_NATS,
     FURTHER_TOKEN_NATS,
+    LANGUAGE_MODEL_WEIGHT,
     SURE,
+    TOKEN_NATS,
     Reading,
     leaves_doubt,
     read_again,
@@ -87,3 +90,40 @@ def test_the_most_similar_replacements_are_compared() -> None:
     likelihoods = {"Call Wobbert.": -9.0, "Call Wobbzrt.": -4.0}
     found = read(Likelihoods(["Call Wobbert."], likelihoods), many)
     assert found.text == "Call Wobbzrt."
+
+
+@pytest.mark.parametrize(("behind", "wins"), [(0.9, True), (1.1, False)])
+def test_the_language_model_decides_between_sentences_that_sound_alike(
+    behind: float, wins: bool
+) -> None:
+    likelihoods = {"Won me at ten.": -4.0, "Warn me at ten.": -4.0 - behind}
+    asked: list[str] = []
+
+    def score_texts(texts: Sequence[str], _step: Step = unwatched, /) -> list[float]:
+        asked.extend(texts)
+        return [
+            -20.0 if text.startswith("Won") else -20.0 + 1 / LANGUAGE_MODEL_WEIGHT for text in texts
+        ]
+
+    reader = Likelihoods(list(likelihoods), likelihoods)
+    found = read_again(reader, WINDOW, 1.0, FIRST, score_texts=score_texts)
+    assert (found.text == "Warn me at ten.") == wins
+    assert asked == list(likelihoods)
+    assert found.log_likelihood == likelihoods[found.text] - 1.0, "the sound's alone"
+
+
+@pytest.mark.parametrize(("more", "wins"), [(0.1, False), (-0.1, True)])
+def test_a_long_sentence_has_something_in_its_favour_against_the_language_model(
+    more: float, wins: bool
+) -> None:
+    class Long(Likelihoods):
+        def n_best(self, window: Float32, seconds: float, count: int) -> list[Reading]:
+            return [Reading("Call.", -4.0, 2), Reading("Call me at ten.", -4.0, 6)]
+
+    balanced = 4 * TOKEN_NATS / LANGUAGE_MODEL_WEIGHT
+
+    def score_texts(texts: Sequence[str], _step: Step = unwatched, /) -> list[float]:
+        return [-10.0 if text == "Call." else -10.0 - balanced - more for text in texts]
+
+    found = read_again(Long([], {}), WINDOW, 1.0, FIRST, score_texts=score_texts)
+    assert (found.text == "Call me at ten.") == wins
