@@ -126,7 +126,7 @@ def test_it_answers_and_says_that_it_is_well(container: str) -> None:
     )
     try:
         until = time.monotonic() + 600
-        while "daemon " not in run(container, "attune", "status", check=False):
+        while not run(container, "attune", "status", "--json", check=False).startswith("{"):
             assert serving.poll() is None, serving.communicate()[0]
             assert time.monotonic() < until
             time.sleep(1)

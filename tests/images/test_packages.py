@@ -68,7 +68,7 @@ def served(system: BareSystem) -> subprocess.Popen[str]:
     eventually(
         lambda: (
             daemon.poll() is not None
-            or "daemon" in system.run("attune", "status", user="attune", check=False)
+            or system.run("attune", "status", "--json", user="attune", check=False).startswith("{")
         )
     )
     assert daemon.poll() is None, daemon.communicate()[0]
