@@ -138,7 +138,7 @@ def test_what_unloading_leaves_behind_counts(tmp_path: Path) -> None:
         guard.admit(job)
     assert machine.happened == ["unloaded", "loaded"]
     assert machine.open
-    machine.left_mib = 150
+    machine.left_mib = 200
     assert guard.admit(job)[0].micro_batches > 1
     assert not machine.open
 

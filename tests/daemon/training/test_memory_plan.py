@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.training.memory_plan import MICRO_BATCHES, Plan, Resident, plan
-from engines.jobs.footprints import LONGEST_LEARNT_SECONDS, Footprint, Footprints
+from engines.jobs.footprints import (
+    LONGEST_LEARNT_SECONDS,
+    OWN_PER_STEP,
+    RECOGNISE_MICRO_BATCHES,
+    REPLAYED_PER_STEP,
+    Footprint,
+    Footprints,
+)
 from engines.jobs.messages import AdaptJob, DistilRecipe, EngineFiles, Example
 
 MIB = 2**20
@@ -184,6 +191,7 @@ def test_a_step_of_micro_batches_keeps_its_gradients() -> None:
 
 def test_the_recogniser_learns_from_what_is_short_enough() -> None:
     longest = LONGEST_LEARNT_SECONDS
-    assert FOOTPRINTS.positions("recognise", job_of(longest)) == 8 * round(longest * 50)
+    at_once = (OWN_PER_STEP + REPLAYED_PER_STEP) // RECOGNISE_MICRO_BATCHES
+    assert FOOTPRINTS.positions("recognise", job_of(longest)) == at_once * round(longest * 50)
     assert FOOTPRINTS.positions("recognise", job_of(longest + 1.0)) == 0, "none is learnt from"
     assert FOOTPRINTS.positions("choose", job_of(29.0)) == 0, "pieces bound its memory"
