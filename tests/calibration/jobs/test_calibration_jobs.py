@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration.round.judge import judge, stable_sample
+from calibration.round.judge import judge
+from calibration.round.panel import stable_sample
 from engines.generations.folder import list_generations, read_generation
 from engines.jobs.messages import AdaptJob, DistilRecipe, EngineFiles, Example, Progress
 from engines.models.general_speech import read_prompts, retention_set
