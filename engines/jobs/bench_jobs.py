@@ -33,9 +33,9 @@ class BenchAdaptJob(_BenchJob):
     general_examples: list[Example] = Field(default_factory=list)
     minutes: list[float]
     """The minutes of enrolment for each round."""
-    trains_projector: bool
     training_seconds: float
     learning_rate: float
+    trains_projector: bool = True
     recogniser: RecogniserRecipe | None = None
     """The training of the personal recogniser in each round; None for none."""
     unlabelled: Path | None = None
