@@ -106,11 +106,10 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
     def measure(
         name: str,
         number: int,
-        parent: int,
         examples: list[Example],
         own_labels: OwnLabels | None = None,
     ) -> Generation:
-        generation = _round(job, number, parent, examples, general.examples, report, name)
+        generation = _round(job, number, examples, general.examples, report, name)
         card = generation.card
         rounds.append(
             PersonalRound(
@@ -137,13 +136,12 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
 
     for place, minutes in enumerate(job.minutes):
         examples = _held_out(first_minutes(enrolled, minutes, seconds_of))
-        generation = measure(f"{minutes:g} min", 2 * place + 1, BASE, examples)
+        generation = measure(f"{minutes:g} min", 2 * place + 1, examples)
         if job.unlabelled is not None:
             found, own_labels = _own_labels(judge, generation, read_set(job.unlabelled).examples)
             measure(
                 f"{minutes:g} min, {own_labels.labelled} labels of its own",
                 2 * place + 2,
-                generation.number,
                 examples + found,
                 own_labels,
             )
@@ -192,7 +190,6 @@ def _own_labels(
 def _round(
     job: BenchAdaptJob,
     number: int,
-    parent: int,
     examples: list[Example],
     general: list[Example],
     report: Report,
@@ -205,7 +202,7 @@ def _round(
         folder=folder,
         generations=job.folder / "generations",
         number=number,
-        parent=parent,
+        parent=BASE,
         engines=job.engines,
         features=job.features,
         examples=examples,

@@ -124,8 +124,8 @@ def adapt(
         Path | None,
         typer.Option(
             help=(
-                "Manifest of recordings that each round's recogniser labels by itself, for one "
-                "more round. Their texts only show how many of those labels are right."
+                "Manifest of recordings that each round's recogniser labels by itself. Another "
+                "round learns from them too. Their texts only show how many labels are right."
             ),
             exists=True,
         ),

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from engines.audio.segmenter import SegmenterLimits
 from engines.device.memory import total_bytes
 from engines.schema import Frozen
+from engines.whisper.transcript_confidence import LABEL_CONFIDENCE
 
 from .hours import Hours
 from .places import (
@@ -292,8 +293,8 @@ class AdaptSettings(Frozen):
     projector: bool = Field(
         True,
         description=(
-            "Train the projector of the aligned route in each round. Without it a round takes half "
-            "the time, and that route keeps the projector that it has."
+            "Train the projector of the aligned route in each round. Without it a round is "
+            "shorter, and that route keeps the projector that it has."
         ),
     )
     hand_over: PlaceOrNone = Field(
@@ -359,8 +360,17 @@ class AdaptSettings(Frozen):
         0.85,
         ge=0,
         le=1,
-        description="Lowest confidence, 0 to 1, at which a recognised text is used for training.",
+        description=(
+            "Lowest confidence, 0 to 1, at which a recognised text is used for training. Less than "
+            "0.85 counts as 0.85, up to which a round shows that such texts are right."
+        ),
     )
+
+    @property
+    def label_confidence(self) -> float:
+        """The least confidence of a recognised text that is learnt from."""
+        return max(self.min_confidence, LABEL_CONFIDENCE)
+
     threads: int = Field(
         2,
         ge=1,

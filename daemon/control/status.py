@@ -67,7 +67,7 @@ class StatusReader:
             listening=self.audio_input.status(),
             attentive=self.attention.needed,
             quiet_seconds=self.attention.quiet_seconds(),
-            counts=self.store.counts(self.settings.adapt.min_confidence),
+            counts=self.store.counts(self.settings.adapt.label_confidence),
             labels_left_out=_left_out(self.inputs.label_faults()),
             adaptation=self.scheduler.status(),
             shadow=self.shadow.status(),

@@ -24,7 +24,6 @@ from dataclasses import replace
 from engines.device.memory import trim
 from engines.errors import AttuneError
 from engines.generations.folder import Generation
-from engines.routes import weighed
 from engines.types import Float32, Transcript
 
 from ..config.settings import Settings
@@ -114,7 +113,7 @@ class ModelManager:
         """Close the models for a round that needs their memory; `load` opens them again."""
         with self._changing:
             self.close()
-            self.routes = replace(self.routes, loaded={}, transcriber=None)
+            self.routes = replace(self.routes, loaded={}, cascade=None)
 
     def load(self) -> None:
         """Open the models again after `unload`. Raises AttuneError if they cannot be opened."""
@@ -129,18 +128,18 @@ class ModelManager:
         """Return the cascade's transcript of `samples`, with the confidence in it; the models stay
         open meanwhile. Raises AttuneError if they are not open."""
         with self._changing:
-            routes = self.routes
-            if routes.transcriber is None:
+            cascade = self.routes.cascade
+            if cascade is None:
                 raise _unloaded()
-            transcript = routes.transcriber.transcribe(samples, phrases=self._vocabulary.book())
-            return weighed(transcript, routes.transcript_confidence)
+            return cascade.hear(samples, phrases=self._vocabulary.book())
 
     @property
     def writes_labels(self) -> bool:
         """Whether the models are open, and sure transcripts of theirs have proven right on this
         user's held-out utterances."""
-        confidence = self.routes.transcript_confidence
-        return self.open and confidence is not None and confidence.writes_labels
+        cascade = self.routes.cascade
+        confidence = cascade.confidence if cascade is not None else None
+        return confidence is not None and confidence.writes_labels
 
     def load_route(self, generation: Generation) -> LoadedRoute:
         """Open the route on which a generation that is not served would be. Call this, and use the

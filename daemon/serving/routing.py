@@ -13,7 +13,6 @@ from engines.generations.folder import Generation, judged_against
 from engines.generations.pointers import usable
 from engines.routes import CascadeRoute, Route, Transcriber
 from engines.types import SoftTokens, Transcript
-from engines.whisper.transcript_confidence import TranscriptConfidence
 
 from .earned_route import WhenUnsure, earned_route, when_unsure
 from .lease import LoadedRoute
@@ -41,10 +40,8 @@ class RouteTable:
     """The generation that is served; None if there is none."""
     problems: list[str]
     """What could not be opened and was skipped, one line each."""
-    transcriber: Transcriber | None
-    """What the cascade transcribes with; None while the models are unloaded."""
-    transcript_confidence: TranscriptConfidence | None
-    """The fitted confidence in those transcripts; None where nothing was fitted."""
+    cascade: CascadeRoute | None
+    """The cascade, which also writes labels; None while the models are unloaded."""
 
 
 def choose(
@@ -71,7 +68,8 @@ def choose(
     except AttuneError as error:
         problems = [*problems, str(error)]
         recogniser, confidence = transcriber(None), None
-    loaded = {"cascade": _cascade(recogniser, confidence, unsure, words_of)}
+    cascade = CascadeRoute(recogniser, confidence)
+    loaded = {"cascade": _cascade(cascade, unsure, words_of)}
     later = judged_against(generations, generation.number) if generation is not None else []
     then = _then(generation, later, unsure)
     route, reason = (
@@ -107,7 +105,7 @@ def choose(
             reason += f", and if that is in doubt, {_DOUBTED['ask']}"
     elif route == "cascade" and confidence is not None:
         reason += f"; if in doubt, it {_DOUBTED['ask' if loaded[route].asks_back else 'answer']}"
-    return RouteTable(loaded, route, reason, number, problems, recogniser, confidence)
+    return RouteTable(loaded, route, reason, number, problems, cascade)
 
 
 def load_unserved(
@@ -122,21 +120,18 @@ def load_unserved(
     recogniser, or the aligned route. Raises AttuneError if it cannot be opened."""
     route = earned_route(generation.card)[0] if wanted == "auto" else wanted
     if generation.projector is None or (route == "cascade" and generation.recogniser is not None):
-        confidence = generation.card.transcript_confidence
-        return _cascade(transcriber(generation), confidence, unsure, words_of)
+        cascade = CascadeRoute(transcriber(generation), generation.card.transcript_confidence)
+        return _cascade(cascade, unsure, words_of)
     loaded = _aligned(generation, _then(generation, [], unsure), unsure, aligned, words_of)
     loaded.route.ready()
     return loaded
 
 
 def _cascade(
-    transcriber: Transcriber,
-    confidence: TranscriptConfidence | None,
-    unsure: Unsure,
-    words_of: Callable[[Transcript | SoftTokens], str],
+    route: CascadeRoute, unsure: Unsure, words_of: Callable[[Transcript | SoftTokens], str]
 ) -> LoadedRoute:
-    asks_back = confidence is not None and unsure in ("auto", "ask")
-    return LoadedRoute(CascadeRoute(transcriber, confidence), words_of, None, asks_back)
+    asks_back = route.confidence is not None and unsure in ("auto", "ask")
+    return LoadedRoute(route, words_of, None, asks_back)
 
 
 def _aligned(

@@ -53,13 +53,13 @@ class RoundInputs:
         self._engines = engines
         self._general = general
         self._clocks = clocks
-        self._faulty_labels = FaultyLabels(store, settings.adapt.min_confidence)
+        self._faulty_labels = FaultyLabels(store, settings.adapt.label_confidence)
         self._labels_at_start = 0
 
     def snapshot(self) -> Snapshot:
         """Return the state of the machine and of the history, as they are now."""
         self._faulty_labels.found()  # checks a part of the labels each time
-        counts = self._store.counts(self._settings.adapt.min_confidence)
+        counts = self._store.counts(self._settings.adapt.label_confidence)
         return Snapshot(
             board=read_board(self._settings.state_dir),
             labelled_utterances=counts.utterances - counts.unlabelled,
@@ -90,7 +90,7 @@ class RoundInputs:
                 "there is nothing that a round could train: set adapt.recogniser_seconds above 0"
             )
         bounds = bounds_of(settings.adapt.training_seconds)
-        examples, left_out = round_examples(self._store, bounds, settings.adapt.min_confidence)
+        examples, left_out = round_examples(self._store, bounds, settings.adapt.label_confidence)
         if not any(not example.holdout for example in examples):
             raise AttuneError(_nothing_to_learn(left_out))
         return AdaptJob(
@@ -195,7 +195,7 @@ def stored_examples(settings: Settings) -> list[Example]:
     store = Store(settings.state_dir)
     try:
         return round_examples(
-            store, bounds_of(settings.adapt.training_seconds), settings.adapt.min_confidence
+            store, bounds_of(settings.adapt.training_seconds), settings.adapt.label_confidence
         )[0]
     finally:
         store.close()

@@ -39,8 +39,9 @@ class BenchAdaptJob(_BenchJob):
     recogniser: RecogniserRecipe | None = None
     """The training of the personal recogniser in each round; None for none."""
     unlabelled: Path | None = None
-    """The manifest of recordings that each round's recogniser labels by itself, for one more round;
-    their texts only show how many of its labels are right. None for no such rounds."""
+    """The manifest of recordings that each round's recogniser labels by itself; another round from
+    the base learns from them, too. Their texts only show how many labels are right. None for no
+    such rounds."""
     others: dict[str, Path] = Field(default_factory=dict)
     """The folders of Whisper models that hear the sets, too, as they came, by their names."""
 

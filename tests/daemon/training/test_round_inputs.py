@@ -58,3 +58,19 @@ def _planned(
     store.close()
     daemon = start(adapt__projector=projector, adapt__recogniser_seconds=recogniser_seconds)
     return daemon.app.parts.inputs.planned_job()
+
+
+@pytest.mark.parametrize(("least", "learnt"), [(0.5, {"sure"}), (0.99, set())])
+def test_a_recognised_text_is_learnt_from_only_as_far_as_such_are_proven(
+    start: Start, folder: Path, least: float, learnt: set[str]
+) -> None:
+    write_base(folder / "state" / "generations")
+    store = Store(folder / "state")
+    tones = (store.add_utterance(tone(1.0, 200 + 10 * index), "file") for index in range(40))
+    learnt_from = [utterance.id for utterance in tones if not utterance.holdout]
+    store.add_label(learnt_from[0], "confirmed", "corrected")
+    store.add_label(learnt_from[1], "sure", "recognised", 0.9)
+    store.add_label(learnt_from[2], "unsure", "recognised", 0.7)
+    store.close()
+    job = start(adapt__min_confidence=least).app.parts.inputs.planned_job()
+    assert {example.text for example in job.examples} == {"confirmed"} | learnt
