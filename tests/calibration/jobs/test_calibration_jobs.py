@@ -127,8 +127,8 @@ def test_the_confidence_is_fitted_to_a_bounded_number_of_utterances(
     many = [e.model_copy(update={"holdout": True}) for e in job.examples if not e.holdout]
     assert run(job)[0] == 0
     shutil.rmtree(job.generations / "0001")
-    monkeypatch.setattr("calibration.round.judge.CALIBRATED_OWN", 2)
-    monkeypatch.setattr("calibration.round.judge.CALIBRATED_GENERAL", 1)
+    monkeypatch.setattr("calibration.round.panel.CALIBRATED_OWN", 2)
+    monkeypatch.setattr("calibration.round.panel.CALIBRATED_GENERAL", 1)
     notes: list[str] = []
     judge(
         job.model_copy(update={"examples": many}), lambda stage, fraction, note: notes.append(note)
