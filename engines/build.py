@@ -107,7 +107,7 @@ class Engines:
         The language model has computed when it was opened."""
         if self.encoder is not None:
             frames = self.encoder.encode(np.zeros(SAMPLE_RATE_HZ, np.float32))
-            FirstPassDecoder(self.whisper, self.encoder).decode(frames)
+            FirstPassDecoder(self.whisper.windows, self.encoder).decode(frames)
 
     @property
     def encoder_runs_by(self) -> str:
@@ -173,7 +173,7 @@ class Engines:
             )
         else:
             encoder = self.encoder
-            first_pass_decoder = FirstPassDecoder(self.whisper, encoder)
+            first_pass_decoder = FirstPassDecoder(self.whisper.windows, encoder)
         return AlignedRoute(
             encoder,
             first_pass_decoder,

@@ -158,7 +158,7 @@ class _Comparison:
     ) -> ErrorRates:
         """How well the utterances are recognised from `frames`, which `encoder` made; `tell` is
         called with a note after each."""
-        first_pass_decoder = FirstPassDecoder(self._transcriber, encoder)
+        first_pass_decoder = FirstPassDecoder(self._transcriber.windows, encoder)
         wrong = tokens = 0
         words: list[tuple[int, int]] = []
         for example, one in zip(self._examples, frames, strict=True):

@@ -152,7 +152,7 @@ def _write_card(
     came = WhisperTranscriber(
         job.engines.encoder_weights, job.threads, language=job.engines.language
     )
-    before = Recogniser(encoder, FirstPassDecoder(came, encoder))
+    before = Recogniser(encoder, FirstPassDecoder(came.windows, encoder))
     sets = {"atypical": split.atypical, "others": split.others}
     card = {
         "recipe": (

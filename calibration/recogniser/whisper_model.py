@@ -18,8 +18,8 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from engines.types import Float32
 from engines.whisper.ctranslate2_file import Variables, read_ctranslate2
 from engines.whisper.encoder import silent_window
-from engines.whisper.first_pass import TAIL_FRAMES
 from engines.whisper.recogniser_weights import LINEAR_LAYERS, place_of
+from engines.whisper.window_decoder import TAIL_FRAMES
 
 _NORMS = {
     "self_attn_layer_norm": "self_attention/layer_norm",

@@ -16,9 +16,8 @@ from ..types import FRAME_SECONDS, Float32, Transcript
 from .encoder import SpeechEncoder
 from .phrases import PhraseBook
 from .second_pass import read_again
-from .transcriber import WhisperTranscriber
+from .window_decoder import TAIL_FRAMES, WindowDecoder
 
-TAIL_FRAMES = 50
 _WINDOW_FRAMES = 1500
 
 
@@ -27,20 +26,20 @@ class FirstPassDecoder:
 
     def __init__(
         self,
-        transcriber: WhisperTranscriber,
+        windows: WindowDecoder,
         encoder: SpeechEncoder,
         silent_tail: Float32 | None = None,
     ) -> None:
-        """Use the transcriber's weights; `encoder` must be of the same model. `silent_tail`
-        ([50, D]) are the frames to append, those of `encoder` where none are given."""
-        self._transcriber = transcriber
+        """`encoder` must be of the same model as `windows`. `silent_tail` ([50, D]) are the frames
+        to append, those of `encoder` where none are given."""
+        self._windows = windows
         self._encoder = encoder
         self._silent_tail = silent_tail
 
     def decode(self, frames: Float32) -> Transcript:
         """The first-pass transcript of `frames` ([T, D]), with the mean probability of its
         tokens."""
-        return self._transcriber.decode_window(*self._window(frames))
+        return self._windows.decode(*self._window(frames))
 
     def decode_again(
         self,
@@ -52,7 +51,7 @@ class FirstPassDecoder:
     ) -> Transcript:
         """The best sentence for `frames`, which were read as `first` (`whisper/second_pass.py`)."""
         window, seconds = self._window(frames)
-        return read_again(self._transcriber, window, seconds, first, phrases, score_texts, step)
+        return read_again(self._windows, window, seconds, first, phrases, score_texts, step)
 
     def _window(self, frames: Float32) -> tuple[Float32, float]:
         """The frames of a window, and the seconds of speech in it."""

@@ -82,7 +82,9 @@ def open_recogniser(
     if weights is None:
         encoder = open_encoder(nullcontext)
         transcriber = WhisperTranscriber(whisper, threads, language=language, device=device)
-        return Recogniser(encoder, FirstPassDecoder(transcriber, encoder), score_texts=score_texts)
+        return Recogniser(
+            encoder, FirstPassDecoder(transcriber.windows, encoder), score_texts=score_texts
+        )
     model = whisper / "model.bin"
     if sha256_of(model) != weights.whisper_sha256:
         raise AttuneError(
@@ -101,6 +103,6 @@ def open_recogniser(
     trim()  # a few dozen megabytes were taken only to open it
     return Recogniser(
         encoder,
-        FirstPassDecoder(transcriber, encoder, weights.silent_tail),
+        FirstPassDecoder(transcriber.windows, encoder, weights.silent_tail),
         score_texts=score_texts,
     )

@@ -1,6 +1,8 @@
-"""Reads a window again where the first pass leaves doubt: the likeliest sentences, and the
-user's phrases in place of what is spelled like them, are compared by how likely each whole sentence
-is, to the recogniser and to a language model. Knows no samples.
+"""Reads a window again where the first pass leaves doubt: the likeliest sentences, and those in
+which the user's phrases are said, are compared by how likely each whole sentence is, to the
+recogniser and to a language model. Knows no samples.
+
+A sentence with one phrase in it is the start of the search for the next.
 
 The beam's own order goes by the mean of a sentence's tokens, which prefers long sentences; here the
 sum decides, with the end of the sentence counted.
@@ -8,6 +10,7 @@ sum decides, with the end of the sentence counted.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from heapq import nlargest
 from typing import Protocol
 
 from ..interfaces import Step, TextScorer, unwatched
@@ -18,9 +21,11 @@ SURE = 0.9
 """The mean probability of the tokens of a first-pass transcript from which it is taken as it
 is."""
 BEAM = 5
-MOST_REPLACED = 12
-"""The most sentences with a phrase in place of other words that are compared."""
-FIRST_TOKEN_NATS, FURTHER_TOKEN_NATS = 2.0, 4.0
+MOST_PHRASES = 3
+"""The most phrases that are looked for, one after the other, beyond those of the beam."""
+PLACES = 12
+"""The most places of phrases in a sentence that are tried, for each of them."""
+FIRST_TOKEN_NATS, FURTHER_TOKEN_NATS = 2.5, 4.0
 """The natural log of how much likelier a phrase of weight 1 makes a sentence, for its first token
 and for each further one: the rarer a name, the more tokens it falls into, and the less the
 recogniser believes in it."""
@@ -47,12 +52,18 @@ class WindowReader(Protocol):
         """The likeliest sentences for a window with `seconds` of speech, at most `count`."""
         ...
 
-    def count_tokens(self, text: str) -> int:
-        """The number of tokens of `text`."""
+    def with_phrases(
+        self, window: Float32, seconds: float, text: str, phrases: Sequence[str], count: int
+    ) -> list[Reading]:
+        """Sentences that begin as `text` does and go on with one of `phrases`, at most `count`."""
         ...
 
     def log_likelihoods(self, window: Float32, texts: Sequence[str]) -> list[float]:
         """The natural log likelihood of each of `texts` for the window, without its end."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """The number of tokens of `text`."""
         ...
 
 
@@ -72,12 +83,46 @@ def read_again(
 ) -> Transcript:
     """The best sentence for the window of encoder frames [T, D], which holds `seconds` of speech
     and was read as `first`; that, where the beam finds none. `score_texts` is the language model's
-    word. Raises what `reader` and `score_texts` raise."""
-    readings = reader.n_best(window, seconds, BEAM)
-    if phrases:
-        readings += _replaced(reader, window, readings, phrases)
-    if not readings:
+    word. `step` is called between parts of the work. Raises what `reader` and `score_texts` raise.
+    """
+    compared = reader.n_best(window, seconds, BEAM)
+    if not compared:
         return first
+    best, most = _best_of(compared, reader, phrases, score_texts, step)
+    for _ in range(MOST_PHRASES if phrases else 0):
+        step()
+        known = {one.text for one in compared}
+        others = {
+            one.text: one
+            for one in (
+                *reader.with_phrases(window, seconds, best.text, phrases.texts, PLACES),
+                *_meant(reader, window, best, phrases),
+            )
+            if one.text not in known
+        }
+        promising = nlargest(
+            BEAM,
+            others.values(),
+            key=lambda one: one.log_likelihood + _bonus(reader, phrases, one.text),
+        )
+        if not promising:
+            break
+        compared += promising
+        better, score = _best_of(promising, reader, phrases, score_texts, step)
+        if score <= most:
+            break
+        best, most = better, score
+    return Transcript(best.text, best.log_likelihood, best.tokens)
+
+
+def _best_of(
+    readings: Sequence[Reading],
+    reader: WindowReader,
+    phrases: PhraseBook,
+    score_texts: TextScorer | None,
+    step: Step,
+) -> tuple[Reading, float]:
+    """The best of `readings`, and its score in nats."""
     likely = score_texts([one.text for one in readings], step) if score_texts else None
     scores = [
         one.log_likelihood
@@ -85,8 +130,8 @@ def read_again(
         + (LANGUAGE_MODEL_WEIGHT * likely[place] + TOKEN_NATS * one.tokens if likely else 0.0)
         for place, one in enumerate(readings)
     ]
-    best = readings[scores.index(max(scores))]
-    return Transcript(best.text, best.log_likelihood, best.tokens)
+    most = max(scores)
+    return readings[scores.index(most)], most
 
 
 def _bonus(reader: WindowReader, phrases: PhraseBook, text: str) -> float:
@@ -98,32 +143,16 @@ def _bonus(reader: WindowReader, phrases: PhraseBook, text: str) -> float:
     )
 
 
-def _replaced(
-    reader: WindowReader, window: Float32, readings: Sequence[Reading], phrases: PhraseBook
+def _meant(
+    reader: WindowReader, window: Float32, reading: Reading, phrases: PhraseBook
 ) -> list[Reading]:
-    """The sentences of `readings` with a phrase in place of some words. Their ends are as likely as
-    those of the sentences that they are made of."""
-    found = [
-        (one.similarity, one.text, reading)
-        for reading in readings
-        for one in phrases.replacements(reading.text, MOST_REPLACED)
-    ]
-    made = {text: reading for _, text, reading in sorted(found, key=lambda one: one[0])}
-    taken = list(made.items())[-MOST_REPLACED:]
-    if not taken:
+    """`reading` with a phrase in place of what was heard in recordings of it, which ends as likely
+    as before."""
+    texts = phrases.meant_by(reading.text)
+    if not texts:
         return []
-    before = list({reading.text: reading for _, reading in taken}.values())
-    scored = reader.log_likelihoods(
-        window, [*(reading.text for reading in before), *(text for text, _ in taken)]
-    )
-    of_before = {
-        reading.text: likelihood for reading, likelihood in zip(before, scored, strict=False)
-    }
+    before, *likelihoods = reader.log_likelihoods(window, [reading.text, *texts])
     return [
-        replace(
-            reading,
-            text=text,
-            log_likelihood=reading.log_likelihood + likelihood - of_before[reading.text],
-        )
-        for (text, reading), likelihood in zip(taken, scored[len(before) :], strict=True)
+        replace(reading, text=text, log_likelihood=reading.log_likelihood + likelihood - before)
+        for text, likelihood in zip(texts, likelihoods, strict=True)
     ]

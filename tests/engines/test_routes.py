@@ -45,7 +45,7 @@ def aligned(
     encoder_path: Path, whisper_folder: Path, projector: OnnxProjector, vocabulary: Vocabulary
 ) -> AlignedRoute:
     encoder = OnnxEncoder(encoder_path, 1)
-    first_pass_decoder = FirstPassDecoder(WhisperTranscriber(whisper_folder, 1), encoder)
+    first_pass_decoder = FirstPassDecoder(WhisperTranscriber(whisper_folder, 1).windows, encoder)
     return AlignedRoute(
         encoder,
         first_pass_decoder,

@@ -118,8 +118,8 @@ def transcribe(samples: Float32) -> Transcript:
 
 @dataclass(frozen=True)
 class FakeTranscriber:
-    """Transcribes by a function, that of tones where no other is given; a phrase that is spelled
-    like what was heard takes its place."""
+    """Transcribes by a function, that of tones where no other is given. What was heard in a
+    recording of a phrase is that phrase, and one that begins with "Ton" sounds like a tone."""
 
     by: Callable[[Float32], Transcript] = transcribe
 
@@ -128,8 +128,11 @@ class FakeTranscriber:
     ) -> Transcript:
         step()
         heard = self.by(samples)
-        found = phrases.replacements(heard.text, 1)
-        return replace(heard, text=found[0].text) if found else heard
+        rhyming = [
+            heard.text.replace("tone", text) for text in phrases.texts if text.startswith("Ton")
+        ]
+        found = phrases.meant_by(heard.text) or rhyming
+        return replace(heard, text=found[0]) if found else heard
 
 
 def words_of(heard: Transcript | SoftTokens) -> str:

@@ -13,6 +13,7 @@ from engines.whisper.second_pass import (
     FIRST_TOKEN_NATS,
     FURTHER_TOKEN_NATS,
     LANGUAGE_MODEL_WEIGHT,
+    MOST_PHRASES,
     SURE,
     TOKEN_NATS,
     Reading,
@@ -27,15 +28,29 @@ WINDOW = np.zeros((60, 4), np.float32)
 
 
 class Likelihoods:
-    """Reads nothing: has a likelihood for each sentence, and finds only those of the beam."""
+    """Reads nothing: has a likelihood for each sentence, finds those of the beam, and of the others
+    those that have a phrase and otherwise the words that were given."""
 
     def __init__(self, beam: list[str], likelihoods: dict[str, float], end: float = -1.0) -> None:
         self.beam = beam
         self.likelihoods = likelihoods
         self.end = end
+        self.asked: list[str] = []
 
     def n_best(self, window: Float32, seconds: float, count: int) -> list[Reading]:
         return [Reading(text, self.likelihoods[text] + self.end, 5) for text in self.beam[:count]]
+
+    def with_phrases(
+        self, window: Float32, seconds: float, text: str, phrases: Sequence[str], count: int
+    ) -> list[Reading]:
+        self.asked.append(text)
+        found = [
+            Reading(other, likelihood + self.end, 5)
+            for other, likelihood in self.likelihoods.items()
+            if sum(a != b for a, b in zip(text.split(), other.split(), strict=True)) == 1
+            and any(phrase in other and phrase not in text for phrase in phrases)
+        ]
+        return found[:count]
 
     def count_tokens(self, text: str) -> int:
         return len(text) // 4
@@ -80,16 +95,44 @@ def test_weight_says_how_much_more_a_phrase_is_expected() -> None:
 
 
 def test_a_rare_name_of_several_tokens_is_expected_more() -> None:
-    likelihoods = {"Play ramps time.": -2.0, "Play Rammstein.": -2.0 - FURTHER_TOKEN_NATS}
+    likelihoods = {"Play ramstime.": -2.0, "Play Rammstein.": -2.0 - FURTHER_TOKEN_NATS}
     known = PhraseBook([Phrase(text="Rammstein")])
-    assert read(Likelihoods(["Play ramps time."], likelihoods), known).text == "Play Rammstein."
+    assert read(Likelihoods(["Play ramstime."], likelihoods), known).text == "Play Rammstein."
 
 
-def test_the_most_similar_replacements_are_compared() -> None:
-    many = PhraseBook([Phrase(text=f"Wobb{letter}rt") for letter in "aiouxyz"])
-    likelihoods = {"Call Wobbert.": -9.0, "Call Wobbzrt.": -4.0}
-    found = read(Likelihoods(["Call Wobbert."], likelihoods), many)
-    assert found.text == "Call Wobbzrt."
+def test_one_phrase_leads_to_the_next() -> None:
+    likelihoods = {
+        "Coal Wobbert near Boon.": -8.0,
+        "Coal Robert near Boon.": -9.0,
+        "Coal Robert near Bonn.": -10.0,
+        "Call Robert near Bonn.": -11.0,
+        "Call Robert near Boon.": -90.0,
+    }
+    known = PhraseBook([Phrase(text=text) for text in ("Bonn", "Call", "Robert")])
+    reader = Likelihoods(["Coal Wobbert near Boon."], likelihoods)
+    assert read(reader, known).text == "Call Robert near Bonn."
+    assert len(reader.asked) == MOST_PHRASES
+
+
+def test_the_search_ends_where_no_phrase_makes_it_better() -> None:
+    likelihoods = {"Call Wobbert now.": -4.0, "Call Wobbert Ann.": -40.0}
+    reader = Likelihoods(["Call Wobbert now."], likelihoods)
+    assert read(reader, PhraseBook([Phrase(text="Ann")])).text == "Call Wobbert now."
+    assert len(reader.asked) == 1
+
+
+def test_what_was_heard_in_a_recording_of_a_phrase_leads_to_it() -> None:
+    class Deaf(Likelihoods):
+        def with_phrases(
+            self, window: Float32, seconds: float, text: str, phrases: Sequence[str], count: int
+        ) -> list[Reading]:
+            return []
+
+    known = PhraseBook([Phrase(text="Xanthe", heard_as=("Santa",))])
+    near = {"Call Santa.": -4.0, "Call Xanthe.": -5.0}
+    assert read(Deaf(["Call Santa."], near), known).text == "Call Xanthe."
+    far = {"Call Santa.": -4.0, "Call Xanthe.": -40.0}
+    assert read(Deaf(["Call Santa."], far), known).text == "Call Santa."
 
 
 @pytest.mark.parametrize(("behind", "wins"), [(0.9, True), (1.1, False)])

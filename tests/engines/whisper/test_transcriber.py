@@ -39,7 +39,7 @@ def test_a_first_pass_from_trimmed_frames_is_about_as_good_as_the_padded_window(
     general_speech: Path, transcriber: WhisperTranscriber, encoder_path: Path, count: int
 ) -> None:
     encoder = OnnxEncoder(encoder_path, threads=2)
-    first_pass_decoder = FirstPassDecoder(transcriber, encoder)
+    first_pass_decoder = FirstPassDecoder(transcriber.windows, encoder)
     prompts = retention_set(read_prompts(general_speech))[:count]
     spoken = [read_audio(one.audio) for one in prompts]
     first_passes = [first_pass_decoder.decode(encoder.encode(samples)) for samples in spoken]
@@ -54,7 +54,7 @@ def test_a_first_pass_from_trimmed_frames_is_about_as_good_as_the_padded_window(
 
 def test_a_first_pass_of_nothing_ends(transcriber: WhisperTranscriber, encoder_path: Path) -> None:
     encoder = OnnxEncoder(encoder_path, threads=2)
-    first_pass_decoder = FirstPassDecoder(transcriber, encoder)
+    first_pass_decoder = FirstPassDecoder(transcriber.windows, encoder)
     for samples in (np.zeros(3200, np.float32), noise(1.0, 0.1), noise(29.5, 0.1)):
         assert len(first_pass_decoder.decode(encoder.encode(samples)).text) < 2000
 
@@ -83,7 +83,9 @@ def test_a_long_utterance_is_heard_to_its_end(
     said = flite(f"{LONG_TEXT} and the sky was blue")[: 29 * 16_000]
     text = transcriber.transcribe(said).text.lower()
     encoder = OnnxEncoder(encoder_path, threads=2)
-    first_pass = FirstPassDecoder(transcriber, encoder).decode(encoder.encode(said)).text.lower()
+    first_pass = (
+        FirstPassDecoder(transcriber.windows, encoder).decode(encoder.encode(said)).text.lower()
+    )
     for heard in (text, first_pass):
         assert heard.rstrip(" .").endswith("the sky was blue")
         assert word_error_rate([(f"{LONG_TEXT} and the sky was blue", heard)])[0] < 0.15
@@ -98,7 +100,7 @@ def test_a_decoder_that_misses_the_end_says_it_once(
         "and so they did and they sailed for seven days and seven nights until they saw an island"
     )
     encoder = OnnxEncoder(encoder_path, threads=2)
-    first_pass_decoder = FirstPassDecoder(transcriber, encoder)
+    first_pass_decoder = FirstPassDecoder(transcriber.windows, encoder)
     for seconds in (2.6, 2.7, 2.8, 3.2):
         first_pass = first_pass_decoder.decode(
             encoder.encode(said[: int(seconds * 16_000)])
