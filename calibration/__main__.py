@@ -31,6 +31,7 @@ from engines.jobs.calibration_jobs import (
     BaseJob,
     CorpusJob,
     FootprintJob,
+    HearingJob,
     Job,
     PrecisionJob,
     TrainJob,
@@ -97,6 +98,10 @@ def _work(job: Job) -> int | None:
             from .jobs.measure_footprints import measure
 
             return measure(job, print_progress)
+        case HearingJob():
+            from .jobs.measure_hearing import measure_hearing
+
+            return measure_hearing(job, print_progress)
         case PrecisionJob():
             from .jobs.encoder_precisions import make_precisions
 

@@ -28,12 +28,12 @@ from engines.whisper.transcriber import WhisperTranscriber
 from engines.whisper.transcript_confidence import LABEL_CONFIDENCE
 
 from ..evaluation.judge import Judge, Recognise
+from ..evaluation.serving_cost import Hearing, serving_cost
 from ..evaluation.text_scores import word_errors
 from ..provenance import describe_machine
 from ..round.process import run_apart
 from .judged_sets import JudgedSet, first_minutes, judge_set, read_set
 from .picture import draw_adapt
-from .serving_cost import Hearing, serving_cost
 
 HOLDOUT = 8
 """One enrolled utterance in so many is held out, as in the daemon."""
@@ -89,7 +89,8 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
         folder = generation.folder if generation is not None else None
         report(f"{hearer}: cost", 0.0, "")
         few = [example.audio for example in sets[0].examples[:COSTED]]
-        costs.append(serving_cost(hearer, engines, folder, route, few, job.threads))
+        taken = serving_cost(engines, folder, route, few, job.threads)
+        costs.append(ServingCost(hearer=hearer, seconds=taken.seconds, size_bytes=taken.size_bytes))
 
     judge_all("cascade", judge.cascade(None))
     cost("cascade", None, "cascade")

@@ -16,7 +16,18 @@ from engines.schema import first_problem
 
 from ..plain_text import PlainFormatter, one_line
 from ..systemd import JournalFormatter, writes_to_journal
-from . import align, bench, calibrate, config, doctor, engines, generations, models, vocabulary
+from . import (
+    align,
+    bench,
+    calibrate,
+    config,
+    doctor,
+    engines,
+    generations,
+    models,
+    recommend,
+    vocabulary,
+)
 from .common import settings, use_sources
 from .demo.command import demo
 from .learn import adapt, correct, enroll
@@ -112,6 +123,7 @@ app.command()(doctor.doctor)
 app.add_typer(generations.app, name="generations")
 app.add_typer(vocabulary.app, name="vocabulary")
 app.add_typer(models.app, name="models")
+engines.app.command()(recommend.recommend)
 app.add_typer(engines.app, name="engines")
 app.add_typer(align.app, name="align")
 app.add_typer(calibrate.app, name="calibrate")

@@ -1,6 +1,10 @@
 """`attune calibrate`: measures this device, so that memory plans and engines rest on its own
 figures."""
 
+import shutil
+from pathlib import Path
+from typing import Annotated
+
 import typer
 from rich.markup import escape
 
@@ -17,7 +21,7 @@ from ..config.settings import Settings
 from ..model_files import model_files
 from ..training.round_inputs import stored_examples
 from .common import AsJson, console, gib, print_json, settings
-from .engines import run_child
+from .engines import features_folder, prepare, run_child
 from .sheet import Sheet
 
 app = typer.Typer(help="Measure this device.", no_args_is_help=True)
@@ -26,21 +30,34 @@ _RECORDINGS = 24
 
 
 @app.command()
-def memory(as_json: AsJson = False) -> None:
+def memory(
+    whisper: Annotated[
+        str | None,
+        typer.Option(
+            help="Measure with this speech model, a name from `attune models list`. Default: the"
+            " one in use.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Measure the memory and time that each stage of a round needs on this device.
 
-    Takes minutes. `attune adapt --plan` uses the result.
+    Takes minutes. `attune adapt --plan` and `attune engines recommend` use the result.
     """
     chosen = settings()
-    files, generation = _opened(chosen)
     folder, output = chosen.cache_dir / "footprints", footprints_path(chosen.cache_dir)
+    if whisper not in (None, chosen.engines.whisper):
+        chosen = _with_whisper(chosen, whisper, folder / "state")
+        prepare(chosen)
+    files, generation = _opened(chosen)
     base = chosen.generations / f"{BASE:04d}"
     job = FootprintJob(
         folder=folder,
         output=output,
         engines=files,
         base=base if base.is_dir() else generation.folder,
-        features=chosen.cache_dir / "features",
+        features=features_folder(chosen),
         recordings=retention_examples(chosen.cache_dir)[:_RECORDINGS],
         system_prompt=chosen.conversation.system_prompt,
         context_tokens=chosen.llm.context_tokens,
@@ -49,7 +66,8 @@ def memory(as_json: AsJson = False) -> None:
         distils=chosen.adapt.distil_seconds > 0,
     )
     run_child(job, folder / "job.json")
-    found = read_footprints(output)
+    shutil.rmtree(folder / "state", ignore_errors=True)
+    found = next((one for one in read_footprints(output) if one.are_of(files)), None)
     if found is None:
         raise AttuneError(f"{output} was not written; {folder / 'child.log'} may say why")
     if as_json:
@@ -57,6 +75,12 @@ def memory(as_json: AsJson = False) -> None:
         return
     console.print(stages_sheet(found))
     console.print(escape(f"{found.machine}; kept in {output}"), highlight=False, soft_wrap=True)
+
+
+def _with_whisper(chosen: Settings, whisper: str, state_dir: Path) -> Settings:
+    """Return settings in which the speech model is `whisper`, with a state of its own."""
+    engines = chosen.engines.model_copy(update={"whisper": whisper})
+    return chosen.model_copy(update={"engines": engines, "state_dir": state_dir})
 
 
 @app.command()

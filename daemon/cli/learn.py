@@ -216,4 +216,6 @@ def _show_plan(made: RoundPlanned, as_json: bool) -> None:
                 highlight=False,
             )
     if made.refusal:
-        raise AttuneError(made.refusal)
+        raise AttuneError(
+            f"{made.refusal}; `attune engines recommend` tells what other speech models take"
+        )

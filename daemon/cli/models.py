@@ -24,6 +24,7 @@ from engines.models.manifest import (
 
 from .common import AsJson, console, errors, loaded, print_json, print_json_line, say, settings
 from .engines import prepare, tell_daemon
+from .recommend import how_to_hear_with
 from .sheet import Sheet
 
 _CHOSEN = Path("attune.toml.d", "models.toml")
@@ -131,10 +132,7 @@ def add_model(
     if added.role == LANGUAGE_MODEL:
         say(f"reply with it: attune models use {name}")
     else:
-        say(
-            f'hear with it: set engines.whisper = "{name}" and a state_dir of its own, because what'
-            " was learnt belongs to the speech model that learnt it"
-        )
+        say(how_to_hear_with(name))
 
 
 @app.command("remove")

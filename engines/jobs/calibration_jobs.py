@@ -7,6 +7,7 @@ from pydantic import Field
 
 from .bench_jobs import BenchJob
 from .messages import AdaptJob, EngineFiles, Example, JobBase
+from .speech_models import SpeechModel
 
 
 class BaseJob(JobBase):
@@ -113,6 +114,21 @@ class FootprintJob(JobBase):
     """The length of the utterances in each round: memory that grows with it is fitted as a line."""
 
 
+class HearingJob(JobBase):
+    """Measure what speech models take to hear on this device, and what they mishear."""
+
+    kind: Literal["hearing"] = "hearing"
+    output: Path
+    """The file that gets the figures, in the form of `engines.jobs.speech_models`."""
+    engines: EngineFiles
+    """The models that serve; each speech model takes the place of theirs."""
+    models: list[SpeechModel]
+    general: list[Example]
+    """Speech of a clear voice."""
+    own: list[Example]
+    """The user's own recordings, which no round has learnt."""
+
+
 class PrecisionJob(JobBase):
     """Make the speech encoder in other precisions, and compare them with the original."""
 
@@ -135,6 +151,7 @@ Job = (
     | BenchJob
     | CorpusJob
     | FootprintJob
+    | HearingJob
     | PrecisionJob
     | TrainJob
     | TrainRecogniserJob

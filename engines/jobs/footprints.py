@@ -26,8 +26,7 @@ much memory. They are decoded in pieces of ten seconds."""
 _FRAME_BYTES = 2
 """The size of a number in an encoder frame, which is kept in float16."""
 SHIPPED = Path(__file__).parent.parent / "base" / "footprints.json"
-"""Figures of another machine, with the embedded default models: better than none until this device
-is measured."""
+"""Figures of another machine: better than none until this device is measured."""
 
 
 class Footprint(Frozen):
@@ -83,6 +82,11 @@ class Footprints(Frozen):
     """The memory that a daemon keeps after its models are unloaded, over what it had before it
     opened them."""
 
+    @property
+    def models(self) -> tuple[str, str]:
+        """The hashes of the speech model and of the language model."""
+        return self.encoder_sha256, self.language_model_sha256
+
     def are_of(self, engines: EngineFiles) -> bool:
         """Whether these figures were measured with the models `engines`: others take something
         else."""
@@ -90,7 +94,7 @@ class Footprints(Frozen):
             found = sha256_of(engines.encoder_weights_file), sha256_of(engines.language_model)
         except OSError:
             return False
-        return found == (self.encoder_sha256, self.language_model_sha256)
+        return found == self.models
 
     def positions(self, stage: str, job: AdaptJob) -> int:
         """The most encoder frames that a stage of `job` holds at once.
@@ -184,8 +188,8 @@ def footprints_of(
     Raises AttuneError where there are none for these models.
     """
     here, shipped = (
-        found if found is not None and found.are_of(engines) else None
-        for found in map(read_footprints, (path, SHIPPED))
+        next((found for found in read_footprints(one) if found.are_of(engines)), None)
+        for one in (path, SHIPPED)
     )
     if here is not None and shipped is not None:
         both = here.model_copy(update={"stages": shipped.stages | here.stages})
@@ -199,13 +203,26 @@ def footprints_of(
     )
 
 
-def read_footprints(path: Path) -> Footprints | None:
-    """The footprints in the file; None where there are none, or where another version wrote
-    them."""
-    return read_json(path, Footprints)
+class _File(Frozen):
+    """The content of a file of footprints."""
+
+    models: list[Footprints]
+    """One for each speech model and language model that were measured together."""
+
+
+def read_footprints(path: Path) -> list[Footprints]:
+    """The footprints in the file, one for each pair of models; empty where there are none, or where
+    another version wrote them."""
+    if (found := read_json(path, _File)) is not None:
+        return found.models
+    alone = read_json(path, Footprints)  # as version 0.1 wrote them
+    return [alone] if alone is not None else []
 
 
 def write_footprints(path: Path, footprints: Footprints) -> None:
-    """Write `footprints` to the file, making its folder where that is missing."""
+    """Add `footprints` to the file, in place of earlier ones of the same models, making its folder
+    where that is missing."""
+    others = [one for one in read_footprints(path) if one.models != footprints.models]
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, footprints.model_dump_json(indent=1).encode())
+    content = _File(models=[*others, footprints])
+    write_atomically(path, content.model_dump_json(indent=1).encode())

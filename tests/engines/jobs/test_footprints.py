@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from engines.errors import AttuneError
-from engines.jobs.footprints import Footprint, Footprints, footprints_of, write_footprints
+from engines.jobs.footprints import (
+    Footprint,
+    Footprints,
+    footprints_of,
+    read_footprints,
+    write_footprints,
+)
 from engines.jobs.messages import EngineFiles
 
 
@@ -75,3 +81,22 @@ def test_figures_of_other_models_are_not_used(
     write_footprints(here, footprints(train=3.0))
     found, measured_here = footprints_of(engines, here, ["train"])
     assert (found.stages["train"].alone_bytes, measured_here) == (3.0, True)
+
+
+def test_several_pairs_of_models_are_kept_beside_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "footprints.json"
+    first, other = footprints(train=1.0), footprints(whisper=b"another", train=2.0)
+    write_footprints(path, first)
+    write_footprints(path, other)
+    assert read_footprints(path) == [first, other]
+    again = footprints(train=3.0)
+    write_footprints(path, again)
+    assert read_footprints(path) == [other, again], "measured again, the old figures are gone"
+
+
+def test_the_file_of_version_0_1_is_read(tmp_path: Path) -> None:
+    path, old = tmp_path / "footprints.json", footprints(train=1.0)
+    path.write_text(old.model_dump_json())
+    assert read_footprints(path) == [old]
+    write_footprints(path, footprints(whisper=b"another", train=2.0))
+    assert read_footprints(path)[0] == old
