@@ -7,6 +7,7 @@ memory and time as there.
 import random
 import shutil
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from engines.audio.recordings import read_audio
@@ -21,15 +22,17 @@ from engines.jobs.bench_figures import (
 )
 from engines.jobs.bench_jobs import BenchAdaptJob
 from engines.jobs.messages import AdaptJob, EngineFiles, Example, Report
+from engines.routes import weighed
 from engines.types import FRAME_SECONDS
 from engines.whisper.encoder import MAX_SECONDS, encoder_mel
 from engines.whisper.encoder_onnx import OnnxEncoder
+from engines.whisper.phrases import Phrase, PhraseBook
 from engines.whisper.transcriber import WhisperTranscriber
 from engines.whisper.transcript_confidence import LABEL_CONFIDENCE
 
 from ..evaluation.judge import Judge, Recognise
 from ..evaluation.serving_cost import Hearing, serving_cost
-from ..evaluation.text_scores import word_errors
+from ..evaluation.text_scores import content_words, word_errors
 from ..provenance import describe_machine
 from ..round.process import run_apart
 from .judged_sets import JudgedSet, first_minutes, judge_set, read_set
@@ -79,6 +82,24 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
             report(f"{hearer}: {judged.name}", 0.0, f"{len(judged.examples)} utterances")
             everything = [recognise(example) for example in judged.examples]
             scores.append(judge_set(judged, hearer, everything, judge.vocabulary, threshold, log))
+
+    def judge_with_vocabulary(hearer: str, generation: Generation) -> None:
+        confidence = generation.card.transcript_confidence
+        words = {one.name: content_words([e.text for e in one.examples]) for one in sets}
+        everything = list(dict.fromkeys(chain(*words.values())))
+        opened = judge.heard_by(generation.recogniser).opened
+        for judged in (*sets, general):
+            book = PhraseBook([Phrase(text=word) for word in words.get(judged.name, everything)])
+            report(f"{hearer}: {judged.name}", 0.0, f"{len(book.phrases)} phrases")
+            heard = [
+                weighed(
+                    opened.transcribe(read_audio(example.audio, MAX_SECONDS), phrases=book),
+                    confidence,
+                )
+                for example in judged.examples
+            ]
+            threshold = confidence.threshold if confidence else None
+            scores.append(judge_set(judged, hearer, heard, judge.vocabulary, threshold, log))
 
     def cost(
         hearer: str,
@@ -132,6 +153,8 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
             sure = card.transcript_confidence
             heard = judge.cascade(generation.recogniser, sure)
             judge_all(f"{name}, recogniser", heard, sure.threshold if sure else None)
+            if job.vocabulary:
+                judge_with_vocabulary(f"{name}, vocabulary", generation)
             cost(f"{name}, recogniser", generation, "cascade")
         return generation
 

@@ -60,6 +60,16 @@ def content_errors(label: str, heard: str) -> tuple[int, int]:
     return wrong, total
 
 
+def content_words(texts: Sequence[str]) -> list[str]:
+    """The words of `texts` that carry content, as they are written, each once and in order."""
+    words = (word.strip(".,;:!?\"'()") for text in texts for word in text.split())
+    return [
+        word
+        for word in dict.fromkeys(words)
+        if (said := normalise(word)) and all(map(_carries_content, said.split()))
+    ]
+
+
 def _carries_content(word: str) -> bool:
     return word not in _FUNCTION_WORDS
 

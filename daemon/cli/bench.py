@@ -120,6 +120,14 @@ def adapt(
             " `attune models list`. May be repeated."
         ),
     ] = None,
+    with_vocabulary: Annotated[
+        bool,
+        typer.Option(
+            "--vocabulary",
+            help="Also let each round's recogniser hear each set with the content words of that"
+            " set in the vocabulary.",
+        ),
+    ] = False,
     unlabelled: Annotated[
         Path | None,
         typer.Option(
@@ -149,6 +157,7 @@ def adapt(
         learning_rate=chosen.adapt.learning_rate,
         recogniser=recogniser_recipe(chosen),
         unlabelled=unlabelled.resolve() if unlabelled else None,
+        vocabulary=with_vocabulary,
         others={name: model_path(name, chosen.cache_dir) for name in also or ()},
         threads=chosen.adapt.threads,
         seed=seed,

@@ -42,6 +42,9 @@ class BenchAdaptJob(_BenchJob):
     """The manifest of recordings that each round's recogniser labels by itself; another round from
     the base learns from them, too. Their texts only show how many labels are right. None for no
     such rounds."""
+    vocabulary: bool = False
+    """Whether each round's recogniser also hears each set with the content words of that set in the
+    vocabulary, and the retention set with those of all others."""
     others: dict[str, Path] = Field(default_factory=dict)
     """The folders of Whisper models that hear the sets, too, as they came, by their names."""
 

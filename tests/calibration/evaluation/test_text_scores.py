@@ -4,6 +4,7 @@ import pytest
 
 from calibration.evaluation.text_scores import (
     content_errors,
+    content_words,
     rouge,
     rouge_l,
     word_error_rate,
@@ -65,3 +66,16 @@ def test_rouge_1_counts_words_wherever_they_stand() -> None:
 )
 def test_content_errors(label: str, heard: str, expected: tuple[int, int]) -> None:
     assert content_errors(label, heard) == expected
+
+
+def test_content_words_are_written_as_they_stand_each_once() -> None:
+    texts = ["Call Siobhan, please!", "Is it twenty-one degrees?", "Call the 'plumber'. I'll wait."]
+    assert content_words(texts) == [
+        "Call",
+        "Siobhan",
+        "twenty-one",
+        "degrees",
+        "plumber",
+        "wait",
+    ]
+    assert content_words(["", "the of and"]) == []
