@@ -140,9 +140,9 @@ class Engines:
             self.recognisers[path] = opened
         return self.recognisers[path]
 
-    def aligned(self, generation: Generation, unsure_takes_first_pass: bool) -> AlignedRoute:
+    def aligned(self, generation: Generation, unsure_takes_cascade: bool) -> AlignedRoute:
         """The aligned route through the projector of `generation`, which its first use opens; see
-        `AlignedRoute` for `unsure_takes_first_pass`.
+        `AlignedRoute` for `unsure_takes_cascade`.
 
         Raises AttuneError where the generation has no projector, or was made for another language
         model or encoder, whose vectors mean something else; where there is no encoder; or where its
@@ -166,19 +166,20 @@ class Engines:
                 )
         if generation.recogniser is not None:
             recogniser = self._recogniser(generation.recogniser)
-            encoder, first_pass_decoder = recogniser.encoder, recogniser.decoder
         elif self.encoder is None:
             raise AttuneError(
                 f"the speech encoder {self.files.encoder} is missing; run `attune engines build`"
             )
         else:
-            encoder = self.encoder
-            first_pass_decoder = FirstPassDecoder(self.whisper.windows, encoder)
+            recogniser = Recogniser(
+                self.encoder,
+                FirstPassDecoder(self.whisper.windows, self.encoder),
+                score_texts=self._score_texts,
+            )
         return AlignedRoute(
-            encoder,
-            first_pass_decoder,
+            recogniser,
             cache(partial(self._decoder, generation, graph)),
-            unsure_takes_first_pass,
+            unsure_takes_cascade,
             card.transcript_confidence,
         )
 

@@ -16,9 +16,8 @@ from .audio.pieces import PauseCutter
 from .interfaces import Step, unwatched
 from .llm.vocabulary import Vocabulary
 from .types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript, joined
-from .whisper.encoder import SpeechEncoder
-from .whisper.first_pass import FirstPassDecoder
 from .whisper.phrases import NO_PHRASES, PhraseBook
+from .whisper.recogniser import Recogniser
 from .whisper.second_pass import leaves_doubt
 from .whisper.transcript_confidence import TranscriptConfidence
 
@@ -92,13 +91,11 @@ class AlignedRoute:
     """The route that encodes and decodes an utterance piece by piece. Where the frames alone leave
     doubt, it decodes a first-pass transcript too, which takes more time."""
 
-    encoder: SpeechEncoder
-    first_pass_decoder: FirstPassDecoder
+    recogniser: Recogniser
     decoder: Callable[[], AlignedDecoder]
     """Returns the decoder, which the first call opens: that takes a second and 200 MB."""
-    unsure_takes_first_pass: bool = False
-    """Whether a piece that stays in doubt is replaced by its first-pass transcript, which is about
-    what the cascade would transcribe."""
+    unsure_takes_cascade: bool = False
+    """Whether a piece that stays in doubt is replaced by what the cascade would transcribe."""
     transcript_confidence: TranscriptConfidence | None = None
     """The fitted confidence in those transcripts; None where nothing was fitted."""
     cutter: PauseCutter = field(default_factory=PauseCutter)
@@ -106,54 +103,56 @@ class AlignedRoute:
 
     def ready(self) -> None:
         """Open the encoder and the decoder. Raises AttuneError where one cannot be opened."""
-        self.encoder.ready()
+        self.recogniser.encoder.ready()
         self.decoder()
 
     def hear(
         self, samples: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
     ) -> Transcript | SoftTokens:
         """Decode [N] samples at 16 kHz into soft tokens, or into a transcript where a piece stays
-        in doubt and `unsure_takes_first_pass` is set. A first-pass transcript that leaves doubt is
+        in doubt and `unsure_takes_cascade` is set. A first-pass transcript that leaves doubt is
         read again where there are `phrases`. `step` is called between the parts of the work."""
         pieces = self.cutter.cut(samples)
         count = max(1, len(pieces))
         search_seconds = (_SEARCH_SECONDS + _SEARCH_SHARE * len(samples) / SAMPLE_RATE_HZ) / count
         tokens = max(_LEAST_JUDGED_TOKENS, JUDGED_TOKENS // count)
         decoder = self.decoder()
-        readings, first_passes = [], []
+        readings, transcripts = [], []
         for piece in pieces:
             step()
-            frames = self.encoder.encode(piece)
+            frames = self.recogniser.encoder.encode(piece)
             step()
-            first_passes.append(cache(partial(self._first_pass, frames, phrases)))
             bounds = SearchBounds(tokens, time.monotonic() + search_seconds, step)
-            readings.append(decoder.spoken(frames, first_passes[-1], bounds))
-        if self.unsure_takes_first_pass and not all(piece.reading.sure for piece in readings):
-            taken = list(_surest(decoder, readings, first_passes, step))
+            first_pass = cache(partial(self._first_pass, frames, phrases))
+            readings.append(decoder.spoken(frames, first_pass, bounds))
+            transcripts.append(partial(self.recogniser.read, frames, step, phrases))
+        if self.unsure_takes_cascade and not all(piece.reading.sure for piece in readings):
+            taken = list(_surest(decoder, readings, transcripts, step))
             return weighed(joined(taken), self.transcript_confidence)
         return decoder.written(readings)
 
     def _first_pass(self, frames: Float32, phrases: PhraseBook) -> Transcript:
-        found = self.first_pass_decoder.decode(frames)
+        decoder = self.recogniser.decoder
+        found = decoder.decode(frames)
         if phrases and leaves_doubt(found):
-            return self.first_pass_decoder.decode_again(frames, found, phrases)
+            return decoder.decode_again(frames, found, phrases)
         return found
 
 
 def _surest(
     decoder: AlignedDecoder,
     readings: Sequence[Spoken],
-    first_passes: Sequence[Callable[[], Transcript]],
+    transcripts: Sequence[Callable[[], Transcript]],
     step: Step,
 ) -> Iterator[Transcript]:
-    """The words of each piece: those of its reading where that is sure, else its first-pass
-    transcript, whose likelihood alone counts."""
-    for spoken, first_pass in zip(readings, first_passes, strict=True):
+    """The words of each piece: those of its reading where that is sure, else its transcript, whose
+    likelihood alone counts."""
+    for spoken, transcript in zip(readings, transcripts, strict=True):
         step()
         yield (
             Transcript(words_of(decoder.written([spoken]), decoder.vocabulary))
             if spoken.reading.sure
-            else first_pass()
+            else transcript()
         )
 
 

@@ -56,7 +56,7 @@ def choose(
     and the cascade.
 
     `transcriber(generation)` returns what the cascade transcribes with,
-    `aligned(generation, unsure_takes_first_pass)` a generation's route. An AttuneError from them
+    `aligned(generation, unsure_takes_cascade)` a generation's route. An AttuneError from them
     becomes a problem: the cascade with Whisper as it came is always there. The aligned route loads
     its model now only if it is in use; otherwise it takes no memory until a request asks for it.
     `unsure` says what follows if a route doubts what it heard.

@@ -49,14 +49,18 @@ class Recogniser:
             step()
             frames = self.encoder.encode(piece)
             step()
-            transcript = self.decoder.decode(frames)
-            if self.reads_again and leaves_doubt(transcript):
-                step()
-                transcript = self.decoder.decode_again(
-                    frames, transcript, phrases, self.score_texts, step
-                )
-            found.append(transcript)
+            found.append(self.read(frames, step, phrases))
         return joined(found)
+
+    def read(
+        self, frames: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES
+    ) -> Transcript:
+        """Transcribe the encoder frames [T, D] of one piece, as `transcribe` does."""
+        first = self.decoder.decode(frames)
+        if not self.reads_again or not leaves_doubt(first):
+            return first
+        step()
+        return self.decoder.decode_again(frames, first, phrases, self.score_texts, step)
 
 
 OpenEncoder = Callable[[Changes], SpeechEncoder]

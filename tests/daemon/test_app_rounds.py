@@ -191,7 +191,7 @@ def test_a_generation_for_other_models_leaves_the_cascade(start: Start, folder: 
     write_base(folder / "state" / "generations")
 
     def made_for_others(settings: Settings) -> ServingModels:
-        def aligned(_generation: object, _unsure_takes_first_pass: bool) -> None:
+        def aligned(_generation: object, _unsure_takes_cascade: bool) -> None:
             raise AttuneError("generation 0000 was made for another language model")
 
         voice = fake_voice(settings)

@@ -20,6 +20,7 @@ from engines.routes import AlignedRoute, CascadeRoute, Route, all_words_of, word
 from engines.types import SoftTokens, Transcript
 from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.first_pass import FirstPassDecoder
+from engines.whisper.recogniser import Recogniser
 from engines.whisper.transcriber import WhisperTranscriber
 from engines.whisper.transcript_confidence import TranscriptConfidence
 from tests.support.audio_fixtures import flite, noise, prompt, tone
@@ -45,10 +46,9 @@ def aligned(
     encoder_path: Path, whisper_folder: Path, projector: OnnxProjector, vocabulary: Vocabulary
 ) -> AlignedRoute:
     encoder = OnnxEncoder(encoder_path, 1)
-    first_pass_decoder = FirstPassDecoder(WhisperTranscriber(whisper_folder, 1).windows, encoder)
+    windows = WhisperTranscriber(whisper_folder, 1).windows
     return AlignedRoute(
-        encoder,
-        first_pass_decoder,
+        Recogniser(encoder, FirstPassDecoder(windows, encoder)),
         cache(partial(open_decoder, projector, vocabulary, None, evenly, 2)),
     )
 
@@ -89,31 +89,32 @@ def rescoring(probability: float, **weights: float) -> Confidence:
     return always(0.4).model_copy(update={"rescored": fit, "rescoring_weights": counted})
 
 
-def test_a_doubtful_reading_gives_way_to_the_first_pass_where_that_is_wanted(
+def test_a_doubtful_reading_gives_way_to_the_cascade_where_that_is_wanted(
     aligned: AlignedRoute, general_speech: Path
 ) -> None:
     spoken = prompt(general_speech, "agent-newlocation")
     doubtful = replace(
         aligned,
         decoder=partial(replace, aligned.decoder(), confidence=always(0.4)),
-        unsure_takes_first_pass=True,
+        unsure_takes_cascade=True,
     )
-    from_first_pass = doubtful.hear(spoken)
-    assert isinstance(from_first_pass, Transcript)
-    assert len(from_first_pass.text.split()) >= 3
-    assert from_first_pass.sure
-    assert from_first_pass.confidence is None
+    from_cascade = doubtful.hear(spoken)
+    assert isinstance(from_cascade, Transcript)
+    assert len(from_cascade.text.split()) >= 3
+    assert from_cascade == doubtful.recogniser.transcribe(spoken)
+    assert from_cascade.sure
+    assert from_cascade.confidence is None
     unsure = TranscriptConfidence(offset=-9.0, slope=1.0, threshold=0.5)
     twice = replace(doubtful, transcript_confidence=unsure).hear(spoken)
     assert isinstance(twice, Transcript)
-    assert twice.text == from_first_pass.text
+    assert twice.text == from_cascade.text
     assert not twice.sure
     sure = replace(
         doubtful, decoder=partial(replace, aligned.decoder(), confidence=always(0.6))
     ).hear(spoken)
     assert isinstance(sure, SoftTokens)
     assert sure.sure
-    kept = replace(doubtful, unsure_takes_first_pass=False).hear(spoken)
+    kept = replace(doubtful, unsure_takes_cascade=False).hear(spoken)
     assert isinstance(kept, SoftTokens)
     assert not kept.sure
     assert kept.confidence == pytest.approx(0.4)
@@ -128,7 +129,7 @@ def test_nothing_is_understood_where_nobody_speaks(
         np.full(1, 0.5, np.float32),
         np.zeros(0, np.float32),
     ):
-        for route in (aligned, replace(aligned, unsure_takes_first_pass=True)):
+        for route in (aligned, replace(aligned, unsure_takes_cascade=True)):
             heard = route.hear(samples)
             assert isinstance(heard, SoftTokens)
             assert (len(heard.vectors), heard.confidence, words_of(heard, vocabulary)) == (
@@ -159,7 +160,7 @@ def test_a_long_utterance_is_read_piece_by_piece_with_steps_between(
     unsure = replace(
         route,
         decoder=lambda: replace(decoder, confidence=always(0.4)),
-        unsure_takes_first_pass=True,
+        unsure_takes_cascade=True,
     )
     assert "window" in str(unsure.hear(long))
 
@@ -178,7 +179,7 @@ def test_a_search_that_takes_too_long_ends_with_the_best_so_far(aligned: Aligned
         step()
         raise AssertionError("the time was over")
 
-    frames = aligned.encoder.encode(flite("Turn on the light in the kitchen."))
+    frames = aligned.recogniser.encoder.encode(flite("Turn on the light in the kitchen."))
     decoder = replace(
         aligned.decoder(),
         confidence=rescoring(0.9, alone=1.0, language=1.0, tokens=-5.0),
@@ -218,7 +219,7 @@ def test_a_first_pass_is_made_only_where_the_frames_alone_leave_doubt(
     vocabulary: Vocabulary,
     general_speech: Path,
 ) -> None:
-    frames = aligned.encoder.encode(prompt(general_speech, "agent-newlocation"))
+    frames = aligned.recogniser.encoder.encode(prompt(general_speech, "agent-newlocation"))
     decoder = open_decoder(reads_first_pass, vocabulary, always(0.6), evenly, 1)
     asked: list[str] = []
 
@@ -253,7 +254,7 @@ def test_of_all_hypotheses_the_one_is_read_that_the_witnesses_favour(
 ) -> None:
     """Of what an untrained projector says, the language model here likes whatever ends in "
     kitchen" best."""
-    frames = aligned.encoder.encode(prompt(general_speech, "agent-newlocation"))
+    frames = aligned.recogniser.encoder.encode(prompt(general_speech, "agent-newlocation"))
     kitchen = vocabulary.tokenize(" kitchen")[0]
     judged: list[tuple[int, ...]] = []
 
@@ -281,7 +282,7 @@ def test_a_first_pass_that_goes_on_and_on_is_no_hypothesis(
     vocabulary: Vocabulary,
     general_speech: Path,
 ) -> None:
-    frames = aligned.encoder.encode(prompt(general_speech, "agent-newlocation"))
+    frames = aligned.recogniser.encoder.encode(prompt(general_speech, "agent-newlocation"))
     decoder = open_decoder(
         reads_first_pass, vocabulary, rescoring(0.7, from_first_pass=9.0), evenly, 1
     )

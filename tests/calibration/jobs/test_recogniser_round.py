@@ -141,7 +141,7 @@ def test_a_recogniser_is_trained_chosen_judged_and_served(job: AdaptJob) -> None
         assert isinstance(served, Recogniser)
         assert engines.transcriber_of(generation) is served, "opened once"
         route = engines.aligned(generation, False)
-        assert (route.encoder, route.first_pass_decoder) == (served.encoder, served.decoder)
+        assert route.recogniser is served
         assert engines.transcriber_of(read_generation(job.generations / "0000")) is not served
     finally:
         engines.close()

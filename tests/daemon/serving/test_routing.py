@@ -73,8 +73,8 @@ def test_what_follows_doubt(
     write(tmp_path / "generations", cascade_error, Confidence(alone=EVEN, threshold=0.5))
     opened: list[bool] = []
 
-    def aligned(_: Generation, unsure_takes_first_pass: bool) -> Route:
-        opened.append(unsure_takes_first_pass)
+    def aligned(_: Generation, unsure_takes_cascade: bool) -> Route:
+        opened.append(unsure_takes_cascade)
         return PitchRoute("aligned")
 
     found = choose("aligned", unsure, tmp_path / "generations", transcriber, aligned, words_of)
