@@ -3,7 +3,8 @@ that never train.
 
 *atypical*: the demo's (consistent phonological processes). *second*: atypical of another kind, slow
 and slurred: vowels drawn to the middle, fricatives stopped, clusters and final stops lost, a pause
-after every word. Both enrol requests, and are judged on other requests of the same words, on
+after every word. *third*: of a kind that no corpus has: voiced stops through the nose, and a vowel
+inside clusters. The three enrol requests, and are judged on other requests of the same words, on
 requests with words that they never enrolled, and on requests in people's own words. *real*: a
 woman's recordings (Asterisk's prompts). *af_heart* and so on: Kokoro's voices kept for judging,
 with sentences that no base projector trains on.
@@ -23,7 +24,13 @@ from engines.types import Float32
 from ..corpus.demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE
 from ..corpus.judged_requests import ENROLLED, NEVER_ENROLLED, everyday_requests
 from ..corpus.manifests import write_recordings, write_rows
-from ..corpus.phonological_processes import CLUSTER_REDUCTION, FINAL_STOP_DELETION, STOPPING
+from ..corpus.phonological_processes import (
+    CLUSTER_REDUCTION,
+    EPENTHESIS,
+    FINAL_STOP_DELETION,
+    NASALISATION,
+    STOPPING,
+)
 from ..corpus.synthesis import Synthesizers, Voice, speak
 from ..corpus.texts import is_held_out, wordnet_sentences
 from ..corpus.voices import KEPT_FOR_JUDGING
@@ -36,6 +43,8 @@ SECOND_VOICE = Voice(
     35,
     ((r"[IE3]", "@"), *STOPPING, *CLUSTER_REDUCTION, *FINAL_STOP_DELETION, (r" ", " _: ")),
 )
+THIRD_VOICE = Voice("espeak-ng", "en-gb-x-gbclan+klatt5", 135, 62, (*NASALISATION, *EPENTHESIS))
+ATYPICAL = {"atypical": ATYPICAL_VOICE, "second": SECOND_VOICE, "third": THIRD_VOICE}
 REAL_JUDGED, NATURAL_JUDGED = 200, 50
 _SEED = 11
 
@@ -44,8 +53,8 @@ def make_speakers(job: BenchSpeakersJob, report: Report) -> int:
     """Make what `job.folder` lacks; returns the number of manifests. Raises AttuneError where a
     voice or a text is missing."""
     requests = _request_sets()
-    made, expected = 0, 2 * len(requests) + len(KEPT_FOR_JUDGING) + 1
-    for name, voice in (("atypical", ATYPICAL_VOICE), ("second", SECOND_VOICE)):
+    made, expected = 0, len(ATYPICAL) * len(requests) + len(KEPT_FOR_JUDGING) + 1
+    for name, voice in ATYPICAL.items():
         for kind, texts in requests.items():
             report(f"{name}-{kind}", made / expected, f"{len(texts)} utterances")
             _make(job.folder, f"{name}-{kind}", texts, partial(speak, voice=voice))

@@ -30,6 +30,8 @@ TENSE_VOWELS = ((r"I(?![@2])", "i:"), (r"U(?!@)", "u:"))
 CENTRAL_VOWELS = ((r"[IEV](?![@2])", "@"),)
 WORD_BY_WORD = ((r" ", " _: "),)
 OPEN_VOWELS = ((r"E", "a"), (r"oU", "O:"))
+NASALISATION = ((r"b", "m"), (r"d(?!Z)", "n"), (r"g", "N"))
+EPENTHESIS = ((r"(?<=[pbtdkgfTs])(?=[lrwmn])", "@"), (r"(?<=s)(?=[ptk])", "@"))
 
 
 def rewrite(plain: str, processes: Sequence[tuple[str, str]]) -> str:

@@ -79,7 +79,8 @@ def speakers(
 ) -> None:
     """Make speakers for the benchmarks.
 
-    Two are atypical, one is a real voice, and the others are natural voices that no training uses.
+    Three are atypical, one is a real voice, and the others are natural voices that no training
+    uses.
     """
     chosen = settings()
     folder = _folder(out)

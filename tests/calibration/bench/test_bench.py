@@ -3,6 +3,7 @@ said of bad manifests."""
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +16,11 @@ import torch
 from calibration.bench.designs import make_design
 from calibration.bench.judged_sets import JudgedSet, first_minutes, judge_set, read_set
 from calibration.bench.picture import draw_adapt, draw_quality
-from calibration.bench.speakers import SECOND_VOICE
+from calibration.bench.speakers import ATYPICAL, SECOND_VOICE
 from calibration.corpus.demo_speakers import ATYPICAL_VOICE
 from calibration.corpus.judged_requests import ENROLLED, NEVER_ENROLLED
 from calibration.corpus.synthesis import phonemes
+from calibration.corpus.voices import random_processes
 from calibration.training.samples import make_sample
 from daemon.cli.bench import _times_of
 from daemon.cli.bench_tables import heard_sheet, own_labels_sheet, reached_sheet
@@ -395,8 +397,14 @@ def test_words_never_enrolled_are_none_that_are() -> None:
         assert not set(getattr(ENROLLED, name)) & set(getattr(NEVER_ENROLLED, name))
 
 
-def test_the_second_atypical_speaker_is_of_another_kind() -> None:
-    text = "Turn off the lights in the kitchen."
+def test_the_atypical_speakers_are_of_different_kinds() -> None:
+    text = "Turn off the lights in the bathroom, grandma."
     assert "_:" in phonemes(text, SECOND_VOICE)
-    assert phonemes(text, SECOND_VOICE) != phonemes(text, ATYPICAL_VOICE)
+    assert len({phonemes(text, voice) for voice in ATYPICAL.values()}) == 3
     assert len(set(SECOND_VOICE.processes) & set(ATYPICAL_VOICE.processes)) <= 1
+
+
+def test_the_third_atypical_speaker_speaks_as_no_corpus_does() -> None:
+    learnt = {rule for _ in range(500) for rule in random_processes(random.Random(_))}
+    assert not set(ATYPICAL["third"].processes) & learnt
+    assert set(SECOND_VOICE.processes) & learnt
