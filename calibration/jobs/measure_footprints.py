@@ -10,9 +10,10 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import cycle
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +26,11 @@ from engines.files import sha256_of
 from engines.generations.folder import BASE, read_generation
 from engines.jobs.calibration_jobs import FootprintJob
 from engines.jobs.footprints import (
+    LONGEST_LEARNT_SECONDS,
     Footprint,
     Footprints,
+    heard_in,
     rank_of,
-    utterances_of,
     write_footprints,
 )
 from engines.jobs.messages import AdaptJob, DistilRecipe, Example, RecogniserRecipe, Report
@@ -41,7 +43,7 @@ from ..provenance import describe_machine
 from ..round.folder import RoundFolder
 from ..round.process import run_apart
 
-_UTTERANCES, _HOLDOUT, _GENERAL = 10, 2, 4
+_UTTERANCES, _MORE_UTTERANCES, _HOLDOUT, _GENERAL = 10, 24, 2, 4
 _TRAINING_SECONDS = 20.0
 """The training time of these rounds. It holds several steps even of the longest: only the second
 step has the optimizer's moments beside it."""
@@ -53,8 +55,23 @@ _RANK, _HIGHER_RANK = 16, 64
 _MICRO_BATCHES = 4
 _TRAINING = ("recognise", "train", "distil")
 """The stages that train."""
-_GROWING = ("bytes_per_position", "bytes_per_rank")
-"""What takes more memory as it grows."""
+_GROWING = (
+    "bytes_per_position",
+    "bytes_per_rank",
+    "seconds_per_utterance",
+    "seconds_per_audio_second",
+)
+"""What takes more memory, or more time, as it grows."""
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What is varied from round to round."""
+
+    utterance_seconds: float
+    rank: int = _RANK
+    micro_batches: int = 1
+    utterances: int = _UTTERANCES
 
 
 @dataclass
@@ -81,17 +98,18 @@ def measure(job: FootprintJob, report: Report) -> int:
     more = serving.answering_bytes / 2**20
     report("serving", 1.0, f"answering takes {more:.0f} MiB more than waiting")
     engines = open_engines(job.engines, job.system_prompt, job.context_tokens, job.threads)
-    shapes = [(seconds, _RANK, 1) for seconds in job.lengths_seconds]
-    shapes.append((max(job.lengths_seconds), _RANK, _MICRO_BATCHES))
+    shapes = [_Shape(seconds) for seconds in job.lengths_seconds]
+    shapes[0] = replace(shapes[0], utterances=_MORE_UTTERANCES)
+    shapes.append(_Shape(max(job.lengths_seconds), micro_batches=_MICRO_BATCHES))
     if job.distils:
-        shapes.append((min(job.lengths_seconds), _HIGHER_RANK, 1))
+        shapes.append(_Shape(min(job.lengths_seconds), rank=_HIGHER_RANK))
     engines.transcriber_of(read_generation(job.base))
     rounds = []
     for number, shape in enumerate(shapes, 1):
         # A daemon has answered lately: what it shares with a round is in its memory, too.
         list(engines.language_model.reply("Hello.", 2))
         engines.language_model.reset()
-        rounds.append(_round(job, number, *shape, report))
+        rounds.append(_round(job, number, shape, report))
     engines.close()
     footprints = Footprints(
         machine=describe_machine(),
@@ -130,8 +148,6 @@ def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footpri
     grown = sum(slopes[name] * values for name, values in varying.items())
     levels = [level - grown for level in (beside, alone)]
     fixed = [float(level.mean() if varying else level.max()) for level in levels]
-    seconds = [one.stages[stage].seconds for one in rounds]
-    heard = utterances_of(stage, rounds[0].job)
     return Footprint(
         beside_bytes=fixed[0],
         alone_bytes=fixed[1],
@@ -139,11 +155,27 @@ def _fitted(stage: str, rounds: list[_Round], footprints: Footprints) -> Footpri
             max(np.abs(level - mean).max() for level, mean in zip(levels, fixed, strict=True))
         ),
         **slopes,
-        seconds=0.0
-        if heard
-        else max(0.0, min(seconds) - (_TRAINING_SECONDS if stage in _TRAINING else 0.0)),
-        seconds_per_utterance=min(seconds) / heard if heard else 0.0,
+        **_fitted_seconds(stage, rounds),
     )
+
+
+def _fitted_seconds(stage: str, rounds: list[_Round]) -> dict[str, float]:
+    """Fit a plane to the time of `stage`, over the utterances that it hears and their length."""
+    heard = [heard_in(stage, one.job) for one in rounds]
+    found = {
+        "seconds_per_utterance": [float(len(examples)) for examples in heard],
+        "seconds_per_audio_second": [
+            sum(example.seconds for example in examples) for examples in heard
+        ],
+    }
+    varying = {name: np.array(values) for name, values in found.items() if len(set(values)) > 1}
+    seconds = np.array([one.stages[stage].seconds for one in rounds])
+    if not varying:
+        trained = _TRAINING_SECONDS if stage in _TRAINING else 0.0
+        return {"seconds": max(0.0, float(seconds.min()) - trained)}
+    slopes = fit_slopes(varying, seconds)
+    fixed = seconds - sum(slopes[name] * values for name, values in varying.items())
+    return {"seconds": max(0.0, float(fixed.mean())), **slopes}
 
 
 def fit_slopes(
@@ -165,30 +197,27 @@ def fit_slopes(
         del left[min(wrong, key=lambda name: slopes[name] * float(np.ptp(left[name])))]
 
 
-def _round(
-    job: FootprintJob, number: int, seconds: float, rank: int, micro_batches: int, report: Report
-) -> _Round:
-    """Run a round of utterances of `seconds` each, with an adapter of `rank` and each step in
-    `micro_batches`, and measure its stages."""
+def _round(job: FootprintJob, number: int, shape: _Shape, report: Report) -> _Round:
+    """Run a round of `shape`, and measure its stages.
+
+    Every second utterance that is learnt from is short enough for the recogniser.
+    """
     folder = job.folder / "rounds" / f"{number:04d}"
     (folder / "job").mkdir(parents=True)
     (folder / "generations").mkdir()
     (folder / "generations" / f"{BASE:04d}").symlink_to(job.base.resolve())
     (folder / "features").mkdir()
     (folder / "features" / "replay").symlink_to((job.features / "replay").resolve())
-    samples, text = _joined(job.recordings, seconds)
-    audio = folder / "utterance.flac"
-    write_flac(audio, samples)
+    short_seconds = min(shape.utterance_seconds, LONGEST_LEARNT_SECONDS)
+    long, short = (
+        _utterance(job.recordings, seconds, folder)
+        for seconds in (shape.utterance_seconds, short_seconds)
+    )
     examples = [
-        Example(
-            id=f"{place}",
-            audio=audio,
-            text=text,
-            origin="enrolled",
-            seconds=seconds,
-            holdout=place < _HOLDOUT,
+        (long if place < _HOLDOUT or place % 2 else short).model_copy(
+            update={"id": f"{place}", "holdout": place < _HOLDOUT}
         )
-        for place in range(_UTTERANCES)
+        for place in range(shape.utterances)
     ]
     adapt = AdaptJob(
         folder=folder / "job",
@@ -202,11 +231,15 @@ def _round(
         system_prompt=job.system_prompt,
         trains_projector=read_generation(job.base).projector is not None,
         training_seconds=_TRAINING_SECONDS,
-        recogniser=RecogniserRecipe(seconds=_TRAINING_SECONDS) if job.recognises else None,
-        distil=DistilRecipe(seconds=_TRAINING_SECONDS, rank=rank) if job.distils else None,
+        recogniser=(
+            RecogniserRecipe(seconds=_TRAINING_SECONDS, kept_always=True)
+            if job.recognises
+            else None
+        ),
+        distil=(DistilRecipe(seconds=_TRAINING_SECONDS, rank=shape.rank) if job.distils else None),
         reply_utterances=_HOLDOUT,
         threads=job.threads,
-        micro_batches=micro_batches,
+        micro_batches=shape.micro_batches,
     )
     stages = {stage: _Stage() for stage in adapt.stages}
     watchers: list[threading.Thread] = []
@@ -215,7 +248,11 @@ def _round(
         watchers.append(threading.Thread(target=_watch, args=(process, adapt, stages), daemon=True))
         watchers[0].start()
 
-    run_apart(adapt, f"{seconds:g} s, rank {rank}, {micro_batches} micro-batches", report, watch)
+    name = (
+        f"{shape.utterances} utterances of {shape.utterance_seconds:g} s, rank {shape.rank},"
+        f" {shape.micro_batches} micro-batches"
+    )
+    run_apart(adapt, name, report, watch)
     watchers[0].join()
     return _Round(adapt, stages)
 
@@ -291,6 +328,14 @@ def _answering_bytes(engines: Engines, job: FootprintJob, samples: Float32) -> i
     done.set()
     watcher.join()
     return most - waiting
+
+
+def _utterance(recordings: list[Example], seconds: float, folder: Path) -> Example:
+    """An utterance of recordings that are joined to the length of `seconds`."""
+    samples, text = _joined(recordings, seconds)
+    audio = folder / f"{seconds:g}.flac"
+    write_flac(audio, samples)
+    return Example(id="", audio=audio, text=text, origin="enrolled", seconds=seconds)
 
 
 def _joined(recordings: list[Example], seconds: float) -> tuple[Float32, str]:

@@ -65,7 +65,8 @@ def choose_recogniser(job: AdaptJob, report: Report) -> StageRecord:
     for share in SHARES if served is not None or start is None else (*SHARES, 0.0):
         weights = blended(start, trained, share)
         found[share] = _heard(job, weights, own, report, f"share {share:g}")
-    chosen = choose(before, found)
+    always = job.recogniser is not None and job.recogniser.kept_always
+    chosen = ChosenRecogniser(share=SHARES[0]) if always else choose(before, found)
     folder.write_chosen(chosen)
     if chosen.share is not None:
         write_recogniser(blended(start, trained, chosen.share), folder.recogniser)

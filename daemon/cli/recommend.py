@@ -166,6 +166,7 @@ def _verdict(best: Candidate | None) -> str:
 
 def candidates_sheet(candidates: Sequence[Candidate]) -> Sheet:
     """Make a table of what each speech model takes and mishears."""
+    own = any(one.figures.own is not None for one in candidates)
     rows = []
     for one in candidates:
         model, made = one.figures.model, one.plan
@@ -178,12 +179,19 @@ def candidates_sheet(candidates: Sequence[Candidate]) -> Sheet:
                 f"{one.figures.seconds:.2f} s",
                 f"{one.figures.size_bytes / 2**20:.0f} MiB",
                 _rate(one.figures.general),
-                _rate(one.figures.own),
+                *([_rate(one.figures.own)] if own else []),
                 f"{minutes:.0f} min, {gib(made.peak_bytes)}" if made is not None else "",
             )
         )
     return Sheet(
-        ("speech model", "hears in", "memory", "clear voice", "you", "round on 15 min"),
+        (
+            "speech model",
+            "hears in",
+            "memory",
+            "clear voice",
+            *(["you"] if own else []),
+            "round on 15 min",
+        ),
         rows,
         {"speech model", "round on 15 min"},
     )

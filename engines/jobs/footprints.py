@@ -13,7 +13,7 @@ from ..errors import AttuneError
 from ..files import sha256_of, write_atomically
 from ..schema import Frozen, read_json
 from ..types import FRAME_SECONDS
-from .messages import AdaptJob, EngineFiles
+from .messages import AdaptJob, EngineFiles, Example
 
 OWN_PER_STEP = 8
 REPLAYED_PER_STEP = 4
@@ -46,9 +46,11 @@ class Footprint(Frozen):
     residual_bytes: float = 0.0
     """The distance of the farthest measurement from the plane."""
     seconds: float = 0.0
-    """The time that the stage takes for any amount of work."""
+    """The time that the stage takes for any amount of work, without training."""
     seconds_per_utterance: float = 0.0
-    """The additional time for each utterance that is decoded, trained on or judged."""
+    """The additional time for each utterance that the stage hears."""
+    seconds_per_audio_second: float = 0.0
+    """The additional time for each second of these utterances."""
 
     def predicted_bytes(
         self, positions: int, *, beside: bool, rank: int = 0, accumulates: bool = False
@@ -149,24 +151,25 @@ class Footprints(Frozen):
     def predicted_seconds(self, stage: str, job: AdaptJob) -> float:
         """The predicted time of a stage of `job`; training takes all that it is allowed."""
         found = self.stages[stage]
-        count = utterances_of(stage, job)
         bound = {
             "recognise": job.recogniser.seconds if job.recogniser else 0.0,
             "train": job.training_seconds,
             "distil": job.distil.seconds if job.distil else 0.0,
         }.get(stage, 0.0)
-        return found.seconds + bound + found.seconds_per_utterance * count
+        heard = heard_in(stage, job)
+        return (
+            found.seconds
+            + bound
+            + found.seconds_per_utterance * len(heard)
+            + found.seconds_per_audio_second * sum(example.seconds for example in heard)
+        )
 
 
-def utterances_of(stage: str, job: AdaptJob) -> int:
-    """The number of utterances that the time of a stage of `job` grows with; 0 where it grows with
-    none."""
-    return {
-        "hear": len(job.examples) + len(job.general),
-        "choose": len(job.judged),
-        "encode": len(job.examples) + len(job.general),
-        "judge": len(job.judged),
-    }.get(stage, 0)
+def heard_in(stage: str, job: AdaptJob) -> list[Example]:
+    """The utterances that a stage of `job` hears; none where its time does not grow with them."""
+    if stage in ("hear", "encode"):
+        return [*job.examples, *job.general]
+    return job.judged if stage in ("choose", "judge") else []
 
 
 def rank_of(job: AdaptJob) -> int:
@@ -213,10 +216,8 @@ class _File(Frozen):
 def read_footprints(path: Path) -> list[Footprints]:
     """The footprints in the file, one for each pair of models; empty where there are none, or where
     another version wrote them."""
-    if (found := read_json(path, _File)) is not None:
-        return found.models
-    alone = read_json(path, Footprints)  # as version 0.1 wrote them
-    return [alone] if alone is not None else []
+    found = read_json(path, _File)
+    return found.models if found is not None else []
 
 
 def write_footprints(path: Path, footprints: Footprints) -> None:

@@ -86,6 +86,9 @@ class RecogniserRecipe(Frozen):
     learning_rate: float = 5e-4
     rank: int = 32
     """The rank of new changes; a recogniser that the round starts from keeps its own."""
+    kept_always: bool = False
+    """Whether all that it learnt is kept even where it helps nobody: to measure what a round
+    takes."""
 
 
 class JobBase(Frozen):

@@ -113,3 +113,6 @@ def test_the_table_fits_eighty_columns() -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert "66.8 %" in text
     assert "5 min, 1.00 GiB" in " ".join(text.split())
+    assert "you" in text
+    without = candidates_sheet([candidate("whisper-tiny.en", general=4.6)])
+    assert "you" not in without.headings

@@ -14,7 +14,7 @@ from engines.jobs.footprints import (
     read_footprints,
     write_footprints,
 )
-from engines.jobs.messages import EngineFiles
+from engines.jobs.messages import AdaptJob, EngineFiles, Example
 
 
 @pytest.fixture
@@ -94,9 +94,30 @@ def test_several_pairs_of_models_are_kept_beside_each_other(tmp_path: Path) -> N
     assert read_footprints(path) == [other, again], "measured again, the old figures are gone"
 
 
-def test_the_file_of_version_0_1_is_read(tmp_path: Path) -> None:
-    path, old = tmp_path / "footprints.json", footprints(train=1.0)
-    path.write_text(old.model_dump_json())
-    assert read_footprints(path) == [old]
-    write_footprints(path, footprints(whisper=b"another", train=2.0))
-    assert read_footprints(path)[0] == old
+def test_time_grows_with_utterances_and_with_their_length(engines: EngineFiles) -> None:
+    stage = Footprint(
+        beside_bytes=1.0,
+        alone_bytes=1.0,
+        seconds=10.0,
+        seconds_per_utterance=0.5,
+        seconds_per_audio_second=0.1,
+    )
+    measured = footprints().model_copy(update={"stages": {"hear": stage, "train": stage}})
+    examples = [
+        Example(id=f"{n}", audio=Path("a"), text="", origin="enrolled", seconds=4.0)
+        for n in range(5)
+    ]
+    job = AdaptJob(
+        folder=Path(),
+        generations=Path(),
+        number=1,
+        parent=0,
+        engines=engines,
+        features=Path(),
+        examples=examples,
+        general=examples[:1],
+        system_prompt="",
+        training_seconds=60.0,
+    )
+    assert measured.predicted_seconds("hear", job) == pytest.approx(10 + 0.5 * 6 + 0.1 * 24)
+    assert measured.predicted_seconds("train", job) == pytest.approx(10 + 60)
