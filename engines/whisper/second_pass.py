@@ -23,8 +23,10 @@ is."""
 BEAM = 5
 MOST_PHRASES = 3
 """The most phrases that are looked for, one after the other, beyond those of the beam."""
-PLACES = 12
-"""The most places of phrases in a sentence that are tried, for each of them."""
+PLACES, LEAST_PLACES = 12, 3
+"""The most places of phrases in a sentence that are tried, and the fewest, for each of them."""
+TRIED_TOKENS = 200
+"""The tokens of all sentences that are tried at once: in a long sentence fewer places are."""
 FIRST_TOKEN_NATS, FURTHER_TOKEN_NATS = 2.5, 4.0
 """The natural log of how much likelier a phrase of weight 1 makes a sentence, for its first token
 and for each further one: the rarer a name, the more tokens it falls into, and the less the
@@ -92,10 +94,11 @@ def read_again(
     for _ in range(MOST_PHRASES if phrases else 0):
         step()
         known = {one.text for one in compared}
+        places = max(LEAST_PLACES, min(PLACES, TRIED_TOKENS // best.tokens))
         others = {
             one.text: one
             for one in (
-                *reader.with_phrases(window, seconds, best.text, phrases.texts, PLACES),
+                *reader.with_phrases(window, seconds, best.text, phrases.texts, places),
                 *_meant(reader, window, best, phrases),
             )
             if one.text not in known

@@ -121,6 +121,24 @@ def test_the_search_ends_where_no_phrase_makes_it_better() -> None:
     assert len(reader.asked) == 1
 
 
+@pytest.mark.parametrize(("tokens", "places"), [(5, 12), (20, 10), (400, 3)])
+def test_in_a_long_sentence_fewer_places_are_tried(tokens: int, places: int) -> None:
+    counts = []
+
+    class Long(Likelihoods):
+        def n_best(self, window: Float32, seconds: float, count: int) -> list[Reading]:
+            return [Reading("Call Wobbert.", -4.0, tokens)]
+
+        def with_phrases(
+            self, window: Float32, seconds: float, text: str, phrases: Sequence[str], count: int
+        ) -> list[Reading]:
+            counts.append(count)
+            return []
+
+    read(Long([], {}), PhraseBook([Phrase(text="Ann")]))
+    assert counts == [places]
+
+
 def test_what_was_heard_in_a_recording_of_a_phrase_leads_to_it() -> None:
     class Deaf(Likelihoods):
         def with_phrases(
