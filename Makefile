@@ -41,7 +41,7 @@ demo: ready ## Set everything up and show the loop on a speaker with atypical sp
 	$(BIN)/attune demo
 
 .PHONY: demo-full
-demo-full: ready ## The same on a clear speaker as well, judged by more requests (about 20 minutes)
+demo-full: ready ## The same on a clear speaker as well, judged by more requests (about 25 minutes)
 	$(BIN)/attune demo --full
 
 .PHONY: test
