@@ -1,8 +1,11 @@
 """The first stage of a round: reads every recording by the recogniser of generation 0, which no
 user's label ever trained, and finds the labels that are doubted. Loads no torch."""
 
+from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
+from engines.generations.folder import BASE, read_generation
 from engines.jobs.messages import AdaptJob, Report
+from engines.whisper.encoder import MAX_SECONDS
 
 from ..training.features import Features
 from .base import base_recogniser
@@ -11,8 +14,9 @@ from .folder import StageRecord
 
 
 def extract_features(job: AdaptJob, report: Report) -> StageRecord:
-    """Compute the frames and first-pass transcripts of all examples, and the transcripts by Whisper
-    as it came of those that are judged; and find the labels that are doubted.
+    """Compute the frames and first-pass transcripts of all examples, where a projector needs them,
+    and the transcripts by Whisper as it came of those that are judged; and find the labels that are
+    doubted.
 
     A recording that cannot be read is reported and left out. Raises RoundRefusedError where the
     labels do not fit their recordings.
@@ -21,11 +25,15 @@ def extract_features(job: AdaptJob, report: Report) -> StageRecord:
     whisper = Features(job.engines, job.features, job.threads, None)
     everything = [*job.examples, *job.general]
     judged = {example.id for example in job.judged}
+    frames_are_used = job.trains_projector or _base_has_projector(job)
     report("hear", 0.0, f"{len(everything)} utterances")
     for index, example in enumerate(everything, 1):
         try:
-            base.first_pass(example)
-            base.frames(example)
+            if frames_are_used:
+                base.first_pass(example)
+                base.frames(example)
+            else:
+                read_audio(example.audio, MAX_SECONDS)  # one that cannot be read is told here
             if example.id in judged:
                 whisper.transcript(example)
         except AttuneError as error:
@@ -38,3 +46,11 @@ def extract_features(job: AdaptJob, report: Report) -> StageRecord:
         job, Features(job.engines, job.features, job.threads, base_recogniser(job)), report
     )
     return StageRecord()
+
+
+def _base_has_projector(job: AdaptJob) -> bool:
+    """Whether there is a base projector, which tells whether labels fit their recordings."""
+    try:
+        return read_generation(job.generations / f"{BASE:04d}").projector is not None
+    except AttuneError:
+        return False

@@ -86,6 +86,7 @@ def test_a_round_without_a_projector_trains_and_judges_the_recogniser_alone(
     assert list(dict.fromkeys(line.stage for line in lines)) == [
         *("hear", "recognise", "choose", "encode", "judge", "done")
     ]
+    assert not list(job.features.glob("*.npy")), "nobody would read frames"
     generation = read_generation(job.generations / "0001")
     card = generation.card
     assert (generation.projector, card.projector_left_out) == (None, "")
