@@ -23,7 +23,7 @@ from engines.jobs.bench_figures import (
 from engines.jobs.bench_jobs import BenchAdaptJob
 from engines.jobs.messages import AdaptJob, EngineFiles, Example, Report
 from engines.routes import weighed
-from engines.types import FRAME_SECONDS
+from engines.types import FRAME_SECONDS, Transcript
 from engines.whisper.encoder import MAX_SECONDS, encoder_mel
 from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.phrases import Phrase, PhraseBook
@@ -31,7 +31,7 @@ from engines.whisper.transcriber import WhisperTranscriber
 from engines.whisper.transcript_confidence import LABEL_CONFIDENCE
 
 from ..evaluation.judge import Judge, Recognise
-from ..evaluation.serving_cost import Hearing, serving_cost
+from ..evaluation.serving_cost import RouteName, serving_cost
 from ..evaluation.text_scores import content_words, word_errors
 from ..provenance import describe_machine
 from ..round.process import run_apart
@@ -79,32 +79,32 @@ def bench_adapt(job: BenchAdaptJob, report: Report) -> int:
 
     def judge_all(hearer: str, recognise: Recognise, threshold: float | None = None) -> None:
         for judged in (*sets, general):
-            report(f"{hearer}: {judged.name}", 0.0, f"{len(judged.examples)} utterances")
-            everything = [recognise(example) for example in judged.examples]
-            scores.append(judge_set(judged, hearer, everything, judge.vocabulary, threshold, log))
+            judge_one(judged, hearer, recognise, threshold)
+
+    def judge_one(
+        judged: JudgedSet, hearer: str, recognise: Recognise, threshold: float | None
+    ) -> None:
+        report(f"{hearer}: {judged.name}", 0.0, f"{len(judged.examples)} utterances")
+        everything = [recognise(example) for example in judged.examples]
+        scores.append(judge_set(judged, hearer, everything, judge.vocabulary, threshold, log))
 
     def judge_with_vocabulary(hearer: str, generation: Generation) -> None:
         confidence = generation.card.transcript_confidence
-        words = {one.name: content_words([e.text for e in one.examples]) for one in sets}
-        everything = list(dict.fromkeys(chain(*words.values())))
         opened = judge.heard_by(generation.recogniser).opened
-        for judged in (*sets, general):
-            book = PhraseBook([Phrase(text=word) for word in words.get(judged.name, everything)])
-            report(f"{hearer}: {judged.name}", 0.0, f"{len(book.phrases)} phrases")
-            heard = [
-                weighed(
-                    opened.transcribe(read_audio(example.audio, MAX_SECONDS), phrases=book),
-                    confidence,
-                )
-                for example in judged.examples
-            ]
-            threshold = confidence.threshold if confidence else None
-            scores.append(judge_set(judged, hearer, heard, judge.vocabulary, threshold, log))
+        said = [[example.text for example in one.examples] for one in sets]
+        for judged, texts in zip((*sets, general), (*said, list(chain(*said))), strict=True):
+            book = PhraseBook([Phrase(text=word) for word in content_words(texts)])
+
+            def recognise(example: Example, book: PhraseBook = book) -> Transcript:
+                samples = read_audio(example.audio, MAX_SECONDS)
+                return weighed(opened.transcribe(samples, phrases=book), confidence)
+
+            judge_one(judged, hearer, recognise, confidence.threshold if confidence else None)
 
     def cost(
         hearer: str,
         generation: Generation | None,
-        route: Hearing,
+        route: RouteName,
         engines: EngineFiles = job.engines,
     ) -> None:
         folder = generation.folder if generation is not None else None

@@ -21,7 +21,7 @@ from engines.routes import CascadeRoute, Route
 from engines.types import Transcript
 from engines.whisper.encoder import MAX_SECONDS
 
-Hearing = Literal["cascade", "aligned"]
+RouteName = Literal["cascade", "aligned"]
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class MeasuredHearing:
 def serving_cost(
     engines: EngineFiles,
     generation: Path | None,
-    route: Hearing,
+    route: RouteName,
     recordings: Sequence[Path],
     threads: int,
 ) -> MeasuredHearing:
-    """The cost of hearing `recordings`, of which there must be one, by the route of the generation
-    in the folder `generation`, or by Whisper as it came where that is None. Raises AttuneError
-    where an engine fails."""
+    """What hearing `recordings`, at least one, takes by the route of the generation in the folder
+    `generation`, or by Whisper as it came where that is None. Raises AttuneError where an engine
+    fails."""
     os.environ[PARENT_VARIABLE] = str(os.getpid())
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), settle_as_child) as apart:
         return apart.submit(_measured, engines, generation, route, recordings, threads).result()
@@ -54,7 +54,7 @@ def serving_cost(
 def _measured(
     engines: EngineFiles,
     generation: Path | None,
-    route: Hearing,
+    route: RouteName,
     recordings: Sequence[Path],
     threads: int,
 ) -> MeasuredHearing:

@@ -16,3 +16,11 @@ def base_recogniser(job: AdaptJob) -> Path | None:
         return read_generation(job.generations / f"{BASE:04d}").recogniser
     except AttuneError:
         return base_of(job.engines)
+
+
+def has_base_projector(job: AdaptJob) -> bool:
+    """Whether generation 0 has a projector, which tells whether labels fit their recordings."""
+    try:
+        return read_generation(job.generations / f"{BASE:04d}").projector is not None
+    except AttuneError:
+        return False

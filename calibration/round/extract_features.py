@@ -3,12 +3,11 @@ user's label ever trained, and finds the labels that are doubted. Loads no torch
 
 from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
-from engines.generations.folder import BASE, read_generation
 from engines.jobs.messages import AdaptJob, Report
 from engines.whisper.encoder import MAX_SECONDS
 
 from ..training.features import Features
-from .base import base_recogniser
+from .base import base_recogniser, has_base_projector
 from .compare_labels import doubt_labels
 from .folder import StageRecord
 
@@ -25,7 +24,7 @@ def extract_features(job: AdaptJob, report: Report) -> StageRecord:
     whisper = Features(job.engines, job.features, job.threads, None)
     everything = [*job.examples, *job.general]
     judged = {example.id for example in job.judged}
-    frames_are_used = job.trains_projector or _base_has_projector(job)
+    frames_are_used = job.trains_projector or has_base_projector(job)
     report("hear", 0.0, f"{len(everything)} utterances")
     for index, example in enumerate(everything, 1):
         try:
@@ -46,11 +45,3 @@ def extract_features(job: AdaptJob, report: Report) -> StageRecord:
         job, Features(job.engines, job.features, job.threads, base_recogniser(job)), report
     )
     return StageRecord()
-
-
-def _base_has_projector(job: AdaptJob) -> bool:
-    """Whether there is a base projector, which tells whether labels fit their recordings."""
-    try:
-        return read_generation(job.generations / f"{BASE:04d}").projector is not None
-    except AttuneError:
-        return False

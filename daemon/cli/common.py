@@ -26,6 +26,10 @@ from ..plain_text import escaped, plain
 
 Kind = TypeVar("Kind", bound=Event)
 
+OTHER_MACHINE = (
+    "planned with figures of another machine; run `attune calibrate memory` to measure this one"
+)
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 

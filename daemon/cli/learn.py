@@ -19,6 +19,7 @@ from ..events.learning import AdaptationChanged, RoundPlanned
 from ..events.service import Status
 from ..plain_text import expanded
 from .common import (
+    OTHER_MACHINE,
     AsJson,
     ask_daemon,
     ask_daemon_for,
@@ -210,11 +211,7 @@ def _show_plan(made: RoundPlanned, as_json: bool) -> None:
         line = f"{gib(made.peak_bytes)} of {gib(made.budget_bytes)}, about {minutes:.0f} minutes"
         console.print(", ".join([line, *ways]), highlight=False)
         if not made.measured_here:
-            console.print(
-                "planned with figures of another machine; run `attune calibrate memory` to measure"
-                " this one",
-                highlight=False,
-            )
+            console.print(OTHER_MACHINE, highlight=False)
     if made.refusal:
         raise AttuneError(
             f"{made.refusal}; `attune engines recommend` tells what other speech models take"

@@ -28,7 +28,7 @@ from ..config.settings import Settings
 from ..model_files import model_files
 from ..training.memory_plan import Plan, Resident, plan
 from ..training.round_inputs import recogniser_recipe, stored_examples
-from .common import AsJson, console, gib, print_json, settings
+from .common import OTHER_MACHINE, AsJson, console, gib, print_json, settings
 from .engines import run_child
 from .sheet import Sheet
 
@@ -60,11 +60,11 @@ class Candidate:
 
     @property
     def error(self) -> float | None:
-        """The word error rate that counts: on the user's own recordings, if there are enough."""
+        """The word error rate that counts: on the user's own recordings, if there are enough or no
+        others; None if there are none at all."""
         own, general = self.figures.own, self.figures.general
-        if own is not None and own.utterances >= LEAST_OWN:
-            return own.word_error_rate
-        return general.word_error_rate if general is not None else None
+        counted = own if own is not None and own.utterances >= LEAST_OWN else general or own
+        return counted.word_error_rate if counted is not None else None
 
     @property
     def obstacle(self) -> str:
@@ -140,11 +140,15 @@ def recommend(as_json: AsJson = False) -> None:
         if one.obstacle:
             console.print(f"{one.name}: {escape(one.obstacle)}", highlight=False, soft_wrap=True)
     for name in _absent(chosen, names):
+        megabytes = load_manifest()[name].size_bytes / 1e6
         console.print(
-            f"not measured, because it is not here: {name} (attune models fetch {name})",
+            f"not measured, because it is not here: {name}, {megabytes:.0f} MB"
+            f" (attune models fetch {name})",
             highlight=False,
             soft_wrap=True,
         )
+    if not all(one.plan.measured_here for one in candidates if one.plan is not None):
+        console.print(OTHER_MACHINE, highlight=False)
     console.print(escape(_verdict(best)), highlight=False, soft_wrap=True)
 
 

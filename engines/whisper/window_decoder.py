@@ -6,7 +6,7 @@ A window ends as one of 30 s ends (`whisper/first_pass.py`).
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ctranslate2 import StorageView
     from ctranslate2.models import WhisperGenerationResult
     from faster_whisper import WhisperModel
+    from tokenizers import Tokenizer
 
 TAIL_FRAMES = 50
 """The frames of silence at the end of a window of 30 s that the decoder looks for."""
@@ -44,7 +45,9 @@ class WindowDecoder:
     def __init__(self, model: "WhisperModel", language: str) -> None:
         self._model = model
         self._language = language
-        self.tokens = lru_cache(maxsize=4096)(self._tokens)
+        # A function of the tokenizer, so that nothing here refers to itself: a model that is let go
+        # is freed at once.
+        self.tokens = lru_cache(maxsize=4096)(partial(_tokens, model.hf_tokenizer))
 
     def decode(self, window: Float32, seconds: float) -> Transcript:
         """The greedy transcript of a window [T, D] of encoder frames, which holds `seconds` of
@@ -179,11 +182,6 @@ class WindowDecoder:
             some = list(sentences[start : start + _AT_ONCE])
             yield some, _repeated(window, len(some))
 
-    def _tokens(self, text: str) -> tuple[int, ...]:
-        """The tokens of a text, remembered for those that were asked for lately."""
-        found = self._model.hf_tokenizer.encode(f" {text.strip()}", add_special_tokens=False)
-        return tuple(found.ids)
-
     @property
     def _prompt(self) -> list[int]:
         """The tokens before a text."""
@@ -206,6 +204,10 @@ class WindowDecoder:
             return_scores=True,
         )
         return found
+
+
+def _tokens(tokenizer: "Tokenizer", text: str) -> tuple[int, ...]:
+    return tuple(tokenizer.encode(f" {text.strip()}", add_special_tokens=False).ids)
 
 
 def most_tokens(seconds: float) -> int:

@@ -57,6 +57,16 @@ def test_the_users_own_recordings_count_once_there_are_enough() -> None:
     assert best_of(few) is few[0]
 
 
+def test_few_own_recordings_count_where_there_are_no_others() -> None:
+    one = candidate("one", general=9.0, own=5.0, own_utterances=2)
+    alone = replace(one, figures=one.figures.model_copy(update={"general": None}))
+    assert alone.error == 0.05
+    assert best_of([alone]) is alone
+    nothing = replace(one, figures=alone.figures.model_copy(update={"own": None}))
+    assert nothing.error is None
+    assert best_of([nothing]) is None
+
+
 def test_a_change_has_to_be_worth_a_point() -> None:
     used = candidate("used", general=4.5, in_use=True)
     assert best_of([candidate("larger", general=3.6), used]) is used
