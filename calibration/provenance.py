@@ -1,10 +1,7 @@
 """The provenance of a generation or a figure: the versions of packages, and the machine."""
 
-import os
-import platform
-from pathlib import Path
-
 from engines.device.memory import total_bytes
+from engines.device.processor import processor_name
 from engines.device.runtimes import package_versions
 
 
@@ -18,15 +15,8 @@ def describe_machine() -> str:
     """The processor, cores, memory and GPU of this machine, in one line."""
     import torch  # a round's judge asks for versions alone, and opens no torch
 
-    cpuinfo = Path("/proc/cpuinfo")
-    named = [
-        line.partition(":")[2].strip()
-        for line in cpuinfo.read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    name = named[0] if named else platform.processor() or platform.machine()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    return f"{name}, {os.cpu_count()} cores, {total_bytes() / 2**30:.0f} GiB, {gpu}"
+    return f"{processor_name()}, {total_bytes() / 2**30:.0f} GiB, {gpu}"
 
 
 def peak_allocated_bytes() -> int | None:

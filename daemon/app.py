@@ -14,6 +14,7 @@ from pathlib import Path
 from engines.device.memory import proportional_bytes
 from engines.generations.folder import sweep
 from engines.jobs.footprints import footprints_path
+from engines.voices.voice import Voice
 
 from .attention import Attention
 from .clocks import REAL_TIME, Clocks
@@ -37,6 +38,10 @@ from .promotion.regression import look_back
 from .promotion.shadow import Shadow, ShadowLimits
 from .serving.manager import ModelManager
 from .serving.models import ServingModels, open_models
+from .speaking.chosen_voice import NONE, chosen_voice
+from .speaking.loudspeaker import Loudspeaker
+from .speaking.replies import say_replies
+from .speaking.speaker import Speaker
 from .state_lock import hold_state
 from .store.database import DatabaseBusyError
 from .store.labelling import Labeller
@@ -73,6 +78,8 @@ class Surroundings:
     """Command that runs a job about engines."""
     clocks: Clocks = REAL_TIME
     watchdog: Watchdog = field(default_factory=lambda: Watchdog(None, lambda: None))
+    open_voice: Callable[[Settings, str | None], Voice] = chosen_voice
+    open_loudspeaker: Callable[[str, float], Loudspeaker] = Loudspeaker
     sources: AudioSources | None = None
     """The sources of sound, if they outlive this daemon."""
     listening: socket.socket | None = None
@@ -92,6 +99,7 @@ class Parts:
     models: ModelManager
     guard: MemoryGuard
     conversation: Conversation
+    speaker: Speaker | None
     housekeeping: Housekeeping
     inputs: RoundInputs
     scheduler: RoundScheduler
@@ -174,7 +182,8 @@ def start(
     vocabulary = PersonalVocabulary(store)
     models = start_models(stack, settings, given, store, vocabulary, events)
     shadow = make_shadow(settings, given.clocks, models, store, attention, events)
-    guard = make_guard(settings, bare_bytes, models, shadow)
+    speaker = start_speaking(stack, settings, given, attention, events)
+    guard = make_guard(settings, bare_bytes, models, shadow, speaker)
     conversation = start_conversation(stack, settings, given, models, store, attention, events)
     housekeeping = start_housekeeping(stack, settings, given.clocks, models, store, attention)
     labeller = Labeller(
@@ -193,7 +202,16 @@ def start(
     )
     shadow.start()
     stack.callback(shadow.stop)
-    audio_input = start_listening(stack, settings, given, conversation, attention, events)
+
+    def interrupt() -> None:
+        if settings.conversation.barge_in:
+            conversation.stop_reply()
+            if speaker is not None:
+                speaker.stop()
+
+    audio_input = start_listening(
+        stack, settings, given, conversation, attention, events, interrupt
+    )
 
     status = StatusReader(
         settings=settings,
@@ -203,6 +221,7 @@ def start(
         store=store,
         attention=attention,
         audio_input=audio_input,
+        speaker=speaker,
         housekeeping=housekeeping,
         inputs=inputs,
         scheduler=scheduler,
@@ -211,6 +230,8 @@ def start(
     )
     service = Service(
         conversation=conversation,
+        interrupt=interrupt,
+        speaker=speaker,
         lender=models.lender,
         attention=attention,
         events=events,
@@ -240,6 +261,7 @@ def start(
         models=models,
         guard=guard,
         conversation=conversation,
+        speaker=speaker,
         housekeeping=housekeeping,
         inputs=inputs,
         scheduler=scheduler,
@@ -305,7 +327,11 @@ def make_shadow(
 
 
 def make_guard(
-    settings: Settings, bare_bytes: int, models: ModelManager, shadow: Shadow
+    settings: Settings,
+    bare_bytes: int,
+    models: ModelManager,
+    shadow: Shadow,
+    speaker: Speaker | None,
 ) -> MemoryGuard:
     """Make the guard of the memory budget. A turn that needs models which a round has closed asks
     the guard for them."""
@@ -313,6 +339,8 @@ def make_guard(
     def unload() -> None:
         models.unload()
         shadow.let_go()
+        if speaker is not None:
+            speaker.let_go()
 
     guard = MemoryGuard(
         settings.budget.allowed_bytes,
@@ -348,6 +376,22 @@ def start_conversation(
     )
     stack.callback(conversation.close)
     return conversation
+
+
+def start_speaking(
+    stack: ExitStack, settings: Settings, given: Surroundings, attention: Attention, events: Events
+) -> Speaker | None:
+    """Start the thread that says replies aloud; None if the settings want them written only."""
+    if settings.speaking.voice == NONE:
+        return None
+    loudspeaker = given.open_loudspeaker(settings.speaking.device, settings.speaking.volume)
+    stack.callback(loudspeaker.close)
+    speaker = Speaker(partial(given.open_voice, settings), loudspeaker, attention)
+    stack.callback(speaker.close)
+    stack.callback(say_replies(events, speaker, sounds=settings.speaking.sounds))
+    if settings.audio.source != "none":  # or else nobody speaks to it
+        speaker.try_out()
+    return speaker
 
 
 def start_housekeeping(
@@ -454,6 +498,7 @@ def start_listening(
     conversation: Conversation,
     attention: Attention,
     events: Events,
+    interrupt: Callable[[], None],
 ) -> AudioInput:
     """Start listening to the microphone, or to the recording in its place. Raises AttuneError if
     the settings name a recording that cannot be read."""
@@ -463,9 +508,9 @@ def start_listening(
         settings.audio,
         settings.segmenter.limits(),
         hand_on(
-            conversation,
             attention,
             events,
+            interrupt,
             lambda segment: conversation.hear(segment, wait=waits),
         ),
         given.watchdog,

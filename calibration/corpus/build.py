@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from engines.audio.recordings import read_audio
+from engines.device.commands import require
 from engines.errors import AttuneError
 from engines.types import FRAME_SECONDS, SAMPLE_RATE_HZ, Float32
 from engines.whisper.encoder import MAX_SECONDS, encoder_mel
 
 from .augment import augment
-from .commands import require
 from .script import ScriptLine
 from .shards import shards_of, write_shard
 from .synthesis import COMMAND_OF, Synthesizers, Voice, describe

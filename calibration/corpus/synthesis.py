@@ -13,11 +13,12 @@ from pathlib import Path
 import soundfile
 import soxr
 
+from engines.device.commands import run_command
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32
+from engines.voices.kokoro import KOKORO_RATE_HZ, Kokoro
+from engines.voices.piper import Piper
 
-from .commands import run_command
-from .neural_voices import KOKORO_RATE_HZ, Kokoro, Piper
 from .phonological_processes import rewrite
 
 COMMAND_OF = {

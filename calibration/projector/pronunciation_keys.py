@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engines.device.commands import run_command
 from engines.errors import AttuneError
 from engines.llm.vocabulary import Vocabulary
-
-from ..corpus.commands import run_command
 
 MOST_PHONEMES = 12
 """The most phonemes of a token that are kept; one English word in seventy of the vocabulary has

@@ -18,7 +18,6 @@ from ..plain_text import PlainFormatter, one_line
 from ..systemd import JournalFormatter, writes_to_journal
 from . import (
     align,
-    bench,
     calibrate,
     config,
     doctor,
@@ -27,7 +26,9 @@ from . import (
     models,
     recommend,
     vocabulary,
+    voices,
 )
+from .bench import command as bench
 from .common import settings, use_sources
 from .demo.command import demo
 from .learn import adapt, correct, enroll
@@ -113,6 +114,8 @@ app.command()(metrics)
 app.command()(ask)
 app.command()(listen)
 app.command()(talk)
+app.command()(voices.say)
+app.command()(voices.stop)
 app.command()(enroll)
 app.command()(correct)
 app.command()(adapt)
@@ -122,6 +125,7 @@ app.command()(generations.why)
 app.command()(doctor.doctor)
 app.add_typer(generations.app, name="generations")
 app.add_typer(vocabulary.app, name="vocabulary")
+app.add_typer(voices.app, name="voices")
 app.add_typer(models.app, name="models")
 engines.app.command()(recommend.recommend)
 app.add_typer(engines.app, name="engines")

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Literal
 
 from rich.text import Text
 
@@ -22,6 +23,7 @@ from engines.jobs.messages import EngineFiles
 from engines.jobs.replay_set import REPLAY_UTTERANCES, count_replay, is_complete
 from engines.models.cache import model_path
 from engines.models.general_speech import GENERAL_MODEL
+from engines.voices.pace import measure, read_paces
 from engines.whisper.encoder_choice import choose_encoder
 from engines.whisper.plan_cache import plans_folder
 
@@ -30,6 +32,7 @@ from ..control.requests import GetStatus
 from ..events.service import Status
 from ..model_files import model_files
 from ..serving.earned_route import earned_route
+from ..speaking.chosen_voice import NONE, chosen_voice
 from ..training.sensors import read_board
 from .common import AsJson, ask_daemon_for, console, gib, print_json, settings
 from .engines import described_weights, features_folder
@@ -104,6 +107,8 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
         ("replay set", *_replay_set(chosen)),
         ("memory budget", *_budget(chosen, files)),
         ("microphone", *_microphone(chosen)),
+        ("voice", *_voice(chosen)),
+        ("loudspeaker", *_loudspeaker(chosen)),
         ("sensors", *_sensors(chosen)),
     ]
     try:
@@ -191,27 +196,44 @@ def _replay_set(chosen: Settings) -> tuple[bool, str]:
 def _microphone(chosen: Settings) -> tuple[bool, str]:
     if chosen.audio.source:
         return True, f"not used: audio.source is {chosen.audio.source}"
+    return _devices("input", chosen.audio.device, "so only commands are answered")
+
+
+def _voice(chosen: Settings) -> tuple[bool, str]:
+    if chosen.speaking.voice == NONE:
+        return True, "none: replies are only written, as speaking.voice says"
+    try:
+        voice = chosen_voice(chosen)
+        pace = read_paces(chosen.cache_dir).voices.get(voice.name) or measure(
+            voice, chosen.cache_dir
+        )
+    except AttuneError as error:
+        return False, f"{error}; replies are only written"
+    times = f"{voice.name}, {1 / max(0.001, pace.real_time_factor):.1f} times as fast as real time"
+    return pace.keeps_up, times if pace.keeps_up else f"{times}: too slow for a conversation"
+
+
+def _loudspeaker(chosen: Settings) -> tuple[bool, str]:
+    if chosen.speaking.voice == NONE:
+        return True, "not used: speaking.voice is none"
+    return _devices("output", chosen.speaking.device, "so replies are only written")
+
+
+def _devices(kind: Literal["input", "output"], wanted: str, otherwise: str) -> tuple[bool, str]:
+    """The sound devices of one kind whose names contain `wanted`."""
     try:
         import sounddevice  # asks the sound server when it is imported
     except OSError as error:
-        return (
-            False,
-            f"PortAudio is missing ({error}), so only commands are answered; install libportaudio2",
-        )
-    inputs = [
-        device["name"] for device in sounddevice.query_devices() if device["max_input_channels"] > 0
+        return False, f"PortAudio is missing ({error}), {otherwise}; install libportaudio2"
+    names = [
+        device["name"]
+        for device in sounddevice.query_devices()
+        if device[f"max_{kind}_channels"] > 0
     ]
-    wanted = [name for name in inputs if chosen.audio.device in name]
-    if wanted:
-        return True, ", ".join(wanted)
-    return (
-        False,
-        (
-            f"none called “{chosen.audio.device}”; the daemon answers commands and waits for it"
-            if inputs
-            else "none; the daemon answers commands and waits for one"
-        ),
-    )
+    if fitting := [name for name in names if wanted in name]:
+        return True, ", ".join(fitting)
+    none = f"none called “{wanted}”" if names else "none"
+    return False, f"{none}, {otherwise}; the daemon waits for one"
 
 
 def _sensors(chosen: Settings) -> tuple[bool, str]:

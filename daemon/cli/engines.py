@@ -216,11 +216,12 @@ def _choose_weights(language_model: Path, chosen: Settings) -> bool:
     return True
 
 
-def tell_daemon() -> None:
-    """Make a running daemon open what was built; a daemon that starts later opens it then."""
+def tell_daemon(done: str = "the daemon opens the new engines") -> None:
+    """Make a running daemon use what was built or chosen, and tell the user that it is `done`; a
+    daemon that starts later uses it then."""
     with suppress(NoDaemonError):
         list(ask_daemon(Reload(), quiet_seconds=10.0))
-        say("the daemon opens the new engines")
+        say(done)
 
 
 def described_weights(language_model: Path, cache_dir: Path) -> tuple[bool, str]:

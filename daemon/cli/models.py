@@ -8,7 +8,6 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
 from engines.errors import AttuneError
-from engines.files import write_atomically
 from engines.models.cache import Report, fetch, forget, verify
 from engines.models.manifest import (
     LANGUAGE_MODEL,
@@ -22,13 +21,11 @@ from engines.models.manifest import (
     write_manifest,
 )
 
+from ..config.choice import choose
 from .common import AsJson, console, errors, loaded, print_json, print_json_line, say, settings
 from .engines import prepare, tell_daemon
 from .recommend import how_to_hear_with
 from .sheet import Sheet
-
-_CHOSEN = Path("attune.toml.d", "models.toml")
-"""The file below the folder of settings that names the chosen language model."""
 
 app = typer.Typer(
     help="Show, fetch, verify, add and choose models.",
@@ -169,26 +166,13 @@ def use_model(name: Annotated[str, typer.Argument(help="Name of a language model
     with _progress() as progress:
         task = progress.add_task(name, total=None)
         fetch(model, _cache_dir(), _shown_by(progress, task))
-    path = settings_folders()[-1] / _CHOSEN
-    before = path.read_bytes() if path.is_file() else None
-    _write_choice(
-        path, f'# Written by `attune models use`.\n[engines]\nlanguage_model = "{name}"\n'
-    )
-    found = loaded()
-    if (origin := found.origins["engines.language_model"]) != str(path):
-        _write_choice(path, before)
-        raise AttuneError(
-            f"with --config, {path} is not read; set engines.language_model in your own file"
-            if origin == "default"
-            else f"engines.language_model is set by {origin}, which counts more than {path}; set it"
-            " there"
-        )
+    choice = choose("models", "engines.language_model", name, "attune models use", loaded)
     try:
-        prepare(found.settings)
+        prepare(settings())
     except AttuneError:
-        _write_choice(path, before)
+        choice.undo()
         raise
-    say(f"replies come from {name} (set in {path})")
+    say(f"replies come from {name} (set in {choice.path})")
     tell_daemon()
 
 
@@ -200,19 +184,6 @@ def _write(manifest: Path, models: dict[str, Model]) -> None:
             manifest.unlink(missing_ok=True)
     except OSError as error:
         raise AttuneError(f"{manifest} cannot be written ({error.strerror})") from error
-
-
-def _write_choice(path: Path, text: str | bytes | None) -> None:
-    """Write the file of the choice, or remove it if `text` is None."""
-    try:
-        if text is None:
-            path.unlink(missing_ok=True)
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text.encode() if isinstance(text, str) else text)
-        path.chmod(0o644)  # a daemon that runs as another user reads it
-    except OSError as error:
-        raise AttuneError(f"{path} cannot be written ({error.strerror})") from error
 
 
 def _chosen(names: list[str] | None) -> list[Model]:

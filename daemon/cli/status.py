@@ -11,6 +11,7 @@ from engines.errors import AttuneError
 from ..control.requests import GetMetrics, GetStatus, Reload
 from ..events.learning import AdaptationStatus
 from ..events.service import LabelsLeftOut, MetricsText, ShadowStatus, Status
+from ..events.speaking import SpeakingStatus
 from ..listening.status import ListenerStatus
 from ..plain_text import plain
 from .common import AsJson, ask_daemon, ask_daemon_for, console, gib, print_json
@@ -59,6 +60,7 @@ def _lines(found: Status) -> list[Line]:
             f" {found.state_dir}",
         ),
         ("hearing", _hearing(found.listening)),
+        ("speaking", _speaking(found.speaking)),
         (
             "route",
             f"{found.route} ({found.route_reason})"
@@ -93,6 +95,13 @@ def _hearing(listening: ListenerStatus) -> str:
     heard_by = f"{listening.state} {source.device if source else ''}".strip()
     problem = (source.problem if source else "") or listening.problem
     return f"{heard_by} ({problem})" if problem else heard_by
+
+
+def _speaking(speaking: SpeakingStatus) -> str:
+    if speaking.voice == "none":
+        return "off: speaking.voice is none"
+    by = f"voice {speaking.voice}, loudspeaker {speaking.loudspeaker}"
+    return f"{by} ({speaking.problem})" if speaking.problem else by
 
 
 def _learning(learning: AdaptationStatus) -> list[Line]:

@@ -103,6 +103,49 @@ class ConversationSettings(Frozen):
     )
 
 
+class SpeakingSettings(Frozen):
+    voice: str = Field(
+        "auto",
+        description=(
+            "Voice that says the replies to what was spoken: a name from `attune voices list`. "
+            "`auto`: the most natural one that this device computes fast enough. `none`: replies "
+            "are only written."
+        ),
+    )
+    device: str = Field(
+        "",
+        description=(
+            "Name of the loudspeaker, or a part of it. Empty: the system's default output."
+        ),
+    )
+    speed: float = Field(
+        1.0,
+        ge=0.5,
+        le=2,
+        description="Pace of the voice. 0.5 is half as fast as usual, 2 twice as fast.",
+    )
+    volume: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Loudness of the voice, from 0 to 1.",
+    )
+    command: str = Field(
+        "",
+        max_length=1000,
+        description=(
+            "Command that the voice `command` is. It reads a text on its standard input, and writes"
+            " a WAV file to its standard output."
+        ),
+    )
+    sounds: bool = Field(
+        False,
+        description=(
+            "Play a short sound when Attune begins to listen, and when it understood nothing."
+        ),
+    )
+
+
 _SEGMENTER = SegmenterLimits()
 """The segmenter's default limits, which are the defaults of the settings."""
 
@@ -452,6 +495,7 @@ class Settings(Frozen):
     )
     audio: AudioSettings = AudioSettings()
     conversation: ConversationSettings = ConversationSettings()
+    speaking: SpeakingSettings = SpeakingSettings()
     segmenter: SegmenterSettings = SegmenterSettings()
     engines: EngineSettings = EngineSettings()
     llm: LanguageModelSettings = LanguageModelSettings()

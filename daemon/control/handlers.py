@@ -1,6 +1,7 @@
 """Carries out the requests that come through the control socket: each is answered by events."""
 
 import queue
+import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import closing, suppress
@@ -28,11 +29,13 @@ from ..events.learning import (
     ServingChanged,
 )
 from ..events.service import Following, MetricsText, Reloading
+from ..events.speaking import Silenced, TextSaid
 from ..events.turns import Alive, ClientLeft
 from ..events.vocabulary import ListedPhrase, VocabularyListed
 from ..promotion.verdict import would_refuse
 from ..serving.lease import ModelLender
 from ..serving.moves import Moves
+from ..speaking.speaker import Said, Speaker
 from ..store.label_check import TOLD, label_fault
 from ..store.personal_vocabulary import PersonalVocabulary, checked_phrase
 from ..store.shadow_readings import ShadowReadings
@@ -56,6 +59,10 @@ class Service:
     """The parts of a running daemon that commands reach."""
 
     conversation: Conversation
+    interrupt: Callable[[], None]
+    """Called when somebody begins to speak."""
+    speaker: Speaker | None
+    """None if replies are only written."""
     lender: ModelLender
     attention: Attention
     events: Events
@@ -104,6 +111,10 @@ def answer(
             events = _ask(service, request, client)
         case requests.Listen():
             events = _listen(service, request, client)
+        case requests.Say():
+            events = _say(service, request, client)
+        case requests.StopSpeaking():
+            events = _one(Silenced(was_speaking=_stop(service)))
         case requests.Follow():
             events = _follow(service, client)
         case requests.Adapt():
@@ -165,6 +176,7 @@ def _listen(
             service.conversation,
             service.attention,
             service.events,
+            service.interrupt,
             service.segmenter,
             client,
         )
@@ -194,6 +206,43 @@ def _follow(service: Service, client: Client) -> Generator[Event, None, None]:
             except queue.Empty:
                 event = Alive()
             yield event
+
+
+def _say(service: Service, request: requests.Say, client: Client) -> Generator[Event, None, None]:
+    """Say a text, and end once it was said. Nothing more of it is said once the client has left."""
+    if service.speaker is None:
+        raise AttuneError("speaking.voice is none; set it to auto or to a voice, and reload")
+    began, happening = time.monotonic(), queue.SimpleQueue[Said | ClientLeft]()
+    speech = service.speaker.begin(happening.put, request.voice)
+    speech.push(request.text)
+    speech.finish()
+    with client.telling(lambda: happening.put(ClientLeft())):
+        said = yield from _until_said(happening)
+    if isinstance(said, ClientLeft):
+        service.speaker.stop(speech)
+        return
+    if said.problem:
+        raise AttuneError(said.problem)
+    first_sound_ms = None
+    if said.first_sound_at is not None:
+        first_sound_ms = 1000 * (said.first_sound_at - began)
+    yield TextSaid(seconds=said.seconds, first_sound_ms=first_sound_ms, stopped=said.stopped)
+
+
+def _until_said(
+    happening: "queue.SimpleQueue[Said | ClientLeft]",
+) -> Generator[Event, None, Said | ClientLeft]:
+    """Yield signs of life until a text was said or the client has left."""
+    while True:
+        try:
+            return happening.get(timeout=_ALIVE_SECONDS)
+        except queue.Empty:
+            yield Alive()
+
+
+def _stop(service: Service) -> bool:
+    service.conversation.stop_reply()
+    return service.speaker is not None and service.speaker.stop()
 
 
 def _adapt(

@@ -14,6 +14,7 @@ from ..store.store import MAX_LABEL_CHARACTERS
 from .row_stream import MAX_NAME_CHARACTERS
 
 _MAX_TEXT_CHARACTERS = 8000
+_MAX_VOICE_CHARACTERS = 100
 _MAX_EXPECTED, _MAX_EXPECTED_CHARACTERS = 200, 200
 PhraseText = Annotated[str, Field(min_length=1, max_length=_MAX_EXPECTED_CHARACTERS)]
 _MAX_ID = 2**63 - 1
@@ -69,6 +70,20 @@ class Listen(Request):
     speed: float = Field(0.0, ge=0, le=1000)
     route: str | None = None
     expected: tuple[PhraseText, ...] = Field((), max_length=_MAX_EXPECTED)
+
+
+class Say(Request):
+    """Say `text` aloud, in `voice` or in the usual one."""
+
+    command: Literal["say"] = "say"
+    text: str = Field(min_length=1, max_length=_MAX_TEXT_CHARACTERS)
+    voice: str | None = Field(None, max_length=_MAX_VOICE_CHARACTERS)
+
+
+class StopSpeaking(Request):
+    """End the current reply, and fall silent."""
+
+    command: Literal["stop"] = "stop"
 
 
 class Follow(Request):
@@ -139,6 +154,8 @@ _AnyRequest = Annotated[
     | Reload
     | Ask
     | Listen
+    | Say
+    | StopSpeaking
     | Follow
     | Adapt
     | ChangeVocabulary

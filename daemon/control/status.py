@@ -9,11 +9,14 @@ from ..attention import Attention
 from ..clocks import Clocks
 from ..config.settings import Settings
 from ..events.service import LabelsLeftOut, Status
+from ..events.speaking import SpeakingStatus
 from ..housekeeping import Housekeeping
 from ..installation import version
 from ..listening.input import AudioInput
 from ..promotion.shadow import Shadow
 from ..serving.manager import ModelManager
+from ..speaking.chosen_voice import NONE
+from ..speaking.speaker import Speaker
 from ..store.label_check import TOLD, LabelFault
 from ..store.store import Store
 from ..training.round_inputs import RoundInputs
@@ -36,6 +39,7 @@ class StatusReader:
     store: Store
     attention: Attention
     audio_input: AudioInput
+    speaker: Speaker | None
     housekeeping: Housekeeping
     inputs: RoundInputs
     scheduler: RoundScheduler
@@ -65,6 +69,7 @@ class StatusReader:
                 *filter(None, [problem]),
             ),
             listening=self.audio_input.status(),
+            speaking=self._speaking(),
             attentive=self.attention.needed,
             quiet_seconds=self.attention.quiet_seconds(),
             counts=self.store.counts(self.settings.adapt.label_confidence),
@@ -72,6 +77,17 @@ class StatusReader:
             adaptation=self.scheduler.status(),
             shadow=self.shadow.status(),
             last_turns=tuple(self.store.history.last_turns(_SHOWN_TURNS)),
+        )
+
+    def _speaking(self) -> SpeakingStatus:
+        if self.speaker is None:
+            return SpeakingStatus(voice=NONE)
+        found = self.speaker.status()
+        return SpeakingStatus(
+            voice=found.voice or self.settings.speaking.voice,
+            loudspeaker=found.loudspeaker,
+            speaking=found.speaking,
+            problem=found.problem,
         )
 
     def line(self) -> str:

@@ -55,7 +55,6 @@ class Conversation:
         self._lender = lender
         self._events = events
         self._attention = attention
-        self._barge_in = settings.barge_in
         self._log = TurnLog(store, keeps_audio)
         self._answering = Answering(store, settings, self._log, clocks, self._publish, self._go_on)
         self._waiting: deque[QueuedTurn] = deque()
@@ -161,11 +160,9 @@ class Conversation:
         for turn in dropped:
             self._leave(turn, self._why_left(turn))
 
-    def interrupt(self) -> None:
-        """Note that the user began to speak. With `conversation.barge_in`, the current reply
-        ends."""
-        if self._barge_in:
-            self._answering.interrupted.set()
+    def stop_reply(self) -> None:
+        """End the current reply."""
+        self._answering.interrupted.set()
 
     def stop_answering(self) -> None:
         """End the current reply after its current step. Turns that wait, or come later, are stored

@@ -35,18 +35,18 @@ _ALIVE_SECONDS = 10.0
 
 
 def hand_on(
-    conversation: Conversation,
     attention: Attention,
     events: Events,
+    interrupt: Callable[[], None],
     answer: Callable[[Segment], object],
 ) -> Callable[[SegmentEvent], None]:
-    """Return the function that a listener calls with each event. Attention begins when speech
-    begins; `answer` is called with each segment."""
+    """Return the function that a listener calls with each event. When speech begins, attention
+    does, and `interrupt` is called; `answer` is called with each segment."""
 
     def noticed(event: SegmentEvent) -> None:
         if isinstance(event, SpeechStarted):
             attention.begin()
-            conversation.interrupt()
+            interrupt()
             events.publish(SpeechBegan())
             return
         try:
@@ -66,6 +66,7 @@ def hear_recording(
     conversation: Conversation,
     attention: Attention,
     events: Events,
+    interrupt: Callable[[], None],
     limits: SegmenterLimits,
     client: Client,
 ) -> Generator[Event, None, None]:
@@ -103,7 +104,7 @@ def hear_recording(
         source,
         SileroVad(),
         Segmenter(limits),
-        hand_on(conversation, attention, events, answer),
+        hand_on(attention, events, interrupt, answer),
         on_end=lambda: heard.put(StreamEnded()),
     )
     listener.start()

@@ -19,6 +19,7 @@ from .learning import (
 )
 from .report import Why
 from .service import Following, MetricsText, Reloading, Status
+from .speaking import ReplySaid, Silenced, TextSaid
 from .turns import (
     Alive,
     ClientLeft,
@@ -49,14 +50,17 @@ AnyEvent = Annotated[
     | RecordingPlayed
     | Reloading
     | ReplyPiece
+    | ReplySaid
     | RolledBack
     | RoundPlanned
     | SegmentHeard
     | ServingChanged
     | ShadowEnded
+    | Silenced
     | SpeechBegan
     | Status
     | StreamEnded
+    | TextSaid
     | TurnAnswered
     | TurnFailed
     | VocabularyListed

@@ -8,6 +8,7 @@ from ..listening.status import ListenerStatus
 from ..store.records import Counts, Turn
 from .event import Event, EventPart, is_empty
 from .learning import AdaptationStatus
+from .speaking import SpeakingStatus
 
 
 class LabelsLeftOut(EventPart):
@@ -57,6 +58,7 @@ class Status(Event):
     """Why the settings in the files are not those in use; empty if they are."""
     problems: tuple[str, ...]
     listening: ListenerStatus
+    speaking: SpeakingStatus = SpeakingStatus(voice="none")
     attentive: bool
     """Whether a user speaks or waits for a reply."""
     quiet_seconds: float

@@ -22,7 +22,7 @@ from engines.audio.vad import CHUNK_SAMPLES
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32
 
-from . import portaudio
+from .. import portaudio
 from .source import CHUNK_SECONDS
 from .status import SourceStatus
 
@@ -36,8 +36,6 @@ _BLOCK_CHUNKS = 2
 takes a quarter more processor time while nobody talks, four take a tenth less, and each chunk adds
 16 ms to the mean wait for what was said last."""
 _BLOCK_SECONDS = _BLOCK_CHUNKS * CHUNK_SECONDS
-_WRONG_CHANNELS = -9998
-_WRONG_RATE = -9997
 
 
 @dataclass(frozen=True)
@@ -262,10 +260,7 @@ class Microphone:
                 )
                 break
             except self._sounddevice.PortAudioError as error:
-                if attempt == len(attempts) - 1 or error.args[1] not in (
-                    _WRONG_RATE,
-                    _WRONG_CHANNELS,
-                ):
+                if attempt == len(attempts) - 1 or not portaudio.is_wrong_format(error):
                     raise
         try:
             stream.start()

@@ -38,7 +38,7 @@ from engines.models.general_speech import retention_examples
 from engines.types import Float32, Transcript
 from tests.bench.world import fresh_state, speak
 from tests.support.fake_child import FAKE
-from tests.support.fakes import FakeTranscriber, fake_voice, tone, write_base
+from tests.support.fakes import FakeTranscriber, fake_models, tone, write_base
 from tests.support.running_daemon import measured
 
 STORAGE = {
@@ -104,7 +104,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="attune-") as name:
         folder, ahead = Path(name), Ahead()
         settings = _settings(folder, arguments.training)
-        said, opened, child = _tones(rng), fake_voice, [sys.executable, str(FAKE), "done", "0.0"]
+        said, opened, child = _tones(rng), fake_models, [sys.executable, str(FAKE), "done", "0.0"]
         if arguments.training:
             fresh_state(settings.state_dir)
             _share_models(settings.cache_dir)
@@ -172,7 +172,7 @@ def _stand_in(settings: Settings) -> ServingModels:
     what a round needs of a voice."""
     files = model_files(settings)
     return replace(
-        fake_voice(settings),
+        fake_models(settings),
         transcriber=lambda _generation: FakeTranscriber(_unsure),
         files=files,
         general=retention_examples(settings.cache_dir)[:8],

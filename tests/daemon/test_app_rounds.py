@@ -18,7 +18,7 @@ from engines.jobs.footprints import write_footprints
 from engines.whisper.transcript_confidence import TranscriptConfidence
 from tests.daemon.training.test_memory_plan import FOOTPRINTS
 from tests.support.fake_child import eventually
-from tests.support.fakes import PROVEN, fake_voice, tone, write_base
+from tests.support.fakes import PROVEN, fake_models, tone, write_base
 from tests.support.running_daemon import Start, enroll, folder, start
 
 __all__ = ["folder", "start"]
@@ -194,7 +194,7 @@ def test_a_generation_for_other_models_leaves_the_cascade(start: Start, folder: 
         def aligned(_generation: object, _unsure_takes_cascade: bool) -> None:
             raise AttuneError("generation 0000 was made for another language model")
 
-        voice = fake_voice(settings)
+        voice = fake_models(settings)
         return ServingModels(**{**vars(voice), "aligned": aligned})
 
     daemon = start(open_models=made_for_others, conversation__route="aligned")
@@ -243,7 +243,7 @@ def test_a_round_that_unloads_serves_what_it_promoted(start: Start, folder: Path
 
     def open_models(settings: Settings) -> ServingModels:
         opened.append(threading.current_thread().name)
-        return fake_voice(settings)
+        return fake_models(settings)
 
     quick = Clocks(time.time, lambda: 30 * time.monotonic())  # a minute of quiet is two seconds
     daemon = start(open_models=open_models, clocks=quick, budget__bytes=2**44, budget__unload=True)

@@ -19,7 +19,7 @@ from daemon.control.socket_file import hold_socket
 from engines.audio.recordings import write_flac
 from engines.errors import AttuneError
 from tests.support.fake_child import eventually
-from tests.support.fakes import EchoLanguageModel, fake_voice
+from tests.support.fakes import EchoLanguageModel, fake_models
 from tests.support.running_daemon import Daemon, Start, folder, make_settings, start
 
 __all__ = ["folder", "start"]
@@ -150,7 +150,7 @@ def holding(start: Start, after: int = 0, **flags: object) -> tuple[Daemon, Echo
     model = EchoLanguageModel()
     model.hold_after = after
     daemon = start(
-        open_models=lambda settings: replace(fake_voice(settings), language_model=model), **flags
+        open_models=lambda settings: replace(fake_models(settings), language_model=model), **flags
     )
     return daemon, model
 
@@ -356,7 +356,7 @@ ODD_REQUESTS = (
 
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    daemon = Daemon(make_settings(tmp_path_factory.mktemp("f")), "done", fake_voice)
+    daemon = Daemon(make_settings(tmp_path_factory.mktemp("f")), "done", fake_models)
     with daemon.app:
         yield daemon
 

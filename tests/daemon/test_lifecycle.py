@@ -28,7 +28,7 @@ from engines.audio.segmenter import SegmenterLimits
 from engines.errors import AttuneError
 from tests.daemon.listening.test_listener import ScriptedSource
 from tests.support.fake_child import eventually
-from tests.support.fakes import EchoLanguageModel, fake_voice
+from tests.support.fakes import EchoLanguageModel, fake_models
 from tests.support.running_daemon import folder, make_settings
 
 __all__ = ["folder"]
@@ -38,7 +38,7 @@ class Running:
     """A daemon in a thread, its settings, and what its service manager was told."""
 
     def __init__(
-        self, folder: Path, open_models: Callable[[Settings], ServingModels] = fake_voice
+        self, folder: Path, open_models: Callable[[Settings], ServingModels] = fake_models
     ) -> None:
         self.settings = make_settings(folder)
         self.problem = ""
@@ -198,7 +198,7 @@ def held(folder: Path) -> tuple[Running, EchoLanguageModel, list[str], threading
     """A daemon in the middle of a reply, and who asked for it."""
     model, replies = EchoLanguageModel(), []
     model.hold.clear()
-    daemon = Running(folder, lambda settings: replace(fake_voice(settings), language_model=model))
+    daemon = Running(folder, lambda settings: replace(fake_models(settings), language_model=model))
     daemon.told("READY=1")
 
     def ask() -> None:
@@ -262,7 +262,7 @@ def test_settings_that_are_wrong_at_the_start_end_it(folder: Path) -> None:
         serve(
             lambda: make_settings(folder, segmenter__start_threshold=0.2),
             wishes,
-            Surroundings(open_models=fake_voice),
+            Surroundings(open_models=fake_models),
         )
 
 

@@ -139,7 +139,7 @@ def words_of(heard: Transcript | SoftTokens) -> str:
     return heard.text if isinstance(heard, Transcript) else " ".join(["soft"] * len(heard.vectors))
 
 
-def fake_voice(settings: Settings) -> ServingModels:
+def fake_models(settings: Settings) -> ServingModels:
     """Everything that a daemon needs to hear tones and to answer."""
     return ServingModels(
         EchoLanguageModel(),

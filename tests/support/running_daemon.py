@@ -22,7 +22,7 @@ from engines.audio.recordings import write_flac
 from engines.jobs.footprints import footprints_path, write_footprints
 from tests.daemon.training.test_memory_plan import FOOTPRINTS
 from tests.support.fake_child import FAKE
-from tests.support.fakes import fake_voice, tone
+from tests.support.fakes import fake_models, tone
 
 
 def make_settings(folder: Path, **flags: object) -> Settings:
@@ -31,6 +31,7 @@ def make_settings(folder: Path, **flags: object) -> Settings:
         "cache_dir": folder / "cache",
         "control.socket": folder / "run" / "a.sock",
         "audio.source": "none",
+        "speaking.voice": "none",
         "budget.bytes": 2**50,  # the memory of the machine that tests is not what is tested
     }
     named = {name.replace("__", "."): value for name, value in flags.items()}
@@ -94,7 +95,7 @@ def start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
         def run(
             mode: str = "done",
-            open_models: Callable[[Settings], ServingModels] = fake_voice,
+            open_models: Callable[[Settings], ServingModels] = fake_models,
             clocks: Clocks = REAL_TIME,
             **flags: object,
         ) -> Daemon:

@@ -19,7 +19,7 @@ from daemon.lifecycle import keep_files_private, serve, wishes_of_signals
 from daemon.serving.models import ServingModels
 from engines.interfaces import Step, unwatched
 from engines.types import SoftTokens
-from tests.support.fakes import EchoLanguageModel, fake_voice
+from tests.support.fakes import EchoLanguageModel, fake_models
 
 OPENS_FOR_EVER = "opens for ever"
 
@@ -40,11 +40,11 @@ class FreezingLanguageModel(EchoLanguageModel):
             yield "on "
 
 
-def freezing_voice(settings: Settings) -> ServingModels:
+def freezing_models(settings: Settings) -> ServingModels:
     if settings.conversation.system_prompt == OPENS_FOR_EVER:
         logging.info("opening the models")
         threading.Event().wait()
-    return replace(fake_voice(settings), language_model=FreezingLanguageModel())
+    return replace(fake_models(settings), language_model=FreezingLanguageModel())
 
 
 def main() -> None:
@@ -52,7 +52,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     faulthandler.enable()
     keep_files_private()
-    serve(settings, wishes_of_signals(), Surroundings(open_models=freezing_voice))
+    serve(settings, wishes_of_signals(), Surroundings(open_models=freezing_models))
 
 
 if __name__ == "__main__":

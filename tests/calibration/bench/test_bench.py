@@ -22,8 +22,8 @@ from calibration.corpus.judged_requests import ENROLLED, NEVER_ENROLLED
 from calibration.corpus.synthesis import phonemes
 from calibration.corpus.voices import random_processes
 from calibration.training.samples import make_sample
-from daemon.cli.bench import _times_of
-from daemon.cli.bench_tables import heard_sheet, own_labels_sheet, reached_sheet
+from daemon.cli.bench.command import _times_of
+from daemon.cli.bench.tables import heard_sheet, own_labels_sheet, reached_sheet
 from engines.errors import AttuneError
 from engines.jobs.bench_figures import (
     AdaptFigures,

@@ -11,7 +11,7 @@ from gguf import GGMLQuantizationType as Kind
 from typer.testing import CliRunner
 
 from calibration.bench.random_model import SHAPES, ModelShape, random_blocks, write_random_model
-from daemon.cli.bench import app
+from daemon.cli.bench.command import app
 from engines.errors import AttuneError
 from engines.jobs.bench_figures import MemoryFigures
 from engines.llm.gguf_file import map_tensors, metadata

@@ -9,12 +9,12 @@ import pytest
 
 from calibration.corpus.demo_speakers import ATYPICAL_ENROLLED, ATYPICAL_JUDGED, ATYPICAL_VOICE
 from calibration.corpus.judged_requests import ENROLLED, everyday_requests
-from calibration.corpus.neural_voices import ipa
 from calibration.corpus.phonological_processes import FRONTING, GLIDING, LISP, STOPPING, rewrite
 from calibration.corpus.synthesis import Voice, describe, is_atypical, phonemes, speak
 from calibration.corpus.texts import fortune_sentences
 from calibration.corpus.training_requests import requests
 from engines.errors import AttuneError
+from engines.voices.phonemes import ipa
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_synthesizer_that_hangs_is_one_clear_line(
     hanging.write_text("#!/bin/sh\nexec /bin/sleep 30\n")
     hanging.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("calibration.corpus.commands.LONGEST_RUN_SECONDS", 0.2)
+    monkeypatch.setattr("engines.device.commands.LONGEST_RUN_SECONDS", 0.2)
     with pytest.raises(
         AttuneError, match="espeak-ng said nothing for .* s and used no processor time"
     ):

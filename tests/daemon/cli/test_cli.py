@@ -14,7 +14,7 @@ from daemon.config.sources import load_settings
 from daemon.training.idle import Board
 from engines.audio.recordings import write_flac
 from tests.support.fake_child import FAKE
-from tests.support.fakes import fake_voice, tone, write_base
+from tests.support.fakes import fake_models, tone, write_base
 from tests.support.running_daemon import measured
 
 Outcome = tuple[int, str, str]
@@ -61,7 +61,7 @@ def daemon(folder: Path) -> Iterator[App]:
     write_base(folder / "state" / "generations")
     measured(folder / "cache")
     surroundings = Surroundings(
-        open_models=fake_voice, round_command=(sys.executable, str(FAKE), "done")
+        open_models=fake_models, round_command=(sys.executable, str(FAKE), "done")
     )
     with App(load_settings().settings, surroundings) as app:
         yield app

@@ -17,7 +17,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from daemon.app import App
-from daemon.cli.bench_tables import (
+from daemon.cli.bench.tables import (
     costs_sheet,
     designs_sheet,
     heard_sheet,

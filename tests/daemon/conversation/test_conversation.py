@@ -406,19 +406,18 @@ def test_stopping_keeps_what_waits_and_ends_the_running_reply(build: Callable[..
     reopened.close()
 
 
-def test_new_speech_ends_a_reply_where_manners_say_so(build: Callable[..., House]) -> None:
-    for barge_in, pieces in ((True, 1), (False, 4)):
-        house = build(barge_in=barge_in)
-        house.language_model.hold.clear()
-        events = house.conversation.ask("one two three", "text")
-        next(events)  # heard
-        assert house.language_model.began.wait(120)
-        house.conversation.interrupt()
-        house.language_model.hold.set()
-        rest = told(events)
-        assert len([event for event in rest if event["event"] == "token"]) == pieces
-        assert rest[-1]["interrupted"] is barge_in
-        assert house.language_model.remembered == ["0 one two three" if not barge_in else "0"]
+def test_a_reply_that_is_stopped_ends_and_is_remembered_so_far(build: Callable[..., House]) -> None:
+    house = build()
+    house.language_model.hold.clear()
+    events = house.conversation.ask("one two three", "text")
+    next(events)  # heard
+    assert house.language_model.began.wait(120)
+    house.conversation.stop_reply()
+    house.language_model.hold.set()
+    rest = told(events)
+    assert len([event for event in rest if event["event"] == "token"]) == 1
+    assert rest[-1]["interrupted"] is True
+    assert house.language_model.remembered == ["0"]
 
 
 def test_stopping_keeps_what_was_said_of_a_reply(build: Callable[..., House]) -> None:
@@ -584,7 +583,7 @@ def test_attention_ends_whatever_happens(
             house.store._database.connection.execute("PRAGMA max_page_count = 1")
             house.conversation.hear(Segment(tone(0.3), 0.0))
         elif doing == "barges in":
-            house.conversation.interrupt()
+            house.conversation.stop_reply()
         else:
             client = Client()
             events = house.conversation.ask(tone(0.3), "file", client=client)

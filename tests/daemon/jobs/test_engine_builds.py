@@ -35,7 +35,7 @@ from engines.models.general_speech import read_prompts
 from engines.whisper.plan_cache import plans_folder
 from tests.bench.world import fresh_state, settings_of
 from tests.support.fake_child import eventually, no_models
-from tests.support.fakes import fake_voice
+from tests.support.fakes import fake_models
 from tests.support.gpu_board import FAKES, driver
 from tests.support.places import cache_dir
 from tests.support.running_daemon import folder, make_settings
@@ -186,7 +186,7 @@ def test_a_daemon_tries_engines_with_the_threads_of_its_settings(
     monkeypatch.setattr("daemon.jobs.engine_builds.has_gpu", lambda: True)
     settings = make_settings(folder, engines__threads=5)
     surroundings = Surroundings(
-        open_models=fake_voice, engine_command=(sys.executable, "-c", NOTES_THREADS)
+        open_models=fake_models, engine_command=(sys.executable, "-c", NOTES_THREADS)
     )
     with App(settings, surroundings) as app:
         app.parts.engine_builds.step()

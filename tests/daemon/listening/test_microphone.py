@@ -6,50 +6,30 @@ ATTUNE_TEST_NO_PULSE=1 skips these tests.
 """
 
 import logging
-import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from daemon.listening import portaudio
+from daemon import portaudio
 from daemon.listening.microphone import Microphone, MicrophoneLimits
 from engines.audio.vad import CHUNK_SAMPLES
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32
-from tests.support.audio_fixtures import noise, pitch_hz, tone, write_wav
+from tests.support.audio_fixtures import noise, pitch_hz, tone
 from tests.support.chunks import chunks_of
-from tests.support.places import SUPPORT
+from tests.support.sound_server import SoundServer, sound_server
 
-SCRIPT = SUPPORT / "virtual_mic.sh"
+server = sound_server
 LIMITS = MicrophoneLimits(zeros_seconds=3.0, first_retry_seconds=0.1, longest_retry_seconds=0.5)
 LOUD = 0.02
-
-
-class SoundServer:
-    """A private PulseAudio with one microphone."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.sound = write_wav(folder / "sound.wav", noise(1.0, 0.2))
-
-    def __call__(self, *verb: str) -> str:
-        command = ["bash", str(SCRIPT), str(self.folder), *verb]
-        return subprocess.run(
-            command, check=True, stdout=subprocess.PIPE, text=True, timeout=120
-        ).stdout
-
-    def play(self) -> None:
-        self("play", str(self.sound))
 
 
 class Taker:
@@ -88,24 +68,6 @@ class Taker:
         self.microphone.close()
         self._thread.join(120)
         assert not self._thread.is_alive()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoundServer]:
-    if os.environ.get("ATTUNE_TEST_NO_PULSE") == "1":
-        pytest.skip("ATTUNE_TEST_NO_PULSE=1")
-    if not shutil.which("pulseaudio") or not shutil.which("pactl"):
-        pytest.fail(
-            "no PulseAudio: run `sudo apt install pulseaudio pulseaudio-utils libasound2-plugins`,"
-            " or set ATTUNE_TEST_NO_PULSE=1"
-        )
-    sound_server = SoundServer(tmp_path_factory.mktemp("mic"))
-    sound_server("start")
-    with pytest.MonkeyPatch.context() as environment:
-        for line in sound_server("env").splitlines():
-            environment.setenv(*line.split("=", 1))
-        yield sound_server
-        sound_server("stop")
 
 
 @pytest.fixture

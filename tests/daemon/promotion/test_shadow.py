@@ -24,7 +24,7 @@ from engines.whisper.phrases import NO_PHRASES, PhraseBook
 from tests.support.fakes import (
     EchoLanguageModel,
     PitchRoute,
-    fake_voice,
+    fake_models,
     pitch_of,
     tone,
     write_base,
@@ -54,7 +54,7 @@ class Deafness:
             self.opened += 1
             return _Deaf("aligned", self)
 
-        return ServingModels(**{**vars(fake_voice(settings)), "aligned": aligned})
+        return ServingModels(**{**vars(fake_models(settings)), "aligned": aligned})
 
 
 class _Deaf(PitchRoute):

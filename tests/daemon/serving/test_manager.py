@@ -30,7 +30,7 @@ from tests.support.fakes import (
     EchoLanguageModel,
     FakeTranscriber,
     PitchRoute,
-    fake_voice,
+    fake_models,
     tone,
     transcribe,
     write_base,
@@ -82,7 +82,7 @@ class House:
             assert not closed.is_set(), "closed models hear"
             return transcribe(samples)
 
-        voice = replace(fake_voice(settings), language_model=self.language_model)
+        voice = replace(fake_models(settings), language_model=self.language_model)
         return replace(
             voice,
             aligned=aligned,

@@ -1,10 +1,10 @@
-"""Runs the synthesizers that are commands. Knows no voices."""
+"""Runs commands that take a text or nothing and print what they make, within bounds."""
 
 import shutil
 from collections.abc import Sequence
 
-from engines.device.process_time import HungError, run_to_its_end
-from engines.errors import AttuneError
+from ..errors import AttuneError
+from .process_time import HungError, run_to_its_end
 
 LONGEST_RUN_SECONDS = 60.0
 """The most processor time, and the most sleep, of a run."""

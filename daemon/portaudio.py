@@ -10,6 +10,14 @@ logger = logging.getLogger(__name__)
 UNDOCUMENTED = ("_exit_handler", "_initialize", "_terminate")
 """Names of sounddevice's own that are used here."""
 
+_WRONG_CHANNELS, _WRONG_RATE = -9998, -9997
+
+
+def is_wrong_format(error: Exception) -> bool:
+    """Whether the PortAudioError `error` says that a device does not take this rate, or this number
+    of channels."""
+    return error.args[1] in (_WRONG_RATE, _WRONG_CHANNELS)
+
 
 def load() -> Any:
     """The module. Importing it asks the sound server for its devices, and hangs where the server

@@ -21,11 +21,14 @@ from engines.jobs.messages import DistilRecipe
 from engines.models.cache import model_path
 from engines.models.general_speech import GENERAL_MODEL, retention_examples
 
-from ..config.settings import Settings
-from ..model_files import model_files
-from ..plain_text import escaped
-from ..training.round_inputs import recogniser_recipe, trains_projector
-from .bench_tables import (
+from ...config.settings import Settings
+from ...model_files import model_files
+from ...plain_text import escaped
+from ...training.round_inputs import recogniser_recipe, trains_projector
+from ..common import AsJson, console, say, settings
+from ..engines import SILENT_SECONDS, run_child
+from ..sheet import Sheet
+from .tables import (
     costs_sheet,
     designs_sheet,
     heard_sheet,
@@ -35,9 +38,6 @@ from .bench_tables import (
     recipes_sheet,
     rounds_sheet,
 )
-from .common import AsJson, console, say, settings
-from .engines import SILENT_SECONDS, run_child
-from .sheet import Sheet
 
 app = typer.Typer(
     help="Run benchmarks: what a personal round gains, and how the papers' designs compare.",

@@ -8,8 +8,8 @@ from engines.jobs.bench_figures import (
     SetScores,
 )
 
-from .common import gib
-from .sheet import Sheet
+from ..common import gib
+from ..sheet import Sheet
 
 
 def rounds_sheet(figures: AdaptFigures) -> Sheet:

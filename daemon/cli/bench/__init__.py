@@ -1,0 +1,1 @@
+"""`attune bench`: measurements against known texts."""

@@ -1,0 +1,1 @@
+"""Replies said aloud: from pieces of text to a loudspeaker."""

@@ -1,0 +1,242 @@
+"""Says texts aloud, one after another, in a thread of its own. A text may be said while it is still
+being written.
+
+Knows voices and a loudspeaker; knows no turn and no model.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from engines.errors import AttuneError
+from engines.voices.voice import Voice
+
+from ..attention import Attention
+from . import sounds
+from .clauses import ClauseCutter
+from .clip import clip
+from .loudspeaker import Loudspeaker
+
+logger = logging.getLogger(__name__)
+
+_AHEAD_SECONDS = 2.0
+"""Sound that may wait to be played while the next clause is made: more would be made in vain if the
+reply is stopped."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """How the saying of one text went."""
+
+    seconds: float = 0.0
+    """Length of the sound that was given to the loudspeaker."""
+    first_sound_at: float | None = None
+    """When the first of it began to sound, by `time.monotonic`; None if none did."""
+    stopped: bool = False
+    """Whether it was stopped before its end."""
+    problem: str = ""
+    """Why not all of it was said; empty if all was, or it was stopped."""
+
+
+@dataclass(frozen=True)
+class SpeakerStatus:
+    """The state of the voice."""
+
+    voice: str = ""
+    """The voice that was used last; empty as long as none was opened."""
+    loudspeaker: str = ""
+    problem: str = ""
+    """Why nothing can be said; empty while that is not known to be so."""
+    speaking: bool = False
+
+
+@dataclass(eq=False)
+class Speech:
+    """One text on its way to the loudspeaker. Its pieces may come from any thread."""
+
+    ended: Callable[[Said], object]
+    """Called in the speaker's thread once all was said, or nothing more will be."""
+    voice: str | None = None
+    """The voice to use; None for the usual one."""
+    pieces: "queue.SimpleQueue[str | None]" = field(default_factory=queue.SimpleQueue)
+    """What is to be said; None ends it."""
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def push(self, piece: str) -> None:
+        """Say `piece` after what was pushed before."""
+        self.pieces.put(piece)
+
+    def finish(self) -> None:
+        """Push no more."""
+        self.pieces.put(None)
+
+    def drop(self) -> None:
+        """Say nothing more of it. What the loudspeaker has already sounds on."""
+        self.stopped.set()
+        self.finish()
+
+
+class Speaker:
+    """The thread that speaks."""
+
+    def __init__(
+        self,
+        open_voice: Callable[[str | None], Voice],
+        loudspeaker: Loudspeaker,
+        attention: Attention,
+    ) -> None:
+        """Start the thread. `open_voice` opens the voice of that name, or the usual one; it may
+        take a second, and raises AttuneError if there is none."""
+        self._open_voice = open_voice
+        self._loudspeaker = loudspeaker
+        self._attention = attention
+        self._voice: Voice | None = None
+        self._status = SpeakerStatus()
+        self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._speeches: list[Speech] = []
+        """Those that are said or wait to be."""
+        self._thread = threading.Thread(target=self._run, name="speaker", daemon=True)
+        self._thread.start()
+
+    # --- from other threads
+
+    def begin(
+        self, ended: Callable[[Said], object] = lambda said: None, voice: str | None = None
+    ) -> Speech:
+        """Begin a text, which is said after those that wait. Call its `push` and `finish`."""
+        speech = Speech(ended, voice)
+        with self._lock:
+            self._speeches.append(speech)
+        self._attention.begin()
+        self._waiting.put(lambda: self._take(speech))
+        return speech
+
+    def wake(self) -> None:
+        """Open the voice and the loudspeaker, because there is something to say soon."""
+        self._waiting.put(self._wake)
+
+    def try_out(self) -> None:
+        """Find out whether there are a loudspeaker and a voice, and which; free the voice again."""
+        self._waiting.put(self._wake)
+        self._waiting.put(self._close_voice)
+
+    def play(self, name: sounds.Sound) -> None:
+        """Play a short sound after what is being said."""
+        self._waiting.put(lambda: self._play_sound(name))
+
+    def stop(self, only: Speech | None = None) -> bool:
+        """Fall silent, and say nothing more of the texts that were begun, or of `only` one of them.
+        Returns whether there was any."""
+        with self._lock:
+            stopped = [speech for speech in self._speeches if only in (None, speech)]
+            silenced = stopped[:1] == self._speeches[:1]
+        for speech in stopped:
+            speech.drop()
+        if stopped and silenced:
+            self._loudspeaker.stop()
+        return bool(stopped)
+
+    def let_go(self) -> None:
+        """Free the memory of the voice; the next text opens it again."""
+        self._waiting.put(self._close_voice)
+
+    def status(self) -> SpeakerStatus:
+        """Return the state of the voice. May be called from any thread."""
+        return replace(
+            self._status,
+            loudspeaker=self._loudspeaker.status().device,
+            speaking=bool(self._speeches),
+        )
+
+    def close(self) -> None:
+        """Fall silent, and end the thread."""
+        self.stop()
+        self._waiting.put(None)
+        self._thread.join()
+
+    # --- in the thread
+
+    def _run(self) -> None:
+        while (job := self._waiting.get()) is not None:
+            try:
+                job()
+            except Exception:  # a defect in one text must not end the thread that says all others
+                logger.exception("speaking failed")
+
+    def _wake(self) -> None:
+        try:
+            self._loudspeaker.wake()
+            self._usual_voice()
+        except AttuneError as error:
+            self._note(str(error))
+
+    def _play_sound(self, name: sounds.Sound) -> None:
+        try:
+            self._loudspeaker.play(sounds.sound(name), sounds.RATE_HZ)
+        except AttuneError as error:
+            self._note(str(error))
+
+    def _close_voice(self) -> None:
+        self._voice = None
+
+    def _take(self, speech: Speech) -> None:
+        said = Said()
+        try:
+            said = self._say(speech)
+        except AttuneError as error:
+            self._note(str(error))
+            said = Said(problem=str(error))
+        finally:
+            with self._lock:
+                self._speeches.remove(speech)
+            self._attention.end()
+            speech.ended(said)
+
+    def _say(self, speech: Speech) -> Said:
+        """Say a text to its end, or until it is stopped. Raises AttuneError if that fails."""
+        heard: list[float] = []
+        unsubscribe = self._loudspeaker.sounded.subscribe(lambda sound: heard.append(sound.at))
+        seconds, cutter, voice = 0.0, ClauseCutter(), None
+        try:
+            while not speech.stopped.is_set():
+                piece = speech.pieces.get()
+                for clause in cutter.push(piece) if piece is not None else cutter.flush():
+                    voice = voice or self._voice_of(speech)
+                    seconds += self._say_clause(speech, voice, clause)
+                if piece is None:
+                    break
+            if not speech.stopped.is_set():
+                self._loudspeaker.wait()
+        finally:
+            unsubscribe()
+        return Said(seconds, heard[0] if heard else None, speech.stopped.is_set())
+
+    def _say_clause(self, speech: Speech, voice: Voice, clause: str) -> float:
+        """Give a clause to the loudspeaker once there is room; returns its seconds."""
+        if speech.stopped.is_set():
+            return 0.0
+        sound = clip(voice.speak(clause), voice.rate_hz, clause)
+        if speech.stopped.is_set() or not len(sound):
+            return 0.0
+        self._loudspeaker.play(sound, voice.rate_hz, _AHEAD_SECONDS)
+        if speech.stopped.is_set():  # it may have been stopped while the sound was given
+            self._loudspeaker.stop()
+        self._status = replace(self._status, problem="")
+        return len(sound) / voice.rate_hz
+
+    def _voice_of(self, speech: Speech) -> Voice:
+        return self._usual_voice() if speech.voice is None else self._open_voice(speech.voice)
+
+    def _usual_voice(self) -> Voice:
+        if self._voice is None:
+            self._voice = self._open_voice(None)
+            self._status = replace(self._status, voice=self._voice.name)
+        return self._voice
+
+    def _note(self, problem: str) -> None:
+        if problem != self._status.problem:  # once, not for every reply
+            logger.warning("nothing can be said aloud: %s", problem)
+        self._status = replace(self._status, problem=problem)

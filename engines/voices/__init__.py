@@ -1,0 +1,1 @@
+"""Voices: from text to sound."""
