@@ -14,6 +14,7 @@ from pathlib import Path
 from engines.device.memory import proportional_bytes
 from engines.generations.folder import sweep
 from engines.jobs.footprints import footprints_path
+from engines.types import Segment
 from engines.voices.voice import Voice
 
 from .attention import Attention
@@ -33,6 +34,7 @@ from .installation import refuse_strangers
 from .jobs.engine_builds import ENGINE_COMMAND, EngineBuilds
 from .jobs.launch import as_child
 from .jobs.systemd_launch import handing_over
+from .listening.echo import ECHO_SECONDS, EchoPlan, plan_echo
 from .listening.input import AudioInput, AudioSources
 from .promotion.regression import look_back
 from .promotion.shadow import Shadow, ShadowLimits
@@ -202,15 +204,18 @@ def start(
     )
     shadow.start()
     stack.callback(shadow.stop)
+    echo = plan_echo(
+        speaker.played if speaker is not None else None, settings.conversation.barge_in
+    )
 
     def interrupt() -> None:
-        if settings.conversation.barge_in:
+        if echo.barge_in:
             conversation.stop_reply()
             if speaker is not None:
                 speaker.stop()
 
     audio_input = start_listening(
-        stack, settings, given, conversation, attention, events, interrupt
+        stack, settings, given, conversation, speaker, attention, events, echo, interrupt
     )
 
     status = StatusReader(
@@ -496,13 +501,21 @@ def start_listening(
     settings: Settings,
     given: Surroundings,
     conversation: Conversation,
+    speaker: Speaker | None,
     attention: Attention,
     events: Events,
+    echo: EchoPlan,
     interrupt: Callable[[], None],
 ) -> AudioInput:
     """Start listening to the microphone, or to the recording in its place. Raises AttuneError if
     the settings name a recording that cannot be read."""
     waits = bool(settings.audio.source)  # a recording can wait for an answer, a person does not
+
+    def answer(segment: Segment) -> None:
+        began = time.monotonic() - segment.seconds - ECHO_SECONDS
+        over_reply = speaker is not None and not waits and speaker.played.sounded_since(began)
+        conversation.hear(segment, wait=waits, learn=not over_reply)
+
     audio_input = AudioInput(
         given.sources or stack.enter_context(closing(AudioSources())),
         settings.audio,
@@ -511,9 +524,10 @@ def start_listening(
             attention,
             events,
             interrupt,
-            lambda segment: conversation.hear(segment, wait=waits),
+            answer,
         ),
         given.watchdog,
+        echo.clean,
     )
     audio_input.start()
     stack.callback(audio_input.stop)

@@ -97,9 +97,13 @@ class ConversationSettings(Frozen):
             "conversation."
         ),
     )
-    barge_in: bool = Field(
-        False,
-        description="End the running reply when somebody begins to speak.",
+    barge_in: Literal["auto"] | bool = Field(
+        "auto",
+        description=(
+            "End the running reply when somebody begins to speak. `auto`: where the echo of the "
+            "loudspeaker can be taken out of what the microphone hears. `true` is also for "
+            "headphones."
+        ),
     )
 
 

@@ -81,16 +81,18 @@ class Conversation:
         events: "queue.SimpleQueue[Event] | None" = None,
         abandoned: threading.Event | None = None,
         expected: Sequence[str] = (),
+        learn: bool = True,
     ) -> int:
         """Queue a segment to be answered; return the number of its turn at once. Its events also go
         to `events`, and end with `turn` or `turn_failed`. A caller that gives `abandoned` can later
-        `abandon` the turn by it. The phrases in `expected` are likelier than other words.
+        `abandon` the turn by it. The phrases in `expected` are likelier than other words. Without
+        `learn` the audio is not kept: the loudspeaker may be heard in it.
 
         If the queue is full, the call waits with `wait` until there is room, as a file can. Without
         it, the oldest waiting turn is stored without an answer, and its last event says so: a
         microphone cannot wait, and speech is never dropped silently.
         """
-        turn = self._new_turn(segment.samples, source, route, events, abandoned, expected)
+        turn = self._new_turn(segment.samples, source, route, events, abandoned, expected, learn)
         displaced = None
         with self._changed:
             if wait:
@@ -188,6 +190,7 @@ class Conversation:
         events: "queue.SimpleQueue[Event] | None",
         abandoned: threading.Event | None,
         expected: Sequence[str],
+        learn: bool = True,
     ) -> QueuedTurn:
         with self._changed:
             self._count += 1
@@ -200,6 +203,7 @@ class Conversation:
                 events,
                 abandoned or threading.Event(),
                 tuple(expected),
+                learn,
             )
 
     @property
@@ -270,7 +274,7 @@ class Conversation:
         else:
             logger.warning("turn %d was not answered: %s", turn.number, error)
             self._log.keep_audio_or_tell(turn)
-            kept = self._log.keeps_audio and not isinstance(turn.words, str)
+            kept = self._log.keeps_audio_of(turn)
             problem = f"{error}; what was said is kept" if kept else error
         return TurnFailed(turn=turn.number, source=turn.source, problem=problem)
 

@@ -41,6 +41,8 @@ class QueuedTurn:
     file."""
     expected: tuple[str, ...] = ()
     """Phrases that are likelier than other words, beside the user's own."""
+    learn: bool = True
+    """Whether the audio is kept, to learn from."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,10 @@ class TurnLog:
             return KeptTurn(warning="; ".join(self.store.later.problems()) or _PUT_OFF)
         return KeptTurn(stored.id, stored.utterance)
 
+    def keeps_audio_of(self, queued: QueuedTurn) -> bool:
+        """Whether the audio of a turn is stored."""
+        return self.keeps_audio and queued.learn and not isinstance(queued.words, str)
+
     def keep_audio_or_tell(self, queued: QueuedTurn) -> None:
         """Store the audio of a turn that was not answered. Never raises."""
         try:
@@ -91,6 +97,6 @@ class TurnLog:
             logger.exception("the audio of an unanswered turn is lost")
 
     def _keep_audio(self, queued: QueuedTurn) -> str | None:
-        if isinstance(queued.words, str) or not self.keeps_audio:
+        if isinstance(queued.words, str) or not self.keeps_audio_of(queued):
             return None
         return self.store.add_utterance(queued.words, queued.source).id

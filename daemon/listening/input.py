@@ -82,8 +82,10 @@ class AudioInput:
         limits: SegmenterLimits,
         on_event: Callable[[SegmentEvent], None],
         watchdog: Watchdog,
+        without_echo: Callable[[AudioSource], AudioSource] = lambda source: source,
     ) -> None:
-        """Open the input. Raises AttuneError if `audio` names a recording that cannot be read."""
+        """Open the input. `without_echo` makes of a microphone one that does not hear the
+        loudspeaker. Raises AttuneError if `audio` names a recording that cannot be read."""
         self._watchdog = watchdog
         self._listener: Listener | None = None
         self._deaf_because = "audio.source is none"
@@ -97,6 +99,7 @@ class AudioInput:
             return
         if source is not None:
             alive = watchdog.watch(_LOOP)
+            source = source if audio.source else without_echo(source)
             self._listener = Listener(
                 source, SileroVad(), Segmenter(limits), on_event, self._ended, alive=alive
             )

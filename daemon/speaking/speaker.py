@@ -18,6 +18,7 @@ from . import sounds
 from .clauses import ClauseCutter
 from .clip import clip
 from .loudspeaker import Loudspeaker
+from .played_sound import PlayedSound
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +93,9 @@ class Speaker:
         self._open_voice = open_voice
         self._loudspeaker = loudspeaker
         self._attention = attention
+        self.played = PlayedSound()
+        """What the loudspeaker played in the last seconds."""
+        loudspeaker.sounded.subscribe(self.played.note)
         self._voice: Voice | None = None
         self._status = SpeakerStatus()
         self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()

@@ -29,9 +29,9 @@ GROUPADD_PARAM:${PN} = "--system render"
 FILES:${PN} += "${prefix}/lib/attune ${prefix}/lib/systemd ${prefix}/lib/sysusers.d ${prefix}/lib/tmpfiles.d ${sysconfdir}/attune"
 CONFFILES:${PN} = "${sysconfdir}/attune/attune.toml"
 
-# Of these, OpenEmbedded's layers do not have ctranslate2, faster-whisper, gguf, llama-cpp-python, onnxruntime, soxr and text2num:
-# the layer that takes this recipe up brings them, as the package attune-models with the models of engines/models/models.toml below
-# /usr/share/attune (`make install-models`).
+# Of these, OpenEmbedded's layers do not have ctranslate2, faster-whisper, gguf, hibari-tts, llama-cpp-python, onnxruntime,
+# pywebrtc-audio, soxr and text2num: the layer that takes this recipe up brings them, and the package attune-models with the models of
+# engines/models/models.toml below /usr/share/attune (`make install-models`).
 RDEPENDS:${PN} = "\
     attune-models \
     espeak \
@@ -42,6 +42,7 @@ RDEPENDS:${PN} = "\
     python3-ctranslate2 \
     python3-faster-whisper \
     python3-gguf \
+    python3-hibari-tts \
     python3-jinja2 \
     python3-llama-cpp-python \
     python3-modules \
@@ -52,6 +53,7 @@ RDEPENDS:${PN} = "\
     python3-prometheus-client \
     python3-psutil \
     python3-pydantic \
+    python3-pywebrtc-audio \
     python3-rich \
     python3-safetensors \
     python3-sounddevice \

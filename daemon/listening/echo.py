@@ -1,0 +1,158 @@
+"""Takes the echo of the loudspeaker out of what a microphone hears. Knows no speech and no text.
+
+Where the echo canceller is not installed, the microphone hears nothing while the loudspeaker plays.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from engines.audio.vad import CHUNK_SAMPLES
+from engines.types import SAMPLE_RATE_HZ, Float32
+
+from .source import AudioSource
+from .status import SourceStatus
+
+logger = logging.getLogger(__name__)
+
+ECHO_SECONDS = 1.0
+"""Time after the last sound of the loudspeaker in which a room may still echo it."""
+_DEAF_SECONDS = 0.4
+"""The same, where all that is done about it is not to listen."""
+_DRIFT = 2e-4
+"""How far the clocks of a sound card and of the machine run apart, at most, as a share."""
+_STEP_SECONDS = 0.008
+"""How far the clocks may run apart before the reference is moved: the canceller has to learn its
+echo anew after each move, and follows slow changes by itself."""
+_LOST_SECONDS, _LOOK_SECONDS = 0.1, 2.0
+"""If every chunk in a while comes later than it should by this, sound was lost before it."""
+
+
+class Played(Protocol):
+    """What the loudspeaker played."""
+
+    def between(self, start: float, count: int) -> Float32:
+        """[count] samples at SAMPLE_RATE_HZ from the time `start` on, by `time.monotonic`."""
+        ...
+
+    def sounded_since(self, start: float) -> bool:
+        """Whether anything sounded at `start` or later."""
+        ...
+
+
+def load_canceller() -> Any:
+    """Return an echo canceller for one stream; None if there is none for this machine."""
+    try:
+        from pywebrtc_audio import EchoCanceller
+    except ImportError as error:
+        logger.warning("no echo canceller (%s): nothing is heard while Attune speaks", error)
+        return None
+    return EchoCanceller(sample_rate=SAMPLE_RATE_HZ)
+
+
+@dataclass(frozen=True)
+class EchoPlan:
+    """What is done about the echo of the loudspeaker."""
+
+    barge_in: bool
+    """Whether a user who begins to speak ends the reply that is being said."""
+    clean: Callable[[AudioSource], AudioSource]
+    """Makes of a microphone a source that does not hear the loudspeaker."""
+
+
+def plan_echo(played: Played | None, barge_in: bool | Literal["auto"]) -> EchoPlan:
+    """Plan for what `played` tells, None if nothing is played, and the setting `barge_in`."""
+    if played is None:
+        return EchoPlan(barge_in is True, lambda source: source)
+    can_cancel = load_canceller() is not None
+    if barge_in is True and not can_cancel:
+        return EchoPlan(True, lambda source: source)
+    return EchoPlan(
+        can_cancel if barge_in == "auto" else barge_in,
+        lambda source: EchoFreeSource(source, played, load_canceller()),
+    )
+
+
+class EchoFreeSource:
+    """An AudioSource without the echo of what was played. It costs nothing while nothing plays."""
+
+    def __init__(
+        self,
+        source: AudioSource,
+        played: Played,
+        canceller: Any,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Clean what `source` gives by `canceller`, which has the method `process(near, far)`; if
+        that is None, give silence while something plays."""
+        self._source = source
+        self._played = played
+        self._canceller = canceller
+        self._stream_clock = _StreamClock(clock)
+
+    def read(self, at_most: int) -> Float32 | None:
+        """Return the next chunks; see `AudioSource`."""
+        chunks = self._source.read(at_most)
+        if chunks is None:
+            return None
+        began = self._stream_clock.advance(chunks.size)
+        if self._canceller is None:
+            deaf = self._played.sounded_since(began - _DEAF_SECONDS)
+            return np.zeros_like(chunks) if deaf else chunks
+        if not self._played.sounded_since(began - ECHO_SECONDS):
+            return chunks
+        # By the time a chunk arrives, what is heard in it was played up to 0.4 s before. The
+        # canceller finds that delay by itself; an echo before its cause it could not take out.
+        far = self._played.between(began, chunks.size)
+        cleaned: Float32 = self._canceller.process(chunks.reshape(-1), far)
+        return cleaned.reshape(-1, CHUNK_SAMPLES)
+
+    def status(self) -> SourceStatus:
+        """Return the state of the source; see `AudioSource`."""
+        return self._source.status()
+
+    def close(self) -> None:
+        """End the stream; see `AudioSource`."""
+        self._source.close()
+
+
+class _StreamClock:
+    """Tells when the samples of a live stream were heard, steadily.
+
+    Chunks arrive late by a time that varies, never early. So the least late of them tells when the
+    stream began. That time is moved on slowly, since the clocks drift apart, and at once where
+    sound was lost.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._samples = 0
+        self._began = float("inf")
+        """The time of the first sample of the stream, as far as is known."""
+        self._told = float("inf")
+        """The same, as it is told: it moves seldom, and by whole samples."""
+        self._looked_at = self._window_began = clock()
+        self._latest_began = float("inf")
+        """The same, by the chunks since `_window_began` alone."""
+
+    def advance(self, samples: int) -> float:
+        """Count `samples` that have just arrived, and return the time of the first of them."""
+        now = self._clock()
+        self._began += _DRIFT * (now - self._looked_at)
+        self._looked_at = now
+        first = self._samples
+        self._samples += samples
+        began = now - self._samples / SAMPLE_RATE_HZ
+        self._began = min(self._began, began)
+        if not abs(self._began - self._told) <= _STEP_SECONDS:
+            self._told = round(self._began * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+        self._latest_began = min(self._latest_began, began)
+        if now - self._window_began > _LOOK_SECONDS:
+            if self._latest_began - self._began > _LOST_SECONDS:
+                self._began = self._latest_began
+            self._window_began, self._latest_began = now, float("inf")
+        return self._told + first / SAMPLE_RATE_HZ
