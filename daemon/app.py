@@ -527,7 +527,8 @@ def start_listening(
             answer,
         ),
         given.watchdog,
-        echo.clean,
+        echo,
+        interrupt,
     )
     audio_input.start()
     stack.callback(audio_input.stop)

@@ -14,6 +14,7 @@ import numpy as np
 from engines.audio.vad import CHUNK_SAMPLES
 from engines.types import SAMPLE_RATE_HZ, Float32
 
+from .barge_in import BargeIn
 from .source import AudioSource
 from .status import SourceStatus
 
@@ -23,6 +24,9 @@ ECHO_SECONDS = 1.0
 """Time after the last sound of the loudspeaker in which a room may still echo it."""
 _DEAF_SECONDS = 0.4
 """The same, where all that is done about it is not to listen."""
+_LEARN_SECONDS = 3.0
+"""Sound that the canceller has to hear before it knows the room. Nothing else is heard meanwhile:
+in simulated rooms, one of six first replies was taken for a speaker."""
 _DRIFT = 2e-4
 """How far the clocks of a sound card and of the machine run apart, at most, as a share."""
 _STEP_SECONDS = 0.008
@@ -60,21 +64,31 @@ class EchoPlan:
 
     barge_in: bool
     """Whether a user who begins to speak ends the reply that is being said."""
-    clean: Callable[[AudioSource], AudioSource]
-    """Makes of a microphone a source that does not hear the loudspeaker."""
+    played: Played | None
+    """What the loudspeaker plays; None if its echo is left in what the microphone hears."""
+
+    def apply(
+        self, source: AudioSource, interrupt: Callable[[], None]
+    ) -> tuple[AudioSource, Callable[[Float32, float], None]]:
+        """Return a source that gives what `source` does without the echo, and the function that is
+        to be called with each chunk of it and the probability that it is speech; that calls
+        `interrupt` when somebody speaks over the reply."""
+        if self.played is None:
+            return source, lambda chunk, probability: None
+        clean, watch = EchoFreeSource(source, self.played, load_canceller()), BargeIn()
+
+        def on_chunk(chunk: Float32, probability: float) -> None:
+            if watch.push(chunk, probability, clean.echoes) and self.barge_in:
+                interrupt()
+
+        return clean, on_chunk
 
 
 def plan_echo(played: Played | None, barge_in: bool | Literal["auto"]) -> EchoPlan:
     """Plan for what `played` tells, None if nothing is played, and the setting `barge_in`."""
-    if played is None:
-        return EchoPlan(barge_in is True, lambda source: source)
-    can_cancel = load_canceller() is not None
-    if barge_in is True and not can_cancel:
-        return EchoPlan(True, lambda source: source)
-    return EchoPlan(
-        can_cancel if barge_in == "auto" else barge_in,
-        lambda source: EchoFreeSource(source, played, load_canceller()),
-    )
+    can_cancel = played is not None and load_canceller() is not None
+    leaves_echo = barge_in is True and not can_cancel
+    return EchoPlan(can_cancel if barge_in == "auto" else barge_in, None if leaves_echo else played)
 
 
 class EchoFreeSource:
@@ -93,6 +107,9 @@ class EchoFreeSource:
         self._played = played
         self._canceller = canceller
         self._stream_clock = _StreamClock(clock)
+        self._learnt_samples = 0
+        self.echoes = False
+        """Whether an echo was taken out of the chunks that were read last."""
 
     def read(self, at_most: int) -> Float32 | None:
         """Return the next chunks; see `AudioSource`."""
@@ -100,6 +117,7 @@ class EchoFreeSource:
         if chunks is None:
             return None
         began = self._stream_clock.advance(chunks.size)
+        self.echoes = False
         if self._canceller is None:
             deaf = self._played.sounded_since(began - _DEAF_SECONDS)
             return np.zeros_like(chunks) if deaf else chunks
@@ -109,6 +127,10 @@ class EchoFreeSource:
         # canceller finds that delay by itself; an echo before its cause it could not take out.
         far = self._played.between(began, chunks.size)
         cleaned: Float32 = self._canceller.process(chunks.reshape(-1), far)
+        if self._learnt_samples < _LEARN_SECONDS * SAMPLE_RATE_HZ:
+            self._learnt_samples += int(np.count_nonzero(far))
+            return np.zeros_like(chunks)
+        self.echoes = True
         return cleaned.reshape(-1, CHUNK_SAMPLES)
 
     def status(self) -> SourceStatus:

@@ -15,6 +15,7 @@ from engines.types import Float32
 from ..config.settings import AudioSettings
 from ..plain_text import expanded
 from ..systemd import Watchdog
+from .echo import EchoPlan
 from .listener import Listener
 from .microphone import Microphone
 from .source import AudioSource, WavSource
@@ -82,10 +83,12 @@ class AudioInput:
         limits: SegmenterLimits,
         on_event: Callable[[SegmentEvent], None],
         watchdog: Watchdog,
-        without_echo: Callable[[AudioSource], AudioSource] = lambda source: source,
+        echo: EchoPlan,
+        interrupt: Callable[[], None],
     ) -> None:
-        """Open the input. `without_echo` makes of a microphone one that does not hear the
-        loudspeaker. Raises AttuneError if `audio` names a recording that cannot be read."""
+        """Open the input. A microphone hears the loudspeaker as `echo` says; `interrupt` is called
+        when somebody speaks over a reply. Raises AttuneError if `audio` names a recording that
+        cannot be read."""
         self._watchdog = watchdog
         self._listener: Listener | None = None
         self._deaf_because = "audio.source is none"
@@ -99,9 +102,16 @@ class AudioInput:
             return
         if source is not None:
             alive = watchdog.watch(_LOOP)
-            source = source if audio.source else without_echo(source)
+            plan = EchoPlan(False, None) if audio.source else echo
+            source, on_chunk = plan.apply(source, interrupt)
             self._listener = Listener(
-                source, SileroVad(), Segmenter(limits), on_event, self._ended, alive=alive
+                source,
+                SileroVad(),
+                Segmenter(limits),
+                on_event,
+                self._ended,
+                alive=alive,
+                on_chunk=on_chunk,
             )
 
     def start(self) -> None:

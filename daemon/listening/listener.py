@@ -35,9 +35,11 @@ class Listener:
         on_end: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         alive: Callable[[], None] = lambda: None,
+        on_chunk: Callable[[Float32, float], None] = lambda chunk, probability: None,
     ) -> None:
         """`on_event` is called in the listener's thread. No chunk is read while it runs: a file
-        waits, a microphone queues.
+        waits, a microphone queues. `on_chunk` is called there with each chunk, and the probability
+        that it is speech.
 
         `alive` is called each time that chunks were heard. `on_end` is called last, whether the
         stream ended, was stopped, or failed.
@@ -47,6 +49,7 @@ class Listener:
         self._segmenter = segmenter
         self._on_event = on_event
         self._on_end = on_end
+        self._on_chunk = on_chunk
         self._alive = alive
         self._clock = clock
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
@@ -135,6 +138,7 @@ class Listener:
         if not chunks:
             return
         for chunk, probability in zip(chunks, self._probabilities(np.stack(chunks)), strict=True):
+            self._on_chunk(chunk, probability)
             self._hand_on(self._segmenter.push(chunk, probability))
         self._failures_in_a_row = 0
         self._alive()

@@ -20,6 +20,7 @@ from daemon.app import Surroundings
 from daemon.client.socket_client import request
 from daemon.config.settings import AudioSettings, Settings
 from daemon.lifecycle import Wish, serve
+from daemon.listening.echo import EchoPlan
 from daemon.listening.input import AudioInput
 from daemon.listening.source import AudioSource
 from daemon.serving.models import ServingModels
@@ -148,7 +149,13 @@ def test_life_goes_on_where_a_source_that_failed_is_heard_no_more(folder: Path) 
     settings = make_settings(folder, audio__source=os.devnull)
     broken: Any = Broken()
     audio_input = AudioInput(
-        broken, settings.audio, SegmenterLimits(), lambda noticed: None, watchdog
+        broken,
+        settings.audio,
+        SegmenterLimits(),
+        lambda noticed: None,
+        watchdog,
+        EchoPlan(False, None),
+        lambda: None,
     )
     audio_input.start()
     assert eventually(lambda: audio_input.status().state == "failed")

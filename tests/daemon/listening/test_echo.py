@@ -10,12 +10,13 @@ import pytest
 import soxr
 
 from daemon.listening import echo
+from daemon.listening.barge_in import BargeIn
 from daemon.listening.echo import EchoFreeSource, load_canceller, plan_echo
 from daemon.listening.status import SourceStatus
 from daemon.speaking.loudspeaker import Sounded
 from daemon.speaking.played_sound import PlayedSound
 from daemon.speaking.said_whole import said_whole
-from engines.audio.vad import CHUNK_SAMPLES
+from engines.audio.vad import CHUNK_SAMPLES, SileroVad
 from engines.types import SAMPLE_RATE_HZ, Float32
 from engines.voices.catalogue import ESPEAK, HIBARI, VoiceNeeds, open_voice
 from tests.support.audio_fixtures import noise
@@ -97,7 +98,8 @@ def cleaned(room: Room, canceller: Any) -> Float32:
 @cache
 def spoken(name: str) -> Float32:
     voice = open_voice(name, VoiceNeeds(Path()))
-    return soxr.resample(said_whole(voice, TEXT), voice.rate_hz, SECOND)
+    samples: Float32 = soxr.resample(said_whole(voice, TEXT), voice.rate_hz, SECOND)
+    return samples
 
 
 def reply(seconds: float) -> Float32:
@@ -139,6 +141,21 @@ def test_somebody_who_speaks_over_the_reply_is_heard() -> None:
     left = cleaned(room, load_canceller())
     over, before = left[5 * SECOND : 7 * SECOND], left[3 * SECOND : 5 * SECOND]
     assert level_db(over) - level_db(before) > 15
+
+
+@pytest.mark.parametrize("speaks", [True, False])
+def test_a_user_who_speaks_over_the_reply_is_noticed(speaks: bool) -> None:
+    said = noise(10.0, 1e-3)
+    if speaks:
+        said[5 * SECOND : 8 * SECOND] += user(3.0)
+    room = Room(reply(10.0), said, 0.1, on_time)
+    source = EchoFreeSource(room, room.played_sound, load_canceller(), room.clock)
+    watch, vad, noticed = BargeIn(), SileroVad(), []
+    while (chunks := source.read(1)) is not None:
+        if watch.push(chunks[0], vad.probabilities(chunks)[0], source.echoes):
+            noticed.append(room.now - 100.0)
+    assert bool(noticed) is speaks
+    assert all(5.0 < at < 6.5 for at in noticed[:1])
 
 
 def test_without_a_canceller_the_microphone_is_deaf_while_the_reply_plays() -> None:
@@ -196,7 +213,8 @@ def test_what_is_done_about_the_echo(
     plan = plan_echo(PlayedSound() if plays else None, barge_in)
     room = Room(noise(1.0, 0.1), noise(1.0, 0.1), 0.0, on_time)
     assert plan.barge_in is ends_reply
-    assert isinstance(plan.clean(room), EchoFreeSource) is wraps
+    source, _ = plan.apply(room, lambda: None)
+    assert isinstance(source, EchoFreeSource) is wraps
 
 
 def test_played_sound_is_found_by_its_time() -> None:
