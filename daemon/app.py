@@ -14,7 +14,6 @@ from pathlib import Path
 from engines.device.memory import proportional_bytes
 from engines.generations.folder import sweep
 from engines.jobs.footprints import footprints_path
-from engines.types import Segment
 from engines.voices.voice import Voice
 
 from .attention import Attention
@@ -27,6 +26,8 @@ from .control.socket_file import hold_socket
 from .control.status import StatusReader
 from .conversation.conversation import Conversation
 from .conversation.speech_input import hand_on
+from .conversation.turn_pace import TurnPace
+from .conversation.turn_taking import GOES_ON_SECONDS, GOES_ON_UNHEARD_SECONDS, TurnTaking
 from .events.bus import Events
 from .events.service import Status
 from .housekeeping import Housekeeping
@@ -217,6 +218,7 @@ def start(
     audio_input = start_listening(
         stack, settings, given, conversation, speaker, attention, events, echo, interrupt
     )
+    pace = start_turn_pace(stack, settings, store, attention, audio_input)
 
     status = StatusReader(
         settings=settings,
@@ -226,6 +228,7 @@ def start(
         store=store,
         attention=attention,
         audio_input=audio_input,
+        pace=pace,
         speaker=speaker,
         housekeeping=housekeeping,
         inputs=inputs,
@@ -509,23 +512,17 @@ def start_listening(
 ) -> AudioInput:
     """Start listening to the microphone, or to the recording in its place. Raises AttuneError if
     the settings name a recording that cannot be read."""
-    waits = bool(settings.audio.source)  # a recording can wait for an answer, a person does not
-
-    def answer(segment: Segment) -> None:
-        began = time.monotonic() - segment.seconds - ECHO_SECONDS
-        over_reply = speaker is not None and not waits and speaker.played.sounded_since(began)
-        conversation.hear(segment, wait=waits, learn=not over_reply)
-
+    noticed = (
+        # A recording can wait for an answer, and knows no pauses; a person does not, and has some.
+        hand_on(attention, events, interrupt, lambda segment: conversation.hear(segment, wait=True))
+        if settings.audio.source
+        else turn_taking(conversation, speaker, attention, events, interrupt).noticed
+    )
     audio_input = AudioInput(
         given.sources or stack.enter_context(closing(AudioSources())),
         settings.audio,
         settings.segmenter.limits(),
-        hand_on(
-            attention,
-            events,
-            interrupt,
-            answer,
-        ),
+        noticed,
         given.watchdog,
         echo,
         interrupt,
@@ -533,6 +530,57 @@ def start_listening(
     audio_input.start()
     stack.callback(audio_input.stop)
     return audio_input
+
+
+def turn_taking(
+    conversation: Conversation,
+    speaker: Speaker | None,
+    attention: Attention,
+    events: Events,
+    interrupt: Callable[[], None],
+) -> TurnTaking:
+    """Make what decides when somebody at the microphone has finished. Without a voice, a reply is
+    read, and nobody can tell when."""
+    if speaker is None:
+        return TurnTaking(
+            conversation, attention, events, interrupt, goes_on_seconds=GOES_ON_UNHEARD_SECONDS
+        )
+
+    def over_reply(seconds: float) -> bool:
+        return speaker.played.sounded_since(time.monotonic() - seconds - ECHO_SECONDS)
+
+    return TurnTaking(
+        conversation,
+        attention,
+        events,
+        interrupt,
+        goes_on_seconds=GOES_ON_SECONDS,
+        silence=speaker.stop,
+        reply_began_at=lambda: speaker.reply_began_at,
+        over_reply=over_reply,
+    )
+
+
+def start_turn_pace(
+    stack: ExitStack,
+    settings: Settings,
+    store: Store,
+    attention: Attention,
+    audio_input: AudioInput,
+) -> TurnPace:
+    """Start the thread that learns the user's pauses, and sets the silence that ends a turn."""
+    is_recording = bool(settings.audio.source)  # which has no turns to be learnt or begun early
+    setting = settings.segmenter.end_silence_seconds
+    pace = TurnPace(
+        store,
+        attention,
+        settings.segmenter.limits().end_silence_seconds if is_recording else setting,
+        settings.conversation.speculate and not is_recording,
+        audio_input.end_turns_after,
+    )
+    pace.start()
+    stack.callback(pace.stop)
+    return pace
 
 
 def start_control(

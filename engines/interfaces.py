@@ -39,14 +39,24 @@ class LanguageModel(Protocol):
     """One conversation with a language model: it takes the user's words and streams a reply."""
 
     def reply(
-        self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched
+        self,
+        words: str | SoftTokens,
+        max_tokens: int,
+        step: Step = unwatched,
+        provisional: bool = False,
     ) -> Iterator[str]:
         """Stream the reply to `words` as pieces of text, at most `max_tokens` tokens.
 
         `step` is called before each bounded step of the work. An exception that it raises ends the
         reply, as closing the iterator does; the turn, as far as it was decoded, stays in the
-        conversation. Raises AttuneError where the words do not fit or the decode fails.
+        conversation. A `provisional` reply makes no room for itself, so that nothing of the
+        conversation is lost if it is withdrawn. Raises AttuneError where the words do not fit, or
+        do not without making room, or the decode fails.
         """
+
+    def withdraw(self) -> None:
+        """Forget the last turn, as if it had never been. Does nothing where it was forgotten
+        already."""
 
     def reset(self) -> None:
         """Forget the conversation and keep the system prompt."""

@@ -29,6 +29,8 @@ class Segment:
     """[N] mono samples at SAMPLE_RATE_HZ, pre-roll and closing silence included."""
     start_seconds: float
     """Position of the first sample in its stream."""
+    longest_pause_seconds: float = 0.0
+    """The longest silence between two stretches of speech in it."""
 
     @property
     def seconds(self) -> float:

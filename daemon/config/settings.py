@@ -6,7 +6,7 @@ docs/configuration.md lists the same keys, and a test compares the two.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -97,6 +97,13 @@ class ConversationSettings(Frozen):
             "conversation."
         ),
     )
+    speculate: bool = Field(
+        True,
+        description=(
+            "Begin to answer at the first pause that may be the end of what you say. If you go on, "
+            "that work is dropped. It costs processor time and makes replies come sooner."
+        ),
+    )
     barge_in: Literal["auto"] | bool = Field(
         "auto",
         description=(
@@ -161,11 +168,12 @@ class SegmenterSettings(Frozen):
         le=2,
         description="Speech, in seconds, that opens a segment.",
     )
-    end_silence_seconds: float = Field(
-        _SEGMENTER.end_silence_seconds,
-        gt=0,
-        le=5,
-        description="Silence, in seconds, that closes a segment.",
+    end_silence_seconds: Literal["auto"] | Annotated[float, Field(gt=0, le=5)] = Field(
+        "auto",
+        description=(
+            "Silence, in seconds, that ends what is said. `auto` is learnt from your pauses: short "
+            "for a quick speaker, long for somebody who pauses within sentences."
+        ),
     )
     max_seconds: float = Field(
         _SEGMENTER.max_seconds,
@@ -212,8 +220,11 @@ class SegmenterSettings(Frozen):
     def limits(self) -> SegmenterLimits:
         """Return these settings in the form that the segmenter takes. Raises ValueError if they
         contradict each other."""
+        given = self.model_dump()
+        if self.end_silence_seconds == "auto":
+            del given["end_silence_seconds"]  # the default, until the person's own is known
         try:
-            return SegmenterLimits(**self.model_dump())
+            return SegmenterLimits(**given)
         except ValueError as error:
             raise ValueError(
                 f"the settings of [segmenter] contradict each other: {error}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..attention import Attention
 from ..clocks import Clocks
 from ..config.settings import Settings
+from ..conversation.turn_pace import TurnPace
 from ..events.service import LabelsLeftOut, Status
 from ..events.speaking import SpeakingStatus
 from ..housekeeping import Housekeeping
@@ -39,6 +40,7 @@ class StatusReader:
     store: Store
     attention: Attention
     audio_input: AudioInput
+    pace: TurnPace
     speaker: Speaker | None
     housekeeping: Housekeeping
     inputs: RoundInputs
@@ -69,6 +71,7 @@ class StatusReader:
                 *filter(None, [problem]),
             ),
             listening=self.audio_input.status(),
+            end_of_turn=self.pace.why,
             speaking=self._speaking(),
             attentive=self.attention.needed,
             quiet_seconds=self.attention.quiet_seconds(),

@@ -16,7 +16,7 @@ from engines.types import SoftTokens, Transcript
 
 from ..clocks import Clocks
 from ..config.settings import ConversationSettings
-from ..events.turns import Heard, ReplyPiece, TurnAnswered, TurnEvent
+from ..events.turns import Heard, ReplyPiece, TurnAnswered, TurnEvent, TurnWithdrawn
 from ..serving.lease import ModelLease
 from ..store.records import Turn
 from ..store.store import Store
@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class _Reply:
     text: str = ""
-    first_token_ms: float | None = None
-    """Milliseconds from the end of speech to the first piece; None if there is no reply."""
+    first_piece_at: float | None = None
+    """When the first piece came, in seconds of `time.perf_counter`; None if there is no reply."""
     cut_short: bool = False
 
 
@@ -56,6 +56,8 @@ class Answering:
         self._publish = publish
         self._go_on = go_on
         self._doubted: Doubted | None = None
+        self._last: TurnAnswered | None = None
+        """The turn that was answered last; None if there is none, or it was taken back."""
         self._ended_at = clocks.elapsed()
         """When the last turn ended, in seconds that include time in suspension."""
         self.interrupted = threading.Event()
@@ -67,8 +69,14 @@ class Answering:
 
     def answer(self, turn: QueuedTurn, models: ModelLease) -> TurnAnswered:
         """Answer `turn` with the leased models and store it. Raises TurnAbandoned if `go_on` raises
-        it before the first piece of the reply, and AttuneError if the models fail."""
+        it before the first piece of the reply, and AttuneError if the models fail.
+
+        Of a turn that was begun early, nothing stays that could be seen later until it is kept;
+        once it is dropped, TurnAbandoned is raised.
+        """
         self._go_on(turn)
+        if turn.replaces is not None:
+            self._take_back(turn, turn.replaces, models)
         quiet_seconds = self._clocks.elapsed() - self._ended_at
         if quiet_seconds >= self._settings.forget_after_seconds:
             models.forget()
@@ -81,18 +89,15 @@ class Answering:
         if isinstance(heard, Transcript):
             self._publish(turn, Heard(turn=turn.number, source=turn.source, text=heard.text))
         words = models.words_of(heard)
-        doubted, self._doubted = self._doubted, None
         move = decide(
             heard,
             words,
             asks_back=models.loaded.asks_back,
-            doubted=doubted,
+            doubted=self._doubted,
             quiet_seconds=quiet_seconds,
         )
         match move:
-            case Answer(heard=meant, confirmed=confirmed):
-                if confirmed is not None:
-                    self._confirm(confirmed)
+            case Answer(heard=meant):
                 reply = self._reply(turn, models, meant)
             case AskBack(words=asked):
                 reply = self._say(turn, question(asked))
@@ -100,10 +105,19 @@ class Answering:
                 reply = self._say(turn, SAY_AGAIN)
             case SayNothing():
                 reply = _Reply()
-        answered = self._ended(turn, models, heard, words, reply, isinstance(move, AskBack))
-        if isinstance(move, AskBack):
-            self._doubted = Doubted(answered.utterance, words)
-        return answered
+        if turn.early is not None:
+            try:
+                turn.early.wait(partial(self._go_on, turn))
+            except TurnAbandoned:
+                if isinstance(move, Answer):
+                    models.withdraw()
+                raise
+        if isinstance(move, Answer) and move.confirmed is not None:
+            self._confirm(move.confirmed)
+        self._last = self._ended(turn, models, heard, words, reply, isinstance(move, AskBack))
+        asked_back = isinstance(move, AskBack)
+        self._doubted = Doubted(self._last.utterance, words) if asked_back else None
+        return self._last
 
     def _ended(
         self,
@@ -125,15 +139,15 @@ class Answering:
             else "cascade",
             heard=words,
             reply=reply.text,
-            first_token_ms=reply.first_token_ms,
-            reply_ms=_milliseconds_since(turn.asked_at),
+            first_token_ms=_milliseconds(turn.ended_at, reply.first_piece_at),
+            reply_ms=_milliseconds(turn.ended_at, time.perf_counter()) or 0.0,
             generation=models.loaded.generation if soft else None,
             created_at=self._clocks.wall(),
             sure=heard.sure if heard.confidence is not None else None,
         )
         kept = self._log.keep(turn, done)
         return TurnAnswered(
-            turn=turn.number,
+            turn=turn.told_number,
             source=turn.source,
             id=kept.id,
             utterance=kept.utterance,
@@ -150,6 +164,16 @@ class Answering:
             warning=kept.warning,
         )
 
+    def _take_back(self, turn: QueuedTurn, number: int, models: ModelLease) -> None:
+        """Undo the turn before `turn`, if it has that number and was answered."""
+        last, self._last = self._last, None
+        if last is None or last.turn != number:
+            return
+        models.withdraw()
+        self._doubted = None
+        self._log.take_back(last.id, last.utterance)
+        self._publish(turn, TurnWithdrawn(turn=number, source=last.source))
+
     def _confirm(self, doubted: Doubted) -> None:
         """Store the words that the user confirmed as a label, like any correction."""
         try:
@@ -160,23 +184,41 @@ class Answering:
 
     def _say(self, turn: QueuedTurn, text: str) -> _Reply:
         """Say `text` in place of a reply."""
-        first_token_ms = _milliseconds_since(turn.asked_at)
+        first_piece_at = time.perf_counter()
         self._publish(turn, ReplyPiece(turn=turn.number, source=turn.source, text=text))
-        return _Reply(text, first_token_ms)
+        return _Reply(text, first_piece_at)
 
     def _reply(
         self, turn: QueuedTurn, models: ModelLease, heard: Transcript | SoftTokens
     ) -> _Reply:
         """Publish the language model's reply piece by piece, and return all of it."""
+        provisional = turn.early is not None and turn.early.open
+        try:
+            return self._stream(turn, models, heard, provisional)
+        except AttuneError:
+            if not provisional or turn.early is None:
+                raise
+            # It can be said only at the expense of older turns, so not before the turn is kept.
+            turn.early.wait(partial(self._go_on, turn))
+            return self._stream(turn, models, heard, provisional=False)
+
+    def _stream(
+        self,
+        turn: QueuedTurn,
+        models: ModelLease,
+        heard: Transcript | SoftTokens,
+        provisional: bool,
+    ) -> _Reply:
         pieces: list[str] = []
-        first_token_ms, cut_short = None, False
+        first_piece_at, cut_short = None, False
         until = self._clocks.processor() + self._settings.max_reply_seconds
         step = partial(self._go_on, turn)
+        tokens = self._settings.max_reply_tokens
         try:
-            with closing(models.reply(heard, self._settings.max_reply_tokens, step)) as stream:
+            with closing(models.reply(heard, tokens, step, provisional)) as stream:
                 for piece in stream:
-                    if first_token_ms is None:
-                        first_token_ms = _milliseconds_since(turn.asked_at)
+                    if first_piece_at is None:
+                        first_piece_at = time.perf_counter()
                     pieces.append(piece)
                     self._publish(
                         turn, ReplyPiece(turn=turn.number, source=turn.source, text=piece)
@@ -185,11 +227,18 @@ class Answering:
                     if cut_short:
                         break
         except TurnAbandoned:
+            if turn.taken_back:
+                models.withdraw()
+                raise
             if not pieces:
                 raise
             cut_short = True  # the pieces were published already
-        return _Reply("".join(pieces).strip(), first_token_ms, cut_short)
+        if turn.taken_back:
+            models.withdraw()
+            raise TurnAbandoned
+        return _Reply("".join(pieces).strip(), first_piece_at, cut_short)
 
 
-def _milliseconds_since(began: float) -> float:
-    return 1000 * (time.perf_counter() - began)
+def _milliseconds(since: float, until: float | None) -> float | None:
+    """Milliseconds between two times, at least 0: a reply may be there before its turn is kept."""
+    return None if until is None else max(0.0, 1000 * (until - since))

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from engines.errors import AttuneError, TurnAbandoned
@@ -20,10 +21,11 @@ from ..clocks import REAL_TIME, Clocks
 from ..config.settings import ConversationSettings
 from ..events.bus import Events
 from ..events.event import Event
-from ..events.turns import TurnAnswered, TurnEvent, TurnFailed
+from ..events.turns import TurnAnswered, TurnEvent, TurnFailed, TurnWithdrawn
 from ..serving.lease import ModelLender
 from ..store.store import Store
 from .answering import Answering
+from .early import Early
 from .turn_log import QueuedTurn, TurnLog
 
 logger = logging.getLogger(__name__)
@@ -61,6 +63,8 @@ class Conversation:
         self._changed = threading.Condition()
         """Guards the queue, the number of turns, and whether more turns are taken."""
         self._count = 0
+        self._current: QueuedTurn | None = None
+        """The turn that is being answered."""
         self._closing = self._closed = False
         self._thread = threading.Thread(target=self._run, name="conversation", daemon=True)
         self._thread.start()
@@ -82,17 +86,24 @@ class Conversation:
         abandoned: threading.Event | None = None,
         expected: Sequence[str] = (),
         learn: bool = True,
+        replaces: int | None = None,
     ) -> int:
         """Queue a segment to be answered; return the number of its turn at once. Its events also go
         to `events`, and end with `turn` or `turn_failed`. A caller that gives `abandoned` can later
         `abandon` the turn by it. The phrases in `expected` are likelier than other words. Without
-        `learn` the audio is not kept: the loudspeaker may be heard in it.
+        `learn` the audio is not kept: the loudspeaker may be heard in it. The turn takes the place
+        of turn `replaces`, whose speech went on.
 
         If the queue is full, the call waits with `wait` until there is room, as a file can. Without
         it, the oldest waiting turn is stored without an answer, and its last event says so: a
         microphone cannot wait, and speech is never dropped silently.
         """
-        turn = self._new_turn(segment.samples, source, route, events, abandoned, expected, learn)
+        turn = replace(
+            self._new_turn(segment.samples, source, route, events, abandoned, expected),
+            learn=learn,
+            longest_pause_seconds=segment.longest_pause_seconds,
+            replaces=replaces,
+        )
         displaced = None
         with self._changed:
             if wait:
@@ -112,6 +123,58 @@ class Conversation:
             self._attention.begin()  # as for every turn: its outcome ends it
             self._leave(turn, self._why_left(turn))
         return turn.number
+
+    def hear_early(
+        self, segment: Segment, source: str = "microphone", replaces: int | None = None
+    ) -> QueuedTurn | None:
+        """Begin to answer a segment that may not have ended. Nothing can be seen of it until it is
+        kept by `keep`; `drop` ends it without a trace. None if something else is being answered, or
+        the models would have to be opened first."""
+        with self._changed:
+            if self._closing or self._current or self._waiting or self._lender.resting:
+                return None
+            turn = QueuedTurn(
+                0, segment.samples, source, None, time.perf_counter(), None,
+                longest_pause_seconds=segment.longest_pause_seconds,
+                replaces=replaces,
+                early=Early(),
+            )  # fmt: skip
+            self._append(turn)
+            return turn
+
+    def keep(self, turn: QueuedTurn, learn: bool = True) -> int | None:
+        """Keep a turn that `hear_early` began: its speech has ended. Its events follow. Returns its
+        number; None if it had failed already, so that `hear` has to answer its segment."""
+        assert turn.early is not None
+        with self._changed:
+            self._count += 1
+            if not turn.early.keep(self._count, learn, self._events.publish):
+                self._count -= 1
+                return None
+            return self._count
+
+    def drop(self, turn: QueuedTurn) -> None:
+        """End a turn that `hear_early` began, because its speech goes on."""
+        assert turn.early is not None
+        turn.early.drop()
+        with self._changed:
+            waited = turn in self._waiting
+            if waited:
+                self._waiting.remove(turn)
+        if waited:
+            self._attention.end()
+
+    def withdraw(self, number: int) -> None:
+        """Stop the answer to turn `number`, because its speech goes on, and the turn that replaces
+        it is heard next. If it was answered already, that turn takes it back."""
+        with self._changed:
+            found = [turn for turn in self._waiting if turn.told_number == number]
+            for turn in found:
+                self._waiting.remove(turn)
+            if self._current is not None and self._current.told_number == number:
+                self._current.withdrawn.set()
+        for turn in found:
+            self._conclude(turn, TurnWithdrawn(turn=number, source=turn.source))
 
     def ask(
         self,
@@ -190,7 +253,6 @@ class Conversation:
         events: "queue.SimpleQueue[Event] | None",
         abandoned: threading.Event | None,
         expected: Sequence[str],
-        learn: bool = True,
     ) -> QueuedTurn:
         with self._changed:
             self._count += 1
@@ -203,7 +265,6 @@ class Conversation:
                 events,
                 abandoned or threading.Event(),
                 tuple(expected),
-                learn,
             )
 
     @property
@@ -223,6 +284,8 @@ class Conversation:
                 self._leave(turn, _STOPPING)
             else:
                 self._take(turn)
+            with self._changed:
+                self._current = None
 
     def _next(self) -> QueuedTurn | None:
         while True:
@@ -232,7 +295,8 @@ class Conversation:
                     self._changed.wait(_ROUND_SECONDS)
                 if self._waiting:
                     self._changed.notify_all()
-                    return self._waiting.popleft()
+                    self._current = self._waiting.popleft()
+                    return self._current
                 if self._closed:
                     return None
 
@@ -241,7 +305,11 @@ class Conversation:
             with self._lender.lease(turn.route) as models:
                 outcome: TurnEvent = self._answering.answer(turn, models)
         except TurnAbandoned:
-            outcome = self._failure(turn, self._why_left(turn))
+            outcome = (
+                TurnWithdrawn(turn=turn.told_number, source=turn.source)
+                if turn.taken_back
+                else self._failure(turn, self._why_left(turn))
+            )
         except AttuneError as error:
             outcome = self._failure(turn, str(error))
         except Exception as error:
@@ -250,14 +318,17 @@ class Conversation:
             outcome = self._failure(
                 turn, f"this turn failed: {error!r}; the daemon's log says more"
             )
-        self._answering.turn_ended()
+        if turn.early is not None:
+            turn.early.drop()  # one that failed before it was kept is heard again
+        if not turn.taken_back:
+            self._answering.turn_ended()
         self._conclude(turn, outcome)
 
     def _go_on(self, turn: QueuedTurn) -> None:
         """Give a sign of life between the bounded steps of a turn. Raises TurnAbandoned if the
         turn's client has left, or the daemon stops."""
         self._alive()
-        if self._closing or turn.abandoned.is_set():
+        if self._closing or turn.abandoned.is_set() or turn.taken_back:
             raise TurnAbandoned
 
     def _leave(self, turn: QueuedTurn, why: str) -> None:
@@ -268,6 +339,11 @@ class Conversation:
         return "the client has left" if turn.abandoned.is_set() else _STOPPING
 
     def _failure(self, turn: QueuedTurn, error: str) -> TurnFailed:
+        if turn.early is not None:
+            turn.early.drop()
+            if turn.early.dropped:
+                logger.debug("a turn that was begun early failed: %s", error)
+                return TurnFailed(turn=turn.number, source=turn.source, problem=error)
         if turn.abandoned.is_set():
             logger.info("turn %d was not answered: %s", turn.number, error)
             problem = error
@@ -281,9 +357,13 @@ class Conversation:
     def _conclude(self, turn: QueuedTurn, outcome: TurnEvent) -> None:
         """Publish the last event of a turn, and end its attention."""
         self._attention.end()
-        self._publish(turn, outcome)
+        if turn.early is None or not turn.early.dropped:
+            self._publish(turn, outcome)
 
     def _publish(self, turn: QueuedTurn, event: TurnEvent) -> None:
+        if turn.early is not None and event.turn == turn.number:
+            turn.early.publish(event, self._events.publish)
+            return
         if turn.events is not None:
             turn.events.put(event)
         self._events.publish(event)

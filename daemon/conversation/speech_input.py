@@ -6,7 +6,13 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Sequence
 
-from engines.audio.segmenter import Segmenter, SegmenterLimits, SegmentEvent, SpeechStarted
+from engines.audio.segmenter import (
+    Segmenter,
+    SegmenterLimits,
+    SegmentEvent,
+    SpeechCancelled,
+    SpeechStarted,
+)
 from engines.audio.vad import SileroVad
 from engines.open_file import OpenFile
 from engines.types import Segment
@@ -48,6 +54,8 @@ def hand_on(
             attention.begin()
             interrupt()
             events.publish(SpeechBegan())
+            return
+        if not isinstance(event, Segment | SpeechCancelled):
             return
         try:
             if isinstance(event, Segment):

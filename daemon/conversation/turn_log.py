@@ -15,6 +15,7 @@ from engines.types import Float32
 from ..events.event import Event
 from ..store.records import Turn
 from ..store.store import Store
+from .early import Early
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,31 @@ class QueuedTurn:
     """Phrases that are likelier than other words, beside the user's own."""
     learn: bool = True
     """Whether the audio is kept, to learn from."""
+    longest_pause_seconds: float | None = None
+    """The longest silence within what was said; None if that is not known."""
+    replaces: int | None = None
+    """Number of the turn that this one takes the place of, because its speech went on."""
+    early: Early | None = None
+    """Whether the turn is kept, if it was begun before that was certain."""
+    withdrawn: threading.Event = field(default_factory=threading.Event)
+    """Set once the turn is to be taken back, because its speech goes on."""
+
+    @property
+    def ended_at(self) -> float:
+        """When the speech was known to have ended, in seconds of `time.perf_counter`."""
+        return self.early.kept_at if self.early is not None else self.asked_at
+
+    @property
+    def told_number(self) -> int:
+        """The number under which others know the turn; 0 as long as it is not kept."""
+        if self.early is None:
+            return self.number
+        return self.early.number or 0
+
+    @property
+    def taken_back(self) -> bool:
+        """Whether nothing of the turn stays."""
+        return self.withdrawn.is_set() or (self.early is not None and self.early.dropped)
 
 
 @dataclass(frozen=True)
@@ -81,9 +107,21 @@ class TurnLog:
             return KeptTurn(warning="; ".join(self.store.later.problems()) or _PUT_OFF)
         return KeptTurn(stored.id, stored.utterance)
 
+    def take_back(self, turn: int | None, utterance: str | None) -> None:
+        """Remove a turn and its audio from the store. Never raises: what stays is an answered turn
+        like any other."""
+        try:
+            self.store.history.remove_turn(turn)
+            stored = self.store.utterance(utterance) if utterance is not None else None
+            if stored is not None:
+                self.store.forget(stored.audio)
+        except AttuneError as error:
+            logger.error("a turn whose speech went on stays in the store: %s", error)
+
     def keeps_audio_of(self, queued: QueuedTurn) -> bool:
         """Whether the audio of a turn is stored."""
-        return self.keeps_audio and queued.learn and not isinstance(queued.words, str)
+        learn = queued.early.learn if queued.early is not None else queued.learn
+        return self.keeps_audio and learn and not isinstance(queued.words, str)
 
     def keep_audio_or_tell(self, queued: QueuedTurn) -> None:
         """Store the audio of a turn that was not answered. Never raises."""
@@ -99,4 +137,6 @@ class TurnLog:
     def _keep_audio(self, queued: QueuedTurn) -> str | None:
         if isinstance(queued.words, str) or not self.keeps_audio_of(queued):
             return None
-        return self.store.add_utterance(queued.words, queued.source).id
+        return self.store.add_utterance(
+            queued.words, queued.source, queued.longest_pause_seconds
+        ).id

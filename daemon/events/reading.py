@@ -31,6 +31,7 @@ from .turns import (
     StreamEnded,
     TurnAnswered,
     TurnFailed,
+    TurnWithdrawn,
 )
 from .vocabulary import VocabularyListed
 
@@ -63,6 +64,7 @@ AnyEvent = Annotated[
     | TextSaid
     | TurnAnswered
     | TurnFailed
+    | TurnWithdrawn
     | VocabularyListed
     | Why,
     Field(discriminator="event"),

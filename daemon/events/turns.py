@@ -83,6 +83,13 @@ class TurnFailed(TurnEvent):
     problem: str
 
 
+class TurnWithdrawn(TurnEvent):
+    """The last event of a turn that was taken back, because its speech went on: what was said is
+    answered as a whole, in a turn of its own. It may follow the turn's answer."""
+
+    event: Literal["turn_withdrawn"] = "turn_withdrawn"
+
+
 class RecordingPlayed(Event):
     """The last event of a recording that was played: all of it was heard and answered."""
 

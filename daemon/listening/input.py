@@ -90,6 +90,7 @@ class AudioInput:
         when somebody speaks over a reply. Raises AttuneError if `audio` names a recording that
         cannot be read."""
         self._watchdog = watchdog
+        self._segmenter = Segmenter(limits)
         self._listener: Listener | None = None
         self._deaf_because = "audio.source is none"
         try:
@@ -107,7 +108,7 @@ class AudioInput:
             self._listener = Listener(
                 source,
                 SileroVad(),
-                Segmenter(limits),
+                self._segmenter,
                 on_event,
                 self._ended,
                 alive=alive,
@@ -118,6 +119,12 @@ class AudioInput:
         """Begin to listen."""
         if self._listener is not None:
             self._listener.start()
+
+    def end_turns_after(self, end_seconds: float, early_seconds: float) -> None:
+        """Let a silence of `end_seconds` end a turn from now on, and tell after `early_seconds`
+        that it may have ended. May be called from any thread."""
+        self._segmenter.end_silence_seconds = end_seconds
+        self._segmenter.pause_seconds = early_seconds
 
     def stop(self) -> None:
         """End listening. A segment that is being spoken is cut here and handed on."""

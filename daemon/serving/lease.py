@@ -59,14 +59,24 @@ class ModelLease:
         return self.loaded.words_of(heard)
 
     def reply(
-        self, heard: Transcript | SoftTokens, max_tokens: int, step: Step = unwatched
+        self,
+        heard: Transcript | SoftTokens,
+        max_tokens: int,
+        step: Step = unwatched,
+        provisional: bool = False,
     ) -> Generator[str, None, None]:
         """Yield the reply to what this lease's route heard, piece by piece. `step` is called as in
-        `hear`."""
+        `hear`. A `provisional` reply forgets nothing for its own sake, and raises AttuneError if it
+        would have to."""
         if isinstance(heard, SoftTokens):
             self._use_adapter(self.loaded.adapter)
         read = heard.text if isinstance(heard, Transcript) else heard
-        return cast(Generator[str, None, None], self.language_model.reply(read, max_tokens, step))
+        stream = self.language_model.reply(read, max_tokens, step, provisional)
+        return cast(Generator[str, None, None], stream)
+
+    def withdraw(self) -> None:
+        """Forget the last turn, as if it had never been."""
+        self.language_model.withdraw()
 
     def forget(self) -> None:
         """Begin a new conversation."""

@@ -17,7 +17,7 @@ from ..attention import Attention
 from . import sounds
 from .clauses import ClauseCutter
 from .clip import clip
-from .loudspeaker import Loudspeaker
+from .loudspeaker import Loudspeaker, Sounded
 from .played_sound import PlayedSound
 
 logger = logging.getLogger(__name__)
@@ -93,6 +93,8 @@ class Speaker:
         self._open_voice = open_voice
         self._loudspeaker = loudspeaker
         self._attention = attention
+        self.reply_began_at: float | None = None
+        """When the text that is said, or was said last, began to sound, by `time.monotonic`."""
         self.played = PlayedSound()
         """What the loudspeaker played in the last seconds."""
         loudspeaker.sounded.subscribe(self.played.note)
@@ -202,7 +204,13 @@ class Speaker:
     def _say(self, speech: Speech) -> Said:
         """Say a text to its end, or until it is stopped. Raises AttuneError if that fails."""
         heard: list[float] = []
-        unsubscribe = self._loudspeaker.sounded.subscribe(lambda sound: heard.append(sound.at))
+
+        def note(sound: Sounded) -> None:
+            if not heard:
+                self.reply_began_at = sound.at
+            heard.append(sound.at)
+
+        unsubscribe = self._loudspeaker.sounded.subscribe(note)
         seconds, cutter, voice = 0.0, ClauseCutter(), None
         try:
             while not speech.stopped.is_set():

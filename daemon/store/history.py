@@ -50,6 +50,11 @@ class History:
             cursor = _insert(connection, "turns", values, self._database.service_seconds())
         return replace(turn, id=cursor.lastrowid or 0)
 
+    def remove_turn(self, number: int | None) -> None:
+        """Remove the turn with the id `number`, if there is one."""
+        with self._database.writing() as connection:
+            connection.execute("DELETE FROM turns WHERE id = ?", (number,))
+
     def forget_turns(self, age_seconds: float) -> int:
         """Remove turns that are older than `age_seconds` of the service clock. Returns how many."""
         oldest = self._database.service_seconds() - age_seconds

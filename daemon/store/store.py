@@ -138,18 +138,23 @@ class Store:
 
     # --- utterances and labels
 
-    def add_utterance(self, samples: Float32, source: str) -> Utterance:
-        """Store `samples` ([N] mono at SAMPLE_RATE_HZ). The same audio is stored once. Raises
-        AttuneError if the disk is full."""
+    def add_utterance(
+        self, samples: Float32, source: str, longest_pause_seconds: float | None = None
+    ) -> Utterance:
+        """Store `samples` ([N] mono at SAMPLE_RATE_HZ), and the longest silence in them if it is
+        known. The same audio is stored once. Raises AttuneError if the disk is full."""
         identifier = utterance_id(samples)
         path = self.audio_folder / f"{identifier}.flac"
         with self._database.guarded(), self._audio_lock:
             known = self.utterance(identifier)
             if not path.is_file():
                 write_flac(path, samples)
-            return known or self.add_row(
+            stored = known or self.add_row(
                 identifier, len(samples) / SAMPLE_RATE_HZ, source, self.clocks.wall()
             )
+            if longest_pause_seconds is not None:
+                self.set_longest_pause(identifier, longest_pause_seconds)
+            return stored
 
     def add_row(self, identifier: str, seconds: float, source: str, created_at: float) -> Utterance:
         """Store the utterance of an existing audio file; `created_at` is in seconds since the
@@ -185,6 +190,36 @@ class Store:
             identifier,
         )
         return self._utterance(rows[0]) if rows else None
+
+    def set_longest_pause(self, identifier: str, seconds: float) -> None:
+        """Store the longest silence within an utterance."""
+        with self.writing() as connection:
+            connection.execute(
+                "UPDATE utterances SET longest_pause_seconds = ? WHERE id = ?",
+                (seconds, identifier),
+            )
+
+    def longest_pauses(self, count: int) -> list[float]:
+        """Return the longest silence in each of the latest `count` utterances that were measured
+        and are a user's own turn or sentence; a file may hold anything."""
+        rows = self.rows(
+            "SELECT longest_pause_seconds FROM utterances WHERE longest_pause_seconds IS NOT NULL"
+            " AND source IN ('microphone', 'enrolled') ORDER BY service_at DESC, rowid DESC LIMIT"
+            " ?",
+            count,
+        )
+        return [float(seconds) for (seconds,) in rows]
+
+    def without_pause(self, count: int) -> list[Utterance]:
+        """Return up to `count` utterances of the user whose silences were not measured, the latest
+        first."""
+        rows = self.rows(
+            "SELECT id, created_at, seconds, source, audio, holdout FROM utterances WHERE"
+            " longest_pause_seconds IS NULL AND source IN ('microphone', 'enrolled')"
+            " ORDER BY service_at DESC, rowid DESC LIMIT ?",
+            count,
+        )
+        return [self._utterance(row) for row in rows]
 
     def add_label(self, utterance: str, text: str, origin: Origin, confidence: float = 1.0) -> None:
         """Store a label that says what `utterance` means. Raises AttuneError if the text is empty

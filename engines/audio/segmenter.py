@@ -2,11 +2,12 @@
 and no thread.
 
 A SpeechStarted is always followed by one Segment or one SpeechCancelled before the next
-SpeechStarted.
+SpeechStarted. In between, a SpeechPaused is followed by a SpeechResumed, or by the end.
 """
 
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -79,7 +80,19 @@ class SpeechCancelled:
     """The `start_seconds` of the SpeechStarted that this cancels."""
 
 
-SegmentEvent = SpeechStarted | SpeechCancelled | Segment
+@dataclass(frozen=True)
+class SpeechPaused:
+    """The speech may have ended: if nothing more is said, `segment` is the segment that follows."""
+
+    segment: Segment
+
+
+@dataclass(frozen=True)
+class SpeechResumed:
+    """The speech goes on after a SpeechPaused."""
+
+
+SegmentEvent = SpeechStarted | SpeechPaused | SpeechResumed | SpeechCancelled | Segment
 
 
 class Segmenter:
@@ -88,10 +101,15 @@ class Segmenter:
 
     def __init__(self, limits: SegmenterLimits | None = None) -> None:
         self.limits = limits or SegmenterLimits()
+        self.end_silence_seconds = self.limits.end_silence_seconds
+        """The silence that ends a segment from now on. May be set from another thread."""
+        self.pause_seconds = inf
+        """The silence after which a SpeechPaused is given, if it is shorter than that. May be set
+        from another thread."""
         self._position_samples = 0  # of the end of the last chunk in the stream
         self._held: deque[Float32] = deque()  # the chunks up to there that belong to no segment yet
         self._held_samples = 0
-        self._last_is_speech = False
+        self._last_is_speech = self._paused = False
         self._leave_speech()
 
     def push(self, chunk: Float32, probability: float) -> SegmentEvent | None:
@@ -113,9 +131,20 @@ class Segmenter:
         self._hold(chunk)
         if not self._announced:
             return self._announce()
-        if self._silent_run_samples >= _samples(self.limits.end_silence_seconds):
+        if self._silent_run_samples >= _samples(self.end_silence_seconds):
             return self._end(self._position_samples)
-        return None
+        return self._pause_or_resume()
+
+    def _pause_or_resume(self) -> SpeechPaused | SpeechResumed | None:
+        if self._paused and self._last_is_speech:
+            self._paused = False
+            return SpeechResumed()
+        if self._paused or self._silent_run_samples < self.pause_seconds * SAMPLE_RATE_HZ:
+            return None
+        if self._speech_samples < _samples(self.limits.min_speech_seconds):
+            return None
+        self._paused = True
+        return SpeechPaused(self._segment(self._position_samples))
 
     @property
     def samples_to_event(self) -> int:
@@ -160,16 +189,28 @@ class Segmenter:
         return event
 
     def _end(self, position_samples: int) -> Segment | SpeechCancelled:
-        start_seconds = self._start_seconds(position_samples)
-        surplus_samples = max(0, self._silent_run_samples - _samples(self.limits.post_roll_seconds))
         enough = self._speech_samples >= _samples(self.limits.min_speech_seconds)
+        segment, surplus_samples = self._segment(position_samples), self._surplus_samples
         self._leave_speech()
         if not enough:
             self._drop_held(keep_samples=_samples(self.limits.pre_roll_seconds))
-            return SpeechCancelled(start_seconds)
-        samples = np.concatenate(self._held)
+            return SpeechCancelled(segment.start_seconds)
         self._drop_held(keep_samples=min(surplus_samples, _samples(self.limits.pre_roll_seconds)))
-        return Segment(samples[: len(samples) - surplus_samples], start_seconds)
+        return segment
+
+    def _segment(self, position_samples: int) -> Segment:
+        """The segment that ends here, without most of its closing silence."""
+        samples = np.concatenate(self._held)
+        return Segment(
+            samples[: len(samples) - self._surplus_samples],
+            self._start_seconds(position_samples),
+            self._longest_pause_samples / SAMPLE_RATE_HZ,
+        )
+
+    @property
+    def _surplus_samples(self) -> int:
+        """The closing silence that does not belong to the segment."""
+        return max(0, self._silent_run_samples - _samples(self.limits.post_roll_seconds))
 
     def _leave_speech(self) -> None:
         self.in_speech = False  # from a start that is about to be announced to its end
@@ -180,12 +221,15 @@ class Segmenter:
             0  # in speech: all of the segment's; in silence: the unbroken run at the end
         )
         self._silent_run_samples = 0
+        self._longest_pause_samples = 0  # within the segment
+        self._paused = False  # whether a SpeechPaused waits for its SpeechResumed
 
     def _hold(self, chunk: Float32) -> None:
         self._held.append(chunk.copy())  # the caller may reuse its buffer
         self._held_samples += len(chunk)
         if self._last_is_speech:
             self._speech_samples += len(chunk)
+            self._longest_pause_samples = max(self._longest_pause_samples, self._silent_run_samples)
             self._silent_run_samples = 0
         else:
             self._silent_run_samples += len(chunk)

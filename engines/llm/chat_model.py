@@ -82,6 +82,8 @@ class LlamaCppLanguageModel:
         self._vocabulary = vocabulary
         self._threads = threads
         self._turns: list[_Turn] = []
+        self._last_start: int | None = None
+        """Where the last turn begins in the sequence; None where it left none behind."""
         self._caller = threading.Lock()
         self._scorer: LlamaSentenceScorer | None = None
         self._sequence = LlamaSequence(model, context_tokens, threads, adapter)
@@ -107,7 +109,11 @@ class LlamaCppLanguageModel:
             raise
 
     def reply(
-        self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched
+        self,
+        words: str | SoftTokens,
+        max_tokens: int,
+        step: Step = unwatched,
+        provisional: bool = False,
     ) -> Generator[str, None, None]:
         """Stream the reply to `words` as pieces of printable text, the first of them before a
         second token is decoded.
@@ -119,6 +125,9 @@ class LlamaCppLanguageModel:
         empty, loops or is no text, and where the words are empty or in a writing that the model
         cannot read.
 
+        A `provisional` reply drops no older turn: it raises AttuneError where its words and
+        `max_tokens` would need their room.
+
         Control tokens in a text are plain text. Raises AttuneError at once for words that are
         empty, do not fit the context with `max_tokens`, or are no soft tokens of this model; and
         while streaming where llama.cpp fails, in which case this turn is forgotten.
@@ -126,7 +135,16 @@ class LlamaCppLanguageModel:
         if max_tokens < 1:
             raise ValueError("a reply has at least one token")
         checked = self._checked(words, max_tokens)
-        return self._stream(checked, max_tokens, step)
+        return self._stream(checked, max_tokens, step, provisional)
+
+    def withdraw(self) -> None:
+        """Forget the last turn, as if it had never been. Does nothing where the last reply left no
+        turn behind, or it was withdrawn already."""
+        with self._alone():
+            start, self._last_start = self._last_start, None
+            if start is not None:
+                self._sequence.truncate(start)
+                self._turns.pop()
 
     @property
     def turn_tokens(self) -> TurnTokens:
@@ -151,6 +169,7 @@ class LlamaCppLanguageModel:
         with self._alone():
             self._sequence.load_adapter(adapter)
             self._turns.clear()
+            self._last_start = None
             try:
                 self._sequence.append_tokens(self._around.opening, want_logits=False)
             except AttuneError:
@@ -267,11 +286,14 @@ class LlamaCppLanguageModel:
         )
 
     def _stream(
-        self, words: _Words, max_tokens: int, step: Callable[[], None]
+        self, words: _Words, max_tokens: int, step: Callable[[], None], provisional: bool
     ) -> Generator[str, None, None]:
         turn, whole = _Turn(words), False
         needed_tokens = self._cost_tokens(turn) + max_tokens
         with self._alone():
+            self._last_start = None
+            if provisional and not self._has_room(needed_tokens):
+                raise AttuneError("older turns would have to be forgotten for this reply")
             self._make_room(needed_tokens, step)
             start = self._sequence.length
             try:
@@ -283,7 +305,8 @@ class LlamaCppLanguageModel:
             finally:
                 self._settle(turn, start, is_example=self._is_example(turn, whole=whole))
             # Room for another turn like this one is made now, when no token is waited for.
-            self._make_room(needed_tokens, step)
+            if not provisional:
+                self._make_room(needed_tokens, step)
 
     def _decode(
         self, turn: _Turn, max_tokens: int, step: Callable[[], None]
@@ -357,6 +380,10 @@ class LlamaCppLanguageModel:
             self._sequence.truncate(start)
             raise
         self._turns.append(turn)
+        self._last_start = start
+
+    def _has_room(self, needed_tokens: int) -> bool:
+        return self._sequence.length + needed_tokens <= self._sequence.capacity_tokens
 
     def _make_room(self, needed_tokens: int, step: Step = unwatched) -> None:
         """Drop the oldest turns where `needed_tokens` do not fit, so many that half of the context
@@ -364,16 +391,18 @@ class LlamaCppLanguageModel:
 
         The kept turns are computed anew, as if the conversation had never had the others.
         """
-        capacity = self._sequence.capacity_tokens
-        if self._sequence.length + needed_tokens <= capacity:
+        if self._has_room(needed_tokens):
             return
+        capacity = self._sequence.capacity_tokens
         most_tokens = min(capacity // 2, capacity - needed_tokens)
         kept = list(self._turns)
         while kept and len(self._around.opening) + sum(map(self._cost_tokens, kept)) > most_tokens:
             kept.pop(0)
+        left_turn, start = self._last_start is not None, None
         self._forget_all()
         try:
             for turn in kept:
+                start = self._sequence.length
                 self._append_words(turn.words, step)
                 self._sequence.append_tokens(
                     turn.reply + self._around.between, want_logits=False, step=step
@@ -382,9 +411,11 @@ class LlamaCppLanguageModel:
         except (AttuneError, TurnAbandoned):
             self._forget_all()
             raise
+        self._last_start = start if left_turn else None
 
     def _forget_all(self) -> None:
         self._turns.clear()
+        self._last_start = None
         self._sequence.truncate(len(self._around.opening))
 
     @contextmanager

@@ -17,10 +17,18 @@ class ReadsText:
     words_of: Callable[[str | SoftTokens], str]
 
     def reply(
-        self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched
+        self,
+        words: str | SoftTokens,
+        max_tokens: int,
+        step: Step = unwatched,
+        provisional: bool = False,
     ) -> Iterator[str]:
         """Stream the reply to the text of `words`; see `LanguageModel.reply`."""
-        return self.language_model.reply(self.words_of(words), max_tokens, step)
+        return self.language_model.reply(self.words_of(words), max_tokens, step, provisional)
+
+    def withdraw(self) -> None:
+        """Forget the last turn, as if it had never been."""
+        self.language_model.withdraw()
 
     def reset(self) -> None:
         """Forget the conversation and keep the system prompt."""

@@ -45,7 +45,11 @@ class EchoLanguageModel:
         self.seconds_per_word = 0.0
 
     def reply(
-        self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched
+        self,
+        words: str | SoftTokens,
+        max_tokens: int,
+        step: Step = unwatched,
+        provisional: bool = False,
     ) -> Generator[str, None, None]:
         heard = words if isinstance(words, str) else f"{len(words.vectors)} tokens"
         if heard == "too long":
@@ -66,6 +70,10 @@ class EchoLanguageModel:
                 yield f"{word} "
         finally:
             self.remembered.append(" ".join(said))
+
+    def withdraw(self) -> None:
+        if self.remembered:
+            self.remembered.pop()
 
     def reset(self) -> None:
         self.remembered.clear()

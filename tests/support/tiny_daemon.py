@@ -26,13 +26,17 @@ OPENS_FOR_EVER = "opens for ever"
 
 class FreezingLanguageModel(EchoLanguageModel):
     def reply(
-        self, words: str | SoftTokens, max_tokens: int, step: Step = unwatched
+        self,
+        words: str | SoftTokens,
+        max_tokens: int,
+        step: Step = unwatched,
+        provisional: bool = False,
     ) -> Generator[str, None, None]:
         if words == "freeze":
             threading.Event().wait()
         if words == "go on":
             return self.endless(step)
-        return super().reply(words, max_tokens, step)
+        return super().reply(words, max_tokens, step, provisional)
 
     def endless(self, step: Callable[[], None]) -> Generator[str, None, None]:
         while True:

@@ -14,6 +14,8 @@ from engines.audio.segmenter import (
     SegmenterLimits,
     SegmentEvent,
     SpeechCancelled,
+    SpeechPaused,
+    SpeechResumed,
     SpeechStarted,
 )
 from engines.types import SAMPLE_RATE_HZ, Segment
@@ -32,11 +34,14 @@ class Heard:
 
 
 def run(
-    probabilities: Iterable[float], limits: SegmenterLimits = DEFAULTS, split: int = 1
+    probabilities: Iterable[float],
+    limits: SegmenterLimits = DEFAULTS,
+    split: int = 1,
+    segmenter: Segmenter | None = None,
 ) -> list[Heard]:
     """Push one chunk for each probability, cut into `split` parts; the value of each sample is its
     position in the stream."""
-    segmenter, position, heard = Segmenter(limits), 0, []
+    segmenter, position, heard = segmenter or Segmenter(limits), 0, []
     for probability in probabilities:
         for _ in range(split):
             samples = np.arange(position, position + CHUNK // split, dtype=np.float32)
@@ -55,6 +60,16 @@ def chunks(seconds: float, probability: float) -> list[float]:
 
 def segments(heard: list[Heard]) -> list[Segment]:
     return [each.event for each in heard if isinstance(each.event, Segment)]
+
+
+def starts_of(heard: list[Heard]) -> list[float]:
+    """The `start_seconds` of all events, which must have one."""
+    return [event.start_seconds for event in map(started, heard)]
+
+
+def started(heard: Heard) -> SpeechStarted | SpeechCancelled | Segment:
+    assert not isinstance(heard.event, SpeechPaused | SpeechResumed)
+    return heard.event
 
 
 def names(heard: list[Heard]) -> list[str]:
@@ -113,10 +128,10 @@ def test_a_click_starts_nothing() -> None:
 def test_a_blip_is_cancelled() -> None:
     heard = run([*chunks(1.0, 0.0), *[0.9] * 5, *chunks(1.0, 0.0)])
     assert names(heard) == ["SpeechStarted", "SpeechCancelled"]
-    started, cancelled = (each.event for each in heard)
-    assert isinstance(started, SpeechStarted)
+    began, cancelled = (each.event for each in heard)
+    assert isinstance(began, SpeechStarted)
     assert isinstance(cancelled, SpeechCancelled)
-    assert started.start_seconds == cancelled.start_seconds
+    assert began.start_seconds == cancelled.start_seconds
 
 
 def test_hysteresis_bridges_a_soft_stretch() -> None:
@@ -188,9 +203,9 @@ def test_every_start_has_one_end(probabilities: list[float], within: SegmenterLi
     heard = run(probabilities, within)
     assert names(heard)[::2] == ["SpeechStarted"] * ((len(heard) + 1) // 2)
     assert len(heard) % 2 == 0
-    for started, ended in zip(heard[::2], heard[1::2], strict=True):
+    for began, ended in zip(heard[::2], heard[1::2], strict=True):
         assert isinstance(ended.event, Segment | SpeechCancelled)
-        assert started.event.start_seconds == ended.event.start_seconds
+        assert starts_of([began]) == starts_of([ended])
 
 
 @given(streams, limits())
@@ -212,7 +227,7 @@ def test_speech_is_in_a_segment_or_was_cancelled(
 ) -> None:
     heard = run(probabilities, within)
     spans = [
-        range(round(each.event.start_seconds * SAMPLE_RATE_HZ), each.at_samples)
+        range(round(started(each).start_seconds * SAMPLE_RATE_HZ), each.at_samples)
         for each in heard
         if isinstance(each.event, SpeechCancelled)
     ] + [span(segment.start_seconds, len(segment.samples)) for segment in segments(heard)]
@@ -240,11 +255,8 @@ def test_the_size_of_chunks_does_not_matter(
 ) -> None:
     ended = [*probabilities, *chunks(1.0, 0.0)]
     whole, halves = run(ended, within), run(ended, within, split=2)
-    assert [
-        (name, each.event.start_seconds) for name, each in zip(names(whole), whole, strict=True)
-    ] == [
-        (name, each.event.start_seconds) for name, each in zip(names(halves), halves, strict=True)
-    ]
+    assert names(whole) == names(halves)
+    assert starts_of(whole) == starts_of(halves)
     for one, other in zip(segments(whole), segments(halves), strict=True):
         np.testing.assert_array_equal(one.samples, other.samples)
 
@@ -267,3 +279,74 @@ def test_in_silence_a_start_needs_all_of_its_speech() -> None:
         said.append(segmenter.samples_to_event)
         segmenter.push(np.ones(CHUNK, np.float32), probability)
     assert said == [1600, 1600, 1088, 576, 1600, 1088, 576, 64, 1]
+
+
+# --- pauses
+
+
+def run_with_pauses(
+    probabilities: list[float], pause_seconds: float, limits: SegmenterLimits | None = None
+) -> list[Heard]:
+    segmenter = Segmenter(limits)
+    segmenter.pause_seconds = pause_seconds
+    return run(probabilities, segmenter=segmenter)
+
+
+def test_a_pause_gives_the_segment_that_follows_if_nothing_more_is_said() -> None:
+    heard = run_with_pauses(chunks(1.0, 0.0) + chunks(1.5, 0.9) + chunks(2.0, 0.0), 0.3)
+    assert names(heard) == ["SpeechStarted", "SpeechPaused", "Segment"]
+    paused, segment = heard[1].event, heard[2].event
+    assert isinstance(paused, SpeechPaused)
+    assert isinstance(segment, Segment)
+    assert np.array_equal(paused.segment.samples, segment.samples)
+    assert paused.segment.start_seconds == segment.start_seconds
+    assert heard[1].at_samples < heard[2].at_samples
+
+
+def test_speech_that_goes_on_resumes_and_pauses_again() -> None:
+    speech = chunks(1.0, 0.9) + chunks(0.45, 0.0)
+    heard = run_with_pauses(speech * 2 + chunks(2.0, 0.0), 0.3)
+    assert names(heard) == [
+        "SpeechStarted",
+        "SpeechPaused",
+        "SpeechResumed",
+        "SpeechPaused",
+        "Segment",
+    ]
+    [segment] = segments(heard)
+    assert segment.longest_pause_seconds == pytest.approx(0.45, abs=2 * CHUNK_SECONDS)
+
+
+def test_a_segmenter_that_is_not_asked_for_pauses_gives_none() -> None:
+    assert names(run(chunks(1.0, 0.9) + chunks(0.5, 0.0) + chunks(1.0, 0.9))) == [
+        "SpeechStarted",
+        "Segment",
+    ]
+
+
+def test_the_silence_that_ends_a_segment_may_change_meanwhile() -> None:
+    segmenter = Segmenter()
+    segmenter.end_silence_seconds = 1.5
+    speech = chunks(1.0, 0.9) + chunks(1.2, 0.0) + chunks(1.0, 0.9) + chunks(2.0, 0.0)
+    assert names(run(speech, segmenter=segmenter)) == ["SpeechStarted", "Segment"]
+
+
+@given(streams, limits(), st.integers(1, 12))
+def test_pauses_change_no_segment(
+    probabilities: list[float], limits: SegmenterLimits, pause_chunks: int
+) -> None:
+    heard = run_with_pauses(probabilities, pause_chunks * CHUNK_SECONDS, limits)
+    plain = run(probabilities, limits)
+    assert [
+        name for name in names(heard) if name not in ("SpeechPaused", "SpeechResumed")
+    ] == names(plain)
+    open_pause = False
+    for each in heard:
+        if isinstance(each.event, SpeechPaused):
+            assert not open_pause
+            open_pause = True
+        elif isinstance(each.event, SpeechResumed):
+            assert open_pause
+            open_pause = False
+        else:
+            open_pause = False

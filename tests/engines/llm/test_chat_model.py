@@ -166,6 +166,75 @@ class TestStreaming:
         assert list(model.reply("Now me", 5))
 
 
+class TestWithdrawing:
+    def test_a_turn_that_is_withdrawn_leaves_nothing_behind(
+        self, tiny: Opened, reference: Reference
+    ) -> None:
+        model, _ = tiny
+        first = "".join(model.reply("One.", 8))
+        expected = reference(rendered([("One.", first)], "Hello."))
+        for provisional in (True, False):
+            list(model.reply("Two.", 8, provisional=provisional))
+            model.withdraw()
+            assert same(model.first_logits("Hello."), expected)
+            model.withdraw()  # a second time nothing happens
+            assert same(model.first_logits("Hello."), expected)
+
+    def test_a_reply_that_was_cut_short_is_withdrawn_too(
+        self, tiny: Opened, reference: Reference
+    ) -> None:
+        model, _ = tiny
+        expected = reference(rendered([], "Hello."))
+        stream = model.reply("Two.", 8, provisional=True)
+        next(stream)
+        stream.close()
+        model.withdraw()
+        assert same(model.first_logits("Hello."), expected)
+
+    def test_a_turn_that_was_forgotten_already_takes_no_other_with_it(
+        self, tiny: Opened, reference: Reference
+    ) -> None:
+        model, _ = tiny
+        first = "".join(model.reply("One.", 8))
+
+        def fail() -> None:
+            raise TurnAbandoned
+
+        with pytest.raises(TurnAbandoned):
+            list(model.reply("Two.", 8, fail))
+        model.withdraw()
+        expected = reference(rendered([("One.", first)], "Hello."))
+        assert same(model.first_logits("Hello."), expected)
+
+    def test_a_provisional_reply_forgets_no_other_turn(self, tiny_path: Path) -> None:
+        for model, _ in opened(tiny_path, CONTEXT_TOKENS):
+
+            def fill(model: LlamaCppLanguageModel = model) -> None:
+                for _ in range(200):
+                    list(model.reply("Something to say.", 8, provisional=True))
+
+            with pytest.raises(AttuneError, match="older turns would have to be forgotten"):
+                fill()
+            before = model.first_logits("Hello.")
+            model.withdraw()
+            assert same(model.first_logits("Hello."), before)
+
+    def test_a_turn_is_withdrawn_after_room_was_made_behind_it(
+        self, tiny_path: Path, reference: Reference
+    ) -> None:
+        for model, _ in opened(tiny_path, CONTEXT_TOKENS):
+            said: list[tuple[str, str]] = []
+            for number in range(40):
+                words = f"Say {number}."
+                said.append((words, "".join(model.reply(words, 8))))
+                remembered = len(model._turns)
+                model.withdraw()
+                assert len(model._turns) == remembered - 1
+                said[-1] = (words, "".join(model.reply(words, 8)))
+            kept = said[-len(model._turns) :]
+            assert same(model.first_logits("Hello."), reference(rendered(kept, "Hello.")))
+
+
 def test_a_model_that_begins_the_other_sides_part_has_ended_its_reply(tmp_path: Path) -> None:
     path = write_tiny_llama(
         tmp_path / "script.gguf",
