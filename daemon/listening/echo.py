@@ -14,7 +14,7 @@ import numpy as np
 from engines.audio.vad import CHUNK_SAMPLES
 from engines.types import SAMPLE_RATE_HZ, Float32
 
-from .barge_in import BargeIn
+from .barge_in import BargeIn, level_db
 from .source import AudioSource
 from .status import SourceStatus
 
@@ -24,9 +24,15 @@ ECHO_SECONDS = 1.0
 """Time after the last sound of the loudspeaker in which a room may still echo it."""
 _DEAF_SECONDS = 0.4
 """The same, where all that is done about it is not to listen."""
+_AHEAD_SECONDS = 0.01
+"""How far ahead of a chunk its reference is taken: devices tell the time to within milliseconds."""
 _LEARN_SECONDS = 3.0
 """Sound that the canceller has to hear before it knows the room. Nothing else is heard meanwhile:
 in simulated rooms, one of six first replies was taken for a speaker."""
+_NEW_REPLY_SECONDS, _SETTLE_SECONDS, _MOSTLY_OTHERS = 1.0, 0.6, 0.2
+"""After a silence the canceller takes a moment to settle: the clocks have moved apart meanwhile. In
+that moment only what is mostly something else than echo is heard: of which it leaves this share of
+the power or more."""
 _DRIFT = 2e-4
 """How far the clocks of a sound card and of the machine run apart, at most, as a share."""
 _STEP_SECONDS = 0.008
@@ -78,7 +84,7 @@ class EchoPlan:
         clean, watch = EchoFreeSource(source, self.played, load_canceller()), BargeIn()
 
         def on_chunk(chunk: Float32, probability: float) -> None:
-            if watch.push(chunk, probability, clean.echoes) and self.barge_in:
+            if watch.push(chunk, probability, clean.with_echo_db) and self.barge_in:
                 interrupt()
 
         return clean, on_chunk
@@ -108,8 +114,11 @@ class EchoFreeSource:
         self._canceller = canceller
         self._stream_clock = _StreamClock(clock)
         self._learnt_samples = 0
-        self.echoes = False
-        """Whether an echo was taken out of the chunks that were read last."""
+        self._sounded_at = self._reply_at = float("-inf")
+        """When something sounded last, and when the reply to which that belongs began."""
+        self.with_echo_db: float | None = None
+        """Level of the chunks that were read last, before the echo was taken out of them; None if
+        there was none."""
 
     def read(self, at_most: int) -> Float32 | None:
         """Return the next chunks; see `AudioSource`."""
@@ -117,7 +126,7 @@ class EchoFreeSource:
         if chunks is None:
             return None
         began = self._stream_clock.advance(chunks.size)
-        self.echoes = False
+        self.with_echo_db = None
         if self._canceller is None:
             deaf = self._played.sounded_since(began - _DEAF_SECONDS)
             return np.zeros_like(chunks) if deaf else chunks
@@ -125,12 +134,20 @@ class EchoFreeSource:
             return chunks
         # By the time a chunk arrives, what is heard in it was played up to 0.4 s before. The
         # canceller finds that delay by itself; an echo before its cause it could not take out.
-        far = self._played.between(began, chunks.size)
-        cleaned: Float32 = self._canceller.process(chunks.reshape(-1), far)
+        far = self._played.between(began + _AHEAD_SECONDS, chunks.size)
+        near = chunks.reshape(-1)
+        cleaned: Float32 = self._canceller.process(near, far)
+        if far.any():
+            if began - self._sounded_at > _NEW_REPLY_SECONDS:
+                self._reply_at = began
+            self._sounded_at = began
         if self._learnt_samples < _LEARN_SECONDS * SAMPLE_RATE_HZ:
             self._learnt_samples += int(np.count_nonzero(far))
             return np.zeros_like(chunks)
-        self.echoes = True
+        settles = began - self._reply_at < _SETTLE_SECONDS
+        if settles and np.sum(cleaned**2) < _MOSTLY_OTHERS * np.sum(near**2):
+            return np.zeros_like(chunks)
+        self.with_echo_db = level_db(near)
         return cleaned.reshape(-1, CHUNK_SAMPLES)
 
     def status(self) -> SourceStatus:

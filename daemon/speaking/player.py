@@ -190,6 +190,8 @@ def faded(sound: bytes) -> bytes:
 
 def main() -> None:
     """Play until the standard input ends; tell `{"problem": …}` if the device cannot be used."""
+    # PulseAudio lets this count more than what its clients ask for, and tears sound with less.
+    os.environ["PULSE_LATENCY_MSEC"] = str(round(1000 * _LATENCY_SECONDS))
     problem = Player(sys.argv[1] if len(sys.argv) > 1 else "").run(sys.stdin.buffer)
     if problem:
         print(json.dumps({"problem": problem}), flush=True)
