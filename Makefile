@@ -94,6 +94,10 @@ bench-long-speech: ready ## Ask utterances of 20 to 29 s, whole and cut, idle an
 	$(BIN)/python -m tests.bench.long_speech
 	$(BIN)/python -m tests.bench.long_speech --busy 2 --paragraphs 1
 
+.PHONY: bench-spoken
+bench-spoken: ready ## Talk with a daemon through a loudspeaker that its microphone hears (about forty minutes)
+	$(BIN)/python -m tests.bench.spoken --speaker clear --speaker atypical
+
 .PHONY: bench-scale
 bench-scale: ready ## Run rounds on stores of 100, 1,000 and 5,000 utterances, and plan one with 100,000 (about an hour)
 	$(BIN)/python -m tests.bench.scale

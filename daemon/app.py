@@ -25,6 +25,7 @@ from .control.server import ControlServer
 from .control.socket_file import hold_socket
 from .control.status import StatusReader
 from .conversation.conversation import Conversation
+from .conversation.early import Preparation
 from .conversation.speech_input import hand_on
 from .conversation.turn_pace import TurnPace
 from .conversation.turn_taking import GOES_ON_SECONDS, GOES_ON_UNHEARD_SECONDS, TurnTaking
@@ -187,7 +188,9 @@ def start(
     shadow = make_shadow(settings, given.clocks, models, store, attention, events)
     speaker = start_speaking(stack, settings, given, attention, events)
     guard = make_guard(settings, bare_bytes, models, shadow, speaker)
-    conversation = start_conversation(stack, settings, given, models, store, attention, events)
+    conversation = start_conversation(
+        stack, settings, given, models, store, speaker, attention, events
+    )
     housekeeping = start_housekeeping(stack, settings, given.clocks, models, store, attention)
     labeller = Labeller(
         store, attention, models.transcribe, lambda: models.writes_labels, given.clocks
@@ -368,6 +371,7 @@ def start_conversation(
     given: Surroundings,
     models: ModelManager,
     store: Store,
+    speaker: Speaker | None,
     attention: Attention,
     events: Events,
 ) -> Conversation:
@@ -381,6 +385,7 @@ def start_conversation(
         keeps_audio=settings.audio.keep,
         clocks=given.clocks,
         alive=given.watchdog.watch("conversation"),
+        preparation=(Preparation(speaker.prepare, speaker.forget) if speaker is not None else None),
     )
     stack.callback(conversation.close)
     return conversation

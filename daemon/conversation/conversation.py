@@ -25,7 +25,7 @@ from ..events.turns import TurnAnswered, TurnEvent, TurnFailed, TurnWithdrawn
 from ..serving.lease import ModelLender
 from ..store.store import Store
 from .answering import Answering
-from .early import Early
+from .early import Early, Preparation
 from .turn_log import QueuedTurn, TurnLog
 
 logger = logging.getLogger(__name__)
@@ -49,11 +49,13 @@ class Conversation:
         keeps_audio: bool,
         clocks: Clocks = REAL_TIME,
         alive: Callable[[], None] = lambda: None,
+        preparation: Preparation | None = None,
     ) -> None:
         """Start the thread. It calls `alive` before each step of a reply, and at least every
         _ROUND_SECONDS while it does not wait for a model. With `keeps_audio`, the audio of spoken
-        turns is stored."""
+        turns is stored. `preparation` is for replies that were begun early."""
         self._alive = alive
+        self._preparation = preparation
         self._lender = lender
         self._events = events
         self._attention = attention
@@ -137,7 +139,7 @@ class Conversation:
                 0, segment.samples, source, None, time.perf_counter(), None,
                 longest_pause_seconds=segment.longest_pause_seconds,
                 replaces=replaces,
-                early=Early(),
+                early=Early(self._preparation),
             )  # fmt: skip
             self._append(turn)
             return turn

@@ -6,16 +6,28 @@ Knows no model and no store.
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from ..events.turns import TurnEvent
+from ..events.turns import ReplyPiece, TurnEvent
 
 _LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What can be done for a reply before it may be told, such as its sound. Both take no time."""
+
+    prepare: Callable[[str], None] = lambda piece: None
+    """Called with each piece of the reply as it is written."""
+    forget: Callable[[], None] = lambda: None
+    """Called if the turn is dropped."""
 
 
 class Early:
     """Whether a turn that was begun early is kept. Safe to use from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, preparation: Preparation | None = None) -> None:
+        self._preparation = preparation or Preparation()
         self._changed = threading.Condition()
         self._held: list[TurnEvent] = []
         """Events that are not told yet."""
@@ -47,6 +59,7 @@ class Early:
             if self.number is None:
                 self.dropped = True
                 self._held.clear()
+                self._preparation.forget()
                 self._changed.notify_all()
 
     def publish(self, event: TurnEvent, tell: Callable[[TurnEvent], None]) -> None:
@@ -56,6 +69,8 @@ class Early:
                 tell(event.model_copy(update={"turn": self.number}))
             elif not self.dropped:
                 self._held.append(event)
+                if isinstance(event, ReplyPiece):
+                    self._preparation.prepare(event.text)
 
     @property
     def open(self) -> bool:

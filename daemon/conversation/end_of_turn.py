@@ -12,6 +12,8 @@ from math import ceil
 USUAL_SECONDS = 0.6
 """The silence that ends the turns of somebody who was never heard."""
 LEAST_SECONDS, MOST_SECONDS = 0.4, 2.5
+LEAST_EARLY_SECONDS = 0.2
+"""The shortest silence after which an answer is begun: within words there are shorter ones."""
 LOOKED_AT = 200
 """The latest sentences that are looked at: people change."""
 _CUT_SHARE = 0.02
@@ -35,4 +37,4 @@ def end_silence_seconds(longest_pauses: Sequence[float]) -> float:
 def early_seconds(end_seconds: float) -> float:
     """The silence after which a turn may have ended, and an answer is begun, for a person whose
     turns end after `end_seconds`."""
-    return max(0.25, min(0.5 * end_seconds, 0.8))
+    return max(LEAST_EARLY_SECONDS, min(0.5 * end_seconds, 0.8))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from engines.errors import AttuneError
+from engines.types import Float32
 from engines.voices.voice import Voice
 
 from ..attention import Attention
@@ -99,6 +100,9 @@ class Speaker:
         """What the loudspeaker played in the last seconds."""
         loudspeaker.sounded.subscribe(self.played.note)
         self._voice: Voice | None = None
+        self._prepared: dict[str, Float32] = {}
+        """The sound of a clause that may be said next."""
+        self._preparing = ClauseCutter()
         self._status = SpeakerStatus()
         self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -128,6 +132,15 @@ class Speaker:
         """Find out whether there are a loudspeaker and a voice, and which; free the voice again."""
         self._waiting.put(self._wake)
         self._waiting.put(self._close_voice)
+
+    def prepare(self, piece: str) -> None:
+        """Compute the sound of a text's first clause before it may be said; `piece` follows those
+        before. It is kept until the next text, or `forget`."""
+        self._waiting.put(lambda: self._prepare(piece))
+
+    def forget(self) -> None:
+        """Forget what was prepared."""
+        self._waiting.put(self._forget)
 
     def play(self, name: sounds.Sound) -> None:
         """Play a short sound after what is being said."""
@@ -179,6 +192,20 @@ class Speaker:
         except AttuneError as error:
             self._note(str(error))
 
+    def _prepare(self, piece: str) -> None:
+        if self._prepared:
+            return
+        for clause in self._preparing.push(piece):
+            try:
+                voice = self._usual_voice()
+                self._prepared = {clause: clip(voice.speak(clause), voice.rate_hz, clause)}
+            except AttuneError as error:
+                self._note(str(error))
+            return
+
+    def _forget(self) -> None:
+        self._prepared, self._preparing = {}, ClauseCutter()
+
     def _play_sound(self, name: sounds.Sound) -> None:
         try:
             self._loudspeaker.play(sounds.sound(name), sounds.RATE_HZ)
@@ -224,13 +251,16 @@ class Speaker:
                 self._loudspeaker.wait()
         finally:
             unsubscribe()
+            self._forget()
         return Said(seconds, heard[0] if heard else None, speech.stopped.is_set())
 
     def _say_clause(self, speech: Speech, voice: Voice, clause: str) -> float:
         """Give a clause to the loudspeaker once there is room; returns its seconds."""
         if speech.stopped.is_set():
             return 0.0
-        sound = clip(voice.speak(clause), voice.rate_hz, clause)
+        sound = self._prepared.pop(clause, None) if speech.voice is None else None
+        if sound is None:
+            sound = clip(voice.speak(clause), voice.rate_hz, clause)
         if speech.stopped.is_set() or not len(sound):
             return 0.0
         self._loudspeaker.play(sound, voice.rate_hz, _AHEAD_SECONDS)

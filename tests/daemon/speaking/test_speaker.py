@@ -189,3 +189,24 @@ def test_closing_ends_the_thread_in_the_middle_of_a_text(build: Callable[..., Wo
     closing.join(PATIENCE_SECONDS)
     assert not closing.is_alive()
     assert outcome.get(timeout=1).stopped
+
+
+def test_a_clause_that_was_prepared_is_said_without_being_computed_again(
+    build: Callable[..., World],
+) -> None:
+    world = build()
+    for piece in ("The light is", " on. ", "The kettle is off."):
+        world.speaker.prepare(piece)
+    said = world.say("The light is", " on. ", "The kettle is off.").get(timeout=PATIENCE_SECONDS)
+    assert world.spoken == ["The light is on.", "The kettle is off."]
+    assert said.seconds > 1.0
+
+
+def test_what_was_prepared_and_dropped_is_not_said(build: Callable[..., World]) -> None:
+    world = build()
+    world.speaker.prepare("Yes. And")
+    world.speaker.forget()
+    world.say("No. Yes. ").get(timeout=PATIENCE_SECONDS)
+    assert world.spoken == ["Yes.", "No.", "Yes."]
+    assert world.heard
+    assert world.speaker._prepared == {}
