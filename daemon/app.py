@@ -232,6 +232,7 @@ def start(
         attention=attention,
         audio_input=audio_input,
         pace=pace,
+        conversation=conversation,
         speaker=speaker,
         housekeeping=housekeeping,
         inputs=inputs,
@@ -241,6 +242,7 @@ def start(
     )
     service = Service(
         conversation=conversation,
+        meter=audio_input.meter,
         interrupt=interrupt,
         speaker=speaker,
         lender=models.lender,

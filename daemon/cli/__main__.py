@@ -34,7 +34,7 @@ from .demo.command import demo
 from .learn import adapt, correct, enroll
 from .status import metrics, reload, status
 from .streams import complain, tolerate_other_encodings, written_out
-from .talk import ask, listen, talk
+from .talk import ask, listen, mode, talk
 
 app = typer.Typer(
     help=(
@@ -114,6 +114,7 @@ app.command()(metrics)
 app.command()(ask)
 app.command()(listen)
 app.command()(talk)
+app.command()(mode)
 app.command()(voices.say)
 app.command()(voices.stop)
 app.command()(enroll)

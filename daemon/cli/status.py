@@ -60,6 +60,7 @@ def _lines(found: Status) -> list[Line]:
             f" {found.state_dir}",
         ),
         ("hearing", _hearing(found.listening)),
+        *([("mode", found.mode)] if found.mode != "assistant" else []),
         *([("turns", found.end_of_turn)] if found.end_of_turn else []),
         ("speaking", _speaking(found.speaking)),
         (

@@ -4,8 +4,9 @@ comes and how long it took."""
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -13,11 +14,35 @@ from rich.markup import escape
 from engines.errors import AttuneError
 
 from ..client import socket_client
-from ..control.requests import Ask, Follow, Listen
+from ..client.socket_client import NoDaemonError
+from ..config.choice import choose
+from ..control.requests import Ask, Follow, GetStatus, Listen, SetMode
 from ..events.event import Event
-from ..events.turns import Heard, RecordingPlayed, ReplyPiece, TurnAnswered, TurnEvent, TurnFailed
+from ..events.service import Status
+from ..events.speaking import ReplySaid
+from ..events.turns import (
+    Heard,
+    ModeChanged,
+    RecordingPlayed,
+    ReplyPiece,
+    TurnAnswered,
+    TurnEvent,
+    TurnFailed,
+    TurnWithdrawn,
+)
 from ..plain_text import expanded
-from .common import AsJson, ask_daemon, console, errors, print_json_line, settings
+from .common import (
+    AsJson,
+    ask_daemon,
+    ask_daemon_for,
+    console,
+    errors,
+    loaded,
+    print_json_line,
+    say,
+    settings,
+)
+from .spoken_meter import SpokenMeter
 
 _SUFFIXES = {
     *(
@@ -118,7 +143,7 @@ def listen(
 
 
 def talk() -> None:
-    """Talk with the daemon: type a line, or speak into its microphone.
+    """Talk with the daemon: speak into its microphone and hear the reply, or type a line.
 
     Ctrl-D ends it.
     """
@@ -127,12 +152,14 @@ def talk() -> None:
             "standard input is closed, so nothing can be typed; use `attune ask TEXT`"
         )
     socket = settings().control.socket
-    following = socket_client.ask(socket, Follow(), quiet_seconds=60.0)
+    on_screen = console.is_terminal
+    following = socket_client.ask(socket, Follow(levels=on_screen), quiet_seconds=60.0)
     # The first event confirms that it follows; if no daemon answers, the command ends here.
     next(following)
-    thread = threading.Thread(target=_show_what_is_said, args=(following,), daemon=True)
+    console.print(f"[dim]{escape(_opening(ask_daemon_for(Status, GetStatus())))}[/dim]")
+    meter = SpokenMeter(console) if on_screen else None
+    thread = threading.Thread(target=_show_what_is_said, args=(following, meter), daemon=True)
     thread.start()
-    console.print("[dim]Type, or speak. Ctrl-D ends.[/dim]")
     asked = False
     while line := sys.stdin.readline(_MAX_TYPED_CHARACTERS):
         if not (text := line.removeprefix("\ufeff").strip()):
@@ -149,9 +176,25 @@ def talk() -> None:
         )
 
 
-def _show_what_is_said(following: Iterator[Event]) -> None:
+def _opening(status: Status) -> str:
+    """The line that says who hears, who speaks, and how to end."""
+    source = status.listening.source
+    hears = status.listening.state == "listening" and source is not None and source.connected
+    heard = f"speak, {source.device} listens" if hears and source is not None else "no microphone"
+    spoken = (
+        ""
+        if status.speaking.voice == "none" or status.speaking.problem
+        else f", {status.speaking.voice} answers"
+    )
+    typed = "or type" if hears else "type"
+    return f"{heard}{spoken}; {typed}. Ctrl-D ends."
+
+
+def _show_what_is_said(following: Iterator[Event], meter: SpokenMeter | None) -> None:
     try:
         for event in following:
+            if meter is not None:
+                meter.take(event)
             # A typed turn is shown by the client that sent it.
             if isinstance(event, TurnEvent) and event.source != "text":
                 show(event)
@@ -168,6 +211,10 @@ def show(event: Event) -> None:
             console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
         case TurnAnswered():
             _show_turn(event)
+        case TurnWithdrawn():
+            console.print("[dim]you go on; the answer is withdrawn[/dim]")
+        case ReplySaid(problem=problem) if problem:
+            errors.print(f"[yellow]not said aloud: {escape(problem)}[/yellow]", soft_wrap=True)
         case TurnFailed(problem=problem):
             errors.print(f"[red]{escape(problem)}[/red]", soft_wrap=True)
         case _:
@@ -176,7 +223,13 @@ def show(event: Event) -> None:
 
 def _show_turn(turn: TurnAnswered) -> None:
     first = turn.first_token_ms
-    took = "nothing understood" if first is None else f"{first:.0f} ms to the first word"
+    took = (
+        f"{first:.0f} ms to the first word"
+        if first is not None
+        else "no reply"
+        if turn.heard
+        else "nothing understood"
+    )
     heard = f", heard: {turn.heard}" if turn.route == "aligned" and turn.heard else ""
     cut = ", interrupted" if turn.interrupted else ""
     sure = f", {turn.confidence:.0%} sure" if turn.confidence is not None else ""
@@ -209,3 +262,23 @@ def _recording(words: str) -> Path | None:
             " it as a text"
         )
     return None
+
+
+def mode(
+    name: Annotated[
+        Literal["assistant", "repeat", "dictate"] | None,
+        typer.Argument(help="assistant, repeat or dictate.", show_default=False),
+    ] = None,
+) -> None:
+    """Show or change what is done with what is heard.
+
+    assistant answers it; repeat says it again in a clear voice, for whoever is opposite; dictate
+    only writes it, for `attune talk` or another client to show. The choice outlives a restart.
+    """
+    if name is None:
+        say(ask_daemon_for(Status, GetStatus()).mode)
+        return
+    choice = choose("mode", "conversation.mode", name, "attune mode", loaded)
+    with suppress(NoDaemonError):
+        ask_daemon_for(ModeChanged, SetMode(mode=name))
+    say(f"{name} (set in {choice.path})")

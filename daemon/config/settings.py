@@ -57,6 +57,13 @@ class AudioSettings(Frozen):
 
 
 class ConversationSettings(Frozen):
+    mode: Literal["assistant", "repeat", "dictate"] = Field(
+        "assistant",
+        description=(
+            "What is done with what is heard. `assistant`: it is answered. `repeat`: it is said "
+            "again in a clear voice, for whoever is opposite. `dictate`: it is only written."
+        ),
+    )
     route: Literal["auto", "cascade", "aligned"] = Field(
         "auto",
         description=(

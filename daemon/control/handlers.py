@@ -4,7 +4,7 @@ import queue
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,8 +30,9 @@ from ..events.learning import (
 )
 from ..events.service import Following, MetricsText, Reloading
 from ..events.speaking import Silenced, TextSaid
-from ..events.turns import Alive, ClientLeft
+from ..events.turns import Alive, ClientLeft, Level, ModeChanged
 from ..events.vocabulary import ListedPhrase, VocabularyListed
+from ..listening.level import LevelMeter
 from ..promotion.verdict import would_refuse
 from ..serving.lease import ModelLender
 from ..serving.moves import Moves
@@ -59,6 +60,7 @@ class Service:
     """The parts of a running daemon that commands reach."""
 
     conversation: Conversation
+    meter: LevelMeter
     interrupt: Callable[[], None]
     """Called when somebody begins to speak."""
     speaker: Speaker | None
@@ -115,8 +117,11 @@ def answer(
             events = _say(service, request, client)
         case requests.StopSpeaking():
             events = _one(Silenced(was_speaking=_stop(service)))
+        case requests.SetMode():
+            service.conversation.set_mode(request.mode)
+            events = _one(ModeChanged(mode=request.mode))
         case requests.Follow():
-            events = _follow(service, client)
+            events = _follow(service, request, client)
         case requests.Adapt():
             events = _adapt(service, request, client)
         case requests.ChangeVocabulary():
@@ -193,12 +198,18 @@ def _handed(request: requests.Request, what: str) -> int:
     return request.descriptors[0]
 
 
-def _follow(service: Service, client: Client) -> Generator[Event, None, None]:
-    def left() -> None:
+def _follow(
+    service: Service, request: requests.Follow, client: Client
+) -> Generator[Event, None, None]:
+    def put(event: Event) -> None:
         with suppress(queue.Full):  # then the loop below is not waiting for an event
-            happening.put_nowait(ClientLeft())
+            happening.put_nowait(event)
 
-    with service.events.follow() as happening, client.telling(left):
+    with (
+        service.events.follow() as happening,
+        client.telling(lambda: put(ClientLeft())),
+        service.meter.watched(lambda db: put(Level(db=db))) if request.levels else nullcontext(),
+    ):
         yield Following()
         while not client.left:
             try:

@@ -86,8 +86,18 @@ class StopSpeaking(Request):
     command: Literal["stop"] = "stop"
 
 
+class SetMode(Request):
+    """Use what is heard in another way from now on."""
+
+    command: Literal["mode"] = "mode"
+    mode: Literal["assistant", "repeat", "dictate"]
+
+
 class Follow(Request):
+    """Follow all events; with `levels` also how loud the microphone is, ten times a second."""
+
     command: Literal["events"] = "events"
+    levels: bool = False
 
 
 class Adapt(Request):
@@ -156,6 +166,7 @@ _AnyRequest = Annotated[
     | Listen
     | Say
     | StopSpeaking
+    | SetMode
     | Follow
     | Adapt
     | ChangeVocabulary

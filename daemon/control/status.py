@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..attention import Attention
 from ..clocks import Clocks
 from ..config.settings import Settings
+from ..conversation.conversation import Conversation
 from ..conversation.turn_pace import TurnPace
 from ..events.service import LabelsLeftOut, Status
 from ..events.speaking import SpeakingStatus
@@ -41,6 +42,7 @@ class StatusReader:
     attention: Attention
     audio_input: AudioInput
     pace: TurnPace
+    conversation: Conversation
     speaker: Speaker | None
     housekeeping: Housekeeping
     inputs: RoundInputs
@@ -71,6 +73,7 @@ class StatusReader:
                 *filter(None, [problem]),
             ),
             listening=self.audio_input.status(),
+            mode=self.conversation.mode,
             end_of_turn=self.pace.why,
             speaking=self._speaking(),
             attentive=self.attention.needed,

@@ -20,7 +20,22 @@ from ..events.turns import Heard, ReplyPiece, TurnAnswered, TurnEvent, TurnWithd
 from ..serving.lease import ModelLease
 from ..store.records import Turn
 from ..store.store import Store
-from .dialogue import SAY_AGAIN, Answer, AskAgain, AskBack, Doubted, SayNothing, decide, question
+from .dialogue import (
+    MODE_TOLD,
+    SAY_AGAIN,
+    Answer,
+    AskAgain,
+    AskBack,
+    Doubted,
+    FallSilent,
+    Mode,
+    Repeat,
+    SayNothing,
+    Switch,
+    WriteDown,
+    decide,
+    question,
+)
 from .turn_log import QueuedTurn, TurnLog
 
 logger = logging.getLogger(__name__)
@@ -56,6 +71,8 @@ class Answering:
         self._publish = publish
         self._go_on = go_on
         self._doubted: Doubted | None = None
+        self.mode: Mode = settings.mode
+        """What is done with what is heard."""
         self._last: TurnAnswered | None = None
         """The turn that was answered last; None if there is none, or it was taken back."""
         self._ended_at = clocks.elapsed()
@@ -95,6 +112,7 @@ class Answering:
             asks_back=models.loaded.asks_back,
             doubted=self._doubted,
             quiet_seconds=quiet_seconds,
+            mode=self.mode,
         )
         match move:
             case Answer(heard=meant):
@@ -103,7 +121,11 @@ class Answering:
                 reply = self._say(turn, question(asked))
             case AskAgain():
                 reply = self._say(turn, SAY_AGAIN)
-            case SayNothing():
+            case Repeat(words=repeated):
+                reply = self._say(turn, repeated)
+            case Switch(mode=wanted):
+                reply = self._say(turn, MODE_TOLD[wanted])
+            case SayNothing() | WriteDown() | FallSilent():
                 reply = _Reply()
         if turn.early is not None:
             try:
@@ -112,8 +134,10 @@ class Answering:
                 if isinstance(move, Answer):
                     models.withdraw()
                 raise
-        if isinstance(move, Answer) and move.confirmed is not None:
+        if isinstance(move, Answer | Repeat) and move.confirmed is not None:
             self._confirm(move.confirmed)
+        if isinstance(move, Switch):
+            self.mode = move.mode
         self._last = self._ended(turn, models, heard, words, reply, isinstance(move, AskBack))
         asked_back = isinstance(move, AskBack)
         self._doubted = Doubted(self._last.utterance, words) if asked_back else None
@@ -161,6 +185,7 @@ class Answering:
             confidence=heard.confidence,
             sure=heard.sure,
             asked_back=asked_back,
+            mode=self.mode,
             warning=kept.warning,
         )
 

@@ -25,6 +25,7 @@ from ..events.turns import TurnAnswered, TurnEvent, TurnFailed, TurnWithdrawn
 from ..serving.lease import ModelLender
 from ..store.store import Store
 from .answering import Answering
+from .dialogue import Mode
 from .early import Early, Preparation
 from .turn_log import QueuedTurn, TurnLog
 
@@ -226,6 +227,15 @@ class Conversation:
             self._changed.notify_all()
         for turn in dropped:
             self._leave(turn, self._why_left(turn))
+
+    @property
+    def mode(self) -> Mode:
+        """What is done with what is heard."""
+        return self._answering.mode
+
+    def set_mode(self, mode: Mode) -> None:
+        """Use what is heard in another way from the next turn on."""
+        self._answering.mode = mode
 
     def stop_reply(self) -> None:
         """End the current reply."""

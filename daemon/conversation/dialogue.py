@@ -9,6 +9,9 @@ from typing import Literal
 
 from engines.types import SoftTokens, Transcript
 
+Mode = Literal["assistant", "repeat", "dictate"]
+"""What is done with what is heard: it is answered, said again in a clear voice, or only written."""
+
 QUESTION_STANDS_SECONDS = 60.0
 """Seconds for which a yes or a no is taken for the answer to the question back."""
 
@@ -32,6 +35,31 @@ _YES = frozenset(
 _NO = frozenset(
     {"no", "nope", "no thank you", "no thanks", "wrong", "that is wrong", "thats wrong", "not that"}
 )
+
+
+_STOP = frozenset(
+    {"stop", "stop it", "stop talking", "stop speaking", "be quiet", "quiet", "silence"}
+)
+_MODE_ASKED: dict[str, Mode] = {
+    "repeat mode": "repeat",
+    "repeat after me": "repeat",
+    "repeat what i say": "repeat",
+    "start repeating": "repeat",
+    "dictation mode": "dictate",
+    "take dictation": "dictate",
+    "start dictation": "dictate",
+    "write down what i say": "dictate",
+    "assistant mode": "assistant",
+    "normal mode": "assistant",
+    "stop repeating": "assistant",
+    "stop dictation": "assistant",
+}
+MODE_TOLD: dict[Mode, str] = {
+    "assistant": "I answer you again.",
+    "repeat": "I repeat what you say. Say stop repeating when I should not.",
+    "dictate": "I write down what you say. Say stop dictation when I should not.",
+}
+"""What is said when a mode begins."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +98,33 @@ class SayNothing:
     ask about."""
 
 
-Move = Answer | AskBack | AskAgain | SayNothing
+@dataclass(frozen=True)
+class Repeat:
+    """A move: the words are said again in a clear voice, for whoever is opposite."""
+
+    words: str
+    confirmed: Doubted | None = None
+    """As in `Answer`."""
+
+
+@dataclass(frozen=True)
+class WriteDown:
+    """A move: the words are only written, for whoever reads them."""
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A move: what is heard is used in another way from now on."""
+
+    mode: Mode
+
+
+@dataclass(frozen=True)
+class FallSilent:
+    """A move: the user wants nothing more to be said."""
+
+
+Move = Answer | AskBack | AskAgain | SayNothing | Repeat | WriteDown | Switch | FallSilent
 
 
 def decide(
@@ -80,12 +134,25 @@ def decide(
     asks_back: bool,
     doubted: Doubted | None,
     quiet_seconds: float,
+    mode: Mode = "assistant",
 ) -> Move:
-    """Decide what follows from `heard`, which is `words` as text.
+    """Decide what follows from `heard`, which is `words` as text, in `mode`.
 
     `asks_back` says whether this route asks the user about words that it is not sure of. `doubted`
     is what the user was asked about in the last turn, which ended `quiet_seconds` ago.
     """
+    if (wanted := _MODE_ASKED.get(plain(words))) is not None:
+        return Switch(wanted)
+    if plain(words) in _STOP:
+        return FallSilent()
+    if mode == "dictate":
+        return WriteDown() if words.strip() else SayNothing()
+    if mode == "repeat":
+        move = decide(heard, words, asks_back=True, doubted=doubted, quiet_seconds=quiet_seconds)
+        if not isinstance(move, Answer):
+            return move
+        confirmed = move.confirmed
+        return Repeat(words if confirmed is None else confirmed.words, confirmed)
     if doubted is not None and quiet_seconds < QUESTION_STANDS_SECONDS:
         match answer_to_question(words):
             case "yes":
@@ -107,6 +174,10 @@ def question(words: str) -> str:
 def answer_to_question(words: str) -> Literal["yes", "no"] | None:
     """Return whether `words` agree or disagree; None if they are something else, such as the
     request once more."""
-    plain = "".join(letter for letter in words.lower() if letter.isalpha() or letter.isspace())
-    plain = " ".join(plain.split())
-    return "yes" if plain in _YES else "no" if plain in _NO else None
+    return "yes" if plain(words) in _YES else "no" if plain(words) in _NO else None
+
+
+def plain(words: str) -> str:
+    """Return `words` in small letters, without marks."""
+    letters = (letter for letter in words.lower() if letter.isalpha() or letter.isspace())
+    return " ".join("".join(letters).split())

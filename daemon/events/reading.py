@@ -24,6 +24,8 @@ from .turns import (
     Alive,
     ClientLeft,
     Heard,
+    Level,
+    ModeChanged,
     RecordingPlayed,
     ReplyPiece,
     SegmentHeard,
@@ -47,6 +49,8 @@ AnyEvent = Annotated[
     | Enrolling
     | Following
     | Heard
+    | Level
+    | ModeChanged
     | MetricsText
     | RecordingPlayed
     | Reloading

@@ -58,6 +58,8 @@ class Status(Event):
     """Why the settings in the files are not those in use; empty if they are."""
     problems: tuple[str, ...]
     listening: ListenerStatus
+    mode: str = "assistant"
+    """What is done with what is heard: `assistant`, `repeat` or `dictate`."""
     end_of_turn: str = ""
     """How long a silence ends a turn, and why."""
     speaking: SpeakingStatus = SpeakingStatus(voice="none")

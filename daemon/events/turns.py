@@ -13,6 +13,14 @@ class SpeechBegan(Event):
     event: Literal["speech"] = "speech"
 
 
+class Level(Event):
+    """How loud the microphone is; only those who ask for it are told."""
+
+    event: Literal["level"] = "level"
+    db: float
+    """Decibels below full scale."""
+
+
 class SegmentHeard(Event):
     """A segment of speech in a recording that is played; its turn follows."""
 
@@ -37,6 +45,13 @@ class Heard(TurnEvent):
 
     event: Literal["heard"] = "heard"
     text: str
+
+
+class ModeChanged(Event):
+    """What is heard is used in another way from now on: the answer to `attune mode`."""
+
+    event: Literal["mode"] = "mode"
+    mode: str
 
 
 class ReplyPiece(TurnEvent):
@@ -72,6 +87,9 @@ class TurnAnswered(TurnEvent):
     sure: bool
     asked_back: bool
     """Whether the reply is the question `Did you say …?`."""
+    mode: str = "assistant"
+    """What was done with what was heard: `assistant`, `repeat`, or `dictate`, which has no
+    reply."""
     warning: str | None = Field(None, exclude_if=is_empty)
     """Why the turn is not stored yet; None if it is stored."""
 

@@ -16,6 +16,7 @@ from ..config.settings import AudioSettings
 from ..plain_text import expanded
 from ..systemd import Watchdog
 from .echo import EchoPlan
+from .level import LevelMeter
 from .listener import Listener
 from .microphone import Microphone
 from .source import AudioSource, WavSource
@@ -91,6 +92,8 @@ class AudioInput:
         cannot be read."""
         self._watchdog = watchdog
         self._segmenter = Segmenter(limits)
+        self.meter = LevelMeter()
+        """How loud the microphone is."""
         self._listener: Listener | None = None
         self._deaf_because = "audio.source is none"
         try:
@@ -104,7 +107,12 @@ class AudioInput:
         if source is not None:
             alive = watchdog.watch(_LOOP)
             plan = EchoPlan(False, None) if audio.source else echo
-            source, on_chunk = plan.apply(source, interrupt)
+            source, watch = plan.apply(source, interrupt)
+
+            def on_chunk(chunk: Float32, probability: float) -> None:
+                self.meter.push(chunk)
+                watch(chunk, probability)
+
             self._listener = Listener(
                 source,
                 SileroVad(),

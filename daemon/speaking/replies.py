@@ -53,7 +53,7 @@ def say_replies(events: Events, speaker: Speaker, *, sounds: bool) -> Callable[[
                     ended.first_token_ms = event.first_token_ms or 0.0
                 if ended is not None and ended.speech is not None:
                     ended.speech.finish()
-                elif sounds:
+                elif sounds and not (isinstance(event, TurnAnswered) and event.heard):
                     speaker.play("not_understood")
             case _:
                 pass

@@ -92,3 +92,14 @@ def test_a_choice_that_would_not_count_is_refused(
     told = one_line(attune("voices", "use", HIBARI))
     assert "speaking.voice is set by ATTUNE__SPEAKING__VOICE, which counts more" in told
     assert not (at_home / "attune.toml.d" / "voice.toml").exists()
+
+
+@pytest.mark.usefixtures("daemon", "at_home")
+def test_the_mode_is_shown_and_changed(attune: Attune, at_home: Path) -> None:
+    assert attune("mode") == (0, "assistant\n", "")
+    code, out, _ = attune("mode", "repeat")
+    assert (code, out) == (0, f"repeat (set in {at_home}/attune.toml.d/mode.toml)\n")
+    assert attune("mode") == (0, "repeat\n", "")
+    assert load_settings().settings.conversation.mode == "repeat"
+    assert "mode       repeat" in attune("status")[1]
+    assert attune("mode", "sing")[0] == 2

@@ -650,3 +650,19 @@ def test_speech_passes_through_its_generations_adapter(build: Callable[..., Hous
             *([] if adapter is None and not before else [adapter]),
         ]
     assert house.language_model.adapters == [first, second, None]
+
+
+def test_what_was_said_is_repeated_or_written_down(build: Callable[..., House]) -> None:
+    house = build(mode="repeat")
+    turn = last(house.conversation.ask(tone(1.0, 300), "file"))
+    assert (turn["reply"], turn["mode"]) == ("a tone of 300", "repeat")
+    house.conversation.set_mode("dictate")
+    turn = last(house.conversation.ask(tone(1.0, 400), "file"))
+    assert (turn["heard"], turn["reply"], turn["mode"]) == ("a tone of 400", "", "dictate")
+    assert turn["first_token_ms"] is None
+    switched = last(house.conversation.ask("stop dictation", "text"))
+    assert switched["reply"] == "I answer you again."
+    assert house.conversation.mode == "assistant"
+    assert last(house.conversation.ask("hello", "text"))["reply"] == "0 hello"
+    assert last(house.conversation.ask("Stop!", "text"))["reply"] == ""
+    assert [turn.heard for turn in house.store.history.last_turns(2)] == ["Stop!", "hello"]

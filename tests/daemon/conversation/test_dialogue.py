@@ -11,8 +11,13 @@ from daemon.conversation.dialogue import (
     AskAgain,
     AskBack,
     Doubted,
+    FallSilent,
+    Mode,
     Move,
+    Repeat,
     SayNothing,
+    Switch,
+    WriteDown,
     decide,
 )
 from engines.types import SoftTokens, Transcript
@@ -34,8 +39,16 @@ def move(
     asks_back: bool = True,
     doubted: Doubted | None = None,
     quiet_seconds: float = 1.0,
+    mode: Mode = "assistant",
 ) -> Move:
-    return decide(heard, words, asks_back=asks_back, doubted=doubted, quiet_seconds=quiet_seconds)
+    return decide(
+        heard,
+        words,
+        asks_back=asks_back,
+        doubted=doubted,
+        quiet_seconds=quiet_seconds,
+        mode=mode,
+    )
 
 
 def test_what_is_sure_is_answered() -> None:
@@ -103,3 +116,30 @@ def test_whatever_was_heard_it_is_never_asked_about_without_words(
             assert asked
         case SayNothing():
             assert not count or not words.strip()
+
+
+def test_in_repeat_mode_the_words_are_said_again_and_doubt_asks_first() -> None:
+    assert move(said("call ann"), mode="repeat") == Repeat("call ann")
+    unsure = Transcript("call ann", confidence=0.2, sure=False)
+    assert move(unsure, asks_back=False, mode="repeat") == AskBack("call ann")
+    yes = move(said("Yes."), "Yes.", doubted=DOUBTED, mode="repeat")
+    assert yes == Repeat("Call Ann.", DOUBTED)
+    assert move(said("No."), "No.", doubted=DOUBTED, mode="repeat") == AskAgain()
+    assert move(said(" "), " ", mode="repeat") == SayNothing()
+
+
+def test_in_dictate_mode_words_are_only_written_sure_or_not() -> None:
+    assert move(said("call ann"), mode="dictate") == WriteDown()
+    unsure = Transcript("call ann", confidence=0.2, sure=False)
+    assert move(unsure, mode="dictate") == WriteDown()
+    assert move(said("yes"), "yes", doubted=DOUBTED, mode="dictate") == WriteDown()
+    assert move(said(" "), " ", mode="dictate") == SayNothing()
+
+
+@pytest.mark.parametrize("mode", ["assistant", "repeat", "dictate"])
+def test_modes_change_by_voice_from_every_mode(mode: Mode) -> None:
+    assert move(said(""), "Repeat after me.", mode=mode) == Switch("repeat")
+    assert move(said(""), "Start dictation!", mode=mode) == Switch("dictate")
+    assert move(said(""), "stop repeating", mode=mode) == Switch("assistant")
+    assert move(said(""), "Stop.", mode=mode) == FallSilent()
+    assert move(said("x"), "do not stop the music", mode=mode) not in (FallSilent(),)

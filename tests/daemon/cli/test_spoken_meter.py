@@ -1,0 +1,43 @@
+"""The line of `attune talk` that moves while somebody speaks."""
+
+import io
+
+from rich.console import Console
+
+from daemon.cli.spoken_meter import SpokenMeter, bar
+from daemon.events.turns import Heard, Level, SpeechBegan
+
+
+def test_the_bar_follows_the_level_and_fits_80_columns() -> None:
+    silent, usual, loud = (bar(db).plain for db in (-90.0, -25.0, -1.0))
+    assert silent.count("█") == 0
+    assert 0 < usual.count("█") < loud.count("█")
+    assert "too quiet" in silent
+    assert "too loud" in loud
+    assert "too" not in usual
+    assert max(map(len, (silent, usual, loud))) < 80
+
+
+def test_nothing_moves_while_nobody_speaks() -> None:
+    screen = io.StringIO()
+    meter = SpokenMeter(Console(file=screen, force_terminal=True, width=80))
+    meter.take(Level(db=-30.0))
+    assert screen.getvalue() == ""
+    meter.take(SpeechBegan())
+    meter.take(Level(db=-20.0))
+    assert "listening" in screen.getvalue()
+    meter.take(Heard(turn=1, source="microphone", text="hello"))
+    before = screen.getvalue()
+    meter.take(Level(db=-20.0))
+    assert screen.getvalue() == before
+
+
+def test_a_line_that_no_turn_follows_goes_by_itself() -> None:
+    screen = io.StringIO()
+    meter = SpokenMeter(Console(file=screen, force_terminal=True, width=80))
+    meter.take(SpeechBegan())
+    for _ in range(500):
+        meter.take(Level(db=-20.0))
+    before = screen.getvalue()
+    meter.take(Level(db=-20.0))
+    assert screen.getvalue() == before
