@@ -16,6 +16,7 @@ LEAST_EARLY_SECONDS = 0.2
 """The shortest silence after which an answer is begun: within words there are shorter ones."""
 LOOKED_AT = 200
 """The latest sentences that are looked at: people change."""
+_EARLY_SHARE = 0.4
 _CUT_SHARE = 0.02
 _MARGIN_SECONDS = 0.15
 _USUAL_PAUSES = (0.0,) * 20 + (0.1,) * 5 + (0.3,) * 3 + (USUAL_SECONDS - _MARGIN_SECONDS,) * 2
@@ -37,4 +38,4 @@ def end_silence_seconds(longest_pauses: Sequence[float]) -> float:
 def early_seconds(end_seconds: float) -> float:
     """The silence after which a turn may have ended, and an answer is begun, for a person whose
     turns end after `end_seconds`."""
-    return max(LEAST_EARLY_SECONDS, min(0.5 * end_seconds, 0.8))
+    return max(LEAST_EARLY_SECONDS, min(_EARLY_SHARE * end_seconds, 0.8))

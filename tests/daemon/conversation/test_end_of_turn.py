@@ -92,7 +92,7 @@ def test_what_was_enrolled_is_measured_and_sets_the_silence(store: Store) -> Non
         store, Attention(), "auto", True, lambda end, early: applied.append((end, early))
     )
     pace.start()
-    assert applied[0] == pytest.approx((USUAL_SECONDS, 0.3))
+    assert applied[0] == pytest.approx((USUAL_SECONDS, 0.24))
     assert "until your pauses are known" in pace.why
     pace._study()
     pace.stop()
