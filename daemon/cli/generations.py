@@ -104,7 +104,7 @@ def why(
 ) -> None:
     """Explain why the last round was promoted, refused or given up.
 
-    Also shows which utterances its generation hears differently.
+    Also shows which utterances its generation hears differently, and what ends your turns.
     """
     found = ask_daemon_for(Why, Explain(number=number))
     if as_json:
@@ -128,6 +128,8 @@ def why(
             f"since {when} generation {move.generation:04d}: {escape(move.reason)}",
             highlight=False,
         )
+    if found.end_of_turn:
+        console.print(escape(found.end_of_turn), highlight=False)
 
 
 @app.command("promote")

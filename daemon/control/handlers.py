@@ -131,9 +131,8 @@ def answer(
         case requests.Enroll():
             events = _enroll(service, _handed(request, "the rows of an enrolment"), request.replace)
         case requests.Explain():
-            events = _one(
-                why(request.number, service.store, service.generations, service.shadow_readings)
-            )
+            told = why(request.number, service.store, service.generations, service.shadow_readings)
+            events = _one(told.model_copy(update={"end_of_turn": service.status.pace.why}))
         case requests.MoveGeneration():
             events = _generations(service, request)
         case _:

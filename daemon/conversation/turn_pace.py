@@ -42,12 +42,16 @@ class TurnPace:
         self._sentences = 0
         self.end_seconds = 0.0
         """The silence that ends a turn now."""
+        self._heard_since = True
+        """Whether anybody spoke or enrolled since the sentences were looked at."""
+        self._attention = attention
         self._task = IdleTask("turn pace", self._study, attention, every_seconds=_EVERY_SECONDS)
 
     def start(self) -> None:
         """Set the silence by what is known, and begin to learn."""
         self._set()
         if self._setting == "auto":
+            self._attention.changes.subscribe(self._attention_changed)
             self._task.start()
 
     def stop(self) -> None:
@@ -65,9 +69,16 @@ class TurnPace:
             return f"{seconds}, until your pauses are known"
         return f"{seconds}, learnt from the pauses in {self._sentences} of your sentences"
 
+    def _attention_changed(self, needed: bool) -> None:
+        self._heard_since = True
+
     def _study(self) -> None:
         """Measure the pauses of sentences that are new, and set the silence by all."""
-        for utterance in self._store.without_pause(_MEASURED_AT_ONCE):
+        if not self._heard_since:
+            return
+        self._heard_since = False
+        found = self._store.without_pause(_MEASURED_AT_ONCE, LOOKED_AT)
+        for utterance in found:
             if self._task.stopping.is_set():
                 return
             self._vad = self._vad or SileroVad()
@@ -78,6 +89,7 @@ class TurnPace:
                 pause = 0.0
             self._store.set_longest_pause(utterance.id, pause)
         self._vad = None
+        self._heard_since = self._heard_since or len(found) == _MEASURED_AT_ONCE
         self._set()
 
     def _set(self) -> None:

@@ -104,3 +104,5 @@ class Why(Event):
     """Why the report on the generation is missing; empty if it is not."""
     moves: tuple[Move, ...] = ()
     """The last times that another generation became current."""
+    end_of_turn: str = ""
+    """How long a silence ends a turn, and why."""

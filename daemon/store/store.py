@@ -210,13 +210,14 @@ class Store:
         )
         return [float(seconds) for (seconds,) in rows]
 
-    def without_pause(self, count: int) -> list[Utterance]:
-        """Return up to `count` utterances of the user whose silences were not measured, the latest
-        first."""
+    def without_pause(self, count: int, among: int) -> list[Utterance]:
+        """Return up to `count` of the latest `among` utterances of the user whose silences were not
+        measured."""
         rows = self.rows(
-            "SELECT id, created_at, seconds, source, audio, holdout FROM utterances WHERE"
-            " longest_pause_seconds IS NULL AND source IN ('microphone', 'enrolled')"
-            " ORDER BY service_at DESC, rowid DESC LIMIT ?",
+            "SELECT id, created_at, seconds, source, audio, holdout FROM (SELECT * FROM utterances"
+            " WHERE source IN ('microphone', 'enrolled') ORDER BY service_at DESC, rowid DESC"
+            " LIMIT ?) WHERE longest_pause_seconds IS NULL LIMIT ?",
+            among,
             count,
         )
         return [self._utterance(row) for row in rows]

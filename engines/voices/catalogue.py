@@ -18,7 +18,6 @@ from .command import open_command, open_espeak
 from .hibari import open_hibari
 from .kokoro import KOKORO_RATE_HZ, Kokoro
 from .piper import Piper
-from .spoken_text import spoken, without_marks
 from .voice import Voice
 
 HIBARI, PIPER, ESPEAK, COMMAND = "hibari", "piper-joe", "espeak-ng", "command"
@@ -91,6 +90,8 @@ def is_kokoro(name: str) -> bool:
 def open_voice(name: str, needs: VoiceNeeds) -> Voice:
     """Open the voice `name`. Raises AttuneError where there is none of that name, or what it needs
     is missing or damaged."""
+    from .spoken_text import spoken, without_marks  # imports a voice's package
+
     rate_hz, speak = _opened(name, needs)
     written_out = spoken if needs.language == _ENGLISH else without_marks
 

@@ -97,7 +97,7 @@ def test_what_was_enrolled_is_measured_and_sets_the_silence(store: Store) -> Non
     pace._study()
     pace.stop()
     assert len(store.longest_pauses(9)) == 3
-    assert store.without_pause(9) == []
+    assert store.without_pause(9, 9) == []
     assert applied[-1][0] > 1.2
     assert "learnt from the pauses in 3 of your sentences" in pace.why
     store.close()
@@ -119,5 +119,5 @@ def test_a_recording_that_is_gone_holds_nothing_up(store: Store) -> None:
     kept.audio.unlink()
     pace = TurnPace(store, Attention(), "auto", True, lambda end, early: None)
     pace._study()
-    assert store.without_pause(9) == []
+    assert store.without_pause(9, 9) == []
     store.close()
