@@ -26,9 +26,6 @@ from .control.socket_file import hold_socket
 from .control.status import StatusReader
 from .conversation.conversation import Conversation
 from .conversation.early import Preparation
-from .conversation.speech_input import hand_on
-from .conversation.turn_pace import TurnPace
-from .conversation.turn_taking import GOES_ON_SECONDS, GOES_ON_UNHEARD_SECONDS, TurnTaking
 from .events.bus import Events
 from .events.service import Status
 from .housekeeping import Housekeeping
@@ -36,7 +33,6 @@ from .installation import refuse_strangers
 from .jobs.engine_builds import ENGINE_COMMAND, EngineBuilds
 from .jobs.launch import as_child
 from .jobs.systemd_launch import handing_over
-from .listening.echo import ECHO_SECONDS, EchoPlan, plan_echo
 from .listening.input import AudioInput, AudioSources
 from .promotion.regression import look_back
 from .promotion.shadow import Shadow, ShadowLimits
@@ -46,6 +42,7 @@ from .speaking.chosen_voice import NONE, chosen_voice
 from .speaking.loudspeaker import Loudspeaker
 from .speaking.replies import say_replies
 from .speaking.speaker import Speaker
+from .spoken_turns import start_spoken_turns
 from .state_lock import hold_state
 from .store.database import DatabaseBusyError
 from .store.labelling import Labeller
@@ -208,20 +205,17 @@ def start(
     )
     shadow.start()
     stack.callback(shadow.stop)
-    echo = plan_echo(
-        speaker.played if speaker is not None else None, settings.conversation.barge_in
+    spoken = start_spoken_turns(
+        stack,
+        settings,
+        given.sources or stack.enter_context(closing(AudioSources())),
+        given.watchdog,
+        conversation,
+        speaker,
+        store,
+        attention,
+        events,
     )
-
-    def interrupt() -> None:
-        if echo.barge_in:
-            conversation.stop_reply()
-            if speaker is not None:
-                speaker.stop()
-
-    audio_input = start_listening(
-        stack, settings, given, conversation, speaker, attention, events, echo, interrupt
-    )
-    pace = start_turn_pace(stack, settings, store, attention, audio_input)
 
     status = StatusReader(
         settings=settings,
@@ -230,8 +224,8 @@ def start(
         models=models,
         store=store,
         attention=attention,
-        audio_input=audio_input,
-        pace=pace,
+        audio_input=spoken.audio_input,
+        pace=spoken.pace,
         conversation=conversation,
         speaker=speaker,
         housekeeping=housekeeping,
@@ -242,8 +236,8 @@ def start(
     )
     service = Service(
         conversation=conversation,
-        meter=audio_input.meter,
-        interrupt=interrupt,
+        meter=spoken.audio_input.meter,
+        interrupt=spoken.interrupt,
         speaker=speaker,
         lender=models.lender,
         attention=attention,
@@ -280,7 +274,7 @@ def start(
         scheduler=scheduler,
         engine_builds=engine_builds,
         shadow=shadow,
-        audio_input=audio_input,
+        audio_input=spoken.audio_input,
         status=status,
         control=control,
     )
@@ -504,90 +498,6 @@ def start_engine_builds(
     builds.start()
     stack.callback(builds.stop)
     return builds
-
-
-def start_listening(
-    stack: ExitStack,
-    settings: Settings,
-    given: Surroundings,
-    conversation: Conversation,
-    speaker: Speaker | None,
-    attention: Attention,
-    events: Events,
-    echo: EchoPlan,
-    interrupt: Callable[[], None],
-) -> AudioInput:
-    """Start listening to the microphone, or to the recording in its place. Raises AttuneError if
-    the settings name a recording that cannot be read."""
-    noticed = (
-        # A recording can wait for an answer, and knows no pauses; a person does not, and has some.
-        hand_on(attention, events, interrupt, lambda segment: conversation.hear(segment, wait=True))
-        if settings.audio.source
-        else turn_taking(conversation, speaker, attention, events, interrupt).noticed
-    )
-    audio_input = AudioInput(
-        given.sources or stack.enter_context(closing(AudioSources())),
-        settings.audio,
-        settings.segmenter.limits(),
-        noticed,
-        given.watchdog,
-        echo,
-        interrupt,
-    )
-    audio_input.start()
-    stack.callback(audio_input.stop)
-    return audio_input
-
-
-def turn_taking(
-    conversation: Conversation,
-    speaker: Speaker | None,
-    attention: Attention,
-    events: Events,
-    interrupt: Callable[[], None],
-) -> TurnTaking:
-    """Make what decides when somebody at the microphone has finished. Without a voice, a reply is
-    read, and nobody can tell when."""
-    if speaker is None:
-        return TurnTaking(
-            conversation, attention, events, interrupt, goes_on_seconds=GOES_ON_UNHEARD_SECONDS
-        )
-
-    def over_reply(seconds: float) -> bool:
-        return speaker.played.sounded_since(time.monotonic() - seconds - ECHO_SECONDS)
-
-    return TurnTaking(
-        conversation,
-        attention,
-        events,
-        interrupt,
-        goes_on_seconds=GOES_ON_SECONDS,
-        silence=speaker.stop,
-        reply_began_at=lambda: speaker.reply_began_at,
-        over_reply=over_reply,
-    )
-
-
-def start_turn_pace(
-    stack: ExitStack,
-    settings: Settings,
-    store: Store,
-    attention: Attention,
-    audio_input: AudioInput,
-) -> TurnPace:
-    """Start the thread that learns the user's pauses, and sets the silence that ends a turn."""
-    is_recording = bool(settings.audio.source)  # which has no turns to be learnt or begun early
-    setting = settings.segmenter.end_silence_seconds
-    pace = TurnPace(
-        store,
-        attention,
-        settings.segmenter.limits().end_silence_seconds if is_recording else setting,
-        settings.conversation.speculate and not is_recording,
-        audio_input.end_turns_after,
-    )
-    pace.start()
-    stack.callback(pace.stop)
-    return pace
 
 
 def start_control(

@@ -13,8 +13,6 @@ import numpy as np
 from engines.types import Float32
 
 _LOUDER_DB = 12.0
-_BELOW_ECHO_DB = 28.0
-"""How far below the echo that it takes out a canceller may leave some of it."""
 _LOUD_CHUNKS, _OF_CHUNKS = 5, 8
 """Of so many chunks in a row, so many are loud: a quarter of a second."""
 _LEAST_PROBABILITY = 0.1
@@ -32,29 +30,24 @@ class BargeIn:
         self._quiet: deque[float] = deque([_LEAST_NOISE_DB], _NOISE_CHUNKS)
         """Levels of the last chunks without echo."""
         self._loud: deque[bool] = deque(maxlen=_OF_CHUNKS)
-        self._echo_db: deque[float] = deque(maxlen=_OF_CHUNKS)
         self._probabilities: deque[float] = deque(maxlen=_OF_CHUNKS)
         self._noise_db = _LEAST_NOISE_DB
         self._echoed = False
 
-    def push(self, chunk: Float32, probability: float, with_echo_db: float | None) -> bool:
-        """Take the next [n] samples, the probability that they are speech, and their level before
-        an echo was taken out of them, or None if there was none. Returns whether somebody speaks
-        over what is played."""
-        here_db = level_db(chunk)
-        if with_echo_db is None:
+    def push(self, chunk: Float32, probability: float, echoes: bool) -> bool:
+        """Take the next [n] samples, the probability that they are speech, and whether an echo was
+        taken out of them. Returns whether somebody speaks over what is played."""
+        here_db = float(10 * np.log10(np.mean(chunk**2) + 1e-12))
+        if not echoes:
             self._echoed = False
             self._quiet.append(max(_LEAST_NOISE_DB, here_db))
             self._loud.clear()
-            self._echo_db.clear()
             self._probabilities.clear()
             return False
         if not self._echoed:
             self._noise_db = float(np.quantile(self._quiet, _NOISE_SHARE))
         self._echoed = True
-        self._echo_db.append(with_echo_db)
-        least_db = max(self._noise_db + _LOUDER_DB, max(self._echo_db) - _BELOW_ECHO_DB)
-        self._loud.append(here_db > least_db)
+        self._loud.append(here_db > self._noise_db + _LOUDER_DB)
         self._probabilities.append(probability)
         noticed = sum(self._loud) >= _LOUD_CHUNKS
         noticed = noticed and max(self._probabilities) >= _LEAST_PROBABILITY
@@ -62,8 +55,3 @@ class BargeIn:
             self._loud.clear()
             self._probabilities.clear()
         return noticed
-
-
-def level_db(samples: Float32) -> float:
-    """The level of [n] samples, in decibels below full scale."""
-    return float(10 * np.log10(np.mean(samples**2) + 1e-12))

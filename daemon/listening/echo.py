@@ -14,7 +14,7 @@ import numpy as np
 from engines.audio.vad import CHUNK_SAMPLES
 from engines.types import SAMPLE_RATE_HZ, Float32
 
-from .barge_in import BargeIn, level_db
+from .barge_in import BargeIn
 from .source import AudioSource
 from .status import SourceStatus
 
@@ -33,6 +33,9 @@ _NEW_REPLY_SECONDS, _SETTLE_SECONDS, _MOSTLY_OTHERS = 1.0, 0.6, 0.2
 """After a silence the canceller takes a moment to settle: the clocks have moved apart meanwhile. In
 that moment only what is mostly something else than echo is heard: of which it leaves this share of
 the power or more."""
+_STILL_ECHO = 0.004
+"""The share of a chunk's power that the canceller may leave of an echo, 24 dB below it: such a
+chunk counts as silence."""
 _DRIFT = 2e-4
 """How far the clocks of a sound card and of the machine run apart, at most, as a share."""
 _STEP_SECONDS = 0.008
@@ -84,7 +87,7 @@ class EchoPlan:
         clean, watch = EchoFreeSource(source, self.played, load_canceller()), BargeIn()
 
         def on_chunk(chunk: Float32, probability: float) -> None:
-            if watch.push(chunk, probability, clean.with_echo_db) and self.barge_in:
+            if watch.push(chunk, probability, clean.echoes) and self.barge_in:
                 interrupt()
 
         return clean, on_chunk
@@ -116,9 +119,8 @@ class EchoFreeSource:
         self._learnt_samples = 0
         self._sounded_at = self._reply_at = float("-inf")
         """When something sounded last, and when the reply to which that belongs began."""
-        self.with_echo_db: float | None = None
-        """Level of the chunks that were read last, before the echo was taken out of them; None if
-        there was none."""
+        self.echoes = False
+        """Whether an echo was taken out of the chunks that were read last."""
 
     def read(self, at_most: int) -> Float32 | None:
         """Return the next chunks; see `AudioSource`."""
@@ -126,7 +128,7 @@ class EchoFreeSource:
         if chunks is None:
             return None
         began = self._stream_clock.advance(chunks.size)
-        self.with_echo_db = None
+        self.echoes = False
         if self._canceller is None:
             deaf = self._played.sounded_since(began - _DEAF_SECONDS)
             return np.zeros_like(chunks) if deaf else chunks
@@ -135,6 +137,7 @@ class EchoFreeSource:
         # By the time a chunk arrives, what is heard in it was played up to 0.4 s before. The
         # canceller finds that delay by itself; an echo before its cause it could not take out.
         far = self._played.between(began + _AHEAD_SECONDS, chunks.size)
+        self.echoes = True
         near = chunks.reshape(-1)
         cleaned: Float32 = self._canceller.process(near, far)
         if far.any():
@@ -147,8 +150,9 @@ class EchoFreeSource:
         settles = began - self._reply_at < _SETTLE_SECONDS
         if settles and np.sum(cleaned**2) < _MOSTLY_OTHERS * np.sum(near**2):
             return np.zeros_like(chunks)
-        self.with_echo_db = level_db(near)
-        return cleaned.reshape(-1, CHUNK_SAMPLES)
+        left, heard = cleaned.reshape(-1, CHUNK_SAMPLES), near.reshape(-1, CHUNK_SAMPLES)
+        is_echo = np.sum(left**2, axis=1) < _STILL_ECHO * np.sum(heard**2, axis=1)
+        return np.where(is_echo[:, None], np.float32(0.0), left)
 
     def status(self) -> SourceStatus:
         """Return the state of the source; see `AudioSource`."""

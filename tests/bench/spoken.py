@@ -59,7 +59,8 @@ class Sound:
         self.folder = folder
         self("start")
         for line in self("env").splitlines():
-            os.environ.__setitem__(*line.split("=", 1))
+            name, value = line.split("=", 1)
+            os.environ[name] = value
         os.environ["PULSE_SINK"] = "wire"
         self._file = (folder / "all.raw").open("wb")
         self._recorder = subprocess.Popen(

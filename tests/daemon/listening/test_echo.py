@@ -152,7 +152,7 @@ def test_a_user_who_speaks_over_the_reply_is_noticed(speaks: bool) -> None:
     source = EchoFreeSource(room, room.played_sound, load_canceller(), room.clock)
     watch, vad, noticed = BargeIn(), SileroVad(), []
     while (chunks := source.read(1)) is not None:
-        if watch.push(chunks[0], vad.probabilities(chunks)[0], source.with_echo_db):
+        if watch.push(chunks[0], vad.probabilities(chunks)[0], source.echoes):
             noticed.append(room.now - 100.0)
     assert bool(noticed) is speaks
     assert all(5.0 < at < 6.5 for at in noticed[:1])

@@ -1,0 +1,117 @@
+"""Joins the microphone, the conversation and the voice: what is heard without echo, when a turn
+ends, and who may interrupt whom.
+
+Makes the parts and wires them, as `daemon/app.py` does for the rest.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from .attention import Attention
+from .config.settings import Settings
+from .conversation.conversation import Conversation
+from .conversation.speech_input import hand_on
+from .conversation.turn_pace import TurnPace
+from .conversation.turn_taking import GOES_ON_SECONDS, GOES_ON_UNHEARD_SECONDS, TurnTaking
+from .events.bus import Events
+from .listening.echo import ECHO_SECONDS, plan_echo
+from .listening.input import AudioInput, AudioSources
+from .speaking.speaker import Speaker
+from .store.store import Store
+from .systemd import Watchdog
+
+
+@dataclass(frozen=True)
+class SpokenTurns:
+    """The running parts."""
+
+    audio_input: AudioInput
+    pace: TurnPace
+    interrupt: Callable[[], None]
+    """To be called when somebody begins a new turn. It ends the current reply, if that is
+    wanted."""
+
+
+def start_spoken_turns(
+    stack: ExitStack,
+    settings: Settings,
+    sources: AudioSources,
+    watchdog: Watchdog,
+    conversation: Conversation,
+    speaker: Speaker | None,
+    store: Store,
+    attention: Attention,
+    events: Events,
+) -> SpokenTurns:
+    """Start listening to the microphone, or to the recording in its place. `speaker` is None if
+    replies are only written. Raises AttuneError if the settings name a recording that cannot be
+    read."""
+    played = speaker.played if speaker is not None else None
+    echo = plan_echo(played, settings.conversation.barge_in)
+
+    def interrupt() -> None:
+        if echo.barge_in:
+            conversation.stop_reply()
+            if speaker is not None:
+                speaker.stop()
+
+    noticed = (
+        # A recording can wait for an answer, and knows no pauses; a person does not, and has some.
+        hand_on(attention, events, interrupt, lambda segment: conversation.hear(segment, wait=True))
+        if settings.audio.source
+        else _turn_taking(conversation, speaker, attention, events, interrupt).noticed
+    )
+    limits = settings.segmenter.limits()
+    audio_input = AudioInput(sources, settings.audio, limits, noticed, watchdog, echo, interrupt)
+    audio_input.start()
+    stack.callback(audio_input.stop)
+    pace = _turn_pace(settings, store, attention, audio_input)
+    pace.start()
+    stack.callback(pace.stop)
+    return SpokenTurns(audio_input, pace, interrupt)
+
+
+def _turn_taking(
+    conversation: Conversation,
+    speaker: Speaker | None,
+    attention: Attention,
+    events: Events,
+    interrupt: Callable[[], None],
+) -> TurnTaking:
+    """Make what decides when somebody at the microphone has finished. Without a voice, a reply is
+    read, and nobody can tell when."""
+    if speaker is None:
+        return TurnTaking(
+            conversation, attention, events, interrupt, goes_on_seconds=GOES_ON_UNHEARD_SECONDS
+        )
+
+    def over_reply(seconds: float) -> bool:
+        return speaker.played.sounded_since(time.monotonic() - seconds - ECHO_SECONDS)
+
+    return TurnTaking(
+        conversation,
+        attention,
+        events,
+        interrupt,
+        goes_on_seconds=GOES_ON_SECONDS,
+        silence=speaker.stop,
+        reply_began_at=lambda: speaker.reply_began_at,
+        over_reply=over_reply,
+    )
+
+
+def _turn_pace(
+    settings: Settings, store: Store, attention: Attention, audio_input: AudioInput
+) -> TurnPace:
+    """Make what learns the user's pauses, and sets the silence that ends a turn."""
+    is_recording = bool(settings.audio.source)  # which has no turns to be learnt or begun early
+    setting = settings.segmenter.end_silence_seconds
+    return TurnPace(
+        store,
+        attention,
+        settings.segmenter.limits().end_silence_seconds if is_recording else setting,
+        settings.conversation.speculate and not is_recording,
+        audio_input.end_turns_after,
+    )
