@@ -61,8 +61,10 @@ class Sounded:
     samples: Float32
     """[n] mono samples at `rate_hz`, as they were given to `Loudspeaker.play`."""
     rate_hz: int
+    given_at: float
+    """When the device was given the first sample, by `time.monotonic`."""
     at: float
-    """When the first sample sounds, by `time.monotonic`."""
+    """When the first sample sounds, by what the device says."""
 
 
 class _Player:
@@ -166,7 +168,7 @@ class Loudspeaker:
         self._retry_seconds, self._retry_at = _FIRST_RETRY_SECONDS, float("-inf")
         self._closed = False
         self.sounded = Observers[Sounded]()
-        """Observers that are told what the device plays, a few milliseconds before it sounds."""
+        """Observers that are told what the device plays, about when it sounds."""
 
     def status(self) -> LoudspeakerStatus:
         """Return the state of the loudspeaker. May be called from any thread."""
@@ -318,7 +320,8 @@ class Loudspeaker:
             elif "dropped" in told:
                 player.drop(told["dropped"])
             elif "played" in told:
-                sounded = Sounded(player.taken(told["played"]), player.rate_hz, told["at"])
+                samples = player.taken(told["played"])
+                sounded = Sounded(samples, player.rate_hz, told["given_at"], told["at"])
             self._changed.notify_all()
         if sounded is not None:
             self.sounded.tell(sounded)

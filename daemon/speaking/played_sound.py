@@ -1,5 +1,7 @@
-"""What the loudspeaker played in the last seconds, by the time at which it sounded. Knows no
-device."""
+"""What the loudspeaker played in the last seconds, by the time at which it was given to the device.
+
+Devices say when it will sound, but some are wrong by more than a canceller of echoes bears.
+"""
 
 import threading
 from collections import deque
@@ -12,9 +14,9 @@ from engines.types import SAMPLE_RATE_HZ, Float32
 from .loudspeaker import Sounded
 
 _KEPT_SECONDS = 5.0
-_SAME_SECONDS = 0.05
-"""How far apart two blocks may be told to begin and still follow each other: devices tell the time
-of a block to within some milliseconds, and an echo canceller needs a steady one."""
+_SAME_SECONDS = 0.25
+"""How far apart two blocks may begin and still follow each other: they are asked for unevenly, and
+an echo canceller needs a steady time."""
 
 
 class PlayedSound:
@@ -33,11 +35,11 @@ class PlayedSound:
     def note(self, sounded: Sounded) -> None:
         """Keep what the loudspeaker plays."""
         with self._lock:
-            begins_anew = abs(sounded.at - self._ends_at) > _SAME_SECONDS
+            begins_anew = abs(sounded.given_at - self._ends_at) > _SAME_SECONDS
             if begins_anew:
-                self._ends_at = sounded.at
+                self._ends_at = sounded.given_at
                 # A whole number of samples, so that it stays the same whatever it is compared with.
-                self._kept_until = round(sounded.at * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+                self._kept_until = round(sounded.given_at * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
             self._ends_at += len(sounded.samples) / sounded.rate_hz
             samples = self._resampled(sounded, begins_anew)
             self._pieces.append((self._kept_until, samples))
@@ -57,8 +59,7 @@ class PlayedSound:
         return found
 
     def sounded_since(self, start: float) -> bool:
-        """Whether anything sounded at `start` or later, or will: the loudspeaker tells a few
-        milliseconds ahead."""
+        """Whether anything was given to the device at `start` or later."""
         with self._lock:
             return self._ends_at > start
 

@@ -26,8 +26,10 @@ TEXT = (
     "It is half past seven, and your timer has ten minutes left. The kitchen light is on. Tomorrow"
     " it will rain in the morning, and the sun will shine in the afternoon, so take an umbrella."
 )
-AHEAD_SECONDS = 0.04
-"""How far ahead the loudspeaker tells what will sound."""
+TOLD_AFTER = 0.02
+"""How much later it is told that the device was given a block."""
+BUFFERED = 0.06
+"""How much later what the device was given sounds."""
 
 
 class Room:
@@ -43,7 +45,8 @@ class Room:
         generator = np.random.default_rng(1)
         tail = generator.standard_normal(1600) * np.exp(-np.arange(1600) / 250)
         reverberant = np.convolve(played, tail / np.linalg.norm(tail))
-        echo = np.concatenate([np.zeros(round(delay_seconds * SECOND)), 0.6 * reverberant])
+        delay = np.zeros(round((BUFFERED + delay_seconds) * SECOND))
+        echo = np.concatenate([delay, 0.6 * reverberant])
         count = len(said) // CHUNK_SAMPLES * CHUNK_SAMPLES
         echo = np.pad(echo, (0, max(0, count - len(echo))))[:count]
         self.heard = (echo + said[:count]).astype(np.float32).reshape(-1, CHUNK_SAMPLES)
@@ -60,11 +63,11 @@ class Room:
             return None
         self.position += 1
         self.now = 100.0 + self.position * CHUNK_SAMPLES / SECOND
-        while self._told < min(len(self._played), (self.clock() + AHEAD_SECONDS - 100.0) * SECOND):
-            # The loudspeaker does not tell the time quite evenly.
+        while self._told < min(len(self._played), (self.clock() - TOLD_AFTER - 100.0) * SECOND):
+            # The device does not ask for its blocks quite evenly.
             at = 100.0 + self._told / SECOND + 0.003 * (self._told % 3 - 1)
             block = self._played[self._told : self._told + CHUNK_SAMPLES]
-            self.played_sound.note(Sounded(block, SECOND, at))
+            self.played_sound.note(Sounded(block, SECOND, at, at))
             self._told += CHUNK_SAMPLES
         return self.heard[self.position - 1 : self.position].copy()
 
@@ -177,7 +180,8 @@ def test_lost_sound_is_noticed() -> None:
     note = room.played_sound.note
 
     def shifted(sounded: Sounded) -> None:
-        note(Sounded(sounded.samples, sounded.rate_hz, sounded.at + gap * (room.position >= 100)))
+        at = sounded.at + gap * (room.position >= 100)
+        note(Sounded(sounded.samples, sounded.rate_hz, at, at))
 
     room.played_sound.note = shifted  # type: ignore[method-assign]
     chunks = []
@@ -221,9 +225,9 @@ def test_played_sound_is_found_by_its_time() -> None:
     played = PlayedSound()
     assert not played.sounded_since(0.0)
     block = np.arange(1, 321, dtype=np.float32)
-    played.note(Sounded(block, SECOND, 10.0))
-    played.note(Sounded(block, SECOND, 10.021))  # a millisecond late: it follows
-    played.note(Sounded(block, SECOND, 11.0))
+    played.note(Sounded(block, SECOND, 10.0, 10.0))
+    played.note(Sounded(block, SECOND, 10.021, 10.021))  # a millisecond late: it follows
+    played.note(Sounded(block, SECOND, 11.0, 11.0))
     assert np.array_equal(played.between(10.0, 640), np.concatenate([block, block]))
     assert np.array_equal(played.between(9.99, 320), np.pad(block[:160], (160, 0)))
     assert not played.between(10.5, 320).any()
@@ -236,7 +240,8 @@ def test_played_sound_of_another_rate_is_brought_to_ours() -> None:
     times = np.arange(24000) / 24000
     tone = np.sin(2 * np.pi * 440 * times).astype(np.float32)
     for start in range(0, 24000, 480):
-        played.note(Sounded(tone[start : start + 480], 24000, 10.0 + start / 24000))
+        at = 10.0 + start / 24000
+        played.note(Sounded(tone[start : start + 480], 24000, at, at))
     expected = np.sin(2 * np.pi * 440 * np.arange(8000) / SECOND)
     found = played.between(10.2, 8000)
     shift = np.correlate(found, expected[:4000]).argmax()
