@@ -31,6 +31,10 @@ _NEW_REPLY_SECONDS, _SETTLE_SECONDS, _MOSTLY_OTHERS = 1.0, 0.6, 0.2
 """After a silence the canceller takes a moment to settle: the clocks have moved apart meanwhile. In
 that moment only what is mostly something else than echo is heard: of which it leaves this share of
 the power or more."""
+_REMEMBERED, _MOST_LEFT = 0.997, 0.3
+"""A canceller that leaves more than this share of the power is out of step, and the microphone is
+deaf while something plays. The last ten seconds of sound count, so that whoever speaks over a reply
+is noticed before."""
 _STILL_ECHO = 0.004
 """The share of a chunk's power that the canceller may leave of an echo, 24 dB below it: such a
 chunk counts as silence."""
@@ -115,6 +119,8 @@ class EchoFreeSource:
         self._canceller = canceller
         self._stream_clock = _StreamClock(clock)
         self._learnt_samples = 0
+        self._near_power = self._left_power = 0.0
+        """Power that was heard while something sounded, and what the canceller left of it."""
         self._sounded_at = self._reply_at = float("-inf")
         """When something sounded last, and when the reply to which that belongs began."""
         self.echoes = False
@@ -142,6 +148,8 @@ class EchoFreeSource:
             if began - self._sounded_at > _NEW_REPLY_SECONDS:
                 self._reply_at = began
             self._sounded_at = began
+        if far.any() and not self._takes_out_echo(near, cleaned):
+            return np.zeros_like(chunks)
         if self._learnt_samples < _LEARN_SECONDS * SAMPLE_RATE_HZ:
             self._learnt_samples += int(np.count_nonzero(far))
             return np.zeros_like(chunks)
@@ -151,6 +159,13 @@ class EchoFreeSource:
         left, heard = cleaned.reshape(-1, CHUNK_SAMPLES), near.reshape(-1, CHUNK_SAMPLES)
         is_echo = np.sum(left**2, axis=1) < _STILL_ECHO * np.sum(heard**2, axis=1)
         return np.where(is_echo[:, None], np.float32(0.0), left)
+
+    def _takes_out_echo(self, near: Float32, cleaned: Float32) -> bool:
+        """Whether the canceller has worked in the last seconds in which something sounded. It does
+        not if the device is far out of step, or is not the one that the microphone hears."""
+        self._near_power = _REMEMBERED * self._near_power + float(np.sum(near**2))
+        self._left_power = _REMEMBERED * self._left_power + float(np.sum(cleaned**2))
+        return self._left_power < _MOST_LEFT * self._near_power
 
     def status(self) -> SourceStatus:
         """Return the state of the source; see `AudioSource`."""

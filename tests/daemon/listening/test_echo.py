@@ -161,6 +161,19 @@ def test_a_user_who_speaks_over_the_reply_is_noticed(speaks: bool) -> None:
     assert all(5.0 < at < 6.5 for at in noticed[:1])
 
 
+def test_a_canceller_that_takes_nothing_out_leaves_the_microphone_deaf() -> None:
+    class Idle:
+        def process(self, near: Float32, far: Float32) -> Float32:
+            return near
+
+    said = np.concatenate([np.zeros(8 * SECOND), user(3.0)]).astype(np.float32)
+    room = Room(reply(6.0), said, 0.1, on_time)
+    left = cleaned(room, Idle())
+    assert level_db(left[: 6 * SECOND]) < -100
+    after = slice(8 * SECOND, 11 * SECOND - CHUNK_SAMPLES)
+    assert np.array_equal(left[after], said[after])
+
+
 def test_without_a_canceller_the_microphone_is_deaf_while_the_reply_plays() -> None:
     said = user(6.0)
     room = Room(reply(2.0), said, 0.1, on_time)
