@@ -20,7 +20,8 @@ _LEAST_PROBABILITY = 0.1
 _NOISE_CHUNKS = 160
 _NOISE_SHARE = 0.2
 """The noise of the room is the level that this share of the last chunks without echo is below."""
-_LEAST_NOISE_DB = -70.0
+_LEAST_NOISE_DB = -57.0
+"""No room is quieter; what is left of an echo may be louder than a microphone without noise."""
 
 
 class BargeIn:

@@ -24,6 +24,8 @@ ECHO_SECONDS = 1.0
 """Time after the last sound of the loudspeaker in which a room may still echo it."""
 _DEAF_SECONDS = 0.4
 """The same, where all that is done about it is not to listen."""
+_AHEAD_SECONDS = 0.01
+"""How far ahead of a chunk its reference is taken: devices tell the time to within milliseconds."""
 _LEARN_SECONDS = 3.0
 """Sound that the canceller has to hear before it knows the room. Nothing else is heard meanwhile:
 in simulated rooms, one of six first replies was taken for a speaker."""
@@ -138,9 +140,8 @@ class EchoFreeSource:
             return np.zeros_like(chunks) if deaf else chunks
         if not self._played.sounded_since(began - ECHO_SECONDS):
             return chunks
-        # The loudspeaker and the microphone both hold sound back, so the echo comes after what was
-        # given to the loudspeaker when the chunk came. The canceller finds that delay by itself.
-        far = self._played.between(began, chunks.size)
+        # The canceller finds a delay of up to 0.4 s by itself, but no echo before its cause.
+        far = self._played.between(began + _AHEAD_SECONDS, chunks.size)
         self.echoes = True
         near = chunks.reshape(-1)
         cleaned: Float32 = self._canceller.process(near, far)

@@ -61,10 +61,8 @@ class Sounded:
     samples: Float32
     """[n] mono samples at `rate_hz`, as they were given to `Loudspeaker.play`."""
     rate_hz: int
-    given_at: float
-    """When the device was given the first sample, by `time.monotonic`."""
     at: float
-    """When the first sample sounds, by what the device says."""
+    """When the first sample sounds by what the device says, in seconds of `time.monotonic`."""
 
 
 class _Player:
@@ -321,7 +319,7 @@ class Loudspeaker:
                 player.drop(told["dropped"])
             elif "played" in told:
                 samples = player.taken(told["played"])
-                sounded = Sounded(samples, player.rate_hz, told["given_at"], told["at"])
+                sounded = Sounded(samples, player.rate_hz, told["at"])
             self._changed.notify_all()
         if sounded is not None:
             self.sounded.tell(sounded)

@@ -1,7 +1,5 @@
-"""What the loudspeaker played in the last seconds, by the time at which it was given to the device.
-
-Devices say when it will sound, but some are wrong by more than a canceller of echoes bears.
-"""
+"""What the loudspeaker played in the last seconds, by the time at which the device says that it
+sounds."""
 
 import threading
 from collections import deque
@@ -14,7 +12,7 @@ from engines.types import SAMPLE_RATE_HZ, Float32
 from .loudspeaker import Sounded
 
 _KEPT_SECONDS = 5.0
-_SAME_SECONDS = 0.25
+_SAME_SECONDS = 0.05
 """How far apart two blocks may begin and still follow each other: they are asked for unevenly, and
 an echo canceller needs a steady time."""
 
@@ -35,11 +33,11 @@ class PlayedSound:
     def note(self, sounded: Sounded) -> None:
         """Keep what the loudspeaker plays."""
         with self._lock:
-            begins_anew = abs(sounded.given_at - self._ends_at) > _SAME_SECONDS
+            begins_anew = abs(sounded.at - self._ends_at) > _SAME_SECONDS
             if begins_anew:
-                self._ends_at = sounded.given_at
+                self._ends_at = sounded.at
                 # A whole number of samples, so that it stays the same whatever it is compared with.
-                self._kept_until = round(sounded.given_at * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+                self._kept_until = round(sounded.at * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
             self._ends_at += len(sounded.samples) / sounded.rate_hz
             samples = self._resampled(sounded, begins_anew)
             self._pieces.append((self._kept_until, samples))
@@ -59,7 +57,7 @@ class PlayedSound:
         return found
 
     def sounded_since(self, start: float) -> bool:
-        """Whether anything was given to the device at `start` or later."""
+        """Whether anything sounded at `start` or later."""
         with self._lock:
             return self._ends_at > start
 

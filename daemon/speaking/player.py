@@ -48,9 +48,9 @@ class Player:
         self._device = device
         self._reports = reports
         self._waiting: deque[bytes] = deque()
-        self._done: deque[tuple[int, float, float]] = deque()
-        """What was played and not told yet: frames, when the first of them was given to the device,
-        and when it sounds by what the device says; both by `time.monotonic`."""
+        self._done: deque[tuple[int, float]] = deque()
+        """What was played and not told yet: frames, and when the first of them sounds by what the
+        device says, in seconds of `time.monotonic`."""
         self._lock = threading.Lock()
         self._reporting = threading.Lock()
         self._wanted = threading.Event()
@@ -140,7 +140,7 @@ class Player:
         out[filled:] = bytes(len(out) - filled)
         if filled:
             self._used_at = self._called_at
-            self._done.append((filled // self._frame_bytes, self._called_at, sounds_at))
+            self._done.append((filled // self._frame_bytes, sounds_at))
             self._wanted.set()
 
     def _read(self, given: BinaryIO) -> None:
@@ -172,8 +172,8 @@ class Player:
 
     def _tell_played(self) -> None:
         while self._done:
-            frames, given_at, at = self._done.popleft()
-            self._tell(played=frames, given_at=given_at, at=at)
+            frames, at = self._done.popleft()
+            self._tell(played=frames, at=at)
 
     def _tell(self, **what: object) -> None:
         with self._reporting:

@@ -50,7 +50,7 @@ def main() -> None:
                 played += frames
             if frames:
                 with told:
-                    tell(played=frames, given_at=time.monotonic(), at=time.monotonic())
+                    tell(played=frames, at=time.monotonic())
             if mode == "dies" and played > rate_hz // 2:
                 tell(problem="was removed, or the sound server ended")
                 end(1)
