@@ -75,6 +75,8 @@ class Answering:
         """What is done with what is heard."""
         self._last: TurnAnswered | None = None
         """The turn that was answered last; None if there is none, or it was taken back."""
+        self._last_by_model = False
+        """Whether the language model answered it."""
         self._ended_at = clocks.elapsed()
         """When the last turn ended, in seconds that include time in suspension."""
         self.interrupted = threading.Event()
@@ -138,6 +140,7 @@ class Answering:
             self._confirm(move.confirmed)
         if isinstance(move, Switch):
             self.mode = move.mode
+        self._last_by_model = isinstance(move, Answer)
         self._last = self._ended(turn, models, heard, words, reply, isinstance(move, AskBack))
         asked_back = isinstance(move, AskBack)
         self._doubted = Doubted(self._last.utterance, words) if asked_back else None
@@ -194,7 +197,8 @@ class Answering:
         last, self._last = self._last, None
         if last is None or last.turn != number:
             return
-        models.withdraw()
+        if self._last_by_model:
+            models.withdraw()
         self._doubted = None
         self._log.take_back(last.id, last.utterance)
         self._publish(turn, TurnWithdrawn(turn=number, source=last.source))

@@ -231,6 +231,20 @@ def test_a_turn_whose_speech_goes_on_is_taken_back(house: Early, when: str) -> N
     assert eventually(lambda: not house.attention.needed)
 
 
+def test_a_turn_that_the_language_model_did_not_answer_takes_no_other_with_it(
+    house: Early,
+) -> None:
+    list(house.conversation.ask("before", "text"))
+    house.conversation.set_mode("repeat")
+    first = house.conversation.hear(SEGMENT)
+    wait_for(house, "turn", first)
+    second = house.conversation.hear(Segment(tone(2.0, 400), 0.0), replaces=first)
+    wait_for(house, "turn", second)
+    assert house.told[-1]["reply"] == "a tone of 400"
+    assert house.language_model.remembered == ["0 before"]
+    assert [turn.heard for turn in house.store.history.last_turns(9)] == ["a tone of 400", "before"]
+
+
 def test_only_the_turn_that_is_meant_is_taken_back(house: Early) -> None:
     first = house.conversation.hear(SEGMENT)
     wait_for(house, "turn", first)
