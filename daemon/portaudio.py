@@ -3,7 +3,8 @@ promise. Written for sounddevice 0.5; a test sees whether these names are there.
 
 import atexit
 import logging
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 logger = logging.getLogger(__name__)
 
@@ -13,10 +14,23 @@ UNDOCUMENTED = ("_exit_handler", "_initialize", "_terminate")
 _WRONG_CHANNELS, _WRONG_RATE = -9998, -9997
 
 
-def is_wrong_format(error: Exception) -> bool:
-    """Whether the PortAudioError `error` says that a device does not take this rate, or this number
-    of channels."""
-    return error.args[1] in (_WRONG_RATE, _WRONG_CHANNELS)
+Format = tuple[int, int]
+"""A sample rate in Hz, and a number of channels."""
+Stream = TypeVar("Stream")
+
+
+def open_stream(
+    sounddevice: Any, formats: Sequence[Format], opened: Callable[[int, int], Stream]
+) -> tuple[Stream, Format]:
+    """What `opened` returns for the first of `formats` that the device takes, and that format.
+    Raises PortAudioError where the device cannot be opened, or takes none of them."""
+    for rate_hz, channels in formats[:-1]:
+        try:
+            return opened(rate_hz, channels), (rate_hz, channels)
+        except sounddevice.PortAudioError as error:
+            if error.args[1] not in (_WRONG_RATE, _WRONG_CHANNELS):
+                raise
+    return opened(*formats[-1]), formats[-1]
 
 
 def load() -> Any:

@@ -137,11 +137,16 @@ class Conversation:
             if self._closing or self._current or self._waiting or self._lender.resting:
                 return None
             turn = QueuedTurn(
-                0, segment.samples, source, None, time.perf_counter(), None,
+                number=0,
+                words=segment.samples,
+                source=source,
+                route=None,
+                asked_at=time.perf_counter(),
+                events=None,
                 longest_pause_seconds=segment.longest_pause_seconds,
                 replaces=replaces,
                 early=Early(self._preparation),
-            )  # fmt: skip
+            )
             self._append(turn)
             return turn
 
@@ -150,10 +155,9 @@ class Conversation:
         number; None if it had failed already, so that `hear` has to answer its segment."""
         assert turn.early is not None
         with self._changed:
-            self._count += 1
-            if not turn.early.keep(self._count, learn, self._events.publish):
-                self._count -= 1
+            if not turn.early.keep(self._count + 1, learn, self._events.publish):
                 return None
+            self._count += 1
             return self._count
 
     def drop(self, turn: QueuedTurn) -> None:

@@ -241,27 +241,25 @@ class Microphone:
         stream and the name of the device."""
         device = self._sounddevice.query_devices(self._device or None, "input")
         device_rate_hz = round(device["default_samplerate"])
-        attempts = [
+
+        def opened(rate_hz: int, channels: int) -> Any:
+            form = _Format(rate_hz, channels)
+            return self._sounddevice.RawInputStream(
+                device=device["index"],
+                samplerate=rate_hz,
+                channels=channels,
+                dtype="float32",
+                blocksize=form.block_frames,
+                callback=self._callback(opening, form),
+                finished_callback=opening.finished.set,
+            )
+
+        formats = [
             (SAMPLE_RATE_HZ, 1),
             (device_rate_hz, 1),
             (device_rate_hz, device["max_input_channels"]),
         ]
-        for attempt, (rate_hz, channels) in enumerate(attempts):
-            form = _Format(rate_hz, channels)
-            try:
-                stream = self._sounddevice.RawInputStream(
-                    device=device["index"],
-                    samplerate=rate_hz,
-                    channels=channels,
-                    dtype="float32",
-                    blocksize=form.block_frames,
-                    callback=self._callback(opening, form),
-                    finished_callback=opening.finished.set,
-                )
-                break
-            except self._sounddevice.PortAudioError as error:
-                if attempt == len(attempts) - 1 or not portaudio.is_wrong_format(error):
-                    raise
+        stream, (rate_hz, channels) = portaudio.open_stream(self._sounddevice, formats, opened)
         try:
             stream.start()
         except self._sounddevice.PortAudioError:

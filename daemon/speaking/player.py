@@ -26,8 +26,8 @@ HEADER = struct.Struct("=cI")
 PLAY, DROP, STAY = b"P", b"D", b"S"
 """Messages to the player: play these frames, int16 in the format that was told; drop what was not
 played yet; stay, because sound comes soon."""
-PREFERRED_RATE_HZ = 24000
-BLOCK_SECONDS = 0.02
+_PREFERRED_RATE_HZ = 24000
+_BLOCK_SECONDS = 0.02
 _LATENCY_SECONDS = 0.06
 """What the device may hold back: with more, it takes longer to fall silent; with less, a busy
 machine leaves gaps."""
@@ -92,37 +92,31 @@ class Player:
             raise ValueError("there is no output device")
         device = self._sounddevice.query_devices(self._device or None, "output")
         device_rate_hz = round(device["default_samplerate"])
-        attempts = [
-            (PREFERRED_RATE_HZ, 1),
+
+        def opened(rate_hz: int, channels: int) -> Any:
+            return self._sounddevice.RawOutputStream(
+                device=device["index"],
+                samplerate=rate_hz,
+                channels=channels,
+                dtype="int16",
+                blocksize=round(_BLOCK_SECONDS * rate_hz),
+                latency=_LATENCY_SECONDS,
+                callback=self._fill,
+                finished_callback=self._lost.set,
+            )
+
+        formats = [
+            (_PREFERRED_RATE_HZ, 1),
             (device_rate_hz, 1),
             (device_rate_hz, min(2, device["max_output_channels"])),
         ]
-        for attempt, (rate_hz, channels) in enumerate(attempts):
-            self._frame_bytes = _SAMPLE_BYTES * channels
-            try:
-                stream = self._sounddevice.RawOutputStream(
-                    device=device["index"],
-                    samplerate=rate_hz,
-                    channels=channels,
-                    dtype="int16",
-                    blocksize=round(BLOCK_SECONDS * rate_hz),
-                    latency=_LATENCY_SECONDS,
-                    callback=self._fill,
-                    finished_callback=self._lost.set,
-                )
-                break
-            except self._sounddevice.PortAudioError as error:
-                if attempt == len(attempts) - 1 or not portaudio.is_wrong_format(error):
-                    raise
+        stream, (rate_hz, channels) = portaudio.open_stream(self._sounddevice, formats, opened)
+        self._frame_bytes = _SAMPLE_BYTES * channels
         self._fade_frames = round(_FADE_SECONDS * rate_hz)
         self._lost.clear()
         self._called_at = self._used_at = time.monotonic()
         stream.start()
-        self._tell(
-            opened=device["name"],
-            rate_hz=rate_hz,
-            channels=channels,
-        )
+        self._tell(opened=device["name"], rate_hz=rate_hz, channels=channels)
 
     def _fill(self, out: Any, _frames: int, clock: Any, _flags: object) -> None:
         """Fill PortAudio's buffer, in its thread."""
