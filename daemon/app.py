@@ -38,7 +38,7 @@ from .promotion.regression import look_back
 from .promotion.shadow import Shadow, ShadowLimits
 from .serving.manager import ModelManager
 from .serving.models import ServingModels, open_models
-from .speaking.chosen_voice import NONE, chosen_voice
+from .speaking.chosen_voice import NONE, daemon_voice
 from .speaking.loudspeaker import Loudspeaker
 from .speaking.replies import say_replies
 from .speaking.speaker import Speaker
@@ -79,7 +79,7 @@ class Surroundings:
     """Command that runs a job about engines."""
     clocks: Clocks = REAL_TIME
     watchdog: Watchdog = field(default_factory=lambda: Watchdog(None, lambda: None))
-    open_voice: Callable[[Settings, str | None], Voice] = chosen_voice
+    open_voice: Callable[[Settings, str | None], Voice] = daemon_voice
     open_loudspeaker: Callable[[str, float], Loudspeaker] = Loudspeaker
     sources: AudioSources | None = None
     """The sources of sound, if they outlive this daemon."""

@@ -9,6 +9,7 @@ import typer
 
 from engines.errors import AttuneError
 from engines.files import write_atomically
+from engines.voices.automatic import AUTO
 from engines.voices.catalogue import BEST_KOKORO, ListedVoice, is_kokoro, list_voices
 from engines.voices.pace import Pace, read_paces
 
@@ -16,7 +17,7 @@ from ..config.choice import choose
 from ..control.requests import Say, StopSpeaking
 from ..events.speaking import Silenced, TextSaid
 from ..plain_text import expanded
-from ..speaking.chosen_voice import AUTO, NONE, chosen_voice, voice_needs
+from ..speaking.chosen_voice import NONE, chosen_voice, voice_needs
 from ..speaking.said_whole import said_whole
 from .common import (
     AsJson,

@@ -1,17 +1,14 @@
-"""Opens the voice that the settings name, or finds out which one `auto` means on this device."""
+"""Opens the voice that the settings name."""
 
-import logging
-
-from engines.errors import AttuneError
-from engines.voices.catalogue import VoiceNeeds, automatic_voices, open_voice
-from engines.voices.pace import measure, read_paces
+from engines.voices.automatic import open_wanted
+from engines.voices.catalogue import VoiceNeeds
 from engines.voices.voice import Voice
+from engines.voices.voice_process import open_in_process
 
 from ..config.settings import Settings
 
-logger = logging.getLogger(__name__)
-
-AUTO, NONE = "auto", "none"
+NONE = "none"
+"""The voice of who wants replies written only."""
 
 
 def voice_needs(settings: Settings) -> VoiceNeeds:
@@ -25,25 +22,11 @@ def voice_needs(settings: Settings) -> VoiceNeeds:
 
 
 def chosen_voice(settings: Settings, name: str | None = None) -> Voice:
-    """Open the voice `name`, or the one that the settings name.
+    """Open the voice `name`, or the one that the settings name, in this process. Raises AttuneError
+    if there is no voice."""
+    return open_wanted(name or settings.speaking.voice, voice_needs(settings))
 
-    `auto` is the first that keeps up with real time, of those that are ready. Which voices do is
-    measured at the first use of each, and remembered. Raises AttuneError if there is no voice.
-    """
-    needs, name = voice_needs(settings), name or settings.speaking.voice
-    if name != AUTO:
-        return open_voice(name, needs)
-    problems = []
-    for candidate in automatic_voices(needs):
-        known = read_paces(settings.cache_dir).voices.get(candidate)
-        if known is not None and not known.keeps_up:
-            continue
-        try:
-            voice = open_voice(candidate, needs)
-            if known is not None or measure(voice, settings.cache_dir).keeps_up:
-                return voice
-        except AttuneError as error:  # a damaged voice leaves the next one
-            logger.warning("the voice %s is left out: %s", candidate, error)
-            problems.append(str(error))
-    why = "; ".join(problems) or "none that is ready keeps up with real time"
-    raise AttuneError(f"there is no voice: {why}; `attune voices list` shows what to get")
+
+def daemon_voice(settings: Settings, name: str | None = None) -> Voice:
+    """As `chosen_voice`, in a process of its own."""
+    return open_in_process(name or settings.speaking.voice, voice_needs(settings))

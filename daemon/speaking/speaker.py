@@ -8,6 +8,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from engines.errors import AttuneError
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 _AHEAD_SECONDS = 2.0
 """Sound that may wait to be played while the next clause is made: more would be made in vain if the
 reply is stopped."""
+_IDLE_SECONDS = 60.0
+"""Time without anything to say after which the voice is closed: its memory is for rounds, then."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +91,15 @@ class Speaker:
         open_voice: Callable[[str | None], Voice],
         loudspeaker: Loudspeaker,
         attention: Attention,
+        idle_seconds: float = _IDLE_SECONDS,
     ) -> None:
         """Start the thread. `open_voice` opens the voice of that name, or the usual one; it may
-        take a second, and raises AttuneError if there is none."""
+        take a second, and raises AttuneError if there is none. The usual one is closed after
+        `idle_seconds` without anything to say."""
         self._open_voice = open_voice
         self._loudspeaker = loudspeaker
         self._attention = attention
+        self._idle_seconds = idle_seconds
         self.reply_began_at: float | None = None
         """When the text that is said, or was said last, began to sound, by `time.monotonic`."""
         self.played = PlayedSound()
@@ -159,7 +165,7 @@ class Speaker:
         return bool(stopped)
 
     def let_go(self) -> None:
-        """Free the memory of the voice; the next text opens it again."""
+        """Close the voice, for its memory; the next text opens it again."""
         self._waiting.put(self._close_voice)
 
     def status(self) -> SpeakerStatus:
@@ -175,11 +181,19 @@ class Speaker:
         self.stop()
         self._waiting.put(None)
         self._thread.join()
+        self._close_voice()
 
     # --- in the thread
 
+    def _next(self) -> Callable[[], None] | None:
+        """What to do next; None to end. Meanwhile a voice that says nothing is closed."""
+        with suppress(queue.Empty):
+            return self._waiting.get(timeout=self._idle_seconds if self._voice else None)
+        self._close_voice()
+        return self._waiting.get()
+
     def _run(self) -> None:
-        while (job := self._waiting.get()) is not None:
+        while (job := self._next()) is not None:
             try:
                 job()
             except Exception:  # a defect in one text must not end the thread that says all others
@@ -200,6 +214,7 @@ class Speaker:
                 voice = self._usual_voice()
                 self._prepared = {clause: clip(voice.speak(clause), voice.rate_hz, clause)}
             except AttuneError as error:
+                self._close_voice()
                 self._note(str(error))
             return
 
@@ -213,13 +228,16 @@ class Speaker:
             self._note(str(error))
 
     def _close_voice(self) -> None:
-        self._voice = None
+        voice, self._voice = self._voice, None
+        if voice is not None:
+            voice.close()
 
     def _take(self, speech: Speech) -> None:
         said = Said()
         try:
             said = self._say(speech)
         except AttuneError as error:
+            self._close_voice()  # which may have been what failed; the next text opens it anew
             self._note(str(error))
             said = Said(problem=str(error))
         finally:
@@ -252,6 +270,8 @@ class Speaker:
         finally:
             unsubscribe()
             self._forget()
+            if voice is not None and voice is not self._voice:
+                voice.close()
         return Said(seconds, heard[0] if heard else None, speech.stopped.is_set())
 
     def _say_clause(self, speech: Speech, voice: Voice, clause: str) -> float:

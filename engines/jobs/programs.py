@@ -10,6 +10,8 @@ COMMAND_LINE = "daemon.cli"
 ENGINE_JOB = "engines"
 """Runs one job of the engines: a plan, or trials of the runtimes."""
 CLAIM = "engines.selftest.runner"
+VOICE = "engines.voices.voice_process"
+"""Says texts by one voice."""
 CPU_FEATURES = "engines.device.cpu_features"
 CALIBRATION_JOB = "calibration"
 """Runs one job of calibration: a round's next stage, a corpus, a base, a measurement, a

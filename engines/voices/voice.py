@@ -17,3 +17,5 @@ class Voice:
     speak: Callable[[str], Float32]
     """Says a sentence or a clause: [N] mono samples at `rate_hz`, about -1 to 1; empty where
     nothing in the text can be said. Raises AttuneError where the voice fails."""
+    close: Callable[[], None] = lambda: None
+    """Frees what the voice holds beside memory of this process. It says nothing more then."""

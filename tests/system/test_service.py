@@ -144,6 +144,11 @@ def test_what_is_said_to_a_microphone_is_answered_under_the_sandbox(
     # differently on other processors. What scores sentences in doubt takes 31 MiB.
     assert at_first_mib < 500
     assert resident_mib() < 580
+    # The processes of the voice and of the loudspeaker end once nothing is said.
+    machine.eventually(
+        lambda: not machine.run("sh", "-c", f"cat /proc/{process}/task/*/children").strip(),
+        "attune.service",
+    )
 
 
 def on_tiny_engines(machine: Machine, watchdog_seconds: int, whose: str = "system") -> None:

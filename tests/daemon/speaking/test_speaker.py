@@ -22,15 +22,21 @@ PATIENCE_SECONDS = 120
 class World:
     """A speaker, its voice, and what was heard of it."""
 
-    def __init__(self, mode: str = "plays", speak: Callable[[str], Float32] = hum) -> None:
+    def __init__(
+        self,
+        mode: str = "plays",
+        speak: Callable[[str], Float32] = hum,
+        idle_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         self.loudspeaker = fake_loudspeaker(mode)("", 1.0)
         self.attention = Attention()
         self.opened: list[str | None] = []
+        self.closed: list[str | None] = []
         self.spoken: list[str] = []
         self.heard: list[Sounded] = []
         self.speak = speak
         self.loudspeaker.sounded.subscribe(self.heard.append)
-        self.speaker = Speaker(self.open_voice, self.loudspeaker, self.attention)
+        self.speaker = Speaker(self.open_voice, self.loudspeaker, self.attention, idle_seconds)
 
     def open_voice(self, name: str | None) -> Voice:
         if name == "missing":
@@ -41,7 +47,7 @@ class World:
             self.spoken.append(text)
             return self.speak(text)
 
-        return Voice(name or "usual", RATE_HZ, speak)
+        return Voice(name or "usual", RATE_HZ, speak, lambda: self.closed.append(name))
 
     def say(self, *pieces: str, voice: str | None = None) -> "queue.SimpleQueue[Said]":
         ended: queue.SimpleQueue[Said] = queue.SimpleQueue()
@@ -60,8 +66,12 @@ class World:
 def build() -> Iterator[Callable[..., World]]:
     worlds: list[World] = []
 
-    def make(mode: str = "plays", speak: Callable[[str], Float32] = hum) -> World:
-        worlds.append(World(mode, speak))
+    def make(
+        mode: str = "plays",
+        speak: Callable[[str], Float32] = hum,
+        idle_seconds: float = PATIENCE_SECONDS,
+    ) -> World:
+        worlds.append(World(mode, speak, idle_seconds))
         return worlds[-1]
 
     yield make
@@ -179,6 +189,30 @@ def test_the_voice_is_opened_once_and_freed_on_demand(build: Callable[..., World
     world.say("Hi.").get(timeout=PATIENCE_SECONDS)
     assert world.opened == [None, None]
     assert world.speaker.status().voice == "usual"
+
+
+def test_a_voice_that_says_nothing_for_a_while_is_closed(build: Callable[..., World]) -> None:
+    world = build(idle_seconds=0.05)
+    for times in (1, 2):
+        world.say("Hello.").get(timeout=PATIENCE_SECONDS)
+        assert eventually(lambda: world.closed == world.opened)
+        assert world.opened == times * [None]
+
+
+def test_a_voice_that_failed_is_opened_anew(build: Callable[..., World]) -> None:
+    world = build()
+    world.say("This is unsayable.").get(timeout=PATIENCE_SECONDS)
+    assert not world.say("This is not.").get(timeout=PATIENCE_SECONDS).problem
+    assert (world.opened, world.closed) == ([None, None], [None])
+
+
+def test_a_voice_for_one_text_is_closed_after_it(build: Callable[..., World]) -> None:
+    world = build()
+    world.say("Hello.").get(timeout=PATIENCE_SECONDS)
+    world.say("Hello.", voice="other").get(timeout=PATIENCE_SECONDS)
+    assert (world.opened, world.closed) == ([None, "other"], ["other"])
+    world.speaker.close()
+    assert world.closed == ["other", None]
 
 
 def test_closing_ends_the_thread_in_the_middle_of_a_text(build: Callable[..., World]) -> None:
