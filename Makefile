@@ -98,6 +98,10 @@ bench-long-speech: ready ## Ask utterances of 20 to 29 s, whole and cut, idle an
 bench-spoken: ready ## Talk with a daemon through a loudspeaker that its microphone hears (about forty minutes)
 	$(BIN)/python -m tests.bench.spoken --speaker clear --speaker atypical
 
+.PHONY: bench-wake
+bench-wake: ready ## Call in the voices of three atypical speakers, and listen to an hour of others (about half an hour)
+	$(BIN)/python -m tests.bench.wake --ready-made okay_nabu --ready-made hey_jarvis
+
 .PHONY: bench-scale
 bench-scale: ready ## Run rounds on stores of 100, 1,000 and 5,000 utterances, and plan one with 100,000 (about an hour)
 	$(BIN)/python -m tests.bench.scale

@@ -15,6 +15,7 @@ from engines.device.memory import proportional_bytes
 from engines.generations.folder import sweep
 from engines.jobs.footprints import footprints_path
 from engines.voices.voice import Voice
+from engines.wake.words import NONE as NO_WAKE_WORD
 
 from .attention import Attention
 from .clocks import REAL_TIME, Clocks
@@ -42,7 +43,7 @@ from .speaking.chosen_voice import NONE, daemon_voice
 from .speaking.loudspeaker import Loudspeaker
 from .speaking.replies import say_replies
 from .speaking.speaker import Speaker
-from .spoken_turns import start_spoken_turns
+from .spoken_turns import own_phrase_path, start_spoken_turns
 from .state_lock import hold_state
 from .store.database import DatabaseBusyError
 from .store.labelling import Labeller
@@ -225,6 +226,7 @@ def start(
         store=store,
         attention=attention,
         audio_input=spoken.audio_input,
+        wake=spoken.wake,
         pace=spoken.pace,
         conversation=conversation,
         speaker=speaker,
@@ -236,7 +238,11 @@ def start(
     )
     service = Service(
         conversation=conversation,
-        meter=spoken.audio_input.meter,
+        audio_input=spoken.audio_input,
+        recorder=spoken.recorder,
+        gate=None if spoken.wake is None else spoken.wake.gate,
+        phrase_path=own_phrase_path(settings.state_dir),
+        general_audio=[example.audio for example in models.general],
         interrupt=spoken.interrupt,
         speaker=speaker,
         lender=models.lender,
@@ -397,7 +403,14 @@ def start_speaking(
     stack.callback(loudspeaker.close)
     speaker = Speaker(partial(given.open_voice, settings), loudspeaker, attention)
     stack.callback(speaker.close)
-    stack.callback(say_replies(events, speaker, sounds=settings.speaking.sounds))
+    stack.callback(
+        say_replies(
+            events,
+            speaker,
+            sounds=settings.speaking.sounds,
+            called_first=settings.wake.word != NO_WAKE_WORD,
+        )
+    )
     if settings.audio.source != "none":  # or else nobody speaks to it
         speaker.try_out()
     return speaker

@@ -4,10 +4,17 @@ ends, and who may interrupt whom.
 Makes the parts and wires them, as `daemon/app.py` does for the rest.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+
+from engines.errors import AttuneError
+from engines.wake.detector import own_detector, ready_made_detector
+from engines.wake.own_phrase import read_phrase
+from engines.wake.words import BUTTON, NONE, OWN
 
 from .attention import Attention
 from .config.settings import Settings
@@ -16,11 +23,16 @@ from .conversation.speech_input import hand_on
 from .conversation.turn_pace import TurnPace
 from .conversation.turn_taking import GOES_ON_SECONDS, GOES_ON_UNHEARD_SECONDS, TurnTaking
 from .events.bus import Events
+from .events.wake import Called, CallEnded
 from .listening.echo import ECHO_SECONDS, plan_echo
 from .listening.input import AudioInput, AudioSources
+from .listening.takes import TakeRecorder
+from .listening.wake import WakeGate, WakePlan
 from .speaking.speaker import Speaker
 from .store.store import Store
 from .systemd import Watchdog
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,9 @@ class SpokenTurns:
     """The running parts."""
 
     audio_input: AudioInput
+    recorder: TakeRecorder
+    wake: WakePlan | None
+    """What has to be said before anything is heard; None if everything is."""
     pace: TurnPace
     interrupt: Callable[[], None]
     """To be called when somebody begins a new turn. It ends the current reply, if that is
@@ -64,13 +79,47 @@ def start_spoken_turns(
         else _turn_taking(conversation, speaker, attention, events, interrupt).noticed
     )
     limits = settings.segmenter.limits()
-    audio_input = AudioInput(sources, settings.audio, limits, noticed, watchdog, echo, interrupt)
+    recorder, wake = TakeRecorder(noticed), plan_wake(settings, attention, events)
+    audio_input = AudioInput(
+        sources, settings.audio, limits, recorder.noticed, watchdog, echo, interrupt, wake
+    )
     audio_input.start()
     stack.callback(audio_input.stop)
     pace = _turn_pace(settings, store, attention, audio_input)
     pace.start()
     stack.callback(pace.stop)
-    return SpokenTurns(audio_input, pace, interrupt)
+    return SpokenTurns(audio_input, recorder, wake, pace, interrupt)
+
+
+def plan_wake(settings: Settings, attention: Attention, events: Events) -> WakePlan | None:
+    """Open what listens for the wake word that the settings name. If that fails, only a button
+    calls: a microphone that was to be deaf must not hear everything."""
+    word = settings.wake.word
+    if word == NONE:
+        return None
+
+    def changed(by: str | None) -> None:
+        events.publish(CallEnded() if by is None else Called(by=by))
+
+    gate = WakeGate(lambda: attention.needed, settings.wake.follow_up_seconds, changed)
+    threshold = None if settings.wake.threshold == "auto" else settings.wake.threshold
+    try:
+        if word == BUTTON:
+            return WakePlan(gate, word, None)
+        if word == OWN:
+            phrase = read_phrase(own_phrase_path(settings.state_dir))
+            return WakePlan(gate, word, own_detector(phrase, threshold), phrase.text)
+        return WakePlan(gate, word, ready_made_detector(word, threshold))
+    except AttuneError as error:
+        logger.warning(
+            "the wake word is not heard, only `attune call` opens the microphone: %s", error
+        )
+        return WakePlan(gate, word, None, problem=str(error))
+
+
+def own_phrase_path(state_dir: Path) -> Path:
+    """Where the phrase is kept by which the user calls."""
+    return state_dir / "wake" / "own.safetensors"
 
 
 def _turn_taking(

@@ -27,6 +27,7 @@ from . import (
     recommend,
     vocabulary,
     voices,
+    wake,
 )
 from .bench import command as bench
 from .common import settings, use_sources
@@ -117,6 +118,7 @@ app.command()(talk)
 app.command()(mode)
 app.command()(voices.say)
 app.command()(voices.stop)
+app.command()(wake.call)
 app.command()(enroll)
 app.command()(correct)
 app.command()(adapt)
@@ -127,6 +129,7 @@ app.command()(doctor.doctor)
 app.add_typer(generations.app, name="generations")
 app.add_typer(vocabulary.app, name="vocabulary")
 app.add_typer(voices.app, name="voices")
+app.add_typer(wake.app, name="wake")
 app.add_typer(models.app, name="models")
 engines.app.command()(recommend.recommend)
 app.add_typer(engines.app, name="engines")

@@ -7,11 +7,13 @@ import typer
 from rich.markup import escape
 
 from engines.errors import AttuneError
+from engines.wake.words import NONE
 
 from ..control.requests import GetMetrics, GetStatus, Reload
 from ..events.learning import AdaptationStatus
 from ..events.service import LabelsLeftOut, MetricsText, ShadowStatus, Status
 from ..events.speaking import SpeakingStatus
+from ..events.wake import WakeStatus
 from ..listening.status import ListenerStatus
 from ..plain_text import plain
 from .common import AsJson, ask_daemon, ask_daemon_for, console, gib, print_json
@@ -62,6 +64,7 @@ def _lines(found: Status) -> list[Line]:
         ("hearing", _hearing(found.listening)),
         *([("mode", found.mode)] if found.mode != "assistant" else []),
         *([("turns", found.end_of_turn)] if found.end_of_turn else []),
+        *([("called by", _called_by(found.wake))] if found.wake.word != NONE else []),
         ("speaking", _speaking(found.speaking)),
         (
             "route",
@@ -97,6 +100,11 @@ def _hearing(listening: ListenerStatus) -> str:
     heard_by = f"{listening.state} {source.device if source else ''}".strip()
     problem = (source.problem if source else "") or listening.problem
     return f"{heard_by} ({problem})" if problem else heard_by
+
+
+def _called_by(wake: WakeStatus) -> str:
+    by = f"“{wake.phrase}”" if wake.phrase else wake.word
+    return f"{by} ({wake.problem})" if wake.problem else f"{by}{', hears now' if wake.open else ''}"
 
 
 def _speaking(speaking: SpeakingStatus) -> str:

@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 
 from engines.errors import AttuneError
+from engines.wake.words import BUTTON, NONE
 
 from ..client import socket_client
 from ..client.socket_client import NoDaemonError
@@ -30,6 +31,7 @@ from ..events.turns import (
     TurnFailed,
     TurnWithdrawn,
 )
+from ..events.wake import Called
 from ..plain_text import expanded
 from .common import (
     AsJson,
@@ -186,6 +188,10 @@ def _opening(status: Status) -> str:
         if status.speaking.voice == "none" or status.speaking.problem
         else f", {status.speaking.voice} answers"
     )
+    if hears and status.wake.word != NONE:
+        called = status.wake.phrase or status.wake.word.replace("_", " ")
+        by = "run `attune call`" if called == BUTTON else f"say “{called}”"
+        heard = f"{by}, then {heard}"
     typed = "or type" if hears else "type"
     return f"{heard}{spoken}; {typed}. Ctrl-D ends."
 
@@ -196,7 +202,9 @@ def _show_what_is_said(following: Iterator[Event], meter: SpokenMeter | None) ->
             if meter is not None:
                 meter.take(event)
             # A typed turn is shown by the client that sent it.
-            if isinstance(event, TurnEvent) and event.source != "text":
+            if isinstance(event, Called) or (
+                isinstance(event, TurnEvent) and event.source != "text"
+            ):
                 show(event)
     except AttuneError as error:
         errors.print(f"[red]{escape(str(error))}[/red]")
@@ -211,6 +219,8 @@ def show(event: Event) -> None:
             console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
         case TurnAnswered():
             _show_turn(event)
+        case Called(by=by):
+            console.print(f"[dim]called by {escape(by)}; speak[/dim]", highlight=False)
         case TurnWithdrawn():
             console.print("[dim]you go on; the answer is withdrawn[/dim]")
         case ReplySaid(problem=problem) if problem:

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from engines.audio.segmenter import SegmenterLimits
 from engines.device.memory import total_bytes
 from engines.schema import Frozen
+from engines.wake.words import ReadyMade
 from engines.whisper.transcript_confidence import LABEL_CONFIDENCE
 
 from .hours import Hours
@@ -160,6 +161,31 @@ class SpeakingSettings(Frozen):
         False,
         description=(
             "Play a short sound when Attune begins to listen, and when it understood nothing."
+        ),
+    )
+
+
+class WakeSettings(Frozen):
+    word: Literal["none", "button", "own"] | ReadyMade = Field(
+        "none",
+        description=(
+            "What has to be said before Attune hears anything. `none`: everything is heard. A name "
+            "from `attune wake list`: that wake word. `own`: your own phrase, from `attune wake "
+            "record`. `button`: only `attune call` opens the microphone."
+        ),
+    )
+    follow_up_seconds: float = Field(
+        8.0,
+        ge=0,
+        le=120,
+        description="Time after a reply in which nobody has to call again, in seconds.",
+    )
+    threshold: Literal["auto"] | Annotated[float, Field(gt=0, lt=1)] = Field(
+        "auto",
+        description=(
+            "How sure a wake word has to be. For a ready-made one the least probability, 0.5 with "
+            "`auto`; for your own phrase the largest distance, which `auto` takes from its "
+            "recordings and from other speech."
         ),
     )
 
@@ -518,6 +544,7 @@ class Settings(Frozen):
     audio: AudioSettings = AudioSettings()
     conversation: ConversationSettings = ConversationSettings()
     speaking: SpeakingSettings = SpeakingSettings()
+    wake: WakeSettings = WakeSettings()
     segmenter: SegmenterSettings = SegmenterSettings()
     engines: EngineSettings = EngineSettings()
     llm: LanguageModelSettings = LanguageModelSettings()

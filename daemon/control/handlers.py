@@ -2,7 +2,7 @@
 
 import queue
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, nullcontext, suppress
 from dataclasses import asdict, dataclass
@@ -13,6 +13,7 @@ from engines.audio.segmenter import SegmenterLimits
 from engines.errors import AttuneError
 from engines.open_file import OpenFile
 from engines.types import Float32
+from engines.wake.words import BUTTON
 from engines.whisper.phrases import Phrase
 
 from ..attention import Attention
@@ -32,7 +33,10 @@ from ..events.service import Following, MetricsText, Reloading
 from ..events.speaking import Silenced, TextSaid
 from ..events.turns import Alive, ClientLeft, Level, ModeChanged
 from ..events.vocabulary import ListedPhrase, VocabularyListed
-from ..listening.level import LevelMeter
+from ..events.wake import Called, CallEnded
+from ..listening.input import AudioInput
+from ..listening.takes import TakeRecorder
+from ..listening.wake import WakeGate
 from ..promotion.verdict import would_refuse
 from ..serving.lease import ModelLender
 from ..serving.moves import Moves
@@ -48,6 +52,7 @@ from ..training.scheduler import RoundScheduler
 from . import requests, row_stream
 from .enrolment import MAX_SECONDS, take_up
 from .metrics import Metrics
+from .phrase import learn, read_takes, record_takes
 from .server import Message
 from .status import StatusReader
 from .why import why
@@ -60,7 +65,14 @@ class Service:
     """The parts of a running daemon that commands reach."""
 
     conversation: Conversation
-    meter: LevelMeter
+    audio_input: AudioInput
+    recorder: TakeRecorder
+    gate: WakeGate | None
+    """None if everything is heard."""
+    phrase_path: Path
+    """Where the phrase is kept by which the user calls."""
+    general_audio: Sequence[Path]
+    """Recordings of a voice that is not the user's."""
     interrupt: Callable[[], None]
     """Called when somebody begins to speak."""
     speaker: Speaker | None
@@ -117,6 +129,10 @@ def answer(
             events = _say(service, request, client)
         case requests.StopSpeaking():
             events = _one(Silenced(was_speaking=_stop(service)))
+        case requests.Call():
+            events = _one(_call(service, request))
+        case requests.LearnPhrase():
+            events = _learn_phrase(service, request, client)
         case requests.SetMode():
             service.conversation.set_mode(request.mode)
             events = _one(ModeChanged(mode=request.mode))
@@ -207,7 +223,9 @@ def _follow(
     with (
         service.events.follow() as happening,
         client.telling(lambda: put(ClientLeft())),
-        service.meter.watched(lambda db: put(Level(db=db))) if request.levels else nullcontext(),
+        service.audio_input.meter.watched(lambda db: put(Level(db=db)))
+        if request.levels
+        else nullcontext(),
     ):
         yield Following()
         while not client.left:
@@ -237,6 +255,36 @@ def _say(service: Service, request: requests.Say, client: Client) -> Generator[E
     if said.first_sound_at is not None:
         first_sound_ms = 1000 * (said.first_sound_at - began)
     yield TextSaid(seconds=said.seconds, first_sound_ms=first_sound_ms, stopped=said.stopped)
+
+
+def _call(service: Service, request: requests.Call) -> Event:
+    if request.action == "begin":
+        if service.gate is None:
+            return Called(by=BUTTON)  # everything is heard already
+        service.gate.call(BUTTON)
+        return Called(by=BUTTON)
+    if service.gate is not None:
+        service.gate.close()
+    service.audio_input.end_turn()
+    return CallEnded()
+
+
+def _learn_phrase(
+    service: Service, request: requests.LearnPhrase, client: Client
+) -> Generator[Event, None, None]:
+    if request.descriptors:
+        takes = read_takes(_handed(request, "the recordings of a phrase"))
+    else:
+        state = service.audio_input.status()
+        if state.state != "listening":
+            raise AttuneError(f"there is no microphone ({state.problem}); give recordings instead")
+        takes = yield from record_takes(
+            service.recorder, service.gate, service.attention, request.takes, client
+        )
+    if not client.left:
+        yield from learn(
+            request.text, takes, service.store, service.general_audio, service.phrase_path
+        )
 
 
 def _until_said(

@@ -8,6 +8,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from engines.errors import AttuneError
 from engines.generations.folder import MAX_NUMBER
 from engines.schema import Frozen, first_problem
+from engines.wake.own_phrase import LEAST_TAKES, MOST_TAKES, USUAL_TAKES
 
 from ..store.personal_vocabulary import MAX_PHRASES, MAX_WEIGHT
 from ..store.store import MAX_LABEL_CHARACTERS
@@ -84,6 +85,23 @@ class StopSpeaking(Request):
     """End the current reply, and fall silent."""
 
     command: Literal["stop"] = "stop"
+
+
+class Call(Request):
+    """Begin to hear what is said, as after a wake word; or end the turn that is being spoken, and
+    hear nothing more until somebody calls again."""
+
+    command: Literal["call"] = "call"
+    action: Literal["begin", "end"] = "begin"
+
+
+class LearnPhrase(Request):
+    """Learn the phrase by which the user calls: from `takes` recordings that the microphone is to
+    make, or from those that come through the socket that is handed over, as `Enroll` has them."""
+
+    command: Literal["learn_phrase"] = "learn_phrase"
+    text: PhraseText
+    takes: int = Field(USUAL_TAKES, ge=LEAST_TAKES, le=MOST_TAKES)
 
 
 class SetMode(Request):
@@ -166,6 +184,8 @@ _AnyRequest = Annotated[
     | Listen
     | Say
     | StopSpeaking
+    | Call
+    | LearnPhrase
     | SetMode
     | Follow
     | Adapt

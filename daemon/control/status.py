@@ -12,9 +12,11 @@ from ..conversation.conversation import Conversation
 from ..conversation.turn_pace import TurnPace
 from ..events.service import LabelsLeftOut, Status
 from ..events.speaking import SpeakingStatus
+from ..events.wake import WakeStatus
 from ..housekeeping import Housekeeping
 from ..installation import version
 from ..listening.input import AudioInput
+from ..listening.wake import WakePlan
 from ..promotion.shadow import Shadow
 from ..serving.manager import ModelManager
 from ..speaking.chosen_voice import NONE
@@ -41,6 +43,8 @@ class StatusReader:
     store: Store
     attention: Attention
     audio_input: AudioInput
+    wake: WakePlan | None
+    """None if everything is heard."""
     pace: TurnPace
     conversation: Conversation
     speaker: Speaker | None
@@ -73,6 +77,7 @@ class StatusReader:
                 *filter(None, [problem]),
             ),
             listening=self.audio_input.status(),
+            wake=self._wake(),
             mode=self.conversation.mode,
             end_of_turn=self.pace.why,
             speaking=self._speaking(),
@@ -83,6 +88,16 @@ class StatusReader:
             adaptation=self.scheduler.status(),
             shadow=self.shadow.status(),
             last_turns=tuple(self.store.history.last_turns(_SHOWN_TURNS)),
+        )
+
+    def _wake(self) -> WakeStatus:
+        if self.wake is None:
+            return WakeStatus()
+        return WakeStatus(
+            word=self.wake.word,
+            phrase=self.wake.phrase,
+            open=self.wake.gate.is_open,
+            problem=self.wake.problem,
         )
 
     def _speaking(self) -> SpeakingStatus:

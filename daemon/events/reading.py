@@ -36,11 +36,14 @@ from .turns import (
     TurnWithdrawn,
 )
 from .vocabulary import VocabularyListed
+from .wake import Called, CallEnded, PhraseCompared, PhraseLearnt, TakeAsked, TakeRefused
 
 AnyEvent = Annotated[
     AdaptationChanged
     | Alive
     | BadRow
+    | Called
+    | CallEnded
     | ClientLeft
     | Corrected
     | EncoderChanged
@@ -52,6 +55,8 @@ AnyEvent = Annotated[
     | Level
     | ModeChanged
     | MetricsText
+    | PhraseCompared
+    | PhraseLearnt
     | RecordingPlayed
     | Reloading
     | ReplyPiece
@@ -65,6 +70,8 @@ AnyEvent = Annotated[
     | SpeechBegan
     | Status
     | StreamEnded
+    | TakeAsked
+    | TakeRefused
     | TextSaid
     | TurnAnswered
     | TurnFailed

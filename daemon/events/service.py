@@ -9,6 +9,7 @@ from ..store.records import Counts, Turn
 from .event import Event, EventPart, is_empty
 from .learning import AdaptationStatus
 from .speaking import SpeakingStatus
+from .wake import WakeStatus
 
 
 class LabelsLeftOut(EventPart):
@@ -62,6 +63,7 @@ class Status(Event):
     """What is done with what is heard: `assistant`, `repeat` or `dictate`."""
     end_of_turn: str = ""
     """How long a silence ends a turn, and why."""
+    wake: WakeStatus = WakeStatus()
     speaking: SpeakingStatus = SpeakingStatus(voice="none")
     attentive: bool
     """Whether a user speaks or waits for a reply."""

@@ -16,11 +16,12 @@ from ..config.settings import AudioSettings
 from ..plain_text import expanded
 from ..systemd import Watchdog
 from .echo import EchoPlan
-from .level import LevelMeter
+from .level import LevelMeter, MeteredSource
 from .listener import Listener
 from .microphone import Microphone
 from .source import AudioSource, WavSource
 from .status import ListenerStatus, SourceStatus
+from .wake import WakePlan
 
 logger = logging.getLogger(__name__)
 
@@ -86,10 +87,11 @@ class AudioInput:
         watchdog: Watchdog,
         echo: EchoPlan,
         interrupt: Callable[[], None],
+        wake: WakePlan | None = None,
     ) -> None:
-        """Open the input. A microphone hears the loudspeaker as `echo` says; `interrupt` is called
-        when somebody speaks over a reply. Raises AttuneError if `audio` names a recording that
-        cannot be read."""
+        """Open the input. A microphone hears the loudspeaker as `echo` says, and only what `wake`
+        lets through; `interrupt` is called when somebody speaks over a reply. Raises AttuneError if
+        `audio` names a recording that cannot be read."""
         self._watchdog = watchdog
         self._segmenter = Segmenter(limits)
         self.meter = LevelMeter()
@@ -108,11 +110,9 @@ class AudioInput:
             alive = watchdog.watch(_LOOP)
             plan = EchoPlan(False, None) if audio.source else echo
             source, watch = plan.apply(source, interrupt)
-
-            def on_chunk(chunk: Float32, probability: float) -> None:
-                self.meter.push(chunk)
-                watch(chunk, probability)
-
+            source = MeteredSource(source, self.meter)
+            if wake is not None and not audio.source:
+                source = wake.apply(source)
             self._listener = Listener(
                 source,
                 SileroVad(),
@@ -120,7 +120,7 @@ class AudioInput:
                 on_event,
                 self._ended,
                 alive=alive,
-                on_chunk=on_chunk,
+                on_chunk=watch,
             )
 
     def start(self) -> None:
@@ -133,6 +133,10 @@ class AudioInput:
         that it may have ended. May be called from any thread."""
         self._segmenter.end_silence_seconds = end_seconds
         self._segmenter.pause_seconds = early_seconds
+
+    def end_turn(self) -> None:
+        """End the turn that is being spoken at once. May be called from any thread."""
+        self._segmenter.end_now()
 
     def stop(self) -> None:
         """End listening. A segment that is being spoken is cut here and handed on."""

@@ -8,6 +8,9 @@ import numpy as np
 
 from engines.types import Float32
 
+from .source import AudioSource
+from .status import SourceStatus
+
 _CHUNKS = 3
 """Chunks in one reading: ten readings a second."""
 
@@ -43,3 +46,26 @@ class LevelMeter:
         finally:
             with self._lock:
                 self._watchers = tuple(one for one in self._watchers if one is not watch)
+
+
+class MeteredSource:
+    """An AudioSource whose level is read."""
+
+    def __init__(self, source: AudioSource, meter: LevelMeter) -> None:
+        self._source = source
+        self._meter = meter
+
+    def read(self, at_most: int) -> Float32 | None:
+        """Return the next chunks; see `AudioSource`."""
+        chunks = self._source.read(at_most)
+        for chunk in () if chunks is None else chunks:
+            self._meter.push(chunk)
+        return chunks
+
+    def status(self) -> SourceStatus:
+        """Return the state of the source; see `AudioSource`."""
+        return self._source.status()
+
+    def close(self) -> None:
+        """End the stream; see `AudioSource`."""
+        self._source.close()

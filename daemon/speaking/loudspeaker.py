@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import groupby
 from math import inf
 from typing import Any, NoReturn
 
@@ -83,8 +84,9 @@ class _Player:
         self._sending = threading.Lock()
         self.rate_hz = self.channels = 0
         """The format of the device; 0 as long as it is not open."""
-        self.unplayed: deque[Float32] = deque()
-        """Sound that was sent, and neither played nor dropped: pieces of [n] mono samples."""
+        self.unplayed: deque[tuple[Float32, bool]] = deque()
+        """Sound that was sent, and neither played nor dropped: pieces of [n] mono samples, and
+        whether observers are told of each."""
         self.heard_at = time.monotonic()
         """When the child last told something."""
         self.used_at = self.heard_at
@@ -96,7 +98,11 @@ class _Player:
 
     @property
     def unplayed_seconds(self) -> float:
-        return sum(map(len, self.unplayed)) / self.rate_hz if self.rate_hz else 0.0
+        return self.unplayed_frames / self.rate_hz if self.rate_hz else 0.0
+
+    @property
+    def unplayed_frames(self) -> int:
+        return sum(len(piece) for piece, _ in self.unplayed)
 
     def send(self, kind: bytes, content: bytes = b"") -> None:
         """Send one message. Raises OSError if the child has ended or takes nothing."""
@@ -122,23 +128,23 @@ class _Player:
             self.process.stdin.close()
         self.process.stdout.close()
 
-    def taken(self, frames: int) -> Float32:
+    def taken(self, frames: int) -> list[tuple[Float32, bool]]:
         """Remove `frames` from the beginning of what is unplayed, and return them."""
         pieces = []
         while frames and self.unplayed:
-            piece = self.unplayed.popleft()
+            piece, is_told = self.unplayed.popleft()
             if len(piece) > frames:
-                self.unplayed.appendleft(piece[frames:])
+                self.unplayed.appendleft((piece[frames:], is_told))
                 piece = piece[:frames]
-            pieces.append(piece)
+            pieces.append((piece, is_told))
             frames -= len(piece)
-        return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+        return pieces
 
     def drop(self, frames: int) -> None:
         """Remove `frames` from the end of what is unplayed."""
-        kept = self.taken(max(0, sum(map(len, self.unplayed)) - frames))
+        kept = self.taken(max(0, self.unplayed_frames - frames))
         self.unplayed.clear()
-        self.unplayed.append(kept)
+        self.unplayed.extend(kept)
 
 
 class Loudspeaker:
@@ -178,9 +184,12 @@ class Loudspeaker:
         player = self._open()
         self._send(player, STAY)
 
-    def play(self, samples: Float32, rate_hz: int, ahead_seconds: float = inf) -> None:
+    def play(
+        self, samples: Float32, rate_hz: int, ahead_seconds: float = inf, *, is_told: bool = True
+    ) -> None:
         """Play [n] mono `samples`, about -1 to 1, after what is playing, or until `stop`. Waits
         until at most `ahead_seconds` of that have yet to sound, and returns before `samples` have.
+        The observers of `sounded` are told of it if `is_told`.
 
         Raises AttuneError if there is no device, or it was lost. For a while after a failure each
         call fails at once.
@@ -197,7 +206,7 @@ class Loudspeaker:
                     return
                 if not player.unplayed:
                     player.heard_at = self._clock()  # until now it had nothing to tell
-                player.unplayed.append(piece)
+                player.unplayed.append((piece, is_told))
             frames = np.repeat((32767 * piece).astype("<i2"), player.channels)
             self._send(player, PLAY, frames.tobytes())
 
@@ -306,7 +315,7 @@ class Loudspeaker:
             self._changed.notify_all()
 
     def _take(self, player: _Player, told: dict[str, Any]) -> None:
-        sounded = None
+        sounded: list[Sounded] = []
         with self._changed:
             player.heard_at = player.used_at = self._clock()
             if "opened" in told:
@@ -318,11 +327,16 @@ class Loudspeaker:
             elif "dropped" in told:
                 player.drop(told["dropped"])
             elif "played" in told:
-                samples = player.taken(told["played"])
-                sounded = Sounded(samples, player.rate_hz, told["at"])
+                at = told["at"]
+                pieces = player.taken(told["played"])
+                for is_told, group in groupby(pieces, lambda piece: piece[1]):
+                    samples = np.concatenate([piece for piece, _ in group])
+                    if is_told:
+                        sounded.append(Sounded(samples, player.rate_hz, at))
+                    at += len(samples) / player.rate_hz
             self._changed.notify_all()
-        if sounded is not None:
-            self.sounded.tell(sounded)
+        for one in sounded:
+            self.sounded.tell(one)
 
     def _note_lost(self, player: _Player | None, problem: str) -> None:
         with self._changed:

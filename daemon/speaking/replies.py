@@ -9,6 +9,7 @@ from ..events.bus import Events
 from ..events.event import Event
 from ..events.speaking import ReplySaid
 from ..events.turns import ReplyPiece, SpeechBegan, TurnAnswered, TurnEvent, TurnFailed
+from ..events.wake import Called
 from .speaker import Said, Speaker, Speech
 
 _SPOKEN = "microphone"
@@ -26,15 +27,18 @@ class _Reply:
     first_token_ms: float = 0.0
 
 
-def say_replies(events: Events, speaker: Speaker, *, sounds: bool) -> Callable[[], None]:
+def say_replies(
+    events: Events, speaker: Speaker, *, sounds: bool, called_first: bool = False
+) -> Callable[[], None]:
     """Have `speaker` say each reply to a spoken turn, with short sounds in between if `sounds`. The
-    voice is opened as soon as somebody begins to speak. Returns the function that ends this."""
+    voice is opened as soon as somebody begins to speak, or calls; `called_first` if somebody has to
+    call before that. Returns the function that ends this."""
     replies: dict[int, _Reply] = {}
 
     def take(event: Event) -> None:
-        if isinstance(event, SpeechBegan):
+        if isinstance(event, SpeechBegan | Called):
             speaker.wake()
-            if sounds:
+            if sounds and (isinstance(event, Called) or not called_first):
                 speaker.play("listening")
         elif isinstance(event, TurnEvent) and event.source == _SPOKEN:
             take_turn(event)

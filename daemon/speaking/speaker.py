@@ -223,7 +223,9 @@ class Speaker:
 
     def _play_sound(self, name: sounds.Sound) -> None:
         try:
-            self._loudspeaker.play(sounds.sound(name), sounds.RATE_HZ)
+            # Its echo is left in what the microphone hears: it is short and no speech, and while an
+            # echo is taken out, a user who has just begun to speak may not be heard.
+            self._loudspeaker.play(sounds.sound(name), sounds.RATE_HZ, is_told=False)
         except AttuneError as error:
             self._note(str(error))
 

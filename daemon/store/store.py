@@ -222,6 +222,25 @@ class Store:
         )
         return [self._utterance(row) for row in rows]
 
+    def latest_audio_without(self, words: str, seconds: float) -> list[Path]:
+        """Return the audio of the user's latest utterances, up to `seconds` of them, in whose texts
+        `words` do not follow one another."""
+        rows = self.rows(
+            "SELECT u.audio, u.seconds, coalesce(c.text, '') FROM utterances u LEFT JOIN"
+            " chosen_labels c ON c.utterance = u.id WHERE u.source IN ('microphone', 'enrolled')"
+            " ORDER BY u.service_at DESC, u.rowid DESC"
+        )
+        found: list[Path] = []
+        left_seconds = seconds
+        for name, length, text in rows:
+            path = self.audio_folder / name
+            if left_seconds <= 0:
+                break
+            if words.casefold() not in text.casefold() and path.is_file():
+                found.append(path)
+                left_seconds -= length
+        return found
+
     def add_label(self, utterance: str, text: str, origin: Origin, confidence: float = 1.0) -> None:
         """Store a label that says what `utterance` means. Raises AttuneError if the text is empty
         or too long, or the utterance is unknown."""

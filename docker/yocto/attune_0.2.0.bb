@@ -30,7 +30,7 @@ FILES:${PN} += "${prefix}/lib/attune ${prefix}/lib/systemd ${prefix}/lib/sysuser
 CONFFILES:${PN} = "${sysconfdir}/attune/attune.toml"
 
 # Of these, OpenEmbedded's layers do not have ctranslate2, faster-whisper, gguf, hibari-tts, llama-cpp-python, onnxruntime,
-# pywebrtc-audio, soxr and text2num: the layer that takes this recipe up brings them, and the package attune-models with the models of
+# pyopen-wakeword, pywebrtc-audio, soxr and text2num: the layer that takes this recipe up brings them, and the package attune-models with the models of
 # engines/models/models.toml below /usr/share/attune (`make install-models`).
 RDEPENDS:${PN} = "\
     attune-models \
@@ -53,6 +53,7 @@ RDEPENDS:${PN} = "\
     python3-prometheus-client \
     python3-psutil \
     python3-pydantic \
+    python3-pyopen-wakeword \
     python3-pywebrtc-audio \
     python3-rich \
     python3-safetensors \

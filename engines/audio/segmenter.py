@@ -110,6 +110,7 @@ class Segmenter:
         self._held: deque[Float32] = deque()  # the chunks up to there that belong to no segment yet
         self._held_samples = 0
         self._last_is_speech = self._paused = False
+        self._ends_now = False
         self._leave_speech()
 
     def push(self, chunk: Float32, probability: float) -> SegmentEvent | None:
@@ -125,15 +126,21 @@ class Segmenter:
         self._last_is_speech = probability >= threshold
         self._position_samples += len(chunk)
         if not self.in_speech:
+            self._ends_now = False
             return self._push_in_silence(chunk)
         if self._held_samples + len(chunk) > _samples(self.limits.max_seconds):
             return self._cut_before(chunk)
         self._hold(chunk)
         if not self._announced:
             return self._announce()
-        if self._silent_run_samples >= _samples(self.end_silence_seconds):
+        if self._ends_now or self._silent_run_samples >= _samples(self.end_silence_seconds):
             return self._end(self._position_samples)
         return self._pause_or_resume()
+
+    def end_now(self) -> None:
+        """End the segment that is being spoken with the next chunk. May be called from any
+        thread."""
+        self._ends_now = True
 
     def _pause_or_resume(self) -> SpeechPaused | SpeechResumed | None:
         if self._paused and self._last_is_speech:
@@ -223,6 +230,7 @@ class Segmenter:
         self._silent_run_samples = 0
         self._longest_pause_samples = 0  # within the segment
         self._paused = False  # whether a SpeechPaused waits for its SpeechResumed
+        self._ends_now = False
 
     def _hold(self, chunk: Float32) -> None:
         self._held.append(chunk.copy())  # the caller may reuse its buffer

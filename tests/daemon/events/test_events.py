@@ -41,6 +41,11 @@ def test_an_event_comes_out_of_the_socket_as_it_went_in(
     assert json.dumps(read.message()) == line
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.__name__))
+def test_no_event_looks_like_the_end_of_an_answer(kind: type[Event]) -> None:
+    assert not {"done", "error"} & set(kind.model_fields)
+
+
 def test_what_a_newer_daemon_adds_is_passed_over() -> None:
     message = {**ReplyPiece(turn=1, source="text", text="on").message(), "emphasis": 1.0}
     assert read_event(message) == ReplyPiece(turn=1, source="text", text="on")

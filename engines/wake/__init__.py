@@ -1,0 +1,1 @@
+"""Hears whether somebody calls: ready-made wake words, and phrases of the user's own."""
