@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.errors import AttuneError
-from engines.wake.detector import own_detector, ready_made_detector
+from engines.wake.detector import WakeDetector, own_detector, ready_made_detector
 from engines.wake.own_phrase import read_phrase
 from engines.wake.words import BUTTON, NONE, OWN
 
@@ -102,19 +102,27 @@ def plan_wake(settings: Settings, attention: Attention, events: Events) -> WakeP
         events.publish(CallEnded() if by is None else Called(by=by))
 
     gate = WakeGate(lambda: attention.needed, settings.wake.follow_up_seconds, changed)
-    threshold = None if settings.wake.threshold == "auto" else settings.wake.threshold
     try:
-        if word == BUTTON:
-            return WakePlan(gate, word, None)
-        if word == OWN:
-            phrase = read_phrase(own_phrase_path(settings.state_dir))
-            return WakePlan(gate, word, own_detector(phrase, threshold), phrase.text)
-        return WakePlan(gate, word, ready_made_detector(word, threshold))
+        detector, phrase = open_wake_word(settings)
+        return WakePlan(gate, word, detector, phrase)
     except AttuneError as error:
         logger.warning(
             "the wake word is not heard, only `attune call` opens the microphone: %s", error
         )
         return WakePlan(gate, word, None, problem=str(error))
+
+
+def open_wake_word(settings: Settings) -> tuple[WakeDetector | None, str]:
+    """Return what listens for the wake word that the settings name, None if there is none, and what
+    the user calls it if it is their own. Raises AttuneError if it cannot be opened."""
+    word = settings.wake.word
+    threshold = None if settings.wake.threshold == "auto" else settings.wake.threshold
+    if word in (NONE, BUTTON):
+        return None, ""
+    if word == OWN:
+        phrase = read_phrase(own_phrase_path(settings.state_dir))
+        return own_detector(phrase, threshold), phrase.text
+    return ready_made_detector(word, threshold), ""
 
 
 def own_phrase_path(state_dir: Path) -> Path:

@@ -24,6 +24,7 @@ from engines.jobs.replay_set import REPLAY_UTTERANCES, count_replay, is_complete
 from engines.models.cache import model_path
 from engines.models.general_speech import GENERAL_MODEL
 from engines.voices.pace import measure, read_paces
+from engines.wake.words import NONE as NO_WAKE_WORD
 from engines.whisper.encoder_choice import choose_encoder
 from engines.whisper.plan_cache import plans_folder
 
@@ -33,6 +34,7 @@ from ..events.service import Status
 from ..model_files import model_files
 from ..serving.earned_route import earned_route
 from ..speaking.chosen_voice import NONE, chosen_voice
+from ..spoken_turns import open_wake_word
 from ..training.sensors import read_board
 from .common import AsJson, ask_daemon_for, console, gib, print_json, settings
 from .engines import described_weights, features_folder
@@ -107,6 +109,7 @@ def _findings(chosen: Settings) -> list[tuple[str, bool, str]]:
         ("replay set", *_replay_set(chosen)),
         ("memory budget", *_budget(chosen, files)),
         ("microphone", *_microphone(chosen)),
+        ("wake word", *_wake_word(chosen)),
         ("voice", *_voice(chosen)),
         ("loudspeaker", *_loudspeaker(chosen)),
         ("sensors", *_sensors(chosen)),
@@ -197,6 +200,17 @@ def _microphone(chosen: Settings) -> tuple[bool, str]:
     if chosen.audio.source:
         return True, f"not used: audio.source is {chosen.audio.source}"
     return _devices("input", chosen.audio.device, "so only commands are answered")
+
+
+def _wake_word(chosen: Settings) -> tuple[bool, str]:
+    word = chosen.wake.word
+    if word == NO_WAKE_WORD:
+        return True, "none: everything is heard, as wake.word says"
+    try:
+        phrase = open_wake_word(chosen)[1]
+    except AttuneError as error:
+        return False, f"{error}; only `attune call` opens the microphone"
+    return True, f"your own: “{phrase}”" if phrase else word
 
 
 def _voice(chosen: Settings) -> tuple[bool, str]:
