@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 import numpy as np
@@ -50,6 +51,9 @@ class Transcript:
     """Fitted probability that every word is right; None where nothing was fitted."""
     sure: bool = True
     """False where `confidence` is below the generation's threshold."""
+    doubtful: tuple[int, ...] = ()
+    """The places of the words of `text`, from 0, that may be others; where the sentence left doubt
+    and was compared with others."""
 
     @property
     def empty(self) -> bool:
@@ -66,10 +70,16 @@ def joined(transcripts: Sequence[Transcript]) -> Transcript:
     """The transcript of pieces that follow each other, without confidence: as likely as all of them
     together."""
     spoken = [one for one in transcripts if one.text]
+    words_before = list(accumulate((len(one.text.split()) for one in spoken), initial=0))
     return Transcript(
         " ".join(one.text for one in spoken),
         sum((one.log_likelihood for one in spoken), 0.0),
         sum(one.tokens for one in spoken),
+        doubtful=tuple(
+            before + place
+            for before, one in zip(words_before, spoken, strict=False)
+            for place in one.doubtful
+        ),
     )
 
 

@@ -136,7 +136,8 @@ def cached_frames(
 def cached_transcript(path: Path, make: Callable[[], Transcript]) -> Transcript:
     """The transcript from the file `path`, or from `make`, and put there."""
     try:
-        return Transcript(**json.loads(path.read_text()))
+        kept = json.loads(path.read_text())
+        return Transcript(**{**kept, "doubtful": tuple(kept.get("doubtful", ()))})
     except (OSError, ValueError, TypeError):
         pass  # not made yet, cut short when written, or of another time
     made = make()

@@ -3,13 +3,14 @@ comes and how long it took."""
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
+from rich.text import Text
 
 from engines.errors import AttuneError
 from engines.wake.words import BUTTON, NONE
@@ -214,7 +215,9 @@ def show(event: Event) -> None:
     """Print one event of a turn for the user."""
     match event:
         case Heard(text=text) if event.source != "text" and text.strip():
-            console.print(f"[bold]heard[/bold] {escape(text)}", highlight=False, soft_wrap=True)
+            console.print(
+                Text.assemble(("heard ", "bold"), marked(text, event.doubtful)), soft_wrap=True
+            )
         case ReplyPiece(text=text):
             console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
         case TurnAnswered():
@@ -229,6 +232,16 @@ def show(event: Event) -> None:
             errors.print(f"[red]{escape(problem)}[/red]", soft_wrap=True)
         case _:
             pass
+
+
+def marked(text: str, doubtful: Collection[int]) -> Text:
+    """`text` with a question mark, and a colour, at each word that may be another."""
+    words = [
+        (f"{word}(?)", "yellow") if place in doubtful else (word, "")
+        for place, word in enumerate(text.split())
+    ]
+    spaced = [part for word in words for part in (word, (" ", ""))][:-1]
+    return Text.assemble(*spaced)
 
 
 def _show_turn(turn: TurnAnswered) -> None:

@@ -160,7 +160,8 @@ class SpeakingSettings(Frozen):
     sounds: bool = Field(
         False,
         description=(
-            "Play a short sound when Attune begins to listen, and when it understood nothing."
+            "Play a short sound when Attune begins to listen, while an answer takes more than two "
+            "seconds, and when it understood nothing."
         ),
     )
 

@@ -106,7 +106,15 @@ class Answering:
             else models.hear(turn.words, partial(self._go_on, turn), turn.expected)
         )
         if isinstance(heard, Transcript):
-            self._publish(turn, Heard(turn=turn.number, source=turn.source, text=heard.text))
+            self._publish(
+                turn,
+                Heard(
+                    turn=turn.number,
+                    source=turn.source,
+                    text=heard.text,
+                    doubtful=heard.doubtful,
+                ),
+            )
         words = models.words_of(heard)
         move = decide(
             heard,

@@ -21,7 +21,7 @@ from ..clocks import REAL_TIME, Clocks
 from ..config.settings import ConversationSettings
 from ..events.bus import Events
 from ..events.event import Event
-from ..events.turns import TurnAnswered, TurnEvent, TurnFailed, TurnWithdrawn
+from ..events.turns import HeardSoFar, TurnAnswered, TurnEvent, TurnFailed, TurnWithdrawn
 from ..serving.lease import ModelLender
 from ..store.store import Store
 from .answering import Answering
@@ -68,6 +68,8 @@ class Conversation:
         self._count = 0
         self._current: QueuedTurn | None = None
         """The turn that is being answered."""
+        self._so_far: Float32 | None = None
+        """What somebody said who is still speaking, [N] samples, where that is to be told."""
         self._closing = self._closed = False
         self._thread = threading.Thread(target=self._run, name="conversation", daemon=True)
         self._thread.start()
@@ -149,6 +151,16 @@ class Conversation:
             )
             self._append(turn)
             return turn
+
+    def hear_so_far(self, segment: Segment) -> None:
+        """Tell the words of a segment that is still being spoken, in dictation, as long as nothing
+        else is to do."""
+        if self.mode != "dictate":
+            return
+        with self._changed:
+            if not (self._closing or self._current or self._waiting or self._lender.resting):
+                self._so_far = segment.samples
+                self._changed.notify_all()
 
     def keep(self, turn: QueuedTurn, learn: bool = True) -> int | None:
         """Keep a turn that `hear_early` began: its speech has ended. Its events follow. Returns its
@@ -307,14 +319,17 @@ class Conversation:
         while True:
             self._alive()
             with self._changed:
-                if not self._waiting and not self._closed:
+                if not self._waiting and not self._closed and self._so_far is None:
                     self._changed.wait(_ROUND_SECONDS)
+                so_far, self._so_far = self._so_far, None
                 if self._waiting:
                     self._changed.notify_all()
                     self._current = self._waiting.popleft()
                     return self._current
                 if self._closed:
                     return None
+            if so_far is not None:
+                self._tell_so_far(so_far)
 
     def _take(self, turn: QueuedTurn) -> None:
         try:
@@ -339,6 +354,23 @@ class Conversation:
         if not turn.taken_back:
             self._answering.turn_ended()
         self._conclude(turn, outcome)
+
+    def _tell_so_far(self, samples: Float32) -> None:
+        """Tell the words of `samples`, unless a turn comes meanwhile."""
+
+        def step() -> None:
+            self._alive()
+            if self._waiting or self._closing:
+                raise TurnAbandoned
+
+        try:
+            with self._lender.lease(None) as models:
+                text = models.words_of(models.hear(samples, step))
+        except (TurnAbandoned, AttuneError) as error:  # the turn itself tells what is wrong
+            logger.debug("what was said so far is not told: %r", error)
+            return
+        if text.strip() and not self._waiting:
+            self._events.publish(HeardSoFar(text=text))
 
     def _go_on(self, turn: QueuedTurn) -> None:
         """Give a sign of life between the bounded steps of a turn. Raises TurnAbandoned if the

@@ -14,6 +14,7 @@ import numpy as np
 from engines.audio.segmenter import (
     SegmentEvent,
     SpeechCancelled,
+    SpeechGoesOn,
     SpeechPaused,
     SpeechResumed,
     SpeechStarted,
@@ -22,7 +23,7 @@ from engines.types import SAMPLE_RATE_HZ, Segment
 
 from ..attention import Attention
 from ..events.bus import Events
-from ..events.turns import SpeechBegan
+from ..events.turns import SpeechBegan, SpeechEnded
 from .turn_log import QueuedTurn
 
 GOES_ON_SECONDS = 2.5
@@ -43,6 +44,10 @@ class Answers(Protocol):
 
     def hear(self, segment: Segment, *, learn: bool, replaces: int | None) -> int:
         """Queue a segment; return the number of its turn."""
+        ...
+
+    def hear_so_far(self, segment: Segment) -> None:
+        """Tell what was said so far, if somebody wants to know."""
         ...
 
     def hear_early(self, segment: Segment, *, replaces: int | None) -> QueuedTurn | None:
@@ -115,6 +120,8 @@ class TurnTaking:
                 self._attention.begin()
                 self._begin()
                 self._events.publish(SpeechBegan())
+            case SpeechGoesOn(segment=segment):
+                self._answers.hear_so_far(self._joined(segment))
             case SpeechPaused(segment=segment):
                 self._pause(self._joined(segment))
             case SpeechResumed():
@@ -174,6 +181,7 @@ class TurnTaking:
         if number is None:
             number = self._answers.hear(segment, learn=learn, replaces=self._replaces)
         self._last, self._before = _Ended(segment, number, self._clock(), learn), None
+        self._events.publish(SpeechEnded(turn=number))
 
     def _cancel(self) -> None:
         """The sound was no speech: a turn that was withdrawn for its sake is answered after all."""

@@ -24,12 +24,14 @@ from .turns import (
     Alive,
     ClientLeft,
     Heard,
+    HeardSoFar,
     Level,
     ModeChanged,
     RecordingPlayed,
     ReplyPiece,
     SegmentHeard,
     SpeechBegan,
+    SpeechEnded,
     StreamEnded,
     TurnAnswered,
     TurnFailed,
@@ -52,6 +54,7 @@ AnyEvent = Annotated[
     | Enrolling
     | Following
     | Heard
+    | HeardSoFar
     | Level
     | ModeChanged
     | MetricsText
@@ -68,6 +71,7 @@ AnyEvent = Annotated[
     | ShadowEnded
     | Silenced
     | SpeechBegan
+    | SpeechEnded
     | Status
     | StreamEnded
     | TakeAsked

@@ -45,6 +45,23 @@ class Heard(TurnEvent):
 
     event: Literal["heard"] = "heard"
     text: str
+    doubtful: tuple[int, ...] = ()
+    """The places of the words of `text`, from 0, that may be others."""
+
+
+class HeardSoFar(Event):
+    """The words of somebody who is still speaking, in dictation. They may change as more is
+    said."""
+
+    event: Literal["heard_so_far"] = "heard_so_far"
+    text: str
+
+
+class SpeechEnded(Event):
+    """A user has finished speaking, and the turn is taken up."""
+
+    event: Literal["speech_ended"] = "speech_ended"
+    turn: int
 
 
 class ModeChanged(Event):

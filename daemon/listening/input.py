@@ -26,6 +26,8 @@ from .wake import WakePlan
 logger = logging.getLogger(__name__)
 
 _LOOP = "listening"
+_PROGRESS_SECONDS = 1.0
+"""The sound after which what is being said is told, for those who read it live."""
 
 
 class AudioSources:
@@ -94,6 +96,8 @@ class AudioInput:
         `audio` names a recording that cannot be read."""
         self._watchdog = watchdog
         self._segmenter = Segmenter(limits)
+        if not audio.source:
+            self._segmenter.progress_seconds = _PROGRESS_SECONDS
         self.meter = LevelMeter()
         """How loud the microphone is."""
         self._listener: Listener | None = None

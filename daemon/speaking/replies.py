@@ -1,6 +1,7 @@
 """Has the replies to spoken turns said aloud while they are written, and tells how each was
 said."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,10 +9,20 @@ from dataclasses import dataclass
 from ..events.bus import Events
 from ..events.event import Event
 from ..events.speaking import ReplySaid
-from ..events.turns import ReplyPiece, SpeechBegan, TurnAnswered, TurnEvent, TurnFailed
+from ..events.turns import (
+    ReplyPiece,
+    SpeechBegan,
+    SpeechEnded,
+    TurnAnswered,
+    TurnEvent,
+    TurnFailed,
+    TurnWithdrawn,
+)
 from ..events.wake import Called
 from .speaker import Said, Speaker, Speech
 
+WORKING_SECONDS = 2.0
+"""Time without an answer after which a sound tells that Attune is at work, again and again."""
 _SPOKEN = "microphone"
 """Source of the turns whose replies are said; others are read where they were typed."""
 
@@ -34,8 +45,11 @@ def say_replies(
     voice is opened as soon as somebody begins to speak, or calls; `called_first` if somebody has to
     call before that. Returns the function that ends this."""
     replies: dict[int, _Reply] = {}
+    working = _Working(lambda: speaker.play("working"))
 
     def take(event: Event) -> None:
+        if isinstance(event, SpeechEnded) and sounds:
+            working.begin(event.turn)
         if isinstance(event, SpeechBegan | Called):
             speaker.wake()
             if sounds and (isinstance(event, Called) or not called_first):
@@ -44,6 +58,8 @@ def say_replies(
             take_turn(event)
 
     def take_turn(event: TurnEvent) -> None:
+        if sounds and isinstance(event, ReplyPiece | TurnAnswered | TurnFailed | TurnWithdrawn):
+            working.end(event.turn)
         match event:
             case ReplyPiece(text=text):
                 reply = replies.setdefault(event.turn, _Reply(event.turn))
@@ -78,4 +94,53 @@ def say_replies(
             )
         )
 
-    return events.subscribe(Event, take)
+    unsubscribe = events.subscribe(Event, take)
+
+    def end() -> None:
+        unsubscribe()
+        working.end()
+
+    return end
+
+
+class _Working:
+    """Tells again and again that a turn is worked at, as long as it is. Safe to use from several
+    threads."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._turn: int | None = None
+        self._ended: set[int] = set()
+        """Turns whose answer was there before their speech was known to have ended."""
+        self._timer: threading.Timer | None = None
+
+    def begin(self, turn: int) -> None:
+        """Work at `turn` begins, unless its answer is there."""
+        with self._lock:
+            if turn not in self._ended:
+                self._turn = turn
+                self._wait()
+            self._ended.clear()
+
+    def end(self, turn: int | None = None) -> None:
+        """Work at `turn`, or at any, has ended."""
+        with self._lock:
+            if turn is not None and turn != self._turn:
+                self._ended.add(turn)
+                return
+            self._turn = None
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _wait(self) -> None:
+        self._timer = threading.Timer(WORKING_SECONDS, self._still)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _still(self) -> None:
+        with self._lock:
+            if self._turn is None:
+                return
+            self._wait()
+        self._tell()

@@ -7,14 +7,16 @@ import numpy as np
 from engines.types import Float32
 
 RATE_HZ = 24000
-Sound = Literal["listening", "not_understood"]
+Sound = Literal["listening", "working", "not_understood"]
 _SECONDS = 0.09
 _LEVEL = 0.12
 _NOTES_HZ: dict[Sound, tuple[float, ...]] = {
     "listening": (660.0, 880.0),
+    "working": (550.0, 550.0),
     "not_understood": (440.0, 330.0),
 }
-"""The pitches of each sound, one after another: rising for attention, falling for a failure."""
+"""The pitches of each sound, one after another: rising for attention, even for patience,
+falling for a failure."""
 
 
 def sound(name: Sound) -> Float32:

@@ -2,7 +2,8 @@
 and no thread.
 
 A SpeechStarted is always followed by one Segment or one SpeechCancelled before the next
-SpeechStarted. In between, a SpeechPaused is followed by a SpeechResumed, or by the end.
+SpeechStarted. In between, a SpeechPaused is followed by a SpeechResumed, or by the end; a
+SpeechGoesOn may come anywhere else.
 """
 
 from collections import deque
@@ -88,11 +89,20 @@ class SpeechPaused:
 
 
 @dataclass(frozen=True)
+class SpeechGoesOn:
+    """The speech goes on; `segment` is what was said so far."""
+
+    segment: Segment
+
+
+@dataclass(frozen=True)
 class SpeechResumed:
     """The speech goes on after a SpeechPaused."""
 
 
-SegmentEvent = SpeechStarted | SpeechPaused | SpeechResumed | SpeechCancelled | Segment
+SegmentEvent = (
+    SpeechStarted | SpeechGoesOn | SpeechPaused | SpeechResumed | SpeechCancelled | Segment
+)
 
 
 class Segmenter:
@@ -106,6 +116,9 @@ class Segmenter:
         self.pause_seconds = inf
         """The silence after which a SpeechPaused is given, if it is shorter than that. May be set
         from another thread."""
+        self.progress_seconds = inf
+        """The sound after which a SpeechGoesOn is given, again and again, while there is speech.
+        May be set from another thread."""
         self._position_samples = 0  # of the end of the last chunk in the stream
         self._held: deque[Float32] = deque()  # the chunks up to there that belong to no segment yet
         self._held_samples = 0
@@ -142,16 +155,25 @@ class Segmenter:
         thread."""
         self._ends_now = True
 
-    def _pause_or_resume(self) -> SpeechPaused | SpeechResumed | None:
+    def _pause_or_resume(self) -> SpeechPaused | SpeechResumed | SpeechGoesOn | None:
         if self._paused and self._last_is_speech:
             self._paused = False
             return SpeechResumed()
         if self._paused or self._silent_run_samples < self.pause_seconds * SAMPLE_RATE_HZ:
-            return None
+            return self._goes_on()
         if self._speech_samples < _samples(self.limits.min_speech_seconds):
             return None
         self._paused = True
+        self._told_samples = self._held_samples
         return SpeechPaused(self._segment(self._position_samples))
+
+    def _goes_on(self) -> SpeechGoesOn | None:
+        """What was said so far, if enough of it is new."""
+        new_samples = self._held_samples - self._told_samples
+        if self._paused or new_samples < self.progress_seconds * SAMPLE_RATE_HZ:
+            return None
+        self._told_samples = self._held_samples
+        return SpeechGoesOn(self._segment(self._position_samples))
 
     @property
     def samples_to_event(self) -> int:
@@ -229,6 +251,7 @@ class Segmenter:
         )
         self._silent_run_samples = 0
         self._longest_pause_samples = 0  # within the segment
+        self._told_samples = 0  # of the segment, that a SpeechGoesOn or a SpeechPaused had
         self._paused = False  # whether a SpeechPaused waits for its SpeechResumed
         self._ends_now = False
 

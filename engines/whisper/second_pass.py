@@ -8,8 +8,10 @@ The beam's own order goes by the mean of a sentence's tokens, which prefers long
 sum decides, with the end of the sentence counted.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from heapq import nlargest
 from typing import Protocol
 
@@ -34,6 +36,8 @@ recogniser believes in it."""
 LANGUAGE_MODEL_WEIGHT, TOKEN_NATS = 0.15, 0.15
 """The weight of the language model's log likelihood, and the nats in favour of each token, since
 that likelihood prefers short sentences (docs/experiments/042)."""
+DOUBTFUL = 0.6
+"""The likelihood below which a word is in doubt."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,11 @@ def read_again(
     compared = reader.n_best(window, seconds, BEAM)
     if not compared:
         return first
-    best, most = _best_of(compared, reader, phrases, score_texts, step)
+    scores = _scores(compared, reader, phrases, score_texts, step)
     for _ in range(MOST_PHRASES if phrases else 0):
         step()
         known = {one.text for one in compared}
+        best = compared[scores.index(max(scores))]
         places = max(LEAST_PLACES, min(PLACES, TRIED_TOKENS // best.tokens))
         others = {
             one.text: one
@@ -110,31 +115,53 @@ def read_again(
         )
         if not promising:
             break
+        most = max(scores)
         compared += promising
-        better, score = _best_of(promising, reader, phrases, score_texts, step)
-        if score <= most:
+        scores += _scores(promising, reader, phrases, score_texts, step)
+        if max(scores) <= most:
             break
-        best, most = better, score
-    return Transcript(best.text, best.log_likelihood, best.tokens)
+    best = compared[scores.index(max(scores))]
+    doubtful = doubtful_words(best.text, [one.text for one in compared], scores)
+    return Transcript(best.text, best.log_likelihood, best.tokens, doubtful=doubtful)
 
 
-def _best_of(
+def doubtful_words(best: str, texts: Sequence[str], scores: Sequence[float]) -> tuple[int, ...]:
+    """The places of the words of `best`, from 0, that are less likely than DOUBTFUL to have been
+    said, where one of `texts` was and `scores` are their log likelihoods but for a constant.
+
+    A word is as likely as the sentences together that have it in its place (Mangu, Brill and
+    Stolcke 2000, without times).
+    """
+    words = _plain_words(best)
+    weights = [math.exp(score - max(scores)) for score in scores]
+    likely = [0.0] * len(words)
+    for text, weight in zip(texts, weights, strict=True):
+        matcher = SequenceMatcher(None, words, _plain_words(text), autojunk=False)
+        for block in matcher.get_matching_blocks():
+            for place in range(block.a, block.a + block.size):
+                likely[place] += weight / sum(weights)
+    return tuple(place for place, share in enumerate(likely) if share < DOUBTFUL)
+
+
+def _plain_words(text: str) -> list[str]:
+    return ["".join(filter(str.isalnum, word.casefold())) for word in text.split()]
+
+
+def _scores(
     readings: Sequence[Reading],
     reader: WindowReader,
     phrases: PhraseBook,
     score_texts: TextScorer | None,
     step: Step,
-) -> tuple[Reading, float]:
-    """The best of `readings`, and its score in nats."""
+) -> list[float]:
+    """The score of each of `readings`, in nats."""
     likely = score_texts([one.text for one in readings], step) if score_texts else None
-    scores = [
+    return [
         one.log_likelihood
         + _bonus(reader, phrases, one.text)
         + (LANGUAGE_MODEL_WEIGHT * likely[place] + TOKEN_NATS * one.tokens if likely else 0.0)
         for place, one in enumerate(readings)
     ]
-    most = max(scores)
-    return readings[scores.index(most)], most
 
 
 def _bonus(reader: WindowReader, phrases: PhraseBook, text: str) -> float:

@@ -1,11 +1,13 @@
 """The line of `attune talk` that moves while somebody speaks."""
 
 import io
+import re
 
 from rich.console import Console
 
 from daemon.cli.spoken_meter import SpokenMeter, bar
-from daemon.events.turns import Heard, Level, SpeechBegan
+from daemon.cli.talk import marked
+from daemon.events.turns import Heard, HeardSoFar, Level, SpeechBegan
 
 
 def test_the_bar_follows_the_level_and_fits_80_columns() -> None:
@@ -30,6 +32,25 @@ def test_nothing_moves_while_nobody_speaks() -> None:
     before = screen.getvalue()
     meter.take(Level(db=-20.0))
     assert screen.getvalue() == before
+
+
+def test_in_dictation_the_words_so_far_are_shown_in_one_line() -> None:
+    screen = io.StringIO()
+    meter = SpokenMeter(Console(file=screen, force_terminal=True, width=80))
+    meter.take(SpeechBegan())
+    meter.take(HeardSoFar(text="an early word " + "and on " * 40 + "\x1b]0;the latest word"))
+    meter.take(Level(db=-20.0))
+    assert "the latest word" in screen.getvalue()
+    assert "early" not in screen.getvalue()
+    assert "\x1b]0" not in screen.getvalue()
+    written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
+    assert max(map(len, written.splitlines())) <= 80
+
+
+def test_doubtful_words_are_marked() -> None:
+    assert marked("Call Bea now.", (1,)).plain == "Call Bea(?) now."
+    assert marked("Call Bea now.", ()).plain == "Call Bea now."
+    assert marked("", ()).plain == ""
 
 
 def test_a_line_that_no_turn_follows_goes_by_itself() -> None:

@@ -235,6 +235,37 @@ def suppressed(events: Iterator[Event]) -> None:
         list(events)
 
 
+def test_dictation_tells_what_is_said_so_far(build: Callable[..., House]) -> None:
+    house = build(mode="dictate")
+    with house.events.follow() as happening:
+        house.conversation.hear_so_far(Segment(tone(1.0, 300), 0.0))
+        assert happening.get(timeout=120).message() == {
+            "event": "heard_so_far",
+            "text": "a tone of 300",
+        }
+        house.conversation.set_mode("assistant")
+        house.conversation.hear_so_far(Segment(tone(1.0, 400), 0.0))
+        house.conversation.hear(Segment(tone(1.0, 500), 0.0))
+        kinds = [happening.get(timeout=120).message()["event"]]
+        while kinds[-1] != "turn":
+            kinds.append(happening.get(timeout=120).message()["event"])
+        assert set(kinds) == {"heard", "token", "turn"}
+    assert house.store.counts().utterances == 1
+
+
+def test_a_turn_does_not_wait_for_what_was_said_so_far(build: Callable[..., House]) -> None:
+    house, route = build(mode="dictate"), SlowRoute(10**9)
+    house.lender.use({"cascade": LoadedRoute(route, words_of, None)}, "cascade")
+    house.conversation.hear_so_far(Segment(tone(1.0, 300), 0.0))
+    assert route.began.wait(120)
+    quick = LoadedRoute(PitchRoute("cascade"), words_of, None)
+    with house.events.follow() as happening:
+        house.conversation.hear(Segment(tone(1.0, 400), 0.0))
+        house.lender.use({"cascade": quick}, "cascade")
+        route.hold.set()
+        assert happening.get(timeout=120).message()["text"] == "a tone of 400"
+
+
 def test_nothing_heard_is_not_answered(build: Callable[..., House]) -> None:
     house = build()
     house.lender.use({"aligned": loaded("aligned")}, "aligned")

@@ -13,9 +13,11 @@ from daemon.conversation.early import Early
 from daemon.conversation.turn_log import QueuedTurn
 from daemon.conversation.turn_taking import INTO_REPLY_SECONDS, TurnTaking
 from daemon.events.bus import Events
+from daemon.events.turns import SpeechEnded
 from engines.audio.segmenter import (
     SegmentEvent,
     SpeechCancelled,
+    SpeechGoesOn,
     SpeechPaused,
     SpeechResumed,
     SpeechStarted,
@@ -43,10 +45,11 @@ class Table:
 
     def __post_init__(self) -> None:
         self.attention = Attention(lambda: self.now)
+        self.events = Events()
         self.taking = TurnTaking(
             self,
             self.attention,
-            Events(),
+            self.events,
             lambda: self.done.append("interrupt"),
             goes_on_seconds=2.5,
             silence=lambda: self.done.append("silence"),
@@ -61,6 +64,9 @@ class Table:
         self.learn.append(learn)
         self.done.append(f"hear {self.count}" + (f" for {replaces}" if replaces else ""))
         return self.count
+
+    def hear_so_far(self, segment: Segment) -> None:
+        self.done.append(f"so far {segment.seconds:.1f}")
 
     def hear_early(self, segment: Segment, *, replaces: int | None) -> QueuedTurn | None:
         if self.busy:
@@ -103,6 +109,24 @@ def test_an_answer_is_begun_at_a_pause_and_kept_at_the_end() -> None:
     assert table.notice(SpeechPaused(segment)) == ["early"]
     assert table.notice(segment) == ["keep 1"]
     assert not table.attention.needed
+
+
+def test_the_end_of_speech_is_told_once_it_is_certain() -> None:
+    table, segment = Table(), said(0.0)
+    ended: list[int] = []
+    table.events.subscribe(SpeechEnded, lambda event: ended.append(event.turn))
+    table.notice(SpeechStarted(0.0), SpeechPaused(segment))
+    assert ended == []
+    table.notice(segment)
+    assert ended == [1]
+
+
+def test_what_is_said_so_far_begins_with_the_turn_that_it_goes_on_with() -> None:
+    table = Table()
+    table.notice(*turn(said(0.0)))
+    table.now += 1.0
+    table.notice(SpeechStarted(2.0))
+    assert table.notice(SpeechGoesOn(said(2.0))) == ["so far 2.3"]
 
 
 def test_speech_that_goes_on_drops_the_answer() -> None:

@@ -14,6 +14,7 @@ from engines.audio.segmenter import (
     SegmenterLimits,
     SegmentEvent,
     SpeechCancelled,
+    SpeechGoesOn,
     SpeechPaused,
     SpeechResumed,
     SpeechStarted,
@@ -68,7 +69,7 @@ def starts_of(heard: list[Heard]) -> list[float]:
 
 
 def started(heard: Heard) -> SpeechStarted | SpeechCancelled | Segment:
-    assert not isinstance(heard.event, SpeechPaused | SpeechResumed)
+    assert not isinstance(heard.event, SpeechPaused | SpeechResumed | SpeechGoesOn)
     return heard.event
 
 
@@ -104,6 +105,52 @@ def limits(draw: st.DrawFn) -> SegmenterLimits:
 streams = st.lists(
     st.tuples(st.sampled_from([0.0, 0.2, 0.4, 0.6, 0.9]), st.integers(1, 30)), max_size=30
 ).map(lambda runs: [probability for probability, count in runs for _ in range(count)])
+
+
+@given(streams, limits(), st.integers(1, 20))
+def test_what_is_said_so_far_grows_into_the_segment(
+    probabilities: list[float], limits: SegmenterLimits, progress: int
+) -> None:
+    plain, telling = Segmenter(limits), Segmenter(limits)
+    telling.progress_seconds = progress * CHUNK_SECONDS
+    heard = run(probabilities, segmenter=telling)
+    so_far: list[Segment] = []
+    for each in heard:
+        if isinstance(each.event, SpeechGoesOn):
+            grown = len(each.event.segment.samples) - (len(so_far[-1].samples) if so_far else 0)
+            assert grown > 0
+            so_far.append(each.event.segment)
+        elif isinstance(each.event, Segment):
+            for part in so_far:
+                length = min(len(part.samples), len(each.event.samples))
+                assert np.array_equal(part.samples[:length], each.event.samples[:length])
+            so_far = []
+        elif isinstance(each.event, SpeechCancelled):
+            so_far = []
+    others = [each for each in heard if not isinstance(each.event, SpeechGoesOn)]
+    assert names(others) == names(run(probabilities, segmenter=plain))
+
+
+def test_speech_is_told_every_so_often() -> None:
+    segmenter = Segmenter()
+    segmenter.progress_seconds = 1.0
+    heard = run(chunks(3.4, 0.9) + chunks(2.0, 0.0), segmenter=segmenter)
+    assert names(heard) == ["SpeechStarted", *["SpeechGoesOn"] * 3, "Segment"]
+
+
+def test_a_segment_is_ended_from_outside() -> None:
+    segmenter = Segmenter()
+    segmenter.end_now()  # nobody speaks: it ends nothing
+    speech = chunks(1.0, 0.9)
+    samples = np.ones(CHUNK, np.float32)
+    events = [segmenter.push(samples, probability) for probability in speech]
+    assert [type(event).__name__ for event in events if event] == ["SpeechStarted"]
+    segmenter.end_now()
+    ended = segmenter.push(samples, 0.9)
+    assert isinstance(ended, Segment)
+    assert ended.seconds == pytest.approx(1.0, abs=0.1)
+    later = [segmenter.push(samples, probability) for probability in speech]
+    assert [type(event).__name__ for event in later if event] == ["SpeechStarted"]
 
 
 def test_one_utterance() -> None:

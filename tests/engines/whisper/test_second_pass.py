@@ -70,6 +70,28 @@ def test_the_likeliest_whole_sentence_wins_whatever_the_order_of_the_beam() -> N
     assert found.mean_probability == pytest.approx(math.exp(-5.0 / 5))
 
 
+@pytest.mark.parametrize(
+    ("others", "doubtful"),
+    [
+        ({}, ()),
+        ({"Call me now.": -20.0}, ()),
+        ({"Call me now.": -4.1}, (1,)),
+        ({"Call me now.": -5.5, "Call tea now.": -5.5, "Call Bea not.": -5.5}, ()),
+        ({"Call me now.": -4.5, "Call tea now.": -4.5, "Call Bea not.": -5.5}, (1,)),
+        ({"Can call Bea now.": -4.1}, ()),
+        ({"Call now.": -4.1}, (1,)),
+        ({"Fall free tonight": -4.1}, (0, 1, 2)),
+        ({"call, bea NOW": -4.1}, ()),
+    ],
+)
+def test_words_that_other_sentences_have_otherwise_are_in_doubt(
+    others: dict[str, float], doubtful: tuple[int, ...]
+) -> None:
+    likelihoods = {"Call Bea now.": -4.0, **others}
+    found = read(Likelihoods(list(likelihoods), likelihoods))
+    assert (found.text, found.doubtful) == ("Call Bea now.", doubtful)
+
+
 def test_the_first_pass_stays_where_the_beam_is_empty() -> None:
     assert read(Likelihoods([], {}), PhraseBook([Phrase(text="Ann")])) is FIRST
 
