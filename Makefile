@@ -98,6 +98,10 @@ bench-long-speech: ready ## Ask utterances of 20 to 29 s, whole and cut, idle an
 bench-spoken: ready ## Talk with a daemon through a loudspeaker that its microphone hears (about forty minutes)
 	$(BIN)/python -m tests.bench.spoken --speaker clear --speaker atypical
 
+.PHONY: bench-speculation
+bench-speculation: ready ## Hear 200 turns with and without answers that are begun early (about half an hour)
+	$(BIN)/python -m tests.bench.speculation
+
 .PHONY: bench-wake
 bench-wake: ready ## Call in the voices of three atypical speakers, and listen to an hour of others (about half an hour)
 	$(BIN)/python -m tests.bench.wake --ready-made okay_nabu --ready-made hey_jarvis

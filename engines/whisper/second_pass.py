@@ -36,8 +36,8 @@ recogniser believes in it."""
 LANGUAGE_MODEL_WEIGHT, TOKEN_NATS = 0.15, 0.15
 """The weight of the language model's log likelihood, and the nats in favour of each token, since
 that likelihood prefers short sentences (docs/experiments/042)."""
-DOUBTFUL = 0.6
-"""The likelihood below which a word is in doubt."""
+DOUBTFUL = 0.85
+"""The likelihood below which a word is in doubt (docs/experiments/049)."""
 
 
 @dataclass(frozen=True)
