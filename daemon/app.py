@@ -56,6 +56,7 @@ from .training.memory_guard import MemoryGuard
 from .training.round_inputs import RoundInputs, limits_of
 from .training.rounds import RoundRecord, Rounds
 from .training.scheduler import RoundScheduler
+from .wyoming.door import WyomingDoor
 
 logger = logging.getLogger(__name__)
 
@@ -178,6 +179,7 @@ def start(
     started_at = given.clocks.elapsed()
     stack.enter_context(hold_state(settings.state_dir))
     bare_bytes = proportional_bytes()  # before the models are open
+    wyoming = WyomingDoor(stack, settings, given.open_voice) if settings.wyoming.address else None
     events, attention = Events(), Attention(given.clocks.monotonic)
 
     store = start_store(stack, settings, given.clocks)
@@ -218,6 +220,8 @@ def start(
         events,
     )
 
+    if wyoming is not None:
+        wyoming.open(conversation, lambda: spoken.pace.end_seconds)
     status = StatusReader(
         settings=settings,
         clocks=given.clocks,

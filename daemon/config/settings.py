@@ -8,7 +8,7 @@ docs/configuration.md lists the same keys, and a test compares the two.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from engines.audio.segmenter import SegmenterLimits
 from engines.device.memory import total_bytes
@@ -523,6 +523,26 @@ class StorageSettings(Frozen):
     )
 
 
+def _checked_address(address: str) -> str:
+    """`HOST:PORT`, or empty."""
+    host, _, port = address.rpartition(":")
+    if address and not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError("an address is HOST:PORT, such as 127.0.0.1:10300, or empty")
+    return address
+
+
+class WyomingSettings(Frozen):
+    address: Annotated[str, AfterValidator(_checked_address)] = Field(
+        "",
+        max_length=255,
+        description=(
+            "Address at which Home Assistant and other clients of Wyoming's are served, such as "
+            "`127.0.0.1:10300`. Wyoming knows no passwords: whoever reaches the address can use "
+            "it. Empty: nowhere."
+        ),
+    )
+
+
 class ControlSettings(Frozen):
     socket: Socket = Field(
         default_factory=default_socket,
@@ -553,6 +573,7 @@ class Settings(Frozen):
     adapt: AdaptSettings = AdaptSettings()
     budget: BudgetSettings = BudgetSettings()
     storage: StorageSettings = StorageSettings()
+    wyoming: WyomingSettings = WyomingSettings()
     control: ControlSettings = ControlSettings()
 
     @model_validator(mode="after")

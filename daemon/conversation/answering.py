@@ -16,7 +16,14 @@ from engines.types import SoftTokens, Transcript
 
 from ..clocks import Clocks
 from ..config.settings import ConversationSettings
-from ..events.turns import Heard, ReplyPiece, TurnAnswered, TurnEvent, TurnWithdrawn
+from ..events.turns import (
+    Heard,
+    ReplyPiece,
+    SpeechHeard,
+    TurnAnswered,
+    TurnEvent,
+    TurnWithdrawn,
+)
 from ..serving.lease import ModelLease
 from ..store.records import Turn
 from ..store.store import Store
@@ -36,6 +43,7 @@ from .dialogue import (
     decide,
     question,
 )
+from .heard_before import HeardBefore, Unanswered
 from .turn_log import QueuedTurn, TurnLog
 
 logger = logging.getLogger(__name__)
@@ -71,6 +79,7 @@ class Answering:
         self._publish = publish
         self._go_on = go_on
         self._doubted: Doubted | None = None
+        self._unanswered = Unanswered()
         self.mode: Mode = settings.mode
         """What is done with what is heard."""
         self._last: TurnAnswered | None = None
@@ -100,11 +109,12 @@ class Answering:
         if quiet_seconds >= self._settings.forget_after_seconds:
             models.forget()
         self.interrupted.clear()
-        heard = (
-            Transcript(turn.words)
-            if isinstance(turn.words, str)
-            else models.hear(turn.words, partial(self._go_on, turn), turn.expected)
+        before = (
+            self._unanswered.take(turn.words, self._clocks.elapsed())
+            if turn.heard_before and isinstance(turn.words, str)
+            else None
         )
+        heard = self._hear(turn, models) if before is None else before.heard
         if isinstance(heard, Transcript):
             self._publish(
                 turn,
@@ -115,7 +125,7 @@ class Answering:
                     doubtful=heard.doubtful,
                 ),
             )
-        words = models.words_of(heard)
+        words = models.words_of(heard) if before is None else before.words
         move = decide(
             heard,
             words,
@@ -149,10 +159,46 @@ class Answering:
         if isinstance(move, Switch):
             self.mode = move.mode
         self._last_by_model = isinstance(move, Answer)
-        self._last = self._ended(turn, models, heard, words, reply, isinstance(move, AskBack))
+        self._last = self._ended(
+            turn, models, heard, words, reply, isinstance(move, AskBack), before
+        )
         asked_back = isinstance(move, AskBack)
         self._doubted = Doubted(self._last.utterance, words) if asked_back else None
         return self._last
+
+    def hear(self, turn: QueuedTurn, models: ModelLease) -> SpeechHeard:
+        """Hear `turn` with the leased models, and keep its audio, for a client that asks for the
+        answer later. Raises TurnAbandoned if `go_on` raises it, and AttuneError if the models
+        fail."""
+        self._go_on(turn)
+        heard = self._hear(turn, models)
+        words = models.words_of(heard)
+        utterance = self._log.keep_utterance(turn) if words.strip() else None
+        soft = isinstance(heard, SoftTokens)
+        self._unanswered.keep(
+            HeardBefore(
+                heard,
+                words,
+                models.loaded.route.name if soft else "cascade",
+                models.loaded.generation if soft else None,
+                utterance,
+                self._clocks.elapsed(),
+            )
+        )
+        return SpeechHeard(
+            turn=turn.number,
+            source=turn.source,
+            text=words,
+            utterance=utterance,
+            confidence=heard.confidence,
+            sure=heard.sure,
+            doubtful=heard.doubtful if isinstance(heard, Transcript) else (),
+        )
+
+    def _hear(self, turn: QueuedTurn, models: ModelLease) -> Transcript | SoftTokens:
+        if isinstance(turn.words, str):
+            return Transcript(turn.words)
+        return models.hear(turn.words, partial(self._go_on, turn), turn.expected)
 
     def _ended(
         self,
@@ -162,12 +208,15 @@ class Answering:
         words: str,
         reply: _Reply,
         asked_back: bool,
+        before: HeardBefore | None,
     ) -> TurnAnswered:
         """Store the turn, and return the event that tells how it went."""
         soft = heard if isinstance(heard, SoftTokens) else None
         done = Turn(
-            utterance=None,
-            route="text"
+            utterance=None if before is None else before.utterance,
+            route=before.route
+            if before is not None
+            else "text"
             if isinstance(turn.words, str)
             else models.loaded.route.name
             if soft
@@ -176,7 +225,11 @@ class Answering:
             reply=reply.text,
             first_token_ms=_milliseconds(turn.ended_at, reply.first_piece_at),
             reply_ms=_milliseconds(turn.ended_at, time.perf_counter()) or 0.0,
-            generation=models.loaded.generation if soft else None,
+            generation=before.generation
+            if before is not None
+            else models.loaded.generation
+            if soft
+            else None,
             created_at=self._clocks.wall(),
             sure=heard.sure if heard.confidence is not None else None,
         )

@@ -21,7 +21,14 @@ from ..clocks import REAL_TIME, Clocks
 from ..config.settings import ConversationSettings
 from ..events.bus import Events
 from ..events.event import Event
-from ..events.turns import HeardSoFar, TurnAnswered, TurnEvent, TurnFailed, TurnWithdrawn
+from ..events.turns import (
+    HeardSoFar,
+    SpeechHeard,
+    TurnAnswered,
+    TurnEvent,
+    TurnFailed,
+    TurnWithdrawn,
+)
 from ..serving.lease import ModelLender
 from ..store.store import Store
 from .answering import Answering
@@ -202,16 +209,25 @@ class Conversation:
         route: str | None = None,
         client: Client | None = None,
         expected: Sequence[str] = (),
+        *,
+        only_hear: bool = False,
+        heard_before: bool = False,
     ) -> Generator[Event, None, None]:
         """Answer typed words, or samples ([N] at SAMPLE_RATE_HZ), in which the phrases `expected`
         are likelier than other words. Yields the events of that turn; the last one is `turn`.
 
-        The turn is abandoned once `client` has left or the generator is closed. Raises AttuneError
-        if the turn fails or the queue of turns is full.
+        With `only_hear` the last one is `speech_heard`, and nothing is answered. With
+        `heard_before` the words may be those of an utterance that was only heard: it is answered
+        then, with what is known of it. The turn is abandoned once `client` has left or the
+        generator is closed. Raises AttuneError if the turn fails or the queue of turns is full.
         """
         self._lender.check_route(route)
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        turn = self._new_turn(words, source, route, events, None, expected)
+        turn = replace(
+            self._new_turn(words, source, route, events, None, expected),
+            only_hear=only_hear,
+            heard_before=heard_before,
+        )
         with self._changed:
             if self._closed:
                 raise AttuneError(_STOPPING)
@@ -227,7 +243,7 @@ class Conversation:
                     if isinstance(event, TurnFailed):
                         raise AttuneError(event.problem)
                     yield event
-                    if isinstance(event, TurnAnswered):
+                    if isinstance(event, TurnAnswered | SpeechHeard):
                         return
         finally:
             self.abandon(turn.abandoned)
@@ -334,7 +350,8 @@ class Conversation:
     def _take(self, turn: QueuedTurn) -> None:
         try:
             with self._lender.lease(turn.route) as models:
-                outcome: TurnEvent = self._answering.answer(turn, models)
+                work = self._answering.hear if turn.only_hear else self._answering.answer
+                outcome: TurnEvent = work(turn, models)
         except TurnAbandoned:
             outcome = (
                 TurnWithdrawn(turn=turn.told_number, source=turn.source)

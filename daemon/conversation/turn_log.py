@@ -50,6 +50,10 @@ class QueuedTurn:
     """Number of the turn that this one takes the place of, because its speech went on."""
     early: Early | None = None
     """Whether the turn is kept, if it was begun before that was certain."""
+    only_hear: bool = False
+    """Whether a client wants to know what was said, and no answer yet."""
+    heard_before: bool = False
+    """Whether the words may be those of an utterance that was only heard."""
     withdrawn: threading.Event = field(default_factory=threading.Event)
     """Set once the turn is to be taken back, because its speech goes on."""
 
@@ -96,7 +100,7 @@ class TurnLog:
         try:
             stored = self.store.later.do(
                 lambda: self.store.history.add_turn(
-                    replace(turn, utterance=self._keep_audio(queued))
+                    replace(turn, utterance=turn.utterance or self._keep_audio(queued))
                 ),
                 "a turn that was answered",
             )
@@ -106,6 +110,17 @@ class TurnLog:
         if stored is None:
             return KeptTurn(warning="; ".join(self.store.later.problems()) or _PUT_OFF)
         return KeptTurn(stored.id, stored.utterance)
+
+    def keep_utterance(self, queued: QueuedTurn) -> str | None:
+        """Store the audio of a turn that is only heard; returns the id of the utterance, None if it
+        is not kept. Never raises."""
+        try:
+            return self.store.later.do(
+                lambda: self._keep_audio(queued), "what was said in a turn that was only heard"
+            )
+        except AttuneError as error:
+            logger.error("the audio of a turn that was only heard is lost: %s", error)
+            return None
 
     def take_back(self, turn: int | None, utterance: str | None) -> None:
         """Remove a turn and its audio from the store. Never raises: what stays is an answered turn

@@ -32,6 +32,7 @@ from .turns import (
     SegmentHeard,
     SpeechBegan,
     SpeechEnded,
+    SpeechHeard,
     StreamEnded,
     TurnAnswered,
     TurnFailed,
@@ -72,6 +73,7 @@ AnyEvent = Annotated[
     | Silenced
     | SpeechBegan
     | SpeechEnded
+    | SpeechHeard
     | Status
     | StreamEnded
     | TakeAsked

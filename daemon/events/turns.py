@@ -49,6 +49,20 @@ class Heard(TurnEvent):
     """The places of the words of `text`, from 0, that may be others."""
 
 
+class SpeechHeard(TurnEvent):
+    """The end of a turn that was only heard: what was said, for a client that asks for the answer
+    later."""
+
+    event: Literal["speech_heard"] = "speech_heard"
+    text: str
+    utterance: str | None
+    """Id of the utterance; None if audio is not kept."""
+    confidence: float | None
+    sure: bool
+    doubtful: tuple[int, ...] = ()
+    """The places of the words of `text`, from 0, that may be others."""
+
+
 class HeardSoFar(Event):
     """The words of somebody who is still speaking, in dictation. They may change as more is
     said."""

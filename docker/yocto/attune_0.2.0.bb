@@ -30,7 +30,7 @@ FILES:${PN} += "${prefix}/lib/attune ${prefix}/lib/systemd ${prefix}/lib/sysuser
 CONFFILES:${PN} = "${sysconfdir}/attune/attune.toml"
 
 # Of these, OpenEmbedded's layers do not have ctranslate2, faster-whisper, gguf, hibari-tts, llama-cpp-python, onnxruntime,
-# pyopen-wakeword, pywebrtc-audio, soxr and text2num: the layer that takes this recipe up brings them, and the package attune-models with the models of
+# pyopen-wakeword, pywebrtc-audio, soxr, text2num and wyoming: the layer that takes this recipe up brings them, and the package attune-models with the models of
 # engines/models/models.toml below /usr/share/attune (`make install-models`).
 RDEPENDS:${PN} = "\
     attune-models \
@@ -62,6 +62,7 @@ RDEPENDS:${PN} = "\
     python3-soxr \
     python3-text2num \
     python3-typer \
+    python3-wyoming \
     util-linux-setpriv \
 "
 # What learns: without it Attune answers, and learns nothing.

@@ -1,0 +1,68 @@
+"""Says texts for clients on the network: each into a stream of its own, clause by clause while the
+text comes."""
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from engines.types import Float32
+from engines.voices.voice import Voice
+
+from ..speaking.clip import clip
+
+IDLE_SECONDS = 60.0
+
+
+class NetworkVoice:
+    """Keeps the voice open that was used last, as long as it is used. Safe to use from several
+    threads."""
+
+    def __init__(self, open_voice: Callable[[str | None], Voice]) -> None:
+        """`open_voice` opens the voice of that name, or the usual one."""
+        self._open_voice = open_voice
+        self._lock = threading.Lock()
+        self._voice: Voice | None = None
+        self._asked_for: str | None = None
+        self._timer: threading.Timer | None = None
+
+    def speak(self, clause: str, name: str | None) -> tuple[int, Float32]:
+        """The sample rate and the [n] samples of one clause, in the voice `name` or the usual one.
+        Raises AttuneError if there is no voice, or it fails."""
+        with self._lock:
+            self._stop_timer()
+            try:
+                if self._voice is None or name != self._asked_for:
+                    self._close()
+                    self._voice, self._asked_for = self._open_voice(name), name
+                voice = self._voice
+                return voice.rate_hz, clip(voice.speak(clause), voice.rate_hz, clause)
+            except BaseException:
+                self._close()  # which may have been what failed
+                raise
+            finally:
+                if self._voice is not None:
+                    self._timer = threading.Timer(IDLE_SECONDS, self.close)
+                    self._timer.daemon = True
+                    self._timer.start()
+
+    def close(self) -> None:
+        """Close the voice; the next clause opens it again."""
+        with self._lock:
+            self._stop_timer()
+            self._close()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _close(self) -> None:
+        voice, self._voice = self._voice, None
+        if voice is not None:
+            voice.close()
+
+
+def as_pcm(samples: Float32) -> bytes:
+    """[n] samples as 16-bit little-endian bytes."""
+    return bytes((32767 * np.clip(samples, -1.0, 1.0)).astype("<i2").tobytes())

@@ -1,0 +1,272 @@
+"""One connection of a Wyoming client: what it asks for, one thing after another."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from wyoming.asr import Transcribe, Transcript
+from wyoming.audio import AudioChunk, AudioFormat, AudioStart, AudioStop
+from wyoming.error import Error
+from wyoming.event import Event, Eventable
+from wyoming.handle import Handled, NotHandled
+from wyoming.info import Describe, Info
+from wyoming.ping import Ping, Pong
+from wyoming.tts import (
+    Synthesize,
+    SynthesizeChunk,
+    SynthesizeStart,
+    SynthesizeStop,
+    SynthesizeStopped,
+)
+from wyoming.wake import Detect, Detection, NotDetected
+
+from engines.audio.segmenter import SegmenterLimits
+from engines.errors import AttuneError
+from engines.types import Float32, Segment
+from engines.wake.detector import WakeDetector
+
+from ..clients import Client
+from ..conversation.conversation import Conversation
+from ..events.turns import SpeechHeard, TurnAnswered
+from ..speaking.clauses import ClauseCutter
+from .network_voice import NetworkVoice, as_pcm
+from .spoken_input import SpokenInput
+
+logger = logging.getLogger(__name__)
+
+SOURCE = "network"
+_MOST_TEXT_CHARACTERS = 8000
+_MOST_SILENT_SECONDS = 60.0
+"""Sound without speech after which nothing was said."""
+_MOST_EXPECTED = 200
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Offered:
+    """The parts of a running daemon that clients reach."""
+
+    info: Callable[[], Info]
+    conversation: Callable[[], Conversation]
+    """The conversation; raises AttuneError as long as the models are being opened."""
+    limits: SegmenterLimits
+    end_seconds: Callable[[], float]
+    """The silence that ends a turn now."""
+    voice: NetworkVoice
+    wake: Callable[[], tuple[WakeDetector | None, str]]
+    """Opens what listens for the wake word, and returns its name."""
+    threads: Executor
+
+
+class Session:
+    """What one client has asked for so far."""
+
+    def __init__(self, offered: Offered, write: Callable[[Event], Awaitable[None]]) -> None:
+        self._offered = offered
+        self._write = write
+        self._client = Client()
+        self._expected: Sequence[str] = ()
+        self._input: SpokenInput | None = None
+        self._wake: tuple[WakeDetector, str] | None = None
+        self._cutter: ClauseCutter | None = None
+        """Cuts the text that comes piece by piece; None if none does."""
+        self._voice: str | None = None
+        self._began_audio = False
+        self._work: asyncio.Task[None] | None = None
+        """What takes a while; the client may leave meanwhile."""
+
+    async def take(self, event: Event) -> None:
+        """Do what an event asks for. Unknown ones are passed over, as the protocol wants."""
+        try:
+            await self._take(event)
+        except AttuneError as error:
+            self._forget()
+            await self._send(Error(text=str(error)))
+        except (KeyError, TypeError, ValueError) as error:
+            self._forget()
+            logger.debug("a malformed event %s: %r", event.type, error)
+            await self._send(Error(text=f"the event {event.type[:40]!r} is malformed"))
+
+    def leave(self) -> None:
+        """The client has left: what is computed for it ends."""
+        self._client.leave()
+        if self._work is not None:
+            self._work.cancel()
+
+    async def _take(self, event: Event) -> None:
+        if Describe.is_type(event.type):
+            await self._send(self._offered.info())
+        elif Ping.is_type(event.type):
+            await self._send(Pong(text=Ping.from_event(event).text))
+        elif Transcribe.is_type(event.type):
+            self._forget()
+            asked = Transcribe.from_event(event)
+            names = [*(asked.transcript_names or ()), *(asked.transcript_terms or ())]
+            self._expected = [str(one)[:200] for one in names][:_MOST_EXPECTED]
+        elif Detect.is_type(event.type):
+            detector, word = await self._in_thread(self._offered.wake)
+            if detector is None:
+                raise AttuneError("no wake word is chosen; `attune wake use` chooses one")
+            self._wake = detector, word
+        elif AudioStart.is_type(event.type):
+            begun = AudioStart.from_event(event)
+            given = AudioFormat(begun.rate, begun.width, begun.channels)
+            self._input = await self._in_thread(
+                partial(SpokenInput, self._offered.limits, self._offered.end_seconds(), given)
+            )
+        elif AudioChunk.is_type(event.type):
+            await self._hear(AudioChunk.from_event(event).audio)
+        elif AudioStop.is_type(event.type):
+            await self._end_audio()
+        elif Transcript.is_type(event.type):
+            self._begin(self._answer(Transcript.from_event(event)))
+        else:
+            await self._take_text(event)
+
+    async def _take_text(self, event: Event) -> None:
+        """Take a text that is to be said."""
+        if SynthesizeStart.is_type(event.type):
+            start = SynthesizeStart.from_event(event)
+            self._cutter, self._began_audio = ClauseCutter(), False
+            self._voice = None if start.voice is None else start.voice.name
+        elif SynthesizeChunk.is_type(event.type) and self._cutter is not None:
+            text = _checked(SynthesizeChunk.from_event(event).text)
+            await self._say_clauses(self._cutter.push(text))
+        elif SynthesizeStop.is_type(event.type) and self._cutter is not None:
+            await self._say_clauses(self._cutter.flush())
+            self._cutter = None
+            await self._end_sound()
+            await self._send(SynthesizeStopped())
+        elif Synthesize.is_type(event.type) and self._cutter is None:
+            # Within a stream the whole text comes once more, for servers that know no streams.
+            asked = Synthesize.from_event(event)
+            self._voice = None if asked.voice is None else asked.voice.name
+            self._began_audio = False
+            cutter, text = ClauseCutter(), _checked(asked.text)
+            await self._say_clauses([*cutter.push(text), *cutter.flush()])
+            await self._end_sound()
+
+    # --- hearing
+
+    async def _hear(self, pcm: bytes) -> None:
+        if self._input is None:
+            return  # what follows an utterance that has ended
+        if self._wake is not None:
+            await self._listen(pcm)
+            return
+        segment = await self._in_thread(partial(self._input.push, pcm))
+        if segment is not None:
+            self._input = None
+            self._begin(self._transcribe(segment))
+        elif self._input.seconds > _MOST_SILENT_SECONDS:
+            self._input = None
+            await self._send(Transcript(text=""))
+
+    async def _end_audio(self) -> None:
+        given, self._input = self._input, None
+        if given is None:
+            return
+        if self._wake is not None:
+            self._wake = None
+            await self._send(NotDetected())
+            return
+        segment = await self._in_thread(given.end)
+        if segment is None:
+            await self._send(Transcript(text=""))
+        else:
+            self._begin(self._transcribe(segment))
+
+    async def _listen(self, pcm: bytes) -> None:
+        assert self._wake is not None
+        assert self._input is not None
+        detector, word = self._wake
+        samples = self._input.samples_of(pcm)
+        if await self._in_thread(partial(detector.push, samples)) is not None:
+            await self._send(Detection(name=word))
+
+    async def _transcribe(self, segment: Segment) -> None:
+        heard = await self._in_thread(partial(self._ask, segment.samples))
+        assert isinstance(heard, SpeechHeard)
+        context = {"confidence": heard.confidence, "sure": heard.sure}
+        await self._send(Transcript(text=heard.text, context=context))
+
+    async def _answer(self, asked: Transcript) -> None:
+        text = _checked(asked.text)
+        if not text.strip():
+            await self._send(NotHandled(text="", context=asked.context))
+            return
+        answered = await self._in_thread(partial(self._ask, text))
+        assert isinstance(answered, TurnAnswered)
+        if answered.reply:
+            await self._send(Handled(text=answered.reply, context=asked.context))
+        else:
+            await self._send(NotHandled(text="", context=asked.context))
+
+    def _ask(self, words: Float32 | str) -> Any:
+        """The last event of a turn. Raises AttuneError if it fails."""
+        is_text = isinstance(words, str)
+        events = self._offered.conversation().ask(
+            words,
+            SOURCE,
+            client=self._client,
+            expected=() if is_text else self._expected,
+            only_hear=not is_text,
+            heard_before=is_text,
+        )
+        *_, last = events
+        return last
+
+    # --- speaking
+
+    async def _say_clauses(self, clauses: Sequence[str]) -> None:
+        for clause in clauses:
+            rate_hz, samples = await self._in_thread(
+                partial(self._offered.voice.speak, clause, self._voice)
+            )
+            if not self._began_audio:
+                await self._send(AudioStart(rate=rate_hz, width=2, channels=1))
+                self._began_audio, self._rate_hz = True, rate_hz
+            step = rate_hz // 10
+            for start in range(0, len(samples), step):
+                pcm = as_pcm(samples[start : start + step])
+                await self._send(AudioChunk(rate=rate_hz, width=2, channels=1, audio=pcm))
+
+    async def _end_sound(self) -> None:
+        if not self._began_audio:  # nothing in the text can be said
+            await self._send(AudioStart(rate=22050, width=2, channels=1))
+        await self._send(AudioStop())
+        self._began_audio = False
+
+    # --- around both
+
+    def _begin(self, work: Any) -> None:
+        """Let `work` go on while further events are read."""
+        if self._work is not None and not self._work.done():
+            work.close()
+            raise AttuneError("one thing at a time; wait for the answer, or open a connection more")
+        self._work = asyncio.get_running_loop().create_task(self._told(work))
+
+    async def _told(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except AttuneError as error:
+            await self._send(Error(text=str(error)))
+
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._offered.threads, work)
+
+    async def _send(self, event: Eventable) -> None:
+        await self._write(event.event())
+
+    def _forget(self) -> None:
+        self._input = self._cutter = self._wake = None
+
+
+def _checked(text: str) -> str:
+    if len(text) > _MOST_TEXT_CHARACTERS:
+        raise AttuneError(f"a text has at most {_MOST_TEXT_CHARACTERS} characters")
+    return text

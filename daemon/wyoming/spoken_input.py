@@ -1,0 +1,88 @@
+"""Finds what was said in the sound that a client sends, and when it has ended: by the silence that
+ends its user's turns."""
+
+from typing import Any
+
+import numpy as np
+import soxr
+from wyoming.audio import AudioFormat
+
+from engines.audio.segmenter import Segmenter, SegmenterLimits, SpeechCancelled
+from engines.audio.vad import CHUNK_SAMPLES, SileroVad
+from engines.errors import AttuneError
+from engines.types import SAMPLE_RATE_HZ, Float32, Segment
+
+LEAST_RATE_HZ, MOST_RATE_HZ = 8000, 192_000
+_MOST_CHANNELS = 8
+
+
+class SpokenInput:
+    """One utterance of one client."""
+
+    def __init__(self, limits: SegmenterLimits, end_seconds: float, given: AudioFormat) -> None:
+        """Take sound in the format `given`. Raises AttuneError if that is not one of 16 bits."""
+        if (
+            given.width != 2
+            or not 1 <= given.channels <= _MOST_CHANNELS
+            or not LEAST_RATE_HZ <= given.rate <= MOST_RATE_HZ
+        ):
+            raise AttuneError(
+                f"sound has 16 bits, 1 to {_MOST_CHANNELS} channels and {LEAST_RATE_HZ} to"
+                f" {MOST_RATE_HZ} samples a second, not {8 * given.width} bits,"
+                f" {given.channels} channels and {given.rate}"
+            )
+        self._channels = given.channels
+        self._resampler: Any = (
+            None
+            if given.rate == SAMPLE_RATE_HZ
+            else soxr.ResampleStream(given.rate, SAMPLE_RATE_HZ, 1, dtype="float32")
+        )
+        self._vad = SileroVad()
+        self._segmenter = Segmenter(limits)
+        self._segmenter.end_silence_seconds = end_seconds
+        self._waiting = np.zeros(0, np.float32)
+        self._odd = b""
+        self.seconds = 0.0
+        """The sound that was taken so far."""
+
+    def push(self, pcm: bytes) -> Segment | None:
+        """Take the next bytes; returns what was said once that has ended."""
+        return self._take(self.samples_of(pcm))
+
+    def samples_of(self, pcm: bytes) -> Float32:
+        """The next bytes as [n] samples at SAMPLE_RATE_HZ."""
+        given = self._odd + pcm
+        whole = len(given) - len(given) % (2 * self._channels)
+        self._odd = given[whole:]
+        frames = np.frombuffer(given[:whole], "<i2").astype(np.float32) / 32768
+        mono: Float32 = frames.reshape(-1, self._channels).mean(axis=1)
+        return mono if self._resampler is None else self._resampler.resample_chunk(mono)
+
+    def end(self) -> Segment | None:
+        """Take no more; returns what was said, None if nothing was."""
+        if self._resampler is not None:
+            last = self._resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+            found = self._take(last)
+            if found is not None:
+                return found
+        found = self._take(np.zeros(CHUNK_SAMPLES, np.float32))  # what is less than a chunk
+        if found is not None:
+            return found
+        ended = self._segmenter.flush()
+        return ended if isinstance(ended, Segment) else None
+
+    def _take(self, samples: Float32) -> Segment | None:
+        self.seconds += len(samples) / SAMPLE_RATE_HZ
+        self._waiting = np.concatenate([self._waiting, samples])
+        count = len(self._waiting) // CHUNK_SAMPLES
+        if not count:
+            return None
+        chunks = self._waiting[: count * CHUNK_SAMPLES].reshape(count, CHUNK_SAMPLES)
+        self._waiting = self._waiting[count * CHUNK_SAMPLES :]
+        for chunk, probability in zip(chunks, self._vad.probabilities(chunks), strict=True):
+            event = self._segmenter.push(chunk, probability)
+            if isinstance(event, SpeechCancelled):
+                continue
+            if isinstance(event, Segment):
+                return event
+        return None
