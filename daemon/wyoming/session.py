@@ -31,7 +31,7 @@ from engines.wake.detector import WakeDetector
 
 from ..clients import Client
 from ..conversation.conversation import Conversation
-from ..events.turns import SpeechHeard, TurnAnswered
+from ..events.turns import TurnAnswered
 from ..speaking.clauses import ClauseCutter
 from .network_voice import NetworkVoice, as_pcm
 from .spoken_input import SpokenInput
@@ -40,8 +40,8 @@ logger = logging.getLogger(__name__)
 
 SOURCE = "network"
 _MOST_TEXT_CHARACTERS = 8000
-_MOST_SILENT_SECONDS = 60.0
-"""Sound without speech after which nothing was said."""
+_MOST_SECONDS = 120.0
+"""The most sound of one request: what was said up to there is heard then."""
 _MOST_EXPECTED = 200
 Result = TypeVar("Result")
 
@@ -158,13 +158,12 @@ class Session:
         if self._wake is not None:
             await self._listen(pcm)
             return
-        segment = await self._in_thread(partial(self._input.push, pcm))
-        if segment is not None:
+        segments = await self._in_thread(partial(self._input.push, pcm))
+        if segments is None and self._input.seconds > _MOST_SECONDS:
+            segments = await self._in_thread(self._input.end)
+        if segments is not None:
             self._input = None
-            self._begin(self._transcribe(segment))
-        elif self._input.seconds > _MOST_SILENT_SECONDS:
-            self._input = None
-            await self._send(Transcript(text=""))
+            self._begin(self._transcribe(segments))
 
     async def _end_audio(self) -> None:
         given, self._input = self._input, None
@@ -174,11 +173,7 @@ class Session:
             self._wake = None
             await self._send(NotDetected())
             return
-        segment = await self._in_thread(given.end)
-        if segment is None:
-            await self._send(Transcript(text=""))
-        else:
-            self._begin(self._transcribe(segment))
+        self._begin(self._transcribe(await self._in_thread(given.end)))
 
     async def _listen(self, pcm: bytes) -> None:
         assert self._wake is not None
@@ -188,11 +183,17 @@ class Session:
         if await self._in_thread(partial(detector.push, samples)) is not None:
             await self._send(Detection(name=word))
 
-    async def _transcribe(self, segment: Segment) -> None:
-        heard = await self._in_thread(partial(self._ask, segment.samples))
-        assert isinstance(heard, SpeechHeard)
-        context = {"confidence": heard.confidence, "sure": heard.sure}
-        await self._send(Transcript(text=heard.text, context=context))
+    async def _transcribe(self, segments: Sequence[Segment]) -> None:
+        """Tell what was said in `segments`; nothing where there are none."""
+        heard = [await self._in_thread(partial(self._ask, segment.samples)) for segment in segments]
+        sure = {
+            "confidence": min(
+                (one.confidence for one in heard if one.confidence is not None), default=None
+            ),
+            "sure": all(one.sure for one in heard),
+        }
+        text = " ".join(one.text for one in heard if one.text.strip())
+        await self._send(Transcript(text=text, context=sure if heard else None))
 
     async def _answer(self, asked: Transcript) -> None:
         text = _checked(asked.text)
@@ -229,7 +230,7 @@ class Session:
             )
             if not self._began_audio:
                 await self._send(AudioStart(rate=rate_hz, width=2, channels=1))
-                self._began_audio, self._rate_hz = True, rate_hz
+                self._began_audio = True
             step = rate_hz // 10
             for start in range(0, len(samples), step):
                 pcm = as_pcm(samples[start : start + step])

@@ -42,11 +42,14 @@ class SpokenInput:
         self._segmenter.end_silence_seconds = end_seconds
         self._waiting = np.zeros(0, np.float32)
         self._odd = b""
+        self._cut: list[Segment] = []
+        """What was said so far, where that is more than one segment takes."""
         self.seconds = 0.0
         """The sound that was taken so far."""
 
-    def push(self, pcm: bytes) -> Segment | None:
-        """Take the next bytes; returns what was said once that has ended."""
+    def push(self, pcm: bytes) -> list[Segment] | None:
+        """Take the next bytes; returns what was said once that has ended, in more than one segment
+        if it is long."""
         return self._take(self.samples_of(pcm))
 
     def samples_of(self, pcm: bytes) -> Float32:
@@ -58,8 +61,8 @@ class SpokenInput:
         mono: Float32 = frames.reshape(-1, self._channels).mean(axis=1)
         return mono if self._resampler is None else self._resampler.resample_chunk(mono)
 
-    def end(self) -> Segment | None:
-        """Take no more; returns what was said, None if nothing was."""
+    def end(self) -> list[Segment]:
+        """Take no more; returns what was said, nothing if nothing was."""
         if self._resampler is not None:
             last = self._resampler.resample_chunk(np.zeros(0, np.float32), last=True)
             found = self._take(last)
@@ -69,9 +72,9 @@ class SpokenInput:
         if found is not None:
             return found
         ended = self._segmenter.flush()
-        return ended if isinstance(ended, Segment) else None
+        return [*self._cut, ended] if isinstance(ended, Segment) else self._cut
 
-    def _take(self, samples: Float32) -> Segment | None:
+    def _take(self, samples: Float32) -> list[Segment] | None:
         self.seconds += len(samples) / SAMPLE_RATE_HZ
         self._waiting = np.concatenate([self._waiting, samples])
         count = len(self._waiting) // CHUNK_SAMPLES
@@ -81,8 +84,10 @@ class SpokenInput:
         self._waiting = self._waiting[count * CHUNK_SAMPLES :]
         for chunk, probability in zip(chunks, self._vad.probabilities(chunks), strict=True):
             event = self._segmenter.push(chunk, probability)
-            if isinstance(event, SpeechCancelled):
-                continue
             if isinstance(event, Segment):
-                return event
+                self._cut.append(event)
+            # Speech that was too long for one segment goes on, and may end without any more.
+            ended = isinstance(event, Segment | SpeechCancelled) and not self._segmenter.in_speech
+            if ended and self._cut:
+                return self._cut
         return None

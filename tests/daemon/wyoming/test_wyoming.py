@@ -172,6 +172,19 @@ def test_speech_that_is_cut_by_the_client_is_heard_to_its_end(
     assert start().talk(hear).text.startswith("a tone of")
 
 
+def test_speech_that_is_longer_than_a_segment_is_heard_as_a_whole(start: Start) -> None:
+    house = start()
+
+    async def hear(client: AsyncTcpClient) -> str:
+        speech = np.concatenate([espeak("One two three four five six seven eight.")] * 14)
+        assert len(speech) > 32 * SAMPLE_RATE_HZ
+        await send(client, *begun(), *sound(np.concatenate([speech, silence(1.0)])))
+        return Transcript.from_event(await next_event(client)).text
+
+    assert house.talk(hear).count("a tone of") == 2
+    assert house.status()["counts"]["utterances"] == 2
+
+
 def test_silence_is_heard_as_nothing(start: Start) -> None:
     house = start()
 
@@ -180,7 +193,7 @@ def test_silence_is_heard_as_nothing(start: Start) -> None:
         return Transcript.from_event(await next_event(client)).text
 
     assert house.talk(lambda client: hear(client, silence(1.0), AudioStop())) == ""
-    assert house.talk(lambda client: hear(client, silence(61.0))) == ""
+    assert house.talk(lambda client: hear(client, silence(121.0))) == ""
     assert house.talk(lambda client: hear(client, silence(0.0), AudioStop())) == ""
     assert house.status()["counts"]["utterances"] == 0
 
