@@ -64,6 +64,10 @@ test-images: TEST_PACKAGES += $(IMAGE_PACKAGES)
 test-images: ready deb ## As root: build the packages and the container image, and try both in bare systems (about forty minutes)
 	$(BIN)/pytest -m images tests/images
 
+.PHONY: test-homeassistant
+test-homeassistant: ready ## As root: run a real Home Assistant beside a daemon (a gigabyte and five minutes the first time)
+	$(BIN)/pytest -m homeassistant tests/homeassistant
+
 .PHONY: poison
 poison: ready ## Teach false labels of six kinds, and see whether what is served gets worse (about two hours)
 	$(BIN)/python -m tests.bench.poison

@@ -179,15 +179,19 @@ def start(
     started_at = given.clocks.elapsed()
     stack.enter_context(hold_state(settings.state_dir))
     bare_bytes = proportional_bytes()  # before the models are open
-    wyoming = WyomingDoor(stack, settings, given.open_voice) if settings.wyoming.address else None
     events, attention = Events(), Attention(given.clocks.monotonic)
+    wyoming = (
+        WyomingDoor(stack, settings, given.open_voice, attention)
+        if settings.wyoming.address
+        else None
+    )
 
     store = start_store(stack, settings, given.clocks)
     vocabulary = PersonalVocabulary(store)
     models = start_models(stack, settings, given, store, vocabulary, events)
     shadow = make_shadow(settings, given.clocks, models, store, attention, events)
     speaker = start_speaking(stack, settings, given, attention, events)
-    guard = make_guard(settings, bare_bytes, models, shadow, speaker)
+    guard = make_guard(settings, bare_bytes, models, shadow, speaker, wyoming)
     conversation = start_conversation(
         stack, settings, given, models, store, speaker, attention, events
     )
@@ -231,6 +235,7 @@ def start(
         attention=attention,
         audio_input=spoken.audio_input,
         wake=spoken.wake,
+        wyoming=wyoming,
         pace=spoken.pace,
         conversation=conversation,
         speaker=speaker,
@@ -349,6 +354,7 @@ def make_guard(
     models: ModelManager,
     shadow: Shadow,
     speaker: Speaker | None,
+    wyoming: WyomingDoor | None,
 ) -> MemoryGuard:
     """Make the guard of the memory budget. A turn that needs models which a round has closed asks
     the guard for them."""
@@ -358,6 +364,8 @@ def make_guard(
         shadow.let_go()
         if speaker is not None:
             speaker.let_go()
+        if wyoming is not None:
+            wyoming.let_go()
 
     guard = MemoryGuard(
         settings.budget.allowed_bytes,

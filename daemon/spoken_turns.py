@@ -22,6 +22,7 @@ from .conversation.conversation import Conversation
 from .conversation.speech_input import hand_on
 from .conversation.turn_pace import TurnPace
 from .conversation.turn_taking import GOES_ON_SECONDS, GOES_ON_UNHEARD_SECONDS, TurnTaking
+from .conversation.turns_under_way import TurnsUnderWay
 from .events.bus import Events
 from .events.wake import Called, CallEnded
 from .listening.echo import ECHO_SECONDS, plan_echo
@@ -79,7 +80,10 @@ def start_spoken_turns(
         else _turn_taking(conversation, speaker, attention, events, interrupt).noticed
     )
     limits = settings.segmenter.limits()
-    recorder, wake = TakeRecorder(noticed), plan_wake(settings, attention, events)
+    under_way = TurnsUnderWay(noticed, events, speaks=speaker is not None)
+    stack.callback(under_way.end)
+    recorder = TakeRecorder(under_way.noticed)
+    wake = None if settings.audio.source else plan_wake(settings, under_way, events)
     audio_input = AudioInput(
         sources, settings.audio, limits, recorder.noticed, watchdog, echo, interrupt, wake
     )
@@ -91,7 +95,7 @@ def start_spoken_turns(
     return SpokenTurns(audio_input, recorder, wake, pace, interrupt)
 
 
-def plan_wake(settings: Settings, attention: Attention, events: Events) -> WakePlan | None:
+def plan_wake(settings: Settings, turns: TurnsUnderWay, events: Events) -> WakePlan | None:
     """Open what listens for the wake word that the settings name. If that fails, only a button
     calls: a microphone that was to be deaf must not hear everything."""
     word = settings.wake.word
@@ -101,7 +105,12 @@ def plan_wake(settings: Settings, attention: Attention, events: Events) -> WakeP
     def changed(by: str | None) -> None:
         events.publish(CallEnded() if by is None else Called(by=by))
 
-    gate = WakeGate(lambda: attention.needed, settings.wake.follow_up_seconds, changed)
+    gate = WakeGate(
+        lambda: turns.speaking,
+        lambda: turns.answering,
+        settings.wake.follow_up_seconds,
+        changed,
+    )
     try:
         detector, phrase = open_wake_word(settings)
         return WakePlan(gate, word, detector, phrase)

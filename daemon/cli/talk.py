@@ -191,7 +191,8 @@ def _opening(status: Status) -> str:
     )
     if hears and status.wake.word != NONE:
         called = status.wake.phrase or status.wake.word.replace("_", " ")
-        by = "run `attune call`" if called == BUTTON else f"say “{called}”"
+        by_button = status.wake.word == BUTTON or status.wake.problem
+        by = "run `attune call`" if by_button else f"say “{called}”"
         heard = f"{by}, then {heard}"
     typed = "or type" if hears else "type"
     return f"{heard}{spoken}; {typed}. Ctrl-D ends."

@@ -41,7 +41,9 @@ def list_words(as_json: AsJson = False) -> None:
     chosen = settings()
     path = own_phrase_path(chosen.state_dir)
     try:
-        own, state = f"“{read_phrase(path).text}”, your own", "ready"
+        phrase = read_phrase(path)
+        own = f"“{phrase.text}”, your own, threshold {phrase.threshold:.3f}"
+        state = "ready"
     except AttuneError as error:
         own, state = "a phrase of your own, from a few recordings", str(error)
     found = [

@@ -1,5 +1,6 @@
 """Records a phrase by which its user calls, and learns it."""
 
+import logging
 import queue
 import threading
 from collections.abc import Generator, Iterator, Sequence
@@ -20,6 +21,8 @@ from ..listening.takes import TakeRecorder
 from ..listening.wake import WakeGate
 from ..store.store import Store
 from . import row_stream
+
+logger = logging.getLogger(__name__)
 
 OWN_SECONDS, GENERAL_SECONDS = 180.0, 120.0
 """Most speech of the user, and of others, that a phrase is compared with: a minute of it takes six
@@ -42,8 +45,8 @@ def record_takes(
     if gate is not None:
         gate.hold_open(True)
     try:
-        with recorder.recording() as takes:
-            while len(taken) < count and not client.left:
+        with recorder.recording() as takes, client.telling(lambda: takes.put(None)):
+            while len(taken) < count:
                 number = len(taken) + 1
                 yield TakeAsked(number=number, of=count)
                 try:
@@ -53,6 +56,8 @@ def record_takes(
                         f"nothing was heard for {_PATIENCE_SECONDS:.0f} s; `attune doctor` tests"
                         " the microphone"
                     ) from None
+                if take is None:
+                    break
                 try:
                     check_take(take, number)
                 except AttuneError as error:
@@ -100,7 +105,11 @@ def learn(
             is_general = number >= len(others) - len(general)
             if is_general and heard_seconds[1] > GENERAL_SECONDS:
                 return
-            samples = read_audio(recording)
+            try:
+                samples = read_audio(recording)
+            except AttuneError as error:  # it may have been removed since, or be damaged
+                logger.warning("a phrase is not compared with %s: %s", recording.name, error)
+                continue
             heard_seconds[is_general] += len(samples) / SAMPLE_RATE_HZ
             yield samples
 
@@ -112,6 +121,9 @@ def learn(
             happening.put(learn_phrase(text, takes, heard(), compared))
         except AttuneError as error:
             happening.put(error)
+        except Exception as error:  # a defect must not leave the client waiting
+            logger.exception("a phrase could not be learnt")
+            happening.put(AttuneError(f"the phrase could not be learnt: {error!r}"))
 
     threading.Thread(target=work, name="phrase", daemon=True).start()
     while not isinstance(event := _next(happening), OwnPhrase):

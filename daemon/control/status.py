@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..attention import Attention
 from ..clocks import Clocks
@@ -31,6 +32,15 @@ _SHOWN_UTTERANCES = 100
 """Number of utterances with a faulty label that are named one by one."""
 
 
+class Served(Protocol):
+    """A port that is served."""
+
+    @property
+    def problem(self) -> str:
+        """Why it is not; empty if it is."""
+        ...
+
+
 @dataclass(frozen=True)
 class StatusReader:
     """Reads the status of every part."""
@@ -45,6 +55,8 @@ class StatusReader:
     audio_input: AudioInput
     wake: WakePlan | None
     """None if everything is heard."""
+    wyoming: "Served | None"
+    """None if nobody on the network is served."""
     pace: TurnPace
     conversation: Conversation
     speaker: Speaker | None
@@ -74,6 +86,7 @@ class StatusReader:
                 *routes.problems,
                 *filter(None, [self.housekeeping.problem]),
                 *self.store.problems(),
+                *filter(None, [self.wyoming.problem if self.wyoming is not None else ""]),
                 *filter(None, [problem]),
             ),
             listening=self.audio_input.status(),

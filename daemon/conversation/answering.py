@@ -114,7 +114,7 @@ class Answering:
             if turn.heard_before and isinstance(turn.words, str)
             else None
         )
-        heard = self._hear(turn, models) if before is None else before.heard
+        heard = self._hear(turn, models) if before is None else _still_read(before, models)
         if isinstance(heard, Transcript):
             self._publish(
                 turn,
@@ -327,6 +327,16 @@ class Answering:
             models.withdraw()
             raise TurnAbandoned
         return _Reply("".join(pieces).strip(), first_piece_at, cut_short)
+
+
+def _still_read(before: HeardBefore, models: ModelLease) -> Transcript | SoftTokens:
+    """What was heard before, as these models read it: soft tokens are for one generation, whose
+    text is left where another serves by now."""
+    if isinstance(before.heard, SoftTokens) and (
+        models.loaded.route.name != before.route or models.loaded.generation != before.generation
+    ):
+        return Transcript(before.words, confidence=before.heard.confidence, sure=before.heard.sure)
+    return before.heard
 
 
 def _milliseconds(since: float, until: float | None) -> float | None:

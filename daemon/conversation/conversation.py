@@ -368,7 +368,7 @@ class Conversation:
             )
         if turn.early is not None:
             turn.early.drop()  # one that failed before it was kept is heard again
-        if not turn.taken_back:
+        if not turn.taken_back and not turn.only_hear:
             self._answering.turn_ended()
         self._conclude(turn, outcome)
 
@@ -385,6 +385,9 @@ class Conversation:
                 text = models.words_of(models.hear(samples, step))
         except (TurnAbandoned, AttuneError) as error:  # the turn itself tells what is wrong
             logger.debug("what was said so far is not told: %r", error)
+            return
+        except Exception:  # as for a turn: a defect must not end the thread
+            logger.exception("what was said so far could not be heard")
             return
         if text.strip() and not self._waiting:
             self._events.publish(HeardSoFar(text=text))

@@ -34,12 +34,18 @@ class Unanswered:
 
     def keep(self, one: HeardBefore) -> None:
         """Remember an utterance for REMEMBERED_SECONDS."""
+        self._forget_old(one.at)
         self._kept.append(one)
 
     def take(self, words: str, now: float) -> HeardBefore | None:
         """The latest utterance with these words, which is forgotten then; None if there is none."""
+        self._forget_old(now)
         for one in reversed(self._kept):
-            if one.words.strip() == words.strip() and now - one.at <= REMEMBERED_SECONDS:
+            if one.words.strip() == words.strip():
                 self._kept.remove(one)
                 return one
         return None
+
+    def _forget_old(self, now: float) -> None:
+        while self._kept and now - self._kept[0].at > REMEMBERED_SECONDS:
+            self._kept.popleft()

@@ -8,8 +8,8 @@ from engines.audio.segmenter import SegmentEvent, SpeechCancelled, SpeechStarted
 from engines.errors import AttuneError
 from engines.types import Float32, Segment
 
-Takes = queue.SimpleQueue[Float32]
-"""What was said, segment by segment: [n] samples at SAMPLE_RATE_HZ each."""
+Takes = queue.SimpleQueue[Float32 | None]
+"""What was said, segment by segment: [n] samples at SAMPLE_RATE_HZ each. None ends it."""
 
 
 class TakeRecorder:

@@ -36,21 +36,28 @@ class Detector(Protocol):
         over; None where it was not said."""
         ...
 
+    def forget(self) -> None:
+        """Begin anew: what comes next follows nothing."""
+        ...
+
 
 class WakeGate:
     """Whether what is said is for Attune. Safe to use from several threads."""
 
     def __init__(
         self,
-        needed: Callable[[], bool],
+        speaking: Callable[[], bool],
+        answering: Callable[[], bool],
         follow_up_seconds: float,
         changed: Callable[[str | None], None] = lambda by: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Once it was called, the gate stays open for CALLED_SECONDS, and while `needed` tells that
-        a turn is under way, and `follow_up_seconds` after that. `changed` is told by what somebody
-        called, and None once the gate has closed."""
-        self._needed = needed
+        """Once it was called, the gate stays open for CALLED_SECONDS. It does not close while
+        somebody is `speaking`; while what was said is being answered (`answering`) it stays open,
+        and `follow_up_seconds` after that. `changed` is told by what somebody called, and None once
+        the gate has closed."""
+        self._speaking = speaking
+        self._answering = answering
         self._follow_up_seconds = follow_up_seconds
         self._changed = changed
         self._clock = clock
@@ -67,9 +74,11 @@ class WakeGate:
         self._changed(by)
 
     def close(self) -> None:
-        """Close the gate, unless a turn is under way."""
+        """Close the gate at once."""
         with self._lock:
-            self._open_until = self._clock()
+            was_open, self._is_open = self._is_open, False
+        if was_open:
+            self._changed(None)
 
     def hold_open(self, held: bool) -> None:
         """Let everything through until this is taken back, without a call. Nests."""
@@ -84,9 +93,9 @@ class WakeGate:
             if not self._is_open:
                 return False
             now = self._clock()
-            if self._needed():
+            if self._answering():
                 self._open_until = max(self._open_until, now + self._follow_up_seconds)
-            self._is_open = now < self._open_until
+            self._is_open = now < self._open_until or self._speaking()
             closed = not self._is_open
         if closed:
             self._changed(None)
@@ -136,6 +145,8 @@ class CalledSource:
         self._recent: deque[Float32] = deque(maxlen=round(_LONGEST_SINCE_SECONDS / CHUNK_SECONDS))
         self._unheard: deque[Float32] = deque(maxlen=round(_BEFORE_SPEECH_SECONDS / CHUNK_SECONDS))
         """The last chunks that the detector was not given."""
+        self._listened = True
+        """Whether the detector has had the sound before."""
         self._listens_for_chunks = 0
         """Chunks that the detector is still given, whatever they are."""
 
@@ -152,6 +163,7 @@ class CalledSource:
         if chunks is None or self._gate.look():
             self._recent.clear()
             self._unheard.clear()
+            self._listened = False
             return chunks
         if self._detector is not None:
             self._listen(chunks)
@@ -168,6 +180,9 @@ class CalledSource:
     def _listen(self, chunks: Float32) -> None:
         """Look for the wake word, where anything is said at all."""
         assert self._detector is not None
+        if not self._listened:
+            self._detector.forget()  # the call before, which it has had no sound since
+            self._listened, self._listens_for_chunks = True, 0
         self._recent.extend(chunks)
         if chunks.any():
             probable = max(self._vad.probabilities(chunks)) >= _LEAST_PROBABILITY

@@ -45,7 +45,7 @@ def say_replies(
     voice is opened as soon as somebody begins to speak, or calls; `called_first` if somebody has to
     call before that. Returns the function that ends this."""
     replies: dict[int, _Reply] = {}
-    working = _Working(lambda: speaker.play("working"))
+    working = _Working(lambda: None if speaker.speaking else speaker.play("working"))
 
     def take(event: Event) -> None:
         if isinstance(event, SpeechEnded) and sounds:
@@ -134,6 +134,8 @@ class _Working:
                 self._timer.cancel()
 
     def _wait(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = threading.Timer(WORKING_SECONDS, self._still)
         self._timer.daemon = True
         self._timer.start()

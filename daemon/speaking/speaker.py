@@ -164,6 +164,11 @@ class Speaker:
             self._loudspeaker.stop()
         return bool(stopped)
 
+    @property
+    def speaking(self) -> bool:
+        """Whether a text is being said, or waits to be."""
+        return bool(self._speeches)
+
     def let_go(self) -> None:
         """Close the voice, for its memory; the next text opens it again."""
         self._waiting.put(self._close_voice)
@@ -173,13 +178,14 @@ class Speaker:
         return replace(
             self._status,
             loudspeaker=self._loudspeaker.status().device,
-            speaking=bool(self._speeches),
+            speaking=self.speaking,
         )
 
     def close(self) -> None:
         """Fall silent, and end the thread."""
         self.stop()
         self._waiting.put(None)
+        self._close_voice()  # it may be computing, or hang
         self._thread.join()
         self._close_voice()
 

@@ -204,8 +204,7 @@ class Store:
         and are a user's own turn or sentence; a file may hold anything."""
         rows = self.rows(
             "SELECT longest_pause_seconds FROM utterances WHERE longest_pause_seconds IS NOT NULL"
-            " AND source IN ('microphone', 'enrolled') ORDER BY service_at DESC, rowid DESC LIMIT"
-            " ?",
+            " AND source NOT IN ('file', 'recovered') ORDER BY service_at DESC, rowid DESC LIMIT ?",
             count,
         )
         return [float(seconds) for (seconds,) in rows]
@@ -215,7 +214,7 @@ class Store:
         measured."""
         rows = self.rows(
             "SELECT id, created_at, seconds, source, audio, holdout FROM (SELECT * FROM utterances"
-            " WHERE source IN ('microphone', 'enrolled') ORDER BY service_at DESC, rowid DESC"
+            " WHERE source NOT IN ('file', 'recovered') ORDER BY service_at DESC, rowid DESC"
             " LIMIT ?) WHERE longest_pause_seconds IS NULL LIMIT ?",
             among,
             count,
@@ -223,11 +222,12 @@ class Store:
         return [self._utterance(row) for row in rows]
 
     def latest_audio_without(self, words: str, seconds: float) -> list[Path]:
-        """Return the audio of the user's latest utterances, up to `seconds` of them, in whose texts
-        `words` do not follow one another."""
+        """Return the audio of the user's latest utterances, up to `seconds` of them, that are known
+        to say other things: in which `words` do not follow one another."""
         rows = self.rows(
-            "SELECT u.audio, u.seconds, coalesce(c.text, '') FROM utterances u LEFT JOIN"
-            " chosen_labels c ON c.utterance = u.id WHERE u.source IN ('microphone', 'enrolled')"
+            "SELECT u.audio, u.seconds, coalesce(c.text, max(t.heard), '') FROM utterances u"
+            " LEFT JOIN chosen_labels c ON c.utterance = u.id LEFT JOIN turns t ON t.utterance ="
+            " u.id WHERE u.source NOT IN ('file', 'recovered') GROUP BY u.id"
             " ORDER BY u.service_at DESC, u.rowid DESC"
         )
         found: list[Path] = []
@@ -236,7 +236,9 @@ class Store:
             path = self.audio_folder / name
             if left_seconds <= 0:
                 break
-            if words.casefold() not in text.casefold() and path.is_file():
+            if said := _plain_words(text):
+                if _plain_words(words) in said or not path.is_file():
+                    continue
                 found.append(path)
                 left_seconds -= length
         return found
@@ -382,3 +384,9 @@ class Store:
 
     def _utterance(self, row: tuple) -> Utterance:  # type: ignore[type-arg]
         return Utterance(row[0], row[1], row[2], row[3], self.audio_folder / row[4], bool(row[5]))
+
+
+def _plain_words(text: str) -> str:
+    """The words of a text without marks, each between spaces; empty if it has none."""
+    words = "".join(sign if sign.isalnum() else " " for sign in text.casefold()).split()
+    return f" {' '.join(words)} " if words else ""

@@ -2,10 +2,11 @@
 open."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import lru_cache, partial
+from functools import partial
 
 from wyoming.info import Info
 
@@ -17,6 +18,7 @@ from engines.wake.detector import WakeDetector
 from engines.wake.own_phrase import read_phrase
 from engines.wake.words import OWN
 
+from ..attention import Attention
 from ..config.settings import Settings
 from ..conversation.conversation import Conversation
 from ..conversation.end_of_turn import USUAL_SECONDS
@@ -29,6 +31,8 @@ from .session import Offered
 
 _PATIENCE_SECONDS = 120.0
 """Time that a client waits for the models at most."""
+_INFO_SECONDS = 20.0
+"""Time for which what is offered is not looked up again: Home Assistant asks every half minute."""
 
 
 class WyomingDoor:
@@ -39,22 +43,25 @@ class WyomingDoor:
         stack: ExitStack,
         settings: Settings,
         open_voice: Callable[[Settings, str | None], Voice],
+        attention: Attention,
     ) -> None:
-        """Serve at `wyoming.address` of `settings` until `stack` is left. Raises AttuneError if the
-        port cannot be opened."""
+        """Serve at `wyoming.address` of `settings` until `stack` is left."""
         self._settings = settings
         self._ready = threading.Event()
         self._conversation: Conversation | None = None
         self._end_seconds: Callable[[], float] = lambda: USUAL_SECONDS
-        voice = NetworkVoice(partial(self._open_voice, open_voice))
-        stack.callback(voice.close)
+        self._known: tuple[float, Info] | None = None
+        """When what is offered was looked up, and what that is."""
+        self._voice = NetworkVoice(
+            partial(self._open_voice, open_voice), self._check_voice, attention
+        )
         threads = stack.enter_context(ThreadPoolExecutor(MOST_CLIENTS, "wyoming-work"))
         offered = Offered(
-            info=lru_cache(maxsize=1)(self._info),
+            info=self._info,
             conversation=self._wait_for_conversation,
             limits=settings.segmenter.limits(),
             end_seconds=lambda: self._end_seconds(),
-            voice=voice,
+            voice=self._voice,
             wake=self._open_wake_word,
             threads=threads,
         )
@@ -68,9 +75,19 @@ class WyomingDoor:
         self._conversation, self._end_seconds = conversation, end_seconds
         self._ready.set()
 
+    @property
+    def problem(self) -> str:
+        """Why nothing is served; empty if it is."""
+        return self.server.problem
+
+    def let_go(self) -> None:
+        """Free the memory of the voice; the next text opens it again."""
+        self._voice.close()
+
     def _close(self) -> None:
         self._ready.set()  # who waits for the models is told
         self.server.close()
+        self._voice.close()
 
     def _wait_for_conversation(self) -> Conversation:
         self._ready.wait(_PATIENCE_SECONDS)
@@ -85,10 +102,22 @@ class WyomingDoor:
             name = AUTO  # the loudspeaker is silent, but a client asks for sound
         return open_voice(self._settings, name)
 
+    def _check_voice(self, name: str | None) -> None:
+        ready = [
+            voice.name for voice in list_voices(voice_needs(self._settings)) if not voice.missing
+        ]
+        if name not in (None, AUTO, self._settings.speaking.voice, *ready):
+            raise AttuneError(f"no voice is called {name!r}, or it is not ready")
+
     def _open_wake_word(self) -> tuple[WakeDetector | None, str]:
         return open_wake_word(self._settings)[0], self._settings.wake.word
 
     def _info(self) -> Info:
+        if self._known is None or time.monotonic() - self._known[0] > _INFO_SECONDS:
+            self._known = time.monotonic(), self._look()
+        return self._known[1]
+
+    def _look(self) -> Info:
         word: str = self._settings.wake.word
         phrase = ""
         if word == OWN:

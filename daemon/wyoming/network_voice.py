@@ -9,6 +9,7 @@ import numpy as np
 from engines.types import Float32
 from engines.voices.voice import Voice
 
+from ..attention import Attention
 from ..speaking.clip import clip
 
 IDLE_SECONDS = 60.0
@@ -18,9 +19,17 @@ class NetworkVoice:
     """Keeps the voice open that was used last, as long as it is used. Safe to use from several
     threads."""
 
-    def __init__(self, open_voice: Callable[[str | None], Voice]) -> None:
-        """`open_voice` opens the voice of that name, or the usual one."""
+    def __init__(
+        self,
+        open_voice: Callable[[str | None], Voice],
+        check: Callable[[str | None], None],
+        attention: Attention,
+    ) -> None:
+        """`open_voice` opens the voice of that name, or the usual one; `check` raises AttuneError
+        if there is none of that name. While a clause is computed, somebody needs the machine."""
         self._open_voice = open_voice
+        self._check = check
+        self._attention = attention
         self._lock = threading.Lock()
         self._voice: Voice | None = None
         self._asked_for: str | None = None
@@ -29,8 +38,10 @@ class NetworkVoice:
     def speak(self, clause: str, name: str | None) -> tuple[int, Float32]:
         """The sample rate and the [n] samples of one clause, in the voice `name` or the usual one.
         Raises AttuneError if there is no voice, or it fails."""
+        self._check(name)
         with self._lock:
             self._stop_timer()
+            self._attention.begin()
             try:
                 if self._voice is None or name != self._asked_for:
                     self._close()
@@ -41,13 +52,16 @@ class NetworkVoice:
                 self._close()  # which may have been what failed
                 raise
             finally:
+                self._attention.end()
                 if self._voice is not None:
                     self._timer = threading.Timer(IDLE_SECONDS, self.close)
                     self._timer.daemon = True
                     self._timer.start()
 
     def close(self) -> None:
-        """Close the voice; the next clause opens it again."""
+        """Close the voice, also while it computes; the next clause opens it again."""
+        if (voice := self._voice) is not None:
+            voice.close()
         with self._lock:
             self._stop_timer()
             self._close()

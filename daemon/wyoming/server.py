@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 MOST_CLIENTS = 32
 SILENT_SECONDS = 300.0
 """Time without an event after which a connection is closed."""
+RETRY_SECONDS = 10.0
+"""Time after which a port that could not be opened is tried again."""
 _WRITE_SECONDS = 30.0
 """Time in which a client has to take what is sent to it."""
 
@@ -26,27 +28,20 @@ class WyomingServer:
     """The thread and its port."""
 
     def __init__(self, host: str, port: int, offered: Offered) -> None:
-        """Open the port and begin to serve. Raises AttuneError if it cannot be opened."""
+        """Open the port and begin to serve. Where it cannot be opened, that is tried again and
+        again: a network may come after the daemon."""
         self._offered = offered
         self._clients: set[asyncio.Task[None]] = set()
-        self._ready = threading.Event()
-        self._problem = ""
+        self._tried = threading.Event()
+        self.problem = ""
+        """Why nothing is served; empty if it is."""
         self._loop = asyncio.new_event_loop()
-        self.port = port
-        """The port that is served; another than the one that was given if that is 0."""
         self._stop = asyncio.Event()
         self._thread = threading.Thread(
             target=self._run, args=(host, port), name="wyoming", daemon=True
         )
         self._thread.start()
-        self._ready.wait()
-        if self._problem:
-            self._thread.join()
-            raise AttuneError(
-                f"Wyoming cannot be served at {host}:{port} ({self._problem}); set"
-                " wyoming.address to another"
-            )
-        logger.info("serving Wyoming at %s:%d", host, self.port)
+        self._tried.wait()
 
     def close(self) -> None:
         """End all connections, and close the port."""
@@ -55,23 +50,40 @@ class WyomingServer:
 
     def _run(self, host: str, port: int) -> None:
         with closing(self._loop):
-            self._loop.run_until_complete(self._serve(host, port))
+            try:
+                self._loop.run_until_complete(self._serve(host, port))
+            finally:
+                self._tried.set()
 
     async def _serve(self, host: str, port: int) -> None:
-        try:
-            server = await asyncio.start_server(self._meet, host, port, limit=MOST_HEADER_BYTES)
-        except OSError as error:
-            self._problem = error.strerror or str(error)
-            self._ready.set()
-            return
-        self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        async with server:
-            await self._stop.wait()
-            server.close()
-            for task in self._clients:
-                task.cancel()
-            await asyncio.gather(*self._clients, return_exceptions=True)
+        while not self._stop.is_set():
+            try:
+                server = await asyncio.start_server(self._meet, host, port, limit=MOST_HEADER_BYTES)
+            except (OSError, UnicodeError) as error:  # UnicodeError: the host is no name at all
+                await self._note(host, port, getattr(error, "strerror", None) or str(error))
+                continue
+            self.problem = ""
+            logger.info("serving Wyoming at %s:%d", host, port)
+            self._tried.set()
+            async with server:
+                await self._stop.wait()
+                server.close()
+                for task in self._clients:
+                    task.cancel()
+                await asyncio.gather(*self._clients, return_exceptions=True)
+
+    async def _note(self, host: str, port: int, why: str) -> None:
+        """Tell once why nothing is served, and wait before the next try."""
+        problem = (
+            f"Wyoming cannot be served at {host}:{port} ({why}); it is tried again, or set"
+            " wyoming.address to another"
+        )
+        if problem != self.problem:
+            logger.warning("%s", problem)
+        self.problem = problem
+        self._tried.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), RETRY_SECONDS)
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -79,13 +91,15 @@ class WyomingServer:
         self._clients.add(task)
         try:
             await self._talk(reader, writer)
+            writer.close()
         except (OSError, TimeoutError) as error:
             logger.debug("a client of Wyoming's was left: %r", error)
         except asyncio.CancelledError:
             pass  # the daemon stops
         finally:
             self._clients.discard(task)
-            writer.close()
+            if not writer.is_closing():
+                writer.transport.abort()  # to close it would wait for a client that does not read
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writing = asyncio.Lock()
@@ -106,7 +120,6 @@ class WyomingServer:
                     return
                 await session.take(event)
         except AttuneError as error:  # what comes next on this connection cannot be told apart
-            with suppress(OSError, TimeoutError):
-                await write(Error(text=str(error)).event())
+            await write(Error(text=str(error)).event())
         finally:
             session.leave()

@@ -99,7 +99,7 @@ class Session:
 
     async def _take(self, event: Event) -> None:
         if Describe.is_type(event.type):
-            await self._send(self._offered.info())
+            await self._send(await self._in_thread(self._offered.info))
         elif Ping.is_type(event.type):
             await self._send(Pong(text=Ping.from_event(event).text))
         elif Transcribe.is_type(event.type):
@@ -123,7 +123,7 @@ class Session:
         elif AudioStop.is_type(event.type):
             await self._end_audio()
         elif Transcript.is_type(event.type):
-            self._begin(self._answer(Transcript.from_event(event)))
+            self._begin(partial(self._answer, Transcript.from_event(event)))
         else:
             await self._take_text(event)
 
@@ -163,7 +163,7 @@ class Session:
             segments = await self._in_thread(self._input.end)
         if segments is not None:
             self._input = None
-            self._begin(self._transcribe(segments))
+            self._begin(partial(self._transcribe, segments))
 
     async def _end_audio(self) -> None:
         given, self._input = self._input, None
@@ -173,7 +173,7 @@ class Session:
             self._wake = None
             await self._send(NotDetected())
             return
-        self._begin(self._transcribe(await self._in_thread(given.end)))
+        self._begin(partial(self._transcribe, await self._in_thread(given.end)))
 
     async def _listen(self, pcm: bytes) -> None:
         assert self._wake is not None
@@ -181,6 +181,7 @@ class Session:
         detector, word = self._wake
         samples = self._input.samples_of(pcm)
         if await self._in_thread(partial(detector.push, samples)) is not None:
+            self._wake = self._input = None
             await self._send(Detection(name=word))
 
     async def _transcribe(self, segments: Sequence[Segment]) -> None:
@@ -244,18 +245,22 @@ class Session:
 
     # --- around both
 
-    def _begin(self, work: Any) -> None:
+    def _begin(self, work: Callable[[], Awaitable[None]]) -> None:
         """Let `work` go on while further events are read."""
         if self._work is not None and not self._work.done():
-            work.close()
             raise AttuneError("one thing at a time; wait for the answer, or open a connection more")
         self._work = asyncio.get_running_loop().create_task(self._told(work))
 
-    async def _told(self, work: Awaitable[None]) -> None:
+    async def _told(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except AttuneError as error:
             await self._send(Error(text=str(error)))
+        except (OSError, TimeoutError):  # the client takes nothing any more
+            return
+        except Exception as error:  # a defect here must not leave the client waiting
+            logger.exception("a request of a client of Wyoming's failed")
+            await self._send(Error(text=f"this failed: {error!r}; the daemon's log says more"))
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._offered.threads, work)

@@ -18,4 +18,5 @@ class Voice:
     """Says a sentence or a clause: [N] mono samples at `rate_hz`, about -1 to 1; empty where
     nothing in the text can be said. Raises AttuneError where the voice fails."""
     close: Callable[[], None] = lambda: None
-    """Frees what the voice holds beside memory of this process. It says nothing more then."""
+    """Frees what the voice holds beside memory of this process. It says nothing more then: a text
+    that another thread is having spoken fails."""

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -120,7 +121,7 @@ class _Child:
         readable.register(pipe, select.POLLIN)
         while not readable.poll(1000 * _LOOK_SECONDS):
             if why := patience.look(time.monotonic()):
-                self._process.kill()
+                os.killpg(self._process.pid, signal.SIGKILL)
                 raise AttuneError(f"the voice hung: its process {why}")
         read = os.read(pipe, min(most_bytes, _PIECE_BYTES))
         if not read:
@@ -128,14 +129,16 @@ class _Child:
         return read
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, also while another thread waits for its answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # and a command that it may have started
         self._process.wait()
-        with suppress(OSError):
-            self._process.stdin.close()
-        self._process.stdout.close()
+        with self._asking:
+            with suppress(OSError):
+                self._process.stdin.close()
+            self._process.stdout.close()
 
 
 def main(name: str, needs: VoiceNeeds, texts: BinaryIO, sounds: BinaryIO) -> None:

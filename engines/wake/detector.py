@@ -1,7 +1,6 @@
 """Hears a wake word in a stream: one of the user's own, or a ready-made one."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import AttuneError
 from ..types import Float32
@@ -14,28 +13,44 @@ _READY_MADE_TAIL_SECONDS = STEP_SECONDS
 _SETTLE_STEPS = 3
 """Steps after a phrase came near enough in which it may still come nearer: its end is where it is
 nearest."""
-Hears = Callable[[Float32], float | None]
-"""Is given one embedding after another, and returns the seconds since the end of a wake word; None
-where it was not said."""
+
+
+class Hears(Protocol):
+    """What hears a wake word, one embedding after another."""
+
+    def __call__(self, embedding: Float32) -> float | None:
+        """Take the next embedding; return the seconds since the end of the wake word, None where it
+        was not said."""
+        ...
+
+    def forget(self) -> None:
+        """Begin anew: what comes next follows nothing."""
+        ...
 
 
 class WakeDetector:
     """Listens for one wake word in one stream."""
 
-    def __init__(self, embeddings: SpeechEmbeddings, heard: Hears) -> None:
+    def __init__(self, embeddings: SpeechEmbeddings, hears: Hears) -> None:
         self._embeddings = embeddings
-        self._heard = heard
+        self._hears = hears
 
     def push(self, samples: Float32) -> float | None:
         """Take the stream's next [n] samples at SAMPLE_RATE_HZ. Returns for how many seconds, at
-        their end, the wake word is over; None where it was not said."""
-        found = None
+        their end, the wake word is over; None where it was not said. It is then begun anew."""
         embeddings = self._embeddings.push(samples)
         for place, embedding in enumerate(embeddings, 1):
-            since = self._heard(embedding)
+            since = self._hears(embedding)
             if since is not None:
-                found = since + (len(embeddings) - place) * STEP_SECONDS
-        return None if found is None else found + self._embeddings.waiting_seconds
+                left = (len(embeddings) - place) * STEP_SECONDS + self._embeddings.waiting_seconds
+                self.forget()
+                return since + left
+        return None
+
+    def forget(self) -> None:
+        """Begin anew: what comes next follows silence."""
+        self._embeddings.forget()
+        self._hears.forget()
 
 
 def own_detector(phrase: OwnPhrase, threshold: float | None = None) -> WakeDetector:
@@ -76,9 +91,12 @@ class _NearestStep:
         if distance <= self._threshold and self._steps_since < _SETTLE_STEPS:
             return None
         since = TAIL_SECONDS + self._steps_since * STEP_SECONDS
+        self.forget()
+        return since
+
+    def forget(self) -> None:
         self._nearest = None
         self._warping.forget()
-        return since
 
 
 def hears_ready_made(name: str, threshold: float | None = None) -> Hears:
@@ -92,10 +110,20 @@ def hears_ready_made(name: str, threshold: float | None = None) -> Hears:
         model: Any = OpenWakeWord.from_builtin(Model(name))
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         raise AttuneError(f"the wake word {name} cannot be opened ({error}); {REMEDY}") from error
-    least = threshold or READY_MADE_THRESHOLD
+    return _ReadyMade(model, threshold or READY_MADE_THRESHOLD)
 
-    def heard(embedding: Float32) -> float | None:
-        probabilities = list(model.process_streaming(embedding.reshape(1, 1, 1, -1)))
-        return _READY_MADE_TAIL_SECONDS if max(probabilities, default=0.0) >= least else None
 
-    return heard
+class _ReadyMade:
+    """Hears a wake word by a model of pyopen-wakeword's."""
+
+    def __init__(self, model: Any, threshold: float) -> None:
+        self._model = model
+        self._threshold = threshold
+
+    def __call__(self, embedding: Float32) -> float | None:
+        found = list(self._model.process_streaming(embedding.reshape(1, 1, 1, -1)))
+        heard = max(found, default=0.0) >= self._threshold
+        return _READY_MADE_TAIL_SECONDS if heard else None
+
+    def forget(self) -> None:
+        self._model.reset()

@@ -34,6 +34,12 @@ class SpeechEmbeddings:
         self._waiting = np.zeros(0, np.float32)
         self.push(np.zeros(STEP_SAMPLES, np.float32))  # the package begins with 8 s of silence
 
+    def forget(self) -> None:
+        """Begin anew: what comes next follows silence."""
+        self._waiting = np.zeros(0, np.float32)
+        self.push(np.zeros(round(CONTEXT_SECONDS * SAMPLE_RATE_HZ) + STEP_SAMPLES, np.float32))
+        self._waiting = np.zeros(0, np.float32)
+
     @property
     def waiting_seconds(self) -> float:
         """What was pushed and is in no embedding yet."""

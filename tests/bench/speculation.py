@@ -179,6 +179,7 @@ def main() -> int:
     }
     print(json.dumps(figures, indent=1, ensure_ascii=False))
     met = cost <= MOST_COST and without.turns == with_it.turns
+    met = met and without.events == with_it.events
     return 0 if met and without.counts == with_it.counts else 1
 
 

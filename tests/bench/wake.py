@@ -84,7 +84,7 @@ def opened(samples: Float32, detector: Detector) -> list[float]:
     """When, in seconds of the stream, what is said is heard for each call in it."""
     found: list[float] = []
     array = Array(np.concatenate([samples, np.zeros(SAMPLE_RATE_HZ, np.float32)]))
-    gate = WakeGate(lambda: False, 0.0, clock=lambda: 0.0)
+    gate = WakeGate(lambda: False, lambda: False, 0.0, clock=lambda: 0.0)
     source = CalledSource(array, gate, "phrase", detector)
     while (chunks := source.read(3)) is not None:
         if gate.is_open:

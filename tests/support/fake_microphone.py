@@ -11,7 +11,7 @@ from daemon.config.settings import AudioSettings
 from daemon.listening.source import AudioSource
 from daemon.listening.status import SourceStatus
 from engines.audio.vad import CHUNK_SAMPLES
-from engines.types import Float32
+from engines.types import SAMPLE_RATE_HZ, Float32
 
 _CHUNK_SECONDS = 0.004
 """Eight times as fast as real time."""
@@ -29,6 +29,16 @@ class FakeMicrophone:
         samples = np.concatenate(pieces)
         padded = np.pad(samples, (0, -len(samples) % CHUNK_SAMPLES))
         self._waiting.extend(padded.reshape(-1, CHUNK_SAMPLES))
+
+    @property
+    def waiting_seconds(self) -> float:
+        """The sound that was said to it, and is not given yet."""
+        return len(self._waiting) * CHUNK_SAMPLES / SAMPLE_RATE_HZ
+
+    @property
+    def empty(self) -> bool:
+        """Whether all that was said was given."""
+        return not self._waiting
 
     def lend(self, audio: AudioSettings) -> AudioSource | None:
         return None if audio.source == "none" else self

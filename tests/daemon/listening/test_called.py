@@ -107,6 +107,7 @@ def test_only_what_follows_a_call_is_heard_and_kept(start: Start) -> None:
     assert daemon.next("call_ended")
     daemon.say("What is the time?")
     daemon.say("Good morning.")
+    assert eventually(lambda: daemon.microphone.empty)
     assert daemon.do("status")[0]["counts"]["utterances"] == 1
     assert daemon.do("status")[0]["wake"]["open"] is False
 
@@ -123,13 +124,30 @@ def test_a_reply_can_be_answered_without_a_call(start: Start) -> None:
 def test_a_button_opens_the_microphone_and_ends_the_turn(start: Start) -> None:
     daemon = start(wake__word="button", segmenter__end_silence_seconds=5.0)
     daemon.say(REQUEST)
+    assert eventually(lambda: daemon.microphone.empty)
     assert daemon.do("call") == [{"event": "called", "by": "button"}]
     assert daemon.next("speech", "called") == {"event": "called", "by": "button"}
     speech = take("One two three four five six seven eight nine ten.", 122)
     daemon.microphone.say(np.tile(speech, 6))
     assert daemon.next("speech")
+    left_seconds = daemon.microphone.waiting_seconds - 1.0
+    assert eventually(lambda: daemon.microphone.waiting_seconds < left_seconds)
     assert daemon.do("call", action="end") == [{"event": "call_ended"}]
     assert daemon.next("turn")["event"] == "turn"
+    assert daemon.do("status")[0]["wake"]["open"] is False
+    daemon.say(REQUEST)
+    assert eventually(lambda: daemon.microphone.empty)
+    assert daemon.do("status")[0]["counts"]["turns"] == 1
+
+
+def test_a_client_that_leaves_records_no_phrase(start: Start) -> None:
+    daemon = start(wake__word="button")
+    command = {"command": "learn_phrase", "text": PHRASE, "takes": 3}
+    for _ in range(2):  # the second time nobody else records any more
+        events = request(daemon.settings.control.socket, command, 120)
+        assert next(events)["event"] == "take_asked"
+        events.close()
+        assert eventually(lambda: daemon.do("status")[0]["wake"]["open"] is False)
 
 
 def test_a_phrase_is_recorded_by_the_microphone(start: Start) -> None:
@@ -184,6 +202,7 @@ def test_without_a_phrase_the_microphone_stays_deaf_and_says_why(start: Start) -
     assert (wake["word"], wake["open"]) == ("own", False)
     assert "no phrase was recorded; run `attune wake record" in wake["problem"]
     daemon.say(REQUEST)
+    assert eventually(lambda: daemon.microphone.empty)
     daemon.do("call")
     assert daemon.next("speech", "called")["event"] == "called"
     daemon.say(REQUEST)

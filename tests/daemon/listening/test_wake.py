@@ -23,10 +23,14 @@ class World:
 
     def __init__(self, follow_up_seconds: float = 5.0) -> None:
         self.now = 0.0
-        self.needed = False
+        self.speaking = self.answering = False
         self.told: list[str | None] = []
         self.gate = WakeGate(
-            lambda: self.needed, follow_up_seconds, self.told.append, lambda: self.now
+            lambda: self.speaking,
+            lambda: self.answering,
+            follow_up_seconds,
+            self.told.append,
+            lambda: self.now,
         )
 
     def at(self, seconds: float) -> bool:
@@ -48,26 +52,40 @@ def test_a_call_opens_the_gate_for_a_while() -> None:
 def test_nobody_has_to_call_again_soon_after_a_reply() -> None:
     world = World(follow_up_seconds=5.0)
     world.gate.call("own")
-    world.needed = True
+    world.answering = True
     assert world.at(60.0)
-    world.needed = False
+    world.answering = False
     assert world.at(64.9)
     assert not world.at(65.0)
 
 
-def test_what_others_ask_does_not_open_the_gate() -> None:
+def test_a_turn_without_a_call_does_not_open_the_gate() -> None:
     world = World()
-    world.needed = True
+    world.speaking = world.answering = True
     assert not world.at(1.0)
     assert world.told == []
 
 
-def test_a_button_that_is_released_closes_the_gate() -> None:
+def test_the_gate_does_not_close_on_somebody_who_speaks_and_noise_does_not_keep_it_open() -> None:
+    world = World()
+    world.gate.call("own")
+    world.speaking = True
+    assert world.at(CALLED_SECONDS + 20)
+    world.speaking = False
+    assert not world.at(CALLED_SECONDS + 20.1)
+
+
+@pytest.mark.parametrize("under_way", [False, True])
+def test_a_button_that_is_released_closes_the_gate(under_way: bool) -> None:
     world = World()
     world.gate.call("button")
     assert world.at(1.0)
+    world.speaking = world.answering = under_way
     world.gate.close()
     assert not world.at(1.1)
+    assert world.told == ["button", None]
+    world.gate.close()
+    assert world.told == ["button", None]
 
 
 def test_who_records_hears_everything_without_a_call() -> None:
@@ -102,12 +120,15 @@ class CallsAt:
     def __init__(self, samples: int, since_seconds: float) -> None:
         self.left = samples
         self.since_seconds = since_seconds
-        self.given = 0
+        self.given = self.forgotten = 0
 
     def push(self, samples: Float32) -> float | None:
         before, self.left = self.left, self.left - len(samples)
         self.given += len(samples)
         return self.since_seconds if before > 0 >= self.left else None
+
+    def forget(self) -> None:
+        self.forgotten += 1
 
 
 def numbered(chunks: Float32) -> Float32:
@@ -156,6 +177,22 @@ def test_without_a_call_nothing_is_heard_and_silence_costs_no_detection() -> Non
     assert detector.given == given
 
 
+def test_a_wake_word_is_not_heard_once_more_after_the_gate_was_open() -> None:
+    chunks, world = spoken(), World()
+    detector = CallsAt(SAMPLE_RATE_HZ, since_seconds=0.2)
+    source = CalledSource(Given(np.concatenate([chunks, chunks])), world.gate, "own", detector)
+    while world.told != ["own"]:
+        source.read(1)
+    assert detector.forgotten == 0
+    while source.gives_late:
+        source.read(1)
+    source.read(1)
+    world.now = 100.0
+    source.read(1)
+    assert world.told == ["own", None]
+    assert detector.forgotten == 1
+
+
 def test_without_a_detector_only_a_button_calls() -> None:
     chunks, world = spoken(), World()
     source = CalledSource(Given(chunks), world.gate, "button", None)
@@ -192,5 +229,8 @@ def test_a_segment_belongs_to_the_recorder_or_to_the_conversation_as_a_whole() -
     recorder.noticed(segment(4))  # it began while somebody recorded
     recorder.noticed(after := SpeechStarted(5.0))
     assert answered == [before, first, after]
-    assert [takes.get()[0], takes.get()[0]] == [3, 4]
+    for number in (3, 4):
+        take = takes.get()
+        assert take is not None
+        assert take[0] == number
     assert takes.empty()

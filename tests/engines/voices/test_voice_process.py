@@ -30,9 +30,10 @@ def test_it_says_what_the_voice_says_and_ends_when_it_is_closed(tmp_path: Path) 
     assert (voice.name, voice.rate_hz) == (here.name, here.rate_hz)
     for text in (TEXT, "Grüße, “Zoë”\n\nund\ttschüss.", "…!"):
         assert np.array_equal(voice.speak(text), here.speak(text))
-    assert children() > before
+    made = children() - before
+    assert made
     voice.close()
-    assert children() == before
+    assert not children() & made
     with pytest.raises(AttuneError, match="the process of the voice ended"):
         voice.speak(TEXT)
 
@@ -51,7 +52,7 @@ def test_why_it_cannot_be_opened_is_told(tmp_path: Path) -> None:
         open_in_process(HIBARI, VoiceNeeds(tmp_path), [str(tmp_path / "missing")])
     with pytest.raises(AttuneError, match="the process of the voice ended"):
         open_in_process(HIBARI, VoiceNeeds(tmp_path), ["false"])
-    assert children() == before
+    assert children() <= before
 
 
 def test_a_text_that_fails_leaves_the_next_one(tmp_path: Path) -> None:
@@ -86,4 +87,4 @@ def test_a_process_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.Monke
         open_in_process(
             HIBARI, VoiceNeeds(tmp_path), [sys.executable, "-c", "import time; time.sleep(600)"]
         )
-    assert children() == before
+    assert children() <= before

@@ -174,5 +174,7 @@ def test_a_ready_made_word_is_heard() -> None:
     assert detector.push(np.concatenate([other, silence(1.0)])) is None
     heard = detector.push(np.concatenate([silence(1.0), said, silence(1.0)]))
     assert heard is not None
+    detector.forget()
+    assert detector.push(np.concatenate([other, silence(1.0)])) is None, "and not once more"
     with pytest.raises(AttuneError, match="no wake word is called 'computer'"):
         ready_made_detector("computer")

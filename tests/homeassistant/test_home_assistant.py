@@ -1,0 +1,93 @@
+"""A real Home Assistant beside a real daemon: its wyoming integration, set up by its config flow,
+and an Assist pipeline from a recording to the sound of the reply.
+
+`make test-homeassistant` runs it: it installs a Debian system with Home Assistant in it, a gigabyte
+and five minutes, the first time.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from daemon.client.socket_client import request
+from daemon.client.temporary_daemon import private_daemon
+from engines.audio.recordings import read_audio
+from engines.types import SAMPLE_RATE_HZ
+from tests.bench.world import fresh_state, settings_of
+from tests.support.places import PROJECT
+
+HERE = Path(__file__).parent
+SYSTEM = PROJECT / "build" / "homeassistant"
+
+pytestmark = [
+    pytest.mark.homeassistant,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(shutil.which("debootstrap") is None, reason="needs debootstrap"),
+]
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[Path]:
+    subprocess.run(["sh", str(HERE / "install.sh"), str(SYSTEM)], check=True)
+    mounted = []
+    for name in ("proc", "dev"):
+        subprocess.run(["mount", "--bind", f"/{name}", str(SYSTEM / name)], check=True)
+        mounted.append(SYSTEM / name)
+    yield SYSTEM
+    for one in mounted:
+        subprocess.run(["umount", str(one)], check=True)
+
+
+def test_an_assist_pipeline_hears_answers_and_speaks_by_attune(
+    system: Path, tmp_path: Path, general_speech: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    spoken = read_audio(general_speech / "vm-intro.g722", 30.0)
+    work = system / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    (work / "said.raw").write_bytes((32767 * spoken).astype("<i2").tobytes())
+    shutil.copy(HERE / "drive.py", work / "drive.py")
+    control = tmp_path / "a.sock"
+    more: dict[str, object] = {"WYOMING__ADDRESS": f"127.0.0.1:{port}"}
+    settings = settings_of(fresh_state(tmp_path / "state"), control, **more)
+    with private_daemon(settings, tmp_path / "daemon.log"):
+        done = subprocess.run(
+            ["chroot", str(system), "/ha/bin/python", "/work/drive.py", "/work/config", str(port),
+             "/work/said.raw"],
+            env={
+                "PATH": "/ha/bin:/usr/bin:/bin",
+                "HOME": "/root",
+                "PIP_CERT": "/etc/ssl/certs/ca-certificates.crt",
+                "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
+                "UV_NATIVE_TLS": "1",
+                **{name: os.environ[name] for name in ("PIP_INDEX_URL",) if name in os.environ},
+            },
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            timeout=900,
+        )  # fmt: skip
+        [status] = request(control, {"command": "status"}, 60)
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("FOUND ")]
+    found = json.loads(line.removeprefix("FOUND "))
+    print(json.dumps(found, indent=1))
+    assert found["flow"].endswith("create_entry")
+    assert found["entities"] == ["conversation.attune", "stt.attune", "tts.attune"]
+    assert found["conversation"]
+    assert "errors" not in found
+    assert "message" in found["heard"].lower()
+    seconds = np.flatnonzero(np.abs(spoken) > 0.02)[-1] / SAMPLE_RATE_HZ
+    assert seconds < found["heard_at"] < seconds + 5
+    assert found["answered"]
+    assert found["said_bytes"] > 20_000
+    assert status["last_turns"][0]["utterance"], "what Home Assistant passed on was found again"
