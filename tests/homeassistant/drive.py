@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 from homeassistant import bootstrap, const, runner
-from homeassistant.components import assist_pipeline, conversation, stt, tts
 from homeassistant.core import Context
 
 CONFIGURATION = "homeassistant:\nconversation:\nassist_pipeline:\n"
@@ -36,6 +35,9 @@ async def main(folder: Path, port: int, recording: Path) -> dict:
         runner.RuntimeConfig(config_dir=str(folder), skip_pip=False)
     )
     await hass.async_start()
+    # Only now are the packages there that these import: it installs them itself.
+    from homeassistant.components import assist_pipeline, conversation, stt, tts
+
     found: dict = {"version": const.__version__}
     flow = await hass.config_entries.flow.async_init(
         "wyoming", context={"source": "user"}, data={"host": "127.0.0.1", "port": port}

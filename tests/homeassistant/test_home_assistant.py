@@ -65,7 +65,7 @@ def test_an_assist_pipeline_hears_answers_and_speaks_by_attune(
             ["chroot", str(system), "/ha/bin/python", "/work/drive.py", "/work/config", str(port),
              "/work/said.raw"],
             env={
-                "PATH": "/ha/bin:/usr/bin:/bin",
+                "PATH": "/ha/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                 "HOME": "/root",
                 "PIP_CERT": "/etc/ssl/certs/ca-certificates.crt",
                 "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
