@@ -52,7 +52,7 @@ def test_an_assist_pipeline_hears_answers_and_speaks_by_attune(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     spoken = read_audio(general_speech / "vm-intro.g722", 30.0)
-    work = system / "work"
+    work = system / "trial"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     (work / "said.raw").write_bytes((32767 * spoken).astype("<i2").tobytes())
@@ -62,8 +62,8 @@ def test_an_assist_pipeline_hears_answers_and_speaks_by_attune(
     settings = settings_of(fresh_state(tmp_path / "state"), control, **more)
     with private_daemon(settings, tmp_path / "daemon.log"):
         done = subprocess.run(
-            ["chroot", str(system), "/ha/bin/python", "/work/drive.py", "/work/config", str(port),
-             "/work/said.raw"],
+            ["chroot", str(system), "/ha/bin/python", "/trial/drive.py", "/trial/config", str(port),
+             "/trial/said.raw"],
             env={
                 "PATH": "/ha/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                 "HOME": "/root",
