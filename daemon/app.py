@@ -56,7 +56,7 @@ from .training.memory_guard import MemoryGuard
 from .training.round_inputs import RoundInputs, limits_of
 from .training.rounds import RoundRecord, Rounds
 from .training.scheduler import RoundScheduler
-from .wyoming.door import WyomingDoor
+from .wyoming.service import WyomingService
 
 logger = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ def start(
     bare_bytes = proportional_bytes()  # before the models are open
     events, attention = Events(), Attention(given.clocks.monotonic)
     wyoming = (
-        WyomingDoor(stack, settings, given.open_voice, attention)
+        WyomingService(stack, settings, given.open_voice, attention)
         if settings.wyoming.address
         else None
     )
@@ -235,7 +235,7 @@ def start(
         attention=attention,
         audio_input=spoken.audio_input,
         wake=spoken.wake,
-        wyoming=wyoming,
+        network_problem=lambda: "" if wyoming is None else wyoming.problem,
         pace=spoken.pace,
         conversation=conversation,
         speaker=speaker,
@@ -354,7 +354,7 @@ def make_guard(
     models: ModelManager,
     shadow: Shadow,
     speaker: Speaker | None,
-    wyoming: WyomingDoor | None,
+    wyoming: WyomingService | None,
 ) -> MemoryGuard:
     """Make the guard of the memory budget. A turn that needs models which a round has closed asks
     the guard for them."""

@@ -12,7 +12,7 @@ from engines.errors import AttuneError
 from engines.wake.own_phrase import LEAST_TAKES, MOST_TAKES, USUAL_TAKES, read_phrase
 from engines.wake.words import BUTTON, NONE, OWN, READY_MADE
 
-from ..client.phrase import learn_phrase
+from ..client.own_phrase import learn_phrase
 from ..config.choice import choose
 from ..control.requests import Call, LearnPhrase
 from ..events.event import Event

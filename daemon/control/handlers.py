@@ -52,7 +52,7 @@ from ..training.scheduler import RoundScheduler
 from . import requests, row_stream
 from .enrolment import MAX_SECONDS, take_up
 from .metrics import Metrics
-from .phrase import learn, read_takes, record_takes
+from .own_phrase import learn, read_takes, record_takes
 from .server import Message
 from .status import StatusReader
 from .why import why
@@ -259,9 +259,8 @@ def _say(service: Service, request: requests.Say, client: Client) -> Generator[E
 
 def _call(service: Service, request: requests.Call) -> Event:
     if request.action == "begin":
-        if service.gate is None:
-            return Called(by=BUTTON)  # everything is heard already
-        service.gate.call(BUTTON)
+        if service.gate is not None:  # or else everything is heard already
+            service.gate.call(BUTTON)
         return Called(by=BUTTON)
     if service.gate is not None:
         service.gate.close()

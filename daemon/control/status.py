@@ -4,7 +4,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from ..attention import Attention
 from ..clocks import Clocks
@@ -32,15 +31,6 @@ _SHOWN_UTTERANCES = 100
 """Number of utterances with a faulty label that are named one by one."""
 
 
-class Served(Protocol):
-    """A port that is served."""
-
-    @property
-    def problem(self) -> str:
-        """Why it is not; empty if it is."""
-        ...
-
-
 @dataclass(frozen=True)
 class StatusReader:
     """Reads the status of every part."""
@@ -55,8 +45,6 @@ class StatusReader:
     audio_input: AudioInput
     wake: WakePlan | None
     """None if everything is heard."""
-    wyoming: "Served | None"
-    """None if nobody on the network is served."""
     pace: TurnPace
     conversation: Conversation
     speaker: Speaker | None
@@ -64,6 +52,8 @@ class StatusReader:
     inputs: RoundInputs
     scheduler: RoundScheduler
     shadow: Shadow
+    network_problem: Callable[[], str]
+    """Returns why clients on the network are not served; empty if they are, or none are to be."""
     settings_problem: Callable[[], str]
     """Returns why the settings in the files are not those in use; empty if they are."""
 
@@ -86,8 +76,7 @@ class StatusReader:
                 *routes.problems,
                 *filter(None, [self.housekeeping.problem]),
                 *self.store.problems(),
-                *filter(None, [self.wyoming.problem if self.wyoming is not None else ""]),
-                *filter(None, [problem]),
+                *filter(None, [self.network_problem(), problem]),
             ),
             listening=self.audio_input.status(),
             wake=self._wake(),

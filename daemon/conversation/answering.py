@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from engines.errors import AttuneError, TurnAbandoned
@@ -43,8 +43,8 @@ from .dialogue import (
     decide,
     question,
 )
-from .heard_before import HeardBefore, Unanswered
 from .turn_log import QueuedTurn, TurnLog
+from .unanswered import Unanswered, WhatWasHeard
 
 logger = logging.getLogger(__name__)
 
@@ -109,12 +109,8 @@ class Answering:
         if quiet_seconds >= self._settings.forget_after_seconds:
             models.forget()
         self.interrupted.clear()
-        before = (
-            self._unanswered.take(turn.words, self._clocks.elapsed())
-            if turn.heard_before and isinstance(turn.words, str)
-            else None
-        )
-        heard = self._hear(turn, models) if before is None else _still_read(before, models)
+        found = self._heard_before(turn, models) or self._hear(turn, models)
+        heard, words = found.heard, found.words
         if isinstance(heard, Transcript):
             self._publish(
                 turn,
@@ -125,7 +121,6 @@ class Answering:
                     doubtful=heard.doubtful,
                 ),
             )
-        words = models.words_of(heard) if before is None else before.words
         move = decide(
             heard,
             words,
@@ -159,10 +154,8 @@ class Answering:
         if isinstance(move, Switch):
             self.mode = move.mode
         self._last_by_model = isinstance(move, Answer)
-        self._last = self._ended(
-            turn, models, heard, words, reply, isinstance(move, AskBack), before
-        )
         asked_back = isinstance(move, AskBack)
+        self._last = self._ended(turn, found, reply, asked_back)
         self._doubted = Doubted(self._last.utterance, words) if asked_back else None
         return self._last
 
@@ -171,20 +164,10 @@ class Answering:
         answer later. Raises TurnAbandoned if `go_on` raises it, and AttuneError if the models
         fail."""
         self._go_on(turn)
-        heard = self._hear(turn, models)
-        words = models.words_of(heard)
+        found = self._hear(turn, models)
+        heard, words = found.heard, found.words
         utterance = self._log.keep_utterance(turn) if words.strip() else None
-        soft = isinstance(heard, SoftTokens)
-        self._unanswered.keep(
-            HeardBefore(
-                heard,
-                words,
-                models.loaded.route.name if soft else "cascade",
-                models.loaded.generation if soft else None,
-                utterance,
-                self._clocks.elapsed(),
-            )
-        )
+        self._unanswered.keep(replace(found, utterance=utterance, at=self._clocks.elapsed()))
         return SpeechHeard(
             turn=turn.number,
             source=turn.source,
@@ -195,41 +178,43 @@ class Answering:
             doubtful=heard.doubtful if isinstance(heard, Transcript) else (),
         )
 
-    def _hear(self, turn: QueuedTurn, models: ModelLease) -> Transcript | SoftTokens:
+    def _hear(self, turn: QueuedTurn, models: ModelLease) -> WhatWasHeard:
         if isinstance(turn.words, str):
-            return Transcript(turn.words)
-        return models.hear(turn.words, partial(self._go_on, turn), turn.expected)
+            typed = Transcript(turn.words)
+            return WhatWasHeard(typed, models.words_of(typed), "text")
+        heard = models.hear(turn.words, partial(self._go_on, turn), turn.expected)
+        words = models.words_of(heard)
+        if isinstance(heard, SoftTokens):
+            return WhatWasHeard(heard, words, models.loaded.route.name, models.loaded.generation)
+        return WhatWasHeard(heard, words, "cascade")
+
+    def _heard_before(self, turn: QueuedTurn, models: ModelLease) -> WhatWasHeard | None:
+        """The utterance whose text a client brings back; None if it brings another text. Soft
+        tokens are for one generation: where another serves by now, their text is left."""
+        if not turn.heard_before or not isinstance(turn.words, str):
+            return None
+        found = self._unanswered.take(turn.words, self._clocks.elapsed())
+        if found is None or isinstance(found.heard, Transcript):
+            return found
+        if (found.route, found.generation) == (models.loaded.route.name, models.loaded.generation):
+            return found
+        heard, words = found.heard, found.words
+        text = Transcript(words, confidence=heard.confidence, sure=heard.sure)
+        return replace(found, heard=text)
 
     def _ended(
-        self,
-        turn: QueuedTurn,
-        models: ModelLease,
-        heard: Transcript | SoftTokens,
-        words: str,
-        reply: _Reply,
-        asked_back: bool,
-        before: HeardBefore | None,
+        self, turn: QueuedTurn, found: WhatWasHeard, reply: _Reply, asked_back: bool
     ) -> TurnAnswered:
         """Store the turn, and return the event that tells how it went."""
-        soft = heard if isinstance(heard, SoftTokens) else None
+        heard = found.heard
         done = Turn(
-            utterance=None if before is None else before.utterance,
-            route=before.route
-            if before is not None
-            else "text"
-            if isinstance(turn.words, str)
-            else models.loaded.route.name
-            if soft
-            else "cascade",
-            heard=words,
+            utterance=found.utterance,
+            route=found.route,
+            heard=found.words,
             reply=reply.text,
             first_token_ms=_milliseconds(turn.ended_at, reply.first_piece_at),
             reply_ms=_milliseconds(turn.ended_at, time.perf_counter()) or 0.0,
-            generation=before.generation
-            if before is not None
-            else models.loaded.generation
-            if soft
-            else None,
+            generation=found.generation,
             created_at=self._clocks.wall(),
             sure=heard.sure if heard.confidence is not None else None,
         )
@@ -327,16 +312,6 @@ class Answering:
             models.withdraw()
             raise TurnAbandoned
         return _Reply("".join(pieces).strip(), first_piece_at, cut_short)
-
-
-def _still_read(before: HeardBefore, models: ModelLease) -> Transcript | SoftTokens:
-    """What was heard before, as these models read it: soft tokens are for one generation, whose
-    text is left where another serves by now."""
-    if isinstance(before.heard, SoftTokens) and (
-        models.loaded.route.name != before.route or models.loaded.generation != before.generation
-    ):
-        return Transcript(before.words, confidence=before.heard.confidence, sure=before.heard.sure)
-    return before.heard
 
 
 def _milliseconds(since: float, until: float | None) -> float | None:

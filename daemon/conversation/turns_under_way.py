@@ -7,6 +7,7 @@ from engines.types import Segment
 
 from ..events.bus import Events
 from ..events.event import Event
+from ..events.pending_turns import PendingTurns
 from ..events.speaking import ReplySaid
 from ..events.turns import SpeechEnded, TurnAnswered, TurnFailed, TurnWithdrawn
 
@@ -21,9 +22,7 @@ class TurnsUnderWay:
         aloud."""
         self._noticed = noticed
         self._speaks = speaks
-        self._turns: set[int] = set()
-        self._answered: set[int] = set()
-        """Turns whose answer was there before their speech was known to have ended."""
+        self._pending = PendingTurns()
         self.speaking = False
         """Whether somebody speaks now."""
         self.end = events.subscribe(Event, self._take)
@@ -32,7 +31,7 @@ class TurnsUnderWay:
     @property
     def answering(self) -> bool:
         """Whether a turn of the microphone is being answered."""
-        return bool(self._turns)
+        return bool(self._pending)
 
     def noticed(self, event: SegmentEvent) -> None:
         """Take the next event of the segmenter."""
@@ -45,18 +44,10 @@ class TurnsUnderWay:
     def _take(self, event: Event) -> None:
         match event:
             case SpeechEnded(turn=turn):
-                if turn not in self._answered:
-                    self._turns.add(turn)
-                self._answered.clear()
+                self._pending.begin(turn)
             case TurnAnswered(turn=turn, reply=reply) if not (reply and self._speaks):
-                self._has_ended(turn)
+                self._pending.end(turn)
             case ReplySaid(turn=turn) | TurnFailed(turn=turn) | TurnWithdrawn(turn=turn):
-                self._has_ended(turn)
+                self._pending.end(turn)
             case _:
                 pass
-
-    def _has_ended(self, turn: int) -> None:
-        if turn in self._turns:
-            self._turns.discard(turn)
-        else:
-            self._answered = {turn}

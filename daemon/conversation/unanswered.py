@@ -1,5 +1,5 @@
-"""What was heard for clients that ask for the answer in a request of its own, and bring nothing but
-the text: the utterance, the doubt and the soft tokens are found again by it.
+"""What was heard in a turn, and what was heard for clients that ask for the answer in a request of
+its own: they bring nothing but the text, by which the rest is found again.
 
 Knows no model and no store.
 """
@@ -14,15 +14,19 @@ _MOST = 16
 
 
 @dataclass(frozen=True)
-class HeardBefore:
-    """One utterance that was heard, and not answered yet."""
+class WhatWasHeard:
+    """The words of one turn, and where they come from."""
 
     heard: Transcript | SoftTokens
     words: str
+    """The same as text."""
     route: str
-    generation: int | None
-    utterance: str | None
-    at: float
+    """`cascade`, `aligned`, or `text`."""
+    generation: int | None = None
+    """The generation whose soft tokens they are; None if they are none."""
+    utterance: str | None = None
+    """Id of the utterance; None if it is not stored, or not yet."""
+    at: float = 0.0
     """When it was heard, in seconds that include time in suspension."""
 
 
@@ -30,14 +34,14 @@ class Unanswered:
     """The last utterances that were heard, and not answered yet."""
 
     def __init__(self) -> None:
-        self._kept: deque[HeardBefore] = deque(maxlen=_MOST)
+        self._kept: deque[WhatWasHeard] = deque(maxlen=_MOST)
 
-    def keep(self, one: HeardBefore) -> None:
+    def keep(self, one: WhatWasHeard) -> None:
         """Remember an utterance for REMEMBERED_SECONDS."""
         self._forget_old(one.at)
         self._kept.append(one)
 
-    def take(self, words: str, now: float) -> HeardBefore | None:
+    def take(self, words: str, now: float) -> WhatWasHeard | None:
         """The latest utterance with these words, which is forgotten then; None if there is none."""
         self._forget_old(now)
         for one in reversed(self._kept):

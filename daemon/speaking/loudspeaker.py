@@ -10,7 +10,6 @@ import logging
 import os
 import select
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -25,6 +24,7 @@ import numpy as np
 import soxr
 
 from engines.errors import AttuneError
+from engines.jobs.programs import PLAYER, program
 from engines.types import Float32
 
 from ..observers import Observers
@@ -40,7 +40,6 @@ _IDLE_SECONDS = IDLE_SECONDS - 5.0
 _PIECE_SECONDS = 0.1
 _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.5, 10.0
 _POLL_SECONDS = 0.02
-_MODULE = "daemon.speaking.player"
 
 
 @dataclass(frozen=True)
@@ -154,12 +153,13 @@ class Loudspeaker:
         self,
         device: str = "",
         volume: float = 1.0,
-        command: Sequence[str] = (sys.executable, "-m", _MODULE),
+        command: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Play on the output device whose name is, or alone contains, `device`; left empty, on the
-        system's default. `volume` is a factor, 0 to 1. `command` starts the child."""
-        self._command = [*command, device]
+        system's default. `volume` is a factor, 0 to 1. `command` starts another child than the
+        usual one."""
+        self._command = [*(command or program(PLAYER)), device]
         self._volume = volume
         self._clock = clock
         self._status = LoudspeakerStatus(device or "default")

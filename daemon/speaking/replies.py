@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..events.bus import Events
 from ..events.event import Event
+from ..events.pending_turns import PendingTurns
 from ..events.speaking import ReplySaid
 from ..events.turns import (
     ReplyPiece,
@@ -98,51 +99,48 @@ def say_replies(
 
     def end() -> None:
         unsubscribe()
-        working.end()
+        working.stop()
 
     return end
 
 
 class _Working:
-    """Tells again and again that a turn is worked at, as long as it is. Safe to use from several
+    """Tells again and again that a turn is worked at, as long as one is. Safe to use from several
     threads."""
 
     def __init__(self, tell: Callable[[], None]) -> None:
         self._tell = tell
+        self._pending = PendingTurns()
         self._lock = threading.Lock()
-        self._turn: int | None = None
-        self._ended: set[int] = set()
-        """Turns whose answer was there before their speech was known to have ended."""
         self._timer: threading.Timer | None = None
 
     def begin(self, turn: int) -> None:
         """Work at `turn` begins, unless its answer is there."""
-        with self._lock:
-            if turn not in self._ended:
-                self._turn = turn
-                self._wait()
-            self._ended.clear()
+        self._pending.begin(turn)
+        if self._pending:
+            self._wait()
 
-    def end(self, turn: int | None = None) -> None:
-        """Work at `turn`, or at any, has ended."""
+    def end(self, turn: int) -> None:
+        """Work at `turn` has ended."""
+        self._pending.end(turn)
+        if not self._pending:
+            self.stop()
+
+    def stop(self) -> None:
+        """Tell nothing more of what is worked at now."""
         with self._lock:
-            if turn is not None and turn != self._turn:
-                self._ended.add(turn)
-                return
-            self._turn = None
             if self._timer is not None:
                 self._timer.cancel()
 
     def _wait(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = threading.Timer(WORKING_SECONDS, self._still)
-        self._timer.daemon = True
-        self._timer.start()
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = threading.Timer(WORKING_SECONDS, self._still)
+            self._timer.daemon = True
+            self._timer.start()
 
     def _still(self) -> None:
-        with self._lock:
-            if self._turn is None:
-                return
+        if self._pending:
             self._wait()
-        self._tell()
+            self._tell()

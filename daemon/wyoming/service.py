@@ -1,5 +1,4 @@
-"""Opens the port for Wyoming's clients, at once: what they ask for waits until the models are
-open."""
+"""Serves Wyoming's clients from the start on: what they ask for waits until the models are open."""
 
 import threading
 import time
@@ -35,7 +34,7 @@ _INFO_SECONDS = 20.0
 """Time for which what is offered is not looked up again: Home Assistant asks every half minute."""
 
 
-class WyomingDoor:
+class WyomingService:
     """The port, and what is behind it once the daemon is ready."""
 
     def __init__(

@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -133,7 +134,7 @@ def call_of(
 
 def judge_calls(
     phrase: str, voice: Voice, detector: Detector, requests: Sequence[str], seed: int
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Say the phrase before each of `requests`."""
     rng = np.random.default_rng(seed)
     after: list[float] = []
@@ -161,7 +162,7 @@ class Judged:
     speaker: str
     phrase: str
     hears: Hears
-    figure: dict[str, object]
+    figure: dict[str, Any]
     calls: Counter[str] = field(default_factory=Counter)
 
 
@@ -248,7 +249,7 @@ def main() -> int:
         }
         print(json.dumps(told), flush=True)
         if "threshold" in one.figure:
-            met &= one.figure["missed_share"] <= MOST_MISSED  # type: ignore[operator]
+            met &= one.figure["missed_share"] <= MOST_MISSED
             met &= others <= MOST_CALLS_AN_HOUR * max(1.0, others_hours)
     return 0 if met else 1
 

@@ -7,8 +7,9 @@ version=2026.11.0
 [ -x "$folder/ha/bin/hass" ] && exit 0
 mirror=$(sed --quiet --regexp-extended 's/^(deb .*\] |deb |URIs: )(https?:[^ ]*).*/\2/p' \
     /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head --lines=1)
+[ "$mirror" ] || { echo "apt names no mirror to take Debian's unstable release from" >&2; exit 1; }
 mkdir --parents "$folder"
-debootstrap --variant=minbase --include=python3.14-venv,python3.14-dev,gcc,g++,ca-certificates sid "$folder" "${mirror:-https://deb.debian.org/debian}"
+debootstrap --variant=minbase --include=python3.14-venv,python3.14-dev,gcc,g++,ca-certificates sid "$folder" "$mirror"
 cp --dereference /etc/resolv.conf /etc/hosts "$folder/etc/"
 mkdir --parents "$folder/etc/ssl/certs"
 cp --dereference /etc/ssl/certs/ca-certificates.crt "$folder/etc/ssl/certs/"

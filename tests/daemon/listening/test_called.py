@@ -1,18 +1,15 @@
 """A whole daemon that hears nothing until somebody calls."""
 
-import queue
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from daemon.app import App, Surroundings
+from daemon.app import Surroundings
 from daemon.client.enrolling import enroll
-from daemon.client.phrase import learn_phrase
+from daemon.client.own_phrase import learn_phrase
 from daemon.client.socket_client import request
 from daemon.control.requests import LearnPhrase
 from daemon.control.server import Message
@@ -26,47 +23,29 @@ from tests.engines.wake.test_own_phrase import OTHERS, PACES, PHRASE, silence, t
 from tests.support.fake_child import eventually
 from tests.support.fake_microphone import FakeMicrophone
 from tests.support.fakes import fake_models
+from tests.support.followed_daemon import FollowedDaemon
 from tests.support.running_daemon import folder, make_settings
 
 __all__ = ["folder"]
 
-PATIENCE_SECONDS = 120
 REQUEST = "Turn on the kitchen light."
 
 
-class Called:
-    """A daemon with a microphone, a follower of its events, and a client."""
+class Called(FollowedDaemon):
+    """A daemon with a microphone."""
 
     def __init__(self, folder: Path, **flags: object) -> None:
-        self.settings = make_settings(folder, **{"audio.source": "", **flags})
         self.microphone = FakeMicrophone()
         sources: Any = self.microphone
-        self.app = App(self.settings, Surroundings(open_models=fake_models, sources=sources))
-        self.events: queue.SimpleQueue[Message] = queue.SimpleQueue()
-
-    def start(self) -> None:
-        self.app.__enter__()
-        threading.Thread(target=self._follow, daemon=True).start()
-        assert self.next("following")
-
-    def do(self, command: str, **arguments: Any) -> list[Message]:
-        return list(request(self.settings.control.socket, {"command": command, **arguments}, 120))
-
-    def next(self, *kinds: str) -> Message:
-        """The next event of one of `kinds`."""
-        while (event := self.events.get(timeout=PATIENCE_SECONDS))["event"] not in kinds:
-            pass
-        return event
+        super().__init__(
+            make_settings(folder, **{"audio.source": "", **flags}),
+            Surroundings(open_models=fake_models, sources=sources),
+        )
 
     def say(self, *texts: str) -> None:
         """Say so, with a pause after it that ends a turn."""
         pieces = [take(text, 122) for text in texts]
         self.microphone.say(*pieces, silence(3.0))
-
-    def _follow(self) -> None:
-        with suppress(AttuneError):  # the daemon ends before its follower
-            for event in request(self.settings.control.socket, {"command": "events"}, None):
-                self.events.put(event)
 
 
 Start = Callable[..., Called]

@@ -6,14 +6,10 @@ import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from daemon.app import App
-from daemon.client.socket_client import request
 from daemon.config.settings import Settings
 from daemon.control.server import Message
 from engines.errors import AttuneError
@@ -21,42 +17,20 @@ from engines.types import Segment
 from tests.support.fake_child import eventually
 from tests.support.fake_speech import speaking_surroundings
 from tests.support.fakes import tone
+from tests.support.followed_daemon import PATIENCE_SECONDS, FollowedDaemon
 from tests.support.running_daemon import folder, make_settings
 
 __all__ = ["folder"]
 
-PATIENCE_SECONDS = 120
 
-
-class Speaking:
-    """A daemon with a voice, a follower of its events, and a client."""
+class Speaking(FollowedDaemon):
+    """A daemon with a voice."""
 
     def __init__(self, settings: Settings, mode: str) -> None:
-        self.settings = settings
-        self.app = App(settings, speaking_surroundings(mode))
-        self.events: queue.SimpleQueue[Message] = queue.SimpleQueue()
-
-    def start(self) -> None:
-        self.app.__enter__()
-        threading.Thread(target=self._follow, daemon=True).start()
-        assert self.next("following")
-
-    def do(self, command: str, **arguments: Any) -> list[Message]:
-        return list(request(self.settings.control.socket, {"command": command, **arguments}, 120))
+        super().__init__(settings, speaking_surroundings(mode))
 
     def speak(self) -> None:
         self.app.parts.conversation.hear(Segment(tone(1.0, 300), 0.0))
-
-    def next(self, *kinds: str) -> Message:
-        """The next event of one of `kinds`."""
-        while (event := self.events.get(timeout=PATIENCE_SECONDS))["event"] not in kinds:
-            pass
-        return event
-
-    def _follow(self) -> None:
-        with suppress(AttuneError):  # the daemon ends before its follower
-            for event in request(self.settings.control.socket, {"command": "events"}, None):
-                self.events.put(event)
 
 
 Start = Callable[..., Speaking]
