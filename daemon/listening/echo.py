@@ -15,6 +15,7 @@ from engines.audio.vad import CHUNK_SAMPLES
 from engines.types import SAMPLE_RATE_HZ, Float32
 
 from .barge_in import BargeIn
+from .echo_delay import EchoDelay
 from .source import AudioSource
 from .status import SourceStatus
 
@@ -24,15 +25,15 @@ ECHO_SECONDS = 1.0
 """Time after the last sound of the loudspeaker in which a room may still echo it."""
 _DEAF_SECONDS = 0.4
 """The same, where all that is done about it is not to listen."""
-_AHEAD_SECONDS = 0.01
-"""How far ahead of a chunk its reference is taken: devices tell the time to within milliseconds."""
-_LEARN_SECONDS = 3.0
+_LEARN_SECONDS = 2.0
 """Sound that the canceller has to hear before it knows the room. Nothing else is heard meanwhile:
 in simulated rooms, one of six first replies was taken for a speaker."""
 _NEW_REPLY_SECONDS, _SETTLE_SECONDS, _MOSTLY_OTHERS = 1.0, 0.6, 0.2
-"""After a silence the canceller takes a moment to settle: the clocks have moved apart meanwhile. In
-that moment only what is mostly something else than echo is heard: of which it leaves this share of
-the power or more."""
+"""After a silence, and when the delay of the echo has changed, the canceller takes a moment to
+settle. In that moment only what is mostly something else than echo is heard: of which it leaves
+this share of the power or more."""
+_FAR_SECONDS = 0.02
+"""A move of the echo that the canceller follows no sooner than it learns the room anew."""
 _REMEMBERED, _MOST_LEFT = 0.997, 0.3
 """A canceller that leaves more than this share of the power is out of step, and the microphone is
 deaf while something plays. The last ten seconds of sound count, so that whoever speaks over a reply
@@ -120,11 +121,12 @@ class EchoFreeSource:
         self._played = played
         self._canceller = canceller
         self._stream_clock = _StreamClock(clock)
+        self._delay = EchoDelay()
         self._learnt_samples = 0
         self._near_power = self._left_power = 0.0
         """Power that was heard while something sounded, and what the canceller left of it."""
-        self._sounded_at = self._reply_at = float("-inf")
-        """When something sounded last, and when the reply to which that belongs began."""
+        self._sounded_at = self._settles_from = float("-inf")
+        """When something sounded last, and when the canceller had to settle last."""
         self.echoes = False
         """Whether an echo was taken out of the chunks that were read last."""
 
@@ -140,21 +142,25 @@ class EchoFreeSource:
             return np.zeros_like(chunks) if deaf else chunks
         if not self._played.sounded_since(began - ECHO_SECONDS):
             return chunks
-        # The canceller finds a delay of up to 0.4 s by itself, but no echo before its cause.
-        far = self._played.between(began + _AHEAD_SECONDS, chunks.size)
         self.echoes = True
         near = chunks.reshape(-1)
+        before = self._delay.seconds
+        moved = self._delay.push(near, began, self._played.between)
+        if abs(self._delay.seconds - before) > _FAR_SECONDS:
+            self._canceller.reset()
+            self._learnt_samples = 0
+        far = self._played.between(began - self._delay.seconds, chunks.size)
         cleaned: Float32 = self._canceller.process(near, far)
+        if moved or (far.any() and began - self._sounded_at > _NEW_REPLY_SECONDS):
+            self._settles_from = began
         if far.any():
-            if began - self._sounded_at > _NEW_REPLY_SECONDS:
-                self._reply_at = began
             self._sounded_at = began
         if far.any() and not self._takes_out_echo(near, cleaned):
             return np.zeros_like(chunks)
         if self._learnt_samples < _LEARN_SECONDS * SAMPLE_RATE_HZ:
             self._learnt_samples += int(np.count_nonzero(far))
             return np.zeros_like(chunks)
-        settles = began - self._reply_at < _SETTLE_SECONDS
+        settles = began - self._settles_from < _SETTLE_SECONDS
         if settles and np.sum(cleaned**2) < _MOSTLY_OTHERS * np.sum(near**2):
             return np.zeros_like(chunks)
         left, heard = cleaned.reshape(-1, CHUNK_SAMPLES), near.reshape(-1, CHUNK_SAMPLES)

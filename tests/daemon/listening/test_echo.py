@@ -12,6 +12,7 @@ import soxr
 from daemon.listening import echo
 from daemon.listening.barge_in import BargeIn
 from daemon.listening.echo import EchoFreeSource, load_canceller, plan_echo
+from daemon.listening.echo_delay import ECHO_AFTER_SECONDS, EchoDelay
 from daemon.listening.status import SourceStatus
 from daemon.speaking.loudspeaker import Sounded
 from daemon.speaking.played_sound import PlayedSound
@@ -130,6 +131,60 @@ def test_the_echo_goes(delay_seconds: float, late: Callable[[int], float]) -> No
     assert before - level_db(left[3 * SECOND :]) > 25
 
 
+@pytest.mark.parametrize("moves_seconds", [-0.03, -0.006, 0.006, 0.03])
+def test_the_echo_goes_though_the_clock_of_the_device_moves(moves_seconds: float) -> None:
+    pause = np.zeros(2 * SECOND, np.float32)
+    played = np.concatenate([reply(5.0), pause, reply(5.0), pause, reply(5.0)])
+    room = Room(played, noise(19.0, 1e-3), 0.05, on_time)
+    note = room.played_sound.note
+
+    def moved(sounded: Sounded) -> None:
+        replies_before = int((room.position * CHUNK_SAMPLES / SECOND + 0.1) / 7.0)
+        at = sounded.at + moves_seconds * replies_before
+        note(Sounded(sounded.samples, sounded.rate_hz, at))
+
+    room.played_sound.note = moved  # type: ignore[method-assign]
+    source = EchoFreeSource(room, room.played_sound, load_canceller(), room.clock)
+    watch, noticed = BargeIn(), []
+    while (chunks := source.read(1)) is not None:
+        if watch.push(chunks[0], 1.0, source.echoes):
+            noticed.append(room.now - 100.0)
+    assert not noticed
+
+
+@pytest.mark.parametrize("later_seconds", [-0.08, 0.0, 0.013, 0.3])
+def test_the_delay_of_an_echo_is_measured_beside_a_voice(later_seconds: float) -> None:
+    delay = EchoDelay()
+    played = np.pad(reply(4.0), (8 * SECOND, SECOND))
+    later = round(later_seconds * SECOND)
+    heard = 0.5 * np.roll(played, later)
+    heard[8 * SECOND : 12 * SECOND] += 0.2 * user(4.0)[: 4 * SECOND]
+
+    def between(start: float, count: int) -> Float32:
+        first = round(start * SECOND)
+        return played[first : first + count]
+
+    for first in range(8 * SECOND, 12 * SECOND, CHUNK_SAMPLES):
+        delay.push(heard[first : first + CHUNK_SAMPLES], first / SECOND, between)
+    assert round((delay.seconds + ECHO_AFTER_SECONDS) * SECOND) == later
+
+
+def test_what_somebody_else_says_does_not_move_the_delay() -> None:
+    delay = EchoDelay()
+    played = np.pad(np.tile(reply(4.0), 2), (SECOND, SECOND))
+    heard = np.concatenate([np.roll(played, 320)[: 5 * SECOND], user(4.0)])
+    changed = [
+        delay.push(
+            heard[first : first + CHUNK_SAMPLES],
+            first / SECOND,
+            lambda start, count: played[round(start * SECOND) :][:count],
+        )
+        for first in range(SECOND, 9 * SECOND, CHUNK_SAMPLES)
+    ]
+    assert sum(changed) == 1
+    assert round((delay.seconds + ECHO_AFTER_SECONDS) * SECOND) == 320
+
+
 def test_what_is_said_after_the_reply_is_untouched() -> None:
     said = np.concatenate([np.zeros(6 * SECOND), user(3.0)]).astype(np.float32)
     room = Room(reply(3.0), said, 0.1, on_time)
@@ -165,6 +220,9 @@ def test_a_canceller_that_takes_nothing_out_leaves_the_microphone_deaf() -> None
     class Idle:
         def process(self, near: Float32, far: Float32) -> Float32:
             return near
+
+        def reset(self) -> None:
+            pass
 
     said = np.concatenate([np.zeros(8 * SECOND), user(3.0)]).astype(np.float32)
     room = Room(reply(6.0), said, 0.1, on_time)
