@@ -102,6 +102,10 @@ bench-long-speech: ready ## Ask utterances of 20 to 29 s, whole and cut, idle an
 bench-spoken: ready ## Talk with a daemon through a loudspeaker that its microphone hears (about forty minutes)
 	$(BIN)/python -m tests.bench.spoken --speaker clear --speaker atypical
 
+.PHONY: bench-end-of-turn
+bench-end-of-turn: ready ## Let somebody who pauses finish, and answer a quick speaker (about half an hour)
+	$(BIN)/python -m tests.bench.end_of_turn
+
 .PHONY: bench-speculation
 bench-speculation: ready ## Hear 200 turns with and without answers that are begun early (about half an hour)
 	$(BIN)/python -m tests.bench.speculation

@@ -1,9 +1,10 @@
 """The protocols of what answers and scores. Know no implementation."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from .chat import ChatMessage, Completion, Sampling
 from .types import SoftTokens
 
 Step = Callable[[], None]
@@ -35,6 +36,29 @@ class TextScorer(Protocol):
         ...
 
 
+class ClientChat(Protocol):
+    """Continues conversations that callers bring whole."""
+
+    @property
+    def knows_tools(self) -> bool:
+        """Whether tools are described to the model."""
+
+    def complete(
+        self,
+        messages: Sequence[ChatMessage],
+        sampling: Sampling,
+        tools: Sequence[Mapping[str, Any]] = (),
+        step: Step = unwatched,
+        told: Completion | None = None,
+    ) -> Iterator[str]:
+        """Stream the reply to `messages` as pieces of text, and tell about it in `told`.
+
+        `step` is called before each bounded step of the work; an exception that it raises ends the
+        reply, as closing the iterator does. Raises TooLongError where the messages do not fit, and
+        AttuneError where the decode fails.
+        """
+
+
 class LanguageModel(Protocol):
     """One conversation with a language model: it takes the user's words and streams a reply."""
 
@@ -53,6 +77,11 @@ class LanguageModel(Protocol):
         conversation is lost if it is withdrawn. Raises AttuneError where the words do not fit, or
         do not without making room, or the decode fails.
         """
+
+    @property
+    def client_chat(self) -> ClientChat:
+        """What continues the conversations of others. It is closed with the language model. Raises
+        AttuneError where there is no memory for it."""
 
     def withdraw(self) -> None:
         """Forget the last turn, as if it had never been. Does nothing where it was forgotten

@@ -18,6 +18,7 @@ from ..errors import AttuneError, TurnAbandoned
 from ..interfaces import Step, unwatched
 from ..types import Float32, SoftTokens
 from .chat_template import split_template
+from .client_chat import LlamaClientChat
 from .degeneration import cycles, is_spelled_in_bytes, is_text, printable, repeats_lines
 from .model import LlamaModel
 from .sentence_scorer import LlamaSentenceScorer
@@ -86,6 +87,7 @@ class LlamaCppLanguageModel:
         """Where the last turn begins in the sequence; None where it left none behind."""
         self._caller = threading.Lock()
         self._scorer: LlamaSentenceScorer | None = None
+        self._client_chat: LlamaClientChat | None = None
         self._sequence = LlamaSequence(model, context_tokens, threads, adapter)
         try:
             if (self._sequence.model.vocabulary_size, self._sequence.model.width) != (
@@ -201,6 +203,17 @@ class LlamaCppLanguageModel:
             self._scorer = LlamaSentenceScorer(self.model, self._vocabulary, self._threads)
         return self._scorer
 
+    @property
+    def client_chat(self) -> LlamaClientChat:
+        """What continues conversations that callers bring whole. It shares this model's weights and
+        is closed with it; opened at its first use. Raises AttuneError where there is no memory for
+        it."""
+        if self._client_chat is None:
+            self._client_chat = LlamaClientChat(
+                self.model, self._vocabulary, self._sequence.capacity_tokens, self._threads
+            )
+        return self._client_chat
+
     def close(self) -> None:
         """Free the model. Further calls of this do nothing; any other call then raises
         RuntimeError."""
@@ -208,24 +221,13 @@ class LlamaCppLanguageModel:
             with self._alone():
                 if self._scorer is not None:
                     self._scorer.close()
+                if self._client_chat is not None:
+                    self._client_chat.close()
                 self._sequence.close()
 
     def _template_tokens(self, system_prompt: str) -> TurnTokens:
         vocabulary = self._vocabulary
-        bos, eos = (
-            llama.llama_vocab_bos(vocabulary.pointer),
-            llama.llama_vocab_eos(vocabulary.pointer),
-        )
-        variables = {
-            name: (
-                (llama.llama_vocab_get_text(vocabulary.pointer, token) or b"").decode(
-                    errors="replace"
-                )
-                if token >= 0
-                else ""
-            )
-            for name, token in (("bos_token", bos), ("eos_token", eos))
-        }
+        variables = vocabulary.ends_of_text()
         template = split_template(self._sequence.model.chat_template, system_prompt, variables)
         return TurnTokens(
             opening=vocabulary.begun(vocabulary.tokenize(template.opening, special=True)),

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..device.process_time import HungError, run_to_its_end
 from ..errors import AttuneError
@@ -22,6 +23,7 @@ _RENDER_SECONDS = 30.0
 and limits itself further."""
 
 _MAX_OUTCOME_CHARACTERS = 160
+_MAX_REFUSAL_CHARACTERS = 400
 
 _Conversation = list[dict[str, str]]
 
@@ -85,6 +87,37 @@ def split_template(template: str, system_prompt: str, variables: Mapping[str, st
     )
 
 
+def template_parts(
+    template: str, roles: Sequence[str], variables: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """What the Jinja `template`, rendered with `variables`, puts before, between and after messages
+    of `roles`, and at the beginning of the reply that follows: one text more than there are
+    messages.
+
+    Raises AttuneError where the template is too long, fails, exceeds its limits, or does not write
+    each message once and in its place.
+    """
+    if len(template) > MAX_TEMPLATE_CHARACTERS:
+        raise AttuneError(f"a chat template is limited to {MAX_TEMPLATE_CHARACTERS} characters")
+    words = [_sentinel(f"MESSAGE{number}N", template) for number in range(len(roles))]
+    conversation = [
+        {"role": role, "content": word} for role, word in zip(roles, words, strict=True)
+    ]
+    (outcome,) = _render(template, [conversation], variables)
+    rest, parts = outcome.get("text", ""), []
+    for word in words:
+        before, found, rest = rest.partition(word)
+        if not found or word in rest:
+            reason = outcome.get("error") or "it leaves messages out, or moves them"
+            reason = " ".join(reason.split())[:_MAX_OUTCOME_CHARACTERS]
+            raise AttuneError(
+                f"the language model's chat template does not take such messages ({reason}): their"
+                f" roles are {', '.join(roles)}"[:_MAX_REFUSAL_CHARACTERS]
+            )
+        parts.append(before)
+    return (*parts, rest)
+
+
 def _sentinel(name: str, taken: str) -> str:
     """A word that begins with `name`, has no spaces, quotes or markup, and does not occur in
     `taken`."""
@@ -108,7 +141,7 @@ def _parts(one_turn: str, two_turns: str, sentinels: tuple[str, str, str]) -> Tu
 
 
 def _render(
-    template: str, conversations: Sequence[_Conversation], variables: Mapping[str, str]
+    template: str, conversations: Sequence[_Conversation], variables: Mapping[str, Any]
 ) -> list[dict[str, str]]:
     """Render each of `conversations`: `{"text": …}`, or `{"error": …}` where the template fails."""
     request = {

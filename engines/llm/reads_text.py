@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..interfaces import LanguageModel, Step, unwatched
+from ..interfaces import ClientChat, LanguageModel, Step, unwatched
 from ..types import SoftTokens
 
 
@@ -25,6 +25,11 @@ class ReadsText:
     ) -> Iterator[str]:
         """Stream the reply to the text of `words`; see `LanguageModel.reply`."""
         return self.language_model.reply(self.words_of(words), max_tokens, step, provisional)
+
+    @property
+    def client_chat(self) -> ClientChat:
+        """What continues the conversations of others; see `LanguageModel.client_chat`."""
+        return self.language_model.client_chat
 
     def withdraw(self) -> None:
         """Forget the last turn, as if it had never been."""

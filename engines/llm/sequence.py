@@ -76,7 +76,7 @@ class LlamaSequence:
                     " another generation"
                 )
         # llama.cpp sizes a context's graph by the adapters that are loaded when it is made.
-        self._free_context()
+        self.free()
         self._adapter = adapter
         try:
             self._context = self.model.open_context(
@@ -163,7 +163,8 @@ class LlamaSequence:
                 f"llama.cpp could not shorten the conversation to {length} tokens; restart Attune"
             )
 
-    def _free_context(self) -> None:
+    def free(self) -> None:
+        """Free the context, and leave the model open for others. Further calls do nothing."""
         if self._context:
             llama.llama_free(self._context)
             self._context = None
@@ -173,5 +174,5 @@ class LlamaSequence:
 
     def close(self) -> None:
         """Free the model. Further calls do nothing."""
-        self._free_context()
+        self.free()
         self.model.close()

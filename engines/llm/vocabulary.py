@@ -73,6 +73,21 @@ class Vocabulary:
             raise AttuneError(f"a text of {len(text)} characters does not tokenize")
         return list(tokens[:count])
 
+    def ends_of_text(self) -> dict[str, str]:
+        """The tokens that begin and end a text, by the names that chat templates have for them."""
+        tokens = {
+            "bos_token": llama.llama_vocab_bos(self.pointer),
+            "eos_token": llama.llama_vocab_eos(self.pointer),
+        }
+        return {
+            name: (
+                (llama.llama_vocab_get_text(self.pointer, token) or b"").decode(errors="replace")
+                if token >= 0
+                else ""
+            )
+            for name, token in tokens.items()
+        }
+
     def begun(self, tokens: list[int]) -> list[int]:
         """`tokens` after the token that begins every text, where the model wants one and it is not
         there yet."""

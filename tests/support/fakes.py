@@ -1,17 +1,20 @@
 """Tiny, honest stand-ins for what is slow or needs hardware: they keep the contracts and nothing
 else."""
 
+import json
 import math
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from daemon.config.settings import Settings
 from daemon.serving.models import ServingModels
+from engines.chat import ChatMessage, Completion, Sampling, TooLongError
 from engines.errors import AttuneError
 from engines.generations.card import Card
 from engines.generations.folder import Generation, write_generation
@@ -71,6 +74,10 @@ class EchoLanguageModel:
         finally:
             self.remembered.append(" ".join(said))
 
+    @property
+    def client_chat(self) -> "EchoClientChat":
+        return EchoClientChat(self)
+
     def withdraw(self) -> None:
         if self.remembered:
             self.remembered.pop()
@@ -81,6 +88,45 @@ class EchoLanguageModel:
     def set_adapter(self, adapter: Path | None) -> None:
         self.adapters.append(adapter)
         self.remembered.clear()
+
+
+class EchoClientChat:
+    """Says back the last message, one word a piece, and how many messages there are; with tools,
+    calls the first of them with those words."""
+
+    knows_tools = True
+
+    def __init__(self, model: EchoLanguageModel) -> None:
+        self._model = model
+
+    def complete(
+        self,
+        messages: Sequence[ChatMessage],
+        sampling: Sampling,
+        tools: Sequence[Mapping[str, Any]] = (),
+        step: Step = unwatched,
+        told: Completion | None = None,
+    ) -> Generator[str, None, None]:
+        told = Completion() if told is None else told
+        last = messages[-1].content
+        if last == "too long":
+            raise TooLongError("the messages do not fit; send less")
+        if last == "defect":
+            raise ZeroDivisionError("a defect")
+        told.prompt_tokens = sum(len(one.content.split()) for one in messages)
+        words = f"{len(messages)} {last}".split(" ")
+        if tools:
+            call = {"name": tools[0]["function"]["name"], "arguments": {"text": last}}
+            words = f"<tool_call>\n{json.dumps(call)}\n</tool_call>".split(" ")
+        self._model.began.set()
+        for number, word in enumerate(words[: sampling.max_tokens]):
+            if number == self._model.hold_after:
+                self._model.hold.wait(120)
+            time.sleep(self._model.seconds_per_word)
+            step()
+            told.completion_tokens += 1
+            yield word if number == 0 else f" {word}"
+        told.finish_reason = "stop" if len(words) <= sampling.max_tokens else "length"
 
 
 class PitchRoute:
