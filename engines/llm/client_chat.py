@@ -69,7 +69,7 @@ class LlamaClientChat:
         try:
             told = Completion() if told is None else told
             prompt = self._prompt(messages, sampling.max_tokens, json.dumps(list(tools)))
-            told.prompt_tokens = len(prompt)
+            told.prompt_tokens, told.completion_tokens, told.finish_reason = len(prompt), 0, ""
             self._read(prompt, step)
             yield from self._write(sampling, step, told)
         finally:
