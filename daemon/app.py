@@ -4,12 +4,13 @@ other place wires them."""
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engines.device.memory import proportional_bytes
 from engines.generations.folder import sweep
@@ -57,6 +58,9 @@ from .training.round_inputs import RoundInputs, limits_of
 from .training.rounds import RoundRecord, Rounds
 from .training.scheduler import RoundScheduler
 from .wyoming.service import WyomingService
+
+if TYPE_CHECKING:
+    from .http.service import HttpService
 
 logger = logging.getLogger(__name__)
 
@@ -186,12 +190,15 @@ def start(
         else None
     )
 
+    http = start_http(stack, settings, given, attention) if settings.http.address else None
+
     store = start_store(stack, settings, given.clocks)
     vocabulary = PersonalVocabulary(store)
     models = start_models(stack, settings, given, store, vocabulary, events)
     shadow = make_shadow(settings, given.clocks, models, store, attention, events)
     speaker = start_speaking(stack, settings, given, attention, events)
-    guard = make_guard(settings, bare_bytes, models, shadow, speaker, wyoming)
+    on_network = [service for service in (wyoming, http) if service is not None]
+    guard = make_guard(settings, bare_bytes, models, shadow, speaker, on_network)
     conversation = start_conversation(
         stack, settings, given, models, store, speaker, attention, events
     )
@@ -235,7 +242,7 @@ def start(
         attention=attention,
         audio_input=spoken.audio_input,
         wake=spoken.wake,
-        network_problem=lambda: "" if wyoming is None else wyoming.problem,
+        network_problem=lambda: "; ".join(one.problem for one in on_network if one.problem),
         pace=spoken.pace,
         conversation=conversation,
         speaker=speaker,
@@ -245,6 +252,7 @@ def start(
         shadow=shadow,
         settings_problem=settings_problem,
     )
+    metrics = Metrics(status.status, events)
     service = Service(
         conversation=conversation,
         audio_input=spoken.audio_input,
@@ -263,7 +271,7 @@ def start(
         generations=settings.generations,
         segmenter=settings.segmenter.limits(),
         status=status,
-        metrics=Metrics(status.status, events),
+        metrics=metrics,
         moves=models.moves,
         guard=guard,
         inputs=inputs,
@@ -271,6 +279,8 @@ def start(
         shadow_readings=ShadowReadings(store),
         start_anew=given.start_anew,
     )
+    if http is not None:
+        http.open(models.lender, lambda: conversation.busy, metrics.text)
     control = start_control(stack, settings, given, service)
     # Stopped first: clients that wait for a reply are told while the other parts still run.
     stack.callback(conversation.stop_answering)
@@ -293,6 +303,16 @@ def start(
         status=status,
         control=control,
     )
+
+
+def start_http(
+    stack: ExitStack, settings: Settings, given: Surroundings, attention: Attention
+) -> "HttpService":
+    """Serve HTTP from now on."""
+    # Imported where it is wanted: it takes 26 MB.
+    from .http.service import HttpService
+
+    return HttpService(stack, settings, given.open_voice, attention)
 
 
 def start_store(stack: ExitStack, settings: Settings, clocks: Clocks) -> Store:
@@ -354,7 +374,7 @@ def make_guard(
     models: ModelManager,
     shadow: Shadow,
     speaker: Speaker | None,
-    wyoming: WyomingService | None,
+    on_network: "Sequence[WyomingService | HttpService]",
 ) -> MemoryGuard:
     """Make the guard of the memory budget. A turn that needs models which a round has closed asks
     the guard for them."""
@@ -364,8 +384,8 @@ def make_guard(
         shadow.let_go()
         if speaker is not None:
             speaker.let_go()
-        if wyoming is not None:
-            wyoming.let_go()
+        for service in on_network:
+            service.let_go()
 
     guard = MemoryGuard(
         settings.budget.allowed_bytes,

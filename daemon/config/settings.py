@@ -543,6 +543,32 @@ class WyomingSettings(Frozen):
     )
 
 
+class HttpSettings(Frozen):
+    address: Annotated[str, AfterValidator(_checked_address)] = Field(
+        "",
+        max_length=255,
+        description=(
+            "Address at which OpenAI's clients, health checks and metrics are served, such as "
+            "`127.0.0.1:8080`. From other machines every client needs a token; from this one as "
+            "soon as there is one (`attune tokens add`). Empty: nowhere."
+        ),
+    )
+    names: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = Field(
+        (),
+        description=(
+            "Further names by which clients may call this machine, such as `attune.lan`. Its own "
+            "name and all addresses are known."
+        ),
+    )
+    origins: tuple[Annotated[str, Field(pattern=r"^https?://[^/]+$", max_length=255)], ...] = Field(
+        (),
+        description=(
+            "Origins of web pages that may use the address, such as `https://chat.lan`. Other "
+            "pages are refused."
+        ),
+    )
+
+
 class ControlSettings(Frozen):
     socket: Socket = Field(
         default_factory=default_socket,
@@ -574,6 +600,7 @@ class Settings(Frozen):
     budget: BudgetSettings = BudgetSettings()
     storage: StorageSettings = StorageSettings()
     wyoming: WyomingSettings = WyomingSettings()
+    http: HttpSettings = HttpSettings()
     control: ControlSettings = ControlSettings()
 
     @model_validator(mode="after")

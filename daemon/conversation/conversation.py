@@ -261,6 +261,11 @@ class Conversation:
             self._leave(turn, self._why_left(turn))
 
     @property
+    def busy(self) -> bool:
+        """Whether a turn waits, or is being answered."""
+        return bool(self._waiting) or self._current is not None
+
+    @property
     def mode(self) -> Mode:
         """What is done with what is heard."""
         return self._answering.mode

@@ -5,12 +5,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
 
 from wyoming.info import Info
 
 from engines.errors import AttuneError
-from engines.voices.automatic import AUTO
 from engines.voices.catalogue import list_voices
 from engines.voices.voice import Voice
 from engines.wake.detector import WakeDetector
@@ -22,9 +20,9 @@ from ..config.settings import Settings
 from ..conversation.conversation import Conversation
 from ..conversation.end_of_turn import USUAL_SECONDS
 from ..speaking.chosen_voice import NONE, voice_needs
+from ..speaking.network_voice import network_voice
 from ..spoken_turns import open_wake_word, own_phrase_path
 from .about import info
-from .network_voice import NetworkVoice
 from .server import MOST_CLIENTS, WyomingServer
 from .session import Offered
 
@@ -51,9 +49,7 @@ class WyomingService:
         self._end_seconds: Callable[[], float] = lambda: USUAL_SECONDS
         self._known: tuple[float, Info] | None = None
         """When what is offered was looked up, and what that is."""
-        self._voice = NetworkVoice(
-            partial(self._open_voice, open_voice), self._check_voice, attention
-        )
+        self._voice = network_voice(settings, open_voice, attention)
         threads = stack.enter_context(ThreadPoolExecutor(MOST_CLIENTS, "wyoming-work"))
         offered = Offered(
             info=self._info,
@@ -93,20 +89,6 @@ class WyomingService:
         if self._conversation is None:
             raise AttuneError("the models are still being opened; try again in a moment")
         return self._conversation
-
-    def _open_voice(
-        self, open_voice: Callable[[Settings, str | None], Voice], name: str | None
-    ) -> Voice:
-        if name is None and self._settings.speaking.voice == NONE:
-            name = AUTO  # the loudspeaker is silent, but a client asks for sound
-        return open_voice(self._settings, name)
-
-    def _check_voice(self, name: str | None) -> None:
-        ready = [
-            voice.name for voice in list_voices(voice_needs(self._settings)) if not voice.missing
-        ]
-        if name not in (None, AUTO, self._settings.speaking.voice, *ready):
-            raise AttuneError(f"no voice is called {name!r}, or it is not ready")
 
     def _open_wake_word(self) -> tuple[WakeDetector | None, str]:
         return open_wake_word(self._settings)[0], self._settings.wake.word

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from wyoming.asr import Transcribe, Transcript
-from wyoming.audio import AudioChunk, AudioFormat, AudioStart, AudioStop
+from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.error import Error
 from wyoming.event import Event, Eventable
 from wyoming.handle import Handled, NotHandled
@@ -32,9 +32,9 @@ from engines.wake.detector import WakeDetector
 from ..clients import Client
 from ..conversation.conversation import Conversation
 from ..events.turns import TurnAnswered
+from ..listening.spoken_input import SoundFormat, SpokenInput
 from ..speaking.clauses import ClauseCutter
-from .network_voice import NetworkVoice, as_pcm
-from .spoken_input import SpokenInput
+from ..speaking.network_voice import NetworkVoice, as_pcm
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class Session:
             self._wake = detector, word
         elif AudioStart.is_type(event.type):
             begun = AudioStart.from_event(event)
-            given = AudioFormat(begun.rate, begun.width, begun.channels)
+            given = SoundFormat(begun.rate, begun.width, begun.channels)
             self._input = await self._in_thread(
                 partial(SpokenInput, self._offered.limits, self._offered.end_seconds(), given)
             )

@@ -1,11 +1,11 @@
 """Finds what was said in the sound that a client sends, and when it has ended: by the silence that
 ends its user's turns."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import soxr
-from wyoming.audio import AudioFormat
 
 from engines.audio.segmenter import Segmenter, SegmenterLimits, SpeechCancelled
 from engines.audio.vad import CHUNK_SAMPLES, SileroVad
@@ -16,26 +16,36 @@ LEAST_RATE_HZ, MOST_RATE_HZ = 8000, 192_000
 _MOST_CHANNELS = 8
 
 
+@dataclass(frozen=True)
+class SoundFormat:
+    """The format of the sound that a client sends: whole numbers, little-endian, channels
+    interleaved."""
+
+    rate_hz: int
+    width_bytes: int
+    channels: int
+
+
 class SpokenInput:
     """One utterance of one client."""
 
-    def __init__(self, limits: SegmenterLimits, end_seconds: float, given: AudioFormat) -> None:
+    def __init__(self, limits: SegmenterLimits, end_seconds: float, given: SoundFormat) -> None:
         """Take sound in the format `given`. Raises AttuneError if that is not one of 16 bits."""
         if (
-            given.width != 2
+            given.width_bytes != 2
             or not 1 <= given.channels <= _MOST_CHANNELS
-            or not LEAST_RATE_HZ <= given.rate <= MOST_RATE_HZ
+            or not LEAST_RATE_HZ <= given.rate_hz <= MOST_RATE_HZ
         ):
             raise AttuneError(
                 f"sound has 16 bits, 1 to {_MOST_CHANNELS} channels and {LEAST_RATE_HZ} to"
-                f" {MOST_RATE_HZ} samples a second, not {8 * given.width} bits,"
-                f" {given.channels} channels and {given.rate}"
+                f" {MOST_RATE_HZ} samples a second, not {8 * given.width_bytes} bits,"
+                f" {given.channels} channels and {given.rate_hz}"
             )
         self._channels = given.channels
         self._resampler: Any = (
             None
-            if given.rate == SAMPLE_RATE_HZ
-            else soxr.ResampleStream(given.rate, SAMPLE_RATE_HZ, 1, dtype="float32")
+            if given.rate_hz == SAMPLE_RATE_HZ
+            else soxr.ResampleStream(given.rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32")
         )
         self._vad = SileroVad()
         self._segmenter = Segmenter(limits)

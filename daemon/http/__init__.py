@@ -1,0 +1,1 @@
+"""HTTP: OpenAI's interface, health and metrics, for the programs that people have already."""

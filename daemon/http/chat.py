@@ -1,0 +1,284 @@
+"""`/v1/chat/completions`: continues a conversation that a client brings whole."""
+
+import base64
+import binascii
+import json
+import time
+import uuid
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import ExitStack, aclosing, closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+
+from engines.chat import ChatMessage, Completion, Sampling
+from engines.errors import AttuneError, TurnAbandoned
+
+from ..clients import Client
+from ..conversation.dialogue import answer_to_question, question
+from .chat_schema import (
+    AudioPart,
+    CalledFunction,
+    ChatCompletion,
+    ChatRequest,
+    Choice,
+    Message,
+    Reply,
+    ToolCall,
+    Usage,
+)
+from .context import offered_by, running, who
+from .errors import RefusedError, body, refusal
+from .models import route_of
+from .offered import Offered, Running
+from .reading import decoded, read, stretches
+from .tool_calls import as_text, find_calls, may_be_call
+
+router = APIRouter(tags=["chat"])
+_PAUSE_SECONDS = 0.02
+
+
+@dataclass
+class _Told:
+    """What is known of a reply beside its text, while it is written."""
+
+    completion: Completion = field(default_factory=Completion)
+    heard: str | None = None
+    """What was said in the last recording; None if there was none."""
+    sure: bool | None = None
+
+
+@router.post(
+    "/v1/chat/completions",
+    response_model=ChatCompletion,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
+async def complete(request: Request, given: ChatRequest) -> ChatCompletion | StreamingResponse:
+    """Continue a conversation. What is said in a recording is heard by the user's own recogniser;
+    where that is in doubt, the reply asks whether it was said."""
+    offered = offered_by(request)
+    told = _Told()
+    pieces = offered.hearing.stream(
+        who(request), lambda client: _write(offered, running(offered), given, client, told)
+    )
+    about = {
+        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "created": int(time.time()),
+        "model": given.model,
+    }
+    if given.stream:
+        first = await _first(pieces)
+        return StreamingResponse(
+            _events(about, given, first, pieces, told), media_type="text/event-stream"
+        )
+    async with aclosing(pieces):
+        text = "".join([piece async for piece in pieces])
+    calls = _calls(given, text)
+    return ChatCompletion(
+        **about,
+        choices=[
+            Choice(
+                message=Reply(
+                    content=None if calls else text,
+                    tool_calls=calls or None,
+                    heard=told.heard,
+                    sure=told.sure,
+                ),
+                finish_reason=_finish(told, calls),
+            )
+        ],
+        usage=_usage(told),
+    )
+
+
+async def _first(pieces: AsyncGenerator[str, None]) -> str | None:
+    """The first piece, before the answer begins: what fails until then is told by its status."""
+    try:
+        return await anext(pieces)
+    except StopAsyncIteration:
+        return None
+
+
+async def _events(
+    about: dict[str, Any],
+    given: ChatRequest,
+    first: str | None,
+    pieces: AsyncGenerator[str, None],
+    told: _Told,
+) -> AsyncGenerator[str, None]:
+    """The reply as events, each a piece of it."""
+
+    def event(delta: dict[str, Any], finish: str | None = None, **more: Any) -> str:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+        chunk = {**about, "object": "chat.completion.chunk", "choices": [choice], **more}
+        return f"data: {json.dumps(chunk)}\n\n"
+
+    held = "" if given.tools else None
+    """What may be a call, as far as it is written; None if it is none."""
+    yield event({"role": "assistant", "content": ""})
+    async with aclosing(pieces):
+        try:
+            text = first
+            while text is not None:
+                if held is not None:
+                    held += text
+                    if not may_be_call(held):
+                        text, held = held, None
+                if held is None:
+                    yield event({"content": text})
+                text = await anext(pieces, None)
+            calls = [] if held is None else _calls(given, held)
+            if held and not calls:
+                yield event({"content": held})
+            for number, call in enumerate(calls):
+                yield event({"tool_calls": [{"index": number, **call.model_dump()}]})
+            yield event({}, _finish(told, calls))
+        except AttuneError as error:
+            yield f"data: {json.dumps(body(refusal(error)))}\n\n"
+            return
+    if given.stream_options and given.stream_options.include_usage:
+        usage = {**about, "object": "chat.completion.chunk", "choices": []}
+        yield f"data: {json.dumps({**usage, 'usage': _usage(told).model_dump()})}\n\n"
+    yield "data: [DONE]\n\n"
+
+
+def _write(
+    offered: Offered, running: Running, given: ChatRequest, client: Client, told: _Told
+) -> Iterator[str]:
+    """The reply, piece by piece."""
+    messages = [
+        _message(
+            offered, running, one, given, client, told if number == len(given.messages) else None
+        )
+        for number, one in enumerate(given.messages, start=1)
+    ]
+    if told.heard is not None and not told.sure:
+        told.completion.finish_reason = "stop"
+        yield question(told.heard)
+        return
+    if messages[0].role != "system":
+        prompt = offered.settings.conversation.system_prompt
+        messages.insert(0, ChatMessage("system", prompt))
+    messages = _confirmed(messages)
+    most = given.max_completion_tokens or given.max_tokens
+    own = offered.settings.conversation.max_reply_tokens
+    stop = [given.stop] if isinstance(given.stop, str) else given.stop or []
+    sampling = Sampling(
+        max_tokens=min(most or own, offered.settings.llm.context_tokens // 2),
+        temperature=given.temperature or 0.0,
+        top_p=given.top_p or 1.0,
+        seed=abs(given.seed or 0),
+        stop=tuple(one for one in stop if one),
+    )
+    tools = [one.model_dump(exclude_none=True) for one in given.tools or []]
+    yield from _continued(running, messages, sampling, tools, client, told.completion)
+
+
+def _continued(
+    running: Running,
+    messages: Sequence[ChatMessage],
+    sampling: Sampling,
+    tools: list[dict[str, Any]],
+    client: Client,
+    told: Completion,
+) -> Iterator[str]:
+    """The language model's reply. The user's own turns come first: as long as one is answered, this
+    one waits between two steps."""
+    with ExitStack() as held:
+        models = held.enter_context(running.lender.lease())
+
+        def step() -> None:
+            if client.left:
+                raise TurnAbandoned
+            if not running.answering():
+                return
+            held.close()
+            while running.answering() and not client.left:
+                time.sleep(_PAUSE_SECONDS)
+            again = held.enter_context(running.lender.lease())
+            if again.language_model is not models.language_model:
+                raise AttuneError("the language model was exchanged meanwhile; ask again")
+
+        chat = models.language_model.client_chat
+        with closing(_pieces(chat.complete(messages, sampling, tools, step, told))) as pieces:
+            yield from pieces
+
+
+def _pieces(written: Iterator[str]) -> Any:
+    yield from written
+
+
+def _message(
+    offered: Offered,
+    running: Running,
+    one: Message,
+    given: ChatRequest,
+    client: Client,
+    told: _Told | None,
+) -> ChatMessage:
+    """A message as the language model reads it; what is heard in the last one goes to `told`."""
+    role = {"developer": "system", "function": "tool"}.get(one.role, one.role)
+    texts = [one.content] if isinstance(one.content, str) else []
+    for part in one.content if isinstance(one.content, list) else []:
+        if isinstance(part, AudioPart):
+            texts.append(_heard(offered, running, part, given, client, told))
+        else:
+            texts.append(part.text)
+    texts += [as_text(call.function.name, call.function.arguments) for call in one.tool_calls or ()]
+    return ChatMessage(role, "\n".join(texts))  # type: ignore[arg-type]
+
+
+def _heard(
+    offered: Offered,
+    running: Running,
+    part: AudioPart,
+    given: ChatRequest,
+    client: Client,
+    told: _Told | None,
+) -> str:
+    try:
+        data = base64.b64decode(part.input_audio.data, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RefusedError(400, "the recording is not in base64", None, "input_audio") from error
+    segments = stretches(decoded(data, "the recording"), offered.limits)
+    found = list(read(running.lender, segments, route_of(given.model), (), client))
+    text = " ".join(one.text for one in found)
+    if told is not None:
+        told.heard = text
+        told.sure = all(one.sure or not one.asks_back for one in found)
+        if not text:
+            raise RefusedError(400, "nothing was said in the recording", None, "input_audio")
+    return text
+
+
+def _confirmed(messages: list[ChatMessage]) -> list[ChatMessage]:
+    """`messages`, where a yes to the question whether something was said becomes what was said."""
+    if len(messages) < 2 or answer_to_question(messages[-1].content) != "yes":
+        return messages
+    before, _, words = messages[-2].content.partition(question("").rstrip())
+    if before or not words or messages[-2].role != "assistant":
+        return messages
+    return [*messages[:-2], ChatMessage("user", words.strip())]
+
+
+def _calls(given: ChatRequest, text: str) -> list[ToolCall]:
+    names = {tool.function.name for tool in given.tools or []}
+    return [
+        ToolCall(
+            id=f"call_{uuid.uuid4().hex[:24]}",
+            function=CalledFunction(name=call.name, arguments=call.arguments),
+        )
+        for call in find_calls(text)
+        if names and call.name in names
+    ]
+
+
+def _finish(told: _Told, calls: list[ToolCall]) -> Any:
+    return "tool_calls" if calls else told.completion.finish_reason or "stop"
+
+
+def _usage(told: _Told) -> Usage:
+    prompt, written = told.completion.prompt_tokens, told.completion.completion_tokens
+    return Usage(prompt_tokens=prompt, completion_tokens=written, total_tokens=prompt + written)

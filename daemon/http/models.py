@@ -1,0 +1,91 @@
+"""The models that clients may name. Any other name stands for the one in use: clients have names of
+their own built in."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from .context import offered_by
+from .errors import RefusedError
+from .offered import Offered
+
+NAME, CASCADE = "attune", "attune-cascade"
+_ABOUT = {
+    NAME: "what this user has now",
+    CASCADE: "speech to text first, whatever the user's own route is",
+}
+router = APIRouter(tags=["models"])
+
+
+class Model(BaseModel):
+    """One model."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "attune"
+    description: str = ""
+
+
+class Models(BaseModel):
+    """All models."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+class Voice(BaseModel):
+    """One voice."""
+
+    id: str
+    name: str
+    description: str
+
+
+class Voices(BaseModel):
+    """All voices that are ready."""
+
+    voices: list[Voice]
+
+
+def route_of(model: str) -> str | None:
+    """The route that a model's name stands for; None for the one in use."""
+    return "cascade" if model == CASCADE else None
+
+
+def _listed(offered: Offered) -> list[Model]:
+    return [
+        Model(id=name, created=offered.started_unix_seconds, description=about)
+        for name, about in _ABOUT.items()
+    ]
+
+
+@router.get("/v1/models")
+async def list_models(request: Request) -> Models:
+    """List the models."""
+    return Models(data=_listed(offered_by(request)))
+
+
+@router.get("/v1/models/{model}")
+async def retrieve_model(request: Request, model: str) -> Model:
+    """Describe one model."""
+    for one in _listed(offered_by(request)):
+        if one.id == model:
+            return one
+    raise RefusedError(404, f"there is no model {model[:100]!r}", "model_not_found", "model")
+
+
+@router.get("/v1/audio/models")
+async def list_audio_models(request: Request) -> Models:
+    """List the models, for clients that ask for those of sound apart."""
+    return Models(data=_listed(offered_by(request)))
+
+
+@router.get("/v1/audio/voices")
+def list_voices(request: Request) -> Voices:
+    """List the voices that are ready."""
+    ready = [one for one in offered_by(request).voices() if not one.missing]
+    return Voices(
+        voices=[Voice(id=one.name, name=one.name, description=one.about) for one in ready]
+    )

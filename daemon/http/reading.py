@@ -1,0 +1,97 @@
+"""Hears recordings for clients, with the models that serve the user. Nothing of them is kept: they
+may be anybody's."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engines.audio.recordings import read_audio
+from engines.audio.segmenter import Segmenter, SegmenterLimits
+from engines.audio.vad import CHUNK_SAMPLES, SileroVad
+from engines.errors import TurnAbandoned
+from engines.open_file import OpenFile
+from engines.types import SAMPLE_RATE_HZ, Float32, Segment, Transcript
+
+from ..clients import Client
+from ..serving.lease import ModelLender
+
+MOST_SECONDS = 600.0
+_CHUNKS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Read:
+    """What was said in one stretch of a recording."""
+
+    text: str
+    start_seconds: float
+    end_seconds: float
+    confidence: float | None
+    """Probability, 0 to 1, that the words are right; None where nothing was fitted."""
+    sure: bool
+    asks_back: bool
+    """Whether doubted words lead to a question on this route."""
+    mean_log_probability: float
+    """Of the tokens, by the recogniser."""
+
+
+def decoded(data: bytes, name: str) -> Float32:
+    """The samples of a recording of any common format, [N] at SAMPLE_RATE_HZ. Raises AttuneError
+    where it is none, or longer than MOST_SECONDS."""
+    with os.fdopen(os.memfd_create("upload"), "wb") as file:
+        file.write(data)
+        file.flush()
+        with OpenFile.of_descriptor(file.fileno(), name) as recording:
+            return read_audio(recording, MOST_SECONDS)
+
+
+def stretches(samples: Float32, limits: SegmenterLimits) -> list[Segment]:
+    """The stretches of `samples` in which somebody speaks."""
+    vad, segmenter, found = SileroVad(), Segmenter(limits), []
+    padded = np.pad(samples, (0, -len(samples) % CHUNK_SAMPLES)).reshape(-1, CHUNK_SAMPLES)
+    for start in range(0, len(padded), _CHUNKS_AT_ONCE):
+        some = padded[start : start + _CHUNKS_AT_ONCE]
+        for chunk, probability in zip(some, vad.probabilities(some), strict=True):
+            if isinstance(event := segmenter.push(chunk, probability), Segment):
+                found.append(event)
+    if isinstance(last := segmenter.flush(), Segment):
+        found.append(last)
+    return found
+
+
+def read(
+    lender: ModelLender,
+    segments: Sequence[Segment],
+    route: str | None,
+    expected: Sequence[str],
+    client: Client,
+) -> Iterator[Read]:
+    """What was said in each of `segments`; the phrases `expected` are likelier than other words.
+    Raises TurnAbandoned once `client` has left, and AttuneError where the models fail."""
+
+    def step() -> None:
+        if client.left:
+            raise TurnAbandoned
+
+    for segment in segments:
+        step()
+        with lender.lease(route) as models:
+            heard = models.hear(segment.samples, step, expected)
+            text = models.words_of(heard).strip()
+            asks_back = models.loaded.asks_back
+        if not text:
+            continue
+        likelihood = (
+            heard.log_likelihood / max(1, heard.tokens) if isinstance(heard, Transcript) else 0.0
+        )
+        yield Read(
+            text=text,
+            start_seconds=segment.start_seconds,
+            end_seconds=segment.start_seconds + len(segment.samples) / SAMPLE_RATE_HZ,
+            confidence=heard.confidence,
+            sure=heard.sure,
+            asks_back=asks_back,
+            mean_log_probability=likelihood,
+        )

@@ -1,0 +1,133 @@
+"""Runs the application in a thread with an event loop of its own."""
+
+import asyncio
+import logging
+import socket
+import threading
+from contextlib import closing
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+logger = logging.getLogger(__name__)
+
+MOST_CONNECTIONS = 64
+RETRY_SECONDS = 10.0
+"""Time after which a port that could not be opened is tried again."""
+_HEADERS_SECONDS = 15.0
+"""Time in which a client that has connected has to send a request."""
+_IDLE_SECONDS = 30.0
+_FAREWELL_SECONDS = 2
+_MOST_FRAME_BYTES = 4_000_000
+
+
+class HttpServer:
+    """The thread and its port."""
+
+    def __init__(self, host: str, port: int, app: FastAPI) -> None:
+        """Open the port and begin to serve. Where it cannot be opened, that is tried again and
+        again: a network may come after the daemon."""
+        self._app = app
+        self._host, self._port = host, port
+        self._server: uvicorn.Server | None = None
+        self._stopping = threading.Event()
+        self._tried = threading.Event()
+        self.problem = ""
+        """Why nothing is served; empty if it is."""
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+        self._thread.start()
+        self._tried.wait()
+
+    def close(self) -> None:
+        """End all connections, and close the port."""
+        self._stopping.set()
+        if self._server is not None:
+            self._server.should_exit = True
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                listener = self._open()
+                if listener is None:
+                    self._stopping.wait(RETRY_SECONDS)
+                    continue
+                with closing(listener):
+                    self._serve(listener)
+        finally:
+            self._tried.set()
+
+    def _open(self) -> socket.socket | None:
+        try:
+            family, _, _, _, address = socket.getaddrinfo(
+                self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            listener = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(address)
+                listener.listen(MOST_CONNECTIONS)
+            except OSError:
+                listener.close()
+                raise
+        except (OSError, UnicodeError) as error:
+            self._note(getattr(error, "strerror", None) or str(error))
+            return None
+        return listener
+
+    def _serve(self, listener: socket.socket) -> None:
+        config = uvicorn.Config(
+            self._app,
+            http=_Impatient,
+            ws="websockets-sansio",
+            ws_max_size=_MOST_FRAME_BYTES,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_keep_alive=round(_IDLE_SECONDS),
+            timeout_graceful_shutdown=_FAREWELL_SECONDS,
+        )
+        self._server = uvicorn.Server(config)
+        if self._stopping.is_set():
+            return
+        self.problem = ""
+        logger.info("serving HTTP at %s:%d", self._host, self._port)
+        self._tried.set()
+        asyncio.run(self._server.serve([listener]))
+
+    def _note(self, why: str) -> None:
+        """Tell once why nothing is served."""
+        problem = (
+            f"HTTP cannot be served at {self._host}:{self._port} ({why}); it is tried again, or set"
+            " http.address to another"
+        )
+        if problem != self.problem:
+            logger.warning("%s", problem)
+        self.problem = problem
+        self._tried.set()
+
+
+class _Impatient(H11Protocol):
+    """Leaves a client that has connected and sends no request."""
+
+    _leaves: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._leaves = self.loop.call_later(_HEADERS_SECONDS, self._leave)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._leaves is not None:
+            self._leaves.cancel()
+        super().connection_lost(exc)
+
+    def _leave(self) -> None:
+        if not self._asked():
+            self.transport.abort()
+
+    def _asked(self) -> bool:
+        return self.cycle is not None

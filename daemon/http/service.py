@@ -1,0 +1,77 @@
+"""Serves HTTP's clients from the start on: what needs the models is refused until they are open."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+from engines.voices.catalogue import ListedVoice, list_voices
+from engines.voices.voice import Voice
+
+from ..attention import Attention
+from ..config.settings import Settings
+from ..serving.lease import ModelLender
+from ..speaking.chosen_voice import voice_needs
+from ..speaking.network_voice import NetworkVoice, network_voice
+from .application import make_application
+from .offered import Offered, Running
+from .server import HttpServer
+from .tokens import Tokens, tokens_path
+from .work import Work
+
+_THREADS = 4
+
+
+class HttpService:
+    """The port, and what is behind it once the daemon is ready."""
+
+    def __init__(
+        self,
+        stack: ExitStack,
+        settings: Settings,
+        open_voice: Callable[[Settings, str | None], Voice],
+        attention: Attention,
+    ) -> None:
+        """Serve at `http.address` of `settings` until `stack` is left."""
+        self._settings = settings
+        self._running: Running | None = None
+        self._voice: NetworkVoice = network_voice(settings, open_voice, attention)
+        threads = stack.enter_context(ThreadPoolExecutor(_THREADS, "http-work"))
+        offered = Offered(
+            settings=settings,
+            limits=settings.segmenter.limits(),
+            tokens=Tokens(tokens_path(settings.state_dir)),
+            running=lambda: self._running,
+            voice=self._voice,
+            voices=self._voices,
+            hearing=Work(threads, attention),
+            speaking=Work(threads, attention),
+            threads=threads,
+            started_unix_seconds=int(time.time()),
+        )
+        host, _, port = settings.http.address.rpartition(":")
+        self.server = HttpServer(host.strip("[]"), int(port), make_application(offered))
+        stack.callback(self._close)
+
+    def open(
+        self, lender: ModelLender, answering: Callable[[], bool], metrics: Callable[[], str]
+    ) -> None:
+        """Let clients reach the models of `lender`, and the metrics. `answering` tells whether a
+        turn of the user's own waits, or is being answered."""
+        self._running = Running(lender, answering, metrics)
+
+    @property
+    def problem(self) -> str:
+        """Why nothing is served; empty if it is."""
+        return self.server.problem
+
+    def let_go(self) -> None:
+        """Free the memory of the voice; the next text opens it again."""
+        self._voice.close()
+
+    def _voices(self) -> Sequence[ListedVoice]:
+        return list_voices(voice_needs(self._settings))
+
+    def _close(self) -> None:
+        self.server.close()
+        self._voice.close()

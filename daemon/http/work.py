@@ -1,0 +1,81 @@
+"""Does what takes a while for clients of HTTP: in threads, one at a time, and no longer than the
+client stays."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from concurrent.futures import Executor
+from contextlib import aclosing, closing
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from ..attention import Attention
+from ..clients import Client
+from .fair_queue import FairQueue
+
+MOST_WAITING = 16
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class _Ended:
+    error: BaseException | None
+
+
+class Work(Generic[Result]):
+    """What is done one at a time, such as all that needs the language model."""
+
+    def __init__(self, threads: Executor, attention: Attention) -> None:
+        self._threads = threads
+        self._attention = attention
+        self.queue = FairQueue(MOST_WAITING)
+
+    async def stream(
+        self, who: str, work: Callable[[Client], Iterator[Result]]
+    ) -> AsyncGenerator[Result, None]:
+        """Yield what `work` yields, once the turn of `who` has come. Closing the generator tells
+        `work` by its `Client` that nobody waits any more, and waits for it. Raises BusyError if too
+        many wait, and whatever `work` raises."""
+        async with self.queue.place(who):
+            loop, client = asyncio.get_running_loop(), Client()
+            results: asyncio.Queue[Result | _Ended] = asyncio.Queue()
+
+            def tell(one: Result | _Ended) -> None:
+                loop.call_soon_threadsafe(results.put_nowait, one)
+
+            def run() -> None:
+                error: BaseException | None = None
+                self._attention.begin()
+                try:
+                    with closing(_as_generator(work(client))) as produced:
+                        for one in produced:
+                            tell(one)
+                except BaseException as raised:  # noqa: BLE001 - it is raised where it is waited for
+                    error = raised
+                finally:
+                    self._attention.end()
+                tell(_Ended(error))
+
+            running = loop.run_in_executor(self._threads, run)
+            try:
+                while not isinstance(one := await results.get(), _Ended):
+                    yield one
+                if one.error is not None:
+                    raise one.error
+            finally:
+                client.leave()
+                await asyncio.shield(running)
+
+    async def one(self, who: str, work: Callable[[Client], Result]) -> Result:
+        """What `work` returns; see `stream`."""
+
+        def once(client: Client) -> Iterator[Result]:
+            yield work(client)
+
+        async with aclosing(self.stream(who, once)) as results:
+            async for result in results:
+                return result
+        raise AssertionError("the work has one result")
+
+
+def _as_generator(produced: Iterator[Result]) -> Generator[Result, None, None]:
+    yield from produced
