@@ -280,7 +280,12 @@ def start(
         start_anew=given.start_anew,
     )
     if http is not None:
-        http.open(models.lender, lambda: conversation.busy, metrics.text)
+        http.open(
+            models.lender,
+            lambda: conversation.busy,
+            lambda: spoken.pace.end_seconds,
+            metrics.text,
+        )
     control = start_control(stack, settings, given, service)
     # Stopped first: clients that wait for a reply are told while the other parts still run.
     stack.callback(conversation.stop_answering)

@@ -25,17 +25,17 @@ from . import (
     generations,
     models,
     recommend,
+    tokens,
     vocabulary,
-    voices,
-    wake,
 )
 from .bench import command as bench
 from .common import settings, use_sources
 from .demo.command import demo
 from .learn import adapt, correct, enroll
+from .spoken import voices, wake
+from .spoken.talk import ask, listen, mode, talk
 from .status import metrics, reload, status
 from .streams import complain, tolerate_other_encodings, written_out
-from .talk import ask, listen, mode, talk
 
 app = typer.Typer(
     help=(
@@ -130,6 +130,7 @@ app.add_typer(generations.app, name="generations")
 app.add_typer(vocabulary.app, name="vocabulary")
 app.add_typer(voices.app, name="voices")
 app.add_typer(wake.app, name="wake")
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(models.app, name="models")
 engines.app.command()(recommend.recommend)
 app.add_typer(engines.app, name="engines")

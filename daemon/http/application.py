@@ -13,10 +13,12 @@ from starlette.responses import JSONResponse
 from engines.errors import AttuneError, TurnAbandoned
 
 from ..installation import version
-from . import chat, health, models, speech, transcriptions
+from . import health
 from .errors import RefusedError, body, refusal
 from .gate import Gate
 from .offered import Offered
+from .openai import chat, models, speech, transcriptions
+from .realtime import route as realtime
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +59,7 @@ def make_application(offered: Offered) -> FastAPI:
         },
     )
     app.state.offered = offered
-    for room in (models, chat, transcriptions, speech, health):
+    for room in (models, chat, transcriptions, speech, realtime, health):
         app.include_router(room.router)
     app.exception_handler(AttuneError)(_told)
     app.exception_handler(RequestValidationError)(_malformed)

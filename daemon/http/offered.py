@@ -1,7 +1,8 @@
 """The parts of a running daemon that clients of HTTP reach."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,28 @@ from ..serving.lease import ModelLender
 from ..speaking.network_voice import NetworkVoice
 from .tokens import Tokens
 from .work import Work
+
+
+class Places:
+    """A number of places, for one event loop."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether all are taken."""
+        return self._taken >= self._most
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold a place until the block ends."""
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
 
 
 @dataclass(frozen=True)
@@ -41,5 +64,9 @@ class Offered:
     """What needs the recogniser or the language model."""
     speaking: Work[Any]
     """What needs a voice."""
+    end_seconds: Callable[[], float]
+    """The silence that ends a turn of the user's now."""
     threads: Executor
+    sessions: "Places"
+    """Who holds a conversation over a WebSocket."""
     started_unix_seconds: int

@@ -130,4 +130,5 @@ class _Impatient(H11Protocol):
             self.transport.abort()
 
     def _asked(self) -> bool:
-        return self.cycle is not None
+        upgraded = self.transport.get_protocol() is not self  # it is a WebSocket by now
+        return upgraded or self.cycle is not None

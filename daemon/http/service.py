@@ -10,11 +10,13 @@ from engines.voices.voice import Voice
 
 from ..attention import Attention
 from ..config.settings import Settings
+from ..conversation.end_of_turn import USUAL_SECONDS
 from ..serving.lease import ModelLender
 from ..speaking.chosen_voice import voice_needs
 from ..speaking.network_voice import NetworkVoice, network_voice
 from .application import make_application
-from .offered import Offered, Running
+from .offered import Offered, Places, Running
+from .realtime.route import MOST_SESSIONS
 from .server import HttpServer
 from .tokens import Tokens, tokens_path
 from .work import Work
@@ -35,6 +37,7 @@ class HttpService:
         """Serve at `http.address` of `settings` until `stack` is left."""
         self._settings = settings
         self._running: Running | None = None
+        self._end_seconds: Callable[[], float] = lambda: USUAL_SECONDS
         self._voice: NetworkVoice = network_voice(settings, open_voice, attention)
         threads = stack.enter_context(ThreadPoolExecutor(_THREADS, "http-work"))
         offered = Offered(
@@ -46,7 +49,9 @@ class HttpService:
             voices=self._voices,
             hearing=Work(threads, attention),
             speaking=Work(threads, attention),
+            end_seconds=lambda: self._end_seconds(),
             threads=threads,
+            sessions=Places(MOST_SESSIONS),
             started_unix_seconds=int(time.time()),
         )
         host, _, port = settings.http.address.rpartition(":")
@@ -54,10 +59,16 @@ class HttpService:
         stack.callback(self._close)
 
     def open(
-        self, lender: ModelLender, answering: Callable[[], bool], metrics: Callable[[], str]
+        self,
+        lender: ModelLender,
+        answering: Callable[[], bool],
+        end_seconds: Callable[[], float],
+        metrics: Callable[[], str],
     ) -> None:
         """Let clients reach the models of `lender`, and the metrics. `answering` tells whether a
-        turn of the user's own waits, or is being answered."""
+        turn of the user's own waits, or is being answered, and `end_seconds` the silence that ends
+        one."""
+        self._end_seconds = end_seconds
         self._running = Running(lender, answering, metrics)
 
     @property

@@ -119,6 +119,14 @@ class Tokens:
         write_atomically(self._path, kept.encode())
 
 
+def checked_scope(name: str) -> Scope:
+    """The scope of that name. Raises AttuneError where there is none."""
+    for scope in SCOPES:
+        if scope == name:
+            return scope
+    raise AttuneError(f"there is no scope {name!r}; there are {', '.join(SCOPES)}")
+
+
 def tokens_path(state_dir: Path) -> Path:
     """Where the tokens are kept."""
     return state_dir / "tokens.json"

@@ -5,8 +5,8 @@ import re
 
 from rich.console import Console
 
-from daemon.cli.spoken_meter import SpokenMeter, bar
-from daemon.cli.talk import marked
+from daemon.cli.spoken.spoken_meter import SpokenMeter, bar
+from daemon.cli.spoken.talk import marked
 from daemon.events.turns import Heard, HeardSoFar, Level, SpeechBegan
 
 

@@ -11,11 +11,11 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response, Streami
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ
 
-from ..clients import Client
-from .context import offered_by, running, who
-from .errors import RefusedError, body, refusal
+from ...clients import Client
+from ..context import offered_by, running, who
+from ..errors import RefusedError, body, refusal
+from ..offered import Offered, Running
 from .models import route_of
-from .offered import Offered, Running
 from .reading import Read, decoded, read, stretches
 from .transcript_formats import TranscriptFormat, plain, srt, verbose, vtt
 

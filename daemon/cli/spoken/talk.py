@@ -15,14 +15,14 @@ from rich.text import Text
 from engines.errors import AttuneError
 from engines.wake.words import BUTTON, NONE
 
-from ..client import socket_client
-from ..client.socket_client import NoDaemonError
-from ..config.choice import choose
-from ..control.requests import Ask, Follow, GetStatus, Listen, SetMode
-from ..events.event import Event
-from ..events.service import Status
-from ..events.speaking import ReplySaid
-from ..events.turns import (
+from ...client import socket_client
+from ...client.socket_client import NoDaemonError
+from ...config.choice import choose
+from ...control.requests import Ask, Follow, GetStatus, Listen, SetMode
+from ...events.event import Event
+from ...events.service import Status
+from ...events.speaking import ReplySaid
+from ...events.turns import (
     Heard,
     ModeChanged,
     RecordingPlayed,
@@ -32,9 +32,9 @@ from ..events.turns import (
     TurnFailed,
     TurnWithdrawn,
 )
-from ..events.wake import Called
-from ..plain_text import expanded
-from .common import (
+from ...events.wake import Called
+from ...plain_text import expanded
+from ..common import (
     AsJson,
     ask_daemon,
     ask_daemon_for,

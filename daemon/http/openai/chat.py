@@ -16,8 +16,11 @@ from fastapi.responses import StreamingResponse
 from engines.chat import ChatMessage, Completion, Sampling
 from engines.errors import AttuneError, TurnAbandoned
 
-from ..clients import Client
-from ..conversation.dialogue import answer_to_question, question
+from ...clients import Client
+from ...conversation.dialogue import answer_to_question, question
+from ..context import offered_by, running, who
+from ..errors import RefusedError, body, refusal
+from ..offered import Offered, Running
 from .chat_schema import (
     AudioPart,
     CalledFunction,
@@ -29,10 +32,7 @@ from .chat_schema import (
     ToolCall,
     Usage,
 )
-from .context import offered_by, running, who
-from .errors import RefusedError, body, refusal
 from .models import route_of
-from .offered import Offered, Running
 from .reading import decoded, read, stretches
 from .tool_calls import as_text, find_calls, may_be_call
 
@@ -161,7 +161,7 @@ def _write(
     if messages[0].role != "system":
         prompt = offered.settings.conversation.system_prompt
         messages.insert(0, ChatMessage("system", prompt))
-    messages = _confirmed(messages)
+    messages = confirmed(messages)
     most = given.max_completion_tokens or given.max_tokens
     own = offered.settings.conversation.max_reply_tokens
     stop = [given.stop] if isinstance(given.stop, str) else given.stop or []
@@ -173,10 +173,10 @@ def _write(
         stop=tuple(one for one in stop if one),
     )
     tools = [one.model_dump(exclude_none=True) for one in given.tools or []]
-    yield from _continued(running, messages, sampling, tools, client, told.completion)
+    yield from continued(running, messages, sampling, tools, client, told.completion)
 
 
-def _continued(
+def continued(
     running: Running,
     messages: Sequence[ChatMessage],
     sampling: Sampling,
@@ -253,7 +253,7 @@ def _heard(
     return text
 
 
-def _confirmed(messages: list[ChatMessage]) -> list[ChatMessage]:
+def confirmed(messages: list[ChatMessage]) -> list[ChatMessage]:
     """`messages`, where a yes to the question whether something was said becomes what was said."""
     if len(messages) < 2 or answer_to_question(messages[-1].content) != "yes":
         return messages

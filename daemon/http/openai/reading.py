@@ -14,8 +14,8 @@ from engines.errors import TurnAbandoned
 from engines.open_file import OpenFile
 from engines.types import SAMPLE_RATE_HZ, Float32, Segment, Transcript
 
-from ..clients import Client
-from ..serving.lease import ModelLender
+from ...clients import Client
+from ...serving.lease import ModelLender
 
 MOST_SECONDS = 600.0
 _CHUNKS_AT_ONCE = 256

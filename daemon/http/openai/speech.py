@@ -14,11 +14,11 @@ from pydantic import BaseModel, Field, StringConstraints
 from engines.errors import AttuneError, TurnAbandoned
 from engines.types import Float32
 
-from ..clients import Client
-from ..speaking.clauses import ClauseCutter
-from .context import offered_by, who
-from .errors import RefusedError, body, refusal
-from .offered import Offered
+from ...clients import Client
+from ...speaking.clauses import ClauseCutter
+from ..context import offered_by, who
+from ..errors import RefusedError, body, refusal
+from ..offered import Offered
 from .sound_formats import Format, encoded, mime_type
 
 router = APIRouter(tags=["speech"])

@@ -4,9 +4,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from ..events.event import Event
-from ..events.turns import HeardSoFar, Level, SpeechBegan, TurnEvent
-from ..plain_text import plain
+from ...events.event import Event
+from ...events.turns import HeardSoFar, Level, SpeechBegan, TurnEvent
+from ...plain_text import plain
 
 _QUIET_DB, _LOUD_DB = -60.0, -6.0
 _WIDTH = 30

@@ -12,17 +12,17 @@ from engines.errors import AttuneError
 from engines.wake.own_phrase import LEAST_TAKES, MOST_TAKES, USUAL_TAKES, read_phrase
 from engines.wake.words import BUTTON, NONE, OWN, READY_MADE
 
-from ..client.own_phrase import learn_phrase
-from ..config.choice import choose
-from ..control.requests import Call, LearnPhrase
-from ..events.event import Event
-from ..events.wake import PhraseCompared, PhraseLearnt, TakeAsked, TakeRefused
-from ..plain_text import expanded
-from ..spoken_turns import own_phrase_path
-from .common import AsJson, ask_daemon, console, loaded, print_json, print_json_line, settings
-from .common import say as print_line
-from .engines import tell_daemon
-from .sheet import Sheet
+from ...client.own_phrase import learn_phrase
+from ...config.choice import choose
+from ...control.requests import Call, LearnPhrase
+from ...events.event import Event
+from ...events.wake import PhraseCompared, PhraseLearnt, TakeAsked, TakeRefused
+from ...plain_text import expanded
+from ...spoken_turns import own_phrase_path
+from ..common import AsJson, ask_daemon, console, loaded, print_json, print_json_line, settings
+from ..common import say as print_line
+from ..engines import tell_daemon
+from ..sheet import Sheet
 
 app = typer.Typer(
     no_args_is_help=True, help="Choose what calls Attune, and record your own phrase."

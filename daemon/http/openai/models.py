@@ -6,9 +6,9 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from .context import offered_by
-from .errors import RefusedError
-from .offered import Offered
+from ..context import offered_by
+from ..errors import RefusedError
+from ..offered import Offered
 
 NAME, CASCADE = "attune", "attune-cascade"
 _ABOUT = {

@@ -13,13 +13,13 @@ from engines.voices.automatic import AUTO
 from engines.voices.catalogue import BEST_KOKORO, ListedVoice, is_kokoro, list_voices
 from engines.voices.pace import Pace, read_paces
 
-from ..config.choice import choose
-from ..control.requests import Say, StopSpeaking
-from ..events.speaking import Silenced, TextSaid
-from ..plain_text import expanded
-from ..speaking.chosen_voice import NONE, chosen_voice, voice_needs
-from ..speaking.said_whole import said_whole
-from .common import (
+from ...config.choice import choose
+from ...control.requests import Say, StopSpeaking
+from ...events.speaking import Silenced, TextSaid
+from ...plain_text import expanded
+from ...speaking.chosen_voice import NONE, chosen_voice, voice_needs
+from ...speaking.said_whole import said_whole
+from ..common import (
     AsJson,
     ask_daemon,
     ask_daemon_for,
@@ -29,9 +29,9 @@ from .common import (
     print_json_line,
     settings,
 )
-from .common import say as print_line
-from .engines import tell_daemon
-from .sheet import Sheet
+from ..common import say as print_line
+from ..engines import tell_daemon
+from ..sheet import Sheet
 
 app = typer.Typer(no_args_is_help=True, help="Hear the voices that say replies, and choose one.")
 

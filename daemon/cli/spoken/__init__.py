@@ -1,0 +1,1 @@
+"""Commands for who talks with Attune: the conversation, voices and the wake word."""

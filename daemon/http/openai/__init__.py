@@ -1,0 +1,1 @@
+"""The paths that OpenAI's clients use."""

@@ -1,0 +1,1 @@
+"""`/v1/realtime`: a spoken conversation over one WebSocket."""
