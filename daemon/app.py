@@ -18,16 +18,17 @@ from engines.jobs.footprints import footprints_path
 from engines.voices.voice import Voice
 from engines.wake.words import NONE as NO_WAKE_WORD
 
-from .attention import Attention
+from .attention import Attention, Held
 from .clocks import REAL_TIME, Clocks
 from .config.settings import Settings
-from .control.handlers import Service, answer_message
+from .control.handlers import Service, answer, answer_message
 from .control.metrics import Metrics
 from .control.server import ControlServer
 from .control.socket_file import hold_socket
 from .control.status import StatusReader
 from .conversation.conversation import Conversation
 from .conversation.early import Preparation
+from .conversation.turn_pace import TurnPace
 from .events.bus import Events
 from .events.service import Status
 from .housekeeping import Housekeeping
@@ -280,12 +281,7 @@ def start(
         start_anew=given.start_anew,
     )
     if http is not None:
-        http.open(
-            models.lender,
-            lambda: conversation.busy,
-            lambda: spoken.pace.end_seconds,
-            metrics.text,
-        )
+        open_http(http, service, models, conversation, spoken.pace)
     control = start_control(stack, settings, given, service)
     # Stopped first: clients that wait for a reply are told while the other parts still run.
     stack.callback(conversation.stop_answering)
@@ -318,6 +314,30 @@ def start_http(
     from .http.service import HttpService
 
     return HttpService(stack, settings, given.open_voice, attention)
+
+
+def open_http(
+    http: "HttpService",
+    service: Service,
+    models: ModelManager,
+    conversation: Conversation,
+    pace: TurnPace,
+) -> None:
+    """Let clients of HTTP reach what runs by now."""
+    from .http.offered import Running
+
+    http.open(
+        Running(
+            lender=models.lender,
+            answering=lambda: conversation.busy,
+            metrics=service.metrics.text,
+            answer=partial(answer, service),
+            adaptation=service.scheduler.status,
+            last_rounds=service.store.history.last_rounds,
+            hold_training=Held(service.attention).hold,
+        ),
+        lambda: pace.end_seconds,
+    )
 
 
 def start_store(stack: ExitStack, settings: Settings, clocks: Clocks) -> Store:

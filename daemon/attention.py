@@ -42,3 +42,21 @@ class Attention:
         """Return for how many seconds there was no reason to be attentive; 0 while there is one."""
         with self._lock:
             return 0.0 if self._reasons else self._clock() - self._quiet_since
+
+
+class Held:
+    """A reason to be attentive that somebody gives and takes back by hand."""
+
+    def __init__(self, attention: Attention) -> None:
+        self._attention = attention
+        self._lock = threading.Lock()
+        self._held = False
+
+    def hold(self, held: bool) -> None:
+        """Be attentive from now on, or no longer."""
+        with self._lock:
+            if held and not self._held:
+                self._attention.begin()
+            if self._held and not held:
+                self._attention.end()
+            self._held = held

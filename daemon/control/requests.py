@@ -1,7 +1,7 @@
 """The requests that a running daemon takes: one checked type for each command of the control
 socket."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, Union
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
@@ -176,27 +176,29 @@ class ChangeVocabulary(Request):
     audio: str | None = Field(None, max_length=MAX_NAME_CHARACTERS)
 
 
-_AnyRequest = Annotated[
-    GetStatus
-    | GetMetrics
-    | Reload
-    | Ask
-    | Listen
-    | Say
-    | StopSpeaking
-    | Call
-    | LearnPhrase
-    | SetMode
-    | Follow
-    | Adapt
-    | ChangeVocabulary
-    | Correct
-    | Enroll
-    | Explain
-    | MoveGeneration,
-    Field(discriminator="command"),
-]
-_REQUESTS: TypeAdapter[_AnyRequest] = TypeAdapter(_AnyRequest)
+KINDS: tuple[type[Request], ...] = (
+    GetStatus,
+    GetMetrics,
+    Reload,
+    Ask,
+    Listen,
+    Say,
+    StopSpeaking,
+    Call,
+    LearnPhrase,
+    SetMode,
+    Follow,
+    Adapt,
+    ChangeVocabulary,
+    Correct,
+    Enroll,
+    Explain,
+    MoveGeneration,
+)
+"""All requests."""
+_REQUESTS: TypeAdapter[Request] = TypeAdapter(
+    Annotated[Union[KINDS], Field(discriminator="command")]  # type: ignore[arg-type] # noqa: UP007
+)
 
 
 def read_request(message: dict[str, Any]) -> Request:

@@ -22,6 +22,8 @@ class AdaptationStatus(EventPart):
     """What the stage is doing, or why no round runs."""
     number: int | None = None
     """The generation that the round is to write."""
+    round_started_at: float | None = None
+    """When the running round, or else the last one, began, in seconds since the epoch."""
     last_outcome: RoundOutcome | None = None
     last_reason: str = ""
     consecutive_failures: int = 0

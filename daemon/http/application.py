@@ -13,11 +13,11 @@ from starlette.responses import JSONResponse
 from engines.errors import AttuneError, TurnAbandoned
 
 from ..installation import version
-from . import health
+from . import commands, health
 from .errors import RefusedError, body, refusal
 from .gate import Gate
 from .offered import Offered
-from .openai import chat, models, speech, transcriptions
+from .openai import chat, fine_tuning, models, speech, transcriptions
 from .realtime import route as realtime
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,8 @@ def make_application(offered: Offered) -> FastAPI:
         },
     )
     app.state.offered = offered
-    for room in (models, chat, transcriptions, speech, realtime, health):
+    rooms = (models, chat, transcriptions, speech, realtime, fine_tuning, health, commands)
+    for room in rooms:
         app.include_router(room.router)
     app.exception_handler(AttuneError)(_told)
     app.exception_handler(RequestValidationError)(_malformed)

@@ -1,10 +1,16 @@
 """What every path needs of a request."""
 
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
 from fastapi import Request
 from starlette.requests import HTTPConnection
 
-from .errors import BusyError
+from .errors import BusyError, RefusedError
 from .offered import Offered, Running
+
+Result = TypeVar("Result")
 
 
 def offered_by(connection: HTTPConnection) -> Offered:
@@ -27,7 +33,21 @@ def who(connection: HTTPConnection) -> str:
     return found
 
 
-def request_id(request: Request) -> str:
-    """The id by which the log names a request."""
-    found: str = request.state.request_id
-    return found
+async def while_there(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """What `work` returns. It ends as soon as the client leaves, whose body was read before."""
+    working = asyncio.create_task(work)
+    gone = asyncio.create_task(_until_gone(request))
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise RefusedError(499, "the client has left")
+        return working.result()
+    finally:
+        for task in (working, gone):
+            task.cancel()
+        await asyncio.gather(working, gone, return_exceptions=True)
+
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -9,9 +9,14 @@ from typing import Any
 from engines.audio.segmenter import SegmenterLimits
 from engines.voices.catalogue import ListedVoice
 
+from ..clients import Client
 from ..config.settings import Settings
+from ..control.requests import Request as ControlRequest
+from ..events.event import Event
+from ..events.learning import AdaptationStatus
 from ..serving.lease import ModelLender
 from ..speaking.network_voice import NetworkVoice
+from ..store.records import Round
 from .tokens import Tokens
 from .work import Work
 
@@ -47,6 +52,14 @@ class Running:
     """Whether the user's own turn waits, or is being answered: it comes before all others."""
     metrics: Callable[[], str]
     """The metrics in Prometheus' text format."""
+    answer: Callable[[ControlRequest, Client], Iterator[Event]]
+    """Carries out a request of the control socket."""
+    adaptation: Callable[[], AdaptationStatus]
+    """What the scheduler of rounds does."""
+    last_rounds: Callable[[int], Sequence[Round]]
+    """How so many rounds ended, the newest first."""
+    hold_training: Callable[[bool], None]
+    """Lets training stand still, or go on."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,9 @@ class Offered:
     end_seconds: Callable[[], float]
     """The silence that ends a turn of the user's now."""
     threads: Executor
+    command_threads: Executor
+    commands: "Places"
+    """Who waits for the answer to a request of the control socket's."""
     sessions: "Places"
     """Who holds a conversation over a WebSocket."""
     started_unix_seconds: int

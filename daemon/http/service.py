@@ -11,7 +11,6 @@ from engines.voices.voice import Voice
 from ..attention import Attention
 from ..config.settings import Settings
 from ..conversation.end_of_turn import USUAL_SECONDS
-from ..serving.lease import ModelLender
 from ..speaking.chosen_voice import voice_needs
 from ..speaking.network_voice import NetworkVoice, network_voice
 from .application import make_application
@@ -22,6 +21,7 @@ from .tokens import Tokens, tokens_path
 from .work import Work
 
 _THREADS = 4
+MOST_COMMANDS = 16
 
 
 class HttpService:
@@ -51,6 +51,8 @@ class HttpService:
             speaking=Work(threads, attention),
             end_seconds=lambda: self._end_seconds(),
             threads=threads,
+            command_threads=stack.enter_context(ThreadPoolExecutor(MOST_COMMANDS, "http-command")),
+            commands=Places(MOST_COMMANDS),
             sessions=Places(MOST_SESSIONS),
             started_unix_seconds=int(time.time()),
         )
@@ -58,18 +60,11 @@ class HttpService:
         self.server = HttpServer(host.strip("[]"), int(port), make_application(offered))
         stack.callback(self._close)
 
-    def open(
-        self,
-        lender: ModelLender,
-        answering: Callable[[], bool],
-        end_seconds: Callable[[], float],
-        metrics: Callable[[], str],
-    ) -> None:
-        """Let clients reach the models of `lender`, and the metrics. `answering` tells whether a
-        turn of the user's own waits, or is being answered, and `end_seconds` the silence that ends
-        one."""
+    def open(self, running: Running, end_seconds: Callable[[], float]) -> None:
+        """Let clients reach what runs by now. `end_seconds` returns the silence that ends a turn
+        now."""
         self._end_seconds = end_seconds
-        self._running = Running(lender, answering, metrics)
+        self._running = running
 
     @property
     def problem(self) -> str:

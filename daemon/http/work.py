@@ -21,6 +21,38 @@ class _Ended:
     error: BaseException | None
 
 
+async def produced(
+    threads: Executor, work: Callable[[Client], Iterator[Result]]
+) -> AsyncGenerator[Result, None]:
+    """Yield what `work` yields in a thread. Closing the generator tells `work` by its `Client` that
+    nobody waits any more, and waits for it. Raises whatever `work` raises."""
+    loop, client = asyncio.get_running_loop(), Client()
+    results: asyncio.Queue[Result | _Ended] = asyncio.Queue()
+
+    def tell(one: Result | _Ended) -> None:
+        loop.call_soon_threadsafe(results.put_nowait, one)
+
+    def run() -> None:
+        error: BaseException | None = None
+        try:
+            with closing(_as_generator(work(client))) as several:
+                for one in several:
+                    tell(one)
+        except BaseException as raised:  # noqa: BLE001 - it is raised where it is waited for
+            error = raised
+        tell(_Ended(error))
+
+    running = loop.run_in_executor(threads, run)
+    try:
+        while not isinstance(one := await results.get(), _Ended):
+            yield one
+        if one.error is not None:
+            raise one.error
+    finally:
+        client.leave()
+        await asyncio.shield(running)
+
+
 class Work(Generic[Result]):
     """What is done one at a time, such as all that needs the language model."""
 
@@ -32,38 +64,19 @@ class Work(Generic[Result]):
     async def stream(
         self, who: str, work: Callable[[Client], Iterator[Result]]
     ) -> AsyncGenerator[Result, None]:
-        """Yield what `work` yields, once the turn of `who` has come. Closing the generator tells
-        `work` by its `Client` that nobody waits any more, and waits for it. Raises BusyError if too
-        many wait, and whatever `work` raises."""
-        async with self.queue.place(who):
-            loop, client = asyncio.get_running_loop(), Client()
-            results: asyncio.Queue[Result | _Ended] = asyncio.Queue()
+        """Yield what `work` yields, once the turn of `who` has come; see `produced`. Raises
+        BusyError if too many wait."""
 
-            def tell(one: Result | _Ended) -> None:
-                loop.call_soon_threadsafe(results.put_nowait, one)
-
-            def run() -> None:
-                error: BaseException | None = None
-                self._attention.begin()
-                try:
-                    with closing(_as_generator(work(client))) as produced:
-                        for one in produced:
-                            tell(one)
-                except BaseException as raised:  # noqa: BLE001 - it is raised where it is waited for
-                    error = raised
-                finally:
-                    self._attention.end()
-                tell(_Ended(error))
-
-            running = loop.run_in_executor(self._threads, run)
+        def attended(client: Client) -> Iterator[Result]:
+            self._attention.begin()
             try:
-                while not isinstance(one := await results.get(), _Ended):
-                    yield one
-                if one.error is not None:
-                    raise one.error
+                yield from work(client)
             finally:
-                client.leave()
-                await asyncio.shield(running)
+                self._attention.end()
+
+        async with self.queue.place(who), aclosing(produced(self._threads, attended)) as results:
+            async for one in results:
+                yield one
 
     async def one(self, who: str, work: Callable[[Client], Result]) -> Result:
         """What `work` returns; see `stream`."""

@@ -122,10 +122,15 @@ class History:
 
     def last_round(self) -> Round | None:
         """Return how the last round ended; None before the first."""
+        return next(iter(self.last_rounds(1)), None)
+
+    def last_rounds(self, count: int) -> list[Round]:
+        """Return how the latest `count` rounds ended, the newest first."""
         rows = self._database.rows(
-            f"SELECT {', '.join(_ROUND_COLUMNS)} FROM rounds ORDER BY id DESC LIMIT 1"  # noqa: S608
+            f"SELECT {', '.join(_ROUND_COLUMNS)} FROM rounds ORDER BY id DESC LIMIT ?",  # noqa: S608
+            count,
         )
-        return Round(**dict(zip(_ROUND_COLUMNS, rows[0], strict=True))) if rows else None
+        return [Round(**dict(zip(_ROUND_COLUMNS, row, strict=True))) for row in rows]
 
     def seconds_since_round(self) -> float:
         """Return the seconds since the last round ended, at least 0; infinite if there was none."""

@@ -179,6 +179,7 @@ class RoundScheduler:
 
     def _round(self, requested: bool) -> None:
         started_at = self._wall_clock()
+        self._status.change(round_started_at=started_at)
         number = next_number(self._rounds.generations)
         try:
             trained = self._runner.train(
@@ -232,7 +233,9 @@ class RoundScheduler:
         """Judge a candidate that a killed daemon had trained but not judged."""
         candidate = unjudged(self._rounds.jobs, self._rounds.generations)
         if candidate is not None:
-            self._judge(candidate, self._wall_clock(), 0)
+            started_at = self._wall_clock()
+            self._status.change(round_started_at=started_at)
+            self._judge(candidate, started_at, 0)
 
     def _judge(self, candidate: Generation, started_at: float, peak_bytes: int) -> None:
         self._tell(state="judging", number=candidate.number)

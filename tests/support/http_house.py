@@ -45,22 +45,19 @@ class Answer:
         return str(self.json["error"]["message"])
 
 
-class HttpHouse:
-    """A daemon that serves HTTP on some port of this machine."""
+def free_port() -> int:
+    """A port of this machine that nothing has."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
-    def __init__(self, folder: Path, surroundings: Surroundings, **flags: object) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.settings: Settings = make_settings(
-            folder,
-            **{"speaking.voice": "hum", "http.address": f"127.0.0.1:{self.port}", **flags},
-        )
-        self.app = App(self.settings, surroundings)
 
-    @property
-    def tokens(self) -> Tokens:
-        return Tokens(tokens_path(self.settings.state_dir))
+class HttpClient:
+    """Sends requests to a port of this machine."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
 
     def ask(
         self,
@@ -103,6 +100,22 @@ class HttpHouse:
         roles = ("user", "assistant")
         messages = [{"role": roles[n % 2], "content": text} for n, text in enumerate(words)]
         return self.post("/v1/chat/completions", {"messages": messages, **more})
+
+
+class HttpHouse(HttpClient):
+    """A daemon that serves HTTP on some port of this machine."""
+
+    def __init__(self, folder: Path, surroundings: Surroundings, **flags: object) -> None:
+        super().__init__(free_port())
+        self.settings: Settings = make_settings(
+            folder,
+            **{"speaking.voice": "hum", "http.address": f"127.0.0.1:{self.port}", **flags},
+        )
+        self.app = App(self.settings, surroundings)
+
+    @property
+    def tokens(self) -> Tokens:
+        return Tokens(tokens_path(self.settings.state_dir))
 
 
 Start = Callable[..., HttpHouse]

@@ -18,7 +18,7 @@ from engines.errors import AttuneError, TurnAbandoned
 
 from ...clients import Client
 from ...conversation.dialogue import answer_to_question, question
-from ..context import offered_by, running, who
+from ..context import offered_by, running, while_there, who
 from ..errors import RefusedError, body, refusal
 from ..offered import Offered, Running
 from .chat_schema import (
@@ -73,8 +73,7 @@ async def complete(request: Request, given: ChatRequest) -> ChatCompletion | Str
         return StreamingResponse(
             _events(about, given, first, pieces, told), media_type="text/event-stream"
         )
-    async with aclosing(pieces):
-        text = "".join([piece async for piece in pieces])
+    text = await while_there(request, _joined(pieces))
     calls = _calls(given, text)
     return ChatCompletion(
         **about,
@@ -91,6 +90,11 @@ async def complete(request: Request, given: ChatRequest) -> ChatCompletion | Str
         ],
         usage=_usage(told),
     )
+
+
+async def _joined(pieces: AsyncGenerator[str, None]) -> str:
+    async with aclosing(pieces):
+        return "".join([piece async for piece in pieces])
 
 
 async def _first(pieces: AsyncGenerator[str, None]) -> str | None:

@@ -12,7 +12,7 @@ from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ
 
 from ...clients import Client
-from ..context import offered_by, running, who
+from ..context import offered_by, running, while_there, who
 from ..errors import RefusedError, body, refusal
 from ..offered import Offered, Running
 from .models import route_of
@@ -72,9 +72,13 @@ async def transcribe(
     if stream:
         first = await anext(found, None)
         return StreamingResponse(_events(first, found, seconds), media_type="text/event-stream")
-    async with aclosing(found):
-        told = [one async for one in found]
+    told = await while_there(request, _all(found))
     return _answer(response_format, told, seconds[0], own)
+
+
+async def _all(found: AsyncGenerator[Read, None]) -> list[Read]:
+    async with aclosing(found):
+        return [one async for one in found]
 
 
 @router.post("/v1/audio/translations", response_model=None)
