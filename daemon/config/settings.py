@@ -553,20 +553,34 @@ class HttpSettings(Frozen):
             "soon as there is one (`attune tokens add`). Empty: nowhere."
         ),
     )
-    names: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = Field(
-        (),
+    names: str = Field(
+        "",
+        max_length=2000,
+        pattern=r"^([A-Za-z0-9._-]+(, *[A-Za-z0-9._-]+)*)?$",
         description=(
-            "Further names by which clients may call this machine, such as `attune.lan`. Its own "
-            "name and all addresses are known."
+            "Further names by which clients may call this machine, with commas between them, such "
+            "as `attune.lan, kitchen.lan`. Its own name and all addresses are known."
         ),
     )
-    origins: tuple[Annotated[str, Field(pattern=r"^https?://[^/]+$", max_length=255)], ...] = Field(
-        (),
+    origins: str = Field(
+        "",
+        max_length=2000,
+        pattern=r"^(https?://[^/, ]+(, *https?://[^/, ]+)*)?$",
         description=(
-            "Origins of web pages that may use the address, such as `https://chat.lan`. Other "
-            "pages are refused."
+            "Origins of web pages that may use the address, with commas between them, such as "
+            "`https://chat.lan`. Other pages are refused."
         ),
     )
+
+    @property
+    def all_names(self) -> list[str]:
+        """Each of `names`."""
+        return self.names.replace(",", " ").split()
+
+    @property
+    def all_origins(self) -> list[str]:
+        """Each of `origins`."""
+        return self.origins.replace(",", " ").split()
 
 
 class ControlSettings(Frozen):

@@ -45,10 +45,10 @@ def make_application(offered: Offered) -> FastAPI:
         docs_url=None,  # the pages would be fetched from elsewhere
         redoc_url=None,
         middleware=[
-            Middleware(Gate, offered.tokens, http.names, http.origins),
+            Middleware(Gate, offered.tokens, http.all_names, http.all_origins),
             Middleware(
                 CORSMiddleware,
-                allow_origins=list(http.origins),
+                allow_origins=http.all_origins,
                 allow_methods=["*"],
                 allow_headers=["*"],
             ),

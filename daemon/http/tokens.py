@@ -5,6 +5,7 @@ A token has 256 random bits, so its hash needs no salt and no slow function.
 
 import hmac
 import json
+import os
 import secrets
 import time
 from collections.abc import Sequence
@@ -116,7 +117,16 @@ class Tokens:
 
     def _write(self, tokens: tuple[Token, ...]) -> None:
         kept = json.dumps(_Kept(tokens=tokens).model_dump(), indent=1)
-        write_atomically(self._path, kept.encode())
+        try:
+            write_atomically(self._path, kept.encode())
+            if os.geteuid() == 0:  # the daemon, which has another user, has to read it
+                owner = self._path.parent.stat()
+                os.chown(self._path, owner.st_uid, owner.st_gid)
+        except OSError as error:
+            raise AttuneError(
+                f"the tokens cannot be written to {self._path} ({error.strerror}); do it as root, or"
+                " as the daemon's user"
+            ) from error
 
 
 def checked_scope(name: str) -> Scope:

@@ -40,6 +40,7 @@ RDEPENDS:${PN} = "\
     python3-av \
     python3-core \
     python3-ctranslate2 \
+    python3-fastapi \
     python3-faster-whisper \
     python3-gguf \
     python3-hibari-tts \
@@ -50,6 +51,7 @@ RDEPENDS:${PN} = "\
     python3-numpy \
     python3-onnxruntime \
     python3-platformdirs \
+    python3-python-multipart \
     python3-prometheus-client \
     python3-psutil \
     python3-pydantic \
@@ -62,6 +64,8 @@ RDEPENDS:${PN} = "\
     python3-soxr \
     python3-text2num \
     python3-typer \
+    python3-uvicorn \
+    python3-websockets \
     python3-wyoming \
     util-linux-setpriv \
 "

@@ -24,6 +24,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of settings of a machine of one's own."""
     folder = tmp_path / "etc"
     folder.mkdir()
+    use_sources(None, [])  # another test of this process may have named some
     monkeypatch.setattr("engines.models.manifest._MACHINE", folder)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv("ATTUNE__CACHE_DIR", str(tmp_path / "cache"))

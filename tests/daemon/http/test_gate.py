@@ -32,7 +32,7 @@ __all__ = ["folder", "start_house"]
     ],
 )
 def test_only_known_names_are_taken(start_house: Start, host: str, status: int) -> None:
-    house = start_house(http__names=("attune.lan",))
+    house = start_house(http__names="kitchen.lan, attune.lan")
     assert house.get("/v1/models", Host=host).status == status
 
 
@@ -47,12 +47,12 @@ def test_only_known_names_are_taken(start_house: Start, host: str, status: int) 
     ],
 )
 def test_only_known_pages_are_taken(start_house: Start, origin: str, status: int) -> None:
-    house = start_house(http__origins=("https://chat.lan",))
+    house = start_house(http__origins="https://chat.lan,http://b.lan")
     assert house.get("/v1/models", Origin=origin.format(port=house.port)).status == status
 
 
 def test_a_known_page_may_ask_before(start_house: Start) -> None:
-    house = start_house(http__origins=("https://chat.lan",))
+    house = start_house(http__origins="https://chat.lan,http://b.lan")
     asked = {"Origin": "https://chat.lan", "Access-Control-Request-Method": "POST"}
     house.tokens.add("phone", ["talk"])
     answer = house.ask("OPTIONS", "/v1/chat/completions", None, asked)

@@ -60,6 +60,20 @@ def test_a_damaged_file_lets_nobody_in(tokens: Tokens, tmp_path: Path) -> None:
             tokens.find(secret)
 
 
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path / "nowhere" / "tokens.json")
+    with pytest.raises(AttuneError, match="cannot be written"):
+        tokens.add("phone", ["talk"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_the_file_belongs_to_whoever_has_the_folder(tokens: Tokens, tmp_path: Path) -> None:
+    os.chown(tmp_path, 1234, 1234)
+    tokens.add("phone", ["talk"])
+    found = tokens_path(tmp_path).stat()
+    assert (found.st_uid, found.st_gid) == (1234, 1234)
+
+
 def test_only_the_owner_reads_the_file(tokens: Tokens, tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
