@@ -124,8 +124,8 @@ class Tokens:
                 os.chown(self._path, owner.st_uid, owner.st_gid)
         except OSError as error:
             raise AttuneError(
-                f"the tokens cannot be written to {self._path} ({error.strerror}); do it as root, or"
-                " as the daemon's user"
+                f"the tokens cannot be written to {self._path} ({error.strerror}); do it as root,"
+                " or as the daemon's user"
             ) from error
 
 
