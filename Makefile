@@ -68,6 +68,10 @@ test-images: ready deb ## As root: build the packages and the container image, a
 test-homeassistant: ready ## As root: run a real Home Assistant beside a daemon (a gigabyte and five minutes the first time)
 	$(BIN)/pytest -m homeassistant tests/homeassistant
 
+.PHONY: test-clients
+test-clients: ready ## Use a daemon with OpenAI's own client, and with requests made from its OpenAPI document (about eight minutes)
+	$(BIN)/pytest -m clients tests/clients
+
 .PHONY: poison
 poison: ready ## Teach false labels of six kinds, and see whether what is served gets worse (about two hours)
 	$(BIN)/python -m tests.bench.poison
@@ -105,6 +109,10 @@ bench-spoken: ready ## Talk with a daemon through a loudspeaker that its microph
 .PHONY: bench-end-of-turn
 bench-end-of-turn: ready ## Let somebody who pauses finish, and answer a quick speaker (about half an hour)
 	$(BIN)/python -m tests.bench.end_of_turn
+
+.PHONY: bench-network
+bench-network: ready ## Compare HTTP and Wyoming with the control socket, and let eight clients in at once (about twenty minutes)
+	$(BIN)/python -m tests.bench.network
 
 .PHONY: bench-speculation
 bench-speculation: ready ## Hear 200 turns with and without answers that are begun early (about half an hour)

@@ -44,7 +44,7 @@ async def status(request: Request) -> dict[str, Any]:
 @router.get(
     "/events",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/event-stream": {"schema": {}}}}},
 )
 async def follow(request: Request, levels: bool = False) -> StreamingResponse:
     """Tell what happens: first the state as it is, then every event; with `levels` also how loud
@@ -66,7 +66,7 @@ def _add(kind: type[requests.Request]) -> None:
     about = (kind.__doc__ or "").split("\n\n")[0] or f"As `attune {name}`."
     more: Any = {
         "response_model": Answered,
-        "responses": {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+        "responses": {200: {"content": {"text/event-stream": {"schema": {}}}}},
     }
 
     async def run(request: Request, given: Any) -> Answered | StreamingResponse:

@@ -199,6 +199,7 @@ def main() -> int:
                     )
                 if given.replies:
                     found["alone"] = replies_alone(listener, socket, given.replies)
+                    print(json.dumps(found), file=sys.stderr)
                     found["barge_in"] = barge_ins(
                         sound, listener, socket, paths[speakers[0]], given.replies
                     )

@@ -53,7 +53,7 @@ class _Told:
 @router.post(
     "/v1/chat/completions",
     response_model=ChatCompletion,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/event-stream": {"schema": {}}}}},
 )
 async def complete(request: Request, given: ChatRequest) -> ChatCompletion | StreamingResponse:
     """Continue a conversation. What is said in a recording is heard by the user's own recogniser;

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
@@ -48,8 +48,11 @@ class SpeechRequest(BaseModel):
     responses={
         200: {
             "content": {
-                "audio/mpeg": {"schema": {"type": "string", "format": "binary"}},
-                "text/event-stream": {"schema": {"type": "string"}},
+                **{
+                    mime_type(form): {"schema": {"type": "string", "format": "binary"}}
+                    for form in get_args(Format)
+                },
+                "text/event-stream": {"schema": {}},
             }
         }
     },

@@ -39,7 +39,7 @@ _TEXT = {"schema": {"type": "string"}}
                 },
                 "text/plain": _TEXT,
                 "text/vtt": _TEXT,
-                "text/event-stream": _TEXT,
+                "text/event-stream": {"schema": {}},
             }
         }
     },
