@@ -21,6 +21,7 @@ class Sampling:
     """How a reply is drawn."""
 
     max_tokens: int
+    """The reply has at most so many, and at most as many as the context has room for."""
     temperature: float = 0.0
     """0 takes the likeliest token each time."""
     top_p: float = 1.0

@@ -26,6 +26,8 @@ from .sequence import LlamaSequence
 from .vocabulary import Vocabulary
 
 _REMEMBERED_TEMPLATES = 64
+LEAST_REPLY_TOKENS = 128
+"""Room that a reply has in any case, where a longer one is wanted."""
 
 
 class LlamaClientChat:
@@ -60,18 +62,20 @@ class LlamaClientChat:
         message are plain text. `step` is called before each bounded step of the work; an exception
         that it raises ends the reply, as closing does. A reply that falls into a loop is ended.
 
-        Raises TooLongError where the system's and the last message do not fit with
-        `sampling.max_tokens`, and AttuneError where the template refuses the messages or llama.cpp
+        Raises TooLongError where the system's and the last message do not fit with a reply of
+        LEAST_REPLY_TOKENS, or of `sampling.max_tokens` if these are fewer, and AttuneError where the template refuses the messages or llama.cpp
         fails.
         """
         if not self._caller.acquire(blocking=False):
             raise RuntimeError("another conversation is being continued; finish that reply first")
         try:
             told = Completion() if told is None else told
-            prompt = self._prompt(messages, sampling.max_tokens, json.dumps(list(tools)))
+            least = min(sampling.max_tokens, LEAST_REPLY_TOKENS)
+            prompt = self._prompt(messages, least, json.dumps(list(tools)))
             told.prompt_tokens, told.completion_tokens, told.finish_reason = len(prompt), 0, ""
             self._read(prompt, step)
-            yield from self._write(sampling, step, told)
+            room = self._sequence.capacity_tokens - len(prompt)
+            yield from self._write(sampling, min(sampling.max_tokens, room), step, told)
         finally:
             self._caller.release()
 
@@ -136,7 +140,7 @@ class LlamaClientChat:
         self._tokens += missing
 
     def _write(
-        self, sampling: Sampling, step: Step, told: Completion
+        self, sampling: Sampling, most_tokens: int, step: Step, told: Completion
     ) -> Generator[str, None, None]:
         generator = np.random.default_rng(sampling.seed)
         characters = codecs.getincrementaldecoder("utf-8")(errors="replace")
@@ -157,7 +161,7 @@ class LlamaClientChat:
                 yield piece
             if held.stopped or cycles(reply) or ("\n" in text and repeats_lines(held.text)):
                 break
-            if len(reply) == sampling.max_tokens:
+            if len(reply) == most_tokens:
                 told.finish_reason = "length"
                 break
         if rest := held.rest():

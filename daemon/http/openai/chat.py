@@ -170,7 +170,7 @@ def _write(
     own = offered.settings.conversation.max_reply_tokens
     stop = [given.stop] if isinstance(given.stop, str) else given.stop or []
     sampling = Sampling(
-        max_tokens=min(most or own, offered.settings.llm.context_tokens // 2),
+        max_tokens=most or own,
         temperature=given.temperature or 0.0,
         top_p=given.top_p or 1.0,
         seed=abs(given.seed or 0),

@@ -61,7 +61,7 @@ class SessionGiven(BaseModel):
     type: Literal["realtime", "transcription"] | None = None
     instructions: Text | None = None
     output_modalities: list[Literal["text", "audio"]] | None = Field(None, max_length=2)
-    max_output_tokens: int | Literal["inf"] | None = None
+    max_output_tokens: Annotated[int, Field(ge=1)] | Literal["inf"] | None = None
     audio: Audio | None = None
 
 
@@ -88,7 +88,7 @@ class ResponseGiven(BaseModel):
 
     instructions: Text | None = None
     output_modalities: list[Literal["text", "audio"]] | None = Field(None, max_length=2)
-    max_output_tokens: int | Literal["inf"] | None = None
+    max_output_tokens: Annotated[int, Field(ge=1)] | Literal["inf"] | None = None
 
 
 class SessionUpdate(BaseModel):

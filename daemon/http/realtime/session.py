@@ -385,7 +385,7 @@ class Session:
             yield question(doubted)
             return
         own = self._offered.settings.conversation.max_reply_tokens
-        sampling = Sampling(max_tokens=min(most, 4 * own) if isinstance(most, int) else own)
+        sampling = Sampling(max_tokens=most if isinstance(most, int) else own)
         ready = running(self._offered)
         written = self._offered.hearing.stream(
             self._who, lambda client: continued(ready, messages, sampling, [], client, told)

@@ -112,6 +112,14 @@ def test_a_reply_tells_its_tokens_and_why_it_ended(chat: LlamaClientChat) -> Non
     assert 50 < told.prompt_tokens < 110
 
 
+def test_a_long_reply_ends_where_the_context_does(chat: LlamaClientChat) -> None:
+    told = Completion()
+    count = ", ".join(str(number) for number in range(1, 60))
+    "".join(chat.complete(asked(f"Count: {count}"), Sampling(100_000), told=told))
+    assert told.completion_tokens <= 384 - told.prompt_tokens
+    assert told.finish_reason in ("length", "stop")
+
+
 @pytest.mark.parametrize("length", [1, 2, 5])
 def test_a_reply_ends_before_a_stop(chat: LlamaClientChat, length: int) -> None:
     whole = reply(chat, asked(PARIS))
