@@ -1,5 +1,6 @@
 """Runs inside Home Assistant's own Python: sets its wyoming integration up by the config flow, and
-runs an Assist pipeline with a recording. `drive.py FOLDER PORT RECORDING.raw` prints JSON.
+runs an Assist pipeline with a recording; then its llama_cpp integration, which speaks OpenAI's
+interface. `drive.py FOLDER WYOMING_PORT HTTP_PORT RECORDING.raw` prints JSON.
 
 The recording is 16 kHz, 16 bits, mono.
 """
@@ -28,7 +29,43 @@ async def sound(path: Path):
         await asyncio.sleep(0.1)
 
 
-async def main(folder: Path, port: int, recording: Path) -> dict:
+async def by_llama_cpp(hass, port: int) -> dict:
+    """Attune as a conversation agent by its address alone."""
+    from homeassistant.components import conversation
+    from homeassistant.components.homeassistant.exposed_entities import async_expose_entity
+
+    hass.states.async_set("light.kitchen_light", "off", {"friendly_name": "kitchen light"})
+    async_expose_entity(hass, "conversation", "light.kitchen_light", True)
+    before = {state.entity_id for state in hass.states.async_all("conversation")}
+    flow = await hass.config_entries.flow.async_init(
+        "llama_cpp",
+        context={"source": "user"},
+        data={"base_url": f"http://127.0.0.1:{port}/v1"},
+    )
+    steps = [str(flow["type"])]
+    if flow.get("step_id") == "model":
+        flow = await hass.config_entries.flow.async_configure(
+            flow["flow_id"], {"chat_model": "attune"}
+        )
+        steps.append(str(flow["type"]))
+    await hass.async_block_till_done()
+    new = {state.entity_id for state in hass.states.async_all("conversation")} - before
+    found: dict = {"steps": steps, "errors": flow.get("errors"), "entities": sorted(new)}
+    for agent in sorted(new)[:1]:
+        answers = []
+        talk = None
+        for words in ("What is the capital of France?", "And of Italy?"):
+            answer = await conversation.async_converse(
+                hass, words, talk, Context(), language="en", agent_id=agent
+            )
+            talk = answer.conversation_id
+            speech = answer.response.speech.get("plain", {}).get("speech", "")
+            answers.append((str(answer.response.response_type), speech))
+        found["answers"] = answers
+    return found
+
+
+async def main(folder: Path, port: int, http_port: int, recording: Path) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "configuration.yaml").write_text(CONFIGURATION)
     hass = await bootstrap.async_setup_hass(
@@ -99,12 +136,13 @@ async def main(folder: Path, port: int, recording: Path) -> dict:
 
     stream.async_set_message_stream(words())
     found["said_bytes"] = sum([len(chunk) async for chunk in stream.async_stream_result()])
+    found["llama_cpp"] = await by_llama_cpp(hass, http_port)
     await hass.async_stop()
     return found
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.ERROR)
-    given_folder, given_port, given_recording = sys.argv[1:]
-    outcome = asyncio.run(main(Path(given_folder), int(given_port), Path(given_recording)))
+    given_folder, wyoming, http, given_recording = sys.argv[1:]
+    outcome = asyncio.run(main(Path(given_folder), int(wyoming), int(http), Path(given_recording)))
     print("FOUND " + json.dumps(outcome))

@@ -8,7 +8,6 @@ and five minutes, the first time.
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from daemon.client.temporary_daemon import private_daemon
 from engines.audio.recordings import read_audio
 from engines.types import SAMPLE_RATE_HZ
 from tests.bench.world import fresh_state, settings_of
+from tests.support.http_house import free_port
 from tests.support.places import PROJECT
 
 HERE = Path(__file__).parent
@@ -48,9 +48,7 @@ def system() -> Iterator[Path]:
 def test_an_assist_pipeline_hears_answers_and_speaks_by_attune(
     system: Path, tmp_path: Path, general_speech: Path
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port, http_port = free_port(), free_port()
     spoken = read_audio(general_speech / "vm-intro.g722", 30.0)
     work = system / "trial"
     shutil.rmtree(work, ignore_errors=True)
@@ -58,12 +56,15 @@ def test_an_assist_pipeline_hears_answers_and_speaks_by_attune(
     (work / "said.raw").write_bytes((32767 * spoken).astype("<i2").tobytes())
     shutil.copy(HERE / "drive.py", work / "drive.py")
     control = tmp_path / "a.sock"
-    more: dict[str, object] = {"WYOMING__ADDRESS": f"127.0.0.1:{port}"}
+    more: dict[str, object] = {
+        "WYOMING__ADDRESS": f"127.0.0.1:{port}",
+        "HTTP__ADDRESS": f"127.0.0.1:{http_port}",
+    }
     settings = settings_of(fresh_state(tmp_path / "state"), control, **more)
     with private_daemon(settings, tmp_path / "daemon.log"):
         done = subprocess.run(
             ["chroot", str(system), "/ha/bin/python", "/trial/drive.py", "/trial/config", str(port),
-             "/trial/said.raw"],
+             str(http_port), "/trial/said.raw"],
             env={
                 "PATH": "/ha/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                 "HOME": "/root",
@@ -90,4 +91,8 @@ def test_an_assist_pipeline_hears_answers_and_speaks_by_attune(
     assert seconds < found["heard_at"] < seconds + 5
     assert found["answered"]
     assert found["said_bytes"] > 20_000
+    by_http = found["llama_cpp"]
+    assert by_http["steps"][-1].endswith("create_entry")
+    assert [kind for kind, _ in by_http["answers"]] == ["action_done", "action_done"]
+    assert "Paris" in by_http["answers"][0][1]
     assert status["last_turns"][0]["utterance"], "what Home Assistant passed on was found again"
