@@ -3,8 +3,6 @@ does not keep the others waiting. Knows no HTTP."""
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from .errors import BusyError
 
@@ -23,17 +21,24 @@ class FairQueue:
         """How many wait."""
         return sum(map(len, self._waiting.values()))
 
-    @asynccontextmanager
-    async def place(self, client: str) -> AsyncIterator[None]:
-        """Wait for `client`'s turn; the next one comes when the block ends. Raises BusyError if too
-        many wait already."""
+    async def take(self, client: str) -> None:
+        """Wait for `client`'s turn, which lasts until `hand_on`. Raises BusyError if too many wait
+        already."""
         if self._taken:
             await self._wait(client)
         self._taken = True
-        try:
-            yield
-        finally:
-            self._hand_on()
+
+    def hand_on(self) -> None:
+        """End the turn that was taken; the next one comes."""
+        while self._waiting:
+            client, turns = self._waiting.popitem(last=False)
+            turn = turns.popleft()
+            if turns:
+                self._waiting[client] = turns  # behind the others
+            if not turn.done():
+                turn.set_result(None)  # the place stays taken meanwhile
+                return
+        self._taken = False
 
     async def _wait(self, client: str) -> None:
         if self.waiting >= self._most_waiting:
@@ -44,21 +49,10 @@ class FairQueue:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._hand_on()  # the turn came when its client had just left
+                self.hand_on()  # the turn came when its client had just left
             else:
                 self._leave(client, turn)
             raise
-
-    def _hand_on(self) -> None:
-        while self._waiting:
-            client, turns = self._waiting.popitem(last=False)
-            turn = turns.popleft()
-            if turns:
-                self._waiting[client] = turns  # behind the others
-            if not turn.done():
-                turn.set_result(None)  # the place stays taken meanwhile
-                return
-        self._taken = False
 
     def _leave(self, client: str, turn: "asyncio.Future[None]") -> None:
         turns = self._waiting.get(client, deque())

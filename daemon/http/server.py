@@ -19,6 +19,8 @@ RETRY_SECONDS = 10.0
 _HEADERS_SECONDS = 15.0
 """Time in which a client that has connected has to send a request."""
 _IDLE_SECONDS = 30.0
+_TAKE_SECONDS = 60.0
+"""Time in which a client has to take something of its answer."""
 _FAREWELL_SECONDS = 2
 _MOST_FRAME_BYTES = 4_000_000
 
@@ -112,18 +114,29 @@ class HttpServer:
 
 
 class _Impatient(H11Protocol):
-    """Leaves a client that has connected and sends no request."""
+    """Leaves a client that has connected and sends no request, or takes nothing of its answer."""
 
     _leaves: asyncio.TimerHandle | None = None
+    _stops: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._leaves = self.loop.call_later(_HEADERS_SECONDS, self._leave)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._leaves is not None:
-            self._leaves.cancel()
+        for timer in (self._leaves, self._stops):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stops = self.loop.call_later(_TAKE_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._stops is not None:
+            self._stops.cancel()
+        super().resume_writing()
 
     def _leave(self) -> None:
         if not self._asked():

@@ -22,10 +22,13 @@ class _Ended:
 
 
 async def produced(
-    threads: Executor, work: Callable[[Client], Iterator[Result]]
+    threads: Executor,
+    work: Callable[[Client], Iterator[Result]],
+    ended: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[Result, None]:
     """Yield what `work` yields in a thread. Closing the generator tells `work` by its `Client` that
-    nobody waits any more, and waits for it. Raises whatever `work` raises."""
+    nobody waits any more, and waits for it. `ended` is called in the event loop when `work` has
+    ended, whether or not everything was taken. Raises whatever `work` raises."""
     loop, client = asyncio.get_running_loop(), Client()
     results: asyncio.Queue[Result | _Ended] = asyncio.Queue()
 
@@ -41,6 +44,7 @@ async def produced(
         except BaseException as raised:  # noqa: BLE001 - it is raised where it is waited for
             error = raised
         tell(_Ended(error))
+        loop.call_soon_threadsafe(ended)
 
     running = loop.run_in_executor(threads, run)
     try:
@@ -74,7 +78,10 @@ class Work(Generic[Result]):
             finally:
                 self._attention.end()
 
-        async with self.queue.place(who), aclosing(produced(self._threads, attended)) as results:
+        await self.queue.take(who)
+        # The next turn comes when the work is done: a client may take its time to read.
+        results = produced(self._threads, attended, self.queue.hand_on)
+        async with aclosing(results):
             async for one in results:
                 yield one
 

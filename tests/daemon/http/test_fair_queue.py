@@ -1,6 +1,8 @@
 """One at a time, clients in turn, and nobody is forgotten."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -13,6 +15,15 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
+@asynccontextmanager
+async def place(queue: FairQueue, client: str) -> AsyncIterator[None]:
+    await queue.take(client)
+    try:
+        yield
+    finally:
+        queue.hand_on()
+
+
 class Scene:
     """Clients that wait for a queue, and in which order they came."""
 
@@ -23,7 +34,7 @@ class Scene:
         self.go = asyncio.Event()
 
     async def visit(self, client: str) -> None:
-        async with self.queue.place(client):
+        async with place(self.queue, client):
             self.inside += 1
             assert self.inside == 1
             self.order.append(client)
@@ -98,9 +109,9 @@ def test_an_error_inside_frees_the_place() -> None:
     async def scene() -> None:
         queue = FairQueue(1)
         with pytest.raises(ZeroDivisionError):
-            async with queue.place("a"):
+            async with place(queue, "a"):
                 raise ZeroDivisionError
-        async with asyncio.timeout(5), queue.place("b"):
+        async with asyncio.timeout(5), place(queue, "b"):
             pass
 
     asyncio.run(scene())
