@@ -331,6 +331,7 @@ def open_http(
             lender=models.lender,
             answering=lambda: conversation.busy,
             metrics=service.metrics.text,
+            count_request=service.metrics.count_request,
             answer=partial(answer, service),
             adaptation=service.scheduler.status,
             last_rounds=service.store.history.last_rounds,

@@ -1,10 +1,11 @@
 """Metrics in Prometheus' text format: events are counted as they happen, and states are read when
 the text is asked for.
 
-Knows no network: `attune metrics` prints the text, for a collector of text files.
+Knows no network: `attune metrics` prints the text, and HTTP serves it.
 """
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,9 +20,12 @@ from prometheus_client.registry import Collector
 from ..events.bus import Events
 from ..events.learning import AdaptationChanged, RolledBack, ShadowEnded
 from ..events.service import Status
-from ..events.turns import TurnAnswered, TurnFailed
+from ..events.speaking import ReplySaid
+from ..events.turns import Heard, SpeechEnded, TurnAnswered, TurnFailed
 
-_FIRST_TOKEN_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+_STAGE_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+_REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_MOST_OPEN_TURNS = 100
 _STATES = ("waiting", "training", "paused", "judging", "stopped")
 
 
@@ -36,11 +40,25 @@ class Metrics:
         self._turns = Counter(
             "attune_turns", "Turns that ended.", ["route", "outcome"], registry=self._registry
         )
-        self._first_tokens = Histogram(
-            "attune_first_token_seconds",
-            "From the end of speech to the first piece of the reply.",
-            ["route"],
-            buckets=_FIRST_TOKEN_SECONDS,
+        self._first_tokens = self._stage(
+            "first_token", "From the end of speech to the first piece of the reply.", ["route"]
+        )
+        self._replies = self._stage(
+            "reply", "From the end of speech to the end of the written reply.", ["route"]
+        )
+        self._hearing = self._stage(
+            "hearing", "From the end of a turn to the words that the cascade heard."
+        )
+        self._first_sounds = self._stage(
+            "first_sound", "From the end of speech to the first sound of the reply."
+        )
+        self._ended_at: dict[int, float] = {}
+        """When the last turns ended that were not heard yet, by `time.monotonic`."""
+        self._requests = Histogram(
+            "attune_http_request_seconds",
+            "Requests by HTTP, until their answers ended.",
+            ["path", "status"],
+            buckets=_REQUEST_SECONDS,
             registry=self._registry,
         )
         self._rounds = Counter(
@@ -59,10 +77,40 @@ class Metrics:
         )
 
         events.subscribe(TurnAnswered, self._note_turn)
+        events.subscribe(SpeechEnded, self._note_end)
+        events.subscribe(Heard, self._note_heard)
+        events.subscribe(ReplySaid, self._note_sound)
         events.subscribe(TurnFailed, lambda _: self._turns.labels("", "failed").inc())
         events.subscribe(AdaptationChanged, self._note_round)
         events.subscribe(RolledBack, lambda _: self._rollbacks.inc())
         events.subscribe(ShadowEnded, lambda event: self._shadows.labels(event.outcome).inc())
+
+    def count_request(self, path: str, status: int, seconds: float) -> None:
+        """Count a request by HTTP: the path of its kind, and how long it took."""
+        self._requests.labels(path, str(status)).observe(seconds)
+
+    def _stage(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Histogram:
+        return Histogram(
+            f"attune_{name}_seconds",
+            meaning,
+            labels,
+            buckets=_STAGE_SECONDS,
+            registry=self._registry,
+        )
+
+    def _note_end(self, event: SpeechEnded) -> None:
+        self._ended_at[event.turn] = time.monotonic()
+        while len(self._ended_at) > _MOST_OPEN_TURNS:  # turns that nobody heard
+            del self._ended_at[next(iter(self._ended_at))]
+
+    def _note_heard(self, event: Heard) -> None:
+        ended_at = self._ended_at.pop(event.turn, None)
+        if ended_at is not None:
+            self._hearing.observe(time.monotonic() - ended_at)
+
+    def _note_sound(self, event: ReplySaid) -> None:
+        if event.first_sound_ms is not None:
+            self._first_sounds.observe(event.first_sound_ms / 1000)
 
     def _note_turn(self, event: TurnAnswered) -> None:
         ended = (
@@ -71,6 +119,7 @@ class Metrics:
         self._turns.labels(event.route, ended).inc()
         if event.first_token_ms is not None:
             self._first_tokens.labels(event.route).observe(event.first_token_ms / 1000)
+        self._replies.labels(event.route).observe(event.reply_ms / 1000)
 
     def _note_round(self, event: AdaptationChanged) -> None:
         if event.outcome is not None:

@@ -38,6 +38,11 @@ _STATUSES = {
 def make_application(offered: Offered) -> FastAPI:
     """The application that serves `offered`."""
     http = offered.settings.http
+
+    def count(path: str, status: int, seconds: float) -> None:
+        if (running := offered.running()) is not None:
+            running.count_request(path, status, seconds)
+
     app = FastAPI(
         title="Attune",
         version=version(),
@@ -45,7 +50,7 @@ def make_application(offered: Offered) -> FastAPI:
         docs_url=None,  # the pages would be fetched from elsewhere
         redoc_url=None,
         middleware=[
-            Middleware(Gate, offered.tokens, http.all_names, http.all_origins),
+            Middleware(Gate, offered.tokens, http.all_names, http.all_origins, count),
             Middleware(
                 CORSMiddleware,
                 allow_origins=http.all_origins,

@@ -10,8 +10,9 @@ import ipaddress
 import logging
 import re
 import socket
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -52,11 +53,18 @@ class Gate:
     """Stands before the application."""
 
     def __init__(
-        self, app: ASGIApp, tokens: Tokens, names: Sequence[str], origins: Sequence[str]
+        self,
+        app: ASGIApp,
+        tokens: Tokens,
+        names: Sequence[str],
+        origins: Sequence[str],
+        count: Callable[[str, int, float], None] = lambda path, status, seconds: None,
     ) -> None:
         """Let in who calls the daemon by an address, by this machine's name or by one of `names`,
-        from no web page or one of `origins`, and with one of `tokens` where there are any."""
+        from no web page or one of `origins`, and with one of `tokens` where there are any. `count`
+        is called with the path, the status and the seconds of each request that was let in."""
         self._app = app
+        self._count = count
         self._tokens = tokens
         own = socket.gethostname().lower()
         self._names = {"localhost", own, f"{own}.local", *(name.lower() for name in names)}
@@ -78,11 +86,14 @@ class Gate:
             return
 
         refused: list[RefusedError] = []
+        began, status = time.monotonic(), 499  # the client has left
 
         async def named(message: Message) -> None:
+            nonlocal status
             if refused:
                 return  # the application answers that the body is malformed
             if message["type"] == "http.response.start":
+                status = message["status"]
                 message["headers"] = [
                     *message.get("headers", []),
                     (b"x-request-id", request_id.encode()),
@@ -90,7 +101,12 @@ class Gate:
             await send(message)
 
         bounded = _bounded(receive, refused) if scope["type"] == "http" else receive
-        await self._app(scope, bounded, named)
+        try:
+            await self._app(scope, bounded, named)
+        finally:
+            if scope["type"] == "http":
+                taken = refused[0].status if refused else status
+                self._count(_kind_of(scope), taken, time.monotonic() - began)
         if refused:
             await _refuse(refused[0], request_id, scope, receive, send)
 
@@ -196,6 +212,11 @@ def _secret(connection: HTTPConnection) -> str:
     return next(
         (one.removeprefix(_SUBPROTOCOL) for one in offered if one.startswith(_SUBPROTOCOL)), ""
     )
+
+
+def _kind_of(scope: Scope) -> str:
+    """The path of a request's kind: those that clients make up are one."""
+    return str(getattr(scope.get("route"), "path", "unknown"))
 
 
 def _request_id(given: str) -> str:

@@ -52,6 +52,8 @@ class Running:
     """Whether the user's own turn waits, or is being answered: it comes before all others."""
     metrics: Callable[[], str]
     """The metrics in Prometheus' text format."""
+    count_request: Callable[[str, int, float], None]
+    """Counts a request: the path of its kind, its status, and the seconds that it took."""
     answer: Callable[[ControlRequest, Client], Iterator[Event]]
     """Carries out a request of the control socket."""
     adaptation: Callable[[], AdaptationStatus]

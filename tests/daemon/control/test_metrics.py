@@ -8,7 +8,8 @@ from daemon.control.metrics import Metrics
 from daemon.events.bus import Events
 from daemon.events.learning import AdaptationChanged, RolledBack, ServingChanged, ShadowEnded
 from daemon.events.service import Status
-from daemon.events.turns import SpeechBegan, TurnFailed
+from daemon.events.speaking import ReplySaid
+from daemon.events.turns import Heard, SpeechBegan, SpeechEnded, TurnFailed
 from engines.audio.recordings import write_flac
 from tests.support.fakes import tone, write_base
 from tests.support.running_daemon import Daemon, Start, enroll, folder, start
@@ -54,6 +55,30 @@ def test_turns_rounds_and_what_is_so_are_told(start: Start, folder: Path) -> Non
     assert (after["attune_generation"], after["attune_utterances"]) == (1, 21)
     assert after["attune_round_predicted_bytes"] > after["attune_round_most_used_bytes"] > 0
     assert after["process_resident_memory_bytes"] > 10_000_000
+
+
+def test_the_stages_of_a_turn_are_timed() -> None:
+    events = Events()
+    metrics = Metrics(no_status, events)
+    events.publish(SpeechEnded(turn=7))
+    events.publish(Heard(turn=6, source="text", text="typed"))
+    events.publish(Heard(turn=7, source="microphone", text="said"))
+    events.publish(Heard(turn=7, source="microphone", text="said once more"))
+    said = {"source": "microphone", "seconds": 1.0, "stopped": False}
+    events.publish(ReplySaid(turn=7, first_sound_ms=800.0, **said))
+    events.publish(ReplySaid(turn=8, first_sound_ms=None, **said))
+    for turn in range(500):
+        events.publish(SpeechEnded(turn=100 + turn))
+    found = {
+        sample.name: sample.value
+        for kind in (metrics._hearing, metrics._first_sounds)
+        for family in kind.collect()
+        for sample in family.samples
+    }
+    assert found["attune_hearing_seconds_count"] == 1
+    assert found["attune_first_sound_seconds_count"] == 1
+    assert found["attune_first_sound_seconds_sum"] == 0.8
+    assert len(metrics._ended_at) == 100
 
 
 def no_status() -> Status:

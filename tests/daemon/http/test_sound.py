@@ -162,6 +162,16 @@ def test_health_and_metrics(start_house: Start) -> None:
     metrics = house.get("/metrics")
     assert metrics.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert b"# HELP attune_" in metrics.body
+    house.get("/v1/made/up")
+    house.get("/v1/models/gpt")
+    counted = house.get("/metrics").body.decode()
+    for label in (
+        'path="/metrics",status="200"',
+        'path="/v1/models/{model}",status="404"',
+        'path="unknown",status="404"',
+    ):
+        assert f"attune_http_request_seconds_count{{{label}}} 1.0" in counted
+    assert "made/up" not in counted
 
 
 def test_unknown_paths_and_methods_are_told_in_the_same_form(start_house: Start) -> None:
