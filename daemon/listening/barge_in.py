@@ -13,10 +13,11 @@ import numpy as np
 from engines.types import Float32
 
 _LOUDER_DB = 12.0
-_LOUD_CHUNKS, _OF_CHUNKS = 5, 8
-"""Of so many chunks in a row, so many are loud: a quarter of a second."""
-_LEAST_PROBABILITY = 0.1
-"""The probability of speech that one of these chunks has at least: a clap is no speech."""
+_LOUD_CHUNKS, _OF_CHUNKS = 3, 5
+"""Of so many chunks in a row, so many are loud: a tenth of a second at least."""
+_LEAST_PROBABILITY = 0.3
+"""The probability of speech that one of these chunks has at least: neither a clap nor what is left
+of an echo is speech."""
 _NOISE_CHUNKS = 160
 _NOISE_SHARE = 0.2
 """The noise of the room is the level that this share of the last chunks without echo is below."""

@@ -83,19 +83,20 @@ class EchoPlan:
 
     def apply(
         self, source: AudioSource, interrupt: Callable[[], None]
-    ) -> tuple[AudioSource, Callable[[Float32, float], None]]:
-        """Return a source that gives what `source` does without the echo, and the function that is
-        to be called with each chunk of it and the probability that it is speech; that calls
-        `interrupt` when somebody speaks over the reply."""
+    ) -> tuple[AudioSource, Callable[[Float32, float], None], Callable[[], bool]]:
+        """Return a source that gives what `source` does without the echo; the function that is to
+        be called with each chunk of it and the probability that it is speech, which calls
+        `interrupt` when somebody speaks over the reply; and one that tells whether a reply sounds,
+        so that a chunk should not wait."""
         if self.played is None:
-            return source, lambda chunk, probability: None
+            return source, lambda chunk, probability: None, lambda: False
         clean, watch = EchoFreeSource(source, self.played, load_canceller()), BargeIn()
 
         def on_chunk(chunk: Float32, probability: float) -> None:
             if watch.push(chunk, probability, clean.echoes) and self.barge_in:
                 interrupt()
 
-        return clean, on_chunk
+        return clean, on_chunk, lambda: clean.echoes
 
 
 def plan_echo(played: Played | None, barge_in: bool | Literal["auto"]) -> EchoPlan:

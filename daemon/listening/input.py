@@ -113,7 +113,7 @@ class AudioInput:
         if source is not None:
             alive = watchdog.watch(_LOOP)
             plan = EchoPlan(False, None) if audio.source else echo
-            source, watch = plan.apply(source, interrupt)
+            source, watch, reply_sounds = plan.apply(source, interrupt)
             source = MeteredSource(source, self.meter)
             if wake is not None and not audio.source:
                 source = wake.apply(source)
@@ -125,6 +125,7 @@ class AudioInput:
                 self._ended,
                 alive=alive,
                 on_chunk=watch,
+                in_a_hurry=reply_sounds,
             )
 
     def start(self) -> None:

@@ -36,10 +36,12 @@ class Listener:
         clock: Callable[[], float] = time.monotonic,
         alive: Callable[[], None] = lambda: None,
         on_chunk: Callable[[Float32, float], None] = lambda chunk, probability: None,
+        in_a_hurry: Callable[[], bool] = lambda: False,
     ) -> None:
         """`on_event` is called in the listener's thread. No chunk is read while it runs: a file
         waits, a microphone queues. `on_chunk` is called there with each chunk, and the probability
-        that it is speech.
+        that it is speech. As long as `in_a_hurry` tells so, each chunk is handed on as it comes;
+        otherwise as many together as the segmenter needs to decide anything.
 
         `alive` is called each time that chunks were heard. `on_end` is called last, whether the
         stream ended, was stopped, or failed.
@@ -50,6 +52,7 @@ class Listener:
         self._on_event = on_event
         self._on_end = on_end
         self._on_chunk = on_chunk
+        self._in_a_hurry = in_a_hurry
         self._alive = alive
         self._clock = clock
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
@@ -131,6 +134,8 @@ class Listener:
 
     @property
     def _chunks_to_event(self) -> int:
+        if self._in_a_hurry():
+            return 1
         return math.ceil(self._segmenter.samples_to_event / CHUNK_SAMPLES)
 
     def _push(self, held: list[Float32]) -> None:

@@ -63,8 +63,8 @@ class LlamaClientChat:
         that it raises ends the reply, as closing does. A reply that falls into a loop is ended.
 
         Raises TooLongError where the system's and the last message do not fit with a reply of
-        LEAST_REPLY_TOKENS, or of `sampling.max_tokens` if these are fewer, and AttuneError where the template refuses the messages or llama.cpp
-        fails.
+        LEAST_REPLY_TOKENS, or of `sampling.max_tokens` if these are fewer, and AttuneError where
+        the template refuses the messages or llama.cpp fails.
         """
         if not self._caller.acquire(blocking=False):
             raise RuntimeError("another conversation is being continued; finish that reply first")

@@ -288,7 +288,7 @@ def test_what_is_done_about_the_echo(
     plan = plan_echo(PlayedSound() if plays else None, barge_in)
     room = Room(noise(1.0, 0.1), noise(1.0, 0.1), 0.0, on_time)
     assert plan.barge_in is ends_reply
-    source, _ = plan.apply(room, lambda: None)
+    source, _, _ = plan.apply(room, lambda: None)
     assert isinstance(source, EchoFreeSource) is wraps
 
 

@@ -207,6 +207,30 @@ def test_chunks_that_are_heard_together_make_no_event_late(general_speech: Path)
     assert seen == at_once
 
 
+@pytest.mark.parametrize("hurries", [False, True])
+def test_in_a_hurry_each_chunk_is_handed_on_as_it_comes(hurries: bool) -> None:
+    read: list[int] = []
+    handed_on: list[int] = []
+
+    class Counting(ScriptedSource):
+        def read(self, at_most: int) -> Float32 | None:
+            read.append(at_most)
+            return super().read(at_most)
+
+    listener = Listener(
+        Counting(quiet(12)),
+        SileroVad(),
+        Segmenter(),
+        lambda event: None,
+        on_chunk=lambda chunk, probability: handed_on.append(len(read)),
+        in_a_hurry=lambda: hurries,
+    )
+    listener.start()
+    assert listener.join(120)
+    assert len(handed_on) == 12
+    assert (handed_on == list(range(1, 13))) is hurries
+
+
 def test_a_muted_microphone_needs_no_model(general_speech: Path) -> None:
     asked = 0
 
