@@ -58,10 +58,10 @@ from .training.memory_guard import MemoryGuard
 from .training.round_inputs import RoundInputs, limits_of
 from .training.rounds import RoundRecord, Rounds
 from .training.scheduler import RoundScheduler
-from .wyoming.service import WyomingService
 
 if TYPE_CHECKING:
     from .http.service import HttpService
+    from .wyoming.service import WyomingService
 
 logger = logging.getLogger(__name__)
 
@@ -185,11 +185,7 @@ def start(
     stack.enter_context(hold_state(settings.state_dir))
     bare_bytes = proportional_bytes()  # before the models are open
     events, attention = Events(), Attention(given.clocks.monotonic)
-    wyoming = (
-        WyomingService(stack, settings, given.open_voice, attention)
-        if settings.wyoming.address
-        else None
-    )
+    wyoming = start_wyoming(stack, settings, given, attention) if settings.wyoming.address else None
 
     http = start_http(stack, settings, given, attention) if settings.http.address else None
 
@@ -306,11 +302,20 @@ def start(
     )
 
 
+def start_wyoming(
+    stack: ExitStack, settings: Settings, given: Surroundings, attention: Attention
+) -> "WyomingService":
+    """Serve Wyoming from now on."""
+    # Imported where it is wanted, like what serves HTTP: it takes memory.
+    from .wyoming.service import WyomingService
+
+    return WyomingService(stack, settings, given.open_voice, attention)
+
+
 def start_http(
     stack: ExitStack, settings: Settings, given: Surroundings, attention: Attention
 ) -> "HttpService":
     """Serve HTTP from now on."""
-    # Imported where it is wanted: it takes 26 MB.
     from .http.service import HttpService
 
     return HttpService(stack, settings, given.open_voice, attention)

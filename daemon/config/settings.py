@@ -541,6 +541,13 @@ class WyomingSettings(Frozen):
             "it. Empty: nowhere."
         ),
     )
+    announce: bool = Field(
+        True,
+        description=(
+            "Announce the address on the network (zeroconf), so that Home Assistant finds it. Not "
+            "done for addresses of this machine alone, and for names."
+        ),
+    )
 
 
 class HttpSettings(Frozen):

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+from collections.abc import Sequence
 from contextlib import closing, suppress
 
 from wyoming.error import Error
@@ -10,6 +11,7 @@ from wyoming.event import Event, async_write_event
 
 from engines.errors import AttuneError
 
+from .announce import announced
 from .session import Offered, Session
 from .wire import MOST_HEADER_BYTES, read_event
 
@@ -27,10 +29,13 @@ _WRITE_SECONDS = 30.0
 class WyomingServer:
     """The thread and its port."""
 
-    def __init__(self, host: str, port: int, offered: Offered) -> None:
-        """Open the port and begin to serve. Where it cannot be opened, that is tried again and
-        again: a network may come after the daemon."""
+    def __init__(
+        self, host: str, port: int, offered: Offered, addresses: Sequence[str] = ()
+    ) -> None:
+        """Open the port, begin to serve, and announce it at `addresses`. Where it cannot be opened,
+        that is tried again and again: a network may come after the daemon."""
         self._offered = offered
+        self._addresses = list(addresses)
         self._clients: set[asyncio.Task[None]] = set()
         self._tried = threading.Event()
         self.problem = ""
@@ -65,7 +70,7 @@ class WyomingServer:
             self.problem = ""
             logger.info("serving Wyoming at %s:%d", host, port)
             self._tried.set()
-            async with server:
+            async with server, announced(self._addresses, port):
                 await self._stop.wait()
                 server.close()
                 for task in self._clients:

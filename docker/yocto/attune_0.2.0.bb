@@ -67,6 +67,7 @@ RDEPENDS:${PN} = "\
     python3-uvicorn \
     python3-websockets \
     python3-wyoming \
+    python3-zeroconf \
     util-linux-setpriv \
 "
 # What learns: without it Attune answers, and learns nothing.
