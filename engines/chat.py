@@ -29,6 +29,8 @@ class Sampling:
     seed: int = 0
     stop: tuple[str, ...] = ()
     """Texts before which the reply ends."""
+    grammar: str = ""
+    """What the reply keeps to, in llama.cpp's notation; empty where it may be anything."""
 
 
 @dataclass

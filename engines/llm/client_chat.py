@@ -9,6 +9,7 @@ import codecs
 import json
 import threading
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -21,6 +22,7 @@ from ..interfaces import Step, unwatched
 from ..types import Float32
 from .chat_template import template_parts
 from .degeneration import cycles, printable, repeats_lines
+from .grammar import Grammar
 from .model import LlamaModel
 from .sequence import LlamaSequence
 from .vocabulary import Vocabulary
@@ -142,6 +144,18 @@ class LlamaClientChat:
     def _write(
         self, sampling: Sampling, most_tokens: int, step: Step, told: Completion
     ) -> Generator[str, None, None]:
+        grammar = Grammar(self._vocabulary, sampling.grammar) if sampling.grammar else None
+        with closing(grammar) if grammar is not None else nullcontext():
+            yield from self._write_by(grammar, sampling, most_tokens, step, told)
+
+    def _write_by(
+        self,
+        grammar: Grammar | None,
+        sampling: Sampling,
+        most_tokens: int,
+        step: Step,
+        told: Completion,
+    ) -> Generator[str, None, None]:
         generator = np.random.default_rng(sampling.seed)
         characters = codecs.getincrementaldecoder("utf-8")(errors="replace")
         reply: list[int] = []
@@ -151,9 +165,15 @@ class LlamaClientChat:
             if reply:
                 self._sequence.append_tokens(reply[-1:])
                 self._tokens.append(reply[-1])
-            token = _drawn(self._sequence.logits(), sampling, generator)
+            logits = self._sequence.logits()
+            token = _drawn(logits, sampling, generator)
+            if grammar is not None:
+                kept = grammar.kept_to(logits, token)
+                token = token if kept is logits else _drawn(kept, sampling, generator)
             if self._ends_reply(token):
                 break
+            if grammar is not None:
+                grammar.accept(token)
             reply.append(token)
             told.completion_tokens = len(reply)
             text = printable(characters.decode(self._vocabulary.piece(token)))

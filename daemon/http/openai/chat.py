@@ -15,6 +15,7 @@ from fastapi.responses import StreamingResponse
 
 from engines.chat import ChatMessage, Completion, Sampling
 from engines.errors import AttuneError, TurnAbandoned
+from engines.llm.grammar import json_grammar
 
 from ...clients import Client
 from ...conversation.dialogue import answer_to_question, question
@@ -175,9 +176,21 @@ def _write(
         top_p=given.top_p or 1.0,
         seed=abs(given.seed or 0),
         stop=tuple(one for one in stop if one),
+        grammar=_grammar(given),
     )
     tools = [one.model_dump(exclude_none=True) for one in given.tools or []]
     yield from continued(running, messages, sampling, tools, client, told.completion)
+
+
+def _grammar(given: ChatRequest) -> str:
+    """What the reply keeps to; empty where it may be anything."""
+    wanted = given.response_format
+    if wanted is None or wanted.type == "text":
+        return ""
+    schema = wanted.json_schema.schema_ if wanted.json_schema is not None else None
+    if wanted.type == "json_schema" and not schema:
+        raise RefusedError(400, "there is no schema", None, "response_format")
+    return json_grammar(schema)
 
 
 def continued(

@@ -79,6 +79,20 @@ class StreamOptions(BaseModel):
     include_usage: bool | None = None
 
 
+class JsonSchema(BaseModel):
+    """The schema of a reply."""
+
+    name: str = Field("", max_length=200)
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
+
+
+class ResponseFormat(BaseModel):
+    """What a reply keeps to."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+
 class ChatRequest(BaseModel):
     """A conversation that is to be continued."""
 
@@ -100,6 +114,7 @@ class ChatRequest(BaseModel):
         | None
     ) = None
     n: int | None = Field(None, ge=1, le=1, description="One reply is given.")
+    response_format: ResponseFormat | None = None
     tools: list[Tool] | None = Field(None, max_length=MOST_TOOLS)
     tool_choice: str | dict[str, Any] | None = None
 

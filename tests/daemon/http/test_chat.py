@@ -143,6 +143,11 @@ def test_a_yes_to_the_question_back_stands_for_what_was_said(start_house: Start)
         {"messages": [{"role": "user", "content": "x"}], "temperature": 9},
         {"messages": [{"role": "user", "content": "x"}], "max_tokens": 0},
         {"messages": [{"role": "user", "content": "too long"}]},
+        {"messages": [{"role": "user", "content": "x"}], "response_format": {"type": "xml"}},
+        {"messages": [{"role": "user", "content": "x"}],
+         "response_format": {"type": "json_schema", "json_schema": {"name": "x"}}},
+        {"messages": [{"role": "user", "content": "x"}],
+         "response_format": {"type": "json_schema", "json_schema": {"schema": {"type": 5}}}},
         {"messages": [{"role": "user", "content": [
             {"type": "input_audio", "input_audio": {"data": "?", "format": "wav"}}]}]},
         {"messages": [{"role": "user", "content": [

@@ -1,6 +1,7 @@
 """Conversations that callers bring whole: they are read as the template writes them, whatever came
 before, and end where the caller says."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from engines.errors import AttuneError, TurnAbandoned
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.chat_template import template_parts
 from engines.llm.client_chat import LlamaClientChat
+from engines.llm.grammar import json_grammar
 from engines.llm.sequence import LlamaSequence
 from engines.llm.vocabulary import Vocabulary
 from tests.support.llama_conversations import SYSTEM, Opened, one_prompt, rendered
@@ -194,3 +196,46 @@ def test_a_template_that_moves_messages_is_refused() -> None:
     ):
         with pytest.raises(AttuneError, match="does not take such messages"):
             template_parts(template, ("system", "user"), {})
+
+
+ROOM = {
+    "type": "object",
+    "properties": {
+        "room": {"type": "string", "enum": ["kitchen", "hall"]},
+        "degrees": {"type": "integer"},
+    },
+    "required": ["room", "degrees"],
+}
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+def test_a_reply_keeps_to_a_schema(chat: LlamaClientChat, temperature: float) -> None:
+    grammar = json_grammar(ROOM)
+    told = Completion()
+    sampling = Sampling(120, temperature=temperature, seed=3, grammar=grammar)
+    text = "".join(chat.complete(asked("Set the hall to 21 degrees."), sampling, told=told))
+    found = json.loads(text)
+    assert found["room"] in ("kitchen", "hall")
+    assert isinstance(found["degrees"], int)
+    assert told.finish_reason == "stop"
+
+
+def test_any_object_may_be_asked_for(chat: LlamaClientChat) -> None:
+    sampling = Sampling(120, grammar=json_grammar(None))
+    text = "".join(chat.complete(asked("Reply with JSON: a name and an age."), sampling))
+    assert text.lstrip().startswith("{")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{"type": "nonsense"}, {"$ref": "#/nowhere"}, {"enum": ["x" * 30_000]}, {"type": 5}],
+)
+def test_a_schema_that_cannot_be_followed_is_refused(schema: dict[str, object]) -> None:
+    with pytest.raises(AttuneError, match="schema"):
+        json_grammar(schema)
+
+
+def test_a_grammar_that_is_none_is_refused(chat: LlamaClientChat) -> None:
+    with pytest.raises(AttuneError, match="does not take its grammar"):
+        list(chat.complete(asked("Hello."), Sampling(5, grammar="root ::= nowhere")))
+    assert reply(chat, asked(PARIS))
