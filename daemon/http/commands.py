@@ -17,7 +17,7 @@ from engines.schema import first_problem
 from ..clients import Client
 from ..control import requests
 from ..events.event import Event
-from .context import offered_by, running, while_there
+from .context import first_of, offered_by, running, while_there
 from .errors import BusyError, RefusedError, body, refusal
 from .work import produced
 
@@ -125,7 +125,7 @@ async def _answer(
 ) -> Answered | StreamingResponse:
     events = _events(request, wanted, recording)
     if "text/event-stream" in request.headers.get("accept", ""):
-        first = await anext(events, None)
+        first = await while_there(request, first_of(events))
         return StreamingResponse(_stream(events, first), media_type="text/event-stream")
     return Answered(events=await while_there(request, _messages(events)))
 

@@ -1,7 +1,7 @@
 """What every path needs of a request."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -46,6 +46,12 @@ async def while_there(request: Request, work: Coroutine[Any, Any, Result]) -> Re
         for task in (working, gone):
             task.cancel()
         await asyncio.gather(working, gone, return_exceptions=True)
+
+
+async def first_of(pieces: AsyncGenerator[Result, None]) -> Result | None:
+    """The first piece, before an answer begins: what fails until then is told by its status. None
+    if there is none."""
+    return await anext(pieces, None)
 
 
 async def _until_gone(request: Request) -> None:

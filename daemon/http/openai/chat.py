@@ -19,7 +19,7 @@ from engines.llm.grammar import json_grammar
 
 from ...clients import Client
 from ...conversation.dialogue import answer_to_question, question
-from ..context import offered_by, running, while_there, who
+from ..context import first_of, offered_by, running, while_there, who
 from ..errors import RefusedError, body, refusal
 from ..offered import Offered, Running
 from .chat_schema import (
@@ -70,7 +70,7 @@ async def complete(request: Request, given: ChatRequest) -> ChatCompletion | Str
         "model": given.model,
     }
     if given.stream:
-        first = await _first(pieces)
+        first = await while_there(request, first_of(pieces))
         return StreamingResponse(
             _events(about, given, first, pieces, told), media_type="text/event-stream"
         )
@@ -96,14 +96,6 @@ async def complete(request: Request, given: ChatRequest) -> ChatCompletion | Str
 async def _joined(pieces: AsyncGenerator[str, None]) -> str:
     async with aclosing(pieces):
         return "".join([piece async for piece in pieces])
-
-
-async def _first(pieces: AsyncGenerator[str, None]) -> str | None:
-    """The first piece, before the answer begins: what fails until then is told by its status."""
-    try:
-        return await anext(pieces)
-    except StopAsyncIteration:
-        return None
 
 
 async def _events(

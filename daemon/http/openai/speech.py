@@ -16,7 +16,7 @@ from engines.types import Float32
 
 from ...clients import Client
 from ...speaking.clauses import ClauseCutter
-from ..context import offered_by, who
+from ..context import first_of, offered_by, while_there, who
 from ..errors import RefusedError, body, refusal
 from ..offered import Offered
 from .sound_formats import Format, encoded, mime_type
@@ -62,7 +62,7 @@ async def speak(request: Request, given: SpeechRequest) -> StreamingResponse:
     own built in."""
     offered = offered_by(request)
     pieces = offered.speaking.stream(who(request), lambda client: _said(offered, given, client))
-    first = await anext(pieces, b"")
+    first = await while_there(request, first_of(pieces))
     if not first:
         raise RefusedError(400, "nothing in the text can be said", None, "input")
     if given.stream_format == "sse":

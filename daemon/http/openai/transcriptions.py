@@ -12,7 +12,7 @@ from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ
 
 from ...clients import Client
-from ..context import offered_by, running, while_there, who
+from ..context import first_of, offered_by, running, while_there, who
 from ..errors import RefusedError, body, refusal
 from ..offered import Offered, Running
 from .models import route_of
@@ -70,7 +70,7 @@ async def transcribe(
 
     found = offered.hearing.stream(who(request), work)
     if stream:
-        first = await anext(found, None)
+        first = await while_there(request, first_of(found))
         return StreamingResponse(_events(first, found, seconds), media_type="text/event-stream")
     told = await while_there(request, _all(found))
     return _answer(response_format, told, seconds[0], own)

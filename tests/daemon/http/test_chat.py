@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -219,6 +220,30 @@ def test_a_reply_ends_when_its_client_leaves(start_house: Start) -> None:
     assert connection.getresponse().read(20)
     connection.close()
     assert eventually(lambda: not house.app.parts.attention.needed)
+
+
+def test_a_client_that_leaves_while_it_waits_is_passed_over(start_house: Start) -> None:
+    model = EchoLanguageModel()
+    model.hold.clear()
+    house = start_house(surroundings(model))
+    first = threading.Thread(target=house.chat, args=("first",))
+    first.start()
+    assert model.began.wait(60)
+    body = json.dumps({"messages": [{"role": "user", "content": "gone"}], "stream": True})
+    gone = [http.client.HTTPConnection("127.0.0.1", house.port, timeout=60) for _ in range(3)]
+    for one in gone:
+        one.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+    time.sleep(0.3)
+    for one in gone:
+        one.close()
+    time.sleep(0.3)
+    model.began.clear()
+    model.hold.set()
+    first.join(60)
+    assert house.chat("second").status == 200
+    metrics = house.get("/metrics").body.decode()
+    path = 'path="/v1/chat/completions"'
+    assert f'attune_http_request_seconds_count{{{path},status="499"}} 3.0' in metrics
 
 
 def eight(house: HttpHouse) -> list[str]:
