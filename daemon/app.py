@@ -30,6 +30,7 @@ from .conversation.conversation import Conversation
 from .conversation.early import Preparation
 from .conversation.turn_pace import TurnPace
 from .events.bus import Events
+from .events.learning import AdaptationChanged
 from .events.service import Status
 from .housekeeping import Housekeeping
 from .installation import refuse_strangers
@@ -116,6 +117,7 @@ class Parts:
     audio_input: AudioInput
     status: StatusReader
     control: ControlServer
+    http: "HttpService | None"
 
 
 class App:
@@ -163,6 +165,8 @@ class App:
         A client that connects meanwhile waits for the daemon that is given the socket next.
         """
         self.parts.control.turn_away()
+        if self.parts.http is not None:
+            self.parts.http.turn_away(True)
         until = time.monotonic() + patience_seconds
         while self.parts.attention.needed and time.monotonic() < until and not hurry():
             time.sleep(_QUIET_POLL_SECONDS)
@@ -170,6 +174,8 @@ class App:
     def take_commands(self) -> None:
         """Take commands again after `turn_away`."""
         self.parts.control.take_again()
+        if self.parts.http is not None:
+            self.parts.http.turn_away(False)
 
 
 def start(
@@ -281,6 +287,8 @@ def start(
     control = start_control(stack, settings, given, service)
     # Stopped first: clients that wait for a reply are told while the other parts still run.
     stack.callback(conversation.stop_answering)
+    if http is not None:
+        stack.callback(http.close)
     routes = models.routes
     logger.info("serving at %s, %s route: %s", settings.control.socket, routes.route, routes.reason)
     return Parts(
@@ -299,6 +307,7 @@ def start(
         audio_input=spoken.audio_input,
         status=status,
         control=control,
+        http=http,
     )
 
 
@@ -331,6 +340,10 @@ def open_http(
     """Let clients of HTTP reach what runs by now."""
     from .http.offered import Running
 
+    held = Held(service.attention)
+    service.events.subscribe(
+        AdaptationChanged, lambda event: held.hold(False) if event.outcome is not None else None
+    )
     http.open(
         Running(
             lender=models.lender,
@@ -340,7 +353,7 @@ def open_http(
             answer=partial(answer, service),
             adaptation=service.scheduler.status,
             last_rounds=service.store.history.last_rounds,
-            hold_training=Held(service.attention).hold,
+            hold_training=held.hold,
         ),
         lambda: pace.end_seconds,
     )

@@ -49,14 +49,14 @@ def make_application(offered: Offered) -> FastAPI:
         summary="A voice assistant that learns its user's voice on the device.",
         docs_url=None,  # the pages would be fetched from elsewhere
         redoc_url=None,
-        middleware=[
-            Middleware(Gate, offered.tokens, http.all_names, http.all_origins, count),
+        middleware=[  # the first is the outermost: a page reads why it was refused
             Middleware(
                 CORSMiddleware,
                 allow_origins=http.all_origins,
                 allow_methods=["*"],
                 allow_headers=["*"],
             ),
+            Middleware(Gate, offered.tokens, http.all_names, http.all_origins, count),
         ],
         responses={
             status: {"description": text, "content": {"application/json": {"schema": _ERROR}}}

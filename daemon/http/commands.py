@@ -17,8 +17,8 @@ from engines.schema import first_problem
 from ..clients import Client
 from ..control import requests
 from ..events.event import Event
-from .context import first_of, offered_by, running, while_there
-from .errors import BusyError, RefusedError, body, refusal
+from .context import first_of, offered_by, place, running, while_there
+from .errors import RefusedError, body, refusal
 from .work import produced
 
 router = APIRouter(prefix="/api", tags=["attune"])
@@ -88,10 +88,11 @@ def _add(kind: type[requests.Request]) -> None:
             raise RefusedError(400, "`request` is no JSON", None, "request") from error
         if not isinstance(fields, dict):
             raise RefusedError(400, "`request` is no JSON object", None, "request")
-        recording = _in_memory(await file.read())
         fields = {key: value for key, value in fields.items() if key not in _OWN_FIELDS}
-        wanted = {"audio": "the recording", **fields, "descriptors": (recording,)}
-        return await _answer(request, _checked(kind, wanted), recording)
+        wanted = _checked(kind, {"audio": "the recording", **fields})
+        recording = _in_memory(await file.read())
+        held = wanted.model_copy(update={"descriptors": (recording,)})
+        return await _answer(request, held, recording)
 
     described = f"{about} The recording is the file; all else is JSON in the field `request`."
     router.post(f"/{name}/recording", name=f"{name}_recording", description=described, **more)(
@@ -139,17 +140,14 @@ async def _events(
     request: Request, wanted: requests.Request, recording: int | None = None
 ) -> AsyncGenerator[Event, None]:
     """The events that answer a request. A recording is closed once it is answered."""
-    offered = offered_by(request)
     try:
-        if offered.commands.full:
-            raise BusyError("too many requests are being answered; try again in a moment")
-        with offered.commands.held():
-            answer = running(offered).answer
+        answer = running(offered_by(request)).answer
 
-            def work(client: Client) -> Iterator[Event]:
-                return answer(wanted, client)
+        def work(client: Client) -> Iterator[Event]:
+            return answer(wanted, client)
 
-            async with aclosing(produced(offered.command_threads, work)) as events:
+        with place(request) as threads:
+            async with aclosing(produced(threads, work)) as events:
                 async for event in events:
                     yield event
     finally:

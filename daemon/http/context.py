@@ -1,7 +1,9 @@
 """What every path needs of a request."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -46,6 +48,17 @@ async def while_there(request: Request, work: Coroutine[Any, Any, Result]) -> Re
         for task in (working, gone):
             task.cancel()
         await asyncio.gather(working, gone, return_exceptions=True)
+
+
+@contextmanager
+def place(request: Request) -> Iterator[Executor]:
+    """A place among those who wait for the answer to a request of the control socket's, and the
+    threads for it. Raises BusyError if all are taken."""
+    offered = offered_by(request)
+    if offered.commands.full:
+        raise BusyError("too many requests are being answered; try again in a moment")
+    with offered.commands.held():
+        yield offered.command_threads
 
 
 async def first_of(pieces: AsyncGenerator[Result, None]) -> Result | None:

@@ -23,15 +23,17 @@ from starlette.websockets import WebSocketClose
 
 from engines.errors import AttuneError
 
-from .errors import RefusedError, body, refusal
+from .errors import BusyError, RefusedError, body, refusal
 from .tokens import Scope as TokenScope
 from .tokens import Token, Tokens
 
 logger = logging.getLogger(__name__)
 
 MOST_BODY_BYTES = 26_000_000
-_BODY_SECONDS = 60.0
-"""Time in which the next bytes of a body have to come."""
+_BODY_SECONDS, _WHOLE_BODY_SECONDS = 60.0, 300.0
+"""Time in which the next bytes of a body have to come, and all of it."""
+MOST_WAITING_BYTES = 120_000_000
+"""The bodies of all requests that are being answered together."""
 PUBLIC = ("/health/live", "/health/ready", "/openapi.json")
 _NEEDED: tuple[tuple[str, TokenScope], ...] = (
     ("/v1/audio/transcriptions", "hear"),
@@ -40,7 +42,7 @@ _NEEDED: tuple[tuple[str, TokenScope], ...] = (
     ("/v1/chat", "talk"),
     ("/v1/realtime", "talk"),
     ("/v1/fine_tuning", "learn"),
-    ("/metrics", "manage"),
+    ("/metrics", "metrics"),
     ("/api", "manage"),
 )
 """The scope that a path needs; all others need any token."""
@@ -65,6 +67,8 @@ class Gate:
         is called with the path, the status and the seconds of each request that was let in."""
         self._app = app
         self._count = count
+        self.waiting_bytes = 0
+        """The bodies of the requests that are being answered."""
         self._tokens = tokens
         own = socket.gethostname().lower()
         self._names = {"localhost", own, f"{own}.local", *(name.lower() for name in names)}
@@ -100,13 +104,17 @@ class Gate:
                 ]
             await send(message)
 
-        bounded = _bounded(receive, refused) if scope["type"] == "http" else receive
+        given = _Body(receive, refused, self)
         try:
-            await self._app(scope, bounded, named)
+            await self._app(scope, given.receive if scope["type"] == "http" else receive, named)
+        except Exception:
+            status = 500  # it is answered further out
+            raise
         finally:
+            self.waiting_bytes -= given.taken_bytes
             if scope["type"] == "http":
-                taken = refused[0].status if refused else status
-                self._count(_kind_of(scope), taken, time.monotonic() - began)
+                told = refused[0].status if refused else status
+                self._count(_kind_of(scope), told, time.monotonic() - began)
         if refused:
             await _refuse(refused[0], request_id, scope, receive, send)
 
@@ -168,30 +176,41 @@ class Gate:
             )
 
 
-def _bounded(receive: Receive, refused: list[RefusedError]) -> Receive:
-    """`receive`, for a body of at most MOST_BODY_BYTES that comes without long pauses. Of any other
-    body the client seems to have left, and `refused` tells why."""
-    taken = 0
-    whole = False
+class _Body:
+    """The body of one request: of a limited size, and without long pauses. Of any other body the
+    client seems to have left, and `refused` tells why."""
 
-    async def bounded() -> Message:
-        nonlocal taken, whole
-        if whole:  # what comes next tells that the client has left, at any time
-            return await receive()
+    def __init__(self, receive: Receive, refused: list[RefusedError], gate: Gate) -> None:
+        self._receive = receive
+        self._refused = refused
+        self._gate = gate
+        self._until = time.monotonic() + _WHOLE_BODY_SECONDS
+        self._whole = False
+        self.taken_bytes = 0
+
+    async def receive(self) -> Message:
+        """The next piece; see ASGI."""
+        if self._whole:  # what comes next tells that the client has left, at any time
+            return await self._receive()
+        left = min(_BODY_SECONDS, self._until - time.monotonic())
         try:
-            async with asyncio.timeout(_BODY_SECONDS):
-                message = await receive()
+            async with asyncio.timeout(max(0.0, left)):
+                message = await self._receive()
         except TimeoutError:
-            refused.append(RefusedError(408, "the rest of the request did not come in time"))
-            return {"type": "http.disconnect"}
-        taken += len(message.get("body", b""))
-        whole = not message.get("more_body", False)
-        if taken > MOST_BODY_BYTES:
-            refused.append(RefusedError(413, f"a request has at most {MOST_BODY_BYTES} bytes"))
-            return {"type": "http.disconnect"}
+            return self._refuse(RefusedError(408, "the rest of the request did not come in time"))
+        size = len(message.get("body", b""))
+        self.taken_bytes += size
+        self._gate.waiting_bytes += size
+        self._whole = not message.get("more_body", False)
+        if self.taken_bytes > MOST_BODY_BYTES:
+            return self._refuse(RefusedError(413, f"a request has at most {MOST_BODY_BYTES} bytes"))
+        if self._gate.waiting_bytes > MOST_WAITING_BYTES:
+            return self._refuse(BusyError("too much is being sent at once; try again in a moment"))
         return message
 
-    return bounded
+    def _refuse(self, error: RefusedError) -> Message:
+        self._refused.append(error)
+        return {"type": "http.disconnect"}
 
 
 async def _refuse(
@@ -240,4 +259,8 @@ def _is_address(name: str) -> bool:
 
 
 def _is_loopback(peer: str) -> bool:
-    return _is_address(peer) and ipaddress.ip_address(peer).is_loopback
+    if not _is_address(peer):
+        return False
+    found = ipaddress.ip_address(peer)
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback

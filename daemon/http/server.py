@@ -17,11 +17,12 @@ MOST_CONNECTIONS = 64
 RETRY_SECONDS = 10.0
 """Time after which a port that could not be opened is tried again."""
 _HEADERS_SECONDS = 15.0
-"""Time in which a client that has connected has to send a request."""
+"""Time in which a client has to send a request once it has connected, or got an answer; twice that
+at most."""
 _IDLE_SECONDS = 30.0
 _TAKE_SECONDS = 60.0
 """Time in which a client has to take something of its answer."""
-_FAREWELL_SECONDS = 2
+_FAREWELL_SECONDS = 1
 _MOST_FRAME_BYTES = 4_000_000
 
 
@@ -89,6 +90,7 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # who sends them could claim to be on this machine
             limit_concurrency=MOST_CONNECTIONS,
             timeout_keep_alive=round(_IDLE_SECONDS),
             timeout_graceful_shutdown=_FAREWELL_SECONDS,
@@ -118,10 +120,13 @@ class _Impatient(H11Protocol):
 
     _leaves: asyncio.TimerHandle | None = None
     _stops: asyncio.TimerHandle | None = None
+    _idle_after: object = ()
+    """The request after which nothing was to do when that was looked at last; None before the first
+    one, and () where there was something."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._leaves = self.loop.call_later(_HEADERS_SECONDS, self._leave)
+        self._leaves = self.loop.call_later(_HEADERS_SECONDS, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._leaves, self._stops):
@@ -138,10 +143,14 @@ class _Impatient(H11Protocol):
             self._stops.cancel()
         super().resume_writing()
 
-    def _leave(self) -> None:
-        if not self._asked():
+    def _look(self) -> None:
+        """Leave a client that has asked for nothing since this was called last."""
+        if self.transport.get_protocol() is not self:  # it is a WebSocket by now
+            return
+        cycle: Any = self.cycle
+        idle_after = cycle if cycle is None or cycle.response_complete else ()
+        if idle_after == () or idle_after is not self._idle_after:
+            self._idle_after = idle_after
+            self._leaves = self.loop.call_later(_HEADERS_SECONDS, self._look)
+        else:
             self.transport.abort()
-
-    def _asked(self) -> bool:
-        upgraded = self.transport.get_protocol() is not self  # it is a WebSocket by now
-        return upgraded or self.cycle is not None

@@ -37,6 +37,7 @@ class HttpService:
         """Serve at `http.address` of `settings` until `stack` is left."""
         self._settings = settings
         self._running: Running | None = None
+        self._turned_away = False
         self._end_seconds: Callable[[], float] = lambda: USUAL_SECONDS
         self._voice: NetworkVoice = network_voice(settings, open_voice, attention)
         threads = stack.enter_context(ThreadPoolExecutor(_THREADS, "http-work"))
@@ -44,7 +45,7 @@ class HttpService:
             settings=settings,
             limits=settings.segmenter.limits(),
             tokens=Tokens(tokens_path(settings.state_dir)),
-            running=lambda: self._running,
+            running=lambda: None if self._turned_away else self._running,
             voice=self._voice,
             voices=self._voices,
             hearing=Work(threads, attention),
@@ -58,7 +59,7 @@ class HttpService:
         )
         host, _, port = settings.http.address.rpartition(":")
         self.server = HttpServer(host.strip("[]"), int(port), make_application(offered))
-        stack.callback(self._close)
+        stack.callback(self.close)
 
     def open(self, running: Running, end_seconds: Callable[[], float]) -> None:
         """Let clients reach what runs by now. `end_seconds` returns the silence that ends a turn
@@ -78,6 +79,12 @@ class HttpService:
     def _voices(self) -> Sequence[ListedVoice]:
         return list_voices(voice_needs(self._settings))
 
-    def _close(self) -> None:
+    def turn_away(self, turned_away: bool) -> None:
+        """Take no more requests that need the models, or take them again."""
+        self._turned_away = turned_away
+
+    def close(self) -> None:
+        """End all connections, and close the port. Further calls do nothing."""
+        self._running = None
         self.server.close()
         self._voice.close()

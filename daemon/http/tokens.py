@@ -19,12 +19,13 @@ from engines.errors import AttuneError
 from engines.files import write_atomically
 from engines.schema import Frozen, first_problem
 
-Scope = Literal["hear", "talk", "learn", "manage"]
+Scope = Literal["hear", "talk", "learn", "metrics", "manage"]
 SCOPES: dict[Scope, str] = {
     "hear": "have recordings turned into text",
     "talk": "have questions answered, and texts said",
     "learn": "start, follow and end rounds of training",
-    "manage": "read the state and the metrics",
+    "metrics": "read the metrics",
+    "manage": "all that the command line does, and follow what is said at home",
 }
 """What each scope allows."""
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"

@@ -116,8 +116,8 @@ class EchoFreeSource:
         canceller: Any,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Clean what `source` gives by `canceller`, which has the method `process(near, far)`; if
-        that is None, give silence while something plays."""
+        """Clean what `source` gives by `canceller`, which has the methods `process(near, far)` and
+        `reset()`; if that is None, give silence while something plays."""
         self._source = source
         self._played = played
         self._canceller = canceller

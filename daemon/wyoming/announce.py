@@ -1,10 +1,11 @@
 """Announces the port on the network (zeroconf, mDNS), so that Home Assistant finds it by itself."""
 
+import asyncio
 import ipaddress
 import logging
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import ifaddr
 from zeroconf import Error as ZeroconfError
@@ -14,6 +15,8 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 logger = logging.getLogger(__name__)
 
 KIND = "_wyoming._tcp.local."
+LOOK_SECONDS = 30.0
+"""Time after which the addresses are looked up again: a network may come after the daemon."""
 
 
 def name_here() -> str:
@@ -23,7 +26,8 @@ def name_here() -> str:
 
 def addresses_of(host: str) -> list[str]:
     """The addresses at which other machines reach a port that is opened at `host`: none on the
-    loopback, all of this machine where `host` stands for them. A name is not looked up."""
+    loopback, all of this machine where `host` stands for them. A name is not looked up. Raises
+    OSError where this process may not look."""
     try:
         given = ipaddress.ip_address(host)
     except ValueError:
@@ -33,34 +37,59 @@ def addresses_of(host: str) -> list[str]:
     if not given.is_unspecified:
         return [host]
     own = [one.ip for adapter in ifaddr.get_adapters() for one in adapter.ips if one.is_IPv4]
-    return [str(one) for one in own if not ipaddress.ip_address(str(one)).is_loopback]
+    found = [ipaddress.ip_address(str(one)) for one in own]
+    return sorted(str(one) for one in found if not one.is_loopback and not one.is_link_local)
 
 
 @asynccontextmanager
-async def announced(addresses: list[str], port: int) -> AsyncIterator[None]:
-    """Announce the port at `addresses`, if there are any, until the block ends. Where the network
-    takes no announcement, a warning says so, and nothing else happens."""
-    if not addresses:
+async def announced(host: str, port: int) -> AsyncIterator[None]:
+    """Announce the port that is opened at `host`, where other machines can reach it, until the
+    block ends. Where the network takes no announcement, a warning says so, and nothing else
+    happens."""
+    announcing = asyncio.create_task(_announce(host, port))
+    try:
         yield
-        return
+    finally:
+        announcing.cancel()
+        with suppress(asyncio.CancelledError):
+            await announcing
+
+
+async def _announce(host: str, port: int) -> None:
+    known: list[str] = []
+    told = ""
+    zeroconf: AsyncZeroconf | None = None
+    try:
+        while True:
+            try:
+                addresses = addresses_of(host)
+                if addresses != known:
+                    known = addresses
+                    if zeroconf is not None:
+                        await zeroconf.async_close()
+                        zeroconf = None
+                    if addresses:
+                        zeroconf = AsyncZeroconf(
+                            interfaces=addresses if len(addresses) == 1 else InterfaceChoice.All
+                        )
+                        await zeroconf.async_register_service(_info(addresses, port))
+                        logger.info("announced on the network as %s", name_here())
+            except (OSError, ZeroconfError) as error:
+                if told != repr(error):
+                    told = repr(error)
+                    logger.warning("Wyoming is not announced on the network: %s", told)
+            await asyncio.sleep(LOOK_SECONDS)
+    finally:
+        if zeroconf is not None:
+            await zeroconf.async_close()
+
+
+def _info(addresses: list[str], port: int) -> AsyncServiceInfo:
     name = name_here()
-    info = AsyncServiceInfo(
+    return AsyncServiceInfo(
         KIND,
         f"{name}.{KIND}",
         port=port,
         parsed_addresses=addresses,
         server=f"{name}.local.",
     )
-    zeroconf = None
-    try:
-        on = addresses if len(addresses) == 1 else InterfaceChoice.All
-        zeroconf = AsyncZeroconf(interfaces=on)
-        await zeroconf.async_register_service(info)
-        logger.info("announced on the network as %s", name)
-    except (OSError, ZeroconfError) as error:
-        logger.warning("Wyoming is not announced on the network: %r", error)
-    try:
-        yield
-    finally:
-        if zeroconf is not None:
-            await zeroconf.async_close()

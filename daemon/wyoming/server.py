@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 
 from wyoming.error import Error
 from wyoming.event import Event, async_write_event
@@ -29,13 +28,11 @@ _WRITE_SECONDS = 30.0
 class WyomingServer:
     """The thread and its port."""
 
-    def __init__(
-        self, host: str, port: int, offered: Offered, addresses: Sequence[str] = ()
-    ) -> None:
-        """Open the port, begin to serve, and announce it at `addresses`. Where it cannot be opened,
-        that is tried again and again: a network may come after the daemon."""
+    def __init__(self, host: str, port: int, offered: Offered, announce: bool = False) -> None:
+        """Open the port, begin to serve, and announce it if that is wanted. Where it cannot be
+        opened, that is tried again and again: a network may come after the daemon."""
         self._offered = offered
-        self._addresses = list(addresses)
+        self._announce = announce
         self._clients: set[asyncio.Task[None]] = set()
         self._tried = threading.Event()
         self.problem = ""
@@ -70,7 +67,8 @@ class WyomingServer:
             self.problem = ""
             logger.info("serving Wyoming at %s:%d", host, port)
             self._tried.set()
-            async with server, announced(self._addresses, port):
+            announcing = announced(host, port) if self._announce else nullcontext()
+            async with server, announcing:
                 await self._stop.wait()
                 server.close()
                 for task in self._clients:

@@ -23,7 +23,6 @@ from ..speaking.chosen_voice import NONE, voice_needs
 from ..speaking.network_voice import network_voice
 from ..spoken_turns import open_wake_word, own_phrase_path
 from .about import info
-from .announce import addresses_of
 from .server import MOST_CLIENTS, WyomingServer
 from .session import Offered
 
@@ -62,9 +61,7 @@ class WyomingService:
             threads=threads,
         )
         host, _, port = settings.wyoming.address.rpartition(":")
-        host = host.strip("[]")
-        addresses = addresses_of(host) if settings.wyoming.announce else ()
-        self.server = WyomingServer(host, int(port), offered, addresses)
+        self.server = WyomingServer(host.strip("[]"), int(port), offered, settings.wyoming.announce)
         stack.callback(self._close)
 
     def open(self, conversation: Conversation, end_seconds: Callable[[], float]) -> None:

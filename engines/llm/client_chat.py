@@ -28,6 +28,8 @@ from .sequence import LlamaSequence
 from .vocabulary import Vocabulary
 
 _REMEMBERED_TEMPLATES = 64
+_LEAST_TEMPERATURE = 1e-3
+"""Below this the likeliest token is drawn in any case, and likelihoods overflow."""
 LEAST_REPLY_TOKENS = 128
 """Room that a reply has in any case, where a longer one is wanted."""
 
@@ -73,7 +75,8 @@ class LlamaClientChat:
         try:
             told = Completion() if told is None else told
             least = min(sampling.max_tokens, LEAST_REPLY_TOKENS)
-            prompt = self._prompt(messages, least, json.dumps(list(tools)))
+            described = json.dumps(list(tools)) if tools and self.knows_tools else ""
+            prompt = self._prompt(messages, least, described)
             told.prompt_tokens, told.completion_tokens, told.finish_reason = len(prompt), 0, ""
             self._read(prompt, step)
             room = self._sequence.capacity_tokens - len(prompt)
@@ -116,8 +119,7 @@ class LlamaClientChat:
         return [before, *([*said, *then] for said, then in zip(words, after, strict=True))]
 
     def _render(self, roles: tuple[Role, ...], tools: str) -> tuple[str, ...]:
-        given = json.loads(tools) if self.knows_tools else []
-        variables: dict[str, Any] = {"tools": given} if given else {}
+        variables: dict[str, Any] = {"tools": json.loads(tools)} if tools else {}
         return template_parts(
             self._sequence.model.chat_template,
             roles,
@@ -134,11 +136,9 @@ class LlamaClientChat:
         self._tokens = self._tokens[:common]
         self._sequence.truncate(common)
         missing = prompt[common:]
-        try:
-            self._sequence.append_tokens(missing, step=step)
-        except BaseException:
-            self._sequence.truncate(common)
-            raise
+        # Where this ends early, what it left in the sequence is cut off before the next one; the
+        # model may have been closed meanwhile.
+        self._sequence.append_tokens(missing, step=step)
         self._tokens += missing
 
     def _write(
@@ -247,7 +247,7 @@ class _Held:
 
 
 def _drawn(logits: Float32, sampling: Sampling, generator: np.random.Generator) -> int:
-    if sampling.temperature <= 0:
+    if sampling.temperature < _LEAST_TEMPERATURE:
         return int(logits.argmax())
     scaled = logits.astype(np.float64) / sampling.temperature
     likelihood = np.exp(scaled - scaled.max())

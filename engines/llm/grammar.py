@@ -3,6 +3,7 @@ vocabulary."""
 
 import ctypes
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,12 @@ from ..types import Float32
 from .vocabulary import Vocabulary
 
 MOST_SCHEMA_CHARACTERS = 20_000
-_MOST_GRAMMAR_CHARACTERS = 200_000
+MOST_REPEATS = 500
+"""The largest number of repeats that a schema may ask for: llama.cpp's stack overflows at some
+thousands."""
+_MOST_GRAMMAR_CHARACTERS = 30_000
+_MOST_DEPTH = 30
+_COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
 _CANDIDATE = np.dtype([("id", "<i4"), ("logit", "<f4"), ("p", "<f4")])
 """llama.cpp's `llama_token_data`."""
 
@@ -29,6 +35,7 @@ def json_grammar(schema: Mapping[str, Any] | None) -> str:
     text = json.dumps(schema)
     if len(text) > MOST_SCHEMA_CHARACTERS:
         raise AttuneError(f"a schema has at most {MOST_SCHEMA_CHARACTERS} characters")
+    _check(schema, _MOST_DEPTH)
     try:
         grammar = str(json_schema_to_gbnf(text))
     except Exception as error:
@@ -36,6 +43,24 @@ def json_grammar(schema: Mapping[str, Any] | None) -> str:
     if len(grammar) > _MOST_GRAMMAR_CHARACTERS:
         raise AttuneError("the schema makes too large a grammar; use a simpler one")
     return grammar
+
+
+def _check(schema: object, depth: int) -> None:
+    """Raise AttuneError where a schema is too deep, or repeats something too often."""
+    if depth == 0:
+        raise AttuneError(f"a schema is at most {_MOST_DEPTH} levels deep")
+    if isinstance(schema, list):
+        for one in schema:
+            _check(one, depth - 1)
+    if not isinstance(schema, dict):
+        return
+    for name, value in schema.items():
+        repeats = [value] if name in _COUNTS and isinstance(value, int | float) else []
+        if name == "pattern" and isinstance(value, str):
+            repeats = [int(one) for one in re.findall(r"\d+", value)]
+        if any(not 0 <= one <= MOST_REPEATS for one in repeats):
+            raise AttuneError(f"a schema repeats nothing more than {MOST_REPEATS} times")
+        _check(value, depth - 1)
 
 
 class Grammar:

@@ -130,6 +130,8 @@ class LlamaSequence:
             )
 
     def _decode(self, *, want_logits: bool, tokens: Any = None, rows: Any = None) -> None:
+        if not self._context:
+            raise RuntimeError("the context was freed")
         count = len(tokens if rows is None else rows)
         outputs = (ctypes.c_int8 * count)()
         outputs[count - 1] = want_logits
@@ -158,6 +160,8 @@ class LlamaSequence:
     def truncate(self, length: int) -> None:
         """Forget everything from position `length` on. Raises AttuneError where llama.cpp
         cannot."""
+        if not self._context:
+            raise RuntimeError("the context was freed")
         if not llama.llama_memory_seq_rm(self._memory, 0, length, -1):
             raise AttuneError(
                 f"llama.cpp could not shorten the conversation to {length} tokens; restart Attune"

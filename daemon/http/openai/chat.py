@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import random
 import time
 import uuid
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -13,16 +14,17 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
-from engines.chat import ChatMessage, Completion, Sampling
+from engines.chat import ChatMessage, Completion, Sampling, TooLongError
 from engines.errors import AttuneError, TurnAbandoned
 from engines.llm.grammar import json_grammar
 
 from ...clients import Client
 from ...conversation.dialogue import answer_to_question, question
 from ..context import first_of, offered_by, running, while_there, who
-from ..errors import RefusedError, body, refusal
+from ..errors import BusyError, RefusedError, body, refusal
 from ..offered import Offered, Running
 from .chat_schema import (
+    MOST_CHARACTERS,
     AudioPart,
     CalledFunction,
     ChatCompletion,
@@ -30,15 +32,16 @@ from .chat_schema import (
     Choice,
     Message,
     Reply,
+    Tool,
     ToolCall,
     Usage,
+    characters_in,
 )
 from .models import route_of
-from .reading import decoded, read, stretches
+from .reading import decoded, leased, read, stretches
 from .tool_calls import as_text, find_calls, may_be_call
 
 router = APIRouter(tags=["chat"])
-_PAUSE_SECONDS = 0.02
 
 
 @dataclass
@@ -112,7 +115,7 @@ async def _events(
         chunk = {**about, "object": "chat.completion.chunk", "choices": [choice], **more}
         return f"data: {json.dumps(chunk)}\n\n"
 
-    held = "" if given.tools else None
+    held = "" if _tools(given) else None
     """What may be a call, as far as it is written; None if it is none."""
     yield event({"role": "assistant", "content": ""})
     async with aclosing(pieces):
@@ -145,12 +148,11 @@ def _write(
     offered: Offered, running: Running, given: ChatRequest, client: Client, told: _Told
 ) -> Iterator[str]:
     """The reply, piece by piece."""
-    messages = [
-        _message(
-            offered, running, one, given, client, told if number == len(given.messages) else None
-        )
-        for number, one in enumerate(given.messages, start=1)
-    ]
+    if characters_in(given) > MOST_CHARACTERS:
+        raise TooLongError(f"messages and tools have at most {MOST_CHARACTERS} characters")
+    *before, last = given.messages
+    messages = [_message(offered, running, one, given, client, None) for one in before]
+    messages.append(_message(offered, running, last, given, client, told))
     if told.heard is not None and not told.sure:
         told.completion.finish_reason = "stop"
         yield question(told.heard)
@@ -166,11 +168,11 @@ def _write(
         max_tokens=most or own,
         temperature=given.temperature or 0.0,
         top_p=given.top_p or 1.0,
-        seed=abs(given.seed or 0),
+        seed=abs(given.seed) if given.seed is not None else random.getrandbits(32),
         stop=tuple(one for one in stop if one),
         grammar=_grammar(given),
     )
-    tools = [one.model_dump(exclude_none=True) for one in given.tools or []]
+    tools = [one.model_dump(exclude_none=True) for one in _tools(given)]
     yield from continued(running, messages, sampling, tools, client, told.completion)
 
 
@@ -196,7 +198,7 @@ def continued(
     """The language model's reply. The user's own turns come first: as long as one is answered, this
     one waits between two steps."""
     with ExitStack() as held:
-        models = held.enter_context(running.lender.lease())
+        models = held.enter_context(leased(running, client))
 
         def step() -> None:
             if client.left:
@@ -204,11 +206,9 @@ def continued(
             if not running.answering():
                 return
             held.close()
-            while running.answering() and not client.left:
-                time.sleep(_PAUSE_SECONDS)
-            again = held.enter_context(running.lender.lease())
+            again = held.enter_context(leased(running, client))
             if again.language_model is not models.language_model:
-                raise AttuneError("the language model was exchanged meanwhile; ask again")
+                raise BusyError("the language model was exchanged meanwhile; ask again")
 
         chat = models.language_model.client_chat
         with closing(_pieces(chat.complete(messages, sampling, tools, step, told))) as pieces:
@@ -252,11 +252,11 @@ def _heard(
     except (binascii.Error, ValueError) as error:
         raise RefusedError(400, "the recording is not in base64", None, "input_audio") from error
     segments = stretches(decoded(data, "the recording"), offered.limits)
-    found = list(read(running.lender, segments, route_of(given.model), (), client))
+    found = list(read(running, segments, route_of(given.model), (), client))
     text = " ".join(one.text for one in found)
     if told is not None:
-        told.heard = text
-        told.sure = all(one.sure or not one.asks_back for one in found)
+        told.heard = text if told.heard is None else f"{told.heard} {text}"
+        told.sure = told.sure is not False and all(one.sure or not one.asks_back for one in found)
         if not text:
             raise RefusedError(400, "nothing was said in the recording", None, "input_audio")
     return text
@@ -273,15 +273,20 @@ def confirmed(messages: list[ChatMessage]) -> list[ChatMessage]:
 
 
 def _calls(given: ChatRequest, text: str) -> list[ToolCall]:
-    names = {tool.function.name for tool in given.tools or []}
+    names = {tool.function.name for tool in _tools(given)}
     return [
         ToolCall(
             id=f"call_{uuid.uuid4().hex[:24]}",
             function=CalledFunction(name=call.name, arguments=call.arguments),
         )
-        for call in find_calls(text)
-        if names and call.name in names
+        for call in (find_calls(text) if may_be_call(text) else [])
+        if call.name in names
     ]
+
+
+def _tools(given: ChatRequest) -> list[Tool]:
+    """The tools that may be called in this reply."""
+    return [] if given.tool_choice == "none" else given.tools or []
 
 
 def _finish(told: _Told, calls: list[ToolCall]) -> Any:

@@ -1,6 +1,7 @@
 """What `/v1/chat/completions` takes and answers, as OpenAI's clients have it. Fields that mean
 nothing here are passed over."""
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
@@ -117,6 +118,18 @@ class ChatRequest(BaseModel):
     response_format: ResponseFormat | None = None
     tools: list[Tool] | None = Field(None, max_length=MOST_TOOLS)
     tool_choice: str | dict[str, Any] | None = None
+
+
+def characters_in(given: ChatRequest) -> int:
+    """The length of everything that the language model would read."""
+    parts: list[str] = []
+    for message in given.messages:
+        content = message.content
+        parts += [content] if isinstance(content, str) else []
+        parts += [one.text for one in content or () if isinstance(one, TextPart)]
+        parts += [call.function.arguments for call in message.tool_calls or ()]
+    tools = json.dumps([tool.model_dump() for tool in given.tools or ()])
+    return sum(map(len, parts)) + len(tools)
 
 
 class Usage(BaseModel):

@@ -8,13 +8,11 @@ from typing import Any, Literal
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from engines.errors import AttuneError
-
 from ...control.requests import Adapt
 from ...events.learning import AdaptationChanged, AdaptationStatus
 from ...store.records import Round
-from ..context import offered_by, running
-from ..errors import RefusedError
+from ..context import offered_by, place, running
+from ..errors import BusyError, RefusedError
 from ..offered import Running
 from ..work import produced
 from .models import NAME
@@ -124,19 +122,31 @@ class JobRequest(BaseModel):
 async def create(request: Request, given: JobRequest) -> Job:
     """Start a round, or follow the one that runs. What a round needs and lacks is told as an
     error."""
-    offered = offered_by(request)
-    ready = running(offered)
-    before = ready.last_rounds(1)
-    steps = produced(offered.command_threads, lambda client: ready.answer(Adapt(), client))
-    async with aclosing(steps), asyncio.timeout(_START_SECONDS):
-        async for step in steps:
-            if not isinstance(step, AdaptationChanged):
-                continue
-            if step.outcome is not None and ready.last_rounds(1) == before:
-                raise RefusedError(400, f"no round was started: {step.last_reason}", "not_started")
-            if step.outcome is not None or step.state != "waiting":
-                break
-    return _jobs(ready)[0]
+    ready = running(offered_by(request))
+    before = await asyncio.to_thread(ready.last_rounds, 1)
+    try:
+        async with asyncio.timeout(_START_SECONDS):
+            ended = await _started(request, ready)
+    except TimeoutError as error:
+        raise BusyError("the round has not begun yet; look for it in a moment") from error
+    if ended and await asyncio.to_thread(ready.last_rounds, 1) == before:
+        raise RefusedError(400, f"no round was started: {ended}", "not_started")
+    return (await asyncio.to_thread(_jobs, ready))[0]
+
+
+async def _started(request: Request, ready: Running) -> str:
+    """Ask for a round, and wait until it has begun. Returns how it has ended already; empty if it
+    has not."""
+    with place(request) as threads:
+        steps = produced(threads, lambda client: ready.answer(Adapt(), client))
+        async with aclosing(steps):
+            async for step in steps:
+                if isinstance(step, AdaptationChanged):
+                    if step.outcome is not None:
+                        return step.last_reason or step.outcome
+                    if step.state != "waiting":
+                        return ""
+    return "it was stopped"
 
 
 @router.get("/jobs")
@@ -199,23 +209,21 @@ def list_checkpoints(request: Request, name: str) -> Checkpoints:
 @router.post("/jobs/{name}/cancel")
 async def cancel(request: Request, name: str) -> Job:
     """End a running round."""
-    offered = offered_by(request)
-    ready = running(offered)
-    _running(ready, name)
+    ready = running(offered_by(request))
     ready.hold_training(False)
-    steps = produced(
-        offered.command_threads, lambda client: ready.answer(Adapt(action="cancel"), client)
-    )
-    async with aclosing(steps):
-        async for _ in steps:
-            pass
+    await asyncio.to_thread(_running, ready, name)
+    with place(request) as threads:
+        steps = produced(threads, lambda client: ready.answer(Adapt(action="cancel"), client))
+        async with aclosing(steps):
+            async for _ in steps:
+                pass
     until = asyncio.get_running_loop().time() + _START_SECONDS
     while asyncio.get_running_loop().time() < until:
-        job = _find(ready, name)
+        job = await asyncio.to_thread(_find, ready, name)
         if job.status not in ("running", "paused"):
             return job
         await asyncio.sleep(0.05)
-    raise AttuneError("the round has not ended yet; look again in a moment")
+    raise BusyError("the round has not ended yet; look again in a moment")
 
 
 @router.post("/jobs/{name}/pause")
@@ -231,8 +239,8 @@ def pause(request: Request, name: str) -> Job:
 def resume(request: Request, name: str) -> Job:
     """Let a round go on."""
     ready = running(offered_by(request))
-    job = _running(ready, name)
     ready.hold_training(False)
+    job = _running(ready, name)
     return job.model_copy(update={"status": "running"})
 
 

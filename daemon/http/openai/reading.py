@@ -2,7 +2,9 @@
 may be anybody's."""
 
 import os
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,15 +12,18 @@ import numpy as np
 from engines.audio.recordings import read_audio
 from engines.audio.segmenter import Segmenter, SegmenterLimits
 from engines.audio.vad import CHUNK_SAMPLES, SileroVad
-from engines.errors import TurnAbandoned
+from engines.errors import AttuneError, TurnAbandoned
 from engines.open_file import OpenFile
 from engines.types import SAMPLE_RATE_HZ, Float32, Segment, Transcript
 
 from ...clients import Client
-from ...serving.lease import ModelLender
+from ...serving.lease import ModelLease
+from ..errors import BusyError
+from ..offered import Running
 
 MOST_SECONDS = 600.0
 _CHUNKS_AT_ONCE = 256
+_PAUSE_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,24 @@ def stretches(samples: Float32, limits: SegmenterLimits) -> list[Segment]:
     return found
 
 
+@contextmanager
+def leased(running: Running, client: Client, route: str | None = None) -> Iterator[ModelLease]:
+    """The models, once no turn of the user's own waits or is being answered. Raises TurnAbandoned
+    if `client` leaves meanwhile, and BusyError if they cannot be had now."""
+    while running.answering() and not client.left:
+        time.sleep(_PAUSE_SECONDS)
+    if client.left:
+        raise TurnAbandoned
+    with ExitStack() as held:
+        try:
+            models = held.enter_context(running.lender.lease(route))
+        except AttuneError as error:
+            raise BusyError(str(error)) from error
+        yield models
+
+
 def read(
-    lender: ModelLender,
+    running: Running,
     segments: Sequence[Segment],
     route: str | None,
     expected: Sequence[str],
@@ -76,8 +97,7 @@ def read(
             raise TurnAbandoned
 
     for segment in segments:
-        step()
-        with lender.lease(route) as models:
+        with leased(running, client, route) as models:
             heard = models.hear(segment.samples, step, expected)
             text = models.words_of(heard).strip()
             asks_back = models.loaded.asks_back

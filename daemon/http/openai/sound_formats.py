@@ -11,6 +11,8 @@ import soxr
 
 from engines.types import Float32
 
+from ...speaking.network_voice import as_pcm
+
 Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 RATE_HZ = 24000
 """The sample rate of what is sent, but for Opus, which has 48 kHz alone."""
@@ -45,7 +47,7 @@ def encoded(clauses: Iterator[tuple[int, Float32]], form: Format) -> Iterator[by
     clauses = ((rate_hz, _at_rate(samples, rate_hz)) for rate_hz, samples in clauses)
     if form == "pcm":
         for _, samples in clauses:
-            yield _as_pcm(samples).tobytes()
+            yield as_pcm(samples)
         return
     kind, sink = _KINDS[form], _Sink()
     with av.open(sink, "w", format=kind.container, options=dict(kind.options)) as container:
@@ -60,7 +62,8 @@ def encoded(clauses: Iterator[tuple[int, Float32]], form: Format) -> Iterator[by
         for _, samples in clauses:
             if not len(samples):
                 continue
-            frame = av.AudioFrame.from_ndarray(_as_pcm(samples)[None], "s16", "mono")
+            pcm = np.frombuffer(as_pcm(samples), "<i2")
+            frame = av.AudioFrame.from_ndarray(pcm[None], "s16", "mono")
             frame.sample_rate = RATE_HZ
             write(frame)
             yield sink.taken()
@@ -92,7 +95,3 @@ def _at_rate(samples: Float32, rate_hz: int) -> Float32:
         return samples
     found: Float32 = soxr.resample(samples, rate_hz, RATE_HZ)
     return found
-
-
-def _as_pcm(samples: Float32) -> Any:
-    return (32767 * np.clip(samples, -1.0, 1.0)).astype("<i2")

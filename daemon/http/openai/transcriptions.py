@@ -138,7 +138,7 @@ def _read(
 ) -> Iterator[Read]:
     samples = decoded(data, "the recording")
     seconds.append(len(samples) / SAMPLE_RATE_HZ)
-    yield from read(running.lender, stretches(samples, offered.limits), route, expected, client)
+    yield from read(running, stretches(samples, offered.limits), route, expected, client)
 
 
 def _expected(keywords: list[Any], prompt: str) -> list[str]:

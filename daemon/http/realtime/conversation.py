@@ -8,7 +8,7 @@ from engines.chat import ChatMessage
 
 from ..errors import RefusedError
 
-MOST_ITEMS = 200
+MOST_ITEMS, MOST_CHARACTERS = 200, 200_000
 
 
 @dataclass
@@ -53,7 +53,8 @@ class Entry:
 
 
 class Conversation:
-    """The messages of one session. The oldest are forgotten once there are MOST_ITEMS."""
+    """The messages of one session. The oldest are forgotten once there are too many, or they are
+    too long together."""
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
@@ -64,6 +65,8 @@ class Conversation:
             raise RefusedError(400, f"there is an item {entry.id} already", None, "item.id")
         before = self._entries[-1].id if self._entries else None
         self._entries = [*self._entries, entry][-MOST_ITEMS:]
+        while sum(len(one.text) for one in self._entries) > MOST_CHARACTERS:
+            self._entries.pop(0)
         return before
 
     def find(self, name: str) -> Entry:

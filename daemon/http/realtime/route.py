@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, WebSocket
@@ -18,6 +19,7 @@ SILENT_SECONDS = 300.0
 """Time without an event after which a session is closed."""
 _WRITE_SECONDS = 30.0
 """Time in which a client has to take what is sent to it."""
+_CLOSE_SECONDS = 5.0
 _TRY_AGAIN, _TOO_SLOW, _SILENT = 1013, 1008, 1000
 
 
@@ -36,23 +38,37 @@ async def realtime(socket: WebSocket, intent: str = "") -> None:
     async def send(event: dict[str, Any]) -> None:
         if socket.client_state is not WebSocketState.CONNECTED:
             return
-        async with writing, asyncio.timeout(_WRITE_SECONDS):
-            await socket.send_text(json.dumps(event))
+        try:
+            async with writing, asyncio.timeout(_WRITE_SECONDS):
+                await socket.send_text(json.dumps(event))
+        except TimeoutError as error:
+            raise _TooSlowError from error
 
     with offered.sessions.held():
         session = Session(offered, who(socket), intent == "transcription", send)
+        code, why = 0, ""
         try:
             await session.open()
             while True:
                 async with asyncio.timeout(SILENT_SECONDS):
                     text = await socket.receive_text()
                 await session.take(_event(text))
+        except _TooSlowError:
+            code, why = _TOO_SLOW, "what was sent was not taken"
         except TimeoutError:
-            await socket.close(_SILENT, "nothing was sent for a while")
+            code, why = _SILENT, "nothing was sent for a while"
         except (WebSocketDisconnect, KeyError):  # KeyError: bytes came in place of text
             logger.debug("a session has ended")
         finally:
             await session.close()
+    if code:
+        with suppress(TimeoutError, RuntimeError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await socket.close(code, why)
+
+
+class _TooSlowError(Exception):
+    """The client does not take what is sent to it."""
 
 
 def _event(text: str) -> object:

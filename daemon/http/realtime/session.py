@@ -3,8 +3,8 @@
 import asyncio
 import base64
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -73,11 +73,9 @@ class Session:
 
     async def close(self) -> None:
         """End everything that is done for the client."""
-        for task in (self._hearing, self._responding):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await task
+        self._hearing.cancel()
+        await asyncio.wait({self._hearing})
+        await self._interrupt()  # only now: what hears begins responses
 
     async def take(self, event: object) -> None:
         """Do what an event asks for. What is wrong with it is told."""
@@ -266,12 +264,12 @@ class Session:
 
     async def _heard(self, name: str, segments: list[Segment]) -> list[Read]:
         """What was said in one message."""
-        lender = running(self._offered).lender
+        ready = running(self._offered)
         audio = self._given.audio
         asked = audio.input.transcription if audio and audio.input else None
         expected = asked.keywords or () if asked else ()
         found = self._offered.hearing.stream(
-            self._who, lambda client: read(lender, segments, None, expected, client)
+            self._who, lambda client: read(ready, segments, None, expected, client)
         )
         heard: list[Read] = []
         entry = self._conversation.find(name)
@@ -309,11 +307,11 @@ class Session:
         await self._tell_item(entry, self._conversation.add(entry))
 
     async def _read_recording(self, audio: str) -> str:
-        lender = running(self._offered).lender
+        ready = running(self._offered)
         samples = await self._in_thread(partial(_at_our_rate, samples_in(audio)))
         segments = await self._in_thread(partial(stretches, samples, self._offered.limits))
         found = self._offered.hearing.stream(
-            self._who, lambda client: read(lender, segments, None, (), client)
+            self._who, lambda client: read(ready, segments, None, (), client)
         )
         async with aclosing(found):
             return " ".join([one.text async for one in found])
@@ -331,8 +329,7 @@ class Session:
         """End the response that is being written, and wait until that is told."""
         if self._responding is not None and not self._responding.done():
             self._responding.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._responding
+            await asyncio.wait({self._responding})
 
     async def _answer(self, given: schema.ResponseGiven | None, doubted: str) -> None:
         """Write and say a response. Where `doubted` has words, it asks whether they were said."""
@@ -380,7 +377,7 @@ class Session:
 
     async def _pieces(
         self, messages: Any, most: int | str | None, doubted: str, told: Completion
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         if doubted:
             yield question(doubted)
             return
@@ -401,14 +398,17 @@ class Session:
         kind = {"type": "audio", "transcript": ""} if entry.spoken else {"type": "text", "text": ""}
         await self._send("response.content_part.added", part=kind, **where)
 
-    async def _say(self, entry: Entry, pieces: AsyncIterator[str], where: dict[str, Any]) -> None:
+    async def _say(
+        self, entry: Entry, pieces: AsyncGenerator[str, None], where: dict[str, Any]
+    ) -> None:
         kind = "output_audio_transcript" if entry.spoken else "output_text"
         cutter = ClauseCutter()
-        async for piece in pieces:
-            entry.text += piece
-            await self._send(f"response.{kind}.delta", delta=piece, **where)
-            if entry.spoken:
-                await self._speak(cutter.push(piece), entry, where)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                entry.text += piece
+                await self._send(f"response.{kind}.delta", delta=piece, **where)
+                if entry.spoken:
+                    await self._speak(cutter.push(piece), entry, where)
         if entry.spoken:
             await self._speak(cutter.flush(), entry, where)
 

@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from daemon.serving.models import ServingModels
 from tests.support.audio_fixtures import espeak, tone, write_wav
 from tests.support.fake_child import eventually
 from tests.support.fake_speech import fake_loudspeaker, open_hum
-from tests.support.fakes import EchoLanguageModel, fake_models
+from tests.support.fakes import EchoClientChat, EchoLanguageModel, fake_models
 from tests.support.http_house import HttpHouse, Start, start_house
 from tests.support.running_daemon import folder
 
@@ -87,6 +88,61 @@ def test_a_call_of_a_tool_is_told_as_one(start_house: Start, stream: bool) -> No
     assert finish == "tool_calls"
     assert called[0]["function"]["name"] == "turn_on"
     assert json.loads(called[0]["function"]["arguments"]) == {"text": "light"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_no_tool_is_called_where_none_may_be(start_house: Start, stream: bool) -> None:
+    answer = start_house().chat("light", tools=TOOLS, tool_choice="none", stream=stream)
+    if stream:
+        text = "".join(one["choices"][0]["delta"].get("content") or "" for one in answer.events)
+    else:
+        text = answer.json["choices"][0]["message"]["content"]
+    assert text == "2 light"
+
+
+def test_a_call_within_a_sentence_is_none(start_house: Start) -> None:
+    words = 'so: {"name": "turn_on", "arguments": {}}'
+
+    class Prose(EchoLanguageModel):
+        @property
+        def client_chat(self) -> Any:
+            class Chat(EchoClientChat):
+                def complete(self, *given: Any, **more: Any) -> Any:
+                    yield words
+
+            return Chat(self)
+
+    message = (
+        start_house(surroundings(Prose())).chat("x", tools=TOOLS).json["choices"][0]["message"]
+    )
+    assert (message["content"], message["tool_calls"]) == (words, None)
+
+
+def test_without_a_seed_each_reply_is_drawn_anew(start_house: Start) -> None:
+    seeds: list[int] = []
+
+    class Noting(EchoLanguageModel):
+        @property
+        def client_chat(self) -> Any:
+            class Chat(EchoClientChat):
+                def complete(self, messages: Any, sampling: Any, *given: Any, **more: Any) -> Any:
+                    seeds.append(sampling.seed)
+                    return super().complete(messages, sampling, *given, **more)
+
+            return Chat(self)
+
+    house = start_house(surroundings(Noting()))
+    for more in ({}, {}, {"seed": 7}, {"seed": -7}):
+        house.chat("x", temperature=1, **more)
+    assert len(set(seeds[:2])) == 2
+    assert seeds[2:] == [7, 7]
+
+
+def test_messages_without_end_are_refused(start_house: Start) -> None:
+    house = start_house()
+    assert house.chat(*(["x" * 90_000] * 3)).json["error"]["code"] == "context_length_exceeded"
+    tools = [{"type": "function", "function": {"name": "t", "description": "x" * 250_000}}]
+    assert house.chat("x", tools=tools).json["error"]["code"] == "context_length_exceeded"
 
 
 def test_the_result_of_a_tool_is_read(start_house: Start) -> None:

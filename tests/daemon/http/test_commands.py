@@ -95,6 +95,7 @@ def test_no_descriptor_is_left_open(start_house: Start) -> None:
     for _ in range(20):
         house.upload("/api/ask/recording", b"nonsense")
         house.upload("/api/ask/recording", b"nonsense", request="{")
+        house.upload("/api/ask/recording", b"nonsense", request='{"expected": 5}')
     assert eventually(lambda: len(list(Path("/proc/self/fd").iterdir())) <= before)
 
 
@@ -170,6 +171,16 @@ def test_a_job_is_paused_resumed_and_cancelled(start: StartDaemon, folder: Path)
     assert eventually(lambda: client.get(path).json["status"] == "running")
     assert client.post(f"{path}/cancel", {}).json["status"] == "cancelled"
     assert client.get(path).json["status"] == "cancelled"
+
+
+def test_what_ends_a_paused_round_ends_its_pause(start: StartDaemon, folder: Path) -> None:
+    """Or else nothing would be learnt until the daemon starts anew."""
+    client = learning(start, folder, "hangs")
+    path = f"{JOBS}/{client.post(JOBS, {'model': 'attune'}).json['id']}"
+    client.post(f"{path}/pause", {})
+    client.post("/api/adapt", {"action": "cancel"})
+    assert eventually(lambda: client.get(path).json["status"] == "cancelled")
+    assert client.post(JOBS, {"model": "attune"}).json["status"] == "running"
 
 
 def test_a_paused_job_can_be_cancelled(start: StartDaemon, folder: Path) -> None:

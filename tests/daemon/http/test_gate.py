@@ -8,7 +8,7 @@ import pytest
 
 from daemon.http.errors import RefusedError
 from daemon.http.gate import MOST_BODY_BYTES, Gate
-from daemon.http.tokens import Tokens
+from daemon.http.tokens import SCOPES, Tokens
 from tests.support.http_house import Start, start_house
 from tests.support.running_daemon import folder
 
@@ -86,14 +86,17 @@ def test_with_a_token_everybody_needs_one(start_house: Start) -> None:
         ("POST", "/v1/chat/completions", "talk"),
         ("POST", "/v1/audio/speech", "talk"),
         ("POST", "/v1/audio/transcriptions", "hear"),
-        ("GET", "/metrics", "manage"),
+        ("GET", "/metrics", "metrics"),
+        ("GET", "/api/status", "manage"),
+        ("POST", "/api/ask", "manage"),
+        ("GET", "/v1/fine_tuning/jobs", "learn"),
     ],
 )
 def test_a_token_is_for_its_scopes_alone(
     start_house: Start, method: str, path: str, needed: str
 ) -> None:
     house = start_house()
-    for scope in ("hear", "talk", "learn", "manage"):
+    for scope in SCOPES:
         secret = house.tokens.add(scope, [scope])
         answer = house.ask(method, path, None, {"Authorization": f"Bearer {secret}"})
         assert (answer.status == 403) is (scope != needed)
@@ -110,7 +113,13 @@ def test_a_damaged_file_of_tokens_lets_nobody_in(start_house: Start) -> None:
 
 def test_from_elsewhere_a_token_is_needed_even_if_there_is_none(tmp_path: Path) -> None:
     gate = Gate(None, Tokens(tmp_path / "tokens.json"), (), ())  # type: ignore[arg-type]
-    for peer, lets_in in (("127.0.0.1", True), ("::1", True), ("192.168.1.5", False), ("", False)):
+    here = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+    for peer, lets_in in (
+        *((one, True) for one in here),
+        ("::ffff:192.168.1.5", False),
+        ("192.168.1.5", False),
+        ("", False),
+    ):
         connection = type("C", (), {"headers": {}, "scope": {}})()
         if lets_in:
             assert gate._token(connection, peer) is None
@@ -154,6 +163,50 @@ def test_a_client_that_sends_nothing_is_left(
         connection.sendall(b"GET /v1/models HT")
         with suppress(ConnectionResetError):
             assert connection.recv(100) == b""
+
+
+def test_a_client_that_stays_after_its_answer_is_left(
+    start_house: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.http.server._HEADERS_SECONDS", 0.2)
+    house = start_house()
+    with socket.create_connection(("127.0.0.1", house.port), 60) as connection:
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"G")
+        with suppress(ConnectionResetError):
+            assert connection.recv(100) == b""
+
+
+def test_a_known_page_reads_why_it_was_refused(start_house: Start) -> None:
+    house = start_house(http__origins="https://chat.lan")
+    house.tokens.add("phone", ["talk"])
+    refused = house.get("/v1/models", Origin="https://chat.lan")
+    assert refused.status == 401
+    assert refused.headers["access-control-allow-origin"] == "https://chat.lan"
+    unknown = house.get("/v1/models", Origin="https://evil.example")
+    assert "access-control-allow-origin" not in unknown.headers
+
+
+def test_no_header_brings_a_client_to_this_machine(start_house: Start) -> None:
+    house = start_house()
+    answer = house.get("/v1/models", X_Forwarded_For="192.168.1.7")
+    assert answer.status == 200, "the peer is this machine, whatever a header says"
+
+
+def test_a_defect_is_counted_as_one(start_house: Start) -> None:
+    house = start_house()
+    assert house.chat("defect").status == 500
+    counted = house.get("/metrics").body.decode()
+    label = 'path="/v1/chat/completions",status="500"'
+    assert f"attune_http_request_seconds_count{{{label}}} 1.0" in counted
+
+
+def test_too_much_at_once_is_refused(start_house: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.http.gate.MOST_WAITING_BYTES", 1000)
+    house = start_house()
+    assert house.chat("x" * 2000).status == 503
+    assert house.chat("x").status == 200
 
 
 def test_every_answer_has_the_id_by_which_the_log_names_it(start_house: Start) -> None:

@@ -13,7 +13,7 @@ from engines.errors import AttuneError, TurnAbandoned
 from engines.llm.chat_model import LlamaCppLanguageModel
 from engines.llm.chat_template import template_parts
 from engines.llm.client_chat import LlamaClientChat
-from engines.llm.grammar import json_grammar
+from engines.llm.grammar import MOST_REPEATS, json_grammar
 from engines.llm.sequence import LlamaSequence
 from engines.llm.vocabulary import Vocabulary
 from tests.support.llama_conversations import SYSTEM, Opened, one_prompt, rendered
@@ -142,6 +142,7 @@ def test_a_seed_draws_the_same_reply_again(chat: LlamaClientChat) -> None:
 
 def test_only_the_likeliest_are_drawn(chat: LlamaClientChat) -> None:
     likeliest = reply(chat, asked(PARIS))
+    assert reply(chat, asked(PARIS), temperature=1e-310, seed=5) == likeliest
     assert reply(chat, asked(PARIS), temperature=2.0, top_p=1e-9, seed=5) == likeliest
 
 
@@ -228,11 +229,38 @@ def test_any_object_may_be_asked_for(chat: LlamaClientChat) -> None:
 
 @pytest.mark.parametrize(
     "schema",
-    [{"type": "nonsense"}, {"$ref": "#/nowhere"}, {"enum": ["x" * 30_000]}, {"type": 5}],
+    [
+        {"type": "nonsense"},
+        {"$ref": "#/nowhere"},
+        {"enum": ["x" * 30_000]},
+        {"type": 5},
+        {"type": "string", "maxLength": 20_000},
+        {"type": "array", "minItems": 10**9, "items": {}},
+        {"type": "string", "pattern": "^a{100000000}$"},
+        {"properties": {"a": {"anyOf": [{"maxLength": 10**7}]}}},
+    ],
 )
 def test_a_schema_that_cannot_be_followed_is_refused(schema: dict[str, object]) -> None:
     with pytest.raises(AttuneError, match="schema"):
         json_grammar(schema)
+
+
+def test_the_longest_repeats_are_followed(chat: LlamaClientChat) -> None:
+    grammar = json_grammar({"type": "string", "maxLength": MOST_REPEATS})
+    assert "".join(chat.complete(asked("Hello."), Sampling(40, grammar=grammar))).startswith('"')
+
+
+def test_a_model_that_is_closed_while_a_client_waits_ends_the_reply(llm_path: Path) -> None:
+    vocabulary = Vocabulary(llm_path)
+    model = LlamaCppLanguageModel(llm_path, vocabulary, SYSTEM, 384, threads=1)
+
+    def closed_meanwhile() -> None:
+        model.close()
+        raise AttuneError("the language model was exchanged meanwhile")
+
+    with pytest.raises(AttuneError, match="exchanged"):
+        list(model.client_chat.complete(asked(PARIS), Sampling(5), step=closed_meanwhile))
+    vocabulary.close()
 
 
 def test_a_grammar_that_is_none_is_refused(chat: LlamaClientChat) -> None:
