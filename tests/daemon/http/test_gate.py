@@ -159,10 +159,10 @@ def test_a_client_that_sends_nothing_is_left(
 ) -> None:
     monkeypatch.setattr("daemon.http.server._HEADERS_SECONDS", 0.2)
     house = start_house()
-    with socket.create_connection(("127.0.0.1", house.port), 60) as connection:
-        with suppress(ConnectionResetError, BrokenPipeError):
-            connection.sendall(b"GET /v1/models HT")
-            assert connection.recv(100) == b""
+    connection = socket.create_connection(("127.0.0.1", house.port), 60)
+    with connection, suppress(ConnectionResetError, BrokenPipeError):
+        connection.sendall(b"GET /v1/models HT")
+        assert connection.recv(100) == b""
 
 
 def test_a_client_that_stays_after_its_answer_is_left(
