@@ -60,7 +60,7 @@ async def by_llama_cpp(hass, port: int) -> dict:
             )
             talk = answer.conversation_id
             speech = answer.response.speech.get("plain", {}).get("speech", "")
-            answers.append((str(answer.response.response_type), speech))
+            answers.append((answer.response.response_type.value, speech))
         found["answers"] = answers
     return found
 
