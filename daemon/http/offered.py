@@ -88,3 +88,9 @@ class Offered:
     sessions: "Places"
     """Who holds a conversation over a WebSocket."""
     started_unix_seconds: int
+
+    def ready_voice(self, name: object) -> str | None:
+        """`name`, if a voice is called so and is ready; None, the usual one, otherwise."""
+        return next(
+            (one.name for one in self.voices() if one.name == name and not one.missing), None
+        )

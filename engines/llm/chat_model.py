@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import llama_cpp.llama_cpp as llama
 import numpy as np
 
 from ..errors import AttuneError, TurnAbandoned
@@ -322,20 +321,12 @@ class LlamaCppLanguageModel:
             if turn.reply:
                 self._sequence.append_tokens(turn.reply[-1:])
             token = int(self._sequence.logits().argmax())
-            if self._ends_reply(token):
+            if self._vocabulary.ends_reply(token):
                 return
             turn.reply.append(token)
             if text := printable(characters.decode(self._vocabulary.piece(token))):
                 turn.text.append(text)
                 yield text
-
-    def _ends_reply(self, token: int) -> bool:
-        """Whether `token` ends the reply: its own end, or any control token, with which a small
-        model goes on as the user. No control token is ever a word."""
-        pointer = self._vocabulary.pointer
-        return bool(
-            llama.llama_vocab_is_eog(pointer, token) or llama.llama_vocab_is_control(pointer, token)
-        )
 
     def _is_example(self, turn: _Turn, *, whole: bool) -> bool:
         """Whether `turn` may stay as an example for the next replies; `whole` says that it was not

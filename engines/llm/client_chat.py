@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-import llama_cpp.llama_cpp as llama
 import numpy as np
 
 from ..chat import ChatMessage, Completion, Role, Sampling, TooLongError
@@ -170,7 +169,7 @@ class LlamaClientChat:
             if grammar is not None:
                 kept = grammar.kept_to(logits, token)
                 token = token if kept is logits else _drawn(kept, sampling, generator)
-            if self._ends_reply(token):
+            if self._vocabulary.ends_reply(token):
                 break
             if grammar is not None:
                 grammar.accept(token)
@@ -187,12 +186,6 @@ class LlamaClientChat:
         if rest := held.rest():
             yield rest
         told.finish_reason = told.finish_reason or "stop"
-
-    def _ends_reply(self, token: int) -> bool:
-        pointer = self._vocabulary.pointer
-        return bool(
-            llama.llama_vocab_is_eog(pointer, token) or llama.llama_vocab_is_control(pointer, token)
-        )
 
 
 def _start_without(

@@ -88,6 +88,14 @@ class Vocabulary:
             for name, token in tokens.items()
         }
 
+    def ends_reply(self, token: int) -> bool:
+        """Whether `token` ends a reply: its own end, or any control token, with which a small model
+        goes on as the user. No control token is ever a word."""
+        return bool(
+            llama.llama_vocab_is_eog(self.pointer, token)
+            or llama.llama_vocab_is_control(self.pointer, token)
+        )
+
     def begun(self, tokens: list[int]) -> list[int]:
         """`tokens` after the token that begins every text, where the model wants one and it is not
         there yet."""

@@ -94,8 +94,7 @@ def _said(offered: Offered, given: SpeechRequest, client: Client) -> Iterator[by
     cutter = ClauseCutter()
     clauses = [*cutter.push(given.input), *cutter.flush()]
     asked = given.voice.id if isinstance(given.voice, VoiceId) else given.voice
-    ready = {one.name for one in offered.voices() if not one.missing}
-    say = partial(offered.voice.speak, name=asked if asked in ready else None, speed=given.speed)
+    say = partial(offered.voice.speak, name=offered.ready_voice(asked), speed=given.speed)
 
     def spoken() -> Iterator[tuple[int, Float32]]:
         for clause in clauses:

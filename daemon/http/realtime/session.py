@@ -424,9 +424,8 @@ class Session:
         output = self._given.audio.output if self._given.audio else None
         asked = output.voice if output else None
         name = asked.get("id") if isinstance(asked, dict) else asked
-        ready = {one.name for one in self._offered.voices() if not one.missing}
         speed = output.speed if output else None
-        said = self._offered.voice.speak(clause, name if name in ready else None, speed)
+        said = self._offered.voice.speak(clause, self._offered.ready_voice(name), speed)
         return b"".join(encoded(iter([said]), "pcm"))
 
     async def _end(self, entry: Entry, where: dict[str, Any]) -> None:
