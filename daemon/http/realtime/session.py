@@ -1,9 +1,8 @@
 """One session: takes the client's events, finds turns in its sound, and answers them."""
 
 import asyncio
-import base64
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -13,22 +12,19 @@ import soxr
 from pydantic import ValidationError
 
 from engines.audio.segmenter import SegmentEvent, SpeechCancelled, SpeechStarted
-from engines.chat import Completion, Sampling
 from engines.errors import AttuneError
 from engines.schema import first_problem
 from engines.types import SAMPLE_RATE_HZ, Float32, Segment
 
-from ...conversation.dialogue import question
-from ...speaking.clauses import ClauseCutter
 from ..context import running
 from ..errors import RefusedError, body, refusal
 from ..offered import Offered
-from ..openai.chat import confirmed, continued
+from ..openai.chat import confirmed
 from ..openai.reading import Read, read, stretches
-from ..openai.sound_formats import encoded
 from . import schema
 from .conversation import Conversation, Entry, new_id
 from .live_input import RATE_HZ, LiveInput, samples_in
+from .response import Response, Wanted
 
 logger = logging.getLogger(__name__)
 
@@ -240,7 +236,7 @@ class Session:
         while True:
             name, segments = await self._turns.get()
             try:
-                heard = await self._heard(name, segments)
+                await self._answer_heard(name, await self._heard(name, segments))
             except AttuneError as error:
                 told = body(refusal(error))["error"]
                 await self._send(
@@ -249,18 +245,19 @@ class Session:
                     content_index=0,
                     error=told,
                 )
-                continue
             except Exception:  # a defect must not leave the session deaf
                 logger.exception("a turn of a session could not be heard")
                 await self._send_defect()
-                continue
-            detection = self._detection
-            if not heard or self._only_transcribes or detection is None:
-                continue
-            if detection.create_response:
-                await self._interrupt()
-                sure = all(one.sure or not one.asks_back for one in heard)
-                self._respond(None, "" if sure else self._conversation.find(name).text)
+
+    async def _answer_heard(self, name: str, heard: list[Read]) -> None:
+        """Answer what was heard in one message, if that is wanted."""
+        detection = self._detection
+        if not heard or self._only_transcribes or detection is None:
+            return
+        if detection.create_response:
+            await self._interrupt()
+            sure = all(one.sure or not one.asks_back for one in heard)
+            self._respond(None, "" if sure else self._conversation.find(name).text)
 
     async def _heard(self, name: str, segments: list[Segment]) -> list[Read]:
         """What was said in one message."""
@@ -323,125 +320,27 @@ class Session:
             )
 
     def _respond(self, given: schema.ResponseGiven | None, doubted: str = "") -> None:
-        self._responding = asyncio.create_task(self._answer(given, doubted))
+        audio = self._given.audio
+        output = audio.output if audio is not None else None
+        voice = output.voice if output is not None else None
+        most = (given and given.max_output_tokens) or self._given.max_output_tokens
+        asked = (given and given.output_modalities) or self._given.output_modalities
+        wanted = Wanted(
+            messages=confirmed(self._conversation.messages(self._instructions(given))),
+            spoken="audio" in (asked or ["audio"]),
+            most_tokens=most if isinstance(most, int) else None,
+            voice=voice.get("id") if isinstance(voice, dict) else voice,
+            speed=output.speed if output is not None else None,
+            doubted=doubted,
+        )
+        response = Response(self._offered, self._who, self._conversation, self._send, wanted)
+        self._responding = asyncio.create_task(response.run())
 
     async def _interrupt(self) -> None:
         """End the response that is being written, and wait until that is told."""
         if self._responding is not None and not self._responding.done():
             self._responding.cancel()
             await asyncio.wait({self._responding})
-
-    async def _answer(self, given: schema.ResponseGiven | None, doubted: str) -> None:
-        """Write and say a response. Where `doubted` has words, it asks whether they were said."""
-        name, entry = new_id("resp"), Entry(new_id("item"), "assistant", "")
-        wanted = (given and given.output_modalities) or self._given.output_modalities or ["audio"]
-        entry.spoken, entry.status = "audio" in wanted, "in_progress"
-        told = Completion()
-        messages = confirmed(self._conversation.messages(self._instructions(given)))
-        response: dict[str, Any] = {
-            "id": name,
-            "object": "realtime.response",
-            "status": "in_progress",
-            "output_modalities": ["audio" if entry.spoken else "text"],
-            "output": [],
-        }
-        await self._send("response.created", response=response)
-        where = {"response_id": name, "item_id": entry.id, "output_index": 0, "content_index": 0}
-        problem: dict[str, Any] | None = None
-        status = "cancelled"
-        try:
-            before = self._conversation.add(entry)
-            await self._begin(entry, before, where)
-            most = (given and given.max_output_tokens) or self._given.max_output_tokens
-            pieces = self._pieces(messages, most, doubted, told)
-            await self._say(entry, pieces, where)
-            status = "incomplete" if told.finish_reason == "length" else "completed"
-        except AttuneError as error:
-            status, problem = "failed", body(refusal(error))["error"]
-        except Exception:
-            logger.exception("a response failed")
-            status, problem = "failed", {"type": "server_error", "code": "defect"}
-        finally:
-            entry.status = "completed" if status == "completed" else "incomplete"
-            details = {"type": status, "error": problem} if problem else {"type": status}
-            if status == "cancelled":
-                details["reason"] = "turn_detected"
-            await self._end(entry, where)
-            usage = {
-                "input_tokens": told.prompt_tokens,
-                "output_tokens": told.completion_tokens,
-                "total_tokens": told.prompt_tokens + told.completion_tokens,
-            }
-            response |= {"status": status, "status_details": details, "usage": usage}
-            await self._send("response.done", response={**response, "output": [entry.item()]})
-
-    async def _pieces(
-        self, messages: Any, most: int | str | None, doubted: str, told: Completion
-    ) -> AsyncGenerator[str, None]:
-        if doubted:
-            yield question(doubted)
-            return
-        own = self._offered.settings.conversation.max_reply_tokens
-        sampling = Sampling(max_tokens=most if isinstance(most, int) else own)
-        ready = running(self._offered)
-        written = self._offered.hearing.stream(
-            self._who, lambda client: continued(ready, messages, sampling, [], client, told)
-        )
-        async with aclosing(written):
-            async for piece in written:
-                yield piece
-
-    async def _begin(self, entry: Entry, before: str | None, where: dict[str, Any]) -> None:
-        place = {"response_id": where["response_id"], "output_index": 0}
-        await self._send("response.output_item.added", item=entry.item(), **place)
-        await self._send("conversation.item.added", item=entry.item(), previous_item_id=before)
-        kind = {"type": "audio", "transcript": ""} if entry.spoken else {"type": "text", "text": ""}
-        await self._send("response.content_part.added", part=kind, **where)
-
-    async def _say(
-        self, entry: Entry, pieces: AsyncGenerator[str, None], where: dict[str, Any]
-    ) -> None:
-        kind = "output_audio_transcript" if entry.spoken else "output_text"
-        cutter = ClauseCutter()
-        async with aclosing(pieces):
-            async for piece in pieces:
-                entry.text += piece
-                await self._send(f"response.{kind}.delta", delta=piece, **where)
-                if entry.spoken:
-                    await self._speak(cutter.push(piece), entry, where)
-        if entry.spoken:
-            await self._speak(cutter.flush(), entry, where)
-
-    async def _speak(self, clauses: list[str], entry: Entry, where: dict[str, Any]) -> None:
-        for clause in clauses:
-            sound = await self._offered.speaking.one(self._who, partial(self._spoken, clause))
-            for start in range(0, len(sound), _PIECE_BYTES):
-                piece = base64.b64encode(sound[start : start + _PIECE_BYTES]).decode()
-                await self._send("response.output_audio.delta", delta=piece, **where)
-            entry.clauses.append((clause, len(sound) / 2 / RATE_HZ))
-
-    def _spoken(self, clause: str, _client: object) -> bytes:
-        output = self._given.audio.output if self._given.audio else None
-        asked = output.voice if output else None
-        name = asked.get("id") if isinstance(asked, dict) else asked
-        speed = output.speed if output else None
-        said = self._offered.voice.speak(clause, self._offered.ready_voice(name), speed)
-        return b"".join(encoded(iter([said]), "pcm"))
-
-    async def _end(self, entry: Entry, where: dict[str, Any]) -> None:
-        if entry.spoken:
-            await self._send("response.output_audio.done", **where)
-            await self._send(
-                "response.output_audio_transcript.done", transcript=entry.text, **where
-            )
-            part = {"type": "audio", "transcript": entry.text}
-        else:
-            await self._send("response.output_text.done", text=entry.text, **where)
-            part = {"type": "text", "text": entry.text}
-        await self._send("response.content_part.done", part=part, **where)
-        place = {"response_id": where["response_id"], "output_index": 0}
-        await self._send("response.output_item.done", item=entry.item(), **place)
-        await self._send("conversation.item.done", item=entry.item(), previous_item_id=None)
 
     # --- around both
 
