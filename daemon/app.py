@@ -4,7 +4,7 @@ other place wires them."""
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -44,6 +44,7 @@ from .serving.manager import ModelManager
 from .serving.models import ServingModels, open_models
 from .speaking.chosen_voice import NONE, daemon_voice
 from .speaking.loudspeaker import Loudspeaker
+from .speaking.network_voice import NetworkVoice, network_voice
 from .speaking.replies import say_replies
 from .speaking.speaker import Speaker
 from .spoken_turns import own_phrase_path, start_spoken_turns
@@ -191,9 +192,10 @@ def start(
     stack.enter_context(hold_state(settings.state_dir))
     bare_bytes = proportional_bytes()  # before the models are open
     events, attention = Events(), Attention(given.clocks.monotonic)
-    wyoming = start_wyoming(stack, settings, given, attention) if settings.wyoming.address else None
-
-    http = start_http(stack, settings, given, attention) if settings.http.address else None
+    voice = network_voice(settings, given.open_voice, attention)
+    stack.callback(voice.close)
+    wyoming = start_wyoming(stack, settings, voice) if settings.wyoming.address else None
+    http = start_http(stack, settings, voice, attention) if settings.http.address else None
 
     store = start_store(stack, settings, given.clocks)
     vocabulary = PersonalVocabulary(store)
@@ -201,7 +203,7 @@ def start(
     shadow = make_shadow(settings, given.clocks, models, store, attention, events)
     speaker = start_speaking(stack, settings, given, attention, events)
     on_network = [service for service in (wyoming, http) if service is not None]
-    guard = make_guard(settings, bare_bytes, models, shadow, speaker, on_network)
+    guard = make_guard(settings, bare_bytes, models, shadow, speaker, voice)
     conversation = start_conversation(
         stack, settings, given, models, store, speaker, attention, events
     )
@@ -311,23 +313,21 @@ def start(
     )
 
 
-def start_wyoming(
-    stack: ExitStack, settings: Settings, given: Surroundings, attention: Attention
-) -> "WyomingService":
+def start_wyoming(stack: ExitStack, settings: Settings, voice: NetworkVoice) -> "WyomingService":
     """Serve Wyoming from now on."""
     # Imported where it is wanted, like what serves HTTP: it takes memory.
     from .wyoming.service import WyomingService
 
-    return WyomingService(stack, settings, given.open_voice, attention)
+    return WyomingService(stack, settings, voice)
 
 
 def start_http(
-    stack: ExitStack, settings: Settings, given: Surroundings, attention: Attention
+    stack: ExitStack, settings: Settings, voice: NetworkVoice, attention: Attention
 ) -> "HttpService":
     """Serve HTTP from now on."""
     from .http.service import HttpService
 
-    return HttpService(stack, settings, given.open_voice, attention)
+    return HttpService(stack, settings, voice, attention)
 
 
 def open_http(
@@ -418,7 +418,7 @@ def make_guard(
     models: ModelManager,
     shadow: Shadow,
     speaker: Speaker | None,
-    on_network: "Sequence[WyomingService | HttpService]",
+    voice: NetworkVoice,
 ) -> MemoryGuard:
     """Make the guard of the memory budget. A turn that needs models which a round has closed asks
     the guard for them."""
@@ -428,8 +428,7 @@ def make_guard(
         shadow.let_go()
         if speaker is not None:
             speaker.let_go()
-        for service in on_network:
-            service.let_go()
+        voice.close()
 
     guard = MemoryGuard(
         settings.budget.allowed_bytes,

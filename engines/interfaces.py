@@ -1,6 +1,6 @@
 """The protocols of what answers and scores. Know no implementation."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,7 +50,7 @@ class ClientChat(Protocol):
         tools: Sequence[Mapping[str, Any]] = (),
         step: Step = unwatched,
         told: Completion | None = None,
-    ) -> Iterator[str]:
+    ) -> Generator[str, None, None]:
         """Stream the reply to `messages` as pieces of text, and tell about it in `told`.
 
         `step` is called before each bounded step of the work; an exception that it raises ends the

@@ -3,7 +3,7 @@ stream of events."""
 
 import json
 import os
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -14,7 +14,6 @@ from pydantic import BaseModel, ValidationError, create_model
 from engines.errors import AttuneError
 from engines.schema import first_problem
 
-from ..clients import Client
 from ..control import requests
 from ..events.event import Event
 from .context import first_of, offered_by, place, running, while_there
@@ -142,12 +141,9 @@ async def _events(
     """The events that answer a request. A recording is closed once it is answered."""
     try:
         answer = running(offered_by(request)).answer
-
-        def work(client: Client) -> Iterator[Event]:
-            return answer(wanted, client)
-
         with place(request) as threads:
-            async with aclosing(produced(threads, work)) as events:
+            produced_events = produced(threads, lambda client: answer(wanted, client))
+            async with aclosing(produced_events) as events:
                 async for event in events:
                     yield event
     finally:

@@ -25,7 +25,7 @@ def running(offered: Offered) -> Running:
     """What there is once the models are open. Raises BusyError before."""
     found = offered.running()
     if found is None:
-        raise BusyError("the models are still being opened; try again in a moment")
+        raise BusyError("the daemon is starting, or ends; try again in a moment")
     return found
 
 

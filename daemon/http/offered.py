@@ -1,6 +1,6 @@
 """The parts of a running daemon that clients of HTTP reach."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Running:
     """The metrics in Prometheus' text format."""
     count_request: Callable[[str, int, float], None]
     """Counts a request: the path of its kind, its status, and the seconds that it took."""
-    answer: Callable[[ControlRequest, Client], Iterator[Event]]
+    answer: Callable[[ControlRequest, Client], Generator[Event, None, None]]
     """Carries out a request of the control socket."""
     adaptation: Callable[[], AdaptationStatus]
     """What the scheduler of rounds does."""
@@ -83,9 +83,9 @@ class Offered:
     """The silence that ends a turn of the user's now."""
     threads: Executor
     command_threads: Executor
-    commands: "Places"
+    commands: Places
     """Who waits for the answer to a request of the control socket's."""
-    sessions: "Places"
+    sessions: Places
     """Who holds a conversation over a WebSocket."""
     started_unix_seconds: int
 

@@ -11,11 +11,12 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from .. import port_problem
+from ..port_problem import PortProblem
+
 logger = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 64
-RETRY_SECONDS = 10.0
-"""Time after which a port that could not be opened is tried again."""
 _HEADERS_SECONDS = 15.0
 """Time in which a client has to send a request once it has connected, or got an answer; twice that
 at most."""
@@ -37,8 +38,7 @@ class HttpServer:
         self._server: uvicorn.Server | None = None
         self._stopping = threading.Event()
         self._tried = threading.Event()
-        self.problem = ""
-        """Why nothing is served; empty if it is."""
+        self.problem = PortProblem("HTTP", "http.address")
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
         self._thread.start()
         self._tried.wait()
@@ -55,7 +55,7 @@ class HttpServer:
             while not self._stopping.is_set():
                 listener = self._open()
                 if listener is None:
-                    self._stopping.wait(RETRY_SECONDS)
+                    self._stopping.wait(port_problem.RETRY_SECONDS)
                     continue
                 with closing(listener):
                     self._serve(listener)
@@ -76,7 +76,8 @@ class HttpServer:
                 listener.close()
                 raise
         except (OSError, UnicodeError) as error:
-            self._note(getattr(error, "strerror", None) or str(error))
+            self.problem.note(self._host, self._port, error)
+            self._tried.set()
             return None
         return listener
 
@@ -98,21 +99,10 @@ class HttpServer:
         self._server = uvicorn.Server(config)
         if self._stopping.is_set():
             return
-        self.problem = ""
+        self.problem.clear()
         logger.info("serving HTTP at %s:%d", self._host, self._port)
         self._tried.set()
         asyncio.run(self._server.serve([listener]))
-
-    def _note(self, why: str) -> None:
-        """Tell once why nothing is served."""
-        problem = (
-            f"HTTP cannot be served at {self._host}:{self._port} ({why}); it is tried again, or set"
-            " http.address to another"
-        )
-        if problem != self.problem:
-            logger.warning("%s", problem)
-        self.problem = problem
-        self._tried.set()
 
 
 class _Impatient(H11Protocol):

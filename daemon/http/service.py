@@ -6,13 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from engines.voices.catalogue import ListedVoice, list_voices
-from engines.voices.voice import Voice
 
 from ..attention import Attention
 from ..config.settings import Settings
 from ..conversation.end_of_turn import USUAL_SECONDS
 from ..speaking.chosen_voice import voice_needs
-from ..speaking.network_voice import NetworkVoice, network_voice
+from ..speaking.network_voice import NetworkVoice
 from .application import make_application
 from .offered import Offered, Places, Running
 from .realtime.route import MOST_SESSIONS
@@ -31,22 +30,21 @@ class HttpService:
         self,
         stack: ExitStack,
         settings: Settings,
-        open_voice: Callable[[Settings, str | None], Voice],
+        voice: NetworkVoice,
         attention: Attention,
     ) -> None:
-        """Serve at `http.address` of `settings` until `stack` is left."""
+        """Serve at `http.address` of `settings` until `stack` is left, and say texts by `voice`."""
         self._settings = settings
         self._running: Running | None = None
         self._turned_away = False
         self._end_seconds: Callable[[], float] = lambda: USUAL_SECONDS
-        self._voice: NetworkVoice = network_voice(settings, open_voice, attention)
         threads = stack.enter_context(ThreadPoolExecutor(_THREADS, "http-work"))
         offered = Offered(
             settings=settings,
             limits=settings.segmenter.limits(),
             tokens=Tokens(tokens_path(settings.state_dir)),
             running=lambda: None if self._turned_away else self._running,
-            voice=self._voice,
+            voice=voice,
             voices=self._voices,
             hearing=Work(threads, attention),
             speaking=Work(threads, attention),
@@ -70,11 +68,7 @@ class HttpService:
     @property
     def problem(self) -> str:
         """Why nothing is served; empty if it is."""
-        return self.server.problem
-
-    def let_go(self) -> None:
-        """Free the memory of the voice; the next text opens it again."""
-        self._voice.close()
+        return self.server.problem.text
 
     def _voices(self) -> Sequence[ListedVoice]:
         return list_voices(voice_needs(self._settings))
@@ -87,4 +81,3 @@ class HttpService:
         """End all connections, and close the port. Further calls do nothing."""
         self._running = None
         self.server.close()
-        self._voice.close()

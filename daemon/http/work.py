@@ -2,7 +2,7 @@
 client stays."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Executor
 from contextlib import aclosing, closing
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class _Ended:
 
 async def produced(
     threads: Executor,
-    work: Callable[[Client], Iterator[Result]],
+    work: Callable[[Client], Generator[Result, None, None]],
     ended: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[Result, None]:
     """Yield what `work` yields in a thread. Closing the generator tells `work` by its `Client` that
@@ -38,7 +38,7 @@ async def produced(
     def run() -> None:
         error: BaseException | None = None
         try:
-            with closing(_as_generator(work(client))) as several:
+            with closing(work(client)) as several:
                 for one in several:
                     tell(one)
         except BaseException as raised:  # noqa: BLE001 - it is raised where it is waited for
@@ -66,12 +66,12 @@ class Work(Generic[Result]):
         self.queue = FairQueue(MOST_WAITING)
 
     async def stream(
-        self, who: str, work: Callable[[Client], Iterator[Result]]
+        self, who: str, work: Callable[[Client], Generator[Result, None, None]]
     ) -> AsyncGenerator[Result, None]:
         """Yield what `work` yields, once the turn of `who` has come; see `produced`. Raises
         BusyError if too many wait."""
 
-        def attended(client: Client) -> Iterator[Result]:
+        def attended(client: Client) -> Generator[Result, None, None]:
             self._attention.begin()
             try:
                 yield from work(client)
@@ -88,14 +88,10 @@ class Work(Generic[Result]):
     async def one(self, who: str, work: Callable[[Client], Result]) -> Result:
         """What `work` returns; see `stream`."""
 
-        def once(client: Client) -> Iterator[Result]:
+        def once(client: Client) -> Generator[Result, None, None]:
             yield work(client)
 
         async with aclosing(self.stream(who, once)) as results:
             async for result in results:
                 return result
         raise AssertionError("the work has one result")
-
-
-def _as_generator(produced: Iterator[Result]) -> Generator[Result, None, None]:
-    yield from produced

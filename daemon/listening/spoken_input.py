@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import soxr
 
-from engines.audio.segmenter import Segmenter, SegmenterLimits, SpeechCancelled
-from engines.audio.vad import CHUNK_SAMPLES, SileroVad
+from engines.audio.segmenter import SegmenterLimits, SpeechCancelled
+from engines.audio.stream_cutter import StreamCutter
+from engines.audio.vad import CHUNK_SAMPLES
 from engines.errors import AttuneError
 from engines.types import SAMPLE_RATE_HZ, Float32, Segment
 
@@ -47,10 +48,9 @@ class SpokenInput:
             if given.rate_hz == SAMPLE_RATE_HZ
             else soxr.ResampleStream(given.rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32")
         )
-        self._vad = SileroVad()
-        self._segmenter = Segmenter(limits)
+        self._cutter = StreamCutter(limits)
+        self._segmenter = self._cutter.segmenter
         self._segmenter.end_silence_seconds = end_seconds
-        self._waiting = np.zeros(0, np.float32)
         self._odd = b""
         self._cut: list[Segment] = []
         """What was said so far, where that is more than one segment takes."""
@@ -86,18 +86,11 @@ class SpokenInput:
 
     def _take(self, samples: Float32) -> list[Segment] | None:
         self.seconds += len(samples) / SAMPLE_RATE_HZ
-        self._waiting = np.concatenate([self._waiting, samples])
-        count = len(self._waiting) // CHUNK_SAMPLES
-        if not count:
-            return None
-        chunks = self._waiting[: count * CHUNK_SAMPLES].reshape(count, CHUNK_SAMPLES)
-        self._waiting = self._waiting[count * CHUNK_SAMPLES :]
-        for chunk, probability in zip(chunks, self._vad.probabilities(chunks), strict=True):
-            event = self._segmenter.push(chunk, probability)
+        for event in self._cutter.push(samples):
             if isinstance(event, Segment):
                 self._cut.append(event)
             # Speech that was too long for one segment goes on, and may end without any more.
-            ended = isinstance(event, Segment | SpeechCancelled) and not self._segmenter.in_speech
-            if ended and self._cut:
+            ends = isinstance(event, Segment | SpeechCancelled)
+            if ends and not self._segmenter.in_speech and self._cut:
                 return self._cut
         return None

@@ -10,6 +10,8 @@ from wyoming.event import Event, async_write_event
 
 from engines.errors import AttuneError
 
+from .. import port_problem
+from ..port_problem import PortProblem
 from .announce import announced
 from .session import Offered, Session
 from .wire import MOST_HEADER_BYTES, read_event
@@ -19,8 +21,6 @@ logger = logging.getLogger(__name__)
 MOST_CLIENTS = 32
 SILENT_SECONDS = 300.0
 """Time without an event after which a connection is closed."""
-RETRY_SECONDS = 10.0
-"""Time after which a port that could not be opened is tried again."""
 _WRITE_SECONDS = 30.0
 """Time in which a client has to take what is sent to it."""
 
@@ -35,8 +35,7 @@ class WyomingServer:
         self._announce = announce
         self._clients: set[asyncio.Task[None]] = set()
         self._tried = threading.Event()
-        self.problem = ""
-        """Why nothing is served; empty if it is."""
+        self.problem = PortProblem("Wyoming", "wyoming.address")
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._thread = threading.Thread(
@@ -61,10 +60,13 @@ class WyomingServer:
         while not self._stop.is_set():
             try:
                 server = await asyncio.start_server(self._meet, host, port, limit=MOST_HEADER_BYTES)
-            except (OSError, UnicodeError) as error:  # UnicodeError: the host is no name at all
-                await self._note(host, port, getattr(error, "strerror", None) or str(error))
+            except (OSError, UnicodeError) as error:
+                self.problem.note(host, port, error)
+                self._tried.set()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), port_problem.RETRY_SECONDS)
                 continue
-            self.problem = ""
+            self.problem.clear()
             logger.info("serving Wyoming at %s:%d", host, port)
             self._tried.set()
             announcing = announced(host, port) if self._announce else nullcontext()
@@ -74,19 +76,6 @@ class WyomingServer:
                 for task in self._clients:
                     task.cancel()
                 await asyncio.gather(*self._clients, return_exceptions=True)
-
-    async def _note(self, host: str, port: int, why: str) -> None:
-        """Tell once why nothing is served, and wait before the next try."""
-        problem = (
-            f"Wyoming cannot be served at {host}:{port} ({why}); it is tried again, or set"
-            " wyoming.address to another"
-        )
-        if problem != self.problem:
-            logger.warning("%s", problem)
-        self.problem = problem
-        self._tried.set()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), RETRY_SECONDS)
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

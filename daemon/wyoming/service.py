@@ -10,17 +10,15 @@ from wyoming.info import Info
 
 from engines.errors import AttuneError
 from engines.voices.catalogue import list_voices
-from engines.voices.voice import Voice
 from engines.wake.detector import WakeDetector
 from engines.wake.own_phrase import read_phrase
 from engines.wake.words import OWN
 
-from ..attention import Attention
 from ..config.settings import Settings
 from ..conversation.conversation import Conversation
 from ..conversation.end_of_turn import USUAL_SECONDS
 from ..speaking.chosen_voice import NONE, voice_needs
-from ..speaking.network_voice import network_voice
+from ..speaking.network_voice import NetworkVoice
 from ..spoken_turns import open_wake_word, own_phrase_path
 from .about import info
 from .server import MOST_CLIENTS, WyomingServer
@@ -39,24 +37,23 @@ class WyomingService:
         self,
         stack: ExitStack,
         settings: Settings,
-        open_voice: Callable[[Settings, str | None], Voice],
-        attention: Attention,
+        voice: NetworkVoice,
     ) -> None:
-        """Serve at `wyoming.address` of `settings` until `stack` is left."""
+        """Serve at `wyoming.address` of `settings` until `stack` is left, and say texts by
+        `voice`."""
         self._settings = settings
         self._ready = threading.Event()
         self._conversation: Conversation | None = None
         self._end_seconds: Callable[[], float] = lambda: USUAL_SECONDS
         self._known: tuple[float, Info] | None = None
         """When what is offered was looked up, and what that is."""
-        self._voice = network_voice(settings, open_voice, attention)
         threads = stack.enter_context(ThreadPoolExecutor(MOST_CLIENTS, "wyoming-work"))
         offered = Offered(
             info=self._info,
             conversation=self._wait_for_conversation,
             limits=settings.segmenter.limits(),
             end_seconds=lambda: self._end_seconds(),
-            voice=self._voice,
+            voice=voice,
             wake=self._open_wake_word,
             threads=threads,
         )
@@ -73,16 +70,11 @@ class WyomingService:
     @property
     def problem(self) -> str:
         """Why nothing is served; empty if it is."""
-        return self.server.problem
-
-    def let_go(self) -> None:
-        """Free the memory of the voice; the next text opens it again."""
-        self._voice.close()
+        return self.server.problem.text
 
     def _close(self) -> None:
         self._ready.set()  # who waits for the models is told
         self.server.close()
-        self._voice.close()
 
     def _wait_for_conversation(self) -> Conversation:
         self._ready.wait(_PATIENCE_SECONDS)

@@ -154,6 +154,8 @@ class LlamaSequence:
     def logits(self) -> Float32:
         """The logits [vocabulary_size] of the last position: a view that the next decode
         overwrites."""
+        if not self._context:
+            raise RuntimeError("the context was freed")
         pointer = llama.llama_get_logits_ith(self._context, -1)
         return np.ctypeslib.as_array(pointer, (self.model.vocabulary_size,))
 

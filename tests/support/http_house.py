@@ -125,7 +125,7 @@ Start = Callable[..., HttpHouse]
 def start_house(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Starts daemons that are stopped after the test."""
     # Another program may have the port for a moment.
-    monkeypatch.setattr("daemon.http.server.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("daemon.port_problem.RETRY_SECONDS", 0.05)
     started: list[HttpHouse] = []
 
     def run(surroundings: Surroundings | None = None, **flags: object) -> HttpHouse:

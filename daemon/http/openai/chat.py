@@ -6,7 +6,7 @@ import json
 import random
 import time
 import uuid
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import ExitStack, aclosing, closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -146,7 +146,7 @@ async def _events(
 
 def _write(
     offered: Offered, running: Running, given: ChatRequest, client: Client, told: _Told
-) -> Iterator[str]:
+) -> Generator[str, None, None]:
     """The reply, piece by piece."""
     if characters_in(given) > MOST_CHARACTERS:
         raise TooLongError(f"messages and tools have at most {MOST_CHARACTERS} characters")
@@ -194,7 +194,7 @@ def continued(
     tools: list[dict[str, Any]],
     client: Client,
     told: Completion,
-) -> Iterator[str]:
+) -> Generator[str, None, None]:
     """The language model's reply. The user's own turns come first: as long as one is answered, this
     one waits between two steps."""
     with ExitStack() as held:
@@ -211,12 +211,8 @@ def continued(
                 raise BusyError("the language model was exchanged meanwhile; ask again")
 
         chat = models.language_model.client_chat
-        with closing(_pieces(chat.complete(messages, sampling, tools, step, told))) as pieces:
+        with closing(chat.complete(messages, sampling, tools, step, told)) as pieces:
             yield from pieces
-
-
-def _pieces(written: Iterator[str]) -> Any:
-    yield from written
 
 
 def _message(

@@ -15,7 +15,7 @@ from ..context import offered_by, place, running
 from ..errors import BusyError, RefusedError
 from ..offered import Running
 from ..work import produced
-from .models import NAME
+from .models import NAME, Listed
 
 router = APIRouter(prefix="/v1/fine_tuning", tags=["fine tuning"])
 _LISTED = 100
@@ -62,14 +62,6 @@ class Job(BaseModel):
     progress: float | None = Field(None, description="The share of its stage that is done.")
 
 
-class Jobs(BaseModel):
-    """Rounds, the newest first."""
-
-    object: Literal["list"] = "list"
-    data: list[Job]
-    has_more: bool = False
-
-
 class JobEvent(BaseModel):
     """What happened in a round."""
 
@@ -82,14 +74,6 @@ class JobEvent(BaseModel):
     data: dict[str, Any] = Field(default_factory=dict)
 
 
-class JobEvents(BaseModel):
-    """What happened in a round, the newest first."""
-
-    object: Literal["list"] = "list"
-    data: list[JobEvent]
-    has_more: bool = False
-
-
 class Checkpoint(BaseModel):
     """A generation that a round wrote."""
 
@@ -100,16 +84,6 @@ class Checkpoint(BaseModel):
     fine_tuning_job_id: str
     metrics: dict[str, float] = Field(default_factory=dict)
     step_number: int
-
-
-class Checkpoints(BaseModel):
-    """The generations that a round wrote."""
-
-    object: Literal["list"] = "list"
-    data: list[Checkpoint]
-    first_id: str | None = None
-    last_id: str | None = None
-    has_more: bool = False
 
 
 class JobRequest(BaseModel):
@@ -154,12 +128,12 @@ def list_jobs(
     request: Request,
     limit: int = Query(20, ge=1, le=_LISTED),
     after: str = Query("", max_length=99),
-) -> Jobs:
+) -> Listed[Job]:
     """List the rounds, the newest first."""
     found = _jobs(running(offered_by(request)))
     names = [job.id for job in found]
     first = names.index(after) + 1 if after in names else 0
-    return Jobs(data=found[first : first + limit], has_more=len(found) > first + limit)
+    return Listed(data=found[first : first + limit], has_more=len(found) > first + limit)
 
 
 @router.get("/jobs/{name}")
@@ -169,14 +143,14 @@ def retrieve(request: Request, name: str) -> Job:
 
 
 @router.get("/jobs/{name}/events")
-def list_events(request: Request, name: str) -> JobEvents:
+def list_events(request: Request, name: str) -> Listed[JobEvent]:
     """Tell what happened in a round."""
     job = _find(running(offered_by(request)), name)
     told = [(job.created_at, "the round has begun")]
     if job.note:
         told.append((job.finished_at or job.created_at, job.note))
     level: Literal["info", "error"] = "error" if job.status == "failed" else "info"
-    return JobEvents(
+    return Listed(
         data=[
             JobEvent(
                 id=f"{job.id}-{number}",
@@ -190,11 +164,11 @@ def list_events(request: Request, name: str) -> JobEvents:
 
 
 @router.get("/jobs/{name}/checkpoints")
-def list_checkpoints(request: Request, name: str) -> Checkpoints:
+def list_checkpoints(request: Request, name: str) -> Listed[Checkpoint]:
     """List the generation that a round wrote, if it wrote one."""
     job = _find(running(offered_by(request)), name)
     if job.fine_tuned_model is None:
-        return Checkpoints(data=[])
+        return Listed(data=[])
     number = int(job.fine_tuned_model.rpartition(":")[2])
     found = Checkpoint(
         id=f"ftckpt-{number:04d}",
@@ -203,7 +177,7 @@ def list_checkpoints(request: Request, name: str) -> Checkpoints:
         fine_tuning_job_id=job.id,
         step_number=number,
     )
-    return Checkpoints(data=[found], first_id=found.id, last_id=found.id)
+    return Listed(data=[found])
 
 
 @router.post("/jobs/{name}/cancel")

@@ -1,7 +1,7 @@
 """The models that clients may name. Any other name stands for the one in use: clients have names of
 their own built in."""
 
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
@@ -16,6 +16,7 @@ _ABOUT = {
     CASCADE: "speech to text first, whatever the user's own route is",
 }
 router = APIRouter(tags=["models"])
+One = TypeVar("One")
 
 
 class Model(BaseModel):
@@ -28,11 +29,12 @@ class Model(BaseModel):
     description: str = ""
 
 
-class Models(BaseModel):
-    """All models."""
+class Listed(BaseModel, Generic[One]):
+    """A list, or a part of one."""
 
     object: Literal["list"] = "list"
-    data: list[Model]
+    data: list[One]
+    has_more: bool = False
 
 
 class Voice(BaseModel):
@@ -62,9 +64,9 @@ def _listed(offered: Offered) -> list[Model]:
 
 
 @router.get("/v1/models")
-async def list_models(request: Request) -> Models:
+async def list_models(request: Request) -> Listed[Model]:
     """List the models."""
-    return Models(data=_listed(offered_by(request)))
+    return Listed(data=_listed(offered_by(request)))
 
 
 @router.get("/v1/models/{model}")
@@ -77,9 +79,9 @@ async def retrieve_model(request: Request, model: str) -> Model:
 
 
 @router.get("/v1/audio/models")
-async def list_audio_models(request: Request) -> Models:
+async def list_audio_models(request: Request) -> Listed[Model]:
     """List the models, for clients that ask for those of sound apart."""
-    return Models(data=_listed(offered_by(request)))
+    return Listed(data=_listed(offered_by(request)))
 
 
 @router.get("/v1/audio/voices")

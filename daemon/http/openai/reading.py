@@ -3,15 +3,16 @@ may be anybody's."""
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
 from engines.audio.recordings import read_audio
-from engines.audio.segmenter import Segmenter, SegmenterLimits
-from engines.audio.vad import CHUNK_SAMPLES, SileroVad
+from engines.audio.segmenter import SegmenterLimits
+from engines.audio.stream_cutter import StreamCutter
+from engines.audio.vad import CHUNK_SAMPLES
 from engines.errors import AttuneError, TurnAbandoned
 from engines.open_file import OpenFile
 from engines.types import SAMPLE_RATE_HZ, Float32, Segment, Transcript
@@ -22,7 +23,7 @@ from ..errors import BusyError
 from ..offered import Running
 
 MOST_SECONDS = 600.0
-_CHUNKS_AT_ONCE = 256
+_AT_ONCE = 256 * CHUNK_SAMPLES
 _PAUSE_SECONDS = 0.02
 
 
@@ -54,16 +55,11 @@ def decoded(data: bytes, name: str) -> Float32:
 
 def stretches(samples: Float32, limits: SegmenterLimits) -> list[Segment]:
     """The stretches of `samples` in which somebody speaks."""
-    vad, segmenter, found = SileroVad(), Segmenter(limits), []
-    padded = np.pad(samples, (0, -len(samples) % CHUNK_SAMPLES)).reshape(-1, CHUNK_SAMPLES)
-    for start in range(0, len(padded), _CHUNKS_AT_ONCE):
-        some = padded[start : start + _CHUNKS_AT_ONCE]
-        for chunk, probability in zip(some, vad.probabilities(some), strict=True):
-            if isinstance(event := segmenter.push(chunk, probability), Segment):
-                found.append(event)
-    if isinstance(last := segmenter.flush(), Segment):
-        found.append(last)
-    return found
+    cutter = StreamCutter(limits)
+    padded = np.pad(samples, (0, -len(samples) % CHUNK_SAMPLES))
+    pieces = (padded[start : start + _AT_ONCE] for start in range(0, len(padded), _AT_ONCE))
+    events = [event for piece in pieces for event in cutter.push(piece)]
+    return [one for one in (*events, cutter.segmenter.flush()) if isinstance(one, Segment)]
 
 
 @contextmanager
@@ -88,7 +84,7 @@ def read(
     route: str | None,
     expected: Sequence[str],
     client: Client,
-) -> Iterator[Read]:
+) -> Generator[Read, None, None]:
     """What was said in each of `segments`; the phrases `expected` are likelier than other words.
     Raises TurnAbandoned once `client` has left, and AttuneError where the models fail."""
 

@@ -2,9 +2,10 @@
 
 import base64
 import json
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import aclosing
 from functools import partial
+from itertools import chain
 from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Request
@@ -90,7 +91,7 @@ async def _events(first: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncGen
     yield f"data: {json.dumps({'type': 'speech.audio.done', 'usage': usage})}\n\n"
 
 
-def _said(offered: Offered, given: SpeechRequest, client: Client) -> Iterator[bytes]:
+def _said(offered: Offered, given: SpeechRequest, client: Client) -> Generator[bytes, None, None]:
     cutter = ClauseCutter()
     clauses = [*cutter.push(given.input), *cutter.flush()]
     asked = given.voice.id if isinstance(given.voice, VoiceId) else given.voice
@@ -109,8 +110,4 @@ def _said(offered: Offered, given: SpeechRequest, client: Client) -> Iterator[by
     if first is None:
         return
 
-    def all_of_it() -> Iterator[tuple[int, Float32]]:
-        yield first
-        yield from sounding
-
-    yield from filter(None, encoded(all_of_it(), given.response_format))
+    yield from filter(None, encoded(chain([first], sounding), given.response_format))

@@ -1,5 +1,6 @@
 """Transcripts in the formats that clients ask for. Pure."""
 
+import zlib
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -39,8 +40,8 @@ def verbose(stretches: Sequence[Read], seconds: float, language: str) -> dict[st
                 "tokens": [],
                 "temperature": 0.0,
                 "avg_logprob": round(one.mean_log_probability, 4),
-                "compression_ratio": 1.0,
-                "no_speech_prob": 0.0,
+                "compression_ratio": round(compression_ratio(one.text), 2),
+                "no_speech_prob": 0.0,  # voice activity detection has found speech here
                 "confidence": one.confidence,
                 "sure": one.sure,
             }
@@ -48,6 +49,13 @@ def verbose(stretches: Sequence[Read], seconds: float, language: str) -> dict[st
         ],
         "usage": {"type": "duration", "seconds": round(seconds)},
     }
+
+
+def compression_ratio(text: str) -> float:
+    """The length of `text` against its length compressed: high where it repeats itself, as
+    Whisper's own programs reckon it."""
+    data = text.encode()
+    return len(data) / len(zlib.compress(data))
 
 
 def plain(stretches: Sequence[Read]) -> str:

@@ -1,7 +1,7 @@
 """`/v1/audio/transcriptions`: turns a recording into text, by the user's own recogniser."""
 
 import json
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
@@ -65,7 +65,7 @@ async def transcribe(
     seconds: list[float] = []
     expected = _expected([*form.getlist("keywords"), *form.getlist("keywords[]")], prompt)
 
-    def work(client: Client) -> Iterator[Read]:
+    def work(client: Client) -> Generator[Read, None, None]:
         return _read(offered, running(offered), data, route_of(model), expected, seconds, client)
 
     found = offered.hearing.stream(who(request), work)
@@ -135,7 +135,7 @@ def _read(
     expected: list[str],
     seconds: list[float],
     client: Client,
-) -> Iterator[Read]:
+) -> Generator[Read, None, None]:
     samples = decoded(data, "the recording")
     seconds.append(len(samples) / SAMPLE_RATE_HZ)
     yield from read(running, stretches(samples, offered.limits), route, expected, client)

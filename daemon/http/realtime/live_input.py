@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import soxr
 
-from engines.audio.segmenter import Segmenter, SegmenterLimits, SegmentEvent
-from engines.audio.vad import CHUNK_SAMPLES, SileroVad
+from engines.audio.segmenter import SegmenterLimits, SegmentEvent
+from engines.audio.stream_cutter import StreamCutter
 from engines.types import SAMPLE_RATE_HZ, Float32
 
 from ..errors import RefusedError
@@ -37,9 +37,7 @@ class LiveInput:
         """Find turns that end with `end_seconds` of silence; with None, only the client says where
         one ends."""
         self._resampler = soxr.ResampleStream(RATE_HZ, SAMPLE_RATE_HZ, 1, dtype="float32")
-        self._waiting = np.zeros(0, np.float32)
-        self._vad = SileroVad()
-        self._segmenter = Segmenter(limits)
+        self._cutter = StreamCutter(limits)
         self._kept: list[Float32] = []
         """Sound since the last commit, where the client says where a turn ends."""
         self.set_end(end_seconds)
@@ -50,7 +48,7 @@ class LiveInput:
         """Find turns in another way from now on."""
         self.finds_turns = end_seconds is not None
         if end_seconds is not None:
-            self._segmenter.end_silence_seconds = end_seconds
+            self._cutter.segmenter.end_silence_seconds = end_seconds
 
     def push(self, samples: Float32) -> Sequence[SegmentEvent]:
         """Take the next [n] samples at RATE_HZ; returns what begins and ends in them. Raises
@@ -62,29 +60,17 @@ class LiveInput:
                 raise RefusedError(400, f"commit the sound: there are {MOST_SECONDS:.0f} s of it")
             self._kept.append(taken)
             return ()
-        self._waiting = np.concatenate([self._waiting, taken])
-        count = len(self._waiting) // CHUNK_SAMPLES
-        if not count:
-            return ()
-        chunks = self._waiting[: count * CHUNK_SAMPLES].reshape(count, CHUNK_SAMPLES)
-        self._waiting = self._waiting[count * CHUNK_SAMPLES :]
-        events = (
-            self._segmenter.push(chunk, probability)
-            for chunk, probability in zip(chunks, self._vad.probabilities(chunks), strict=True)
-        )
-        return [event for event in events if event is not None]
+        return list(self._cutter.push(taken))
 
     def commit(self) -> Float32 | SegmentEvent | None:
         """End the turn here: what was said in it, [n] samples at SAMPLE_RATE_HZ, or how the speech
         that had begun ends; None if there is nothing."""
         if self.finds_turns:
-            return self._segmenter.flush()
+            return self._cutter.segmenter.flush()
         kept, self._kept = self._kept, []
         return np.concatenate(kept) if kept else None
 
     def clear(self) -> None:
         """Forget what was not committed."""
         self._kept.clear()
-        self._segmenter.flush()
-        self._waiting = np.zeros(0, np.float32)
-        self._vad.reset()
+        self._cutter.clear()

@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from daemon.http.openai.transcript_formats import compression_ratio
 from tests.support.audio_fixtures import espeak, tone, write_wav
 from tests.support.fake_speech import SECONDS_PER_LETTER
 from tests.support.http_house import Start, start_house
@@ -95,6 +96,12 @@ def test_subtitles_have_the_times(start_house: Start, recording: bytes) -> None:
     assert vtt.headers["content-type"].startswith("text/vtt")
     text = house.upload(HEAR, recording, response_format="text").body.decode()
     assert text == told["text"] + "\n"
+
+
+def test_a_text_that_repeats_itself_is_told_by_its_compression() -> None:
+    """Of Whisper's own programs, 2.4 is where a text counts as repeating itself."""
+    assert compression_ratio("The kitchen light is on now.") < 1.2
+    assert compression_ratio("thank you " * 30) > 2.4
 
 
 def test_a_transcript_is_streamed(start_house: Start, recording: bytes) -> None:

@@ -75,7 +75,7 @@ Start = Callable[..., House]
 @pytest.fixture
 def start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     # Another program may have the port for a moment.
-    monkeypatch.setattr("daemon.wyoming.server.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("daemon.port_problem.RETRY_SECONDS", 0.05)
     started: list[House] = []
 
     def run(**flags: object) -> House:
