@@ -29,6 +29,7 @@ from .control.status import StatusReader
 from .conversation.conversation import Conversation
 from .conversation.early import Preparation
 from .conversation.turn_pace import TurnPace
+from .events.alarms import AlarmEnded, AlarmRings
 from .events.bus import Events
 from .events.learning import AdaptationChanged
 from .events.service import Status
@@ -38,6 +39,8 @@ from .jobs.engine_builds import ENGINE_COMMAND, EngineBuilds
 from .jobs.launch import as_child
 from .jobs.systemd_launch import handing_over
 from .listening.input import AudioInput, AudioSources
+from .listening.wake import WakePlan
+from .own_abilities import OwnAbilities, make_abilities
 from .promotion.regression import look_back
 from .promotion.shadow import Shadow, ShadowLimits
 from .serving.manager import ModelManager
@@ -204,8 +207,17 @@ def start(
     speaker = start_speaking(stack, settings, given, attention, events)
     on_network = [service for service in (wyoming, http) if service is not None]
     guard = make_guard(settings, bare_bytes, models, shadow, speaker, voice)
+    own = make_abilities(
+        stack,
+        settings,
+        store,
+        speaker,
+        attention,
+        events,
+        lambda: models.files.replying_language_model,
+    )
     conversation = start_conversation(
-        stack, settings, given, models, store, speaker, attention, events
+        stack, settings, given, models, store, speaker, attention, events, own
     )
     housekeeping = start_housekeeping(stack, settings, given.clocks, models, store, attention)
     labeller = Labeller(
@@ -236,6 +248,8 @@ def start(
         events,
     )
 
+    keep_open_while_ringing(events, spoken.wake)
+    own.keeper.start()
     if wyoming is not None:
         wyoming.open(conversation, lambda: spoken.pace.end_seconds)
     status = StatusReader(
@@ -250,6 +264,8 @@ def start(
         network_problem=lambda: "; ".join(one.problem for one in on_network if one.problem),
         pace=spoken.pace,
         conversation=conversation,
+        alarms=own.told_alarms,
+        private_seconds=lambda: own.private.left_seconds,
         speaker=speaker,
         housekeeping=housekeeping,
         inputs=inputs,
@@ -267,6 +283,7 @@ def start(
         general_audio=[example.audio for example in models.general],
         interrupt=spoken.interrupt,
         speaker=speaker,
+        end_ringing=own.keeper.end_ringing,
         lender=models.lender,
         attention=attention,
         events=events,
@@ -451,6 +468,7 @@ def start_conversation(
     speaker: Speaker | None,
     attention: Attention,
     events: Events,
+    own: OwnAbilities,
 ) -> Conversation:
     """Start the thread that answers turns."""
     conversation = Conversation(
@@ -463,6 +481,8 @@ def start_conversation(
         clocks=given.clocks,
         alive=given.watchdog.watch("conversation"),
         preparation=(Preparation(speaker.prepare, speaker.forget) if speaker is not None else None),
+        abilities=own.abilities,
+        private=lambda: own.private.left_seconds > 0,
     )
     stack.callback(conversation.close)
     return conversation
@@ -489,6 +509,24 @@ def start_speaking(
     if settings.audio.source != "none":  # or else nobody speaks to it
         speaker.try_out()
     return speaker
+
+
+def keep_open_while_ringing(events: Events, wake: WakePlan | None) -> None:
+    """Let everybody say stop without the wake word while an alarm rings."""
+    if wake is None:
+        return
+    ringing: set[int] = set()
+
+    def take(event: AlarmRings | AlarmEnded) -> None:
+        if isinstance(event, AlarmRings) and event.id not in ringing:
+            ringing.add(event.id)
+            wake.gate.hold_open(True)
+        elif isinstance(event, AlarmEnded) and event.id in ringing:
+            ringing.remove(event.id)
+            wake.gate.hold_open(False)
+
+    events.subscribe(AlarmRings, take)
+    events.subscribe(AlarmEnded, take)
 
 
 def start_housekeeping(

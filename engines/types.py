@@ -54,6 +54,8 @@ class Transcript:
     doubtful: tuple[int, ...] = ()
     """The places of the words of `text`, from 0, that may be others; where the sentence left doubt
     and was compared with others."""
+    others: tuple[str, ...] = ()
+    """The other sentences that it was compared with, the likeliest first."""
 
     @property
     def empty(self) -> bool:
@@ -122,6 +124,8 @@ class SoftTokens:
     """Fitted probability that every word is right; None where nothing was fitted."""
     sure: bool = True
     """False where `confidence` is below the generation's threshold."""
+    others: tuple[str, ...] = ()
+    """The other sentences that the reading was compared with, as texts, the likeliest first."""
 
     @property
     def empty(self) -> bool:

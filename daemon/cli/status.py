@@ -64,6 +64,12 @@ def _lines(found: Status) -> list[Line]:
         ("hearing", _hearing(found.listening)),
         *([("mode", found.mode)] if found.mode != "assistant" else []),
         *([("turns", found.end_of_turn)] if found.end_of_turn else []),
+        *[("due" if not place else "", one) for place, one in enumerate(found.alarms)],
+        *(
+            [("private", f"nothing is kept for {_minutes(found.private_seconds)}")]
+            if found.private_seconds
+            else []
+        ),
         *([("called by", _called_by(found.wake))] if found.wake.word != NONE else []),
         ("speaking", _speaking(found.speaking)),
         (

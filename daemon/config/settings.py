@@ -7,6 +7,7 @@ docs/configuration.md lists the same keys, and a test compares the two.
 
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -32,6 +33,17 @@ _QUESTION_TOKENS = 64
 _CHARACTERS_PER_TOKEN = 8
 """More characters than a token of any usual text has. Opening the language model tells whether the
 system prompt really fits."""
+
+
+def _time_zone(name: str) -> str:
+    if name:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(
+                f"there is no time zone {name!r}; give one such as Europe/Berlin"
+            ) from (error)
+    return name
 
 
 class AudioSettings(Frozen):
@@ -85,6 +97,14 @@ class ConversationSettings(Frozen):
         max_length=4000,
         description="Instruction that the language model gets at the start of every conversation.",
     )
+    answer_questions: Literal["auto"] | bool = Field(
+        "auto",
+        description=(
+            "Let the language model answer questions about the world, and say that it did things. "
+            "Without it, Attune says that it does not know, and what it can do. `auto`: only a "
+            "language model with at least 500 million parameters may."
+        ),
+    )
     max_reply_tokens: int = Field(
         96,
         ge=1,
@@ -119,6 +139,24 @@ class ConversationSettings(Frozen):
             "loudspeaker can be taken out of what the microphone hears. `true` is also for "
             "headphones."
         ),
+    )
+
+
+class AbilitySettings(Frozen):
+    enabled: bool = Field(
+        True,
+        description=(
+            "Tell the time, keep timers, alarms and lists, calculate and so on, without the "
+            "language model. Otherwise it answers everything."
+        ),
+    )
+    without: tuple[str, ...] = Field(
+        (),
+        description="Names of abilities to leave out, such as `lists`.",
+    )
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(
+        "",
+        description="Where you are, such as `Europe/Berlin`. Empty: the system's time zone.",
     )
 
 
@@ -611,6 +649,7 @@ class Settings(Frozen):
     )
     audio: AudioSettings = AudioSettings()
     conversation: ConversationSettings = ConversationSettings()
+    abilities: AbilitySettings = AbilitySettings()
     speaking: SpeakingSettings = SpeakingSettings()
     wake: WakeSettings = WakeSettings()
     segmenter: SegmenterSettings = SegmenterSettings()

@@ -77,6 +77,8 @@ class Service:
     """Called when somebody begins to speak."""
     speaker: Speaker | None
     """None if replies are only written."""
+    end_ringing: Callable[[], Sequence[object]]
+    """Ends what rings, and returns it."""
     lender: ModelLender
     attention: Attention
     events: Events
@@ -299,6 +301,8 @@ def _until_said(
 
 def _stop(service: Service) -> bool:
     service.conversation.stop_reply()
+    if service.end_ringing():
+        return True
     return service.speaker is not None and service.speaker.stop()
 
 

@@ -47,6 +47,10 @@ class StatusReader:
     """None if everything is heard."""
     pace: TurnPace
     conversation: Conversation
+    alarms: Callable[[], tuple[str, ...]]
+    """Returns every timer, alarm and reminder, for people."""
+    private_seconds: Callable[[], float]
+    """Returns the seconds for which nothing is kept of what is said."""
     speaker: Speaker | None
     housekeeping: Housekeeping
     inputs: RoundInputs
@@ -82,6 +86,8 @@ class StatusReader:
             wake=self._wake(),
             mode=self.conversation.mode,
             end_of_turn=self.pace.why,
+            alarms=self.alarms(),
+            private_seconds=self.private_seconds(),
             speaking=self._speaking(),
             attentive=self.attention.needed,
             quiet_seconds=self.attention.quiet_seconds(),

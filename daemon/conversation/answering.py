@@ -9,11 +9,15 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 
 from engines.errors import AttuneError, TurnAbandoned
 from engines.types import SoftTokens, Transcript
 
+from ..abilities.abilities import Abilities, Found
+from ..abilities.ability import Answer as AbilityAnswer
+from ..abilities.ability import LastTurn
 from ..clocks import Clocks
 from ..config.settings import ConversationSettings
 from ..events.turns import (
@@ -29,6 +33,7 @@ from ..store.records import Turn
 from ..store.store import Store
 from .dialogue import (
     MODE_TOLD,
+    QUESTION_STANDS_SECONDS,
     SAY_AGAIN,
     Answer,
     AskAgain,
@@ -36,6 +41,7 @@ from .dialogue import (
     Doubted,
     FallSilent,
     Mode,
+    Move,
     Repeat,
     SayNothing,
     Switch,
@@ -69,15 +75,22 @@ class Answering:
         clocks: Clocks,
         publish: Callable[[QueuedTurn, TurnEvent], None],
         go_on: Callable[[QueuedTurn], None],
+        abilities: Abilities | None = None,
     ) -> None:
         """Call `go_on` between the bounded steps of a turn; it raises TurnAbandoned if the turn is
-        to end. Call `publish` with each event of a turn."""
+        to end. Call `publish` with each event of a turn. Without `abilities` the language model
+        answers everything."""
         self._store = store
         self._settings = settings
         self._log = log
         self._clocks = clocks
         self._publish = publish
         self._go_on = go_on
+        self._abilities = abilities or Abilities([], lambda: datetime.now(UTC))
+        self._completes = ""
+        """The beginning of the sentence that an ability has asked for."""
+        self._undo: Callable[[], None] | None = None
+        """Takes back what an ability did in the last turn."""
         self._doubted: Doubted | None = None
         self._unanswered = Unanswered()
         self.mode: Mode = settings.mode
@@ -128,10 +141,21 @@ class Answering:
             doubted=self._doubted,
             quiet_seconds=quiet_seconds,
             mode=self.mode,
+            ringing=self._abilities.alarms.ringing,
         )
+        found_ability = self._ability(move, found, quiet_seconds)
+        by_model, undo, completes = False, None, ""
         match move:
+            case Answer() | AskBack() if found_ability is not None:
+                reply = self._act(turn, found_ability)
+                undo, completes = found_ability.answer.undo, found_ability.answer.completes
             case Answer(heard=meant):
-                reply = self._reply(turn, models, meant)
+                instead = self._abilities.instead(_text_of(meant, words))
+                by_model = instead is None
+                if instead is not None:
+                    reply = self._say(turn, instead)
+                else:
+                    reply = self._reply(turn, models, meant)
             case AskBack(words=asked):
                 reply = self._say(turn, question(asked))
             case AskAgain():
@@ -140,21 +164,24 @@ class Answering:
                 reply = self._say(turn, repeated)
             case Switch(mode=wanted):
                 reply = self._say(turn, MODE_TOLD[wanted])
-            case SayNothing() | WriteDown() | FallSilent():
+            case FallSilent():
+                self._kept(turn)
+                self._abilities.alarms.end_ringing()
                 reply = _Reply()
-        if turn.early is not None:
-            try:
-                turn.early.wait(partial(self._go_on, turn))
-            except TurnAbandoned:
-                if isinstance(move, Answer):
-                    models.withdraw()
-                raise
+            case SayNothing() | WriteDown():
+                reply = _Reply()
+        try:
+            self._kept(turn)
+        except TurnAbandoned:
+            if by_model:
+                models.withdraw()
+            raise
         if isinstance(move, Answer | Repeat) and move.confirmed is not None:
             self._confirm(move.confirmed)
         if isinstance(move, Switch):
             self.mode = move.mode
-        self._last_by_model = isinstance(move, Answer)
-        asked_back = isinstance(move, AskBack)
+        self._last_by_model, self._undo, self._completes = by_model, undo, completes
+        asked_back = isinstance(move, AskBack) and found_ability is None
         self._last = self._ended(turn, found, reply, asked_back)
         self._doubted = Doubted(self._last.utterance, words) if asked_back else None
         return self._last
@@ -245,6 +272,7 @@ class Answering:
             return
         if self._last_by_model:
             models.withdraw()
+        self._undo_act()
         self._doubted = None
         self._log.take_back(last.id, last.utterance)
         self._publish(turn, TurnWithdrawn(turn=number, source=last.source))
@@ -256,6 +284,57 @@ class Answering:
                 self._store.add_label(doubted.utterance, doubted.words, "corrected")
         except AttuneError as error:
             logger.error("the words that the user confirmed could not be stored: %s", error)
+
+    def _ability(self, move: Move, found: WhatWasHeard, quiet_seconds: float) -> Found | None:
+        """The answer of an ability to what was heard; None if none understands it."""
+        if not isinstance(move, Answer | AskBack) or self.mode != "assistant":
+            return None
+        texts = [found.words, *found.heard.others]
+        if isinstance(move, Answer):
+            texts = [_text_of(move.heard, found.words), *found.heard.others]
+        completes = self._completes if quiet_seconds < QUESTION_STANDS_SECONDS else ""
+        try:
+            return self._abilities.answer(texts, self._last_turn(), completes)
+        except AttuneError as error:
+            return Found("", AbilityAnswer(str(error)))
+
+    def _act(self, turn: QueuedTurn, found: Found) -> _Reply:
+        """Do what was asked for, once the turn is kept, and say the answer."""
+        answer = found.answer
+        if answer.act is None:
+            return self._say(turn, answer.reply)
+        if turn.early is not None:
+            turn.early.prepare(answer.reply)
+        self._kept(turn)
+        try:
+            reply = answer.act() or answer.reply
+        except AttuneError as error:
+            logger.error("%s failed: %s", found.ability, error)
+            reply = f"That did not work: {error}"
+        return self._say(turn, reply)
+
+    def _kept(self, turn: QueuedTurn) -> None:
+        """Wait until `turn` is kept, if it was begun early. Raises TurnAbandoned if it is not."""
+        if turn.early is not None:
+            turn.early.wait(partial(self._go_on, turn))
+
+    def _undo_act(self) -> None:
+        """Take back what an ability did in the last turn."""
+        undo, self._undo = self._undo, None
+        if undo is None:
+            return
+        try:
+            undo()
+        except AttuneError as error:
+            logger.error("what was done for a turn whose speech went on stays: %s", error)
+
+    def _last_turn(self) -> LastTurn | None:
+        last = self._last
+        if last is None:
+            return None
+        return LastTurn(
+            last.heard, last.reply, lambda: self._log.take_back(last.id, last.utterance)
+        )
 
     def _say(self, turn: QueuedTurn, text: str) -> _Reply:
         """Say `text` in place of a reply."""
@@ -312,6 +391,11 @@ class Answering:
             models.withdraw()
             raise TurnAbandoned
         return _Reply("".join(pieces).strip(), first_piece_at, cut_short)
+
+
+def _text_of(meant: Transcript | SoftTokens, words: str) -> str:
+    """The text of what is answered, which was heard as `words`."""
+    return meant.text if isinstance(meant, Transcript) else words
 
 
 def _milliseconds(since: float, until: float | None) -> float | None:

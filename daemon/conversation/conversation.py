@@ -15,6 +15,7 @@ from functools import partial
 from engines.errors import AttuneError, TurnAbandoned
 from engines.types import Float32, Segment
 
+from ..abilities.abilities import Abilities
 from ..attention import Attention
 from ..clients import Client
 from ..clocks import REAL_TIME, Clocks
@@ -58,17 +59,23 @@ class Conversation:
         clocks: Clocks = REAL_TIME,
         alive: Callable[[], None] = lambda: None,
         preparation: Preparation | None = None,
+        abilities: Abilities | None = None,
+        private: Callable[[], bool] = lambda: False,
     ) -> None:
         """Start the thread. It calls `alive` before each step of a reply, and at least every
         _ROUND_SECONDS while it does not wait for a model. With `keeps_audio`, the audio of spoken
-        turns is stored. `preparation` is for replies that were begun early."""
+        turns is stored. `preparation` is for replies that were begun early.
+        Without `abilities` the language model answers everything. While `private`, nothing is
+        stored."""
         self._alive = alive
         self._preparation = preparation
         self._lender = lender
         self._events = events
         self._attention = attention
-        self._log = TurnLog(store, keeps_audio)
-        self._answering = Answering(store, settings, self._log, clocks, self._publish, self._go_on)
+        self._log = TurnLog(store, keeps_audio, private)
+        self._answering = Answering(
+            store, settings, self._log, clocks, self._publish, self._go_on, abilities
+        )
         self._waiting: deque[QueuedTurn] = deque()
         self._changed = threading.Condition()
         """Guards the queue, the number of turns, and whether more turns are taken."""

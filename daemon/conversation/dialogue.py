@@ -40,6 +40,43 @@ _NO = frozenset(
 _STOP = frozenset(
     {"stop", "stop it", "stop talking", "stop speaking", "be quiet", "quiet", "silence"}
 )
+_ENOUGH = _STOP | frozenset(
+    {
+        "ok",
+        "okay",
+        "thanks",
+        "thank you",
+        "enough",
+        "that is enough",
+        "thats enough",
+        "i heard you",
+        "i hear you",
+        "got it",
+        "i am up",
+        "im up",
+        "im awake",
+        "i am awake",
+        "turn it off",
+        "turn off",
+        "switch it off",
+        "off",
+        "dismiss",
+        "stop ringing",
+        "stop the alarm",
+        "stop the timer",
+        "turn off the alarm",
+        "turn the alarm off",
+        "turn off the timer",
+        "turn the timer off",
+        "cancel",
+        "silence the alarm",
+        "yes",
+        "all right",
+        "alright",
+        "i know",
+    }
+)
+"""What ends the ringing of an alarm."""
 _MODE_ASKED: dict[str, Mode] = {
     "repeat mode": "repeat",
     "repeat after me": "repeat",
@@ -135,15 +172,17 @@ def decide(
     doubted: Doubted | None,
     quiet_seconds: float,
     mode: Mode = "assistant",
+    ringing: bool = False,
 ) -> Move:
-    """Decide what follows from `heard`, which is `words` as text, in `mode`.
+    """Decide what follows from `heard`, which is `words` as text, in `mode`. `ringing` says whether
+    an alarm rings.
 
     `asks_back` says whether this route asks the user about words that it is not sure of. `doubted`
     is what the user was asked about in the last turn, which ended `quiet_seconds` ago.
     """
     if (wanted := _MODE_ASKED.get(plain(words))) is not None:
         return Switch(wanted)
-    if plain(words) in _STOP:
+    if plain(words) in (_ENOUGH if ringing else _STOP):
         return FallSilent()
     if mode == "dictate":
         return WriteDown() if words.strip() else SayNothing()

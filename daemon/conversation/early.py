@@ -72,6 +72,12 @@ class Early:
                 if isinstance(event, ReplyPiece):
                     self._preparation.prepare(event.text)
 
+    def prepare(self, text: str) -> None:
+        """Do what can be done for a reply that is told later, once the turn is kept."""
+        with self._changed:
+            if self.open:
+                self._preparation.prepare(text)
+
     @property
     def open(self) -> bool:
         """Whether it is not decided yet."""

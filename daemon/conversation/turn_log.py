@@ -7,6 +7,7 @@ Knows the store, no route and no language model.
 import logging
 import queue
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from engines.errors import AttuneError
@@ -93,10 +94,15 @@ class TurnLog:
 
     store: Store
     keeps_audio: bool
+    private: Callable[[], bool] = lambda: False
+    """Whether nothing may be kept now."""
 
     def keep(self, queued: QueuedTurn, turn: Turn) -> KeptTurn:
         """Store the turn, or store it later if another program holds the database. The reply was
-        given already, so an error is returned as a warning and not raised."""
+        given already, so an error is returned as a warning and not raised. In private nothing is
+        stored."""
+        if self.private():
+            return KeptTurn()
         try:
             stored = self.store.later.do(
                 lambda: self.store.history.add_turn(
@@ -136,7 +142,9 @@ class TurnLog:
     def keeps_audio_of(self, queued: QueuedTurn) -> bool:
         """Whether the audio of a turn is stored."""
         learn = queued.early.learn if queued.early is not None else queued.learn
-        return self.keeps_audio and learn and not isinstance(queued.words, str)
+        return (
+            self.keeps_audio and learn and not self.private() and not isinstance(queued.words, str)
+        )
 
     def keep_audio_or_tell(self, queued: QueuedTurn) -> None:
         """Store the audio of a turn that was not answered. Never raises."""

@@ -63,6 +63,10 @@ class Status(Event):
     """What is done with what is heard: `assistant`, `repeat` or `dictate`."""
     end_of_turn: str = ""
     """How long a silence ends a turn, and why."""
+    alarms: tuple[str, ...] = ()
+    """Every timer, alarm and reminder, for people."""
+    private_seconds: float = 0.0
+    """The seconds for which nothing is kept of what is said; 0 if it may be."""
     wake: WakeStatus = WakeStatus()
     speaking: SpeakingStatus = SpeakingStatus(voice="none")
     attentive: bool

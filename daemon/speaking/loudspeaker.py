@@ -160,7 +160,8 @@ class Loudspeaker:
         system's default. `volume` is a factor, 0 to 1. `command` starts another child than the
         usual one."""
         self._command = [*(command or program(PLAYER)), device]
-        self._volume = volume
+        self.volume = volume
+        """A factor, 0 to 1, for what is played from now on."""
         self._clock = clock
         self._status = LoudspeakerStatus(device or "default")
         self._changed = threading.Condition()
@@ -197,7 +198,7 @@ class Loudspeaker:
         stops = self._stops
         player = self._open()
         self._wait(player, ahead_seconds)
-        mono = np.clip(self._volume * _at_rate(samples, rate_hz, player.rate_hz), -1.0, 1.0)
+        mono = np.clip(self.volume * _at_rate(samples, rate_hz, player.rate_hz), -1.0, 1.0)
         piece_frames = round(_PIECE_SECONDS * player.rate_hz)
         for start in range(0, len(mono), piece_frames):
             piece = mono[start : start + piece_frames]

@@ -169,6 +169,15 @@ class Speaker:
         """Whether a text is being said, or waits to be."""
         return bool(self._speeches)
 
+    @property
+    def volume(self) -> float:
+        """The volume, 0 to 1."""
+        return self._loudspeaker.volume
+
+    def set_volume(self, volume: float) -> None:
+        """Speak with another volume, 0 to 1, from the next clause on."""
+        self._loudspeaker.volume = volume
+
     def let_go(self) -> None:
         """Close the voice, for its memory; the next text opens it again."""
         self._waiting.put(self._close_voice)

@@ -42,7 +42,9 @@ RDEPENDS:${PN} = "\
     python3-ctranslate2 \
     python3-fastapi \
     python3-faster-whisper \
+    python3-gazetteer-matcher \
     python3-gguf \
+    python3-hassil \
     python3-hibari-tts \
     python3-jinja2 \
     python3-llama-cpp-python \
@@ -50,6 +52,7 @@ RDEPENDS:${PN} = "\
     python3-num2words \
     python3-numpy \
     python3-onnxruntime \
+    python3-pint \
     python3-platformdirs \
     python3-python-multipart \
     python3-prometheus-client \
@@ -64,6 +67,8 @@ RDEPENDS:${PN} = "\
     python3-soxr \
     python3-text2num \
     python3-typer \
+    python3-tzdata \
+    python3-tzlocal \
     python3-uvicorn \
     python3-websockets \
     python3-wyoming \

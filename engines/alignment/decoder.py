@@ -27,6 +27,10 @@ Output = Literal["rows", "expected_embeddings"]
 embeddings of the sentence as spoken, which only a language model with an adapter for speech has
 learnt to read."""
 _NO_FIRST_PASS = Transcript("")
+_MOST_OTHERS = 5
+_LEAST_LIKELY = 3e-4
+"""How likely another sentence has to be to be told of, as a share of the best one's
+probability."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,14 @@ class AlignedDecoder:
         logs = tuple(
             math.log(max(share, 1e-9)) for share in agreement(tokens, n_best, probabilities)
         )
-        return SoftTokens(self.vocabulary.rows(tokens), n_best.quantity, tokens, logs)
+        others = tuple(
+            self.vocabulary.detokenize(n_best.sentences[place]).strip()
+            for place in (-probabilities).argsort()[1 : _MOST_OTHERS + 1]
+            if probabilities[place] > _LEAST_LIKELY * probabilities.max()
+        )
+        return SoftTokens(
+            self.vocabulary.rows(tokens), n_best.quantity, tokens, logs, others=others
+        )
 
 
 def open_decoder(

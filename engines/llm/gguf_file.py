@@ -123,6 +123,16 @@ def metadata(path: Path) -> dict[str, Any]:
         return found
 
 
+def parameters(path: Path) -> int:
+    """The number of weights of the model in the file. Raises AttuneError where it cannot be
+    read."""
+    with _opened(path) as context:
+        count = 0
+        for index in range(_tensor_count(context)):
+            count += math.prod(_tensor_sizes(context, index)[:4])  # type: ignore[index]
+        return count
+
+
 def _mapped(path: Path, context: int, index: int, rows: int) -> MappedTensor:
     offset = _data_offset(context) + _tensor_offset(context, index)
     size_bytes = _tensor_size(context, index)

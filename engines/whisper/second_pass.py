@@ -36,6 +36,8 @@ recogniser believes in it."""
 LANGUAGE_MODEL_WEIGHT, TOKEN_NATS = 0.15, 0.15
 """The weight of the language model's log likelihood, and the nats in favour of each token, since
 that likelihood prefers short sentences (docs/experiments/042)."""
+OTHERS_NATS = 8.0
+"""How much less likely than the best, in nats, another sentence may be to be told of."""
 DOUBTFUL = 0.85
 """The likelihood below which a word is in doubt (docs/experiments/049)."""
 
@@ -120,9 +122,11 @@ def read_again(
         scores += _scores(promising, reader, phrases, score_texts, step)
         if max(scores) <= most:
             break
-    best = compared[scores.index(max(scores))]
+    ranked = sorted(zip(scores, compared, strict=True), key=lambda one: -one[0])
+    best = ranked[0][1]
     doubtful = doubtful_words(best.text, [one.text for one in compared], scores)
-    return Transcript(best.text, best.log_likelihood, best.tokens, doubtful=doubtful)
+    rest = tuple(one.text for score, one in ranked[1:] if score > ranked[0][0] - OTHERS_NATS)
+    return Transcript(best.text, best.log_likelihood, best.tokens, doubtful=doubtful, others=rest)
 
 
 def doubtful_words(best: str, texts: Sequence[str], scores: Sequence[float]) -> tuple[int, ...]:

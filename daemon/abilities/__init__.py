@@ -1,0 +1,1 @@
+"""What Attune does by itself, without a language model. One file for each ability."""

@@ -1,0 +1,101 @@
+"""What the conversation asks of the abilities: the answer to what was heard, if one of them has it,
+or an honest word if the language model would only make one up."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from .ability import Ability, Answer, LastTurn
+from .help import examples
+from .sentences.understanding import Understanding
+from .sentences.weak_model import kind_of
+
+
+class Ringing(Protocol):
+    """What rings when a time has come."""
+
+    @property
+    def ringing(self) -> bool:
+        """Whether anything rings."""
+
+    def end_ringing(self) -> object:
+        """End what rings. Raises AttuneError if that cannot be stored."""
+
+    def missed(self) -> list[str]:
+        """Return a sentence for each that nobody heard, once."""
+
+
+class NothingRings:
+    """For a conversation without alarms."""
+
+    ringing = False
+
+    def end_ringing(self) -> None:
+        """Do nothing."""
+
+    def missed(self) -> list[str]:
+        """Return nothing."""
+        return []
+
+
+@dataclass(frozen=True)
+class Found:
+    """An answer, and the name of the ability that gives it."""
+
+    ability: str
+    answer: Answer
+
+
+class Abilities:
+    """The abilities of a daemon. Used by one thread at a time."""
+
+    def __init__(
+        self,
+        abilities: Sequence[Ability],
+        local_now: Callable[[], datetime],
+        knows_little: Callable[[], bool] = lambda: False,
+        alarms: Ringing | None = None,
+    ) -> None:
+        """`local_now` returns the time where the user is. `knows_little` says whether the language
+        model is too weak for questions."""
+        self._understanding = Understanding(abilities)
+        self._local_now = local_now
+        self._knows_little = knows_little
+        self.alarms = alarms or NothingRings()
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the abilities."""
+        return [ability.name for ability in self._understanding.abilities]
+
+    def answer(
+        self, texts: Sequence[str], last: LastTurn | None = None, completes: str = ""
+    ) -> Found | None:
+        """Return the answer to the first of `texts` that an ability understands: sentences that may
+        have been said, the likeliest first. `completes` is the beginning of the sentence that was
+        asked for, if one was. None if none is understood. Raises AttuneError if an ability
+        fails."""
+        now = self._local_now()
+        found = self._understanding.understand(texts, now, last)
+        if found is None and completes:
+            whole = [f"{completes} {text}" for text in texts]
+            found = self._understanding.understand(whole, now, last)
+        return Found(found.ability.name, found.answer) if found is not None else None
+
+    def instead(self, text: str) -> str | None:
+        """Return what is said in place of the language model's reply to `text`, which no ability
+        understands; None if the language model may reply."""
+        about = self._understanding.about(text)
+        if about is not None:
+            return f'I did not understand that. You can say, for example: "{about.example}".'
+        if not self._knows_little():
+            return None
+        can = examples(self._understanding.abilities, 3)
+        match kind_of(text):
+            case "question":
+                return f"I do not know that, and I will not make it up. You can say: {can}."
+            case "command":
+                return f"I cannot do that. You can say: {can}."
+            case "talk":
+                return None

@@ -1,0 +1,49 @@
+"""Every ability that comes with Attune."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..store.store import Store
+from .ability import Ability
+from .arithmetic import arithmetic_ability
+from .clock import clock_ability
+from .help import help_ability
+from .lists import list_ability
+from .privacy import privacy_ability
+from .private_time import PrivateTime
+from .reminders import reminder_ability
+from .talk import talk_ability
+from .timers import Alarms, alarm_ability, timer_ability
+from .units import unit_ability
+from .volume import volume_ability
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the abilities reach of the daemon."""
+
+    store: Store
+    alarms: Alarms
+    private: PrivateTime
+    volume: Callable[[], float] | None = None
+    """The volume of the voice; None if there is no voice."""
+    set_volume: Callable[[float], None] = lambda volume: None
+
+
+def built_in(parts: Parts, others: Sequence[Ability] = ()) -> list[Ability]:
+    """The abilities that come with Attune, and `others`."""
+    found = [
+        clock_ability(),
+        timer_ability(parts.alarms),
+        alarm_ability(parts.alarms),
+        reminder_ability(parts.alarms),
+        list_ability(parts.store),
+        arithmetic_ability(),
+        unit_ability(),
+        talk_ability(),
+        privacy_ability(parts.store, parts.private),
+    ]
+    if parts.volume is not None:
+        found.append(volume_ability(parts.volume, parts.set_volume))
+    found += others
+    return [*found, help_ability(found)]

@@ -1,0 +1,264 @@
+"""Keeps the user's lists: a shopping list, what is to be done, and others."""
+
+import re
+from collections.abc import Sequence
+
+from ..alarms.spoken_times import joined_words
+from ..store.store import Store
+from .ability import Ability, Answer, Request
+
+MOST_ITEMS = 500
+_LONGEST_TOLD = 15
+_SHOPPING, _TO_DO = "shopping list", "to do list"
+_NAMES = {
+    "shopping": _SHOPPING,
+    "grocery": _SHOPPING,
+    "groceries": _SHOPPING,
+    "shopping and grocery": _SHOPPING,
+    "food": _SHOPPING,
+    "market": _SHOPPING,
+    "to do": _TO_DO,
+    "todo": _TO_DO,
+    "to-do": _TO_DO,
+    "task": _TO_DO,
+    "tasks": _TO_DO,
+    "chores": _TO_DO,
+}
+SENTENCES = {
+    "add": (
+        "(add|put|write|note|place|stick|get|include) [down] {item} (to|on|onto|in|into|under)"
+        " [<the>] {list} list",
+        "(add|put|write|note) [down] [on|onto|to] [<the>] {list} list {item}",
+        "[we|i|you] (need|want) {item} (on|from) [<the>] {list} list",
+        "(add|put|write|note) [down] {item} (to|on|onto|in) [<the>] list",
+        "(add|put|write|note) [down] {item} [to|on|onto] [<the>] (shopping|groceries|grocery)",
+        "[we|i] (need|have) to buy {item}",
+        "(we|i) (need|are out of|am out of|ran out of|have run out of|have no more|are running out"
+        " of|are low on|should buy|must buy) [some|more|any] {bought}",
+        "i (have|need) to (remember to buy|get) {bought} [from|at] [the] (shop|store|supermarket)",
+        "(buy|get) {bought} [from|at] [the] (shop|store|supermarket|market)",
+        "[<set>] (new|another) item [on|for] [<the>] {list} list {item}",
+    ),
+    "add_bare": ("{item} (on|onto|to) [<the>] {list} list",),
+    "remove": (
+        "(remove|delete|take|cross|strike|drop|scratch|erase|check|tick) [off|out|away] {item}"
+        " (from|off|off of|of|on) [<the>] {list} list",
+        "(remove|delete|take|cross|strike|drop|scratch|erase|check|tick) {item} (off|from)"
+        " [<the>] list",
+        "(i|we) (bought|got|have bought|have got|already have|already bought) [the|some] {bought}",
+        "[i|we] [do not|no longer] need {item} (on|from) [<the>] {list} list [any more|anymore]",
+    ),
+    "read": (
+        "(what is|what are|what do i have|what have i got|what do we have|what have we got|what"
+        " stands|what all is) [the things|written] [on|in] [<the>] {list} list",
+        "(<tell>|show|list|open|check|go through) [what is] [on|in] [<the>] {list} list",
+        "how (many|much) [things|items] (is|are|do i have|do we have|have i got) [there] [on|in]"
+        " [<the>] {list} list",
+        "(is|are) [there] (anything|something|things) on [<the>] {list} list",
+        "[<the>] {list} list",
+    ),
+    "read_shopping": (
+        "what (do i|do we|should i|must i|should we) [need to|have to] (buy|get) [today]",
+        "what (do i|do we) (need|have to get) (from|at) the (shop|store|supermarket)",
+    ),
+    "read_to_do": (
+        "what (do i|should i|must i|is there) [need to|have to|left to] do [today]",
+        "what (is|are) [my] (tasks|to dos|todos|chores) [for] [today]",
+    ),
+    "has": (
+        "(is|are|do i have|do we have|have i got) [there] {item} on [<the>] {list} list",
+        "did (i|we) (put|add|write) {item} (on|to) [<the>] {list} list",
+        "does [<the>] {list} list (have|include|contain) {item}",
+    ),
+    "clear": (
+        "(clear|empty|delete|erase|wipe|reset|start over) [all of] [<the>] {list} list",
+        "(remove|delete|clear|take) (everything|all [items|things]) (from|off|on) [<the>] {list}"
+        " list",
+        "<set> [<the>] new {list} list",
+    ),
+    "lists": (
+        "(what|which|how many) lists (are there|do i have|do we have|have i got)",
+        "(list|<tell>|show) [all] [<the>] lists",
+    ),
+}
+_NO_NAME = frozenset("a an the on to this that my your of for in with de da is and or".split())
+_AND = re.compile(r",\s*(?:and\s+)?|\s+and\s+(?:also\s+)?|\s+as well as\s+|\s+plus\s+")
+_ITEM_LEADS = ("some ", "a few ", "also ", "the word ", "more ")
+_KEPT_TOGETHER = ("mac and cheese", "fish and chips", "salt and pepper", "bread and butter")
+
+
+class Lists:
+    """The lists in the store; safe to use from several threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def items(self, name: str) -> list[str]:
+        """The items of a list, in the order in which they were added."""
+        rows = self._store.rows("SELECT text FROM list_items WHERE list = ? ORDER BY id", name)
+        return [text for (text,) in rows]
+
+    def names(self) -> list[str]:
+        """The names of the lists that have items."""
+        rows = self._store.rows("SELECT list FROM list_items GROUP BY list ORDER BY min(id)")
+        return [name for (name,) in rows]
+
+    def add(self, name: str, items: Sequence[str]) -> None:
+        """Add items; one that is there stays where it is."""
+        now = self._store.clocks.wall()
+        with self._store.writing() as connection:
+            for item in items:
+                connection.execute(
+                    "INSERT OR IGNORE INTO list_items (list, text, added_at) VALUES (?, ?, ?)",
+                    (name, item, now),
+                )
+
+    def remove(self, name: str, items: Sequence[str]) -> None:
+        """Remove items that are there."""
+        with self._store.writing() as connection:
+            for item in items:
+                connection.execute(
+                    "DELETE FROM list_items WHERE list = ? AND text = ?", (name, item)
+                )
+
+    def count(self) -> int:
+        """How many items there are in all lists."""
+        return int(self._store.rows("SELECT count(*) FROM list_items")[0][0])
+
+
+def list_ability(store: Store) -> Ability:
+    """The lists in `store`."""
+    lists = Lists(store)
+    return Ability(
+        name="lists",
+        example="add milk to the shopping list",
+        sentences=SENTENCES,
+        answer=lambda request: _answer(lists, request),
+        about=("shopping list", "to do list", "grocery list", "my list", "the list", "todo list"),
+    )
+
+
+def _answer(lists: Lists, request: Request) -> Answer | None:
+    slots = request.slots
+    if request.intent == "lists":
+        names = lists.names()
+        return Answer(f"You have {joined_words(names)}." if names else "All lists are empty.")
+    named = slots.get("list")
+    name = _TO_DO if request.intent == "read_to_do" else _SHOPPING
+    if named is not None:
+        found_name = list_name(named, lists.names())
+        if found_name is None or (
+            request.intent == "add_bare" and found_name not in (_SHOPPING, _TO_DO, *lists.names())
+        ):
+            return None
+        name = found_name
+    there = lists.items(name)
+    match request.intent:
+        case "add" | "add_bare":
+            items = items_of(slots.get("item") or slots["bought"])
+            return _add(lists, name, items, there) if items else None
+        case "remove":
+            items = items_of(slots.get("item") or slots["bought"])
+            if not items:
+                return None
+            found = [kept for kept in (_found(item, there) for item in items) if kept]
+            if "bought" in slots and not found:
+                return None  # somebody tells what they bought
+            if not found:
+                return Answer(f"There is no {joined_words(items)} on the {name}.")
+            return Answer(
+                f"I took {joined_words(found)} off the {name}.",
+                lambda: lists.remove(name, found),
+                lambda: lists.add(name, found),
+            )
+        case "read" | "read_shopping" | "read_to_do":
+            return Answer(_told(name, there))
+        case "has":
+            items = items_of(slots["item"])
+            on = [item for item in items if _found(item, there)]
+            if not items or slots["item"] in ("anything", "something", "things"):
+                return Answer(_told(name, there))
+            if len(on) == len(items):
+                return Answer(f"Yes, {joined_words(items)} {_is(items)} on the {name}.")
+            off = [item for item in items if item not in on]
+            return Answer(f"No, {joined_words(off)} {_is(off)} not on the {name}.")
+        case "clear":
+            if not there:
+                return Answer(f"The {name} is empty.")
+            return Answer(
+                f"The {name} is empty now.",
+                lambda: lists.remove(name, there),
+                lambda: lists.add(name, there),
+            )
+    return None
+
+
+def _add(lists: Lists, name: str, items: Sequence[str], there: Sequence[str]) -> Answer:
+    new = [item for item in items if _found(item, there) is None]
+    if not new:
+        return Answer(f"{_begun(joined_words(items))} {_is(items)} on the {name} already.")
+    if lists.count() + len(new) > MOST_ITEMS:
+        return Answer(f"The lists are full, with {MOST_ITEMS} things. Please remove some first.")
+    return Answer(
+        f"I put {joined_words(new)} on the {name}.",
+        lambda: lists.add(name, new),
+        lambda: lists.remove(name, new),
+    )
+
+
+def list_name(words: str, there: Sequence[str]) -> str | None:
+    """The name of the list that `words` before "list" mean, where the lists `there` have items;
+    None if they mean none."""
+    bare = re.sub(r"^(?:the|a|my|our|your|an) ", "", words.strip())
+    if bare in _NAMES:
+        return _NAMES[bare]
+    if f"{bare} list" in there:
+        return f"{bare} list"
+    # A new one may have any name, if that is short and no part of a sentence.
+    if not bare or len(bare.split()) > 2 or any(word in _NO_NAME for word in bare.split()):
+        return None
+    return f"{bare} list"
+
+
+def items_of(words: str) -> list[str]:
+    """The things that `words` name: "milk, eggs and bread" are three."""
+    guarded = words
+    for pair in _KEPT_TOGETHER:
+        guarded = guarded.replace(pair, pair.replace(" and ", " & "))
+    items = []
+    for part in _AND.split(guarded):
+        item = part.strip(" ,.")
+        for lead in _ITEM_LEADS:
+            item = item.removeprefix(lead)
+        item = re.sub(r"^(?:a|an|the) (?=\w)", "", item.replace(" & ", " and "))
+        if item and item not in items:
+            items.append(item)
+    return items
+
+
+def _found(item: str, there: Sequence[str]) -> str | None:
+    """The item of a list that is meant, also in its plural or with how much of it."""
+    for kept in there:
+        if kept == item or kept.rstrip("s") == item.rstrip("s"):
+            return kept
+    for kept in there:
+        if kept.endswith(f" {item}") or item.endswith(f" {kept}"):
+            return kept
+    return None
+
+
+def _told(name: str, there: Sequence[str]) -> str:
+    if not there:
+        return f"The {name} is empty."
+    if len(there) > _LONGEST_TOLD:
+        first = ", ".join(there[:_LONGEST_TOLD])
+        return f"There are {len(there)} things on the {name}. The first are {first}."
+    return f"On the {name}: {joined_words(there)}."
+
+
+def _is(items: Sequence[str]) -> str:
+    return "is" if len(items) == 1 and not items[0].endswith("s") else "are"
+
+
+def _begun(words: str) -> str:
+    return words[:1].upper() + words[1:]

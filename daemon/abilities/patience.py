@@ -1,0 +1,70 @@
+"""Bounds the time and the damage of an ability that may hang or fail: it costs one sentence."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from engines.errors import AttuneError
+
+from .ability import Ability, Answer, Request
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 4.0
+Result = TypeVar("Result")
+
+
+def patient(ability: Ability, seconds: float = PATIENCE_SECONDS) -> Ability:
+    """Return `ability` with answers and acts that take at most `seconds` each. One that takes
+    longer, or fails, gives an answer that says so, and nothing more is asked of the ability while
+    it hangs."""
+    worker = _Worker(ability.name, seconds)
+
+    def answer(request: Request) -> Answer | None:
+        try:
+            found = worker.result(lambda: ability.answer(request))
+        except AttuneError as error:
+            return Answer(str(error))
+        if found is None or found.act is None:
+            return found
+        act = found.act
+        return replace(found, act=lambda: worker.result(act))
+
+    return replace(ability, answer=answer)
+
+
+class _Worker:
+    """Runs functions of one ability, one at a time, each in a thread that can be left behind."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self._name = name
+        self._seconds = seconds
+        self._thread: threading.Thread | None = None
+
+    def result(self, function: Callable[[], Result]) -> Result:
+        """Return what `function` returns. Raises AttuneError if it takes too long or fails."""
+        if self._thread is not None and self._thread.is_alive():
+            raise AttuneError(f"Sorry, {self._name} still does not answer.")
+        found: list[Result] = []
+        failed: list[AttuneError] = []
+
+        def run() -> None:
+            try:
+                found.append(function())
+            except AttuneError as error:
+                failed.append(error)
+            except Exception:  # whatever another's code raises
+                logger.exception("the ability %s failed", self._name)
+                failed.append(AttuneError(f"Sorry, {self._name} failed."))
+
+        self._thread = threading.Thread(target=run, name=f"ability-{self._name}", daemon=True)
+        self._thread.start()
+        self._thread.join(self._seconds)
+        if failed:
+            raise failed[0]
+        if not found:
+            logger.error("the ability %s did not answer in %.1f s", self._name, self._seconds)
+            raise AttuneError(f"Sorry, {self._name} does not answer.")
+        return found[0]

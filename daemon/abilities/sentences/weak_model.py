@@ -1,0 +1,97 @@
+"""What a language model that is too weak to be trusted is not asked: questions about the world, and
+requests to do something. Pure."""
+
+from typing import Literal
+
+from .plain_request import plain_requests
+
+_ASKING = frozenset(
+    "who whose whom what when where why which how is are was were am do does did has have had can"
+    " could will would should shall may might define explain describe spell translate".split()
+)
+_ABOUT_US = frozenset("you your yours yourself i me my we us our".split())
+_DOING = frozenset(
+    "play call phone ring dial send text email mail message open close order book buy find search"
+    " look google show watch read write turn switch dim lock unlock start begin run launch take"
+    " record navigate drive pay print download install update connect pair post share check"
+    " remember remind set cancel delete remove add make cook clean bring get give put move change"
+    " increase decrease raise lower skip pause resume mute unmute stop sing translate convert"
+    " calculate count wake help teach learn schedule invite answer hang shut reboot restart".split()
+)
+_TOLD = (
+    "tell me about",
+    "tell us about",
+    "tell me who",
+    "tell me what",
+    "tell me where",
+    "tell me when",
+    "tell me why",
+    "tell me how",
+    "tell me which",
+    "i want to know",
+    "i would like to know",
+    "do you know",
+    "give me information",
+    "i wonder",
+)
+_SMALL_TALK = (
+    "how are you",
+    "how do you do",
+    "how is it going",
+    "how was your",
+    "how have you been",
+    "what is up",
+    "what is new",
+    "are you ok",
+    "are you there",
+    "can you hear me",
+    "do you like",
+    "do you love",
+    "what do you think",
+    "what do you like",
+    "how do you feel",
+    "do you hear me",
+    "make me laugh",
+    "give me a compliment",
+    "sing",
+    "what about you",
+    "is anybody there",
+    "is anyone there",
+    "are you",
+    "do you feel",
+    "do you want",
+    "will you be",
+    "would you like",
+    "did you sleep",
+    "have you",
+    "what is your favourite",
+    "what is your favorite",
+    "what are you doing",
+    "how old are you",
+    "i am",
+    "can i tell you",
+    "may i tell you",
+    "guess what",
+    "give me a hug",
+)
+
+Kind = Literal["question", "command", "talk"]
+
+
+def kind_of(words: str) -> Kind:
+    """Tell whether `words` ask for a fact, ask for something to be done, or are only talk."""
+    text = plain_requests(words)[-1]
+    if not text:
+        return "talk"
+    if text.startswith(_SMALL_TALK):
+        return "talk"
+    if text.startswith(_TOLD):
+        return "question"
+    first = text.split()[0]
+    if first in _ASKING:
+        return "question"
+    if first in _DOING:
+        return "command"
+    return (
+        "question" if words.strip().endswith("?") and not _ABOUT_US & set(text.split()) else "talk"
+    )

@@ -1,0 +1,41 @@
+"""Says again what was said, and tells what was heard."""
+
+from .ability import Ability, Answer, Request
+
+SENTENCES = {
+    "repeat": (
+        "(repeat|say) [that|it|this] [again|once more|one more time]",
+        "(repeat|say) (the|your) [last] (answer|reply|sentence|words) [again|once more]",
+        "(what|what was that|what did you [just] say|come again|once more|again|one more time"
+        "|pardon|pardon me|sorry|excuse me|say what)",
+        "i (did not|do not|could not) (hear|get|catch|understand) (that|it|you|what you said)",
+        "what (did you|was it you) [just] (say|said)",
+        "what was (your|the) [last] (answer|reply)",
+    ),
+    "heard": (
+        "what (did i|have i) [just] (say|said|ask|asked) [you]",
+        "what (did you|have you) [just] (hear|heard|understand|understood)",
+        "(repeat|say|<tell>) what i [just] (said|asked)",
+        "what was my [last] (question|request)",
+    ),
+}
+
+
+def talk_ability() -> Ability:
+    """Saying things again."""
+    return Ability(
+        name="talk",
+        example="say that again",
+        sentences=SENTENCES,
+        answer=_answer,
+        about=("did i say", "did i just say", "say that again", "repeat that"),
+    )
+
+
+def _answer(request: Request) -> Answer | None:
+    last = request.last
+    if request.intent == "repeat":
+        return Answer(last.reply if last and last.reply else "I have not said anything yet.")
+    if last is None or not last.heard.strip():
+        return Answer("I have not heard anything yet.")
+    return Answer(f"I heard: {last.heard.strip()}")

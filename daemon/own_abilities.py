@@ -1,0 +1,150 @@
+"""Makes the abilities of a daemon, and what rings for them.
+
+Makes the parts and wires them, as `daemon/app.py` does for the rest.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from engines.errors import AttuneError
+from engines.llm.gguf_file import parameters
+
+from .abilities.abilities import Abilities
+from .abilities.catalogue import Parts, built_in
+from .abilities.installed import installed_abilities
+from .abilities.private_time import PrivateTime
+from .abilities.timers import Alarms
+from .alarms.keeper import AlarmKeeper
+from .alarms.local_zone import zone_reader
+from .alarms.shelf import AlarmShelf
+from .alarms.words import listed
+from .attention import Attention
+from .config.settings import Settings
+from .events.bus import Events
+from .speaking.speaker import Speaker
+from .store.store import Store
+
+logger = logging.getLogger(__name__)
+
+LEAST_PARAMETERS = 500_000_000
+"""The weights of the smallest language model that answers questions, unless the settings say
+otherwise."""
+
+
+@dataclass(frozen=True)
+class OwnAbilities:
+    """The abilities, and what belongs to them."""
+
+    abilities: Abilities | None
+    """None if the settings want none."""
+    shelf: AlarmShelf
+    keeper: AlarmKeeper
+    private: PrivateTime
+
+    def told_alarms(self) -> tuple[str, ...]:
+        """Every timer, alarm and reminder, for people."""
+        now = self.shelf.now()
+        return tuple(
+            f"{alarm.kind}: {listed(alarm, now).removeprefix('one ')}" for alarm in self.shelf.all()
+        )
+
+
+def make_abilities(
+    stack: ExitStack,
+    settings: Settings,
+    store: Store,
+    speaker: Speaker | None,
+    attention: Attention,
+    events: Events,
+    replying_model: Callable[[], Path],
+) -> OwnAbilities:
+    """Make the abilities. The caller starts the keeper of alarms; leaving `stack` ends it.
+    `replying_model` returns the file of the language model that replies. Raises AttuneError if the
+    settings name an ability that there is not."""
+    shelf = AlarmShelf(store, zone_reader(settings.abilities.time_zone))
+    ringer = _Ringer(speaker)
+    keeper = AlarmKeeper(
+        shelf,
+        store,
+        events,
+        ringer.ring,
+        ringer.hush,
+        lambda: attention.needed and not ringer.rings,
+    )
+    stack.callback(keeper.stop)
+    private = PrivateTime(store.clocks.elapsed, settings.audio.keep)
+    if not settings.abilities.enabled:
+        return OwnAbilities(None, shelf, keeper, private)
+    parts = Parts(store, Alarms(shelf, keeper), private)
+    if speaker is not None:
+        parts = Parts(
+            store, Alarms(shelf, keeper), private, lambda: speaker.volume, speaker.set_volume
+        )
+    found = built_in(parts)
+    names = [ability.name for ability in found]
+    found = built_in(parts, installed_abilities(names))
+    unknown = set(settings.abilities.without) - {ability.name for ability in found}
+    if unknown:
+        raise AttuneError(
+            f"abilities.without names {sorted(unknown)[0]!r}, which is none; they are:"
+            f" {', '.join(sorted(ability.name for ability in found))}"
+        )
+    kept = [one for one in found if one.name not in settings.abilities.without]
+    abilities = Abilities(
+        kept,
+        lambda: shelf.now().local,
+        lambda: knows_little(settings, replying_model()),
+        keeper,
+    )
+    return OwnAbilities(abilities, shelf, keeper, private)
+
+
+def knows_little(settings: Settings, model: Path) -> bool:
+    """Return whether the language model `model` is too weak to answer questions."""
+    wanted = settings.conversation.answer_questions
+    return not wanted if wanted != "auto" else _parameters(model) < LEAST_PARAMETERS
+
+
+@cache
+def _parameters(model: Path) -> int:
+    try:
+        return parameters(model)
+    except AttuneError as error:
+        logger.warning("the size of the language model is not known: %s", error)
+        return LEAST_PARAMETERS
+
+
+class _Ringer:
+    """Makes a sound and says a text, through the voice if there is one."""
+
+    def __init__(self, speaker: Speaker | None) -> None:
+        self._speaker = speaker
+        self._speeches = 0
+
+    @property
+    def rings(self) -> bool:
+        """Whether a text is being said for an alarm."""
+        return self._speeches > 0
+
+    def ring(self, text: str) -> None:
+        """Ring once. Returns at once."""
+        if self._speaker is None or self.rings:
+            return
+
+        def ended(said: object) -> None:
+            self._speeches -= 1
+
+        self._speeches += 1
+        self._speaker.play("alarm")
+        speech = self._speaker.begin(ended)
+        speech.push(text)
+        speech.finish()
+
+    def hush(self) -> None:
+        """Fall silent."""
+        if self._speaker is not None and self.rings:
+            self._speaker.stop()
