@@ -216,6 +216,7 @@ def start(
         events,
         lambda: models.files.replying_language_model,
     )
+    vocabulary.expect_also(lambda: own.words)
     conversation = start_conversation(
         stack, settings, given, models, store, speaker, attention, events, own
     )
@@ -261,7 +262,7 @@ def start(
         attention=attention,
         audio_input=spoken.audio_input,
         wake=spoken.wake,
-        network_problem=lambda: "; ".join(one.problem for one in on_network if one.problem),
+        network_problem=lambda: "; ".join(one.problem for one in [*on_network, own] if one.problem),
         pace=spoken.pace,
         conversation=conversation,
         alarms=own.told_alarms,

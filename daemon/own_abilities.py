@@ -14,8 +14,11 @@ from engines.errors import AttuneError
 from engines.llm.gguf_file import parameters
 
 from .abilities.abilities import Abilities
+from .abilities.ability import Ability
 from .abilities.catalogue import Parts, built_in
 from .abilities.installed import installed_abilities
+from .abilities.no_house import no_house_ability
+from .abilities.patience import patient
 from .abilities.private_time import PrivateTime
 from .abilities.timers import Alarms
 from .alarms.keeper import AlarmKeeper
@@ -25,6 +28,8 @@ from .alarms.words import listed
 from .attention import Attention
 from .config.settings import Settings
 from .events.bus import Events
+from .house.client import HomeAssistant, read_token
+from .house.watch import HouseWatch
 from .speaking.speaker import Speaker
 from .store.store import Store
 
@@ -44,6 +49,18 @@ class OwnAbilities:
     shelf: AlarmShelf
     keeper: AlarmKeeper
     private: PrivateTime
+    house: HouseWatch | None
+    """None if there is no house to be reached."""
+
+    @property
+    def words(self) -> list[str]:
+        """Names that are likelier to be said than other words."""
+        return self.abilities.words if self.abilities is not None else []
+
+    @property
+    def problem(self) -> str:
+        """Why the house cannot be reached; empty if it can, or there is none."""
+        return self.house.problem if self.house is not None else ""
 
     def told_alarms(self) -> tuple[str, ...]:
         """Every timer, alarm and reminder, for people."""
@@ -78,15 +95,15 @@ def make_abilities(
     stack.callback(keeper.stop)
     private = PrivateTime(store.clocks.elapsed, settings.audio.keep)
     if not settings.abilities.enabled:
-        return OwnAbilities(None, shelf, keeper, private)
+        return OwnAbilities(None, shelf, keeper, private, None)
     parts = Parts(store, Alarms(shelf, keeper), private)
     if speaker is not None:
         parts = Parts(
             store, Alarms(shelf, keeper), private, lambda: speaker.volume, speaker.set_volume
         )
-    found = built_in(parts)
-    names = [ability.name for ability in found]
-    found = built_in(parts, installed_abilities(names))
+    house, at_home = _house(stack, settings)
+    names = [ability.name for ability in built_in(parts, [at_home])]
+    found = built_in(parts, [at_home, *installed_abilities(names)])
     unknown = set(settings.abilities.without) - {ability.name for ability in found}
     if unknown:
         raise AttuneError(
@@ -100,7 +117,23 @@ def make_abilities(
         lambda: knows_little(settings, replying_model()),
         keeper,
     )
-    return OwnAbilities(abilities, shelf, keeper, private)
+    return OwnAbilities(abilities, shelf, keeper, private, house)
+
+
+def _house(stack: ExitStack, settings: Settings) -> tuple[HouseWatch | None, Ability]:
+    """Make the ability that reaches the house, and what asks for its rooms and devices; or, without
+    a house, one that says so. Raises AttuneError if the token cannot be read."""
+    if not settings.house.url:
+        return None, no_house_ability()
+    # Imported where it is wanted: it takes memory.
+    from .abilities.house import House, house_ability
+
+    assistant = HomeAssistant(settings.house.url, read_token(Path(settings.house.token_file)))
+    house = House(assistant)
+    watch = HouseWatch(assistant, house.use)
+    watch.start()
+    stack.callback(watch.stop)
+    return watch, patient(house_ability(house))
 
 
 def knows_little(settings: Settings, model: Path) -> bool:

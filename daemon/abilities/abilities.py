@@ -1,13 +1,15 @@
 """What the conversation asks of the abilities: the answer to what was heard, if one of them has it,
 or an honest word if the language model would only make one up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from .ability import Ability, Answer, LastTurn
 from .help import examples
+from .sentences.plain_request import runs_of_clauses
 from .sentences.understanding import Understanding
 from .sentences.weak_model import kind_of
 
@@ -65,22 +67,34 @@ class Abilities:
         self.alarms = alarms or NothingRings()
 
     @property
+    def words(self) -> list[str]:
+        """Names that are likelier to be said than other words."""
+        found = (word for ability in self._understanding.abilities for word in ability.words())
+        return list(dict.fromkeys(found))
+
+    @property
     def names(self) -> list[str]:
         """The names of the abilities."""
         return [ability.name for ability in self._understanding.abilities]
 
     def answer(
-        self, texts: Sequence[str], last: LastTurn | None = None, completes: str = ""
+        self,
+        texts: Sequence[str],
+        last: LastTurn | None = None,
+        completes: str = "",
+        *,
+        hands_over: Collection[str] = (),
     ) -> Found | None:
         """Return the answer to the first of `texts` that an ability understands: sentences that may
         have been said, the likeliest first. `completes` is the beginning of the sentence that was
-        asked for, if one was. None if none is understood. Raises AttuneError if an ability
-        fails."""
+        asked for, if one was. The client is Home Assistant where abilities are named in
+        `hands_over`, and does in their place what it can. None if none is understood. Raises
+        AttuneError if an ability fails."""
         now = self._local_now()
-        found = self._understanding.understand(texts, now, last)
+        find = partial(self._understanding.understand, now=now, last=last, hands_over=hands_over)
+        found = find(texts)
         if found is None and completes:
-            whole = [f"{completes} {text}" for text in texts]
-            found = self._understanding.understand(whole, now, last)
+            found = find([f"{completes} {text}" for text in texts])
         return Found(found.ability.name, found.answer) if found is not None else None
 
     def instead(self, text: str) -> str | None:
@@ -92,10 +106,9 @@ class Abilities:
         if not self._knows_little():
             return None
         can = examples(self._understanding.abilities, 3)
-        match kind_of(text):
-            case "question":
-                return f"I do not know that, and I will not make it up. You can say: {can}."
-            case "command":
-                return f"I cannot do that. You can say: {can}."
-            case "talk":
-                return None
+        kinds = [kind_of(part) for part in (text, *runs_of_clauses(text))]
+        if "question" in kinds:
+            return f"I do not know that, and I will not make it up. You can say: {can}."
+        if "command" in kinds:
+            return f"I cannot do that. You can say: {can}."
+        return None

@@ -28,6 +28,17 @@ class Request:
     """The time where the user is, with its zone."""
     last: LastTurn | None = None
     """The turn before; None if there is none."""
+    whole: str = ""
+    """All that was said, if a template fits a part of it only: no question is asked back then."""
+
+
+@dataclass(frozen=True)
+class Intent:
+    """Something that Home Assistant can do, by its own name for it."""
+
+    name: str
+    """Such as `HassTurnOn`."""
+    slots: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,10 @@ class Answer:
     do."""
     undo: Callable[[], None] | None = None
     """Takes back what `act` did: the user had not finished after all. None if that cannot be."""
+    intents: Sequence[Intent] = ()
+    """What the client carries out, if that is Home Assistant; then there is nothing to act."""
+    if_yes: "Answer | None" = None
+    """For a question: the answer if the user says yes to it."""
     completes: str = ""
     """For a question: the beginning of a sentence that the user's next words may complete."""
 
@@ -62,6 +77,16 @@ class Ability:
     sense: then the sentence is not understood."""
     lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The words that a slot may hold."""
+    by_keywords: Callable[[Request], tuple[str, Mapping[str, str]] | None] = lambda request: None
+    """Finds an intent and its slots in `slots["text"]` by single words, where no template fits;
+    None if there is none."""
+    hands_over: Callable[[Request], Sequence[Intent]] = lambda request: ()
+    """Returns what Home Assistant can do in this ability's place, if it is the client."""
+    reads: Callable[[str], Answer | None] = lambda text: None
+    """For an ability that needs no templates: answers a sentence in small letters, with numbers in
+    digits; None if it does not understand it. Asked once no template fits."""
+    words: Callable[[], Sequence[str]] = tuple
+    """Names that are likelier to be said than other words, such as those of rooms."""
     about: Sequence[str] = ()
     """Words that nobody says unless they want this ability, such as `timer`: a sentence with one of
     them is never left to a language model."""

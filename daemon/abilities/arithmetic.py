@@ -4,6 +4,7 @@ import re
 from decimal import Decimal, DivisionByZero, InvalidOperation, Overflow, localcontext
 
 from .ability import Ability, Answer, Request
+from .keywords.sums import sum_wanted
 
 _ASK = (
     "(what is|what are|what does|how much is|how much are|how many is|calculate|compute|work out"
@@ -64,6 +65,7 @@ def arithmetic_ability() -> Ability:
         example="what is twelve times seven",
         sentences=SENTENCES,
         answer=_answer,
+        by_keywords=lambda request: sum_wanted(request.slots["text"], value_of),
         about=("plus", "minus", "multiplied by", "divided by", "square root", "percent of"),
     )
 
@@ -98,8 +100,8 @@ def value_of(text: str) -> Decimal | None:
             return None
         tokens.append(found[1])
         place = found.end()
-    if len(tokens) < 2 or len(tokens) > _MOST_TOKENS:
-        return None
+    if len(tokens) > _MOST_TOKENS or not set(tokens) & set("+-*/^r"):
+        return None  # a number, or a percentage, alone
     with localcontext() as context:
         context.prec = _DIGITS
         try:

@@ -1,10 +1,12 @@
 """Tells the time and the date."""
 
+import re
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 from ..alarms.spoken_times import WEEKDAYS, moment, said_time
 from .ability import Ability, Answer, Request
+from .keywords.clock import clock_wanted
 
 _PLACES = {
     "new york": "America/New_York",
@@ -145,6 +147,11 @@ _FEAST_DAYS = {
 }
 
 
+_NOW = re.compile(
+    r"(?: (?:right now|just now|now|at the moment|at present|currently|today|please|then|there))+$"
+)
+
+
 def clock_ability() -> Ability:
     """The clock and the calendar."""
     return Ability(
@@ -152,6 +159,9 @@ def clock_ability() -> Ability:
         example="what time is it",
         sentences=SENTENCES,
         answer=_answer,
+        by_keywords=lambda request: clock_wanted(
+            request.slots["text"], lambda place: zone_of(place) is not None
+        ),
         lists={"feast": _FEASTS},
         about=("time is it", "the time", "the date", "what day is", "todays date", "today's date"),
     )
@@ -163,7 +173,7 @@ def _answer(request: Request) -> Answer | None:
         case "time":
             return Answer(f"It is {said_time(now)}.")
         case "time_elsewhere":
-            place = request.slots["place"].removesuffix(" now")
+            place = _NOW.sub("", request.slots["place"])
             zone = zone_of(place)
             if zone is None:
                 return Answer(f"I do not know the time zone of {place.title()}.")
@@ -218,6 +228,11 @@ def day_named(words: str, now: datetime) -> date | None:
     """The day that `words` name: a feast, a date, a day of the week; None if they name none."""
     today = now.date()
     words = words.removesuffix(" this year").strip()
+    if (of_year := re.fullmatch(r"(.+?)(?: in)? (\d{4})", words)) is not None:
+        first = datetime(int(of_year[2]), 1, 1, tzinfo=now.tzinfo)
+        return day_named(of_year[1], first) if int(of_year[2]) >= 1583 else None
+    if words in ("the day after tomorrow", "day after tomorrow"):
+        return today + timedelta(days=2)
     if words in _FEAST_DAYS:
         month, day = _FEAST_DAYS[words]
         found = date(today.year, month, day)

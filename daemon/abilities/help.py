@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ..alarms.spoken_times import joined_words
 from .ability import Ability, Answer, Request
+from .keywords.itself import help_wanted
 
 SENTENCES = {
     "help": (
@@ -36,6 +37,7 @@ def help_ability(others: Sequence[Ability]) -> Ability:
         example="what can you do",
         sentences=SENTENCES,
         answer=lambda request: _answer(request, others),
+        by_keywords=lambda request: help_wanted(request.slots["text"]),
     )
 
 

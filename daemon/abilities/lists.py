@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from ..alarms.spoken_times import joined_words
 from ..store.store import Store
 from .ability import Ability, Answer, Request
+from .keywords.lists import PRONOUNS, list_wanted
 
 MOST_ITEMS = 500
 _LONGEST_TOLD = 15
@@ -55,10 +56,11 @@ SENTENCES = {
         "how (many|much) [things|items] (is|are|do i have|do we have|have i got) [there] [on|in]"
         " [<the>] {list} list",
         "(is|are) [there] (anything|something|things) on [<the>] {list} list",
-        "[<the>] {list} list",
     ),
+    "read_bare": ("[<the>] {list} list",),
     "read_shopping": (
-        "what (do i|do we|should i|must i|should we) [need to|have to] (buy|get) [today]",
+        "what (do i|do we|should i|must i|should we) [need to|have to] buy [today]",
+        "what (do i|do we|must i) (need to|have to) get [today]",
         "what (do i|do we) (need|have to get) (from|at) the (shop|store|supermarket)",
     ),
     "read_to_do": (
@@ -81,6 +83,11 @@ SENTENCES = {
         "(list|<tell>|show) [all] [<the>] lists",
     ),
 }
+_NO_THING = frozenset(
+    "to you your help him her it them that this someone somebody time sleep be know go going a an"
+    " the my more another some".split()
+) - frozenset(("a", "an", "the", "some", "more"))
+_ASKING = frozenset("what which how any is are do does did have who tell read show".split())
 _NO_NAME = frozenset("a an the on to this that my your of for in with de da is and or".split())
 _AND = re.compile(r",\s*(?:and\s+)?|\s+and\s+(?:also\s+)?|\s+as well as\s+|\s+plus\s+")
 _ITEM_LEADS = ("some ", "a few ", "also ", "the word ", "more ")
@@ -134,6 +141,10 @@ def list_ability(store: Store) -> Ability:
         example="add milk to the shopping list",
         sentences=SENTENCES,
         answer=lambda request: _answer(lists, request),
+        by_keywords=lambda request: list_wanted(
+            request.slots["text"], request.last.heard.lower() if request.last else ""
+        ),
+        words=lists.names,
         about=("shopping list", "to do list", "grocery list", "my list", "the list", "todo list"),
     )
 
@@ -147,18 +158,24 @@ def _answer(lists: Lists, request: Request) -> Answer | None:
     name = _TO_DO if request.intent == "read_to_do" else _SHOPPING
     if named is not None:
         found_name = list_name(named, lists.names())
-        if found_name is None or (
-            request.intent == "add_bare" and found_name not in (_SHOPPING, _TO_DO, *lists.names())
-        ):
+        if found_name is None:
+            return None
+        # "Milk on the shopping list" adds milk; "what is on the shopping list" does not.
+        known = found_name in (_SHOPPING, _TO_DO, *lists.names())
+        if request.intent == "add_bare" and (not known or slots["item"].split()[0] in _ASKING):
             return None
         name = found_name
     there = lists.items(name)
     match request.intent:
         case "add" | "add_bare":
             items = items_of(slots.get("item") or slots["bought"])
+            if ("bought" in slots and not all(map(_is_thing, items))) or PRONOUNS & set(items):
+                return None
             return _add(lists, name, items, there) if items else None
         case "remove":
             items = items_of(slots.get("item") or slots["bought"])
+            if PRONOUNS & set(items):
+                items = _told_of(slots.get("story", ""), there)
             if not items:
                 return None
             found = [kept for kept in (_found(item, there) for item in items) if kept]
@@ -171,7 +188,9 @@ def _answer(lists: Lists, request: Request) -> Answer | None:
                 lambda: lists.remove(name, found),
                 lambda: lists.add(name, found),
             )
-        case "read" | "read_shopping" | "read_to_do":
+        case "read_bare" if request.whole:
+            return None  # what is to be done with it stands in the rest of the sentence
+        case "read" | "read_bare" | "read_shopping" | "read_to_do":
             return Answer(_told(name, there))
         case "has":
             items = items_of(slots["item"])
@@ -191,6 +210,14 @@ def _answer(lists: Lists, request: Request) -> Answer | None:
                 lambda: lists.add(name, there),
             )
     return None
+
+
+def _is_thing(item: str) -> bool:
+    """Whether an item that was said without a list is a thing: "I need to be up at 6" is none."""
+    words = item.split()
+    if set(words) & {"timer", "timers", "alarm", "alarms", "reminder", "reminders", "list"}:
+        return False
+    return len(words) <= 4 and words[0] not in _NO_THING and not any(w.isdigit() for w in words[1:])
 
 
 def _add(lists: Lists, name: str, items: Sequence[str], there: Sequence[str]) -> Answer:
@@ -245,6 +272,13 @@ def _found(item: str, there: Sequence[str]) -> str | None:
         if kept.endswith(f" {item}") or item.endswith(f" {kept}"):
             return kept
     return None
+
+
+def _told_of(story: str, there: Sequence[str]) -> list[str]:
+    """The items of a list that a story is about: "I have rung the bank" is about "call the
+    bank"."""
+    words = {word.rstrip("s") for word in story.split() if len(word) > 2} - _NO_THING
+    return [item for item in there if words & {word.rstrip("s") for word in item.split()}]
 
 
 def _told(name: str, there: Sequence[str]) -> str:

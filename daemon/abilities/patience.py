@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from engines.errors import AttuneError
 
-from .ability import Ability, Answer, Request
+from .ability import Ability, Answer
 
 logger = logging.getLogger(__name__)
 
@@ -22,17 +22,27 @@ def patient(ability: Ability, seconds: float = PATIENCE_SECONDS) -> Ability:
     it hangs."""
     worker = _Worker(ability.name, seconds)
 
-    def answer(request: Request) -> Answer | None:
+    def bounded(found: Answer | None) -> Answer | None:
+        if found is None:
+            return None
+        act = found.act
+        return replace(
+            found,
+            act=None if act is None else lambda: worker.result(act),
+            if_yes=bounded(found.if_yes),
+        )
+
+    def asked(function: Callable[[], Answer | None]) -> Answer | None:
         try:
-            found = worker.result(lambda: ability.answer(request))
+            return bounded(worker.result(function))
         except AttuneError as error:
             return Answer(str(error))
-        if found is None or found.act is None:
-            return found
-        act = found.act
-        return replace(found, act=lambda: worker.result(act))
 
-    return replace(ability, answer=answer)
+    return replace(
+        ability,
+        answer=lambda request: asked(lambda: ability.answer(request)),
+        reads=lambda text: asked(lambda: ability.reads(text)),
+    )
 
 
 class _Worker:

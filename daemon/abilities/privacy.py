@@ -3,6 +3,7 @@
 from ..alarms.spoken_times import duration, said_duration
 from ..store.store import Store
 from .ability import Ability, Answer, Request
+from .keywords.itself import privacy_wanted
 from .private_time import PrivateTime
 
 _USUAL_SECONDS = 3600
@@ -50,6 +51,7 @@ def privacy_ability(store: Store, private: PrivateTime) -> Ability:
         example="forget that",
         sentences=SENTENCES,
         answer=lambda request: _answer(request, store, private),
+        by_keywords=lambda request: privacy_wanted(request.slots["text"]),
         about=("private mode", "privacy", "about me"),
     )
 

@@ -3,9 +3,11 @@
 import re
 
 from ..alarms.alarm import Alarm
-from ..alarms.spoken_times import Moment, joined_words, moment
+from ..alarms.spoken_times import joined_words, moment
 from ..alarms.words import listed, said_when
 from .ability import Ability, Answer, Request
+from .keywords.finding import moment_in
+from .keywords.reminders import reminder_wanted
 from .timers import Alarms
 
 SENTENCES = {
@@ -63,7 +65,6 @@ _PERSON = {
     "your": "my",
     "yours": "mine",
 }
-_LEADS = ("to ", "about ", "of ", "that ")
 
 
 def reminder_ability(alarms: Alarms) -> Ability:
@@ -73,6 +74,7 @@ def reminder_ability(alarms: Alarms) -> Ability:
         example="remind me to call Anna at five",
         sentences=SENTENCES,
         answer=lambda request: _answer(alarms, request),
+        by_keywords=lambda request: reminder_wanted(request.slots["text"], request.now),
         about=("remind", "reminder", "reminders", "do not let me forget"),
     )
 
@@ -84,6 +86,8 @@ def _answer(alarms: Alarms, request: Request) -> Answer | None:
     if request.intent == "without_what":
         if "when" in request.slots and moment(request.slots["when"], request.now) is None:
             return None
+        if request.whole:
+            return None  # the rest of the sentence may say it
         when = request.slots.get("when")
         return Answer("Of what?", completes=f"remind me {when} to" if when else "remind me to")
     found = alarms.of("reminder")
@@ -111,14 +115,20 @@ def _answer(alarms: Alarms, request: Request) -> Answer | None:
 
 def _set(alarms: Alarms, request: Request) -> Answer | None:
     what, when = request.slots["what"], request.slots.get("when")
-    if when is not None:
-        named = moment(when, request.now)
-        if named is None:
-            return None
-    else:
-        what, named = split_moment(what, request)
-        if named is None:
+    named = moment(when, request.now) if when is not None else None
+    if when is not None and named is None:
+        return None
+    if named is None or request.whole:
+        # The time stands somewhere in what is to be remembered, or in the rest of the sentence.
+        found = moment_in(what if not request.whole else request.whole, request.now)
+        if found is None:
+            if request.whole:
+                return None
             return Answer("When?", completes=f"remind me {request.intent} {what}")
+        named = moment(found.said, request.now)
+        what = re.sub(r"^(?:to|about|of|that|and) |(?: and| to)$", "", found.taken_from(what))
+        if named is None or not what or what in ("that", "it", "this"):
+            return None
     reminder = Alarm(
         kind="reminder",
         name=f"{request.intent} {second_person(what)}",
@@ -128,25 +138,6 @@ def _set(alarms: Alarms, request: Request) -> Answer | None:
     )
     told = said_when(alarms.shelf.begun(reminder), alarms.shelf.now())
     return alarms.adding(reminder, f"I remind you {reminder.name} {told}.")
-
-
-def split_moment(words: str, request: Request) -> tuple[str, Moment | None]:
-    """Split "take my pills at 8 tomorrow" into what and when; the second is None if there is no
-    time in it."""
-    parts = words.split()
-    for count in range(len(parts) - 1, 0, -1):  # the longest end that is a time
-        start = len(parts) - count
-        what, when = " ".join(parts[:start]), " ".join(parts[start:])
-        if parts[start].isdigit() and parts[start - 1] not in ("at", "tomorrow", "today"):
-            continue  # "buy 2 at 5" has one time
-        named = moment(when, request.now)
-        if named is not None:
-            return what, named
-    for count in range(1, len(parts)):  # or a beginning
-        when, what = " ".join(parts[:count]), " ".join(parts[count:])
-        if what.startswith(_LEADS) and (named := moment(when, request.now)) is not None:
-            return what.removeprefix("to "), named
-    return words, None
 
 
 def second_person(words: str) -> str:

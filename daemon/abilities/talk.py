@@ -1,6 +1,7 @@
 """Says again what was said, and tells what was heard."""
 
 from .ability import Ability, Answer, Request
+from .keywords.itself import talk_wanted
 
 SENTENCES = {
     "repeat": (
@@ -28,12 +29,15 @@ def talk_ability() -> Ability:
         example="say that again",
         sentences=SENTENCES,
         answer=_answer,
+        by_keywords=lambda request: talk_wanted(request.slots["text"]),
         about=("did i say", "did i just say", "say that again", "repeat that"),
     )
 
 
 def _answer(request: Request) -> Answer | None:
     last = request.last
+    if request.whole and request.intent == "repeat":
+        return None  # "sorry" alone asks for it; "sorry, what day is it" does not
     if request.intent == "repeat":
         return Answer(last.reply if last and last.reply else "I have not said anything yet.")
     if last is None or not last.heard.strip():

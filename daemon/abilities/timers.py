@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from ..alarms.alarm import Alarm, Kind, Now, seconds_left
 from ..alarms.keeper import AlarmKeeper
 from ..alarms.shelf import MOST, AlarmShelf
 from ..alarms.spoken_times import duration, joined_words, moment, said_duration, said_time
 from ..alarms.words import listed, said_when, timer_name
-from .ability import Ability, Answer, Request
+from .ability import Ability, Answer, Intent, Request
+from .keywords.finding import has, moment_in
+from .keywords.timers import alarm_wanted, new_name, timer_wanted
 
 _SNOOZE_SECONDS = 540
 
@@ -213,6 +216,11 @@ def timer_ability(alarms: Alarms) -> Ability:
         example="set a timer for five minutes",
         sentences=TIMER_SENTENCES,
         answer=lambda request: _timer_answer(alarms, request),
+        by_keywords=lambda request: timer_wanted(
+            request.slots["text"], [alarm.name for alarm in alarms.of("timer") if alarm.name]
+        ),
+        hands_over=timer_intents,
+        words=lambda: [alarm.name for alarm in alarms.of("timer") if alarm.name],
         about=("timer", "timers", "countdown"),
     )
 
@@ -224,18 +232,56 @@ def alarm_ability(alarms: Alarms) -> Ability:
         example="wake me at seven",
         sentences=ALARM_SENTENCES,
         answer=lambda request: _alarm_answer(alarms, request),
-        about=("alarm", "alarms", "wake me", "snooze"),
+        by_keywords=lambda request: alarm_wanted(request.slots["text"], request.now),
+        about=("alarm", "alarms", "wake me", "woken", "snooze"),
     )
 
 
 # --- timers
 
 
+def timer_intents(request: Request) -> Sequence[Intent]:
+    """What Home Assistant can do in the place of a timer of Attune's."""
+    name = _bare(request.slots.get("name", ""))
+    named = _units(named_length[0], "start_") if (named_length := duration(name)) else {}
+    which: dict[str, object] = {**named} if named else {"name": name} if name else {}
+    read = duration(request.slots["length"]) if "length" in request.slots else None
+    match request.intent:
+        case "start" if read is not None:
+            rest = _bare(read[1])
+            called = {"name": name or rest} if name or rest else {}
+            return (Intent("HassStartTimer", {**called, **_units(read[0])}),)
+        case "more" | "less" if read is not None and not read[1]:
+            intent = "HassIncreaseTimer" if request.intent == "more" else "HassDecreaseTimer"
+            return (Intent(intent, {**which, **_units(read[0])}),)
+        case "cancel_all":
+            return (Intent("HassCancelAllTimers"),)
+        case "cancel" | "pause" | "resume" | "left":
+            intents = {
+                "cancel": "HassCancelTimer",
+                "pause": "HassPauseTimer",
+                "resume": "HassUnpauseTimer",
+                "left": "HassTimerStatus",
+            }
+            return (Intent(intents[request.intent], which),)
+    return ()
+
+
+def _units(seconds: float, prefix: str = "") -> dict[str, object]:
+    """A length of time in the slots of Home Assistant's intents."""
+    whole = round(seconds)
+    counts = {"hours": whole // 3600, "minutes": whole // 60 % 60, "seconds": whole % 60}
+    return {f"{prefix}{unit}": count for unit, count in counts.items() if count}
+
+
 def _timer_answer(alarms: Alarms, request: Request) -> Answer | None:
     if request.intent == "start":
         return _start(alarms, request)
+    if request.intent == "start_several":
+        return _start_several(alarms, request)
     if request.intent == "start_without_length":
-        if duration(request.slots.get("name", "")) is not None:
+        name = request.slots.get("name", "")
+        if request.whole or has(name, "hours?|minutes?|mins?|seconds?|secs?|half|quarter"):
             return None
         name = _bare(request.slots.get("name", ""))
         return Answer("For how long?", completes=f"set a {name} timer for".replace("  ", " "))
@@ -254,6 +300,25 @@ def _timer_answer(alarms: Alarms, request: Request) -> Answer | None:
     return _change_timer(alarms, request, chosen, now, len(timers))
 
 
+def _start_several(alarms: Alarms, request: Request) -> Answer | None:
+    read = [duration(one) for one in request.slots["lengths"].split(";")]
+    seconds = [one[0] for one in read if one is not None]
+    each = [alarms.adding(Alarm(kind="timer", seconds=one), "") for one in seconds]
+
+    def act() -> None:
+        for one in each:
+            assert one.act is not None
+            one.act()
+
+    def undo() -> None:
+        for one in each:
+            if one.undo is not None:
+                one.undo()
+
+    told = joined_words([said_duration(one) for one in seconds])
+    return Answer(f"{len(seconds)} timers set, for {told}.", act, undo)
+
+
 def _start(alarms: Alarms, request: Request) -> Answer | None:
     read = duration(request.slots["length"])
     if read is None:
@@ -265,6 +330,8 @@ def _start(alarms: Alarms, request: Request) -> Answer | None:
             rest = rest.removeprefix(f"{word} ")
     if name and rest:
         return None
+    if request.whole and not (name or rest):  # "a timer of 20 minutes, for the cake"
+        name = new_name(request.whole, request.slots["length"])
     name = _bare(name or rest)
     if duration(name) is not None:
         return None
@@ -375,6 +442,8 @@ def _alarm_answer(alarms: Alarms, request: Request) -> Answer | None:
         case "set":
             return _set(alarms, request, now)
         case "set_without_time":
+            if request.whole:
+                return None
             return Answer("For when?", completes="set an alarm for")
         case "snooze":
             return _snooze(alarms, request)
@@ -396,6 +465,8 @@ def _alarm_answer(alarms: Alarms, request: Request) -> Answer | None:
         return which
     if request.intent == "cancel":
         return alarms.removing([which], f"I cancelled the alarm {said_when(which, now)}.")
+    if request.intent == "shift":
+        return _shift(alarms, which, request, now)
     when = moment(request.slots["when"], request.now, morning=True)
     if when is None:
         return None
@@ -407,11 +478,29 @@ def _alarm_answer(alarms: Alarms, request: Request) -> Answer | None:
     return alarms.changing(which, moved, f"The alarm is set {said_when(moved, now)} now.")
 
 
+def _shift(alarms: Alarms, alarm: Alarm, request: Request, now: Now) -> Answer | None:
+    """Let an alarm ring so much earlier or later."""
+    read = duration(request.slots["length"])
+    if read is None or read[1]:
+        return None
+    seconds = read[0] if request.slots["direction"] == "later" else -read[0]
+    if alarm.local_time is not None:
+        moved = replace(alarm, local_time=alarm.local_time + timedelta(seconds=seconds))
+    else:
+        moved = alarms.shelf.begun(alarm, max(1.0, seconds_left(alarm, now) + seconds))
+    if seconds_left(moved, now) <= 0:
+        return Answer("That would be in the past.")
+    return alarms.changing(alarm, moved, f"The alarm is set {said_when(moved, now)} now.")
+
+
 def _set(alarms: Alarms, request: Request, now: Now) -> Answer | None:
-    waking = "when" in request.slots
-    when = moment(request.slots["when"], request.now, morning=waking)
+    when = moment(request.slots["when"], request.now, morning=True)
     if when is None:
         return None
+    if request.whole:  # the day may have been said elsewhere
+        in_all = moment_in(request.whole, request.now, morning=True)
+        if in_all is not None:
+            when = moment(in_all.said, request.now, morning=True) or when
     alarm = Alarm(
         kind="alarm",
         name=_bare(request.slots.get("name", "")),
@@ -441,7 +530,7 @@ def _snooze(alarms: Alarms, request: Request) -> Answer | None:
 
 
 def _which(found: Sequence[Alarm], request: Request, now: Now) -> Alarm | Answer | None:
-    words = request.slots.get("which")
+    words = request.slots.get("which", "").removesuffix("'s") or None
     if words is None:
         ringing = [alarm for alarm in found if alarm.ringing_since is not None]
         if len(found) == 1 or ringing:

@@ -5,6 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from .ability import Ability, Answer, Request
+from .keywords.sums import conversion_wanted
 
 if TYPE_CHECKING:
     from pint import UnitRegistry
@@ -136,6 +137,7 @@ _UNITS = {
 }
 """The units that people say, by pint's names."""
 _NUMBERS = {"a": "1", "an": "1", "one": "1", "two": "2", "three": "3", "half a": "0.5", "": "1"}
+_HALVES = re.compile(r"^(\S+) and a half ")
 _AMOUNT = re.compile(
     r"^(?P<number>[-+]?\d+(?:\.\d+)?|half an?|an?|one|two|three|minus \d+)? ?(?P<unit>.+)$"
 )
@@ -149,6 +151,7 @@ def unit_ability() -> Ability:
         example="how many cups are in two litres",
         sentences=SENTENCES,
         answer=_answer,
+        by_keywords=lambda request: conversion_wanted(request.slots["text"], _unit),
         about=("convert", "fahrenheit", "celsius", "centimetres", "kilometres", "ounces"),
     )
 
@@ -189,6 +192,9 @@ def registry_errors() -> tuple[type[Exception], ...]:
 
 
 def _amount(words: str) -> tuple[float, str] | None:
+    halves = _HALVES.match(words)
+    more = 0.5 if halves is not None else 0.0
+    words = _HALVES.sub(r"\1 ", words)
     found = _AMOUNT.match(words.strip())
     if found is None:
         return None
@@ -197,7 +203,7 @@ def _amount(words: str) -> tuple[float, str] | None:
         return None
     said = (found["number"] or "").replace("minus ", "-")
     said = {"half an": "0.5"}.get(said, _NUMBERS.get(said, said))
-    return float(said), unit
+    return float(said) + more, unit
 
 
 def _unit(words: str) -> str | None:

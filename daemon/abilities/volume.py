@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from .ability import Ability, Answer, Request
+from .keywords.itself import volume_wanted
 
 STEP = 0.15
 _LEAST = 0.05
@@ -47,6 +48,7 @@ def volume_ability(volume: Callable[[], float], set_volume: Callable[[float], No
         example="speak louder",
         sentences=SENTENCES,
         answer=lambda request: _answer(request, volume, set_volume),
+        by_keywords=lambda request: volume_wanted(request.slots["text"]),
         about=("volume", "louder", "quieter"),
     )
 

@@ -90,7 +90,8 @@ _PARTS: dict[str, tuple[Part, int]] = {
     "night": ("night", 21),
 }
 _CLOCK = re.compile(
-    r"(?:(?P<to>half|(?:a )?quarter|\d{1,2}|five|ten|twenty|one|two|three)(?: minutes?)?"
+    r"(?:(?P<briefly>half) (?=\d|one|two|three)|"
+    r"(?P<to>half|(?:a )?quarter|\d{1,2}|five|ten|twenty|one|two|three)(?: minutes?)?"
     r" (?P<side>past|after|to|before|of|till) )?"
     r"(?P<hour>\d{1,2}|one|two|three|noon|midday|midnight)"
     r"(?:[:.](?P<minute>\d{2})| (?P<minute2>\d{2})(?! ?(?:minutes?|seconds?|hours?|days?)))?"
@@ -184,7 +185,11 @@ def _time_of(clock: re.Match[str], part: Part) -> tuple[time, bool] | None:
             return None
         if half and hour <= 12:
             hour, certain = hour % 12 + (12 if half == "pm" else 0), True
-    if clock["to"]:
+    if clock["briefly"]:  # "half seven"
+        if minute:
+            return None
+        minute = 30
+    elif clock["to"]:
         word = clock["to"].removeprefix("a ")
         steps = {"half": 30, "quarter": 15, "five": 5, "ten": 10, "twenty": 20, **_SMALL}
         away = steps.get(word) or int(word)

@@ -160,6 +160,30 @@ class AbilitySettings(Frozen):
     )
 
 
+class HouseSettings(Frozen):
+    url: str = Field(
+        "",
+        max_length=255,
+        pattern=r"^(https?://[^\s/?#@]+/?)?$",
+        description=(
+            "Address of Home Assistant, such as `http://homeassistant.local:8123`, whose lights "
+            "and other devices Attune then reaches. Empty: none."
+        ),
+    )
+    token_file: PlaceOrNone = Field(
+        "",
+        description=(
+            "File with a long-lived access token of Home Assistant, which nobody else may read."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> "HouseSettings":
+        if self.url and not self.token_file:
+            raise ValueError("house.url needs house.token_file, the file with the token")
+        return self
+
+
 class SpeakingSettings(Frozen):
     voice: str = Field(
         "auto",
@@ -650,6 +674,7 @@ class Settings(Frozen):
     audio: AudioSettings = AudioSettings()
     conversation: ConversationSettings = ConversationSettings()
     abilities: AbilitySettings = AbilitySettings()
+    house: HouseSettings = HouseSettings()
     speaking: SpeakingSettings = SpeakingSettings()
     wake: WakeSettings = WakeSettings()
     segmenter: SegmenterSettings = SegmenterSettings()

@@ -416,7 +416,7 @@ def _vocabulary(
     added = service.vocabulary.add(phrases) if phrases else 0
     listed = tuple(
         ListedPhrase(text=one.text, weight=one.weight, heard_as=one.heard_as)
-        for one in service.vocabulary.book().phrases
+        for one in service.vocabulary.own
     )
     yield VocabularyListed(phrases=listed, added=added, removed=removed)
 

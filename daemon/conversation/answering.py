@@ -21,6 +21,7 @@ from ..abilities.ability import LastTurn
 from ..clocks import Clocks
 from ..config.settings import ConversationSettings
 from ..events.turns import (
+    HandedOver,
     Heard,
     ReplyPiece,
     SpeechHeard,
@@ -46,6 +47,7 @@ from .dialogue import (
     SayNothing,
     Switch,
     WriteDown,
+    answer_to_question,
     decide,
     question,
 )
@@ -87,8 +89,8 @@ class Answering:
         self._publish = publish
         self._go_on = go_on
         self._abilities = abilities or Abilities([], lambda: datetime.now(UTC))
-        self._completes = ""
-        """The beginning of the sentence that an ability has asked for."""
+        self._asked: Found | None = None
+        """The last answer of an ability, if it was a question."""
         self._undo: Callable[[], None] | None = None
         """Takes back what an ability did in the last turn."""
         self._doubted: Doubted | None = None
@@ -143,12 +145,14 @@ class Answering:
             mode=self.mode,
             ringing=self._abilities.alarms.ringing,
         )
-        found_ability = self._ability(move, found, quiet_seconds)
-        by_model, undo, completes = False, None, ""
+        found_ability = self._ability(turn, move, found, quiet_seconds)
+        by_model, undo, asked_by = False, None, None
         match move:
             case Answer() | AskBack() if found_ability is not None:
                 reply = self._act(turn, found_ability)
-                undo, completes = found_ability.answer.undo, found_ability.answer.completes
+                undo = found_ability.answer.undo
+                if found_ability.answer.completes or found_ability.answer.if_yes is not None:
+                    asked_by = found_ability
             case Answer(heard=meant):
                 instead = self._abilities.instead(_text_of(meant, words))
                 by_model = instead is None
@@ -180,9 +184,9 @@ class Answering:
             self._confirm(move.confirmed)
         if isinstance(move, Switch):
             self.mode = move.mode
-        self._last_by_model, self._undo, self._completes = by_model, undo, completes
+        self._last_by_model, self._undo, self._asked = by_model, undo, asked_by
         asked_back = isinstance(move, AskBack) and found_ability is None
-        self._last = self._ended(turn, found, reply, asked_back)
+        self._last = self._ended(turn, found, reply, asked_back, found_ability)
         self._doubted = Doubted(self._last.utterance, words) if asked_back else None
         return self._last
 
@@ -230,7 +234,12 @@ class Answering:
         return replace(found, heard=text)
 
     def _ended(
-        self, turn: QueuedTurn, found: WhatWasHeard, reply: _Reply, asked_back: bool
+        self,
+        turn: QueuedTurn,
+        found: WhatWasHeard,
+        reply: _Reply,
+        asked_back: bool,
+        by: Found | None,
     ) -> TurnAnswered:
         """Store the turn, and return the event that tells how it went."""
         heard = found.heard
@@ -262,6 +271,12 @@ class Answering:
             sure=heard.sure,
             asked_back=asked_back,
             mode=self.mode,
+            ability=by.ability if by is not None else None,
+            intents=tuple(
+                HandedOver(name=one.name, slots=dict(one.slots)) for one in by.answer.intents
+            )
+            if by is not None
+            else (),
             warning=kept.warning,
         )
 
@@ -285,25 +300,40 @@ class Answering:
         except AttuneError as error:
             logger.error("the words that the user confirmed could not be stored: %s", error)
 
-    def _ability(self, move: Move, found: WhatWasHeard, quiet_seconds: float) -> Found | None:
+    def _ability(
+        self, turn: QueuedTurn, move: Move, found: WhatWasHeard, quiet_seconds: float
+    ) -> Found | None:
         """The answer of an ability to what was heard; None if none understands it."""
         if not isinstance(move, Answer | AskBack) or self.mode != "assistant":
             return None
         texts = [found.words, *found.heard.others]
         if isinstance(move, Answer):
             texts = [_text_of(move.heard, found.words), *found.heard.others]
-        completes = self._completes if quiet_seconds < QUESTION_STANDS_SECONDS else ""
+        asked = self._asked if quiet_seconds < QUESTION_STANDS_SECONDS else None
+        if asked is not None and asked.answer.if_yes is not None:
+            match answer_to_question(texts[0]):
+                case "yes":
+                    return replace(asked, answer=asked.answer.if_yes)
+                case "no":
+                    return replace(asked, answer=AbilityAnswer("Then I leave it."))
+                case None:
+                    pass
+        completes = asked.answer.completes if asked is not None else ""
         try:
-            return self._abilities.answer(texts, self._last_turn(), completes)
+            return self._abilities.answer(
+                texts, self._last_turn(), completes, hands_over=turn.hands_over
+            )
         except AttuneError as error:
             return Found("", AbilityAnswer(str(error)))
 
     def _act(self, turn: QueuedTurn, found: Found) -> _Reply:
         """Do what was asked for, once the turn is kept, and say the answer."""
         answer = found.answer
+        if answer.intents:
+            return _Reply()  # the client does it, and says so
         if answer.act is None:
             return self._say(turn, answer.reply)
-        if turn.early is not None:
+        if turn.early is not None and answer.reply:
             turn.early.prepare(answer.reply)
         self._kept(turn)
         try:

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -219,14 +219,17 @@ class Conversation:
         *,
         only_hear: bool = False,
         heard_before: bool = False,
+        hands_over: Collection[str] = (),
     ) -> Generator[Event, None, None]:
         """Answer typed words, or samples ([N] at SAMPLE_RATE_HZ), in which the phrases `expected`
         are likelier than other words. Yields the events of that turn; the last one is `turn`.
 
         With `only_hear` the last one is `speech_heard`, and nothing is answered. With
         `heard_before` the words may be those of an utterance that was only heard: it is answered
-        then, with what is known of it. The turn is abandoned once `client` has left or the
-        generator is closed. Raises AttuneError if the turn fails or the queue of turns is full.
+        then, with what is known of it. The client is Home Assistant where abilities are named in
+        `hands_over`: what it is to do in their place is in the last event. The turn is abandoned
+        once `client` has left or the generator is closed. Raises AttuneError if the turn fails or
+        the queue of turns is full.
         """
         self._lender.check_route(route)
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -234,6 +237,7 @@ class Conversation:
             self._new_turn(words, source, route, events, None, expected),
             only_hear=only_hear,
             heard_before=heard_before,
+            hands_over=hands_over,
         )
         with self._changed:
             if self._closed:

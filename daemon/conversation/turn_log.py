@@ -7,7 +7,7 @@ Knows the store, no route and no language model.
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from engines.errors import AttuneError
@@ -55,6 +55,8 @@ class QueuedTurn:
     """Whether a client wants to know what was said, and no answer yet."""
     heard_before: bool = False
     """Whether the words may be those of an utterance that was only heard."""
+    hands_over: Collection[str] = ()
+    """The abilities in whose place the client, Home Assistant, does what it can."""
     withdrawn: threading.Event = field(default_factory=threading.Event)
     """Set once the turn is to be taken back, because its speech goes on."""
 

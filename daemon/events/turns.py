@@ -1,10 +1,10 @@
 """The events of speech and of turns, from the first sound to the end of the reply."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from .event import Event, is_empty
+from .event import Event, EventPart, is_empty
 
 
 class SpeechBegan(Event):
@@ -92,6 +92,14 @@ class ReplyPiece(TurnEvent):
     text: str
 
 
+class HandedOver(EventPart):
+    """Something that Home Assistant, who is the client, has to do."""
+
+    name: str
+    """Such as `HassTurnOn`."""
+    slots: dict[str, Any]
+
+
 class TurnAnswered(TurnEvent):
     """The last event of a turn that was answered."""
 
@@ -121,6 +129,10 @@ class TurnAnswered(TurnEvent):
     mode: str = "assistant"
     """What was done with what was heard: `assistant`, `repeat`, or `dictate`, which has no
     reply."""
+    ability: str | None = Field(None, exclude_if=is_empty)
+    """The ability that answered; None if none did."""
+    intents: tuple[HandedOver, ...] = Field((), exclude_if=lambda found: not found)
+    """What the client has to do, if that is Home Assistant."""
     warning: str | None = Field(None, exclude_if=is_empty)
     """Why the turn is not stored yet; None if it is stored."""
 

@@ -3,7 +3,7 @@ Knows no model."""
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engines.errors import AttuneError
 from engines.whisper.phrases import Phrase, PhraseBook
@@ -34,17 +34,35 @@ def checked_phrase(text: str) -> str:
     return phrase
 
 
+def _can_be_listened_for(text: str) -> bool:
+    try:
+        return checked_phrase(text) == text
+    except AttuneError:
+        return False
+
+
 class PersonalVocabulary:
     """The user's phrases; safe to use from several threads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
+        self._others: Callable[[], Sequence[str]] = tuple
         self._book = PhraseBook(self._read())
 
+    @property
+    def own(self) -> Sequence[Phrase]:
+        """The user's own phrases."""
+        return self._book.phrases
+
+    def expect_also(self, words: Callable[[], Sequence[str]]) -> None:
+        """Expect what `words` returns from now on, beside the user's own phrases."""
+        self._others = words
+
     def book(self) -> PhraseBook:
-        """Return the phrases as they are now."""
-        return self._book
+        """Return what is expected now."""
+        others = [word for word in self._others() if _can_be_listened_for(word)]
+        return self._book.and_also(others[:MAX_PHRASES])
 
     def add(self, phrases: Sequence[Phrase]) -> int:
         """Add phrases, or change the weight of those that are there, and return how many are new.

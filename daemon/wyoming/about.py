@@ -10,6 +10,8 @@ from wyoming.info import (
     HandleModel,
     HandleProgram,
     Info,
+    IntentModel,
+    IntentProgram,
     TtsProgram,
     TtsVoice,
     WakeModel,
@@ -46,6 +48,21 @@ def info(language: str, voices: Sequence[ListedVoice], wake_word: str, phrase: s
                 requires_external_vad=False,
                 prefers_auto_gain_enabled=False,
                 prefers_noise_reduction_enabled=False,
+                **about,
+            )
+        ],
+        intent=[
+            IntentProgram(
+                name=NAME,
+                description="has Home Assistant do what it can do itself",
+                models=[
+                    IntentModel(
+                        name=NAME,
+                        description="lights, heating and timers",
+                        languages=[language],
+                        **about,
+                    )
+                ],
                 **about,
             )
         ],

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from wyoming.error import Error
 from wyoming.event import Event, Eventable
 from wyoming.handle import Handled, NotHandled
 from wyoming.info import Describe, Info
+from wyoming.intent import Entity, Intent, IntentsStart, IntentsStop
 from wyoming.ping import Ping, Pong
 from wyoming.tts import (
     Synthesize,
@@ -201,14 +202,34 @@ class Session:
         if not text.strip():
             await self._send(NotHandled(text="", context=asked.context))
             return
-        answered = await self._in_thread(partial(self._ask, text))
+        answered = await self._in_thread(partial(self._ask, text, _hands_over(asked)))
         assert isinstance(answered, TurnAnswered)
-        if answered.reply:
+        if answered.intents:
+            await self._hand_over(answered, asked)
+        elif answered.reply:
             await self._send(Handled(text=answered.reply, context=asked.context))
         else:
             await self._send(NotHandled(text="", context=asked.context))
 
-    def _ask(self, words: Float32 | str) -> Any:
+    async def _hand_over(self, answered: TurnAnswered, asked: Transcript) -> None:
+        """Have Home Assistant do what was asked for, and say so."""
+        intents = [
+            Intent(
+                one.name,
+                [Entity(name, value) for name, value in one.slots.items()],
+                context=asked.context,
+            )
+            for one in answered.intents
+        ]
+        if len(intents) == 1:
+            await self._send(intents[0])
+            return
+        await self._send(IntentsStart(context=asked.context))
+        for intent in intents:
+            await self._send(intent)
+        await self._send(IntentsStop(context=asked.context))
+
+    def _ask(self, words: Float32 | str, hands_over: Collection[str] = ()) -> Any:
         """The last event of a turn. Raises AttuneError if it fails."""
         is_text = isinstance(words, str)
         events = self._offered.conversation().ask(
@@ -218,6 +239,7 @@ class Session:
             expected=() if is_text else self._expected,
             only_hear=not is_text,
             heard_before=is_text,
+            hands_over=hands_over,
         )
         *_, last = events
         return last
@@ -270,6 +292,15 @@ class Session:
 
     def _forget(self) -> None:
         self._input = self._cutter = self._wake = None
+
+
+def _hands_over(asked: Transcript) -> Collection[str]:
+    """The abilities in whose place Home Assistant does what it can. It alone names conversations;
+    a phone or a browser of it has no timers, a satellite has."""
+    context = asked.context if isinstance(asked.context, dict) else {}
+    if "conversation_id" not in context:
+        return ()
+    return ("house", "timers") if context.get("device_id") else ("house",)
 
 
 def _checked(text: str) -> str:

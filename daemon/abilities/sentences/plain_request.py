@@ -29,6 +29,12 @@ _SHORT = {
 }
 _MERIDIEM = re.compile(r"\b([ap])\s?\.?\s?m\b\.?")
 _MARKS = re.compile(r"(?<!\d)[.:,](?!\d)|[.:,](?!\d)|(?<!\d)[.:,]|[^\w\s.:,%°$£€'+*/\u00d7\u00f7-]")
+_MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
+_ORDINAL = {"first": "1st", "second": "2nd", "third": "3rd"}
+_ORDINALS = re.compile(rf"\b(first|second|third)(?= of (?:{_MONTHS})\b)")
+_FILLERS = re.compile(r"(?:^|(?<=\s))(?:um+|uh+|er+m*|hm+|ah|oh),?(?=\s|$)")
+_CLAUSE = re.compile(r"[.!?;](?:\s+|$)|[,\u2013\u2014](?:\s+|$)|\s+(?:so|because|but|then)\s+")
+_MOST_CLAUSES = 5
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _COMMA = re.compile(r",\s+(?:and\s+)?")
 _HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])|(?<=\d)-(?=[a-z])")
@@ -57,7 +63,23 @@ def plain_requests(heard: str) -> list[str]:
     return [_plain(form) for form in forms]
 
 
+def runs_of_clauses(heard: str) -> list[str]:
+    """Return the parts of `heard` between its marks, as abilities know them: people tell a story
+    around their request. The longest runs of clauses first, and the last before the first."""
+    clauses = [clause for clause in _CLAUSE.split(heard) if clause and clause.strip()]
+    clauses = clauses[-_MOST_CLAUSES:]
+    if len(clauses) < 2:
+        return []
+    runs = [
+        " and ".join(clauses[start : start + length])
+        for length in range(len(clauses) - 1, 0, -1)
+        for start in range(len(clauses) - length, -1, -1)
+    ]
+    return list(dict.fromkeys(form for run in runs for form in plain_requests(run) if form))
+
+
 def _plain(text: str) -> str:
+    text = _ORDINALS.sub(lambda found: _ORDINAL[found[1]], _FILLERS.sub(" ", text))
     text = " ".join(_SHORT.get(word.strip(".,!?;:"), word) for word in text.split())
     text = " ".join(numbers_in_digits(text.replace(" and a half", " and-a-half")).split())
     text = text.replace("and-a-half", "and a half")

@@ -1,10 +1,11 @@
-"""Finds the ability that a sentence asks for: by templates, and then by templates again with words
-that sound or look like those that were heard."""
+"""Finds the ability that a sentence asks for: by templates, which may fit a part of it; by
+templates again with words that sound or look like those that were heard; and by single words."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from hassil import Intents, recognize_all
@@ -12,7 +13,7 @@ from hassil.recognize import RecognizeResult
 
 from ..ability import Ability, Answer, LastTurn, Request
 from .near_words import NearWords
-from .plain_request import plain_requests
+from .plain_request import plain_requests, runs_of_clauses
 
 logger = logging.getLogger(__name__)
 
@@ -55,19 +56,39 @@ class Understanding:
         self._about = {word for ability in abilities for word in ability.about}
 
     def understand(
-        self, texts: Sequence[str], now: datetime, last: LastTurn | None = None
+        self,
+        texts: Sequence[str],
+        now: datetime,
+        last: LastTurn | None = None,
+        *,
+        hands_over: Collection[str] = (),
     ) -> Understood | None:
         """Return what the first of `texts` that is understood asks for: sentences that may have
-        been said, the likeliest first. None if none is."""
+        been said, the likeliest first. The client is Home Assistant where abilities are
+        named in `hands_over`, and does in their place what it can. None if none is understood."""
+        find = partial(self._exactly, now=now, last=last, hands_over=hands_over)
         plain = list(dict.fromkeys(form for text in texts for form in plain_requests(text)))
+        clauses = [part for text in texts for part in runs_of_clauses(text)]
         for text in plain:
-            if (found := self._exactly(text, now, last)) is not None:
+            if (found := find(text)) is not None:
+                return found
+        for text in dict.fromkeys(clauses):
+            found = find(text, whole=plain[-1])
+            # What is about something else as a whole is not answered by a part of it.
+            about = self.about(plain[-1])
+            if found is not None and about in (None, found.ability):
+                return found
+        for text in plain:
+            if (found := self._by_itself(text, now, hands_over)) is not None:
                 return found
         for text in plain:
             for near in self._near.sentences(text):
-                if (found := self._exactly(near, now, last)) is not None:
+                if (found := find(near)) is not None:
                     logger.debug("%r is understood as %r", text, near)
                     return found
+        for text in plain:
+            if (found := self._by_keywords(text, now, last, hands_over)) is not None:
+                return found
         return None
 
     def about(self, text: str) -> Ability | None:
@@ -79,11 +100,43 @@ class Understanding:
                 return ability
         return None
 
-    def _exactly(self, text: str, now: datetime, last: LastTurn | None) -> Understood | None:
-        for ability, request in self._requests(text, now, last):
-            answer = ability.answer(request)
+    def _by_itself(
+        self, text: str, now: datetime, hands_over: Collection[str]
+    ) -> Understood | None:
+        """The answer of an ability without templates."""
+        request = Request("", {"text": text}, now)
+        for ability in self.abilities if text else ():
+            intents = ability.hands_over(request) if ability.name in hands_over else ()
+            answer = Answer("", intents=intents) if intents else ability.reads(text)
             if answer is not None:
                 return Understood(ability, request, answer)
+        return None
+
+    def _by_keywords(
+        self, text: str, now: datetime, last: LastTurn | None, hands_over: Collection[str]
+    ) -> Understood | None:
+        for ability in self.abilities if text else ():
+            wanted = ability.by_keywords(Request("", {"text": text}, now, last))
+            if wanted is not None:
+                request = Request(wanted[0], wanted[1], now, last)
+                found = _answered(ability, request, hands_over)
+                if found is not None:
+                    return found
+        return None
+
+    def _exactly(
+        self,
+        text: str,
+        *,
+        now: datetime,
+        last: LastTurn | None,
+        hands_over: Collection[str],
+        whole: str = "",
+    ) -> Understood | None:
+        for ability, asked in self._requests(text, now, last):
+            request = replace(asked, whole=whole)
+            if (found := _answered(ability, request, hands_over)) is not None:
+                return found
         return None
 
     def _requests(
@@ -98,6 +151,12 @@ class Understanding:
             name, _, intent = one.intent.name.partition(_JOIN)
             slots = {entity.name: str(entity.value).strip() for entity in one.entities_list}
             yield self._by_name[name], Request(intent, slots, now, last)
+
+
+def _answered(ability: Ability, request: Request, hands_over: Collection[str]) -> Understood | None:
+    intents = ability.hands_over(request) if ability.name in hands_over else ()
+    answer = Answer("", intents=intents) if intents else ability.answer(request)
+    return Understood(ability, request, answer) if answer is not None else None
 
 
 def _certain_letters(found: RecognizeResult, text: str) -> int:

@@ -1,6 +1,7 @@
 """What a language model that is too weak to be trusted is not asked: questions about the world, and
 requests to do something. Pure."""
 
+import re
 from typing import Literal
 
 from .plain_request import plain_requests
@@ -75,6 +76,10 @@ _SMALL_TALK = (
     "give me a hug",
 )
 
+_WONDERS = re.compile(
+    r"\b(?:wants? to know|wonders?|wondering|asks?|asked|asking|know|tell (?:me|us|him|her|them))"
+    r" (?:me |us )?(?:who|whose|what|where|when|why|how|which|whether|if)\b"
+)
 Kind = Literal["question", "command", "talk"]
 
 
@@ -85,13 +90,12 @@ def kind_of(words: str) -> Kind:
         return "talk"
     if text.startswith(_SMALL_TALK):
         return "talk"
-    if text.startswith(_TOLD):
+    if text.startswith(_TOLD) or _WONDERS.search(text):
         return "question"
     first = text.split()[0]
     if first in _ASKING:
         return "question"
     if first in _DOING:
         return "command"
-    return (
-        "question" if words.strip().endswith("?") and not _ABOUT_US & set(text.split()) else "talk"
-    )
+    about_us = _ABOUT_US & set(text.replace("'", " ").split())
+    return "question" if words.strip().endswith("?") and not about_us else "talk"

@@ -1,0 +1,1 @@
+"""The house: Home Assistant, its rooms and devices, through its own interface."""

@@ -1,0 +1,104 @@
+"""The abilities of a house on one afternoon, without a daemon around them: a Monday in Berlin."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from daemon.abilities.abilities import Abilities
+from daemon.abilities.ability import LastTurn
+from daemon.abilities.catalogue import Parts, built_in
+from daemon.abilities.no_house import no_house_ability
+from daemon.abilities.private_time import PrivateTime
+from daemon.abilities.timers import Alarms
+from daemon.alarms.keeper import AlarmKeeper
+from daemon.alarms.shelf import AlarmShelf
+from daemon.conversation.dialogue import Answer, decide
+from daemon.events.bus import Events
+from daemon.store.store import Store
+from engines.types import Transcript
+from tests.support.simulated_time import Time
+
+BERLIN = ZoneInfo("Europe/Berlin")
+AFTERNOON = datetime(2026, 11, 30, 17, 20, tzinfo=BERLIN)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a request."""
+
+    ability: str
+    """The ability that answered; `model` if the language model would, `declined` if neither does,
+    and `other` for "stop" and the like."""
+    reply: str
+
+
+@dataclass
+class AbilityWorld:
+    """The abilities, with nothing set and nothing on the lists."""
+
+    folder: Path
+    time: Time = field(default_factory=lambda: Time(wall=AFTERNOON.timestamp()))
+    volume: float = 0.6
+    forgotten: int = 0
+
+    def __post_init__(self) -> None:
+        self.store = Store(self.folder, self.time.clocks)
+        self.shelf = AlarmShelf(self.store, lambda: BERLIN)
+        self.keeper = AlarmKeeper(
+            self.shelf, self.store, Events(), lambda text: None, lambda: None, lambda: False
+        )
+        self.private = PrivateTime(self.time.clocks.elapsed, keeps=True)
+        parts = Parts(
+            self.store,
+            Alarms(self.shelf, self.keeper),
+            self.private,
+            lambda: self.volume,
+            self._set_volume,
+        )
+        self.abilities = Abilities(
+            built_in(parts, [no_house_ability()]),
+            lambda: self.shelf.now().local,
+            lambda: True,
+            self.keeper,
+        )
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget all that was set and said."""
+        with self.store.writing() as connection:
+            for table in ("alarms", "list_items", "missed_alarms"):
+                connection.execute(f"DELETE FROM {table}")
+        self.private.end()
+        self.volume, self.forgotten = 0.6, 0
+        self._last: LastTurn | None = None
+        self._completes = ""
+
+    def _set_volume(self, volume: float) -> None:
+        self.volume = volume
+
+    def _forget(self) -> None:
+        self.forgotten += 1
+
+    def say(self, *texts: str) -> Outcome:
+        """Say the first of `texts`; the others may have been said instead."""
+        move = decide(
+            Transcript(texts[0]), texts[0], asks_back=False, doubted=None, quiet_seconds=1.0
+        )
+        outcome = self._answer(texts) if isinstance(move, Answer) else Outcome("other", "")
+        self._last = LastTurn(texts[0], outcome.reply, self._forget)
+        return outcome
+
+    def _answer(self, texts: tuple[str, ...]) -> Outcome:
+        found = self.abilities.answer(texts, self._last, self._completes)
+        self._completes = ""
+        if found is not None:
+            answer = found.answer
+            self._completes = answer.completes
+            told = answer.act() if answer.act is not None else None
+            return Outcome(found.ability, told or answer.reply)
+        instead = self.abilities.instead(texts[0])
+        return Outcome("model", "") if instead is None else Outcome("declined", instead)
+
+    def close(self) -> None:
+        self.store.close()
