@@ -6,7 +6,7 @@ Makes the parts and wires them, as `daemon/app.py` does for the rest.
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from .abilities.abilities import Abilities
 from .abilities.ability import Ability
 from .abilities.catalogue import Parts, built_in
 from .abilities.installed import installed_abilities
+from .abilities.kept_lists import HouseLists, StoredLists
 from .abilities.no_house import no_house_ability
 from .abilities.patience import patient
 from .abilities.private_time import PrivateTime
@@ -96,12 +97,16 @@ def make_abilities(
     private = PrivateTime(store.clocks.elapsed, settings.audio.keep)
     if not settings.abilities.enabled:
         return OwnAbilities(None, shelf, keeper, private, None)
-    parts = Parts(store, Alarms(shelf, keeper), private)
-    if speaker is not None:
-        parts = Parts(
-            store, Alarms(shelf, keeper), private, lambda: speaker.volume, speaker.set_volume
-        )
     house, at_home = _house(stack, settings)
+    stored = StoredLists(store)
+    parts = Parts(
+        store,
+        Alarms(shelf, keeper),
+        private,
+        stored if house is None else HouseLists(house.assistant, lambda: house.home, stored),
+    )
+    if speaker is not None:
+        parts = replace(parts, volume=lambda: speaker.volume, set_volume=speaker.set_volume)
     names = [ability.name for ability in built_in(parts, [at_home])]
     found = built_in(parts, [at_home, *installed_abilities(names)])
     unknown = set(settings.abilities.without) - {ability.name for ability in found}
@@ -111,6 +116,8 @@ def make_abilities(
             f" {', '.join(sorted(ability.name for ability in found))}"
         )
     kept = [one for one in found if one.name not in settings.abilities.without]
+    if house is not None:  # whose lists may hang
+        kept = [patient(one) if one.name == "lists" else one for one in kept]
     abilities = Abilities(
         kept,
         lambda: shelf.now().local,

@@ -70,7 +70,7 @@ class Transcript:
 
 def joined(transcripts: Sequence[Transcript]) -> Transcript:
     """The transcript of pieces that follow each other, without confidence: as likely as all of them
-    together."""
+    together. The other sentences of one piece alone stay."""
     spoken = [one for one in transcripts if one.text]
     words_before = list(accumulate((len(one.text.split()) for one in spoken), initial=0))
     return Transcript(
@@ -82,6 +82,7 @@ def joined(transcripts: Sequence[Transcript]) -> Transcript:
             for before, one in zip(words_before, spoken, strict=False)
             for place in one.doubtful
         ),
+        others=spoken[0].others if len(spoken) == 1 else (),
     )
 
 

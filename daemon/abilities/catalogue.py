@@ -8,7 +8,7 @@ from .ability import Ability
 from .arithmetic import arithmetic_ability
 from .clock import clock_ability
 from .help import help_ability
-from .lists import list_ability
+from .lists import Lists, list_ability
 from .privacy import privacy_ability
 from .private_time import PrivateTime
 from .reminders import reminder_ability
@@ -25,6 +25,7 @@ class Parts:
     store: Store
     alarms: Alarms
     private: PrivateTime
+    lists: Lists
     volume: Callable[[], float] | None = None
     """The volume of the voice; None if there is no voice."""
     set_volume: Callable[[float], None] = lambda volume: None
@@ -37,7 +38,7 @@ def built_in(parts: Parts, others: Sequence[Ability] = ()) -> list[Ability]:
         timer_ability(parts.alarms),
         alarm_ability(parts.alarms),
         reminder_ability(parts.alarms),
-        list_ability(parts.store),
+        list_ability(parts.lists),
         arithmetic_ability(),
         unit_ability(),
         talk_ability(),

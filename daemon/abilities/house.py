@@ -163,7 +163,8 @@ class House:
         what = self._target(frame)
         slots, intent = frame.slots, frame.intent
         domain = self._domain(frame)
-        is_ = "are" if "name" not in slots and "domain" in slots else "is"
+        several = what.endswith("s") and not what.endswith("ss")
+        is_ = "are" if several or ("name" not in slots and "domain" in slots) else "is"
         if "temperature" in slots:
             return f"{what} {is_} set to {slots['temperature']} degrees."
         if "brightness" in slots:

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Sequence
+from typing import Protocol
 
 from ..alarms.spoken_times import joined_words
-from ..store.store import Store
 from .ability import Ability, Answer, Request
 from .keywords.lists import PRONOUNS, list_wanted
 
-MOST_ITEMS = 500
+MOST_ITEMS = 200
 _LONGEST_TOLD = 15
 _SHOPPING, _TO_DO = "shopping list", "to do list"
 _NAMES = {
@@ -94,48 +94,24 @@ _ITEM_LEADS = ("some ", "a few ", "also ", "the word ", "more ")
 _KEPT_TOGETHER = ("mac and cheese", "fish and chips", "salt and pepper", "bread and butter")
 
 
-class Lists:
-    """The lists in the store; safe to use from several threads."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
+class Lists(Protocol):
+    """Where lists are kept."""
 
     def items(self, name: str) -> list[str]:
         """The items of a list, in the order in which they were added."""
-        rows = self._store.rows("SELECT text FROM list_items WHERE list = ? ORDER BY id", name)
-        return [text for (text,) in rows]
 
     def names(self) -> list[str]:
-        """The names of the lists that have items."""
-        rows = self._store.rows("SELECT list FROM list_items GROUP BY list ORDER BY min(id)")
-        return [name for (name,) in rows]
+        """The names of the lists."""
 
     def add(self, name: str, items: Sequence[str]) -> None:
-        """Add items; one that is there stays where it is."""
-        now = self._store.clocks.wall()
-        with self._store.writing() as connection:
-            for item in items:
-                connection.execute(
-                    "INSERT OR IGNORE INTO list_items (list, text, added_at) VALUES (?, ?, ?)",
-                    (name, item, now),
-                )
+        """Add items. Raises AttuneError if that cannot be."""
 
     def remove(self, name: str, items: Sequence[str]) -> None:
-        """Remove items that are there."""
-        with self._store.writing() as connection:
-            for item in items:
-                connection.execute(
-                    "DELETE FROM list_items WHERE list = ? AND text = ?", (name, item)
-                )
-
-    def count(self) -> int:
-        """How many items there are in all lists."""
-        return int(self._store.rows("SELECT count(*) FROM list_items")[0][0])
+        """Remove items that are there. Raises AttuneError if that cannot be."""
 
 
-def list_ability(store: Store) -> Ability:
-    """The lists in `store`."""
-    lists = Lists(store)
+def list_ability(lists: Lists) -> Ability:
+    """The lists that `lists` keeps."""
     return Ability(
         name="lists",
         example="add milk to the shopping list",
@@ -224,8 +200,8 @@ def _add(lists: Lists, name: str, items: Sequence[str], there: Sequence[str]) ->
     new = [item for item in items if _found(item, there) is None]
     if not new:
         return Answer(f"{_begun(joined_words(items))} {_is(items)} on the {name} already.")
-    if lists.count() + len(new) > MOST_ITEMS:
-        return Answer(f"The lists are full, with {MOST_ITEMS} things. Please remove some first.")
+    if len(there) + len(new) > MOST_ITEMS:
+        return Answer(f"The {name} is full, with {len(there)} things. Please remove some first.")
     return Answer(
         f"I put {joined_words(new)} on the {name}.",
         lambda: lists.add(name, new),

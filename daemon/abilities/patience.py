@@ -38,10 +38,21 @@ def patient(ability: Ability, seconds: float = PATIENCE_SECONDS) -> Ability:
         except AttuneError as error:
             return Answer(str(error))
 
+    def found(function: Callable[[], Result], nothing: Result) -> Result:
+        """What `function` finds; `nothing` if it fails, for it is asked about every sentence."""
+        try:
+            return worker.result(function)
+        except AttuneError as error:
+            logger.warning("%s was not asked: %s", ability.name, error)
+            return nothing
+
     return replace(
         ability,
         answer=lambda request: asked(lambda: ability.answer(request)),
-        reads=lambda text: asked(lambda: ability.reads(text)),
+        reads=lambda text: bounded(found(lambda: ability.reads(text), None)),
+        by_keywords=lambda request: found(lambda: ability.by_keywords(request), None),
+        hands_over=lambda request: found(lambda: ability.hands_over(request), ()),
+        words=lambda: found(ability.words, ()),
     )
 
 

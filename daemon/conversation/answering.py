@@ -180,6 +180,8 @@ class Answering:
             if by_model:
                 models.withdraw()
             raise
+        if self.mode == "assistant" and not isinstance(move, SayNothing | FallSilent):
+            reply = self._with_missed(turn, reply)
         if isinstance(move, Answer | Repeat) and move.confirmed is not None:
             self._confirm(move.confirmed)
         if isinstance(move, Switch):
@@ -330,7 +332,7 @@ class Answering:
         """Do what was asked for, once the turn is kept, and say the answer."""
         answer = found.answer
         if answer.intents:
-            return _Reply()  # the client does it, and says so
+            return _Reply(answer.reply)  # the client does it, and says so
         if answer.act is None:
             return self._say(turn, answer.reply)
         if turn.early is not None and answer.reply:
@@ -342,6 +344,22 @@ class Answering:
             logger.error("%s failed: %s", found.ability, error)
             reply = f"That did not work: {error}"
         return self._say(turn, reply)
+
+    def _with_missed(self, turn: QueuedTurn, reply: _Reply) -> _Reply:
+        """Say after a reply what the user has missed."""
+        try:
+            missed = self._abilities.alarms.missed()
+        except AttuneError as error:
+            logger.error("what was missed cannot be told: %s", error)
+            return reply
+        if not missed:
+            return reply
+        told = self._say(turn, " " + " ".join(missed))
+        return replace(
+            reply,
+            text=f"{reply.text}{told.text}".strip(),
+            first_piece_at=reply.first_piece_at or told.first_piece_at,
+        )
 
     def _kept(self, turn: QueuedTurn) -> None:
         """Wait until `turn` is kept, if it was begun early. Raises TurnAbandoned if it is not."""

@@ -7,6 +7,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from engines.errors import AttuneError
 from engines.schema import first_problem
 
+from .alarms import AlarmEnded, AlarmRings
 from .enrolment import BadRow, Corrected, Enrolled, EnrolledAll, Enrolling
 from .event import Event
 from .learning import (
@@ -43,6 +44,8 @@ from .wake import Called, CallEnded, PhraseCompared, PhraseLearnt, TakeAsked, Ta
 
 AnyEvent = Annotated[
     AdaptationChanged
+    | AlarmEnded
+    | AlarmRings
     | Alive
     | BadRow
     | Called

@@ -96,6 +96,13 @@ class HomeAssistant:
         """Return the state of an entity. Raises AttuneError as `handle` does."""
         return self._call(f"/api/states/{quote(entity)}")
 
+    def serve(
+        self, service: str, data: Mapping[str, object], *, answers: bool = False
+    ) -> dict[str, Any]:
+        """Call a service, such as `todo/add_item`, and return its response if it `answers`. Raises
+        AttuneError as `handle` does."""
+        return self._call(f"/api/services/{service}{'?return_response' if answers else ''}", data)
+
     def _call(self, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
         request = urllib.request.Request(  # noqa: S310 (the settings allow http and https only)
             self._url + path,

@@ -9,6 +9,17 @@ DOMAINS = frozenset(
     " lock media_player scene script sensor switch todo vacuum valve water_heater weather".split()
 )
 """The kinds of entities that are spoken of."""
+_USUALLY = frozenset(
+    "climate cover fan humidifier light media_player scene switch todo vacuum water_heater".split()
+)
+_USUAL_CLASSES = {
+    "binary_sensor": frozenset("door garage_door lock motion opening presence window".split()),
+    "sensor": frozenset(
+        "aqi carbon_dioxide carbon_monoxide humidity pm10 pm25 temperature"
+        " volatile_organic_compounds".split()
+    ),
+}
+"""What Home Assistant lets assistants speak of unless its user says otherwise."""
 _MOST_NAME_CHARACTERS = 80
 
 
@@ -107,7 +118,7 @@ def home_of(
         row = rows.get(id_, {})
         attributes = state.get("attributes") or {}
         name = _name(row.get("name") or attributes.get("friendly_name"))
-        wanted = exposed.get(id_, {}).get("conversation", True)
+        wanted = exposed.get(id_, {}).get("conversation", _is_usual(id_, attributes))
         hidden = row.get("hidden_by") or row.get("disabled_by") or row.get("entity_category")
         if id_.partition(".")[0] not in DOMAINS or not name or not wanted or hidden:
             continue
@@ -130,6 +141,12 @@ def home_of(
         {str(floor["floor_id"]): _name(floor.get("name")) or "" for floor in floors},
         tuple(entities),
     )
+
+
+def _is_usual(entity: str, attributes: Mapping[str, Any]) -> bool:
+    domain = entity.partition(".")[0]
+    classes = _USUAL_CLASSES.get(domain, frozenset())
+    return domain in _USUALLY or attributes.get("device_class") in classes
 
 
 def _name(value: object) -> str | None:

@@ -21,7 +21,7 @@ class HouseWatch:
         self, assistant: HomeAssistant, changed: Callable[[Home], None] = lambda home: None
     ) -> None:
         """Call `changed` whenever there are others than before."""
-        self._assistant = assistant
+        self.assistant = assistant
         self._changed = changed
         self._stopping = threading.Event()
         self.home = Home()
@@ -43,7 +43,7 @@ class HouseWatch:
     def look(self) -> None:
         """Ask once, in this thread."""
         try:
-            home = self._assistant.home()
+            home = self.assistant.home()
         except AttuneError as error:
             if str(error) != self.problem:
                 logger.warning("the house is not known: %s", error)

@@ -36,6 +36,7 @@ from ..events.turns import TurnAnswered
 from ..listening.spoken_input import SoundFormat, SpokenInput
 from ..speaking.clauses import ClauseCutter
 from ..speaking.network_voice import NetworkVoice, as_pcm
+from .intent_words import said_of
 
 logger = logging.getLogger(__name__)
 
@@ -217,6 +218,7 @@ class Session:
             Intent(
                 one.name,
                 [Entity(name, value) for name, value in one.slots.items()],
+                said_of(one.name, answered.reply),
                 context=asked.context,
             )
             for one in answered.intents

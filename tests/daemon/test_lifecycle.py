@@ -228,7 +228,7 @@ def test_reloads_while_a_turn_is_answered_are_one_and_cut_nothing_short(folder: 
     daemon.told("READY=1")
     asking.join(120)
     assert replies == ["0 two words"]
-    assert daemon.ask("once more").endswith("once more")
+    assert daemon.ask("good day").endswith("good day")
     assert daemon.loaded == 2, "once at the start, once for all five"
     daemon.stop()
 

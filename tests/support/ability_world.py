@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from daemon.abilities.abilities import Abilities
 from daemon.abilities.ability import LastTurn
 from daemon.abilities.catalogue import Parts, built_in
+from daemon.abilities.kept_lists import StoredLists
 from daemon.abilities.no_house import no_house_ability
 from daemon.abilities.private_time import PrivateTime
 from daemon.abilities.timers import Alarms
@@ -53,6 +54,7 @@ class AbilityWorld:
             self.store,
             Alarms(self.shelf, self.keeper),
             self.private,
+            StoredLists(self.store),
             lambda: self.volume,
             self._set_volume,
         )

@@ -21,7 +21,11 @@ ENTITIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "climate.hall": ("Thermostat", "kitchen", {"current_temperature": 19.5, "temperature": 21}),
     "lock.front": ("Front Door", "kitchen", {}),
     "cover.garage": ("Garage Door", "kitchen", {"device_class": "garage"}),
-    "sensor.outdoor": ("Outdoor Temperature", "kitchen", {"unit_of_measurement": "°C"}),
+    "sensor.outdoor": (
+        "Outdoor Temperature",
+        "kitchen",
+        {"unit_of_measurement": "°C", "device_class": "temperature"},
+    ),
 }
 
 
@@ -73,7 +77,9 @@ class FakeHomeAssistant:
             "config/floor_registry/list": [{"floor_id": "ground", "name": "Ground Floor"}],
             "config/device_registry/list": [],
             "config/entity_registry/list": rows,
-            "homeassistant/expose_entity/list": {"exposed_entities": {}},
+            "homeassistant/expose_entity/list": {
+                "exposed_entities": {"lock.front": {"conversation": True}}
+            },
             "get_states": states,
         }
 

@@ -39,7 +39,8 @@ _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _COMMA = re.compile(r",\s+(?:and\s+)?")
 _HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])|(?<=\d)-(?=[a-z])")
 _BEFORE = re.compile(
-    r"^(?:(?:please|hey|hi|hello|ok|okay|so|well|um|uh|er|attune|now|and|also|just|quickly"
+    r"^(?:(?:please|hey|ok|okay|so|well|(?:hi|hello|good (?:morning|evening)) attune|attune"
+    r"|now|and|also|just|quickly"
     r"|(?:can|could|would|will) you(?: please| just| maybe)*(?: go ahead and)?"
     r"|(?:can|could|may) (?:i|we) (?:ask you to|get you to)"
     r"|would you mind|do you mind|i (?:want|need) you to|i would like you to"

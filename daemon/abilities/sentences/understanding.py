@@ -106,8 +106,10 @@ class Understanding:
         """The answer of an ability without templates."""
         request = Request("", {"text": text}, now)
         for ability in self.abilities if text else ():
-            intents = ability.hands_over(request) if ability.name in hands_over else ()
-            answer = Answer("", intents=intents) if intents else ability.reads(text)
+            answer = ability.reads(text)
+            if answer is not None and answer.if_yes is None and ability.name in hands_over:
+                intents = ability.hands_over(request)
+                answer = replace(answer, act=None, intents=intents) if intents else answer
             if answer is not None:
                 return Understood(ability, request, answer)
         return None

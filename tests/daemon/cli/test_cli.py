@@ -192,11 +192,11 @@ def test_asking_shows_what_was_heard_the_reply_and_the_time(
 def test_talking_answers_every_line(
     attune: Attune, daemon: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("hello\n\ntoo long\nagain\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("hello\n\ntoo long\ngood day\n"))
     code, out, err = attune("talk")
     assert code == 0
     assert "0 hello" in out
-    assert "1 again" in out
+    assert "1 good day" in out
     assert "the words do not fit" in err
 
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from daemon.abilities.abilities import Abilities
 from daemon.attention import Attention
 from daemon.clients import Client
 from daemon.clocks import Clocks
@@ -52,6 +53,8 @@ class House:
         folder: Path,
         alive: Callable[[], None] = unwatched,
         keeps_audio: bool = True,
+        abilities: Abilities | None = None,
+        private: Callable[[], bool] = lambda: False,
         **settings: float | bool,
     ) -> None:
         self.clock = Clock()
@@ -79,6 +82,8 @@ class House:
             keeps_audio=keeps_audio,
             clocks=Clocks(monotonic=self.clock, processor=partial(next, count(1.0))),
             alive=alive,
+            abilities=abilities,
+            private=private,
         )
 
     def close(self) -> None:
