@@ -122,6 +122,10 @@ bench-speculation: ready ## Hear 200 turns with and without answers that are beg
 bench-wake: ready ## Call in the voices of three atypical speakers, and listen to an hour of others (about half an hour)
 	$(BIN)/python -m tests.bench.wake --ready-made okay_nabu --ready-made hey_jarvis
 
+.PHONY: bench-abilities
+bench-abilities: ready ## Say 624 requests in the voice of an atypical speaker, and see what comes of them (about twenty minutes)
+	$(BIN)/python -m tests.bench.abilities
+
 .PHONY: bench-scale
 bench-scale: ready ## Run rounds on stores of 100, 1,000 and 5,000 utterances, and plan one with 100,000 (about an hour)
 	$(BIN)/python -m tests.bench.scale

@@ -123,6 +123,7 @@ def make_abilities(
         lambda: shelf.now().local,
         lambda: knows_little(settings, replying_model()),
         keeper,
+        settings.abilities.place,
     )
     return OwnAbilities(abilities, shelf, keeper, private, house)
 

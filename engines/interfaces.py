@@ -87,8 +87,10 @@ class LanguageModel(Protocol):
         """Forget the last turn, as if it had never been. Does nothing where it was forgotten
         already."""
 
-    def reset(self) -> None:
-        """Forget the conversation and keep the system prompt."""
+    def reset(self, facts: str = "") -> None:
+        """Forget the conversation and keep the system prompt, which ends with `facts` from now on:
+        what is true now, such as the date. Raises AttuneError, and changes nothing, where they do
+        not fit."""
 
     def set_adapter(self, adapter: Path | None) -> None:
         """Let speech, and nothing else, pass through `adapter` from now on; the conversation is

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from .ability import Ability, Answer, LastTurn
+from .clock import said_date
 from .help import examples
 from .sentences.plain_request import runs_of_clauses
 from .sentences.understanding import Understanding
@@ -58,13 +59,21 @@ class Abilities:
         local_now: Callable[[], datetime],
         knows_little: Callable[[], bool] = lambda: False,
         alarms: Ringing | None = None,
+        place: str = "",
     ) -> None:
         """`local_now` returns the time where the user is. `knows_little` says whether the language
-        model is too weak for questions."""
+        model is too weak for questions. `place` is where the user is, in words."""
         self._understanding = Understanding(abilities)
         self._local_now = local_now
         self._knows_little = knows_little
+        self._place = place
         self.alarms = alarms or NothingRings()
+
+    def facts(self) -> str:
+        """Return what the language model has to know of the present, in a sentence or two."""
+        now = self._local_now()
+        where = f" You are in {self._place}." if self._place else ""
+        return f"Today is {said_date(now.date())}.{where}"
 
     @property
     def words(self) -> list[str]:

@@ -154,9 +154,14 @@ class AbilitySettings(Frozen):
         (),
         description="Names of abilities to leave out, such as `lists`.",
     )
+    place: str = Field(
+        "",
+        max_length=80,
+        description="Where you are, in words, such as `Berlin`: the language model is told.",
+    )
     time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(
         "",
-        description="Where you are, such as `Europe/Berlin`. Empty: the system's time zone.",
+        description="Your time zone, such as `Europe/Berlin`. Empty: the system's.",
     )
 
 

@@ -99,6 +99,8 @@ class Answering:
         """What is done with what is heard."""
         self._last: TurnAnswered | None = None
         """The turn that was answered last; None if there is none, or it was taken back."""
+        self._begun = False
+        """Whether the language model was told what is true now."""
         self._last_by_model = False
         """Whether the language model answered it."""
         self._ended_at = clocks.elapsed()
@@ -121,8 +123,8 @@ class Answering:
         if turn.replaces is not None:
             self._take_back(turn, turn.replaces, models)
         quiet_seconds = self._clocks.elapsed() - self._ended_at
-        if quiet_seconds >= self._settings.forget_after_seconds:
-            models.forget()
+        if quiet_seconds >= self._settings.forget_after_seconds or not self._begun:
+            self._begin_anew(models)
         self.interrupted.clear()
         found = self._heard_before(turn, models) or self._hear(turn, models)
         heard, words = found.heard, found.words
@@ -344,6 +346,15 @@ class Answering:
             logger.error("%s failed: %s", found.ability, error)
             reply = f"That did not work: {error}"
         return self._say(turn, reply)
+
+    def _begin_anew(self, models: ModelLease) -> None:
+        """Begin a new conversation, in which the language model knows what day it is."""
+        self._begun = True
+        try:
+            models.forget(self._abilities.facts())
+        except AttuneError as error:
+            logger.warning("the language model is not told the date: %s", error)
+            models.forget()
 
     def _with_missed(self, turn: QueuedTurn, reply: _Reply) -> _Reply:
         """Say after a reply what the user has missed."""

@@ -78,9 +78,9 @@ class ModelLease:
         """Forget the last turn, as if it had never been."""
         self.language_model.withdraw()
 
-    def forget(self) -> None:
-        """Begin a new conversation."""
-        self.language_model.reset()
+    def forget(self, facts: str = "") -> None:
+        """Begin a new conversation, in which `facts` are true."""
+        self.language_model.reset(facts)
 
 
 class ModelLender:

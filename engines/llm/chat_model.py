@@ -81,6 +81,7 @@ class LlamaCppLanguageModel:
         """
         self._vocabulary = vocabulary
         self._threads = threads
+        self._system_prompt, self._facts = system_prompt, ""
         self._turns: list[_Turn] = []
         self._last_start: int | None = None
         """Where the last turn begins in the sequence; None where it left none behind."""
@@ -157,10 +158,25 @@ class LlamaCppLanguageModel:
         """The weights of the language model."""
         return self._sequence.model
 
-    def reset(self) -> None:
-        """Forget the conversation and keep the system prompt."""
+    def reset(self, facts: str = "") -> None:
+        """Forget the conversation and keep the system prompt, which ends with `facts` from now on.
+        Other facts than before take the time that the prompt takes. Raises AttuneError, and changes
+        nothing, where they do not fit."""
         with self._alone():
-            self._forget_all()
+            if facts == self._facts:
+                self._forget_all()
+                return
+            around = self._template_tokens(f"{self._system_prompt} {facts}".strip())
+            if len(around.opening) + self._cost_tokens(_Turn([])) >= self._sequence.capacity_tokens:
+                raise AttuneError(
+                    f"{len(around.opening)} tokens of system prompt leave no room in a context of"
+                    f" {self._sequence.capacity_tokens}"
+                )
+            self._turns.clear()
+            self._last_start = None
+            self._sequence.truncate(0)
+            self._around, self._facts = around, facts
+            self._sequence.append_tokens(around.opening, want_logits=False)
 
     def set_adapter(self, adapter: Path | None) -> None:
         """Let speech pass through `adapter` from now on; the conversation is forgotten.

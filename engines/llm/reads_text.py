@@ -35,9 +35,9 @@ class ReadsText:
         """Forget the last turn, as if it had never been."""
         self.language_model.withdraw()
 
-    def reset(self) -> None:
-        """Forget the conversation and keep the system prompt."""
-        self.language_model.reset()
+    def reset(self, facts: str = "") -> None:
+        """Forget the conversation; see `LanguageModel.reset`."""
+        self.language_model.reset(facts)
 
     def set_adapter(self, adapter: Path | None) -> None:
         """Forget the conversation. No adapter is used: it was made for soft tokens, and for another

@@ -82,8 +82,9 @@ class EchoLanguageModel:
         if self.remembered:
             self.remembered.pop()
 
-    def reset(self) -> None:
+    def reset(self, facts: str = "") -> None:
         self.remembered.clear()
+        self.facts = facts
 
     def set_adapter(self, adapter: Path | None) -> None:
         self.adapters.append(adapter)

@@ -403,3 +403,27 @@ class TestRoom:
     def test_a_context_longer_than_the_model_was_trained_for(self, tiny_path: Path) -> None:
         with pytest.raises(AttuneError, match="a context of 5000 tokens is over the 4096"):
             LlamaCppLanguageModel(tiny_path, Vocabulary(tiny_path), SYSTEM, 5000)
+
+
+def test_facts_end_the_system_prompt_until_others_do(tiny: Opened) -> None:
+    model, _ = tiny
+    before = len(model.turn_tokens.opening)
+    told = list(model.reply("hello", 4))
+    model.reset("Today is Monday, November 30, 2026.")
+    with_facts = len(model.turn_tokens.opening)
+    assert with_facts > before
+    list(model.reply("hello", 4))
+    model.reset("Today is Monday, November 30, 2026.")
+    assert len(model.turn_tokens.opening) == with_facts
+    model.reset()
+    assert len(model.turn_tokens.opening) == before
+    assert list(model.reply("hello", 4)) == told
+
+
+def test_facts_that_do_not_fit_change_nothing(tiny: Opened) -> None:
+    model, _ = tiny
+    before = len(model.turn_tokens.opening)
+    with pytest.raises(AttuneError, match="leave no room"):
+        model.reset("word " * 5000)
+    assert len(model.turn_tokens.opening) == before
+    assert list(model.reply("hello", 2))
