@@ -11,6 +11,7 @@ from .ability import Ability, Answer, LastTurn
 from .clock import said_date
 from .help import examples
 from .sentences.plain_request import runs_of_clauses
+from .sentences.reported import is_reported
 from .sentences.understanding import Understanding
 from .sentences.weak_model import kind_of
 
@@ -104,7 +105,12 @@ class Abilities:
         found = find(texts)
         if found is None and completes:
             found = find([f"{completes} {text}" for text in texts])
-        return Found(found.ability.name, found.answer) if found is not None else None
+        if found is None:
+            return None
+        answer = found.answer
+        if answer.grave and answer.if_yes is None and is_reported(texts[0]):
+            answer = Answer("Shall I really do that?", if_yes=answer)
+        return Found(found.ability.name, answer)
 
     def instead(self, text: str) -> str | None:
         """Return what is said in place of the language model's reply to `text`, which no ability

@@ -55,6 +55,9 @@ class Answer:
     """Takes back what `act` did: the user had not finished after all. None if that cannot be."""
     intents: Sequence[Intent] = ()
     """What the client carries out, if that is Home Assistant; then there is nothing to act."""
+    grave: bool = False
+    """Whether `act` reaches into the house, or loses something: a sentence that only tells what
+    somebody said is asked about first."""
     if_yes: "Answer | None" = None
     """For a question: the answer if the user says yes to it."""
     completes: str = ""

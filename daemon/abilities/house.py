@@ -89,7 +89,7 @@ class House:
         if not found.accepted:
             # It knows what is meant, and not what is to be done: Home Assistant may.
             if found.refusal_target is not None and found.response:
-                return Answer("", lambda: self._process(text) or str(found.response))
+                return Answer("", lambda: self._process(text) or str(found.response), grave=True)
             return None
         frames = found.frames
         if any(part in frame.intent for frame in frames for part in _OWN):
@@ -102,6 +102,7 @@ class House:
         act = Answer(
             joined_sentences([self._done(frame) for frame in frames]),
             lambda: self._carry_out(frames),
+            grave=True,
         )
         doubtful = [self._opening(frame) for frame in frames]
         if asked := next(filter(None, doubtful), None):

@@ -184,6 +184,7 @@ def _answer(lists: Lists, request: Request) -> Answer | None:
                 f"The {name} is empty now.",
                 lambda: lists.remove(name, there),
                 lambda: lists.add(name, there),
+                grave=True,
             )
     return None
 

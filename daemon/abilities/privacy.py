@@ -62,7 +62,7 @@ def _answer(request: Request, store: Store, private: PrivateTime) -> Answer | No
             last = request.last
             if last is None or not last.heard.strip():
                 return Answer("There is nothing to forget.")
-            return Answer("I have forgotten it.", last.forget)
+            return Answer("I have forgotten it.", last.forget, grave=True)
         case "private":
             length = request.slots.get("length")
             read = duration(length) if length is not None else (_USUAL_SECONDS, "")

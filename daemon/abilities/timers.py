@@ -197,7 +197,7 @@ class Alarms:
                 self.shelf.put_back(replace(one, ringing_since=None))
             self.keeper.look()
 
-        return Answer(reply, act, undo)
+        return Answer(reply, act, undo, grave=len(alarms) > 1)
 
     def changing(self, before: Alarm, after: Alarm, reply: str) -> Answer:
         """An answer that puts `after` in the place of `before`."""

@@ -17,6 +17,7 @@ from daemon.alarms.shelf import AlarmShelf
 from daemon.conversation.dialogue import Answer, decide
 from daemon.events.bus import Events
 from daemon.store.store import Store
+from engines.errors import AttuneError
 from engines.types import Transcript
 from tests.support.simulated_time import Time
 
@@ -50,16 +51,18 @@ class AbilityWorld:
             self.shelf, self.store, Events(), lambda text: None, lambda: None, lambda: False
         )
         self.private = PrivateTime(self.time.clocks.elapsed, keeps=True)
+        self.lists = StoredLists(self.store)
         parts = Parts(
             self.store,
             Alarms(self.shelf, self.keeper),
             self.private,
-            StoredLists(self.store),
+            self.lists,
             lambda: self.volume,
             self._set_volume,
         )
+        self.built = built_in(parts, [no_house_ability()])
         self.abilities = Abilities(
-            built_in(parts, [no_house_ability()]),
+            self.built,
             lambda: self.shelf.now().local,
             lambda: True,
             self.keeper,
@@ -97,7 +100,10 @@ class AbilityWorld:
         if found is not None:
             answer = found.answer
             self._completes = answer.completes
-            told = answer.act() if answer.act is not None else None
+            try:
+                told = answer.act() if answer.act is not None else None
+            except AttuneError as error:
+                told = str(error)
             return Outcome(found.ability, told or answer.reply)
         instead = self.abilities.instead(texts[0])
         return Outcome("model", "") if instead is None else Outcome("declined", instead)

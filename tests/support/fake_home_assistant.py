@@ -140,10 +140,10 @@ class FakeHomeAssistant:
         async def _state(entity: str, request: Request) -> Any:
             if refused(request):
                 return Response(status_code=401)
-            name, _, attributes = ENTITIES[entity]
+            name, _, attributes = ENTITIES.get(entity, (self.extra_names.get(entity), "", {}))
             return {
                 "entity_id": entity,
-                "state": self.states[entity],
+                "state": self.states.get(entity, "off"),
                 "attributes": {"friendly_name": name, **attributes},
             }
 
