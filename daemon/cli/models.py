@@ -25,6 +25,7 @@ from ..config.choice import choose
 from .common import AsJson, console, errors, loaded, print_json, print_json_line, say, settings
 from .engines import prepare, tell_daemon
 from .recommend import how_to_hear_with
+from .recommend_llm import recommend_llm
 from .sheet import Sheet
 
 app = typer.Typer(
@@ -174,6 +175,9 @@ def use_model(name: Annotated[str, typer.Argument(help="Name of a language model
         raise
     say(f"replies come from {name} (set in {choice.path})")
     tell_daemon()
+
+
+app.command("recommend")(recommend_llm)
 
 
 def _write(manifest: Path, models: dict[str, Model]) -> None:

@@ -25,7 +25,11 @@ def _render(
     template: jinja2.Template, conversation: object, variables: dict[str, str], max_characters: int
 ) -> str:
     text = ""
-    for part in template.generate(messages=conversation, add_generation_prompt=True, **variables):
+    # A model that can think aloud answers at once: what it says is spoken as it is written.
+    parts = template.generate(
+        messages=conversation, add_generation_prompt=True, enable_thinking=False, **variables
+    )
+    for part in parts:
         text += part
         if len(text) > max_characters:
             raise jinja2.TemplateError(f"it writes more than {max_characters} characters")

@@ -160,3 +160,19 @@ def test_what_is_written_is_read_again(machine: Path) -> None:
     write_manifest(machine / "models.toml", [odd, other])
     assert list(load_manifest(machine / "models.toml").values()) == [odd, other]
     assert find_model("other") == other
+
+
+def test_what_other_language_models_would_be_like_is_told(
+    machine: Path, prepared: list[str], tiny_path: Path
+) -> None:
+    run("add", "mine", str(tiny_path))
+    run("use", "mine")
+    found = json.loads(run("recommend", "--json"))
+    sizes = [one["bytes"] for one in found]
+    assert sizes == sorted(sizes)
+    speeds = [one["tokens_a_second"] for one in found]
+    assert speeds == sorted(speeds, reverse=True)
+    assert [one["name"] for one in found if one["in_use"]] == ["mine"]
+    assert all(one["memory_bytes"] > one["bytes"] for one in found)
+    assert {"qwen3-0.6b", "llama-3.2-1b", "qwen3-1.7b"} <= {one["name"] for one in found}
+    assert "mine" in run("recommend")

@@ -38,6 +38,18 @@ def test_chatml() -> None:
     )
 
 
+def test_a_model_that_can_think_aloud_answers_at_once() -> None:
+    thinking = CHATML.replace(
+        "<|im_start|>assistant\n{% endif %}",
+        "<|im_start|>assistant\n{% if enable_thinking is defined and enable_thinking is false %}"
+        "<think>\n\n</think>\n\n{% endif %}{% endif %}",
+    )
+    assert thinking != CHATML
+    parts = split_template(thinking, "Be brief.", {})
+    assert parts.closing == "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+    assert parts.between == "<|im_end|>\n<|im_start|>user\n"
+
+
 def test_trimmed_content_keeps_its_place() -> None:
     assert split_template(TRIMMING, " Be brief.\n", {}) == split_template(CHATML, "Be brief.", {})
 
