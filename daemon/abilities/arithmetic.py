@@ -54,7 +54,7 @@ _SMALL = (
     " sixteen seventeen eighteen nineteen twenty"
 ).split()
 _TOKEN = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+|[-+*/^%()r])")
-_MOST_TOKENS = 60
+_MOST_TOKENS = 200
 _DIGITS = 30
 
 

@@ -49,6 +49,13 @@ _TABLES = {
 }
 
 
+_MOST_WORDS = 14
+_PART = re.compile(r"-?\d|plus$|minus$|times$|divided$|multiplied$|over$|percent$|[-+*/x%^]$")
+_BEGINS = re.compile(
+    r"-?\d|one$|two$|three$|a$|the$|half$|double$|twice$|square$|root$|minus$|negative$"
+)
+
+
 def sum_wanted(text: str, value: Callable[[str], object]) -> Wanted | None:
     """The sum in `text`, where `value` returns None for what is none; None if there is none."""
     if not re.search(r"\d|\b(?:one|two|three|hundred|dozen)\b", text):
@@ -75,8 +82,11 @@ def sum_wanted(text: str, value: Callable[[str], object]) -> Wanted | None:
     if not has(text, _ASKS):
         return None
     words = text.split()
-    for length in range(len(words), 1, -1):
+    for length in range(min(len(words), _MOST_WORDS), 1, -1):
         for start in range(len(words) - length + 1):
+            around = words[max(0, start - 1) : start] + words[start + length :][:1]
+            if not _BEGINS.match(words[start]) or any(map(_PART.match, around)):
+                continue  # it is only a part of a sum
             part = " ".join(words[start : start + length])
             try:
                 if value(part) is not None:

@@ -29,6 +29,8 @@ _RULES = {
     ),
 }
 _JOIN = "/"
+MOST_CHARACTERS = 300
+"""The longest text that is a request to an ability: a longer one is a letter, or an attack."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,9 @@ class Understanding:
         self.abilities = tuple(abilities)
         self._by_name = {ability.name: ability for ability in abilities}
         self._intents = Intents.from_dict(_described(abilities))
+        list(
+            recognize_all("warm up", self._intents)
+        )  # the first sentence takes a tenth of a second
         self._near = NearWords(
             sentence
             for ability in abilities
@@ -67,6 +72,7 @@ class Understanding:
         been said, the likeliest first. The client is Home Assistant where abilities are
         named in `hands_over`, and does in their place what it can. None if none is understood."""
         find = partial(self._exactly, now=now, last=last, hands_over=hands_over)
+        texts = [text for text in texts if len(text) <= MOST_CHARACTERS]
         plain = list(dict.fromkeys(form for text in texts for form in plain_requests(text)))
         clauses = [part for text in texts for part in runs_of_clauses(text)]
         for text in plain:
@@ -75,7 +81,7 @@ class Understanding:
         for text in dict.fromkeys(clauses):
             found = find(text, whole=plain[-1])
             # What is about something else as a whole is not answered by a part of it.
-            about = self.about(plain[-1])
+            about = self.about(plain[-1]) if found is not None else None
             if found is not None and about in (None, found.ability):
                 return found
         for text in plain:
@@ -145,7 +151,7 @@ class Understanding:
         self, text: str, now: datetime, last: LastTurn | None
     ) -> Iterator[tuple[Ability, Request]]:
         """The ways to read `text`, those with the most words of their template first."""
-        if not text or len(text) > 300:
+        if not text:
             return
         found: list[RecognizeResult] = list(recognize_all(text, self._intents))
         found.sort(key=lambda one: -_certain_letters(one, text))
