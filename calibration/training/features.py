@@ -137,7 +137,8 @@ def cached_transcript(path: Path, make: Callable[[], Transcript]) -> Transcript:
     """The transcript from the file `path`, or from `make`, and put there."""
     try:
         kept = json.loads(path.read_text())
-        return Transcript(**{**kept, "doubtful": tuple(kept.get("doubtful", ()))})
+        lists = {name: tuple(kept.get(name, ())) for name in ("doubtful", "others")}
+        return Transcript(**{**kept, **lists})
     except (OSError, ValueError, TypeError):
         pass  # not made yet, cut short when written, or of another time
     made = make()

@@ -34,6 +34,7 @@ SENTENCES = {
     "temperature": (
         "(set|turn|put) [up|down] [<the>] (heating|temperature|thermostat|heat) to {degrees}"
         " [degrees]",
+        "(set|heat|cool) [<the>] {area} to {degrees} degrees [celsius|fahrenheit]",
     ),
     "open": ("open [<the>] {cover}",),
     "close": ("(close|shut) [<the>] {cover}",),
@@ -130,7 +131,9 @@ def house_intents(request: Request) -> Sequence[Intent]:
         case "temperature":
             degrees = slots["degrees"].removesuffix(" degrees")
             if degrees.replace(".", "", 1).isdigit():
-                return (Intent("HassClimateSetTemperature", {"temperature": float(degrees)}),)
+                area = {"area": slots["area"]} if "area" in slots else {}
+                wanted = {**area, "temperature": float(degrees)}
+                return (Intent("HassClimateSetTemperature", wanted),)
         case "open" | "close" if _is_of_a_house(request):
             intent = "HassTurnOn" if request.intent == "open" else "HassTurnOff"
             return (Intent(intent, {"name": slots["cover"]}),)

@@ -73,26 +73,29 @@ class Understanding:
         named in `hands_over`, and does in their place what it can. None if none is understood."""
         find = partial(self._exactly, now=now, last=last, hands_over=hands_over)
         texts = [text for text in texts if len(text) <= MOST_CHARACTERS]
-        plain = list(dict.fromkeys(form for text in texts for form in plain_requests(text)))
-        clauses = [part for text in texts for part in runs_of_clauses(text)]
-        for text in plain:
+        if not texts:
+            return None
+        likeliest = plain_requests(texts[0])
+        forms = list(dict.fromkeys(form for text in texts for form in plain_requests(text)))
+        for text in forms:
             if (found := find(text)) is not None:
                 return found
-        for text in dict.fromkeys(clauses):
-            found = find(text, whole=plain[-1])
+        # Of what is less likely, only the whole counts: some part often fits something.
+        for text in runs_of_clauses(texts[0]):
+            found = find(text, whole=likeliest[-1])
             # What is about something else as a whole is not answered by a part of it.
-            about = self.about(plain[-1]) if found is not None else None
+            about = self.about(likeliest[-1]) if found is not None else None
             if found is not None and about in (None, found.ability):
                 return found
-        for text in plain:
+        for text in forms:
             if (found := self._by_itself(text, now, hands_over)) is not None:
                 return found
-        for text in plain:
+        for text in likeliest:
             for near in self._near.sentences(text):
                 if (found := find(near)) is not None:
                     logger.debug("%r is understood as %r", text, near)
                     return found
-        for text in plain:
+        for text in likeliest:
             if (found := self._by_keywords(text, now, last, hands_over)) is not None:
                 return found
         return None
