@@ -12,6 +12,7 @@ from .clock import said_date
 from .help import examples
 from .sentences.plain_request import runs_of_clauses
 from .sentences.reported import is_reported
+from .sentences.small_talk import small_talk
 from .sentences.understanding import Understanding
 from .sentences.weak_model import kind_of
 
@@ -72,6 +73,8 @@ class Abilities:
 
     def facts(self) -> str:
         """Return what the language model has to know of the present, in a sentence or two."""
+        if self._knows_little():
+            return ""  # it would talk of nothing else
         now = self._local_now()
         where = f" You are in {self._place}." if self._place else ""
         return f"Today is {said_date(now.date())}.{where}"
@@ -111,6 +114,11 @@ class Abilities:
         if answer.grave and answer.if_yes is None and is_reported(texts[0]):
             answer = Answer("Shall I really do that?", if_yes=answer)
         return Found(found.ability.name, answer)
+
+    def small_talk(self, text: str) -> str | None:
+        """Return what is said to a greeting and the like, if the language model is too weak for it;
+        None if it may reply."""
+        return small_talk(text) if self._knows_little() else None
 
     def instead(self, text: str) -> str | None:
         """Return what is said in place of the language model's reply to `text`, which no ability

@@ -203,8 +203,10 @@ def _add(lists: Lists, name: str, items: Sequence[str], there: Sequence[str]) ->
         return Answer(f"{_begun(joined_words(items))} {_is(items)} on the {name} already.")
     if len(there) + len(new) > MOST_ITEMS:
         return Answer(f"The {name} is full, with {len(there)} things. Please remove some first.")
+    known = [item for item in items if item not in new]
+    told = f" {_begun(joined_words(known))} {_is(known)} on it already." if known else ""
     return Answer(
-        f"I put {joined_words(new)} on the {name}.",
+        f"I put {joined_words(new)} on the {name}.{told}",
         lambda: lists.add(name, new),
         lambda: lists.remove(name, new),
     )

@@ -206,7 +206,8 @@ def test_a_weak_language_model_is_not_asked_for_facts_and_deeds(
     assert say(house, text).endswith(text), "a stronger one is"
     bells.knows_little = True
     assert not say(house, text).endswith(text)
-    assert say(house, "how are you").endswith("how are you")
+    assert say(house, "the roses are in bloom").endswith("the roses are in bloom")
+    assert say(house, "good morning") == "Good morning."
 
 
 def test_stop_ends_what_rings(house: Early, bells: Bells) -> None:
