@@ -109,13 +109,13 @@ def make_abilities(
         parts = replace(parts, volume=lambda: speaker.volume, set_volume=speaker.set_volume)
     names = [ability.name for ability in built_in(parts, [at_home])]
     found = built_in(parts, [at_home, *installed_abilities(names)])
-    unknown = set(settings.abilities.without) - {ability.name for ability in found}
+    unknown = set(settings.abilities.left_out) - {ability.name for ability in found}
     if unknown:
         raise AttuneError(
             f"abilities.without names {sorted(unknown)[0]!r}, which is none; they are:"
             f" {', '.join(sorted(ability.name for ability in found))}"
         )
-    kept = [one for one in found if one.name not in settings.abilities.without]
+    kept = [one for one in found if one.name not in settings.abilities.left_out]
     if house is not None:  # whose lists may hang
         kept = [patient(one) if one.name == "lists" else one for one in kept]
     abilities = Abilities(

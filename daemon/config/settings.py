@@ -150,9 +150,11 @@ class AbilitySettings(Frozen):
             "language model. Otherwise it answers everything."
         ),
     )
-    without: tuple[str, ...] = Field(
-        (),
-        description="Names of abilities to leave out, such as `lists`.",
+    without: str = Field(
+        "",
+        max_length=1000,
+        pattern=r"^([a-z_]+(, *[a-z_]+)*)?$",
+        description="Names of abilities to leave out, with commas between them, such as `lists`.",
     )
     place: str = Field(
         "",
@@ -163,6 +165,11 @@ class AbilitySettings(Frozen):
         "",
         description="Your time zone, such as `Europe/Berlin`. Empty: the system's.",
     )
+
+    @property
+    def left_out(self) -> list[str]:
+        """Each of `without`."""
+        return self.without.replace(",", " ").split()
 
 
 class HouseSettings(Frozen):

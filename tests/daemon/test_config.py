@@ -144,7 +144,6 @@ def test_the_documentation_lists_every_key_with_its_default() -> None:
         value = value_of(settings, key)
         if not isinstance(value, Path):  # paths depend on who runs it; the page says how
             shown = str(value).lower() if isinstance(value, bool) else str(value)
-            shown = str(list(value)) if isinstance(value, tuple) else shown
             assert rows[key] == f"`{shown}`" if shown else rows[key] == "(empty)", key
 
 
