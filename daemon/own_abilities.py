@@ -94,7 +94,7 @@ def make_abilities(
         lambda: attention.needed and not ringer.rings,
     )
     stack.callback(keeper.stop)
-    private = PrivateTime(store.clocks.elapsed, settings.audio.keep)
+    private = PrivateTime(store, settings.audio.keep)
     if not settings.abilities.enabled:
         return OwnAbilities(None, shelf, keeper, private, None)
     house, at_home = _house(stack, settings)

@@ -1,27 +1,40 @@
-"""A time in which nothing is kept of what is said. Safe to use from several threads."""
+"""A time in which nothing is kept of what is said, also after a restart. Safe to use from several
+threads."""
 
-from collections.abc import Callable
+from ..store.store import Store
+
+_LONGEST_SECONDS = 100 * 3600.0
 
 
 class PrivateTime:
     """Whether something may be kept now."""
 
-    def __init__(self, elapsed: Callable[[], float], keeps: bool) -> None:
-        """`elapsed` returns seconds that are never set back. `keeps` says whether anything is kept
-        otherwise."""
-        self._elapsed = elapsed
-        self._until = 0.0
+    def __init__(self, store: Store, keeps: bool) -> None:
+        """Go on with what was begun before a restart, as far as the wall clock tells. `keeps` says
+        whether anything is kept otherwise."""
+        self._store = store
         self.keeps = keeps
+        rows = store.rows("SELECT until_wall FROM private_time")
+        left = min(rows[0][0] - store.clocks.wall(), _LONGEST_SECONDS) if rows else 0.0
+        self._until = store.clocks.elapsed() + left
 
     def begin(self, seconds: float) -> None:
-        """Keep nothing for so many seconds from now on."""
-        self._until = self._elapsed() + seconds
+        """Keep nothing for so many seconds from now on. Raises AttuneError if that cannot be
+        stored; nothing is kept until a restart all the same."""
+        self._until = self._store.clocks.elapsed() + seconds
+        with self._store.writing() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO private_time (id, until_wall) VALUES (1, ?)",
+                (self._store.clocks.wall() + seconds,),
+            )
 
     def end(self) -> None:
-        """Keep again what is kept otherwise."""
+        """Keep again what is kept otherwise. Raises AttuneError if that cannot be stored."""
+        with self._store.writing() as connection:
+            connection.execute("DELETE FROM private_time")
         self._until = 0.0
 
     @property
     def left_seconds(self) -> float:
         """The seconds for which nothing is kept; 0 if it may be."""
-        return max(0.0, self._until - self._elapsed())
+        return max(0.0, self._until - self._store.clocks.elapsed())

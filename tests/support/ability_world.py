@@ -50,7 +50,7 @@ class AbilityWorld:
         self.keeper = AlarmKeeper(
             self.shelf, self.store, Events(), lambda text: None, lambda: None, lambda: False
         )
-        self.private = PrivateTime(self.time.clocks.elapsed, keeps=True)
+        self.private = PrivateTime(self.store, keeps=True)
         self.lists = StoredLists(self.store)
         parts = Parts(
             self.store,

@@ -30,3 +30,9 @@ CREATE TABLE missed_alarms (
     text TEXT NOT NULL,
     added_at REAL NOT NULL
 ) STRICT;
+
+-- Until when nothing is kept of what is said; no row, or one, in seconds since the epoch.
+CREATE TABLE private_time (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    until_wall REAL NOT NULL
+) STRICT;
