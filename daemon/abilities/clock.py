@@ -4,7 +4,7 @@ import re
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
-from ..alarms.spoken_times import WEEKDAYS, moment, said_time
+from ..alarms.spoken_times import WEEKDAYS, capitalised, moment, said_time
 from .ability import Ability, Answer, Request
 from .keywords.clock import clock_wanted
 
@@ -191,7 +191,7 @@ def _answer(request: Request) -> Answer | None:
             if named is None:
                 return None
             is_or_was = "was" if named < now.date() else "is"
-            return Answer(f"{_begun(request.slots['day'])} {is_or_was} {said_date(named)}.")
+            return Answer(f"{capitalised(request.slots['day'])} {is_or_was} {said_date(named)}.")
         case "days_until":
             words = request.slots.get("feast") or request.slots["day"]
             named = day_named(words, now)
@@ -201,7 +201,7 @@ def _answer(request: Request) -> Answer | None:
             if count < 0:
                 return None
             when = {0: "today", 1: "tomorrow"}.get(count, f"in {count} days")
-            return Answer(f"{_begun(words)} is {when}, on {said_date(named)}.")
+            return Answer(f"{capitalised(words)} is {when}, on {said_date(named)}.")
     return None
 
 
@@ -264,7 +264,3 @@ def _easter(year: int) -> date:
     n = (a + 11 * h + 22 * m) // 451
     month, day = divmod(h + m - 7 * n + 114, 31)
     return date(year, month, day + 1)
-
-
-def _begun(words: str) -> str:
-    return words[:1].upper() + words[1:]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..alarms.spoken_times import joined_words
+from ..alarms.spoken_times import capitalised, joined_words
 from .ability import Ability, Answer, Request
 from .keywords.lists import PRONOUNS, list_wanted
 
@@ -200,11 +200,11 @@ def _is_thing(item: str) -> bool:
 def _add(lists: Lists, name: str, items: Sequence[str], there: Sequence[str]) -> Answer:
     new = [item for item in items if _found(item, there) is None]
     if not new:
-        return Answer(f"{_begun(joined_words(items))} {_is(items)} on the {name} already.")
+        return Answer(f"{capitalised(joined_words(items))} {_is(items)} on the {name} already.")
     if len(there) + len(new) > MOST_ITEMS:
         return Answer(f"The {name} is full, with {len(there)} things. Please remove some first.")
     known = [item for item in items if item not in new]
-    told = f" {_begun(joined_words(known))} {_is(known)} on it already." if known else ""
+    told = f" {capitalised(joined_words(known))} {_is(known)} on it already." if known else ""
     return Answer(
         f"I put {joined_words(new)} on the {name}.{told}",
         lambda: lists.add(name, new),
@@ -271,7 +271,3 @@ def _told(name: str, there: Sequence[str]) -> str:
 
 def _is(items: Sequence[str]) -> str:
     return "is" if len(items) == 1 and not items[0].endswith("s") else "are"
-
-
-def _begun(words: str) -> str:
-    return words[:1].upper() + words[1:]

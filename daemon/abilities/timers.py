@@ -7,7 +7,14 @@ from datetime import timedelta
 from ..alarms.alarm import Alarm, Kind, Now, seconds_left
 from ..alarms.keeper import AlarmKeeper
 from ..alarms.shelf import MOST, AlarmShelf
-from ..alarms.spoken_times import duration, joined_words, moment, said_duration, said_time
+from ..alarms.spoken_times import (
+    capitalised,
+    duration,
+    joined_words,
+    moment,
+    said_duration,
+    said_time,
+)
 from ..alarms.words import listed, said_when, timer_name
 from .ability import Ability, Answer, Intent, Request
 from .keywords.finding import has, moment_in
@@ -337,7 +344,7 @@ def _start(alarms: Alarms, request: Request) -> Answer | None:
         return None
     timer = Alarm(kind="timer", name=name, seconds=seconds)
     called = f"{name} timer" if name else "Timer"
-    return alarms.adding(timer, f"{_begun(called)} set for {said_duration(seconds)}.")
+    return alarms.adding(timer, f"{capitalised(called)} set for {said_duration(seconds)}.")
 
 
 def _change_timer(
@@ -350,14 +357,14 @@ def _change_timer(
             return alarms.removing([timer], f"I cancelled {called}.")
         case "pause":
             if timer.left_seconds is not None:
-                return Answer(f"{_begun(called)} is paused already.")
+                return Answer(f"{capitalised(called)} is paused already.")
             paused = replace(timer, left_seconds=left)
             return alarms.changing(timer, paused, f"I paused {called}.")
         case "resume":
             if timer.left_seconds is None:
-                return Answer(f"{_begun(called)} is running.")
+                return Answer(f"{capitalised(called)} is running.")
             running = alarms.shelf.begun(timer, timer.left_seconds)
-            told = f"{_begun(called)} goes on, with {said_duration(left)} left."
+            told = f"{capitalised(called)} goes on, with {said_duration(left)} left."
             return alarms.changing(timer, running, told)
         case "more" | "less":
             read = duration(request.slots["length"])
@@ -365,12 +372,12 @@ def _change_timer(
                 return None
             length = left + (read[0] if request.intent == "more" else -read[0])
             if length <= 0:
-                return Answer(f"{_begun(called)} has only {said_duration(left)} left.")
+                return Answer(f"{capitalised(called)} has only {said_duration(left)} left.")
             if timer.left_seconds is not None:
                 changed = replace(timer, left_seconds=length)
             else:
                 changed = replace(alarms.shelf.begun(timer, length), ringing_since=None)
-            told = f"{_begun(called)} has {said_duration(length)} left now."
+            told = f"{capitalised(called)} has {said_duration(length)} left now."
             return alarms.changing(timer, changed, told)
     return None
 
@@ -389,7 +396,7 @@ def _left(timers: Sequence[Alarm], now: Now, name: str | None) -> Answer | None:
             f"the {timer_name(chosen[0])}" if chosen[0].name or len(timers) > 1 else "the timer"
         )
         held = ", and it is paused" if chosen[0].left_seconds is not None else ""
-        return Answer(f"{_begun(called)} has {left} left{held}.")
+        return Answer(f"{capitalised(called)} has {left} left{held}.")
     told = joined_words([listed(timer, now) for timer in chosen])
     if len(chosen) == 1:
         return Answer(f"You have {told}.")
@@ -425,11 +432,7 @@ def _bare(name: str) -> str:
 
 
 def _all_of(what: str, count: int) -> str:
-    return {1: _begun(what), 2: f"Both {what}s"}.get(count, f"All {count} {what}s")
-
-
-def _begun(words: str) -> str:
-    return words[:1].upper() + words[1:]
+    return {1: capitalised(what), 2: f"Both {what}s"}.get(count, f"All {count} {what}s")
 
 
 # --- alarms

@@ -353,3 +353,8 @@ def joined_words(parts: Sequence[str]) -> str:
     if len(parts) < 2:
         return "".join(parts)
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def capitalised(words: str) -> str:
+    """Begin `words` with a capital, as a sentence begins; the rest stays."""
+    return words[:1].upper() + words[1:]
