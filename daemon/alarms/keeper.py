@@ -63,6 +63,7 @@ class AlarmKeeper:
         self._hush = hush
         self._busy = busy
         self._lock = threading.RLock()
+        """Held while what rings is changed, in memory and in the store."""
         self._ringing: dict[int, _Ringing] = {}
         self._changed = threading.Condition()
         self._stopping = self._look_now = False
@@ -97,10 +98,10 @@ class AlarmKeeper:
         with self._lock:
             ended = list(self._ringing.values())
             self._ringing.clear()
-        if ended:
-            self._hush()
-        for one in ended:
-            self._end(one.alarm, "stopped")
+            if ended:
+                self._hush()
+            for one in ended:
+                self._end(one.alarm, "stopped")
         return [one.alarm for one in ended]
 
     def missed(self) -> list[str]:
@@ -130,13 +131,18 @@ class AlarmKeeper:
     def tick(self) -> float:
         """Ring what is due now, and end what has rung for long. Returns the seconds after which to
         look again."""
+        with self._lock:
+            return self._tick()
+
+    def _tick(self) -> float:
         now = self._shelf.now()
         soonest = _LOOK_SECONDS
         alarms = self._shelf.all()
-        with self._lock:
-            there = {alarm.id for alarm in alarms}
-            for number in [number for number in self._ringing if number not in there]:
-                del self._ringing[number]  # it was cancelled
+        rings = {alarm.id for alarm in alarms if alarm.ringing_since is not None}
+        for number in self._ringing.keys() - rings:  # it was cancelled, or has more time
+            del self._ringing[number]
+            self._hush()
+            self._events.publish(AlarmEnded(id=number, how="stopped"))
         for alarm in alarms:
             if alarm.ringing_since is not None:
                 self._take_up(alarm, now)
@@ -146,9 +152,7 @@ class AlarmKeeper:
                     self._begin(alarm, now, -left)
                 else:
                     soonest = min(soonest, left)
-        with self._lock:
-            ringing = list(self._ringing.values())
-        for one in ringing:
+        for one in list(self._ringing.values()):
             soonest = min(soonest, self._ring_on(one, now))
         return max(0.01, soonest)
 
@@ -163,9 +167,8 @@ class AlarmKeeper:
 
     def _take_up(self, alarm: Alarm, now: Now) -> None:
         """Ring on what rang when the daemon ended."""
-        with self._lock:
-            if alarm.id in self._ringing:
-                return
+        if alarm.id in self._ringing:
+            return
         assert alarm.ringing_since is not None
         rang = now.wall - alarm.ringing_since
         if rang > RING_SECONDS[alarm.kind]:
@@ -175,8 +178,7 @@ class AlarmKeeper:
 
     def _sound(self, alarm: Alarm, now: Now, late: float, *, resumed: bool) -> None:
         text = ringing_words(alarm, now, late)
-        with self._lock:
-            self._ringing[alarm.id] = _Ringing(alarm, text, now.elapsed, now.elapsed)
+        self._ringing[alarm.id] = _Ringing(alarm, text, now.elapsed, now.elapsed)
         self._events.publish(
             AlarmRings(
                 id=alarm.id,
@@ -191,9 +193,7 @@ class AlarmKeeper:
         """Ring if it is time. Returns the seconds until it is again."""
         kind = one.alarm.kind
         if now.elapsed - one.since > RING_SECONDS[kind]:
-            with self._lock:
-                if self._ringing.pop(one.alarm.id, None) is None:
-                    return _LOOK_SECONDS
+            del self._ringing[one.alarm.id]
             self._end(one.alarm, "unanswered")
             return _LOOK_SECONDS
         if now.elapsed < one.again_at:

@@ -202,7 +202,19 @@ def test_an_alarm_that_is_cancelled_while_it_rings_falls_silent(house: House) ->
     count = len(house.rung)
     house.passes(30)
     assert not house.keeper.ringing
+    assert house.ends() == ["stopped"]
     assert len(house.rung) == count
+
+
+def test_one_that_gets_more_time_while_it_rings_falls_silent(house: House) -> None:
+    kept = house.shelf.add(timer(10))
+    house.passes(12)
+    house.shelf.change(house.shelf.begun(kept, 60))
+    house.passes(1)
+    assert not house.keeper.ringing
+    assert house.ends() == ["stopped"], "who opened the microphone for it can close it again"
+    house.passes(62)
+    assert len(house.rings()) == 2
 
 
 def test_several_ring_and_one_word_ends_them_all(house: House) -> None:
