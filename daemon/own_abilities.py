@@ -56,7 +56,11 @@ class OwnAbilities:
     @property
     def words(self) -> list[str]:
         """Names that are likelier to be said than other words."""
-        return self.abilities.words if self.abilities is not None else []
+        try:
+            return self.abilities.words if self.abilities is not None else []
+        except AttuneError as error:  # hearing goes on without them
+            logger.warning("names of timers and lists are not expected: %s", error)
+            return []
 
     @property
     def problem(self) -> str:

@@ -96,12 +96,12 @@ class House:
             return None
         if any(frame.intent in _BY_SENTENCE for frame in frames):
             return Answer("", lambda: self._process(text) or "The house does not say.")
-        self._before = found.targets
+        targets = found.targets
         if all(frame.intent == "HassGetState" for frame in frames):
-            return Answer("", lambda: " ".join(self._state(frame) for frame in frames))
+            return Answer("", lambda: self._tell(frames, targets))
         act = Answer(
             joined_sentences([self._done(frame) for frame in frames]),
-            lambda: self._carry_out(frames),
+            lambda: self._carry_out(frames, targets),
             grave=True,
         )
         doubtful = [self._opening(frame) for frame in frames]
@@ -116,7 +116,14 @@ class House:
             return ()
         return [Intent(one.intent, one.slots) for one in found.frames]
 
-    def _carry_out(self, frames: Sequence[FrameCandidate]) -> str | None:
+    def _tell(self, frames: Sequence[FrameCandidate], targets: Sequence[TargetReference]) -> str:
+        self._before = targets
+        return " ".join(self._state(frame) for frame in frames)
+
+    def _carry_out(
+        self, frames: Sequence[FrameCandidate], targets: Sequence[TargetReference]
+    ) -> str | None:
+        self._before = targets
         failed: list[str] = []
         for frame in frames:
             response = self.assistant.handle(frame.intent, frame.slots)
