@@ -89,6 +89,7 @@ class Answering:
         self._publish = publish
         self._go_on = go_on
         self._abilities = abilities or Abilities([], lambda: datetime.now(UTC))
+        self._facts = self._abilities.facts if abilities is not None else str
         self._asked: Found | None = None
         """The last answer of an ability, if it was a question."""
         self._undo: Callable[[], None] | None = None
@@ -147,7 +148,7 @@ class Answering:
             mode=self.mode,
             ringing=self._abilities.alarms.ringing,
         )
-        found_ability = self._ability(turn, move, found, quiet_seconds)
+        found_ability = self._ability(turn, models, move, found, quiet_seconds)
         by_model, undo, asked_by = False, None, None
         match move:
             case Answer() | AskBack() if found_ability is not None:
@@ -183,7 +184,9 @@ class Answering:
             if by_model:
                 models.withdraw()
             raise
-        if self.mode == "assistant" and not isinstance(move, SayNothing | FallSilent):
+        handed_over = found_ability is not None and bool(found_ability.answer.intents)
+        silent = handed_over or isinstance(move, SayNothing | FallSilent)
+        if self.mode == "assistant" and not silent:
             reply = self._with_missed(turn, reply)
         if isinstance(move, Answer | Repeat) and move.confirmed is not None:
             self._confirm(move.confirmed)
@@ -306,7 +309,12 @@ class Answering:
             logger.error("the words that the user confirmed could not be stored: %s", error)
 
     def _ability(
-        self, turn: QueuedTurn, move: Move, found: WhatWasHeard, quiet_seconds: float
+        self,
+        turn: QueuedTurn,
+        models: ModelLease,
+        move: Move,
+        found: WhatWasHeard,
+        quiet_seconds: float,
     ) -> Found | None:
         """The answer of an ability to what was heard; None if none understands it."""
         if not isinstance(move, Answer | AskBack) or self.mode != "assistant":
@@ -326,7 +334,7 @@ class Answering:
         completes = asked.answer.completes if asked is not None else ""
         try:
             return self._abilities.answer(
-                texts, self._last_turn(), completes, hands_over=turn.hands_over
+                texts, self._last_turn(models), completes, hands_over=turn.hands_over
             )
         except AttuneError as error:
             return Found("", AbilityAnswer(str(error)))
@@ -352,7 +360,7 @@ class Answering:
         """Begin a new conversation, in which the language model knows what day it is."""
         self._begun = True
         try:
-            models.forget(self._abilities.facts())
+            models.forget(self._facts())
         except AttuneError as error:
             logger.warning("the language model is not told the date: %s", error)
             models.forget()
@@ -388,13 +396,17 @@ class Answering:
         except AttuneError as error:
             logger.error("what was done for a turn whose speech went on stays: %s", error)
 
-    def _last_turn(self) -> LastTurn | None:
-        last = self._last
+    def _last_turn(self, models: ModelLease) -> LastTurn | None:
+        last, by_model = self._last, self._last_by_model
         if last is None:
             return None
-        return LastTurn(
-            last.heard, last.reply, lambda: self._log.take_back(last.id, last.utterance)
-        )
+
+        def forget() -> None:
+            self._log.take_back(last.id, last.utterance)
+            if by_model:
+                models.withdraw()
+
+        return LastTurn(last.heard, last.reply, forget)
 
     def _say(self, turn: QueuedTurn, text: str) -> _Reply:
         """Say `text` in place of a reply."""

@@ -258,3 +258,10 @@ def test_in_private_nothing_is_kept(tmp_path: Path, bells: Bells) -> None:
     counts = house.store.counts()
     assert (counts.utterances, counts.turns) == (1, 1)
     house.close()
+
+
+def test_what_is_forgotten_the_language_model_forgets_too(house: Early) -> None:
+    assert say(house, "my secret") == "0 my secret"
+    assert say(house, "forget that") == "Forgotten."
+    assert house.language_model.remembered == []
+    assert [turn.heard for turn in house.store.history.last_turns(5)] == ["forget that"]
