@@ -115,11 +115,6 @@ class Abilities:
             answer = Answer("Shall I really do that?", if_yes=answer)
         return Found(found.ability.name, answer)
 
-    def small_talk(self, text: str) -> str | None:
-        """Return what is said to a greeting and the like, if the language model is too weak for it;
-        None if it may reply."""
-        return small_talk(text) if self._knows_little() else None
-
     def instead(self, text: str) -> str | None:
         """Return what is said in place of the language model's reply to `text`, which no ability
         understands; None if the language model may reply."""
@@ -128,6 +123,8 @@ class Abilities:
             return f'I did not understand that. You can say, for example: "{about.example}".'
         if not self._knows_little():
             return None
+        if (reply := small_talk(text)) is not None:
+            return reply
         can = examples(self._understanding.abilities, 3)
         kinds = [kind_of(part) for part in (text, *runs_of_clauses(text))]
         if "question" in kinds:

@@ -165,7 +165,7 @@ def _answer(request: Request) -> Answer | None:
     registry = _registry()
     try:
         found = registry.Quantity(number, unit).to(to)
-    except registry_errors():
+    except _pint_errors():
         return Answer(f"{_words(request.slots['from'])} cannot be told in {request.slots['to']}.")
     told = f"{found.magnitude:.4g}" if abs(found.magnitude) < 10_000 else f"{found.magnitude:,.0f}"
     if "e" in told:
@@ -184,7 +184,7 @@ def _registry() -> "UnitRegistry[float]":
     return UnitRegistry()
 
 
-def registry_errors() -> tuple[type[Exception], ...]:
+def _pint_errors() -> tuple[type[Exception], ...]:
     """What pint raises where units do not go together."""
     from pint import DimensionalityError, UndefinedUnitError
 

@@ -157,8 +157,7 @@ class Answering:
                 if found_ability.answer.completes or found_ability.answer.if_yes is not None:
                     asked_by = found_ability
             case Answer(heard=meant):
-                text = _text_of(meant, words)
-                instead = self._abilities.instead(text) or self._abilities.small_talk(text)
+                instead = self._abilities.instead(_text_of(meant, words))
                 by_model = instead is None
                 if instead is not None:
                     reply = self._say(turn, instead)

@@ -11,6 +11,7 @@ from daemon.abilities.catalogue import Parts, built_in
 from daemon.abilities.kept_lists import StoredLists
 from daemon.abilities.no_house import no_house_ability
 from daemon.abilities.private_time import PrivateTime
+from daemon.abilities.sentences.small_talk import small_talk
 from daemon.abilities.timers import Alarms
 from daemon.alarms.keeper import AlarmKeeper
 from daemon.alarms.shelf import AlarmShelf
@@ -30,8 +31,8 @@ class Outcome:
     """What became of a request."""
 
     ability: str
-    """The ability that answered; `model` if the language model would, `declined` if neither does,
-    and `other` for "stop" and the like."""
+    """The ability that answered; `model` if the language model would, or small talk in its place,
+    `declined` if neither does, and `other` for "stop" and the like."""
     reply: str
 
 
@@ -106,7 +107,9 @@ class AbilityWorld:
                 told = str(error)
             return Outcome(found.ability, told or answer.reply)
         instead = self.abilities.instead(texts[0])
-        return Outcome("model", "") if instead is None else Outcome("declined", instead)
+        if instead is None or instead == small_talk(texts[0]):
+            return Outcome("model", "")
+        return Outcome("declined", instead)
 
     def close(self) -> None:
         self.store.close()

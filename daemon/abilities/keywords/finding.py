@@ -57,18 +57,6 @@ def without(text: str, phrases: str) -> str:
     return " ".join(_pattern(phrases).sub(" ", text).split())
 
 
-def after(text: str, phrases: str) -> str:
-    """Return what comes after the first of `phrases` in `text`; empty if there is none."""
-    found = _pattern(phrases).search(text)
-    return text[found.end() :].strip() if found else ""
-
-
-def before(text: str, phrases: str) -> str:
-    """Return what comes before the first of `phrases` in `text`; empty if there is none."""
-    found = _pattern(phrases).search(text)
-    return text[: found.start()].strip() if found else ""
-
-
 def length_in(text: str) -> str | None:
     """The longest length of time in `text`, as it is said; None if there is none."""
     words = text.split()

@@ -62,6 +62,14 @@ _REPLIES = (
         r"|great|nice|lovely|wonderful|well|glad|excited|proud|delighted|beautiful|fun)\b",
         "I am glad.",
     ),
+    (r"^(?:what is up|what is new|what are you doing)\b", "Not much. And you?"),
+    (
+        r"\b(?:can you hear me|do you hear me|are you there|is (?:anybody|anyone) there"
+        r"|are you listening)\b",
+        "Yes, I hear you.",
+    ),
+    (r"\b(?:(?:can|may) i tell you something|guess what)\b", "Please do tell me."),
+    (r"\b(?:a hug|a compliment)\b", "You are doing well."),
     (r"\b(?:my birthday|birthday today)\b", "Happy birthday."),
     (r"\b(?:merry|happy) (christmas|easter|new year)\b", "The same to you."),
 )

@@ -49,16 +49,14 @@ class Understanding:
         self.abilities = tuple(abilities)
         self._by_name = {ability.name: ability for ability in abilities}
         self._intents = Intents.from_dict(_described(abilities))
-        list(
-            recognize_all("warm up", self._intents)
-        )  # the first sentence takes a tenth of a second
+        # The first sentence takes a tenth of a second, which nobody is to wait for.
+        list(recognize_all("warm up", self._intents))
         self._near = NearWords(
             sentence
             for ability in abilities
             for sentences in ability.sentences.values()
             for sentence in [*sentences, *_RULES.values()]
         )
-        self._about = {word for ability in abilities for word in ability.about}
 
     def understand(
         self,

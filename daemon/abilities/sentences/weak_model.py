@@ -35,47 +35,6 @@ _TOLD = (
     "give me information",
     "i wonder",
 )
-_SMALL_TALK = (
-    "how are you",
-    "how do you do",
-    "how is it going",
-    "how was your",
-    "how have you been",
-    "what is up",
-    "what is new",
-    "are you ok",
-    "are you there",
-    "can you hear me",
-    "do you like",
-    "do you love",
-    "what do you think",
-    "what do you like",
-    "how do you feel",
-    "do you hear me",
-    "make me laugh",
-    "give me a compliment",
-    "sing",
-    "what about you",
-    "is anybody there",
-    "is anyone there",
-    "are you",
-    "do you feel",
-    "do you want",
-    "will you be",
-    "would you like",
-    "did you sleep",
-    "have you",
-    "what is your favourite",
-    "what is your favorite",
-    "what are you doing",
-    "how old are you",
-    "i am",
-    "can i tell you",
-    "may i tell you",
-    "guess what",
-    "give me a hug",
-)
-
 _WONDERS = re.compile(
     r"\b(?:wants? to know|wonders?|wondering|asks?|asked|asking|know|tell (?:me|us|him|her|them))"
     r" (?:me |us )?(?:who|whose|what|where|when|why|how|which|whether|if)\b"
@@ -87,8 +46,6 @@ def kind_of(words: str) -> Kind:
     """Tell whether `words` ask for a fact, ask for something to be done, or are only talk."""
     text = plain_requests(words)[-1]
     if not text:
-        return "talk"
-    if text.startswith(_SMALL_TALK):
         return "talk"
     if text.startswith(_TOLD) or _WONDERS.search(text):
         return "question"
