@@ -1,7 +1,8 @@
-"""What people say to the abilities, as they say it, and what has to come of it.
+"""What people might say to the abilities, and what has to come of it.
 
-`requests.jsonl` was written by others, who had seen no template: `before` is what was said earlier,
-`says` what a right answer contains. On a Monday, the 30th of November 2026, at 17:20 in Berlin.
+A large language model wrote `requests.jsonl`, in the part of different people and without having
+seen a template (docs/experiments/053): `before` is what was said earlier, `says` what a right
+answer contains. On a Monday, the 30th of November 2026, at 17:20 in Berlin.
 """
 
 import json
