@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from math import isclose
 from typing import TYPE_CHECKING
 
 from .ability import Ability, Answer, Request
@@ -167,12 +168,11 @@ def _answer(request: Request) -> Answer | None:
         found = registry.Quantity(number, unit).to(to)
     except _pint_errors():
         return Answer(f"{_words(request.slots['from'])} cannot be told in {request.slots['to']}.")
-    told = f"{found.magnitude:.4g}" if abs(found.magnitude) < 10_000 else f"{found.magnitude:,.0f}"
-    if "e" in told:
-        told = f"{found.magnitude:.8f}".rstrip("0").rstrip(".")
-    plain = registry.Quantity(number, unit)
-    exact = abs(registry.Quantity(float(told.replace(",", "")), to).to(unit).magnitude - number)
-    about = "" if exact <= 1e-9 * max(1.0, abs(plain.magnitude)) else "about "
+    value = float(found.magnitude)
+    told = f"{value:.4g}" if 1e-4 <= abs(value) < 10_000 else f"{value:,.0f}"
+    if 0 < abs(value) < 1e-4:
+        told = f"{value:.8f}".rstrip("0").rstrip(".")
+    about = "" if isclose(float(told.replace(",", "")), value, rel_tol=1e-9) else "about "
     return Answer(f"{_words(request.slots['from'])} is {about}{told} {request.slots['to']}.")
 
 
