@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from daemon.client.socket_client import request
-from tests.support.running_daemon import make_settings
+from tests.support.running_daemon import folder, make_settings
+
+__all__ = ["folder"]
 
 ROUNDS = 30
 SECONDS = 2.0
