@@ -50,8 +50,11 @@ class ClientChat(Protocol):
         tools: Sequence[Mapping[str, Any]] = (),
         step: Step = unwatched,
         told: Completion | None = None,
+        *,
+        must_call: bool = False,
     ) -> Generator[str, None, None]:
-        """Stream the reply to `messages` as pieces of text, and tell about it in `told`.
+        """Stream the reply to `messages` as pieces of text, and tell about it in `told`. The reply
+        may call `tools`, and has to if it `must_call`.
 
         `step` is called before each bounded step of the work; an exception that it raises ends the
         reply, as closing the iterator does. Raises TooLongError where the messages do not fit, and

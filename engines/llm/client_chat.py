@@ -10,7 +10,7 @@ import json
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -24,9 +24,11 @@ from .degeneration import cycles, printable, repeats_lines
 from .grammar import Grammar
 from .model import LlamaModel
 from .sequence import LlamaSequence
+from .tool_grammar import tool_grammar
 from .vocabulary import Vocabulary
 
 _REMEMBERED_TEMPLATES = 64
+_REMEMBERED_GRAMMARS = 8
 _LEAST_TEMPERATURE = 1e-3
 """Below this the likeliest token is drawn in any case, and likelihoods overflow."""
 LEAST_REPLY_TOKENS = 128
@@ -48,6 +50,7 @@ class LlamaClientChat:
         """What is in the sequence."""
         self._caller = threading.Lock()
         self._parts = lru_cache(_REMEMBERED_TEMPLATES)(self._render)
+        self._grammars = lru_cache(_REMEMBERED_GRAMMARS)(self._tool_grammar)
 
     def complete(
         self,
@@ -56,12 +59,16 @@ class LlamaClientChat:
         tools: Sequence[Mapping[str, Any]] = (),
         step: Step = unwatched,
         told: Completion | None = None,
+        *,
+        must_call: bool = False,
     ) -> Generator[str, None, None]:
         """Stream the reply to `messages` as pieces of printable text, and tell in `told` how many
         tokens there are and why the reply ended.
 
         The oldest messages but the system's are left out where all do not fit. `tools` are
-        described to the model if its chat template has a place for them. Control tokens in a
+        described to the model if its chat template has a place for them, and the reply is then a
+        text or calls that their schemas allow (`tool_calls.py` finds them), unless
+        `sampling.grammar` wants something else; with `must_call` it is calls. Control tokens in a
         message are plain text. `step` is called before each bounded step of the work; an exception
         that it raises ends the reply, as closing does. A reply that falls into a loop is ended.
 
@@ -79,6 +86,8 @@ class LlamaClientChat:
             told.prompt_tokens, told.completion_tokens, told.finish_reason = len(prompt), 0, ""
             self._read(prompt, step)
             room = self._sequence.capacity_tokens - len(prompt)
+            if described and not sampling.grammar:
+                sampling = replace(sampling, grammar=self._grammars(described, must_call))
             yield from self._write(sampling, min(sampling.max_tokens, room), step, told)
         finally:
             self._caller.release()
@@ -124,6 +133,10 @@ class LlamaClientChat:
             roles,
             self._vocabulary.ends_of_text() | variables,
         )
+
+    def _tool_grammar(self, tools: str, must_call: bool) -> str:
+        template = self._sequence.model.chat_template
+        return tool_grammar(json.loads(tools), template, must_call=must_call)
 
     def _read(self, prompt: list[int], step: Step) -> None:
         """Bring `prompt` into the sequence, whose last token is decoded anew in any case."""

@@ -36,7 +36,7 @@ def as_text(name: str, arguments: str) -> str:
 def find_calls(text: str) -> list[CalledTool]:
     """The calls in a reply; none where it has no valid one."""
     found = []
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(strict=False)  # a model may break a line within a text
     place = 0
     while (place := text.find("{", place)) >= 0:
         try:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.http.openai.tool_calls import as_text, find_calls, may_be_call
+from engines.llm.tool_calls import as_text, find_calls, may_be_call
 
 CALL = '{"name": "turn_on", "arguments": {"name": "kitchen light"}}'
 
