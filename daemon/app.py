@@ -34,6 +34,7 @@ from .events.bus import Events
 from .events.learning import AdaptationChanged
 from .events.service import Status
 from .housekeeping import Housekeeping
+from .idle_task import IdleTask
 from .installation import refuse_strangers
 from .jobs.engine_builds import ENGINE_COMMAND, EngineBuilds
 from .jobs.launch import as_child
@@ -59,6 +60,10 @@ from .store.personal_vocabulary import PersonalVocabulary
 from .store.shadow_readings import ShadowReadings
 from .store.store import Store
 from .systemd import Watchdog
+from .tools.gate_results import GateResults
+from .tools.servers import McpServers
+from .tools.servers_file import read_servers
+from .tools.toolbox import Toolbox
 from .training.memory_guard import MemoryGuard
 from .training.round_inputs import RoundInputs, limits_of
 from .training.rounds import RoundRecord, Rounds
@@ -71,6 +76,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _QUIET_POLL_SECONDS = 0.02
+_TRY_TOOLS_EVERY_SECONDS = 30.0
 
 
 def _no_other_settings() -> "Future[None]":
@@ -217,8 +223,9 @@ def start(
         lambda: models.files.replying_language_model,
     )
     vocabulary.expect_also(lambda: own.words)
+    toolbox = start_tools(stack, settings, given, models, attention)
     conversation = start_conversation(
-        stack, settings, given, models, store, speaker, attention, events, own
+        stack, settings, given, models, store, speaker, attention, events, own, toolbox
     )
     housekeeping = start_housekeeping(stack, settings, given.clocks, models, store, attention)
     labeller = Labeller(
@@ -262,11 +269,14 @@ def start(
         attention=attention,
         audio_input=spoken.audio_input,
         wake=spoken.wake,
-        network_problem=lambda: "; ".join(one.problem for one in [*on_network, own] if one.problem),
+        network_problem=lambda: "; ".join(
+            one.problem for one in [*on_network, own, toolbox] if one.problem
+        ),
         pace=spoken.pace,
         conversation=conversation,
         alarms=own.told_alarms,
         private_seconds=lambda: own.private.left_seconds,
+        tools=lambda: toolbox.for_people,
         speaker=speaker,
         housekeeping=housekeeping,
         inputs=inputs,
@@ -303,7 +313,7 @@ def start(
         start_anew=given.start_anew,
     )
     if http is not None:
-        open_http(http, service, models, conversation, spoken.pace)
+        open_http(http, service, models, conversation, spoken.pace, toolbox)
     control = start_control(stack, settings, given, service)
     # Stopped first: clients that wait for a reply are told while the other parts still run.
     stack.callback(conversation.stop_answering)
@@ -354,6 +364,7 @@ def open_http(
     models: ModelManager,
     conversation: Conversation,
     pace: TurnPace,
+    toolbox: Toolbox,
 ) -> None:
     """Let clients of HTTP reach what runs by now."""
     from .http.offered import Running
@@ -372,6 +383,7 @@ def open_http(
             adaptation=service.scheduler.status,
             last_rounds=service.store.history.last_rounds,
             hold_training=held.hold,
+            may_call_tools=lambda: toolbox.may_call,
         ),
         lambda: pace.end_seconds,
     )
@@ -460,6 +472,36 @@ def make_guard(
     return guard
 
 
+def start_tools(
+    stack: ExitStack,
+    settings: Settings,
+    given: Surroundings,
+    models: ModelManager,
+    attention: Attention,
+) -> Toolbox:
+    """Reach the MCP servers, if there are any, and try the language model out on tools, if anybody
+    may offer it some. Raises AttuneError if the file of servers is wrong."""
+    servers = None
+    if settings.tools.servers not in ("", "none"):
+        servers = McpServers(read_servers(Path(settings.tools.servers)))
+        servers.start()
+        stack.callback(servers.stop)
+    toolbox = Toolbox(
+        servers,
+        GateResults(settings.state_dir),
+        settings.tools.use,
+        models.lender,
+        lambda: models.files.replying_language_model,
+        attention,
+        given.clocks.wall,
+    )
+    if servers is not None or settings.http.address:
+        trying = IdleTask("tool-gate", toolbox.try_out, attention, _TRY_TOOLS_EVERY_SECONDS)
+        trying.start()
+        stack.callback(trying.stop)
+    return toolbox
+
+
 def start_conversation(
     stack: ExitStack,
     settings: Settings,
@@ -470,6 +512,7 @@ def start_conversation(
     attention: Attention,
     events: Events,
     own: OwnAbilities,
+    toolbox: Toolbox,
 ) -> Conversation:
     """Start the thread that answers turns."""
     conversation = Conversation(
@@ -483,6 +526,7 @@ def start_conversation(
         alive=given.watchdog.watch("conversation"),
         preparation=(Preparation(speaker.prepare, speaker.forget) if speaker is not None else None),
         abilities=own.abilities,
+        tools=toolbox,
         private=lambda: own.private.left_seconds > 0,
     )
     stack.callback(conversation.close)

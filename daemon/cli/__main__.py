@@ -26,6 +26,7 @@ from . import (
     models,
     recommend,
     tokens,
+    tools,
     vocabulary,
 )
 from .bench import command as bench
@@ -131,6 +132,7 @@ app.add_typer(vocabulary.app, name="vocabulary")
 app.add_typer(voices.app, name="voices")
 app.add_typer(wake.app, name="wake")
 app.add_typer(tokens.app, name="tokens")
+app.add_typer(tools.app, name="tools")
 app.add_typer(models.app, name="models")
 engines.app.command()(recommend.recommend)
 app.add_typer(engines.app, name="engines")

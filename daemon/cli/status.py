@@ -70,6 +70,7 @@ def _lines(found: Status) -> list[Line]:
             if found.private_seconds
             else []
         ),
+        *([("tools", found.tools)] if found.tools else []),
         *([("called by", _called_by(found.wake))] if found.wake.word != NONE else []),
         ("speaking", _speaking(found.speaking)),
         (

@@ -196,6 +196,23 @@ class HouseSettings(Frozen):
         return self
 
 
+class ToolSettings(Frozen):
+    servers: PlaceOrNone = Field(
+        "",
+        description=(
+            "File that lists MCP servers and the tools of them that the language model may call; "
+            "nobody else may read it. Empty: none."
+        ),
+    )
+    use: bool | Literal["auto"] = Field(
+        "auto",
+        description=(
+            "Whether the language model may call tools, also those of clients over HTTP. `auto`: "
+            "if it chooses the right one in 95 of 100 cases, which is tried while nobody talks."
+        ),
+    )
+
+
 class SpeakingSettings(Frozen):
     voice: str = Field(
         "auto",
@@ -687,6 +704,7 @@ class Settings(Frozen):
     conversation: ConversationSettings = ConversationSettings()
     abilities: AbilitySettings = AbilitySettings()
     house: HouseSettings = HouseSettings()
+    tools: ToolSettings = ToolSettings()
     speaking: SpeakingSettings = SpeakingSettings()
     wake: WakeSettings = WakeSettings()
     segmenter: SegmenterSettings = SegmenterSettings()

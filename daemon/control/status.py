@@ -51,6 +51,9 @@ class StatusReader:
     """Returns every timer, alarm and reminder, for people."""
     private_seconds: Callable[[], float]
     """Returns the seconds for which nothing is kept of what is said."""
+    tools: Callable[[], str]
+    """Returns which tools the language model may call and why, for people; empty if there are
+    none."""
     speaker: Speaker | None
     housekeeping: Housekeeping
     inputs: RoundInputs
@@ -88,6 +91,7 @@ class StatusReader:
             end_of_turn=self.pace.why,
             alarms=self.alarms(),
             private_seconds=self.private_seconds(),
+            tools=self.tools(),
             speaking=self._speaking(),
             attentive=self.attention.needed,
             quiet_seconds=self.attention.quiet_seconds(),

@@ -51,6 +51,7 @@ from .dialogue import (
     decide,
     question,
 )
+from .tool_use import Tools, ToolUse
 from .turn_log import QueuedTurn, TurnLog
 from .unanswered import Unanswered, WhatWasHeard
 
@@ -78,10 +79,11 @@ class Answering:
         publish: Callable[[QueuedTurn, TurnEvent], None],
         go_on: Callable[[QueuedTurn], None],
         abilities: Abilities | None = None,
+        tools: Tools | None = None,
     ) -> None:
         """Call `go_on` between the bounded steps of a turn; it raises TurnAbandoned if the turn is
         to end. Call `publish` with each event of a turn. Without `abilities` the language model
-        answers everything."""
+        answers everything; `tools` are those that it may call."""
         self._store = store
         self._settings = settings
         self._log = log
@@ -90,6 +92,9 @@ class Answering:
         self._go_on = go_on
         self._abilities = abilities or Abilities([], lambda: datetime.now(UTC))
         self._facts = self._abilities.facts if abilities is not None else str
+        self._tools = ToolUse(
+            tools, publish, go_on, settings.system_prompt, settings.max_reply_tokens
+        )
         self._asked: Found | None = None
         """The last answer of an ability, if it was a question."""
         self._undo: Callable[[], None] | None = None
@@ -127,6 +132,7 @@ class Answering:
         if quiet_seconds >= self._settings.forget_after_seconds or not self._begun:
             self._begin_anew(models)
         self.interrupted.clear()
+        self._tools.begin(turn, models)
         found = self._heard_before(turn, models) or self._hear(turn, models)
         heard, words = found.heard, found.words
         if isinstance(heard, Transcript):
@@ -149,20 +155,23 @@ class Answering:
             ringing=self._abilities.alarms.ringing,
         )
         found_ability = self._ability(turn, models, move, found, quiet_seconds)
-        by_model, undo, asked_by = False, None, None
+        by_model, undo, asked_by, instead = False, None, None, None
+        if found_ability is None and isinstance(move, Answer):
+            said = _text_of(move.heard, words)
+            instead = self._abilities.instead(said)
+            if instead is None and self.mode == "assistant":
+                found_ability = self._tools.find(said, self._facts())
         match move:
             case Answer() | AskBack() if found_ability is not None:
                 reply = self._act(turn, found_ability)
                 undo = found_ability.answer.undo
                 if found_ability.answer.completes or found_ability.answer.if_yes is not None:
                     asked_by = found_ability
+            case Answer() if instead is not None:
+                reply = self._say(turn, instead)
             case Answer(heard=meant):
-                instead = self._abilities.instead(_text_of(meant, words))
-                by_model = instead is None
-                if instead is not None:
-                    reply = self._say(turn, instead)
-                else:
-                    reply = self._reply(turn, models, meant)
+                by_model = True
+                reply = self._reply(turn, models, meant)
             case AskBack(words=asked):
                 reply = self._say(turn, question(asked))
             case AskAgain():
@@ -194,6 +203,7 @@ class Answering:
         self._last_by_model, self._undo, self._asked = by_model, undo, asked_by
         asked_back = isinstance(move, AskBack) and found_ability is None
         self._last = self._ended(turn, found, reply, asked_back, found_ability)
+        self._tools.end(self._last.turn)
         self._doubted = Doubted(self._last.utterance, words) if asked_back else None
         return self._last
 
@@ -294,6 +304,7 @@ class Answering:
             return
         if self._last_by_model:
             models.withdraw()
+        self._tools.forget_turn(last.turn)
         self._undo_act()
         self._doubted = None
         self._log.take_back(last.id, last.utterance)
@@ -358,6 +369,7 @@ class Answering:
     def _begin_anew(self, models: ModelLease) -> None:
         """Begin a new conversation, in which the language model knows what day it is."""
         self._begun = True
+        self._tools.forget()
         try:
             models.forget(self._facts())
         except AttuneError as error:
@@ -404,6 +416,7 @@ class Answering:
             self._log.take_back(last.id, last.utterance)
             if by_model:
                 models.withdraw()
+            self._tools.forget_turn(last.turn)
 
         return LastTurn(last.heard, last.reply, forget)
 

@@ -35,6 +35,7 @@ from ..store.store import Store
 from .answering import Answering
 from .dialogue import Mode
 from .early import Early, Preparation
+from .tool_use import Tools
 from .turn_log import QueuedTurn, TurnLog
 
 logger = logging.getLogger(__name__)
@@ -60,12 +61,14 @@ class Conversation:
         alive: Callable[[], None] = lambda: None,
         preparation: Preparation | None = None,
         abilities: Abilities | None = None,
+        tools: Tools | None = None,
         private: Callable[[], bool] = lambda: False,
     ) -> None:
         """Start the thread. It calls `alive` before each step of a reply, and at least every
         _ROUND_SECONDS while it does not wait for a model. With `keeps_audio`, the audio of spoken
         turns is stored. `preparation` is for replies that were begun early.
-        Without `abilities` the language model answers everything. While `private`, nothing is
+        Without `abilities` the language model answers everything; `tools` are those that it may
+        call. While `private`, nothing is
         stored."""
         self._alive = alive
         self._preparation = preparation
@@ -74,7 +77,7 @@ class Conversation:
         self._attention = attention
         self._log = TurnLog(store, keeps_audio, private)
         self._answering = Answering(
-            store, settings, self._log, clocks, self._publish, self._go_on, abilities
+            store, settings, self._log, clocks, self._publish, self._go_on, abilities, tools
         )
         self._waiting: deque[QueuedTurn] = deque()
         self._changed = threading.Condition()

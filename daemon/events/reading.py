@@ -35,6 +35,7 @@ from .turns import (
     SpeechEnded,
     SpeechHeard,
     StreamEnded,
+    ToolCalled,
     TurnAnswered,
     TurnFailed,
     TurnWithdrawn,
@@ -82,6 +83,7 @@ AnyEvent = Annotated[
     | TakeAsked
     | TakeRefused
     | TextSaid
+    | ToolCalled
     | TurnAnswered
     | TurnFailed
     | TurnWithdrawn

@@ -67,6 +67,8 @@ class Status(Event):
     """Every timer, alarm and reminder, for people."""
     private_seconds: float = 0.0
     """The seconds for which nothing is kept of what is said; 0 if it may be."""
+    tools: str = ""
+    """Which tools the language model may call and why, for people; empty if there are none."""
     wake: WakeStatus = WakeStatus()
     speaking: SpeakingStatus = SpeakingStatus(voice="none")
     attentive: bool

@@ -92,6 +92,15 @@ class ReplyPiece(TurnEvent):
     text: str
 
 
+class ToolCalled(TurnEvent):
+    """The language model calls a tool of another program."""
+
+    event: Literal["tool"] = "tool"
+    server: str
+    tool: str
+    arguments: dict[str, Any]
+
+
 class HandedOver(EventPart):
     """Something that Home Assistant, who is the client, has to do."""
 

@@ -62,6 +62,8 @@ class Running:
     """How so many rounds ended, the newest first."""
     hold_training: Callable[[bool], None]
     """Lets training stand still, or go on."""
+    may_call_tools: Callable[[], bool]
+    """Whether the language model chooses tools well enough to be given those of clients."""
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ RDEPENDS:${PN} = "\
     python3-hibari-tts \
     python3-jinja2 \
     python3-llama-cpp-python \
+    python3-mcp \
     python3-modules \
     python3-num2words \
     python3-numpy \

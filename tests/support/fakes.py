@@ -107,6 +107,8 @@ class EchoClientChat:
         tools: Sequence[Mapping[str, Any]] = (),
         step: Step = unwatched,
         told: Completion | None = None,
+        *,
+        must_call: bool = False,
     ) -> Generator[str, None, None]:
         told = Completion() if told is None else told
         last = messages[-1].content

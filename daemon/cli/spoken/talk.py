@@ -27,6 +27,7 @@ from ...events.turns import (
     ModeChanged,
     RecordingPlayed,
     ReplyPiece,
+    ToolCalled,
     TurnAnswered,
     TurnEvent,
     TurnFailed,
@@ -225,6 +226,9 @@ def show(event: Event) -> None:
             _show_turn(event)
         case Called(by=by):
             console.print(f"[dim]called by {escape(by)}; speak[/dim]", highlight=False)
+        case ToolCalled(server=server, tool=tool, arguments=arguments):
+            given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+            console.print(Text(f"{server}: {tool}({given})", "dim"), soft_wrap=True)
         case TurnWithdrawn():
             console.print("[dim]you go on; the answer is withdrawn[/dim]")
         case ReplySaid(problem=problem) if problem:

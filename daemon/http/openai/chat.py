@@ -17,6 +17,7 @@ from fastapi.responses import StreamingResponse
 from engines.chat import ChatMessage, Completion, Sampling, TooLongError
 from engines.errors import AttuneError, TurnAbandoned
 from engines.llm.grammar import json_grammar
+from engines.llm.tool_calls import as_text, find_calls, may_be_call
 
 from ...clients import Client
 from ...conversation.dialogue import answer_to_question, question
@@ -39,7 +40,6 @@ from .chat_schema import (
 )
 from .models import route_of
 from .reading import decoded, leased, read, stretches
-from .tool_calls import as_text, find_calls, may_be_call
 
 router = APIRouter(tags=["chat"])
 
@@ -173,7 +173,10 @@ def _write(
         grammar=_grammar(given),
     )
     tools = [one.model_dump(exclude_none=True) for one in _tools(given)]
-    yield from continued(running, messages, sampling, tools, client, told.completion)
+    tools = tools if running.may_call_tools() else []
+    yield from continued(
+        running, messages, sampling, tools, client, told.completion, must_call=_must_call(given)
+    )
 
 
 def _grammar(given: ChatRequest) -> str:
@@ -194,6 +197,8 @@ def continued(
     tools: list[dict[str, Any]],
     client: Client,
     told: Completion,
+    *,
+    must_call: bool = False,
 ) -> Generator[str, None, None]:
     """The language model's reply. The user's own turns come first: as long as one is answered, this
     one waits between two steps."""
@@ -211,7 +216,10 @@ def continued(
                 raise BusyError("the language model was exchanged meanwhile; ask again")
 
         chat = models.language_model.client_chat
-        with closing(chat.complete(messages, sampling, tools, step, told)) as pieces:
+        wanted = must_call and bool(tools)
+        with closing(
+            chat.complete(messages, sampling, tools, step, told, must_call=wanted)
+        ) as pieces:
             yield from pieces
 
 
@@ -282,7 +290,17 @@ def _calls(given: ChatRequest, text: str) -> list[ToolCall]:
 
 def _tools(given: ChatRequest) -> list[Tool]:
     """The tools that may be called in this reply."""
-    return [] if given.tool_choice == "none" else given.tools or []
+    tools = given.tools or []
+    if given.tool_choice == "none":
+        return []
+    if isinstance(given.tool_choice, dict):
+        wanted = (given.tool_choice.get("function") or {}).get("name")
+        return [tool for tool in tools if tool.function.name == wanted]
+    return tools
+
+
+def _must_call(given: ChatRequest) -> bool:
+    return given.tool_choice == "required" or isinstance(given.tool_choice, dict)
 
 
 def _finish(told: _Told, calls: list[ToolCall]) -> Any:

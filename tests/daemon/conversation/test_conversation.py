@@ -22,6 +22,7 @@ from daemon.clocks import Clocks
 from daemon.config.settings import ConversationSettings
 from daemon.control.server import Message
 from daemon.conversation.conversation import Conversation
+from daemon.conversation.tool_use import Tools
 from daemon.events.bus import Events
 from daemon.events.event import Event
 from daemon.serving.lease import LoadedRoute, ModelLender
@@ -55,13 +56,15 @@ class House:
         keeps_audio: bool = True,
         abilities: Abilities | None = None,
         private: Callable[[], bool] = lambda: False,
+        tools: Tools | None = None,
+        language_model: EchoLanguageModel | None = None,
         **settings: float | bool,
     ) -> None:
         self.clock = Clock()
         self.store = Store(folder)
         self.events = Events()
         self.attention = Attention(self.clock)
-        self.language_model = EchoLanguageModel()
+        self.language_model = language_model or EchoLanguageModel()
         asked = {
             "max_reply_tokens": 50,
             "forget_after_seconds": 60,
@@ -83,6 +86,7 @@ class House:
             clocks=Clocks(monotonic=self.clock, processor=partial(next, count(1.0))),
             alive=alive,
             abilities=abilities,
+            tools=tools,
             private=private,
         )
 

@@ -74,7 +74,7 @@ def test_a_reply_is_as_long_as_asked(start_house: Start, name: str) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_call_of_a_tool_is_told_as_one(start_house: Start, stream: bool) -> None:
-    answer = start_house().chat("light", tools=TOOLS, stream=stream)
+    answer = start_house(tools__use=True).chat("light", tools=TOOLS, stream=stream)
     if stream:
         deltas = [chunk["choices"][0] for chunk in answer.events]
         [called] = [one["delta"]["tool_calls"] for one in deltas if "tool_calls" in one["delta"]]
@@ -92,12 +92,51 @@ def test_a_call_of_a_tool_is_told_as_one(start_house: Start, stream: bool) -> No
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_no_tool_is_called_where_none_may_be(start_house: Start, stream: bool) -> None:
-    answer = start_house().chat("light", tools=TOOLS, tool_choice="none", stream=stream)
+    answer = start_house(tools__use=True).chat(
+        "light", tools=TOOLS, tool_choice="none", stream=stream
+    )
     if stream:
         text = "".join(one["choices"][0]["delta"].get("content") or "" for one in answer.events)
     else:
         text = answer.json["choices"][0]["message"]["content"]
     assert text == "2 light"
+
+
+def test_a_language_model_that_was_not_tried_is_given_no_tools(start_house: Start) -> None:
+    message = start_house().chat("light", tools=TOOLS).json["choices"][0]["message"]
+    assert (message["content"], message["tool_calls"]) == ("2 light", None)
+
+
+@pytest.mark.parametrize(
+    ("choice", "must_call", "offered"),
+    [
+        ("auto", False, ["turn_on", "turn_off"]),
+        ("required", True, ["turn_on", "turn_off"]),
+        ({"type": "function", "function": {"name": "turn_off"}}, True, ["turn_off"]),
+        ({"type": "function", "function": {"name": "unknown"}}, False, []),
+    ],
+)
+def test_a_client_may_want_a_certain_call(
+    start_house: Start, choice: Any, must_call: bool, offered: list[str]
+) -> None:
+    seen: list[tuple[bool, list[str]]] = []
+
+    class Noting(EchoLanguageModel):
+        @property
+        def client_chat(self) -> Any:
+            class Chat(EchoClientChat):
+                def complete(
+                    self, messages: Any, sampling: Any, tools: Any = (), *given: Any, **more: Any
+                ) -> Any:
+                    seen.append((more["must_call"], [one["function"]["name"] for one in tools]))
+                    return super().complete(messages, sampling, tools, *given, **more)
+
+            return Chat(self)
+
+    off = {"type": "function", "function": {"name": "turn_off"}}
+    house = start_house(surroundings(Noting()), tools__use=True)
+    house.chat("x", tools=[*TOOLS, off], tool_choice=choice)
+    assert seen == [(must_call, offered)]
 
 
 def test_a_call_within_a_sentence_is_none(start_house: Start) -> None:
@@ -113,7 +152,9 @@ def test_a_call_within_a_sentence_is_none(start_house: Start) -> None:
             return Chat(self)
 
     message = (
-        start_house(surroundings(Prose())).chat("x", tools=TOOLS).json["choices"][0]["message"]
+        start_house(surroundings(Prose()), tools__use=True)
+        .chat("x", tools=TOOLS)
+        .json["choices"][0]["message"]
     )
     assert (message["content"], message["tool_calls"]) == (words, None)
 
