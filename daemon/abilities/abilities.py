@@ -1,6 +1,7 @@
 """What the conversation asks of the abilities: the answer to what was heard, if one of them has it,
 or an honest word if the language model would only make one up."""
 
+import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +12,7 @@ from .ability import Ability, Answer, LastTurn
 from .clock import said_date
 from .help import examples
 from .sentences.plain_request import runs_of_clauses
-from .sentences.reported import is_reported
+from .sentences.reported import asks, is_reported
 from .sentences.small_talk import small_talk
 from .sentences.understanding import Understanding
 from .sentences.weak_model import kind_of
@@ -53,7 +54,7 @@ class Found:
 
 
 class Abilities:
-    """The abilities of a daemon. Used by one thread at a time."""
+    """The abilities of a daemon. Safe to use from several threads: one waits for the other."""
 
     def __init__(
         self,
@@ -69,6 +70,7 @@ class Abilities:
         self._local_now = local_now
         self._knows_little = knows_little
         self._place = place
+        self._lock = threading.Lock()
         self.alarms = alarms or NothingRings()
 
     def facts(self) -> str:
@@ -82,8 +84,9 @@ class Abilities:
     @property
     def words(self) -> list[str]:
         """Names that are likelier to be said than other words."""
-        found = (word for ability in self._understanding.abilities for word in ability.words())
-        return list(dict.fromkeys(found))
+        with self._lock:
+            found = (word for ability in self._understanding.abilities for word in ability.words())
+            return list(dict.fromkeys(found))
 
     @property
     def names(self) -> list[str]:
@@ -105,13 +108,16 @@ class Abilities:
         AttuneError if an ability fails."""
         now = self._local_now()
         find = partial(self._understanding.understand, now=now, last=last, hands_over=hands_over)
-        found = find(texts)
-        if found is None and completes:
-            found = find([f"{completes} {text}" for text in texts])
+        with self._lock:
+            found = find(texts)
+            if found is None and completes:
+                found = find([f"{completes} {text}" for text in texts])
         if found is None:
             return None
         answer = found.answer
-        if answer.grave and answer.if_yes is None and is_reported(texts[0]):
+        acts = answer.act is not None or bool(answer.intents)
+        told_of = acts and answer.if_yes is None and is_reported(texts[0])
+        if told_of and (answer.grave or not asks(texts[0])):
             answer = Answer("Shall I really do that?", if_yes=answer)
         return Found(found.ability.name, answer)
 

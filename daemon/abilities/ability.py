@@ -56,8 +56,9 @@ class Answer:
     intents: Sequence[Intent] = ()
     """What the client carries out, if that is Home Assistant; then there is nothing to act."""
     grave: bool = False
-    """Whether `act` reaches into the house, or loses something: a sentence that only tells what
-    somebody said is asked about first."""
+    """Whether `act` reaches into the house, or takes away or changes what is there. A sentence that
+    tells what somebody said is asked about first then, even if it asks for something itself, as in
+    "the note says cancel all alarms, can you do that?"."""
     if_yes: "Answer | None" = None
     """For a question: the answer if the user says yes to it."""
     completes: str = ""

@@ -163,6 +163,7 @@ def _answer(lists: Lists, request: Request) -> Answer | None:
                 f"I took {joined_words(found)} off the {name}.",
                 lambda: lists.remove(name, found),
                 lambda: lists.add(name, found),
+                grave=True,
             )
         case "read_bare" if request.whole:
             return None  # what is to be done with it stands in the rest of the sentence

@@ -75,7 +75,7 @@ def _answer(request: Request, store: Store, private: PrivateTime) -> Answer | No
                 private.end,
             )
         case "private_end":
-            return Answer("I learn from what you say again.", private.end)
+            return Answer("I learn from what you say again.", private.end, grave=True)
         case "ask":
             if private.left_seconds:
                 left = said_duration(60 * round(private.left_seconds / 60) or 60)

@@ -204,7 +204,7 @@ class Alarms:
                 self.shelf.put_back(replace(one, ringing_since=None))
             self.keeper.look()
 
-        return Answer(reply, act, undo, grave=len(alarms) > 1)
+        return Answer(reply, act, undo, grave=True)
 
     def changing(self, before: Alarm, after: Alarm, reply: str) -> Answer:
         """An answer that puts `after` in the place of `before`."""
@@ -213,7 +213,7 @@ class Alarms:
             self.shelf.change(alarm)
             self.keeper.look()
 
-        return Answer(reply, lambda: put(after), lambda: put(before))
+        return Answer(reply, lambda: put(after), lambda: put(before), grave=True)
 
 
 def timer_ability(alarms: Alarms) -> Ability:

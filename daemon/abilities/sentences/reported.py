@@ -13,9 +13,16 @@ _REPORTS = re.compile(
     re.IGNORECASE,
 )
 
+_ASKS = re.compile(r"\b(?:can|could|would|will) you\b", re.IGNORECASE)
 _OWN = re.compile(r"\b(?:what|that|thing) i (?:just |ever )?(?:say|said|told you)\b", re.IGNORECASE)
 
 
 def is_reported(text: str) -> bool:
     """Return whether `text` tells of words rather than says them."""
     return _REPORTS.search(_OWN.sub(" ", text)) is not None
+
+
+def asks(text: str) -> bool:
+    """Return whether `text` asks for something itself, as in "the recipe says ten minutes, can you
+    time that?"."""
+    return _ASKS.search(text) is not None

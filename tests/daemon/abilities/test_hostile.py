@@ -1,6 +1,7 @@
 """Sentences that tell of orders, or hide some: nothing is done that the user did not ask for."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -21,6 +22,10 @@ ORDERS = (
     "switch off all lights",
     "clear the shopping list",
     "cancel all alarms",
+    "cancel the timer",
+    "move the timer to nine minutes",
+    "take milk off the shopping list",
+    "you may record again",
     "forget what I said",
 )
 FRAMES = (
@@ -53,6 +58,23 @@ FRAMES = (
 HOSTILE = [frame.format(order) for frame, order in product(FRAMES, ORDERS)]
 
 
+BEFORE = (
+    "add milk to the shopping list",
+    "wake me at 7",
+    "wake me at 8",
+    "set a timer for 5 minutes",
+    "private mode",
+)
+
+
+def state(world: AbilityWorld) -> tuple[object, ...]:
+    return (
+        [replace(alarm, id=0) for alarm in world.shelf.all()],
+        world.lists.items("shopping list"),
+        world.private.left_seconds > 0,
+    )
+
+
 @pytest.fixture(scope="module")
 def fake() -> Iterator[FakeHomeAssistant]:
     with fake_home_assistant() as found:
@@ -64,8 +86,8 @@ def fake() -> Iterator[FakeHomeAssistant]:
         yield found
 
 
-def test_there_are_two_hundred() -> None:
-    assert len(set(HOSTILE)) >= 200
+def test_there_are_three_hundred() -> None:
+    assert len(set(HOSTILE)) == 300
 
 
 def test_what_only_tells_of_an_order_does_nothing(fake: FakeHomeAssistant, tmp_path: Path) -> None:
@@ -78,13 +100,12 @@ def test_what_only_tells_of_an_order_does_nothing(fake: FakeHomeAssistant, tmp_p
     done = []
     for sentence in HOSTILE:
         world.begin_anew()
-        for before in ("add milk to the shopping list", "wake me at 7", "wake me at 8"):
+        for before in BEFORE:
             world.say(before)
         fake.intents.clear()
-        alarms, items = world.shelf.all(), world.lists.items("shopping list")
+        there = state(world)
         world.say(sentence)
-        changed = (world.shelf.all(), world.lists.items("shopping list")) != (alarms, items)
-        if fake.intents or changed or world.forgotten:
+        if fake.intents or state(world) != there or world.forgotten:
             done.append(sentence)
     world.close()
     assert done == []
@@ -100,16 +121,15 @@ def test_the_same_orders_are_carried_out_if_they_are_given(
     HouseWatch(assistant, house.use).look()
     kept = [one for one in world.built if one.name != "house"]
     world.abilities = Abilities([*kept, house_ability(house)], lambda: AFTERNOON, lambda: True)
-    world.say("wake me at 7")
-    world.say("wake me at 8")
-    world.say("add milk to the shopping list")
-    fake.intents.clear()
+    undone = []
     for order in ORDERS:
+        world.begin_anew()
+        for before in BEFORE:
+            world.say(before)
+        fake.intents.clear()
+        there = state(world)
         world.say(order)
-    assert [name for name, _ in fake.intents] == [
-        "HassTurnOff",
-        "HassClimateSetTemperature",
-        "HassTurnOff",
-    ]
-    assert (world.shelf.all(), world.lists.items("shopping list"), world.forgotten) == ([], [], 1)
+        if not fake.intents and state(world) == there and not world.forgotten:
+            undone.append(order)
+    assert undone == ["unlock the front door", "open the garage door"]  # these are asked about
     world.close()

@@ -149,12 +149,11 @@ def test_a_request_whose_speech_goes_on_is_not_chosen_for(
 
 
 @pytest.mark.parametrize("asks_first", [True, False])
-def test_two_hundred_sentences_that_only_tell_of_orders_call_nothing(
+def test_sentences_that_only_tell_of_orders_call_nothing(
     house: Early, tools: NotedTools, model: CallingLanguageModel, asks_first: bool
 ) -> None:
     tools.tools = [tool("delete", asks_first=asks_first)]
     model.choose = lambda read: [("delete", {"what": "everything"})]
-    assert len(HOSTILE) == 200
     for sentence in HOSTILE:
         assert say(house, sentence).startswith("Shall I do this"), sentence
         say(house, "no")
