@@ -313,7 +313,7 @@ def start(
         start_anew=given.start_anew,
     )
     if http is not None:
-        open_http(http, service, models, conversation, spoken.pace, toolbox)
+        open_http(http, service, models, conversation, spoken.pace, own, toolbox)
     control = start_control(stack, settings, given, service)
     # Stopped first: clients that wait for a reply are told while the other parts still run.
     stack.callback(conversation.stop_answering)
@@ -364,6 +364,7 @@ def open_http(
     models: ModelManager,
     conversation: Conversation,
     pace: TurnPace,
+    own: OwnAbilities,
     toolbox: Toolbox,
 ) -> None:
     """Let clients of HTTP reach what runs by now."""
@@ -383,6 +384,7 @@ def open_http(
             adaptation=service.scheduler.status,
             last_rounds=service.store.history.last_rounds,
             hold_training=held.hold,
+            abilities=own.abilities,
             may_call_tools=lambda: toolbox.may_call,
         ),
         lambda: pace.end_seconds,

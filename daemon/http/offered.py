@@ -9,6 +9,7 @@ from typing import Any
 from engines.audio.segmenter import SegmenterLimits
 from engines.voices.catalogue import ListedVoice
 
+from ..abilities.abilities import Abilities
 from ..clients import Client
 from ..config.settings import Settings
 from ..control.requests import Request as ControlRequest
@@ -62,6 +63,8 @@ class Running:
     """How so many rounds ended, the newest first."""
     hold_training: Callable[[bool], None]
     """Lets training stand still, or go on."""
+    abilities: Abilities | None
+    """What Attune does by itself; None if the settings want nothing of it."""
     may_call_tools: Callable[[], bool]
     """Whether the language model chooses tools well enough to be given those of clients."""
 

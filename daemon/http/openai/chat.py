@@ -21,6 +21,7 @@ from engines.llm.tool_calls import as_text, find_calls, may_be_call
 
 from ...clients import Client
 from ...conversation.dialogue import answer_to_question, question
+from ..by_ability import by_ability
 from ..context import first_of, offered_by, running, while_there, who
 from ..errors import BusyError, RefusedError, body, refusal
 from ..offered import Offered, Running
@@ -157,10 +158,16 @@ def _write(
         told.completion.finish_reason = "stop"
         yield question(told.heard)
         return
+    messages = confirmed(messages)
     if messages[0].role != "system":
+        if not given.tools and given.response_format is None:
+            said = by_ability(running.abilities, messages)
+            if said is not None:
+                told.completion.finish_reason = "stop"
+                yield said
+                return
         prompt = offered.settings.conversation.system_prompt
         messages.insert(0, ChatMessage("system", prompt))
-    messages = confirmed(messages)
     most = given.max_completion_tokens or given.max_tokens
     own = offered.settings.conversation.max_reply_tokens
     stop = [given.stop] if isinstance(given.stop, str) else given.stop or []

@@ -2,7 +2,7 @@
 
 import base64
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -11,8 +11,10 @@ from typing import Any
 from engines.chat import ChatMessage, Completion, Sampling
 from engines.errors import AttuneError
 
+from ...clients import Client
 from ...conversation.dialogue import question
 from ...speaking.clauses import ClauseCutter
+from ..by_ability import by_ability
 from ..context import running
 from ..errors import body, refusal
 from ..offered import Offered
@@ -34,13 +36,16 @@ class Wanted:
     """How a response is to be."""
 
     messages: Sequence[ChatMessage]
-    """What it answers; nothing is asked of the language model where `doubted` has words."""
+    """What it answers, the first of them the system's; nothing is asked of the language model where
+    `doubted` has words."""
     spoken: bool
     most_tokens: int | None
     voice: object
     """The name that the client gave; another than those of voices that are ready stands for the
     usual one."""
     speed: float | None
+    by_ability: bool
+    """Whether what Attune can do by itself comes before the language model."""
     doubted: str = ""
     """Words of which the response asks whether they were said."""
 
@@ -124,10 +129,18 @@ class Response:
         own = self._offered.settings.conversation.max_reply_tokens
         sampling = Sampling(max_tokens=wanted.most_tokens or own)
         ready = running(self._offered)
-        written = self._offered.hearing.stream(
-            self._who,
-            lambda client: continued(ready, wanted.messages, sampling, [], client, self._told),
-        )
+
+        def write(client: Client) -> Generator[str, None, None]:
+            said = None
+            if wanted.by_ability:
+                said = by_ability(ready.abilities, wanted.messages[1:])
+            if said is None:
+                yield from continued(ready, wanted.messages, sampling, [], client, self._told)
+            else:
+                self._told.finish_reason = "stop"
+                yield said
+
+        written = self._offered.hearing.stream(self._who, write)
         async with aclosing(written):
             async for piece in written:
                 yield piece

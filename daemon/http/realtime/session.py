@@ -174,9 +174,13 @@ class Session:
         }
 
     def _instructions(self, given: schema.ResponseGiven | None) -> str:
-        own = given.instructions if given is not None else None
         prompt: str = self._offered.settings.conversation.system_prompt
-        return own or self._given.instructions or prompt
+        return self._own_instructions(given) or prompt
+
+    def _own_instructions(self, given: schema.ResponseGiven | None) -> str | None:
+        """What the client wants answers to be like; None if it leaves that to Attune."""
+        own = given.instructions if given is not None else None
+        return own or self._given.instructions
 
     # --- hearing
 
@@ -331,6 +335,7 @@ class Session:
             most_tokens=most if isinstance(most, int) else None,
             voice=voice.get("id") if isinstance(voice, dict) else voice,
             speed=output.speed if output is not None else None,
+            by_ability=not self._own_instructions(given),
             doubted=doubted,
         )
         response = Response(self._offered, self._who, self._conversation, self._send, wanted)

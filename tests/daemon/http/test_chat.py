@@ -225,9 +225,9 @@ def test_a_recording_without_speech_is_refused(start_house: Start, tmp_path: Pat
 
 
 def test_a_yes_to_the_question_back_stands_for_what_was_said(start_house: Start) -> None:
-    asked = "I am not sure that I heard you. Did you say: turn on the light"
+    asked = "I am not sure that I heard you. Did you say: my dog is big"
     answer = start_house().chat("(a recording)", asked, "Yes.")
-    assert answer.json["choices"][0]["message"]["content"] == "3 turn on the light"
+    assert answer.json["choices"][0]["message"]["content"] == "3 my dog is big"
 
 
 @pytest.mark.parametrize(
