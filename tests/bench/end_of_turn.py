@@ -127,9 +127,8 @@ def main() -> int:
                     listener = Listener(socket)
                     time.sleep(2.0)
                     learnt = learn_pauses(socket, folder / "clear") if silence == "auto" else "set"
-                    found["quick"][str(silence)] = {
-                        "end_of_turn": learnt, "gap": spread(gaps(sound, listener, quick))
-                    }  # fmt: skip
+                    seconds = [gap.seconds for gap in gaps(sound, listener, quick)]
+                    found["quick"][str(silence)] = {"end_of_turn": learnt, "gap": spread(seconds)}
         finally:
             sound.close()
     print(json.dumps(found, indent=1))

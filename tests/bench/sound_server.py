@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -131,13 +132,24 @@ def first_sound(recorded: Float32, after: int) -> int | None:
     return after + quiet + int(loud[0]) if len(loud) else None
 
 
-def gaps(sound: Sound, listener: Listener, paths: list[Path]) -> list[float]:
-    """Seconds between the end of each request and the first sound of its reply."""
+@dataclass(frozen=True)
+class Gap:
+    """The time until a reply sounded."""
+
+    seconds: float
+    by_ability: bool
+    """Whether an ability answered, and not the language model."""
+
+
+def gaps(sound: Sound, listener: Listener, paths: list[Path]) -> list[Gap]:
+    """The time between the end of each request and the first sound of its reply."""
     found = []
     for path in paths:
         before = len(sound.recorded())
         sound.play(path)
-        said = listener.next("said")
+        turn = None
+        while (said := listener.next("said", "turn")) is not None and said["event"] == "turn":
+            turn = said
         time.sleep(1.5)
         if said is None or not said["seconds"]:
             continue
@@ -146,7 +158,8 @@ def gaps(sound: Sound, listener: Listener, paths: list[Path]) -> list[float]:
         end = ends_at(recorded, samples, max(0, before - SAMPLE_RATE_HZ))
         reply = first_sound(recorded, end)
         if reply is not None:
-            found.append((reply - end) / SAMPLE_RATE_HZ)
+            by_ability = turn is not None and turn.get("ability") is not None
+            found.append(Gap((reply - end) / SAMPLE_RATE_HZ, by_ability))
     return found
 
 

@@ -4,7 +4,8 @@ that the microphone hears. Prints JSON.
 1. The gap between the last sample of a request and the first sample of its reply, as recorded from
    the loudspeaker, beside that of a stack as people build it, computed in the same run: 0.7 s of
    silence, faster-whisper tiny.en, the same language model to its end, and a voice on the whole
-   reply. Without Piper's voice the stack speaks with the one that Attune uses.
+   reply. Without Piper's voice the stack speaks with the one that Attune uses. The gaps of replies
+   by abilities stand apart, too.
 2. Replies at conversation level that nobody answers: the turns that they cause.
 3. Replies over which somebody begins to speak: how many end, and how long they sound on.
 
@@ -192,7 +193,14 @@ def main() -> int:
                 for speaker in speakers:
                     found[speaker] |= {"end_of_turn": learn_pauses(socket, folder / speaker)}
                     gaps_found = gaps(sound, listener, paths[speaker])
-                    found[speaker] |= {"gap": spread(gaps_found), "replies": len(gaps_found)}
+                    by_ability = [one.seconds for one in gaps_found if one.by_ability]
+                    by_model = [one.seconds for one in gaps_found if not one.by_ability]
+                    found[speaker] |= {
+                        "gap": spread([one.seconds for one in gaps_found]),
+                        "gap_of_abilities": spread(by_ability) | {"replies": len(by_ability)},
+                        "gap_of_others": spread(by_model) | {"replies": len(by_model)},
+                        "replies": len(gaps_found),
+                    }
                     stack_gap = found[speaker]["stack"]["median"]
                     found[speaker]["of_stack"] = round(
                         found[speaker]["gap"].get("median", 99.0) / stack_gap, 2
