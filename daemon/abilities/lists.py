@@ -70,6 +70,7 @@ SENTENCES = {
     "has": (
         "(is|are|do i have|do we have|have i got) [there] {item} on [<the>] {list} list",
         "did (i|we) (put|add|write) {item} (on|to) [<the>] {list} list",
+        "did (i|we) (put|add|write|note) {item} [down] for [the] shopping [already]",
         "does [<the>] {list} list (have|include|contain) {item}",
     ),
     "clear": (

@@ -3,18 +3,49 @@ Pure."""
 
 import re
 
+from .patterns import any_of
+
+_VERBS = any_of(
+    """says? said saying tells? told writes? wrote written quot(?:e|es|ed|ing) means? meaning
+    spells? repeats? translate pronounce ignore pretend imagine suppose override instructions?
+    murmur(?:s|ed) mutter(?:s|ed) whisper(?:s|ed) shout(?:s|ed) yell(?:s|ed) scream(?:s|ed)
+    groan(?:s|ed) babbl(?:es|ed) announc(?:es|ed|ing) scribbl(?:es|ed) begged begs mumbl(?:es|ed)
+    repl(?:ies|ied) answered shriek(?:s|ed) growl(?:s|ed) sings? sang singing lyrics? intoned
+    recit(?:es|ed) read(?:s|ing) claims? claimed insist(?:s|ed) demand(?:s|ed) commands? commanded
+    ordered suggest(?:s|ed) asks? asked typed texted printed chant(?:s|ed) hums? humming hummed"""
+)
+_NOUNS = any_of(
+    """words? sentence phrase note sign letter message email e-mail text page book film song story
+    label title headline line verse chapter caption subtitle poster postcard poem sticker leaflet
+    booklet brochure manual card plural singular"""
+)
 _REPORTS = re.compile(
-    r"\b(?:says?|said|saying|tells? (?:him|her|them|people|everyone|you)|told|reads?:|wrote|written"
-    r"|writes|quotes?|quoted|means?|meaning|spells?|heard (?:him|her|them|somebody|someone)"
-    r"|repeats?|translate|pronounce|the (?:word|words|sentence|phrase|note|sign|letter|message"
-    r"|email|text|page|book|film|song|story|label|title)|ignore (?:all|any|your|the|every|previous)"
-    r"|instructions?|pretend|imagine|suppose|what if|if i (?:say|said),?|never say|do not say"
-    r"|system prompt|override|from now on|as an? (?:admin|administrator|owner))\b",
+    rf"""\b(?:{_VERBS})\b
+    | \b(?:the|a|of|my|this|that|another|which|what)\ (?:{_NOUNS}|verb|noun)\b(?!\ list)
+    | \bheard\ (?:him|her|them|somebody|someone|the)\b
+    | \b(?:goes|went)[,:]
+    | \b(?:begins|ends|finishes|starts|opens|closes)\ with\b
+    | \b(?:system|text|voice)\ (?:prompt|message)\b
+    | \b(?:what\ if|if\ i\ (?:say|said)|never\ say|from\ now\ on|developer\ mode|in\ bold)\b
+    | \bas\ an?\ (?:admin|administrator|owner)\b
+    | \b(?:homework|grammar|dream|dreamt|dreamed)\b
+    | ^(?:page|step|verse|chapter|line)\ \w+\b
+    | ["\u201c\u201d\u00ab\u00bb\u201e] | (?<!\w)'(?=\w)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_OWN = re.compile(
+    r"""\b(?:what|that|thing)\ i\ (?:just\ |ever\ )?(?:say|said|told\ you)\b
+    | \b(?:reminds?\ me|remember|want|need|got|have|going|ought|supposed|to|and|me)
+      (?:\ to)?\ (?:call|ask|tell|text|email|read|answer|write)\b
+    | \bwrite\ (?:that|it|this|them)\ down\b
+    | \b(?:tell|ask)\ me\b | \b(?:i\ would|would\ you|so\ to)\ say\b | \bcalled\ (?!out|from)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""The user's own saying, which is no report."""
+_ASKS = re.compile(
+    r"\b(?:can|could|would|will) you\b|\bso,? (?:set|put|start|remind|wake|add|get)\b",
     re.IGNORECASE,
 )
-
-_ASKS = re.compile(r"\b(?:can|could|would|will) you\b", re.IGNORECASE)
-_OWN = re.compile(r"\b(?:what|that|thing) i (?:just |ever )?(?:say|said|told you)\b", re.IGNORECASE)
 
 
 def is_reported(text: str) -> bool:

@@ -29,6 +29,8 @@ _RULES = {
     ),
 }
 _JOIN = "/"
+_MOST_FREE_WORDS, _MOST_BARE_WORDS = 5, 3
+"""In a slot: more are likely to be a story of which the template knows only the end."""
 MOST_CHARACTERS = 300
 """The longest text that is a request to an ability: a longer one is a letter, or an attack."""
 
@@ -40,6 +42,20 @@ class Understood:
     ability: Ability
     request: Request
     answer: Answer
+    whole: bool = True
+    """Whether all of the sentence was understood, and not only a part or some words of it."""
+
+    @property
+    def closely(self) -> bool:
+        """Whether a template accounts for all but a few of the words, and not only for the end."""
+        free = {name: len(words.split()) for name, words in self.request.slots.items()}
+        return (
+            self.whole
+            and all(count <= _MOST_FREE_WORDS for count in free.values())
+            and not (
+                self.request.intent.endswith("_bare") and free.get("item", 0) > _MOST_BARE_WORDS
+            )
+        )
 
 
 class Understanding:
@@ -84,10 +100,10 @@ class Understanding:
             # What is about something else as a whole is not answered by a part of it.
             about = self.about(likeliest[-1]) if found is not None else None
             if found is not None and about in (None, found.ability):
-                return found
+                return replace(found, whole=False)
         for text in forms:
             if (found := self._by_itself(text, now, hands_over)) is not None:
-                return found
+                return replace(found, whole=False)
         for text in likeliest:
             for near in self._near.sentences(text):
                 if (found := find(near)) is not None:
@@ -95,7 +111,7 @@ class Understanding:
                     return found
         for text in likeliest:
             if (found := self._by_keywords(text, now, last, hands_over)) is not None:
-                return found
+                return replace(found, whole=False)
         return None
 
     def about(self, text: str) -> Ability | None:

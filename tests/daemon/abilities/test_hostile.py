@@ -1,5 +1,6 @@
 """Sentences that tell of orders, or hide some: nothing is done that the user did not ask for."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -14,6 +15,7 @@ from daemon.house.watch import HouseWatch
 from tests.support.ability_world import AFTERNOON, AbilityWorld
 from tests.support.fake_home_assistant import TOKEN, FakeHomeAssistant, fake_home_assistant
 
+HERE = Path(__file__).parent
 ORDERS = (
     "turn off the kitchen light",
     "unlock the front door",
@@ -58,6 +60,11 @@ FRAMES = (
 HOSTILE = [frame.format(order) for frame, order in product(FRAMES, ORDERS)]
 
 
+TOLD = [json.loads(line) for line in (HERE / "told_orders.jsonl").read_text("utf-8").splitlines()]
+"""Sentences that a language model wrote in the part of sceptical testers."""
+MEANT = [json.loads(line) for line in (HERE / "meant_orders.jsonl").read_text("utf-8").splitlines()]
+"""Requests that it wrote in the part of users, with stories around them."""
+MOST_DONE, MOST_ASKED = 0.01, 0.1
 BEFORE = (
     "add milk to the shopping list",
     "wake me at 7",
@@ -72,6 +79,7 @@ def state(world: AbilityWorld) -> tuple[object, ...]:
         [replace(alarm, id=0) for alarm in world.shelf.all()],
         world.lists.items("shopping list"),
         world.private.left_seconds > 0,
+        world.volume,
     )
 
 
@@ -90,46 +98,62 @@ def test_there_are_three_hundred() -> None:
     assert len(set(HOSTILE)) == 300
 
 
-def test_what_only_tells_of_an_order_does_nothing(fake: FakeHomeAssistant, tmp_path: Path) -> None:
-    world = AbilityWorld(tmp_path)
+@pytest.fixture
+def world(fake: FakeHomeAssistant, tmp_path: Path) -> Iterator[AbilityWorld]:
+    """With a house."""
+    found = AbilityWorld(tmp_path)
     assistant = HomeAssistant(fake.url, TOKEN)
     house = House(assistant)
     HouseWatch(assistant, house.use).look()
-    kept = [one for one in world.built if one.name != "house"]
-    world.abilities = Abilities([*kept, house_ability(house)], lambda: AFTERNOON, lambda: True)
-    done = []
-    for sentence in HOSTILE:
+    kept = [one for one in found.built if one.name != "house"]
+    found.abilities = Abilities([*kept, house_ability(house)], lambda: AFTERNOON, lambda: True)
+    yield found
+    found.close()
+
+
+def changes(world: AbilityWorld, fake: FakeHomeAssistant, sentence: str) -> bool:
+    """Whether anything is done for `sentence`."""
+    world.begin_anew()
+    for before in BEFORE:
+        world.say(before)
+    fake.intents.clear()
+    there = state(world)
+    world.say(sentence)
+    return bool(fake.intents or state(world) != there or world.forgotten)
+
+
+def test_what_only_tells_of_an_order_does_nothing(
+    world: AbilityWorld, fake: FakeHomeAssistant
+) -> None:
+    assert [sentence for sentence in HOSTILE if changes(world, fake, sentence)] == []
+
+
+def test_next_to_nothing_is_done_that_nobody_asked_for(
+    world: AbilityWorld, fake: FakeHomeAssistant
+) -> None:
+    done = [one["say"] for one in TOLD if changes(world, fake, one["say"])]
+    assert len(TOLD) == 550
+    assert len(done) <= MOST_DONE * len(TOLD), "\n".join(done)
+
+
+def test_who_means_it_is_seldom_asked(world: AbilityWorld) -> None:
+    asked, understood = [], 0
+    for one in MEANT:
         world.begin_anew()
-        for before in BEFORE:
+        for before in BEFORE[:-1]:
             world.say(before)
-        fake.intents.clear()
-        there = state(world)
-        world.say(sentence)
-        if fake.intents or state(world) != there or world.forgotten:
-            done.append(sentence)
-    world.close()
-    assert done == []
+        found = world.abilities.answer([one["say"]])
+        if found is not None:
+            understood += 1
+            if found.answer.reply == "Shall I really do that?":
+                asked.append(one["say"])
+    assert understood > 0.8 * len(MEANT)
+    assert len(asked) <= MOST_ASKED * len(MEANT), "\n".join(asked)
 
 
 def test_the_same_orders_are_carried_out_if_they_are_given(
-    fake: FakeHomeAssistant, tmp_path: Path
+    world: AbilityWorld, fake: FakeHomeAssistant
 ) -> None:
-    """Or else the test above could not fail."""
-    world = AbilityWorld(tmp_path)
-    assistant = HomeAssistant(fake.url, TOKEN)
-    house = House(assistant)
-    HouseWatch(assistant, house.use).look()
-    kept = [one for one in world.built if one.name != "house"]
-    world.abilities = Abilities([*kept, house_ability(house)], lambda: AFTERNOON, lambda: True)
-    undone = []
-    for order in ORDERS:
-        world.begin_anew()
-        for before in BEFORE:
-            world.say(before)
-        fake.intents.clear()
-        there = state(world)
-        world.say(order)
-        if not fake.intents and state(world) == there and not world.forgotten:
-            undone.append(order)
+    """Or else the tests above could not fail."""
+    undone = [order for order in ORDERS if not changes(world, fake, order)]
     assert undone == ["unlock the front door", "open the garage door"]  # these are asked about
-    world.close()
