@@ -5,9 +5,10 @@ that never train.
 and slurred: vowels drawn to the middle, fricatives stopped, clusters and final stops lost, a pause
 after every word. *third*: of a kind that no corpus has: voiced stops through the nose, and a vowel
 inside clusters. The three enrol requests, and are judged on other requests of the same words, on
-requests with words that they never enrolled, and on requests in people's own words. *real*: a
-woman's recordings (Asterisk's prompts). *af_heart* and so on: Kokoro's voices kept for judging,
-with sentences that no base projector trains on.
+requests with words that they never enrolled, and on requests in people's own words; beside these
+there are the prompts that people read when they enrol. *real*: a woman's recordings (Asterisk's
+prompts). *af_heart* and so on: Kokoro's voices kept for judging, with sentences that no base
+projector trains on.
 """
 
 import random
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from engines.jobs.bench_jobs import BenchSpeakersJob
 from engines.jobs.messages import Report
+from engines.models.enrolment_prompts import enrolment_prompts
 from engines.models.general_speech import read_prompts
 from engines.types import Float32
 
@@ -86,6 +88,7 @@ def _request_sets() -> dict[str, list[str]]:
         "judge": requests[ATYPICAL_ENROLLED:],
         "never-enrolled": never,
         "free": list(FREE_REQUESTS),
+        "prompts": enrolment_prompts(),
     }
 
 

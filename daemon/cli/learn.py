@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from engines.errors import AttuneError
+from engines.models.enrolment_prompts import enrolment_prompts
 
 from ..client.enrolling import enroll as enroll_manifest
 from ..control.requests import Adapt, Correct, GetStatus
@@ -35,7 +36,7 @@ from .sheet import Sheet
 
 def enroll(
     manifest: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--from",
             help=(
@@ -43,7 +44,14 @@ def enroll(
                 "relative to the manifest."
             ),
         ),
-    ],
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            "--prompts",
+            help="Write sentences that are worth reading into this new file, one on each line.",
+        ),
+    ] = None,
     replace: Annotated[
         bool,
         typer.Option(
@@ -57,6 +65,12 @@ def enroll(
 
     Valid rows are stored. The exit code is 1 if any row was invalid.
     """
+    if (manifest is None) == (prompts is None):
+        raise typer.BadParameter("give --from or --prompts")
+    if prompts is not None:
+        _write_prompts(expanded(prompts))
+        return
+    assert manifest is not None
     bad = 0
     for event in enroll_manifest(settings().control.socket, expanded(manifest), replace):
         bad += isinstance(event, BadRow)
@@ -73,6 +87,16 @@ def enroll(
             f"{were} bad; correct the manifest and enrol it again: rows that are enrolled already"
             " are not stored twice"
         )
+
+
+def _write_prompts(path: Path) -> None:
+    sentences = enrolment_prompts()
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.writelines(f"{sentence}\n" for sentence in sentences)
+    except OSError as error:
+        raise AttuneError(f"{path} cannot be written: {error.strerror}") from error
+    console.print(f"wrote {len(sentences)} sentences", highlight=False)
 
 
 def correct(

@@ -75,7 +75,8 @@ _WANTED = re.compile(
       |(?:i|we)(?:\ would|'d)\ like|(?:i|we)\ (?:want|need|have\ to|must|should|ought|do\ not|don't
         |mustn't|am\ meant|got\ to)|i'm\ (?:meant|supposed)|i\ am\ supposed
       |(?:i|we)(?:'ve|\ have)\ got\ to
-      |let's|let\ us|for\ (?:me|us)|no\ need|never\ mind|goes\ on\ (?:my|the|our)
+      |(?:remind|wake|nudge)\ (?:me|us)|let's|let\ us|for\ (?:me|us)|no\ need|never\ mind
+      |goes\ on\ (?:my|the|our)
       |we(?:'re|\ are)\ out\ of|you're\ (?:too|so|shouting|mumbling))\b
     | (?:^|[,.;:!?\u2013\u2014]\s*
       |\b(?:so|and|then|but|now|just|please|okay|ok|right|well|um|uh|er|oh|also|hey|actually|quickly

@@ -211,6 +211,17 @@ def test_status_for_people_and_for_programs(attune: Attune, daemon: App, folder:
     assert found["last_turns"][0]["heard"] == "a tone of 300"
 
 
+def test_sentences_to_read_are_written_into_a_new_file(attune: Attune, folder: Path) -> None:
+    path = folder / "sentences.txt"
+    code, out, _ = attune("enroll", "--prompts", path)
+    assert (code, out) == (0, "wrote 320 sentences\n")
+    assert len(path.read_text().splitlines()) == 320
+    code, _, err = attune("enroll", "--prompts", path)
+    assert (code, "File exists" in err) == (1, True)
+    assert attune("enroll")[0] == 2
+    assert attune("enroll", "--prompts", path, "--from", path)[0] == 2
+
+
 def test_enrolling_learning_and_going_back(attune: Attune, daemon: App, folder: Path) -> None:
     rows = []
     for index in range(20):
