@@ -15,10 +15,13 @@ from ..conversation.dialogue import answer_to_question
 logger = logging.getLogger(__name__)
 
 
-def by_ability(abilities: Abilities | None, messages: Sequence[ChatMessage]) -> str | None:
+def by_ability(
+    abilities: Abilities | None, messages: Sequence[ChatMessage], *, refuses: bool
+) -> str | None:
     """Do what the last of `messages` asks of an ability, and return what is said; None if no
-    ability understands it and the language model may answer. Texts of several lines, with which
-    programs ask for titles and the like, are nobody's requests."""
+    ability understands it. If it `refuses`, a question for which the language model is too weak is
+    refused, as in a spoken conversation. Texts of several lines, with which programs ask for titles
+    and the like, are nobody's requests."""
     if abilities is None or not messages or messages[-1].role != "user":
         return None
     text = messages[-1].content.strip()
@@ -27,7 +30,7 @@ def by_ability(abilities: Abilities | None, messages: Sequence[ChatMessage]) -> 
     try:
         found = _found(abilities, text, messages[:-1])
         if found is None:
-            return abilities.instead(text)
+            return abilities.instead(text) if refuses else None
         answer = found.answer
         return (answer.act() if answer.act is not None else None) or answer.reply
     except AttuneError as error:

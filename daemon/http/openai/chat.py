@@ -161,7 +161,7 @@ def _write(
     messages = confirmed(messages)
     if messages[0].role != "system":
         if not given.tools and given.response_format is None:
-            said = by_ability(running.abilities, messages)
+            said = by_ability(running.abilities, messages, refuses=False)
             if said is not None:
                 told.completion.finish_reason = "stop"
                 yield said

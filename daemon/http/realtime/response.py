@@ -133,7 +133,7 @@ class Response:
         def write(client: Client) -> Generator[str, None, None]:
             said = None
             if wanted.by_ability:
-                said = by_ability(ready.abilities, wanted.messages[1:])
+                said = by_ability(ready.abilities, wanted.messages[1:], refuses=True)
             if said is None:
                 yield from continued(ready, wanted.messages, sampling, [], client, self._told)
             else:

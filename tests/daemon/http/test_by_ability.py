@@ -99,3 +99,10 @@ def test_who_says_how_to_answer_is_answered_by_the_language_model(start_house: S
 def test_without_abilities_the_language_model_answers(start_house: Start) -> None:
     times = "What is twelve times seven?"
     assert chat(start_house(abilities__enabled=False), times) == f"2 {times}"
+
+
+def test_only_a_spoken_conversation_is_refused_what_would_be_made_up(start_house: Start) -> None:
+    question = "What is the capital of France?"
+    house = start_house(conversation__answer_questions=False)
+    assert chat(house, question) == f"2 {question}"
+    assert "I will not make it up" in realtime(house, question)
