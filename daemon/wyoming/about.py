@@ -46,6 +46,7 @@ def info(language: str, voices: Sequence[ListedVoice], wake_word: str, phrase: s
                     )
                 ],
                 requires_external_vad=False,
+                supports_transcript_streaming=True,
                 prefers_auto_gain_enabled=False,
                 prefers_noise_reduction_enabled=False,
                 **about,

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from wyoming.asr import Transcribe, Transcript
+from wyoming.asr import (
+    Transcribe,
+    Transcript,
+    TranscriptChunk,
+    TranscriptStart,
+    TranscriptStop,
+)
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.error import Error
 from wyoming.event import Event, Eventable
@@ -32,7 +38,7 @@ from engines.wake.detector import WakeDetector
 
 from ..clients import Client
 from ..conversation.conversation import Conversation
-from ..events.turns import TurnAnswered
+from ..events.turns import SpeechHeard, TurnAnswered
 from ..listening.spoken_input import SoundFormat, SpokenInput
 from ..speaking.clauses import ClauseCutter
 from ..speaking.network_voice import NetworkVoice, as_pcm
@@ -187,8 +193,16 @@ class Session:
             await self._send(Detection(name=word))
 
     async def _transcribe(self, segments: Sequence[Segment]) -> None:
-        """Tell what was said in `segments`; nothing where there are none."""
-        heard = [await self._in_thread(partial(self._ask, segment.samples)) for segment in segments]
+        """Tell what was said in `segments`, each as soon as it is heard, and then the whole; an
+        empty text where there are none."""
+        await self._send(TranscriptStart())
+        heard: list[SpeechHeard] = []
+        for segment in segments:
+            one = await self._in_thread(partial(self._ask, segment.samples))
+            if one.text.strip():
+                spaced = f" {one.text}" if any(had.text.strip() for had in heard) else one.text
+                await self._send(TranscriptChunk(text=spaced))
+            heard.append(one)
         sure = {
             "confidence": min(
                 (one.confidence for one in heard if one.confidence is not None), default=None
@@ -197,6 +211,7 @@ class Session:
         }
         text = " ".join(one.text for one in heard if one.text.strip())
         await self._send(Transcript(text=text, context=sure if heard else None))
+        await self._send(TranscriptStop())
 
     async def _answer(self, asked: Transcript) -> None:
         text = _checked(asked.text)

@@ -65,9 +65,10 @@ def test_names_and_terms_are_expected_in_that_request_alone() -> None:
     sound: list[Eventable] = [AudioStart(**FORM), AudioChunk(audio=pcm, **FORM), AudioStop()]
     conversation = Conversation()
     named = Transcribe(transcript_names=["Siobhan"], transcript_terms=["metoprolol"])
-    [event] = asyncio.run(talk(conversation, named, *sound))
+    events = asyncio.run(talk(conversation, named, *sound, waits=4))
+    [event] = [event for event in events if Transcript.is_type(event.type)]
     assert Transcript.from_event(event).context == {"confidence": 0.4, "sure": False}
-    asyncio.run(talk(conversation, named, Transcribe(), *sound))
+    asyncio.run(talk(conversation, named, Transcribe(), *sound, waits=4))
     assert [list(how["expected"]) for how in conversation.asked] == [["Siobhan", "metoprolol"], []]
     assert all(how["only_hear"] for how in conversation.asked)
 

@@ -2,15 +2,23 @@
 
 import asyncio
 import json
+import random
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 import soxr
-from wyoming.asr import Transcribe, Transcript
+from wyoming.asr import (
+    Transcribe,
+    Transcript,
+    TranscriptChunk,
+    TranscriptStart,
+    TranscriptStop,
+)
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncTcpClient
 from wyoming.error import Error
@@ -31,6 +39,7 @@ from wyoming.wake import Detect, Detection, NotDetected
 from daemon.app import App
 from daemon.client.socket_client import request
 from daemon.config.settings import Settings
+from engines.device.memory import proportional_bytes
 from engines.types import SAMPLE_RATE_HZ, Float32
 from tests.engines.wake.test_own_phrase import silence, take
 from tests.support.audio_fixtures import espeak
@@ -101,6 +110,16 @@ async def next_event(client: AsyncTcpClient) -> Event:
     return event
 
 
+async def transcribed(client: AsyncTcpClient) -> tuple[Transcript, list[str]]:
+    """The transcript that comes now, and its parts as they came before it."""
+    assert TranscriptStart.is_type((await next_event(client)).type)
+    parts = []
+    while not Transcript.is_type((event := await next_event(client)).type):
+        parts.append(TranscriptChunk.from_event(event).text)
+    assert TranscriptStop.is_type((await next_event(client)).type)
+    return Transcript.from_event(event), parts
+
+
 def sound(samples: Float32, rate_hz: int = SAMPLE_RATE_HZ, channels: int = 1) -> list[Eventable]:
     pcm = np.repeat((32767 * samples).astype("<i2"), channels).tobytes()
     form: Any = {"rate": rate_hz, "width": 2, "channels": channels}
@@ -120,6 +139,7 @@ def test_it_describes_what_it_offers(start: Start) -> None:
     found = start().talk(described)
     [asr], [handle], [tts] = found.asr, found.handle, found.tts
     assert asr.requires_external_vad is False
+    assert asr.supports_transcript_streaming
     assert asr.models[0].languages == handle.models[0].languages == ["en"]
     assert tts.supports_synthesize_streaming
     assert "hibari" in [voice.name for voice in tts.voices]
@@ -133,7 +153,7 @@ def test_what_is_said_ends_by_itself_and_is_answered_with_what_is_known_of_it(st
     async def hear(client: AsyncTcpClient) -> Transcript:
         speech = espeak("Turn on the kitchen light.")
         await send(client, *begun(), *sound(np.concatenate([silence(0.3), speech, silence(1.5)])))
-        return Transcript.from_event(await next_event(client))  # before any audio-stop
+        return (await transcribed(client))[0]  # before any audio-stop
 
     async def answer(client: AsyncTcpClient, text: str) -> Handled:
         await send(client, Transcript(text=text, context={"conversation_id": "7"}))
@@ -167,7 +187,7 @@ def test_speech_that_is_cut_by_the_client_is_heard_to_its_end(
             *sound(speech.astype(np.float32), rate_hz, channels),
             AudioStop(),
         )
-        return Transcript.from_event(await next_event(client))
+        return (await transcribed(client))[0]
 
     assert start().talk(hear).text.startswith("a tone of")
 
@@ -175,13 +195,15 @@ def test_speech_that_is_cut_by_the_client_is_heard_to_its_end(
 def test_speech_that_is_longer_than_a_segment_is_heard_as_a_whole(start: Start) -> None:
     house = start()
 
-    async def hear(client: AsyncTcpClient) -> str:
+    async def hear(client: AsyncTcpClient) -> tuple[Transcript, list[str]]:
         speech = np.concatenate([espeak("One two three four five six seven eight.")] * 14)
         assert len(speech) > 32 * SAMPLE_RATE_HZ
         await send(client, *begun(), *sound(np.concatenate([speech, silence(1.0)])))
-        return Transcript.from_event(await next_event(client)).text
+        return await transcribed(client)
 
-    assert house.talk(hear).count("a tone of") == 2
+    whole, parts = house.talk(hear)
+    assert [part.count("a tone of") for part in parts] == [1, 1]  # each as soon as it is heard
+    assert "".join(parts) == whole.text
     assert house.status()["counts"]["utterances"] == 2
 
 
@@ -190,7 +212,7 @@ def test_silence_is_heard_as_nothing(start: Start) -> None:
 
     async def hear(client: AsyncTcpClient, samples: Float32, *end: Eventable) -> str:
         await send(client, *begun(), *sound(samples), *end)
-        return Transcript.from_event(await next_event(client)).text
+        return (await transcribed(client))[0].text
 
     assert house.talk(lambda client: hear(client, silence(1.0), AudioStop())) == ""
     assert house.talk(lambda client: hear(client, silence(121.0))) == ""
@@ -280,24 +302,23 @@ def test_what_cannot_be_done_is_told_and_the_next_thing_is_done(start: Start) ->
     assert "malformed" in malformed
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        b"\n",
-        b"not json\n",
-        b"[]\n",
-        b'{"type": 3}\n',
-        b'{"data": {}}\n',
-        b'{"type": "ping", "data_length": 99999999999}\n',
-        b'{"type": "audio-chunk", "payload_length": -1}\n',
-        b'{"type": "audio-chunk", "payload_length": "9"}\n',
-        b'{"type": "ping", "data": [1]}\n',
-        b'{"type": "ping", "data_length": 3}\nabc',
-        b"[" * 60000 + b"\n",
-        b"x" * 200_000,
-    ],
-    ids=range(12),
+LIES = (
+    b"\n",
+    b"not json\n",
+    b"[]\n",
+    b'{"type": 3}\n',
+    b'{"data": {}}\n',
+    b'{"type": "ping", "data_length": 99999999999}\n',
+    b'{"type": "audio-chunk", "payload_length": -1}\n',
+    b'{"type": "audio-chunk", "payload_length": "9"}\n',
+    b'{"type": "ping", "data": [1]}\n',
+    b'{"type": "ping", "data_length": 3}\nabc',
+    b"[" * 60000 + b"\n",
+    b"x" * 200_000,
 )
+
+
+@pytest.mark.parametrize("sent", LIES, ids=range(len(LIES)))
 def test_what_is_no_event_ends_the_connection_and_nothing_else(start: Start, sent: bytes) -> None:
     house = start()
     with socket.create_connection(("127.0.0.1", house.port), SECONDS) as client:
@@ -310,6 +331,65 @@ def test_what_is_no_event_ends_the_connection_and_nothing_else(start: Start, sen
         return await next_event(client)
 
     assert Pong.is_type(house.talk(ping).type)
+
+
+def stream(*events: Eventable) -> bytes:
+    """`events` as they go through a socket."""
+    written = b""
+    for one in events:
+        event = one.event()
+        data = json.dumps(event.data).encode()
+        head = {"type": event.type, "data_length": len(data)}
+        if event.payload:
+            head["payload_length"] = len(event.payload)
+        written += json.dumps(head).encode() + b"\n" + data + (event.payload or b"")
+    return written
+
+
+def test_five_hundred_broken_streams_leave_nothing_behind(start: Start) -> None:
+    house = start()
+    honest = [
+        stream(Describe(), Ping()),
+        stream(*begun(), *sound(silence(0.5)), AudioStop()),
+        stream(Transcript(text="hello"), Ping()),
+        stream(Synthesize(text="hello")),
+        stream(SynthesizeStart(), SynthesizeChunk(text="hel"), SynthesizeStop()),
+        stream(Detect(names=["hey"]), *begun()),
+    ]
+
+    def broken(sent: bytes, wait: bool) -> None:
+        with (
+            suppress(OSError),
+            socket.create_connection(("127.0.0.1", house.port), SECONDS) as client,
+        ):
+            client.sendall(sent)
+            client.shutdown(socket.SHUT_WR)  # half closed
+            while wait and client.recv(65536):
+                pass
+
+    async def ping(client: AsyncTcpClient) -> bool:
+        await send(client, Ping())
+        return Pong.is_type((await next_event(client)).type)
+
+    generator = random.Random(27)
+    for sent in (*LIES, *honest):
+        broken(sent, wait=True)
+    files, memory = open_files(), proportional_bytes()
+    for number in range(500):
+        changed = bytearray(generator.choice([*LIES[:-2], *honest])[:6000])
+        for _ in range(generator.randrange(6)):
+            changed[generator.randrange(len(changed))] = generator.randrange(256)
+        broken(bytes(changed[: generator.randrange(1, 6001)]), wait=number % 4 == 0)
+        if number % 50 == 0:
+            assert house.talk(ping)
+    assert house.talk(ping)
+    assert eventually(lambda: open_files() <= files + 2)
+    assert eventually(lambda: house.status()["attentive"] is False)
+    assert proportional_bytes() < memory + (64 << 20)
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_who_leaves_in_the_middle_leaves_nothing_behind(start: Start) -> None:
