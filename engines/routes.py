@@ -15,7 +15,7 @@ from .alignment.nbest import JUDGED_TOKENS, SearchBounds
 from .audio.pieces import PauseCutter
 from .interfaces import Step, unwatched
 from .llm.vocabulary import Vocabulary
-from .types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript, joined
+from .types import SAMPLE_RATE_HZ, Float32, SoftTokens, TimedWord, Transcript, joined
 from .whisper.phrases import NO_PHRASES, PhraseBook
 from .whisper.recogniser import Recogniser
 from .whisper.second_pass import leaves_doubt
@@ -39,6 +39,11 @@ class Transcriber(Protocol):
         again with `phrases` in mind. `step` is called between parts of the work."""
         ...
 
+    def timed(self, samples: Float32, text: str) -> list[TimedWord]:
+        """The words of `text`, which was said in [N] samples, with their times; none where they
+        cannot be told apart."""
+        ...
+
 
 class Route(Protocol):
     """A way from speech to words for the language model."""
@@ -57,6 +62,11 @@ class Route(Protocol):
         `step` is called between parts of the work, each of which takes a second or two at most on
         two idle cores.
         """
+        ...
+
+    def timed(self, samples: Float32, text: str) -> list[TimedWord]:
+        """The words of `text`, which was heard in [N] samples, with their times; none where they
+        cannot be told apart."""
         ...
 
     def ready(self) -> None:
@@ -82,6 +92,10 @@ class CascadeRoute:
         parts of the work."""
         return weighed(self.transcriber.transcribe(samples, step, phrases), self.confidence)
 
+    def timed(self, samples: Float32, text: str) -> list[TimedWord]:
+        """As `Route.timed`."""
+        return self.transcriber.timed(samples, text)
+
     def ready(self) -> None:
         """Do nothing: the transcriber is open already."""
 
@@ -100,6 +114,10 @@ class AlignedRoute:
     """The fitted confidence in those transcripts; None where nothing was fitted."""
     cutter: PauseCutter = field(default_factory=PauseCutter)
     name: str = "aligned"
+
+    def timed(self, samples: Float32, text: str) -> list[TimedWord]:
+        """As `Route.timed`."""
+        return self.recogniser.timed(samples, text)
 
     def ready(self) -> None:
         """Open the encoder and the decoder. Raises AttuneError where one cannot be opened."""

@@ -68,6 +68,16 @@ class Transcript:
         return math.exp(min(0.0, self.log_likelihood / self.tokens)) if self.tokens else 0.0
 
 
+@dataclass(frozen=True)
+class TimedWord:
+    """A word, and when it was said."""
+
+    text: str
+    start_seconds: float
+    """Since the beginning of the recording."""
+    end_seconds: float
+
+
 def joined(transcripts: Sequence[Transcript]) -> Transcript:
     """The transcript of pieces that follow each other, without confidence: as likely as all of them
     together. The other sentences of one piece alone stay."""

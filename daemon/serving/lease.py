@@ -14,7 +14,7 @@ from typing import cast
 from engines.errors import AttuneError
 from engines.interfaces import LanguageModel, Step, unwatched
 from engines.routes import Route
-from engines.types import Float32, SoftTokens, Transcript
+from engines.types import Float32, SoftTokens, TimedWord, Transcript
 from engines.whisper.phrases import NO_PHRASES, PhraseBook
 
 _WAKES = 3
@@ -53,6 +53,11 @@ class ModelLease:
         those in `expected` are likelier than other words. `step` is called before each bounded step
         of the work; an exception from it ends the work."""
         return self.loaded.route.hear(samples, step, self._phrases.and_also(expected))
+
+    def timed(self, samples: Float32, text: str) -> list[TimedWord]:
+        """Return the words of `text`, which was heard in `samples`, with their times; none if they
+        cannot be told apart."""
+        return self.loaded.route.timed(samples, text)
 
     def words_of(self, heard: Transcript | SoftTokens) -> str:
         """Return what was heard as text for the user."""

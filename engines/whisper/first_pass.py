@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from ..interfaces import Step, TextScorer, unwatched
-from ..types import FRAME_SECONDS, Float32, Transcript
+from ..types import FRAME_SECONDS, Float32, TimedWord, Transcript
 from .encoder import SpeechEncoder
 from .phrases import PhraseBook
 from .second_pass import read_again
@@ -52,6 +52,12 @@ class FirstPassDecoder:
         """The best sentence for `frames`, which were read as `first` (`whisper/second_pass.py`)."""
         window, seconds = self._window(frames)
         return read_again(self._windows, window, seconds, first, phrases, score_texts, step)
+
+    def timed(self, frames: Float32, text: str) -> list[TimedWord]:
+        """The words of `text`, which was said in `frames`, with their times; none where they cannot
+        be told apart."""
+        window, _ = self._window(frames)
+        return self._windows.timed(window, len(window) - TAIL_FRAMES, text)
 
     def _window(self, frames: Float32) -> tuple[Float32, float]:
         """The frames of a window, and the seconds of speech in it."""

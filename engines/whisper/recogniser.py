@@ -15,7 +15,7 @@ from ..device.memory import trim
 from ..errors import AttuneError
 from ..files import sha256_of
 from ..interfaces import Step, TextScorer, unwatched
-from ..types import Device, Float32, Transcript, joined
+from ..types import FRAME_SECONDS, SAMPLE_RATE_HZ, Device, Float32, TimedWord, Transcript, joined
 from .ctranslate2_file import read_ctranslate2, with_variables
 from .encoder import SpeechEncoder
 from .encoder_onnx import Changes, with_layers
@@ -51,6 +51,12 @@ class Recogniser:
             step()
             found.append(self.read(frames, step, phrases))
         return joined(found)
+
+    def timed(self, samples: Float32, text: str) -> list[TimedWord]:
+        """The words of `text`, which was said in [N] samples at 16 kHz, with their times; none
+        where they cannot be told apart."""
+        spoken = round(len(samples) / SAMPLE_RATE_HZ / FRAME_SECONDS)
+        return self.decoder.timed(self.encoder.encode(samples)[:spoken], text)
 
     def read(
         self, frames: Float32, step: Step = unwatched, phrases: PhraseBook = NO_PHRASES

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import AttuneError
 from ..interfaces import Step, unwatched
-from ..types import FRAME_SECONDS, SAMPLE_RATE_HZ, Device, Float32, Transcript
+from ..types import FRAME_SECONDS, SAMPLE_RATE_HZ, Device, Float32, TimedWord, Transcript
 from .phrases import NO_PHRASES, PhraseBook
 from .second_pass import leaves_doubt, read_again
 from .window_decoder import TAIL_FRAMES, WindowDecoder, length_for, most_tokens
@@ -102,6 +102,13 @@ class WhisperTranscriber:
             trimmed = np.concatenate([spoken, window[len(spoken) :][-TAIL_FRAMES:]])
             return read_again(self.windows, trimmed, seconds, transcript, phrases, step=step)
         return transcript
+
+    def timed(self, samples: Float32, text: str) -> list[TimedWord]:
+        """The words of `text`, which was said in [N] samples, with their times; none where they
+        cannot be told apart."""
+        spoken = round(len(samples) / SAMPLE_RATE_HZ / FRAME_SECONDS)
+        window = self._encode(samples)
+        return self.windows.timed(window, min(spoken, len(window)), text)
 
     def _encode(self, samples: Float32) -> Float32:
         """The frames [1500, D] of a padded window of 30 s."""

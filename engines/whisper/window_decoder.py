@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..llm.degeneration import without_cycle
-from ..types import Float32, Transcript
+from ..types import FRAME_SECONDS, Float32, TimedWord, Transcript
 from .second_pass import Reading
 
 if TYPE_CHECKING:
@@ -107,6 +107,34 @@ class WindowDecoder:
     def log_likelihoods(self, window: Float32, texts: Sequence[str]) -> list[float]:
         """The natural log likelihood of each of `texts`, without its end, for a window."""
         return self._likelihoods(window, [list(self.tokens(text)[:_MAX_TOKENS]) for text in texts])
+
+    def timed(self, window: Float32, spoken_frames: int, text: str) -> list[TimedWord]:
+        """The words of `text` with their times in a window of which the first `spoken_frames` hold
+        speech, as the decoder's attention tells (after OpenAI's Whisper, `timing.py`)."""
+        tokens = list(self.tokens(text)[:_MAX_TOKENS])
+        if not tokens or spoken_frames < 1:
+            return []
+        # CTranslate2 counts the frames before the encoder's stride of two.
+        [found] = self._model.model.align(
+            _repeated(window, 1), self._prompt, [tokens], [2 * spoken_frames]
+        )
+        times = np.zeros(len(tokens) + 1)
+        for token, frame in reversed(found.alignments):  # the first frame of each token stays
+            if token <= len(tokens):
+                times[token] = frame * FRAME_SECONDS
+        words = text.split()
+        starts = [0, *(n for n in range(1, len(tokens)) if self._opens_word(tokens[n]))]
+        if len(starts) != len(words):
+            return []
+        ends = [*starts[1:], len(tokens)]
+        return [
+            TimedWord(word, float(times[start]), max(float(times[start]), float(times[end])))
+            for word, start, end in zip(words, starts, ends, strict=True)
+        ]
+
+    def _opens_word(self, token: int) -> bool:
+        """Whether the text of `token` begins with a space."""
+        return str(self._model.hf_tokenizer.id_to_token(token)).startswith("\u0120")
 
     def count_tokens(self, text: str) -> int:
         """The number of tokens of `text`."""

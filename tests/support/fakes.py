@@ -19,7 +19,7 @@ from engines.errors import AttuneError
 from engines.generations.card import Card
 from engines.generations.folder import Generation, write_generation
 from engines.interfaces import Step, unwatched
-from engines.types import SAMPLE_RATE_HZ, Float32, SoftTokens, Transcript
+from engines.types import SAMPLE_RATE_HZ, Float32, SoftTokens, TimedWord, Transcript
 from engines.whisper.phrases import NO_PHRASES, PhraseBook
 from engines.whisper.transcript_confidence import TranscriptConfidence
 from tests.support.fake_child import no_models
@@ -161,6 +161,16 @@ class PitchRoute:
             return SoftTokens(vectors, float(count), confidence=0.9 if sure else 0.1, sure=sure)
         return Transcript(f"a tone of {pitch_of(samples)}")
 
+    def timed(self, samples: Float32, text: str) -> list[TimedWord]:
+        return timed(text)
+
+
+def timed(text: str) -> list[TimedWord]:
+    """A word in each tenth of a second."""
+    return [
+        TimedWord(word, place / 10, (place + 1) / 10) for place, word in enumerate(text.split())
+    ]
+
 
 def pitch_of(samples: Float32) -> int:
     """The loudest frequency, in hertz."""
@@ -190,6 +200,9 @@ class FakeTranscriber:
         ]
         found = phrases.meant_by(heard.text) or rhyming
         return replace(heard, text=found[0]) if found else heard
+
+    def timed(self, samples: Float32, text: str) -> list[TimedWord]:
+        return timed(text)
 
 
 def words_of(heard: Transcript | SoftTokens) -> str:

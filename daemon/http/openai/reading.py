@@ -15,7 +15,7 @@ from engines.audio.stream_cutter import StreamCutter
 from engines.audio.vad import CHUNK_SAMPLES
 from engines.errors import AttuneError, TurnAbandoned
 from engines.open_file import OpenFile
-from engines.types import SAMPLE_RATE_HZ, Float32, Segment, Transcript
+from engines.types import SAMPLE_RATE_HZ, Float32, Segment, TimedWord, Transcript
 
 from ...clients import Client
 from ...serving.lease import ModelLease
@@ -25,6 +25,9 @@ from ..offered import Running
 MOST_SECONDS = 600.0
 _AT_ONCE = 256 * CHUNK_SAMPLES
 _PAUSE_SECONDS = 0.02
+_LEVEL_SECONDS = 0.02
+_LOUD = 0.05
+"""The least part of the loudness of speech that is no silence."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Read:
     """Whether doubted words lead to a question on this route."""
     mean_log_probability: float
     """Of the tokens, by the recogniser."""
+    words: tuple[TimedWord, ...] = ()
+    """With times since the beginning of the recording, where they were asked for."""
 
 
 def decoded(data: bytes, name: str) -> Float32:
@@ -84,8 +89,11 @@ def read(
     route: str | None,
     expected: Sequence[str],
     client: Client,
+    *,
+    times_words: bool = False,
 ) -> Generator[Read, None, None]:
     """What was said in each of `segments`; the phrases `expected` are likelier than other words.
+    With `times_words` each word has its times, which costs a third more.
     Raises TurnAbandoned once `client` has left, and AttuneError where the models fail."""
 
     def step() -> None:
@@ -97,6 +105,7 @@ def read(
             heard = models.hear(segment.samples, step, expected)
             text = models.words_of(heard).strip()
             asks_back = models.loaded.asks_back
+            timed = models.timed(segment.samples, text) if times_words and text else []
         if not text:
             continue
         likelihood = (
@@ -110,4 +119,26 @@ def read(
             sure=heard.sure,
             asks_back=asks_back,
             mean_log_probability=likelihood,
+            words=tuple(_placed(word, segment) for word in timed),
         )
+
+
+def _placed(word: TimedWord, segment: Segment) -> TimedWord:
+    """`word` with times since the beginning of the recording, without the silence around it: a
+    decoder's attention gives each pause to a word."""
+    levels = _levels(segment.samples)
+    first, last = (
+        round(seconds / _LEVEL_SECONDS) for seconds in (word.start_seconds, word.end_seconds)
+    )
+    loud = np.flatnonzero(levels[first:last] > _LOUD * np.quantile(levels, 0.95))
+    if len(loud):
+        first, last = first + int(loud[0]), first + int(loud[-1]) + 1
+    start, end = (segment.start_seconds + place * _LEVEL_SECONDS for place in (first, last))
+    return TimedWord(word.text, start, end)
+
+
+def _levels(samples: Float32) -> Float32:
+    """The loudness of each _LEVEL_SECONDS of [N] samples."""
+    size = round(_LEVEL_SECONDS * SAMPLE_RATE_HZ)
+    whole = samples[: len(samples) // size * size].reshape(-1, size)
+    return np.asarray(np.sqrt(np.mean(whole**2, axis=1)), np.float32)

@@ -47,8 +47,21 @@ def verbose(stretches: Sequence[Read], seconds: float, language: str) -> dict[st
             }
             for number, one in enumerate(stretches)
         ],
+        **({"words": words} if (words := _words(stretches)) else {}),
         "usage": {"type": "duration", "seconds": round(seconds)},
     }
+
+
+def _words(stretches: Sequence[Read]) -> list[dict[str, Any]]:
+    return [
+        {
+            "word": word.text,
+            "start": round(word.start_seconds, 2),
+            "end": round(word.end_seconds, 2),
+        }
+        for one in stretches
+        for word in one.words
+    ]
 
 
 def compression_ratio(text: str) -> float:

@@ -55,7 +55,8 @@ async def transcribe(
     stream: Annotated[bool, Form()] = False,
 ) -> Response:
     """Turn a recording into text. Fields named `keywords` have phrases that are likelier than other
-    words; so do the names in `prompt`, separated by commas or lines. Nothing is kept."""
+    words; so do the names in `prompt`, separated by commas or lines. With `word` among
+    `timestamp_granularities[]`, verbose_json has the times of words. Nothing is kept."""
     offered = offered_by(request)
     own = offered.settings.engines.language
     if language and language.split("-")[0].lower() != own:
@@ -63,10 +64,13 @@ async def transcribe(
     form = await request.form()
     data = await file.read()
     seconds: list[float] = []
+    wanted = [*form.getlist("timestamp_granularities[]"), *form.getlist("timestamp_granularities")]
+    times_words = "word" in wanted and response_format == "verbose_json"
     expected = _expected([*form.getlist("keywords"), *form.getlist("keywords[]")], prompt)
 
     def work(client: Client) -> Generator[Read, None, None]:
-        return _read(offered, running(offered), data, route_of(model), expected, seconds, client)
+        ready, route = running(offered), route_of(model)
+        return _read(offered, ready, data, route, expected, seconds, client, times_words)
 
     found = offered.hearing.stream(who(request), work)
     if stream:
@@ -135,10 +139,12 @@ def _read(
     expected: list[str],
     seconds: list[float],
     client: Client,
+    times_words: bool,
 ) -> Generator[Read, None, None]:
     samples = decoded(data, "the recording")
     seconds.append(len(samples) / SAMPLE_RATE_HZ)
-    yield from read(running, stretches(samples, offered.limits), route, expected, client)
+    found = stretches(samples, offered.limits)
+    yield from read(running, found, route, expected, client, times_words=times_words)
 
 
 def _expected(keywords: list[Any], prompt: str) -> list[str]:

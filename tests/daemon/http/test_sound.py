@@ -98,6 +98,21 @@ def test_subtitles_have_the_times(start_house: Start, recording: bytes) -> None:
     assert text == told["text"] + "\n"
 
 
+def test_words_have_times_where_they_are_asked_for(start_house: Start, recording: bytes) -> None:
+    house = start_house()
+    name = "timestamp_granularities[]"
+    told = house.upload(HEAR, recording, response_format="verbose_json", **{name: "word"}).json
+    assert " ".join(word["word"] for word in told["words"]) == told["text"]
+    first, second = told["segments"]
+    places = [one for one in told["words"] if one["start"] < first["end"]]
+    assert len(places) == len(first["text"].split())
+    for segment, words in ((first, places), (second, told["words"][len(places) :])):
+        for word in words:
+            assert segment["start"] <= word["start"] <= word["end"] <= segment["end"]
+    plain = house.upload(HEAR, recording, response_format="verbose_json").json
+    assert "words" not in plain
+
+
 def test_a_text_that_repeats_itself_is_told_by_its_compression() -> None:
     """Of Whisper's own programs, 2.4 is where a text counts as repeating itself."""
     assert compression_ratio("The kitchen light is on now.") < 1.2

@@ -9,8 +9,10 @@ from calibration.evaluation.text_scores import word_error_rate
 from engines.audio.recordings import read_audio
 from engines.errors import AttuneError
 from engines.models.general_speech import read_prompts, retention_set
+from engines.types import SAMPLE_RATE_HZ
 from engines.whisper.encoder_onnx import OnnxEncoder
 from engines.whisper.first_pass import FirstPassDecoder
+from engines.whisper.recogniser import Recogniser
 from engines.whisper.transcriber import WhisperTranscriber
 from tests.support.audio_fixtures import flite, noise, prompt, tone
 
@@ -57,6 +59,29 @@ def test_a_first_pass_of_nothing_ends(transcriber: WhisperTranscriber, encoder_p
     first_pass_decoder = FirstPassDecoder(transcriber.windows, encoder)
     for samples in (np.zeros(3200, np.float32), noise(1.0, 0.1), noise(29.5, 0.1)):
         assert len(first_pass_decoder.decode(encoder.encode(samples)).text) < 2000
+
+
+def test_words_have_their_times(
+    transcriber: WhisperTranscriber, encoder_path: Path, general_speech: Path
+) -> None:
+    pause = np.zeros(SAMPLE_RATE_HZ, np.float32)
+    first = prompt(general_speech, "agent-alreadyon")
+    second = prompt(general_speech, "agent-incorrect")
+    spoken = np.concatenate([pause, first, pause, second])
+    text = " ".join(transcriber.transcribe(one).text for one in (first, second))
+    encoder = OnnxEncoder(encoder_path, threads=2)
+    own = Recogniser(encoder, FirstPassDecoder(transcriber.windows, encoder))
+    for words in (transcriber.timed(spoken, text), own.timed(spoken, text)):
+        assert [word.text for word in words] == text.split()
+        times = [second for word in words for second in (word.start_seconds, word.end_seconds)]
+        assert times == sorted(times)
+        assert times[-1] <= len(spoken) / SAMPLE_RATE_HZ
+        begun = 2 + len(first) / SAMPLE_RATE_HZ
+        # The pause belongs to the word before it, or to the one after.
+        place = len(transcriber.transcribe(first).text.split())
+        assert words[place - 1].start_seconds < begun - 1
+        assert begun - 1.2 < words[place].start_seconds < begun + 0.4
+    assert transcriber.timed(spoken, "") == []
 
 
 def test_more_than_one_window(general_speech: Path, transcriber: WhisperTranscriber) -> None:
