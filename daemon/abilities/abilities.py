@@ -11,7 +11,7 @@ from typing import Protocol
 from .ability import Ability, Answer, LastTurn
 from .clock import said_date
 from .help import examples
-from .sentences.for_others import is_for_others
+from .sentences.for_others import is_for_others, wants
 from .sentences.plain_request import runs_of_clauses
 from .sentences.reported import asks, is_reported
 from .sentences.small_talk import small_talk
@@ -116,9 +116,15 @@ class Abilities:
         if found is None:
             return None
         answer = found.answer
-        acts = answer.act is not None or bool(answer.intents)
+        acts = bool(answer.intents) or (answer.act is not None and answer.changes)
         reported = is_reported(texts[0]) and (answer.grave or not asks(texts[0]))
-        unsure = reported or (not found.closely and is_for_others(texts[0]))
+        # What is misheard shows no want, and an ability that reads by itself knows such words.
+        loosely = found.by_template and not found.closely
+        unsure = (
+            reported
+            or (not found.closely and is_for_others(texts[0]))
+            or (loosely and not wants(texts[0]))
+        )
         if acts and unsure and answer.if_yes is None:
             answer = Answer("Shall I really do that?", if_yes=answer)
         return Found(found.ability.name, answer)

@@ -55,6 +55,8 @@ class Answer:
     """Takes back what `act` did: the user had not finished after all. None if that cannot be."""
     intents: Sequence[Intent] = ()
     """What the client carries out, if that is Home Assistant; then there is nothing to act."""
+    changes: bool = True
+    """Whether `act` changes anything, and does not only find out what to say."""
     grave: bool = False
     """Whether `act` reaches into the house, or takes away or changes what is there. A sentence that
     tells what somebody said is asked about first then, even if it asks for something itself, as in

@@ -95,10 +95,12 @@ class House:
         if any(part in frame.intent for frame in frames for part in _OWN):
             return None
         if any(frame.intent in _BY_SENTENCE for frame in frames):
-            return Answer("", lambda: self._process(text) or "The house does not say.")
+            return Answer(
+                "", lambda: self._process(text) or "The house does not say.", changes=False
+            )
         targets = found.targets
         if all(frame.intent == "HassGetState" for frame in frames):
-            return Answer("", lambda: self._tell(frames, targets))
+            return Answer("", lambda: self._tell(frames, targets), changes=False)
         act = Answer(
             joined_sentences([self._done(frame) for frame in frames]),
             lambda: self._carry_out(frames, targets),

@@ -94,4 +94,9 @@ def is_for_others(text: str) -> bool:
     """Return whether `text` is likelier to be a story, a question about an order, or said to
     somebody else than an order to the assistant."""
     found = (_TO_OTHERS, _NAME, _ABOUT, _STORY, _MEDIA, _INTRODUCED)
-    return _WANTED.search(text) is None or any(pattern.search(text) for pattern in found)
+    return any(pattern.search(text) for pattern in found)
+
+
+def wants(text: str) -> bool:
+    """Return whether `text` shows that something is wanted of whoever listens."""
+    return _WANTED.search(text) is not None

@@ -44,6 +44,8 @@ class Understood:
     answer: Answer
     whole: bool = True
     """Whether all of the sentence was understood, and not only a part or some words of it."""
+    by_template: bool = True
+    """Whether it was understood by a template, and not by the ability's own reading."""
 
     @property
     def closely(self) -> bool:
@@ -51,6 +53,7 @@ class Understood:
         free = {name: len(words.split()) for name, words in self.request.slots.items()}
         return (
             self.whole
+            and self.by_template
             and all(count <= _MOST_FREE_WORDS for count in free.values())
             and not (
                 self.request.intent.endswith("_bare") and free.get("item", 0) > _MOST_BARE_WORDS
@@ -103,7 +106,7 @@ class Understanding:
                 return replace(found, whole=False)
         for text in forms:
             if (found := self._by_itself(text, now, hands_over)) is not None:
-                return replace(found, whole=False)
+                return replace(found, by_template=False)
         for text in likeliest:
             for near in self._near.sentences(text):
                 if (found := find(near)) is not None:

@@ -157,3 +157,18 @@ def test_the_same_orders_are_carried_out_if_they_are_given(
     """Or else the tests above could not fail."""
     undone = [order for order in ORDERS if not changes(world, fake, order)]
     assert undone == ["unlock the front door", "open the garage door"]  # these are asked about
+
+
+@pytest.mark.parametrize("order", ["tun off de kitsen wight", "turn off the kitchen light"])
+def test_a_misheard_order_is_carried_out(
+    world: AbilityWorld, fake: FakeHomeAssistant, order: str
+) -> None:
+    assert changes(world, fake, order)
+
+
+@pytest.mark.parametrize(
+    "question", ["Is the front door locked?", "Is the kitchen light on?", "Is milk on the list?"]
+)
+def test_a_question_is_answered_and_not_asked_about(world: AbilityWorld, question: str) -> None:
+    world.begin_anew()
+    assert "Shall I" not in world.say(question).reply
